@@ -1,0 +1,5 @@
+//! (being built)
+
+mod change;
+
+pub use change::{Change, Effect, Folded};

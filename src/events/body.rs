@@ -1,0 +1,1002 @@
+//! The vocabulary: every event type that exists, as data. A new type is one struct and one line in the table below.
+//! Knows shapes and who may say what; knows nothing of roles, order or time.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Id, SchemaError, Settings, SourceName, json, json::nullable};
+
+/// Who may say an event (DESIGN 5, "Who may say what").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sayer {
+    /// A source's connector, about its own subjects.
+    Connector,
+    /// Ingest itself, about the runs of a source.
+    Ingest,
+    /// A command under the reserved source `local`.
+    Command,
+}
+
+/// What every event's data can do: name its subject and refuse what no schema can (an end before its start).
+pub trait Stated {
+    /// The CloudEvents `subject` of the event that carries this data.
+    fn subject(&self) -> String;
+    /// What the shape alone cannot refuse.
+    ///
+    /// # Errors
+    /// Names the member, relative to the data.
+    fn check(&self) -> Result<(), SchemaError> {
+        Ok(())
+    }
+}
+
+macro_rules! vocabulary {
+    ($($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal, $sayer:ident;)*) => {
+        /// An event's meaning: its type and its data in one value.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Body { $($(#[$doc])* $variant($data),)* }
+
+        impl Body {
+            /// Every event type, in the order of DESIGN 5.
+            pub const TYPES: &'static [&'static str] = &[$(concat!("rollcall.", $name, ".v1"),)*];
+
+            /// Reads `data` strictly as the data of `kind`.
+            ///
+            /// # Errors
+            /// At `/type` for a type that does not exist, else under `/data`.
+            pub fn parse(kind: &str, data: &str) -> Result<Self, SchemaError> {
+                let body = match kind {
+                    $(concat!("rollcall.", $name, ".v1") => {
+                        json::read::<$data>(data).and_then(|data| data.check().map(|()| Self::$variant(data)))
+                    })*
+                    _ => return Err(unknown_type(kind)),
+                };
+                body.map_err(|error| error.under("/data"))
+            }
+
+            /// The event type, e.g. `rollcall.person.upserted.v1`.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => concat!("rollcall.", $name, ".v1"),)* }
+            }
+
+            /// The subject that this data names.
+            #[must_use]
+            pub fn subject(&self) -> String {
+                match self { $(Self::$variant(data) => data.subject(),)* }
+            }
+
+            /// Who may say it.
+            #[must_use]
+            pub fn sayer(&self) -> Sayer {
+                match self { $(Self::$variant(_) => Sayer::$sayer,)* }
+            }
+
+            /// The data as JSON text, for events that Rollcall itself writes.
+            #[must_use]
+            pub fn data(&self) -> String {
+                let text = match self { $(Self::$variant(data) => serde_json::to_string(data),)* };
+                text.unwrap_or_default()
+            }
+        }
+
+        /// Type name, JSON Schema of its data, for each type.
+        pub(crate) fn data_schemas() -> Vec<(&'static str, schemars::Schema)> {
+            vec![$((concat!("rollcall.", $name, ".v1"), schemars::schema_for!($data)),)*]
+        }
+    };
+}
+
+vocabulary! {
+    /// An organisation exists.
+    AccountUpserted(Account) = "account.upserted", Connector;
+    /// An organisation is gone.
+    AccountRemoved(AccountRef) = "account.removed", Connector;
+    /// A human exists.
+    PersonUpserted(Person) = "person.upserted", Connector;
+    /// The source no longer knows a human.
+    PersonRemoved(PersonRef) = "person.removed", Connector;
+    /// A person holds a permission.
+    PermissionGranted(PermissionOf) = "permission.granted", Connector;
+    /// A person holds a permission no longer.
+    PermissionRevoked(PermissionOf) = "permission.revoked", Connector;
+    /// A product exists.
+    ProductUpserted(Product) = "product.upserted", Connector;
+    /// A product is gone.
+    ProductRemoved(ProductRef) = "product.removed", Connector;
+    /// A download package exists.
+    PackageUpserted(Package) = "package.upserted", Connector;
+    /// A download package is gone.
+    PackageRemoved(PackageRef) = "package.removed", Connector;
+    /// A product is delivered by a package.
+    PackageProductMapped(PackageProduct) = "package.product.mapped", Connector;
+    /// A product is delivered by a package no longer.
+    PackageProductUnmapped(PackageProduct) = "package.product.unmapped", Connector;
+    /// An account bought something.
+    EntitlementUpserted(Entitlement) = "entitlement.upserted", Connector;
+    /// An entitlement is gone.
+    EntitlementRemoved(EntitlementRef) = "entitlement.removed", Connector;
+    /// One dated product line of an entitlement.
+    LineUpserted(Line) = "entitlement.line.upserted", Connector;
+    /// A line is gone.
+    LineRemoved(LineRef) = "entitlement.line.removed", Connector;
+    /// An entitlement is narrowed to named people, and this is one.
+    PersonAssigned(EntitlementPerson) = "entitlement.person.assigned", Connector;
+    /// A named person of an entitlement no longer.
+    PersonUnassigned(EntitlementPerson) = "entitlement.person.unassigned", Connector;
+    /// A group exists.
+    GroupUpserted(Group) = "group.upserted", Connector;
+    /// A group is gone.
+    GroupRemoved(GroupRef) = "group.removed", Connector;
+    /// Somebody is in a group.
+    GroupMemberAdded(GroupMember) = "group.member.added", Connector;
+    /// Somebody is in a group no longer.
+    GroupMemberRemoved(GroupMember) = "group.member.removed", Connector;
+    /// A full read began.
+    SnapshotStarted(Run) = "snapshot.started", Ingest;
+    /// A full read was complete.
+    SnapshotSealed(Run) = "snapshot.sealed", Ingest;
+    /// A full read failed and says nothing.
+    SnapshotAborted(Run) = "snapshot.aborted", Ingest;
+    /// The brake held the removals of a run.
+    SnapshotHeld(Run) = "snapshot.held", Ingest;
+    /// Held removals were applied.
+    SnapshotApplied(Run) = "snapshot.applied", Ingest;
+    /// Held removals were discarded.
+    SnapshotDiscarded(Run) = "snapshot.discarded", Ingest;
+    /// A source is no more; all its facts end.
+    SourceRetired(SourceRef) = "source.retired", Command;
+    /// Two persons are one user.
+    IdentityLinked(Link) = "identity.linked", Command;
+    /// Two persons are no longer one user.
+    IdentityUnlinked(Link) = "identity.unlinked", Command;
+    /// A scope above projects exists.
+    ContainerUpserted(Container) = "container.upserted", Command;
+    /// A scope above projects is gone.
+    ContainerRemoved(ContainerRef) = "container.removed", Command;
+    /// A project was made by a person.
+    ProjectCreated(Project) = "project.created", Command;
+    /// A project was changed by a person.
+    ProjectUpdated(Project) = "project.updated", Command;
+    /// A project was deleted by a person.
+    ProjectDeleted(ProjectRef) = "project.deleted", Command;
+    /// A principal has a role on a scope.
+    BindingSet(Binding) = "binding.set", Command;
+    /// A principal has a role on a scope no longer.
+    BindingRemoved(BindingRef) = "binding.removed", Command;
+    /// A non-human principal exists.
+    ServiceCreated(Service) = "service.created", Command;
+    /// A non-human principal is gone.
+    ServiceRemoved(ServiceRef) = "service.removed", Command;
+    /// Somebody may fetch one secret with a code.
+    SecretInvited(Invitation) = "secret.invited", Command;
+    /// A secret was made.
+    SecretIssued(Secret) = "secret.issued", Command;
+    /// A secret ended.
+    SecretRevoked(SecretRef) = "secret.revoked", Command;
+    /// Everything that a user could sign in with ended.
+    CredentialsReset(UserRef) = "credentials.reset", Command;
+    /// The settings in force.
+    SettingsSet(Settings) = "settings.set", Command;
+    /// The access profile in force.
+    ProfileSet(ProfileDocument) = "profile.set", Command;
+}
+
+fn unknown_type(kind: &str) -> SchemaError {
+    let near = Body::TYPES.iter().min_by_key(|known| distance(known, kind)).copied().unwrap_or_default();
+    SchemaError::at("/type", format!("`{}` is not an event type; the nearest is `{near}`", kind.escape_debug()))
+}
+
+/// Levenshtein distance, for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let next = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            diagonal = std::mem::replace(cell, next);
+            left = next;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Subjects of two ids keep them apart: `/` and `%` inside an id are written `%2F` and `%25`.
+fn part(id: &impl AsRef<str>) -> String {
+    id.as_ref().replace('%', "%25").replace('/', "%2F")
+}
+
+impl AsRef<str> for Id {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) -> Result<(), SchemaError> {
+    match (starts, ends) {
+        (Some(starts), Some(ends)) if ends < starts => Err(SchemaError::at(
+            at,
+            format!("the window [starts, ends) ends at {ends:?}, before its start {starts:?}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+macro_rules! reference {
+    ($($(#[$doc:meta])* $name:ident { $field:ident } = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// The id.
+            pub $field: Id,
+        }
+        impl Stated for $name {
+            fn subject(&self) -> String {
+                format!(concat!($prefix, "/{}"), self.$field)
+            }
+        }
+    )*};
+}
+
+reference! {
+    /// Names an account.
+    AccountRef { account } = "account";
+    /// Names a person.
+    PersonRef { person } = "person";
+    /// Names a product.
+    ProductRef { product } = "product";
+    /// Names a package.
+    PackageRef { package } = "package";
+    /// Names an entitlement.
+    EntitlementRef { entitlement } = "entitlement";
+    /// Names a line.
+    LineRef { line } = "line";
+    /// Names a group.
+    GroupRef { group } = "group";
+    /// Names a container.
+    ContainerRef { container } = "container";
+    /// Names a project.
+    ProjectRef { project } = "project";
+    /// Names a service.
+    ServiceRef { service } = "service";
+    /// Names a secret.
+    SecretRef { secret } = "secret";
+    /// Names a user.
+    UserRef { user } = "user";
+}
+
+/// An organisation in the licensing system. Accounts form a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The source's id.
+    pub account: Id,
+    /// What it is in the trade.
+    pub kind: AccountKind,
+    /// The account above it.
+    #[serde(default)]
+    pub parent: Option<Id>,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+impl Stated for Account {
+    fn subject(&self) -> String {
+        format!("account/{}", self.account)
+    }
+}
+
+/// What an account is in the trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountKind {
+    /// It publishes packages.
+    Producer,
+    /// It buys them.
+    Customer,
+}
+
+/// One human as one source knows them. E-mail and display name never get here: ingest cuts `personal` out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The source's immutable id; never a login, a DN or an e-mail.
+    pub person: Id,
+    /// The name to sign in with. The person's id when absent.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The account that the person belongs to; `null` for none.
+    #[serde(deserialize_with = "nullable")]
+    #[schemars(schema_with = "nullable_id")]
+    pub account: Option<Id>,
+    /// `false` while suspended.
+    pub active: bool,
+}
+impl Stated for Person {
+    fn subject(&self) -> String {
+        format!("person/{}", self.person)
+    }
+}
+
+fn nullable_id(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let id = generator.subschema_for::<Id>();
+    schemars::json_schema!({"anyOf": [id, {"type": "null"}]})
+}
+
+fn nullable_time(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": ["string", "null"], "format": "date-time"})
+}
+
+/// A permission of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PermissionOf {
+    /// Whose.
+    pub person: Id,
+    /// Which.
+    pub permission: Permission,
+}
+impl Stated for PermissionOf {
+    fn subject(&self) -> String {
+        let Permission::ViewAndManageDownloadPackages = self.permission;
+        format!("permission/{}/view_and_manage_download_packages", part(&self.person))
+    }
+}
+
+/// The permissions that mean something here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// "View and Manage Download Packages": with a producer account, it makes a Developer.
+    ViewAndManageDownloadPackages,
+}
+
+/// What is sold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// The source's id.
+    pub product: Id,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+impl Stated for Product {
+    fn subject(&self) -> String {
+        format!("product/{}", self.product)
+    }
+}
+
+/// What is delivered. With container delivery it has a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// The source's id.
+    pub package: Id,
+    /// A label, and the project's name where `project_name` is absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The project's name.
+    #[serde(default)]
+    pub project_name: Option<String>,
+    /// The account that publishes it.
+    pub producer: Id,
+    /// Whether images and charts are delivered.
+    pub container_delivery: bool,
+    /// From when customers may have it.
+    #[serde(default)]
+    pub effective_from: Option<DateTime<Utc>>,
+    /// Until when (exclusive) customers may have it.
+    #[serde(default)]
+    pub effective_until: Option<DateTime<Utc>>,
+}
+impl Stated for Package {
+    fn subject(&self) -> String {
+        format!("package/{}", self.package)
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        window(self.effective_from, self.effective_until, "/effective_until")
+    }
+}
+
+/// A product in a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PackageProduct {
+    /// The package.
+    pub package: Id,
+    /// The product.
+    pub product: Id,
+}
+impl Stated for PackageProduct {
+    fn subject(&self) -> String {
+        format!("package_product/{}/{}", part(&self.package), part(&self.product))
+    }
+}
+
+/// Who bought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entitlement {
+    /// The source's id.
+    pub entitlement: Id,
+    /// The account that bought it.
+    pub account: Id,
+    /// Only `active` grants.
+    pub state: EntitlementState,
+}
+impl Stated for Entitlement {
+    fn subject(&self) -> String {
+        format!("entitlement/{}", self.entitlement)
+    }
+}
+
+/// The states of an entitlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntitlementState {
+    /// Not yet in force.
+    Draft,
+    /// In force: the only state that grants.
+    Active,
+    /// Suspended.
+    OnHold,
+    /// Ended.
+    Inactive,
+    /// Ended and replaced.
+    Obsolete,
+}
+
+/// One dated product line of an entitlement. The window is `[starts, ends)`; `null` is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// The source's id.
+    pub line: Id,
+    /// The entitlement that it belongs to.
+    pub entitlement: Id,
+    /// What was bought.
+    pub product: Id,
+    /// From when.
+    #[serde(deserialize_with = "nullable")]
+    #[schemars(schema_with = "nullable_time")]
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    #[serde(deserialize_with = "nullable")]
+    #[schemars(schema_with = "nullable_time")]
+    pub ends: Option<DateTime<Utc>>,
+    /// Shown, not enforced.
+    #[serde(default)]
+    pub quantity: Option<u64>,
+}
+impl Stated for Line {
+    fn subject(&self) -> String {
+        format!("line/{}", self.line)
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        window(self.starts, self.ends, "/ends")
+    }
+}
+
+/// A named person of an entitlement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntitlementPerson {
+    /// The entitlement.
+    pub entitlement: Id,
+    /// The person, of whatever account.
+    pub person: Id,
+}
+impl Stated for EntitlementPerson {
+    fn subject(&self) -> String {
+        format!("entitlement_person/{}/{}", part(&self.entitlement), part(&self.person))
+    }
+}
+
+/// A set of people, services and groups of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The source's immutable id.
+    pub group: Id,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How the source's people know it, e.g. a DN.
+    #[serde(default)]
+    pub external_id: Option<String>,
+}
+impl Stated for Group {
+    fn subject(&self) -> String {
+        format!("group/{}", self.group)
+    }
+}
+
+/// Somebody in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupMember {
+    /// The group.
+    pub group: Id,
+    /// Who is in it.
+    pub member: Member,
+}
+impl Stated for GroupMember {
+    fn subject(&self) -> String {
+        let (kind, id) = match &self.member {
+            Member::Person(id) => ("person", id),
+            Member::Service(id) => ("service", id),
+            Member::Group(id) => ("group", id),
+        };
+        format!("member/{}/{kind}/{}", part(&self.group), part(id))
+    }
+}
+
+/// A member of a group, in the group's own source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Member {
+    /// A person.
+    Person(Id),
+    /// A service.
+    Service(Id),
+    /// A group.
+    Group(Id),
+}
+
+/// A full read of a source, from its start to what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The run's id.
+    pub run: Id,
+    /// What was read.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// The lease epoch of the runner.
+    #[serde(default)]
+    pub epoch: u64,
+    /// How many entries were read, per noun.
+    #[serde(default)]
+    pub counts: std::collections::BTreeMap<String, u64>,
+    /// SHA-256 over what was read, hexadecimal.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// Why it was aborted, held or discarded.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+impl Stated for Run {
+    fn subject(&self) -> String {
+        format!("run/{}", self.run)
+    }
+}
+
+/// Names a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRef {
+    /// The configured name.
+    pub source: SourceName,
+}
+impl Stated for SourceRef {
+    fn subject(&self) -> String {
+        format!("source/{}", self.source)
+    }
+}
+
+/// A person of a source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePerson {
+    /// Whose id it is.
+    pub source: SourceName,
+    /// The id.
+    pub person: Id,
+}
+
+/// Two persons and one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The two persons, in either order.
+    pub persons: [SourcePerson; 2],
+    /// The rule that linked them.
+    #[serde(default)]
+    pub rule: Option<String>,
+    /// Who linked them.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+impl Stated for Link {
+    fn subject(&self) -> String {
+        let [a, b] = &self.persons;
+        let (a, b) = if a <= b { (a, b) } else { (b, a) };
+        let one = |p: &SourcePerson| part(&format!("{}/{}", p.source, p.person));
+        format!("link/{}/{}", one(a), one(b))
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        let [a, b] = &self.persons;
+        if a == b { Err(SchemaError::at("/persons/1", "two different persons")) } else { Ok(()) }
+    }
+}
+
+/// A scope above projects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// The id.
+    pub container: Id,
+    /// What it is.
+    pub kind: ContainerKind,
+    /// The container above it.
+    #[serde(default)]
+    pub parent: Option<Id>,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+impl Stated for Container {
+    fn subject(&self) -> String {
+        format!("container/{}", self.container)
+    }
+}
+
+/// The kinds of scope above projects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerKind {
+    /// An account of the registry.
+    Account,
+    /// A region.
+    Region,
+    /// A resource group.
+    ResourceGroup,
+    /// A team.
+    Team,
+}
+
+/// A project that a person made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// The id.
+    pub project: Id,
+    /// The first path segment of its image names.
+    pub name: String,
+    /// What it is.
+    pub kind: ProjectKind,
+    /// Who may pull without a role.
+    pub visibility: Visibility,
+    /// The container above it.
+    #[serde(default)]
+    pub container: Option<Id>,
+    /// The user who made it and is its administrator.
+    #[serde(default)]
+    pub creator: Option<Id>,
+}
+impl Stated for Project {
+    fn subject(&self) -> String {
+        format!("project/{}", self.project)
+    }
+}
+
+/// The kinds of project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectKind {
+    /// An ordinary one.
+    Standard,
+    /// The one that everybody shares.
+    Global,
+    /// Somebody's own.
+    Personal,
+}
+
+/// Who may pull without a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Nobody.
+    Private,
+    /// Everybody who is signed in.
+    Protected,
+    /// Everybody.
+    Public,
+}
+
+/// Who a binding is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Principal {
+    /// A user, by id.
+    User(Id),
+    /// A service.
+    Service(Id),
+    /// A group of a source, `source/id`.
+    Group(Id),
+}
+
+/// A role on a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// Who.
+    pub principal: Principal,
+    /// Which role of the profile.
+    pub role: String,
+    /// Where: the root, a container or a project.
+    pub scope: Scope,
+    /// Who set it.
+    pub author: String,
+    /// From when.
+    #[serde(default)]
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    #[serde(default)]
+    pub ends: Option<DateTime<Utc>>,
+}
+impl Stated for Binding {
+    fn subject(&self) -> String {
+        binding_subject(&self.principal, &self.role, &self.scope)
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        window(self.starts, self.ends, "/ends")
+    }
+}
+
+/// Names a binding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BindingRef {
+    /// Who.
+    pub principal: Principal,
+    /// Which role.
+    pub role: String,
+    /// Where.
+    pub scope: Scope,
+    /// Who removed it.
+    pub author: String,
+}
+impl Stated for BindingRef {
+    fn subject(&self) -> String {
+        binding_subject(&self.principal, &self.role, &self.scope)
+    }
+}
+
+fn binding_subject(principal: &Principal, role: &str, scope: &Scope) -> String {
+    let principal = match principal {
+        Principal::User(id) => format!("user:{id}"),
+        Principal::Service(id) => format!("service:{id}"),
+        Principal::Group(id) => format!("group:{id}"),
+    };
+    let scope = match scope {
+        Scope::Root => "root".to_owned(),
+        Scope::Container(id) => format!("container:{id}"),
+        Scope::Project(id) => format!("project:{id}"),
+    };
+    format!("binding/{}/{}/{}", part(&principal), part(&role), part(&scope))
+}
+
+/// Where a role holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everywhere.
+    Root,
+    /// A container and everything below it.
+    Container(Id),
+    /// One project.
+    Project(Id),
+}
+
+/// A non-human principal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The id.
+    pub service: Id,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+impl Stated for Service {
+    fn subject(&self) -> String {
+        format!("service/{}", self.service)
+    }
+}
+
+/// A single-use code with which a user fetches one secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Invitation {
+    /// The invitation's id.
+    pub secret: Id,
+    /// Whose secret it will be.
+    pub user: Id,
+    /// SHA-256 of the code, hexadecimal.
+    pub sha256: Sha256Hex,
+    /// Until when (exclusive) it can be redeemed.
+    pub expires: DateTime<Utc>,
+    /// Who invited.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+impl Stated for Invitation {
+    fn subject(&self) -> String {
+        format!("secret/{}", self.secret)
+    }
+}
+
+/// A registry secret of a user, or a secret of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// The secret's id.
+    pub secret: Id,
+    /// The user or service that it signs in.
+    pub owner: SecretOwner,
+    /// SHA-256 of the secret, hexadecimal.
+    pub sha256: Sha256Hex,
+    /// A label.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Until when (exclusive) it is good.
+    #[serde(default)]
+    pub expires: Option<DateTime<Utc>>,
+    /// The invitation that it redeems.
+    #[serde(default)]
+    pub invitation: Option<Id>,
+    /// Who made it.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+impl Stated for Secret {
+    fn subject(&self) -> String {
+        format!("secret/{}", self.secret)
+    }
+}
+
+/// Whom a secret signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretOwner {
+    /// A user, by id.
+    User(Id),
+    /// A service.
+    Service(Id),
+}
+
+impl Stated for Settings {
+    fn subject(&self) -> String {
+        "settings".to_owned()
+    }
+}
+
+/// A whole access profile. Its grammar is the access crate's; the words only carry it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ProfileDocument(#[schemars(with = "serde_json::Map<String, serde_json::Value>")] pub Box<RawValue>);
+
+impl PartialEq for ProfileDocument {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+impl Stated for ProfileDocument {
+    fn subject(&self) -> String {
+        "profile".to_owned()
+    }
+}
+
+/// A SHA-256 in 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256Hex(pub [u8; 32]);
+
+impl Serialize for Sha256Hex {
+    fn serialize<S: serde::Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        ser.collect_str(&crate::Digest(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hex {
+    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(de)?;
+        let mut bytes = [0; 32];
+        let digits: Option<Vec<u8>> = text
+            .bytes()
+            .map(|b| match b {
+                b'0'..=b'9' => Some(b - b'0'),
+                b'a'..=b'f' => Some(b - b'a' + 10),
+                _ => None,
+            })
+            .collect();
+        match digits {
+            Some(digits) if digits.len() == 64 => {
+                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+                    *byte = pair.iter().fold(0, |acc, digit| acc << 4 | digit);
+                }
+                Ok(Self(bytes))
+            }
+            _ => Err(serde::de::Error::custom("a SHA-256 is 64 of 0-9 and a-f")),
+        }
+    }
+}
+
+impl JsonSchema for Sha256Hex {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sha256".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{64}$"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: &str, data: &str) -> SchemaError {
+        Body::parse(kind, data).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_required_must_be_stated_even_when_null() {
+        let kind = "rollcall.person.upserted.v1";
+        let error = refused(kind, r#"{"person":"ada","active":true}"#);
+        assert_eq!((error.pointer.as_str(), error.expected.contains("account")), ("/data", true));
+        assert!(Body::parse(kind, r#"{"person":"ada","active":true,"account":null}"#).is_ok());
+        assert!(refused("rollcall.entitlement.line.upserted.v1", r#"{"line":"1","entitlement":"E","product":"P","starts":null}"#).expected.contains("ends"));
+    }
+
+    #[test]
+    fn a_refusal_names_the_member_and_what_is_allowed() {
+        let kind = "rollcall.entitlement.upserted.v1";
+        let error = refused(kind, r#"{"entitlement":"E","account":"A","state":"running"}"#);
+        assert_eq!(error.pointer, "/data/state");
+        assert!(error.expected.contains("on_hold"), "{error}");
+        assert!(refused(kind, r#"{"entitlement":"E","account":"A","state":"inactive","state":"active"}"#).expected.contains("duplicate"));
+        assert!(refused("rollcall.persn.upserted.v1", "{}").expected.contains("rollcall.person.upserted.v1"));
+    }
+
+    #[test]
+    fn a_window_that_ends_before_it_starts_is_refused_and_an_empty_one_is_not() {
+        let line = |ends| format!(r#"{{"line":"1","entitlement":"E","product":"P","starts":"2026-01-02T00:00:00Z","ends":"{ends}"}}"#);
+        let kind = "rollcall.entitlement.line.upserted.v1";
+        assert_eq!(refused(kind, &line("2026-01-01T00:00:00Z")).pointer, "/data/ends");
+        assert!(Body::parse(kind, &line("2026-01-02T00:00:00Z")).is_ok());
+    }
+
+    #[test]
+    fn subjects_of_two_ids_cannot_collide() {
+        let pair = |a: &str, b: &str| {
+            PackageProduct { package: a.parse().unwrap(), product: b.parse().unwrap() }.subject()
+        };
+        assert_eq!(pair("db-suite", "DB"), "package_product/db-suite/DB");
+        assert_ne!(pair("a", "b/c"), pair("a/b", "c"));
+        assert_ne!(pair("a%2Fb", "c"), pair("a/b", "c"));
+    }
+
+    #[test]
+    fn a_link_has_one_subject_whichever_way_round_it_is_said() {
+        let person = |s: &str, p: &str| SourcePerson { source: s.parse().unwrap(), person: p.parse().unwrap() };
+        let link = |persons| Link { persons, rule: None, author: None };
+        let (a, b) = (person("x", "1"), person("y", "2"));
+        assert_eq!(link([a.clone(), b.clone()]).subject(), link([b, a.clone()]).subject());
+        assert!(link([a.clone(), a]).check().is_err());
+    }
+
+    #[test]
+    fn every_type_reads_back_what_it_writes() {
+        let body = Body::parse("rollcall.entitlement.line.upserted.v1", r#"{"line":"ENT-7/1","entitlement":"ENT-7","product":"DB","starts":null,"ends":"2026-03-02T00:00:00Z","quantity":3}"#).unwrap();
+        assert_eq!(Body::parse(body.kind(), &body.data()).unwrap(), body);
+        assert_eq!(body.subject(), "line/ENT-7/1");
+    }
+}

@@ -1,0 +1,144 @@
+//! Strict reading of JSON: every refusal names the place by JSON pointer and says what was expected there.
+//! Duplicate keys and unknown fields are refused by the derived readers; nothing here goes through a map that forgets.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+use serde_json::value::RawValue;
+
+/// A text that does not fit its schema: where (JSON pointer, RFC 6901) and what was expected there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[error("{pointer}: {expected}", pointer = if pointer.is_empty() { "the document" } else { pointer })]
+pub struct SchemaError {
+    /// JSON pointer to the offending member; empty for the document as a whole.
+    pub pointer: String,
+    /// What is wrong and what would be right.
+    pub expected: String,
+}
+
+impl SchemaError {
+    /// An error at `pointer`.
+    #[must_use]
+    pub fn at(pointer: impl Into<String>, expected: impl fmt::Display) -> Self {
+        Self { pointer: pointer.into(), expected: expected.to_string() }
+    }
+
+    /// The same error in a document that holds this one at `prefix`.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        self.pointer.insert_str(0, prefix);
+        self
+    }
+}
+
+/// Reads a whole text as `T`.
+///
+/// # Errors
+/// Names the first place that does not fit.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, SchemaError> {
+    let mut de = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut de).map_err(|error| {
+        let mut pointer = String::new();
+        for segment in error.path() {
+            use serde_path_to_error::Segment;
+            match segment {
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Map { key } => {
+                    pointer.push('/');
+                    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                }
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        SchemaError { pointer, expected: error.into_inner().to_string() }
+    })?;
+    de.end().map_err(|error| SchemaError::at("", format!("one JSON value and nothing after it: {error}")))?;
+    Ok(value)
+}
+
+/// A JSON object's members in the order and the bytes in which they were written. Repeated keys are refused.
+#[derive(Debug, Clone)]
+pub struct Members(pub Vec<(String, Box<RawValue>)>);
+
+impl Members {
+    /// Takes a member out, if it is there.
+    pub fn take(&mut self, key: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(name, _)| name == key)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if members.iter().any(|(name, _)| *name == key) {
+                        return Err(de::Error::custom(format!("the key `{key}` is there twice; state it once")));
+                    }
+                    members.push((key, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+        de.deserialize_map(Visit)
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        let mut map = ser.serialize_map(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        map.end()
+    }
+}
+
+/// A member that must be stated although its value may be `null`.
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(de)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "read for its errors")]
+        inner: Vec<Inner>,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code, reason = "read for its errors")]
+        state: String,
+    }
+
+    #[test]
+    fn an_error_points_at_the_member() {
+        let at = |text| read::<Outer>(text).unwrap_err();
+        assert_eq!(at(r#"{"inner":[{"state":1}]}"#).pointer, "/inner/0/state");
+        assert!(at(r#"{"inner":[{"state":"a","state":"b"}]}"#).expected.contains("duplicate field `state`"));
+        assert!(at(r#"{"inner":[],"x":1}"#).expected.contains("unknown field `x`"));
+        assert!(at(r#"{"inner":[]} 1"#).expected.contains("nothing after it"));
+    }
+
+    #[test]
+    fn members_keep_their_bytes_and_refuse_a_repeated_key() {
+        let mut members: Members = read(r#"{"b": 1.0, "personal":{"email":"x"}, "a":[ 1 ]}"#).unwrap();
+        assert_eq!(members.take("personal").unwrap().get(), r#"{"email":"x"}"#);
+        assert_eq!(serde_json::to_string(&members).unwrap(), r#"{"b":1.0,"a":[ 1 ]}"#);
+        assert!(read::<Members>(r#"{"a":1,"a":1}"#).is_err());
+    }
+}

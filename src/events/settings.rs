@@ -1,0 +1,59 @@
+//! The settings that change an answer. They are an event (`settings.set`) like every other fact, so that
+//! the fold and the decision read the log and nothing else.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::SourceName;
+
+/// The whole effective document of `settings.set`. Appended at start when it differs from what the log says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The role of producer people (rule 2). The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer_role: Option<String>,
+    /// The role of entitled customers (rule 3). The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer_role: Option<String>,
+    /// Whether an entitlement reaches the sub-accounts of its account too.
+    #[serde(default)]
+    pub customer_sub_accounts: bool,
+    /// Whether people whose only reasons are entitlements may list others.
+    #[serde(default)]
+    pub customers_see_each_other: bool,
+    /// Whether direct bindings on managed projects are allowed.
+    #[serde(default)]
+    pub bindings_on_managed: bool,
+    /// The profile's switches (push policy and the like) by name.
+    #[serde(default)]
+    pub switches: BTreeMap<String, String>,
+    /// Every source that was ever configured.
+    #[serde(default)]
+    pub sources: BTreeMap<SourceName, SourceSettings>,
+}
+
+/// What the fold must know of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// How two events of one subject are ordered.
+    pub order: Order,
+    /// Whether an inactive person of this source shuts the whole user out.
+    #[serde(default)]
+    pub authoritative: bool,
+}
+
+/// How a source orders the events of one subject. Never mixed within a source (DESIGN 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// By the CloudEvents attribute `sequence`.
+    Version,
+    /// By the CloudEvents attribute `time`, the source's clock.
+    Time,
+    /// By the log position: each event is the result of a read.
+    Observed,
+}
