@@ -1,1 +1,7 @@
-//! (being built)
+#![doc = include_str!("README.md")]
+
+mod control;
+
+pub use control::{
+    Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified,
+};

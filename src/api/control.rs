@@ -1,0 +1,169 @@
+//! What the API needs of the running process and may not reach itself: the fold's progress, projections, keys.
+//! Knows no engine. The binary implements it over projector, eventlog and registry.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_access::Effect;
+use rollcall_events::Position;
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+/// The running process, as far as the API steers and asks it.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// How far the roster has folded the log. Whoever sees position P here sees P's effect in the roster too.
+    fn applied(&self) -> watch::Receiver<Position>;
+
+    /// How long the roster has been behind the log; zero when it is not.
+    fn lag(&self, now: DateTime<Utc>) -> std::time::Duration;
+
+    /// What the fold said of the events at these positions, one answer per position, in order. `None`: not folded yet,
+    /// or nothing stands there.
+    ///
+    /// # Errors
+    /// The effects cannot be read now.
+    async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ControlError>;
+
+    /// Where each projection stands, `roster` first.
+    ///
+    /// # Errors
+    /// The state cannot be read now.
+    async fn projections(&self) -> Result<Vec<Projection>, ControlError>;
+
+    /// Folds the log anew beside the live projection and compares. Changes nothing.
+    ///
+    /// # Errors
+    /// [`ControlError::Unknown`] for a projection that does not exist; [`ControlError::Busy`] while another runs.
+    async fn check(&self, projection: &str) -> Result<Checked, ControlError>;
+
+    /// Folds the log anew beside the live projection, compares, and swaps.
+    ///
+    /// # Errors
+    /// As [`Control::check`].
+    async fn rebuild(&self, projection: &str) -> Result<Checked, ControlError>;
+
+    /// Reads the whole log and checks its chain.
+    ///
+    /// # Errors
+    /// [`ControlError::Damaged`] names the first position that cannot be trusted.
+    async fn verify(&self) -> Result<Verified, ControlError>;
+
+    /// The keys that sign registry tokens, the current one first.
+    ///
+    /// # Errors
+    /// The keys cannot be read now.
+    async fn keys(&self) -> Result<Vec<SigningKey>, ControlError>;
+
+    /// Makes a new signing key and signs with it from now on; the former stays published while its tokens live.
+    ///
+    /// # Errors
+    /// The new key could not be kept; nothing changed.
+    async fn rotate_keys(&self) -> Result<SigningKey, ControlError>;
+
+    /// The certificates that a registry's `rootcertbundle` wants, PEM.
+    ///
+    /// # Errors
+    /// The keys cannot be read now.
+    async fn key_bundle(&self) -> Result<String, ControlError>;
+}
+
+/// Why the process could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is nothing of that name; the text lists what there is.
+    #[error("{0}")]
+    Unknown(String),
+    /// It is being done already. Try again later.
+    #[error("{0}")]
+    Busy(String),
+    /// The log is not what was recorded.
+    #[error("the log is damaged at position {position}: {what}")]
+    Damaged {
+        /// The first position that cannot be trusted.
+        position: Position,
+        /// What was seen.
+        what: String,
+    },
+    /// It cannot be done now. Try again later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Where a projection stands.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Projection {
+    /// `roster` (memory) or `read` (SQL).
+    pub name: String,
+    /// What it does now.
+    pub state: ProjectionState,
+    /// How far it has folded the log.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// The log's newest position.
+    #[schema(value_type = u64)]
+    pub head: Position,
+    /// How long it has been behind, in seconds.
+    pub lag_seconds: f64,
+    /// How many subjects are parked.
+    pub parked: u64,
+}
+
+/// What a projection does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectionState {
+    /// It follows the log.
+    Live,
+    /// It is reading up to the head.
+    CatchingUp,
+    /// A rebuild runs beside it.
+    Rebuilding,
+    /// It stopped; the process must be started anew.
+    Stopped,
+}
+
+/// A live projection held against the log folded anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Checked {
+    /// Which projection.
+    pub name: String,
+    /// The position at which both were compared.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// Whether they are the same.
+    pub same: bool,
+    /// Digest of the live one, hexadecimal.
+    pub live: String,
+    /// Digest of the one folded anew, hexadecimal.
+    pub replayed: String,
+    /// Whether the new one took the live one's place.
+    pub swapped: bool,
+}
+
+/// A log whose chain was read and found whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Verified {
+    /// How many records were read.
+    pub events: u64,
+    /// The last of them.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// The chain's hash there, hexadecimal.
+    pub hash: String,
+}
+
+/// A key that signs registry tokens; never its private half.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SigningKey {
+    /// The libtrust key id, as in the tokens' `kid`.
+    pub kid: String,
+    /// `ES256` or `RS256`.
+    pub algorithm: String,
+    /// Whether tokens are signed with it now.
+    pub current: bool,
+    /// When its certificate begins to hold.
+    pub not_before: DateTime<Utc>,
+    /// When its certificate ends.
+    pub not_after: DateTime<Utc>,
+}
