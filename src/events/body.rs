@@ -1,5 +1,6 @@
 //! The vocabulary: every event type that exists, as data. A new type is one struct and one line in the table below.
 //! Knows shapes and who may say what; knows nothing of roles, order or time.
+//! Long because it is one table: forty types, a few lines each.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
