@@ -57,6 +57,15 @@ macro_rules! vocabulary {
                 body.map_err(|error| error.under("/data"))
             }
 
+            /// Who may say events of this type; nothing for a type that does not exist.
+            #[must_use]
+            pub fn sayer_of(kind: &str) -> Option<Sayer> {
+                match kind {
+                    $(concat!("rollcall.", $name, ".v1") => Some(Sayer::$sayer),)*
+                    _ => None,
+                }
+            }
+
             /// The event type, e.g. `rollcall.person.upserted.v1`.
             #[must_use]
             pub fn kind(&self) -> &'static str {

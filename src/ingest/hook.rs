@@ -1,0 +1,79 @@
+//! What a connector that is called by its source must be able to do: tell authentic bytes, and read them.
+//! Both are pure. What the facts may say is judged by `judge`, the same for every format.
+
+use chrono::{DateTime, Utc};
+
+use crate::{Headers, Problem};
+
+/// The receiving half of a connector, configured for one source.
+pub trait Hook: Send + Sync + 'static {
+    /// Whether a header (lower case) is kept with the delivery. Name what `verify` and `map` read and nothing that is a
+    /// credential by itself.
+    fn keeps(&self, header: &str) -> bool;
+
+    /// Whether the raw bytes are the source's own.
+    ///
+    /// # Errors
+    /// A reason word and what to do, for the 401.
+    fn verify(&self, headers: &Headers, body: &[u8], age: Age) -> Result<(), Rejection>;
+
+    /// Takes authentic bytes apart, each part by itself: one that cannot be read does not touch its neighbours.
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>>;
+}
+
+/// Whether a signed time is held against the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// The delivery arrives at this instant.
+    Arriving(DateTime<Utc>),
+    /// A kept delivery is replayed: it was fresh when it came.
+    Replayed,
+}
+
+/// Why bytes are not the source's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{hint}")]
+pub struct Rejection {
+    /// A word such as `signature-mismatch`; one of a bounded set.
+    pub reason: &'static str,
+    /// What the sender can do.
+    pub hint: &'static str,
+}
+
+/// One event as the source said it, read but not yet judged. All ids are the source's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The sender's id of the event.
+    pub id: String,
+    /// The event type, e.g. `rollcall.person.upserted.v1`.
+    pub kind: String,
+    /// The subject, where the format states it.
+    pub subject: Option<String>,
+    /// The source's clock.
+    pub time: Option<DateTime<Utc>>,
+    /// The source's version of the subject.
+    pub sequence: Option<u64>,
+    /// The sender's own CloudEvents `source`.
+    pub origin: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// JSON text, still with `personal` in it.
+    pub data: String,
+}
+
+/// A part that could not be read, with what could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The event's id, if it was found.
+    pub id: Option<String>,
+    /// The event's type, if it was found.
+    pub kind: Option<String>,
+    /// Why it could not be read.
+    pub problem: Problem,
+}
+
+impl From<Problem> for Unread {
+    fn from(problem: Problem) -> Self {
+        Self { id: None, kind: None, problem }
+    }
+}
