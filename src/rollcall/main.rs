@@ -1,1 +1,18 @@
-fn main() {}
+//! Rollcall, the only binary: reads the command line, starts what was asked for, and answers with an exit code.
+//! Wiring only; every rule lives in a crate beside it.
+#![allow(dead_code)]
+
+mod checks;
+mod cli;
+mod config;
+#[cfg(test)]
+mod config_tests;
+mod layers;
+mod telemetry;
+mod units;
+
+use clap::Parser;
+
+fn main() {
+    let _ = cli::Cli::parse();
+}

@@ -1,0 +1,182 @@
+//! Whether the values of a configuration fit together, and the secrets that it names.
+//! Says every problem with the place that a person would edit; changes nothing but the secrets that it reads.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rollcall_events::SourceName;
+use secrecy::SecretString;
+
+use crate::{
+    layers::{Loaded, Origin, Problem},
+    units::Span,
+};
+
+/// The shortest secret that signs anything, in bytes (Standard Webhooks asks for 24 to 64).
+const LEAST_SECRET: usize = 24;
+
+/// Adds what is wrong to `problems`, and the sources' secrets to `loaded`.
+pub fn run(
+    loaded: &mut Loaded,
+    inline: &BTreeMap<String, String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    problems: &mut Vec<Problem>,
+) {
+    let config = loaded.config.clone();
+    let mut wrong = |key: &str, what: String| {
+        problems.push(Problem { origin: loaded.origin(key), what: format!("`{key}`: {what}") })
+    };
+
+    let (least, most) = (Span::seconds(60), Span::seconds(300));
+    if !(least..=most).contains(&config.token.ttl) {
+        wrong(
+            "token.ttl",
+            format!(
+                "{} is not between {least} and {most}; a longer life would keep revoked access alive",
+                config.token.ttl
+            ),
+        );
+    }
+    for (key, text) in [("token.issuer", &config.token.issuer), ("token.service", &config.token.service)] {
+        if text.trim().is_empty() || text.chars().any(char::is_control) || text.len() > 256 {
+            wrong(key, "1 to 256 characters, none of them a control character".into());
+        }
+    }
+    let positive = [
+        ("token.max_staleness", config.token.max_staleness),
+        ("token.max_clock_skew", config.token.max_clock_skew),
+        ("server.header_timeout", config.server.header_timeout),
+        ("server.request_timeout", config.server.request_timeout),
+    ];
+    for (key, span) in positive {
+        if span.0.is_zero() {
+            wrong(key, "must be longer than nothing".into());
+        }
+    }
+    if config.server.max_connections == 0 {
+        wrong("server.max_connections", "at least 1".into());
+    }
+    let sizes =
+        config.source.iter().filter_map(|(name, source)| Some((format!("source.{name}.max_body"), source.max_body?)));
+    for (key, size) in sizes.chain([("server.max_body".to_owned(), config.server.max_body)]) {
+        if !(1..=64 << 20).contains(&size.0) {
+            wrong(&key, format!("{size} is not between 1B and 64MiB"));
+        }
+    }
+    if let Some(url) = &config.server.public_url {
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let bad = |c: char| c.is_whitespace() || c.is_control() || "?#\"\\".contains(c);
+        if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(bad)) {
+            wrong(
+                "server.public_url",
+                format!(
+                    "`{}` is not an address: http:// or https://, a host, perhaps a port and a path",
+                    url.escape_debug()
+                ),
+            );
+        }
+    }
+    if crate::telemetry::filter(&config.log.level).is_err() {
+        wrong(
+            "log.level",
+            format!(
+                "`{}`: one of error, warn, info, debug, trace, perhaps per module",
+                config.log.level.escape_debug()
+            ),
+        );
+    }
+
+    for (name, source) in &config.source {
+        let from_env = inline.get(name.as_str()).map(|text| (format!("source.{name}.secret"), Ok(text.clone())));
+        let from_file = source.secret_file.as_ref().map(|path| {
+            let key = format!("source.{name}.secret_file");
+            let path = beside(path, &loaded.origin(&key));
+            let text = read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()));
+            (key, text)
+        });
+        let found = match (from_env, from_file) {
+            (Some(_), Some((key, _))) => {
+                Err((key, "the secret is given twice, as a file and as a value; keep one of them".to_owned()))
+            }
+            (Some((key, text)), None) | (None, Some((key, text))) => {
+                text.and_then(|text| secrets(&text)).map_err(|what| (key, what))
+            }
+            (None, None) => Err((
+                format!("source.{name}"),
+                format!(
+                    "the source has no secret. Make one with {} and write `secret_file = \"{name}.secret\"`",
+                    secret_recipe(name.as_str())
+                ),
+            )),
+        };
+        match found {
+            Ok(found) => {
+                loaded.secrets.insert(name.clone(), found);
+            }
+            Err((key, what)) => {
+                let origin = source_origin(loaded, &key, name);
+                problems.push(Problem { origin, what: format!("`{key}`: {what}") });
+            }
+        }
+    }
+}
+
+/// The place of a key, else of anything about its source.
+fn source_origin(loaded: &Loaded, key: &str, name: &SourceName) -> Origin {
+    let any = || {
+        loaded
+            .origins
+            .iter()
+            .find(|(at, _)| at.starts_with(&format!("source.{name}.")))
+            .map(|(_, origin)| origin.clone())
+    };
+    loaded
+        .origins
+        .get(key)
+        .cloned()
+        .or_else(|| loaded.origins.get(&format!("source.{name}")).cloned())
+        .or_else(any)
+        .unwrap_or(Origin::Default)
+}
+
+/// A path of the configuration file is relative to that file.
+fn beside(path: &Path, origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { path: file, .. } => file.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path)),
+        Origin::Default | Origin::Env(_) | Origin::Flag(_) => path.to_owned(),
+    }
+}
+
+/// The secrets of a file: one a line, the current one first.
+///
+/// # Errors
+/// Says which line is no secret; never shows it.
+pub fn secrets(text: &str) -> Result<Vec<SecretString>, String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return Err("there is no secret in it".into());
+    }
+    let one = |(at, line): (usize, &&str)| {
+        let what = |what: &str| Err(format!("secret {}: {what}", at + 1));
+        let Some(encoded) = line.strip_prefix("whsec_") else {
+            return what("it does not begin with `whsec_`");
+        };
+        match BASE64_STANDARD.decode(encoded) {
+            Err(_) => what("what follows `whsec_` is not base64"),
+            Ok(bytes) if bytes.len() < LEAST_SECRET => {
+                what(&format!("it has {} bytes; at least {LEAST_SECRET} are needed", bytes.len()))
+            }
+            Ok(_) => Ok(SecretString::from(*line)),
+        }
+    };
+    lines.iter().enumerate().map(one).collect()
+}
+
+/// A shell line that makes a secret's file.
+pub fn secret_recipe(name: &str) -> String {
+    format!("`(umask 077; echo whsec_$(head -c 32 /dev/urandom | base64) > {name}.secret)`")
+}

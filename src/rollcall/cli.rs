@@ -1,0 +1,374 @@
+//! The command line: every command, argument and help text. Parses; does nothing.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a registry's membership equal to what the systems of record say, and can always say why.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 yes, 1 no or differences, 2 usage, 3 unreachable.")]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Configuration file [default: rollcall.toml, else /etc/rollcall/rollcall.toml, where there is one]
+    #[arg(long, global = true, env = "ROLLCALL_CONFIG", value_name = "FILE", hide_env = true)]
+    pub config: Option<PathBuf>,
+    /// Data directory [default: rollcall-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the server to ask [default: the one that the configuration or the data directory names]
+    #[arg(long, global = true, env = "ROLLCALL_SERVER", value_name = "URL", hide_env = true)]
+    pub server: Option<String>,
+    /// File with the key to ask with [default: admin.key in the data directory]
+    #[arg(long, global = true, env = "ROLLCALL_TOKEN_FILE", value_name = "FILE", hide_env = true)]
+    pub token_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Say whether a user may do something, and why
+    Why {
+        /// User name
+        user: String,
+        /// What: pull, push or delete, or an action of the profile
+        action: String,
+        /// Project, or an image: PROJECT/REPOSITORY
+        #[arg(value_name = "PROJECT[/REPO]")]
+        project: String,
+    },
+    /// List the members of a project, each with the reason
+    Who {
+        /// Project
+        project: String,
+        /// Print CSV
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+    },
+    /// Read the log
+    #[command(subcommand)]
+    Events(Events),
+    /// Look at what came in by webhook
+    #[command(subcommand)]
+    Deliveries(Deliveries),
+    /// List the sources and how they are
+    Sources,
+    /// Manage the secrets that people sign in to the registry with
+    #[command(subcommand)]
+    Secrets(Secrets),
+    /// Manage the keys that sign registry tokens
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Look at what is derived from the log
+    #[command(subcommand)]
+    Projection(Projection),
+    /// Prove the log unaltered
+    ///
+    /// Reads the data directory itself; works beside a running server.
+    Verify {
+        /// A signed head kept elsewhere (the answer of /api/v1/log/head); without one the log can only be shown to be
+        /// consistent with itself
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// First position to report on; the chain is always followed from its beginning
+        #[arg(long, value_name = "POSITION", default_value_t = 1)]
+        from: u64,
+    },
+    /// Copy the data directory, also while the server runs
+    Backup {
+        /// Where to; made, and refused if it is not empty
+        dir: PathBuf,
+    },
+    /// Look for what is wrong with an installation
+    Doctor,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+    /// Play the licensing system of the demo
+    #[command(subcommand)]
+    Demo(Demo),
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Fill an empty data directory with a small licensing world and print commands to try
+    #[arg(long)]
+    pub demo: bool,
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Serve only these parts
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_enum)]
+    pub roles: Vec<Role>,
+}
+
+/// A part of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Webhooks of sources
+    Hooks,
+    /// Registry tokens
+    Registry,
+    /// The API for people and programs
+    Api,
+}
+
+/// `events`.
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Print events, oldest first
+    Tail {
+        /// Only of this type; may end in `*`
+        #[arg(long = "type", value_name = "TYPE")]
+        kind: Option<String>,
+        /// Only of this source
+        #[arg(long)]
+        source: Option<String>,
+        /// Only about this subject; may end in `*`
+        #[arg(long)]
+        subject: Option<String>,
+        /// Go on as new ones come
+        #[arg(long)]
+        follow: bool,
+        /// Only after this position [default: the last 20]
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+    },
+}
+
+/// `deliveries`.
+#[derive(Debug, Subcommand)]
+pub enum Deliveries {
+    /// List deliveries, newest first
+    List {
+        /// Only of this source
+        #[arg(long)]
+        source: Option<String>,
+        /// Only those that were rejected or had a part quarantined
+        #[arg(long)]
+        failed: bool,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one, with what became of each event
+    Show {
+        /// Its id, dlv_...
+        id: String,
+    },
+    /// Map and append it again
+    Replay {
+        /// Its id, dlv_...
+        id: String,
+    },
+}
+
+/// `secrets`.
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Make a secret; it is shown this once
+    Issue {
+        /// User name
+        user: String,
+        /// What it is for
+        #[arg(long)]
+        label: Option<String>,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = SecretFormat::Plain)]
+        format: SecretFormat,
+        /// The registry to sign in to, for every format but plain [default: the host of the server]
+        #[arg(long, value_name = "HOST[:PORT]")]
+        registry: Option<String>,
+    },
+    /// List the secrets of a user
+    List {
+        /// User name
+        user: String,
+    },
+    /// End a secret
+    Revoke {
+        /// User name
+        user: String,
+        /// The secret's id, sec_...
+        id: String,
+    },
+    /// Make a code with which the user fetches one secret within 24 hours
+    Invite {
+        /// User name
+        user: String,
+    },
+}
+
+/// How a secret is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SecretFormat {
+    /// The secret alone
+    Plain,
+    /// A docker config.json
+    DockerConfig,
+    /// A Kubernetes pull secret
+    K8s,
+    /// A `helm registry login` command
+    Helm,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the keys that are published
+    List,
+    /// Sign with a new key; registries that hold the bundle need nothing
+    Rotate,
+    /// Print the certificates for a registry's `rootcertbundle`
+    Bundle,
+}
+
+/// `projection`.
+#[derive(Debug, Subcommand)]
+pub enum Projection {
+    /// Say how far each projection is
+    Status,
+    /// Rebuild beside the live one and compare
+    Check,
+    /// Rebuild beside the live one and swap
+    Rebuild,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every problem
+    Check,
+    /// Print every value in force and where it came from; secrets are hidden
+    Show,
+}
+
+/// The shells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// `demo`.
+#[derive(Debug, Subcommand)]
+pub enum Demo {
+    /// Make an entitlement inactive
+    End {
+        /// Its id, as in ENT-7
+        entitlement: String,
+    },
+    /// Make an entitlement active again
+    Renew {
+        /// Its id, as in ENT-7
+        entitlement: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// `UPDATE=1 cargo test -p rollcall` rewrites it.
+    #[test]
+    fn the_help_texts_are_as_reviewed() {
+        fn render(command: &mut clap::Command, out: &mut String) {
+            // A fixed width: a golden text does not depend on the terminal.
+            let mut shown = command.clone().term_width(100);
+            let help = shown.render_long_help();
+            out.push_str(&format!("$ {} --help\n{help}\n", shown.get_bin_name().unwrap_or("rollcall")));
+            let globals = ["config", "data_dir", "server", "token_file", "json", "help", "version"];
+            for inner in command.get_subcommands_mut().filter(|c| c.get_name() != "help") {
+                let hidden = globals.iter().fold(inner.clone(), |c, id| {
+                    if c.get_arguments().any(|arg| arg.get_id() == id) {
+                        c.mut_arg(id, |arg| arg.hide(true))
+                    } else {
+                        c
+                    }
+                });
+                *inner = hidden;
+                render(inner, out);
+            }
+        }
+        let mut root = Cli::command();
+        root.build();
+        let mut text = String::new();
+        render(&mut root, &mut text);
+        let text: String = text.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("help.txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "run with UPDATE=1");
+    }
+
+    #[test]
+    fn the_documented_commands_parse_and_others_are_refused_with_2() {
+        let good = [
+            "serve --demo",
+            "serve --config etc/r.toml --data-dir d --listen 127.0.0.1:0 --role hooks,api",
+            "why ada@globex.test pull acme/db --json",
+            "--server http://127.0.0.1:8080 who acme --csv",
+            "events tail --type rollcall.entitlement.* --source flexnet --follow --after 12",
+            "deliveries list --source flexnet --failed",
+            "deliveries replay dlv_1",
+            "sources --token-file k",
+            "secrets issue ada --format k8s --registry r.test:5000",
+            "secrets revoke ada sec_1",
+            "keys bundle",
+            "projection rebuild",
+            "verify --against head.json --from 7",
+            "backup there",
+            "doctor",
+            "config show",
+            "completions fish",
+            "demo end ENT-7",
+        ];
+        for line in good {
+            assert!(Cli::try_parse_from(["rollcall"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
+        }
+        for line in [
+            "",
+            "why ada",
+            "serve --role writer",
+            "secrets issue ada --format xml",
+            "who p --csv --json",
+            "verify --from x",
+        ] {
+            let error = Cli::try_parse_from(["rollcall"].into_iter().chain(line.split_terminator(' '))).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

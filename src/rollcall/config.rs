@@ -1,0 +1,236 @@
+//! The configuration: every key as a typed field with its default and its sentence in the reference.
+//! Holds values only; where they come from is `layers`, whether they fit together is `checks`.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use rollcall_events::{Order, SourceName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Size, Span};
+
+/// The whole configuration. Every key has a default that works, but for the secrets of sources.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The process and its listener.
+    pub server: Server,
+    /// Registry tokens.
+    pub token: Token,
+    /// From facts to roles. Changing a key here is recorded as an event at the next start.
+    pub access: Access,
+    /// What the process says about itself on standard error.
+    pub log: Logging,
+    /// The upstreams, by name. A name is an identity: it is never changed.
+    pub source: BTreeMap<SourceName, Source>,
+}
+
+/// The process and its listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where to listen: address and port. Port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The address under which clients reach this server; tokens' realm and links are made of it. When absent,
+    /// `http://` and the address listened on.
+    pub public_url: Option<String>,
+    /// Where the log and everything beside it is kept. Made (mode 0700) when it does not exist.
+    pub data_dir: PathBuf,
+    /// The largest request body, read before anything is checked.
+    pub max_body: Size,
+    /// How many connections may be open at once; the next ones wait to be accepted.
+    pub max_connections: u32,
+    /// How long the head of a request may take to arrive.
+    pub header_timeout: Span,
+    /// How long a whole request may take, its body included.
+    pub request_timeout: Span,
+    /// How long requests that are under way may take after the signal to stop.
+    pub shutdown_grace: Span,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            data_dir: "rollcall-data".into(),
+            max_body: Size(1 << 20),
+            max_connections: 1024,
+            header_timeout: Span::seconds(10),
+            request_timeout: Span::seconds(30),
+            shutdown_grace: Span::seconds(10),
+        }
+    }
+}
+
+/// Registry tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Token {
+    /// The `iss` of every token; the registry's `auth.token.issuer`.
+    pub issuer: String,
+    /// The `aud` of every token; the registry's `auth.token.service`. No token is made for another one.
+    pub service: String,
+    /// How tokens are signed.
+    pub algorithm: Algorithm,
+    /// How long a token lives, 60s to 300s; shorter where the reason it rests on ends sooner.
+    pub ttl: Span,
+    /// Who is told why a pull is refused: `auto` tells clients that show it, `explain` all, `standard` none.
+    pub denial: Denial,
+    /// Without news from the log for so long, no token is made and `/readyz` says so.
+    pub max_staleness: Span,
+    /// With a clock off by more than this, no token is made and `/readyz` says so.
+    pub max_clock_skew: Span,
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            issuer: "rollcall".into(),
+            service: "rollcall".into(),
+            algorithm: Algorithm::Es256,
+            ttl: Span::seconds(300),
+            denial: Denial::Auto,
+            max_staleness: Span::seconds(60),
+            max_clock_skew: Span::seconds(5),
+        }
+    }
+}
+
+/// How tokens are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Algorithm {
+    /// ECDSA on P-256.
+    Es256,
+    /// RSA, for registries that know nothing else.
+    Rs256,
+}
+
+/// Who is told why a pull is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Denial {
+    /// Clients that show the reason to their user.
+    Auto,
+    /// Every client.
+    Explain,
+    /// No client: a token with less in it.
+    Standard,
+}
+
+/// From facts to roles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// The access model: `revenera`, `harbor`, `portus`, `sregistry`, `ibm`, or the path of a profile file.
+    pub profile: String,
+    /// The role of a producer's people. When absent, the profile's own, else Developer.
+    pub producer_role: Option<String>,
+    /// The role of entitled customers. When absent, the profile's own, else Guest. In profiles whose guests may list
+    /// members one customer sees the names of the others; choose a role without that right where it matters.
+    pub consumer_role: Option<String>,
+    /// The name of a `consumer_role` that may push or delete, written again to confirm that this is meant.
+    pub confirm_consumer_role: Option<String>,
+    /// Whether an entitlement also reaches the sub-accounts of its account.
+    pub customer_sub_accounts: bool,
+    /// Whether people whose only reasons are entitlements may see each other.
+    pub customers_see_each_other: bool,
+    /// Whether an administrator may bind people to projects that a source manages.
+    pub bindings_on_managed: bool,
+    /// The profile's own switches, by name.
+    pub switches: BTreeMap<String, String>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            profile: "revenera".into(),
+            producer_role: None,
+            consumer_role: None,
+            confirm_consumer_role: None,
+            customer_sub_accounts: false,
+            customers_see_each_other: false,
+            bindings_on_managed: false,
+            switches: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the process says about itself on standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logging {
+    /// `auto` is text on a terminal and JSON elsewhere.
+    pub format: LogFormat,
+    /// The least that is said: `error`, `warn`, `info`, `debug`, `trace`, also per module, as in `info,rollcall_registry=debug`.
+    pub level: String,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".into() }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// One line of text each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// What it is.
+    pub kind: Kind,
+    /// How it writes its notifications.
+    pub format: Format,
+    /// What says which of two facts about one subject is newer: `version` (its own number), `time` (its clock) or
+    /// `observed` (the order of arrival). Fixed with the first fact.
+    pub order: Order,
+    /// A file with the secret that signs its notifications, `whsec_` and base64; previous ones on the lines after it.
+    /// Relative to the configuration file. In the environment also as a value: `ROLLCALL__SOURCE__NAME__SECRET`.
+    pub secret_file: Option<PathBuf>,
+    /// The largest notification. When absent, `server.max_body`.
+    pub max_body: Option<Size>,
+    /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
+    pub authoritative: bool,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Entitlements,
+            format: Format::Cloudevents,
+            order: Order::Version,
+            secret_file: None,
+            max_body: None,
+            authoritative: false,
+        }
+    }
+}
+
+/// What a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A licensing system.
+    Entitlements,
+}
+
+/// How a source writes its notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// CloudEvents 1.0 in Rollcall's own vocabulary.
+    Cloudevents,
+}

@@ -1,0 +1,208 @@
+//! The configuration, case by case: what is refused, where, and what is in force.
+
+use std::{io, path::Path};
+
+use rollcall_events::Order;
+use secrecy::ExposeSecret;
+
+use crate::layers::{Inputs, Loaded, Origin, effective, keys, load, reference, schema};
+
+const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+fn read(path: &Path) -> io::Result<String> {
+    match path.to_str() {
+        Some("etc/flexnet.secret") => Ok(format!("{SECRET}\n")),
+        Some("etc/two.secret") => Ok(format!("{SECRET}\n\nwhsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=\n")),
+        Some("etc/empty.secret") => Ok("\n \n".into()),
+        Some("etc/short.secret") => Ok("whsec_c2hvcnQ=".into()),
+        Some("etc/plain.secret") => Ok("hunter2hunter2hunter2hunter2".into()),
+        _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
+    }
+}
+
+fn with(file: &str, env: &[(&str, &str)], flags: &[(&str, &str, &str)]) -> Result<Loaded, Vec<String>> {
+    let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let flags: Vec<_> = flags.iter().map(|(k, v, f)| ((*k).to_owned(), (*v).to_owned(), (*f).to_owned())).collect();
+    load(&Inputs { file: Some((Path::new("etc/rollcall.toml"), file)), env: &env, flags: &flags, read: &read })
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
+    const FLEXNET: &str = "[source.flexnet]\nsecret_file = \"flexnet.secret\"\n";
+    let table: &[(&str, &str, &str)] = &[
+        // file, where, what
+        (
+            "[token]\nttl = \"5m\"\ntll = \"5m\"\n",
+            "etc/rollcall.toml:3:1",
+            "unknown key `token.tll`; the nearest is `token.ttl`",
+        ),
+        ("[tokn]\nttl = \"5m\"\n", "etc/rollcall.toml:1:2", "unknown key `tokn`; the nearest is `token`"),
+        ("ttl = \"5m\"\n", "etc/rollcall.toml:1:1", "unknown key `ttl`"),
+        ("[token]\n  ttl = \"10m\"\n", "etc/rollcall.toml:2:3", "10m is not between 1m and 5m"),
+        ("[token]\nttl = \"30s\"\n", "etc/rollcall.toml:2:1", "30s is not between 1m and 5m"),
+        ("[token]\nttl = 300\n", "etc/rollcall.toml:2:1", "`token.ttl`: invalid type: integer `300`"),
+        ("[token]\nttl = \"300\"\n", "etc/rollcall.toml:2:1", "`300` is not a duration"),
+        ("[token]\nalgorithm = \"HS256\"\n", "etc/rollcall.toml:2:1", "expected `ES256` or `RS256`"),
+        ("[token]\nissuer = \"\"\n", "etc/rollcall.toml:2:1", "1 to 256 characters"),
+        ("[token]\ndenial = \"loud\"\n", "etc/rollcall.toml:2:1", "expected one of `auto`, `explain`, `standard`"),
+        ("[server]\nlisten = \"8080\"\n", "etc/rollcall.toml:2:1", "invalid socket address"),
+        ("[server]\npublic_url = \"rollcall.test\"\n", "etc/rollcall.toml:2:1", "is not an address"),
+        ("[server]\nmax_body = \"1GiB\"\n", "etc/rollcall.toml:2:1", "1GiB is not between 1B and 64MiB"),
+        ("[server]\nmax_connections = 0\n", "etc/rollcall.toml:2:1", "at least 1"),
+        ("[server]\nmax_connections = -1\n", "etc/rollcall.toml:2:1", "expected u32"),
+        ("[access]\ncustomer_sub_accounts = \"yes\"\n", "etc/rollcall.toml:2:1", "expected a boolean"),
+        ("[access]\nswitches = \"x\"\n", "etc/rollcall.toml:2:1", "unknown key `access.switches`"),
+        ("[log]\nlevel = \"loud\"\n", "etc/rollcall.toml:2:1", "one of error, warn, info"),
+        ("token = 1\n", "etc/rollcall.toml:1:1", "unknown key `token`"),
+        ("[token\nttl = \"5m\"\n", "etc/rollcall.toml:1", "this is not TOML"),
+        ("[token]\nttl = \"5m\"\nttl = \"4m\"\n", "etc/rollcall.toml:3:1", "this is not TOML: duplicate key"),
+        ("[source.flexnet]\nkind = \"entitlements\"\n", "etc/rollcall.toml:1:9", "the source has no secret"),
+        (
+            "[source.flexnet]\nsecret = \"whsec_x\"\n",
+            "etc/rollcall.toml:2:1",
+            "a secret does not stand in the configuration",
+        ),
+        ("[source.flexnet]\nsecret_file = \"gone.secret\"\n", "etc/rollcall.toml:2:1", "cannot be read: no such file"),
+        ("[source.flexnet]\nsecret_file = \"empty.secret\"\n", "etc/rollcall.toml:2:1", "there is no secret in it"),
+        ("[source.flexnet]\nsecret_file = \"short.secret\"\n", "etc/rollcall.toml:2:1", "it has 5 bytes; at least 24"),
+        ("[source.flexnet]\nsecret_file = \"plain.secret\"\n", "etc/rollcall.toml:2:1", "does not begin with `whsec_`"),
+        (
+            "[source.local]\nsecret_file = \"flexnet.secret\"\n",
+            "etc/rollcall.toml:1:9",
+            "`local` is Rollcall's own source",
+        ),
+        ("[source.Flex]\nsecret_file = \"flexnet.secret\"\n", "etc/rollcall.toml:1:9", "is not a source name"),
+        (
+            "[source.a-b]\nsecret_file = \"flexnet.secret\"\n[source.a_b]\nsecret_file = \"flexnet.secret\"\n",
+            "etc/rollcall.toml:3:9",
+            "have the same name in the environment",
+        ),
+        (
+            "[source.flexnet]\nsecret_file = \"flexnet.secret\"\nodrer = \"time\"\n",
+            "etc/rollcall.toml:3:1",
+            "the nearest is `source.flexnet.order`",
+        ),
+        (
+            "[source.flexnet]\nsecret_file = \"flexnet.secret\"\norder = \"newest\"\n",
+            "etc/rollcall.toml:3:1",
+            "expected one of `version`, `time`, `observed`",
+        ),
+    ];
+    for (file, place, what) in table {
+        let problems = with(file, &[], &[]).err().unwrap_or_default();
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(place) && problem.contains(what)),
+            "{file}\nshould say {place} ... {what}, says\n{problems:#?}"
+        );
+    }
+    assert!(with(FLEXNET, &[], &[]).is_ok());
+}
+
+#[test]
+fn every_problem_is_told_not_only_the_first() {
+    let file = "[token]\nttl = \"1h\"\nalgorithm = \"none\"\nx = 1\n[source.flexnet]\n[server]\nlisten = \"here\"\n";
+    let problems =
+        with(file, &[("ROLLCALL__TOKEN__DENIAL", "never"), ("ROLLCALL__LOGS__LEVEL", "info")], &[]).err().unwrap();
+    assert_eq!(problems.len(), 7, "{problems:#?}");
+}
+
+#[test]
+fn the_order_is_default_file_environment_flag_and_each_value_says_where_it_came_from() {
+    let file = "[server]\ndata_dir = \"/file\"\nlisten = \"127.0.0.1:1\"\n[token]\nttl = \"2m\"\n";
+    let env = [
+        ("ROLLCALL__SERVER__DATA_DIR", "/env"),
+        ("ROLLCALL__SERVER__LISTEN", "127.0.0.1:2"),
+        ("ROLLCALL__SERVER__MAX_CONNECTIONS", "7"),
+    ];
+    let loaded = with(file, &env, &[("server.data_dir", "/flag", "--data-dir")]).ok().unwrap();
+    assert_eq!(loaded.config.server.data_dir, Path::new("/flag"));
+    assert_eq!(loaded.config.server.listen.port(), 2);
+    assert_eq!(loaded.config.server.max_connections, 7);
+    let rows = effective(&loaded);
+    let of = |key: &str| rows.iter().find(|(name, ..)| name == key).map(|(_, _, origin)| origin.to_string()).unwrap();
+    assert_eq!(of("server.data_dir"), "--data-dir");
+    assert_eq!(of("server.listen"), "environment ROLLCALL__SERVER__LISTEN");
+    assert_eq!(of("token.ttl"), "etc/rollcall.toml:5:1");
+    assert_eq!(of("token.issuer"), "default");
+}
+
+#[test]
+fn the_environment_reaches_every_key_and_names_sources_without_regard_to_dash_and_case() {
+    let file = "[source.corp-flex]\nsecret_file = \"flexnet.secret\"\n";
+    let loaded = with(file, &[("ROLLCALL__SOURCE__CORP_FLEX__ORDER", "time")], &[]).ok().unwrap();
+    assert_eq!(loaded.config.source[&"corp-flex".parse().unwrap()].order, Order::Time);
+
+    let alone = [("ROLLCALL__SOURCE__FLEXNET__SECRET", SECRET), ("ROLLCALL__SOURCE__FLEXNET__AUTHORITATIVE", "true")];
+    let loaded = with("", &alone, &[]).ok().unwrap();
+    let name = "flexnet".parse().unwrap();
+    assert!(loaded.config.source[&name].authoritative);
+    assert_eq!(loaded.secrets[&name][0].expose_secret(), SECRET);
+
+    let twice = [("ROLLCALL__SOURCE__CORP_FLEX__ORDER", "time"), ("ROLLCALL__SOURCE__corp-flex__ORDER", "version")];
+    let problems = with(file, &twice, &[]).err().unwrap();
+    assert!(problems[0].contains("and so does ROLLCALL__SOURCE__CORP_FLEX__ORDER"), "{problems:?}");
+
+    let both = [("ROLLCALL__SOURCE__CORP_FLEX__SECRET", SECRET)];
+    assert!(with(file, &both, &[]).err().unwrap()[0].contains("given twice"));
+}
+
+#[test]
+fn every_key_can_be_said_in_the_environment() {
+    for key in keys() {
+        let name = format!("ROLLCALL__{}", key.path.join("__").replace('*', "x").to_uppercase());
+        let problems = with("", &[(&name, "\u{1}")], &[]).err().unwrap_or_default();
+        assert!(!problems.iter().any(|problem| problem.contains("unknown key")), "{name}: {problems:?}");
+    }
+}
+
+#[test]
+fn the_secret_of_a_source_is_the_first_line_and_earlier_ones_follow() {
+    let loaded = with("[source.flexnet]\nsecret_file = \"two.secret\"\n", &[], &[]).ok().unwrap();
+    let secrets = &loaded.secrets[&"flexnet".parse().unwrap()];
+    assert_eq!(secrets.len(), 2);
+    assert_eq!(secrets[0].expose_secret(), SECRET);
+    let shown = format!("{:?}", effective(&loaded));
+    assert!(shown.contains("***") && !shown.contains("whsec_"), "{shown}");
+}
+
+#[test]
+fn an_empty_file_is_a_whole_configuration() {
+    let loaded = with("", &[], &[]).ok().unwrap();
+    assert_eq!(loaded.config, crate::config::Config::default());
+    assert_eq!(loaded.origin("token.ttl"), Origin::Default);
+}
+
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn same_as_file(path: &str, text: &str) {
+    let path = repository(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "{}: run with UPDATE=1", path.display());
+}
+
+/// `UPDATE=1 cargo test -p rollcall` rewrites both.
+#[test]
+fn the_schema_and_the_reference_are_the_types() {
+    same_as_file("../../schemas/config.json", &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
+    same_as_file("CONFIGURATION.md", &reference());
+}
+
+#[test]
+fn the_example_file_loads_and_fits_the_schema() {
+    let text = std::fs::read_to_string(repository("rollcall.example.toml")).unwrap();
+    let loaded = with(&text, &[], &[]).map_err(|problems| problems.join("\n")).map(|loaded| loaded.config.source.len());
+    assert_eq!(loaded, Ok(1));
+    let value: serde_json::Value = serde_json::to_value(toml::from_str::<toml::Value>(&text).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    assert!(
+        validator.is_valid(&value),
+        "{:?}",
+        validator.iter_errors(&value).map(|e| e.to_string()).collect::<Vec<_>>()
+    );
+}

@@ -1,0 +1,208 @@
+//! What the process says about itself: log lines on standard error and the numbers of `/metrics`.
+//! A line and its number are one struct, so that they cannot drift apart. Never a secret, a body or an e-mail.
+
+use std::io::{self, IsTerminal, Write};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{
+    EnvFilter, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use crate::config::{LogFormat, Logging};
+
+/// The version that `--version`, `/metrics` and the start line show.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit it was built from, where the build said so.
+pub const COMMIT: &str = match option_env!("ROLLCALL_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// The lines that `level` lets through.
+///
+/// # Errors
+/// When it is no level.
+pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    // A bare word that is no level would be taken for the name of a module.
+    let words = level.split(',').map(str::trim);
+    for word in words.filter(|word| !word.contains(['=', '['])) {
+        word.parse::<tracing_subscriber::filter::LevelFilter>().map_err(ParseError::from)?;
+    }
+    EnvFilter::try_new(level)
+}
+
+/// Starts the log lines. A level that does not parse was refused before; it is `info` here.
+pub fn start_logging(config: &Logging) {
+    let terminal = io::stderr().is_terminal();
+    let text = match config.format {
+        LogFormat::Auto => terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let registry = tracing_subscriber::registry().with(filter(&config.level).unwrap_or_default());
+    let layer = tracing_subscriber::fmt::layer().with_writer(OneLine { colours });
+    let started = if text {
+        registry.with(layer.with_ansi(colours)).try_init()
+    } else {
+        registry.with(layer.json().flatten_event(true).with_ansi(false)).try_init()
+    };
+    // A second start within one process (tests) keeps the first one's subscriber.
+    drop(started);
+}
+
+/// Standard error, where one record stays one line whatever its values hold.
+#[derive(Clone, Copy)]
+struct OneLine {
+    colours: bool,
+}
+
+impl<'a> MakeWriter<'a> for OneLine {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        *self
+    }
+}
+
+impl Write for OneLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(escaped(&String::from_utf8_lossy(bytes), self.colours).as_bytes())?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// A record with the control characters inside it written out.
+fn escaped(record: &str, colours: bool) -> String {
+    let (body, end) = record.strip_suffix('\n').map_or((record, ""), |body| (body, "\n"));
+    let mut out = String::with_capacity(record.len());
+    for c in body.chars() {
+        if c.is_control() && !(colours && c == '\u{1b}') {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out + end
+}
+
+/// Starts counting.
+///
+/// # Errors
+/// When this process counts already.
+pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let recorder = recorder()?.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("this process counts already"))?;
+    metrics::describe_gauge!("rollcall_build_info", "1, with what was built");
+    metrics::gauge!("rollcall_build_info", "version" => VERSION, "commit" => COMMIT).set(1.0);
+    Ok(handle)
+}
+
+fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
+}
+
+/// The server takes requests.
+pub struct Started<'a> {
+    /// The address listened on.
+    pub listen: &'a str,
+    /// Where the data is.
+    pub data_dir: &'a str,
+    /// How far the log is.
+    pub position: u64,
+}
+
+impl Started<'_> {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::info!(
+            listen = self.listen,
+            data_dir = self.data_dir,
+            position = self.position,
+            version = VERSION,
+            "server started"
+        );
+    }
+}
+
+/// The server has let go of everything.
+pub struct Stopped {
+    /// Connections that were cut because they took longer than the grace.
+    pub cut: usize,
+}
+
+impl Stopped {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::info!(connections_cut = self.cut, "server stopped");
+    }
+}
+
+/// Decisions were lost because they came faster than they could be kept.
+pub struct DecisionDropped;
+
+impl DecisionDropped {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::debug!("decision dropped");
+        metrics::counter!("rollcall_decisions_dropped_total").increment(1);
+    }
+}
+
+/// What is known of the log and the projection, now and then.
+pub struct Beat {
+    /// The newest durable position.
+    pub head: u64,
+    /// How far the roster is.
+    pub roster: u64,
+    /// Seconds since the roster last had news from the log.
+    pub lag_seconds: f64,
+}
+
+impl Beat {
+    /// Says it, in numbers only.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub fn emit(self) {
+        metrics::gauge!("rollcall_log_head_position").set(self.head as f64);
+        metrics::gauge!("rollcall_projection_position", "projection" => "roster").set(self.roster as f64);
+        metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(self.lag_seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_forge_a_second_line() {
+        assert_eq!(escaped("info user=\"a\nerror b\u{1b}[2J\"\n", false), "info user=\"a\\nerror b\\u{1b}[2J\"\n");
+    }
+
+    #[test]
+    fn a_level_is_a_level() {
+        for good in ["info", "debug", "info,rollcall_registry=debug"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["loud", "info,loud", "rollcall=loud"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_histograms_and_names_are_as_documented() {
+        let recorder = recorder().unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            DecisionDropped.emit();
+            metrics::histogram!("rollcall_token_request_duration_seconds").record(0.003);
+        });
+        let text = handle.render();
+        assert!(text.contains("rollcall_decisions_dropped_total 1"), "{text}");
+        assert!(text.contains("rollcall_token_request_duration_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+    }
+}

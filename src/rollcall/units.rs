@@ -1,0 +1,124 @@
+//! Durations and sizes as people write them in a configuration: `5m`, `1MiB`.
+//! Only the notation; what a value may be is decided where it is used.
+
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A length of time, written as a whole number and `ms`, `s`, `m`, `h` or `d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+/// A number of bytes, written as a whole number and `B`, `KiB`, `MiB` or `GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+const SPANS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
+    let whole = units.iter().find(|(_, factor)| value != 0 && value.is_multiple_of(*factor)).or(units.last());
+    let (unit, factor) = whole.copied().unwrap_or(("", 1));
+    write!(f, "{}{unit}", value / factor)
+}
+
+impl FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text, &SPANS).map(|millis| Self(Duration::from_millis(millis))).ok_or_else(|| {
+            format!("`{}` is not a duration: a whole number and ms, s, m, h or d, as in \"5m\"", text.escape_debug())
+        })
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text, &SIZES).map(Self).ok_or_else(|| {
+            format!("`{}` is not a size: a whole number and B, KiB, MiB or GiB, as in \"1MiB\"", text.escape_debug())
+        })
+    }
+}
+
+impl Span {
+    /// So many seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl Size {
+    /// As a length in memory.
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &SPANS)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, self.0, &SIZES)
+    }
+}
+
+macro_rules! as_text {
+    ($name:ident, $title:literal, $pattern:literal) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+                ser.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+                Cow::<str>::deserialize(de)?.parse().map_err(de::Error::custom)
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                $title.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "pattern": $pattern})
+            }
+        }
+    };
+}
+as_text!(Span, "Duration", "^[0-9]+ ?(ms|s|m|h|d)$");
+as_text!(Size, "Size", "^[0-9]+ ?(B|KiB|MiB|GiB)$");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in ["5m", "90s", "1500ms", "2h", "14d", "0ms"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        for text in ["1MiB", "64KiB", "10B", "2GiB", "0B"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
+        assert_eq!("300s".parse::<Span>(), "5 m".parse::<Span>());
+    }
+
+    #[test]
+    fn a_bare_number_has_no_unit_and_is_refused() {
+        for text in ["", "5", "m", "-5m", "5 minutes", "1.5h", "99999999999999999999s"] {
+            assert!(text.parse::<Span>().unwrap_err().contains("as in \"5m\""), "{text}");
+        }
+        assert!("1MB".parse::<Size>().is_err());
+    }
+}
