@@ -1,6 +1,12 @@
 #![doc = include_str!("README.md")]
 
+mod admit;
 mod head;
+pub mod memory;
+mod tail;
+
+#[cfg(test)]
+mod conformance;
 
 use std::sync::Arc;
 
@@ -9,7 +15,7 @@ use futures_util::stream::BoxStream;
 use rollcall_events::{LogId, NewEvent, Position, Recorded};
 use tokio::sync::watch;
 
-pub use head::{Head, SignedHead};
+pub use head::{Head, HeadError, SignedHead};
 
 /// What became of one event of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub trait Append: Send + Sync + 'static {
 /// What `append` can refuse. Sending the same batch again is always safe.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Too much is waiting. Try again after a moment.
+    /// Too much is waiting (an event counts once per started 4 KiB). Try again after a moment.
     #[error("{waiting} events are waiting to be written, the limit is {limit}")]
     Overloaded {
         /// How many wait.

@@ -1,0 +1,389 @@
+//! What every engine must do, once: each function is a rule, run on each engine by `conformance!`.
+//! Knows the two traits and nothing of any engine.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Duration, Utc};
+use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use rollcall_events::{Clock, EventKey, NewEvent, Position, Recorded};
+
+use crate::{Append, Filter, Outcome, Tail, TailError};
+
+/// Makes one test of each rule. `$make` gives `(log, something to keep alive)` and takes the clock.
+macro_rules! conformance {
+    ($make:expr) => {
+        crate::conformance::conformance! { $make;
+            an_event_is_recorded_once_and_returns_as_a_duplicate
+            a_returning_key_with_other_bytes_is_a_conflict_and_changes_nothing
+            duplicates_and_conflicts_inside_a_batch_are_told_apart
+            what_brought_an_event_may_differ
+            pages_end_where_they_are_told_to
+            a_reader_catches_up_while_others_append
+            concurrent_appenders_get_one_order_and_each_batch_stays_together
+            the_head_is_never_ahead_of_what_can_be_read
+            an_empty_batch_is_nothing
+            large_data_comes_back_as_it_is
+            every_text_comes_back_as_it_is
+            the_largest_numbers_come_back_as_they_are
+            recorded_at_never_decreases
+            a_page_is_filtered_and_says_where_it_ended
+            a_reader_beyond_the_end_is_refused
+            the_signed_head_fits_the_chain_and_the_key
+        }
+    };
+    ($make:expr; $($rule:ident)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $rule() {
+            let clock = crate::conformance::TestClock::new();
+            let (log, _keep) = $make(clock.clone()).await;
+            crate::conformance::$rule(log, clock).await;
+        }
+    )* };
+}
+pub(crate) use conformance;
+
+/// A clock that a test sets.
+#[derive(Debug)]
+pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
+
+impl TestClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(DateTime::from_timestamp(1_767_225_600, 123_456_789).unwrap())))
+    }
+    pub(crate) fn step(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap()
+    }
+}
+
+pub(crate) fn event(id: &str, data: &str) -> NewEvent {
+    NewEvent {
+        key: EventKey { source: "flexnet".parse().unwrap(), id: id.into() },
+        kind: "rollcall.product.upserted.v1".into(),
+        subject: format!("product/{id}").into(),
+        time: None,
+        sequence: None,
+        origin: None,
+        correlation: None,
+        traceparent: None,
+        data: data.into(),
+    }
+}
+
+pub(crate) fn events(ids: std::ops::Range<usize>) -> Vec<NewEvent> {
+    ids.map(|n| event(&format!("e{n}"), &format!(r#"{{"product":"{n}"}}"#))).collect()
+}
+
+/// The first `count` records, read in pages of `page`.
+pub(crate) async fn all(log: &impl Tail, count: usize, page: usize) -> Vec<Recorded> {
+    let mut found = Vec::new();
+    let mut pages = log.read(Position(0), page);
+    while found.len() < count {
+        let page_of = pages.next().await.expect("a tail does not end").expect("a sound log");
+        assert!(!page_of.is_empty() && page_of.len() <= page);
+        found.extend_from_slice(&page_of);
+    }
+    found
+}
+
+fn positions(outcomes: &[Outcome]) -> Vec<u64> {
+    outcomes
+        .iter()
+        .map(|o| match o {
+            Outcome::Recorded(p) => p.0,
+            other => panic!("not recorded: {other:?}"),
+        })
+        .collect()
+}
+
+pub(crate) async fn an_event_is_recorded_once_and_returns_as_a_duplicate(log: impl Append + Tail, _: Arc<TestClock>) {
+    let first = log.append(events(0..3)).await.unwrap();
+    let positions = positions(&first);
+    assert!(positions.is_sorted() && positions[0] > 0);
+    let again = log.append(events(0..4)).await.unwrap();
+    let expected: Vec<_> = positions.iter().map(|p| Outcome::Duplicate(Position(*p))).collect();
+    assert_eq!(again[..3], expected);
+    assert!(matches!(again[3], Outcome::Recorded(p) if p.0 > positions[2]));
+    let read = all(&log, 4, 100).await;
+    assert_eq!(read.iter().map(|r| r.event.clone()).collect::<Vec<_>>(), events(0..4));
+}
+
+pub(crate) async fn a_returning_key_with_other_bytes_is_a_conflict_and_changes_nothing(
+    log: impl Append + Tail,
+    clock: Arc<TestClock>,
+) {
+    let mut base = event("k", "{}");
+    base.time = Some(clock.now());
+    base.sequence = Some(1);
+    let at = log.append(vec![base.clone()]).await.unwrap()[0];
+    let Outcome::Recorded(at) = at else { panic!("{at:?}") };
+    let head = *log.head().borrow();
+    let changes: [fn(&mut NewEvent); 5] = [
+        |e| e.kind = "rollcall.product.removed.v1".into(),
+        |e| e.subject = "product/other".into(),
+        |e| e.time = None,
+        |e| e.sequence = Some(2),
+        |e| e.data = "{ }".into(),
+    ];
+    for change in changes {
+        let mut other = base.clone();
+        change(&mut other);
+        assert_eq!(log.append(vec![other]).await.unwrap(), [Outcome::Conflict(at)]);
+    }
+    assert_eq!(*log.head().borrow(), head);
+    // The log keeps microseconds: a finer time that comes back is still the same event.
+    assert_eq!(log.append(vec![base]).await.unwrap(), [Outcome::Duplicate(at)]);
+}
+
+pub(crate) async fn duplicates_and_conflicts_inside_a_batch_are_told_apart(
+    log: impl Append + Tail,
+    _: Arc<TestClock>,
+) {
+    let (a, b) = (event("a", "1"), event("b", "1"));
+    let outcomes = log.append(vec![a.clone(), b.clone(), a.clone(), event("a", "2"), b]).await.unwrap();
+    let [Outcome::Recorded(first), Outcome::Recorded(second), rest @ ..] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(rest, [Outcome::Duplicate(*first), Outcome::Conflict(*first), Outcome::Duplicate(*second)]);
+    assert_eq!(all(&log, 2, 10).await[0].event, a);
+    // The same id of another source is another key.
+    let mut other = a;
+    other.key.source = "corp-ldap".parse().unwrap();
+    assert!(matches!(log.append(vec![other]).await.unwrap()[..], [Outcome::Recorded(_)]));
+}
+
+pub(crate) async fn what_brought_an_event_may_differ(log: impl Append + Tail, _: Arc<TestClock>) {
+    let mut first = event("a", "1");
+    first.correlation = Some("dlv_1".into());
+    log.append(vec![first.clone()]).await.unwrap();
+    let mut again = first.clone();
+    again.correlation = Some("dlv_2".into());
+    again.origin = Some("//elsewhere".into());
+    assert!(matches!(log.append(vec![again]).await.unwrap()[..], [Outcome::Duplicate(_)]));
+    assert_eq!(all(&log, 1, 1).await[0].event, first);
+}
+
+pub(crate) async fn pages_end_where_they_are_told_to(log: impl Append + Tail, _: Arc<TestClock>) {
+    for from in [0, 7, 8, 30] {
+        log.append(events(from..from + 23)).await.unwrap();
+    }
+    let whole = all(&log, 53, 1000).await;
+    assert_eq!(whole.len(), 53);
+    for page in [1, 2, 7, 23, 52, 53, 54] {
+        assert_eq!(all(&log, 53, page).await, whole, "page {page}");
+    }
+    for from in [0, 1, 22, 23, 24, 51] {
+        let page = log.read(whole[from].position, 5).next().await;
+        assert_eq!(page.unwrap().unwrap()[0], whole[from + 1]);
+    }
+}
+
+pub(crate) async fn a_reader_catches_up_while_others_append(
+    log: impl Append + Tail + Clone,
+    _: Arc<TestClock>,
+) {
+    log.append(events(0..300)).await.unwrap();
+    let appending = log.clone();
+    let writer = tokio::spawn(async move {
+        for n in 30..100 {
+            appending.append(events(n * 10..n * 10 + 10)).await.unwrap();
+        }
+    });
+    let readers = [1, 3, 64, 5000].map(|page| {
+        let log = log.clone();
+        tokio::spawn(async move { all(&log, 1000, page).await })
+    });
+    let read = join_all(readers).await;
+    writer.await.unwrap();
+    for records in read {
+        let events_read: Vec<_> = records.unwrap().into_iter().map(|r| r.event).collect();
+        assert_eq!(events_read, events(0..1000));
+    }
+}
+
+pub(crate) async fn concurrent_appenders_get_one_order_and_each_batch_stays_together(
+    log: impl Append + Tail + Clone,
+    _: Arc<TestClock>,
+) {
+    let appenders = (0..32).map(|n| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            let mut got = Vec::new();
+            for m in 0..10 {
+                let from = n * 1000 + m * 10;
+                got.push((from, positions(&log.append(events(from..from + 5)).await.unwrap())));
+            }
+            got
+        })
+    });
+    let answers: Vec<_> = join_all(appenders).await.into_iter().flat_map(Result::unwrap).collect();
+    let read = all(&log, 32 * 50, 77).await;
+    assert!(read.windows(2).all(|w| w[0].position < w[1].position));
+    for (from, positions) in answers {
+        let at = read.iter().position(|r| r.position.0 == positions[0]).unwrap();
+        let stored: Vec<_> = read[at..at + 5].to_vec();
+        assert_eq!(stored.iter().map(|r| r.position.0).collect::<Vec<_>>(), positions);
+        assert_eq!(stored.into_iter().map(|r| r.event).collect::<Vec<_>>(), events(from..from + 5));
+    }
+}
+
+pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(
+    log: impl Append + Tail + Clone,
+    _: Arc<TestClock>,
+) {
+    let mut head = log.head();
+    let appending = log.clone();
+    let writer = tokio::spawn(async move {
+        for n in 0..100 {
+            let outcome = appending.append(events(n..n + 1)).await.unwrap()[0];
+            let Outcome::Recorded(at) = outcome else { panic!("{outcome:?}") };
+            // Acknowledged means that the head says so already.
+            assert!(appending.head().borrow().position >= at);
+        }
+    });
+    let mut last = crate::Head::empty(Append::log_id(&log));
+    while last.position.0 < 100 {
+        head.changed().await.unwrap();
+        let now = *head.borrow_and_update();
+        assert!(now.position > last.position);
+        let (records, ended) = log.page(last.position, 1000, &Filter::default()).await.unwrap();
+        assert!(ended >= now.position);
+        let chained = records.iter().filter(|r| r.position <= now.position).fold(last.hash, |hash, record| {
+            rollcall_events::chain_step(hash, record)
+        });
+        assert_eq!(chained, now.hash);
+        last = now;
+    }
+    writer.await.unwrap();
+}
+
+pub(crate) async fn an_empty_batch_is_nothing(log: impl Append + Tail, _: Arc<TestClock>) {
+    assert_eq!(log.append(Vec::new()).await.unwrap(), []);
+    assert_eq!(*log.head().borrow(), crate::Head::empty(Append::log_id(&log)));
+    assert_eq!(Append::log_id(&log), Tail::log_id(&log));
+    let (none, ended) = log.page(Position(0), 10, &Filter::default()).await.unwrap();
+    assert_eq!((none.len(), ended), (0, Position(0)));
+}
+
+pub(crate) async fn large_data_comes_back_as_it_is(log: impl Append + Tail, _: Arc<TestClock>) {
+    let large = format!(r#"{{"x":"{}"}}"#, "é\\\"".repeat(1 << 20));
+    let batch = vec![event("before", "{}"), event("large", &large), event("after", "{}")];
+    log.append(batch.clone()).await.unwrap();
+    let read = all(&log, 3, 100).await;
+    assert!(read.iter().zip(&batch).all(|(r, e)| r.event == *e));
+    assert!(matches!(log.append(batch).await.unwrap()[..], [_, Outcome::Duplicate(_), _]));
+}
+
+pub(crate) async fn every_text_comes_back_as_it_is(log: impl Append + Tail, _: Arc<TestClock>) {
+    let texts = [
+        "", " ", "é", "e\u{301}", "İstanbul", "名前", "\u{1F600}", "\u{10FFFF}", "\u{FEFF}x", "\u{FFFD}", "\u{FFFF}",
+        "\"\\/\u{8}\u{c}\n\r\t", "\\u0041", "a\u{0}b", "\u{0}", "\u{7f}\u{80}\u{9f}", "\u{2028}\u{2029}", "'; --", "null",
+        "1e400", "-0", "0x10", "[]", "{", "- -",
+    ];
+    let batch: Vec<_> = texts
+        .iter()
+        .map(|text| {
+            let mut e = event(&format!("<{text}>"), text);
+            e.kind = (*text).into();
+            e.subject = (*text).into();
+            e.origin = Some((*text).into());
+            e.correlation = Some((*text).into());
+            e.traceparent = None;
+            e
+        })
+        .collect();
+    log.append(batch.clone()).await.unwrap();
+    for (record, event) in all(&log, batch.len(), 7).await.iter().zip(&batch) {
+        assert_eq!(record.event, *event);
+    }
+    for outcome in log.append(batch).await.unwrap() {
+        assert!(matches!(outcome, Outcome::Duplicate(_)), "{outcome:?}");
+    }
+}
+
+pub(crate) async fn the_largest_numbers_come_back_as_they_are(log: impl Append + Tail, _: Arc<TestClock>) {
+    let times = [
+        "-262143-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "2026-03-01T12:00:00.000001Z",
+        "+262142-12-31T23:59:59.999999Z",
+    ];
+    let sequences = [0, 1, u64::from(u32::MAX) + 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX];
+    let mut batch = events(0..6);
+    for (n, event) in batch.iter_mut().enumerate() {
+        event.sequence = Some(sequences[n]);
+        event.time = times.get(n).map(|t| t.parse().unwrap());
+    }
+    log.append(batch.clone()).await.unwrap();
+    let read: Vec<_> = all(&log, 6, 10).await.into_iter().map(|r| r.event).collect();
+    assert_eq!(read, batch);
+    assert!(log.append(batch).await.unwrap().iter().all(|o| matches!(o, Outcome::Duplicate(_))));
+}
+
+pub(crate) async fn recorded_at_never_decreases(log: impl Append + Tail, clock: Arc<TestClock>) {
+    for (n, step) in [0, 5, -3600, 1, 7200].into_iter().enumerate() {
+        clock.step(Duration::seconds(step));
+        log.append(events(n..n + 1)).await.unwrap();
+    }
+    let times: Vec<_> = all(&log, 5, 10).await.into_iter().map(|r| r.recorded_at).collect();
+    assert!(times.is_sorted());
+    assert_eq!(times[1], times[3], "the clock was behind");
+    assert!(times[4] > times[3]);
+    assert!(times.iter().all(|t| t.timestamp_subsec_nanos() % 1000 == 0));
+}
+
+pub(crate) async fn a_page_is_filtered_and_says_where_it_ended(log: impl Append + Tail, _: Arc<TestClock>) {
+    let mut batch = events(0..3000);
+    for (n, event) in batch.iter_mut().enumerate() {
+        if n % 100 == 7 {
+            event.key.source = "corp-ldap".parse().unwrap();
+            event.kind = "rollcall.group.upserted.v1".into();
+            event.subject = format!("group/{n}").into();
+            event.correlation = Some("run_1".into());
+        }
+    }
+    log.append(batch).await.unwrap();
+    let whole = all(&log, 3000, 5000).await;
+    let wanted: Vec<_> = whole.iter().filter(|r| r.event.kind.contains("group")).cloned().collect();
+    let text = |s: &str| Some(s.to_owned());
+    let filters = [
+        Filter { source: text("corp-ldap"), ..Filter::default() },
+        Filter { kind: text("rollcall.group.*"), ..Filter::default() },
+        Filter { kind: text("rollcall.group.upserted.v1"), subject: text("group/*"), ..Filter::default() },
+        Filter { correlation: text("run_1"), ..Filter::default() },
+    ];
+    for filter in filters {
+        let (mut at, mut found) = (Position(0), Vec::new());
+        while at < whole[2999].position {
+            let (page, ended) = log.page(at, 4, &filter).await.unwrap();
+            assert!(page.len() <= 4 && ended > at);
+            found.extend(page);
+            at = ended;
+        }
+        assert_eq!(found, wanted, "{filter:?}");
+    }
+    let none = Filter { subject: text("group"), ..Filter::default() };
+    assert_eq!(log.page(whole[2900].position, 10, &none).await.unwrap(), (vec![], whole[2999].position));
+    let one = log.page(whole[1233].position, 1, &Filter::default()).await.unwrap();
+    assert_eq!(one, (vec![whole[1234].clone()], whole[1234].position));
+}
+
+pub(crate) async fn a_reader_beyond_the_end_is_refused(log: impl Append + Tail, _: Arc<TestClock>) {
+    log.append(events(0..3)).await.unwrap();
+    let end = log.head().borrow().position;
+    let beyond = Position(end.0 + 1);
+    let error = log.read(beyond, 10).try_next().await.unwrap_err();
+    assert!(matches!(error, TailError::Damaged { position, .. } if position == beyond), "{error}");
+    assert!(error.to_string().contains(&format!("ends at {end}")), "{error}");
+}
+
+pub(crate) async fn the_signed_head_fits_the_chain_and_the_key(log: impl Append + Tail, clock: Arc<TestClock>) {
+    log.append(events(0..3)).await.unwrap();
+    let signed = log.signed_head().await.unwrap();
+    assert_eq!(signed.check(&log.public_key_pem()), Ok(*log.head().borrow()));
+    assert_eq!((signed.log.clone(), signed.signed_at), (Tail::log_id(&log).to_string(), clock.now()));
+    let start = rollcall_events::chain_start(Tail::log_id(&log));
+    let chained = all(&log, 3, 2).await.iter().fold(start, rollcall_events::chain_step);
+    assert_eq!(signed.hash, chained.to_string());
+}

@@ -1,0 +1,141 @@
+//! The log in memory, for tests and for suites that need no disk.
+//! Same outcomes, chain and stream as the engines that keep something; nothing survives it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream::BoxStream};
+use rollcall_events::{Clock, Digest, EventKey, LogId, NewEvent, Position, Recorded};
+use tokio::sync::watch;
+
+use crate::{
+    Append, AppendError, Filter, Head, Outcome, SignedHead, Tail, TailError,
+    admit::admit,
+    head::SigningKey,
+    tail::{beyond, follow},
+};
+
+/// A log in memory. Cheap to clone; clones are the same log.
+#[derive(Clone)]
+pub struct MemoryLog(Arc<Shared>);
+
+struct Shared {
+    id: LogId,
+    clock: Arc<dyn Clock>,
+    key: Option<SigningKey>,
+    head: watch::Sender<Head>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    records: Vec<Recorded>,
+    hashes: Vec<Digest>,
+    index: HashMap<EventKey, usize>,
+    last_time: DateTime<Utc>,
+}
+
+impl MemoryLog {
+    /// An empty log.
+    #[must_use]
+    pub fn new(id: LogId, clock: Arc<dyn Clock>) -> Self {
+        let key = SigningKey::generate().map(|(key, _)| key);
+        let head = watch::Sender::new(Head::empty(id));
+        Self(Arc::new(Shared { id, clock, key, head, state: RwLock::default() }))
+    }
+
+    fn slice(&self, after: Position, limit: usize) -> Vec<Recorded> {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let from = usize::try_from(after.0).unwrap_or(usize::MAX);
+        state.records.iter().skip(from).take(limit).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Append for MemoryLog {
+    fn log_id(&self) -> LogId {
+        self.0.id
+    }
+
+    async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let known = |_, key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at));
+        let admitted = admit(vec![batch], known, *self.0.head.borrow(), state.last_time, self.0.clock.now());
+        for record in &admitted.new {
+            let at = state.index.len();
+            state.index.insert(record.event.key.clone(), at);
+        }
+        state.records.extend(admitted.new);
+        state.hashes.extend(admitted.hashes);
+        state.last_time = admitted.last_time;
+        if *self.0.head.borrow() != admitted.head {
+            self.0.head.send_replace(admitted.head);
+        }
+        Ok(admitted.outcomes.into_iter().next().unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl Tail for MemoryLog {
+    fn log_id(&self) -> LogId {
+        self.0.id
+    }
+
+    fn read(&self, after: Position, page: usize) -> BoxStream<'_, Result<Arc<[Recorded]>, TailError>> {
+        let source = (self.0.head.subscribe(), after);
+        follow(source, move |(mut head, at)| async move {
+            let newest = head.wait_for(|head| head.position != at).await.map(|head| *head);
+            let newest = newest.map_err(|_| TailError::Unavailable("the log was closed".into()))?;
+            if newest.position < at {
+                return Err(beyond(at, newest));
+            }
+            let records = self.slice(at, page.max(1));
+            let at = records.last().map_or(at, |record| record.position);
+            Ok((records.into(), (head, at)))
+        })
+        .boxed()
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.0.head.subscribe()
+    }
+
+    async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<(Vec<Recorded>, Position), TailError> {
+        let end = self.0.head.borrow().position.max(after);
+        let mut found = self.slice(after, usize::MAX);
+        found.retain(|record| record.position <= end && filter.matches(record));
+        found.truncate(limit);
+        let ended = if found.len() == limit { found.last().map_or(after, |record| record.position) } else { end };
+        Ok((found, ended))
+    }
+
+    async fn signed_head(&self) -> Result<SignedHead, TailError> {
+        let head = *self.0.head.borrow();
+        let signed = self.0.key.as_ref().and_then(|key| key.sign(self.0.id, head, self.0.clock.now()));
+        signed.ok_or_else(|| TailError::Unavailable("the log's key cannot sign".into()))
+    }
+
+    fn public_key_pem(&self) -> String {
+        self.0.key.as_ref().map(SigningKey::public_key_pem).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{TestClock, conformance};
+
+    async fn make(clock: Arc<TestClock>) -> (MemoryLog, ()) {
+        (MemoryLog::new(LogId([7; 8]), clock), ())
+    }
+    conformance!(make);
+}
