@@ -1,0 +1,269 @@
+-- The read side: everything here is derived from the log and can be thrown away. It is never migrated: a file of
+-- another schema or projector version is discarded and folded anew. Positions are places in the log; `cause` of a row
+-- is its `from_position` (the event that began it) and its `to_position` (the event that ended it, null while it
+-- stands). Times are microseconds since 1970, windows are [starts, ends), null is open.
+
+CREATE TABLE checkpoint (
+    projection TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    log_id TEXT NOT NULL,
+    position INTEGER NOT NULL
+);
+
+-- Every fact that ever stood. `data` is the event's data, verbatim.
+CREATE TABLE fact (
+    source TEXT NOT NULL,
+    noun TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    from_position INTEGER NOT NULL,
+    to_position INTEGER,
+    starts INTEGER,
+    ends INTEGER,
+    data TEXT NOT NULL
+);
+CREATE UNIQUE INDEX fact_now ON fact (noun, source, subject) WHERE to_position IS NULL;
+
+-- What an event did, where it did anything but apply.
+CREATE TABLE effect (
+    position INTEGER PRIMARY KEY,
+    effect TEXT NOT NULL,
+    reason TEXT
+);
+
+-- Subjects that keep their last state because their newest event cannot be judged.
+CREATE TABLE parked (
+    source TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (source, subject)
+);
+
+-- Which user a person belongs to.
+CREATE TABLE person_user (
+    source TEXT NOT NULL,
+    person TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    from_position INTEGER NOT NULL,
+    to_position INTEGER
+);
+CREATE UNIQUE INDEX person_user_now ON person_user (source, person) WHERE to_position IS NULL;
+
+-- The name that a user signs in with.
+CREATE TABLE user_name (
+    user_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    from_position INTEGER NOT NULL,
+    to_position INTEGER
+);
+CREATE UNIQUE INDEX user_name_now ON user_name (user_id) WHERE to_position IS NULL;
+
+-- The project of a package. A name that it had before stays its alias.
+CREATE TABLE project (
+    source TEXT NOT NULL,
+    package TEXT NOT NULL,
+    name TEXT NOT NULL,
+    archived INTEGER NOT NULL,
+    from_position INTEGER NOT NULL,
+    to_position INTEGER
+);
+CREATE UNIQUE INDEX project_now ON project (source, package) WHERE to_position IS NULL;
+
+CREATE VIEW project_alias AS
+SELECT DISTINCT earlier.name AS alias, project.name AS project, project.source, project.package
+FROM project AS earlier
+JOIN project ON project.source = earlier.source AND project.package = earlier.package AND project.to_position IS NULL
+WHERE earlier.to_position IS NOT NULL AND earlier.name <> project.name;
+
+-- The facts that stand now, by noun.
+
+CREATE VIEW account AS
+SELECT source, subject, data ->> 'account' AS account, data ->> 'kind' AS kind, data ->> 'parent' AS parent,
+    data ->> 'name' AS name, from_position AS since
+FROM fact WHERE noun = 'account' AND to_position IS NULL;
+
+CREATE VIEW person AS
+SELECT source, subject, data ->> 'person' AS person, data ->> 'username' AS username, data ->> 'account' AS account,
+    data ->> 'active' AS active, from_position AS since
+FROM fact WHERE noun = 'person' AND to_position IS NULL;
+
+CREATE VIEW permission AS
+SELECT source, subject, data ->> 'person' AS person, data ->> 'permission' AS permission, from_position AS since
+FROM fact WHERE noun = 'permission' AND to_position IS NULL;
+
+CREATE VIEW product AS
+SELECT source, subject, data ->> 'product' AS product, data ->> 'name' AS name, from_position AS since
+FROM fact WHERE noun = 'product' AND to_position IS NULL;
+
+CREATE VIEW package AS
+SELECT source, subject, data ->> 'package' AS package, data ->> 'name' AS name, data ->> 'producer' AS producer,
+    data ->> 'container_delivery' AS container_delivery, starts, ends, from_position AS since
+FROM fact WHERE noun = 'package' AND to_position IS NULL;
+
+CREATE VIEW package_product AS
+SELECT source, subject, data ->> 'package' AS package, data ->> 'product' AS product, from_position AS since
+FROM fact WHERE noun = 'package_product' AND to_position IS NULL;
+
+CREATE VIEW entitlement AS
+SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'account' AS account, data ->> 'state' AS state,
+    from_position AS since
+FROM fact WHERE noun = 'entitlement' AND to_position IS NULL;
+
+CREATE VIEW line AS
+SELECT source, subject, data ->> 'line' AS line, data ->> 'entitlement' AS entitlement, data ->> 'product' AS product,
+    starts, ends, data ->> 'quantity' AS quantity, from_position AS since
+FROM fact WHERE noun = 'line' AND to_position IS NULL;
+
+CREATE VIEW entitlement_person AS
+SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'person' AS person, from_position AS since
+FROM fact WHERE noun = 'entitlement_person' AND to_position IS NULL;
+
+-- The role that rule 2 and rule 3 give: the setting, else the profile's, else the default; spelled as the profile does.
+CREATE VIEW rule_role AS
+WITH
+    settings (data) AS (SELECT data FROM fact WHERE noun = 'settings' AND to_position IS NULL),
+    profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL),
+    said (rule, name) AS (
+        SELECT 'producer', coalesce((SELECT data ->> 'producer_role' FROM settings),
+            (SELECT data -> 'rules' ->> 'producer_role' FROM profile), 'Developer')
+        UNION ALL
+        SELECT 'customer', coalesce((SELECT data ->> 'consumer_role' FROM settings),
+            (SELECT data -> 'rules' ->> 'consumer_role' FROM profile), 'Guest')
+    )
+SELECT said.rule, coalesce(
+    (SELECT role.key FROM profile, json_each(profile.data, '$.roles') AS role
+     WHERE lower(replace(replace(replace(role.key, ' ', ''), '_', ''), '-', ''))
+         = lower(replace(replace(replace(said.name, ' ', ''), '_', ''), '-', ''))),
+    said.name) AS role
+FROM said;
+
+-- Each account with itself and every account above it. Accounts of a cycle have no parent.
+CREATE VIEW account_above AS
+WITH RECURSIVE
+    reach (source, account, above) AS (
+        SELECT source, account, parent FROM account WHERE parent IS NOT NULL
+        UNION
+        SELECT reach.source, reach.account, account.parent
+        FROM reach JOIN account ON account.source = reach.source AND account.subject = 'account/' || reach.above
+        WHERE account.parent IS NOT NULL
+    ),
+    edge (source, account, parent) AS (
+        SELECT source, account, parent FROM account
+        WHERE parent IS NOT NULL
+        EXCEPT
+        SELECT account.source, account.account, account.parent FROM reach
+        JOIN account ON account.source = reach.source AND account.subject = 'account/' || reach.account
+        WHERE reach.above = reach.account
+    ),
+    up (source, account, above) AS (
+        SELECT source, account, account FROM account
+        UNION
+        SELECT up.source, up.account, edge.parent
+        FROM up JOIN edge ON edge.source = up.source AND edge.account = up.above
+        JOIN account ON account.source = edge.source AND account.subject = 'account/' || edge.parent
+    )
+SELECT source, account, above FROM up;
+
+-- Users that an authoritative source shuts out.
+CREATE VIEW shut_out AS
+SELECT DISTINCT person_user.user_id
+FROM fact AS settings, json_each(settings.data, '$.sources') AS configured
+JOIN person ON person.source = configured.key AND NOT person.active
+JOIN person_user ON person_user.source = person.source AND person_user.person = person.person
+    AND person_user.to_position IS NULL
+WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured.value ->> 'authoritative';
+
+-- Every reason of every membership with its window (rules 1 to 3 of the design), one row a reason.
+CREATE VIEW standing AS
+WITH
+    member AS (
+        SELECT person.source, person.person, person.account, person.since, person_user.user_id, user_name.name AS user_name
+        FROM person
+        JOIN person_user ON person_user.source = person.source AND person_user.person = person.person
+            AND person_user.to_position IS NULL
+        JOIN user_name ON user_name.user_id = person_user.user_id AND user_name.to_position IS NULL
+        WHERE person.active AND person_user.user_id NOT IN (SELECT user_id FROM shut_out)
+    ),
+    delivered AS (
+        SELECT package.source, package.package, package.producer, package.starts, package.ends, package.since,
+            project.name AS project
+        FROM package
+        JOIN project ON project.source = package.source AND project.package = package.package
+            AND project.to_position IS NULL AND NOT project.archived
+        WHERE package.container_delivery
+    ),
+    bought AS (
+        SELECT entitlement.source, entitlement.entitlement, entitlement.account, entitlement.since AS entitlement_since,
+            line.line, line.product, line.starts, line.ends, line.since AS line_since,
+            EXISTS (
+                SELECT 1 FROM fact
+                WHERE fact.noun = 'entitlement_person' AND fact.source = entitlement.source
+                    AND fact.data ->> 'entitlement' = entitlement.entitlement
+            ) AS narrowed
+        FROM entitlement
+        JOIN account ON account.source = entitlement.source AND account.subject = 'account/' || entitlement.account
+        JOIN line ON line.source = entitlement.source AND line.entitlement = entitlement.entitlement
+        WHERE entitlement.state = 'active'
+    ),
+    reached AS (
+        SELECT bought.*, member.person, member.account AS person_account, member.user_id, member.user_name,
+            max(member.since, account.since) AS person_since
+        FROM bought
+        JOIN member ON member.source = bought.source AND member.account = bought.account
+        JOIN account ON account.source = bought.source AND account.subject = 'account/' || bought.account
+        WHERE NOT bought.narrowed
+        UNION ALL
+        SELECT bought.*, member.person, member.account, member.user_id, member.user_name,
+            max(member.since, account.since)
+        FROM bought
+        JOIN account_above ON account_above.source = bought.source AND account_above.above = bought.account
+            AND account_above.account <> bought.account
+        JOIN account ON account.source = bought.source AND account.subject = 'account/' || account_above.account
+        JOIN member ON member.source = bought.source AND member.account = account_above.account
+        WHERE NOT bought.narrowed AND EXISTS (
+            SELECT 1 FROM fact WHERE noun = 'settings' AND to_position IS NULL AND data ->> 'customer_sub_accounts'
+        )
+        UNION ALL
+        SELECT bought.*, member.person, member.account, member.user_id, member.user_name,
+            max(member.since, assigned.since)
+        FROM bought
+        JOIN entitlement_person AS assigned
+            ON assigned.source = bought.source AND assigned.entitlement = bought.entitlement
+        JOIN member ON member.source = bought.source AND member.person = assigned.person
+        WHERE bought.narrowed
+    )
+SELECT
+    member.user_id, member.user_name, delivered.project, rule_role.role, rule_role.rule, member.source, member.person,
+    member.account, delivered.package, NULL AS entitlement, NULL AS line, NULL AS product,
+    NULL AS starts, NULL AS ends,
+    max(member.since, delivered.since, permission.since, account.since) AS since
+FROM delivered
+JOIN account AS producer
+    ON producer.source = delivered.source AND producer.subject = 'account/' || delivered.producer
+JOIN account_above ON account_above.source = delivered.source AND account_above.above = delivered.producer
+JOIN account ON account.source = delivered.source AND account.subject = 'account/' || account_above.account
+JOIN member ON member.source = delivered.source AND member.account = account_above.account
+JOIN permission ON permission.source = member.source AND permission.person = member.person
+    AND permission.permission = 'view_and_manage_download_packages'
+JOIN rule_role ON rule_role.rule = 'producer'
+UNION ALL
+SELECT
+    reached.user_id, reached.user_name, delivered.project, rule_role.role, rule_role.rule, reached.source, reached.person,
+    reached.person_account, delivered.package, reached.entitlement, reached.line, reached.product,
+    nullif(max(coalesce(reached.starts, -9223372036854775808), coalesce(delivered.starts, -9223372036854775808)),
+        -9223372036854775808),
+    nullif(min(coalesce(reached.ends, 9223372036854775807), coalesce(delivered.ends, 9223372036854775807)),
+        9223372036854775807),
+    max(reached.person_since, reached.entitlement_since, reached.line_since, mapped.since, product.since, delivered.since)
+FROM reached
+JOIN product ON product.source = reached.source AND product.subject = 'product/' || reached.product
+JOIN package_product AS mapped ON mapped.source = reached.source AND mapped.product = reached.product
+JOIN delivered ON delivered.source = mapped.source AND delivered.package = mapped.package
+JOIN rule_role ON rule_role.rule = 'customer';
+
+-- Who is a member of what at this moment, with every reason.
+CREATE VIEW membership AS
+SELECT user_id, user_name, project, role, rule, source, person, account, package, entitlement, line, product, since, ends
+FROM standing
+WHERE coalesce(starts <= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000, TRUE)
+    AND coalesce(ends > CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000, TRUE);

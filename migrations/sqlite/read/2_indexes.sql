@@ -1,0 +1,23 @@
+-- What a rebuild makes last, when the rows are in. The expressions are those of the views.
+
+CREATE UNIQUE INDEX fact_history ON fact (source, subject, from_position);
+CREATE INDEX fact_began ON fact (from_position);
+CREATE INDEX fact_ended ON fact (to_position) WHERE to_position IS NOT NULL;
+CREATE INDEX person_user_history ON person_user (source, person, from_position);
+CREATE INDEX person_user_user ON person_user (user_id) WHERE to_position IS NULL;
+CREATE INDEX user_name_history ON user_name (user_id, from_position);
+CREATE INDEX user_name_name ON user_name (name);
+CREATE INDEX project_history ON project (source, package, from_position);
+CREATE INDEX project_name ON project (name);
+
+CREATE INDEX person_account ON fact (source, data ->> 'account') WHERE noun = 'person' AND to_position IS NULL;
+CREATE INDEX permission_person ON fact (source, data ->> 'person') WHERE noun = 'permission' AND to_position IS NULL;
+CREATE INDEX package_producer ON fact (source, data ->> 'producer') WHERE noun = 'package' AND to_position IS NULL;
+CREATE INDEX mapped_product ON fact (source, data ->> 'product') WHERE noun = 'package_product' AND to_position IS NULL;
+CREATE INDEX mapped_package ON fact (source, data ->> 'package') WHERE noun = 'package_product' AND to_position IS NULL;
+CREATE INDEX entitlement_account ON fact (source, data ->> 'account')
+    WHERE noun = 'entitlement' AND to_position IS NULL;
+CREATE INDEX line_entitlement ON fact (source, data ->> 'entitlement') WHERE noun = 'line' AND to_position IS NULL;
+CREATE INDEX line_product ON fact (source, data ->> 'product') WHERE noun = 'line' AND to_position IS NULL;
+-- Of ended assignments too: an entitlement that was ever narrowed stays so.
+CREATE INDEX assigned_entitlement ON fact (source, data ->> 'entitlement') WHERE noun = 'entitlement_person';

@@ -1,0 +1,375 @@
+//! Batches built by hand: history, fencing, effects, discarding, swapping, and the view against written-down worlds.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Change, Effect, Folded};
+use rollcall_events::{LogId, Position};
+
+use super::*;
+
+const ORIGIN: Origin = Origin { version: 1, log_id: LogId([7; 8]) };
+
+/// A directory of its own, removed at the end.
+struct Dir(std::path::PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("rollcall-read-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+}
+
+impl std::ops::Deref for Dir {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn noun(subject: &str) -> &'static str {
+    const NOUNS: [&str; 11] = [
+        "account", "person", "permission", "product", "package", "package_product", "entitlement", "line",
+        "entitlement_person", "settings", "profile",
+    ];
+    NOUNS.into_iter().find(|noun| subject.split('/').next() == Some(noun)).unwrap()
+}
+
+fn began(subject: &str, data: &str) -> Change {
+    let source = if matches!(noun(subject), "settings" | "profile") { "local" } else { "flexnet" };
+    Change::FactBegan { source: source.parse().unwrap(), noun: noun(subject), subject: subject.into(), data: data.into() }
+}
+
+fn ended(subject: &str) -> Change {
+    Change::FactEnded { source: "flexnet".parse().unwrap(), subject: subject.into() }
+}
+
+fn project(package: &str, name: &str, archived: bool) -> Change {
+    let (source, package, name) = ("flexnet".parse().unwrap(), package.into(), name.into());
+    Change::ProjectNamed { source, package, name, archived }
+}
+
+fn parked(subject: &str, reason: Option<&str>) -> Change {
+    let source = "flexnet".parse().unwrap();
+    Change::Parked { source, subject: subject.into(), reason: reason.map(Into::into) }
+}
+
+fn folded(position: u64, changes: impl IntoIterator<Item = Change>) -> Folded {
+    Folded { position: Position(position), effect: Effect::Applied, changes: changes.into_iter().collect() }
+}
+
+fn exception(position: u64, effect: Effect) -> Folded {
+    Folded { position: Position(position), effect, changes: Vec::new() }
+}
+
+fn instant(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn every_statement_is_prepared_by_the_engine() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let db = read.shared.db.read().await;
+    for statement in statements::ALL {
+        let prepared = sqlx::Executor::prepare(&db.readers, sqlx::SqlSafeStr::into_sql_str(*statement)).await;
+        assert!(prepared.is_ok(), "{prepared:?}: {statement}");
+    }
+}
+
+#[tokio::test]
+async fn a_fact_keeps_its_history_whether_it_changes_within_a_batch_or_across() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let state = |state: &str| began("entitlement/E", &format!(r#"{{"entitlement":"E","account":"A","state":"{state}"}}"#));
+    let first = [folded(1, [state("draft")]), folded(2, [state("active")]), folded(3, [ended("entitlement/E")])];
+    read.apply(&first, Position(0), Position(3)).await.unwrap();
+    read.apply(&[folded(5, [state("on_hold")])], Position(3), Position(5)).await.unwrap();
+    read.apply(&[folded(6, [state("active")])], Position(5), Position(6)).await.unwrap();
+    read.apply(&[folded(8, [ended("entitlement/E")])], Position(6), Position(8)).await.unwrap();
+    let history = read.history("flexnet", "entitlement/E").await.unwrap();
+    let spans: Vec<_> = history.iter().map(|row| (row.from.0, row.to.map(|to| to.0))).collect();
+    assert_eq!(spans, [(1, Some(2)), (2, Some(3)), (5, Some(6)), (6, Some(8))]);
+    assert_eq!(history[0].data, r#"{"entitlement":"E","account":"A","state":"draft"}"#);
+    let caused: Vec<_> = read.caused_by(Position(6)).await.unwrap().iter().map(|row| (row.from.0, row.to)).collect();
+    assert_eq!(caused, [(5, Some(Position(6))), (6, Some(Position(8)))]);
+}
+
+#[tokio::test]
+async fn a_second_projector_is_fenced_and_leaves_nothing() {
+    let dir = Dir::new();
+    let one = Read::open(&dir, ORIGIN).await.unwrap();
+    let two = Read { shared: Arc::new(Shared { dir: dir.to_path_buf(), origin: ORIGIN, db: RwLock::new(Db::attach(&dir.join("read.db")).await.unwrap()) }) };
+    let fact = |id: &str| folded(1, [began(&format!("product/{id}"), &format!(r#"{{"product":"{id}"}}"#))]);
+    one.apply(&[fact("A")], Position(0), Position(1)).await.unwrap();
+    let refused = two.apply(&[fact("B")], Position(0), Position(1)).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Fenced { expected: Position(0), found: Position(1) }), "{refused}");
+    assert_eq!(one.history("flexnet", "product/B").await.unwrap(), []);
+    assert_eq!(two.position().await.unwrap(), Position(1));
+}
+
+#[tokio::test]
+async fn only_exceptional_effects_are_kept_and_every_effect_is_answered() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let batch = [
+        folded(1, [began("product/A", r#"{"product":"A"}"#)]),
+        exception(2, Effect::Superseded),
+        exception(3, Effect::NoChange),
+        exception(4, Effect::Refused("last owner".into())),
+        exception(9, Effect::Parked("name taken".into())),
+    ];
+    read.apply(&batch, Position(0), Position(9)).await.unwrap();
+    let asked = [1, 9, 4, 3, 2, 10].map(Position);
+    let expected = [
+        Some(Effect::Applied),
+        Some(Effect::Parked("name taken".into())),
+        Some(Effect::Refused("last owner".into())),
+        Some(Effect::NoChange),
+        Some(Effect::Superseded),
+        None,
+    ];
+    assert_eq!(read.effects(&asked).await.unwrap(), expected);
+    let db = read.shared.db.read().await;
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM effect").fetch_one(&db.readers).await.unwrap();
+    assert_eq!(kept, 4);
+}
+
+#[tokio::test]
+async fn parked_marks_appear_change_and_vanish() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let mark = |at, reason| folded(at, [parked("package/K", reason)]);
+    read.apply(&[mark(1, Some("name taken")), folded(2, [parked("package/L", Some("no name"))])], Position(0), Position(2)).await.unwrap();
+    assert_eq!(read.parked_count().await.unwrap(), 2);
+    read.apply(&[mark(3, Some("no name"))], Position(2), Position(3)).await.unwrap();
+    let rows = read.parked(("", ""), 10).await.unwrap();
+    assert_eq!((rows[0].position, rows[0].reason.as_str()), (Position(3), "no name"));
+    assert_eq!(read.parked(("flexnet", "package/K"), 10).await.unwrap().len(), 1);
+    read.apply(&[mark(4, None)], Position(3), Position(4)).await.unwrap();
+    assert_eq!(read.parked_count().await.unwrap(), 1);
+    // Parked and judged again within one batch leaves no mark.
+    read.apply(&[mark(5, Some("no name")), mark(6, None)], Position(4), Position(6)).await.unwrap();
+    assert_eq!(read.parked_count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded() {
+    let dir = Dir::new();
+    let fact = [folded(1, [began("product/A", r#"{"product":"A"}"#)])];
+    let path = dir.join("read.db");
+    let fill = async || {
+        let read = Read::open(&dir, ORIGIN).await.unwrap();
+        let at = read.position().await.unwrap();
+        if at == Position(0) {
+            read.apply(&fact, Position(0), Position(1)).await.unwrap();
+        }
+        read.shared.db.write().await.close(&path).await.unwrap();
+        at
+    };
+    assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "kept");
+    for other in [Origin { version: 2, ..ORIGIN }, Origin { log_id: LogId([8; 8]), ..ORIGIN }] {
+        let read = Read::open(&dir, other).await.unwrap();
+        assert_eq!(read.position().await.unwrap(), Position(0), "{other:?}");
+        assert_eq!(read.history("flexnet", "product/A").await.unwrap(), []);
+        read.shared.db.write().await.close(&path).await.unwrap();
+        assert_eq!((fill().await, fill().await), (Position(0), Position(1)));
+    }
+    let mut db = Db::attach(&path).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 3").execute(&db.writer).await.unwrap();
+    db.close(&path).await.unwrap();
+    assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "the schema's number");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[..64].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "damaged");
+}
+
+#[tokio::test]
+async fn a_rebuilt_file_takes_the_place_of_the_one_in_use_while_it_is_read() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let product = |at, name: &str| folded(at, [began("product/A", &format!(r#"{{"product":"A","name":"{name}"}}"#))]);
+    read.apply(&[product(1, "wrong")], Position(0), Position(1)).await.unwrap();
+    let reader = tokio::spawn({
+        let read = read.clone();
+        async move {
+            loop {
+                let rows = read.history("flexnet", "product/A").await.unwrap();
+                if rows[0].data.contains("right") {
+                    return rows;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let next = read.next().await.unwrap();
+    next.apply(&[product(1, "right")], Position(0), Position(1)).await.unwrap();
+    next.index().await.unwrap();
+    read.swap(next).await.unwrap();
+    assert_eq!(reader.await.unwrap().len(), 1);
+    // The swapped file is a full one: it takes batches, survives a new start, and the earlier one is kept.
+    read.apply(&[product(2, "next")], Position(1), Position(2)).await.unwrap();
+    read.shared.db.write().await.close(&dir.join("read.db")).await.unwrap();
+    assert_eq!(Read::open(&dir, ORIGIN).await.unwrap().position().await.unwrap(), Position(2));
+    assert!(dir.join("read.db.old").exists() && !dir.join("read.db.next").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_holds_open_is_not_replaced() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let product = |at| [folded(at, [began("product/A", r#"{"product":"A"}"#)])];
+    read.apply(&product(1), Position(0), Position(1)).await.unwrap();
+    let stranger = Db::attach(&dir.join("read.db")).await.unwrap();
+    assert_eq!(stranger.position().await.unwrap(), Position(1));
+    let next = read.next().await.unwrap();
+    next.index().await.unwrap();
+    assert!(matches!(read.swap(next).await.unwrap_err(), ReadError::InUse(_)));
+    read.apply(&product(2), Position(1), Position(2)).await.unwrap();
+    assert_eq!(stranger.position().await.unwrap(), Position(2));
+}
+
+/// A world in which ada is a producer's Developer, bob a customer's Guest, both on `acme`.
+fn world() -> Vec<Change> {
+    let person = |id: &str, account: &str| {
+        let user = format!("flexnet/{id}");
+        [
+            began(&format!("person/{id}"), &format!(r#"{{"person":"{id}","account":"{account}","active":true}}"#)),
+            Change::PersonIs { source: "flexnet".parse().unwrap(), person: id.into(), user: user.as_str().into() },
+            Change::UserNamed { user: user.into(), name: id.into() },
+        ]
+    };
+    let mut all = vec![
+        began("account/ACME", r#"{"account":"ACME","kind":"producer","parent":null}"#),
+        began("account/ACME-SUB", r#"{"account":"ACME-SUB","kind":"producer","parent":"ACME"}"#),
+        began("account/GLOBEX", r#"{"account":"GLOBEX","kind":"customer"}"#),
+        began("account/GLOBEX-SUB", r#"{"account":"GLOBEX-SUB","kind":"customer","parent":"GLOBEX"}"#),
+        began("permission/ada/v", r#"{"person":"ada","permission":"view_and_manage_download_packages"}"#),
+        began("product/DB", r#"{"product":"DB"}"#),
+        began("package/K", r#"{"package":"K","producer":"ACME","container_delivery":true,"effective_until":"2026-06-01T02:00:00+02:00"}"#),
+        project("K", "acme", false),
+        began("package_product/K/DB", r#"{"package":"K","product":"DB"}"#),
+        began("entitlement/E", r#"{"entitlement":"E","account":"GLOBEX","state":"active"}"#),
+        began("line/E/1", r#"{"line":"E/1","entitlement":"E","product":"DB","starts":"2026-01-01T00:00:00Z","ends":"2026-12-31T00:00:00Z"}"#),
+    ];
+    for (id, account) in [("ada", "ACME-SUB"), ("bob", "GLOBEX"), ("cid", "GLOBEX-SUB")] {
+        all.extend(person(id, account));
+    }
+    all
+}
+
+/// `user role` of every reason at an instant, after the world and then `changes`, one event each.
+async fn members(changes: impl IntoIterator<Item = Change>, at: &str) -> Vec<String> {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let events: Vec<_> = world().into_iter().chain(changes).zip(1..).map(|(change, at)| folded(at, [change])).collect();
+    let head = events.last().unwrap().position;
+    read.apply(&events, Position(0), head).await.unwrap();
+    let rows = read.memberships(None, instant(at)).await.unwrap();
+    assert_eq!(read.memberships(Some("acme"), instant(at)).await.unwrap().len(), rows.iter().filter(|r| r.project == "acme").count());
+    rows.iter().map(|row| format!("{} {}", row.user_name, row.role)).collect()
+}
+
+const NOON: &str = "2026-03-01T12:00:00Z";
+
+#[tokio::test]
+async fn the_view_names_producers_and_customers() {
+    assert_eq!(members([], NOON).await, ["ada Developer", "bob Guest"]);
+}
+
+#[tokio::test]
+async fn the_view_judges_windows_at_the_instant_whatever_the_offset_they_are_written_in() {
+    assert_eq!(members([], "2025-12-31T23:59:59Z").await, ["ada Developer"]);
+    assert_eq!(members([], "2026-01-01T00:00:00Z").await, ["ada Developer", "bob Guest"]);
+    assert_eq!(members([], "2026-05-31T23:59:59Z").await, ["ada Developer", "bob Guest"]);
+    assert_eq!(members([], "2026-06-01T00:00:00Z").await, ["ada Developer"], "the package's window");
+}
+
+#[tokio::test]
+async fn the_view_ends_a_reason_with_any_object_that_it_names() {
+    for subject in ["account/ACME", "account/ACME-SUB", "permission/ada/v", "person/ada"] {
+        assert_eq!(members([ended(subject)], NOON).await, ["bob Guest"], "{subject}");
+    }
+    for subject in ["account/GLOBEX", "product/DB", "package_product/K/DB", "entitlement/E", "line/E/1", "person/bob"] {
+        assert_eq!(members([ended(subject)], NOON).await, ["ada Developer"], "{subject}");
+    }
+    assert_eq!(members([ended("package/K"), project("K", "acme", true)], NOON).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_view_gives_accounts_of_a_cycle_no_parent_and_their_subaccounts_still_theirs() {
+    let cycle = began("account/ACME", r#"{"account":"ACME","kind":"producer","parent":"ACME-SUB"}"#);
+    assert_eq!(members([cycle.clone()], NOON).await, ["bob Guest"]);
+    let own = began("account/ACME", r#"{"account":"ACME","kind":"producer","parent":"ACME"}"#);
+    assert_eq!(members([own], NOON).await, ["ada Developer", "bob Guest"], "ACME-SUB is in no cycle");
+    let deeper = [
+        began("account/DEEP", r#"{"account":"DEEP","kind":"producer","parent":"ACME-SUB"}"#),
+        began("person/ada", r#"{"person":"ada","account":"DEEP","active":true}"#),
+    ];
+    assert_eq!(members(deeper.clone(), NOON).await, ["ada Developer", "bob Guest"]);
+    assert_eq!(members(deeper.into_iter().chain([cycle]), NOON).await, ["bob Guest"]);
+}
+
+#[tokio::test]
+async fn the_view_narrows_an_entitlement_for_ever_once_a_person_was_assigned() {
+    let assigned = |who: &str| began(&format!("entitlement_person/E/{who}"), &format!(r#"{{"entitlement":"E","person":"{who}"}}"#));
+    assert_eq!(members([assigned("cid")], NOON).await, ["ada Developer", "cid Guest"]);
+    assert_eq!(members([assigned("cid"), ended("entitlement_person/E/cid")], NOON).await, ["ada Developer"]);
+}
+
+#[tokio::test]
+async fn the_view_follows_the_settings() {
+    let settings = |data: &str| began("settings", data);
+    let profile = began("profile", r#"{"roles":{"Project Admin":{},"Guest":{}},"rules":{"consumer_role":"guest"}}"#);
+    assert_eq!(
+        members([settings(r#"{"producer_role":"project_admin","customer_sub_accounts":true}"#), profile], NOON).await,
+        ["ada Project Admin", "bob Guest", "cid Guest"]
+    );
+    let sources = |authoritative| settings(&format!(r#"{{"sources":{{"flexnet":{{"order":"version","authoritative":{authoritative}}}}}}}"#));
+    let linked = [
+        Change::PersonIs { source: "flexnet".parse().unwrap(), person: "cid".into(), user: "flexnet/ada".into() },
+        began("person/cid", r#"{"person":"cid","account":null,"active":false}"#),
+    ];
+    assert_eq!(members(linked.clone().into_iter().chain([sources(false)]), NOON).await, ["ada Developer", "bob Guest"]);
+    assert_eq!(members(linked.into_iter().chain([sources(true)]), NOON).await, ["bob Guest"]);
+}
+
+#[tokio::test]
+async fn a_renamed_project_keeps_its_earlier_name_as_alias() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let batch = [folded(1, [project("K", "acme", false)]), folded(2, [project("K", "acme-db", false)])];
+    read.apply(&batch, Position(0), Position(2)).await.unwrap();
+    let names: Vec<_> = read.project_history("flexnet", "K").await.unwrap().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["acme", "acme-db"]);
+    let db = read.shared.db.read().await;
+    let aliases: Vec<(String, String)> = sqlx::query_as("SELECT alias, project FROM project_alias").fetch_all(&db.readers).await.unwrap();
+    assert_eq!(aliases, [("acme".to_owned(), "acme-db".to_owned())]);
+}
+
+#[tokio::test]
+async fn facts_are_paged_by_source_and_subject() {
+    let dir = Dir::new();
+    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let batch: Vec<_> = (1..=5).map(|n| folded(n, [began(&format!("product/{n}"), &format!(r#"{{"product":"{n}"}}"#))])).collect();
+    read.apply(&batch, Position(0), Position(5)).await.unwrap();
+    let mut after = (String::new(), String::new());
+    let mut seen = Vec::new();
+    loop {
+        let page = read.facts("product", (&after.0, &after.1), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = (last.source.clone(), last.subject.clone());
+        seen.extend(page.into_iter().map(|row| row.subject));
+    }
+    assert_eq!(seen, ["product/1", "product/2", "product/3", "product/4", "product/5"]);
+}
