@@ -119,10 +119,17 @@ SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'person'
 FROM fact WHERE noun = 'entitlement_person' AND to_position IS NULL;
 
 -- The role that rule 2 and rule 3 give: the setting, else the profile's, else the default; spelled as the profile does.
+-- A rule whose role the profile lacks gives nothing. Before any profile was set the bundled one of Revenera holds.
 CREATE VIEW rule_role AS
 WITH
     settings (data) AS (SELECT data FROM fact WHERE noun = 'settings' AND to_position IS NULL),
     profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL),
+    role (name) AS (
+        SELECT entry.key FROM profile, json_each(profile.data, '$.roles') AS entry
+        UNION ALL
+        SELECT bundled.value FROM json_each('["Developer", "Guest", "system_of_record"]') AS bundled
+        WHERE NOT EXISTS (SELECT 1 FROM profile)
+    ),
     said (rule, name) AS (
         SELECT 'producer', coalesce((SELECT data ->> 'producer_role' FROM settings),
             (SELECT data -> 'rules' ->> 'producer_role' FROM profile), 'Developer')
@@ -130,12 +137,10 @@ WITH
         SELECT 'customer', coalesce((SELECT data ->> 'consumer_role' FROM settings),
             (SELECT data -> 'rules' ->> 'consumer_role' FROM profile), 'Guest')
     )
-SELECT said.rule, coalesce(
-    (SELECT role.key FROM profile, json_each(profile.data, '$.roles') AS role
-     WHERE lower(replace(replace(replace(role.key, ' ', ''), '_', ''), '-', ''))
-         = lower(replace(replace(replace(said.name, ' ', ''), '_', ''), '-', ''))),
-    said.name) AS role
-FROM said;
+SELECT said.rule, role.name AS role
+FROM said
+JOIN role ON lower(replace(replace(replace(role.name, ' ', ''), '_', ''), '-', ''))
+    = lower(replace(replace(replace(said.name, ' ', ''), '_', ''), '-', ''));
 
 -- Each account with itself and every account above it. Accounts of a cycle have no parent.
 CREATE VIEW account_above AS

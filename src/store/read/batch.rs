@@ -15,8 +15,11 @@ struct Histories<K, V> {
     newest: HashMap<K, Option<usize>>,
     /// Keys whose row of before this batch ends, and where.
     ended: Vec<(K, i64)>,
-    rows: Vec<(K, i64, Option<i64>, V)>,
+    rows: Vec<HistoryRow<K, V>>,
 }
+
+/// Key, from, to, what it says.
+type HistoryRow<K, V> = (K, i64, Option<i64>, V);
 
 impl<K, V> Default for Histories<K, V> {
     fn default() -> Self {
@@ -39,7 +42,8 @@ impl<K: Hash + Eq + Copy, V> Histories<K, V> {
 
     fn begin(&mut self, key: K, at: i64, value: V) {
         // One event may state the same thing twice (a user merged and named again): its last word counts.
-        if let Some((_, from, to, said)) = self.newest.get(&key).copied().flatten().and_then(|row| self.rows.get_mut(row))
+        if let Some((_, from, to, said)) =
+            self.newest.get(&key).copied().flatten().and_then(|row| self.rows.get_mut(row))
             && (*from, *to) == (at, None)
         {
             *said = value;
@@ -51,10 +55,13 @@ impl<K: Hash + Eq + Copy, V> Histories<K, V> {
     }
 }
 
+/// Starts, ends, data.
+type Stated<'a> = (Option<i64>, Option<i64>, &'a str);
+
 /// A batch, ready to be written.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    facts: Histories<(&'a str, &'a str), (Option<i64>, Option<i64>, &'a str)>,
+    facts: Histories<(&'a str, &'a str), Stated<'a>>,
     persons: Histories<(&'a str, &'a str), &'a str>,
     names: Histories<(&'a str,), &'a str>,
     projects: Histories<(&'a str, &'a str), (&'a str, bool)>,
@@ -100,7 +107,10 @@ impl<'a> Batch<'a> {
         let noun = |subject: &'a str| subject.split('/').next().unwrap_or_default();
         let parks = self.parked.iter();
         [
-            (sql::FACTS_END, rows(self.facts.ended.iter().map(|((source, subject), to)| (noun(subject), source, subject, to)))),
+            (
+                sql::FACTS_END,
+                rows(self.facts.ended.iter().map(|((source, subject), to)| (noun(subject), source, subject, to))),
+            ),
             (
                 sql::FACTS_BEGIN,
                 rows(self.facts.rows.iter().map(|((source, subject), from, to, (starts, ends, data))| {
@@ -110,7 +120,9 @@ impl<'a> Batch<'a> {
             (sql::PERSONS_END, rows(self.persons.ended.iter().map(|((source, person), to)| (source, person, to)))),
             (
                 sql::PERSONS_BEGIN,
-                rows(self.persons.rows.iter().map(|((source, person), from, to, user)| (source, person, from, to, user))),
+                rows(
+                    self.persons.rows.iter().map(|((source, person), from, to, user)| (source, person, from, to, user)),
+                ),
             ),
             (sql::NAMES_END, rows(self.names.ended.iter().map(|((user,), to)| (user, to)))),
             (sql::NAMES_BEGIN, rows(self.names.rows.iter().map(|((user,), from, to, name)| (user, from, to, name)))),
@@ -125,7 +137,10 @@ impl<'a> Batch<'a> {
             (sql::UNPARK, rows(parks.clone().filter(|(_, mark)| mark.is_none()).map(|(subject, _)| subject))),
             (
                 sql::PARK,
-                rows(parks.filter_map(|((source, subject), mark)| mark.map(|(at, reason)| (source, subject, at, reason)))),
+                rows(
+                    parks
+                        .filter_map(|((source, subject), mark)| mark.map(|(at, reason)| (source, subject, at, reason))),
+                ),
             ),
         ]
         .into_iter()

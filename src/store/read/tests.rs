@@ -38,15 +38,29 @@ impl Drop for Dir {
 
 fn noun(subject: &str) -> &'static str {
     const NOUNS: [&str; 11] = [
-        "account", "person", "permission", "product", "package", "package_product", "entitlement", "line",
-        "entitlement_person", "settings", "profile",
+        "account",
+        "person",
+        "permission",
+        "product",
+        "package",
+        "package_product",
+        "entitlement",
+        "line",
+        "entitlement_person",
+        "settings",
+        "profile",
     ];
     NOUNS.into_iter().find(|noun| subject.split('/').next() == Some(noun)).unwrap()
 }
 
 fn began(subject: &str, data: &str) -> Change {
     let source = if matches!(noun(subject), "settings" | "profile") { "local" } else { "flexnet" };
-    Change::FactBegan { source: source.parse().unwrap(), noun: noun(subject), subject: subject.into(), data: data.into() }
+    Change::FactBegan {
+        source: source.parse().unwrap(),
+        noun: noun(subject),
+        subject: subject.into(),
+        data: data.into(),
+    }
 }
 
 fn ended(subject: &str) -> Change {
@@ -90,7 +104,8 @@ async fn every_statement_is_prepared_by_the_engine() {
 async fn a_fact_keeps_its_history_whether_it_changes_within_a_batch_or_across() {
     let dir = Dir::new();
     let read = Read::open(&dir, ORIGIN).await.unwrap();
-    let state = |state: &str| began("entitlement/E", &format!(r#"{{"entitlement":"E","account":"A","state":"{state}"}}"#));
+    let state =
+        |state: &str| began("entitlement/E", &format!(r#"{{"entitlement":"E","account":"A","state":"{state}"}}"#));
     let first = [folded(1, [state("draft")]), folded(2, [state("active")]), folded(3, [ended("entitlement/E")])];
     read.apply(&first, Position(0), Position(3)).await.unwrap();
     read.apply(&[folded(5, [state("on_hold")])], Position(3), Position(5)).await.unwrap();
@@ -108,7 +123,13 @@ async fn a_fact_keeps_its_history_whether_it_changes_within_a_batch_or_across() 
 async fn a_second_projector_is_fenced_and_leaves_nothing() {
     let dir = Dir::new();
     let one = Read::open(&dir, ORIGIN).await.unwrap();
-    let two = Read { shared: Arc::new(Shared { dir: dir.to_path_buf(), origin: ORIGIN, db: RwLock::new(Db::attach(&dir.join("read.db")).await.unwrap()) }) };
+    let two = Read {
+        shared: Arc::new(Shared {
+            dir: dir.to_path_buf(),
+            origin: ORIGIN,
+            db: RwLock::new(Db::attach(&dir.join("read.db")).await.unwrap()),
+        }),
+    };
     let fact = |id: &str| folded(1, [began(&format!("product/{id}"), &format!(r#"{{"product":"{id}"}}"#))]);
     one.apply(&[fact("A")], Position(0), Position(1)).await.unwrap();
     let refused = two.apply(&[fact("B")], Position(0), Position(1)).await.unwrap_err();
@@ -149,7 +170,13 @@ async fn parked_marks_appear_change_and_vanish() {
     let dir = Dir::new();
     let read = Read::open(&dir, ORIGIN).await.unwrap();
     let mark = |at, reason| folded(at, [parked("package/K", reason)]);
-    read.apply(&[mark(1, Some("name taken")), folded(2, [parked("package/L", Some("no name"))])], Position(0), Position(2)).await.unwrap();
+    read.apply(
+        &[mark(1, Some("name taken")), folded(2, [parked("package/L", Some("no name"))])],
+        Position(0),
+        Position(2),
+    )
+    .await
+    .unwrap();
     assert_eq!(read.parked_count().await.unwrap(), 2);
     read.apply(&[mark(3, Some("no name"))], Position(2), Position(3)).await.unwrap();
     let rows = read.parked(("", ""), 10).await.unwrap();
@@ -256,11 +283,17 @@ fn world() -> Vec<Change> {
         began("account/GLOBEX-SUB", r#"{"account":"GLOBEX-SUB","kind":"customer","parent":"GLOBEX"}"#),
         began("permission/ada/v", r#"{"person":"ada","permission":"view_and_manage_download_packages"}"#),
         began("product/DB", r#"{"product":"DB"}"#),
-        began("package/K", r#"{"package":"K","producer":"ACME","container_delivery":true,"effective_until":"2026-06-01T02:00:00+02:00"}"#),
+        began(
+            "package/K",
+            r#"{"package":"K","producer":"ACME","container_delivery":true,"effective_until":"2026-06-01T02:00:00+02:00"}"#,
+        ),
         project("K", "acme", false),
         began("package_product/K/DB", r#"{"package":"K","product":"DB"}"#),
         began("entitlement/E", r#"{"entitlement":"E","account":"GLOBEX","state":"active"}"#),
-        began("line/E/1", r#"{"line":"E/1","entitlement":"E","product":"DB","starts":"2026-01-01T00:00:00Z","ends":"2026-12-31T00:00:00Z"}"#),
+        began(
+            "line/E/1",
+            r#"{"line":"E/1","entitlement":"E","product":"DB","starts":"2026-01-01T00:00:00Z","ends":"2026-12-31T00:00:00Z"}"#,
+        ),
     ];
     for (id, account) in [("ada", "ACME-SUB"), ("bob", "GLOBEX"), ("cid", "GLOBEX-SUB")] {
         all.extend(person(id, account));
@@ -276,7 +309,10 @@ async fn members(changes: impl IntoIterator<Item = Change>, at: &str) -> Vec<Str
     let head = events.last().unwrap().position;
     read.apply(&events, Position(0), head).await.unwrap();
     let rows = read.memberships(None, instant(at)).await.unwrap();
-    assert_eq!(read.memberships(Some("acme"), instant(at)).await.unwrap().len(), rows.iter().filter(|r| r.project == "acme").count());
+    assert_eq!(
+        read.memberships(Some("acme"), instant(at)).await.unwrap().len(),
+        rows.iter().filter(|r| r.project == "acme").count()
+    );
     rows.iter().map(|row| format!("{} {}", row.user_name, row.role)).collect()
 }
 
@@ -322,7 +358,9 @@ async fn the_view_gives_accounts_of_a_cycle_no_parent_and_their_subaccounts_stil
 
 #[tokio::test]
 async fn the_view_narrows_an_entitlement_for_ever_once_a_person_was_assigned() {
-    let assigned = |who: &str| began(&format!("entitlement_person/E/{who}"), &format!(r#"{{"entitlement":"E","person":"{who}"}}"#));
+    let assigned = |who: &str| {
+        began(&format!("entitlement_person/E/{who}"), &format!(r#"{{"entitlement":"E","person":"{who}"}}"#))
+    };
     assert_eq!(members([assigned("cid")], NOON).await, ["ada Developer", "cid Guest"]);
     assert_eq!(members([assigned("cid"), ended("entitlement_person/E/cid")], NOON).await, ["ada Developer"]);
 }
@@ -335,7 +373,11 @@ async fn the_view_follows_the_settings() {
         members([settings(r#"{"producer_role":"project_admin","customer_sub_accounts":true}"#), profile], NOON).await,
         ["ada Project Admin", "bob Guest", "cid Guest"]
     );
-    let sources = |authoritative| settings(&format!(r#"{{"sources":{{"flexnet":{{"order":"version","authoritative":{authoritative}}}}}}}"#));
+    let lacking = began("profile", r#"{"roles":{"Guest":{}}}"#);
+    assert_eq!(members([lacking], NOON).await, ["bob Guest"], "a role that the profile lacks is not given");
+    let sources = |authoritative| {
+        settings(&format!(r#"{{"sources":{{"flexnet":{{"order":"version","authoritative":{authoritative}}}}}}}"#))
+    };
     let linked = [
         Change::PersonIs { source: "flexnet".parse().unwrap(), person: "cid".into(), user: "flexnet/ada".into() },
         began("person/cid", r#"{"person":"cid","account":null,"active":false}"#),
@@ -353,7 +395,8 @@ async fn a_renamed_project_keeps_its_earlier_name_as_alias() {
     let names: Vec<_> = read.project_history("flexnet", "K").await.unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["acme", "acme-db"]);
     let db = read.shared.db.read().await;
-    let aliases: Vec<(String, String)> = sqlx::query_as("SELECT alias, project FROM project_alias").fetch_all(&db.readers).await.unwrap();
+    let aliases: Vec<(String, String)> =
+        sqlx::query_as("SELECT alias, project FROM project_alias").fetch_all(&db.readers).await.unwrap();
     assert_eq!(aliases, [("acme".to_owned(), "acme-db".to_owned())]);
 }
 
@@ -361,7 +404,8 @@ async fn a_renamed_project_keeps_its_earlier_name_as_alias() {
 async fn facts_are_paged_by_source_and_subject() {
     let dir = Dir::new();
     let read = Read::open(&dir, ORIGIN).await.unwrap();
-    let batch: Vec<_> = (1..=5).map(|n| folded(n, [began(&format!("product/{n}"), &format!(r#"{{"product":"{n}"}}"#))])).collect();
+    let batch: Vec<_> =
+        (1..=5).map(|n| folded(n, [began(&format!("product/{n}"), &format!(r#"{{"product":"{n}"}}"#))])).collect();
     read.apply(&batch, Position(0), Position(5)).await.unwrap();
     let mut after = (String::new(), String::new());
     let mut seen = Vec::new();
