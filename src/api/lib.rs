@@ -1,7 +1,40 @@
 #![doc = include_str!("README.md")]
 
+mod command;
 mod control;
+mod events;
+mod guard;
+mod hooks;
+mod input;
+mod keys;
+mod log;
+mod openapi;
+mod problem;
+mod projections;
+mod query;
+mod reply;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+
+use axum::Router;
 
 pub use control::{
     Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified,
 };
+pub use guard::{AdminKey, Api};
+pub use problem::{Kind, Problem};
+
+/// The routes of `/hooks` and `/api/v1`.
+///
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that deliveries are kept with their caller.
+#[must_use]
+pub fn router(api: Api) -> Router {
+    openapi::assemble(guard::Locked::new(api))
+}
+
+/// The OpenAPI 3.1 document, as it is served and checked in.
+#[must_use]
+pub fn openapi_json() -> String {
+    openapi::document()
+}

@@ -1,0 +1,91 @@
+//! Commands: an event under the source `local`, then the fold's judgement of it (DESIGN 5, "The fold is the judge").
+//! Decides nothing itself.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::rand;
+use chrono::{DateTime, Utc};
+use rollcall_access::Effect;
+use rollcall_eventlog::{AppendError, Outcome};
+use rollcall_events::{Body, EventKey, NewEvent, Position, SourceName, prefixed_id};
+
+use crate::{
+    guard::{Api, applied},
+    problem::{Answer, Kind, Problem},
+    telemetry::CommandJudged,
+};
+
+/// How long a command waits for the fold, which is milliseconds behind the log when all is well.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A command that stands in the log and was not refused.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Where it stands.
+    pub position: Position,
+    /// `applied` or `no_change`.
+    pub effect: Effect,
+}
+
+/// Appends `body` and waits for its effect.
+pub(crate) async fn say(api: &Api, body: &Body, traceparent: Option<Arc<str>>) -> Answer<Done> {
+    let now = api.clock.now();
+    let event = NewEvent {
+        key: EventKey { source: SourceName::local(), id: random_id("evt", now)?.into() },
+        kind: body.kind().into(),
+        subject: body.subject().into(),
+        time: Some(now),
+        sequence: None,
+        origin: None,
+        correlation: None,
+        traceparent,
+        data: body.data().into(),
+    };
+    let outcomes = api.append.append(vec![event]).await.map_err(not_appended)?;
+    let Some(&Outcome::Recorded(position)) = outcomes.first() else {
+        return Err(Kind::Internal.because("The log had the command's random id already. Send the command again."));
+    };
+    let effect = match applied(&*api.control, position, PATIENCE).await {
+        true => api.control.effects(&[position]).await.ok().and_then(|effects| effects.into_iter().next().flatten()),
+        false => None,
+    };
+    CommandJudged { kind: body.kind(), position, effect: effect.as_ref().map_or("unknown", Effect::word) }.emit();
+    match effect {
+        Some(effect @ (Effect::Applied | Effect::NoChange)) => Ok(Done { position, effect }),
+        Some(Effect::Refused(reason) | Effect::Parked(reason)) => {
+            Err(Kind::Refused.because(format!("{reason}. Nothing was changed.")).at(position))
+        }
+        Some(Effect::Superseded) => Err(Kind::Refused
+            .because("A later command about the same was there first. Nothing was changed; look at it and decide again.")
+            .at(position)),
+        None => Err(Kind::Unavailable
+            .because(format!(
+                "The command is recorded at position {position} and not judged yet. Look at /api/v1/events/{position} before you send it again."
+            ))
+            .at(position)
+            .retry_after(1)),
+    }
+}
+
+/// What a caller is told when the log took nothing.
+pub(crate) fn not_appended(error: AppendError) -> Problem {
+    match error {
+        AppendError::Overloaded { .. } => {
+            Kind::Overloaded.because(format!("Nothing was recorded: {error}. Send it again in a moment.")).retry_after(1)
+        }
+        AppendError::Unavailable(_) => Problem::unavailable("Nothing was recorded", &error).retry_after(5),
+    }
+}
+
+/// A random id such as `evt_0190..`.
+pub(crate) fn random_id(prefix: &str, now: DateTime<Utc>) -> Answer<String> {
+    Ok(prefixed_id(prefix, now, random()?))
+}
+
+/// Random bytes from the system's generator.
+pub(crate) fn random<const N: usize>() -> Answer<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes)
+        .map_err(|_| Kind::Internal.because("No randomness is to be had. Nothing was changed."))?;
+    Ok(bytes)
+}

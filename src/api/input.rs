@@ -1,0 +1,162 @@
+//! Request bodies: cut at a limit and a time while they stream, then read strictly.
+//! Nothing here looks at what a body means.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use rollcall_events::json;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::problem::{Answer, Kind, Problem};
+
+/// The most bytes of an API request's body. Hooks have their own limit per source.
+const MOST_BYTES: usize = 64 * 1024;
+/// How long an API request's body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads a body that holds at most `limit` bytes and arrives, whole, within `patience`.
+///
+/// A stated length above the limit is refused before anything is read, a stream at the byte that is one too many; no
+/// more than the limit is ever kept (security.md, row 14).
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, patience: Duration) -> Answer<Bytes> {
+    let too_large = || {
+        Kind::TooLarge.because(format!(
+            "At most {limit} bytes are taken here. Send less at once, or have the operator raise the limit."
+        ))
+    };
+    let stated = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if stated.is_some_and(|stated| stated > limit as u64) {
+        return Err(too_large());
+    }
+    let mut stream = body.into_data_stream();
+    let whole = async {
+        let mut kept = BytesMut::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| Kind::BodyTimeout.because("The body broke off; send it again."))?;
+            if chunk.len() > limit - kept.len() {
+                return Err(too_large());
+            }
+            kept.extend_from_slice(&chunk);
+        }
+        Ok(kept.freeze())
+    };
+    tokio::time::timeout(patience, whole).await.unwrap_or_else(|_| {
+        Err(Kind::BodyTimeout.because(format!("The body did not arrive within {patience:?}; send it again, faster.")))
+    })
+}
+
+/// A JSON body of the right shape. An absent body counts as `{}`.
+pub(crate) struct Input<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(&parts.headers, body, MOST_BYTES, PATIENCE).await?;
+        if bytes.is_empty() {
+            return read_shape("{}").map(Self);
+        }
+        if !is_json(&parts.headers) {
+            return Err(Kind::UnsupportedMediaType.because("Send the body as `Content-Type: application/json`."));
+        }
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|e| Kind::MalformedJson.because(format!("The body is not UTF-8: {e}.")))?;
+        if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+            return Err(Kind::MalformedJson.because(format!("Mend the JSON: {error}.")));
+        }
+        read_shape(text).map(Self)
+    }
+}
+
+fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
+    json::read(text).map_err(|mut error| {
+        // serde reports an unknown member at its parent; callers want the member.
+        let unknown = error.expected.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+        if let Some(member) = unknown.map(|m| m.replace('~', "~0").replace('/', "~1"))
+            && !error.pointer.ends_with(&format!("/{member}"))
+        {
+            error.pointer = format!("{}/{member}", error.pointer);
+        }
+        Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A body without members: `{}` or nothing.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Empty {}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn read(body: Body, length: Option<&str>) -> Answer<Bytes> {
+        let mut headers = HeaderMap::new();
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, length.parse().unwrap());
+        }
+        read_body(&headers, body, 10, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn a_stated_length_over_the_limit_is_refused_before_a_byte_is_read() {
+        let never = Body::from_stream(stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> {
+            panic!("the body was read")
+        }));
+        assert_eq!(read(never, Some("11")).await.unwrap_err().kind(), Kind::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn an_endless_body_is_cut_at_the_limit() {
+        use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&sent);
+        let endless = stream::repeat_with(move || {
+            counter.fetch_add(4, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(b"aaaa"))
+        });
+        assert_eq!(read(Body::from_stream(endless), None).await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(sent.load(Ordering::Relaxed), 12, "one chunk past the limit, no more");
+        assert_eq!(&read(Body::from("0123456789"), Some("10")).await.unwrap()[..], b"0123456789");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_cut_by_the_clock() {
+        let silent = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let cut = read_body(&HeaderMap::new(), silent, 10, Duration::from_millis(1)).await;
+        assert_eq!(cut.unwrap_err().kind(), Kind::BodyTimeout);
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shape {
+        #[serde(default)]
+        #[expect(dead_code, reason = "read for its errors")]
+        inner: Option<Inner>,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {}
+
+    #[test]
+    fn an_unknown_member_is_refused_at_its_own_pointer() {
+        let pointer = |text| read_shape::<Shape>(text).unwrap_err();
+        assert!(format!("{:?}", pointer(r#"{"has_admin_role":true}"#)).contains("/has_admin_role"));
+        assert!(format!("{:?}", pointer(r#"{"inner":{"a/b":1}}"#)).contains("/inner/a~1b"));
+        assert!(read_shape::<Shape>("{}").is_ok());
+    }
+}

@@ -1,0 +1,112 @@
+//! The routes together: the router, and the OpenAPI document made of the very same list.
+//! A route that is not in the document cannot be registered here.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    events, guard::Locked, hooks, keys, log,
+    problem::{Kind, Problem, name_instance},
+    projections,
+    telemetry::RequestAnswered,
+};
+
+/// Every route, with its description.
+pub(crate) fn routes() -> OpenApiRouter<Locked> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(hooks::receive))
+        .routes(routes!(openapi))
+        .merge(log::routes())
+        .merge(events::routes())
+        .merge(projections::routes())
+        .merge(keys::routes())
+}
+
+/// The router, with what holds for all routes.
+pub(crate) fn assemble(state: Locked) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(name_instance))
+        .layer(middleware::from_fn_with_state(state.clone(), count))
+        .with_state(state)
+}
+
+/// The document as JSON text.
+pub(crate) fn document() -> String {
+    let mut text = serde_json::to_string_pretty(&routes().into_openapi()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Rollcall",
+        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`; every refusal is `application/problem+json`.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    modifiers(&Schemes),
+    security(("admin_key" = [])),
+)]
+struct Document;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin key, `rk_..`"));
+        components.add_security_scheme("admin_key", SecurityScheme::Http(bearer.build()));
+        let signature = ApiKeyValue::with_description("webhook-signature", "As the source's format signs, e.g. Standard Webhooks");
+        components.add_security_scheme("signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));
+    }
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "openapi", operation_id = "openapi", security(()),
+    responses((status = 200, body = Object))
+)]
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
+}
+
+async fn unknown_route() -> Problem {
+    Kind::UnknownRoute.because("The routes are listed in /api/v1/openapi.json.")
+}
+
+async fn method_not_allowed() -> Problem {
+    Kind::MethodNotAllowed.because("The header `Allow` lists the methods of this route.")
+}
+
+/// Counts and times every request.
+async fn count(State(state): State<Locked>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    };
+    let started = state.now();
+    let response = next.run(request).await;
+    let took = (state.now() - started).to_std().unwrap_or(Duration::ZERO);
+    let route = route.as_deref().unwrap_or("-");
+    RequestAnswered { route, method, status: response.status().as_u16(), seconds: took.as_secs_f64() }.emit();
+    response
+}
