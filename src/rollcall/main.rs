@@ -10,6 +10,7 @@ mod config_tests;
 mod layers;
 mod telemetry;
 mod units;
+mod world;
 
 use clap::Parser;
 
