@@ -2,12 +2,16 @@
 //! Wiring only; every rule lives in a crate beside it.
 #![allow(dead_code)]
 
+mod boot;
 mod checks;
 mod cli;
 mod config;
 #[cfg(test)]
 mod config_tests;
+mod data_dir;
 mod layers;
+mod listener;
+mod signing;
 mod telemetry;
 mod units;
 mod world;

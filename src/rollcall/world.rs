@@ -265,7 +265,7 @@ fn people(scribe: &mut Scribe) {
 }
 
 fn catalogue(scribe: &mut Scribe) {
-    let mut package = |scribe: &mut Scribe, name: &str, project: Option<&str>, producer: &str, container_delivery| {
+    let package = |scribe: &mut Scribe, name: &str, project: Option<&str>, producer: &str, container_delivery| {
         let package = id(&format!("pkg-{}", name.to_lowercase().replace(' ', "-")));
         let body = package.clone().zip(id(producer)).map(|(package, producer)| {
             Body::PackageUpserted(Package {

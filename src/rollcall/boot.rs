@@ -1,0 +1,40 @@
+//! Reads the configuration from where it is: the file, the environment, the flags. The one impure step before `layers`.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cli::Global,
+    layers::{Inputs, Loaded, Origin, Problem, load},
+};
+
+/// Where a configuration is looked for when nobody names one.
+const PLACES: [&str; 2] = ["rollcall.toml", "/etc/rollcall/rollcall.toml"];
+
+/// The configuration in force for these arguments, with further settings as (dotted key, value, who says so).
+///
+/// # Errors
+/// Every problem that there is.
+pub fn configuration(global: &Global, more: Vec<(String, String, String)>) -> Result<Loaded, Vec<Problem>> {
+    let named = global.config.clone();
+    let path = named.clone().or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.exists()));
+    let text = match &path {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            let origin = Origin::Flag("--config".into());
+            vec![Problem { origin, what: format!("`{}` cannot be read: {error}", path.display()) }]
+        })?),
+    };
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let mut flags = more;
+    if let Some(dir) = &global.data_dir {
+        flags.push(("server.data_dir".into(), dir.display().to_string(), "--data-dir".into()));
+    }
+    let read = |path: &Path| -> io::Result<String> { std::fs::read_to_string(path) };
+    let file = path.as_deref().zip(text.as_deref());
+    load(&Inputs { file, env: &env, flags: &flags, read: &read })
+}

@@ -1,0 +1,215 @@
+//! The data directory: its modes, the administrator's key and the small files beside the databases.
+//! Knows names and modes; never what is in a database.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+
+/// The least characters of an administrator's key that somebody chose.
+const LEAST_KEY: usize = 24;
+
+/// The directory that holds everything.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// The administrator's key, and whether it was made just now.
+pub enum AdminKey {
+    /// It was there.
+    Known(SecretString),
+    /// It was made just now and is shown once.
+    Made(SecretString),
+}
+
+impl AdminKey {
+    /// The key.
+    pub fn secret(&self) -> &SecretString {
+        match self {
+            Self::Known(key) | Self::Made(key) => key,
+        }
+    }
+}
+
+impl DataDir {
+    /// The directory, which may not exist.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Makes the directory with mode 0700 where it does not exist.
+    ///
+    /// # Errors
+    /// Says which path cannot be made.
+    pub fn make(&self) -> anyhow::Result<()> {
+        if !self.0.is_dir() {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+            made.with_context(|| format!("the data directory {} cannot be made", self.0.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The administrator's key: the environment's, the one in `admin.key`, or a new one that is kept there.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept, or is too short to be one.
+    pub fn admin_key(&self, env: impl Fn(&str) -> Option<String>, random: [u8; 32]) -> anyhow::Result<AdminKey> {
+        if let Some(key) = given_key(env)? {
+            return Ok(AdminKey::Known(key));
+        }
+        let path = self.file("admin.key");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(AdminKey::Known(usable(&text, &path.display().to_string())?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = format!("rk_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
+                write_private(&path, &format!("{key}\n"))?;
+                Ok(AdminKey::Made(key.into()))
+            }
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        }
+    }
+
+    /// The key to ask a server with: a file, the environment, or `admin.key`.
+    ///
+    /// # Errors
+    /// Says where a key would be looked for.
+    pub fn key_to_ask_with(
+        &self,
+        file: Option<&Path>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<SecretString> {
+        if let Some(path) = file {
+            let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            return usable(&text, &path.display().to_string());
+        }
+        if let Some(key) = given_key(env)? {
+            return Ok(key);
+        }
+        let path = self.file("admin.key");
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!(
+                "no key to ask with: {} cannot be read; name a file with --token-file or set ROLLCALL_ADMIN_KEY",
+                path.display()
+            )
+        })?;
+        usable(&text, &path.display().to_string())
+    }
+
+    /// The address of the server that last started on this directory.
+    pub fn server_url(&self) -> Option<String> {
+        let text = fs::read_to_string(self.file("server.url")).ok()?;
+        Some(text.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+
+    /// Keeps the server's address for the commands.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_server_url(&self, url: &str) -> anyhow::Result<()> {
+        write_private(&self.file("server.url"), &format!("{url}\n"))
+    }
+}
+
+fn given_key(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<SecretString>> {
+    match (env("ROLLCALL_ADMIN_KEY"), env("ROLLCALL_ADMIN_KEY_FILE")) {
+        (Some(_), Some(_)) => bail!("ROLLCALL_ADMIN_KEY and ROLLCALL_ADMIN_KEY_FILE are both set; keep one of them"),
+        (Some(key), None) => usable(&key, "ROLLCALL_ADMIN_KEY").map(Some),
+        (None, Some(path)) => {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("ROLLCALL_ADMIN_KEY_FILE: {path} cannot be read"))?;
+            usable(&text, &path).map(Some)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn usable(text: &str, place: &str) -> anyhow::Result<SecretString> {
+    let key = text.trim();
+    if key.len() < LEAST_KEY || key.chars().any(|c| !c.is_ascii_graphic()) {
+        bail!("{place}: an administrator's key has at least {LEAST_KEY} visible ASCII characters");
+    }
+    Ok(key.into())
+}
+
+/// Writes a file that nobody else may read, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// A new webhook secret in the notation of Standard Webhooks.
+pub fn webhook_secret(random: [u8; 32]) -> SecretString {
+    format!("whsec_{}", base64::prelude::BASE64_STANDARD.encode(random)).into()
+}
+
+/// The first secret of a file of secrets.
+///
+/// # Errors
+/// When the file cannot be read or holds none.
+pub fn first_secret(path: &Path) -> anyhow::Result<SecretString> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let secrets = crate::checks::secrets(&text).map_err(anyhow::Error::msg)?;
+    secrets.into_iter().next().map(|secret| secret.expose_secret().into()).context("there is no secret in it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn the_first_start_makes_a_key_that_nobody_else_may_read_and_the_second_finds_it() {
+        let dir = DataDir::at(&std::env::temp_dir().join(format!("rollcall-key-{}", std::process::id())));
+        dir.make().unwrap();
+        assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        let AdminKey::Made(made) = dir.admin_key(none, [7; 32]).unwrap() else { panic!("there was a key") };
+        assert!(made.expose_secret().starts_with("rk_"));
+        assert_eq!(fs::metadata(dir.file("admin.key")).unwrap().permissions().mode() & 0o777, 0o600);
+        let AdminKey::Known(known) = dir.admin_key(none, [8; 32]).unwrap() else { panic!("it was made again") };
+        assert_eq!(known.expose_secret(), made.expose_secret());
+        assert_eq!(dir.key_to_ask_with(None, none).unwrap().expose_secret(), made.expose_secret());
+        let env = |name: &str| (name == "ROLLCALL_ADMIN_KEY").then(|| "rk_from_the_environment_and_long".to_owned());
+        assert!(dir.admin_key(env, [9; 32]).unwrap().secret().expose_secret().contains("environment"));
+        fs::remove_dir_all(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_with_its_place() {
+        for (name, value) in
+            [("ROLLCALL_ADMIN_KEY", "short"), ("ROLLCALL_ADMIN_KEY_FILE", "/gone"), ("ROLLCALL_ADMIN_KEY", "")]
+        {
+            let env = |asked: &str| (asked == name).then(|| value.to_owned());
+            let error = given_key(env).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(given_key(|_| Some("rk_0123456789012345678901234".into())).is_err(), "both");
+    }
+}

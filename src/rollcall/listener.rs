@@ -1,0 +1,207 @@
+//! The listener: accepts connections, bounds what each may cost, and lets go of them in order when told to stop.
+//! Knows nothing of what is served. HTTP/1.1 only: a proxy in front speaks it, and its limits are the ones that bite.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// What a connection may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open at once; the next ones wait to be accepted.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub head: Duration,
+    /// How long requests under way may take after the signal to stop.
+    pub grace: Duration,
+}
+
+/// Serves until `stop`, then lets what is under way end. Returns how many connections had to be cut.
+pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) -> usize {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head).half_close(false);
+    while let Some((stream, client, permit)) = next(&listener, &room, &stop).await {
+        let app = app.clone();
+        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(client));
+            app.clone().oneshot(request)
+        });
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => 0,
+        () = tokio::time::sleep(limits.grace) => limits.connections.saturating_sub(room.available_permits()),
+    }
+}
+
+/// The next connection, once there is room for it; nothing when it is time to stop.
+async fn next(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return None,
+            accepted = async {
+                let permit = room.clone().acquire_owned().await.ok()?;
+                Some(listener.accept().await.map(|(stream, client)| (stream, client, permit)))
+            } => accepted?,
+        };
+        match accepted {
+            Ok((stream, client, permit)) => {
+                // Small answers are not to wait for a full packet.
+                drop(stream.set_nodelay(true));
+                return Some((stream, client, permit));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: connections that end will free some.
+                tracing::warn!(%error, "connection not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Ends a request that takes too long, its body included, with 408 in the shape that its path speaks.
+pub async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    let oci = request.uri().path() == "/token";
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => too_late(oci),
+    }
+}
+
+fn too_late(oci: bool) -> Response {
+    let (kind, body) = if oci {
+        ("application/json", r#"{"errors":[{"code":"UNKNOWN","message":"the request took too long; send it again"}]}"#)
+    } else {
+        (
+            "application/problem+json",
+            r#"{"type":"about:blank","title":"Request Timeout","status":408,"detail":"The request took too long to arrive or to answer. Send it again."}"#,
+        )
+    };
+    (StatusCode::REQUEST_TIMEOUT, [(header::CONTENT_TYPE, kind), (header::CONNECTION, "close")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        middleware,
+        routing::{get, post},
+    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { connections: 2, head: Duration::from_millis(200), grace: Duration::from_secs(5) };
+
+    async fn start(limits: Limits) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<usize>) {
+        let app = Router::new()
+            .route("/", get(|ConnectInfo(client): ConnectInfo<SocketAddr>| async move { client.ip().to_string() }))
+            .route("/echo", post(|body: String| async move { body }))
+            .route("/hang", get(|| async { std::future::pending::<()>().await }))
+            .layer(middleware::from_fn_with_state(Duration::from_millis(300), in_time));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, app, limits, stop.clone()));
+        (address, stop, served)
+    }
+
+    async fn say(stream: &mut TcpStream, text: &str) -> String {
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_and_knows_its_client() {
+        let (address, ..) = start(LIMITS).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let answer = say(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_or_a_body_that_never_ends_is_cut() {
+        let (address, ..) = start(LIMITS).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let answer = say(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(say(&mut silent, "").await, "", "a connection that says nothing is closed");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let answer = say(&mut stream, "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nab").await;
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("took too long"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_wait_for_room() {
+        let (address, ..) = start(Limits { connections: 1, ..LIMITS }).await;
+        let _held = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        // The first is silent and is closed after its time; then the second is served.
+        let answer = say(&mut second, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn stopping_lets_an_answer_finish_and_cuts_what_outlives_the_grace() {
+        let (address, stop, served) = start(LIMITS).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n")
+            .await
+            .unwrap();
+        let mut seen = [0_u8; 12];
+        stream.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"HTTP/1.1 100");
+        stop.cancel();
+        stream.write_all(b"done").await.unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.contains("HTTP/1.1 200") && rest.ends_with("done"), "{rest}");
+        assert_eq!(served.await.unwrap(), 0);
+
+        let (address, stop, served) = start(Limits { grace: Duration::ZERO, ..LIMITS }).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n").await.unwrap();
+        let answer = {
+            // Served once the first bytes are in: ask on a second connection to know that the first was accepted.
+            let mut other = TcpStream::connect(address).await.unwrap();
+            say(&mut other, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
+        };
+        assert!(answer.starts_with("HTTP/1.1 200"));
+        stop.cancel();
+        assert_eq!(served.await.unwrap(), 1);
+    }
+}
