@@ -1,1 +1,23 @@
-//! (being built)
+#![doc = include_str!("README.md")]
+
+mod credentials;
+mod decision;
+mod denial;
+mod form;
+mod jwt;
+mod keys;
+#[cfg(test)]
+mod keys_tests;
+mod refresh;
+mod reply;
+mod scope;
+mod telemetry;
+mod throttle;
+
+pub use credentials::{Login, PasswordAnswer, PasswordCheck, SECRET_PREFIX};
+pub use decision::{Decision, DecisionSink, NoDecisions, Outcome};
+pub use denial::{ClientFamily, DenialMode};
+pub use jwt::{Access, Algorithm, Claims, SignError, VerifyError};
+pub use keys::{KeyError, KeyInfo, KeyOptions, KeySet, Keys};
+pub use refresh::REFRESH_PREFIX;
+pub use scope::{Actions, Asked, Repository, RepositoryName, ScopeError};

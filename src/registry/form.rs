@@ -1,0 +1,82 @@
+//! The parameters of a token request, the same in a query and in a form. Reads them once; judges only their shape.
+
+use std::borrow::Cow;
+
+use crate::scope::{Asked, ScopeError};
+
+/// A query or form, as far as it means something here.
+#[derive(Debug, Default)]
+pub(crate) struct Form<'a> {
+    pub(crate) asked: Asked<'a>,
+    /// Whether a refresh token is wanted.
+    pub(crate) offline: Offline,
+    pub(crate) account: Option<Cow<'a, str>>,
+    pub(crate) client_id: Option<Cow<'a, str>>,
+    pub(crate) grant_type: Option<Cow<'a, str>>,
+    pub(crate) username: Option<Cow<'a, str>>,
+    pub(crate) password: Option<Cow<'a, str>>,
+    pub(crate) refresh_token: Option<Cow<'a, str>>,
+}
+
+/// Whether a refresh token is wanted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offline {
+    #[default]
+    NotAsked,
+    Asked,
+}
+
+/// What makes a request a 400.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormError {
+    #[error("{0}")]
+    Scope(#[from] ScopeError),
+    #[error("this token server serves the service `{0}`; check `service` in the registry's configuration")]
+    Service(String),
+    #[error("`{0}` is given twice")]
+    Twice(&'static str),
+}
+
+impl<'a> Form<'a> {
+    /// Reads `application/x-www-form-urlencoded` text for the given service. A client that names no service means ours;
+    /// unknown parameters are other people's.
+    pub(crate) fn read(text: &'a [u8], service: &str) -> Result<Self, FormError> {
+        let mut form = Self::default();
+        for (key, value) in form_urlencoded::parse(text) {
+            let (slot, name) = match &*key {
+                "scope" => {
+                    form.asked.add(value)?;
+                    continue;
+                }
+                "service" if *value == *service => continue,
+                "service" => return Err(FormError::Service(service.to_owned())),
+                "offline_token" if value == "true" => {
+                    form.offline = Offline::Asked;
+                    continue;
+                }
+                "access_type" if value == "offline" => {
+                    form.offline = Offline::Asked;
+                    continue;
+                }
+                "account" => {
+                    form.account = Some(value);
+                    continue;
+                }
+                "client_id" => {
+                    form.client_id = Some(value);
+                    continue;
+                }
+                "grant_type" => (&mut form.grant_type, "grant_type"),
+                "username" => (&mut form.username, "username"),
+                "password" => (&mut form.password, "password"),
+                "refresh_token" => (&mut form.refresh_token, "refresh_token"),
+                _ => continue,
+            };
+            // Of two credentials in one form nobody can say which was meant.
+            if slot.replace(value).is_some() {
+                return Err(FormError::Twice(name));
+            }
+        }
+        Ok(form)
+    }
+}
