@@ -228,6 +228,12 @@ impl AsRef<str> for Id {
     }
 }
 
+/// The subject of a relation between two ids, e.g. `package_product/db-suite/DB`.
+#[must_use]
+pub fn pair_subject(noun: &str, a: &str, b: &str) -> String {
+    format!("{noun}/{}/{}", part(&a), part(&b))
+}
+
 fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) -> Result<(), SchemaError> {
     match (starts, ends) {
         (Some(starts), Some(ends)) if ends < starts => Err(SchemaError::at(
@@ -356,7 +362,7 @@ pub struct PermissionOf {
 impl Stated for PermissionOf {
     fn subject(&self) -> String {
         let Permission::ViewAndManageDownloadPackages = self.permission;
-        format!("permission/{}/view_and_manage_download_packages", part(&self.person))
+        pair_subject("permission", self.person.as_str(), "view_and_manage_download_packages")
     }
 }
 
@@ -427,7 +433,7 @@ pub struct PackageProduct {
 }
 impl Stated for PackageProduct {
     fn subject(&self) -> String {
-        format!("package_product/{}/{}", part(&self.package), part(&self.product))
+        pair_subject("package_product", self.package.as_str(), self.product.as_str())
     }
 }
 
@@ -506,7 +512,7 @@ pub struct EntitlementPerson {
 }
 impl Stated for EntitlementPerson {
     fn subject(&self) -> String {
-        format!("entitlement_person/{}/{}", part(&self.entitlement), part(&self.person))
+        pair_subject("entitlement_person", self.entitlement.as_str(), self.person.as_str())
     }
 }
 

@@ -1,0 +1,596 @@
+//! The fold: what one event does to the roster. Pure: the same events in the same order give the same roster.
+//! Sources' facts are judged by their order; commands are judged again at their position; nothing waits behind anything.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    Body, Digest, Order, Position, Recorded, Settings, SourceName,
+    body::{self, EntitlementState, Sayer},
+    project_name_of,
+};
+
+use crate::{
+    Change, Effect, Folded,
+    facts::{Field, Mark, NONE, Pair, Project, State},
+    profile::Profile,
+    register::{Claim, Judgement, Rank, Register, order_key},
+    roster::Roster,
+};
+
+/// What every step of the fold needs of the event at hand.
+pub(crate) struct At<'a> {
+    pub(crate) record: &'a Recorded,
+    pub(crate) space: u16,
+    pub(crate) claim: Claim,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl At<'_> {
+    fn source(&self) -> SourceName {
+        self.record.event.key.source.clone()
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.record.position
+    }
+
+    /// The subject has a new state: say so to the SQL side.
+    fn began(&mut self, noun: &'static str) {
+        self.changes.push(Change::FactBegan {
+            source: self.source(),
+            noun,
+            subject: Arc::clone(&self.record.event.subject),
+            data: Arc::clone(&self.record.event.data),
+        });
+    }
+
+    fn ended(&mut self) {
+        self.changes.push(Change::FactEnded { source: self.source(), subject: Arc::clone(&self.record.event.subject) });
+    }
+
+    /// Settles a register and says what that means.
+    pub(crate) fn settle(&mut self, register: &mut Register, rank: Rank, noun: &'static str) -> Effect {
+        let stood = register.stands();
+        let effect = effect_of(register.take(self.claim, rank));
+        if effect == Effect::Applied {
+            match (rank, stood) {
+                (Rank::Removed, true) => self.ended(),
+                (Rank::Removed, false) => {}
+                _ => self.began(noun),
+            }
+        }
+        effect
+    }
+
+    /// The effect of a fact of a command, which has no rivals.
+    pub(crate) fn said(&mut self, noun: &'static str) -> Effect {
+        self.began(noun);
+        Effect::Applied
+    }
+}
+
+fn effect_of(judgement: Judgement) -> Effect {
+    match judgement {
+        Judgement::Takes => Effect::Applied,
+        Judgement::Same => Effect::NoChange,
+        Judgement::Superseded => Effect::Superseded,
+    }
+}
+
+fn micros(time: Option<DateTime<Utc>>, open: i64) -> i64 {
+    time.map_or(open, |time| time.timestamp_micros())
+}
+
+impl Roster {
+    /// Folds one event in. Positions must come in order; one that is in already changes nothing.
+    pub fn apply(&mut self, record: &Recorded) -> Folded {
+        let position = record.position;
+        if position <= self.facts.position {
+            return Folded { position, effect: Effect::NoChange, changes: Vec::new() };
+        }
+        self.facts.position = position;
+        let event = &record.event;
+        let known = self.facts.sources.len();
+        let space = self.facts.sources.at(0, event.key.source.as_str());
+        if space >= known {
+            self.settle();
+        }
+        let order = if event.key.source.is_local() { Order::Observed } else { self.order(&event.key.source) };
+        let key = order_key(order, record);
+        let claim = Claim {
+            key: *key.as_ref().unwrap_or(&0),
+            tie: Digest::of(event.data.as_bytes()).prefix(),
+            position,
+        };
+        let mut at = At { record, space: u16::try_from(space).unwrap_or(u16::MAX), claim, changes: Vec::new() };
+        let effect = match (Body::parse(&event.kind, &event.data), key) {
+            (Err(error), _) => self.park(&mut at, format!("it does not fit its schema: {error}")),
+            (_, Err(lacking)) => self.park(&mut at, lacking.to_owned()),
+            (Ok(body), Ok(_)) => self.judge(&mut at, body),
+        };
+        if !matches!(effect, Effect::Parked(_)) {
+            self.unpark(&mut at);
+        }
+        Folded { position, effect, changes: at.changes }
+    }
+
+    fn judge(&mut self, at: &mut At<'_>, body: Body) -> Effect {
+        let local = at.record.event.key.source.is_local();
+        match body.sayer() {
+            Sayer::Connector if local => return Effect::Refused("a fact is said by a source, not by a command".into()),
+            Sayer::Command if !local => return self.park(at, "a source may not say this".into()),
+            _ => {}
+        }
+        match body {
+            Body::AccountUpserted(data) => self.account(at, &data),
+            Body::AccountRemoved(data) => self.account_removed(at, data.account.as_str()),
+            Body::PersonUpserted(data) => self.person(at, &data),
+            Body::PersonRemoved(data) => {
+                let ix = self.facts.persons.at(at.space, data.person.as_str());
+                self.settle_row(at, ix, Rank::Removed, "person", |roster, ix| roster.facts.persons.get_mut(ix).map(|row| &mut row.register))
+            }
+            Body::PermissionGranted(data) => self.permission(at, data.person.as_str(), Rank::Full),
+            Body::PermissionRevoked(data) => self.permission(at, data.person.as_str(), Rank::Removed),
+            Body::ProductUpserted(data) => self.product(at, data.product.as_str(), Rank::Full),
+            Body::ProductRemoved(data) => self.product(at, data.product.as_str(), Rank::Removed),
+            Body::PackageUpserted(data) => self.package(at, &data),
+            Body::PackageRemoved(data) => {
+                let ix = self.facts.packages.at(at.space, data.package.as_str());
+                let effect = self.settle_row(at, ix, Rank::Removed, "package", |roster, ix| {
+                    roster.facts.packages.get_mut(ix).map(|row| &mut row.register)
+                });
+                if effect == Effect::Applied {
+                    self.say_project(at, ix);
+                }
+                effect
+            }
+            Body::PackageProductMapped(data) => self.mapping(at, &data, Rank::Full),
+            Body::PackageProductUnmapped(data) => self.mapping(at, &data, Rank::Removed),
+            Body::EntitlementUpserted(data) => self.entitlement(at, &data),
+            Body::EntitlementRemoved(data) => {
+                let ix = self.facts.entitlements.at(at.space, data.entitlement.as_str());
+                self.settle_row(at, ix, Rank::Removed, "entitlement", |roster, ix| {
+                    roster.facts.entitlements.get_mut(ix).map(|row| &mut row.register)
+                })
+            }
+            Body::LineUpserted(data) => self.line(at, &data),
+            Body::LineRemoved(data) => {
+                let ix = self.facts.lines.at(at.space, data.line.as_str());
+                self.settle_row(at, ix, Rank::Removed, "line", |roster, ix| {
+                    roster.facts.lines.get_mut(ix).map(|row| &mut row.register)
+                })
+            }
+            Body::PersonAssigned(data) => self.assignment(at, &data, Rank::Full),
+            Body::PersonUnassigned(data) => self.assignment(at, &data, Rank::Removed),
+            Body::GroupUpserted(_) => self.other(at, Rank::Full, "group"),
+            Body::GroupRemoved(_) => self.other(at, Rank::Removed, "group"),
+            Body::GroupMemberAdded(_) => self.other(at, Rank::Full, "member"),
+            Body::GroupMemberRemoved(_) => self.other(at, Rank::Removed, "member"),
+            Body::SnapshotStarted(_)
+            | Body::SnapshotSealed(_)
+            | Body::SnapshotAborted(_)
+            | Body::SnapshotHeld(_)
+            | Body::SnapshotApplied(_)
+            | Body::SnapshotDiscarded(_) => self.other(at, Rank::Full, "run"),
+            Body::IdentityLinked(data) => self.link(at, &data, Rank::Full),
+            Body::IdentityUnlinked(data) => self.link(at, &data, Rank::Removed),
+            Body::SourceRetired(data) => self.retire(at, data.source.as_str()),
+            Body::BindingSet(data) => self.bind(at, &data),
+            Body::BindingRemoved(data) => self.unbind(at, &data),
+            Body::SecretInvited(data) => self.invite(at, &data),
+            Body::SecretIssued(data) => self.issue(at, &data),
+            Body::SecretRevoked(data) => self.revoke(at, data.secret.as_str()),
+            Body::CredentialsReset(data) => self.reset_credentials(at, data.user.as_str()),
+            Body::SettingsSet(data) => self.set_settings(at, data),
+            Body::ProfileSet(data) => self.set_profile(at, data.0.get()),
+            Body::ContainerUpserted(_)
+            | Body::ContainerRemoved(_)
+            | Body::ProjectCreated(_)
+            | Body::ProjectUpdated(_)
+            | Body::ProjectDeleted(_)
+            | Body::ServiceCreated(_)
+            | Body::ServiceRemoved(_) => {
+                Effect::Refused("projects, containers and services made by people are not part of this version".into())
+            }
+        }
+    }
+
+    /// Settles a removal: the row keeps what it said last, so that an explanation can tell what was.
+    fn settle_row(
+        &mut self,
+        at: &mut At<'_>,
+        ix: u32,
+        rank: Rank,
+        noun: &'static str,
+        register: impl Fn(&mut Self, u32) -> Option<&mut Register>,
+    ) -> Effect {
+        register(self, ix).map_or(Effect::NoChange, |register| at.settle(register, rank, noun))
+    }
+
+    fn account(&mut self, at: &mut At<'_>, data: &body::Account) -> Effect {
+        let ix = self.facts.accounts.at(at.space, data.account.as_str());
+        let parent = data.parent.as_ref().map_or(NONE, |id| self.facts.accounts.at(at.space, id.as_str()));
+        let Some(row) = self.facts.accounts.get_mut(ix) else { return Effect::NoChange };
+        let effect = at.settle(&mut row.register, Rank::Full, "account");
+        if effect == Effect::Applied {
+            self.break_cycle(ix);
+            self.refer(Field::AccountParent, ix, parent);
+            self.close_cycle(ix);
+        }
+        effect
+    }
+
+    fn account_removed(&mut self, at: &mut At<'_>, id: &str) -> Effect {
+        let ix = self.facts.accounts.at(at.space, id);
+        let Some(row) = self.facts.accounts.get_mut(ix) else { return Effect::NoChange };
+        let effect = at.settle(&mut row.register, Rank::Removed, "account");
+        if effect == Effect::Applied {
+            self.break_cycle(ix);
+        }
+        effect
+    }
+
+    /// The account above, as stated; cycles are not looked at.
+    fn stated_parent(&self, account: u32) -> Option<u32> {
+        let row = self.facts.accounts.get(account)?;
+        (row.register.stands() && row.parent != NONE).then_some(row.parent)
+    }
+
+    /// An account of a cycle changes: the cycle is no longer one (until `close_cycle` finds the new one).
+    fn break_cycle(&mut self, account: u32) {
+        let mut next = Some(account);
+        while let Some(row) = next.and_then(|ix| self.facts.accounts.get_mut(ix)).filter(|row| row.in_cycle) {
+            row.in_cycle = false;
+            next = (row.parent != NONE).then_some(row.parent);
+        }
+    }
+
+    /// Marks every account of the cycle that an account is in, if it is in one. Accounts form a graph with one way up
+    /// from each, so a cycle through this account is found by walking up from it.
+    fn close_cycle(&mut self, account: u32) {
+        let mut path = vec![account];
+        let mut next = self.stated_parent(account);
+        while let Some(ix) = next {
+            if ix == account {
+                for member in path {
+                    if let Some(row) = self.facts.accounts.get_mut(member) {
+                        row.in_cycle = true;
+                    }
+                }
+                return;
+            }
+            if self.facts.accounts.get(ix).is_none_or(|row| row.in_cycle) {
+                return;
+            }
+            path.push(ix);
+            next = self.stated_parent(ix);
+        }
+    }
+
+    /// Points a row's reference somewhere else, remembers where it pointed, and files the row there.
+    fn refer(&mut self, field: Field, row: u32, to: u32) {
+        let facts = &mut self.facts;
+        let slot = match field {
+            Field::PersonAccount => facts.persons.get_mut(row).map(|row| &mut row.account),
+            Field::AccountParent => facts.accounts.get_mut(row).map(|row| &mut row.parent),
+            Field::PackageProducer => facts.packages.get_mut(row).map(|row| &mut row.producer),
+            Field::EntitlementAccount => facts.entitlements.get_mut(row).map(|row| &mut row.account),
+            Field::LineEntitlement => facts.lines.get_mut(row).map(|row| &mut row.entitlement),
+            Field::LineProduct => facts.lines.get_mut(row).map(|row| &mut row.product),
+        };
+        let Some(slot) = slot else { return };
+        let old = std::mem::replace(slot, to);
+        if old == to {
+            return;
+        }
+        let filed = facts.formers.get(&(field, row)).is_some_and(|past| past.contains(&to));
+        facts.left(field, row, old);
+        if filed || to == NONE {
+            return;
+        }
+        match field {
+            Field::PersonAccount => self.index.account_people.push(to, row),
+            Field::AccountParent => self.index.account_children.push(to, row),
+            Field::PackageProducer => self.index.account_packages.push(to, row),
+            Field::EntitlementAccount => {
+                self.index.account_entitlements.push(to, row);
+                for line in self.index.entitlement_lines.of(row).to_vec() {
+                    self.index.buy(&self.facts, line);
+                }
+            }
+            Field::LineEntitlement => {
+                self.index.entitlement_lines.push(to, row);
+                self.index.buy(&self.facts, row);
+            }
+            Field::LineProduct => {
+                self.index.product_lines.push(to, row);
+                self.index.buy(&self.facts, row);
+            }
+        }
+    }
+
+    fn person(&mut self, at: &mut At<'_>, data: &body::Person) -> Effect {
+        let ix = self.facts.persons.at(at.space, data.person.as_str());
+        let account = data.account.as_ref().map_or(NONE, |id| self.facts.accounts.at(at.space, id.as_str()));
+        let rank = if data.active { Rank::Full } else { Rank::Lesser };
+        let Some(row) = self.facts.persons.get_mut(ix) else { return Effect::NoChange };
+        let effect = at.settle(&mut row.register, rank, "person");
+        if effect == Effect::Applied {
+            row.active = data.active;
+            let new = row.first == Position(0);
+            if new {
+                row.first = at.position();
+                row.user = ix;
+            }
+            self.refer(Field::PersonAccount, ix, account);
+            self.name_person(at, ix, data.username.as_deref());
+            if new {
+                self.say_person(at, ix);
+                self.relink(at, ix);
+            }
+        }
+        effect
+    }
+
+    fn permission(&mut self, at: &mut At<'_>, person: &str, rank: Rank) -> Effect {
+        let ix = self.facts.persons.at(at.space, person);
+        at.settle(self.facts.permissions.entry(ix).or_default(), rank, "permission")
+    }
+
+    fn product(&mut self, at: &mut At<'_>, id: &str, rank: Rank) -> Effect {
+        let ix = self.facts.products.at(at.space, id);
+        self.settle_row(at, ix, rank, "product", |roster, ix| roster.facts.products.get_mut(ix).map(|row| &mut row.register))
+    }
+
+    fn package(&mut self, at: &mut At<'_>, data: &body::Package) -> Effect {
+        let ix = self.facts.packages.at(at.space, data.package.as_str());
+        let rank = if data.container_delivery { Rank::Full } else { Rank::Lesser };
+        let Some(row) = self.facts.packages.get(ix) else { return Effect::NoChange };
+        let takes = row.register.judge(at.claim, rank) == Judgement::Takes;
+        if takes && data.container_delivery {
+            let name = match &data.project_name {
+                Some(name) => name.parse(),
+                None => project_name_of(data.name.as_deref().unwrap_or(data.package.as_str())),
+            };
+            let name = match name {
+                Ok(name) => name,
+                Err(error) => return self.park(at, error.to_string()),
+            };
+            if let Err(holder) = self.claim_name(at, ix, name.as_str()) {
+                return self.park(at, format!("name taken: project {name} belongs to package {holder}"));
+            }
+        }
+        let producer = self.facts.accounts.at(at.space, data.producer.as_str());
+        let Some(row) = self.facts.packages.get_mut(ix) else { return Effect::NoChange };
+        let effect = at.settle(&mut row.register, rank, "package");
+        if effect == Effect::Applied {
+            row.delivery = data.container_delivery;
+            row.from = micros(data.effective_from, i64::MIN);
+            row.until = micros(data.effective_until, i64::MAX);
+            self.refer(Field::PackageProducer, ix, producer);
+            self.say_project(at, ix);
+        }
+        effect
+    }
+
+    /// Gives the package's project this name; first come, first kept. Who holds it, if somebody else does.
+    fn claim_name(&mut self, at: &At<'_>, package: u32, name: &str) -> Result<(), String> {
+        let facts = &mut self.facts;
+        let mine = facts.packages.get(package).map_or(NONE, |row| row.project);
+        if let Some(holder) = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)) {
+            if *holder != mine {
+                let holder = facts.projects.get(*holder as usize).map_or(NONE, |row| row.package);
+                let source = facts.sources.id(u32::from(facts.packages.names.space(holder)));
+                return Err(format!("{} of source {source}", facts.packages.id(holder)));
+            }
+        }
+        let name = facts.project_names.at(0, name);
+        let project = if mine == NONE { u32::try_from(facts.projects.len()).unwrap_or(NONE) } else { mine };
+        if mine == NONE {
+            facts.projects.push(Project { package, name, since: at.position() });
+        } else if let Some(row) = facts.projects.get_mut(project as usize) {
+            row.name = name;
+        }
+        if let Some(owner) = facts.project_names.get_mut(name) {
+            *owner = project;
+        }
+        if let Some(row) = facts.packages.get_mut(package) {
+            row.project = project;
+        }
+        Ok(())
+    }
+
+    fn say_project(&self, at: &mut At<'_>, package: u32) {
+        let Some(row) = self.facts.packages.get(package).filter(|row| row.project != NONE) else { return };
+        let project = crate::ProjectIx(row.project);
+        at.changes.push(Change::ProjectNamed {
+            source: at.source(),
+            package: self.facts.packages.id(package).into(),
+            name: self.project_name(project).into(),
+            archived: self.archived(project),
+        });
+    }
+
+    fn mapping(&mut self, at: &mut At<'_>, data: &body::PackageProduct, rank: Rank) -> Effect {
+        let package = self.facts.packages.at(at.space, data.package.as_str());
+        let product = self.facts.products.at(at.space, data.product.as_str());
+        let ix = match self.index.mapping.get(&(package, product)) {
+            Some(ix) => *ix,
+            None => {
+                let ix = push_pair(&mut self.facts.mappings, package, product);
+                self.index.map(ix, package, product);
+                ix
+            }
+        };
+        self.settle_row(at, ix, rank, "package_product", |roster, ix| {
+            roster.facts.mappings.get_mut(ix as usize).map(|row| &mut row.register)
+        })
+    }
+
+    fn entitlement(&mut self, at: &mut At<'_>, data: &body::Entitlement) -> Effect {
+        let ix = self.facts.entitlements.at(at.space, data.entitlement.as_str());
+        let account = self.facts.accounts.at(at.space, data.account.as_str());
+        let state = match data.state {
+            EntitlementState::Draft => State::Draft,
+            EntitlementState::Active => State::Active,
+            EntitlementState::OnHold => State::OnHold,
+            EntitlementState::Inactive => State::Inactive,
+            EntitlementState::Obsolete => State::Obsolete,
+        };
+        let rank = if state == State::Active { Rank::Full } else { Rank::Lesser };
+        let Some(row) = self.facts.entitlements.get_mut(ix) else { return Effect::NoChange };
+        let effect = at.settle(&mut row.register, rank, "entitlement");
+        if effect == Effect::Applied {
+            row.state = state;
+            self.refer(Field::EntitlementAccount, ix, account);
+        }
+        effect
+    }
+
+    fn line(&mut self, at: &mut At<'_>, data: &body::Line) -> Effect {
+        let ix = self.facts.lines.at(at.space, data.line.as_str());
+        let entitlement = self.facts.entitlements.at(at.space, data.entitlement.as_str());
+        let product = self.facts.products.at(at.space, data.product.as_str());
+        let Some(row) = self.facts.lines.get_mut(ix) else { return Effect::NoChange };
+        let effect = at.settle(&mut row.register, Rank::Full, "line");
+        if effect == Effect::Applied {
+            row.starts = micros(data.starts, i64::MIN);
+            row.ends = micros(data.ends, i64::MAX);
+            self.refer(Field::LineEntitlement, ix, entitlement);
+            self.refer(Field::LineProduct, ix, product);
+        }
+        effect
+    }
+
+    fn assignment(&mut self, at: &mut At<'_>, data: &body::EntitlementPerson, rank: Rank) -> Effect {
+        let entitlement = self.facts.entitlements.at(at.space, data.entitlement.as_str());
+        let person = self.facts.persons.at(at.space, data.person.as_str());
+        let ix = match self.index.assignment.get(&(entitlement, person)) {
+            Some(ix) => *ix,
+            None => {
+                let ix = push_pair(&mut self.facts.assignments, entitlement, person);
+                self.index.assign(ix, entitlement, person);
+                ix
+            }
+        };
+        // Whoever was unassigned had been assigned: narrowing does not depend on which of the two arrives first.
+        if let Some(row) = self.facts.entitlements.get_mut(entitlement) {
+            row.narrowed = true;
+        }
+        self.settle_row(at, ix, rank, "entitlement_person", |roster, ix| {
+            roster.facts.assignments.get_mut(ix as usize).map(|row| &mut row.register)
+        })
+    }
+
+    fn other(&mut self, at: &mut At<'_>, rank: Rank, noun: &'static str) -> Effect {
+        let ix = self.facts.others.at(at.space, &at.record.event.subject);
+        self.settle_row(at, ix, rank, noun, |roster, ix| roster.facts.others.get_mut(ix))
+    }
+
+    fn set_settings(&mut self, at: &mut At<'_>, settings: Settings) -> Effect {
+        if self.settings == settings && !self.facts.settings.is_empty() {
+            return Effect::NoChange;
+        }
+        self.facts.settings = at.record.event.data.to_string();
+        self.settings = settings;
+        self.settle();
+        at.said("settings")
+    }
+
+    fn set_profile(&mut self, at: &mut At<'_>, text: &str) -> Effect {
+        match Profile::from_json(text) {
+            Ok(profile) if profile.document() == self.profile.document() && !self.facts.profile.is_empty() => Effect::NoChange,
+            Ok(profile) => {
+                self.facts.profile = text.to_owned();
+                self.profile = profile;
+                self.settle();
+                at.said("profile")
+            }
+            Err(error) => Effect::Refused(error.to_string()),
+        }
+    }
+
+    /// Ends every fact of a source, for ever.
+    fn retire(&mut self, at: &mut At<'_>, source: &str) -> Effect {
+        let Some(space) = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok()) else {
+            return Effect::Refused(format!("no source `{source}` has recorded anything"));
+        };
+        if at.record.event.key.source.as_str() == source {
+            return Effect::Refused("`local` cannot be retired".into());
+        }
+        let position = at.position();
+        let facts = &mut self.facts;
+        macro_rules! retire {
+            ($($table:ident),*) => {$(
+                for ix in 0..facts.$table.len() {
+                    if facts.$table.names.space(ix) == space {
+                        if let Some(row) = facts.$table.get_mut(ix) { row.register.retire(position); }
+                    }
+                }
+            )*};
+        }
+        retire!(accounts, persons, products, packages, entitlements, lines);
+        for ix in 0..facts.others.len() {
+            if facts.others.names.space(ix) == space {
+                if let Some(register) = facts.others.get_mut(ix) {
+                    register.retire(position);
+                }
+            }
+        }
+        let of_source = |names: &crate::names::Names, ix: u32| names.space(ix) == space;
+        for pair in facts.mappings.iter_mut().filter(|pair| of_source(&facts.packages.names, pair.left)) {
+            pair.register.retire(position);
+        }
+        for pair in facts.assignments.iter_mut().filter(|pair| of_source(&facts.entitlements.names, pair.left)) {
+            pair.register.retire(position);
+        }
+        for (person, register) in &mut facts.permissions {
+            if of_source(&facts.persons.names, *person) {
+                register.retire(position);
+            }
+        }
+        for row in &mut facts.accounts.rows {
+            row.in_cycle &= row.register.stands();
+        }
+        facts.parked.retain(|(parked, _), _| *parked != space);
+        at.changes.push(Change::SourceEnded { source: source.into() });
+        Effect::Applied
+    }
+
+    /// Marks the subject: its newest event waits to be judged, nothing waits behind it, its last state stays.
+    pub(crate) fn park(&mut self, at: &mut At<'_>, reason: String) -> Effect {
+        let subject = (at.space, at.record.event.subject.to_string());
+        let newest = self.facts.parked.get(&subject).is_none_or(|mark| mark.key <= at.claim.key);
+        if newest {
+            at.changes.push(Change::Parked {
+                source: at.source(),
+                subject: Arc::clone(&at.record.event.subject),
+                reason: Some(reason.clone()),
+            });
+            self.facts.parked.insert(subject, Mark { key: at.claim.key, position: at.position(), reason: reason.clone() });
+        }
+        Effect::Parked(reason)
+    }
+
+    fn unpark(&mut self, at: &mut At<'_>) {
+        if self.facts.parked.is_empty() {
+            return;
+        }
+        let subject = (at.space, at.record.event.subject.to_string());
+        if self.facts.parked.get(&subject).is_some_and(|mark| mark.key <= at.claim.key) {
+            self.facts.parked.remove(&subject);
+            at.changes.push(Change::Parked {
+                source: at.source(),
+                subject: Arc::clone(&at.record.event.subject),
+                reason: None,
+            });
+        }
+    }
+}
+
+pub(crate) fn push_pair(pairs: &mut Vec<Pair>, left: u32, right: u32) -> u32 {
+    let ix = u32::try_from(pairs.len()).unwrap_or(NONE);
+    pairs.push(Pair { left, right, register: Register::default() });
+    ix
+}

@@ -1,0 +1,156 @@
+//! Ways to find facts: derived from the facts, rebuilt when a snapshot is read, never written.
+//! An entry may be stale (a person is still listed under an account that he or she left), so that an explanation finds
+//! what was; whoever follows an entry checks it against the row.
+
+use hashbrown::HashMap;
+
+use crate::facts::{Facts, Field, NONE};
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) account_people: Lists,
+    pub(crate) account_children: Lists,
+    pub(crate) account_packages: Lists,
+    pub(crate) account_entitlements: Lists,
+    pub(crate) entitlement_lines: Lists,
+    pub(crate) product_lines: Lists,
+    /// Lines by the account that bought and the product.
+    pub(crate) bought: HashMap<(u32, u32), Vec<u32>>,
+    pub(crate) mapping: HashMap<(u32, u32), u32>,
+    pub(crate) package_mappings: Lists,
+    pub(crate) product_mappings: Lists,
+    pub(crate) assignment: HashMap<(u32, u32), u32>,
+    pub(crate) person_assignments: HashMap<u32, Vec<u32>>,
+    pub(crate) entitlement_assignments: HashMap<u32, Vec<u32>>,
+    pub(crate) link: HashMap<(u32, u32), u32>,
+    pub(crate) person_links: HashMap<u32, Vec<u32>>,
+    /// The persons of a user who is more than one.
+    pub(crate) linked: HashMap<u32, Vec<u32>>,
+    pub(crate) secret_hash: HashMap<[u8; 32], u32>,
+    pub(crate) person_secrets: HashMap<u32, Vec<u32>>,
+    pub(crate) person_bindings: HashMap<u32, Vec<u32>>,
+}
+
+/// For each row, the rows that refer to it.
+#[derive(Debug, Default)]
+pub(crate) struct Lists(Vec<Vec<u32>>);
+
+impl Lists {
+    pub(crate) fn push(&mut self, of: u32, row: u32) {
+        if of == NONE {
+            return;
+        }
+        let at = of as usize;
+        if at >= self.0.len() {
+            self.0.resize_with(at + 1, Vec::new);
+        }
+        if let Some(list) = self.0.get_mut(at) {
+            list.push(row);
+        }
+    }
+
+    pub(crate) fn of(&self, row: u32) -> &[u32] {
+        self.0.get(row as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Index {
+    pub(crate) fn build(facts: &Facts) -> Self {
+        let mut index = Self::default();
+        for (ix, account) in (0_u32..).zip(&facts.accounts.rows) {
+            for parent in facts.ever(Field::AccountParent, ix, account.parent) {
+                index.account_children.push(parent, ix);
+            }
+        }
+        for (ix, person) in (0_u32..).zip(&facts.persons.rows) {
+            for account in facts.ever(Field::PersonAccount, ix, person.account) {
+                index.account_people.push(account, ix);
+            }
+            if person.user != NONE && person.user != ix {
+                let set = index.linked.entry(person.user).or_insert_with(|| vec![person.user]);
+                set.push(ix);
+            }
+        }
+        for set in index.linked.values_mut() {
+            set.sort_unstable();
+        }
+        for (ix, package) in (0_u32..).zip(&facts.packages.rows) {
+            for producer in facts.ever(Field::PackageProducer, ix, package.producer) {
+                index.account_packages.push(producer, ix);
+            }
+        }
+        for (ix, entitlement) in (0_u32..).zip(&facts.entitlements.rows) {
+            for account in facts.ever(Field::EntitlementAccount, ix, entitlement.account) {
+                index.account_entitlements.push(account, ix);
+            }
+        }
+        for (ix, line) in (0_u32..).zip(&facts.lines.rows) {
+            for entitlement in facts.ever(Field::LineEntitlement, ix, line.entitlement) {
+                index.entitlement_lines.push(entitlement, ix);
+            }
+            for product in facts.ever(Field::LineProduct, ix, line.product) {
+                index.product_lines.push(product, ix);
+            }
+            index.buy(facts, ix);
+        }
+        for (ix, pair) in (0_u32..).zip(&facts.mappings) {
+            index.map(ix, pair.left, pair.right);
+        }
+        for (ix, pair) in (0_u32..).zip(&facts.assignments) {
+            index.assign(ix, pair.left, pair.right);
+        }
+        for (ix, pair) in (0_u32..).zip(&facts.links) {
+            index.link(ix, pair.left, pair.right);
+        }
+        for (ix, secret) in (0_u32..).zip(&facts.secrets.rows) {
+            if let Some(secret) = secret {
+                index.secret(ix, secret.sha256, secret.person);
+            }
+        }
+        for (ix, binding) in (0_u32..).zip(&facts.bindings.rows) {
+            if let Some(binding) = binding {
+                index.person_bindings.entry(binding.person).or_default().push(ix);
+            }
+        }
+        index
+    }
+
+    /// Files a line under every account and product that it was ever bought by and for.
+    pub(crate) fn buy(&mut self, facts: &Facts, line: u32) {
+        let Some(row) = facts.lines.get(line) else { return };
+        for entitlement in facts.ever(Field::LineEntitlement, line, row.entitlement) {
+            let Some(buyer) = facts.entitlements.get(entitlement) else { continue };
+            for account in facts.ever(Field::EntitlementAccount, entitlement, buyer.account) {
+                for product in facts.ever(Field::LineProduct, line, row.product) {
+                    let lines = self.bought.entry((account, product)).or_default();
+                    if !lines.contains(&line) {
+                        lines.push(line);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn map(&mut self, ix: u32, package: u32, product: u32) {
+        self.mapping.insert((package, product), ix);
+        self.package_mappings.push(package, ix);
+        self.product_mappings.push(product, ix);
+    }
+
+    pub(crate) fn assign(&mut self, ix: u32, entitlement: u32, person: u32) {
+        self.assignment.insert((entitlement, person), ix);
+        self.person_assignments.entry(person).or_default().push(ix);
+        self.entitlement_assignments.entry(entitlement).or_default().push(ix);
+    }
+
+    pub(crate) fn link(&mut self, ix: u32, a: u32, b: u32) {
+        self.link.insert((a, b), ix);
+        self.person_links.entry(a).or_default().push(ix);
+        self.person_links.entry(b).or_default().push(ix);
+    }
+
+    pub(crate) fn secret(&mut self, ix: u32, sha256: [u8; 32], person: u32) {
+        self.secret_hash.insert(sha256, ix);
+        self.person_secrets.entry(person).or_default().push(ix);
+    }
+}

@@ -1,0 +1,120 @@
+//! Users: which persons are one user, and what the user is called. A user never goes away; a name is never reassigned.
+
+use rollcall_events::body::{self, SourcePerson};
+
+use crate::{
+    Change, Effect,
+    facts::NONE,
+    fold::{At, push_pair},
+    names::normal_user_name,
+    register::Rank,
+    roster::Roster,
+};
+
+impl Roster {
+    /// Gives a person the user name that it asks for, or the nearest that is free. The old one stays reserved.
+    pub(crate) fn name_person(&mut self, at: &mut At<'_>, person: u32, wanted: Option<&str>) {
+        let id = self.facts.persons.id(person);
+        let wanted = wanted.and_then(normal_user_name).or_else(|| normal_user_name(id));
+        let wanted = wanted.unwrap_or_else(|| id.replace(|c: char| c == ':' || c.is_control(), "-").to_lowercase());
+        let source = self.source_text(at.space).to_owned();
+        // A collision gets `name~source`; should that be taken too, the person's id makes it unique.
+        let candidates = [wanted.clone(), format!("{wanted}~{source}"), format!("{wanted}~{source}~{}", id.replace(':', "-"))];
+        let free = |name: &String| {
+            let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
+            owner.is_none_or(|owner| *owner == person)
+        };
+        let Some(name) = candidates.iter().find(|name| free(name)) else { return };
+        let ix = self.facts.user_names.at(0, name);
+        if let Some(owner) = self.facts.user_names.get_mut(ix) {
+            *owner = person;
+        }
+        let Some(row) = self.facts.persons.get_mut(person) else { return };
+        let changed = std::mem::replace(&mut row.name, ix) != ix;
+        if changed && row.user == person {
+            self.say_user(at, person);
+        }
+    }
+
+    fn say_user(&self, at: &mut At<'_>, user: u32) {
+        let name = self.user_name(crate::UserIx(user)).into();
+        at.changes.push(Change::UserNamed { user: self.person_key(user).into(), name });
+    }
+
+    pub(crate) fn say_person(&self, at: &mut At<'_>, person: u32) {
+        let Some(row) = self.facts.persons.get(person) else { return };
+        let names = &self.facts.persons.names;
+        if let Ok(source) = self.source_text(names.space(person)).parse() {
+            at.changes.push(Change::PersonIs {
+                source,
+                person: names.text(person).into(),
+                user: self.person_key(row.user).into(),
+            });
+        }
+    }
+
+    pub(crate) fn link(&mut self, at: &mut At<'_>, data: &body::Link, rank: Rank) -> Effect {
+        let mut row = |person: &SourcePerson| {
+            let space = self.facts.sources.at(0, person.source.as_str());
+            self.facts.persons.at(u16::try_from(space).unwrap_or(u16::MAX), person.person.as_str())
+        };
+        let [a, b] = &data.persons;
+        let (a, b) = (row(a), row(b));
+        let (a, b) = (a.min(b), a.max(b));
+        self.settle();
+        let ix = match self.index.link.get(&(a, b)) {
+            Some(ix) => *ix,
+            None => {
+                let ix = push_pair(&mut self.facts.links, a, b);
+                self.index.link(ix, a, b);
+                ix
+            }
+        };
+        let Some(pair) = self.facts.links.get_mut(ix as usize) else { return Effect::NoChange };
+        let effect = at.settle(&mut pair.register, rank, "link");
+        if effect == Effect::Applied {
+            self.relink(at, a);
+            self.relink(at, b);
+        }
+        effect
+    }
+
+    /// Works out anew which persons are one user with this one: all that links reach, of those that were ever stated.
+    pub(crate) fn relink(&mut self, at: &mut At<'_>, person: u32) {
+        if self.facts.persons.get(person).is_none_or(|row| row.user == NONE) {
+            return;
+        }
+        let mut set = vec![person];
+        let mut seen = 0;
+        while let Some(next) = set.get(seen).copied() {
+            seen += 1;
+            for ix in self.index.person_links.get(&next).into_iter().flatten() {
+                let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands()) else { continue };
+                let other = if pair.left == next { pair.right } else { pair.left };
+                let stated = self.facts.persons.get(other).is_some_and(|row| row.user != NONE);
+                if stated && !set.contains(&other) {
+                    set.push(other);
+                }
+            }
+        }
+        set.sort_by_key(|ix| self.facts.persons.get(*ix).map(|row| row.first));
+        let Some(oldest) = set.first().copied() else { return };
+        for member in &set {
+            let Some(row) = self.facts.persons.get_mut(*member) else { continue };
+            let before = std::mem::replace(&mut row.user, oldest);
+            // The set that it was in is over; a set that was just made of those who stayed behind is not.
+            if self.index.linked.get(&before).is_some_and(|set| set.contains(member)) {
+                self.index.linked.remove(&before);
+            }
+            if before != oldest {
+                self.say_person(at, *member);
+            }
+            if before != oldest && *member == oldest {
+                self.say_user(at, oldest);
+            }
+        }
+        if set.len() > 1 {
+            self.index.linked.insert(oldest, set);
+        }
+    }
+}

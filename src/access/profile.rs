@@ -1,0 +1,746 @@
+//! Access profiles: one access model as data, checked and compiled to bit sets.
+//! Knows roles, levels, limits, baselines and ceilings; knows no person and no project.
+
+use std::collections::BTreeMap;
+
+use rollcall_events::body::Visibility;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The profile that an installation has when it chooses none.
+const REVENERA: &str = include_str!("profiles/revenera.toml");
+
+/// The bundled profiles by name.
+pub const BUNDLED: &[(&str, &str)] = &[("revenera", REVENERA)];
+
+/// A profile as its file says it. `access-models/README.md` section 13 gives the meaning of every key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The version of this format: 1.
+    pub schema: u32,
+    /// The profile's name.
+    pub name: String,
+    /// The system that it models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Where the rules come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Scope levels, root first; the last one holds projects.
+    pub levels: Vec<String>,
+    /// Switches that ceilings and baselines look at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, SwitchDocument>,
+    /// Kinds of project and the visibilities that each may have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, KindDocument>,
+    /// Roles: unordered sets of actions.
+    pub roles: BTreeMap<String, RoleDocument>,
+    /// Actions that count only when granted at certain levels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limit: Vec<LimitDocument>,
+    /// What callers have without a grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<BaselineDocument>,
+    /// What is taken away, last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceiling: Vec<CeilingDocument>,
+    /// Rules about memberships; keys that are not known here are remarks.
+    #[serde(default)]
+    pub rules: Rules,
+    /// The system's own words for what is done, each with the actions that it needs, all of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operations: BTreeMap<String, Vec<String>>,
+    /// Which operation each verb of an OCI client is.
+    #[serde(default)]
+    pub registry: RegistryVerbs,
+    /// Read by conformance tests only; never part of the effective document.
+    #[serde(default, skip_serializing)]
+    pub test: Option<Value>,
+}
+
+/// A switch: what it can say, and what it says if nobody sets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchDocument {
+    /// What it can say.
+    pub values: Vec<String>,
+    /// What it says by default.
+    pub default: String,
+    /// A remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A kind of project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindDocument {
+    /// The visibilities that it may have.
+    pub visibility: Vec<Visibility>,
+    /// The one that it starts with.
+    pub default: Visibility,
+    /// A remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleDocument {
+    /// Exact actions, `noun.*`, or `*`.
+    pub actions: Vec<String>,
+    /// The levels at which it may be granted.
+    pub at: Vec<String>,
+    /// A remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A limit on where an action may be granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitDocument {
+    /// Its name.
+    pub id: String,
+    /// The actions.
+    pub actions: Vec<String>,
+    /// The levels at which a grant of them counts.
+    pub levels: Vec<String>,
+}
+
+/// Who a baseline is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pseudo {
+    /// Every caller.
+    Anyone,
+    /// Every signed-in caller.
+    Authenticated,
+}
+
+/// What callers have without a grant. Absent conditions match everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineDocument {
+    /// Who.
+    pub principal: Pseudo,
+    /// What.
+    pub actions: Vec<String>,
+    /// On resources of this visibility.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// On resources of this level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// While these switches say this.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub when: BTreeMap<String, String>,
+}
+
+/// What is taken away while some switches say something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeilingDocument {
+    /// Its name, for explanations.
+    pub id: String,
+    /// What is taken away.
+    pub actions: Vec<String>,
+    /// While these switches say this.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub when: BTreeMap<String, String>,
+    /// Not from holders of these roles on the resource or above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exempt_roles: Vec<String>,
+    /// Not on projects of this kind ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exempt_kind: Option<String>,
+    /// ... that the caller owns (`self`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exempt_owner: Option<String>,
+}
+
+/// Rules about memberships.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The role of producer people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer_role: Option<String>,
+    /// The role of entitled customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer_role: Option<String>,
+    /// The role of a project's creator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator_role: Option<String>,
+    /// Everything else that the file says.
+    #[serde(flatten)]
+    pub remarks: BTreeMap<String, Value>,
+}
+
+/// Which operation each verb of an OCI client is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryVerbs {
+    /// Reading images and charts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<String>,
+    /// Writing them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<String>,
+    /// Deleting them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<String>,
+}
+
+/// What an OCI client can ask of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// Read.
+    Pull,
+    /// Write.
+    Push,
+    /// Delete.
+    Delete,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pull, Self::Push, Self::Delete];
+
+    /// The word in a scope.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// A set of a profile's actions. Sets of different profiles have nothing to do with each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct ActionSet(u128);
+
+impl ActionSet {
+    /// No action.
+    pub const EMPTY: Self = Self(0);
+
+    /// Both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This without the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether every action of `other` is in it.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether they share an action.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is no action in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A role of the compiled profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleIx(pub(crate) u16);
+
+/// A scope level: 0 is the root.
+pub type Level = u8;
+
+/// A role that the caller holds, and at which level it was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The role.
+    pub role: RoleIx,
+    /// Where it was granted: on the resource or above.
+    pub level: Level,
+}
+
+/// What is asked about, as far as a profile looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource<'a> {
+    /// Its level.
+    pub level: Level,
+    /// Visibility of the project; absent above projects.
+    pub visibility: Option<Visibility>,
+    /// Kind of the project.
+    pub kind: Option<&'a str>,
+    /// Whether it is the caller's own.
+    pub own: Own,
+}
+
+/// Whose a project is, seen from the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// The caller's.
+    Mine,
+    /// Somebody else's, or nobody's.
+    NotMine,
+}
+
+/// Why a profile cannot be used: where in the document and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("profile, {at}: {what}")]
+pub struct ProfileError {
+    /// The place: a key path, or line and column for a text that does not parse.
+    pub at: String,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+fn wrong(at: impl Into<String>, what: impl Into<String>) -> ProfileError {
+    ProfileError { at: at.into(), what: what.into() }
+}
+
+#[derive(Debug, Clone)]
+struct Role {
+    name: String,
+    mask: ActionSet,
+    at: Vec<Level>,
+}
+
+#[derive(Debug, Clone)]
+struct Baseline {
+    principal: Pseudo,
+    mask: ActionSet,
+    visibility: Option<Visibility>,
+    level: Option<Level>,
+    when: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+struct Ceiling {
+    id: String,
+    mask: ActionSet,
+    when: BTreeMap<String, String>,
+    exempt_roles: Vec<RoleIx>,
+    exempt_kind: Option<String>,
+}
+
+/// A checked profile: names resolved, patterns expanded, everything a bit set.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    document: Document,
+    actions: Vec<String>,
+    roles: Vec<Role>,
+    limits: Vec<(ActionSet, Vec<Level>)>,
+    baselines: Vec<Baseline>,
+    ceilings: Vec<Ceiling>,
+    operations: BTreeMap<String, ActionSet>,
+    verbs: [Option<ActionSet>; 3],
+}
+
+impl Profile {
+    /// A bundled profile.
+    #[must_use]
+    pub fn bundled(name: &str) -> Option<Self> {
+        let (_, text) = BUNDLED.iter().find(|(known, _)| *known == name)?;
+        Self::from_toml(text).ok()
+    }
+
+    /// Reads and checks a profile file.
+    ///
+    /// # Errors
+    /// With line and column where the text does not parse, else with the key path.
+    pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+            wrong(format!("line {line}, column {column}"), error.message())
+        })?;
+        Self::compile(document)
+    }
+
+    /// Reads and checks the document of a `profile.set` event.
+    ///
+    /// # Errors
+    /// With the key path.
+    pub fn from_json(text: &str) -> Result<Self, ProfileError> {
+        let document = rollcall_events::json::read(text).map_err(|e| wrong(e.pointer, e.expected))?;
+        Self::compile(document)
+    }
+
+    /// Checks a document.
+    ///
+    /// # Errors
+    /// With the key path.
+    pub fn compile(document: Document) -> Result<Self, ProfileError> {
+        let document = Document { test: None, ..document };
+        if document.schema != 1 {
+            return Err(wrong("schema", format!("{} is not a known format; this version reads 1", document.schema)));
+        }
+        if document.levels.is_empty() || document.levels.len() > 32 {
+            return Err(wrong("levels", "1 to 32 scope levels, root first"));
+        }
+        let mut actions: Vec<String> = document
+            .roles
+            .values()
+            .flat_map(|role| &role.actions)
+            .chain(document.limit.iter().flat_map(|limit| &limit.actions))
+            .chain(document.baseline.iter().flat_map(|baseline| &baseline.actions))
+            .chain(document.ceiling.iter().flat_map(|ceiling| &ceiling.actions))
+            .chain(document.operations.values().flatten())
+            .filter(|action| !action.contains('*'))
+            .cloned()
+            .collect();
+        actions.sort();
+        actions.dedup();
+        if actions.len() > 128 {
+            return Err(wrong("roles", format!("{} different actions; at most 128", actions.len())));
+        }
+        for action in &actions {
+            let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if action.split('.').count() < 2 || !action.split('.').all(word) {
+                return Err(wrong("actions", format!("`{action}` is not an action; write noun.verb")));
+            }
+        }
+        let mut profile = Self {
+            actions,
+            roles: Vec::new(),
+            limits: Vec::new(),
+            baselines: Vec::new(),
+            ceilings: Vec::new(),
+            operations: BTreeMap::new(),
+            verbs: [None; 3],
+            document,
+        };
+        profile.fill()?;
+        Ok(profile)
+    }
+
+    fn fill(&mut self) -> Result<(), ProfileError> {
+        let document = self.document.clone();
+        for (name, role) in &document.roles {
+            let at = format!("roles.{name}");
+            let mask = self.mask(&role.actions, &format!("{at}.actions"))?;
+            let levels = self.levels(&role.at, &format!("{at}.at"))?;
+            if self.role(name).is_some() {
+                return Err(wrong(at, "another role has the same name but for case, spaces, `_` and `-`"));
+            }
+            self.roles.push(Role { name: name.clone(), mask, at: levels });
+        }
+        for (i, limit) in document.limit.iter().enumerate() {
+            let mask = self.mask(&limit.actions, &format!("limit[{i}].actions"))?;
+            self.limits.push((mask, self.levels(&limit.levels, &format!("limit[{i}].levels"))?));
+        }
+        for (i, baseline) in document.baseline.iter().enumerate() {
+            let at = format!("baseline[{i}]");
+            let level = match &baseline.level {
+                Some(level) => self.levels(std::slice::from_ref(level), &format!("{at}.level"))?.first().copied(),
+                None => None,
+            };
+            self.conditions(&baseline.when, &format!("{at}.when"))?;
+            self.baselines.push(Baseline {
+                principal: baseline.principal,
+                mask: self.mask(&baseline.actions, &format!("{at}.actions"))?,
+                visibility: baseline.visibility,
+                level,
+                when: baseline.when.clone(),
+            });
+        }
+        for (i, ceiling) in document.ceiling.iter().enumerate() {
+            let at = format!("ceiling[{i}]");
+            self.conditions(&ceiling.when, &format!("{at}.when"))?;
+            let exempt_roles = ceiling
+                .exempt_roles
+                .iter()
+                .map(|name| self.role(name).ok_or_else(|| wrong(format!("{at}.exempt_roles"), self.no_role(name))))
+                .collect::<Result<_, _>>()?;
+            if ceiling.exempt_owner.as_deref().is_some_and(|owner| owner != "self") {
+                return Err(wrong(format!("{at}.exempt_owner"), "only `self` is known"));
+            }
+            if ceiling.exempt_kind.is_some() != ceiling.exempt_owner.is_some() {
+                return Err(wrong(at, "exempt_kind and exempt_owner belong together"));
+            }
+            self.ceilings.push(Ceiling {
+                id: ceiling.id.clone(),
+                mask: self.mask(&ceiling.actions, &format!("{at}.actions"))?,
+                when: ceiling.when.clone(),
+                exempt_roles,
+                exempt_kind: ceiling.exempt_kind.clone(),
+            });
+        }
+        for (name, needs) in &document.operations {
+            let mask = self.mask(needs, &format!("operations.{name:?}"))?;
+            if mask.is_empty() {
+                return Err(wrong(format!("operations.{name:?}"), "an operation needs at least one action"));
+            }
+            self.operations.insert(name.clone(), mask);
+        }
+        let RegistryVerbs { pull, push, delete } = &document.registry;
+        for ((slot, verb), operation) in self.verbs.iter_mut().zip(Verb::ALL).zip([pull, push, delete]) {
+            if let Some(operation) = operation {
+                let mask = self.operations.get(operation).copied();
+                *slot = Some(mask.ok_or_else(|| {
+                    wrong(format!("registry.{}", verb.word()), format!("`{operation}` is not among the operations"))
+                })?);
+            }
+        }
+        let Rules { producer_role, consumer_role, creator_role, .. } = &document.rules;
+        for (key, role) in [("producer_role", producer_role), ("consumer_role", consumer_role), ("creator_role", creator_role)]
+        {
+            if let Some(name) = role.as_ref().filter(|name| self.role(name).is_none()) {
+                return Err(wrong(format!("rules.{key}"), self.no_role(name)));
+            }
+        }
+        for (name, switch) in &document.settings {
+            if !switch.values.contains(&switch.default) {
+                return Err(wrong(format!("settings.{name}.default"), format!("one of {:?}", switch.values)));
+            }
+        }
+        for (name, kind) in &document.kinds {
+            if !kind.visibility.contains(&kind.default) {
+                return Err(wrong(format!("kinds.{name}.default"), format!("one of {:?}", kind.visibility)));
+            }
+        }
+        Ok(())
+    }
+
+    fn mask(&self, patterns: &[String], at: &str) -> Result<ActionSet, ProfileError> {
+        patterns.iter().try_fold(ActionSet::EMPTY, |set, pattern| {
+            let mut found = ActionSet::EMPTY;
+            let noun = pattern.strip_suffix(".*");
+            for (i, action) in self.actions.iter().enumerate() {
+                let hit = match noun {
+                    Some(noun) => action.strip_prefix(noun).is_some_and(|rest| rest.starts_with('.')),
+                    None => pattern == "*" || pattern == action,
+                };
+                if hit {
+                    found = found.with(ActionSet(1 << i));
+                }
+            }
+            if found.is_empty() && pattern != "*" {
+                return Err(wrong(at, format!("`{pattern}` matches no action of this profile")));
+            }
+            Ok(set.with(found))
+        })
+    }
+
+    fn levels(&self, names: &[String], at: &str) -> Result<Vec<Level>, ProfileError> {
+        names
+            .iter()
+            .map(|name| {
+                let found = self.document.levels.iter().position(|level| level == name);
+                found.and_then(|ix| Level::try_from(ix).ok()).ok_or_else(|| {
+                    wrong(at, format!("`{name}` is not a level; the levels are {}", self.document.levels.join(", ")))
+                })
+            })
+            .collect()
+    }
+
+    fn conditions(&self, when: &BTreeMap<String, String>, at: &str) -> Result<(), ProfileError> {
+        when.iter().try_for_each(|(name, value)| match self.document.settings.get(name) {
+            Some(switch) if switch.values.contains(value) => Ok(()),
+            Some(switch) => Err(wrong(format!("{at}.{name}"), format!("one of {:?}", switch.values))),
+            None => Err(wrong(format!("{at}.{name}"), "not among the profile's settings")),
+        })
+    }
+
+    fn no_role(&self, name: &str) -> String {
+        let known: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
+        format!("the profile has no role `{name}`; its roles are {}", known.join(", "))
+    }
+
+    /// The profile's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.document.name
+    }
+
+    /// The effective document, as `profile.set` carries it.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Finds a role; case, spaces, `_` and `-` do not count (DESIGN 7, rule 6).
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<RoleIx> {
+        let plain = |text: &str| -> String {
+            text.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).flat_map(char::to_lowercase).collect()
+        };
+        let wanted = plain(name);
+        let found = self.roles.iter().position(|role| plain(&role.name) == wanted)?;
+        u16::try_from(found).ok().map(RoleIx)
+    }
+
+    /// Every role.
+    pub fn roles(&self) -> impl Iterator<Item = RoleIx> + '_ {
+        (0..self.roles.len()).filter_map(|ix| u16::try_from(ix).ok()).map(RoleIx)
+    }
+
+    /// A role's name.
+    #[must_use]
+    pub fn role_name(&self, role: RoleIx) -> &str {
+        self.roles.get(usize::from(role.0)).map_or("", |role| &role.name)
+    }
+
+    /// A role's actions.
+    #[must_use]
+    pub fn role_actions(&self, role: RoleIx) -> ActionSet {
+        self.roles.get(usize::from(role.0)).map_or(ActionSet::EMPTY, |role| role.mask)
+    }
+
+    /// Whether a role may be granted at a level.
+    #[must_use]
+    pub fn grantable(&self, role: RoleIx, level: Level) -> bool {
+        self.roles.get(usize::from(role.0)).is_some_and(|role| role.at.contains(&level))
+    }
+
+    /// Every action of the profile, sorted.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, ActionSet)> {
+        self.actions.iter().enumerate().map(|(i, name)| (name.as_str(), ActionSet(1 << i)))
+    }
+
+    /// The names in a set.
+    #[must_use]
+    pub fn names(&self, set: ActionSet) -> Vec<&str> {
+        self.actions().filter(|(_, one)| set.holds(*one)).map(|(name, _)| name).collect()
+    }
+
+    /// What a vendor's operation, or a single action, needs.
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Option<ActionSet> {
+        let action = || self.actions().find(|(known, _)| *known == name).map(|(_, set)| set);
+        self.operations.get(name).copied().or_else(action)
+    }
+
+    /// What a verb of an OCI client needs; absent = never granted.
+    #[must_use]
+    pub fn registry_action(&self, verb: Verb) -> Option<ActionSet> {
+        let [pull, push, delete] = self.verbs;
+        match verb {
+            Verb::Pull => pull,
+            Verb::Push => push,
+            Verb::Delete => delete,
+        }
+    }
+
+    /// A level by name.
+    #[must_use]
+    pub fn level(&self, name: &str) -> Option<Level> {
+        self.document.levels.iter().position(|level| level == name).and_then(|ix| Level::try_from(ix).ok())
+    }
+
+    /// The level of projects.
+    #[must_use]
+    pub fn project_level(&self) -> Level {
+        Level::try_from(self.document.levels.len().saturating_sub(1)).unwrap_or(Level::MAX)
+    }
+
+    fn matches(&self, when: &BTreeMap<String, String>, switches: &BTreeMap<String, String>) -> bool {
+        when.iter().all(|(name, value)| {
+            let default = || self.document.settings.get(name).map(|switch| &switch.default);
+            switches.get(name).or_else(default) == Some(value)
+        })
+    }
+
+    /// What a held role gives: its actions that may be granted at the level where it was granted.
+    #[must_use]
+    pub fn gives(&self, held: Held) -> ActionSet {
+        self.limits
+            .iter()
+            .filter(|(_, levels)| !levels.contains(&held.level))
+            .fold(self.role_actions(held.role), |mask, (limited, _)| mask.without(*limited))
+    }
+
+    /// What the caller has without any role.
+    #[must_use]
+    pub fn baseline(&self, caller: Pseudo, resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> ActionSet {
+        self.baselines
+            .iter()
+            .filter(|b| b.principal == Pseudo::Anyone || caller == Pseudo::Authenticated)
+            .filter(|b| b.visibility.is_none_or(|visibility| resource.visibility == Some(visibility)))
+            .filter(|b| b.level.is_none_or(|level| resource.level == level))
+            .filter(|b| self.matches(&b.when, switches))
+            .fold(ActionSet::EMPTY, |mask, b| mask.with(b.mask))
+    }
+
+    /// The ceilings that act on this caller here: what each takes away and its name.
+    pub fn ceilings<'a>(
+        &'a self,
+        held: impl Iterator<Item = Held> + Clone + 'a,
+        resource: &'a Resource<'_>,
+        switches: &'a BTreeMap<String, String>,
+    ) -> impl Iterator<Item = (&'a str, ActionSet)> + 'a {
+        self.ceilings
+            .iter()
+            .filter(move |ceiling| {
+                let exempt = held.clone().any(|held| ceiling.exempt_roles.contains(&held.role))
+                    || (ceiling.exempt_kind.is_some()
+                        && ceiling.exempt_kind.as_deref() == resource.kind
+                        && resource.own == Own::Mine);
+                !exempt && self.matches(&ceiling.when, switches)
+            })
+            .map(|ceiling| (ceiling.id.as_str(), ceiling.mask))
+    }
+
+    /// Everything that the caller may do: union of roles and baselines, less the ceilings. No role is greater than
+    /// another, and nothing overrides a ceiling.
+    #[must_use]
+    pub fn allowed(
+        &self,
+        caller: Pseudo,
+        held: impl Iterator<Item = Held> + Clone,
+        resource: &Resource<'_>,
+        switches: &BTreeMap<String, String>,
+    ) -> ActionSet {
+        let granted = held.clone().fold(self.baseline(caller, resource, switches), |mask, held| mask.with(self.gives(held)));
+        self.ceilings(held, resource, switches).fold(granted, |mask, (_, taken)| mask.without(taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        let base = |text: &str| REVENERA.replace("producer_role = \"Developer\"", text);
+        let error = Profile::from_toml(&base("producer_role = \"Owner\"")).unwrap_err();
+        assert!(error.at == "rules.producer_role" && error.what.contains("Developer, Guest"), "{error}");
+        let error = Profile::from_toml("schema = 1\nname = 3\n").unwrap_err();
+        assert_eq!(error.at, "line 2, column 8");
+        let error = Profile::from_toml(&REVENERA.replace("[\"image.pull\"]\n\n[roles.sys", "[\"image.pul\", \"x.*\"]\n\n[roles.sys")).unwrap_err();
+        assert!(error.what.contains("x.*"), "{error}");
+        let error = Profile::from_toml(&REVENERA.replace("levels =", "level =")).unwrap_err();
+        assert!(error.what.contains("unknown field `level`"), "{error}");
+    }
+
+    #[test]
+    fn role_names_ignore_case_spaces_and_dashes() {
+        let profile = Profile::bundled("revenera").unwrap();
+        assert_eq!(profile.role("system-of Record"), profile.role("system_of_record"));
+        assert!(profile.role("Developers").is_none());
+    }
+
+    #[test]
+    fn the_effective_document_reads_back_as_itself() {
+        for (name, _) in BUNDLED {
+            let profile = Profile::bundled(name).unwrap();
+            let text = serde_json::to_string(profile.document()).unwrap();
+            assert_eq!(Profile::from_json(&text).unwrap().document(), profile.document());
+        }
+    }
+}

@@ -1,0 +1,538 @@
+//! The roster: the facts, the ways to find them, and the settings and profile in force, as of one position.
+//! Answers look-ups; what an event does to it is `fold`, what a person may do is `decide`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{LogId, Order, Position, Settings, SourceName};
+
+use crate::{
+    facts::{Facts, NONE, Project, SecretUse},
+    index::Index,
+    names::normal_user_name,
+    profile::{Profile, RoleIx},
+};
+
+/// A user of the roster. Good for this roster only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserIx(pub(crate) u32);
+
+/// A project of the roster. Good for this roster only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectIx(pub(crate) u32);
+
+/// The in-memory index of facts that answers access questions.
+#[derive(Debug)]
+pub struct Roster {
+    pub(crate) facts: Facts,
+    pub(crate) index: Index,
+    pub(crate) settings: Settings,
+    pub(crate) profile: Profile,
+    /// The roles of rules 2 and 3; absent where the profile has no such role.
+    pub(crate) producer_role: Option<RoleIx>,
+    pub(crate) consumer_role: Option<RoleIx>,
+    /// By source: whether an inactive person of it shuts the user out.
+    pub(crate) authoritative: Vec<bool>,
+}
+
+/// One roster that is read by many and folded into by one. A guard is held for a look-up, never across a wait.
+#[derive(Debug)]
+pub struct Live(RwLock<Roster>);
+
+impl Live {
+    /// Shares a roster.
+    #[must_use]
+    pub fn new(roster: Roster) -> Self {
+        Self(RwLock::new(roster))
+    }
+
+    /// To look something up.
+    pub fn read(&self) -> RwLockReadGuard<'_, Roster> {
+        // A panic while folding leaves an event half applied; the projector that panicked is gone and the process is
+        // not ready. What readers see until then is the state at the last whole event plus part of one.
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// To fold into it.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Roster> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Puts another roster in its place (a rebuilt one) and hands the old one back.
+    pub fn replace(&self, roster: Roster) -> Roster {
+        std::mem::replace(&mut self.write(), roster)
+    }
+}
+
+/// A user as others see it.
+#[derive(Debug, Clone)]
+pub struct UserView<'a> {
+    /// `source/person` of the oldest person.
+    pub id: String,
+    /// The name to sign in with.
+    pub name: &'a str,
+    /// Whether the user can neither sign in nor do anything: an authoritative source calls a person of it inactive, or
+    /// no source knows a live person of it any more.
+    pub shut_out: bool,
+    /// What a refresh token must carry to be good.
+    pub credential_epoch: u64,
+    /// The persons that it is, oldest first.
+    pub persons: Vec<PersonView<'a>>,
+}
+
+/// A person as one source knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PersonView<'a> {
+    /// The source.
+    pub source: &'a str,
+    /// The source's id.
+    pub person: &'a str,
+    /// The user name that the person has.
+    pub username: &'a str,
+    /// The account that the person is in.
+    pub account: Option<&'a str>,
+    /// Not suspended.
+    pub active: bool,
+    /// Removed at the source.
+    pub removed: bool,
+    /// The position of the event that says so.
+    pub position: Position,
+}
+
+/// A project as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectView<'a> {
+    /// `source/package`: a project is identified by its package; names are labels.
+    pub id: String,
+    /// The name in image names.
+    pub name: &'a str,
+    /// Earlier names, which still find it.
+    pub aliases: Vec<&'a str>,
+    /// The source that owns it; nobody else changes it.
+    pub source: &'a str,
+    /// The package.
+    pub package: &'a str,
+    /// The package is removed or delivers no containers.
+    pub archived: bool,
+    /// Where the project came to be.
+    pub since: Position,
+}
+
+/// A secret that signs a user in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credential<'a> {
+    /// Whom.
+    pub user: UserIx,
+    /// The secret's id.
+    pub secret: &'a str,
+}
+
+/// A registry secret or invitation, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretView<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its label.
+    pub label: Option<&'a str>,
+    /// Where it was made.
+    pub issued: Position,
+    /// When it was made.
+    pub issued_at: DateTime<Utc>,
+    /// Until when it is good.
+    pub expires: Option<DateTime<Utc>>,
+    /// Not yet redeemed: a code that fetches a secret.
+    pub invitation: bool,
+}
+
+/// A subject whose newest event could not be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedView<'a> {
+    /// Its source.
+    pub source: &'a str,
+    /// The subject.
+    pub subject: &'a str,
+    /// The event that waits.
+    pub position: Position,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// What a roster can count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Users that exist.
+    pub users: usize,
+    /// Projects that exist, archived ones included.
+    pub projects: usize,
+    /// Subjects that are parked.
+    pub parked: usize,
+}
+
+impl Roster {
+    /// The roster of an empty log: nobody, nothing, the Revenera profile.
+    ///
+    /// # Panics
+    /// Never: the bundled profile compiles, which a test of it shows.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the bundled profile is a constant that a test compiles")]
+    pub fn new(log: LogId) -> Self {
+        let profile = Profile::bundled("revenera").expect("the bundled profile compiles");
+        let mut roster = Self {
+            facts: Facts::new(log),
+            index: Index::default(),
+            settings: Settings::default(),
+            profile,
+            producer_role: None,
+            consumer_role: None,
+            authoritative: Vec::new(),
+        };
+        roster.settle();
+        roster
+    }
+
+    /// Works out what follows from settings and profile.
+    pub(crate) fn settle(&mut self) {
+        let rules = &self.profile.document().rules;
+        let role = |set: &Option<String>, rule: &Option<String>, fallback| {
+            self.profile.role(set.as_deref().or(rule.as_deref()).unwrap_or(fallback))
+        };
+        let producer_role = role(&self.settings.producer_role, &rules.producer_role, "Developer");
+        let consumer_role = role(&self.settings.consumer_role, &rules.consumer_role, "Guest");
+        (self.producer_role, self.consumer_role) = (producer_role, consumer_role);
+        self.authoritative = (0..self.facts.sources.len())
+            .map(|ix| {
+                let name = self.facts.sources.id(ix);
+                self.settings.sources.iter().any(|(source, said)| source.as_str() == name && said.authoritative)
+            })
+            .collect();
+    }
+
+    /// Which log it was folded from.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.facts.log
+    }
+
+    /// The last event that is in it.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.facts.position
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether a `settings.set`, and a `profile.set`, was ever said.
+    #[must_use]
+    pub fn has_settings(&self) -> bool {
+        !self.facts.settings.is_empty() && !self.facts.profile.is_empty()
+    }
+
+    /// The profile in force.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Sources that recorded at least one event.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        (0..self.facts.sources.len()).map(|ix| self.facts.sources.id(ix))
+    }
+
+    /// How a source's events are ordered. `local` and unknown sources: as observed.
+    #[must_use]
+    pub fn order(&self, source: &SourceName) -> Order {
+        self.settings.sources.get(source).map_or(Order::Observed, |said| said.order)
+    }
+
+    pub(crate) fn source_text(&self, space: u16) -> &str {
+        self.facts.sources.id(u32::from(space))
+    }
+
+    /// `source/id` of a person.
+    pub(crate) fn person_key(&self, person: u32) -> String {
+        let names = &self.facts.persons.names;
+        format!("{}/{}", self.source_text(names.space(person)), names.text(person))
+    }
+
+    /// The person of `source/id`.
+    pub(crate) fn person_of(&self, key: &str) -> Option<u32> {
+        let (source, id) = key.split_once('/')?;
+        let space = self.facts.sources.find(0, source)?;
+        let person = self.facts.persons.find(u16::try_from(space).ok()?, id)?;
+        self.facts.persons.get(person).filter(|p| p.register.stated()).map(|_| person)
+    }
+
+    /// The user with a name, in whatever spelling.
+    #[must_use]
+    pub fn user_by_name(&self, name: &str) -> Option<UserIx> {
+        let find = |name: &str| {
+            let ix = self.facts.user_names.find(0, name)?;
+            let owner = *self.facts.user_names.get(ix)?;
+            let person = self.facts.persons.get(owner)?;
+            // A name that its owner gave up stays reserved and finds nobody.
+            (person.name == ix && person.user != NONE).then_some(UserIx(person.user))
+        };
+        find(name).or_else(|| find(&normal_user_name(name)?))
+    }
+
+    /// The user that a person, given as `source/person`, belongs to.
+    #[must_use]
+    pub fn user_by_id(&self, id: &str) -> Option<UserIx> {
+        let person = self.facts.persons.get(self.person_of(id)?)?;
+        (person.user != NONE).then_some(UserIx(person.user))
+    }
+
+    /// The user's persons, oldest first.
+    pub(crate) fn persons_of(&self, user: UserIx) -> &[u32] {
+        match self.index.linked.get(&user.0) {
+            Some(set) => set,
+            None => self.one(user.0),
+        }
+    }
+
+    /// A slice of one without an allocation: the row's own index is in the row.
+    fn one(&self, person: u32) -> &[u32] {
+        self.facts.persons.get(person).map_or(&[], |row| std::slice::from_ref(&row.user))
+    }
+
+    /// A user's name and state.
+    #[must_use]
+    pub fn user(&self, user: UserIx) -> UserView<'_> {
+        let persons = self.persons_of(user).iter().filter_map(|ix| self.person_view(*ix)).collect();
+        UserView {
+            id: self.person_key(user.0),
+            name: self.user_name(user),
+            shut_out: self.shut_out(user),
+            credential_epoch: self.credential_epoch(user),
+            persons,
+        }
+    }
+
+    /// The name to sign in with.
+    #[must_use]
+    pub fn user_name(&self, user: UserIx) -> &str {
+        self.facts.persons.get(user.0).map_or("", |row| self.facts.user_names.id(row.name))
+    }
+
+    /// `source/person` of the user's oldest person.
+    #[must_use]
+    pub fn user_id(&self, user: UserIx) -> String {
+        self.person_key(user.0)
+    }
+
+    fn person_view(&self, ix: u32) -> Option<PersonView<'_>> {
+        let row = self.facts.persons.get(ix)?;
+        Some(PersonView {
+            source: self.source_text(self.facts.persons.names.space(ix)),
+            person: self.facts.persons.id(ix),
+            username: self.facts.user_names.id(row.name),
+            account: (row.account != NONE).then(|| self.facts.accounts.id(row.account)),
+            active: row.active,
+            removed: !row.register.stands(),
+            position: row.register.cause,
+        })
+    }
+
+    /// Everything that any source ever called a person, in the order in which they were first named.
+    pub fn persons(&self) -> impl Iterator<Item = (PersonView<'_>, UserIx)> {
+        (0..self.facts.persons.len()).filter_map(|ix| {
+            let row = self.facts.persons.get(ix)?;
+            if row.user == NONE { None } else { Some((self.person_view(ix)?, UserIx(row.user))) }
+        })
+    }
+
+    /// Whether the user can do nothing at all.
+    pub(crate) fn shut_out(&self, user: UserIx) -> bool {
+        let mut live = false;
+        for ix in self.persons_of(user) {
+            let Some(row) = self.facts.persons.get(*ix) else { continue };
+            let space = usize::from(self.facts.persons.names.space(*ix));
+            let authoritative = self.authoritative.get(space).copied().unwrap_or(false);
+            if authoritative && row.register.stands() && !row.active {
+                return true;
+            }
+            live |= row.is_live();
+        }
+        !live
+    }
+
+    /// Every user, in the order in which they came to be.
+    pub fn users(&self) -> impl Iterator<Item = UserIx> {
+        (0_u32..).zip(&self.facts.persons.rows).filter(|(ix, row)| row.user == *ix).map(|(ix, _)| UserIx(ix))
+    }
+
+    /// The project with a name; earlier names count.
+    #[must_use]
+    pub fn project_by_name(&self, name: &str) -> Option<ProjectIx> {
+        let ix = self.facts.project_names.find(0, name)?;
+        self.facts.project_names.get(ix).copied().map(ProjectIx)
+    }
+
+    /// The project of a package, given as `source/package`.
+    #[must_use]
+    pub fn project_by_id(&self, id: &str) -> Option<ProjectIx> {
+        let (source, package) = id.split_once('/')?;
+        let space = u16::try_from(self.facts.sources.find(0, source)?).ok()?;
+        let package = self.facts.packages.get(self.facts.packages.find(space, package)?)?;
+        (package.project != NONE).then_some(ProjectIx(package.project))
+    }
+
+    /// Every project, in the order in which they came to be.
+    pub fn projects(&self) -> impl Iterator<Item = ProjectIx> {
+        (0_u32..).zip(&self.facts.projects).map(|(ix, _)| ProjectIx(ix))
+    }
+
+    pub(crate) fn project_row(&self, project: ProjectIx) -> Option<&Project> {
+        self.facts.projects.get(project.0 as usize)
+    }
+
+    /// A project's name and state.
+    #[must_use]
+    pub fn project(&self, project: ProjectIx) -> ProjectView<'_> {
+        let (package, name, since) =
+            self.project_row(project).map_or((NONE, NONE, Position(0)), |row| (row.package, row.name, row.since));
+        let source = self.source_text(self.facts.packages.names.space(package));
+        let id = self.facts.packages.id(package);
+        let aliases = (0_u32..)
+            .zip(&self.facts.project_names.rows)
+            .filter(|(ix, owner)| **owner == project.0 && *ix != name)
+            .map(|(ix, _)| self.facts.project_names.id(ix))
+            .collect();
+        ProjectView {
+            id: format!("{source}/{id}"),
+            name: self.facts.project_names.id(name),
+            aliases,
+            source,
+            package: id,
+            archived: self.archived(project),
+            since,
+        }
+    }
+
+    /// The project's present name.
+    #[must_use]
+    pub fn project_name(&self, project: ProjectIx) -> &str {
+        self.project_row(project).map_or("", |row| self.facts.project_names.id(row.name))
+    }
+
+    pub(crate) fn archived(&self, project: ProjectIx) -> bool {
+        self.project_row(project)
+            .and_then(|row| self.facts.packages.get(row.package))
+            .is_none_or(|package| !(package.register.stands() && package.delivery))
+    }
+
+    /// The user that a secret, given by its SHA-256, signs in at this instant.
+    #[must_use]
+    pub fn credential(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
+        let ix = *self.index.secret_hash.get(sha256)?;
+        let secret = self.facts.secrets.get(ix)?.as_ref()?;
+        let user = UserIx(self.facts.persons.get(secret.person)?.user);
+        let good = secret.use_ == SecretUse::Live && self.in_force(ix, user, now);
+        good.then(|| Credential { user, secret: self.facts.secrets.id(ix) })
+    }
+
+    /// The user that an invitation, given by the SHA-256 of its code, is for at this instant.
+    #[must_use]
+    pub fn invitation(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
+        let ix = *self.index.secret_hash.get(sha256)?;
+        let secret = self.facts.secrets.get(ix)?.as_ref()?;
+        let user = UserIx(self.facts.persons.get(secret.person)?.user);
+        let good = secret.use_ == SecretUse::Invitation && self.in_force(ix, user, now);
+        good.then(|| Credential { user, secret: self.facts.secrets.id(ix) })
+    }
+
+    /// Neither expired nor reset, and its user not shut out.
+    fn in_force(&self, secret: u32, user: UserIx, now: DateTime<Utc>) -> bool {
+        self.facts.secrets.get(secret).and_then(Option::as_ref).is_some_and(|row| {
+            now.timestamp_micros() < row.expires && row.issued.0 >= self.credential_epoch(user) && !self.shut_out(user)
+        })
+    }
+
+    /// Whether a secret still signs this user in.
+    #[must_use]
+    pub fn secret_is_live(&self, user: UserIx, secret: &str, now: DateTime<Utc>) -> bool {
+        self.facts.secrets.find(0, secret).is_some_and(|ix| {
+            self.facts.secrets.get(ix).and_then(Option::as_ref).is_some_and(|row| {
+                row.use_ == SecretUse::Live
+                    && self.facts.persons.get(row.person).is_some_and(|person| person.user == user.0)
+                    && self.in_force(ix, user, now)
+            })
+        })
+    }
+
+    /// The position of the newest reset of the user's credentials; whatever was issued before it is over.
+    #[must_use]
+    pub fn credential_epoch(&self, user: UserIx) -> u64 {
+        let reset = |person: &u32| self.facts.resets.get(person).map_or(0, |position| position.0);
+        if self.facts.resets.is_empty() { 0 } else { self.persons_of(user).iter().map(reset).max().unwrap_or(0) }
+    }
+
+    /// The user's secrets and open invitations that are in force.
+    #[must_use]
+    pub fn secrets_of(&self, user: UserIx, now: DateTime<Utc>) -> Vec<SecretView<'_>> {
+        let mut found = Vec::new();
+        for person in self.persons_of(user) {
+            for ix in self.index.person_secrets.get(person).into_iter().flatten() {
+                let Some(row) = self.facts.secrets.get(*ix).and_then(Option::as_ref) else { continue };
+                if row.use_ != SecretUse::Over && now.timestamp_micros() < row.expires && row.issued.0 >= self.credential_epoch(user) {
+                    found.push(SecretView {
+                        id: self.facts.secrets.id(*ix),
+                        label: row.label.as_deref(),
+                        issued: row.issued,
+                        issued_at: instant(row.issued_at).unwrap_or_default(),
+                        expires: instant(row.expires),
+                        invitation: row.use_ == SecretUse::Invitation,
+                    });
+                }
+            }
+        }
+        found.sort_by_key(|secret| secret.issued);
+        found
+    }
+
+    /// Subjects whose newest event could not be judged.
+    pub fn parked(&self) -> impl Iterator<Item = ParkedView<'_>> {
+        self.facts.parked.iter().map(|((space, subject), mark)| ParkedView {
+            source: self.source_text(*space),
+            subject,
+            position: mark.position,
+            reason: &mark.reason,
+        })
+    }
+
+    /// Accounts whose chain of parents comes back to themselves, as `source/account`. They are nobody's sub-accounts.
+    #[must_use]
+    pub fn accounts_in_cycles(&self) -> Vec<String> {
+        (0_u32..)
+            .zip(&self.facts.accounts.rows)
+            .filter(|(_, row)| row.in_cycle)
+            .map(|(ix, _)| {
+                let names = &self.facts.accounts.names;
+                format!("{}/{}", self.source_text(names.space(ix)), names.text(ix))
+            })
+            .collect()
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { users: self.users().count(), projects: self.facts.projects.len(), parked: self.facts.parked.len() }
+    }
+
+    /// The profile's switches as they are set.
+    pub(crate) fn switches(&self) -> &BTreeMap<String, String> {
+        &self.settings.switches
+    }
+}
+
+/// Microseconds as an instant; the two ends of time are open.
+pub(crate) fn instant(micros: i64) -> Option<DateTime<Utc>> {
+    if micros == i64::MAX || micros == i64::MIN { None } else { DateTime::from_timestamp_micros(micros) }
+}
