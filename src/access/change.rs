@@ -103,11 +103,6 @@ pub enum Change {
         /// Whether it is archived: its package is removed or delivers no containers.
         archived: bool,
     },
-    /// A source was retired: all its facts end here.
-    SourceEnded {
-        /// The source.
-        source: Arc<str>,
-    },
     /// A subject is parked, or no longer.
     Parked {
         /// Whose subject.

@@ -34,15 +34,19 @@ impl Roster {
 
     pub(crate) fn invite(&mut self, at: &mut At<'_>, data: &body::Invitation) -> Effect {
         match self.owner(data.user.as_str()) {
-            Ok(person) => self.add_secret(at, data.secret.as_str(), Secret {
-                sha256: data.sha256.0,
-                person,
-                expires: data.expires.timestamp_micros(),
-                issued: at.position(),
-                issued_at: at.record.recorded_at.timestamp_micros(),
-                label: None,
-                use_: SecretUse::Invitation,
-            }),
+            Ok(person) => self.add_secret(
+                at,
+                data.secret.as_str(),
+                Secret {
+                    sha256: data.sha256.0,
+                    person,
+                    expires: data.expires.timestamp_micros(),
+                    issued: at.position(),
+                    issued_at: at.record.recorded_at.timestamp_micros(),
+                    label: None,
+                    use_: SecretUse::Invitation,
+                },
+            ),
             Err(effect) => effect,
         }
     }
@@ -63,15 +67,19 @@ impl Roster {
                 None => return refused("the invitation is used, over or for somebody else; ask for a new one"),
             },
         };
-        let effect = self.add_secret(at, data.secret.as_str(), Secret {
-            sha256: data.sha256.0,
-            person,
-            expires: data.expires.map_or(i64::MAX, |time| time.timestamp_micros()),
-            issued: at.position(),
-            issued_at: at.record.recorded_at.timestamp_micros(),
-            label: data.label.clone(),
-            use_: SecretUse::Live,
-        });
+        let effect = self.add_secret(
+            at,
+            data.secret.as_str(),
+            Secret {
+                sha256: data.sha256.0,
+                person,
+                expires: data.expires.map_or(i64::MAX, |time| time.timestamp_micros()),
+                issued: at.position(),
+                issued_at: at.record.recorded_at.timestamp_micros(),
+                label: data.label.clone(),
+                use_: SecretUse::Live,
+            },
+        );
         if effect == Effect::Applied {
             if let Some(row) = invitation.and_then(|ix| self.facts.secrets.get_mut(ix)).and_then(Option::as_mut) {
                 row.use_ = SecretUse::Over;
@@ -124,7 +132,12 @@ impl Roster {
     fn binding_of(&self, data: &body::Binding) -> Result<(u32, u32), String> {
         let Some(role) = self.profile.role(&data.role) else {
             let known: Vec<&str> = self.profile.roles().map(|role| self.profile.role_name(role)).collect();
-            return Err(format!("profile {} has no role `{}`; its roles are {}", self.profile.name(), data.role, known.join(", ")));
+            return Err(format!(
+                "profile {} has no role `{}`; its roles are {}",
+                self.profile.name(),
+                data.role,
+                known.join(", ")
+            ));
         };
         let (project, level) = match &data.scope {
             Scope::Root => (NONE, 0),
@@ -132,7 +145,9 @@ impl Roster {
                 Some(ProjectIx(ix)) => (ix, self.profile.project_level()),
                 None => return Err(format!("there is no project `{id}`")),
             },
-            Scope::Container(_) => return Err("containers are not part of this version; bind on the root or a project".into()),
+            Scope::Container(_) => {
+                return Err("containers are not part of this version; bind on the root or a project".into());
+            }
         };
         if project != NONE && !self.settings.bindings_on_managed {
             let view = self.project(ProjectIx(project));

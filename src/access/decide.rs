@@ -47,7 +47,13 @@ struct Live {
 
 /// Decides whether the caller holds every one of `actions` on the project at `now`.
 #[must_use]
-pub fn decide(roster: &Roster, principal: Principal, actions: ActionSet, project: ProjectIx, now: DateTime<Utc>) -> Verdict {
+pub fn decide(
+    roster: &Roster,
+    principal: Principal,
+    actions: ActionSet,
+    project: ProjectIx,
+    now: DateTime<Utc>,
+) -> Verdict {
     if actions.is_empty() {
         return Verdict::Denied;
     }
@@ -76,8 +82,9 @@ impl Roster {
             Principal::Anyone => (None, None),
             Principal::User(user) => (
                 self.producer_role.filter(|_| self.produces(user, package)).map(|role| self.on_project(role, i64::MAX)),
-                self.consumer_role
-                    .and_then(|role| self.buys_until(user, row.package, package, now).map(|until| self.on_project(role, until))),
+                self.consumer_role.and_then(|role| {
+                    self.buys_until(user, row.package, package, now).map(|until| self.on_project(role, until))
+                }),
             ),
         };
         let bound = move || self.bound(principal, project, now);
@@ -94,7 +101,8 @@ impl Roster {
         let needed = actions.without(base);
         let mut until = i64::MAX;
         for (_, action) in self.profile.actions().filter(|(_, action)| needed.holds(*action)) {
-            let longest = live().filter(|live| self.profile.gives(live.held).holds(action)).map(|live| live.until).max()?;
+            let longest =
+                live().filter(|live| self.profile.gives(live.held).holds(action)).map(|live| live.until).max()?;
             until = until.min(longest);
         }
         Some(until)
@@ -165,7 +173,8 @@ impl Roster {
                 continue;
             }
             for assigned in self.index.person_assignments.get(person_ix).into_iter().flatten() {
-                let Some(pair) = self.facts.assignments.get(*assigned as usize).filter(|pair| pair.register.stands()) else {
+                let Some(pair) = self.facts.assignments.get(*assigned as usize).filter(|pair| pair.register.stands())
+                else {
                     continue;
                 };
                 if !self.grants(pair.left) {
@@ -173,7 +182,10 @@ impl Roster {
                 }
                 for line_ix in self.index.entitlement_lines.of(pair.left) {
                     let Some(line) = self.facts.lines.get(*line_ix) else { continue };
-                    let runs = line.register.stands() && line.entitlement == pair.left && line.starts <= now && now < line.ends;
+                    let runs = line.register.stands()
+                        && line.entitlement == pair.left
+                        && line.starts <= now
+                        && now < line.ends;
                     if runs && self.delivers(package_ix, line.product) {
                         take(line.ends);
                     }

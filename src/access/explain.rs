@@ -49,7 +49,13 @@ const MOST_NEAR_MISSES: usize = 10;
 
 /// Decides and says why. For a caller who did not sign in, or of whom nothing is known, there are no near misses.
 #[must_use]
-pub fn explain(roster: &Roster, principal: Principal, actions: ActionSet, project: ProjectIx, now: DateTime<Utc>) -> Explanation {
+pub fn explain(
+    roster: &Roster,
+    principal: Principal,
+    actions: ActionSet,
+    project: ProjectIx,
+    now: DateTime<Utc>,
+) -> Explanation {
     let verdict = decide(roster, principal, actions, project, now);
     let until = match verdict {
         crate::Verdict::Allowed { until } => until,
@@ -76,7 +82,8 @@ pub fn explain(roster: &Roster, principal: Principal, actions: ActionSet, projec
         .collect();
     let mut would_allow: Vec<String> = Vec::new();
     if !verdict.is_allowed() {
-        let held = ways.iter().filter(|way| way.stands()).fold(ActionSet::EMPTY, |set, way| set.with(profile.gives(way.held)));
+        let held =
+            ways.iter().filter(|way| way.stands()).fold(ActionSet::EMPTY, |set, way| set.with(profile.gives(way.held)));
         for way in &missed {
             if profile.gives(way.held).with(held).holds(actions) {
                 let remedies: Vec<&str> = way.obstacles.iter().map(|o| o.remedy.as_str()).collect();

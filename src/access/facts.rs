@@ -116,7 +116,14 @@ pub(crate) struct Package {
 
 impl Default for Package {
     fn default() -> Self {
-        Self { register: Register::default(), producer: NONE, project: NONE, delivery: false, from: i64::MIN, until: i64::MAX }
+        Self {
+            register: Register::default(),
+            producer: NONE,
+            project: NONE,
+            delivery: false,
+            from: i64::MIN,
+            until: i64::MAX,
+        }
     }
 }
 
@@ -299,7 +306,9 @@ impl Facts {
     /// Every value that a row's reference has and had, the present one first.
     pub(crate) fn ever(&self, field: Field, row: u32, now: u32) -> impl Iterator<Item = u32> + '_ {
         let past = self.formers.get(&(field, row)).map_or(&[][..], Vec::as_slice);
-        std::iter::once(now).chain(past.iter().copied().filter(move |value| *value != now)).filter(|value| *value != NONE)
+        std::iter::once(now)
+            .chain(past.iter().copied().filter(move |value| *value != now))
+            .filter(|value| *value != NONE)
     }
 
     /// Notes that a reference moved away from `old`.

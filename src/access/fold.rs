@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rollcall_events::{
     Body, Digest, Order, Position, Recorded, Settings, SourceName,
-    body::{self, EntitlementState, Sayer},
+    body::{self, EntitlementState, Sayer, pair_subject},
     project_name_of,
 };
 
@@ -98,11 +98,8 @@ impl Roster {
         }
         let order = if event.key.source.is_local() { Order::Observed } else { self.order(&event.key.source) };
         let key = order_key(order, record);
-        let claim = Claim {
-            key: *key.as_ref().unwrap_or(&0),
-            tie: Digest::of(event.data.as_bytes()).prefix(),
-            position,
-        };
+        let claim =
+            Claim { key: *key.as_ref().unwrap_or(&0), tie: Digest::of(event.data.as_bytes()).prefix(), position };
         let mut at = At { record, space: u16::try_from(space).unwrap_or(u16::MAX), claim, changes: Vec::new() };
         let effect = match (Body::parse(&event.kind, &event.data), key) {
             (Err(error), _) => self.park(&mut at, format!("it does not fit its schema: {error}")),
@@ -128,7 +125,9 @@ impl Roster {
             Body::PersonUpserted(data) => self.person(at, &data),
             Body::PersonRemoved(data) => {
                 let ix = self.facts.persons.at(at.space, data.person.as_str());
-                self.settle_row(at, ix, Rank::Removed, "person", |roster, ix| roster.facts.persons.get_mut(ix).map(|row| &mut row.register))
+                self.settle_row(at, ix, Rank::Removed, "person", |roster, ix| {
+                    roster.facts.persons.get_mut(ix).map(|row| &mut row.register)
+                })
             }
             Body::PermissionGranted(data) => self.permission(at, data.person.as_str(), Rank::Full),
             Body::PermissionRevoked(data) => self.permission(at, data.person.as_str(), Rank::Removed),
@@ -340,7 +339,9 @@ impl Roster {
 
     fn product(&mut self, at: &mut At<'_>, id: &str, rank: Rank) -> Effect {
         let ix = self.facts.products.at(at.space, id);
-        self.settle_row(at, ix, rank, "product", |roster, ix| roster.facts.products.get_mut(ix).map(|row| &mut row.register))
+        self.settle_row(at, ix, rank, "product", |roster, ix| {
+            roster.facts.products.get_mut(ix).map(|row| &mut row.register)
+        })
     }
 
     fn package(&mut self, at: &mut At<'_>, data: &body::Package) -> Effect {
@@ -404,8 +405,9 @@ impl Roster {
     fn say_project(&self, at: &mut At<'_>, package: u32) {
         let Some(row) = self.facts.packages.get(package).filter(|row| row.project != NONE) else { return };
         let project = crate::ProjectIx(row.project);
+        let Ok(source) = self.source_text(self.facts.packages.names.space(package)).parse() else { return };
         at.changes.push(Change::ProjectNamed {
-            source: at.source(),
+            source,
             package: self.facts.packages.id(package).into(),
             name: self.project_name(project).into(),
             archived: self.archived(project),
@@ -500,7 +502,9 @@ impl Roster {
 
     fn set_profile(&mut self, at: &mut At<'_>, text: &str) -> Effect {
         match Profile::from_json(text) {
-            Ok(profile) if profile.document() == self.profile.document() && !self.facts.profile.is_empty() => Effect::NoChange,
+            Ok(profile) if profile.document() == self.profile.document() && !self.facts.profile.is_empty() => {
+                Effect::NoChange
+            }
             Ok(profile) => {
                 self.facts.profile = text.to_owned();
                 self.profile = profile;
@@ -519,42 +523,64 @@ impl Roster {
         if at.record.event.key.source.as_str() == source {
             return Effect::Refused("`local` cannot be retired".into());
         }
+        let Ok(name) = source.parse::<SourceName>() else { return Effect::NoChange };
         let position = at.position();
+        let mut ended = |register: &mut Register, subject: String| {
+            if register.stands() {
+                at.changes.push(Change::FactEnded { source: name.clone(), subject: subject.into() });
+            }
+            register.retire(position);
+        };
         let facts = &mut self.facts;
-        macro_rules! retire {
-            ($($table:ident),*) => {$(
-                for ix in 0..facts.$table.len() {
+        macro_rules! rows {
+            ($($noun:literal in $table:ident),*) => {$(
+                for (ix, row) in (0_u32..).zip(&mut facts.$table.rows) {
                     if facts.$table.names.space(ix) == space {
-                        if let Some(row) = facts.$table.get_mut(ix) { row.register.retire(position); }
+                        ended(&mut row.register, format!(concat!($noun, "/{}"), facts.$table.names.text(ix)));
                     }
                 }
             )*};
         }
-        retire!(accounts, persons, products, packages, entitlements, lines);
-        for ix in 0..facts.others.len() {
+        rows!(
+            "account" in accounts,
+            "person" in persons,
+            "product" in products,
+            "package" in packages,
+            "entitlement" in entitlements,
+            "line" in lines
+        );
+        for (ix, register) in (0_u32..).zip(&mut facts.others.rows) {
             if facts.others.names.space(ix) == space {
-                if let Some(register) = facts.others.get_mut(ix) {
-                    register.retire(position);
-                }
+                ended(register, facts.others.names.text(ix).to_owned());
             }
         }
-        let of_source = |names: &crate::names::Names, ix: u32| names.space(ix) == space;
-        for pair in facts.mappings.iter_mut().filter(|pair| of_source(&facts.packages.names, pair.left)) {
-            pair.register.retire(position);
+        for pair in facts.mappings.iter_mut().filter(|pair| facts.packages.names.space(pair.left) == space) {
+            let (package, product) = (facts.packages.names.text(pair.left), facts.products.names.text(pair.right));
+            ended(&mut pair.register, pair_subject("package_product", package, product));
         }
-        for pair in facts.assignments.iter_mut().filter(|pair| of_source(&facts.entitlements.names, pair.left)) {
-            pair.register.retire(position);
+        for pair in facts.assignments.iter_mut().filter(|pair| facts.entitlements.names.space(pair.left) == space) {
+            let (entitlement, person) =
+                (facts.entitlements.names.text(pair.left), facts.persons.names.text(pair.right));
+            ended(&mut pair.register, pair_subject("entitlement_person", entitlement, person));
         }
-        for (person, register) in &mut facts.permissions {
-            if of_source(&facts.persons.names, *person) {
-                register.retire(position);
-            }
+        for (person, register) in
+            facts.permissions.iter_mut().filter(|(ix, _)| facts.persons.names.space(**ix) == space)
+        {
+            let subject =
+                pair_subject("permission", facts.persons.names.text(*person), "view_and_manage_download_packages");
+            ended(register, subject);
         }
         for row in &mut facts.accounts.rows {
             row.in_cycle &= row.register.stands();
         }
-        facts.parked.retain(|(parked, _), _| *parked != space);
-        at.changes.push(Change::SourceEnded { source: source.into() });
+        for ((_, subject), _) in facts.parked.extract_if((space, String::new()).., |(of, _), _| *of == space) {
+            at.changes.push(Change::Parked { source: name.clone(), subject: subject.into(), reason: None });
+        }
+        for package in 0..self.facts.packages.len() {
+            if self.facts.packages.names.space(package) == space {
+                self.say_project(at, package);
+            }
+        }
         Effect::Applied
     }
 
@@ -568,7 +594,9 @@ impl Roster {
                 subject: Arc::clone(&at.record.event.subject),
                 reason: Some(reason.clone()),
             });
-            self.facts.parked.insert(subject, Mark { key: at.claim.key, position: at.position(), reason: reason.clone() });
+            self.facts
+                .parked
+                .insert(subject, Mark { key: at.claim.key, position: at.position(), reason: reason.clone() });
         }
         Effect::Parked(reason)
     }

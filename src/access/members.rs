@@ -129,7 +129,11 @@ impl Roster {
         }
         for (person, bindings) in &self.index.person_bindings {
             let here = |ix: &u32| {
-                facts.bindings.get(*ix).and_then(Option::as_ref).is_some_and(|row| row.project == NONE || row.project == project.0)
+                facts
+                    .bindings
+                    .get(*ix)
+                    .and_then(Option::as_ref)
+                    .is_some_and(|row| row.project == NONE || row.project == project.0)
             };
             if bindings.iter().any(here) {
                 people.insert(*person);
@@ -165,8 +169,11 @@ impl Roster {
             for account in self.line_up(row.account) {
                 packages.extend(self.index.account_packages.of(account));
             }
-            let accounts: Vec<u32> =
-                if self.settings.customer_sub_accounts { self.line_up(row.account).collect() } else { vec![row.account] };
+            let accounts: Vec<u32> = if self.settings.customer_sub_accounts {
+                self.line_up(row.account).collect()
+            } else {
+                vec![row.account]
+            };
             let mut entitlements: BTreeSet<u32> =
                 accounts.iter().flat_map(|account| self.index.account_entitlements.of(*account)).copied().collect();
             let assigned = self.index.person_assignments.get(person).into_iter().flatten();
@@ -188,7 +195,8 @@ impl Roster {
         if everywhere {
             return self.projects().collect();
         }
-        let project = |package: u32| facts.packages.get(package).map(|row| row.project).filter(|project| *project != NONE);
+        let project =
+            |package: u32| facts.packages.get(package).map(|row| row.project).filter(|project| *project != NONE);
         packages.into_iter().filter_map(project).map(ProjectIx).collect()
     }
 }

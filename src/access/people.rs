@@ -19,7 +19,8 @@ impl Roster {
         let wanted = wanted.unwrap_or_else(|| id.replace(|c: char| c == ':' || c.is_control(), "-").to_lowercase());
         let source = self.source_text(at.space).to_owned();
         // A collision gets `name~source`; should that be taken too, the person's id makes it unique.
-        let candidates = [wanted.clone(), format!("{wanted}~{source}"), format!("{wanted}~{source}~{}", id.replace(':', "-"))];
+        let candidates =
+            [wanted.clone(), format!("{wanted}~{source}"), format!("{wanted}~{source}~{}", id.replace(':', "-"))];
         let free = |name: &String| {
             let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
             owner.is_none_or(|owner| *owner == person)
@@ -89,7 +90,9 @@ impl Roster {
         while let Some(next) = set.get(seen).copied() {
             seen += 1;
             for ix in self.index.person_links.get(&next).into_iter().flatten() {
-                let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands()) else { continue };
+                let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands()) else {
+                    continue;
+                };
                 let other = if pair.left == next { pair.right } else { pair.left };
                 let stated = self.facts.persons.get(other).is_some_and(|row| row.user != NONE);
                 if stated && !set.contains(&other) {

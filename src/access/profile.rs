@@ -410,7 +410,8 @@ impl Profile {
             return Err(wrong("roles", format!("{} different actions; at most 128", actions.len())));
         }
         for action in &actions {
-            let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            let word =
+                |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
             if action.split('.').count() < 2 || !action.split('.').all(word) {
                 return Err(wrong("actions", format!("`{action}` is not an action; write noun.verb")));
             }
@@ -498,7 +499,8 @@ impl Profile {
             }
         }
         let Rules { producer_role, consumer_role, creator_role, .. } = &document.rules;
-        for (key, role) in [("producer_role", producer_role), ("consumer_role", consumer_role), ("creator_role", creator_role)]
+        for (key, role) in
+            [("producer_role", producer_role), ("consumer_role", consumer_role), ("creator_role", creator_role)]
         {
             if let Some(name) = role.as_ref().filter(|name| self.role(name).is_none()) {
                 return Err(wrong(format!("rules.{key}"), self.no_role(name)));
@@ -706,7 +708,8 @@ impl Profile {
         resource: &Resource<'_>,
         switches: &BTreeMap<String, String>,
     ) -> ActionSet {
-        let granted = held.clone().fold(self.baseline(caller, resource, switches), |mask, held| mask.with(self.gives(held)));
+        let granted =
+            held.clone().fold(self.baseline(caller, resource, switches), |mask, held| mask.with(self.gives(held)));
         self.ceilings(held, resource, switches).fold(granted, |mask, (_, taken)| mask.without(taken))
     }
 }
@@ -722,7 +725,10 @@ mod tests {
         assert!(error.at == "rules.producer_role" && error.what.contains("Developer, Guest"), "{error}");
         let error = Profile::from_toml("schema = 1\nname = 3\n").unwrap_err();
         assert_eq!(error.at, "line 2, column 8");
-        let error = Profile::from_toml(&REVENERA.replace("[\"image.pull\"]\n\n[roles.sys", "[\"image.pul\", \"x.*\"]\n\n[roles.sys")).unwrap_err();
+        let error = Profile::from_toml(
+            &REVENERA.replace("[\"image.pull\"]\n\n[roles.sys", "[\"image.pul\", \"x.*\"]\n\n[roles.sys"),
+        )
+        .unwrap_err();
         assert!(error.what.contains("x.*"), "{error}");
         let error = Profile::from_toml(&REVENERA.replace("levels =", "level =")).unwrap_err();
         assert!(error.what.contains("unknown field `level`"), "{error}");

@@ -110,8 +110,14 @@ impl Roster {
     pub(crate) fn ways(&self, user: UserIx, project: ProjectIx, now: DateTime<Utc>) -> Vec<Way> {
         let Some(package_ix) = self.project_row(project).map(|row| row.package) else { return Vec::new() };
         let Some(package) = self.facts.packages.get(package_ix) else { return Vec::new() };
-        let mut walk =
-            Walk { roster: self, now: now.timestamp_micros(), package_ix, package, common: Vec::new(), ways: Vec::new() };
+        let mut walk = Walk {
+            roster: self,
+            now: now.timestamp_micros(),
+            package_ix,
+            package,
+            common: Vec::new(),
+            ways: Vec::new(),
+        };
         walk.common = walk.package_obstacles();
         for person in self.persons_of(user) {
             let own = walk.person_obstacles(user, *person);
@@ -168,7 +174,12 @@ impl<'a> Walk<'a> {
             None
         } else if register.stated() {
             let cause = self.roster.cause(space, subject, register);
-            Some(obstacle(Standing::Ended, format!("{what} was removed"), format!("{what} is stated again"), Some(cause)))
+            Some(obstacle(
+                Standing::Ended,
+                format!("{what} was removed"),
+                format!("{what} is stated again"),
+                Some(cause),
+            ))
         } else {
             Some(obstacle(Standing::Never, format!("{what} was never stated"), format!("{what} is stated"), None))
         }
@@ -211,7 +222,12 @@ impl<'a> Walk<'a> {
         }
         if !self.package.delivery {
             let text = format!("{what} delivers no containers any more");
-            return vec![obstacle(Standing::Ended, text, format!("{what} delivers containers"), Some(self.package_cause()))];
+            return vec![obstacle(
+                Standing::Ended,
+                text,
+                format!("{what} delivers containers"),
+                Some(self.package_cause()),
+            )];
         }
         Vec::new()
     }
@@ -226,11 +242,21 @@ impl<'a> Walk<'a> {
         if !row.register.stands() {
             let source = roster.source_text(space);
             let text = format!("{name} was removed at source {source}");
-            found.push(obstacle(Standing::Ended, text, format!("{source} knows {name} again"), Some(self.person_cause(person))));
+            found.push(obstacle(
+                Standing::Ended,
+                text,
+                format!("{source} knows {name} again"),
+                Some(self.person_cause(person)),
+            ));
         } else if !row.active {
             let source = roster.source_text(space);
             let text = format!("{name} is suspended at source {source}");
-            found.push(obstacle(Standing::Ended, text, format!("{source} makes {name} active"), Some(self.person_cause(person))));
+            found.push(obstacle(
+                Standing::Ended,
+                text,
+                format!("{source} makes {name} active"),
+                Some(self.person_cause(person)),
+            ));
         }
         for other in roster.persons_of(user).iter().filter(|other| **other != person) {
             let other_space = roster.facts.persons.names.space(*other);
@@ -239,7 +265,12 @@ impl<'a> Walk<'a> {
             if authoritative && shuts {
                 let source = roster.source_text(other_space);
                 let text = format!("{name} is shut out: suspended at the authoritative source {source}");
-                found.push(obstacle(Standing::Ended, text, format!("{source} makes {name} active"), Some(self.person_cause(*other))));
+                found.push(obstacle(
+                    Standing::Ended,
+                    text,
+                    format!("{source} makes {name} active"),
+                    Some(self.person_cause(*other)),
+                ));
             }
         }
         found
@@ -256,7 +287,12 @@ impl<'a> Walk<'a> {
             if start != row.account {
                 let name = facts.accounts.id(start);
                 let text = format!("left account {name}");
-                first.push(obstacle(Standing::Ended, text, format!("is in account {name} again"), Some(self.person_cause(person))));
+                first.push(obstacle(
+                    Standing::Ended,
+                    text,
+                    format!("is in account {name} again"),
+                    Some(self.person_cause(person)),
+                ));
             }
             // Breadth first along every present and former parent; the first arrival has the fewest steps.
             let mut queue = vec![(start, first, vec![self.account_cause(start)])];
@@ -316,7 +352,11 @@ impl<'a> Walk<'a> {
         let what = "the permission to view and manage download packages";
         if !permission.stands() {
             let (standing, text, cause) = if permission.stated() {
-                (Standing::Ended, format!("{what} was revoked"), Some(self.roster.cause(space, subject.clone(), permission)))
+                (
+                    Standing::Ended,
+                    format!("{what} was revoked"),
+                    Some(self.roster.cause(space, subject.clone(), permission)),
+                )
             } else {
                 (Standing::Never, format!("{what} was never granted"), None)
             };
@@ -328,7 +368,11 @@ impl<'a> Walk<'a> {
             let remedy = format!("account {name} produces package {package} again");
             obstacles.push(obstacle(Standing::Ended, text, remedy, Some(self.package_cause())));
         }
-        let via = if account == producer { String::new() } else { format!(", through sub-account {}", facts.accounts.id(account)) };
+        let via = if account == producer {
+            String::new()
+        } else {
+            format!(", through sub-account {}", facts.accounts.id(account))
+        };
         let mut causes = vec![self.roster.cause(space, subject, permission), self.person_cause(person)];
         causes.extend_from_slice(steps);
         causes.push(self.package_cause());
@@ -366,7 +410,9 @@ impl<'a> Walk<'a> {
                 let Some(assigned) = facts.assignments.get(*assigned as usize) else { continue };
                 for line in roster.index.entitlement_lines.of(assigned.left) {
                     let ever = |line: &u32| {
-                        facts.lines.get(*line).is_some_and(|row| facts.ever(Field::LineProduct, *line, row.product).any(|p| p == pair.right))
+                        facts.lines.get(*line).is_some_and(|row| {
+                            facts.ever(Field::LineProduct, *line, row.product).any(|p| p == pair.right)
+                        })
                     };
                     lines.extend(Some(*line).filter(ever));
                 }
@@ -391,7 +437,8 @@ impl<'a> Walk<'a> {
         let entitlement_cause = roster.cause(space, format!("entitlement/{entitlement_id}"), &buyer.register);
 
         // The person in the entitlement.
-        let assigned = roster.index.assignment.get(&(line.entitlement, person)).and_then(|ix| facts.assignments.get(*ix as usize));
+        let assigned =
+            roster.index.assignment.get(&(line.entitlement, person)).and_then(|ix| facts.assignments.get(*ix as usize));
         let assigned_subject = pair_subject("entitlement_person", entitlement_id, facts.persons.id(person));
         let assignment_cause = assigned.map(|pair| roster.cause(space, assigned_subject, &pair.register));
         let in_account = row.account == buyer.account
@@ -405,7 +452,8 @@ impl<'a> Walk<'a> {
                         obstacle(Standing::Ended, text, remedy, Some(cause.clone()))
                     }
                     None => {
-                        let text = format!("entitlement {entitlement_id} is for named people, and the person is none of them");
+                        let text =
+                            format!("entitlement {entitlement_id} is for named people, and the person is none of them");
                         obstacle(Standing::Never, text, remedy, self.narrowing(line.entitlement))
                     }
                 });
@@ -450,7 +498,8 @@ impl<'a> Walk<'a> {
         let product_subject = format!("product/{product_id}");
         obstacles.extend(self.gone(&format!("product {product_id}"), space, product_subject.clone(), &product));
         let package_id = facts.packages.id(self.package_ix);
-        let mapping = roster.index.mapping.get(&(self.package_ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
+        let mapping =
+            roster.index.mapping.get(&(self.package_ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
         let mapping_subject = pair_subject("package_product", package_id, product_id);
         let mapping_cause = mapping.map(|pair| roster.cause(space, mapping_subject, &pair.register));
         match mapping {
@@ -483,7 +532,10 @@ impl<'a> Walk<'a> {
             rule: "customer",
             held: Held { role, level: roster.profile.project_level() },
             name: line_id.to_owned(),
-            text: format!("entitlement {entitlement_id} (account {}, product {product_id})", facts.accounts.id(buyer.account)),
+            text: format!(
+                "entitlement {entitlement_id} (account {}, product {product_id})",
+                facts.accounts.id(buyer.account)
+            ),
             facts: causes,
             until: line.ends.min(self.package.until),
             obstacles,
@@ -495,13 +547,17 @@ impl<'a> Walk<'a> {
     fn narrowing(&self, entitlement: u32) -> Option<Cause> {
         let facts = &self.roster.facts;
         let all = self.roster.index.entitlement_assignments.get(&entitlement)?;
-        let pair = all.iter().filter_map(|ix| facts.assignments.get(*ix as usize)).min_by_key(|pair| pair.register.cause)?;
-        let subject = pair_subject("entitlement_person", facts.entitlements.id(entitlement), facts.persons.id(pair.right));
+        let pair =
+            all.iter().filter_map(|ix| facts.assignments.get(*ix as usize)).min_by_key(|pair| pair.register.cause)?;
+        let subject =
+            pair_subject("entitlement_person", facts.entitlements.id(entitlement), facts.persons.id(pair.right));
         Some(self.roster.cause(facts.entitlements.names.space(entitlement), subject, &pair.register))
     }
 
     fn window(&self, obstacles: &mut Vec<Obstacle>, what: &str, (starts, ends): (i64, i64), cause: &Cause) {
-        let at = |micros| instant(micros).map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)).unwrap_or_default();
+        let at = |micros| {
+            instant(micros).map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)).unwrap_or_default()
+        };
         let (standing, text, when) = if self.now >= ends {
             (Standing::Ended, format!("{what} ended {}", at(ends)), ends)
         } else if self.now < starts {
@@ -523,7 +579,11 @@ impl<'a> Walk<'a> {
             }
             let Some(role) = roster.profile.role(&row.role) else { continue };
             let subject = roster.facts.bindings.id(*ix).to_owned();
-            let cause = Cause { position: row.register.cause, source: rollcall_events::LOCAL.to_owned(), subject: subject.clone() };
+            let cause = Cause {
+                position: row.register.cause,
+                source: rollcall_events::LOCAL.to_owned(),
+                subject: subject.clone(),
+            };
             let mut obstacles = self.common.clone();
             obstacles.extend_from_slice(own);
             let what = format!("the binding of role {}", roster.profile.role_name(role));

@@ -113,8 +113,12 @@ mod tests {
 
     #[test]
     fn whatever_the_order_of_arrival_one_claim_wins() {
-        let claims =
-            [(claim(1, 5, 1), Rank::Full), (claim(2, 5, 2), Rank::Full), (claim(2, 4, 3), Rank::Full), (claim(2, 9, 4), Rank::Removed)];
+        let claims = [
+            (claim(1, 5, 1), Rank::Full),
+            (claim(2, 5, 2), Rank::Full),
+            (claim(2, 4, 3), Rank::Full),
+            (claim(2, 9, 4), Rank::Removed),
+        ];
         for shift in 0..claims.len() {
             for flip in [false, true] {
                 let mut order = claims;

@@ -481,7 +481,10 @@ impl Roster {
         for person in self.persons_of(user) {
             for ix in self.index.person_secrets.get(person).into_iter().flatten() {
                 let Some(row) = self.facts.secrets.get(*ix).and_then(Option::as_ref) else { continue };
-                if row.use_ != SecretUse::Over && now.timestamp_micros() < row.expires && row.issued.0 >= self.credential_epoch(user) {
+                if row.use_ != SecretUse::Over
+                    && now.timestamp_micros() < row.expires
+                    && row.issued.0 >= self.credential_epoch(user)
+                {
                     found.push(SecretView {
                         id: self.facts.secrets.id(*ix),
                         label: row.label.as_deref(),

@@ -2,12 +2,7 @@
 
 use rollcall_events::{Digest, Settings};
 
-use crate::{
-    facts::Facts,
-    index::Index,
-    profile::Profile,
-    roster::Roster,
-};
+use crate::{facts::Facts, index::Index, profile::Profile, roster::Roster};
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
 pub const FOLD_VERSION: u32 = 1;
@@ -67,7 +62,8 @@ impl Roster {
         }
         let mut roster = Self::new(facts.log);
         if !facts.settings.is_empty() {
-            roster.settings = rollcall_events::json::read::<Settings>(&facts.settings).map_err(|error| damaged(&error.to_string()))?;
+            roster.settings = rollcall_events::json::read::<Settings>(&facts.settings)
+                .map_err(|error| damaged(&error.to_string()))?;
         }
         if !facts.profile.is_empty() {
             roster.profile = Profile::from_json(&facts.profile).map_err(|error| damaged(&error.to_string()))?;

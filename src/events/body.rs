@@ -236,10 +236,9 @@ pub fn pair_subject(noun: &str, a: &str, b: &str) -> String {
 
 fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) -> Result<(), SchemaError> {
     match (starts, ends) {
-        (Some(starts), Some(ends)) if ends < starts => Err(SchemaError::at(
-            at,
-            format!("the window [starts, ends) ends at {ends:?}, before its start {starts:?}"),
-        )),
+        (Some(starts), Some(ends)) if ends < starts => {
+            Err(SchemaError::at(at, format!("the window [starts, ends) ends at {ends:?}, before its start {starts:?}")))
+        }
         _ => Ok(()),
     }
 }
@@ -969,7 +968,14 @@ mod tests {
         let error = refused(kind, r#"{"person":"ada","active":true}"#);
         assert_eq!((error.pointer.as_str(), error.expected.contains("account")), ("/data", true));
         assert!(Body::parse(kind, r#"{"person":"ada","active":true,"account":null}"#).is_ok());
-        assert!(refused("rollcall.entitlement.line.upserted.v1", r#"{"line":"1","entitlement":"E","product":"P","starts":null}"#).expected.contains("ends"));
+        assert!(
+            refused(
+                "rollcall.entitlement.line.upserted.v1",
+                r#"{"line":"1","entitlement":"E","product":"P","starts":null}"#
+            )
+            .expected
+            .contains("ends")
+        );
     }
 
     #[test]
@@ -978,13 +984,19 @@ mod tests {
         let error = refused(kind, r#"{"entitlement":"E","account":"A","state":"running"}"#);
         assert_eq!(error.pointer, "/data/state");
         assert!(error.expected.contains("on_hold"), "{error}");
-        assert!(refused(kind, r#"{"entitlement":"E","account":"A","state":"inactive","state":"active"}"#).expected.contains("duplicate"));
+        assert!(
+            refused(kind, r#"{"entitlement":"E","account":"A","state":"inactive","state":"active"}"#)
+                .expected
+                .contains("duplicate")
+        );
         assert!(refused("rollcall.persn.upserted.v1", "{}").expected.contains("rollcall.person.upserted.v1"));
     }
 
     #[test]
     fn a_window_that_ends_before_it_starts_is_refused_and_an_empty_one_is_not() {
-        let line = |ends| format!(r#"{{"line":"1","entitlement":"E","product":"P","starts":"2026-01-02T00:00:00Z","ends":"{ends}"}}"#);
+        let line = |ends| {
+            format!(r#"{{"line":"1","entitlement":"E","product":"P","starts":"2026-01-02T00:00:00Z","ends":"{ends}"}}"#)
+        };
         let kind = "rollcall.entitlement.line.upserted.v1";
         assert_eq!(refused(kind, &line("2026-01-01T00:00:00Z")).pointer, "/data/ends");
         assert!(Body::parse(kind, &line("2026-01-02T00:00:00Z")).is_ok());
@@ -992,9 +1004,8 @@ mod tests {
 
     #[test]
     fn subjects_of_two_ids_cannot_collide() {
-        let pair = |a: &str, b: &str| {
-            PackageProduct { package: a.parse().unwrap(), product: b.parse().unwrap() }.subject()
-        };
+        let pair =
+            |a: &str, b: &str| PackageProduct { package: a.parse().unwrap(), product: b.parse().unwrap() }.subject();
         assert_eq!(pair("db-suite", "DB"), "package_product/db-suite/DB");
         assert_ne!(pair("a", "b/c"), pair("a/b", "c"));
         assert_ne!(pair("a%2Fb", "c"), pair("a/b", "c"));

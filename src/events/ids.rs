@@ -11,9 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 pub struct InvalidName(pub String);
 
 /// An event's place in the log: strictly increasing, not promised dense; 0 is before the first.
-#[derive(
-    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 

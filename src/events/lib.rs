@@ -11,9 +11,7 @@ mod settings;
 pub use body::{Body, Sayer};
 pub use clock::Clock;
 pub use envelope::{Digest, EventKey, NewEvent, Recorded, chain_start, chain_step};
-pub use ids::{
-    Id, InvalidName, LOCAL, LogId, Position, ProjectName, SourceName, prefixed_id, project_name_of,
-};
+pub use ids::{Id, InvalidName, LOCAL, LogId, Position, ProjectName, SourceName, prefixed_id, project_name_of};
 pub use json::SchemaError;
 pub use schema::{schema_of, schemas};
 pub use settings::{Order, Settings, SourceSettings};

@@ -67,7 +67,11 @@ mod tests {
             if update {
                 std::fs::write(folder.join(&file), &text).unwrap();
             }
-            assert_eq!(std::fs::read_to_string(folder.join(&file)).unwrap_or_default(), text, "{file}: run with UPDATE=1");
+            assert_eq!(
+                std::fs::read_to_string(folder.join(&file)).unwrap_or_default(),
+                text,
+                "{file}: run with UPDATE=1"
+            );
             expected.push(file);
         }
         let mut found: Vec<String> =
