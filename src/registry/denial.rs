@@ -1,6 +1,7 @@
 //! Which clients show a reason, and what a refusal says (clients.md section 7, C28).
 //! Decides nothing: the verdict and its reasons come from the access crate.
 
+use rollcall_access::{Explanation, NearMiss, Standing, Verb};
 use serde::{Deserialize, Serialize};
 
 /// When a refusal is a 403 with a readable reason instead of a token without access.
@@ -96,6 +97,25 @@ impl DenialMode {
             Self::Standard => false,
         }
     }
+}
+
+/// A refusal in one sentence: what the nearest way to a yes rests on, and what stands in it.
+pub(crate) fn text(verb: Verb, why: &Explanation) -> String {
+    // A way on which something was never true says nothing about this user, and too much about others.
+    let once = |miss: &&NearMiss| miss.obstacles.iter().all(|obstacle| obstacle.standing != Standing::Never);
+    if let Some(miss) = why.near_misses.iter().find(once) {
+        let obstacles: Vec<&str> = miss.obstacles.iter().map(|obstacle| obstacle.text.as_str()).collect();
+        return format!("{} ({})", obstacles.join(", and "), miss.reason.text);
+    }
+    match why.reasons.first() {
+        Some(reason) => format!("your role {} does not allow to {} here", reason.role, verb.word()),
+        None => format!("you may not {} here", verb.word()),
+    }
+}
+
+/// A refusal of something that nobody may do.
+pub(crate) fn never(verb: Verb) -> String {
+    format!("nobody may {} here: the access profile has no such action", verb.word())
 }
 
 /// The longest message that clients show whole.

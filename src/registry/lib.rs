@@ -13,6 +13,7 @@ mod reply;
 mod scope;
 mod telemetry;
 mod throttle;
+mod token;
 
 pub use credentials::{Login, PasswordAnswer, PasswordCheck, SECRET_PREFIX};
 pub use decision::{Decision, DecisionSink, NoDecisions, Outcome};
@@ -21,3 +22,4 @@ pub use jwt::{Access, Algorithm, Claims, SignError, VerifyError};
 pub use keys::{KeyError, KeyInfo, KeyOptions, KeySet, Keys};
 pub use refresh::REFRESH_PREFIX;
 pub use scope::{Actions, Asked, Repository, RepositoryName, ScopeError};
+pub use token::{Freshness, InvalidTtl, TokenParts, TokenServer, Ttl, router};

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use serde::{Serialize, Serializer};
+
 /// No client asks for more repositories in one request than this (clients.md T11).
 pub const MAX_SCOPES: usize = 100;
 /// The longest scope: a repository name is at most 255 bytes.
@@ -75,6 +77,13 @@ impl Actions {
     /// The actions as the protocol writes them, in one fixed order.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         Self::WORDS.into_iter().filter(move |(action, _)| self.contains(*action)).map(|(_, word)| word)
+    }
+}
+
+impl Serialize for Actions {
+    /// As a list of words, the way a token says it.
+    fn serialize<S: Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        ser.collect_seq(self.words())
     }
 }
 

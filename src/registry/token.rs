@@ -1,0 +1,534 @@
+//! The token endpoint: one function behind GET and POST, from a request to a signed token or a refusal.
+//! Reads the roster once per request and creates nothing; what a role means is decided in the access crate.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    response::{IntoResponse as _, Response},
+    routing,
+};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderValue, Method, header};
+use rollcall_access::{Live, Principal, ProjectIx, Roster, UserIx, Verb, Verdict, decide, explain, had_tie, normal_user_name};
+use rollcall_events::{Clock, prefixed_id};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+use crate::{
+    ClientFamily, Decision, DecisionSink, DenialMode, Keys, Login, Outcome, PasswordAnswer, PasswordCheck,
+    credentials::{self, NoCredential, Presented, SECRET_PREFIX},
+    denial,
+    form::{Form, FormError, Offline},
+    refresh::RefreshClaims,
+    reply::{Granted, Refusal},
+    scope::{Actions, Asked, Repository, write_scopes},
+    telemetry::{Ended, TokenAnswered},
+    throttle::Throttle,
+};
+
+/// A form with the largest number of the longest scopes that a client sends fits in well.
+const LARGEST_FORM: usize = 64 * 1024;
+/// A registry whose clock is behind must not refuse a fresh token.
+const NOT_BEFORE: i64 = 30;
+/// What a client says of itself is kept this far.
+const LONGEST_LABEL: usize = 64;
+
+/// How long tokens live: 60 to 300 seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttl(Duration);
+
+/// A token life outside 60 to 300 seconds: clients take a shorter one for 60, and a longer one outlives revocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("tokens live 60 to 300 seconds, not {0}")]
+pub struct InvalidTtl(u64);
+
+impl TryFrom<Duration> for Ttl {
+    type Error = InvalidTtl;
+
+    fn try_from(life: Duration) -> Result<Self, InvalidTtl> {
+        if (60..=300).contains(&life.as_secs()) { Ok(Self(life)) } else { Err(InvalidTtl(life.as_secs())) }
+    }
+}
+
+/// Whether the roster's news are recent enough to answer (DESIGN 9).
+pub trait Freshness: Send + Sync + 'static {
+    /// How old the last news are, if that is too old or the clock cannot be trusted; the answer is then 503.
+    fn stale(&self, now: DateTime<Utc>) -> Option<Duration>;
+}
+
+/// What a token server is put together from.
+pub struct TokenParts {
+    /// `iss` of every token.
+    pub issuer: String,
+    /// `aud` of every token, and the only `service` that is served.
+    pub service: String,
+    /// How long tokens live at most.
+    pub ttl: Ttl,
+    /// Who is told why not.
+    pub denial: DenialMode,
+    /// The facts.
+    pub live: Arc<Live>,
+    /// The signing keys.
+    pub keys: Arc<Keys>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether the facts are news.
+    pub freshness: Arc<dyn Freshness>,
+    /// Where answers are kept.
+    pub decisions: Arc<dyn DecisionSink>,
+    /// The directory, where one is configured.
+    pub passwords: Option<Arc<dyn PasswordCheck>>,
+}
+
+/// The token server. Cheap to clone.
+#[derive(Clone)]
+pub struct TokenServer {
+    parts: Arc<TokenParts>,
+    throttle: Arc<Throttle>,
+}
+
+/// The routes `/token` and `/.well-known/jwks.json`.
+///
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the peer's address is the connection's, and no
+/// header says otherwise.
+pub fn router(server: TokenServer) -> Router {
+    Router::new()
+        .route("/token", routing::any(token))
+        .route("/.well-known/jwks.json", routing::get(jwks))
+        .with_state(server)
+}
+
+async fn jwks(State(server): State<TokenServer>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
+        // A rotation publishes and signs in one step; nobody may hold an older set.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, server.parts.keys.current().jwks().to_string()).into_response()
+}
+
+async fn token(State(server): State<TokenServer>, request: Request) -> Response {
+    let now = server.parts.clock.now();
+    let client = ClientFamily::of(text(request.headers(), &header::USER_AGENT));
+    let (ended, response) = match server.answer(request, client, now).await {
+        Ok(answered) => answered,
+        Err((ended, refusal)) => (ended, refusal.into_response()),
+    };
+    let seconds = (server.parts.clock.now() - now).to_std().unwrap_or_default().as_secs_f64();
+    TokenAnswered { ended, client, seconds }.emit();
+    response
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+type Answer<T> = Result<T, (Ended, Refusal)>;
+
+/// Who signed in, as of one reading of the roster.
+struct Caller {
+    user: UserIx,
+    /// The registry secret behind it, directly or through a refresh token.
+    secret: Option<Arc<str>>,
+}
+
+/// What came out for a caller, with nothing of the roster in it any more.
+struct Judged {
+    caller: Option<JudgedCaller>,
+    /// In the order of the asked repositories.
+    granted: Vec<Actions>,
+    until: Option<DateTime<Utc>>,
+    /// Why nothing is granted, for a user with a tie to the project: the repository and the reason.
+    reason: Option<(String, String)>,
+    position: rollcall_events::Position,
+}
+
+struct JudgedCaller {
+    id: Arc<str>,
+    name: Arc<str>,
+    epoch: u64,
+    secret: Option<Arc<str>>,
+}
+
+/// One request, as far as it does not change.
+struct Call {
+    now: DateTime<Utc>,
+    address: IpAddr,
+    client: ClientFamily,
+    post: bool,
+}
+
+impl TokenServer {
+    /// Puts a token server together.
+    #[must_use]
+    pub fn new(parts: TokenParts) -> Self {
+        Self { parts: Arc::new(parts), throttle: Arc::default() }
+    }
+
+    async fn answer(&self, request: Request, client: ClientFamily, now: DateTime<Utc>) -> Answer<(Ended, Response)> {
+        if self.parts.freshness.stale(now).is_some() {
+            return Err((Ended::Stale, Refusal::Unavailable("the access data is too old to answer; try again shortly")));
+        }
+        let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
+            return Err((Ended::Broken, Refusal::Broken("the server does not know its peers' addresses")));
+        };
+        let post = *request.method() == Method::POST;
+        if !post && *request.method() != Method::GET {
+            return Err((Ended::Request, Refusal::Method));
+        }
+        let call = Call { now, address: peer.ip(), client, post };
+        let (head, body) = request.into_parts();
+        let body = if post {
+            axum::body::to_bytes(body, LARGEST_FORM).await.map_err(|_| {
+                let text = format!("the form is longer than {LARGEST_FORM} bytes; ask for at most 100 scopes at once");
+                (Ended::Request, Refusal::Request(text))
+            })?
+        } else {
+            axum::body::Bytes::new()
+        };
+        let text = if post { &body[..] } else { head.uri.query().unwrap_or_default().as_bytes() };
+        let wrong = |error: FormError| (Ended::Request, Refusal::Request(error.to_string()));
+        let mut form = Form::read(text, &self.parts.service).map_err(wrong)?;
+        let presented = if post {
+            credentials::from_form(&head.headers, &mut form)
+        } else {
+            credentials::from_headers(&head.headers)
+        };
+        let presented = presented.map_err(|error| match error {
+            NoCredential::Garbage => (Ended::WrongCredential, Refusal::Credentials),
+            NoCredential::Form(text) => (Ended::Request, Refusal::Request(text.to_owned())),
+        })?;
+        if matches!(presented, Presented::Nobody) && form.asked.is_empty() {
+            return Err((Ended::NoCredential, Refusal::Credentials));
+        }
+        let directory = self.ask_directory(&presented, &call).await?;
+        let judged = self.judge(&presented, directory, &form.asked, &call)?;
+        self.reply(judged, &presented, &form, &call)
+    }
+
+    /// Asks the directory about a password that is no registry secret. Such a password can be guessed, so whoever was
+    /// wrong too often waits before anything is checked.
+    async fn ask_directory(&self, presented: &Presented, call: &Call) -> Answer<Option<PasswordAnswer>> {
+        let Presented::Password { name, password } = presented else { return Ok(None) };
+        let Some(directory) = &self.parts.passwords else { return Ok(None) };
+        if password.expose_secret().starts_with(SECRET_PREFIX) {
+            return Ok(None);
+        }
+        if let Some(wait) = self.throttle.wait(normal_user_name(name).as_deref(), call.address, call.now) {
+            return Err((Ended::Throttled, Refusal::Throttled(wait)));
+        }
+        let user = {
+            let roster = self.parts.live.read();
+            roster.user_by_name(name).map(|user| roster.user_id(user))
+        };
+        match directory.check(Login { name, user: user.as_deref(), password }).await {
+            PasswordAnswer::Unavailable => {
+                let text = "the directory that checks passwords cannot be reached; try again shortly";
+                Err((Ended::Directory, Refusal::Unavailable(text)))
+            }
+            answer => Ok(Some(answer)),
+        }
+    }
+
+    /// Everything that needs the roster, under one guard: who it is, what is granted, and why not.
+    fn judge(
+        &self,
+        presented: &Presented,
+        directory: Option<PasswordAnswer>,
+        asked: &Asked<'_>,
+        call: &Call,
+    ) -> Answer<Judged> {
+        let roster = self.parts.live.read();
+        let caller = match presented {
+            Presented::Nobody => None,
+            _ => Some(self.sign_in(&roster, presented, directory, call.now).ok_or_else(|| self.wrong(presented, call))?),
+        };
+        let principal = caller.as_ref().map_or(Principal::Anyone, |caller| Principal::User(caller.user));
+        let mut judged = Judged {
+            caller: None,
+            granted: Vec::with_capacity(asked.repositories.len()),
+            until: None,
+            reason: None,
+            position: roster.position(),
+        };
+        for repository in &asked.repositories {
+            let project = roster.project_by_name(repository.name.project());
+            let held = project.map_or(Actions::NONE, |project| {
+                held(&roster, principal, project, repository.actions, call.now, &mut judged.until)
+            });
+            judged.granted.push(repository.actions.granted(held));
+        }
+        if let Some(Caller { user, secret }) = caller {
+            if judged.granted.iter().all(|granted| granted.is_empty()) && self.parts.denial.explains_to(call.client) {
+                judged.reason = reason(&roster, user, asked, call.now);
+            }
+            judged.caller = Some(JudgedCaller {
+                id: roster.user_id(user).into(),
+                name: roster.user_name(user).into(),
+                epoch: roster.credential_epoch(user),
+                secret,
+            });
+        }
+        Ok(judged)
+    }
+
+    /// Whose credential it is; `None` for a wrong, ended or foreign one, always for the same reason as far as anybody
+    /// outside can tell.
+    fn sign_in(
+        &self,
+        roster: &Roster,
+        presented: &Presented,
+        directory: Option<PasswordAnswer>,
+        now: DateTime<Utc>,
+    ) -> Option<Caller> {
+        let caller = match presented {
+            Presented::Nobody => None,
+            Presented::Password { name, .. } if directory == Some(PasswordAnswer::Good) => {
+                Some(Caller { user: roster.user_by_name(name)?, secret: None })
+            }
+            Presented::Password { .. } if directory.is_some() => None,
+            Presented::Password { name, password } => {
+                // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
+                let hash = rollcall_events::Digest::of(password.expose_secret().as_bytes()).0;
+                let credential = roster.credential(&hash, now);
+                let user = roster.user_by_name(name);
+                let credential = credential.filter(|credential| Some(credential.user) == user)?;
+                Some(Caller { user: credential.user, secret: Some(credential.secret.into()) })
+            }
+            Presented::Refresh(token) => {
+                let claims = self.parts.keys.refresh().read(token.expose_secret())?;
+                let user = roster.user_by_id(&claims.user)?;
+                let good = claims.service == self.parts.service
+                    && claims.epoch == roster.credential_epoch(user)
+                    && roster.secret_is_live(user, &claims.secret, now);
+                good.then(|| Caller { user, secret: Some(claims.secret.into()) })
+            }
+        }?;
+        // A registry secret of a user who is shut out is not in force; a directory may still know the password.
+        (caller.secret.is_some() || !roster.user(caller.user).shut_out).then_some(caller)
+    }
+
+    /// A wrong credential: 401, or 429 for one who was wrong too often. A refresh token that this server once signed is
+    /// no guess and is not counted.
+    fn wrong(&self, presented: &Presented, call: &Call) -> (Ended, Refusal) {
+        let wait = match presented {
+            Presented::Nobody => None,
+            Presented::Password { name, password } => {
+                let name = normal_user_name(name);
+                self.throttle.failed(name.as_deref(), call.address, password.expose_secret(), call.now)
+            }
+            Presented::Refresh(token) => {
+                let token = token.expose_secret();
+                let signed = self.parts.keys.refresh().read(token).is_some();
+                if signed { None } else { self.throttle.failed(None, call.address, token, call.now) }
+            }
+        };
+        match wait {
+            Some(wait) => (Ended::Throttled, Refusal::Throttled(wait)),
+            None => (Ended::WrongCredential, Refusal::Credentials),
+        }
+    }
+
+    fn reply(&self, judged: Judged, presented: &Presented, form: &Form<'_>, call: &Call) -> Answer<(Ended, Response)> {
+        let mut random = [0; 10];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| (Ended::Broken, Refusal::Unavailable("no randomness")))?;
+        let id = prefixed_id("dec", call.now, random);
+        let granted: Vec<(&str, Actions)> = judged.granted(&form.asked).filter(|(_, actions)| !actions.is_empty()).collect();
+        let scope = write_scopes(granted.iter().copied());
+        let message = judged.reason.as_ref().map(|(repository, reason)| denial::message(repository, reason, &id));
+        let issued = call.now.timestamp();
+        let life = issued + i64::try_from(self.parts.ttl.0.as_secs()).unwrap_or_default();
+        let exp = judged.until.map_or(life, |until| until.timestamp().min(life));
+        let response = match &message {
+            Some(message) => Refusal::Denied(message.clone()).into_response(),
+            None => {
+                let claims = SignedClaims {
+                    iss: &self.parts.issuer,
+                    aud: &self.parts.service,
+                    sub: judged.caller.as_ref().map_or("", |caller| &caller.name),
+                    exp,
+                    nbf: issued - NOT_BEFORE,
+                    iat: issued,
+                    jti: &id,
+                    access: granted.iter().map(|(name, actions)| Entry { kind: "repository", name, actions: *actions }).collect(),
+                };
+                let token = self.parts.keys.current().sign(exp, &claims).map_err(|error| {
+                    tracing::error!(%error, "token could not be signed");
+                    (Ended::Broken, Refusal::Unavailable("tokens cannot be signed now; the operator has to look"))
+                })?;
+                let refresh = self.refresh_token(judged.caller.as_ref(), presented, form.offline, issued);
+                Granted {
+                    token: &token,
+                    issued: call.now,
+                    seconds: exp - issued,
+                    scope: call.post.then_some(scope.as_str()),
+                    refresh_token: refresh.as_deref(),
+                }
+                .into_response()
+            }
+        };
+        let ended = judged.ended(&form.asked);
+        if !form.asked.repositories.is_empty() {
+            let token_ends = if message.is_none() { DateTime::from_timestamp(exp, 0) } else { None };
+            self.record(judged, Said { id, ended, message, granted: scope, token_ends }, form, call);
+        }
+        Ok((ended, response))
+    }
+
+    /// A refresh token, only when asked, and only for a registry secret: the end of a directory's password would not
+    /// end it. One that was presented is handed back, because clients keep the first (clients.md C12).
+    fn refresh_token(
+        &self,
+        caller: Option<&JudgedCaller>,
+        presented: &Presented,
+        offline: Offline,
+        issued: i64,
+    ) -> Option<String> {
+        let (caller, Offline::Asked) = (caller?, offline) else { return None };
+        let secret = caller.secret.as_ref()?;
+        if let Presented::Refresh(token) = presented {
+            return Some(token.expose_secret().to_owned());
+        }
+        Some(self.parts.keys.refresh().mint(&RefreshClaims {
+            user: caller.id.to_string(),
+            secret: secret.to_string(),
+            service: self.parts.service.clone(),
+            issued,
+            epoch: caller.epoch,
+        }))
+    }
+
+    fn record(&self, judged: Judged, said: Said, form: &Form<'_>, call: &Call) {
+        let short = |text: &str| text.chars().take(LONGEST_LABEL).collect::<String>();
+        let (user, user_name, secret) = match judged.caller {
+            Some(caller) => (Some(caller.id), Some(caller.name), caller.secret),
+            None => (None, None, None),
+        };
+        let account = form.account.as_deref().filter(|account| Some(*account) != user_name.as_deref());
+        self.parts.decisions.offer(Decision {
+            id: said.id,
+            at: call.now,
+            position: judged.position,
+            outcome: match said.ended {
+                Ended::Granted => Outcome::Granted,
+                Ended::Reduced => Outcome::Reduced,
+                _ => Outcome::Denied,
+            },
+            user,
+            secret,
+            asked: write_scopes(form.asked.repositories.iter().map(|asked| (asked.name.as_str(), asked.actions))),
+            granted: said.granted,
+            token_ends: said.token_ends,
+            address: call.address,
+            client: call.client,
+            client_id: form.client_id.as_deref().map(short),
+            account_mismatch: account.map(short),
+            message: said.message,
+            user_name,
+        });
+    }
+}
+
+/// What was answered, as the decision's record needs it.
+struct Said {
+    id: String,
+    ended: Ended,
+    message: Option<String>,
+    granted: String,
+    token_ends: Option<DateTime<Utc>>,
+}
+
+impl Judged {
+    /// Each asked repository with what is granted on it.
+    fn granted<'a>(&'a self, asked: &'a Asked<'_>) -> impl Iterator<Item = (&'a str, Actions)> {
+        asked.repositories.iter().zip(&self.granted).map(|(asked, granted)| (asked.name.as_str(), *granted))
+    }
+
+    fn ended(&self, asked: &Asked<'_>) -> Ended {
+        if asked.is_empty() {
+            return Ended::Login;
+        }
+        if self.granted.iter().all(|granted| granted.is_empty()) {
+            return if self.reason.is_some() { Ended::Explained } else { Ended::Empty };
+        }
+        let whole = |(asked, granted): (&Repository<'_>, &Actions)| {
+            granted.contains(asked.actions) || (asked.actions.contains(Actions::STAR) && !granted.is_empty())
+        };
+        let all = asked.left_out == 0 && asked.repositories.iter().zip(&self.granted).all(whole);
+        if all { Ended::Granted } else { Ended::Reduced }
+    }
+}
+
+/// Which of the asked actions the caller holds. `until` becomes the first instant at which one of them ends.
+fn held(
+    roster: &Roster,
+    principal: Principal,
+    project: ProjectIx,
+    asked: Actions,
+    now: DateTime<Utc>,
+    until: &mut Option<DateTime<Utc>>,
+) -> Actions {
+    let mut held = Actions::NONE;
+    for (action, verb) in VERBS {
+        if !asked.real().contains(action) {
+            continue;
+        }
+        let Some(needed) = roster.profile().registry_action(verb) else { continue };
+        if let Verdict::Allowed { until: ends } = decide(roster, principal, needed, project, now) {
+            held = held.union(action);
+            *until = match (*until, ends) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+    held
+}
+
+/// Why everything is refused, told of the first asked repository to whose project the user has or had a tie. Without a
+/// tie nothing is said, so that nobody learns which projects exist.
+fn reason(roster: &Roster, user: UserIx, asked: &Asked<'_>, now: DateTime<Utc>) -> Option<(String, String)> {
+    asked.repositories.iter().find_map(|repository| {
+        let project = roster.project_by_name(repository.name.project())?;
+        if !had_tie(roster, user, project, now) {
+            return None;
+        }
+        let (_, verb) = VERBS.into_iter().find(|(action, _)| repository.actions.real().contains(*action))?;
+        let text = match roster.profile().registry_action(verb) {
+            Some(needed) => denial::text(verb, &explain(roster, Principal::User(user), needed, project, now)),
+            None => denial::never(verb),
+        };
+        Some((repository.name.as_str().to_owned(), text))
+    })
+}
+
+/// In the order in which a refusal speaks of them.
+const VERBS: [(Actions, Verb); 3] =
+    [(Actions::PULL, Verb::Pull), (Actions::PUSH, Verb::Push), (Actions::DELETE, Verb::Delete)];
+
+/// `jwt::Claims` without a copy of anything.
+#[derive(Serialize)]
+struct SignedClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    exp: i64,
+    nbf: i64,
+    iat: i64,
+    jti: &'a str,
+    access: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    actions: Actions,
+}
