@@ -27,11 +27,11 @@ pub(crate) fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
-/// `known` finds the record that already stands under a key; it is asked with the event's running number and key.
+/// `known` finds the record that already stands under a key.
 /// `now` may lie before `last_time` (a clock that was set back): what is recorded never does.
 pub(crate) fn admit<'k>(
     batches: Vec<Vec<NewEvent>>,
-    known: impl Fn(usize, &EventKey) -> Option<&'k Recorded>,
+    known: impl Fn(&EventKey) -> Option<&'k Recorded>,
     head: Head,
     last_time: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -47,14 +47,11 @@ pub(crate) fn admit<'k>(
     };
     // Keys that are new in this very group, and where in `new` they stand.
     let mut fresh: HashMap<EventKey, usize> = HashMap::with_capacity(count);
-    let mut number = 0;
     for batch in batches {
         let mut outcomes = Vec::with_capacity(batch.len());
         for mut event in batch {
             event.time = event.time.map(micros);
-            let standing = known(number, &event.key)
-                .or_else(|| fresh.get(&event.key).and_then(|at| admitted.new.get(*at)));
-            number += 1;
+            let standing = known(&event.key).or_else(|| fresh.get(&event.key).and_then(|at| admitted.new.get(*at)));
             if let Some(there) = standing {
                 outcomes.push(if event.says_the_same(&there.event) {
                     Outcome::Duplicate(there.position)

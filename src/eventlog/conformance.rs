@@ -140,13 +140,12 @@ pub(crate) async fn a_returning_key_with_other_bytes_is_a_conflict_and_changes_n
     assert_eq!(log.append(vec![base]).await.unwrap(), [Outcome::Duplicate(at)]);
 }
 
-pub(crate) async fn duplicates_and_conflicts_inside_a_batch_are_told_apart(
-    log: impl Append + Tail,
-    _: Arc<TestClock>,
-) {
+pub(crate) async fn duplicates_and_conflicts_inside_a_batch_are_told_apart(log: impl Append + Tail, _: Arc<TestClock>) {
     let (a, b) = (event("a", "1"), event("b", "1"));
     let outcomes = log.append(vec![a.clone(), b.clone(), a.clone(), event("a", "2"), b]).await.unwrap();
-    let [Outcome::Recorded(first), Outcome::Recorded(second), rest @ ..] = &outcomes[..] else { panic!("{outcomes:?}") };
+    let [Outcome::Recorded(first), Outcome::Recorded(second), rest @ ..] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
     assert_eq!(rest, [Outcome::Duplicate(*first), Outcome::Conflict(*first), Outcome::Duplicate(*second)]);
     assert_eq!(all(&log, 2, 10).await[0].event, a);
     // The same id of another source is another key.
@@ -181,10 +180,7 @@ pub(crate) async fn pages_end_where_they_are_told_to(log: impl Append + Tail, _:
     }
 }
 
-pub(crate) async fn a_reader_catches_up_while_others_append(
-    log: impl Append + Tail + Clone,
-    _: Arc<TestClock>,
-) {
+pub(crate) async fn a_reader_catches_up_while_others_append(log: impl Append + Tail + Clone, _: Arc<TestClock>) {
     log.append(events(0..300)).await.unwrap();
     let appending = log.clone();
     let writer = tokio::spawn(async move {
@@ -230,10 +226,7 @@ pub(crate) async fn concurrent_appenders_get_one_order_and_each_batch_stays_toge
     }
 }
 
-pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(
-    log: impl Append + Tail + Clone,
-    _: Arc<TestClock>,
-) {
+pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(log: impl Append + Tail + Clone, _: Arc<TestClock>) {
     let mut head = log.head();
     let appending = log.clone();
     let writer = tokio::spawn(async move {
@@ -251,9 +244,10 @@ pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(
         assert!(now.position > last.position);
         let (records, ended) = log.page(last.position, 1000, &Filter::default()).await.unwrap();
         assert!(ended >= now.position);
-        let chained = records.iter().filter(|r| r.position <= now.position).fold(last.hash, |hash, record| {
-            rollcall_events::chain_step(hash, record)
-        });
+        let chained = records
+            .iter()
+            .filter(|r| r.position <= now.position)
+            .fold(last.hash, |hash, record| rollcall_events::chain_step(hash, record));
         assert_eq!(chained, now.hash);
         last = now;
     }
@@ -279,9 +273,31 @@ pub(crate) async fn large_data_comes_back_as_it_is(log: impl Append + Tail, _: A
 
 pub(crate) async fn every_text_comes_back_as_it_is(log: impl Append + Tail, _: Arc<TestClock>) {
     let texts = [
-        "", " ", "é", "e\u{301}", "İstanbul", "名前", "\u{1F600}", "\u{10FFFF}", "\u{FEFF}x", "\u{FFFD}", "\u{FFFF}",
-        "\"\\/\u{8}\u{c}\n\r\t", "\\u0041", "a\u{0}b", "\u{0}", "\u{7f}\u{80}\u{9f}", "\u{2028}\u{2029}", "'; --", "null",
-        "1e400", "-0", "0x10", "[]", "{", "- -",
+        "",
+        " ",
+        "é",
+        "e\u{301}",
+        "İstanbul",
+        "名前",
+        "\u{1F600}",
+        "\u{10FFFF}",
+        "\u{FEFF}x",
+        "\u{FFFD}",
+        "\u{FFFF}",
+        "\"\\/\u{8}\u{c}\n\r\t",
+        "\\u0041",
+        "a\u{0}b",
+        "\u{0}",
+        "\u{7f}\u{80}\u{9f}",
+        "\u{2028}\u{2029}",
+        "'; --",
+        "null",
+        "1e400",
+        "-0",
+        "0x10",
+        "[]",
+        "{",
+        "- -",
     ];
     let batch: Vec<_> = texts
         .iter()
@@ -306,7 +322,10 @@ pub(crate) async fn every_text_comes_back_as_it_is(log: impl Append + Tail, _: A
 
 pub(crate) async fn the_largest_numbers_come_back_as_they_are(log: impl Append + Tail, _: Arc<TestClock>) {
     let times = [
-        "-262143-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "2026-03-01T12:00:00.000001Z",
+        "-262143-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59.999999Z",
+        "2026-03-01T12:00:00.000001Z",
         "+262142-12-31T23:59:59.999999Z",
     ];
     let sequences = [0, 1, u64::from(u32::MAX) + 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX];

@@ -3,6 +3,7 @@
 mod admit;
 mod head;
 pub mod memory;
+pub mod sqlite;
 mod tail;
 
 #[cfg(test)]
@@ -76,8 +77,12 @@ pub trait Tail: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`TailError`].
-    async fn page(&self, after: Position, limit: usize, filter: &Filter)
-    -> Result<(Vec<Recorded>, Position), TailError>;
+    async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<(Vec<Recorded>, Position), TailError>;
 
     /// The head under the log's own signature, to be kept elsewhere.
     ///

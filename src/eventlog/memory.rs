@@ -63,7 +63,7 @@ impl Append for MemoryLog {
 
     async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        let known = |_, key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at));
+        let known = |key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at));
         let admitted = admit(vec![batch], known, *self.0.head.borrow(), state.last_time, self.0.clock.now());
         for record in &admitted.new {
             let at = state.index.len();

@@ -1,0 +1,134 @@
+//! The small files beside `log.db`: the lock that is also the mark of what was acknowledged, the key, the last signed
+//! head. Knows nothing of SQL.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use rollcall_events::Position;
+
+use super::OpenError;
+use crate::{
+    Head, SignedHead,
+    head::{SigningKey, digest},
+};
+
+pub(crate) const DATABASE: &str = "log.db";
+const LOCK: &str = "log.lock";
+pub(crate) const KEY: &str = "log.key";
+pub(crate) const HEAD: &str = "head.json";
+
+pub(crate) fn storage(path: &Path) -> impl Fn(io::Error) -> OpenError {
+    move |error| OpenError::Storage { file: path.to_owned(), what: error.to_string() }
+}
+
+/// The advisory lock on a data directory. Its file holds the head that was acknowledged last: written after each
+/// commit and not synced, so after a power cut it may lag behind the log, but it never leads. A log that ends before
+/// it has lost acknowledged events.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Takes the lock.
+    pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join(LOCK);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(storage(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(storage(&path)(error)),
+        }
+    }
+
+    pub(crate) fn mark(&mut self, head: Head) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
+    }
+}
+
+/// The mark; `None` where nothing was ever acknowledged. Readable without the lock.
+pub(crate) fn marked(dir: &Path) -> Result<Option<Head>, OpenError> {
+    let path = dir.join(LOCK);
+    let mut text = String::new();
+    match File::open(&path).and_then(|mut file| file.read_to_string(&mut text)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(storage(&path)(error)),
+        _ => {}
+    }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let head = text
+        .strip_suffix('\n')
+        .and_then(|line| line.split_once(' '))
+        .and_then(|(position, hash)| Some(Head { position: Position(position.parse().ok()?), hash: digest(hash)? }));
+    head.map(Some).ok_or_else(|| OpenError::Damaged { file: path, what: "it holds no head".into() })
+}
+
+/// The log's key. Made at the first open; a log with a signed head must keep the key that signed it.
+pub(crate) fn key(dir: &Path) -> Result<SigningKey, OpenError> {
+    let path = dir.join(KEY);
+    let broken = |what: &str| OpenError::Damaged { file: path.clone(), what: what.into() };
+    match fs::read_to_string(&path) {
+        Ok(pem) => SigningKey::parse(&pem).ok_or_else(|| broken("it is not an ES256 key in PKCS 8 PEM")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if dir.join(HEAD).exists() {
+                return Err(broken(
+                    "the key that signed head.json is gone: put it back, or move head.json away to \
+                                   begin with a new key",
+                ));
+            }
+            let (key, pem) = SigningKey::generate().ok_or_else(|| broken("no key could be made"))?;
+            write_secret(&path, pem.as_bytes()).map_err(storage(&path))?;
+            sync_dir(dir).map_err(storage(dir))?;
+            Ok(key)
+        }
+        Err(error) => Err(storage(&path)(error)),
+    }
+}
+
+/// Writes a new file that only its owner may read. Refuses to overwrite.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// The last signed head; `None` before the first.
+pub(crate) fn signed_head(dir: &Path) -> Result<Option<SignedHead>, OpenError> {
+    let path = dir.join(HEAD);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| OpenError::Damaged { file: path, what: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(storage(&path)(error)),
+    }
+}
+
+/// Replaces the last signed head in one step.
+pub(crate) fn keep_head(dir: &Path, head: &SignedHead) -> io::Result<()> {
+    let new = dir.join("head.json.new");
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec(head)?)?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&new, dir.join(HEAD))?;
+    sync_dir(dir)
+}
+
+/// Makes new names in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+pub(crate) fn database(dir: &Path) -> PathBuf {
+    dir.join(DATABASE)
+}

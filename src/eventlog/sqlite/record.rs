@@ -1,0 +1,309 @@
+//! How records cross the border to SQL: many in one value, in both directions, because a statement and a row each cost
+//! a hop to SQLite's thread. Decides nothing; what it gives out has been held against the chain.
+
+use std::{fmt::Write, sync::Arc};
+
+use chrono::DateTime;
+use rollcall_events::{Digest, EventKey, LogId, NewEvent, Position, Recorded, SourceName, chain_start, chain_step};
+use serde::Serialize;
+use sqlx::{Row, SqliteConnection};
+
+use crate::TailError;
+
+/// SQL for one record as bytes: its numbers and the lengths of its texts, then the texts and the hash. Lengths are of
+/// bytes, so that no content (a flipped bit, a zero, bad UTF-8) can move the border between two fields.
+macro_rules! packed {
+    () => {
+        "concat(e.position,' ',e.recorded_at,' ',ifnull(e.time,'-'),' ',ifnull(e.sequence,'-'),' ',\
+         octet_length(e.source),' ',octet_length(e.id),' ',octet_length(e.kind),' ',octet_length(e.subject),' ',\
+         ifnull(octet_length(e.origin),'-'),' ',ifnull(octet_length(e.correlation),'-'),' ',\
+         ifnull(octet_length(e.traceparent),'-'),' ',octet_length(e.data),' ',octet_length(e.hash),' ',\
+         e.source,e.id,e.kind,e.subject,e.origin,e.correlation,e.traceparent,e.data,e.hash)"
+    };
+}
+
+const RANGE: &str = concat!(
+    "SELECT CAST(group_concat(r, '') AS BLOB) FROM (SELECT ",
+    packed!(),
+    " AS r FROM event e WHERE e.position > $1 AND e.position <= $2 ORDER BY e.position)"
+);
+
+const KNOWN: &str = concat!(
+    "SELECT j.key, (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
+    packed!(),
+    " AS BLOB) FROM json_each($1) j CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1"
+);
+
+const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind, subject, time, sequence, origin, \
+     correlation, traceparent, data, hash) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+     value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, unhex(value ->> 12) \
+     FROM json_each($1)";
+
+const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
+
+/// Every statement of this file, to be prepared by a test.
+#[cfg(test)]
+pub(crate) const STATEMENTS: [&str; 4] = [RANGE, KNOWN, INSERT, HASH_AT];
+
+/// The records of `(after, to]` as bytes; empty if there are none.
+pub(crate) async fn range(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<Vec<u8>> {
+    let row = sqlx::query(RANGE).bind(signed(after)).bind(signed(to)).fetch_one(sql).await?;
+    Ok(row.try_get::<Option<Vec<u8>>, _>(0)?.unwrap_or_default())
+}
+
+/// The stored hash of the record at `position`; of 0 it is the chain's start. `None` if there is no such record.
+pub(crate) async fn hash_at(
+    sql: &mut SqliteConnection,
+    log: LogId,
+    position: Position,
+) -> sqlx::Result<Option<Digest>> {
+    if position == Position(0) {
+        return Ok(Some(chain_start(log)));
+    }
+    let Some(row) = sqlx::query(HASH_AT).bind(signed(position)).fetch_optional(sql).await? else { return Ok(None) };
+    // A hash of another length is damage: it equals no hash, as its own digest does.
+    let bytes = row.try_get::<Vec<u8>, _>(0)?;
+    Ok(Some(bytes.as_slice().try_into().map_or_else(|_| Digest::of(&bytes), Digest)))
+}
+
+/// What already stands under the keys of `events`, by running number; a damaged record as the error that it is.
+pub(crate) async fn known(
+    sql: &mut SqliteConnection,
+    log: LogId,
+    events: &[&NewEvent],
+) -> Result<Vec<(usize, Result<Recorded, TailError>)>, String> {
+    let keys: Vec<_> = events.iter().map(|e| (e.key.source.as_str(), &*e.key.id)).collect();
+    let keys = serde_json::to_string(&keys).map_err(|e| e.to_string())?;
+    let rows = sqlx::query(KNOWN).bind(keys).fetch_all(sql).await.map_err(|e| e.to_string())?;
+    rows.iter()
+        .map(|row| {
+            let number = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+            let before: Option<Vec<u8>> = row.try_get(1)?;
+            let bytes: Vec<u8> = row.try_get(2)?;
+            Ok((number, standing(log, before.as_deref(), &bytes)))
+        })
+        .collect::<sqlx::Result<Vec<_>>>()
+        .map_err(|e| e.to_string())
+}
+
+fn standing(log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Result<Recorded, TailError> {
+    let hash = match before.map(<[u8; 32]>::try_from) {
+        None => chain_start(log),
+        Some(Ok(hash)) => Digest(hash),
+        Some(Err(_)) => Digest::of(b"damaged"),
+    };
+    let position = bytes.split(|b| *b == b' ').next().and_then(number).unwrap_or_default();
+    let before = Position(u64::try_from(position).unwrap_or_default().saturating_sub(1));
+    let page = Decoder::default().page(bytes, before, hash);
+    match (page.records.into_iter().next(), page.damage) {
+        (Some(record), None) => Ok(record),
+        (_, damage) => Err(damage.unwrap_or_else(|| damaged(position_after(before), "it cannot be read"))),
+    }
+}
+
+/// Writes records and their hashes: one statement, hence one transaction.
+pub(crate) async fn insert(
+    sql: &mut SqliteConnection,
+    records: &[Recorded],
+    hashes: &[Digest],
+) -> Result<usize, String> {
+    #[derive(Serialize)]
+    struct Line<'a>(
+        u64,
+        i64,
+        &'a str,
+        &'a str,
+        &'a str,
+        &'a str,
+        Option<i64>,
+        Option<i64>,
+        Option<&'a str>,
+        Option<&'a str>,
+        Option<&'a str>,
+        &'a str,
+        String,
+    );
+    let lines: Vec<_> = records
+        .iter()
+        .zip(hashes)
+        .map(|(Recorded { position, recorded_at, event }, hash)| {
+            Line(
+                position.0,
+                recorded_at.timestamp_micros(),
+                event.key.source.as_str(),
+                &event.key.id,
+                &event.kind,
+                &event.subject,
+                event.time.map(|t| t.timestamp_micros()),
+                event.sequence.map(u64::cast_signed),
+                event.origin.as_deref(),
+                event.correlation.as_deref(),
+                event.traceparent.as_deref(),
+                &event.data,
+                hex(hash),
+            )
+        })
+        .collect();
+    let text = serde_json::to_string(&lines).map_err(|e| e.to_string())?;
+    let size = text.len();
+    let done = sqlx::query(INSERT).bind(text).execute(sql).await.map_err(|e| e.to_string())?;
+    if done.rows_affected() == records.len() as u64 {
+        Ok(size)
+    } else {
+        Err(format!("{} of {} records were written", done.rows_affected(), records.len()))
+    }
+}
+
+/// SQLite's integers are signed; positions never come near the sign.
+fn signed(position: Position) -> i64 {
+    i64::try_from(position.0).unwrap_or(i64::MAX)
+}
+
+fn hex(hash: &Digest) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| char::from(DIGITS.get(usize::from(n)).copied().unwrap_or_default());
+    hash.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+fn damaged(position: Position, what: impl Into<String>) -> TailError {
+    TailError::Damaged { position, what: what.into() }
+}
+
+pub(crate) fn position_after(position: Position) -> Position {
+    Position(position.0.saturating_add(1))
+}
+
+/// What some bytes hold: the sound records, and why it is no more.
+pub(crate) struct Page {
+    pub records: Vec<Recorded>,
+    /// The chain's hash after them.
+    pub hash: Digest,
+    pub damage: Option<TailError>,
+}
+
+/// Reads packed records and holds each against the chain. Keeps the few source names and types that repeat, so that
+/// a log of millions does not hold millions of copies.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    sources: Vec<SourceName>,
+    kinds: Vec<Arc<str>>,
+}
+
+impl Decoder {
+    /// Everything in `bytes`, which should begin right after `after`, where the chain's hash is `hash`.
+    pub(crate) fn page(&mut self, mut bytes: &[u8], after: Position, hash: Digest) -> Page {
+        let mut page = Page { records: Vec::with_capacity(bytes.len() / 400), hash, damage: None };
+        let mut at = after;
+        while !bytes.is_empty() {
+            at = position_after(at);
+            let read = self.record(&mut bytes).and_then(|(record, stored)| {
+                if record.position != at {
+                    return Err(format!("the record there calls itself {}", record.position));
+                }
+                let hash = chain_step(page.hash, &record);
+                if stored == hash.0 { Ok((record, hash)) } else { Err("it does not fit the chain of hashes".into()) }
+            });
+            match read {
+                Ok((record, hash)) => {
+                    page.records.push(record);
+                    page.hash = hash;
+                }
+                Err(what) => {
+                    page.damage = Some(damaged(at, what));
+                    break;
+                }
+            }
+        }
+        page
+    }
+
+    fn record<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<(Recorded, &'a [u8]), String> {
+        let [position, recorded_at, time, sequence] = [word(bytes)?, word(bytes)?, word(bytes)?, word(bytes)?];
+        let mut lengths = [None; 9];
+        for length in &mut lengths {
+            *length = optional(word(bytes)?)?;
+        }
+        let [source, id, kind, subject, origin, correlation, traceparent, data, hash] = lengths;
+        let source = text(needed(source, bytes)?)?;
+        let source = match self.sources.iter().find(|known| known.as_str() == source) {
+            Some(known) => known.clone(),
+            None => remember(&mut self.sources, source.parse::<SourceName>().map_err(|e| e.to_string())?),
+        };
+        let id = text(needed(id, bytes)?)?.into();
+        let kind = text(needed(kind, bytes)?)?;
+        let kind = match self.kinds.iter().find(|known| ***known == *kind) {
+            Some(known) => Arc::clone(known),
+            None => remember(&mut self.kinds, kind.into()),
+        };
+        let subject = text(needed(subject, bytes)?)?.into();
+        let mut perhaps = |length: Option<i64>| -> Result<Option<Arc<str>>, String> {
+            length.map(|n| text(needed(Some(n), bytes)?).map(Into::into)).transpose()
+        };
+        let (origin, correlation, traceparent) = (perhaps(origin)?, perhaps(correlation)?, perhaps(traceparent)?);
+        let data = text(needed(data, bytes)?)?.into();
+        let hash = needed(hash, bytes)?;
+        let instant = |micros: i64| DateTime::from_timestamp_micros(micros).ok_or_else(|| format!("no time: {micros}"));
+        let whole = |word: &[u8]| number(word).ok_or_else(|| "a number cannot be read".to_owned());
+        let event = NewEvent {
+            key: EventKey { source, id },
+            kind,
+            subject,
+            time: optional(time)?.map(instant).transpose()?,
+            sequence: optional(sequence)?.map(i64::cast_unsigned),
+            origin,
+            correlation,
+            traceparent,
+            data,
+        };
+        let position = Position(u64::try_from(whole(position)?).map_err(|e| e.to_string())?);
+        Ok((Recorded { position, recorded_at: instant(whole(recorded_at)?)?, event }, hash))
+    }
+}
+
+/// Sources and types are few; should they be many, the first ones are kept and the others copied.
+fn remember<T: Clone>(known: &mut Vec<T>, new: T) -> T {
+    if known.len() < 128 {
+        known.push(new.clone());
+    }
+    new
+}
+
+fn word<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
+    let at = bytes.iter().position(|b| *b == b' ').ok_or("it ends early")?;
+    let (word, rest) = bytes.split_at(at);
+    *bytes = rest.get(1..).unwrap_or_default();
+    Ok(word)
+}
+
+fn number(word: &[u8]) -> Option<i64> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+fn optional(word: &[u8]) -> Result<Option<i64>, String> {
+    if word == b"-" { Ok(None) } else { number(word).map(Some).ok_or_else(|| "a number cannot be read".to_owned()) }
+}
+
+fn needed<'a>(length: Option<i64>, bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
+    let length = length.and_then(|n| usize::try_from(n).ok()).ok_or("an attribute is missing")?;
+    let (value, rest) = bytes.split_at_checked(length).ok_or("it ends early")?;
+    *bytes = rest;
+    Ok(value)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| "a text is not UTF-8".to_owned())
+}
+
+/// An error's own words, with those of its causes where they add some.
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            let _ = write!(text, ": {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,262 @@
+//! The one writer: all that waits becomes one transaction with one fsync, then everybody is answered.
+//! After any error it acknowledges nothing until it has opened the file anew and held its tail against the chain.
+
+use std::{collections::HashMap, sync::Arc, sync::atomic::Ordering};
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{EventKey, NewEvent, Recorded};
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, error::TryRecvError},
+    oneshot, watch,
+};
+
+use super::{OpenError, Shared, connect, files, files::Lock, record, settle};
+use crate::{AppendError, Head, Outcome, admit::Admitted, admit::admit};
+
+/// Who waits for what became of a batch.
+type Reply = oneshot::Sender<Result<Vec<Outcome>, AppendError>>;
+
+pub(crate) enum Message {
+    Append { batch: Vec<NewEvent>, weight: usize, reply: Reply },
+    Close,
+}
+
+/// What one transaction is made of.
+#[derive(Default)]
+struct Group {
+    batches: Vec<Vec<NewEvent>>,
+    replies: Vec<Reply>,
+    weight: usize,
+}
+
+/// Whether the writer goes on.
+#[derive(PartialEq, Eq)]
+enum State {
+    Open,
+    Closing,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    sql: Option<SqliteConnection>,
+    queue: UnboundedReceiver<Message>,
+    publish: watch::Sender<Head>,
+    last_time: DateTime<Utc>,
+    lock: Lock,
+    /// Bytes in the write-ahead log, about.
+    pending: usize,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        sql: SqliteConnection,
+        queue: UnboundedReceiver<Message>,
+        publish: watch::Sender<Head>,
+        last_time: DateTime<Utc>,
+        lock: Lock,
+    ) -> Self {
+        Self { shared, sql: Some(sql), queue, publish, last_time, lock, pending: 0 }
+    }
+
+    /// Writes until the log is closed or nobody can append any more. Gives the lock back, to be let go last.
+    pub(crate) async fn run(mut self) -> Lock {
+        let mut state = State::Open;
+        while state == State::Open {
+            let Some(first) = self.queue.recv().await else { break };
+            let mut group = Group::default();
+            state = group.take(first);
+            while state == State::Open {
+                match self.queue.try_recv() {
+                    Ok(message) => state = group.take(message),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            let worked = match self.write(group).await {
+                Ok(()) => self.checkpoint().await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = worked {
+                let after = self.recover(why).await;
+                state = if state == State::Closing { state } else { after };
+            }
+        }
+        self.queue.close();
+        self.shared.readers.close().await;
+        if let Some(mut sql) = self.sql.take() {
+            let _ = settle(&mut sql).await;
+            let _ = sql.close().await;
+        }
+        self.lock
+    }
+
+    /// One transaction for a whole group; everybody is answered, whatever comes of it.
+    async fn write(&mut self, mut group: Group) -> Result<(), String> {
+        if group.batches.is_empty() {
+            return Ok(());
+        }
+        let weight = group.weight;
+        let written = match self.known(&mut group).await {
+            Ok(known) => self.record(std::mem::take(&mut group.batches), &known).await,
+            Err(why) => Err(why),
+        };
+        // Before the answers: who reads one may append at once.
+        self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+        match written {
+            Ok(outcomes) => {
+                for (reply, outcomes) in group.replies.into_iter().zip(outcomes) {
+                    let _ = reply.send(Ok(outcomes));
+                }
+                Ok(())
+            }
+            Err(why) => {
+                for reply in group.replies {
+                    let _ = reply.send(Err(AppendError::Unavailable(why.clone())));
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// What stands already under the group's keys. A batch that asks for a damaged record is answered and taken out:
+    /// whether it is a duplicate cannot be said.
+    async fn known(&mut self, group: &mut Group) -> Result<HashMap<EventKey, Recorded>, String> {
+        let sql = self.sql.as_mut().ok_or("the log is not open")?;
+        let events: Vec<_> = group.batches.iter().flatten().collect();
+        let found = record::known(sql, self.shared.id, &events).await?;
+        let mut known = HashMap::with_capacity(found.len());
+        let mut damaged = HashMap::new();
+        for (number, record) in found {
+            let Some(event) = events.get(number) else { continue };
+            match record {
+                Ok(record) => drop(known.insert(event.key.clone(), record)),
+                Err(error) => drop(damaged.insert(event.key.clone(), error.to_string())),
+            }
+        }
+        if !damaged.is_empty() {
+            let whole = std::mem::take(group);
+            group.weight = whole.weight;
+            for (batch, reply) in whole.batches.into_iter().zip(whole.replies) {
+                if let Some(why) = batch.iter().find_map(|event| damaged.get(&event.key)) {
+                    tracing::error!(error = why, "a returning event cannot be compared");
+                    let _ = reply.send(Err(AppendError::Unavailable(why.clone())));
+                } else {
+                    group.batches.push(batch);
+                    group.replies.push(reply);
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Makes what is new durable, then visible.
+    async fn record(
+        &mut self,
+        batches: Vec<Vec<NewEvent>>,
+        known: &HashMap<EventKey, Recorded>,
+    ) -> Result<Vec<Vec<Outcome>>, String> {
+        let sql = self.sql.as_mut().ok_or("the log is not open")?;
+        let head = *self.publish.borrow();
+        let now = self.shared.clock.now();
+        let Admitted { outcomes, new, hashes, head, last_time } =
+            admit(batches, |key| known.get(key), head, self.last_time, now);
+        if !new.is_empty() {
+            let bytes = record::insert(sql, &new, &hashes).await?;
+            self.pending += bytes + 8192 + new.len() * 1024;
+            self.last_time = last_time;
+            self.show(head, new)?;
+        }
+        Ok(outcomes)
+    }
+
+    /// Tells readers about records that are durable.
+    fn show(&mut self, head: Head, records: Vec<Recorded>) -> Result<(), String> {
+        self.lock.mark(head).map_err(|e| format!("the lock file cannot be written: {e}"))?;
+        self.shared.recent().push(records.into(), head.hash);
+        self.publish.send_replace(head);
+        Ok(())
+    }
+
+    /// Moves the write-ahead log into the database now and then, after the answers. It does not wait for readers; only
+    /// when they have kept it from finishing for long does it insist.
+    async fn checkpoint(&mut self) -> Result<(), String> {
+        let limit = self.shared.options.checkpoint_bytes;
+        let Some(sql) = self.sql.as_mut().filter(|_| self.pending >= limit) else { return Ok(()) };
+        let (_, frames, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_one(&mut *sql)
+            .await
+            .map_err(|e| format!("the write-ahead log cannot be moved into the database: {e}"))?;
+        self.pending = 0;
+        if usize::try_from(frames).unwrap_or_default().saturating_mul(4096) > limit.saturating_mul(16) {
+            settle(sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is acknowledged any more. After a rest the file is opened anew, until that succeeds.
+    ///
+    /// Why not simply go on: after a failed fsync the kernel may have dropped the pages and report the next fsync as
+    /// good, and SQLite would happily commit the next transaction (reference/log.md section 2).
+    async fn recover(&mut self, mut why: String) -> State {
+        loop {
+            tracing::error!(error = why, "the log takes no events until it has been opened anew");
+            if let Some(sql) = self.sql.take() {
+                let _ = sql.close().await;
+            }
+            let rest = tokio::time::sleep(self.shared.options.back_off);
+            tokio::pin!(rest);
+            loop {
+                let message = tokio::select! {
+                    biased;
+                    () = &mut rest => break,
+                    message = self.queue.recv() => message,
+                };
+                let Some(Message::Append { weight, reply, .. }) = message else { return State::Closing };
+                self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+                let _ = reply.send(Err(AppendError::Unavailable(why.clone())));
+            }
+            match self.reopen().await {
+                Ok(()) => {
+                    let position = self.publish.borrow().position.0;
+                    tracing::warn!(position, "the log was opened anew and takes events again");
+                    return State::Open;
+                }
+                Err(error) => why = error.to_string(),
+            }
+        }
+    }
+
+    /// Opens the file, makes all of it durable again (see [`settle`]) and reads what stands behind the last record that
+    /// is known to be durable: a transaction whose commit failed may be there all the same.
+    async fn reopen(&mut self) -> Result<(), OpenError> {
+        let shared = Arc::clone(&self.shared);
+        let file = files::database(&shared.dir);
+        let mut sql = connect(&file, &shared.options).await?;
+        let durable = *self.publish.borrow();
+        super::holds(&mut sql, &file, shared.id, durable).await?;
+        let (head, last_time) = super::end(&mut sql, &file, shared.id, Some(durable)).await?;
+        self.last_time = last_time.max(self.last_time);
+        self.pending = 0;
+        self.sql = Some(sql);
+        if head != durable {
+            self.lock.mark(head).map_err(files::storage(&shared.dir))?;
+            self.publish.send_replace(head);
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    fn take(&mut self, message: Message) -> State {
+        match message {
+            Message::Close => State::Closing,
+            Message::Append { batch, weight, reply } => {
+                self.batches.push(batch);
+                self.replies.push(reply);
+                self.weight += weight;
+                State::Open
+            }
+        }
+    }
+}
