@@ -2,6 +2,7 @@
 //! A trait, so that ingest knows no SQL and a crash between any two steps can be played in a test.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 
 use crate::{Delivery, DeliveryId, Part, Personal, ProblemType, Verdict};
@@ -57,7 +58,13 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was changed.
-    async fn keep_again(&self, delivery: &Delivery, parts: Vec<Part>, personal: Vec<Personal>) -> Result<(), InboxError>;
+    async fn keep_again(
+        &self,
+        delivery: &Delivery,
+        at: DateTime<Utc>,
+        parts: Vec<Part>,
+        personal: Vec<Personal>,
+    ) -> Result<(), InboxError>;
 
     /// Notes what became of the parts. With `Written` it returns when the note is in line, behind the delivery's own
     /// row; with `Synced` when it is durable.

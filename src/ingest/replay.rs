@@ -125,7 +125,7 @@ impl Inner {
             .map_err(ReplayError::Unauthorised)?;
         let Judged { parts, events, personal } = lane.route.take_apart(&delivery);
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
-        self.inbox.keep_again(&delivery, parts.clone(), personal).await?;
+        self.inbox.keep_again(&delivery, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, events).await?)
     }
 }

@@ -1,0 +1,243 @@
+//! Rows on their way into `ops.db`: what the writes of one transaction have in common goes in as one set per table.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use rollcall_ingest::{Delivery, Part, PartState, Personal, Settled};
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::{OpsError, decisions::DecisionRows, sql};
+
+/// How many rejected deliveries of a source are kept, and how many bytes of them in all.
+const REJECTED_KEPT: i64 = 1000;
+const REJECTED_BYTES: i64 = 8 << 20;
+/// How much of a rejected body is kept.
+const REJECTED_BODY: usize = 64 << 10;
+
+/// The rows of one write.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) delivery: Option<DeliveryRow>,
+    /// The source of a rejected delivery, whose older ones may have to go.
+    pub(super) rejected: Option<String>,
+    parts: Vec<PartJson>,
+    personal: Vec<PersonalJson>,
+    settled: Option<SettledJson>,
+    outcomes: Vec<OutcomeJson>,
+    decisions: DecisionRows,
+}
+
+pub(super) struct DeliveryRow {
+    json: DeliveryJson,
+    pub(super) body: Bytes,
+}
+
+#[derive(Serialize)]
+struct DeliveryJson {
+    id: String,
+    source: String,
+    at: i64,
+    client: Option<String>,
+    headers: String,
+    from: usize,
+    len: usize,
+    bytes: usize,
+    verdict: &'static str,
+    reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct PartJson {
+    delivery: String,
+    idx: usize,
+    id: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    subject: Option<String>,
+    outcome: &'static str,
+    position: Option<u64>,
+    problem: Option<&'static str>,
+    pointer: Option<String>,
+    detail: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PersonalJson {
+    source: String,
+    person: String,
+    email: Option<String>,
+    name: Option<String>,
+    order_key: String,
+}
+
+#[derive(Serialize)]
+struct SettledJson {
+    id: String,
+    verdict: &'static str,
+}
+
+#[derive(Serialize)]
+struct OutcomeJson {
+    delivery: String,
+    idx: usize,
+    outcome: &'static str,
+    position: Option<u64>,
+}
+
+impl Rows {
+    /// An authentic delivery with all that was found in it.
+    pub(super) fn kept(delivery: Delivery, verdict: &'static str, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
+        let rows = Self::parts(&delivery, parts, personal);
+        Self { delivery: Some(DeliveryRow::new(delivery, verdict, None)), ..rows }
+    }
+
+    /// The parts of a delivery and the personal data in it.
+    pub(super) fn parts(delivery: &Delivery, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
+        let part = |(idx, part): (usize, Part)| {
+            let (outcome, position) = (part.state.as_str(), part.state.position().map(|at| at.0));
+            let problem = match part.state {
+                PartState::Quarantined(problem) => Some(problem),
+                _ => None,
+            };
+            let (kind, pointer, detail) = match problem {
+                Some(problem) => (Some(problem.kind.as_str()), Some(problem.pointer), Some(problem.detail)),
+                None => (None, None, None),
+            };
+            PartJson {
+                delivery: delivery.id.to_string(),
+                idx,
+                id: part.id,
+                kind: part.kind,
+                subject: part.subject,
+                outcome,
+                position,
+                problem: kind,
+                pointer,
+                detail,
+            }
+        };
+        let personal = personal.into_iter().map(|row| PersonalJson {
+            source: delivery.source.to_string(),
+            person: row.person.to_string(),
+            email: row.email,
+            name: row.name,
+            order_key: row.order_key,
+        });
+        Self {
+            parts: parts.into_iter().enumerate().map(part).collect(),
+            personal: personal.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A delivery that was not authentic; only the beginning of a long one.
+    pub(super) fn rejected(mut delivery: Delivery, reason: &'static str) -> Self {
+        let (bytes, source) = (delivery.body.len(), delivery.source.to_string());
+        // A copy, so that the rest of the buffer is freed.
+        delivery.body = Bytes::copy_from_slice(delivery.body.get(..REJECTED_BODY).unwrap_or(&delivery.body));
+        let mut row = DeliveryRow::new(delivery, "rejected", Some(reason));
+        row.json.bytes = bytes;
+        Self { delivery: Some(row), rejected: Some(source), ..Self::default() }
+    }
+
+    /// Decisions.
+    pub(super) fn decided(decisions: DecisionRows) -> Self {
+        Self { decisions, ..Self::default() }
+    }
+
+    /// What became of the parts of a delivery.
+    pub(super) fn settled(delivery: &str, settled: Settled) -> Self {
+        let outcome = |(idx, outcome, position): (usize, _, Option<rollcall_events::Position>)| OutcomeJson {
+            delivery: delivery.to_owned(),
+            idx,
+            outcome,
+            position: position.map(|at| at.0),
+        };
+        Self {
+            settled: Some(SettledJson { id: delivery.to_owned(), verdict: settled.verdict.as_str() }),
+            outcomes: settled.parts.into_iter().map(outcome).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl DeliveryRow {
+    fn new(delivery: Delivery, verdict: &'static str, reason: Option<&'static str>) -> Self {
+        let json = DeliveryJson {
+            id: delivery.id.to_string(),
+            source: delivery.source.to_string(),
+            at: delivery.received_at.timestamp_micros(),
+            client: delivery.client.map(|client| client.to_string()),
+            headers: serde_json::to_string(&delivery.headers).unwrap_or_else(|_| "[]".to_owned()),
+            from: 0,
+            len: delivery.body.len(),
+            bytes: delivery.body.len(),
+            verdict,
+            reason,
+        };
+        Self { json, body: delivery.body }
+    }
+}
+
+/// The rows of all writes of one transaction.
+#[derive(Default)]
+pub(super) struct Batch {
+    deliveries: Vec<DeliveryJson>,
+    bodies: Vec<u8>,
+    rejected: BTreeSet<String>,
+    parts: Vec<PartJson>,
+    personal: Vec<PersonalJson>,
+    settled: Vec<SettledJson>,
+    outcomes: Vec<OutcomeJson>,
+    decisions: DecisionRows,
+}
+
+impl Batch {
+    pub(super) fn add(&mut self, rows: Rows) {
+        if let Some(DeliveryRow { mut json, body }) = rows.delivery {
+            json.from = self.bodies.len();
+            self.bodies.extend_from_slice(&body);
+            self.deliveries.push(json);
+        }
+        self.rejected.extend(rows.rejected);
+        self.parts.extend(rows.parts);
+        self.personal.extend(rows.personal);
+        self.settled.extend(rows.settled);
+        self.outcomes.extend(rows.outcomes);
+        self.decisions.extend(rows.decisions);
+    }
+
+    pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), OpsError> {
+        if !self.deliveries.is_empty() {
+            let rows = json(&self.deliveries)?;
+            sqlx::query(sql::INSERT_DELIVERIES).bind(rows).bind(self.bodies).execute(&mut *connection).await?;
+        }
+        set(connection, sql::INSERT_PARTS, &self.parts).await?;
+        set(connection, sql::UPSERT_PERSONAL, &self.personal).await?;
+        set(connection, sql::SETTLE_DELIVERIES, &self.settled).await?;
+        set(connection, sql::SETTLE_PARTS, &self.outcomes).await?;
+        self.decisions.write(connection).await?;
+        for source in self.rejected {
+            let trim = sqlx::query(sql::TRIM_REJECTED).bind(source).bind(REJECTED_KEPT).bind(REJECTED_BYTES);
+            trim.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a statement over a set of rows, if there are any.
+pub(super) async fn set<T: Serialize>(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    rows: &[T],
+) -> Result<(), OpsError> {
+    if !rows.is_empty() {
+        sqlx::query(statement).bind(json(rows)?).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) fn json<T: Serialize + ?Sized>(rows: &T) -> Result<String, OpsError> {
+    serde_json::to_string(rows).map_err(|error| OpsError::Database(error.to_string()))
+}

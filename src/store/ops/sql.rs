@@ -1,0 +1,171 @@
+//! Every statement of the ops store. Sets go in as one JSON array; a test prepares each against the migrations.
+
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+/// Enough where the log's own fsync carries the promise: survives the process, not the machine.
+pub(super) const SYNC_NORMAL: &str = "PRAGMA synchronous = NORMAL";
+/// Every commit is synced, and with it all that was only written before: it is one file.
+pub(super) const SYNC_FULL: &str = "PRAGMA synchronous = FULL";
+/// Brings everything into `ops.db` and syncs it; the first column of the answer is 1 when it could not.
+pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// $1: rows without bodies, $2: all bodies one after the other.
+pub(super) const INSERT_DELIVERIES: &str = "
+INSERT INTO delivery (id, source, received_at, client, headers, body, bytes, verdict, reason)
+SELECT value ->> 'id', value ->> 'source', value ->> 'at', value ->> 'client', value ->> 'headers',
+       coalesce(substr($2, (value ->> 'from') + 1, value ->> 'len'), x''), value ->> 'bytes', value ->> 'verdict', value ->> 'reason'
+FROM json_each($1)";
+
+pub(super) const INSERT_PARTS: &str = "
+INSERT INTO part (delivery, idx, event_id, type, subject, outcome, position, problem, pointer, detail)
+SELECT value ->> 'delivery', value ->> 'idx', value ->> 'id', value ->> 'type', value ->> 'subject',
+       value ->> 'outcome', value ->> 'position', value ->> 'problem', value ->> 'pointer', value ->> 'detail'
+FROM json_each($1)";
+
+/// A late delivery does not bring an old address back.
+pub(super) const UPSERT_PERSONAL: &str = "
+INSERT INTO personal (source, person, email, name, order_key)
+SELECT value ->> 'source', value ->> 'person', value ->> 'email', value ->> 'name', value ->> 'order_key'
+FROM json_each($1) WHERE true
+ON CONFLICT (source, person) DO UPDATE
+SET email = excluded.email, name = excluded.name, order_key = excluded.order_key
+WHERE excluded.order_key >= personal.order_key";
+
+pub(super) const SETTLE_DELIVERIES: &str = "
+UPDATE delivery SET verdict = new.verdict
+FROM (SELECT value ->> 'id' AS id, value ->> 'verdict' AS verdict FROM json_each($1)) AS new
+WHERE delivery.id = new.id";
+
+pub(super) const SETTLE_PARTS: &str = "
+UPDATE part SET outcome = new.outcome, position = new.position
+FROM (SELECT value ->> 'delivery' AS delivery, value ->> 'idx' AS idx, value ->> 'outcome' AS outcome,
+             value ->> 'position' AS position FROM json_each($1)) AS new
+WHERE part.delivery = new.delivery AND part.idx = new.idx";
+
+/// The oldest rejected ones of a source beyond $2 in number or $3 in bytes.
+pub(super) const TRIM_REJECTED: &str = "
+DELETE FROM delivery WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER newest AS nth, sum(coalesce(length(body), 0)) OVER newest AS total
+    FROM delivery WHERE source = $1 AND verdict = 'rejected' WINDOW newest AS (ORDER BY id DESC))
+  WHERE nth > $2 OR total > $3)";
+
+pub(super) const NOTE_REPLAY: &str = "
+INSERT INTO replay (delivery, at, was) SELECT id, $2, verdict FROM delivery WHERE id = $1";
+pub(super) const DROP_PARTS: &str = "DELETE FROM part WHERE delivery = $1";
+pub(super) const REOPEN_DELIVERY: &str = "UPDATE delivery SET verdict = $2, reason = NULL WHERE id = $1";
+
+pub(super) const FIND_DELIVERY: &str = "
+SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at FROM delivery WHERE id = $1";
+pub(super) const PARTS_OF: &str = "
+SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail
+FROM part WHERE delivery = $1 ORDER BY idx";
+pub(super) const REPLAYS_OF: &str = "SELECT at, was FROM replay WHERE delivery = $1 ORDER BY at";
+
+/// $1 source or null, $2 problem, $3 after, $4 limit.
+pub(super) const QUARANTINED: &str = "
+SELECT DISTINCT part.delivery AS id FROM part JOIN delivery ON delivery.id = part.delivery
+WHERE part.problem = $2 AND part.delivery > $3 AND ($1 IS NULL OR delivery.source = $1)
+ORDER BY part.delivery LIMIT $4";
+
+pub(super) const PENDING: &str = "
+SELECT id FROM delivery WHERE verdict = 'pending' AND id > $1 ORDER BY id LIMIT $2";
+
+/// The columns of a list: the delivery and its parts in numbers.
+macro_rules! list {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, source, received_at, client, bytes, verdict, reason, erased_at,
+                    (SELECT count(*) FROM part WHERE part.delivery = delivery.id) AS events,
+                    (SELECT count(*) FROM part WHERE part.delivery = delivery.id AND problem IS NOT NULL) AS quarantined,
+                    (SELECT min(problem) FROM part WHERE part.delivery = delivery.id) AS problem
+             FROM delivery WHERE id < $1 AND ",
+            $where,
+            " ORDER BY id DESC LIMIT $2"
+        )
+    };
+}
+pub(super) const LIST_ALL: &str = list!("true");
+pub(super) const LIST_SOURCE: &str = list!("source = $3");
+pub(super) const LIST_VERDICTS: &str = list!("verdict IN (SELECT value FROM json_each($3))");
+pub(super) const LIST_SOURCE_VERDICTS: &str = list!("source = $3 AND verdict IN (SELECT value FROM json_each($4))");
+
+pub(super) const PERSONAL: &str = "
+SELECT personal.source, personal.person, email, name FROM json_each($1) JOIN personal
+ON personal.source = value ->> 'source' AND personal.person = value ->> 'person'";
+pub(super) const FORGET_PERSON: &str = "DELETE FROM personal WHERE source = $1 AND person = $2 RETURNING email";
+/// $3 is the subject, $4 and $5 are texts that a body may hold (null for none).
+pub(super) const ERASE_DELIVERIES: &str = "
+UPDATE delivery SET body = NULL, headers = '[]', erased_at = $2
+WHERE source = $1 AND body IS NOT NULL AND (
+  id IN (SELECT delivery FROM part WHERE subject = $3)
+  OR instr(body, CAST($4 AS BLOB)) > 0
+  OR instr(body, CAST($5 AS BLOB)) > 0)
+RETURNING id";
+pub(super) const ERASE_PARTS: &str = "
+UPDATE part SET detail = 'erased' WHERE problem IS NOT NULL AND delivery IN (SELECT value FROM json_each($1))";
+
+pub(super) const INSERT_DECISIONS: &str = "
+INSERT INTO decision (id, at, outcome, user_id, user_name, client, family, asked, granted, message, position)
+SELECT value ->> 'id', value ->> 'at', value ->> 'outcome', value ->> 'user_id', value ->> 'user_name',
+       value ->> 'client', value ->> 'family', value ->> 'asked', value ->> 'granted', value ->> 'message',
+       value ->> 'position'
+FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
+pub(super) const INSERT_DECISION_IMAGES: &str = "
+INSERT INTO decision_image (decision, image, project)
+SELECT value ->> 'decision', value ->> 'image', value ->> 'project'
+FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
+pub(super) const COUNT_DECISIONS: &str = "
+INSERT INTO decision_count (hour, project, outcome, count)
+SELECT value ->> 'hour', value ->> 'project', value ->> 'outcome', value ->> 'count'
+FROM json_each($1) WHERE true
+ON CONFLICT (hour, project, outcome) DO UPDATE SET count = decision_count.count + excluded.count";
+
+/// $1 before (id), $2 limit, $3 from, $4 until, $5 user name, $6 image; each null for any.
+macro_rules! decisions {
+    ($from:literal) => {
+        concat!(
+            "SELECT id, at, outcome, user_id, user_name, client, family, asked, granted, message, position FROM ",
+            $from,
+            " AND id < $1 AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4)
+              AND ($5 IS NULL OR user_name = $5)
+              AND ($6 IS NULL OR EXISTS (SELECT 1 FROM decision_image AS i WHERE i.decision = id AND i.image = $6))
+             ORDER BY id DESC LIMIT $2"
+        )
+    };
+}
+pub(super) const DECISIONS: &str = decisions!("decision WHERE true");
+pub(super) const DECISIONS_OF_USER: &str = decisions!("decision WHERE user_name = $5");
+pub(super) const DECISIONS_OF_PROJECT: &str =
+    decisions!("decision WHERE id IN (SELECT decision FROM decision_image WHERE project = $7)");
+pub(super) const FIND_DECISION: &str = "
+SELECT id, at, outcome, user_id, user_name, client, family, asked, granted, message, position
+FROM decision WHERE id = $1";
+pub(super) const DECISION_COUNTS: &str = "
+SELECT hour, project, outcome, count FROM decision_count
+WHERE hour >= $1 AND hour < $2 AND ($3 IS NULL OR project = $3) ORDER BY hour, project, outcome";
+
+pub(super) const CLAIM_ANSWER: &str = "
+INSERT INTO answer (key, digest, at) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING";
+pub(super) const FIND_ANSWER: &str = "SELECT digest, status, body FROM answer WHERE key = $1";
+pub(super) const EXPIRE_ANSWER: &str = "DELETE FROM answer WHERE key = $1 AND at < $2";
+pub(super) const STORE_ANSWER: &str = "UPDATE answer SET status = $2, body = $3 WHERE key = $1";
+pub(super) const DROP_ANSWER: &str = "DELETE FROM answer WHERE key = $1 AND status IS NULL";
+/// One process writes: what runs at start ran in a process that is no more.
+pub(super) const DROP_RUNNING_ANSWERS: &str = "DELETE FROM answer WHERE status IS NULL";
+
+/// Pruning goes in steps of at most 1000 rows, so that no delivery waits long. $1: the first id that stays; ids sort by
+/// time.
+pub(super) const PRUNE_DELIVERIES: &str = "
+DELETE FROM delivery WHERE id IN (
+  SELECT id FROM delivery WHERE id < $1 AND verdict NOT IN ('pending', 'quarantined') ORDER BY id LIMIT 1000)";
+pub(super) const PRUNE_QUARANTINE: &str = "
+DELETE FROM delivery WHERE id IN (
+  SELECT id FROM delivery WHERE verdict = 'quarantined' AND id < $1 ORDER BY id LIMIT 1000)";
+/// $2: how many may stay.
+pub(super) const PRUNE_DECISIONS: &str = "
+DELETE FROM decision WHERE id IN (
+  SELECT id FROM decision
+  WHERE id < $1 OR id <= (SELECT id FROM decision ORDER BY id DESC LIMIT 1 OFFSET $2) ORDER BY id LIMIT 1000)";
+pub(super) const PRUNE_COUNTS: &str = "DELETE FROM decision_count WHERE hour < $1";
+pub(super) const PRUNE_ANSWERS: &str = "DELETE FROM answer WHERE at < $1";

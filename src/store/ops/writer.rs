@@ -1,0 +1,277 @@
+//! The one task that writes `ops.db`: takes all that waits, one transaction, one commit, then tells all who wait.
+//! A transaction is synced when anything in it demands that. Knows statements; knows nothing of what the rows mean.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rollcall_ingest::Durability;
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    OpsError,
+    answers::Claim,
+    prune::PruneStep,
+    rows::{Batch, Rows},
+    sql,
+};
+
+/// How many writes may wait.
+const QUEUE: usize = 4096;
+/// How many writes make one transaction at most, and how many bytes of bodies.
+const BATCH: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
+/// How many rejected deliveries may wait: a flood of them must not keep authentic ones out.
+const REJECTED_WAITING: usize = 64;
+
+/// Something to write.
+pub(super) enum Write {
+    /// Rows that join the rows of others.
+    Rows(Rows),
+    /// The parts of a kept delivery anew.
+    Replace { delivery: String, at: i64, verdict: &'static str, rows: Rows },
+    /// An idempotency key.
+    Claim { key: String, digest: String, at: i64, expired: i64 },
+    Store { key: String, status: i64, body: Vec<u8> },
+    Abandon { key: String },
+    Erase { source: String, person: String, at: i64 },
+    Prune(PruneStep),
+    Close,
+}
+
+/// What the writer says when the commit is done.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Done,
+    Claimed(Claim),
+    Count(u64),
+}
+
+struct Item {
+    write: Write,
+    durability: Durability,
+    waiter: Option<oneshot::Sender<Result<Reply, OpsError>>>,
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(super) struct Handle {
+    queue: mpsc::Sender<Item>,
+    rejected: Arc<AtomicUsize>,
+}
+
+impl Handle {
+    /// Writes and waits for the commit.
+    pub(super) async fn write(&self, write: Write, durability: Durability) -> Result<Reply, OpsError> {
+        let (waiter, done) = oneshot::channel();
+        self.queue.try_send(Item { write, durability, waiter: Some(waiter) }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => OpsError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => closed(),
+        })?;
+        done.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Gets in line and does not wait for the commit.
+    pub(super) async fn get_in_line(&self, rows: Rows) -> Result<(), OpsError> {
+        let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
+        self.queue.send(item).await.map_err(|_| closed())
+    }
+
+    /// Gets in line if few rejected deliveries wait, else drops it.
+    pub(super) fn offer_rejected(&self, rows: Rows) -> bool {
+        if self.rejected.fetch_add(1, Ordering::Relaxed) < REJECTED_WAITING {
+            let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
+            if self.queue.try_send(item).is_ok() {
+                return true;
+            }
+        }
+        self.rejected.fetch_sub(1, Ordering::Relaxed);
+        false
+    }
+
+    pub(super) async fn close(&self) {
+        let (waiter, done) = oneshot::channel();
+        let item = Item { write: Write::Close, durability: Durability::Synced, waiter: Some(waiter) };
+        if self.queue.send(item).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+}
+
+fn closed() -> OpsError {
+    OpsError::Database("it is closed".to_owned())
+}
+
+pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection) -> Handle {
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    let rejected = Arc::new(AtomicUsize::new(0));
+    let writer = Writer { options, connection: Some((connection, Durability::Synced)), rejected: rejected.clone() };
+    tokio::spawn(writer.run(waiting));
+    Handle { queue, rejected }
+}
+
+struct Writer {
+    options: SqliteConnectOptions,
+    /// The connection and what its commits are now. None after a failure.
+    connection: Option<(SqliteConnection, Durability)>,
+    rejected: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Item>) {
+        let mut closing = None;
+        while let Some(first) = waiting.recv().await {
+            let mut items = vec![first];
+            let mut bytes = weight(&items);
+            while items.len() < BATCH && bytes < BATCH_BYTES {
+                let Ok(next) = waiting.try_recv() else { break };
+                bytes += weight(std::slice::from_ref(&next));
+                items.push(next);
+            }
+            if let Some(at) = items.iter().position(|item| matches!(item.write, Write::Close)) {
+                closing = items.remove(at).waiter;
+                waiting.close();
+            }
+            self.write(items).await;
+        }
+        if let Some((mut connection, _)) = self.connection.take() {
+            if let Err(error) = checkpoint(&mut connection).await {
+                tracing::warn!(%error, "ops store not checkpointed at close");
+            }
+            let _ = connection.close().await;
+        }
+        if let Some(waiter) = closing {
+            let _ = waiter.send(Ok(Reply::Done));
+        }
+    }
+
+    async fn write(&mut self, items: Vec<Item>) {
+        let durability = items.iter().map(|item| item.durability).max().unwrap_or(Durability::Written);
+        let mut writes = Vec::with_capacity(items.len());
+        let mut waiters = Vec::with_capacity(items.len());
+        for item in items {
+            writes.push(item.write);
+            waiters.push(item.waiter);
+        }
+        let rejected = writes.iter().filter(|w| matches!(w, Write::Rows(rows) if rows.rejected.is_some())).count();
+        let erased = writes.iter().any(|write| matches!(write, Write::Erase { .. }));
+        let mut outcome = self.transaction(writes, durability).await;
+        // What was erased still stands in the write-ahead log until that is emptied.
+        if let (true, Ok(_), Some((connection, _))) = (erased, &outcome, &mut self.connection)
+            && let Err(error) = checkpoint(connection).await
+        {
+            outcome = Err(error);
+        }
+        if outcome.is_err() {
+            // After a failed sync the kernel may have dropped what was not synced: this connection takes nothing more.
+            self.connection = None;
+        }
+        self.rejected.fetch_sub(rejected, Ordering::Relaxed);
+        match outcome {
+            Ok(replies) => {
+                for (waiter, reply) in waiters.into_iter().zip(replies) {
+                    waiter.map(|waiter| waiter.send(Ok(reply)));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, writes = waiters.len(), "ops store not written");
+                for waiter in waiters.into_iter().flatten() {
+                    let _ = waiter.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn transaction(&mut self, writes: Vec<Write>, durability: Durability) -> Result<Vec<Reply>, OpsError> {
+        let (connection, commits) = self.connection().await?;
+        if *commits != durability {
+            let pragma = match durability {
+                Durability::Written => sql::SYNC_NORMAL,
+                Durability::Synced => sql::SYNC_FULL,
+            };
+            sqlx::query(pragma).execute(&mut *connection).await?;
+            *commits = durability;
+        }
+        sqlx::query(sql::BEGIN).execute(&mut *connection).await?;
+        let mut batch = Batch::default();
+        let mut replies = Vec::with_capacity(writes.len());
+        let mut singles = Vec::new();
+        for (at, write) in writes.into_iter().enumerate() {
+            replies.push(Reply::Done);
+            match write {
+                Write::Rows(rows) => batch.add(rows),
+                Write::Replace { delivery, at, verdict, rows } => {
+                    replace(connection, &delivery, at, verdict).await?;
+                    batch.add(rows);
+                }
+                other => singles.push((at, other)),
+            }
+        }
+        batch.write(connection).await?;
+        for (at, write) in singles {
+            let reply = single(connection, write).await?;
+            if let Some(place) = replies.get_mut(at) {
+                *place = reply;
+            }
+        }
+        sqlx::query(sql::COMMIT).execute(&mut *connection).await?;
+        Ok(replies)
+    }
+
+    /// The connection; after a failure a new one, and only once everything in the write-ahead log was brought into the
+    /// file and synced: a record behind one that the disk lost would be lost with it.
+    async fn connection(&mut self) -> Result<&mut (SqliteConnection, Durability), OpsError> {
+        if self.connection.is_none() {
+            let mut fresh = self.options.connect().await?;
+            checkpoint(&mut fresh).await?;
+            self.connection = Some((fresh, Durability::Synced));
+        }
+        self.connection.as_mut().ok_or_else(closed)
+    }
+}
+
+async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), OpsError> {
+    let row = sqlx::query(sql::CHECKPOINT).fetch_one(connection).await?;
+    match row.try_get::<i64, _>(0)? {
+        0 => Ok(()),
+        _ => Err(OpsError::Database("its write-ahead log is in use and was not emptied".to_owned())),
+    }
+}
+
+async fn replace(connection: &mut SqliteConnection, id: &str, at: i64, verdict: &str) -> Result<(), OpsError> {
+    sqlx::query(sql::NOTE_REPLAY).bind(id).bind(at).execute(&mut *connection).await?;
+    sqlx::query(sql::DROP_PARTS).bind(id).execute(&mut *connection).await?;
+    sqlx::query(sql::REOPEN_DELIVERY).bind(id).bind(verdict).execute(connection).await?;
+    Ok(())
+}
+
+async fn single(connection: &mut SqliteConnection, write: Write) -> Result<Reply, OpsError> {
+    match write {
+        Write::Claim { key, digest, at, expired } => {
+            super::answers::claim(connection, &key, &digest, at, expired).await.map(Reply::Claimed)
+        }
+        Write::Store { key, status, body } => {
+            sqlx::query(sql::STORE_ANSWER).bind(key).bind(status).bind(body).execute(connection).await?;
+            Ok(Reply::Done)
+        }
+        Write::Abandon { key } => {
+            sqlx::query(sql::DROP_ANSWER).bind(key).execute(connection).await?;
+            Ok(Reply::Done)
+        }
+        Write::Erase { source, person, at } => {
+            super::people::erase(connection, &source, &person, at).await.map(Reply::Count)
+        }
+        Write::Prune(step) => super::prune::prune(connection, &step).await.map(Reply::Count),
+        Write::Rows(_) | Write::Replace { .. } | Write::Close => Ok(Reply::Done),
+    }
+}
+
+fn weight(items: &[Item]) -> usize {
+    let body = |item: &Item| match &item.write {
+        Write::Rows(rows) => rows.delivery.as_ref().map_or(0, |row| row.body.len()),
+        _ => 0,
+    };
+    items.iter().map(body).sum()
+}
