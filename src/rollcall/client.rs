@@ -66,7 +66,10 @@ pub fn address(global: &Global, loaded: &Loaded, dir: &DataDir) -> anyhow::Resul
     let text = global.server.clone().or_else(|| server.public_url.clone()).or_else(|| dir.server_url());
     let text = text.unwrap_or_else(|| format!("http://{}", server.listen));
     let url = Url::parse(&text).with_context(|| format!("`{text}` is not the address of a server"))?;
-    anyhow::ensure!(["http", "https"].contains(&url.scheme()), "`{text}` is not the address of a server: it begins with http:// or https://");
+    anyhow::ensure!(
+        ["http", "https"].contains(&url.scheme()),
+        "`{text}` is not the address of a server: it begins with http:// or https://"
+    );
     Ok(url)
 }
 
@@ -244,7 +247,8 @@ async fn json(response: Response) -> Result<Value, Failure> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&bytes).map_err(|_| Failure::Unreachable(format!("{url} is not a Rollcall server: its answer is not JSON")))
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Failure::Unreachable(format!("{url} is not a Rollcall server: its answer is not JSON")))
 }
 
 /// What a problem says, for people.
@@ -293,7 +297,10 @@ mod tests {
             headers.insert("link", text.parse().unwrap());
             next_page(&base, &headers).map(|url| url.to_string())
         };
-        assert_eq!(link("</api/v1/events?cursor=x>; rel=\"next\"").as_deref(), Some("http://127.0.0.1:8080/api/v1/events?cursor=x"));
+        assert_eq!(
+            link("</api/v1/events?cursor=x>; rel=\"next\"").as_deref(),
+            Some("http://127.0.0.1:8080/api/v1/events?cursor=x")
+        );
         assert_eq!(link("<https://elsewhere.test/>; rel=\"next\""), None);
         assert_eq!(link("</x>; rel=\"prev\""), None);
     }

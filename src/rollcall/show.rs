@@ -71,7 +71,9 @@ pub fn cell(value: &Value, key: &str) -> String {
     match value.pointer(&format!("/{}", key.replace('.', "/"))) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => clean(text),
-        Some(Value::Array(list)) => list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), clean)).collect::<Vec<_>>().join(", "),
+        Some(Value::Array(list)) => {
+            list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), clean)).collect::<Vec<_>>().join(", ")
+        }
         Some(other) => other.to_string(),
     }
 }
@@ -121,7 +123,11 @@ pub fn number(value: u64) -> String {
 /// A word for a shell: quoted where it must be.
 pub fn shell_word(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-    if !text.is_empty() && text.chars().all(safe) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// A line of CSV (RFC 4180). A cell that a spreadsheet would take for a formula is disarmed.
@@ -143,12 +149,15 @@ mod tests {
     fn a_table_lines_up_and_a_name_cannot_steer_the_terminal() {
         let items = [json!({"name": "a\u{1b}[2Jb", "n": {"x": 7}}), json!({"name": "é", "n": null})];
         let text = members(Paint::Plain, &[("NAME", "name"), ("X", "n.x")], &items);
-        assert_eq!(text, "NAME           X\na\\u{1b}[2Jb  7\né\n");
+        assert_eq!(text, "NAME         X\na\\u{1b}[2Jb  7\né\n");
     }
 
     #[test]
     fn numbers_words_and_csv_are_written_as_expected() {
-        assert_eq!((number(7).as_str(), number(2041).as_str(), number(1_000_000).as_str()), ("7", "2 041", "1 000 000"));
+        assert_eq!(
+            (number(7).as_str(), number(2041).as_str(), number(1_000_000).as_str()),
+            ("7", "2 041", "1 000 000")
+        );
         assert_eq!(shell_word("a b'c"), "'a b'\\''c'");
         assert_eq!(shell_word("ada@globex.test"), "ada@globex.test");
         assert_eq!(csv(&["a,b".into(), "=1+1".into(), "say \"x\"".into()]), "\"a,b\",'=1+1,\"say \"\"x\"\"\"\r\n");

@@ -16,13 +16,21 @@ pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
         head.push_str(&format!("   {}", paint.dim(&decision)));
     }
     let mut out = head + "\n";
-    out.push_str(&format!("└─ {}  needs {}{}\n", paint.bold(&clean(asked)), cell(explanation, "needs"), roles(explanation)));
+    out.push_str(&format!(
+        "└─ {}  needs {}{}\n",
+        paint.bold(&clean(asked)),
+        cell(explanation, "needs"),
+        roles(explanation)
+    ));
 
     let list = |key: &str| explanation.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut branches: Vec<Branch> = list("reasons").iter().map(|reason| standing(paint, reason)).collect();
     branches.extend(list("near_misses").iter().map(|miss| missing(paint, miss)));
     if branches.is_empty() {
-        branches.push(Branch { head: format!("{} nothing was ever recorded that gives a role here", paint.bad("✗")), leaves: Vec::new() });
+        branches.push(Branch {
+            head: format!("{} nothing was ever recorded that gives a role here", paint.bad("✗")),
+            leaves: Vec::new(),
+        });
     }
     let last = branches.len() - 1;
     for (at, branch) in branches.iter().enumerate() {
@@ -45,7 +53,13 @@ struct Branch {
 }
 
 fn roles(explanation: &Value) -> String {
-    let roles: Vec<String> = explanation.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(|role| role.as_str().map(clean)).collect();
+    let roles: Vec<String> = explanation
+        .get("roles")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|role| role.as_str().map(clean))
+        .collect();
     if roles.is_empty() { String::new() } else { format!(", as {} have it", roles.join(" or ")) }
 }
 
@@ -55,7 +69,10 @@ fn standing(paint: Paint, reason: &Value) -> Branch {
     let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
     let facts = reason.get("facts").and_then(Value::as_array).cloned().unwrap_or_default();
     let first = facts.first().map(|fact| format!("  {}", paint.dim(&cause(fact)))).unwrap_or_default();
-    Branch { head: format!("{} {} by {}{until}{first}", paint.good("✓"), cell(reason, "role"), cell(reason, "text")), leaves: Vec::new() }
+    Branch {
+        head: format!("{} {} by {}{until}{first}", paint.good("✓"), cell(reason, "role"), cell(reason, "text")),
+        leaves: Vec::new(),
+    }
 }
 
 /// A way that does not stand, with what stands in it.
@@ -66,7 +83,10 @@ fn missing(paint: Paint, miss: &Value) -> Branch {
         let by = cause.map(|fact| format!("  {}", paint.dim(&self::cause(fact)))).unwrap_or_default();
         format!("{}{by}", cell(obstacle, "text"))
     });
-    Branch { head: format!("{} {} by {}", paint.bad("✗"), cell(miss, "role"), cell(miss, "text")), leaves: leaves.collect() }
+    Branch {
+        head: format!("{} {} by {}", paint.bad("✗"), cell(miss, "role"), cell(miss, "text")),
+        leaves: leaves.collect(),
+    }
 }
 
 fn cause(fact: &Value) -> String {
@@ -95,13 +115,16 @@ mod tests {
             }],
             "would_allow": ["ENT-7 is active again, for entitlement ENT-7 of globex to DB"],
         });
-        assert_eq!(tree(Paint::Plain, &explanation, "acme/db"), "\
+        assert_eq!(
+            tree(Paint::Plain, &explanation, "acme/db"),
+            "\
 NO   decided at position 2 041, 2026-03-04T09:12:07Z   dec_01
 └─ acme/db  needs image.pull, as Developer or Guest have it
    └─ ✗ Guest by entitlement ENT-7 of globex to DB
          entitlement ENT-7 is inactive  event 1 988, source flexnet
 Would become YES if: ENT-7 is active again, for entitlement ENT-7 of globex to DB
-");
+"
+        );
     }
 
     #[test]
@@ -116,7 +139,10 @@ Would become YES if: ENT-7 is active again, for entitlement ENT-7 of globex to D
         });
         let text = tree(Paint::Plain, &explanation, "acme/db");
         assert!(text.starts_with("YES  decided at position 12"), "{text}");
-        assert!(text.contains("├─ ✓ Guest by entitlement ENT-7, until 2026-05-01T00:00:00Z  event 8, source flexnet"), "{text}");
+        assert!(
+            text.contains("├─ ✓ Guest by entitlement ENT-7, until 2026-05-01T00:00:00Z  event 8, source flexnet"),
+            "{text}"
+        );
         assert!(text.contains("└─ ✓ Developer by the producer acme\n"), "{text}");
     }
 }
