@@ -1,0 +1,80 @@
+//! Storage that fails: a shim in front of the C library's sync and write calls, loaded into the server.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{Dir, run};
+
+/// Which call fails, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// fsync and fdatasync answer EIO.
+    Sync,
+    /// Writing to a file answers ENOSPC.
+    Write,
+}
+
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+static int n;
+/* Whether this call is the one that fails; leaves a file behind that says so. */
+static int fails(const char *call) {
+    const char *which = getenv("FAULT_IN"), *at = getenv("FAULT_AT");
+    if (!which || !at || strcmp(which, call)) return 0;
+    if (__atomic_add_fetch(&n, 1, __ATOMIC_SEQ_CST) != atoi(at)) return 0;
+    mkdir(getenv("FAULT_MARK"), 0700);
+    return 1;
+}
+static int is_file(int fd) {
+    struct stat s;
+    return fd > 2 && fstat(fd, &s) == 0 && S_ISREG(s.st_mode);
+}
+#define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
+int fsync(int fd) {
+    if (fails("sync")) { errno = EIO; return -1; }
+    return NEXT(int (*)(int), "fsync")(fd);
+}
+int fdatasync(int fd) {
+    if (fails("sync")) { errno = EIO; return -1; }
+    return NEXT(int (*)(int), "fdatasync")(fd);
+}
+ssize_t pwrite64(int fd, const void *b, size_t c, off64_t o) {
+    if (is_file(fd) && fails("write")) { errno = ENOSPC; return -1; }
+    return NEXT(ssize_t (*)(int, const void *, size_t, off64_t), "pwrite64")(fd, b, c, o);
+}
+ssize_t write(int fd, const void *b, size_t c) {
+    if (is_file(fd) && fails("write")) { errno = ENOSPC; return -1; }
+    return NEXT(ssize_t (*)(int, const void *, size_t), "write")(fd, b, c);
+}
+"#;
+
+/// The compiled shim.
+pub struct Shim(PathBuf);
+
+impl Shim {
+    pub fn compile(dir: &Dir) -> Self {
+        let (source, library) = (dir.write("shim.c", SHIM), dir.join("shim.so"));
+        let mut cc = Command::new("cc");
+        run(cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl"), dir).ok();
+        Self(library)
+    }
+
+    /// The command with its n-th such call failing; `mark` exists once that has happened.
+    pub fn around(&self, mut command: Command, fault: Fault, n: u32, mark: &Path) -> Command {
+        let call = match fault {
+            Fault::Sync => "sync",
+            Fault::Write => "write",
+        };
+        command.env("LD_PRELOAD", &self.0).env("FAULT_IN", call).env("FAULT_AT", n.to_string()).env("FAULT_MARK", mark);
+        command
+    }
+}
