@@ -16,7 +16,8 @@ fn effective<'a>(row: &'a Row, column: &str) -> &'a str {
 
 fn enforced() -> BTreeMap<String, Row> {
     let ours = |row: &Row| row["system"] == "revenera" && row["enforce"] != "recorded";
-    let rows: BTreeMap<_, _> = rows("lifecycle.csv").into_iter().filter(ours).map(|row| (row["id"].clone(), row)).collect();
+    let rows: BTreeMap<_, _> =
+        rows("lifecycle.csv").into_iter().filter(ours).map(|row| (row["id"].clone(), row)).collect();
     assert_eq!(rows.len(), 33);
     rows
 }
@@ -24,8 +25,7 @@ fn enforced() -> BTreeMap<String, Row> {
 #[test]
 fn every_enforced_row_has_its_scenario_and_every_such_scenario_its_row() {
     let rows: BTreeSet<String> = enforced().into_keys().collect();
-    let files: BTreeSet<String> =
-        scenarios::all().into_keys().filter(|name| name.starts_with("lifecycle-")).collect();
+    let files: BTreeSet<String> = scenarios::all().into_keys().filter(|name| name.starts_with("lifecycle-")).collect();
     assert_eq!(rows, files);
 }
 

@@ -10,4 +10,11 @@
     reason = "test code: fixtures are not `#[test]` functions, so the settings in clippy.toml do not reach them"
 )]
 
+mod lifecycle;
+mod oracle;
+mod properties;
+mod pull;
+mod revenera;
+mod scenarios;
+mod support;
 mod tidy;

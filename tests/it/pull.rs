@@ -122,7 +122,11 @@ fn ends(ending: &Ending) {
     let why = server.cli(&["why", ending.user, ending.verb, "acme/db"]);
     assert_eq!(why.code, 1, "{why:?}");
     assert!(why.out.contains(ending.named), "`{}` is not in:\n{}", ending.named, why.out);
-    assert!(why.out.replace([' ', '\u{a0}', ','], "").contains(&position.to_string()), "{position} is not in:\n{}", why.out);
+    assert!(
+        why.out.replace([' ', '\u{a0}', ','], "").contains(&position.to_string()),
+        "{position} is not in:\n{}",
+        why.out
+    );
 
     let user = server.get(&format!("/api/v1/users/{}", ending.user)).expect(200).json();
     assert_eq!(user["name"], ending.user, "{user}");
@@ -160,7 +164,10 @@ fn a_line_that_ends_takes_the_pull_with_it_and_no_event_is_needed() {
     let claims = claims(answer["token"].as_str().unwrap());
     let end = ends.to_string().parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp();
     assert_eq!(claims["access"][0]["actions"], json!(["pull"]), "{claims}");
-    assert!(claims["exp"].as_i64().unwrap() <= end, "a token outlives the reason it rests on: {claims}, the line ends {end}");
+    assert!(
+        claims["exp"].as_i64().unwrap() <= end,
+        "a token outlives the reason it rests on: {claims}, the line ends {end}"
+    );
 
     wait_for("the end of the line", || server.granted("ada", &people.ada, "acme/db").is_empty().then_some(()));
     assert!(chrono::Utc::now().timestamp() >= end, "the pull ended before its line");

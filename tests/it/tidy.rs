@@ -62,8 +62,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// The normal dependencies of a package, by name.
 fn uses<'a>(package: &'a Value, which: fn(&Value) -> bool) -> Vec<&'a str> {
     let all = package["dependencies"].as_array().unwrap();
-    let mut names: Vec<_> =
-        all.iter().filter(|d| d["kind"].is_null() && which(d)).map(|d| text(d, "name")).collect();
+    let mut names: Vec<_> = all.iter().filter(|d| d["kind"].is_null() && which(d)).map(|d| text(d, "name")).collect();
     names.sort_unstable();
     names
 }
@@ -79,7 +78,8 @@ fn the_house_plan_is_true() {
             (short(text(p, "name")), ours.join(" "))
         })
         .collect();
-    let seen: String = seen.iter().map(|(name, uses)| format!("{name} -> {uses}").trim_end().to_owned() + "\n").collect();
+    let seen: String =
+        seen.iter().map(|(name, uses)| format!("{name} -> {uses}").trim_end().to_owned() + "\n").collect();
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let written = map.split("<!-- deps -->\n```\n").nth(1).unwrap().split("```\n<!-- /deps -->").next().unwrap();
     assert_eq!(seen, written, "change the table in ARCHITECTURE.md and say why in the commit");
@@ -140,7 +140,10 @@ fn every_third_party_version_stands_in_the_root_manifest() {
         for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for (dependency, how) in manifest.get(table).and_then(|t| t.as_table()).into_iter().flatten() {
                 let from_root = how.get("workspace").and_then(toml::Value::as_bool) == Some(true);
-                assert!(from_root && how.get("version").is_none(), "{name}: `{dependency}` is not taken from the workspace");
+                assert!(
+                    from_root && how.get("version").is_none(),
+                    "{name}: `{dependency}` is not taken from the workspace"
+                );
             }
         }
         assert!(manifest.get("lints").is_some_and(|l| l.get("workspace").is_some()), "{name} takes no lints");
@@ -148,7 +151,11 @@ fn every_third_party_version_stands_in_the_root_manifest() {
     let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
     for (name, how) in manifest["workspace"]["dependencies"].as_table().unwrap() {
         if how.get("path").is_none() {
-            assert_eq!(how.get("default-features"), Some(&toml::Value::Boolean(false)), "{name}: switch the defaults off");
+            assert_eq!(
+                how.get("default-features"),
+                Some(&toml::Value::Boolean(false)),
+                "{name}: switch the defaults off"
+            );
         }
     }
 }
@@ -178,7 +185,10 @@ fn every_crate_has_a_readme_that_is_its_documentation() {
         let readme = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
         assert!(readme.len() > 100, "{name}: no README.md, or an empty one");
         let lib = fs::read_to_string(folder.join("lib.rs")).unwrap();
-        assert!(lib.contains(r#"#![doc = include_str!("README.md")]"#), "{name}: the README is not the crate's documentation");
+        assert!(
+            lib.contains(r#"#![doc = include_str!("README.md")]"#),
+            "{name}: the README is not the crate's documentation"
+        );
     }
 }
 

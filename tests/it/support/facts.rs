@@ -66,8 +66,12 @@ impl Clerk {
             match (order, stated) {
                 (Order::Version, None) => sequence = Some(self.next),
                 (Order::Version, Some(key)) => sequence = Some(key.parse().map_err(|e| format!("@{key}: {e}"))?),
-                (Order::Time, None) => time = DateTime::from_timestamp(1_767_225_600 + i64::try_from(self.next).unwrap(), 0),
-                (Order::Time, Some(key)) => time = Some(key.parse::<DateTime<Utc>>().map_err(|e| format!("@{key}: {e}"))?),
+                (Order::Time, None) => {
+                    time = DateTime::from_timestamp(1_767_225_600 + i64::try_from(self.next).unwrap(), 0)
+                }
+                (Order::Time, Some(key)) => {
+                    time = Some(key.parse::<DateTime<Utc>>().map_err(|e| format!("@{key}: {e}"))?)
+                }
                 (Order::Observed, None) => {}
                 (Order::Observed, Some(_)) => return Err("a source ordered by observation states no key".into()),
             }

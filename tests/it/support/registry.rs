@@ -34,7 +34,10 @@ impl Registry {
         let url = format!("http://127.0.0.1:{port}/v2/");
         let asked = || server.http.try_send(server.http.get(&url)).ok().filter(|answer| answer.status == 401);
         let challenge = process.ready("docker-registry", asked);
-        assert!(challenge.header("www-authenticate").is_some_and(|c| c.contains(&server.url("/token"))), "{challenge:?}");
+        assert!(
+            challenge.header("www-authenticate").is_some_and(|c| c.contains(&server.url("/token"))),
+            "{challenge:?}"
+        );
         image::write(&dir.join("img"), "hello");
         Some(Self { dir, port, process })
     }
@@ -47,7 +50,11 @@ impl Registry {
     fn skopeo(&self, args: &[&str]) -> Said {
         let home = self.dir.join("home");
         let mut command = Command::new("skopeo");
-        command.arg("--insecure-policy").args(args).env("HOME", &home).env("REGISTRY_AUTH_FILE", home.join("none.json"));
+        command
+            .arg("--insecure-policy")
+            .args(args)
+            .env("HOME", &home)
+            .env("REGISTRY_AUTH_FILE", home.join("none.json"));
         run(&mut command, &self.dir)
     }
 

@@ -168,7 +168,11 @@ impl Server {
             self.clerk.lock().unwrap().facts(facts).iter().map(|fact| cloud_event(&fact.event)).collect();
         let answer = self.post_json("application/cloudevents-batch+json", &json!(events)).expect(202);
         let told = answer.json();
-        assert_eq!((&told["quarantined"], told["events"].as_array().map(Vec::len)), (&json!(0), Some(events.len())), "{told}");
+        assert_eq!(
+            (&told["quarantined"], told["events"].as_array().map(Vec::len)),
+            (&json!(0), Some(events.len())),
+            "{told}"
+        );
         let positions = told["events"].as_array().unwrap().iter().map(|event| {
             assert_eq!(event["outcome"], "recorded", "{told}");
             event["position"].as_u64().unwrap()
@@ -248,7 +252,8 @@ impl Server {
         while let Some(path) = next {
             let answer = self.get(&path).expect(200);
             let page = answer.json();
-            let list = page.as_array().or_else(|| page["items"].as_array()).unwrap_or_else(|| panic!("no list: {page}"));
+            let list =
+                page.as_array().or_else(|| page["items"].as_array()).unwrap_or_else(|| panic!("no list: {page}"));
             items.extend(list.iter().cloned());
             next = answer.header("link").and_then(|link| {
                 let target = link.split(',').find(|l| l.contains("rel=\"next\""))?;
