@@ -76,6 +76,14 @@ pub enum Change {
         /// Its subject.
         subject: Arc<str>,
     },
+    /// From here on an entitlement reaches named people only. Said once; it does not end when nobody is named any more,
+    /// and may come from an event that is otherwise superseded.
+    Narrowed {
+        /// The entitlement's source.
+        source: SourceName,
+        /// The entitlement.
+        entitlement: Arc<str>,
+    },
     /// A person belongs to this user now (said for every person of the set when users merge or part).
     PersonIs {
         /// The person's source.

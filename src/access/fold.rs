@@ -477,8 +477,9 @@ impl Roster {
             }
         };
         // Whoever was unassigned had been assigned: narrowing does not depend on which of the two arrives first.
-        if let Some(row) = self.facts.entitlements.get_mut(entitlement) {
+        if let Some(row) = self.facts.entitlements.get_mut(entitlement).filter(|row| !row.narrowed) {
             row.narrowed = true;
+            at.changes.push(Change::Narrowed { source: at.source(), entitlement: data.entitlement.as_str().into() });
         }
         self.settle_row(at, ix, rank, "entitlement_person", |roster, ix| {
             roster.facts.assignments.get_mut(ix as usize).map(|row| &mut row.register)

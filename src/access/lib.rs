@@ -15,8 +15,6 @@ mod reasons;
 mod register;
 mod roster;
 mod snapshot;
-#[cfg(test)]
-mod tests;
 
 pub use change::{Change, Effect, Folded};
 pub use decide::{Principal, Verdict, decide};

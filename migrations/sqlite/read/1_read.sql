@@ -58,6 +58,14 @@ CREATE TABLE user_name (
 );
 CREATE UNIQUE INDEX user_name_now ON user_name (user_id) WHERE to_position IS NULL;
 
+-- Entitlements that reach named people only, for ever.
+CREATE TABLE narrowed (
+    source TEXT NOT NULL,
+    entitlement TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (source, entitlement)
+);
+
 -- The project of a package. A name that it had before stays its alias.
 CREATE TABLE project (
     source TEXT NOT NULL,
@@ -118,18 +126,28 @@ CREATE VIEW entitlement_person AS
 SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'person' AS person, from_position AS since
 FROM fact WHERE noun = 'entitlement_person' AND to_position IS NULL;
 
+CREATE VIEW binding AS
+SELECT source, subject, data -> 'principal' ->> 'user' AS user_id, data ->> 'role' AS role,
+    data -> 'scope' ->> 'project' AS project, data ->> 'author' AS author, starts, ends, from_position AS since
+FROM fact WHERE noun = 'binding' AND to_position IS NULL;
+
+-- The roles of the profile in force, and what is compared of their names. Before any profile was set the bundled one of
+-- Revenera holds.
+CREATE VIEW role AS
+WITH profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL)
+SELECT entry.key AS role, lower(replace(replace(replace(entry.key, ' ', ''), '_', ''), '-', '')) AS plain
+FROM profile, json_each(profile.data, '$.roles') AS entry
+UNION ALL
+SELECT bundled.value, lower(replace(bundled.value, '_', ''))
+FROM json_each('["Developer", "Guest", "system_of_record"]') AS bundled
+WHERE NOT EXISTS (SELECT 1 FROM profile);
+
 -- The role that rule 2 and rule 3 give: the setting, else the profile's, else the default; spelled as the profile does.
--- A rule whose role the profile lacks gives nothing. Before any profile was set the bundled one of Revenera holds.
+-- A rule whose role the profile lacks gives nothing.
 CREATE VIEW rule_role AS
 WITH
     settings (data) AS (SELECT data FROM fact WHERE noun = 'settings' AND to_position IS NULL),
     profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL),
-    role (name) AS (
-        SELECT entry.key FROM profile, json_each(profile.data, '$.roles') AS entry
-        UNION ALL
-        SELECT bundled.value FROM json_each('["Developer", "Guest", "system_of_record"]') AS bundled
-        WHERE NOT EXISTS (SELECT 1 FROM profile)
-    ),
     said (rule, name) AS (
         SELECT 'producer', coalesce((SELECT data ->> 'producer_role' FROM settings),
             (SELECT data -> 'rules' ->> 'producer_role' FROM profile), 'Developer')
@@ -137,10 +155,9 @@ WITH
         SELECT 'customer', coalesce((SELECT data ->> 'consumer_role' FROM settings),
             (SELECT data -> 'rules' ->> 'consumer_role' FROM profile), 'Guest')
     )
-SELECT said.rule, role.name AS role
+SELECT said.rule, role.role
 FROM said
-JOIN role ON lower(replace(replace(replace(role.name, ' ', ''), '_', ''), '-', ''))
-    = lower(replace(replace(replace(said.name, ' ', ''), '_', ''), '-', ''));
+JOIN role ON role.plain = lower(replace(replace(replace(said.name, ' ', ''), '_', ''), '-', ''));
 
 -- Each account with itself and every account above it. Accounts of a cycle have no parent.
 CREATE VIEW account_above AS
@@ -178,7 +195,7 @@ JOIN person_user ON person_user.source = person.source AND person_user.person = 
     AND person_user.to_position IS NULL
 WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured.value ->> 'authoritative';
 
--- Every reason of every membership with its window (rules 1 to 3 of the design), one row a reason.
+-- Every reason of every membership with its window (rules 1 to 3 and 5 of the design), one row a reason.
 CREATE VIEW standing AS
 WITH
     member AS (
@@ -201,9 +218,8 @@ WITH
         SELECT entitlement.source, entitlement.entitlement, entitlement.account, entitlement.since AS entitlement_since,
             line.line, line.product, line.starts, line.ends, line.since AS line_since,
             EXISTS (
-                SELECT 1 FROM fact
-                WHERE fact.noun = 'entitlement_person' AND fact.source = entitlement.source
-                    AND fact.data ->> 'entitlement' = entitlement.entitlement
+                SELECT 1 FROM narrowed
+                WHERE narrowed.source = entitlement.source AND narrowed.entitlement = entitlement.entitlement
             ) AS narrowed
         FROM entitlement
         JOIN account ON account.source = entitlement.source AND account.subject = 'account/' || entitlement.account
@@ -238,8 +254,8 @@ WITH
         WHERE bought.narrowed
     )
 SELECT
-    member.user_id, member.user_name, delivered.project, rule_role.role, rule_role.rule, member.source, member.person,
-    member.account, delivered.package, NULL AS entitlement, NULL AS line, NULL AS product,
+    member.user_id, member.user_name, delivered.project, rule_role.role, rule_role.rule, member.account AS name,
+    member.source, member.person, member.account, delivered.package, NULL AS entitlement, NULL AS line, NULL AS product,
     NULL AS starts, NULL AS ends,
     max(member.since, delivered.since, permission.since, account.since) AS since
 FROM delivered
@@ -253,8 +269,8 @@ JOIN permission ON permission.source = member.source AND permission.person = mem
 JOIN rule_role ON rule_role.rule = 'producer'
 UNION ALL
 SELECT
-    reached.user_id, reached.user_name, delivered.project, rule_role.role, rule_role.rule, reached.source, reached.person,
-    reached.person_account, delivered.package, reached.entitlement, reached.line, reached.product,
+    reached.user_id, reached.user_name, delivered.project, rule_role.role, rule_role.rule, reached.line, reached.source,
+    reached.person, reached.person_account, delivered.package, reached.entitlement, reached.line, reached.product,
     nullif(max(coalesce(reached.starts, -9223372036854775808), coalesce(delivered.starts, -9223372036854775808)),
         -9223372036854775808),
     nullif(min(coalesce(reached.ends, 9223372036854775807), coalesce(delivered.ends, 9223372036854775807)),
@@ -264,11 +280,22 @@ FROM reached
 JOIN product ON product.source = reached.source AND product.subject = 'product/' || reached.product
 JOIN package_product AS mapped ON mapped.source = reached.source AND mapped.product = reached.product
 JOIN delivered ON delivered.source = mapped.source AND delivered.package = mapped.package
-JOIN rule_role ON rule_role.rule = 'customer';
+JOIN rule_role ON rule_role.rule = 'customer'
+UNION ALL
+SELECT
+    member.user_id, member.user_name, delivered.project, role.role, 'binding', binding.subject, member.source,
+    member.person, member.account, delivered.package, NULL, NULL, NULL, binding.starts, binding.ends,
+    max(member.since, binding.since, delivered.since)
+FROM binding
+JOIN member ON member.source = substr(binding.user_id, 1, instr(binding.user_id, '/') - 1)
+    AND member.person = substr(binding.user_id, instr(binding.user_id, '/') + 1)
+JOIN delivered ON binding.project IS NULL OR binding.project = delivered.source || '/' || delivered.package
+JOIN role ON role.plain = lower(replace(replace(replace(binding.role, ' ', ''), '_', ''), '-', ''));
 
 -- Who is a member of what at this moment, with every reason.
 CREATE VIEW membership AS
-SELECT user_id, user_name, project, role, rule, source, person, account, package, entitlement, line, product, since, ends
+SELECT user_id, user_name, project, role, rule, name, source, person, account, package, entitlement, line, product, since,
+    ends
 FROM standing
 WHERE coalesce(starts <= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000, TRUE)
     AND coalesce(ends > CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000, TRUE);

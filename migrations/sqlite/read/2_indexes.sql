@@ -19,5 +19,7 @@ CREATE INDEX entitlement_account ON fact (source, data ->> 'account')
     WHERE noun = 'entitlement' AND to_position IS NULL;
 CREATE INDEX line_entitlement ON fact (source, data ->> 'entitlement') WHERE noun = 'line' AND to_position IS NULL;
 CREATE INDEX line_product ON fact (source, data ->> 'product') WHERE noun = 'line' AND to_position IS NULL;
--- Of ended assignments too: an entitlement that was ever narrowed stays so.
-CREATE INDEX assigned_entitlement ON fact (source, data ->> 'entitlement') WHERE noun = 'entitlement_person';
+CREATE INDEX assigned_entitlement ON fact (source, data ->> 'entitlement')
+    WHERE noun = 'entitlement_person' AND to_position IS NULL;
+CREATE INDEX assigned_person ON fact (source, data ->> 'person')
+    WHERE noun = 'entitlement_person' AND to_position IS NULL;

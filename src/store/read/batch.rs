@@ -65,6 +65,7 @@ pub(super) struct Batch<'a> {
     persons: Histories<(&'a str, &'a str), &'a str>,
     names: Histories<(&'a str,), &'a str>,
     projects: Histories<(&'a str, &'a str), (&'a str, bool)>,
+    narrowed: Vec<(&'a str, &'a str, i64)>,
     effects: Vec<(i64, &'static str, Option<&'a str>)>,
     parked: HashMap<(&'a str, &'a str), Option<(i64, &'a str)>>,
 }
@@ -91,6 +92,7 @@ impl<'a> Batch<'a> {
                 self.facts.begin((source.as_str(), subject), at, (starts, ends, data));
             }
             Change::FactEnded { source, subject } => self.facts.end((source.as_str(), subject), at),
+            Change::Narrowed { source, entitlement } => self.narrowed.push((source.as_str(), entitlement, at)),
             Change::PersonIs { source, person, user } => self.persons.begin((source.as_str(), person), at, user),
             Change::UserNamed { user, name } => self.names.begin((user,), at, name),
             Change::ProjectNamed { source, package, name, archived } => {
@@ -117,6 +119,7 @@ impl<'a> Batch<'a> {
                     (noun(subject), source, subject, from, to, starts, ends, data)
                 })),
             ),
+            (sql::NARROW, rows(self.narrowed.iter())),
             (sql::PERSONS_END, rows(self.persons.ended.iter().map(|((source, person), to)| (source, person, to)))),
             (
                 sql::PERSONS_BEGIN,

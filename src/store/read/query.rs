@@ -75,8 +75,10 @@ pub struct Membership {
     pub project: String,
     /// The role.
     pub role: String,
-    /// `producer` (rule 2) or `customer` (rule 3).
+    /// `producer` (rule 2), `customer` (rule 3) or `binding` (rule 5).
     pub rule: String,
+    /// What names the reason: the account, the line, the binding.
+    pub name: String,
     /// The source that all of it comes from.
     pub source: String,
     /// The person.
@@ -148,6 +150,7 @@ impl FromRow<'_, SqliteRow> for Membership {
             project: row.try_get("project")?,
             role: row.try_get("role")?,
             rule: row.try_get("rule")?,
+            name: row.try_get("name")?,
             source: row.try_get("source")?,
             person: row.try_get("person")?,
             account: row.try_get("account")?,

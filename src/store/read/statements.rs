@@ -20,6 +20,11 @@ pub(super) const FACTS_BEGIN: &str = "
 INSERT INTO fact (noun, source, subject, from_position, to_position, starts, ends, data)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
 FROM json_each($1)";
+/// `[source, entitlement, position]`
+pub(super) const NARROW: &str = "
+INSERT INTO narrowed (source, entitlement, position)
+SELECT value ->> 0, value ->> 1, value ->> 2
+FROM json_each($1)";
 /// `[source, person, to]`
 pub(super) const PERSONS_END: &str = "
 UPDATE person_user SET to_position = row.value ->> 2
@@ -104,10 +109,11 @@ WHERE source = $1 AND package = $2
 ORDER BY from_position";
 /// `$1` instant, microseconds; `$2` project or null
 pub(super) const MEMBERSHIPS: &str = "
-SELECT user_id, user_name, project, role, rule, source, person, account, package, entitlement, line, product, since, ends
+SELECT user_id, user_name, project, role, rule, name, source, person, account, package, entitlement, line, product, since,
+    ends
 FROM standing
 WHERE coalesce(starts <= $1, TRUE) AND coalesce(ends > $1, TRUE) AND ($2 IS NULL OR project = $2)
-ORDER BY user_name, project, role, rule, source, person, package, line";
+ORDER BY user_name, project, role, rule, name, source, person, package";
 
 #[cfg(test)]
 pub(super) const ALL: &[&str] = &[
@@ -116,6 +122,7 @@ pub(super) const ALL: &[&str] = &[
     CHECKPOINT_MOVE,
     FACTS_END,
     FACTS_BEGIN,
+    NARROW,
     PERSONS_END,
     PERSONS_BEGIN,
     NAMES_END,

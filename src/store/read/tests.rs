@@ -37,7 +37,8 @@ impl Drop for Dir {
 }
 
 fn noun(subject: &str) -> &'static str {
-    const NOUNS: [&str; 11] = [
+    const NOUNS: [&str; 12] = [
+        "binding",
         "account",
         "person",
         "permission",
@@ -54,7 +55,7 @@ fn noun(subject: &str) -> &'static str {
 }
 
 fn began(subject: &str, data: &str) -> Change {
-    let source = if matches!(noun(subject), "settings" | "profile") { "local" } else { "flexnet" };
+    let source = if matches!(noun(subject), "settings" | "profile" | "binding") { "local" } else { "flexnet" };
     Change::FactBegan {
         source: source.parse().unwrap(),
         noun: noun(subject),
@@ -358,11 +359,32 @@ async fn the_view_gives_accounts_of_a_cycle_no_parent_and_their_subaccounts_stil
 
 #[tokio::test]
 async fn the_view_narrows_an_entitlement_for_ever_once_a_person_was_assigned() {
-    let assigned = |who: &str| {
-        began(&format!("entitlement_person/E/{who}"), &format!(r#"{{"entitlement":"E","person":"{who}"}}"#))
+    let narrowed = Change::Narrowed { source: "flexnet".parse().unwrap(), entitlement: "E".into() };
+    let assigned = began("entitlement_person/E/cid", r#"{"entitlement":"E","person":"cid"}"#);
+    assert_eq!(members([narrowed.clone()], NOON).await, ["ada Developer"], "unassigned before anybody was assigned");
+    let named = [narrowed, assigned];
+    assert_eq!(members(named.clone(), NOON).await, ["ada Developer", "cid Guest"]);
+    let ended = [ended("entitlement_person/E/cid")];
+    assert_eq!(members(named.into_iter().chain(ended), NOON).await, ["ada Developer"]);
+}
+
+#[tokio::test]
+async fn the_view_gives_what_is_bound_to_the_project_or_to_all_within_its_window() {
+    let bound = |scope: &str| {
+        let data = format!(
+            r#"{{"principal":{{"user":"flexnet/cid"}},"role":"developer","scope":{scope},"author":"x","ends":"2026-03-01T12:00:00Z"}}"#
+        );
+        [began("binding/1", &data)]
     };
-    assert_eq!(members([assigned("cid")], NOON).await, ["ada Developer", "cid Guest"]);
-    assert_eq!(members([assigned("cid"), ended("entitlement_person/E/cid")], NOON).await, ["ada Developer"]);
+    for scope in [r#""root""#, r#"{"project":"flexnet/K"}"#] {
+        assert_eq!(
+            members(bound(scope), "2026-03-01T11:59:59Z").await,
+            ["ada Developer", "bob Guest", "cid Developer"]
+        );
+        assert_eq!(members(bound(scope), NOON).await, ["ada Developer", "bob Guest"]);
+    }
+    let elsewhere = bound(r#"{"project":"flexnet/L"}"#);
+    assert_eq!(members(elsewhere, "2026-02-01T00:00:00Z").await, ["ada Developer", "bob Guest"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,166 @@
+//! What others ask of the projector: how far it is, what an event did, whether it may be believed; and to check or
+//! rebuild. Cheap to clone; folds nothing itself.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Effect, Live};
+use rollcall_events::Position;
+use rollcall_store::read::{Read, ReadError};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    BesideError, Compared, Progress, State, beside,
+    shared::{Shared, lock},
+};
+
+/// A handle on the projector. Works before and after [`crate::Projector::run`] too.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Where everything derived stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// What the fold does.
+    #[serde(flatten)]
+    pub state: State,
+    /// The log's newest position.
+    pub head: Position,
+    /// The roster's.
+    pub roster: Position,
+    /// The SQL side's.
+    pub read: Position,
+    /// Whether the SQL side follows the roster; `false` while it folds for itself.
+    pub read_follows: bool,
+    /// How long ago the roster was last known to hold everything that was durable.
+    pub age: Duration,
+    /// How many subjects are parked.
+    pub parked: usize,
+    /// What is folded beside now.
+    pub beside: Option<Progress>,
+    /// What the last rebuild of this process found.
+    pub rebuilt: Option<Compared>,
+}
+
+impl Handle {
+    /// The roster that answers access questions.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.shared.live)
+    }
+
+    /// The SQL side.
+    #[must_use]
+    pub fn read(&self) -> Read {
+        self.shared.read.clone()
+    }
+
+    /// How far the roster is: whoever sees position P here sees P's effect in the roster.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<Position> {
+        self.shared.applied.subscribe()
+    }
+
+    /// How far the SQL side is.
+    #[must_use]
+    pub fn written(&self) -> watch::Receiver<Position> {
+        self.shared.written.subscribe()
+    }
+
+    /// What the fold does. The process is ready while this is [`State::Following`] and [`Handle::age`] is small.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.shared.state.subscribe()
+    }
+
+    /// How far a check, a rebuild or a catching up is; `None` while there is none.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
+        self.shared.progress.subscribe()
+    }
+
+    /// How long ago the roster was last known to hold everything that was durable: the staleness of every answer.
+    #[must_use]
+    pub fn age(&self, now: DateTime<Utc>) -> Duration {
+        self.shared.age(now)
+    }
+
+    /// Waits until the roster has `position`. Whether it has, after at most `timeout`.
+    pub async fn wait_for(&self, position: Position, timeout: Duration) -> bool {
+        wait_for(self.applied(), position, timeout).await
+    }
+
+    /// Waits until the SQL side has `position`. Whether it has, after at most `timeout`.
+    pub async fn wait_for_read(&self, position: Position, timeout: Duration) -> bool {
+        wait_for(self.written(), position, timeout).await
+    }
+
+    /// What the events at these positions did, in their order; `None` where it is not known yet, or nothing stands.
+    ///
+    /// # Errors
+    /// Those not among the newest are in the SQL side, which may not answer.
+    pub async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ReadError> {
+        let recent: Vec<_> = positions.iter().map(|position| self.shared.recent(*position)).collect();
+        let asked: Vec<Position> = positions
+            .iter()
+            .zip(&recent)
+            .filter(|(_, recent)| recent.is_err())
+            .map(|(position, _)| *position)
+            .collect();
+        let mut older = if asked.is_empty() { Vec::new() } else { self.shared.read.effects(&asked).await? }.into_iter();
+        Ok(recent.into_iter().map(|recent| recent.unwrap_or_else(|()| older.next().flatten())).collect())
+    }
+
+    /// What the event at `position` did; `None` where it is not known yet.
+    ///
+    /// # Errors
+    /// As [`Handle::effects`].
+    pub async fn effect(&self, position: Position) -> Result<Option<Effect>, ReadError> {
+        Ok(self.effects(&[position]).await?.pop().flatten())
+    }
+
+    /// Where everything stands.
+    #[must_use]
+    pub fn status(&self, now: DateTime<Utc>) -> Status {
+        let shared = &self.shared;
+        Status {
+            state: shared.state.borrow().clone(),
+            head: shared.tail.head().borrow().position,
+            roster: *shared.applied.borrow(),
+            read: *shared.written.borrow(),
+            read_follows: shared.attached.load(Ordering::Relaxed),
+            age: shared.age(now),
+            parked: shared.live.read().counts().parked,
+            beside: *shared.progress.borrow(),
+            rebuilt: *lock(&shared.rebuilt),
+        }
+    }
+
+    /// Folds the whole log beside the live roster and compares the two, and the SQL view, at one position and instant.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// As [`BesideError`]; `Busy` while another runs.
+    pub async fn check(&self) -> Result<Compared, BesideError> {
+        beside::check(&self.shared).await
+    }
+
+    /// Folds the whole log into a second roster and read side beside the live ones, compares, and swaps. The log is the
+    /// truth: the new ones are taken also where they differ, and that is said aloud.
+    ///
+    /// # Errors
+    /// As [`BesideError`]; nothing was swapped.
+    pub async fn rebuild(&self) -> Result<Compared, BesideError> {
+        beside::rebuild(&self.shared).await
+    }
+}
+
+async fn wait_for(mut at: watch::Receiver<Position>, position: Position, timeout: Duration) -> bool {
+    matches!(tokio::time::timeout(timeout, at.wait_for(|at| *at >= position)).await, Ok(Ok(_)))
+}

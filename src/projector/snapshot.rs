@@ -1,0 +1,43 @@
+//! The file `roster.snap`: the roster at one position, so that a restart folds only what came after.
+//! Owns the file; what is in it, and whether it is whole, the roster knows.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+use rollcall_access::Roster;
+use rollcall_events::LogId;
+
+pub(crate) const FILE: &str = "roster.snap";
+
+/// The roster of the file. One that cannot be used is named and left: the roster is folded from the beginning then.
+pub(crate) fn load(dir: &Path, log: LogId) -> Option<Roster> {
+    let path = dir.join(FILE);
+    let ignored = |why: String| {
+        tracing::warn!(path = %path.display(), %why, "roster snapshot ignored, the roster is folded anew");
+        None
+    };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => return ignored(error.to_string()),
+    };
+    match Roster::from_snapshot(&bytes) {
+        Ok(roster) if roster.log_id() == log => Some(roster),
+        Ok(roster) => ignored(format!("it is of log {}, this is log {log}", roster.log_id())),
+        Err(error) => ignored(error.to_string()),
+    }
+}
+
+/// Puts the file in place in one step, durable.
+pub(crate) fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = dir.join(FILE);
+    let beside = dir.join("roster.snap.next");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, &path)?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,205 @@
+//! Small random worlds: every noun that bears on a membership, few ids, so that facts meet, change, end and come late.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use rollcall_access::{Profile, Roster, members};
+use rollcall_events::{Body, EventKey, NewEvent, SourceName};
+use rollcall_store::read::Membership;
+
+/// An event of a source that orders by version; `id` is its key and, unless told otherwise, its version.
+pub(crate) fn event(source: &str, id: &str, kind: &str, data: &str, sequence: u64) -> NewEvent {
+    let kind = format!("rollcall.{kind}.v1");
+    let body = Body::parse(&kind, data).unwrap_or_else(|error| panic!("{error}: {data}"));
+    let source: SourceName = source.parse().unwrap();
+    NewEvent {
+        sequence: (!source.is_local()).then_some(sequence),
+        key: EventKey { source, id: id.into() },
+        kind: kind.into(),
+        subject: body.subject().into(),
+        time: None,
+        origin: None,
+        correlation: None,
+        traceparent: None,
+        data: data.into(),
+    }
+}
+
+/// The settings under which worlds are played: `a` and `b` order by version, `b` is authoritative.
+pub(crate) fn settings(extra: &str) -> NewEvent {
+    let data = format!(
+        r#"{{"sources":{{"a":{{"order":"version"}},"b":{{"order":"version","authoritative":true}}}},"bindings_on_managed":true{extra}}}"#
+    );
+    event("local", &format!("settings{extra}"), "settings.set", &data, 0)
+}
+
+/// One thing that happens, as (kind, data) of a source that has two of everything, or of `local`.
+fn happening() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let id = || prop_oneof![Just("1"), Just("2"), Just("3/x")];
+    let source = || prop_oneof![3 => Just("a"), 1 => Just("b")];
+    let account = || prop_oneof![Just("A"), Just("B"), Just("C"), Just("D")];
+    let maybe = || prop_oneof![4 => account().prop_map(|id| format!("\"{id}\"")), 1 => Just("null".to_owned())];
+    let time = || {
+        prop_oneof![
+            Just("null"),
+            Just("\"2026-01-01T00:00:00Z\""),
+            Just("\"2026-06-01T00:00:00+02:00\""),
+            Just("\"2027-01-01T00:00:00Z\"")
+        ]
+    };
+    let window =
+        move || (time(), time()).prop_map(|(a, b)| if a != "null" && b != "null" && b < a { (b, a) } else { (a, b) });
+    let of = |strategy: BoxedStrategy<(&'static str, String)>| (source(), strategy).prop_map(|(s, (k, d))| (s, k, d));
+    let pair = |kind: [&'static str; 2], left: &'static str, right: &'static str, rights: [&'static str; 2]| {
+        (any::<bool>(), id(), any::<bool>())
+            .prop_map(move |(on, l, r)| {
+                let data = format!(r#"{{"{left}":"{l}","{right}":"{}"}}"#, rights[usize::from(r)]);
+                (kind[usize::from(!on)], data)
+            })
+            .boxed()
+    };
+    let removed = |kind: &'static str, field: &'static str, ids: BoxedStrategy<&'static str>| {
+        ids.prop_map(move |id| (kind, format!(r#"{{"{field}":"{id}"}}"#))).boxed()
+    };
+    let facts = prop_oneof![
+        4 => (account(), maybe())
+            .prop_map(|(id, parent)| {
+                ("account.upserted", format!(r#"{{"account":"{id}","kind":"producer","parent":{parent}}}"#))
+            })
+            .boxed(),
+        1 => removed("account.removed", "account", account().boxed()),
+        5 => (id(), maybe(), 0..5_u8, prop_oneof![Just("null"), Just("\"Ada\""), Just("\"bob\"")])
+            .prop_map(|(id, account, active, name)| {
+                let active = active > 0;
+                let data = format!(r#"{{"person":"{id}","account":{account},"active":{active},"username":{name}}}"#);
+                ("person.upserted", data)
+            })
+            .boxed(),
+        1 => removed("person.removed", "person", id().boxed()),
+        3 => (any::<bool>(), id())
+            .prop_map(|(on, id)| {
+                let kind = if on { "permission.granted" } else { "permission.revoked" };
+                (kind, format!(r#"{{"person":"{id}","permission":"view_and_manage_download_packages"}}"#))
+            })
+            .boxed(),
+        3 => id().prop_map(|id| ("product.upserted", format!(r#"{{"product":"{id}"}}"#))).boxed(),
+        1 => removed("product.removed", "product", id().boxed()),
+        4 => (id(), account(), 0..5_u8, prop_oneof![Just("null"), Just("\"acme\""), Just("\"-\"")], window())
+            .prop_map(|(id, producer, delivery, name, (from, until))| {
+                let delivery = delivery > 0;
+                let data = format!(
+                    r#"{{"package":"{id}","name":"p {}","project_name":{name},"producer":"{producer}","container_delivery":{delivery},"effective_from":{from},"effective_until":{until}}}"#,
+                    &id[..1]
+                );
+                ("package.upserted", data)
+            })
+            .boxed(),
+        1 => removed("package.removed", "package", id().boxed()),
+        4 => pair(["package.product.mapped", "package.product.unmapped"], "package", "product", ["1", "2"]),
+        4 => (id(), account(), prop_oneof![4 => Just("active"), 1 => Just("on_hold"), 1 => Just("inactive")])
+            .prop_map(|(id, account, state)| {
+                let data = format!(r#"{{"entitlement":"{id}","account":"{account}","state":"{state}"}}"#);
+                ("entitlement.upserted", data)
+            })
+            .boxed(),
+        1 => removed("entitlement.removed", "entitlement", id().boxed()),
+        5 => (id(), id(), id(), window())
+            .prop_map(|(id, entitlement, product, (starts, ends))| {
+                let data = format!(
+                    r#"{{"line":"{id}","entitlement":"{entitlement}","product":"{product}","starts":{starts},"ends":{ends}}}"#
+                );
+                ("entitlement.line.upserted", data)
+            })
+            .boxed(),
+        1 => removed("entitlement.line.removed", "line", id().boxed()),
+        1 => pair(
+            ["entitlement.person.assigned", "entitlement.person.unassigned"],
+            "entitlement",
+            "person",
+            ["1", "3/x"],
+        ),
+    ]
+    .boxed();
+    let local = prop_oneof![
+        2 => (any::<bool>(), id(), id()).prop_map(|(on, one, two)| {
+            let kind = if on { "identity.linked" } else { "identity.unlinked" };
+            (kind, format!(r#"{{"persons":[{{"source":"a","person":"{one}"}},{{"source":"b","person":"{two}"}}]}}"#))
+        }),
+        1 => (any::<bool>(), id(), any::<bool>(), window()).prop_map(|(on, id, role, (starts, ends))| {
+            let role = if role { "guest" } else { "Developer" };
+            let base = format!(
+                r#""principal":{{"user":"a/{id}"}},"role":"{role}","scope":{{"project":"a/1"}},"author":"x""#
+            );
+            if on {
+                ("binding.set", format!(r#"{{{base},"starts":{starts},"ends":{ends}}}"#))
+            } else {
+                ("binding.removed", format!("{{{base}}}"))
+            }
+        }),
+        1 => prop_oneof![
+            Just("{\"sources\":{\"a\":{\"order\":\"version\"},\"b\":{\"order\":\"version\",\"authoritative\":true}},\"customer_sub_accounts\":true,\"consumer_role\":\"developer\"}"),
+            Just("{\"sources\":{\"a\":{\"order\":\"version\",\"authoritative\":true},\"b\":{\"order\":\"version\"}},\"bindings_on_managed\":true}")
+        ]
+        .prop_map(|data| ("settings.set", data.to_owned())),
+        1 => Just("").prop_map(|_| {
+            let profile = Profile::bundled("revenera").unwrap();
+            ("profile.set", serde_json::to_string(profile.document()).unwrap())
+        }),
+    ]
+    .prop_map(|(kind, data)| ("local", kind, data));
+    prop_oneof![12 => of(facts), 2 => local, ]
+}
+
+/// Worlds of up to 80 events; versions go up, with some that come late or twice.
+pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
+    let late = prop_oneof![6 => Just(0_u64), 1 => 1..10_u64];
+    let events = prop::collection::vec((happening(), late), 0..80);
+    (events, any::<bool>(), 0..100_u8).prop_map(|(events, sub_accounts, retired)| {
+        let extra = if sub_accounts { r#","customer_sub_accounts":true"# } else { "" };
+        let mut all = vec![settings(extra)];
+        for (n, ((source, kind, data), late)) in (1_u64..).zip(events) {
+            all.push(event(source, &format!("e{n}"), kind, &data, 10 + n - late));
+            if retired == u8::try_from(n).unwrap_or(0) && n > 40 {
+                all.push(event("local", "retired", "source.retired", r#"{"source":"b"}"#, 0));
+            }
+        }
+        all
+    })
+}
+
+/// Instants before, at and after every boundary that a window of a world has.
+pub(crate) fn instants() -> impl Iterator<Item = DateTime<Utc>> {
+    [
+        "2025-12-31T23:59:59.999999Z",
+        "2026-01-01T00:00:00Z",
+        "2026-05-31T22:00:00Z",
+        "2026-12-31T00:00:00Z",
+        "2027-01-01T00:00:00Z",
+    ]
+    .into_iter()
+    .map(|text| text.parse().unwrap())
+}
+
+/// Memberships of the roster as text, for a difference that can be read.
+pub(crate) fn of_roster(roster: &Roster, now: DateTime<Utc>) -> BTreeSet<String> {
+    let line = |project: &str| {
+        let project = project.to_owned();
+        move |member: rollcall_access::Member| {
+            let project = project.clone();
+            member.reasons.into_iter().map(move |reason| {
+                format!("{} ({}) {project} {} {}:{}", member.name, member.user, member.role, reason.rule, reason.name)
+            })
+        }
+    };
+    let projects = roster.projects();
+    projects.flat_map(|ix| members(roster, ix, now).into_iter().flat_map(line(roster.project_name(ix)))).collect()
+}
+
+/// Memberships of the SQL view as the same text.
+pub(crate) fn of_view(rows: &[Membership]) -> BTreeSet<String> {
+    let line = |row: &Membership| {
+        format!("{} ({}) {} {} {}:{}", row.user_name, row.user_id, row.project, row.role, row.rule, row.name)
+    };
+    rows.iter().map(line).collect()
+}
