@@ -15,6 +15,8 @@ mod reasons;
 mod register;
 mod roster;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, Effect, Folded};
 pub use decide::{Principal, Verdict, decide};

@@ -93,7 +93,7 @@ impl Way {
 const MOST_WAYS: usize = 1_000;
 
 /// How far up a walk through present and former parents goes.
-const MOST_STEPS: usize = 256;
+const MOST_STEPS: usize = 4_096;
 
 struct Walk<'a> {
     roster: &'a Roster,
@@ -294,14 +294,19 @@ impl<'a> Walk<'a> {
                     Some(self.person_cause(person)),
                 ));
             }
-            // Breadth first along every present and former parent; the first arrival has the fewest steps.
+            // Along every present and former parent, the way with the fewest obstacles first: a clean way up is found
+            // even where a former parent was a short cut.
             let mut queue = vec![(start, first, vec![self.account_cause(start)])];
             let mut seen = BTreeSet::new();
-            let mut at = 0;
-            while let Some((ix, mut obstacles, mut path)) = queue.get(at).cloned() {
-                at += 1;
-                if !seen.insert(ix) || at > MOST_STEPS {
+            while let Some(next) =
+                (0..queue.len()).min_by_key(|i| queue.get(*i).map(|(_, obstacles, _)| obstacles.len()))
+            {
+                let (ix, mut obstacles, mut path) = queue.remove(next);
+                if !seen.insert(ix) {
                     continue;
+                }
+                if seen.len() > MOST_STEPS {
+                    break;
                 }
                 obstacles.extend(self.account_gone(ix));
                 if ix != start {

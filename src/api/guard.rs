@@ -8,9 +8,11 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
+use rollcall_access::Live;
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{Body, Clock, Position, body::Secret};
 use rollcall_ingest::Receiver;
+use rollcall_store::ops::Ops;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -26,10 +28,14 @@ const USUAL_WAIT: Duration = Duration::from_millis(250);
 
 /// Everything that the API works with. The binary fills it in.
 pub struct Api {
+    /// The roster.
+    pub live: Arc<Live>,
     /// Takes the events of commands.
     pub append: Arc<dyn Append>,
     /// Reads the log.
     pub tail: Arc<dyn Tail>,
+    /// What is kept beside the log.
+    pub ops: Ops,
     /// Takes deliveries.
     pub receiver: Receiver,
     /// The running process.
@@ -79,6 +85,11 @@ impl Locked {
     /// Whether a request carries the admin key.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         self.0.admin_key.opens(headers)
+    }
+
+    /// Where answers are stored.
+    pub fn ops(&self) -> &Ops {
+        &self.0.ops
     }
 
     /// The time, for telemetry.
@@ -157,6 +168,18 @@ impl<Q> Reads<Q> {
         &*self.api.control
     }
 
+    pub fn live(&self) -> &Live {
+        &self.api.live
+    }
+
+    pub fn ops(&self) -> &Ops {
+        &self.api.ops
+    }
+
+    pub fn receiver(&self) -> &Receiver {
+        &self.api.receiver
+    }
+
     pub fn now(&self) -> DateTime<Utc> {
         self.api.clock.now()
     }
@@ -188,6 +211,18 @@ impl Commands {
     /// The time.
     pub fn now(&self) -> DateTime<Utc> {
         self.api.clock.now()
+    }
+
+    pub fn live(&self) -> &Live {
+        &self.api.live
+    }
+
+    pub fn ops(&self) -> &Ops {
+        &self.api.ops
+    }
+
+    pub fn receiver(&self) -> &Receiver {
+        &self.api.receiver
     }
 
     pub fn control(&self) -> &dyn Control {
@@ -240,6 +275,10 @@ impl Redeems {
     /// The time.
     pub fn now(&self) -> DateTime<Utc> {
         self.api.clock.now()
+    }
+
+    pub fn live(&self) -> &Live {
+        &self.api.live
     }
 
     /// Records the secret that the invitation was for.

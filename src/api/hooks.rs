@@ -88,15 +88,19 @@ pub(crate) async fn receive(
     let body = read_body(&headers, body, limit, PATIENCE).await?;
     let client = peer.map(|Extension(ConnectInfo(address))| address.ip());
     let answer = hooks.receiver().receive(&source, Call { headers, body, client }).await.map_err(refusal)?;
+    let body = self::answer(hooks.control(), &answer, wait).await;
+    reply::done(StatusCode::ACCEPTED, answer.position(), &body)
+}
+
+/// What became of a delivery, with the effects if they are there within `wait`.
+pub(crate) async fn answer(control: &dyn Control, answer: &rollcall_ingest::Answer, wait: Option<Duration>) -> HookAnswer {
     let mut events: Vec<HookEvent> = answer.events.iter().map(HookEvent::of).collect();
     if let (Some(wait), Some(position)) = (wait, answer.position())
-        && applied(hooks.control(), position, wait).await
+        && applied(control, position, wait).await
     {
-        fill_in(hooks.control(), &mut events).await;
+        fill_in(control, &mut events).await;
     }
-    let position = answer.position();
-    let body = HookAnswer { delivery: answer.delivery.as_str().to_owned(), events, quarantined: answer.quarantined };
-    reply::done(StatusCode::ACCEPTED, position, &body)
+    HookAnswer { delivery: answer.delivery.as_str().to_owned(), events, quarantined: answer.quarantined }
 }
 
 impl HookEvent {
@@ -130,7 +134,8 @@ fn no_such_source() -> Problem {
     Kind::UnknownSource.because("No source of this name has a hook. The name in the path is the one in the configuration.")
 }
 
-fn refusal(error: ReceiveError) -> Problem {
+/// What a sender is told when nothing was acknowledged.
+pub(crate) fn refusal(error: ReceiveError) -> Problem {
     let text = error.to_string();
     match error {
         ReceiveError::UnknownSource => no_such_source(),

@@ -16,9 +16,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::problem::{Answer, Kind, Problem};
 
 /// The most bytes of an API request's body. Hooks have their own limit per source.
-const MOST_BYTES: usize = 64 * 1024;
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// How long an API request's body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads a body that holds at most `limit` bytes and arrives, whole, within `patience`.
 ///

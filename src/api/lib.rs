@@ -1,19 +1,31 @@
 #![doc = include_str!("README.md")]
 
+mod bindings;
 mod command;
 mod control;
+mod decisions;
+mod deliveries;
 mod events;
+mod explain;
 mod guard;
 mod hooks;
 mod input;
 mod keys;
 mod log;
+mod once;
 mod openapi;
+mod people;
 mod problem;
 mod projections;
+mod projects;
 mod query;
+mod reasons;
 mod reply;
+mod secrets;
+mod sources;
 mod telemetry;
+mod users;
+
 #[cfg(test)]
 mod tests;
 

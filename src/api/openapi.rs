@@ -17,10 +17,15 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    events, guard::Locked, hooks, keys, log,
+    bindings, decisions, deliveries, events, explain,
+    guard::Locked,
+    hooks, keys, log,
+    once::once,
+    people,
     problem::{Kind, Problem, name_instance},
-    projections,
+    projections, projects, secrets, sources,
     telemetry::RequestAnswered,
+    users,
 };
 
 /// Every route, with its description.
@@ -30,6 +35,15 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .routes(routes!(openapi))
         .merge(log::routes())
         .merge(events::routes())
+        .merge(deliveries::routes())
+        .merge(sources::routes())
+        .merge(projects::routes())
+        .merge(people::routes())
+        .merge(users::routes())
+        .merge(secrets::routes())
+        .merge(bindings::routes())
+        .merge(explain::routes())
+        .merge(decisions::routes())
         .merge(projections::routes())
         .merge(keys::routes())
 }
@@ -40,6 +54,8 @@ pub(crate) fn assemble(state: Locked) -> Router {
     router
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(name_instance))
+        .layer(middleware::from_fn_with_state(state.clone(), once))
         .layer(middleware::from_fn(name_instance))
         .layer(middleware::from_fn_with_state(state.clone(), count))
         .with_state(state)

@@ -72,6 +72,8 @@ kinds! {
     UnknownUser = "unknown-user", NOT_FOUND, "No such user";
     /// There is no such secret of this user.
     UnknownSecret = "unknown-secret", NOT_FOUND, "No such secret";
+    /// There is no such binding.
+    UnknownBinding = "unknown-binding", NOT_FOUND, "No such binding";
     /// The code is unknown, redeemed or too old; which of these is not said.
     UnknownInvitation = "unknown-invitation", NOT_FOUND, "The invitation cannot be redeemed";
     /// There is no such decision.

@@ -59,11 +59,13 @@ impl Pairs {
     }
 
     /// Reads what is left as the route's own parameters; whatever it does not know is refused.
-    fn rest<T: DeserializeOwned>(&self, common: &str) -> Answer<T> {
+    fn rest<T: DeserializeOwned>(&self) -> Answer<T> {
         let text = serde_urlencoded::to_string(&self.0).unwrap_or_default();
         serde_urlencoded::from_str(&text).map_err(|error| {
             let error = error.to_string().replace("field", "parameter");
-            Kind::InvalidQuery.because(format!("{error}. Every route that reads also takes {common}."))
+            Kind::InvalidQuery.because(format!(
+                "{error}. This route also takes `cursor`, `limit`, `min_position` and `wait`."
+            ))
         })
     }
 }
@@ -74,15 +76,14 @@ pub(crate) trait FromQuery: Sized + Send {
     fn from_pairs(pairs: Pairs, scope: &CursorScope<'_>) -> Answer<Self>;
 }
 
-/// A route without paging: its own parameters only.
-impl<T: DeserializeOwned + Send> FromQuery for Plain<T> {
+/// A route with no parameters but those of every read.
+pub(crate) struct Plain;
+
+impl FromQuery for Plain {
     fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Answer<Self> {
-        Ok(Self(pairs.rest("`min_position` and `wait`")?))
+        pairs.none_left("`min_position` and `wait`").map(|()| Self)
     }
 }
-
-/// The parameters of a route without paging.
-pub(crate) struct Plain<T = Nothing>(#[expect(dead_code, reason = "no such route has parameters of its own yet")] pub T);
 
 /// No parameters of its own.
 #[derive(Deserialize)]
@@ -120,7 +121,7 @@ impl<T: DeserializeOwned + Send> FromQuery for Paged<T> {
             )));
         }
         let cursor: Option<String> = pairs.take("cursor", "a cursor")?;
-        let filter = pairs.rest("`cursor`, `limit`, `min_position` and `wait`")?;
+        let filter = pairs.rest()?;
         pairs.0.sort_unstable();
         let filters = serde_urlencoded::to_string(&pairs.0).unwrap_or_default();
         let mut bound = Vec::new();
@@ -137,6 +138,11 @@ impl<T: DeserializeOwned + Send> FromQuery for Paged<T> {
 }
 
 impl<T> Paged<T> {
+    /// How many rows to look for: one more than the limit tells whether there is a next page.
+    pub fn rows(&self) -> u32 {
+        u32::try_from(self.limit + 1).unwrap_or(u32::MAX)
+    }
+
     /// The cursor that goes on after the row with this key.
     pub fn cursor(&self, key: &str) -> String {
         write_cursor(key, self.binding)

@@ -1,5 +1,7 @@
 //! How answers look: position headers, entity tags, pages. Renders what it is given and asks nobody.
 
+use std::collections::BinaryHeap;
+
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -9,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    command::Done,
     guard::Reads,
     problem::{Answer, Kind},
     query::Paged,
@@ -120,6 +123,40 @@ impl<F> Reads<Paged<F>> {
 /// The log's id as a header.
 pub(crate) fn log_header(log: LogId) -> HeaderValue {
     HeaderValue::from_str(&log.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// A command that stands in the log and was not refused.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Judged {
+    /// Where it stands.
+    #[schema(value_type = u64)]
+    position: Position,
+    /// `applied` or `no_change`.
+    effect: &'static str,
+}
+
+/// The answer to a command that has nothing else to show.
+pub(crate) fn judged(status: StatusCode, command: &Done) -> Answer<Response> {
+    let body = Judged { position: command.position, effect: command.effect.word() };
+    done(status, Some(command.position), &body)
+}
+
+/// Of many keyed things those that come next after `after`, one more than `limit` if there are as many.
+pub(crate) fn smallest<'k, T: Ord>(
+    all: impl Iterator<Item = (&'k str, T)>,
+    after: Option<&str>,
+    limit: usize,
+) -> Vec<(&'k str, T)> {
+    let mut heap = BinaryHeap::with_capacity(limit + 2);
+    for row in all.filter(|(key, _)| after.is_none_or(|after| *key > after)) {
+        if heap.len() <= limit {
+            heap.push(row);
+        } else if heap.peek().is_some_and(|largest| row < *largest) {
+            heap.pop();
+            heap.push(row);
+        }
+    }
+    heap.into_sorted_vec()
 }
 
 /// The answer to something that was recorded, with the position to ask for in the next read.

@@ -1,7 +1,7 @@
 //! What the API says of itself: a log line and its metric are one struct, so that they cannot drift apart.
 //! Never a body, a key, a code or a person's name; routes by their pattern, never by their path.
 
-use rollcall_events::Position;
+use rollcall_events::{Position, SourceName};
 
 /// A request was answered.
 pub(crate) struct RequestAnswered<'a> {
@@ -23,6 +23,22 @@ impl RequestAnswered<'_> {
         let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
         metrics::counter!("rollcall_http_requests_total", &labels).increment(1);
         metrics::histogram!("rollcall_http_request_duration_seconds", "route" => route.to_owned()).record(seconds);
+    }
+}
+
+/// The personal data of somebody was erased; of whom is for no log.
+pub(crate) struct PersonErased<'a> {
+    /// The source that named the person.
+    pub source: &'a SourceName,
+    /// How many kept deliveries lost their bytes.
+    pub deliveries: u64,
+}
+
+impl PersonErased<'_> {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::info!(source = self.source.as_str(), deliveries = self.deliveries, "personal data erased");
+        metrics::counter!("rollcall_erasures_total", "source" => self.source.to_string()).increment(1);
     }
 }
 

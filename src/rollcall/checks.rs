@@ -8,10 +8,12 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rollcall_access::{Profile, Verb, profile::BUNDLED};
 use rollcall_events::SourceName;
 use secrecy::SecretString;
 
 use crate::{
+    config::Access,
     layers::{Loaded, Origin, Problem},
     units::Span,
 };
@@ -90,6 +92,11 @@ pub fn run(
         );
     }
 
+    match profile(&config.access, &loaded.origin("access.profile"), read) {
+        Err(what) => wrong("access.profile", what),
+        Ok(profile) => roles(&config.access, &profile, &mut wrong),
+    }
+
     for (name, source) in &config.source {
         let from_env = inline.get(name.as_str()).map(|text| (format!("source.{name}.secret"), Ok(text.clone())));
         let from_file = source.secret_file.as_ref().map(|path| {
@@ -122,6 +129,68 @@ pub fn run(
                 problems.push(Problem { origin, what: format!("`{key}`: {what}") });
             }
         }
+    }
+}
+
+/// The access profile that a configuration names: a bundled one, or a file.
+///
+/// # Errors
+/// When there is none, or it is not one.
+pub fn profile(
+    access: &Access,
+    origin: &Origin,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Profile, String> {
+    if let Some(profile) = Profile::bundled(&access.profile) {
+        return Ok(profile);
+    }
+    let path = beside(Path::new(&access.profile), origin);
+    let text = read(&path).map_err(|error| {
+        let names: Vec<&str> = BUNDLED.iter().map(|(name, _)| *name).collect();
+        format!(
+            "`{}` is neither a profile that comes with Rollcall ({}) nor a file that can be read: {error}",
+            access.profile.escape_debug(),
+            names.join(", ")
+        )
+    })?;
+    Profile::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The roles of rules 2 and 3 exist in the profile, and a customer's role does not push unless that is meant
+/// (DESIGN 7, rule 6; access-models section 7).
+fn roles(access: &Access, profile: &Profile, wrong: &mut dyn FnMut(&str, String)) {
+    let rules = &profile.document().rules;
+    let named = |set: &Option<String>, rule: &Option<String>, usual: &str| {
+        set.clone().or_else(|| rule.clone()).unwrap_or_else(|| usual.into())
+    };
+    let producer = named(&access.producer_role, &rules.producer_role, "Developer");
+    let consumer = named(&access.consumer_role, &rules.consumer_role, "Guest");
+    let known: Vec<&str> = profile.roles().map(|role| profile.role_name(role)).collect();
+    for (key, name) in [("access.producer_role", &producer), ("access.consumer_role", &consumer)] {
+        if profile.role(name).is_none() {
+            wrong(
+                key,
+                format!(
+                    "the profile `{}` has no role `{}`; its roles are {}",
+                    profile.name(),
+                    name.escape_debug(),
+                    known.join(", ")
+                ),
+            );
+        }
+    }
+    let Some(role) = profile.role(&consumer) else { return };
+    let actions = profile.role_actions(role);
+    let may = |verb: Verb| profile.registry_action(verb).is_some_and(|needed| actions.holds(needed));
+    let confirmed = access.confirm_consumer_role.as_deref().and_then(|name| profile.role(name)) == Some(role);
+    if (may(Verb::Push) || may(Verb::Delete)) && !confirmed {
+        let name = profile.role_name(role);
+        wrong(
+            "access.consumer_role",
+            format!(
+                "customers with the role {name} may push or delete images; if that is meant, write `confirm_consumer_role = \"{name}\"`"
+            ),
+        );
     }
 }
 

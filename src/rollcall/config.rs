@@ -124,7 +124,7 @@ pub enum Denial {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
-    /// The access model: `revenera`, `harbor`, `portus`, `sregistry`, `ibm`, or the path of a profile file.
+    /// The access model: `revenera`, or the path of a profile file, relative to the configuration file.
     pub profile: String,
     /// The role of a producer's people. When absent, the profile's own, else Developer.
     pub producer_role: Option<String>,

@@ -88,6 +88,14 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             "etc/rollcall.toml:3:1",
             "expected one of `version`, `time`, `observed`",
         ),
+        ("[access]\nconsumer_role = \"Gast\"\n", "etc/rollcall.toml:2:1", "the profile `revenera` has no role `Gast`"),
+        ("[access]\nprofile = \"gone.toml\"\n", "etc/rollcall.toml:2:1", "nor a file that can be read"),
+        ("[access]\nconsumer_role = \"developer\"\n", "etc/rollcall.toml:2:1", "may push"),
+        (
+            "[access]\nconsumer_role = \"Developer\"\nconfirm_consumer_role = \"Guest\"\n",
+            "etc/rollcall.toml:2:1",
+            "confirm_consumer_role = \"Developer\"",
+        ),
     ];
     for (file, place, what) in table {
         let problems = with(file, &[], &[]).err().unwrap_or_default();
@@ -164,6 +172,12 @@ fn the_secret_of_a_source_is_the_first_line_and_earlier_ones_follow() {
     assert_eq!(secrets[0].expose_secret(), SECRET);
     let shown = format!("{:?}", effective(&loaded));
     assert!(shown.contains("***") && !shown.contains("whsec_"), "{shown}");
+}
+
+#[test]
+fn a_role_is_found_whatever_its_spelling_and_a_pushing_customer_needs_a_second_word() {
+    assert!(with("[access]\nproducer_role = \"dev-eloper\"\nconsumer_role = \"GUEST\"\n", &[], &[]).is_ok());
+    assert!(with("[access]\nconsumer_role = \"Developer\"\nconfirm_consumer_role = \"developer\"\n", &[], &[]).is_ok());
 }
 
 #[test]

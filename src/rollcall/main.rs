@@ -1,23 +1,178 @@
 //! Rollcall, the only binary: reads the command line, starts what was asked for, and answers with an exit code.
 //! Wiring only; every rule lives in a crate beside it.
-#![allow(dead_code)]
 
 mod boot;
 mod checks;
 mod cli;
+mod client;
+mod clock;
+mod commands;
 mod config;
 #[cfg(test)]
 mod config_tests;
 mod data_dir;
+mod demo;
 mod layers;
 mod listener;
+mod show;
 mod signing;
 mod telemetry;
 mod units;
+mod why;
 mod world;
 
-use clap::Parser;
+use std::process::ExitCode;
 
-fn main() {
-    let _ = cli::Cli::parse();
+use clap::{CommandFactory, Parser};
+use rollcall_events::{Clock, body::EntitlementState};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{Cli, Command, ConfigCommand, Demo, Global, Shell},
+    client::{Client, Exit, Failure, address},
+    clock::SystemClock,
+    commands::Form,
+    data_dir::DataDir,
+    layers::{Loaded, Problem, effective},
+    show::{Paint, say, say_json},
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One provider for every use of TLS and signatures, chosen before the first of them.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    match run(cli) {
+        Ok(Exit::Yes) => ExitCode::SUCCESS,
+        Ok(Exit::No) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("rollcall: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { global, command } = cli;
+    let form = if global.json { Form::Json } else { Form::Text(Paint::for_stdout()) };
+    match command {
+        Command::Completions { shell } => {
+            completions(shell);
+            Ok(Exit::Yes)
+        }
+        Command::Config(command) => Ok(configuration(&global, form, &command)),
+        Command::Serve(_) | Command::Verify { .. } | Command::Backup { .. } | Command::Doctor => todo(),
+        Command::Demo(command) => {
+            let loaded = loaded(&global)?;
+            wait_for(demo(&global, form, &loaded, &command))
+        }
+        asking => {
+            let loaded = loaded(&global)?;
+            let client = Client::new(&global, &loaded)?;
+            wait_for(ask(&client, form, &asking))
+        }
+    }
+}
+
+fn todo() -> Result<Exit, Failure> {
+    Err(Failure::Usage("not yet".into()))
+}
+
+async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Why { user, action, project } => commands::why(client, form, user, action, project).await,
+        Command::Who { project, csv } => commands::who(client, form, project, *csv).await,
+        Command::Events(command) => commands::events(client, form, command).await,
+        Command::Deliveries(command) => commands::deliveries(client, form, command).await,
+        Command::Sources => commands::sources(client, form).await,
+        Command::Secrets(command) => commands::secrets(client, form, command).await,
+        Command::Keys(command) => commands::keys(client, form, command).await,
+        Command::Projection(command) => commands::projection(client, form, command).await,
+        Command::Serve(_)
+        | Command::Verify { .. }
+        | Command::Backup { .. }
+        | Command::Doctor
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Demo(_) => Err(Failure::Usage("this command asks no server".into())),
+    }
+}
+
+async fn demo(global: &Global, form: Form, loaded: &Loaded, command: &Demo) -> Result<Exit, Failure> {
+    let dir = DataDir::at(&loaded.config.server.data_dir);
+    let base = address(global, loaded, &dir)?;
+    let (entitlement, state, word) = match command {
+        Demo::End { entitlement } => (entitlement, EntitlementState::Inactive, "inactive"),
+        Demo::Renew { entitlement } => (entitlement, EntitlementState::Active, "active"),
+    };
+    let answer = demo::change(&dir, &base, entitlement, state, SystemClock.now()).await?;
+    form.show(&answer, |paint| {
+        let event = answer.pointer("/events/0").cloned().unwrap_or_default();
+        let remark = paint.dim(&format!("event {}, {}", show::cell(&event, "position"), show::cell(&event, "effect")));
+        format!("{entitlement} is {word} now   {remark}\n")
+    });
+    Ok(Exit::Yes)
+}
+
+/// Runs one question to its end.
+fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Usage(error.to_string()))?.block_on(work)
+}
+
+fn loaded(global: &Global) -> Result<Loaded, Failure> {
+    boot::configuration(global, Vec::new()).map_err(|problems| refused(&problems))
+}
+
+/// Every problem on a line of its own.
+fn refused(problems: &[Problem]) -> Failure {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Failure::Usage(lines.join("\nrollcall: "))
+}
+
+fn configuration(global: &Global, form: Form, command: &ConfigCommand) -> Exit {
+    let loaded = match boot::configuration(global, Vec::new()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let rows = problems.iter().map(|p| json!({"where": p.origin.to_string(), "what": p.what})).collect();
+            form.show(&Value::Array(rows), |paint| {
+                problems
+                    .iter()
+                    .map(|p| format!("{} {}\n", paint.bold(&format!("{}:", p.origin)), show::clean(&p.what)))
+                    .collect()
+            });
+            return Exit::No;
+        }
+    };
+    match command {
+        ConfigCommand::Check => form.show(&json!([]), |_| "no problem\n".into()),
+        ConfigCommand::Show => {
+            let rows = effective(&loaded);
+            match form {
+                Form::Json => {
+                    let row = |(key, value, origin): &(String, Value, layers::Origin)| json!({"key": key, "value": value, "from": origin.to_string()});
+                    say_json(&rows.iter().map(row).collect());
+                }
+                Form::Text(paint) => {
+                    let row = |(key, value, origin): &(String, Value, layers::Origin)| {
+                        let value = if value.is_null() { "-".to_owned() } else { value.to_string() };
+                        vec![key.clone(), show::clean(&value), origin.to_string()]
+                    };
+                    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+                    say(&show::table(paint, &["KEY", "VALUE", "FROM"], &rows));
+                }
+            }
+        }
+    }
+    Exit::Yes
+}
+
+fn completions(shell: Shell) {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
+    say(&String::from_utf8_lossy(&script));
 }

@@ -1,0 +1,307 @@
+//! Asks a running server over HTTP, as any program would. Knows addresses, the key and what answers mean for an exit
+//! code; knows no command.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::{Method, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::{cli::Global, data_dir::DataDir, layers::Loaded};
+
+/// What a command came to, as the exit code says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Yes, or done, or no difference.
+    Yes = 0,
+    /// No, or differences.
+    No = 1,
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It was asked wrongly: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// There is nobody who could answer: exit code 3.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server understood and says no: exit code 1.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Usage(format!("{error:#}"))
+    }
+}
+
+/// A server and the key to ask it with.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: SecretString,
+}
+
+/// Where the server is: as said, as configured, as the data directory remembers, or where it listens by default.
+///
+/// # Errors
+/// When that is no address.
+pub fn address(global: &Global, loaded: &Loaded, dir: &DataDir) -> anyhow::Result<Url> {
+    let server = &loaded.config.server;
+    let text = global.server.clone().or_else(|| server.public_url.clone()).or_else(|| dir.server_url());
+    let text = text.unwrap_or_else(|| format!("http://{}", server.listen));
+    let url = Url::parse(&text).with_context(|| format!("`{text}` is not the address of a server"))?;
+    anyhow::ensure!(
+        ["http", "https"].contains(&url.scheme()),
+        "`{text}` is not the address of a server: it begins with http:// or https://"
+    );
+    Ok(url)
+}
+
+impl Client {
+    /// A client of the server that the arguments name.
+    ///
+    /// # Errors
+    /// When there is no address or no key.
+    pub fn new(global: &Global, loaded: &Loaded) -> anyhow::Result<Self> {
+        let dir = DataDir::at(&loaded.config.server.data_dir);
+        let base = address(global, loaded, &dir)?;
+        let key = dir.key_to_ask_with(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
+        Ok(Self { http: http(&base)?, base, key })
+    }
+
+    /// The server's address, without a slash at its end.
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        at(&self.base, path, query)
+    }
+
+    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, Failure> {
+        let request = self.http.request(method, url).bearer_auth(self.key.expose_secret());
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
+        json(self.send(Method::GET, self.url(path, query), None).await?).await
+    }
+
+    /// Reads text.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn text(&self, path: &[&str]) -> Result<String, Failure> {
+        let response = self.send(Method::GET, self.url(path, &[]), None).await?;
+        response.text().await.map_err(|error| unreachable(self.base(), &error))
+    }
+
+    /// Sends JSON and reads JSON.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
+    }
+
+    /// Ends something.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
+        json(self.send(Method::DELETE, self.url(path, &[]), None).await?).await
+    }
+
+    /// Every page of a list, up to `most` items.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn list(&self, path: &[&str], query: &[(&str, String)], most: usize) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        let mut url = self.url(path, query);
+        url.query_pairs_mut().append_pair("limit", &most.clamp(1, 500).to_string());
+        loop {
+            let response = self.send(Method::GET, url, None).await?;
+            let next = next_page(&self.base, response.headers());
+            let mut page = json(response).await?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match next {
+                Some(next) if items.len() < most => url = next,
+                _ => break,
+            }
+        }
+        items.truncate(most);
+        Ok(items)
+    }
+
+    /// The events after a position that match, once the log has passed it, and how far was looked. `None`: nothing came.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn events_after(
+        &self,
+        after: u64,
+        query: &[(&str, String)],
+        wait: Duration,
+    ) -> Result<Option<(Vec<Value>, u64)>, Failure> {
+        let mut url = self.url(&["api", "v1", "events"], query);
+        url.query_pairs_mut()
+            .append_pair("after", &after.to_string())
+            .append_pair("limit", "500")
+            .append_pair("min_position", &(after + 1).to_string())
+            .append_pair("wait", &format!("{}s", wait.as_secs()));
+        let mut found = Vec::new();
+        loop {
+            let request = self.http.get(url).bearer_auth(self.key.expose_secret());
+            let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE && position(response.headers()).is_some() {
+                return Ok(None);
+            }
+            if !response.status().is_success() {
+                return Err(refused(response).await);
+            }
+            let reached = position(response.headers()).unwrap_or(after);
+            let next = next_page(&self.base, response.headers());
+            let mut page = json(response).await?;
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                found.extend(items);
+            }
+            match next {
+                Some(next) => url = next,
+                None => {
+                    let last = found.last().and_then(|event| event.get("position")).and_then(Value::as_u64);
+                    return Ok(Some((found, reached.max(last.unwrap_or_default()))));
+                }
+            }
+        }
+    }
+}
+
+fn position(headers: &reqwest::header::HeaderMap) -> Option<u64> {
+    headers.get("rollcall-position")?.to_str().ok()?.parse().ok()
+}
+
+/// A plain client; never through a proxy to the machine itself.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn http(base: &Url) -> anyhow::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(600));
+    let local = matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let builder = if local { builder.no_proxy() } else { builder };
+    Ok(builder.user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION"))).build()?)
+}
+
+/// An address below another one; every segment is written so that it stays one.
+pub fn at(base: &Url, path: &[&str], query: &[(&str, String)]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+/// Nobody answered.
+pub fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
+    // The deepest cause says what happened; the text above it repeats the address.
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    Failure::Unreachable(format!("{base} does not answer: {deepest}. Is `rollcall serve` running there?"))
+}
+
+async fn json(response: Response) -> Result<Value, Failure> {
+    let url = response.url().clone();
+    let bytes = response.bytes().await.map_err(|error| unreachable(url.as_str(), &error))?;
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Failure::Unreachable(format!("{url} is not a Rollcall server: its answer is not JSON")))
+}
+
+/// What a problem says, for people.
+async fn refused(response: Response) -> Failure {
+    let (status, url) = (response.status(), response.url().clone());
+    let problem: Value = response.json().await.unwrap_or_default();
+    let word = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let detail = [word("detail"), word("title")].into_iter().find(|text| !text.is_empty());
+    let mut text = detail.unwrap_or_else(|| format!("{url} answers {status}"));
+    if let Some(Value::Array(errors)) = problem.get("errors") {
+        for error in errors {
+            let word = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+            text.push_str(&format!("\n  {} {}", word("pointer"), word("detail")));
+        }
+    }
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(text),
+        status if status.is_server_error() => Failure::Unreachable(text),
+        _ => Failure::Refused(text),
+    }
+}
+
+fn next_page(base: &Url, headers: &reqwest::header::HeaderMap) -> Option<Url> {
+    let links = headers.get("link")?.to_str().ok()?;
+    let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+    let target = next.split('<').nth(1)?.split('>').next()?;
+    base.join(target).ok().filter(|url| url.origin() == base.origin())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        let base = Url::parse("http://127.0.0.1:8080/rollcall/").unwrap();
+        let url = at(&base, &["api", "v1", "users", "ada/x y@globex.test", "secrets"], &[("a", "b&c".into())]);
+        assert_eq!(url.as_str(), "http://127.0.0.1:8080/rollcall/api/v1/users/ada%2Fx%20y@globex.test/secrets?a=b%26c");
+    }
+
+    #[test]
+    fn the_next_page_is_never_another_server() {
+        let base = Url::parse("http://127.0.0.1:8080").unwrap();
+        let link = |text: &str| {
+            let mut headers = reqwest::header::HeaderMap::new();
+            headers.insert("link", text.parse().unwrap());
+            next_page(&base, &headers).map(|url| url.to_string())
+        };
+        assert_eq!(
+            link("</api/v1/events?cursor=x>; rel=\"next\"").as_deref(),
+            Some("http://127.0.0.1:8080/api/v1/events?cursor=x")
+        );
+        assert_eq!(link("<https://elsewhere.test/>; rel=\"next\""), None);
+        assert_eq!(link("</x>; rel=\"prev\""), None);
+    }
+}

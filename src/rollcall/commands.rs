@@ -1,0 +1,395 @@
+//! One function per command that asks a running server. Says what the API says, in a form that people read.
+//! Decides nothing and opens no database.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{Deliveries, Events, Keys, Projection, SecretFormat, Secrets},
+    client::{Client, Exit, Failure},
+    show::{Paint, cell, clean, csv, members, number, say, say_json, shell_word},
+    why,
+};
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text(Paint),
+    /// For programs.
+    Json,
+}
+
+impl Form {
+    /// Prints the answer as it came, or as `text` makes it.
+    pub fn show(self, answer: &Value, text: impl FnOnce(Paint) -> String) {
+        match self {
+            Self::Json => say_json(answer),
+            Self::Text(paint) => say(&text(paint)),
+        }
+    }
+}
+
+const API: [&str; 2] = ["api", "v1"];
+
+fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+    API.iter().chain(rest).copied().collect()
+}
+
+/// `why`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn why(client: &Client, form: Form, user: &str, action: &str, image: &str) -> Result<Exit, Failure> {
+    let (project, repository) = image.split_once('/').map_or((image, None), |(project, rest)| (project, Some(rest)));
+    let mut body = json!({"user": user, "action": action, "project": project});
+    if let (Some(repository), Some(body)) = (repository, body.as_object_mut()) {
+        body.insert("repository".into(), repository.into());
+    }
+    let answer = client.post(&api(&["explain"]), &body).await?;
+    form.show(&answer, |paint| why::tree(paint, &answer, image));
+    let allowed = answer.get("allowed").and_then(Value::as_bool).unwrap_or_default();
+    Ok(if allowed { Exit::Yes } else { Exit::No })
+}
+
+/// `who`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn who(client: &Client, form: Form, project: &str, as_csv: bool) -> Result<Exit, Failure> {
+    let rows = client.list(&api(&["projects", project, "members"]), &[], usize::MAX).await?;
+    if as_csv {
+        let mut out = csv(&["user", "role", "reason", "source", "event", "until"].map(str::to_owned));
+        for member in &rows {
+            for reason in member.get("reasons").and_then(Value::as_array).into_iter().flatten() {
+                let fact = |key: &str| cell(reason, &format!("facts.0.{key}"));
+                out.push_str(&csv(&[
+                    cell(member, "name"),
+                    cell(member, "role"),
+                    cell(reason, "text"),
+                    fact("source"),
+                    fact("position"),
+                    cell(reason, "until"),
+                ]));
+            }
+        }
+        say(&out);
+        return Ok(Exit::Yes);
+    }
+    form.show(&Value::Array(rows.clone()), |paint| {
+        let reason = |member: &Value| -> Vec<String> {
+            let reasons = member.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
+            let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
+            let first = reasons.first().map(|reason| cell(reason, "text")).unwrap_or_default();
+            vec![cell(member, "name"), cell(member, "role"), first + &rest]
+        };
+        let table: Vec<Vec<String>> = rows.iter().map(reason).collect();
+        crate::show::table(paint, &["USER", "ROLE", "BECAUSE OF"], &table)
+    });
+    Ok(Exit::Yes)
+}
+
+/// `events`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn events(client: &Client, form: Form, command: &Events) -> Result<Exit, Failure> {
+    const SHOWN: usize = 20;
+    let Events::Tail { kind, source, subject, follow, after } = command;
+    let filters = [("type", kind), ("source", source), ("subject", subject)];
+    let query: Vec<(&str, String)> =
+        filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
+    let head = client.get(&api(&["log", "head"]), &[]).await?;
+    let head = head.get("position").and_then(Value::as_u64).unwrap_or_default();
+    // Without a filter the last ones are near the head; with one they may be anywhere.
+    let start = after.unwrap_or(if query.is_empty() { head.saturating_sub(SHOWN as u64) } else { 0 });
+    let mut from = query.clone();
+    from.push(("after", start.to_string()));
+    let found = client.list(&api(&["events"]), &from, usize::MAX).await?;
+    let skipped = if after.is_some() { 0 } else { found.len().saturating_sub(SHOWN) };
+    found.iter().skip(skipped).for_each(|event| print_event(form, event));
+    let mut seen = found.last().and_then(|event| event.get("position")).and_then(Value::as_u64).unwrap_or(0).max(head);
+    while *follow {
+        if let Some((found, reached)) = client.events_after(seen, &query, Duration::from_secs(20)).await? {
+            found.iter().for_each(|event| print_event(form, event));
+            seen = reached.max(seen);
+        }
+    }
+    Ok(Exit::Yes)
+}
+
+fn print_event(form: Form, event: &Value) {
+    match form {
+        Form::Json => say(&format!("{event}\n")),
+        Form::Text(paint) => {
+            let effect = cell(event, "effect");
+            let effect = match effect.as_str() {
+                "applied" => paint.good(&effect),
+                "refused" | "parked" => paint.bad(&effect),
+                _ => paint.dim(&effect),
+            };
+            let position = event.get("position").and_then(Value::as_u64).unwrap_or_default();
+            let kind = cell(event, "type");
+            let kind = kind.trim_start_matches("rollcall.").trim_end_matches(".v1");
+            say(&format!(
+                "{:>8}  {}  {:<12}  {:<28}  {:<36}  {effect}\n",
+                number(position),
+                paint.dim(&cell(event, "recorded_at")),
+                cell(event, "source"),
+                kind,
+                cell(event, "subject"),
+            ));
+        }
+    }
+}
+
+/// `deliveries`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn deliveries(client: &Client, form: Form, command: &Deliveries) -> Result<Exit, Failure> {
+    match command {
+        Deliveries::List { source, failed, limit } => {
+            let mut query = Vec::new();
+            query.extend(source.clone().map(|source| ("source", source)));
+            if *failed {
+                query.push(("failed", "true".to_owned()));
+            }
+            let most = usize::try_from(*limit).unwrap_or(usize::MAX);
+            let rows = client.list(&api(&["deliveries"]), &query, most).await?;
+            let columns = [
+                ("DELIVERY", "id"),
+                ("RECEIVED", "received_at"),
+                ("SOURCE", "source"),
+                ("VERDICT", "verdict"),
+                ("BYTES", "bytes"),
+                ("REASON", "reason"),
+            ];
+            form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+        }
+        Deliveries::Show { id } => {
+            let delivery = client.get(&api(&["deliveries", id]), &[]).await?;
+            form.show(&delivery, |paint| delivery_text(paint, &delivery));
+        }
+        Deliveries::Replay { id } => {
+            let delivery = client.post(&api(&["deliveries", id, "replay"]), &json!({})).await?;
+            form.show(&delivery, |paint| delivery_text(paint, &delivery));
+        }
+    }
+    Ok(Exit::Yes)
+}
+
+fn delivery_text(paint: Paint, delivery: &Value) -> String {
+    let mut out = String::new();
+    for (key, value) in delivery.as_object().into_iter().flatten() {
+        match value {
+            Value::Array(rows) if rows.iter().all(Value::is_object) && !rows.is_empty() => {
+                let mut keys: Vec<&str> = Vec::new();
+                for name in
+                    rows.iter().flat_map(|row| row.as_object().into_iter().flatten()).map(|(name, _)| name.as_str())
+                {
+                    if !keys.contains(&name) {
+                        keys.push(name);
+                    }
+                }
+                let columns: Vec<(&str, &str)> = keys.iter().map(|key| (*key, *key)).collect();
+                out.push_str(&format!("{}\n", paint.bold(&clean(key))));
+                out.push_str(
+                    &members(paint, &columns, rows).lines().map(|line| format!("  {line}\n")).collect::<String>(),
+                );
+            }
+            Value::Object(map) => {
+                out.push_str(&format!("{}\n", paint.bold(&clean(key))));
+                for name in map.keys() {
+                    out.push_str(&format!("  {}: {}\n", clean(name), cell(value, name)));
+                }
+            }
+            _ => out.push_str(&format!("{}: {}\n", paint.bold(&clean(key)), cell(delivery, key))),
+        }
+    }
+    out
+}
+
+/// `sources`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn sources(client: &Client, form: Form) -> Result<Exit, Failure> {
+    let rows = client.list(&api(&["sources"]), &[], usize::MAX).await?;
+    let columns = [
+        ("SOURCE", "name"),
+        ("KIND", "kind"),
+        ("ORDER", "order"),
+        ("STATE", "state"),
+        ("LAST DELIVERY", "last_delivery_at"),
+        ("EVENTS", "events"),
+        ("PARKED", "parked"),
+    ];
+    form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+    Ok(Exit::Yes)
+}
+
+/// `secrets`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn secrets(client: &Client, form: Form, command: &Secrets) -> Result<Exit, Failure> {
+    match command {
+        Secrets::Issue { user, label, format, registry } => {
+            let body = label.as_ref().map_or_else(|| json!({}), |label| json!({"label": label}));
+            let issued = client.post(&api(&["users", user, "secrets"]), &body).await?;
+            let host = client.base().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+            let registry = registry.as_deref().unwrap_or(host);
+            form.show(&issued, |_| pull_secret(*format, registry, &cell(&issued, "user"), &cell(&issued, "secret")));
+        }
+        Secrets::List { user } => {
+            let rows = client.list(&api(&["users", user, "secrets"]), &[], usize::MAX).await?;
+            let columns = [
+                ("SECRET", "id"),
+                ("LABEL", "label"),
+                ("ISSUED", "issued_at"),
+                ("EXPIRES", "expires"),
+                ("INVITATION", "invitation"),
+            ];
+            form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+        }
+        Secrets::Revoke { user, id } => {
+            let done = client.delete(&api(&["users", user, "secrets", id])).await?;
+            form.show(&done, |_| format!("{} is over; it signs nobody in from now on\n", clean(id)));
+        }
+        Secrets::Invite { user } => {
+            let made = client.post(&api(&["users", user, "invitations"]), &json!({})).await?;
+            let address = format!("{}{}", client.base(), cell(&made, "path"));
+            form.show(&made, |_| {
+                format!(
+                    "{}\nRedeem it once, until {}:\n  curl -X POST -H 'content-type: application/json' -d '{{}}' {}\n",
+                    cell(&made, "code"),
+                    cell(&made, "expires"),
+                    shell_word(&address)
+                )
+            });
+        }
+    }
+    Ok(Exit::Yes)
+}
+
+/// A secret in the form that a client takes it in.
+fn pull_secret(format: SecretFormat, registry: &str, user: &str, secret: &str) -> String {
+    let auth = BASE64_STANDARD.encode(format!("{user}:{secret}"));
+    let config = json!({"auths": {registry: {"auth": auth}}});
+    match format {
+        SecretFormat::Plain => format!("{secret}\n"),
+        SecretFormat::DockerConfig => format!("{config:#}\n"),
+        SecretFormat::K8s => format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: rollcall-pull\ntype: kubernetes.io/dockerconfigjson\ndata:\n  .dockerconfigjson: {}\n",
+            BASE64_STANDARD.encode(config.to_string())
+        ),
+        SecretFormat::Helm => format!(
+            "printf %s {} | helm registry login {} --username {} --password-stdin\n",
+            shell_word(secret),
+            shell_word(registry),
+            shell_word(user)
+        ),
+    }
+}
+
+/// `keys list` and `keys rotate`; the bundle is read without a server.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn keys(client: &Client, form: Form, command: &Keys) -> Result<Exit, Failure> {
+    match command {
+        Keys::List => {
+            let rows = client.list(&api(&["keys"]), &[], usize::MAX).await?;
+            let columns = [
+                ("KEY", "kid"),
+                ("ALGORITHM", "algorithm"),
+                ("SIGNS", "current"),
+                ("FROM", "not_before"),
+                ("UNTIL", "not_after"),
+            ];
+            form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+        }
+        Keys::Rotate => {
+            let key = client.post(&api(&["keys", "rotate"]), &json!({})).await?;
+            form.show(&key, |_| {
+                format!("{} signs from now on; registries that hold the bundle need nothing\n", cell(&key, "kid"))
+            });
+        }
+        Keys::Bundle => say(&client.text(&api(&["keys", "bundle"])).await?),
+    }
+    Ok(Exit::Yes)
+}
+
+/// `projection`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn projection(client: &Client, form: Form, command: &Projection) -> Result<Exit, Failure> {
+    let rows = client.list(&api(&["projections"]), &[], usize::MAX).await?;
+    let verb = match command {
+        Projection::Status => {
+            let columns = [
+                ("PROJECTION", "name"),
+                ("STATE", "state"),
+                ("POSITION", "position"),
+                ("HEAD", "head"),
+                ("LAG S", "lag_seconds"),
+                ("PARKED", "parked"),
+            ];
+            form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+            return Ok(Exit::Yes);
+        }
+        Projection::Check => "check",
+        Projection::Rebuild => "rebuild",
+    };
+    let mut exit = Exit::Yes;
+    let mut results = Vec::new();
+    for name in rows.iter().map(|row| cell(row, "name")) {
+        let checked = client.post(&api(&["projections", &name, verb]), &json!({})).await?;
+        let same = checked.get("same").and_then(Value::as_bool).unwrap_or_default();
+        if !same {
+            exit = Exit::No;
+        }
+        if let Form::Text(paint) = form {
+            let position = checked.get("position").and_then(Value::as_u64).unwrap_or_default();
+            let verdict = if same { paint.good("same") } else { paint.bad("DIFFERENT") };
+            let swapped = if verb == "rebuild" { ", swapped" } else { "" };
+            say(&format!(
+                "{name}: {verdict} at position {}{swapped}\n  live      {}\n  replayed  {}\n",
+                number(position),
+                cell(&checked, "live"),
+                cell(&checked, "replayed")
+            ));
+        }
+        results.push(checked);
+    }
+    if form == Form::Json {
+        say_json(&Value::Array(results));
+    }
+    Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_secret_can_be_pasted_in_every_form() {
+        let (registry, user, secret) = ("r.test:5000", "ada@globex.test", "rcs_x");
+        assert_eq!(pull_secret(SecretFormat::Plain, registry, user, secret), "rcs_x\n");
+        let config: Value =
+            serde_json::from_str(&pull_secret(SecretFormat::DockerConfig, registry, user, secret)).unwrap();
+        let auth = config["auths"][registry]["auth"].as_str().unwrap();
+        assert_eq!(BASE64_STANDARD.decode(auth).unwrap(), b"ada@globex.test:rcs_x");
+        let k8s = pull_secret(SecretFormat::K8s, registry, user, secret);
+        let encoded = k8s.trim().rsplit(' ').next().unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&BASE64_STANDARD.decode(encoded).unwrap()).unwrap(), config);
+        assert_eq!(
+            pull_secret(SecretFormat::Helm, registry, "a b", secret),
+            "printf %s rcs_x | helm registry login r.test:5000 --username 'a b' --password-stdin\n"
+        );
+    }
+}

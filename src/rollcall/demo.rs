@@ -1,0 +1,291 @@
+//! The demo: posts the licensing world through the signed hook, as any licensing system would, and prints what to try.
+//! Appends nothing itself and reads no database; it is a client of the server that it runs in.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use reqwest::Url;
+use rollcall_events::body::EntitlementState;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    client::{Failure, at, http, unreachable},
+    data_dir::{DataDir, first_secret, webhook_secret, write_private},
+    show::{Paint, shell_word},
+    signing,
+    world::{self, ADA, ADAS, IMAGE, Said},
+};
+
+/// The demo's source.
+pub const SOURCE: &str = "flexnet";
+/// What its events call themselves.
+const ORIGIN: &str = "https://licences.acme.test";
+/// How many facts go into one delivery.
+const BATCH: usize = 200;
+/// The file that says which world was made.
+const MARK: &str = "demo.json";
+
+/// What is kept of a demo: the instant of its world, so that an interrupted start goes on with the same bytes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Mark {
+    made_at: DateTime<Utc>,
+    filled: bool,
+}
+
+/// Whether the world is to be posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// It is there.
+    Filled,
+    /// It is to be made as of this instant.
+    Missing(DateTime<Utc>),
+}
+
+fn secret_file(dir: &DataDir) -> PathBuf {
+    dir.file(&format!("{SOURCE}.secret"))
+}
+
+/// The settings that the demo adds: its source, with a secret that is made when there is none.
+///
+/// # Errors
+/// When the directory holds another installation, or cannot be written.
+pub fn prepare(
+    dir: &DataDir,
+    now: DateTime<Utc>,
+    random: [u8; 32],
+) -> anyhow::Result<(World, Vec<(String, String, String)>)> {
+    dir.make()?;
+    let mark = match fs::read_to_string(dir.file(MARK)) {
+        Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", dir.file(MARK).display()))?,
+        Err(_) if dir.file("log.db").exists() => anyhow::bail!(
+            "{} holds an installation that is not a demo; choose another --data-dir",
+            dir.path().display()
+        ),
+        Err(_) => {
+            let mark = Mark { made_at: now, filled: false };
+            keep(dir, mark)?;
+            mark
+        }
+    };
+    let file = secret_file(dir);
+    if !file.exists() {
+        use secrecy::ExposeSecret;
+        write_private(&file, &format!("{}\n", webhook_secret(random).expose_secret()))?;
+    }
+    let key = |key: &str, value: &str| (format!("source.{SOURCE}.{key}"), value.to_owned(), "--demo".to_owned());
+    let path = file.display().to_string();
+    let settings = vec![
+        key("kind", "entitlements"),
+        key("format", "cloudevents"),
+        key("order", "version"),
+        key("secret_file", &path),
+    ];
+    Ok((if mark.filled { World::Filled } else { World::Missing(mark.made_at) }, settings))
+}
+
+fn keep(dir: &DataDir, mark: Mark) -> anyhow::Result<()> {
+    write_private(&dir.file(MARK), &serde_json::to_string(&mark)?)
+}
+
+/// Posts the whole world and waits until it is applied.
+///
+/// # Errors
+/// When the server does not take it.
+pub async fn fill(dir: &DataDir, base: &Url, made_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Failure> {
+    let secret = first_secret(&secret_file(dir))?;
+    let facts = world::world(made_at);
+    for (number, batch) in facts.chunks(BATCH).enumerate() {
+        post(base, &secret, &format!("demo-{number:03}"), batch, now).await?;
+    }
+    keep(dir, Mark { made_at, filled: true })?;
+    Ok(())
+}
+
+/// Puts an entitlement into another state, as the licensing system would. Returns the hook's answer.
+///
+/// # Errors
+/// When there is no such entitlement, or the server does not take it.
+pub async fn change(
+    dir: &DataDir,
+    base: &Url,
+    entitlement: &str,
+    state: EntitlementState,
+    now: DateTime<Utc>,
+) -> Result<Value, Failure> {
+    let said = world::changed(entitlement, state, now).map_err(Failure::Refused)?;
+    let file = secret_file(dir);
+    let secret = first_secret(&file)
+        .with_context(|| format!("this is not the demo's data directory: {}", dir.path().display()))?;
+    post(base, &secret, &format!("demo-{}", now.timestamp_micros()), &[said], now).await
+}
+
+/// Posts facts in one signed delivery and waits for their effect.
+async fn post(
+    base: &Url,
+    secret: &SecretString,
+    id: &str,
+    facts: &[Said],
+    now: DateTime<Utc>,
+) -> Result<Value, Failure> {
+    let events: Vec<Value> = facts.iter().map(|said| said.cloud_event(ORIGIN)).collect();
+    let body = Value::Array(events).to_string();
+    let url = at(base, &["hooks", SOURCE], &[("wait", "10s".into())]);
+    let mut request = http(base)?.post(url.clone()).header("content-type", "application/cloudevents-batch+json");
+    for (name, value) in signing::headers(secret, id, now, body.as_bytes()) {
+        request = request.header(name, value);
+    }
+    let response = request.body(body).send().await.map_err(|error| unreachable(base.as_str(), &error))?;
+    let status = response.status();
+    let text = response.text().await.map_err(|error| unreachable(base.as_str(), &error))?;
+    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    if !status.is_success() || answer.get("quarantined").and_then(Value::as_u64) != Some(0) {
+        return Err(Failure::Refused(format!("{url} answers {status}: {text}")));
+    }
+    Ok(answer)
+}
+
+/// How this program is called from where it was started, so that what is printed can be pasted.
+pub fn program() -> String {
+    let Ok(own) = std::env::current_exe() else { return "rollcall".into() };
+    let found = std::env::var_os("PATH")
+        .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join("rollcall")).find(|path| path.is_file()));
+    let same = |path: &Path| fs::canonicalize(path).ok() == fs::canonicalize(&own).ok();
+    if found.is_some_and(|path| same(&path)) {
+        return "rollcall".into();
+    }
+    let here = std::env::current_dir().ok();
+    let near = here.and_then(|here| own.strip_prefix(here).ok().map(|near| Path::new(".").join(near)));
+    shell_word(&near.unwrap_or(own).display().to_string())
+}
+
+/// What the start of a demo prints: addresses and commands, each ready to paste.
+pub struct Welcome<'a> {
+    /// The server's address, as clients reach it.
+    pub url: &'a str,
+    /// The tokens' service.
+    pub service: &'a str,
+    /// The program with the flags that find this server.
+    pub program: &'a str,
+    /// Where the data is.
+    pub data: &'a str,
+    /// ada's secret, at the first start.
+    pub secret: Option<&'a str>,
+    /// The administrator's key, when it was made just now.
+    pub admin_key: Option<&'a str>,
+}
+
+impl Welcome<'_> {
+    /// The text.
+    pub fn text(&self, paint: Paint) -> String {
+        let Self { url, service, program, data, secret, admin_key } = self;
+        let (producers, projects, people) = world::size();
+        let version = crate::telemetry::VERSION;
+        let mut out = format!(
+            "{}  data={data} (SQLite)  demo: {producers} producers, {projects} projects, {people} people\n",
+            paint.bold(&format!("rollcall {version}"))
+        );
+        out.push_str(&format!("  server     {url}\n"));
+        if let Some(key) = admin_key {
+            out.push_str(&format!(
+                "  admin key  {key}   {}\n",
+                paint.dim("shown this once; kept in admin.key in the data directory")
+            ));
+        }
+        let token = |actions: &str| {
+            let secret = secret.unwrap_or("SECRET");
+            let target = format!("{url}/token?service={service}&scope=repository:{IMAGE}:{actions}");
+            format!("curl -u {} {}", shell_word(&format!("{ADA}:{secret}")), shell_word(&target))
+        };
+        let push = token("push").replacen("curl ", "curl -A docker/27.0 ", 1);
+        if secret.is_none() {
+            out.push_str(&format!(
+                "\nada's secret was shown at the first start. Another one:\n  {program} secrets issue {ADA}\n"
+            ));
+        }
+        let steps = [
+            ("a customer pulls: a token with `pull` in it", token("pull")),
+            ("she may not push, and is told why", push),
+            ("why may she pull?", format!("{program} why {ADA} pull {IMAGE}")),
+            ("the entitlement that it rests on ends: a signed webhook", format!("{program} demo end {ADAS}")),
+            ("now the token is refused, and `why` names the event", format!("{program} why {ADA} pull {IMAGE}")),
+            ("and again", format!("{program} demo renew {ADAS}")),
+        ];
+        for (what, command) in steps {
+            out.push_str(&format!("\n{}\n  {command}\n", paint.dim(&format!("# {what}"))));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_772_000_000, 0).unwrap()
+    }
+
+    fn dir(name: &str) -> DataDir {
+        let path = std::env::temp_dir().join(format!("rollcall-demo-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&path));
+        DataDir::at(&path)
+    }
+
+    #[test]
+    fn a_second_start_keeps_the_secret_and_the_instant_of_the_world() {
+        let dir = dir("twice");
+        let (world, settings) = prepare(&dir, at(), [1; 32]).unwrap();
+        assert_eq!(world, World::Missing(at()));
+        assert!(settings.iter().any(|(key, ..)| key == "source.flexnet.secret_file"));
+        let secret = fs::read_to_string(secret_file(&dir)).unwrap();
+        let later = at() + chrono::TimeDelta::hours(1);
+        assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, World::Missing(at()), "an interrupted start goes on");
+        keep(&dir, Mark { made_at: at(), filled: true }).unwrap();
+        assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, World::Filled);
+        assert_eq!(fs::read_to_string(secret_file(&dir)).unwrap(), secret);
+        fs::remove_dir_all(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn another_installation_is_left_alone() {
+        let dir = dir("other");
+        dir.make().unwrap();
+        fs::write(dir.file("log.db"), "").unwrap();
+        let error = prepare(&dir, at(), [1; 32]).unwrap_err().to_string();
+        assert!(error.contains("not a demo"), "{error}");
+        assert!(!secret_file(&dir).exists());
+        fs::remove_dir_all(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn every_batch_fits_the_default_body_limit() {
+        for batch in world::world(at()).chunks(BATCH) {
+            let bytes: usize = batch.iter().map(|said| said.cloud_event(ORIGIN).to_string().len() + 1).sum();
+            assert!(bytes < 512 << 10, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_can_be_pasted_and_shows_no_key_a_second_time() {
+        let mut welcome = Welcome {
+            url: "http://127.0.0.1:8080",
+            service: "rollcall",
+            program: "./target/release/rollcall",
+            data: "rollcall-data",
+            secret: Some("rcs_abc"),
+            admin_key: Some("rk_abc"),
+        };
+        let text = welcome.text(Paint::Plain);
+        assert!(text.contains("  curl -u ada@globex.test:rcs_abc 'http://127.0.0.1:8080/token?service=rollcall&scope=repository:acme/db:pull'\n"), "{text}");
+        assert!(text.contains("  ./target/release/rollcall demo end ENT-7\n") && text.contains("rk_abc"));
+        (welcome.secret, welcome.admin_key) = (None, None);
+        let text = welcome.text(Paint::Plain);
+        assert!(!text.contains("admin key") && text.contains("rollcall secrets issue ada@globex.test\n"), "{text}");
+    }
+}

@@ -1,0 +1,165 @@
+//! How answers look on a terminal: colours, tables, numbers, trees. Pure; nothing from outside reaches the terminal raw.
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::Value;
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// Yes.
+    Colours,
+    /// No.
+    Plain,
+}
+
+impl Paint {
+    /// Colours only on a terminal, and not where `NO_COLOR` says something.
+    pub fn for_stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        if wanted && std::io::stdout().is_terminal() { Self::Colours } else { Self::Plain }
+    }
+
+    fn code(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Colours => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+
+    /// A yes.
+    pub fn good(self, text: &str) -> String {
+        self.code("32", text)
+    }
+
+    /// A no.
+    pub fn bad(self, text: &str) -> String {
+        self.code("31", text)
+    }
+
+    /// A remark.
+    pub fn dim(self, text: &str) -> String {
+        self.code("2", text)
+    }
+
+    /// A heading.
+    pub fn bold(self, text: &str) -> String {
+        self.code("1", text)
+    }
+}
+
+/// Prints an answer. Whoever stops reading (`| head`) has seen enough: the process ends quietly.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints JSON.
+pub fn say_json(value: &Value) {
+    say(&format!("{value:#}\n"));
+}
+
+/// A text from elsewhere, with its control characters written out: it cannot steer the terminal.
+pub fn clean(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// A member as text: strings without quotes, nothing for null.
+pub fn cell(value: &Value, key: &str) -> String {
+    match value.pointer(&format!("/{}", key.replace('.', "/"))) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => clean(text),
+        Some(Value::Array(list)) => {
+            list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), clean)).collect::<Vec<_>>().join(", ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Columns as wide as their widest cell; the first row is the heading.
+pub fn table(paint: Paint, heading: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = heading.iter().map(|h| h.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut out = paint.bold(&line(&mut heading.iter().copied()));
+    out.push('\n');
+    for row in rows {
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+        out.push('\n');
+    }
+    out
+}
+
+/// A table of some members of each item.
+pub fn members(paint: Paint, columns: &[(&str, &str)], items: &[Value]) -> String {
+    let heading: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+    let rows: Vec<Vec<String>> =
+        items.iter().map(|item| columns.iter().map(|(_, key)| cell(item, key)).collect()).collect();
+    table(paint, &heading, &rows)
+}
+
+/// A number with thin groups, as in `2 041`.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A word for a shell: quoted where it must be.
+pub fn shell_word(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// A line of CSV (RFC 4180). A cell that a spreadsheet would take for a formula is disarmed.
+pub fn csv(cells: &[String]) -> String {
+    let one = |cell: &String| {
+        let cell = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.clone() };
+        if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+    };
+    cells.iter().map(one).collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_table_lines_up_and_a_name_cannot_steer_the_terminal() {
+        let items = [json!({"name": "a\u{1b}[2Jb", "n": {"x": 7}}), json!({"name": "é", "n": null})];
+        let text = members(Paint::Plain, &[("NAME", "name"), ("X", "n.x")], &items);
+        assert_eq!(text, "NAME         X\na\\u{1b}[2Jb  7\né\n");
+    }
+
+    #[test]
+    fn numbers_words_and_csv_are_written_as_expected() {
+        assert_eq!(
+            (number(7).as_str(), number(2041).as_str(), number(1_000_000).as_str()),
+            ("7", "2 041", "1 000 000")
+        );
+        assert_eq!(shell_word("a b'c"), "'a b'\\''c'");
+        assert_eq!(shell_word("ada@globex.test"), "ada@globex.test");
+        assert_eq!(csv(&["a,b".into(), "=1+1".into(), "say \"x\"".into()]), "\"a,b\",'=1+1,\"say \"\"x\"\"\"\r\n");
+    }
+}
