@@ -11,9 +11,15 @@ mod keys_tests;
 mod refresh;
 mod reply;
 mod scope;
+#[cfg(test)]
+mod security_tests;
 mod telemetry;
 mod throttle;
 mod token;
+#[cfg(test)]
+mod token_tests;
+#[cfg(test)]
+mod world;
 
 pub use credentials::{Login, PasswordAnswer, PasswordCheck, SECRET_PREFIX};
 pub use decision::{Decision, DecisionSink, NoDecisions, Outcome};
