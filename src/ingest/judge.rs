@@ -69,7 +69,8 @@ pub fn judge(
             return Err(Problem::at(NotYours, "/type", detail));
         }
         None => {
-            let error = Body::parse(&said.kind, "").err();
+            // Clipped: the search for the nearest type is quadratic.
+            let error = Body::parse(&clipped(said.kind.clone(), 100), "").err();
             let detail = error.map_or_else(String::new, |error| error.expected);
             return Err(Problem::at(UnknownType, "/type", detail));
         }
@@ -135,6 +136,14 @@ fn cut_personal(data: &str) -> Result<(String, Option<PersonalMember>), Problem>
     let rest = serde_json::to_string(&members)
         .map_err(|error| Problem::at(ProblemType::MappingFailed, "/data", error))?;
     Ok((rest, personal))
+}
+
+/// At most `most` characters of a text.
+pub(crate) fn clipped(mut text: String, most: usize) -> String {
+    if let Some((cut, _)) = text.char_indices().nth(most) {
+        text.truncate(cut);
+    }
+    text
 }
 
 fn micros(time: DateTime<Utc>) -> String {

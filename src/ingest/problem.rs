@@ -6,6 +6,8 @@ use std::{fmt, str::FromStr};
 use rollcall_events::SchemaError;
 use serde::{Serialize, Serializer};
 
+use crate::judge::clipped;
+
 macro_rules! types {
     ($($(#[$doc:meta])* $variant:ident = $word:literal;)*) => {
         /// The problem types of a quarantined part. The words are part of the API: filters and replays name them.
@@ -87,12 +89,9 @@ impl Problem {
     /// A problem at a JSON pointer.
     #[must_use]
     pub fn at(kind: ProblemType, pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
-        let mut detail = detail.to_string();
         // The reader of JSON quotes what it found, and that can be a megabyte.
-        if let Some((cut, _)) = detail.char_indices().nth(500) {
-            detail.truncate(cut);
-        }
-        Self { kind, pointer: pointer.into(), detail }
+        let detail = clipped(detail.to_string(), 500);
+        Self { kind, pointer: clipped(pointer.into(), 500), detail }
     }
 
     /// A schema's refusal as a problem of this kind.

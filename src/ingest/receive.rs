@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Age, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, InboxError, Part, PartState, Personal, Problem,
-    ProblemType, Rejection, Settled, Unread, Verdict, judge, telemetry,
+    ProblemType, Rejection, Settled, Unread, Verdict, judge, judge::clipped, telemetry,
 };
 
 /// One source that may be called.
@@ -266,30 +266,26 @@ impl Route {
             let detail = "the mapping failed: a defect of Rollcall; replay this delivery when it is mended";
             vec![Err(Unread::from(Problem::at(ProblemType::MappingFailed, "", detail)))]
         });
+        let quarantined = |id: Option<String>, kind: Option<String>, subject: Option<String>, problem| {
+            let clip = |text: Option<String>| text.map(|text| clipped(text, 600));
+            Part { id: clip(id), kind: clip(kind), subject: clip(subject), state: PartState::Quarantined(problem) }
+        };
         for part in said {
-            let part = match part {
+            judged.parts.push(match part {
                 Ok(said) => {
-                    let (id, kind, subject) = (said.id.clone(), said.kind.clone(), said.subject.clone());
+                    let (id, kind, subject) = (Some(said.id.clone()), Some(said.kind.clone()), said.subject.clone());
                     match judge(&self.source, self.order, &delivery.id, delivery.received_at, said) {
                         Ok(fact) => {
-                            let subject = fact.event.subject.to_string();
+                            let subject = Some(fact.event.subject.to_string());
                             judged.events.push(fact.event);
                             judged.personal.extend(fact.personal);
-                            Part { id: Some(id), kind: Some(kind), subject: Some(subject), state: PartState::Pending }
+                            Part { id, kind, subject, state: PartState::Pending }
                         }
-                        Err(problem) => Part {
-                            id: Some(id),
-                            kind: Some(kind),
-                            subject,
-                            state: PartState::Quarantined(problem),
-                        },
+                        Err(problem) => quarantined(id, kind, subject, problem),
                     }
                 }
-                Err(Unread { id, kind, problem }) => {
-                    Part { id, kind, subject: None, state: PartState::Quarantined(problem) }
-                }
-            };
-            judged.parts.push(part);
+                Err(Unread { id, kind, problem }) => quarantined(id, kind, None, problem),
+            });
         }
         judged
     }

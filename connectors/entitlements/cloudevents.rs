@@ -1,0 +1,187 @@
+//! One CloudEvents 1.0 event: its attributes, strictly. Knows nothing of what its data may say.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::json;
+use rollcall_ingest::{Headers, Problem, ProblemType, Said, Unread};
+
+/// An attribute as it was written.
+struct Attribute {
+    name: String,
+    text: String,
+    /// Whether it was a text, not a bare number or truth value.
+    quoted: bool,
+}
+
+/// An event before its attributes are judged.
+#[derive(Default)]
+struct Draft {
+    attributes: Vec<Attribute>,
+    data: Option<String>,
+}
+
+/// An event in the JSON format.
+pub(crate) fn structured(event: &str) -> Result<Said, Unread> {
+    let mut draft = Draft::default();
+    let filled = fill_structured(&mut draft, event);
+    draft.finish(filled)
+}
+
+/// An event whose attributes are headers and whose data is the body.
+pub(crate) fn binary(headers: &Headers, body: &str) -> Result<Said, Unread> {
+    let mut draft = Draft { data: Some(body.to_owned()), ..Draft::default() };
+    let filled = fill_binary(&mut draft, headers);
+    draft.finish(filled)
+}
+
+fn invalid(name: &str, detail: impl std::fmt::Display) -> Problem {
+    Problem::at(ProblemType::InvalidEnvelope, format!("/{}", name.replace('~', "~0").replace('/', "~1")), detail)
+}
+
+fn fill_structured(draft: &mut Draft, event: &str) -> Result<(), Problem> {
+    let members: json::Members =
+        json::read(event).map_err(|error| Problem::of(ProblemType::InvalidEnvelope, error))?;
+    let mut wrong = Ok(());
+    for (name, raw) in members.0 {
+        let raw = raw.get();
+        match (name.as_str(), raw.as_bytes().first()) {
+            // "Unset attributes MAY be encoded as null" (CloudEvents JSON format, 2.1).
+            (_, Some(b'n')) => {}
+            ("data", _) => draft.data = Some(raw.to_owned()),
+            ("data_base64", _) => wrong = Err(invalid(&name, "send the JSON itself as `data`, not base64")),
+            (_, Some(b'{' | b'[')) => {
+                wrong = Err(invalid(&name, "an attribute is a text, a number or a truth value"));
+            }
+            (_, Some(b'"')) => match serde_json::from_str(raw) {
+                Ok(text) => draft.attributes.push(Attribute { name, text, quoted: true }),
+                Err(error) => wrong = Err(invalid(&name, error)),
+            },
+            _ => draft.attributes.push(Attribute { name, text: raw.to_owned(), quoted: false }),
+        }
+    }
+    wrong
+}
+
+fn fill_binary(draft: &mut Draft, headers: &Headers) -> Result<(), Problem> {
+    let mut wrong = Ok(());
+    for (name, value) in headers.iter() {
+        let Some(name) = name.strip_prefix("ce-") else { continue };
+        if draft.attributes.iter().any(|known| known.name == name) {
+            wrong = Err(invalid(name, "the header is there twice; state it once"));
+        } else if let Some(text) = header_text(value) {
+            draft.attributes.push(Attribute { name: name.to_owned(), text, quoted: true });
+        } else {
+            wrong = Err(invalid(name, "a header's value is UTF-8 under percent-encoding"));
+        }
+    }
+    wrong
+}
+
+/// The text of a header (CloudEvents HTTP binding, 3.1.3.2): quotes off if it has them, then percent-decoding.
+fn header_text(value: &str) -> Option<String> {
+    let unquoted = match value.strip_prefix('"') {
+        None => value.to_owned(),
+        Some(rest) => {
+            let (mut text, mut escaped) = (String::new(), false);
+            for c in rest.strip_suffix('"')?.chars() {
+                if !escaped && c == '\\' {
+                    escaped = true;
+                } else if !escaped && c == '"' {
+                    return None;
+                } else {
+                    (escaped, _) = (false, text.push(c));
+                }
+            }
+            if escaped {
+                return None;
+            }
+            text
+        }
+    };
+    let mut bytes = unquoted.bytes();
+    let mut decoded = Vec::with_capacity(unquoted.len());
+    while let Some(byte) = bytes.next() {
+        let hex = |b: u8| char::from(b).to_digit(16);
+        decoded.push(match byte {
+            b'%' => u8::try_from(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?).ok()?,
+            _ => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+impl Draft {
+    /// What was said, or what is wrong, with id and type where they were found.
+    fn finish(self, filled: Result<(), Problem>) -> Result<Said, Unread> {
+        let known = |name| self.find(name).filter(|found| found.quoted).map(|found| found.text.clone());
+        let (id, kind) = (known("id"), known("type"));
+        filled.and_then(|()| self.said()).map_err(|problem| Unread { id, kind, problem })
+    }
+
+    fn find(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        match self.find(name) {
+            None => Ok(None),
+            Some(Attribute { text, quoted: true, .. }) if !text.is_empty() => Ok(Some(text.clone())),
+            Some(_) => Err(invalid(name, format!("`{name}` is a text that is not empty"))),
+        }
+    }
+
+    fn required(&self, name: &str) -> Result<String, Problem> {
+        self.text(name)?.ok_or_else(|| invalid(name, format!("the attribute `{name}` is missing")))
+    }
+
+    fn said(self) -> Result<Said, Problem> {
+        let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        for Attribute { name, .. } in &self.attributes {
+            // An extension that we do not know is allowed and means nothing to us; a name that cannot be one is a slip.
+            if name.is_empty() || !name.bytes().all(lower) {
+                return Err(invalid(name, "names of attributes are of a-z and 0-9"));
+            }
+        }
+        let version = self.required("specversion")?;
+        if version != "1.0" {
+            return Err(invalid("specversion", "`specversion` is \"1.0\""));
+        }
+        if let Some(media) = self.text("datacontenttype")? {
+            let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if media != "application/json" && !media.ends_with("+json") {
+                return Err(invalid("datacontenttype", "data is JSON: `application/json`, or leave it out"));
+            }
+        }
+        Ok(Said {
+            id: self.required("id")?,
+            kind: self.required("type")?,
+            subject: self.text("subject")?,
+            time: self.time()?,
+            sequence: self.sequence()?,
+            origin: Some(self.required("source")?),
+            traceparent: self.find("traceparent").map(|found| found.text.clone()),
+            // The same event has the same bytes, whichever way it travelled.
+            data: match self.data.as_deref().map(|data| data.trim_matches([' ', '\t', '\r', '\n'])) {
+                Some(data) if !data.is_empty() => data.to_owned(),
+                _ => return Err(invalid("data", "the event has no data")),
+            },
+        })
+    }
+
+    fn time(&self) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.text("time")? else { return Ok(None) };
+        match DateTime::parse_from_rfc3339(&text) {
+            Ok(time) => Ok(Some(time.to_utc())),
+            Err(_) => Err(invalid("time", "`time` is RFC 3339, such as 2026-01-31T12:00:00Z")),
+        }
+    }
+
+    /// A published extension, a text there; bare numbers are common.
+    fn sequence(&self) -> Result<Option<u64>, Problem> {
+        let Some(Attribute { text, .. }) = self.find("sequence") else { return Ok(None) };
+        let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse() {
+            Ok(sequence) if digits => Ok(Some(sequence)),
+            _ => Err(invalid("sequence", "`sequence` is an unsigned integer below 2^64, as a text or a number")),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The secrets that a source signs with: the current one and those before it. Never printed, compared in constant time.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+/// The signing secrets of one source, current first.
+pub struct Secrets(Vec<hmac::Key>);
+
+/// Why a secret file is refused. Never quotes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// Nothing in it.
+    #[error("there is no secret: write `whsec_` and the base64 of 24 to 64 random bytes")]
+    Missing,
+    /// A line that is not a secret.
+    #[error("line {line} is not a secret: `whsec_` and the base64 of 24 to 64 random bytes, one secret a line, the current one first")]
+    Malformed {
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
+impl Secrets {
+    /// Reads secrets, one a line, the current one first. Blank lines and lines that begin with `#` do not count.
+    ///
+    /// # Errors
+    /// When there is none, or a line is not one.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let lines = text.lines().map(str::trim).enumerate();
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let keys = lines.map(|(at, line)| key(line).ok_or(SecretError::Malformed { line: at + 1 }));
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(SecretError::Missing) } else { Ok(Self(keys)) }
+    }
+
+    /// The value of `webhook-signature` for a body, under the current secret. What a sender does.
+    #[must_use]
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let timestamp = timestamp.to_string();
+        let tag = self.0.first().map(|key| tag(key, id, &timestamp, body));
+        tag.map(|tag| format!("v1,{}", BASE64_STANDARD.encode(tag))).unwrap_or_default()
+    }
+
+    /// Whether one of the offered tags is right under one of the secrets. How long it takes tells neither which one
+    /// nor how much of it.
+    pub(crate) fn fits(&self, id: &str, timestamp: &str, body: &[u8], offered: &[Vec<u8>]) -> bool {
+        self.0.iter().fold(false, |fits, key| {
+            let right = tag(key, id, timestamp, body);
+            offered.iter().fold(fits, |fits, tag| {
+                let same = aws_lc_rs::constant_time::verify_slices_are_equal(tag, right.as_ref()).is_ok();
+                fits | same
+            })
+        })
+    }
+}
+
+fn key(line: &str) -> Option<hmac::Key> {
+    let bytes = BASE64_STANDARD.decode(line.strip_prefix("whsec_")?).ok()?;
+    (24..=64).contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+fn tag(key: &hmac::Key, id: &str, timestamp: &str, body: &[u8]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    for piece in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+        context.update(piece);
+    }
+    context.sign()
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
