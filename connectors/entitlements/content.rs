@@ -49,14 +49,7 @@ fn events(headers: &Headers, body: &[u8]) -> Result<Vec<Result<Said, Unread>>, P
                 let detail = format!("{} events in one delivery, at most {EVENTS} are taken apart", whole.len());
                 return Err(Problem::at(ProblemType::BatchTooLarge, "", detail));
             }
-            let one = |(at, event): (usize, &RawValue)| {
-                let located = |mut unread: Unread| {
-                    unread.problem.pointer.insert_str(0, &format!("/{at}"));
-                    unread
-                };
-                cloudevents::structured(event.get()).map_err(located)
-            };
-            Ok(whole.into_iter().enumerate().map(one).collect())
+            Ok(whole.into_iter().map(|event| cloudevents::structured(event.get())).collect())
         }
         _ if headers.iter().any(|(name, _)| name.starts_with("ce-")) => {
             if media != "application/json" && !media.ends_with("+json") {

@@ -97,3 +97,188 @@ fn captured_requests_give_what_stands_beside_them() {
     }
     assert!(seen >= 12, "{seen} requests");
 }
+
+fn headers(id: &str, timestamp: &str, signature: &str) -> Headers {
+    let all = [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)];
+    all.into_iter().filter(|(_, value)| *value != "-").collect()
+}
+
+fn reason(result: Result<(), Rejection>) -> &'static str {
+    result.err().map_or("ok", |rejection| rejection.reason)
+}
+
+const NOW: &str = "1767225600";
+
+/// The vector of `reference/entitlement-systems.md`, section 4.
+#[test]
+fn the_published_vector_is_accepted_and_made() {
+    let verdict = hook(SECRET).verify(&headers("msg_1", NOW, SIGNATURE), BODY, Age::Arriving(at(0)));
+    assert_eq!(verdict, Ok(()));
+    assert_eq!(Secrets::parse(SECRET).unwrap().sign("msg_1", 1_767_225_600, BODY), SIGNATURE);
+}
+
+/// security.md 2.1 and 3, rows 16 and 30: absent, empty, short, another encoding, garbage, twice.
+#[test]
+fn whatever_is_not_a_fitting_signature_is_refused_with_its_reason() {
+    let hex = "v1,b55d394ef4c03a3f8e8f4ba5043262499 1a6aa49f9a67dcac2b0c0e48e63e4c3c8".replace(' ', "").to_uppercase();
+    let verdicts = [
+        ("msg_1", NOW, "-", "signature-missing"),
+        ("msg_1", NOW, "", "signature-missing"),
+        ("msg_1", NOW, "v1,", "signature-mismatch"),
+        ("msg_1", NOW, "v1,tV05", "signature-mismatch"),
+        ("msg_1", NOW, "V1,tV05vTAOj4Auj0ulBQyiY5GmqSn5pJ3KwwDkjmPkw8g=", "signature-mismatch"),
+        ("msg_1", NOW, "tV05vTAOj4Auj0ulBQyiY5GmqSn5pJ3KwwDkjmPkw8g=", "signature-mismatch"),
+        ("msg_1", NOW, "v1,tV05vTAOj4Auj0ulBQyiY5GmqSn5pJ3KwwDkjmPkw8g", "signature-mismatch"),
+        ("msg_1", NOW, "v1a,tV05vTAOj4Auj0ulBQyiY5GmqSn5pJ3KwwDkjmPkw8g=", "signature-mismatch"),
+        ("msg_1", NOW, "Bearer nothing", "signature-mismatch"),
+        ("msg_1", NOW, &hex, "signature-mismatch"),
+        ("msg_2", NOW, SIGNATURE, "signature-mismatch"),
+        ("msg_1", "1767225601", SIGNATURE, "signature-mismatch"),
+        ("-", NOW, SIGNATURE, "id-missing"),
+        ("", NOW, SIGNATURE, "id-missing"),
+        ("msg.1", NOW, SIGNATURE, "id-malformed"),
+        ("msg_1", "-", SIGNATURE, "timestamp-missing"),
+        ("msg_1", "", SIGNATURE, "timestamp-missing"),
+        ("msg_1", "+1767225600", SIGNATURE, "timestamp-malformed"),
+        ("msg_1", "1767225600.0", SIGNATURE, "timestamp-malformed"),
+        ("msg_1", "-1767225600", SIGNATURE, "timestamp-malformed"),
+        ("msg_1", "99999999999999999999", SIGNATURE, "timestamp-malformed"),
+        ("msg_1", NOW, &format!("{SIGNATURE} {SIGNATURE}"), "ok"),
+        ("msg_1", NOW, &format!("v1a,abc garbage v1,AAAA {SIGNATURE}"), "ok"),
+    ];
+    for (id, timestamp, signature, word) in verdicts {
+        let verdict = hook(SECRET).verify(&headers(id, timestamp, signature), BODY, Age::Arriving(at(0)));
+        assert_eq!(reason(verdict), word, "{id} {timestamp} {signature}");
+    }
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        let once = headers("msg_1", NOW, SIGNATURE);
+        let value = once.one(name).unwrap().unwrap();
+        let twice: Headers = once.iter().chain([(name, value)]).collect();
+        let word = reason(hook(SECRET).verify(&twice, BODY, Age::Arriving(at(0))));
+        assert!(["id-malformed", "timestamp-malformed", "signature-repeated"].contains(&word), "{name}: {word}");
+    }
+}
+
+#[test]
+fn the_raw_bytes_are_what_is_signed() {
+    let hook = hook(SECRET);
+    let signed = |body: &[u8]| headers("m", NOW, &Secrets::parse(SECRET).unwrap().sign("m", 1_767_225_600, body));
+    let (one, other) = (br#"{"a":1,"b":2}"#, br#"{ "b":2, "a":1 }"#);
+    for body in [&one[..], &other[..]] {
+        assert_eq!(hook.verify(&signed(body), body, Age::Arriving(at(0))), Ok(()));
+    }
+    assert_eq!(reason(hook.verify(&signed(one), other, Age::Arriving(at(0)))), "signature-mismatch");
+    for bit in 0..one.len() * 8 {
+        let mut flipped = *one;
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(reason(hook.verify(&signed(one), &flipped, Age::Arriving(at(0)))), "signature-mismatch", "{bit}");
+    }
+}
+
+/// E8.
+#[test]
+fn a_signed_time_is_good_for_five_minutes_either_way_and_a_replay_does_not_ask() {
+    let headers = headers("msg_1", NOW, SIGNATURE);
+    let at = |seconds| reason(hook(SECRET).verify(&headers, BODY, Age::Arriving(at(seconds))));
+    assert_eq!([at(-300), at(-200), at(0), at(200), at(300)], ["ok"; 5]);
+    assert_eq!([at(301), at(-301), at(1 << 40)], ["timestamp-stale"; 3]);
+    assert_eq!(hook(SECRET).verify(&headers, BODY, Age::Replayed), Ok(()));
+}
+
+#[test]
+fn two_secrets_overlap_while_one_is_rotated_out() {
+    let sign = |secret| headers("m", NOW, &Secrets::parse(secret).unwrap().sign("m", 1_767_225_600, BODY));
+    let verify = |secrets: &str, by| reason(hook(secrets).verify(&sign(by), BODY, Age::Arriving(at(0))));
+    let both = format!("# rotated in January\n{OTHER}\r\n\n{SECRET}\n");
+    assert_eq!([verify(SECRET, SECRET), verify(&both, SECRET), verify(&both, OTHER)], ["ok"; 3]);
+    assert_eq!([verify(SECRET, OTHER), verify(OTHER, SECRET)], ["signature-mismatch"; 2]);
+    assert_eq!(Secrets::parse(&both).unwrap().sign("m", 1, b""), Secrets::parse(OTHER).unwrap().sign("m", 1, b""));
+}
+
+/// CVE-2026-33143: no secret is no open door.
+#[test]
+fn a_secret_that_is_none_is_refused_and_never_printed() {
+    for nothing in ["", " \n\t\n", "# whsec_later\n"] {
+        assert_eq!(Secrets::parse(nothing).unwrap_err(), SecretError::Missing);
+    }
+    let short = "whsec_c2hvcnQ=";
+    let long = format!("whsec_{}", "QUFB".repeat(22));
+    let bare = SECRET.trim_start_matches("whsec_");
+    for bad in [short, &long, bare, "whsec_", "whsec_not base64", "changeme", &SECRET.to_uppercase()] {
+        let error = Secrets::parse(&format!("{SECRET}\n{bad}\n")).unwrap_err();
+        assert_eq!(error, SecretError::Malformed { line: 2 }, "{bad}");
+        assert!(!error.to_string().contains(bad) || bad == "whsec_");
+    }
+    assert_eq!(format!("{:?}", hook(SECRET)), "CloudEvents { secrets: *** }");
+}
+
+#[test]
+fn a_batch_beyond_the_limit_is_one_problem_and_not_a_million() {
+    let headers = [("content-type", "application/cloudevents-batch+json")].into_iter().collect();
+    let body = format!("[{}1]", "1,".repeat(10_000));
+    let parts = hook(SECRET).map(&headers, body.as_bytes());
+    assert_eq!(parts.len(), 1);
+    assert_eq!(parts[0].as_ref().unwrap_err().problem.kind.as_str(), "batch-too-large");
+}
+
+#[test]
+fn arbitrary_bytes_never_panic_the_mapping() {
+    let body = br#"[{"specversion":"1.0","id":"a","source":"s","type":"t","data":{"\u0000":[]}}]"#;
+    let types = ["application/cloudevents+json", "application/cloudevents-batch+json", "application/json"];
+    for media in types {
+        let headers: Headers = [("content-type", media), ("ce-id", "%"), ("ce-", "\"\\"), ("ce-type", "%41")].into_iter().collect();
+        for cut in 0..body.len() {
+            for byte in [0, b'"', b'{', b']', b'\\', 0x80, 0xff] {
+                let mut bytes = body[..cut].to_vec();
+                bytes.push(byte);
+                let _ = hook(SECRET).map(&headers, &bytes);
+                bytes.extend_from_slice(&body[cut + 1..]);
+                let _ = hook(SECRET).map(&headers, &bytes);
+            }
+        }
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for media in types {
+        let headers = [("content-type", media), ("ce-specversion", "1.0")].into_iter().collect();
+        assert!(hook(SECRET).map(&headers, deep.as_bytes()).iter().all(Result::is_err));
+    }
+}
+
+#[test]
+fn the_same_event_is_the_same_whichever_way_it_travels() {
+    let structured = [("content-type", "application/cloudevents+json")].into_iter().collect();
+    let event = r#"{"specversion":"1.0","id":"1","source":"/a","type":"rollcall.product.upserted.v1","time":"2026-01-01T00:00:00+00:00","sequence":7,"data": {"product":"DB"} }"#;
+    let batch = [("content-type", "application/cloudevents-batch+json")].into_iter().collect();
+    let binary: Headers = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/a"),
+        ("ce-type", "rollcall.product.upserted.v1"),
+        ("ce-time", "2026-01-01T00:00:00Z"),
+        ("ce-sequence", "7"),
+    ]
+    .into_iter()
+    .collect();
+    let hook = hook(SECRET);
+    let first = hook.map(&structured, event.as_bytes());
+    assert!(first[0].is_ok());
+    assert_eq!(first, hook.map(&batch, format!("[{event}]").as_bytes()));
+    assert_eq!(first, hook.map(&binary, b" {\"product\":\"DB\"}\n"));
+}
+
+#[test]
+fn a_leap_second_and_a_nanosecond_come_back_equal() {
+    let said = |time: &str| {
+        let time = Some(DateTime::parse_from_rfc3339(time).unwrap().to_utc());
+        let data = r#"{"product":"DB"}"#.to_owned();
+        let said = Said { id: "1".into(), kind: "rollcall.product.upserted.v1".into(), time, data, ..Said::default() };
+        let delivery = DeliveryId::new(at(0), [0; 10]);
+        judge(&"flexnet".parse().unwrap(), Order::Time, &delivery, at(0), said).unwrap().event.time.unwrap()
+    };
+    for time in ["2016-12-31T23:59:60.5Z", "2026-01-01T00:00:00.123456999Z"] {
+        let time = said(time);
+        assert_eq!(DateTime::from_timestamp_micros(time.timestamp_micros()), Some(time));
+    }
+    assert!(said("2026-01-01T00:00:00.000002Z") - said("2026-01-01T00:00:00.000001999Z") == TimeDelta::microseconds(1));
+}
