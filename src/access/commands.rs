@@ -80,10 +80,10 @@ impl Roster {
                 use_: SecretUse::Live,
             },
         );
-        if effect == Effect::Applied {
-            if let Some(row) = invitation.and_then(|ix| self.facts.secrets.get_mut(ix)).and_then(Option::as_mut) {
-                row.use_ = SecretUse::Over;
-            }
+        if effect == Effect::Applied
+            && let Some(row) = invitation.and_then(|ix| self.facts.secrets.get_mut(ix)).and_then(Option::as_mut)
+        {
+            row.use_ = SecretUse::Over;
         }
         effect
     }

@@ -379,12 +379,11 @@ impl Roster {
     fn claim_name(&mut self, at: &At<'_>, package: u32, name: &str) -> Result<(), String> {
         let facts = &mut self.facts;
         let mine = facts.packages.get(package).map_or(NONE, |row| row.project);
-        if let Some(holder) = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)) {
-            if *holder != mine {
-                let holder = facts.projects.get(*holder as usize).map_or(NONE, |row| row.package);
-                let source = facts.sources.id(u32::from(facts.packages.names.space(holder)));
-                return Err(format!("{} of source {source}", facts.packages.id(holder)));
-            }
+        let holder = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix));
+        if let Some(holder) = holder.filter(|holder| **holder != mine) {
+            let holder = facts.projects.get(*holder as usize).map_or(NONE, |row| row.package);
+            let source = facts.sources.id(u32::from(facts.packages.names.space(holder)));
+            return Err(format!("{} of source {source}", facts.packages.id(holder)));
         }
         let name = facts.project_names.at(0, name);
         let project = if mine == NONE { u32::try_from(facts.projects.len()).unwrap_or(NONE) } else { mine };
