@@ -6,13 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rollcall_events::{
     Body, Digest, Order, Position, Recorded, Settings, SourceName,
-    body::{self, EntitlementState, Sayer, pair_subject},
-    project_name_of,
+    body::{self, EntitlementState, Sayer},
 };
 
 use crate::{
     Change, Effect, Folded,
-    facts::{Field, Mark, NONE, Pair, Project, State},
+    facts::{Field, Mark, NONE, Pair, State},
     profile::Profile,
     register::{Claim, Judgement, Rank, Register, order_key},
     roster::Roster,
@@ -78,7 +77,7 @@ fn effect_of(judgement: Judgement) -> Effect {
     }
 }
 
-fn micros(time: Option<DateTime<Utc>>, open: i64) -> i64 {
+pub(crate) fn micros(time: Option<DateTime<Utc>>, open: i64) -> i64 {
     time.map_or(open, |time| time.timestamp_micros())
 }
 
@@ -207,68 +206,8 @@ impl Roster {
         register(self, ix).map_or(Effect::NoChange, |register| at.settle(register, rank, noun))
     }
 
-    fn account(&mut self, at: &mut At<'_>, data: &body::Account) -> Effect {
-        let ix = self.facts.accounts.at(at.space, data.account.as_str());
-        let parent = data.parent.as_ref().map_or(NONE, |id| self.facts.accounts.at(at.space, id.as_str()));
-        let Some(row) = self.facts.accounts.get_mut(ix) else { return Effect::NoChange };
-        let effect = at.settle(&mut row.register, Rank::Full, "account");
-        if effect == Effect::Applied {
-            self.break_cycle(ix);
-            self.refer(Field::AccountParent, ix, parent);
-            self.close_cycle(ix);
-        }
-        effect
-    }
-
-    fn account_removed(&mut self, at: &mut At<'_>, id: &str) -> Effect {
-        let ix = self.facts.accounts.at(at.space, id);
-        let Some(row) = self.facts.accounts.get_mut(ix) else { return Effect::NoChange };
-        let effect = at.settle(&mut row.register, Rank::Removed, "account");
-        if effect == Effect::Applied {
-            self.break_cycle(ix);
-        }
-        effect
-    }
-
-    /// The account above, as stated; cycles are not looked at.
-    fn stated_parent(&self, account: u32) -> Option<u32> {
-        let row = self.facts.accounts.get(account)?;
-        (row.register.stands() && row.parent != NONE).then_some(row.parent)
-    }
-
-    /// An account of a cycle changes: the cycle is no longer one (until `close_cycle` finds the new one).
-    fn break_cycle(&mut self, account: u32) {
-        let mut next = Some(account);
-        while let Some(row) = next.and_then(|ix| self.facts.accounts.get_mut(ix)).filter(|row| row.in_cycle) {
-            row.in_cycle = false;
-            next = (row.parent != NONE).then_some(row.parent);
-        }
-    }
-
-    /// Marks every account of the cycle that an account is in, if it is in one. Accounts form a graph with one way up
-    /// from each, so a cycle through this account is found by walking up from it.
-    fn close_cycle(&mut self, account: u32) {
-        let mut path = vec![account];
-        let mut next = self.stated_parent(account);
-        while let Some(ix) = next {
-            if ix == account {
-                for member in path {
-                    if let Some(row) = self.facts.accounts.get_mut(member) {
-                        row.in_cycle = true;
-                    }
-                }
-                return;
-            }
-            if self.facts.accounts.get(ix).is_none_or(|row| row.in_cycle) {
-                return;
-            }
-            path.push(ix);
-            next = self.stated_parent(ix);
-        }
-    }
-
     /// Points a row's reference somewhere else, remembers where it pointed, and files the row there.
-    fn refer(&mut self, field: Field, row: u32, to: u32) {
+    pub(crate) fn refer(&mut self, field: Field, row: u32, to: u32) {
         let facts = &mut self.facts;
         let slot = match field {
             Field::PersonAccount => facts.persons.get_mut(row).map(|row| &mut row.account),
@@ -342,75 +281,6 @@ impl Roster {
         self.settle_row(at, ix, rank, "product", |roster, ix| {
             roster.facts.products.get_mut(ix).map(|row| &mut row.register)
         })
-    }
-
-    fn package(&mut self, at: &mut At<'_>, data: &body::Package) -> Effect {
-        let ix = self.facts.packages.at(at.space, data.package.as_str());
-        let rank = if data.container_delivery { Rank::Full } else { Rank::Lesser };
-        let Some(row) = self.facts.packages.get(ix) else { return Effect::NoChange };
-        let takes = row.register.judge(at.claim, rank) == Judgement::Takes;
-        if takes && data.container_delivery {
-            let name = match &data.project_name {
-                Some(name) => name.parse(),
-                None => project_name_of(data.name.as_deref().unwrap_or(data.package.as_str())),
-            };
-            let name = match name {
-                Ok(name) => name,
-                Err(error) => return self.park(at, error.to_string()),
-            };
-            if let Err(holder) = self.claim_name(at, ix, name.as_str()) {
-                return self.park(at, format!("name taken: project {name} belongs to package {holder}"));
-            }
-        }
-        let producer = self.facts.accounts.at(at.space, data.producer.as_str());
-        let Some(row) = self.facts.packages.get_mut(ix) else { return Effect::NoChange };
-        let effect = at.settle(&mut row.register, rank, "package");
-        if effect == Effect::Applied {
-            row.delivery = data.container_delivery;
-            row.from = micros(data.effective_from, i64::MIN);
-            row.until = micros(data.effective_until, i64::MAX);
-            self.refer(Field::PackageProducer, ix, producer);
-            self.say_project(at, ix);
-        }
-        effect
-    }
-
-    /// Gives the package's project this name; first come, first kept. Who holds it, if somebody else does.
-    fn claim_name(&mut self, at: &At<'_>, package: u32, name: &str) -> Result<(), String> {
-        let facts = &mut self.facts;
-        let mine = facts.packages.get(package).map_or(NONE, |row| row.project);
-        let holder = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix));
-        if let Some(holder) = holder.filter(|holder| **holder != mine) {
-            let holder = facts.projects.get(*holder as usize).map_or(NONE, |row| row.package);
-            let source = facts.sources.id(u32::from(facts.packages.names.space(holder)));
-            return Err(format!("{} of source {source}", facts.packages.id(holder)));
-        }
-        let name = facts.project_names.at(0, name);
-        let project = if mine == NONE { u32::try_from(facts.projects.len()).unwrap_or(NONE) } else { mine };
-        if mine == NONE {
-            facts.projects.push(Project { package, name, since: at.position() });
-        } else if let Some(row) = facts.projects.get_mut(project as usize) {
-            row.name = name;
-        }
-        if let Some(owner) = facts.project_names.get_mut(name) {
-            *owner = project;
-        }
-        if let Some(row) = facts.packages.get_mut(package) {
-            row.project = project;
-        }
-        Ok(())
-    }
-
-    fn say_project(&self, at: &mut At<'_>, package: u32) {
-        let Some(row) = self.facts.packages.get(package).filter(|row| row.project != NONE) else { return };
-        let project = crate::ProjectIx(row.project);
-        let Ok(source) = self.source_text(self.facts.packages.names.space(package)).parse() else { return };
-        at.changes.push(Change::ProjectNamed {
-            source,
-            package: self.facts.packages.id(package).into(),
-            name: self.project_name(project).into(),
-            archived: self.archived(project),
-        });
     }
 
     fn mapping(&mut self, at: &mut At<'_>, data: &body::PackageProduct, rank: Rank) -> Effect {
@@ -513,75 +383,6 @@ impl Roster {
             }
             Err(error) => Effect::Refused(error.to_string()),
         }
-    }
-
-    /// Ends every fact of a source, for ever.
-    fn retire(&mut self, at: &mut At<'_>, source: &str) -> Effect {
-        let Some(space) = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok()) else {
-            return Effect::Refused(format!("no source `{source}` has recorded anything"));
-        };
-        if at.record.event.key.source.as_str() == source {
-            return Effect::Refused("`local` cannot be retired".into());
-        }
-        let Ok(name) = source.parse::<SourceName>() else { return Effect::NoChange };
-        let position = at.position();
-        let mut ended = |register: &mut Register, subject: String| {
-            if register.stands() {
-                at.changes.push(Change::FactEnded { source: name.clone(), subject: subject.into() });
-            }
-            register.retire(position);
-        };
-        let facts = &mut self.facts;
-        macro_rules! rows {
-            ($($noun:literal in $table:ident),*) => {$(
-                for (ix, row) in (0_u32..).zip(&mut facts.$table.rows) {
-                    if facts.$table.names.space(ix) == space {
-                        ended(&mut row.register, format!(concat!($noun, "/{}"), facts.$table.names.text(ix)));
-                    }
-                }
-            )*};
-        }
-        rows!(
-            "account" in accounts,
-            "person" in persons,
-            "product" in products,
-            "package" in packages,
-            "entitlement" in entitlements,
-            "line" in lines
-        );
-        for (ix, register) in (0_u32..).zip(&mut facts.others.rows) {
-            if facts.others.names.space(ix) == space {
-                ended(register, facts.others.names.text(ix).to_owned());
-            }
-        }
-        for pair in facts.mappings.iter_mut().filter(|pair| facts.packages.names.space(pair.left) == space) {
-            let (package, product) = (facts.packages.names.text(pair.left), facts.products.names.text(pair.right));
-            ended(&mut pair.register, pair_subject("package_product", package, product));
-        }
-        for pair in facts.assignments.iter_mut().filter(|pair| facts.entitlements.names.space(pair.left) == space) {
-            let (entitlement, person) =
-                (facts.entitlements.names.text(pair.left), facts.persons.names.text(pair.right));
-            ended(&mut pair.register, pair_subject("entitlement_person", entitlement, person));
-        }
-        for (person, register) in
-            facts.permissions.iter_mut().filter(|(ix, _)| facts.persons.names.space(**ix) == space)
-        {
-            let subject =
-                pair_subject("permission", facts.persons.names.text(*person), "view_and_manage_download_packages");
-            ended(register, subject);
-        }
-        for row in &mut facts.accounts.rows {
-            row.in_cycle &= row.register.stands();
-        }
-        for ((_, subject), _) in facts.parked.extract_if((space, String::new()).., |(of, _), _| *of == space) {
-            at.changes.push(Change::Parked { source: name.clone(), subject: subject.into(), reason: None });
-        }
-        for package in 0..self.facts.packages.len() {
-            if self.facts.packages.names.space(package) == space {
-                self.say_project(at, package);
-            }
-        }
-        Effect::Applied
     }
 
     /// Marks the subject: its newest event waits to be judged, nothing waits behind it, its last state stays.

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod accounts;
 mod change;
 mod commands;
 mod decide;
@@ -11,8 +12,10 @@ mod members;
 mod names;
 mod people;
 pub mod profile;
+mod projects;
 mod reasons;
 mod register;
+mod retire;
 mod roster;
 mod snapshot;
 #[cfg(test)]

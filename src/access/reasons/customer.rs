@@ -1,0 +1,178 @@
+//! Rule 3: the lines through which a person is, was or could be an entitled customer of the package.
+
+use std::collections::BTreeSet;
+
+use rollcall_events::{Position, body::pair_subject};
+
+use super::{Cause, Obstacle, Standing, Walk, Way, obstacle};
+use crate::{
+    facts::{Field, State},
+    profile::{Held, RoleIx},
+};
+
+impl Walk<'_> {
+    /// Rule 3: every line of a product that is or was in the package, of an account that the person is or was in, or of
+    /// an entitlement that the person is or was assigned to.
+    pub(super) fn customer(&mut self, person: u32, role: RoleIx, own: &[Obstacle]) {
+        let roster = self.roster;
+        let facts = &roster.facts;
+        let Some(row) = facts.persons.get(person) else { return };
+        let mut lines = BTreeSet::new();
+        let mut accounts: Vec<u32> = facts.ever(Field::PersonAccount, person, row.account).collect();
+        if roster.settings.customer_sub_accounts {
+            let above: Vec<u32> = accounts.iter().flat_map(|account| roster.line_up(*account)).collect();
+            accounts.extend(above);
+        }
+        for mapping in roster.index.package_mappings.of(self.package_ix) {
+            let Some(pair) = facts.mappings.get(*mapping as usize) else { continue };
+            for account in &accounts {
+                lines.extend(roster.index.bought.get(&(*account, pair.right)).into_iter().flatten().copied());
+            }
+            for assigned in roster.index.person_assignments.get(&person).into_iter().flatten() {
+                let Some(assigned) = facts.assignments.get(*assigned as usize) else { continue };
+                for line in roster.index.entitlement_lines.of(assigned.left) {
+                    let ever = |line: &u32| {
+                        facts.lines.get(*line).is_some_and(|row| {
+                            facts.ever(Field::LineProduct, *line, row.product).any(|p| p == pair.right)
+                        })
+                    };
+                    lines.extend(Some(*line).filter(ever));
+                }
+            }
+        }
+        for line in lines {
+            self.bought(person, role, own, line);
+        }
+    }
+
+    fn bought(&mut self, person: u32, role: RoleIx, own: &[Obstacle], line_ix: u32) {
+        let roster = self.roster;
+        let facts = &roster.facts;
+        let (Some(line), Some(row)) = (facts.lines.get(line_ix), facts.persons.get(person)) else { return };
+        let Some(buyer) = facts.entitlements.get(line.entitlement) else { return };
+        let mut obstacles = self.common.clone();
+        obstacles.extend_from_slice(own);
+        let space = facts.lines.names.space(line_ix);
+        let (line_id, entitlement_id, product_id) =
+            (facts.lines.id(line_ix), facts.entitlements.id(line.entitlement), facts.products.id(line.product));
+        let line_cause = roster.cause(space, format!("line/{line_id}"), &line.register);
+        let entitlement_cause = roster.cause(space, format!("entitlement/{entitlement_id}"), &buyer.register);
+
+        // The person in the entitlement.
+        let assigned =
+            roster.index.assignment.get(&(line.entitlement, person)).and_then(|ix| facts.assignments.get(*ix as usize));
+        let assigned_subject = pair_subject("entitlement_person", entitlement_id, facts.persons.id(person));
+        let assignment_cause = assigned.map(|pair| roster.cause(space, assigned_subject, &pair.register));
+        let in_account = row.account == buyer.account
+            || (roster.settings.customer_sub_accounts && roster.is_below(row.account, buyer.account));
+        if buyer.narrowed {
+            if !assigned.is_some_and(|pair| pair.register.stands()) {
+                let remedy = format!("the person is assigned to entitlement {entitlement_id}");
+                obstacles.push(match &assignment_cause {
+                    Some(cause) => {
+                        let text = format!("the person was unassigned from entitlement {entitlement_id}");
+                        obstacle(Standing::Ended, text, remedy, Some(cause.clone()))
+                    }
+                    None => {
+                        let text =
+                            format!("entitlement {entitlement_id} is for named people, and the person is none of them");
+                        obstacle(Standing::Never, text, remedy, self.narrowing(line.entitlement))
+                    }
+                });
+            }
+        } else if !in_account {
+            let account = facts.accounts.id(buyer.account);
+            let was = facts.ever(Field::PersonAccount, person, row.account).any(|ever| ever == buyer.account);
+            let (text, cause) = if was {
+                (format!("left account {account}"), self.person_cause(person))
+            } else {
+                (format!("entitlement {entitlement_id} went to account {account}"), entitlement_cause.clone())
+            };
+            let remedy = format!("the person is in account {account}");
+            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(cause)));
+        }
+        obstacles.extend(self.account_gone(buyer.account));
+
+        // The entitlement and its line.
+        let what = format!("entitlement {entitlement_id}");
+        match self.gone(&what, space, format!("entitlement/{entitlement_id}"), &buyer.register) {
+            Some(gone) => obstacles.push(gone),
+            None if buyer.state != State::Active => {
+                let (standing, word) = match buyer.state {
+                    State::Draft => (Standing::NotYet, "a draft"),
+                    State::OnHold => (Standing::Ended, "on hold"),
+                    State::Obsolete => (Standing::Ended, "obsolete"),
+                    State::Inactive | State::Active => (Standing::Ended, "inactive"),
+                };
+                let text = format!("{what} is {word}");
+                obstacles.push(obstacle(standing, text, format!("{what} is active"), Some(entitlement_cause.clone())));
+            }
+            None => {}
+        }
+        let what = format!("line {line_id}");
+        obstacles.extend(self.gone(&what, space, format!("line/{line_id}"), &line.register));
+        if line.register.stands() {
+            self.window(&mut obstacles, &what, (line.starts, line.ends), &line_cause);
+        }
+
+        // The product in the package.
+        let product = facts.products.get(line.product).map(|row| row.register).unwrap_or_default();
+        let product_subject = format!("product/{product_id}");
+        obstacles.extend(self.gone(&format!("product {product_id}"), space, product_subject.clone(), &product));
+        let package_id = facts.packages.id(self.package_ix);
+        let mapping =
+            roster.index.mapping.get(&(self.package_ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
+        let mapping_subject = pair_subject("package_product", package_id, product_id);
+        let mapping_cause = mapping.map(|pair| roster.cause(space, mapping_subject, &pair.register));
+        match mapping {
+            Some(pair) if pair.register.stands() => {}
+            Some(_) => {
+                let text = format!("product {product_id} was taken out of package {package_id}");
+                let remedy = format!("product {product_id} is mapped to package {package_id} again");
+                obstacles.push(obstacle(Standing::Ended, text, remedy, mapping_cause.clone()));
+            }
+            None => {
+                let text = format!("line {line_id} is for product {product_id} now");
+                let remedy = format!("product {product_id} is mapped to package {package_id}");
+                obstacles.push(obstacle(Standing::Ended, text, remedy, Some(line_cause.clone())));
+            }
+        }
+        if self.package.register.stands() {
+            let what = format!("package {package_id}");
+            self.window(&mut obstacles, &what, (self.package.from, self.package.until), &self.package_cause());
+        }
+
+        let mut causes = vec![line_cause, entitlement_cause];
+        causes.extend(assignment_cause);
+        causes.push(self.person_cause(person));
+        causes.push(self.account_cause(buyer.account));
+        causes.push(roster.cause(space, product_subject, &product));
+        causes.extend(mapping_cause);
+        causes.push(self.package_cause());
+        causes.retain(|cause| cause.position != Position(0));
+        let way = Way {
+            rule: "customer",
+            held: Held { role, level: roster.profile.project_level() },
+            name: line_id.to_owned(),
+            text: format!(
+                "entitlement {entitlement_id} (account {}, product {product_id})",
+                facts.accounts.id(buyer.account)
+            ),
+            facts: causes,
+            until: line.ends.min(self.package.until),
+            obstacles,
+        };
+        self.push(way);
+    }
+
+    /// The event that narrowed an entitlement to named people.
+    fn narrowing(&self, entitlement: u32) -> Option<Cause> {
+        let facts = &self.roster.facts;
+        let all = self.roster.index.entitlement_assignments.get(&entitlement)?;
+        let pair =
+            all.iter().filter_map(|ix| facts.assignments.get(*ix as usize)).min_by_key(|pair| pair.register.cause)?;
+        let subject =
+            pair_subject("entitlement_person", facts.entitlements.id(entitlement), facts.persons.id(pair.right));
+        Some(self.roster.cause(facts.entitlements.names.space(entitlement), subject, &pair.register))
+    }
+}

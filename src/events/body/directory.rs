@@ -1,0 +1,135 @@
+//! What a directory says, and what a full read of any source was: groups, their members, runs, links between persons.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Stated, part};
+use crate::{Id, SchemaError, SourceName};
+
+/// A set of people, services and groups of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The source's immutable id.
+    pub group: Id,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How the source's people know it, e.g. a DN.
+    #[serde(default)]
+    pub external_id: Option<String>,
+}
+impl Stated for Group {
+    fn subject(&self) -> String {
+        format!("group/{}", self.group)
+    }
+}
+
+/// Somebody in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupMember {
+    /// The group.
+    pub group: Id,
+    /// Who is in it.
+    pub member: Member,
+}
+impl Stated for GroupMember {
+    fn subject(&self) -> String {
+        let (kind, id) = match &self.member {
+            Member::Person(id) => ("person", id),
+            Member::Service(id) => ("service", id),
+            Member::Group(id) => ("group", id),
+        };
+        format!("member/{}/{kind}/{}", part(&self.group), part(id))
+    }
+}
+
+/// A member of a group, in the group's own source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Member {
+    /// A person.
+    Person(Id),
+    /// A service.
+    Service(Id),
+    /// A group.
+    Group(Id),
+}
+
+/// A full read of a source, from its start to what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The run's id.
+    pub run: Id,
+    /// What was read.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// The lease epoch of the runner.
+    #[serde(default)]
+    pub epoch: u64,
+    /// How many entries were read, per noun.
+    #[serde(default)]
+    pub counts: std::collections::BTreeMap<String, u64>,
+    /// SHA-256 over what was read, hexadecimal.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// Why it was aborted, held or discarded.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+impl Stated for Run {
+    fn subject(&self) -> String {
+        format!("run/{}", self.run)
+    }
+}
+
+/// Names a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRef {
+    /// The configured name.
+    pub source: SourceName,
+}
+impl Stated for SourceRef {
+    fn subject(&self) -> String {
+        format!("source/{}", self.source)
+    }
+}
+
+/// A person of a source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePerson {
+    /// Whose id it is.
+    pub source: SourceName,
+    /// The id.
+    pub person: Id,
+}
+
+/// Two persons and one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The two persons, in either order.
+    pub persons: [SourcePerson; 2],
+    /// The rule that linked them.
+    #[serde(default)]
+    pub rule: Option<String>,
+    /// Who linked them.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+impl Stated for Link {
+    fn subject(&self) -> String {
+        let [a, b] = &self.persons;
+        let (a, b) = if a <= b { (a, b) } else { (b, a) };
+        let one = |p: &SourcePerson| part(&format!("{}/{}", p.source, p.person));
+        format!("link/{}/{}", one(a), one(b))
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        let [a, b] = &self.persons;
+        if a == b { Err(SchemaError::at("/persons/1", "two different persons")) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,277 @@
+//! What Rollcall's own commands say: containers, projects, bindings, services, secrets, settings, the profile.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Sha256Hex, Stated, part, window};
+use crate::{Id, SchemaError, Settings};
+
+/// A scope above projects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// The id.
+    pub container: Id,
+    /// What it is.
+    pub kind: ContainerKind,
+    /// The container above it.
+    #[serde(default)]
+    pub parent: Option<Id>,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+impl Stated for Container {
+    fn subject(&self) -> String {
+        format!("container/{}", self.container)
+    }
+}
+
+/// The kinds of scope above projects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerKind {
+    /// An account of the registry.
+    Account,
+    /// A region.
+    Region,
+    /// A resource group.
+    ResourceGroup,
+    /// A team.
+    Team,
+}
+
+/// A project that a person made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// The id.
+    pub project: Id,
+    /// The first path segment of its image names.
+    pub name: String,
+    /// What it is.
+    pub kind: ProjectKind,
+    /// Who may pull without a role.
+    pub visibility: Visibility,
+    /// The container above it.
+    #[serde(default)]
+    pub container: Option<Id>,
+    /// The user who made it and is its administrator.
+    #[serde(default)]
+    pub creator: Option<Id>,
+}
+impl Stated for Project {
+    fn subject(&self) -> String {
+        format!("project/{}", self.project)
+    }
+}
+
+/// The kinds of project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectKind {
+    /// An ordinary one.
+    Standard,
+    /// The one that everybody shares.
+    Global,
+    /// Somebody's own.
+    Personal,
+}
+
+/// Who may pull without a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Nobody.
+    Private,
+    /// Everybody who is signed in.
+    Protected,
+    /// Everybody.
+    Public,
+}
+
+/// Who a binding is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Principal {
+    /// A user, by id.
+    User(Id),
+    /// A service.
+    Service(Id),
+    /// A group of a source, `source/id`.
+    Group(Id),
+}
+
+/// A role on a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// Who.
+    pub principal: Principal,
+    /// Which role of the profile.
+    pub role: String,
+    /// Where: the root, a container or a project.
+    pub scope: Scope,
+    /// Who set it.
+    pub author: String,
+    /// From when.
+    #[serde(default)]
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    #[serde(default)]
+    pub ends: Option<DateTime<Utc>>,
+}
+impl Stated for Binding {
+    fn subject(&self) -> String {
+        binding_subject(&self.principal, &self.role, &self.scope)
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        window(self.starts, self.ends, "/ends")
+    }
+}
+
+/// Names a binding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BindingRef {
+    /// Who.
+    pub principal: Principal,
+    /// Which role.
+    pub role: String,
+    /// Where.
+    pub scope: Scope,
+    /// Who removed it.
+    pub author: String,
+}
+impl Stated for BindingRef {
+    fn subject(&self) -> String {
+        binding_subject(&self.principal, &self.role, &self.scope)
+    }
+}
+
+fn binding_subject(principal: &Principal, role: &str, scope: &Scope) -> String {
+    let principal = match principal {
+        Principal::User(id) => format!("user:{id}"),
+        Principal::Service(id) => format!("service:{id}"),
+        Principal::Group(id) => format!("group:{id}"),
+    };
+    let scope = match scope {
+        Scope::Root => "root".to_owned(),
+        Scope::Container(id) => format!("container:{id}"),
+        Scope::Project(id) => format!("project:{id}"),
+    };
+    format!("binding/{}/{}/{}", part(&principal), part(&role), part(&scope))
+}
+
+/// Where a role holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everywhere.
+    Root,
+    /// A container and everything below it.
+    Container(Id),
+    /// One project.
+    Project(Id),
+}
+
+/// A non-human principal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The id.
+    pub service: Id,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+impl Stated for Service {
+    fn subject(&self) -> String {
+        format!("service/{}", self.service)
+    }
+}
+
+/// A single-use code with which a user fetches one secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Invitation {
+    /// The invitation's id.
+    pub secret: Id,
+    /// Whose secret it will be.
+    pub user: Id,
+    /// SHA-256 of the code, hexadecimal.
+    pub sha256: Sha256Hex,
+    /// Until when (exclusive) it can be redeemed.
+    pub expires: DateTime<Utc>,
+    /// Who invited.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+impl Stated for Invitation {
+    fn subject(&self) -> String {
+        format!("secret/{}", self.secret)
+    }
+}
+
+/// A registry secret of a user, or a secret of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// The secret's id.
+    pub secret: Id,
+    /// The user or service that it signs in.
+    pub owner: SecretOwner,
+    /// SHA-256 of the secret, hexadecimal.
+    pub sha256: Sha256Hex,
+    /// A label.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Until when (exclusive) it is good.
+    #[serde(default)]
+    pub expires: Option<DateTime<Utc>>,
+    /// The invitation that it redeems.
+    #[serde(default)]
+    pub invitation: Option<Id>,
+    /// Who made it.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+impl Stated for Secret {
+    fn subject(&self) -> String {
+        format!("secret/{}", self.secret)
+    }
+}
+
+/// Whom a secret signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretOwner {
+    /// A user, by id.
+    User(Id),
+    /// A service.
+    Service(Id),
+}
+
+impl Stated for Settings {
+    fn subject(&self) -> String {
+        "settings".to_owned()
+    }
+}
+
+/// A whole access profile. Its grammar is the access crate's; the words only carry it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ProfileDocument(#[schemars(with = "serde_json::Map<String, serde_json::Value>")] pub Box<RawValue>);
+
+impl PartialEq for ProfileDocument {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+impl Stated for ProfileDocument {
+    fn subject(&self) -> String {
+        "profile".to_owned()
+    }
+}

@@ -1,0 +1,412 @@
+//! The vocabulary: every event type that exists, as data. A new type is one struct and one line in the table below.
+//! Knows shapes and who may say what; knows nothing of roles, order or time.
+//! Long because it is one table: forty types, a few lines each.
+
+mod directory;
+mod licensing;
+mod local;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Id, SchemaError, Settings, json};
+
+pub use directory::*;
+pub use licensing::*;
+pub use local::*;
+
+/// Who may say an event (DESIGN 5, "Who may say what").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sayer {
+    /// A source's connector, about its own subjects.
+    Connector,
+    /// Ingest itself, about the runs of a source.
+    Ingest,
+    /// A command under the reserved source `local`.
+    Command,
+}
+
+/// What every event's data can do: name its subject and refuse what no schema can (an end before its start).
+pub trait Stated {
+    /// The CloudEvents `subject` of the event that carries this data.
+    fn subject(&self) -> String;
+    /// What the shape alone cannot refuse.
+    ///
+    /// # Errors
+    /// Names the member, relative to the data.
+    fn check(&self) -> Result<(), SchemaError> {
+        Ok(())
+    }
+}
+
+macro_rules! vocabulary {
+    ($($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal, $sayer:ident;)*) => {
+        /// An event's meaning: its type and its data in one value.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Body { $($(#[$doc])* $variant($data),)* }
+
+        impl Body {
+            /// Every event type, in the order of DESIGN 5.
+            pub const TYPES: &'static [&'static str] = &[$(concat!("rollcall.", $name, ".v1"),)*];
+
+            /// Reads `data` strictly as the data of `kind`.
+            ///
+            /// # Errors
+            /// At `/type` for a type that does not exist, else under `/data`.
+            pub fn parse(kind: &str, data: &str) -> Result<Self, SchemaError> {
+                let body = match kind {
+                    $(concat!("rollcall.", $name, ".v1") => {
+                        json::read::<$data>(data).and_then(|data| data.check().map(|()| Self::$variant(data)))
+                    })*
+                    _ => return Err(unknown_type(kind)),
+                };
+                body.map_err(|error| error.under("/data"))
+            }
+
+            /// Who may say events of this type; nothing for a type that does not exist.
+            #[must_use]
+            pub fn sayer_of(kind: &str) -> Option<Sayer> {
+                match kind {
+                    $(concat!("rollcall.", $name, ".v1") => Some(Sayer::$sayer),)*
+                    _ => None,
+                }
+            }
+
+            /// The event type, e.g. `rollcall.person.upserted.v1`.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => concat!("rollcall.", $name, ".v1"),)* }
+            }
+
+            /// The subject that this data names.
+            #[must_use]
+            pub fn subject(&self) -> String {
+                match self { $(Self::$variant(data) => data.subject(),)* }
+            }
+
+            /// Who may say it.
+            #[must_use]
+            pub fn sayer(&self) -> Sayer {
+                match self { $(Self::$variant(_) => Sayer::$sayer,)* }
+            }
+
+            /// The data as JSON text, for events that Rollcall itself writes.
+            #[must_use]
+            pub fn data(&self) -> String {
+                let text = match self { $(Self::$variant(data) => serde_json::to_string(data),)* };
+                text.unwrap_or_default()
+            }
+        }
+
+        /// Type name, JSON Schema of its data, for each type.
+        pub(crate) fn data_schemas() -> Vec<(&'static str, schemars::Schema)> {
+            vec![$((concat!("rollcall.", $name, ".v1"), schemars::schema_for!($data)),)*]
+        }
+    };
+}
+
+vocabulary! {
+    /// An organisation exists.
+    AccountUpserted(Account) = "account.upserted", Connector;
+    /// An organisation is gone.
+    AccountRemoved(AccountRef) = "account.removed", Connector;
+    /// A human exists.
+    PersonUpserted(Person) = "person.upserted", Connector;
+    /// The source no longer knows a human.
+    PersonRemoved(PersonRef) = "person.removed", Connector;
+    /// A person holds a permission.
+    PermissionGranted(PermissionOf) = "permission.granted", Connector;
+    /// A person holds a permission no longer.
+    PermissionRevoked(PermissionOf) = "permission.revoked", Connector;
+    /// A product exists.
+    ProductUpserted(Product) = "product.upserted", Connector;
+    /// A product is gone.
+    ProductRemoved(ProductRef) = "product.removed", Connector;
+    /// A download package exists.
+    PackageUpserted(Package) = "package.upserted", Connector;
+    /// A download package is gone.
+    PackageRemoved(PackageRef) = "package.removed", Connector;
+    /// A product is delivered by a package.
+    PackageProductMapped(PackageProduct) = "package.product.mapped", Connector;
+    /// A product is delivered by a package no longer.
+    PackageProductUnmapped(PackageProduct) = "package.product.unmapped", Connector;
+    /// An account bought something.
+    EntitlementUpserted(Entitlement) = "entitlement.upserted", Connector;
+    /// An entitlement is gone.
+    EntitlementRemoved(EntitlementRef) = "entitlement.removed", Connector;
+    /// One dated product line of an entitlement.
+    LineUpserted(Line) = "entitlement.line.upserted", Connector;
+    /// A line is gone.
+    LineRemoved(LineRef) = "entitlement.line.removed", Connector;
+    /// An entitlement is narrowed to named people, and this is one.
+    PersonAssigned(EntitlementPerson) = "entitlement.person.assigned", Connector;
+    /// A named person of an entitlement no longer.
+    PersonUnassigned(EntitlementPerson) = "entitlement.person.unassigned", Connector;
+    /// A group exists.
+    GroupUpserted(Group) = "group.upserted", Connector;
+    /// A group is gone.
+    GroupRemoved(GroupRef) = "group.removed", Connector;
+    /// Somebody is in a group.
+    GroupMemberAdded(GroupMember) = "group.member.added", Connector;
+    /// Somebody is in a group no longer.
+    GroupMemberRemoved(GroupMember) = "group.member.removed", Connector;
+    /// A full read began.
+    SnapshotStarted(Run) = "snapshot.started", Ingest;
+    /// A full read was complete.
+    SnapshotSealed(Run) = "snapshot.sealed", Ingest;
+    /// A full read failed and says nothing.
+    SnapshotAborted(Run) = "snapshot.aborted", Ingest;
+    /// The brake held the removals of a run.
+    SnapshotHeld(Run) = "snapshot.held", Ingest;
+    /// Held removals were applied.
+    SnapshotApplied(Run) = "snapshot.applied", Ingest;
+    /// Held removals were discarded.
+    SnapshotDiscarded(Run) = "snapshot.discarded", Ingest;
+    /// A source is no more; all its facts end.
+    SourceRetired(SourceRef) = "source.retired", Command;
+    /// Two persons are one user.
+    IdentityLinked(Link) = "identity.linked", Command;
+    /// Two persons are no longer one user.
+    IdentityUnlinked(Link) = "identity.unlinked", Command;
+    /// A scope above projects exists.
+    ContainerUpserted(Container) = "container.upserted", Command;
+    /// A scope above projects is gone.
+    ContainerRemoved(ContainerRef) = "container.removed", Command;
+    /// A project was made by a person.
+    ProjectCreated(Project) = "project.created", Command;
+    /// A project was changed by a person.
+    ProjectUpdated(Project) = "project.updated", Command;
+    /// A project was deleted by a person.
+    ProjectDeleted(ProjectRef) = "project.deleted", Command;
+    /// A principal has a role on a scope.
+    BindingSet(Binding) = "binding.set", Command;
+    /// A principal has a role on a scope no longer.
+    BindingRemoved(BindingRef) = "binding.removed", Command;
+    /// A non-human principal exists.
+    ServiceCreated(Service) = "service.created", Command;
+    /// A non-human principal is gone.
+    ServiceRemoved(ServiceRef) = "service.removed", Command;
+    /// Somebody may fetch one secret with a code.
+    SecretInvited(Invitation) = "secret.invited", Command;
+    /// A secret was made.
+    SecretIssued(Secret) = "secret.issued", Command;
+    /// A secret ended.
+    SecretRevoked(SecretRef) = "secret.revoked", Command;
+    /// Everything that a user could sign in with ended.
+    CredentialsReset(UserRef) = "credentials.reset", Command;
+    /// The settings in force.
+    SettingsSet(Settings) = "settings.set", Command;
+    /// The access profile in force.
+    ProfileSet(ProfileDocument) = "profile.set", Command;
+}
+
+fn unknown_type(kind: &str) -> SchemaError {
+    let near = Body::TYPES.iter().min_by_key(|known| distance(known, kind)).copied().unwrap_or_default();
+    SchemaError::at("/type", format!("`{}` is not an event type; the nearest is `{near}`", kind.escape_debug()))
+}
+
+/// Levenshtein distance, for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let next = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            diagonal = std::mem::replace(cell, next);
+            left = next;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Subjects of two ids keep them apart: `/` and `%` inside an id are written `%2F` and `%25`.
+fn part(id: &impl AsRef<str>) -> String {
+    id.as_ref().replace('%', "%25").replace('/', "%2F")
+}
+
+impl AsRef<str> for Id {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// The subject of a relation between two ids, e.g. `package_product/db-suite/DB`.
+#[must_use]
+pub fn pair_subject(noun: &str, a: &str, b: &str) -> String {
+    format!("{noun}/{}/{}", part(&a), part(&b))
+}
+
+fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) -> Result<(), SchemaError> {
+    match (starts, ends) {
+        (Some(starts), Some(ends)) if ends < starts => {
+            Err(SchemaError::at(at, format!("the window [starts, ends) ends at {ends:?}, before its start {starts:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+macro_rules! reference {
+    ($($(#[$doc:meta])* $name:ident { $field:ident } = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// The id.
+            pub $field: Id,
+        }
+        impl Stated for $name {
+            fn subject(&self) -> String {
+                format!(concat!($prefix, "/{}"), self.$field)
+            }
+        }
+    )*};
+}
+
+reference! {
+    /// Names an account.
+    AccountRef { account } = "account";
+    /// Names a person.
+    PersonRef { person } = "person";
+    /// Names a product.
+    ProductRef { product } = "product";
+    /// Names a package.
+    PackageRef { package } = "package";
+    /// Names an entitlement.
+    EntitlementRef { entitlement } = "entitlement";
+    /// Names a line.
+    LineRef { line } = "line";
+    /// Names a group.
+    GroupRef { group } = "group";
+    /// Names a container.
+    ContainerRef { container } = "container";
+    /// Names a project.
+    ProjectRef { project } = "project";
+    /// Names a service.
+    ServiceRef { service } = "service";
+    /// Names a secret.
+    SecretRef { secret } = "secret";
+    /// Names a user.
+    UserRef { user } = "user";
+}
+
+/// A SHA-256 in 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256Hex(pub [u8; 32]);
+
+impl Serialize for Sha256Hex {
+    fn serialize<S: serde::Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        ser.collect_str(&crate::Digest(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hex {
+    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(de)?;
+        let mut bytes = [0; 32];
+        let digits: Option<Vec<u8>> = text
+            .bytes()
+            .map(|b| match b {
+                b'0'..=b'9' => Some(b - b'0'),
+                b'a'..=b'f' => Some(b - b'a' + 10),
+                _ => None,
+            })
+            .collect();
+        match digits {
+            Some(digits) if digits.len() == 64 => {
+                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+                    *byte = pair.iter().fold(0, |acc, digit| acc << 4 | digit);
+                }
+                Ok(Self(bytes))
+            }
+            _ => Err(serde::de::Error::custom("a SHA-256 is 64 of 0-9 and a-f")),
+        }
+    }
+}
+
+impl JsonSchema for Sha256Hex {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sha256".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{64}$"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: &str, data: &str) -> SchemaError {
+        Body::parse(kind, data).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_required_must_be_stated_even_when_null() {
+        let kind = "rollcall.person.upserted.v1";
+        let error = refused(kind, r#"{"person":"ada","active":true}"#);
+        assert_eq!((error.pointer.as_str(), error.expected.contains("account")), ("/data", true));
+        assert!(Body::parse(kind, r#"{"person":"ada","active":true,"account":null}"#).is_ok());
+        assert!(
+            refused(
+                "rollcall.entitlement.line.upserted.v1",
+                r#"{"line":"1","entitlement":"E","product":"P","starts":null}"#
+            )
+            .expected
+            .contains("ends")
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_the_member_and_what_is_allowed() {
+        let kind = "rollcall.entitlement.upserted.v1";
+        let error = refused(kind, r#"{"entitlement":"E","account":"A","state":"running"}"#);
+        assert_eq!(error.pointer, "/data/state");
+        assert!(error.expected.contains("on_hold"), "{error}");
+        assert!(
+            refused(kind, r#"{"entitlement":"E","account":"A","state":"inactive","state":"active"}"#)
+                .expected
+                .contains("duplicate")
+        );
+        assert!(refused("rollcall.persn.upserted.v1", "{}").expected.contains("rollcall.person.upserted.v1"));
+    }
+
+    #[test]
+    fn a_window_that_ends_before_it_starts_is_refused_and_an_empty_one_is_not() {
+        let line = |ends| {
+            format!(r#"{{"line":"1","entitlement":"E","product":"P","starts":"2026-01-02T00:00:00Z","ends":"{ends}"}}"#)
+        };
+        let kind = "rollcall.entitlement.line.upserted.v1";
+        assert_eq!(refused(kind, &line("2026-01-01T00:00:00Z")).pointer, "/data/ends");
+        assert!(Body::parse(kind, &line("2026-01-02T00:00:00Z")).is_ok());
+    }
+
+    #[test]
+    fn subjects_of_two_ids_cannot_collide() {
+        let pair =
+            |a: &str, b: &str| PackageProduct { package: a.parse().unwrap(), product: b.parse().unwrap() }.subject();
+        assert_eq!(pair("db-suite", "DB"), "package_product/db-suite/DB");
+        assert_ne!(pair("a", "b/c"), pair("a/b", "c"));
+        assert_ne!(pair("a%2Fb", "c"), pair("a/b", "c"));
+    }
+
+    #[test]
+    fn a_link_has_one_subject_whichever_way_round_it_is_said() {
+        let person = |s: &str, p: &str| SourcePerson { source: s.parse().unwrap(), person: p.parse().unwrap() };
+        let link = |persons| Link { persons, rule: None, author: None };
+        let (a, b) = (person("x", "1"), person("y", "2"));
+        assert_eq!(link([a.clone(), b.clone()]).subject(), link([b, a.clone()]).subject());
+        assert!(link([a.clone(), a]).check().is_err());
+    }
+
+    #[test]
+    fn every_type_reads_back_what_it_writes() {
+        let body = Body::parse("rollcall.entitlement.line.upserted.v1", r#"{"line":"ENT-7/1","entitlement":"ENT-7","product":"DB","starts":null,"ends":"2026-03-02T00:00:00Z","quantity":3}"#).unwrap();
+        assert_eq!(Body::parse(body.kind(), &body.data()).unwrap(), body);
+        assert_eq!(body.subject(), "line/ENT-7/1");
+    }
+}
