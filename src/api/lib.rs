@@ -27,7 +27,7 @@ mod telemetry;
 mod users;
 
 #[cfg(test)]
-mod tests;
+mod suite;
 
 use axum::Router;
 

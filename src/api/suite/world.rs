@@ -1,0 +1,388 @@
+//! A small licensing world behind the router, and the fold loop that the binary would run.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use chrono::{DateTime, Duration, Utc};
+use futures_util::StreamExt as _;
+use rollcall_access::{Effect, Live, Roster};
+use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
+use rollcall_events::{
+    Clock, EventKey, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings,
+};
+use rollcall_ingest::{Age, Headers, Hook, Problem, ProblemType, Receiver, Rejection, Route, Said, Unread};
+use rollcall_store::ops::Ops;
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinHandle};
+use tower::ServiceExt as _;
+
+use crate::{
+    AdminKey, Api, Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified, openapi, router,
+};
+
+pub(super) const KEY: &str = "rk_test";
+pub(super) const LOG: LogId = LogId([1; 8]);
+pub(super) const MAX_BODY: usize = 20_000;
+
+/// A clock that stands until it is set.
+pub(super) struct TestClock(Mutex<DateTime<Utc>>);
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl TestClock {
+    pub fn pass(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+}
+
+/// What the binary does: folds the log, remembers the effects, says how far it is.
+pub(super) struct Folding {
+    applied: watch::Sender<Position>,
+    effects: Mutex<BTreeMap<Position, Effect>>,
+    /// Whoever holds it stops the fold.
+    pub gate: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[async_trait]
+impl Control for Folding {
+    fn applied(&self) -> watch::Receiver<Position> {
+        self.applied.subscribe()
+    }
+    fn lag(&self, _: DateTime<Utc>) -> std::time::Duration {
+        std::time::Duration::from_millis(1_500)
+    }
+    async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ControlError> {
+        let effects = self.effects.lock().unwrap();
+        Ok(positions.iter().map(|position| effects.get(position).cloned()).collect())
+    }
+    async fn projections(&self) -> Result<Vec<Projection>, ControlError> {
+        let position = *self.applied.borrow();
+        let (name, state) = ("roster".to_owned(), ProjectionState::Live);
+        Ok(vec![Projection { name, state, position, head: position, lag_seconds: 0.0, parked: 0 }])
+    }
+    async fn check(&self, name: &str) -> Result<Checked, ControlError> {
+        if name != "roster" {
+            return Err(ControlError::Unknown(format!("no projection `{name}`; there is roster")));
+        }
+        let (live, replayed) = ("ab".to_owned(), "ab".to_owned());
+        let position = *self.applied.borrow();
+        Ok(Checked { name: name.to_owned(), position, same: true, live, replayed, swapped: false })
+    }
+    async fn rebuild(&self, name: &str) -> Result<Checked, ControlError> {
+        self.check(name).await.map(|checked| Checked { swapped: true, ..checked })
+    }
+    async fn verify(&self) -> Result<Verified, ControlError> {
+        let position = *self.applied.borrow();
+        Ok(Verified { events: position.0, position, hash: "ab".to_owned() })
+    }
+    async fn keys(&self) -> Result<Vec<SigningKey>, ControlError> {
+        let (not_before, not_after) = (at(0), at(1));
+        let (kid, algorithm) = ("AAAA:BBBB".to_owned(), "ES256".to_owned());
+        Ok(vec![SigningKey { kid, algorithm, current: true, not_before, not_after }])
+    }
+    async fn rotate_keys(&self) -> Result<SigningKey, ControlError> {
+        Err(ControlError::Unavailable("the disk is full".to_owned()))
+    }
+    async fn key_bundle(&self) -> Result<String, ControlError> {
+        Ok("-----BEGIN CERTIFICATE-----\n".to_owned())
+    }
+}
+
+pub(super) fn at(hours: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_767_225_600, 0).unwrap() + Duration::hours(hours)
+}
+
+/// Takes a JSON array of events; signed is what says so.
+struct TestHook;
+
+impl Hook for TestHook {
+    fn keeps(&self, header: &str) -> bool {
+        header == "x-signature"
+    }
+    fn verify(&self, headers: &Headers, _: &[u8], _: Age) -> Result<(), Rejection> {
+        match headers.one("x-signature") {
+            Ok(Some("good")) => Ok(()),
+            _ => Err(Rejection { reason: "signature-mismatch", hint: "sign with the source's secret" }),
+        }
+    }
+    fn map(&self, _: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+        let Ok(Value::Array(events)) = serde_json::from_slice(body) else {
+            return vec![Err(Problem::at(ProblemType::Malformed, "", "not a JSON array").into())];
+        };
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let said = |event: &Value| Said {
+            id: text(event, "id"),
+            kind: text(event, "type"),
+            sequence: event["sequence"].as_u64(),
+            data: event["data"].to_string(),
+            ..Said::default()
+        };
+        events.iter().map(|event| Ok(said(event))).collect()
+    }
+}
+
+pub(super) struct World {
+    pub router: Router,
+    pub log: MemoryLog,
+    pub clock: Arc<TestClock>,
+    pub folding: Arc<Folding>,
+    pub ops: Ops,
+    pub dir: PathBuf,
+    document: Value,
+    fold: JoinHandle<()>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.fold.abort();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub body: Value,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+    pub fn problem(&self) -> &str {
+        self.body["type"].as_str().unwrap_or_default().trim_start_matches(crate::problem::URN)
+    }
+}
+
+impl World {
+    /// An empty world with the source `flexnet`.
+    pub async fn empty() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("rollcall-api-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let clock = Arc::new(TestClock(Mutex::new(at(0))));
+        let log = MemoryLog::new(LOG, clock.clone());
+        let live = Arc::new(Live::new(Roster::new(LOG)));
+        let folding = Arc::new(Folding {
+            applied: watch::Sender::new(Position(0)),
+            effects: Mutex::default(),
+            gate: Arc::default(),
+        });
+        let ops = Ops::open(&dir).await.unwrap();
+        let flexnet: SourceName = "flexnet".parse().unwrap();
+        let route = Route {
+            source: flexnet.clone(),
+            order: Order::Version,
+            hook: Arc::new(TestHook),
+            max_body: MAX_BODY,
+            max_in_flight: 8,
+        };
+        let receiver = Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone());
+        let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
+        let router = router(Api {
+            live,
+            append: Arc::new(log.clone()),
+            tail: Arc::new(log.clone()),
+            ops: ops.clone(),
+            receiver,
+            control: folding.clone(),
+            clock: clock.clone(),
+            admin_key: AdminKey::of(KEY),
+        });
+        let document = serde_json::to_value(openapi::routes().into_openapi()).unwrap();
+        let world = Self { router, log, clock, folding, ops, dir, document, fold };
+        let mut settings = settings;
+        settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
+        world.local("settings", "rollcall.settings.set.v1", &serde_json::to_string(&settings).unwrap()).await;
+        world
+    }
+
+    /// Ada buys what Pat makes: Pat is Developer and Ada is Guest in `acme`.
+    pub async fn licensing() -> Self {
+        let world = Self::empty().await;
+        world.facts(&licensing_facts()).await;
+        world
+    }
+
+    async fn local(&self, subject: &str, kind: &str, data: &str) {
+        let event = NewEvent {
+            key: EventKey { source: SourceName::local(), id: "start".into() },
+            kind: kind.into(),
+            subject: subject.into(),
+            time: None,
+            sequence: None,
+            origin: None,
+            correlation: None,
+            traceparent: None,
+            data: data.into(),
+        };
+        self.log.append(vec![event]).await.unwrap();
+        let head = self.head();
+        self.folding.applied().wait_for(|applied| *applied >= head).await.unwrap();
+    }
+
+    pub fn head(&self) -> Position {
+        self.log.head().borrow().position
+    }
+
+    /// Posts events through the hook and waits until all are applied.
+    pub async fn facts(&self, events: &[Value]) -> Reply {
+        let reply = self.hook("flexnet", &json!(events).to_string()).await;
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
+        assert_eq!(reply.body["quarantined"], 0, "{}", reply.text);
+        for event in reply.body["events"].as_array().unwrap() {
+            assert!(event["effect"].is_string(), "{event}");
+        }
+        reply
+    }
+
+    pub async fn hook(&self, source: &str, body: &str) -> Reply {
+        let request = Request::post(format!("/hooks/{source}?wait=20s")).header("x-signature", "good");
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.with_key("GET", path, None).await
+    }
+
+    pub async fn ok(&self, path: &str) -> Value {
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text);
+        reply.body
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.with_key("POST", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.with_key("DELETE", path, None).await
+    }
+
+    async fn with_key(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+        let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {KEY}"));
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let reply = Reply { status: parts.status, headers: parts.headers, text, body };
+        self.hold_against_the_document(method.as_str(), &path, &reply);
+        reply
+    }
+
+    /// Every answer has the shape that the document promises; every refusal is a problem that says what to do.
+    fn hold_against_the_document(&self, method: &str, path: &str, reply: &Reply) {
+        let shown = || format!("{method} {path} -> {} {}", reply.status, reply.text);
+        let kind = reply.header("content-type");
+        if reply.status.is_client_error() || reply.status.is_server_error() {
+            if method != "HEAD" {
+                assert_eq!(kind, "application/problem+json", "{}", shown());
+                assert_eq!(reply.body["status"], reply.status.as_u16(), "{}", shown());
+                assert!(reply.body["detail"].as_str().is_some_and(|d| d.len() > 20), "{}", shown());
+                assert!(reply.body["instance"].is_string(), "{}", shown());
+                self.hold_against(&json!({"$ref": "#/components/schemas/Problem"}), reply, &shown());
+            }
+            return;
+        }
+        let Some(operation) = self.operation(method, path) else { return };
+        let status = reply.status.as_u16().to_string();
+        let declared = &operation["responses"][&status];
+        assert!(reply.status == StatusCode::NOT_MODIFIED || declared.is_object(), "undeclared: {}", shown());
+        if kind == "application/json" {
+            self.hold_against(&declared["content"][kind]["schema"], reply, &shown());
+        }
+    }
+
+    fn hold_against(&self, schema: &Value, reply: &Reply, shown: &str) {
+        let whole = json!({"allOf": [schema], "unevaluatedProperties": false, "components": self.document["components"]});
+        let whole = if schema["type"] == "object" { json!({}) } else { whole };
+        let validator = jsonschema::validator_for(&whole).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&reply.body).map(|e| format!("{e} at {}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{shown}\n{errors:#?}");
+    }
+
+    fn operation(&self, method: &str, path: &str) -> Option<&Value> {
+        let fits = |template: &str| {
+            let (a, b): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+            a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.starts_with('{') || a == b)
+        };
+        let paths = self.document["paths"].as_object()?;
+        let mut found: Vec<_> = paths.iter().filter(|(template, _)| fits(template)).collect();
+        found.sort_by_key(|(template, _)| template.matches('{').count());
+        found.iter().find_map(|(_, item)| item.get(method.to_lowercase()))
+    }
+}
+
+async fn fold(log: MemoryLog, live: Arc<Live>, folding: Arc<Folding>) {
+    let mut pages = log.read(Position(0), 100);
+    while let Some(page) = pages.next().await {
+        for record in page.unwrap().iter() {
+            let _running = folding.gate.lock().await;
+            let folded = live.write().apply(record);
+            folding.effects.lock().unwrap().insert(folded.position, folded.effect);
+            folding.applied.send_replace(folded.position);
+        }
+    }
+}
+
+/// An event of `flexnet`.
+pub(super) fn event(id: &str, name: &str, sequence: u64, data: Value) -> Value {
+    json!({"id": id, "type": format!("rollcall.{name}.v1"), "sequence": sequence, "data": data})
+}
+
+pub(super) fn licensing_facts() -> Vec<Value> {
+    let person = |id: &str, account: &str| {
+        let personal = json!({"email": format!("{id}@example.test"), "name": format!("The {id}")});
+        json!({"person": id, "username": id, "account": account, "active": true, "personal": personal})
+    };
+    let permission = json!({"person": "pat", "permission": "view_and_manage_download_packages"});
+    vec![
+        event("1", "account.upserted", 1, json!({"account": "vendor", "kind": "producer"})),
+        event("2", "account.upserted", 1, json!({"account": "globex", "kind": "customer"})),
+        event("3", "person.upserted", 1, person("pat", "vendor")),
+        event("4", "person.upserted", 1, person("ada", "globex")),
+        event("5", "permission.granted", 1, permission),
+        event("6", "product.upserted", 1, json!({"product": "DB"})),
+        event("7", "package.upserted", 1, json!({"package": "db-suite", "project_name": "acme", "producer": "vendor", "container_delivery": true})),
+        event("8", "package.product.mapped", 1, json!({"package": "db-suite", "product": "DB"})),
+        event("9", "entitlement.upserted", 1, json!({"entitlement": "ENT-7", "account": "globex", "state": "active"})),
+        event("10", "entitlement.line.upserted", 1, json!({"line": "ENT-7/1", "entitlement": "ENT-7", "product": "DB", "starts": null, "ends": at(48)})),
+    ]
+}
+
+/// ENT-7 is over.
+pub(super) fn ended(sequence: u64) -> Value {
+    let data = json!({"entitlement": "ENT-7", "account": "globex", "state": "inactive"});
+    event(&format!("end-{sequence}"), "entitlement.upserted", sequence, data)
+}
