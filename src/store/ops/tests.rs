@@ -1,1 +1,479 @@
+//! The ops store against a real file: what is kept, found, bounded, erased, and what survives.
 
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_events::{Digest, Position, SourceName};
+use rollcall_ingest::{
+    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartState, Personal, Problem, ProblemType, Settled,
+    Verdict,
+};
+use sqlx::{Connection, Executor, SqliteConnection};
+
+use super::{
+    Claim, DecisionFilter, DecisionOutcome, DecisionRow, DeliveryFilter, MIGRATIONS, Ops, OpsError, PartRow, Retention,
+    StoredAnswer, sql,
+};
+
+/// A directory of one test, gone with it.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("rollcall-ops-{}-{count}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+    async fn open(&self) -> Ops {
+        Ops::open(&self.0).await.unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
+}
+
+fn id(n: i64) -> DeliveryId {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&n.to_be_bytes());
+    DeliveryId::new(at(n), random)
+}
+
+fn source(name: &str) -> SourceName {
+    name.parse().unwrap()
+}
+
+fn delivery(n: i64, body: &str) -> Delivery {
+    Delivery {
+        id: id(n),
+        source: source("flexnet"),
+        received_at: at(n),
+        client: Some("10.0.0.7".parse().unwrap()),
+        headers: [("webhook-id", "m"), ("webhook-id", "n"), ("ce-id", "é\"")].into_iter().collect(),
+        body: Bytes::from(body.to_owned()),
+    }
+}
+
+fn part(subject: &str, state: PartState) -> Part {
+    let text = |text: &str| Some(text.to_owned());
+    Part { id: text("e1"), kind: text("rollcall.product.upserted.v1"), subject: text(subject), state }
+}
+
+fn unknown_type() -> PartState {
+    PartState::Quarantined(Problem::at(ProblemType::UnknownType, "/type", "the nearest is `b`"))
+}
+
+fn settled(verdict: Verdict, word: &'static str, position: u64) -> Settled {
+    Settled { verdict, parts: vec![(0, word, Some(Position(position)))] }
+}
+
+async fn keep(ops: &Ops, n: i64, state: PartState) {
+    let parts = vec![part("product/DB", state)];
+    ops.keep(delivery(n, "body"), parts, vec![], Durability::Written).await.unwrap();
+}
+
+/// Everything in `ops.db` has been written: a write that waits is behind all that was in line.
+async fn flushed(ops: &Ops) {
+    ops.abandon_answer("nothing").await.unwrap();
+}
+
+#[tokio::test]
+async fn every_statement_can_be_prepared() {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    MIGRATIONS.run(&mut db).await.unwrap();
+    let text = include_str!("sql.rs");
+    let all = [
+        sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::CHECKPOINT, sql::INSERT_DELIVERIES,
+        sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
+        sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
+        sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
+        sql::PERSONAL, sql::FORGET_PERSON, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
+        sql::INSERT_DECISION_IMAGES, sql::COUNT_DECISIONS, sql::DECISIONS, sql::DECISIONS_OF_USER,
+        sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,
+        sql::EXPIRE_ANSWER, sql::STORE_ANSWER, sql::DROP_ANSWER, sql::DROP_RUNNING_ANSWERS, sql::PRUNE_DELIVERIES,
+        sql::PRUNE_QUARANTINE, sql::PRUNE_DECISIONS, sql::PRUNE_COUNTS, sql::PRUNE_ANSWERS,
+    ];
+    for statement in all {
+        if let Err(error) = db.prepare(sqlx::SqlStr::from_static(statement)).await {
+            panic!("{statement}: {error}");
+        }
+    }
+    assert_eq!(all.len(), text.matches("const ").count(), "a statement that this test does not know");
+}
+
+#[tokio::test]
+async fn the_hot_statements_find_their_rows_by_index() {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    MIGRATIONS.run(&mut db).await.unwrap();
+    let hot = [
+        sql::SETTLE_PARTS, sql::SETTLE_DELIVERIES, sql::FIND_DELIVERY, sql::PARTS_OF, sql::QUARANTINED,
+        sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::DECISIONS_OF_USER,
+        sql::DECISIONS_OF_PROJECT, sql::PRUNE_DELIVERIES, sql::PRUNE_DECISIONS,
+    ];
+    for statement in hot {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain).fetch_all(&mut db).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
+        let scans = ["delivery", "part", "decision", "decision_image"].map(|table| format!("SCAN {table}"));
+        assert!(!plan.iter().any(|step| scans.contains(step)), "{statement}\n{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_comes_back_as_it_was_kept() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let kept = delivery(1, "{\"a\": \u{0}\"é\"}");
+    let parts = vec![part("product/DB", PartState::Pending), part("x", unknown_type())];
+    ops.keep(kept.clone(), parts, vec![], Durability::Synced).await.unwrap();
+    let found = ops.find(&id(1)).await.unwrap().unwrap();
+    assert_eq!((found.delivery, found.bytes, found.verdict), (kept.clone(), kept.body.len() as u64, Verdict::Pending));
+    ops.settle(&id(1), settled(Verdict::Quarantined, "recorded", 7), Durability::Written).await.unwrap();
+    flushed(&ops).await;
+    let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
+    assert_eq!((shown.headers, shown.body), (kept.headers, Some(kept.body)));
+    assert_eq!((shown.summary.verdict, shown.summary.events, shown.summary.quarantined), (Verdict::Quarantined, 2, 1));
+    let row = |part: &PartRow| (part.outcome.clone(), part.position, part.problem.clone().map(|p| (p.kind, p.pointer)));
+    let rows: Vec<_> = shown.parts.iter().map(row).collect();
+    let problem = Some(("unknown-type".to_owned(), "/type".to_owned()));
+    assert_eq!(rows, [("recorded".into(), Some(Position(7)), None), ("quarantined".into(), None, problem)]);
+    assert_eq!(ops.find(&id(2)).await.unwrap(), None);
+    assert!(ops.delivery(&id(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_empty_body_is_kept_as_an_empty_body() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    ops.keep(delivery(1, ""), vec![], vec![], Durability::Written).await.unwrap();
+    let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
+    assert_eq!((shown.body, shown.summary.verdict), (Some(Bytes::new()), Verdict::Duplicate));
+}
+
+#[tokio::test]
+async fn many_at_once_share_commits_and_none_is_mixed_up() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let many: Vec<_> = (0..200)
+        .map(|n| {
+            let ops = ops.clone();
+            let durability = if n % 3 == 0 { Durability::Synced } else { Durability::Written };
+            tokio::spawn(async move {
+                let parts = vec![part(&format!("product/{n}"), PartState::Pending)];
+                ops.keep(delivery(n, &format!("body of {n}")), parts, vec![], durability).await.unwrap();
+                ops.settle(&id(n), settled(Verdict::Recorded, "recorded", n as u64), Durability::Written).await.unwrap();
+            })
+        })
+        .collect();
+    for task in many {
+        task.await.unwrap();
+    }
+    ops.close().await;
+    let ops = dir.open().await;
+    for n in 0..200 {
+        let shown = ops.delivery(&id(n)).await.unwrap().unwrap();
+        assert_eq!(shown.body.unwrap(), format!("body of {n}"));
+        assert_eq!((shown.summary.verdict, shown.parts[0].position), (Verdict::Recorded, Some(Position(n as u64))));
+        assert_eq!(shown.parts[0].subject, Some(format!("product/{n}")));
+    }
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_and_go_on_where_they_ended() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    for n in 0..10 {
+        let state = if n % 2 == 0 { unknown_type() } else { PartState::Recorded(Position(1)) };
+        let mut delivery = delivery(n, "b");
+        delivery.source = source(if n < 5 { "flexnet" } else { "other" });
+        ops.keep(delivery, vec![part("x", state)], vec![], Durability::Written).await.unwrap();
+    }
+    let list = async |source: Option<&str>, verdicts: &[Verdict]| {
+        let filter = DeliveryFilter { source: source.map(self::source), verdicts: verdicts.to_vec() };
+        let (mut all, mut before) = (Vec::new(), None);
+        loop {
+            let page = ops.deliveries(&filter, before.as_ref(), 2).await.unwrap();
+            let Some(last) = page.last() else { return all };
+            before = Some(last.id.clone());
+            all.extend(page.into_iter().map(|row| (row.id, row.problem.is_some())));
+        }
+    };
+    let ids = |which: &[i64]| which.iter().map(|n| (id(*n), n % 2 == 0)).collect::<Vec<_>>();
+    assert_eq!(list(None, &[]).await, ids(&[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]));
+    assert_eq!(list(Some("flexnet"), &[]).await, ids(&[4, 3, 2, 1, 0]));
+    assert_eq!(list(None, DeliveryFilter::FAILED).await, ids(&[8, 6, 4, 2, 0]));
+    assert_eq!(list(Some("other"), &[Verdict::Recorded]).await, ids(&[9, 7, 5]));
+    assert_eq!(list(Some("none"), &[]).await, []);
+    let quarantined = |source: Option<SourceName>, after: Option<DeliveryId>| {
+        let ops = ops.clone();
+        async move { ops.quarantined(source.as_ref(), ProblemType::UnknownType, after.as_ref(), 3).await.unwrap() }
+    };
+    assert_eq!(quarantined(None, None).await, [id(0), id(2), id(4)]);
+    assert_eq!(quarantined(None, Some(id(4))).await, [id(6), id(8)]);
+    assert_eq!(quarantined(Some(source("other")), None).await, [id(6), id(8)]);
+    assert_eq!(ops.quarantined(None, ProblemType::NotYours, None, 3).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_replay_replaces_the_parts_and_is_remembered() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    keep(&ops, 1, unknown_type()).await;
+    let parts = vec![part("product/DB", PartState::Pending)];
+    ops.keep_again(&delivery(1, "body"), at(50), parts, vec![]).await.unwrap();
+    assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1)]);
+    ops.settle(&id(1), settled(Verdict::Recorded, "recorded", 3), Durability::Synced).await.unwrap();
+    let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
+    assert_eq!((shown.summary.verdict, shown.parts.len(), shown.parts[0].problem.clone()), (Verdict::Recorded, 1, None));
+    assert_eq!((shown.replays[0].at, shown.replays[0].was.as_str()), (at(50), "quarantined"));
+    assert_eq!(ops.pending(None, 9).await.unwrap(), []);
+    assert_eq!(ops.quarantined(None, ProblemType::UnknownType, None, 9).await.unwrap(), []);
+}
+
+/// "Kept as rejected, bounded in number and bytes" (DESIGN 6); one source's flood pushes out no other's.
+#[tokio::test]
+async fn rejected_deliveries_are_bounded_in_number_and_bytes() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let mut other = delivery(0, "other");
+    other.source = source("other");
+    ops.reject(other, "signature-mismatch");
+    flushed(&ops).await;
+    let big = "x".repeat(100 << 10);
+    for n in 1..=200 {
+        ops.reject(delivery(n, &big), "signature-mismatch");
+        flushed(&ops).await;
+    }
+    let filter = |name| DeliveryFilter { source: Some(source(name)), verdicts: vec![Verdict::Rejected] };
+    let rows = ops.deliveries(&filter("flexnet"), None, 5000).await.unwrap();
+    assert_eq!(rows.len(), (8 << 20) / (64 << 10));
+    assert_eq!((rows[0].id.clone(), rows[0].bytes), (id(200), 100 << 10));
+    assert_eq!(rows[0].reason.as_deref(), Some("signature-mismatch"));
+    assert_eq!(ops.delivery(&id(200)).await.unwrap().unwrap().body.unwrap().len(), 64 << 10);
+    for n in 1000..2200 {
+        ops.reject(delivery(n, "x"), "signature-mismatch");
+        flushed(&ops).await;
+    }
+    assert_eq!(ops.deliveries(&filter("flexnet"), None, 5000).await.unwrap().len(), 1000);
+    assert_eq!(ops.deliveries(&filter("other"), None, 5000).await.unwrap().len(), 1);
+}
+
+/// Rejected ones that nobody waits for may be dropped, but never fill the line for those who wait.
+#[tokio::test]
+async fn a_flood_of_rejected_deliveries_keeps_no_authentic_one_out() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    // No await in between: the writer does not run.
+    for n in 0..10_000 {
+        ops.reject(delivery(n, "x"), "signature-mismatch");
+    }
+    ops.keep(delivery(20_000, "good"), vec![], vec![], Durability::Written).await.unwrap();
+    let rows = ops.deliveries(&DeliveryFilter::default(), None, 20_000).await.unwrap();
+    assert_eq!(rows.len(), 65);
+}
+
+fn personal(person: &str, email: Option<&str>, order_key: u64) -> Personal {
+    let order_key = format!("{order_key:020}");
+    Personal { person: person.parse().unwrap(), email: email.map(Into::into), name: None, order_key }
+}
+
+#[tokio::test]
+async fn a_late_delivery_does_not_bring_an_old_address_back() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let ada = [(source("flexnet"), "ada".parse().unwrap()), (source("other"), "ada".parse().unwrap())];
+    let steps = [(9, Some("new@x"), Some("new@x")), (8, Some("old@x"), Some("new@x")), (10, None, None)];
+    for (n, (key, email, expected)) in (0..).zip(steps) {
+        let rows = vec![personal("ada", email, key)];
+        ops.keep(delivery(n, "b"), vec![], rows, Durability::Synced).await.unwrap();
+        let found = ops.personal(&ada).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].email.as_deref(), expected, "{key}");
+    }
+}
+
+fn holds(dir: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+/// security.md 2.10: erased is gone from every file, and from nobody else.
+#[tokio::test]
+async fn what_is_erased_stands_in_no_file_any_more() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let email = "ada@globex.example";
+    let body = |person: &str, email: &str| format!(r#"{{"person":"{person}","personal":{{"email":"{email}"}}}}"#);
+    let about = |person: &str, state| vec![part(&format!("person/{person}"), state)];
+    let recorded = || PartState::Recorded(Position(1));
+    let problem = Problem::at(ProblemType::InvalidData, "/data", "found ada@globex.example");
+    let ada = vec![personal("ada", Some(email), 1)];
+    ops.keep(delivery(1, &body("ada", email)), about("ada", recorded()), ada, Durability::Synced).await.unwrap();
+    let escaped = body("ada", email).replace("ada\"", "\\u0061da\"");
+    ops.keep(delivery(2, &escaped), about("ada", recorded()), vec![], Durability::Synced).await.unwrap();
+    let torn = vec![part("?", PartState::Quarantined(problem))];
+    ops.keep(delivery(3, &body("ada", email)), torn, vec![], Durability::Synced).await.unwrap();
+    ops.reject(delivery(4, &body("ada", email)), "signature-mismatch");
+    let bob = vec![personal("ada-2", Some("bob@globex.example"), 1)];
+    let bobs = body("ada-2", "bob@globex.example");
+    ops.keep(delivery(5, &bobs), about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
+    assert!(holds(&dir.0, email));
+
+    assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(99)).await.unwrap(), 4);
+    assert!(!holds(&dir.0, email));
+    for n in 1..=4 {
+        let shown = ops.delivery(&id(n)).await.unwrap().unwrap();
+        assert_eq!((shown.body, shown.summary.erased_at), (None, Some(at(99))));
+        // So a replay says that it is gone instead of reading nothing as a body.
+        let kept = ops.find(&id(n)).await.unwrap().unwrap();
+        assert!(kept.delivery.body.len() as u64 != kept.bytes);
+    }
+    let people = |name: &str| (source("flexnet"), name.parse().unwrap());
+    let left = ops.personal(&[people("ada"), people("ada-2")]).await.unwrap();
+    assert_eq!((left.len(), left[0].email.as_deref()), (1, Some("bob@globex.example")));
+    assert!(ops.delivery(&id(5)).await.unwrap().unwrap().body.is_some());
+    assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(100)).await.unwrap(), 0);
+}
+
+fn refusal(n: i64, user: &str, images: &[&str], outcome: DecisionOutcome) -> DecisionRow {
+    DecisionRow {
+        id: rollcall_events::prefixed_id("dec", at(n), [0; 10]),
+        at: at(n),
+        outcome,
+        user_id: Some(user.into()),
+        user_name: Some(user.into()),
+        client: "10.0.0.7".into(),
+        family: "docker".into(),
+        asked: format!("repository:{}:pull", images[0]),
+        granted: String::new(),
+        message: None,
+        position: Position(5),
+        images: images.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_found_by_user_project_image_and_time_and_grants_are_counted() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    use DecisionOutcome::{Denied, Granted, Reduced};
+    let rows = [
+        refusal(1, "ada", &["acme/db"], Denied),
+        refusal(2, "ada", &["acme/web", "globex/app"], Reduced),
+        refusal(3, "bob", &["acme/db"], Denied),
+        refusal(4, "bob", &["acme/db"], Granted),
+        refusal(3601, "bob", &["acme/db"], Granted),
+    ];
+    ops.record_decisions(&rows).await.unwrap();
+    ops.record_decisions(&rows[3..4]).await.unwrap();
+    let search = async |filter: DecisionFilter| {
+        let rows = ops.decisions(&filter, None, 50).await.unwrap();
+        rows.iter().map(|row| (row.at - at(0)).num_seconds()).collect::<Vec<_>>()
+    };
+    let any = DecisionFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(search(any()).await, [3, 2, 1]);
+    assert_eq!(search(DecisionFilter { user: text("ada"), ..any() }).await, [2, 1]);
+    assert_eq!(search(DecisionFilter { project: text("acme"), ..any() }).await, [3, 2, 1]);
+    assert_eq!(search(DecisionFilter { project: text("globex"), ..any() }).await, [2]);
+    assert_eq!(search(DecisionFilter { image: text("acme/db"), ..any() }).await, [3, 1]);
+    assert_eq!(search(DecisionFilter { image: text("acme/db"), user: text("bob"), ..any() }).await, [3]);
+    assert_eq!(search(DecisionFilter { from: Some(at(2)), until: Some(at(3)), ..any() }).await, [2]);
+    let page = ops.decisions(&any(), Some(&rows[1].id), 1).await.unwrap();
+    assert_eq!(page[0].id, rows[0].id);
+    let found = ops.decision(&rows[2].id).await.unwrap().unwrap();
+    assert_eq!((found.family.as_str(), found.position, found.outcome), ("docker", Position(5), Denied));
+    assert_eq!(ops.decision(&rows[3].id).await.unwrap(), None, "what was granted is only counted");
+    let counts = ops.decision_counts(at(60), at(7200), Some("acme")).await.unwrap();
+    let counts: Vec<_> = counts.iter().map(|c| ((c.hour - at(0)).num_hours(), c.outcome.as_str(), c.count)).collect();
+    assert_eq!(counts, [(0, "denied", 2), (0, "granted", 2), (0, "reduced", 1), (1, "granted", 1)]);
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_first_answer_for_a_day() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+    let answer = || StoredAnswer { status: 201, body: b"{}".to_vec() };
+    let claim = async |digest, seconds| ops.claim_answer("admin POST k1", digest, at(seconds)).await.unwrap();
+    assert_eq!(claim(one, 0).await, Claim::First);
+    assert_eq!(claim(one, 1).await, Claim::Running);
+    ops.abandon_answer("admin POST k1").await.unwrap();
+    assert_eq!(claim(one, 2).await, Claim::First);
+    ops.store_answer("admin POST k1", answer()).await.unwrap();
+    assert_eq!(claim(one, 3).await, Claim::Answered(answer()));
+    assert_eq!(claim(other, 3).await, Claim::Other);
+    ops.abandon_answer("admin POST k1").await.unwrap();
+    assert_eq!(claim(one, 4).await, Claim::Answered(answer()), "an answer that was given is not taken back");
+    assert_eq!(claim(other, 3 + 24 * 3600).await, Claim::First);
+    let two = |ops: Ops| async move { ops.claim_answer("k2", one, at(0)).await.unwrap() };
+    let (a, b) = tokio::join!(two(ops.clone()), two(ops.clone()));
+    assert_eq!([a, b].iter().filter(|claim| **claim == Claim::First).count(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_ran_when_the_process_died_can_be_sent_again() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    assert_eq!(ops.claim_answer("k", Digest::of(b""), at(0)).await.unwrap(), Claim::First);
+    drop(ops);
+    let ops = dir.open().await;
+    assert_eq!(ops.claim_answer("k", Digest::of(b""), at(1)).await.unwrap(), Claim::First);
+}
+
+#[tokio::test]
+async fn pruning_keeps_what_is_young_and_what_somebody_must_still_look_at() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    let day = 24 * 3600;
+    for n in 0..2500 {
+        keep(&ops, n, PartState::Recorded(Position(1))).await;
+    }
+    keep(&ops, 2500, unknown_type()).await;
+    keep(&ops, 2501, PartState::Pending).await;
+    keep(&ops, 10 * day, PartState::Recorded(Position(1))).await;
+    let denials: Vec<_> = (0..20).map(|n| refusal(n, "ada", &["acme/db"], DecisionOutcome::Denied)).collect();
+    ops.record_decisions(&denials).await.unwrap();
+    let retention = Retention { denials_at_most: 7, ..Retention::default() };
+    assert_eq!(ops.prune(at(0), &retention).await.unwrap(), 13);
+    assert_eq!(ops.decisions(&DecisionFilter::default(), None, 50).await.unwrap().len(), 7);
+    assert_eq!(ops.prune(at(95 * day), &retention).await.unwrap(), 2500 + 7);
+    let left = ops.deliveries(&DeliveryFilter::default(), None, 50).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [id(10 * day), id(2501), id(2500)]);
+    assert_eq!(ops.prune(at(370 * day), &retention).await.unwrap(), 2);
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", dir.0.join("ops.db").display())).await.unwrap();
+    let parts: i64 = sqlx::query_scalar("SELECT count(*) FROM part").fetch_one(&mut db).await.unwrap();
+    let images: i64 = sqlx::query_scalar("SELECT count(*) FROM decision_image").fetch_one(&mut db).await.unwrap();
+    assert_eq!((parts, images), (1, 0), "what hung on them went too");
+    assert_eq!(ops.prune(at(0) + TimeDelta::days(370), &Retention::default()).await.unwrap(), 0);
+}
+
+/// Promise 1: after a failure nothing is acknowledged before the file was made whole again.
+#[tokio::test]
+async fn a_failed_write_is_said_and_the_next_one_works() {
+    let dir = Dir::new();
+    let ops = dir.open().await;
+    keep(&ops, 1, PartState::Pending).await;
+    // The same id twice is a failure of the statement; what shares the transaction fails with it and is told so.
+    let again = ops.keep(delivery(1, "x"), vec![], vec![], Durability::Synced).await;
+    assert!(matches!(again, Err(InboxError::Unavailable(_))), "{again:?}");
+    keep(&ops, 2, PartState::Pending).await;
+    assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1), id(2)]);
+    ops.close().await;
+    let closed = ops.keep(delivery(3, "x"), vec![], vec![], Durability::Written).await;
+    assert!(matches!(closed, Err(InboxError::Unavailable(_))));
+    assert!(matches!(ops.record_decisions(&[]).await, Err(OpsError::Database(_))));
+}
