@@ -38,8 +38,7 @@ fn invalid(name: &str, detail: impl std::fmt::Display) -> Problem {
 }
 
 fn fill_structured(draft: &mut Draft, event: &str) -> Result<(), Problem> {
-    let members: json::Members =
-        json::read(event).map_err(|error| Problem::of(ProblemType::InvalidEnvelope, error))?;
+    let members: json::Members = json::read(event).map_err(|error| Problem::of(ProblemType::InvalidEnvelope, error))?;
     let mut wrong = Ok(());
     for (name, raw) in members.0 {
         let raw = raw.get();

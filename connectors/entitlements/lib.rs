@@ -2,6 +2,8 @@
 
 mod cloudevents;
 mod content;
+#[cfg(test)]
+mod flow_tests;
 mod secrets;
 mod signature;
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub enum SecretError {
     #[error("there is no secret: write `whsec_` and the base64 of 24 to 64 random bytes")]
     Missing,
     /// A line that is not a secret.
-    #[error("line {line} is not a secret: `whsec_` and the base64 of 24 to 64 random bytes, one secret a line, the current one first")]
+    #[error(
+        "line {line} is not a secret: `whsec_` and the base64 of 24 to 64 random bytes, one secret a line, the current one first"
+    )]
     Malformed {
         /// Counted from 1.
         line: usize,

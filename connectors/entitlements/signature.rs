@@ -22,7 +22,8 @@ pub(crate) fn verify(secrets: &Secrets, headers: &Headers, body: &[u8], age: Age
     let timestamp = header(headers, TIMESTAMP, TIMESTAMP_MISSING, TIMESTAMP_MALFORMED)?;
     // Digits only: what is signed is the text, and `+5` or ` 5` would be other texts for the same instant.
     let digits = timestamp.len() <= 12 && timestamp.bytes().all(|b| b.is_ascii_digit());
-    let signed_at: i64 = if digits { timestamp.parse().map_err(|_| TIMESTAMP_MALFORMED)? } else { return Err(TIMESTAMP_MALFORMED) };
+    let signed_at: i64 =
+        if digits { timestamp.parse().map_err(|_| TIMESTAMP_MALFORMED)? } else { return Err(TIMESTAMP_MALFORMED) };
     let signatures = header(headers, SIGNATURE, SIGNATURE_MISSING, SIGNATURE_REPEATED)?;
     if let Age::Arriving(now) = age
         && now.timestamp().abs_diff(signed_at) > WINDOW.unsigned_abs()

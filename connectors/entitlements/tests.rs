@@ -226,7 +226,8 @@ fn arbitrary_bytes_never_panic_the_mapping() {
     let body = br#"[{"specversion":"1.0","id":"a","source":"s","type":"t","data":{"\u0000":[]}}]"#;
     let types = ["application/cloudevents+json", "application/cloudevents-batch+json", "application/json"];
     for media in types {
-        let headers: Headers = [("content-type", media), ("ce-id", "%"), ("ce-", "\"\\"), ("ce-type", "%41")].into_iter().collect();
+        let headers: Headers =
+            [("content-type", media), ("ce-id", "%"), ("ce-", "\"\\"), ("ce-type", "%41")].into_iter().collect();
         for cut in 0..body.len() {
             for byte in [0, b'"', b'{', b']', b'\\', 0x80, 0xff] {
                 let mut bytes = body[..cut].to_vec();

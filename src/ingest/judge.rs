@@ -75,8 +75,7 @@ pub fn judge(
             return Err(Problem::at(UnknownType, "/type", detail));
         }
     }
-    let (data, personal) =
-        if said.kind == PERSON { cut_personal(&said.data)? } else { (said.data, None) };
+    let (data, personal) = if said.kind == PERSON { cut_personal(&said.data)? } else { (said.data, None) };
     let body = Body::parse(&said.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
     let subject = body.subject();
     if said.subject.as_ref().is_some_and(|stated| *stated != subject) {
@@ -121,7 +120,8 @@ pub fn judge(
 /// Takes `personal` out of a person's data. The other members keep their bytes. It goes the same way where there is
 /// nothing to take out, so that an event with and one without `personal` compare equal.
 fn cut_personal(data: &str) -> Result<(String, Option<PersonalMember>), Problem> {
-    let invalid = |error: rollcall_events::SchemaError, prefix| Problem::of(ProblemType::InvalidData, error.under(prefix));
+    let invalid =
+        |error: rollcall_events::SchemaError, prefix| Problem::of(ProblemType::InvalidData, error.under(prefix));
     let mut members: json::Members = json::read(data).map_err(|error| invalid(error, "/data"))?;
     let personal = members
         .take("personal")
@@ -130,11 +130,15 @@ fn cut_personal(data: &str) -> Result<(String, Option<PersonalMember>), Problem>
         // What the reader found there may be an address: it is named by place only.
         .map_err(|error| {
             let pointer = format!("/data/personal{}", error.pointer);
-            Problem::at(ProblemType::InvalidData, pointer, "`personal` is an object of `email` and `name`, texts or null")
+            Problem::at(
+                ProblemType::InvalidData,
+                pointer,
+                "`personal` is an object of `email` and `name`, texts or null",
+            )
         })?
         .flatten();
-    let rest = serde_json::to_string(&members)
-        .map_err(|error| Problem::at(ProblemType::MappingFailed, "/data", error))?;
+    let rest =
+        serde_json::to_string(&members).map_err(|error| Problem::at(ProblemType::MappingFailed, "/data", error))?;
     Ok((rest, personal))
 }
 
@@ -152,9 +156,8 @@ fn micros(time: DateTime<Utc>) -> String {
 
 /// W3C trace context: `version-trace-parent-flags`. One that is not is left out; it is no reason to refuse a fact.
 fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, len| {
-        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
+    let hex =
+        |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let parts: Vec<_> = text.split('-').collect();
     matches!(parts[..], [version, trace, parent, flags]
         if hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2))

@@ -115,14 +115,12 @@ impl Inner {
     async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<Answer, ReplayError> {
         let kept = self.inbox.find(id).await?.ok_or(ReplayError::Unknown)?;
         let delivery = kept.delivery;
-        let lane = self.lanes.get(&delivery.source).ok_or_else(|| ReplayError::UnknownSource(delivery.source.clone()))?;
+        let lane =
+            self.lanes.get(&delivery.source).ok_or_else(|| ReplayError::UnknownSource(delivery.source.clone()))?;
         if delivery.body.len() as u64 != kept.bytes {
             return Err(ReplayError::Gone);
         }
-        lane.route
-            .hook
-            .verify(&delivery.headers, &delivery.body, Age::Replayed)
-            .map_err(ReplayError::Unauthorised)?;
+        lane.route.hook.verify(&delivery.headers, &delivery.body, Age::Replayed).map_err(ReplayError::Unauthorised)?;
         let Judged { parts, events, personal } = lane.route.take_apart(&delivery);
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.keep_again(&delivery, self.clock.now(), parts.clone(), personal).await?;

@@ -16,8 +16,9 @@ use rollcall_events::{Clock, LogId, NewEvent, Order, Position, SourceName};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    Age, Answer, Call, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, InboxError, Kept, Part, PartState, Personal,
-    Problem, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, Route, Said, Settled, Unread, Verdict, judge,
+    Age, Answer, Call, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, InboxError, Kept, Part, PartState,
+    Personal, Problem, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, Route, Said, Settled, Unread,
+    Verdict, judge,
 };
 
 const PRODUCT: &str = "rollcall.product.upserted.v1";
@@ -353,7 +354,8 @@ async fn only_what_is_kept_nowhere_else_is_synced_in_the_inbox() {
     let s = setup();
     s.post(&one("a")).await.unwrap();
     s.post("b rollcall.prodct.upserted.v1 1 {}").await.unwrap();
-    let person = r#"c rollcall.person.upserted.v1 1 {"person":"p","account":null,"active":true,"personal":{"email":"p@x"}}"#;
+    let person =
+        r#"c rollcall.person.upserted.v1 1 {"person":"p","account":null,"active":true,"personal":{"email":"p@x"}}"#;
     s.post(person).await.unwrap();
     use Durability::{Synced, Written};
     assert_eq!(*s.inbox.asked.lock().unwrap(), [Written, Written, Synced, Written, Synced, Written]);

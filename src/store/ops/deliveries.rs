@@ -7,8 +7,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Headers, Inbox, InboxError, Kept, Part, PartState, Personal, ProblemType, Settled,
-    Verdict,
+    Delivery, DeliveryId, Durability, Headers, Inbox, InboxError, Kept, Part, PartState, Personal, ProblemType,
+    Settled, Verdict,
 };
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};

@@ -45,8 +45,7 @@ impl Ops {
     /// # Errors
     /// As [`OpsError`].
     pub async fn personal(&self, persons: &[(SourceName, Id)]) -> Result<Vec<PersonalRow>, OpsError> {
-        let keys: Vec<_> =
-            persons.iter().map(|(s, p)| Key { source: s.as_str(), person: p.as_str() }).collect();
+        let keys: Vec<_> = persons.iter().map(|(s, p)| Key { source: s.as_str(), person: p.as_str() }).collect();
         let rows = sqlx::query(sql::PERSONAL).bind(json(&keys)?).fetch_all(&self.readers).await?;
         let row = |row: &sqlx::sqlite::SqliteRow| {
             Ok(PersonalRow {
@@ -66,8 +65,7 @@ impl Ops {
     /// # Errors
     /// As [`OpsError`]; erase again, it is safe.
     pub async fn erase(&self, source: &SourceName, person: &Id, now: DateTime<Utc>) -> Result<u64, OpsError> {
-        let write =
-            Write::Erase { source: source.to_string(), person: person.to_string(), at: now.timestamp_micros() };
+        let write = Write::Erase { source: source.to_string(), person: person.to_string(), at: now.timestamp_micros() };
         match self.writer.write(write, Durability::Synced).await? {
             Reply::Count(erased) => Ok(erased),
             Reply::Done | Reply::Claimed(_) => Ok(0),

@@ -95,6 +95,7 @@ async fn every_statement_can_be_prepared() {
     let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     MIGRATIONS.run(&mut db).await.unwrap();
     let text = include_str!("sql.rs");
+    #[rustfmt::skip]
     let all = [
         sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::CHECKPOINT, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
@@ -119,9 +120,19 @@ async fn the_hot_statements_find_their_rows_by_index() {
     let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     MIGRATIONS.run(&mut db).await.unwrap();
     let hot = [
-        sql::SETTLE_PARTS, sql::SETTLE_DELIVERIES, sql::FIND_DELIVERY, sql::PARTS_OF, sql::QUARANTINED,
-        sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::DECISIONS_OF_USER,
-        sql::DECISIONS_OF_PROJECT, sql::PRUNE_DELIVERIES, sql::PRUNE_DECISIONS,
+        sql::SETTLE_PARTS,
+        sql::SETTLE_DELIVERIES,
+        sql::FIND_DELIVERY,
+        sql::PARTS_OF,
+        sql::QUARANTINED,
+        sql::PENDING,
+        sql::LIST_ALL,
+        sql::LIST_SOURCE,
+        sql::LIST_VERDICTS,
+        sql::DECISIONS_OF_USER,
+        sql::DECISIONS_OF_PROJECT,
+        sql::PRUNE_DELIVERIES,
+        sql::PRUNE_DECISIONS,
     ];
     for statement in hot {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
@@ -174,7 +185,9 @@ async fn many_at_once_share_commits_and_none_is_mixed_up() {
             tokio::spawn(async move {
                 let parts = vec![part(&format!("product/{n}"), PartState::Pending)];
                 ops.keep(delivery(n, &format!("body of {n}")), parts, vec![], durability).await.unwrap();
-                ops.settle(&id(n), settled(Verdict::Recorded, "recorded", n as u64), Durability::Written).await.unwrap();
+                ops.settle(&id(n), settled(Verdict::Recorded, "recorded", n as u64), Durability::Written)
+                    .await
+                    .unwrap();
             })
         })
         .collect();
@@ -237,7 +250,10 @@ async fn a_replay_replaces_the_parts_and_is_remembered() {
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1)]);
     ops.settle(&id(1), settled(Verdict::Recorded, "recorded", 3), Durability::Synced).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
-    assert_eq!((shown.summary.verdict, shown.parts.len(), shown.parts[0].problem.clone()), (Verdict::Recorded, 1, None));
+    assert_eq!(
+        (shown.summary.verdict, shown.parts.len(), shown.parts[0].problem.clone()),
+        (Verdict::Recorded, 1, None)
+    );
     assert_eq!((shown.replays[0].at, shown.replays[0].was.as_str()), (at(50), "quarantined"));
     assert_eq!(ops.pending(None, 9).await.unwrap(), []);
     assert_eq!(ops.quarantined(None, ProblemType::UnknownType, None, 9).await.unwrap(), []);

@@ -31,12 +31,32 @@ pub(super) enum Write {
     /// Rows that join the rows of others.
     Rows(Rows),
     /// The parts of a kept delivery anew.
-    Replace { delivery: String, at: i64, verdict: &'static str, rows: Rows },
+    Replace {
+        delivery: String,
+        at: i64,
+        verdict: &'static str,
+        rows: Rows,
+    },
     /// An idempotency key.
-    Claim { key: String, digest: String, at: i64, expired: i64 },
-    Store { key: String, status: i64, body: Vec<u8> },
-    Abandon { key: String },
-    Erase { source: String, person: String, at: i64 },
+    Claim {
+        key: String,
+        digest: String,
+        at: i64,
+        expired: i64,
+    },
+    Store {
+        key: String,
+        status: i64,
+        body: Vec<u8>,
+    },
+    Abandon {
+        key: String,
+    },
+    Erase {
+        source: String,
+        person: String,
+        at: i64,
+    },
     Prune(PruneStep),
     Close,
 }

@@ -1,0 +1,364 @@
+//! Whole deliveries: signed bytes in, the real inbox and a log behind, the answer and everything that can be looked at.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rollcall_eventlog::{Filter, Tail, memory::MemoryLog};
+use rollcall_events::{Clock, LogId, Order, Position, Recorded};
+use rollcall_ingest::{
+    Age, Answer, Call, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, Part, PartState, ProblemType,
+    ReceiveError, Receiver, Rejection, ReplayError, Route, Said, Unread, Verdict,
+};
+use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, Ops};
+
+use crate::{CloudEvents, Secrets};
+
+const SECRET: &str = "whsec_cm9sbGNhbGwtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
+const OTHER: &str = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC0wMTIzNDU2Nzg5";
+const ONE: &str = "application/cloudevents+json";
+const MANY: &str = "application/cloudevents-batch+json";
+const START: i64 = 1_767_225_600;
+
+struct HandClock(Mutex<i64>);
+
+impl Clock for HandClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(*self.0.lock().unwrap(), 0).unwrap()
+    }
+}
+
+/// The canonical form as it was before a type was known: what `mended` would read as `to` is unknown still.
+struct Unmended {
+    inner: CloudEvents,
+    from: &'static str,
+    to: &'static str,
+}
+
+impl Hook for Unmended {
+    fn keeps(&self, header: &str) -> bool {
+        self.inner.keeps(header)
+    }
+    fn verify(&self, headers: &Headers, body: &[u8], age: Age) -> Result<(), Rejection> {
+        self.inner.verify(headers, body, age)
+    }
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+        let mut parts = self.inner.map(headers, body);
+        for said in parts.iter_mut().flatten().filter(|said| said.kind == self.from) {
+            said.kind = self.to.to_owned();
+        }
+        parts
+    }
+}
+
+struct App {
+    dir: PathBuf,
+    clock: Arc<HandClock>,
+    log: MemoryLog,
+    ops: Ops,
+    receiver: Receiver,
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+async fn app() -> App {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("rollcall-entitlements-{}-{count}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let clock = Arc::new(HandClock(Mutex::new(START)));
+    let log = MemoryLog::new(LogId([3; 8]), clock.clone());
+    let ops = Ops::open(&dir).await.unwrap();
+    let receiver = receiver(&ops, &log, &clock, Order::Version, Arc::new(canonical(SECRET)));
+    App { dir, clock, log, ops, receiver }
+}
+
+fn canonical(secrets: &str) -> CloudEvents {
+    CloudEvents::new(Secrets::parse(secrets).unwrap())
+}
+
+fn receiver(ops: &Ops, log: &MemoryLog, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
+    let route = Route {
+        source: "flexnet".parse().unwrap(),
+        order,
+        hook,
+        max_body: Route::MAX_BODY,
+        max_in_flight: Route::MAX_IN_FLIGHT,
+    };
+    Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone())
+}
+
+fn signed(secret: &str, timestamp: i64, media: &str, body: &str) -> Call {
+    let signature = Secrets::parse(secret).unwrap().sign("msg_1", timestamp, body.as_bytes());
+    let mut headers = http::HeaderMap::new();
+    let mut add = |name: &'static str, value: &str| headers.insert(name, value.parse().unwrap());
+    add("content-type", media);
+    add("webhook-id", "msg_1");
+    add("webhook-timestamp", &timestamp.to_string());
+    add("webhook-signature", &signature);
+    add("authorization", "Bearer canary-in-a-header");
+    add("cookie", "session=canary-in-a-header");
+    Call { headers, body: Bytes::from(body.to_owned()), client: Some("192.0.2.1".parse().unwrap()) }
+}
+
+fn event(id: &str, kind: &str, sequence: u64, data: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"/acme","type":"rollcall.{kind}.v1","sequence":"{sequence}","data":{data}}}"#
+    )
+}
+
+fn product(id: &str, sequence: u64) -> String {
+    event(id, "product.upserted", sequence, r#"{"product":"DB"}"#)
+}
+
+impl App {
+    async fn post(&self, media: &str, body: &str) -> Result<Answer, ReceiveError> {
+        self.receiver.receive("flexnet", signed(SECRET, START, media, body)).await
+    }
+    /// A receiver as after a restart with other settings.
+    fn restarted(&self, order: Order, hook: impl Hook) -> Receiver {
+        receiver(&self.ops, &self.log, &self.clock, order, Arc::new(hook))
+    }
+    async fn records(&self) -> Vec<Recorded> {
+        self.log.page(Position(0), 1000, &Filter::default()).await.unwrap().0
+    }
+    /// A delivery as it is shown, once what became of it was noted.
+    async fn shown(&self, id: &DeliveryId) -> DeliveryDetail {
+        self.ops.abandon_answer("nothing").await.unwrap();
+        self.ops.delivery(id).await.unwrap().unwrap()
+    }
+}
+
+fn outcomes(answer: &Answer) -> Vec<(&str, &str, u64)> {
+    answer.events.iter().map(|event| (&*event.id, event.outcome, event.position.0)).collect()
+}
+
+fn problems(shown: &DeliveryDetail) -> Vec<Option<(&str, &str)>> {
+    let problem = |part: &rollcall_store::ops::PartRow| part.problem.clone();
+    let all: Vec<_> = shown.parts.iter().map(problem).collect();
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    all.into_iter().map(|problem| problem.map(|p| (leak(p.kind), leak(p.pointer)))).collect()
+}
+
+#[tokio::test]
+async fn the_good_parts_of_a_batch_are_recorded_and_the_bad_ones_can_be_looked_at() {
+    let app = app().await;
+    let state = |state| format!(r#"{{"entitlement":"ENT-7","account":"GLOBEX",{state}}}"#);
+    let body = format!(
+        "[{},{},{},{}]",
+        event("1", "entitlement.upserted", 1, &state(r#""state":"active""#)),
+        event("2", "entitlement.upserted", 2, &state(r#""state":"inactive","state":"active""#)),
+        event("3", "secret.revoked", 3, r#"{"secret":"sec_1"}"#),
+        event("4", "product.upserted", 4, r#"{"product":"DB"}"#),
+    );
+    let answer = app.post(MANY, &body).await.unwrap();
+    assert_eq!((outcomes(&answer), answer.quarantined), (vec![("1", "recorded", 1), ("4", "recorded", 2)], 2));
+    assert_eq!(answer.position(), Some(Position(2)));
+    let records = app.records().await;
+    let said: Vec<_> = records.iter().map(|r| (&*r.event.subject, r.event.sequence, &*r.event.data)).collect();
+    let data = r#"{"entitlement":"ENT-7","account":"GLOBEX","state":"active"}"#;
+    assert_eq!(said, [("entitlement/ENT-7", Some(1), data), ("product/DB", Some(4), r#"{"product":"DB"}"#)]);
+    assert!(records.iter().all(|r| r.event.correlation.as_deref() == Some(answer.delivery.as_str())));
+    assert!(records.iter().all(|r| r.event.origin.as_deref() == Some("/acme")));
+    let shown = app.shown(&answer.delivery).await;
+    assert_eq!(shown.summary.verdict, Verdict::Quarantined);
+    assert_eq!(shown.body.as_deref(), Some(body.as_bytes()));
+    assert_eq!(problems(&shown), [None, Some(("invalid-data", "/data")), Some(("not-yours", "/type")), None]);
+    assert!(!format!("{:?}", shown.headers).contains("canary-in-a-header"));
+}
+
+/// E8, at the door.
+#[tokio::test]
+async fn a_replayed_request_is_refused_after_five_minutes_and_kept_as_rejected() {
+    let app = app().await;
+    let call = signed(SECRET, START, ONE, &product("1", 1));
+    let receive = |call: &Call| app.receiver.receive("flexnet", call.clone());
+    *app.clock.0.lock().unwrap() = START + 200;
+    assert_eq!(outcomes(&receive(&call).await.unwrap()), [("1", "recorded", 1)]);
+    *app.clock.0.lock().unwrap() = START + 301;
+    let Err(ReceiveError::Unauthorised { delivery, rejection }) = receive(&call).await else { panic!("accepted") };
+    assert_eq!(rejection.reason, "timestamp-stale");
+    let shown = app.shown(&delivery).await;
+    assert_eq!((shown.summary.verdict, shown.summary.reason.as_deref()), (Verdict::Rejected, Some("timestamp-stale")));
+    assert!(shown.parts.is_empty());
+    let failed = DeliveryFilter { verdicts: DeliveryFilter::FAILED.to_vec(), ..DeliveryFilter::default() };
+    assert_eq!(app.ops.deliveries(&failed, None, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_refused_for_a_wrong_secret_can_be_replayed_once_the_secret_is_right() {
+    let app = app().await;
+    let call = signed(OTHER, START, ONE, &product("1", 1));
+    let Err(ReceiveError::Unauthorised { delivery, rejection }) = app.receiver.receive("flexnet", call).await else {
+        panic!("accepted")
+    };
+    assert_eq!(rejection.reason, "signature-mismatch");
+    app.shown(&delivery).await;
+    assert!(matches!(app.receiver.replay(&delivery).await, Err(ReplayError::Unauthorised(_))));
+    assert!(app.records().await.is_empty());
+    *app.clock.0.lock().unwrap() = START + 86_400;
+    let mended = app.restarted(Order::Version, canonical(&format!("{SECRET}\n{OTHER}")));
+    assert_eq!(outcomes(&mended.replay(&delivery).await.unwrap()), [("1", "recorded", 1)]);
+    let shown = app.shown(&delivery).await;
+    assert_eq!((shown.summary.verdict, shown.replays[0].was.as_str()), (Verdict::Recorded, "rejected"));
+}
+
+/// E13.
+#[tokio::test]
+async fn what_was_not_understood_is_driven_again_once_the_mapping_is_mended() {
+    let app = app().await;
+    let (from, to) = ("rollcall.product.upserted.v1", "rollcall.prodct.upserted.v1");
+    let unmended = app.restarted(Order::Version, Unmended { inner: canonical(SECRET), from, to });
+    let line = event("2", "product.removed", 2, r#"{"product":"DB"}"#);
+    let body = format!("[{},{line}]", product("1", 1));
+    let answer = unmended.receive("flexnet", signed(SECRET, START, MANY, &body)).await.unwrap();
+    assert_eq!((outcomes(&answer), answer.quarantined), (vec![("2", "recorded", 1)], 1));
+    assert_eq!(problems(&app.shown(&answer.delivery).await)[0], Some(("unknown-type", "/type")));
+
+    *app.clock.0.lock().unwrap() = START + 86_400;
+    let all = app.receiver.replay_all(None, ProblemType::UnknownType).await.unwrap();
+    assert_eq!((all.deliveries, all.recorded, all.quarantined, all.failed.len()), (1, 1, 0, 0));
+    let records = app.records().await;
+    // As if mapped at first: its own id, its own order, the delivery that brought it.
+    let event = &records[1].event;
+    assert_eq!((&*event.key.id, event.sequence, &*event.kind), ("1", Some(1), from));
+    assert_eq!(event.correlation.as_deref(), Some(answer.delivery.as_str()));
+    let shown = app.shown(&answer.delivery).await;
+    assert_eq!(shown.summary.verdict, Verdict::Recorded);
+    let words: Vec<_> = shown.parts.iter().map(|part| part.outcome.as_str()).collect();
+    assert_eq!(words, ["recorded", "duplicate"]);
+    assert_eq!(app.receiver.replay_all(None, ProblemType::UnknownType).await.unwrap().deliveries, 0);
+    let again = app.receiver.replay(&answer.delivery).await.unwrap();
+    assert_eq!(outcomes(&again), [("1", "duplicate", 2), ("2", "duplicate", 1)]);
+    assert_eq!(app.records().await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_without_its_order_key_waits_until_the_source_is_ordered_otherwise() {
+    let app = app().await;
+    let body = product("1", 1).replace(r#""sequence":"1","#, "");
+    let answer = app.post(ONE, &body).await.unwrap();
+    assert_eq!((answer.events.len(), answer.quarantined), (0, 1));
+    assert_eq!(problems(&app.shown(&answer.delivery).await), [Some(("missing-order-key", "/sequence"))]);
+    let observed = app.restarted(Order::Observed, canonical(SECRET));
+    let source = "flexnet".parse().unwrap();
+    let all = observed.replay_all(Some(&source), ProblemType::MissingOrderKey).await.unwrap();
+    assert_eq!((all.deliveries, all.recorded), (1, 1));
+}
+
+/// E14 and DESIGN 4: permanent idempotency, conflicts in the open.
+#[tokio::test]
+async fn the_same_again_is_a_duplicate_and_other_bytes_are_a_visible_conflict() {
+    let app = app().await;
+    app.post(ONE, &product("0", 1)).await.unwrap();
+    assert_eq!(outcomes(&app.post(ONE, &product("1", 1)).await.unwrap()), [("1", "recorded", 2)]);
+    // Another origin, another form, another time of day: the same event.
+    let same = format!("[{}]", product("1", 1).replace("/acme", "/acme-eu"));
+    assert_eq!(outcomes(&app.post(MANY, &same).await.unwrap()), [("1", "duplicate", 2)]);
+    let changes = [
+        (r#""DB""#, r#""DC""#),
+        (r#"{"product":"DB"}"#, r#"{"product": "DB"}"#),
+        (r#""sequence":"1""#, r#""sequence":"2""#),
+        (r#""sequence":"1""#, r#""sequence":"1","time":"2026-01-01T00:00:00Z""#),
+        ("upserted", "removed"),
+    ];
+    for (from, to) in changes {
+        let answer = app.post(ONE, &product("1", 1).replace(from, to)).await.unwrap();
+        assert_eq!((outcomes(&answer), answer.quarantined), (vec![("1", "conflict", 2)], 0), "{to}");
+        assert_eq!(app.shown(&answer.delivery).await.summary.verdict, Verdict::Conflict);
+    }
+    let twice = format!("[{},{},{}]", product("2", 1), product("2", 1), product("2", 9));
+    let answer = app.post(MANY, &twice).await.unwrap();
+    assert_eq!(outcomes(&answer), [("2", "recorded", 3), ("2", "duplicate", 3), ("2", "conflict", 3)]);
+    let failed = DeliveryFilter { verdicts: vec![Verdict::Conflict], ..DeliveryFilter::default() };
+    assert_eq!(app.ops.deliveries(&failed, None, 99).await.unwrap().len(), changes.len() + 1);
+    assert_eq!(app.records().await.len(), 3);
+}
+
+/// DESIGN 4, personal data; security.md 2.10.
+#[tokio::test]
+async fn personal_data_is_in_no_event_and_can_be_erased() {
+    let app = app().await;
+    let person = |personal: &str| {
+        event("p", "person.upserted", 1, &format!(r#"{{"person":"u-17","account":null,"active":true{personal}}}"#))
+    };
+    let with = person(r#","personal":{"email":"ada@globex.example","name":"Ada L"}"#);
+    let answer = app.post(ONE, &with).await.unwrap();
+    assert_eq!(outcomes(&answer), [("p", "recorded", 1)]);
+    for record in app.records().await {
+        let all = format!("{record:?}");
+        assert!(!all.contains("ada@") && !all.contains("Ada L") && !all.contains("personal"), "{all}");
+    }
+    let key = [("flexnet".parse().unwrap(), "u-17".parse().unwrap())];
+    let found = app.ops.personal(&key).await.unwrap();
+    assert_eq!((found[0].email.as_deref(), found[0].name.as_deref()), (Some("ada@globex.example"), Some("Ada L")));
+    // A changed address is no other event.
+    let moved = app.post(ONE, &with.replace("ada@", "ada.l@")).await.unwrap();
+    assert_eq!(outcomes(&moved), [("p", "duplicate", 1)]);
+    assert_eq!(app.ops.personal(&key).await.unwrap()[0].email.as_deref(), Some("ada.l@globex.example"));
+    assert_eq!(outcomes(&app.post(ONE, &person("")).await.unwrap()), [("p", "duplicate", 1)]);
+
+    assert_eq!(app.ops.erase(&key[0].0, &key[0].1, app.clock.now()).await.unwrap(), 3);
+    assert!(app.ops.personal(&key).await.unwrap().is_empty());
+    assert!(matches!(app.receiver.replay(&answer.delivery).await, Err(ReplayError::Gone)));
+    assert_eq!(app.records().await.len(), 1, "the log has nothing to erase");
+}
+
+/// E14 with the real inbox: killed between keeping and appending.
+#[tokio::test]
+async fn a_start_goes_on_with_what_a_crash_left_half_way() {
+    let app = app().await;
+    let call = signed(SECRET, START, ONE, &product("1", 1));
+    let delivery = Delivery {
+        id: DeliveryId::new(app.clock.now(), [1; 10]),
+        source: "flexnet".parse().unwrap(),
+        received_at: app.clock.now(),
+        client: None,
+        headers: Headers::kept(&call.headers, |name| canonical(SECRET).keeps(name)),
+        body: call.body,
+    };
+    let part = Part { id: Some("1".into()), kind: None, subject: None, state: PartState::Pending };
+    app.ops.keep(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
+    app.ops.close().await;
+
+    let ops = Ops::open(&app.dir).await.unwrap();
+    *app.clock.0.lock().unwrap() = START + 3600;
+    let restarted = receiver(&ops, &app.log, &app.clock, Order::Version, Arc::new(canonical(SECRET)));
+    let recovered = restarted.recover().await.unwrap();
+    assert_eq!((recovered.deliveries, recovered.recorded, recovered.failed.len()), (1, 1, 0));
+    let redelivered = restarted.receive("flexnet", signed(SECRET, START + 3600, ONE, &product("1", 1))).await.unwrap();
+    assert_eq!(outcomes(&redelivered), [("1", "duplicate", 1)]);
+    // What became of them is written behind the answer; a write that waits is behind it too.
+    ops.abandon_answer("nothing").await.unwrap();
+    assert_eq!(restarted.recover().await.unwrap().deliveries, 0);
+    assert_eq!(ops.delivery(&delivery.id).await.unwrap().unwrap().summary.verdict, Verdict::Recorded);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_at_all_is_authentic_still() {
+    let app = app().await;
+    for (media, body, kind) in [
+        (ONE, "{", "malformed"),
+        (MANY, "{}", "malformed"),
+        (ONE, "\u{feff}{}", "malformed"),
+        ("text/plain", "hello", "unsupported-content-type"),
+    ] {
+        let answer = app.post(media, body).await.unwrap();
+        assert_eq!((answer.events.len(), answer.quarantined), (0, 1), "{media} {body}");
+        assert_eq!(problems(&app.shown(&answer.delivery).await), [Some((kind, ""))]);
+    }
+    let nothing = app.post(MANY, "[]").await.unwrap();
+    assert_eq!((nothing.events.len(), nothing.quarantined, nothing.position()), (0, 0, None));
+    assert!(app.records().await.is_empty());
+}
