@@ -82,6 +82,14 @@ impl Client {
         let dir = DataDir::at(&loaded.config.server.data_dir);
         let base = address(global, loaded, &dir)?;
         let key = dir.key_to_ask_with(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
+        Self::with(base, key)
+    }
+
+    /// A client of the server there.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn with(base: Url, key: SecretString) -> anyhow::Result<Self> {
         Ok(Self { http: http(&base)?, base, key })
     }
 

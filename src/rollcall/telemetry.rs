@@ -154,14 +154,18 @@ impl DecisionDropped {
     }
 }
 
-/// What is known of the log and the projection, now and then.
+/// What is known of the log and the projections, now and then.
 pub struct Beat {
     /// The newest durable position.
     pub head: u64,
     /// How far the roster is.
     pub roster: u64,
-    /// Seconds since the roster last had news from the log.
-    pub lag_seconds: f64,
+    /// How far the SQL side is.
+    pub read: u64,
+    /// Since when the roster has had no news from the log.
+    pub lag: std::time::Duration,
+    /// How many subjects are parked.
+    pub parked: usize,
 }
 
 impl Beat {
@@ -170,7 +174,9 @@ impl Beat {
     pub fn emit(self) {
         metrics::gauge!("rollcall_log_head_position").set(self.head as f64);
         metrics::gauge!("rollcall_projection_position", "projection" => "roster").set(self.roster as f64);
-        metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(self.lag_seconds);
+        metrics::gauge!("rollcall_projection_position", "projection" => "read").set(self.read as f64);
+        metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(self.lag.as_secs_f64());
+        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(self.parked as f64);
     }
 }
 

@@ -2,6 +2,7 @@
 //! Keeps what it is handed; judges nothing, and if it is lost, no membership is.
 
 mod answers;
+mod backup;
 mod decisions;
 mod deliveries;
 mod people;
@@ -22,6 +23,7 @@ use sqlx::{
 };
 
 pub use answers::{Claim, StoredAnswer};
+pub use backup::backup;
 pub use decisions::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRow};
 pub use deliveries::{DeliveryDetail, DeliveryFilter, DeliverySummary, PartProblem, PartRow, ReplayRow};
 pub use people::PersonalRow;

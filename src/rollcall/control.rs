@@ -1,0 +1,140 @@
+//! What the API asks of the running process, answered by projector, log and keys. Translates; decides nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_access::Effect;
+use rollcall_api::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
+use rollcall_eventlog::sqlite::{self, Check, VerifyError};
+use rollcall_events::{Clock, Position};
+use rollcall_projector::{BesideError, Handle, State};
+use rollcall_registry::{KeyInfo, Keys};
+use tokio::sync::watch;
+
+use crate::data_dir::DataDir;
+
+/// The projections by name, the memory one first.
+const ROSTER: &str = "roster";
+const READ: &str = "read";
+
+/// The process as the API sees it.
+pub struct Process {
+    /// Where the log is.
+    pub dir: DataDir,
+    /// The projector.
+    pub projector: Handle,
+    /// The keys of registry tokens.
+    pub keys: Arc<Keys>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Process {
+    async fn beside(&self, projection: &str, rebuild: Rebuild) -> Result<Checked, ControlError> {
+        if ![ROSTER, READ].contains(&projection) {
+            return Err(ControlError::Unknown(format!("There is no projection of this name; there are {ROSTER} and {READ}.")));
+        }
+        let compared = match rebuild {
+            Rebuild::No => self.projector.check().await,
+            Rebuild::Yes => self.projector.rebuild().await,
+        };
+        let compared = compared.map_err(|error| match error {
+            BesideError::Busy => ControlError::Busy(error.to_string()),
+            other => ControlError::Unavailable(other.to_string()),
+        })?;
+        // The SQL side is held against the roster folded anew, like the live roster.
+        let live = if projection == READ { compared.sql } else { Some(compared.live) };
+        Ok(Checked {
+            name: projection.to_owned(),
+            position: compared.position,
+            same: live.is_some_and(|live| live == compared.replayed),
+            live: live.map(|digest| digest.to_string()).unwrap_or_default(),
+            replayed: compared.replayed.to_string(),
+            swapped: compared.swapped,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rebuild {
+    Yes,
+    No,
+}
+
+fn signing_key(info: &KeyInfo) -> SigningKey {
+    SigningKey {
+        kid: info.kid.clone(),
+        algorithm: info.algorithm.to_string(),
+        current: info.published_until.is_none(),
+        not_before: info.created,
+        not_after: info.published_until.unwrap_or(info.certificate_ends),
+    }
+}
+
+#[async_trait]
+impl Control for Process {
+    fn applied(&self) -> watch::Receiver<Position> {
+        self.projector.applied()
+    }
+
+    fn lag(&self, now: DateTime<Utc>) -> Duration {
+        let status = self.projector.status(now);
+        if status.roster < status.head { status.age } else { Duration::ZERO }
+    }
+
+    async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ControlError> {
+        self.projector.effects(positions).await.map_err(|error| ControlError::Unavailable(error.to_string()))
+    }
+
+    async fn projections(&self) -> Result<Vec<Projection>, ControlError> {
+        let status = self.projector.status(self.clock.now());
+        let state = |follows: bool| match (&status.state, status.beside) {
+            (State::Stopped(_), _) => ProjectionState::Stopped,
+            (_, Some(progress)) if progress.what == "rebuild" => ProjectionState::Rebuilding,
+            (State::Following, _) if follows => ProjectionState::Live,
+            (State::CatchingUp | State::Following, _) => ProjectionState::CatchingUp,
+        };
+        let one = |name: &str, position: Position, follows: bool| Projection {
+            name: name.to_owned(),
+            state: state(follows),
+            position,
+            head: status.head,
+            lag_seconds: if position < status.head { status.age.as_secs_f64() } else { 0.0 },
+            parked: u64::try_from(status.parked).unwrap_or(u64::MAX),
+        };
+        Ok(vec![one(ROSTER, status.roster, true), one(READ, status.read, status.read_follows)])
+    }
+
+    async fn check(&self, projection: &str) -> Result<Checked, ControlError> {
+        self.beside(projection, Rebuild::No).await
+    }
+
+    async fn rebuild(&self, projection: &str) -> Result<Checked, ControlError> {
+        self.beside(projection, Rebuild::Yes).await
+    }
+
+    async fn verify(&self) -> Result<Verified, ControlError> {
+        let verified = sqlite::verify(self.dir.path(), Check::default(), |_| ()).await.map_err(|error| match error {
+            VerifyError::Damaged { position, what } => ControlError::Damaged { position, what },
+            VerifyError::Altered { position } => ControlError::Damaged { position, what: error.to_string() },
+            other => ControlError::Unavailable(other.to_string()),
+        })?;
+        Ok(Verified { events: verified.events, position: verified.head.position, hash: verified.head.hash.to_string() })
+    }
+
+    async fn keys(&self) -> Result<Vec<SigningKey>, ControlError> {
+        Ok(self.keys.current().list().iter().map(signing_key).collect())
+    }
+
+    async fn rotate_keys(&self) -> Result<SigningKey, ControlError> {
+        let (keys, now) = (Arc::clone(&self.keys), self.clock.now());
+        let made = tokio::task::spawn_blocking(move || keys.rotate(now)).await;
+        let made = made.map_err(|error| ControlError::Unavailable(error.to_string()))?;
+        made.map(|info| signing_key(&info)).map_err(|error| ControlError::Unavailable(error.to_string()))
+    }
+
+    async fn key_bundle(&self) -> Result<String, ControlError> {
+        Ok(self.keys.bundle().to_owned())
+    }
+}
