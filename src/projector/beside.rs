@@ -234,7 +234,8 @@ pub(crate) async fn check(shared: &Shared) -> Result<Compared, BesideError> {
     let sql = if shared.attached.load(Ordering::Relaxed) {
         let mut written = shared.written.subscribe();
         let there = tokio::time::timeout(WAIT_FOR_SQL, written.wait_for(|written| *written >= position)).await;
-        if there.is_ok() { Some(shared.sql.lock().await) } else { None }
+        let there = there.is_ok_and(|reached| reached.is_ok());
+        if there { Some(shared.sql.lock().await) } else { None }
     } else {
         None
     };

@@ -7,19 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use rollcall_access::{Profile, Verb, profile::BUNDLED};
+use rollcall_entitlements::Secrets;
 use rollcall_events::SourceName;
 use secrecy::SecretString;
 
 use crate::{
-    config::Access,
+    config::{Access, Kind},
     layers::{Loaded, Origin, Problem},
     units::Span,
 };
-
-/// The shortest secret that signs anything, in bytes (Standard Webhooks asks for 24 to 64).
-const LEAST_SECRET: usize = 24;
 
 /// Adds what is wrong to `problems`, and the sources' secrets to `loaded`.
 pub fn run(
@@ -110,7 +107,7 @@ pub fn run(
                 Err((key, "the secret is given twice, as a file and as a value; keep one of them".to_owned()))
             }
             (Some((key, text)), None) | (None, Some((key, text))) => {
-                text.and_then(|text| secrets(&text)).map_err(|what| (key, what))
+                text.and_then(|text| usable(source.kind, text)).map_err(|what| (key, what))
             }
             (None, None) => Err((
                 format!("source.{name}"),
@@ -220,29 +217,14 @@ fn beside(path: &Path, origin: &Origin) -> PathBuf {
     }
 }
 
-/// The secrets of a file: one a line, the current one first.
-///
-/// # Errors
-/// Says which line is no secret; never shows it.
-pub fn secrets(text: &str) -> Result<Vec<SecretString>, String> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if lines.is_empty() {
-        return Err("there is no secret in it".into());
+/// The secrets of a source as its connector reads them; never shown.
+fn usable(kind: Kind, text: String) -> Result<SecretString, String> {
+    match kind {
+        Kind::Entitlements => match Secrets::parse(&text) {
+            Ok(_) => Ok(text.into()),
+            Err(error) => Err(error.to_string()),
+        },
     }
-    let one = |(at, line): (usize, &&str)| {
-        let what = |what: &str| Err(format!("secret {}: {what}", at + 1));
-        let Some(encoded) = line.strip_prefix("whsec_") else {
-            return what("it does not begin with `whsec_`");
-        };
-        match BASE64_STANDARD.decode(encoded) {
-            Err(_) => what("what follows `whsec_` is not base64"),
-            Ok(bytes) if bytes.len() < LEAST_SECRET => {
-                what(&format!("it has {} bytes; at least {LEAST_SECRET} are needed", bytes.len()))
-            }
-            Ok(_) => Ok(SecretString::from(*line)),
-        }
-    };
-    lines.iter().enumerate().map(one).collect()
 }
 
 /// A shell line that makes a secret's file.

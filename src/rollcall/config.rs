@@ -58,7 +58,7 @@ impl Default for Server {
             max_body: Size(1 << 20),
             max_connections: 1024,
             header_timeout: Span::seconds(10),
-            request_timeout: Span::seconds(30),
+            request_timeout: Span::seconds(60),
             shutdown_grace: Span::seconds(10),
         }
     }

@@ -33,7 +33,9 @@ pub struct Process {
 impl Process {
     async fn beside(&self, projection: &str, rebuild: Rebuild) -> Result<Checked, ControlError> {
         if ![ROSTER, READ].contains(&projection) {
-            return Err(ControlError::Unknown(format!("There is no projection of this name; there are {ROSTER} and {READ}.")));
+            return Err(ControlError::Unknown(format!(
+                "There is no projection of this name; there are {ROSTER} and {READ}."
+            )));
         }
         let compared = match rebuild {
             Rebuild::No => self.projector.check().await,
@@ -115,11 +117,12 @@ impl Control for Process {
     }
 
     async fn verify(&self) -> Result<Verified, ControlError> {
-        let verified = sqlite::verify(self.dir.path(), Check::default(), |_| ()).await.map_err(|error| match error {
-            VerifyError::Damaged { position, what } => ControlError::Damaged { position, what },
-            VerifyError::Altered { position } => ControlError::Damaged { position, what: error.to_string() },
-            other => ControlError::Unavailable(other.to_string()),
-        })?;
+        let verified =
+            sqlite::verify(self.dir.path(), Check::default(), |_| ()).await.map_err(|error| match error {
+                VerifyError::Damaged { position, what } => ControlError::Damaged { position, what },
+                VerifyError::Altered { position } => ControlError::Damaged { position, what: error.to_string() },
+                other => ControlError::Unavailable(other.to_string()),
+            })?;
         Ok(Verified { events: verified.events, position: verified.head.position, hash: verified.head.hash.to_string() })
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 /// The least characters of an administrator's key that somebody chose.
 const LEAST_KEY: usize = 24;
@@ -167,18 +167,10 @@ pub fn webhook_secret(random: [u8; 32]) -> SecretString {
     format!("whsec_{}", base64::prelude::BASE64_STANDARD.encode(random)).into()
 }
 
-/// The first secret of a file of secrets.
-///
-/// # Errors
-/// When the file cannot be read or holds none.
-pub fn first_secret(path: &Path) -> anyhow::Result<SecretString> {
-    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let secrets = crate::checks::secrets(&text).map_err(anyhow::Error::msg)?;
-    secrets.into_iter().next().map(|secret| secret.expose_secret().into()).context("there is no secret in it")
-}
-
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn none(_: &str) -> Option<String> {

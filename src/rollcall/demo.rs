@@ -9,16 +9,15 @@ use std::{
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use reqwest::Url;
+use rollcall_entitlements::Secrets;
 use rollcall_events::body::EntitlementState;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     client::{Failure, at, http, unreachable},
-    data_dir::{DataDir, first_secret, webhook_secret, write_private},
+    data_dir::{DataDir, webhook_secret, write_private},
     show::{Paint, shell_word},
-    signing,
     world::{self, ADA, ADAS, IMAGE, Said},
 };
 
@@ -49,6 +48,14 @@ pub enum World {
 
 fn secret_file(dir: &DataDir) -> PathBuf {
     dir.file(&format!("{SOURCE}.secret"))
+}
+
+fn secrets(dir: &DataDir) -> anyhow::Result<Secrets> {
+    let file = secret_file(dir);
+    let text = fs::read_to_string(&file).with_context(|| {
+        format!("{} is not the data directory of a demo: {} cannot be read", dir.path().display(), file.display())
+    })?;
+    Ok(Secrets::parse(&text)?)
 }
 
 /// The settings that the demo adds: its source, with a secret that is made when there is none.
@@ -98,10 +105,10 @@ fn keep(dir: &DataDir, mark: Mark) -> anyhow::Result<()> {
 /// # Errors
 /// When the server does not take it.
 pub async fn fill(dir: &DataDir, base: &Url, made_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Failure> {
-    let secret = first_secret(&secret_file(dir))?;
+    let secrets = secrets(dir)?;
     let facts = world::world(made_at);
     for (number, batch) in facts.chunks(BATCH).enumerate() {
-        post(base, &secret, &format!("demo-{number:03}"), batch, now).await?;
+        post(base, &secrets, &format!("demo-{number:03}"), batch, now).await?;
     }
     keep(dir, Mark { made_at, filled: true })?;
     Ok(())
@@ -119,25 +126,20 @@ pub async fn change(
     now: DateTime<Utc>,
 ) -> Result<Value, Failure> {
     let said = world::changed(entitlement, state, now).map_err(Failure::Refused)?;
-    let file = secret_file(dir);
-    let secret = first_secret(&file)
-        .with_context(|| format!("this is not the demo's data directory: {}", dir.path().display()))?;
-    post(base, &secret, &format!("demo-{}", now.timestamp_micros()), &[said], now).await
+    let secrets = secrets(dir)?;
+    post(base, &secrets, &format!("demo-{}", now.timestamp_micros()), &[said], now).await
 }
 
 /// Posts facts in one signed delivery and waits for their effect.
-async fn post(
-    base: &Url,
-    secret: &SecretString,
-    id: &str,
-    facts: &[Said],
-    now: DateTime<Utc>,
-) -> Result<Value, Failure> {
+async fn post(base: &Url, secrets: &Secrets, id: &str, facts: &[Said], now: DateTime<Utc>) -> Result<Value, Failure> {
     let events: Vec<Value> = facts.iter().map(|said| said.cloud_event(ORIGIN)).collect();
     let body = Value::Array(events).to_string();
     let url = at(base, &["hooks", SOURCE], &[("wait", "10s".into())]);
     let mut request = http(base)?.post(url.clone()).header("content-type", "application/cloudevents-batch+json");
-    for (name, value) in signing::headers(secret, id, now, body.as_bytes()) {
+    let timestamp = now.timestamp();
+    let signature = secrets.sign(id, timestamp, body.as_bytes());
+    let timestamp = timestamp.to_string();
+    for (name, value) in [("webhook-id", id), ("webhook-timestamp", &timestamp), ("webhook-signature", &signature)] {
         request = request.header(name, value);
     }
     let response = request.body(body).send().await.map_err(|error| unreachable(base.as_str(), &error))?;

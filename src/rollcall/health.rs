@@ -88,7 +88,11 @@ impl Health {
             Check {
                 name: "staleness",
                 good: status.age <= self.limits.staleness,
-                text: format!("last news {:.1} s ago, at most {} s", status.age.as_secs_f64(), self.limits.staleness.as_secs()),
+                text: format!(
+                    "last news {:.1} s ago, at most {} s",
+                    status.age.as_secs_f64(),
+                    self.limits.staleness.as_secs()
+                ),
             },
             Check {
                 name: "clock",
@@ -102,7 +106,8 @@ impl Health {
             Check {
                 name: "keys",
                 good: signing.is_some_and(|ends| ends > now + TimeDelta::seconds(300)),
-                text: signing.map_or_else(|| "none signs".into(), |ends| format!("one signs, its certificate ends {ends}")),
+                text: signing
+                    .map_or_else(|| "none signs".into(), |ends| format!("one signs, its certificate ends {ends}")),
             },
         ]
     }
@@ -112,7 +117,14 @@ impl Health {
         let now = self.clock.now();
         self.behind(now);
         let status = self.projector.status(now);
-        Beat { head: status.head.0, roster: status.roster.0, read: status.read.0, lag: status.age, parked: status.parked }.emit();
+        Beat {
+            head: status.head.0,
+            roster: status.roster.0,
+            read: status.read.0,
+            lag: status.age,
+            parked: status.parked,
+        }
+        .emit();
         self.metrics.run_upkeep();
     }
 }
@@ -138,7 +150,8 @@ pub fn router(health: Health) -> Router {
 async fn ready(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {
     let checks = health.checks(health.clock.now());
     let good = checks.iter().all(|check| check.good);
-    let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
     let mut text = String::new();
     for check in &checks {
         if verbose || !check.good {

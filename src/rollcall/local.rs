@@ -62,7 +62,9 @@ pub async fn verify(dir: &DataDir, form: Form, against: Option<&Path>, from: u64
                 "position": verified.head.position, "hash": verified.head.hash.to_string(),
                 "against": verified.against,
             });
-            form.show(&answer, |paint| format!("{}  {verified}\n    head sha256:{}\n", paint.good("OK"), verified.head.hash));
+            form.show(&answer, |paint| {
+                format!("{}  {verified}\n    head sha256:{}\n", paint.good("OK"), verified.head.hash)
+            });
             Ok(Exit::Yes)
         }
         Err(VerifyError::Unavailable(why)) => Err(Failure::Unreachable(why)),
@@ -81,7 +83,8 @@ pub async fn verify(dir: &DataDir, form: Form, against: Option<&Path>, from: u64
 
 fn read_head(path: &Path) -> anyhow::Result<SignedHead> {
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a signed head (the answer of /api/v1/log/head)", path.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a signed head (the answer of /api/v1/log/head)", path.display()))
 }
 
 /// Whether a file beside the databases is copied: what cannot be made again, and changes only by being replaced.
@@ -133,7 +136,9 @@ fn files(dir: &Path) -> anyhow::Result<Vec<String>> {
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     if from.is_file() {
         fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;
-        fs::File::open(to).and_then(|file| file.sync_all()).with_context(|| format!("{} cannot be written", to.display()))?;
+        fs::File::open(to)
+            .and_then(|file| file.sync_all())
+            .with_context(|| format!("{} cannot be written", to.display()))?;
     }
     Ok(())
 }

@@ -10,12 +10,17 @@ mod commands;
 mod config;
 #[cfg(test)]
 mod config_tests;
+mod control;
 mod data_dir;
 mod demo;
+mod health;
 mod layers;
 mod listener;
+mod local;
+mod serve;
 mod show;
-mod signing;
+
+mod sink;
 mod telemetry;
 mod units;
 mod why;
@@ -60,7 +65,20 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Yes)
         }
         Command::Config(command) => Ok(configuration(&global, form, &command)),
-        Command::Serve(_) | Command::Verify { .. } | Command::Backup { .. } | Command::Doctor => todo(),
+        Command::Serve(args) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let paint = Paint::for_stdout();
+            runtime.map_err(|error| Failure::Usage(error.to_string()))?.block_on(serve::run(&global, &args, paint))
+        }
+        Command::Verify { against, from } => {
+            let dir = DataDir::at(&loaded(&global)?.config.server.data_dir);
+            wait_for(local::verify(&dir, form, against.as_deref(), from))
+        }
+        Command::Backup { dir: target } => {
+            let dir = DataDir::at(&loaded(&global)?.config.server.data_dir);
+            wait_for(local::backup(&dir, form, &target))
+        }
+        Command::Doctor => Err(Failure::Usage("not yet".into())),
         Command::Demo(command) => {
             let loaded = loaded(&global)?;
             wait_for(demo(&global, form, &loaded, &command))
@@ -71,10 +89,6 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             wait_for(ask(&client, form, &asking))
         }
     }
-}
-
-fn todo() -> Result<Exit, Failure> {
-    Err(Failure::Usage("not yet".into()))
 }
 
 async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Failure> {

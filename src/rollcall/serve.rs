@@ -11,20 +11,25 @@ use rollcall_access::{Effect, Live};
 use rollcall_api::{AdminKey as ApiKey, Api, Control};
 use rollcall_entitlements::{CloudEvents, Secrets};
 use rollcall_eventlog::{Append, Filter, Outcome, Tail, sqlite::SqliteLog};
-use rollcall_events::{Body, Clock, EventKey, NewEvent, Position, Settings, SourceName, SourceSettings, body::ProfileDocument, prefixed_id};
+use rollcall_events::{
+    Body, Clock, EventKey, NewEvent, Position, Settings, SourceName, SourceSettings, body::ProfileDocument, prefixed_id,
+};
 use rollcall_ingest::{Hook, Receiver, Route};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{Algorithm, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
 use rollcall_store::ops::{Ops, Retention};
 use secrecy::ExposeSecret;
 use serde_json::{json, value::RawValue};
-use tokio::{net::TcpListener, signal::unix::{SignalKind, signal}, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::{
-    boot,
-    checks,
+    boot, checks,
     cli::{Global, Role, Serve},
     client::{Client, Exit, Failure},
     clock::SystemClock,
@@ -72,9 +77,15 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random()?)?;
     let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
     let listening = server.listen(&loaded.config, &args.roles).await?;
-    let url = loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
+    let url =
+        loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
     dir.keep_server_url(url.trim_end_matches('/'))?;
-    Started { listen: &listening.address.to_string(), data_dir: &dir.path().display().to_string(), position: listening.position.0 }.emit();
+    Started {
+        listen: &listening.address.to_string(),
+        data_dir: &dir.path().display().to_string(),
+        position: listening.position.0,
+    }
+    .emit();
 
     let welcome = greet(global, &loaded, &dir, &admin_key, world, listening.address, url.trim_end_matches('/'), paint);
     tokio::select! {
@@ -123,9 +134,15 @@ async fn greet(
     };
     let data = dir.path().display().to_string();
     let Some(world) = world else {
-        let mut text = format!("{}  data={data} (SQLite)\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
+        let mut text = format!(
+            "{}  data={data} (SQLite)\n  server     {url}\n",
+            paint.bold(&format!("rollcall {}", telemetry::VERSION))
+        );
         if let Some(key) = made {
-            text.push_str(&format!("  admin key  {key}   {}\n", paint.dim("shown this once; kept in admin.key in the data directory")));
+            text.push_str(&format!(
+                "  admin key  {key}   {}\n",
+                paint.dim("shown this once; kept in admin.key in the data directory")
+            ));
         }
         say(&text);
         return Ok(());
@@ -136,7 +153,8 @@ async fn greet(
         let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
         demo::fill(dir, &base, made_at, SystemClock.now()).await?;
         let client = Client::with(base, admin_key.secret().clone())?;
-        let issued = client.post(&["api", "v1", "users", crate::world::ADA, "secrets"], &json!({"label": "demo"})).await?;
+        let issued =
+            client.post(&["api", "v1", "users", crate::world::ADA, "secrets"], &json!({"label": "demo"})).await?;
         secret = issued.get("secret").and_then(|secret| secret.as_str()).map(str::to_owned);
     }
     // The flags that a pasted command needs to find this server.
@@ -173,7 +191,8 @@ impl Server {
         let profile = checks::profile(access, &loaded.origin("access.profile"), &read).map_err(anyhow::Error::msg)?;
         let routes = routes(loaded)?;
         let metrics = telemetry::start_metrics()?;
-        let log = SqliteLog::open(dir.path(), Arc::clone(&clock), rollcall_eventlog::sqlite::Options::default()).await?;
+        let log =
+            SqliteLog::open(dir.path(), Arc::clone(&clock), rollcall_eventlog::sqlite::Options::default()).await?;
         let newest = newest(&log).await?;
         let ops = Ops::open(dir.path()).await?;
         let options = KeyOptions {
@@ -190,8 +209,14 @@ impl Server {
         let stop = CancellationToken::new();
         let projecting = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };
-        let health =
-            Health::new(handle.clone(), Arc::clone(&keys), Arc::clone(&clock), limits, newest.unwrap_or_default(), metrics);
+        let health = Health::new(
+            handle.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            limits,
+            newest.unwrap_or_default(),
+            metrics,
+        );
         let admin_key = ApiKey::of(admin_key.secret().expose_secret());
         let dir = dir.clone();
         let server = Self { log, ops, handle, keys, clock, health, routes, admin_key, dir, stop, projecting };
@@ -226,8 +251,14 @@ impl Server {
         let events: Vec<NewEvent> = bodies.iter().map(|body| event(body, now)).collect::<anyhow::Result<_>>()?;
         let outcomes = self.log.append(events).await?;
         for (body, outcome) in bodies.iter().zip(outcomes) {
-            let Outcome::Recorded(position) = outcome else { anyhow::bail!("{} was not recorded: {outcome:?}", body.kind()) };
-            anyhow::ensure!(self.handle.wait_for(position, PATIENCE).await, "{} is recorded and not applied yet", body.kind());
+            let Outcome::Recorded(position) = outcome else {
+                anyhow::bail!("{} was not recorded: {outcome:?}", body.kind())
+            };
+            anyhow::ensure!(
+                self.handle.wait_for(position, PATIENCE).await,
+                "{} is recorded and not applied yet",
+                body.kind()
+            );
             match self.handle.effect(position).await? {
                 Some(Effect::Refused(why) | Effect::Parked(why)) => {
                     anyhow::bail!("the log takes the configuration's {} not: {why}", body.subject())
@@ -243,12 +274,12 @@ impl Server {
         let Self { log, ops, handle, keys, clock, health, routes, admin_key, dir, stop, projecting } = self;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;
-        let listener = listener.with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?;
+        let listener =
+            listener.with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?;
         let address = listener.local_addr()?;
         let append: Arc<dyn Append> = Arc::new(log.clone());
         let receiver = Receiver::new(routes, Arc::new(ops.clone()), Arc::clone(&append), Arc::clone(&clock));
-        let process =
-            Process { dir, projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
+        let process = Process { dir, projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
         let control: Arc<dyn Control> = Arc::new(process);
         let (sink, deciding) = sink::start(ops.clone());
         let tokens = TokenServer::new(TokenParts {
@@ -338,7 +369,8 @@ impl Listening {
 }
 
 async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be received");
         return;
     };
@@ -427,7 +459,8 @@ fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &Live)
                 said.unwrap_or(configured.order)
             );
         }
-        sources.insert(name.clone(), SourceSettings { order: configured.order, authoritative: configured.authoritative });
+        sources
+            .insert(name.clone(), SourceSettings { order: configured.order, authoritative: configured.authoritative });
     }
     let settings = Settings {
         producer_role: access.producer_role.clone(),

@@ -150,10 +150,10 @@ fn owner(number: usize) -> &'static str {
 fn product(number: usize) -> &'static str {
     match number {
         7 => "DB",
-        9 => "LEDGER",
+        NARROWED => "LEDGER",
         20 => "SEARCH",
         33 => "MONITOR",
-        60 => "TELEX",
+        UNMAPPED => "TELEX",
         _ => {
             let all = ACME.iter().chain(&INITECH).map(|(_, _, product, _)| *product);
             all.cycle().nth(number * 3).unwrap_or("DB")
@@ -162,17 +162,17 @@ fn product(number: usize) -> &'static str {
 }
 
 /// How many entitlements there are; `ENT-1` is the first.
-pub const ENTITLEMENTS: usize = 80;
+const ENTITLEMENTS: usize = 80;
 /// Its line ends ten minutes after the world was made.
-pub const ENDING_SOON: usize = 12;
+const ENDING_SOON: usize = 12;
 /// It is narrowed to two named people.
-pub const NARROWED: usize = 9;
+const NARROWED: usize = 9;
 /// Its line begins in the future.
-pub const FUTURE: usize = 18;
+const FUTURE: usize = 18;
 /// Its line has ended.
-pub const EXPIRED: usize = 26;
+const EXPIRED: usize = 26;
 /// Its product is in no package.
-pub const UNMAPPED: usize = 60;
+const UNMAPPED: usize = 60;
 
 fn id(text: &str) -> Option<Id> {
     text.parse().ok()

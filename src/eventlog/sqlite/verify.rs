@@ -193,13 +193,18 @@ async fn walk(
     let start = after.min(end);
     let mut events = 0;
     let mut decoder = record::Decoder::default();
-    for mark in marks.iter().filter(|mark| mark.position <= start) {
+    // Plain loops: a closure that lives across a wait would keep the future from moving between threads.
+    for mark in marks {
+        if mark.position > start {
+            break;
+        }
         if reader::hash_at(sql, log, mark.position).await? != mark.hash {
             return Err(VerifyError::Altered { position: mark.position });
         }
     }
     let mut at = Head { position: start, hash: reader::hash_at(sql, log, start).await? };
-    let mut ahead = marks.iter().filter(|mark| mark.position > start).peekable();
+    let passed = marks.partition_point(|mark| mark.position <= start);
+    let mut ahead = marks.iter().skip(passed).peekable();
     while at.position < end {
         let stop = ahead.peek().map_or(end, |mark| mark.position);
         let page = reader::checked(sql, &mut decoder, at, reader::stretch(at.position, usize::MAX, stop)).await?;
