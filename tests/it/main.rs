@@ -10,6 +10,8 @@
     reason = "test code: fixtures are not `#[test]` functions, so the settings in clippy.toml do not reach them"
 )]
 
+mod bad_input;
+mod crash;
 mod lifecycle;
 mod oracle;
 mod properties;

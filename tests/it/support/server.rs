@@ -110,6 +110,10 @@ impl Server {
         self.process.as_mut().unwrap()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     pub fn is_ready(&self) -> bool {
         self.http.try_send(self.http.get(&self.url("/readyz"))).is_ok_and(|answer| answer.status == 200)
     }

@@ -1,0 +1,249 @@
+//! Promise 1: acknowledged means durable. The server is killed at random moments under load, and its storage is made to
+//! fail at the n-th sync and the n-th write; the only thing believed is what a client outside was told.
+//! `ROLLCALL_KILLS` and `ROLLCALL_FAULTS` (a number, or `all`) say how long to go on.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    scenarios::Random,
+    support::{
+        Dir, PATIENCE,
+        api::{Http, Secret, signed, unix_now},
+        faults::{Fault, Shim},
+        server::{Server, WORLD},
+        wait_for,
+    },
+};
+
+const BATCH: &str = "application/cloudevents-batch+json";
+
+/// What clients were told: the position of each acknowledged id, and the ids that never got an answer.
+#[derive(Debug, Default)]
+struct Told {
+    acknowledged: BTreeMap<String, u64>,
+    unanswered: Vec<String>,
+}
+
+/// Posts small signed batches without end, as a sender does that gives up on an answer and goes on.
+struct Load {
+    stop: Arc<AtomicBool>,
+    told: Arc<Mutex<Told>>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+fn product(id: &str) -> Value {
+    json!({"specversion": "1.0", "id": id, "source": "flexnet", "type": "rollcall.product.upserted.v1",
+        "subject": format!("product/{id}"), "sequence": "1", "data": {"product": id}})
+}
+
+fn send(http: &Http, url: &str, secret: &Secret, ids: &[String]) -> Option<(u16, Value)> {
+    let events: Vec<Value> = ids.iter().map(|id| product(id)).collect();
+    let body = json!(events).to_string().into_bytes();
+    let request = http.post(url).header("content-type", BATCH);
+    let answer = http.try_send(signed(request, secret, &ids[0], unix_now(), body)).ok()?;
+    Some((answer.status, answer.json()))
+}
+
+/// Notes what an answer says of these ids; whether it was a yes.
+fn note(told: &mut Told, ids: &[String], answer: Option<(u16, Value)>) -> bool {
+    let Some((202, answer)) = answer else {
+        told.unanswered.extend_from_slice(ids);
+        return false;
+    };
+    let events = answer["events"].as_array().unwrap();
+    assert_eq!(events.len(), ids.len(), "{answer}");
+    for (id, event) in ids.iter().zip(events) {
+        assert_eq!(event["id"], json!(id), "{answer}");
+        assert!(["recorded", "duplicate"].contains(&event["outcome"].as_str().unwrap()), "a key was reused: {answer}");
+        let position = event["position"].as_u64().unwrap();
+        let before = told.acknowledged.insert(id.clone(), position);
+        assert!(before.is_none_or(|before| before == position), "{id} was at {before:?} and is at {position}");
+    }
+    true
+}
+
+impl Load {
+    fn start(server: &Server, workers: usize, told: &Arc<Mutex<Told>>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = (0..workers).map(|_| {
+            let (stop, told, url, secret) = (stop.clone(), told.clone(), server.url("/hooks/flexnet"), server.secret.clone());
+            thread::spawn(move || {
+                let http = Http::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let ids: Vec<String> = (0..4).map(|_| format!("k{}", NEXT.fetch_add(1, Ordering::Relaxed))).collect();
+                    let answer = send(&http, &url, &secret, &ids);
+                    if !note(&mut told.lock().unwrap(), &ids, answer) {
+                        return;
+                    }
+                }
+            })
+        });
+        Self { workers: workers.collect(), stop, told: told.clone() }
+    }
+
+    /// Waits until some more was acknowledged, or the server answers no more.
+    fn more(&self, server: &mut Server, n: usize) {
+        let count = |told: &Mutex<Told>| told.lock().unwrap().acknowledged.len();
+        let before = count(&self.told);
+        wait_for("acknowledgements", || {
+            let over = self.workers.iter().all(thread::JoinHandle::is_finished) || server.process().ended().is_some();
+            (count(&self.told) >= before + n || over).then_some(())
+        });
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.join().unwrap();
+        }
+    }
+}
+
+/// Everything that was acknowledged is in the log, once, where it was said to be; sent again it is a duplicate; what
+/// was not answered comes back as new or duplicate, never as a reused key.
+fn check(server: &Server, told: &mut Told) {
+    let mut found: BTreeMap<String, u64> = BTreeMap::new();
+    for event in server.pages("/api/v1/events?limit=500&source=flexnet&type=rollcall.product.upserted.v1") {
+        let (id, position) = (event["id"].as_str().unwrap().to_owned(), event["position"].as_u64().unwrap());
+        assert_eq!(found.insert(id.clone(), position), None, "{id} is in the log twice");
+    }
+    for (id, position) in &told.acknowledged {
+        assert_eq!(found.get(id), Some(position), "{id} was acknowledged at {position}");
+    }
+    let unanswered = std::mem::take(&mut told.unanswered);
+    for ids in unanswered.chunks(50) {
+        let answer = send(&server.http, &server.url("/hooks/flexnet"), &server.secret, ids);
+        assert!(note(told, ids, answer.clone()), "sent again: {answer:?}");
+    }
+}
+
+fn verified(server: &Server) {
+    let said = server.cli(&["verify"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = server.cli(&["projection", "check"]);
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+fn count(name: &str, usual: u32) -> u32 {
+    match std::env::var(name).as_deref() {
+        Ok("all") => u32::MAX,
+        Ok(n) => n.parse().unwrap(),
+        Err(_) => usual,
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed() {
+    let (kills, mut random) = (count("ROLLCALL_KILLS", 200), Random(7));
+    let mut server = Server::start();
+    server.say(WORLD);
+    let before = server.memberships();
+    let told = Arc::new(Mutex::new(Told::default()));
+    for kill in 1..=kills {
+        let load = Load::start(&server, 4, &told);
+        // Kill while somebody waits for an answer: some acknowledgements in, and then at a random instant.
+        load.more(&mut server, 1 + random.below(40));
+        let instant = Instant::now() + Duration::from_micros(random.next() % 3000);
+        while Instant::now() < instant {
+            std::hint::spin_loop();
+        }
+        server.kill();
+        load.stop();
+        server.go();
+        if kill % 10 == 0 || kill == kills {
+            check(&server, &mut told.lock().unwrap());
+        }
+        if kill % 50 == 0 || kill == kills {
+            verified(&server);
+            assert_eq!(server.memberships(), before, "after {kill} kills");
+        }
+    }
+    let told = told.lock().unwrap();
+    assert!(told.acknowledged.len() > 4 * kills as usize, "only {} acknowledged", told.acknowledged.len());
+}
+
+/// Fails the n-th call from the start on, for n = 1, 2, 3 .. until a run ends without a fault, or until enough.
+fn sweep(fault: Fault, usual: u32) {
+    let most = count("ROLLCALL_FAULTS", usual);
+    let tools = Dir::new();
+    let shim = Shim::compile(&tools);
+    let mut struck = 0;
+    let mut server = Server::start();
+    server.say(WORLD);
+    let before = server.memberships();
+    server.stop();
+    for n in 1..=most {
+        let mark = tools.join(&format!("mark-{fault:?}-{n}"));
+        let told = Arc::new(Mutex::new(Told::default()));
+        let command = shim.around(server.command(), fault, n, &mark);
+        server.go_unready(command);
+        wait_for("a start, or its failure", || (server.is_ready() || server.process().ended().is_some()).then_some(()));
+        if server.process().ended().is_none() {
+            let load = Load::start(&server, 2, &told);
+            // A fixed number of posts, so that the number of calls is bounded and the sweep comes to an end.
+            load.more(&mut server, 60);
+            load.stop();
+            if mark.exists() && fault == Fault::Sync && !told.lock().unwrap().unanswered.is_empty() {
+                // After a failed sync of the log nobody knows what is on the disk: nothing more is acknowledged.
+                let ids = [format!("late-{n}")];
+                let late = send(&server.http, &server.url("/hooks/flexnet"), &server.secret, &ids);
+                let fine = late.as_ref().is_none_or(|(status, _)| *status != 202) || reopened(&server);
+                assert!(fine, "n = {n}: acknowledged after a failed sync: {late:?}");
+                note(&mut told.lock().unwrap(), &ids, late);
+            }
+        }
+        struck += u32::from(mark.exists());
+        server.kill();
+        server.go();
+        check(&server, &mut told.lock().unwrap());
+        verified(&server);
+        assert_eq!(server.memberships(), before, "n = {n}");
+        server.stop();
+        if !mark.exists() {
+            break;
+        }
+    }
+    assert!(struck >= 10.min(most), "only {struck} faults struck");
+}
+
+/// The log opened itself anew and checked its tail, which makes acknowledging right again (its metric or log says so).
+fn reopened(server: &Server) -> bool {
+    server.log().contains("log reopened")
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_nth_sync_fails() {
+    sweep(Fault::Sync, 14);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_nth_write_fails() {
+    sweep(Fault::Write, 14);
+}
+
+#[test]
+fn a_server_that_stops_ends_what_it_began() {
+    let mut server = Server::start();
+    let told = Arc::new(Mutex::new(Told::default()));
+    let load = Load::start(&server, 4, &told);
+    load.more(&mut server, 50);
+    let start = Instant::now();
+    server.stop();
+    assert!(start.elapsed() < PATIENCE / 2);
+    load.stop();
+    server.go();
+    check(&server, &mut told.lock().unwrap());
+    verified(&server);
+}
