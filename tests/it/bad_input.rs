@@ -74,12 +74,42 @@ fn what_cannot_be_read_is_quarantined_and_changes_nothing() {
         let twice = String::from_utf8(with(server, ENTITLEMENT, |_| ())).unwrap();
         let twice = twice.replace("\"state\":\"inactive\"", "\"state\":\"inactive\",\"state\":\"inactive\"");
         quarantined(server, twice, "invalid-data", "/data/state", "duplicate");
-        quarantined(server, with(server, ENTITLEMENT, |e| e["data"]["colour"] = json!("red")), "invalid-data", "/data/colour", "colour");
-        quarantined(server, with(server, ENTITLEMENT, |e| e["data"]["state"] = json!("running")), "invalid-data", "/data/state", "on_hold");
-        quarantined(server, with(server, ENTITLEMENT, |e| e["type"] = json!("rollcall.entitlment.upserted.v1")), "unknown-type", "/type", "rollcall.entitlement.upserted.v1");
-        quarantined(server, with(server, ENTITLEMENT, |e| e["subject"] = json!("entitlement/ENT-8")), "subject-mismatch", "/subject", "ENT-7");
+        quarantined(
+            server,
+            with(server, ENTITLEMENT, |e| e["data"]["colour"] = json!("red")),
+            "invalid-data",
+            "/data/colour",
+            "colour",
+        );
+        quarantined(
+            server,
+            with(server, ENTITLEMENT, |e| e["data"]["state"] = json!("running")),
+            "invalid-data",
+            "/data/state",
+            "on_hold",
+        );
+        quarantined(
+            server,
+            with(server, ENTITLEMENT, |e| e["type"] = json!("rollcall.entitlment.upserted.v1")),
+            "unknown-type",
+            "/type",
+            "rollcall.entitlement.upserted.v1",
+        );
+        quarantined(
+            server,
+            with(server, ENTITLEMENT, |e| e["subject"] = json!("entitlement/ENT-8")),
+            "subject-mismatch",
+            "/subject",
+            "ENT-7",
+        );
         let line = "flexnet entitlement.line.upserted ENT-7/1 product=DB starts=2026-01-02T00:00:00Z ends=2026-01-03T00:00:00Z";
-        quarantined(server, with(server, line, |e| e["data"]["ends"] = json!("2026-01-01T00:00:00Z")), "invalid-data", "/data/ends", "before");
+        quarantined(
+            server,
+            with(server, line, |e| e["data"]["ends"] = json!("2026-01-01T00:00:00Z")),
+            "invalid-data",
+            "/data/ends",
+            "before",
+        );
         let unordered = with(server, ENTITLEMENT, |e| {
             e.as_object_mut().unwrap().remove("sequence");
         });
@@ -93,7 +123,8 @@ fn a_source_cannot_say_what_only_commands_may() {
         let binding = with(server, ENTITLEMENT, |e| {
             e["type"] = json!("rollcall.binding.set.v1");
             e.as_object_mut().unwrap().remove("subject");
-            e["data"] = json!({"principal": {"user": "flexnet/ada"}, "role": "Developer", "scope": "root", "author": "x"});
+            e["data"] =
+                json!({"principal": {"user": "flexnet/ada"}, "role": "Developer", "scope": "root", "author": "x"});
         });
         quarantined(server, binding, "not-yours", "/type", "");
     });
@@ -120,7 +151,9 @@ fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
         let right = server.secret.sign("m", now, &body);
         let headers = |id: Option<&str>, time: Option<String>, signature: Option<&str>| {
             let mut request = post();
-            for (name, value) in [("webhook-id", id), ("webhook-timestamp", time.as_deref()), ("webhook-signature", signature)] {
+            for (name, value) in
+                [("webhook-id", id), ("webhook-timestamp", time.as_deref()), ("webhook-signature", signature)]
+            {
                 if let Some(value) = value {
                     request = request.header(name, value);
                 }
@@ -131,8 +164,13 @@ fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
         let flipped = {
             let mut body = body.clone();
             body[20] ^= 1;
-            server.http.send(post().header("webhook-id", "m").header("webhook-timestamp", now.to_string())
-                .header("webhook-signature", &right).body(body))
+            server.http.send(
+                post()
+                    .header("webhook-id", "m")
+                    .header("webhook-timestamp", now.to_string())
+                    .header("webhook-signature", &right)
+                    .body(body),
+            )
         };
         let tries = [
             ("no headers", headers(None, None, None)),
@@ -142,7 +180,10 @@ fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
             ("no id", headers(None, time.clone(), Some(&right))),
             ("a short signature", headers(id, time.clone(), Some(&right[..right.len() - 4]))),
             ("another version", headers(id, time.clone(), Some(&right.replace("v1,", "v2,")))),
-            ("hexadecimal", headers(id, time.clone(), Some("v1,ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789"))),
+            (
+                "hexadecimal",
+                headers(id, time.clone(), Some("v1,ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789")),
+            ),
             ("another id", headers(Some("n"), time, Some(&right))),
             ("another body", flipped),
             ("an old one", server.http.send(signed(post(), &server.secret, "o", now - 400, body.clone()))),
@@ -156,7 +197,10 @@ fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
         assert_eq!(rejected.len(), tries.len(), "{rejected:#?}");
         assert!(rejected.iter().all(|delivery| delivery["reason"].is_string()), "{rejected:#?}");
         // Inside the window a clock may be off; and what is right is right.
-        server.http.send(signed(post(), &server.secret, "skew", now - 200, with(server, "flexnet product.upserted Z", |_| ()))).expect(202);
+        server
+            .http
+            .send(signed(post(), &server.secret, "skew", now - 200, with(server, "flexnet product.upserted Z", |_| ())))
+            .expect(202);
     });
 }
 
@@ -192,7 +236,11 @@ fn an_oversized_body_is_413_and_a_body_that_never_ends_is_cut() {
         let start = Instant::now();
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
-        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body-timeout"), "after {:?}: {answer}", start.elapsed());
+        assert!(
+            answer.starts_with("HTTP/1.1 408") && answer.contains("body-timeout"),
+            "after {:?}: {answer}",
+            start.elapsed()
+        );
     });
 }
 
@@ -220,7 +268,8 @@ fn parked(server: &Server, line: &str, says: &str) {
     let told = answer.json()["events"][0].clone();
     assert_eq!((&told["outcome"], &told["effect"]), (&json!("recorded"), &json!("parked")), "{line}: {told}");
     assert!(told["reason"].as_str().unwrap().contains(says), "{line}: `{says}` is not in {told}");
-    let kept = server.get(&format!("/api/v1/deliveries/{}", answer.json()["delivery"].as_str().unwrap())).expect(200).json();
+    let kept =
+        server.get(&format!("/api/v1/deliveries/{}", answer.json()["delivery"].as_str().unwrap())).expect(200).json();
     assert_eq!(kept["parts"][0]["effect"], "parked", "{kept}");
 }
 
@@ -242,7 +291,8 @@ fn a_cycle_of_accounts_makes_them_nobodys_sub_accounts_and_is_mended_by_the_next
     assert!(!during.iter().any(|m| m.contains("\"max\"")), "{during:#?}");
     assert!(during.iter().any(|m| m.contains("\"pia\"")), "{during:#?}");
     server.say("flexnet account.upserted vendor kind=producer");
-    let users = |all: &[String]| all.iter().map(|m| m.split("\"user\":").nth(1).unwrap()[..6].to_owned()).collect::<Vec<_>>();
+    let users =
+        |all: &[String]| all.iter().map(|m| m.split("\"user\":").nth(1).unwrap()[..6].to_owned()).collect::<Vec<_>>();
     assert_eq!(users(&server.memberships()), users(&before));
 }
 
@@ -259,7 +309,9 @@ fn an_unknown_source_is_404_and_nothing_is_kept() {
 #[test]
 fn our_own_forms_refuse_unknown_members_and_wrong_shapes() {
     unchanged(&world(), |server| {
-        for (body, says) in [(json!({"label": "x", "admin": true}), "admin"), (json!({"label": 7}), "label"), (json!([]), "")] {
+        for (body, says) in
+            [(json!({"label": "x", "admin": true}), "admin"), (json!({"label": 7}), "label"), (json!([]), "")]
+        {
             let answer = server.post("/api/v1/users/ada/secrets", &body).expect(422);
             assert_eq!(answer.problem(), "invalid-body");
             assert!(answer.text.contains(says), "{answer:?}");

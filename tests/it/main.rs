@@ -10,12 +10,15 @@
     reason = "test code: fixtures are not `#[test]` functions, so the settings in clippy.toml do not reach them"
 )]
 
+mod advisories;
 mod bad_input;
+mod clients;
 mod crash;
 mod lifecycle;
 mod oracle;
 mod properties;
 mod pull;
+mod readme;
 mod revenera;
 mod scenarios;
 mod support;
