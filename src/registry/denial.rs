@@ -105,7 +105,8 @@ pub(crate) fn text(verb: Verb, why: &Explanation) -> String {
     let once = |miss: &&NearMiss| miss.obstacles.iter().all(|obstacle| obstacle.standing != Standing::Never);
     if let Some(miss) = why.near_misses.iter().find(once) {
         let obstacles: Vec<&str> = miss.obstacles.iter().map(|obstacle| obstacle.text.as_str()).collect();
-        return format!("{} ({})", obstacles.join(", and "), miss.reason.text);
+        let (verb, obstacles) = (verb.word(), obstacles.join(", and "));
+        return format!("you cannot {verb}: {obstacles}; access here rests on {}", miss.reason.text);
     }
     match why.reasons.first() {
         Some(reason) => format!("your role {} does not allow to {} here", reason.role, verb.word()),

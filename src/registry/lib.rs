@@ -4,6 +4,7 @@ mod credentials;
 mod decision;
 mod denial;
 mod form;
+mod judge;
 mod jwt;
 mod keys;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, header};
-use rollcall_access::{Live, Principal, ProjectIx, Roster, UserIx, Verb, Verdict, decide, explain, had_tie, normal_user_name};
+use rollcall_access::{Live, normal_user_name};
 use rollcall_events::{Clock, prefixed_id};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -25,9 +25,10 @@ use crate::{
     credentials::{self, NoCredential, Presented, SECRET_PREFIX},
     denial,
     form::{Form, FormError, Offline},
+    judge::{Judged, JudgedCaller, Question},
     refresh::RefreshClaims,
     reply::{Granted, Refusal},
-    scope::{Actions, Asked, Repository, write_scopes},
+    scope::{Actions, write_scopes},
     telemetry::{Ended, TokenAnswered},
     throttle::Throttle,
 };
@@ -131,31 +132,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
 
 type Answer<T> = Result<T, (Ended, Refusal)>;
 
-/// Who signed in, as of one reading of the roster.
-struct Caller {
-    user: UserIx,
-    /// The registry secret behind it, directly or through a refresh token.
-    secret: Option<Arc<str>>,
-}
-
-/// What came out for a caller, with nothing of the roster in it any more.
-struct Judged {
-    caller: Option<JudgedCaller>,
-    /// In the order of the asked repositories.
-    granted: Vec<Actions>,
-    until: Option<DateTime<Utc>>,
-    /// Why nothing is granted, for a user with a tie to the project: the repository and the reason.
-    reason: Option<(String, String)>,
-    position: rollcall_events::Position,
-}
-
-struct JudgedCaller {
-    id: Arc<str>,
-    name: Arc<str>,
-    epoch: u64,
-    secret: Option<Arc<str>>,
-}
-
 /// One request, as far as it does not change.
 struct Call {
     now: DateTime<Utc>,
@@ -208,7 +184,8 @@ impl TokenServer {
             return Err((Ended::NoCredential, Refusal::Credentials));
         }
         let directory = self.ask_directory(&presented, &call).await?;
-        let judged = self.judge(&presented, directory, &form.asked, &call)?;
+        let question = Question { presented: &presented, directory, asked: &form.asked, client, now };
+        let judged = question.judge(&self.parts).ok_or_else(|| self.wrong(&presented, &call))?;
         self.reply(judged, &presented, &form, &call)
     }
 
@@ -234,84 +211,6 @@ impl TokenServer {
             }
             answer => Ok(Some(answer)),
         }
-    }
-
-    /// Everything that needs the roster, under one guard: who it is, what is granted, and why not.
-    fn judge(
-        &self,
-        presented: &Presented,
-        directory: Option<PasswordAnswer>,
-        asked: &Asked<'_>,
-        call: &Call,
-    ) -> Answer<Judged> {
-        let roster = self.parts.live.read();
-        let caller = match presented {
-            Presented::Nobody => None,
-            _ => Some(self.sign_in(&roster, presented, directory, call.now).ok_or_else(|| self.wrong(presented, call))?),
-        };
-        let principal = caller.as_ref().map_or(Principal::Anyone, |caller| Principal::User(caller.user));
-        let mut judged = Judged {
-            caller: None,
-            granted: Vec::with_capacity(asked.repositories.len()),
-            until: None,
-            reason: None,
-            position: roster.position(),
-        };
-        for repository in &asked.repositories {
-            let project = roster.project_by_name(repository.name.project());
-            let held = project.map_or(Actions::NONE, |project| {
-                held(&roster, principal, project, repository.actions, call.now, &mut judged.until)
-            });
-            judged.granted.push(repository.actions.granted(held));
-        }
-        if let Some(Caller { user, secret }) = caller {
-            if judged.granted.iter().all(|granted| granted.is_empty()) && self.parts.denial.explains_to(call.client) {
-                judged.reason = reason(&roster, user, asked, call.now);
-            }
-            judged.caller = Some(JudgedCaller {
-                id: roster.user_id(user).into(),
-                name: roster.user_name(user).into(),
-                epoch: roster.credential_epoch(user),
-                secret,
-            });
-        }
-        Ok(judged)
-    }
-
-    /// Whose credential it is; `None` for a wrong, ended or foreign one, always for the same reason as far as anybody
-    /// outside can tell.
-    fn sign_in(
-        &self,
-        roster: &Roster,
-        presented: &Presented,
-        directory: Option<PasswordAnswer>,
-        now: DateTime<Utc>,
-    ) -> Option<Caller> {
-        let caller = match presented {
-            Presented::Nobody => None,
-            Presented::Password { name, .. } if directory == Some(PasswordAnswer::Good) => {
-                Some(Caller { user: roster.user_by_name(name)?, secret: None })
-            }
-            Presented::Password { .. } if directory.is_some() => None,
-            Presented::Password { name, password } => {
-                // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
-                let hash = rollcall_events::Digest::of(password.expose_secret().as_bytes()).0;
-                let credential = roster.credential(&hash, now);
-                let user = roster.user_by_name(name);
-                let credential = credential.filter(|credential| Some(credential.user) == user)?;
-                Some(Caller { user: credential.user, secret: Some(credential.secret.into()) })
-            }
-            Presented::Refresh(token) => {
-                let claims = self.parts.keys.refresh().read(token.expose_secret())?;
-                let user = roster.user_by_id(&claims.user)?;
-                let good = claims.service == self.parts.service
-                    && claims.epoch == roster.credential_epoch(user)
-                    && roster.secret_is_live(user, &claims.secret, now);
-                good.then(|| Caller { user, secret: Some(claims.secret.into()) })
-            }
-        }?;
-        // A registry secret of a user who is shut out is not in force; a directory may still know the password.
-        (caller.secret.is_some() || !roster.user(caller.user).shut_out).then_some(caller)
     }
 
     /// A wrong credential: 401, or 429 for one who was wrong too often. A refresh token that this server once signed is
@@ -443,74 +342,6 @@ struct Said {
     granted: String,
     token_ends: Option<DateTime<Utc>>,
 }
-
-impl Judged {
-    /// Each asked repository with what is granted on it.
-    fn granted<'a>(&'a self, asked: &'a Asked<'_>) -> impl Iterator<Item = (&'a str, Actions)> {
-        asked.repositories.iter().zip(&self.granted).map(|(asked, granted)| (asked.name.as_str(), *granted))
-    }
-
-    fn ended(&self, asked: &Asked<'_>) -> Ended {
-        if asked.is_empty() {
-            return Ended::Login;
-        }
-        if self.granted.iter().all(|granted| granted.is_empty()) {
-            return if self.reason.is_some() { Ended::Explained } else { Ended::Empty };
-        }
-        let whole = |(asked, granted): (&Repository<'_>, &Actions)| {
-            granted.contains(asked.actions) || (asked.actions.contains(Actions::STAR) && !granted.is_empty())
-        };
-        let all = asked.left_out == 0 && asked.repositories.iter().zip(&self.granted).all(whole);
-        if all { Ended::Granted } else { Ended::Reduced }
-    }
-}
-
-/// Which of the asked actions the caller holds. `until` becomes the first instant at which one of them ends.
-fn held(
-    roster: &Roster,
-    principal: Principal,
-    project: ProjectIx,
-    asked: Actions,
-    now: DateTime<Utc>,
-    until: &mut Option<DateTime<Utc>>,
-) -> Actions {
-    let mut held = Actions::NONE;
-    for (action, verb) in VERBS {
-        if !asked.real().contains(action) {
-            continue;
-        }
-        let Some(needed) = roster.profile().registry_action(verb) else { continue };
-        if let Verdict::Allowed { until: ends } = decide(roster, principal, needed, project, now) {
-            held = held.union(action);
-            *until = match (*until, ends) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        }
-    }
-    held
-}
-
-/// Why everything is refused, told of the first asked repository to whose project the user has or had a tie. Without a
-/// tie nothing is said, so that nobody learns which projects exist.
-fn reason(roster: &Roster, user: UserIx, asked: &Asked<'_>, now: DateTime<Utc>) -> Option<(String, String)> {
-    asked.repositories.iter().find_map(|repository| {
-        let project = roster.project_by_name(repository.name.project())?;
-        if !had_tie(roster, user, project, now) {
-            return None;
-        }
-        let (_, verb) = VERBS.into_iter().find(|(action, _)| repository.actions.real().contains(*action))?;
-        let text = match roster.profile().registry_action(verb) {
-            Some(needed) => denial::text(verb, &explain(roster, Principal::User(user), needed, project, now)),
-            None => denial::never(verb),
-        };
-        Some((repository.name.as_str().to_owned(), text))
-    })
-}
-
-/// In the order in which a refusal speaks of them.
-const VERBS: [(Actions, Verb); 3] =
-    [(Actions::PULL, Verb::Pull), (Actions::PUSH, Verb::Push), (Actions::DELETE, Verb::Delete)];
 
 /// `jwt::Claims` without a copy of anything.
 #[derive(Serialize)]

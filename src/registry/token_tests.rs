@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use http::{Method, StatusCode, header};
+use serde_json::json;
 
 use crate::{
     Algorithm, ClientFamily, DenialMode, Outcome,
@@ -176,7 +177,7 @@ async fn c12_one_refresh_token_works_for_ever_and_for_two_clients_at_once() {
     world.wait(TimeDelta::days(400));
     world.keys.tend(world.now()).unwrap();
     assert_eq!(world.refresh(&token, PULL).await.access(), PULL);
-    world.command("secret.revoked", serde_json::json!({"secret": "sec_ada"}));
+    world.command("secret.revoked", json!({"secret": "sec_ada"}));
     let revoked = world.refresh(&token, PULL).await;
     assert_eq!((revoked.status, revoked.error().0), (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"));
     assert!(revoked.error().1.contains("authentication required"));
@@ -185,7 +186,7 @@ async fn c12_one_refresh_token_works_for_ever_and_for_two_clients_at_once() {
 #[tokio::test]
 async fn c13_a_mount_is_granted_where_it_may() {
     let world = World::new();
-    world.say("package.upserted", serde_json::json!({
+    world.say("package.upserted", json!({
         "package": "tool-box", "project_name": "tools", "producer": "globex", "container_delivery": true,
     }));
     let query = "scope=repository:acme/db:pull,push&scope=repository:tools/x:pull";
@@ -355,6 +356,30 @@ async fn c28_denial_modes() {
                 assert_eq!(reply.claims.as_ref().unwrap().jti, decision.id);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn c28_the_text_names_what_ended_in_one_sentence() {
+    type Change = fn(&World);
+    let cases: [(&str, Change, &str, &str); 9] = [
+        ("ada", |w| w.entitle("on_hold"), PULL, "you cannot pull: entitlement ENT-7 is on hold; access here rests on entitlement ENT-7"),
+        ("ada", |w| w.line(Some(noon())), PULL, "you cannot pull: line ENT-7/1 ended 2026-01-01T12:00:00Z"),
+        ("ada", |w| w.say("package.product.unmapped", json!({"package": "db-suite", "product": "DB"})), PULL, "product DB"),
+        ("ada", |w| w.say("package.removed", json!({"package": "db-suite"})), PULL, "package db-suite was removed"),
+        ("ada", |w| w.person("ada", json!(null), true), PULL, "left account globex"),
+        ("ada", |_| {}, "repository:acme/db:push", "your role Guest does not allow to push here"),
+        ("bob", |w| w.permission("bob", "revoked"), BOTH, "you cannot pull: the permission"),
+        ("bob", |w| w.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": null})), BOTH, "moved away"),
+        ("bob", |_| {}, "repository:acme/db:delete", "nobody may delete here"),
+    ];
+    for (name, change, scope, says) in cases {
+        let world = World::denying(DenialMode::Explain);
+        change(&world);
+        let reply = world.pull(name, if name == "ada" { ADA } else { BOB }, scope).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{says}");
+        let (_, message) = reply.error();
+        assert!(message.starts_with("acme/db: ") && message.contains(says) && message.chars().count() <= 300, "{message}");
     }
 }
 

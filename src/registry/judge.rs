@@ -1,0 +1,190 @@
+//! Everything about a request that needs the roster, under one guard: whose credential it is, what is granted, and why
+//! not. Makes no token and knows no HTTP; what comes out has nothing of the roster in it any more.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Principal, ProjectIx, Roster, UserIx, Verb, Verdict, decide, explain, had_tie};
+use rollcall_events::{Digest, Position};
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    ClientFamily, PasswordAnswer, TokenParts,
+    credentials::Presented,
+    denial,
+    scope::{Actions, Asked, Repository},
+    telemetry::Ended,
+};
+
+/// In the order in which a refusal speaks of them.
+const VERBS: [(Actions, Verb); 3] =
+    [(Actions::PULL, Verb::Pull), (Actions::PUSH, Verb::Push), (Actions::DELETE, Verb::Delete)];
+
+/// What a request puts to the roster.
+pub(crate) struct Question<'a> {
+    pub(crate) presented: &'a Presented,
+    /// What the directory said of the password, if it was asked.
+    pub(crate) directory: Option<PasswordAnswer>,
+    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) client: ClientFamily,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// Who signed in, as of one reading of the roster.
+struct Caller {
+    user: UserIx,
+    /// The registry secret behind it, directly or through a refresh token.
+    secret: Option<Arc<str>>,
+}
+
+/// What came out.
+pub(crate) struct Judged {
+    pub(crate) caller: Option<JudgedCaller>,
+    /// In the order of the asked repositories.
+    pub(crate) granted: Vec<Actions>,
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// Why nothing is granted, for a user with a tie to the project: the repository and the reason.
+    pub(crate) reason: Option<(String, String)>,
+    pub(crate) position: Position,
+}
+
+/// Who signed in.
+pub(crate) struct JudgedCaller {
+    pub(crate) id: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) epoch: u64,
+    pub(crate) secret: Option<Arc<str>>,
+}
+
+impl Judged {
+    /// Each asked repository with what is granted on it.
+    pub(crate) fn granted<'a>(&'a self, asked: &'a Asked<'_>) -> impl Iterator<Item = (&'a str, Actions)> {
+        asked.repositories.iter().zip(&self.granted).map(|(asked, granted)| (asked.name.as_str(), *granted))
+    }
+
+    /// How the request ends, if the token can be signed.
+    pub(crate) fn ended(&self, asked: &Asked<'_>) -> Ended {
+        if asked.is_empty() {
+            return Ended::Login;
+        }
+        if self.granted.iter().all(|granted| granted.is_empty()) {
+            return if self.reason.is_some() { Ended::Explained } else { Ended::Empty };
+        }
+        let whole = |(asked, granted): (&Repository<'_>, &Actions)| {
+            granted.contains(asked.actions) || (asked.actions.contains(Actions::STAR) && !granted.is_empty())
+        };
+        let all = asked.left_out == 0 && asked.repositories.iter().zip(&self.granted).all(whole);
+        if all { Ended::Granted } else { Ended::Reduced }
+    }
+}
+
+impl Question<'_> {
+    /// Who it is, what is granted, and why not; `None` for a wrong credential.
+    pub(crate) fn judge(&self, parts: &TokenParts) -> Option<Judged> {
+        let roster = parts.live.read();
+        let caller = match self.presented {
+            Presented::Nobody => None,
+            _ => Some(self.sign_in(&roster, parts)?),
+        };
+        let principal = caller.as_ref().map_or(Principal::Anyone, |caller| Principal::User(caller.user));
+        let mut judged = Judged {
+            caller: None,
+            granted: Vec::with_capacity(self.asked.repositories.len()),
+            until: None,
+            reason: None,
+            position: roster.position(),
+        };
+        for repository in &self.asked.repositories {
+            let project = roster.project_by_name(repository.name.project());
+            let held = project.map_or(Actions::NONE, |project| {
+                held(&roster, principal, project, repository.actions, self.now, &mut judged.until)
+            });
+            judged.granted.push(repository.actions.granted(held));
+        }
+        if let Some(Caller { user, secret }) = caller {
+            if judged.granted.iter().all(|granted| granted.is_empty()) && parts.denial.explains_to(self.client) {
+                judged.reason = reason(&roster, user, self.asked, self.now);
+            }
+            judged.caller = Some(JudgedCaller {
+                id: roster.user_id(user).into(),
+                name: roster.user_name(user).into(),
+                epoch: roster.credential_epoch(user),
+                secret,
+            });
+        }
+        Some(judged)
+    }
+
+    /// Whose credential it is; `None` for a wrong, ended or foreign one, always for the same reason as far as anybody
+    /// outside can tell.
+    fn sign_in(&self, roster: &Roster, parts: &TokenParts) -> Option<Caller> {
+        let caller = match self.presented {
+            Presented::Nobody => None,
+            Presented::Password { name, .. } if self.directory == Some(PasswordAnswer::Good) => {
+                Some(Caller { user: roster.user_by_name(name)?, secret: None })
+            }
+            Presented::Password { .. } if self.directory.is_some() => None,
+            Presented::Password { name, password } => {
+                // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
+                let hash = Digest::of(password.expose_secret().as_bytes()).0;
+                let credential = roster.credential(&hash, self.now);
+                let user = roster.user_by_name(name);
+                let credential = credential.filter(|credential| Some(credential.user) == user)?;
+                Some(Caller { user: credential.user, secret: Some(credential.secret.into()) })
+            }
+            Presented::Refresh(token) => {
+                let claims = parts.keys.refresh().read(token.expose_secret())?;
+                let user = roster.user_by_id(&claims.user)?;
+                let good = claims.service == parts.service
+                    && claims.epoch == roster.credential_epoch(user)
+                    && roster.secret_is_live(user, &claims.secret, self.now);
+                good.then(|| Caller { user, secret: Some(claims.secret.into()) })
+            }
+        }?;
+        // A registry secret of a user who is shut out is not in force; a directory may still know the password.
+        (caller.secret.is_some() || !roster.user(caller.user).shut_out).then_some(caller)
+    }
+}
+
+/// Which of the asked actions the caller holds. `until` becomes the first instant at which one of them ends.
+fn held(
+    roster: &Roster,
+    principal: Principal,
+    project: ProjectIx,
+    asked: Actions,
+    now: DateTime<Utc>,
+    until: &mut Option<DateTime<Utc>>,
+) -> Actions {
+    let mut held = Actions::NONE;
+    for (action, verb) in VERBS {
+        if !asked.real().contains(action) {
+            continue;
+        }
+        let Some(needed) = roster.profile().registry_action(verb) else { continue };
+        if let Verdict::Allowed { until: ends } = decide(roster, principal, needed, project, now) {
+            held = held.union(action);
+            *until = match (*until, ends) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+    held
+}
+
+/// Why everything is refused, told of the first asked repository to whose project the user has or had a tie. Without a
+/// tie nothing is said, so that nobody learns which projects exist.
+fn reason(roster: &Roster, user: UserIx, asked: &Asked<'_>, now: DateTime<Utc>) -> Option<(String, String)> {
+    asked.repositories.iter().find_map(|repository| {
+        let project = roster.project_by_name(repository.name.project())?;
+        if !had_tie(roster, user, project, now) {
+            return None;
+        }
+        let (_, verb) = VERBS.into_iter().find(|(action, _)| repository.actions.real().contains(*action))?;
+        let text = match roster.profile().registry_action(verb) {
+            Some(needed) => denial::text(verb, &explain(roster, Principal::User(user), needed, project, now)),
+            None => denial::never(verb),
+        };
+        Some((repository.name.as_str().to_owned(), text))
+    })
+}
