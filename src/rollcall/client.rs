@@ -145,6 +145,18 @@ impl Client {
         json(self.send(Method::DELETE, self.url(path, &[]), None).await?).await
     }
 
+    /// The items of a list that is always whole.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn whole(&self, path: &[&str]) -> Result<Vec<Value>, Failure> {
+        let mut list = self.get(path, &[]).await?;
+        Ok(match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        })
+    }
+
     /// Every page of a list, up to `most` items.
     ///
     /// # Errors
@@ -269,7 +281,7 @@ async fn refused(response: Response) -> Failure {
     if let Some(Value::Array(errors)) = problem.get("errors") {
         for error in errors {
             let word = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-            text.push_str(&format!("\n  {} {}", word("pointer"), word("detail")));
+            text.push_str(&format!("\n  {}: {}", word("pointer"), word("expected")));
         }
     }
     match status {

@@ -66,7 +66,7 @@ pub async fn who(client: &Client, form: Form, project: &str, as_csv: bool) -> Re
             for reason in member.get("reasons").and_then(Value::as_array).into_iter().flatten() {
                 let fact = |key: &str| cell(reason, &format!("facts.0.{key}"));
                 out.push_str(&csv(&[
-                    cell(member, "name"),
+                    cell(member, "user"),
                     cell(member, "role"),
                     cell(reason, "text"),
                     fact("source"),
@@ -83,7 +83,7 @@ pub async fn who(client: &Client, form: Form, project: &str, as_csv: bool) -> Re
             let reasons = member.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
             let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
             let first = reasons.first().map(|reason| cell(reason, "text")).unwrap_or_default();
-            vec![cell(member, "name"), cell(member, "role"), first + &rest]
+            vec![cell(member, "user"), cell(member, "role"), first + &rest]
         };
         let table: Vec<Vec<String>> = rows.iter().map(reason).collect();
         crate::show::table(paint, &["USER", "ROLE", "BECAUSE OF"], &table)
@@ -155,7 +155,7 @@ pub async fn deliveries(client: &Client, form: Form, command: &Deliveries) -> Re
             let mut query = Vec::new();
             query.extend(source.clone().map(|source| ("source", source)));
             if *failed {
-                query.push(("failed", "true".to_owned()));
+                query.push(("verdict", "failed".to_owned()));
             }
             let most = usize::try_from(*limit).unwrap_or(usize::MAX);
             let rows = client.list(&api(&["deliveries"]), &query, most).await?;
@@ -181,34 +181,51 @@ pub async fn deliveries(client: &Client, form: Form, command: &Deliveries) -> Re
     Ok(Exit::Yes)
 }
 
+/// A delivery in full, or what a replay of it came to.
 fn delivery_text(paint: Paint, delivery: &Value) -> String {
-    let mut out = String::new();
-    for (key, value) in delivery.as_object().into_iter().flatten() {
-        match value {
-            Value::Array(rows) if rows.iter().all(Value::is_object) && !rows.is_empty() => {
-                let mut keys: Vec<&str> = Vec::new();
-                for name in
-                    rows.iter().flat_map(|row| row.as_object().into_iter().flatten()).map(|(name, _)| name.as_str())
-                {
-                    if !keys.contains(&name) {
-                        keys.push(name);
-                    }
-                }
-                let columns: Vec<(&str, &str)> = keys.iter().map(|key| (*key, *key)).collect();
-                out.push_str(&format!("{}\n", paint.bold(&clean(key))));
-                out.push_str(
-                    &members(paint, &columns, rows).lines().map(|line| format!("  {line}\n")).collect::<String>(),
-                );
-            }
-            Value::Object(map) => {
-                out.push_str(&format!("{}\n", paint.bold(&clean(key))));
-                for name in map.keys() {
-                    out.push_str(&format!("  {}: {}\n", clean(name), cell(value, name)));
-                }
-            }
-            _ => out.push_str(&format!("{}: {}\n", paint.bold(&clean(key)), cell(delivery, key))),
-        }
+    let rows = |key: &str| delivery.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (parts, events) = (rows("parts"), rows("events"));
+    if delivery.get("verdict").is_none() {
+        let columns = [
+            ("EVENT", "id"),
+            ("OUTCOME", "outcome"),
+            ("POSITION", "position"),
+            ("EFFECT", "effect"),
+            ("REASON", "reason"),
+        ];
+        return format!("{}quarantined: {}\n", members(paint, &columns, &events), cell(delivery, "quarantined"));
     }
+    let mut out = format!(
+        "{}  {}  {}\nsource {}, received {}, {} bytes, from {}\n",
+        paint.bold(&cell(delivery, "id")),
+        cell(delivery, "verdict"),
+        cell(delivery, "reason"),
+        cell(delivery, "source"),
+        cell(delivery, "received_at"),
+        cell(delivery, "bytes"),
+        cell(delivery, "client"),
+    );
+    let columns = [
+        ("PART", "id"),
+        ("OUTCOME", "outcome"),
+        ("POSITION", "position"),
+        ("EFFECT", "effect"),
+        ("REASON", "reason"),
+        ("PROBLEM", "problem.type"),
+        ("AT", "problem.pointer"),
+        ("DETAIL", "problem.detail"),
+    ];
+    if !parts.is_empty() {
+        out.push_str(&format!("\n{}", members(paint, &columns, &parts)));
+    }
+    for replay in rows("replays") {
+        out.push_str(&format!("replayed {}, was {} before\n", cell(&replay, "at"), cell(&replay, "was")));
+    }
+    out.push('\n');
+    for header in rows("headers") {
+        out.push_str(&format!("{}: {}\n", paint.dim(&cell(&header, "0")), cell(&header, "1")));
+    }
+    out.push_str(&format!("\n{}{}\n", cell(delivery, "body.text"), cell(delivery, "body.base64")));
     out
 }
 
@@ -217,15 +234,14 @@ fn delivery_text(paint: Paint, delivery: &Value) -> String {
 /// # Errors
 /// As [`Failure`].
 pub async fn sources(client: &Client, form: Form) -> Result<Exit, Failure> {
-    let rows = client.list(&api(&["sources"]), &[], usize::MAX).await?;
+    let rows = client.whole(&api(&["sources"])).await?;
     let columns = [
         ("SOURCE", "name"),
-        ("KIND", "kind"),
         ("ORDER", "order"),
-        ("STATE", "state"),
-        ("LAST DELIVERY", "last_delivery_at"),
-        ("EVENTS", "events"),
+        ("HOOK", "hook"),
+        ("SEEN", "seen"),
         ("PARKED", "parked"),
+        ("AUTHORITATIVE", "authoritative"),
     ];
     form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
     Ok(Exit::Yes)
@@ -245,7 +261,7 @@ pub async fn secrets(client: &Client, form: Form, command: &Secrets) -> Result<E
             form.show(&issued, |_| pull_secret(*format, registry, &cell(&issued, "user"), &cell(&issued, "secret")));
         }
         Secrets::List { user } => {
-            let rows = client.list(&api(&["users", user, "secrets"]), &[], usize::MAX).await?;
+            let rows = client.whole(&api(&["users", user, "secrets"])).await?;
             let columns = [
                 ("SECRET", "id"),
                 ("LABEL", "label"),
@@ -302,7 +318,7 @@ fn pull_secret(format: SecretFormat, registry: &str, user: &str, secret: &str) -
 pub async fn keys(client: &Client, form: Form, command: &Keys) -> Result<Exit, Failure> {
     match command {
         Keys::List => {
-            let rows = client.list(&api(&["keys"]), &[], usize::MAX).await?;
+            let rows = client.whole(&api(&["keys"])).await?;
             let columns = [
                 ("KEY", "kid"),
                 ("ALGORITHM", "algorithm"),
@@ -328,7 +344,7 @@ pub async fn keys(client: &Client, form: Form, command: &Keys) -> Result<Exit, F
 /// # Errors
 /// As [`Failure`].
 pub async fn projection(client: &Client, form: Form, command: &Projection) -> Result<Exit, Failure> {
-    let rows = client.list(&api(&["projections"]), &[], usize::MAX).await?;
+    let rows = client.whole(&api(&["projections"])).await?;
     let verb = match command {
         Projection::Status => {
             let columns = [

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use reqwest::Url;
 use rollcall_entitlements::Secrets;
 use rollcall_events::body::EntitlementState;
@@ -75,7 +75,7 @@ pub fn prepare(
             dir.path().display()
         ),
         Err(_) => {
-            let mark = Mark { made_at: now, filled: false };
+            let mark = Mark { made_at: now.trunc_subsecs(0), filled: false };
             keep(dir, mark)?;
             mark
         }
@@ -199,20 +199,25 @@ impl Welcome<'_> {
                 paint.dim("shown this once; kept in admin.key in the data directory")
             ));
         }
-        let token = |actions: &str| {
-            let secret = secret.unwrap_or("SECRET");
-            let target = format!("{url}/token?service={service}&scope=repository:{IMAGE}:{actions}");
-            format!("curl -u {} {}", shell_word(&format!("{ADA}:{secret}")), shell_word(&target))
+        // At a later start the secret is not known any more: the commands then use a new one.
+        let password = secret.unwrap_or("$SECRET");
+        let user = match secret {
+            Some(_) => shell_word(&format!("{ADA}:{password}")),
+            None => format!("\"{ADA}:{password}\""),
         };
-        let push = token("push").replacen("curl ", "curl -A docker/27.0 ", 1);
+        let token = |flags: &str, actions: &str| {
+            let target = format!("{url}/token?service={service}&scope=repository:{IMAGE}:{actions}");
+            format!("curl -sS {flags}-u {user} {}", shell_word(&target))
+        };
         if secret.is_none() {
             out.push_str(&format!(
-                "\nada's secret was shown at the first start. Another one:\n  {program} secrets issue {ADA}\n"
+                "\n{}\n  SECRET=$({program} secrets issue {ADA})\n",
+                paint.dim("# ada's secret was shown at the first start; make another one for her")
             ));
         }
         let steps = [
-            ("a customer pulls: a token with `pull` in it", token("pull")),
-            ("she may not push, and is told why", push),
+            ("a customer pulls: a token with `pull` in it", token("", "pull")),
+            ("she may not push, and is told why", token("-A docker/27.0 ", "push")),
             ("why may she pull?", format!("{program} why {ADA} pull {IMAGE}")),
             ("the entitlement that it rests on ends: a signed webhook", format!("{program} demo end {ADAS}")),
             ("now the token is refused, and `why` names the event", format!("{program} why {ADA} pull {IMAGE}")),
@@ -284,10 +289,15 @@ mod tests {
             admin_key: Some("rk_abc"),
         };
         let text = welcome.text(Paint::Plain);
-        assert!(text.contains("  curl -u ada@globex.test:rcs_abc 'http://127.0.0.1:8080/token?service=rollcall&scope=repository:acme/db:pull'\n"), "{text}");
+        assert!(text.contains("  curl -sS -u ada@globex.test:rcs_abc 'http://127.0.0.1:8080/token?service=rollcall&scope=repository:acme/db:pull'\n"), "{text}");
         assert!(text.contains("  ./target/release/rollcall demo end ENT-7\n") && text.contains("rk_abc"));
         (welcome.secret, welcome.admin_key) = (None, None);
         let text = welcome.text(Paint::Plain);
-        assert!(!text.contains("admin key") && text.contains("rollcall secrets issue ada@globex.test\n"), "{text}");
+        assert!(
+            !text.contains("admin key")
+                && text.contains("  SECRET=$(./target/release/rollcall secrets issue ada@globex.test)\n"),
+            "{text}"
+        );
+        assert!(text.contains("  curl -sS -u \"ada@globex.test:$SECRET\" 'http://"), "{text}");
     }
 }

@@ -22,8 +22,6 @@ use rollcall_events::Clock;
 use rollcall_projector::{Handle, State as Fold};
 use rollcall_registry::{Freshness, Keys};
 
-use crate::telemetry::Beat;
-
 /// How the process is.
 #[derive(Clone)]
 pub struct Health {
@@ -112,19 +110,9 @@ impl Health {
         ]
     }
 
-    /// Says the numbers that nobody else counts.
+    /// Notes the time, and keeps the numbers from growing while nobody reads them.
     pub fn beat(&self) {
-        let now = self.clock.now();
-        self.behind(now);
-        let status = self.projector.status(now);
-        Beat {
-            head: status.head.0,
-            roster: status.roster.0,
-            read: status.read.0,
-            lag: status.age,
-            parked: status.parked,
-        }
-        .emit();
+        self.behind(self.clock.now());
         self.metrics.run_upkeep();
     }
 }
@@ -164,6 +152,5 @@ async fn ready(State(health): State<Health>, RawQuery(query): RawQuery) -> Respo
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    health.beat();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.render()).into_response()
 }

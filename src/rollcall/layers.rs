@@ -13,10 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::{
-    checks,
-    config::Config,
-};
+use crate::{checks, config::Config};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -90,9 +90,15 @@ async fn next(
     }
 }
 
+/// What folds or reads the whole log may take as long as that takes.
+const LONG: [&str; 3] = ["/api/v1/projections/", "/api/v1/log/verify", "/api/v1/deliveries/replay"];
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// Ends a request that takes too long, its body included, with 408 in the shape that its path speaks.
 pub async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    let oci = request.uri().path() == "/token";
+    let path = request.uri().path();
+    let oci = path == "/token";
+    let limit = if LONG.iter().any(|long| path.starts_with(long)) { LONGEST } else { limit };
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => too_late(oci),

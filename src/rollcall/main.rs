@@ -13,6 +13,7 @@ mod config_tests;
 mod control;
 mod data_dir;
 mod demo;
+mod doctor;
 mod health;
 mod layers;
 mod listener;
@@ -78,7 +79,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let dir = DataDir::at(&loaded(&global)?.config.server.data_dir);
             wait_for(local::backup(&dir, form, &target))
         }
-        Command::Doctor => Err(Failure::Usage("not yet".into())),
+        Command::Doctor => wait_for(doctor::run(&global, form)),
         Command::Demo(command) => {
             let loaded = loaded(&global)?;
             wait_for(demo(&global, form, &loaded, &command))

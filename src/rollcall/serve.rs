@@ -5,7 +5,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use aws_lc_rs::rand;
-use axum::{Router, middleware};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Live};
 use rollcall_api::{AdminKey as ApiKey, Api, Control};
@@ -26,7 +32,6 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::{
     boot, checks,
@@ -88,12 +93,15 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     .emit();
 
     let welcome = greet(global, &loaded, &dir, &admin_key, world, listening.address, url.trim_end_matches('/'), paint);
-    tokio::select! {
-        greeted = welcome => greeted?,
-        () = listening.stop.cancelled() => {}
+    let greeted = tokio::select! {
+        greeted = welcome => greeted,
+        () = listening.stop.cancelled() => Ok(()),
+    };
+    if greeted.is_err() {
+        listening.stop.cancel();
     }
     listening.ended().await;
-    Ok(Exit::Yes)
+    greeted.map(|()| Exit::Yes)
 }
 
 fn refused(problems: &[Problem]) -> Failure {
@@ -298,7 +306,6 @@ impl Server {
             decisions: Arc::new(sink),
             passwords: None,
         });
-        let largest = config.source.values().filter_map(|source| source.max_body).chain([config.server.max_body]).max();
         let api = Api {
             live: handle.live(),
             append,
@@ -311,7 +318,6 @@ impl Server {
         };
         let app = parts(roles, api, tokens)
             .merge(health::router(health.clone()))
-            .layer(RequestBodyLimitLayer::new(largest.map_or(1 << 20, |size| size.bytes())))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::in_time));
         let limits = listener::Limits {
             connections: usize::try_from(config.server.max_connections)?,
@@ -334,9 +340,26 @@ fn parts(roles: &[Role], api: Api, tokens: TokenServer) -> Router {
         app = app.merge(rollcall_registry::router(tokens));
     }
     if wanted(Role::Hooks) || wanted(Role::Api) {
-        app = app.merge(rollcall_api::router(api));
+        let closed = match (wanted(Role::Hooks), wanted(Role::Api)) {
+            (true, false) => Some("/api/"),
+            (false, true) => Some("/hooks/"),
+            _ => None,
+        };
+        let mut routes = rollcall_api::router(api);
+        if let Some(prefix) = closed {
+            routes = routes.layer(middleware::from_fn_with_state(prefix, not_here));
+        }
+        app = app.merge(routes);
     }
     app
+}
+
+/// Answers for a part that this process does not serve.
+async fn not_here(State(prefix): State<&'static str>, request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with(prefix) {
+        return (StatusCode::NOT_FOUND, "this process does not serve that part (see --role)\n").into_response();
+    }
+    next.run(request).await
 }
 
 /// A running server.
@@ -484,7 +507,69 @@ fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &Live)
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use rollcall_access::{Profile, Roster};
+    use rollcall_events::{LogId, Recorded};
+
     use super::*;
+    use crate::layers::{Inputs, load};
+
+    const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+    fn loaded(text: &str) -> Loaded {
+        let read = |_: &Path| Ok(SECRET.to_owned());
+        load(&Inputs { file: Some((Path::new("r.toml"), text)), env: &[], flags: &[], read: &read }).ok().unwrap()
+    }
+
+    fn tell(live: &Live, source: &SourceName, body: &Body) -> Effect {
+        let mut roster = live.write();
+        let mut event = event(body, DateTime::UNIX_EPOCH).unwrap();
+        event.key.source = source.clone();
+        event.sequence = Some(1);
+        let position = Position(roster.position().0 + 1);
+        roster.apply(&Recorded { position, recorded_at: DateTime::UNIX_EPOCH, event }).effect
+    }
+
+    #[test]
+    fn settings_are_recorded_once_and_again_when_they_change() {
+        let live = Live::new(Roster::new(LogId([1; 8])));
+        let profile = Profile::bundled("revenera").unwrap();
+        let first = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
+        let said = differences(&first, &profile, &live).unwrap();
+        assert_eq!(
+            said.iter().map(Body::kind).collect::<Vec<_>>(),
+            ["rollcall.profile.set.v1", "rollcall.settings.set.v1"]
+        );
+        for body in &said {
+            assert_eq!(tell(&live, &SourceName::local(), body), Effect::Applied);
+        }
+        assert_eq!(differences(&first, &profile, &live).unwrap(), []);
+        // A source that is configured no more keeps its order.
+        assert_eq!(differences(&loaded(""), &profile, &live).unwrap(), []);
+        let changed = loaded("[access]\ncustomer_sub_accounts = true\n");
+        let said = differences(&changed, &profile, &live).unwrap();
+        assert!(
+            matches!(said.as_slice(), [Body::SettingsSet(settings)] if settings.customer_sub_accounts && settings.sources.len() == 1)
+        );
+    }
+
+    #[test]
+    fn the_order_of_a_source_with_facts_never_changes() {
+        let live = Live::new(Roster::new(LogId([1; 8])));
+        let profile = Profile::bundled("revenera").unwrap();
+        let by_version = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
+        let by_time = loaded("[source.flexnet]\nsecret_file = \"s\"\norder = \"time\"\n");
+        for body in differences(&by_version, &profile, &live).unwrap() {
+            tell(&live, &SourceName::local(), &body);
+        }
+        assert_eq!(differences(&by_time, &profile, &live).unwrap().len(), 1, "nothing was said in the old order");
+        let product = Body::parse("rollcall.product.upserted.v1", r#"{"product":"DB"}"#).unwrap();
+        assert_eq!(tell(&live, &"flexnet".parse().unwrap(), &product), Effect::Applied);
+        let error = differences(&by_time, &profile, &live).unwrap_err().to_string();
+        assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("another name"), "{error}");
+        assert!(differences(&by_version, &profile, &live).unwrap().is_empty());
+    }
 
     #[test]
     fn a_listener_on_every_address_is_reached_on_the_machine_itself() {

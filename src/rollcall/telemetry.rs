@@ -154,32 +154,6 @@ impl DecisionDropped {
     }
 }
 
-/// What is known of the log and the projections, now and then.
-pub struct Beat {
-    /// The newest durable position.
-    pub head: u64,
-    /// How far the roster is.
-    pub roster: u64,
-    /// How far the SQL side is.
-    pub read: u64,
-    /// Since when the roster has had no news from the log.
-    pub lag: std::time::Duration,
-    /// How many subjects are parked.
-    pub parked: usize,
-}
-
-impl Beat {
-    /// Says it, in numbers only.
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    pub fn emit(self) {
-        metrics::gauge!("rollcall_log_head_position").set(self.head as f64);
-        metrics::gauge!("rollcall_projection_position", "projection" => "roster").set(self.roster as f64);
-        metrics::gauge!("rollcall_projection_position", "projection" => "read").set(self.read as f64);
-        metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(self.lag.as_secs_f64());
-        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(self.parked as f64);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
     let allowed = explanation.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     let verdict = if allowed { paint.good("YES") } else { paint.bad("NO ") };
     let position = explanation.get("position").and_then(Value::as_u64).unwrap_or_default();
-    let mut head = format!("{verdict}  decided at position {}, {}", number(position), cell(explanation, "at"));
+    let mut head = format!("{verdict}  decided at position {}, {}", number(position), instant(explanation, "at"));
     let decision = cell(explanation, "decision");
     if !decision.is_empty() {
         head.push_str(&format!("   {}", paint.dim(&decision)));
@@ -63,9 +63,18 @@ fn roles(explanation: &Value) -> String {
     if roles.is_empty() { String::new() } else { format!(", as {} have it", roles.join(" or ")) }
 }
 
+/// A time, to the second.
+fn instant(value: &Value, key: &str) -> String {
+    let text = cell(value, key);
+    match text.split_once('.') {
+        Some((whole, _)) if text.ends_with('Z') => format!("{whole}Z"),
+        _ => text,
+    }
+}
+
 /// A reason that stands.
 fn standing(paint: Paint, reason: &Value) -> Branch {
-    let until = cell(reason, "until");
+    let until = instant(reason, "until");
     let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
     let facts = reason.get("facts").and_then(Value::as_array).cloned().unwrap_or_default();
     let first = facts.first().map(|fact| format!("  {}", paint.dim(&cause(fact)))).unwrap_or_default();
@@ -103,7 +112,7 @@ mod tests {
     #[test]
     fn a_no_names_what_ended_it_and_what_would_mend_it() {
         let explanation = json!({
-            "allowed": false, "position": 2041, "at": "2026-03-04T09:12:07Z", "decision": "dec_01",
+            "allowed": false, "position": 2041, "at": "2026-03-04T09:12:07.647970639Z", "decision": "dec_01",
             "needs": ["image.pull"], "roles": ["Developer", "Guest"], "reasons": [],
             "near_misses": [{
                 "rule": "customer", "role": "Guest", "name": "ENT-7/1", "text": "entitlement ENT-7 of globex to DB",

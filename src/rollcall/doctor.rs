@@ -1,0 +1,231 @@
+//! `doctor`: looks at an installation from the outside, as an operator would, and says what is wrong and what to do.
+//! Asks and compares; mends nothing.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use chrono::DateTime;
+use reqwest::Url;
+use rollcall_events::Clock;
+use serde_json::{Value, json};
+
+use crate::{
+    boot, checks,
+    cli::Global,
+    client::{Client, Exit, Failure, address, at, http},
+    clock::SystemClock,
+    commands::Form,
+    data_dir::DataDir,
+    layers::Loaded,
+    show::{cell, clean, number},
+};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    /// Somebody should look at it.
+    Odd,
+    Bad,
+}
+
+struct Finding {
+    what: &'static str,
+    grade: Grade,
+    text: String,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, what: &'static str, grade: Grade, text: impl Into<String>) {
+        self.0.push(Finding { what, grade, text: text.into() });
+    }
+}
+
+/// Looks at everything that can be looked at.
+///
+/// # Errors
+/// Never for what is wrong: that is the answer.
+pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
+    let mut found = Findings::default();
+    match boot::configuration(global, Vec::new()) {
+        Err(problems) => problems.iter().for_each(|problem| found.add("config", Grade::Bad, problem.to_string())),
+        Ok(loaded) => {
+            found.add("config", Grade::Good, format!("no problem, {} sources", loaded.config.source.len()));
+            let dir = DataDir::at(&loaded.config.server.data_dir);
+            files(&mut found, &loaded, &dir);
+            roles(&mut found, &loaded);
+            match address(global, &loaded, &dir) {
+                Err(error) => found.add("server", Grade::Bad, format!("{error:#}")),
+                Ok(base) => server(&mut found, global, &loaded, &base).await?,
+            }
+        }
+    }
+    let bad = found.0.iter().any(|finding| finding.grade == Grade::Bad);
+    let word = |grade| match grade {
+        Grade::Good => "good",
+        Grade::Odd => "odd",
+        Grade::Bad => "bad",
+    };
+    let rows = found.0.iter().map(|f| json!({"check": f.what, "grade": word(f.grade), "text": f.text})).collect();
+    form.show(&Value::Array(rows), |paint| {
+        let line = |finding: &Finding| {
+            let mark = match finding.grade {
+                Grade::Good => paint.good("✓"),
+                Grade::Odd => paint.bold("!"),
+                Grade::Bad => paint.bad("✗"),
+            };
+            format!("{mark} {:<14} {}\n", finding.what, clean(&finding.text))
+        };
+        found.0.iter().map(line).collect()
+    });
+    Ok(if bad { Exit::No } else { Exit::Yes })
+}
+
+/// Nobody else may read what is secret.
+fn files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
+    if !dir.path().is_dir() {
+        found.add(
+            "data directory",
+            Grade::Odd,
+            format!("{} is not there yet; `rollcall serve` makes it", dir.path().display()),
+        );
+        return;
+    }
+    let key = dir.file("admin.key");
+    let secrets = loaded.config.source.values().filter_map(|source| source.secret_file.clone());
+    let mut exposed = false;
+    for path in [dir.path().to_owned(), key].into_iter().chain(secrets) {
+        if let Some(mode) = mode(&path).filter(|mode| mode & 0o077 != 0) {
+            exposed = true;
+            let wanted = if path.is_dir() { "700" } else { "600" };
+            found.add(
+                "data directory",
+                Grade::Odd,
+                format!("others can read {} (mode {mode:o}): chmod {wanted} it", path.display()),
+            );
+        }
+    }
+    if !exposed {
+        found.add("data directory", Grade::Good, format!("{}, readable by its owner only", dir.path().display()));
+    }
+}
+
+fn mode(path: &Path) -> Option<u32> {
+    Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
+
+/// Customers who may list members see each other (access-models section 9).
+fn roles(found: &mut Findings, loaded: &Loaded) {
+    let access = &loaded.config.access;
+    let read = |path: &Path| fs::read_to_string(path);
+    let Ok(profile) = checks::profile(access, &loaded.origin("access.profile"), &read) else { return };
+    let rule = profile.document().rules.consumer_role.clone();
+    let name = access.consumer_role.clone().or(rule).unwrap_or_else(|| "Guest".into());
+    let lists = profile.operation("member.list");
+    let sees = profile.role(&name).zip(lists).is_some_and(|(role, list)| profile.role_actions(role).holds(list));
+    if sees {
+        found.add(
+            "access",
+            Grade::Odd,
+            format!("customers have the role {name}, which lists members: one customer sees the names of the others"),
+        );
+    } else {
+        found.add("access", Grade::Good, format!("profile {}, customers are {name}", profile.name()));
+    }
+}
+
+async fn server(found: &mut Findings, global: &Global, loaded: &Loaded, base: &Url) -> Result<(), Failure> {
+    let plain = http(base)?;
+    let shown = base.as_str().trim_end_matches('/');
+    let alive = match plain.get(at(base, &["livez"], &[])).send().await {
+        Ok(response) if response.status().is_success() => response,
+        Ok(response) => {
+            found.add(
+                "server",
+                Grade::Bad,
+                format!("{shown} answers {}: something else listens there", response.status()),
+            );
+            return Ok(());
+        }
+        Err(_) => {
+            found.add("server", Grade::Bad, format!("{shown} does not answer; start it with `rollcall serve`"));
+            return Ok(());
+        }
+    };
+    found.add("server", Grade::Good, format!("{shown} answers"));
+    clock(found, loaded, &alive);
+    if let Ok(ready) = plain.get(at(base, &["readyz"], &[("verbose", String::new())])).send().await {
+        let text = ready.text().await.unwrap_or_default();
+        for line in text.lines().filter_map(|line| line.strip_prefix('[')) {
+            let (mark, rest) = line.split_once("] ").unwrap_or((" ", line));
+            found.add("ready", if mark == "-" { Grade::Bad } else { Grade::Good }, rest);
+        }
+    }
+    tokens(found, loaded, base, &plain).await;
+    match Client::new(global, loaded) {
+        Err(error) => found.add("admin key", Grade::Bad, format!("{error:#}")),
+        Ok(client) => records(found, &client).await,
+    }
+    Ok(())
+}
+
+/// The server's clock against this machine's.
+fn clock(found: &mut Findings, loaded: &Loaded, response: &reqwest::Response) {
+    let theirs = response.headers().get("date").and_then(|date| date.to_str().ok());
+    let Some(theirs) = theirs.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) else { return };
+    // The header has whole seconds.
+    let off =
+        (SystemClock.now() - theirs.to_utc()).abs().to_std().unwrap_or_default().saturating_sub(Duration::from_secs(1));
+    let grade = if off <= loaded.config.token.max_clock_skew.0 { Grade::Good } else { Grade::Bad };
+    found.add("clock", grade, format!("the server's differs from this machine's by about {} s", off.as_secs()));
+}
+
+/// A token for nobody and the keys that it would be checked with.
+async fn tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: &reqwest::Client) {
+    let query = [("service", loaded.config.token.service.clone())];
+    match plain.get(at(base, &["token"], &query)).send().await {
+        Ok(response) if [200, 401].contains(&response.status().as_u16()) => {
+            found.add("tokens", Grade::Good, format!("service {} is served", loaded.config.token.service));
+        }
+        Ok(response) => {
+            let status = response.status();
+            let text = response.text().await.unwrap_or_default();
+            found.add("tokens", Grade::Bad, format!("/token answers {status}: {text}"));
+        }
+        Err(error) => found.add("tokens", Grade::Bad, format!("/token: {error}")),
+    }
+    let jwks = match plain.get(at(base, &[".well-known", "jwks.json"], &[])).send().await {
+        Ok(response) => response.json::<Value>().await.unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    match jwks.get("keys").and_then(Value::as_array).map_or(0, Vec::len) {
+        0 => found.add("keys", Grade::Bad, "no key is published"),
+        some => found.add("keys", Grade::Good, format!("{some} published")),
+    }
+}
+
+/// What waits for somebody.
+async fn records(found: &mut Findings, client: &Client) {
+    match client.get(&["api", "v1", "log", "head"], &[]).await {
+        Err(failure) => return found.add("admin key", Grade::Bad, failure.to_string()),
+        Ok(head) => {
+            found.add("admin key", Grade::Good, format!("good; the log is at position {}", cell(&head, "position")))
+        }
+    }
+    let parked = client.whole(&["api", "v1", "projections"]).await.unwrap_or_default();
+    let parked = parked.iter().filter_map(|row| row.get("parked")?.as_u64()).max().unwrap_or_default();
+    if parked > 0 {
+        found.add("parked", Grade::Odd, format!("{} subjects wait for an event that can be judged", number(parked)));
+    }
+    let query = [("verdict", "failed".to_owned())];
+    let failed = client.list(&["api", "v1", "deliveries"], &query, 100).await.unwrap_or_default().len();
+    if failed > 0 {
+        found.add(
+            "deliveries",
+            Grade::Odd,
+            format!("{failed} were rejected or are in quarantine: rollcall deliveries list --failed"),
+        );
+    }
+}
