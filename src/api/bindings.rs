@@ -110,7 +110,11 @@ fn judge(roster: &Roster, new: NewBinding) -> Answer<Binding> {
         let known: Vec<&str> = profile.roles().map(|role| profile.role_name(role)).collect();
         let expected = format!("one of {}", known.join(", "));
         return Err(Kind::UnknownRole
-            .because(format!("Profile {} has no role `{}`; take {expected}. Nothing was recorded.", profile.name(), role.escape_debug()))
+            .because(format!(
+                "Profile {} has no role `{}`; take {expected}. Nothing was recorded.",
+                profile.name(),
+                role.escape_debug()
+            ))
             .with_error(SchemaError::at("/role", expected)));
     };
     let scope = match scope {

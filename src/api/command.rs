@@ -70,9 +70,9 @@ pub(crate) async fn say(api: &Api, body: &Body, traceparent: Option<Arc<str>>) -
 /// What a caller is told when the log took nothing.
 pub(crate) fn not_appended(error: AppendError) -> Problem {
     match error {
-        AppendError::Overloaded { .. } => {
-            Kind::Overloaded.because(format!("Nothing was recorded: {error}. Send it again in a moment.")).retry_after(1)
-        }
+        AppendError::Overloaded { .. } => Kind::Overloaded
+            .because(format!("Nothing was recorded: {error}. Send it again in a moment."))
+            .retry_after(1),
         AppendError::Unavailable(_) => Problem::unavailable("Nothing was recorded", &error).retry_after(5),
     }
 }
@@ -85,7 +85,6 @@ pub(crate) fn random_id(prefix: &str, now: DateTime<Utc>) -> Answer<String> {
 /// Random bytes from the system's generator.
 pub(crate) fn random<const N: usize>() -> Answer<[u8; N]> {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes)
-        .map_err(|_| Kind::Internal.because("No randomness is to be had. Nothing was changed."))?;
+    rand::fill(&mut bytes).map_err(|_| Kind::Internal.because("No randomness is to be had. Nothing was changed."))?;
     Ok(bytes)
 }

@@ -116,7 +116,8 @@ async fn list(reads: Reads<Paged<DecisionsQuery>>) -> Answer<Response> {
         until: *until,
     };
     let position = reads.applied();
-    let rows = reads.ops().decisions(&filter, reads.query.after.as_deref(), reads.query.rows()).await.map_err(unreadable)?;
+    let rows =
+        reads.ops().decisions(&filter, reads.query.after.as_deref(), reads.query.rows()).await.map_err(unreadable)?;
     let rows = rows.into_iter().map(Decision::from).collect();
     reads.page(position, RestsOn::MoreThanTheLog, rows, |row: &Decision| row.id.clone())
 }

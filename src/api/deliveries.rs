@@ -222,7 +222,9 @@ async fn list(reads: Reads<Paged<DeliveriesQuery>>) -> Answer<Response> {
     let verdicts = match verdict.as_deref() {
         None => Vec::new(),
         Some("failed") => DeliveryFilter::FAILED.to_vec(),
-        Some(word) => vec![word.parse::<Verdict>().map_err(|e| Kind::InvalidQuery.because(format!("{e}, or failed.")))?],
+        Some(word) => {
+            vec![word.parse::<Verdict>().map_err(|e| Kind::InvalidQuery.because(format!("{e}, or failed.")))?]
+        }
     };
     let filter = DeliveryFilter { source: source.clone(), verdicts };
     let (before, position) = (reads.query.after::<DeliveryId>()?, reads.applied());
@@ -282,7 +284,9 @@ async fn replay(orders: Commands, Path(id): Path<String>, Input(Empty {}): Input
 async fn replay_all(orders: Commands, Input(which): Input<ReplayAll>) -> Answer<Response> {
     let ReplayAll { problem, source } = which;
     let problem: ProblemType = problem.parse().map_err(|expected: String| {
-        Kind::InvalidBody.because("No such problem type.").with_error(rollcall_events::SchemaError::at("/problem", expected))
+        Kind::InvalidBody
+            .because("No such problem type.")
+            .with_error(rollcall_events::SchemaError::at("/problem", expected))
     })?;
     let all = orders.receiver().replay_all(source.as_ref(), problem).await.map_err(not_replayed)?;
     let failed = all.failed.into_iter().map(|(id, why)| ReplayFailed { delivery: id.to_string(), why }).collect();
@@ -291,7 +295,8 @@ async fn replay_all(orders: Commands, Input(which): Input<ReplayAll>) -> Answer<
 }
 
 fn no_such_delivery() -> Problem {
-    Kind::UnknownDelivery.because("No such delivery is kept. /api/v1/deliveries lists them; old ones are deleted in time.")
+    Kind::UnknownDelivery
+        .because("No such delivery is kept. /api/v1/deliveries lists them; old ones are deleted in time.")
 }
 
 fn unreadable(error: rollcall_store::ops::OpsError) -> Problem {

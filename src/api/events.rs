@@ -133,8 +133,7 @@ async fn show(reads: Reads, Path(position): Path<String>) -> Answer<Response> {
     };
     let wanted = position.parse::<u64>().ok().filter(|p| *p > 0).ok_or_else(unknown)?;
     let applied = reads.applied();
-    let (records, _) =
-        reads.tail().page(Position(wanted - 1), 1, &Filter::default()).await.map_err(log_problem)?;
+    let (records, _) = reads.tail().page(Position(wanted - 1), 1, &Filter::default()).await.map_err(log_problem)?;
     let records = records.into_iter().filter(|r| r.position == Position(wanted)).collect();
     let event = with_effects(&reads, records).await?.into_iter().next().ok_or_else(unknown)?;
     reads.answer(applied, RestsOn::MoreThanTheLog, &event)

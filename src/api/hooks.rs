@@ -93,7 +93,11 @@ pub(crate) async fn receive(
 }
 
 /// What became of a delivery, with the effects if they are there within `wait`.
-pub(crate) async fn answer(control: &dyn Control, answer: &rollcall_ingest::Answer, wait: Option<Duration>) -> HookAnswer {
+pub(crate) async fn answer(
+    control: &dyn Control,
+    answer: &rollcall_ingest::Answer,
+    wait: Option<Duration>,
+) -> HookAnswer {
     let mut events: Vec<HookEvent> = answer.events.iter().map(HookEvent::of).collect();
     if let (Some(wait), Some(position)) = (wait, answer.position())
         && applied(control, position, wait).await
@@ -131,7 +135,8 @@ fn wait_asked(query: Option<&str>) -> Answer<Option<Duration>> {
 }
 
 fn no_such_source() -> Problem {
-    Kind::UnknownSource.because("No source of this name has a hook. The name in the path is the one in the configuration.")
+    Kind::UnknownSource
+        .because("No source of this name has a hook. The name in the path is the one in the configuration.")
 }
 
 /// What a sender is told when nothing was acknowledged.

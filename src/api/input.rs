@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use rollcall_events::json;
+use rollcall_events::{SchemaError, json};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{Answer, Kind, Problem};
@@ -76,7 +76,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
 }
 
 fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
-    json::read(text).map_err(|mut error| {
+    // serde would read a list as a shape's members in order, and an empty one as a shape without members.
+    let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "a JSON object")) };
+    object.and_then(|()| json::read(text)).map_err(|mut error| {
         // serde reports an unknown member at its parent; callers want the member.
         let unknown = error.expected.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
         if let Some(member) = unknown.map(|m| m.replace('~', "~0").replace('/', "~1"))
@@ -122,7 +124,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_body_is_cut_at_the_limit() {
-        use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+        use std::sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        };
         let sent = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&sent);
         let endless = stream::repeat_with(move || {

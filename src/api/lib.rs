@@ -31,9 +31,7 @@ mod suite;
 
 use axum::Router;
 
-pub use control::{
-    Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified,
-};
+pub use control::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
 pub use guard::{AdminKey, Api};
 pub use problem::{Kind, Problem};
 

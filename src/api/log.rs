@@ -75,7 +75,9 @@ async fn verify(orders: Commands, Input(Empty {}): Input<Empty>) -> Answer<Respo
 pub(crate) fn log_problem(error: TailError) -> Problem {
     match error {
         TailError::Damaged { position, .. } => Kind::Damaged
-            .because(format!("{error}. Nothing from there on is used. Stop the server, run `rollcall verify`, restore a backup."))
+            .because(format!(
+                "{error}. Nothing from there on is used. Stop the server, run `rollcall verify`, restore a backup."
+            ))
             .at(position),
         TailError::Unavailable(_) => Problem::unavailable("The log cannot be read", &error),
     }

@@ -88,7 +88,8 @@ fn name(headers: &HeaderMap) -> Answer<String> {
     let good = |v: &&HeaderValue| (1..=128).contains(&v.len()) && v.as_bytes().iter().all(u8::is_ascii_graphic);
     match (given.next().filter(good).and_then(|v| v.to_str().ok()), given.next()) {
         (Some(name), None) => Ok(name.to_owned()),
-        _ => Err(Kind::InvalidQuery.because("`Idempotency-Key` is 1 to 128 printable ASCII characters without spaces, once.")),
+        _ => Err(Kind::InvalidQuery
+            .because("`Idempotency-Key` is 1 to 128 printable ASCII characters without spaces, once.")),
     }
 }
 
@@ -111,10 +112,8 @@ struct Ticket {
 impl Ticket {
     async fn keep(self, response: Response) -> Response {
         let status = response.status();
-        let passing = matches!(
-            status,
-            StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-        );
+        let passing =
+            matches!(status, StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let (parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, LARGEST_ANSWER).await else {
             self.give_back().await;
@@ -125,7 +124,9 @@ impl Ticket {
             .then(|| self.seal(&Kept { position, body: String::from_utf8_lossy(&bytes).into_owned() }))
             .flatten();
         let stored = match sealed {
-            Some(body) => self.ops.store_answer(&self.key, StoredAnswer { status: status.as_u16(), body }).await.is_ok(),
+            Some(body) => {
+                self.ops.store_answer(&self.key, StoredAnswer { status: status.as_u16(), body }).await.is_ok()
+            }
             None => false,
         };
         if !stored {
@@ -163,7 +164,8 @@ impl Ticket {
         let Kept { position, body } = serde_json::from_slice(plain).map_err(|_| unreadable())?;
         let status = StatusCode::from_u16(status).map_err(|_| unreadable())?;
         let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
-        let mut response = (status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response();
         if let Some(position) = position {
             response.headers_mut().insert(POSITION, HeaderValue::from(position));
         }

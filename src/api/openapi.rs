@@ -87,7 +87,8 @@ impl Modify for Schemes {
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin key, `rk_..`"));
         components.add_security_scheme("admin_key", SecurityScheme::Http(bearer.build()));
-        let signature = ApiKeyValue::with_description("webhook-signature", "As the source's format signs, e.g. Standard Webhooks");
+        let signature =
+            ApiKeyValue::with_description("webhook-signature", "As the source's format signs, e.g. Standard Webhooks");
         components.add_security_scheme("signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));
     }
 }

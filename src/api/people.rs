@@ -107,7 +107,8 @@ async fn erase(orders: Commands, Path((source, id)): Path<(String, String)>) -> 
     // Also for somebody whom the roster does not know: a delivery in quarantine may hold the data of one.
     let (Ok(source), Ok(id)) = (source.parse::<SourceName>(), id.parse::<Id>()) else { return Err(no_such_person()) };
     let now = orders.now();
-    let deliveries = orders.ops().erase(&source, &id, now).await.map_err(|e| Problem::unavailable("Nothing was erased", &e))?;
+    let deliveries =
+        orders.ops().erase(&source, &id, now).await.map_err(|e| Problem::unavailable("Nothing was erased", &e))?;
     PersonErased { source: &source, deliveries }.emit();
     reply::done(StatusCode::OK, None, &Erased { deliveries })
 }
@@ -130,7 +131,9 @@ async fn add_personal<Q>(reads: &Reads<Q>, rows: &mut [PersonShown]) -> Answer<(
         .filter_map(|row| Some((row.person.source.parse().ok()?, row.person.person.parse().ok()?)))
         .collect();
     let kept = reads.ops().personal(&wanted).await;
-    for PersonalRow { source, person, email, name } in kept.map_err(|e| Problem::unavailable("Personal data cannot be read", &e))? {
+    for PersonalRow { source, person, email, name } in
+        kept.map_err(|e| Problem::unavailable("Personal data cannot be read", &e))?
+    {
         if let Some(row) = rows.iter_mut().find(|row| row.person.source == source && row.person.person == person) {
             row.personal = Some(PersonalData { email, name });
         }

@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn the_readme_lists_every_kind_of_problem_with_its_status() {
         let readme = include_str!("README.md");
-        let rows: Vec<&str> = readme.lines().filter(|l| l.starts_with("| `") && l.contains("` | 4") || l.contains("` | 5")).collect();
+        let rows: Vec<&str> =
+            readme.lines().filter(|l| l.starts_with("| `") && l.contains("` | 4") || l.contains("` | 5")).collect();
         let wanted: Vec<String> =
             Kind::ALL.iter().map(|k| format!("| `{}` | {} | {} |", k.slug(), k.status().as_u16(), k.title())).collect();
         assert_eq!(rows, wanted, "the table in src/api/README.md is generated from this one: copy it over");

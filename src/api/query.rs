@@ -43,9 +43,7 @@ impl Pairs {
         let (_, text) = self.0.remove(at);
         match text.parse() {
             Ok(value) => Ok(Some(value)),
-            Err(_) => {
-                Err(Kind::InvalidQuery.because(format!("`{name}={}` is not {form}.", text.escape_debug())))
-            }
+            Err(_) => Err(Kind::InvalidQuery.because(format!("`{name}={}` is not {form}.", text.escape_debug()))),
         }
     }
 
@@ -63,9 +61,8 @@ impl Pairs {
         let text = serde_urlencoded::to_string(&self.0).unwrap_or_default();
         serde_urlencoded::from_str(&text).map_err(|error| {
             let error = error.to_string().replace("field", "parameter");
-            Kind::InvalidQuery.because(format!(
-                "{error}. This route also takes `cursor`, `limit`, `min_position` and `wait`."
-            ))
+            Kind::InvalidQuery
+                .because(format!("{error}. This route also takes `cursor`, `limit`, `min_position` and `wait`."))
         })
     }
 }
@@ -155,10 +152,7 @@ impl<T> Paged<T> {
 
     /// The key of the last row before, read as the type of this route's keys.
     pub fn after<K: FromStr>(&self) -> Answer<Option<K>> {
-        self.after
-            .as_deref()
-            .map(|key| key.parse().map_err(|_| stale_cursor()))
-            .transpose()
+        self.after.as_deref().map(|key| key.parse().map_err(|_| stale_cursor())).transpose()
     }
 }
 
@@ -198,8 +192,7 @@ impl Freshness {
     pub fn take(pairs: &mut Pairs) -> Answer<Self> {
         let min: Option<MinPosition> =
             pairs.take("min_position", "a position: a number, or the log's id, a colon and a number")?;
-        let wait: Option<Wait> =
-            pairs.take("wait", Wait::FORM)?;
+        let wait: Option<Wait> = pairs.take("wait", Wait::FORM)?;
         Ok(Self { at_least: min.map(|m| (m.log, m.position)), wait: wait.map(|w| w.0) })
     }
 }
@@ -312,7 +305,8 @@ mod tests {
 
     #[test]
     fn unknown_repeated_and_oversized_parameters_are_refused() {
-        for query in ["sorce=a", "source=a&source=a", "limit=0", "limit=501", "limit=1000000000", "limit=-1", "limit="] {
+        for query in ["sorce=a", "source=a&source=a", "limit=0", "limit=501", "limit=1000000000", "limit=-1", "limit="]
+        {
             assert_eq!(paged(query, "/p").err().map(|p| p.kind()), Some(Kind::InvalidQuery), "{query}");
         }
         assert_eq!(paged("limit=500", "/p").ok().unwrap().limit, 500);
@@ -324,7 +318,8 @@ mod tests {
         let good = fresh("min_position=0101010101010101:7&wait=2s").ok().unwrap();
         assert_eq!(good.at_least, Some((Some(LogId([1; 8])), Position(7))));
         assert_eq!(good.wait, Some(Duration::from_secs(2)));
-        for bad in ["min_position=x", "min_position=-1", "min_position=zz:1", "wait=2", "wait=31s", "wait=1h", "wait="] {
+        for bad in ["min_position=x", "min_position=-1", "min_position=zz:1", "wait=2", "wait=31s", "wait=1h", "wait="]
+        {
             assert!(fresh(bad).is_err(), "{bad}");
         }
     }

@@ -181,7 +181,8 @@ async fn revoke(orders: Commands, Path((name, id)): Path<(String, String)>) -> A
         let user = find(&roster, &name)?;
         let own = roster.secrets_of(user, now).iter().any(|secret| secret.id == id);
         id.parse().ok().filter(|_| own).ok_or_else(|| {
-            Kind::UnknownSecret.because("This user has no such secret in force. /api/v1/users/{name}/secrets lists them.")
+            Kind::UnknownSecret
+                .because("This user has no such secret in force. /api/v1/users/{name}/secrets lists them.")
         })?
     };
     reply::judged(StatusCode::OK, &orders.say(&Body::SecretRevoked(SecretRef { secret })).await?)

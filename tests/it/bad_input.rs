@@ -16,6 +16,7 @@ use crate::support::{
     facts::cloud_event,
     free_port, run,
     server::{BINARY, Server, WORLD},
+    wait_for,
 };
 
 const EVENT: &str = "application/cloudevents+json";
@@ -35,9 +36,17 @@ fn world() -> Server {
     server
 }
 
+/// A delivery as it is kept, once what became of it is noted there (that comes right after the answer).
+fn settled(server: &Server, delivery: &Value) -> Value {
+    wait_for("the delivery to be settled", || {
+        let kept = server.get(&format!("/api/v1/deliveries/{}", delivery.as_str().unwrap())).expect(200).json();
+        Some(kept).filter(|kept| kept["verdict"] != "pending")
+    })
+}
+
 /// The one part of a delivery, as it can be looked at afterwards.
 fn part(server: &Server, delivery: &Value) -> Value {
-    let kept = server.get(&format!("/api/v1/deliveries/{}", delivery.as_str().unwrap())).expect(200).json();
+    let kept = settled(server, delivery);
     assert_eq!(kept["parts"].as_array().unwrap().len(), 1, "{kept}");
     let listed = server.cli(&["deliveries", "list", "--failed"]).ok();
     assert!(listed.contains(delivery.as_str().unwrap()), "{listed}");
@@ -194,8 +203,9 @@ fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
         for (what, answer) in &tries {
             assert_eq!((answer.status, answer.problem().as_str()), (401, "bad-signature"), "{what}: {answer:?}");
         }
-        let rejected = server.pages("/api/v1/deliveries?verdict=rejected");
-        assert_eq!(rejected.len(), tries.len(), "{rejected:#?}");
+        let rejected = wait_for("what was rejected", || {
+            Some(server.pages("/api/v1/deliveries?verdict=rejected")).filter(|rejected| rejected.len() == tries.len())
+        });
         assert!(rejected.iter().all(|delivery| delivery["reason"].is_string()), "{rejected:#?}");
         // Inside the window a clock may be off; and what is right is right.
         server
@@ -269,8 +279,7 @@ fn parked(server: &Server, line: &str, says: &str) {
     let told = answer.json()["events"][0].clone();
     assert_eq!((&told["outcome"], &told["effect"]), (&json!("recorded"), &json!("parked")), "{line}: {told}");
     assert!(told["reason"].as_str().unwrap().contains(says), "{line}: `{says}` is not in {told}");
-    let kept =
-        server.get(&format!("/api/v1/deliveries/{}", answer.json()["delivery"].as_str().unwrap())).expect(200).json();
+    let kept = settled(server, &answer.json()["delivery"]);
     assert_eq!(kept["parts"][0]["effect"], "parked", "{kept}");
 }
 

@@ -147,7 +147,7 @@ endings! {
     an_unassigned_person_cannot_pull: "ada" "pull", "flexnet entitlement.person.unassigned ENT-7 ada", names "ENT-7";
     a_customer_who_left_the_account_cannot_pull: "ada" "pull", "flexnet person.upserted ada account=null", names "globex";
     a_producer_user_who_left_cannot_push: "pia" "push", "flexnet person.upserted pia account=null", names "vendor";
-    a_lost_permission_ends_the_push: "pia" "push", "flexnet permission.revoked pia", names "view_and_manage_download_packages";
+    a_lost_permission_ends_the_push: "pia" "push", "flexnet permission.revoked pia", names "permission to view and manage download packages";
     a_sub_account_that_moved_away_ends_the_push: "max" "push", "flexnet account.upserted lab kind=producer parent=null", names "lab";
 }
 

@@ -25,7 +25,8 @@ fn operations() -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys().filter(|m| *m != "parameters") {
-            let filled: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
+            let filled: Vec<&str> =
+                path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
             all.push((path.clone(), method.to_uppercase(), filled.join("/")));
         }
     }
@@ -40,7 +41,10 @@ fn the_openapi_document_is_the_one_that_is_checked_in() {
         fs::write(&path, &made).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == made, "schemas/openapi.json is not up to date: run the tests with UPDATE=1 and look at the difference");
+    assert!(
+        kept == made,
+        "schemas/openapi.json is not up to date: run the tests with UPDATE=1 and look at the difference"
+    );
     assert!(document()["openapi"].as_str().unwrap().starts_with("3.1"));
 }
 
@@ -69,13 +73,26 @@ async fn every_route_is_guarded_by_the_admin_key() {
             continue;
         }
         let long = format!("Bearer {}", "x".repeat(5_000));
-        for credential in [None, Some("Bearer "), Some("Bearer nothing"), Some("Basic cmtfdGVzdA=="), Some(KEY), Some("Bearer rk_test "), Some(long.as_str())] {
-            let mut request = Request::builder().method(method.as_str()).uri(&filled).header("content-type", "application/json");
+        for credential in [
+            None,
+            Some("Bearer "),
+            Some("Bearer nothing"),
+            Some("Basic cmtfdGVzdA=="),
+            Some(KEY),
+            Some("Bearer rk_test "),
+            Some(long.as_str()),
+        ] {
+            let mut request =
+                Request::builder().method(method.as_str()).uri(&filled).header("content-type", "application/json");
             if let Some(credential) = credential {
                 request = request.header("authorization", credential);
             }
             let reply = world.send(request.body(Body::from("{}")).unwrap()).await;
-            assert_eq!((reply.status.as_u16(), reply.problem()), (401, "unauthenticated"), "{method} {path} {credential:?}");
+            assert_eq!(
+                (reply.status.as_u16(), reply.problem()),
+                (401, "unauthenticated"),
+                "{method} {path} {credential:?}"
+            );
             assert!(reply.header("www-authenticate").starts_with("Bearer"), "{method} {path}");
         }
         // Two credentials are none: which one counts would be a guess.
@@ -122,7 +139,8 @@ async fn a_method_that_a_route_has_not_is_405_with_allow() {
                 continue;
             }
             // Where another template of more parameters fits too, its methods are tried under its own path.
-            let request = Request::builder().method(method).uri(filled).header("authorization", format!("Bearer {KEY}"));
+            let request =
+                Request::builder().method(method).uri(filled).header("authorization", format!("Bearer {KEY}"));
             let reply = world.send(request.body(Body::empty()).unwrap()).await;
             assert_eq!((reply.status.as_u16(), reply.problem()), (405, "method-not-allowed"), "{method} {path}");
             let allow = reply.header("allow");

@@ -19,11 +19,17 @@ fn signed(path: &str) -> axum::http::request::Builder {
 #[tokio::test]
 async fn a_delivery_is_answered_with_what_became_of_each_event() {
     let world = World::licensing().await;
-    let body = json!([ended(2), ended(2), event("1", "product.upserted", 9, json!({"product": "X"})), event("new", "persn.upserted", 1, json!({}))]);
+    let body = json!([
+        ended(2),
+        ended(2),
+        event("1", "product.upserted", 9, json!({"product": "X"})),
+        event("new", "persn.upserted", 1, json!({}))
+    ]);
     let reply = world.send(signed("/hooks/flexnet").body(Body::from(body.to_string())).unwrap()).await;
     assert_eq!(reply.status, 202);
     assert!(reply.body["delivery"].as_str().unwrap().starts_with("dlv_"));
-    let outcomes: Vec<_> = reply.body["events"].as_array().unwrap().iter().map(|e| e["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> =
+        reply.body["events"].as_array().unwrap().iter().map(|e| e["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["recorded", "duplicate", "conflict"]);
     assert_eq!(reply.body["events"][0]["position"], 12);
     assert_eq!(reply.body["quarantined"], 1);
@@ -33,7 +39,12 @@ async fn a_delivery_is_answered_with_what_became_of_each_event() {
 #[tokio::test]
 async fn with_wait_the_answer_has_the_effects() {
     let world = World::licensing().await;
-    let reply = world.hook("flexnet", &json!([ended(3), ended(2), event("1", "product.upserted", 9, json!({"product": "X"}))]).to_string()).await;
+    let reply = world
+        .hook(
+            "flexnet",
+            &json!([ended(3), ended(2), event("1", "product.upserted", 9, json!({"product": "X"}))]).to_string(),
+        )
+        .await;
     let effects: Vec<_> = reply.body["events"].as_array().unwrap().iter().map(|e| &e["effect"]).collect();
     assert_eq!(effects[0], "applied");
     assert_eq!(effects[1], "superseded");
@@ -107,7 +118,9 @@ async fn a14_a_body_without_end_is_cut_before_its_signature_is_looked_at() {
 async fn what_is_authentic_is_202_whatever_it_says() {
     let world = World::licensing().await;
     let before = world.head();
-    for body in ["", "{", "null", "[1]", "[{\"id\":\"a\"}]", r#"[{"id":"b","type":"rollcall.binding.set.v1","data":{}}]"#] {
+    for body in
+        ["", "{", "null", "[1]", "[{\"id\":\"a\"}]", r#"[{"id":"b","type":"rollcall.binding.set.v1","data":{}}]"#]
+    {
         let reply = world.hook("flexnet", body).await;
         assert_eq!(reply.status, 202, "{body}");
         assert_eq!(reply.body["quarantined"], 1, "{body}: {}", reply.text);

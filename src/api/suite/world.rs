@@ -19,9 +19,7 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{Effect, Live, Roster};
 use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
-use rollcall_events::{
-    Clock, EventKey, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings,
-};
+use rollcall_events::{Clock, EventKey, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{Age, Headers, Hook, Problem, ProblemType, Receiver, Rejection, Route, Said, Unread};
 use rollcall_store::ops::Ops;
 use serde_json::{Value, json};
@@ -325,10 +323,12 @@ impl World {
     }
 
     fn hold_against(&self, schema: &Value, reply: &Reply, shown: &str) {
-        let whole = json!({"allOf": [schema], "unevaluatedProperties": false, "components": self.document["components"]});
+        let whole =
+            json!({"allOf": [schema], "unevaluatedProperties": false, "components": self.document["components"]});
         let whole = if schema["type"] == "object" { json!({}) } else { whole };
         let validator = jsonschema::validator_for(&whole).unwrap();
-        let errors: Vec<String> = validator.iter_errors(&reply.body).map(|e| format!("{e} at {}", e.instance_path())).collect();
+        let errors: Vec<String> =
+            validator.iter_errors(&reply.body).map(|e| format!("{e} at {}", e.instance_path())).collect();
         assert!(errors.is_empty(), "{shown}\n{errors:#?}");
     }
 
@@ -374,10 +374,20 @@ pub(super) fn licensing_facts() -> Vec<Value> {
         event("4", "person.upserted", 1, person("ada", "globex")),
         event("5", "permission.granted", 1, permission),
         event("6", "product.upserted", 1, json!({"product": "DB"})),
-        event("7", "package.upserted", 1, json!({"package": "db-suite", "project_name": "acme", "producer": "vendor", "container_delivery": true})),
+        event(
+            "7",
+            "package.upserted",
+            1,
+            json!({"package": "db-suite", "project_name": "acme", "producer": "vendor", "container_delivery": true}),
+        ),
         event("8", "package.product.mapped", 1, json!({"package": "db-suite", "product": "DB"})),
         event("9", "entitlement.upserted", 1, json!({"entitlement": "ENT-7", "account": "globex", "state": "active"})),
-        event("10", "entitlement.line.upserted", 1, json!({"line": "ENT-7/1", "entitlement": "ENT-7", "product": "DB", "starts": null, "ends": at(48)})),
+        event(
+            "10",
+            "entitlement.line.upserted",
+            1,
+            json!({"line": "ENT-7/1", "entitlement": "ENT-7", "product": "DB", "starts": null, "ends": at(48)}),
+        ),
     ]
 }
 
