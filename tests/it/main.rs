@@ -10,6 +10,7 @@
     reason = "test code: fixtures are not `#[test]` functions, so the settings in clippy.toml do not reach them"
 )]
 
+mod access_models;
 mod advisories;
 mod bad_input;
 mod clients;
@@ -19,7 +20,6 @@ mod oracle;
 mod properties;
 mod pull;
 mod readme;
-mod revenera;
 mod scenarios;
 mod support;
 mod tidy;
