@@ -14,7 +14,7 @@ use super::{
 pub struct Retention {
     /// Deliveries that came to an end.
     pub deliveries: TimeDelta,
-    /// Deliveries with a part still in quarantine.
+    /// Deliveries with a part still in quarantine, or left half way by a crash and of a source that is no more.
     pub quarantine: TimeDelta,
     /// Decisions other than granted ones.
     pub denials: TimeDelta,

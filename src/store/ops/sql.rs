@@ -161,7 +161,7 @@ DELETE FROM delivery WHERE id IN (
   SELECT id FROM delivery WHERE id < $1 AND verdict NOT IN ('pending', 'quarantined') ORDER BY id LIMIT 1000)";
 pub(super) const PRUNE_QUARANTINE: &str = "
 DELETE FROM delivery WHERE id IN (
-  SELECT id FROM delivery WHERE verdict = 'quarantined' AND id < $1 ORDER BY id LIMIT 1000)";
+  SELECT id FROM delivery WHERE verdict IN ('quarantined', 'pending') AND id < $1 ORDER BY id LIMIT 1000)";
 /// $2: how many may stay.
 pub(super) const PRUNE_DECISIONS: &str = "
 DELETE FROM decision WHERE id IN (
