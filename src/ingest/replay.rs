@@ -91,7 +91,10 @@ impl Receiver {
         let mut after = None;
         loop {
             let page = self.inner.inbox.pending(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(all) };
+            let Some(last) = page.last() else {
+                telemetry::Recovered { all: &all }.emit();
+                return Ok(all);
+            };
             after = Some(last.clone());
             self.replay_each(page, &mut all).await;
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{Delivery, DeliveryId, InboxError, Part, PartState, Verdict};
+use crate::{Delivery, DeliveryId, InboxError, Part, PartState, Replayed, Verdict};
 
 /// An authentic delivery was judged.
 pub(crate) struct DeliveryJudged<'a> {
@@ -81,6 +81,23 @@ impl DeliveryReplayed<'_> {
         let source = self.delivery.source.as_str();
         tracing::info!(source, delivery = %self.delivery.id, was = self.was.as_str(), "delivery replayed");
         metrics::counter!("rollcall_webhook_replays_total", "source" => source.to_owned()).increment(1);
+    }
+}
+
+/// At start, the deliveries that a crash had left on their way were gone on with.
+pub(crate) struct Recovered<'a> {
+    pub all: &'a Replayed,
+}
+
+impl Recovered<'_> {
+    pub fn emit(self) {
+        let Replayed { deliveries, recorded, failed, .. } = self.all;
+        match (deliveries, failed.len()) {
+            (0, _) => {}
+            (_, 0) => tracing::info!(deliveries, recorded, "deliveries recovered"),
+            (_, failed) => tracing::warn!(deliveries, recorded, failed, "deliveries recovered, not all"),
+        }
+        metrics::counter!("rollcall_webhook_recovered_total").increment(*deliveries as u64);
     }
 }
 

@@ -287,6 +287,8 @@ impl Server {
         let address = listener.local_addr()?;
         let append: Arc<dyn Append> = Arc::new(log.clone());
         let receiver = Receiver::new(routes, Arc::new(ops.clone()), Arc::clone(&append), Arc::clone(&clock));
+        // Before the first delivery is taken, so that nothing newer is overtaken.
+        receiver.recover().await?;
         let process = Process { dir, projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
         let control: Arc<dyn Control> = Arc::new(process);
         let (sink, deciding) = sink::start(ops.clone());
