@@ -213,6 +213,8 @@ impl PartShown {
 }
 
 /// Deliveries, newest first; rejected ones too.
+///
+/// What became of a delivery is noted behind its answer; who asks right after it is made to wait for the note.
 #[utoipa::path(
     get, path = "/api/v1/deliveries", tag = "deliveries", operation_id = "deliveries", params(DeliveriesQuery, Paging, Fresh),
     responses((status = 200, body = Page<DeliveryShown>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
@@ -228,6 +230,7 @@ async fn list(reads: Reads<Paged<DeliveriesQuery>>) -> Answer<Response> {
     };
     let filter = DeliveryFilter { source: source.clone(), verdicts };
     let (before, position) = (reads.query.after::<DeliveryId>()?, reads.applied());
+    reads.ops().caught_up().await.map_err(unreadable)?;
     let rows = reads.ops().deliveries(&filter, before.as_ref(), reads.query.rows()).await.map_err(unreadable)?;
     let rows = rows.into_iter().map(DeliveryShown::from).collect();
     reads.page(position, RestsOn::MoreThanTheLog, rows, |row: &DeliveryShown| row.id.clone())
@@ -242,6 +245,7 @@ async fn list(reads: Reads<Paged<DeliveriesQuery>>) -> Answer<Response> {
 async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
     let id: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
     let position = reads.applied();
+    reads.ops().caught_up().await.map_err(unreadable)?;
     let found = reads.ops().delivery(&id).await.map_err(unreadable)?.ok_or_else(no_such_delivery)?;
     let DeliveryDetail { summary, headers, body, parts, replays } = found;
     let known: Vec<Position> = parts.iter().filter_map(|part| part.position).collect();

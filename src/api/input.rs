@@ -79,11 +79,10 @@ fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
     // serde would read a list as a shape's members in order, and an empty one as a shape without members.
     let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "a JSON object")) };
     object.and_then(|()| json::read(text)).map_err(|mut error| {
-        // serde reports an unknown member at its parent; callers want the member.
-        let unknown = error.expected.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-        if let Some(member) = unknown.map(|m| m.replace('~', "~0").replace('/', "~1"))
-            && !error.pointer.ends_with(&format!("/{member}"))
-        {
+        // serde reports an unknown or repeated member at its parent; callers want the member.
+        let named = ["unknown field `", "duplicate field `"].iter().find_map(|text| error.expected.strip_prefix(text));
+        let named = named.and_then(|rest| rest.split('`').next()).map(|m| m.replace('~', "~0").replace('/', "~1"));
+        if let Some(member) = named.filter(|member| !error.pointer.ends_with(&format!("/{member}"))) {
             error.pointer = format!("{}/{member}", error.pointer);
         }
         Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)

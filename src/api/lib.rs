@@ -38,7 +38,6 @@ pub use problem::{Kind, Problem};
 /// The routes of `/hooks` and `/api/v1`.
 ///
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that deliveries are kept with their caller.
-#[must_use]
 pub fn router(api: Api) -> Router {
     openapi::assemble(guard::Locked::new(api))
 }

@@ -224,9 +224,15 @@ impl World {
         world
     }
 
+    /// Appends a command past the API, as another process could, and returns it as the API shows it.
+    pub async fn say(&self, body: &rollcall_events::Body) -> Value {
+        self.local(&body.subject(), body.kind(), &body.data()).await;
+        self.ok(&format!("/api/v1/events/{}", self.head())).await
+    }
+
     async fn local(&self, subject: &str, kind: &str, data: &str) {
         let event = NewEvent {
-            key: EventKey { source: SourceName::local(), id: "start".into() },
+            key: EventKey { source: SourceName::local(), id: format!("{subject} {}", self.head()).into() },
             kind: kind.into(),
             subject: subject.into(),
             time: None,

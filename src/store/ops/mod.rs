@@ -117,6 +117,15 @@ impl Ops {
         Ok(Self { readers, writer: writer::start(options, connection) })
     }
 
+    /// Waits until all that was handed in before can be read: what became of a delivery is noted behind its answer.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    pub async fn caught_up(&self) -> Result<(), OpsError> {
+        let nothing = writer::Write::Rows(rows::Rows::default());
+        self.writer.write(nothing, rollcall_ingest::Durability::Written).await.map(drop)
+    }
+
     /// Writes all that waits, brings it into the file and closes it. What is offered afterwards is refused.
     pub async fn close(&self) {
         self.readers.close().await;
