@@ -79,7 +79,7 @@ const ENTITLEMENT: &str = "flexnet entitlement.upserted ENT-7 account=globex sta
 #[test]
 fn what_cannot_be_read_is_quarantined_and_changes_nothing() {
     unchanged(&world(), |server| {
-        quarantined(server, "{\"specversion\":", "malformed", "", "JSON");
+        quarantined(server, "{\"specversion\":", "malformed", "", "EOF");
         quarantined(server, b"\xff\xfe".to_vec(), "malformed", "", "");
         let twice = String::from_utf8(with(server, ENTITLEMENT, |_| ())).unwrap();
         let twice = twice.replace("\"state\":\"inactive\"", "\"state\":\"inactive\",\"state\":\"inactive\"");

@@ -139,11 +139,7 @@ fn verified(server: &Server) {
 }
 
 fn count(name: &str, usual: u32) -> u32 {
-    match std::env::var(name).as_deref() {
-        Ok("all") => u32::MAX,
-        Ok(n) => n.parse().unwrap(),
-        Err(_) => usual,
-    }
+    std::env::var(name).map_or(usual, |n| n.parse().unwrap())
 }
 
 #[test]
@@ -176,17 +172,24 @@ fn nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed() {
     assert!(told.acknowledged.len() > 4 * kills as usize, "only {} acknowledged", told.acknowledged.len());
 }
 
-/// Fails the n-th call from the start on, for n = 1, 2, 3 .. until a run ends without a fault, or until enough.
-fn sweep(fault: Fault, usual: u32) {
-    let most = count("ROLLCALL_FAULTS", usual);
+/// The early calls, which are those of a start, and then some under load. On demand 1, 2, 3 .. to the end.
+const USUAL: [u32; 16] = [1, 2, 3, 5, 7, 9, 11, 13, 15, 17, 20, 24, 29, 35, 42, 50];
+
+/// Fails the n-th call of a run, for these n; on demand for n = 1, 2, 3 .. until a run ends without a fault.
+fn sweep(fault: Fault) {
+    let wanted: Box<dyn Iterator<Item = u32>> = match std::env::var("ROLLCALL_FAULTS").as_deref() {
+        Ok("all") => Box::new(1..),
+        Ok(n) => Box::new(1..=n.parse().unwrap()),
+        Err(_) => Box::new(USUAL.into_iter()),
+    };
     let tools = Dir::new();
     let shim = Shim::compile(&tools);
-    let mut struck = 0;
+    let (mut struck, mut closed_logs) = (0, 0);
     let mut server = Server::start();
     server.say(WORLD);
     let before = server.memberships();
     server.stop();
-    for n in 1..=most {
+    for n in wanted {
         let mark = tools.join(&format!("mark-{fault:?}-{n}"));
         let told = Arc::new(Mutex::new(Told::default()));
         let from = server.log().len();
@@ -205,6 +208,7 @@ fn sweep(fault: Fault, usual: u32) {
             let log = server.log()[from..].to_owned();
             let closed = log.rfind("the log takes no events until it has been opened anew");
             let opened = log.rfind("the log was opened anew and takes events again");
+            closed_logs += u32::from(closed.is_some());
             if note(&mut told.lock().unwrap(), &ids, late) {
                 assert!(closed <= opened, "n = {n}: acknowledged by a log that is not open:\n{log}");
             }
@@ -220,17 +224,18 @@ fn sweep(fault: Fault, usual: u32) {
             break;
         }
     }
-    assert!(struck >= 10.min(most), "only {struck} faults struck");
+    assert!(struck > 2, "only {struck} faults struck");
+    assert!(closed_logs > 0 || struck < 10, "no fault struck the log under load");
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_nth_sync_fails() {
-    sweep(Fault::Sync, 14);
+    sweep(Fault::Sync);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_nth_write_fails() {
-    sweep(Fault::Write, 14);
+    sweep(Fault::Write);
 }
 
 #[test]

@@ -81,45 +81,46 @@ fn every_console_block_of_the_readme_runs_and_says_what_it_shows() {
     };
     let mut servers = Vec::new();
     let mut seen = Vec::new();
-    for Shown { command, lines } in blocks.iter().flat_map(|block| shown(block)) {
-        let script = command.replace("cargo run --release -- ", "exec rollcall ").replace(":8080", &format!(":{port}"));
-        seen.push(command.clone());
-        if command == "tests/run" {
-            // This very test is run by it.
-            continue;
-        }
-        if command.contains("serve") {
+    for block in &blocks {
+        let shown = shown(block);
+        seen.extend(shown.iter().map(|shown| shown.command.clone()));
+        if let [Shown { command, lines }] = &shown[..]
+            && command.contains("serve")
+        {
             let log = dir.join("serve.log");
+            let script = format!("exec {}", command.replace("cargo run --release -- ", "rollcall "));
             let mut process = Process::start(&mut shell(&script), log.clone());
+            process.ready("what the README shows of it", || {
+                let said = fs::read_to_string(&log).unwrap().replace(&format!(":{port}"), ":8080");
+                let said: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
+                like(lines, &said).then_some(())
+            });
             let (http, url) = (Http::default(), format!("http://127.0.0.1:{port}/readyz"));
-            process.ready(&command, || http.try_send(http.get(&url)).ok().filter(|answer| answer.status == 200));
-            compare(
-                &command,
-                &lines,
-                &process.ready("what it prints", || {
-                    let log = fs::read_to_string(&log).unwrap();
-                    like(&lines, &log.replace(&format!(":{port}"), ":8080").lines().collect::<Vec<_>>()).then_some(log)
-                }),
-                port,
-            );
+            process.ready(command, || http.try_send(http.get(&url)).ok().filter(|answer| answer.status == 200));
             servers.push(process);
             continue;
         }
-        let said = run(&mut shell(&script), &dir);
-        assert!([0, 1].contains(&said.code), "`{command}` ended with {said:?}");
-        if !lines.is_empty() {
-            compare(&command, &lines, &said.out, port);
+        // This very test is run by `tests/run`.
+        if shown.iter().any(|shown| shown.command == "tests/run") {
+            continue;
+        }
+        // One shell for a block: what it sets, it keeps.
+        let script: String = shown.iter().map(|s| format!("{}\nprintf '\\n@@ %d\\n' $?\n", s.command)).collect();
+        let said = run(&mut shell(&script.replace(":8080", &format!(":{port}"))), &dir);
+        let out = said.out.replace(&format!(":{port}"), ":8080");
+        let mut rest = out.as_str();
+        for Shown { command, lines } in &shown {
+            let (told, after) = rest.split_once("\n@@ ").unwrap_or_else(|| panic!("`{command}`: {said:?}"));
+            let (code, after) = after.split_once('\n').unwrap();
+            assert!(["0", "1"].contains(&code), "`{command}` ended with {code}: {told}\n{}", said.err);
+            let same = lines.is_empty() || like(lines, &told.lines().collect::<Vec<_>>());
+            assert!(same, "`{command}` is shown to print\n{}\n--- and prints\n{told}\n{}", lines.join("\n"), said.err);
+            rest = after;
         }
     }
     for wanted in ["cargo run --release -- serve --demo", "tests/run"] {
         assert!(seen.iter().any(|command| command == wanted), "the README lost `{wanted}`");
     }
-}
-
-fn compare(command: &str, lines: &[String], out: &str, port: u16) {
-    let out = out.replace(&format!(":{port}"), ":8080");
-    let same = like(lines, &out.lines().collect::<Vec<_>>());
-    assert!(same, "`{command}` is shown to print\n{}\n--- and prints\n{out}", lines.join("\n"));
 }
 
 #[test]

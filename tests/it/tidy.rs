@@ -164,8 +164,9 @@ fn every_third_party_version_stands_in_the_root_manifest() {
 fn a_source_file_opens_by_saying_what_it_owns_and_stays_short_or_says_why_not() {
     for (name, text) in texts(&[".rs"]) {
         let first = text.lines().next().unwrap_or_default();
+        // A crate's own tests are introduced once, by the module that lists them.
         assert!(
-            first.starts_with("//!") || first.starts_with("#![doc = include_str!"),
+            name.contains("/suite/") || first.starts_with("//!") || first.starts_with("#![doc = include_str!"),
             "{name} does not open with what it owns"
         );
         let reason = text.lines().take(6).any(|line| line.starts_with("//!") && line.contains("Long because"));
@@ -255,4 +256,20 @@ fn a_migration_keeps_its_number_in_every_engine() {
             assert_eq!(sqlite, postgres, "{database}: the engines have other migrations");
         }
     }
+}
+
+/// A walkthrough that names what is not there any more misleads.
+#[test]
+fn every_function_that_a_walkthrough_names_exists() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap().replace("\n   ", " ").replace('\n', " ");
+    let mut seen = 0;
+    for step in map.split(".rs`: `").collect::<Vec<_>>().windows(2) {
+        let file = step[0].rsplit('`').next().unwrap().to_owned() + ".rs";
+        let function = step[1].split('`').next().unwrap();
+        let text = fs::read_to_string(root().join(&file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|f| text.contains(f.as_str()));
+        assert!(there, "ARCHITECTURE.md names `{function}` in {file}, where it is not");
+        seen += 1;
+    }
+    assert!(seen > 20, "only {seen} functions are named");
 }
