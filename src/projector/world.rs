@@ -151,21 +151,52 @@ fn happening() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     prop_oneof![12 => of(facts), 2 => local, ]
 }
 
-/// Worlds of up to 80 events; versions go up, with some that come late or twice.
+/// A world in which everybody whom it can have is a member of something: what happens then takes away and gives back.
+fn beginning() -> Vec<NewEvent> {
+    let facts = [
+        ("account.upserted", r#"{"account":"A","kind":"producer","parent":null}"#),
+        ("account.upserted", r#"{"account":"B","kind":"producer","parent":"A"}"#),
+        ("account.upserted", r#"{"account":"C","kind":"customer","parent":null}"#),
+        ("account.upserted", r#"{"account":"D","kind":"customer","parent":"C"}"#),
+        ("person.upserted", r#"{"person":"1","account":"B","active":true}"#),
+        ("person.upserted", r#"{"person":"2","account":"C","active":true}"#),
+        ("person.upserted", r#"{"person":"3/x","account":"D","active":true}"#),
+        ("permission.granted", r#"{"person":"1","permission":"view_and_manage_download_packages"}"#),
+        ("product.upserted", r#"{"product":"1"}"#),
+        ("product.upserted", r#"{"product":"2"}"#),
+        ("package.upserted", r#"{"package":"1","project_name":"one","producer":"A","container_delivery":true}"#),
+        ("package.upserted", r#"{"package":"2","project_name":"two","producer":"B","container_delivery":true}"#),
+        ("package.product.mapped", r#"{"package":"1","product":"1"}"#),
+        ("package.product.mapped", r#"{"package":"2","product":"2"}"#),
+        ("entitlement.upserted", r#"{"entitlement":"1","account":"C","state":"active"}"#),
+        ("entitlement.upserted", r#"{"entitlement":"2","account":"D","state":"active"}"#),
+        ("entitlement.line.upserted", r#"{"line":"1","entitlement":"1","product":"1","starts":null,"ends":null}"#),
+        (
+            "entitlement.line.upserted",
+            r#"{"line":"2","entitlement":"2","product":"2","starts":"2026-01-01T00:00:00Z","ends":"2027-01-01T00:00:00Z"}"#,
+        ),
+    ];
+    (1..).zip(facts).map(|(n, (kind, data))| event("a", &format!("b{n}"), kind, data, n)).collect()
+}
+
+/// Worlds of some 20 to 60 events; versions go up, but some events come late, and half of the worlds in any order.
 pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
-    let late = prop_oneof![6 => Just(0_u64), 1 => 1..10_u64];
-    let events = prop::collection::vec((happening(), late), 0..80);
-    (events, any::<bool>(), 0..100_u8).prop_map(|(events, sub_accounts, retired)| {
+    let late = prop_oneof![6 => Just(0_u64), 1 => 1..30_u64];
+    let happenings = prop::collection::vec((happening(), late), 0..40);
+    let events = (happenings, any::<bool>(), 0..100_u8).prop_map(|(happenings, sub_accounts, retired)| {
         let extra = if sub_accounts { r#","customer_sub_accounts":true"# } else { "" };
         let mut all = vec![settings(extra)];
-        for (n, ((source, kind, data), late)) in (1_u64..).zip(events) {
-            all.push(event(source, &format!("e{n}"), kind, &data, 10 + n - late));
-            if retired == u8::try_from(n).unwrap_or(0) && n > 40 {
-                all.push(event("local", "retired", "source.retired", r#"{"source":"b"}"#, 0));
+        all.extend(beginning());
+        for (n, ((source, kind, data), late)) in (1_u64..).zip(happenings) {
+            all.push(event(source, &format!("e{n}"), kind, &data, 30 + n - late));
+            if u64::from(retired) == n {
+                let source = if n.is_multiple_of(4) { "a" } else { "b" };
+                all.push(event("local", "retired", "source.retired", &format!(r#"{{"source":"{source}"}}"#), 0));
             }
         }
         all
-    })
+    });
+    events.prop_flat_map(|world| prop_oneof![Just(world.clone()), Just(world).prop_shuffle()])
 }
 
 /// Instants before, at and after every boundary that a window of a world has.
