@@ -454,6 +454,5 @@ fn in_any_world_the_view_the_roster_the_restart_and_the_rebuild_agree() {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    eprintln!("MEMBERSHIPS {:?}", memberships);
     assert!(memberships.into_inner() > 0, "the worlds are too poor to show anything");
 }

@@ -148,16 +148,19 @@ CREATE VIEW rule_role AS
 WITH
     settings (data) AS (SELECT data FROM fact WHERE noun = 'settings' AND to_position IS NULL),
     profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL),
-    said (rule, name) AS (
-        SELECT 'producer', coalesce((SELECT data ->> 'producer_role' FROM settings),
-            (SELECT data -> 'rules' ->> 'producer_role' FROM profile), 'Developer')
-        UNION ALL
-        SELECT 'customer', coalesce((SELECT data ->> 'consumer_role' FROM settings),
-            (SELECT data -> 'rules' ->> 'consumer_role' FROM profile), 'Guest')
+    said (producer, customer) AS (
+        SELECT
+            coalesce((SELECT data ->> 'producer_role' FROM settings),
+                (SELECT data -> 'rules' ->> 'producer_role' FROM profile), 'Developer'),
+            coalesce((SELECT data ->> 'consumer_role' FROM settings),
+                (SELECT data -> 'rules' ->> 'consumer_role' FROM profile), 'Guest')
     )
-SELECT said.rule, role.role
-FROM said
-JOIN role ON role.plain = lower(replace(replace(replace(said.name, ' ', ''), '_', ''), '-', ''));
+SELECT
+    (SELECT role FROM role
+     WHERE plain = lower(replace(replace(replace(said.producer, ' ', ''), '_', ''), '-', ''))) AS producer,
+    (SELECT role FROM role
+     WHERE plain = lower(replace(replace(replace(said.customer, ' ', ''), '_', ''), '-', ''))) AS customer
+FROM said;
 
 -- Each account with itself and every account above it. Accounts of a cycle have no parent.
 CREATE VIEW account_above AS
@@ -195,10 +198,11 @@ JOIN person_user ON person_user.source = person.source AND person_user.person = 
     AND person_user.to_position IS NULL
 WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured.value ->> 'authoritative';
 
--- Every reason of every membership with its window (rules 1 to 3 and 5 of the design), one row a reason.
+-- Every reason of every membership with its window (rules 1 to 3 and 5 of the design), one row a reason. The parts are
+-- materialised: each is small beside their join, and the planner orders what is left well.
 CREATE VIEW standing AS
 WITH
-    member AS (
+    member AS MATERIALIZED (
         SELECT person.source, person.person, person.account, person.since, person_user.user_id, user_name.name AS user_name
         FROM person
         JOIN person_user ON person_user.source = person.source AND person_user.person = person.person
@@ -206,7 +210,19 @@ WITH
         JOIN user_name ON user_name.user_id = person_user.user_id AND user_name.to_position IS NULL
         WHERE person.active AND person_user.user_id NOT IN (SELECT user_id FROM shut_out)
     ),
-    delivered AS (
+    manager AS MATERIALIZED (
+        SELECT member.source, member.person, member.account, member.user_id, member.user_name,
+            max(member.since, permission.since) AS since
+        FROM permission
+        JOIN member ON member.source = permission.source AND member.person = permission.person
+        WHERE permission.permission = 'view_and_manage_download_packages'
+    ),
+    above AS MATERIALIZED (
+        SELECT account_above.source, account_above.account, account_above.above, account.since
+        FROM account_above
+        JOIN account ON account.source = account_above.source AND account.subject = 'account/' || account_above.account
+    ),
+    delivered AS MATERIALIZED (
         SELECT package.source, package.package, package.producer, package.starts, package.ends, package.since,
             project.name AS project
         FROM package
@@ -214,9 +230,17 @@ WITH
             AND project.to_position IS NULL AND NOT project.archived
         WHERE package.container_delivery
     ),
-    bought AS (
-        SELECT entitlement.source, entitlement.entitlement, entitlement.account, entitlement.since AS entitlement_since,
-            line.line, line.product, line.starts, line.ends, line.since AS line_since,
+    -- What a product of a package is, with the package's window.
+    sold AS MATERIALIZED (
+        SELECT delivered.source, delivered.package, delivered.project, delivered.starts, delivered.ends, mapped.product,
+            max(delivered.since, mapped.since, product.since) AS since
+        FROM package_product AS mapped
+        JOIN product ON product.source = mapped.source AND product.subject = 'product/' || mapped.product
+        JOIN delivered ON delivered.source = mapped.source AND delivered.package = mapped.package
+    ),
+    bought AS MATERIALIZED (
+        SELECT entitlement.source, entitlement.entitlement, entitlement.account, line.line, line.product,
+            line.starts, line.ends, max(entitlement.since, line.since) AS since,
             EXISTS (
                 SELECT 1 FROM narrowed
                 WHERE narrowed.source = entitlement.source AND narrowed.entitlement = entitlement.entitlement
@@ -228,22 +252,13 @@ WITH
     ),
     reached AS (
         SELECT bought.*, member.person, member.account AS person_account, member.user_id, member.user_name,
-            max(member.since, account.since) AS person_since
+            max(member.since, above.since) AS person_since
         FROM bought
-        JOIN member ON member.source = bought.source AND member.account = bought.account
-        JOIN account ON account.source = bought.source AND account.subject = 'account/' || bought.account
-        WHERE NOT bought.narrowed
-        UNION ALL
-        SELECT bought.*, member.person, member.account, member.user_id, member.user_name,
-            max(member.since, account.since)
-        FROM bought
-        JOIN account_above ON account_above.source = bought.source AND account_above.above = bought.account
-            AND account_above.account <> bought.account
-        JOIN account ON account.source = bought.source AND account.subject = 'account/' || account_above.account
-        JOIN member ON member.source = bought.source AND member.account = account_above.account
-        WHERE NOT bought.narrowed AND EXISTS (
+        JOIN above ON above.source = bought.source AND above.above = bought.account
+        JOIN member ON member.source = above.source AND member.account = above.account
+        WHERE NOT bought.narrowed AND (above.account = above.above OR EXISTS (
             SELECT 1 FROM fact WHERE noun = 'settings' AND to_position IS NULL AND data ->> 'customer_sub_accounts'
-        )
+        ))
         UNION ALL
         SELECT bought.*, member.person, member.account, member.user_id, member.user_name,
             max(member.since, assigned.since)
@@ -254,33 +269,25 @@ WITH
         WHERE bought.narrowed
     )
 SELECT
-    member.user_id, member.user_name, delivered.project, rule_role.role, rule_role.rule, member.account AS name,
-    member.source, member.person, member.account, delivered.package, NULL AS entitlement, NULL AS line, NULL AS product,
-    NULL AS starts, NULL AS ends,
-    max(member.since, delivered.since, permission.since, account.since) AS since
+    manager.user_id, manager.user_name, delivered.project, (SELECT producer FROM rule_role) AS role, 'producer' AS rule,
+    manager.account AS name, manager.source, manager.person, manager.account, delivered.package, NULL AS entitlement, NULL AS line,
+    NULL AS product, NULL AS starts, NULL AS ends, max(manager.since, above.since, delivered.since) AS since
 FROM delivered
-JOIN account AS producer
-    ON producer.source = delivered.source AND producer.subject = 'account/' || delivered.producer
-JOIN account_above ON account_above.source = delivered.source AND account_above.above = delivered.producer
-JOIN account ON account.source = delivered.source AND account.subject = 'account/' || account_above.account
-JOIN member ON member.source = delivered.source AND member.account = account_above.account
-JOIN permission ON permission.source = member.source AND permission.person = member.person
-    AND permission.permission = 'view_and_manage_download_packages'
-JOIN rule_role ON rule_role.rule = 'producer'
+JOIN above ON above.source = delivered.source AND above.above = delivered.producer
+JOIN manager ON manager.source = above.source AND manager.account = above.account
+WHERE (SELECT producer FROM rule_role) IS NOT NULL
 UNION ALL
 SELECT
-    reached.user_id, reached.user_name, delivered.project, rule_role.role, rule_role.rule, reached.line, reached.source,
-    reached.person, reached.person_account, delivered.package, reached.entitlement, reached.line, reached.product,
-    nullif(max(coalesce(reached.starts, -9223372036854775808), coalesce(delivered.starts, -9223372036854775808)),
+    reached.user_id, reached.user_name, sold.project, (SELECT customer FROM rule_role), 'customer', reached.line, reached.source,
+    reached.person, reached.person_account, sold.package, reached.entitlement, reached.line, reached.product,
+    nullif(max(coalesce(reached.starts, -9223372036854775808), coalesce(sold.starts, -9223372036854775808)),
         -9223372036854775808),
-    nullif(min(coalesce(reached.ends, 9223372036854775807), coalesce(delivered.ends, 9223372036854775807)),
+    nullif(min(coalesce(reached.ends, 9223372036854775807), coalesce(sold.ends, 9223372036854775807)),
         9223372036854775807),
-    max(reached.person_since, reached.entitlement_since, reached.line_since, mapped.since, product.since, delivered.since)
+    max(reached.person_since, reached.since, sold.since)
 FROM reached
-JOIN product ON product.source = reached.source AND product.subject = 'product/' || reached.product
-JOIN package_product AS mapped ON mapped.source = reached.source AND mapped.product = reached.product
-JOIN delivered ON delivered.source = mapped.source AND delivered.package = mapped.package
-JOIN rule_role ON rule_role.rule = 'customer'
+JOIN sold ON sold.source = reached.source AND sold.product = reached.product
+WHERE (SELECT customer FROM rule_role) IS NOT NULL
 UNION ALL
 SELECT
     member.user_id, member.user_name, delivered.project, role.role, 'binding', binding.subject, member.source,
