@@ -426,7 +426,7 @@ async fn a_roster_that_differs_from_the_log_is_found_by_a_check_and_mended_by_a_
 #[test]
 fn in_any_world_the_view_the_roster_the_restart_and_the_rebuild_agree() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(48);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(32);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let memberships = AtomicU32::new(0);
     let outcome = runner.run(&world::worlds(), |world| {

@@ -172,13 +172,13 @@ WITH RECURSIVE
         FROM reach JOIN account ON account.source = reach.source AND account.subject = 'account/' || reach.above
         WHERE account.parent IS NOT NULL
     ),
-    edge (source, account, parent) AS (
-        SELECT source, account, parent FROM account
-        WHERE parent IS NOT NULL
+    cyclic (source, account) AS MATERIALIZED (SELECT source, account FROM reach WHERE above = account),
+    edge (source, account, parent) AS MATERIALIZED (
+        SELECT source, account, parent FROM account WHERE parent IS NOT NULL
         EXCEPT
-        SELECT account.source, account.account, account.parent FROM reach
-        JOIN account ON account.source = reach.source AND account.subject = 'account/' || reach.account
-        WHERE reach.above = reach.account
+        SELECT account.source, account.account, account.parent FROM cyclic
+        CROSS JOIN account
+        WHERE account.source = cyclic.source AND account.subject = 'account/' || cyclic.account
     ),
     up (source, account, above) AS (
         SELECT source, account, account FROM account
@@ -218,9 +218,11 @@ WITH
         WHERE permission.permission = 'view_and_manage_download_packages'
     ),
     above AS MATERIALIZED (
+        -- CROSS: in this order; the other way round every account would look through all.
         SELECT account_above.source, account_above.account, account_above.above, account.since
         FROM account_above
-        JOIN account ON account.source = account_above.source AND account.subject = 'account/' || account_above.account
+        CROSS JOIN account
+        WHERE account.source = account_above.source AND account.subject = 'account/' || account_above.account
     ),
     delivered AS MATERIALIZED (
         SELECT package.source, package.package, package.producer, package.starts, package.ends, package.since,
