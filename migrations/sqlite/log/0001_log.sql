@@ -28,6 +28,12 @@ BEGIN SELECT RAISE(ABORT, 'the log is never changed'); END;
 CREATE TRIGGER event_is_never_deleted BEFORE DELETE ON event
 BEGIN SELECT RAISE(ABORT, 'the log is never changed'); END;
 
+-- INSERT OR REPLACE deletes without asking the trigger above.
+CREATE TRIGGER event_is_never_replaced BEFORE INSERT ON event
+WHEN EXISTS (SELECT 1 FROM event WHERE position >= NEW.position)
+  OR EXISTS (SELECT 1 FROM event WHERE source = NEW.source AND id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'the log is never changed'); END;
+
 CREATE TRIGGER log_is_never_changed BEFORE UPDATE ON log
 BEGIN SELECT RAISE(ABORT, 'the log is never changed'); END;
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rollcall_events::Position;
+use rollcall_events::{LogId, Position};
 
 use super::OpenError;
 use crate::{
@@ -65,29 +65,58 @@ pub(crate) fn marked(dir: &Path) -> Result<Option<Head>, OpenError> {
         .strip_suffix('\n')
         .and_then(|line| line.split_once(' '))
         .and_then(|(position, hash)| Some(Head { position: Position(position.parse().ok()?), hash: digest(hash)? }));
-    head.map(Some).ok_or_else(|| OpenError::Damaged { file: path, what: "it holds no head".into() })
+    head.map(Some).ok_or_else(|| {
+        broken(
+            &path,
+            "it does not say what was acknowledged last; if `rollcall verify` finds the log \
+                                              in order, remove this file",
+        )
+    })
 }
 
-/// The log's key. Made at the first open; a log with a signed head must keep the key that signed it.
-pub(crate) fn key(dir: &Path) -> Result<SigningKey, OpenError> {
+/// The log's key; `None` where there is none yet.
+pub(crate) fn key(dir: &Path) -> Result<Option<SigningKey>, OpenError> {
     let path = dir.join(KEY);
-    let broken = |what: &str| OpenError::Damaged { file: path.clone(), what: what.into() };
     match fs::read_to_string(&path) {
-        Ok(pem) => SigningKey::parse(&pem).ok_or_else(|| broken("it is not an ES256 key in PKCS 8 PEM")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if dir.join(HEAD).exists() {
-                return Err(broken(
-                    "the key that signed head.json is gone: put it back, or move head.json away to \
-                                   begin with a new key",
-                ));
-            }
-            let (key, pem) = SigningKey::generate().ok_or_else(|| broken("no key could be made"))?;
-            write_secret(&path, pem.as_bytes()).map_err(storage(&path))?;
-            sync_dir(dir).map_err(storage(dir))?;
-            Ok(key)
+        Ok(pem) => {
+            SigningKey::parse(&pem).map(Some).ok_or_else(|| broken(&path, "it is not an ES256 key in PKCS 8 PEM"))
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(broken(&path, "it is not PEM")),
         Err(error) => Err(storage(&path)(error)),
     }
+}
+
+/// The log's key, made at the first open. A log that has signed a head must keep the key that signed it.
+pub(crate) fn key_or_new(dir: &Path) -> Result<SigningKey, OpenError> {
+    if let Some(key) = key(dir)? {
+        return Ok(key);
+    }
+    let path = dir.join(KEY);
+    if dir.join(HEAD).exists() {
+        return Err(broken(&path, GONE));
+    }
+    let (key, pem) = SigningKey::generate().ok_or_else(|| broken(&path, "no key could be made"))?;
+    write_secret(&path, pem.as_bytes()).map_err(storage(&path))?;
+    sync_dir(dir).map_err(storage(dir))?;
+    Ok(key)
+}
+
+const GONE: &str = "the key that signed head.json is gone: put it back, or move head.json away to begin with a new key";
+
+/// The head in `head.json` under a good signature; `None` before the first.
+pub(crate) fn stated(dir: &Path, id: Option<LogId>) -> Result<Option<Head>, OpenError> {
+    let Some(signed) = signed_head(dir)? else { return Ok(None) };
+    let path = dir.join(HEAD);
+    if let Some(id) = id.filter(|id| signed.log != id.to_string()) {
+        return Err(broken(&path, &format!("it is the head of log {}, but {DATABASE} is log {id}", signed.log)));
+    }
+    let key = key(dir)?.ok_or_else(|| broken(&dir.join(KEY), GONE))?;
+    signed.check(&key.public_key_pem()).map(Some).map_err(|error| broken(&path, &error.to_string()))
+}
+
+fn broken(path: &Path, what: &str) -> OpenError {
+    OpenError::Damaged { file: path.to_owned(), what: what.to_owned() }
 }
 
 /// Writes a new file that only its owner may read. Refuses to overwrite.
@@ -105,9 +134,7 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn signed_head(dir: &Path) -> Result<Option<SignedHead>, OpenError> {
     let path = dir.join(HEAD);
     match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| OpenError::Damaged { file: path, what: error.to_string() }),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| broken(&path, &error.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(storage(&path)(error)),
     }

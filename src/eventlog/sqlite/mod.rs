@@ -10,6 +10,8 @@ mod verify;
 mod writer;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -37,6 +39,8 @@ use writer::{Message, Writer};
 
 pub use backup::backup;
 pub use verify::{Check, Progress, Verified, VerifyError, verify};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite/log");
 
 /// What an operator or a test may want otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,15 +126,15 @@ impl SqliteLog {
     pub async fn open(dir: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Self, OpenError> {
         let file = files::database(dir);
         let mut lock = Lock::take(dir)?;
-        let marks = [files::marked(dir)?, stated(dir, None)?];
+        let marks = [files::marked(dir)?, files::stated(dir, None)?];
         if !file.exists() && marks.iter().flatten().any(|mark| mark.position > Position(0)) {
             return Err(OpenError::Damaged { file, what: "the log is gone, but something was recorded in it".into() });
         }
-        let key = files::key(dir)?;
+        let key = files::key_or_new(dir)?;
         let mut sql = connect(&file, &options).await?;
         let id = prepare(&mut sql, &file).await?;
         files::sync_dir(dir).map_err(files::storage(dir))?;
-        stated(dir, Some(id))?;
+        files::stated(dir, Some(id))?;
         for mark in marks.iter().flatten() {
             holds(&mut sql, &file, id, *mark).await?;
         }
@@ -301,20 +305,6 @@ async fn stays_open(head: &mut watch::Receiver<Head>, time: Duration) -> bool {
     tokio::time::timeout(time, head.wait_for(|_| false)).await.is_err()
 }
 
-/// The head in `head.json`; with `id`, refused if it is of another log.
-fn stated(dir: &Path, id: Option<LogId>) -> Result<Option<Head>, OpenError> {
-    let Some(signed) = files::signed_head(dir)? else { return Ok(None) };
-    let file = dir.join(files::HEAD);
-    if let Some(id) = id.filter(|id| signed.log != id.to_string()) {
-        let what = format!("it is the head of log {}, but {} is log {id}", signed.log, files::DATABASE);
-        return Err(OpenError::Damaged { file, what });
-    }
-    signed
-        .check(&files::key(dir)?.public_key_pem())
-        .map(Some)
-        .map_err(|e| OpenError::Damaged { file, what: e.to_string() })
-}
-
 /// The writing connection. Every commit is one fsync (`FULL`); moving the write-ahead log into the database is the
 /// writer's own step, so that no commit waits for it and its errors are seen.
 async fn connect(file: &Path, options: &Options) -> Result<SqliteConnection, OpenError> {
@@ -355,16 +345,17 @@ async fn settle(sql: &mut SqliteConnection) -> Result<(), String> {
 
 /// Brings the schema up to date and gives a new log its id.
 async fn prepare(sql: &mut SqliteConnection, file: &Path) -> Result<LogId, OpenError> {
-    let migrated = sqlx::migrate!("../../migrations/sqlite/log").run(&mut *sql).await;
-    migrated.map_err(|e| match &e {
+    MIGRATIONS.run(&mut *sql).await.map_err(|e| match &e {
         sqlx::migrate::MigrateError::Execute(e) => sql_error(file, e),
         _ => OpenError::Damaged { file: file.to_owned(), what: record::words(&e) },
     })?;
     let mut id = [0; 8];
     let random = aws_lc_rs::rand::fill(&mut id);
     random.map_err(|_| OpenError::Storage { file: file.to_owned(), what: "no random log id".into() })?;
-    let new = sqlx::query("INSERT INTO log (one, log_id) SELECT 1, $1 WHERE NOT EXISTS (SELECT 1 FROM log)");
-    new.bind(id.to_vec()).execute(&mut *sql).await.map_err(|e| sql_error(file, &e))?;
+    // Only an empty log is given an id: one with records that has lost its own is damaged.
+    let new = "INSERT INTO log (one, log_id) SELECT 1, $1 \
+               WHERE NOT EXISTS (SELECT 1 FROM log) AND NOT EXISTS (SELECT 1 FROM event)";
+    sqlx::query(new).bind(id.to_vec()).execute(&mut *sql).await.map_err(|e| sql_error(file, &e))?;
     log_id(sql).await.map_err(|e| sql_error(file, &e))
 }
 

@@ -31,13 +31,13 @@ const RANGE: &str = concat!(
 const KNOWN: &str = concat!(
     "SELECT j.key, (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
     packed!(),
-    " AS BLOB) FROM json_each($1) j CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1"
+    " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1"
 );
 
 const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind, subject, time, sequence, origin, \
      correlation, traceparent, data, hash) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
      value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, unhex(value ->> 12) \
-     FROM json_each($1)";
+     FROM jsonb_each($1)";
 
 const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 

@@ -1,17 +1,22 @@
-//! What only the embedded engine must do: one process, kept through everything, damage named.
+//! What only the embedded engine must do: one process, everything kept, errors survived.
+//! Damage has its own file.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, process::Command, sync::Arc};
 
+use futures_util::future::join_all;
 use sqlx::{Connection, Executor, SqlSafeStr};
 
 use super::*;
-use crate::conformance::{TestClock, all, conformance, events};
+use crate::{
+    HeadError,
+    conformance::{TestClock, all, conformance, event, events},
+};
 
 /// A directory of one test, gone afterwards.
-pub(crate) struct Dir(pub(crate) PathBuf);
+pub(super) struct Dir(pub(super) PathBuf);
 
 impl Dir {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).unwrap();
         let path = std::env::temp_dir().join(format!("rollcall-log-{}", LogId(random)));
@@ -26,12 +31,27 @@ impl Drop for Dir {
     }
 }
 
-pub(crate) fn quick() -> Options {
-    Options { back_off: Duration::from_millis(20), patience: Duration::from_millis(200), ..Options::default() }
+fn quick() -> Options {
+    Options { back_off: Duration::from_millis(20), patience: Duration::from_millis(50), ..Options::default() }
 }
 
-async fn open(dir: &Dir) -> Result<SqliteLog, OpenError> {
+pub(super) async fn open(dir: &Dir) -> Result<SqliteLog, OpenError> {
     SqliteLog::open(&dir.0, TestClock::new(), quick()).await
+}
+
+/// A stray tool with the file open for writing.
+async fn stray(dir: &Dir) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(files::database(&dir.0)).connect().await.unwrap()
+}
+
+/// Appends until the log takes events again.
+async fn insist(log: &SqliteLog, batch: &[NewEvent]) -> Vec<Outcome> {
+    loop {
+        match log.append(batch.to_vec()).await {
+            Ok(outcomes) => return outcomes,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
 }
 
 async fn make(clock: Arc<TestClock>) -> (SqliteLog, Dir) {
@@ -55,6 +75,21 @@ async fn everything_is_kept_through_a_reopening() {
     assert_eq!(all(&log, 50, 7).await, read);
     assert!(log.append(events(0..50)).await.unwrap().iter().all(|o| matches!(o, Outcome::Duplicate(_))));
     assert_eq!(log.append(events(50..51)).await.unwrap(), [Outcome::Recorded(Position(51))]);
+    assert_eq!(all(&log, 51, 7).await[..50], read);
+}
+
+#[tokio::test]
+async fn recorded_at_does_not_fall_behind_what_an_earlier_process_wrote() {
+    let dir = Dir::new();
+    let clock = TestClock::new();
+    let log = SqliteLog::open(&dir.0, clock.clone(), quick()).await.unwrap();
+    log.append(events(0..1)).await.unwrap();
+    log.close().await;
+    clock.step(chrono::Duration::days(-1));
+    let log = SqliteLog::open(&dir.0, clock, quick()).await.unwrap();
+    log.append(events(1..2)).await.unwrap();
+    let read = all(&log, 2, 2).await;
+    assert_eq!(read[0].recorded_at, read[1].recorded_at);
 }
 
 #[tokio::test]
@@ -77,4 +112,237 @@ async fn every_statement_prepares() {
         sql.prepare(statement.into_sql_str()).await.unwrap();
     }
     sql.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn records_are_never_changed_deleted_or_replaced() {
+    let dir = Dir::new();
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..3)).await.unwrap();
+    let before = all(&log, 3, 3).await;
+    let mut sql = stray(&dir).await;
+    for statement in [
+        "UPDATE event SET data = '{}' WHERE position = 2",
+        "UPDATE event SET position = 9 WHERE position = 2",
+        "DELETE FROM event WHERE position = 3",
+        "DELETE FROM event",
+        "INSERT OR REPLACE INTO event SELECT 2, recorded_at, source, 'x', kind, subject, NULL, NULL, NULL, NULL, NULL, '{}', hash \
+         FROM event WHERE position = 1",
+        "INSERT OR REPLACE INTO event SELECT 4, recorded_at, source, id, kind, subject, NULL, NULL, NULL, NULL, NULL, '{}', hash \
+         FROM event WHERE position = 1",
+        "UPDATE log SET log_id = x'0000000000000000'",
+        "DELETE FROM log",
+    ] {
+        let refused = sql.execute(statement).await.unwrap_err().to_string();
+        assert!(refused.contains("the log is never changed"), "{statement}: {refused}");
+    }
+    log.close().await;
+    assert_eq!(all(&open(&dir).await.unwrap(), 3, 3).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_goes_from_the_file_to_memory_without_a_gap() {
+    let dir = Dir::new();
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..3000)).await.unwrap();
+    log.close().await;
+    let log = open(&dir).await.unwrap();
+    let appending = log.clone();
+    let writer = tokio::spawn(async move {
+        for n in 300..500 {
+            appending.append(events(n * 10..n * 10 + 10)).await.unwrap();
+        }
+    });
+    let readers = [3, 100, 4096].map(|page| {
+        let log = log.clone();
+        tokio::spawn(async move { all(&log, 5000, page).await })
+    });
+    for read in join_all(readers).await {
+        assert_eq!(read.unwrap().into_iter().map(|r| r.event).collect::<Vec<_>>(), events(0..5000));
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_queue_appends_are_refused_and_nothing_that_waits_is_lost() {
+    let dir = Dir::new();
+    let options = Options { queue: 8, patience: Duration::from_secs(60), ..Options::default() };
+    let log = SqliteLog::open(&dir.0, TestClock::new(), options).await.unwrap();
+    let mut sql = stray(&dir).await;
+    sql.execute("BEGIN IMMEDIATE").await.unwrap();
+    // One batch larger than the queue is taken when nothing waits, and then the queue is full.
+    let large = tokio::spawn({
+        let log = log.clone();
+        async move { log.append(events(0..20)).await }
+    });
+    let refused = loop {
+        match log.append(Vec::new()).await {
+            Ok(_) if log.shared.waiting.load(Ordering::Relaxed) == 0 => tokio::task::yield_now().await,
+            _ => break log.append(events(20..21)).await.unwrap_err(),
+        }
+    };
+    assert!(matches!(refused, AppendError::Overloaded { waiting: 20, limit: 8 }), "{refused}");
+    sql.execute("ROLLBACK").await.unwrap();
+    assert_eq!(large.await.unwrap().unwrap().len(), 20);
+    assert_eq!(log.append(events(20..21)).await.unwrap(), [Outcome::Recorded(Position(21))]);
+}
+
+#[tokio::test]
+async fn what_a_failed_commit_left_behind_is_checked_and_taken_up_before_anything_is_acknowledged() {
+    let dir = Dir::new();
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..3)).await.unwrap();
+    // Somebody else writes what the log itself would have written next: as if a commit had failed and yet reached the
+    // file. The writer does not know of it and fails; opened anew it must.
+    let (head, mut sql) = (log.newest(), stray(&dir).await);
+    let left = crate::admit::admit(vec![events(3..5)], |_| None, head, TestClock::new().now(), TestClock::new().now());
+    record::insert(&mut sql, &left.new, &left.hashes).await.unwrap();
+    let error = log.append(events(5..6)).await.unwrap_err();
+    assert!(matches!(error, AppendError::Unavailable(_)), "{error}");
+    assert_eq!(
+        insist(&log, &events(3..6)).await,
+        [Outcome::Duplicate(Position(4)), Outcome::Duplicate(Position(5)), Outcome::Recorded(Position(6))]
+    );
+    assert_eq!(all(&log, 6, 2).await.into_iter().map(|r| r.event).collect::<Vec<_>>(), events(0..6));
+}
+
+#[tokio::test]
+async fn a_log_whose_tail_does_not_fit_the_chain_acknowledges_nothing_ever_again() {
+    let dir = Dir::new();
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..3)).await.unwrap();
+    let (head, mut sql) = (log.newest(), stray(&dir).await);
+    let mut left =
+        crate::admit::admit(vec![events(3..4)], |_| None, head, TestClock::new().now(), TestClock::new().now());
+    left.hashes[0].0[0] ^= 1;
+    record::insert(&mut sql, &left.new, &left.hashes).await.unwrap();
+    let mut refusals = Vec::new();
+    while !refusals.iter().any(|e: &String| e.contains("damaged at position 4")) {
+        refusals.push(log.append(events(5..6)).await.unwrap_err().to_string());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(log.newest(), head);
+    log.close().await;
+    let Err(error) = open(&dir).await else { panic!("opened") };
+    assert!(error.to_string().contains("damaged at position 4"), "{error}");
+}
+
+/// A disk that is full for a while, by a limit on file sizes in a process of its own (the test runs itself again).
+/// The write-ahead log reaches the limit first; opening anew moves it into the database and there is room again.
+#[tokio::test]
+async fn a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it() {
+    const CHILD: &str = "ROLLCALL_TEST_LIMITED_LOG";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        let options = Options { back_off: Duration::from_millis(300), ..Options::default() };
+        let log = SqliteLog::open(&PathBuf::from(dir), TestClock::new(), options).await.unwrap();
+        let mut told = std::collections::BTreeSet::new();
+        let (mut acknowledged, mut failures) = (0, 0);
+        while failures < 3 {
+            let batch = events(acknowledged..acknowledged + 20);
+            match log.append(batch.clone()).await {
+                Ok(_) => acknowledged += 20,
+                Err(error) => {
+                    failures += 1;
+                    told.insert(error.to_string());
+                    // At rest: nothing is even tried.
+                    assert!(matches!(log.append(batch.clone()).await, Err(AppendError::Unavailable(_))));
+                    insist(&log, &batch).await;
+                    acknowledged += 20;
+                }
+            }
+        }
+        println!("acknowledged={acknowledged} told={told:?}");
+        return;
+    }
+    let dir = Dir::new();
+    let name = "sqlite::tests::a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it";
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1200; exec \"$0\" --exact \"$1\" --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(CHILD, &dir.0)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{said}");
+    let count: usize = said.split("acknowledged=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let log = open(&dir).await.unwrap();
+    let read: Vec<_> = all(&log, count, 100).await.into_iter().map(|r| r.event).collect();
+    assert_eq!(read, events(0..count), "{said}");
+    log.close().await;
+    verify(&dir.0, Check::default(), |_| ()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_is_verified_beside_a_running_server_and_against_a_head() {
+    let dir = Dir::new();
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..1500)).await.unwrap();
+    let signed = log.signed_head().await.unwrap();
+    log.append(events(1500..3000)).await.unwrap();
+
+    let mut seen = Vec::new();
+    let plain = verify(&dir.0, Check::default(), |p| seen.push(p.position)).await.unwrap();
+    assert_eq!((plain.events, plain.head), (3000, log.newest()));
+    assert!(plain.to_string().contains("consistent with itself"), "{plain}");
+    assert!(seen.len() > 1 && seen.is_sorted() && seen.last() == Some(&Position(3000)));
+
+    let check = |against: &SignedHead| Check { against: Some(against.clone()), ..Check::default() };
+    let proven = verify(&dir.0, check(&signed), |_| ()).await.unwrap();
+    assert!(proven.to_string().contains("unaltered up to position 1500"), "{proven}");
+    let late = Check { after: Position(2000), ..check(&signed) };
+    assert_eq!(verify(&dir.0, late, |_| ()).await.unwrap().events, 1000);
+
+    let mut forged = signed.clone();
+    forged.position = Position(1499);
+    assert!(matches!(verify(&dir.0, check(&forged), |_| ()).await, Err(VerifyError::Head(HeadError::Signature))));
+
+    // The same key over another history, as somebody with the data directory could make it.
+    let other = Head { position: Position(1499), hash: rollcall_events::Digest::of(b"other") };
+    let other = log.shared.key.sign(log.shared.id, other, signed.signed_at).unwrap();
+    let altered = verify(&dir.0, check(&other), |_| ()).await.unwrap_err();
+    assert!(matches!(altered, VerifyError::Altered { position: Position(1499) }), "{altered}");
+    let elsewhere = log.shared.key.sign(LogId([0; 8]), log.newest(), signed.signed_at).unwrap();
+    assert!(matches!(verify(&dir.0, check(&elsewhere), |_| ()).await, Err(VerifyError::OtherLog { .. })));
+}
+
+#[tokio::test]
+async fn a_backup_beside_a_running_server_is_a_log_like_the_first() {
+    let (dir, target) = (Dir::new(), Dir::new());
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..40)).await.unwrap();
+    log.append(vec![event("large", &"x".repeat(100_000))]).await.unwrap();
+    let signed = log.signed_head().await.unwrap();
+    let copied = backup(&dir.0, &target.0).await.unwrap();
+    assert_eq!((copied.events, copied.head, copied.log), (41, log.newest(), Tail::log_id(&log)));
+    log.append(events(50..60)).await.unwrap();
+
+    let copy = open(&target).await.unwrap();
+    assert_eq!(all(&copy, 41, 10).await, all(&log, 41, 10).await);
+    assert_eq!(copy.public_key_pem(), log.public_key_pem());
+    let check = Check { against: Some(signed), ..Check::default() };
+    verify(&target.0, check, |_| ()).await.unwrap();
+    assert!(matches!(copy.append(events(0..1)).await.unwrap()[..], [Outcome::Duplicate(Position(1))]));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        for key in [dir.0.join(files::KEY), target.0.join(files::KEY)] {
+            assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+    let again = backup(&dir.0, &target.0).await.unwrap_err();
+    assert!(again.to_string().contains("exists already"), "{again}");
+}
+
+#[tokio::test]
+async fn the_head_is_signed_at_the_end_and_once_more_only_when_there_is_more() {
+    let dir = Dir::new();
+    let log = open(&dir).await.unwrap();
+    log.append(events(0..3)).await.unwrap();
+    let (first, again) = (log.signed_head().await.unwrap(), log.signed_head().await.unwrap());
+    assert_eq!(first, again);
+    log.append(events(3..4)).await.unwrap();
+    log.close().await;
+    let kept = files::signed_head(&dir.0).unwrap().unwrap();
+    assert_eq!(kept.check(&log.public_key_pem()), Ok(log.newest()));
 }

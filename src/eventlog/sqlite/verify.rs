@@ -142,10 +142,10 @@ pub async fn verify(dir: &Path, check: Check, progress: impl FnMut(Progress) + S
         return Err(VerifyError::Unavailable(format!("there is no {}", file.display())));
     }
     // Read before the log is: the log may grow meanwhile, so that it can only be longer than these say.
-    let mut marks = vec![settled_mark(dir)?, super::stated(dir, None)?];
+    let mut marks = vec![settled_mark(dir)?, files::stated(dir, None)?];
     let public_key = match (&check.public_key, &check.against) {
         (Some(pem), _) => pem.clone(),
-        (None, Some(_)) => files::key(dir)?.public_key_pem(),
+        (None, Some(_)) => files::key(dir)?.map(|key| key.public_key_pem()).ok_or(HeadError::Key)?,
         (None, None) => String::new(),
     };
     let failed = |error: sqlx::Error| sql_failed(&file, &error);
@@ -157,17 +157,18 @@ pub async fn verify(dir: &Path, check: Check, progress: impl FnMut(Progress) + S
         }
         marks.push(Some(signed.check(&public_key)?));
     }
-    super::stated(dir, Some(log))?;
+    files::stated(dir, Some(log))?;
     let mut marks: Vec<Head> = marks.into_iter().flatten().collect();
     marks.sort_by_key(|mark| mark.position);
     let (events, head) = walk(&mut sql, log, check.after, &marks, progress).await.map_err(|error| match error {
         // The chain may be sound and yet lead elsewhere than what was signed: that is not damage but another history.
         VerifyError::Altered { .. } if check.against.is_none() => VerifyError::File {
             file: file.clone(),
-            what: "the log does not pass through the last head that it signed or acknowledged itself".into(),
+            what: "it does not pass through the last head that it signed or acknowledged itself".into(),
         },
         other => other,
     })?;
+    schema(&mut sql, &file).await?;
     structure(&mut sql, &file).await?;
     sql.close().await.map_err(failed)?;
     Ok(Verified { log, events, after: check.after, head, against: check.against })
@@ -227,6 +228,25 @@ async fn structure(sql: &mut SqliteConnection, file: &Path) -> Result<(), Verify
         .await
         .map_err(|error| sql_failed(file, &error))?;
     if found == ["ok"] { Ok(()) } else { Err(VerifyError::File { file: file.to_owned(), what: found.join("; ") }) }
+}
+
+/// Tables, triggers and migrations must be those of a new log: a changed trigger would let records be changed.
+async fn schema(sql: &mut SqliteConnection, file: &Path) -> Result<(), VerifyError> {
+    const SCHEMA: &str = "SELECT type || ' ' || name, tbl_name || ' ' || ifnull(sql, '') FROM sqlite_schema \
+         UNION ALL SELECT 'migration ' || version, hex(checksum) || success FROM _sqlx_migrations ORDER BY 1";
+    let failed = |error: sqlx::Error| sql_failed(file, &error);
+    let mut new = SqliteConnection::connect("sqlite::memory:").await.map_err(failed)?;
+    super::MIGRATIONS.run(&mut new).await.map_err(|e| VerifyError::Unavailable(e.to_string()))?;
+    let wanted: Vec<(String, String)> = sqlx::query_as(SCHEMA).fetch_all(&mut new).await.map_err(failed)?;
+    let found: Vec<(String, String)> = sqlx::query_as(SCHEMA).fetch_all(&mut *sql).await.map_err(failed)?;
+    if found == wanted {
+        return Ok(());
+    }
+    let differs =
+        wanted.iter().find(|one| !found.contains(one)).or_else(|| found.iter().find(|one| !wanted.contains(one)));
+    let what =
+        format!("its schema is not that of a log: {}", differs.map_or("an entry is there twice", |(name, _)| name));
+    Err(VerifyError::File { file: file.to_owned(), what })
 }
 
 fn sql_failed(file: &Path, error: &sqlx::Error) -> VerifyError {

@@ -67,9 +67,15 @@ impl Writer {
             let Some(first) = self.queue.recv().await else { break };
             let mut group = Group::default();
             state = group.take(first);
+            // Those who were just answered get the chance to be in this group already: no timer, only their turn.
+            let mut turns = 2;
             while state == State::Open {
                 match self.queue.try_recv() {
                     Ok(message) => state = group.take(message),
+                    Err(TryRecvError::Empty) if turns > 0 => {
+                        turns -= 1;
+                        tokio::task::yield_now().await;
+                    }
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }
