@@ -244,10 +244,8 @@ pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(log: impl Append
         assert!(now.position > last.position);
         let (records, ended) = log.page(last.position, 1000, &Filter::default()).await.unwrap();
         assert!(ended >= now.position);
-        let chained = records
-            .iter()
-            .filter(|r| r.position <= now.position)
-            .fold(last.hash, |hash, record| rollcall_events::chain_step(hash, record));
+        let chained =
+            records.iter().filter(|r| r.position <= now.position).fold(last.hash, rollcall_events::chain_step);
         assert_eq!(chained, now.hash);
         last = now;
     }

@@ -343,9 +343,15 @@ async fn settle(sql: &mut SqliteConnection) -> Result<(), String> {
     if busy == 0 { Ok(()) } else { Err("the write-ahead log is in use by another process".into()) }
 }
 
+/// `run` would make every future that awaits it refuse to be `Send` ("`Acquire` is not general enough"); this is sqlx's
+/// own way around that.
+async fn migrate(sql: &mut SqliteConnection) -> Result<(), sqlx::migrate::MigrateError> {
+    MIGRATIONS.run_direct(None, sql, false).await
+}
+
 /// Brings the schema up to date and gives a new log its id.
 async fn prepare(sql: &mut SqliteConnection, file: &Path) -> Result<LogId, OpenError> {
-    MIGRATIONS.run(&mut *sql).await.map_err(|e| match &e {
+    migrate(sql).await.map_err(|e| match &e {
         sqlx::migrate::MigrateError::Execute(e) => sql_error(file, e),
         _ => OpenError::Damaged { file: file.to_owned(), what: record::words(&e) },
     })?;

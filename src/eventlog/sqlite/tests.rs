@@ -103,6 +103,15 @@ async fn a_second_writer_is_refused_and_told_which_directory() {
     open(&dir).await.unwrap();
 }
 
+#[test]
+fn what_others_await_can_move_between_threads() {
+    fn movable<T: Send>(_: impl Fn() -> T) {}
+    let dir = Dir::new();
+    movable(|| verify(&dir.0, Check::default(), |_| ()));
+    movable(|| backup(&dir.0, &dir.0));
+    movable(|| SqliteLog::open(&dir.0, TestClock::new(), quick()));
+}
+
 #[tokio::test]
 async fn every_statement_prepares() {
     let dir = Dir::new();

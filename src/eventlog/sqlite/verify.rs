@@ -236,7 +236,7 @@ async fn schema(sql: &mut SqliteConnection, file: &Path) -> Result<(), VerifyErr
          UNION ALL SELECT 'migration ' || version, hex(checksum) || success FROM _sqlx_migrations ORDER BY 1";
     let failed = |error: sqlx::Error| sql_failed(file, &error);
     let mut new = SqliteConnection::connect("sqlite::memory:").await.map_err(failed)?;
-    super::MIGRATIONS.run(&mut new).await.map_err(|e| VerifyError::Unavailable(e.to_string()))?;
+    super::migrate(&mut new).await.map_err(|e| VerifyError::Unavailable(e.to_string()))?;
     let wanted: Vec<(String, String)> = sqlx::query_as(SCHEMA).fetch_all(&mut new).await.map_err(failed)?;
     let found: Vec<(String, String)> = sqlx::query_as(SCHEMA).fetch_all(&mut *sql).await.map_err(failed)?;
     if found == wanted {
