@@ -7,17 +7,17 @@ use std::{
 
 use crate::{
     cli::Global,
-    layers::{Inputs, Loaded, Origin, Problem, load},
+    layers::{Inputs, Loaded, Origin, Problem, Setting, load},
 };
 
 /// Where a configuration is looked for when nobody names one.
 const PLACES: [&str; 2] = ["rollcall.toml", "/etc/rollcall/rollcall.toml"];
 
-/// The configuration in force for these arguments, with further settings as (dotted key, value, who says so).
+/// The configuration in force for these arguments and what further flags say.
 ///
 /// # Errors
 /// Every problem that there is.
-pub fn configuration(global: &Global, more: Vec<(String, String, String)>) -> Result<Loaded, Vec<Problem>> {
+pub fn configuration(global: &Global, more: Vec<Setting>) -> Result<Loaded, Vec<Problem>> {
     let named = global.config.clone();
     let path = named.clone().or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.exists()));
     let text = match &path {
@@ -32,7 +32,7 @@ pub fn configuration(global: &Global, more: Vec<(String, String, String)>) -> Re
         .collect();
     let mut flags = more;
     if let Some(dir) = &global.data_dir {
-        flags.push(("server.data_dir".into(), dir.display().to_string(), "--data-dir".into()));
+        flags.push(Setting { key: "server.data_dir".into(), value: dir.display().to_string(), by: "--data-dir" });
     }
     let read = |path: &Path| -> io::Result<String> { std::fs::read_to_string(path) };
     let file = path.as_deref().zip(text.as_deref());

@@ -32,6 +32,9 @@ impl Form {
     }
 }
 
+/// How long one question for new events waits: shorter than a server lets requests finish that are under way.
+const FOLLOW: Duration = Duration::from_secs(5);
+
 const API: [&str; 2] = ["api", "v1"];
 
 fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
@@ -111,13 +114,15 @@ pub async fn events(client: &Client, form: Form, command: &Events) -> Result<Exi
     let skipped = if after.is_some() { 0 } else { found.len().saturating_sub(SHOWN) };
     found.iter().skip(skipped).for_each(|event| print_event(form, event));
     let mut seen = found.last().and_then(|event| event.get("position")).and_then(Value::as_u64).unwrap_or(0).max(head);
-    while *follow {
-        if let Some((found, reached)) = client.events_after(seen, &query, Duration::from_secs(20)).await? {
+    if !*follow {
+        return Ok(Exit::Yes);
+    }
+    loop {
+        if let Some((found, reached)) = client.events_after(seen, &query, FOLLOW).await? {
             found.iter().for_each(|event| print_event(form, event));
             seen = reached.max(seen);
         }
     }
-    Ok(Exit::Yes)
 }
 
 fn print_event(form: Form, event: &Value) {

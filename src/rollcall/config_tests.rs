@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use rollcall_events::Order;
 use secrecy::ExposeSecret;
 
-use crate::layers::{Inputs, Loaded, Origin, effective, keys, load, reference, schema};
+use crate::layers::{Inputs, Loaded, Origin, Setting, effective, keys, load, reference, schema};
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
@@ -20,9 +20,10 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-fn with(file: &str, env: &[(&str, &str)], flags: &[(&str, &str, &str)]) -> Result<Loaded, Vec<String>> {
+fn with(file: &str, env: &[(&str, &str)], flags: &[(&str, &str, &'static str)]) -> Result<Loaded, Vec<String>> {
     let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let flags: Vec<_> = flags.iter().map(|(k, v, f)| ((*k).to_owned(), (*v).to_owned(), (*f).to_owned())).collect();
+    let flags: Vec<_> =
+        flags.iter().map(|(key, value, by)| Setting { key: (*key).into(), value: (*value).into(), by }).collect();
     load(&Inputs { file: Some((Path::new("etc/rollcall.toml"), file)), env: &env, flags: &flags, read: &read })
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     client::{Failure, at, http, unreachable},
     data_dir::{DataDir, webhook_secret, write_private},
+    layers::Setting,
     show::{Paint, shell_word},
     world::{self, ADA, ADAS, IMAGE, Said},
 };
@@ -62,11 +63,7 @@ fn secrets(dir: &DataDir) -> anyhow::Result<Secrets> {
 ///
 /// # Errors
 /// When the directory holds another installation, or cannot be written.
-pub fn prepare(
-    dir: &DataDir,
-    now: DateTime<Utc>,
-    random: [u8; 32],
-) -> anyhow::Result<(World, Vec<(String, String, String)>)> {
+pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::Result<(World, Vec<Setting>)> {
     dir.make()?;
     let mark = match fs::read_to_string(dir.file(MARK)) {
         Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", dir.file(MARK).display()))?,
@@ -85,7 +82,11 @@ pub fn prepare(
         use secrecy::ExposeSecret;
         write_private(&file, &format!("{}\n", webhook_secret(random).expose_secret()))?;
     }
-    let key = |key: &str, value: &str| (format!("source.{SOURCE}.{key}"), value.to_owned(), "--demo".to_owned());
+    let key = |key: &str, value: &str| Setting {
+        key: format!("source.{SOURCE}.{key}"),
+        value: value.to_owned(),
+        by: "--demo",
+    };
     let path = file.display().to_string();
     let settings = vec![
         key("kind", "entitlements"),
@@ -249,7 +250,7 @@ mod tests {
         let dir = dir("twice");
         let (world, settings) = prepare(&dir, at(), [1; 32]).unwrap();
         assert_eq!(world, World::Missing(at()));
-        assert!(settings.iter().any(|(key, ..)| key == "source.flexnet.secret_file"));
+        assert!(settings.iter().any(|setting| setting.key == "source.flexnet.secret_file"));
         let secret = fs::read_to_string(secret_file(&dir)).unwrap();
         let later = at() + chrono::TimeDelta::hours(1);
         assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, World::Missing(at()), "an interrupted start goes on");

@@ -67,10 +67,21 @@ pub struct Inputs<'a> {
     pub file: Option<(&'a Path, &'a str)>,
     /// The environment.
     pub env: &'a [(String, String)],
-    /// Dotted key, value, and the flag that said it.
-    pub flags: &'a [(String, String, String)],
+    /// What flags say.
+    pub flags: &'a [Setting],
     /// Reads a secret's file.
     pub read: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+/// A value that a flag gives to a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The dotted key.
+    pub key: String,
+    /// The value, as text.
+    pub value: String,
+    /// The flag.
+    pub by: &'static str,
 }
 
 /// The configuration in force.
@@ -212,9 +223,9 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
         merge.file(path, text);
     }
     merge.env(inputs.env);
-    for (key, value, flag) in inputs.flags {
+    for Setting { key, value, by } in inputs.flags {
         let path = key.split('.').map(str::to_owned).collect();
-        merge.text(path, value, Origin::Flag(flag.clone()));
+        merge.text(path, value, Origin::Flag((*by).to_owned()));
     }
     let config = merge.typed();
     let Merge { origins, inline, mut problems, .. } = merge;

@@ -43,7 +43,7 @@ use crate::{
     data_dir::{AdminKey, DataDir},
     demo::{self, Welcome, World},
     health::{self, Health},
-    layers::{Loaded, Origin, Problem},
+    layers::{Loaded, Origin, Problem, Setting},
     listener,
     show::{Paint, say, shell_word},
     sink,
@@ -65,7 +65,7 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut flags = Vec::new();
     if let Some(listen) = args.listen {
-        flags.push(("server.listen".to_owned(), listen.to_string(), "--listen".to_owned()));
+        flags.push(Setting { key: "server.listen".to_owned(), value: listen.to_string(), by: "--listen" });
     }
     let configured = |flags| boot::configuration(global, flags).map_err(|problems| refused(&problems));
     let mut loaded = configured(flags.clone())?;
