@@ -173,18 +173,19 @@ fn nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed() {
 }
 
 /// The early calls, which are those of a start, and then some under load. On demand 1, 2, 3 .. to the end.
-const USUAL: [u32; 16] = [1, 2, 3, 5, 7, 9, 11, 13, 15, 17, 20, 24, 29, 35, 42, 50];
+const SYNCS: [u32; 14] = [1, 2, 3, 5, 7, 9, 11, 13, 16, 20, 25, 31, 38, 46];
+const WRITES: [u32; 14] = [1, 3, 8, 15, 25, 40, 60, 85, 115, 150, 190, 235, 285, 340];
 
 /// Fails the n-th call of a run, for these n; on demand for n = 1, 2, 3 .. until a run ends without a fault.
-fn sweep(fault: Fault) {
+fn sweep(fault: Fault, usual: &'static [u32]) {
     let wanted: Box<dyn Iterator<Item = u32>> = match std::env::var("ROLLCALL_FAULTS").as_deref() {
         Ok("all") => Box::new(1..),
         Ok(n) => Box::new(1..=n.parse().unwrap()),
-        Err(_) => Box::new(USUAL.into_iter()),
+        Err(_) => Box::new(usual.iter().copied()),
     };
     let tools = Dir::new();
     let shim = Shim::compile(&tools);
-    let (mut struck, mut closed_logs) = (0, 0);
+    let (mut struck, mut closed_logs) = (Vec::new(), 0);
     let mut server = Server::start();
     server.say(WORLD);
     let before = server.memberships();
@@ -199,7 +200,7 @@ fn sweep(fault: Fault) {
         if server.process().ended().is_none() {
             let load = Load::start(&server, 2, &told);
             // A fixed number of posts, so that the number of calls is bounded and the sweep comes to an end.
-            load.more(&mut server, 60);
+            load.more(&mut server, 160);
             load.stop();
             // After the log's storage failed nobody knows what is on the disk: nothing more is acknowledged until the
             // file was opened anew and read.
@@ -213,29 +214,35 @@ fn sweep(fault: Fault) {
                 assert!(closed <= opened, "n = {n}: acknowledged by a log that is not open:\n{log}");
             }
         }
-        struck += u32::from(mark.exists());
+        let hit = std::fs::read_link(&mark).ok();
+        struck.extend(hit.as_ref().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()));
         server.kill();
         server.go();
         check(&server, &mut told.lock().unwrap());
         verified(&server);
         assert_eq!(server.memberships(), before, "n = {n}");
         server.stop();
-        if !mark.exists() {
+        if hit.is_none() {
             break;
         }
     }
-    assert!(struck > 2, "only {struck} faults struck");
-    assert!(closed_logs > 0 || struck < 10, "no fault struck the log under load");
+    eprintln!("{fault:?}: struck {struck:?}, the log closed itself {closed_logs} times");
+    assert!(struck.len() > 2, "only {struck:?} were struck");
+    if struck.len() >= 10 {
+        // Which file the n-th call meets depends on the scheduler; that the log is among them does not.
+        let log = struck.iter().any(|file| file.starts_with("log.db"));
+        assert!(log && (closed_logs > 0 || fault == Fault::Write), "{struck:?}: the log was spared");
+    }
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_nth_sync_fails() {
-    sweep(Fault::Sync);
+    sweep(Fault::Sync, &SYNCS);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_nth_write_fails() {
-    sweep(Fault::Write);
+    sweep(Fault::Write, &WRITES);
 }
 
 #[test]

@@ -20,18 +20,23 @@ const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 static int n;
-/* Whether this call is the one that fails; leaves a file behind that says so. */
-static int fails(const char *call) {
+/* Whether this call is the one that fails; leaves a link behind that says on which file. */
+static int fails(const char *call, int fd) {
     const char *which = getenv("FAULT_IN"), *at = getenv("FAULT_AT");
+    char open[64], file[512];
     if (!which || !at || strcmp(which, call)) return 0;
     if (__atomic_add_fetch(&n, 1, __ATOMIC_SEQ_CST) != atoi(at)) return 0;
-    mkdir(getenv("FAULT_MARK"), 0700);
+    snprintf(open, sizeof open, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(open, file, sizeof file - 1);
+    file[length > 0 ? length : 0] = 0;
+    if (symlink(file, getenv("FAULT_MARK"))) return 1;
     return 1;
 }
 static int is_file(int fd) {
@@ -40,19 +45,19 @@ static int is_file(int fd) {
 }
 #define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
 int fsync(int fd) {
-    if (fails("sync")) { errno = EIO; return -1; }
+    if (fails("sync", fd)) { errno = EIO; return -1; }
     return NEXT(int (*)(int), "fsync")(fd);
 }
 int fdatasync(int fd) {
-    if (fails("sync")) { errno = EIO; return -1; }
+    if (fails("sync", fd)) { errno = EIO; return -1; }
     return NEXT(int (*)(int), "fdatasync")(fd);
 }
 ssize_t pwrite64(int fd, const void *b, size_t c, off64_t o) {
-    if (is_file(fd) && fails("write")) { errno = ENOSPC; return -1; }
+    if (is_file(fd) && fails("write", fd)) { errno = ENOSPC; return -1; }
     return NEXT(ssize_t (*)(int, const void *, size_t, off64_t), "pwrite64")(fd, b, c, o);
 }
 ssize_t write(int fd, const void *b, size_t c) {
-    if (is_file(fd) && fails("write")) { errno = ENOSPC; return -1; }
+    if (is_file(fd) && fails("write", fd)) { errno = ENOSPC; return -1; }
     return NEXT(ssize_t (*)(int, const void *, size_t), "write")(fd, b, c);
 }
 "#;
@@ -68,7 +73,7 @@ impl Shim {
         Self(library)
     }
 
-    /// The command with its n-th such call failing; `mark` exists once that has happened.
+    /// The command with its n-th such call failing; `mark` is a link to the file that it happened to.
     pub fn around(&self, mut command: Command, fault: Fault, n: u32, mark: &Path) -> Command {
         let call = match fault {
             Fault::Sync => "sync",
