@@ -157,8 +157,8 @@ impl Roster {
             let mut take = |until: i64| best = best.max(Some(until.min(package.until)));
             for product in self.delivered(package_ix) {
                 let mut buyer = |account: u32| {
-                    for line in self.index.bought.get(&(account, product)).into_iter().flatten() {
-                        if let Some(until) = self.line_until(*line, account, product, now) {
+                    for line in self.index.bought.of((account, product)) {
+                        if let Some(until) = self.line_until(line, account, product, now) {
                             take(until);
                         }
                     }

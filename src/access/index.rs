@@ -15,7 +15,7 @@ pub(crate) struct Index {
     pub(crate) entitlement_lines: Lists,
     pub(crate) product_lines: Lists,
     /// Lines by the account that bought and the product.
-    pub(crate) bought: HashMap<(u32, u32), Vec<u32>>,
+    pub(crate) bought: Pairs,
     pub(crate) mapping: HashMap<(u32, u32), u32>,
     pub(crate) package_mappings: Lists,
     pub(crate) product_mappings: Lists,
@@ -33,7 +33,17 @@ pub(crate) struct Index {
 
 /// For each row, the rows that refer to it.
 #[derive(Debug, Default)]
-pub(crate) struct Lists(Vec<Vec<u32>>);
+pub(crate) struct Lists(Vec<List>);
+
+/// Most lists hold one row: it stands here, without an allocation and one miss of the cache nearer.
+#[derive(Debug, Default)]
+enum List {
+    #[default]
+    Empty,
+    One(u32),
+    #[expect(clippy::box_collection, reason = "16 bytes a list instead of 24, of which there are millions")]
+    Many(Box<Vec<u32>>),
+}
 
 impl Lists {
     pub(crate) fn push(&mut self, of: u32, row: u32) {
@@ -42,15 +52,61 @@ impl Lists {
         }
         let at = of as usize;
         if at >= self.0.len() {
-            self.0.resize_with(at + 1, Vec::new);
+            self.0.resize_with(at + 1, List::default);
         }
-        if let Some(list) = self.0.get_mut(at) {
-            list.push(row);
+        match self.0.get_mut(at) {
+            Some(List::Many(rows)) => rows.push(row),
+            Some(list @ List::Empty) => *list = List::One(row),
+            Some(list) => {
+                if let List::One(first) = *list {
+                    *list = List::Many(Box::new(vec![first, row]));
+                }
+            }
+            None => {}
         }
     }
 
     pub(crate) fn of(&self, row: u32) -> &[u32] {
-        self.0.get(row as usize).map_or(&[], Vec::as_slice)
+        match self.0.get(row as usize) {
+            Some(List::One(row)) => std::slice::from_ref(row),
+            Some(List::Many(rows)) => rows,
+            Some(List::Empty) | None => &[],
+        }
+    }
+}
+
+/// For a pair of rows, the rows that belong to it. Nearly every pair has one, so the first stands in the table and the
+/// others elsewhere: a decision looks here, and every allocation would be a miss of the cache more.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    first: HashMap<(u32, u32), u32>,
+    more: HashMap<(u32, u32), Vec<u32>>,
+}
+
+/// In `first`: there are more. Rows never come near this bit; a table of so many does not fit a machine.
+const MORE: u32 = 1 << 31;
+
+impl Pairs {
+    /// Adds a row, once.
+    fn add(&mut self, pair: (u32, u32), row: u32) {
+        let Some(first) = self.first.get_mut(&pair) else {
+            self.first.insert(pair, row);
+            return;
+        };
+        if *first & !MORE == row {
+            return;
+        }
+        *first |= MORE;
+        let more = self.more.entry(pair).or_default();
+        if !more.contains(&row) {
+            more.push(row);
+        }
+    }
+
+    pub(crate) fn of(&self, pair: (u32, u32)) -> impl Iterator<Item = u32> + '_ {
+        let first = self.first.get(&pair).copied();
+        let more = first.filter(|first| first & MORE != 0).and_then(|_| self.more.get(&pair));
+        first.map(|first| first & !MORE).into_iter().chain(more.into_iter().flatten().copied())
     }
 }
 
@@ -122,10 +178,7 @@ impl Index {
             let Some(buyer) = facts.entitlements.get(entitlement) else { continue };
             for account in facts.ever(Field::EntitlementAccount, entitlement, buyer.account) {
                 for product in facts.ever(Field::LineProduct, line, row.product) {
-                    let lines = self.bought.entry((account, product)).or_default();
-                    if !lines.contains(&line) {
-                        lines.push(line);
-                    }
+                    self.bought.add((account, product), line);
                 }
             }
         }

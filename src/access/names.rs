@@ -95,10 +95,17 @@ fn text_of<'a>(text: &'a str, ends: &[u32], ix: u32) -> &'a str {
 #[must_use]
 pub fn normal_user_name(name: &str) -> Option<String> {
     use unicode_normalization::UnicodeNormalization;
-    // Lower-casing can undo NFKC (and the other way round), so it is done until nothing changes.
-    let once = |text: &str| text.nfkc().flat_map(char::to_lowercase).nfkc().collect::<String>();
+    // Lower-casing can undo NFKC (and the other way round), so it is done until nothing changes. ASCII is NFKC already,
+    // and nearly every name is ASCII.
+    let once = |text: &str| -> String {
+        if text.is_ascii() {
+            text.to_ascii_lowercase()
+        } else {
+            text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+        }
+    };
     let first = once(name.trim());
-    let normal = once(&first);
+    let normal = if first.is_ascii() { first } else { once(&first) };
     let normal = normal.trim();
     let usable = !normal.is_empty() && normal.len() <= 256 && !normal.contains(|c: char| c == ':' || c.is_control());
     usable.then(|| normal.to_owned())

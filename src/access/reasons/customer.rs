@@ -26,7 +26,7 @@ impl Walk<'_> {
         for mapping in roster.index.package_mappings.of(self.package_ix) {
             let Some(pair) = facts.mappings.get(*mapping as usize) else { continue };
             for account in &accounts {
-                lines.extend(roster.index.bought.get(&(*account, pair.right)).into_iter().flatten().copied());
+                lines.extend(roster.index.bought.of((*account, pair.right)));
             }
             for assigned in roster.index.person_assignments.get(&person).into_iter().flatten() {
                 let Some(assigned) = facts.assignments.get(*assigned as usize) else { continue };
