@@ -25,11 +25,7 @@ use rollcall_eventlog::{
     sqlite::{Options, SqliteLog},
 };
 use serde_json::json;
-use sqlx::{
-    ConnectOptions, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-};
-use support::{About, Bench, ROUNDS, Round, Wall, cpu_time, pick, short, timed, world::World};
+use support::{About, Bench, ROUNDS, Round, Wall, bare::Bare, cpu_time, pick, short, timed, world::World};
 
 fn main() {
     let bench = Bench::start("log");
@@ -93,57 +89,6 @@ async fn append(log: &SqliteLog, events: &mut impl Iterator<Item = NewEvent>, sh
     (wall.as_secs_f64() / shape.events as f64, cpu.as_secs_f64() / shape.events as f64)
 }
 
-/// Bare SQLite with the log's own schema: one statement, one transaction, one fsync for each thousand rows.
-struct Bare {
-    sql: SqliteConnection,
-    rows: i64,
-}
-
-impl Bare {
-    async fn open(dir: &Path) -> Self {
-        std::fs::create_dir_all(dir).unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(dir.join("bare.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .disable_statement_logging();
-        let mut sql = options.connect().await.unwrap();
-        sqlx::migrate!("../../migrations/sqlite/log").run(&mut sql).await.unwrap();
-        Self { sql, rows: 0 }
-    }
-
-    /// Seconds per event.
-    async fn insert(&mut self, events: &mut impl Iterator<Item = NewEvent>, count: usize) -> f64 {
-        let batches: Vec<Vec<NewEvent>> = (0..count / 1000).map(|_| events.take(1000).collect()).collect();
-        let start = std::time::Instant::now();
-        for batch in &batches {
-            let rows: Vec<_> = batch
-                .iter()
-                .map(|event| {
-                    self.rows += 1;
-                    json!([
-                        self.rows, 1_790_000_000_000_000_i64, event.key.source.as_str(), &*event.key.id, &*event.kind,
-                        &*event.subject, null, event.sequence, null, event.correlation.as_deref(),
-                        event.traceparent.as_deref(), &*event.data
-                    ])
-                })
-                .collect();
-            sqlx::query(
-                "INSERT INTO event (position, recorded_at, source, id, kind, subject, time, sequence, origin, \
-                 correlation, traceparent, data, hash) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-                 value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, \
-                 value ->> 11, zeroblob(32) FROM json_each($1)",
-            )
-            .bind(serde_json::to_string(&rows).unwrap())
-            .execute(&mut self.sql)
-            .await
-            .unwrap();
-        }
-        start.elapsed().as_secs_f64() / (batches.len() * 1000) as f64
-    }
-}
-
 async fn ingest(bench: &Bench) {
     let log = open(&bench.dir.path().join("ingest")).await;
     let mut bare = Bare::open(&bench.dir.path().join("bare")).await;
@@ -164,7 +109,7 @@ async fn ingest(bench: &Bench) {
         for (at, shape) in shapes.into_iter().enumerate() {
             let single = 1.0 / append(&log, &mut events, one).await.0;
             let (wall, spent) = append(&log, &mut events, shape).await;
-            let raw = 1.0 / bare.insert(&mut events, pick(1_000, 40_000)).await;
+            let raw = 1.0 / bare.insert(&mut events, pick(1_000, 40_000)).await.0;
             alone[at].push(Round { value: 1.0 / wall, limit: single });
             plain[at].push(Round { value: 1.0 / wall, limit: raw });
             cpu[at].push(1.0 / spent.max(1e-9));

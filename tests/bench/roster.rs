@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{ActionSet, Principal, ProjectIx, Roster, UserIx, Verb, decide, explain};
 use rollcall_events::{Digest, LogId, Position};
 use serde_json::{Value, json};
-use support::{About, Bench, ROUNDS, Random, Round, memory, percentile, pick, short, timed, world::World};
+use support::{About, Bench, ROUNDS, Random, Round, memory, percentile, pick, short, spent, world::World};
 
 const NOW: i64 = 1_795_000_000;
 
@@ -67,7 +67,7 @@ fn alone(part: &str, world: World, file: &Path) {
                     break;
                 }
                 events += some.len() as u64;
-                seconds += timed(|| {
+                seconds += spent(|| {
                     for record in &some {
                         let folded = roster.apply(record);
                         assert!(folded.effect == rollcall_access::Effect::Applied, "{:?} of {record:?}", folded.effect);
@@ -211,13 +211,13 @@ fn decisions(bench: &Bench, world: World, roster: &Roster) {
     let mut rounds = [Vec::new(), Vec::new()];
     let mut hashbrown = Vec::new();
     for _ in 0..ROUNDS {
-        let (hash, found) = timed(|| keys.iter().filter(|key| pairs.get(*key).is_some()).count());
+        let (hash, found) = spent(|| keys.iter().filter(|key| pairs.get(*key).is_some()).count());
         assert_eq!(found, asked as usize);
-        let (quick, found) = timed(|| keys.iter().filter(|key| quick.get(*key).is_some()).count());
+        let (quick, found) = spent(|| keys.iter().filter(|key| quick.get(*key).is_some()).count());
         assert_eq!(found, asked as usize);
-        let (hit, yes) = timed(|| allowed(roster, &hits, pull));
+        let (hit, yes) = spent(|| allowed(roster, &hits, pull));
         assert_eq!(yes, asked as usize, "a customer was refused");
-        let (miss, yes) = timed(|| allowed(roster, &any, pull));
+        let (miss, yes) = spent(|| allowed(roster, &any, pull));
         assert!(yes < asked as usize / 2, "strangers were let in");
         let ns = |seconds: f64| seconds / f64::from(asked) * 1e9;
         hashbrown.push(ns(quick));
@@ -229,7 +229,7 @@ fn decisions(bench: &Bench, world: World, roster: &Roster) {
             goal: "P4",
             what,
             limit: "one hit in a HashMap<u64, u32> of as many entries",
-            unit: "ns",
+            unit: "ns of CPU",
             target: "<= 2 x and <= 200 ns at 10 M",
             parts: json!({"memberships": world.memberships(), "hashbrown_hit_ns": short(support::median(&hashbrown))}),
         };
@@ -296,9 +296,9 @@ fn explanations(bench: &Bench, world: World, roster: &Roster) {
 fn restart(bench: &Bench, world: World, file: &Path) {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let (limit, digest) = timed(|| Digest::of(&fs::read(file).unwrap()));
+        let (limit, digest) = spent(|| Digest::of(&fs::read(file).unwrap()));
         black_box(digest);
-        let (value, roster) = timed(|| Roster::from_snapshot(&fs::read(file).unwrap()).unwrap());
+        let (value, roster) = spent(|| Roster::from_snapshot(&fs::read(file).unwrap()).unwrap());
         assert!(roster.position() > Position(0));
         rounds.push(Round { value, limit });
     }
@@ -306,7 +306,7 @@ fn restart(bench: &Bench, world: World, file: &Path) {
         goal: "P10",
         what: "snapshot file to roster",
         limit: "reading the file and its SHA-256",
-        unit: "s",
+        unit: "s of CPU",
         target: "<= 2 x; 1 s at 5 M memberships",
         parts: json!({"memberships": world.memberships(), "snapshot_mb": fs::metadata(file).unwrap().len() >> 20}),
     };

@@ -1,6 +1,9 @@
 //! What every benchmark shares: its size, its rounds, the one JSON line per measurement, and what the machine was like.
 //! Asserts nothing about time: a run fails when an answer is wrong or an event is lost, never because it was slow.
 
+pub mod bare;
+pub mod http;
+pub mod server;
 pub mod world;
 
 use std::{
@@ -42,6 +45,18 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let start = Instant::now();
     let value = work();
     (start.elapsed().as_secs_f64(), value)
+}
+
+/// CPU time of this thread for some work that it does alone, in seconds, and what the work gave. On a shared machine
+/// this is what can be compared; wall time counts the neighbours too.
+pub fn spent<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let now = || {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').next().and_then(|word| word.parse::<f64>().ok()).unwrap_or(f64::NAN)
+    };
+    let start = now();
+    let value = work();
+    ((now() - start) / 1e9, value)
 }
 
 /// A directory on the disk that is measured, gone afterwards.
@@ -209,6 +224,12 @@ pub fn cpu_time(pid: u32) -> Duration {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis((ticks(11) + ticks(12)) * 1000 / 100)
+}
+
+/// Keeps all threads of a process on these cores; whether that was possible.
+pub fn pin(pid: u32, cores: &str) -> bool {
+    let done = Command::new("taskset").args(["-a", "-c", "-p", cores, &pid.to_string()]).output();
+    done.is_ok_and(|out| out.status.success())
 }
 
 /// A line of `/proc/<pid>/status` in bytes, e.g. `VmRSS`.
