@@ -16,7 +16,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Clock;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// Five slices of each side; the median counts (reference: `A B A B ...`).
 pub const ROUNDS: usize = 5;
@@ -103,6 +104,27 @@ pub struct About<'a> {
     pub parts: Value,
 }
 
+/// What is printed, in this order.
+#[derive(Serialize)]
+struct Line<'a> {
+    goal: &'a str,
+    ratio: f64,
+    rounds: Vec<f64>,
+    value: f64,
+    limit: f64,
+    unit: &'a str,
+    what: &'a str,
+    limit_is: &'a str,
+    target: &'a str,
+    parts: Value,
+    size: &'a str,
+    machine: &'a str,
+    load: [f64; 2],
+    rustc: String,
+    commit: String,
+    cmd: String,
+}
+
 /// A benchmark program: remembers what the machine was like when it started.
 pub struct Bench {
     name: &'static str,
@@ -138,24 +160,25 @@ impl Bench {
             median(&rounds.iter().map(|round| round.value).collect::<Vec<_>>()),
             median(&rounds.iter().map(|round| round.limit).collect::<Vec<_>>()),
         ];
-        let line = json!({
-            "goal": about.goal,
-            "what": about.what,
-            "ratio": short(ratio),
-            "rounds": ratios.iter().map(|ratio| short(*ratio)).collect::<Vec<_>>(),
-            "value": short(value),
-            "limit": short(limit),
-            "limit_is": about.limit,
-            "unit": about.unit,
-            "target": about.target,
-            "parts": about.parts,
-            "size": pick("small", "full"),
-            "machine": self.machine,
-            "load": [self.load, load()],
-            "rustc": said("rustc", &["--version"]),
-            "commit": said("git", &["describe", "--always", "--dirty"]),
-            "cmd": format!("{} --bench {}", pick("cargo test -p rollcall", "cargo bench -p rollcall"), self.name),
-        });
+        let line = serde_json::to_string(&Line {
+            goal: about.goal,
+            ratio: short(ratio),
+            rounds: ratios.iter().map(|ratio| short(*ratio)).collect(),
+            value: short(value),
+            limit: short(limit),
+            unit: about.unit,
+            what: about.what,
+            limit_is: about.limit,
+            target: about.target,
+            parts: about.parts,
+            size: pick("small", "full"),
+            machine: &self.machine,
+            load: [self.load, load()],
+            rustc: said("rustc", &["--version"]),
+            commit: said("git", &["describe", "--always", "--dirty"]),
+            cmd: format!("{} --bench {}", pick("cargo test -p rollcall", "cargo bench -p rollcall"), self.name),
+        })
+        .unwrap();
         let mut out = std::io::stdout().lock();
         writeln!(out, "{line}").unwrap();
         out.flush().unwrap();
