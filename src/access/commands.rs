@@ -1,15 +1,38 @@
 //! Commands, judged at their position: secrets, invitations, bindings. The API asks the same questions before it
 //! appends; between asking and recording somebody else may have been first, so the answer that counts is given here.
 
-use rollcall_events::body::{self, Principal, Scope, SecretOwner};
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    Position,
+    body::{self, Principal, Scope, SecretOwner},
+};
 
 use crate::{
     Effect, ProjectIx, UserIx,
     facts::{Binding, NONE, Secret, SecretUse},
     fold::At,
     register::{Rank, Register},
-    roster::Roster,
+    roster::{Roster, instant},
 };
+
+/// A role given by hand that was not taken away; its window may be over, or not have begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingView<'a> {
+    /// Its subject: who, which role, where.
+    pub subject: &'a str,
+    /// Who.
+    pub user: UserIx,
+    /// Which role.
+    pub role: &'a str,
+    /// The project; absent for the root.
+    pub project: Option<ProjectIx>,
+    /// From when.
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    pub ends: Option<DateTime<Utc>>,
+    /// The event that set it.
+    pub position: Position,
+}
 
 fn refused(reason: impl Into<String>) -> Effect {
     Effect::Refused(reason.into())
@@ -192,6 +215,22 @@ impl Roster {
             self.index.person_bindings.entry(person).or_default().push(ix);
         }
         effect
+    }
+
+    /// Every binding that was not taken away.
+    pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
+        (0_u32..).zip(&self.facts.bindings.rows).filter_map(|(ix, row)| {
+            let row = row.as_ref().filter(|row| row.register.stands())?;
+            Some(BindingView {
+                subject: self.facts.bindings.id(ix),
+                user: UserIx(self.facts.persons.get(row.person)?.user),
+                role: &row.role,
+                project: (row.project != NONE).then_some(ProjectIx(row.project)),
+                starts: instant(row.starts),
+                ends: instant(row.ends),
+                position: row.register.cause,
+            })
+        })
     }
 
     pub(crate) fn unbind(&mut self, at: &mut At<'_>, _: &body::BindingRef) -> Effect {

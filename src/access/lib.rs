@@ -22,6 +22,7 @@ mod snapshot;
 mod tests;
 
 pub use change::{Change, Effect, Folded};
+pub use commands::BindingView;
 pub use decide::{Principal, Verdict, decide};
 pub use explain::{Explanation, NearMiss, explain, had_tie};
 pub use members::{Member, Membership, members, membership_digest, memberships_of};

@@ -1,10 +1,12 @@
 //! `/api/v1/bindings`: roles given by hand. Asks the roster first, so that the caller is told which of its parts is
 //! wrong; the judgement that counts is the fold's.
 
+use std::collections::BTreeMap;
+
 use axum::{extract::Path, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use rollcall_access::Roster;
+use rollcall_access::{BindingView, Roster};
 use rollcall_events::{
     Body, Id, Position, SchemaError,
     body::{self, Binding, BindingRef},
@@ -14,17 +16,73 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    guard::{Commands, Locked},
+    guard::{Commands, Locked, Reads},
     input::Input,
     problem::{Answer, Kind, ProblemShape},
     projects,
-    reply::{self, Judged},
+    query::{Fresh, Nothing, Paged, Paging},
+    reply::{self, Judged, Page, RestsOn, smallest},
     secrets::AUTHOR,
     users,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
-    OpenApiRouter::new().routes(routes!(set)).routes(routes!(remove))
+    OpenApiRouter::new().routes(routes!(list, set)).routes(routes!(remove))
+}
+
+/// A role given by hand.
+#[derive(Serialize, ToSchema)]
+struct BindingShown {
+    /// Its id, to remove it by.
+    id: String,
+    /// The user's name.
+    user: String,
+    /// The user's id.
+    user_id: String,
+    /// The role.
+    role: String,
+    /// The project; `null` for everywhere.
+    project: Option<String>,
+    /// From when; `null` from the beginning.
+    starts: Option<DateTime<Utc>>,
+    /// Until when (exclusive); `null` without end.
+    ends: Option<DateTime<Utc>>,
+    /// The event that set it.
+    #[schema(value_type = u64)]
+    position: Position,
+}
+
+impl BindingShown {
+    fn of(roster: &Roster, view: &BindingView<'_>) -> Self {
+        Self {
+            id: id_of(view.subject),
+            user: roster.user_name(view.user).to_owned(),
+            user_id: roster.user_id(view.user),
+            role: view.role.to_owned(),
+            project: view.project.map(|project| roster.project_name(project).to_owned()),
+            starts: view.starts,
+            ends: view.ends,
+            position: view.position,
+        }
+    }
+}
+
+/// Roles given by hand and not taken away, by id; those whose window is over too.
+#[utoipa::path(
+    get, path = "/api/v1/bindings", tag = "bindings", operation_id = "bindings", params(Paging, Fresh),
+    responses((status = 200, body = Page<BindingShown>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
+    let (position, rows) = {
+        let roster = reads.live().read();
+        let all: BTreeMap<String, BindingView<'_>> =
+            roster.bindings().map(|view| (id_of(view.subject), view)).collect();
+        let page = smallest(all.keys().map(|id| (id.as_str(), ())), reads.query.after.as_deref(), reads.query.limit);
+        let rows =
+            page.iter().filter_map(|(id, ())| all.get(*id)).map(|view| BindingShown::of(&roster, view)).collect();
+        (roster.position(), rows)
+    };
+    reads.page(position, RestsOn::LogAlone, rows, |row: &BindingShown| row.id.clone())
 }
 
 /// A role for somebody, somewhere.

@@ -165,9 +165,15 @@ async fn where_the_operator_allows_it_a_binding_is_a_reason_of_its_own() {
     assert_eq!(roles, [("ada", "Developer"), ("ada", "Guest"), ("pat", "Developer")]);
     let again = world.post("/api/v1/bindings", binding).await;
     assert_eq!(again.body["id"], set.body["id"]);
+    let listed = world.ok("/api/v1/bindings").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let row = &listed["items"][0];
+    let expected = json!(["ada", "Developer", "acme", set.body["id"]]);
+    assert_eq!(json!([row["user"], row["role"], row["project"], row["id"]]), expected);
     let path = format!("/api/v1/bindings/{}", set.body["id"].as_str().unwrap());
     assert_eq!(world.delete(&path).await.status, 200);
     assert_eq!(world.ok("/api/v1/projects/acme/members").await["items"].as_array().unwrap().len(), 2);
+    assert_eq!(world.ok("/api/v1/bindings").await["items"], json!([]));
     let twice = world.delete(&path).await;
     assert_eq!((twice.status.as_u16(), twice.problem()), (409, "refused"));
     assert_eq!(world.delete("/api/v1/bindings/bnd_x").await.status, 404);

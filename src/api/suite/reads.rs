@@ -21,6 +21,7 @@ const LISTS: &[&str] = &[
     "/api/v1/users",
     "/api/v1/users/ada/access",
     "/api/v1/users/ada/secrets",
+    "/api/v1/bindings",
     "/api/v1/decisions",
     "/api/v1/projections",
     "/api/v1/keys",
