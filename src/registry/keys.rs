@@ -341,7 +341,8 @@ fn make_key(dir: &Path, authority: &Authority, options: &KeyOptions, now: DateTi
     let path = dir.join(AUTHORITY);
     let private = unbase64(&path, &authority.private)?;
     let damaged = |error: rcgen::Error| KeyError::Damaged { path: path.clone(), reason: error.to_string() };
-    let issuer_key = KeyPair::from_pkcs8_der_and_sign_algo(&private.into(), &PKCS_ECDSA_P256_SHA256).map_err(damaged)?;
+    let issuer_key =
+        KeyPair::from_pkcs8_der_and_sign_algo(&private.into(), &PKCS_ECDSA_P256_SHA256).map_err(damaged)?;
     // Only the issuer's name and key get into a leaf, so its certificate need not be read back.
     let issuer = Issuer::new(named(&authority.name), issuer_key);
     let key = match options.algorithm {

@@ -132,9 +132,10 @@ fn a_rotation_changes_the_key_and_not_the_bundle_and_no_token_in_flight_is_lost(
         assert!(verify(&keys.current(), &after, last).is_ok());
         assert_eq!(keys.current().list().len(), 2);
     }
-    let erased = key_files(&dir.keys()).iter().filter(|path| {
-        fs::read_to_string(path).unwrap().contains(r#""private": null"#)
-    }).count();
+    let erased = key_files(&dir.keys())
+        .iter()
+        .filter(|path| fs::read_to_string(path).unwrap().contains(r#""private": null"#))
+        .count();
     assert_eq!(erased, 1, "a retired key's private half is erased");
 
     assert_eq!(keys.tend(now() + TimeDelta::seconds(359)).unwrap(), None);
@@ -150,14 +151,16 @@ fn rotating_under_load_fails_no_verification() {
     let dir = Dir::new();
     let keys = Keys::open(&dir.keys(), KeyOptions::default(), now()).unwrap();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..3).map(|_| {
-            scope.spawn(|| {
-                for _ in 0..300 {
-                    let token = sign(&keys.current(), now());
-                    verify(&keys.current(), &token, now()).unwrap();
-                }
+        let workers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        let token = sign(&keys.current(), now());
+                        verify(&keys.current(), &token, now()).unwrap();
+                    }
+                })
             })
-        }).collect();
+            .collect();
         for _ in 0..10 {
             keys.rotate(now()).unwrap();
         }
@@ -285,4 +288,28 @@ fn a29_a_token_is_good_for_one_issuer_one_service_and_its_time() {
     assert_eq!(verify(&keys, &token, now() - TimeDelta::seconds(31)), Err(VerifyError::Time));
     assert!(verify(&keys, &token, now() + TimeDelta::seconds(299)).is_ok());
     assert!(verify(&keys, &token, now() - TimeDelta::seconds(30)).is_ok());
+}
+
+/// Signing is ours because the library parses and checks the private key anew for each token; so the library reads what
+/// we sign, with nothing of ours but the published key set.
+#[test]
+fn an_independent_reader_believes_our_tokens_by_the_published_keys_alone() {
+    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+        let dir = Dir::new();
+        let keys = Keys::open(&dir.keys(), KeyOptions { algorithm, ..KeyOptions::default() }, now()).unwrap();
+        let current = keys.current();
+        let token = sign(&current, now());
+        let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&current.jwks().to_string()).unwrap();
+        let head = jsonwebtoken::decode_header(&token).unwrap();
+        let key = set.find(&head.kid.unwrap()).unwrap();
+        let mut rules = jsonwebtoken::Validation::new(head.alg);
+        rules.validate_exp = false;
+        rules.set_issuer(&["rollcall"]);
+        rules.set_audience(&["registry"]);
+        let key = jsonwebtoken::DecodingKey::from_jwk(key).unwrap();
+        let read = jsonwebtoken::decode::<Claims>(&token, &key, &rules).unwrap();
+        assert_eq!(read.claims, claims(now()), "{algorithm}");
+        rules.set_audience(&["another"]);
+        assert!(jsonwebtoken::decode::<Claims>(&token, &key, &rules).is_err());
+    }
 }

@@ -91,7 +91,10 @@ impl IntoResponse for Refusal {
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "authentication required: the user name or the secret is wrong",
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rollcall\", charset=\"UTF-8\""))),
+                Some((
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"rollcall\", charset=\"UTF-8\""),
+                )),
             ),
             Self::Throttled(wait) => (
                 StatusCode::TOO_MANY_REQUESTS,

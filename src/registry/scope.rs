@@ -131,9 +131,9 @@ fn is_component(text: &str) -> bool {
     ends_well(bytes.first())
         && ends_well(bytes.last())
         && bytes.iter().all(|b| alphanumeric(*b) || b"._-".contains(b))
-        && bytes.split(|b| alphanumeric(*b)).all(|separator| {
-            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-')
-        })
+        && bytes
+            .split(|b| alphanumeric(*b))
+            .all(|separator| matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-'))
 }
 
 /// One repository and what is asked on it.
@@ -179,9 +179,7 @@ impl<'a> Asked<'a> {
     pub fn add(&mut self, value: Cow<'a, str>) -> Result<(), ScopeError> {
         // Nearly every value is one scope; only a list has to be cut up and copied when it was percent-encoded.
         match value {
-            Cow::Borrowed(text) => {
-                text.split_ascii_whitespace().try_for_each(|one| self.add_one(Cow::Borrowed(one)))
-            }
+            Cow::Borrowed(text) => text.split_ascii_whitespace().try_for_each(|one| self.add_one(Cow::Borrowed(one))),
             Cow::Owned(text) => {
                 text.split_ascii_whitespace().try_for_each(|one| self.add_one(Cow::Owned(one.to_owned())))
             }
@@ -299,7 +297,16 @@ mod tests {
     fn c05_a_class_belongs_to_the_type_and_other_types_are_left_out() {
         assert_eq!(text(["repository(plugin):p/r:pull"]), "repository:p/r:pull");
         assert_eq!(text(["repository(plugin):p/r:pull", "repository:p/r:push"]), "repository:p/r:pull,push");
-        for other in ["registry:catalog:*", "repository(plugin:p/r:pull", "Repository:p/r:pull", "aws:x:pull", "x", ":", "::", "repository:p/r"] {
+        for other in [
+            "registry:catalog:*",
+            "repository(plugin:p/r:pull",
+            "Repository:p/r:pull",
+            "aws:x:pull",
+            "x",
+            ":",
+            "::",
+            "repository:p/r",
+        ] {
             let asked = asked([other]).unwrap();
             assert_eq!((asked.repositories.len(), asked.left_out), (0, 1), "{other}");
         }
@@ -328,7 +335,10 @@ mod tests {
     #[test]
     fn names_are_checked_before_anything_is_looked_up() {
         let long = format!("a/{}", "b".repeat(254));
-        for bad in ["", "a/../b", "..", "a//b", "/a", "a/", "A/b", "a%2fb", "a%2Fb", "a/b c", "a/é", "a/.b", "a/b_", "a/b___c", "a/b..c", "a/b._c", "a\0b", &long] {
+        for bad in [
+            "", "a/../b", "..", "a//b", "/a", "a/", "A/b", "a%2fb", "a%2Fb", "a/b c", "a/é", "a/.b", "a/b_", "a/b___c",
+            "a/b..c", "a/b._c", "a\0b", &long,
+        ] {
             assert!(RepositoryName::parse(bad.into()).is_none(), "{bad}");
         }
         let edge = format!("a/{}", "b".repeat(253));

@@ -36,7 +36,10 @@ async fn a01_a02_a_blank_password_never_reaches_the_directory_by_any_way() {
 async fn a03_what_ended_at_the_source_is_gone_from_the_next_token_without_a_new_login() {
     let world = World::new();
     let (ada, bob) = (world.offline("ada", ADA).await, world.offline("bob", BOB).await);
-    assert_eq!((world.refresh(&ada, PULL).await.access(), world.refresh(&bob, BOTH).await.access()), (PULL.into(), BOTH.into()));
+    assert_eq!(
+        (world.refresh(&ada, PULL).await.access(), world.refresh(&bob, BOTH).await.access()),
+        (PULL.into(), BOTH.into())
+    );
     for state in ["on_hold", "inactive", "draft", "obsolete"] {
         world.entitle(state);
         assert_eq!(world.refresh(&ada, PULL).await.access(), "", "{state}");
@@ -79,7 +82,9 @@ async fn a17_wrong_unknown_revoked_and_foreign_credentials_get_one_answer() {
     let world = World::new();
     world.command("secret.revoked", json!({"secret": "sec_eve"}));
     let wrong = world.pull("ada", "rcs_wrong", PULL).await;
-    for (name, secret) in [("nobody", "rcs_wrong"), ("nobody", ADA), ("ada", BOB), ("eve", EVE), ("ada", "no secret at all")] {
+    for (name, secret) in
+        [("nobody", "rcs_wrong"), ("nobody", ADA), ("ada", BOB), ("eve", EVE), ("ada", "no secret at all")]
+    {
         let other = world.pull(name, secret, PULL).await;
         assert_eq!((other.status, &other.headers, &other.body), (wrong.status, &wrong.headers, &wrong.body), "{name}");
     }
@@ -90,17 +95,19 @@ async fn a17_wrong_unknown_revoked_and_foreign_credentials_get_one_answer() {
 #[tokio::test]
 async fn a22_users_who_ask_at_the_same_time_never_swap() {
     let world = Arc::new(World::new());
-    let tasks: Vec<_> = (0..16).map(|i| {
-        let world = world.clone();
-        let (name, secret, access) = [("ada", ADA, PULL), ("bob", BOB, BOTH), ("eve", EVE, "")][i % 3];
-        tokio::spawn(async move {
-            for _ in 0..40 {
-                let reply = world.pull(name, secret, BOTH).await;
-                assert_eq!((reply.access().as_str(), reply.claims.unwrap().sub.as_str()), (access, name));
-                tokio::task::yield_now().await;
-            }
+    let tasks: Vec<_> = (0..16)
+        .map(|i| {
+            let world = world.clone();
+            let (name, secret, access) = [("ada", ADA, PULL), ("bob", BOB, BOTH), ("eve", EVE, "")][i % 3];
+            tokio::spawn(async move {
+                for _ in 0..40 {
+                    let reply = world.pull(name, secret, BOTH).await;
+                    assert_eq!((reply.access().as_str(), reply.claims.unwrap().sub.as_str()), (access, name));
+                    tokio::task::yield_now().await;
+                }
+            })
         })
-    }).collect();
+        .collect();
     for task in tasks {
         task.await.unwrap();
     }
@@ -128,7 +135,11 @@ async fn a24_a_suspended_or_removed_person_gets_no_token_by_any_way() {
     let ways = async || {
         [
             world.pull("ada", ADA, PULL).await.access(),
-            world.post(&[("grant_type", "password"), ("username", "ada"), ("password", ADA), ("scope", PULL)]).send().await.access(),
+            world
+                .post(&[("grant_type", "password"), ("username", "ada"), ("password", ADA), ("scope", PULL)])
+                .send()
+                .await
+                .access(),
             world.pull("ada", "from the directory", PULL).await.access(),
             world.refresh(&refresh, PULL).await.access(),
         ]
@@ -148,14 +159,23 @@ async fn a25_a26_a33_what_was_ended_stays_ended_after_a_restart() {
     let (ada, bob) = (world.offline("ada", ADA).await, world.offline("bob", BOB).await);
     world.command("credentials.reset", json!({"user": "flexnet/u-ada"}));
     world.command("secret.revoked", json!({"secret": "sec_bob"}));
-    assert_eq!((world.refresh(&ada, PULL).await.access(), world.pull("ada", ADA, PULL).await.access()), ("401".into(), "401".into()));
-    assert_eq!((world.refresh(&bob, PULL).await.access(), world.pull("bob", BOB, PULL).await.access()), ("401".into(), "401".into()));
+    assert_eq!(
+        (world.refresh(&ada, PULL).await.access(), world.pull("ada", ADA, PULL).await.access()),
+        ("401".into(), "401".into())
+    );
+    assert_eq!(
+        (world.refresh(&bob, PULL).await.access(), world.pull("bob", BOB, PULL).await.access()),
+        ("401".into(), "401".into())
+    );
     // A secret made after the reset is good, and does not bring back what was given before it.
-    world.command("secret.issued", json!({
-        "secret": "sec_new",
-        "owner": {"user": "flexnet/u-ada"},
-        "sha256": rollcall_events::Digest::of(b"rcs_new").to_string(),
-    }));
+    world.command(
+        "secret.issued",
+        json!({
+            "secret": "sec_new",
+            "owner": {"user": "flexnet/u-ada"},
+            "sha256": rollcall_events::Digest::of(b"rcs_new").to_string(),
+        }),
+    );
     assert_eq!(world.pull("ada", "rcs_new", PULL).await.access(), PULL);
 
     let mut again = Roster::new(LogId([1; 8]));
@@ -163,7 +183,10 @@ async fn a25_a26_a33_what_was_ended_stays_ended_after_a_restart() {
         again.apply(record);
     }
     world.live.replace(again);
-    assert_eq!((world.refresh(&ada, PULL).await.access(), world.refresh(&bob, PULL).await.access()), ("401".into(), "401".into()));
+    assert_eq!(
+        (world.refresh(&ada, PULL).await.access(), world.refresh(&bob, PULL).await.access()),
+        ("401".into(), "401".into())
+    );
     assert_eq!(world.pull("ada", "rcs_new", PULL).await.access(), PULL);
 }
 
@@ -215,7 +238,11 @@ async fn a_directory_that_is_down_is_503_and_no_wrong_password() {
 async fn stale_facts_are_503_for_everybody() {
     let world = World::new();
     world.news_are(Duration::from_secs(61));
-    for reply in [world.pull("ada", ADA, PULL).await, world.get(&format!("scope={PULL}")).send().await, world.post(&[]).send().await] {
+    for reply in [
+        world.pull("ada", ADA, PULL).await,
+        world.get(&format!("scope={PULL}")).send().await,
+        world.post(&[]).send().await,
+    ] {
         assert_eq!((reply.status, reply.error().0), (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"));
         assert!(reply.headers.contains_key(header::RETRY_AFTER) && reply.claims.is_none());
     }
@@ -255,7 +282,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn scopes() -> impl Strategy<Value = Vec<(String, String)>> {
-    let name = prop::sample::select(vec!["acme/db", "acme/x/y", "tools/t", "nobody/x", "Acme/db", "acme/../db", "host:5000/acme/db"]);
+    let name = prop::sample::select(vec![
+        "acme/db",
+        "acme/x/y",
+        "tools/t",
+        "nobody/x",
+        "Acme/db",
+        "acme/../db",
+        "host:5000/acme/db",
+    ]);
     let actions = prop::collection::vec(prop::sample::select(vec!["pull", "push", "delete", "*", "fly", ""]), 1..4);
     prop::collection::vec((name.prop_map(str::to_owned), actions.prop_map(|list| list.join(","))), 0..5)
 }

@@ -149,7 +149,10 @@ impl TokenServer {
 
     async fn answer(&self, request: Request, client: ClientFamily, now: DateTime<Utc>) -> Answer<(Ended, Response)> {
         if self.parts.freshness.stale(now).is_some() {
-            return Err((Ended::Stale, Refusal::Unavailable("the access data is too old to answer; try again shortly")));
+            return Err((
+                Ended::Stale,
+                Refusal::Unavailable("the access data is too old to answer; try again shortly"),
+            ));
         }
         let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
             return Err((Ended::Broken, Refusal::Broken("the server does not know its peers' addresses")));
@@ -238,7 +241,8 @@ impl TokenServer {
         let mut random = [0; 10];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| (Ended::Broken, Refusal::Unavailable("no randomness")))?;
         let id = prefixed_id("dec", call.now, random);
-        let granted: Vec<(&str, Actions)> = judged.granted(&form.asked).filter(|(_, actions)| !actions.is_empty()).collect();
+        let granted: Vec<(&str, Actions)> =
+            judged.granted(&form.asked).filter(|(_, actions)| !actions.is_empty()).collect();
         let scope = write_scopes(granted.iter().copied());
         let message = judged.reason.as_ref().map(|(repository, reason)| denial::message(repository, reason, &id));
         let issued = call.now.timestamp();
@@ -255,7 +259,10 @@ impl TokenServer {
                     nbf: issued - NOT_BEFORE,
                     iat: issued,
                     jti: &id,
-                    access: granted.iter().map(|(name, actions)| Entry { kind: "repository", name, actions: *actions }).collect(),
+                    access: granted
+                        .iter()
+                        .map(|(name, actions)| Entry { kind: "repository", name, actions: *actions })
+                        .collect(),
                 };
                 let token = self.parts.keys.current().sign(exp, &claims).map_err(|error| {
                     tracing::error!(%error, "token could not be signed");

@@ -140,7 +140,10 @@ async fn c10_c11_both_names_and_all_times() {
     let post = [("grant_type", "password"), ("username", "ada"), ("password", ADA), ("scope", PULL)];
     for reply in [world.pull("ada", ADA, PULL).await, world.post(&post).send().await] {
         assert_eq!(reply.body["token"], reply.body["access_token"]);
-        assert_eq!((reply.body["expires_in"].as_i64(), reply.body["issued_at"].as_str()), (Some(300), Some("2026-01-01T12:00:00Z")));
+        assert_eq!(
+            (reply.body["expires_in"].as_i64(), reply.body["issued_at"].as_str()),
+            (Some(300), Some("2026-01-01T12:00:00Z"))
+        );
         let claims = reply.claims.unwrap();
         let now = noon().timestamp();
         assert_eq!((claims.iat, claims.nbf, claims.exp), (now, now - 30, now + 300));
@@ -154,7 +157,9 @@ async fn c10_c11_both_names_and_all_times() {
 #[tokio::test]
 async fn c11_a_token_ends_with_its_reason_and_a_client_is_told_sixty_at_least() {
     let world = World::new();
-    for (left, shown) in [(TimeDelta::seconds(200), 200), (TimeDelta::seconds(10), 60), (TimeDelta::milliseconds(1900), 60)] {
+    for (left, shown) in
+        [(TimeDelta::seconds(200), 200), (TimeDelta::seconds(10), 60), (TimeDelta::milliseconds(1900), 60)]
+    {
         let ends = noon() + left;
         world.line(Some(ends));
         let reply = world.pull("ada", ADA, PULL).await;
@@ -186,9 +191,12 @@ async fn c12_one_refresh_token_works_for_ever_and_for_two_clients_at_once() {
 #[tokio::test]
 async fn c13_a_mount_is_granted_where_it_may() {
     let world = World::new();
-    world.say("package.upserted", json!({
-        "package": "tool-box", "project_name": "tools", "producer": "globex", "container_delivery": true,
-    }));
+    world.say(
+        "package.upserted",
+        json!({
+            "package": "tool-box", "project_name": "tools", "producer": "globex", "container_delivery": true,
+        }),
+    );
     let query = "scope=repository:acme/db:pull,push&scope=repository:tools/x:pull";
     for agent in [DOCKER, SKOPEO] {
         let reply = world.get(query).basic("bob", BOB).agent(agent).send().await;
@@ -311,8 +319,15 @@ async fn c26_a29_another_service_gets_no_token() {
     let reply = world.get(&format!("service=other&scope={PULL}")).basic("ada", ADA).send().await;
     assert_eq!((reply.status, reply.claims.is_none()), (StatusCode::BAD_REQUEST, true));
     assert!(reply.error().1.contains("`registry`"), "{:?}", reply.error());
-    assert_eq!(world.get("service=registry&service=other").basic("ada", ADA).send().await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(world.get(&format!("scope={PULL}")).basic("ada", ADA).send().await.access(), PULL, "none named means ours");
+    assert_eq!(
+        world.get("service=registry&service=other").basic("ada", ADA).send().await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        world.get(&format!("scope={PULL}")).basic("ada", ADA).send().await.access(),
+        PULL,
+        "none named means ours"
+    );
 }
 
 #[tokio::test]
@@ -363,14 +378,29 @@ async fn c28_denial_modes() {
 async fn c28_the_text_names_what_ended_in_one_sentence() {
     type Change = fn(&World);
     let cases: [(&str, Change, &str, &str); 9] = [
-        ("ada", |w| w.entitle("on_hold"), PULL, "you cannot pull: entitlement ENT-7 is on hold; access here rests on entitlement ENT-7"),
+        (
+            "ada",
+            |w| w.entitle("on_hold"),
+            PULL,
+            "you cannot pull: entitlement ENT-7 is on hold; access here rests on entitlement ENT-7",
+        ),
         ("ada", |w| w.line(Some(noon())), PULL, "you cannot pull: line ENT-7/1 ended 2026-01-01T12:00:00Z"),
-        ("ada", |w| w.say("package.product.unmapped", json!({"package": "db-suite", "product": "DB"})), PULL, "product DB"),
+        (
+            "ada",
+            |w| w.say("package.product.unmapped", json!({"package": "db-suite", "product": "DB"})),
+            PULL,
+            "product DB",
+        ),
         ("ada", |w| w.say("package.removed", json!({"package": "db-suite"})), PULL, "package db-suite was removed"),
         ("ada", |w| w.person("ada", json!(null), true), PULL, "left account globex"),
         ("ada", |_| {}, "repository:acme/db:push", "your role Guest does not allow to push here"),
         ("bob", |w| w.permission("bob", "revoked"), BOTH, "you cannot pull: the permission"),
-        ("bob", |w| w.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": null})), BOTH, "moved away"),
+        (
+            "bob",
+            |w| w.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": null})),
+            BOTH,
+            "moved away",
+        ),
         ("bob", |_| {}, "repository:acme/db:delete", "nobody may delete here"),
     ];
     for (name, change, scope, says) in cases {
@@ -379,7 +409,10 @@ async fn c28_the_text_names_what_ended_in_one_sentence() {
         let reply = world.pull(name, if name == "ada" { ADA } else { BOB }, scope).await;
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{says}");
         let (_, message) = reply.error();
-        assert!(message.starts_with("acme/db: ") && message.contains(says) && message.chars().count() <= 300, "{message}");
+        assert!(
+            message.starts_with("acme/db: ") && message.contains(says) && message.chars().count() <= 300,
+            "{message}"
+        );
     }
 }
 
@@ -450,7 +483,8 @@ async fn the_jwk_set_is_public_and_always_revalidated() {
 
 #[tokio::test]
 async fn rs256_is_answered_on_demand() {
-    let world = World::with(Setup { algorithm: Algorithm::Rs256, ttl: Some(Duration::from_secs(60)), ..Setup::default() });
+    let world =
+        World::with(Setup { algorithm: Algorithm::Rs256, ttl: Some(Duration::from_secs(60)), ..Setup::default() });
     let reply = world.pull("ada", ADA, PULL).await;
     assert_eq!((reply.access().as_str(), reply.body["expires_in"].as_i64()), (PULL, Some(60)));
 }
@@ -458,12 +492,26 @@ async fn rs256_is_answered_on_demand() {
 #[tokio::test]
 async fn a_decision_says_who_asked_what_from_where_and_what_came_out() {
     let world = World::new();
-    let form = [("grant_type", "refresh_token"), ("refresh_token", &world.offline("ada", ADA).await), ("client_id", "docker"), ("scope", BOTH)];
-    let reply = world.post(&form).agent(DOCKER).from("[2001:db8::7]:99").header("x-forwarded-for".parse().unwrap(), "203.0.113.9").send().await;
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &world.offline("ada", ADA).await),
+        ("client_id", "docker"),
+        ("scope", BOTH),
+    ];
+    let reply = world
+        .post(&form)
+        .agent(DOCKER)
+        .from("[2001:db8::7]:99")
+        .header("x-forwarded-for".parse().unwrap(), "203.0.113.9")
+        .send()
+        .await;
     let [decision] = &world.decisions()[..] else { panic!("a login without scope is no decision") };
     assert_eq!((decision.asked.as_str(), decision.granted.as_str(), decision.outcome), (BOTH, PULL, Outcome::Reduced));
     assert_eq!((decision.user.as_deref(), decision.user_name.as_deref()), (Some("flexnet/u-ada"), Some("ada")));
-    assert_eq!((decision.secret.as_deref(), decision.client, decision.client_id.as_deref()), (Some("sec_ada"), ClientFamily::Docker, Some("docker")));
+    assert_eq!(
+        (decision.secret.as_deref(), decision.client, decision.client_id.as_deref()),
+        (Some("sec_ada"), ClientFamily::Docker, Some("docker"))
+    );
     assert_eq!((decision.address, decision.at), ("2001:db8::7".parse().unwrap(), noon()));
     assert_eq!(decision.position, world.live.read().position());
     assert_eq!(reply.claims.unwrap().jti, decision.id);

@@ -152,7 +152,8 @@ impl World {
         self.say("account.upserted", json!({"account": "initech", "kind": "producer"}));
         self.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": "initech"}));
         self.say("account.upserted", json!({"account": "globex", "kind": "customer"}));
-        for (person, account, secret) in [("ada", "globex", ADA), ("bob", "initech-labs", BOB), ("eve", "globex", EVE)] {
+        for (person, account, secret) in [("ada", "globex", ADA), ("bob", "initech-labs", BOB), ("eve", "globex", EVE)]
+        {
             let account = if person == "eve" { Value::Null } else { json!(account) };
             self.person(person, account, true);
             self.issue(person, secret);
@@ -160,9 +161,12 @@ impl World {
         self.permission("bob", "granted");
         for (package, project, product) in [("db-suite", "acme", "DB"), ("tool-box", "tools", "TOOLS")] {
             self.say("product.upserted", json!({"product": product}));
-            self.say("package.upserted", json!({
-                "package": package, "project_name": project, "producer": "initech", "container_delivery": true,
-            }));
+            self.say(
+                "package.upserted",
+                json!({
+                    "package": package, "project_name": project, "producer": "initech", "container_delivery": true,
+                }),
+            );
             self.say("package.product.mapped", json!({"package": package, "product": product}));
         }
         self.entitle("active");
@@ -189,11 +193,14 @@ impl World {
     }
 
     pub(crate) fn issue(&self, name: &str, secret: &str) {
-        self.command("secret.issued", json!({
-            "secret": format!("sec_{name}"),
-            "owner": {"user": format!("flexnet/u-{name}")},
-            "sha256": Digest::of(secret.as_bytes()).to_string(),
-        }));
+        self.command(
+            "secret.issued",
+            json!({
+                "secret": format!("sec_{name}"),
+                "owner": {"user": format!("flexnet/u-{name}")},
+                "sha256": Digest::of(secret.as_bytes()).to_string(),
+            }),
+        );
     }
 
     /// The profile with a line more.
@@ -279,7 +286,8 @@ impl World {
     }
 
     pub(crate) async fn refresh(&self, token: &str, scope: &str) -> Reply {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", token), ("service", "registry"), ("scope", scope)];
+        let form =
+            [("grant_type", "refresh_token"), ("refresh_token", token), ("service", "registry"), ("scope", scope)];
         self.post(&form).send().await
     }
 }
@@ -352,7 +360,8 @@ impl Reply {
         match &self.claims {
             None => self.status.as_str().to_owned(),
             Some(claims) => {
-                let one = |access: &crate::Access| format!("{}:{}:{}", access.kind, access.name, access.actions.join(","));
+                let one =
+                    |access: &crate::Access| format!("{}:{}:{}", access.kind, access.name, access.actions.join(","));
                 claims.access.iter().map(one).collect::<Vec<_>>().join(" ")
             }
         }
