@@ -2,7 +2,6 @@
 //! rosters can be compared at one position. Changes nothing live before that.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use futures_util::StreamExt;
 use rollcall_access::{Folded, Roster, membership_digest};
 use rollcall_eventlog::TailError;
 use rollcall_events::{Digest, Position};
-use rollcall_store::read::{Membership, Next, Read, ReadError};
+use rollcall_store::read::{Next, Read, ReadError};
 use serde::Serialize;
 use tokio::sync::MutexGuard;
 
@@ -196,15 +195,6 @@ impl Drop for Done<'_> {
     }
 }
 
-/// The digest that `membership_digest` makes, of rows that the SQL view gave.
-pub(crate) fn digest_of(rows: &[Membership]) -> Digest {
-    let lines: BTreeSet<String> = rows
-        .iter()
-        .map(|row| format!("{}\t{}\t{}\t{}:{}\n", row.user_id, row.project, row.role, row.rule, row.name))
-        .collect();
-    Digest::of(lines.into_iter().collect::<String>().as_bytes())
-}
-
 /// The digest of the live roster, computed off the runtime: it takes a while, and readers go on meanwhile.
 async fn live_digest(shared: &Shared, now: DateTime<Utc>) -> Result<Digest, BesideError> {
     let live = Arc::clone(&shared.live);
@@ -242,7 +232,7 @@ pub(crate) async fn check(shared: &Shared) -> Result<Compared, BesideError> {
     drop(gate);
     let (_, replayed) = digest(beside.roster, now).await?;
     let sql = match sql {
-        Some(_held) => Some(digest_of(&shared.read.memberships(None, now).await?)),
+        Some(_held) => Some(shared.read.membership_digest(now).await?),
         None => None,
     };
     let compared = Compared { position, at: now, live, replayed, sql, swapped: false };
@@ -317,7 +307,7 @@ async fn swap(
         let mut digest = None;
         if let Target::Next(next) = target {
             if let Some(at) = at {
-                digest = Some(digest_of(&next.memberships(None, at).await?));
+                digest = Some(next.membership_digest(at).await?);
             }
             shared.read.swap(next).await?;
         }
@@ -350,8 +340,8 @@ fn begin<'a>(shared: &'a Shared, what: &'static str, target: Target) -> Result<B
 fn said(compared: &Compared, what: &'static str) {
     let Compared { position, live, replayed, sql, swapped, .. } = compared;
     if compared.same() {
-        tracing::info!(%position, digest = %live, swapped, "{what} found no difference");
+        tracing::info!(what, %position, digest = %live, swapped, "compared, no difference");
     } else {
-        tracing::error!(%position, %live, %replayed, ?sql, swapped, "{what} found a difference");
+        tracing::error!(what, %position, %live, %replayed, ?sql, swapped, "compared, different");
     }
 }

@@ -2,6 +2,9 @@
 -- another schema or projector version is discarded and folded anew. Positions are places in the log; `cause` of a row
 -- is its `from_position` (the event that began it) and its `to_position` (the event that ended it, null while it
 -- stands). Times are microseconds since 1970, windows are [starts, ends), null is open.
+--
+-- To read it with your own tools take SQLite newer than 3.40: the Bloom filters of that version lose rows of the view
+-- `membership` (in its shell `.testctrl optimizations 0x80000` switches them off).
 
 CREATE TABLE checkpoint (
     projection TEXT PRIMARY KEY,

@@ -11,8 +11,9 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use rollcall_access::Folded;
-use rollcall_events::{LogId, Position};
+use rollcall_events::{Digest, LogId, Position};
 use tokio::sync::RwLock;
 
 use batch::Batch;
@@ -161,16 +162,12 @@ impl Next {
         self.db.index().await
     }
 
-    /// As [`Read::memberships`].
+    /// As [`Read::membership_digest`].
     ///
     /// # Errors
     /// As [`ReadError`].
-    pub async fn memberships(
-        &self,
-        project: Option<&str>,
-        at: chrono::DateTime<chrono::Utc>,
-    ) -> Result<Vec<Membership>, ReadError> {
-        query::memberships(&self.db, project, at).await
+    pub async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+        query::membership_digest(&self.db, at).await
     }
 }
 

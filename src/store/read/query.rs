@@ -2,8 +2,9 @@
 //! Answers as rows; shows nothing, decides nothing.
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use rollcall_access::Effect;
-use rollcall_events::Position;
+use rollcall_events::{Digest, Position};
 use serde::Serialize;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
@@ -172,6 +173,15 @@ pub(super) async fn memberships(
     Ok(sqlx::query_as(sql::MEMBERSHIPS).bind(at.timestamp_micros()).bind(project).fetch_all(&db.readers).await?)
 }
 
+pub(super) async fn membership_digest(db: &Db, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+    let mut lines = sqlx::query_scalar::<_, String>(sql::LINES).bind(at.timestamp_micros()).fetch(&db.readers);
+    let mut all = String::new();
+    while let Some(line) = lines.try_next().await? {
+        all.push_str(&line);
+    }
+    Ok(Digest::of(all.as_bytes()))
+}
+
 impl Read {
     /// What the events at these positions did, in their order; `None` for one that has not been folded into the read
     /// side yet.
@@ -257,6 +267,14 @@ impl Read {
     /// As [`ReadError`].
     pub async fn memberships(&self, project: Option<&str>, at: DateTime<Utc>) -> Result<Vec<Membership>, ReadError> {
         memberships(&*self.shared.db.read().await, project, at).await
+    }
+
+    /// The digest of all memberships at an instant, as the roster's `membership_digest` makes it.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    pub async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+        membership_digest(&*self.shared.db.read().await, at).await
     }
 }
 
