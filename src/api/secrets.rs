@@ -164,7 +164,11 @@ async fn issue(orders: Commands, Path(name): Path<String>, Input(new): Input<New
         author: Some(AUTHOR.to_owned()),
     };
     let done = orders.say(&Body::SecretIssued(secret.clone())).await?;
-    let user = orders.live().read().user_by_id(owner.as_str()).map(|u| orders.live().read().user_name(u).to_owned());
+    let user = {
+        // One guard: a second one, asked for while a fold waits for the first, would wait for the fold for ever.
+        let roster = orders.live().read();
+        roster.user_by_id(owner.as_str()).map(|user| roster.user_name(user).to_owned())
+    };
     show_once(secret, text, user.unwrap_or(name), done.position)
 }
 

@@ -266,3 +266,30 @@ async fn a_delivery_is_gone_over_again_without_doubling_anything() {
     assert_eq!((&all.body["deliveries"], &all.body["quarantined"]), (&json!(1), &json!(1)), "{}", all.text);
     assert_eq!(world.post("/api/v1/deliveries/replay", json!({"problem": "none"})).await.status, 422);
 }
+
+#[test]
+fn a_command_and_a_busy_fold_never_wait_for_each_other() {
+    let (done, finished) = std::sync::mpsc::channel();
+    let issuing = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let world = World::licensing().await;
+            let (live, stop) = (world.live.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+            let stopped = stop.clone();
+            let folding = std::thread::spawn(move || {
+                while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop(live.write());
+                }
+            });
+            for _ in 0..200 {
+                assert_eq!(world.post("/api/v1/users/ada/secrets", json!({})).await.status, 201);
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            folding.join().unwrap();
+        });
+        done.send(()).unwrap();
+    });
+    let waited = finished.recv_timeout(std::time::Duration::from_secs(60));
+    assert!(waited.is_ok(), "no answer: a handler asks for the roster while it holds it");
+    issuing.join().unwrap();
+}

@@ -141,6 +141,7 @@ pub(super) struct World {
     pub clock: Arc<TestClock>,
     pub folding: Arc<Folding>,
     pub ops: Ops,
+    pub live: Arc<Live>,
     pub dir: PathBuf,
     document: Value,
     fold: JoinHandle<()>,
@@ -200,7 +201,7 @@ impl World {
         let receiver = Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone());
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
         let router = router(Api {
-            live,
+            live: live.clone(),
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),
             ops: ops.clone(),
@@ -210,7 +211,7 @@ impl World {
             admin_key: AdminKey::of(KEY),
         });
         let document = serde_json::to_value(openapi::routes().into_openapi()).unwrap();
-        let world = Self { router, log, clock, folding, ops, dir, document, fold };
+        let world = Self { router, log, clock, folding, ops, live, dir, document, fold };
         let mut settings = settings;
         settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
         world.local("settings", "rollcall.settings.set.v1", &serde_json::to_string(&settings).unwrap()).await;
