@@ -1,7 +1,7 @@
 //! Strict reading of JSON: every refusal names the place by JSON pointer and says what was expected there.
 //! Duplicate keys and unknown fields are refused by the derived readers; nothing here goes through a map that forgets.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -86,8 +86,10 @@ impl<'de> Deserialize<'de> for Members {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
+                // A set, because a body holds as many members as its sender likes.
+                let mut names = HashSet::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    if members.iter().any(|(name, _)| *name == key) {
+                    if !names.insert(key.clone()) {
                         return Err(de::Error::custom(format!("the key `{key}` is there twice; state it once")));
                     }
                     members.push((key, map.next_value()?));
@@ -144,5 +146,13 @@ mod tests {
         assert_eq!(members.take("personal").unwrap().get(), r#"{"email":"x"}"#);
         assert_eq!(serde_json::to_string(&members).unwrap(), r#"{"b":1.0,"a":[ 1 ]}"#);
         assert!(read::<Members>(r#"{"a":1,"a":1}"#).is_err());
+    }
+
+    #[test]
+    fn an_object_of_very_many_members_is_read_in_one_pass() {
+        // Each member held against all before it would be twenty thousand million comparisons: minutes.
+        let members: Vec<String> = (0..200_000).map(|i| format!("\"k{i:06}\":1")).collect();
+        let read: Members = read(&format!("{{{}}}", members.join(","))).unwrap();
+        assert_eq!(read.0.len(), 200_000);
     }
 }
