@@ -152,7 +152,7 @@ fn one_bad_event_of_a_batch_does_not_keep_the_others_out() {
 }
 
 #[test]
-fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
+fn a16_a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
     unchanged(&world(), |server| {
         let body = with(server, ENTITLEMENT, |_| ());
         let url = server.url("/hooks/flexnet");
@@ -216,7 +216,7 @@ fn a_wrong_missing_or_stale_signature_is_401_and_kept_as_rejected() {
 }
 
 #[test]
-fn an_oversized_body_is_413_and_a_body_that_never_ends_is_cut() {
+fn a14_an_oversized_body_is_413_and_a_body_that_never_ends_is_cut() {
     unchanged(&world(), |server| {
         let big = vec![b' '; 2 << 20];
         let answer = server.post_raw(EVENT, big).expect(413);
@@ -360,7 +360,7 @@ fn a_role_that_the_profile_lacks_is_refused() {
 }
 
 #[test]
-fn a_source_without_a_secret_is_refused() {
+fn a16_a_source_without_a_secret_is_refused() {
     let said = refused_start("[source.flexnet]\nkind = \"entitlements\"\n");
     assert!(said.contains("flexnet") && said.contains("secret"), "{said}");
     for secret in ["", " \n", "whsec_", "whsec_c2hvcnQ="] {
