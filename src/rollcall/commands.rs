@@ -316,7 +316,7 @@ fn pull_secret(format: SecretFormat, registry: &str, user: &str, secret: &str) -
     }
 }
 
-/// `keys list` and `keys rotate`; the bundle is read without a server.
+/// `keys`.
 ///
 /// # Errors
 /// As [`Failure`].
@@ -339,9 +339,17 @@ pub async fn keys(client: &Client, form: Form, command: &Keys) -> Result<Exit, F
                 format!("{} signs from now on; registries that hold the bundle need nothing\n", cell(&key, "kid"))
             });
         }
-        Keys::Bundle => say(&client.text(&api(&["keys", "bundle"])).await?),
+        Keys::Bundle => say(&bundle(client).await?),
     }
     Ok(Exit::Yes)
+}
+
+/// The certificates for a registry, PEM.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn bundle(client: &Client) -> Result<String, Failure> {
+    client.text(&api(&["keys", "bundle"])).await
 }
 
 /// `projection`.

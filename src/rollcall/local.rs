@@ -1,5 +1,5 @@
 //! `verify`, `backup` and `keys bundle`: the commands that read the data directory themselves, beside a running server.
-//! They write nothing into it.
+//! They record nothing.
 
 use std::{
     fs,
@@ -12,14 +12,19 @@ use rollcall_eventlog::{
     SignedHead,
     sqlite::{self, Check, Progress, VerifyError},
 };
-use rollcall_events::Position;
+use rollcall_events::{Clock, Position};
+use rollcall_registry::Keys;
 use serde_json::json;
 
 use crate::{
-    client::{Exit, Failure},
-    commands::Form,
+    cli::Global,
+    client::{Client, Exit, Failure},
+    clock::SystemClock,
+    commands::{self, Form},
     data_dir::DataDir,
-    show::number,
+    layers::Loaded,
+    serve::key_options,
+    show::{number, say},
 };
 
 /// A line of progress on the terminal, where there is one.
@@ -43,6 +48,29 @@ impl Bar {
             eprint!("\r\u{1b}[K");
         }
     }
+}
+
+/// `keys bundle`: what the server says, or its key files where it does not run.
+///
+/// # Errors
+/// When neither is there.
+pub async fn bundle(global: &Global, loaded: &Loaded) -> Result<Exit, Failure> {
+    let asked = match Client::new(global, loaded) {
+        Ok(client) => commands::bundle(&client).await,
+        Err(error) => Err(Failure::Unreachable(format!("{error:#}"))),
+    };
+    let keys = DataDir::at(&loaded.config.server.data_dir).file("keys");
+    let text = match asked {
+        Ok(text) => text,
+        Err(Failure::Unreachable(_)) if keys.is_dir() => {
+            let options = key_options(&loaded.config.token);
+            let keys = Keys::open(&keys, options, SystemClock.now()).map_err(anyhow::Error::from)?;
+            keys.bundle().to_owned()
+        }
+        Err(failure) => return Err(failure),
+    };
+    say(&text);
+    Ok(Exit::Yes)
 }
 
 /// `verify`.

@@ -1,5 +1,6 @@
 //! Rollcall, the only binary: reads the command line, starts what was asked for, and answers with an exit code.
 //! Wiring only; every rule lives in a crate beside it.
+#![doc = include_str!("README.md")]
 
 mod boot;
 mod checks;
@@ -34,7 +35,7 @@ use rollcall_events::{Clock, body::EntitlementState};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Cli, Command, ConfigCommand, Demo, Global, Shell},
+    cli::{Cli, Command, ConfigCommand, Demo, Global, Keys, Shell},
     client::{Client, Exit, Failure, address},
     clock::SystemClock,
     commands::Form,
@@ -80,6 +81,10 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             wait_for(local::backup(&dir, form, &target))
         }
         Command::Doctor => wait_for(doctor::run(&global, form)),
+        Command::Keys(Keys::Bundle) => {
+            let loaded = loaded(&global)?;
+            wait_for(local::bundle(&global, &loaded))
+        }
         Command::Demo(command) => {
             let loaded = loaded(&global)?;
             wait_for(demo(&global, form, &loaded, &command))

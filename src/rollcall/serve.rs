@@ -203,14 +203,7 @@ impl Server {
             SqliteLog::open(dir.path(), Arc::clone(&clock), rollcall_eventlog::sqlite::Options::default()).await?;
         let newest = newest(&log).await?;
         let ops = Ops::open(dir.path()).await?;
-        let options = KeyOptions {
-            algorithm: match token.algorithm {
-                config::Algorithm::Es256 => Algorithm::Es256,
-                config::Algorithm::Rs256 => Algorithm::Rs256,
-            },
-            ..KeyOptions::default()
-        };
-        let keys = Arc::new(Keys::open(&dir.file("keys"), options, clock.now())?);
+        let keys = Arc::new(Keys::open(&dir.file("keys"), key_options(token), clock.now())?);
         let tail: Arc<dyn Tail> = Arc::new(log.clone());
         let (projector, handle) =
             Projector::open(dir.path(), tail, Arc::clone(&clock), rollcall_projector::Options::default()).await?;
@@ -332,6 +325,15 @@ impl Server {
         let position = log.newest().position;
         Ok(Listening { address, position, stop, serving, caring, deciding, projecting, log, ops })
     }
+}
+
+/// How the keys of registry tokens are made.
+pub fn key_options(token: &config::Token) -> KeyOptions {
+    let algorithm = match token.algorithm {
+        config::Algorithm::Es256 => Algorithm::Es256,
+        config::Algorithm::Rs256 => Algorithm::Rs256,
+    };
+    KeyOptions { algorithm, ..KeyOptions::default() }
 }
 
 /// The routes of these parts; of all when none is named.
