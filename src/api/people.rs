@@ -68,13 +68,13 @@ async fn list(reads: Reads<Paged<PeopleQuery>>) -> Answer<Response> {
     let (position, mut rows) = {
         let roster = reads.live().read();
         let wanted = reads.query.filter.source.as_deref();
-        let keys: Vec<String> = roster
+        let keys = roster
             .persons()
             .filter(|(person, _)| wanted.is_none_or(|source| person.source == source))
-            .map(|(person, _)| key(person.source, person.person))
-            .collect();
-        let page = smallest(keys.iter().map(|k| (k.as_str(), ())), reads.query.after.as_deref(), reads.query.limit);
-        let rows: Vec<PersonShown> = page.iter().filter_map(|(key, ())| shown(&roster, key)).collect();
+            .map(|(person, _)| ((person.source, person.person), ()));
+        let after = reads.query.after.as_deref().and_then(|after| after.split_once('/'));
+        let page = smallest(keys, after, reads.query.limit);
+        let rows: Vec<PersonShown> = page.iter().filter_map(|((source, id), ())| shown(&roster, source, id)).collect();
         (roster.position(), rows)
     };
     add_personal(&reads, &mut rows).await?;
@@ -90,7 +90,7 @@ async fn list(reads: Reads<Paged<PeopleQuery>>) -> Answer<Response> {
 async fn show(reads: Reads, Path((source, id)): Path<(String, String)>) -> Answer<Response> {
     let (position, row) = {
         let roster = reads.live().read();
-        (roster.position(), shown(&roster, &key(&source, &id)).ok_or_else(no_such_person)?)
+        (roster.position(), shown(&roster, &source, &id).ok_or_else(no_such_person)?)
     };
     let mut rows = vec![row];
     add_personal(&reads, &mut rows).await?;
@@ -113,14 +113,13 @@ async fn erase(orders: Commands, Path((source, id)): Path<(String, String)>) -> 
     reply::done(StatusCode::OK, None, &Erased { deliveries })
 }
 
-/// `source/id`, which is also the order of the list: a source's name has no `/`, so no two persons share a key.
+/// `source/id`: a source's name has no `/`, so no two persons share a key.
 fn key(source: &str, id: &str) -> String {
     format!("{source}/{id}")
 }
 
-fn shown(roster: &Roster, key: &str) -> Option<PersonShown> {
-    let user = roster.user(roster.user_by_id(key)?);
-    let (source, id) = key.split_once('/')?;
+fn shown(roster: &Roster, source: &str, id: &str) -> Option<PersonShown> {
+    let user = roster.user(roster.user_by_id(&key(source, id))?);
     let view = user.persons.iter().find(|person| person.source == source && person.person == id)?;
     Some(PersonShown { person: Person::of(view), user: user.name.to_owned(), personal: None })
 }

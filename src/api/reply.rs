@@ -142,13 +142,13 @@ pub(crate) fn judged(status: StatusCode, command: &Done) -> Answer<Response> {
 }
 
 /// Of many keyed things those that come next after `after`, one more than `limit` if there are as many.
-pub(crate) fn smallest<'k, T: Ord>(
-    all: impl Iterator<Item = (&'k str, T)>,
-    after: Option<&str>,
+pub(crate) fn smallest<K: Ord, T: Ord>(
+    all: impl Iterator<Item = (K, T)>,
+    after: Option<K>,
     limit: usize,
-) -> Vec<(&'k str, T)> {
+) -> Vec<(K, T)> {
     let mut heap = BinaryHeap::with_capacity(limit + 2);
-    for row in all.filter(|(key, _)| after.is_none_or(|after| *key > after)) {
+    for row in all.filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)) {
         if heap.len() <= limit {
             heap.push(row);
         } else if heap.peek().is_some_and(|largest| row < *largest) {
