@@ -38,7 +38,7 @@ pub async fn backup(dir: &Path, target: &Path) -> Result<Verified, VerifyError> 
         files::keep_head(target, &signed).map_err(unavailable(target))?;
     }
     let key = fs::read(dir.join(files::KEY)).map_err(unavailable(&dir.join(files::KEY)))?;
-    files::write_secret(&target.join(files::KEY), &key).map_err(unavailable(&target.join(files::KEY)))?;
+    files::write_secret(target, files::KEY, &key).map_err(unavailable(&target.join(files::KEY)))?;
 
     let (from, to) = (files::database(dir), files::database(target));
     let part = target.join("log.db.part");

@@ -43,6 +43,12 @@ impl Lock {
         }
     }
 
+    /// Makes the mark durable. Done once, at the opening: what is written over it later is less than a sector and at
+    /// the same place, so that a power cut leaves one mark or another and never half of one.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
     pub(crate) fn mark(&mut self, head: Head) -> io::Result<()> {
         self.0.seek(SeekFrom::Start(0))?;
         self.0.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
@@ -58,7 +64,8 @@ pub(crate) fn marked(dir: &Path) -> Result<Option<Head>, OpenError> {
         Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(storage(&path)(error)),
         _ => {}
     }
-    if text.is_empty() {
+    // Empty: just made. Zeros: made, and then the power was cut before anything was acknowledged.
+    if text.bytes().all(|byte| byte == 0) {
         return Ok(None);
     }
     let head = text
@@ -97,8 +104,7 @@ pub(crate) fn key_or_new(dir: &Path) -> Result<SigningKey, OpenError> {
         return Err(broken(&path, GONE));
     }
     let (key, pem) = SigningKey::generate().ok_or_else(|| broken(&path, "no key could be made"))?;
-    write_secret(&path, pem.as_bytes()).map_err(storage(&path))?;
-    sync_dir(dir).map_err(storage(dir))?;
+    write_secret(dir, KEY, pem.as_bytes()).map_err(storage(&path))?;
     Ok(key)
 }
 
@@ -119,15 +125,19 @@ fn broken(path: &Path, what: &str) -> OpenError {
     OpenError::Damaged { file: path.to_owned(), what: what.to_owned() }
 }
 
-/// Writes a new file that only its owner may read. Refuses to overwrite.
-pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that only its owner may read, whole or not at all: a key of half its bytes would stop every later
+/// start.
+pub(crate) fn write_secret(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = dir.join(format!("{name}.new"));
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&new)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(&new, dir.join(name))?;
+    sync_dir(dir)
 }
 
 /// The last signed head; `None` before the first.

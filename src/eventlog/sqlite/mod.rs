@@ -140,7 +140,7 @@ impl SqliteLog {
         }
         let trusted = marks.into_iter().flatten().max_by_key(|mark| mark.position);
         let (head, last_time) = end(&mut sql, &file, id, trusted).await?;
-        lock.mark(head).map_err(files::storage(dir))?;
+        lock.mark(head).and_then(|()| lock.settle()).map_err(files::storage(dir))?;
 
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
