@@ -223,6 +223,13 @@ async fn walk(
 
 /// SQLite's own look at its file: a damaged index would let a key in twice, without any record being changed.
 async fn structure(sql: &mut SqliteConnection, file: &Path) -> Result<(), VerifyError> {
+    // Bytes 18 and 19 say who may write and read the file; with another value SQLite calls it read-only, and is right.
+    let mut header = [0; 20];
+    let read = std::fs::File::open(file).and_then(|mut open| std::io::Read::read_exact(&mut open, &mut header));
+    read.map_err(|error| VerifyError::Unavailable(error.to_string()))?;
+    if !matches!(header, [.., 1 | 2, 1 | 2]) {
+        return Err(VerifyError::File { file: file.to_owned(), what: "its header is damaged at byte 18 or 19".into() });
+    }
     let found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(20)")
         .fetch_all(sql)
         .await
