@@ -19,11 +19,11 @@ use std::{path::Path, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use rollcall_access::Roster;
-use rollcall_events::{NewEvent, Position, Recorded};
 use rollcall_eventlog::{
     Append, Outcome, Tail,
     sqlite::{Options, SqliteLog},
 };
+use rollcall_events::{NewEvent, Position, Recorded};
 use serde_json::json;
 use support::{About, Bench, ROUNDS, Round, Wall, bare::Bare, cpu_time, pick, short, timed, world::World};
 

@@ -181,8 +181,7 @@ fn decisions(bench: &Bench, world: World, roster: &Roster) {
     let pull = roster.profile().registry_action(Verb::Pull).unwrap();
     let projects: Vec<ProjectIx> =
         (0..world.projects()).map(|n| roster.project_by_name(&World::project_name(n)).unwrap()).collect();
-    let users: Vec<UserIx> =
-        (0..world.people()).map(|n| roster.user_by_name(&World::user_name(n)).unwrap()).collect();
+    let users: Vec<UserIx> = (0..world.people()).map(|n| roster.user_by_name(&World::user_name(n)).unwrap()).collect();
     let mut pairs = HashMap::<u64, u32>::with_capacity(world.memberships() as usize);
     let mut quick = hashbrown::HashMap::<u64, u32>::with_capacity(world.memberships() as usize);
     let key = |person: u32, project: u32| u64::from(person) << 32 | u64::from(project);

@@ -86,7 +86,13 @@ async fn issue(bench: &Bench, hello: &Hello, goal: &str, algorithm: &str, target
     for _ in 0..pick(2, ROUNDS) {
         let (bare, _) = slice(hello.port, hello.pid(), &hellos, time).await;
         let signatures = pick(20, if algorithm == "ES256" { 40_000 } else { 2_000 });
-        let (signing, ()) = spent(|| (0..signatures).for_each(|_| sign(body.as_bytes())));
+        // On every core at once, as in the server: cores that share their units are slower together.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let signing: f64 = std::thread::scope(|scope| {
+            let one = || spent(|| (0..signatures).for_each(|_| sign(body.as_bytes()))).0;
+            let threads: Vec<_> = (0..cores).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum::<f64>() / cores as f64
+        });
         let (value, rate) = slice(server.port, server.pid(), &requests, time).await;
         let (hello, sign) = (1.0 / bare, signing / f64::from(signatures));
         rounds.push(Round { value, limit: 1.0 / (hello + sign) });
@@ -114,40 +120,34 @@ async fn issue(bench: &Bench, hello: &Hello, goal: &str, algorithm: &str, target
 }
 
 /// P3: how long a token takes when the server has half of what it can do, against the bare server at the same rate.
-async fn half_load(
-    bench: &Bench,
-    hello: &Hello,
-    server: &Server,
-    hellos: &[Vec<u8>],
-    requests: &[Vec<u8>],
-    rate: f64,
-) {
+async fn half_load(bench: &Bench, hello: &Hello, server: &Server, hellos: &[Vec<u8>], requests: &[Vec<u8>], rate: f64) {
     let time = pick(Duration::from_millis(200), Duration::from_secs(6));
     // The servers on one core, so that the generator has the other.
     let pinned = [hello.pid(), server.pid()].iter().all(|pid| support::pin(*pid, "0"));
-    let (mut rounds, mut late, mut p50) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rounds, mut p50) = (Vec::new(), Vec::new());
     for _ in 0..pick(2, ROUNDS) {
         let (bare, bare_late) = http::open_loop(hello.port, hellos, 200, rate, time).await;
         let (token, token_late) = http::open_loop(server.port, requests, 200, rate, time).await;
         let p99 = |times: &[f64]| percentile(times, 99.0) * 1e3;
-        rounds.push(Round { value: p99(&token.times), limit: p99(&bare.times) });
+        rounds.push((Round { value: p99(&token.times), limit: p99(&bare.times) }, bare_late.max(token_late)));
         p50.push(percentile(&token.times, 50.0) * 1e3);
-        late.push(short(bare_late.max(token_late)));
     }
+    let (kept, late) = support::on_time(&rounds);
     let about = About {
         goal: "P3",
         what: "p99 of a token at half load, open loop, ES256",
         limit: "p99 of a bare axum answer at the same rate",
         unit: "ms",
         target: "<= 2 x",
-        // Where more than 0.01 of the requests left late, the generator was short of CPU and the round says little.
-        parts: json!({"rate": short(rate), "p50_ms": short(median(&p50)), "left_late": late, "server_on_one_core": pinned}),
+        parts: json!({
+            "rate": short(rate), "p50_ms": short(median(&p50)), "rounds_short_of_cpu": late, "server_on_one_core": pinned,
+        }),
     };
-    bench.report(about, &rounds);
+    bench.report(about, &kept);
 }
 
 /// The signature alone, with the product's own library.
-fn signer(algorithm: &str) -> Box<dyn Fn(&[u8])> {
+fn signer(algorithm: &str) -> Box<dyn Fn(&[u8]) + Sync> {
     let random = SystemRandom::new();
     if algorithm == "ES256" {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();

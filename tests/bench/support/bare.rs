@@ -44,9 +44,18 @@ impl Bare {
                 .map(|event| {
                     self.rows += 1;
                     json!([
-                        self.rows, 1_790_000_000_000_000_i64, event.key.source.as_str(), &*event.key.id, &*event.kind,
-                        &*event.subject, null, event.sequence, null, event.correlation.as_deref(),
-                        event.traceparent.as_deref(), &*event.data
+                        self.rows,
+                        1_790_000_000_000_000_i64,
+                        event.key.source.as_str(),
+                        &*event.key.id,
+                        &*event.kind,
+                        &*event.subject,
+                        null,
+                        event.sequence,
+                        null,
+                        event.correlation.as_deref(),
+                        event.traceparent.as_deref(),
+                        &*event.data
                     ])
                 })
                 .collect();

@@ -89,6 +89,14 @@ pub struct Round {
     pub limit: f64,
 }
 
+/// Rounds of an open loop, each with the share of requests that the generator gave out late. A round in which it was
+/// short of CPU (more than one in a hundred) says little and is left out, unless all are so; how many are so.
+pub fn on_time(rounds: &[(Round, f64)]) -> (Vec<Round>, usize) {
+    let late = rounds.iter().filter(|(_, late)| *late > 0.01).count();
+    let keep = |late: f64| late <= 0.01 || rounds.iter().all(|(_, late)| *late > 0.01);
+    (rounds.iter().filter(|(_, late)| keep(*late)).map(|(round, _)| *round).collect(), late)
+}
+
 /// What a measurement says besides its rounds.
 pub struct About<'a> {
     /// The goal that it answers to, e.g. `P4`.

@@ -48,8 +48,13 @@ impl World {
     /// Everything that is called by a name: account, person, user name, product, package, project, entitlement, line.
     pub fn names(&self) -> u64 {
         let producer_people = self.producers() * PRODUCER_PEOPLE;
-        let names = self.accounts + self.producers() + 2 * (self.people() + producer_people)
-            + self.products + 2 * self.projects() + self.accounts + self.accounts * LINES_PER_ACCOUNT;
+        let names = self.accounts
+            + self.producers()
+            + 2 * (self.people() + producer_people)
+            + self.products
+            + 2 * self.projects()
+            + self.accounts
+            + self.accounts * LINES_PER_ACCOUNT;
         u64::from(names)
     }
 
@@ -90,7 +95,11 @@ impl World {
             for m in 0..PRODUCER_PEOPLE {
                 let id = format!("m{n}-{m}");
                 let permission = "view_and_manage_download_packages";
-                events.push(a("person.upserted", format!("person/{id}"), person(&id, &format!("maker{n}-{m}"), &format!("P{n}"))));
+                events.push(a(
+                    "person.upserted",
+                    format!("person/{id}"),
+                    person(&id, &format!("maker{n}-{m}"), &format!("P{n}")),
+                ));
                 let data = format!(r#"{{"person":"{id}","permission":"{permission}"}}"#);
                 events.push(a("permission.granted", format!("permission/{id}/{permission}"), data));
             }
@@ -102,7 +111,9 @@ impl World {
         let packages = (0..self.projects()).flat_map(move |n| {
             let (producer, product) = (n / PACKAGES_PER_PRODUCER, n / PACKAGES_PER_PRODUCT);
             let name = Self::project_name(n);
-            let package = format!(r#"{{"package":"K{n}","project_name":"{name}","producer":"P{producer}","container_delivery":true}}"#);
+            let package = format!(
+                r#"{{"package":"K{n}","project_name":"{name}","producer":"P{producer}","container_delivery":true}}"#
+            );
             let mapped = format!(r#"{{"package":"K{n}","product":"D{product}"}}"#);
             [
                 c("package.upserted", format!("package/K{n}"), package),
