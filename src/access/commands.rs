@@ -137,7 +137,11 @@ impl Roster {
     pub(crate) fn reset_credentials(&mut self, at: &mut At<'_>, user: &str) -> Effect {
         match self.owner(user) {
             Ok(person) => {
-                self.facts.resets.insert(person, at.position());
+                // Of every person of the user: what is over stays over when they part.
+                let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
+                for person in self.persons_of(user).to_vec() {
+                    self.facts.resets.insert(person, at.position());
+                }
                 at.said("user")
             }
             Err(effect) => effect,

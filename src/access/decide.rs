@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    facts::{NONE, Package, State},
+    facts::{NONE, Package, Person, State},
     profile::{ActionSet, Held, Own, Pseudo, Resource, RoleIx},
     roster::{ProjectIx, Roster, UserIx, instant},
 };
@@ -240,6 +240,8 @@ impl Roster {
         let persons = user.map_or(&[][..], |user| self.persons_of(user));
         persons
             .iter()
+            // A binding rests on the person that it names, as every reason rests on what it names.
+            .filter(|person| self.facts.persons.get(**person).is_some_and(Person::is_live))
             .filter_map(|person| self.index.person_bindings.get(person))
             .flatten()
             .filter_map(|ix| self.facts.bindings.get(*ix)?.as_ref())

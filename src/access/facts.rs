@@ -1,7 +1,7 @@
 //! The facts themselves: one row per thing that a source stated, and one per relation between two.
 //! Plain data, written whole into a snapshot; who may do what is worked out elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{LogId, Position};
 use serde::{Deserialize, Serialize};
@@ -244,6 +244,8 @@ pub(crate) struct Facts {
     pub(crate) log: LogId,
     pub(crate) position: Position,
     pub(crate) sources: Table<()>,
+    /// Sources that are no more: nothing that they say takes effect.
+    pub(crate) retired: BTreeSet<u16>,
     /// JSON of the settings and of the profile in force; empty while nothing was said.
     pub(crate) settings: String,
     pub(crate) profile: String,
@@ -279,6 +281,7 @@ impl Facts {
             log,
             position: Position(0),
             sources: Table::default(),
+            retired: BTreeSet::new(),
             settings: String::new(),
             profile: String::new(),
             accounts: Table::default(),

@@ -69,6 +69,9 @@ impl At<'_> {
     }
 }
 
+/// How many bytes of a reason for parking are kept.
+const MOST_REASON: usize = 1_000;
+
 fn effect_of(judgement: Judgement) -> Effect {
     match judgement {
         Judgement::Takes => Effect::Applied,
@@ -101,6 +104,8 @@ impl Roster {
             Claim { key: *key.as_ref().unwrap_or(&0), tie: Digest::of(event.data.as_bytes()).prefix(), position };
         let mut at = At { record, space: u16::try_from(space).unwrap_or(u16::MAX), claim, changes: Vec::new() };
         let effect = match (Body::parse(&event.kind, &event.data), key) {
+            // Also of subjects that it never named before, which have no tombstone.
+            _ if self.facts.retired.contains(&at.space) => Effect::Superseded,
             (Err(error), _) => self.park(&mut at, format!("it does not fit its schema: {error}")),
             (_, Err(lacking)) => self.park(&mut at, lacking.to_owned()),
             (Ok(body), Ok(_)) => self.judge(&mut at, body),
@@ -386,7 +391,9 @@ impl Roster {
     }
 
     /// Marks the subject: its newest event waits to be judged, nothing waits behind it, its last state stays.
-    pub(crate) fn park(&mut self, at: &mut At<'_>, reason: String) -> Effect {
+    pub(crate) fn park(&mut self, at: &mut At<'_>, mut reason: String) -> Effect {
+        // A reason quotes what was sent, which may be long; it is kept here, in SQL and in every snapshot.
+        reason.truncate(reason.floor_char_boundary(MOST_REASON));
         let subject = (at.space, at.record.event.subject.to_string());
         let newest = self.facts.parked.get(&subject).is_none_or(|mark| mark.key <= at.claim.key);
         if newest {

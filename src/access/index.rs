@@ -98,8 +98,9 @@ impl Pairs {
         }
         *first |= MORE;
         let more = self.more.entry(pair).or_default();
-        if !more.contains(&row) {
-            more.push(row);
+        // Sorted, so that a line of an account with very many is filed without a walk past all of them.
+        if let Err(at) = more.binary_search(&row) {
+            more.insert(at, row);
         }
     }
 
@@ -128,7 +129,7 @@ impl Index {
             }
         }
         for set in index.linked.values_mut() {
-            set.sort_unstable();
+            set.sort_by_key(|ix| facts.persons.get(*ix).map(|row| row.first));
         }
         for (ix, package) in (0_u32..).zip(&facts.packages.rows) {
             for producer in facts.ever(Field::PackageProducer, ix, package.producer) {

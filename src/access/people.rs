@@ -18,17 +18,19 @@ impl Roster {
         let wanted = wanted.and_then(normal_user_name).or_else(|| normal_user_name(id));
         let wanted = wanted.unwrap_or_else(|| id.replace(|c: char| c == ':' || c.is_control(), "-").to_lowercase());
         let source = self.source_text(at.space);
-        // A collision gets `name~source`; should that be taken too, the person's id makes it unique.
-        let candidate = |n| match n {
+        // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a
+        // number.
+        let candidate = |n: u64| match n {
             0 => wanted.clone(),
             1 => format!("{wanted}~{source}"),
-            _ => format!("{wanted}~{source}~{}", id.replace(':', "-")),
+            2 => format!("{wanted}~{source}~{}", id.replace(':', "-")),
+            n => format!("{wanted}~{source}~{}~{n}", id.replace(':', "-")),
         };
         let free = |name: &String| {
             let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
             owner.is_none_or(|owner| *owner == person)
         };
-        let Some(name) = (0..3).map(candidate).find(free) else { return };
+        let Some(name) = (0..).map(candidate).find(free) else { return };
         let ix = self.facts.user_names.at(0, &name);
         if let Some(owner) = self.facts.user_names.get_mut(ix) {
             *owner = person;

@@ -14,6 +14,9 @@ impl Roster {
             return Effect::Refused("`local` cannot be retired".into());
         }
         let Ok(name) = source.parse::<SourceName>() else { return Effect::NoChange };
+        if !self.facts.retired.insert(space) {
+            return Effect::NoChange;
+        }
         let position = at.position();
         let mut ended = |register: &mut Register, subject: String| {
             if register.stands() {

@@ -261,12 +261,12 @@ impl Roster {
         format!("{}/{}", self.source_text(names.space(person)), names.text(person))
     }
 
-    /// The person of `source/id`.
+    /// The person of `source/id`, who was there at some time: a mere mention or removal makes nobody.
     pub(crate) fn person_of(&self, key: &str) -> Option<u32> {
         let (source, id) = key.split_once('/')?;
         let space = self.facts.sources.find(0, source)?;
         let person = self.facts.persons.find(u16::try_from(space).ok()?, id)?;
-        self.facts.persons.get(person).filter(|p| p.register.stated()).map(|_| person)
+        self.facts.persons.get(person).filter(|row| row.user != NONE).map(|_| person)
     }
 
     /// The user with a name, in whatever spelling.

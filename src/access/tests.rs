@@ -1,5 +1,8 @@
 //! Laws of the fold and the decision on random histories. Scenario files in `tests/scenarios` tell the rules one by one.
 
+#[path = "edges.rs"]
+mod edges;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};

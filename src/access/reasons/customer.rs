@@ -1,12 +1,12 @@
 //! Rule 3: the lines through which a person is, was or could be an entitled customer of the package.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{Position, body::pair_subject};
 
-use super::{Cause, Obstacle, Standing, Walk, Way, obstacle};
+use super::{Cause, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
 use crate::{
-    facts::{Field, State},
+    facts::{Field, NONE, State},
     profile::{Held, RoleIx},
 };
 
@@ -16,16 +16,20 @@ impl Walk<'_> {
     pub(super) fn customer(&mut self, person: u32, role: RoleIx, own: &[Obstacle]) {
         let roster = self.roster;
         let facts = &roster.facts;
-        let Some(row) = facts.persons.get(person) else { return };
         let mut lines = BTreeSet::new();
-        let mut accounts: Vec<u32> = facts.ever(Field::PersonAccount, person, row.account).collect();
-        if roster.settings.customer_sub_accounts {
-            let above: Vec<u32> = accounts.iter().flat_map(|account| roster.line_up(*account)).collect();
-            accounts.extend(above);
+        let reach = if roster.settings.customer_sub_accounts { Reach::Up } else { Reach::Own };
+        let climbs = self.climbs(person, reach);
+        // The way with the fewest obstacles to each account.
+        let mut accounts: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
+        for (n, climb) in climbs.iter().enumerate() {
+            for (ix, step) in climb.steps.iter().enumerate() {
+                let best = accounts.entry(step.account).or_insert((step.weight, n, ix));
+                *best = (*best).min((step.weight, n, ix));
+            }
         }
         for mapping in roster.index.package_mappings.of(self.package_ix) {
             let Some(pair) = facts.mappings.get(*mapping as usize) else { continue };
-            for account in &accounts {
+            for account in accounts.keys() {
                 lines.extend(roster.index.bought.of((*account, pair.right)));
             }
             for assigned in roster.index.person_assignments.get(&person).into_iter().flatten() {
@@ -41,14 +45,18 @@ impl Walk<'_> {
             }
         }
         for line in lines {
-            self.bought(person, role, own, line);
+            let buyer = facts.lines.get(line).and_then(|row| facts.entitlements.get(row.entitlement));
+            let found = buyer.and_then(|buyer| accounts.get(&buyer.account));
+            let way = found.and_then(|(_, n, ix)| climbs.get(*n).map(|climb| self.along(climb, *ix).0));
+            self.bought(person, role, own, line, way);
         }
     }
 
-    fn bought(&mut self, person: u32, role: RoleIx, own: &[Obstacle], line_ix: u32) {
+    /// One line. `way`: what stands between the person and the account that bought it, where there is or was a way.
+    fn bought(&mut self, person: u32, role: RoleIx, own: &[Obstacle], line_ix: u32, way: Option<Vec<Obstacle>>) {
         let roster = self.roster;
         let facts = &roster.facts;
-        let (Some(line), Some(row)) = (facts.lines.get(line_ix), facts.persons.get(person)) else { return };
+        let Some(line) = facts.lines.get(line_ix) else { return };
         let Some(buyer) = facts.entitlements.get(line.entitlement) else { return };
         let mut obstacles = self.common.clone();
         obstacles.extend_from_slice(own);
@@ -63,8 +71,6 @@ impl Walk<'_> {
             roster.index.assignment.get(&(line.entitlement, person)).and_then(|ix| facts.assignments.get(*ix as usize));
         let assigned_subject = pair_subject("entitlement_person", entitlement_id, facts.persons.id(person));
         let assignment_cause = assigned.map(|pair| roster.cause(space, assigned_subject, &pair.register));
-        let in_account = row.account == buyer.account
-            || (roster.settings.customer_sub_accounts && roster.is_below(row.account, buyer.account));
         if buyer.narrowed {
             if !assigned.is_some_and(|pair| pair.register.stands()) {
                 let remedy = format!("the person is assigned to entitlement {entitlement_id}");
@@ -80,18 +86,16 @@ impl Walk<'_> {
                     }
                 });
             }
-        } else if !in_account {
+            obstacles.extend(self.account_gone(buyer.account).filter(|_| buyer.account != NONE));
+        } else if let Some(way) = way {
+            obstacles.extend(way);
+        } else {
             let account = facts.accounts.id(buyer.account);
-            let was = facts.ever(Field::PersonAccount, person, row.account).any(|ever| ever == buyer.account);
-            let (text, cause) = if was {
-                (format!("left account {account}"), self.person_cause(person))
-            } else {
-                (format!("entitlement {entitlement_id} went to account {account}"), entitlement_cause.clone())
-            };
+            let text = format!("entitlement {entitlement_id} went to account {account}");
             let remedy = format!("the person is in account {account}");
-            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(cause)));
+            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(entitlement_cause.clone())));
+            obstacles.extend(self.account_gone(buyer.account));
         }
-        obstacles.extend(self.account_gone(buyer.account));
 
         // The entitlement and its line.
         let what = format!("entitlement {entitlement_id}");

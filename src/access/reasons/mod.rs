@@ -3,6 +3,7 @@
 //! that what is explained is what is decided (`decide` takes a shorter way through the same facts; a property test
 //! holds the two together).
 
+mod climb;
 mod customer;
 mod producer;
 
@@ -92,9 +93,6 @@ impl Way {
 
 /// How many ways an explanation looks at. A user with more is told about these; the decision looks at all.
 const MOST_WAYS: usize = 1_000;
-
-/// How far up a walk through present and former parents goes.
-const MOST_STEPS: usize = 4_096;
 
 struct Walk<'a> {
     roster: &'a Roster,

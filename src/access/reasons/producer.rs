@@ -1,10 +1,8 @@
-//! Rule 2: the ways up from a person's accounts to the producer of the package.
-
-use std::collections::BTreeSet;
+//! Rule 2: the ways by which a person is, was or could be one of the package's producer.
 
 use rollcall_events::{Position, body::pair_subject};
 
-use super::{Cause, MOST_STEPS, Obstacle, Standing, Walk, Way, obstacle};
+use super::{Cause, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
 use crate::{
     facts::Field,
     profile::{Held, RoleIx},
@@ -15,59 +13,12 @@ impl Walk<'_> {
     /// Rule 2: up from every account that the person is or was in, along present and former parents.
     pub(super) fn producer(&mut self, person: u32, role: RoleIx, own: &[Obstacle]) {
         let facts = &self.roster.facts;
-        let Some(row) = facts.persons.get(person) else { return };
         let permission = facts.permissions.get(&person).copied().unwrap_or_default();
-        let starts: Vec<u32> = facts.ever(Field::PersonAccount, person, row.account).collect();
-        for start in starts {
-            let mut first = Vec::new();
-            if start != row.account {
-                let name = facts.accounts.id(start);
-                let text = format!("left account {name}");
-                first.push(obstacle(
-                    Standing::Ended,
-                    text,
-                    format!("is in account {name} again"),
-                    Some(self.person_cause(person)),
-                ));
-            }
-            // Along every present and former parent, the way with the fewest obstacles first: a clean way up is found
-            // even where a former parent was a short cut.
-            let mut queue = vec![(start, first, vec![self.account_cause(start)])];
-            let mut seen = BTreeSet::new();
-            while let Some(next) =
-                (0..queue.len()).min_by_key(|i| queue.get(*i).map(|(_, obstacles, _)| obstacles.len()))
-            {
-                let (ix, mut obstacles, mut path) = queue.remove(next);
-                if !seen.insert(ix) {
-                    continue;
-                }
-                if seen.len() > MOST_STEPS {
-                    break;
-                }
-                obstacles.extend(self.account_gone(ix));
-                if ix != start {
-                    path.push(self.account_cause(ix));
-                }
-                for producer in facts.ever(Field::PackageProducer, self.package_ix, self.package.producer) {
-                    if producer == ix {
-                        self.produced(person, role, own, (start, producer), &permission, &obstacles, &path);
-                    }
-                }
-                let Some(account) = facts.accounts.get(ix) else { continue };
-                for parent in facts.ever(Field::AccountParent, ix, account.parent) {
-                    let mut obstacles = obstacles.clone();
-                    let (child, name) = (facts.accounts.id(ix), facts.accounts.id(parent));
-                    if parent != account.parent {
-                        let text = format!("account {child} was moved away from account {name}");
-                        let remedy = format!("account {child} is below account {name} again");
-                        obstacles.push(obstacle(Standing::Ended, text, remedy, Some(self.account_cause(ix))));
-                    } else if account.in_cycle {
-                        let text = format!("account {child} is in a cycle of accounts and so nobody's sub-account");
-                        let remedy = "the cycle of accounts is broken".to_owned();
-                        obstacles.push(obstacle(Standing::Never, text, remedy, Some(self.account_cause(ix))));
-                    }
-                    queue.push((parent, obstacles, path.clone()));
-                }
+        let producers: Vec<u32> = facts.ever(Field::PackageProducer, self.package_ix, self.package.producer).collect();
+        for climb in self.climbs(person, Reach::Up) {
+            for (ix, step) in climb.steps.iter().enumerate().filter(|(_, step)| producers.contains(&step.account)) {
+                let (obstacles, steps) = self.along(&climb, ix);
+                self.produced(person, role, own, (climb.start, step.account), &permission, &obstacles, &steps);
             }
         }
     }

@@ -1,0 +1,198 @@
+//! Corners of the fold and the decision: what ended stays ended, and what is told is what is so.
+
+use super::*;
+
+fn person(h: &mut History, source: &str, id: &str, account: &str, active: bool, v: u64) {
+    h.say(source, "person.upserted", Some(v), &format!(r#"{{"person":"{id}","account":{account},"active":{active}}}"#));
+}
+
+const LINK: &str = r#"{"persons":[{"source":"corp","person":"q"},{"source":"flexnet","person":"ada"}]}"#;
+
+fn hash(n: u8) -> String {
+    format!("{n:02x}").repeat(32)
+}
+
+#[test]
+fn nothing_that_a_retired_source_says_later_takes_effect_also_of_things_it_never_named_before() {
+    let mut h = small();
+    h.say("local", "source.retired", None, r#"{"source":"flexnet"}"#);
+    let mut late = small().0.split_off(1);
+    for event in &mut late {
+        let renamed = |text: &str| {
+            ["initech", "globex", "ada", "bob", "lab", "DB", "db-suite", "ENT-7"]
+                .iter()
+                .fold(text.to_owned(), |text, id| text.replace(&format!("\"{id}"), &format!("\"late-{id}")))
+        };
+        event.data = renamed(&event.data).replace("\"acme\"", "\"late\"").into();
+        event.subject = Body::parse(&event.kind, &event.data).unwrap().subject().into();
+        event.key.id = format!("late-{}", event.key.id).into();
+    }
+    h.0.extend(late);
+    let roster = h.fold();
+    assert!(roster.user_by_id("flexnet/late-ada").is_none(), "a person of a source that is no more");
+    assert!(roster.project_by_name("late").is_none());
+    assert_eq!(table(&roster), Vec::<String>::new());
+    let whole = roster.to_snapshot();
+    assert_eq!(Roster::from_snapshot(&whole).unwrap().to_snapshot(), whole);
+}
+
+#[test]
+fn a_reset_ends_the_secrets_of_every_person_of_the_user_also_after_they_part() {
+    let mut h = small();
+    person(&mut h, "corp", "q", "null", true, 1);
+    let secret = format!(r#"{{"secret":"s","owner":{{"user":"corp/q"}},"sha256":"{}"}}"#, hash(1));
+    h.say("local", "secret.issued", None, &secret);
+    h.say("local", "identity.linked", None, LINK);
+    assert!(h.fold().credential(&[1; 32], noon()).is_some());
+    h.say("local", "credentials.reset", None, r#"{"user":"flexnet/ada"}"#);
+    assert!(h.fold().credential(&[1; 32], noon()).is_none());
+    h.say("local", "identity.unlinked", None, LINK);
+    let roster = h.fold();
+    assert!(roster.credential(&[1; 32], noon()).is_none(), "a reset is undone by a parting");
+    assert!(!roster.secret_is_live(roster.user_by_id("corp/q").unwrap(), "s", noon()));
+}
+
+#[test]
+fn a_binding_rests_on_the_person_that_it_names_and_is_explained_as_it_is_decided() {
+    let mut h = small();
+    let mut settings = h.fold().settings().clone();
+    settings.bindings_on_managed = true;
+    h.say("local", "settings.set", None, &serde_json::to_string(&settings).unwrap());
+    person(&mut h, "corp", "q", "null", true, 1);
+    h.say("local", "identity.linked", None, LINK);
+    h.say("local", "binding.set", None, r#"{"principal":{"user":"flexnet/ada"},"role":"Developer","scope":{"project":"flexnet/db-suite"},"author":"eve"}"#);
+    // Suspended by a source that is not authoritative: the other person of the user is still there.
+    for active in [true, false] {
+        person(&mut h, "flexnet", "ada", "\"globex\"", active, if active { 2 } else { 3 });
+        let roster = h.fold();
+        let project = roster.project_by_name("acme").unwrap();
+        let ada = roster.user_by_id("flexnet/ada").unwrap();
+        assert!(!roster.user(ada).shut_out);
+        let push = roster.profile().registry_action(Verb::Push).unwrap();
+        let why = explain(&roster, Principal::User(ada), push, project, noon());
+        assert_eq!(why.allowed, active);
+        assert_eq!(why.reasons.iter().any(|reason| reason.rule == "binding"), active, "{why:#?}");
+        let here = members(&roster, project, noon());
+        assert_eq!(here.iter().any(|m| m.role == "Developer" && m.user == "flexnet/ada"), active);
+    }
+}
+
+#[test]
+fn the_persons_of_a_user_come_oldest_first_also_from_a_snapshot() {
+    let mut h = small();
+    // q is named before z, and stated after it.
+    let link = r#"{"persons":[{"source":"corp","person":"q"},{"source":"flexnet","person":"z"}]}"#;
+    h.say("local", "identity.linked", None, link);
+    person(&mut h, "flexnet", "z", "null", true, 1);
+    person(&mut h, "corp", "q", "null", true, 1);
+    let roster = h.fold();
+    let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
+    for roster in [roster, again] {
+        let user = roster.user(roster.user_by_id("corp/q").unwrap());
+        let persons: Vec<_> = user.persons.iter().map(|p| p.person).collect();
+        assert_eq!((user.id.as_str(), persons), ("flexnet/z", vec!["z", "q"]));
+    }
+}
+
+#[test]
+fn a_secret_is_made_for_users_only_not_for_names_that_were_merely_mentioned() {
+    let mut h = small();
+    h.say("flexnet", "person.removed", Some(1), r#"{"person":"ghost"}"#);
+    let secret = format!(r#"{{"secret":"s","owner":{{"user":"flexnet/ghost"}},"sha256":"{}"}}"#, hash(1));
+    h.say("local", "secret.issued", None, &secret);
+    person(&mut h, "flexnet", "ghost", "null", true, 2);
+    assert!(h.fold().credential(&[1; 32], noon()).is_none());
+}
+
+#[test]
+fn everybody_has_a_name_of_their_own() {
+    let mut h = History::settings(false);
+    for (id, name) in [
+        ("a:b", "bob"),
+        ("a-b", "bob"),
+        ("x", "bob"),
+        ("1", "eve~flexnet"),
+        ("2", "eve~flexnet~3"),
+        ("4", "eve"),
+        ("3", "eve"),
+    ] {
+        h.say(
+            "flexnet",
+            "person.upserted",
+            Some(1),
+            &format!(r#"{{"person":"{id}","username":"{name}","account":null,"active":true}}"#),
+        );
+    }
+    let roster = h.fold();
+    let mut names: Vec<_> = roster.users().map(|user| roster.user_name(user).to_owned()).collect();
+    assert!(names.iter().all(|name| roster.user_by_name(name).is_some()), "{names:?}");
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 7, "{names:?}");
+}
+
+#[test]
+fn a_customer_below_an_account_that_was_moved_away_is_told_so() {
+    let mut h = small();
+    let mut settings = h.fold().settings().clone();
+    settings.customer_sub_accounts = true;
+    h.say("local", "settings.set", None, &serde_json::to_string(&settings).unwrap());
+    h.say("flexnet", "account.upserted", Some(1), r#"{"account":"branch","kind":"customer","parent":"globex"}"#);
+    person(&mut h, "flexnet", "cy", "\"branch\"", true, 1);
+    assert!(asks(&h.fold(), "cy", Verb::Pull, noon()).is_allowed());
+    h.say("flexnet", "account.upserted", Some(2), r#"{"account":"branch","kind":"customer"}"#);
+    let roster = h.fold();
+    let project = roster.project_by_name("acme").unwrap();
+    let cy = roster.user_by_name("cy").unwrap();
+    let pull = roster.profile().registry_action(Verb::Pull).unwrap();
+    let why = explain(&roster, Principal::User(cy), pull, project, noon());
+    let told: Vec<_> = why.near_misses.iter().flat_map(|miss| &miss.obstacles).map(|o| o.text.as_str()).collect();
+    assert_eq!(told, ["account branch was moved away from account globex"]);
+    assert_eq!(why.near_misses[0].obstacles[0].cause.as_ref().unwrap().position, roster.position());
+    assert!(had_tie(&roster, cy, project, noon()));
+}
+
+#[test]
+fn a_reason_for_parking_is_short_however_long_the_name_is() {
+    let mut h = small();
+    let name = "\u{10fff0}".repeat(100_000);
+    h.say(
+        "flexnet",
+        "package.upserted",
+        Some(1),
+        &format!(r#"{{"package":"k","project_name":"{name}","producer":"initech","container_delivery":true}}"#),
+    );
+    let roster = h.fold();
+    let parked: Vec<_> = roster.parked().map(|mark| mark.reason.len()).collect();
+    assert!(parked.len() == 1 && parked[0] < 2_000, "{parked:?}");
+}
+
+#[test]
+fn a_deep_tree_is_explained_too() {
+    let mut h = small();
+    let depth = 4_000;
+    for i in 0..depth {
+        h.say(
+            "flexnet",
+            "account.upserted",
+            Some(1),
+            &format!(r#"{{"account":"n{i}","kind":"producer","parent":"n{}"}}"#, i + 1),
+        );
+    }
+    person(&mut h, "flexnet", "deep", "\"n0\"", true, 1);
+    let roster = h.fold();
+    let (deep, project) = (roster.user_by_name("deep").unwrap(), roster.project_by_name("acme").unwrap());
+    assert!(!had_tie(&roster, deep, project, noon()));
+    h.say("flexnet", "account.upserted", Some(2), r#"{"account":"n4000","kind":"producer","parent":"initech"}"#);
+    h.say(
+        "flexnet",
+        "permission.granted",
+        Some(1),
+        r#"{"person":"deep","permission":"view_and_manage_download_packages"}"#,
+    );
+    h.say("flexnet", "account.upserted", Some(2), r#"{"account":"n0","kind":"producer"}"#);
+    let roster = h.fold();
+    let push = roster.profile().registry_action(Verb::Push).unwrap();
+    let why = explain(&roster, Principal::User(deep), push, project, noon());
+    assert_eq!(why.near_misses[0].obstacles[0].text, "account n0 was moved away from account n1");
+}
