@@ -18,6 +18,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rollcall_eventlog::sqlite::SqliteLog;
 use rollcall_events::Clock;
 use rollcall_projector::{Handle, State as Fold};
 use rollcall_registry::{Freshness, Keys};
@@ -25,6 +26,7 @@ use rollcall_registry::{Freshness, Keys};
 /// How the process is.
 #[derive(Clone)]
 pub struct Health {
+    log: SqliteLog,
     projector: Handle,
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
@@ -52,6 +54,7 @@ struct Check {
 impl Health {
     /// `newest` is the time of the log's newest record: no present is before it.
     pub fn new(
+        log: SqliteLog,
         projector: Handle,
         keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
@@ -60,7 +63,7 @@ impl Health {
         metrics: PrometheusHandle,
     ) -> Self {
         let newest = Arc::new(AtomicI64::new(newest.timestamp_micros()));
-        Self { projector, keys, clock, limits, newest, metrics }
+        Self { log, projector, keys, clock, limits, newest, metrics }
     }
 
     /// How far the clock is behind the newest time that the log or this process has seen.
@@ -80,8 +83,10 @@ impl Health {
             Fold::Stopped(why) => (false, why.clone()),
         };
         let signing = self.keys.current().list().first().map(|key| key.certificate_ends);
+        // A log that rests takes no events, and every hook says so; who may pull is still answered from the roster.
+        let resting = self.log.trouble().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
         vec![
-            Check { name: "log", good: true, text: format!("durable up to position {}", status.head) },
+            Check { name: "log", good: true, text: format!("durable up to position {}{resting}", status.head) },
             Check { name: "projection", good: folding, text },
             Check {
                 name: "staleness",
@@ -113,6 +118,7 @@ impl Health {
     /// Notes the time, and keeps the numbers from growing while nobody reads them.
     pub fn beat(&self) {
         self.behind(self.clock.now());
+        metrics::gauge!("rollcall_log_takes_events").set(if self.log.trouble().is_none() { 1.0 } else { 0.0 });
         self.metrics.run_upkeep();
     }
 }
@@ -131,7 +137,7 @@ pub fn router(health: Health) -> Router {
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(render))
         .with_state(health)
 }
 
@@ -151,6 +157,6 @@ async fn ready(State(health): State<Health>, RawQuery(query): RawQuery) -> Respo
     (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }
 
-async fn metrics(State(health): State<Health>) -> Response {
+async fn render(State(health): State<Health>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.render()).into_response()
 }

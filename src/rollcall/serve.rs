@@ -211,6 +211,7 @@ impl Server {
         let projecting = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };
         let health = Health::new(
+            log.clone(),
             handle.clone(),
             Arc::clone(&keys),
             Arc::clone(&clock),

@@ -115,6 +115,8 @@ pub(crate) struct Shared {
     waiting: AtomicUsize,
     /// The last signed head, as in `head.json`.
     signed: tokio::sync::Mutex<Option<SignedHead>>,
+    /// Why the log takes no events at present.
+    trouble: Mutex<Option<String>>,
 }
 
 impl SqliteLog {
@@ -159,6 +161,7 @@ impl SqliteLog {
             recent: Mutex::default(),
             waiting: AtomicUsize::new(0),
             signed: tokio::sync::Mutex::new(signed),
+            trouble: Mutex::default(),
         });
         let (queue, messages) = mpsc::unbounded_channel();
         let (finished, done) = watch::channel(());
@@ -171,6 +174,13 @@ impl SqliteLog {
             drop((lock, finished));
         });
         Ok(Self { shared, queue, done })
+    }
+
+    /// Why the log takes no events at present, if it does not: it rests after an error until it has been opened anew.
+    /// Reading goes on.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// The newest durable record.

@@ -207,6 +207,7 @@ impl Writer {
     async fn recover(&mut self, mut why: String) -> State {
         loop {
             tracing::error!(error = why, "the log takes no events until it has been opened anew");
+            self.trouble(Some(why.clone()));
             if let Some(sql) = self.sql.take() {
                 let _ = sql.close().await;
             }
@@ -226,11 +227,16 @@ impl Writer {
                 Ok(()) => {
                     let position = self.publish.borrow().position.0;
                     tracing::warn!(position, "the log was opened anew and takes events again");
+                    self.trouble(None);
                     return State::Open;
                 }
                 Err(error) => why = error.to_string(),
             }
         }
+    }
+
+    fn trouble(&self, why: Option<String>) {
+        *self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = why;
     }
 
     /// Opens the file, makes all of it durable again (see [`settle`]) and reads what stands behind the last record that
