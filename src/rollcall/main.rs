@@ -46,6 +46,8 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // What is made holds keys and personal data: its owner's alone, also in a data directory that others may enter.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // One provider for every use of TLS and signatures, chosen before the first of them.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     match run(cli) {

@@ -15,6 +15,7 @@ mod advisories;
 mod bad_input;
 mod clients;
 mod crash;
+mod files;
 mod golden;
 mod lifecycle;
 mod oracle;
