@@ -1,6 +1,8 @@
 //! Decisions on their way from the token endpoint to the records: a bounded queue, written in batches.
 //! Never makes an answer wait; what does not fit is dropped and counted.
 
+use std::sync::{Mutex, PoisonError};
+
 use rollcall_registry::{Decision, DecisionSink, Outcome};
 use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -12,14 +14,39 @@ const WAITING: usize = 16_384;
 /// How many are written at a time.
 const BATCH: usize = 1024;
 
+/// How many decisions about nobody in particular are kept of one second. Whoever is not signed in can ask as often as
+/// the network lets them, and must not fill the disk by it.
+const NOBODYS_A_SECOND: u32 = 50;
+/// How many images of one such decision are kept; no client that is not signed in needs more.
+const NOBODYS_IMAGES: usize = 4;
+
 /// The queue's way in.
-pub struct Sink(mpsc::Sender<Decision>);
+pub struct Sink {
+    queue: mpsc::Sender<Decision>,
+    /// The second that is counted, and how many of it were kept.
+    nobodys: Mutex<(i64, u32)>,
+}
 
 impl DecisionSink for Sink {
     fn offer(&self, decision: Decision) {
-        if self.0.try_send(decision).is_err() {
+        if !self.has_room(&decision) || self.queue.try_send(decision).is_err() {
             DecisionDropped.emit();
         }
+    }
+}
+
+impl Sink {
+    fn has_room(&self, decision: &Decision) -> bool {
+        if decision.user.is_some() {
+            return true;
+        }
+        let mut nobodys = self.nobodys.lock().unwrap_or_else(PoisonError::into_inner);
+        let second = decision.at.timestamp();
+        if nobodys.0 != second {
+            *nobodys = (second, 0);
+        }
+        nobodys.1 += 1;
+        nobodys.1 <= NOBODYS_A_SECOND
     }
 }
 
@@ -35,10 +62,15 @@ pub fn start(ops: Ops) -> (Sink, JoinHandle<()>) {
             }
         }
     });
-    (Sink(sender), task)
+    (Sink { queue: sender, nobodys: Mutex::default() }, task)
 }
 
-fn row(decision: Decision) -> DecisionRow {
+fn row(mut decision: Decision) -> DecisionRow {
+    if decision.user.is_none()
+        && let Some((end, _)) = decision.asked.match_indices(' ').nth(NOBODYS_IMAGES - 1)
+    {
+        decision.asked.truncate(end);
+    }
     DecisionRow {
         images: images(&decision.asked),
         id: decision.id,
@@ -67,6 +99,55 @@ fn images(scopes: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use chrono::{DateTime, TimeDelta};
+    use rollcall_events::Position;
+    use rollcall_registry::ClientFamily;
+
+    use super::*;
+
+    fn decision(user: Option<&str>, second: i64) -> Decision {
+        let at = DateTime::from_timestamp(1_767_225_600, 0).unwrap() + TimeDelta::seconds(second);
+        let asked: Vec<String> = (0..100).map(|i| format!("repository:acme/{i}:pull")).collect();
+        Decision {
+            id: format!("dec_{second}"),
+            at,
+            position: Position(1),
+            outcome: Outcome::Denied,
+            user: user.map(Arc::from),
+            user_name: None,
+            secret: None,
+            asked: asked.join(" "),
+            granted: String::new(),
+            token_ends: None,
+            address: [127, 0, 0, 1].into(),
+            client: ClientFamily::Other,
+            client_id: None,
+            account_mismatch: None,
+            message: None,
+        }
+    }
+
+    #[test]
+    fn nobody_in_particular_cannot_fill_the_disk_and_takes_no_room_from_a_user() {
+        let (queue, mut waiting) = mpsc::channel(WAITING);
+        let sink = Sink { queue, nobodys: Mutex::default() };
+        for _ in 0..1000 {
+            sink.offer(decision(None, 0));
+        }
+        sink.offer(decision(Some("flexnet/ada"), 0));
+        sink.offer(decision(None, 1));
+        let mut kept = Vec::new();
+        while let Ok(one) = waiting.try_recv() {
+            kept.push(one);
+        }
+        let of = |wanted: Option<&str>| kept.iter().filter(|one| one.user.as_deref() == wanted).count();
+        assert_eq!((of(None), of(Some("flexnet/ada"))), (50 + 1, 1));
+        assert_eq!(row(decision(None, 0)).images, ["acme/0", "acme/1", "acme/2", "acme/3"]);
+        assert_eq!(row(decision(Some("flexnet/ada"), 0)).images.len(), 100);
+    }
+
     #[test]
     fn images_are_found_in_scopes() {
         let found = super::images("repository:acme/db:pull,push registry:catalog:* repository:acme/a/b:pull");
