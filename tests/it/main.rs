@@ -16,7 +16,6 @@ mod bad_input;
 mod clients;
 mod crash;
 mod files;
-mod golden;
 mod lifecycle;
 mod oracle;
 mod properties;
