@@ -120,6 +120,8 @@ impl Control for Process {
         let verified =
             sqlite::verify(self.dir.path(), Check::default(), |_| ()).await.map_err(|error| match error {
                 VerifyError::Damaged { position, what } => ControlError::Damaged { position, what },
+                // An index, a schema or a file beside the log is not at a position; nothing before it can be trusted.
+                VerifyError::File { .. } => ControlError::Damaged { position: Position(0), what: error.to_string() },
                 VerifyError::Altered { position } => ControlError::Damaged { position, what: error.to_string() },
                 other => ControlError::Unavailable(other.to_string()),
             })?;

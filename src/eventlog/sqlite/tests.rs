@@ -230,6 +230,7 @@ async fn a_log_whose_tail_does_not_fit_the_chain_acknowledges_nothing_ever_again
         refusals.push(log.append(events(5..6)).await.unwrap_err().to_string());
         tokio::task::yield_now().await;
     }
+    assert!(log.trouble().unwrap().contains("damaged at position 4"));
     assert_eq!(log.newest(), head);
     log.close().await;
     let Err(error) = open(&dir).await else { panic!("opened") };
