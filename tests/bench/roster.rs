@@ -210,9 +210,9 @@ fn decisions(bench: &Bench, world: World, roster: &Roster) {
     let mut rounds = [Vec::new(), Vec::new()];
     let mut hashbrown = Vec::new();
     for _ in 0..ROUNDS {
-        let (hash, found) = spent(|| keys.iter().filter(|key| pairs.get(*key).is_some()).count());
+        let (hash, found) = spent(|| keys.iter().filter_map(|key| pairs.get(key)).count());
         assert_eq!(found, asked as usize);
-        let (quick, found) = spent(|| keys.iter().filter(|key| quick.get(*key).is_some()).count());
+        let (quick, found) = spent(|| keys.iter().filter_map(|key| quick.get(key)).count());
         assert_eq!(found, asked as usize);
         let (hit, yes) = spent(|| allowed(roster, &hits, pull));
         assert_eq!(yes, asked as usize, "a customer was refused");

@@ -146,8 +146,10 @@ async fn half_load(bench: &Bench, hello: &Hello, server: &Server, hellos: &[Vec<
     bench.report(about, &kept);
 }
 
+type Sign = Box<dyn Fn(&[u8]) + Sync>;
+
 /// The signature alone, with the product's own library.
-fn signer(algorithm: &str) -> Box<dyn Fn(&[u8]) + Sync> {
+fn signer(algorithm: &str) -> Sign {
     let random = SystemRandom::new();
     if algorithm == "ES256" {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();

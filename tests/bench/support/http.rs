@@ -197,6 +197,5 @@ pub async fn until(port: u16, connections: usize, requests: Vec<Vec<u8>>, status
     for client in clients {
         client.await.unwrap();
     }
-    let left = queue.lock().unwrap().len();
-    left
+    queue.lock().unwrap().len()
 }
