@@ -196,3 +196,73 @@ fn a_deep_tree_is_explained_too() {
     let why = explain(&roster, Principal::User(deep), push, project, noon());
     assert_eq!(why.near_misses[0].obstacles[0].text, "account n0 was moved away from account n1");
 }
+
+/// The event that an obstacle's remedy speaks of, said of the roster as it is.
+fn mend(roster: &Roster, remedy: &str) -> Option<(&'static str, &'static str, String)> {
+    let words: Vec<&str> = remedy.split(' ').collect();
+    let space = u16::try_from(roster.facts.sources.find(0, "flexnet")?).ok()?;
+    let facts = &roster.facts;
+    let account = |ix: u32| if ix == u32::MAX { "null".to_owned() } else { format!("\"{}\"", facts.accounts.id(ix)) };
+    let parent_of = |id: &str| account(facts.accounts.get(facts.accounts.find(space, id).unwrap()).unwrap().parent);
+    let upsert = |id: &str, parent: String| {
+        ("flexnet", "account.upserted", format!(r#"{{"account":"{id}","kind":"customer","parent":{parent}}}"#))
+    };
+    let entitlement = |id: &str| {
+        let row = facts.entitlements.get(facts.entitlements.find(space, id).unwrap()).unwrap();
+        let data = format!(r#"{{"entitlement":"{id}","account":{},"state":"active"}}"#, account(row.account));
+        ("flexnet", "entitlement.upserted", data)
+    };
+    Some(match words.as_slice() {
+        ["account", id, "is", "stated", ..] => upsert(id, parent_of(id)),
+        ["account", id, "is", "below", "account", above, ..] => upsert(id, format!("\"{above}\"")),
+        ["entitlement", id, "is", "active"] => entitlement(id),
+        ["product", id, "is", "stated", ..] => ("flexnet", "product.upserted", format!(r#"{{"product":"{id}"}}"#)),
+        ["product", id, "is", "mapped", "to", "package", package, ..] => {
+            let data = format!(r#"{{"package":"{package}","product":"{id}"}}"#);
+            ("flexnet", "package.product.mapped", data)
+        }
+        ["the", "person", "is", "assigned", "to", "entitlement", id] => {
+            ("flexnet", "entitlement.person.assigned", format!(r#"{{"entitlement":"{id}","person":"PERSON"}}"#))
+        }
+        ["the", "permission", .., "is", "granted"] => {
+            let data = r#"{"person":"PERSON","permission":"view_and_manage_download_packages"}"#.to_owned();
+            ("flexnet", "permission.granted", data)
+        }
+        _ => return None,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A remedy that is told makes a yes: every line of which all parts are facts that can be said as they stand.
+    #[test]
+    fn what_would_allow_does_allow(history in history()) {
+        let roster = history.fold();
+        let pull = roster.profile().registry_action(Verb::Pull).unwrap();
+        for (user, project) in world(&roster) {
+            let why = explain(&roster, Principal::User(user), pull, project, noon());
+            for miss in why.near_misses.iter().filter(|_| !why.allowed) {
+                // Of a user of one person, so that it is known whom the remedy is about.
+                let view = roster.user(user);
+                let [person] = view.persons.as_slice() else { continue };
+                let told: Option<Vec<_>> = miss.obstacles.iter().map(|o| mend(&roster, &o.remedy)).collect();
+                let Some(told) = told else { continue };
+                // Two remedies about one row would each state the whole of it.
+                let mut rows: Vec<_> = told.iter().map(|(_, kind, data)| (*kind, data.split(',').next().map(str::to_owned))).collect();
+                rows.sort();
+                rows.dedup();
+                if rows.len() < told.len() { continue }
+                let mut tail = History::default();
+                for (source, kind, data) in &told {
+                    tail.say(source, kind, Some(99), &data.replace("PERSON", person.person));
+                }
+                let mut mended = history.fold();
+                tail.fold_into(&mut mended);
+                // A cycle that closes only by being mended is told once it is there.
+                prop_assume!(mended.accounts_in_cycles().is_empty());
+                prop_assert!(decide(&mended, Principal::User(user), pull, project, noon()).is_allowed(), "{:#?}\n{:?}", miss, told);
+            }
+        }
+    }
+}
