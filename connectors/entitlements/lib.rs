@@ -30,14 +30,8 @@ impl CloudEvents {
 impl Hook for CloudEvents {
     fn keeps(&self, header: &str) -> bool {
         // The signature is kept too: a replay checks it again, and it is worth nothing after five minutes.
-        const KEPT: [&str; 6] = [
-            "content-type",
-            "traceparent",
-            "user-agent",
-            signature::ID,
-            signature::TIMESTAMP,
-            signature::SIGNATURE,
-        ];
+        const KEPT: [&str; 6] =
+            ["content-type", "traceparent", "user-agent", signature::ID, signature::TIMESTAMP, signature::SIGNATURE];
         KEPT.contains(&header) || header.starts_with("ce-")
     }
 
