@@ -60,7 +60,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// The normal dependencies of a package, by name.
-fn uses<'a>(package: &'a Value, which: fn(&Value) -> bool) -> Vec<&'a str> {
+fn uses(package: &Value, which: fn(&Value) -> bool) -> Vec<&str> {
     let all = package["dependencies"].as_array().unwrap();
     let mut names: Vec<_> = all.iter().filter(|d| d["kind"].is_null() && which(d)).map(|d| text(d, "name")).collect();
     names.sort_unstable();
