@@ -188,6 +188,12 @@ impl Keys {
         let refresh = RefreshKey::new(&unbase64(&refresh_file, read_private(&refresh_file)?.trim())?);
         let authority_file = dir.join(AUTHORITY);
         if !authority_file.exists() {
+            // A new authority beside old keys would sign tokens that no holder of its bundle accepts.
+            if !stored_keys(dir)?.is_empty() {
+                let reason = "it is gone, and the keys that it certified are not: put it back, or delete signing-*.json \
+                              to begin with a new one, whose bundle every registry then needs";
+                return Err(KeyError::Damaged { path: authority_file, reason: reason.to_owned() });
+            }
             write_json(&authority_file, &new_authority(&options, now)?)?;
         }
         let authority: Authority = read_json(&authority_file)?;
@@ -217,6 +223,16 @@ impl Keys {
     #[must_use]
     pub fn bundle(&self) -> &str {
         &self.bundle
+    }
+
+    /// The bundle of the keys in `dir`, read without touching anything there: a server may be using them.
+    ///
+    /// # Errors
+    /// When the authority's file is unreadable, damaged or open to others.
+    pub fn bundle_in(dir: &Path) -> Result<String, KeyError> {
+        let path = dir.join(AUTHORITY);
+        let authority: Authority = read_json(&path)?;
+        Ok(pem(&unbase64(&path, &authority.certificate)?))
     }
 
     /// The key of the refresh tokens.

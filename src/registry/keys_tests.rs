@@ -313,3 +313,21 @@ fn an_independent_reader_believes_our_tokens_by_the_published_keys_alone() {
         assert!(jsonwebtoken::decode::<Claims>(&token, &key, &rules).is_err());
     }
 }
+
+#[test]
+fn a_bundle_is_read_without_a_change_and_an_authority_that_is_gone_is_not_replaced() {
+    let dir = Dir::new();
+    let bundle = Keys::open(&dir.keys(), KeyOptions::default(), now()).unwrap().bundle().to_owned();
+    let files = || {
+        let mut names: Vec<_> = fs::read_dir(dir.keys()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    assert_eq!(Keys::bundle_in(&dir.keys()).unwrap(), bundle);
+    fs::remove_file(dir.keys().join("authority.json")).unwrap();
+    assert!(Keys::bundle_in(&dir.keys()).is_err());
+    let error = Keys::open(&dir.keys(), KeyOptions::default(), now()).unwrap_err().to_string();
+    assert!(error.contains("authority.json") && error.contains("put it back"), "{error}");
+    assert_eq!(files().len() + 1, before.len(), "nothing was made in its place");
+}

@@ -12,19 +12,17 @@ use rollcall_eventlog::{
     SignedHead,
     sqlite::{self, Check, Progress, VerifyError},
 };
-use rollcall_events::{Clock, Position};
+use rollcall_events::Position;
 use rollcall_registry::Keys;
 use serde_json::json;
 
 use crate::{
     cli::Global,
     client::{Client, Exit, Failure},
-    clock::SystemClock,
     commands::{self, Form},
     data_dir::DataDir,
     layers::Loaded,
-    serve::key_options,
-    show::{number, say},
+    show::number,
 };
 
 /// A line of progress on the terminal, where there is one.
@@ -54,7 +52,7 @@ impl Bar {
 ///
 /// # Errors
 /// When neither is there.
-pub async fn bundle(global: &Global, loaded: &Loaded) -> Result<Exit, Failure> {
+pub async fn bundle(global: &Global, loaded: &Loaded, form: Form) -> Result<Exit, Failure> {
     let asked = match Client::new(global, loaded) {
         Ok(client) => commands::bundle(&client).await,
         Err(error) => Err(Failure::Unreachable(format!("{error:#}"))),
@@ -63,13 +61,11 @@ pub async fn bundle(global: &Global, loaded: &Loaded) -> Result<Exit, Failure> {
     let text = match asked {
         Ok(text) => text,
         Err(Failure::Unreachable(_)) if keys.is_dir() => {
-            let options = key_options(&loaded.config.token);
-            let keys = Keys::open(&keys, options, SystemClock.now()).map_err(anyhow::Error::from)?;
-            keys.bundle().to_owned()
+            Keys::bundle_in(&keys).map_err(anyhow::Error::from)?
         }
         Err(failure) => return Err(failure),
     };
-    say(&text);
+    form.show(&json!({"bundle": text}), |_| text.clone());
     Ok(Exit::Yes)
 }
 

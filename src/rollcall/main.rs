@@ -85,7 +85,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor => wait_for(doctor::run(&global, form)),
         Command::Keys(Keys::Bundle) => {
             let loaded = loaded(&global)?;
-            wait_for(local::bundle(&global, &loaded))
+            wait_for(local::bundle(&global, &loaded, form))
         }
         Command::Demo(command) => {
             let loaded = loaded(&global)?;

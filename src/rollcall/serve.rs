@@ -329,7 +329,7 @@ impl Server {
 }
 
 /// How the keys of registry tokens are made.
-pub fn key_options(token: &config::Token) -> KeyOptions {
+fn key_options(token: &config::Token) -> KeyOptions {
     let algorithm = match token.algorithm {
         config::Algorithm::Es256 => Algorithm::Es256,
         config::Algorithm::Rs256 => Algorithm::Rs256,
