@@ -353,12 +353,15 @@ impl Roster {
         let mut live = false;
         for ix in self.persons_of(user) {
             let Some(row) = self.facts.persons.get(*ix) else { continue };
-            let space = usize::from(self.facts.persons.names.space(*ix));
-            let authoritative = self.authoritative.get(space).copied().unwrap_or(false);
-            if authoritative && row.register.stands() && !row.active {
-                return true;
+            if row.is_live() {
+                live = true;
+            } else if row.register.stands() {
+                // Suspended. Only now is it worth finding out whose person it is.
+                let space = usize::from(self.facts.persons.names.space(*ix));
+                if self.authoritative.get(space).copied().unwrap_or(false) {
+                    return true;
+                }
             }
-            live |= row.is_live();
         }
         !live
     }

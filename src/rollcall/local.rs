@@ -60,9 +60,7 @@ pub async fn bundle(global: &Global, loaded: &Loaded, form: Form) -> Result<Exit
     let keys = DataDir::at(&loaded.config.server.data_dir).file("keys");
     let text = match asked {
         Ok(text) => text,
-        Err(Failure::Unreachable(_)) if keys.is_dir() => {
-            Keys::bundle_in(&keys).map_err(anyhow::Error::from)?
-        }
+        Err(Failure::Unreachable(_)) if keys.is_dir() => Keys::bundle_in(&keys).map_err(anyhow::Error::from)?,
         Err(failure) => return Err(failure),
     };
     form.show(&json!({"bundle": text}), |_| text.clone());
