@@ -299,7 +299,7 @@ fn an_independent_reader_believes_our_tokens_by_the_published_keys_alone() {
         let keys = Keys::open(&dir.keys(), KeyOptions { algorithm, ..KeyOptions::default() }, now()).unwrap();
         let current = keys.current();
         let token = sign(&current, now());
-        let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&current.jwks().to_string()).unwrap();
+        let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&current.jwks()).unwrap();
         let head = jsonwebtoken::decode_header(&token).unwrap();
         let key = set.find(&head.kid.unwrap()).unwrap();
         let mut rules = jsonwebtoken::Validation::new(head.alg);
