@@ -74,7 +74,10 @@ impl DataDir {
         }
         let path = self.file("admin.key");
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(AdminKey::Known(usable(&text, &path.display().to_string())?)),
+            Ok(text) => {
+                only_the_owners(&path)?;
+                Ok(AdminKey::Known(usable(&text, &path.display().to_string())?))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = format!("rk_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
                 write_private(&path, &format!("{key}\n"))?;
@@ -167,6 +170,19 @@ pub fn webhook_secret(random: [u8; 32]) -> SecretString {
     format!("whsec_{}", base64::prelude::BASE64_STANDARD.encode(random)).into()
 }
 
+/// Refuses a key that others may read, as every other key file is refused: it may be known already.
+fn only_the_owners(path: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    anyhow::bail!(
+        "{path} can be read by others (mode {:03o}): chmod 600 {path}, or remove it to have a new key made",
+        mode & 0o777
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret;
@@ -186,6 +202,10 @@ mod tests {
         assert!(made.expose_secret().starts_with("rk_"));
         assert_eq!(fs::metadata(dir.file("admin.key")).unwrap().permissions().mode() & 0o777, 0o600);
         let AdminKey::Known(known) = dir.admin_key(none, [8; 32]).unwrap() else { panic!("it was made again") };
+        fs::set_permissions(dir.file("admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
+        let Err(exposed) = dir.admin_key(none, [8; 32]) else { panic!("an exposed key was taken") };
+        assert!(exposed.to_string().contains("chmod 600"), "{exposed}");
+        fs::set_permissions(dir.file("admin.key"), fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(known.expose_secret(), made.expose_secret());
         assert_eq!(dir.key_to_ask_with(None, none).unwrap().expose_secret(), made.expose_secret());
         let env = |name: &str| (name == "ROLLCALL_ADMIN_KEY").then(|| "rk_from_the_environment_and_long".to_owned());
