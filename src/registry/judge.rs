@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_access::{Principal, ProjectIx, Roster, UserIx, Verb, Verdict, decide, explain, had_tie};
 use rollcall_events::{Digest, Position};
 use secrecy::ExposeSecret as _;
@@ -162,6 +162,11 @@ fn held(
         }
         let Some(needed) = roster.profile().registry_action(verb) else { continue };
         if let Verdict::Allowed { until: ends } = decide(roster, principal, needed, project, now) {
+            // Tokens tell time in whole seconds. One for a reason that ends within this second would either outlive it
+            // or be over when it is made.
+            if ends.is_some_and(|ends| ends.timestamp() <= now.timestamp()) {
+                continue;
+            }
             held = held.union(action);
             *until = match (*until, ends) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -182,7 +187,12 @@ fn reason(roster: &Roster, user: UserIx, asked: &Asked<'_>, now: DateTime<Utc>) 
         }
         let (_, verb) = VERBS.into_iter().find(|(action, _)| repository.actions.real().contains(*action))?;
         let text = match roster.profile().registry_action(verb) {
-            Some(needed) => denial::text(verb, &explain(roster, Principal::User(user), needed, project, now)),
+            Some(needed) => {
+                let explained = |at| explain(roster, Principal::User(user), needed, project, at);
+                let why = explained(now);
+                // Allowed and yet refused: it ends within this second (see `held`), and that is the reason to tell.
+                denial::text(verb, &if why.allowed { explained(now + TimeDelta::seconds(1)) } else { why })
+            }
             None => denial::never(verb),
         };
         Some((repository.name.as_str().to_owned(), text))
