@@ -114,8 +114,10 @@ impl Server {
         self.process.as_ref().unwrap().id()
     }
 
+    /// Asked anew: a connection that lay idle may be closed by the server in the moment in which it is used.
     pub fn is_ready(&self) -> bool {
-        self.http.try_send(self.http.get(&self.url("/readyz"))).is_ok_and(|answer| answer.status == 200)
+        let fresh = Http::new();
+        fresh.try_send(fresh.get(&self.url("/readyz"))).is_ok_and(|answer| answer.status == 200)
     }
 
     pub fn kill(&mut self) {
