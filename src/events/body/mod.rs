@@ -3,6 +3,7 @@
 //! Long because it is one table: forty types, a few lines each.
 
 mod directory;
+mod ending;
 mod licensing;
 mod local;
 
