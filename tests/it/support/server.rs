@@ -116,7 +116,7 @@ impl Server {
 
     /// Asked anew: a connection that lay idle may be closed by the server in the moment in which it is used.
     pub fn is_ready(&self) -> bool {
-        let fresh = Http::new();
+        let fresh = Http::default();
         fresh.try_send(fresh.get(&self.url("/readyz"))).is_ok_and(|answer| answer.status == 200)
     }
 
