@@ -100,15 +100,15 @@ pub enum Change {
         /// The name to sign in with.
         name: Arc<str>,
     },
-    /// A package's project has this name now (its earlier names stay as aliases), archived or not.
+    /// A project has this name now (its earlier names stay as aliases), archived or not.
     ProjectNamed {
-        /// The package's source.
+        /// The source that owns it; `local` for one that a person made.
         source: SourceName,
-        /// The package.
+        /// The package, or the id of a project that a person made.
         package: Arc<str>,
         /// The project's name.
         name: Arc<str>,
-        /// Whether it is archived: its package is removed or delivers no containers.
+        /// Whether it is archived: its package is removed or delivers no containers, or it was deleted.
         archived: bool,
     },
     /// A subject is parked, or no longer.

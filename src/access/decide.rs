@@ -1,21 +1,36 @@
-//! The decision: may this caller do this, on this project, at this instant. Pure, and quick: no allocation on the way.
-//! Says yes or no; why is `explain`.
+//! The decision: may this caller do this, on this scope, at this instant. Pure, and quick: no allocation on the way,
+//! unless roles were given by hand. Says yes or no; why is `explain`.
 
 use chrono::{DateTime, Utc};
 
 use crate::{
-    facts::{NONE, Package, Person, State},
-    profile::{ActionSet, Held, Own, Pseudo, Resource, RoleIx},
-    roster::{ProjectIx, Roster, UserIx, instant},
+    facts::{Package, State},
+    place::{Place, ProjectIx, Rights, ServiceIx},
+    profile::{ActionSet, Held, Pseudo, RoleIx},
+    roster::{Roster, UserIx, instant},
 };
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
     /// Somebody who did not sign in.
     Anyone,
     /// A signed-in user.
     User(UserIx),
+    /// A service with a good secret.
+    Service(ServiceIx),
+}
+
+impl From<UserIx> for Principal {
+    fn from(user: UserIx) -> Self {
+        Self::User(user)
+    }
+}
+
+impl From<ServiceIx> for Principal {
+    fn from(service: ServiceIx) -> Self {
+        Self::Service(service)
+    }
 }
 
 /// The answer. Denied is an answer, not an error.
@@ -40,57 +55,54 @@ impl Verdict {
 
 /// A role that is live, and until when.
 #[derive(Debug, Clone, Copy)]
-struct Live {
-    held: Held,
-    until: i64,
+pub(crate) struct Live {
+    pub(crate) held: Held,
+    pub(crate) until: i64,
 }
 
-/// Decides whether the caller holds every one of `actions` on the project at `now`.
+/// Decides whether the caller holds every one of `actions`, which are the access profile's, on a scope at `now`.
 #[must_use]
 pub fn decide(
     roster: &Roster,
     principal: Principal,
     actions: ActionSet,
-    project: ProjectIx,
+    place: impl Into<Place>,
     now: DateTime<Utc>,
 ) -> Verdict {
-    if actions.is_empty() {
-        return Verdict::Denied;
-    }
-    let now = now.timestamp_micros();
-    match roster.until(principal, actions, project, now) {
-        Some(until) => Verdict::Allowed { until: instant(until) },
-        None => Verdict::Denied,
-    }
+    roster.judge_by(Rights::Access, principal, actions, place.into(), now)
 }
 
 impl Roster {
-    fn until(&self, principal: Principal, actions: ActionSet, project: ProjectIx, now: i64) -> Option<i64> {
-        let row = self.project_row(project)?;
-        let package = self.facts.packages.get(row.package)?;
-        if !(package.register.stands() && package.delivery) {
+    /// Decides by either profile.
+    pub(crate) fn judge_by(
+        &self,
+        rights: Rights,
+        principal: Principal,
+        actions: ActionSet,
+        place: Place,
+        now: DateTime<Utc>,
+    ) -> Verdict {
+        if actions.is_empty() {
+            return Verdict::Denied;
+        }
+        match self.until(rights, principal, actions, place, now.timestamp_micros()) {
+            Some(until) => Verdict::Allowed { until: instant(until) },
+            None => Verdict::Denied,
+        }
+    }
+
+    fn until(&self, rights: Rights, principal: Principal, actions: ActionSet, place: Place, now: i64) -> Option<i64> {
+        let caller = self.admitted(principal)?;
+        if !self.open(place) {
             return None;
         }
-        let resource = self.resource();
-        let caller = match principal {
-            Principal::Anyone => Pseudo::Anyone,
-            Principal::User(user) if self.shut_out(user) => return None,
-            Principal::User(_) => Pseudo::Authenticated,
-        };
-        let base = self.profile.baseline(caller, &resource, self.switches());
-        let (producer, customer) = match principal {
-            Principal::Anyone => (None, None),
-            Principal::User(user) => (
-                self.producer_role.filter(|_| self.produces(user, package)).map(|role| self.on_project(role, i64::MAX)),
-                self.consumer_role.and_then(|role| {
-                    self.buys_until(user, row.package, package, now).map(|until| self.on_project(role, until))
-                }),
-            ),
-        };
-        let bound = move || self.bound(principal, project, now);
-        let live = move || producer.into_iter().chain(customer).chain(bound());
-        let taken = self
-            .profile
+        let profile = self.judge_of(rights);
+        let resource = self.resource(rights, place, principal)?;
+        let base = profile.baseline(caller, &resource, self.switches());
+        let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
+        let bound = self.bound(rights, principal, place, now);
+        let live = || derived.into_iter().flatten().chain(bound.iter().copied());
+        let taken = profile
             .ceilings(live().map(|live| live.held), &resource, self.switches())
             .fold(ActionSet::EMPTY, |mask, (_, taken)| mask.with(taken));
         if taken.meets(actions) {
@@ -100,22 +112,37 @@ impl Roster {
         // counts, and the shortest of the actions.
         let needed = actions.without(base);
         let mut until = i64::MAX;
-        for (_, action) in self.profile.actions().filter(|(_, action)| needed.holds(*action)) {
-            let longest =
-                live().filter(|live| self.profile.gives(live.held).holds(action)).map(|live| live.until).max()?;
+        for (_, action) in profile.actions().filter(|(_, action)| needed.holds(*action)) {
+            let longest = live().filter(|live| profile.gives(live.held).holds(action)).map(|live| live.until).max()?;
             until = until.min(longest);
         }
         Some(until)
     }
 
-    /// What a profile looks at in a package's project: it is private, standard and nobody's own.
-    pub(crate) fn resource(&self) -> Resource<'static> {
-        Resource {
-            level: self.profile.project_level(),
-            visibility: Some(rollcall_events::body::Visibility::Private),
-            kind: Some("standard"),
-            own: Own::NotMine,
+    /// As what a caller is seen; nothing for a user who is shut out and a service that was removed.
+    pub(crate) fn admitted(&self, principal: Principal) -> Option<Pseudo> {
+        match principal {
+            Principal::Anyone => Some(Pseudo::Anyone),
+            Principal::User(user) => (!self.shut_out(user)).then_some(Pseudo::Authenticated),
+            Principal::Service(service) => self.service_stands(service).then_some(Pseudo::Authenticated),
         }
+    }
+
+    /// The roles that nobody gave: of a producer's people and of customers (rules 2 and 3), and of a user in the user's
+    /// own project.
+    pub(crate) fn derived(&self, principal: Principal, place: Place, now: i64) -> [Option<Live>; 2] {
+        let (Principal::User(user), Place::Project(project)) = (principal, place) else { return [None; 2] };
+        if let ProjectIx::Personal(owner) = project {
+            let held = self.personal_role().filter(|_| owner == user);
+            return [held.map(|held| Live { held, until: i64::MAX }), None];
+        }
+        let Some(ix) = self.package_of(project) else { return [None; 2] };
+        let Some(package) = self.facts.packages.get(ix) else { return [None; 2] };
+        let producer = self.producer_role.filter(|_| self.produces(user, package));
+        let customer = self
+            .consumer_role
+            .and_then(|role| self.buys_until(user, ix, package, now).map(|until| self.on_project(role, until)));
+        [producer.map(|role| self.on_project(role, i64::MAX)), customer]
     }
 
     fn on_project(&self, role: RoleIx, until: i64) -> Live {
@@ -229,27 +256,5 @@ impl Roster {
             && !buyer.narrowed
             && self.grants(line.entitlement);
         runs.then_some(line.ends)
-    }
-
-    /// Rule 5: roles given by hand, on the project or above it.
-    fn bound(&self, principal: Principal, project: ProjectIx, now: i64) -> impl Iterator<Item = Live> + Clone + '_ {
-        let user = match principal {
-            Principal::User(user) if !self.index.person_bindings.is_empty() => Some(user),
-            Principal::Anyone | Principal::User(_) => None,
-        };
-        let persons = user.map_or(&[][..], |user| self.persons_of(user));
-        persons
-            .iter()
-            // A binding rests on the person that it names, as every reason rests on what it names.
-            .filter(|person| self.facts.persons.get(**person).is_some_and(Person::is_live))
-            .filter_map(|person| self.index.person_bindings.get(person))
-            .flatten()
-            .filter_map(|ix| self.facts.bindings.get(*ix)?.as_ref())
-            .filter(move |row| row.register.stands() && row.starts <= now && now < row.ends)
-            .filter(move |row| row.project == NONE || row.project == project.0)
-            .filter_map(|row| {
-                let level = if row.project == NONE { 0 } else { self.profile.project_level() };
-                Some(Live { held: Held { role: self.profile.role(&row.role)?, level }, until: row.ends })
-            })
     }
 }

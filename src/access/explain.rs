@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::{
     decide::{Principal, decide},
-    profile::{ActionSet, Pseudo},
+    place::{Place, ProjectIx, Rights},
+    profile::ActionSet,
     reasons::{Obstacle, Reason, Standing, Way},
-    roster::{ProjectIx, Roster, UserIx},
+    roster::Roster,
 };
 
 /// An answer with its grounds.
@@ -53,20 +54,18 @@ pub fn explain(
     roster: &Roster,
     principal: Principal,
     actions: ActionSet,
-    project: ProjectIx,
+    place: impl Into<Place>,
     now: DateTime<Utc>,
 ) -> Explanation {
-    let verdict = decide(roster, principal, actions, project, now);
+    let place = place.into();
+    let verdict = decide(roster, principal, actions, place, now);
     let until = match verdict {
         crate::Verdict::Allowed { until } => until,
         crate::Verdict::Denied => None,
     };
     let profile = roster.profile();
-    let ways = match principal {
-        Principal::User(user) => roster.ways(user, project, now),
-        Principal::Anyone => Vec::new(),
-    };
-    let level = profile.project_level();
+    let ways = roster.ways(principal, place, now);
+    let level = roster.resource(Rights::Access, place, principal).map_or(0, |resource| resource.level);
     let suffices = |way: &Way| profile.gives(way.held).meets(actions);
     let mut missed: Vec<&Way> = ways.iter().filter(|way| !way.stands() && suffices(way)).collect();
     // Few obstacles first; then those that were otherwise once; then the newest.
@@ -114,25 +113,25 @@ pub fn explain(
     }
 }
 
-/// Whether the user has, or had, or will have by the passing of time, a role on the project. Only then may a refusal
+/// Whether the caller has, or had, or will have by the passing of time, a role on the project. Only then may a refusal
 /// say anything about it (DESIGN 9; access-models decision 15).
 #[must_use]
-pub fn had_tie(roster: &Roster, user: UserIx, project: ProjectIx, now: DateTime<Utc>) -> bool {
-    roster.ways(user, project, now).iter().any(|way| way.obstacles.iter().all(|o| o.standing != Standing::Never))
+pub fn had_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx, now: DateTime<Utc>) -> bool {
+    roster
+        .ways(caller.into(), project.into(), now)
+        .iter()
+        .any(|way| way.obstacles.iter().all(|o| o.standing != Standing::Never))
 }
 
 impl Roster {
-    /// Everything that a caller may do on a project now, in actions of the profile.
+    /// Everything that a caller may do on a scope now, in actions of the profile.
     #[must_use]
-    pub fn actions_of(&self, principal: Principal, project: ProjectIx, now: DateTime<Utc>) -> ActionSet {
-        if self.archived(project) || matches!(principal, Principal::User(user) if self.shut_out(user)) {
-            return ActionSet::EMPTY;
-        }
-        let (caller, ways) = match principal {
-            Principal::Anyone => (Pseudo::Anyone, Vec::new()),
-            Principal::User(user) => (Pseudo::Authenticated, self.ways(user, project, now)),
-        };
-        let held: Vec<_> = ways.iter().filter(|way| way.stands()).map(|way| way.held).collect();
-        self.profile.allowed(caller, held.iter().copied(), &self.resource(), self.switches())
+    pub fn actions_of(&self, principal: Principal, place: impl Into<Place>, now: DateTime<Utc>) -> ActionSet {
+        let place = place.into();
+        let (Some(caller), true) = (self.admitted(principal), self.open(place)) else { return ActionSet::EMPTY };
+        let Some(resource) = self.resource(Rights::Access, place, principal) else { return ActionSet::EMPTY };
+        let held: Vec<_> =
+            self.ways(principal, place, now).iter().filter(|way| way.stands()).map(|way| way.held).collect();
+        self.profile.allowed(caller, held.iter().copied(), &resource, self.switches())
     }
 }

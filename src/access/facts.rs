@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_events::{LogId, Position};
+use rollcall_events::{
+    LogId, Position,
+    body::{ProjectKind, Visibility},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{names::Names, register::Register};
@@ -175,26 +178,97 @@ pub(crate) struct Pair {
     pub(crate) register: Register,
 }
 
-/// A project of a package. Its name is first come, first kept; earlier names stay its aliases.
+/// A project. Its name is first come, first kept; earlier names stay its aliases.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Project {
-    pub(crate) package: u32,
+    pub(crate) origin: Origin,
     /// Index of its name now.
     pub(crate) name: u32,
     /// Where it was first claimed.
     pub(crate) since: Position,
 }
 
+/// Where a project comes from, and so who may change it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Origin {
+    /// A package of a source, which manages it.
+    Package(u32),
+    /// A command.
+    Local(LocalProject),
+}
+
+/// A project that a person made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LocalProject {
+    pub(crate) register: Register,
+    /// Its row in the table of ids.
+    pub(crate) id: u32,
+    pub(crate) kind: ProjectKind,
+    pub(crate) visibility: Visibility,
+    /// The container that it is in, or [`NONE`] for the root.
+    pub(crate) container: u32,
+    /// The person who made it, or [`NONE`].
+    pub(crate) creator: u32,
+}
+
+/// A scope above projects.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Container {
+    pub(crate) register: Register,
+    /// The name of its scope level.
+    pub(crate) kind: String,
+    /// The container above it, or [`NONE`] for the root.
+    pub(crate) parent: u32,
+    pub(crate) name: Option<String>,
+}
+
+/// A non-human principal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Service {
+    pub(crate) register: Register,
+    pub(crate) name: Option<String>,
+}
+
+/// A set of people, services and groups of one source.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) register: Register,
+    pub(crate) name: Option<String>,
+}
+
+/// What can be in a group and hold a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Holder {
+    Person(u32),
+    Service(u32),
+    Group(u32),
+}
+
+/// Somebody in a group.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) group: u32,
+    pub(crate) holder: Holder,
+    pub(crate) register: Register,
+}
+
 /// A registry secret or an invitation to fetch one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Secret {
     pub(crate) sha256: [u8; 32],
-    pub(crate) person: u32,
+    pub(crate) owner: Owner,
     pub(crate) expires: i64,
     pub(crate) issued: Position,
     pub(crate) issued_at: i64,
     pub(crate) label: Option<String>,
     pub(crate) use_: SecretUse,
+}
+
+/// Whom a secret signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Owner {
+    Person(u32),
+    Service(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,12 +285,19 @@ pub(crate) enum SecretUse {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Binding {
     pub(crate) register: Register,
-    pub(crate) person: u32,
+    pub(crate) holder: Holder,
     pub(crate) role: String,
-    /// A project, or [`NONE`] for the root.
-    pub(crate) project: u32,
+    pub(crate) on: On,
     pub(crate) starts: i64,
     pub(crate) ends: i64,
+}
+
+/// A scope of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum On {
+    Root,
+    Container(u32),
+    Project(u32),
 }
 
 /// A subject whose newest event cannot be judged.
@@ -266,11 +347,17 @@ pub(crate) struct Facts {
     pub(crate) user_names: Table<u32>,
     pub(crate) projects: Vec<Project>,
     pub(crate) project_names: Table<u32>,
+    /// Projects that people made, by id: their rows among `projects`.
+    pub(crate) local_projects: Table<u32>,
+    pub(crate) containers: Table<Option<Container>>,
+    pub(crate) services: Table<Option<Service>>,
+    pub(crate) groups: Table<Group>,
+    pub(crate) members: Vec<Member>,
     pub(crate) secrets: Table<Option<Secret>>,
     /// Position of the newest `credentials.reset` of a person.
     pub(crate) resets: BTreeMap<u32, Position>,
     pub(crate) bindings: Table<Option<Binding>>,
-    /// Subjects that are recorded and mean nothing to a membership yet: groups, runs.
+    /// Subjects that are recorded and mean nothing to a membership: runs.
     pub(crate) others: Table<Register>,
     pub(crate) parked: BTreeMap<(u16, String), Mark>,
 }
@@ -298,6 +385,11 @@ impl Facts {
             user_names: Table::default(),
             projects: Vec::new(),
             project_names: Table::default(),
+            local_projects: Table::default(),
+            containers: Table::default(),
+            services: Table::default(),
+            groups: Table::default(),
+            members: Vec::new(),
             secrets: Table::default(),
             resets: BTreeMap::new(),
             bindings: Table::default(),

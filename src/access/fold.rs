@@ -26,6 +26,16 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
+    /// Said by a command of Rollcall itself.
+    pub(crate) fn is_local(&self) -> bool {
+        self.record.event.key.source.is_local()
+    }
+
+    /// The instant at which a command is judged.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.record.recorded_at
+    }
+
     fn source(&self) -> SourceName {
         self.record.event.key.source.clone()
     }
@@ -58,6 +68,23 @@ impl At<'_> {
                 (Rank::Removed, false) => {}
                 _ => self.began(noun),
             }
+        }
+        effect
+    }
+
+    /// As [`Self::settle`] of a fact that follows from this command beside its own subject.
+    pub(crate) fn settle_implied(
+        &mut self,
+        register: &mut Register,
+        noun: &'static str,
+        subject: &str,
+        data: &str,
+    ) -> Effect {
+        let claim = Claim { tie: Digest::of(data.as_bytes()).prefix(), ..self.claim };
+        let effect = effect_of(register.take(claim, Rank::Full));
+        if effect == Effect::Applied {
+            let source = self.source();
+            self.changes.push(Change::FactBegan { source, noun, subject: subject.into(), data: data.into() });
         }
         effect
     }
@@ -123,6 +150,9 @@ impl Roster {
             Sayer::Command if !local => return self.park(at, "a source may not say this".into()),
             _ => {}
         }
+        if local && let Err(refusal) = self.may(&body, at.now()) {
+            return refusal.into();
+        }
         match body {
             Body::AccountUpserted(data) => self.account(at, &data),
             Body::AccountRemoved(data) => self.account_removed(at, data.account.as_str()),
@@ -144,7 +174,7 @@ impl Roster {
                     roster.facts.packages.get_mut(ix).map(|row| &mut row.register)
                 });
                 if effect == Effect::Applied {
-                    self.say_project(at, ix);
+                    self.say_package(at, ix);
                 }
                 effect
             }
@@ -166,10 +196,10 @@ impl Roster {
             }
             Body::PersonAssigned(data) => self.assignment(at, &data, Rank::Full),
             Body::PersonUnassigned(data) => self.assignment(at, &data, Rank::Removed),
-            Body::GroupUpserted(_) => self.other(at, Rank::Full, "group"),
-            Body::GroupRemoved(_) => self.other(at, Rank::Removed, "group"),
-            Body::GroupMemberAdded(_) => self.other(at, Rank::Full, "member"),
-            Body::GroupMemberRemoved(_) => self.other(at, Rank::Removed, "member"),
+            Body::GroupUpserted(data) => self.set_group(at, data.group.as_str(), data.name.as_deref(), Rank::Full),
+            Body::GroupRemoved(data) => self.set_group(at, data.group.as_str(), None, Rank::Removed),
+            Body::GroupMemberAdded(data) => self.set_member(at, &data, Rank::Full),
+            Body::GroupMemberRemoved(data) => self.set_member(at, &data, Rank::Removed),
             Body::SnapshotStarted(_)
             | Body::SnapshotSealed(_)
             | Body::SnapshotAborted(_)
@@ -187,15 +217,13 @@ impl Roster {
             Body::CredentialsReset(data) => self.reset_credentials(at, data.user.as_str()),
             Body::SettingsSet(data) => self.set_settings(at, data),
             Body::ProfileSet(data) => self.set_profile(at, data.0.get()),
-            Body::ContainerUpserted(_)
-            | Body::ContainerRemoved(_)
-            | Body::ProjectCreated(_)
-            | Body::ProjectUpdated(_)
-            | Body::ProjectDeleted(_)
-            | Body::ServiceCreated(_)
-            | Body::ServiceRemoved(_) => {
-                Effect::Refused("projects, containers and services made by people are not part of this version".into())
-            }
+            Body::ContainerUpserted(data) => self.set_container(at, &data),
+            Body::ContainerRemoved(data) => self.remove_container(at, &data),
+            Body::ProjectCreated(data) => self.create_project(at, &data),
+            Body::ProjectUpdated(data) => self.update_project(at, &data),
+            Body::ProjectDeleted(data) => self.delete_project(at, &data),
+            Body::ServiceCreated(data) => self.set_service(at, &data),
+            Body::ServiceRemoved(data) => self.remove_service(at, &data),
         }
     }
 

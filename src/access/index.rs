@@ -4,7 +4,7 @@
 
 use hashbrown::HashMap;
 
-use crate::facts::{Facts, Field, NONE};
+use crate::facts::{Facts, Field, Holder, NONE, On, Origin, Owner};
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -27,8 +27,16 @@ pub(crate) struct Index {
     /// The persons of a user who is more than one.
     pub(crate) linked: HashMap<u32, Vec<u32>>,
     pub(crate) secret_hash: HashMap<[u8; 32], u32>,
-    pub(crate) person_secrets: HashMap<u32, Vec<u32>>,
-    pub(crate) person_bindings: HashMap<u32, Vec<u32>>,
+    pub(crate) owner_secrets: HashMap<Owner, Vec<u32>>,
+    pub(crate) holder_bindings: HashMap<Holder, Vec<u32>>,
+    pub(crate) place_bindings: HashMap<On, Vec<u32>>,
+    pub(crate) member: HashMap<(u32, Holder), u32>,
+    /// The memberships of a person, service or group in groups.
+    pub(crate) member_of: HashMap<Holder, Vec<u32>>,
+    pub(crate) group_members: HashMap<u32, Vec<u32>>,
+    pub(crate) container_children: HashMap<u32, Vec<u32>>,
+    /// Local projects by the container that they are or were in.
+    pub(crate) container_projects: HashMap<u32, Vec<u32>>,
 }
 
 /// For each row, the rows that refer to it.
@@ -161,12 +169,25 @@ impl Index {
         }
         for (ix, secret) in (0_u32..).zip(&facts.secrets.rows) {
             if let Some(secret) = secret {
-                index.secret(ix, secret.sha256, secret.person);
+                index.secret(ix, secret.sha256, secret.owner);
             }
         }
         for (ix, binding) in (0_u32..).zip(&facts.bindings.rows) {
             if let Some(binding) = binding {
-                index.person_bindings.entry(binding.person).or_default().push(ix);
+                index.bind(ix, binding.holder, binding.on);
+            }
+        }
+        for (ix, member) in (0_u32..).zip(&facts.members) {
+            index.join(ix, member.group, member.holder);
+        }
+        for (ix, container) in (0_u32..).zip(&facts.containers.rows) {
+            if let Some(container) = container {
+                index.contain(ix, container.parent);
+            }
+        }
+        for (ix, project) in (0_u32..).zip(&facts.projects) {
+            if let Origin::Local(local) = &project.origin {
+                index.house(ix, local.container);
             }
         }
         index
@@ -203,8 +224,37 @@ impl Index {
         self.person_links.entry(b).or_default().push(ix);
     }
 
-    pub(crate) fn secret(&mut self, ix: u32, sha256: [u8; 32], person: u32) {
+    pub(crate) fn secret(&mut self, ix: u32, sha256: [u8; 32], owner: Owner) {
         self.secret_hash.insert(sha256, ix);
-        self.person_secrets.entry(person).or_default().push(ix);
+        self.owner_secrets.entry(owner).or_default().push(ix);
+    }
+
+    pub(crate) fn bind(&mut self, ix: u32, holder: Holder, on: On) {
+        self.holder_bindings.entry(holder).or_default().push(ix);
+        self.place_bindings.entry(on).or_default().push(ix);
+    }
+
+    pub(crate) fn join(&mut self, ix: u32, group: u32, holder: Holder) {
+        self.member.insert((group, holder), ix);
+        self.member_of.entry(holder).or_default().push(ix);
+        self.group_members.entry(group).or_default().push(ix);
+    }
+
+    /// Files a container under the one above it.
+    pub(crate) fn contain(&mut self, ix: u32, parent: u32) {
+        file(&mut self.container_children, parent, ix);
+    }
+
+    /// Files a project under its container.
+    pub(crate) fn house(&mut self, ix: u32, container: u32) {
+        file(&mut self.container_projects, container, ix);
+    }
+}
+
+/// Once; an entry of before may be stale.
+fn file(lists: &mut HashMap<u32, Vec<u32>>, under: u32, ix: u32) {
+    let list = lists.entry(under).or_default();
+    if !list.contains(&ix) {
+        list.push(ix);
     }
 }

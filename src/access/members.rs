@@ -8,17 +8,22 @@ use rollcall_events::Digest;
 use serde::Serialize;
 
 use crate::{
-    facts::NONE,
+    Principal,
+    facts::{Holder, NONE, On},
+    place::{ContainerIx, Place, ProjectIx, RecordedIx, ServiceIx},
     reasons::Reason,
-    roster::{ProjectIx, Roster, UserIx},
+    roster::{Roster, UserIx},
 };
 
-/// A user's role in a project.
+/// What the id of a service begins with where ids of users stand too. No user's does: a source's name has no colon.
+const SERVICE: &str = "service:";
+
+/// A user's or service's role in a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
-    /// The user's id.
+    /// The user's id; of a service `service:` and its id.
     pub user: String,
-    /// The user's name.
+    /// The user's name; of a service `service:` and its id.
     pub name: String,
     /// The role.
     pub role: String,
@@ -49,21 +54,23 @@ fn by_role(reasons: Vec<Reason>) -> BTreeMap<String, Vec<Reason>> {
 #[must_use]
 pub fn members(roster: &Roster, project: ProjectIx, now: DateTime<Utc>) -> Vec<Member> {
     let mut rows = Vec::new();
-    for user in roster.candidates(project) {
-        for (role, reasons) in by_role(roster.reasons(user, project, now)) {
-            rows.push(Member { user: roster.user_id(user), name: roster.user_name(user).to_owned(), role, reasons });
+    for who in roster.candidates(project) {
+        let (user, name) = roster.caller_names(who);
+        for (role, reasons) in by_role(roster.reasons(who, project.into(), now)) {
+            rows.push(Member { user: user.clone(), name: name.clone(), role, reasons });
         }
     }
     rows.sort_by(|a, b| (&a.name, &a.user, &a.role).cmp(&(&b.name, &b.user, &b.role)));
     rows
 }
 
-/// Every project in which the user has a role at `now`, by project name and role. One row per role.
+/// Every recorded project in which a caller has a role at `now`, by project name and role. One row per role.
 #[must_use]
-pub fn memberships_of(roster: &Roster, user: UserIx, now: DateTime<Utc>) -> Vec<Membership> {
+pub fn memberships_of(roster: &Roster, caller: impl Into<Principal>, now: DateTime<Utc>) -> Vec<Membership> {
+    let caller = caller.into();
     let mut rows = Vec::new();
-    for project in roster.projects_near(user) {
-        for (role, reasons) in by_role(roster.reasons(user, project, now)) {
+    for project in roster.projects_near(caller) {
+        for (role, reasons) in by_role(roster.reasons(caller, project.into(), now)) {
             rows.push(Membership { project: roster.project_name(project).to_owned(), role, reasons });
         }
     }
@@ -94,11 +101,61 @@ pub fn membership_digest(roster: &Roster, now: DateTime<Utc>) -> Digest {
 }
 
 impl Roster {
+    /// A caller's id and name: of a user `source/person` and what it signs in with, of a service `service:` and its id.
+    #[must_use]
+    pub fn caller_names(&self, who: Principal) -> (String, String) {
+        match who {
+            Principal::Anyone => Default::default(),
+            Principal::User(user) => (self.user_id(user), self.user_name(user).to_owned()),
+            Principal::Service(service) => {
+                let id = format!("{SERVICE}{}", self.service(service).id);
+                (id.clone(), id)
+            }
+        }
+    }
+
+    /// The caller with an id, as [`Self::caller_names`] gives it.
+    #[must_use]
+    pub fn caller_by_id(&self, id: &str) -> Option<Principal> {
+        match id.strip_prefix(SERVICE) {
+            Some(id) => self.service_by_id(id).map(Principal::Service),
+            None => self.user_by_id(id).map(Principal::User),
+        }
+    }
+
     /// Everybody who could have a role in a project: a superset, found without looking at time or state.
-    fn candidates(&self, project: ProjectIx) -> BTreeSet<UserIx> {
+    pub(crate) fn candidates(&self, project: ProjectIx) -> BTreeSet<Principal> {
+        let mut found = BTreeSet::new();
+        if let ProjectIx::Personal(user) = project {
+            found.insert(Principal::User(user));
+        }
+        if let Some(package) = self.package_of(project) {
+            let people = self.package_people(package);
+            let users = people.into_iter().filter_map(|person| self.facts.persons.get(person)).map(|row| row.user);
+            found.extend(users.filter(|user| *user != NONE).map(|user| Principal::User(UserIx(user))));
+        }
+        for on in self.path(project.into()) {
+            for ix in self.index.place_bindings.get(&on).into_iter().flatten() {
+                let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
+                match row.holder {
+                    Holder::Person(person) => {
+                        let user = self.facts.persons.get(person).map_or(NONE, |row| row.user);
+                        found.extend((user != NONE).then_some(Principal::User(UserIx(user))));
+                    }
+                    Holder::Service(ix) => {
+                        found.insert(Principal::Service(ServiceIx(ix)));
+                    }
+                    Holder::Group(group) => found.extend(self.inside(group, |_| false)),
+                }
+            }
+        }
+        found
+    }
+
+    /// Everybody whom rules 2 and 3 could make a member of a package's project.
+    fn package_people(&self, package_ix: u32) -> BTreeSet<u32> {
         let mut people = BTreeSet::new();
         let facts = &self.facts;
-        let Some(package_ix) = self.project_row(project).map(|row| row.package) else { return BTreeSet::new() };
         if let Some(package) = facts.packages.get(package_ix) {
             for account in self.below(package.producer) {
                 let holds = |person: &&u32| facts.permissions.contains_key(*person);
@@ -127,24 +184,7 @@ impl Roster {
         for account in accounts {
             people.extend(self.index.account_people.of(account));
         }
-        for (person, bindings) in &self.index.person_bindings {
-            let here = |ix: &u32| {
-                facts
-                    .bindings
-                    .get(*ix)
-                    .and_then(Option::as_ref)
-                    .is_some_and(|row| row.project == NONE || row.project == project.0)
-            };
-            if bindings.iter().any(here) {
-                people.insert(*person);
-            }
-        }
         people
-            .into_iter()
-            .filter_map(|person| facts.persons.get(person))
-            .filter(|row| row.user != NONE)
-            .map(|row| UserIx(row.user))
-            .collect()
     }
 
     /// An account and everything that is or was below it.
@@ -159,44 +199,76 @@ impl Roster {
         found
     }
 
-    /// Every project in which a user could have a role: a superset, like `candidates`.
-    fn projects_near(&self, user: UserIx) -> BTreeSet<ProjectIx> {
+    /// Every recorded project in which a caller could have a role: a superset, like `candidates`.
+    pub(crate) fn projects_near(&self, caller: Principal) -> BTreeSet<ProjectIx> {
         let facts = &self.facts;
         let mut packages = BTreeSet::new();
-        let mut everywhere = false;
-        for person in self.persons_of(user) {
-            let Some(row) = facts.persons.get(*person) else { continue };
-            for account in self.line_up(row.account) {
-                packages.extend(self.index.account_packages.of(account));
+        if let Principal::User(user) = caller {
+            for person in self.persons_of(user) {
+                self.packages_near(*person, &mut packages);
             }
-            let accounts: Vec<u32> = if self.settings.customer_sub_accounts {
-                self.line_up(row.account).collect()
-            } else {
-                vec![row.account]
-            };
-            let mut entitlements: BTreeSet<u32> =
-                accounts.iter().flat_map(|account| self.index.account_entitlements.of(*account)).copied().collect();
-            let assigned = self.index.person_assignments.get(person).into_iter().flatten();
-            entitlements.extend(assigned.filter_map(|ix| facts.assignments.get(*ix as usize)).map(|pair| pair.left));
-            for line in entitlements.iter().flat_map(|entitlement| self.index.entitlement_lines.of(*entitlement)) {
-                let Some(line) = facts.lines.get(*line) else { continue };
-                for mapping in self.index.product_mappings.of(line.product) {
-                    packages.extend(facts.mappings.get(*mapping as usize).map(|pair| pair.left));
-                }
-            }
-            for ix in self.index.person_bindings.get(person).into_iter().flatten() {
-                match facts.bindings.get(*ix).and_then(Option::as_ref) {
-                    Some(row) if row.project == NONE => everywhere = true,
-                    Some(row) => packages.extend(facts.projects.get(row.project as usize).map(|row| row.package)),
-                    None => {}
-                }
-            }
-        }
-        if everywhere {
-            return self.projects().collect();
         }
         let project =
             |package: u32| facts.packages.get(package).map(|row| row.project).filter(|project| *project != NONE);
-        packages.into_iter().filter_map(project).map(ProjectIx).collect()
+        let mut found: BTreeSet<ProjectIx> =
+            packages.into_iter().filter_map(project).map(ProjectIx::recorded).collect();
+        let mut containers = BTreeSet::new();
+        let mut everywhere = false;
+        self.each_holder(caller, |holder| {
+            for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
+                match facts.bindings.get(*ix).and_then(Option::as_ref).map(|row| row.on) {
+                    Some(On::Root) => everywhere = true,
+                    Some(On::Container(ix)) => {
+                        containers.insert(ix);
+                    }
+                    Some(On::Project(ix)) => {
+                        found.insert(ProjectIx::recorded(ix));
+                    }
+                    None => {}
+                }
+            }
+        });
+        if everywhere {
+            return self.projects().collect();
+        }
+        for container in containers {
+            found.extend(self.projects_in(ContainerIx(container)));
+        }
+        found
+    }
+
+    /// Every project in a container, to any depth.
+    pub fn projects_in(&self, container: ContainerIx) -> impl Iterator<Item = ProjectIx> + '_ {
+        let (mut all, mut queue) = (Vec::new(), vec![container.0]);
+        while let Some(next) = queue.pop() {
+            let inner = self.index.container_children.get(&next).into_iter().flatten().copied();
+            queue.extend(inner.filter(|ix| self.container_row(ContainerIx(*ix)).is_some_and(|row| row.parent == next)));
+            let projects = self.index.container_projects.get(&next).into_iter().flatten().copied();
+            all.extend(projects.map(RecordedIx).map(ProjectIx::Recorded));
+        }
+        let here = Place::Container(container);
+        all.into_iter()
+            .filter(move |project| self.path(Place::Project(*project)).any(|on| Some(on) == self.path(here).next()))
+    }
+
+    /// Packages of which rules 2 and 3 could make a person a member.
+    fn packages_near(&self, person: u32, packages: &mut BTreeSet<u32>) {
+        let facts = &self.facts;
+        let Some(row) = facts.persons.get(person) else { return };
+        for account in self.line_up(row.account) {
+            packages.extend(self.index.account_packages.of(account));
+        }
+        let accounts: Vec<u32> =
+            if self.settings.customer_sub_accounts { self.line_up(row.account).collect() } else { vec![row.account] };
+        let mut entitlements: BTreeSet<u32> =
+            accounts.iter().flat_map(|account| self.index.account_entitlements.of(*account)).copied().collect();
+        let assigned = self.index.person_assignments.get(&person).into_iter().flatten();
+        entitlements.extend(assigned.filter_map(|ix| facts.assignments.get(*ix as usize)).map(|pair| pair.left));
+        for line in entitlements.iter().flat_map(|entitlement| self.index.entitlement_lines.of(*entitlement)) {
+            let Some(line) = facts.lines.get(*line) else { continue };
+            for mapping in self.index.product_mappings.of(line.product) {
+                packages.extend(facts.mappings.get(*mapping as usize).map(|pair| pair.left));
+            }
+        }
     }
 }

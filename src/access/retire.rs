@@ -1,8 +1,11 @@
 //! The end of a source: every fact that it ever said ends, and nothing that it says later takes effect.
 
-use rollcall_events::{SourceName, body::pair_subject};
+use rollcall_events::{
+    SourceName,
+    body::{member_subject, pair_subject},
+};
 
-use crate::{Change, Effect, fold::At, register::Register, roster::Roster};
+use crate::{Change, Effect, facts::Holder, fold::At, register::Register, roster::Roster};
 
 impl Roster {
     /// Ends every fact of a source, for ever.
@@ -40,7 +43,8 @@ impl Roster {
             "product" in products,
             "package" in packages,
             "entitlement" in entitlements,
-            "line" in lines
+            "line" in lines,
+            "group" in groups
         );
         for (ix, register) in (0_u32..).zip(&mut facts.others.rows) {
             if facts.others.names.space(ix) == space {
@@ -55,6 +59,14 @@ impl Roster {
             let (entitlement, person) =
                 (facts.entitlements.names.text(pair.left), facts.persons.names.text(pair.right));
             ended(&mut pair.register, pair_subject("entitlement_person", entitlement, person));
+        }
+        for member in facts.members.iter_mut().filter(|member| facts.groups.names.space(member.group) == space) {
+            let (kind, id) = match member.holder {
+                Holder::Person(ix) => ("person", facts.persons.names.text(ix)),
+                Holder::Service(ix) => ("service", facts.services.names.text(ix)),
+                Holder::Group(ix) => ("group", facts.groups.names.text(ix)),
+            };
+            ended(&mut member.register, member_subject(facts.groups.names.text(member.group), kind, id));
         }
         for (person, register) in
             facts.permissions.iter_mut().filter(|(ix, _)| facts.persons.names.space(**ix) == space)
@@ -71,7 +83,7 @@ impl Roster {
         }
         for package in 0..self.facts.packages.len() {
             if self.facts.packages.names.space(package) == space {
-                self.say_project(at, package);
+                self.say_package(at, package);
             }
         }
         Effect::Applied

@@ -3,26 +3,23 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{LogId, Order, Position, Settings, SourceName};
 
 use crate::{
-    facts::{Facts, NONE, Project, SecretUse},
+    facts::{Facts, NONE},
     index::Index,
     names::normal_user_name,
-    profile::{Profile, RoleIx},
+    place::Rights,
+    profile::{Held, Profile, RoleIx},
 };
 
 /// A user of the roster. Good for this roster only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserIx(pub(crate) u32);
-
-/// A project of the roster. Good for this roster only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProjectIx(pub(crate) u32);
 
 /// The in-memory index of facts that answers access questions.
 #[derive(Debug)]
@@ -31,6 +28,11 @@ pub struct Roster {
     pub(crate) index: Index,
     pub(crate) settings: Settings,
     pub(crate) profile: Profile,
+    /// The profile of Rollcall's own API.
+    pub(crate) api: Arc<Profile>,
+    /// The role of each binding where it was given, under the profile that it belongs to; absent where that profile has
+    /// no such role or does not let it be given there.
+    pub(crate) roles: Vec<Option<(Rights, Held)>>,
     /// The roles of rules 2 and 3; absent where the profile has no such role.
     pub(crate) producer_role: Option<RoleIx>,
     pub(crate) consumer_role: Option<RoleIx>,
@@ -102,51 +104,6 @@ pub struct PersonView<'a> {
     pub position: Position,
 }
 
-/// A project as others see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProjectView<'a> {
-    /// `source/package`: a project is identified by its package; names are labels.
-    pub id: String,
-    /// The name in image names.
-    pub name: &'a str,
-    /// Earlier names, which still find it.
-    pub aliases: Vec<&'a str>,
-    /// The source that owns it; nobody else changes it.
-    pub source: &'a str,
-    /// The package.
-    pub package: &'a str,
-    /// The package is removed or delivers no containers.
-    pub archived: bool,
-    /// Where the project came to be.
-    pub since: Position,
-}
-
-/// A secret that signs a user in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Credential<'a> {
-    /// Whom.
-    pub user: UserIx,
-    /// The secret's id.
-    pub secret: &'a str,
-}
-
-/// A registry secret or invitation, as its owner sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretView<'a> {
-    /// Its id.
-    pub id: &'a str,
-    /// Its label.
-    pub label: Option<&'a str>,
-    /// Where it was made.
-    pub issued: Position,
-    /// When it was made.
-    pub issued_at: DateTime<Utc>,
-    /// Until when it is good.
-    pub expires: Option<DateTime<Utc>>,
-    /// Not yet redeemed: a code that fetches a secret.
-    pub invitation: bool,
-}
-
 /// A subject whose newest event could not be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedView<'a> {
@@ -175,16 +132,19 @@ impl Roster {
     /// The roster of an empty log: nobody, nothing, the Revenera profile.
     ///
     /// # Panics
-    /// Never: the bundled profile compiles, which a test of it shows.
+    /// Never: the bundled profiles compile, which a test of them shows.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the bundled profile is a constant that a test compiles")]
+    #[expect(clippy::expect_used, reason = "the bundled profiles are constants that a test compiles")]
     pub fn new(log: LogId) -> Self {
         let profile = Profile::bundled("revenera").expect("the bundled profile compiles");
+        let api = Arc::new(Profile::api().expect("the profile of the API compiles"));
         let mut roster = Self {
             facts: Facts::new(log),
             index: Index::default(),
             settings: Settings::default(),
             profile,
+            api,
+            roles: Vec::new(),
             producer_role: None,
             consumer_role: None,
             authoritative: Vec::new(),
@@ -202,6 +162,7 @@ impl Roster {
         let producer_role = role(&self.settings.producer_role, &rules.producer_role, "Developer");
         let consumer_role = role(&self.settings.consumer_role, &rules.consumer_role, "Guest");
         (self.producer_role, self.consumer_role) = (producer_role, consumer_role);
+        self.roles = self.facts.bindings.rows.iter().map(|row| self.role_of(row.as_ref()?)).collect();
         self.authoritative = (0..self.facts.sources.len())
             .map(|ix| {
                 let name = self.facts.sources.id(ix);
@@ -253,6 +214,11 @@ impl Roster {
 
     pub(crate) fn source_text(&self, space: u16) -> &str {
         self.facts.sources.id(u32::from(space))
+    }
+
+    /// An id as a fact of one source writes it: its own ids bare, those of others with their source.
+    pub(crate) fn source_own_id(&self, space: u16, of: u16, id: &str) -> String {
+        if space == of { id.to_owned() } else { format!("{}/{id}", self.source_text(of)) }
     }
 
     /// `source/id` of a person.
@@ -310,7 +276,7 @@ impl Roster {
             id: self.person_key(user.0),
             name: self.user_name(user),
             shut_out: self.shut_out(user),
-            credential_epoch: self.credential_epoch(user),
+            credential_epoch: self.credential_epoch(crate::Principal::User(user)),
             persons,
         }
     }
@@ -369,138 +335,6 @@ impl Roster {
     /// Every user, in the order in which they came to be.
     pub fn users(&self) -> impl Iterator<Item = UserIx> {
         (0_u32..).zip(&self.facts.persons.rows).filter(|(ix, row)| row.user == *ix).map(|(ix, _)| UserIx(ix))
-    }
-
-    /// The project with a name; earlier names count.
-    #[must_use]
-    pub fn project_by_name(&self, name: &str) -> Option<ProjectIx> {
-        let ix = self.facts.project_names.find(0, name)?;
-        self.facts.project_names.get(ix).copied().map(ProjectIx)
-    }
-
-    /// The project of a package, given as `source/package`.
-    #[must_use]
-    pub fn project_by_id(&self, id: &str) -> Option<ProjectIx> {
-        let (source, package) = id.split_once('/')?;
-        let space = u16::try_from(self.facts.sources.find(0, source)?).ok()?;
-        let package = self.facts.packages.get(self.facts.packages.find(space, package)?)?;
-        (package.project != NONE).then_some(ProjectIx(package.project))
-    }
-
-    /// Every project, in the order in which they came to be.
-    pub fn projects(&self) -> impl Iterator<Item = ProjectIx> {
-        (0_u32..).zip(&self.facts.projects).map(|(ix, _)| ProjectIx(ix))
-    }
-
-    pub(crate) fn project_row(&self, project: ProjectIx) -> Option<&Project> {
-        self.facts.projects.get(project.0 as usize)
-    }
-
-    /// A project's name and state.
-    #[must_use]
-    pub fn project(&self, project: ProjectIx) -> ProjectView<'_> {
-        let (package, name, since) =
-            self.project_row(project).map_or((NONE, NONE, Position(0)), |row| (row.package, row.name, row.since));
-        let source = self.source_text(self.facts.packages.names.space(package));
-        let id = self.facts.packages.id(package);
-        let aliases = (0_u32..)
-            .zip(&self.facts.project_names.rows)
-            .filter(|(ix, owner)| **owner == project.0 && *ix != name)
-            .map(|(ix, _)| self.facts.project_names.id(ix))
-            .collect();
-        ProjectView {
-            id: format!("{source}/{id}"),
-            name: self.facts.project_names.id(name),
-            aliases,
-            source,
-            package: id,
-            archived: self.archived(project),
-            since,
-        }
-    }
-
-    /// The project's present name.
-    #[must_use]
-    pub fn project_name(&self, project: ProjectIx) -> &str {
-        self.project_row(project).map_or("", |row| self.facts.project_names.id(row.name))
-    }
-
-    pub(crate) fn archived(&self, project: ProjectIx) -> bool {
-        self.project_row(project)
-            .and_then(|row| self.facts.packages.get(row.package))
-            .is_none_or(|package| !(package.register.stands() && package.delivery))
-    }
-
-    /// The user that a secret, given by its SHA-256, signs in at this instant.
-    #[must_use]
-    pub fn credential(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
-        let ix = *self.index.secret_hash.get(sha256)?;
-        let secret = self.facts.secrets.get(ix)?.as_ref()?;
-        let user = UserIx(self.facts.persons.get(secret.person)?.user);
-        let good = secret.use_ == SecretUse::Live && self.in_force(ix, user, now);
-        good.then(|| Credential { user, secret: self.facts.secrets.id(ix) })
-    }
-
-    /// The user that an invitation, given by the SHA-256 of its code, is for at this instant.
-    #[must_use]
-    pub fn invitation(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
-        let ix = *self.index.secret_hash.get(sha256)?;
-        let secret = self.facts.secrets.get(ix)?.as_ref()?;
-        let user = UserIx(self.facts.persons.get(secret.person)?.user);
-        let good = secret.use_ == SecretUse::Invitation && self.in_force(ix, user, now);
-        good.then(|| Credential { user, secret: self.facts.secrets.id(ix) })
-    }
-
-    /// Neither expired nor reset, and its user not shut out.
-    fn in_force(&self, secret: u32, user: UserIx, now: DateTime<Utc>) -> bool {
-        self.facts.secrets.get(secret).and_then(Option::as_ref).is_some_and(|row| {
-            now.timestamp_micros() < row.expires && row.issued.0 >= self.credential_epoch(user) && !self.shut_out(user)
-        })
-    }
-
-    /// Whether a secret still signs this user in.
-    #[must_use]
-    pub fn secret_is_live(&self, user: UserIx, secret: &str, now: DateTime<Utc>) -> bool {
-        self.facts.secrets.find(0, secret).is_some_and(|ix| {
-            self.facts.secrets.get(ix).and_then(Option::as_ref).is_some_and(|row| {
-                row.use_ == SecretUse::Live
-                    && self.facts.persons.get(row.person).is_some_and(|person| person.user == user.0)
-                    && self.in_force(ix, user, now)
-            })
-        })
-    }
-
-    /// The position of the newest reset of the user's credentials; whatever was issued before it is over.
-    #[must_use]
-    pub fn credential_epoch(&self, user: UserIx) -> u64 {
-        let reset = |person: &u32| self.facts.resets.get(person).map_or(0, |position| position.0);
-        if self.facts.resets.is_empty() { 0 } else { self.persons_of(user).iter().map(reset).max().unwrap_or(0) }
-    }
-
-    /// The user's secrets and open invitations that are in force.
-    #[must_use]
-    pub fn secrets_of(&self, user: UserIx, now: DateTime<Utc>) -> Vec<SecretView<'_>> {
-        let mut found = Vec::new();
-        for person in self.persons_of(user) {
-            for ix in self.index.person_secrets.get(person).into_iter().flatten() {
-                let Some(row) = self.facts.secrets.get(*ix).and_then(Option::as_ref) else { continue };
-                if row.use_ != SecretUse::Over
-                    && now.timestamp_micros() < row.expires
-                    && row.issued.0 >= self.credential_epoch(user)
-                {
-                    found.push(SecretView {
-                        id: self.facts.secrets.id(*ix),
-                        label: row.label.as_deref(),
-                        issued: row.issued,
-                        issued_at: instant(row.issued_at).unwrap_or_default(),
-                        expires: instant(row.expires),
-                        invitation: row.use_ == SecretUse::Invitation,
-                    });
-                }
-            }
-        }
-        found.sort_by_key(|secret| secret.issued);
-        found
     }
 
     /// Subjects whose newest event could not be judged.

@@ -5,7 +5,7 @@ use rollcall_events::{Digest, Settings};
 use crate::{facts::Facts, index::Index, profile::Profile, roster::Roster};
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 const MAGIC: &[u8; 8] = b"rollcall";
 
@@ -92,6 +92,10 @@ impl Facts {
         self.lines.names.reindex();
         self.user_names.names.reindex();
         self.project_names.names.reindex();
+        self.local_projects.names.reindex();
+        self.containers.names.reindex();
+        self.services.names.reindex();
+        self.groups.names.reindex();
         self.secrets.names.reindex();
         self.bindings.names.reindex();
         self.others.names.reindex();
@@ -107,6 +111,10 @@ impl Facts {
             && self.lines.is_sound()
             && self.user_names.is_sound()
             && self.project_names.is_sound()
+            && self.local_projects.is_sound()
+            && self.containers.is_sound()
+            && self.services.is_sound()
+            && self.groups.is_sound()
             && self.secrets.is_sound()
             && self.bindings.is_sound()
             && self.others.is_sound()

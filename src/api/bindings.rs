@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use axum::{extract::Path, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use rollcall_access::{BindingView, Roster};
+use rollcall_access::{self as access, BindingView, Place, Roster};
 use rollcall_events::{
     Body, Id, Position, SchemaError,
-    body::{self, Binding, BindingRef},
+    body::{self, Author, Binding, BindingRef},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,7 +22,6 @@ use crate::{
     projects,
     query::{Fresh, Nothing, Paged, Paging},
     reply::{self, Judged, Page, RestsOn, smallest},
-    secrets::AUTHOR,
     users,
 };
 
@@ -35,14 +34,23 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
 struct BindingShown {
     /// Its id, to remove it by.
     id: String,
-    /// The user's name.
-    user: String,
-    /// The user's id.
-    user_id: String,
+    /// The user's name; `null` where it is no user's.
+    user: Option<String>,
+    /// The user's id; `null` where it is no user's.
+    user_id: Option<String>,
+    /// The service's id, of a service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    /// The group's id, `source/group`, of a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
     /// The role.
     role: String,
-    /// The project; `null` for everywhere.
+    /// The project; `null` for what is above projects.
     project: Option<String>,
+    /// The container, where it is on one; neither this nor a project: everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
     /// From when; `null` from the beginning.
     starts: Option<DateTime<Utc>>,
     /// Until when (exclusive); `null` without end.
@@ -54,12 +62,29 @@ struct BindingShown {
 
 impl BindingShown {
     fn of(roster: &Roster, view: &BindingView<'_>) -> Self {
+        let user = match view.holder {
+            Some(access::Principal::User(user)) => Some(user),
+            _ => None,
+        };
+        let (project, container) = match view.place {
+            Place::Root => (None, None),
+            Place::Project(project) => (Some(roster.project_name(project).to_owned()), None),
+            Place::Container(container) => (None, Some(roster.container(container).id.to_owned())),
+        };
+        let (service, group) = match &view.principal {
+            body::Principal::User(_) => (None, None),
+            body::Principal::Service(id) => (Some(id.to_string()), None),
+            body::Principal::Group(id) => (None, Some(id.to_string())),
+        };
         Self {
             id: id_of(view.subject),
-            user: roster.user_name(view.user).to_owned(),
-            user_id: roster.user_id(view.user),
+            user: user.map(|user| roster.user_name(user).to_owned()),
+            user_id: user.map(|user| roster.user_id(user)),
+            service,
+            group,
             role: view.role.to_owned(),
-            project: view.project.map(|project| roster.project_name(project).to_owned()),
+            project,
+            container,
             starts: view.starts,
             ends: view.ends,
             position: view.position,
@@ -141,7 +166,7 @@ struct BindingSet {
     responses((status = 200, body = BindingSet), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn set(orders: Commands, Input(new): Input<NewBinding>) -> Answer<Response> {
-    let binding = judge(&orders.live().read(), new)?;
+    let binding = judge(&orders.live().read(), new, orders.now())?;
     let body = Body::BindingSet(binding);
     let id = id_of(&body.subject());
     let done = orders.say(&body).await?;
@@ -161,7 +186,7 @@ async fn remove(orders: Commands, Path(id): Path<String>) -> Answer<Response> {
 }
 
 /// What the caller asked for as the fold will judge it, or the part that stands against it.
-fn judge(roster: &Roster, new: NewBinding) -> Answer<Binding> {
+fn judge(roster: &Roster, new: NewBinding, now: DateTime<Utc>) -> Answer<Binding> {
     let NewBinding { principal: Principal::User(user), role, scope, starts, ends } = new;
     let profile = roster.profile();
     let Some(role) = profile.role(&role).map(|role| profile.role_name(role).to_owned()) else {
@@ -179,11 +204,11 @@ fn judge(roster: &Roster, new: NewBinding) -> Answer<Binding> {
         Scope::Root => body::Scope::Root,
         Scope::Project(name) => {
             let project = roster.project(projects::find(roster, &name)?);
-            if !roster.settings().bindings_on_managed {
+            if let Some(package) = project.package.filter(|_| !roster.settings().bindings_on_managed) {
                 return Err(Kind::ManagedProject
                     .because(format!(
-                        "Who is in project {} follows from package {} of source {} and is changed there. Nothing was recorded.",
-                        project.name, project.package, project.source
+                        "Who is in project {} follows from package {package} of source {} and is changed there. Nothing was recorded.",
+                        project.name, project.source
                     ))
                     .of_source(project.source));
             }
@@ -192,14 +217,14 @@ fn judge(roster: &Roster, new: NewBinding) -> Answer<Binding> {
     };
     let user = roster.user_id(users::find(roster, &user)?);
     let principal = body::Principal::User(id(user)?);
-    let binding = Binding { principal, role, scope, author: AUTHOR.to_owned(), starts, ends };
+    let binding = Binding { principal, role, scope, author: Author::operator(), starts, ends };
     if matches!((starts, ends), (Some(starts), Some(ends)) if ends < starts) {
         let error = SchemaError::at("/ends", "an instant not before `starts`");
         return Err(Kind::InvalidBody.because("The window ends before it starts.").with_error(error));
     }
-    match roster.may_bind(&binding) {
+    match roster.may(&Body::BindingSet(binding.clone()), now) {
         Ok(()) => Ok(binding),
-        Err(reason) => Err(Kind::Refused.because(format!("{reason}. Nothing was recorded."))),
+        Err(refusal) => Err(Kind::Refused.because(format!("{refusal}. Nothing was recorded."))),
     }
 }
 
@@ -231,7 +256,7 @@ fn read_id(id: &str) -> Option<BindingRef> {
         Some(("container", id)) => body::Scope::Container(id.parse().ok()?),
         _ => return None,
     };
-    let binding = BindingRef { principal, role, scope, author: AUTHOR.to_owned() };
+    let binding = BindingRef { principal, role, scope, author: Author::operator() };
     // Only what reads back as the very same subject is the id of a binding.
     (id_of(&Body::BindingRemoved(binding.clone()).subject()) == id).then_some(binding)
 }
@@ -246,7 +271,7 @@ mod tests {
             principal: body::Principal::User("flexnet/a%2Fb".parse().unwrap()),
             role: "Project/Admin%".to_owned(),
             scope: body::Scope::Project("flexnet/db".parse().unwrap()),
-            author: AUTHOR.to_owned(),
+            author: Author::operator(),
         };
         let id = id_of(&Body::BindingRemoved(binding.clone()).subject());
         assert_eq!(read_id(&id), Some(binding));

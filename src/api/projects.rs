@@ -28,8 +28,8 @@ struct Project {
     aliases: Vec<String>,
     /// The source that owns it; nobody else changes it.
     source: String,
-    /// The package that it is of.
-    package: String,
+    /// The package that it is of; `null` for a project that a person made.
+    package: Option<String>,
     /// The package is removed or delivers no containers.
     archived: bool,
     /// The event since which it exists.
@@ -44,7 +44,7 @@ impl Project {
             name: view.name.to_owned(),
             aliases: view.aliases.into_iter().map(str::to_owned).collect(),
             source: view.source.to_owned(),
-            package: view.package.to_owned(),
+            package: view.package.map(str::to_owned),
             archived: view.archived,
             since: view.since,
         }

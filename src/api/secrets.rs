@@ -4,10 +4,10 @@
 use axum::{extract::Path, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use rollcall_access::SecretView;
+use rollcall_access::{Principal, SecretView};
 use rollcall_events::{
     Body, Digest, Id, Position, SchemaError,
-    body::{Invitation, Secret, SecretOwner, SecretRef, Sha256Hex},
+    body::{self, Author, Invitation, Secret, SecretOwner, SecretRef, Sha256Hex},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,8 +27,6 @@ use crate::{
 const INVITATION_LIFE: Duration = Duration::hours(24);
 /// The most characters of a label.
 const LONGEST_LABEL: usize = 100;
-/// Who commands of this API are said by: there is one key.
-pub(crate) const AUTHOR: &str = "admin key";
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
     OpenApiRouter::new()
@@ -161,7 +159,7 @@ async fn issue(orders: Commands, Path(name): Path<String>, Input(new): Input<New
         label: checked_label(label)?,
         expires,
         invitation: None,
-        author: Some(AUTHOR.to_owned()),
+        author: Some(Author::operator()),
     };
     let done = orders.say(&Body::SecretIssued(secret.clone())).await?;
     let user = {
@@ -189,7 +187,10 @@ async fn revoke(orders: Commands, Path((name, id)): Path<(String, String)>) -> A
                 .because("This user has no such secret in force. /api/v1/users/{name}/secrets lists them.")
         })?
     };
-    reply::judged(StatusCode::OK, &orders.say(&Body::SecretRevoked(SecretRef { secret })).await?)
+    reply::judged(
+        StatusCode::OK,
+        &orders.say(&Body::SecretRevoked(SecretRef { secret, author: Some(Author::operator()) })).await?,
+    )
 }
 
 /// Makes a single-use code with which the user fetches one secret within 24 hours.
@@ -205,7 +206,7 @@ async fn invite(orders: Commands, Path(name): Path<String>, Input(Empty {}): Inp
         user: user_id(&orders, &name)?,
         sha256: hash(&code),
         expires: orders.now() + INVITATION_LIFE,
-        author: Some(AUTHOR.to_owned()),
+        author: Some(Author::operator()),
     };
     let (id, expires) = (invitation.secret.to_string(), invitation.expires);
     let done = orders.say(&Body::SecretInvited(invitation)).await?;
@@ -229,17 +230,19 @@ async fn redeem(redeems: Redeems, Path(code): Path<String>, Input(new): Input<Re
     let (owner, invitation, user) = {
         let roster = redeems.live().read();
         let found = roster.invitation(&Digest::of(code.as_bytes()).0, now).ok_or_else(over)?;
-        (roster.user_id(found.user), found.secret.to_owned(), roster.user_name(found.user).to_owned())
+        let Principal::User(user) = found.principal else { return Err(over()) };
+        (roster.user_id(user), found.secret.to_owned(), roster.user_name(user).to_owned())
     };
     let text = secret_text("rcs")?;
+    let owner: rollcall_events::Id = owner.parse().map_err(|_| over())?;
     let secret = Secret {
         secret: new_id("sec", now)?,
-        owner: SecretOwner::User(owner.parse().map_err(|_| over())?),
+        owner: SecretOwner::User(owner.clone()),
         sha256: hash(&text),
         label: checked_label(new.label)?,
         expires: None,
         invitation: Some(invitation.parse().map_err(|_| over())?),
-        author: Some("invitation".to_owned()),
+        author: Some(Author::of(&body::Principal::User(owner))),
     };
     let done = redeems.issue(secret.clone()).await.map_err(|problem| match problem.kind() {
         // Somebody was quicker with the same code: the fold refused the second.

@@ -3,7 +3,10 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_access::{PersonView, Reason, Roster, UserIx, memberships_of};
-use rollcall_events::{Body, Id, Position, body::UserRef};
+use rollcall_events::{
+    Body, Id, Position,
+    body::{Author, UserRef},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -165,7 +168,10 @@ async fn access(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
 )]
 async fn reset(orders: Commands, Path(name): Path<String>, Input(Empty {}): Input<Empty>) -> Answer<Response> {
     let user = user_id(&orders, &name)?;
-    reply::judged(StatusCode::OK, &orders.say(&Body::CredentialsReset(UserRef { user })).await?)
+    reply::judged(
+        StatusCode::OK,
+        &orders.say(&Body::CredentialsReset(UserRef { user, author: Some(Author::operator()) })).await?,
+    )
 }
 
 /// The id of a user that a command is about.

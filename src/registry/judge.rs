@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{Principal, ProjectIx, Roster, UserIx, Verb, Verdict, decide, explain, had_tie};
+use rollcall_access::{Principal, ProjectIx, Roster, Verb, Verdict, decide, explain, had_tie};
 use rollcall_events::{Digest, Position};
 use secrecy::ExposeSecret as _;
 
@@ -32,8 +32,8 @@ pub(crate) struct Question<'a> {
 
 /// Who signed in, as of one reading of the roster.
 struct Caller {
-    user: UserIx,
-    /// The registry secret behind it, directly or through a refresh token.
+    principal: Principal,
+    /// The secret behind it, directly or through a refresh token.
     secret: Option<Arc<str>>,
 }
 
@@ -86,7 +86,7 @@ impl Question<'_> {
             Presented::Nobody => None,
             _ => Some(self.sign_in(&roster, parts)?),
         };
-        let principal = caller.as_ref().map_or(Principal::Anyone, |caller| Principal::User(caller.user));
+        let principal = caller.as_ref().map_or(Principal::Anyone, |caller| caller.principal);
         let mut judged = Judged {
             caller: None,
             granted: Vec::with_capacity(self.asked.repositories.len()),
@@ -101,14 +101,15 @@ impl Question<'_> {
             });
             judged.granted.push(repository.actions.granted(held));
         }
-        if let Some(Caller { user, secret }) = caller {
+        if let Some(Caller { principal, secret }) = caller {
             if judged.granted.iter().all(|granted| granted.is_empty()) && parts.denial.explains_to(self.client) {
-                judged.reason = reason(&roster, user, self.asked, self.now);
+                judged.reason = reason(&roster, principal, self.asked, self.now);
             }
+            let (id, name) = roster.caller_names(principal);
             judged.caller = Some(JudgedCaller {
-                id: roster.user_id(user).into(),
-                name: roster.user_name(user).into(),
-                epoch: roster.credential_epoch(user),
+                id: id.into(),
+                name: name.into(),
+                epoch: roster.credential_epoch(principal),
                 secret,
             });
         }
@@ -121,28 +122,34 @@ impl Question<'_> {
         let caller = match self.presented {
             Presented::Nobody => None,
             Presented::Password { name, .. } if self.directory == Some(PasswordAnswer::Good) => {
-                Some(Caller { user: roster.user_by_name(name)?, secret: None })
+                Some(Caller { principal: Principal::User(roster.user_by_name(name)?), secret: None })
             }
             Presented::Password { .. } if self.directory.is_some() => None,
             Presented::Password { name, password } => {
                 // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
                 let hash = Digest::of(password.expose_secret().as_bytes()).0;
                 let credential = roster.credential(&hash, self.now);
-                let user = roster.user_by_name(name);
-                let credential = credential.filter(|credential| Some(credential.user) == user)?;
-                Some(Caller { user: credential.user, secret: Some(credential.secret.into()) })
+                // The secret says who it is; the name has to agree, so that nobody is taken for somebody else in a log.
+                let agrees = |principal: Principal| match principal {
+                    Principal::User(user) => roster.user_by_name(name) == Some(user),
+                    Principal::Service(service) => roster.service(service).id == name,
+                    Principal::Anyone => false,
+                };
+                let credential = credential.filter(|credential| agrees(credential.principal))?;
+                Some(Caller { principal: credential.principal, secret: Some(credential.secret.into()) })
             }
             Presented::Refresh(token) => {
                 let claims = parts.keys.refresh().read(token.expose_secret())?;
-                let user = roster.user_by_id(&claims.user)?;
+                let principal = roster.caller_by_id(&claims.user)?;
                 let good = claims.service == parts.service
-                    && claims.epoch == roster.credential_epoch(user)
-                    && roster.secret_is_live(user, &claims.secret, self.now);
-                good.then(|| Caller { user, secret: Some(claims.secret.into()) })
+                    && claims.epoch == roster.credential_epoch(principal)
+                    && roster.secret_is_live(principal, &claims.secret, self.now);
+                good.then(|| Caller { principal, secret: Some(claims.secret.into()) })
             }
         }?;
         // A registry secret of a user who is shut out is not in force; a directory may still know the password.
-        (caller.secret.is_some() || !roster.user(caller.user).shut_out).then_some(caller)
+        let shut_out = matches!(caller.principal, Principal::User(user) if roster.user(user).shut_out);
+        (caller.secret.is_some() || !shut_out).then_some(caller)
     }
 }
 
@@ -179,16 +186,16 @@ fn held(
 
 /// Why everything is refused, told of the first asked repository to whose project the user has or had a tie. Without a
 /// tie nothing is said, so that nobody learns which projects exist.
-fn reason(roster: &Roster, user: UserIx, asked: &Asked<'_>, now: DateTime<Utc>) -> Option<(String, String)> {
+fn reason(roster: &Roster, caller: Principal, asked: &Asked<'_>, now: DateTime<Utc>) -> Option<(String, String)> {
     asked.repositories.iter().find_map(|repository| {
         let project = roster.project_by_name(repository.name.project())?;
-        if !had_tie(roster, user, project, now) {
+        if !had_tie(roster, caller, project, now) {
             return None;
         }
         let (_, verb) = VERBS.into_iter().find(|(action, _)| repository.actions.real().contains(*action))?;
         let text = match roster.profile().registry_action(verb) {
             Some(needed) => {
-                let explained = |at| explain(roster, Principal::User(user), needed, project, at);
+                let explained = |at| explain(roster, caller, needed, project, at);
                 let why = explained(now);
                 // Allowed and yet refused: it ends within this second (see `held`), and that is the reason to tell.
                 denial::text(verb, &if why.allowed { explained(now + TimeDelta::seconds(1)) } else { why })

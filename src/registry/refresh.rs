@@ -17,7 +17,7 @@ const PURPOSE: &[u8] = b"rollcall refresh token v1\0";
 /// What a refresh token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefreshClaims {
-    /// The user's id.
+    /// The id of the user or service.
     pub(crate) user: String,
     /// The id of the registry secret that it was given for; it ends with that secret.
     pub(crate) secret: String,
@@ -25,7 +25,7 @@ pub(crate) struct RefreshClaims {
     pub(crate) service: String,
     /// When it was given, Unix seconds.
     pub(crate) issued: i64,
-    /// The user's credential epoch of then; a later one ends it.
+    /// Its credential epoch of then; a later one ends it.
     pub(crate) epoch: u64,
 }
 

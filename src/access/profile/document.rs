@@ -48,6 +48,9 @@ pub struct Document {
     /// Which operation each verb of an OCI client is.
     #[serde(default)]
     pub registry: RegistryVerbs,
+    /// Which operation or action here gives each action of Rollcall's own API to those who may do it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub api: BTreeMap<String, String>,
     /// Read by conformance tests only; never part of the effective document.
     #[serde(default, skip_serializing)]
     pub test: Option<Value>,
@@ -167,6 +170,18 @@ pub struct Rules {
     /// The role of a project's creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator_role: Option<String>,
+    /// When somebody gets a project of his or her own; absent where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_project: Option<String>,
+    /// The role that a personal project gives to its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_role: Option<String>,
+    /// Roles of which every scope keeps a holder once it has one: a command that takes the last one is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_holder_stays: Vec<String>,
+    /// The least that an administrator holds where he or she is a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_at_least: Option<String>,
     /// Everything else that the file says.
     #[serde(flatten)]
     pub remarks: BTreeMap<String, Value>,

@@ -5,7 +5,7 @@ mod document;
 
 use std::collections::BTreeMap;
 
-use rollcall_events::body::Visibility;
+use rollcall_events::body::{ProjectKind, Visibility};
 use serde::{Deserialize, Serialize};
 
 pub use document::*;
@@ -21,6 +21,9 @@ pub const BUNDLED: &[(&str, &str)] = &[
     ("sregistry", include_str!("../profiles/sregistry.toml")),
     ("ibm", include_str!("../profiles/ibm.toml")),
 ];
+
+/// The profile of Rollcall's own API: administrator, auditor, sender, project admin.
+const API: &str = include_str!("../profiles/api.toml");
 
 /// What an OCI client can ask of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,6 +179,8 @@ pub struct Profile {
     ceilings: Vec<Ceiling>,
     operations: BTreeMap<String, ActionSet>,
     verbs: [Option<ActionSet>; 3],
+    /// Actions of the API's profile by name, and what gives them here.
+    api: BTreeMap<String, ActionSet>,
 }
 
 impl Profile {
@@ -184,6 +189,12 @@ impl Profile {
     pub fn bundled(name: &str) -> Option<Self> {
         let (_, text) = BUNDLED.iter().find(|(known, _)| *known == name)?;
         Self::from_toml(text).ok()
+    }
+
+    /// The profile of Rollcall's own API. Its levels are the root, containers and projects.
+    #[must_use]
+    pub fn api() -> Option<Self> {
+        Self::from_toml(API).ok()
     }
 
     /// Reads and checks a profile file.
@@ -252,6 +263,7 @@ impl Profile {
             ceilings: Vec::new(),
             operations: BTreeMap::new(),
             verbs: [None; 3],
+            api: BTreeMap::new(),
             document,
         };
         profile.fill()?;
@@ -326,11 +338,26 @@ impl Profile {
                 })?);
             }
         }
-        let Rules { producer_role, consumer_role, creator_role, .. } = &document.rules;
-        for (key, role) in
-            [("producer_role", producer_role), ("consumer_role", consumer_role), ("creator_role", creator_role)]
+        for (action, operation) in &document.api {
+            let mask = self.operation(operation);
+            let mask = mask.ok_or_else(|| {
+                wrong(format!("api.{action:?}"), format!("`{operation}` is neither an operation nor an action"))
+            })?;
+            self.api.insert(action.clone(), mask);
+        }
+        let rules = &document.rules;
+        let last = rules.last_holder_stays.iter().map(|role| ("last_holder_stays", Some(role)));
+        for (key, role) in [
+            ("producer_role", rules.producer_role.as_ref()),
+            ("consumer_role", rules.consumer_role.as_ref()),
+            ("creator_role", rules.creator_role.as_ref()),
+            ("personal_role", rules.personal_role.as_ref()),
+            ("admin_at_least", rules.admin_at_least.as_ref()),
+        ]
+        .into_iter()
+        .chain(last)
         {
-            if let Some(name) = role.as_ref().filter(|name| self.role(name).is_none()) {
+            if let Some(name) = role.filter(|name| self.role(name).is_none()) {
                 return Err(wrong(format!("rules.{key}"), self.no_role(name)));
             }
         }
@@ -436,6 +463,61 @@ impl Profile {
     #[must_use]
     pub fn grantable(&self, role: RoleIx, level: Level) -> bool {
         self.roles.get(usize::from(role.0)).is_some_and(|role| role.at.contains(&level))
+    }
+
+    /// The highest level at which a role may be granted.
+    #[must_use]
+    pub fn highest(&self, role: RoleIx) -> Option<Level> {
+        self.roles.get(usize::from(role.0))?.at.iter().min().copied()
+    }
+
+    /// Whether a role is everything: its actions are `*`.
+    #[must_use]
+    pub fn is_everything(&self, role: RoleIx) -> bool {
+        let document = self.document.roles.get(self.role_name(role));
+        document.is_some_and(|role| role.actions.iter().any(|action| action == "*"))
+    }
+
+    /// The levels at which a role may be granted, by name.
+    pub fn levels_of(&self, role: RoleIx) -> impl Iterator<Item = &str> {
+        let at = self.roles.get(usize::from(role.0)).map_or(&[][..], |role| &role.at);
+        at.iter().filter_map(|level| self.document.levels.get(usize::from(*level)).map(String::as_str))
+    }
+
+    /// Every action that there is.
+    #[must_use]
+    pub fn everything(&self) -> ActionSet {
+        self.actions().fold(ActionSet::EMPTY, |set, (_, one)| set.with(one))
+    }
+
+    /// What the profile calls a kind of project. What is neither global nor personal is its ordinary kind.
+    #[must_use]
+    pub fn kind_name(&self, kind: ProjectKind) -> &str {
+        match kind {
+            ProjectKind::Global => "global",
+            ProjectKind::Personal => "personal",
+            ProjectKind::Standard => {
+                let ordinary = |name: &&String| !matches!(name.as_str(), "global" | "personal");
+                let kinds = &self.document.kinds;
+                if kinds.contains_key("standard") {
+                    "standard"
+                } else {
+                    kinds.keys().find(ordinary).map_or("standard", String::as_str)
+                }
+            }
+        }
+    }
+
+    /// The visibilities of a kind of project; absent where the profile has no such kind.
+    #[must_use]
+    pub fn kind(&self, kind: ProjectKind) -> Option<&KindDocument> {
+        self.document.kinds.get(self.kind_name(kind))
+    }
+
+    /// What gives an action of Rollcall's own API to those who may do it here.
+    #[must_use]
+    pub fn gives_api(&self, action: &str) -> Option<ActionSet> {
+        self.api.get(action).copied()
     }
 
     /// Every action of the profile, sorted.

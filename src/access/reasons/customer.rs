@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{Position, body::pair_subject};
 
-use super::{Cause, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
+use super::{Cause, Delivery, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
 use crate::{
     facts::{Field, NONE, State},
     profile::{Held, RoleIx},
@@ -13,7 +13,7 @@ use crate::{
 impl Walk<'_> {
     /// Rule 3: every line of a product that is or was in the package, of an account that the person is or was in, or of
     /// an entitlement that the person is or was assigned to.
-    pub(super) fn customer(&mut self, person: u32, role: RoleIx, own: &[Obstacle]) {
+    pub(super) fn customer(&mut self, at: Delivery<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut lines = BTreeSet::new();
@@ -27,7 +27,7 @@ impl Walk<'_> {
                 *best = (*best).min((step.weight, n, ix));
             }
         }
-        for mapping in roster.index.package_mappings.of(self.package_ix) {
+        for mapping in roster.index.package_mappings.of(at.ix) {
             let Some(pair) = facts.mappings.get(*mapping as usize) else { continue };
             for account in accounts.keys() {
                 lines.extend(roster.index.bought.of((*account, pair.right)));
@@ -48,12 +48,21 @@ impl Walk<'_> {
             let buyer = facts.lines.get(line).and_then(|row| facts.entitlements.get(row.entitlement));
             let found = buyer.and_then(|buyer| accounts.get(&buyer.account));
             let way = found.and_then(|(_, n, ix)| climbs.get(*n).map(|climb| self.along(climb, *ix).0));
-            self.bought(person, role, own, line, way);
+            self.bought(at, person, role, own, line, way);
         }
     }
 
     /// One line. `way`: what stands between the person and the account that bought it, where there is or was a way.
-    fn bought(&mut self, person: u32, role: RoleIx, own: &[Obstacle], line_ix: u32, way: Option<Vec<Obstacle>>) {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one way, put together once")]
+    fn bought(
+        &mut self,
+        at: Delivery<'_>,
+        person: u32,
+        role: RoleIx,
+        own: &[Obstacle],
+        line_ix: u32,
+        way: Option<Vec<Obstacle>>,
+    ) {
         let roster = self.roster;
         let facts = &roster.facts;
         let Some(line) = facts.lines.get(line_ix) else { return };
@@ -123,9 +132,8 @@ impl Walk<'_> {
         let product = facts.products.get(line.product).map(|row| row.register).unwrap_or_default();
         let product_subject = format!("product/{product_id}");
         obstacles.extend(self.gone(&format!("product {product_id}"), space, product_subject.clone(), &product));
-        let package_id = facts.packages.id(self.package_ix);
-        let mapping =
-            roster.index.mapping.get(&(self.package_ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
+        let package_id = facts.packages.id(at.ix);
+        let mapping = roster.index.mapping.get(&(at.ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
         let mapping_subject = pair_subject("package_product", package_id, product_id);
         let mapping_cause = mapping.map(|pair| roster.cause(space, mapping_subject, &pair.register));
         match mapping {
@@ -141,9 +149,9 @@ impl Walk<'_> {
                 obstacles.push(obstacle(Standing::Ended, text, remedy, Some(line_cause.clone())));
             }
         }
-        if self.package.register.stands() {
+        if at.row.register.stands() {
             let what = format!("package {package_id}");
-            self.window(&mut obstacles, &what, (self.package.from, self.package.until), &self.package_cause());
+            self.window(&mut obstacles, &what, (at.row.from, at.row.until), &self.package_cause(at));
         }
 
         let mut causes = vec![line_cause, entitlement_cause];
@@ -152,7 +160,7 @@ impl Walk<'_> {
         causes.push(self.account_cause(buyer.account));
         causes.push(roster.cause(space, product_subject, &product));
         causes.extend(mapping_cause);
-        causes.push(self.package_cause());
+        causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
         let way = Way {
             rule: "customer",
@@ -163,7 +171,7 @@ impl Walk<'_> {
                 facts.accounts.id(buyer.account)
             ),
             facts: causes,
-            until: line.ends.min(self.package.until),
+            until: line.ends.min(at.row.until),
             obstacles,
         };
         self.push(way);

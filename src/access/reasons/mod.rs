@@ -5,6 +5,7 @@
 
 mod climb;
 mod customer;
+mod given;
 mod producer;
 
 use chrono::{DateTime, Utc};
@@ -12,10 +13,12 @@ use rollcall_events::Position;
 use serde::Serialize;
 
 use crate::{
-    facts::{NONE, Package},
+    Principal,
+    facts::{Holder, Package},
+    place::{Place, ProjectIx, ServiceIx},
     profile::Held,
     register::Register,
-    roster::{ProjectIx, Roster, UserIx, instant},
+    roster::{Roster, UserIx, instant},
 };
 
 /// An event that a reason rests on, or that ended one.
@@ -32,7 +35,7 @@ pub struct Cause {
 /// A reason for a role: one way that stands, with every fact that it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// `producer` (rule 2), `customer` (rule 3) or `binding` (rule 5).
+    /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4), `binding` (rule 5), or `personal`.
     pub rule: &'static str,
     /// The role that it gives.
     pub role: String,
@@ -97,36 +100,53 @@ const MOST_WAYS: usize = 1_000;
 struct Walk<'a> {
     roster: &'a Roster,
     now: i64,
-    package_ix: u32,
-    package: &'a Package,
-    /// What stands in the way of every way: the package itself.
+    place: Place,
+    /// What stands in the way of every way: the place itself.
     common: Vec<Obstacle>,
     ways: Vec<Way>,
 }
 
+/// The package whose project is asked about.
+#[derive(Clone, Copy)]
+struct Delivery<'a> {
+    ix: u32,
+    row: &'a Package,
+}
+
 impl Roster {
-    /// Every way, standing or not, by which this user has, had or could have a role on this project.
-    pub(crate) fn ways(&self, user: UserIx, project: ProjectIx, now: DateTime<Utc>) -> Vec<Way> {
-        let Some(package_ix) = self.project_row(project).map(|row| row.package) else { return Vec::new() };
-        let Some(package) = self.facts.packages.get(package_ix) else { return Vec::new() };
-        let mut walk = Walk {
-            roster: self,
-            now: now.timestamp_micros(),
-            package_ix,
-            package,
-            common: Vec::new(),
-            ways: Vec::new(),
+    /// Every way, standing or not, by which a caller has, had or could have a role on a scope.
+    pub(crate) fn ways(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<Way> {
+        let mut walk = Walk { roster: self, now: now.timestamp_micros(), place, common: Vec::new(), ways: Vec::new() };
+        let package = match place {
+            Place::Project(project) => self.package_of(project),
+            Place::Root | Place::Container(_) => None,
         };
-        walk.common = walk.package_obstacles();
-        for person in self.persons_of(user) {
-            let own = walk.person_obstacles(user, *person);
-            if let Some(role) = self.producer_role {
-                walk.producer(*person, role, &own);
+        let delivery = package.and_then(|ix| Some(Delivery { ix, row: self.facts.packages.get(ix)? }));
+        walk.common = match delivery {
+            Some(at) => walk.package_obstacles(at),
+            None => walk.place_obstacles(),
+        };
+        match caller {
+            Principal::Anyone => {}
+            Principal::User(user) => {
+                for person in self.persons_of(user) {
+                    let own = walk.person_obstacles(user, *person);
+                    if let (Some(at), Some(role)) = (delivery, self.producer_role) {
+                        walk.producer(at, *person, role, &own);
+                    }
+                    if let (Some(at), Some(role)) = (delivery, self.consumer_role) {
+                        walk.customer(at, *person, role, &own);
+                    }
+                    walk.given(Holder::Person(*person), &own);
+                }
+                if place == Place::Project(ProjectIx::Personal(user)) {
+                    walk.personal(user);
+                }
             }
-            if let Some(role) = self.consumer_role {
-                walk.customer(*person, role, &own);
+            Principal::Service(ServiceIx(ix)) => {
+                let own = walk.service_obstacles(ix);
+                walk.given(Holder::Service(ix), &own);
             }
-            walk.bindings(*person, project, &own);
         }
         walk.ways
     }
@@ -135,10 +155,10 @@ impl Roster {
         Cause { position: register.cause, source: self.source_text(space).to_owned(), subject }
     }
 
-    /// The reasons for which the user is a member now.
-    pub(crate) fn reasons(&self, user: UserIx, project: ProjectIx, now: DateTime<Utc>) -> Vec<Reason> {
+    /// The reasons for which a caller has a role on a scope now.
+    pub(crate) fn reasons(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<Reason> {
         let mut reasons: Vec<Reason> =
-            self.ways(user, project, now).iter().filter(|way| way.stands()).map(|way| self.reason(way)).collect();
+            self.ways(caller, place, now).iter().filter(|way| way.stands()).map(|way| self.reason(way)).collect();
         reasons.sort_by(|a, b| (&a.role, a.rule, &a.name).cmp(&(&b.role, b.rule, &b.name)));
         reasons.dedup_by(|a, b| (&a.role, a.rule, &a.name) == (&b.role, b.rule, &b.name));
         reasons
@@ -206,27 +226,23 @@ impl<'a> Walk<'a> {
         self.roster.cause(facts.persons.names.space(ix), format!("person/{}", facts.persons.id(ix)), &register)
     }
 
-    fn package_cause(&self) -> Cause {
+    fn package_cause(&self, at: Delivery<'_>) -> Cause {
         let names = &self.roster.facts.packages.names;
-        let (space, id) = (names.space(self.package_ix), names.text(self.package_ix));
-        self.roster.cause(space, format!("package/{id}"), &self.package.register)
+        let (space, id) = (names.space(at.ix), names.text(at.ix));
+        self.roster.cause(space, format!("package/{id}"), &at.row.register)
     }
 
-    fn package_obstacles(&self) -> Vec<Obstacle> {
-        let id = self.roster.facts.packages.id(self.package_ix);
-        let space = self.roster.facts.packages.names.space(self.package_ix);
+    fn package_obstacles(&self, at: Delivery<'_>) -> Vec<Obstacle> {
+        let id = self.roster.facts.packages.id(at.ix);
+        let space = self.roster.facts.packages.names.space(at.ix);
         let what = format!("package {id}");
-        if let Some(gone) = self.gone(&what, space, format!("package/{id}"), &self.package.register) {
+        if let Some(gone) = self.gone(&what, space, format!("package/{id}"), &at.row.register) {
             return vec![gone];
         }
-        if !self.package.delivery {
+        if !at.row.delivery {
             let text = format!("{what} delivers no containers any more");
-            return vec![obstacle(
-                Standing::Ended,
-                text,
-                format!("{what} delivers containers"),
-                Some(self.package_cause()),
-            )];
+            let remedy = format!("{what} delivers containers");
+            return vec![obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)))];
         }
         Vec::new()
     }
@@ -288,43 +304,5 @@ impl<'a> Walk<'a> {
         };
         let remedy = if standing == Standing::Ended { format!("{what} is renewed") } else { format!("{what} starts") };
         obstacles.push(Obstacle { at: instant(when), ..obstacle(standing, text, remedy, Some(cause.clone())) });
-    }
-
-    /// Rule 5.
-    fn bindings(&mut self, person: u32, project: ProjectIx, own: &[Obstacle]) {
-        let roster = self.roster;
-        for ix in roster.index.person_bindings.get(&person).into_iter().flatten() {
-            let Some(row) = roster.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
-            if row.project != NONE && row.project != project.0 {
-                continue;
-            }
-            let Some(role) = roster.profile.role(&row.role) else { continue };
-            let subject = roster.facts.bindings.id(*ix).to_owned();
-            let cause = Cause {
-                position: row.register.cause,
-                source: rollcall_events::LOCAL.to_owned(),
-                subject: subject.clone(),
-            };
-            let mut obstacles = self.common.clone();
-            obstacles.extend_from_slice(own);
-            let what = format!("the binding of role {}", roster.profile.role_name(role));
-            if row.register.stands() {
-                self.window(&mut obstacles, &what, (row.starts, row.ends), &cause);
-            } else {
-                let text = format!("{what} was removed");
-                obstacles.push(obstacle(Standing::Ended, text, format!("{what} is set again"), Some(cause.clone())));
-            }
-            let level = if row.project == NONE { 0 } else { roster.profile.project_level() };
-            let way = Way {
-                rule: "binding",
-                held: Held { role, level },
-                name: subject,
-                text: format!("a direct binding of role {}", roster.profile.role_name(role)),
-                facts: vec![cause],
-                until: row.ends,
-                obstacles,
-            };
-            self.push(way);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use rollcall_events::{Position, body::pair_subject};
 
-use super::{Cause, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
+use super::{Cause, Delivery, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
 use crate::{
     facts::Field,
     profile::{Held, RoleIx},
@@ -11,14 +11,14 @@ use crate::{
 
 impl Walk<'_> {
     /// Rule 2: up from every account that the person is or was in, along present and former parents.
-    pub(super) fn producer(&mut self, person: u32, role: RoleIx, own: &[Obstacle]) {
+    pub(super) fn producer(&mut self, at: Delivery<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
         let facts = &self.roster.facts;
         let permission = facts.permissions.get(&person).copied().unwrap_or_default();
-        let producers: Vec<u32> = facts.ever(Field::PackageProducer, self.package_ix, self.package.producer).collect();
+        let producers: Vec<u32> = facts.ever(Field::PackageProducer, at.ix, at.row.producer).collect();
         for climb in self.climbs(person, Reach::Up) {
             for (ix, step) in climb.steps.iter().enumerate().filter(|(_, step)| producers.contains(&step.account)) {
                 let (obstacles, steps) = self.along(&climb, ix);
-                self.produced(person, role, own, (climb.start, step.account), &permission, &obstacles, &steps);
+                self.produced(at, person, role, own, (climb.start, step.account), &permission, &obstacles, &steps);
             }
         }
     }
@@ -26,6 +26,7 @@ impl Walk<'_> {
     #[expect(clippy::too_many_arguments, reason = "the parts of one way, put together once")]
     fn produced(
         &mut self,
+        at: Delivery<'_>,
         person: u32,
         role: RoleIx,
         own: &[Obstacle],
@@ -54,11 +55,11 @@ impl Walk<'_> {
             };
             obstacles.push(obstacle(standing, text, format!("{what} is granted"), cause));
         }
-        let (name, package) = (facts.accounts.id(producer), facts.packages.id(self.package_ix));
-        if producer != self.package.producer {
+        let (name, package) = (facts.accounts.id(producer), facts.packages.id(at.ix));
+        if producer != at.row.producer {
             let text = format!("account {name} no longer produces package {package}");
             let remedy = format!("account {name} produces package {package} again");
-            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(self.package_cause())));
+            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at))));
         }
         let via = if account == producer {
             String::new()
@@ -67,7 +68,7 @@ impl Walk<'_> {
         };
         let mut causes = vec![self.roster.cause(space, subject, permission), self.person_cause(person)];
         causes.extend_from_slice(steps);
-        causes.push(self.package_cause());
+        causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
         let way = Way {
             rule: "producer",

@@ -139,7 +139,7 @@ async fn the_fold_refuses_what_the_api_could_not_see() {
         principal: body::Principal::User("flexnet/ada".parse().unwrap()),
         role: "Developer".to_owned(),
         scope: body::Scope::Project("flexnet/db-suite".parse().unwrap()),
-        author: "somebody".to_owned(),
+        author: body::Author::operator(),
         starts: None,
         ends: None,
     };

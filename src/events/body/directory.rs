@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Stated, part};
+use super::{Author, Stated, part};
 use crate::{Id, SchemaError, SourceName};
 
 /// A set of people, services and groups of one source.
@@ -18,6 +18,9 @@ pub struct Group {
     /// How the source's people know it, e.g. a DN.
     #[serde(default)]
     pub external_id: Option<String>,
+    /// Who set it, of a group kept locally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 impl Stated for Group {
     fn subject(&self) -> String {
@@ -33,6 +36,9 @@ pub struct GroupMember {
     pub group: Id,
     /// Who is in it.
     pub member: Member,
+    /// Who put it there or took it out, of a group kept locally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 impl Stated for GroupMember {
     fn subject(&self) -> String {
@@ -41,11 +47,18 @@ impl Stated for GroupMember {
             Member::Service(id) => ("service", id),
             Member::Group(id) => ("group", id),
         };
-        format!("member/{}/{kind}/{}", part(&self.group), part(id))
+        member_subject(self.group.as_str(), kind, id.as_str())
     }
 }
 
-/// A member of a group, in the group's own source.
+/// The subject of somebody's being in a group; `kind` is `person`, `service` or `group`.
+#[must_use]
+pub fn member_subject(group: &str, kind: &str, member: &str) -> String {
+    format!("member/{}/{kind}/{}", part(&group), part(&member))
+}
+
+/// A member of a group: an id of the group's own source. Of a group kept locally, a person and a group are
+/// `source/id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Member {
@@ -119,7 +132,7 @@ pub struct Link {
     pub rule: Option<String>,
     /// Who linked them.
     #[serde(default)]
-    pub author: Option<String>,
+    pub author: Option<Author>,
 }
 impl Stated for Link {
     fn subject(&self) -> String {

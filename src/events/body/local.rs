@@ -14,33 +14,22 @@ use crate::{Id, SchemaError, Settings};
 pub struct Container {
     /// The id.
     pub container: Id,
-    /// What it is.
-    pub kind: ContainerKind,
+    /// The scope level of the profile at which it sits: `team`, `region`, `resource_group`, `account`, ...
+    pub kind: Id,
     /// The container above it.
     #[serde(default)]
     pub parent: Option<Id>,
     /// A label.
     #[serde(default)]
     pub name: Option<String>,
+    /// Who set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 impl Stated for Container {
     fn subject(&self) -> String {
         format!("container/{}", self.container)
     }
-}
-
-/// The kinds of scope above projects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ContainerKind {
-    /// An account of the registry.
-    Account,
-    /// A region.
-    Region,
-    /// A resource group.
-    ResourceGroup,
-    /// A team.
-    Team,
 }
 
 /// A project that a person made.
@@ -61,6 +50,9 @@ pub struct Project {
     /// The user who made it and is its administrator.
     #[serde(default)]
     pub creator: Option<Id>,
+    /// Who said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 impl Stated for Project {
     fn subject(&self) -> String {
@@ -92,6 +84,43 @@ pub enum Visibility {
     Public,
 }
 
+/// Who gave a command: a principal as `user:source/id` or `service:id`, or else the operator in words of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Author(String);
+
+impl Author {
+    /// Whoever holds the admin key.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self("admin key".to_owned())
+    }
+
+    /// A user or a service.
+    #[must_use]
+    pub fn of(principal: &Principal) -> Self {
+        Self(principal.to_string())
+    }
+
+    /// The user or service that it names; absent for the operator.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        let (kind, id) = self.0.split_once(':')?;
+        let id = id.parse().ok()?;
+        match kind {
+            "user" => Some(Principal::User(id)),
+            "service" => Some(Principal::Service(id)),
+            _ => None,
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Who a binding is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -102,6 +131,16 @@ pub enum Principal {
     Service(Id),
     /// A group of a source, `source/id`.
     Group(Id),
+}
+
+impl std::fmt::Display for Principal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Service(id) => write!(f, "service:{id}"),
+            Self::Group(id) => write!(f, "group:{id}"),
+        }
+    }
 }
 
 /// A role on a scope.
@@ -115,7 +154,7 @@ pub struct Binding {
     /// Where: the root, a container or a project.
     pub scope: Scope,
     /// Who set it.
-    pub author: String,
+    pub author: Author,
     /// From when.
     #[serde(default)]
     pub starts: Option<DateTime<Utc>>,
@@ -143,7 +182,7 @@ pub struct BindingRef {
     /// Where.
     pub scope: Scope,
     /// Who removed it.
-    pub author: String,
+    pub author: Author,
 }
 impl Stated for BindingRef {
     fn subject(&self) -> String {
@@ -152,11 +191,7 @@ impl Stated for BindingRef {
 }
 
 fn binding_subject(principal: &Principal, role: &str, scope: &Scope) -> String {
-    let principal = match principal {
-        Principal::User(id) => format!("user:{id}"),
-        Principal::Service(id) => format!("service:{id}"),
-        Principal::Group(id) => format!("group:{id}"),
-    };
+    let principal = principal.to_string();
     let scope = match scope {
         Scope::Root => "root".to_owned(),
         Scope::Container(id) => format!("container:{id}"),
@@ -186,6 +221,9 @@ pub struct Service {
     /// A label.
     #[serde(default)]
     pub name: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 impl Stated for Service {
     fn subject(&self) -> String {
@@ -207,7 +245,7 @@ pub struct Invitation {
     pub expires: DateTime<Utc>,
     /// Who invited.
     #[serde(default)]
-    pub author: Option<String>,
+    pub author: Option<Author>,
 }
 impl Stated for Invitation {
     fn subject(&self) -> String {
@@ -236,7 +274,7 @@ pub struct Secret {
     pub invitation: Option<Id>,
     /// Who made it.
     #[serde(default)]
-    pub author: Option<String>,
+    pub author: Option<Author>,
 }
 impl Stated for Secret {
     fn subject(&self) -> String {

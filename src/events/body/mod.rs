@@ -26,6 +26,8 @@ pub enum Sayer {
     Ingest,
     /// A command under the reserved source `local`.
     Command,
+    /// A connector about its source's groups, a command about those that are kept locally.
+    Either,
 }
 
 /// What every event's data can do: name its subject and refuse what no schema can (an end before its start).
@@ -145,13 +147,13 @@ vocabulary! {
     /// A named person of an entitlement no longer.
     PersonUnassigned(EntitlementPerson) = "entitlement.person.unassigned", Connector;
     /// A group exists.
-    GroupUpserted(Group) = "group.upserted", Connector;
+    GroupUpserted(Group) = "group.upserted", Either;
     /// A group is gone.
-    GroupRemoved(GroupRef) = "group.removed", Connector;
+    GroupRemoved(GroupRef) = "group.removed", Either;
     /// Somebody is in a group.
-    GroupMemberAdded(GroupMember) = "group.member.added", Connector;
+    GroupMemberAdded(GroupMember) = "group.member.added", Either;
     /// Somebody is in a group no longer.
-    GroupMemberRemoved(GroupMember) = "group.member.removed", Connector;
+    GroupMemberRemoved(GroupMember) = "group.member.removed", Either;
     /// A full read began.
     SnapshotStarted(Run) = "snapshot.started", Ingest;
     /// A full read was complete.
@@ -252,13 +254,18 @@ fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) 
 }
 
 macro_rules! reference {
-    ($($(#[$doc:meta])* $name:ident { $field:ident } = $prefix:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $field:ident $(, $author:ident)? } = $prefix:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             /// The id.
             pub $field: Id,
+            $(
+                /// Who said so.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $author: Option<Author>,
+            )?
         }
         impl Stated for $name {
             fn subject(&self) -> String {
@@ -282,17 +289,17 @@ reference! {
     /// Names a line.
     LineRef { line } = "line";
     /// Names a group.
-    GroupRef { group } = "group";
+    GroupRef { group, author } = "group";
     /// Names a container.
-    ContainerRef { container } = "container";
+    ContainerRef { container, author } = "container";
     /// Names a project.
-    ProjectRef { project } = "project";
+    ProjectRef { project, author } = "project";
     /// Names a service.
-    ServiceRef { service } = "service";
+    ServiceRef { service, author } = "service";
     /// Names a secret.
-    SecretRef { secret } = "secret";
+    SecretRef { secret, author } = "secret";
     /// Names a user.
-    UserRef { user } = "user";
+    UserRef { user, author } = "user";
 }
 
 /// A SHA-256 in 64 lower-case hexadecimal digits.

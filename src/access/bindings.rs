@@ -1,0 +1,489 @@
+//! Roles given by hand: judged, kept, and guarded so that a scope that has an owner keeps one. Commands ask here before
+//! they are appended; the answer that counts is the fold's, which asks here again.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    Body, Id, Position,
+    body::{self, Author, Scope, Stated as _},
+};
+
+use crate::{
+    Effect, Principal,
+    authority::{Authority, Refusal, RefusalKind},
+    facts::{Binding, Holder, NONE, On, Origin},
+    fold::{At, micros},
+    place::{ContainerIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx},
+    profile::{Held, RoleIx},
+    register::{Rank, Register},
+    roster::{Roster, UserIx, instant},
+};
+
+/// How a role of Rollcall's own API is written in a binding: `api:auditor`.
+pub const API_ROLE: &str = "api:";
+
+/// A role given by hand that was not taken away; its window may be over, or not have begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingView<'a> {
+    /// Its subject: who, which role, where.
+    pub subject: &'a str,
+    /// Who, as the command named it.
+    pub principal: body::Principal,
+    /// The user or service that it is; absent for a group.
+    pub holder: Option<Principal>,
+    /// The group that it is, if it is one.
+    pub group: Option<GroupIx>,
+    /// Which role, spelled as it was given.
+    pub role: &'a str,
+    /// Where.
+    pub place: Place,
+    /// From when.
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    pub ends: Option<DateTime<Utc>>,
+    /// The event that set it.
+    pub position: Position,
+}
+
+/// What a command takes away, for the question whether somebody is left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gone {
+    Nothing,
+    Binding(u32),
+    Member(u32),
+    Group(u32),
+    Service(u32),
+}
+
+impl Roster {
+    /// The role that a binding names, in the profile that it belongs to.
+    pub(crate) fn named_role(&self, name: &str) -> Option<(Rights, RoleIx)> {
+        match name.strip_prefix(API_ROLE) {
+            Some(name) => Some((Rights::Api, self.api.role(name)?)),
+            None => Some((Rights::Access, self.profile.role(name)?)),
+        }
+    }
+
+    /// The role of a binding where it was given, if its profile lets it be given there.
+    pub(crate) fn role_of(&self, row: &Binding) -> Option<(Rights, Held)> {
+        let (rights, role) = self.named_role(&row.role)?;
+        let level = self.level(rights, row.on)?;
+        self.judge_of(rights).grantable(role, level).then_some((rights, Held { role, level }))
+    }
+
+    /// The place that the words of a command mean.
+    pub(crate) fn place_of(&self, scope: &Scope) -> Result<Place, Refusal> {
+        let missing = |what: &str, id: &Id| RefusalKind::Unknown.because(format!("there is no {what} `{id}`"));
+        match scope {
+            Scope::Root => Ok(Place::Root),
+            Scope::Container(id) => {
+                self.container_by_id(id.as_str()).map(Place::Container).ok_or_else(|| missing("container", id))
+            }
+            Scope::Project(id) => {
+                self.project_by_id(id.as_str()).map(Place::Project).ok_or_else(|| missing("project", id))
+            }
+        }
+    }
+
+    /// Whether this binding may be set now.
+    pub(crate) fn judge_binding(&self, data: &body::Binding, now: DateTime<Utc>) -> Result<(Holder, On), Refusal> {
+        let Some((rights, role)) = self.named_role(&data.role) else {
+            let known = |profile: &crate::Profile, prefix: &str| -> Vec<String> {
+                profile.roles().map(|role| format!("{prefix}{}", profile.role_name(role))).collect()
+            };
+            let roles = [known(&self.profile, ""), known(&self.api, API_ROLE)].concat().join(", ");
+            return Err(RefusalKind::NoRole.because(format!(
+                "profile {} has no role `{}`; the roles are {roles}",
+                self.profile.name(),
+                data.role
+            )));
+        };
+        let place = self.place_of(&data.scope)?;
+        let on = match place {
+            Place::Root => On::Root,
+            Place::Container(ContainerIx(ix)) => On::Container(ix),
+            Place::Project(ProjectIx::Recorded(RecordedIx(ix))) => On::Project(ix),
+            Place::Project(ProjectIx::Personal(_)) => {
+                return Err(RefusalKind::Invalid.because("a personal project has its user and nobody else"));
+            }
+        };
+        let profile = self.judge_of(rights);
+        let level = self.level(rights, on);
+        if !level.is_some_and(|level| profile.grantable(role, level)) {
+            let levels: Vec<&str> = profile.levels_of(role).collect();
+            return Err(RefusalKind::Invalid.because(format!(
+                "role {} cannot be granted here; it is granted at level {}",
+                data.role,
+                levels.join(" or ")
+            )));
+        }
+        if let Place::Project(project) = place
+            && rights == Rights::Access
+            && !self.settings.bindings_on_managed
+            && let Some(package) = self.package_of(project)
+        {
+            let view = self.project(project);
+            return Err(RefusalKind::Managed.because(format!(
+                "project {} is managed by source {}: who is in it follows from package {} there, and is changed there",
+                view.name,
+                view.source,
+                self.facts.packages.id(package)
+            )));
+        }
+        let missing = |what: &str, id: &Id| RefusalKind::Unknown.because(format!("there is no {what} `{id}`"));
+        let holder = match &data.principal {
+            body::Principal::User(id) => {
+                Holder::Person(self.person_of(id.as_str()).ok_or_else(|| missing("user", id))?)
+            }
+            body::Principal::Service(id) => {
+                let ServiceIx(ix) = self.service_by_id(id.as_str()).ok_or_else(|| missing("service", id))?;
+                Holder::Service(ix)
+            }
+            body::Principal::Group(id) => {
+                let GroupIx(ix) = self.group_by_id(id.as_str()).ok_or_else(|| missing("group", id))?;
+                Holder::Group(ix)
+            }
+        };
+        let authority = self.authorise(Some(&data.author), "binding.set", place, now)?;
+        self.not_above_the_giver(authority, &data.author, (rights, role), on, place, now)?;
+        Ok((holder, on))
+    }
+
+    /// Nobody gives more than he or she has. Whoever was given the right to give roles through the API gives any role of
+    /// the registry, and of the API's own those that are no more than the giver's.
+    fn not_above_the_giver(
+        &self,
+        authority: Authority,
+        author: &Author,
+        (rights, role): (Rights, RoleIx),
+        on: On,
+        place: Place,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let unbounded = match authority {
+            Authority::Operator => true,
+            Authority::Api => rights == Rights::Access,
+            Authority::Access => false,
+        };
+        if unbounded {
+            return Ok(());
+        }
+        let Some(level) = self.level(rights, on) else { return Ok(()) };
+        let profile = self.judge_of(rights);
+        let given = profile.gives(Held { role, level });
+        let own = self.author(author)?.map_or(crate::ActionSet::EMPTY, |giver| self.granted(rights, giver, place, now));
+        if own.holds(given) {
+            return Ok(());
+        }
+        let more = profile.names(given.without(own)).join(", ");
+        Err(RefusalKind::Beyond
+            .because(format!("role {} is more than the giver has here: {more}", profile.role_name(role))))
+    }
+
+    /// Everything that somebody was given on a place, before any ceiling.
+    fn granted(&self, rights: Rights, principal: Principal, place: Place, now: DateTime<Utc>) -> crate::ActionSet {
+        let profile = self.judge_of(rights);
+        let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(rights, place, principal)) else {
+            return crate::ActionSet::EMPTY;
+        };
+        let base = profile.baseline(caller, &resource, self.switches());
+        let now = now.timestamp_micros();
+        let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
+        let bound = self.bound(rights, principal, place, now);
+        derived.into_iter().flatten().chain(bound).fold(base, |mask, live| mask.with(profile.gives(live.held)))
+    }
+
+    pub(crate) fn bind(&mut self, at: &mut At<'_>, data: &body::Binding) -> Effect {
+        let now = at.now();
+        let (holder, on) = match self.judge_binding(data, now) {
+            Ok(found) => found,
+            Err(refusal) => return refusal.into(),
+        };
+        let raised = self.raised(holder, data);
+        let effect = match &raised {
+            None => self.keep_binding(at, data, holder, on, false),
+            Some(raised) => self.keep_binding(at, raised, holder, on, true),
+        };
+        if effect == Effect::Applied && on == On::Root {
+            self.raise_elsewhere(at, holder, data);
+        }
+        effect
+    }
+
+    /// Files a binding. `implied`: it follows from a command about something else, or in other words, and is stated
+    /// beside it.
+    pub(crate) fn keep_binding(
+        &mut self,
+        at: &mut At<'_>,
+        data: &body::Binding,
+        holder: Holder,
+        on: On,
+        implied: bool,
+    ) -> Effect {
+        let subject = data.subject();
+        let new = self.facts.bindings.find(0, &subject).is_none();
+        let ix = self.facts.bindings.at(0, &subject);
+        let Some(slot) = self.facts.bindings.get_mut(ix) else { return Effect::NoChange };
+        let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let effect = if implied {
+            let text = Body::BindingSet(data.clone()).data();
+            at.settle_implied(&mut register, "binding", &subject, &text)
+        } else {
+            at.settle(&mut register, Rank::Full, "binding")
+        };
+        let row = Binding {
+            register,
+            holder,
+            role: data.role.clone(),
+            on,
+            starts: micros(data.starts, i64::MIN),
+            ends: micros(data.ends, i64::MAX),
+        };
+        *slot = Some(row.clone());
+        let role = self.role_of(&row);
+        if new {
+            self.index.bind(ix, holder, on);
+            self.roles.resize(ix as usize + 1, None);
+        }
+        if let Some(slot) = self.roles.get_mut(ix as usize) {
+            *slot = role;
+        }
+        effect
+    }
+
+    /// An administrator is never below the profile's least role where he or she becomes a member.
+    fn raised(&self, holder: Holder, data: &body::Binding) -> Option<body::Binding> {
+        let least = self.profile.document().rules.admin_at_least.as_deref()?;
+        let (rights, role) = self.named_role(&data.role)?;
+        let below = rights == Rights::Access
+            && data.scope != Scope::Root
+            && !self.profile.role_actions(role).holds(self.profile.role_actions(self.profile.role(least)?));
+        (below && self.is_administrator(holder)).then(|| body::Binding { role: least.to_owned(), ..data.clone() })
+    }
+
+    fn is_administrator(&self, holder: Holder) -> bool {
+        let Holder::Person(person) = holder else { return false };
+        let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
+        self.persons_of(user)
+            .iter()
+            .filter_map(|person| self.index.holder_bindings.get(&Holder::Person(*person)))
+            .flatten()
+            .any(|ix| self.is_administration(*ix))
+    }
+
+    /// A standing binding of everything at the root.
+    fn is_administration(&self, ix: u32) -> bool {
+        let stands = self.facts.bindings.get(ix).and_then(Option::as_ref);
+        stands.is_some_and(|row| row.register.stands() && row.on == On::Root)
+            && matches!(self.roles.get(ix as usize).copied().flatten(),
+                Some((Rights::Access, held)) if self.profile.is_everything(held.role))
+    }
+
+    /// Somebody became an administrator: what he or she holds below is raised too.
+    fn raise_elsewhere(&mut self, at: &mut At<'_>, holder: Holder, data: &body::Binding) {
+        if self.profile.document().rules.admin_at_least.is_none() || !self.is_administrator(holder) {
+            return;
+        }
+        let below: Vec<u32> = self.index.holder_bindings.get(&holder).cloned().unwrap_or_default();
+        for ix in below {
+            let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref).filter(|row| row.register.stands())
+            else {
+                continue;
+            };
+            let Some(scope) = self.scope_word(row.on) else { continue };
+            let theirs = body::Binding {
+                principal: data.principal.clone(),
+                role: row.role.clone(),
+                scope,
+                author: data.author.clone(),
+                starts: instant(row.starts),
+                ends: instant(row.ends),
+            };
+            let on = row.on;
+            if let Some(raised) = self.raised(holder, &theirs) {
+                self.keep_binding(at, &raised, holder, on, true);
+            }
+        }
+    }
+
+    /// A scope in the words of a binding.
+    pub(crate) fn scope_word(&self, on: On) -> Option<Scope> {
+        Some(match on {
+            On::Root => Scope::Root,
+            On::Container(ix) => Scope::Container(self.facts.containers.id(ix).parse().ok()?),
+            On::Project(ix) => Scope::Project(self.project(ProjectIx::recorded(ix)).id.parse().ok()?),
+        })
+    }
+
+    /// Every binding that was not taken away.
+    pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
+        (0..self.facts.bindings.len()).filter_map(|ix| self.binding_view(ix))
+    }
+
+    /// The bindings that were given on this very scope, and not taken away.
+    pub fn bindings_on(&self, place: Place) -> impl Iterator<Item = BindingView<'_>> {
+        let on = self.path(place).next().filter(|_| !matches!(place, Place::Project(ProjectIx::Personal(_))));
+        let here = on.and_then(|on| self.index.place_bindings.get(&on));
+        here.into_iter().flatten().filter_map(|ix| self.binding_view(*ix))
+    }
+
+    fn binding_view(&self, ix: u32) -> Option<BindingView<'_>> {
+        let row = self.facts.bindings.get(ix)?.as_ref().filter(|row| row.register.stands())?;
+        let (holder, group) = match row.holder {
+            Holder::Person(person) => (Some(Principal::User(UserIx(self.facts.persons.get(person)?.user))), None),
+            Holder::Service(ix) => (Some(Principal::Service(ServiceIx(ix))), None),
+            Holder::Group(ix) => (None, Some(GroupIx(ix))),
+        };
+        Some(BindingView {
+            subject: self.facts.bindings.id(ix),
+            principal: self.holder_word(row.holder)?,
+            holder,
+            group,
+            role: &row.role,
+            place: match row.on {
+                On::Root => Place::Root,
+                On::Container(ix) => Place::Container(ContainerIx(ix)),
+                On::Project(ix) => Place::Project(ProjectIx::recorded(ix)),
+            },
+            starts: instant(row.starts),
+            ends: instant(row.ends),
+            position: row.register.cause,
+        })
+    }
+
+    /// Whether this binding may be taken away now. Whoever holds it may always leave.
+    pub(crate) fn judge_unbinding(&self, data: &body::BindingRef, now: DateTime<Utc>) -> Result<u32, Refusal> {
+        let ix = self.facts.bindings.find(0, &data.subject()).filter(|ix| {
+            self.facts.bindings.get(*ix).and_then(Option::as_ref).is_some_and(|row| row.register.stands())
+        });
+        let ix = ix.ok_or_else(|| RefusalKind::Unknown.because("there is no such binding"))?;
+        let place = self.place_of(&data.scope)?;
+        if data.author.principal().as_ref() != Some(&data.principal) {
+            self.authorise(Some(&data.author), "binding.remove", place, now)?;
+        }
+        self.somebody_stays(Gone::Binding(ix), now)?;
+        Ok(ix)
+    }
+
+    pub(crate) fn unbind(&mut self, at: &mut At<'_>, data: &body::BindingRef) -> Effect {
+        let ix = match self.judge_unbinding(data, at.now()) {
+            Ok(ix) => ix,
+            Err(refusal) => return refusal.into(),
+        };
+        match self.facts.bindings.get_mut(ix).and_then(Option::as_mut) {
+            Some(row) => at.settle(&mut row.register, Rank::Removed, "binding"),
+            None => Effect::NoChange,
+        }
+    }
+
+    /// Whether every scope that has a holder of a role of which one has to stay still has one without this.
+    pub(crate) fn somebody_stays(&self, gone: Gone, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let now = now.timestamp_micros();
+        let roles: Vec<RoleIx> =
+            self.profile.document().rules.last_holder_stays.iter().filter_map(|role| self.profile.role(role)).collect();
+        if roles.is_empty() {
+            return Ok(());
+        }
+        let touched = (0_u32..).zip(&self.facts.bindings.rows).filter(|(ix, row)| match (gone, row) {
+            (_, None) | (Gone::Nothing, _) => false,
+            (Gone::Binding(gone), _) => *ix == gone,
+            (Gone::Service(gone), Some(row)) => {
+                matches!(row.holder, Holder::Group(_)) || row.holder == Holder::Service(gone)
+            }
+            (Gone::Member(_) | Gone::Group(_), Some(row)) => matches!(row.holder, Holder::Group(_)),
+        });
+        for (ix, row) in touched {
+            let (Some(row), Some((Rights::Access, held))) = (row, self.roles.get(ix as usize).copied().flatten())
+            else {
+                continue;
+            };
+            if roles.contains(&held.role)
+                && self.has_holder(row.on, held.role, Gone::Nothing, now)
+                && !self.has_holder(row.on, held.role, gone, now)
+            {
+                let scope = self.scope_name(row.on);
+                let role = self.profile.role_name(held.role);
+                return Err(RefusalKind::LastHolder
+                    .because(format!("{scope} would be left without {role}; give the role to somebody else first")));
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_name(&self, on: On) -> String {
+        match on {
+            On::Root => "the root".to_owned(),
+            On::Container(ix) => format!("container {}", self.facts.containers.id(ix)),
+            On::Project(ix) => format!("project {}", self.project_name(ProjectIx::recorded(ix))),
+        }
+    }
+
+    fn has_holder(&self, on: On, role: RoleIx, gone: Gone, now: i64) -> bool {
+        self.index.place_bindings.get(&on).into_iter().flatten().any(|ix| {
+            let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { return false };
+            let gives = matches!(self.roles.get(*ix as usize).copied().flatten(),
+                Some((Rights::Access, held)) if held.role == role);
+            gives
+                && row.runs(now)
+                && !matches!(gone, Gone::Binding(gone) if gone == *ix)
+                && match row.holder {
+                    Holder::Person(person) => self.facts.persons.get(person).is_some_and(crate::facts::Person::is_live),
+                    Holder::Service(service) => {
+                        !matches!(gone, Gone::Service(gone) if gone == service)
+                            && self.service_stands(ServiceIx(service))
+                    }
+                    Holder::Group(group) => self.holds_somebody(group, gone),
+                }
+        })
+    }
+
+    fn holds_somebody(&self, group: u32, gone: Gone) -> bool {
+        if matches!(gone, Gone::Group(gone) if gone == group) {
+            return false;
+        }
+        let skip = |ix: u32| match gone {
+            Gone::Member(gone) => gone == ix,
+            Gone::Group(gone) => {
+                self.facts.members.get(ix as usize).is_some_and(|row| row.holder == Holder::Group(gone))
+            }
+            Gone::Service(gone) => {
+                self.facts.members.get(ix as usize).is_some_and(|row| row.holder == Holder::Service(gone))
+            }
+            Gone::Nothing | Gone::Binding(_) => false,
+        };
+        !self.inside(group, skip).is_empty()
+    }
+
+    /// Whether a scope once had a holder of a role of which one has to stay, and has none now: facts of a source win over
+    /// this rule, and windows end.
+    #[must_use]
+    pub fn ownerless(&self, place: Place, now: DateTime<Utc>) -> bool {
+        let rules = &self.profile.document().rules;
+        let Some(on) = self.path(place).next().filter(|on| *on != On::Root || place == Place::Root) else {
+            return false;
+        };
+        let now = now.timestamp_micros();
+        rules.last_holder_stays.iter().filter_map(|role| self.profile.role(role)).any(|role| {
+            let had = self.index.place_bindings.get(&on).into_iter().flatten().any(
+                |ix| matches!(self.roles.get(*ix as usize).copied().flatten(), Some((_, held)) if held.role == role),
+            );
+            had && !self.has_holder(on, role, Gone::Nothing, now)
+        })
+    }
+
+    /// The creator of a project has the profile's role for it from the same step on.
+    pub(crate) fn bind_creator(&mut self, at: &mut At<'_>, project: u32, author: Author) {
+        let Some(Origin::Local(local)) = self.facts.projects.get(project as usize).map(|row| &row.origin) else {
+            return;
+        };
+        let creator = local.creator;
+        let Some(role) = self.profile.document().rules.creator_role.clone() else { return };
+        let (Some(scope), Ok(user)) = (self.scope_word(On::Project(project)), self.person_key(creator).parse()) else {
+            return;
+        };
+        if creator != NONE {
+            let data =
+                body::Binding { principal: body::Principal::User(user), role, scope, author, starts: None, ends: None };
+            self.keep_binding(at, &data, Holder::Person(creator), On::Project(project), true);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! What people keep in Rollcall itself: containers, projects of their own, services, local groups. Each command is judged
+//! by a function that changes nothing, which the API asks too, and then done.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    LOCAL, Position, ProjectName,
+    body::{self, Author, ProjectKind},
+};
+
+use crate::{
+    Effect,
+    authority::{Refusal, RefusalKind},
+    bindings::Gone,
+    facts::{Container, LocalProject, NONE, Origin, Service},
+    fold::At,
+    place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
+    register::{Rank, Register},
+    roster::Roster,
+};
+
+/// A container as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The scope level at which it sits.
+    pub kind: &'a str,
+    /// The container above it.
+    pub parent: Option<ContainerIx>,
+    /// A label.
+    pub name: Option<&'a str>,
+    /// The newest event about it.
+    pub changed: Position,
+}
+
+/// A service as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceView<'a> {
+    /// Its id, and the name to sign in with.
+    pub id: &'a str,
+    /// A label.
+    pub name: Option<&'a str>,
+    /// The newest event about it.
+    pub changed: Position,
+}
+
+/// Ids of what is kept here stand in paths, image names and logins.
+fn plain(what: &str, id: &str) -> Result<(), Refusal> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
+    if id.len() <= 100 && id.chars().all(good) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Ok(())
+    } else {
+        Err(RefusalKind::Invalid.because(format!(
+            "`{}` is no id of a {what}: at most 100 of a-z, 0-9, `.`, `-` and `_`, beginning with a letter or digit",
+            id.escape_debug()
+        )))
+    }
+}
+
+fn missing(what: &str, id: &str) -> Refusal {
+    RefusalKind::Unknown.because(format!("there is no {what} `{}`", id.escape_debug()))
+}
+
+impl Roster {
+    /// The container with an id; one that was removed is not found.
+    #[must_use]
+    pub fn container_by_id(&self, id: &str) -> Option<ContainerIx> {
+        let ix = ContainerIx(self.facts.containers.find(0, id)?);
+        self.container_row(ix).filter(|row| row.register.stands()).map(|_| ix)
+    }
+
+    /// Every container that was not removed.
+    pub fn containers(&self) -> impl Iterator<Item = ContainerIx> {
+        (0..self.facts.containers.len()).map(ContainerIx).filter(|ix| self.open(Place::Container(*ix)))
+    }
+
+    /// A container's kind and place.
+    #[must_use]
+    pub fn container(&self, container: ContainerIx) -> ContainerView<'_> {
+        let row = self.container_row(container);
+        ContainerView {
+            id: self.facts.containers.id(container.0),
+            kind: row.map_or("", |row| &row.kind),
+            parent: row.map(|row| row.parent).filter(|parent| *parent != NONE).map(ContainerIx),
+            name: row.and_then(|row| row.name.as_deref()),
+            changed: row.map(|row| row.register.cause).unwrap_or_default(),
+        }
+    }
+
+    /// The service with an id; one that was removed is not found.
+    #[must_use]
+    pub fn service_by_id(&self, id: &str) -> Option<ServiceIx> {
+        let local = u16::try_from(self.facts.sources.find(0, LOCAL)?).ok()?;
+        let ix = ServiceIx(self.facts.services.find(local, id)?);
+        self.service_stands(ix).then_some(ix)
+    }
+
+    /// Every service that was not removed.
+    pub fn services(&self) -> impl Iterator<Item = ServiceIx> {
+        (0..self.facts.services.len()).map(ServiceIx).filter(|ix| self.service_stands(*ix))
+    }
+
+    /// A service's id and label.
+    #[must_use]
+    pub fn service(&self, service: ServiceIx) -> ServiceView<'_> {
+        let row = self.service_row(service);
+        ServiceView {
+            id: self.facts.services.id(service.0),
+            name: row.and_then(|row| row.name.as_deref()),
+            changed: row.map(|row| row.register.cause).unwrap_or_default(),
+        }
+    }
+
+    /// The place that an optional container of a command means.
+    fn within(&self, container: Option<&rollcall_events::Id>) -> Result<Place, Refusal> {
+        match container {
+            None => Ok(Place::Root),
+            Some(id) => {
+                self.container_by_id(id.as_str()).map(Place::Container).ok_or_else(|| missing("container", id.as_str()))
+            }
+        }
+    }
+
+    pub(crate) fn judge_container(&self, data: &body::Container, now: DateTime<Utc>) -> Result<u32, Refusal> {
+        plain("container", data.container.as_str())?;
+        let known = self.facts.containers.find(0, data.container.as_str()).map(ContainerIx);
+        let known = known.and_then(|ix| self.container_row(ix)).filter(|row| row.register.stands());
+        if let Some(row) = known.filter(|row| row.kind != data.kind.as_str()) {
+            return Err(RefusalKind::Invalid
+                .because(format!("container {} is a {} and stays one; make another", data.container, row.kind)));
+        }
+        let levels = &self.profile.document().levels;
+        let Some(level) = self.profile.level(data.kind.as_str()).filter(|level| *level < self.profile.project_level())
+        else {
+            return Err(RefusalKind::Invalid.because(format!(
+                "profile {} has no level `{}` above its projects; its levels are {}",
+                self.profile.name(),
+                data.kind,
+                levels.join(", ")
+            )));
+        };
+        let above = self.within(data.parent.as_ref())?;
+        if let Place::Container(ContainerIx(ix)) = above
+            && self.level(Rights::Access, crate::facts::On::Container(ix)).is_none_or(|above| above >= level)
+        {
+            return Err(RefusalKind::Invalid.because(format!(
+                "a {} cannot be in container {}, which is a {}: the levels are {}",
+                data.kind,
+                self.container(ContainerIx(ix)).id,
+                self.container(ContainerIx(ix)).kind,
+                levels.join(", ")
+            )));
+        }
+        self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
+        Ok(match above {
+            Place::Container(ContainerIx(ix)) => ix,
+            Place::Root | Place::Project(_) => NONE,
+        })
+    }
+
+    pub(crate) fn set_container(&mut self, at: &mut At<'_>, data: &body::Container) -> Effect {
+        let parent = match self.judge_container(data, at.now()) {
+            Ok(parent) => parent,
+            Err(refusal) => return refusal.into(),
+        };
+        let ix = self.facts.containers.at(0, data.container.as_str());
+        let Some(slot) = self.facts.containers.get_mut(ix) else { return Effect::NoChange };
+        let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let effect = at.settle(&mut register, Rank::Full, "container");
+        *slot = Some(Container { register, kind: data.kind.to_string(), parent, name: data.name.clone() });
+        self.index.contain(ix, parent);
+        self.settle();
+        effect
+    }
+
+    pub(crate) fn judge_container_removal(
+        &self,
+        data: &body::ContainerRef,
+        now: DateTime<Utc>,
+    ) -> Result<u32, Refusal> {
+        let ContainerIx(ix) = self
+            .container_by_id(data.container.as_str())
+            .ok_or_else(|| missing("container", data.container.as_str()))?;
+        let child = self.index.container_children.get(&ix).into_iter().flatten().find(|child| {
+            self.container_row(ContainerIx(**child)).is_some_and(|row| row.register.stands() && row.parent == ix)
+        });
+        if let Some(child) = child {
+            let inner = self.facts.containers.id(*child);
+            return Err(RefusalKind::Invalid.because(format!("container {inner} is in it; remove that first")));
+        }
+        let project = self.index.container_projects.get(&ix).into_iter().flatten().find(|project| {
+            matches!(self.facts.projects.get(**project as usize).map(|row| &row.origin),
+                Some(Origin::Local(local)) if local.register.stands() && local.container == ix)
+        });
+        if let Some(project) = project {
+            let inner = self.project_name(ProjectIx::recorded(*project));
+            return Err(RefusalKind::Invalid.because(format!("project {inner} is in it; move or delete that first")));
+        }
+        self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
+        Ok(ix)
+    }
+
+    pub(crate) fn remove_container(&mut self, at: &mut At<'_>, data: &body::ContainerRef) -> Effect {
+        match self.judge_container_removal(data, at.now()) {
+            Ok(ix) => match self.facts.containers.get_mut(ix).and_then(Option::as_mut) {
+                Some(row) => at.settle(&mut row.register, Rank::Removed, "container"),
+                None => Effect::NoChange,
+            },
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// What the state of a project may be, whoever states it.
+    fn judge_project(&self, data: &body::Project, mine: u32) -> Result<Place, Refusal> {
+        plain("project", data.project.as_str())?;
+        let name: ProjectName = data
+            .name
+            .parse()
+            .map_err(|error: rollcall_events::InvalidName| RefusalKind::Invalid.because(error.to_string()))?;
+        if let Err(holder) = self.name_is_free(mine, name.as_str()) {
+            return Err(RefusalKind::Taken.because(format!("name taken: project {name} belongs to {holder}")));
+        }
+        if data.kind == ProjectKind::Personal {
+            return Err(RefusalKind::Invalid.because("personal projects come by themselves with their users"));
+        }
+        match self.profile.kind(data.kind) {
+            Some(kind) if kind.visibility.contains(&data.visibility) => {}
+            // A profile that says nothing of its ordinary kind has private projects.
+            None if data.kind == ProjectKind::Standard && data.visibility == body::Visibility::Private => {}
+            kind => {
+                let kinds: Vec<String> = kind.map_or_else(Vec::new, |kind| {
+                    kind.visibility.iter().map(|one| format!("{one:?}").to_lowercase()).collect()
+                });
+                return Err(RefusalKind::Invalid.because(format!(
+                    "a project of kind {} is never {} under profile {}; it can be: {}",
+                    self.profile.kind_name(data.kind),
+                    format!("{:?}", data.visibility).to_lowercase(),
+                    self.profile.name(),
+                    if kinds.is_empty() { "nothing, there is no such kind".to_owned() } else { kinds.join(", ") }
+                )));
+            }
+        }
+        let other = self.projects().find(|project| {
+            data.kind == ProjectKind::Global
+                && self.nature(*project).0 == ProjectKind::Global
+                && !self.archived(*project)
+                && *project != ProjectIx::recorded(mine)
+        });
+        if let Some(other) = other {
+            let name = self.project_name(other);
+            return Err(RefusalKind::Taken.because(format!("there is one global project, and it is {name}")));
+        }
+        self.within(data.container.as_ref())
+    }
+
+    /// The row of a project that people made, [`NONE`] for a new one, and whether it is there now.
+    fn local_project(&self, id: &str) -> (u32, Option<&LocalProject>) {
+        let row = self.facts.local_projects.find(0, id).and_then(|ix| self.facts.local_projects.get(ix)).copied();
+        let local = row.and_then(|row| self.facts.projects.get(row as usize)).and_then(|row| match &row.origin {
+            Origin::Local(local) => Some(local),
+            Origin::Package(_) => None,
+        });
+        (row.unwrap_or(NONE), local)
+    }
+
+    pub(crate) fn judge_creation(&self, data: &body::Project, now: DateTime<Utc>) -> Result<(u32, Place), Refusal> {
+        let (mine, local) = self.local_project(data.project.as_str());
+        if local.is_some_and(|local| local.register.stands()) {
+            return Err(RefusalKind::Taken.because(format!("there is a project `{}` already", data.project)));
+        }
+        let place = self.judge_project(data, mine)?;
+        if let Some(creator) = &data.creator
+            && self.person_of(creator.as_str()).is_none()
+        {
+            return Err(missing("user", creator.as_str()));
+        }
+        self.authorise(data.author.as_ref(), "project.create", place, now)?;
+        Ok((mine, place))
+    }
+
+    pub(crate) fn judge_update(&self, data: &body::Project, now: DateTime<Utc>) -> Result<(u32, Place), Refusal> {
+        let (mine, local) = self.local_project(data.project.as_str());
+        let local = local.filter(|local| local.register.stands());
+        let local = local.ok_or_else(|| missing("project", data.project.as_str()))?;
+        if local.kind != data.kind {
+            return Err(RefusalKind::Invalid.because("a project keeps its kind"));
+        }
+        let place = self.judge_project(data, mine)?;
+        let project = Place::Project(ProjectIx::recorded(mine));
+        self.authorise(data.author.as_ref(), "project.update", project, now)?;
+        if local.visibility != data.visibility {
+            self.authorise(data.author.as_ref(), "visibility.set", project, now)?;
+        }
+        let before = if local.container == NONE { Place::Root } else { Place::Container(ContainerIx(local.container)) };
+        if before != place {
+            self.authorise(data.author.as_ref(), "project.create", place, now)?;
+        }
+        Ok((mine, place))
+    }
+
+    pub(crate) fn create_project(&mut self, at: &mut At<'_>, data: &body::Project) -> Effect {
+        match self.judge_creation(data, at.now()) {
+            Ok((mine, place)) => {
+                let effect = self.keep_project(at, data, mine, place);
+                if effect == Effect::Applied {
+                    let (row, _) = self.local_project(data.project.as_str());
+                    self.bind_creator(at, row, data.author.clone().unwrap_or_else(Author::operator));
+                }
+                effect
+            }
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    pub(crate) fn update_project(&mut self, at: &mut At<'_>, data: &body::Project) -> Effect {
+        match self.judge_update(data, at.now()) {
+            Ok((mine, place)) => self.keep_project(at, data, mine, place),
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    fn keep_project(&mut self, at: &mut At<'_>, data: &body::Project, mine: u32, place: Place) -> Effect {
+        let id = self.facts.local_projects.at(0, data.project.as_str());
+        let before = self.local_project(data.project.as_str()).1.cloned();
+        let mut register = before.as_ref().map_or_else(Register::default, |local| local.register);
+        let effect = at.settle(&mut register, Rank::Full, "project");
+        let person = |id: &rollcall_events::Id| self.person_of(id.as_str()).unwrap_or(NONE);
+        // Who made it stays who made it, until it is made again.
+        let creator = before
+            .filter(|before| before.register.stands())
+            .map_or_else(|| data.creator.as_ref().map_or(NONE, person), |before| before.creator);
+        let container = match place {
+            Place::Container(ContainerIx(ix)) => ix,
+            Place::Root | Place::Project(_) => NONE,
+        };
+        let (kind, visibility) = (data.kind, data.visibility);
+        let local = LocalProject { register, id, kind, visibility, container, creator };
+        let row = self.claim_name(at.position(), mine, &data.name, || Origin::Local(local.clone()));
+        if let Some(slot) = self.facts.local_projects.get_mut(id) {
+            *slot = row;
+        }
+        if let Some(project) = self.facts.projects.get_mut(row as usize) {
+            project.origin = Origin::Local(local);
+        }
+        self.index.house(row, container);
+        self.say_project(at, ProjectIx::recorded(row));
+        effect
+    }
+
+    pub(crate) fn judge_deletion(&self, data: &body::ProjectRef, now: DateTime<Utc>) -> Result<u32, Refusal> {
+        let (mine, local) = self.local_project(data.project.as_str());
+        let local = local.filter(|local| local.register.stands());
+        let local = local.ok_or_else(|| missing("project", data.project.as_str()))?;
+        if local.kind == ProjectKind::Global {
+            return Err(RefusalKind::Invalid.because("the global project stays as long as the profile has one"));
+        }
+        self.authorise(data.author.as_ref(), "project.delete", Place::Project(ProjectIx::recorded(mine)), now)?;
+        Ok(mine)
+    }
+
+    pub(crate) fn delete_project(&mut self, at: &mut At<'_>, data: &body::ProjectRef) -> Effect {
+        let row = match self.judge_deletion(data, at.now()) {
+            Ok(row) => row,
+            Err(refusal) => return refusal.into(),
+        };
+        let effect = match self.facts.projects.get_mut(row as usize).map(|row| &mut row.origin) {
+            Some(Origin::Local(local)) => at.settle(&mut local.register, Rank::Removed, "project"),
+            Some(Origin::Package(_)) | None => Effect::NoChange,
+        };
+        self.say_project(at, ProjectIx::recorded(row));
+        effect
+    }
+
+    pub(crate) fn judge_service(&self, data: &body::Service, now: DateTime<Utc>) -> Result<(), Refusal> {
+        plain("service", data.service.as_str())?;
+        self.authorise(data.author.as_ref(), "service.set", Place::Root, now).map(|_| ())
+    }
+
+    pub(crate) fn set_service(&mut self, at: &mut At<'_>, data: &body::Service) -> Effect {
+        if let Err(refusal) = self.judge_service(data, at.now()) {
+            return refusal.into();
+        }
+        let ix = self.facts.services.at(at.space, data.service.as_str());
+        let Some(slot) = self.facts.services.get_mut(ix) else { return Effect::NoChange };
+        let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let effect = at.settle(&mut register, Rank::Full, "service");
+        *slot = Some(Service { register, name: data.name.clone() });
+        effect
+    }
+
+    pub(crate) fn judge_service_removal(&self, data: &body::ServiceRef, now: DateTime<Utc>) -> Result<u32, Refusal> {
+        let ServiceIx(ix) =
+            self.service_by_id(data.service.as_str()).ok_or_else(|| missing("service", data.service.as_str()))?;
+        self.authorise(data.author.as_ref(), "service.set", Place::Root, now)?;
+        self.somebody_stays(Gone::Service(ix), now)?;
+        Ok(ix)
+    }
+
+    pub(crate) fn remove_service(&mut self, at: &mut At<'_>, data: &body::ServiceRef) -> Effect {
+        match self.judge_service_removal(data, at.now()) {
+            Ok(ix) => match self.facts.services.get_mut(ix).and_then(Option::as_mut) {
+                Some(row) => at.settle(&mut row.register, Rank::Removed, "service"),
+                None => Effect::NoChange,
+            },
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    pub(crate) fn judge_group(&self, id: &str, author: Option<&Author>, now: DateTime<Utc>) -> Result<(), Refusal> {
+        plain("group", id)?;
+        self.authorise(author, "group.set", Place::Root, now).map(|_| ())
+    }
+
+    fn local_group(&self, id: &str) -> Result<u32, Refusal> {
+        let found = self.group_by_id(&format!("{LOCAL}/{id}"));
+        found.map(|GroupIx(ix)| ix).ok_or_else(|| missing("local group", id))
+    }
+
+    pub(crate) fn judge_group_removal(&self, data: &body::GroupRef, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let ix = self.local_group(data.group.as_str())?;
+        self.authorise(data.author.as_ref(), "group.set", Place::Root, now)?;
+        self.somebody_stays(Gone::Group(ix), now)
+    }
+
+    pub(crate) fn judge_member(
+        &self,
+        data: &body::GroupMember,
+        leaves: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let group = self.local_group(data.group.as_str())?;
+        let holder = self.local_member(&data.member).map_err(|why| RefusalKind::Unknown.because(why))?;
+        self.authorise(data.author.as_ref(), "group.set", Place::Root, now)?;
+        match self.index.member.get(&(group, holder)) {
+            Some(ix) if leaves => self.somebody_stays(Gone::Member(*ix), now),
+            _ => Ok(()),
+        }
+    }
+}

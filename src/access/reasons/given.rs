@@ -1,0 +1,215 @@
+//! Rules 4 and 5: roles given by hand, to a person or service itself or to a group that it is or was in, and the personal
+//! project. Groups are climbed from the member upwards, along present and former memberships.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_events::{LOCAL, body::member_subject};
+
+use super::{Cause, Obstacle, Standing, Walk, Way, obstacle};
+use crate::{
+    facts::{Holder, On},
+    place::{ContainerIx, Place, ProjectIx, Rights, ServiceIx},
+    roster::UserIx,
+};
+
+/// How many groups all climbs of one holder look at.
+const MOST_GROUPS: usize = 65_536;
+
+/// A group on the way up.
+struct Step {
+    group: u32,
+    from: Option<usize>,
+    /// The membership by which it was entered.
+    cause: Cause,
+    /// What stands in the way from there to here.
+    between: Vec<Obstacle>,
+}
+
+impl Walk<'_> {
+    /// What keeps a service from anything at all.
+    pub(super) fn service_obstacles(&self, service: u32) -> Vec<Obstacle> {
+        let roster = self.roster;
+        let Some(row) = roster.service_row(ServiceIx(service)) else { return Vec::new() };
+        let id = roster.facts.services.id(service);
+        let space = roster.facts.services.names.space(service);
+        self.gone(&format!("service {id}"), space, format!("service/{id}"), &row.register).into_iter().collect()
+    }
+
+    /// What stands in the way of everything on a scope that no package delivers.
+    pub(super) fn place_obstacles(&self) -> Vec<Obstacle> {
+        let roster = self.roster;
+        if roster.open(self.place) {
+            return Vec::new();
+        }
+        let ended = |text: String, remedy: String, cause| vec![obstacle(Standing::Ended, text, remedy, cause)];
+        let caused = |register: &crate::register::Register, subject: String| {
+            Some(Cause { position: register.cause, source: LOCAL.to_owned(), subject })
+        };
+        match self.place {
+            Place::Root => Vec::new(),
+            Place::Container(container) => {
+                let id = roster.container(container).id.to_owned();
+                let cause =
+                    roster.container_row(container).and_then(|row| caused(&row.register, format!("container/{id}")));
+                ended(format!("container {id} was removed"), format!("container {id} is made again"), cause)
+            }
+            Place::Project(ProjectIx::Personal(user)) => {
+                let name = roster.user_name(user);
+                ended(format!("{name} has no personal project"), format!("{name} has a personal project"), None)
+            }
+            Place::Project(project) => {
+                let name = roster.project_name(project);
+                let cause = roster.project_row(project).and_then(|row| match &row.origin {
+                    crate::facts::Origin::Local(local) => {
+                        let id = roster.facts.local_projects.id(local.id);
+                        caused(&local.register, format!("project/{id}"))
+                    }
+                    crate::facts::Origin::Package(_) => None,
+                });
+                ended(format!("project {name} was deleted"), format!("project {name} is made again"), cause)
+            }
+        }
+    }
+
+    /// The personal project is its user's.
+    pub(super) fn personal(&mut self, user: UserIx) {
+        let Some(held) = self.roster.personal_role() else { return };
+        let way = Way {
+            rule: "personal",
+            held,
+            name: self.roster.user_id(user),
+            text: "the user's own personal project".to_owned(),
+            facts: self.roster.persons_of(user).iter().map(|person| self.person_cause(*person)).collect(),
+            until: i64::MAX,
+            obstacles: self.common.clone(),
+        };
+        self.push(way);
+    }
+
+    /// Roles of a person or service, and of every group that it is or was in.
+    pub(super) fn given(&mut self, holder: Holder, own: &[Obstacle]) {
+        if self.roster.index.holder_bindings.is_empty() {
+            return;
+        }
+        self.bindings(holder, own, None, &[]);
+        for (group, obstacles, causes) in self.groups(holder) {
+            let all: Vec<Obstacle> = own.iter().cloned().chain(obstacles).collect();
+            self.bindings(Holder::Group(group), &all, Some(group), &causes);
+        }
+    }
+
+    /// Every group above a holder with what stands in the way to it, by the way with the fewest obstacles.
+    fn groups(&self, holder: Holder) -> Vec<(u32, Vec<Obstacle>, Vec<Cause>)> {
+        let roster = self.roster;
+        let mut steps: Vec<Step> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut queue: BTreeMap<(usize, usize), (Step, usize)> = BTreeMap::new();
+        let mut order = 0;
+        let mut enter = |queue: &mut BTreeMap<_, _>, holder: Holder, from: Option<usize>, weight: usize| {
+            for ix in roster.index.member_of.get(&holder).into_iter().flatten() {
+                let Some(row) = roster.facts.members.get(*ix as usize) else { continue };
+                let (between, cause) = self.membership(row);
+                order += 1;
+                let weight = weight + between.len();
+                queue.insert((weight, order), (Step { group: row.group, from, cause, between }, weight));
+            }
+        };
+        enter(&mut queue, holder, None, 0);
+        while let Some((_, (step, weight))) = queue.pop_first() {
+            if steps.len() >= MOST_GROUPS || !seen.insert(step.group) {
+                continue;
+            }
+            let (here, group) = (steps.len(), step.group);
+            steps.push(step);
+            enter(&mut queue, Holder::Group(group), Some(here), weight);
+        }
+        let along = |ix: usize| {
+            let (mut obstacles, mut causes, mut next) = (Vec::new(), Vec::new(), Some(ix));
+            while let Some(step) = next.and_then(|ix| steps.get(ix)) {
+                obstacles.extend(step.between.iter().cloned());
+                causes.push(step.cause.clone());
+                next = step.from;
+            }
+            (obstacles, causes)
+        };
+        (0..steps.len())
+            .filter_map(|ix| {
+                let group = steps.get(ix)?.group;
+                roster.index.holder_bindings.contains_key(&Holder::Group(group)).then(|| {
+                    let (obstacles, causes) = along(ix);
+                    (group, obstacles, causes)
+                })
+            })
+            .collect()
+    }
+
+    /// One membership in a group: what stands in its way, and the event that it rests on.
+    fn membership(&self, row: &crate::facts::Member) -> (Vec<Obstacle>, Cause) {
+        let roster = self.roster;
+        let facts = &roster.facts;
+        let names = &facts.groups.names;
+        let (space, group) = (names.space(row.group), names.text(row.group));
+        let (kind, id) = match row.holder {
+            Holder::Person(ix) => {
+                ("person", roster.source_own_id(space, facts.persons.names.space(ix), facts.persons.id(ix)))
+            }
+            Holder::Service(ix) => ("service", facts.services.id(ix).to_owned()),
+            Holder::Group(ix) => ("group", roster.source_own_id(space, names.space(ix), names.text(ix))),
+        };
+        let cause = roster.cause(space, member_subject(group, kind, &id), &row.register);
+        let mut obstacles = Vec::new();
+        if !row.register.stands() {
+            let (text, remedy) =
+                (format!("{kind} {id} left group {group}"), format!("{kind} {id} is in group {group} again"));
+            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(cause.clone())));
+        }
+        let register = facts.groups.get(row.group).map(|row| row.register).unwrap_or_default();
+        obstacles.extend(self.gone(&format!("group {group}"), space, format!("group/{group}"), &register));
+        (obstacles, cause)
+    }
+
+    /// The bindings of one holder that are for this place.
+    fn bindings(&mut self, holder: Holder, own: &[Obstacle], group: Option<u32>, via: &[Cause]) {
+        let roster = self.roster;
+        for ix in roster.index.holder_bindings.get(&holder).into_iter().flatten() {
+            let Some(row) = roster.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
+            if !roster.covers(row.on, self.place) {
+                continue;
+            }
+            let Some((Rights::Access, held)) = roster.roles.get(*ix as usize).copied().flatten() else { continue };
+            let subject = roster.facts.bindings.id(*ix).to_owned();
+            let cause = Cause { position: row.register.cause, source: LOCAL.to_owned(), subject: subject.clone() };
+            let mut obstacles = self.common.clone();
+            obstacles.extend_from_slice(own);
+            let role = roster.profile.role_name(held.role);
+            let what = format!("the binding of role {role}");
+            if row.register.stands() {
+                self.window(&mut obstacles, &what, (row.starts, row.ends), &cause);
+            } else {
+                let text = format!("{what} was removed");
+                obstacles.push(obstacle(Standing::Ended, text, format!("{what} is set again"), Some(cause.clone())));
+            }
+            let place = match row.on {
+                On::Root => " on the root".to_owned(),
+                On::Container(ix) => format!(" on container {}", roster.container(ContainerIx(ix)).id),
+                On::Project(_) => String::new(),
+            };
+            let text = match group {
+                None => format!("a direct binding of role {role}{place}"),
+                Some(group) => format!("a binding of role {role} to group {}{place}", roster.group_key(group)),
+            };
+            let mut facts = vec![cause];
+            facts.extend_from_slice(via);
+            let way = Way {
+                rule: if group.is_some() { "group" } else { "binding" },
+                held,
+                name: subject,
+                text,
+                facts,
+                until: row.ends,
+                obstacles,
+            };
+            self.push(way);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Secrets and invitations, judged at their position. The API asks the same questions before it appends; between asking
+//! and recording somebody else may have been first, so the answer that counts is given here.
+
+use rollcall_events::body::{self, SecretOwner};
+
+use crate::{
+    Effect, Principal,
+    facts::{NONE, Owner, Secret, SecretUse},
+    fold::At,
+    place::ServiceIx,
+    roster::{Roster, UserIx},
+};
+
+fn refused(reason: impl Into<String>) -> Effect {
+    Effect::Refused(reason.into())
+}
+
+impl Roster {
+    fn owner(&self, user: &str) -> Result<u32, Effect> {
+        self.person_of(user).ok_or_else(|| refused(format!("there is no user `{user}`")))
+    }
+
+    fn add_secret(&mut self, at: &mut At<'_>, id: &str, secret: Secret) -> Effect {
+        if self.facts.secrets.find(0, id).is_some() || self.index.secret_hash.contains_key(&secret.sha256) {
+            return refused("a secret with this id or value was made already");
+        }
+        let ix = self.facts.secrets.at(0, id);
+        self.index.secret(ix, secret.sha256, secret.owner);
+        if let Some(row) = self.facts.secrets.get_mut(ix) {
+            *row = Some(secret);
+        }
+        at.said("secret")
+    }
+
+    pub(crate) fn invite(&mut self, at: &mut At<'_>, data: &body::Invitation) -> Effect {
+        match self.owner(data.user.as_str()) {
+            Ok(person) => self.add_secret(
+                at,
+                data.secret.as_str(),
+                Secret {
+                    sha256: data.sha256.0,
+                    owner: Owner::Person(person),
+                    expires: data.expires.timestamp_micros(),
+                    issued: at.position(),
+                    issued_at: at.record.recorded_at.timestamp_micros(),
+                    label: None,
+                    use_: SecretUse::Invitation,
+                },
+            ),
+            Err(effect) => effect,
+        }
+    }
+
+    pub(crate) fn issue(&mut self, at: &mut At<'_>, data: &body::Secret) -> Effect {
+        let owner = match &data.owner {
+            SecretOwner::User(user) => match self.owner(user.as_str()) {
+                Ok(person) => Owner::Person(person),
+                Err(effect) => return effect,
+            },
+            SecretOwner::Service(id) => match self.service_by_id(id.as_str()) {
+                Some(ServiceIx(ix)) => Owner::Service(ix),
+                None => return refused(format!("there is no service `{id}`")),
+            },
+        };
+        let invitation = match &data.invitation {
+            None => None,
+            // Redeemed at most once, in time, for the user that it was made for: judged here, where order is decided.
+            Some(id) => match self.redeemable(at, id.as_str(), owner) {
+                Some(ix) => Some(ix),
+                None => return refused("the invitation is used, over or for somebody else; ask for a new one"),
+            },
+        };
+        let effect = self.add_secret(
+            at,
+            data.secret.as_str(),
+            Secret {
+                sha256: data.sha256.0,
+                owner,
+                expires: data.expires.map_or(i64::MAX, |time| time.timestamp_micros()),
+                issued: at.position(),
+                issued_at: at.record.recorded_at.timestamp_micros(),
+                label: data.label.clone(),
+                use_: SecretUse::Live,
+            },
+        );
+        if effect == Effect::Applied
+            && let Some(row) = invitation.and_then(|ix| self.facts.secrets.get_mut(ix)).and_then(Option::as_mut)
+        {
+            row.use_ = SecretUse::Over;
+        }
+        effect
+    }
+
+    fn redeemable(&self, at: &At<'_>, id: &str, owner: Owner) -> Option<u32> {
+        let ix = self.facts.secrets.find(0, id)?;
+        let row = self.facts.secrets.get(ix)?.as_ref()?;
+        let (Owner::Person(theirs), Owner::Person(mine)) = (row.owner, owner) else { return None };
+        let user = |person: u32| self.facts.persons.get(person).map(|row| row.user);
+        let good = row.use_ == SecretUse::Invitation
+            && user(theirs) == user(mine)
+            && at.record.recorded_at.timestamp_micros() < row.expires
+            && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)));
+        good.then_some(ix)
+    }
+
+    pub(crate) fn revoke(&mut self, at: &mut At<'_>, id: &str) -> Effect {
+        let ix = self.facts.secrets.find(0, id);
+        match ix.and_then(|ix| self.facts.secrets.get_mut(ix)).and_then(Option::as_mut) {
+            Some(row) if row.use_ == SecretUse::Over => Effect::NoChange,
+            Some(row) => {
+                row.use_ = SecretUse::Over;
+                at.said("secret")
+            }
+            None => refused(format!("there is no secret `{id}`")),
+        }
+    }
+
+    pub(crate) fn reset_credentials(&mut self, at: &mut At<'_>, user: &str) -> Effect {
+        match self.owner(user) {
+            Ok(person) => {
+                // Of every person of the user: what is over stays over when they part.
+                let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
+                for person in self.persons_of(user).to_vec() {
+                    self.facts.resets.insert(person, at.position());
+                }
+                at.said("user")
+            }
+            Err(effect) => effect,
+        }
+    }
+
+    /// Whose a secret is.
+    pub(crate) fn secret_owner(&self, id: &str) -> Option<Principal> {
+        let row = self.facts.secrets.get(self.facts.secrets.find(0, id)?)?.as_ref()?;
+        match row.owner {
+            Owner::Person(person) => Some(Principal::User(UserIx(self.facts.persons.get(person)?.user))),
+            Owner::Service(service) => Some(Principal::Service(ServiceIx(service))),
+        }
+    }
+}
