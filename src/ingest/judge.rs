@@ -63,7 +63,7 @@ pub fn judge(
 
     let id: Id = said.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
     match Body::sayer_of(&said.kind) {
-        Some(Sayer::Connector) => {}
+        Some(Sayer::Connector | Sayer::Either) => {}
         Some(_) => {
             let detail = format!("`{}` is not for a source to say; it is recorded by Rollcall itself", said.kind);
             return Err(Problem::at(NotYours, "/type", detail));

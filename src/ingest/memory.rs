@@ -152,12 +152,17 @@ pub fn person(id: &str, active: bool) -> Option<Body> {
 /// A group; None for an id that is none.
 #[must_use]
 pub fn group(id: &str) -> Option<Body> {
-    Some(Body::GroupUpserted(Group { group: id.parse().ok()?, name: Some(format!("the {id}")), external_id: None }))
+    Some(Body::GroupUpserted(Group {
+        group: id.parse().ok()?,
+        name: Some(format!("the {id}")),
+        external_id: None,
+        author: None,
+    }))
 }
 
 /// A person in a group; None for ids that are none.
 #[must_use]
 pub fn member(group: &str, person: &str) -> Option<Body> {
     let member = Member::Person(person.parse::<Id>().ok()?);
-    Some(Body::GroupMemberAdded(GroupMember { group: group.parse().ok()?, member }))
+    Some(Body::GroupMemberAdded(GroupMember { group: group.parse().ok()?, member, author: None }))
 }

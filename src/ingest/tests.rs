@@ -441,7 +441,7 @@ fn an_event_needs_its_source_s_order_key_and_no_other() {
 fn every_type_that_is_not_a_connector_s_is_refused_whatever_its_data() {
     use rollcall_events::{Body, Sayer};
     let refused = |kind: &str| judged(Order::Version, Said { kind: kind.into(), ..product("a", 1) }).unwrap_err().kind;
-    for kind in Body::TYPES.iter().filter(|kind| Body::sayer_of(kind) != Some(Sayer::Connector)) {
+    for kind in Body::TYPES.iter().filter(|kind| !Body::sayer_of(kind).is_some_and(Sayer::is_for_sources)) {
         assert_eq!(refused(kind), ProblemType::NotYours, "{kind}");
     }
     assert_eq!(refused(&"x".repeat(1 << 20)), ProblemType::UnknownType);

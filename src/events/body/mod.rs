@@ -30,6 +30,14 @@ pub enum Sayer {
     Either,
 }
 
+impl Sayer {
+    /// Whether a source's connector may say it.
+    #[must_use]
+    pub fn is_for_sources(self) -> bool {
+        matches!(self, Self::Connector | Self::Either)
+    }
+}
+
 /// What every event's data can do: name its subject and refuse what no schema can (an end before its start).
 pub trait Stated {
     /// The CloudEvents `subject` of the event that carries this data.

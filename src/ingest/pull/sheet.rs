@@ -30,7 +30,7 @@ impl Known {
     /// Whether the subject stands: it was not taken back.
     #[must_use]
     pub fn stands(&self) -> bool {
-        Body::sayer_of(self.kind) == Some(Sayer::Connector) && !is_end(self.kind)
+        Body::sayer_of(self.kind).is_some_and(Sayer::is_for_sources) && !is_end(self.kind)
     }
 
     /// Whether a fact says what was said last.
@@ -119,7 +119,7 @@ impl Sheet {
     pub fn state(&mut self, fact: impl Into<Stated>) {
         let Stated { body, personal } = fact.into();
         let (subject, data) = (body.subject(), body.data());
-        if body.sayer() != Sayer::Connector || body.ends() {
+        if !body.sayer().is_for_sources() || body.ends() {
             let kind = body.kind();
             self.defect.get_or_insert(format!("a full read stated {subject} as {kind}, which no full read can say"));
             return;
