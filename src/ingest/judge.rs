@@ -150,7 +150,7 @@ pub(crate) fn clipped(mut text: String, most: usize) -> String {
     text
 }
 
-fn micros(time: DateTime<Utc>) -> String {
+pub(crate) fn micros(time: DateTime<Utc>) -> String {
     format!("{:020}", time.timestamp_micros().max(0))
 }
 

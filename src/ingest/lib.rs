@@ -1,24 +1,40 @@
 #![doc = include_str!("README.md")]
 
+mod brake;
 mod delivery;
+mod difference;
+mod engine;
 mod headers;
 mod hook;
 mod inbox;
 mod judge;
 pub mod memory;
+mod plan;
 mod problem;
 pub mod pull;
 mod receive;
 mod replay;
+mod runner;
+mod schedule;
+mod standing;
+mod stores;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 
+pub use brake::{Braked, Weight, brake};
 pub use delivery::{Delivery, DeliveryId, Part, PartState, Verdict};
+pub use difference::Verb;
+pub use engine::{Concluded, Numbers, Options, Random, RunError, Works};
 pub use headers::{Headers, Repeated};
 pub use hook::{Age, Hook, Rejection, Said, Unread};
 pub use inbox::{Durability, Inbox, InboxError, Kept, Settled};
 pub use judge::{Fact, Personal, judge};
+pub use plan::{Plan, PlanId, PlanState, Row, Why};
 pub use problem::{Problem, ProblemType};
 pub use receive::{Answer, Answered, Call, ReceiveError, Receiver, Route};
 pub use replay::{ReplayError, Replayed};
+pub use runner::{Applied, OrderError, Runners, Running};
+pub use schedule::{Cron, InvalidCron};
+pub use standing::{Absent, Excluded, Standing, State};
+pub use stores::{Facts, Mirror, Reached, Records, Shelf, StoreError};

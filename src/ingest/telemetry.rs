@@ -3,7 +3,13 @@
 
 use std::sync::Arc;
 
-use crate::{Delivery, DeliveryId, InboxError, Part, PartState, Replayed, Verdict};
+use rollcall_eventlog::Outcome;
+use rollcall_events::{NewEvent, SourceName};
+
+use crate::{
+    Delivery, DeliveryId, InboxError, Part, PartState, Replayed, RunError, Verdict,
+    standing::{Standing, State},
+};
 
 /// An authentic delivery was judged.
 pub(crate) struct DeliveryJudged<'a> {
@@ -118,4 +124,49 @@ fn deliveries(source: &str, verdict: Verdict) {
     metrics::counter!("rollcall_webhook_deliveries_total",
         "source" => source.to_owned(), "verdict" => verdict.as_str())
     .increment(1);
+}
+
+/// Facts of a read or a follower were appended.
+pub(crate) fn facts_appended(source: &SourceName, events: &[NewEvent], outcomes: &[Outcome]) {
+    for (event, outcome) in events.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Recorded(_) => metrics::counter!("rollcall_events_appended_total",
+                "source" => source.to_string(), "type" => event.kind.to_string())
+            .increment(1),
+            Outcome::Duplicate(_) => {}
+            Outcome::Conflict(at) => {
+                tracing::warn!(
+                    source = source.as_str(),
+                    subject = &*event.subject,
+                    position = at.0,
+                    "id taken by other bytes"
+                );
+            }
+        }
+    }
+}
+
+/// A source was asked, and this is how it is.
+pub(crate) fn source_checked(standing: &Standing) {
+    let source = standing.source.as_str();
+    for state in State::ALL {
+        metrics::gauge!("rollcall_source_state", "source" => source.to_owned(), "state" => state.as_str())
+            .set(if *state == standing.state { 1.0 } else { 0.0 });
+    }
+    if let Some(sealed) = standing.sealed_at {
+        #[expect(clippy::cast_precision_loss, reason = "seconds fit")]
+        metrics::gauge!("rollcall_source_sealed_at_seconds", "source" => source.to_owned())
+            .set(sealed.timestamp() as f64);
+    }
+    tracing::debug!(source, state = standing.state.as_str(), facts = standing.facts, "source checked");
+}
+
+/// A run came to nothing.
+pub(crate) fn run_failed(source: &SourceName, error: &RunError) {
+    let word = match error {
+        RunError::Source(failure) => State::from(failure).as_str(),
+        RunError::Storage(_) => "storage",
+    };
+    metrics::counter!("rollcall_source_failures_total", "source" => source.to_string(), "reason" => word).increment(1);
+    tracing::warn!(source = source.as_str(), reason = word, %error, "source not read");
 }

@@ -1,9 +1,22 @@
 //! Which fact ends which: what a source says when what it stated is no more.
 //! Knows the vocabulary only; whether something ended is found by whoever compares.
 
-use super::{AccountRef, Body, EntitlementRef, GroupRef, LineRef, PackageRef, PersonRef, ProductRef};
+use super::{AccountRef, Body, EntitlementRef, GroupRef, LineRef, PackageRef, PersonRef, ProductRef, part};
+use crate::Id;
+
+/// What the subject of every member of a group begins with.
+#[must_use]
+pub fn members_of(group: &Id) -> String {
+    format!("member/{}/", part(group))
+}
 
 impl Body {
+    /// The name of a type as this vocabulary has it; None for a type that does not exist.
+    #[must_use]
+    pub fn type_named(kind: &str) -> Option<&'static str> {
+        Self::TYPES.iter().copied().find(|known| *known == kind)
+    }
+
     /// The fact with which a source takes this one back: same subject, nothing left of it. None for what is itself such
     /// an end, and for what no source says.
     #[must_use]
@@ -64,6 +77,14 @@ mod tests {
         ("group.upserted", r#"{"group":"a"}"#),
         ("group.member.added", r#"{"group":"a","member":{"person":"b"}}"#),
     ];
+
+    #[test]
+    fn the_members_of_a_group_are_found_by_what_their_subjects_begin_with() {
+        let member = |group: &str| format!(r#"{{"group":"{group}","member":{{"person":"p"}}}}"#);
+        let subject = |group: &str| Body::parse("rollcall.group.member.added.v1", &member(group)).unwrap().subject();
+        assert!(subject("a/b").starts_with(&members_of(&"a/b".parse().unwrap())));
+        assert!(!subject("a/b").starts_with(&members_of(&"a".parse().unwrap())));
+    }
 
     #[test]
     fn every_fact_of_a_source_has_an_end_about_the_same_subject() {

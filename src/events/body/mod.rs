@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Id, SchemaError, Settings, json};
 
 pub use directory::*;
+pub use ending::members_of;
 pub use licensing::*;
 pub use local::*;
 
@@ -170,7 +171,7 @@ vocabulary! {
     SnapshotAborted(Run) = "snapshot.aborted", Ingest;
     /// The brake held the removals of a run.
     SnapshotHeld(Run) = "snapshot.held", Ingest;
-    /// Held removals were applied.
+    /// What a full read came to was applied.
     SnapshotApplied(Run) = "snapshot.applied", Ingest;
     /// Held removals were discarded.
     SnapshotDiscarded(Run) = "snapshot.discarded", Ingest;

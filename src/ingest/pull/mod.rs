@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Digest, Id};
 
+pub(crate) use news::Desk;
 pub use news::{Cursor, News, Stop, Told};
+pub(crate) use sheet::Bracket;
 pub use sheet::{Known, Part, Sealed, Sheet};
 
 /// The pulling half of a connector, configured for one source. A source that is pulled is ordered as `observed`.
@@ -90,6 +92,15 @@ pub enum Which {
     Subject(String),
     /// Every member of a group.
     MembersOf(Id),
+}
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Subject(subject) => f.write_str(subject),
+            Self::MembersOf(group) => write!(f, "the members of group/{group}"),
+        }
+    }
 }
 
 /// What is read, as one text and its digest.

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, Position, Sayer};
+use rollcall_events::{Body, Digest, Position, Sayer, body::members_of};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{Failure, Names, Stated, Which};
 
@@ -47,6 +48,19 @@ fn is_end(kind: &str) -> bool {
     matches!(word, "removed" | "revoked" | "unmapped" | "unassigned")
 }
 
+/// The run that a sheet belongs to. While it is there no other run of the source begins.
+#[derive(Debug)]
+pub(crate) struct Bracket {
+    /// The run's id.
+    pub run: String,
+    /// Whether it stands in the log; a run that is only planned does not.
+    pub recorded: bool,
+    /// What was recorded after this is newer than the read.
+    pub since: Position,
+    /// Lets the next run begin when it is dropped.
+    pub turn: OwnedMutexGuard<()>,
+}
+
 /// A part of the source that is being read: a base, a page list, an organisation. Close it when its last answer was good.
 #[derive(Debug)]
 #[must_use = "a part that is not closed keeps the sheet from being sealed"]
@@ -63,7 +77,9 @@ pub struct Sheet {
     parts: u64,
     /// A defect of the connector; the sheet can no longer be sealed.
     defect: Option<String>,
-    pub(super) found: Found,
+    /// The run that it belongs to.
+    pub(crate) bracket: Option<Bracket>,
+    found: Found,
 }
 
 /// What a read has found so far.
@@ -93,7 +109,8 @@ impl Sheet {
     /// A sheet that is held against what the source said last.
     pub(crate) fn against(known: HashMap<Box<str>, Known>, now: DateTime<Utc>) -> Self {
         let seen = HashMap::with_capacity(known.len());
-        Self { now, known, seen, open: BTreeMap::new(), parts: 0, defect: None, found: Found::default() }
+        let (open, found) = (BTreeMap::new(), Found::default());
+        Self { now, known, seen, open, parts: 0, defect: None, bracket: None, found }
     }
 
     /// When the read began.
@@ -183,7 +200,8 @@ impl Sheet {
                 *byte ^= other;
             }
         }
-        Ok(Sealed { known: self.known, seen: self.seen, digest: Digest(sum), found: self.found })
+        let Self { known, seen, bracket, found, .. } = self;
+        Ok(Sealed { known, seen, digest: Digest(sum), bracket, found })
     }
 }
 
@@ -193,6 +211,7 @@ pub struct Sealed {
     known: HashMap<Box<str>, Known>,
     seen: HashMap<Box<str>, Digest>,
     digest: Digest,
+    pub(crate) bracket: Option<Bracket>,
     pub(crate) found: Found,
 }
 
@@ -216,6 +235,37 @@ impl Sealed {
             let spared = group || spared.contains(&Which::Subject(subject.to_string()));
             (!spared).then_some((&**subject, known, body))
         })
+    }
+
+    /// What the source said last, before this read.
+    pub(crate) fn known(&self, subject: &str) -> Option<&Known> {
+        self.known.get(subject)
+    }
+
+    /// Everything that it said last.
+    pub(crate) fn all_known(&self) -> impl Iterator<Item = (&str, &Known)> {
+        self.known.iter().map(|(subject, known)| (&**subject, known))
+    }
+
+    /// What the read says of a subject: outer None where it says nothing, inner None where the subject is not there.
+    pub(crate) fn view(&self, subject: &str) -> Option<Option<Body>> {
+        if let Some(stated) = self.found.changes.get(subject) {
+            return Some(Some(stated.body.clone()));
+        }
+        if self.seen.contains_key(subject) {
+            return self.known.get(subject).map(Known::body);
+        }
+        let silent = |which: &Which| match which {
+            Which::Subject(one) => one == subject,
+            Which::MembersOf(group) => subject.starts_with(&members_of(group)),
+        };
+        let mut spared = self.found.unchanged.iter().chain(self.found.excluded.keys());
+        if spared.any(silent) { None } else { Some(None) }
+    }
+
+    /// How much the source stated or said to be as it was.
+    pub(crate) fn stated(&self) -> u64 {
+        (self.seen.len() + self.found.unchanged.len()) as u64
     }
 
     /// A digest over what was stated: the same for the same facts, in whatever order they came.

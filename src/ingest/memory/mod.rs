@@ -1,5 +1,7 @@
-//! A source in memory, for tests: what it states is set by hand, and it fails in every way that a real one does.
-//! Also the shortest example of a connector that pulls.
+//! A source and the stores in memory, for tests of connectors and of the engine: what the source states is set by hand,
+//! and it fails in every way that a real one does. Also the shortest example of a connector that pulls.
+
+mod shelf;
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +14,8 @@ use rollcall_events::{
     Body, Id,
     body::{Group, GroupMember, Member, Person},
 };
+
+pub use shelf::MemoryShelf;
 
 use crate::pull::{Answer, Failure, Pull, Scope, Sealed, Sheet, Stated, Which};
 

@@ -1,0 +1,242 @@
+//! What would be recorded so that the log says what the source says: one change per subject, in the order in which they
+//! are appended, each as an event and as a sentence. Pure.
+
+use std::collections::BTreeMap;
+
+use rollcall_events::{
+    Body, Digest, EventKey, NewEvent, Position, SourceName,
+    body::{EntitlementState, Member},
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// What a change does to its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// It is new, or back.
+    Add,
+    /// It is otherwise than it was, and gives no less.
+    Change,
+    /// It is gone, or gives less: a suspended person counts as removed.
+    Remove,
+}
+
+impl Verb {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Change => "change",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// One subject that the source states otherwise than it did.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub subject: String,
+    /// What the source says now.
+    pub body: Body,
+    /// Where it said something of the subject last; 0 for never.
+    pub previous: Position,
+    /// What stood until now.
+    pub was: Option<Body>,
+}
+
+impl Change {
+    pub fn verb(&self) -> Verb {
+        match &self.was {
+            _ if self.body.ends() => Verb::Remove,
+            None => Verb::Add,
+            Some(was) if gives(was) && !gives(&self.body) => Verb::Remove,
+            Some(_) => Verb::Change,
+        }
+    }
+
+    /// As an event. The same difference found again has the same id; going back to an old state has a new one.
+    pub fn event(&self, source: &SourceName, run: Option<&str>) -> NewEvent {
+        let data = self.body.data();
+        NewEvent {
+            key: EventKey {
+                source: source.clone(),
+                id: fact_id(source, &self.subject, self.previous, &data).to_string().into(),
+            },
+            kind: self.body.kind().into(),
+            subject: self.subject.as_str().into(),
+            time: None,
+            sequence: None,
+            origin: None,
+            correlation: run.map(Into::into),
+            traceparent: None,
+            data: data.into(),
+        }
+    }
+
+    /// What it means, for people. `known` finds what stands of a subject, for its name.
+    pub fn text(&self, known: &dyn Fn(&str) -> Option<Body>) -> String {
+        let name = |subject: String, id: &str| known(&subject).and_then(|body| label(&body)).unwrap_or(id.to_owned());
+        match (&self.body, self.verb()) {
+            (Body::GroupMemberAdded(member) | Body::GroupMemberRemoved(member), verb) => {
+                let who = match &member.member {
+                    Member::Person(id) => name(format!("person/{id}"), id.as_str()),
+                    Member::Service(id) => format!("the service {id}"),
+                    Member::Group(id) => format!("the group {}", name(format!("group/{id}"), id.as_str())),
+                };
+                let group = name(format!("group/{}", member.group), member.group.as_str());
+                format!("{who} {} the group {group}", if verb == Verb::Remove { "leaves" } else { "enters" })
+            }
+            (body, verb) => {
+                let was = self.was.as_ref();
+                let noun = self.subject.split('/').next().unwrap_or_default().replace('_', " ");
+                let id = self.subject.split_once('/').map_or("", |(_, id)| id);
+                let (new, old) = (label(body), was.and_then(label));
+                let name = old.clone().or_else(|| new.clone()).unwrap_or(id.to_owned());
+                match verb {
+                    Verb::Add => format!("the {noun} {name} appears"),
+                    Verb::Remove if body.ends() => format!("the {noun} {name} is gone"),
+                    Verb::Remove => format!("the {noun} {name} is no longer active"),
+                    Verb::Change if new.is_some() && new != old => {
+                        format!("the {noun} {name} is now {}", new.unwrap_or_default())
+                    }
+                    Verb::Change if was.is_some_and(|was| !gives(was)) && gives(body) => {
+                        format!("the {noun} {name} is active again")
+                    }
+                    Verb::Change => format!("the {noun} {name} changes"),
+                }
+            }
+        }
+    }
+}
+
+/// The idempotency id of a fact that was found by comparing or by looking up (DESIGN 4).
+pub(crate) fn fact_id(source: &SourceName, subject: &str, previous: Position, data: &str) -> Digest {
+    let mut hash = Sha256::new();
+    for field in [source.as_str().as_bytes(), subject.as_bytes(), &previous.0.to_be_bytes(), data.as_bytes()] {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field);
+    }
+    Digest(hash.finalize().into())
+}
+
+/// Whether a fact that stands can give anything.
+fn gives(body: &Body) -> bool {
+    match body {
+        Body::PersonUpserted(person) => person.active,
+        Body::EntitlementUpserted(entitlement) => entitlement.state == EntitlementState::Active,
+        Body::PackageUpserted(package) => package.container_delivery,
+        body => !body.ends(),
+    }
+}
+
+/// How people know it.
+fn label(body: &Body) -> Option<String> {
+    match body {
+        Body::PersonUpserted(person) => person.username.clone(),
+        Body::GroupUpserted(group) => group.name.clone(),
+        Body::AccountUpserted(account) => account.name.clone(),
+        Body::ProductUpserted(product) => product.name.clone(),
+        Body::PackageUpserted(package) => package.name.clone(),
+        _ => None,
+    }
+}
+
+/// Puts changes in the order in which they are appended: what is named before what names it, removals last and the
+/// other way round.
+pub(crate) fn in_order(mut changes: Vec<Change>) -> Vec<Change> {
+    let rank = |body: &Body| Body::TYPES.iter().position(|kind| *kind == body.kind()).unwrap_or_default();
+    changes.sort_by_cached_key(|change| {
+        let (last, rank) = (change.verb() == Verb::Remove, rank(&change.body));
+        (last, if last { usize::MAX - rank } else { rank }, change.subject.clone())
+    });
+    changes
+}
+
+/// A digest over what would be appended, whatever the order.
+pub(crate) fn digest<'a>(changes: impl Iterator<Item = &'a Change>) -> Digest {
+    let all: BTreeMap<&str, (&str, String)> =
+        changes.map(|change| (change.subject.as_str(), (change.body.kind(), change.body.data()))).collect();
+    let mut hash = Sha256::new();
+    for (subject, (kind, data)) in all {
+        for field in [subject, kind, &data] {
+            hash.update((field.len() as u64).to_be_bytes());
+            hash.update(field);
+        }
+    }
+    Digest(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{group, member, person};
+
+    fn change(was: Option<Body>, now: Body) -> Change {
+        Change { subject: now.subject(), body: now, previous: Position(3), was }
+    }
+
+    #[test]
+    fn a_difference_reads_as_a_sentence() {
+        let known = |subject: &str| match subject {
+            "person/7" => Body::parse(
+                "rollcall.person.upserted.v1",
+                r#"{"person":"7","username":"ada","account":null,"active":true}"#,
+            )
+            .ok(),
+            "group/ops" => group("ops"),
+            _ => None,
+        };
+        let enters = member("ops", "7").unwrap();
+        let leaves = enters.ending().unwrap();
+        let unnamed = member("x", "8").unwrap();
+        let (on, off) = (person("bob", true).unwrap(), person("bob", false).unwrap());
+        for (change, verb, text) in [
+            (change(None, enters.clone()), Verb::Add, "ada enters the group the ops"),
+            (change(Some(enters), leaves), Verb::Remove, "ada leaves the group the ops"),
+            (change(None, unnamed), Verb::Add, "8 enters the group x"),
+            (change(None, on.clone()), Verb::Add, "the person bob appears"),
+            (change(Some(on.clone()), off.clone()), Verb::Remove, "the person bob is no longer active"),
+            (change(Some(off.clone()), on.clone()), Verb::Change, "the person bob is active again"),
+            (change(Some(on.clone()), on.ending().unwrap()), Verb::Remove, "the person bob is gone"),
+        ] {
+            assert_eq!((change.verb(), change.text(&known).as_str()), (verb, text));
+        }
+    }
+
+    #[test]
+    fn an_id_is_the_same_for_the_same_difference_and_new_for_going_back() {
+        let source = "corp".parse().unwrap();
+        let id = |previous, body: &Body| {
+            let change =
+                Change { subject: body.subject(), body: body.clone(), previous: Position(previous), was: None };
+            change.event(&source, Some("run_1")).key.id
+        };
+        let ada = person("ada", true).unwrap();
+        assert_eq!(id(0, &ada), id(0, &ada));
+        assert_ne!(id(0, &ada), id(9, &ada));
+        assert_ne!(id(0, &ada), id(0, &person("ada", false).unwrap()));
+    }
+
+    #[test]
+    fn people_and_groups_come_before_memberships_and_go_after_them() {
+        let bodies = [member("g", "p"), group("g"), person("p", true)].map(Option::unwrap);
+        let adds = bodies.iter().map(|body| change(None, body.clone()));
+        let ends = bodies.iter().map(|body| change(Some(body.clone()), body.ending().unwrap()));
+        let kinds: Vec<_> =
+            in_order(ends.chain(adds).collect()).into_iter().map(|change| change.body.kind().to_owned()).collect();
+        let short: Vec<_> = kinds.iter().map(|k| k.trim_start_matches("rollcall.").trim_end_matches(".v1")).collect();
+        assert_eq!(
+            short,
+            [
+                "person.upserted",
+                "group.upserted",
+                "group.member.added",
+                "group.member.removed",
+                "group.removed",
+                "person.removed"
+            ]
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! What becomes of what a follower tells: explicit facts are recorded at once, conclusions from silence are held against
+//! the brake, a cursor is kept after what it stands for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, Position, body::members_of};
+
+use super::{Engine, Intent, RunError};
+use crate::{
+    brake::{Weight, brake},
+    difference::{Change, in_order},
+    pull::{Cursor, Desk, Failure, Known, Names, News, Sealed, Sheet, Stop, Told},
+    standing::State,
+    stores::Facts,
+};
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// An engine as its follower reaches it.
+pub(super) struct Counter(pub Arc<Engine>);
+
+impl Engine {
+    /// The follower's way to the log.
+    pub fn news(self: &Arc<Self>) -> News {
+        News(Arc::new(Counter(Arc::clone(self))))
+    }
+
+    /// Where its follower goes on; nowhere when something else was followed then.
+    pub async fn cursor(&self) -> Result<Option<Cursor>, RunError> {
+        let kept = self.works.shelf.cursor(self.works.append.log_id(), &self.source).await?;
+        let scope = self.pull.scope();
+        Ok(kept.and_then(|Cursor(bytes)| bytes.strip_prefix(scope.digest().as_bytes()).map(|own| Cursor(own.to_vec()))))
+    }
+
+    /// Records what a follower was told.
+    async fn told(&self, facts: Vec<Told>) -> Result<(), RunError> {
+        let _writing = self.writing.lock().await;
+        self.catch_up().await?;
+        let (subjects, prefixes) = asked(&facts);
+        let known = self.works.shelf.some(&self.source, &subjects, &prefixes).await?;
+        let Wanted { mut facts, concluded, names } = wanted(facts, &known);
+        if self.options.brake && self.is_too_much(&facts, &concluded, &known).await? {
+            // A full read finds the whole of it and makes the plan.
+            facts.retain(|subject, _| !concluded.contains(subject));
+            self.wanted.notify_one();
+        }
+        let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &known)).collect();
+        let events = in_order(changes).iter().map(|change| change.event(&self.source, None)).collect::<Vec<_>>();
+        if !events.is_empty() {
+            self.append(events).await?;
+            self.catch_up().await?;
+        }
+        self.keep_names(names).await?;
+        self.heard().await
+    }
+
+    async fn is_too_much(
+        &self,
+        facts: &BTreeMap<String, Option<Body>>,
+        concluded: &BTreeSet<String>,
+        known: &Facts,
+    ) -> Result<bool, RunError> {
+        if concluded.is_empty() {
+            return Ok(false);
+        }
+        // The first two parts of `member/{group}/{kind}/{member}` name the group.
+        let group = |subject: &str| subject.match_indices('/').nth(1).map(|(at, _)| at + 1);
+        let prefixes: BTreeSet<&str> = concluded.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
+        let stands = |subject: &str| known.get(subject).is_some_and(Known::stands);
+        let groups = prefixes.into_iter().map(|prefix| {
+            let there = known.keys().filter(|subject| subject.starts_with(prefix) && stands(subject));
+            let now = there.clone().count();
+            let leaving = there.filter(|subject| matches!(facts.get(&***subject), Some(None))).count();
+            let fresh = facts.iter().filter(|(s, body)| s.starts_with(prefix) && body.is_some() && !stands(s)).count();
+            (prefix.to_owned(), now as u64, (now - leaving + fresh) as u64)
+        });
+        let groups = groups.collect();
+        let facts = self.works.shelf.count(&self.source).await?;
+        Ok(brake(&Weight { facts, removals: concluded.len() as u64, stated: 1, groups }).is_some())
+    }
+
+    /// Notes that the source is there.
+    async fn heard(&self) -> Result<(), RunError> {
+        let mut standing = self.standing().await?;
+        standing.sealed_at = Some(self.works.clock.now());
+        standing.failures = 0;
+        if standing.state.is_failure() {
+            (standing.state, standing.reason) = match self.works.shelf.held_plan(&self.source).await? {
+                Some(plan) => (State::Held, Some(plan.reason)),
+                None => (State::Healthy, None),
+            };
+        }
+        self.note(standing).await
+    }
+}
+
+#[async_trait]
+impl Desk for Counter {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.works.clock.now()
+    }
+
+    async fn tell(&self, facts: Vec<Told>) -> Result<(), Stop> {
+        Ok(self.0.told(facts).await?)
+    }
+
+    async fn sheet(&self) -> Result<Sheet, Stop> {
+        Ok(self.0.begin(true).await?)
+    }
+
+    async fn sealed(&self, sealed: Sealed) -> Result<(), Stop> {
+        Ok(self.0.conclude(sealed, Intent::Record).await.map(drop)?)
+    }
+
+    async fn keep(&self, Cursor(cursor): Cursor) -> Result<(), Stop> {
+        let engine = &self.0;
+        let shelf = &engine.works.shelf;
+        let held = shelf.held_plan(&engine.source).await.map_err(RunError::from)?;
+        if held.is_none() {
+            let scoped = [engine.pull.scope().digest().as_bytes(), &cursor].concat();
+            let (log, source) = (engine.works.append.log_id(), &engine.source);
+            shelf.keep_cursor(log, source, Some(&Cursor(scoped))).await.map_err(RunError::from)?;
+        }
+        Ok(())
+    }
+
+    async fn well(&self) -> Result<(), Stop> {
+        Ok(self.0.heard().await?)
+    }
+}
+
+/// Which facts must be known to judge what was told: subjects, and what subjects begin with.
+fn asked(facts: &[Told]) -> (Vec<String>, Vec<String>) {
+    let (mut subjects, mut prefixes) = (Vec::new(), Vec::new());
+    for told in facts {
+        match told {
+            Told::Stated(stated) => subjects.push(stated.body.subject()),
+            Told::Gone(body) => {
+                subjects.push(body.subject());
+                if let Body::GroupRemoved(gone) = body {
+                    prefixes.push(members_of(&gone.group));
+                }
+            }
+            Told::Members { group, .. } => prefixes.push(members_of(group)),
+        }
+    }
+    (subjects, prefixes)
+}
+
+/// What should stand after what was told: by subject the fact, or nothing.
+#[derive(Default)]
+struct Wanted {
+    facts: BTreeMap<String, Option<Body>>,
+    /// What nobody said to be gone: it was only not named any more.
+    concluded: BTreeSet<String>,
+    names: Vec<(rollcall_events::Id, Names)>,
+}
+
+fn wanted(told: Vec<Told>, known: &Facts) -> Wanted {
+    let mut wanted = Wanted::default();
+    let standing = |prefix: &str| -> Vec<String> {
+        let there = known.iter().filter(|(subject, known)| subject.starts_with(prefix) && known.stands());
+        there.map(|(subject, _)| subject.to_string()).collect()
+    };
+    let say = |wanted: &mut Wanted, subject: String, body: Option<Body>, concluded: bool| {
+        if concluded {
+            wanted.concluded.insert(subject.clone());
+        } else {
+            wanted.concluded.remove(&subject);
+        }
+        wanted.facts.insert(subject, body);
+    };
+    for told in told {
+        match told {
+            Told::Stated(stated) => {
+                if let (Some(names), Body::PersonUpserted(person)) = (stated.personal, &stated.body) {
+                    wanted.names.push((person.person.clone(), names));
+                }
+                say(&mut wanted, stated.body.subject(), Some(stated.body), false);
+            }
+            Told::Gone(body) => {
+                if let Body::GroupRemoved(gone) = &body {
+                    for member in standing(&members_of(&gone.group)) {
+                        say(&mut wanted, member, None, false);
+                    }
+                }
+                say(&mut wanted, body.subject(), None, false);
+            }
+            Told::Members { group, members } => {
+                let prefix = members_of(&group);
+                let mut left: BTreeSet<String> = standing(&prefix).into_iter().collect();
+                left.extend(wanted.facts.keys().filter(|subject| subject.starts_with(&prefix)).cloned());
+                for member in members {
+                    let subject = member.body.subject();
+                    if subject.starts_with(&prefix) {
+                        left.remove(&subject);
+                        say(&mut wanted, subject, Some(member.body), false);
+                    }
+                }
+                for subject in left {
+                    say(&mut wanted, subject, None, true);
+                }
+            }
+        }
+    }
+    // What is not there cannot leave.
+    wanted.concluded.retain(|subject| known.get(subject.as_str()).is_some_and(Known::stands));
+    wanted
+}
+
+fn change(subject: String, wanted: Option<Body>, known: &Facts) -> Option<Change> {
+    let last = known.get(subject.as_str());
+    let was = last.filter(|known| known.stands()).and_then(Known::body);
+    let body = match wanted {
+        Some(body) if body.ends() || last.is_some_and(|known| known.says(&body, &body.data())) => return None,
+        Some(body) => body,
+        None => was.as_ref()?.ending()?,
+    };
+    Some(Change { subject, body, previous: last.map_or(Position(0), |known| known.position), was })
+}
+
+impl From<&Stop> for Failure {
+    fn from(stop: &Stop) -> Self {
+        stop.clone().into()
+    }
+}

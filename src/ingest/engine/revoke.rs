@@ -1,0 +1,45 @@
+//! The end of everything that a source said, where the operator wants that after so long without a good read.
+
+use rollcall_events::{Body, Position};
+
+use super::{Engine, RunError};
+use crate::difference::{Change, in_order};
+
+impl Engine {
+    /// Ends every fact of the source if it has been without a good read for longer than the operator allows. The next
+    /// good read brings back what it states then. Says whether it did.
+    pub async fn revoke_if_due(&self) -> Result<bool, RunError> {
+        let Some(after) = self.options.revoke_after else { return Ok(false) };
+        let standing = self.standing().await?;
+        let now = self.works.clock.now();
+        let silent = standing.sealed_at.and_then(|sealed| (now - sealed).to_std().ok());
+        if !standing.state.is_failure() || silent.is_none_or(|silent| silent < after) {
+            return Ok(false);
+        }
+        if self.works.shelf.count(&self.source).await? == 0 {
+            return Ok(false);
+        }
+        let mut sheet = self.begin(true).await?;
+        let Some(bracket) = sheet.bracket.take() else { return Ok(false) };
+        let _writing = self.writing.lock().await;
+        let facts = self.works.shelf.all(&self.source).await?;
+        let ends = facts.into_iter().filter(|(_, known)| known.stands()).filter_map(|(subject, known)| {
+            let was = known.body()?;
+            let (subject, previous) = (subject.into_string(), known.position);
+            Some(Change { subject, body: was.ending()?, previous, was: Some(was) })
+        });
+        let run = &bracket.run;
+        let mut events: Vec<_> =
+            in_order(ends.collect()).iter().map(|change| change.event(&self.source, Some(run))).collect();
+        let reason = format!("revoke_after: the source could not be read since {:?}", standing.sealed_at);
+        let aborted = self.run_of(run, Some(reason)).map(Body::SnapshotAborted);
+        events.extend(aborted.map(|body| self.run_event(&body, run)));
+        let newest = self.append(events).await?;
+        self.catch_up().await?;
+        let mut standing = standing;
+        standing.facts = 0;
+        standing.applied = newest.unwrap_or(Position(0)).max(standing.applied);
+        self.note(standing).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,593 @@
+//! One source through the engine, with a log and stores in memory that fail where a test wants them to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_eventlog::{Append, AppendError, Filter, Outcome, Tail, memory::MemoryLog};
+use rollcall_events::{Body, Clock, LogId, NewEvent, Position, Recorded, SourceName};
+
+use super::*;
+use crate::{
+    memory::{Fault, MemoryShelf, MemorySource, group, member, person},
+    plan::{PlanState, Why},
+    pull::{Answer, Cursor, Names, Scope, Sealed, Stated, Stop, Told, Which},
+    stores::Records,
+};
+
+#[derive(Default)]
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_767_225_600 + self.0.load(Ordering::Relaxed), 0).unwrap()
+    }
+}
+
+/// A log that stops working after so many batches: the last one is recorded or not, its sender is told neither.
+#[derive(Clone)]
+pub(super) struct Brittle {
+    log: MemoryLog,
+    pub left: Arc<AtomicU64>,
+    pub takes_last: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Append for Brittle {
+    fn log_id(&self) -> LogId {
+        Append::log_id(&self.log)
+    }
+    async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
+        let left = self.left.load(Ordering::Relaxed);
+        if left == 0 {
+            return Err(AppendError::Unavailable("the process is gone".into()));
+        }
+        if left != u64::MAX {
+            self.left.store(left - 1, Ordering::Relaxed);
+        }
+        if left == 1 {
+            if self.takes_last.load(Ordering::Relaxed) == 1 {
+                self.log.append(batch).await?;
+            }
+            return Err(AppendError::Unavailable("the process is gone".into()));
+        }
+        self.log.append(batch).await
+    }
+}
+
+pub(super) struct World {
+    pub source: MemorySource,
+    pub log: Brittle,
+    pub shelf: MemoryShelf,
+    clock: Arc<TestClock>,
+    random: Arc<AtomicU64>,
+    options: Options,
+    pub engine: Arc<Engine>,
+    /// Up to here the log was looked at.
+    pub looked: Position,
+}
+
+pub(super) fn corp() -> SourceName {
+    "corp".parse().unwrap()
+}
+
+fn options() -> Options {
+    Options {
+        schedule: "@hourly".parse().unwrap(),
+        jitter: Duration::ZERO,
+        first_run_waits: false,
+        brake: true,
+        revoke_after: None,
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let clock = Arc::new(TestClock::default());
+        let log = MemoryLog::new(LogId([3; 8]), clock.clone());
+        let log = Brittle { log, left: Arc::new(AtomicU64::new(u64::MAX)), takes_last: Arc::default() };
+        let (source, shelf, random) = (MemorySource::default(), MemoryShelf::default(), Arc::new(AtomicU64::new(1)));
+        let options = options();
+        let engine = engine(Arc::new(source.clone()), &log, &shelf, &clock, &random, &options);
+        Self { source, log, shelf, clock, random, options, engine, looked: Position(0) }
+    }
+
+    pub fn with(bodies: impl IntoIterator<Item = Option<Body>>) -> Self {
+        let world = Self::new();
+        bodies.into_iter().for_each(|body| world.source.put(body.unwrap()));
+        world
+    }
+
+    /// The process starts anew.
+    pub fn restart(&mut self) {
+        self.restart_with(Arc::new(self.source.clone()));
+    }
+
+    fn restart_with(&mut self, pull: Arc<dyn Pull>) {
+        self.log.left.store(u64::MAX, Ordering::Relaxed);
+        self.engine = engine(pull, &self.log, &self.shelf, &self.clock, &self.random, &self.options);
+    }
+
+    pub async fn read(&self) -> Result<Concluded, RunError> {
+        self.engine.run(Intent::Record).await
+    }
+
+    /// What was recorded since somebody looked last, short.
+    async fn news(&mut self) -> Vec<String> {
+        let records = self.records(self.looked).await;
+        self.looked = records.last().map_or(self.looked, |record| record.position);
+        let short = |record: &Recorded| {
+            let kind = record.event.kind.trim_start_matches("rollcall.").trim_end_matches(".v1").to_owned();
+            if kind.starts_with("snapshot") { kind } else { format!("{kind} {}", record.event.subject) }
+        };
+        records.iter().map(short).collect()
+    }
+
+    pub async fn records(&self, after: Position) -> Vec<Recorded> {
+        self.log.log.page(after, usize::MAX, &Filter::default()).await.unwrap().0
+    }
+
+    /// What the log says that the source says.
+    pub async fn stands(&self) -> BTreeSet<String> {
+        let mut facts: BTreeMap<String, Body> = BTreeMap::new();
+        for record in self.records(Position(0)).await {
+            let body = Body::parse(&record.event.kind, &record.event.data).unwrap();
+            if body.sayer() == Sayer::Connector {
+                facts.insert(record.event.subject.to_string(), body);
+            }
+        }
+        facts.values().filter(|body| !body.ends()).map(Body::data).collect()
+    }
+
+    pub fn states(&self) -> BTreeSet<String> {
+        self.source.facts().iter().map(Body::data).collect()
+    }
+
+    async fn state(&self) -> State {
+        self.engine.standing().await.unwrap().state
+    }
+
+    async fn held(&self) -> crate::Plan {
+        self.shelf.held_plan(&corp()).await.unwrap().expect("a plan is held")
+    }
+}
+
+fn engine(
+    pull: Arc<dyn Pull>,
+    log: &Brittle,
+    shelf: &MemoryShelf,
+    clock: &Arc<TestClock>,
+    random: &Arc<AtomicU64>,
+    options: &Options,
+) -> Arc<Engine> {
+    let random = Arc::clone(random);
+    let works = Works {
+        append: Arc::new(log.clone()),
+        tail: Arc::new(log.log.clone()),
+        shelf: Arc::new(shelf.clone()),
+        clock: clock.clone(),
+        random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
+    };
+    Arc::new(Engine::new(corp(), pull, works, options.clone()))
+}
+
+fn people(from: usize, to: usize) -> impl Iterator<Item = Option<Body>> {
+    (from..to).map(|n| person(&format!("p{n}"), true))
+}
+
+pub(super) fn removed(concluded: &Concluded) -> u64 {
+    match concluded {
+        Concluded::InForce { recorded, .. } | Concluded::Held { recorded, .. } => recorded.removals,
+        Concluded::Planned(_) | Concluded::Differs(_) => 0,
+    }
+}
+
+#[tokio::test]
+async fn a_first_read_states_everything_and_an_unchanged_one_is_two_events() {
+    let mut world = World::with([person("ada", true), group("ops"), member("ops", "ada")]);
+    world.read().await.unwrap();
+    assert_eq!(
+        world.news().await,
+        [
+            "snapshot.started",
+            "snapshot.sealed",
+            "person.upserted person/ada",
+            "group.upserted group/ops",
+            "group.member.added member/ops/person/ada",
+            "snapshot.applied"
+        ]
+    );
+    world.read().await.unwrap();
+    world.restart();
+    world.read().await.unwrap();
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.started", "snapshot.sealed"]);
+    let standing = world.engine.standing().await.unwrap();
+    assert_eq!((standing.state, standing.facts), (State::Healthy, 3));
+}
+
+#[tokio::test]
+async fn what_is_gone_and_what_changed_is_recorded_and_going_back_is_a_new_fact() {
+    let mut world = World::with([person("ada", true), person("bob", true)]);
+    world.read().await.unwrap();
+    world.news().await;
+    for active in [false, true, false] {
+        world.source.put(person("ada", active).unwrap());
+        world.read().await.unwrap();
+        let news = world.news().await;
+        assert_eq!(news, ["snapshot.started", "snapshot.sealed", "person.upserted person/ada", "snapshot.applied"]);
+    }
+    world.source.take("person/bob");
+    world.read().await.unwrap();
+    assert!(world.news().await.contains(&"person.removed person/bob".to_owned()));
+    assert_eq!(world.stands().await, world.states());
+}
+
+#[tokio::test]
+async fn a_read_that_fails_in_any_way_removes_nobody_and_names_the_state() {
+    let mut world = World::with(people(0, 10));
+    world.read().await.unwrap();
+    world.news().await;
+    world.source.put(person("new", true).unwrap());
+    for (fault, state) in [
+        (Fault::After(3, Failure::Unreachable("cut".into())), State::Unreachable),
+        (Fault::After(0, Failure::Unauthorised("rc 49".into())), State::Unauthorised),
+        (Fault::After(5, Failure::Partial("ou=people: rc 4".into())), State::Blind),
+        (Fault::After(5, Failure::Blind { reason: "429".into(), retry_after: None }), State::Blind),
+        (Fault::Unclosed(7), State::Blind),
+        (Fault::Panic(2), State::Blind),
+    ] {
+        world.source.fail(Some(fault));
+        assert!(matches!(world.read().await, Err(RunError::Source(_))));
+        assert_eq!(world.news().await, ["snapshot.started", "snapshot.aborted"]);
+        assert_eq!(world.state().await, state);
+    }
+    assert_eq!(world.engine.standing().await.unwrap().failures, 6);
+    world.source.fail(None);
+    world.read().await.unwrap();
+    assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_its_own_state_and_removes_nobody() {
+    let mut world = World::with(people(0, 3));
+    world.read().await.unwrap();
+    world.news().await;
+    world.source.fail(Some(Fault::Empty));
+    world.read().await.unwrap();
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!((world.state().await, world.held().await.why), (State::Empty, Why::Empty));
+    world.source.fail(None);
+    world.read().await.unwrap();
+    assert_eq!(world.state().await, State::Healthy);
+    assert!(world.shelf.held_plan(&corp()).await.unwrap().is_none(), "what the source took back waits no longer");
+}
+
+#[tokio::test]
+async fn too_many_removals_are_held_and_additions_are_not() {
+    let mut world = World::with(people(0, 100));
+    world.read().await.unwrap();
+    world.news().await;
+    (0..40).for_each(|n| world.source.take(&format!("person/p{n}")));
+    world.source.put(person("new", true).unwrap());
+    let concluded = world.read().await.unwrap();
+    assert_eq!(removed(&concluded), 0);
+    assert_eq!(
+        world.news().await,
+        ["snapshot.started", "snapshot.sealed", "person.upserted person/new", "snapshot.held"]
+    );
+    let plan = world.held().await;
+    assert_eq!((plan.removals, plan.additions, plan.why), (40, 0, Why::Brake));
+    assert!(plan.reason.contains("40 of its 100 facts"), "{}", plan.reason);
+    let rows = world.shelf.rows(&plan.id);
+    assert_eq!((rows.len(), rows[0].text.as_str()), (40, "the person p0 is gone"));
+    assert_eq!(world.state().await, State::Held);
+
+    // Read again and nothing else: the same plan waits, and nothing is said of it twice.
+    world.read().await.unwrap();
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
+    assert_eq!(world.held().await.id, plan.id);
+
+    let applied = world.engine.run(Intent::Apply(Box::new(plan.clone()))).await.unwrap();
+    assert_eq!(removed(&applied), 40);
+    assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
+    assert_eq!(world.shelf.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Applied);
+    assert_eq!(world.news().await.len(), 2 + 40 + 1);
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_only_while_its_removals_are_still_the_same() {
+    let mut world = World::with(people(0, 100));
+    world.read().await.unwrap();
+    (0..40).for_each(|n| world.source.take(&format!("person/p{n}")));
+    world.read().await.unwrap();
+    let plan = world.held().await;
+    world.news().await;
+    // One comes back and another one goes: as many, and not the same.
+    world.source.put(person("p0", true).unwrap());
+    world.source.take("person/p99");
+    let Concluded::Differs(other) = world.engine.run(Intent::Apply(Box::new(plan.clone()))).await.unwrap() else {
+        panic!("it was applied")
+    };
+    assert_eq!((other.removals, world.held().await.id), (40, other.id.clone()));
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!(world.shelf.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Superseded);
+}
+
+#[tokio::test]
+async fn a_group_of_five_is_not_emptied_unasked() {
+    let members = ["a", "b", "c", "d", "e"];
+    let world = World::with(
+        [group("ops")].into_iter().chain(members.map(|p| person(p, true))).chain(members.map(|p| member("ops", p))),
+    );
+    world.read().await.unwrap();
+    members.iter().for_each(|p| world.source.take(&format!("member/ops/person/{p}")));
+    world.read().await.unwrap();
+    let plan = world.held().await;
+    assert_eq!((plan.removals, plan.reason.as_str()), (5, "the group the ops would be emptied"));
+    assert!(world.shelf.rows(&plan.id)[0].text.contains("leaves the group the ops"));
+    world.source.put(member("ops", "a").unwrap());
+    world.read().await.unwrap();
+    assert_eq!(world.stands().await, world.states(), "down to one is no emptying");
+}
+
+#[tokio::test]
+async fn suspending_too_many_at_once_is_held_like_removing_them() {
+    let world = World::with(people(0, 50));
+    world.read().await.unwrap();
+    (0..30).for_each(|n| world.source.put(person(&format!("p{n}"), false).unwrap()));
+    world.read().await.unwrap();
+    assert_eq!((world.held().await.removals, world.state().await), (30, State::Held));
+}
+
+#[tokio::test]
+async fn a_plan_that_is_asked_for_appends_nothing_and_can_be_applied() {
+    let mut world = World::with(people(0, 3));
+    world.read().await.unwrap();
+    world.news().await;
+    world.source.take("person/p0");
+    world.source.put(member("ops", "p1").unwrap());
+    let Concluded::Planned(plan) = world.engine.run(Intent::Plan).await.unwrap() else { panic!("not planned") };
+    assert_eq!(world.news().await, Vec::<String>::new());
+    let texts: Vec<_> = world.shelf.rows(&plan.id).into_iter().map(|row| row.text).collect();
+    assert_eq!(texts, ["p1 enters the group ops", "the person p0 is gone"]);
+    assert_eq!((plan.additions, plan.changes, plan.removals, plan.why), (1, 0, 1, Why::Asked));
+    assert_eq!(world.state().await, State::Healthy);
+    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    assert_eq!(world.stands().await, world.states());
+}
+
+#[tokio::test]
+async fn a_first_run_can_wait_for_a_person_and_a_changed_scope_always_does() {
+    let mut world = World::with(people(0, 3));
+    world.options.first_run_waits = true;
+    world.restart();
+    world.read().await.unwrap();
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    let plan = world.held().await;
+    assert_eq!((plan.why, plan.additions), (Why::FirstRun, 3));
+    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.source.put(person("p3", true).unwrap());
+    world.read().await.unwrap();
+    assert_eq!(world.stands().await, world.states(), "from the second run on nobody is asked");
+
+    world.source.rescope("another base");
+    world.source.put(person("p4", true).unwrap());
+    world.read().await.unwrap();
+    assert_eq!((world.held().await.why, world.state().await), (Why::Scope, State::Held));
+    assert_eq!(world.stands().await.len(), 4);
+    let plan = world.held().await;
+    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.source.put(person("p5", true).unwrap());
+    world.read().await.unwrap();
+    assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
+}
+
+#[tokio::test]
+async fn what_is_not_resolved_is_left_as_it_is_and_shown() {
+    let world = World::with([group("ops"), person("ada", true), member("ops", "ada"), person("bob", true)]);
+    world.read().await.unwrap();
+    world.source.take("member/ops/person/ada");
+    world.source.take("person/bob");
+    world.source.exclude(Which::MembersOf("ops".parse().unwrap()), "cn=ada: no answer");
+    world.source.dangle("cn=gone");
+    world.read().await.unwrap();
+    let stands = world.stands().await;
+    assert_eq!(stands.iter().filter(|data| data.contains("ada")).count(), 2, "{stands:?}");
+    assert!(!stands.iter().any(|data| data.contains("bob")), "the rest of the read counts");
+    let standing = world.engine.standing().await.unwrap();
+    assert_eq!(standing.excluded.first, [("the members of group/ops".to_owned(), "cn=ada: no answer".to_owned())]);
+    assert_eq!((standing.absent.count, standing.absent.first), (1, vec!["cn=gone".to_owned()]));
+    world.source.resolve();
+    world.read().await.unwrap();
+    assert_eq!(world.stands().await, world.states());
+}
+
+/// A source about which something is recorded, by another way, while it is read.
+struct Meanwhile {
+    source: MemorySource,
+    log: MemoryLog,
+    said: std::sync::Mutex<Vec<NewEvent>>,
+    /// What the source states once the read is over.
+    after: Body,
+}
+
+#[async_trait]
+impl Pull for Meanwhile {
+    fn scope(&self) -> Scope {
+        self.source.scope()
+    }
+    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+        let sealed = self.source.read(sheet).await;
+        self.source.put(self.after.clone());
+        let said = std::mem::take(&mut *self.said.lock().unwrap());
+        if !said.is_empty() {
+            self.log.append(said).await.unwrap();
+        }
+        sealed
+    }
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+        self.source.look_up(subjects, now).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_recorded_while_a_read_runs_is_newer_than_the_read() {
+    let mut world = World::with([person("ada", true), person("bob", true)]);
+    world.read().await.unwrap();
+    world.news().await;
+    // The read still sees ada suspended; a webhook says meanwhile that she is back.
+    world.source.put(person("ada", false).unwrap());
+    let back = person("ada", true).unwrap();
+    let said = |body: &Body| {
+        let mut event = world.engine.run_event(body, "hook");
+        event.data = r#"{"person":"ada","username":"ada","account":null,"active":true }"#.into();
+        event
+    };
+    let said = std::sync::Mutex::new(vec![said(&back)]);
+    let meanwhile = Meanwhile { source: world.source.clone(), log: world.log.log.clone(), said, after: back.clone() };
+    world.restart_with(Arc::new(meanwhile));
+    world.read().await.unwrap();
+    assert_eq!(
+        world.news().await,
+        ["snapshot.started", "person.upserted person/ada", "snapshot.sealed"],
+        "she is looked up singly and is as the webhook said"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_is_closed_by_the_next_and_epochs_grow() {
+    let mut world = World::with(people(0, 3));
+    world.log.left.store(2, Ordering::Relaxed);
+    assert!(matches!(world.read().await, Err(RunError::Storage(_))));
+    assert_eq!(world.news().await, ["snapshot.started"]);
+    world.restart();
+    world.read().await.unwrap();
+    assert_eq!(world.news().await.get(..2).unwrap(), ["snapshot.aborted", "snapshot.started"]);
+    let epochs: Vec<u64> = world
+        .records(Position(0))
+        .await
+        .iter()
+        .filter_map(|record| match Body::parse(&record.event.kind, &record.event.data) {
+            Ok(Body::SnapshotStarted(run)) => Some(run.epoch),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(epochs, [1, 2]);
+}
+
+#[tokio::test]
+async fn names_are_kept_beside_the_log_and_only_when_they_change() {
+    let world = World::new();
+    let ada = |email: &str| Stated {
+        body: person("ada", true).unwrap(),
+        personal: Some(Names { email: Some(email.to_owned()), name: None }),
+    };
+    world.source.put(ada("ada@a.test"));
+    world.read().await.unwrap();
+    world.source.put(ada("ada@b.test"));
+    let concluded = world.read().await.unwrap();
+    assert!(matches!(concluded, Concluded::InForce { recorded, .. } if recorded == Numbers::default()));
+    let names = world.shelf.names(&corp()).await.unwrap();
+    assert_eq!(names.values().next().unwrap().email.as_deref(), Some("ada@b.test"));
+    for record in world.records(Position(0)).await {
+        assert!(!record.event.data.contains("@a.test") && !record.event.data.contains("@b.test"));
+    }
+}
+
+#[tokio::test]
+async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
+    let mut world = World::with([group("ops"), person("ada", true), person("bob", true), member("ops", "ada")]);
+    world.read().await.unwrap();
+    world.news().await;
+    let news = world.engine.news();
+    let (ada, bob) = (member("ops", "ada").unwrap(), member("ops", "bob").unwrap());
+    let ops = "ops".parse().unwrap();
+    news.tell(vec![Told::Members { group: ops, members: vec![bob.clone().into()] }]).await.unwrap();
+    assert_eq!(
+        world.news().await,
+        ["group.member.added member/ops/person/bob", "group.member.removed member/ops/person/ada"]
+    );
+    // The same again, and what never was: nothing.
+    news.tell(vec![Told::Stated(bob.into()), Told::Gone(ada.ending().unwrap())]).await.unwrap();
+    news.tell(vec![Told::Gone(person("nobody", true).unwrap().ending().unwrap())]).await.unwrap();
+    assert_eq!(world.news().await, Vec::<String>::new());
+    news.keep(Cursor(b"c1".to_vec())).await.unwrap();
+    assert_eq!(world.engine.cursor().await.unwrap(), Some(Cursor(b"c1".to_vec())));
+    news.tell(vec![Told::Gone(group("ops").unwrap().ending().unwrap())]).await.unwrap();
+    assert_eq!(world.news().await, ["group.member.removed member/ops/person/bob", "group.removed group/ops"]);
+    world.source.rescope("other");
+    assert_eq!(world.engine.cursor().await.unwrap(), None, "a cursor belongs to what was followed");
+}
+
+#[tokio::test]
+async fn a_follower_cannot_empty_a_group_by_silence_but_by_saying_so() {
+    let members = ["a", "b", "c", "d", "e"];
+    let mut world = World::with([group("ops")].into_iter().chain(members.map(|p| member("ops", p))));
+    world.read().await.unwrap();
+    world.news().await;
+    let news = world.engine.news();
+    news.tell(vec![Told::Members { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
+    assert_eq!(world.news().await, Vec::<String>::new());
+    tokio::time::timeout(Duration::from_secs(5), world.engine.wanted.notified()).await.expect("a full read is wanted");
+    let gone = members.map(|p| Told::Gone(member("ops", p).unwrap().ending().unwrap()));
+    news.tell(gone.into()).await.unwrap();
+    assert_eq!(world.news().await.len(), 5, "explicit facts are never held");
+}
+
+#[tokio::test]
+async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_removals_are_held() {
+    let mut world = World::with(people(0, 40));
+    let news = world.engine.news();
+    let sealed = world.source.read(news.sheet().await.unwrap()).await.unwrap();
+    news.sealed(sealed).await.unwrap();
+    news.keep(Cursor(vec![1])).await.unwrap();
+    assert_eq!(world.stands().await, world.states());
+    world.news().await;
+    (0..30).for_each(|n| world.source.take(&format!("person/p{n}")));
+    let sealed = world.source.read(news.sheet().await.unwrap()).await.unwrap();
+    news.sealed(sealed).await.unwrap();
+    news.keep(Cursor(vec![2])).await.unwrap();
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!(world.engine.cursor().await.unwrap(), Some(Cursor(vec![1])));
+    // A sheet that is thrown away removes nobody and keeps nobody waiting.
+    drop(news.sheet().await.unwrap());
+    let plan = world.held().await;
+    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    news.keep(Cursor(vec![2])).await.unwrap();
+    assert_eq!((world.stands().await, world.engine.cursor().await.unwrap()), (world.states(), Some(Cursor(vec![2]))));
+}
+
+#[tokio::test]
+async fn a_log_that_takes_nothing_stops_a_follower_before_its_cursor() {
+    let world = World::new();
+    let news = world.engine.news();
+    world.log.left.store(0, Ordering::Relaxed);
+    let stopped: Result<(), Stop> = news.tell(vec![Told::Stated(person("ada", true).unwrap().into())]).await;
+    assert!(stopped.unwrap_err().0.contains("the process is gone"));
+}
+
+#[tokio::test]
+async fn a_source_that_is_blind_for_too_long_loses_everything_only_where_that_is_configured() {
+    let mut world = World::with(people(0, 30));
+    world.read().await.unwrap();
+    world.source.fail(Some(Fault::After(0, Failure::Unreachable("cut".into()))));
+    world.read().await.unwrap_err();
+    world.clock.0.store(100 * 86_400, Ordering::Relaxed);
+    assert!(!world.engine.revoke_if_due().await.unwrap(), "kept for ever by default");
+    world.options.revoke_after = Some(Duration::from_secs(14 * 86_400));
+    world.restart();
+    assert!(world.engine.revoke_if_due().await.unwrap());
+    assert_eq!(world.stands().await.len(), 0);
+    assert!(!world.engine.revoke_if_due().await.unwrap(), "once");
+    assert_eq!(world.state().await, State::Unreachable);
+    world.source.fail(None);
+    world.read().await.unwrap();
+    assert_eq!((world.stands().await, world.state().await), (world.states(), State::Healthy));
+}

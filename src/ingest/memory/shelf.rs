@@ -1,0 +1,171 @@
+//! The stores in memory. Nothing survives them; what is kept and forgotten is as in the real ones.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use rollcall_events::{Id, LogId, Position, SourceName};
+
+use crate::{
+    Personal,
+    plan::{Plan, PlanId, PlanState, Row, Why},
+    pull::{Cursor, Known, Names},
+    standing::Standing,
+    stores::{Facts, Mirror, Reached, Records, StoreError},
+};
+
+/// The stores in memory. Cheap to clone; clones are the same stores.
+#[derive(Clone, Default)]
+pub struct MemoryShelf(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    log: Option<LogId>,
+    mirrors: HashMap<SourceName, (Reached, Facts)>,
+    plans: BTreeMap<PlanId, (Plan, Vec<Row>)>,
+    standings: HashMap<SourceName, Standing>,
+    cursors: HashMap<SourceName, (LogId, Cursor)>,
+    names: HashMap<SourceName, BTreeMap<Id, Names>>,
+    refuses: bool,
+}
+
+impl MemoryShelf {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.lock();
+        if state.refuses { Err(StoreError("the store is shut".to_owned())) } else { Ok(state) }
+    }
+
+    /// Refuses everything from now on, or nothing.
+    pub fn refuse(&self, refuses: bool) {
+        self.lock().refuses = refuses;
+    }
+
+    /// Loses everything.
+    pub fn lose(&self) {
+        *self.lock() = State::default();
+    }
+
+    /// The rows of a plan.
+    #[must_use]
+    pub fn rows(&self, id: &PlanId) -> Vec<Row> {
+        self.lock().plans.get(id).map(|(_, rows)| rows.clone()).unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Mirror for MemoryShelf {
+    async fn reached(&self, log: LogId, source: &SourceName) -> Result<Reached, StoreError> {
+        let mut state = self.open()?;
+        if state.log.replace(log) != Some(log) {
+            state.mirrors.clear();
+        }
+        Ok(state.mirrors.get(source).map(|(reached, _)| reached.clone()).unwrap_or_default())
+    }
+
+    async fn fold(&self, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError> {
+        let mut state = self.open()?;
+        let (at, mirror) = state.mirrors.entry(source.clone()).or_default();
+        *at = reached;
+        mirror.extend(facts);
+        Ok(())
+    }
+
+    async fn all(&self, source: &SourceName) -> Result<Facts, StoreError> {
+        Ok(self.open()?.mirrors.get(source).map(|(_, facts)| facts.clone()).unwrap_or_default())
+    }
+
+    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Facts, StoreError> {
+        let wanted = |subject: &str| {
+            subjects.iter().any(|one| one == subject) || prefixes.iter().any(|prefix| subject.starts_with(prefix))
+        };
+        let mut facts = self.all(source).await?;
+        facts.retain(|subject, _| wanted(subject));
+        Ok(facts)
+    }
+
+    async fn since(&self, source: &SourceName, after: Position) -> Result<Facts, StoreError> {
+        let mut facts = self.all(source).await?;
+        facts.retain(|_, known| known.position > after);
+        Ok(facts)
+    }
+
+    async fn count(&self, source: &SourceName) -> Result<u64, StoreError> {
+        Ok(self.all(source).await?.values().filter(|known| Known::stands(known)).count() as u64)
+    }
+}
+
+#[async_trait]
+impl Records for MemoryShelf {
+    async fn keep_plan(&self, plan: &Plan, rows: &[Row]) -> Result<(), StoreError> {
+        let mut state = self.open()?;
+        for (other, _) in state.plans.values_mut() {
+            if other.source == plan.source && other.state == PlanState::Open && supersedes(plan, other) {
+                other.state = PlanState::Superseded;
+            }
+        }
+        state.plans.insert(plan.id.clone(), (plan.clone(), rows.to_vec()));
+        Ok(())
+    }
+
+    async fn plan(&self, id: &PlanId) -> Result<Option<Plan>, StoreError> {
+        Ok(self.open()?.plans.get(id).map(|(plan, _)| plan.clone()))
+    }
+
+    async fn held_plan(&self, source: &SourceName) -> Result<Option<Plan>, StoreError> {
+        let state = self.open()?;
+        let waits = |plan: &&Plan| plan.source == *source && plan.state == PlanState::Open && plan.why != Why::Asked;
+        Ok(state.plans.values().map(|(plan, _)| plan).rfind(waits).cloned())
+    }
+
+    async fn settle_plan(&self, id: &PlanId, now: PlanState) -> Result<(), StoreError> {
+        if let Some((plan, _)) = self.open()?.plans.get_mut(id).filter(|(plan, _)| plan.state == PlanState::Open) {
+            plan.state = now;
+        }
+        Ok(())
+    }
+
+    async fn standing(&self, source: &SourceName) -> Result<Option<Standing>, StoreError> {
+        Ok(self.open()?.standings.get(source).cloned())
+    }
+
+    async fn note(&self, standing: &Standing) -> Result<(), StoreError> {
+        self.open()?.standings.insert(standing.source.clone(), standing.clone());
+        Ok(())
+    }
+
+    async fn cursor(&self, log: LogId, source: &SourceName) -> Result<Option<Cursor>, StoreError> {
+        let state = self.open()?;
+        Ok(state.cursors.get(source).filter(|(of, _)| *of == log).map(|(_, cursor)| cursor.clone()))
+    }
+
+    async fn keep_cursor(&self, log: LogId, source: &SourceName, cursor: Option<&Cursor>) -> Result<(), StoreError> {
+        let mut state = self.open()?;
+        match cursor {
+            Some(cursor) => drop(state.cursors.insert(source.clone(), (log, cursor.clone()))),
+            None => drop(state.cursors.remove(source)),
+        }
+        Ok(())
+    }
+
+    async fn names(&self, source: &SourceName) -> Result<BTreeMap<Id, Names>, StoreError> {
+        Ok(self.open()?.names.get(source).cloned().unwrap_or_default())
+    }
+
+    async fn keep_names(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError> {
+        let mut state = self.open()?;
+        let names = state.names.entry(source.clone()).or_default();
+        names.extend(personal.into_iter().map(|p| (p.person, Names { email: p.email, name: p.name })));
+        Ok(())
+    }
+}
+
+/// A plan that waits takes the place of any other; one that was asked for only that of another such.
+fn supersedes(plan: &Plan, other: &Plan) -> bool {
+    plan.why != Why::Asked || other.why == Why::Asked
+}

@@ -1,0 +1,309 @@
+//! When anything happens: one task per source reads it on its schedule, after a failure with growing pauses, and when
+//! somebody asks; another one follows it. `Runners` is how the rest of the process reaches them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rollcall_events::SourceName;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    engine::{Concluded, Engine, Intent, Options, RunError, Supervised, Works},
+    plan::{Plan, PlanId, PlanState},
+    pull::{Failure, Pull},
+    schedule::{backoff, jitter},
+    stores::StoreError,
+    telemetry,
+};
+
+/// How long a runner sleeps at most before it looks at the clock again: a machine may have been suspended.
+const NAP: Duration = Duration::from_secs(30);
+
+/// What somebody asks of a runner.
+enum Order {
+    Plan(oneshot::Sender<Result<Plan, OrderError>>),
+    Apply(Box<Plan>, oneshot::Sender<Result<Applied, OrderError>>),
+    Read,
+}
+
+/// What became of a confirmed plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// Exactly what was confirmed was removed, and the rest recorded.
+    Done(Concluded),
+    /// The source says something else by now: nothing was recorded, and this is the new plan.
+    Differs(Plan),
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// No source of this name is asked.
+    #[error("no source of this name is read by Rollcall; sources that only post have no plans")]
+    UnknownSource,
+    /// No plan has this id.
+    #[error("no plan has this id")]
+    UnknownPlan,
+    /// The plan is no longer open.
+    #[error("the plan is {}", .0.as_str())]
+    NotOpen(PlanState),
+    /// The number that was confirmed is not the plan's.
+    #[error("the plan removes {removals} facts, and {confirmed} were confirmed")]
+    WrongNumber {
+        /// The plan's.
+        removals: u64,
+        /// What was confirmed.
+        confirmed: u64,
+    },
+    /// The source could not be read. Nothing was recorded.
+    #[error("the source could not be read: {0}")]
+    Source(Failure),
+    /// The log or the store does not answer, or the process stops.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<RunError> for OrderError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Source(failure) => Self::Source(failure),
+            RunError::Storage(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// The runners of all sources that are asked. Cheap to clone.
+#[derive(Clone)]
+pub struct Runners {
+    orders: Arc<BTreeMap<SourceName, mpsc::Sender<Order>>>,
+    works: Works,
+}
+
+/// The tasks behind [`Runners`]. Dropped, they end; what they were at is found again by the next start.
+pub struct Running(Vec<Supervised<()>>);
+
+impl Running {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Runners {
+    /// Starts a runner for each source. Needs a running tokio.
+    #[must_use]
+    pub fn start(works: Works, sources: Vec<(SourceName, Arc<dyn Pull>, Options)>) -> (Self, Running) {
+        let (mut orders, mut tasks) = (BTreeMap::new(), Vec::new());
+        for (source, pull, options) in sources {
+            let (sender, receiver) = mpsc::channel(16);
+            let engine = Arc::new(Engine::new(source.clone(), pull, works.clone(), options));
+            if engine.pull.follows() {
+                tasks.push(Supervised(tokio::spawn(follow(Arc::clone(&engine)))));
+            }
+            tasks.push(Supervised(tokio::spawn(read(engine, receiver))));
+            orders.insert(source, sender);
+        }
+        (Self { orders: Arc::new(orders), works }, Running(tasks))
+    }
+
+    /// Whether a source is asked by Rollcall.
+    #[must_use]
+    pub fn reads(&self, source: &str) -> bool {
+        self.orders.keys().any(|known| known.as_str() == source)
+    }
+
+    async fn order<T>(
+        &self,
+        source: &SourceName,
+        order: impl FnOnce(oneshot::Sender<Result<T, OrderError>>) -> Order,
+    ) -> Result<T, OrderError> {
+        let stopping = || OrderError::Unavailable("the runner of this source has ended".to_owned());
+        let runner = self.orders.get(source).ok_or(OrderError::UnknownSource)?;
+        let (sender, done) = oneshot::channel();
+        runner.send(order(sender)).await.map_err(|_| stopping())?;
+        done.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Reads a source and keeps a plan of what recording it would append. Records nothing.
+    ///
+    /// # Errors
+    /// As [`OrderError`].
+    pub async fn plan(&self, source: &SourceName) -> Result<Plan, OrderError> {
+        self.order(source, Order::Plan).await
+    }
+
+    /// Reads the source of an open plan again and records what differs, if the removals are the plan's and as many as
+    /// were confirmed.
+    ///
+    /// # Errors
+    /// As [`OrderError`].
+    pub async fn apply(&self, id: &PlanId, confirmed: u64) -> Result<Applied, OrderError> {
+        let plan = self.open(id).await?;
+        if plan.removals != confirmed {
+            return Err(OrderError::WrongNumber { removals: plan.removals, confirmed });
+        }
+        let source = plan.source.clone();
+        self.order(&source, |done| Order::Apply(Box::new(plan), done)).await
+    }
+
+    /// Puts an open plan aside. What it would have removed stands, and the next read of the source finds it again.
+    ///
+    /// # Errors
+    /// As [`OrderError`].
+    pub async fn discard(&self, id: &PlanId) -> Result<Plan, OrderError> {
+        let plan = self.open(id).await?;
+        self.works.shelf.settle_plan(id, PlanState::Discarded).await?;
+        Ok(Plan { state: PlanState::Discarded, ..plan })
+    }
+
+    /// Has a source read soon: something happened there. Does nothing for a source that is not asked.
+    pub fn hint(&self, source: &SourceName) {
+        if let Some(runner) = self.orders.get(source) {
+            // A full queue has a read in it, or one that comes to the same.
+            let _ = runner.try_send(Order::Read);
+        }
+    }
+
+    async fn open(&self, id: &PlanId) -> Result<Plan, OrderError> {
+        let plan = self.works.shelf.plan(id).await?.ok_or(OrderError::UnknownPlan)?;
+        match plan.state {
+            PlanState::Open => Ok(plan),
+            state => Err(OrderError::NotOpen(state)),
+        }
+    }
+}
+
+/// Reads a source on its schedule and on demand, for ever.
+async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Order>) {
+    let Works { clock, random, .. } = engine.works.clone();
+    let mut failures = 0;
+    // A follower begins with a read of its own.
+    let mut due = if engine.pull.follows() { None } else { Some(clock.now()) };
+    loop {
+        let now = clock.now();
+        let at = *due.get_or_insert_with(|| next(&engine, now, failures, random()));
+        let wait = (at - now).to_std().unwrap_or_default();
+        let order = if wait.is_zero() {
+            Some(Order::Read)
+        } else {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => Some(order),
+                    None => return,
+                },
+                () = engine.wanted.notified() => Some(Order::Read),
+                () = tokio::time::sleep(wait.min(NAP)) => None,
+            }
+        };
+        let went = match order {
+            None => continue,
+            Some(Order::Read) => engine.run(Intent::Record).await.map(drop),
+            Some(Order::Plan(done)) => {
+                let planned = engine.run(Intent::Plan).await;
+                let went = planned.as_ref().map(|_| ()).map_err(Clone::clone);
+                let _ = done.send(match planned {
+                    Ok(Concluded::Planned(plan)) => Ok(plan),
+                    Ok(_) => Err(OrderError::Unavailable("the read was not planned: a defect of Rollcall".to_owned())),
+                    Err(error) => Err(error.into()),
+                });
+                went
+            }
+            Some(Order::Apply(plan, done)) => {
+                let applied = engine.run(Intent::Apply(plan)).await;
+                let went = applied.as_ref().map(|_| ()).map_err(Clone::clone);
+                let _ = done.send(match applied {
+                    Ok(Concluded::Differs(plan)) => Ok(Applied::Differs(plan)),
+                    Ok(concluded) => Ok(Applied::Done(concluded)),
+                    Err(error) => Err(error.into()),
+                });
+                went
+            }
+        };
+        let pause = match &went {
+            Ok(()) => {
+                failures = 0;
+                None
+            }
+            Err(error) => {
+                telemetry::run_failed(&engine.source, error);
+                failures += 1;
+                if let Err(error) = engine.revoke_if_due().await {
+                    telemetry::run_failed(&engine.source, &error);
+                }
+                match error {
+                    RunError::Source(Failure::Blind { retry_after, .. }) => *retry_after,
+                    _ => None,
+                }
+            }
+        };
+        let now = clock.now();
+        let next = next(&engine, now, failures, random());
+        let asked = pause.and_then(|pause| chrono::Duration::from_std(pause).ok()).map(|pause| now + pause);
+        due = Some(asked.map_or(next, |asked| asked.max(next)));
+    }
+}
+
+/// When the source is read next: on its schedule, sooner after a failure.
+fn next(
+    engine: &Engine,
+    now: chrono::DateTime<chrono::Utc>,
+    failures: u32,
+    random: u64,
+) -> chrono::DateTime<chrono::Utc> {
+    let far = now + chrono::Duration::days(3650);
+    let later = |pause: Duration| chrono::Duration::from_std(pause).unwrap_or_default();
+    let scheduled = engine.options.schedule.next(now).unwrap_or(far) + later(jitter(engine.options.jitter, random));
+    match failures {
+        0 => scheduled,
+        failures => scheduled.min(now + later(backoff(failures, random))),
+    }
+}
+
+/// Follows a source, again and again.
+async fn follow(engine: Arc<Engine>) {
+    let mut failures: u32 = 0;
+    loop {
+        let before = engine.works.clock.now();
+        let went = one_follow(&engine).await;
+        let failure = match went {
+            Ok(failure) => {
+                if let Err(error) = engine.failed(&failure, None).await {
+                    telemetry::run_failed(&engine.source, &error);
+                }
+                RunError::Source(failure)
+            }
+            Err(error) => error,
+        };
+        telemetry::run_failed(&engine.source, &failure);
+        if let Err(error) = engine.revoke_if_due().await {
+            telemetry::run_failed(&engine.source, &error);
+        }
+        // One that held for a while begins anew with a short pause.
+        let held = (engine.works.clock.now() - before).to_std().unwrap_or_default();
+        failures = if held > Duration::from_secs(60) { 1 } else { failures.saturating_add(1) };
+        let mut pause = backoff(failures, (engine.works.random)());
+        if let RunError::Source(Failure::Blind { retry_after: Some(asked), .. }) = &failure {
+            pause = pause.max(*asked);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn one_follow(engine: &Arc<Engine>) -> Result<Failure, RunError> {
+    let cursor = engine.cursor().await?;
+    let (pull, news) = (Arc::clone(&engine.pull), engine.news());
+    let following = Supervised(tokio::spawn(async move { pull.follow(cursor, news).await }));
+    Ok(following.await.unwrap_or_else(|_| Failure::Partial("the connector failed: a defect of Rollcall".to_owned())))
+}
