@@ -15,6 +15,8 @@ pub mod pull;
 mod receive;
 mod replay;
 mod runner;
+#[cfg(test)]
+mod runner_tests;
 mod schedule;
 mod standing;
 mod stores;

@@ -22,6 +22,7 @@ const NAP: Duration = Duration::from_secs(30);
 enum Order {
     Plan(oneshot::Sender<Result<Plan, OrderError>>),
     Apply(Box<Plan>, oneshot::Sender<Result<Applied, OrderError>>),
+    Discard(Box<Plan>, oneshot::Sender<Result<Plan, OrderError>>),
     Read,
 }
 
@@ -164,8 +165,8 @@ impl Runners {
     /// As [`OrderError`].
     pub async fn discard(&self, id: &PlanId) -> Result<Plan, OrderError> {
         let plan = self.open(id).await?;
-        self.works.shelf.settle_plan(id, PlanState::Discarded).await?;
-        Ok(Plan { state: PlanState::Discarded, ..plan })
+        let source = plan.source.clone();
+        self.order(&source, |done| Order::Discard(Box::new(plan), done)).await
     }
 
     /// Has a source read soon: something happened there. Does nothing for a source that is not asked.
@@ -219,6 +220,10 @@ async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Order>) {
                     Err(error) => Err(error.into()),
                 });
                 went
+            }
+            Some(Order::Discard(plan, done)) => {
+                let _ = done.send(engine.discard(*plan).await.map_err(Into::into));
+                continue;
             }
             Some(Order::Apply(plan, done)) => {
                 let applied = engine.run(Intent::Apply(plan)).await;

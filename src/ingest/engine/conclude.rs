@@ -128,7 +128,11 @@ impl Engine {
                 let mut events: Vec<NewEvent> = facts.collect();
                 let empty = finding.reached.scope.is_none() && sealed.stated() == 0;
                 if !events.is_empty() || (rescoped && !empty) || matches!(intent, Intent::Apply(_)) {
-                    let applied = self.run_of(&bracket.run, None).map(Body::SnapshotApplied);
+                    let confirmed = match &intent {
+                        Intent::Apply(plan) => Some(format!("{} was confirmed", plan.id)),
+                        Intent::Record | Intent::Plan => None,
+                    };
+                    let applied = self.run_of(&bracket.run, confirmed).map(Body::SnapshotApplied);
                     events.extend(applied.map(|body| self.run_event(&body, &bracket.run)));
                 }
                 let position = self.record(&sealed, &finding, &bracket, events).await?;

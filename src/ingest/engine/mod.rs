@@ -3,8 +3,11 @@
 
 mod conclude;
 mod desk;
+mod discard;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod races;
 mod revoke;
 #[cfg(test)]
 mod tests;

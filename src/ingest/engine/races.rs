@@ -1,0 +1,104 @@
+//! Two ways to say something of one subject at one moment: a full read and a webhook of the same source.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_eventlog::{Append, memory::MemoryLog};
+use rollcall_events::{Body, NewEvent};
+
+use super::tests::World;
+use crate::{
+    memory::{MemorySource, person},
+    pull::{Answer, Failure, Pull, Scope, Sealed, Sheet},
+};
+
+/// A source about which something is recorded, by another way, while it is read.
+struct Meanwhile {
+    source: MemorySource,
+    log: MemoryLog,
+    said: Mutex<Vec<NewEvent>>,
+    /// What the source states once the read is over.
+    after: Body,
+}
+
+#[async_trait]
+impl Pull for Meanwhile {
+    fn scope(&self) -> Scope {
+        self.source.scope()
+    }
+    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+        let sealed = self.source.read(sheet).await;
+        self.source.put(self.after.clone());
+        let said = std::mem::take(&mut *self.said.lock().unwrap());
+        if !said.is_empty() {
+            self.log.append(said).await.unwrap();
+        }
+        sealed
+    }
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+        self.source.look_up(subjects, now).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_recorded_while_a_read_runs_is_newer_than_the_read() {
+    let mut world = World::with([person("ada", true), person("bob", true)]);
+    world.read().await.unwrap();
+    world.news().await;
+    // The read still sees ada suspended; a webhook says meanwhile that she is back.
+    world.source.put(person("ada", false).unwrap());
+    let back = person("ada", true).unwrap();
+    let said = |body: &Body| {
+        let mut event = world.engine.run_event(body, "hook");
+        event.data = r#"{"person":"ada","username":"ada","account":null,"active":true }"#.into();
+        event
+    };
+    let said = Mutex::new(vec![said(&back)]);
+    let meanwhile = Meanwhile { source: world.source.clone(), log: world.log.log.clone(), said, after: back.clone() };
+    world.restart_with(Arc::new(meanwhile));
+    world.read().await.unwrap();
+    assert_eq!(
+        world.news().await,
+        ["snapshot.started", "person.upserted person/ada", "snapshot.sealed"],
+        "she is looked up singly and is as the webhook said"
+    );
+}
+
+#[tokio::test]
+async fn what_gets_in_between_comparing_and_appending_is_looked_up_and_said_once_more() {
+    let mut world = World::with([person("ada", true)]);
+    world.read().await.unwrap();
+    world.news().await;
+    world.source.put(person("ada", false).unwrap());
+    // A webhook says the same a moment earlier than the read, then that she is back; the source says so too by then.
+    let back = person("ada", true).unwrap();
+    let mut event = world.engine.run_event(&back, "hook");
+    event.data = r#"{"person":"ada","username":"ada","account":null,"active":true }"#.into();
+    world.log.intruders.lock().unwrap().push(event);
+    let late = Late { source: world.source.clone(), back };
+    world.restart_with(Arc::new(late));
+    world.read().await.unwrap();
+    assert_eq!(world.stands().await, world.states());
+}
+
+/// A source that states something else as soon as it was read.
+struct Late {
+    source: MemorySource,
+    back: Body,
+}
+
+#[async_trait]
+impl Pull for Late {
+    fn scope(&self) -> Scope {
+        self.source.scope()
+    }
+    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+        let sealed = self.source.read(sheet).await;
+        self.source.put(self.back.clone());
+        sealed
+    }
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+        self.source.look_up(subjects, now).await
+    }
+}
