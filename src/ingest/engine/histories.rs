@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use proptest::prelude::*;
-use rollcall_events::{Body, Position, Sayer};
+use rollcall_events::{Body, Position};
 
 use super::{
     Concluded, Intent,
@@ -65,7 +65,7 @@ async fn nothing_ended_unasked(world: &mut World) {
     world.looked = records.last().map_or(world.looked, |record| record.position);
     for record in records {
         let body = Body::parse(&record.event.kind, &record.event.data).unwrap();
-        if body.sayer() == Sayer::Connector {
+        if body.sayer().is_for_sources() {
             let now = stated.get(&*record.event.subject);
             if body.ends() {
                 assert_eq!(now, None, "{} ended and the source states it", record.event.subject);
@@ -151,7 +151,7 @@ async fn history(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
     fn whatever_happens_the_log_comes_to_say_what_the_source_says_and_nothing_ends_unasked(

@@ -314,7 +314,7 @@ impl<T> Future for Supervised<T> {
 fn fold(facts: &mut Facts, reached: &mut Reached, record: &Recorded) {
     let event = &record.event;
     match Body::sayer_of(&event.kind) {
-        Some(Sayer::Connector) => {
+        Some(sayer) if sayer.is_for_sources() => {
             if let Some(kind) = Body::type_named(&event.kind) {
                 let known = Known { position: record.position, kind, data: (*event.data).into() };
                 facts.insert((*event.subject).into(), known);

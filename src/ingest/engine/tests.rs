@@ -150,7 +150,7 @@ impl World {
         let mut facts: BTreeMap<String, Body> = BTreeMap::new();
         for record in self.records(Position(0)).await {
             let body = Body::parse(&record.event.kind, &record.event.data).unwrap();
-            if body.sayer() == Sayer::Connector {
+            if body.sayer().is_for_sources() {
                 facts.insert(record.event.subject.to_string(), body);
             }
         }
