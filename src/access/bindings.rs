@@ -186,10 +186,8 @@ impl Roster {
             return crate::ActionSet::EMPTY;
         };
         let base = profile.baseline(caller, &resource, self.switches());
-        let now = now.timestamp_micros();
-        let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
-        let bound = self.bound(rights, principal, place, now);
-        derived.into_iter().flatten().chain(bound).fold(base, |mask, live| mask.with(profile.gives(live.held)))
+        let live = self.live_roles(rights, principal, place, now.timestamp_micros());
+        live.fold(base, |mask, live| mask.with(profile.gives(live.held)))
     }
 
     pub(crate) fn bind(&mut self, at: &mut At<'_>, data: &body::Binding) -> Effect {
@@ -339,11 +337,7 @@ impl Roster {
             holder,
             group,
             role: &row.role,
-            place: match row.on {
-                On::Root => Place::Root,
-                On::Container(ix) => Place::Container(ContainerIx(ix)),
-                On::Project(ix) => Place::Project(ProjectIx::recorded(ix)),
-            },
+            place: self.place_on(row.on),
             starts: instant(row.starts),
             ends: instant(row.ends),
             position: row.register.cause,

@@ -119,6 +119,18 @@ impl Roster {
         Some(until)
     }
 
+    /// Every role that is live for a caller on a scope.
+    pub(crate) fn live_roles(
+        &self,
+        rights: Rights,
+        principal: Principal,
+        place: Place,
+        now: i64,
+    ) -> impl Iterator<Item = Live> {
+        let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
+        derived.into_iter().flatten().chain(self.bound(rights, principal, place, now))
+    }
+
     /// As what a caller is seen; nothing for a user who is shut out and a service that was removed.
     pub(crate) fn admitted(&self, principal: Principal) -> Option<Pseudo> {
         match principal {

@@ -130,8 +130,8 @@ impl Roster {
         let place = place.into();
         let (Some(caller), true) = (self.admitted(principal), self.open(place)) else { return ActionSet::EMPTY };
         let Some(resource) = self.resource(Rights::Access, place, principal) else { return ActionSet::EMPTY };
-        let held: Vec<_> =
-            self.ways(principal, place, now).iter().filter(|way| way.stands()).map(|way| way.held).collect();
+        let now = now.timestamp_micros();
+        let held: Vec<_> = self.live_roles(Rights::Access, principal, place, now).map(|live| live.held).collect();
         self.profile.allowed(caller, held.iter().copied(), &resource, self.switches())
     }
 }

@@ -15,7 +15,7 @@ use crate::{names::Names, register::Register};
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Rows by name: what a source calls by an id.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Table<T> {
     pub(crate) names: Names,
     pub(crate) rows: Vec<T>,
@@ -62,7 +62,7 @@ impl<T: Default> Table<T> {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) register: Register,
     pub(crate) parent: u32,
@@ -76,7 +76,7 @@ impl Default for Account {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Person {
     pub(crate) register: Register,
     pub(crate) account: u32,
@@ -102,12 +102,12 @@ impl Person {
     }
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Product {
     pub(crate) register: Register,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Package {
     pub(crate) register: Register,
     pub(crate) producer: u32,
@@ -130,7 +130,7 @@ impl Default for Package {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entitlement {
     pub(crate) register: Register,
     pub(crate) account: u32,
@@ -155,7 +155,7 @@ pub(crate) enum State {
     Obsolete,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) register: Register,
     pub(crate) entitlement: u32,
@@ -230,7 +230,7 @@ pub(crate) struct Service {
 }
 
 /// A set of people, services and groups of one source.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) register: Register,
     pub(crate) name: Option<String>,
@@ -320,7 +320,7 @@ pub(crate) enum Field {
 }
 
 /// Everything that the log says, at one position.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Facts {
     pub(crate) log: LogId,
     pub(crate) position: Position,

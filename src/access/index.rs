@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::facts::{Facts, Field, Holder, NONE, On, Origin, Owner};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     pub(crate) account_people: Lists,
     pub(crate) account_children: Lists,
@@ -40,11 +40,11 @@ pub(crate) struct Index {
 }
 
 /// For each row, the rows that refer to it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Lists(Vec<List>);
 
 /// Most lists hold one row: it stands here, without an allocation and one miss of the cache nearer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 enum List {
     #[default]
     Empty,
@@ -85,7 +85,7 @@ impl Lists {
 
 /// For a pair of rows, the rows that belong to it. Nearly every pair has one, so the first stands in the table and the
 /// others elsewhere: a decision looks here, and every allocation would be a miss of the cache more.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pairs {
     first: HashMap<(u32, u32), u32>,
     more: HashMap<(u32, u32), Vec<u32>>,

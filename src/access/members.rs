@@ -134,7 +134,14 @@ impl Roster {
             let users = people.into_iter().filter_map(|person| self.facts.persons.get(person)).map(|row| row.user);
             found.extend(users.filter(|user| *user != NONE).map(|user| Principal::User(UserIx(user))));
         }
-        for on in self.path(project.into()) {
+        found.extend(self.holders_over(project.into()));
+        found
+    }
+
+    /// Everybody to whom a role was given on a scope or above it, groups entered.
+    pub(crate) fn holders_over(&self, place: Place) -> BTreeSet<Principal> {
+        let mut found = BTreeSet::new();
+        for on in self.path(place) {
             for ix in self.index.place_bindings.get(&on).into_iter().flatten() {
                 let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
                 match row.holder {

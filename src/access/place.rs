@@ -119,6 +119,14 @@ impl Roster {
         }
     }
 
+    pub(crate) fn place_on(&self, on: On) -> Place {
+        match on {
+            On::Root => Place::Root,
+            On::Container(ix) => Place::Container(ContainerIx(ix)),
+            On::Project(ix) => Place::Project(ProjectIx::recorded(ix)),
+        }
+    }
+
     pub(crate) fn container_row(&self, ContainerIx(ix): ContainerIx) -> Option<&Container> {
         self.facts.containers.get(ix)?.as_ref()
     }

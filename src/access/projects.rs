@@ -154,6 +154,7 @@ impl Roster {
             (ProjectIx::Personal(user), _) => {
                 let name = self.user_name(user);
                 self.profile.document().rules.personal_project.is_none()
+                    || !self.is_user(user)
                     || self.shut_out(user)
                     || name.parse::<rollcall_events::ProjectName>().is_err()
                     || self.facts.project_names.find(0, name).is_some()

@@ -22,7 +22,7 @@ use crate::{
 pub struct UserIx(pub(crate) u32);
 
 /// The in-memory index of facts that answers access questions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Roster {
     pub(crate) facts: Facts,
     pub(crate) index: Index,
@@ -253,6 +253,11 @@ impl Roster {
     pub fn user_by_id(&self, id: &str) -> Option<UserIx> {
         let person = self.facts.persons.get(self.person_of(id)?)?;
         (person.user != NONE).then_some(UserIx(person.user))
+    }
+
+    /// Whether this is a user still: one that was linked to an older one is nobody any more.
+    pub(crate) fn is_user(&self, user: UserIx) -> bool {
+        self.facts.persons.get(user.0).is_some_and(|row| row.user == user.0)
     }
 
     /// The user's persons, oldest first.

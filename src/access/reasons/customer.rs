@@ -53,7 +53,6 @@ impl Walk<'_> {
     }
 
     /// One line. `way`: what stands between the person and the account that bought it, where there is or was a way.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one way, put together once")]
     fn bought(
         &mut self,
         at: Delivery<'_>,
