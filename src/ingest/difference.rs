@@ -7,30 +7,19 @@ use rollcall_events::{
     Body, Digest, EventKey, NewEvent, Position, SourceName,
     body::{EntitlementState, Member},
 };
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// What a change does to its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verb {
-    /// It is new, or back.
-    Add,
-    /// It is otherwise than it was, and gives no less.
-    Change,
-    /// It is gone, or gives less: a suspended person counts as removed.
-    Remove,
-}
+use crate::plan::words;
 
-impl Verb {
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Add => "add",
-            Self::Change => "change",
-            Self::Remove => "remove",
-        }
+words! {
+    /// What a change does to its subject.
+    Verb {
+        /// It is new, or back.
+        Add = "add",
+        /// It is otherwise than it was, and gives no less.
+        Change = "change",
+        /// It is gone, or gives less: a suspended person counts as removed.
+        Remove = "remove",
     }
 }
 

@@ -1,7 +1,5 @@
 //! How a source that is asked is: one of six states that never share a word, and what the last read found.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use serde::Serialize;

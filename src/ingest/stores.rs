@@ -47,7 +47,7 @@ pub trait Mirror: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn fold(&self, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError>;
+    async fn fold(&self, log: LogId, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError>;
 
     /// Everything that a source said last.
     ///

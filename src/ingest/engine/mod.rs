@@ -163,7 +163,7 @@ impl Engine {
                 let mut facts = Facts::new();
                 records.iter().for_each(|record| fold(&mut facts, &mut reached, record));
                 reached.position = ended;
-                shelf.fold(&self.source, facts, reached.clone()).await?;
+                shelf.fold(append.log_id(), &self.source, facts, reached.clone()).await?;
             }
             if last {
                 return Ok(reached);

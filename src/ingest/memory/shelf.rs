@@ -68,7 +68,7 @@ impl Mirror for MemoryShelf {
         Ok(state.mirrors.get(source).map(|(reached, _)| reached.clone()).unwrap_or_default())
     }
 
-    async fn fold(&self, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError> {
+    async fn fold(&self, _: LogId, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError> {
         let mut state = self.open()?;
         let (at, mirror) = state.mirrors.entry(source.clone()).or_default();
         *at = reached;

@@ -8,6 +8,10 @@ mod deliveries;
 mod people;
 mod prune;
 mod rows;
+mod sources;
+mod sources_sql;
+#[cfg(test)]
+mod sources_tests;
 mod sql;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use rollcall_ingest::Durability;
 use sqlx::SqliteConnection;
 
 use super::{
-    Ops, OpsError, answers, sql,
+    Ops, OpsError, answers, sources_sql, sql,
     writer::{Reply, Write},
 };
 
@@ -22,6 +22,8 @@ pub struct Retention {
     pub denials_at_most: u32,
     /// Hourly numbers.
     pub counts: TimeDelta,
+    /// Plans that wait no longer.
+    pub plans: TimeDelta,
 }
 
 impl Default for Retention {
@@ -32,6 +34,7 @@ impl Default for Retention {
             denials: TimeDelta::days(30),
             denials_at_most: 1_000_000,
             counts: TimeDelta::days(400),
+            plans: TimeDelta::days(90),
         }
     }
 }
@@ -44,6 +47,7 @@ pub(super) struct PruneStep {
     denials_at_most: u32,
     counts: i64,
     answers: i64,
+    plans: String,
 }
 
 impl Ops {
@@ -61,6 +65,7 @@ impl Ops {
                 denials_at_most: retention.denials_at_most,
                 counts: (now - retention.counts).timestamp_micros(),
                 answers: (now - answers::KEPT).timestamp_micros(),
+                plans: first_id("pln", now - retention.plans),
             };
             match self.writer.write(Write::Prune(step), Durability::Written).await? {
                 Reply::Count(0) | Reply::Done | Reply::Claimed(_) => return Ok(all),
@@ -83,6 +88,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, step: &PruneStep) -
         sqlx::query(sql::PRUNE_DECISIONS).bind(&step.denials).bind(step.denials_at_most),
         sqlx::query(sql::PRUNE_COUNTS).bind(step.counts),
         sqlx::query(sql::PRUNE_ANSWERS).bind(step.answers),
+        sqlx::query(sources_sql::PRUNE_PLANS).bind(&step.plans),
     ];
     for statement in statements {
         rows += statement.execute(&mut *connection).await?.rows_affected();

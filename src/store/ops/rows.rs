@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use rollcall_events::SourceName;
 use rollcall_ingest::{Delivery, Part, PartState, Personal, Settled};
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -117,18 +118,19 @@ impl Rows {
                 detail,
             }
         };
+        Self { parts: parts.into_iter().enumerate().map(part).collect(), ..Self::names(&delivery.source, personal) }
+    }
+
+    /// Personal data of a source.
+    pub(super) fn names(source: &SourceName, personal: Vec<Personal>) -> Self {
         let personal = personal.into_iter().map(|row| PersonalJson {
-            source: delivery.source.to_string(),
+            source: source.to_string(),
             person: row.person.to_string(),
             email: row.email,
             name: row.name,
             order_key: row.order_key,
         });
-        Self {
-            parts: parts.into_iter().enumerate().map(part).collect(),
-            personal: personal.collect(),
-            ..Self::default()
-        }
+        Self { personal: personal.collect(), ..Self::default() }
     }
 
     /// A delivery that was not authentic; only the beginning of a long one.

@@ -15,6 +15,7 @@ use super::{
     answers::Claim,
     prune::PruneStep,
     rows::{Batch, Rows},
+    sources::{self, SourceWrite},
     sql,
 };
 
@@ -57,6 +58,7 @@ pub(super) enum Write {
         person: String,
         at: i64,
     },
+    Source(SourceWrite),
     Prune(PruneStep),
     Close,
 }
@@ -283,6 +285,7 @@ async fn single(connection: &mut SqliteConnection, write: Write) -> Result<Reply
         Write::Erase { source, person, at } => {
             super::people::erase(connection, &source, &person, at).await.map(Reply::Count)
         }
+        Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),
         Write::Prune(step) => super::prune::prune(connection, &step).await.map(Reply::Count),
         Write::Rows(_) | Write::Replace { .. } | Write::Close => Ok(Reply::Done),
     }

@@ -1,0 +1,393 @@
+//! Sources that are asked: the mirror of what each said last, plans, how they are, cursors.
+//! Implements the stores that ingest's engine needs; judges nothing.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rollcall_events::{Body, Id, LogId, Position, SourceName};
+use rollcall_ingest::{
+    Durability, Facts, Mirror, Personal, Plan, PlanId, PlanState, Reached, Records, Row as PlanRow, Standing,
+    StoreError, Verb, Why,
+    pull::{Cursor, Known, Names},
+};
+use serde::Serialize;
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    Ops, OpsError,
+    deliveries::{damaged, time},
+    rows::{Rows, json},
+    sources_sql as sql,
+    writer::Write,
+};
+
+impl From<OpsError> for StoreError {
+    fn from(error: OpsError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// One write about a source.
+pub(super) enum SourceWrite {
+    Forget(SourceName),
+    Fold { source: SourceName, log: String, facts: Vec<FactJson>, reached: Reached },
+    Plan(Box<Plan>, Vec<RowJson>),
+    Settle(PlanId, PlanState),
+    Note(Box<Standing>),
+    Cursor { source: SourceName, log: String, cursor: Option<Vec<u8>> },
+}
+
+#[derive(Serialize)]
+pub(super) struct FactJson {
+    subject: Box<str>,
+    position: u64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data: Box<str>,
+    stands: u8,
+}
+
+#[derive(Serialize)]
+pub(super) struct RowJson {
+    verb: &'static str,
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+    data: String,
+    was: Option<String>,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct RangeJson {
+    from: String,
+    to: String,
+}
+
+pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite) -> Result<(), OpsError> {
+    match write {
+        SourceWrite::Forget(source) => {
+            sqlx::query(sql::FORGET_MIRROR).bind(source.as_str()).execute(&mut *connection).await?;
+            sqlx::query(sql::FORGET_REACHED).bind(source.as_str()).execute(connection).await?;
+        }
+        SourceWrite::Fold { source, log, facts, reached } => {
+            if !facts.is_empty() {
+                let rows = json(&facts)?;
+                sqlx::query(sql::FOLD_FACTS).bind(source.as_str()).bind(rows).execute(&mut *connection).await?;
+            }
+            sqlx::query(sql::FOLD_REACHED)
+                .bind(source.as_str())
+                .bind(log)
+                .bind(signed(reached.position.0))
+                .bind(signed(reached.epoch))
+                .bind(reached.scope)
+                .bind(reached.open)
+                .execute(connection)
+                .await?;
+        }
+        SourceWrite::Plan(plan, rows) => {
+            let (source, why) = (plan.source.as_str(), plan.why.as_str());
+            sqlx::query(sql::SUPERSEDE_PLANS).bind(source).bind(why).execute(&mut *connection).await?;
+            sqlx::query(sql::INSERT_PLAN)
+                .bind(plan.id.as_str())
+                .bind(source)
+                .bind(plan.made_at.timestamp_micros())
+                .bind(signed(plan.position.0))
+                .bind(why)
+                .bind(&plan.reason)
+                .bind(plan.state.as_str())
+                .bind(signed(plan.facts))
+                .bind(signed(plan.additions))
+                .bind(signed(plan.changes))
+                .bind(signed(plan.removals))
+                .bind(&plan.removals_digest)
+                .bind(&plan.rows_digest)
+                .execute(&mut *connection)
+                .await?;
+            let rows = json(&rows)?;
+            sqlx::query(sql::INSERT_PLAN_ROWS).bind(plan.id.as_str()).bind(rows).execute(connection).await?;
+        }
+        SourceWrite::Settle(id, state) => {
+            sqlx::query(sql::SETTLE_PLAN).bind(id.as_str()).bind(state.as_str()).execute(connection).await?;
+        }
+        SourceWrite::Note(standing) => {
+            sqlx::query(sql::NOTE_STANDING)
+                .bind(standing.source.as_str())
+                .bind(standing.state.as_str())
+                .bind(standing.reason)
+                .bind(standing.checked_at.timestamp_micros())
+                .bind(standing.sealed_at.map(|at| at.timestamp_micros()))
+                .bind(signed(standing.applied.0))
+                .bind(signed(standing.facts))
+                .bind(i64::from(standing.failures))
+                .bind(json(&standing.absent)?)
+                .bind(json(&standing.excluded)?)
+                .execute(connection)
+                .await?;
+        }
+        SourceWrite::Cursor { source, log, cursor: Some(cursor) } => {
+            let query = sqlx::query(sql::KEEP_CURSOR).bind(source.as_str()).bind(log).bind(cursor);
+            query.execute(connection).await?;
+        }
+        SourceWrite::Cursor { source, cursor: None, .. } => {
+            sqlx::query(sql::DROP_CURSOR).bind(source.as_str()).execute(connection).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Ops {
+    async fn write_source(&self, write: SourceWrite, durability: Durability) -> Result<(), StoreError> {
+        Ok(self.writer.write(Write::Source(write), durability).await.map(drop)?)
+    }
+
+    async fn facts<'q>(
+        &self,
+        query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Facts, StoreError> {
+        let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
+        let facts: Result<Facts, OpsError> = rows.iter().map(fact).collect();
+        Ok(facts?)
+    }
+
+    /// Up to `limit` plans older than `before`, the newest first; of one source or of all.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    pub async fn plans(
+        &self,
+        source: Option<&SourceName>,
+        before: Option<&PlanId>,
+        limit: u32,
+    ) -> Result<Vec<Plan>, OpsError> {
+        // `~` sorts behind every id.
+        let before = before.map_or("~", PlanId::as_str);
+        let query = match source {
+            None => sqlx::query(sql::LIST_PLANS).bind(before).bind(limit),
+            Some(source) => sqlx::query(sql::LIST_PLANS_OF).bind(before).bind(limit).bind(source.as_str()),
+        };
+        query.fetch_all(&self.readers).await?.iter().map(plan).collect()
+    }
+
+    /// Up to `limit` rows of a plan behind the one with number `after` (none: from the first), each with its number.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    pub async fn plan_rows(
+        &self,
+        id: &PlanId,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, PlanRow)>, OpsError> {
+        let after = after.map_or(-1, signed);
+        let query = sqlx::query(sql::PLAN_ROWS).bind(id.as_str()).bind(after).bind(limit);
+        query.fetch_all(&self.readers).await?.iter().map(plan_row).collect()
+    }
+
+    /// How every source is that was ever asked.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    pub async fn standings(&self) -> Result<Vec<Standing>, OpsError> {
+        sqlx::query(sql::STANDINGS).fetch_all(&self.readers).await?.iter().map(standing).collect()
+    }
+}
+
+#[async_trait]
+impl Mirror for Ops {
+    async fn reached(&self, log: LogId, source: &SourceName) -> Result<Reached, StoreError> {
+        let row = sqlx::query(sql::REACHED).bind(source.as_str()).fetch_optional(&self.readers).await;
+        let Some(row) = row.map_err(OpsError::from)? else { return Ok(Reached::default()) };
+        let (of, reached) = reached(&row)?;
+        if of == log.to_string() {
+            return Ok(reached);
+        }
+        self.write_source(SourceWrite::Forget(source.clone()), Durability::Written).await?;
+        Ok(Reached::default())
+    }
+
+    async fn fold(&self, log: LogId, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError> {
+        let facts = facts.into_iter().map(|(subject, known)| FactJson {
+            stands: u8::from(known.stands()),
+            subject,
+            position: known.position.0,
+            kind: known.kind,
+            data: known.data,
+        });
+        let fold = SourceWrite::Fold { source: source.clone(), log: log.to_string(), facts: facts.collect(), reached };
+        // Enough: what a crash of the machine loses is folded from the log again.
+        self.write_source(fold, Durability::Written).await
+    }
+
+    async fn all(&self, source: &SourceName) -> Result<Facts, StoreError> {
+        self.facts(sqlx::query(sql::MIRROR_ALL).bind(source.as_str())).await
+    }
+
+    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Facts, StoreError> {
+        let mut facts = Facts::new();
+        if !subjects.is_empty() {
+            let wanted = json(subjects)?;
+            facts.extend(self.facts(sqlx::query(sql::MIRROR_SUBJECTS).bind(source.as_str()).bind(wanted)).await?);
+        }
+        if !prefixes.is_empty() {
+            // Texts are ordered by their bytes, and no UTF-8 begins with 0xF8 or more.
+            let range = |prefix: &String| RangeJson { from: prefix.clone(), to: format!("{prefix}\u{10FFFF}") };
+            let wanted = json(&prefixes.iter().map(range).collect::<Vec<_>>())?;
+            facts.extend(self.facts(sqlx::query(sql::MIRROR_PREFIXES).bind(source.as_str()).bind(wanted)).await?);
+        }
+        Ok(facts)
+    }
+
+    async fn since(&self, source: &SourceName, after: Position) -> Result<Facts, StoreError> {
+        self.facts(sqlx::query(sql::MIRROR_SINCE).bind(source.as_str()).bind(signed(after.0))).await
+    }
+
+    async fn count(&self, source: &SourceName) -> Result<u64, StoreError> {
+        let row = sqlx::query(sql::MIRROR_COUNT).bind(source.as_str()).fetch_one(&self.readers).await;
+        let count = row.and_then(|row| row.try_get::<i64, _>("n")).map_err(OpsError::from)?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+#[async_trait]
+impl Records for Ops {
+    async fn keep_plan(&self, plan: &Plan, rows: &[PlanRow]) -> Result<(), StoreError> {
+        let rows = rows.iter().map(|row| RowJson {
+            verb: row.verb.as_str(),
+            kind: row.kind.clone(),
+            subject: row.subject.clone(),
+            data: row.data.clone(),
+            was: row.was.clone(),
+            text: row.text.clone(),
+        });
+        let write = SourceWrite::Plan(Box::new(plan.clone()), rows.collect());
+        self.write_source(write, Durability::Synced).await
+    }
+
+    async fn plan(&self, id: &PlanId) -> Result<Option<Plan>, StoreError> {
+        let row = sqlx::query(sql::FIND_PLAN).bind(id.as_str()).fetch_optional(&self.readers).await;
+        Ok(row.map_err(OpsError::from)?.as_ref().map(plan).transpose()?)
+    }
+
+    async fn held_plan(&self, source: &SourceName) -> Result<Option<Plan>, StoreError> {
+        let row = sqlx::query(sql::HELD_PLAN).bind(source.as_str()).fetch_optional(&self.readers).await;
+        Ok(row.map_err(OpsError::from)?.as_ref().map(plan).transpose()?)
+    }
+
+    async fn settle_plan(&self, id: &PlanId, state: PlanState) -> Result<(), StoreError> {
+        self.write_source(SourceWrite::Settle(id.clone(), state), Durability::Synced).await
+    }
+
+    async fn standing(&self, source: &SourceName) -> Result<Option<Standing>, StoreError> {
+        let row = sqlx::query(sql::STANDING).bind(source.as_str()).fetch_optional(&self.readers).await;
+        Ok(row.map_err(OpsError::from)?.as_ref().map(standing).transpose()?)
+    }
+
+    async fn note(&self, standing: &Standing) -> Result<(), StoreError> {
+        self.write_source(SourceWrite::Note(Box::new(standing.clone())), Durability::Written).await
+    }
+
+    async fn cursor(&self, log: LogId, source: &SourceName) -> Result<Option<Cursor>, StoreError> {
+        let query = sqlx::query(sql::CURSOR).bind(source.as_str()).bind(log.to_string());
+        let row = query.fetch_optional(&self.readers).await.map_err(OpsError::from)?;
+        let cursor = row.map(|row| row.try_get("cursor").map(Cursor)).transpose();
+        Ok(cursor.map_err(OpsError::from)?)
+    }
+
+    async fn keep_cursor(&self, log: LogId, source: &SourceName, cursor: Option<&Cursor>) -> Result<(), StoreError> {
+        let cursor = cursor.map(|Cursor(bytes)| bytes.clone());
+        let write = SourceWrite::Cursor { source: source.clone(), log: log.to_string(), cursor };
+        self.write_source(write, Durability::Written).await
+    }
+
+    async fn names(&self, source: &SourceName) -> Result<BTreeMap<Id, Names>, StoreError> {
+        let rows = sqlx::query(sql::NAMES).bind(source.as_str()).fetch_all(&self.readers).await;
+        let name = |row: &SqliteRow| -> Result<(Id, Names), OpsError> {
+            let person = row.try_get::<&str, _>("person")?.parse().map_err(damaged)?;
+            Ok((person, Names { email: row.try_get("email")?, name: row.try_get("name")? }))
+        };
+        let names: Result<_, OpsError> = rows.map_err(OpsError::from)?.iter().map(name).collect();
+        Ok(names?)
+    }
+
+    async fn keep_names(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError> {
+        let rows = Write::Rows(Rows::names(source, personal));
+        Ok(self.writer.write(rows, Durability::Synced).await.map(drop)?)
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, OpsError> {
+    Ok(row.try_get::<i64, _>(column)?.unsigned_abs())
+}
+
+fn reached(row: &SqliteRow) -> Result<(String, Reached), OpsError> {
+    let reached = Reached {
+        position: Position(unsigned(row, "position")?),
+        epoch: unsigned(row, "epoch")?,
+        scope: row.try_get("scope")?,
+        open: row.try_get("open")?,
+    };
+    Ok((row.try_get("log")?, reached))
+}
+
+fn fact(row: &SqliteRow) -> Result<(Box<str>, Known), OpsError> {
+    let kind = row.try_get::<&str, _>("type")?;
+    let kind = Body::type_named(kind).ok_or_else(|| damaged(format!("`{kind}` is not an event type")))?;
+    let known =
+        Known { position: Position(unsigned(row, "position")?), kind, data: row.try_get::<&str, _>("data")?.into() };
+    Ok((row.try_get::<&str, _>("subject")?.into(), known))
+}
+
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &str) -> Result<T, OpsError> {
+    row.try_get::<&str, _>(column)?.parse().map_err(damaged)
+}
+
+fn plan(row: &SqliteRow) -> Result<Plan, OpsError> {
+    Ok(Plan {
+        id: word(row, "id")?,
+        source: word(row, "source")?,
+        made_at: time(row.try_get("made_at")?)?,
+        position: Position(unsigned(row, "position")?),
+        why: word::<Why>(row, "why")?,
+        reason: row.try_get("reason")?,
+        state: word::<PlanState>(row, "state")?,
+        facts: unsigned(row, "facts")?,
+        additions: unsigned(row, "additions")?,
+        changes: unsigned(row, "changes")?,
+        removals: unsigned(row, "removals")?,
+        removals_digest: row.try_get("removals_digest")?,
+        rows_digest: row.try_get("rows_digest")?,
+    })
+}
+
+fn plan_row(row: &SqliteRow) -> Result<(u64, PlanRow), OpsError> {
+    let found = PlanRow {
+        verb: word::<Verb>(row, "verb")?,
+        kind: row.try_get("type")?,
+        subject: row.try_get("subject")?,
+        data: row.try_get("data")?,
+        was: row.try_get("was")?,
+        text: row.try_get("text")?,
+    };
+    Ok((unsigned(row, "idx")?, found))
+}
+
+fn standing(row: &SqliteRow) -> Result<Standing, OpsError> {
+    let parsed = |column| row.try_get::<&str, _>(column);
+    Ok(Standing {
+        source: word(row, "source")?,
+        state: word(row, "state")?,
+        reason: row.try_get("reason")?,
+        checked_at: time(row.try_get("checked_at")?)?,
+        sealed_at: row.try_get::<Option<i64>, _>("sealed_at")?.map(time).transpose()?,
+        applied: Position(unsigned(row, "applied")?),
+        facts: unsigned(row, "facts")?,
+        failures: u32::try_from(unsigned(row, "failures")?).unwrap_or(u32::MAX),
+        absent: serde_json::from_str(parsed("absent")?).map_err(damaged)?,
+        excluded: serde_json::from_str(parsed("excluded")?).map_err(damaged)?,
+    })
+}

@@ -1,0 +1,84 @@
+//! Every statement about sources that are asked. Sets go in as one JSON array; a test prepares each.
+
+pub(super) const REACHED: &str = "SELECT log, position, epoch, scope, open FROM mirror_reached WHERE source = $1";
+pub(super) const FORGET_MIRROR: &str = "DELETE FROM mirror WHERE source = $1";
+pub(super) const FORGET_REACHED: &str = "DELETE FROM mirror_reached WHERE source = $1";
+pub(super) const FOLD_REACHED: &str = "
+INSERT INTO mirror_reached (source, log, position, epoch, scope, open) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (source) DO UPDATE SET log = excluded.log, position = excluded.position, epoch = excluded.epoch,
+  scope = excluded.scope, open = excluded.open";
+/// $1: source, $2: rows.
+pub(super) const FOLD_FACTS: &str = "
+INSERT INTO mirror (source, subject, position, type, data, stands)
+SELECT $1, value ->> 'subject', value ->> 'position', value ->> 'type', value ->> 'data', value ->> 'stands'
+FROM json_each($2) WHERE true
+ON CONFLICT (source, subject) DO UPDATE SET position = excluded.position, type = excluded.type, data = excluded.data,
+  stands = excluded.stands";
+pub(super) const MIRROR_ALL: &str = "SELECT subject, position, type, data FROM mirror WHERE source = $1";
+pub(super) const MIRROR_SINCE: &str = "
+SELECT subject, position, type, data FROM mirror WHERE source = $1 AND position > $2";
+pub(super) const MIRROR_SUBJECTS: &str = "
+SELECT mirror.subject, mirror.position, mirror.type, mirror.data FROM json_each($2) AS wanted
+JOIN mirror ON mirror.source = $1 AND mirror.subject = wanted.value";
+/// $2: what subjects begin with, each with the first text behind all of them.
+pub(super) const MIRROR_PREFIXES: &str = "
+SELECT mirror.subject, mirror.position, mirror.type, mirror.data FROM json_each($2) AS wanted
+JOIN mirror ON mirror.source = $1 AND mirror.subject >= wanted.value ->> 'from' AND mirror.subject < wanted.value ->> 'to'";
+pub(super) const MIRROR_COUNT: &str = "SELECT count(*) AS n FROM mirror WHERE source = $1 AND stands = 1";
+
+/// A plan that waits takes the place of any other of its source; one that was asked for only that of another such.
+pub(super) const SUPERSEDE_PLANS: &str = "
+UPDATE plan SET state = 'superseded' WHERE source = $1 AND state = 'open' AND ($2 <> 'asked' OR why = 'asked')";
+pub(super) const INSERT_PLAN: &str = "
+INSERT INTO plan (id, source, made_at, position, why, reason, state, facts, additions, changes, removals,
+  removals_digest, rows_digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+/// $1: plan, $2: rows in order.
+pub(super) const INSERT_PLAN_ROWS: &str = "
+INSERT INTO plan_row (plan, idx, verb, type, subject, data, was, text)
+SELECT $1, key, value ->> 'verb', value ->> 'type', value ->> 'subject', value ->> 'data', value ->> 'was', value ->> 'text'
+FROM json_each($2)";
+macro_rules! plans {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, source, made_at, position, why, reason, state, facts, additions, changes, removals,
+                    removals_digest, rows_digest FROM plan WHERE ",
+            $where
+        )
+    };
+}
+pub(super) const FIND_PLAN: &str = plans!("id = $1");
+pub(super) const HELD_PLAN: &str = plans!("source = $1 AND state = 'open' AND why <> 'asked' ORDER BY id DESC LIMIT 1");
+pub(super) const LIST_PLANS: &str = plans!("id < $1 ORDER BY id DESC LIMIT $2");
+pub(super) const LIST_PLANS_OF: &str = plans!("source = $3 AND id < $1 ORDER BY id DESC LIMIT $2");
+pub(super) const PLAN_ROWS: &str = "
+SELECT idx, verb, type, subject, data, was, text FROM plan_row WHERE plan = $1 AND idx > $2 ORDER BY idx LIMIT $3";
+pub(super) const SETTLE_PLAN: &str = "UPDATE plan SET state = $2 WHERE id = $1 AND state = 'open'";
+/// $1: the first id that stays.
+pub(super) const PRUNE_PLANS: &str = "
+DELETE FROM plan WHERE id IN (SELECT id FROM plan WHERE id < $1 AND state <> 'open' ORDER BY id LIMIT 10)";
+
+macro_rules! standings {
+    ($where:literal) => {
+        concat!(
+            "SELECT source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded
+             FROM standing ",
+            $where
+        )
+    };
+}
+pub(super) const STANDING: &str = standings!("WHERE source = $1");
+pub(super) const STANDINGS: &str = standings!("ORDER BY source");
+pub(super) const NOTE_STANDING: &str = "
+INSERT INTO standing (source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (source) DO UPDATE SET state = excluded.state, reason = excluded.reason, checked_at = excluded.checked_at,
+  sealed_at = excluded.sealed_at, applied = excluded.applied, facts = excluded.facts, failures = excluded.failures,
+  absent = excluded.absent, excluded = excluded.excluded";
+
+pub(super) const CURSOR: &str = "SELECT cursor FROM follow_cursor WHERE source = $1 AND log = $2";
+pub(super) const KEEP_CURSOR: &str = "
+INSERT INTO follow_cursor (source, log, cursor) VALUES ($1, $2, $3)
+ON CONFLICT (source) DO UPDATE SET log = excluded.log, cursor = excluded.cursor";
+pub(super) const DROP_CURSOR: &str = "DELETE FROM follow_cursor WHERE source = $1";
+pub(super) const NAMES: &str = "SELECT person, email, name FROM personal WHERE source = $1";

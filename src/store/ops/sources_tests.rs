@@ -1,0 +1,231 @@
+//! What is kept of sources that are asked: the same of a real file and of the stores in memory that ingest is tested with.
+
+use std::path::PathBuf;
+
+use chrono::DateTime;
+use rollcall_events::{LogId, Position, SourceName};
+use rollcall_ingest::{
+    Absent, Excluded, Facts, Personal, Plan, PlanId, PlanState, Reached, Records, Row, Shelf, Standing, State, Verb,
+    Why,
+    memory::MemoryShelf,
+    pull::{Cursor, Known, Names},
+};
+use sqlx::{Connection, Executor, SqliteConnection};
+
+use super::{MIGRATIONS, Ops, Retention, sources_sql as sql};
+
+const LOG: LogId = LogId([1; 8]);
+const UP: &str = "rollcall.person.upserted.v1";
+const GONE: &str = "rollcall.person.removed.v1";
+
+fn source(name: &str) -> SourceName {
+    name.parse().unwrap()
+}
+
+fn facts(rows: &[(&str, u64, &'static str)]) -> Facts {
+    let row = |(subject, position, kind): &(&str, u64, &'static str)| {
+        ((*subject).into(), Known { position: Position(*position), kind, data: format!("{{{subject}}}").into() })
+    };
+    rows.iter().map(row).collect()
+}
+
+fn reached(position: u64) -> Reached {
+    Reached { position: Position(position), epoch: 3, scope: Some("s".into()), open: None }
+}
+
+fn plan(n: u64, why: Why) -> Plan {
+    Plan {
+        id: format!("pln_{n:032x}").parse().unwrap(),
+        source: source("corp"),
+        made_at: DateTime::from_timestamp(n.cast_signed(), 0).unwrap(),
+        position: Position(7),
+        why,
+        reason: "40 of its 100 facts".into(),
+        state: PlanState::Open,
+        facts: 100,
+        additions: 1,
+        changes: 2,
+        removals: 40,
+        removals_digest: "aa".into(),
+        rows_digest: "bb".into(),
+    }
+}
+
+fn row(n: u64) -> Row {
+    Row {
+        verb: if n == 0 { Verb::Add } else { Verb::Remove },
+        kind: UP.into(),
+        subject: format!("person/{n}"),
+        data: "{}".into(),
+        was: (n > 0).then(|| "{\"a\":1}".into()),
+        text: format!("the person {n} is gone"),
+    }
+}
+
+async fn conformance(shelf: &dyn Shelf) {
+    let corp = source("corp");
+    // The mirror keeps the last of each subject, per source, and forgets another log.
+    assert_eq!(shelf.reached(LOG, &corp).await.unwrap(), Reached::default());
+    let said = facts(&[("person/a", 1, UP), ("member/g/person/a", 2, UP), ("member/g2/person/a", 3, UP)]);
+    shelf.fold(LOG, &corp, said, reached(3)).await.unwrap();
+    shelf.fold(LOG, &source("other"), facts(&[("person/a", 4, UP)]), reached(4)).await.unwrap();
+    shelf.fold(LOG, &corp, facts(&[("person/a", 5, GONE)]), reached(5)).await.unwrap();
+    assert_eq!(shelf.reached(LOG, &corp).await.unwrap(), reached(5));
+    let all = shelf.all(&corp).await.unwrap();
+    assert_eq!((all.len(), all["person/a"].position, all["person/a"].kind), (3, Position(5), GONE));
+    assert_eq!(shelf.count(&corp).await.unwrap(), 2);
+    assert_eq!(shelf.since(&corp, Position(2)).await.unwrap().len(), 2);
+    let some = |subjects: &[&str], prefixes: &[&str]| {
+        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (subjects, prefixes) = (own(subjects), own(prefixes));
+        async move { shelf.some(&source("corp"), &subjects, &prefixes).await.unwrap().into_keys().collect::<Vec<_>>() }
+    };
+    assert_eq!(some(&["person/a", "person/none"], &[]).await, ["person/a".into()]);
+    assert_eq!(some(&[], &["member/g/"]).await, ["member/g/person/a".into()]);
+    assert_eq!(some(&["person/a"], &["member/"]).await.len(), 3);
+    assert_eq!(shelf.reached(LogId([2; 8]), &corp).await.unwrap(), Reached::default());
+    assert_eq!(shelf.all(&corp).await.unwrap().len(), 0);
+
+    // A plan that waits takes the place of others; one that was asked for does not take the place of one that waits.
+    let (asked, held, later, newer) =
+        (plan(1, Why::Asked), plan(2, Why::Brake), plan(3, Why::Asked), plan(4, Why::Empty));
+    let state = |id: PlanId| async move { shelf.plan(&id).await.unwrap().unwrap().state };
+    shelf.keep_plan(&asked, &[]).await.unwrap();
+    shelf.keep_plan(&held, &[row(0), row(1)]).await.unwrap();
+    assert_eq!(state(asked.id.clone()).await, PlanState::Superseded);
+    shelf.keep_plan(&later, &[]).await.unwrap();
+    assert_eq!(shelf.held_plan(&corp).await.unwrap(), Some(held.clone()));
+    shelf.keep_plan(&newer, &[]).await.unwrap();
+    assert_eq!((state(held.id.clone()).await, state(later.id).await), (PlanState::Superseded, PlanState::Superseded));
+    shelf.settle_plan(&newer.id, PlanState::Applied).await.unwrap();
+    shelf.settle_plan(&newer.id, PlanState::Discarded).await.unwrap();
+    assert_eq!(state(newer.id).await, PlanState::Applied, "what became of it does not change");
+    assert_eq!(shelf.held_plan(&corp).await.unwrap(), None);
+
+    let mut standing = Standing {
+        source: corp.clone(),
+        state: State::Unreachable,
+        reason: Some("cut".into()),
+        checked_at: DateTime::UNIX_EPOCH,
+        sealed_at: None,
+        applied: Position(9),
+        facts: 5,
+        failures: 2,
+        absent: Absent { count: 1, first: vec!["cn=x".into()] },
+        excluded: Excluded { count: 1, first: vec![("group/g".into(), "no answer".into())] },
+    };
+    assert_eq!(shelf.standing(&corp).await.unwrap(), None);
+    shelf.note(&standing).await.unwrap();
+    standing.state = State::Healthy;
+    standing.sealed_at = Some(DateTime::UNIX_EPOCH);
+    shelf.note(&standing).await.unwrap();
+    assert_eq!(shelf.standing(&corp).await.unwrap(), Some(standing));
+
+    let cursor = Cursor(vec![0, 255]);
+    shelf.keep_cursor(LOG, &corp, Some(&cursor)).await.unwrap();
+    assert_eq!(shelf.cursor(LOG, &corp).await.unwrap(), Some(cursor));
+    assert_eq!(shelf.cursor(LogId([2; 8]), &corp).await.unwrap(), None, "a cursor belongs to its log");
+    shelf.keep_cursor(LOG, &corp, None).await.unwrap();
+    assert_eq!(shelf.cursor(LOG, &corp).await.unwrap(), None);
+
+    let ada = |email: &str, order_key: &str| Personal {
+        person: "ada".parse().unwrap(),
+        email: Some(email.into()),
+        name: None,
+        order_key: order_key.into(),
+    };
+    shelf.keep_names(&corp, vec![ada("a@x.test", "1")]).await.unwrap();
+    shelf.keep_names(&corp, vec![ada("b@x.test", "2")]).await.unwrap();
+    let names = shelf.names(&corp).await.unwrap();
+    assert_eq!(names.into_values().collect::<Vec<_>>(), [Names { email: Some("b@x.test".into()), name: None }]);
+}
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("rollcall-sources-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_and_memory_keep_the_same_of_a_source() {
+    conformance(&MemoryShelf::default()).await;
+    let dir = Dir::new("same");
+    conformance(&Ops::open(&dir.0).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn plans_are_listed_with_their_rows_and_pruned_when_they_wait_no_longer() {
+    let dir = Dir::new("plans");
+    let ops = Ops::open(&dir.0).await.unwrap();
+    for n in 1..=3 {
+        let rows: Vec<Row> = (0..n).map(row).collect();
+        ops.keep_plan(&plan(n, Why::Brake), &rows).await.unwrap();
+    }
+    let ids = |plans: Vec<Plan>| plans.into_iter().map(|plan| plan.id).collect::<Vec<_>>();
+    let all = ids(ops.plans(None, None, 9).await.unwrap());
+    assert_eq!((all.len(), all[0].clone()), (3, plan(3, Why::Brake).id));
+    assert_eq!(ids(ops.plans(Some(&source("corp")), Some(&all[1]), 9).await.unwrap()), all[2..]);
+    assert_eq!(ops.plans(Some(&source("other")), None, 9).await.unwrap(), []);
+    let rows = ops.plan_rows(&all[0], Some(0), 9).await.unwrap();
+    assert_eq!(rows, [(1, row(1)), (2, row(2))]);
+    assert_eq!(ops.plan_rows(&all[0], None, 1).await.unwrap(), [(0, row(0))]);
+    let far = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
+    ops.prune(far, &Retention::default()).await.unwrap();
+    assert_eq!(ids(ops.plans(None, None, 9).await.unwrap()), all[..1], "one that waits stays");
+}
+
+#[tokio::test]
+async fn every_statement_can_be_prepared_and_finds_its_rows_by_index() {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    MIGRATIONS.run(&mut db).await.unwrap();
+    let all = [
+        sql::REACHED,
+        sql::FORGET_MIRROR,
+        sql::FORGET_REACHED,
+        sql::FOLD_REACHED,
+        sql::FOLD_FACTS,
+        sql::MIRROR_ALL,
+        sql::MIRROR_SINCE,
+        sql::MIRROR_SUBJECTS,
+        sql::MIRROR_PREFIXES,
+        sql::MIRROR_COUNT,
+        sql::SUPERSEDE_PLANS,
+        sql::INSERT_PLAN,
+        sql::INSERT_PLAN_ROWS,
+        sql::FIND_PLAN,
+        sql::HELD_PLAN,
+        sql::LIST_PLANS,
+        sql::LIST_PLANS_OF,
+        sql::PLAN_ROWS,
+        sql::SETTLE_PLAN,
+        sql::PRUNE_PLANS,
+        sql::STANDING,
+        sql::STANDINGS,
+        sql::NOTE_STANDING,
+        sql::CURSOR,
+        sql::KEEP_CURSOR,
+        sql::DROP_CURSOR,
+        sql::NAMES,
+    ];
+    assert_eq!(all.len(), include_str!("sources_sql.rs").matches("const ").count(), "one that this test does not know");
+    for statement in all {
+        if let Err(error) = db.prepare(sqlx::SqlStr::from_static(statement)).await {
+            panic!("{statement}: {error}");
+        }
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain).fetch_all(&mut db).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN mirror")), "{statement}: {steps:?}");
+    }
+}
