@@ -377,19 +377,22 @@ impl Roster {
         if roles.is_empty() {
             return Ok(());
         }
-        let touched = (0_u32..).zip(&self.facts.bindings.rows).filter(|(ix, row)| match (gone, row) {
-            (_, None) | (Gone::Nothing, _) => false,
-            (Gone::Binding(gone), _) => *ix == gone,
-            (Gone::Service(gone), Some(row)) => {
-                matches!(row.holder, Holder::Group(_)) || row.holder == Holder::Service(gone)
-            }
-            (Gone::Member(_) | Gone::Group(_), Some(row)) => matches!(row.holder, Holder::Group(_)),
-        });
-        for (ix, row) in touched {
-            let (Some(row), Some((Rights::Access, held))) = (row, self.roles.get(ix as usize).copied().flatten())
-            else {
+        // Few roles have to stay, and few groups and services hold one of them; of a binding it is known which.
+        let touched = |ix: u32, row: &Binding| match gone {
+            Gone::Nothing => false,
+            Gone::Binding(gone) => ix == gone,
+            Gone::Service(gone) => matches!(row.holder, Holder::Group(_)) || row.holder == Holder::Service(gone),
+            Gone::Member(_) | Gone::Group(_) => matches!(row.holder, Holder::Group(_)),
+        };
+        let all = match gone {
+            Gone::Binding(ix) => ix..ix.saturating_add(1),
+            _ => 0..self.facts.bindings.len(),
+        };
+        for ix in all {
+            let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref).filter(|row| touched(ix, row)) else {
                 continue;
             };
+            let Some((Rights::Access, held)) = self.roles.get(ix as usize).copied().flatten() else { continue };
             if roles.contains(&held.role)
                 && self.has_holder(row.on, held.role, Gone::Nothing, now)
                 && !self.has_holder(row.on, held.role, gone, now)

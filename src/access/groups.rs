@@ -137,24 +137,22 @@ impl Roster {
     /// Calls `with` for everything as which a caller holds roles: its live persons, or the service, and every standing
     /// group that any of them is in.
     pub(crate) fn each_holder(&self, principal: Principal, mut with: impl FnMut(Holder)) {
-        let mut queue: Vec<u32> = Vec::new();
-        let mut seen: HashSet<u32> = HashSet::new();
-        let grouped = !self.index.member_of.is_empty();
-        let mut enter = |queue: &mut Vec<u32>, holder: Holder| {
+        let mut groups = Distinct::default();
+        let enter = |groups: &mut Distinct, holder: Holder| {
             for ix in self.index.member_of.get(&holder).into_iter().flatten() {
                 let Some(row) = self.facts.members.get(*ix as usize).filter(|row| row.register.stands()) else {
                     continue;
                 };
-                let stands = self.facts.groups.get(row.group).is_some_and(|group| group.register.stands());
-                if stands && seen.insert(row.group) {
-                    queue.push(row.group);
+                if self.facts.groups.get(row.group).is_some_and(|group| group.register.stands()) {
+                    groups.add(row.group);
                 }
             }
         };
+        let grouped = !self.index.member_of.is_empty();
         let mut begin = |holder: Holder| {
             with(holder);
             if grouped {
-                enter(&mut queue, holder);
+                enter(&mut groups, holder);
             }
         };
         match principal {
@@ -167,23 +165,27 @@ impl Roster {
                 .for_each(|person| begin(Holder::Person(*person))),
             Principal::Service(ServiceIx(ix)) => begin(Holder::Service(ix)),
         }
-        while let Some(group) = queue.pop() {
+        let mut next = 0;
+        while let Some(group) = groups.list.get(next).copied() {
+            next += 1;
             with(Holder::Group(group));
-            enter(&mut queue, Holder::Group(group));
+            enter(&mut groups, Holder::Group(group));
         }
     }
 
-    /// Rules 4 and 5: roles given by hand, to the caller or a group, on the place or above it.
+    /// Rules 4 and 5: roles given by hand, to the caller or a group, on the place or above it. Costs what the caller is
+    /// in times the depth of the tree, however many roles a group holds elsewhere.
     pub(crate) fn bound(&self, rights: Rights, principal: Principal, place: Place, now: i64) -> Vec<Live> {
         let mut found = Vec::new();
-        if self.index.holder_bindings.is_empty() {
+        if self.index.given.is_empty() {
             return found;
         }
+        let path = self.path(place);
         self.each_holder(principal, |holder| {
-            for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
+            for ix in path.clone().filter_map(|on| self.index.given.get(&(holder, on))).flatten() {
                 let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
                 let Some((by, held)) = self.roles.get(*ix as usize).copied().flatten() else { continue };
-                if by == rights && row.runs(now) && self.covers(row.on, place) {
+                if by == rights && row.runs(now) {
                     found.push(Live { held, until: row.ends });
                 }
             }
@@ -225,6 +227,33 @@ impl Roster {
             }
         }
         found
+    }
+}
+
+/// Small numbers, each once, in the order in which they came. Most callers are in few groups, some in thousands.
+#[derive(Default)]
+struct Distinct {
+    list: Vec<u32>,
+    set: HashSet<u32>,
+}
+
+impl Distinct {
+    /// So many are looked through one by one.
+    const FEW: usize = 32;
+
+    fn add(&mut self, number: u32) {
+        if self.list.len() < Self::FEW {
+            if !self.list.contains(&number) {
+                self.list.push(number);
+            }
+            return;
+        }
+        if self.set.is_empty() {
+            self.set.extend(&self.list);
+        }
+        if self.set.insert(number) {
+            self.list.push(number);
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Index {
     pub(crate) owner_secrets: HashMap<Owner, Vec<u32>>,
     pub(crate) holder_bindings: HashMap<Holder, Vec<u32>>,
     pub(crate) place_bindings: HashMap<On, Vec<u32>>,
+    /// The bindings of one holder on one scope: what a decision looks for.
+    pub(crate) given: HashMap<(Holder, On), Vec<u32>>,
     pub(crate) member: HashMap<(u32, Holder), u32>,
     /// The memberships of a person, service or group in groups.
     pub(crate) member_of: HashMap<Holder, Vec<u32>>,
@@ -232,6 +234,7 @@ impl Index {
     pub(crate) fn bind(&mut self, ix: u32, holder: Holder, on: On) {
         self.holder_bindings.entry(holder).or_default().push(ix);
         self.place_bindings.entry(on).or_default().push(ix);
+        self.given.entry((holder, on)).or_default().push(ix);
     }
 
     pub(crate) fn join(&mut self, ix: u32, group: u32, holder: Holder) {

@@ -240,12 +240,12 @@ impl Roster {
                 )));
             }
         }
-        let other = self.projects().find(|project| {
-            data.kind == ProjectKind::Global
-                && self.nature(*project).0 == ProjectKind::Global
+        let global = |project: &ProjectIx| {
+            self.nature(*project).0 == ProjectKind::Global
                 && !self.archived(*project)
                 && *project != ProjectIx::recorded(mine)
-        });
+        };
+        let other = (data.kind == ProjectKind::Global).then(|| self.projects().find(global)).flatten();
         if let Some(other) = other {
             let name = self.project_name(other);
             return Err(RefusalKind::Taken.because(format!("there is one global project, and it is {name}")));

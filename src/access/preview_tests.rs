@@ -127,7 +127,7 @@ fn whole(roster: &Roster, names: &Roster, callers: &BTreeSet<Principal>) -> Whol
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_preview_says_is_what_the_apply_does(
