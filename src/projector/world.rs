@@ -148,7 +148,127 @@ fn happening() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         }),
     ]
     .prop_map(|(kind, data)| ("local", kind, data));
-    prop_oneof![12 => of(facts), 2 => local, ]
+    prop_oneof![12 => of(facts), 2 => local, 3 => of(groups().boxed()), 8 => kept_here()]
+}
+
+/// A profile with containers, in which some roles are given at some levels only and a creator gets one.
+const LAYERED: &str = r#"{"schema":1,"name":"layered","levels":["root","account","team","project"],"roles":{"Developer":{"actions":["image.push","image.pull"],"at":["root","account","project"]},"Guest":{"actions":["image.pull"],"at":["team","project"]},"Owner":{"actions":["*"],"at":["root","project"]}},"kinds":{"standard":{"visibility":["private","public"],"default":"private"}},"rules":{"creator_role":"owner"REST}}"#;
+
+fn layered(rest: &str) -> String {
+    LAYERED.replace("REST", rest)
+}
+
+/// Groups of a source and who is in them, in circles too.
+fn groups() -> impl Strategy<Value = (&'static str, String)> {
+    let group = || prop_oneof![Just("g"), Just("h"), Just("i/j")];
+    let member = prop_oneof![
+        3 => prop_oneof![Just("1"), Just("2"), Just("3/x")].prop_map(|id| format!(r#"{{"person":"{id}"}}"#)),
+        3 => group().prop_map(|id| format!(r#"{{"group":"{id}"}}"#)),
+        1 => Just(r#"{"service":"ci"}"#.to_owned()),
+    ];
+    prop_oneof![
+        3 => group().prop_map(|id| ("group.upserted", format!(r#"{{"group":"{id}"}}"#))),
+        1 => group().prop_map(|id| ("group.removed", format!(r#"{{"group":"{id}"}}"#))),
+        6 => (0..4_u8, group(), member).prop_map(|(on, group, member)| {
+            let kind = if on > 0 { "group.member.added" } else { "group.member.removed" };
+            (kind, format!(r#"{{"group":"{group}","member":{member}}}"#))
+        }),
+    ]
+}
+
+/// What commands keep: containers, projects, services, local groups, and bindings of everybody on everything.
+fn kept_here() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let container = || prop_oneof![Just("acc"), Just("t"), Just("u")];
+    let within = move || prop_oneof![1 => Just("null".to_owned()), 3 => container().prop_map(|id| format!("\"{id}\""))];
+    let project = || prop_oneof![Just("p"), Just("q")];
+    let group = || prop_oneof![Just("local/k"), Just("local/l"), Just("a/g"), Just("a/h"), Just("a/i/j"), Just("b/g")];
+    let person = || prop_oneof![Just("a/1"), Just("a/2"), Just("a/3/x"), Just("b/1")];
+    let service = || prop_oneof![Just("ci"), Just("cd")];
+    let one = |field: &'static str, id: &str| format!(r#"{{"{field}":"{id}"}}"#);
+    let holder = move |person_word: &'static str| {
+        prop_oneof![
+            2 => person().prop_map(move |id| one(person_word, id)),
+            1 => service().prop_map(move |id| one("service", id)),
+            3 => group().prop_map(move |id| one("group", id)),
+        ]
+    };
+    let scope = prop_oneof![
+        1 => Just("\"root\"".to_owned()),
+        3 => container().prop_map(move |id| one("container", id)),
+        3 => prop_oneof![Just("local/p"), Just("local/q"), Just("a/1")].prop_map(move |id| one("project", id)),
+    ];
+    let role = prop_oneof![3 => Just("developer"), 3 => Just("Guest"), 2 => Just("owner"), 1 => Just("api:auditor")];
+    let until = prop_oneof![3 => Just("null"), 1 => Just("\"2026-06-01T00:00:00+02:00\"")];
+    let said = prop_oneof![
+        4 => (container(), within()).prop_map(|(id, parent)| {
+            let kind = if id == "acc" { "account" } else { "team" };
+            let parent = if id == "acc" { "null".to_owned() } else { parent };
+            ("container.upserted", format!(r#"{{"container":"{id}","kind":"{kind}","parent":{parent}}}"#))
+        }),
+        1 => container().prop_map(move |id| ("container.removed", one("container", id))),
+        4 => (any::<bool>(), project(), any::<bool>(), within(), prop_oneof![Just("null"), Just("\"a/2\"")]).prop_map(
+            |(new, id, other, container, creator)| {
+                let kind = if new { "project.created" } else { "project.updated" };
+                let name = if other { "other" } else { "" };
+                let data = format!(
+                    r#"{{"project":"{id}","name":"{id}{name}","kind":"standard","visibility":"private","container":{container},"creator":{creator}}}"#
+                );
+                (kind, data)
+            }
+        ),
+        1 => project().prop_map(move |id| ("project.deleted", one("project", id))),
+        2 => (0..4_u8, service()).prop_map(move |(on, id)| {
+            (if on > 0 { "service.created" } else { "service.removed" }, one("service", id))
+        }),
+        2 => (0..4_u8, prop_oneof![Just("k"), Just("l")]).prop_map(move |(on, id)| {
+            (if on > 0 { "group.upserted" } else { "group.removed" }, one("group", id))
+        }),
+        4 => (0..4_u8, prop_oneof![Just("k"), Just("l")], holder("person")).prop_map(|(on, group, member)| {
+            let kind = if on > 0 { "group.member.added" } else { "group.member.removed" };
+            (kind, format!(r#"{{"group":"{group}","member":{member}}}"#))
+        }),
+        8 => (0..4_u8, holder("user"), role, scope, until).prop_map(|(on, holder, role, scope, ends)| {
+            let base = format!(r#""principal":{holder},"role":"{role}","scope":{scope},"author":"admin key""#);
+            if on > 0 {
+                ("binding.set", format!(r#"{{{base},"ends":{ends}}}"#))
+            } else {
+                ("binding.removed", format!("{{{base}}}"))
+            }
+        }),
+        1 => prop_oneof![
+            Just(""),
+            Just(r#","last_holder_stays":["Owner"],"admin_at_least":"Guest""#)
+        ]
+        .prop_map(|rest| ("profile.set", layered(rest))),
+    ];
+    said.prop_map(|(kind, data)| ("local", kind, data))
+}
+
+/// What is kept here in half of the worlds before anything happens.
+fn furniture() -> Vec<NewEvent> {
+    let profile = layered("");
+    let said = [
+        ("profile.set", profile.as_str()),
+        ("container.upserted", r#"{"container":"acc","kind":"account"}"#),
+        ("container.upserted", r#"{"container":"t","kind":"team","parent":"acc"}"#),
+        ("container.upserted", r#"{"container":"u","kind":"team"}"#),
+        (
+            "project.created",
+            r#"{"project":"p","name":"p","kind":"standard","visibility":"private","container":"t","creator":"a/1"}"#,
+        ),
+        ("project.created", r#"{"project":"q","name":"q","kind":"standard","visibility":"public","container":"u"}"#),
+        ("service.created", r#"{"service":"ci"}"#),
+        ("service.created", r#"{"service":"cd"}"#),
+        ("group.upserted", r#"{"group":"k"}"#),
+        ("group.upserted", r#"{"group":"l"}"#),
+        ("group.member.added", r#"{"group":"k","member":{"group":"local/l"}}"#),
+        ("group.member.added", r#"{"group":"l","member":{"service":"ci"}}"#),
+        (
+            "binding.set",
+            r#"{"principal":{"group":"local/k"},"role":"developer","scope":{"container":"acc"},"author":"x"}"#,
+        ),
+    ];
+    (1..).zip(said).map(|(n, (kind, data))| event("local", &format!("f{n}"), kind, data, n)).collect()
 }
 
 /// A world in which everybody whom it can have is a member of something: what happens then takes away and gives back.
@@ -183,19 +303,24 @@ fn beginning() -> Vec<NewEvent> {
 pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
     let late = prop_oneof![6 => Just(0_u64), 1 => 1..30_u64];
     let happenings = prop::collection::vec((happening(), late), 0..40);
-    let events = (happenings, any::<bool>(), 0..100_u8).prop_map(|(happenings, sub_accounts, retired)| {
-        let extra = if sub_accounts { r#","customer_sub_accounts":true"# } else { "" };
-        let mut all = vec![settings(extra)];
-        all.extend(beginning());
-        for (n, ((source, kind, data), late)) in (1_u64..).zip(happenings) {
-            all.push(event(source, &format!("e{n}"), kind, &data, 30 + n - late));
-            if u64::from(retired) == n {
-                let source = if n.is_multiple_of(4) { "a" } else { "b" };
-                all.push(event("local", "retired", "source.retired", &format!(r#"{{"source":"{source}"}}"#), 0));
+    let events = (happenings, any::<bool>(), 0..100_u8, any::<bool>()).prop_map(
+        |(happenings, sub_accounts, retired, furnished)| {
+            let extra = if sub_accounts { r#","customer_sub_accounts":true"# } else { "" };
+            let mut all = vec![settings(extra)];
+            all.extend(beginning());
+            if furnished {
+                all.extend(furniture());
             }
-        }
-        all
-    });
+            for (n, ((source, kind, data), late)) in (1_u64..).zip(happenings) {
+                all.push(event(source, &format!("e{n}"), kind, &data, 30 + n - late));
+                if u64::from(retired) == n {
+                    let source = if n.is_multiple_of(4) { "a" } else { "b" };
+                    all.push(event("local", "retired", "source.retired", &format!(r#"{{"source":"{source}"}}"#), 0));
+                }
+            }
+            all
+        },
+    );
     events.prop_flat_map(|world| prop_oneof![Just(world.clone()), Just(world).prop_shuffle()])
 }
 

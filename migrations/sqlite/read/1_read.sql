@@ -129,9 +129,39 @@ CREATE VIEW entitlement_person AS
 SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'person' AS person, from_position AS since
 FROM fact WHERE noun = 'entitlement_person' AND to_position IS NULL;
 
+-- Scopes above projects, and in which of them a project that people made is.
+CREATE VIEW container AS
+SELECT subject, data ->> 'container' AS container, data ->> 'kind' AS kind, data ->> 'parent' AS parent,
+    data ->> 'name' AS name, from_position AS since
+FROM fact WHERE noun = 'container' AND to_position IS NULL;
+
+CREATE VIEW local_project AS
+SELECT subject, data ->> 'project' AS project, data ->> 'kind' AS kind, data ->> 'visibility' AS visibility,
+    data ->> 'container' AS container, from_position AS since
+FROM fact WHERE noun = 'project' AND to_position IS NULL;
+
+CREATE VIEW service AS
+SELECT subject, data ->> 'service' AS service, data ->> 'name' AS name, from_position AS since
+FROM fact WHERE noun = 'service' AND to_position IS NULL;
+
+-- A group and its members by key: `source/id`, and the bare id of a service. What a source says is about its own.
+CREATE VIEW people_group AS
+SELECT source, subject, source || '/' || (data ->> 'group') AS group_id, data ->> 'name' AS name, from_position AS since
+FROM fact WHERE noun = 'group' AND to_position IS NULL;
+
+CREATE VIEW group_member AS
+SELECT source, subject, source || '/' || (data ->> 'group') AS group_id,
+    iif(source = 'local', '', source || '/') || (data -> 'member' ->> 'person') AS person_id,
+    iif(source = 'local', '', source || '/') || (data -> 'member' ->> 'group') AS inner_id,
+    iif(source = 'local', data -> 'member' ->> 'service', NULL) AS service, from_position AS since
+FROM fact WHERE noun = 'member' AND to_position IS NULL;
+
+-- A binding of a user, a service or a group on a project, a container or (both null) the root.
 CREATE VIEW binding AS
-SELECT source, subject, data -> 'principal' ->> 'user' AS user_id, data ->> 'role' AS role,
-    data -> 'scope' ->> 'project' AS project, data ->> 'author' AS author, starts, ends, from_position AS since
+SELECT source, subject, data -> 'principal' ->> 'user' AS user_id, data -> 'principal' ->> 'service' AS service,
+    data -> 'principal' ->> 'group' AS group_id, data ->> 'role' AS role,
+    data -> 'scope' ->> 'project' AS project, data -> 'scope' ->> 'container' AS container,
+    data ->> 'author' AS author, starts, ends, from_position AS since
 FROM fact WHERE noun = 'binding' AND to_position IS NULL;
 
 -- The roles of the profile in force, and what is compared of their names. Before any profile was set the bundled one of
@@ -144,6 +174,46 @@ UNION ALL
 SELECT bundled.value, lower(replace(bundled.value, '_', ''))
 FROM json_each('["Developer", "Guest", "system_of_record"]') AS bundled
 WHERE NOT EXISTS (SELECT 1 FROM profile);
+
+-- At which levels each role may be given: 0 is the root, the last one projects.
+CREATE VIEW role_level AS
+WITH
+    profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL),
+    level (name, ix) AS (
+        SELECT entry.value, min(entry.key) FROM profile, json_each(profile.data, '$.levels') AS entry GROUP BY entry.value
+    )
+SELECT role.role, role.plain, level.ix AS level
+FROM profile, json_each(profile.data, '$.roles') AS entry, json_each(entry.value, '$.at') AS given
+JOIN role ON role.role = entry.key
+JOIN level ON level.name = given.value
+UNION
+SELECT role.role, role.plain, iif(role.role = 'system_of_record', 0, 1)
+FROM role
+WHERE NOT EXISTS (SELECT 1 FROM profile);
+
+-- Each container with itself and every container above it, and at which level it is: null where the profile has no such
+-- level above its projects.
+CREATE VIEW container_above AS
+WITH RECURSIVE up (container, above) AS (
+    SELECT container, container FROM container
+    UNION
+    SELECT up.container, container.parent
+    FROM up JOIN container ON container.subject = 'container/' || up.above
+    WHERE container.parent IS NOT NULL
+)
+SELECT container, above FROM up;
+
+CREATE VIEW container_level AS
+WITH profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL)
+SELECT container.container,
+    CASE
+        WHEN EXISTS (SELECT 1 FROM profile) THEN (
+            SELECT min(entry.key) FROM profile, json_each(profile.data, '$.levels') AS entry
+            WHERE entry.value = container.kind AND entry.key < json_array_length(profile.data, '$.levels') - 1
+        )
+        WHEN container.kind = 'registry' THEN 0
+    END AS level
+FROM container;
 
 -- The role that rule 2 and rule 3 give: the setting, else the profile's, else the default; spelled as the profile does.
 -- A rule whose role the profile lacks gives nothing.
@@ -201,7 +271,7 @@ JOIN person_user ON person_user.source = person.source AND person_user.person = 
     AND person_user.to_position IS NULL
 WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured.value ->> 'authoritative';
 
--- Every reason of every membership with its window (rules 1 to 3 and 5 of the design), one row a reason. The parts are
+-- Every reason of every membership with its window (rules 1 to 5 of the design), one row a reason. The parts are
 -- materialised: each is small beside their join, and the planner orders what is left well.
 CREATE VIEW standing AS
 WITH
@@ -272,6 +342,92 @@ WITH
             ON assigned.source = bought.source AND assigned.entitlement = bought.entitlement
         JOIN member ON member.source = bought.source AND member.person = assigned.person
         WHERE bought.narrowed
+    ),
+    -- Roles given by hand where the profile lets them be given, with the scope as a key. Roles of the API are no
+    -- memberships.
+    bound AS MATERIALIZED (
+        SELECT binding.*, role_level.role AS role_name,
+            CASE
+                WHEN binding.project IS NOT NULL THEN 'project:' || binding.project
+                WHEN binding.container IS NOT NULL THEN 'container:' || binding.container
+                ELSE 'root'
+            END AS scope
+        FROM binding
+        JOIN role_level ON role_level.plain = lower(replace(replace(replace(binding.role, ' ', ''), '_', ''), '-', ''))
+            AND role_level.level = CASE
+                WHEN binding.project IS NOT NULL THEN coalesce((
+                    SELECT json_array_length(data, '$.levels') - 1 FROM fact
+                    WHERE noun = 'profile' AND to_position IS NULL
+                ), 1)
+                WHEN binding.container IS NOT NULL THEN (
+                    SELECT container_level.level FROM container_level
+                    WHERE container_level.container = binding.container
+                )
+                ELSE 0
+            END
+        WHERE substr(binding.role, 1, 4) <> 'api:'
+    ),
+    -- Each group that has a role with every group inside it. A group that was removed holds nobody and leads nowhere.
+    inside (group_id, inner_id) AS (
+        SELECT bound.group_id, bound.group_id FROM bound
+        JOIN people_group ON people_group.group_id = bound.group_id
+        UNION
+        SELECT inside.group_id, group_member.inner_id
+        FROM inside
+        JOIN group_member ON group_member.group_id = inside.inner_id
+        JOIN people_group ON people_group.group_id = group_member.inner_id
+    ),
+    -- Who is in a group that has a role, by whichever way came first.
+    grouped AS MATERIALIZED (
+        SELECT inside.group_id, group_member.person_id, group_member.service, min(group_member.since) AS since
+        FROM inside
+        JOIN group_member ON group_member.group_id = inside.inner_id
+        WHERE group_member.inner_id IS NULL
+        GROUP BY inside.group_id, group_member.person_id, group_member.service
+    ),
+    held AS MATERIALIZED (
+        SELECT subject, role_name, scope, starts, ends, since, 'binding' AS rule, user_id AS person_id, service
+        FROM bound WHERE group_id IS NULL
+        UNION ALL
+        SELECT bound.subject, bound.role_name, bound.scope, bound.starts, bound.ends, max(bound.since, grouped.since),
+            'group', grouped.person_id, grouped.service
+        FROM bound
+        JOIN grouped ON grouped.group_id = bound.group_id
+    ),
+    given AS (
+        SELECT held.subject, held.role_name AS role, held.scope, held.starts, held.ends, held.rule, member.user_id,
+            member.user_name, member.source, member.person, member.account, max(held.since, member.since) AS since
+        FROM held
+        CROSS JOIN member
+        WHERE held.person_id IS NOT NULL
+            AND member.source = substr(held.person_id, 1, instr(held.person_id, '/') - 1)
+            AND member.person = substr(held.person_id, instr(held.person_id, '/') + 1)
+        UNION ALL
+        SELECT held.subject, held.role_name, held.scope, held.starts, held.ends, held.rule, 'service:' || service.service,
+            'service:' || service.service, 'local', NULL, NULL, max(held.since, service.since)
+        FROM held
+        CROSS JOIN service
+        WHERE service.subject = 'service/' || held.service
+    ),
+    -- Every project that is not archived, by each scope that holds for it.
+    scoped AS MATERIALIZED (
+        SELECT 'root' AS scope, project, package, since FROM delivered
+        UNION ALL
+        SELECT 'project:' || source || '/' || package, project, package, since FROM delivered
+        UNION ALL
+        SELECT up.scope, project.name, project.package, local_project.since
+        FROM local_project
+        JOIN project ON project.source = 'local' AND project.package = local_project.project
+            AND project.to_position IS NULL AND NOT project.archived
+        JOIN (
+            SELECT project, 'project:local/' || project AS scope FROM local_project
+            UNION ALL
+            SELECT project, 'root' FROM local_project
+            UNION ALL
+            SELECT local_project.project, 'container:' || container_above.above
+            FROM local_project
+            JOIN container_above ON container_above.container = local_project.container
+        ) AS up ON up.project = local_project.project
     )
 SELECT
     manager.user_id, manager.user_name, delivered.project, (SELECT producer FROM rule_role) AS role, 'producer' AS rule,
@@ -295,14 +451,11 @@ JOIN sold ON sold.source = reached.source AND sold.product = reached.product
 WHERE (SELECT customer FROM rule_role) IS NOT NULL
 UNION ALL
 SELECT
-    member.user_id, member.user_name, delivered.project, role.role, 'binding', binding.subject, member.source,
-    member.person, member.account, delivered.package, NULL, NULL, NULL, binding.starts, binding.ends,
-    max(member.since, binding.since, delivered.since)
-FROM binding
-JOIN member ON member.source = substr(binding.user_id, 1, instr(binding.user_id, '/') - 1)
-    AND member.person = substr(binding.user_id, instr(binding.user_id, '/') + 1)
-JOIN delivered ON binding.project IS NULL OR binding.project = delivered.source || '/' || delivered.package
-JOIN role ON role.plain = lower(replace(replace(replace(binding.role, ' ', ''), '_', ''), '-', ''));
+    given.user_id, given.user_name, scoped.project, given.role, given.rule, given.subject, given.source, given.person,
+    given.account, scoped.package, NULL, NULL, NULL, given.starts, given.ends, max(given.since, scoped.since)
+FROM given
+CROSS JOIN scoped
+WHERE scoped.scope = given.scope;
 
 -- Who is a member of what at this moment, with every reason.
 CREATE VIEW membership AS

@@ -53,7 +53,7 @@ pub struct ParkedRow {
 pub struct ProjectRow {
     /// Whose package.
     pub source: String,
-    /// The package.
+    /// The package, or the id of a project that people made.
     pub package: String,
     /// The project's name.
     pub name: String,
@@ -68,25 +68,25 @@ pub struct ProjectRow {
 /// One reason of one membership, as the view `membership` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Membership {
-    /// The user's id.
+    /// The user's id; of a service `service:` and its id.
     pub user_id: String,
-    /// The user's name.
+    /// The user's name; of a service `service:` and its id.
     pub user_name: String,
     /// The project.
     pub project: String,
     /// The role.
     pub role: String,
-    /// `producer` (rule 2), `customer` (rule 3) or `binding` (rule 5).
+    /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4) or `binding` (rule 5).
     pub rule: String,
     /// What names the reason: the account, the line, the binding.
     pub name: String,
-    /// The source that all of it comes from.
+    /// The source that the person comes from; of a service `local`.
     pub source: String,
-    /// The person.
-    pub person: String,
+    /// The person; absent for a service.
+    pub person: Option<String>,
     /// The person's account.
     pub account: Option<String>,
-    /// The package.
+    /// The package, or the id of a project that people made.
     pub package: String,
     /// The entitlement, of a customer.
     pub entitlement: Option<String>,
@@ -94,7 +94,7 @@ pub struct Membership {
     pub line: Option<String>,
     /// The line's product.
     pub product: Option<String>,
-    /// The newest of the events that it rests on.
+    /// The newest of the events that it rests on; groups between a person's own and the bound one are left out.
     pub since: Position,
     /// When it ends by itself.
     pub ends: Option<DateTime<Utc>>,

@@ -374,7 +374,8 @@ async fn the_view_gives_what_is_bound_to_the_project_or_to_all_within_its_window
         let data = format!(
             r#"{{"principal":{{"user":"flexnet/cid"}},"role":"developer","scope":{scope},"author":"x","ends":"2026-03-01T12:00:00Z"}}"#
         );
-        [began("binding/1", &data)]
+        let levels = r#"{"levels":["registry","project"],"roles":{"Developer":{"at":["registry","project"]},"Guest":{"at":["project"]}}}"#;
+        [began("profile", levels), began("binding/1", &data)]
     };
     for scope in [r#""root""#, r#"{"project":"flexnet/K"}"#] {
         assert_eq!(
@@ -385,6 +386,8 @@ async fn the_view_gives_what_is_bound_to_the_project_or_to_all_within_its_window
     }
     let elsewhere = bound(r#"{"project":"flexnet/L"}"#);
     assert_eq!(members(elsewhere, "2026-02-01T00:00:00Z").await, ["ada Developer", "bob Guest"]);
+    let not_there = bound(r#""root""#).into_iter().skip(1);
+    assert_eq!(members(not_there, "2026-02-01T00:00:00Z").await, ["ada Developer", "bob Guest"], "only on projects");
 }
 
 #[tokio::test]
