@@ -1,6 +1,7 @@
 //! The loop on a log in memory and a read side on disk: live, restarted, replayed and rebuilt are one thing.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -429,7 +430,7 @@ fn in_any_world_the_view_the_roster_the_restart_and_the_rebuild_agree() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(32);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let memberships = AtomicU32::new(0);
+    let seen = Mutex::new(BTreeMap::<String, usize>::new());
     let outcome = runner.run(&world::worlds(), |world| {
         let found = runtime.block_on(async {
             let (dir, log) = (Dir::new(), log());
@@ -445,15 +446,21 @@ fn in_any_world_the_view_the_roster_the_restart_and_the_rebuild_agree() {
             running.agree().await;
             assert!(running.handle.check().await.unwrap().same());
             let live = running.handle.live();
-            let found = world::instants().map(|now| world::of_roster(&live.read(), now).len()).sum::<usize>();
+            let found: Vec<String> = world::instants().flat_map(|now| world::of_roster(&live.read(), now)).collect();
             running.stop().await;
             found
         });
-        memberships.fetch_add(u32::try_from(found).unwrap(), Ordering::Relaxed);
+        for line in found {
+            let who = if line.contains("(service:") { "service" } else { "user" };
+            let rule = line.rsplit(' ').next().unwrap().split(':').next().unwrap();
+            *seen.lock().unwrap().entry(format!("{who} {rule}")).or_default() += 1;
+        }
         Ok(())
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    assert!(memberships.into_inner() > 0, "the worlds are too poor to show anything");
+    let seen = seen.into_inner().unwrap();
+    let rules = ["service binding", "service group", "user binding", "user customer", "user group", "user producer"];
+    assert_eq!(seen.keys().collect::<Vec<_>>(), rules, "the worlds are too poor to show anything: {seen:?}");
 }
