@@ -133,16 +133,16 @@ FROM fact WHERE noun = 'entitlement_person' AND to_position IS NULL;
 CREATE VIEW container AS
 SELECT subject, data ->> 'container' AS container, data ->> 'kind' AS kind, data ->> 'parent' AS parent,
     data ->> 'name' AS name, from_position AS since
-FROM fact WHERE noun = 'container' AND to_position IS NULL;
+FROM fact WHERE noun = 'container' AND source = 'local' AND to_position IS NULL;
 
 CREATE VIEW local_project AS
 SELECT subject, data ->> 'project' AS project, data ->> 'kind' AS kind, data ->> 'visibility' AS visibility,
     data ->> 'container' AS container, from_position AS since
-FROM fact WHERE noun = 'project' AND to_position IS NULL;
+FROM fact WHERE noun = 'project' AND source = 'local' AND to_position IS NULL;
 
 CREATE VIEW service AS
 SELECT subject, data ->> 'service' AS service, data ->> 'name' AS name, from_position AS since
-FROM fact WHERE noun = 'service' AND to_position IS NULL;
+FROM fact WHERE noun = 'service' AND source = 'local' AND to_position IS NULL;
 
 -- A group and its members by key: `source/id`, and the bare id of a service. What a source says is about its own.
 CREATE VIEW people_group AS
@@ -205,7 +205,7 @@ SELECT container, above FROM up;
 
 CREATE VIEW container_level AS
 WITH profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL)
-SELECT container.container,
+SELECT container.subject, container.container,
     CASE
         WHEN EXISTS (SELECT 1 FROM profile) THEN (
             SELECT min(entry.key) FROM profile, json_each(profile.data, '$.levels') AS entry
@@ -361,29 +361,38 @@ WITH
                 ), 1)
                 WHEN binding.container IS NOT NULL THEN (
                     SELECT container_level.level FROM container_level
-                    WHERE container_level.container = binding.container
+                    WHERE container_level.subject = 'container/' || binding.container
                 )
                 ELSE 0
             END
         WHERE substr(binding.role, 1, 4) <> 'api:'
     ),
+    seat AS MATERIALIZED (SELECT group_id, person_id, inner_id, service, since FROM group_member),
+    nested AS MATERIALIZED (
+        SELECT seat.group_id, seat.inner_id
+        FROM seat
+        CROSS JOIN people_group
+        WHERE seat.inner_id IS NOT NULL AND people_group.group_id = seat.inner_id
+    ),
     -- Each group that has a role with every group inside it. A group that was removed holds nobody and leads nowhere.
     inside (group_id, inner_id) AS (
-        SELECT bound.group_id, bound.group_id FROM bound
-        JOIN people_group ON people_group.group_id = bound.group_id
+        SELECT bound.group_id, bound.group_id
+        FROM bound
+        CROSS JOIN people_group
+        WHERE people_group.group_id = bound.group_id
         UNION
-        SELECT inside.group_id, group_member.inner_id
+        SELECT inside.group_id, nested.inner_id
         FROM inside
-        JOIN group_member ON group_member.group_id = inside.inner_id
-        JOIN people_group ON people_group.group_id = group_member.inner_id
+        CROSS JOIN nested
+        WHERE nested.group_id = inside.inner_id
     ),
     -- Who is in a group that has a role, by whichever way came first.
     grouped AS MATERIALIZED (
-        SELECT inside.group_id, group_member.person_id, group_member.service, min(group_member.since) AS since
+        SELECT inside.group_id, seat.person_id, seat.service, min(seat.since) AS since
         FROM inside
-        JOIN group_member ON group_member.group_id = inside.inner_id
-        WHERE group_member.inner_id IS NULL
-        GROUP BY inside.group_id, group_member.person_id, group_member.service
+        CROSS JOIN seat
+        WHERE seat.group_id = inside.inner_id AND seat.inner_id IS NULL
+        GROUP BY inside.group_id, seat.person_id, seat.service
     ),
     held AS MATERIALIZED (
         SELECT subject, role_name, scope, starts, ends, since, 'binding' AS rule, user_id AS person_id, service
@@ -409,25 +418,27 @@ WITH
         CROSS JOIN service
         WHERE service.subject = 'service/' || held.service
     ),
-    -- Every project that is not archived, by each scope that holds for it.
-    scoped AS MATERIALIZED (
-        SELECT 'root' AS scope, project, package, since FROM delivered
-        UNION ALL
-        SELECT 'project:' || source || '/' || package, project, package, since FROM delivered
-        UNION ALL
-        SELECT up.scope, project.name, project.package, local_project.since
+    made AS MATERIALIZED (
+        SELECT 'local' AS source, local_project.project AS package, local_project.container, local_project.since,
+            project.name AS project
         FROM local_project
         JOIN project ON project.source = 'local' AND project.package = local_project.project
             AND project.to_position IS NULL AND NOT project.archived
-        JOIN (
-            SELECT project, 'project:local/' || project AS scope FROM local_project
-            UNION ALL
-            SELECT project, 'root' FROM local_project
-            UNION ALL
-            SELECT local_project.project, 'container:' || container_above.above
-            FROM local_project
-            JOIN container_above ON container_above.container = local_project.container
-        ) AS up ON up.project = local_project.project
+    ),
+    every AS (
+        SELECT source, package, project, since FROM delivered
+        UNION ALL
+        SELECT source, package, project, since FROM made
+    ),
+    -- Every project that is not archived, by each scope that holds for it.
+    scoped AS MATERIALIZED (
+        SELECT 'root' AS scope, project, package, since FROM every
+        UNION ALL
+        SELECT 'project:' || source || '/' || package, project, package, since FROM every
+        UNION ALL
+        SELECT 'container:' || container_above.above, made.project, made.package, made.since
+        FROM made
+        JOIN container_above ON container_above.container = made.container
     )
 SELECT
     manager.user_id, manager.user_name, delivered.project, (SELECT producer FROM rule_role) AS role, 'producer' AS rule,

@@ -23,3 +23,4 @@ CREATE INDEX assigned_entitlement ON fact (source, data ->> 'entitlement')
     WHERE noun = 'entitlement_person' AND to_position IS NULL;
 CREATE INDEX assigned_person ON fact (source, data ->> 'person')
     WHERE noun = 'entitlement_person' AND to_position IS NULL;
+CREATE INDEX group_key ON fact (source || '/' || (data ->> 'group')) WHERE noun = 'group' AND to_position IS NULL;
