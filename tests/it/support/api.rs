@@ -56,6 +56,8 @@ impl Default for Http {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder()
             .no_proxy()
+            // The server closes a connection that lies idle; one that is used in that moment fails for no fault of either.
+            .pool_idle_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(40))
             .redirect(reqwest::redirect::Policy::none())
             .build()

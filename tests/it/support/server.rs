@@ -114,10 +114,8 @@ impl Server {
         self.process.as_ref().unwrap().id()
     }
 
-    /// Asked anew: a connection that lay idle may be closed by the server in the moment in which it is used.
     pub fn is_ready(&self) -> bool {
-        let fresh = Http::default();
-        fresh.try_send(fresh.get(&self.url("/readyz"))).is_ok_and(|answer| answer.status == 200)
+        self.http.try_send(self.http.get(&self.url("/readyz"))).is_ok_and(|answer| answer.status == 200)
     }
 
     pub fn kill(&mut self) {
