@@ -15,6 +15,7 @@ mod advisories;
 mod bad_input;
 mod clients;
 mod crash;
+mod directory;
 mod files;
 mod lifecycle;
 mod oracle;

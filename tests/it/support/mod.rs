@@ -8,6 +8,7 @@ pub mod faults;
 pub mod image;
 pub mod registry;
 pub mod server;
+pub mod slapd;
 
 use std::{
     fs::{self, File, OpenOptions},

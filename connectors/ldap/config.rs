@@ -1,0 +1,127 @@
+//! One directory as the operator configures it, parsed. What is not here cannot be set. No file is read here.
+
+use rollcall_ingest::pull::Scope;
+
+use crate::{
+    connection::{Bind, Limits, Url},
+    dn::Dn,
+    filter::Filter,
+    tls::Trust,
+};
+
+/// How a directory is reached and read.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The servers, the preferred one first. All hold the same.
+    pub urls: Vec<Url>,
+    /// Whether clear text is allowed, also for the bind. Then StartTLS is not asked for.
+    pub clear_text: bool,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Who we are.
+    pub bind: Bind,
+    /// Where people are, at least one.
+    pub people: Vec<Base>,
+    /// Where groups are; none where only people are read.
+    pub groups: Vec<Base>,
+    /// What people are among what is there; the usual of the server's kind when absent.
+    pub people_filter: Option<Filter>,
+    /// What groups are among what is there; the usual of the server's kind when absent.
+    pub group_filter: Option<Filter>,
+    /// Which attribute says what.
+    pub attributes: Attributes,
+    /// Whether `memberOf` of people counts beside the lists of groups. Servers keep it in part at best.
+    pub member_of: bool,
+    /// How it is read.
+    pub mode: Mode,
+    /// How many entries are asked for at once.
+    pub page: u32,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Servers and a base, and the defaults for everything else.
+    #[must_use]
+    pub fn new(urls: Vec<Url>, base: Base) -> Self {
+        Self {
+            urls,
+            clear_text: false,
+            trust: Trust::default(),
+            bind: Bind::Anonymous,
+            people: vec![base.clone()],
+            groups: vec![base],
+            people_filter: None,
+            group_filter: None,
+            attributes: Attributes::default(),
+            member_of: false,
+            mode: Mode::Auto,
+            page: 200,
+            limits: Limits::default(),
+        }
+    }
+
+    /// What is read, as far as it changes the answer.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        let Attributes { id, username, email, name, group_name } = &self.attributes;
+        let mut parts = vec![format!("{id:?} {username:?} {email} {name} {group_name} {}", self.member_of)];
+        parts.extend(self.people.iter().map(|base| format!("people {}", base.dn)));
+        parts.extend(self.groups.iter().map(|base| format!("groups {}", base.dn)));
+        parts.push(format!("{:?} {:?}", self.people_filter, self.group_filter));
+        Scope::of(parts)
+    }
+}
+
+/// A name below which is looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// As the operator wrote it; so it is sent.
+    pub text: String,
+    /// What it means.
+    pub dn: Dn,
+}
+
+impl std::str::FromStr for Base {
+    type Err = crate::dn::InvalidDn;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self { text: text.to_owned(), dn: text.parse()? })
+    }
+}
+
+/// Which attribute says what. Absent: the usual one of the server's kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes {
+    /// The immutable id: entryUUID, objectGUID, nsUniqueId.
+    pub id: Option<String>,
+    /// The name to sign in with: uid, sAMAccountName.
+    pub username: Option<String>,
+    /// The e-mail address.
+    pub email: String,
+    /// The display name.
+    pub name: String,
+    /// The label of a group.
+    pub group_name: String,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self {
+            id: None,
+            username: None,
+            email: "mail".to_owned(),
+            name: "displayName".to_owned(),
+            group_name: "cn".to_owned(),
+        }
+    }
+}
+
+/// How a directory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Followed where the server can be, else read as a whole on the schedule.
+    Auto,
+    /// Only read as a whole.
+    Full,
+}

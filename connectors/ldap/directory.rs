@@ -1,0 +1,323 @@
+//! A directory as a connector: read as a whole, asked for single subjects, followed where the server can be. Turns faults
+//! into the states that an operator sees; decides no removal.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    Body, Id,
+    body::{self, GroupRef, Member, PersonRef},
+};
+use rollcall_ingest::pull::{Answer, Cursor, Failure, News, Pull, Scope, Sealed, Sheet, Stop};
+
+use crate::{
+    ber::Malformed,
+    client::{Client, Session},
+    config::{Config, Mode},
+    fault::Fault,
+    filter::Filter,
+    follow::{Follower, Memory},
+    message::Entry,
+    model::{Listed, Unreadable},
+    read::{self, ReadError},
+    search,
+    server::{Kind, RootDse, SYNC},
+    world::{self, Notes},
+};
+
+/// One configured directory.
+#[derive(Debug, Clone)]
+pub struct Directory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    /// Whether the server that answered last can be followed.
+    followable: AtomicBool,
+    known: Mutex<Option<Known>>,
+    memory: tokio::sync::Mutex<Option<Memory>>,
+}
+
+/// What is known of a directory since it last answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The server that answered.
+    pub server: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its name in its own words.
+    pub vendor: Option<String>,
+    /// How it is read.
+    pub way: Way,
+    /// Why so.
+    pub why: String,
+    /// What the last whole read met that is no fact.
+    pub notes: Notes,
+}
+
+/// How a directory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As a whole, on the schedule.
+    Whole,
+    /// Followed by RFC 4533.
+    Followed,
+}
+
+impl Way {
+    /// What fits a server, and why.
+    fn of(config: &Config, root: &RootDse, id: &str) -> (Self, String) {
+        let whole = |why: &str| (Self::Whole, why.to_owned());
+        match root.kind {
+            _ if config.mode == Mode::Full => whole("`mode` says so"),
+            Kind::ActiveDirectory => whole("Active Directory is read as a whole"),
+            Kind::OpenLdap if !root.knows(SYNC) => {
+                whole("the server has no RFC 4533: load the overlay syncprov to have it followed")
+            }
+            Kind::OpenLdap if !id.eq_ignore_ascii_case("entryUUID") => whole("`id_attribute` is not entryUUID"),
+            Kind::OpenLdap if config.member_of => whole("`member_of` is on, and a change of it is not announced"),
+            Kind::OpenLdap => (Self::Followed, "OpenLDAP with RFC 4533".to_owned()),
+            Kind::Ds389 | Kind::Other => whole("only OpenLDAP is followed"),
+        }
+    }
+}
+
+impl Directory {
+    /// Of a configuration.
+    ///
+    /// # Errors
+    /// A certificate or key that cannot be used, or settings that do not fit together.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let followable = AtomicBool::new(config.mode == Mode::Auto);
+        let client = Client::new(config)?;
+        Ok(Self(Arc::new(Inner { client, followable, known: Mutex::default(), memory: tokio::sync::Mutex::default() })))
+    }
+
+    /// What is known since it last answered.
+    #[must_use]
+    pub fn known(&self) -> Option<Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// A session, and how its server is read.
+    async fn session(&self) -> Result<(Session, Way), Fault> {
+        let session = self.client().session().await?;
+        let (way, why) = Way::of(&self.client().config, &session.root, &session.schema.id);
+        self.0.followable.store(way == Way::Followed, Ordering::Relaxed);
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = known.take().map(|known| known.notes).unwrap_or_default();
+        *known = Some(Known {
+            server: session.connection.url().to_string(),
+            kind: session.root.kind,
+            vendor: session.root.vendor.clone(),
+            way,
+            why,
+            notes,
+        });
+        drop(known);
+        Ok((session, way))
+    }
+
+    fn note(&self, notes: &Notes) {
+        for text in notes.left_out.iter().chain(&notes.conflicts) {
+            tracing::warn!(what = %text, "something of the directory is left out");
+        }
+        if let Some(known) = &mut *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) {
+            known.notes = notes.clone();
+        }
+    }
+
+    async fn read_whole(&self, mut sheet: Sheet) -> Result<Sealed, Ended> {
+        let config = &self.client().config;
+        let bases = || config.people.iter().chain(&config.groups);
+        let parts: Vec<_> = bases().map(|base| sheet.open(base.text.clone())).collect();
+        let (mut session, _) = self.session().await?;
+        let (world, before) = read::everything(&mut session, config, sheet.now()).await?;
+        session.connection.close().await;
+        // Every page of every base came with a good result, or we would not be here.
+        parts.into_iter().for_each(|part| sheet.close(part));
+        let mut notes = world.state(&mut sheet);
+        notes.references = before.references;
+        notes.left_out = before.left_out;
+        self.note(&notes);
+        Ok(sheet.seal()?)
+    }
+
+    async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Ended> {
+        let (mut session, _) = self.session().await?;
+        let mut answers = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            let answer = self.look_up_one(&mut session, subject, now).await;
+            answers.push(match answer {
+                Ok(answer) => answer,
+                Err(Ended::Fault(fault @ Fault::Refused { .. })) => Answer::Unknown(fault.to_string()),
+                Err(Ended::Unreadable(why)) => Answer::Unknown(why.to_string()),
+                Err(ended) => return Err(ended),
+            });
+        }
+        session.connection.close().await;
+        Ok(answers)
+    }
+
+    async fn look_up_one(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<Answer, Ended> {
+        // That an entry is not found may also mean that it is hidden; only a whole read concludes from that.
+        let hidden = || Answer::Unknown("it is not found any more; the next whole read decides".to_owned());
+        let schema = session.schema.clone();
+        Ok(match subject {
+            Body::PersonUpserted(body::Person { person: id, .. }) | Body::PersonRemoved(PersonRef { person: id }) => {
+                match self.find(session, id, true).await? {
+                    Some(entry) => Answer::Stated(world::person_fact(&schema.person(&entry, now)?)),
+                    None => hidden(),
+                }
+            }
+            Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id }) => {
+                match self.find(session, id, false).await? {
+                    Some(entry) => Answer::Stated(world::group_fact(&schema.group(&entry)?).into()),
+                    None => hidden(),
+                }
+            }
+            Body::GroupMemberAdded(fact) | Body::GroupMemberRemoved(fact) => {
+                let Some(entry) = self.find(session, &fact.group, false).await? else { return Ok(hidden()) };
+                let group = schema.group(&entry)?;
+                let listed = match &fact.member {
+                    Member::Person(id) => {
+                        let Some(entry) = self.find(session, id, true).await? else { return Ok(hidden()) };
+                        let person = schema.person(&entry, now)?;
+                        let primary = group.sid.is_some() && group.sid == person.primary;
+                        let listed = |member: &Listed| match member {
+                            Listed::Dn(dn) => *dn == person.dn,
+                            Listed::Uid(uid) => person.uids.contains(uid),
+                            Listed::Garbage(_) => false,
+                        };
+                        primary || person.member_of.contains(&group.dn) || group.members.iter().any(listed)
+                    }
+                    Member::Group(id) => {
+                        let Some(entry) = self.find(session, id, false).await? else { return Ok(hidden()) };
+                        group.members.contains(&Listed::Dn(schema.group(&entry)?.dn))
+                    }
+                    Member::Service(_) => return Ok(Answer::Unknown("a directory has no services".to_owned())),
+                };
+                if listed { Answer::Stated(Body::GroupMemberAdded(fact.clone()).into()) } else { Answer::Gone }
+            }
+            _ => Answer::Unknown("a directory says nothing of it".to_owned()),
+        })
+    }
+
+    /// One entry by its id.
+    async fn find(&self, session: &mut Session, id: &Id, person: bool) -> Result<Option<Entry>, Fault> {
+        let config = &self.client().config;
+        let schema = session.schema.clone();
+        let (bases, kind, attributes) = if person {
+            (&config.people, schema.people.clone(), schema.person_attributes())
+        } else {
+            (&config.groups, schema.groups.clone(), schema.group_attributes())
+        };
+        let wanted = Filter::And(vec![kind, Filter::Equal(schema.id.clone(), schema.id_value(id))]);
+        for base in bases {
+            let search = read::below(base, wanted.clone(), attributes.clone());
+            let mut found = search::whole(&mut session.connection, &search, None, &mut |entry| entry).await?.items;
+            if let Some(mut entry) = found.pop() {
+                search::complete(&mut session.connection, &mut entry).await?;
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Pull for Directory {
+    fn scope(&self) -> Scope {
+        self.client().config.scope()
+    }
+
+    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+        Ok(self.read_whole(sheet).await?)
+    }
+
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+        Ok(self.look_up_each(subjects, now).await?)
+    }
+
+    fn follows(&self) -> bool {
+        self.0.followable.load(Ordering::Relaxed)
+    }
+
+    async fn follow(&self, cursor: Option<Cursor>, news: News) -> Failure {
+        let followed = async {
+            let (session, way) = self.session().await?;
+            if way != Way::Followed {
+                return Err(Ended::Failure(Failure::Partial("this server is not followed".to_owned())));
+            }
+            let schema = session.schema.clone();
+            session.connection.close().await;
+            let follower = Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
+            let mut memory = self.0.memory.lock().await;
+            follower.run(&mut memory, cursor).await
+        };
+        let Err(ended) = followed.await;
+        ended.into()
+    }
+}
+
+/// Why a read or a follow came to an end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    Stop(#[from] Stop),
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<ReadError> for Ended {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Fault(fault) => Self::Fault(fault),
+            ReadError::Unreadable(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+impl From<Malformed> for Ended {
+    fn from(error: Malformed) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Fault(fault) => fault.into(),
+            Ended::Unreadable(why) => Self::Partial(why.to_string()),
+            Ended::Stop(stop) => stop.into(),
+            Ended::Failure(failure) => failure,
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let text = fault.to_string();
+        match fault {
+            Fault::Unreachable(_) | Fault::Untrusted(_) => Self::Unreachable(text),
+            Fault::Unauthorised { .. } => Self::Unauthorised(text),
+            // strongerAuthRequired, confidentialityRequired, inappropriateAuthentication, insufficientAccessRights
+            Fault::Refused { code: 8 | 13 | 48 | 50, .. } => Self::Unauthorised(text),
+            // busy, unavailable
+            Fault::Refused { code: 51 | 52, .. } => Self::Blind { reason: text, retry_after: None },
+            Fault::Refused { .. } | Fault::Malformed(_) => Self::Partial(text),
+        }
+    }
+}

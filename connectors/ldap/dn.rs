@@ -1,0 +1,380 @@
+//! Distinguished names as structures (RFC 4514): parsed, attribute types case-folded, values unescaped, compared as
+//! what they mean and never as text. Knows no directory.
+
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+};
+
+/// A parsed name. Two of them are equal when they name the same entry, however they were written.
+#[derive(Debug, Clone)]
+pub struct Dn {
+    /// From the entry up to the root. Each is sorted, because `cn=a+sn=b` is `sn=b+cn=a`.
+    rdns: Vec<Vec<(Box<str>, Value)>>,
+    /// As it was written: so it is shown and sent.
+    written: Box<str>,
+}
+
+impl PartialEq for Dn {
+    fn eq(&self, other: &Self) -> bool {
+        self.rdns == other.rdns
+    }
+}
+
+impl Eq for Dn {}
+
+impl Ord for Dn {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rdns.cmp(&other.rdns)
+    }
+}
+
+impl PartialOrd for Dn {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Dn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.rdns.hash(state);
+    }
+}
+
+/// An attribute value in a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Value {
+    /// Text, folded: lower case, outer spaces gone, inner runs of spaces one.
+    Text(Box<str>),
+    /// What is no UTF-8, or was written as `#` and hexadecimal BER.
+    Bytes(Box<[u8]>),
+}
+
+/// Why a text is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a distinguished name: {what}", text = .text.escape_debug())]
+pub struct InvalidDn {
+    text: String,
+    what: &'static str,
+}
+
+/// Attribute types that have a short and a long name, and their object identifiers (RFC 4514 section 3).
+const TYPES: [(&str, &[&str]); 9] = [
+    ("cn", &["commonname", "2.5.4.3"]),
+    ("l", &["localityname", "2.5.4.7"]),
+    ("st", &["stateorprovincename", "2.5.4.8"]),
+    ("o", &["organizationname", "2.5.4.10"]),
+    ("ou", &["organizationalunitname", "2.5.4.11"]),
+    ("c", &["countryname", "2.5.4.6"]),
+    ("street", &["streetaddress", "2.5.4.9"]),
+    ("dc", &["domaincomponent", "0.9.2342.19200300.100.1.25"]),
+    ("uid", &["userid", "0.9.2342.19200300.100.1.1"]),
+];
+
+impl Dn {
+    /// Whether this is `base` or below it.
+    #[must_use]
+    pub fn is_within(&self, base: &Self) -> bool {
+        self.rdns.ends_with(&base.rdns)
+    }
+
+    /// Whether it is the root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.rdns.is_empty()
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Dn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+impl std::str::FromStr for Dn {
+    type Err = InvalidDn;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDn> {
+        let fail = |what| InvalidDn { text: text.chars().take(200).collect(), what };
+        if text.len() > 32_768 {
+            return Err(fail("longer than 32 KiB"));
+        }
+        let mut rest = text.trim_matches(' ');
+        let mut rdns = Vec::new();
+        let mut rdn: Vec<(Box<str>, Value)> = Vec::new();
+        while !rest.is_empty() || !rdn.is_empty() {
+            let (name, after) = rest.split_once('=').ok_or_else(|| fail("a part without `=`"))?;
+            let name = attribute_type(name).ok_or_else(|| fail("an attribute type that is none"))?;
+            let (value, end, after) = value(after).map_err(fail)?;
+            rdn.push((name, value));
+            rest = after.trim_start_matches(' ');
+            if end == Some('+') {
+                if rest.is_empty() {
+                    return Err(fail("it ends after `+`"));
+                }
+                continue;
+            }
+            rdn.sort();
+            rdns.push(std::mem::take(&mut rdn));
+            if end.is_some() && rest.is_empty() {
+                return Err(fail("it ends after `,`"));
+            }
+        }
+        Ok(Self { rdns, written: text.into() })
+    }
+}
+
+/// A type by its one name in lower case: `OU`, `ou` and `2.5.4.11` are one.
+fn attribute_type(text: &str) -> Option<Box<str>> {
+    let text = text.trim_matches(' ').to_ascii_lowercase();
+    let text = text.strip_prefix("oid.").unwrap_or(&text);
+    let first = text.chars().next()?;
+    let letters = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let fits = if first.is_ascii_digit() {
+        text.split('.').all(|arc| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()))
+    } else {
+        first.is_ascii_alphabetic() && text.chars().all(letters)
+    };
+    let known = TYPES.iter().find(|(_, others)| others.contains(&text)).map(|(name, _)| *name);
+    fits.then(|| known.unwrap_or(text).into())
+}
+
+/// One value, what ended it (`,` or `+`; `None` at the end), and what comes after that.
+fn value(text: &str) -> Result<(Value, Option<char>, &str), &'static str> {
+    let text = text.trim_start_matches(' ');
+    if let Some(hex) = text.strip_prefix('#') {
+        let end = hex.find([',', '+', ';']).unwrap_or(hex.len());
+        let (digits, after) = hex.split_at(end);
+        let bytes = unhex(digits.trim_end_matches(' ')).ok_or("`#` without hexadecimal bytes")?;
+        let (separator, after) = separator(after);
+        return Ok((ber_text(&bytes), separator, after));
+    }
+    if let Some(quoted) = text.strip_prefix('"') {
+        return quoted_value(quoted);
+    }
+    let mut bytes: Vec<u8> = Vec::new();
+    // Spaces at the end belong to the value only where they were escaped.
+    let mut kept = 0;
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            ',' | ';' | '+' => {
+                bytes.truncate(kept);
+                let (separator, after) = separator(text.get(at..).unwrap_or_default());
+                return Ok((folded(bytes), separator, after));
+            }
+            '\\' => {
+                unescape(&mut chars, &mut bytes)?;
+                kept = bytes.len();
+            }
+            '"' | '<' | '>' | '\0' => return Err("a character that must be escaped"),
+            c => {
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                if c != ' ' {
+                    kept = bytes.len();
+                }
+            }
+        }
+    }
+    bytes.truncate(kept);
+    Ok((folded(bytes), None, ""))
+}
+
+/// The old form of RFC 1779, which some servers still write.
+fn quoted_value(text: &str) -> Result<(Value, Option<char>, &str), &'static str> {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => {
+                let after = text.get(at + 1..).unwrap_or_default().trim_start_matches(' ');
+                let (separator, after) = separator(after);
+                if separator.is_none() && !after.is_empty() {
+                    return Err("something follows a quoted value");
+                }
+                return Ok((folded(bytes), separator, after));
+            }
+            '\\' => unescape(&mut chars, &mut bytes)?,
+            c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    Err("a quote that is not closed")
+}
+
+/// `\` and a special character, or `\` and two hexadecimal digits.
+fn unescape(chars: &mut std::str::CharIndices<'_>, bytes: &mut Vec<u8>) -> Result<(), &'static str> {
+    let (_, c) = chars.next().ok_or("it ends after `\\`")?;
+    if let Some(high) = c.to_digit(16) {
+        let low = chars.next().and_then(|(_, c)| c.to_digit(16)).ok_or("`\\` and one hexadecimal digit")?;
+        bytes.push(u8::try_from(high << 4 | low).unwrap_or_default());
+        return Ok(());
+    }
+    if !" \"#+,;<=>\\".contains(c) {
+        return Err("`\\` before a character that needs none");
+    }
+    bytes.push(u8::try_from(c).unwrap_or_default());
+    Ok(())
+}
+
+fn separator(text: &str) -> (Option<char>, &str) {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(',' | ';') => (Some(','), chars.as_str()),
+        Some('+') => (Some('+'), chars.as_str()),
+        _ => (None, text),
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+    let digits = digits.filter(|digits| !digits.is_empty() && digits.len().is_multiple_of(2))?;
+    Some(digits.chunks(2).filter_map(|pair| u8::try_from(pair.first()? << 4 | pair.get(1)?).ok()).collect())
+}
+
+/// `#0403414243` is the octet string ABC, and so is `ABC`; any other BER stays what it is.
+fn ber_text(bytes: &[u8]) -> Value {
+    match crate::ber::Reader::new(bytes).any() {
+        Ok(Some((0x04 | 0x0c | 0x13 | 0x16, content))) => folded(content.to_vec()),
+        _ => Value::Bytes(bytes.into()),
+    }
+}
+
+/// Names are compared without case and without care for spaces, as nearly every attribute in a name is defined.
+fn folded(bytes: Vec<u8>) -> Value {
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+            Value::Text(words.join(" ").to_lowercase().into())
+        }
+        Err(error) => Value::Bytes(error.into_bytes().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Writes a value so that it is read back as it is.
+    fn escape(text: &str, f: &mut impl fmt::Write) -> fmt::Result {
+        let last = text.chars().count().saturating_sub(1);
+        for (i, c) in text.chars().enumerate() {
+            match c {
+                '\0'..='\u{1f}' | '\u{7f}' => write!(f, "\\{:02x}", u32::from(c))?,
+                ' ' if i == 0 || i == last => f.write_str("\\20")?,
+                '#' if i == 0 => f.write_str("\\#")?,
+                '"' | '+' | ',' | ';' | '<' | '>' | '\\' | '=' => {
+                    f.write_char('\\')?;
+                    f.write_char(c)?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What it means, written out.
+    fn canonical(dn: &Dn) -> String {
+        use std::fmt::Write as _;
+        let mut out = String::new();
+        for (i, rdn) in dn.rdns.iter().enumerate() {
+            out.push_str(if i == 0 { "" } else { "," });
+            for (j, (name, value)) in rdn.iter().enumerate() {
+                write!(out, "{}{name}=", if j == 0 { "" } else { "+" }).unwrap();
+                match value {
+                    Value::Text(text) => escape(text, &mut out).unwrap(),
+                    Value::Bytes(bytes) => bytes.iter().for_each(|byte| write!(out, "\\{byte:02x}").unwrap()),
+                }
+            }
+        }
+        out
+    }
+
+    fn dn(text: &str) -> Dn {
+        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn one_name_in_many_spellings() {
+        let one = dn("uid=Ada Lovelace,ou=People,dc=ex,dc=test");
+        for other in [
+            "UID=ada lovelace,OU=people,DC=EX,DC=TEST",
+            "uid=ada  lovelace , ou = People , dc=ex;dc=test",
+            "userid=Ada\\20Lovelace,2.5.4.11=people,dc=ex,dc=test",
+            "uid=\"Ada Lovelace\",OID.2.5.4.11=People,dc=ex,dc=test",
+            "uid=\\41da Lovelace,ou=#040650656f706c65,dc=ex,dc=test",
+        ] {
+            assert_eq!(one, dn(other), "{other}");
+        }
+        assert_eq!(dn("cn=a+sn=b,dc=x"), dn("SN=B+CN=A,DC=X"));
+        assert_eq!(dn("cn=M\u{fc}ller,dc=x"), dn("cn=m\\C3\\BCLLER,dc=x"));
+    }
+
+    #[test]
+    fn an_escaped_comma_is_no_comma() {
+        assert_ne!(dn("cn=admins\\,dc=x"), dn("cn=admins,dc=x"));
+        assert_eq!(dn("cn=admins\\,dc=x"), dn("cn=admins\\2cdc\\3dx"));
+        assert!(!dn("cn=a\\,dc=x").is_within(&dn("dc=x")));
+        assert!(dn("cn=a,ou=b,dc=x").is_within(&dn("OU=B, DC=X")));
+        assert!(!dn("cn=a,ou=bb,dc=x").is_within(&dn("ou=b,dc=x")));
+    }
+
+    #[test]
+    fn odd_characters_are_part_of_the_name() {
+        let odd = dn("cn=a\\,b\\+c\\\"d\\;e\\\\f\\#g\\<h\\>i\\=j,dc=x");
+        assert_eq!(odd, dn(&canonical(&odd)), "{odd}");
+        assert_eq!(dn("cn=a,dc=x"), dn("cn= a ,dc=x"));
+        assert!(dn("").is_root());
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for text in [
+            "admins",
+            "=x",
+            "cn",
+            "cn=a,",
+            "cn=a+",
+            "cn=a<b",
+            "cn=a>b",
+            "cn=a\"b",
+            "cn=a\0b",
+            "c n=a",
+            "cn=a\\",
+            "cn=a\\4",
+            "cn=a\\zz",
+            "cn=#0",
+            "cn=#",
+            "cn=\"a",
+            "cn=\"a\"b",
+            "1.a=x",
+            ",",
+            "cn=a,,dc=x",
+        ] {
+            assert!(text.parse::<Dn>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-c=,+\\\\\"#; 0-9\u{fc}<>\0]{0,24}") {
+            if let Ok(read) = text.parse::<Dn>() {
+                let shown = canonical(&read);
+                prop_assert_eq!(shown.parse::<Dn>().expect(&shown), read);
+            }
+        }
+
+        #[test]
+        fn any_value_survives_being_written(text in "\\PC{1,20}") {
+            let mut written = String::from("cn=");
+            escape(&text, &mut written).unwrap();
+            written.push_str(",dc=x");
+            let read = written.parse::<Dn>().expect(&written);
+            let expected = Dn { rdns: vec![vec![("cn".into(), folded(text.into_bytes()))], vec![("dc".into(), folded(b"x".to_vec()))]], written: "".into() };
+            prop_assert_eq!(read, expected);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+#![doc = include_str!("README.md")]
+
+mod ber;
+#[cfg(test)]
+mod captured_tests;
+mod client;
+mod config;
+mod connection;
+mod directory;
+mod dn;
+mod fault;
+mod filter;
+mod follow;
+mod message;
+mod model;
+mod read;
+mod search;
+mod server;
+mod sync;
+mod tls;
+mod world;
+
+pub use config::{Attributes, Base, Config, Mode};
+pub use connection::{Bind, Limits, Url};
+pub use directory::{Directory, Known, Way};
+pub use dn::{Dn, InvalidDn};
+pub use fault::Fault;
+pub use filter::{Filter, InvalidFilter};
+pub use server::{Kind, RootDse};
+pub use tls::{Trust, fingerprint, pin};
+pub use world::Notes;

@@ -1,0 +1,206 @@
+//! How a server proves who it is: the system's roots, one's own authority, or one pinned certificate; and how we do, by
+//! a client certificate. Makes the configuration; the handshake is the connection's.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+
+/// What is trusted and what we show, as PEM.
+#[derive(Clone, Default)]
+pub struct Trust {
+    /// The authorities that sign the directory's certificate; the system's when absent.
+    pub ca: Option<String>,
+    /// SHA-256 fingerprints of the server certificates that are trusted, whoever signed them. Where there are any,
+    /// nothing else is.
+    pub pins: Vec<[u8; 32]>,
+    /// Our certificate with its chain, and its key.
+    pub client: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").field("pins", &self.pins.len()).field("client", &self.client.is_some()).finish()
+    }
+}
+
+/// Reads a fingerprint as OpenSSL prints it: 64 hexadecimal digits, colons allowed, `sha256:` or `SHA256=` in front.
+#[must_use]
+pub fn pin(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    let start = text
+        .find([':', '='])
+        .filter(|at| text.get(..*at).is_some_and(|word| word.to_ascii_lowercase().contains("sha256")));
+    let digits: Vec<u32> = text
+        .get(start.map_or(0, |at| at + 1)..)?
+        .chars()
+        .filter(|c| *c != ':')
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> =
+        digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair.first()? << 4 | pair.get(1)?).ok()).collect();
+    if digits.len() == 64 { bytes.try_into().ok() } else { None }
+}
+
+/// The fingerprint of a certificate.
+#[must_use]
+pub fn fingerprint(certificate: &[u8]) -> String {
+    let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, certificate);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Trust {
+    /// The configuration for a handshake.
+    ///
+    /// # Errors
+    /// What cannot be read, for the operator.
+    pub fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = if self.pins.is_empty() {
+            builder.with_root_certificates(self.roots()?)
+        } else {
+            let verifier = Pinned { pins: self.pins.clone(), provider };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        };
+        let config = match &self.client {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain: Vec<_> =
+                    certificates(certificate).map_err(|what| format!("the client certificate: {what}"))?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+                    .map_err(|error| format!("the client key is not a private key in PEM: {error}"))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("the client certificate and its key do not fit: {error}"))?
+            }
+        };
+        Ok(Arc::new(config))
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        match &self.ca {
+            Some(pem) => {
+                for certificate in certificates(pem).map_err(|what| format!("the authority's file: {what}"))? {
+                    roots.add(certificate).map_err(|error| format!("the authority's file: {error}"))?;
+                }
+            }
+            None => {
+                // One broken certificate of the system is not a reason to trust none of the others.
+                let found = rustls_native_certs::load_native_certs();
+                let (good, _) = roots.add_parsable_certificates(found.certs);
+                if good == 0 {
+                    return Err(
+                        "this system has no root certificates; name the directory's authority in `ca_file`".into()
+                    );
+                }
+            }
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(list) if list.is_empty() => Err("there is no certificate in it (PEM)".into()),
+        Ok(list) => Ok(list),
+        Err(error) => Err(format!("not a certificate in PEM: {error}")),
+    }
+}
+
+/// Trusts these certificates and no others. The server still has to prove that it has the key.
+#[derive(Debug)]
+struct Pinned {
+    pins: Vec<[u8; 32]>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, certificate);
+        if self.pins.iter().any(|pin| pin == digest.as_ref()) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let shown = fingerprint(certificate);
+        Err(rustls::Error::General(format!("the server shows the certificate sha256:{shown}, which is not pinned")))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What a failed handshake means, with what to do where that is not plain.
+pub(crate) fn explain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let hint = if text.contains("CaUsedAsEndEntity") {
+        "; it is a self-signed certificate marked as an authority (CA:TRUE): pin its fingerprint, or make one that is not"
+    } else if text.contains("UnknownIssuer") {
+        "; its authority is not among the trusted: name it in `ca_file`, or pin the certificate"
+    } else if text.contains("NotValidForName") {
+        "; it is made out to another name: use that name in `url`"
+    } else if text.contains("Expired") {
+        "; it has expired: renew it on the directory"
+    } else {
+        ""
+    };
+    format!("TLS failed: {text}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_read_as_they_are_printed() {
+        let plain = "ab".repeat(32);
+        let colons = vec!["AB"; 32].join(":");
+        for text in [
+            plain.clone(),
+            colons.clone(),
+            format!("sha256:{plain}"),
+            format!("sha256 Fingerprint={colons}"),
+            format!("SHA256:{colons}"),
+        ] {
+            assert_eq!(pin(&text), Some([0xab; 32]), "{text}");
+        }
+        for text in
+            ["", "sha256:", &plain[..62], &format!("{plain}00"), &format!("sha1:{}", &plain[..40]), &"zz".repeat(32)]
+        {
+            assert_eq!(pin(text), None, "{text}");
+        }
+    }
+}
