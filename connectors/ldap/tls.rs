@@ -168,7 +168,7 @@ pub(crate) fn explain(error: &std::io::Error) -> String {
     let text = error.to_string();
     let hint = if text.contains("CaUsedAsEndEntity") {
         "; it is a self-signed certificate marked as an authority (CA:TRUE): pin its fingerprint, or make one that is not"
-    } else if text.contains("UnknownIssuer") {
+    } else if text.contains("UnknownIssuer") || text.contains("BadSignature") {
         "; its authority is not among the trusted: name it in `ca_file`, or pin the certificate"
     } else if text.contains("NotValidForName") {
         "; it is made out to another name: use that name in `url`"

@@ -8,7 +8,7 @@ use rollcall_events::{Body, body::Member};
 use rollcall_ingest::pull::{Failure, Pull, Sealed, Sheet};
 use rollcall_ldap::{Base, Bind, Config, Directory, Limits};
 
-use crate::support::slapd::{BASE, Kind, Proxy, SYNC, Slapd, Then, dn, group, person, trunk};
+use crate::support::slapd::{Authority, BASE, Kind, Proxy, SYNC, Slapd, Then, dn, group, person, trunk};
 
 pub fn config(url: &str) -> Config {
     let base = |ou: &str| format!("ou={ou},{BASE}").parse::<Base>().unwrap();
@@ -228,4 +228,94 @@ fn other_shapes_of_groups_are_read_and_a_dynamic_one_is_named() {
         picture(&sealed),
         set(&["sync", "ada", "kim", "[unique]", "[dummy]", "[unique] has ada", "[unique] has kim"])
     );
+}
+
+#[test]
+fn l07_l08_a_renamed_and_moved_person_is_the_same_and_a_recreated_one_is_not() {
+    let ldif = trunk() + &person("ada", "people", "a") + &group("g", [dn("ada")]);
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let mut config = config(&slapd.url());
+    config.people.push(format!("ou=staff,{BASE}").parse().unwrap());
+    let id = |name: &str| {
+        let sealed = read(config.clone()).unwrap();
+        assert!(picture(&sealed).contains(&format!("[g] has {name}")), "{:?}", picture(&sealed));
+        let mut people = sealed.changes().filter_map(|(_, stated)| match &stated.body {
+            Body::PersonUpserted(person) if person.username.as_deref() == Some(name) => Some(person.person.clone()),
+            _ => None,
+        });
+        people.next().unwrap()
+    };
+    let first = id("ada");
+    slapd.change(&format!(
+        "dn: {}\nchangetype: modrdn\nnewrdn: uid=augusta\ndeleteoldrdn: 1\nnewsuperior: ou=staff,{BASE}\n",
+        dn("ada")
+    ));
+    assert_eq!(id("augusta"), first);
+    slapd.change(&person("ada", "people", "a"));
+    slapd.change(&format!("dn: cn=g,ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {}\n", dn("ada")));
+    let second = id("ada");
+    assert_ne!(second, first, "a new entry under the old name");
+    slapd.delete(&dn("ada"));
+    slapd.change(&person("ada", "people", "a"));
+    slapd.change(&format!("dn: cn=g,ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {}\n", dn("ada")));
+    assert_ne!(id("ada"), second, "deleted and made again");
+}
+
+#[test]
+fn l19_nothing_is_bound_in_clear_whatever_is_wrong_with_the_certificate() {
+    let good = Authority::new();
+    let Some(slapd) = Slapd::start_with(Kind::default(), &trunk(), Some(&good)) else { return };
+    let secure = |url: &str, ca: Option<&Authority>| {
+        let mut config = config(url);
+        config.clear_text = false;
+        config.trust.ca = ca.map(|ca| ca.pem.clone());
+        config
+    };
+    let (ldaps, ldap) = (format!("ldaps://127.0.0.1:{}", slapd.tls_port), slapd.url());
+    for url in [&ldaps, &ldap] {
+        read(secure(url, Some(&good))).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let mut pinned = secure(url, None);
+        pinned.trust.pins = vec![good.pin];
+        read(pinned.clone()).unwrap_or_else(|error| panic!("{url}, pinned: {error}"));
+
+        let binds = slapd.log().matches("BIND dn").count();
+        let why = |config: Config| match read(config) {
+            Err(Failure::Unreachable(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let other = why(secure(url, Some(&Authority::new())));
+        assert!(other.contains("ca_file"), "{other}");
+        pinned.trust.pins = vec![[7; 32]];
+        assert!(why(pinned).contains("is not pinned"));
+        let named = secure(&url.replace("127.0.0.1", "localhost"), Some(&good));
+        assert!(why(named).contains("another name"));
+        assert_eq!(slapd.log().matches("BIND dn").count(), binds, "a bind was sent");
+    }
+
+    let expired = Authority::expired();
+    let Some(late) = Slapd::start_with(Kind::default(), &trunk(), Some(&expired)) else { return };
+    match read(secure(&late.url(), Some(&expired))) {
+        Err(Failure::Unreachable(why)) => assert!(why.contains("expired"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let Some(plain) = Slapd::start(Kind::default(), &trunk()) else { return };
+    match read(secure(&plain.url(), Some(&good))) {
+        Err(Failure::Unreachable(why)) => assert!(why.contains("refuses StartTLS"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!late.log().contains("BIND") && !plain.log().contains("BIND"));
+}
+
+#[test]
+fn two_servers_in_a_row_are_each_asked_once() {
+    let Some(slapd) = Slapd::start(Kind::default(), &trunk()) else { return };
+    let (one, two) = (Proxy::new(slapd.port, Then::Cut), Proxy::new(slapd.port, Then::Cut));
+    let mut config = config(&format!("ldap://127.0.0.1:{}", one.port));
+    config.urls.push(format!("ldap://127.0.0.1:{}", two.port).parse().unwrap());
+    one.after(0);
+    let directory = Directory::new(config).unwrap();
+    for _ in 0..3 {
+        block(directory.read(Sheet::blank(now()))).unwrap();
+    }
+    assert_eq!((one.connections(), two.connections()), (1, 3), "the one that answered is asked first");
 }

@@ -12,6 +12,9 @@ use std::{
     thread,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use sha2::{Digest, Sha256};
+
 use super::{Dir, Process, Said, found, free_port, run};
 
 pub const BASE: &str = "dc=ex,dc=test";
@@ -28,13 +31,11 @@ pub struct Kind {
     pub page: u32,
     /// Whether deleted people leave the groups.
     pub refint: bool,
-    /// Whether it has a certificate.
-    pub tls: bool,
 }
 
 impl Default for Kind {
     fn default() -> Self {
-        Self { syncprov: true, session_log: 100, page: 50, refint: true, tls: false }
+        Self { syncprov: true, session_log: 100, page: 50, refint: true }
     }
 }
 
@@ -77,6 +78,11 @@ pub fn dn(uid: &str) -> String {
 impl Slapd {
     /// None, and a skip, where there is no slapd.
     pub fn start(kind: Kind, ldif: &str) -> Option<Self> {
+        Self::start_with(kind, ldif, None)
+    }
+
+    /// The same, with a certificate.
+    pub fn start_with(kind: Kind, ldif: &str, authority: Option<&Authority>) -> Option<Self> {
         if !(found("slapd") && found("ldapmodify")) {
             return None;
         }
@@ -89,7 +95,10 @@ impl Slapd {
         }
         conf += "modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\nmoduleload refint\n";
         conf += &format!("pidfile {d}/slapd.pid\nargsfile {d}/slapd.args\n");
-        if kind.tls {
+        if let Some(authority) = authority {
+            dir.write("ca.crt", &authority.pem);
+            dir.write("tls.crt", &authority.leaf);
+            dir.write("tls.key", &authority.key);
             conf += &format!(
                 "TLSCACertificateFile {d}/ca.crt\nTLSCertificateFile {d}/tls.crt\nTLSCertificateKeyFile {d}/tls.key\n"
             );
@@ -124,7 +133,7 @@ impl Slapd {
         )
         .ok();
         let (port, tls_port) = (free_port(), free_port());
-        let process = Self::process(&dir, port, kind.tls.then_some(tls_port));
+        let process = Self::process(&dir, port, authority.map(|_| tls_port));
         let mut slapd = Self { dir, port, tls_port, process };
         slapd.ready();
         Some(slapd)
@@ -180,6 +189,43 @@ impl Slapd {
 
     pub fn delete(&self, dn: &str) {
         self.change(&format!("dn: {dn}\nchangetype: delete\n"));
+    }
+}
+
+/// An authority, and a certificate for 127.0.0.1 that it signed.
+pub struct Authority {
+    /// The authority's own certificate.
+    pub pem: String,
+    /// SHA-256 of the server's certificate.
+    pub pin: [u8; 32],
+    leaf: String,
+    key: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        Self::until(2100)
+    }
+
+    /// One whose server certificate has expired.
+    pub fn expired() -> Self {
+        Self::until(2020)
+    }
+
+    fn until(year: i32) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "test authority");
+        let ca = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        let leaf_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2010, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
+        let leaf = params.signed_by(&leaf_key, &issuer).unwrap();
+        let pin = Sha256::digest(leaf.der()).into();
+        Self { pem: ca.pem(), pin, leaf: leaf.pem(), key: leaf_key.serialize_pem() }
     }
 }
 
