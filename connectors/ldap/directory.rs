@@ -178,7 +178,7 @@ impl Directory {
                     None => hidden(),
                 }
             }
-            Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id }) => {
+            Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id, .. }) => {
                 match self.find(session, id, false).await? {
                     Some(entry) => Answer::Stated(world::group_fact(&schema.group(&entry)?).into()),
                     None => hidden(),
@@ -255,7 +255,10 @@ impl Pull for Directory {
         let followed = async {
             let (session, way) = self.session().await?;
             if way != Way::Followed {
-                return Err(Ended::Failure(Failure::Partial("this server is not followed".to_owned())));
+                // Whoever follows begins with a read of its own; the others come on the schedule.
+                session.connection.close().await;
+                news.sealed(self.read_whole(news.sheet().await?).await?).await?;
+                return std::future::pending().await;
             }
             let schema = session.schema.clone();
             session.connection.close().await;

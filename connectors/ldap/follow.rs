@@ -291,7 +291,9 @@ impl Follower<'_> {
             touched.by(world, id);
             match world.remove(id) {
                 Some(Named::Person(person)) => told.push(Told::Gone(Body::PersonRemoved(PersonRef { person }))),
-                Some(Named::Group(group)) => told.push(Told::Gone(Body::GroupRemoved(GroupRef { group }))),
+                Some(Named::Group(group)) => {
+                    told.push(Told::Gone(Body::GroupRemoved(GroupRef { group, author: None })))
+                }
                 None => {}
             }
         }

@@ -165,19 +165,24 @@ impl ServerCertVerifier for Pinned {
 
 /// What a failed handshake means, with what to do where that is not plain.
 pub(crate) fn explain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let hint = if text.contains("CaUsedAsEndEntity") {
-        "; it is a self-signed certificate marked as an authority (CA:TRUE): pin its fingerprint, or make one that is not"
-    } else if text.contains("UnknownIssuer") || text.contains("BadSignature") {
-        "; its authority is not among the trusted: name it in `ca_file`, or pin the certificate"
-    } else if text.contains("NotValidForName") {
-        "; it is made out to another name: use that name in `url`"
-    } else if text.contains("Expired") {
-        "; it has expired: renew it on the directory"
-    } else {
-        ""
+    use rustls::{CertificateError as C, Error as E};
+    let hint = match error.get_ref().and_then(|inner| inner.downcast_ref::<E>()) {
+        Some(E::InvalidCertificate(C::UnknownIssuer | C::BadSignature)) => {
+            "; its authority is not among the trusted: name it in `ca_file`, or pin the certificate"
+        }
+        Some(E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. })) => {
+            "; it is made out to another name: use that one in `url`"
+        }
+        Some(E::InvalidCertificate(C::Expired | C::ExpiredContext { .. })) => {
+            "; it has expired: renew it on the directory"
+        }
+        // webpki has no variant of its own for it
+        Some(E::InvalidCertificate(C::Other(other))) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "; it is signed by itself and marked as an authority (CA:TRUE): pin its fingerprint, or make one that is not"
+        }
+        _ => "",
     };
-    format!("TLS failed: {text}{hint}")
+    format!("TLS failed: {error}{hint}")
 }
 
 #[cfg(test)]

@@ -263,11 +263,12 @@ pub fn group_fact(group: &Group) -> Body {
         group: group.id.clone(),
         name: group.name.clone(),
         external_id: Some(group.text.clone()),
+        author: None,
     })
 }
 
 pub fn member_fact(group: &Id, member: Member) -> Body {
-    Body::GroupMemberAdded(GroupMember { group: group.clone(), member })
+    Body::GroupMemberAdded(GroupMember { group: group.clone(), member, author: None })
 }
 
 #[cfg(test)]
