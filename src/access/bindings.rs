@@ -196,13 +196,13 @@ impl Roster {
             Ok(found) => found,
             Err(refusal) => return refusal.into(),
         };
-        let raised = self.raised(holder, data);
+        let raised = self.raised(holder, data, now);
         let effect = match &raised {
             None => self.keep_binding(at, data, holder, on, false),
             Some(raised) => self.keep_binding(at, raised, holder, on, true),
         };
-        if effect == Effect::Applied && on == On::Root {
-            self.raise_elsewhere(at, holder, data);
+        if matches!(effect, Effect::Applied | Effect::NoChange) && on == On::Root {
+            self.raise_elsewhere(at, holder, data, now);
         }
         effect
     }
@@ -248,56 +248,78 @@ impl Roster {
         effect
     }
 
-    /// An administrator is never below the profile's least role where he or she becomes a member.
-    fn raised(&self, holder: Holder, data: &body::Binding) -> Option<body::Binding> {
-        let least = self.profile.document().rules.admin_at_least.as_deref()?;
+    /// An administrator is never below the profile's least role where he or she is a member: what a binding becomes. What
+    /// is held already is not cut short by it.
+    fn raised(&self, holder: Holder, data: &body::Binding, now: DateTime<Utc>) -> Option<body::Binding> {
+        let least_name = self.profile.document().rules.admin_at_least.as_deref()?;
+        let least = self.profile.role(least_name)?;
         let (rights, role) = self.named_role(&data.role)?;
+        let on = self.on_of(&data.scope)?;
         let below = rights == Rights::Access
-            && data.scope != Scope::Root
-            && !self.profile.role_actions(role).holds(self.profile.role_actions(self.profile.role(least)?));
-        (below && self.is_administrator(holder)).then(|| body::Binding { role: least.to_owned(), ..data.clone() })
+            && on != On::Root
+            && !self.profile.role_actions(role).holds(self.profile.role_actions(least))
+            && self.profile.grantable(least, self.level(Rights::Access, on)?);
+        if !below || !self.is_administrator(holder, now) {
+            return None;
+        }
+        let mut raised = body::Binding { role: least_name.to_owned(), ..data.clone() };
+        let mine = self.facts.bindings.find(0, &raised.subject()).and_then(|ix| self.facts.bindings.get(ix)?.as_ref());
+        if let Some(mine) = mine.filter(|mine| mine.register.stands()) {
+            raised.starts = instant(mine.starts.min(micros(data.starts, i64::MIN)));
+            raised.ends = instant(mine.ends.max(micros(data.ends, i64::MAX)));
+        }
+        Some(raised)
     }
 
-    fn is_administrator(&self, holder: Holder) -> bool {
-        let Holder::Person(person) = holder else { return false };
+    /// The scope that a command names, where it is recorded.
+    fn on_of(&self, scope: &Scope) -> Option<On> {
+        self.path(self.place_of(scope).ok()?).next()
+    }
+
+    fn bindings_of_user(&self, person: u32) -> Vec<u32> {
         let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
-        self.persons_of(user)
-            .iter()
+        let persons = self.persons_of(user).iter();
+        persons
             .filter_map(|person| self.index.holder_bindings.get(&Holder::Person(*person)))
             .flatten()
-            .any(|ix| self.is_administration(*ix))
+            .copied()
+            .collect()
     }
 
-    /// A standing binding of everything at the root.
-    fn is_administration(&self, ix: u32) -> bool {
-        let stands = self.facts.bindings.get(ix).and_then(Option::as_ref);
-        stands.is_some_and(|row| row.register.stands() && row.on == On::Root)
+    fn is_administrator(&self, holder: Holder, now: DateTime<Utc>) -> bool {
+        let Holder::Person(person) = holder else { return false };
+        self.bindings_of_user(person).into_iter().any(|ix| self.is_administration(ix, now))
+    }
+
+    /// A binding of everything at the root that is not over.
+    fn is_administration(&self, ix: u32, now: DateTime<Utc>) -> bool {
+        let row = self.facts.bindings.get(ix).and_then(Option::as_ref);
+        row.is_some_and(|row| row.register.stands() && row.on == On::Root && now.timestamp_micros() < row.ends)
             && matches!(self.roles.get(ix as usize).copied().flatten(),
                 Some((Rights::Access, held)) if self.profile.is_everything(held.role))
     }
 
     /// Somebody became an administrator: what he or she holds below is raised too.
-    fn raise_elsewhere(&mut self, at: &mut At<'_>, holder: Holder, data: &body::Binding) {
-        if self.profile.document().rules.admin_at_least.is_none() || !self.is_administrator(holder) {
+    fn raise_elsewhere(&mut self, at: &mut At<'_>, holder: Holder, data: &body::Binding, now: DateTime<Utc>) {
+        let Holder::Person(person) = holder else { return };
+        if self.profile.document().rules.admin_at_least.is_none() || !self.is_administrator(holder, now) {
             return;
         }
-        let below: Vec<u32> = self.index.holder_bindings.get(&holder).cloned().unwrap_or_default();
-        for ix in below {
-            let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref).filter(|row| row.register.stands())
-            else {
-                continue;
-            };
-            let Some(scope) = self.scope_word(row.on) else { continue };
+        for ix in self.bindings_of_user(person) {
+            let row = self.facts.bindings.get(ix).and_then(Option::as_ref);
+            let row = row.filter(|row| row.register.stands() && now.timestamp_micros() < row.ends);
+            let Some((row, scope)) = row.and_then(|row| Some((row, self.scope_word(row.on)?))) else { continue };
+            let (holder, on) = (row.holder, row.on);
+            let Some(principal) = self.holder_word(holder) else { continue };
             let theirs = body::Binding {
-                principal: data.principal.clone(),
+                principal,
                 role: row.role.clone(),
                 scope,
                 author: data.author.clone(),
                 starts: instant(row.starts),
                 ends: instant(row.ends),
             };
-            let on = row.on;
-            if let Some(raised) = self.raised(holder, &theirs) {
+            if let Some(raised) = self.raised(holder, &theirs, now) {
                 self.keep_binding(at, &raised, holder, on, true);
             }
         }

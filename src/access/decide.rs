@@ -93,7 +93,8 @@ impl Roster {
 
     fn until(&self, rights: Rights, principal: Principal, actions: ActionSet, place: Place, now: i64) -> Option<i64> {
         let caller = self.admitted(principal)?;
-        if !self.open(place) {
+        // What is closed is closed to the registry; Rollcall itself can still be asked about it.
+        if rights == Rights::Access && !self.open(place) {
             return None;
         }
         let profile = self.judge_of(rights);
@@ -102,16 +103,15 @@ impl Roster {
         let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
         let bound = self.bound(rights, principal, place, now);
         let live = || derived.into_iter().flatten().chain(bound.iter().copied());
-        let taken = profile
-            .ceilings(live().map(|live| live.held), &resource, self.switches())
-            .fold(ActionSet::EMPTY, |mask, (_, taken)| mask.with(taken));
-        if taken.meets(actions) {
-            return None;
+        let mut until = i64::MAX;
+        for ceiling in profile.ceilings_on(&resource, self.switches()).filter(|ceiling| ceiling.mask.meets(actions)) {
+            // An exemption lasts as long as the role that it rests on.
+            let exempt = live().filter(|live| ceiling.exempts(live.held.role)).map(|live| live.until).max()?;
+            until = until.min(exempt);
         }
         // What the caller has without a role never ends by itself; for the rest, the longest reason of each action
         // counts, and the shortest of the actions.
         let needed = actions.without(base);
-        let mut until = i64::MAX;
         for (_, action) in profile.actions().filter(|(_, action)| needed.holds(*action)) {
             let longest = live().filter(|live| profile.gives(live.held).holds(action)).map(|live| live.until).max()?;
             until = until.min(longest);

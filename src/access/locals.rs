@@ -320,8 +320,9 @@ impl Roster {
     }
 
     fn keep_project(&mut self, at: &mut At<'_>, data: &body::Project, mine: u32, place: Place) -> Effect {
-        let id = self.facts.local_projects.at(0, data.project.as_str());
+        // First of all: a new row of the table of ids points nowhere yet.
         let before = self.local_project(data.project.as_str()).1.cloned();
+        let id = self.facts.local_projects.at(0, data.project.as_str());
         let mut register = before.as_ref().map_or_else(Register::default, |local| local.register);
         let effect = at.settle(&mut register, Rank::Full, "project");
         let person = |id: &rollcall_events::Id| self.person_of(id.as_str()).unwrap_or(NONE);

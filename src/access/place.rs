@@ -204,9 +204,10 @@ impl Roster {
         }
     }
 
-    /// The role that a personal project gives to its user, at the highest level at which it may be given.
+    /// The role that a personal project gives to its user, at the level nearest to projects at which it may be given: what
+    /// a limit keeps for higher levels does not come with a project.
     pub(crate) fn personal_role(&self) -> Option<Held> {
         let role = self.profile.role(self.profile.document().rules.personal_role.as_deref()?)?;
-        Some(Held { role, level: self.profile.highest(role)? })
+        Some(Held { role, level: self.profile.lowest(role)? })
     }
 }

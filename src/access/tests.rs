@@ -2,6 +2,8 @@
 
 #[path = "edges.rs"]
 mod edges;
+#[path = "suite/mod.rs"]
+mod suite;
 
 use std::sync::Arc;
 

@@ -159,13 +159,21 @@ struct Baseline {
     when: BTreeMap<String, String>,
 }
 
+/// What is taken away while some switches say something.
 #[derive(Debug, Clone)]
-struct Ceiling {
-    id: String,
-    mask: ActionSet,
+pub(crate) struct Ceiling {
+    pub(crate) id: String,
+    pub(crate) mask: ActionSet,
     when: BTreeMap<String, String>,
     exempt_roles: Vec<RoleIx>,
     exempt_kind: Option<String>,
+}
+
+impl Ceiling {
+    /// Whether it takes nothing from a holder of this role.
+    pub(crate) fn exempts(&self, role: RoleIx) -> bool {
+        self.exempt_roles.contains(&role)
+    }
 }
 
 /// A checked profile: names resolved, patterns expanded, everything a bit set.
@@ -465,10 +473,10 @@ impl Profile {
         self.roles.get(usize::from(role.0)).is_some_and(|role| role.at.contains(&level))
     }
 
-    /// The highest level at which a role may be granted.
+    /// The lowest level at which a role may be granted: the nearest to projects.
     #[must_use]
-    pub fn highest(&self, role: RoleIx) -> Option<Level> {
-        self.roles.get(usize::from(role.0))?.at.iter().min().copied()
+    pub fn lowest(&self, role: RoleIx) -> Option<Level> {
+        self.roles.get(usize::from(role.0))?.at.iter().max().copied()
     }
 
     /// Whether a role is everything: its actions are `*`.
@@ -561,10 +569,12 @@ impl Profile {
         Level::try_from(self.document.levels.len().saturating_sub(1)).unwrap_or(Level::MAX)
     }
 
-    fn matches(&self, when: &BTreeMap<String, String>, switches: &BTreeMap<String, String>) -> bool {
-        when.iter().all(|(name, value)| {
-            let default = || self.document.settings.get(name).map(|switch| &switch.default);
-            switches.get(name).or_else(default) == Some(value)
+    /// Whether every switch says what a condition wants. `doubt`: what a switch counts as that says nothing that it can.
+    fn matches(&self, when: &BTreeMap<String, String>, switches: &BTreeMap<String, String>, doubt: bool) -> bool {
+        when.iter().all(|(name, wanted)| {
+            let Some(switch) = self.document.settings.get(name) else { return doubt };
+            let says = switches.get(name).unwrap_or(&switch.default);
+            if switch.values.contains(says) { says == wanted } else { doubt }
         })
     }
 
@@ -585,8 +595,22 @@ impl Profile {
             .filter(|b| b.principal == Pseudo::Anyone || caller == Pseudo::Authenticated)
             .filter(|b| b.visibility.is_none_or(|visibility| resource.visibility == Some(visibility)))
             .filter(|b| b.level.is_none_or(|level| resource.level == level))
-            .filter(|b| self.matches(&b.when, switches))
+            .filter(|b| self.matches(&b.when, switches, false))
             .fold(ActionSet::EMPTY, |mask, b| mask.with(b.mask))
+    }
+
+    /// The ceilings that act here, except on holders of a role that they exempt.
+    pub(crate) fn ceilings_on<'a>(
+        &'a self,
+        resource: &'a Resource<'_>,
+        switches: &'a BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'a Ceiling> + 'a {
+        self.ceilings.iter().filter(move |ceiling| {
+            let own = ceiling.exempt_kind.is_some()
+                && ceiling.exempt_kind.as_deref() == resource.kind
+                && resource.own == Own::Mine;
+            !own && self.matches(&ceiling.when, switches, true)
+        })
     }
 
     /// The ceilings that act on this caller here: what each takes away and its name.
@@ -596,15 +620,8 @@ impl Profile {
         resource: &'a Resource<'_>,
         switches: &'a BTreeMap<String, String>,
     ) -> impl Iterator<Item = (&'a str, ActionSet)> + 'a {
-        self.ceilings
-            .iter()
-            .filter(move |ceiling| {
-                let exempt = held.clone().any(|held| ceiling.exempt_roles.contains(&held.role))
-                    || (ceiling.exempt_kind.is_some()
-                        && ceiling.exempt_kind.as_deref() == resource.kind
-                        && resource.own == Own::Mine);
-                !exempt && self.matches(&ceiling.when, switches)
-            })
+        self.ceilings_on(resource, switches)
+            .filter(move |ceiling| !held.clone().any(|held| ceiling.exempts(held.role)))
             .map(|ceiling| (ceiling.id.as_str(), ceiling.mask))
     }
 

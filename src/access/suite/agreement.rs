@@ -1,0 +1,202 @@
+//! `decide` against the naive account of the rules, a million questions over random worlds. All actions of one caller on
+//! one scope are worked out at once by the naive account, and asked one by one of `decide`, so that the many are cheap.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Duration, Utc};
+use rollcall_events::NewEvent;
+
+use super::{
+    super::noon,
+    naive::{Naive, Where, Who},
+    worlds::{PEOPLE, Random, World, both, recorded},
+};
+use crate::{
+    ActionSet, Effect, Principal, ProjectIx, Roster, Verdict, decide,
+    place::{ContainerIx, Place, Rights, ServiceIx},
+};
+
+/// Everybody who can ask, in both accounts.
+pub(super) fn callers(roster: &Roster) -> Vec<(Who, Principal)> {
+    let mut found = vec![(Who::Anyone, Principal::Anyone)];
+    for (source, prefix, n) in PEOPLE {
+        for id in (0..n).map(|ix| format!("{source}/{prefix}{ix}")) {
+            found.extend(roster.user_by_id(&id).map(|user| (Who::User(id), Principal::User(user))));
+        }
+    }
+    let local = u16::try_from(roster.facts.sources.find(0, "local").unwrap()).unwrap();
+    for id in ["s0", "s1"] {
+        let ix = roster.facts.services.find(local, id);
+        found.extend(ix.map(|ix| (Who::Service(id.into()), Principal::Service(ServiceIx(ix)))));
+    }
+    found
+}
+
+/// Every scope, those that are gone included.
+pub(super) fn places(roster: &Roster) -> Vec<(Where, Place)> {
+    let mut found = vec![(Where::Root, Place::Root)];
+    for n in 0..5 {
+        let id = format!("c{n}");
+        let ix = roster.facts.containers.find(0, &id);
+        let ix = ix.filter(|ix| roster.container_row(ContainerIx(*ix)).is_some());
+        found.extend(ix.map(|ix| (Where::Container(id), Place::Container(ContainerIx(ix)))));
+    }
+    found
+        .extend(roster.projects().map(|project| (Where::Project(roster.project(project).id), Place::Project(project))));
+    for (source, prefix, n) in PEOPLE {
+        for id in (0..n).map(|ix| format!("{source}/{prefix}{ix}")) {
+            let user = roster.user_by_id(&id);
+            found.extend(user.map(|user| (Where::Personal(id), Place::Project(ProjectIx::Personal(user)))));
+        }
+    }
+    found
+}
+
+/// What the two accounts of these events do not agree on, and how many questions were asked.
+fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>, usize) {
+    let (roster, naive) = both(events);
+    let random = &mut Random::new(seed ^ 0x5eed);
+    let (callers, places) = (callers(&roster), places(&roster));
+    let mut asked = 0;
+    for (who, principal) in &callers {
+        for _ in 0..each {
+            let (at, place) = random.pick(&places);
+            let now = noon() + Duration::days(i64::try_from(random.below(5)).unwrap() - 2);
+            for rights in [Rights::Access, Rights::Api] {
+                if rights == Rights::Api && !random.one_in(4) {
+                    continue;
+                }
+                let (found, n) = compare(&roster, &naive, rights, (who, *principal), (at, *place), now);
+                asked += n;
+                if found.is_some() {
+                    return (found, asked);
+                }
+            }
+            if random.one_in(4) {
+                let action =
+                    *random.pick(&["binding.set", "project.create", "project.update", "container.set", "member.list"]);
+                let (left, right) = (
+                    roster.allows(*principal, action, *place, now),
+                    naive.may(who, action, at, now.timestamp_micros()),
+                );
+                asked += 1;
+                if left != right {
+                    return (
+                        Some(format!("{who:?} may {action} on {at:?} at {now}: {left}, and naively {right}")),
+                        asked,
+                    );
+                }
+            }
+        }
+    }
+    (None, asked)
+}
+
+/// All actions one by one, and some operations.
+fn compare(
+    roster: &Roster,
+    naive: &Naive,
+    rights: Rights,
+    (who, principal): (&Who, Principal),
+    (at, place): (&Where, Place),
+    now: DateTime<Utc>,
+) -> (Option<String>, usize) {
+    let expected = naive.allowed(rights == Rights::Api, who, at, now.timestamp_micros());
+    let profile = roster.judge_of(rights);
+    let until = |needs: &[&str]| {
+        let each: Option<Vec<i64>> = needs.iter().map(|action| expected.get(*action).copied()).collect();
+        each.and_then(|each| each.into_iter().min())
+    };
+    let mut asked = 0;
+    let single = profile.actions().map(|(name, set)| (vec![name], set));
+    let operations = profile.document().operations.values().filter_map(|needs| {
+        let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+        let set = needs.iter().try_fold(ActionSet::EMPTY, |set, name| Some(set.with(profile.operation(name)?)))?;
+        (needs.len() > 1).then_some((needs, set))
+    });
+    for (needs, set) in single.chain(operations) {
+        let said = match rights {
+            Rights::Access => decide(roster, principal, set, place, now),
+            Rights::Api => roster.judge_by(rights, principal, set, place, now),
+        };
+        let naively = until(&needs);
+        let said = match said {
+            Verdict::Allowed { until } => Some(until.map_or(i64::MAX, |until| until.timestamp_micros())),
+            Verdict::Denied => None,
+        };
+        asked += 1;
+        if said != naively {
+            return (
+                Some(format!("{who:?} {needs:?} ({rights:?}) on {at:?} at {now}: {said:?}, and naively {naively:?}")),
+                asked,
+            );
+        }
+    }
+    (None, asked)
+}
+
+/// Leaves out every event without which the two accounts still differ.
+fn smallest(mut events: Vec<NewEvent>, seed: u64, each: usize) -> String {
+    let mut at = events.len();
+    while at > 1 {
+        at -= 1;
+        let mut fewer = events.clone();
+        fewer.remove(at);
+        if disagreement(&fewer, seed, each * 8).0.is_some() {
+            events = fewer;
+        }
+    }
+    let told = disagreement(&events, seed, each * 8).0.unwrap_or_default();
+    let lines: Vec<String> =
+        events.iter().map(|event| format!("{} {} {}", event.key.source, event.kind, event.data)).collect();
+    format!("seed {seed}: {told}\n{}", lines.join("\n"))
+}
+
+/// How many worlds; `PROPTEST_CASES` of the environment counts, as everywhere.
+fn worlds() -> Option<u64> {
+    std::env::var("PROPTEST_CASES").ok()?.parse().ok()
+}
+
+/// A thousand questions to a caller would ask one world too much and too few worlds.
+const EACH: usize = 8;
+
+/// The worlds are others in every process; a failure names its seed and leaves out what does not matter.
+#[test]
+fn a_million_decisions_are_what_the_naive_account_of_the_rules_says() {
+    let digest = rollcall_events::Digest::of(format!("{:?}", std::thread::current().id()).as_bytes()).prefix();
+    let first = digest ^ u64::from(std::process::id()) << 32;
+    let (mut asked, mut n) = (0, 0);
+    while worlds().map_or(asked < 1_000_000, |worlds| n < worlds) {
+        let seed = first.wrapping_add(n);
+        let world = World::new(seed);
+        let (found, more) = disagreement(&world.history.0, seed, EACH);
+        assert!(found.is_none(), "{}", smallest(world.history.0, seed, EACH));
+        asked += more;
+        n += 1;
+    }
+}
+
+/// An agreement about worlds in which nothing happens would prove nothing.
+#[test]
+fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_a_yes() {
+    let mut applied = BTreeSet::new();
+    let mut ways = BTreeSet::new();
+    for seed in 0..40 {
+        let world = World::new(seed);
+        let mut roster = Roster::new(rollcall_events::LogId([7; 8]));
+        for (position, event) in (1..).zip(&world.history.0) {
+            if roster.apply(&recorded(position, event)).effect == Effect::Applied {
+                applied.insert(event.kind.to_string());
+            }
+        }
+        for (_, caller) in callers(&roster) {
+            for (_, place) in places(&roster) {
+                ways.extend(roster.reasons(caller, place, noon()).iter().map(|reason| reason.rule));
+            }
+        }
+    }
+    assert_eq!(ways.into_iter().collect::<Vec<_>>(), ["binding", "customer", "group", "personal", "producer"]);
+    let never: Vec<_> = rollcall_events::Body::TYPES.iter().filter(|kind| !applied.contains(**kind)).collect();
+    let elsewhere = |kind: &str| ["snapshot.", "secret.", "credentials."].iter().any(|noun| kind.contains(noun));
+    assert!(never.iter().all(|kind| elsewhere(kind)), "{never:?}");
+}

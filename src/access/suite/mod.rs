@@ -1,0 +1,6 @@
+//! The evaluator against a second account of the rules, the invariants one by one, and explanations that are acted upon.
+
+mod agreement;
+mod naive;
+mod tables;
+mod worlds;
