@@ -8,7 +8,7 @@ use rollcall_events::{
 };
 
 use crate::{
-    Effect, Principal,
+    ActionSet, Effect, Principal,
     place::{Place, Rights},
     roster::Roster,
 };
@@ -143,9 +143,37 @@ impl Roster {
             None => None,
         };
         if own.is_none() {
-            self.authorise(author, action, Place::Root, now)?;
+            let authority = self.authorise(author, action, Place::Root, now)?;
+            if authority != Authority::Operator && action == "secret.issue" {
+                self.no_step_up(author, about, now)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whoever gives somebody a secret can sign in as that user. So nobody gives one to a user who was given more of the
+    /// API than the giver.
+    fn no_step_up(&self, author: Option<&Author>, about: Option<Principal>, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let giver = author.map_or(Ok(None), |author| self.author(author))?;
+        let (Some(giver), Some(about)) = (giver, about) else { return Ok(()) };
+        let own = self.granted(Rights::Api, giver, Place::Root, now);
+        let mut theirs = ActionSet::EMPTY;
+        self.each_holder(about, |holder| {
+            for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
+                let row = self.facts.bindings.get(*ix).and_then(Option::as_ref);
+                if let (Some(row), Some((Rights::Api, held))) = (row, self.roles.get(*ix as usize).copied().flatten())
+                    && row.register.stands()
+                    && now.timestamp_micros() < row.ends
+                {
+                    theirs = theirs.with(self.api.gives(held));
+                }
+            }
+        });
+        if own.holds(theirs) {
+            return Ok(());
+        }
+        let more = self.api.names(theirs.without(own)).join(", ");
+        Err(RefusalKind::Beyond.because(format!("that user may do more with Rollcall than the giver: {more}")))
     }
 
     /// Whether a command may be given now: the question that is asked before it is appended, and by the fold again.

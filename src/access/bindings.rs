@@ -63,6 +63,23 @@ impl Roster {
         }
     }
 
+    /// A role as bindings write it, from whatever spelling: of the access profile, or of the API's own as `api:auditor`.
+    #[must_use]
+    pub fn role_word(&self, name: &str) -> Option<String> {
+        let (rights, role) = self.named_role(name)?;
+        let prefix = if rights == Rights::Api { API_ROLE } else { "" };
+        Some(format!("{prefix}{}", self.judge_of(rights).role_name(role)))
+    }
+
+    /// Every role that a binding can name.
+    #[must_use]
+    pub fn role_words(&self) -> Vec<String> {
+        let all = |profile: &crate::Profile, prefix: &str| -> Vec<String> {
+            profile.roles().map(|role| format!("{prefix}{}", profile.role_name(role))).collect()
+        };
+        [all(&self.profile, ""), all(&self.api, API_ROLE)].concat()
+    }
+
     /// The role of a binding where it was given, if its profile lets it be given there.
     pub(crate) fn role_of(&self, row: &Binding) -> Option<(Rights, Held)> {
         let (rights, role) = self.named_role(&row.role)?;
@@ -87,10 +104,7 @@ impl Roster {
     /// Whether this binding may be set now.
     pub(crate) fn judge_binding(&self, data: &body::Binding, now: DateTime<Utc>) -> Result<(Holder, On), Refusal> {
         let Some((rights, role)) = self.named_role(&data.role) else {
-            let known = |profile: &crate::Profile, prefix: &str| -> Vec<String> {
-                profile.roles().map(|role| format!("{prefix}{}", profile.role_name(role))).collect()
-            };
-            let roles = [known(&self.profile, ""), known(&self.api, API_ROLE)].concat().join(", ");
+            let roles = self.role_words().join(", ");
             return Err(RefusalKind::NoRole.because(format!(
                 "profile {} has no role `{}`; the roles are {roles}",
                 self.profile.name(),
@@ -180,7 +194,13 @@ impl Roster {
     }
 
     /// Everything that somebody was given on a place, before any ceiling.
-    fn granted(&self, rights: Rights, principal: Principal, place: Place, now: DateTime<Utc>) -> crate::ActionSet {
+    pub(crate) fn granted(
+        &self,
+        rights: Rights,
+        principal: Principal,
+        place: Place,
+        now: DateTime<Utc>,
+    ) -> crate::ActionSet {
         let profile = self.judge_of(rights);
         let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(rights, place, principal)) else {
             return crate::ActionSet::EMPTY;

@@ -12,21 +12,21 @@ use rollcall_events::{
     body::{self, Author, Binding, BindingRef},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    guard::{Commands, Locked, Reads},
+    asker::{self, Asker, forbidden},
+    guard::{Changes, Locked, Reads},
     input::Input,
-    problem::{Answer, Kind, ProblemShape},
-    projects,
-    query::{Fresh, Nothing, Paged, Paging},
+    problem::{Answer, Kind, Problem, ProblemShape},
+    query::{Fresh, Paged, Paging},
     reply::{self, Judged, Page, RestsOn, smallest},
     users,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
-    OpenApiRouter::new().routes(routes!(list, set)).routes(routes!(remove))
+    OpenApiRouter::new().routes(routes!(list, set)).routes(routes!(show, remove))
 }
 
 /// A role given by hand.
@@ -92,16 +92,76 @@ impl BindingShown {
     }
 }
 
-/// Roles given by hand and not taken away, by id; those whose window is over too.
+/// Which bindings.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct BindingsQuery {
+    /// Only of this user, by name or id.
+    user: Option<String>,
+    /// Only of this service.
+    service: Option<String>,
+    /// Only of this group, `source/group`.
+    group: Option<String>,
+    /// Only on this project, by name.
+    project: Option<String>,
+    /// Only on this container.
+    container: Option<String>,
+    /// Only on scopes of this kind.
+    scope: Option<ScopeKind>,
+}
+
+/// The kinds of scope.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ScopeKind {
+    /// Everywhere.
+    Root,
+    /// A container and what is in it.
+    Container,
+    /// One project.
+    Project,
+}
+
+impl BindingsQuery {
+    fn fits(&self, roster: &Roster, view: &BindingView<'_>) -> bool {
+        let is =
+            |asked: &Option<String>, found: Option<&str>| asked.as_deref().is_none_or(|asked| Some(asked) == found);
+        let (service, group) = match &view.principal {
+            body::Principal::User(_) => (None, None),
+            body::Principal::Service(id) => (Some(id.as_str()), None),
+            body::Principal::Group(id) => (None, Some(id.as_str())),
+        };
+        let (kind, project, container) = match view.place {
+            Place::Root => (ScopeKind::Root, None, None),
+            Place::Container(container) => (ScopeKind::Container, None, Some(container)),
+            Place::Project(project) => (ScopeKind::Project, Some(project), None),
+        };
+        self.scope.is_none_or(|asked| asked == kind)
+            && is(&self.service, service)
+            && is(&self.group, group)
+            && is(&self.container, container.map(|container| roster.container(container).id))
+            && self.project.as_deref().is_none_or(|name| project.is_some() && roster.project_by_name(name) == project)
+            && self.user.as_deref().is_none_or(|name| match view.holder {
+                Some(access::Principal::User(user)) => users::find(roster, name).ok() == Some(user),
+                _ => false,
+            })
+    }
+}
+
+/// Roles given by hand and not taken away, by id; those whose window is over too. The own ones, and those on scopes where
+/// the caller may list them.
 #[utoipa::path(
-    get, path = "/api/v1/bindings", tag = "bindings", operation_id = "bindings", params(Paging, Fresh),
+    get, path = "/api/v1/bindings", tag = "bindings", operation_id = "bindings", params(BindingsQuery, Paging, Fresh),
     responses((status = 200, body = Page<BindingShown>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
+async fn list(reads: Reads<Paged<BindingsQuery>>) -> Answer<Response> {
     let (position, rows) = {
         let roster = reads.live().read();
+        let asker = reads.ask(&roster);
+        let fits = |view: &BindingView<'_>| reads.query.filter.fits(&roster, view) && sees(&asker, view);
         let all: BTreeMap<String, BindingView<'_>> =
-            roster.bindings().map(|view| (id_of(view.subject), view)).collect();
+            roster.bindings().filter(fits).map(|view| (id_of(view.subject), view)).collect();
         let page = smallest(all.keys().map(|id| (id.as_str(), ())), reads.query.after.as_deref(), reads.query.limit);
         let rows =
             page.iter().filter_map(|(id, ())| all.get(*id)).map(|view| BindingShown::of(&roster, view)).collect();
@@ -110,13 +170,64 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
     reads.page(position, RestsOn::LogAlone, rows, |row: &BindingShown| row.id.clone())
 }
 
+/// One role given by hand.
+#[utoipa::path(
+    get, path = "/api/v1/bindings/{id}", tag = "bindings", operation_id = "binding",
+    params(("id" = String, Path, description = "The binding's id"), Fresh),
+    responses((status = 200, body = BindingShown), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
+    let (position, changed, shown) = {
+        let roster = reads.live().read();
+        let view = find(&roster, &id).ok_or_else(no_such_binding)?;
+        (roster.position(), view.position, BindingShown::of(&roster, &view))
+    };
+    reads.answer(position, RestsOn::ItsEvent(changed), &shown)
+}
+
+/// Whether the caller is told of a binding: it is the caller's, or on a scope where the caller may list them.
+fn sees(asker: &Asker<'_>, view: &BindingView<'_>) -> bool {
+    holds(asker, view) || asker.may("binding.list", view.place)
+}
+
+fn holds(asker: &Asker<'_>, view: &BindingView<'_>) -> bool {
+    view.holder.is_some_and(|holder| asker.is(holder))
+}
+
+fn find<'a>(roster: &'a Roster, id: &str) -> Option<BindingView<'a>> {
+    let binding = read_id(id)?;
+    let subject = Body::BindingRemoved(binding.clone()).subject();
+    let place = match &binding.scope {
+        body::Scope::Root => Place::Root,
+        body::Scope::Container(id) => Place::Container(roster.container_by_id(id.as_str())?),
+        body::Scope::Project(id) => Place::Project(roster.project_by_id(id.as_str())?),
+    };
+    roster.bindings_on(place).find(|view| view.subject == subject)
+}
+
+/// Whether the caller may do an action with the binding of this id. Whoever holds it sees it and may leave.
+pub(crate) fn demand(roster: &Roster, asker: &Asker<'_>, id: &str, action: &str) -> Answer<()> {
+    let view = find(roster, id).filter(|view| sees(asker, view) || asker.may(action, view.place));
+    let view = view.ok_or_else(no_such_binding)?;
+    if action == "binding.list" || holds(asker, &view) || asker.may(action, view.place) {
+        Ok(())
+    } else {
+        Err(forbidden(action))
+    }
+}
+
+fn no_such_binding() -> Problem {
+    Kind::UnknownBinding
+        .because("No binding that you can see has this id. /api/v1/bindings lists those that you can see.")
+}
+
 /// A role for somebody, somewhere.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBinding {
     /// Who.
     principal: Principal,
-    /// Which role of the access profile.
+    /// Which role: of the access profile, or of the API's own as `api:auditor`.
     role: String,
     /// Where.
     scope: Scope,
@@ -134,14 +245,20 @@ pub(crate) struct NewBinding {
 enum Principal {
     /// A user, by name or id.
     User(String),
+    /// A service, by id.
+    Service(String),
+    /// A group, `source/group`: everybody in it, to any depth.
+    Group(String),
 }
 
-/// Where a role holds: `"root"` or `{"project": "acme"}`.
+/// Where a role holds: `"root"`, `{"container": "emea"}` or `{"project": "acme"}`.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Scope {
     /// Everywhere.
     Root,
+    /// A container and everything in it, by id.
+    Container(String),
     /// One project, by name.
     Project(String),
 }
@@ -158,77 +275,102 @@ struct BindingSet {
     effect: &'static str,
 }
 
-/// Gives a user a role on a project or everywhere.
+/// Gives a user, a service or a group a role on a project, a container or everywhere.
 ///
 /// A project of a package is managed by its source: 409 names it, unless the operator allows bindings on such projects.
 #[utoipa::path(
     post, path = "/api/v1/bindings", tag = "bindings", operation_id = "binding_set", request_body = NewBinding,
     responses((status = 200, body = BindingSet), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn set(orders: Commands, Input(new): Input<NewBinding>) -> Answer<Response> {
-    let binding = judge(&orders.live().read(), new, orders.now())?;
-    let body = Body::BindingSet(binding);
-    let id = id_of(&body.subject());
+async fn set(orders: Changes, Input(new): Input<NewBinding>) -> Answer<Response> {
+    let (body, id) = {
+        let roster = orders.live().read();
+        let body = Body::BindingSet(judge(&roster, &orders.ask(&roster), new, orders.author())?);
+        let id = id_of(&body.subject());
+        orders.expected(find(&roster, &id).map(|view| view.position))?;
+        (body, id)
+    };
     let done = orders.say(&body).await?;
     let answer = BindingSet { id, position: done.position, effect: done.effect.word() };
     reply::done(StatusCode::OK, Some(done.position), &answer)
 }
 
-/// Takes a role that was given by hand away again.
+/// Takes a role that was given by hand away again. Whoever holds it may always leave.
 #[utoipa::path(
     delete, path = "/api/v1/bindings/{id}", tag = "bindings", operation_id = "binding_remove",
     params(("id" = String, Path, description = "The binding's id")),
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn remove(orders: Commands, Path(id): Path<String>) -> Answer<Response> {
-    let binding = read_id(&id).ok_or_else(|| Kind::UnknownBinding.because("This is not the id of a binding."))?;
+async fn remove(orders: Changes, Path(id): Path<String>) -> Answer<Response> {
+    let binding = {
+        let roster = orders.live().read();
+        orders.expected(Some(find(&roster, &id).ok_or_else(no_such_binding)?.position))?;
+        read_id(&id).ok_or_else(no_such_binding)?
+    };
+    let binding = BindingRef { author: orders.author(), ..binding };
     reply::judged(StatusCode::OK, &orders.say(&Body::BindingRemoved(binding)).await?)
 }
 
 /// What the caller asked for as the fold will judge it, or the part that stands against it.
-fn judge(roster: &Roster, new: NewBinding, now: DateTime<Utc>) -> Answer<Binding> {
-    let NewBinding { principal: Principal::User(user), role, scope, starts, ends } = new;
-    let profile = roster.profile();
-    let Some(role) = profile.role(&role).map(|role| profile.role_name(role).to_owned()) else {
-        let known: Vec<&str> = profile.roles().map(|role| profile.role_name(role)).collect();
-        let expected = format!("one of {}", known.join(", "));
+fn judge(roster: &Roster, asker: &Asker<'_>, new: NewBinding, author: Author) -> Answer<Binding> {
+    let NewBinding { principal, role, scope, starts, ends } = new;
+    let (place, scope) = match scope {
+        Scope::Root => (Place::Root, body::Scope::Root),
+        Scope::Container(name) => {
+            let container = asker.container(&name)?;
+            (Place::Container(container), body::Scope::Container(id(roster.container(container).id.to_owned())?))
+        }
+        Scope::Project(name) => {
+            let project = asker.project(&name)?;
+            (Place::Project(project), body::Scope::Project(id(roster.project(project).id)?))
+        }
+    };
+    if !asker.may("binding.set", place) {
+        return Err(forbidden("binding.set"));
+    }
+    let Some(role) = roster.role_word(&role) else {
+        let expected = format!("one of {}", roster.role_words().join(", "));
         return Err(Kind::UnknownRole
             .because(format!(
                 "Profile {} has no role `{}`; take {expected}. Nothing was recorded.",
-                profile.name(),
+                roster.profile().name(),
                 role.escape_debug()
             ))
             .with_error(SchemaError::at("/role", expected)));
     };
-    let scope = match scope {
-        Scope::Root => body::Scope::Root,
-        Scope::Project(name) => {
-            let project = roster.project(projects::find(roster, &name)?);
-            if let Some(package) = project.package.filter(|_| !roster.settings().bindings_on_managed) {
-                return Err(Kind::ManagedProject
-                    .because(format!(
-                        "Who is in project {} follows from package {package} of source {} and is changed there. Nothing was recorded.",
-                        project.name, project.source
-                    ))
-                    .of_source(project.source));
-            }
-            body::Scope::Project(id(project.id)?)
+    if let Place::Project(project) = place
+        && !role.starts_with(access::API_ROLE)
+        && !roster.settings().bindings_on_managed
+    {
+        let project = roster.project(project);
+        if let Some(package) = project.package {
+            return Err(Kind::ManagedProject
+                .because(format!(
+                    "Who is in project {} follows from package {package} of source {} and is changed there. Nothing was recorded.",
+                    project.name, project.source
+                ))
+                .of_source(project.source));
+        }
+    }
+    let principal = match principal {
+        Principal::User(name) => body::Principal::User(id(roster.user_id(users::find(roster, &name)?))?),
+        Principal::Service(name) => {
+            let service = roster.service_by_id(&name).ok_or_else(asker::no_such_service)?;
+            body::Principal::Service(id(roster.service(service).id.to_owned())?)
+        }
+        Principal::Group(name) => {
+            let group = roster.group_by_id(&name).ok_or_else(asker::no_such_group)?;
+            body::Principal::Group(id(roster.group(group).id)?)
         }
     };
-    let user = roster.user_id(users::find(roster, &user)?);
-    let principal = body::Principal::User(id(user)?);
-    let binding = Binding { principal, role, scope, author: Author::operator(), starts, ends };
     if matches!((starts, ends), (Some(starts), Some(ends)) if ends < starts) {
         let error = SchemaError::at("/ends", "an instant not before `starts`");
         return Err(Kind::InvalidBody.because("The window ends before it starts.").with_error(error));
     }
-    match roster.may(&Body::BindingSet(binding.clone()), now) {
-        Ok(()) => Ok(binding),
-        Err(refusal) => Err(Kind::Refused.because(format!("{refusal}. Nothing was recorded."))),
-    }
+    Ok(Binding { principal, role, scope, author, starts, ends })
 }
 
-fn id(text: String) -> Answer<Id> {
+pub(crate) fn id(text: String) -> Answer<Id> {
     text.parse().map_err(|_| Kind::Internal.because("The roster holds an id that is none. Report this."))
 }
 

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
-use rollcall_access::Effect;
+use rollcall_access::{Effect, Refusal, RefusalKind};
 use rollcall_eventlog::{AppendError, Outcome};
 use rollcall_events::{Body, EventKey, NewEvent, Position, SourceName, prefixed_id};
 
 use crate::{
+    asker::Asker,
     guard::{Api, applied},
     problem::{Answer, Kind, Problem},
     telemetry::CommandJudged,
@@ -65,6 +66,24 @@ pub(crate) async fn say(api: &Api, body: &Body, traceparent: Option<Arc<str>>) -
             .at(position)
             .retry_after(1)),
     }
+}
+
+/// What a caller is told when the roster stands against a command: nothing was appended.
+pub(crate) fn refused(refusal: &Refusal, asker: &Asker<'_>) -> Problem {
+    let kind = match refusal.kind {
+        // What the path and the body name was found before; this is a part of the body that is not there.
+        RefusalKind::Unknown | RefusalKind::Invalid => Kind::InvalidBody,
+        RefusalKind::Managed => Kind::ManagedProject,
+        RefusalKind::NoRole => Kind::UnknownRole,
+        RefusalKind::Beyond | RefusalKind::Forbidden => Kind::Forbidden,
+        RefusalKind::LastHolder => Kind::LastHolder,
+        RefusalKind::Taken => Kind::Taken,
+    };
+    // Whose the name is, is for those who may know that it exists.
+    if kind == Kind::Taken && !asker.everywhere("project.list") {
+        return kind.because("This name or id is in use or reserved; take another. Nothing was recorded.");
+    }
+    kind.because(format!("{refusal}. Nothing was recorded."))
 }
 
 /// What a caller is told when the log took nothing.

@@ -1,13 +1,15 @@
 //! `POST /api/v1/explain`: may this user do this here, and why, or why not and what would change it.
 
 use axum::response::Response;
-use rollcall_access::{ActionSet, Explanation, Principal, Roster, Verb, explain};
+use chrono::{DateTime, Utc};
+use rollcall_access::{ActionSet, Explanation, Principal, ProjectIx, Roster, UserIx, Verb, explain, had_tie};
 use rollcall_events::SchemaError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    asker::{Asker, forbidden},
     guard::{Locked, Reads},
     input::Input,
     problem::{Answer, Kind, ProblemShape},
@@ -55,7 +57,7 @@ pub(crate) struct Explained {
     pub explanation: Explanation,
 }
 
-/// Answers an access question with its grounds. Changes nothing.
+/// Answers an access question with its grounds. Changes nothing. Everybody may ask about the own user.
 #[utoipa::path(
     post, path = "/api/v1/explain", tag = "explain", operation_id = "explain", params(Fresh), request_body = Question,
     responses((status = 200, body = Explained), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
@@ -66,8 +68,7 @@ async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response>
         let roster = reads.live().read();
         let Question { user, action, project, repository } = question;
         let actions = actions(&roster, &action)?;
-        let user = user.map(|user| users::find(&roster, &user)).transpose()?;
-        let project = projects::find(&roster, &project)?;
+        let (user, project) = may_ask(&roster, &reads.ask(&roster), user.as_deref(), &project, now)?;
         let principal = user.map_or(Principal::Anyone, Principal::User);
         Explained {
             user: user.map(|user| roster.user_name(user).to_owned()),
@@ -78,6 +79,47 @@ async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response>
         }
     };
     reads.answer(explained.explanation.position, RestsOn::MoreThanTheLog, &explained)
+}
+
+/// What a question is about, if the caller may ask it: about everybody where a role gives `access.explain`, about itself
+/// wherever it has or had a tie, about somebody who did not sign in wherever the caller sees the project.
+fn may_ask(
+    roster: &Roster,
+    asker: &Asker<'_>,
+    user: Option<&str>,
+    project: &str,
+    now: DateTime<Utc>,
+) -> Answer<(Option<UserIx>, ProjectIx)> {
+    const ACTION: &str = "access.explain";
+    let everywhere = asker.everywhere(ACTION);
+    let user = match user {
+        None => None,
+        Some(name) => match users::find(roster, name) {
+            Ok(user) => Some(Some(user)),
+            Err(unknown) if everywhere => return Err(unknown),
+            Err(_) => Some(None),
+        },
+    };
+    let own = matches!(user, Some(Some(user)) if asker.is(user));
+    let found = projects::find(roster, project);
+    if everywhere {
+        return Ok((user.flatten(), found?));
+    }
+    let tied = |project: &ProjectIx| {
+        let own = user.flatten().filter(|_| own);
+        asker.sees(*project) || own.is_some_and(|user| had_tie(roster, user, *project, now))
+    };
+    let project = found.ok().filter(tied).ok_or_else(projects::no_such_project)?;
+    match user {
+        None => Ok((None, project)),
+        Some(Some(user)) if own => Ok((Some(user), project)),
+        _ if !asker.may(ACTION, project) => Err(forbidden(ACTION)),
+        // Who has nothing to do with the project is not the business of those who run it.
+        Some(user) => user
+            .filter(|user| asker.everywhere("user.list") || had_tie(roster, *user, project, now))
+            .map(|user| (Some(user), project))
+            .ok_or_else(users::no_such_user),
+    }
 }
 
 /// What an action's name needs. A verb that the profile maps to nothing is never granted: the empty set.

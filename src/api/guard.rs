@@ -1,26 +1,35 @@
 //! The one place that decides who gets in, and what a handler may then reach: nobody gets at [`Api`] but through here.
-//! A handler that asks for nothing reaches nothing, so a route that forgot to authorise cannot compile into a leak.
+//! A handler that asks for nothing reaches nothing, and a route without a row in `rights` answers nobody, so a route that
+//! forgot to authorise cannot become a leak.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
     http::{HeaderMap, header, request::Parts},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
-use rollcall_access::Live;
+use rollcall_access::{Live, Principal, Roster};
 use rollcall_eventlog::{Append, Tail};
-use rollcall_events::{Body, Clock, Position, body::Secret};
+use rollcall_events::{
+    Body, Clock, Digest, Position,
+    body::{Author, Secret},
+};
 use rollcall_ingest::Receiver;
 use rollcall_store::ops::Ops;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
     Control,
+    asker::{Asker, Caller, forbidden},
+    bindings,
     command::{self, Done},
     problem::{Answer, Kind, Problem},
     query::{CursorScope, Freshness, FromQuery, Pairs, Plain},
+    rights::{At, Right, right},
 };
 
 /// How long a read waits for `min_position` where it does not say.
@@ -57,13 +66,10 @@ impl AdminKey {
         Self(Sha256::digest(key).into())
     }
 
-    /// Whether the request carries the key, in a time that tells nothing of it.
-    fn opens(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(only), None) = (given.next(), given.next()) else { return false };
-        let Some((scheme, key)) = only.to_str().ok().and_then(|v| v.split_once(' ')) else { return false };
+    /// Whether this is the key, in a time that tells nothing of it.
+    fn opens(&self, key: &str) -> bool {
         let Self(presented) = Self::of(key);
-        scheme.eq_ignore_ascii_case("bearer") & bool::from(self.0.ct_eq(&presented))
+        bool::from(self.0.ct_eq(&presented))
     }
 }
 
@@ -75,35 +81,101 @@ impl std::fmt::Debug for AdminKey {
 
 /// [`Api`] as the router's state: opened by the extractors of this module alone.
 #[derive(Clone)]
-pub(crate) struct Locked(Arc<Api>);
+pub(crate) struct Locked {
+    api: Arc<Api>,
+    /// Commands share it; one that rests on what it saw before takes it alone.
+    order: Arc<RwLock<()>>,
+}
 
 impl Locked {
     pub fn new(api: Api) -> Self {
-        Self(Arc::new(api))
+        Self { api: Arc::new(api), order: Arc::default() }
     }
 
-    /// Whether a request carries the admin key.
+    /// Whether a request carries a credential that is good now.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
-        self.0.admin_key.opens(headers)
+        self.who(headers).is_ok()
     }
 
     /// Where answers are stored.
     pub fn ops(&self) -> &Ops {
-        &self.0.ops
+        &self.api.ops
     }
 
     /// The time, for telemetry.
     pub fn now(&self) -> DateTime<Utc> {
-        self.0.clock.now()
+        self.api.clock.now()
     }
 
-    fn authorise(&self, headers: &HeaderMap) -> Answer<Arc<Api>> {
-        if self.admits(headers) {
-            Ok(Arc::clone(&self.0))
-        } else {
-            Err(Kind::Unauthenticated.because(
-                "Send the admin key as `Authorization: Bearer rk_..`; it is in the file `admin.key` of the data directory.",
-            ))
+    /// Whose credential a request carries: the admin key, or a secret, with or without the name that belongs to it. Which
+    /// part of a wrong one is wrong is not said. 256 random bits cannot be guessed, so wrong ones are not counted.
+    fn who(&self, headers: &HeaderMap) -> Answer<Caller> {
+        self.known(headers).ok_or_else(|| {
+            Kind::Unauthenticated.because(
+                "Send a secret, or the admin key, as `Authorization: Bearer ..`, or a name and its secret as Basic. The admin key is in the file `admin.key` of the data directory.",
+            )
+        })
+    }
+
+    fn known(&self, headers: &HeaderMap) -> Option<Caller> {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(only), None) = (given.next(), given.next()) else { return None };
+        let (scheme, text) = only.to_str().ok()?.split_once(' ')?;
+        let basic = scheme.eq_ignore_ascii_case("basic");
+        if !basic && !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        if !basic && self.api.admin_key.opens(text) {
+            return Some(Caller::Operator);
+        }
+        let pair = if basic { Some(String::from_utf8(STANDARD.decode(text).ok()?).ok()?) } else { None };
+        let (name, secret) = match &pair {
+            Some(pair) => pair.split_once(':').map(|(name, secret)| (Some(name), secret))?,
+            None => (None, text),
+        };
+        let roster = self.api.live.read();
+        let found = roster.credential(&Digest::of(secret.as_bytes()).0, self.now())?.principal;
+        let agrees = |name: &str| match found {
+            Principal::User(user) => roster.user_by_name(name) == Some(user),
+            Principal::Service(service) => roster.service(service).id == name,
+            Principal::Anyone => false,
+        };
+        name.is_none_or(agrees).then(|| roster.word_of(found))?.map(Caller::Known)
+    }
+
+    /// Who calls, and which right the route demands.
+    fn enter(&self, parts: &Parts) -> Answer<(Caller, &'static Right)> {
+        let caller = self.who(&parts.headers)?;
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let right = right(&parts.method, path).filter(|right| right.at != At::Open);
+        right
+            .map(|right| (caller, right))
+            .ok_or_else(|| Kind::Internal.because("This route says not who may use it, so nobody may. Report this."))
+    }
+
+    /// Holds a request against the right that its route demands.
+    async fn demand(&self, parts: &mut Parts, caller: &Caller, right: &Right) -> Answer<()> {
+        let params = RawPathParams::from_request_parts(parts, self).await;
+        let params = params.map_err(|_| Kind::UnknownRoute.because("The path is not UTF-8."))?;
+        let params: HashMap<&str, &str> = params.iter().collect();
+        let param = |name: &str| params.get(name).copied().unwrap_or_default();
+        let roster = self.api.live.read();
+        let asker = caller.ask(&roster, self.now());
+        let Right { action, .. } = *right;
+        let all = |good: bool| if good { Ok(()) } else { Err(forbidden(action)) };
+        match right.at {
+            At::Open | At::Rows | At::Body => Ok(()),
+            At::Root => all(asker.everywhere(action)),
+            At::Project => {
+                let project = asker.project(param("name"))?;
+                // Seeing is what this action is about; there are more ways to it than the action.
+                all(action == "project.list" || asker.may(action, project))
+            }
+            At::ProjectOrOwn => asker.project(param("name")).map(|_| ()),
+            At::Container => all(asker.may(action, asker.container(param("id"))?)),
+            At::User => asker.user_for(param("name"), action).map(|_| ()),
+            At::Service => asker.service_for(param("id"), action).map(|_| ()),
+            At::Binding => bindings::demand(&roster, &asker, param("id"), action),
         }
     }
 }
@@ -111,6 +183,7 @@ impl Locked {
 /// The capability to read, with the route's query read and the asked position reached.
 pub(crate) struct Reads<Q = Plain> {
     api: Arc<Api>,
+    caller: Caller,
     /// The route's query parameters.
     pub query: Q,
     /// `If-None-Match`, as sent.
@@ -121,15 +194,18 @@ impl<Q: FromQuery> FromRequestParts<Locked> for Reads<Q> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
-        let api = state.authorise(&parts.headers)?;
+        let (caller, right) = state.enter(parts)?;
+        let api = Arc::clone(&state.api);
         let mut pairs = Pairs::parse(parts.uri.query())?;
         let fresh = Freshness::take(&mut pairs)?;
-        let AdminKey(owner) = &api.admin_key;
-        let scope = CursorScope { log: api.tail.log_id(), owner, path: parts.uri.path() };
+        let owner = caller.owner();
+        let scope = CursorScope { log: api.tail.log_id(), owner: &owner, path: parts.uri.path() };
         let query = Q::from_pairs(pairs, &scope)?;
         reach(&api, &fresh).await?;
+        // After the wait: what is asked for may be what gives the right.
+        state.demand(parts, &caller, right).await?;
         let known = parts.headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        Ok(Self { api, query, known })
+        Ok(Self { api, caller, query, known })
     }
 }
 
@@ -160,6 +236,11 @@ pub(crate) async fn applied(control: &dyn Control, position: Position, wait: Dur
 }
 
 impl<Q> Reads<Q> {
+    /// What the caller sees of a roster.
+    pub fn ask<'a>(&self, roster: &'a Roster) -> Asker<'a> {
+        self.caller.ask(roster, self.now())
+    }
+
     pub fn tail(&self) -> &dyn Tail {
         &*self.api.tail
     }
@@ -192,46 +273,171 @@ impl<Q> Reads<Q> {
 
 /// The capability to change something: an event under the source `local`, or an order to the process.
 pub(crate) struct Commands {
-    api: Arc<Api>,
+    state: Locked,
+    caller: Caller,
     /// W3C trace context of the request, where it is well-formed.
     pub traceparent: Option<Arc<str>>,
+    /// Held while this command alone is judged.
+    alone: Option<OwnedRwLockWriteGuard<()>>,
+}
+
+impl Commands {
+    async fn enter(parts: &mut Parts, state: &Locked) -> Answer<Self> {
+        let (caller, right) = state.enter(parts)?;
+        state.demand(parts, &caller, right).await?;
+        no_parameters(parts)?;
+        Ok(Self { state: state.clone(), caller, traceparent: traceparent(&parts.headers), alone: None })
+    }
 }
 
 impl FromRequestParts<Locked> for Commands {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
-        let api = state.authorise(&parts.headers)?;
-        no_parameters(parts)?;
-        Ok(Self { api, traceparent: traceparent(&parts.headers) })
+        let entered = Self::enter(parts, state).await?;
+        // Never left out in silence: whoever sends one relies on it.
+        match [header::IF_MATCH, header::IF_NONE_MATCH].iter().find(|name| parts.headers.contains_key(*name)) {
+            Some(name) => {
+                Err(Kind::InvalidQuery.because(format!("This route takes no `{name}`. Nothing was changed.")))
+            }
+            None => Ok(entered),
+        }
     }
 }
 
 impl Commands {
     /// The time.
     pub fn now(&self) -> DateTime<Utc> {
-        self.api.clock.now()
+        self.state.now()
+    }
+
+    /// What the caller sees of a roster.
+    pub fn ask<'a>(&self, roster: &'a Roster) -> Asker<'a> {
+        self.caller.ask(roster, self.now())
+    }
+
+    /// The author of this caller's commands.
+    pub fn author(&self) -> Author {
+        self.caller.author()
     }
 
     pub fn live(&self) -> &Live {
-        &self.api.live
+        &self.state.api.live
     }
 
     pub fn ops(&self) -> &Ops {
-        &self.api.ops
+        &self.state.api.ops
     }
 
     pub fn receiver(&self) -> &Receiver {
-        &self.api.receiver
+        &self.state.api.receiver
     }
 
     pub fn control(&self) -> &dyn Control {
-        &*self.api.control
+        &*self.state.api.control
     }
 
-    /// Appends a command and answers by what the fold said of it.
+    /// Keeps every other command out until this one is answered.
+    pub async fn alone(&mut self) {
+        if self.alone.is_none() {
+            self.alone = Some(Arc::clone(&self.state.order).write_owned().await);
+        }
+    }
+
+    /// Asks the roster whether the caller may give a command; if so appends it and answers by what the fold said of it.
     pub async fn say(&self, body: &Body) -> Answer<Done> {
-        command::say(&self.api, body, self.traceparent.clone()).await
+        let _shared = match &self.alone {
+            Some(_) => None,
+            None => Some(self.state.order.read().await),
+        };
+        {
+            let roster = self.live().read();
+            let asker = self.ask(&roster);
+            roster.may(body, self.now()).map_err(|refusal| command::refused(&refusal, &asker))?;
+        }
+        command::say(&self.state.api, body, self.traceparent.clone()).await
+    }
+}
+
+/// [`Commands`] about one thing that has an entity tag, with `If-Match` and `If-None-Match: *`.
+pub(crate) struct Changes {
+    commands: Commands,
+    only_if: OnlyIf,
+}
+
+/// What the thing must be like for the command to be given.
+enum OnlyIf {
+    Anything,
+    Missing,
+    There,
+    /// Its newest event is at one of these.
+    At(Vec<Position>),
+}
+
+impl OnlyIf {
+    fn read(headers: &HeaderMap) -> Answer<Self> {
+        let all = |name: header::HeaderName| -> Vec<String> {
+            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
+        };
+        let (matches, none) = (all(header::IF_MATCH), all(header::IF_NONE_MATCH));
+        let any = |tags: &[String]| matches!(tags, [only] if only == "*");
+        match (matches.is_empty(), none.is_empty()) {
+            (true, true) => Ok(Self::Anything),
+            (true, false) if any(&none) => Ok(Self::Missing),
+            (false, true) if any(&matches) => Ok(Self::There),
+            (false, true) => Ok(Self::At(matches.iter().filter_map(|tag| position_of(tag)).collect())),
+            _ => Err(Kind::InvalidQuery.because(
+                "Send `If-Match` with the `ETag` of what you saw, or `If-None-Match: *` to make something new; not both.",
+            )),
+        }
+    }
+}
+
+/// The position in an entity tag, `"pos-12"` or `"pos-12-.."`. Weak tags are none for `If-Match`.
+fn position_of(tag: &str) -> Option<Position> {
+    let inner = tag.strip_prefix("\"pos-")?.strip_suffix('"')?;
+    inner.split('-').next()?.parse().ok().map(Position)
+}
+
+impl FromRequestParts<Locked> for Changes {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
+        let mut commands = Commands::enter(parts, state).await?;
+        let only_if = OnlyIf::read(&parts.headers)?;
+        if !matches!(only_if, OnlyIf::Anything) {
+            commands.alone().await;
+        }
+        Ok(Self { commands, only_if })
+    }
+}
+
+impl Changes {
+    /// Whether the thing is as the caller expects: `newest` is the newest event about it, nothing where it is not there.
+    pub fn expected(&self, newest: Option<Position>) -> Answer<()> {
+        let good = match (&self.only_if, newest) {
+            (OnlyIf::Anything, _) | (OnlyIf::Missing, None) | (OnlyIf::There, Some(_)) => true,
+            (OnlyIf::At(known), Some(newest)) => known.contains(&newest),
+            _ => false,
+        };
+        if good {
+            return Ok(());
+        }
+        Err(Kind::Changed.because(match newest {
+            Some(newest) => {
+                format!("It is there, changed last at position {newest}. Read it again and decide again. Nothing was changed.")
+            }
+            None => "It is not there. Nothing was changed.".to_owned(),
+        }))
+    }
+}
+
+impl Deref for Changes {
+    type Target = Commands;
+
+    fn deref(&self) -> &Commands {
+        &self.commands
     }
 }
 
@@ -241,8 +447,8 @@ pub(crate) struct Receives(Arc<Api>);
 impl FromRequestParts<Locked> for Receives {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(_: &mut Parts, Locked(api): &Locked) -> Result<Self, Self::Rejection> {
-        Ok(Self(Arc::clone(api)))
+    async fn from_request_parts(_: &mut Parts, state: &Locked) -> Result<Self, Self::Rejection> {
+        Ok(Self(Arc::clone(&state.api)))
     }
 }
 
@@ -265,9 +471,9 @@ pub(crate) struct Redeems {
 impl FromRequestParts<Locked> for Redeems {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, Locked(api): &Locked) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
         no_parameters(parts)?;
-        Ok(Self { api: Arc::clone(api), traceparent: traceparent(&parts.headers) })
+        Ok(Self { api: Arc::clone(&state.api), traceparent: traceparent(&parts.headers) })
     }
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod asker;
 mod bindings;
 mod command;
 mod control;
@@ -21,6 +22,7 @@ mod projects;
 mod query;
 mod reasons;
 mod reply;
+mod rights;
 mod secrets;
 mod sources;
 mod telemetry;

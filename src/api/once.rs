@@ -33,7 +33,7 @@ struct Kept {
     body: String,
 }
 
-/// Middleware for the routes of `/api/v1`. Does nothing for a caller without the admin key: such a one is refused
+/// Middleware for the routes of `/api/v1`. Does nothing for a caller without a good credential: such a one is refused
 /// further in, and must not be able to fill the store. An invitation is single-use by itself.
 pub(crate) async fn once(State(state): State<Locked>, request: Request, next: Next) -> Response {
     let applies = request.method() == Method::POST
@@ -112,8 +112,13 @@ struct Ticket {
 impl Ticket {
     async fn keep(self, response: Response) -> Response {
         let status = response.status();
-        let passing =
-            matches!(status, StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        let passing = matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+        );
         let (parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, LARGEST_ANSWER).await else {
             self.give_back().await;

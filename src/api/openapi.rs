@@ -12,6 +12,7 @@ use axum::{
 };
 use utoipa::{
     Modify, OpenApi,
+    openapi::extensions::Extensions,
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,14 +24,16 @@ use crate::{
     once::once,
     people,
     problem::{Kind, Problem, name_instance},
-    projections, projects, secrets, sources,
+    projections, projects,
+    rights::{At, RIGHTS},
+    secrets, sources,
     telemetry::RequestAnswered,
     users,
 };
 
 /// Every route, with its description.
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let mut all = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(hooks::receive))
         .routes(routes!(openapi))
         .merge(log::routes())
@@ -45,7 +48,27 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .merge(explain::routes())
         .merge(decisions::routes())
         .merge(projections::routes())
-        .merge(keys::routes())
+        .merge(keys::routes());
+    say_rights(all.get_openapi_mut());
+    all
+}
+
+/// Writes beside every operation which action it demands and where; who reads the document sees what `guard` asks.
+fn say_rights(document: &mut utoipa::openapi::OpenApi) {
+    for right in RIGHTS.iter().filter(|right| right.at != At::Open) {
+        let item = document.paths.paths.get_mut(right.path);
+        let operation = item.and_then(|item| match right.method {
+            "GET" => item.get.as_mut(),
+            "POST" => item.post.as_mut(),
+            "PUT" => item.put.as_mut(),
+            "PATCH" => item.patch.as_mut(),
+            "DELETE" => item.delete.as_mut(),
+            _ => None,
+        });
+        let Some(operation) = operation else { continue };
+        let said = Extensions::builder().add("x-rollcall-action", right.action).add("x-rollcall-at", right.at.word());
+        operation.extensions.get_or_insert_default().merge(said.build());
+    }
 }
 
 /// The router, with what holds for all routes.
@@ -72,11 +95,11 @@ pub(crate) fn document() -> String {
 #[openapi(
     info(
         title = "Rollcall",
-        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`; every refusal is `application/problem+json`.",
+        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`; every refusal is `application/problem+json`. `x-rollcall-action` is the action of the API's profile that an operation demands, `x-rollcall-at` where it is asked; what a caller does not see answers as what is not there.",
         license(name = "MIT OR Apache-2.0"),
     ),
     modifiers(&Schemes),
-    security(("admin_key" = [])),
+    security(("bearer" = []), ("basic" = [])),
 )]
 struct Document;
 
@@ -85,8 +108,12 @@ struct Schemes;
 impl Modify for Schemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin key, `rk_..`"));
-        components.add_security_scheme("admin_key", SecurityScheme::Http(bearer.build()));
+        let mut scheme = |name: &str, kind, text: &str| {
+            let http = HttpBuilder::new().scheme(kind).description(Some(text)).build();
+            components.add_security_scheme(name, SecurityScheme::Http(http));
+        };
+        scheme("bearer", HttpAuthScheme::Bearer, "A secret of a user or service, `rcs_..`, or the admin key, `rk_..`");
+        scheme("basic", HttpAuthScheme::Basic, "A user's name or a service's id, and a secret of it");
         let signature =
             ApiKeyValue::with_description("webhook-signature", "As the source's format signs, e.g. Standard Webhooks");
         components.add_security_scheme("signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));
@@ -117,6 +144,8 @@ async fn count(State(state): State<Locked>, request: Request, next: Next) -> Res
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         _ => "OTHER",
     };

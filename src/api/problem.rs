@@ -52,10 +52,12 @@ kinds! {
     InvalidQuery = "invalid-query", BAD_REQUEST, "The query cannot be read";
     /// The cursor was not made for this query.
     InvalidCursor = "invalid-cursor", BAD_REQUEST, "The cursor does not belong to this query";
-    /// No admin key, or not the right one.
+    /// No credential, or not a good one.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "The caller is not known";
     /// A webhook's signature is missing, wrong or stale.
     BadSignature = "bad-signature", UNAUTHORIZED, "The signature does not hold";
+    /// The caller sees it, and may not do this with it.
+    Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
     /// There is no such route.
     UnknownRoute = "unknown-route", NOT_FOUND, "No such route";
     /// There is no such source.
@@ -78,6 +80,12 @@ kinds! {
     UnknownInvitation = "unknown-invitation", NOT_FOUND, "The invitation cannot be redeemed";
     /// There is no such decision.
     UnknownDecision = "unknown-decision", NOT_FOUND, "No such decision";
+    /// There is no such container.
+    UnknownContainer = "unknown-container", NOT_FOUND, "No such container";
+    /// There is no such group.
+    UnknownGroup = "unknown-group", NOT_FOUND, "No such group";
+    /// There is no such service.
+    UnknownService = "unknown-service", NOT_FOUND, "No such service";
     /// There is no such projection.
     UnknownProjection = "unknown-projection", NOT_FOUND, "No such projection";
     /// The route has no such method.
@@ -90,10 +98,18 @@ kinds! {
     Refused = "refused", CONFLICT, "The command was refused";
     /// The project belongs to a source.
     ManagedProject = "managed-project", CONFLICT, "The project is managed by its source";
+    /// The group belongs to a source.
+    ManagedGroup = "managed-group", CONFLICT, "The group is managed by its source";
+    /// A scope would be left without the role that somebody has to hold.
+    LastHolder = "last-holder", CONFLICT, "Somebody has to stay in that role";
+    /// The name or id belongs to something else.
+    Taken = "taken", CONFLICT, "The name or id is in use";
     /// The same request is running.
     RequestRunning = "request-running", CONFLICT, "The same request is still running";
     /// The projection or the like is busy.
     Busy = "busy", CONFLICT, "It is being done already";
+    /// `If-Match` or `If-None-Match` does not hold.
+    Changed = "changed", PRECONDITION_FAILED, "It is not as the caller expects";
     /// The body is larger than allowed.
     TooLarge = "too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is not of the content type asked for.

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     guard::{Locked, Reads},
-    problem::{Answer, Kind, ProblemShape},
+    problem::{Answer, Kind, Problem, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
     reasons::ReasonShape,
     reply::{Page, RestsOn, smallest},
@@ -67,14 +67,15 @@ struct Member {
 
 /// Finds a project by its name; earlier names count.
 pub(crate) fn find(roster: &Roster, name: &str) -> Answer<ProjectIx> {
-    roster.project_by_name(name).ok_or_else(|| {
-        Kind::UnknownProject.because(
-            "No project has or had this name. A project appears with its package; /api/v1/projects lists them.",
-        )
-    })
+    roster.project_by_name(name).ok_or_else(no_such_project)
 }
 
-/// Projects by name.
+pub(crate) fn no_such_project() -> Problem {
+    Kind::UnknownProject
+        .because("No project that you can see has or had this name. /api/v1/projects lists those that you can see.")
+}
+
+/// Projects that the caller sees, by name.
 #[utoipa::path(
     get, path = "/api/v1/projects", tag = "projects", operation_id = "projects", params(Paging, Fresh),
     responses((status = 200, body = Page<Project>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
@@ -82,7 +83,11 @@ pub(crate) fn find(roster: &Roster, name: &str) -> Answer<ProjectIx> {
 async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
     let (position, rows) = {
         let roster = reads.live().read();
-        let names = roster.projects().map(|project| (roster.project_name(project), project));
+        let asker = reads.ask(&roster);
+        let names = roster
+            .projects()
+            .filter(|project| asker.sees(*project))
+            .map(|project| (roster.project_name(project), project));
         let page = smallest(names, reads.query.after.as_deref(), reads.query.limit);
         (roster.position(), page.into_iter().map(|(_, project)| Project::of(&roster, project)).collect())
     };
@@ -103,7 +108,7 @@ async fn show(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
     reads.answer(position, RestsOn::LogAlone, &project)
 }
 
-/// Who is in a project now, with every reason, by user name and role.
+/// Who is in a project now, with every reason, by user name and role. Whoever may not list members sees only the own rows.
 #[utoipa::path(
     get, path = "/api/v1/projects/{name}/members", tag = "projects", operation_id = "members",
     params(("name" = String, Path, description = "The project's name"), Paging, Fresh),
@@ -114,11 +119,13 @@ async fn list_members(reads: Reads<Paged<Nothing>>, Path(name): Path<String>) ->
     let key = |member: &Member| format!("{}\n{}", member.user, member.role);
     let (position, rows) = {
         let roster = reads.live().read();
-        let all = members(&roster, find(&roster, &name)?, now).into_iter().map(|member| Member {
-            user: member.name,
-            user_id: member.user,
-            role: member.role,
-            reasons: member.reasons,
+        let project = find(&roster, &name)?;
+        let asker = reads.ask(&roster);
+        let others = asker.sees_members(project);
+        let own =
+            |member: &rollcall_access::Member| roster.caller_by_id(&member.user).is_some_and(|member| asker.is(member));
+        let all = members(&roster, project, now).into_iter().filter(|member| others || own(member)).map(|member| {
+            Member { user: member.name, user_id: member.user, role: member.role, reasons: member.reasons }
         });
         let after = reads.query.after.as_deref();
         let rest = all.filter(|member| after.is_none_or(|after| key(member).as_str() > after));

@@ -26,6 +26,8 @@ pub(crate) const LAG: HeaderName = HeaderName::from_static("rollcall-lag-seconds
 pub(crate) enum RestsOn {
     /// On the log up to a position, and on nothing else: the position is the entity tag.
     LogAlone,
+    /// The newest event about one thing, and what hangs on it: the tag begins with that event, for `If-Match`.
+    ItsEvent(Position),
     /// Also on the time or on records kept beside the log: the tag has to name the content too.
     MoreThanTheLog,
 }
@@ -59,6 +61,7 @@ impl<Q> Reads<Q> {
             .map_err(|_| Kind::Internal.because("The answer could not be written. Report this."))?;
         let tag = match rests_on {
             RestsOn::LogAlone => format!("\"pos-{position}\""),
+            RestsOn::ItsEvent(changed) => format!("\"pos-{changed}-{:016x}\"", Digest::of(&bytes).prefix()),
             RestsOn::MoreThanTheLog => format!("\"pos-{position}-{:016x}\"", Digest::of(&bytes).prefix()),
         };
         let known = self.known.as_deref().is_some_and(|known| {

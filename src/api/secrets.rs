@@ -159,7 +159,7 @@ async fn issue(orders: Commands, Path(name): Path<String>, Input(new): Input<New
         label: checked_label(label)?,
         expires,
         invitation: None,
-        author: Some(Author::operator()),
+        author: Some(orders.author()),
     };
     let done = orders.say(&Body::SecretIssued(secret.clone())).await?;
     let user = {
@@ -189,7 +189,7 @@ async fn revoke(orders: Commands, Path((name, id)): Path<(String, String)>) -> A
     };
     reply::judged(
         StatusCode::OK,
-        &orders.say(&Body::SecretRevoked(SecretRef { secret, author: Some(Author::operator()) })).await?,
+        &orders.say(&Body::SecretRevoked(SecretRef { secret, author: Some(orders.author()) })).await?,
     )
 }
 
@@ -206,7 +206,7 @@ async fn invite(orders: Commands, Path(name): Path<String>, Input(Empty {}): Inp
         user: user_id(&orders, &name)?,
         sha256: hash(&code),
         expires: orders.now() + INVITATION_LIFE,
-        author: Some(Author::operator()),
+        author: Some(orders.author()),
     };
     let (id, expires) = (invitation.secret.to_string(), invitation.expires);
     let done = orders.say(&Body::SecretInvited(invitation)).await?;

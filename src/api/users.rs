@@ -3,10 +3,7 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_access::{PersonView, Reason, Roster, UserIx, memberships_of};
-use rollcall_events::{
-    Body, Id, Position,
-    body::{Author, UserRef},
-};
+use rollcall_events::{Body, Id, Position, body::UserRef};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -92,13 +89,12 @@ pub(crate) fn find(roster: &Roster, name: &str) -> Answer<UserIx> {
     roster.user_by_name(name).or_else(|| roster.user_by_id(name)).ok_or_else(no_such_user)
 }
 
-fn no_such_user() -> Problem {
-    Kind::UnknownUser.because(
-        "No user has this name or id now. A user appears with the first event about its person; /api/v1/users lists them.",
-    )
+pub(crate) fn no_such_user() -> Problem {
+    Kind::UnknownUser
+        .because("No user that you can see has this name or id now. /api/v1/users lists those that you can see.")
 }
 
-/// Users by name.
+/// Users by name; whoever may not list them sees only the own row.
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "users", operation_id = "users", params(Paging, Fresh),
     responses((status = 200, body = Page<User>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
@@ -106,7 +102,9 @@ fn no_such_user() -> Problem {
 async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
     let (position, rows) = {
         let roster = reads.live().read();
-        let names = roster.users().map(|user| (roster.user_name(user), user));
+        let asker = reads.ask(&roster);
+        let all = asker.everywhere("user.list");
+        let names = roster.users().filter(|user| all || asker.is(*user)).map(|user| (roster.user_name(user), user));
         let page = smallest(names, reads.query.after.as_deref(), reads.query.limit);
         (roster.position(), page.into_iter().map(|(_, user)| User::of(&roster, user)).collect())
     };
@@ -170,7 +168,7 @@ async fn reset(orders: Commands, Path(name): Path<String>, Input(Empty {}): Inpu
     let user = user_id(&orders, &name)?;
     reply::judged(
         StatusCode::OK,
-        &orders.say(&Body::CredentialsReset(UserRef { user, author: Some(Author::operator()) })).await?,
+        &orders.say(&Body::CredentialsReset(UserRef { user, author: Some(orders.author()) })).await?,
     )
 }
 

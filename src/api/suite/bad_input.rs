@@ -93,7 +93,14 @@ const TABLE: &[Row] = &[
         "unknown-role",
         "/role",
     ),
-    ("POST", "/api/v1/bindings", r#"{"principal":{"user":"ada"},"role":"Guest","scope":"root"}"#, 409, "refused", ""),
+    (
+        "POST",
+        "/api/v1/bindings",
+        r#"{"principal":{"user":"ada"},"role":"Guest","scope":"root"}"#,
+        422,
+        "invalid-body",
+        "",
+    ),
     (
         "POST",
         "/api/v1/bindings",
@@ -106,9 +113,9 @@ const TABLE: &[Row] = &[
         "POST",
         "/api/v1/bindings",
         r#"{"principal":{"group":"x/y"},"role":"Guest","scope":"root"}"#,
-        422,
-        "invalid-body",
-        "/principal",
+        404,
+        "unknown-group",
+        "",
     ),
     (
         "POST",

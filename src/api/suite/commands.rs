@@ -175,7 +175,7 @@ async fn where_the_operator_allows_it_a_binding_is_a_reason_of_its_own() {
     assert_eq!(world.ok("/api/v1/projects/acme/members").await["items"].as_array().unwrap().len(), 2);
     assert_eq!(world.ok("/api/v1/bindings").await["items"], json!([]));
     let twice = world.delete(&path).await;
-    assert_eq!((twice.status.as_u16(), twice.problem()), (409, "refused"));
+    assert_eq!((twice.status.as_u16(), twice.problem()), (404, "unknown-binding"));
     assert_eq!(world.delete("/api/v1/bindings/bnd_x").await.status, 404);
 }
 

@@ -6,9 +6,12 @@ use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
 use super::world::{KEY, World};
-use crate::openapi_json;
+use crate::{
+    openapi_json,
+    rights::{At, RIGHTS},
+};
 
-/// Routes that are open without the admin key, and why.
+/// Routes that are open without a credential, and why.
 const OPEN: &[(&str, &str)] = &[
     ("/hooks/{source}", "the source's signature is the credential"),
     ("/api/v1/invitations/{code}", "the code is the credential"),
@@ -59,12 +62,32 @@ fn the_document_says_of_every_route_what_it_answers_and_who_may() {
         assert!(operation["operationId"].is_string(), "{method} {path}");
         let open = OPEN.iter().any(|(open, _)| *open == path);
         let own_security = operation.get("security").is_some();
-        assert_eq!(open, own_security, "{method} {path}: only the open routes say something else than `admin_key`");
+        assert_eq!(
+            open, own_security,
+            "{method} {path}: only the open routes say something else than `bearer` and `basic`"
+        );
+    }
+}
+
+/// The table of rights and the routes are the same, so that nothing is unguarded and nothing guarded is missing.
+#[test]
+fn every_route_says_who_may_use_it() {
+    let mut routes: Vec<(String, String)> = operations().into_iter().map(|(path, method, _)| (path, method)).collect();
+    let mut rights: Vec<(String, String)> =
+        RIGHTS.iter().map(|right| (right.path.to_owned(), right.method.to_owned())).collect();
+    routes.sort();
+    rights.sort();
+    assert_eq!(routes, rights, "src/api/rights.rs has one row per route");
+    for right in RIGHTS {
+        let open = OPEN.iter().any(|(open, _)| *open == right.path);
+        assert_eq!(open, right.at == At::Open, "{} {}", right.method, right.path);
+        let operation = &document()["paths"][right.path][right.method.to_lowercase()];
+        assert_eq!(operation["x-rollcall-action"].as_str().unwrap_or_default(), right.action);
     }
 }
 
 #[tokio::test]
-async fn every_route_is_guarded_by_the_admin_key() {
+async fn every_route_is_guarded() {
     let world = World::licensing().await;
     let before = world.head();
     let mut seen = 0;

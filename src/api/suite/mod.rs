@@ -4,6 +4,7 @@
 mod bad_input;
 mod commands;
 mod contract;
+mod guard;
 mod hooks;
 mod once;
 mod reads;

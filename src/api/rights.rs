@@ -1,0 +1,139 @@
+//! Who may use which route: one row per route, with the action of the API's profile that it demands and where that is
+//! asked. `guard` holds every request against it, the OpenAPI document prints it, a test walks it.
+//! A route without a row answers nobody.
+
+use axum::http::Method;
+
+/// Where a route's action is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "containers and services have no routes yet"))]
+pub(crate) enum At {
+    /// Nowhere: the credential is in the request itself, or there is nothing to guard.
+    Open,
+    /// At the root. Who may not, is told so whatever the path names.
+    Root,
+    /// At the project `name`. One that the caller does not see is no project to the caller.
+    Project,
+    /// At the project `name`; who only sees it gets what is about the caller.
+    ProjectOrOwn,
+    /// At the container `id`. One that the caller does not see is none to the caller.
+    Container,
+    /// The user `name` for itself; of others, at the root.
+    User,
+    /// The service `id` for itself; of others, at the root.
+    Service,
+    /// At the scope of the binding `id`, or nowhere for whoever holds it.
+    Binding,
+    /// At each row: the list has the rows at which the caller may do it.
+    Rows,
+    /// At the place that the body names.
+    Body,
+}
+
+impl At {
+    /// The word for it in the document.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Root => "root",
+            Self::Project => "project",
+            Self::ProjectOrOwn => "project or own rows",
+            Self::Container => "container",
+            Self::User => "root or own user",
+            Self::Service => "root or own service",
+            Self::Binding => "scope of the binding or own binding",
+            Self::Rows => "each row",
+            Self::Body => "place in the body",
+        }
+    }
+}
+
+/// What a route demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Right {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The route's pattern.
+    pub path: &'static str,
+    /// The action of `access/profiles/api.toml`; empty for an open route.
+    pub action: &'static str,
+    /// Where it is asked.
+    pub at: At,
+}
+
+macro_rules! rights {
+    ($($method:ident $path:literal $($action:literal)? $at:ident;)*) => {
+        &[$(Right {
+            method: stringify!($method),
+            path: $path,
+            action: concat!($($action)?),
+            at: At::$at,
+        },)*]
+    };
+}
+
+/// Every route. People who only hold secrets of their own reach `Rows`, `User`, `ProjectOrOwn`, `Service` and `Body`.
+pub(crate) const RIGHTS: &[Right] = rights! {
+    POST "/hooks/{source}" Open;
+    GET "/api/v1/openapi.json" Open;
+    POST "/api/v1/invitations/{code}" Open;
+    GET "/api/v1/log/head" "event.list" Root;
+    GET "/api/v1/log/key" "event.list" Root;
+    POST "/api/v1/log/verify" "log.verify" Root;
+    GET "/api/v1/events" "event.list" Root;
+    GET "/api/v1/events/{position}" "event.list" Root;
+    GET "/api/v1/deliveries" "delivery.list" Root;
+    GET "/api/v1/deliveries/{id}" "delivery.list" Root;
+    POST "/api/v1/deliveries/{id}/replay" "delivery.replay" Root;
+    POST "/api/v1/deliveries/replay" "delivery.replay" Root;
+    GET "/api/v1/sources" "source.list" Root;
+    GET "/api/v1/projects" "project.list" Rows;
+    GET "/api/v1/projects/{name}" "project.list" Project;
+    GET "/api/v1/projects/{name}/members" "member.list" ProjectOrOwn;
+    GET "/api/v1/people" "person.list" Root;
+    GET "/api/v1/people/{source}/{id}" "person.list" Root;
+    DELETE "/api/v1/people/{source}/{id}/personal" "person.erase" Root;
+    GET "/api/v1/users" "user.list" Rows;
+    GET "/api/v1/users/{name}" "user.list" User;
+    GET "/api/v1/users/{name}/access" "access.explain" User;
+    GET "/api/v1/users/{name}/secrets" "secret.list" User;
+    POST "/api/v1/users/{name}/secrets" "secret.issue" User;
+    DELETE "/api/v1/users/{name}/secrets/{id}" "secret.revoke" User;
+    POST "/api/v1/users/{name}/invitations" "secret.issue" User;
+    POST "/api/v1/users/{name}/credentials-reset" "secret.revoke" User;
+    GET "/api/v1/bindings" "binding.list" Rows;
+    POST "/api/v1/bindings" "binding.set" Body;
+    GET "/api/v1/bindings/{id}" "binding.list" Binding;
+    DELETE "/api/v1/bindings/{id}" "binding.remove" Binding;
+    POST "/api/v1/explain" "access.explain" Body;
+    GET "/api/v1/decisions" "decision.list" Root;
+    GET "/api/v1/decisions/{id}" "decision.list" Root;
+    GET "/api/v1/projections" "projection.list" Root;
+    POST "/api/v1/projections/{name}/check" "projection.rebuild" Root;
+    POST "/api/v1/projections/{name}/rebuild" "projection.rebuild" Root;
+    GET "/api/v1/keys" "key.list" Root;
+    GET "/api/v1/keys/bundle" "key.list" Root;
+    POST "/api/v1/keys/rotate" "key.rotate" Root;
+};
+
+/// What a route demands; nothing for one that has no row.
+pub(crate) fn right(method: &Method, path: &str) -> Option<&'static Right> {
+    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    RIGHTS.iter().find(|right| right.method == method && right.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_access::Profile;
+
+    use super::*;
+
+    #[test]
+    fn every_row_demands_an_action_that_the_profile_has() {
+        let profile = Profile::api().unwrap();
+        for right in RIGHTS {
+            let known = profile.actions().any(|(name, _)| name == right.action);
+            assert_eq!(known, right.at != At::Open, "{} {}: {}", right.method, right.path, right.action);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Who calls: the operator, services with secrets and bindings, users with registry secrets, nobody.
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rollcall_events::{
+    Body as Event, Digest,
+    body::{self, Author, SecretOwner, Sha256Hex},
+};
+use serde_json::{Value, json};
+
+use super::world::{Reply, World};
+
+impl World {
+    /// Makes a service with a role of the API on a scope, and a secret of it.
+    pub async fn service(&self, id: &str, role: &str, scope: body::Scope) -> String {
+        let service = body::Service { service: id.parse().unwrap(), name: None, author: None };
+        self.say(&Event::ServiceCreated(service)).await;
+        let principal = body::Principal::Service(id.parse().unwrap());
+        if !role.is_empty() {
+            let (role, author) = (role.to_owned(), Author::operator());
+            let binding = body::Binding { principal, role, scope, author, starts: None, ends: None };
+            let set = self.say(&Event::BindingSet(binding)).await;
+            assert_eq!(set["effect"], "applied", "{set}");
+        }
+        self.secret_of(SecretOwner::Service(id.parse().unwrap())).await
+    }
+
+    /// Records a secret, as another process could.
+    pub async fn secret_of(&self, owner: SecretOwner) -> String {
+        let text = format!("rcs_{:?}_{}", owner, self.head());
+        let secret = body::Secret {
+            secret: format!("sec_{}", self.head()).parse().unwrap(),
+            owner,
+            sha256: Sha256Hex(Digest::of(text.as_bytes()).0),
+            label: None,
+            expires: None,
+            invitation: None,
+            author: None,
+        };
+        let issued = self.say(&Event::SecretIssued(secret)).await;
+        assert_eq!(issued["effect"], "applied", "{issued}");
+        text
+    }
+
+    /// A registry secret of a user of `flexnet`.
+    pub async fn secret(&self, user: &str) -> String {
+        self.secret_of(SecretOwner::User(format!("flexnet/{user}").parse().unwrap())).await
+    }
+
+    /// A request under somebody's own secret.
+    pub async fn by(&self, secret: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
+        let request = Request::builder().method(Method::try_from(method).unwrap()).uri(path);
+        let request = request.header("authorization", format!("Bearer {secret}"));
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+}
+
+fn answer(reply: &Reply) -> (u16, &str) {
+    (reply.status.as_u16(), reply.problem())
+}
+
+fn names(reply: &Reply, key: &str) -> Vec<String> {
+    reply.body["items"].as_array().unwrap().iter().map(|row| row[key].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_user_sees_itself_and_keeps_its_own_secrets_without_any_role() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    assert_eq!(names(&world.by(&ada, "GET", "/api/v1/users", None).await, "name"), ["ada"]);
+    assert_eq!(world.by(&ada, "GET", "/api/v1/users/ada", None).await.status, 200);
+    let access = world.by(&ada, "GET", "/api/v1/users/flexnet%2Fada/access", None).await;
+    assert_eq!(names(&access, "project"), ["acme"]);
+    let made = world.by(&ada, "POST", "/api/v1/users/ada/secrets", Some(json!({}))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let event = world.ok(&format!("/api/v1/events/{}", made.body["position"])).await;
+    assert_eq!(event["data"]["author"], "user:flexnet/ada", "the author is the caller");
+    let own = format!("/api/v1/users/ada/secrets/{}", made.body["id"].as_str().unwrap());
+    assert_eq!(world.by(&ada, "DELETE", &own, None).await.status, 200);
+    let why = json!({"user": "ada", "action": "pull", "project": "acme"});
+    assert_eq!(world.by(&ada, "POST", "/api/v1/explain", Some(why)).await.body["allowed"], true);
+}
+
+#[tokio::test]
+async fn of_others_a_user_learns_no_more_than_of_nobody() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    for (method, path) in [
+        ("GET", "/api/v1/users/NAME"),
+        ("GET", "/api/v1/users/NAME/access"),
+        ("GET", "/api/v1/users/NAME/secrets"),
+        ("POST", "/api/v1/users/NAME/secrets"),
+        ("POST", "/api/v1/users/NAME/credentials-reset"),
+    ] {
+        let mut texts = Vec::new();
+        for name in ["pat", "nobody"] {
+            let reply = world.by(&ada, method, &path.replace("NAME", name), None).await;
+            assert_eq!(answer(&reply), (404, "unknown-user"), "{method} {path}");
+            texts.push(reply.text.replace(name, "NAME"));
+        }
+        assert_eq!(texts[0], texts[1]);
+    }
+    for path in ["/api/v1/events", "/api/v1/people", "/api/v1/people/flexnet/pat", "/api/v1/decisions/dec_x"] {
+        let reply = world.by(&ada, "GET", path, None).await;
+        assert_eq!(answer(&reply), (403, "forbidden"), "{path}");
+        assert!(reply.body["detail"].as_str().unwrap().contains(".list"), "{}", reply.text);
+    }
+    let why = json!({"user": "pat", "action": "pull", "project": "acme"});
+    assert_eq!(answer(&world.by(&ada, "POST", "/api/v1/explain", Some(why)).await), (403, "forbidden"));
+    let members = world.by(&ada, "GET", "/api/v1/projects/acme/members", None).await;
+    assert_eq!(names(&members, "user"), ["ada"], "a customer is told of no other");
+}
+
+#[tokio::test]
+async fn a_secret_signs_in_as_bearer_and_with_its_own_name_only() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    let robot = world.service("robot", "", body::Scope::Root).await;
+    for (name, secret, status) in [
+        ("ada", &ada, 200),
+        ("ADA", &ada, 200),
+        ("pat", &ada, 401),
+        ("", &ada, 401),
+        ("robot", &robot, 200),
+        ("ada", &robot, 401),
+    ] {
+        let credential = format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
+        let request = Request::get("/api/v1/users").header("authorization", credential).body(Body::empty()).unwrap();
+        assert_eq!(world.send(request).await.status, status, "{name}");
+    }
+    let key = format!("Basic {}", STANDARD.encode(format!("admin:{}", super::world::KEY)));
+    let request = Request::get("/api/v1/users").header("authorization", key).body(Body::empty()).unwrap();
+    assert_eq!(world.send(request).await.status, 401, "the admin key is no password");
+}
+
+#[tokio::test]
+async fn who_is_suspended_or_removed_is_nobody() {
+    let world = World::licensing().await;
+    let (ada, robot) = (world.secret("ada").await, world.service("robot", "api:auditor", body::Scope::Root).await);
+    assert_eq!(world.by(&robot, "GET", "/api/v1/events", None).await.status, 200);
+    let gone = body::ServiceRef { service: "robot".parse().unwrap(), author: None };
+    world.say(&Event::ServiceRemoved(gone)).await;
+    assert_eq!(answer(&world.by(&robot, "GET", "/api/v1/events", None).await), (401, "unauthenticated"));
+    world.facts(&[super::world::event("left", "person.removed", 9, json!({"person": "ada"}))]).await;
+    assert_eq!(answer(&world.by(&ada, "GET", "/api/v1/users/ada", None).await), (401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn an_auditor_reads_everything_and_changes_nothing() {
+    let world = World::licensing().await;
+    let key = world.service("audit", "api:auditor", body::Scope::Root).await;
+    for path in ["/api/v1/events", "/api/v1/users/pat", "/api/v1/projects/acme/members", "/api/v1/bindings"] {
+        assert_eq!(world.by(&key, "GET", path, None).await.status, 200, "{path}");
+    }
+    let head = world.head();
+    for (method, path) in [
+        ("POST", "/api/v1/users/ada/secrets"),
+        ("POST", "/api/v1/log/verify"),
+        ("DELETE", "/api/v1/people/flexnet/ada/personal"),
+        ("POST", "/api/v1/keys/rotate"),
+    ] {
+        assert_eq!(answer(&world.by(&key, method, path, None).await), (403, "forbidden"), "{method} {path}");
+    }
+    let binding = json!({"principal": {"service": "audit"}, "role": "api:administrator", "scope": "root"});
+    assert_eq!(answer(&world.by(&key, "POST", "/api/v1/bindings", Some(binding)).await), (403, "forbidden"));
+    assert_eq!(world.head(), head, "nothing was recorded");
+}
+
+#[tokio::test]
+async fn a_project_admin_is_at_home_in_its_project_and_blind_elsewhere() {
+    let world = World::licensing().await;
+    let key = world.service("acme-ci", "api:project_admin", body::Scope::Project("flexnet/db-suite".parse().unwrap()));
+    let key = key.await;
+    assert_eq!(names(&world.by(&key, "GET", "/api/v1/projects", None).await, "name"), ["acme"]);
+    let members = world.by(&key, "GET", "/api/v1/projects/acme/members", None).await;
+    assert_eq!(names(&members, "user"), ["ada", "pat"]);
+    assert_eq!(names(&world.by(&key, "GET", "/api/v1/bindings", None).await, "service"), ["acme-ci"]);
+    let why = |user: &str| json!({"user": user, "action": "pull", "project": "acme"});
+    assert_eq!(world.by(&key, "POST", "/api/v1/explain", Some(why("ada"))).await.status, 200);
+    assert_eq!(answer(&world.by(&key, "POST", "/api/v1/explain", Some(why("bob"))).await), (404, "unknown-user"));
+    assert_eq!(answer(&world.by(&key, "GET", "/api/v1/users/ada", None).await), (404, "unknown-user"));
+    let give = |role: &str| json!({"principal": {"service": "acme-ci"}, "role": role, "scope": {"project": "acme"}});
+    assert_eq!(world.by(&key, "POST", "/api/v1/bindings", Some(give("api:project_admin"))).await.status, 200);
+    assert_eq!(
+        answer(&world.by(&key, "POST", "/api/v1/bindings", Some(give("api:auditor"))).await),
+        (403, "forbidden"),
+        "nobody gives more than he or she has"
+    );
+}
+
+#[tokio::test]
+async fn a_sender_gives_secrets_but_none_of_somebody_who_may_do_more() {
+    let world = World::licensing().await;
+    let key = world.service("portal", "api:sender", body::Scope::Root).await;
+    let made = world.by(&key, "POST", "/api/v1/users/ada/secrets", Some(json!({}))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(answer(&world.by(&key, "POST", "/api/v1/users/bob/secrets", None).await), (404, "unknown-user"));
+    let boss = json!({"principal": {"user": "pat"}, "role": "api:administrator", "scope": "root"});
+    assert_eq!(world.post("/api/v1/bindings", boss).await.status, 200);
+    let head = world.head();
+    for path in ["/api/v1/users/pat/secrets", "/api/v1/users/pat/invitations"] {
+        assert_eq!(answer(&world.by(&key, "POST", path, None).await), (403, "forbidden"), "{path}");
+    }
+    assert_eq!(world.head(), head);
+}
+
+#[tokio::test]
+async fn a_cursor_and_a_stored_answer_are_the_callers_own() {
+    let world = World::licensing().await;
+    let (one, other) = (world.service("one", "api:auditor", body::Scope::Root).await, "two");
+    let other = world.service(other, "api:auditor", body::Scope::Root).await;
+    let page = world.by(&one, "GET", "/api/v1/users?limit=1", None).await;
+    let next = format!("/api/v1/users?limit=1&cursor={}", page.body["next"].as_str().unwrap());
+    assert_eq!(world.by(&one, "GET", &next, None).await.status, 200);
+    assert_eq!(answer(&world.by(&other, "GET", &next, None).await), (400, "invalid-cursor"));
+
+    let (ada, pat) = (world.secret("ada").await, world.secret("pat").await);
+    let mut ids = Vec::new();
+    for (secret, name) in [(&ada, "ada"), (&pat, "pat"), (&ada, "ada")] {
+        let request = Request::post(format!("/api/v1/users/{name}/secrets")).header("idempotency-key", "k");
+        let request = request.header("authorization", format!("Bearer {secret}")).body(Body::empty()).unwrap();
+        let reply = world.send(request).await;
+        assert_eq!(reply.status, 201, "{}", reply.text);
+        ids.push(reply.body["id"].clone());
+    }
+    assert_eq!(ids[0], ids[2], "the same caller gets the stored answer");
+    assert_ne!(ids[0], ids[1], "another caller's key is another key");
+}
+
+#[tokio::test]
+async fn a_command_that_rests_on_what_was_seen_is_refused_when_it_changed() {
+    let world = World::licensing().await;
+    let give = json!({"principal": {"user": "pat"}, "role": "api:auditor", "scope": "root"});
+    let set = world.post("/api/v1/bindings", give.clone()).await;
+    let path = format!("/api/v1/bindings/{}", set.body["id"].as_str().unwrap());
+    let seen = world.get(&path).await;
+    let tag = seen.header("etag").to_owned();
+    assert!(tag.starts_with(&format!("\"pos-{}", set.body["position"])), "{tag}");
+    let mut later = give.clone();
+    later["ends"] = json!(super::world::at(5));
+    let change = |tag: &str, header: &'static str| {
+        let request = Request::post("/api/v1/bindings").header(header, tag).header("content-type", "application/json");
+        let request = request.header("authorization", format!("Bearer {}", super::world::KEY));
+        world.send(request.body(Body::from(later.to_string())).unwrap())
+    };
+    assert_eq!(answer(&change("*", "if-none-match").await), (412, "changed"));
+    assert_eq!(change(&tag, "if-match").await.status, 200);
+    assert_eq!(answer(&change(&tag, "if-match").await), (412, "changed"), "it is another since");
+    let request = Request::post("/api/v1/log/verify").header("if-match", "*");
+    let request = request.header("authorization", format!("Bearer {}", super::world::KEY));
+    assert_eq!(answer(&world.send(request.body(Body::empty()).unwrap()).await), (400, "invalid-query"));
+}
