@@ -6,7 +6,7 @@ use axum::http::Method;
 
 /// Where a route's action is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "containers and services have no routes yet"))]
+#[expect(dead_code, reason = "containers and services have no routes yet")]
 pub(crate) enum At {
     /// Nowhere: the credential is in the request itself, or there is nothing to guard.
     Open,
