@@ -16,7 +16,7 @@ use rollcall_events::{
     Body, Clock, Digest, Position,
     body::{Author, Secret},
 };
-use rollcall_ingest::Receiver;
+use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::Ops;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -47,6 +47,8 @@ pub struct Api {
     pub ops: Ops,
     /// Takes deliveries.
     pub receiver: Receiver,
+    /// Read the sources that are asked.
+    pub runners: Runners,
     /// The running process.
     pub control: Arc<dyn Control>,
     /// The time.
@@ -261,6 +263,10 @@ impl<Q> Reads<Q> {
         &self.api.receiver
     }
 
+    pub fn runners(&self) -> &Runners {
+        &self.api.runners
+    }
+
     pub fn now(&self) -> DateTime<Utc> {
         self.api.clock.now()
     }
@@ -331,6 +337,10 @@ impl Commands {
 
     pub fn receiver(&self) -> &Receiver {
         &self.state.api.receiver
+    }
+
+    pub fn runners(&self) -> &Runners {
+        &self.state.api.runners
     }
 
     pub fn control(&self) -> &dyn Control {

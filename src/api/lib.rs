@@ -16,6 +16,7 @@ mod log;
 mod once;
 mod openapi;
 mod people;
+mod plans;
 mod problem;
 mod projections;
 mod projects;

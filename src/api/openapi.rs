@@ -22,7 +22,7 @@ use crate::{
     guard::Locked,
     hooks, keys, log,
     once::once,
-    people,
+    people, plans,
     problem::{Kind, Problem, name_instance},
     projections, projects,
     rights::{At, RIGHTS},
@@ -40,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .merge(events::routes())
         .merge(deliveries::routes())
         .merge(sources::routes())
+        .merge(plans::routes())
         .merge(projects::routes())
         .merge(people::routes())
         .merge(users::routes())

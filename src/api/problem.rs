@@ -86,6 +86,8 @@ kinds! {
     UnknownGroup = "unknown-group", NOT_FOUND, "No such group";
     /// There is no such service.
     UnknownService = "unknown-service", NOT_FOUND, "No such service";
+    /// There is no such plan.
+    UnknownPlan = "unknown-plan", NOT_FOUND, "No such plan";
     /// There is no such projection.
     UnknownProjection = "unknown-projection", NOT_FOUND, "No such projection";
     /// The route has no such method.
@@ -104,6 +106,10 @@ kinds! {
     LastHolder = "last-holder", CONFLICT, "Somebody has to stay in that role";
     /// The name or id belongs to something else.
     Taken = "taken", CONFLICT, "The name or id is in use";
+    /// The plan was applied, discarded or superseded.
+    PlanClosed = "plan-closed", CONFLICT, "The plan is not open any more";
+    /// What was confirmed is not what the source says.
+    PlanDiffers = "plan-differs", CONFLICT, "The removals are not those that were confirmed";
     /// The same request is running.
     RequestRunning = "request-running", CONFLICT, "The same request is still running";
     /// The projection or the like is busy.
@@ -124,6 +130,8 @@ kinds! {
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
     /// Too much at once.
     Overloaded = "overloaded", TOO_MANY_REQUESTS, "Too much at once";
+    /// The source did not give a whole answer.
+    SourceFailed = "source-failed", BAD_GATEWAY, "The source could not be read";
     /// Something went wrong that the caller cannot mend.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
     /// The log is not what was recorded.

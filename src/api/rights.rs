@@ -87,6 +87,12 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     POST "/api/v1/deliveries/{id}/replay" "delivery.replay" Root;
     POST "/api/v1/deliveries/replay" "delivery.replay" Root;
     GET "/api/v1/sources" "source.list" Root;
+    POST "/api/v1/sources/{name}/plan" "plan.apply" Root;
+    GET "/api/v1/plans" "plan.list" Root;
+    GET "/api/v1/plans/{id}" "plan.list" Root;
+    GET "/api/v1/plans/{id}/rows" "plan.list" Root;
+    POST "/api/v1/plans/{id}/apply" "plan.apply" Root;
+    POST "/api/v1/plans/{id}/discard" "plan.apply" Root;
     GET "/api/v1/projects" "project.list" Rows;
     GET "/api/v1/projects/{name}" "project.list" Project;
     GET "/api/v1/projects/{name}/members" "member.list" ProjectOrOwn;

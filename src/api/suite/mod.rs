@@ -7,5 +7,6 @@ mod contract;
 mod guard;
 mod hooks;
 mod once;
+mod plans;
 mod reads;
 mod world;

@@ -15,6 +15,7 @@ const LISTS: &[&str] = &[
     "/api/v1/events",
     "/api/v1/deliveries",
     "/api/v1/sources",
+    "/api/v1/plans",
     "/api/v1/projects",
     "/api/v1/projects/acme/members",
     "/api/v1/people",

@@ -20,7 +20,10 @@ use futures_util::StreamExt as _;
 use rollcall_access::{Effect, Live, Roster};
 use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
 use rollcall_events::{Clock, EventKey, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
-use rollcall_ingest::{Age, Headers, Hook, Problem, ProblemType, Receiver, Rejection, Route, Said, Unread};
+use rollcall_ingest::{
+    Age, Headers, Hook, Options, Problem, ProblemType, Receiver, Rejection, Route, Runners, Running, Said, Unread,
+    Works, memory::MemorySource, pull::Pull,
+};
 use rollcall_store::ops::Ops;
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
@@ -143,8 +146,12 @@ pub(super) struct World {
     pub ops: Ops,
     pub live: Arc<Live>,
     pub dir: PathBuf,
+    /// What the source `corp`, which is read, states.
+    pub source: MemorySource,
     document: Value,
     fold: JoinHandle<()>,
+    #[expect(dead_code, reason = "the runners end with it")]
+    running: Running,
 }
 
 impl Drop for World {
@@ -177,6 +184,15 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
+        Self::made(settings, false).await
+    }
+
+    /// A world that also has the source `corp`, which is read.
+    pub async fn reading() -> Self {
+        Self::made(Settings::default(), true).await
+    }
+
+    async fn made(mut settings: Settings, reads: bool) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("rollcall-api-{}-{count}", std::process::id()));
@@ -199,6 +215,27 @@ impl World {
             max_in_flight: 8,
         };
         let receiver = Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone());
+        let works = Works {
+            append: Arc::new(log.clone()),
+            tail: Arc::new(log.clone()),
+            shelf: Arc::new(ops.clone()),
+            clock: clock.clone(),
+            random: {
+                let random = AtomicUsize::new(1);
+                Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed) as u64)
+            },
+        };
+        let (corp, source): (SourceName, _) = ("corp".parse().unwrap(), MemorySource::default());
+        let options = Options {
+            schedule: "@yearly".parse().unwrap(),
+            jitter: std::time::Duration::ZERO,
+            first_run_waits: false,
+            brake: true,
+            revoke_after: None,
+        };
+        let pull: Arc<dyn Pull> = Arc::new(source.clone());
+        let read = if reads { vec![(corp.clone(), pull, options)] } else { Vec::new() };
+        let (runners, running) = Runners::start(works, read);
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
         let router = router(Api {
             live: live.clone(),
@@ -206,13 +243,16 @@ impl World {
             tail: Arc::new(log.clone()),
             ops: ops.clone(),
             receiver,
+            runners,
             control: folding.clone(),
             clock: clock.clone(),
             admin_key: AdminKey::of(KEY),
         });
         let document = serde_json::to_value(openapi::routes().into_openapi()).unwrap();
-        let world = Self { router, log, clock, folding, ops, live, dir, document, fold };
-        let mut settings = settings;
+        let world = Self { router, log, clock, folding, ops, live, dir, source, document, fold, running };
+        if reads {
+            settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
+        }
         settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
         world.local("settings", "rollcall.settings.set.v1", &serde_json::to_string(&settings).unwrap()).await;
         world

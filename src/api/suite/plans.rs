@@ -1,0 +1,144 @@
+//! Plans: a source that is read, its difference shown, confirmed, put aside.
+
+use rollcall_ingest::{
+    memory::{Fault, group, member, person},
+    pull::Failure,
+};
+use serde_json::{Value, json};
+
+use super::world::World;
+
+/// A world whose source `corp` has thirty people in one group, read once.
+async fn corp() -> World {
+    let world = World::reading().await;
+    world.source.put(group("ops").unwrap());
+    for n in 0..30 {
+        world.source.put(person(&format!("p{n:02}"), true).unwrap());
+        world.source.put(member("ops", &format!("p{n:02}")).unwrap());
+    }
+    let plan = plan(&world).await;
+    world.post(&format!("/api/v1/plans/{}/apply", text(&plan["id"])), json!({"confirm_removals": 0})).await;
+    world
+}
+
+async fn plan(world: &World) -> Value {
+    let reply = world.post("/api/v1/sources/corp/plan", json!({})).await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    reply.body
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+async fn reading(world: &World) -> Value {
+    let sources = world.ok("/api/v1/sources").await;
+    let sources = sources["items"].as_array().unwrap();
+    assert_eq!(sources.iter().find(|s| s["name"] == "flexnet").unwrap()["reading"], Value::Null);
+    sources.iter().find(|s| s["name"] == "corp").unwrap()["reading"].clone()
+}
+
+#[tokio::test]
+async fn a_plan_shows_row_for_row_who_leaves_what_and_appends_nothing() {
+    let world = corp().await;
+    world.source.take("member/ops/person/p07");
+    world.source.put(person("new", true).unwrap());
+    let before = world.head();
+    let plan = plan(&world).await;
+    assert_eq!(world.head(), before);
+    assert_eq!(
+        json!([plan["additions"], plan["changes"], plan["removals"], plan["state"], plan["why"]]),
+        json!([1, 0, 1, "open", "asked"])
+    );
+    let id = text(&plan["id"]);
+    assert_eq!(world.ok(&format!("/api/v1/plans/{id}")).await, plan);
+    let rows = world.ok(&format!("/api/v1/plans/{id}/rows")).await;
+    let texts: Vec<_> = rows["items"].as_array().unwrap().iter().map(|row| text(&row["text"])).collect();
+    assert_eq!(texts, ["the person new appears", "p07 leaves the group the ops"]);
+    let removal = &rows["items"][1];
+    assert_eq!(removal["type"], "rollcall.group.member.removed.v1");
+    assert_eq!(removal["was"], json!({"group": "ops", "member": {"person": "p07"}}));
+    let first = world.ok(&format!("/api/v1/plans/{id}/rows?limit=1")).await;
+    let next = text(&first["next"]);
+    let second = world.ok(&format!("/api/v1/plans/{id}/rows?limit=1&cursor={next}")).await;
+    assert_eq!((&second["items"][0], &second["next"]), (removal, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_by_confirming_its_number_of_removals() {
+    let world = corp().await;
+    (0..20).for_each(|n| world.source.take(&format!("member/ops/person/p{n:02}")));
+    let plan = plan(&world).await;
+    assert!(text(&plan["reason"]).contains("20 of its 61 facts would end"), "{plan}");
+    let path = format!("/api/v1/plans/{}", text(&plan["id"]));
+    let before = world.head();
+    let wrong = world.post(&format!("{path}/apply"), json!({"confirm_removals": 19})).await;
+    assert_eq!((wrong.status.as_u16(), wrong.problem()), (409, "plan-differs"));
+    assert!(text(&wrong.body["detail"]).contains("removes 20 facts, and 19 were confirmed"), "{}", wrong.text);
+    assert_eq!(world.head(), before);
+    let applied = world.post(&format!("{path}/apply"), json!({"confirm_removals": 20})).await;
+    assert_eq!((applied.status.as_u16(), &applied.body["removals"]), (200, &json!(20)), "{}", applied.text);
+    assert_eq!(reading(&world).await["state"], "healthy");
+    let again = world.post(&format!("{path}/apply"), json!({"confirm_removals": 20})).await;
+    assert_eq!((again.status.as_u16(), again.problem()), (409, "plan-closed"));
+    assert_eq!(world.ok(&path).await["state"], "applied");
+}
+
+#[tokio::test]
+async fn a_plan_whose_source_moved_on_is_refused_and_replaced() {
+    let world = corp().await;
+    world.source.take("person/p00");
+    let plan = plan(&world).await;
+    world.source.put(person("p00", true).unwrap());
+    world.source.take("person/p01");
+    let path = format!("/api/v1/plans/{}/apply", text(&plan["id"]));
+    let reply = world.post(&path, json!({"confirm_removals": 1})).await;
+    assert_eq!((reply.status.as_u16(), reply.problem()), (409, "plan-differs"));
+    let newest = world.ok("/api/v1/plans?source=corp&limit=1").await["items"][0].clone();
+    assert!(text(&reply.body["detail"]).contains(text(&newest["id"])), "{}", reply.text);
+    let rows = world.ok(&format!("/api/v1/plans/{}/rows", text(&newest["id"]))).await;
+    assert_eq!(rows["items"][0]["subject"], "person/p01");
+}
+
+#[tokio::test]
+async fn a_discarded_plan_removes_nobody() {
+    let world = corp().await;
+    world.source.take("person/p00");
+    let plan = plan(&world).await;
+    let path = format!("/api/v1/plans/{}", text(&plan["id"]));
+    let discarded = world.post(&format!("{path}/discard"), json!({})).await;
+    assert_eq!((discarded.status.as_u16(), &discarded.body["state"]), (200, &json!("discarded")));
+    let apply = world.post(&format!("{path}/apply"), json!({"confirm_removals": 1})).await;
+    assert_eq!(apply.problem(), "plan-closed");
+    assert_eq!(world.ok("/api/v1/events?type=rollcall.person.removed.v1").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_read_says_its_state_and_its_reason() {
+    let world = corp().await;
+    world.source.fail(Some(Fault::After(3, Failure::Unauthorised("ou=people: rc 49".into()))));
+    let reply = world.post("/api/v1/sources/corp/plan", json!({})).await;
+    assert_eq!((reply.status.as_u16(), reply.problem()), (502, "source-failed"));
+    assert!(text(&reply.body["detail"]).contains("rc 49"), "{}", reply.text);
+    let reading = reading(&world).await;
+    assert_eq!((&reading["state"], &reading["reason"]), (&json!("unauthorised"), &json!("ou=people: rc 49")));
+    assert_eq!((&reading["facts"], &reading["failures"]), (&json!(61), &json!(1)));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let world = corp().await;
+    let unknown = "pln_00000000000000000000000000000000";
+    for (reply, problem) in [
+        (world.post("/api/v1/sources/flexnet/plan", json!({})).await, "unknown-source"),
+        (world.post("/api/v1/sources/nothing/plan", json!({})).await, "unknown-source"),
+        (world.post("/api/v1/sources/NOT A NAME/plan".replace(' ', "%20").as_str(), json!({})).await, "unknown-source"),
+        (world.get(&format!("/api/v1/plans/{unknown}")).await, "unknown-plan"),
+        (world.get("/api/v1/plans/x/rows").await, "unknown-plan"),
+        (world.post(&format!("/api/v1/plans/{unknown}/apply"), json!({"confirm_removals": 1})).await, "unknown-plan"),
+        (world.post(&format!("/api/v1/plans/{unknown}/discard"), json!({})).await, "unknown-plan"),
+        (world.post(&format!("/api/v1/plans/{unknown}/apply"), json!({})).await, "invalid-body"),
+    ] {
+        assert_eq!(reply.problem(), problem, "{}", reply.text);
+    }
+}
