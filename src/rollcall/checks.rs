@@ -10,6 +10,7 @@ use std::{
 use rollcall_access::{Profile, Verb, profile::BUNDLED};
 use rollcall_entitlements::Secrets;
 use rollcall_events::SourceName;
+use rollcall_ingest::Cron;
 use secrecy::SecretString;
 
 use crate::{
@@ -94,6 +95,15 @@ pub fn run(
         Ok(profile) => roles(&config.access, &profile, &mut wrong),
     }
 
+    for (name, source) in &config.source {
+        if let Err(error) = source.schedule.parse::<Cron>() {
+            wrong(&format!("source.{name}.schedule"), error.to_string());
+        }
+        if source.revoke_after.is_some_and(|after| after < Span::seconds(3600)) {
+            let what = "less than 1h would make an ordinary outage a removal of everybody".to_owned();
+            wrong(&format!("source.{name}.revoke_after"), what);
+        }
+    }
     for (name, source) in &config.source {
         let from_env = inline.get(name.as_str()).map(|text| (format!("source.{name}.secret"), Ok(text.clone())));
         let from_file = source.secret_file.as_ref().map(|path| {

@@ -68,6 +68,33 @@ pub enum Command {
     Deliveries(Deliveries),
     /// List the sources and how they are
     Sources,
+    /// Show what a source that is read says otherwise than before; nothing is recorded
+    ///
+    /// Exits with 1 where there is a difference.
+    Plan {
+        /// Source, which is read now, or a plan that was made, pln_...
+        #[arg(value_name = "SOURCE|PLAN")]
+        of: String,
+    },
+    /// List plans, newest first
+    Plans {
+        /// Only of this source
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// Read the source of a plan again and record what it says, if its removals are still those of the plan
+    Apply {
+        /// Its id, pln_...
+        plan: String,
+        /// How many removals the plan shows
+        #[arg(long, value_name = "N")]
+        confirm_removals: u64,
+    },
+    /// Put a plan aside; what it would have removed stays
+    Discard {
+        /// Its id, pln_...
+        plan: String,
+    },
     /// Manage the secrets that people sign in to the registry with
     #[command(subcommand)]
     Secrets(Secrets),
@@ -345,6 +372,10 @@ mod tests {
             "deliveries list --source flexnet --failed",
             "deliveries replay dlv_1",
             "sources --token-file k",
+            "plan corp-ldap",
+            "plans --source corp-ldap",
+            "apply pln_1 --confirm-removals 7",
+            "discard pln_1",
             "secrets issue ada --format k8s --registry r.test:5000",
             "secrets revoke ada sec_1",
             "keys bundle",
@@ -362,6 +393,8 @@ mod tests {
         for line in [
             "",
             "why ada",
+            "apply pln_1",
+            "apply pln_1 --confirm-removals many",
             "serve --role writer",
             "secrets issue ada --format xml",
             "who p --csv --json",

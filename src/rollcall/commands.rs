@@ -37,7 +37,8 @@ const FOLLOW: Duration = Duration::from_secs(5);
 
 const API: [&str; 2] = ["api", "v1"];
 
-fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+/// The path of a route of the API.
+pub fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
     API.iter().chain(rest).copied().collect()
 }
 
@@ -232,24 +233,6 @@ fn delivery_text(paint: Paint, delivery: &Value) -> String {
     }
     out.push_str(&format!("\n{}{}\n", cell(delivery, "body.text"), cell(delivery, "body.base64")));
     out
-}
-
-/// `sources`.
-///
-/// # Errors
-/// As [`Failure`].
-pub async fn sources(client: &Client, form: Form) -> Result<Exit, Failure> {
-    let rows = client.whole(&api(&["sources"])).await?;
-    let columns = [
-        ("SOURCE", "name"),
-        ("ORDER", "order"),
-        ("HOOK", "hook"),
-        ("SEEN", "seen"),
-        ("PARKED", "parked"),
-        ("AUTHORITATIVE", "authoritative"),
-    ];
-    form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
-    Ok(Exit::Yes)
 }
 
 /// `secrets`.

@@ -204,6 +204,20 @@ pub struct Source {
     pub max_body: Option<Size>,
     /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
     pub authoritative: bool,
+    /// For sources that Rollcall reads: when they are read as a whole. Five fields, UTC (minute, hour, day of month,
+    /// month, day of week, 0 and 7 being Sunday), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+    pub schedule: String,
+    /// For sources that Rollcall reads: each read begins so much later at most, by chance, so that not all are asked in
+    /// the same second.
+    pub jitter: Span,
+    /// For sources that Rollcall reads: `apply` records what the first read finds, `plan` waits for `rollcall apply`.
+    pub first_run: FirstRun,
+    /// For sources that Rollcall reads: hold removals for a person when they are more than a fifth (and at least 20) of
+    /// the source's facts, would empty a group of five or more, or the answer is empty.
+    pub brake: bool,
+    /// For sources that Rollcall reads: after so long without a good read everything that the source said ends, until
+    /// it can be read again. When absent, it stays for ever: an outage takes nothing away from anybody.
+    pub revoke_after: Option<Span>,
 }
 
 impl Default for Source {
@@ -215,8 +229,23 @@ impl Default for Source {
             secret_file: None,
             max_body: None,
             authoritative: false,
+            schedule: "*/15 * * * *".into(),
+            jitter: Span::seconds(30),
+            first_run: FirstRun::Apply,
+            brake: true,
+            revoke_after: None,
         }
     }
+}
+
+/// What becomes of the first read of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstRun {
+    /// What it finds is recorded.
+    Apply,
+    /// It is a plan that waits for a person.
+    Plan,
 }
 
 /// What a source is.

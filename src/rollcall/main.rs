@@ -19,6 +19,8 @@ mod health;
 mod layers;
 mod listener;
 mod local;
+mod plans;
+mod pulls;
 mod serve;
 mod show;
 
@@ -105,7 +107,11 @@ async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Fai
         Command::Who { project, csv } => commands::who(client, form, project, *csv).await,
         Command::Events(command) => commands::events(client, form, command).await,
         Command::Deliveries(command) => commands::deliveries(client, form, command).await,
-        Command::Sources => commands::sources(client, form).await,
+        Command::Sources => plans::sources(client, form).await,
+        Command::Plan { of } => plans::plan(client, form, of).await,
+        Command::Plans { source } => plans::plans(client, form, source.as_deref()).await,
+        Command::Apply { plan, confirm_removals } => plans::apply(client, form, plan, *confirm_removals).await,
+        Command::Discard { plan } => plans::discard(client, form, plan).await,
         Command::Secrets(command) => commands::secrets(client, form, command).await,
         Command::Keys(command) => commands::keys(client, form, command).await,
         Command::Projection(command) => commands::projection(client, form, command).await,

@@ -20,7 +20,7 @@ use rollcall_eventlog::{Append, Filter, Outcome, Tail, sqlite::SqliteLog};
 use rollcall_events::{
     Body, Clock, EventKey, NewEvent, Position, Settings, SourceName, SourceSettings, body::ProfileDocument, prefixed_id,
 };
-use rollcall_ingest::{Hook, Receiver, Route};
+use rollcall_ingest::{Hook, Receiver, Route, Running};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{Algorithm, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
 use rollcall_store::ops::{Ops, Retention};
@@ -44,7 +44,7 @@ use crate::{
     demo::{self, Welcome, World},
     health::{self, Health},
     layers::{Loaded, Origin, Problem, Setting},
-    listener,
+    listener, pulls,
     show::{Paint, say, shell_word},
     sink,
     telemetry::{self, Started, Stopped},
@@ -302,12 +302,15 @@ impl Server {
             decisions: Arc::new(sink),
             passwords: None,
         });
+        let (runners, running) =
+            pulls::start(config, Arc::clone(&append), Arc::new(log.clone()), &ops, Arc::clone(&clock))?;
         let api = Api {
             live: handle.live(),
             append,
             tail: Arc::new(log.clone()),
             ops: ops.clone(),
             receiver,
+            runners,
             control,
             clock: Arc::clone(&clock),
             admin_key,
@@ -324,7 +327,7 @@ impl Server {
         let caring = tokio::spawn(care(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
         tokio::spawn(stop_on_signal(stop.clone()));
         let position = log.newest().position;
-        Ok(Listening { address, position, stop, serving, caring, deciding, projecting, log, ops })
+        Ok(Listening { address, position, stop, serving, caring, deciding, projecting, running, log, ops })
     }
 }
 
@@ -376,6 +379,7 @@ struct Listening {
     caring: JoinHandle<()>,
     deciding: JoinHandle<()>,
     projecting: JoinHandle<()>,
+    running: Running,
     log: SqliteLog,
     ops: Ops,
 }
@@ -383,8 +387,10 @@ struct Listening {
 impl Listening {
     /// Waits for the signal and lets go of everything: requests first, then what they wrote into.
     async fn ended(self) {
-        let Self { stop, serving, caring, deciding, projecting, log, ops, .. } = self;
+        let Self { stop, serving, caring, deciding, projecting, running, log, ops, .. } = self;
         stop.cancelled().await;
+        // What they were at is begun anew at the next start.
+        drop(running);
         let cut = serving.await.unwrap_or_default();
         let _ = caring.await;
         // A connection that was cut may still hold the queue's other end.

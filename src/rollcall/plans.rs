@@ -1,0 +1,211 @@
+//! Sources and plans on the command line: how each source is, what it would change, confirmed or put aside.
+//! Says what the API says; decides nothing.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, Exit, Failure},
+    commands::{Form, api},
+    show::{Paint, cell, clean, members, number, table},
+};
+
+/// `sources`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn sources(client: &Client, form: Form) -> Result<Exit, Failure> {
+    let rows = client.whole(&api(&["sources"])).await?;
+    form.show(&Value::Array(rows.clone()), |paint| sources_text(paint, &rows));
+    Ok(Exit::Yes)
+}
+
+fn sources_text(paint: Paint, rows: &[Value]) -> String {
+    let heading = ["SOURCE", "STATE", "FACTS", "CHECKED", "APPLIED", "HELD", "PARKED", "HOOK"];
+    let row = |source: &Value| {
+        let at = |key: &str| cell(source, &format!("reading.{key}"));
+        let held = match cell(source, "reading.held.removals") {
+            held if held.is_empty() => held,
+            held => format!("{held} removals ({})", at("held.plan")),
+        };
+        let state = match (source.get("reading"), at("state")) {
+            (None | Some(Value::Null), _) => "posts".to_owned(),
+            (_, state) if state.is_empty() => "not read yet".to_owned(),
+            (_, state) => state,
+        };
+        vec![
+            cell(source, "name"),
+            state,
+            at("facts"),
+            at("checked_at"),
+            at("applied"),
+            held,
+            cell(source, "parked"),
+            cell(source, "hook"),
+        ]
+    };
+    let mut out = table(paint, &heading, &rows.iter().map(row).collect::<Vec<_>>());
+    for source in rows {
+        let reason = cell(source, "reading.reason");
+        if !reason.is_empty() {
+            out.push_str(&format!("\n{}: {reason}\n", paint.bold(&cell(source, "name"))));
+            let since = cell(source, "reading.sealed_at");
+            if cell(source, "reading.failures") != "0" && !since.is_empty() {
+                out.push_str(&format!("  last read whole {since}; what it said then stays\n"));
+            }
+        }
+        for (key, text) in [("excluded", "left as it is"), ("absent", "listed and not there")] {
+            let first = source.pointer(&format!("/reading/{key}/first")).and_then(Value::as_array);
+            for what in first.into_iter().flatten().filter_map(Value::as_str) {
+                out.push_str(&format!("  {text}: {}\n", clean(what)));
+            }
+        }
+    }
+    out
+}
+
+/// `plan`: of a source, read now; or one that was made.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn plan(client: &Client, form: Form, of: &str) -> Result<Exit, Failure> {
+    let mut plan = match of.starts_with("pln_") {
+        true => client.get(&api(&["plans", of]), &[]).await?,
+        false => client.post(&api(&["sources", of, "plan"]), &json!({})).await?,
+    };
+    let id = cell(&plan, "id");
+    let rows = client.list(&api(&["plans", &id, "rows"]), &[], usize::MAX).await?;
+    let exit = if rows.is_empty() { Exit::Yes } else { Exit::No };
+    if let Some(plan) = plan.as_object_mut() {
+        plan.insert("rows".to_owned(), Value::Array(rows.clone()));
+    }
+    form.show(&plan, |paint| plan_text(paint, &plan, &rows));
+    Ok(exit)
+}
+
+fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
+    if rows.is_empty() {
+        return format!("no difference: the log says what {} says\n", cell(plan, "source"));
+    }
+    let mut out = String::new();
+    for row in rows {
+        let (sign, text) = (cell(row, "verb"), cell(row, "text"));
+        out.push_str(&match sign.as_str() {
+            "add" => format!("{} {text}\n", paint.good("+")),
+            "remove" => format!("{} {text}\n", paint.bad("-")),
+            _ => format!("~ {text}\n"),
+        });
+    }
+    let count = |key: &str| plan.get(key).and_then(Value::as_u64).unwrap_or_default();
+    out.push_str(&format!(
+        "\n{}  {}  {} added, {} changed, {} removed, of {} facts\n{}\n",
+        paint.bold(&cell(plan, "id")),
+        cell(plan, "state"),
+        number(count("additions")),
+        number(count("changes")),
+        number(count("removals")),
+        number(count("facts")),
+        cell(plan, "reason"),
+    ));
+    if cell(plan, "state") == "open" {
+        out.push_str(&format!(
+            "To apply it: rollcall apply {} --confirm-removals {}\n",
+            cell(plan, "id"),
+            count("removals")
+        ));
+    }
+    out
+}
+
+/// `plans`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn plans(client: &Client, form: Form, source: Option<&str>) -> Result<Exit, Failure> {
+    const MOST: usize = 50;
+    let query: Vec<(&str, String)> = source.map(|source| ("source", source.to_owned())).into_iter().collect();
+    let rows = client.list(&api(&["plans"]), &query, MOST).await?;
+    let columns = [
+        ("PLAN", "id"),
+        ("SOURCE", "source"),
+        ("MADE", "made_at"),
+        ("STATE", "state"),
+        ("WHY", "why"),
+        ("ADDED", "additions"),
+        ("CHANGED", "changes"),
+        ("REMOVED", "removals"),
+    ];
+    form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+    Ok(Exit::Yes)
+}
+
+/// `apply`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn apply(client: &Client, form: Form, plan: &str, confirm_removals: u64) -> Result<Exit, Failure> {
+    let body = json!({"confirm_removals": confirm_removals});
+    let applied = client.post(&api(&["plans", plan, "apply"]), &body).await?;
+    form.show(&applied, |_| {
+        format!(
+            "applied: {} added, {} changed, {} removed, position {}\n",
+            cell(&applied, "additions"),
+            cell(&applied, "changes"),
+            cell(&applied, "removals"),
+            cell(&applied, "position"),
+        )
+    });
+    Ok(Exit::Yes)
+}
+
+/// `discard`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn discard(client: &Client, form: Form, plan: &str) -> Result<Exit, Failure> {
+    let plan = client.post(&api(&["plans", plan, "discard"]), &json!({})).await?;
+    form.show(&plan, |_| format!("{} is put aside; the next read of the source finds it again\n", cell(&plan, "id")));
+    Ok(Exit::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_shown_row_for_row_with_the_command_that_applies_it() {
+        let plan = json!({"id": "pln_1", "source": "corp", "state": "open", "reason": "2 of its 3 facts would end",
+            "additions": 1, "changes": 0, "removals": 2, "facts": 3});
+        let rows = [
+            json!({"verb": "add", "text": "ada enters the group Platform"}),
+            json!({"verb": "remove", "text": "eve leaves the group Platform"}),
+        ];
+        let text = plan_text(Paint::Plain, &plan, &rows);
+        assert_eq!(
+            text,
+            "+ ada enters the group Platform\n- eve leaves the group Platform\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
+        );
+        assert!(plan_text(Paint::Plain, &plan, &[]).starts_with("no difference"));
+    }
+
+    #[test]
+    fn sources_show_their_state_and_why() {
+        let rows = [
+            json!({"name": "flexnet", "hook": "/hooks/flexnet", "parked": 0, "reading": null}),
+            json!({"name": "corp", "hook": null, "parked": 0, "reading": {
+                "state": "unauthorised", "reason": "ou=people: rc 49", "facts": 61, "failures": 2, "applied": 70,
+                "checked_at": "2026-11-22T07:00:00Z", "sealed_at": "2026-11-22T06:00:00Z",
+                "held": {"plan": "pln_1", "removals": 7, "reason": "x"},
+                "absent": {"count": 1, "first": ["cn=gone"]}, "excluded": {"count": 0, "first": []}}}),
+        ];
+        let text = sources_text(Paint::Plain, &rows);
+        for part in [
+            "flexnet  posts",
+            "corp     unauthorised  61     2026-11-22T07:00:00Z  70       7 removals (pln_1)",
+            "corp: ou=people: rc 49",
+            "last read whole 2026-11-22T06:00:00Z",
+            "listed and not there: cn=gone",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The sources that Rollcall reads by itself: which connector each has, how it is asked, and their runners.
+//! Holds the wiring only; when and how is ingest's, what a source says is its connector's.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use aws_lc_rs::rand;
+use rollcall_eventlog::{Append, Tail};
+use rollcall_events::{Clock, SourceName};
+use rollcall_ingest::{Cron, Options, Runners, Running, Works, pull::Pull};
+use rollcall_store::ops::Ops;
+
+use crate::config::{Config, FirstRun, Kind, Source};
+
+/// Starts a runner for each source that is read. Dropping what comes second ends them.
+///
+/// # Errors
+/// When a source cannot be set up as configured.
+pub fn start(
+    config: &Config,
+    append: Arc<dyn Append>,
+    tail: Arc<dyn Tail>,
+    ops: &Ops,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Runners, Running)> {
+    let works = Works { append, tail, shelf: Arc::new(ops.clone()), clock, random: Arc::new(random) };
+    let mut sources: Vec<(SourceName, Arc<dyn Pull>, Options)> = Vec::new();
+    for (name, source) in &config.source {
+        if let Some(pull) = connector(source) {
+            sources.push((name.clone(), pull, options(source).with_context(|| format!("source.{name}"))?));
+        }
+    }
+    Ok(Runners::start(works, sources))
+}
+
+/// What asks this source. None for one that only posts.
+fn connector(source: &Source) -> Option<Arc<dyn Pull>> {
+    match source.kind {
+        Kind::Entitlements => None,
+    }
+}
+
+/// How a source is asked.
+fn options(source: &Source) -> anyhow::Result<Options> {
+    Ok(Options {
+        schedule: source.schedule.parse::<Cron>()?,
+        jitter: source.jitter.0,
+        first_run_waits: source.first_run == FirstRun::Plan,
+        brake: source.brake,
+        revoke_after: source.revoke_after.map(|span| span.0),
+    })
+}
+
+/// Without randomness pauses are the shortest and ids as distinct as the clock is.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    let _ = rand::fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_source_is_read_every_quarter_of_an_hour_with_the_brake_on_unless_it_says_otherwise() {
+        let usual = options(&Source::default()).unwrap();
+        assert_eq!(
+            (usual.schedule.to_string().as_str(), usual.brake, usual.first_run_waits),
+            ("*/15 * * * *", true, false)
+        );
+        assert_eq!((usual.jitter, usual.revoke_after), (Duration::from_secs(30), None));
+    }
+}
