@@ -156,7 +156,7 @@ impl Roster {
     fn no_step_up(&self, author: Option<&Author>, about: Option<Principal>, now: DateTime<Utc>) -> Result<(), Refusal> {
         let giver = author.map_or(Ok(None), |author| self.author(author))?;
         let (Some(giver), Some(about)) = (giver, about) else { return Ok(()) };
-        let own = self.granted(Rights::Api, giver, Place::Root, now);
+        let (own, _) = self.granted(Rights::Api, giver, Place::Root, now);
         let mut theirs = ActionSet::EMPTY;
         self.each_holder(about, |holder| {
             for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
@@ -203,7 +203,10 @@ impl Roster {
                 body::SecretOwner::User(id) => {
                     self.authorise_about(data.author.as_ref(), user(id), "secret.issue", now)
                 }
-                body::SecretOwner::Service(_) => {
+                body::SecretOwner::Service(id) => {
+                    if self.service_by_id(id.as_str()).is_none() {
+                        return Err(RefusalKind::Unknown.because(format!("there is no service `{id}`")));
+                    }
                     self.authorise(data.author.as_ref(), "service.set", Place::Root, now).map(|_| ())
                 }
             },

@@ -10,6 +10,7 @@ use rollcall_events::{
 use crate::{
     Effect, Principal,
     authority::{Authority, Refusal, RefusalKind},
+    decide::Live,
     facts::{Binding, Holder, NONE, On, Origin},
     fold::{At, micros},
     place::{ContainerIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx},
@@ -159,7 +160,21 @@ impl Roster {
         };
         let authority = self.authorise(Some(&data.author), "binding.set", place, now)?;
         self.not_above_the_giver(authority, &data.author, (rights, role), on, place, now)?;
+        self.not_cut_short(data, now)?;
         Ok((holder, on))
+    }
+
+    /// A binding that is set again with a narrower window takes the role away where that is over or has not begun.
+    fn not_cut_short(&self, data: &body::Binding, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let Some(ix) = self.facts.bindings.find(0, &data.subject()) else { return Ok(()) };
+        let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref) else { return Ok(()) };
+        let (starts, ends) = (micros(data.starts, i64::MIN), micros(data.ends, i64::MAX));
+        let narrower = row.register.stands() && (ends < row.ends || starts > row.starts);
+        let late = (now.timestamp_micros() < starts).then_some(now);
+        for at in [late, data.ends.map(|ends| ends.max(now))].into_iter().flatten().filter(|_| narrower) {
+            self.somebody_stays(Gone::Binding(ix), at)?;
+        }
+        Ok(())
     }
 
     /// Nobody gives more than he or she has. Whoever was given the right to give roles through the API gives any role of
@@ -184,30 +199,43 @@ impl Roster {
         let Some(level) = self.level(rights, on) else { return Ok(()) };
         let profile = self.judge_of(rights);
         let given = profile.gives(Held { role, level });
-        let own = self.author(author)?.map_or(crate::ActionSet::EMPTY, |giver| self.granted(rights, giver, place, now));
+        let Some(giver) = self.author(author)? else { return Ok(()) };
+        let (own, held) = self.granted(rights, giver, place, now);
         if own.holds(given) {
-            return Ok(());
+            // Where a ceiling takes nothing from the role, the giver has such a role too.
+            let above = profile
+                .ceilings
+                .iter()
+                .find(|ceiling| ceiling.exempts(role) && !held.iter().any(|live| ceiling.exempts(live.held.role)));
+            return above.map_or(Ok(()), |ceiling| {
+                let role = profile.role_name(role);
+                Err(RefusalKind::Beyond.because(format!("ceiling {} binds the giver, and not role {role}", ceiling.id)))
+            });
         }
         let more = profile.names(given.without(own)).join(", ");
         Err(RefusalKind::Beyond
             .because(format!("role {} is more than the giver has here: {more}", profile.role_name(role))))
     }
 
-    /// Everything that somebody was given on a place, before any ceiling.
+    /// Everything that somebody was given on a place, before any ceiling, and the roles that give it.
     pub(crate) fn granted(
         &self,
         rights: Rights,
         principal: Principal,
         place: Place,
         now: DateTime<Utc>,
-    ) -> crate::ActionSet {
+    ) -> (crate::ActionSet, Vec<Live>) {
         let profile = self.judge_of(rights);
         let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(rights, place, principal)) else {
-            return crate::ActionSet::EMPTY;
+            return Default::default();
         };
-        let base = profile.baseline(caller, &resource, self.switches());
-        let live = self.live_roles(rights, principal, place, now.timestamp_micros());
-        live.fold(base, |mask, live| mask.with(profile.gives(live.held)))
+        // What somebody has without a role above projects is not what it is below.
+        let base = match place {
+            Place::Project(_) => profile.baseline(caller, &resource, self.switches()),
+            Place::Root | Place::Container(_) => crate::ActionSet::EMPTY,
+        };
+        let held: Vec<Live> = self.live_roles(rights, principal, place, now.timestamp_micros()).collect();
+        (held.iter().fold(base, |mask, live| mask.with(profile.gives(live.held))), held)
     }
 
     pub(crate) fn bind(&mut self, at: &mut At<'_>, data: &body::Binding) -> Effect {
@@ -392,8 +420,14 @@ impl Roster {
             self.facts.bindings.get(*ix).and_then(Option::as_ref).is_some_and(|row| row.register.stands())
         });
         let ix = ix.ok_or_else(|| RefusalKind::Unknown.because("there is no such binding"))?;
-        let place = self.place_of(&data.scope)?;
-        if data.author.principal().as_ref() != Some(&data.principal) {
+        // Also where the container is gone: it may come back.
+        let place = match self.facts.bindings.get(ix).and_then(Option::as_ref).map(|row| row.on) {
+            Some(On::Container(ix)) => Place::Container(ContainerIx(ix)),
+            Some(On::Project(ix)) => Place::Project(ProjectIx::recorded(ix)),
+            Some(On::Root) | None => Place::Root,
+        };
+        let author = self.author(&data.author)?;
+        if author.is_none() || author != self.principal_of(&data.principal) {
             self.authorise(Some(&data.author), "binding.remove", place, now)?;
         }
         self.somebody_stays(Gone::Binding(ix), now)?;
@@ -465,7 +499,11 @@ impl Roster {
                 && row.runs(now)
                 && !matches!(gone, Gone::Binding(gone) if gone == *ix)
                 && match row.holder {
-                    Holder::Person(person) => self.facts.persons.get(person).is_some_and(crate::facts::Person::is_live),
+                    Holder::Person(person) => self
+                        .facts
+                        .persons
+                        .get(person)
+                        .is_some_and(|row| row.is_live() && !self.shut_out(UserIx(row.user))),
                     Holder::Service(service) => {
                         !matches!(gone, Gone::Service(gone) if gone == service)
                             && self.service_stands(ServiceIx(service))
@@ -489,7 +527,7 @@ impl Roster {
             }
             Gone::Nothing | Gone::Binding(_) => false,
         };
-        !self.inside(group, skip).is_empty()
+        self.inside(group, skip).into_iter().any(|principal| self.admitted(principal).is_some())
     }
 
     /// Whether a scope once had a holder of a role of which one has to stay, and has none now: facts of a source win over

@@ -8,14 +8,14 @@ use rollcall_events::{
 };
 
 use crate::{
-    Effect,
-    authority::{Refusal, RefusalKind},
+    Effect, Principal,
+    authority::{Authority, Refusal, RefusalKind},
     bindings::Gone,
     facts::{Container, LocalProject, NONE, Origin, Service},
     fold::At,
     place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     register::{Rank, Register},
-    roster::Roster,
+    roster::{Roster, UserIx},
 };
 
 /// A container as others see it.
@@ -151,6 +151,11 @@ impl Roster {
                 levels.join(", ")
             )));
         }
+        // Levels alone do not say it: a change of profile may have turned them round.
+        let mine = self.facts.containers.find(0, data.container.as_str()).map(crate::facts::On::Container);
+        if mine.is_some_and(|mine| self.path(above).any(|on| on == mine)) {
+            return Err(RefusalKind::Invalid.because(format!("container {} would be in itself", data.container)));
+        }
         self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
         Ok(match above {
             Place::Container(ContainerIx(ix)) => ix,
@@ -274,7 +279,18 @@ impl Roster {
         {
             return Err(missing("user", creator.as_str()));
         }
-        self.authorise(data.author.as_ref(), "project.create", place, now)?;
+        let authority = self.authorise(data.author.as_ref(), "project.create", place, now)?;
+        // Its content is there still: whoever may make projects may not take over one that somebody else deleted.
+        if let (Some(local), Authority::Access) = (local, authority) {
+            let author = data.author.as_ref().map(|author| self.author(author)).transpose()?.flatten();
+            let creator = self.facts.persons.get(local.creator).map(|row| Principal::User(UserIx(row.user)));
+            if author.is_none() || author != creator {
+                return Err(RefusalKind::Taken.because(format!(
+                    "there was a project `{}`; its creator or an administrator can make it again",
+                    data.project
+                )));
+            }
+        }
         Ok((mine, place))
     }
 
@@ -352,7 +368,7 @@ impl Roster {
         let (mine, local) = self.local_project(data.project.as_str());
         let local = local.filter(|local| local.register.stands());
         let local = local.ok_or_else(|| missing("project", data.project.as_str()))?;
-        if local.kind == ProjectKind::Global {
+        if local.kind == ProjectKind::Global && self.profile.kind(ProjectKind::Global).is_some() {
             return Err(RefusalKind::Invalid.because("the global project stays as long as the profile has one"));
         }
         self.authorise(data.author.as_ref(), "project.delete", Place::Project(ProjectIx::recorded(mine)), now)?;

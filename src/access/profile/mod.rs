@@ -184,7 +184,7 @@ pub struct Profile {
     roles: Vec<Role>,
     limits: Vec<(ActionSet, Vec<Level>)>,
     baselines: Vec<Baseline>,
-    ceilings: Vec<Ceiling>,
+    pub(crate) ceilings: Vec<Ceiling>,
     operations: BTreeMap<String, ActionSet>,
     verbs: [Option<ActionSet>; 3],
     /// Actions of the API's profile by name, and what gives them here.
@@ -369,6 +369,10 @@ impl Profile {
                 return Err(wrong(format!("rules.{key}"), self.no_role(name)));
             }
         }
+        let creator = rules.creator_role.as_deref().and_then(|name| self.role(name));
+        if creator.is_some_and(|role| !self.grantable(role, self.project_level())) {
+            return Err(wrong("rules.creator_role", "it has to be a role that can be given on a project"));
+        }
         for (name, switch) in &document.settings {
             if !switch.values.contains(&switch.default) {
                 return Err(wrong(format!("settings.{name}.default"), format!("one of {:?}", switch.values)));
@@ -377,6 +381,9 @@ impl Profile {
         for (name, kind) in &document.kinds {
             if !kind.visibility.contains(&kind.default) {
                 return Err(wrong(format!("kinds.{name}.default"), format!("one of {:?}", kind.visibility)));
+            }
+            if name == self.kind_name(ProjectKind::Global) && kind.visibility.contains(&Visibility::Private) {
+                return Err(wrong(format!("kinds.{name}.visibility"), "a global project is never private"));
             }
         }
         Ok(())

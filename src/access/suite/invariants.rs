@@ -1,0 +1,438 @@
+//! What an administrator's command may not do, one sentence each. A refused command changes nothing.
+
+use chrono::{DateTime, Duration, Utc};
+use rollcall_events::{Body, EventKey, LogId, NewEvent, Position, Recorded};
+use serde_json::{Value, json};
+
+use super::{super::noon, worlds::bundled};
+use crate::{Effect, Place, Principal, Roster, decide, place::Rights};
+
+/// A log in the making, folded as it is written.
+pub(super) struct Book {
+    pub(super) roster: Roster,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Book {
+    /// Ada, bob and eve of one source, and a profile.
+    pub(super) fn with(profile: &Value) -> Self {
+        let mut book = Self { roster: Roster::new(LogId([7; 8])), now: noon() };
+        book.done("profile.set", profile);
+        let sources = json!({"corp": {"order": "observed", "authoritative": true}});
+        book.done("settings.set", &json!({"sources": sources}));
+        for person in ["ada", "bob", "eve"] {
+            book.fact("hub", "person.upserted", &json!({"person": person, "account": null, "active": true}));
+        }
+        book
+    }
+
+    pub(super) fn of(profile: &str) -> Self {
+        Self::with(&bundled(profile))
+    }
+
+    pub(super) fn fact(&mut self, source: &str, kind: &str, data: &Value) -> Effect {
+        let kind = format!("rollcall.{kind}.v1");
+        let body = Body::parse(&kind, &data.to_string()).unwrap();
+        let position = self.roster.position().0 + 1;
+        let event = NewEvent {
+            key: EventKey { source: source.parse().unwrap(), id: format!("e{position}").into() },
+            kind: kind.into(),
+            subject: body.subject().into(),
+            time: None,
+            sequence: None,
+            origin: None,
+            correlation: None,
+            traceparent: None,
+            data: data.to_string().into(),
+        };
+        self.roster.apply(&Recorded { position: Position(position), recorded_at: self.now, event }).effect
+    }
+
+    pub(super) fn done(&mut self, kind: &str, data: &Value) {
+        assert_eq!(self.fact("local", kind, data), Effect::Applied, "{kind} {data}");
+    }
+
+    /// The command loses: the fold says why, and nothing but its position is another.
+    #[track_caller]
+    fn refused(&mut self, kind: &str, data: &Value, why: &str) {
+        let body = Body::parse(&format!("rollcall.{kind}.v1"), &data.to_string()).unwrap();
+        let asked = self.roster.may(&body, self.now).map_err(|refusal| refusal.text);
+        let mut before = Roster::from_snapshot(&self.roster.to_snapshot()).unwrap();
+        let effect = self.fact("local", kind, data);
+        let Effect::Refused(said) = &effect else { panic!("{effect:?}, not refused: {kind} {data}") };
+        assert!(said.contains(why), "{said}");
+        assert_eq!(asked.as_ref(), Err(said), "what is asked before is what the fold says");
+        before.facts.position = self.roster.facts.position;
+        assert!(before.to_snapshot() == self.roster.to_snapshot(), "a refused command changed something");
+    }
+
+    fn user(&self, name: &str) -> Principal {
+        Principal::User(self.roster.user_by_id(&format!("hub/{name}")).unwrap())
+    }
+
+    fn project(&self, name: &str) -> Place {
+        Place::Project(self.roster.project_by_name(name).unwrap())
+    }
+
+    pub(super) fn can(&self, who: Principal, operation: &str, place: Place) -> bool {
+        decide(&self.roster, who, self.roster.profile().operation(operation).unwrap(), place, self.now).is_allowed()
+    }
+}
+
+fn user(name: &str) -> Value {
+    json!({"user": format!("hub/{name}")})
+}
+
+fn bind(principal: &Value, role: &str, scope: &Value, author: &str) -> Value {
+    json!({"principal": principal, "role": role, "scope": scope, "author": author})
+}
+
+fn project(id: &str, creator: Option<&str>) -> Value {
+    let creator = creator.map(|name| format!("hub/{name}"));
+    json!({"project": id, "name": id, "kind": "standard", "visibility": "private", "creator": creator})
+}
+
+fn on(id: &str) -> Value {
+    json!({"project": format!("local/{id}")})
+}
+
+const ADMIN: &str = "admin key";
+
+fn with(mut data: Value, key: &str, value: impl Into<Value>) -> Value {
+    data[key] = value.into();
+    data
+}
+
+#[test]
+fn the_creator_of_a_project_has_its_role_from_the_same_step_on_and_nobody_elses() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    book.done("project.created", &project("two", Some("bob")));
+    let (one, two) = (book.project("one"), book.project("two"));
+    for (who, place, may) in [("ada", one, true), ("bob", one, false), ("bob", two, true), ("ada", two, false)] {
+        assert_eq!(book.can(book.user(who), "manage_members", place), may, "{who}");
+    }
+}
+
+#[test]
+fn the_last_owner_stays_whoever_the_owner_is_and_however_the_role_would_end() {
+    let owner = |who: &Value| bind(who, "project_admin", &on("one"), ADMIN);
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    book.refused("binding.removed", &owner(&user("ada")), "would be left without project_admin");
+    // Neither by a window that is over, nor has not begun, nor will be over.
+    for (key, hours) in [("ends", -1), ("starts", 1), ("ends", 1)] {
+        let time = (noon() + Duration::hours(hours)).to_rfc3339();
+        book.refused("binding.set", &with(owner(&user("ada")), key, time), "would be left without project_admin");
+    }
+    // A group with one member is one owner.
+    book.done("group.upserted", &json!({"group": "crew"}));
+    let member = json!({"group": "crew", "member": {"person": "hub/bob"}});
+    book.done("group.member.added", &member);
+    let crew = json!({"group": "local/crew"});
+    book.done("binding.set", &owner(&crew));
+    book.done("binding.removed", &owner(&user("ada")));
+    book.refused("group.member.removed", &member, "would be left without project_admin");
+    book.refused("group.removed", &json!({"group": "crew"}), "would be left without project_admin");
+    // So is a service.
+    book.done("service.created", &json!({"service": "robot"}));
+    book.done("binding.set", &owner(&json!({"service": "robot"})));
+    book.done("group.removed", &json!({"group": "crew"}));
+    book.refused("service.removed", &json!({"service": "robot"}), "would be left without project_admin");
+    // A suspended owner is none.
+    book.done("binding.set", &owner(&user("eve")));
+    book.fact("hub", "person.upserted", &json!({"person": "eve", "account": null, "active": false}));
+    book.refused("service.removed", &json!({"service": "robot"}), "would be left without project_admin");
+    assert!(!book.roster.ownerless(book.project("one"), book.now));
+}
+
+#[test]
+fn a_fact_of_a_source_takes_the_last_owner_along_and_the_project_is_shown_as_ownerless() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    assert!(!book.roster.ownerless(book.project("one"), book.now));
+    assert_eq!(book.fact("hub", "person.removed", &json!({"person": "ada"})), Effect::Applied);
+    assert!(book.roster.ownerless(book.project("one"), book.now));
+}
+
+#[test]
+fn an_administrator_is_raised_where_a_member_whichever_comes_first() {
+    let (team, below) = (json!({"container": "team"}), json!({"container": "team2"}));
+    let mut book = Book::of("portus");
+    for id in ["team", "team2"] {
+        book.done("container.upserted", &json!({"container": id, "kind": "team"}));
+    }
+    let place = |book: &Book, id: &str| Place::Container(book.roster.container_by_id(id).unwrap());
+    let roles = |book: &Book, id: &str| -> Vec<String> {
+        book.roster.bindings_on(place(book, id)).map(|row| row.role.to_owned()).collect()
+    };
+    book.done("binding.set", &bind(&user("ada"), "viewer", &team, ADMIN));
+    book.done("binding.set", &bind(&user("ada"), "admin", &json!("root"), ADMIN));
+    assert!(roles(&book, "team").contains(&"owner".to_owned()));
+    // What is held already is not cut short by a shorter one.
+    book.done("binding.set", &bind(&user("ada"), "owner", &below, ADMIN));
+    let soon = (noon() + Duration::hours(1)).to_rfc3339();
+    book.fact("local", "binding.set", &with(bind(&user("ada"), "viewer", &below, ADMIN), "ends", soon));
+    assert_eq!(roles(&book, "team2"), ["owner"]);
+    assert_eq!(book.roster.bindings_on(place(&book, "team2")).next().unwrap().ends, None);
+    // Whose administration is over is an administrator no more.
+    let over = (noon() - Duration::hours(1)).to_rfc3339();
+    book.done("binding.set", &with(bind(&user("bob"), "admin", &json!("root"), ADMIN), "ends", over));
+    book.done("binding.set", &bind(&user("bob"), "viewer", &team, ADMIN));
+    assert!(roles(&book, "team").contains(&"viewer".to_owned()));
+}
+
+#[test]
+fn there_is_one_global_project_and_it_is_never_private() {
+    let mut book = Book::of("portus");
+    let global = |id: &str, visibility: &str| with(with(project(id, None), "kind", "global"), "visibility", visibility);
+    book.refused("project.created", &global("all", "private"), "never private");
+    book.done("project.created", &global("all", "public"));
+    book.refused("project.created", &global("more", "public"), "there is one global project, and it is all");
+    book.refused("project.updated", &global("all", "private"), "never private");
+    book.refused("project.deleted", &json!({"project": "all"}), "stays");
+    assert!(book.can(Principal::Anyone, "pull", book.project("all")));
+    let mut odd = bundled("portus");
+    odd["kinds"]["global"]["visibility"] = json!(["private", "public"]);
+    assert!(crate::Profile::from_json(&odd.to_string()).unwrap_err().what.contains("never private"));
+}
+
+#[test]
+fn a_personal_project_has_its_user_and_nobody_else_and_its_name_is_kept_for_it() {
+    let mut book = Book::of("portus");
+    book.refused("project.created", &project("ada", None), "name taken");
+    book.refused("project.created", &with(project("mine", None), "kind", "personal"), "come by themselves");
+    let own = book.project("ada");
+    assert!(book.can(book.user("ada"), "push", own) && !book.can(book.user("bob"), "pull", own));
+    book.refused(
+        "binding.set",
+        &bind(&user("bob"), "viewer", &json!({"project": "personal/hub/ada"}), ADMIN),
+        "no project",
+    );
+    book.fact("hub", "person.upserted", &json!({"person": "ada", "account": null, "active": false}));
+    assert!(book.roster.project_by_name("ada").is_none());
+}
+
+#[test]
+fn nobody_gives_more_than_he_or_she_has() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    let give = |role: &str| bind(&user("bob"), role, &on("one"), "user:hub/ada");
+    book.done("binding.set", &give("maintainer"));
+    book.refused("binding.set", &give("api:project_admin"), "more than the giver has");
+    book.refused("binding.set", &with(give("developer"), "author", "user:hub/bob"), "may not do this here");
+    // The API's project administrator gives any role of the registry, and of the API's own no more than his or hers.
+    book.done("binding.set", &bind(&user("eve"), "api:project_admin", &on("one"), ADMIN));
+    book.done("binding.set", &with(give("project_admin"), "author", "user:hub/eve"));
+    book.done("binding.set", &with(give("api:project_admin"), "author", "user:hub/eve"));
+    book.refused("binding.set", &with(give("api:auditor"), "author", "user:hub/eve"), "more than the giver has");
+    book.refused("binding.set", &bind(&user("bob"), "system_admin", &json!("root"), "user:hub/eve"), "may not do this");
+}
+
+#[test]
+fn a_role_that_a_ceiling_spares_is_given_by_those_whom_it_spares() {
+    let mut odd = bundled("harbor");
+    odd["roles"]["trusted"] = json!({"actions": ["image.push", "image.pull"], "at": ["project"]});
+    odd["settings"]["frozen"] = json!({"values": ["no", "yes"], "default": "yes"});
+    odd["ceiling"] =
+        json!([{"id": "frozen", "actions": ["image.push"], "when": {"frozen": "yes"}, "exempt_roles": ["trusted"]}]);
+    let mut book = Book::with(&odd);
+    book.done("project.created", &project("one", Some("ada")));
+    assert!(!book.can(book.user("ada"), "push", book.project("one")));
+    let own = bind(&user("ada"), "trusted", &on("one"), "user:hub/ada");
+    book.refused("binding.set", &own, "ceiling frozen binds the giver");
+    book.done("binding.set", &with(own, "author", ADMIN));
+    assert!(book.can(book.user("ada"), "push", book.project("one")));
+}
+
+#[test]
+fn an_exemption_from_a_ceiling_ends_with_the_role_that_it_rests_on() {
+    let mut book = Book::of("portus");
+    book.done("settings.set", &json!({"switches": {"push_policy": "admin-only"}}));
+    book.done("container.upserted", &json!({"container": "team", "kind": "team"}));
+    book.done("project.created", &with(with(project("one", None), "container", "team"), "kind", "standard"));
+    book.done("binding.set", &bind(&user("ada"), "owner", &json!({"container": "team"}), ADMIN));
+    let end = noon() + Duration::hours(1);
+    book.done("binding.set", &with(bind(&user("ada"), "admin", &json!("root"), ADMIN), "ends", end.to_rfc3339()));
+    let push = book.roster.profile().operation("push").unwrap();
+    let verdict = decide(&book.roster, book.user("ada"), push, book.project("one"), book.now);
+    assert_eq!(verdict, crate::Verdict::Allowed { until: Some(end) });
+}
+
+#[test]
+fn a_switch_that_says_nonsense_lifts_no_ceiling() {
+    let mut book = Book::of("portus");
+    book.done("settings.set", &json!({"switches": {"push_policy": "everything"}}));
+    assert!(!book.can(book.user("ada"), "push", book.project("ada")));
+}
+
+#[test]
+fn a_role_that_is_not_there_or_not_for_this_level_is_refused_and_the_roles_are_named() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", None));
+    book.refused("binding.set", &bind(&user("ada"), "chief", &on("one"), ADMIN), "the roles are developer, guest");
+    book.refused("binding.set", &bind(&user("ada"), "guest", &json!("root"), ADMIN), "granted at level project");
+    book.refused("binding.set", &bind(&user("ada"), "api:administrator", &on("one"), ADMIN), "level installation");
+    book.refused("binding.set", &bind(&user("zoe"), "guest", &on("one"), ADMIN), "there is no user `hub/zoe`");
+}
+
+#[test]
+fn a_managed_project_is_its_sources_and_an_api_role_on_it_is_not() {
+    let mut book = Book::of("revenera");
+    book.fact("flexnet", "package.upserted", &json!({"package": "db", "producer": "a", "container_delivery": true}));
+    let scope = json!({"project": "flexnet/db"});
+    book.refused("binding.set", &bind(&user("ada"), "Guest", &scope, ADMIN), "managed by source flexnet");
+    book.done("binding.set", &bind(&user("ada"), "api:auditor", &scope, ADMIN));
+    assert!(book.roster.allows(book.user("ada"), "member.list", book.project("db"), book.now));
+}
+
+#[test]
+fn containers_go_down_the_levels_are_never_in_themselves_and_are_removed_empty() {
+    let mut book = Book::of("ibm");
+    let container =
+        |id: &str, kind: &str, parent: Option<&str>| json!({"container": id, "kind": kind, "parent": parent});
+    book.done("container.upserted", &container("eu", "region", None));
+    book.done("container.upserted", &container("dev", "resource_group", Some("eu")));
+    book.refused("container.upserted", &container("x", "namespace", None), "no level `namespace` above its projects");
+    book.refused("container.upserted", &container("us", "region", Some("dev")), "cannot be in container dev");
+    book.refused("container.upserted", &container("eu", "account", None), "is a region and stays one");
+    book.refused("container.removed", &json!({"container": "eu"}), "container dev is in it");
+    book.done("project.created", &with(project("one", None), "container", "dev"));
+    book.refused("container.removed", &json!({"container": "dev"}), "project one is in it");
+    // A profile that turns the levels round does not make a circle possible.
+    let mut turned = bundled("ibm");
+    turned["levels"] = json!(["account", "resource_group", "region", "namespace"]);
+    book.done("profile.set", &turned);
+    book.refused("container.upserted", &container("eu", "region", Some("dev")), "would be in itself");
+}
+
+#[test]
+fn a_container_of_a_kind_that_a_new_profile_lacks_gives_nothing_and_its_projects_stay() {
+    let mut book = Book::of("ibm");
+    book.done("container.upserted", &json!({"container": "eu", "kind": "region"}));
+    book.done("project.created", &with(project("one", None), "container", "eu"));
+    book.done("binding.set", &bind(&user("ada"), "Reader", &json!({"container": "eu"}), ADMIN));
+    let one = book.project("one");
+    assert!(book.can(book.user("ada"), "docker pull :: Pull a container image.", one));
+    let mut turned = bundled("ibm");
+    turned["levels"] = json!(["account", "zone", "namespace"]);
+    turned["limit"][0]["levels"] = json!(["account"]);
+    for (_, role) in turned["roles"].as_object_mut().unwrap() {
+        role["at"] = json!(["account", "namespace"]);
+    }
+    book.done("profile.set", &turned);
+    assert!(!book.can(book.user("ada"), "docker pull :: Pull a container image.", one));
+    book.done("binding.set", &bind(&user("ada"), "Reader", &on("one"), ADMIN));
+    assert!(book.can(book.user("ada"), "docker pull :: Pull a container image.", one));
+    book.done("profile.set", &bundled("ibm"));
+    book.done("binding.removed", &bind(&user("ada"), "Reader", &on("one"), ADMIN));
+    assert!(book.can(book.user("ada"), "docker pull :: Pull a container image.", one), "the roles are worked out anew");
+}
+
+#[test]
+fn whoever_loses_a_right_between_asking_and_recording_is_refused_by_the_fold() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    book.done("binding.set", &bind(&user("bob"), "project_admin", &on("one"), ADMIN));
+    let command = bind(&user("eve"), "guest", &on("one"), "user:hub/bob");
+    let body = Body::parse("rollcall.binding.set.v1", &command.to_string()).unwrap();
+    assert!(book.roster.may(&body, book.now).is_ok());
+    book.done("binding.removed", &bind(&user("bob"), "project_admin", &on("one"), ADMIN));
+    book.refused("binding.set", &command, "may not do this here");
+    book.fact("hub", "person.removed", &json!({"person": "ada"}));
+    book.refused("binding.set", &with(command, "author", "user:hub/ada"), "may not do this here");
+}
+
+#[test]
+fn the_name_of_a_deleted_project_stays_taken_and_only_its_creator_or_an_administrator_makes_it_again() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    book.done("project.deleted", &json!({"project": "one"}));
+    let one = book.project("one");
+    assert!(!book.can(book.user("ada"), "pull", one));
+    book.refused("project.created", &with(project("two", None), "name", "one"), "name taken");
+    let mut again = with(project("one", Some("bob")), "author", "user:hub/bob");
+    book.refused("project.created", &again, "its creator or an administrator");
+    again = with(project("one", Some("ada")), "author", "user:hub/ada");
+    book.done("project.created", &again);
+    assert!(book.project("one") == one && book.can(book.user("ada"), "pull", one));
+}
+
+#[test]
+fn a_service_signs_in_until_it_is_removed_and_what_it_had_does_not_sign_in_when_it_is_made_again() {
+    let mut book = Book::of("harbor");
+    book.done("service.created", &json!({"service": "robot"}));
+    let secret =
+        |id: &str, n: u8| json!({"secret": id, "owner": {"service": "robot"}, "sha256": format!("{n:02x}").repeat(32)});
+    book.done("secret.issued", &secret("s1", 1));
+    book.done("secret.issued", &secret("s2", 2));
+    assert!(book.roster.credential(&[1; 32], book.now).is_some());
+    book.done("secret.revoked", &json!({"secret": "s1"}));
+    assert!(
+        book.roster.credential(&[1; 32], book.now).is_none() && book.roster.credential(&[2; 32], book.now).is_some()
+    );
+    book.done("service.removed", &json!({"service": "robot"}));
+    book.refused("secret.issued", &secret("s3", 3), "there is no service `robot`");
+    assert!(book.roster.credential(&[2; 32], book.now).is_none());
+    book.done("service.created", &json!({"service": "robot"}));
+    assert!(book.roster.credential(&[2; 32], book.now).is_none(), "a secret of the service that was");
+    book.refused("secret.issued", &with(secret("s4", 4), "author", "user:hub/bob"), "may not do this");
+}
+
+#[test]
+fn a_sender_gives_secrets_to_people_and_not_to_those_who_may_do_more_with_rollcall() {
+    let mut book = Book::of("harbor");
+    book.done("binding.set", &bind(&user("eve"), "api:sender", &json!("root"), ADMIN));
+    book.done("binding.set", &bind(&user("ada"), "api:administrator", &json!("root"), ADMIN));
+    let secret = |id: &str, who: &str, n: u8| json!({"secret": id, "owner": user(who), "sha256": format!("{n:02x}").repeat(32), "author": "user:hub/eve"});
+    book.done("secret.issued", &secret("s1", "bob", 1));
+    book.refused("secret.issued", &secret("s2", "ada", 2), "more with Rollcall than the giver");
+    let invitation = json!({"secret": "i", "user": "hub/ada", "sha256": "03".repeat(32),
+        "expires": noon() + Duration::hours(1), "author": "user:hub/eve"});
+    book.refused("secret.invited", &invitation, "more with Rollcall than the giver");
+    book.refused("secret.issued", &with(secret("s3", "eve", 4), "author", "user:hub/bob"), "may not do this");
+}
+
+#[test]
+fn the_groups_of_a_retired_source_give_nothing_also_through_a_group_kept_here() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", None));
+    book.fact("corp", "group.upserted", &json!({"group": "g"}));
+    book.fact("corp", "person.upserted", &json!({"person": "kim", "account": null, "active": true}));
+    book.fact("corp", "group.member.added", &json!({"group": "g", "member": {"person": "kim"}}));
+    book.done("group.upserted", &json!({"group": "crew"}));
+    book.done("group.member.added", &json!({"group": "crew", "member": {"group": "corp/g"}}));
+    book.done("group.member.added", &json!({"group": "crew", "member": {"person": "hub/bob"}}));
+    book.done("binding.set", &bind(&json!({"group": "local/crew"}), "guest", &on("one"), ADMIN));
+    let kim = Principal::User(book.roster.user_by_id("corp/kim").unwrap());
+    let one = book.project("one");
+    assert!(book.can(kim, "pull", one) && book.can(book.user("bob"), "pull", one));
+    book.done("source.retired", &json!({"source": "corp"}));
+    assert!(!book.can(kim, "pull", one) && book.can(book.user("bob"), "pull", one));
+}
+
+#[test]
+fn what_is_closed_is_closed_to_the_registry_and_can_still_be_looked_at() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", None));
+    book.done("binding.set", &bind(&user("eve"), "api:auditor", &json!("root"), ADMIN));
+    book.done("binding.set", &bind(&user("eve"), "system_admin", &json!("root"), ADMIN));
+    book.done("project.deleted", &json!({"project": "one"}));
+    let one = book.project("one");
+    assert!(!book.can(book.user("eve"), "pull", one));
+    assert!(book.roster.allows(book.user("eve"), "member.list", one, book.now));
+    let everything = book.roster.judge_of(Rights::Api).everything();
+    assert!(!book.roster.judge_by(Rights::Api, book.user("eve"), everything, one, book.now).is_allowed());
+}
+
+#[test]
+fn whoever_holds_a_role_may_leave_it_also_under_the_name_of_another_person_of_the_user() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("bob")));
+    book.fact("corp", "person.upserted", &json!({"person": "a", "account": null, "active": true}));
+    let link = json!({"persons": [{"source": "corp", "person": "a"}, {"source": "hub", "person": "ada"}]});
+    book.done("identity.linked", &link);
+    book.done("binding.set", &bind(&json!({"user": "corp/a"}), "guest", &on("one"), ADMIN));
+    book.refused("binding.removed", &bind(&json!({"user": "corp/a"}), "guest", &on("one"), "user:hub/eve"), "may not");
+    book.done("binding.removed", &bind(&json!({"user": "corp/a"}), "guest", &on("one"), "user:hub/ada"));
+}
