@@ -89,7 +89,7 @@ fn events(lines: &[String]) -> Vec<NewEvent> {
 }
 
 fn fold(events: &[NewEvent]) -> World {
-    World::fold(&recorded(opening(&settings()).into_iter().chain(events.iter().cloned())))
+    World::fold(&recorded(opening(&settings(), "revenera").into_iter().chain(events.iter().cloned())))
 }
 
 fn table(roster: &Roster, now: DateTime<Utc>) -> BTreeSet<Membership> {
@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn a_snapshot_and_its_tail_are_the_whole(lines in history(), cut in any::<prop::sample::Index>()) {
-        let records = recorded(opening(&settings()).into_iter().chain(events(&lines)));
+        let records = recorded(opening(&settings(), "revenera").into_iter().chain(events(&lines)));
         let (head, tail) = records.split_at(cut.index(records.len() + 1));
         let whole = World::fold(&records);
         let mut kept = World::new();

@@ -8,14 +8,16 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Change, Effect, Profile};
-use rollcall_access::{Principal, Roster, Verb, Verdict, decide, explain, members, membership_digest};
+use rollcall_access::{Change, Effect, Profile, Roster, membership_digest};
 use rollcall_events::{
     Body, Digest, EventKey, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings,
 };
 use serde::Deserialize;
 
-use crate::support::facts::{Clerk, Fact};
+use crate::{
+    expect,
+    support::facts::{Clerk, Fact},
+};
 
 const NOW: &str = "2026-03-01T12:00:00Z";
 pub const LOG: LogId = LogId([7; 8]);
@@ -27,12 +29,14 @@ pub struct File {
     title: String,
     /// Why the order of the facts matters here. Absent: it does not, and the runner proves it.
     fixed_order: Option<String>,
+    /// The access profile; Revenera's when absent.
+    pub profile: Option<String>,
     #[serde(default)]
     settings: Settings,
     #[serde(default)]
     sources: BTreeMap<SourceName, String>,
     now: Option<DateTime<Utc>>,
-    facts: Option<String>,
+    pub facts: Option<String>,
     pub expect: Vec<String>,
     #[serde(default)]
     pub then: Vec<Step>,
@@ -43,7 +47,7 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct Step {
     now: Option<DateTime<Utc>>,
-    facts: Option<String>,
+    pub facts: Option<String>,
     pub expect: Vec<String>,
 }
 
@@ -67,7 +71,7 @@ pub fn all() -> BTreeMap<String, File> {
 }
 
 /// Settings and profile as the first two events of a log.
-pub fn opening(settings: &Settings) -> Vec<NewEvent> {
+pub fn opening(settings: &Settings, profile: &str) -> Vec<NewEvent> {
     let local = |id: &str, body: Body| NewEvent {
         key: EventKey { source: SourceName::local(), id: id.into() },
         kind: body.kind().into(),
@@ -79,7 +83,7 @@ pub fn opening(settings: &Settings) -> Vec<NewEvent> {
         traceparent: None,
         data: body.data().into(),
     };
-    let profile = Profile::bundled("revenera").unwrap();
+    let profile = Profile::bundled(profile).unwrap_or_else(|| panic!("there is no profile {profile}"));
     let document = serde_json::value::to_raw_value(profile.document()).unwrap();
     vec![
         local("settings", Body::SettingsSet(settings.clone())),
@@ -140,104 +144,9 @@ impl World {
         membership_digest(&self.roster, now)
     }
 
-    /// `Err` says what is so instead.
     fn check(&self, expectation: &str, now: DateTime<Utc>) -> Result<(), String> {
-        let roster = &self.roster;
-        let holds = |truth: bool, instead: String| if truth { Ok(()) } else { Err(instead) };
-        if let Some((question, answer)) = expectation.split_once(": ") {
-            let [user, verb, image] = words(question)?;
-            let verb = *Verb::ALL.iter().find(|v| v.word() == verb).ok_or(format!("`{verb}` is no verb"))?;
-            let project = image.split('/').next().unwrap();
-            let (answer, near) = answer.split_once(", near ").map_or((answer, None), |(a, n)| (a, Some(n)));
-            let principal = roster.user_by_name(user).map_or(Principal::Anyone, Principal::User);
-            let actions = roster.profile().registry_action(verb).ok_or("the profile maps no such verb")?;
-            let allowed = match roster.project_by_name(project) {
-                Some(project) => matches!(decide(roster, principal, actions, project, now), Verdict::Allowed { .. }),
-                None => false,
-            };
-            holds(allowed == (answer == "yes") && ["yes", "no"].contains(&answer), format!("the answer is {allowed}"))?;
-            if let Some(near) = near {
-                let project = roster.project_by_name(project).ok_or("no such project")?;
-                let told = serde_json::to_value(explain(roster, principal, actions, project, now)).unwrap();
-                let misses = told["near_misses"].to_string();
-                holds(misses.contains(near), format!("the near misses are {misses}"))?;
-            }
-            return Ok(());
-        }
-        let list: Vec<&str> = expectation.split(' ').collect();
-        match list.as_slice() {
-            ["nobody", "is", "called", name] => holds(roster.user_by_name(name).is_none(), "there is one".into()),
-            [name, "exists"] => holds(roster.user_by_name(name).is_some(), "no such user".into()),
-            [name, "can", "sign", "in"] | [name, "is", "shut", "out"] => {
-                let user = roster.user(roster.user_by_name(name).ok_or("no such user")?);
-                holds(user.shut_out == (list[1] == "is"), format!("shut_out is {}", user.shut_out))
-            }
-            [name, "is", id] => {
-                let user = roster.user(roster.user_by_name(name).ok_or("no such user")?);
-                holds(user.id == *id, format!("it is {}", user.id))
-            }
-            ["no", "project", name] => holds(roster.project_by_name(name).is_none(), "there is one".into()),
-            ["project", name, state @ ("open" | "archived")] => {
-                let project = roster.project(roster.project_by_name(name).ok_or("no such project")?);
-                holds(project.archived == (*state == "archived"), format!("archived is {}", project.archived))
-            }
-            ["parked", source, subject] | ["nothing", "parked", source, subject] => {
-                let is = self.parked.contains(&((*source).to_owned(), (*subject).to_owned()));
-                holds(is == (list[0] == "parked"), format!("parked are {:?}", self.parked))
-            }
-            [user, project, roles, rest @ ..] => self.check_membership(user, project, roles, rest, now),
-            _ => Err("this is no expectation; tests/scenarios/README.md lists them".into()),
-        }
+        expect::check(&self.roster, &self.parked, expectation, now)
     }
-
-    fn check_membership(
-        &self,
-        user: &str,
-        project: &str,
-        roles: &str,
-        rest: &[&str],
-        now: DateTime<Utc>,
-    ) -> Result<(), String> {
-        let roster = &self.roster;
-        let user = match roster.user_by_name(user) {
-            Some(user) => user,
-            None if roles == "none" => return Ok(()),
-            None => return Err(format!("no user {user}")),
-        };
-        let project = match roster.project_by_name(project) {
-            Some(project) => project,
-            None if roles == "none" => return Ok(()),
-            None => return Err(format!("no project {project}")),
-        };
-        let id = roster.user_id(user);
-        let mine: Vec<_> = members(roster, project, now).into_iter().filter(|m| m.user == id).collect();
-        let held: BTreeSet<String> = mine.iter().map(|m| m.role.to_string()).collect();
-        let wanted: BTreeSet<String> = roles.split('+').filter(|r| *r != "none").map(str::to_owned).collect();
-        if held != wanted {
-            return Err(format!("the roles are {held:?}"));
-        }
-        match rest {
-            [] => Ok(()),
-            ["because", names @ ..] => {
-                let told: BTreeSet<&str> = mine.iter().flat_map(|m| &m.reasons).map(|reason| &*reason.name).collect();
-                let names = BTreeSet::from_iter(names.iter().copied());
-                if told == names { Ok(()) } else { Err(format!("the reasons are {told:?}")) }
-            }
-            ["until", instant] => {
-                let instant: DateTime<Utc> = instant.parse().map_err(|e| format!("{e}"))?;
-                let pull = roster.profile().registry_action(Verb::Pull).unwrap();
-                match decide(roster, Principal::User(user), pull, project, now) {
-                    Verdict::Allowed { until } if until == Some(instant) => Ok(()),
-                    other => Err(format!("the verdict is {other:?}")),
-                }
-            }
-            _ => Err("what follows a role is `because SUBJECT..` or `until TIME`".into()),
-        }
-    }
-}
-
-fn words<const N: usize>(text: &str) -> Result<[&str; N], String> {
-    text.split(' ').collect::<Vec<_>>().try_into().map_err(|_| format!("`{text}` is not {N} words"))
 }
 
 /// A scenario ready to run: per step its events, its time and what it expects.
@@ -262,7 +171,7 @@ impl Script {
             settings.sources.insert(source.clone(), SourceSettings { order, authoritative });
         }
         let orders = settings.sources.iter().map(|(name, s)| (name.to_string(), s.order)).collect();
-        let mut clerk = Clerk::new(orders);
+        let mut clerk = Clerk::new(orders).with_settings(&settings);
         let mut now = NOW.parse().unwrap();
         let mut steps = Vec::new();
         let first = (file.now, &file.facts, &file.expect);
@@ -271,7 +180,8 @@ impl Script {
             now = at.unwrap_or(now);
             steps.push((clerk.facts(facts.as_deref().unwrap_or_default()), now, expect.clone()));
         }
-        Self { name: name.to_owned(), fixed_order: file.fixed_order.is_some(), opening: opening(&settings), steps }
+        let opening = opening(&settings, file.profile.as_deref().unwrap_or("revenera"));
+        Self { name: name.to_owned(), fixed_order: file.fixed_order.is_some(), opening, steps }
     }
 
     /// All events in the order of the file.
@@ -305,7 +215,9 @@ impl Script {
                 let effect = world.apply(&records.next().unwrap());
                 if let Some(expected) = &fact.effect {
                     let (name, line) = (&self.name, &fact.line);
-                    assert_eq!(effect.word(), expected, "{name}, {how}: `{line}` was {effect:?}");
+                    let (word, why) = expected.split_once(": ").unwrap_or((expected, ""));
+                    let told = effect.reason().unwrap_or_default().contains(why);
+                    assert!(effect.word() == word && told, "{name}, {how}: `{line}` was {effect:?}");
                 }
                 if snapshots == Snapshots::AfterEachEvent {
                     world = world.through_snapshot();

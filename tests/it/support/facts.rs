@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, EventKey, NewEvent, Order};
+use rollcall_access::Profile;
+use rollcall_events::{Body, EventKey, NewEvent, Order, Settings};
 use serde_json::{Map, Value, json};
 
 /// One line: an event, and the effect that it is expected to have.
@@ -20,6 +21,8 @@ pub struct Fact {
 pub struct Clerk {
     orders: BTreeMap<String, Order>,
     next: u64,
+    /// What a `settings.set` states besides what its line says.
+    settings: Value,
 }
 
 impl Default for Clerk {
@@ -30,7 +33,12 @@ impl Default for Clerk {
 
 impl Clerk {
     pub fn new(orders: BTreeMap<String, Order>) -> Self {
-        Self { orders, next: 0 }
+        Self { orders, next: 0, settings: json!({}) }
+    }
+
+    /// What holds where a later `settings.set` says nothing else.
+    pub fn with_settings(self, settings: &Settings) -> Self {
+        Self { settings: serde_json::to_value(settings).unwrap(), ..self }
     }
 
     /// The facts of a text, a line each; empty lines and `#` lines say nothing.
@@ -50,7 +58,7 @@ impl Clerk {
             None => (line, None),
         };
         let mut words = words(said)?;
-        if words.len() < 3 {
+        if words.len() < 2 + usize::from(!said.contains(" settings.set")) {
             return Err("a fact is SOURCE TYPE WHAT..".into());
         }
         let (source, kind) = (words.remove(0), words.remove(0));
@@ -77,7 +85,14 @@ impl Clerk {
             }
         }
         let kind = format!("rollcall.{kind}.v1");
-        let data = data(&kind, &words)?;
+        let data = match kind.as_str() {
+            "rollcall.settings.set.v1" => settings(&self.settings, &words)?,
+            "rollcall.profile.set.v1" => {
+                let profile = Profile::bundled(&words.concat()).ok_or("there is no such profile")?;
+                serde_json::to_value(profile.document()).map_err(|error| error.to_string())?
+            }
+            _ => data(&kind, &words)?,
+        };
         let body = Body::parse(&kind, &data.to_string()).map_err(|error| error.to_string())?;
         let event = NewEvent {
             key: EventKey { source: source.parse().map_err(|e| format!("{e}"))?, id: format!("e{}", self.next).into() },
@@ -106,6 +121,20 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     }
     words.extend(Some(word).filter(|w| !w.is_empty()));
     if quoted { Err("a quote is not closed".into()) } else { Ok(words) }
+}
+
+/// The whole settings: what holds anyway, and `KEY=VALUE` with dots in the key for what is inside.
+fn settings(base: &Value, words: &[String]) -> Result<Value, String> {
+    let mut whole = base.clone();
+    for word in words {
+        let (key, value) = word.split_once('=').ok_or("a setting is KEY=VALUE")?;
+        let pointer = format!("/{}", key.replace('.', "/"));
+        let (above, last) = pointer.rsplit_once('/').unwrap_or_default();
+        let value = value.parse::<bool>().map_or_else(|_| json!(value), |truth| json!(truth));
+        let slot = whole.pointer_mut(above).ok_or_else(|| format!("no setting `{key}`"))?;
+        slot[last] = value;
+    }
+    Ok(whole)
 }
 
 /// The event's data: the words without `=` are its ids in order, the others its members; what is usual may be left out.
@@ -148,6 +177,9 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
         "entitlement.person.assigned" | "entitlement.person.unassigned" => &["entitlement", "person"],
         "group.upserted" | "group.removed" => &["group"],
         "group.member.added" | "group.member.removed" => &["group", "member"],
+        "container.upserted" | "container.removed" => &["container"],
+        "project.created" | "project.updated" | "project.deleted" => &["project"],
+        "service.created" | "service.removed" => &["service"],
         "source.retired" => &["source"],
         "identity.linked" | "identity.unlinked" => &["persons", "persons"],
         "binding.set" | "binding.removed" => &["principal", "role", "scope"],
@@ -175,6 +207,9 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
             vec![("entitlement", json!(entitlement)), ("starts", Value::Null), ("ends", Value::Null)]
         }
         "binding.set" | "binding.removed" => vec![("author", json!("admin"))],
+        "project.created" | "project.updated" => {
+            vec![("name", json!(first)), ("kind", json!("standard")), ("visibility", json!("private"))]
+        }
         _ => vec![],
     };
     for (key, value) in usual {
