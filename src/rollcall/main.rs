@@ -25,6 +25,7 @@ mod serve;
 mod show;
 
 mod sink;
+mod stated;
 mod telemetry;
 mod units;
 mod why;

@@ -13,19 +13,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Live};
+use rollcall_access::Effect;
 use rollcall_api::{AdminKey as ApiKey, Api, Control};
 use rollcall_entitlements::{CloudEvents, Secrets};
 use rollcall_eventlog::{Append, Filter, Outcome, Tail, sqlite::SqliteLog};
-use rollcall_events::{
-    Body, Clock, EventKey, NewEvent, Position, Settings, SourceName, SourceSettings, body::ProfileDocument, prefixed_id,
-};
+use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{Hook, Receiver, Route, Running};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{Algorithm, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
 use rollcall_store::ops::{Ops, Retention};
 use secrecy::ExposeSecret;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -43,10 +41,11 @@ use crate::{
     data_dir::{AdminKey, DataDir},
     demo::{self, Welcome, World},
     health::{self, Health},
-    layers::{Loaded, Origin, Problem, Setting},
+    layers::{Loaded, Problem, Setting},
     listener, pulls,
     show::{Paint, say, shell_word},
     sink,
+    stated::{differences, event, global_project},
     telemetry::{self, Started, Stopped},
 };
 
@@ -109,7 +108,11 @@ fn refused(problems: &[Problem]) -> Failure {
     Failure::Usage(lines.join("\nrollcall: "))
 }
 
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// When the machine gives none.
+pub fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).ok().context("the system gives no randomness")?;
     Ok(bytes)
@@ -246,8 +249,21 @@ impl Server {
             _ = self.handle.wait_for(head, Duration::MAX) => {}
         }
         let bodies = differences(loaded, profile, &self.handle.live())?;
+        if let Some((body, why)) = self.record(&bodies).await? {
+            anyhow::bail!("the log takes the configuration's {} not: {why}", body.subject())
+        }
+        // Judged under the profile that has just been recorded. A name that somebody has is no reason not to serve.
+        let global: Vec<Body> = global_project(&self.handle.live().read()).into_iter().collect();
+        if let Some((_, why)) = self.record(&global).await? {
+            tracing::warn!(%why, "the profile has a global project, and it cannot be made");
+        }
+        Ok(())
+    }
+
+    /// Records commands and waits until they count. The first that the fold did not take, and why.
+    async fn record<'a>(&self, bodies: &'a [Body]) -> anyhow::Result<Option<(&'a Body, String)>> {
         if bodies.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let now = self.clock.now();
         let events: Vec<NewEvent> = bodies.iter().map(|body| event(body, now)).collect::<anyhow::Result<_>>()?;
@@ -262,13 +278,11 @@ impl Server {
                 body.kind()
             );
             match self.handle.effect(position).await? {
-                Some(Effect::Refused(why) | Effect::Parked(why)) => {
-                    anyhow::bail!("the log takes the configuration's {} not: {why}", body.subject())
-                }
+                Some(Effect::Refused(why) | Effect::Parked(why)) => return Ok(Some((body, why))),
                 _ => tracing::info!(kind = body.kind(), position = position.0, "configuration recorded"),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Wires everything together and listens.
@@ -460,127 +474,9 @@ async fn newest(log: &SqliteLog) -> anyhow::Result<Option<DateTime<Utc>>> {
     Ok(records.last().map(|record| record.recorded_at))
 }
 
-fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
-    Ok(NewEvent {
-        key: EventKey { source: SourceName::local(), id: prefixed_id("evt", now, random()?).into() },
-        kind: body.kind().into(),
-        subject: body.subject().into(),
-        time: Some(now),
-        sequence: None,
-        origin: None,
-        correlation: None,
-        traceparent: None,
-        data: body.data().into(),
-    })
-}
-
-/// What has to be said so that the log says what the configuration says.
-fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &Live) -> anyhow::Result<Vec<Body>> {
-    let roster = live.read();
-    let Config { access, source, .. } = &loaded.config;
-    // Sources that are configured no more stay: their facts are still ordered as they were.
-    let mut sources = roster.settings().sources.clone();
-    for (name, configured) in source {
-        let said = sources.get(name).map(|known| known.order);
-        if said.is_some_and(|order| order != configured.order) && roster.sources().any(|seen| seen == name.as_str()) {
-            let key = format!("source.{name}.order");
-            let origin = match loaded.origin(&key) {
-                Origin::Default => loaded.origin(&format!("source.{name}")),
-                said => said,
-            };
-            anyhow::bail!(
-                "{origin}: `{key}`: the log has facts of {name} that are ordered by {:?}; the order of a source never changes. Give the source another name.",
-                said.unwrap_or(configured.order)
-            );
-        }
-        sources
-            .insert(name.clone(), SourceSettings { order: configured.order, authoritative: configured.authoritative });
-    }
-    let settings = Settings {
-        producer_role: access.producer_role.clone(),
-        consumer_role: access.consumer_role.clone(),
-        customer_sub_accounts: access.customer_sub_accounts,
-        customers_see_each_other: access.customers_see_each_other,
-        bindings_on_managed: access.bindings_on_managed,
-        switches: access.switches.clone(),
-        sources,
-    };
-    let mut bodies = Vec::new();
-    if !roster.has_settings() || roster.profile().document() != profile.document() {
-        let text = serde_json::to_string(profile.document())?;
-        bodies.push(Body::ProfileSet(ProfileDocument(RawValue::from_string(text)?)));
-    }
-    if !roster.has_settings() || *roster.settings() != settings {
-        bodies.push(Body::SettingsSet(settings));
-    }
-    Ok(bodies)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use rollcall_access::{Profile, Roster};
-    use rollcall_events::{LogId, Recorded};
-
     use super::*;
-    use crate::layers::{Inputs, load};
-
-    const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-
-    fn loaded(text: &str) -> Loaded {
-        let read = |_: &Path| Ok(SECRET.to_owned());
-        load(&Inputs { file: Some((Path::new("r.toml"), text)), env: &[], flags: &[], read: &read }).ok().unwrap()
-    }
-
-    fn tell(live: &Live, source: &SourceName, body: &Body) -> Effect {
-        let mut roster = live.write();
-        let mut event = event(body, DateTime::UNIX_EPOCH).unwrap();
-        event.key.source = source.clone();
-        event.sequence = Some(1);
-        let position = Position(roster.position().0 + 1);
-        roster.apply(&Recorded { position, recorded_at: DateTime::UNIX_EPOCH, event }).effect
-    }
-
-    #[test]
-    fn settings_are_recorded_once_and_again_when_they_change() {
-        let live = Live::new(Roster::new(LogId([1; 8])));
-        let profile = Profile::bundled("revenera").unwrap();
-        let first = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
-        let said = differences(&first, &profile, &live).unwrap();
-        assert_eq!(
-            said.iter().map(Body::kind).collect::<Vec<_>>(),
-            ["rollcall.profile.set.v1", "rollcall.settings.set.v1"]
-        );
-        for body in &said {
-            assert_eq!(tell(&live, &SourceName::local(), body), Effect::Applied);
-        }
-        assert_eq!(differences(&first, &profile, &live).unwrap(), []);
-        // A source that is configured no more keeps its order.
-        assert_eq!(differences(&loaded(""), &profile, &live).unwrap(), []);
-        let changed = loaded("[access]\ncustomer_sub_accounts = true\n");
-        let said = differences(&changed, &profile, &live).unwrap();
-        assert!(
-            matches!(said.as_slice(), [Body::SettingsSet(settings)] if settings.customer_sub_accounts && settings.sources.len() == 1)
-        );
-    }
-
-    #[test]
-    fn the_order_of_a_source_with_facts_never_changes() {
-        let live = Live::new(Roster::new(LogId([1; 8])));
-        let profile = Profile::bundled("revenera").unwrap();
-        let by_version = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
-        let by_time = loaded("[source.flexnet]\nsecret_file = \"s\"\norder = \"time\"\n");
-        for body in differences(&by_version, &profile, &live).unwrap() {
-            tell(&live, &SourceName::local(), &body);
-        }
-        assert_eq!(differences(&by_time, &profile, &live).unwrap().len(), 1, "nothing was said in the old order");
-        let product = Body::parse("rollcall.product.upserted.v1", r#"{"product":"DB"}"#).unwrap();
-        assert_eq!(tell(&live, &"flexnet".parse().unwrap(), &product), Effect::Applied);
-        let error = differences(&by_time, &profile, &live).unwrap_err().to_string();
-        assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("another name"), "{error}");
-        assert!(differences(&by_version, &profile, &live).unwrap().is_empty());
-    }
 
     #[test]
     fn a_listener_on_every_address_is_reached_on_the_machine_itself() {

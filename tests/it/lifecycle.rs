@@ -168,7 +168,7 @@ fn a_scenario_of_a_row_of_another_model_tells_what_the_row_says() {
         let role = effective(&row, "role");
         let given = match role {
             // Letters that stand for any role.
-            "" | "as set" | "R" => told.roles().any(|roles| roles != "none"),
+            "" | "as set" | "R" | "union of A and B" => told.roles().any(|roles| roles != "none"),
             role => told.roles().any(|roles| roles.split('+').any(|held| held.ends_with(role))),
         };
         let about_visibility = role.is_empty() && !told.roles().any(|roles| roles != "none");

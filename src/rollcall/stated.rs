@@ -1,0 +1,181 @@
+//! What has to be said so that the log says what the configuration says: settings, profile, the global project.
+//! Reads the configuration and the roster; appends nothing.
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Live, Roster};
+use rollcall_events::{
+    Body, EventKey, NewEvent, Settings, SourceName, SourceSettings,
+    body::{self, ProfileDocument, ProjectKind},
+    prefixed_id,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    config::Config,
+    layers::{Loaded, Origin},
+    serve::random,
+};
+
+/// Id, name and kind of the project that everybody shares.
+const GLOBAL: &str = "global";
+
+/// A command of Rollcall itself.
+///
+/// # Errors
+/// When the machine has no random numbers.
+pub fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
+    Ok(NewEvent {
+        key: EventKey { source: SourceName::local(), id: prefixed_id("evt", now, random()?).into() },
+        kind: body.kind().into(),
+        subject: body.subject().into(),
+        time: Some(now),
+        sequence: None,
+        origin: None,
+        correlation: None,
+        traceparent: None,
+        data: body.data().into(),
+    })
+}
+
+/// Settings and profile where the log says others.
+///
+/// # Errors
+/// When a source with facts would change its order.
+pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &Live) -> anyhow::Result<Vec<Body>> {
+    let roster = live.read();
+    let Config { access, source, .. } = &loaded.config;
+    // Sources that are configured no more stay: their facts are still ordered as they were.
+    let mut sources = roster.settings().sources.clone();
+    for (name, configured) in source {
+        let said = sources.get(name).map(|known| known.order);
+        if said.is_some_and(|order| order != configured.order) && roster.sources().any(|seen| seen == name.as_str()) {
+            let key = format!("source.{name}.order");
+            let origin = match loaded.origin(&key) {
+                Origin::Default => loaded.origin(&format!("source.{name}")),
+                said => said,
+            };
+            anyhow::bail!(
+                "{origin}: `{key}`: the log has facts of {name} that are ordered by {:?}; the order of a source never changes. Give the source another name.",
+                said.unwrap_or(configured.order)
+            );
+        }
+        sources
+            .insert(name.clone(), SourceSettings { order: configured.order, authoritative: configured.authoritative });
+    }
+    let settings = Settings {
+        producer_role: access.producer_role.clone(),
+        consumer_role: access.consumer_role.clone(),
+        customer_sub_accounts: access.customer_sub_accounts,
+        customers_see_each_other: access.customers_see_each_other,
+        bindings_on_managed: access.bindings_on_managed,
+        switches: access.switches.clone(),
+        sources,
+    };
+    let mut bodies = Vec::new();
+    if !roster.has_settings() || roster.profile().document() != profile.document() {
+        let text = serde_json::to_string(profile.document())?;
+        bodies.push(Body::ProfileSet(ProfileDocument(RawValue::from_string(text)?)));
+    }
+    if !roster.has_settings() || *roster.settings() != settings {
+        bodies.push(Body::SettingsSet(settings));
+    }
+    Ok(bodies)
+}
+
+/// The project that everybody shares, where the profile has one and nobody has made it yet.
+pub fn global_project(roster: &Roster) -> Option<Body> {
+    let kind = roster.profile().document().kinds.get(GLOBAL)?;
+    let exists = roster.projects().any(|ix| roster.project(ix).kind == GLOBAL);
+    let made = body::Project {
+        project: GLOBAL.parse().ok()?,
+        name: GLOBAL.to_owned(),
+        kind: ProjectKind::Global,
+        visibility: kind.default,
+        container: None,
+        creator: None,
+        author: None,
+    };
+    (!exists).then_some(Body::ProjectCreated(made))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rollcall_access::{Effect, Profile};
+    use rollcall_events::{LogId, Position, Recorded};
+
+    use super::*;
+    use crate::layers::{Inputs, load};
+
+    const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+    fn loaded(text: &str) -> Loaded {
+        let read = |_: &Path| Ok(SECRET.to_owned());
+        load(&Inputs { file: Some((Path::new("r.toml"), text)), env: &[], flags: &[], read: &read }).ok().unwrap()
+    }
+
+    fn tell(live: &Live, source: &SourceName, body: &Body) -> Effect {
+        let mut roster = live.write();
+        let mut event = event(body, DateTime::UNIX_EPOCH).unwrap();
+        event.key.source = source.clone();
+        event.sequence = Some(1);
+        let position = Position(roster.position().0 + 1);
+        roster.apply(&Recorded { position, recorded_at: DateTime::UNIX_EPOCH, event }).effect
+    }
+
+    #[test]
+    fn settings_are_recorded_once_and_again_when_they_change() {
+        let live = Live::new(Roster::new(LogId([1; 8])));
+        let profile = Profile::bundled("revenera").unwrap();
+        let first = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
+        let said = differences(&first, &profile, &live).unwrap();
+        assert_eq!(
+            said.iter().map(Body::kind).collect::<Vec<_>>(),
+            ["rollcall.profile.set.v1", "rollcall.settings.set.v1"]
+        );
+        for body in &said {
+            assert_eq!(tell(&live, &SourceName::local(), body), Effect::Applied);
+        }
+        assert_eq!(differences(&first, &profile, &live).unwrap(), []);
+        // A source that is configured no more keeps its order.
+        assert_eq!(differences(&loaded(""), &profile, &live).unwrap(), []);
+        let changed = loaded("[access]\ncustomer_sub_accounts = true\n");
+        let said = differences(&changed, &profile, &live).unwrap();
+        assert!(
+            matches!(said.as_slice(), [Body::SettingsSet(settings)] if settings.customer_sub_accounts && settings.sources.len() == 1)
+        );
+    }
+
+    #[test]
+    fn the_order_of_a_source_with_facts_never_changes() {
+        let live = Live::new(Roster::new(LogId([1; 8])));
+        let profile = Profile::bundled("revenera").unwrap();
+        let by_version = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
+        let by_time = loaded("[source.flexnet]\nsecret_file = \"s\"\norder = \"time\"\n");
+        for body in differences(&by_version, &profile, &live).unwrap() {
+            tell(&live, &SourceName::local(), &body);
+        }
+        assert_eq!(differences(&by_time, &profile, &live).unwrap().len(), 1, "nothing was said in the old order");
+        let product = Body::parse("rollcall.product.upserted.v1", r#"{"product":"DB"}"#).unwrap();
+        assert_eq!(tell(&live, &"flexnet".parse().unwrap(), &product), Effect::Applied);
+        let error = differences(&by_time, &profile, &live).unwrap_err().to_string();
+        assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("another name"), "{error}");
+        assert!(differences(&by_version, &profile, &live).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_global_project_is_made_once_where_the_profile_has_one() {
+        let live = Live::new(Roster::new(LogId([1; 8])));
+        assert_eq!(global_project(&live.read()), None, "Revenera has none");
+        let portus = Profile::bundled("portus").unwrap();
+        for body in differences(&loaded("[access]\nprofile = \"portus\"\n"), &portus, &live).unwrap() {
+            assert_eq!(tell(&live, &SourceName::local(), &body), Effect::Applied);
+        }
+        let made = global_project(&live.read()).unwrap();
+        assert_eq!(tell(&live, &SourceName::local(), &made), Effect::Applied);
+        assert_eq!(global_project(&live.read()), None);
+        let project = live.read().project_by_name("global").unwrap();
+        assert_eq!(live.read().project(project).visibility, rollcall_events::body::Visibility::Public);
+    }
+}
