@@ -72,6 +72,15 @@ impl Roster {
         })
     }
 
+    /// Every user and service that is in a group, to any depth.
+    #[must_use]
+    pub fn everybody_in(&self, GroupIx(ix): GroupIx) -> Vec<Principal> {
+        let mut found = self.inside(ix, |_| false);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// A holder in the words of a binding.
     pub(crate) fn holder_word(&self, holder: Holder) -> Option<body::Principal> {
         Some(match holder {

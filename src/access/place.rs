@@ -191,7 +191,8 @@ impl Roster {
     }
 
     /// A project's kind and visibility. Of a package: ordinary and private.
-    pub(crate) fn nature(&self, project: ProjectIx) -> (ProjectKind, Visibility) {
+    #[must_use]
+    pub fn nature(&self, project: ProjectIx) -> (ProjectKind, Visibility) {
         match project {
             ProjectIx::Personal(_) => (
                 ProjectKind::Personal,

@@ -167,7 +167,7 @@ async fn list(reads: Reads<Paged<BindingsQuery>>) -> Answer<Response> {
             page.iter().filter_map(|(id, ())| all.get(*id)).map(|view| BindingShown::of(&roster, view)).collect();
         (roster.position(), rows)
     };
-    reads.page(position, RestsOn::LogAlone, rows, |row: &BindingShown| row.id.clone())
+    reads.page(position, RestsOn::MoreThanTheLog, rows, |row: &BindingShown| row.id.clone())
 }
 
 /// One role given by hand.

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use rollcall_events::{SchemaError, json};
+use rollcall_events::{Id, SchemaError, json};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{Answer, Kind, Problem};
@@ -87,6 +87,26 @@ fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
         }
         Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
     })
+}
+
+/// An id that a caller gives.
+pub(crate) fn id(pointer: &str, text: &str) -> Answer<Id> {
+    text.parse().map_err(|_| {
+        let error = SchemaError::at(pointer, "an id: not empty, at most 1024 bytes, no control characters");
+        Kind::InvalidBody.because("This is no id. Nothing was changed.").with_error(error)
+    })
+}
+
+/// A label that a caller gives, at most 100 characters.
+pub(crate) fn label(pointer: &str, label: Option<String>) -> Answer<Option<String>> {
+    let good = |l: &String| l.chars().count() <= 100 && !l.chars().any(char::is_control);
+    match label {
+        Some(label) if !good(&label) => {
+            let error = SchemaError::at(pointer, "at most 100 characters, no control characters");
+            Err(Kind::InvalidBody.because("The label is too long or holds control characters.").with_error(error))
+        }
+        label => Ok(label),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

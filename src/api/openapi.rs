@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    bindings, decisions, deliveries, events, explain,
+    bindings, containers, decisions, deliveries, events, explain, groups,
     guard::Locked,
     hooks, keys, log,
     once::once,
@@ -26,7 +26,7 @@ use crate::{
     problem::{Kind, Problem, name_instance},
     projections, projects,
     rights::{At, RIGHTS},
-    secrets, sources,
+    secrets, services, sources,
     telemetry::RequestAnswered,
     users,
 };
@@ -46,6 +46,9 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .merge(users::routes())
         .merge(secrets::routes())
         .merge(bindings::routes())
+        .merge(containers::routes())
+        .merge(groups::routes())
+        .merge(services::routes())
         .merge(explain::routes())
         .merge(decisions::routes())
         .merge(projections::routes())

@@ -1,27 +1,32 @@
-//! `/api/v1/projects`: the namespaces that packages own, and who is in them now, with every reason.
+//! `/api/v1/projects`: the namespaces that packages own and that people make, and who is in them now, with every reason.
 
-use axum::{extract::Path, response::Response};
-use rollcall_access::{ProjectIx, Reason, Roster, members};
-use rollcall_events::Position;
-use serde::Serialize;
+use axum::{extract::Path, http::StatusCode, response::Response};
+use chrono::{DateTime, Utc};
+use rollcall_access::{Place, ProjectIx, ProjectView, Reason, Roster, members};
+use rollcall_events::{Body, Id, LOCAL, Position, body};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    guard::{Locked, Reads},
+    asker::forbidden,
+    guard::{Changes, Commands, Locked, Reads},
+    input::{self, Input},
     problem::{Answer, Kind, Problem, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
     reasons::ReasonShape,
-    reply::{Page, RestsOn, smallest},
+    reply::{self, Judged, Page, RestsOn, smallest},
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(list_members))
+    OpenApiRouter::new().routes(routes!(list, make)).routes(routes!(show, change, delete)).routes(routes!(list_members))
 }
 
 /// A project: the namespace of a package's images.
 #[derive(Serialize, ToSchema)]
 struct Project {
+    /// `source/package`, `local/id` or `personal/user`: it stays when the name changes.
+    id: String,
     /// The first path segment of its image names.
     name: String,
     /// Earlier names, which still find it.
@@ -30,23 +35,76 @@ struct Project {
     source: String,
     /// The package that it is of; `null` for a project that a person made.
     package: Option<String>,
-    /// The package is removed or delivers no containers.
+    /// What the access profile calls its kind: `standard`, `global`, `personal`, or its own word.
+    kind: String,
+    /// Who may pull without a role.
+    visibility: Visibility,
+    /// The container that it is in.
+    container: Option<String>,
+    /// The user who made it.
+    creator: Option<String>,
+    /// Whether nobody is left in a role of which somebody should stay.
+    ownerless: bool,
+    /// The package is removed or delivers no containers, or the project was deleted.
     archived: bool,
     /// The event since which it exists.
     #[schema(value_type = u64)]
     since: Position,
+    /// The newest event about it.
+    #[schema(value_type = u64)]
+    position: Position,
+}
+
+/// Who may pull without a role.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Visibility {
+    /// Nobody.
+    Private,
+    /// Everybody who is signed in.
+    Protected,
+    /// Everybody.
+    Public,
+}
+
+impl From<body::Visibility> for Visibility {
+    fn from(visibility: body::Visibility) -> Self {
+        match visibility {
+            body::Visibility::Private => Self::Private,
+            body::Visibility::Protected => Self::Protected,
+            body::Visibility::Public => Self::Public,
+        }
+    }
+}
+
+impl From<Visibility> for body::Visibility {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Private => Self::Private,
+            Visibility::Protected => Self::Protected,
+            Visibility::Public => Self::Public,
+        }
+    }
 }
 
 impl Project {
-    fn of(roster: &Roster, project: ProjectIx) -> Self {
+    fn of(roster: &Roster, project: ProjectIx, now: DateTime<Utc>) -> Self {
         let view = roster.project(project);
+        let creator = view.creator.as_deref().and_then(|id| roster.user_by_id(id));
         Self {
+            kind: view.kind.to_owned(),
+            visibility: view.visibility.into(),
+            container: view.container.map(|container| roster.container(container).id.to_owned()),
+            creator: creator.map(|user| roster.user_name(user).to_owned()),
+            ownerless: roster.ownerless(project.into(), now),
+            position: view.changed,
             name: view.name.to_owned(),
             aliases: view.aliases.into_iter().map(str::to_owned).collect(),
             source: view.source.to_owned(),
             package: view.package.map(str::to_owned),
             archived: view.archived,
             since: view.since,
+            id: view.id,
         }
     }
 }
@@ -81,6 +139,7 @@ pub(crate) fn no_such_project() -> Problem {
     responses((status = 200, body = Page<Project>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
+    let now = reads.now();
     let (position, rows) = {
         let roster = reads.live().read();
         let asker = reads.ask(&roster);
@@ -89,9 +148,9 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
             .filter(|project| asker.sees(*project))
             .map(|project| (roster.project_name(project), project));
         let page = smallest(names, reads.query.after.as_deref(), reads.query.limit);
-        (roster.position(), page.into_iter().map(|(_, project)| Project::of(&roster, project)).collect())
+        (roster.position(), page.into_iter().map(|(_, project)| Project::of(&roster, project, now)).collect())
     };
-    reads.page(position, RestsOn::LogAlone, rows, |project: &Project| project.name.clone())
+    reads.page(position, RestsOn::MoreThanTheLog, rows, |project: &Project| project.name.clone())
 }
 
 /// One project, by its name or an earlier one.
@@ -101,11 +160,177 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
     responses((status = 200, body = Project), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn show(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
+    let now = reads.now();
     let (position, project) = {
         let roster = reads.live().read();
-        (roster.position(), Project::of(&roster, find(&roster, &name)?))
+        (roster.position(), Project::of(&roster, find(&roster, &name)?, now))
     };
-    reads.answer(position, RestsOn::LogAlone, &project)
+    reads.answer(position, RestsOn::ItsEvent(project.position), &project)
+}
+
+/// A project that a person makes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewProject {
+    /// The first path segment of its image names.
+    name: String,
+    /// `standard`, or `global` where the access profile has one.
+    #[serde(default)]
+    kind: ProjectKind,
+    /// Who may pull without a role; what the access profile says of the kind when absent.
+    #[serde(default)]
+    visibility: Option<Visibility>,
+    /// The container that it is in; none when absent.
+    #[serde(default)]
+    container: Option<String>,
+}
+
+/// The kinds of project that people make.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ProjectKind {
+    /// An ordinary one.
+    #[default]
+    Standard,
+    /// The one that everybody shares.
+    Global,
+}
+
+/// A project that was made.
+#[derive(Serialize, ToSchema)]
+struct ProjectMade {
+    /// Its id, `local/..`.
+    id: String,
+    /// Where the command stands.
+    #[schema(value_type = u64)]
+    position: Position,
+    /// `applied` or `no_change`.
+    effect: &'static str,
+}
+
+/// Makes a project. A user who makes one is its creator, with the role that the access profile gives to creators.
+///
+/// A name belongs to its first project for ever. Who makes a deleted project again brings it back, with its bindings.
+#[utoipa::path(
+    post, path = "/api/v1/projects", tag = "projects", operation_id = "project_make", request_body = NewProject,
+    responses((status = 201, body = ProjectMade), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn make(orders: Commands, Input(new): Input<NewProject>) -> Answer<Response> {
+    let NewProject { name, kind, visibility, container } = new;
+    let body = {
+        let roster = orders.live().read();
+        let asker = orders.ask(&roster);
+        let place = container.as_deref().map_or(Ok(Place::Root), |id| asker.container(id).map(Place::Container))?;
+        // Before anything is said about the name: who may not make one here learns of none.
+        if !asker.may("project.create", place) {
+            return Err(forbidden("project.create"));
+        }
+        let kind = match kind {
+            ProjectKind::Standard => body::ProjectKind::Standard,
+            ProjectKind::Global => body::ProjectKind::Global,
+        };
+        let usual = roster.profile().kind(kind).map_or(body::Visibility::Private, |kind| kind.default);
+        body::Project {
+            project: input::id("/name", &name)?,
+            name,
+            kind,
+            visibility: visibility.map_or(usual, Into::into),
+            container: container.map(|id| input::id("/container", &id)).transpose()?,
+            creator: orders.author().principal().and_then(|principal| match principal {
+                body::Principal::User(id) => Some(id),
+                body::Principal::Service(_) | body::Principal::Group(_) => None,
+            }),
+            author: Some(orders.author()),
+        }
+    };
+    let id = format!("{LOCAL}/{}", body.project);
+    let done = orders.say(&Body::ProjectCreated(body)).await?;
+    let made = ProjectMade { id, position: done.position, effect: done.effect.word() };
+    reply::done(StatusCode::CREATED, Some(done.position), &made)
+}
+
+/// What of a project is to change; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProjectChange {
+    /// Another name; the present one stays reserved and finds it.
+    #[serde(default)]
+    name: Option<String>,
+    /// Who may pull without a role.
+    #[serde(default)]
+    visibility: Option<Visibility>,
+    /// The container that it moves to; `null` for none.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    container: Option<Option<String>>,
+}
+
+/// Tells `null` from absent.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Renames a project, shows it to more or fewer, or moves it to another container.
+#[utoipa::path(
+    patch, path = "/api/v1/projects/{name}", tag = "projects", operation_id = "project_change",
+    params(("name" = String, Path, description = "The project's name")), request_body = ProjectChange,
+    responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn change(orders: Changes, Path(name): Path<String>, Input(change): Input<ProjectChange>) -> Answer<Response> {
+    let body = {
+        let roster = orders.live().read();
+        let view = roster.project(find(&roster, &name)?);
+        orders.expected(Some(view.changed))?;
+        let project = kept_here(&view)?;
+        if let Some(Some(id)) = &change.container {
+            orders.ask(&roster).container(id)?;
+        }
+        let stays = || view.container.map(|container| roster.container(container).id.to_owned());
+        let container = change.container.unwrap_or_else(stays);
+        let (kind, _) = roster.nature(find(&roster, &name)?);
+        body::Project {
+            project,
+            name: change.name.unwrap_or_else(|| view.name.to_owned()),
+            kind,
+            visibility: change.visibility.map_or(view.visibility, Into::into),
+            container: container.map(|id| input::id("/container", &id)).transpose()?,
+            creator: view.creator.and_then(|id| id.parse().ok()),
+            author: Some(orders.author()),
+        }
+    };
+    reply::judged(StatusCode::OK, &orders.say(&Body::ProjectUpdated(body)).await?)
+}
+
+/// Deletes a project: nothing can be done in it any more. Its name stays its own.
+#[utoipa::path(
+    delete, path = "/api/v1/projects/{name}", tag = "projects", operation_id = "project_delete",
+    params(("name" = String, Path, description = "The project's name")),
+    responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn delete(orders: Changes, Path(name): Path<String>) -> Answer<Response> {
+    let project = {
+        let roster = orders.live().read();
+        let view = roster.project(find(&roster, &name)?);
+        orders.expected(Some(view.changed))?;
+        kept_here(&view)?
+    };
+    let body = body::ProjectRef { project, author: Some(orders.author()) };
+    reply::judged(StatusCode::OK, &orders.say(&Body::ProjectDeleted(body)).await?)
+}
+
+/// The id of a project that people made, as its commands name it.
+fn kept_here(view: &ProjectView<'_>) -> Answer<Id> {
+    let own = view.id.strip_prefix(LOCAL).and_then(|id| id.strip_prefix('/')).and_then(|id| id.parse().ok());
+    own.ok_or_else(|| match view.package {
+        Some(package) => Kind::ManagedProject
+            .because(format!(
+                "Project {} follows from package {package} of source {} and is changed there. Nothing was recorded.",
+                view.name, view.source
+            ))
+            .of_source(view.source),
+        None => Kind::InvalidBody
+            .because("A personal project comes and goes with its user and is like the access profile says."),
+    })
 }
 
 /// Who is in a project now, with every reason, by user name and role. Whoever may not list members sees only the own rows.

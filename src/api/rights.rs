@@ -6,7 +6,6 @@ use axum::http::Method;
 
 /// Where a route's action is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "containers and services have no routes yet")]
 pub(crate) enum At {
     /// Nowhere: the credential is in the request itself, or there is nothing to guard.
     Open,
@@ -96,6 +95,27 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     GET "/api/v1/projects" "project.list" Rows;
     GET "/api/v1/projects/{name}" "project.list" Project;
     GET "/api/v1/projects/{name}/members" "member.list" ProjectOrOwn;
+    POST "/api/v1/projects" "project.create" Body;
+    PATCH "/api/v1/projects/{name}" "project.update" Project;
+    DELETE "/api/v1/projects/{name}" "project.delete" Project;
+    GET "/api/v1/containers" "container.list" Rows;
+    GET "/api/v1/containers/{id}" "container.list" Container;
+    PUT "/api/v1/containers/{id}" "container.set" Root;
+    DELETE "/api/v1/containers/{id}" "container.set" Root;
+    GET "/api/v1/groups" "group.list" Root;
+    POST "/api/v1/groups" "group.set" Root;
+    GET "/api/v1/groups/{source}/{group}" "group.list" Root;
+    DELETE "/api/v1/groups/{source}/{group}" "group.set" Root;
+    GET "/api/v1/groups/{source}/{group}/members" "group.list" Root;
+    PUT "/api/v1/groups/{source}/{group}/members/{kind}/{member}" "group.set" Root;
+    DELETE "/api/v1/groups/{source}/{group}/members/{kind}/{member}" "group.set" Root;
+    GET "/api/v1/services" "service.list" Rows;
+    POST "/api/v1/services" "service.set" Root;
+    GET "/api/v1/services/{id}" "service.list" Service;
+    DELETE "/api/v1/services/{id}" "service.set" Root;
+    GET "/api/v1/services/{id}/secrets" "secret.list" Service;
+    POST "/api/v1/services/{id}/secrets" "service.set" Root;
+    DELETE "/api/v1/services/{id}/secrets/{secret}" "service.set" Root;
     GET "/api/v1/people" "person.list" Root;
     GET "/api/v1/people/{source}/{id}" "person.list" Root;
     DELETE "/api/v1/people/{source}/{id}/personal" "person.erase" Root;

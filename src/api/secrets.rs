@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     command::{random, random_id},
     guard::{Commands, Locked, Reads, Redeems},
-    input::{Empty, Input},
+    input::{self, Empty, Input},
     problem::{Answer, Kind, ProblemShape},
     query::Fresh,
     reply::{self, Judged, List, RestsOn},
@@ -25,8 +25,6 @@ use crate::{
 
 /// How long an invitation can be redeemed.
 const INVITATION_LIFE: Duration = Duration::hours(24);
-/// The most characters of a label.
-const LONGEST_LABEL: usize = 100;
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
     OpenApiRouter::new()
@@ -55,7 +53,7 @@ pub(crate) struct SecretShown {
 }
 
 impl SecretShown {
-    fn of(view: &SecretView<'_>) -> Self {
+    pub fn of(view: &SecretView<'_>) -> Self {
         Self {
             id: view.id.to_owned(),
             label: view.label.map(str::to_owned),
@@ -95,7 +93,7 @@ pub(crate) struct SecretIssued {
     id: String,
     /// The secret: the password for `docker login`.
     secret: String,
-    /// The user name for `docker login`.
+    /// The name for `docker login`: the user's, or the service's id.
     user: String,
     /// Its label.
     label: Option<String>,
@@ -146,21 +144,7 @@ async fn list(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
 )]
 async fn issue(orders: Commands, Path(name): Path<String>, Input(new): Input<NewSecret>) -> Answer<Response> {
     let owner = user_id(&orders, &name)?;
-    let NewSecret { label, expires } = new;
-    if expires.is_some_and(|expires| expires <= orders.now()) {
-        let error = SchemaError::at("/expires", "an instant in the future");
-        return Err(Kind::InvalidBody.because("The secret would be over before it is made.").with_error(error));
-    }
-    let text = secret_text("rcs")?;
-    let secret = Secret {
-        secret: new_id("sec", orders.now())?,
-        owner: SecretOwner::User(owner.clone()),
-        sha256: hash(&text),
-        label: checked_label(label)?,
-        expires,
-        invitation: None,
-        author: Some(orders.author()),
-    };
+    let (text, secret) = self::new(&orders, SecretOwner::User(owner.clone()), new)?;
     let done = orders.say(&Body::SecretIssued(secret.clone())).await?;
     let user = {
         // One guard: a second one, asked for while a fold waits for the first, would wait for the fold for ever.
@@ -239,7 +223,7 @@ async fn redeem(redeems: Redeems, Path(code): Path<String>, Input(new): Input<Re
         secret: new_id("sec", now)?,
         owner: SecretOwner::User(owner.clone()),
         sha256: hash(&text),
-        label: checked_label(new.label)?,
+        label: input::label("/label", new.label)?,
         expires: None,
         invitation: Some(invitation.parse().map_err(|_| over())?),
         author: Some(Author::of(&body::Principal::User(owner))),
@@ -252,7 +236,27 @@ async fn redeem(redeems: Redeems, Path(code): Path<String>, Input(new): Input<Re
     show_once(secret, text, user, done.position)
 }
 
-fn show_once(made: Secret, secret: String, user: String, position: Position) -> Answer<Response> {
+/// A secret that is to be recorded, and its text.
+pub(crate) fn new(orders: &Commands, owner: SecretOwner, new: NewSecret) -> Answer<(String, Secret)> {
+    let NewSecret { label, expires } = new;
+    if expires.is_some_and(|expires| expires <= orders.now()) {
+        let error = SchemaError::at("/expires", "an instant in the future");
+        return Err(Kind::InvalidBody.because("The secret would be over before it is made.").with_error(error));
+    }
+    let text = secret_text("rcs")?;
+    let secret = Secret {
+        secret: new_id("sec", orders.now())?,
+        owner,
+        sha256: hash(&text),
+        label: input::label("/label", label)?,
+        expires,
+        invitation: None,
+        author: Some(orders.author()),
+    };
+    Ok((text, secret))
+}
+
+pub(crate) fn show_once(made: Secret, secret: String, user: String, position: Position) -> Answer<Response> {
     let Secret { secret: id, label, expires, .. } = made;
     let body = SecretIssued { id: id.to_string(), secret, user, label, expires, position };
     reply::done(StatusCode::CREATED, Some(position), &body)
@@ -270,15 +274,4 @@ fn hash(text: &str) -> Sha256Hex {
 fn new_id(prefix: &str, now: DateTime<Utc>) -> Answer<Id> {
     let id = random_id(prefix, now)?;
     id.parse().map_err(|_| Kind::Internal.because("An id could not be made. Nothing was changed."))
-}
-
-fn checked_label(label: Option<String>) -> Answer<Option<String>> {
-    let good = |l: &String| l.chars().count() <= LONGEST_LABEL && !l.chars().any(char::is_control);
-    match label {
-        Some(label) if !good(&label) => {
-            let error = SchemaError::at("/label", "at most 100 characters, no control characters");
-            Err(Kind::InvalidBody.because("The label is too long or holds control characters.").with_error(error))
-        }
-        label => Ok(label),
-    }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod contract;
 mod guard;
 mod hooks;
+mod locals;
 mod once;
 mod plans;
 mod reads;

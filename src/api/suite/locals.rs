@@ -1,0 +1,173 @@
+//! What people keep here: containers, projects, services, groups, and roles of all of them.
+
+use axum::{body::Body, http::Request};
+use rollcall_events::{Body as Event, body};
+use serde_json::{Value, json};
+
+use super::world::{KEY, Reply, World};
+
+fn answer(reply: &Reply) -> (u16, &str) {
+    (reply.status.as_u16(), reply.problem())
+}
+
+impl World {
+    /// People who buy nothing, under another access profile.
+    pub async fn under(profile: &str) -> Self {
+        let world = Self::licensing().await;
+        let profile = rollcall_access::Profile::bundled(profile).unwrap();
+        let document = serde_json::value::to_raw_value(profile.document()).unwrap();
+        let set = world.say(&Event::ProfileSet(body::ProfileDocument(document))).await;
+        assert_eq!(set["effect"], "applied", "{set}");
+        world
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Reply {
+        self.by(KEY, "PUT", path, Some(body)).await
+    }
+
+    async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.by(KEY, "PATCH", path, Some(body)).await
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_makes_a_project_runs_it() {
+    let world = World::under("harbor").await;
+    let (ada, pat) = (world.secret("ada").await, world.secret("pat").await);
+    let made = world.by(&ada, "POST", "/api/v1/projects", Some(json!({"name": "tools"}))).await;
+    assert_eq!((made.status.as_u16(), &made.body["id"]), (201, &json!("local/tools")), "{}", made.text);
+    let shown = world.by(&ada, "GET", "/api/v1/projects/tools", None).await;
+    let seen = &shown.body;
+    let expected = json!(["ada", "standard", "private", null, false]);
+    assert_eq!(
+        json!([seen["creator"], seen["kind"], seen["visibility"], seen["container"], seen["ownerless"]]),
+        expected
+    );
+    let members = world.by(&ada, "GET", "/api/v1/projects/tools/members", None).await;
+    assert_eq!(members.body["items"][0]["role"], "project_admin", "{}", members.text);
+
+    let hidden = world.by(&pat, "GET", "/api/v1/projects/tools", None).await;
+    assert_eq!(answer(&hidden), (404, "unknown-project"));
+    let again = world.by(&pat, "POST", "/api/v1/projects", Some(json!({"name": "tools"}))).await;
+    assert_eq!(answer(&again), (409, "taken"));
+    assert!(!again.text.contains("local"), "whose it is stays untold: {}", again.text);
+
+    let open = world.by(&ada, "PATCH", "/api/v1/projects/tools", Some(json!({"visibility": "public"}))).await;
+    assert_eq!((open.status.as_u16(), &open.body["effect"]), (200, &json!("applied")), "{}", open.text);
+    assert_eq!(world.by(&pat, "GET", "/api/v1/projects/tools", None).await.status, 200);
+    let foreign = world.by(&pat, "PATCH", "/api/v1/projects/tools", Some(json!({"visibility": "private"}))).await;
+    assert_eq!(answer(&foreign), (403, "forbidden"));
+    assert_eq!(answer(&world.by(&pat, "DELETE", "/api/v1/projects/tools", None).await), (403, "forbidden"));
+
+    let give = json!({"principal": {"user": "pat"}, "role": "guest", "scope": {"project": "tools"}});
+    let given = world.by(&ada, "POST", "/api/v1/bindings", Some(give)).await;
+    assert_eq!(given.status, 200, "{}", given.text);
+    let event = world.ok(&format!("/api/v1/events/{}", given.body["position"])).await;
+    assert_eq!(event["data"]["author"], "user:flexnet/ada");
+    let own = world.by(&ada, "GET", "/api/v1/bindings?user=ada", None).await;
+    let own = format!("/api/v1/bindings/{}", own.body["items"][0]["id"].as_str().unwrap());
+    assert_eq!(answer(&world.by(&ada, "DELETE", &own, None).await), (409, "last-holder"));
+    let left = format!("/api/v1/bindings/{}", given.body["id"].as_str().unwrap());
+    assert_eq!(world.by(&pat, "DELETE", &left, None).await.status, 200, "whoever holds a role may leave");
+
+    let renamed = world.patch("/api/v1/projects/tools", json!({"name": "kit"})).await;
+    assert_eq!(renamed.status, 200, "{}", renamed.text);
+    let found = world.ok("/api/v1/projects/tools").await;
+    assert_eq!(json!([found["name"], found["aliases"], found["id"]]), json!(["kit", ["tools"], "local/tools"]));
+    assert_eq!(world.delete("/api/v1/projects/kit").await.status, 200);
+    assert_eq!(world.ok("/api/v1/projects/kit").await["archived"], true);
+    assert_eq!(answer(&world.delete("/api/v1/projects/acme").await), (409, "managed-project"));
+}
+
+#[tokio::test]
+async fn containers_hold_projects_and_roles_on_them_reach_down() {
+    let world = World::under("ibm").await;
+    let made = world.put("/api/v1/containers/eu", json!({"kind": "region", "name": "Europe"})).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let inner = json!({"kind": "resource_group", "parent": "eu"});
+    assert_eq!(world.put("/api/v1/containers/shop", inner.clone()).await.status, 201);
+    assert_eq!(world.put("/api/v1/containers/shop", inner).await.status, 200, "stated again");
+    let wrong = world.put("/api/v1/containers/x", json!({"kind": "galaxy"})).await;
+    assert_eq!(answer(&wrong), (422, "invalid-body"));
+    let lost = world.put("/api/v1/containers/x", json!({"kind": "region", "parent": "nowhere"})).await;
+    assert_eq!(answer(&lost), (404, "unknown-container"));
+
+    let project = json!({"name": "till", "container": "shop"});
+    assert_eq!(world.post("/api/v1/projects", project).await.status, 201);
+    let key = world.service("eu-ci", "api:project_admin", body::Scope::Container("eu".parse().unwrap())).await;
+    let seen = world.by(&key, "GET", "/api/v1/containers", None).await;
+    assert_eq!(seen.body["items"].as_array().unwrap().len(), 2, "{}", seen.text);
+    assert_eq!(world.by(&key, "GET", "/api/v1/projects/till", None).await.body["container"], "shop");
+    let own = world.by(&key, "POST", "/api/v1/projects", Some(json!({"name": "desk", "container": "shop"}))).await;
+    assert_eq!(own.status, 201, "{}", own.text);
+    let outside = world.by(&key, "POST", "/api/v1/projects", Some(json!({"name": "hall"}))).await;
+    assert_eq!(answer(&outside), (403, "forbidden"));
+
+    let tag = world.get("/api/v1/containers/shop").await.header("etag").to_owned();
+    assert_eq!(answer(&world.delete("/api/v1/containers/shop").await), (422, "invalid-body"), "something is in it");
+    for project in ["till", "desk"] {
+        assert_eq!(world.delete(&format!("/api/v1/projects/{project}")).await.status, 200);
+    }
+    let other = tag.replace("pos-", "pos-9");
+    for (tag, status) in [(&other, 412), (&tag, 200)] {
+        let request = Request::delete("/api/v1/containers/shop").header("if-match", tag);
+        let request = request.header("authorization", format!("Bearer {KEY}")).body(Body::empty()).unwrap();
+        assert_eq!(world.send(request).await.status, status, "{tag}");
+    }
+    assert_eq!(answer(&world.get("/api/v1/containers/shop").await), (404, "unknown-container"));
+}
+
+#[tokio::test]
+async fn a_service_signs_in_until_its_secret_or_itself_is_gone() {
+    let world = World::licensing().await;
+    let made = world.post("/api/v1/services", json!({"id": "portal", "name": "The portal"})).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(answer(&world.post("/api/v1/services", json!({"id": "portal"})).await), (409, "taken"));
+    assert_eq!(answer(&world.post("/api/v1/services", json!({"id": "Not Plain"})).await), (422, "invalid-body"));
+    let secret = world.post("/api/v1/services/portal/secrets", json!({"label": "prod"})).await;
+    assert_eq!((secret.status.as_u16(), &secret.body["user"]), (201, &json!("portal")), "{}", secret.text);
+    let key = secret.body["secret"].as_str().unwrap();
+    assert_eq!(world.by(key, "GET", "/api/v1/services/portal", None).await.body["name"], "The portal");
+    assert_eq!(world.by(key, "GET", "/api/v1/services", None).await.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(answer(&world.by(key, "GET", "/api/v1/sources", None).await), (403, "forbidden"));
+    let give = json!({"principal": {"service": "portal"}, "role": "API:Sender", "scope": "root"});
+    let unknown = world.post("/api/v1/bindings", give.clone()).await;
+    assert_eq!(answer(&unknown), (422, "unknown-role"));
+    let give = json!({"principal": {"service": "portal"}, "role": "api:Sender", "scope": "root"});
+    assert_eq!(world.post("/api/v1/bindings", give).await.status, 200);
+    assert_eq!(world.ok("/api/v1/bindings?service=portal&scope=root").await["items"][0]["role"], "api:sender");
+    assert_eq!(world.by(key, "GET", "/api/v1/sources", None).await.status, 200);
+    let path = format!("/api/v1/services/portal/secrets/{}", secret.body["id"].as_str().unwrap());
+    assert_eq!(world.delete(&path).await.status, 200);
+    assert_eq!(world.by(key, "GET", "/api/v1/sources", None).await.status, 401);
+    let secret = world.post("/api/v1/services/portal/secrets", json!({})).await;
+    let key = secret.body["secret"].as_str().unwrap();
+    assert_eq!(world.delete("/api/v1/services/portal").await.status, 200);
+    assert_eq!(world.by(key, "GET", "/api/v1/services", None).await.status, 401);
+    assert_eq!(world.post("/api/v1/services", json!({"id": "portal"})).await.status, 201);
+    assert_eq!(world.by(key, "GET", "/api/v1/services", None).await.status, 401, "what was ended stays ended");
+}
+
+#[tokio::test]
+async fn a_local_group_gives_its_roles_to_everybody_inside() {
+    let world = World::under("harbor").await;
+    world.post("/api/v1/projects", json!({"name": "tools"})).await;
+    for id in ["outer", "inner"] {
+        assert_eq!(world.post("/api/v1/groups", json!({"id": id})).await.status, 201);
+    }
+    assert_eq!(world.put("/api/v1/groups/local/outer/members/group/local%2Finner", json!({})).await.status, 200);
+    let entered = world.put("/api/v1/groups/local/inner/members/user/ada", json!({})).await;
+    assert_eq!(entered.status, 200, "{}", entered.text);
+    let direct = world.ok("/api/v1/groups/local/outer/members").await;
+    assert_eq!(direct["items"], json!([{"kind": "group", "id": "local/inner", "user": null}]));
+    let all = world.ok("/api/v1/groups/local/outer/members?transitive=true").await;
+    assert_eq!(all["items"], json!([{"kind": "user", "id": "flexnet/ada", "user": "ada"}]));
+    let give = json!({"principal": {"group": "local/outer"}, "role": "developer", "scope": {"project": "tools"}});
+    assert_eq!(world.post("/api/v1/bindings", give).await.status, 200);
+    let ada = world.secret("ada").await;
+    assert_eq!(world.by(&ada, "GET", "/api/v1/projects/tools", None).await.status, 200);
+    assert_eq!(world.delete("/api/v1/groups/local/inner/members/user/ada").await.status, 200);
+    assert_eq!(world.by(&ada, "GET", "/api/v1/projects/tools", None).await.status, 404);
+    assert_eq!(world.delete("/api/v1/groups/local/outer").await.status, 200);
+    assert_eq!(answer(&world.get("/api/v1/groups/local/outer").await), (404, "unknown-group"));
+}
