@@ -216,7 +216,7 @@ pub(crate) fn demand(roster: &Roster, asker: &Asker<'_>, id: &str, action: &str)
     }
 }
 
-fn no_such_binding() -> Problem {
+pub(crate) fn no_such_binding() -> Problem {
     Kind::UnknownBinding
         .because("No binding that you can see has this id. /api/v1/bindings lists those that you can see.")
 }
@@ -226,23 +226,23 @@ fn no_such_binding() -> Problem {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBinding {
     /// Who.
-    principal: Principal,
+    pub principal: Principal,
     /// Which role: of the access profile, or of the API's own as `api:auditor`.
-    role: String,
+    pub role: String,
     /// Where.
-    scope: Scope,
+    pub scope: Scope,
     /// From when; at once when absent.
     #[serde(default)]
-    starts: Option<DateTime<Utc>>,
+    pub starts: Option<DateTime<Utc>>,
     /// Until when (exclusive); without end when absent.
     #[serde(default)]
-    ends: Option<DateTime<Utc>>,
+    pub ends: Option<DateTime<Utc>>,
 }
 
 /// Who a binding is about: `{"user": "ada"}`.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Principal {
+pub(crate) enum Principal {
     /// A user, by name or id.
     User(String),
     /// A service, by id.
@@ -252,9 +252,9 @@ enum Principal {
 }
 
 /// Where a role holds: `"root"`, `{"container": "emea"}` or `{"project": "acme"}`.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Scope {
+pub(crate) enum Scope {
     /// Everywhere.
     Root,
     /// A container and everything in it, by id.
@@ -312,7 +312,7 @@ async fn remove(orders: Changes, Path(id): Path<String>) -> Answer<Response> {
 }
 
 /// What the caller asked for as the fold will judge it, or the part that stands against it.
-fn judge(roster: &Roster, asker: &Asker<'_>, new: NewBinding, author: Author) -> Answer<Binding> {
+pub(crate) fn judge(roster: &Roster, asker: &Asker<'_>, new: NewBinding, author: Author) -> Answer<Binding> {
     let NewBinding { principal, role, scope, starts, ends } = new;
     let (place, scope) = match scope {
         Scope::Root => (Place::Root, body::Scope::Root),
@@ -379,9 +379,13 @@ fn id_of(subject: &str) -> String {
     format!("bnd_{}", URL_SAFE_NO_PAD.encode(subject))
 }
 
-fn read_id(id: &str) -> Option<BindingRef> {
+pub(crate) fn read_id(id: &str) -> Option<BindingRef> {
     let bytes = URL_SAFE_NO_PAD.decode(id.strip_prefix("bnd_")?).ok()?;
-    let subject = String::from_utf8(bytes).ok()?;
+    read_subject(&String::from_utf8(bytes).ok()?)
+}
+
+/// The binding of a subject.
+pub(crate) fn read_subject(subject: &str) -> Option<BindingRef> {
     let mut parts = subject.strip_prefix("binding/")?.split('/').map(|p| p.replace("%2F", "/").replace("%25", "%"));
     let (principal, role, scope) = (parts.next()?, parts.next()?, parts.next()?);
     let (kind, who) = principal.split_once(':')?;
@@ -400,7 +404,7 @@ fn read_id(id: &str) -> Option<BindingRef> {
     };
     let binding = BindingRef { principal, role, scope, author: Author::operator() };
     // Only what reads back as the very same subject is the id of a binding.
-    (id_of(&Body::BindingRemoved(binding.clone()).subject()) == id).then_some(binding)
+    (Body::BindingRemoved(binding.clone()).subject() == subject).then_some(binding)
 }
 
 #[cfg(test)]

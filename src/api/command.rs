@@ -30,27 +30,58 @@ pub(crate) struct Done {
 
 /// Appends `body` and waits for its effect.
 pub(crate) async fn say(api: &Api, body: &Body, traceparent: Option<Arc<str>>) -> Answer<Done> {
+    let done = say_all(api, std::slice::from_ref(body), traceparent.as_ref()).await?;
+    done.into_iter()
+        .next()
+        .ok_or_else(|| Kind::Internal.because("A command was lost. Look at the log before sending it again."))
+}
+
+/// Appends commands together, all of them or none, and waits for the effect of each. The first that lost is told; the
+/// others stand.
+pub(crate) async fn say_all(api: &Api, bodies: &[Body], traceparent: Option<&Arc<str>>) -> Answer<Vec<Done>> {
     let now = api.clock.now();
-    let event = NewEvent {
-        key: EventKey { source: SourceName::local(), id: random_id("evt", now)?.into() },
-        kind: body.kind().into(),
-        subject: body.subject().into(),
-        time: Some(now),
-        sequence: None,
-        origin: None,
-        correlation: None,
-        traceparent,
-        data: body.data().into(),
-    };
-    let outcomes = api.append.append(vec![event]).await.map_err(not_appended)?;
-    let Some(&Outcome::Recorded(position)) = outcomes.first() else {
+    let mut events = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        events.push(NewEvent {
+            key: EventKey { source: SourceName::local(), id: random_id("evt", now)?.into() },
+            kind: body.kind().into(),
+            subject: body.subject().into(),
+            time: Some(now),
+            sequence: None,
+            origin: None,
+            correlation: None,
+            traceparent: traceparent.cloned(),
+            data: body.data().into(),
+        });
+    }
+    let outcomes =
+        if events.is_empty() { Vec::new() } else { api.append.append(events).await.map_err(not_appended)? };
+    let positions: Vec<Position> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Recorded(position) => Some(*position),
+            _ => None,
+        })
+        .collect();
+    if positions.len() != bodies.len() {
         return Err(Kind::Internal.because("The log had the command's random id already. Send the command again."));
+    }
+    let effects = match positions.last() {
+        Some(last) if applied(&*api.control, *last, PATIENCE).await => api.control.effects(&positions).await.ok(),
+        _ => None,
     };
-    let effect = match applied(&*api.control, position, PATIENCE).await {
-        true => api.control.effects(&[position]).await.ok().and_then(|effects| effects.into_iter().next().flatten()),
-        false => None,
-    };
-    CommandJudged { kind: body.kind(), position, effect: effect.as_ref().map_or("unknown", Effect::word) }.emit();
+    let mut effects = effects.unwrap_or_default().into_iter();
+    let judged: Vec<(&Body, Position, Option<Effect>)> =
+        bodies.iter().zip(positions).map(|(body, position)| (body, position, effects.next().flatten())).collect();
+    for (body, position, effect) in &judged {
+        let effect = effect.as_ref().map_or("unknown", Effect::word);
+        CommandJudged { kind: body.kind(), position: *position, effect }.emit();
+    }
+    judged.into_iter().map(|(_, position, effect)| told(position, effect)).collect()
+}
+
+/// What the fold said of a command.
+fn told(position: Position, effect: Option<Effect>) -> Answer<Done> {
     match effect {
         Some(effect @ (Effect::Applied | Effect::NoChange)) => Ok(Done { position, effect }),
         Some(Effect::Refused(reason) | Effect::Parked(reason)) => {

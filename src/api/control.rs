@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
 use rollcall_events::Position;
+use rollcall_store::ops::DecisionRow;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
@@ -66,6 +67,12 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// The keys cannot be read now.
     async fn key_bundle(&self) -> Result<String, ControlError>;
+}
+
+/// Takes decisions off the request's path, to be kept and looked up by their ids.
+pub trait Decisions: Send + Sync + 'static {
+    /// Takes a decision, or drops and counts it when too many are waiting. Must not block and must not fail.
+    fn offer(&self, decision: DecisionRow);
 }
 
 /// Why the process could not do what it was asked.

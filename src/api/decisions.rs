@@ -10,7 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    explain::{Explained, actions},
+    asked::{Asked, Scope, needs},
+    explain::Explained,
     guard::{Locked, Reads},
     problem::{Answer, Kind, Problem, ProblemShape},
     query::{Fresh, Paged, Paging},
@@ -136,16 +137,18 @@ async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
     let now = reads.now();
     let (position, explained) = {
         let roster = reads.live().read();
-        let user = row.user_id.as_deref().and_then(|id| roster.user_by_id(id));
-        let principal = user.map_or(Principal::Anyone, Principal::User);
-        let explained = images(&row.asked).take(MOST_EXPLAINED).filter_map(|(project, repository, action)| {
+        // Somebody who is gone since is not nobody: the question cannot be asked again.
+        let principal = row.user_id.as_deref().map_or(Some(Principal::Anyone), |id| roster.caller_by_id(id));
+        let explained = Asked::of_scopes(&row.asked).take(MOST_EXPLAINED).filter_map(|asked| {
+            let Scope::Project(project, repository) = asked.scope else { return None };
             let found = roster.project_by_name(project)?;
+            let principal = principal?;
             Some(Explained {
-                user: user.map(|user| roster.user_name(user).to_owned()),
-                action: action.to_owned(),
+                user: (principal != Principal::Anyone).then(|| roster.caller_names(principal).1),
+                action: asked.action.to_owned(),
                 project: roster.project_name(found).to_owned(),
-                repository: Some(repository.to_owned()),
-                explanation: explain(&roster, principal, actions(&roster, action).ok()?, found, now),
+                repository: repository.map(str::to_owned),
+                explanation: explain(&roster, principal, needs(&roster, asked.action)?, found, now),
             })
         });
         (roster.position(), explained.collect())
@@ -153,26 +156,6 @@ async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
     reads.answer(position, RestsOn::MoreThanTheLog, &DecisionInFull { decision: row.into(), now: explained })
 }
 
-/// The (project, rest, action) of each `repository:project/rest:action,action` among scopes.
-fn images(scopes: &str) -> impl Iterator<Item = (&str, &str, &str)> {
-    scopes.split(' ').filter_map(|scope| scope.strip_prefix("repository:")).flat_map(|scope| {
-        let (image, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
-        let (project, rest) = image.split_once('/').unwrap_or((image, ""));
-        actions.split(',').map(move |action| (project, rest, action))
-    })
-}
-
 fn unreadable(error: OpsError) -> Problem {
     Problem::unavailable("Decisions cannot be read", &error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn asked_scopes_are_taken_apart() {
-        let asked: Vec<_> = images("repository:acme/db/x:pull,push registry:catalog:* repository:lib:pull").collect();
-        assert_eq!(asked, [("acme", "db/x", "pull"), ("acme", "db/x", "push"), ("lib", "", "pull")]);
-    }
 }

@@ -17,13 +17,13 @@ use rollcall_events::{
     body::{Author, Secret},
 };
 use rollcall_ingest::{Receiver, Runners};
-use rollcall_store::ops::Ops;
+use rollcall_store::ops::{DecisionRow, Ops};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
-    Control,
+    Control, Decisions,
     asker::{Asker, Caller, forbidden},
     bindings,
     command::{self, Done},
@@ -45,6 +45,10 @@ pub struct Api {
     pub tail: Arc<dyn Tail>,
     /// What is kept beside the log.
     pub ops: Ops,
+    /// Keeps decisions, off the request's path.
+    pub decisions: Arc<dyn Decisions>,
+    /// The address under which clients reach this server, without a slash at its end.
+    pub public_url: String,
     /// Takes deliveries.
     pub receiver: Receiver,
     /// Read the sources that are asked.
@@ -102,6 +106,11 @@ impl Locked {
     /// Where answers are stored.
     pub fn ops(&self) -> &Ops {
         &self.api.ops
+    }
+
+    /// Where clients reach this server.
+    pub fn public_url(&self) -> &str {
+        &self.api.public_url
     }
 
     /// The time, for telemetry.
@@ -243,6 +252,16 @@ impl<Q> Reads<Q> {
         self.caller.ask(roster, self.now())
     }
 
+    /// The author that the caller's commands would have.
+    pub fn author(&self) -> Author {
+        self.caller.author()
+    }
+
+    /// Hands a decision over to be kept.
+    pub fn keep(&self, decision: DecisionRow) {
+        self.api.decisions.offer(decision);
+    }
+
     pub fn tail(&self) -> &dyn Tail {
         &*self.api.tail
     }
@@ -354,6 +373,12 @@ impl Commands {
         }
     }
 
+    /// Appends commands together, all or none, and answers by what the fold said of each. Whether they may be given the
+    /// caller has asked.
+    pub async fn say_all(&self, bodies: &[Body]) -> Answer<Vec<Done>> {
+        command::say_all(&self.state.api, bodies, self.traceparent.as_ref()).await
+    }
+
     /// Asks the roster whether the caller may give a command; if so appends it and answers by what the fold said of it.
     pub async fn say(&self, body: &Body) -> Answer<Done> {
         let _shared = match &self.alone {
@@ -420,6 +445,32 @@ impl FromRequestParts<Locked> for Changes {
             commands.alone().await;
         }
         Ok(Self { commands, only_if })
+    }
+}
+
+/// [`Commands`] that are given together, nothing else between them; with `If-Match` only as they were planned.
+pub(crate) struct Planned {
+    commands: Commands,
+    /// The entity tag of the plan, as sent.
+    pub plan: Option<String>,
+}
+
+impl FromRequestParts<Locked> for Planned {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
+        let mut commands = Commands::enter(parts, state).await?;
+        commands.alone().await;
+        let plan = parts.headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Self { commands, plan })
+    }
+}
+
+impl Deref for Planned {
+    type Target = Commands;
+
+    fn deref(&self) -> &Commands {
+        &self.commands
     }
 }
 

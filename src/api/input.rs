@@ -51,6 +51,20 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, pat
     })
 }
 
+/// The most bytes of a body that holds a whole document.
+pub(crate) const MOST_WIDE_BYTES: usize = 1024 * 1024;
+
+/// As [`Input`], for a whole document: a profile, all bindings of many projects.
+pub(crate) struct Wide<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Wide<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read_json(request, MOST_WIDE_BYTES).await.map(Self)
+    }
+}
+
 /// A JSON body of the right shape. An absent body counts as `{}`.
 pub(crate) struct Input<T>(pub T);
 
@@ -58,21 +72,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let bytes = read_body(&parts.headers, body, MOST_BYTES, PATIENCE).await?;
-        if bytes.is_empty() {
-            return read_shape("{}").map(Self);
-        }
-        if !is_json(&parts.headers) {
-            return Err(Kind::UnsupportedMediaType.because("Send the body as `Content-Type: application/json`."));
-        }
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|e| Kind::MalformedJson.because(format!("The body is not UTF-8: {e}.")))?;
-        if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-            return Err(Kind::MalformedJson.because(format!("Mend the JSON: {error}.")));
-        }
-        read_shape(text).map(Self)
+        read_json(request, MOST_BYTES).await.map(Self)
     }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request, most: usize) -> Answer<T> {
+    let (parts, body) = request.into_parts();
+    let bytes = read_body(&parts.headers, body, most, PATIENCE).await?;
+    if bytes.is_empty() {
+        return read_shape("{}");
+    }
+    if !is_json(&parts.headers) {
+        return Err(Kind::UnsupportedMediaType.because("Send the body as `Content-Type: application/json`."));
+    }
+    let text =
+        std::str::from_utf8(&bytes).map_err(|e| Kind::MalformedJson.because(format!("The body is not UTF-8: {e}.")))?;
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return Err(Kind::MalformedJson.because(format!("Mend the JSON: {error}.")));
+    }
+    read_shape(text)
 }
 
 fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {

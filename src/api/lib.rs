@@ -1,6 +1,8 @@
 #![doc = include_str!("README.md")]
 
+mod asked;
 mod asker;
+mod authzen;
 mod bindings;
 mod command;
 mod containers;
@@ -19,6 +21,7 @@ mod once;
 mod openapi;
 mod people;
 mod plans;
+mod previews;
 mod problem;
 mod projections;
 mod projects;
@@ -37,7 +40,7 @@ mod suite;
 
 use axum::Router;
 
-pub use control::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
+pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
 pub use guard::{AdminKey, Api};
 pub use problem::{Kind, Problem};
 

@@ -18,11 +18,11 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    bindings, containers, decisions, deliveries, events, explain, groups,
+    authzen, bindings, containers, decisions, deliveries, events, explain, groups,
     guard::Locked,
     hooks, keys, log,
     once::once,
-    people, plans,
+    people, plans, previews,
     problem::{Kind, Problem, name_instance},
     projections, projects,
     rights::{At, RIGHTS},
@@ -50,6 +50,8 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .merge(groups::routes())
         .merge(services::routes())
         .merge(explain::routes())
+        .merge(authzen::routes())
+        .merge(previews::routes())
         .merge(decisions::routes())
         .merge(projections::routes())
         .merge(keys::routes());

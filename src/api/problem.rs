@@ -48,6 +48,8 @@ macro_rules! kinds {
 kinds! {
     /// The body is not JSON.
     MalformedJson = "malformed-json", BAD_REQUEST, "The body is not JSON";
+    /// An access question lacks a part, or names a type that there is not.
+    MalformedEvaluation = "malformed-evaluation", BAD_REQUEST, "The access question cannot be read";
     /// A query parameter or header is unknown, repeated or not of its form.
     InvalidQuery = "invalid-query", BAD_REQUEST, "The query cannot be read";
     /// The cursor was not made for this query.

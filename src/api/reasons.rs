@@ -97,3 +97,37 @@ pub(crate) struct ExplanationShape {
     /// Each line alone would make it a yes.
     would_allow: Vec<String>,
 }
+
+/// A role that somebody would have, or have no more.
+#[derive(ToSchema)]
+#[schema(as = MembershipChange)]
+#[expect(dead_code, reason = "the shape of rollcall_access::MembershipChange")]
+pub(crate) struct MembershipChangeShape {
+    /// `"root"`, `{"container": id}` or `{"project": name}`.
+    #[schema(value_type = Object)]
+    scope: String,
+    /// A user's name, or `service:` and an id.
+    name: String,
+    /// The id.
+    user: String,
+    /// Which role.
+    role: String,
+    /// Whether it appears; else it disappears.
+    appears: bool,
+}
+
+/// What somebody could do, or no more.
+#[derive(ToSchema)]
+#[schema(as = ActionChange)]
+#[expect(dead_code, reason = "the shape of rollcall_access::ActionChange")]
+pub(crate) struct ActionChangeShape {
+    /// `"root"`, `{"container": id}` or `{"project": name}`.
+    #[schema(value_type = Object)]
+    scope: String,
+    /// A user's name, `service:` and an id, `anyone`, or `authenticated` for every signed-in caller.
+    name: String,
+    /// Actions of the access profile that appear.
+    appear: Vec<String>,
+    /// Actions of the access profile that disappear.
+    disappear: Vec<String>,
+}

@@ -76,6 +76,9 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     POST "/hooks/{source}" Open;
     GET "/api/v1/openapi.json" Open;
     POST "/api/v1/invitations/{code}" Open;
+    GET "/.well-known/authzen-configuration" Open;
+    POST "/access/v1/evaluation" "access.explain" Body;
+    POST "/access/v1/evaluations" "access.explain" Body;
     GET "/api/v1/log/head" "event.list" Root;
     GET "/api/v1/log/key" "event.list" Root;
     POST "/api/v1/log/verify" "log.verify" Root;
@@ -129,8 +132,11 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     POST "/api/v1/users/{name}/credentials-reset" "secret.revoke" User;
     GET "/api/v1/bindings" "binding.list" Rows;
     POST "/api/v1/bindings" "binding.set" Body;
+    POST "/api/v1/bindings/plan" "binding.list" Body;
+    POST "/api/v1/bindings/apply" "binding.set" Body;
     GET "/api/v1/bindings/{id}" "binding.list" Binding;
     DELETE "/api/v1/bindings/{id}" "binding.remove" Binding;
+    POST "/api/v1/preview" "preview.run" Root;
     POST "/api/v1/explain" "access.explain" Body;
     GET "/api/v1/decisions" "decision.list" Root;
     GET "/api/v1/decisions/{id}" "decision.list" Root;

@@ -20,7 +20,7 @@ use rollcall_eventlog::{Append, Filter, Outcome, Tail, sqlite::SqliteLog};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{Hook, Receiver, Route, Running};
 use rollcall_projector::{Handle, Projector};
-use rollcall_registry::{Algorithm, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
+use rollcall_registry::{Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
 use rollcall_store::ops::{Ops, Retention};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -300,6 +300,7 @@ impl Server {
         let process = Process { dir, projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
         let control: Arc<dyn Control> = Arc::new(process);
         let (sink, deciding) = sink::start(ops.clone());
+        let sink = Arc::new(sink);
         let tokens = TokenServer::new(TokenParts {
             issuer: config.token.issuer.clone(),
             service: config.token.service.clone(),
@@ -313,12 +314,15 @@ impl Server {
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
             freshness: Arc::new(health.clone()),
-            decisions: Arc::new(sink),
+            decisions: Arc::clone(&sink) as Arc<dyn DecisionSink>,
             passwords: None,
         });
         let (runners, running) =
             pulls::start(config, Arc::clone(&append), Arc::new(log.clone()), &ops, Arc::clone(&clock))?;
+        let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
         let api = Api {
+            decisions: sink,
+            public_url: public_url.trim_end_matches('/').to_owned(),
             live: handle.live(),
             append,
             tail: Arc::new(log.clone()),

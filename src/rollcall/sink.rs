@@ -1,4 +1,4 @@
-//! Decisions on their way from the token endpoint to the records: a bounded queue, written in batches.
+//! Decisions on their way from the token endpoint and the API to the records: a bounded queue, written in batches.
 //! Never makes an answer wait; what does not fit is dropped and counted.
 
 use std::{
@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rollcall_api::Decisions;
 use rollcall_registry::{Decision, DecisionSink, Outcome};
 use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -26,16 +27,30 @@ const NOBODYS_A_SECOND: u32 = 50;
 /// How many images of one such decision are kept; no client that is not signed in needs more.
 const NOBODYS_IMAGES: usize = 4;
 
+/// What waits: as the token endpoint made it, which has no time to put it into words, or as it is kept.
+enum Waiting {
+    Token(Decision),
+    Asked(DecisionRow),
+}
+
 /// The queue's way in.
 pub struct Sink {
-    queue: mpsc::Sender<Decision>,
+    queue: mpsc::Sender<Waiting>,
     /// The second that is counted, and how many of it were kept.
     nobodys: Mutex<(i64, u32)>,
 }
 
 impl DecisionSink for Sink {
     fn offer(&self, decision: Decision) {
-        if !self.has_room(&decision) || self.queue.try_send(decision).is_err() {
+        if !self.has_room(&decision) || self.queue.try_send(Waiting::Token(decision)).is_err() {
+            DecisionDropped.emit();
+        }
+    }
+}
+
+impl Decisions for Sink {
+    fn offer(&self, decision: DecisionRow) {
+        if self.queue.try_send(Waiting::Asked(decision)).is_err() {
             DecisionDropped.emit();
         }
     }
@@ -70,7 +85,11 @@ pub fn start(ops: Ops) -> (Sink, JoinHandle<()>) {
                     batch.push(decision);
                 }
             }
-            let rows: Vec<DecisionRow> = batch.drain(..).map(row).collect();
+            let in_words = |waiting| match waiting {
+                Waiting::Token(decision) => row(decision),
+                Waiting::Asked(row) => row,
+            };
+            let rows: Vec<DecisionRow> = batch.drain(..).map(in_words).collect();
             if let Err(error) = ops.record_decisions(&rows).await {
                 tracing::warn!(%error, lost = rows.len(), "decisions not kept");
             }
@@ -148,12 +167,12 @@ mod tests {
         let (queue, mut waiting) = mpsc::channel(WAITING);
         let sink = Sink { queue, nobodys: Mutex::default() };
         for _ in 0..1000 {
-            sink.offer(decision(None, 0));
+            DecisionSink::offer(&sink, decision(None, 0));
         }
-        sink.offer(decision(Some("flexnet/ada"), 0));
-        sink.offer(decision(None, 1));
+        DecisionSink::offer(&sink, decision(Some("flexnet/ada"), 0));
+        DecisionSink::offer(&sink, decision(None, 1));
         let mut kept = Vec::new();
-        while let Ok(one) = waiting.try_recv() {
+        while let Ok(Waiting::Token(one)) = waiting.try_recv() {
             kept.push(one);
         }
         let of = |wanted: Option<&str>| kept.iter().filter(|one| one.user.as_deref() == wanted).count();

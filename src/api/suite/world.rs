@@ -24,13 +24,14 @@ use rollcall_ingest::{
     Age, Headers, Hook, Options, Problem, ProblemType, Receiver, Rejection, Route, Runners, Running, Said, Unread,
     Works, memory::MemorySource, pull::Pull,
 };
-use rollcall_store::ops::Ops;
+use rollcall_store::ops::{DecisionRow, Ops};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use tower::ServiceExt as _;
 
 use crate::{
-    AdminKey, Api, Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified, openapi, router,
+    AdminKey, Api, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
+    openapi, router,
 };
 
 pub(super) const KEY: &str = "rk_test";
@@ -102,6 +103,16 @@ impl Control for Folding {
     }
     async fn key_bundle(&self) -> Result<String, ControlError> {
         Ok("-----BEGIN CERTIFICATE-----\n".to_owned())
+    }
+}
+
+/// Keeps each decision at once.
+struct Keeping(Ops);
+
+impl Decisions for Keeping {
+    fn offer(&self, decision: DecisionRow) {
+        let ops = self.0.clone();
+        tokio::spawn(async move { ops.record_decisions(&[decision]).await.unwrap() });
     }
 }
 
@@ -237,7 +248,10 @@ impl World {
         let read = if reads { vec![(corp.clone(), pull, options)] } else { Vec::new() };
         let (runners, running) = Runners::start(works, read);
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
+        let decisions = Arc::new(Keeping(ops.clone()));
         let router = router(Api {
+            decisions,
+            public_url: "https://rollcall.test".to_owned(),
             live: live.clone(),
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),

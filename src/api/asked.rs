@@ -1,0 +1,124 @@
+//! One access question in words: who, what, where. The same form is asked over the API, kept with a decision, and read
+//! back to be answered again.
+
+use rollcall_access::{ActionSet, Place, Roster, Verb};
+
+/// Where something is to be done, in the words of the question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scope<'a> {
+    /// Above everything.
+    Root,
+    /// A container, by id.
+    Container(&'a str),
+    /// A project, by name, and the rest of an image's name, which changes no answer.
+    Project(&'a str, Option<&'a str>),
+}
+
+/// What is to be done where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked<'a> {
+    pub scope: Scope<'a>,
+    /// `pull`, `push`, `delete`, or an action or operation of the access profile.
+    pub action: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    /// As it is kept with a decision: of an image as a registry's scope says it, else `project:name:action`,
+    /// `container:id:action`, `root::action`.
+    pub fn text(&self) -> String {
+        let Self { scope, action } = self;
+        match scope {
+            Scope::Root => format!("root::{action}"),
+            Scope::Container(id) => format!("container:{id}:{action}"),
+            Scope::Project(name, None) => format!("project:{name}:{action}"),
+            Scope::Project(name, Some(rest)) => format!("repository:{name}/{rest}:{action}"),
+        }
+    }
+
+    /// Every question among scopes that are kept with a decision.
+    pub fn of_scopes(scopes: &'a str) -> impl Iterator<Item = Asked<'a>> {
+        scopes.split(' ').flat_map(|scope| {
+            let (kind, rest) = scope.split_once(':').unwrap_or((scope, ""));
+            let (name, actions) =
+                if kind == "repository" { rest.rsplit_once(':') } else { rest.split_once(':') }.unwrap_or((rest, ""));
+            let scope = match kind {
+                "repository" => Some(match name.split_once('/') {
+                    Some((project, rest)) => Scope::Project(project, Some(rest)),
+                    None => Scope::Project(name, Some("")),
+                }),
+                "project" => Some(Scope::Project(name, None)),
+                "container" => Some(Scope::Container(name)),
+                "root" => Some(Scope::Root),
+                _ => None,
+            };
+            // An operation's name may hold a comma; only a registry's scope lists several.
+            let several = kind == "repository";
+            let actions: Vec<&str> = if several { actions.split(',').collect() } else { vec![actions] };
+            scope.into_iter().flat_map(move |scope| {
+                actions.clone().into_iter().map(move |action| Asked { scope: scope.clone(), action })
+            })
+        })
+    }
+
+    /// The image that it is about, in full, for finding a decision by it.
+    pub fn images(&self) -> Vec<String> {
+        match self.scope {
+            Scope::Project(name, Some(rest)) if !rest.is_empty() => vec![format!("{name}/{rest}")],
+            Scope::Project(name, _) => vec![name.to_owned()],
+            Scope::Root | Scope::Container(_) => Vec::new(),
+        }
+    }
+}
+
+impl Scope<'_> {
+    /// The place in a roster.
+    pub fn find(&self, roster: &Roster) -> Option<Place> {
+        match self {
+            Self::Root => Some(Place::Root),
+            Self::Container(id) => roster.container_by_id(id).map(Place::Container),
+            Self::Project(name, _) => roster.project_by_name(name).map(Place::Project),
+        }
+    }
+}
+
+/// What an action's name needs. A verb that the profile maps to nothing is never granted: the empty set. Nothing for a name
+/// that the profile does not know.
+pub(crate) fn needs(roster: &Roster, action: &str) -> Option<ActionSet> {
+    let profile = roster.profile();
+    match Verb::ALL.into_iter().find(|verb| verb.word() == action) {
+        Some(verb) => Some(profile.registry_action(verb).unwrap_or(ActionSet::EMPTY)),
+        None => profile.operation(action),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_question_reads_back_as_it() {
+        let asked = [
+            Asked { scope: Scope::Root, action: "project.create" },
+            Asked { scope: Scope::Container("team-a"), action: "add, and more :: members" },
+            Asked { scope: Scope::Project("acme", None), action: "member.list" },
+            Asked { scope: Scope::Project("acme", Some("db/x")), action: "pull" },
+        ];
+        for one in asked {
+            let text = one.text();
+            // Kept scopes are parted by spaces; an operation with spaces in its name is not looked at again.
+            if !one.action.contains(' ') {
+                assert_eq!(Asked::of_scopes(&text).collect::<Vec<_>>(), [one]);
+            }
+        }
+        let scopes = "repository:acme/db/x:pull,push registry:catalog:* repository:lib:pull";
+        let asked: Vec<_> = Asked::of_scopes(scopes).map(|asked| (asked.scope, asked.action)).collect();
+        assert_eq!(
+            asked,
+            [
+                (Scope::Project("acme", Some("db/x")), "pull"),
+                (Scope::Project("acme", Some("db/x")), "push"),
+                (Scope::Project("lib", Some("")), "pull")
+            ]
+        );
+    }
+}

@@ -1,0 +1,470 @@
+//! `POST /api/v1/preview`: what would change, before anything is changed. And bindings as one document: what of it is not
+//! so yet (`bindings/plan`), and making it so (`bindings/apply`), row for row as it was planned.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use rollcall_access::{ActionChange, Effect, MembershipChange, Place, Preview, Roster, Where, preview};
+use rollcall_events::{
+    Body, Digest, Position, Settings,
+    body::{self, Author, Binding, BindingRef, ProfileDocument, Stated as _},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    asker::Asker,
+    bindings::{self, NewBinding},
+    guard::{Locked, Planned, Reads},
+    input::Wide,
+    problem::{Answer, Kind, ProblemShape},
+    query::Fresh,
+    reasons::{ActionChangeShape, MembershipChangeShape},
+    reply::{self, RestsOn},
+};
+
+/// How many rows of each kind an answer shows; the totals count all.
+const MOST_ROWS: usize = 10_000;
+
+pub(crate) fn routes() -> OpenApiRouter<Locked> {
+    OpenApiRouter::new().routes(routes!(what_if)).routes(routes!(plan)).routes(routes!(apply))
+}
+
+/// Changes to be tried, in this order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    /// Each as it would be made.
+    changes: Vec<Change>,
+}
+
+/// A change that could be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    /// A role given.
+    Bind(NewBinding),
+    /// A role taken away, by the binding's id.
+    Unbind(String),
+    /// Settings; what is not named stays as it is.
+    Settings(SomeSettings),
+    /// Another access profile, as its whole document.
+    #[schema(value_type = Object)]
+    Profile(Box<RawValue>),
+    /// Any other command, as its event would say it.
+    Command(Command),
+}
+
+/// A command in the words of the log.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    /// E.g. `group.member.added`, `project.updated`, `container.removed`.
+    r#type: String,
+    /// The event's data; its author is the caller.
+    #[schema(value_type = Object)]
+    data: Box<RawValue>,
+}
+
+/// Settings that could be other than they are.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SomeSettings {
+    /// The role of producer people.
+    producer_role: Option<String>,
+    /// The role of entitled customers.
+    consumer_role: Option<String>,
+    /// Whether an entitlement reaches sub-accounts.
+    customer_sub_accounts: Option<bool>,
+    /// Whether customers may list each other.
+    customers_see_each_other: Option<bool>,
+    /// Whether roles may be given on managed projects.
+    bindings_on_managed: Option<bool>,
+    /// The profile's switches (push policy and the like) by name; those that are not named stay.
+    switches: BTreeMap<String, String>,
+}
+
+/// What would change.
+#[derive(Serialize, ToSchema)]
+struct Previewed {
+    /// The position of the roster that it was tried on.
+    #[schema(value_type = u64)]
+    position: Position,
+    /// What each change would do, in their order: `applied`, `no_change`, or `refused` with its reason.
+    #[schema(value_type = Vec<Object>)]
+    effects: Vec<Effect>,
+    /// Roles that appear and disappear.
+    memberships: Memberships,
+    /// Actions that appear and disappear, ceilings and visibility counted.
+    actions: Actions,
+}
+
+/// Roles that appear and disappear: at most ten thousand rows, and how many there are.
+#[derive(Serialize, ToSchema)]
+struct Memberships {
+    /// How many.
+    total: usize,
+    /// The first of them, by scope and name.
+    #[schema(value_type = Vec<MembershipChangeShape>)]
+    rows: Vec<MembershipChange>,
+}
+
+/// Actions that appear and disappear: at most ten thousand rows, and how many there are.
+#[derive(Serialize, ToSchema)]
+struct Actions {
+    /// How many.
+    total: usize,
+    /// The first of them, by scope and name.
+    #[schema(value_type = Vec<ActionChangeShape>)]
+    rows: Vec<ActionChange>,
+}
+
+impl From<Preview> for Previewed {
+    fn from(told: Preview) -> Self {
+        let Preview { position, effects, mut memberships, mut actions } = told;
+        let totals = (memberships.len(), actions.len());
+        memberships.truncate(MOST_ROWS);
+        actions.truncate(MOST_ROWS);
+        Self {
+            position,
+            effects,
+            memberships: Memberships { total: totals.0, rows: memberships },
+            actions: Actions { total: totals.1, rows: actions },
+        }
+    }
+}
+
+/// Says what changes would do: which memberships and which actions appear and disappear. Changes nothing; what the same
+/// changes do afterwards is what was told, unless something else comes between.
+#[utoipa::path(
+    post, path = "/api/v1/preview", tag = "preview", operation_id = "preview", params(Fresh), request_body = Changes,
+    responses((status = 200, body = Previewed), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn what_if(reads: Reads, Wide(asked): Wide<Changes>) -> Answer<Response> {
+    let now = reads.now();
+    let told = {
+        let roster = reads.live().read();
+        let asker = reads.ask(&roster);
+        let commands: Vec<Body> = asked
+            .changes
+            .into_iter()
+            .map(|change| command(&roster, &asker, change, reads.author()))
+            .collect::<Answer<_>>()?;
+        preview(&roster, &commands, now)
+    };
+    reads.answer(told.position, RestsOn::MoreThanTheLog, &Previewed::from(told))
+}
+
+/// The command that a change would be.
+fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author) -> Answer<Body> {
+    Ok(match change {
+        Change::Bind(new) => Body::BindingSet(bindings::judge(roster, asker, new, author)?),
+        Change::Unbind(id) => {
+            let binding = bindings::read_id(&id).ok_or_else(bindings::no_such_binding)?;
+            Body::BindingRemoved(BindingRef { author, ..binding })
+        }
+        Change::Settings(some) => Body::SettingsSet(some.on(roster.settings())),
+        Change::Profile(document) => {
+            // The document is read as an operator's file is, so that a mistake is named with its place.
+            rollcall_access::Profile::from_json(document.get())
+                .map_err(|error| Kind::InvalidBody.because(format!("{error}. Nothing was changed.")))?;
+            Body::ProfileSet(ProfileDocument(document))
+        }
+        Change::Command(Command { r#type, data }) => {
+            let text = with_author(data.get(), &author)
+                .ok_or_else(|| Kind::InvalidBody.because("`data` of a command is an object. Nothing was changed."))?;
+            let body = Body::parse(&format!("rollcall.{type}.v1"), &text).map_err(|error| {
+                Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
+            })?;
+            if !matches!(body.sayer(), body::Sayer::Command | body::Sayer::Either) {
+                return Err(
+                    Kind::InvalidBody.because("That is said by a source, not by a command. Nothing was changed.")
+                );
+            }
+            body
+        }
+    })
+}
+
+/// The data with the caller as its author, where a command of its type has one.
+fn with_author(data: &str, author: &Author) -> Option<String> {
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(data).ok()?;
+    object.insert("author".to_owned(), author.as_str().into());
+    serde_json::to_string(&object).ok()
+}
+
+impl SomeSettings {
+    fn on(self, now: &Settings) -> Settings {
+        let Self { producer_role, consumer_role, customer_sub_accounts, customers_see_each_other, .. } = self;
+        let mut switches = now.switches.clone();
+        switches.extend(self.switches);
+        Settings {
+            producer_role: producer_role.or_else(|| now.producer_role.clone()),
+            consumer_role: consumer_role.or_else(|| now.consumer_role.clone()),
+            customer_sub_accounts: customer_sub_accounts.unwrap_or(now.customer_sub_accounts),
+            customers_see_each_other: customers_see_each_other.unwrap_or(now.customers_see_each_other),
+            bindings_on_managed: self.bindings_on_managed.unwrap_or(now.bindings_on_managed),
+            switches,
+            sources: now.sources.clone(),
+        }
+    }
+}
+
+/// Which roles there are to be on some scopes. A scope that is named here has these and no others; what is not named here
+/// stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Declared {
+    /// The scopes.
+    scope: Vec<DeclaredScope>,
+}
+
+/// One scope: a project, a container, or the root.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DeclaredScope {
+    /// A project's name.
+    #[serde(default)]
+    project: Option<String>,
+    /// A container's id.
+    #[serde(default)]
+    container: Option<String>,
+    /// `true` for the root.
+    #[serde(default)]
+    root: bool,
+    /// All its bindings.
+    binding: Vec<DeclaredBinding>,
+}
+
+/// A role for one of a user, a service and a group.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DeclaredBinding {
+    /// A user's name or id.
+    #[serde(default)]
+    user: Option<String>,
+    /// A service's id.
+    #[serde(default)]
+    service: Option<String>,
+    /// A group, `source/group`.
+    #[serde(default)]
+    group: Option<String>,
+    /// Which role.
+    role: String,
+    /// From when.
+    #[serde(default)]
+    starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    #[serde(default)]
+    ends: Option<DateTime<Utc>>,
+}
+
+/// One row of a plan.
+#[derive(Debug, Serialize, ToSchema)]
+struct Row {
+    /// `add`, `change` (its window) or `remove`.
+    change: &'static str,
+    /// Where.
+    #[schema(value_type = Object)]
+    scope: Where,
+    /// Who: `user:source/id`, `service:id`, `group:source/id`.
+    principal: String,
+    /// Which role.
+    role: String,
+    /// From when.
+    starts: Option<DateTime<Utc>>,
+    /// Until when.
+    ends: Option<DateTime<Utc>>,
+    /// Why it would be refused, if it would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+/// What of a document is not so yet.
+#[derive(Serialize, ToSchema)]
+struct Plan {
+    /// Names this plan: send it as `If-Match` to apply exactly these rows. Also the `ETag`.
+    plan: String,
+    /// What would be done, additions first.
+    rows: Vec<Row>,
+    /// What would change by it.
+    #[serde(flatten)]
+    previewed: Previewed,
+}
+
+/// A plan with its commands.
+struct Worked {
+    commands: Vec<Body>,
+    plan: Plan,
+}
+
+/// Works out the commands that make a document so, additions first, so that no scope is without an owner in between.
+fn work_out(
+    roster: &Roster,
+    asker: &Asker<'_>,
+    declared: Declared,
+    author: &Author,
+    now: DateTime<Utc>,
+) -> Answer<Worked> {
+    let mut add: Vec<(Row, Body)> = Vec::new();
+    let mut remove: Vec<(Row, Body)> = Vec::new();
+    let mut named: Vec<Place> = Vec::new();
+    for scope in declared.scope {
+        let DeclaredScope { project, container, root, binding } = scope;
+        let (place, word) = match (project, container, root) {
+            (Some(name), None, false) => (Place::Project(asker.project(&name)?), bindings::Scope::Project(name)),
+            (None, Some(id), false) => (Place::Container(asker.container(&id)?), bindings::Scope::Container(id)),
+            (None, None, true) => (Place::Root, bindings::Scope::Root),
+            _ => {
+                return Err(Kind::InvalidBody
+                    .because("A scope is one of `project = \"name\"`, `container = \"id\"` and `root = true`. Nothing was changed."));
+            }
+        };
+        if named.contains(&place) {
+            return Err(
+                Kind::InvalidBody.because("A scope is named twice; put its bindings together. Nothing was changed.")
+            );
+        }
+        named.push(place);
+        if !asker.may("binding.list", place) {
+            return Err(crate::asker::forbidden("binding.list"));
+        }
+        let at = roster.where_is(place);
+        let mut wanted: BTreeMap<String, Binding> = BTreeMap::new();
+        for one in binding {
+            let new = one.on(word.clone())?;
+            let set = bindings::judge(roster, asker, new, author.clone())?;
+            if let Some(twice) = wanted.insert(set.subject(), set) {
+                return Err(Kind::InvalidBody.because(format!(
+                    "{} has role {} twice on one scope. Nothing was changed.",
+                    twice.principal, twice.role
+                )));
+            }
+        }
+        for view in roster.bindings_on(place) {
+            let row = |change| Row {
+                change,
+                scope: at.clone(),
+                principal: view.principal.to_string(),
+                role: view.role.to_owned(),
+                starts: view.starts,
+                ends: view.ends,
+                refused: None,
+            };
+            match wanted.remove(view.subject) {
+                Some(set) if (set.starts, set.ends) == (view.starts, view.ends) => {}
+                Some(set) => {
+                    let row = Row { starts: set.starts, ends: set.ends, ..row("change") };
+                    add.push((row, Body::BindingSet(set)));
+                }
+                None => {
+                    let Some(binding) = bindings::read_subject(view.subject) else { continue };
+                    remove
+                        .push((row("remove"), Body::BindingRemoved(BindingRef { author: author.clone(), ..binding })));
+                }
+            }
+        }
+        for set in wanted.into_values() {
+            let row = Row {
+                change: "add",
+                scope: at.clone(),
+                principal: set.principal.to_string(),
+                role: set.role.clone(),
+                starts: set.starts,
+                ends: set.ends,
+                refused: None,
+            };
+            add.push((row, Body::BindingSet(set)));
+        }
+    }
+    let (mut rows, commands): (Vec<Row>, Vec<Body>) = add.into_iter().chain(remove).unzip();
+    let told = preview(roster, &commands, now);
+    for (row, effect) in rows.iter_mut().zip(&told.effects) {
+        row.refused = effect.reason().map(str::to_owned);
+    }
+    // The plan is what it does: the same commands with the same consequences.
+    let mut text: Vec<String> =
+        commands.iter().map(|command| format!("{} {}", command.kind(), command.data())).collect();
+    text.push(serde_json::to_string(&(&told.effects, &told.memberships, &told.actions)).unwrap_or_default());
+    let name = format!("{:016x}", Digest::of(text.join("\n").as_bytes()).prefix());
+    Ok(Worked { commands, plan: Plan { plan: name, rows, previewed: told.into() } })
+}
+
+impl DeclaredBinding {
+    fn on(self, scope: bindings::Scope) -> Answer<NewBinding> {
+        let Self { user, service, group, role, starts, ends } = self;
+        let principal = match (user, service, group) {
+            (Some(name), None, None) => bindings::Principal::User(name),
+            (None, Some(id), None) => bindings::Principal::Service(id),
+            (None, None, Some(id)) => bindings::Principal::Group(id),
+            _ => {
+                return Err(Kind::InvalidBody
+                    .because("A binding is for one of `user`, `service` and `group`. Nothing was changed."));
+            }
+        };
+        Ok(NewBinding { principal, role, scope, starts, ends })
+    }
+}
+
+/// Says what of a document of bindings is not so yet, and what making it so would change. Changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/bindings/plan", tag = "bindings", operation_id = "bindings_plan", params(Fresh), request_body = Declared,
+    responses((status = 200, body = Plan), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn plan(reads: Reads, Wide(declared): Wide<Declared>) -> Answer<Response> {
+    let now = reads.now();
+    let worked = {
+        let roster = reads.live().read();
+        work_out(&roster, &reads.ask(&roster), declared, &reads.author(), now)?
+    };
+    let mut answer = reads.answer(worked.plan.previewed.position, RestsOn::MoreThanTheLog, &worked.plan)?;
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", worked.plan.plan)) {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(answer)
+}
+
+/// A document of bindings that is so now.
+#[derive(Serialize, ToSchema)]
+struct Applied {
+    /// The plan that was applied.
+    plan: String,
+    /// Where its commands stand, in the order of its rows.
+    #[schema(value_type = Vec<u64>)]
+    positions: Vec<Position>,
+}
+
+/// Makes a document of bindings so. With `If-Match`, the `ETag` of a plan, only if that is exactly what would be done.
+/// Where any row would be refused nothing is recorded.
+#[utoipa::path(
+    post, path = "/api/v1/bindings/apply", tag = "bindings", operation_id = "bindings_apply", request_body = Declared,
+    responses((status = 200, body = Applied), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn apply(orders: Planned, Wide(declared): Wide<Declared>) -> Answer<Response> {
+    let worked = {
+        let roster = orders.live().read();
+        work_out(&roster, &orders.ask(&roster), declared, &orders.author(), orders.now())?
+    };
+    if orders.plan.as_ref().is_some_and(|plan| *plan != format!("\"{}\"", worked.plan.plan)) {
+        return Err(Kind::Changed.because(
+            "What would be done is no longer what was planned. Plan again, look at it, and apply that. Nothing was changed.",
+        ));
+    }
+    if let Some(row) = worked.plan.rows.iter().find(|row| row.refused.is_some()) {
+        let why = row.refused.as_deref().unwrap_or_default();
+        return Err(Kind::Refused.because(format!(
+            "To {} role {} of {}: {why}. Nothing was recorded.",
+            row.change, row.role, row.principal
+        )));
+    }
+    let done = orders.say_all(&worked.commands).await?;
+    let positions: Vec<Position> = done.iter().map(|done| done.position).collect();
+    let answer = Applied { plan: worked.plan.plan, positions };
+    reply::done(StatusCode::OK, done.last().map(|done| done.position), &answer)
+}
