@@ -28,6 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
 
 /// A thing of a kind: `{"type": "user", "id": "ada"}`. What else it carries is ignored, as the standard has it.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AuthzenEntity)]
 struct Entity {
     /// Of a subject `user`, `service` or `anonymous`; of a resource `repository`, `project`, `container` or `root`.
     r#type: String,
@@ -37,6 +38,7 @@ struct Entity {
 
 /// What is to be done: `{"name": "pull"}`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AuthzenAction)]
 struct Action {
     /// `pull`, `push`, `delete`, or an action or operation of the access profile.
     name: String,
@@ -44,6 +46,7 @@ struct Action {
 
 /// A question, or the part of one that the others of a batch share.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = AuthzenEvaluation)]
 struct Evaluation {
     /// Who.
     #[serde(default)]
@@ -63,6 +66,7 @@ struct Evaluation {
 
 /// Many questions.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AuthzenEvaluations)]
 struct Evaluations {
     /// What every question says that does not say it itself.
     #[serde(flatten)]
@@ -77,6 +81,7 @@ struct Evaluations {
 
 /// How far a batch goes.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = AuthzenOptions)]
 struct Options {
     /// All of them, or up to the first no, or up to the first yes.
     #[serde(default)]
@@ -85,6 +90,7 @@ struct Options {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AuthzenSemantic)]
 enum Semantic {
     #[default]
     ExecuteAll,
@@ -94,6 +100,7 @@ enum Semantic {
 
 /// The answer.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenDecision)]
 struct Decision {
     /// Yes or no.
     decision: bool,
@@ -103,6 +110,7 @@ struct Decision {
 
 /// Why.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenContext)]
 struct Context {
     /// The decision's id; a no can be looked up by it under `/api/v1/decisions` for 30 days.
     id: String,
@@ -117,8 +125,20 @@ struct Context {
 
 /// The answers of a batch, in the order of its questions; fewer where it did not have to go on.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenDecisions)]
 struct Decisions {
     evaluations: Vec<Decision>,
+}
+
+/// What a batch comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenAnswer)]
+#[serde(untagged)]
+enum Answered {
+    /// Of no list of questions, the one answer.
+    One(Decision),
+    /// Of a list, a list.
+    Many(Decisions),
 }
 
 /// One question whose parts were found in the body.
@@ -132,8 +152,10 @@ impl Evaluation {
     /// The question, with what it does not say taken from `all`.
     fn question<'a>(&'a self, all: &'a Self, at: &str) -> Answer<Question<'a>> {
         let lacks = |member: &str| {
-            let error = SchemaError::at(format!("{at}/{member}"), format!("a `{member}`"));
-            Kind::MalformedEvaluation.because(format!("{error}.")).with_error(error)
+            let error = SchemaError::at(format!("{at}/{member}"), format!("`{member}`, which is missing"));
+            Kind::MalformedEvaluation
+                .because(format!("A question has a subject, an action and a resource; at {at}/{member} there is none."))
+                .with_error(error)
         };
         Ok(Question {
             subject: self.subject.as_ref().or(all.subject.as_ref()).ok_or_else(|| lacks("subject"))?,
@@ -250,14 +272,14 @@ async fn evaluation(reads: Reads, Input(asked): Input<Evaluation>) -> Answer<Res
 /// Answers many access questions in the form of OpenID AuthZEN 1.0.
 #[utoipa::path(
     post, path = "/access/v1/evaluations", tag = "authzen", operation_id = "evaluations", request_body = Evaluations,
-    responses((status = 200, body = Decisions), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+    responses((status = 200, body = Answered), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn evaluations(reads: Reads, Input(batch): Input<Evaluations>) -> Answer<Response> {
     let Evaluations { all, evaluations, options } = batch;
     if evaluations.is_empty() {
         let none = Evaluation::default();
         let decision = decide(&reads, &all.question(&none, "")?, "")?;
-        return reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &decision);
+        return reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Answered::One(decision));
     }
     if evaluations.len() > MOST {
         let error = SchemaError::at("/evaluations", format!("at most {MOST} questions"));
@@ -277,7 +299,7 @@ async fn evaluations(reads: Reads, Input(batch): Input<Evaluations>) -> Answer<R
             break;
         }
     }
-    reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Decisions { evaluations: decided })
+    reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Answered::Many(Decisions { evaluations: decided }))
 }
 
 /// Where the endpoints of OpenID AuthZEN are.

@@ -39,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
 /// Changes to be tried, in this order.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PreviewChanges)]
 struct Changes {
     /// Each as it would be made.
     changes: Vec<Change>,
@@ -47,6 +48,7 @@ struct Changes {
 /// A change that could be made.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PreviewChange)]
 enum Change {
     /// A role given.
     Bind(NewBinding),
@@ -64,6 +66,7 @@ enum Change {
 /// A command in the words of the log.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PreviewCommand)]
 struct Command {
     /// E.g. `group.member.added`, `project.updated`, `container.removed`.
     r#type: String,
@@ -267,6 +270,7 @@ struct DeclaredBinding {
 
 /// One row of a plan.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BindingsPlanRow)]
 struct Row {
     /// `add`, `change` (its window) or `remove`.
     change: &'static str,
@@ -288,6 +292,7 @@ struct Row {
 
 /// What of a document is not so yet.
 #[derive(Serialize, ToSchema)]
+#[schema(as = BindingsPlan)]
 struct Plan {
     /// Names this plan: send it as `If-Match` to apply exactly these rows. Also the `ETag`.
     plan: String,
@@ -432,6 +437,7 @@ async fn plan(reads: Reads, Wide(declared): Wide<Declared>) -> Answer<Response> 
 
 /// A document of bindings that is so now.
 #[derive(Serialize, ToSchema)]
+#[schema(as = BindingsApplied)]
 struct Applied {
     /// The plan that was applied.
     plan: String,

@@ -15,6 +15,7 @@ use crate::{
 const OPEN: &[(&str, &str)] = &[
     ("/hooks/{source}", "the source's signature is the credential"),
     ("/api/v1/invitations/{code}", "the code is the credential"),
+    ("/.well-known/authzen-configuration", "says where this is reached, to somebody who reached it"),
     ("/api/v1/openapi.json", "says nothing of this installation"),
 ];
 

@@ -1,6 +1,7 @@
 //! The whole router in-process, over a log in memory and a real `ops.db`. Every answer is held against the OpenAPI
 //! document, so that no test can pass with an answer of a shape that is not written down.
 
+mod authzen;
 mod bad_input;
 mod commands;
 mod contract;
@@ -9,5 +10,6 @@ mod hooks;
 mod locals;
 mod once;
 mod plans;
+mod previews;
 mod reads;
 mod world;

@@ -1,0 +1,124 @@
+//! What a preview tells is what the apply does; a document of bindings is planned, applied once, and then nothing is left.
+
+use axum::body::Body;
+use axum::http::Request;
+use rollcall_events::Settings;
+use serde_json::{Value, json};
+
+use super::world::{KEY, Reply, World};
+
+async fn open_world() -> World {
+    let world = World::with(Settings { bindings_on_managed: true, ..Settings::default() }).await;
+    world.facts(&super::world::licensing_facts()).await;
+    world
+}
+
+async fn apply(world: &World, document: &Value, plan: Option<&str>) -> Reply {
+    let request = Request::post("/api/v1/bindings/apply")
+        .header("authorization", format!("Bearer {KEY}"))
+        .header("content-type", "application/json");
+    let request = match plan {
+        Some(plan) => request.header("if-match", plan),
+        None => request,
+    };
+    world.send(request.body(Body::from(document.to_string())).unwrap()).await
+}
+
+fn names(rows: &Value) -> Vec<String> {
+    let text = |row: &Value| {
+        let sign = if row["appears"] == true { '+' } else { '-' };
+        format!("{sign}{} {}", row["name"].as_str().unwrap(), row["role"].as_str().unwrap())
+    };
+    rows["rows"].as_array().unwrap().iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn a_preview_of_a_role_and_of_a_setting_changes_nothing_and_tells_both() {
+    let world = open_world().await;
+    let head = world.head();
+    let told = world
+        .post(
+            "/api/v1/preview",
+            json!({"changes": [
+                {"bind": {"principal": {"user": "ada"}, "role": "developer", "scope": {"project": "acme"}}},
+                {"settings": {"consumer_role": "Developer"}},
+            ]}),
+        )
+        .await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    assert_eq!(names(&told.body["memberships"]), ["+ada Developer", "-ada Guest"], "{}", told.text);
+    assert_eq!(told.body["actions"]["rows"][0]["appear"], json!(["image.push"]), "{}", told.text);
+    assert_eq!(world.head(), head, "a preview recorded something");
+    let refused = world
+        .post(
+            "/api/v1/preview",
+            json!({"changes": [{"command": {"type": "project.deleted", "data": {"project": "nope"}}}]}),
+        )
+        .await;
+    assert_eq!(refused.body["effects"][0]["effect"], "refused", "{}", refused.text);
+    for (bad, problem) in [
+        (json!({"changes": [{"profile": {"schema": 1}}]}), "invalid-body"),
+        (json!({"changes": [{"command": {"type": "person.removed", "data": {"person": "ada"}}}]}), "invalid-body"),
+        (json!({"changes": [{"command": {"type": "nope", "data": {}}}]}), "invalid-body"),
+        (json!({"changes": [{"unbind": "bnd_!"}]}), "unknown-binding"),
+    ] {
+        assert_eq!(world.post("/api/v1/preview", bad.clone()).await.problem(), problem, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_bindings_is_planned_row_for_row_and_applied_as_planned() {
+    let world = open_world().await;
+    let old = json!({"principal": {"user": "pat"}, "role": "Guest", "scope": {"project": "acme"}});
+    assert_eq!(world.post("/api/v1/bindings", old).await.status, 200);
+    let document = json!({"scope": [{"project": "acme", "binding": [{"user": "ada", "role": "Developer", "ends": "2027-01-01T00:00:00Z"}]}]});
+    let plan = world.post("/api/v1/bindings/plan", document.clone()).await;
+    assert_eq!(plan.status, 200, "{}", plan.text);
+    let rows: Vec<(&str, &str)> = plan.body["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["change"].as_str().unwrap(), row["principal"].as_str().unwrap()))
+        .collect();
+    assert_eq!(rows, [("add", "user:flexnet/ada"), ("remove", "user:flexnet/pat")], "{}", plan.text);
+    assert_eq!(names(&plan.body["memberships"]), ["+ada Developer", "-pat Guest"], "{}", plan.text);
+    let tag = plan.header("etag").to_owned();
+
+    // Somebody is quicker: what was planned is no longer what would be done.
+    let other = json!({"principal": {"user": "pat"}, "role": "Developer", "scope": "root"});
+    assert!(world.post("/api/v1/bindings", other).await.status.is_client_error(), "the role is given on projects");
+    let other = json!({"principal": {"user": "ada"}, "role": "Guest", "scope": {"project": "acme"}});
+    assert_eq!(world.post("/api/v1/bindings", other).await.status, 200);
+    let late = apply(&world, &document, Some(&tag)).await;
+    assert_eq!(late.status, 412, "{}", late.text);
+
+    let plan = world.post("/api/v1/bindings/plan", document.clone()).await;
+    let done = apply(&world, &document, Some(plan.header("etag"))).await;
+    assert_eq!((done.status.as_u16(), &done.body["plan"]), (200, &plan.body["plan"]), "{}", done.text);
+    assert_eq!(done.body["positions"].as_array().unwrap().len(), plan.body["rows"].as_array().unwrap().len());
+    let left = world.post("/api/v1/bindings/plan", document.clone()).await;
+    assert_eq!(left.body["rows"], json!([]), "{}", left.text);
+    let kept = world.ok("/api/v1/bindings").await;
+    let kept: Vec<&Value> = kept["items"].as_array().unwrap().iter().map(|row| &row["user"]).collect();
+    assert_eq!(kept, ["ada"]);
+    assert_eq!(apply(&world, &document, None).await.body["positions"], json!([]), "nothing is left to do");
+}
+
+#[tokio::test]
+async fn a_document_with_a_row_that_would_be_refused_records_nothing() {
+    let world = World::licensing().await;
+    let head = world.head();
+    for (document, problem) in [
+        (json!({"scope": [{"project": "acme", "binding": [{"user": "ada", "role": "Developer"}]}]}), "managed-project"),
+        (json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "nope"}]}]}), "unknown-role"),
+        (json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "Guest"}]}]}), "refused"),
+        (json!({"scope": [{"root": true, "project": "acme", "binding": []}]}), "invalid-body"),
+        (json!({"scope": [{"binding": []}]}), "invalid-body"),
+        (json!({"scope": [{"root": true, "binding": []}, {"root": true, "binding": []}]}), "invalid-body"),
+        (json!({"scope": [{"root": true, "binding": [{"role": "Guest"}]}]}), "invalid-body"),
+    ] {
+        let answer = apply(&world, &document, None).await;
+        assert_eq!(answer.problem(), problem, "{document} {}", answer.text);
+    }
+    assert_eq!(world.head(), head);
+}
