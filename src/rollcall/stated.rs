@@ -169,7 +169,8 @@ mod tests {
         let live = Live::new(Roster::new(LogId([1; 8])));
         assert_eq!(global_project(&live.read()), None, "Revenera has none");
         let portus = Profile::bundled("portus").unwrap();
-        for body in differences(&loaded("[access]\nprofile = \"portus\"\n"), &portus, &live).unwrap() {
+        let text = "[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";
+        for body in differences(&loaded(text), &portus, &live).unwrap() {
             assert_eq!(tell(&live, &SourceName::local(), &body), Effect::Applied);
         }
         let made = global_project(&live.read()).unwrap();

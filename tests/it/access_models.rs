@@ -1,8 +1,11 @@
-//! Every row of the five decision tables through the evaluator: subject, resource and expectation come from the table
+//! Every row of every decision table through the evaluator: subject, resource and expectation come from the table
 //! and from the `[test]` section of the profile beside it. No row has an exception here, and `[test.decisions]` is read
 //! for what to expect, never to decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use rollcall_access::{
     ActionSet, Profile,
@@ -11,7 +14,7 @@ use rollcall_access::{
 use rollcall_events::body::Visibility;
 use serde::Deserialize;
 
-use crate::support::csv::rows;
+use crate::support::csv::{Row, rows};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,9 +59,9 @@ struct Scope {
 }
 
 /// A row that asks about a rule of the profile instead of an action.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "probe", rename_all = "snake_case", deny_unknown_fields)]
-enum Probe {
+pub enum Probe {
     CreatorGets { role: String },
     GroupInherits,
     PersonalProject,
@@ -75,19 +78,78 @@ enum Decision {
     On { decision: String, visibility: Visibility },
 }
 
-struct Table {
-    name: &'static str,
-    profile: Profile,
+/// A decision table with the profile that it is about.
+pub struct Table {
+    pub name: String,
+    pub profile: Profile,
     labels: Labels,
+    rows: Vec<Row>,
+}
+
+/// What a row asks, with its labels resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub stage: Stage,
+    /// The switches that the row names; the others say what they say by default.
+    pub switches: BTreeMap<String, String>,
+    pub asked: Asked,
+    /// Allowed, or so.
+    pub expected: bool,
+}
+
+/// Who stands where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    pub authenticated: bool,
+    /// Role and path.
+    pub grants: Vec<(String, String)>,
+    pub path: String,
+    pub visibility: Option<Visibility>,
+    pub kind: Option<String>,
+    pub owner: Option<String>,
+}
+
+/// A question about actions or operations, or about a rule of the profile.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    All(Vec<String>),
+    Any(Vec<String>),
+    Rule(Probe),
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/access-models")
 }
 
 impl Table {
-    fn read(name: &'static str) -> Self {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/access-models/{name}.toml"));
-        let document: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-        let labels = document["test"].clone().try_into().unwrap();
-        Self { name, profile: Profile::bundled(name).unwrap(), labels }
+    /// Every table that has its profile beside it.
+    pub fn all() -> Vec<Self> {
+        let files = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
+        let tables = files.filter(|path| path.extension().is_some_and(|e| e == "csv"));
+        let mut names: Vec<String> = tables
+            .filter(|path| path.with_extension("toml").exists())
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names.iter().map(|name| Self::read(name)).collect()
+    }
+
+    fn read(name: &str) -> Self {
+        let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
+        let document: toml::Table = text.parse().unwrap();
+        let labels = document["test"].clone().try_into().unwrap_or_else(|error| panic!("{name}.toml: {error}"));
+        // What is bundled knows the verbs of clients too; whatever is not is what its own file says.
+        let profile = Profile::bundled(name)
+            .unwrap_or_else(|| Profile::from_toml(&text).unwrap_or_else(|error| panic!("{name}.toml: {error}")));
+        Self { name: name.to_owned(), profile, labels, rows: rows(&format!("{name}.csv")) }
+    }
+
+    /// The profile as a configuration names it.
+    pub fn profile_setting(&self) -> String {
+        match Profile::bundled(&self.name) {
+            Some(_) => self.name.clone(),
+            None => folder().join(format!("{}.toml", self.name)).display().to_string(),
+        }
     }
 
     fn level(path: &str) -> u8 {
@@ -104,124 +166,169 @@ impl Table {
         Held { role, level: Self::level(at) }
     }
 
-    fn actions(&self, names: &[String]) -> ActionSet {
+    fn actions(&self, names: &[String]) -> Vec<ActionSet> {
         let one =
             |name: &String| self.profile.operation(name).unwrap_or_else(|| panic!("{}: no action {name}", self.name));
-        names.iter().fold(ActionSet::EMPTY, |set, name| set.with(one(name)))
+        names.iter().map(one).collect()
     }
 
-    /// What a caller of the row may do, with every setting that the row does not name at its default.
-    fn allowed(&self, row: &BTreeMap<String, String>, visibility: Option<Visibility>) -> ActionSet {
+    /// Every row with what it asks. A label, role or operation that is not known is a failure.
+    pub fn questions(&self) -> Vec<(String, Question)> {
+        self.rows.iter().map(|row| (row["id"].clone(), self.question(row))).collect()
+    }
+
+    fn question(&self, row: &Row) -> Question {
         let id = &row["id"];
         let scope =
             self.labels.scopes.get(&row["scope"]).unwrap_or_else(|| panic!("{id}: unknown scope {}", row["scope"]));
-        // The registry does not know platform roles that grant nothing in it: holding one is holding no role.
         let subject =
             self.labels.subjects.get(&row["role"]).unwrap_or_else(|| panic!("{id}: unknown role {}", row["role"]));
+        let (expected, decided_on) = match (row["decision"].as_str(), self.labels.decisions.get(id)) {
+            ("unspecified", Some(Decision::Plain(decision))) => (decision.as_str(), None),
+            ("unspecified", Some(Decision::On { decision, visibility })) => (decision.as_str(), Some(*visibility)),
+            ("unspecified", None) => panic!("{id}: no expectation"),
+            (stated, _) => (stated, None),
+        };
+        assert!(["allow", "deny"].contains(&expected), "{id}: `{expected}` is no decision");
         let mut switches = BTreeMap::new();
-        let mut visible = scope.visibility;
+        let mut visibility = scope.visibility;
         if !row["policy"].is_empty() {
-            let policy = self
-                .labels
-                .policies
-                .get(&row["policy"])
-                .unwrap_or_else(|| panic!("{id}: unknown policy {}", row["policy"]));
-            for (name, value) in policy {
+            let policy = self.labels.policies.get(&row["policy"]);
+            for (name, value) in policy.unwrap_or_else(|| panic!("{id}: unknown policy {}", row["policy"])) {
                 if name == "visibility" {
-                    visible = visible.map(|_| toml::Value::String(value.clone()).try_into().unwrap());
+                    visibility = visibility.map(|_| toml::Value::String(value.clone()).try_into().unwrap());
                 } else {
+                    let known = self.profile.document().settings.get(name);
+                    assert!(known.is_some_and(|known| known.values.contains(value)), "{id}: no switch {name}={value}");
                     switches.insert(name.clone(), value.clone());
                 }
             }
         }
-        visible = visibility.or(visible);
-        let at = scope.grant_at.as_deref().unwrap_or(&scope.path);
-        let covers = |at: &str| scope.path == at || scope.path.starts_with(&format!("{at}/"));
-        let mut held: Vec<Held> =
-            subject.grants.iter().filter(|(_, at)| covers(at)).map(|(role, at)| self.held(role, at)).collect();
-        held.extend(
-            subject.roles.iter().filter(|role| self.profile.role(role).is_some()).map(|role| self.held(role, at)),
-        );
-        if let (Some(path), true) = (&self.labels.personal_path, subject.authenticated) {
+        let at = scope.grant_at.as_ref().unwrap_or(&scope.path);
+        let here = subject.roles.iter().map(|role| (role.clone(), at.clone()));
+        let stage = Stage {
+            authenticated: subject.authenticated,
+            grants: subject.grants.iter().cloned().chain(here).collect(),
+            path: scope.path.clone(),
+            visibility: decided_on.or(visibility),
+            kind: scope.kind.clone(),
+            owner: scope.owner.clone(),
+        };
+        Question { stage, switches, asked: self.asked(row), expected: expected == "allow" }
+    }
+
+    fn asked(&self, row: &Row) -> Asked {
+        let action = &row["action"];
+        let asked = match (self.labels.probes.get(action), self.labels.phrases.get(action)) {
+            (Some(Probe::AllOf { actions }), _) => Asked::All(actions.clone()),
+            (Some(Probe::NoneOf { actions }), _) => Asked::Any(actions.clone()),
+            (Some(probe), _) => Asked::Rule(probe.clone()),
+            (None, Some(actions)) => Asked::All(actions.clone()),
+            (None, None) => Asked::All(vec![action.clone()]),
+        };
+        if let Asked::All(names) | Asked::Any(names) = &asked {
+            assert!(!names.is_empty(), "{}: `{action}` asks for nothing", row["id"]);
+            for name in names {
+                assert!(self.profile.operation(name).is_some(), "{}: unknown operation {name}", row["id"]);
+            }
+        }
+        asked
+    }
+
+    /// What a caller of the row may do, with every setting that the row does not name at its default.
+    fn allowed(&self, question: &Question) -> ActionSet {
+        let stage = &question.stage;
+        let covers = |at: &str| stage.path == at || stage.path.starts_with(&format!("{at}/"));
+        let grants = stage.grants.iter().filter(|(_, at)| covers(at));
+        let mut held: Vec<Held> = grants.map(|(role, at)| self.held(role, at)).collect();
+        if let (Some(path), true) = (&self.labels.personal_path, stage.authenticated) {
             let role = self.profile.document().rules.personal_role.as_deref().unwrap();
             held.extend(Some(self.held(role, path)).filter(|_| covers(path)));
         }
         let resource = Resource {
-            level: Self::level(&scope.path),
-            visibility: visible,
-            kind: scope.kind.as_deref().or(scope.visibility.map(|_| "standard")),
-            own: if scope.owner.as_deref() == Some("self") { Own::Mine } else { Own::NotMine },
+            level: Self::level(&stage.path),
+            visibility: stage.visibility,
+            kind: stage.kind.as_deref().or(stage.visibility.map(|_| "standard")),
+            own: if stage.owner.as_deref() == Some("self") { Own::Mine } else { Own::NotMine },
         };
-        let caller = if subject.authenticated { Pseudo::Authenticated } else { Pseudo::Anyone };
-        self.profile.allowed(caller, held.iter().copied(), &resource, &switches)
+        let caller = if stage.authenticated { Pseudo::Authenticated } else { Pseudo::Anyone };
+        self.profile.allowed(caller, held.iter().copied(), &resource, &question.switches)
     }
 
-    fn decide(&self, row: &BTreeMap<String, String>, visibility: Option<Visibility>) -> bool {
+    fn decide(&self, question: &Question) -> bool {
         let rules = &self.profile.document().rules;
-        let allowed = || self.allowed(row, visibility);
-        match self.labels.probes.get(&row["action"]) {
-            Some(Probe::CreatorGets { role }) => {
+        match &question.asked {
+            Asked::Rule(Probe::CreatorGets { role }) => {
                 let creator = self.role(rules.creator_role.as_deref().expect("a creator's role"));
                 self.profile.role_actions(creator) == self.profile.role_actions(self.role(role))
             }
-            Some(Probe::GroupInherits) => rules.remarks["group_grants"].as_str() == Some("inherited"),
-            Some(Probe::PersonalProject) => rules.personal_project.is_some(),
-            Some(Probe::Eligible { role }) => {
+            Asked::Rule(Probe::GroupInherits) => rules.remarks["group_grants"].as_str() == Some("inherited"),
+            Asked::Rule(Probe::PersonalProject) => rules.personal_project.is_some(),
+            Asked::Rule(Probe::Eligible { role }) => {
                 rules.remarks["eligible"].get(role).and_then(|who| who.as_str()) == Some("authenticated")
             }
-            Some(Probe::AllOf { actions }) => allowed().holds(self.actions(actions)),
-            Some(Probe::NoneOf { actions }) => allowed().meets(self.actions(actions)),
-            None => {
-                let needs = match self.labels.phrases.get(&row["action"]) {
-                    Some(actions) => self.actions(actions),
-                    None => self
-                        .profile
-                        .operation(&row["action"])
-                        .unwrap_or_else(|| panic!("{}: unknown {}", row["id"], row["action"])),
-                };
-                allowed().holds(needs)
+            Asked::Rule(Probe::AllOf { .. } | Probe::NoneOf { .. }) => unreachable!("they ask about actions"),
+            Asked::All(names) => {
+                let allowed = self.allowed(question);
+                self.actions(names).into_iter().all(|one| allowed.holds(one))
+            }
+            Asked::Any(names) => {
+                let allowed = self.allowed(question);
+                self.actions(names).into_iter().any(|one| allowed.holds(one))
             }
         }
     }
 
     /// Every row against its expectation. Gives back the wrong ones.
-    fn check(&self) -> (usize, Vec<String>) {
-        let rows = rows(&format!("{}.csv", self.name));
-        let wrong = rows.iter().filter_map(|row| {
-            let id = &row["id"];
-            let (expected, visibility) = match (row["decision"].as_str(), self.labels.decisions.get(id)) {
-                ("unspecified", Some(Decision::Plain(decision))) => (decision.as_str(), None),
-                ("unspecified", Some(Decision::On { decision, visibility })) => (decision.as_str(), Some(*visibility)),
-                ("unspecified", _) => panic!("{id}: no expectation"),
-                (stated, _) => (stated, None),
-            };
-            let decided = if self.decide(row, visibility) { "allow" } else { "deny" };
-            (decided != expected)
-                .then(|| format!("{id}: {} by {} on {}: {decided}", row["action"], row["role"], row["scope"]))
+    fn check(&self) -> Vec<String> {
+        let wrong = self.questions().into_iter().filter_map(|(id, question)| {
+            let decided = self.decide(&question);
+            (decided != question.expected).then(|| format!("{id}: {:?} is {decided}", question.asked))
         });
-        (rows.len(), wrong.collect())
+        wrong.collect()
     }
 }
 
 #[test]
 fn every_row_of_every_table_is_what_its_profile_decides() {
-    let mut counts = Vec::new();
-    let mut wrong = Vec::new();
-    for name in ["harbor", "ibm", "portus", "revenera", "sregistry"] {
-        let (count, mut failures) = Table::read(name).check();
-        counts.push(count);
-        wrong.append(&mut failures);
-    }
+    let tables = Table::all();
+    let wrong: Vec<String> = tables.iter().flat_map(Table::check).collect();
     assert!(wrong.is_empty(), "{} rows differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(counts, [104, 454, 153, 34, 147]);
+    for (name, count) in [("harbor", 104), ("ibm", 454), ("portus", 153), ("revenera", 34), ("sregistry", 147)] {
+        let table = tables.iter().find(|table| table.name == name).unwrap_or_else(|| panic!("no table of {name}"));
+        assert_eq!(table.rows.len(), count, "{name}");
+    }
+}
+
+/// A role or an action that is new in a profile needs a row that says what it is for.
+#[test]
+fn every_role_and_every_action_of_a_profile_stands_in_a_row() {
+    let mut lacking = Vec::new();
+    for table in Table::all() {
+        let questions = table.questions();
+        let held: BTreeSet<&str> = questions
+            .iter()
+            .flat_map(|(_, question)| &question.stage.grants)
+            .map(|(role, _)| table.profile.role_name(table.role(role)))
+            .collect();
+        let roles = table.profile.roles().map(|role| table.profile.role_name(role)).filter(|role| !held.contains(role));
+        lacking.extend(roles.map(|role| format!("{}: role {role}", table.name)));
+        let asked = questions.iter().flat_map(|(_, question)| match &question.asked {
+            Asked::All(names) | Asked::Any(names) => table.actions(names),
+            Asked::Rule(_) => Vec::new(),
+        });
+        let asked = asked.fold(ActionSet::EMPTY, ActionSet::with);
+        let missing = table.profile.names(table.profile.everything().without(asked));
+        lacking.extend(missing.into_iter().map(|action| format!("{}: action {action}", table.name)));
+    }
+    assert!(lacking.is_empty(), "no row is about:\n{}", lacking.join("\n"));
 }
 
 /// A bundled profile is the one that its table is about, key for key.
 #[test]
 fn the_bundled_profiles_are_the_profiles_of_the_tables() {
-    for name in ["harbor", "ibm", "portus", "revenera", "sregistry"] {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/access-models/{name}.toml"));
+    for (name, _) in rollcall_access::profile::BUNDLED {
+        let path = folder().join(format!("{name}.toml"));
         let theirs = Profile::from_toml(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut ours = Profile::bundled(name).unwrap().document().clone();
         ours.registry = theirs.document().registry.clone();

@@ -19,6 +19,7 @@ mod directory;
 mod expect;
 mod files;
 mod lifecycle;
+mod model_worlds;
 mod oracle;
 mod properties;
 mod pull;

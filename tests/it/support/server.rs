@@ -280,15 +280,23 @@ impl Server {
     #[track_caller]
     pub fn granted(&self, user: &str, secret: &str, repository: &str) -> Vec<String> {
         let answer = self.token(user, secret, &format!("&scope=repository:{repository}:pull,push")).expect(200);
-        let claims = claims(answer.json()["token"].as_str().unwrap());
-        let mut actions = Vec::new();
-        for entry in claims["access"].as_array().unwrap() {
-            assert_eq!((&entry["type"], &entry["name"]), (&json!("repository"), &json!(repository)), "{claims}");
-            actions.extend(entry["actions"].as_array().unwrap().iter().map(|a| a.as_str().unwrap().to_owned()));
-        }
+        let granted = access(answer.json()["token"].as_str().unwrap());
+        assert!(granted.iter().all(|(name, _)| name == repository), "{granted:?}");
+        let mut actions: Vec<String> = granted.into_iter().flat_map(|(_, actions)| actions).collect();
         actions.sort();
         actions
     }
+}
+
+/// The repositories of a token, each with what it lets its bearer do there.
+pub fn access(token: &str) -> Vec<(String, Vec<String>)> {
+    let claims = claims(token);
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let entries = claims["access"].as_array().unwrap().iter().map(|entry| {
+        assert_eq!(entry["type"], "repository", "{claims}");
+        (word(&entry["name"]), entry["actions"].as_array().unwrap().iter().map(word).collect())
+    });
+    entries.collect()
 }
 
 /// The claims of a token, not checked.
