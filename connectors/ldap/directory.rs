@@ -1,9 +1,12 @@
 //! A directory as a connector: read as a whole, asked for single subjects, followed where the server can be. Turns faults
 //! into the states that an operator sees; decides no removal.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -29,6 +32,9 @@ use crate::{
     world::{self, Notes},
 };
 
+/// unavailableCriticalExtension.
+const UNAVAILABLE_EXTENSION: u32 = 12;
+
 /// One configured directory.
 #[derive(Debug, Clone)]
 pub struct Directory(Arc<Inner>);
@@ -38,6 +44,8 @@ struct Inner {
     client: Client,
     /// Whether the server that answered last can be followed.
     followable: AtomicBool,
+    /// Why it cannot be followed though it says so.
+    not_here: OnceLock<&'static str>,
     known: Mutex<Option<Known>>,
     memory: tokio::sync::Mutex<Option<Memory>>,
 }
@@ -94,7 +102,13 @@ impl Directory {
     pub fn new(config: Config) -> Result<Self, String> {
         let followable = AtomicBool::new(config.mode == Mode::Auto);
         let client = Client::new(config)?;
-        Ok(Self(Arc::new(Inner { client, followable, known: Mutex::default(), memory: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            client,
+            followable,
+            not_here: OnceLock::new(),
+            known: Mutex::default(),
+            memory: tokio::sync::Mutex::default(),
+        })))
     }
 
     /// What is known since it last answered.
@@ -110,7 +124,10 @@ impl Directory {
     /// A session, and how its server is read.
     async fn session(&self) -> Result<(Session, Way), Fault> {
         let session = self.client().session().await?;
-        let (way, why) = Way::of(&self.client().config, &session.root, &session.schema.id);
+        let (way, why) = match self.0.not_here.get() {
+            Some(why) => (Way::Whole, (*why).to_owned()),
+            None => Way::of(&self.client().config, &session.root, &session.schema.id),
+        };
         self.0.followable.store(way == Way::Followed, Ordering::Relaxed);
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let notes = known.take().map(|known| known.notes).unwrap_or_default();
@@ -254,19 +271,25 @@ impl Pull for Directory {
     async fn follow(&self, cursor: Option<Cursor>, news: News) -> Failure {
         let followed = async {
             let (session, way) = self.session().await?;
-            if way != Way::Followed {
-                // Whoever follows begins with a read of its own; the others come on the schedule.
-                session.connection.close().await;
-                news.sealed(self.read_whole(news.sheet().await?).await?).await?;
-                return std::future::pending().await;
-            }
             let schema = session.schema.clone();
             session.connection.close().await;
-            let follower = Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
-            let mut memory = self.0.memory.lock().await;
-            follower.run(&mut memory, cursor).await
+            if way == Way::Followed {
+                let follower =
+                    Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
+                let mut memory = self.0.memory.lock().await;
+                let Err(ended) = follower.run(&mut memory, cursor).await;
+                if !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. })) {
+                    return Err(ended);
+                }
+                // The server knows RFC 4533, and not for this database.
+                let _ = self.0.not_here.set("the database has no overlay syncprov: load it to have it followed");
+                self.session().await?.0.connection.close().await;
+            }
+            // Whoever follows begins with a read of its own; the others come on the schedule.
+            news.sealed(self.read_whole(news.sheet().await?).await?).await?;
+            std::future::pending().await
         };
-        let Err(ended) = followed.await;
+        let Err(ended): Result<Infallible, Ended> = followed.await;
         ended.into()
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     fault::Fault,
     message::{Control, Entry, Search},
     model::{Schema, uuid_text},
-    read,
+    read, search,
     sync::{self, Change, Info, Meaning, REFRESH_REQUIRED, State},
     world::{self, Named, Notes, World},
 };
@@ -33,6 +33,10 @@ const GATHER: Duration = Duration::from_millis(20);
 const BATCH: usize = 500;
 /// How often a silent server is asked whether it is there.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How long after the last change a doubtful group is read again.
+const SETTLING: Duration = Duration::from_secs(1);
+/// So many batches without such a pause, and it is read nevertheless.
+const BUSY: u32 = 20;
 /// unwillingToPerform: a cookie from the future.
 const UNWILLING: u32 = 53;
 
@@ -42,6 +46,8 @@ pub struct Memory {
     world: World,
     /// By the search's place among the bases: its last cookie, and whom it gave.
     streams: Vec<(Option<Vec<u8>>, HashSet<Id>)>,
+    /// Groups that list a name which means somebody else now; they are read again.
+    doubtful: HashSet<Id>,
 }
 
 impl Memory {
@@ -95,24 +101,69 @@ impl Follower<'_> {
         // A cursor of another process, or one that was not kept, is of no use: the names behind it are not here.
         let known = memory.take().filter(|memory| Some(memory.cursor()) == cursor);
         let (mut streams, mut now) = self.refresh(known).await?;
+        let mut busy = 0;
         loop {
             self.news.keep(now.cursor()).await?;
-            let first = loop {
-                let ended = match timeout(HEARTBEAT, next_of(&mut streams)).await {
-                    Ok((at, Ok(item))) => break (at, item),
-                    Ok((_, Err(fault))) => Err(fault.into()),
-                    Err(_) => self.heartbeat().await,
-                };
-                if let Err(ended) = ended {
+            let settled = now.doubtful.is_empty();
+            if !settled && busy >= BUSY {
+                self.settle(&mut now).await?;
+            }
+            let first = match timeout(if settled { HEARTBEAT } else { SETTLING }, next_of(&mut streams)).await {
+                Ok((at, Ok(item))) => (at, item),
+                Ok((_, Err(fault))) => {
                     *memory = Some(now);
-                    return Err(ended);
+                    return Err(fault.into());
+                }
+                Err(_) if settled => {
+                    if let Err(ended) = self.heartbeat().await {
+                        *memory = Some(now);
+                        return Err(ended);
+                    }
+                    continue;
+                }
+                Err(_) => {
+                    self.settle(&mut now).await?;
+                    busy = 0;
+                    continue;
                 }
             };
+            busy += 1;
             let told = self.gather(first, &mut streams, &mut now).await?;
             if !told.is_empty() {
                 self.news.tell(told).await?;
             }
         }
+    }
+
+    /// Reads the groups again that list a name which means somebody else now: what a server mends by itself (the overlay
+    /// refint) it does a moment later, and tells nobody.
+    async fn settle(&self, memory: &mut Memory) -> Result<(), Ended> {
+        let told = self.read_again(memory).await?;
+        if !told.is_empty() {
+            self.news.tell(told).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_again(&self, memory: &mut Memory) -> Result<Vec<Told>, Ended> {
+        let doubtful = std::mem::take(&mut memory.doubtful);
+        if doubtful.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut session = self.client.session().await?;
+        let mut entries = Vec::new();
+        for id in &doubtful {
+            let Some(group) = memory.world.group(id) else { continue };
+            let filter = Some(self.schema.groups.clone());
+            let found =
+                search::entry(&mut session.connection, &group.text, filter, self.schema.group_attributes()).await?;
+            // One that is gone or has another name is told by itself.
+            entries.extend(found.map(|entry| (false, entry)));
+        }
+        session.connection.close().await;
+        let told = self.apply(Batch { entries, gone: Vec::new() }, memory).await;
+        memory.doubtful.clear();
+        told
     }
 
     /// A server that says nothing may have nothing to say, or be gone.
@@ -123,7 +174,11 @@ impl Follower<'_> {
 
     /// Brings the world up to date and starts every search.
     async fn refresh(&self, known: Option<Memory>) -> Result<(Vec<Stream>, Memory), Ended> {
-        let whole = || Memory { world: World::default(), streams: self.bases().map(|_| Default::default()).collect() };
+        let whole = || Memory {
+            world: World::default(),
+            streams: self.bases().map(|_| Default::default()).collect(),
+            doubtful: HashSet::new(),
+        };
         let mut memory = known.unwrap_or_else(whole);
         loop {
             let cookies = memory.streams.iter().any(|(cookie, _)| cookie.is_some());
@@ -165,7 +220,12 @@ impl Follower<'_> {
             entries.extend(refreshed.entries.into_iter().map(|entry| (people, entry)));
         }
         memory.world.forget_fates();
-        let told = self.apply(Batch { entries, gone }, memory).await?;
+        let mut told = self.apply(Batch { entries, gone }, memory).await?;
+        // Where everything came, every list is as it is now.
+        if all {
+            memory.doubtful.clear();
+        }
+        told.extend(self.read_again(memory).await?);
         if !silent {
             self.news.tell(told).await?;
             return Ok(Some(streams));
@@ -250,7 +310,7 @@ impl Follower<'_> {
     /// Puts changes into the world and says what follows from them.
     async fn apply(&self, batch: Batch, memory: &mut Memory) -> Result<Vec<Told>, Ended> {
         let now = self.news.now();
-        let Memory { world, streams } = memory;
+        let Memory { world, streams, doubtful } = memory;
         let mut told = Vec::new();
         let mut touched = Touched::default();
         for (people, entry) in batch.entries {
@@ -297,7 +357,14 @@ impl Follower<'_> {
                 None => {}
             }
         }
-        touched.groups.extend(world.listing(&touched.dns, &touched.uids));
+        // Their lists may be mended in this moment. Who is told by user name has no such trouble.
+        let said = std::mem::take(&mut touched.groups);
+        doubtful.extend(world.listing(&touched.dns, &HashSet::new()));
+        doubtful.retain(|id| !said.contains(id));
+        touched.groups = said;
+        touched
+            .groups
+            .extend(world.listing(&HashSet::new(), &touched.uids).into_iter().filter(|id| !doubtful.contains(id)));
         if !world.unknown().is_empty() {
             let mut session = self.client.session().await?;
             read::resolve(&mut session, self.config(), world, &mut Notes::default(), now).await?;

@@ -11,10 +11,11 @@ use rollcall_access::{Profile, Verb, profile::BUNDLED};
 use rollcall_entitlements::Secrets;
 use rollcall_events::SourceName;
 use rollcall_ingest::Cron;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     config::{Access, Kind},
+    directories,
     layers::{Loaded, Origin, Problem},
     units::Span,
 };
@@ -119,6 +120,7 @@ pub fn run(
             (Some((key, text)), None) | (None, Some((key, text))) => {
                 text.and_then(|text| usable(source.kind, text)).map_err(|what| (key, what))
             }
+            (None, None) if source.kind == Kind::Ldap => Ok("".into()),
             (None, None) => Err((
                 format!("source.{name}"),
                 format!(
@@ -129,7 +131,24 @@ pub fn run(
         };
         match found {
             Ok(found) => {
-                loaded.secrets.insert(name.clone(), found);
+                if source.kind == Kind::Ldap {
+                    let said = |key: &str| loaded.origins.contains_key(&format!("source.{name}.{key}"));
+                    let file = |key: &str, path: &Path| {
+                        let path = beside(path, &loaded.origin(&format!("source.{name}.{key}")));
+                        read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+                    };
+                    match directories::of(source, &found, &said, &file) {
+                        Ok(directory) => drop(loaded.directories.insert(name.clone(), directory)),
+                        Err((key, what)) => {
+                            let key = format!("source.{name}.{key}");
+                            let origin = source_origin(loaded, &key, name);
+                            problems.push(Problem { origin, what: format!("`{key}`: {what}") });
+                        }
+                    }
+                }
+                if !found.expose_secret().is_empty() {
+                    loaded.secrets.insert(name.clone(), found);
+                }
             }
             Err((key, what)) => {
                 let origin = source_origin(loaded, &key, name);
@@ -233,6 +252,10 @@ fn usable(kind: Kind, text: String) -> Result<SecretString, String> {
         Kind::Entitlements => match Secrets::parse(&text) {
             Ok(_) => Ok(text.into()),
             Err(error) => Err(error.to_string()),
+        },
+        Kind::Ldap => match text.lines().next().unwrap_or_default() {
+            "" => Err("there is no password in the first line".to_owned()),
+            password => Ok(password.into()),
         },
     }
 }

@@ -7,7 +7,7 @@ use rollcall_events::{Order, SourceName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Size, Span};
+use crate::units::{Size, Span, Texts};
 
 /// The whole configuration. Every key has a default that works, but for the secrets of sources.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -197,13 +197,15 @@ pub struct Source {
     /// What says which of two facts about one subject is newer: `version` (its own number), `time` (its clock) or
     /// `observed` (the order of arrival). Fixed with the first fact.
     pub order: Order,
-    /// A file with the secret that signs its notifications, `whsec_` and base64; previous ones on the lines after it.
+    /// A file with the secret that signs its notifications, `whsec_` and base64, previous ones on the lines after it; or
+    /// with the password of a directory's `bind_dn`.
     /// Relative to the configuration file. In the environment also as a value: `ROLLCALL__SOURCE__NAME__SECRET`.
     pub secret_file: Option<PathBuf>,
     /// The largest notification. When absent, `server.max_body`.
     pub max_body: Option<Size>,
-    /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
-    pub authoritative: bool,
+    /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives. When absent,
+    /// true for a directory and false for others.
+    pub authoritative: Option<bool>,
     /// For sources that Rollcall reads: when they are read as a whole. Five fields, UTC (minute, hour, day of month,
     /// month, day of week, 0 and 7 being Sunday), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
     pub schedule: String,
@@ -218,6 +220,66 @@ pub struct Source {
     /// For sources that Rollcall reads: after so long without a good read everything that the source said ends, until
     /// it can be read again. When absent, it stays for ever: an outage takes nothing away from anybody.
     pub revoke_after: Option<Span>,
+    /// The servers of a directory, the preferred one first, as in `ldaps://dc1.example.com`. With `ldap://` StartTLS is
+    /// asked for and required.
+    pub url: Texts,
+    /// Whether the directory may be spoken to without TLS, passwords included. Only for tests.
+    pub clear_text: bool,
+    /// A file with the authorities that sign the directory's certificate, PEM. When absent, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 fingerprints of the directory's certificates. Where there are any, nothing else is trusted.
+    pub certificate_pin: Texts,
+    /// A file with the certificate that we show the directory, and its chain, PEM. Without `bind_dn` it says who we are.
+    pub client_certificate_file: Option<PathBuf>,
+    /// A file with its key, PEM.
+    pub client_key_file: Option<PathBuf>,
+    /// The account that reads the directory; its password is in `secret_file`. When absent, nobody.
+    pub bind_dn: Option<String>,
+    /// Below which names people are.
+    pub people: Texts,
+    /// Below which names groups are.
+    pub groups: Texts,
+    /// What people are among what is there (RFC 4515). When absent, the usual classes of the server's kind.
+    pub people_filter: Option<String>,
+    /// What groups are among what is there (RFC 4515). When absent, the usual classes of the server's kind.
+    pub group_filter: Option<String>,
+    /// The attribute with the immutable id. When absent, `entryUUID`, `objectGUID` or `nsUniqueId`, as the server has it.
+    pub id_attribute: Option<String>,
+    /// The attribute with the name to sign in with. When absent, `uid` or `sAMAccountName`.
+    pub username_attribute: Option<String>,
+    /// The attribute with the e-mail address.
+    pub email_attribute: String,
+    /// The attribute with the display name.
+    pub name_attribute: String,
+    /// The attribute with the label of a group.
+    pub group_name_attribute: String,
+    /// Whether `memberOf` of people counts beside the lists of groups. Servers keep it in part at best.
+    pub member_of: bool,
+    /// How a directory is read: `auto` follows it where the server can, `full` only reads it on the schedule.
+    pub mode: Mode,
+    /// How many entries are asked for at once.
+    pub page_size: u32,
+    /// How long connecting to a directory may take, TLS included.
+    pub connect_timeout: Span,
+    /// How long every single answer of a directory may take.
+    pub answer_timeout: Span,
+    /// Whether people of this directory sign in with their password in it.
+    pub login: bool,
+}
+
+impl Source {
+    /// What says which of two facts about one subject is newer. What is read is ordered as it was observed.
+    pub fn order(&self) -> Order {
+        match self.kind {
+            Kind::Entitlements => self.order,
+            Kind::Ldap => Order::Observed,
+        }
+    }
+
+    /// Whether an inactive person of it is shut out altogether.
+    pub fn authoritative(&self) -> bool {
+        self.authoritative.unwrap_or(self.kind == Kind::Ldap)
+    }
 }
 
 impl Default for Source {
@@ -228,12 +290,34 @@ impl Default for Source {
             order: Order::Version,
             secret_file: None,
             max_body: None,
-            authoritative: false,
+            authoritative: None,
             schedule: "*/15 * * * *".into(),
             jitter: Span::seconds(30),
             first_run: FirstRun::Apply,
             brake: true,
             revoke_after: None,
+            url: Texts::default(),
+            clear_text: false,
+            ca_file: None,
+            certificate_pin: Texts::default(),
+            client_certificate_file: None,
+            client_key_file: None,
+            bind_dn: None,
+            people: Texts::default(),
+            groups: Texts::default(),
+            people_filter: None,
+            group_filter: None,
+            id_attribute: None,
+            username_attribute: None,
+            email_attribute: "mail".into(),
+            name_attribute: "displayName".into(),
+            group_name_attribute: "cn".into(),
+            member_of: false,
+            mode: Mode::Auto,
+            page_size: 200,
+            connect_timeout: Span::seconds(5),
+            answer_timeout: Span::seconds(30),
+            login: true,
         }
     }
 }
@@ -254,6 +338,18 @@ pub enum FirstRun {
 pub enum Kind {
     /// A licensing system.
     Entitlements,
+    /// A directory that speaks LDAP.
+    Ldap,
+}
+
+/// How a directory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Followed where the server can.
+    Auto,
+    /// Only as a whole.
+    Full,
 }
 
 /// How a source writes its notifications.

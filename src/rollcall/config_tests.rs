@@ -145,7 +145,7 @@ fn the_environment_reaches_every_key_and_names_sources_without_regard_to_dash_an
     let alone = [("ROLLCALL__SOURCE__FLEXNET__SECRET", SECRET), ("ROLLCALL__SOURCE__FLEXNET__AUTHORITATIVE", "true")];
     let loaded = with("", &alone, &[]).ok().unwrap();
     let name = "flexnet".parse().unwrap();
-    assert!(loaded.config.source[&name].authoritative);
+    assert!(loaded.config.source[&name].authoritative());
     assert_eq!(loaded.secrets[&name].expose_secret(), SECRET);
 
     let twice = [("ROLLCALL__SOURCE__CORP_FLEX__ORDER", "time"), ("ROLLCALL__SOURCE__corp-flex__ORDER", "version")];

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rollcall_events::SourceName;
+use rollcall_ldap::Directory;
 use schemars::generate::SchemaSettings;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -92,6 +93,8 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// Each source's secrets as its connector reads them.
     pub secrets: BTreeMap<SourceName, SecretString>,
+    /// The directories, as their connector has them. Nothing was asked of them yet.
+    pub directories: BTreeMap<SourceName, Directory>,
 }
 
 impl Loaded {
@@ -205,6 +208,7 @@ fn takes(schema: &Value) -> (String, Scalar) {
         None => None,
     };
     match (kind, schema.get("pattern").and_then(Value::as_str)) {
+        (Some("array"), _) => ("list of texts".into(), Scalar::Text),
         (Some("boolean"), _) => ("`true`, `false`".into(), Scalar::Flag),
         (Some("integer"), _) => ("number".into(), Scalar::Number),
         (_, Some(pattern)) if pattern.contains("ms|") => ("duration".into(), Scalar::Text),
@@ -229,7 +233,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     }
     let config = merge.typed();
     let Merge { origins, inline, mut problems, .. } = merge;
-    let mut loaded = Loaded { config, origins, secrets: BTreeMap::new() };
+    let mut loaded = Loaded { config, origins, secrets: BTreeMap::new(), directories: BTreeMap::new() };
     checks::run(&mut loaded, &inline, inputs.read, &mut problems);
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
 }

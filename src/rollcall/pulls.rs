@@ -10,34 +10,42 @@ use rollcall_events::{Clock, SourceName};
 use rollcall_ingest::{Cron, Options, Runners, Running, Works, pull::Pull};
 use rollcall_store::ops::Ops;
 
-use crate::config::{Config, FirstRun, Kind, Source};
+use crate::{
+    config::{FirstRun, Kind, Source},
+    layers::Loaded,
+};
 
-/// Starts a runner for each source that is read. Dropping what comes second ends them.
+/// A source that is read: its name, its connector, how it is asked.
+pub type Asked = (SourceName, Arc<dyn Pull>, Options);
+
+/// The sources that are read. Those that only post are not among them.
 ///
 /// # Errors
 /// When a source cannot be set up as configured.
+pub fn of(loaded: &Loaded) -> anyhow::Result<Vec<Asked>> {
+    let mut sources: Vec<Asked> = Vec::new();
+    for (name, source) in &loaded.config.source {
+        let pull: Option<Arc<dyn Pull>> = match source.kind {
+            Kind::Entitlements => None,
+            Kind::Ldap => loaded.directories.get(name).map(|directory| Arc::new(directory.clone()) as _),
+        };
+        if let Some(pull) = pull {
+            sources.push((name.clone(), pull, options(source).with_context(|| format!("source.{name}"))?));
+        }
+    }
+    Ok(sources)
+}
+
+/// Starts a runner for each source that is read. Dropping what comes second ends them.
 pub fn start(
-    config: &Config,
+    asked: Vec<Asked>,
     append: Arc<dyn Append>,
     tail: Arc<dyn Tail>,
     ops: &Ops,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<(Runners, Running)> {
+) -> (Runners, Running) {
     let works = Works { append, tail, shelf: Arc::new(ops.clone()), clock, random: Arc::new(random) };
-    let mut sources: Vec<(SourceName, Arc<dyn Pull>, Options)> = Vec::new();
-    for (name, source) in &config.source {
-        if let Some(pull) = connector(source) {
-            sources.push((name.clone(), pull, options(source).with_context(|| format!("source.{name}"))?));
-        }
-    }
-    Ok(Runners::start(works, sources))
-}
-
-/// What asks this source. None for one that only posts.
-fn connector(source: &Source) -> Option<Arc<dyn Pull>> {
-    match source.kind {
-        Kind::Entitlements => None,
-    }
+    Runners::start(works, asked)
 }
 
 /// How a source is asked.

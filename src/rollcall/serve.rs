@@ -20,7 +20,9 @@ use rollcall_eventlog::{Append, Filter, Outcome, Tail, sqlite::SqliteLog};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{Hook, Receiver, Route, Running};
 use rollcall_projector::{Handle, Projector};
-use rollcall_registry::{Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
+use rollcall_registry::{
+    Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, PasswordCheck, TokenParts, TokenServer, Ttl,
+};
 use rollcall_store::ops::{Ops, Retention};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -36,13 +38,15 @@ use crate::{
     cli::{Global, Role, Serve},
     client::{Client, Exit, Failure},
     clock::SystemClock,
-    config::{self, Config, Format},
+    config::{self, Config, Format, Kind},
     control::Process,
     data_dir::{AdminKey, DataDir},
     demo::{self, Welcome, World},
     health::{self, Health},
     layers::{Loaded, Problem, Setting},
-    listener, pulls,
+    listener,
+    passwords::Passwords,
+    pulls::{self, Asked},
     show::{Paint, say, shell_word},
     sink,
     stated::{differences, event, global_project},
@@ -189,6 +193,8 @@ struct Server {
     clock: Arc<dyn Clock>,
     health: Health,
     routes: Vec<Route>,
+    asked: Vec<Asked>,
+    passwords: Option<Arc<dyn PasswordCheck>>,
     admin_key: ApiKey,
     dir: DataDir,
     stop: CancellationToken,
@@ -201,6 +207,7 @@ impl Server {
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
         let profile = checks::profile(access, &loaded.origin("access.profile"), &read).map_err(anyhow::Error::msg)?;
         let routes = routes(loaded)?;
+        let asked = pulls::of(loaded)?;
         let metrics = telemetry::start_metrics()?;
         let log =
             SqliteLog::open(dir.path(), Arc::clone(&clock), rollcall_eventlog::sqlite::Options::default()).await?;
@@ -224,7 +231,10 @@ impl Server {
         );
         let admin_key = ApiKey::of(admin_key.secret().expose_secret());
         let dir = dir.clone();
-        let server = Self { log, ops, handle, keys, clock, health, routes, admin_key, dir, stop, projecting };
+        let passwords = Passwords::of(loaded, handle.live(), Arc::clone(&clock));
+        let passwords = passwords.map(|passwords| Arc::new(passwords) as Arc<dyn PasswordCheck>);
+        let server =
+            Self { log, ops, handle, keys, clock, health, routes, asked, passwords, admin_key, dir, stop, projecting };
         let stated = server.state(loaded, &profile).await;
         if stated.is_err() {
             server.stop.cancel();
@@ -287,7 +297,8 @@ impl Server {
 
     /// Wires everything together and listens.
     async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<Listening> {
-        let Self { log, ops, handle, keys, clock, health, routes, admin_key, dir, stop, projecting } = self;
+        let Self { log, ops, handle, keys, clock, health, routes, asked, passwords, admin_key, dir, stop, projecting } =
+            self;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;
         let listener =
@@ -315,10 +326,10 @@ impl Server {
             clock: Arc::clone(&clock),
             freshness: Arc::new(health.clone()),
             decisions: Arc::clone(&sink) as Arc<dyn DecisionSink>,
-            passwords: None,
+            passwords,
         });
         let (runners, running) =
-            pulls::start(config, Arc::clone(&append), Arc::new(log.clone()), &ops, Arc::clone(&clock))?;
+            pulls::start(asked, Arc::clone(&append), Arc::new(log.clone()), &ops, Arc::clone(&clock));
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
         let api = Api {
             decisions: sink,
@@ -465,9 +476,10 @@ fn routes(loaded: &Loaded) -> anyhow::Result<Vec<Route>> {
             Format::Cloudevents => Arc::new(CloudEvents::new(Secrets::parse(secrets.expose_secret())?)),
         };
         let max_body = source.max_body.unwrap_or(loaded.config.server.max_body).bytes();
-        Ok(Route { source: name.clone(), order: source.order, hook, max_body, max_in_flight: Route::MAX_IN_FLIGHT })
+        Ok(Route { source: name.clone(), order: source.order(), hook, max_body, max_in_flight: Route::MAX_IN_FLIGHT })
     };
-    loaded.config.source.iter().map(route).collect()
+    let posting = loaded.config.source.iter().filter(|(_, source)| source.kind == Kind::Entitlements);
+    posting.map(route).collect()
 }
 
 /// When the newest record was taken: no present is before it.

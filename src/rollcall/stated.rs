@@ -48,7 +48,7 @@ pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &L
     let mut sources = roster.settings().sources.clone();
     for (name, configured) in source {
         let said = sources.get(name).map(|known| known.order);
-        if said.is_some_and(|order| order != configured.order) && roster.sources().any(|seen| seen == name.as_str()) {
+        if said.is_some_and(|order| order != configured.order()) && roster.sources().any(|seen| seen == name.as_str()) {
             let key = format!("source.{name}.order");
             let origin = match loaded.origin(&key) {
                 Origin::Default => loaded.origin(&format!("source.{name}")),
@@ -56,11 +56,13 @@ pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &L
             };
             anyhow::bail!(
                 "{origin}: `{key}`: the log has facts of {name} that are ordered by {:?}; the order of a source never changes. Give the source another name.",
-                said.unwrap_or(configured.order)
+                said.unwrap_or_else(|| configured.order())
             );
         }
-        sources
-            .insert(name.clone(), SourceSettings { order: configured.order, authoritative: configured.authoritative });
+        sources.insert(
+            name.clone(),
+            SourceSettings { order: configured.order(), authoritative: configured.authoritative() },
+        );
     }
     let settings = Settings {
         producer_role: access.producer_role.clone(),

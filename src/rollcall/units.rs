@@ -99,6 +99,35 @@ macro_rules! as_text {
 as_text!(Span, "Duration", "^[0-9]+ ?(ms|s|m|h|d)$");
 as_text!(Size, "Size", "^[0-9]+ ?(B|KiB|MiB|GiB)$");
 
+/// Several texts, written as a list; one alone also as a text, and several in the environment one a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Texts(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a text or a list of texts")]
+        enum Written {
+            One(String),
+            Many(Vec<String>),
+        }
+        Ok(Self(match Written::deserialize(de)? {
+            Written::One(text) => text.lines().map(|line| line.trim().to_owned()).filter(|l| !l.is_empty()).collect(),
+            Written::Many(list) => list,
+        }))
+    }
+}
+
+impl JsonSchema for Texts {
+    fn schema_name() -> Cow<'static, str> {
+        "Texts".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -248,6 +248,7 @@ pub struct Proxy {
     pub port: u16,
     limit: Arc<AtomicU64>,
     connections: Arc<AtomicUsize>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Proxy {
@@ -257,11 +258,13 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let limit = Arc::new(AtomicU64::new(u64::MAX));
         let connections = Arc::new(AtomicUsize::new(0));
-        let (shared, count) = (Arc::clone(&limit), Arc::clone(&connections));
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let (shared, count, opened) = (Arc::clone(&limit), Arc::clone(&connections), Arc::clone(&open));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::SeqCst);
                 let limit = Arc::clone(&shared);
+                opened.lock().unwrap().push(client.try_clone().unwrap());
                 thread::spawn(move || {
                     let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { return };
                     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
@@ -278,12 +281,18 @@ impl Proxy {
                 });
             }
         });
-        Self { port, limit, connections }
+        Self { port, limit, connections, open }
     }
 
     /// From now on each connection's answers go wrong after so many bytes.
     pub fn after(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Cuts every connection, and each new one at once, until `after` says otherwise.
+    pub fn cut(&self) {
+        self.after(0);
+        self.open.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
     /// How many connections there were.

@@ -1,0 +1,213 @@
+//! A directory and the whole product: what is read and followed becomes facts in the log and people who can sign in; what
+//! is not said removes nobody.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{
+    server::Server,
+    slapd::{BASE, Kind, Proxy, SYNC, Slapd, Then, dn, group, person, trunk},
+    wait_for,
+};
+
+fn served(url: &str, more: &str) -> Server {
+    let mut server = Server::prepared(&format!(
+        "[source.corp-ldap]\nkind = \"ldap\"\nurl = \"{url}\"\nclear_text = true\nbind_dn = \"{SYNC}\"\n\
+         secret_file = \"ldap.secret\"\npeople = \"ou=people,{BASE}\"\ngroups = [\"ou=groups,{BASE}\"]\n\
+         answer_timeout = \"2s\"\n{more}"
+    ));
+    server.dir.write("ldap.secret", "sync\n");
+    server.go();
+    server
+}
+
+/// What the directory said: `type subject-or-name` of every event, oldest first.
+fn events(server: &Server) -> Vec<Value> {
+    let all = server.pages("/api/v1/events?limit=500");
+    all.into_iter().filter(|event| event["source"] == "corp-ldap").collect()
+}
+
+fn kinds(server: &Server) -> Vec<String> {
+    let kind = |event: &Value| {
+        let kind = event["type"].as_str().unwrap();
+        kind.trim_start_matches("rollcall.").trim_end_matches(".v1").to_owned()
+    };
+    events(server).iter().map(kind).collect()
+}
+
+fn count(server: &Server, kind: &str) -> usize {
+    kinds(server).iter().filter(|known| *known == kind).count()
+}
+
+/// Who is in a group by the log, by user name.
+fn members(server: &Server, group: &str) -> BTreeSet<String> {
+    let (mut people, mut groups) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    let mut members = BTreeSet::new();
+    for event in events(server) {
+        let data = &event["data"];
+        let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
+        match event["type"].as_str().unwrap() {
+            "rollcall.person.upserted.v1" => drop(people.insert(text("person"), text("username"))),
+            "rollcall.person.removed.v1" => drop(people.remove(&text("person"))),
+            "rollcall.group.upserted.v1" => drop(groups.insert(text("group"), text("name"))),
+            "rollcall.group.member.added.v1" => drop(members.insert((text("group"), data["member"].to_string()))),
+            "rollcall.group.member.removed.v1" => drop(members.remove(&(text("group"), data["member"].to_string()))),
+            _ => {}
+        }
+    }
+    let name = |member: &str| {
+        let member: Value = serde_json::from_str(member).unwrap();
+        member["person"].as_str().and_then(|id| people.get(id).cloned())
+    };
+    let of = |(id, _): &&(String, String)| groups.get(id).is_some_and(|name| name == group);
+    members.iter().filter(of).filter_map(|(_, member)| name(member)).collect()
+}
+
+fn names(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn add(slapd: &Slapd, group: &str, uid: &str) {
+    slapd.change(&format!("dn: cn={group},ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {}\n", dn(uid)));
+}
+
+fn take(slapd: &Slapd, group: &str, uid: &str) {
+    slapd
+        .change(&format!("dn: cn={group},ou=groups,{BASE}\nchangetype: modify\ndelete: member\nmember: {}\n", dn(uid)));
+}
+
+#[test]
+fn people_of_a_directory_group_are_facts_in_the_log_and_an_unchanged_directory_says_nothing_twice() {
+    let ldif =
+        trunk() + &person("ada", "people", "a") + &person("kim", "people", "k") + &group("ops", [dn("ada"), dn("kim")]);
+    let Some(slapd) = Slapd::start(Kind { syncprov: false, ..Kind::default() }, &ldif) else { return };
+    let mut server = served(&slapd.url(), "");
+    wait_for("the members of ops", || (members(&server, "ops") == names(&["ada", "kim"])).then_some(()));
+    assert_eq!((count(&server, "person.upserted"), count(&server, "group.upserted")), (3, 1));
+    let all = format!("{:?}", events(&server));
+    assert!(!all.contains("ada@ex.test"), "an address is in the log");
+    let before = kinds(&server).len();
+    server.restart();
+    take(&slapd, "ops", "kim");
+    server.restart();
+    wait_for("kim to have left", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    let facts = |kinds: Vec<String>| kinds.into_iter().filter(|kind| !kind.starts_with("snapshot.")).count();
+    assert_eq!(facts(kinds(&server)), facts(kinds(&server)[..before].to_vec()) + 1);
+}
+
+#[test]
+fn l10_a_change_is_followed_and_nobody_flaps_when_the_directory_restarts() {
+    let ldif = trunk() + &person("ada", "people", "a") + &person("kim", "people", "k") + &group("ops", [dn("ada")]);
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada in ops", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    add(&slapd, "ops", "kim");
+    wait_for("kim in ops", || (members(&server, "ops") == names(&["ada", "kim"])).then_some(()));
+    take(&slapd, "ops", "ada");
+    wait_for("ada out of ops", || (members(&server, "ops") == names(&["kim"])).then_some(()));
+    slapd.change(&(person("new", "people", "n") + &group("dev", [dn("new")])));
+    wait_for("a new group of a new person", || (members(&server, "dev") == names(&["new"])).then_some(()));
+
+    let (people, removed) = (count(&server, "person.upserted"), count(&server, "person.removed"));
+    slapd.restart();
+    slapd.delete(&dn("new"));
+    add(&slapd, "ops", "ada");
+    wait_for("what changed meanwhile", || {
+        (members(&server, "ops") == names(&["ada", "kim"]) && members(&server, "dev").is_empty()).then_some(())
+    });
+    wait_for("the end of new", || (count(&server, "person.removed") == removed + 1).then_some(()));
+    assert_eq!(count(&server, "person.upserted"), people, "somebody was said again");
+}
+
+#[test]
+fn l07_a_rename_is_followed_as_the_same_person_who_stays_in_the_group() {
+    let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada")]);
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada in ops", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    slapd.change(&format!("dn: {}\nchangetype: modrdn\nnewrdn: uid=augusta\ndeleteoldrdn: 1\n", dn("ada")));
+    wait_for("the new name", || (members(&server, "ops") == names(&["augusta"])).then_some(()));
+    // A change after it: whatever the rename brought along is in the log by then.
+    slapd.change(&person("last", "people", "l"));
+    wait_for("the last change", || (count(&server, "person.upserted") == 4).then_some(()));
+    assert_eq!((count(&server, "person.removed"), count(&server, "group.member.removed")), (0, 0));
+}
+
+#[test]
+fn l11_deletions_while_nobody_listened_are_found_also_when_the_server_forgot_them() {
+    let mut ldif = trunk();
+    (0..30).for_each(|i| ldif += &person(&format!("u{i}"), "people", "x"));
+    ldif += &group("ops", (0..30).map(|i| dn(&format!("u{i}"))));
+    let Some(slapd) = Slapd::start(Kind { session_log: 5, ..Kind::default() }, &ldif) else { return };
+    let proxy = Proxy::new(slapd.port, Then::Cut);
+    let server = served(&format!("ldap://127.0.0.1:{}", proxy.port), "");
+    wait_for("everybody", || (members(&server, "ops").len() == 30).then_some(()));
+    // Followed by now, not only read.
+    slapd.change(&person("first", "people", "f"));
+    wait_for("the first change", || (count(&server, "person.upserted") == 32).then_some(()));
+    proxy.cut();
+    slapd.delete(&dn("u3"));
+    (0..20).for_each(|i| slapd.change(&person(&format!("later{i}"), "people", "l")));
+    slapd.delete(&dn("u4"));
+    proxy.after(u64::MAX);
+    wait_for("both deletions", || (count(&server, "person.removed") == 2).then_some(()));
+    assert_eq!(members(&server, "ops").len(), 28);
+    assert_eq!(count(&server, "person.upserted"), 52);
+}
+
+#[test]
+fn l17_a_mass_removal_is_held_and_an_outage_removes_nobody() {
+    let mut ldif = trunk();
+    (0..60).for_each(|i| ldif += &person(&format!("u{i}"), "people", "x"));
+    ldif += &group("ops", (0..60).map(|i| dn(&format!("u{i}"))));
+    let Some(mut slapd) = Slapd::start(Kind { refint: false, ..Kind::default() }, &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("everybody", || (members(&server, "ops").len() == 60).then_some(()));
+    let mut gone = format!("dn: cn=ops,ou=groups,{BASE}\nchangetype: modify\ndelete: member\n");
+    (0..40).for_each(|i| gone += &format!("member: {}\n", dn(&format!("u{i}"))));
+    slapd.change(&gone);
+    add(&slapd, "ops", "sync");
+    wait_for("the held plan", || (count(&server, "snapshot.held") == 1).then_some(()));
+    wait_for("the addition", || members(&server, "ops").contains("sync").then_some(()));
+    assert_eq!((members(&server, "ops").len(), count(&server, "group.member.removed")), (61, 0));
+    slapd.stop();
+    assert!(server.is_ready());
+    assert_eq!(members(&server, "ops").len(), 61);
+}
+
+#[test]
+fn people_of_a_directory_sign_in_with_their_password_in_it() {
+    let ldif =
+        trunk() + &person("ada", "people", "love:lace") + &person("kim", "people", "k") + &group("ops", [dn("ada")]);
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    let binds = |who: &str| slapd.log().matches(&format!("BIND dn=\"{}\" method", dn(who))).count();
+    server.token("ada", "love:lace", "").expect(200);
+    server.token("ADA", "love:lace", "").expect(200);
+    assert_eq!(binds("ada"), 1, "a good answer is remembered");
+    server.token("ada", "wrong", "").expect(401);
+    server.token("ada", "wrong", "").expect(401);
+    assert_eq!(binds("ada"), 2, "the same wrong password is not tried again");
+
+    let before = slapd.log().matches("BIND").count();
+    for empty in ["", " ", "\0", "\t"] {
+        server.token("ada", empty, "").expect(401);
+        server.token("kim", empty, "").expect(401);
+    }
+    assert_eq!(slapd.log().matches("BIND").count(), before, "an empty password was sent");
+    for name in ["nobody", "*", "ada)(uid=*", "u*", &dn("ada")] {
+        server.token(name, "love:lace", "").expect(401);
+    }
+
+    // A new password: the person's entry changed, and the next login asks the directory.
+    slapd.change(&format!("dn: {}\nchangetype: modify\nreplace: userPassword\nuserPassword: new\n", dn("ada")));
+    server.token("ada", "new", "").expect(200);
+
+    let secret = server.secret_for("kim");
+    slapd.stop();
+    server.token("kim", "k", "").expect(503);
+    server.token("kim", &secret, "").expect(200);
+    server.token("ada", "new", "").expect(200);
+}
