@@ -79,10 +79,12 @@ struct Command {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct SomeSettings {
-    /// The role of producer people.
-    producer_role: Option<String>,
-    /// The role of entitled customers.
-    consumer_role: Option<String>,
+    /// The role of producer people; `null` for the profile's own.
+    #[serde(deserialize_with = "said")]
+    producer_role: Option<Option<String>>,
+    /// The role of entitled customers; `null` for the profile's own.
+    #[serde(deserialize_with = "said")]
+    consumer_role: Option<Option<String>>,
     /// Whether an entitlement reaches sub-accounts.
     customer_sub_accounts: Option<bool>,
     /// Whether customers may list each other.
@@ -91,6 +93,11 @@ struct SomeSettings {
     bindings_on_managed: Option<bool>,
     /// The profile's switches (push policy and the like) by name; those that are not named stay.
     switches: BTreeMap<String, String>,
+}
+
+/// A member that is there, be it `null`.
+fn said<'de, D: serde::Deserializer<'de>>(de: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(de).map(Some)
 }
 
 /// What would change.
@@ -208,8 +215,8 @@ impl SomeSettings {
         let mut switches = now.switches.clone();
         switches.extend(self.switches);
         Settings {
-            producer_role: producer_role.or_else(|| now.producer_role.clone()),
-            consumer_role: consumer_role.or_else(|| now.consumer_role.clone()),
+            producer_role: producer_role.unwrap_or_else(|| now.producer_role.clone()),
+            consumer_role: consumer_role.unwrap_or_else(|| now.consumer_role.clone()),
             customer_sub_accounts: customer_sub_accounts.unwrap_or(now.customer_sub_accounts),
             customers_see_each_other: customers_see_each_other.unwrap_or(now.customers_see_each_other),
             bindings_on_managed: self.bindings_on_managed.unwrap_or(now.bindings_on_managed),

@@ -95,6 +95,18 @@ pub enum Command {
         /// Its id, pln_...
         plan: String,
     },
+    /// Give and take roles by one document
+    #[command(subcommand)]
+    Bindings(Bindings),
+    /// Show what would change if the server were started anew with this configuration
+    Preview {
+        /// Another access profile: a name or a file
+        #[arg(long, value_name = "PROFILE")]
+        profile: Option<String>,
+        /// Another value of a switch of the profile
+        #[arg(long, value_name = "SWITCH=VALUE", value_parser = switch)]
+        set: Vec<(String, String)>,
+    },
     /// Manage the secrets that people sign in to the registry with
     #[command(subcommand)]
     Secrets(Secrets),
@@ -245,6 +257,32 @@ pub enum Secrets {
         /// User name
         user: String,
     },
+}
+
+/// `bindings`.
+#[derive(Debug, Subcommand)]
+pub enum Bindings {
+    /// Show what of a document of bindings is not so yet, and what making it so would change
+    Plan {
+        /// The document
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Make a document of bindings so, exactly as it is shown before
+    Apply {
+        /// The document
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `push_policy=admin-only`.
+fn switch(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write SWITCH=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// How a secret is printed.

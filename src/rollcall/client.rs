@@ -137,6 +137,17 @@ impl Client {
         json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
     }
 
+    /// As [`Self::post`], only if what is there is what this entity tag names.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn post_if(&self, path: &[&str], body: &Value, tag: &str) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(body);
+        let response = request.header("if-match", tag).send().await;
+        let response = response.map_err(|error| unreachable(self.base(), &error))?;
+        if response.status().is_success() { json(response).await } else { Err(refused(response).await) }
+    }
+
     /// Ends something.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod listener;
 mod local;
 mod passwords;
 mod plans;
+mod previews;
 mod pulls;
 mod serve;
 mod show;
@@ -40,7 +41,7 @@ use rollcall_events::{Clock, body::EntitlementState};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Cli, Command, ConfigCommand, Demo, Global, Keys, Shell},
+    cli::{Bindings, Cli, Command, ConfigCommand, Demo, Global, Keys, Shell},
     client::{Client, Exit, Failure, address},
     clock::SystemClock,
     commands::Form,
@@ -96,6 +97,11 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let loaded = loaded(&global)?;
             wait_for(demo(&global, form, &loaded, &command))
         }
+        Command::Preview { profile, set } => {
+            let loaded = loaded(&global)?;
+            let client = Client::new(&global, &loaded)?;
+            wait_for(previews::preview(&client, form, &loaded, profile.as_deref(), &set))
+        }
         asking => {
             let loaded = loaded(&global)?;
             let client = Client::new(&global, &loaded)?;
@@ -115,10 +121,13 @@ async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Fai
         Command::Plans { source } => plans::plans(client, form, source.as_deref()).await,
         Command::Apply { plan, confirm_removals } => plans::apply(client, form, plan, *confirm_removals).await,
         Command::Discard { plan } => plans::discard(client, form, plan).await,
+        Command::Bindings(Bindings::Plan { file }) => previews::plan(client, form, file).await,
+        Command::Bindings(Bindings::Apply { file, yes }) => previews::apply(client, form, file, *yes).await,
         Command::Secrets(command) => commands::secrets(client, form, command).await,
         Command::Keys(command) => commands::keys(client, form, command).await,
         Command::Projection(command) => commands::projection(client, form, command).await,
         Command::Serve(_)
+        | Command::Preview { .. }
         | Command::Verify { .. }
         | Command::Backup { .. }
         | Command::Doctor

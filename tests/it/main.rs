@@ -28,3 +28,4 @@ mod readme;
 mod scenarios;
 mod support;
 mod tidy;
+mod what_if;

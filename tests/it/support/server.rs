@@ -226,6 +226,12 @@ impl Server {
     }
 
     #[track_caller]
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        let request = self.http.request(reqwest::Method::PUT, &self.url(path)).bearer_auth(self.admin_key());
+        self.http.send(request.header("content-type", "application/json").body(body.to_string()))
+    }
+
+    #[track_caller]
     pub fn delete(&self, path: &str) -> Answer {
         self.http.send(self.http.request(reqwest::Method::DELETE, &self.url(path)).bearer_auth(self.admin_key()))
     }

@@ -1,0 +1,131 @@
+//! What would change, asked before it is changed: bindings as one document, another configuration. What is shown is what
+//! comes.
+
+use serde_json::{Value, json};
+
+use crate::support::server::{Server, WORLD};
+
+/// A portus server with a team of three namespaces: ada owns the team, bob views it.
+fn portus() -> Server {
+    let server = Server::start_with(
+        "\n[access]\nprofile = \"portus\"\nconsumer_role = \"viewer\"\nproducer_role = \"contributor\"\n",
+    );
+    server.say("flexnet person.upserted ada\nflexnet person.upserted bob\nflexnet person.upserted eve");
+    let made = server.put("/api/v1/containers/tools", &json!({"kind": "team"}));
+    assert!((200..300).contains(&made.status), "{made:?}");
+    let document = server.dir.write(
+        "first.toml",
+        "[[scope]]\ncontainer = \"tools\"\nbinding = [{ user = \"ada\", role = \"owner\" }, { user = \"bob\", role = \"viewer\" }]\n",
+    );
+    server.cli(&["bindings", "apply", "--yes", "-f", document.to_str().unwrap()]).ok();
+    for name in ["one", "two", "three"] {
+        server.post("/api/v1/projects", &json!({"name": name, "container": "tools"})).expect(201);
+    }
+    server
+}
+
+fn roles(server: &Server) -> Vec<String> {
+    let mut roles: Vec<String> = server
+        .pages("/api/v1/bindings?limit=500")
+        .iter()
+        .map(|row| format!("{} {}", row["user"].as_str().unwrap(), row["role"].as_str().unwrap()))
+        .collect();
+    roles.sort();
+    roles
+}
+
+#[test]
+fn a_document_of_bindings_is_shown_asked_about_and_then_made_so() {
+    let server = portus();
+    let file = server.dir.write(
+        "bindings.toml",
+        "[[scope]]\ncontainer = \"tools\"\nbinding = [\n  { user = \"ada\", role = \"owner\" },\n  { user = \"eve\", role = \"contributor\", ends = 2099-01-01T00:00:00Z },\n]\n",
+    );
+    let file = file.to_str().unwrap();
+    let plan = server.cli(&["bindings", "plan", "-f", file]);
+    assert_eq!(plan.code, 1, "{}{}", plan.out, plan.err);
+    for line in [
+        "container tools",
+        "+ contributor user:flexnet/eve",
+        "- viewer user:flexnet/bob",
+        "project two  eve  contributor",
+        "project two  bob  viewer",
+    ] {
+        assert!(plan.out.contains(line), "`{line}` is not in\n{}", plan.out);
+    }
+    let json: Value = serde_json::from_str(&server.cli(&["--json", "bindings", "plan", "-f", file]).out).unwrap();
+    // One scope with a global project beside it: the team and its three namespaces, for two people.
+    assert_eq!(json["memberships"]["total"], 8, "{json:#}");
+
+    let silent = server.cli(&["bindings", "apply", "-f", file]);
+    assert_eq!((silent.code, silent.err.contains("--yes")), (2, true), "{}", silent.err);
+    assert_eq!(roles(&server), ["ada owner", "bob viewer"]);
+    server.cli(&["bindings", "apply", "--yes", "-f", file]).ok();
+    assert_eq!(roles(&server), ["ada owner", "eve contributor"]);
+    let again = server.cli(&["bindings", "plan", "-f", file]);
+    assert_eq!((again.code, again.out.contains("nothing to do")), (0, true), "{}", again.out);
+
+    // The team keeps an owner: the whole document is refused, and the rest of it with it.
+    let lost = server
+        .dir
+        .write("lost.toml", "[[scope]]\ncontainer = \"tools\"\nbinding = [{ user = \"bob\", role = \"viewer\" }]\n");
+    let refused = server.cli(&["bindings", "apply", "--yes", "-f", lost.to_str().unwrap()]);
+    assert_eq!((refused.code, refused.err.contains("owner")), (1, true), "{}{}", refused.out, refused.err);
+    assert_eq!(roles(&server), ["ada owner", "eve contributor"]);
+
+    for (text, says) in [
+        ("[[scope]\n", "line 1, column"),
+        ("[[scope]]\ncontainer = \"tools\"\nbinding = [{ user = \"ada\", role = \"emperor\" }]\n", "emperor"),
+        ("[[scope]]\ncontainer = \"nowhere\"\nbinding = []\n", "container"),
+        ("[[scope]]\ncontainer = \"tools\"\ncolour = \"red\"\nbinding = []\n", "colour"),
+    ] {
+        let bad = server.dir.write("bad.toml", text);
+        let said = server.cli(&["bindings", "plan", "-f", bad.to_str().unwrap()]);
+        assert!(said.code != 0 && said.err.contains(says), "{text}: {}{}", said.out, said.err);
+    }
+}
+
+/// Who may do what everywhere, by asking.
+fn pushers(server: &Server) -> Vec<String> {
+    let mut all = Vec::new();
+    for user in ["ada", "bob", "eve"] {
+        for project in ["one", "two", "three", "global", user] {
+            let asked = json!({"user": user, "action": "push", "project": project});
+            let answer = server.post("/api/v1/explain", &asked).expect(200).json();
+            if answer["allowed"] == true {
+                all.push(format!("{user} {project}"));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_switch_of_the_profile_is_tried_before_it_is_set_and_does_what_was_told() {
+    let mut server = portus();
+    let before = pushers(&server);
+    assert_eq!(before, ["ada one", "ada two", "ada three", "ada ada", "bob bob", "eve eve"]);
+    let told = server.cli(&["--json", "preview", "--set", "push_policy=admin-only"]);
+    assert_eq!(told.code, 1, "{}{}", told.out, told.err);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    let mut lost: Vec<String> = told["actions"]["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["disappear"] == json!(["image.push"]))
+        .filter_map(|row| Some(format!("{} {}", row["name"].as_str()?, row["scope"]["project"].as_str()?)))
+        .collect();
+    let mut expected = before.clone();
+    (lost.sort(), expected.sort());
+    assert_eq!(lost, expected, "{told:#}");
+    assert_eq!(pushers(&server), before, "a preview changed something");
+
+    let config = server.dir.join("rollcall.toml");
+    let text = std::fs::read_to_string(&config).unwrap() + "\n[access.switches]\npush_policy = \"admin-only\"\n";
+    std::fs::write(&config, text).unwrap();
+    server.restart();
+    assert_eq!(pushers(&server), Vec::<String>::new());
+    assert_eq!(server.cli(&["preview"]).code, 0, "the configuration is in force");
+    let wrong = server.cli(&["preview", "--set", "push_policy=never"]);
+    assert_eq!((wrong.code, wrong.err.contains("allow-teams")), (2, true), "{}", wrong.err);
+}
