@@ -11,7 +11,7 @@ use crate::{
     Effect, Principal,
     authority::{Authority, Refusal, RefusalKind},
     bindings::Gone,
-    facts::{Container, LocalProject, NONE, Origin, Service},
+    facts::{Container, LocalProject, NONE, On, Origin, Service},
     fold::At,
     place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     register::{Rank, Register},
@@ -141,7 +141,7 @@ impl Roster {
         };
         let above = self.within(data.parent.as_ref())?;
         if let Place::Container(ContainerIx(ix)) = above
-            && self.level(Rights::Access, crate::facts::On::Container(ix)).is_none_or(|above| above >= level)
+            && self.level(Rights::Access, On::Container(ix)).is_none_or(|above| above >= level)
         {
             return Err(RefusalKind::Invalid.because(format!(
                 "a {} cannot be in container {}, which is a {}: the levels are {}",
@@ -155,6 +155,11 @@ impl Roster {
         let mine = self.facts.containers.find(0, data.container.as_str()).map(crate::facts::On::Container);
         if mine.is_some_and(|mine| self.path(above).any(|on| on == mine)) {
             return Err(RefusalKind::Invalid.because(format!("container {} would be in itself", data.container)));
+        }
+        // Levels alone do not see to it: another profile may have them in another order.
+        let mine = self.facts.containers.find(0, data.container.as_str()).map(On::Container);
+        if self.path(above).any(|on| Some(on) == mine) {
+            return Err(RefusalKind::Invalid.because(format!("container {} would be inside itself", data.container)));
         }
         self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
         Ok(match above {

@@ -109,8 +109,18 @@ impl<'a> Told<'a> {
 
     /// Every set of roles that somebody ever has on something.
     fn roles(&self) -> impl Iterator<Item = &str> {
-        let memberships = self.steps.iter().flatten().filter(|line| line.len() == 3 || line.contains(&"because"));
-        memberships.filter_map(|line| line.get(2).copied())
+        self.steps.iter().flatten().filter_map(|line| membership(line)).map(|(_, roles)| roles)
+    }
+}
+
+/// Who has which roles, where a line is about that.
+fn membership<'a>(line: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    let other = ["project", "container", "service", "no", "not", "nobody", "ownerless"];
+    match line {
+        [who, at, roles, rest @ ..] if !other.contains(who) && *at != "is" => {
+            matches!(rest, [] | ["because" | "until", ..]).then_some((*who, *roles))
+        }
+        _ => None,
     }
 }
 
@@ -118,7 +128,8 @@ impl<'a> Told<'a> {
 fn tells(says: &str, told: &Told<'_>) -> bool {
     let yes = |line: &[&str], who: &str| matches!(line, [name, .., "yes"] if name.starts_with(who));
     let no = |line: &[&str], who: &str| matches!(line, [name, .., "no"] if name.starts_with(who));
-    let member = |line: &[&str]| matches!(line, [_, _, role] if *role != "none");
+    let member = |line: &[&str]| membership(line).is_some_and(|(_, roles)| roles != "none");
+    let nobody = |line: &[&str]| membership(line).is_some_and(|(_, roles)| roles == "none");
     match says {
         "personal namespace exists, the user is its owner" => {
             told.ends(|w| matches!(w, [user, project, "owner"] if user == project))
@@ -129,26 +140,26 @@ fn tells(says: &str, told: &Told<'_>) -> bool {
                 && told.ends(|w| w == ["project", "global", "of", "kind", "global"])
         }
         "as set" => {
-            let roles: BTreeSet<&str> =
-                told.steps.iter().flatten().filter(|w| w[0] == "bob").filter_map(|w| w.get(2).copied()).collect();
+            let lines = told.steps.iter().flatten().filter_map(|line| membership(line));
+            let roles: BTreeSet<&str> = lines.filter(|(who, _)| *who == "bob").map(|(_, roles)| roles).collect();
             ["viewer", "contributor", "none"].iter().all(|role| roles.contains(role))
         }
         "member" | "owner" | "registry only" => told.ends(member),
         "refused" => told.refused() && told.ends(|w| w[0] == "not" && w[1] == "ownerless"),
-        "refused before anything is recorded" => told.refused() && told.ends(|w| matches!(w, [_, _, "none"])),
+        "refused before anything is recorded" => told.refused() && told.ends(nobody),
         "every member of G" => {
             let who: BTreeSet<&str> = told.end().filter(|w| member(w)).map(|w| w[0]).collect();
             who.len() > 1 && told.facts.iter().any(|fact| fact.contains("binding.set group:"))
         }
         "anonymous may pull" => told.began(|w| no(w, "anyone")) && told.ends(|w| yes(w, "anyone")),
         "anonymous may no longer pull" => told.began(|w| yes(w, "anyone")) && told.ends(|w| no(w, "anyone")),
-        "union of A and B" => told.ends(|w| matches!(w, [_, _, roles] if roles.contains('+'))),
+        "union of A and B" => told.ends(|w| membership(w).is_some_and(|(_, roles)| roles.contains('+'))),
         "allowed" => told.began(|w| no(w, "")) && told.ends(|w| yes(w, "ada")),
         "policy required" => told.began(|w| yes(w, "")) && told.ends(|w| no(w, "ada")),
         "policy on service ID" => told.ends(|w| yes(w, "service:")) && told.ends(|w| no(w, "service:")),
-        "gains / loses the group policy" => told.began(member) && told.ends(|w| matches!(w, [_, _, "none"])),
+        "gains / loses the group policy" => told.began(member) && told.ends(nobody),
         "that reason ends; not member unless another reason remains" => {
-            told.ends(|w| matches!(w, [_, _, "none"])) && told.ends(|w| matches!(w, [_, _, _, "because", _]))
+            told.ends(nobody) && told.ends(|w| matches!(w, [_, _, _, "because", _]))
         }
         "as derived" => told.began(|w| w[0] == "nobody") && told.ends(|w| w[1..] == ["can", "sign", "in"]),
         other => panic!("`{other}` is a new word"),
@@ -174,11 +185,14 @@ fn a_scenario_of_a_row_of_another_model_tells_what_the_row_says() {
         let about_visibility = role.is_empty() && !told.roles().any(|roles| roles != "none");
         assert!(given || about_visibility, "{id}: the table says role `{role}`");
         match effective(&row, "user").split(';').next().unwrap() {
-            "exists" => assert!(told.ends(|w| w.len() == 2 && w[1] == "exists"), "{id}: the user exists"),
+            "exists" | "REMAINS as user" => {
+                assert!(told.ends(|w| w.len() == 2 && w[1] == "exists"), "{id}: the user exists")
+            }
+            "service ID" => assert!(told.ends(|w| w[0].starts_with("service:")), "{id}: it is about a service"),
             "" => {}
             other => panic!("{id}: `{other}` is a new word"),
         }
-        let answers = told.ends(|line| line.last().is_some_and(|word| ["yes", "no"].contains(word)));
+        let answers = told.ends(|line| line.iter().skip(1).any(|word| ["yes", "no", "no,"].contains(word)));
         assert!(answers, "{id}: a decision at the end");
     }
 }

@@ -375,3 +375,22 @@ fn every_row_about_a_project_is_what_a_server_answers_and_its_tokens_grant() {
     assert!(failures.is_empty(), "{} rows differ:\n{}", failures.len(), failures.join("\n"));
     assert!(asked > 500 && by_tokens > 100, "{asked} rows were asked and {by_tokens} tokens were read");
 }
+
+#[test]
+fn a_server_makes_the_global_project_of_its_profile_once() {
+    let config = "\n[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";
+    let mut server = Server::start_with(config);
+    let global = |server: &Server| {
+        let projects = server.pages("/api/v1/projects").into_iter();
+        projects.filter(|project| project["name"] == "global").collect::<Vec<_>>()
+    };
+    let made = global(&server);
+    assert_eq!(made.len(), 1, "{made:?}");
+    let asked = server.post("/api/v1/explain", &json!({"user": null, "action": "pull", "project": "global"}));
+    assert_eq!(asked.expect(200).json()["allowed"], true, "everybody pulls from it");
+    server.restart();
+    assert_eq!(global(&server), made);
+    let said = server.pages("/api/v1/events?limit=500");
+    let created = said.iter().filter(|event| event.to_string().contains("project.created")).count();
+    assert_eq!(created, 1, "{said:?}");
+}
