@@ -20,6 +20,7 @@ mod log;
 mod once;
 mod openapi;
 mod people;
+mod plan_effects;
 mod plans;
 mod previews;
 mod problem;

@@ -14,16 +14,21 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     guard::{Commands, Locked, Reads},
     input::{Empty, Input},
+    plan_effects::{PlannedMembership, effects},
     problem::{Answer, Kind, Problem, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
     reply::{self, Page, RestsOn},
 };
+
+/// The most memberships of one answer.
+const MOST_MEMBERSHIPS: usize = 10_000;
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(rows))
+        .routes(routes!(memberships))
         .routes(routes!(make))
         .routes(routes!(apply))
         .routes(routes!(discard))
@@ -146,6 +151,15 @@ struct PlanApplied {
     position: Position,
 }
 
+/// Roles that would appear and disappear: at most ten thousand, and how many there are.
+#[derive(Serialize, ToSchema)]
+struct PlannedMemberships {
+    /// How many.
+    total: usize,
+    /// The first of them.
+    items: Vec<PlannedMembership>,
+}
+
 /// Plans, newest first.
 #[utoipa::path(
     get, path = "/api/v1/plans", tag = "plans", operation_id = "plans", params(PlansQuery, Paging, Fresh),
@@ -185,6 +199,29 @@ async fn rows(reads: Reads<Paged<Nothing>>, Path(id): Path<String>) -> Answer<Re
     let rows = reads.ops().plan_rows(&id, after, reads.query.rows()).await.map_err(unreadable)?;
     let rows = rows.into_iter().map(PlanRow::from).collect();
     reads.page(position, RestsOn::MoreThanTheLog, rows, |row: &PlanRow| row.row.to_string())
+}
+
+/// Who would get or lose which role in which project if a plan were applied now, by user and project.
+#[utoipa::path(
+    get, path = "/api/v1/plans/{id}/memberships", tag = "plans", operation_id = "plan_memberships",
+    params(("id" = String, Path, description = "The plan's id"), Fresh),
+    responses((status = 200, body = PlannedMemberships), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn memberships(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
+    let id: PlanId = id.parse().map_err(|_| no_such_plan())?;
+    let plan = reads.ops().plan(&id).await.map_err(|error| Problem::unavailable("The plan cannot be read", &error))?;
+    let source = plan.ok_or_else(no_such_plan)?.source;
+    let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    let now = reads.now();
+    // Copied under the lock, tried beside it: whoever folds or decides does not wait.
+    let before = reads.live().read().clone();
+    let position = before.position();
+    let tried = tokio::task::spawn_blocking(move || effects(&before, &source, &rows, now)).await;
+    let mut items = tried.map_err(|_| Kind::Internal.because("The plan could not be tried. Report this."))?;
+    let total = items.len();
+    items.truncate(MOST_MEMBERSHIPS);
+    reads.answer(position, RestsOn::MoreThanTheLog, &PlannedMemberships { total, items })
 }
 
 /// Reads a source and keeps a plan of what recording its answer would append. Appends nothing.

@@ -93,6 +93,7 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     GET "/api/v1/plans" "plan.list" Root;
     GET "/api/v1/plans/{id}" "plan.list" Root;
     GET "/api/v1/plans/{id}/rows" "plan.list" Root;
+    GET "/api/v1/plans/{id}/memberships" "plan.list" Root;
     POST "/api/v1/plans/{id}/apply" "plan.apply" Root;
     POST "/api/v1/plans/{id}/discard" "plan.apply" Root;
     GET "/api/v1/projects" "project.list" Rows;

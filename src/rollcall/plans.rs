@@ -74,9 +74,11 @@ pub async fn plan(client: &Client, form: Form, of: &str) -> Result<Exit, Failure
     };
     let id = cell(&plan, "id");
     let rows = client.list(&api(&["plans", &id, "rows"]), &[], usize::MAX).await?;
+    let told = client.get(&api(&["plans", &id, "memberships"]), &[]).await?;
     let exit = if rows.is_empty() { Exit::Yes } else { Exit::No };
     if let Some(plan) = plan.as_object_mut() {
         plan.insert("rows".to_owned(), Value::Array(rows.clone()));
+        plan.insert("memberships".to_owned(), told.get("items").cloned().unwrap_or_default());
     }
     form.show(&plan, |paint| plan_text(paint, &plan, &rows));
     Ok(exit)
@@ -93,6 +95,17 @@ fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
             "add" => format!("{} {text}\n", paint.good("+")),
             "remove" => format!("{} {text}\n", paint.bad("-")),
             _ => format!("~ {text}\n"),
+        });
+    }
+    let memberships = plan.get("memberships").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if !memberships.is_empty() {
+        out.push('\n');
+    }
+    for row in memberships {
+        let (user, role, project) = (cell(row, "user"), cell(row, "role"), cell(row, "project"));
+        out.push_str(&match row.get("appears").and_then(Value::as_bool) {
+            Some(true) => format!("{} {user} becomes {role} of {project}\n", paint.good("+")),
+            _ => format!("{} {user} is no longer {role} of {project}\n", paint.bad("-")),
         });
     }
     let count = |key: &str| plan.get(key).and_then(Value::as_u64).unwrap_or_default();
@@ -174,7 +187,9 @@ mod tests {
     #[test]
     fn a_plan_is_shown_row_for_row_with_the_command_that_applies_it() {
         let plan = json!({"id": "pln_1", "source": "corp", "state": "open", "reason": "2 of its 3 facts would end",
-            "additions": 1, "changes": 0, "removals": 2, "facts": 3});
+            "additions": 1, "changes": 0, "removals": 2, "facts": 3, "memberships": [
+                {"user": "ada", "role": "Developer", "project": "acme", "appears": true},
+                {"user": "eve", "role": "Developer", "project": "acme", "appears": false}]});
         let rows = [
             json!({"verb": "add", "text": "ada enters the group Platform"}),
             json!({"verb": "remove", "text": "eve leaves the group Platform"}),
@@ -182,7 +197,7 @@ mod tests {
         let text = plan_text(Paint::Plain, &plan, &rows);
         assert_eq!(
             text,
-            "+ ada enters the group Platform\n- eve leaves the group Platform\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
+            "+ ada enters the group Platform\n- eve leaves the group Platform\n\n+ ada becomes Developer of acme\n- eve is no longer Developer of acme\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
         );
         assert!(plan_text(Paint::Plain, &plan, &[]).starts_with("no difference"));
     }

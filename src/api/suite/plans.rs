@@ -142,3 +142,29 @@ async fn what_is_not_there_is_named() {
         assert_eq!(reply.problem(), problem, "{}", reply.text);
     }
 }
+
+#[tokio::test]
+async fn a_plan_says_who_would_get_or_lose_which_project() {
+    let world = corp().await;
+    let binding = r#"{"principal":{"group":"corp/ops"},"role":"system_of_record","scope":"root","author":"operator"}"#;
+    let binding = rollcall_events::Body::parse("rollcall.binding.set.v1", binding).unwrap();
+    let said = world.say(&binding).await;
+    assert_eq!(said["effect"], "applied", "{said}");
+    world.facts(&super::world::licensing_facts()).await;
+    world.source.take("member/ops/person/p07");
+    world.source.put(person("new", true).unwrap());
+    world.source.put(member("ops", "new").unwrap());
+    world.source.put(person("p08", false).unwrap());
+    let plan = plan(&world).await;
+    let path = format!("/api/v1/plans/{}/memberships", text(&plan["id"]));
+    let told = world.ok(&path).await;
+    let row = |user, appears| json!({"user": user, "project": "acme", "role": "system_of_record", "appears": appears});
+    assert_eq!(told, json!({"total": 3, "items": [row("new", true), row("p07", false), row("p08", false)]}));
+    let confirmed = json!({"confirm_removals": 2});
+    let applied = world.post(&format!("/api/v1/plans/{}/apply", text(&plan["id"])), confirmed).await;
+    let members = format!("/api/v1/projects/acme/members?min_position={}&wait=20s", applied.body["position"]);
+    let members = world.ok(&members).await;
+    let names: Vec<_> = members["items"].as_array().unwrap().iter().map(|row| text(&row["user"])).collect();
+    assert!(names.contains(&"new") && !names.contains(&"p07") && !names.contains(&"p08"), "as told: {names:?}");
+    assert_eq!(world.ok(&path).await["total"], 0, "it is so by now");
+}
