@@ -10,6 +10,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use serde_json::json;
 use utoipa::{
     Modify, OpenApi,
     openapi::extensions::Extensions,
@@ -72,7 +73,9 @@ fn say_rights(document: &mut utoipa::openapi::OpenApi) {
             _ => None,
         });
         let Some(operation) = operation else { continue };
-        let said = Extensions::builder().add("x-rollcall-action", right.action).add("x-rollcall-at", right.at.word());
+        // One member: several would stand in a different order each time.
+        let said = json!({"action": right.action, "at": right.at.word()});
+        let said = Extensions::builder().add("x-rollcall", said);
         operation.extensions.get_or_insert_default().merge(said.build());
     }
 }
@@ -101,7 +104,7 @@ pub(crate) fn document() -> String {
 #[openapi(
     info(
         title = "Rollcall",
-        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`; every refusal is `application/problem+json`. `x-rollcall-action` is the action of the API's profile that an operation demands, `x-rollcall-at` where it is asked; what a caller does not see answers as what is not there.",
+        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`; every refusal is `application/problem+json`. `x-rollcall` has the action of the API's profile that an operation demands and where it is asked; what a caller does not see answers as what is not there.",
         license(name = "MIT OR Apache-2.0"),
     ),
     modifiers(&Schemes),

@@ -83,7 +83,7 @@ fn every_route_says_who_may_use_it() {
         let open = OPEN.iter().any(|(open, _)| *open == right.path);
         assert_eq!(open, right.at == At::Open, "{} {}", right.method, right.path);
         let operation = &document()["paths"][right.path][right.method.to_lowercase()];
-        assert_eq!(operation["x-rollcall-action"].as_str().unwrap_or_default(), right.action);
+        assert_eq!(operation["x-rollcall"]["action"].as_str().unwrap_or_default(), right.action);
     }
 }
 
