@@ -78,7 +78,7 @@ pub enum Way {
 
 impl Way {
     /// What fits a server, and why.
-    fn of(config: &Config, root: &RootDse, id: &str) -> (Self, String) {
+    pub(crate) fn of(config: &Config, root: &RootDse, id: &str) -> (Self, String) {
         let whole = |why: &str| (Self::Whole, why.to_owned());
         match root.kind {
             _ if config.mode == Mode::Full => whole("`mode` says so"),

@@ -67,7 +67,11 @@ pub enum Command {
     #[command(subcommand)]
     Deliveries(Deliveries),
     /// List the sources and how they are
-    Sources,
+    Sources {
+        /// What else.
+        #[command(subcommand)]
+        more: Option<OfSources>,
+    },
     /// Show what a source that is read says otherwise than before; nothing is recorded
     ///
     /// Exits with 1 where there is a difference.
@@ -171,6 +175,16 @@ pub enum Role {
     Registry,
     /// The API for people and programs
     Api,
+}
+
+/// `sources`, one of them.
+#[derive(Debug, Subcommand)]
+pub enum OfSources {
+    /// Show how one source is; a directory is asked from here, by this configuration
+    Show {
+        /// The source.
+        name: String,
+    },
 }
 
 /// `events`.
@@ -410,6 +424,7 @@ mod tests {
             "deliveries list --source flexnet --failed",
             "deliveries replay dlv_1",
             "sources --token-file k",
+            "sources show corp-ldap",
             "plan corp-ldap",
             "plans --source corp-ldap",
             "apply pln_1 --confirm-removals 7",

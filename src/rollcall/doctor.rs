@@ -56,6 +56,7 @@ pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
             let dir = DataDir::at(&loaded.config.server.data_dir);
             files(&mut found, &loaded, &dir);
             roles(&mut found, &loaded);
+            directories(&mut found, &loaded).await;
             match address(global, &loaded, &dir) {
                 Err(error) => found.add("server", Grade::Bad, format!("{error:#}")),
                 Ok(base) => server(&mut found, global, &loaded, &base).await?,
@@ -114,6 +115,20 @@ fn files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
 
 fn mode(path: &Path) -> Option<u32> {
     Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
+
+/// Every directory, looked at from this machine.
+async fn directories(found: &mut Findings, loaded: &Loaded) {
+    for (name, directory) in &loaded.directories {
+        for finding in directory.inspect(SystemClock.now()).await {
+            let grade = match finding.grade {
+                rollcall_ldap::Grade::Good => Grade::Good,
+                rollcall_ldap::Grade::Odd => Grade::Odd,
+                rollcall_ldap::Grade::Bad => Grade::Bad,
+            };
+            found.add("directory", grade, format!("{name} {}: {}", finding.what, finding.text));
+        }
+    }
 }
 
 /// Customers who may list members see each other (access-models section 9).

@@ -41,7 +41,7 @@ use rollcall_events::{Clock, body::EntitlementState};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Bindings, Cli, Command, ConfigCommand, Demo, Global, Keys, Shell},
+    cli::{Bindings, Cli, Command, ConfigCommand, Demo, Global, Keys, OfSources, Shell},
     client::{Client, Exit, Failure, address},
     clock::SystemClock,
     commands::Form,
@@ -102,6 +102,11 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let client = Client::new(&global, &loaded)?;
             wait_for(previews::preview(&client, form, &loaded, profile.as_deref(), &set))
         }
+        Command::Sources { more: Some(OfSources::Show { name }) } => {
+            let loaded = loaded(&global)?;
+            let client = Client::new(&global, &loaded)?;
+            wait_for(plans::source(&client, form, &loaded, &name))
+        }
         asking => {
             let loaded = loaded(&global)?;
             let client = Client::new(&global, &loaded)?;
@@ -116,7 +121,7 @@ async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Fai
         Command::Who { project, csv } => commands::who(client, form, project, *csv).await,
         Command::Events(command) => commands::events(client, form, command).await,
         Command::Deliveries(command) => commands::deliveries(client, form, command).await,
-        Command::Sources => plans::sources(client, form).await,
+        Command::Sources { .. } => plans::sources(client, form).await,
         Command::Plan { of } => plans::plan(client, form, of).await,
         Command::Plans { source } => plans::plans(client, form, source.as_deref()).await,
         Command::Apply { plan, confirm_removals } => plans::apply(client, form, plan, *confirm_removals).await,

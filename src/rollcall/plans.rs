@@ -1,11 +1,15 @@
 //! Sources and plans on the command line: how each source is, what it would change, confirmed or put aside.
 //! Says what the API says; decides nothing.
 
+use rollcall_events::Clock;
+use rollcall_ldap::Grade;
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, Exit, Failure},
+    clock::SystemClock,
     commands::{Form, api},
+    layers::Loaded,
     show::{Paint, cell, clean, members, number, table},
 };
 
@@ -17,6 +21,44 @@ pub async fn sources(client: &Client, form: Form) -> Result<Exit, Failure> {
     let rows = client.whole(&api(&["sources"])).await?;
     form.show(&Value::Array(rows.clone()), |paint| sources_text(paint, &rows));
     Ok(Exit::Yes)
+}
+
+/// `sources show`: what the server knows of one, and what a directory says to this machine.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn source(client: &Client, form: Form, loaded: &Loaded, name: &str) -> Result<Exit, Failure> {
+    let rows = client.whole(&api(&["sources"])).await?;
+    let rows: Vec<Value> = rows.into_iter().filter(|row| cell(row, "name") == name).collect();
+    let directory = loaded.directories.iter().find(|(known, _)| known.as_str() == name);
+    if rows.is_empty() && directory.is_none() {
+        return Err(Failure::Usage(format!("no source has the name `{}`", name.escape_debug())));
+    }
+    let mut findings = Vec::new();
+    if let Some((_, directory)) = directory {
+        findings = directory.inspect(SystemClock.now()).await;
+    }
+    let good = findings.iter().all(|finding| finding.grade != Grade::Bad);
+    let grade = |grade| match grade {
+        Grade::Good => "good",
+        Grade::Odd => "odd",
+        Grade::Bad => "bad",
+    };
+    let looked: Vec<Value> =
+        findings.iter().map(|f| json!({"check": f.what, "grade": grade(f.grade), "text": f.text})).collect();
+    form.show(&json!({"source": rows.first(), "directory": looked}), |paint| {
+        let mut out = sources_text(paint, &rows);
+        for finding in &findings {
+            let mark = match finding.grade {
+                Grade::Good => paint.good("✓"),
+                Grade::Odd => paint.bold("!"),
+                Grade::Bad => paint.bad("✗"),
+            };
+            out.push_str(&format!("{mark} {:<8} {}\n", finding.what, clean(&finding.text)));
+        }
+        out
+    });
+    Ok(if good { Exit::Yes } else { Exit::No })
 }
 
 fn sources_text(paint: Paint, rows: &[Value]) -> String {

@@ -211,3 +211,22 @@ fn people_of_a_directory_sign_in_with_their_password_in_it() {
     server.token("kim", &secret, "").expect(200);
     server.token("ada", "new", "").expect(200);
 }
+
+#[test]
+fn doctor_and_sources_show_say_what_the_directory_is_and_what_is_wrong() {
+    let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada")]);
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada in ops", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    let said = server.cli(&["sources", "show", "corp-ldap"]).ok();
+    for part in ["healthy", "OpenLDAP, pages", "followed: OpenLDAP with RFC 4533", "2 people below", "1 groups below"] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    let doctor = server.cli(&["doctor"]).out;
+    assert!(doctor.contains("corp-ldap search: 2 people") && doctor.contains("in clear text"), "{doctor}");
+    slapd.stop();
+    let said = server.cli(&["sources", "show", "corp-ldap"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.out.contains("✗ reach"), "{said:?}");
+    assert_eq!(server.cli(&["sources", "show", "nobody"]).code, 2);
+}

@@ -1,0 +1,141 @@
+//! Looks at a directory as an operator would: does every server answer, who is it, does it let us in, what may we read, how
+//! will it be read and why. Changes nothing and states no fact.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    client::Client,
+    config::Config,
+    connection::{Connection, Url},
+    directory::{Directory, Way},
+    fault::Fault,
+    message::Entry,
+    model::Schema,
+    read::below,
+    search,
+    server::RootDse,
+    tls::fingerprint,
+};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// Somebody should look at it.
+    Odd,
+    /// It does not work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// A word: `reach`, `bind`, `server`, `way`, `search`, `rights`, `clock`.
+    pub what: &'static str,
+    /// How much it matters.
+    pub grade: Grade,
+    /// For people.
+    pub text: String,
+}
+
+impl Directory {
+    /// Looks at every server, and at what the first good one gives. Waits as long as the configuration allows each step.
+    pub async fn inspect(&self, now: DateTime<Utc>) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let client = self.client();
+        let mut good = None;
+        for url in &client.config.urls {
+            match enter(client, url, &mut found).await {
+                Ok(session) => _ = good.get_or_insert(session),
+                Err((what, fault)) => found.push(Finding { what, grade: Grade::Bad, text: fault.to_string() }),
+            }
+        }
+        if let Some((mut connection, root)) = good {
+            look(&client.config, &mut connection, &root, now, &mut found).await;
+            connection.close().await;
+        }
+        found
+    }
+}
+
+async fn enter(
+    client: &Client,
+    url: &Url,
+    found: &mut Vec<Finding>,
+) -> Result<(Connection, RootDse), (&'static str, Fault)> {
+    let good = |what, text| Finding { what, grade: Grade::Good, text };
+    let mut connection = client.connect(url).await.map_err(|fault| ("reach", fault))?;
+    found.push(match connection.certificate() {
+        Some(certificate) => good("reach", format!("{url}, TLS, certificate sha256:{}", fingerprint(certificate))),
+        None => {
+            let text = format!("{url} in clear text, passwords included, because `clear_text` says so");
+            Finding { what: "reach", grade: Grade::Odd, text }
+        }
+    });
+    connection.bind(&client.config.bind).await.map_err(|fault| ("bind", fault))?;
+    let root = RootDse::read(&mut connection).await.map_err(|fault| ("bind", fault))?;
+    found.push(good("bind", format!("{url} lets us in")));
+    Ok((connection, root))
+}
+
+async fn look(
+    config: &Config,
+    connection: &mut Connection,
+    root: &RootDse,
+    now: DateTime<Utc>,
+    found: &mut Vec<Finding>,
+) {
+    let mut add = |what, grade, text| found.push(Finding { what, grade, text });
+    let schema = Schema::of(config, root.kind);
+    let vendor = root.vendor.as_deref().map_or_else(String::new, |vendor| format!(" ({vendor})"));
+    let paging = if root.pages() { "pages" } else { "no pages: a size limit of it would end every read" };
+    let grade = if root.pages() { Grade::Good } else { Grade::Odd };
+    add("server", grade, format!("{}{vendor}, {paging}", root.kind.as_str()));
+    let (way, why) = Way::of(config, root, &schema.id);
+    let how = if way == Way::Followed { "followed" } else { "read as a whole on the schedule" };
+    add("way", Grade::Good, format!("{how}: {why}"));
+    if let Some(theirs) = root.time {
+        let off = (theirs - now).abs().num_seconds();
+        let grade = if off <= 300 { Grade::Good } else { Grade::Odd };
+        add("clock", grade, format!("the directory's differs from ours by {off} s"));
+    }
+    let pages = root.pages().then_some(config.page);
+    let kinds = [
+        ("people", &config.people, schema.people.clone(), schema.person_attributes()),
+        ("groups", &config.groups, schema.groups.clone(), schema.group_attributes()),
+    ];
+    for (noun, bases, filter, attributes) in kinds {
+        for base in bases {
+            let search = below(base, filter.clone(), attributes.clone());
+            let (mut count, mut wrong) = (0_usize, None);
+            let mut take = |entry: Entry| {
+                count += 1;
+                let read = if noun == "people" {
+                    schema.person(&entry, now).map(|person| person.username.is_some())
+                } else {
+                    schema.group(&entry).map(|_| true)
+                };
+                match read {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let text = format!("{}: no {}; its id will be its user name", entry.dn, schema.username);
+                        wrong.get_or_insert((Grade::Odd, text));
+                    }
+                    Err(why) => _ = wrong.insert((Grade::Bad, why.to_string())),
+                }
+            };
+            match search::whole(connection, &search, pages, &mut take).await {
+                Err(fault) => add("search", Grade::Bad, fault.to_string()),
+                Ok(_) if count == 0 => {
+                    let text = format!("no {noun} below {}: wrong base or filter, or no right to read them", base.text);
+                    add("search", Grade::Odd, text);
+                }
+                Ok(_) => add("search", Grade::Good, format!("{count} {noun} below {}", base.text)),
+            }
+            if let Some((grade, text)) = wrong {
+                add("rights", grade, text);
+            }
+        }
+    }
+}
