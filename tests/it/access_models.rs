@@ -136,12 +136,16 @@ impl Table {
 
     fn read(name: &str) -> Self {
         let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
+        Self::of(name, &text, rows(&format!("{name}.csv")))
+    }
+
+    fn of(name: &str, text: &str, rows: Vec<Row>) -> Self {
         let document: toml::Table = text.parse().unwrap();
         let labels = document["test"].clone().try_into().unwrap_or_else(|error| panic!("{name}.toml: {error}"));
         // What is bundled knows the verbs of clients too; whatever is not is what its own file says.
         let profile = Profile::bundled(name)
-            .unwrap_or_else(|| Profile::from_toml(&text).unwrap_or_else(|error| panic!("{name}.toml: {error}")));
-        Self { name: name.to_owned(), profile, labels, rows: rows(&format!("{name}.csv")) }
+            .unwrap_or_else(|| Profile::from_toml(text).unwrap_or_else(|error| panic!("{name}.toml: {error}")));
+        Self { name: name.to_owned(), profile, labels, rows }
     }
 
     /// The profile as a configuration names it.
@@ -370,4 +374,35 @@ fn the_access_matrices_in_the_repository_are_the_profiles() {
         .filter(|f| f.starts_with("access-"))
         .collect();
     assert_eq!(found, expected);
+}
+
+/// What a table that is dropped in can get wrong is told, and is no row that passes.
+#[test]
+fn a_table_with_a_label_role_or_operation_that_nobody_knows_fails() {
+    let text = std::fs::read_to_string(folder().join("harbor.toml")).unwrap();
+    let row = rows("harbor.csv").into_iter().find(|row| row["role"] == "developer").unwrap();
+    let check = |text: &str, change: &[(&str, &str)]| {
+        let mut row = row.clone();
+        row.extend(change.iter().map(|(column, value)| ((*column).to_owned(), (*value).to_owned())));
+        let text = text.to_owned();
+        let outcome = std::panic::catch_unwind(move || Table::of("dropped-in", &text, vec![row]).check());
+        outcome.map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
+    };
+    assert_eq!(check(&text, &[]), Ok(Vec::new()), "the row as it is");
+    let wrong = if row["decision"] == "allow" { "deny" } else { "allow" };
+    assert_eq!(check(&text, &[("decision", wrong)]).unwrap().len(), 1, "a wrong decision");
+    for (column, value, told) in [
+        ("role", "wizard", "unknown role wizard"),
+        ("scope", "moon", "unknown scope moon"),
+        ("policy", "lunar", "unknown policy lunar"),
+        ("action", "fly", "unknown operation fly"),
+        ("decision", "maybe", "`maybe` is no decision"),
+        ("decision", "unspecified", "no expectation"),
+    ] {
+        let error = check(&text, &[(column, value)]).unwrap_err();
+        assert!(error.contains(told), "{column} = {value}: {error}");
+    }
+    let renamed = text.replace("developer = { grants = [[\"developer\"", "developer = { grants = [[\"wizard\"");
+    assert_ne!(renamed, text);
+    assert!(check(&renamed, &[]).unwrap_err().contains("no role wizard"));
 }

@@ -1,5 +1,6 @@
 //! A second, naive account of the rules: keeps every event for ever and works each answer out from scratch.
-//! Shares no code with the roster; slow on purpose. One source ordered by version, no links, no bindings.
+//! Shares no code with the roster; slow on purpose. One source ordered by version, no links; bindings are set once and
+//! for all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,8 @@ impl Oracle {
             let name = event.kind.trim_start_matches("rollcall.").trim_end_matches(".v1").to_owned();
             let data = serde_json::from_str(&event.data).unwrap();
             let said = oracle.said.entry(event.subject.to_string()).or_default();
-            said.push((name, event.sequence.unwrap(), data, event.data.to_string()));
+            // A command has no rivals here.
+            said.push((name, event.sequence.unwrap_or_default(), data, event.data.to_string()));
         }
         oracle
     }
@@ -84,7 +86,33 @@ impl Oracle {
         line
     }
 
-    /// Rules 2 and 3 of DESIGN 7, word for word.
+    /// Every group that a person is in, by whatever way: looked for until no more is found.
+    fn groups_of(&self, person: &str) -> BTreeSet<String> {
+        let groups: Vec<&str> = self.all("group").into_iter().map(|(id, _)| id).collect();
+        let mut found = BTreeSet::new();
+        loop {
+            let inside = |group: &&&str| {
+                let member = |kind: &str, id: &str| self.state(&format!("member/{group}/{kind}/{id}")).is_some();
+                member("person", person) || found.iter().any(|inner: &String| member("group", inner))
+            };
+            let more: BTreeSet<String> = groups.iter().filter(inside).map(|group| (*group).to_owned()).collect();
+            if more == found {
+                return found;
+            }
+            found = more;
+        }
+    }
+
+    /// Rules 4 and 5: a role for a person or for everybody in a group, on the project of a package.
+    fn is_bound(&self, binding: &Value, person: &str, package: &str) -> bool {
+        let own = |value: &Value, id: &str| value.as_str() == Some(&format!("flexnet/{id}"));
+        let principal = &binding["principal"];
+        let holds = own(&principal["user"], person)
+            || self.groups_of(person).iter().any(|group| own(&principal["group"], group));
+        holds && own(&binding["scope"]["project"], package)
+    }
+
+    /// Rules 2 to 5 of DESIGN 7, word for word.
     pub fn memberships(&self, now: DateTime<Utc>) -> BTreeSet<Membership> {
         let within = |data: &Value, from: &str, until: &str| {
             let at = |key: &str| data[key].as_str().map(|t| t.parse::<DateTime<Utc>>().unwrap());
@@ -130,6 +158,12 @@ impl Oracle {
                 });
                 if entitled {
                     found.insert((person_id.to_owned(), project.to_owned(), "Guest".to_owned()));
+                }
+                for (_, binding) in self.all("binding") {
+                    if within(binding, "starts", "ends") && self.is_bound(binding, person_id, package_id) {
+                        let role = binding["role"].as_str().unwrap().to_owned();
+                        found.insert((person_id.to_owned(), project.to_owned(), role));
+                    }
                 }
             }
         }

@@ -18,6 +18,11 @@ fn settings() -> Settings {
     serde_json::from_str(r#"{"sources":{"flexnet":{"order":"version"}}}"#).unwrap()
 }
 
+/// As [`settings`], and bindings on projects of packages are allowed.
+fn allowing() -> Settings {
+    Settings { bindings_on_managed: true, ..settings() }
+}
+
 fn day(n: u32) -> DateTime<Utc> {
     format!("2026-01-0{n}T00:00:00Z").parse().unwrap()
 }
@@ -81,6 +86,38 @@ fn history() -> impl Strategy<Value = Vec<String>> {
         "entitlement.line.upserted 1 entitlement=e0 product=d0",
     ];
     vec(line(), 0..24).prop_map(|lines| BEFORE.iter().map(|said| format!("flexnet {said} @0")).chain(lines).collect())
+}
+
+/// Groups of the source, three that can be in each other, and who is in them.
+fn group_line() -> impl Strategy<Value = String> {
+    let group = || select(vec!["g0", "g1", "g2"]);
+    let member = select(vec!["person:p0", "person:p1", "person:p2", "group:g0", "group:g1", "group:g2"]);
+    let said = prop_oneof![
+        2 => group().prop_map(|g| format!("group.upserted {g}")),
+        1 => group().prop_map(|g| format!("group.removed {g}")),
+        6 => (group(), member, 0..4_u8).prop_map(|(g, m, on)| {
+            format!("group.member.{} {g} {m}", if on > 0 { "added" } else { "removed" })
+        }),
+    ];
+    (said, 1..5_u32).prop_map(|(said, version)| format!("flexnet {said} @{version}"))
+}
+
+/// What is given by hand before anything else happens: it stays, whatever its groups and people do.
+const GIVEN: [&str; 9] = [
+    "flexnet account.upserted a0 kind=producer @0",
+    "flexnet person.upserted p1 @0",
+    "flexnet package.upserted k0 producer=a0 project_name=the-k0 @0",
+    "flexnet group.upserted g0 @0",
+    "flexnet group.upserted g1 @0",
+    "flexnet group.member.added g0 group:g1 @0",
+    "local binding.set group:flexnet/g0 Developer project:flexnet/k0",
+    "local binding.set group:flexnet/g1 Guest project:flexnet/k0 ends=2026-01-04T00:00:00Z",
+    "local binding.set user:flexnet/p1 Guest project:flexnet/k0 starts=2026-01-02T00:00:00Z",
+];
+
+/// A world of groups and of everything else, after what is given.
+fn grouped_history() -> impl Strategy<Value = Vec<String>> {
+    vec(prop_oneof![3 => group_line(), 1 => line()], 0..30)
 }
 
 fn events(lines: &[String]) -> Vec<NewEvent> {
@@ -148,6 +185,26 @@ proptest! {
     }
 
     #[test]
+    fn groups_and_bindings_give_what_the_oracle_says_in_any_order(lines in grouped_history(), seed in any::<u64>()) {
+        let given: Vec<String> = GIVEN.iter().map(|said| (*said).to_owned()).collect();
+        let all = events(&[given, lines.clone()].concat());
+        let (mut first, mut then) = (opening(&allowing(), "revenera"), all);
+        let rest = then.split_off(GIVEN.len());
+        first.extend(then);
+        let mut shuffled = rest.clone();
+        Random(seed).shuffle(&mut shuffled);
+        let oracle = Oracle::of(&[&first[2..], &rest[..]].concat());
+        for order in [rest, shuffled] {
+            let world = World::fold(&recorded(first.iter().chain(&order).cloned()));
+            for now in (1..6).map(day) {
+                let expected = oracle.memberships(now);
+                prop_assert_eq!(table(&world.roster, now), expected.clone(), "at {}:\n{}", now, lines.join("\n"));
+                prop_assert_eq!(answers(&world.roster, now), allowed(&expected), "at {}:\n{}", now, lines.join("\n"));
+            }
+        }
+    }
+
+    #[test]
     fn any_order_and_any_repetition_give_the_same_digest(lines in history(), seed in any::<u64>()) {
         let mut random = Random(seed);
         let first = events(&lines);
@@ -194,17 +251,24 @@ proptest! {
 
 /// A law over empty tables would prove nothing.
 #[test]
-fn the_random_histories_reach_memberships_of_both_kinds() {
+fn the_random_histories_reach_memberships_of_every_kind() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let (mut developers, mut guests) = (0, 0);
+    let (mut developers, mut guests, mut grouped) = (0, 0, 0);
     for _ in 0..200 {
         let lines = history().new_tree(&mut runner).unwrap().current();
         let table = Oracle::of(&events(&lines)).memberships(day(NOON));
         developers += u32::from(table.iter().any(|(_, _, role)| role == "Developer"));
         guests += u32::from(table.iter().any(|(_, _, role)| role == "Guest"));
+        let given = GIVEN.iter().map(|said| (*said).to_owned());
+        let lines: Vec<String> = given.chain(grouped_history().new_tree(&mut runner).unwrap().current()).collect();
+        let table = Oracle::of(&events(&lines)).memberships(day(NOON));
+        grouped += u32::from(table.iter().any(|(_, _, role)| role == "Developer"));
     }
-    assert!(developers > 40 && guests > 20, "{developers} and {guests} of 200 histories");
+    assert!(
+        developers > 40 && guests > 20 && grouped > 20,
+        "{developers}, {guests} and {grouped} by a group of 200 histories"
+    );
 }
 
 /// `PROPTEST_CASES` of the environment counts, as everywhere.
