@@ -21,6 +21,7 @@ impl Roster {
             self.refer(Field::AccountParent, ix, parent);
             self.close_cycle(ix);
         }
+        self.mention(&effect, Field::AccountParent, ix, parent);
         effect
     }
 

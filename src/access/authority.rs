@@ -123,6 +123,9 @@ impl Roster {
         place: Place,
         now: DateTime<Utc>,
     ) -> Result<Authority, Refusal> {
+        if self.judging.trusts() {
+            return Ok(Authority::Operator);
+        }
         let Some(author) = author else { return Ok(Authority::Operator) };
         let Some(principal) = self.author(author)? else { return Ok(Authority::Operator) };
         self.authority(principal, action, place, now).ok_or_else(|| {

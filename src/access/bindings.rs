@@ -447,6 +447,9 @@ impl Roster {
 
     /// Whether every scope that has a holder of a role of which one has to stay still has one without this.
     pub(crate) fn somebody_stays(&self, gone: Gone, now: DateTime<Utc>) -> Result<(), Refusal> {
+        if self.judging.trusts() {
+            return Ok(());
+        }
         let now = now.timestamp_micros();
         let roles: Vec<RoleIx> =
             self.profile.document().rules.last_holder_stays.iter().filter_map(|role| self.profile.role(role)).collect();

@@ -49,6 +49,10 @@ impl Effect {
 pub struct Folded {
     /// Where the event stands.
     pub position: Position,
+    /// Who said it.
+    pub source: SourceName,
+    /// What it is about.
+    pub subject: Arc<str>,
     /// What it did.
     pub effect: Effect,
     /// What the SQL side has to say now.

@@ -309,7 +309,7 @@ pub(crate) struct Mark {
 }
 
 /// A reference that a row once had; kept so that an explanation can say what somebody left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Field {
     PersonAccount,
     AccountParent,
@@ -317,6 +317,9 @@ pub(crate) enum Field {
     EntitlementAccount,
     LineEntitlement,
     LineProduct,
+    PersonName,
+    ContainerParent,
+    ProjectContainer,
 }
 
 /// Everything that the log says, at one position.
@@ -342,6 +345,8 @@ pub(crate) struct Facts {
     pub(crate) assignments: Vec<Pair>,
     pub(crate) permissions: BTreeMap<u32, Register>,
     pub(crate) formers: BTreeMap<(Field, u32), Vec<u32>>,
+    /// References of events that were superseded when they came: they never held, and may have been so all the same.
+    pub(crate) mentions: BTreeMap<(Field, u32), Vec<u32>>,
     /// Two persons.
     pub(crate) links: Vec<Pair>,
     pub(crate) user_names: Table<u32>,
@@ -381,6 +386,7 @@ impl Facts {
             assignments: Vec::new(),
             permissions: BTreeMap::new(),
             formers: BTreeMap::new(),
+            mentions: BTreeMap::new(),
             links: Vec::new(),
             user_names: Table::default(),
             projects: Vec::new(),
@@ -404,6 +410,21 @@ impl Facts {
         std::iter::once(now)
             .chain(past.iter().copied().filter(move |value| *value != now))
             .filter(|value| *value != NONE)
+    }
+
+    /// As [`Self::ever`], with what was only mentioned.
+    pub(crate) fn named(&self, field: Field, row: u32, now: u32) -> impl Iterator<Item = u32> + '_ {
+        self.ever(field, row, now).chain(self.mentions.get(&(field, row)).into_iter().flatten().copied())
+    }
+
+    /// Notes a reference of a superseded event.
+    pub(crate) fn mention(&mut self, field: Field, row: u32, to: u32) -> bool {
+        let past = self.mentions.entry((field, row)).or_default();
+        let new = to != NONE && !past.contains(&to);
+        if new {
+            past.push(to);
+        }
+        new
     }
 
     /// Notes that a reference moved away from `old`.

@@ -15,6 +15,7 @@ use crate::{
     profile::Profile,
     register::{Claim, Judgement, Rank, Register, order_key},
     roster::Roster,
+    slice::Judging,
 };
 
 /// What every step of the fold needs of the event at hand.
@@ -115,17 +116,23 @@ impl Roster {
     /// Folds one event in. Positions must come in order; one that is in already changes nothing.
     pub fn apply(&mut self, record: &Recorded) -> Folded {
         let position = record.position;
+        let event = &record.event;
+        let (source, subject) = (event.key.source.clone(), Arc::clone(&event.subject));
         if position <= self.facts.position {
-            return Folded { position, effect: Effect::NoChange, changes: Vec::new() };
+            return Folded { position, source, subject, effect: Effect::NoChange, changes: Vec::new() };
         }
         self.facts.position = position;
-        let event = &record.event;
         let known = self.facts.sources.len();
         let space = self.facts.sources.at(0, event.key.source.as_str());
         if space >= known {
             self.settle();
         }
-        let order = if event.key.source.is_local() { Order::Observed } else { self.order(&event.key.source) };
+        let order = match &self.judging {
+            _ if event.key.source.is_local() => Order::Observed,
+            Judging::Anew => self.order(&event.key.source),
+            Judging::Known => Order::Observed,
+            Judging::Effective(orders) => orders.get(&event.key.source).copied().unwrap_or(Order::Observed),
+        };
         let key = order_key(order, record);
         let claim =
             Claim { key: *key.as_ref().unwrap_or(&0), tie: Digest::of(event.data.as_bytes()).prefix(), position };
@@ -140,7 +147,7 @@ impl Roster {
         if !matches!(effect, Effect::Parked(_)) {
             self.unpark(&mut at);
         }
-        Folded { position, effect, changes: at.changes }
+        Folded { position, source, subject, effect, changes: at.changes }
     }
 
     fn judge(&mut self, at: &mut At<'_>, body: Body) -> Effect {
@@ -150,7 +157,10 @@ impl Roster {
             Sayer::Command if !local => return self.park(at, "a source may not say this".into()),
             _ => {}
         }
-        if local && let Err(refusal) = self.may(&body, at.now()) {
+        if local
+            && !self.judging.trusts()
+            && let Err(refusal) = self.may(&body, at.now())
+        {
             return refusal.into();
         }
         match body {
@@ -249,6 +259,7 @@ impl Roster {
             Field::EntitlementAccount => facts.entitlements.get_mut(row).map(|row| &mut row.account),
             Field::LineEntitlement => facts.lines.get_mut(row).map(|row| &mut row.entitlement),
             Field::LineProduct => facts.lines.get_mut(row).map(|row| &mut row.product),
+            Field::PersonName | Field::ContainerParent | Field::ProjectContainer => None,
         };
         let Some(slot) = slot else { return };
         let old = std::mem::replace(slot, to);
@@ -278,6 +289,14 @@ impl Roster {
                 self.index.product_lines.push(to, row);
                 self.index.buy(&self.facts, row);
             }
+            Field::PersonName | Field::ContainerParent | Field::ProjectContainer => {}
+        }
+    }
+
+    /// Notes what a superseded event referred to.
+    pub(crate) fn mention(&mut self, effect: &Effect, field: Field, row: u32, to: u32) {
+        if *effect == Effect::Superseded && self.facts.mention(field, row, to) {
+            self.index.mentioned.entry((field, to)).or_default().push(row);
         }
     }
 
@@ -301,6 +320,7 @@ impl Roster {
                 self.relink(at, ix);
             }
         }
+        self.mention(&effect, Field::PersonAccount, ix, account);
         effect
     }
 
@@ -349,6 +369,7 @@ impl Roster {
             row.state = state;
             self.refer(Field::EntitlementAccount, ix, account);
         }
+        self.mention(&effect, Field::EntitlementAccount, ix, account);
         effect
     }
 
@@ -364,6 +385,8 @@ impl Roster {
             self.refer(Field::LineEntitlement, ix, entitlement);
             self.refer(Field::LineProduct, ix, product);
         }
+        self.mention(&effect, Field::LineEntitlement, ix, entitlement);
+        self.mention(&effect, Field::LineProduct, ix, product);
         effect
     }
 

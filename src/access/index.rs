@@ -39,6 +39,8 @@ pub(crate) struct Index {
     pub(crate) container_children: HashMap<u32, Vec<u32>>,
     /// Local projects by the container that they are or were in.
     pub(crate) container_projects: HashMap<u32, Vec<u32>>,
+    /// Rows by a reference that only a superseded event of them made.
+    pub(crate) mentioned: HashMap<(Field, u32), Vec<u32>>,
 }
 
 /// For each row, the rows that refer to it.
@@ -185,11 +187,22 @@ impl Index {
         for (ix, container) in (0_u32..).zip(&facts.containers.rows) {
             if let Some(container) = container {
                 index.contain(ix, container.parent);
+                for parent in facts.ever(Field::ContainerParent, ix, container.parent) {
+                    index.contain(ix, parent);
+                }
             }
         }
         for (ix, project) in (0_u32..).zip(&facts.projects) {
             if let Origin::Local(local) = &project.origin {
                 index.house(ix, local.container);
+                for container in facts.ever(Field::ProjectContainer, ix, local.container) {
+                    index.house(ix, container);
+                }
+            }
+        }
+        for ((field, row), mentions) in &facts.mentions {
+            for to in mentions {
+                index.mentioned.entry((*field, *to)).or_default().push(*row);
             }
         }
         index

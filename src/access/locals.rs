@@ -11,7 +11,7 @@ use crate::{
     Effect, Principal,
     authority::{Authority, Refusal, RefusalKind},
     bindings::Gone,
-    facts::{Container, LocalProject, NONE, On, Origin, Service},
+    facts::{Container, Field, LocalProject, NONE, On, Origin, Service},
     fold::At,
     place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     register::{Rank, Register},
@@ -175,9 +175,13 @@ impl Roster {
         };
         let ix = self.facts.containers.at(0, data.container.as_str());
         let Some(slot) = self.facts.containers.get_mut(ix) else { return Effect::NoChange };
+        let before = slot.as_ref().map_or(NONE, |row| row.parent);
         let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
         let effect = at.settle(&mut register, Rank::Full, "container");
         *slot = Some(Container { register, kind: data.kind.to_string(), parent, name: data.name.clone() });
+        if before != parent {
+            self.facts.left(Field::ContainerParent, ix, before);
+        }
         self.index.contain(ix, parent);
         self.settle();
         effect
@@ -279,7 +283,9 @@ impl Roster {
             return Err(RefusalKind::Taken.because(format!("there is a project `{}` already", data.project)));
         }
         let place = self.judge_project(data, mine)?;
+        // A slice need not know who it was.
         if let Some(creator) = &data.creator
+            && !self.judging.trusts()
             && self.person_of(creator.as_str()).is_none()
         {
             return Err(missing("user", creator.as_str()));
@@ -346,6 +352,7 @@ impl Roster {
         let id = self.facts.local_projects.at(0, data.project.as_str());
         let mut register = before.as_ref().map_or_else(Register::default, |local| local.register);
         let effect = at.settle(&mut register, Rank::Full, "project");
+        let left = before.as_ref().map(|before| before.container);
         let person = |id: &rollcall_events::Id| self.person_of(id.as_str()).unwrap_or(NONE);
         // Who made it stays who made it, until it is made again.
         let creator = before
@@ -356,6 +363,9 @@ impl Roster {
             Place::Root | Place::Project(_) => NONE,
         };
         let (kind, visibility) = (data.kind, data.visibility);
+        if let Some(left) = left.filter(|left| *left != container) {
+            self.facts.left(Field::ProjectContainer, mine, left);
+        }
         let local = LocalProject { register, id, kind, visibility, container, creator };
         let row = self.claim_name(at.position(), mine, &data.name, || Origin::Local(local.clone()));
         if let Some(slot) = self.facts.local_projects.get_mut(id) {

@@ -4,7 +4,7 @@ use rollcall_events::body::{self, SourcePerson};
 
 use crate::{
     Change, Effect,
-    facts::NONE,
+    facts::{Field, NONE},
     fold::{At, push_pair},
     names::normal_user_name,
     register::Rank,
@@ -36,8 +36,12 @@ impl Roster {
             *owner = person;
         }
         let Some(row) = self.facts.persons.get_mut(person) else { return };
-        let changed = std::mem::replace(&mut row.name, ix) != ix;
-        if changed && row.user == person {
+        let (before, user) = (std::mem::replace(&mut row.name, ix), row.user);
+        if before == ix {
+            return;
+        }
+        self.facts.left(Field::PersonName, person, before);
+        if user == person {
             self.say_user(at, person);
         }
     }

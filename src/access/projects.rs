@@ -14,6 +14,7 @@ use crate::{
     place::{ContainerIx, ProjectIx, RecordedIx},
     register::{Judgement, Rank},
     roster::Roster,
+    slice::Judging,
 };
 
 /// A project as others see it.
@@ -201,12 +202,16 @@ impl Roster {
             self.refer(Field::PackageProducer, ix, producer);
             self.say_package(at, ix);
         }
+        self.mention(&effect, Field::PackageProducer, ix, producer);
         effect
     }
 
     /// Whether a project ([`NONE`] for a new one) may have this name; else who holds it. A name belongs to its first
     /// holder for ever, and where users have personal projects theirs are held too.
     pub(crate) fn name_is_free(&self, mine: u32, name: &str) -> Result<(), String> {
+        if matches!(self.judging, Judging::Known) {
+            return Ok(());
+        }
         let facts = &self.facts;
         let holder = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
         match holder {

@@ -15,6 +15,7 @@ use crate::{
     names::normal_user_name,
     place::Rights,
     profile::{Held, Profile, RoleIx},
+    slice::Judging,
 };
 
 /// A user of the roster. Good for this roster only.
@@ -38,6 +39,8 @@ pub struct Roster {
     pub(crate) consumer_role: Option<RoleIx>,
     /// By source: whether an inactive person of it shuts the user out.
     pub(crate) authoritative: Vec<bool>,
+    /// How events are judged; a roster that follows the log judges each anew.
+    pub(crate) judging: Judging,
 }
 
 /// One roster that is read by many and folded into by one. A guard is held for a look-up, never across a wait.
@@ -148,6 +151,7 @@ impl Roster {
             producer_role: None,
             consumer_role: None,
             authoritative: Vec::new(),
+            judging: Judging::Anew,
         };
         roster.settle();
         roster

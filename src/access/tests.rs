@@ -4,6 +4,8 @@
 mod edges;
 #[path = "suite/mod.rs"]
 mod suite;
+#[path = "slice_tests.rs"]
+mod slice_tests;
 
 use std::sync::Arc;
 
@@ -22,8 +24,16 @@ fn noon() -> DateTime<Utc> {
 }
 
 /// A history in the making: facts of two sources, commands, each with its sequence.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 struct History(Vec<NewEvent>);
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line =
+            |event: &NewEvent| format!("{} {} {} {:?}", event.key.source, event.kind, event.data, event.sequence);
+        self.0.iter().try_for_each(|event| writeln!(f, "{}", line(event)))
+    }
+}
 
 impl History {
     fn say(&mut self, source: &str, kind: &str, sequence: Option<u64>, data: &str) {

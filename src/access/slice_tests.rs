@@ -1,0 +1,382 @@
+//! The law of a slice: what it answers as of a position is what the log cut there answers, word for word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::{About, Basis, Change, Folded, ProjectIx, Subject, effective_by, who};
+
+const ADA: &str = r#"{"persons":[{"source":"flexnet","person":"p0"},{"source":"corp","person":"q0"}]}"#;
+
+/// A world in which every rule gives somebody something; what follows turns it about.
+const BEFORE: &[(&str, &str, &str)] = &[
+    ("flexnet", "account.upserted", r#"{"account":"a0","kind":"producer"}"#),
+    ("flexnet", "account.upserted", r#"{"account":"a1","kind":"producer","parent":"a0"}"#),
+    ("flexnet", "account.upserted", r#"{"account":"a2","kind":"customer"}"#),
+    ("flexnet", "person.upserted", r#"{"person":"p0","username":"ada","account":"a1","active":true}"#),
+    ("flexnet", "person.upserted", r#"{"person":"p1","username":"ada","account":"a2","active":true}"#),
+    ("corp", "person.upserted", r#"{"person":"q0","username":"ada","account":null,"active":true}"#),
+    ("flexnet", "permission.granted", r#"{"person":"p0","permission":"view_and_manage_download_packages"}"#),
+    ("flexnet", "product.upserted", r#"{"product":"d0"}"#),
+    ("flexnet", "package.upserted", r#"{"package":"k0","producer":"a0","container_delivery":true}"#),
+    ("flexnet", "package.product.mapped", r#"{"package":"k0","product":"d0"}"#),
+    ("flexnet", "entitlement.upserted", r#"{"entitlement":"e0","account":"a2","state":"active"}"#),
+    (
+        "flexnet",
+        "entitlement.line.upserted",
+        r#"{"line":"l0","entitlement":"e0","product":"d0","starts":null,"ends":null}"#,
+    ),
+    ("corp", "group.upserted", r#"{"group":"g0"}"#),
+    ("corp", "group.upserted", r#"{"group":"g1"}"#),
+    ("corp", "group.member.added", r#"{"group":"g0","member":{"person":"q0"}}"#),
+    ("corp", "group.member.added", r#"{"group":"g1","member":{"group":"g0"}}"#),
+    ("local", "container.upserted", r#"{"container":"c0","kind":"account","parent":null}"#),
+    ("local", "container.upserted", r#"{"container":"c1","kind":"region","parent":"c0"}"#),
+    (
+        "local",
+        "project.created",
+        r#"{"project":"x0","name":"nova","kind":"standard","visibility":"private","container":"c1","creator":"flexnet/p1"}"#,
+    ),
+    (
+        "local",
+        "binding.set",
+        r#"{"principal":{"group":"corp/g1"},"role":"Viewer","scope":{"container":"c0"},"author":"test"}"#,
+    ),
+];
+
+/// One random event about a small world in which everything meets: names that collide, groups in groups, projects of
+/// people in containers, services, roles given everywhere, settings and profiles that change, sources that end.
+fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let id = |prefix: &'static str, n: u8| (0..n).prop_map(move |i| format!("{prefix}{i}"));
+    let local = |kind: &'static str| move |data: String| ("local", kind, data);
+    let named = || {
+        (
+            id("p", 3),
+            prop::sample::select(vec!["ada", "bob", "ada~flexnet", "acme"]),
+            0..3_u8,
+            prop::bool::weighted(0.8),
+        )
+            .prop_map(|(p, name, a, active)| {
+                format!(r#"{{"person":"{p}","username":"{name}","account":"a{a}","active":{active}}}"#)
+            })
+    };
+    let container = || prop_oneof![1 => Just("null".to_owned()), 2 => (0..3_u8).prop_map(|c| format!("\"c{c}\""))];
+    let principal = || {
+        prop_oneof![
+            3 => (0..3_u8).prop_map(|p| format!(r#"{{"user":"flexnet/p{p}"}}"#)),
+            1 => Just(r#"{"user":"corp/q0"}"#.to_owned()),
+            2 => (0..3_u8).prop_map(|g| format!(r#"{{"group":"corp/g{g}"}}"#)),
+            1 => Just(r#"{"group":"local/l0"}"#.to_owned()),
+            1 => Just(r#"{"service":"s0"}"#.to_owned()),
+        ]
+    };
+    let scope = || {
+        prop_oneof![
+            1 => Just(r#""root""#.to_owned()),
+            2 => (0..3_u8).prop_map(|c| format!(r#"{{"container":"c{c}"}}"#)),
+            3 => (0..2_u8).prop_map(|p| format!(r#"{{"project":"local/x{p}"}}"#)),
+            1 => Just(r#"{"project":"flexnet/k0"}"#.to_owned()),
+        ]
+    };
+    let role = || prop::sample::select(vec!["Maintainer", "Viewer", "Admin"]);
+    let member = |g: u8, kind: &str, m: String| format!(r#"{{"group":"g{g}","member":{{"{kind}":"{m}"}}}}"#);
+    prop_oneof![
+        8 => fact(),
+        4 => named().prop_map(|data| ("flexnet", "person.upserted", data)),
+        2 => (id("q", 3), prop::sample::select(vec!["ada", "eve"]), prop::bool::weighted(0.8)).prop_map(|(q, name, active)| {
+            ("corp", "person.upserted", format!(r#"{{"person":"{q}","username":"{name}","account":null,"active":{active}}}"#))
+        }),
+        1 => prop::bool::ANY.prop_map(|on| ("local", if on { "identity.linked" } else { "identity.unlinked" }, ADA.to_owned())),
+        2 => (0..3_u8, prop::bool::weighted(0.8)).prop_map(|(g, on)| {
+            ("corp", if on { "group.upserted" } else { "group.removed" }, format!(r#"{{"group":"g{g}"}}"#))
+        }),
+        3 => (0..3_u8, id("q", 3), prop::bool::weighted(0.7)).prop_map(move |(g, q, on)| {
+            ("corp", if on { "group.member.added" } else { "group.member.removed" }, member(g, "person", q))
+        }),
+        2 => (0..3_u8, 0..3_u8, prop::bool::weighted(0.7)).prop_map(move |(g, m, on)| {
+            ("corp", if on { "group.member.added" } else { "group.member.removed" }, member(g, "group", format!("g{m}")))
+        }),
+        1 => Just(("local", "group.upserted", r#"{"group":"l0"}"#.to_owned())),
+        1 => (id("p", 3), prop::bool::weighted(0.7)).prop_map(|(p, on)| {
+            let kind = if on { "group.member.added" } else { "group.member.removed" };
+            ("local", kind, format!(r#"{{"group":"l0","member":{{"person":"flexnet/{p}"}}}}"#))
+        }),
+        1 => Just(("local", "service.created", r#"{"service":"s0"}"#.to_owned())),
+        2 => (0..3_u8, container()).prop_map(|(c, parent)| {
+            format!(r#"{{"container":"c{c}","kind":"{}","parent":{parent}}}"#, ["account", "region", "region"][usize::from(c)])
+        }).prop_map(local("container.upserted")),
+        1 => (0..3_u8).prop_map(|c| format!(r#"{{"container":"c{c}"}}"#)).prop_map(local("container.removed")),
+        3 => (0..2_u8, 0..3_u8, container(), prop::bool::weighted(0.5), id("p", 3)).prop_map(|(p, n, c, new, creator)| {
+            let kind = if new { "project.created" } else { "project.updated" };
+            let creator = if new { format!(r#""flexnet/{creator}""#) } else { "null".to_owned() };
+            ("local", kind, format!(
+                r#"{{"project":"x{p}","name":"{}","kind":"standard","visibility":"{}","container":{c},"creator":{creator}}}"#,
+                ["acme", "nova", "zeta"][usize::from(n)],
+                ["private", "private", "public"][usize::from(n)]
+            ))
+        }),
+        1 => (0..2_u8).prop_map(|p| format!(r#"{{"project":"x{p}"}}"#)).prop_map(local("project.deleted")),
+        8 => (principal(), role(), scope(), prop::bool::weighted(0.8)).prop_map(|(who, role, scope, on)| {
+            let kind = if on { "binding.set" } else { "binding.removed" };
+            ("local", kind, format!(r#"{{"principal":{who},"role":"{role}","scope":{scope},"author":"test"}}"#))
+        }),
+        1 => (prop::bool::ANY, prop::bool::ANY).prop_map(|(sub_accounts, managed)| {
+            let mut settings = base_settings(sub_accounts);
+            settings.bindings_on_managed = managed;
+            ("local", "settings.set", serde_json::to_string(&settings).unwrap())
+        }),
+        1 => prop::bool::ANY.prop_map(|personal| ("local", "profile.set", profile(personal))),
+        1 => prop::bool::weighted(0.1).prop_map(|corp| {
+            ("local", "source.retired", format!(r#"{{"source":"{}"}}"#, if corp { "corp" } else { "nobody" }))
+        }),
+    ]
+}
+
+fn base_settings(customer_sub_accounts: bool) -> Settings {
+    serde_json::from_str(&History::settings(customer_sub_accounts).0[0].data).unwrap()
+}
+
+/// A profile with containers, a raise for administrators and, or not, personal projects.
+fn profile(personal: bool) -> String {
+    let own = if personal { r#","personal_project":"always","personal_role":"Admin""# } else { "" };
+    format!(
+        r#"{{"schema":1,"name":"test","levels":["global","account","region","project"],
+            "kinds":{{"standard":{{"visibility":["private","public"],"default":"private"}}}},
+            "baseline":[{{"principal":"anyone","visibility":"public","actions":["image.pull"]}}],
+            "roles":{{
+                "Admin":{{"actions":["image.pull","image.push","image.delete"],"at":["global","account","region","project"]}},
+                "Maintainer":{{"actions":["image.pull","image.push"],"at":["global","account","region","project"]}},
+                "Viewer":{{"actions":["image.pull"],"at":["global","account","region","project"]}}
+            }},
+            "rules":{{"producer_role":"Maintainer","consumer_role":"Viewer","creator_role":"Admin",
+                "admin_at_least":"Maintainer"{own}}},
+            "operations":{{"pull":["image.pull"],"push":["image.push"],"delete":["image.delete"]}},
+            "registry":{{"pull":"pull","push":"push","delete":"delete"}}}}"#
+    )
+}
+
+fn past() -> impl Strategy<Value = History> {
+    (any::<bool>(), any::<bool>(), prop::collection::vec((anything(), 1..8_u64), 1..100)).prop_map(
+        |(sub_accounts, personal, facts)| {
+            let mut history = History::settings(sub_accounts);
+            history.say("local", "profile.set", None, &profile(personal));
+            for (source, kind, data) in BEFORE {
+                history.say(source, kind, (*source != "local").then_some(0), data);
+            }
+            for ((source, kind, data), sequence) in facts {
+                history.say(source, kind, (source != "local").then_some(sequence), &data);
+            }
+            history
+        },
+    )
+}
+
+fn records(history: &History) -> Vec<Recorded> {
+    let recorded_at = |n: i64| noon() - Duration::days(2) + Duration::hours(n);
+    (1..)
+        .zip(&history.0)
+        .map(|(n, event)| Recorded {
+            position: Position(n),
+            recorded_at: recorded_at(i64::try_from(n).unwrap()),
+            event: event.clone(),
+        })
+        .collect()
+}
+
+/// As the SQL side finds them: by subject, the positions of the events that applied, began or ended a fact of it.
+#[derive(Default)]
+struct Found(BTreeMap<Subject, BTreeSet<Position>>);
+
+impl Found {
+    fn take(&mut self, folded: &Folded, all: bool) {
+        let mut note = |source: &str, subject: &str| {
+            let key = (source.to_owned(), subject.to_owned());
+            self.0.entry(key).or_default().insert(folded.position);
+        };
+        let competed = matches!(folded.effect, Effect::Superseded | Effect::NoChange);
+        if folded.effect == Effect::Applied || (all && competed) {
+            note(folded.source.as_str(), &folded.subject);
+        }
+        for change in &folded.changes {
+            if let Change::FactBegan { source, subject, .. } | Change::FactEnded { source, subject } = change {
+                note(source.as_str(), subject);
+            }
+        }
+    }
+}
+
+struct Past {
+    records: Vec<Recorded>,
+    live: Roster,
+    found: Found,
+}
+
+impl Past {
+    fn of(history: &History, all: bool) -> Self {
+        let records = records(history);
+        let mut live = Roster::new(LogId([7; 8]));
+        let mut found = Found::default();
+        for record in &records {
+            found.take(&live.apply(record), all);
+        }
+        // Also what a restart forgets must be found.
+        let live = Roster::from_snapshot(&live.to_snapshot()).unwrap();
+        Self { records, live, found }
+    }
+
+    fn events(&self, about: About<'_>) -> Vec<Recorded> {
+        let relevant = self.live.relevant(about);
+        let positions: BTreeSet<Position> =
+            relevant.iter().filter_map(|subject| self.found.0.get(subject)).flatten().copied().collect();
+        self.records.iter().filter(|record| positions.contains(&record.position)).cloned().collect()
+    }
+
+    /// As of a position, as it was recorded.
+    fn recorded(&self, about: About<'_>, to: Position) -> Roster {
+        let mut slice = self.live.for_slice(Basis::Recorded);
+        for record in self.events(about).iter().filter(|record| record.position <= to) {
+            slice.apply(record);
+        }
+        slice.reaches(to);
+        slice
+    }
+
+    /// As of an instant, as it is known now.
+    fn effective(&self, events: Vec<Recorded>, then: DateTime<Utc>) -> Roster {
+        let mut slice = self.live.for_slice(Basis::Effective);
+        for record in effective_by(events, then) {
+            slice.apply(&record);
+        }
+        slice.reaches(self.live.position());
+        slice
+    }
+}
+
+fn verbs() -> [Verb; 2] {
+    [Verb::Pull, Verb::Push]
+}
+
+/// Every answer about one caller and one project, in words.
+fn answer(roster: &Roster, user: &str, project: &str, now: DateTime<Utc>) -> Option<Vec<crate::Explanation>> {
+    let project = roster.project_by_name(project)?;
+    let caller = roster.caller_by_id(user)?;
+    let profile = roster.profile();
+    Some(
+        verbs()
+            .into_iter()
+            .filter_map(|verb| profile.registry_action(verb))
+            .map(|a| explain(roster, caller, a, project, now))
+            .collect(),
+    )
+}
+
+fn callers(roster: &Roster) -> Vec<String> {
+    let users = roster.users().map(|user| roster.user_id(user));
+    users.chain(roster.services().map(|service| format!("service:{}", roster.service(service).id))).collect()
+}
+
+/// The names of all projects, personal ones too.
+fn projects(roster: &Roster) -> Vec<String> {
+    let own = roster.users().map(|user| roster.user_name(user));
+    let own =
+        own.filter(|name| matches!(roster.project_by_name(name), Some(ProjectIx::Personal(_)))).map(str::to_owned);
+    roster.projects().map(|project| roster.project_name(project).to_owned()).chain(own).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+
+    #[test]
+    fn a_slice_answers_as_the_log_cut_there(history in past(), cut in any::<prop::sample::Index>()) {
+        let past = Past::of(&history, false);
+        let cut = cut.index(past.records.len()) + 1;
+        let (to, now) = (past.records[cut - 1].position, past.records[cut - 1].recorded_at);
+        let mut whole = Roster::new(LogId([7; 8]));
+        for record in &past.records[..cut] {
+            whole.apply(record);
+        }
+        let slice = |about: About<'_>| past.recorded(about, to);
+        for project in projects(&whole) {
+            let ix = whole.project_by_name(&project).unwrap();
+            let cut = slice(About::Members(&project));
+            let there = cut.project_by_name(&project);
+            prop_assert!(there.is_some(), "{}", project);
+            let there = there.unwrap();
+            prop_assert_eq!(cut.project(there).id, whole.project(ix).id);
+            prop_assert_eq!(cut.project_name(there), whole.project_name(ix));
+            prop_assert_eq!(members(&cut, there, now), members(&whole, ix, now), "members of {}", project);
+            for verb in verbs() {
+                if let (Some(a), Some(b)) = (cut.profile().registry_action(verb), whole.profile().registry_action(verb)) {
+                    prop_assert_eq!(who(&cut, there, a, now), who(&whole, ix, b, now), "who may {:?} {}", verb, project);
+                }
+            }
+            for user in callers(&whole) {
+                let cut = slice(About::Access { user: Some(&user), project: &project });
+                prop_assert_eq!(answer(&cut, &user, &project, now), answer(&whole, &user, &project, now), "{} on {}", user, project);
+            }
+        }
+        for user in callers(&whole) {
+            let caller = whole.caller_by_id(&user).unwrap();
+            let cut = slice(About::User(&user));
+            let there = cut.caller_by_id(&user);
+            prop_assert!(there.is_some(), "{}", user);
+            let there = there.unwrap();
+            prop_assert_eq!(cut.caller_names(there), whole.caller_names(caller));
+            prop_assert_eq!(memberships_of(&cut, there, now), memberships_of(&whole, caller, now), "{}", user);
+            if let Principal::User(_) = caller {
+                // By the name that it had then.
+                let name = whole.caller_names(caller).1;
+                let cut = slice(About::User(&name));
+                prop_assert_eq!(cut.user_by_name(&name).map(|ix| cut.user_id(ix)), Some(user));
+            }
+        }
+    }
+
+    /// The effective answer is that of all that is known now and was so by then, folded by the sources' own order.
+    #[test]
+    fn an_effective_slice_answers_as_all_that_is_known_now(history in past(), day in 0..48_i64) {
+        let mut history = history;
+        for (n, event) in (0_i64..).zip(&mut history.0) {
+            if !event.key.source.is_local() {
+                event.time = Some(noon() - Duration::days(3) + Duration::hours((n * 37) % 60));
+                // Which of two rivals has a name is a matter of arrival, not of what was so.
+                for name in ["ada~flexnet", "ada", "bob", "acme", "eve"] {
+                    event.data = event.data.replace(&format!(r#""username":"{name}","#), "").into();
+                }
+            }
+        }
+        let past = Past::of(&history, true);
+        let then = noon() - Duration::days(2) + Duration::hours(day);
+        let known: BTreeSet<Position> = past.found.0.values().flatten().copied().collect();
+        let all = past.records.iter().filter(|record| known.contains(&record.position)).cloned().collect();
+        let whole = past.effective(all, then);
+        for project in projects(&whole) {
+            for user in callers(&whole) {
+                let about = About::Access { user: Some(&user), project: &project };
+                let slice = past.effective(past.events(about), then);
+                prop_assert_eq!(answer(&slice, &user, &project, then), answer(&whole, &user, &project, then), "{} on {}", user, project);
+            }
+        }
+    }
+}
+
+/// A law over worlds without roles would prove nothing.
+#[test]
+fn the_random_pasts_reach_every_kind_of_reason() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let mut rules: BTreeMap<&'static str, u32> = BTreeMap::new();
+    for _ in 0..300 {
+        let history = past().new_tree(&mut runner).unwrap().current();
+        let past = Past::of(&history, false);
+        for project in past.live.projects() {
+            for member in members(&past.live, project, noon()) {
+                for reason in member.reasons {
+                    *rules.entry(reason.rule).or_default() += 1;
+                }
+            }
+        }
+    }
+    for rule in ["binding", "customer", "group", "producer"] {
+        assert!(rules.get(rule).is_some_and(|n| *n > 20), "{rules:?}");
+    }
+}
