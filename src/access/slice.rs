@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, LOCAL, LogId, Order, Position, Recorded, SourceName,
+    Body, LOCAL, Order, Position, Recorded, SourceName,
     body::{Link, SourcePerson, Stated as _, member_subject, pair_subject},
 };
 
@@ -101,12 +101,6 @@ impl Roster {
     /// Says of a slice that it holds the log up to here.
     pub fn reaches(&mut self, position: Position) {
         self.facts.position = self.facts.position.max(position);
-    }
-
-    /// Which log a slice is of.
-    #[must_use]
-    pub fn is_of(&self, log: LogId) -> bool {
-        self.facts.log == log
     }
 
     /// Every subject that could matter to a question about now or any earlier position: more than needed, never less.

@@ -1,9 +1,11 @@
 //! What the API needs of the running process and may not reach itself: the fold's progress, projections, keys.
 //! Knows no engine. The binary implements it over projector, eventlog and registry.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_access::Effect;
+use rollcall_access::{Effect, Subject};
 use rollcall_events::Position;
 use rollcall_store::ops::DecisionRow;
 use serde::Serialize;
@@ -61,6 +63,18 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// The new key could not be kept; nothing changed.
     async fn rotate_keys(&self) -> Result<SigningKey, ControlError>;
+
+    /// The positions, up to one, of the events about these subjects that applied; with `lost` also of those that were
+    /// judged and changed nothing. In order. `None` where they are not known within a moment.
+    ///
+    /// # Errors
+    /// They cannot be looked up now.
+    async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        lost: bool,
+    ) -> Result<Option<Vec<Position>>, ControlError>;
 
     /// The certificates that a registry's `rootcertbundle` wants, PEM.
     ///

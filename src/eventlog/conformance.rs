@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use rollcall_events::{Clock, EventKey, NewEvent, Position, Recorded};
 
-use crate::{Append, Filter, Outcome, Tail, TailError};
+use crate::{Append, Filter, Outcome, Tail, TailError, When};
 
 /// Makes one test of each rule. `$make` gives `(log, something to keep alive)` and takes the clock.
 macro_rules! conformance {
@@ -28,6 +28,8 @@ macro_rules! conformance {
             recorded_at_never_decreases
             a_page_is_filtered_and_says_where_it_ended
             a_reader_beyond_the_end_is_refused
+            records_are_found_by_position_and_one_that_is_not_there_is_damage
+            a_moment_is_the_last_record_of_then
             the_signed_head_fits_the_chain_and_the_key
         }
     };
@@ -393,6 +395,44 @@ pub(crate) async fn a_reader_beyond_the_end_is_refused(log: impl Append + Tail, 
     let error = log.read(beyond, 10).try_next().await.unwrap_err();
     assert!(matches!(error, TailError::Damaged { position, .. } if position == beyond), "{error}");
     assert!(error.to_string().contains(&format!("ends at {end}")), "{error}");
+}
+
+pub(crate) async fn records_are_found_by_position_and_one_that_is_not_there_is_damage(
+    log: impl Append + Tail,
+    _: Arc<TestClock>,
+) {
+    log.append(events(0..2_500)).await.unwrap();
+    let all = all(&log, 2_500, 1_000).await;
+    let asked: Vec<Position> = all.iter().rev().step_by(2).map(|record| record.position).collect();
+    let found = log.records(&asked).await.unwrap();
+    let expected: Vec<_> = all.iter().filter(|record| asked.contains(&record.position)).cloned().collect();
+    assert_eq!(found, expected);
+    assert_eq!(log.records(&[]).await.unwrap(), []);
+    let beyond = Position(all.last().unwrap().position.0 + 1);
+    let gone = log.records(&[asked[0], beyond]).await.unwrap_err();
+    assert!(matches!(gone, TailError::Damaged { position, .. } if position == beyond), "{gone}");
+}
+
+pub(crate) async fn a_moment_is_the_last_record_of_then(log: impl Append + Tail, clock: Arc<TestClock>) {
+    assert_eq!(log.moment(When::Instant(clock.now())).await.unwrap(), None);
+    let start = clock.now();
+    let mut heads = Vec::new();
+    for n in 0..5 {
+        clock.step(Duration::seconds(10));
+        log.append(events(n * 3..n * 3 + 3)).await.unwrap();
+        heads.push((clock.now(), *log.head().borrow()));
+    }
+    assert_eq!(log.moment(When::Instant(start)).await.unwrap(), None);
+    assert_eq!(log.moment(When::Position(Position(0))).await.unwrap(), None);
+    for (at, head) in &heads {
+        for late in [0, 9] {
+            let moment = log.moment(When::Instant(*at + Duration::seconds(late))).await.unwrap().unwrap();
+            assert_eq!((moment.position, moment.hash), (head.position, head.hash), "{late} s after {at}");
+        }
+        let moment = log.moment(When::Position(head.position)).await.unwrap().unwrap();
+        assert_eq!((moment.position, moment.hash), (head.position, head.hash));
+        assert_eq!(moment.recorded_at.timestamp(), at.timestamp());
+    }
 }
 
 pub(crate) async fn the_signed_head_fits_the_chain_and_the_key(log: impl Append + Tail, clock: Arc<TestClock>) {

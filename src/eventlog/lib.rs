@@ -12,8 +12,9 @@ mod conformance;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use rollcall_events::{LogId, NewEvent, Position, Recorded};
+use rollcall_events::{Digest, LogId, NewEvent, Position, Recorded};
 use tokio::sync::watch;
 
 pub use head::{Head, HeadError, SignedHead};
@@ -84,6 +85,18 @@ pub trait Tail: Send + Sync + 'static {
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError>;
 
+    /// The records at these positions, in position order, each held against the chain. All of them must be there.
+    ///
+    /// # Errors
+    /// As [`TailError`]; `Damaged` also for a record that is not there.
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError>;
+
+    /// The newest record at or before a position or an instant; `None` before the first.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn moment(&self, when: When) -> Result<Option<Moment>, TailError>;
+
     /// The head under the log's own signature, to be kept elsewhere.
     ///
     /// # Errors
@@ -92,6 +105,26 @@ pub trait Tail: Send + Sync + 'static {
 
     /// The public key of the log's signatures, PEM.
     fn public_key_pem(&self) -> String;
+}
+
+/// A place in the log, as somebody asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At a position.
+    Position(Position),
+    /// At an instant: after everything that was recorded by then.
+    Instant(DateTime<Utc>),
+}
+
+/// A record's place: what was recorded up to there is one text with one hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The record's position.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// The chain's hash there.
+    pub hash: Digest,
 }
 
 /// Which records a page is about. Absent = any. `kind` and `subject` may end in `*`.

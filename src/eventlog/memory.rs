@@ -13,10 +13,10 @@ use rollcall_events::{Clock, Digest, EventKey, LogId, NewEvent, Position, Record
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Filter, Head, Outcome, SignedHead, Tail, TailError,
+    Append, AppendError, Filter, Head, Moment, Outcome, SignedHead, Tail, TailError, When,
     admit::admit,
     head::SigningKey,
-    tail::{beyond, follow},
+    tail::{beyond, follow, missing},
 };
 
 /// A log in memory. Cheap to clone; clones are the same log.
@@ -116,6 +116,32 @@ impl Tail for MemoryLog {
         found.truncate(limit);
         let ended = if found.len() == limit { found.last().map_or(after, |record| record.position) } else { end };
         Ok((found, ended))
+    }
+
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        let record = |position: Position| {
+            let ix = usize::try_from(position.0).ok()?.checked_sub(1)?;
+            state.records.get(ix).cloned()
+        };
+        positions.into_iter().map(|position| record(position).ok_or_else(|| missing(position))).collect()
+    }
+
+    async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let until = state.records.partition_point(|record| match when {
+            When::Position(position) => record.position <= position,
+            When::Instant(instant) => record.recorded_at <= instant,
+        });
+        let found = until.checked_sub(1).and_then(|ix| Some((state.records.get(ix)?, state.hashes.get(ix)?)));
+        let moment = |(record, hash): (&Recorded, &Digest)| Moment {
+            position: record.position,
+            recorded_at: record.recorded_at,
+            hash: *hash,
+        };
+        Ok(found.map(moment))
     }
 
     async fn signed_head(&self) -> Result<SignedHead, TailError> {

@@ -34,6 +34,11 @@ pub(crate) fn beyond(asked: Position, head: Head) -> TailError {
     TailError::Damaged { position: asked, what }
 }
 
+/// A record that must be there is not.
+pub(crate) fn missing(position: Position) -> TailError {
+    TailError::Damaged { position, what: "the record is missing".into() }
+}
+
 impl Filter {
     /// Whether a record is what is asked for.
     #[must_use]

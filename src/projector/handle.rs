@@ -2,12 +2,13 @@
 //! rebuild. Cheap to clone; folds nothing itself.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Live};
+use rollcall_access::{Effect, Live, Subject};
 use rollcall_events::Position;
 use rollcall_store::read::{Read, ReadError};
 use serde::Serialize;
@@ -115,6 +116,24 @@ impl Handle {
             .collect();
         let mut older = if asked.is_empty() { Vec::new() } else { self.shared.read.effects(&asked).await? }.into_iter();
         Ok(recent.into_iter().map(|recent| recent.unwrap_or_else(|()| older.next().flatten())).collect())
+    }
+
+    /// The positions, up to one, of the events about these subjects that applied, or with `lost` also of those that were
+    /// judged and changed nothing. `None` where the SQL side is not there within `wait`.
+    ///
+    /// # Errors
+    /// The SQL side may not answer.
+    pub async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        lost: bool,
+        wait: Duration,
+    ) -> Result<Option<Vec<Position>>, ReadError> {
+        if !self.wait_for_read(to, wait).await {
+            return Ok(None);
+        }
+        self.shared.read.events_of(subjects, to, lost).await.map(Some)
     }
 
     /// What the event at `position` did; `None` where it is not known yet.

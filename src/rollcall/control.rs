@@ -1,10 +1,10 @@
 //! What the API asks of the running process, answered by projector, log and keys. Translates; decides nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_access::Effect;
+use rollcall_access::{Effect, Subject};
 use rollcall_api::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
 use rollcall_eventlog::sqlite::{self, Check, VerifyError};
 use rollcall_events::{Clock, Position};
@@ -17,6 +17,8 @@ use crate::data_dir::DataDir;
 /// The projections by name, the memory one first.
 const ROSTER: &str = "roster";
 const READ: &str = "read";
+/// How long a question about the past waits for the SQL side to reach it; it is behind by a batch at most, or rebuilt.
+const MOST_WAIT: Duration = Duration::from_secs(2);
 
 /// The process as the API sees it.
 pub struct Process {
@@ -137,6 +139,16 @@ impl Control for Process {
         let made = tokio::task::spawn_blocking(move || keys.rotate(now)).await;
         let made = made.map_err(|error| ControlError::Unavailable(error.to_string()))?;
         made.map(|info| signing_key(&info)).map_err(|error| ControlError::Unavailable(error.to_string()))
+    }
+
+    async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        lost: bool,
+    ) -> Result<Option<Vec<Position>>, ControlError> {
+        let found = self.projector.events_of(subjects, to, lost, MOST_WAIT).await;
+        found.map_err(|error| ControlError::Unavailable(error.to_string()))
     }
 
     async fn key_bundle(&self) -> Result<String, ControlError> {

@@ -26,9 +26,12 @@ CREATE TABLE fact (
 );
 CREATE UNIQUE INDEX fact_now ON fact (noun, source, subject) WHERE to_position IS NULL;
 
--- What an event did, where it did anything but apply.
+-- What an event did, where that is not a fact of its own subject that it began or ended. With `fact` it says of every
+-- event what it is about and whether it applied.
 CREATE TABLE effect (
     position INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    subject TEXT NOT NULL,
     effect TEXT NOT NULL,
     reason TEXT
 );

@@ -1,6 +1,7 @@
 -- What a rebuild makes last, when the rows are in. The expressions are those of the views.
 
 CREATE UNIQUE INDEX fact_history ON fact (source, subject, from_position);
+CREATE INDEX effect_subject ON effect (source, subject, position);
 CREATE INDEX fact_began ON fact (from_position);
 CREATE INDEX fact_ended ON fact (to_position) WHERE to_position IS NOT NULL;
 CREATE INDEX person_user_history ON person_user (source, person, from_position);

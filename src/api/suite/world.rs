@@ -1,7 +1,7 @@
 //! A small licensing world behind the router, and the fold loop that the binary would run.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -17,7 +17,7 @@ use axum::{
 };
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{Effect, Live, Roster};
+use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject};
 use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
 use rollcall_events::{Clock, EventKey, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
@@ -57,8 +57,25 @@ impl TestClock {
 pub(super) struct Folding {
     applied: watch::Sender<Position>,
     effects: Mutex<BTreeMap<Position, Effect>>,
+    /// The events about a subject, and whether each applied.
+    events: Mutex<BTreeMap<Subject, Vec<(Position, bool)>>>,
     /// Whoever holds it stops the fold.
     pub gate: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Folding {
+    fn note(&self, folded: &Folded) {
+        let mut events = self.events.lock().unwrap();
+        let mut note = |source: &str, subject: &str, applied| {
+            events.entry((source.to_owned(), subject.to_owned())).or_default().push((folded.position, applied));
+        };
+        note(folded.source.as_str(), &folded.subject, folded.effect == Effect::Applied);
+        for change in &folded.changes {
+            if let Change::FactBegan { source, subject, .. } | Change::FactEnded { source, subject } = change {
+                note(source.as_str(), subject, true);
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -100,6 +117,24 @@ impl Control for Folding {
     }
     async fn rotate_keys(&self) -> Result<SigningKey, ControlError> {
         Err(ControlError::Unavailable("the disk is full".to_owned()))
+    }
+    async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        lost: bool,
+    ) -> Result<Option<Vec<Position>>, ControlError> {
+        let events = self.events.lock().unwrap();
+        let mut found: Vec<Position> = subjects
+            .iter()
+            .filter_map(|subject| events.get(subject))
+            .flatten()
+            .filter(|(position, applied)| *position <= to && (lost || *applied))
+            .map(|(position, _)| *position)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        Ok(Some(found))
     }
     async fn key_bundle(&self) -> Result<String, ControlError> {
         Ok("-----BEGIN CERTIFICATE-----\n".to_owned())
@@ -214,6 +249,7 @@ impl World {
         let folding = Arc::new(Folding {
             applied: watch::Sender::new(Position(0)),
             effects: Mutex::default(),
+            events: Mutex::default(),
             gate: Arc::default(),
         });
         let ops = Ops::open(&dir).await.unwrap();
@@ -411,6 +447,7 @@ async fn fold(log: MemoryLog, live: Arc<Live>, folding: Arc<Folding>) {
         for record in page.unwrap().iter() {
             let _running = folding.gate.lock().await;
             let folded = live.write().apply(record);
+            folding.note(&folded);
             folding.effects.lock().unwrap().insert(folded.position, folded.effect);
             folding.applied.send_replace(folded.position);
         }

@@ -32,7 +32,10 @@ use sqlx::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Append, AppendError, Filter, Head, Outcome, SignedHead, Tail, TailError, head::SigningKey, tail::follow};
+use crate::{
+    Append, AppendError, Filter, Head, Moment, Outcome, SignedHead, Tail, TailError, When, head::SigningKey,
+    tail::follow,
+};
 use files::Lock;
 use reader::{Cursor, Recent};
 use writer::{Message, Writer};
@@ -243,6 +246,14 @@ impl Tail for SqliteLog {
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError> {
         reader::page(&self.shared, after, limit, filter).await
+    }
+
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+        reader::records(&self.shared, positions).await
+    }
+
+    async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
+        reader::moment(&self.shared, when).await
     }
 
     async fn signed_head(&self) -> Result<SignedHead, TailError> {

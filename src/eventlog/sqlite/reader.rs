@@ -12,8 +12,8 @@ use super::{
     record::{self, Decoder, Page, position_after},
 };
 use crate::{
-    Filter, Head, TailError,
-    tail::{Step, beyond},
+    Filter, Head, Moment, TailError, When,
+    tail::{Step, beyond, missing},
 };
 
 /// Records in one statement: enough that the hop to SQLite's thread does not count.
@@ -200,6 +200,59 @@ impl Cursor {
         let bytes = tokio::spawn(async move { bytes(&mut *shared.reading().await?, at, to).await });
         self.ahead = Some(Ahead { at, to, bytes });
     }
+}
+
+/// The records at these positions.
+pub(crate) async fn records(shared: &Shared, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+    let mut positions = positions.to_vec();
+    positions.sort_unstable();
+    positions.dedup();
+    let mut found = Vec::with_capacity(positions.len());
+    let mut sql = shared.reading().await?;
+    let mut decoder = Decoder::default();
+    for some in positions.chunks(usize::try_from(CHUNK).unwrap_or(usize::MAX)) {
+        let first = some.first().copied().unwrap_or_default();
+        let records = record::at(&mut sql, &mut decoder, shared.id, some).await.map_err(|e| failed(first, &e))?;
+        for record in records {
+            let (record, _) = record?;
+            found.push(record);
+        }
+    }
+    let gone = positions.iter().zip(&found).find(|(position, record)| **position != record.position);
+    let gone = gone.map(|(position, _)| *position).or_else(|| positions.get(found.len()).copied());
+    gone.map_or(Ok(found), |position| Err(missing(position)))
+}
+
+/// The newest record at or before a place.
+pub(crate) async fn moment(shared: &Shared, when: When) -> Result<Option<Moment>, TailError> {
+    let newest = shared.head.borrow().position;
+    let mut sql = shared.reading().await?;
+    let mut decoder = Decoder::default();
+    let (mut low, mut high) = (Position(0), newest);
+    let mut best = None;
+    if let When::Position(position) = when {
+        (low, high) = (position.min(newest), position.min(newest));
+    }
+    // Positions are dense here, and times never decrease: halving finds the last one that is not after the instant.
+    while high > Position(0) {
+        let middle = Position(low.0 + (high.0 - low.0).div_ceil(2));
+        let found = record::at(&mut sql, &mut decoder, shared.id, &[middle]).await.map_err(|e| failed(middle, &e))?;
+        let (record, hash) = found.into_iter().next().ok_or_else(|| missing(middle))??;
+        let fits = match when {
+            When::Position(position) => record.position <= position,
+            When::Instant(instant) => record.recorded_at <= instant,
+        };
+        if fits {
+            best = Some(Moment { position: record.position, recorded_at: record.recorded_at, hash });
+            low = middle;
+        } else {
+            high = Position(middle.0 - 1);
+        }
+        if low >= high {
+            break;
+        }
+    }
+    Ok(best)
 }
 
 /// Up to `limit` records that match, and where the look-up ended.

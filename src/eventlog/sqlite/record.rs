@@ -34,6 +34,12 @@ const KNOWN: &str = concat!(
     " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1"
 );
 
+const AT: &str = concat!(
+    "SELECT (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
+    packed!(),
+    " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.position = j.value"
+);
+
 const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind, subject, time, sequence, origin, \
      correlation, traceparent, data, hash) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
      value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, unhex(value ->> 12) \
@@ -43,7 +49,7 @@ const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 4] = [RANGE, KNOWN, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 5] = [RANGE, KNOWN, AT, INSERT, HASH_AT];
 
 /// The records of `(after, to]` as bytes; empty if there are none.
 pub(crate) async fn range(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<Vec<u8>> {
@@ -80,13 +86,35 @@ pub(crate) async fn known(
             let number = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
             let before: Option<Vec<u8>> = row.try_get(1)?;
             let bytes: Vec<u8> = row.try_get(2)?;
-            Ok((number, standing(log, before.as_deref(), &bytes)))
+            let standing = standing(&mut Decoder::default(), log, before.as_deref(), &bytes);
+            Ok((number, standing.map(|(record, _)| record)))
         })
         .collect::<sqlx::Result<Vec<_>>>()
         .map_err(|e| e.to_string())
 }
 
-fn standing(log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Result<Recorded, TailError> {
+/// A record with the chain's hash there, or what is wrong with it.
+type Standing = Result<(Recorded, Digest), TailError>;
+
+/// The records at these positions that are there, in the order asked for.
+pub(crate) async fn at(
+    sql: &mut SqliteConnection,
+    decoder: &mut Decoder,
+    log: LogId,
+    positions: &[Position],
+) -> sqlx::Result<Vec<Standing>> {
+    let asked = serde_json::to_string(positions).unwrap_or_default();
+    let rows = sqlx::query(AT).bind(asked).fetch_all(sql).await?;
+    rows.iter()
+        .map(|row| {
+            let before: Option<Vec<u8>> = row.try_get(0)?;
+            let bytes: Vec<u8> = row.try_get(1)?;
+            Ok(standing(decoder, log, before.as_deref(), &bytes))
+        })
+        .collect()
+}
+
+fn standing(decoder: &mut Decoder, log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Standing {
     let hash = match before.map(<[u8; 32]>::try_from) {
         None => chain_start(log),
         Some(Ok(hash)) => Digest(hash),
@@ -94,9 +122,9 @@ fn standing(log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Result<Recorded,
     };
     let position = bytes.split(|b| *b == b' ').next().and_then(number).unwrap_or_default();
     let before = Position(u64::try_from(position).unwrap_or_default().saturating_sub(1));
-    let page = Decoder::default().page(bytes, before, hash);
+    let page = decoder.page(bytes, before, hash);
     match (page.records.into_iter().next(), page.damage) {
-        (Some(record), None) => Ok(record),
+        (Some(record), None) => Ok((record, page.hash)),
         (_, damage) => Err(damage.unwrap_or_else(|| damaged(position_after(before), "it cannot be read"))),
     }
 }

@@ -66,17 +66,22 @@ pub(super) struct Batch<'a> {
     names: Histories<(&'a str,), &'a str>,
     projects: Histories<(&'a str, &'a str), (&'a str, bool)>,
     narrowed: Vec<(&'a str, &'a str, i64)>,
-    effects: Vec<(i64, &'static str, Option<&'a str>)>,
+    effects: Vec<(i64, &'a str, &'a str, &'static str, Option<&'a str>)>,
     parked: HashMap<(&'a str, &'a str), Option<(i64, &'a str)>>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn of(batch: &'a [Folded]) -> Self {
         let mut all = Self::default();
-        for Folded { position, effect, changes } in batch {
+        for Folded { position, source, subject, effect, changes } in batch {
             let at = number(*position);
-            if *effect != Effect::Applied {
-                all.effects.push((at, effect.word(), effect.reason()));
+            let own = |change: &Change| match change {
+                Change::FactBegan { source: of, subject: about, .. }
+                | Change::FactEnded { source: of, subject: about } => of == source && about == subject,
+                _ => false,
+            };
+            if *effect != Effect::Applied || !changes.iter().any(own) {
+                all.effects.push((at, source.as_str(), subject, effect.word(), effect.reason()));
             }
             for change in changes {
                 all.take(at, change);

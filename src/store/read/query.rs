@@ -1,9 +1,11 @@
 //! What the API asks of the read side: effects, histories, causes, parked subjects, memberships by SQL.
 //! Answers as rows; shows nothing, decides nothing.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use rollcall_access::Effect;
+use rollcall_access::{Effect, Subject};
 use rollcall_events::{Digest, Position};
 use serde::Serialize;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
@@ -202,6 +204,28 @@ impl Read {
                 (*at <= folded).then(|| exception.map_or(Effect::Applied, |(_, word, why)| effect(word, why.clone())))
             })
             .collect())
+    }
+
+    /// The positions, up to one, of the events that applied to any of these subjects, or began or ended a fact of one;
+    /// with `lost` also of those that were judged and changed nothing. In order. To be trusted up to [`Self::position`].
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    pub async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        lost: bool,
+    ) -> Result<Vec<Position>, ReadError> {
+        let db = self.shared.db.read().await;
+        let subjects = serde_json::to_string(subjects).unwrap_or_default();
+        let found: Vec<i64> = sqlx::query_scalar(sql::EVENTS_OF)
+            .bind(subjects)
+            .bind(number(to))
+            .bind(lost)
+            .fetch_all(&db.readers)
+            .await?;
+        Ok(found.into_iter().map(position).collect())
     }
 
     /// Every fact of a subject that ever stood, oldest first.

@@ -56,10 +56,10 @@ pub(super) const PROJECTS_BEGIN: &str = "
 INSERT INTO project (source, package, from_position, to_position, name, archived)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
 FROM json_each($1)";
-/// `[position, effect, reason]`
+/// `[position, source, subject, effect, reason]`
 pub(super) const EFFECTS: &str = "
-INSERT INTO effect (position, effect, reason)
-SELECT value ->> 0, value ->> 1, value ->> 2
+INSERT INTO effect (position, source, subject, effect, reason)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
 FROM json_each($1)";
 /// `[source, subject, position, reason]`
 pub(super) const PARK: &str = "
@@ -76,6 +76,21 @@ WHERE (source, subject) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))"
 /// `$1` a JSON array of positions; those that did not simply apply.
 pub(super) const EFFECTS_AT: &str = "
 SELECT position, effect, reason FROM effect WHERE position IN (SELECT value FROM json_each($1))";
+/// `$1` `[source, subject]`, `$2` the last position, `$3` whether those count that competed and lost
+pub(super) const EVENTS_OF: &str = "
+SELECT fact.from_position FROM json_each($1) AS row
+CROSS JOIN fact ON fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1
+WHERE fact.from_position <= $2
+UNION
+SELECT fact.to_position FROM json_each($1) AS row
+CROSS JOIN fact ON fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1
+WHERE fact.to_position <= $2
+UNION
+SELECT effect.position FROM json_each($1) AS row
+CROSS JOIN effect ON effect.source = row.value ->> 0 AND effect.subject = row.value ->> 1
+WHERE effect.position <= $2
+    AND (effect.effect = 'applied' OR $3 AND effect.effect IN ('superseded', 'no_change'))
+ORDER BY 1";
 /// `$1` source, `$2` subject
 pub(super) const HISTORY: &str = "
 SELECT source, noun, subject, from_position, to_position, starts, ends, data FROM fact
@@ -142,6 +157,7 @@ pub(super) const ALL: &[&str] = &[
     PARK,
     UNPARK,
     EFFECTS_AT,
+    EVENTS_OF,
     HISTORY,
     CAUSED,
     STANDING_FACTS,

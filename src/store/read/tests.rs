@@ -79,11 +79,13 @@ fn parked(subject: &str, reason: Option<&str>) -> Change {
 }
 
 fn folded(position: u64, changes: impl IntoIterator<Item = Change>) -> Folded {
-    Folded { position: Position(position), effect: Effect::Applied, changes: changes.into_iter().collect() }
+    let (source, subject) = ("flexnet".parse().unwrap(), format!("account/{position}").into());
+    let changes = changes.into_iter().collect();
+    Folded { position: Position(position), source, subject, effect: Effect::Applied, changes }
 }
 
 fn exception(position: u64, effect: Effect) -> Folded {
-    Folded { position: Position(position), effect, changes: Vec::new() }
+    Folded { effect, ..folded(position, []) }
 }
 
 fn instant(text: &str) -> DateTime<Utc> {
