@@ -283,7 +283,7 @@ fn projects(roster: &Roster) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
 
     #[test]
     fn a_slice_answers_as_the_log_cut_there(history in past(), cut in any::<prop::sample::Index>()) {

@@ -2,10 +2,10 @@
 
 #[path = "edges.rs"]
 mod edges;
-#[path = "suite/mod.rs"]
-mod suite;
 #[path = "slice_tests.rs"]
 mod slice_tests;
+#[path = "suite/mod.rs"]
+mod suite;
 
 use std::sync::Arc;
 
