@@ -45,7 +45,7 @@ pub use preview::{ActionChange, MembershipChange, Preview, Where, preview};
 pub use profile::{ActionSet, Profile, ProfileError, Verb};
 pub use projects::ProjectView;
 pub use reasons::{Cause, Obstacle, Reason, Standing};
-pub use report::{MayRow, Who, who};
+pub use report::{AccessChange, Difference, MayRow, Side, Who, who};
 pub use roster::{Counts, Live, ParkedView, PersonView, Roster, UserIx, UserView};
 pub use slice::{About, Basis, Subject, effective_by};
 pub use snapshot::{FOLD_VERSION, SnapshotError};

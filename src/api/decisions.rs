@@ -148,6 +148,7 @@ async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
                 action: asked.action.to_owned(),
                 project: roster.project_name(found).to_owned(),
                 repository: repository.map(str::to_owned),
+                basis: None,
                 explanation: explain(&roster, principal, needs(&roster, asked.action)?, found, now),
             })
         });

@@ -2,7 +2,9 @@
 
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use rollcall_access::{ActionSet, Explanation, Principal, ProjectIx, Roster, UserIx, Verb, explain, had_tie};
+use rollcall_access::{
+    About, ActionSet, Basis, Explanation, Principal, ProjectIx, Roster, UserIx, Verb, explain, had_tie,
+};
 use rollcall_events::SchemaError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +14,7 @@ use crate::{
     asker::{Asker, forbidden},
     guard::{Locked, Reads},
     input::Input,
+    past::{self, AsOf},
     problem::{Answer, Kind, ProblemShape},
     projects,
     query::Fresh,
@@ -38,6 +41,22 @@ struct Question {
     /// The rest of the image's name; it does not change the answer.
     #[serde(default)]
     repository: Option<String>,
+    /// As of a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
+    #[serde(default)]
+    as_of: Option<String>,
+    /// `recorded`, the default: what Rollcall would have answered then. `effective`: what is now known to have been so.
+    #[serde(default)]
+    basis: Option<BasisWord>,
+}
+
+/// What an answer about the past rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BasisWord {
+    /// What was recorded by then.
+    Recorded,
+    /// What is known now and was so by then, by the sources' own times.
+    Effective,
 }
 
 /// The answer: the question again, and an explanation.
@@ -51,6 +70,8 @@ pub(crate) struct Explained {
     pub project: String,
     /// The rest of the image's name.
     pub repository: Option<String>,
+    /// What an answer about the past rests on; `null` for now.
+    pub basis: Option<BasisWord>,
     /// Yes or no, and why.
     #[serde(flatten)]
     #[schema(value_type = ExplanationShape)]
@@ -64,9 +85,18 @@ pub(crate) struct Explained {
 )]
 async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response> {
     let now = reads.now();
+    if let Some(as_of) = past::as_of("as_of", question.as_of.as_deref())? {
+        return ask_past(&reads, as_of, question).await;
+    }
+    if question.basis.is_some() {
+        let expected = "`as_of` beside it; about now there is one basis";
+        return Err(Kind::InvalidBody
+            .because("`basis` needs `as_of`.")
+            .with_error(SchemaError::at("/basis", expected)));
+    }
     let explained = {
         let roster = reads.live().read();
-        let Question { user, action, project, repository } = question;
+        let Question { user, action, project, repository, .. } = question;
         let actions = actions(&roster, &action)?;
         let (user, project) = may_ask(&roster, &reads.ask(&roster), user.as_deref(), &project, now)?;
         let principal = user.map_or(Principal::Anyone, Principal::User);
@@ -75,8 +105,44 @@ async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response>
             action,
             project: roster.project_name(project).to_owned(),
             repository,
+            basis: None,
             explanation: explain(&roster, principal, actions, project, now),
         }
+    };
+    reads.answer(explained.explanation.position, RestsOn::MoreThanTheLog, &explained)
+}
+
+/// The same as of a moment. Whether the caller may ask is judged now.
+async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Response> {
+    let Question { user, action, project, repository, basis, .. } = question;
+    let word = basis.unwrap_or(BasisWord::Recorded);
+    let (user_now, project_now) = {
+        let roster = reads.live().read();
+        let asker = reads.ask(&roster);
+        // Whoever may ask about everybody may also use names that are nobody's any more.
+        if !asker.everywhere("access.explain") {
+            may_ask(&roster, &asker, user.as_deref(), &project, reads.now())?;
+        }
+        let user = user.as_deref().and_then(|user| past::user_id(&roster, user));
+        (user, past::project_id(&roster, &project))
+    };
+    let (basis, about) = match word {
+        BasisWord::Recorded => (Basis::Recorded, About::Access { user: user.as_deref(), project: &project }),
+        BasisWord::Effective => (Basis::Effective, About::Access { user: user.as_deref(), project: &project }),
+    };
+    let past = reads.past(as_of, basis, about).await?;
+    let roster = &past.roster;
+    let actions = actions(roster, &action)?;
+    let user = user.map(|user| past.user(&user, user_now.as_deref())).transpose()?;
+    let found = past.project(&project, project_now.as_deref())?;
+    let principal = user.map_or(Principal::Anyone, Principal::User);
+    let explained = Explained {
+        user: user.map(|user| roster.user_name(user).to_owned()),
+        action,
+        project: roster.project_name(found).to_owned(),
+        repository,
+        basis: Some(word),
+        explanation: explain(roster, principal, actions, found, past.at),
     };
     reads.answer(explained.explanation.position, RestsOn::MoreThanTheLog, &explained)
 }

@@ -25,7 +25,7 @@ use crate::{
     once::once,
     people, plans, previews,
     problem::{Kind, Problem, name_instance},
-    projections, projects,
+    projections, projects, reports,
     rights::{At, RIGHTS},
     secrets, services, sources,
     telemetry::RequestAnswered,
@@ -53,6 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .merge(explain::routes())
         .merge(authzen::routes())
         .merge(previews::routes())
+        .merge(reports::routes())
         .merge(decisions::routes())
         .merge(projections::routes())
         .merge(keys::routes());

@@ -54,6 +54,8 @@ kinds! {
     InvalidQuery = "invalid-query", BAD_REQUEST, "The query cannot be read";
     /// The cursor was not made for this query.
     InvalidCursor = "invalid-cursor", BAD_REQUEST, "The cursor does not belong to this query";
+    /// The log does not have that moment: it is in the future, or before anything was recorded.
+    UnknownMoment = "unknown-moment", BAD_REQUEST, "There is no such moment in the log";
     /// No credential, or not a good one.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "The caller is not known";
     /// A webhook's signature is missing, wrong or stale.

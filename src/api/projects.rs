@@ -2,7 +2,7 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
-use rollcall_access::{Place, ProjectIx, ProjectView, Reason, Roster, members};
+use rollcall_access::{About, Basis, Place, ProjectIx, ProjectView, Reason, Roster, members};
 use rollcall_events::{Body, Id, LOCAL, Position, body};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use crate::{
     asker::forbidden,
     guard::{Changes, Commands, Locked, Reads},
     input::{self, Input},
+    past::{self, PastQuery},
     problem::{Answer, Kind, Problem, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
     reasons::ReasonShape,
@@ -333,14 +334,18 @@ fn kept_here(view: &ProjectView<'_>) -> Answer<Id> {
     })
 }
 
-/// Who is in a project now, with every reason, by user name and role. Whoever may not list members sees only the own rows.
+/// Who is in a project now or was in it then, with every reason, by user name and role. Whoever may not list members sees only the own rows.
 #[utoipa::path(
     get, path = "/api/v1/projects/{name}/members", tag = "projects", operation_id = "members",
-    params(("name" = String, Path, description = "The project's name"), Paging, Fresh),
+    params(("name" = String, Path, description = "The project's name"), PastQuery, Paging, Fresh),
     responses((status = 200, body = Page<Member>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn list_members(reads: Reads<Paged<Nothing>>, Path(name): Path<String>) -> Answer<Response> {
-    let now = reads.now();
+async fn list_members(reads: Reads<Paged<PastQuery>>, Path(name): Path<String>) -> Answer<Response> {
+    let as_of = past::as_of("as_of", reads.query.filter.as_of.as_deref())?;
+    let past = match as_of {
+        Some(as_of) => Some(reads.past(as_of, Basis::Recorded, About::Members(&name)).await?),
+        None => None,
+    };
     let key = |member: &Member| format!("{}\n{}", member.user, member.role);
     let (position, rows) = {
         let roster = reads.live().read();
@@ -349,12 +354,22 @@ async fn list_members(reads: Reads<Paged<Nothing>>, Path(name): Path<String>) ->
         let others = asker.sees_members(project);
         let own =
             |member: &rollcall_access::Member| roster.caller_by_id(&member.user).is_some_and(|member| asker.is(member));
-        let all = members(&roster, project, now).into_iter().filter(|member| others || own(member)).map(|member| {
-            Member { user: member.name, user_id: member.user, role: member.role, reasons: member.reasons }
+        let (position, all) = match &past {
+            None => (roster.position(), members(&roster, project, reads.now())),
+            Some(past) => {
+                let then = past.project(&name, Some(&roster.project(project).id))?;
+                (past.moment.position, members(&past.roster, then, past.at))
+            }
+        };
+        let all = all.into_iter().filter(|member| others || own(member)).map(|member| Member {
+            user: member.name,
+            user_id: member.user,
+            role: member.role,
+            reasons: member.reasons,
         });
         let after = reads.query.after.as_deref();
         let rest = all.filter(|member| after.is_none_or(|after| key(member).as_str() > after));
-        (roster.position(), rest.take(reads.query.limit + 1).collect())
+        (position, rest.take(reads.query.limit + 1).collect())
     };
     reads.page(position, RestsOn::MoreThanTheLog, rows, key)
 }

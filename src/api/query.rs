@@ -87,6 +87,15 @@ impl FromQuery for Plain {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
+/// A route with parameters of its own and no pages.
+pub(crate) struct Given<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromQuery for Given<T> {
+    fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Answer<Self> {
+        pairs.rest().map(Self)
+    }
+}
+
 /// What a cursor belongs to: the log, the caller and the path. The filters are added.
 pub(crate) struct CursorScope<'a> {
     /// Which log.
@@ -214,7 +223,7 @@ impl FromStr for MinPosition {
     }
 }
 
-fn log_id(text: &str) -> Option<LogId> {
+pub(crate) fn log_id(text: &str) -> Option<LogId> {
     let well_formed = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let number = u64::from_str_radix(text, 16).ok()?;
     well_formed.then(|| LogId(number.to_be_bytes()))

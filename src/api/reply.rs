@@ -55,6 +55,12 @@ impl<Q> Reads<Q> {
         response
     }
 
+    /// As [`Self::stamped`], of how much of the log it holds.
+    pub fn stamped_at(&self, mut response: Response, position: Position) -> Response {
+        self.stamp(&mut response, position);
+        response
+    }
+
     /// A read's answer: `position` is how much of the log it holds.
     pub fn answer(&self, position: Position, rests_on: RestsOn, body: &impl Serialize) -> Answer<Response> {
         let bytes = serde_json::to_vec(body)

@@ -139,6 +139,8 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     DELETE "/api/v1/bindings/{id}" "binding.remove" Binding;
     POST "/api/v1/preview" "preview.run" Root;
     POST "/api/v1/explain" "access.explain" Body;
+    GET "/api/v1/reports/who" "report.read" Body;
+    GET "/api/v1/reports/diff" "report.read" Body;
     GET "/api/v1/decisions" "decision.list" Root;
     GET "/api/v1/decisions/{id}" "decision.list" Root;
     GET "/api/v1/projections" "projection.list" Root;

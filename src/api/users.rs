@@ -2,7 +2,7 @@
 //! Derived, all of it: a user is never made or deleted here.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
-use rollcall_access::{PersonView, Reason, Roster, UserIx, memberships_of};
+use rollcall_access::{About, Basis, PersonView, Reason, Roster, UserIx, memberships_of};
 use rollcall_events::{Body, Id, Position, body::UserRef};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,8 +11,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     guard::{Commands, Locked, Reads},
     input::{Empty, Input},
+    past::{self, PastQuery},
     problem::{Answer, Kind, Problem, ProblemShape},
-    query::{Fresh, Nothing, Paged, Paging},
+    query::{Fresh, Given, Nothing, Paged, Paging},
     reasons::ReasonShape,
     reply::{self, Judged, List, Page, RestsOn, smallest},
 };
@@ -137,24 +138,26 @@ pub(crate) struct Access {
     reasons: Vec<Reason>,
 }
 
-/// What a user may do now, project by project, with every reason.
+/// What a user may do now, or might do then, project by project, with every reason.
 #[utoipa::path(
     get, path = "/api/v1/users/{name}/access", tag = "users", operation_id = "user_access",
-    params(("name" = String, Path, description = "The user's name or id"), Fresh),
+    params(("name" = String, Path, description = "The user's name or id"), PastQuery, Fresh),
     responses((status = 200, body = List<Access>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn access(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
-    let now = reads.now();
-    let (position, items) = {
-        let roster = reads.live().read();
-        let user = find(&roster, &name)?;
-        let items = memberships_of(&roster, user, now).into_iter().map(|m| Access {
-            project: m.project,
-            role: m.role,
-            reasons: m.reasons,
-        });
-        (roster.position(), items.collect())
+async fn access(reads: Reads<Given<PastQuery>>, Path(name): Path<String>) -> Answer<Response> {
+    let (position, all) = match past::as_of("as_of", reads.query.0.as_of.as_deref())? {
+        None => {
+            let roster = reads.live().read();
+            (roster.position(), memberships_of(&roster, find(&roster, &name)?, reads.now()))
+        }
+        Some(as_of) => {
+            let past = reads.past(as_of, Basis::Recorded, About::User(&name)).await?;
+            let id = past::user_id(&reads.live().read(), &name);
+            let user = past.user(&name, id.as_deref())?;
+            (past.moment.position, memberships_of(&past.roster, user, past.at))
+        }
     };
+    let items = all.into_iter().map(|m| Access { project: m.project, role: m.role, reasons: m.reasons }).collect();
     reads.answer(position, RestsOn::MoreThanTheLog, &List { items })
 }
 

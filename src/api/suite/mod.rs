@@ -9,6 +9,7 @@ mod guard;
 mod hooks;
 mod locals;
 mod once;
+mod past;
 mod plans;
 mod previews;
 mod reads;

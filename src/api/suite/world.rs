@@ -39,7 +39,7 @@ pub(super) const LOG: LogId = LogId([1; 8]);
 pub(super) const MAX_BODY: usize = 20_000;
 
 /// A clock that stands until it is set.
-pub(super) struct TestClock(Mutex<DateTime<Utc>>);
+pub(super) struct TestClock(pub Mutex<DateTime<Utc>>);
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
@@ -177,6 +177,7 @@ impl Hook for TestHook {
             id: text(event, "id"),
             kind: text(event, "type"),
             sequence: event["sequence"].as_u64(),
+            time: event["time"].as_str().map(|time| time.parse().unwrap()),
             data: event["data"].to_string(),
             ..Said::default()
         };

@@ -1,0 +1,247 @@
+//! Questions about the past: which moment is meant, and a roster of what a question depended on then.
+//! Rights are judged on the roster of now; only what is answered is of then.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use futures_util::StreamExt as _;
+use rollcall_access::{About, Basis, Principal, ProjectIx, Roster, UserIx, effective_by};
+use rollcall_eventlog::{Moment, When};
+use rollcall_events::{LogId, Position};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    guard::{Reads, applied},
+    log::log_problem,
+    problem::{Answer, Kind, Problem},
+    projects,
+    query::log_id,
+    users,
+};
+
+/// How many records are read from the log at a time.
+const CHUNK: usize = 4096;
+/// How long a question waits for the roster to reach a moment that the log has.
+const WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A moment as it is asked for: a position (`12`, `position:12`, or of a certain log `logid:12`), an instant, or a day,
+/// which means its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AsOf {
+    log: Option<LogId>,
+    when: When,
+}
+
+impl AsOf {
+    /// What it looks like, for the refusal of one that does not.
+    pub const FORM: &'static str =
+        "a position (`12`, or `logid:12`), an instant (`2026-03-01T12:00:00Z`) or a day (`2026-03-01`, its end, UTC)";
+
+    /// A position of this log.
+    pub fn at(position: Position) -> Self {
+        Self { log: None, when: When::Position(position) }
+    }
+}
+
+impl FromStr for AsOf {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let position = |text: &str| text.parse().map(|position| When::Position(Position(position))).map_err(|_| ());
+        if let Ok(when) = position(text) {
+            return Ok(Self { log: None, when });
+        }
+        if let Some((log, rest)) = text.split_once(':')
+            && let Ok(when) = position(rest)
+            && (log == "position" || log_id(log).is_some())
+        {
+            return Ok(Self { log: log_id(log), when });
+        }
+        if let Ok(day) = text.parse::<NaiveDate>() {
+            let next = day.checked_add_days(Days::new(1)).ok_or(())?.and_time(NaiveTime::MIN).and_utc();
+            return Ok(Self { log: None, when: When::Instant(next - chrono::TimeDelta::microseconds(1)) });
+        }
+        let instant = DateTime::parse_from_rfc3339(text).map_err(|_| ())?.to_utc();
+        Ok(Self { log: None, when: When::Instant(instant) })
+    }
+}
+
+/// Reads a moment that a caller wrote.
+pub(crate) fn as_of(name: &str, text: Option<&str>) -> Answer<Option<AsOf>> {
+    let Some(text) = text else { return Ok(None) };
+    let refused = || Kind::InvalidQuery.because(format!("`{name}={}` is not {}.", text.escape_debug(), AsOf::FORM));
+    text.parse().map(Some).map_err(|()| refused())
+}
+
+/// What a route takes that answers about the past too.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PastQuery {
+    /// As Rollcall knew it then: a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
+    pub as_of: Option<String>,
+}
+
+/// A roster of what a question depended on at a moment.
+pub(crate) struct Past {
+    /// Good for that question only.
+    pub roster: Roster,
+    /// The last record that it holds.
+    pub moment: Moment,
+    /// The instant at which windows are judged.
+    pub at: DateTime<Utc>,
+}
+
+impl<Q> Reads<Q> {
+    /// The moment that is asked for, if the log has it, and the instant that goes with it.
+    pub async fn moment(&self, as_of: AsOf) -> Answer<(Moment, DateTime<Utc>)> {
+        let own = self.tail().log_id();
+        if as_of.log.is_some_and(|log| log != own) {
+            return Err(Kind::OtherLog.because(format!(
+                "This is log {own}. Positions of another log mean nothing here; ask by an instant instead."
+            )));
+        }
+        let head = self.tail().head().borrow().position;
+        let now = self.now();
+        match as_of.when {
+            When::Position(position) if position > head => {
+                return Err(Kind::UnknownMoment
+                    .because(format!("Position {position} is in the future: the log ends at {head}."))
+                    .at(head));
+            }
+            When::Instant(instant) if instant > now => {
+                let now = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                return Err(Kind::UnknownMoment.because(format!(
+                    "{instant} is in the future: it is {now} now. Leave `as_of` out to ask about now."
+                )));
+            }
+            _ => {}
+        }
+        let found = self.tail().moment(as_of.when).await.map_err(log_problem)?;
+        let Some(moment) = found else {
+            let first = self.tail().moment(When::Position(Position(1))).await.map_err(log_problem)?;
+            let begins = first.map_or("it is empty".to_owned(), |first| format!("it begins at {}", first.recorded_at));
+            return Err(
+                Kind::UnknownMoment.because(format!("That is before anything was recorded in this log: {begins}."))
+            );
+        };
+        let at = match as_of.when {
+            When::Position(_) => moment.recorded_at,
+            When::Instant(instant) => instant,
+        };
+        if applied(self.control(), moment.position, WAIT).await { Ok((moment, at)) } else { Err(self.behind(moment)) }
+    }
+
+    fn behind(&self, moment: Moment) -> Problem {
+        let reached = self.applied();
+        Kind::Behind
+            .because(format!(
+                "What was recorded up to {} can be asked about in a moment. Send the same request again.",
+                moment.position
+            ))
+            .at(reached)
+            .retry_after(1)
+    }
+
+    /// What a question depended on at a moment.
+    pub async fn past(&self, as_of: AsOf, basis: Basis, about: About<'_>) -> Answer<Past> {
+        let (moment, at) = self.moment(as_of).await?;
+        let (subjects, mut roster, known) = {
+            let live = self.live().read();
+            (live.relevant(about), live.for_slice(basis), live.position())
+        };
+        let (to, lost) = match basis {
+            Basis::Recorded => (moment.position, false),
+            Basis::Effective => (known, true),
+        };
+        let positions = self.control().events_of(&subjects, to, lost).await?;
+        let positions = positions.ok_or_else(|| self.behind(moment))?;
+        if basis == Basis::Recorded && positions.len() as u64 > to.0.div_ceil(2) {
+            // Most of the log matters: reading all of it in order is quicker than record by record.
+            return Ok(Past { roster: self.whole(to).await?, moment, at });
+        }
+        let mut records = Vec::new();
+        for some in positions.chunks(CHUNK) {
+            let some = self.tail().records(some).await.map_err(log_problem)?;
+            match basis {
+                Basis::Recorded => some.iter().for_each(|record| drop(roster.apply(record))),
+                Basis::Effective => records.extend(some),
+            }
+        }
+        effective_by(records, at).iter().for_each(|record| drop(roster.apply(record)));
+        roster.reaches(to);
+        Ok(Past { roster, moment, at })
+    }
+
+    /// The whole log up to a position, folded.
+    async fn whole(&self, to: Position) -> Answer<Roster> {
+        let mut roster = Roster::new(self.tail().log_id());
+        let mut pages = self.tail().read(Position(0), CHUNK);
+        while roster.position() < to {
+            let Some(page) = pages.next().await else { break };
+            for record in page.map_err(log_problem)?.iter().filter(|record| record.position <= to) {
+                roster.apply(record);
+            }
+        }
+        Ok(roster)
+    }
+
+    /// A moment that is now: the roster as it is.
+    pub async fn now_moment(&self) -> Answer<(Moment, DateTime<Utc>)> {
+        let (position, now) = (self.live().read().position(), self.now());
+        let found = self.tail().moment(When::Position(position)).await.map_err(log_problem)?;
+        found
+            .map(|moment| (moment, now))
+            .ok_or_else(|| Kind::UnknownMoment.because("Nothing was recorded yet; record something first."))
+    }
+}
+
+impl Past {
+    /// The user of a name or id of now or then. `now`: the user's id as the roster of now has it.
+    pub fn user(&self, name: &str, now: Option<&str>) -> Answer<UserIx> {
+        let found = self.roster.user_by_name(name).or_else(|| self.roster.user_by_id(name));
+        found.or_else(|| self.roster.user_by_id(now?)).ok_or_else(|| {
+            Kind::UnknownUser.because(format!("No user had this name or id as of position {}.", self.moment.position))
+        })
+    }
+
+    /// The project of a name of now or then. `now`: the project's id as the roster of now has it.
+    pub fn project(&self, name: &str, now: Option<&str>) -> Answer<ProjectIx> {
+        let found = self.roster.project_by_name(name).or_else(|| self.roster.project_by_id(now?));
+        found.ok_or_else(|| {
+            Kind::UnknownProject.because(format!("No project had this name as of position {}.", self.moment.position))
+        })
+    }
+}
+
+/// What a user is called by its id.
+pub(crate) fn user_id(roster: &Roster, name: &str) -> Option<String> {
+    users::find(roster, name).ok().map(|user| roster.caller_names(Principal::User(user)).0)
+}
+
+/// What a project is called by its id.
+pub(crate) fn project_id(roster: &Roster, name: &str) -> Option<String> {
+    projects::find(roster, name).ok().map(|project| roster.project(project).id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_position_an_instant_or_the_end_of_a_day() {
+        let read = |text: &str| text.parse::<AsOf>();
+        let position = |log, n| Ok(AsOf { log, when: When::Position(Position(n)) });
+        let instant = |text: &str| Ok(AsOf { log: None, when: When::Instant(text.parse().unwrap()) });
+        assert_eq!(read("12"), position(None, 12));
+        assert_eq!(read("position:12"), position(None, 12));
+        assert_eq!(read("0101010101010101:7"), position(Some(LogId([1; 8])), 7));
+        assert_eq!(read("2026-03-01T12:00:00Z"), instant("2026-03-01T12:00:00Z"));
+        assert_eq!(read("2026-03-01T12:00:00+01:00"), instant("2026-03-01T11:00:00Z"));
+        assert_eq!(read("2026-03-01"), instant("2026-03-01T23:59:59.999999Z"));
+        for bad in ["", "x", "-1", "other:12", "2026-03-41", "2026-03-01T12:00:00", "yesterday"] {
+            assert_eq!(read(bad), Err(()), "{bad}");
+        }
+    }
+}
