@@ -51,14 +51,35 @@ pub enum Command {
         /// Project, or an image: PROJECT/REPOSITORY
         #[arg(value_name = "PROJECT[/REPO]")]
         project: String,
+        /// As Rollcall knew it then: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
+        #[arg(long, value_name = "MOMENT")]
+        as_of: Option<String>,
+        /// With what is known now about then, corrections that came later included
+        #[arg(long, requires = "as_of")]
+        effective: bool,
     },
     /// List the members of a project, each with the reason
     Who {
         /// Project
         project: String,
-        /// Print CSV
+        /// As Rollcall knew it then: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
+        #[arg(long, value_name = "MOMENT")]
+        as_of: Option<String>,
+        /// Print who could pull, as CSV that names position, instant and chain head
         #[arg(long, conflicts_with = "json")]
         csv: bool,
+    },
+    /// Say what of a project's members is different at two moments, and which events did it
+    Diff {
+        /// Project, or with --user a user
+        of: String,
+        /// The earlier moment: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
+        from: String,
+        /// The later one [default: now]
+        to: Option<String>,
+        /// Of a user's access in all projects
+        #[arg(long)]
+        user: bool,
     },
     /// Read the log
     #[command(subcommand)]
@@ -420,6 +441,10 @@ mod tests {
             "serve --config etc/r.toml --data-dir d --listen 127.0.0.1:0 --role hooks,api",
             "why ada@globex.test pull acme/db --json",
             "--server http://127.0.0.1:8080 who acme --csv",
+            "why ada pull acme --as-of 2026-03-01 --effective",
+            "who acme --as-of 1951 --csv",
+            "diff acme 2026-03-01 2026-04-01",
+            "diff --user ada 12",
             "events tail --type rollcall.entitlement.* --source flexnet --follow --after 12",
             "deliveries list --source flexnet --failed",
             "deliveries replay dlv_1",
@@ -451,6 +476,8 @@ mod tests {
             "serve --role writer",
             "secrets issue ada --format xml",
             "who p --csv --json",
+            "why ada pull acme --effective",
+            "diff acme",
             "verify --from x",
         ] {
             let error = Cli::try_parse_from(["rollcall"].into_iter().chain(line.split_terminator(' '))).unwrap_err();

@@ -124,8 +124,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn text(&self, path: &[&str]) -> Result<String, Failure> {
-        let response = self.send(Method::GET, self.url(path, &[]), None).await?;
+    pub async fn text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Failure> {
+        let response = self.send(Method::GET, self.url(path, query), None).await?;
         response.text().await.map_err(|error| unreachable(self.base(), &error))
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{Deliveries, Events, Keys, Projection, SecretFormat, Secrets},
     client::{Client, Exit, Failure},
-    show::{Paint, cell, clean, csv, members, number, say, say_json, shell_word},
+    show::{Paint, cell, clean, members, number, say, say_json, shell_word},
     why,
 };
 
@@ -46,53 +46,26 @@ pub fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn why(client: &Client, form: Form, user: &str, action: &str, image: &str) -> Result<Exit, Failure> {
+pub async fn why(
+    client: &Client,
+    form: Form,
+    (user, action, image): (&str, &str, &str),
+    as_of: Option<&str>,
+    effective: bool,
+) -> Result<Exit, Failure> {
     let (project, repository) = image.split_once('/').map_or((image, None), |(project, rest)| (project, Some(rest)));
     let mut body = json!({"user": user, "action": action, "project": project});
     if let (Some(repository), Some(body)) = (repository, body.as_object_mut()) {
         body.insert("repository".into(), repository.into());
     }
+    if let (Some(as_of), Some(body)) = (as_of, body.as_object_mut()) {
+        body.insert("as_of".into(), as_of.into());
+        body.insert("basis".into(), if effective { "effective" } else { "recorded" }.into());
+    }
     let answer = client.post(&api(&["explain"]), &body).await?;
     form.show(&answer, |paint| why::tree(paint, &answer, image));
     let allowed = answer.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     Ok(if allowed { Exit::Yes } else { Exit::No })
-}
-
-/// `who`.
-///
-/// # Errors
-/// As [`Failure`].
-pub async fn who(client: &Client, form: Form, project: &str, as_csv: bool) -> Result<Exit, Failure> {
-    let rows = client.list(&api(&["projects", project, "members"]), &[], usize::MAX).await?;
-    if as_csv {
-        let mut out = csv(&["user", "role", "reason", "source", "event", "until"].map(str::to_owned));
-        for member in &rows {
-            for reason in member.get("reasons").and_then(Value::as_array).into_iter().flatten() {
-                let fact = |key: &str| cell(reason, &format!("facts.0.{key}"));
-                out.push_str(&csv(&[
-                    cell(member, "user"),
-                    cell(member, "role"),
-                    cell(reason, "text"),
-                    fact("source"),
-                    fact("position"),
-                    cell(reason, "until"),
-                ]));
-            }
-        }
-        say(&out);
-        return Ok(Exit::Yes);
-    }
-    form.show(&Value::Array(rows.clone()), |paint| {
-        let reason = |member: &Value| -> Vec<String> {
-            let reasons = member.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
-            let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
-            let first = reasons.first().map(|reason| cell(reason, "text")).unwrap_or_default();
-            vec![cell(member, "user"), cell(member, "role"), first + &rest]
-        };
-        let table: Vec<Vec<String>> = rows.iter().map(reason).collect();
-        crate::show::table(paint, &["USER", "ROLE", "BECAUSE OF"], &table)
-    });
-    Ok(Exit::Yes)
 }
 
 /// `events`.
@@ -332,7 +305,7 @@ pub async fn keys(client: &Client, form: Form, command: &Keys) -> Result<Exit, F
 /// # Errors
 /// As [`Failure`].
 pub async fn bundle(client: &Client) -> Result<String, Failure> {
-    client.text(&api(&["keys", "bundle"])).await
+    client.text(&api(&["keys", "bundle"]), &[]).await
 }
 
 /// `projection`.

@@ -24,6 +24,7 @@ mod passwords;
 mod plans;
 mod previews;
 mod pulls;
+mod reports;
 mod serve;
 mod show;
 
@@ -117,8 +118,11 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
 
 async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Failure> {
     match command {
-        Command::Why { user, action, project } => commands::why(client, form, user, action, project).await,
-        Command::Who { project, csv } => commands::who(client, form, project, *csv).await,
+        Command::Why { user, action, project, as_of, effective } => {
+            commands::why(client, form, (user, action, project), as_of.as_deref(), *effective).await
+        }
+        Command::Who { project, as_of, csv } => reports::who(client, form, project, as_of.as_deref(), *csv).await,
+        Command::Diff { of, from, to, user } => reports::diff(client, form, of, *user, from, to.as_deref()).await,
         Command::Events(command) => commands::events(client, form, command).await,
         Command::Deliveries(command) => commands::deliveries(client, form, command).await,
         Command::Sources { .. } => plans::sources(client, form).await,

@@ -130,15 +130,6 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// A line of CSV (RFC 4180). A cell that a spreadsheet would take for a formula is disarmed.
-pub fn csv(cells: &[String]) -> String {
-    let one = |cell: &String| {
-        let cell = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.clone() };
-        if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
-    };
-    cells.iter().map(one).collect::<Vec<_>>().join(",") + "\r\n"
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -153,13 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_words_and_csv_are_written_as_expected() {
+    fn numbers_and_words_are_written_as_expected() {
         assert_eq!(
             (number(7).as_str(), number(2041).as_str(), number(1_000_000).as_str()),
             ("7", "2 041", "1 000 000")
         );
         assert_eq!(shell_word("a b'c"), "'a b'\\''c'");
         assert_eq!(shell_word("ada@globex.test"), "ada@globex.test");
-        assert_eq!(csv(&["a,b".into(), "=1+1".into(), "say \"x\"".into()]), "\"a,b\",'=1+1,\"say \"\"x\"\"\"\r\n");
     }
 }
