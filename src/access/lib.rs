@@ -21,6 +21,7 @@ pub mod profile;
 mod projects;
 mod reasons;
 mod register;
+mod relevant;
 mod report;
 mod retire;
 mod roster;

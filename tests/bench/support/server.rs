@@ -107,7 +107,7 @@ impl Server {
         connection.expect(&plain(&path, &self.admin()), 200).await;
     }
 
-    fn admin(&self) -> String {
+    pub fn admin(&self) -> String {
         let key = fs::read_to_string(self.data.join("admin.key")).unwrap();
         format!("authorization: Bearer {}\r\n", key.trim())
     }
