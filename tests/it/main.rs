@@ -16,6 +16,7 @@ mod bad_input;
 mod clients;
 mod crash;
 mod directory;
+mod directory_plans;
 mod directory_served;
 mod expect;
 mod files;
