@@ -245,9 +245,18 @@ impl Roster {
             Err(refusal) => return refusal.into(),
         };
         let raised = self.raised(holder, data, now);
+        let covers = |raised: &body::Binding| {
+            let actions = |name: &str| self.profile.role(name).map(|role| self.profile.role_actions(role));
+            actions(&raised.role).zip(actions(&data.role)).is_some_and(|(least, role)| least.holds(role))
+        };
         let effect = match &raised {
             None => self.keep_binding(at, data, holder, on, false),
-            Some(raised) => self.keep_binding(at, raised, holder, on, true),
+            Some(raised) if covers(raised) => self.keep_binding(at, raised, holder, on, true),
+            // Roles are sets: where the least one lacks something of what was given, both are.
+            Some(raised) => {
+                self.keep_binding(at, raised, holder, on, true);
+                self.keep_binding(at, data, holder, on, false)
+            }
         };
         if matches!(effect, Effect::Applied | Effect::NoChange) && on == On::Root {
             self.raise_elsewhere(at, holder, data, now);
@@ -485,7 +494,7 @@ impl Roster {
         Ok(())
     }
 
-    fn scope_name(&self, on: On) -> String {
+    pub(crate) fn scope_name(&self, on: On) -> String {
         match on {
             On::Root => "the root".to_owned(),
             On::Container(ix) => format!("container {}", self.facts.containers.id(ix)),

@@ -1,14 +1,19 @@
 //! Why: the reasons of a yes, the near misses of a no with the event that ended each, and what would make it a yes.
+//! What is told to make a yes is tried by the profile before it is told.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::Position;
+use rollcall_events::{Body, LOCAL, Position, body};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{
     decide::{Principal, decide},
+    facts::{Holder, On},
     place::{Place, ProjectIx, Rights},
-    profile::ActionSet,
-    reasons::{Obstacle, Reason, Standing, Way},
+    profile::{ActionSet, Ceiling, Held, Pseudo, Resource},
+    reasons::{Cause, Fix, Obstacle, Reason, Remedy, Standing, Step, Way, steps},
     roster::Roster,
 };
 
@@ -27,12 +32,15 @@ pub struct Explanation {
     pub needs: Vec<String>,
     /// The roles that would do, by themselves.
     pub roles: Vec<String>,
-    /// Every live reason for a role here, those that do not suffice included.
+    /// Every live reason for a role here, those that do not suffice included, and what the caller has without a role of
+    /// what was asked for.
     pub reasons: Vec<Reason>,
     /// Ways to a sufficient role that do not stand, the nearest first.
     pub near_misses: Vec<NearMiss>,
-    /// Each line alone would make it a yes.
-    pub would_allow: Vec<String>,
+    /// What takes something of it away from this caller, whatever the roles.
+    pub ceilings: Vec<CeilingNote>,
+    /// Each alone would make it a yes.
+    pub would_allow: Vec<Remedy>,
 }
 
 /// A way to a role that does not stand.
@@ -45,8 +53,26 @@ pub struct NearMiss {
     pub obstacles: Vec<Obstacle>,
 }
 
-/// How many near misses are told.
+/// A ceiling that acts on the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CeilingNote {
+    /// Its name in the profile.
+    pub id: String,
+    /// What it takes away of what was asked for.
+    pub takes: Vec<String>,
+    /// The switches, and what each says while it acts; none: always.
+    pub when: BTreeMap<String, String>,
+    /// The roles from whose holders it takes nothing.
+    pub exempt: Vec<String>,
+    /// In words.
+    pub text: String,
+}
+
+/// How many near misses are told, and how many remedies.
 const MOST_NEAR_MISSES: usize = 10;
+
+/// How many roles are offered that could be given.
+const MOST_ROLES: usize = 3;
 
 /// Decides and says why. For a caller who did not sign in, or of whom nothing is known, there are no near misses.
 #[must_use]
@@ -74,26 +100,26 @@ pub fn explain(
         let newest = way.obstacles.iter().filter_map(|o| o.cause.as_ref()).map(|cause| cause.position).max();
         (way.obstacles.len(), never, std::cmp::Reverse(newest), way.name.clone())
     });
-    let near_misses: Vec<NearMiss> = missed
+    let mut near_misses: Vec<NearMiss> = missed
         .iter()
         .take(MOST_NEAR_MISSES)
         .map(|way| NearMiss { reason: roster.reason(way), obstacles: way.obstacles.clone() })
         .collect();
-    let mut would_allow: Vec<String> = Vec::new();
-    if !verdict.is_allowed() {
-        let held =
-            ways.iter().filter(|way| way.stands()).fold(ActionSet::EMPTY, |set, way| set.with(profile.gives(way.held)));
-        for way in &missed {
-            if profile.gives(way.held).with(held).holds(actions) {
-                let remedies: Vec<&str> = way.obstacles.iter().map(|o| o.remedy.as_str()).collect();
-                let line = format!("{}, for {}", remedies.join(", and "), way.text);
-                if !would_allow.contains(&line) && would_allow.len() < MOST_NEAR_MISSES {
-                    would_allow.push(line);
-                }
-            }
-        }
-    }
     let mut reasons: Vec<Reason> = ways.iter().filter(|way| way.stands()).map(|way| roster.reason(way)).collect();
+    let asked = Asked { roster, principal, actions, place, now };
+    let (mut ceilings, mut would_allow) = (Vec::new(), Vec::new());
+    if let (Some(caller), Some(resource)) =
+        (roster.admitted(principal), roster.resource(Rights::Access, place, principal))
+        && roster.open(place)
+    {
+        reasons.extend(asked.baselines(caller, &resource));
+    }
+    if !verdict.is_allowed() {
+        near_misses.extend(ways.iter().filter(|way| way.stands()).filter_map(|way| asked.limited(way)));
+        near_misses.truncate(MOST_NEAR_MISSES);
+        ceilings = asked.ceilings();
+        would_allow = asked.remedies(&missed);
+    }
     reasons.sort_by(|a, b| (&a.role, a.rule, &a.name).cmp(&(&b.role, b.rule, &b.name)));
     reasons.dedup();
     Explanation {
@@ -104,13 +130,270 @@ pub fn explain(
         needs: profile.names(actions).into_iter().map(str::to_owned).collect(),
         roles: profile
             .roles()
-            .filter(|role| profile.grantable(*role, level) && profile.role_actions(*role).holds(actions))
+            .filter(|role| profile.grantable(*role, level) && profile.gives(Held { role: *role, level }).holds(actions))
             .map(|role| profile.role_name(role).to_owned())
             .collect(),
         reasons,
         near_misses,
+        ceilings,
         would_allow,
     }
+}
+
+/// A question.
+struct Asked<'a> {
+    roster: &'a Roster,
+    principal: Principal,
+    actions: ActionSet,
+    place: Place,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Asked<'a> {
+    fn names(&self, set: ActionSet) -> String {
+        self.roster.profile.names(set).join(", ")
+    }
+
+    /// What the caller has without a role, of what was asked for.
+    fn baselines(&self, caller: Pseudo, resource: &Resource<'_>) -> Vec<Reason> {
+        let profile = &self.roster.profile;
+        let document = profile.document();
+        let mut found = Vec::new();
+        for (n, (row, mask)) in profile.baselines_on(caller, resource, self.roster.switches()) {
+            let given = mask.and(self.actions);
+            if given.is_empty() {
+                continue;
+            }
+            let (role, whom) = match row.principal {
+                Pseudo::Anyone => ("anyone", "everybody"),
+                Pseudo::Authenticated => ("authenticated", "everybody who is signed in"),
+            };
+            let mut on = Vec::new();
+            on.extend(row.visibility.map(|visibility| format!("on {} projects", word(&visibility))));
+            on.extend(row.level.as_ref().map(|level| format!("at level {level}")));
+            on.extend(row.when.iter().map(|(switch, says)| format!("while {switch} is {says}")));
+            let text = format!("{whom} may {} {}", self.names(given), on.join(", "));
+            let mut facts = Vec::new();
+            if let (Some(_), Place::Project(project)) = (row.visibility, self.place) {
+                let view = self.roster.project(project);
+                let subject = view.id.split_once('/').map(|(_, id)| format!("project/{id}")).unwrap_or_default();
+                let cause = Cause { position: view.changed, source: view.source.to_owned(), subject };
+                facts.extend(Some(cause).filter(|cause| cause.position != Position(0)));
+            }
+            let name = format!("{}/baseline[{n}]", document.name);
+            found.push(Reason {
+                rule: "baseline",
+                role: role.into(),
+                name,
+                text: text.trim_end().into(),
+                facts,
+                until: None,
+            });
+        }
+        found
+    }
+
+    /// A role that is held, and does not give here what it gives where it may be given higher.
+    fn limited(&self, way: &Way) -> Option<NearMiss> {
+        let profile = &self.roster.profile;
+        let lacking = profile.role_actions(way.held.role).without(profile.gives(way.held)).and(self.actions);
+        let levels = profile.levels_for(lacking)?;
+        let role = profile.role_name(way.held.role);
+        let what = self.names(lacking);
+        let text = format!("role {role} gives {what} only where it is granted at level {levels}");
+        let remedy = format!("role {role} is granted at level {levels}");
+        let obstacle = Obstacle { standing: Standing::Never, text, remedy, cause: None, at: None, fix: Fix::None };
+        Some(NearMiss { reason: self.roster.reason(way), obstacles: vec![obstacle] })
+    }
+
+    /// The ceilings that act on the caller as things are.
+    fn ceilings(&self) -> Vec<CeilingNote> {
+        let roster = self.roster;
+        let Some(resource) = roster.resource(Rights::Access, self.place, self.principal) else { return Vec::new() };
+        let held = self.held(self.now);
+        let acting = roster.profile.ceilings_on(&resource, roster.switches());
+        let acting = acting
+            .filter(|ceiling| ceiling.mask.meets(self.actions) && !held.iter().any(|held| ceiling.exempts(held.role)));
+        acting.map(|ceiling| self.note(ceiling)).collect()
+    }
+
+    fn note(&self, ceiling: &Ceiling) -> CeilingNote {
+        let takes = ceiling.mask.and(self.actions);
+        let exempt: Vec<String> =
+            ceiling.exempt_roles.iter().map(|role| self.roster.profile.role_name(*role).into()).collect();
+        let mut text = format!("ceiling {} takes {} away", ceiling.id, self.names(takes));
+        if !exempt.is_empty() {
+            text.push_str(&format!(" from everybody without the role {}", exempt.join(" or ")));
+        }
+        for (switch, says) in &ceiling.when {
+            text.push_str(&format!(", while {switch} is {says}"));
+        }
+        let takes = self.roster.profile.names(takes).into_iter().map(str::to_owned).collect();
+        CeilingNote { id: ceiling.id.clone(), takes, when: ceiling.when.clone(), exempt, text }
+    }
+
+    /// Roles that are live at an instant.
+    fn held(&self, at: DateTime<Utc>) -> Vec<Held> {
+        let live = self.roster.live_roles(Rights::Access, self.principal, self.place, at.timestamp_micros());
+        live.map(|live| live.held).collect()
+    }
+
+    /// Whether it is a yes with these roles, this resource and these switches.
+    fn would(&self, held: &[Held], resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> bool {
+        let caller = if self.principal == Principal::Anyone { Pseudo::Anyone } else { Pseudo::Authenticated };
+        self.roster.profile.allowed(caller, held.iter().copied(), resource, switches).holds(self.actions)
+    }
+
+    /// What would make it a yes: ways that stand again, a role that is given, a project that is opened, a switch.
+    fn remedies(&self, missed: &[&Way]) -> Vec<Remedy> {
+        let mut found: Vec<Remedy> = Vec::new();
+        let Some(resource) = self.roster.resource(Rights::Access, self.place, self.principal) else { return found };
+        for way in missed {
+            if found.len() >= MOST_NEAR_MISSES {
+                break;
+            }
+            found.extend(self.again(way, &resource).filter(|remedy| !found.contains(remedy)));
+        }
+        if self.roster.admitted(self.principal).is_some() && self.roster.open(self.place) {
+            let held = self.held(self.now);
+            found.extend(self.given(&held, &resource));
+            found.extend(self.opened(&held, &resource));
+            found.extend(self.switched(&held, &resource).map(|(step, text)| Remedy { text, steps: vec![step] }));
+        }
+        found.truncate(MOST_NEAR_MISSES);
+        found
+    }
+
+    /// A way stands again, where need be with a switch turned.
+    fn again(&self, way: &Way, resource: &Resource<'_>) -> Option<Remedy> {
+        let fixes: Vec<Fix> = way.obstacles.iter().map(|obstacle| obstacle.fix.clone()).collect();
+        let mut steps = steps(&fixes)?;
+        let at = match steps.last() {
+            Some(Step::Wait { until }) => *until,
+            _ => self.now,
+        };
+        if (at > self.now && way.until <= at.timestamp_micros()) || self.roster.would_circle(&steps) {
+            return None;
+        }
+        if let [step] = steps.as_slice()
+            && !self.takes_effect(step)
+        {
+            return None;
+        }
+        // What else the caller holds stays only where the remedy moves nobody and nothing.
+        let mut held = if matches!(way.rule, "binding" | "group") { self.held(at) } else { Vec::new() };
+        held.push(way.held);
+        let remedies: Vec<&str> = way.obstacles.iter().map(|o| o.remedy.as_str()).collect();
+        let mut text = format!("{}, for {}", remedies.join(", and "), way.text);
+        if !self.would(&held, resource, self.roster.switches()) {
+            let (step, switch) = self.switched(&held, resource)?;
+            text = format!("{switch}, and {text}");
+            steps.insert(0, step);
+        }
+        Some(Remedy { text, steps })
+    }
+
+    /// Whether a command would not be refused as things are; of sources' facts it is taken for granted.
+    fn takes_effect(&self, step: &Step) -> bool {
+        match step {
+            Step::Say { source, kind, data } if source == LOCAL => {
+                let body = Body::parse(kind, &Value::Object(data.clone()).to_string());
+                body.is_ok_and(|body| self.roster.may(&body, self.now).is_ok())
+            }
+            _ => true,
+        }
+    }
+
+    /// A role is given on the scope, or else on the nearest above it where one suffices. The smallest first.
+    fn given(&self, held: &[Held], resource: &Resource<'_>) -> Vec<Remedy> {
+        let roster = self.roster;
+        let profile = &roster.profile;
+        // A role rests on the person that it names: one who is there.
+        let principal = match self.principal {
+            Principal::User(user) => {
+                let live = |ix: &&u32| roster.facts.persons.get(**ix).is_some_and(crate::facts::Person::is_live);
+                roster.persons_of(user).iter().find(live).and_then(|ix| roster.holder_word(Holder::Person(*ix)))
+            }
+            other => roster.word_of(other),
+        };
+        let Some(principal) = principal else { return Vec::new() };
+        let path =
+            roster.path(self.place).skip(usize::from(matches!(self.place, Place::Project(ProjectIx::Personal(_)))));
+        for on in path {
+            let (Some(level), Some(scope)) = (roster.level(Rights::Access, on), roster.scope_word(on)) else {
+                continue;
+            };
+            let mut roles: Vec<_> = profile.roles().filter(|role| profile.grantable(*role, level)).collect();
+            roles.sort_by_key(|role| profile.role_actions(*role).len());
+            let mut found = Vec::new();
+            for role in roles {
+                let with: Vec<Held> = held.iter().copied().chain([Held { role, level }]).collect();
+                let name = profile.role_name(role);
+                let data = json!({"principal": principal, "role": name, "scope": scope, "author": "admin key"});
+                let step = say("binding.set", data);
+                if self.would(&with, resource, roster.switches()) && self.takes_effect(&step) {
+                    let text = format!("role {name} is given on {}", roster.scope_name(on));
+                    found.push(Remedy { text, steps: vec![step] });
+                }
+                if found.len() >= MOST_ROLES {
+                    break;
+                }
+            }
+            if !found.is_empty() || on == On::Root {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The project is seen by more.
+    fn opened(&self, held: &[Held], resource: &Resource<'_>) -> Vec<Remedy> {
+        let Place::Project(project) = self.place else { return Vec::new() };
+        let (Some(row), Some(now)) = (self.roster.local_project_row(project), resource.visibility) else {
+            return Vec::new();
+        };
+        let all = [body::Visibility::Protected, body::Visibility::Public].into_iter().filter(|other| *other != now);
+        let found = all.filter_map(|visibility| {
+            let seen = Resource { visibility: Some(visibility), ..*resource };
+            let mut row = row.clone();
+            *row.get_mut("visibility")? = json!(visibility);
+            let step = say("project.updated", row);
+            let text = format!("project {} is {}", self.roster.project_name(project), word(&visibility));
+            (self.would(held, &seen, self.roster.switches()) && self.takes_effect(&step))
+                .then(|| Remedy { text, steps: vec![step] })
+        });
+        found.take(1).collect()
+    }
+
+    /// One switch says something else.
+    fn switched(&self, held: &[Held], resource: &Resource<'_>) -> Option<(Step, String)> {
+        let document = self.roster.profile.document();
+        document.settings.iter().find_map(|(name, switch)| {
+            switch.values.iter().find_map(|value| {
+                let mut switches = self.roster.switches().clone();
+                switches.insert(name.clone(), value.clone());
+                let text = format!("switch {name} is {value}");
+                let step = Step::Set { switch: name.clone(), value: value.clone() };
+                self.would(held, resource, &switches).then_some((step, text))
+            })
+        })
+    }
+}
+
+fn word(visibility: &body::Visibility) -> &'static str {
+    match visibility {
+        body::Visibility::Private => "private",
+        body::Visibility::Protected => "protected",
+        body::Visibility::Public => "public",
+    }
+}
+
+fn say(kind: &str, data: Value) -> Step {
+    let data = match data {
+        Value::Object(data) => data,
+        _ => serde_json::Map::new(),
+    };
+    Step::Say { source: LOCAL.to_owned(), kind: format!("rollcall.{kind}.v1"), data }
 }
 
 /// Whether the caller has, or had, or will have by the passing of time, a role on the project. Only then may a refusal
@@ -120,7 +403,20 @@ pub fn had_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx
     roster
         .ways(caller.into(), project.into(), now)
         .iter()
-        .any(|way| way.obstacles.iter().all(|o| o.standing != Standing::Never))
+        .any(|way| way.obstacles.iter().all(|o| o.standing != Standing::Never) && way.ever_stood())
+}
+
+impl Way {
+    /// Roles given by hand: whether what stands began before what ended did. A group that was bound after somebody left
+    /// it never gave that person anything.
+    fn ever_stood(&self) -> bool {
+        if !matches!(self.rule, "binding" | "group") {
+            return true;
+        }
+        let causes = || self.obstacles.iter().filter(|o| o.at.is_none()).filter_map(|o| o.cause.as_ref());
+        let Some(ended) = causes().map(|cause| cause.position).min() else { return true };
+        self.facts.iter().filter(|fact| !causes().any(|cause| cause == *fact)).all(|fact| fact.position < ended)
+    }
 }
 
 impl Roster {

@@ -36,7 +36,7 @@ pub use bindings::{API_ROLE, BindingView};
 pub use change::{Change, Effect, Folded};
 pub use credentials::{Credential, SecretView};
 pub use decide::{Principal, Verdict, decide};
-pub use explain::{Explanation, NearMiss, explain, had_tie};
+pub use explain::{CeilingNote, Explanation, NearMiss, explain, had_tie};
 pub use groups::GroupView;
 pub use locals::{ContainerView, ServiceView};
 pub use members::{Member, Membership, members, membership_digest, memberships_of};
@@ -45,7 +45,7 @@ pub use place::{ContainerIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, Serv
 pub use preview::{ActionChange, MembershipChange, Preview, Where, preview};
 pub use profile::{ActionSet, Profile, ProfileError, Verb};
 pub use projects::ProjectView;
-pub use reasons::{Cause, Obstacle, Reason, Standing};
+pub use reasons::{Cause, Obstacle, Reason, Remedy, Standing, Step};
 pub use report::{AccessChange, Difference, MayRow, Side, Who, who};
 pub use roster::{Counts, Live, ParkedView, PersonView, Roster, UserIx, UserView};
 pub use slice::{About, Basis, Subject, effective_by};

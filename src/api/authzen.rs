@@ -227,7 +227,9 @@ fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> 
     // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
     let reason_admin = match &explained {
         Some(why) if why.allowed => why.reasons.iter().map(|reason| reason.text.clone()).collect(),
-        Some(why) if !own || asker.everywhere(RIGHT) => why.would_allow.clone(),
+        Some(why) if !own || asker.everywhere(RIGHT) => {
+            why.would_allow.iter().map(|remedy| remedy.text.clone()).collect()
+        }
         _ => Vec::new(),
     };
     let (user_id, user_name) = match principal {

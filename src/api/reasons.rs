@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 #[schema(as = Reason)]
 #[expect(dead_code, reason = "the shape of rollcall_access::Reason")]
 pub(crate) struct ReasonShape {
-    /// `producer` (rule 2), `customer` (rule 3) or `binding` (rule 5).
+    /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4), `binding` (rule 5), `personal`, or `baseline`: what
+    /// everybody has without a role.
     rule: String,
-    /// The role that it gives.
+    /// The role that it gives; of a baseline `anyone` or `authenticated`, for whom it is.
     role: String,
     /// What names it: the line, the producer account, the binding.
     name: String,
@@ -40,7 +41,7 @@ pub(crate) struct CauseShape {
 #[schema(as = NearMiss)]
 #[expect(dead_code, reason = "the shape of rollcall_access::NearMiss")]
 pub(crate) struct NearMissShape {
-    /// `producer`, `customer` or `binding`.
+    /// `producer`, `customer`, `group`, `binding` or `personal`.
     rule: String,
     /// The role that it would give.
     role: String,
@@ -90,12 +91,65 @@ pub(crate) struct ExplanationShape {
     needs: Vec<String>,
     /// The roles that would do, by themselves.
     roles: Vec<String>,
-    /// Every live reason for a role here, those that do not suffice included.
+    /// Every live reason for a role here, those that do not suffice included, and what the caller has without a role of
+    /// what was asked for.
     reasons: Vec<ReasonShape>,
     /// Ways to a sufficient role that do not stand, the nearest first.
     near_misses: Vec<NearMissShape>,
-    /// Each line alone would make it a yes.
-    would_allow: Vec<String>,
+    /// What takes something of it away from this caller, whatever the roles.
+    ceilings: Vec<CeilingShape>,
+    /// Each alone would make it a yes.
+    would_allow: Vec<RemedyShape>,
+}
+
+/// A ceiling that acts on the caller.
+#[derive(ToSchema)]
+#[schema(as = Ceiling)]
+#[expect(dead_code, reason = "the shape of rollcall_access::CeilingNote")]
+pub(crate) struct CeilingShape {
+    /// Its name in the profile.
+    id: String,
+    /// What it takes away of what was asked for.
+    takes: Vec<String>,
+    /// The switches, and what each says while it acts; none: always.
+    when: std::collections::BTreeMap<String, String>,
+    /// The roles from whose holders it takes nothing.
+    exempt: Vec<String>,
+    /// In words.
+    text: String,
+}
+
+/// What would make a no a yes, all of it together.
+#[derive(ToSchema)]
+#[schema(as = Remedy)]
+#[expect(dead_code, reason = "the shape of rollcall_access::Remedy")]
+pub(crate) struct RemedyShape {
+    /// In words.
+    text: String,
+    /// What to do, in this order.
+    steps: Vec<StepShape>,
+}
+
+/// One thing to be done.
+#[derive(ToSchema)]
+#[schema(as = Step)]
+#[expect(dead_code, reason = "the shape of rollcall_access::Step")]
+pub(crate) struct StepShape {
+    /// `say` an event, `set` a switch of the profile, or `wait`.
+    r#do: String,
+    /// Of `say`: the source; `local` for a command.
+    source: Option<String>,
+    /// Of `say`: the event's type.
+    r#type: Option<String>,
+    /// Of `say`: what it has to say. What is not kept (labels, the kind of an account) is left out.
+    #[schema(value_type = Option<Object>)]
+    data: Option<String>,
+    /// Of `set`: the switch.
+    switch: Option<String>,
+    /// Of `set`: what it has to say.
+    value: Option<String>,
+    /// Of `wait`: until when.
+    until: Option<DateTime<Utc>>,
 }
 
 /// A role that somebody would have, or have no more.

@@ -108,7 +108,10 @@ pub(crate) fn text(verb: Verb, why: &Explanation) -> String {
         let (verb, obstacles) = (verb.word(), obstacles.join(", and "));
         return format!("you cannot {verb}: {obstacles}; access here rests on {}", miss.reason.text);
     }
-    match why.reasons.first() {
+    if let (Some(ceiling), Some(_)) = (why.ceilings.first(), why.reasons.first()) {
+        return format!("you cannot {}: {}", verb.word(), ceiling.text);
+    }
+    match why.reasons.iter().find(|reason| reason.rule != "baseline") {
         Some(reason) => format!("your role {} does not allow to {} here", reason.role, verb.word()),
         None => format!("you may not {} here", verb.word()),
     }

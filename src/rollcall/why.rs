@@ -26,6 +26,12 @@ pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
     let list = |key: &str| explanation.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut branches: Vec<Branch> = list("reasons").iter().map(|reason| standing(paint, reason)).collect();
     branches.extend(list("near_misses").iter().map(|miss| missing(paint, miss)));
+    branches.extend(
+        list("ceilings").iter().map(|ceiling| Branch {
+            head: format!("{} {}", paint.bad("✗"), cell(ceiling, "text")),
+            leaves: Vec::new(),
+        }),
+    );
     if branches.is_empty() {
         branches.push(Branch {
             head: format!("{} nothing was ever recorded that gives a role here", paint.bad("✗")),
@@ -40,9 +46,9 @@ pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
             out.push_str(&format!("   {below}    {leaf}\n"));
         }
     }
-    for (at, line) in list("would_allow").iter().filter_map(Value::as_str).enumerate() {
+    for (at, line) in list("would_allow").iter().enumerate() {
         let lead = if at == 0 { "Would become YES if: " } else { "                 or: " };
-        out.push_str(&format!("{lead}{}\n", clean(line)));
+        out.push_str(&format!("{lead}{}\n", cell(line, "text")));
     }
     out
 }
@@ -122,7 +128,7 @@ mod tests {
                     "cause": {"position": 1988, "source": "flexnet", "subject": "entitlement/ENT-7"}, "at": null,
                 }],
             }],
-            "would_allow": ["ENT-7 is active again, for entitlement ENT-7 of globex to DB"],
+            "would_allow": [{"text": "ENT-7 is active again, for entitlement ENT-7 of globex to DB", "steps": []}],
         });
         assert_eq!(
             tree(Paint::Plain, &explanation, "acme/db"),

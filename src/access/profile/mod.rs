@@ -78,6 +78,18 @@ impl ActionSet {
         self.0 & other.0 == other.0
     }
 
+    /// What is in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// How many actions are in it.
+    #[must_use]
+    pub fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// Whether they share an action.
     #[must_use]
     pub fn meets(self, other: Self) -> bool {
@@ -164,8 +176,8 @@ struct Baseline {
 pub(crate) struct Ceiling {
     pub(crate) id: String,
     pub(crate) mask: ActionSet,
-    when: BTreeMap<String, String>,
-    exempt_roles: Vec<RoleIx>,
+    pub(crate) when: BTreeMap<String, String>,
+    pub(crate) exempt_roles: Vec<RoleIx>,
     exempt_kind: Option<String>,
 }
 
@@ -597,13 +609,31 @@ impl Profile {
     /// What the caller has without any role.
     #[must_use]
     pub fn baseline(&self, caller: Pseudo, resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> ActionSet {
+        self.baselines_on(caller, resource, switches).fold(ActionSet::EMPTY, |set, (_, (_, mask))| set.with(mask))
+    }
+
+    /// The baselines that match: their places in the document, their rows there and what each gives.
+    pub(crate) fn baselines_on(
+        &self,
+        caller: Pseudo,
+        resource: &Resource<'_>,
+        switches: &BTreeMap<String, String>,
+    ) -> impl Iterator<Item = (usize, (&BaselineDocument, ActionSet))> {
         self.baselines
             .iter()
-            .filter(|b| b.principal == Pseudo::Anyone || caller == Pseudo::Authenticated)
-            .filter(|b| b.visibility.is_none_or(|visibility| resource.visibility == Some(visibility)))
-            .filter(|b| b.level.is_none_or(|level| resource.level == level))
-            .filter(|b| self.matches(&b.when, switches, false))
-            .fold(ActionSet::EMPTY, |mask, b| mask.with(b.mask))
+            .enumerate()
+            .filter(move |(_, b)| b.principal == Pseudo::Anyone || caller == Pseudo::Authenticated)
+            .filter(|(_, b)| b.visibility.is_none_or(|visibility| resource.visibility == Some(visibility)))
+            .filter(|(_, b)| b.level.is_none_or(|level| resource.level == level))
+            .filter(|(_, b)| self.matches(&b.when, switches, false))
+            .filter_map(|(n, b)| Some((n, (self.document.baseline.get(n)?, b.mask))))
+    }
+
+    /// The names of the levels at which a grant of limited actions counts; absent where they are not limited.
+    pub(crate) fn levels_for(&self, actions: ActionSet) -> Option<String> {
+        let (_, levels) = self.limits.iter().find(|(limited, _)| limited.meets(actions))?;
+        let names = levels.iter().filter_map(|level| self.document.levels.get(usize::from(*level)).map(String::as_str));
+        Some(names.collect::<Vec<_>>().join(" or "))
     }
 
     /// The ceilings that act here, except on holders of a role that they exempt.

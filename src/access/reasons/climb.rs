@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
+
 use super::{Cause, Obstacle, Standing, Walk, obstacle};
 use crate::facts::Field;
 
@@ -46,7 +48,8 @@ impl Walk<'_> {
             let between = (start != row.account).then(|| {
                 let name = facts.accounts.id(start);
                 let (text, remedy) = (format!("left account {name}"), format!("is in account {name} again"));
-                obstacle(Standing::Ended, text, remedy, Some(self.person_cause(person)))
+                let left = obstacle(Standing::Ended, text, remedy, Some(self.person_cause(person)));
+                left.by(self.fix_person(person, json!({"account": name})))
             });
             let mut climb = Climb { start, steps: Vec::new() };
             let weight = usize::from(between.is_some());
@@ -86,7 +89,8 @@ impl Walk<'_> {
         if parent != now {
             let text = format!("account {child} was moved away from account {name}");
             let remedy = format!("account {child} is below account {name} again");
-            Some(obstacle(Standing::Ended, text, remedy, cause()))
+            let moved = obstacle(Standing::Ended, text, remedy, cause());
+            Some(moved.by(self.fix_account(account, json!({"parent": name}))))
         } else if in_cycle {
             let text = format!("account {child} is in a cycle of accounts and so nobody's sub-account");
             Some(obstacle(Standing::Never, text, "the cycle of accounts is broken".to_owned(), cause()))

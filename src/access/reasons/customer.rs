@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{Position, body::pair_subject};
 
+use serde_json::json;
+
 use super::{Cause, Delivery, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
 use crate::{
     facts::{Field, NONE, State},
@@ -82,7 +84,7 @@ impl Walk<'_> {
         if buyer.narrowed {
             if !assigned.is_some_and(|pair| pair.register.stands()) {
                 let remedy = format!("the person is assigned to entitlement {entitlement_id}");
-                obstacles.push(match &assignment_cause {
+                let missing = match &assignment_cause {
                     Some(cause) => {
                         let text = format!("the person was unassigned from entitlement {entitlement_id}");
                         obstacle(Standing::Ended, text, remedy, Some(cause.clone()))
@@ -92,7 +94,8 @@ impl Walk<'_> {
                             format!("entitlement {entitlement_id} is for named people, and the person is none of them");
                         obstacle(Standing::Never, text, remedy, self.narrowing(line.entitlement))
                     }
-                });
+                };
+                obstacles.push(missing.by(self.fix_assignment(line.entitlement, person)));
             }
             obstacles.extend(self.account_gone(buyer.account).filter(|_| buyer.account != NONE));
         } else if let Some(way) = way {
@@ -101,14 +104,15 @@ impl Walk<'_> {
             let account = facts.accounts.id(buyer.account);
             let text = format!("entitlement {entitlement_id} went to account {account}");
             let remedy = format!("the person is in account {account}");
-            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(entitlement_cause.clone())));
+            let elsewhere = obstacle(Standing::Ended, text, remedy, Some(entitlement_cause.clone()));
+            obstacles.push(elsewhere.by(self.fix_person(person, json!({"account": account}))));
             obstacles.extend(self.account_gone(buyer.account));
         }
 
         // The entitlement and its line.
         let what = format!("entitlement {entitlement_id}");
         match self.gone(&what, space, format!("entitlement/{entitlement_id}"), &buyer.register) {
-            Some(gone) => obstacles.push(gone),
+            Some(gone) => obstacles.push(gone.by(self.fix_entitlement(line.entitlement))),
             None if buyer.state != State::Active => {
                 let (standing, word) = match buyer.state {
                     State::Draft => (Standing::NotYet, "a draft"),
@@ -117,20 +121,24 @@ impl Walk<'_> {
                     State::Inactive | State::Active => (Standing::Ended, "inactive"),
                 };
                 let text = format!("{what} is {word}");
-                obstacles.push(obstacle(standing, text, format!("{what} is active"), Some(entitlement_cause.clone())));
+                let off = obstacle(standing, text, format!("{what} is active"), Some(entitlement_cause.clone()));
+                obstacles.push(off.by(self.fix_entitlement(line.entitlement)));
             }
             None => {}
         }
         let what = format!("line {line_id}");
-        obstacles.extend(self.gone(&what, space, format!("line/{line_id}"), &line.register));
+        let gone = self.gone(&what, space, format!("line/{line_id}"), &line.register);
+        let open = || self.fix_line(line_ix, json!({"starts": null, "ends": null}));
+        obstacles.extend(gone.map(|gone| gone.by(open())));
         if line.register.stands() {
-            self.window(&mut obstacles, &what, (line.starts, line.ends), &line_cause);
+            self.window(&mut obstacles, &what, (line.starts, line.ends), &line_cause, open);
         }
 
         // The product in the package.
         let product = facts.products.get(line.product).map(|row| row.register).unwrap_or_default();
         let product_subject = format!("product/{product_id}");
-        obstacles.extend(self.gone(&format!("product {product_id}"), space, product_subject.clone(), &product));
+        let gone = self.gone(&format!("product {product_id}"), space, product_subject.clone(), &product);
+        obstacles.extend(gone.map(|gone| gone.by(self.fix_product(line.product))));
         let package_id = facts.packages.id(at.ix);
         let mapping = roster.index.mapping.get(&(at.ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
         let mapping_subject = pair_subject("package_product", package_id, product_id);
@@ -140,17 +148,20 @@ impl Walk<'_> {
             Some(_) => {
                 let text = format!("product {product_id} was taken out of package {package_id}");
                 let remedy = format!("product {product_id} is mapped to package {package_id} again");
-                obstacles.push(obstacle(Standing::Ended, text, remedy, mapping_cause.clone()));
+                let out = obstacle(Standing::Ended, text, remedy, mapping_cause.clone());
+                obstacles.push(out.by(self.fix_mapping(at.ix, line.product)));
             }
             None => {
                 let text = format!("line {line_id} is for product {product_id} now");
                 let remedy = format!("product {product_id} is mapped to package {package_id}");
-                obstacles.push(obstacle(Standing::Ended, text, remedy, Some(line_cause.clone())));
+                let other = obstacle(Standing::Ended, text, remedy, Some(line_cause.clone()));
+                obstacles.push(other.by(self.fix_mapping(at.ix, line.product)));
             }
         }
         if at.row.register.stands() {
             let what = format!("package {package_id}");
-            self.window(&mut obstacles, &what, (at.row.from, at.row.until), &self.package_cause(at));
+            let open = || self.fix_package(at.ix, json!({"effective_from": null, "effective_until": null}));
+            self.window(&mut obstacles, &what, (at.row.from, at.row.until), &self.package_cause(at), open);
         }
 
         let mut causes = vec![line_cause, entitlement_cause];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{LOCAL, body::member_subject};
 
-use super::{Cause, Obstacle, Standing, Walk, Way, obstacle};
+use super::{Cause, Fix, Obstacle, Standing, Walk, Way, obstacle};
 use crate::{
     facts::{Holder, On},
     place::{ContainerIx, Place, ProjectIx, Rights, ServiceIx},
@@ -32,7 +32,8 @@ impl Walk<'_> {
         let Some(row) = roster.service_row(ServiceIx(service)) else { return Vec::new() };
         let id = roster.facts.services.id(service);
         let space = roster.facts.services.names.space(service);
-        self.gone(&format!("service {id}"), space, format!("service/{id}"), &row.register).into_iter().collect()
+        let gone = self.gone(&format!("service {id}"), space, format!("service/{id}"), &row.register);
+        gone.map(|gone| gone.by(self.fix_service(service))).into_iter().collect()
     }
 
     /// What stands in the way of everything on a scope that no package delivers.
@@ -41,7 +42,8 @@ impl Walk<'_> {
         if roster.open(self.place) {
             return Vec::new();
         }
-        let ended = |text: String, remedy: String, cause| vec![obstacle(Standing::Ended, text, remedy, cause)];
+        let ended =
+            |text: String, remedy: String, cause, fix| vec![obstacle(Standing::Ended, text, remedy, cause).by(fix)];
         let caused = |register: &crate::register::Register, subject: String| {
             Some(Cause { position: register.cause, source: LOCAL.to_owned(), subject })
         };
@@ -51,11 +53,17 @@ impl Walk<'_> {
                 let id = roster.container(container).id.to_owned();
                 let cause =
                     roster.container_row(container).and_then(|row| caused(&row.register, format!("container/{id}")));
-                ended(format!("container {id} was removed"), format!("container {id} is made again"), cause)
+                let fix = self.fix_container(container);
+                ended(format!("container {id} was removed"), format!("container {id} is made again"), cause, fix)
             }
             Place::Project(ProjectIx::Personal(user)) => {
                 let name = roster.user_name(user);
-                ended(format!("{name} has no personal project"), format!("{name} has a personal project"), None)
+                ended(
+                    format!("{name} has no personal project"),
+                    format!("{name} has a personal project"),
+                    None,
+                    Fix::None,
+                )
             }
             Place::Project(project) => {
                 let name = roster.project_name(project);
@@ -66,7 +74,8 @@ impl Walk<'_> {
                     }
                     crate::facts::Origin::Package(_) => None,
                 });
-                ended(format!("project {name} was deleted"), format!("project {name} is made again"), cause)
+                let fix = self.fix_project(project);
+                ended(format!("project {name} was deleted"), format!("project {name} is made again"), cause, fix)
             }
         }
     }
@@ -161,10 +170,12 @@ impl Walk<'_> {
         if !row.register.stands() {
             let (text, remedy) =
                 (format!("{kind} {id} left group {group}"), format!("{kind} {id} is in group {group} again"));
-            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(cause.clone())));
+            let left = obstacle(Standing::Ended, text, remedy, Some(cause.clone()));
+            obstacles.push(left.by(self.fix_member(row, kind, &id)));
         }
         let register = facts.groups.get(row.group).map(|row| row.register).unwrap_or_default();
-        obstacles.extend(self.gone(&format!("group {group}"), space, format!("group/{group}"), &register));
+        let gone = self.gone(&format!("group {group}"), space, format!("group/{group}"), &register);
+        obstacles.extend(gone.map(|gone| gone.by(self.fix_group(row.group))));
         (obstacles, cause)
     }
 
@@ -184,10 +195,11 @@ impl Walk<'_> {
             let role = roster.profile.role_name(held.role);
             let what = format!("the binding of role {role}");
             if row.register.stands() {
-                self.window(&mut obstacles, &what, (row.starts, row.ends), &cause);
+                self.window(&mut obstacles, &what, (row.starts, row.ends), &cause, || self.fix_binding(row));
             } else {
                 let text = format!("{what} was removed");
-                obstacles.push(obstacle(Standing::Ended, text, format!("{what} is set again"), Some(cause.clone())));
+                let gone = obstacle(Standing::Ended, text, format!("{what} is set again"), Some(cause.clone()));
+                obstacles.push(gone.by(self.fix_binding(row)));
             }
             let place = match row.on {
                 On::Root => " on the root".to_owned(),

@@ -7,11 +7,15 @@ mod climb;
 mod customer;
 mod given;
 mod producer;
+pub(crate) mod remedy;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Position;
 use serde::Serialize;
+use serde_json::json;
 
+pub(crate) use self::remedy::{Fix, steps};
+pub use self::remedy::{Remedy, Step};
 use crate::{
     Principal,
     facts::{Holder, Package},
@@ -35,9 +39,10 @@ pub struct Cause {
 /// A reason for a role: one way that stands, with every fact that it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4), `binding` (rule 5), or `personal`.
+    /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4), `binding` (rule 5), `personal`, or `baseline`:
+    /// what everybody has without a role.
     pub rule: &'static str,
-    /// The role that it gives.
+    /// The role that it gives; of a baseline `anyone` or `authenticated`, for whom it is.
     pub role: String,
     /// What names it: the line, the producer account, the binding. The same in every replay.
     pub name: String,
@@ -74,6 +79,9 @@ pub struct Obstacle {
     pub cause: Option<Cause>,
     /// The instant at which time did it, or will undo it.
     pub at: Option<DateTime<Utc>>,
+    /// What takes it away, as something that can be done.
+    #[serde(skip)]
+    pub(crate) fix: Fix,
 }
 
 /// One way to a role.
@@ -177,7 +185,13 @@ impl Roster {
 }
 
 fn obstacle(standing: Standing, text: String, remedy: String, cause: Option<Cause>) -> Obstacle {
-    Obstacle { standing, text, remedy, cause, at: None }
+    Obstacle { standing, text, remedy, cause, at: None, fix: Fix::None }
+}
+
+impl Obstacle {
+    fn by(self, fix: Fix) -> Self {
+        Self { fix, ..self }
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -217,7 +231,8 @@ impl<'a> Walk<'a> {
 
     fn account_gone(&self, ix: u32) -> Option<Obstacle> {
         let (id, space, register) = self.account(ix);
-        self.gone(&format!("account {id}"), space, format!("account/{id}"), &register)
+        let gone = self.gone(&format!("account {id}"), space, format!("account/{id}"), &register)?;
+        Some(gone.by(self.fix_account(ix, json!({}))))
     }
 
     fn person_cause(&self, ix: u32) -> Cause {
@@ -237,12 +252,13 @@ impl<'a> Walk<'a> {
         let space = self.roster.facts.packages.names.space(at.ix);
         let what = format!("package {id}");
         if let Some(gone) = self.gone(&what, space, format!("package/{id}"), &at.row.register) {
-            return vec![gone];
+            return vec![gone.by(self.fix_package(at.ix, json!({"effective_from": null, "effective_until": null})))];
         }
         if !at.row.delivery {
             let text = format!("{what} delivers no containers any more");
             let remedy = format!("{what} delivers containers");
-            return vec![obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)))];
+            let gone = obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)));
+            return vec![gone.by(self.fix_package(at.ix, json!({})))];
         }
         Vec::new()
     }
@@ -257,21 +273,27 @@ impl<'a> Walk<'a> {
         if !row.register.stands() {
             let source = roster.source_text(space);
             let text = format!("{name} was removed at source {source}");
-            found.push(obstacle(
-                Standing::Ended,
-                text,
-                format!("{source} knows {name} again"),
-                Some(self.person_cause(person)),
-            ));
+            found.push(
+                obstacle(
+                    Standing::Ended,
+                    text,
+                    format!("{source} knows {name} again"),
+                    Some(self.person_cause(person)),
+                )
+                .by(self.fix_person(person, json!({}))),
+            );
         } else if !row.active {
             let source = roster.source_text(space);
             let text = format!("{name} is suspended at source {source}");
-            found.push(obstacle(
-                Standing::Ended,
-                text,
-                format!("{source} makes {name} active"),
-                Some(self.person_cause(person)),
-            ));
+            found.push(
+                obstacle(
+                    Standing::Ended,
+                    text,
+                    format!("{source} makes {name} active"),
+                    Some(self.person_cause(person)),
+                )
+                .by(self.fix_person(person, json!({}))),
+            );
         }
         for other in roster.persons_of(user).iter().filter(|other| **other != person) {
             let other_space = roster.facts.persons.names.space(*other);
@@ -280,18 +302,29 @@ impl<'a> Walk<'a> {
             if authoritative && shuts {
                 let source = roster.source_text(other_space);
                 let text = format!("{name} is shut out: suspended at the authoritative source {source}");
-                found.push(obstacle(
-                    Standing::Ended,
-                    text,
-                    format!("{source} makes {name} active"),
-                    Some(self.person_cause(*other)),
-                ));
+                found.push(
+                    obstacle(
+                        Standing::Ended,
+                        text,
+                        format!("{source} makes {name} active"),
+                        Some(self.person_cause(*other)),
+                    )
+                    .by(self.fix_person(*other, json!({}))),
+                );
             }
         }
         found
     }
 
-    fn window(&self, obstacles: &mut Vec<Obstacle>, what: &str, (starts, ends): (i64, i64), cause: &Cause) {
+    /// `renewed`: what opens a window that is over.
+    fn window(
+        &self,
+        obstacles: &mut Vec<Obstacle>,
+        what: &str,
+        (starts, ends): (i64, i64),
+        cause: &Cause,
+        renewed: impl FnOnce() -> Fix,
+    ) {
         let at = |micros| {
             instant(micros).map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)).unwrap_or_default()
         };
@@ -303,6 +336,11 @@ impl<'a> Walk<'a> {
             return;
         };
         let remedy = if standing == Standing::Ended { format!("{what} is renewed") } else { format!("{what} starts") };
-        obstacles.push(Obstacle { at: instant(when), ..obstacle(standing, text, remedy, Some(cause.clone())) });
+        let fix = match standing {
+            Standing::Ended => renewed(),
+            Standing::NotYet | Standing::Never => instant(starts).map_or(Fix::None, Fix::Wait),
+        };
+        let found = Obstacle { at: instant(when), ..obstacle(standing, text, remedy, Some(cause.clone())) };
+        obstacles.push(found.by(fix));
     }
 }

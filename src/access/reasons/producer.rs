@@ -1,6 +1,7 @@
 //! Rule 2: the ways by which a person is, was or could be one of the package's producer.
 
 use rollcall_events::{Position, body::pair_subject};
+use serde_json::json;
 
 use super::{Cause, Delivery, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
 use crate::{
@@ -53,13 +54,15 @@ impl Walk<'_> {
             } else {
                 (Standing::Never, format!("{what} was never granted"), None)
             };
-            obstacles.push(obstacle(standing, text, format!("{what} is granted"), cause));
+            let fix = self.fix_permission(person);
+            obstacles.push(obstacle(standing, text, format!("{what} is granted"), cause).by(fix));
         }
         let (name, package) = (facts.accounts.id(producer), facts.packages.id(at.ix));
         if producer != at.row.producer {
             let text = format!("account {name} no longer produces package {package}");
             let remedy = format!("account {name} produces package {package} again");
-            obstacles.push(obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at))));
+            let moved = obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)));
+            obstacles.push(moved.by(self.fix_package(at.ix, json!({"producer": name}))));
         }
         let via = if account == producer {
             String::new()

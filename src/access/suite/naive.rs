@@ -144,8 +144,13 @@ impl Naive {
     fn bind(&mut self, data: Value, now: i64) {
         let Some(least) = self.access.rule("admin_at_least").map(str::to_owned) else { return self.keep(data) };
         if data["scope"] != "root" {
-            let kept = self.raised(&data, &least, now).unwrap_or(data);
-            return self.keep(kept);
+            let raised = self.raised(&data, &least, now);
+            let covered = |role: &str| self.access.role_actions(&least).is_superset(&self.access.role_actions(role));
+            if raised.is_none() || !covered(text(&data, "role").unwrap()) {
+                self.keep(data);
+            }
+            raised.into_iter().for_each(|raised| self.keep(raised));
+            return;
         }
         let who = text(&data["principal"], "user").map(str::to_owned);
         self.keep(data);
