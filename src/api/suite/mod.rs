@@ -7,6 +7,7 @@ mod commands;
 mod contract;
 mod guard;
 mod hooks;
+mod leaks;
 mod locals;
 mod once;
 mod past;

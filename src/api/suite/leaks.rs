@@ -1,0 +1,361 @@
+//! Nothing leaks and nothing is unguarded: every route of the table, by every kind of caller, about things of its own, of
+//! others, and that are not there. What has to come is worked out from the table of rights and the roster, not from a list.
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use rollcall_access::{Place, Principal, ProjectIx, Roster, Verb, decide};
+use rollcall_events::{
+    Body as Event,
+    body::{self, Author, Scope},
+};
+use serde_json::{Value, json};
+
+use super::world::{KEY, Reply, World, event};
+use crate::rights::{At, RIGHTS, Right};
+
+/// In every name, id and e-mail that is nobody's business but its own people's.
+const FOREIGN: &str = "canary";
+/// In the names of others in the project in which some of the callers are.
+const NEAR: &str = "heron";
+
+/// Kinds of caller, those who may least first.
+const CALLERS: &[&str] = &[
+    "nobody",
+    "a garbage key",
+    "a removed service",
+    "a suspended user",
+    "a user without anything",
+    "a user in one project",
+    "an API key of one project",
+    "a sender",
+    "an auditor",
+    "an administrator",
+    "the operator",
+];
+
+/// Whose the thing is that a request names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Foreign,
+    Missing,
+}
+
+/// What has to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Unauthenticated,
+    Forbidden,
+    /// As if it were not there.
+    Hidden,
+    /// Past the guard, whatever the route then says.
+    Through,
+}
+
+async fn world() -> World {
+    let world = World::empty().await;
+    let person = |id: &str| {
+        let personal = json!({"email": format!("{id}@example.test"), "name": format!("The {id}")});
+        let account = if id.starts_with(FOREIGN) { "canary-account" } else { "own-account" };
+        json!({"person": id, "username": id, "account": account, "active": true, "personal": personal})
+    };
+    let people = ["canary-user", "heron-user", "mia", "zoe", "sue"];
+    let mut facts: Vec<Value> =
+        people.iter().enumerate().map(|(ix, id)| event(&format!("p{ix}"), "person.upserted", 1, person(id))).collect();
+    facts.push(event("a", "account.upserted", 1, json!({"account": "canary-account", "kind": "producer"})));
+    facts.push(event("o", "account.upserted", 1, json!({"account": "own-account", "kind": "customer"})));
+    let package = json!({
+        "package": "canary-package", "project_name": "canary-project", "producer": "canary-account",
+        "container_delivery": true
+    });
+    facts.push(event("k", "package.upserted", 1, package));
+    world.facts(&facts).await;
+    let profile = rollcall_access::Profile::bundled("portus").unwrap();
+    let document = serde_json::value::to_raw_value(profile.document()).unwrap();
+    world.say(&Event::ProfileSet(body::ProfileDocument(document))).await;
+    for (team, project) in [("own-team", "own"), ("canary-team", "canary-local")] {
+        let made = world.by(KEY, "PUT", &format!("/api/v1/containers/{team}"), Some(json!({"kind": "team"}))).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let made = world.post("/api/v1/projects", json!({"name": project, "container": team})).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    for (user, team) in [("mia", "own-team"), ("heron-user", "own-team"), ("canary-user", "canary-team")] {
+        let give = json!({"principal": {"user": user}, "role": "viewer", "scope": {"container": team}});
+        let given = world.post("/api/v1/bindings", give).await;
+        assert_eq!(given.status, 200, "{}", given.text);
+    }
+    world.post("/api/v1/groups", json!({"id": "canary-group"})).await;
+    world.service("canary-service", "api:project_admin", Scope::Container("canary-team".parse().unwrap())).await;
+    world.secret("canary-user").await;
+    world
+}
+
+/// The secret of a kind of caller, and who it is; no secret for nobody, nobody for who is not let in.
+async fn caller(world: &World, kind: &str) -> (Option<String>, Option<body::Principal>) {
+    let user = |id: &str| Some(body::Principal::User(format!("flexnet/{id}").parse().unwrap()));
+    let service = |id: &str| Some(body::Principal::Service(id.parse().unwrap()));
+    match kind {
+        "nobody" => (None, None),
+        "a garbage key" => (Some("rcs_garbage".to_owned()), None),
+        "a removed service" => {
+            let key = world.service("gone", "api:administrator", Scope::Root).await;
+            let gone = body::ServiceRef { service: "gone".parse().unwrap(), author: Some(Author::operator()) };
+            world.say(&Event::ServiceRemoved(gone)).await;
+            (Some(key), None)
+        }
+        "a suspended user" => {
+            let key = world.secret("sue").await;
+            world.facts(&[event("sue-left", "person.removed", 9, json!({"person": "sue"}))]).await;
+            (Some(key), None)
+        }
+        "a user without anything" => (Some(world.secret("zoe").await), user("zoe")),
+        "a user in one project" => (Some(world.secret("mia").await), user("mia")),
+        "an API key of one project" => {
+            let scope = Scope::Project("local/own".parse().unwrap());
+            (Some(world.service("own-key", "api:project_admin", scope).await), service("own-key"))
+        }
+        "a sender" => (Some(world.service("sender", "api:sender", Scope::Root).await), service("sender")),
+        "an auditor" => (Some(world.service("auditor", "api:auditor", Scope::Root).await), service("auditor")),
+        "an administrator" => (Some(world.service("boss", "api:administrator", Scope::Root).await), service("boss")),
+        _ => (Some(KEY.to_owned()), None),
+    }
+}
+
+/// A request about something: path, body, and the words of it that are the caller's own.
+struct Asked {
+    path: String,
+    body: Option<Value>,
+    words: Vec<String>,
+}
+
+/// Who asks, what is asked for, and what the roster says of it.
+struct Judge<'a> {
+    roster: &'a Roster,
+    /// Nothing for the operator.
+    who: Option<Principal>,
+    world: &'a World,
+}
+
+impl Judge<'_> {
+    fn may(&self, action: &str, place: impl Into<Place>) -> bool {
+        let now = rollcall_events::Clock::now(&*self.world.clock);
+        self.who.is_none_or(|who| self.roster.allows(who, action, place, now))
+    }
+
+    fn sees(&self, project: ProjectIx) -> bool {
+        let Some(who) = self.who else { return true };
+        let pull = self.roster.profile().registry_action(Verb::Pull).unwrap();
+        let now = rollcall_events::Clock::now(&*self.world.clock);
+        self.may("project.list", project) || decide(self.roster, who, pull, project, now).is_allowed()
+    }
+
+    /// What has to come, by the row of the table.
+    fn due(&self, right: &Right, asked: &Asked) -> Due {
+        let word = asked.words.first().map_or("", String::as_str);
+        if self.may(right.action, Place::Root) || right.at == At::Rows {
+            return Due::Through;
+        }
+        let at = |place: Option<Place>, seen: bool| match place {
+            Some(place) if self.may(right.action, place) => Due::Through,
+            Some(_) if seen => Due::Forbidden,
+            _ => Due::Hidden,
+        };
+        let project = self.roster.project_by_name(word);
+        let seen = project.is_some_and(|project| self.sees(project));
+        let itself = |who: Option<Principal>| who.is_some() && who == self.who;
+        match right.at {
+            At::Open | At::Rows => Due::Through,
+            At::Root => Due::Forbidden,
+            At::ProjectOrOwn if seen => Due::Through,
+            At::Project if seen && right.action == "project.list" => Due::Through,
+            At::Project | At::ProjectOrOwn => at(project.map(Place::Project), seen),
+            At::Container => {
+                let container = self.roster.container_by_id(word).map(Place::Container);
+                at(container, container.is_some_and(|place| self.may("container.list", place)))
+            }
+            At::User => match self.roster.user_by_name(word) {
+                Some(user) if itself(Some(user.into())) => Due::Through,
+                Some(_) if self.may("user.list", Place::Root) => Due::Forbidden,
+                _ => Due::Hidden,
+            },
+            At::Service => match self.roster.service_by_id(word) {
+                Some(service) if itself(Some(service.into())) => Due::Through,
+                Some(_) if self.may("service.list", Place::Root) => Due::Forbidden,
+                _ => Due::Hidden,
+            },
+            At::Binding => {
+                let found = self.roster.bindings().find(|view| binding_id(view.subject) == word);
+                let own = found.as_ref().is_some_and(|view| itself(view.holder));
+                let seen = found.as_ref().is_some_and(|view| self.may("binding.list", view.place));
+                if own { Due::Through } else { at(found.map(|view| view.place), seen) }
+            }
+            // The body names a project; one without a word asks at the root.
+            At::Body if word.is_empty() => Due::Forbidden,
+            At::Body => at(project.map(Place::Project), seen),
+        }
+    }
+}
+
+fn binding_id(subject: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    format!("bnd_{}", URL_SAFE_NO_PAD.encode(subject))
+}
+
+/// The request of a route about a thing; nothing where the route names none and it was asked already.
+fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
+    let pick = |own: &str, foreign: &str, missing: &str| {
+        match whose {
+            Whose::Own => own,
+            Whose::Foreign => foreign,
+            Whose::Missing => missing,
+        }
+        .to_owned()
+    };
+    let project = || pick("own", "canary-local", "absent-name");
+    let binding =
+        |user: &str, team: &str| binding_id(&format!("binding/user:flexnet%2F{user}/viewer/container:{team}"));
+    let mut words = Vec::new();
+    let mut parts = Vec::new();
+    let resource = right.path.split('/').nth(3).unwrap_or_default();
+    for part in right.path.split('/') {
+        let word = match (part, resource) {
+            ("{name}", "projects") => project(),
+            ("{name}", "users") => pick(me, "canary-user", "absent-name"),
+            ("{name}", "projections") => "roster".to_owned(),
+            ("{name}", "sources") => "flexnet".to_owned(),
+            ("{id}", "containers") => pick("own-team", "canary-team", "absent-name"),
+            ("{id}", "services") => pick(me, "canary-service", "absent-name"),
+            ("{id}", "bindings") => {
+                pick(&binding("mia", "own-team"), &binding("canary-user", "canary-team"), "bnd_absent")
+            }
+            ("{id}", "people") => pick("mia", "canary-user", "absent-name"),
+            ("{source}", _) => pick("flexnet", "flexnet", "absent-source"),
+            ("{group}", _) => pick("own-group", "canary-group", "absent-name"),
+            ("{kind}", _) => "user".to_owned(),
+            ("{member}", _) => pick(me, "canary-user", "absent-name"),
+            ("{position}", _) => "1".to_owned(),
+            (part, _) if part.starts_with('{') => "absent_id".to_owned(),
+            (part, _) => {
+                parts.push(part.to_owned());
+                continue;
+            }
+        };
+        parts.push(word.clone());
+        words.push(word);
+    }
+    let body = match (right.at, right.method, right.path) {
+        (At::Body, _, "/api/v1/explain") => {
+            words = vec![project()];
+            Some(json!({"user": "heron-user", "action": "pull", "project": project()}))
+        }
+        (At::Body, _, "/api/v1/bindings") => {
+            words = vec![project()];
+            let scope = json!({"project": project()});
+            Some(json!({"principal": {"user": "mia"}, "role": "api:project_admin", "scope": scope}))
+        }
+        // Whose the name is does not matter: who may not make a project hears nothing of names.
+        (At::Body, _, "/api/v1/projects") => Some(json!({"name": project()})),
+        (At::Body, method, path) => panic!("{method} {path} takes its place from the body: say here what it takes"),
+        (_, "POST" | "PUT" | "PATCH", _) => Some(json!({})),
+        _ => None,
+    };
+    let named = !words.is_empty() || right.at == At::Body;
+    (named || whose == Whose::Own).then(|| Asked { path: parts.join("/"), body, words })
+}
+
+async fn send(world: &World, key: Option<&str>, right: &Right, asked: &Asked) -> Reply {
+    let mut request = Request::builder().method(Method::try_from(right.method).unwrap()).uri(&asked.path);
+    if let Some(key) = key {
+        request = request.header("authorization", format!("Bearer {key}"));
+    }
+    let request = match &asked.body {
+        Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
+        None => request.body(Body::empty()),
+    };
+    world.send(request.unwrap()).await
+}
+
+/// Everything that came, without the words that the caller sent.
+fn came(reply: &Reply, asked: &Asked) -> String {
+    let mut headers: Vec<String> = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != "content-length")
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    headers.sort();
+    let mut text = format!("{}\n{}\n{}", reply.status, headers.join("\n"), reply.text);
+    let mut words = asked.words.clone();
+    if let Some(Value::Object(body)) = &asked.body {
+        words.extend(body.values().filter_map(Value::as_str).map(str::to_owned));
+    }
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    for word in words {
+        text = text.replace(&format!("/{word}"), "/WORD").replace(&format!("`{word}`"), "`WORD`");
+    }
+    text
+}
+
+#[tokio::test]
+async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_of_others() {
+    let mut seen = std::collections::BTreeMap::new();
+    for kind in CALLERS {
+        let world = world().await;
+        let (mut key, who) = caller(&world, kind).await;
+        let me = match &who {
+            Some(body::Principal::User(id)) => id.as_str().trim_start_matches("flexnet/").to_owned(),
+            Some(body::Principal::Service(id)) => id.to_string(),
+            _ => "mia".to_owned(),
+        };
+        let let_in = who.is_some() || *kind == "the operator";
+        // What ends something comes last, so that most is asked of a world that is whole.
+        let mut rights: Vec<&Right> = RIGHTS.iter().filter(|right| right.at != At::Open).collect();
+        rights.sort_by_key(|right| ["GET", "PUT", "PATCH", "POST", "DELETE"].iter().position(|m| *m == right.method));
+        for right in rights {
+            let mut hidden: Vec<(Whose, String)> = Vec::new();
+            for whose in [Whose::Own, Whose::Foreign, Whose::Missing] {
+                let Some(asked) = ask(right, whose, &me) else { continue };
+                let shown = format!("{kind}: {} {} {whose:?}", right.method, asked.path);
+                let (due, everywhere, here) = {
+                    let roster = world.live.read();
+                    let who = who.as_ref().map(|word| roster.principal_of(word).unwrap());
+                    let judge = Judge { roster: &roster, who, world: &world };
+                    let project = roster.project_by_name("own").unwrap();
+                    let everywhere = let_in && judge.may(right.action, Place::Root);
+                    let here = let_in && judge.may(right.action, project);
+                    (if let_in { judge.due(right, &asked) } else { Due::Unauthenticated }, everywhere, here)
+                };
+                let reply = send(&world, key.as_deref(), right, &asked).await;
+                let problem = (reply.status.as_u16(), reply.problem());
+                match due {
+                    Due::Unauthenticated => assert_eq!(problem, (401, "unauthenticated"), "{shown}"),
+                    Due::Forbidden => assert_eq!(problem, (403, "forbidden"), "{shown} {}", reply.text),
+                    Due::Hidden => {
+                        assert_eq!(problem.0, 404, "{shown} {}", reply.text);
+                        assert!(problem.1.starts_with("unknown-"), "{shown} {}", reply.text);
+                        hidden.push((whose, came(&reply, &asked)));
+                    }
+                    Due::Through => assert!(![401, 403].contains(&problem.0), "{shown} {}", reply.text),
+                }
+                *seen.entry(format!("{due:?}")).or_insert(0) += 1;
+                let text = came(&reply, &asked);
+                assert!(everywhere || !text.contains(FOREIGN), "{shown} names somebody's own: {text}");
+                assert!(everywhere || here || !text.contains(NEAR), "{shown} names a neighbour: {text}");
+                // Whoever ended itself or the own credentials begins anew.
+                let there = who.as_ref().is_none_or(|word| world.live.read().principal_of(word).is_some());
+                if let_in && !(there && right.path != "/api/v1/users/{name}/credentials-reset") {
+                    (key, _) = caller(&world, kind).await;
+                }
+            }
+            for pair in hidden.windows(2) {
+                let [(a, first), (b, second)] = pair else { continue };
+                assert_eq!(first, second, "{kind}: {} {} {a:?} {b:?}", right.method, right.path);
+            }
+        }
+    }
+    for due in ["Unauthenticated", "Forbidden", "Hidden", "Through"] {
+        assert!(seen.get(due).is_some_and(|count| *count > 50), "{seen:?}");
+    }
+}
