@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{Principal, ProjectIx, Roster, Verb, Verdict, decide, explain, had_tie};
+use rollcall_access::{ActionSet, Place, Principal, ProjectIx, Roster, Verb, Verdict, decide, explain, had_tie};
 use rollcall_events::{Digest, Position};
 use secrecy::ExposeSecret as _;
 
@@ -42,6 +42,8 @@ pub(crate) struct Judged {
     pub(crate) caller: Option<JudgedCaller>,
     /// In the order of the asked repositories.
     pub(crate) granted: Vec<Actions>,
+    /// Whether the list of all repositories is.
+    pub(crate) catalog: bool,
     pub(crate) until: Option<DateTime<Utc>>,
     /// Why nothing is granted, for a user with a tie to the project: the repository and the reason.
     pub(crate) reason: Option<(String, String)>,
@@ -67,13 +69,15 @@ impl Judged {
         if asked.is_empty() {
             return Ended::Login;
         }
-        if self.granted.iter().all(|granted| granted.is_empty()) {
+        if !self.catalog && self.granted.iter().all(|granted| granted.is_empty()) {
             return if self.reason.is_some() { Ended::Explained } else { Ended::Empty };
         }
         let whole = |(asked, granted): (&Repository<'_>, &Actions)| {
             granted.contains(asked.actions) || (asked.actions.contains(Actions::STAR) && !granted.is_empty())
         };
-        let all = asked.left_out == 0 && asked.repositories.iter().zip(&self.granted).all(whole);
+        let all = asked.left_out == 0
+            && asked.catalog == self.catalog
+            && asked.repositories.iter().zip(&self.granted).all(whole);
         if all { Ended::Granted } else { Ended::Reduced }
     }
 }
@@ -90,6 +94,7 @@ impl Question<'_> {
         let mut judged = Judged {
             caller: None,
             granted: Vec::with_capacity(self.asked.repositories.len()),
+            catalog: false,
             until: None,
             reason: None,
             position: roster.position(),
@@ -101,8 +106,12 @@ impl Question<'_> {
             });
             judged.granted.push(repository.actions.granted(held));
         }
+        judged.catalog = self.asked.catalog && catalog(&roster, principal, self.now, &mut judged.until);
         if let Some(Caller { principal, secret }) = caller {
-            if judged.granted.iter().all(|granted| granted.is_empty()) && parts.denial.explains_to(self.client) {
+            if !judged.catalog
+                && judged.granted.iter().all(|granted| granted.is_empty())
+                && parts.denial.explains_to(self.client)
+            {
                 judged.reason = reason(&roster, principal, self.asked, self.now);
             }
             let (id, name) = roster.caller_names(principal);
@@ -150,6 +159,24 @@ impl Question<'_> {
         // A registry secret of a user who is shut out is not in force; a directory may still know the password.
         let shut_out = matches!(caller.principal, Principal::User(user) if roster.user(user).shut_out);
         (caller.secret.is_some() || !shut_out).then_some(caller)
+    }
+}
+
+/// Whether the caller may list all repositories: whoever may do everywhere all that the profile lets a client do.
+fn catalog(roster: &Roster, principal: Principal, now: DateTime<Utc>, until: &mut Option<DateTime<Utc>>) -> bool {
+    let profile = roster.profile();
+    let all = VERBS.iter().filter_map(|(_, verb)| profile.registry_action(*verb));
+    let all = all.fold(ActionSet::EMPTY, ActionSet::with);
+    // Nobody who did not sign in administers anything, whatever a profile gives to everybody.
+    match decide(roster, principal, all, Place::Root, now) {
+        Verdict::Allowed { until: ends } if principal != Principal::Anyone => {
+            let runs = ends.is_none_or(|ends| ends.timestamp() > now.timestamp());
+            if runs {
+                *until = (*until).into_iter().chain(ends).min();
+            }
+            runs
+        }
+        _ => false,
     }
 }
 

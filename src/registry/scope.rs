@@ -9,6 +9,8 @@ use serde::{Serialize, Serializer};
 pub const MAX_SCOPES: usize = 100;
 /// The longest scope: a repository name is at most 255 bytes.
 pub const MAX_SCOPE_BYTES: usize = 1024;
+/// The scope of the list of all repositories.
+pub const CATALOG: &str = "registry:catalog:*";
 /// The longest repository name that the distribution specification allows.
 const MAX_NAME_BYTES: usize = 255;
 
@@ -150,6 +152,8 @@ pub struct Repository<'a> {
 pub struct Asked<'a> {
     /// The repositories, in the order in which they were first named.
     pub repositories: Vec<Repository<'a>>,
+    /// Whether the list of all repositories was asked for.
+    pub catalog: bool,
     /// How many further scopes were asked that are never granted: other types, impossible names, no known action.
     pub left_out: usize,
 }
@@ -169,7 +173,7 @@ impl<'a> Asked<'a> {
     /// Whether nothing at all was asked, as at a login.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.repositories.is_empty() && self.left_out == 0
+        self.repositories.is_empty() && !self.catalog && self.left_out == 0
     }
 
     /// Reads one `scope` value, which holds any number of scopes with white space between them, and merges it in.
@@ -190,6 +194,10 @@ impl<'a> Asked<'a> {
         if scope.len() > MAX_SCOPE_BYTES {
             return Err(ScopeError::TooLong);
         }
+        if scope == CATALOG {
+            self.catalog = true;
+            return self.count();
+        }
         let Some(Repository { name, actions }) = repository(scope) else {
             self.left_out += 1;
             return self.count();
@@ -202,7 +210,11 @@ impl<'a> Asked<'a> {
     }
 
     fn count(&self) -> Result<(), ScopeError> {
-        if self.repositories.len() + self.left_out > MAX_SCOPES { Err(ScopeError::TooMany) } else { Ok(()) }
+        if self.repositories.len() + usize::from(self.catalog) + self.left_out > MAX_SCOPES {
+            Err(ScopeError::TooMany)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -231,8 +243,9 @@ fn split(scope: &str) -> Option<(&str, &str, &str)> {
     Some((kind, name, actions))
 }
 
-/// `repository:NAME:ACTIONS` for each, with single spaces between them: the reply's `scope` and the decision's record.
-pub fn write_scopes<'a>(scopes: impl IntoIterator<Item = (&'a str, Actions)>) -> String {
+/// `repository:NAME:ACTIONS` for each, and the catalogue where it is among them, with single spaces between them: the
+/// reply's `scope` and the decision's record.
+pub fn write_scopes<'a>(scopes: impl IntoIterator<Item = (&'a str, Actions)>, catalog: bool) -> String {
     let mut text = String::new();
     for (name, actions) in scopes {
         if !text.is_empty() {
@@ -244,6 +257,12 @@ pub fn write_scopes<'a>(scopes: impl IntoIterator<Item = (&'a str, Actions)>) ->
             text.push(if i == 0 { ':' } else { ',' });
             text.push_str(word);
         }
+    }
+    if catalog {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(CATALOG);
     }
     text
 }
@@ -262,7 +281,7 @@ mod tests {
 
     fn text<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
         let asked = asked(values).unwrap();
-        write_scopes(asked.repositories.iter().map(|r| (r.name.as_str(), r.actions)))
+        write_scopes(asked.repositories.iter().map(|r| (r.name.as_str(), r.actions)), asked.catalog)
     }
 
     #[test]
@@ -298,7 +317,7 @@ mod tests {
         assert_eq!(text(["repository(plugin):p/r:pull"]), "repository:p/r:pull");
         assert_eq!(text(["repository(plugin):p/r:pull", "repository:p/r:push"]), "repository:p/r:pull,push");
         for other in [
-            "registry:catalog:*",
+            "registry:catalog:pull",
             "repository(plugin:p/r:pull",
             "Repository:p/r:pull",
             "aws:x:pull",
@@ -368,7 +387,7 @@ mod tests {
             for repository in &once.repositories {
                 prop_assert!(value.contains(repository.name.as_str()));
             }
-            let written = write_scopes(once.repositories.iter().map(|r| (r.name.as_str(), r.actions)));
+            let written = write_scopes(once.repositories.iter().map(|r| (r.name.as_str(), r.actions)), once.catalog);
             prop_assert_eq!(asked([written.as_str()]).unwrap().repositories, once.repositories.clone());
         }
 

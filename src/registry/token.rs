@@ -243,7 +243,7 @@ impl TokenServer {
         let id = prefixed_id("dec", call.now, random);
         let granted: Vec<(&str, Actions)> =
             judged.granted(&form.asked).filter(|(_, actions)| !actions.is_empty()).collect();
-        let scope = write_scopes(granted.iter().copied());
+        let scope = write_scopes(granted.iter().copied(), judged.catalog);
         let message = judged.reason.as_ref().map(|(repository, reason)| denial::message(repository, reason, &id));
         let issued = call.now.timestamp();
         let life = issued + i64::try_from(self.parts.ttl.0.as_secs()).unwrap_or_default();
@@ -262,6 +262,11 @@ impl TokenServer {
                     access: granted
                         .iter()
                         .map(|(name, actions)| Entry { kind: "repository", name, actions: *actions })
+                        .chain(judged.catalog.then_some(Entry {
+                            kind: "registry",
+                            name: "catalog",
+                            actions: Actions::STAR,
+                        }))
                         .collect(),
                 };
                 let token = self.parts.keys.current().sign(exp, &claims).map_err(|error| {
@@ -280,7 +285,7 @@ impl TokenServer {
             }
         };
         let ended = judged.ended(&form.asked);
-        if !form.asked.repositories.is_empty() {
+        if !form.asked.repositories.is_empty() || form.asked.catalog {
             let token_ends = if message.is_none() { DateTime::from_timestamp(exp, 0) } else { None };
             self.record(judged, Said { id, ended, message, granted: scope, token_ends }, form, call);
         }
@@ -328,7 +333,10 @@ impl TokenServer {
             },
             user,
             secret,
-            asked: write_scopes(form.asked.repositories.iter().map(|asked| (asked.name.as_str(), asked.actions))),
+            asked: write_scopes(
+                form.asked.repositories.iter().map(|asked| (asked.name.as_str(), asked.actions)),
+                form.asked.catalog,
+            ),
             granted: said.granted,
             token_ends: said.token_ends,
             address: call.address,

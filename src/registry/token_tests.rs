@@ -517,3 +517,73 @@ async fn a_decision_says_who_asked_what_from_where_and_what_came_out() {
     assert_eq!(reply.claims.unwrap().jti, decision.id);
     assert!(decision.id.starts_with("dec_"));
 }
+
+/// A service of the access profile, as an administrator makes it, with a secret.
+fn robot(world: &World, id: &str, secret: &str) {
+    world.command("service.created", json!({"service": id}));
+    let sha256 = rollcall_events::Digest::of(secret.as_bytes()).to_string();
+    world.command("secret.issued", json!({"secret": format!("sec_{id}"), "owner": {"service": id}, "sha256": sha256}));
+}
+
+const ROBOT: &str = "rcs_cm9ib3Qtcm9ib3Qtcm9ib3Qtcm9ib3Qtcm9ib3Qtcm8";
+
+#[tokio::test]
+async fn a_service_signs_in_with_its_id_and_gets_what_its_bindings_give() {
+    let world = World::new();
+    world.profile("");
+    world.command("settings.set", json!({"bindings_on_managed": true}));
+    robot(&world, "ci", ROBOT);
+    assert_eq!(world.pull("ci", ROBOT, BOTH).await.access(), "", "nothing was given to it");
+    let scope = json!({"project": "flexnet/db-suite"});
+    let binding = json!({"principal": {"service": "ci"}, "role": "Guest", "scope": scope, "author": "admin key"});
+    world.command("binding.set", binding);
+    let reply = world.pull("ci", ROBOT, BOTH).await;
+    assert_eq!((reply.access().as_str(), reply.claims.unwrap().sub.as_str()), (PULL, "service:ci"));
+    for (name, secret) in [("ada", ROBOT), ("ci", ADA), ("service:ci", ROBOT)] {
+        assert_eq!(world.pull(name, secret, PULL).await.status, 401, "{name}: a secret goes with its own name");
+    }
+    let refresh = world.offline("ci", ROBOT).await;
+    assert_eq!(world.refresh(&refresh, PULL).await.access(), PULL);
+    world.command("secret.revoked", json!({"secret": "sec_ci"}));
+    assert_eq!(world.pull("ci", ROBOT, PULL).await.status, 401);
+    assert_eq!(world.refresh(&refresh, PULL).await.status, 401, "a refresh token ends with its secret");
+}
+
+#[tokio::test]
+async fn a_service_that_was_removed_is_nobody_also_when_one_of_its_name_comes_back() {
+    let world = World::new();
+    robot(&world, "ci", ROBOT);
+    let refresh = world.offline("ci", ROBOT).await;
+    assert_eq!(world.refresh(&refresh, PULL).await.status, 200);
+    for (name, data) in [("service.removed", json!({"service": "ci"})), ("service.created", json!({"service": "ci"}))] {
+        world.command(name, data);
+        assert_eq!(world.pull("ci", ROBOT, PULL).await.status, 401, "{name}");
+        assert_eq!(world.refresh(&refresh, PULL).await.status, 401, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_is_for_those_who_may_do_everything_everywhere() {
+    let world = World::new();
+    let harbor = rollcall_access::Profile::bundled("harbor").unwrap();
+    world.command("profile.set", serde_json::to_value(harbor.document()).unwrap());
+    robot(&world, "ci", ROBOT);
+    let give = |who: serde_json::Value, role: &str| {
+        let binding = json!({"principal": who, "role": role, "scope": "root", "author": "admin key"});
+        world.command("binding.set", binding);
+    };
+    let catalog = "registry:catalog:*";
+    for (name, secret) in [("ada", ADA), ("ci", ROBOT)] {
+        assert_eq!(world.pull(name, secret, catalog).await.access(), "", "{name}");
+    }
+    give(json!({"user": "flexnet/u-ada"}), "system_admin");
+    assert_eq!(world.pull("ada", ADA, catalog).await.access(), catalog);
+    let both = world.pull("ada", ADA, &format!("{PULL}%20{catalog}")).await;
+    assert_eq!(both.access(), format!("{PULL} {catalog}"));
+    assert_eq!(world.decisions().last().unwrap().granted, format!("{PULL} {catalog}"));
+    assert_eq!(world.pull("ci", ROBOT, catalog).await.access(), "");
+    for other in ["registry:catalog:list", "registry:other:*", "registry:catalog"] {
+        assert_eq!(world.pull("ada", ADA, other).await.access(), "", "{other}");
+    }
+    assert_eq!(world.get(&format!("service=registry&scope={catalog}")).send().await.access(), "", "nobody signed in");
+}

@@ -1,8 +1,12 @@
 //! The command line: every command, argument and help text. Parses; does nothing.
 
+mod keep;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::keep::{Bindings, Containers, Groups, Projects, Services};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
 #[derive(Debug, Parser)]
@@ -120,7 +124,19 @@ pub enum Command {
         /// Its id, pln_...
         plan: String,
     },
-    /// Give and take roles by one document
+    /// Manage the scopes above projects
+    #[command(subcommand)]
+    Containers(Containers),
+    /// Manage projects that people make; those of packages are their source's
+    #[command(subcommand)]
+    Projects(Projects),
+    /// Manage the principals that are no people: robots, portals, API keys
+    #[command(subcommand)]
+    Services(Services),
+    /// Manage groups that are kept here; look at those of every source
+    #[command(subcommand)]
+    Groups(Groups),
+    /// Manage roles given by hand, one by one or by one document
     #[command(subcommand)]
     Bindings(Bindings),
     /// Show what would change if the server were started anew with this configuration
@@ -294,26 +310,6 @@ pub enum Secrets {
     },
 }
 
-/// `bindings`.
-#[derive(Debug, Subcommand)]
-pub enum Bindings {
-    /// Show what of a document of bindings is not so yet, and what making it so would change
-    Plan {
-        /// The document
-        #[arg(short, long, value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Make a document of bindings so, exactly as it is shown before
-    Apply {
-        /// The document
-        #[arg(short, long, value_name = "FILE")]
-        file: PathBuf,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
 /// `push_policy=admin-only`.
 fn switch(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write SWITCH=VALUE")?;
@@ -454,6 +450,15 @@ mod tests {
             "plans --source corp-ldap",
             "apply pln_1 --confirm-removals 7",
             "discard pln_1",
+            "containers set emea --kind region --parent eu --name Europe",
+            "projects create tools --visibility public --container emea",
+            "projects set tools --rename kit --no-container",
+            "services secret portal --label prod",
+            "services revoke portal sec_1",
+            "groups show corp-ldap/ops --all",
+            "groups add ops user:ada",
+            "bindings set service:portal api:sender root --ends 2027-01-01T00:00:00Z",
+            "bindings list --project acme",
             "secrets issue ada --format k8s --registry r.test:5000",
             "secrets revoke ada sec_1",
             "keys bundle",
@@ -475,6 +480,9 @@ mod tests {
             "apply pln_1 --confirm-removals many",
             "serve --role writer",
             "secrets issue ada --format xml",
+            "bindings set ada Guest",
+            "projects set kit --container a --no-container",
+            "containers set emea",
             "who p --csv --json",
             "why ada pull acme --effective",
             "diff acme",

@@ -148,6 +148,22 @@ impl Client {
         if response.status().is_success() { json(response).await } else { Err(refused(response).await) }
     }
 
+    /// States something whole.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn put(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        json(self.send(Method::PUT, self.url(path, &[]), Some(body)).await?).await
+    }
+
+    /// Changes parts of something.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        json(self.send(Method::PATCH, self.url(path, &[]), Some(body)).await?).await
+    }
+
     /// Ends something.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod demo;
 mod directories;
 mod doctor;
 mod health;
+mod keep;
 mod layers;
 mod listener;
 mod local;
@@ -42,7 +43,7 @@ use rollcall_events::{Clock, body::EntitlementState};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Bindings, Cli, Command, ConfigCommand, Demo, Global, Keys, OfSources, Shell},
+    cli::{Cli, Command, ConfigCommand, Demo, Global, Keys, OfSources, Shell},
     client::{Client, Exit, Failure, address},
     clock::SystemClock,
     commands::Form,
@@ -130,8 +131,11 @@ async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Fai
         Command::Plans { source } => plans::plans(client, form, source.as_deref()).await,
         Command::Apply { plan, confirm_removals } => plans::apply(client, form, plan, *confirm_removals).await,
         Command::Discard { plan } => plans::discard(client, form, plan).await,
-        Command::Bindings(Bindings::Plan { file }) => previews::plan(client, form, file).await,
-        Command::Bindings(Bindings::Apply { file, yes }) => previews::apply(client, form, file, *yes).await,
+        Command::Containers(command) => keep::containers(client, form, command).await,
+        Command::Projects(command) => keep::projects(client, form, command).await,
+        Command::Services(command) => keep::services(client, form, command).await,
+        Command::Groups(command) => keep::groups(client, form, command).await,
+        Command::Bindings(command) => keep::bindings(client, form, command).await,
         Command::Secrets(command) => commands::secrets(client, form, command).await,
         Command::Keys(command) => commands::keys(client, form, command).await,
         Command::Projection(command) => commands::projection(client, form, command).await,

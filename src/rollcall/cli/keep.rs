@@ -1,0 +1,253 @@
+//! The commands for what people keep in Rollcall itself: containers, projects, services, groups, roles. Parses; does
+//! nothing.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+/// `containers`.
+#[derive(Debug, Subcommand)]
+pub enum Containers {
+    /// List the containers
+    List,
+    /// Show one
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Make a container, or state it anew
+    Set {
+        /// Its id
+        id: String,
+        /// The level of the access profile at which it sits, as in team or region
+        #[arg(long)]
+        kind: String,
+        /// The container above it
+        #[arg(long, value_name = "ID")]
+        parent: Option<String>,
+        /// A label
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Remove a container that has nothing in it
+    Remove {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `projects`.
+#[derive(Debug, Subcommand)]
+pub enum Projects {
+    /// List the projects
+    List,
+    /// Show one
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Make a project
+    Create {
+        /// The first path segment of its image names
+        name: String,
+        /// Who may pull without a role [default: what the access profile says]
+        #[arg(long, value_enum)]
+        visibility: Option<Visibility>,
+        /// The container that it is in
+        #[arg(long, value_name = "ID")]
+        container: Option<String>,
+    },
+    /// Change a project; what is not said stays
+    Set {
+        /// Its name
+        name: String,
+        /// Another name; the present one stays reserved and finds it
+        #[arg(long, value_name = "NAME")]
+        rename: Option<String>,
+        /// Who may pull without a role
+        #[arg(long, value_enum)]
+        visibility: Option<Visibility>,
+        /// The container that it moves to
+        #[arg(long, value_name = "ID", conflicts_with = "no_container")]
+        container: Option<String>,
+        /// Move it out of its container
+        #[arg(long)]
+        no_container: bool,
+    },
+    /// Delete a project; its name stays its own
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Who may pull without a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Visibility {
+    /// Nobody
+    Private,
+    /// Everybody who is signed in
+    Protected,
+    /// Everybody
+    Public,
+}
+
+impl Visibility {
+    /// As the API says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Protected => "protected",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// `services`.
+#[derive(Debug, Subcommand)]
+pub enum Services {
+    /// List the services
+    List,
+    /// Show one with its secrets, never their text
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Make a service; it may do nothing until a binding says so
+    Create {
+        /// Its id, and the name to sign in with
+        id: String,
+        /// A label
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Remove a service and end everything that it signs in with
+    Remove {
+        /// Its id
+        id: String,
+    },
+    /// Make a secret for a service; it is shown this once
+    Secret {
+        /// The service's id
+        id: String,
+        /// What it is for
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// End a secret of a service
+    Revoke {
+        /// The service's id
+        id: String,
+        /// The secret's id, sec_...
+        secret: String,
+    },
+}
+
+/// `groups`.
+#[derive(Debug, Subcommand)]
+pub enum Groups {
+    /// List the groups of every source
+    List {
+        /// Only of this source; local for those that are kept here
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// List who is in a group
+    Show {
+        /// SOURCE/GROUP, or the id of one that is kept here
+        group: String,
+        /// To any depth
+        #[arg(long)]
+        all: bool,
+    },
+    /// Make a group that is kept here
+    Create {
+        /// Its id
+        id: String,
+        /// A label
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Remove a group that is kept here
+    Remove {
+        /// Its id
+        group: String,
+    },
+    /// Put somebody into a group that is kept here
+    Add {
+        /// Its id
+        group: String,
+        /// user:NAME, service:ID or group:SOURCE/GROUP
+        member: String,
+    },
+    /// Take somebody out of a group that is kept here
+    Take {
+        /// Its id
+        group: String,
+        /// user:NAME, service:ID or group:SOURCE/GROUP
+        member: String,
+    },
+}
+
+/// `bindings`.
+#[derive(Debug, Subcommand)]
+pub enum Bindings {
+    /// List roles given by hand
+    List {
+        /// Only of this user
+        #[arg(long)]
+        user: Option<String>,
+        /// Only of this service
+        #[arg(long)]
+        service: Option<String>,
+        /// Only of this group, SOURCE/GROUP
+        #[arg(long)]
+        group: Option<String>,
+        /// Only on this project
+        #[arg(long)]
+        project: Option<String>,
+        /// Only on this container
+        #[arg(long)]
+        container: Option<String>,
+    },
+    /// Show one
+    Show {
+        /// Its id, bnd_...
+        id: String,
+    },
+    /// Give a role
+    Set {
+        /// user:NAME, service:ID or group:SOURCE/GROUP
+        who: String,
+        /// A role of the access profile, or of the API's own, as in api:auditor
+        role: String,
+        /// root, container:ID or project:NAME
+        scope: String,
+        /// From when, as in 2026-03-01T00:00:00Z [default: at once]
+        #[arg(long, value_name = "TIME")]
+        starts: Option<String>,
+        /// Until when, exclusive [default: without end]
+        #[arg(long, value_name = "TIME")]
+        ends: Option<String>,
+    },
+    /// Take a role away
+    Remove {
+        /// Its id, bnd_...
+        id: String,
+    },
+    /// Show what of a document of bindings is not so yet, and what making it so would change
+    Plan {
+        /// The document
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Make a document of bindings so, exactly as it is shown before
+    Apply {
+        /// The document
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
