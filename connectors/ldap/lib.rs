@@ -15,6 +15,8 @@ mod inspect;
 mod login;
 mod message;
 mod model;
+#[cfg(test)]
+mod model_tests;
 mod read;
 mod search;
 mod server;

@@ -1,0 +1,99 @@
+//! What entries of Active Directory and 389 Directory Server mean, attribute by attribute.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    config::{Base, Config},
+    message::Entry,
+    model::{Listed, Schema},
+    server::Kind,
+};
+
+fn schema(kind: Kind) -> Schema {
+    let base: Base = "dc=ex,dc=test".parse().unwrap();
+    Schema::of(&Config::new(vec!["ldaps://x".parse().unwrap()], base), kind)
+}
+
+fn entry(dn: &str, attributes: &[(&str, &[u8])]) -> Entry {
+    let attributes = attributes.iter().map(|(name, value)| (name.to_lowercase(), vec![value.to_vec()])).collect();
+    Entry { dn: dn.to_owned(), attributes }
+}
+
+fn now() -> DateTime<Utc> {
+    "2026-03-01T00:00:00Z".parse().unwrap()
+}
+
+const GUID: &[u8] = b"\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
+/// S-1-5-21-1-2-3-1104
+const SID: &[u8] = b"\x01\x05\0\0\0\0\0\x05\x15\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x50\x04\0\0";
+
+#[test]
+fn a_guid_is_written_as_microsoft_writes_it_and_found_again_by_it() {
+    let ad = schema(Kind::ActiveDirectory);
+    let person =
+        ad.person(&entry("CN=ada,DC=ex,DC=test", &[("objectGUID", GUID), ("sAMAccountName", b"ada")]), now()).unwrap();
+    assert_eq!(person.id.as_str(), "00112233-4455-6677-8899-aabbccddeeff");
+    assert_eq!(ad.id_value(&person.id), GUID);
+    // Trap 12: a GUID that happens to be text is bytes all the same.
+    let text = ad.person(&entry("CN=x", &[("objectGUID", b"0123456789abcdef")]), now()).unwrap();
+    assert_eq!(text.id.as_str(), "33323130-3534-3736-3839-616263646566");
+    assert!(ad.person(&entry("CN=x", &[("objectGUID", b"short")]), now()).is_err());
+    assert!(
+        ad.person(&entry("CN=x", &[("sAMAccountName", b"ada")]), now()).unwrap_err().what.contains("no objectGUID")
+    );
+}
+
+#[test]
+fn the_primary_group_is_the_one_with_that_number_in_the_same_domain() {
+    let ad = schema(Kind::ActiveDirectory);
+    let attributes: &[(&str, &[u8])] = &[("objectGUID", GUID), ("objectSid", SID), ("primaryGroupID", b"513")];
+    let person = ad.person(&entry("CN=ada,DC=ex,DC=test", attributes), now()).unwrap();
+    let sid = [&SID[..24], b"\x01\x02\0\0"].concat();
+    let users = entry("CN=Domain Users,DC=ex,DC=test", &[("objectGUID", b"fedcba9876543210"), ("objectSid", &sid)]);
+    assert_eq!(person.primary, ad.group(&users).unwrap().sid);
+}
+
+#[test]
+fn an_account_is_in_force_unless_it_is_disabled_or_expired() {
+    let table: &[(Kind, &str, &str, bool)] = &[
+        (Kind::ActiveDirectory, "userAccountControl", "512", true),
+        (Kind::ActiveDirectory, "userAccountControl", "514", false),
+        (Kind::ActiveDirectory, "userAccountControl", "546", false),
+        (Kind::ActiveDirectory, "userAccountControl", "66048", true),
+        (Kind::ActiveDirectory, "lockoutTime", "134000000000000000", true),
+        (Kind::ActiveDirectory, "accountExpires", "0", true),
+        (Kind::ActiveDirectory, "accountExpires", "9223372036854775807", true),
+        // 2026-02-28 and 2026-03-02
+        (Kind::ActiveDirectory, "accountExpires", "134166528000000000", false),
+        (Kind::ActiveDirectory, "accountExpires", "134168256000000000", true),
+        (Kind::Ds389, "nsAccountLock", "TRUE", false),
+        (Kind::Ds389, "nsAccountLock", "false", true),
+        (Kind::OpenLdap, "pwdAccountLockedTime", "000001010000Z", false),
+        // After wrong passwords: anybody could do that to anybody.
+        (Kind::OpenLdap, "pwdAccountLockedTime", "20260228120000Z", true),
+        (Kind::OpenLdap, "shadowExpire", "-1", true),
+        (Kind::OpenLdap, "shadowExpire", "20512", false),
+        (Kind::OpenLdap, "shadowExpire", "20514", true),
+    ];
+    for (kind, name, value, active) in table {
+        let schema = schema(*kind);
+        let id: &[u8] = if *kind == Kind::ActiveDirectory { GUID } else { b"326d895c-7a8c-1041-941c-e39067ca22d1" };
+        let person = schema.person(&entry("cn=x", &[(kind.id(), id), (name, value.as_bytes())]), now()).unwrap();
+        assert_eq!(person.active, *active, "{name}: {value}");
+    }
+}
+
+#[test]
+fn empty_members_and_bit_strings_are_left_out_and_garbage_is_kept_to_be_shown() {
+    let openldap = schema(Kind::OpenLdap);
+    let mut group = entry(
+        "cn=g,dc=ex",
+        &[("entryUUID", b"326D895C-7a8c-1041-941c-e39067ca22d1"), ("uniqueMember", b"cn=a#'0101'B")],
+    );
+    group
+        .attributes
+        .push(("member".into(), vec![b"".to_vec(), b" ".to_vec(), b"nobody".to_vec(), b"CN=g, DC=ex".to_vec()]));
+    let read = openldap.group(&group).unwrap();
+    assert_eq!(read.id.as_str(), "326d895c-7a8c-1041-941c-e39067ca22d1");
+    assert_eq!(read.members, [Listed::Dn("cn=A".parse().unwrap()), Listed::Garbage("nobody".into())]);
+}
