@@ -1,5 +1,6 @@
 //! Access profiles: one access model as data, checked and compiled to bit sets.
 //! Knows roles, levels, limits, baselines and ceilings; knows no person and no project.
+//! Long because what is checked, compiled and asked is one thing: the profile.
 
 mod document;
 

@@ -1,5 +1,6 @@
 //! The rules a second time, word for word from the design and slow on purpose: every subject's last word in one map,
 //! groups by recursion, the profile as the tables of its file. Shares nothing with the roster but the words of events.
+//! Long because it is one account of all the rules, to be read in one piece.
 
 use std::collections::{BTreeMap, BTreeSet};
 
