@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::server::{Server, WORLD};
+use crate::support::server::Server;
 
 /// A portus server with a team of three namespaces: ada owns the team, bob views it.
 fn portus() -> Server {
@@ -116,7 +116,8 @@ fn a_switch_of_the_profile_is_tried_before_it_is_set_and_does_what_was_told() {
         .filter_map(|row| Some(format!("{} {}", row["name"].as_str()?, row["scope"]["project"].as_str()?)))
         .collect();
     let mut expected = before.clone();
-    (lost.sort(), expected.sort());
+    lost.sort();
+    expected.sort();
     assert_eq!(lost, expected, "{told:#}");
     assert_eq!(pushers(&server), before, "a preview changed something");
 
