@@ -128,7 +128,7 @@ fn a08_a_privileged_or_unknown_member_of_a_form_is_refused_and_does_nothing() {
 
 #[test]
 fn a09_a10_a20_no_route_of_the_api_answers_without_the_key_and_none_tells_what_exists() {
-    let (server, ada) = world();
+    let (server, _) = world();
     let document = server.get("/api/v1/openapi.json").expect(200).json();
     let paths = document["paths"].as_object().unwrap();
     let mut seen = 0;
@@ -162,7 +162,8 @@ fn a09_a10_a20_no_route_of_the_api_answers_without_the_key_and_none_tells_what_e
                 body
             };
             assert_eq!(text(&real), text(&made_up), "{method} {path} tells what exists");
-            for key in ["nothing", &ada, "rk_"] {
+            // What somebody with a secret of its own may see is walked by the tests of the API.
+            for key in ["nothing", "rk_"] {
                 assert_eq!(ask("acme", Some(key)).status, 401, "{method} {path} with {key}");
             }
             seen += 1;

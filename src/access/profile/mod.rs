@@ -446,7 +446,17 @@ mod tests {
     fn a_mistake_is_named_with_its_place() {
         let base = |text: &str| REVENERA.replace("producer_role = \"Developer\"", text);
         let error = Profile::from_toml(&base("producer_role = \"Owner\"")).unwrap_err();
-        assert!(error.at == "rules.producer_role" && error.what.contains("Developer, Guest"), "{error}");
+        assert!(error.what.contains("Developer, Guest"), "{error}");
+        let line = REVENERA.lines().position(|line| line.starts_with("producer_role")).unwrap() + 1;
+        assert_eq!(error.at, format!("line {line}, column 1, rules.producer_role"));
+        let copied =
+            REVENERA.replace("\"docker push\" = [\"image.push\"]", "\"docker push\" = [\"image.put\", \"x.*\"]");
+        let error = Profile::from_toml(&copied).unwrap_err();
+        let line = REVENERA.lines().position(|line| line.starts_with("\"docker push\"")).unwrap() + 1;
+        assert_eq!(error.at, format!("line {line}, column 1, operations.\"docker push\""));
+        let error =
+            Profile::from_toml(&REVENERA.replace("exempt_roles = [", "exempt_roles = [\"king\", ")).unwrap_err();
+        assert!(error.at.starts_with("line ") && error.at.ends_with("ceiling[0].exempt_roles"), "{error}");
         let error = Profile::from_toml("schema = 1\nname = 3\n").unwrap_err();
         assert_eq!(error.at, "line 2, column 8");
         let error = Profile::from_toml(
