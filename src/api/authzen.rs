@@ -2,9 +2,8 @@
 //! as everywhere, in the words of that standard. https://openid.net/specs/authorization-api-1_0.html
 
 use axum::{http::header, response::Response};
-use rollcall_access::{Explanation, Principal, Roster, explain};
+use rollcall_access::{Explanation, Principal, Roster};
 use rollcall_events::SchemaError;
-use rollcall_store::ops::{DecisionOutcome, DecisionRow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -12,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     asked::{self, Asked, Scope},
-    command::random_id,
+    explain,
     guard::{Locked, Reads},
     input::Input,
     problem::{Answer, Kind, ProblemShape},
@@ -219,10 +218,11 @@ fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> 
     }
     let needs = asked::needs(&roster, asked.action);
     let explained: Option<Explanation> = match (principal, place, needs) {
-        (Some(principal), Some(place), Some(needs)) => Some(explain(&roster, principal, needs, place, now)),
+        (Some(principal), Some(place), Some(needs)) => {
+            Some(rollcall_access::explain(&roster, principal, needs, place, now))
+        }
         _ => None,
     };
-    let id = random_id("dec", now)?;
     let allowed = explained.as_ref().is_some_and(|why| why.allowed);
     // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
     let reason_admin = match &explained {
@@ -232,27 +232,8 @@ fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> 
         }
         _ => Vec::new(),
     };
-    let (user_id, user_name) = match principal {
-        None | Some(Principal::Anyone) => (None, None),
-        Some(principal) => {
-            let (id, name) = roster.caller_names(principal);
-            (Some(id), Some(name))
-        }
-    };
-    reads.keep(DecisionRow {
-        id: id.clone(),
-        at: now,
-        outcome: if allowed { DecisionOutcome::Granted } else { DecisionOutcome::Denied },
-        user_id,
-        user_name,
-        client: reads.author().as_str().to_owned(),
-        family: "api".to_owned(),
-        asked: asked.text(),
-        granted: if allowed { asked.text() } else { String::new() },
-        message: None,
-        position: roster.position(),
-        images: asked.images(),
-    });
+    // Somebody who is not there is kept as nobody.
+    let id = explain::keep(reads, &roster, principal.unwrap_or(Principal::Anyone), &asked, allowed, now)?;
     let until = explained.as_ref().and_then(|why| why.until);
     Ok(Decision { decision: allowed, context: Context { id, position: roster.position().0, until, reason_admin } })
 }

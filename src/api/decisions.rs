@@ -144,9 +144,11 @@ async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
             let found = roster.project_by_name(project)?;
             let principal = principal?;
             Some(Explained {
+                decision: None,
+                container: None,
                 user: (principal != Principal::Anyone).then(|| roster.caller_names(principal).1),
                 action: asked.action.to_owned(),
-                project: roster.project_name(found).to_owned(),
+                project: Some(roster.project_name(found).to_owned()),
                 repository: repository.map(str::to_owned),
                 basis: None,
                 explanation: explain(&roster, principal, needs(&roster, asked.action)?, found, now),

@@ -2,16 +2,17 @@
 
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use rollcall_access::{
-    About, ActionSet, Basis, Explanation, Principal, ProjectIx, Roster, UserIx, Verb, explain, had_tie,
-};
+use rollcall_access::{About, ActionSet, Basis, Explanation, Place, Principal, Roster, explain, had_tie};
 use rollcall_events::SchemaError;
+use rollcall_store::ops::{DecisionOutcome, DecisionRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    asker::{Asker, forbidden},
+    asked::{Asked, Scope, needs},
+    asker::{self, Asker, forbidden},
+    command::random_id,
     guard::{Locked, Reads},
     input::Input,
     past::{self, AsOf},
@@ -31,13 +32,17 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Question {
-    /// The user's name or id; `null` or absent for somebody who did not sign in.
+    /// The user's name or id, or `service:` and a service's id; `null` or absent for somebody who did not sign in.
     #[serde(default)]
     user: Option<String>,
     /// `pull`, `push`, `delete`, or an action or operation of the access profile.
     action: String,
-    /// The project.
-    project: String,
+    /// The project; `null` or absent for what is above projects.
+    #[serde(default)]
+    project: Option<String>,
+    /// The container, by id; neither this nor a project: the root.
+    #[serde(default)]
+    container: Option<String>,
     /// The rest of the image's name; it does not change the answer.
     #[serde(default)]
     repository: Option<String>,
@@ -62,12 +67,18 @@ pub(crate) enum BasisWord {
 /// The answer: the question again, and an explanation.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Explained {
-    /// The user's name; `null` for somebody who did not sign in.
+    /// The decision's id, of a question that is asked now; a no can be looked up by it under `/api/v1/decisions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The user's name, or `service:` and a service's id; `null` for somebody who did not sign in.
     pub user: Option<String>,
     /// What was to be done.
     pub action: String,
-    /// The project's present name.
-    pub project: String,
+    /// The project's present name; `null` for what is above projects.
+    pub project: Option<String>,
+    /// The container's id, of a question about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// The rest of the image's name.
     pub repository: Option<String>,
     /// What an answer about the past rests on; `null` for now.
@@ -96,32 +107,87 @@ async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response>
     }
     let explained = {
         let roster = reads.live().read();
-        let Question { user, action, project, repository, .. } = question;
-        let actions = actions(&roster, &action)?;
-        let (user, project) = may_ask(&roster, &reads.ask(&roster), user.as_deref(), &project, now)?;
-        let principal = user.map_or(Principal::Anyone, Principal::User);
+        let Question { user, action, project, container, repository, .. } = question;
+        let needed = actions(&roster, &action)?;
+        let scope = match (project.as_deref(), container.as_deref()) {
+            (Some(project), None) => Scope::Project(project, repository.as_deref()),
+            (None, Some(container)) => Scope::Container(container),
+            (None, None) => Scope::Root,
+            (Some(_), Some(_)) => {
+                let error = SchemaError::at("/container", "a project or a container, not both");
+                return Err(Kind::InvalidBody.because("A question is about one scope.").with_error(error));
+            }
+        };
+        let (principal, place) = may_ask(&roster, &reads.ask(&roster), user.as_deref(), &scope, now)?;
+        let explanation = explain(&roster, principal, needed, place, now);
+        let asked = Asked { scope, action: &action };
+        let decision = keep(&reads, &roster, principal, &asked, explanation.allowed, now)?;
+        let project = match place {
+            Place::Project(project) => Some(roster.project_name(project).to_owned()),
+            Place::Root | Place::Container(_) => None,
+        };
         Explained {
-            user: user.map(|user| roster.user_name(user).to_owned()),
-            action,
-            project: roster.project_name(project).to_owned(),
+            decision: Some(decision),
+            user: (principal != Principal::Anyone).then(|| roster.caller_names(principal).1),
+            project,
+            container,
             repository,
             basis: None,
-            explanation: explain(&roster, principal, actions, project, now),
+            explanation,
+            action,
         }
     };
     reads.answer(explained.explanation.position, RestsOn::MoreThanTheLog, &explained)
 }
 
+/// Hands a decision over to be kept, and gives its id.
+pub(crate) fn keep(
+    reads: &Reads,
+    roster: &Roster,
+    principal: Principal,
+    asked: &Asked<'_>,
+    allowed: bool,
+    now: DateTime<Utc>,
+) -> Answer<String> {
+    let id = random_id("dec", now)?;
+    let (user_id, user_name) = match principal {
+        Principal::Anyone => (None, None),
+        known => {
+            let (id, name) = roster.caller_names(known);
+            (Some(id), Some(name))
+        }
+    };
+    reads.keep(DecisionRow {
+        id: id.clone(),
+        at: now,
+        outcome: if allowed { DecisionOutcome::Granted } else { DecisionOutcome::Denied },
+        user_id,
+        user_name,
+        client: reads.author().as_str().to_owned(),
+        family: "api".to_owned(),
+        asked: asked.text(),
+        granted: if allowed { asked.text() } else { String::new() },
+        message: None,
+        position: roster.position(),
+        images: asked.images(),
+    });
+    Ok(id)
+}
+
 /// The same as of a moment. Whether the caller may ask is judged now.
 async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Response> {
     let Question { user, action, project, repository, basis, .. } = question;
+    let Some(project) = project else {
+        let error = SchemaError::at("/project", "the name of a project");
+        return Err(Kind::InvalidBody.because("A question about the past is about a project.").with_error(error));
+    };
     let word = basis.unwrap_or(BasisWord::Recorded);
     let (user_now, project_now) = {
         let roster = reads.live().read();
         let asker = reads.ask(&roster);
         // Whoever may ask about everybody may also use names that are nobody's any more.
         if !asker.everywhere("access.explain") {
-            may_ask(&roster, &asker, user.as_deref(), &project, reads.now())?;
+            may_ask(&roster, &asker, user.as_deref(), &Scope::Project(&project, None), reads.now())?;
         }
         let user = user.as_deref().and_then(|user| past::user_id(&roster, user));
         (user, past::project_id(&roster, &project))
@@ -137,9 +203,11 @@ async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Resp
     let found = past.project(&project, project_now.as_deref())?;
     let principal = user.map_or(Principal::Anyone, Principal::User);
     let explained = Explained {
+        decision: None,
         user: user.map(|user| roster.user_name(user).to_owned()),
         action,
-        project: roster.project_name(found).to_owned(),
+        project: Some(roster.project_name(found).to_owned()),
+        container: None,
         repository,
         basis: Some(word),
         explanation: explain(roster, principal, actions, found, past.at),
@@ -148,60 +216,67 @@ async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Resp
 }
 
 /// What a question is about, if the caller may ask it: about everybody where a role gives `access.explain`, about itself
-/// wherever it has or had a tie, about somebody who did not sign in wherever the caller sees the project.
+/// wherever it has or had a tie, about somebody who did not sign in wherever the caller sees the scope.
 fn may_ask(
     roster: &Roster,
     asker: &Asker<'_>,
-    user: Option<&str>,
-    project: &str,
+    name: Option<&str>,
+    scope: &Scope<'_>,
     now: DateTime<Utc>,
-) -> Answer<(Option<UserIx>, ProjectIx)> {
+) -> Answer<(Principal, Place)> {
     const ACTION: &str = "access.explain";
     let everywhere = asker.everywhere(ACTION);
-    let user = match user {
-        None => None,
-        Some(name) => match users::find(roster, name) {
-            Ok(user) => Some(Some(user)),
+    let who = match name {
+        None => Some(Principal::Anyone),
+        Some(name) => match find_caller(roster, name) {
+            Ok(caller) => Some(caller),
             Err(unknown) if everywhere => return Err(unknown),
-            Err(_) => Some(None),
+            Err(_) => None,
         },
     };
-    let own = matches!(user, Some(Some(user)) if asker.is(user));
-    let found = projects::find(roster, project);
-    if everywhere {
-        return Ok((user.flatten(), found?));
-    }
-    let tied = |project: &ProjectIx| {
-        let own = user.flatten().filter(|_| own);
-        asker.sees(*project) || own.is_some_and(|user| had_tie(roster, user, *project, now))
+    let found = scope.find(roster);
+    let unknown = || match scope {
+        Scope::Container(_) => asker::no_such_container(),
+        Scope::Root | Scope::Project(..) => projects::no_such_project(),
     };
-    let project = found.ok().filter(tied).ok_or_else(projects::no_such_project)?;
-    match user {
-        None => Ok((None, project)),
-        Some(Some(user)) if own => Ok((Some(user), project)),
-        _ if !asker.may(ACTION, project) => Err(forbidden(ACTION)),
-        // Who has nothing to do with the project is not the business of those who run it.
-        Some(user) => user
-            .filter(|user| asker.everywhere("user.list") || had_tie(roster, *user, project, now))
-            .map(|user| (Some(user), project))
+    if let (true, Some(who)) = (everywhere, who) {
+        return found.map(|place| (who, place)).ok_or_else(unknown);
+    }
+    let own = who.filter(|who| *who != Principal::Anyone && asker.is(*who));
+    let tied = |who: Principal, place: Place| match place {
+        Place::Project(project) => had_tie(roster, who, project, now),
+        Place::Root | Place::Container(_) => false,
+    };
+    let sees = |place: Place| match place {
+        Place::Root => true,
+        Place::Container(container) => asker.sees_container(container),
+        Place::Project(project) => asker.sees(project),
+    };
+    let place = found.filter(|place| sees(*place) || own.is_some_and(|own| tied(own, *place))).ok_or_else(unknown)?;
+    match who {
+        Some(Principal::Anyone) => Ok((Principal::Anyone, place)),
+        Some(who) if own.is_some() => Ok((who, place)),
+        _ if !asker.may(ACTION, place) => Err(forbidden(ACTION)),
+        // Who has nothing to do with the scope is not the business of those who run it.
+        who => who
+            .filter(|who| asker.everywhere("user.list") || tied(*who, place))
+            .map(|who| (who, place))
             .ok_or_else(users::no_such_user),
     }
 }
 
-/// What an action's name needs. A verb that the profile maps to nothing is never granted: the empty set.
+/// A user by name or id, or a service as `service:id`.
+fn find_caller(roster: &Roster, name: &str) -> Answer<Principal> {
+    match roster.caller_by_id(name) {
+        Some(service @ Principal::Service(_)) => Ok(service),
+        _ => users::find(roster, name).map(Principal::User),
+    }
+}
+
+/// What an action's name needs, as [`needs`] has it.
 pub(crate) fn actions(roster: &Roster, action: &str) -> Answer<ActionSet> {
-    let profile = roster.profile();
-    let verb = match action {
-        "pull" => Some(Verb::Pull),
-        "push" => Some(Verb::Push),
-        "delete" => Some(Verb::Delete),
-        _ => None,
-    };
-    let found = match verb {
-        Some(verb) => Some(profile.registry_action(verb).unwrap_or(ActionSet::EMPTY)),
-        None => profile.operation(action),
-    };
-    found.ok_or_else(|| {
+    needs(roster, action).ok_or_else(|| {
+        let profile = roster.profile();
         let known: Vec<&str> = profile.actions().map(|(name, _)| name).collect();
         let expected = format!("pull, push, delete, or one of {}", known.join(", "));
         Kind::UnknownAction

@@ -116,3 +116,33 @@ async fn the_configuration_says_where_the_endpoints_are() {
     assert_eq!(document["access_evaluation_endpoint"], "https://rollcall.test/access/v1/evaluation");
     assert_eq!(document["policy_decision_point"], "https://rollcall.test");
 }
+
+#[tokio::test]
+async fn why_is_asked_of_services_containers_and_the_root_too_and_each_answer_has_an_id() {
+    let world = World::licensing().await;
+    world.service("ci", "api:auditor", rollcall_events::body::Scope::Root).await;
+    for (asked, allowed) in [
+        (json!({"user": "ada", "action": "pull", "project": "acme"}), true),
+        (json!({"user": "service:ci", "action": "pull", "project": "acme"}), false),
+        (json!({"user": "service:ci", "action": "project.create"}), false),
+        (json!({"action": "pull", "project": "acme"}), false),
+    ] {
+        let answer = world.post("/api/v1/explain", asked.clone()).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["allowed"]),
+            (200, &json!(allowed)),
+            "{asked} {}",
+            answer.text
+        );
+        assert!(answer.body["decision"].as_str().unwrap().starts_with("dec_"), "{}", answer.text);
+        assert_eq!(answer.body["project"], asked["project"]);
+    }
+    for (bad, problem) in [
+        (json!({"user": "service:nobody", "action": "pull", "project": "acme"}), "unknown-user"),
+        (json!({"user": "ada", "action": "pull", "project": "acme", "container": "x"}), "invalid-body"),
+        (json!({"user": "ada", "action": "pull", "container": "nowhere"}), "unknown-container"),
+        (json!({"user": "ada", "action": "dance"}), "unknown-action"),
+    ] {
+        assert_eq!(world.post("/api/v1/explain", bad.clone()).await.problem(), problem, "{bad}");
+    }
+}

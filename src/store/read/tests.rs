@@ -146,15 +146,18 @@ async fn only_exceptional_effects_are_kept_and_every_effect_is_answered() {
     let dir = Dir::new();
     let read = Read::open(&dir, ORIGIN).await.unwrap();
     let batch = [
-        folded(1, [began("product/A", r#"{"product":"A"}"#)]),
+        folded(1, [began("account/1", r#"{"account":"1","kind":"customer"}"#)]),
         exception(2, Effect::Superseded),
         exception(3, Effect::NoChange),
         exception(4, Effect::Refused("last owner".into())),
+        // It applied and changed a fact of another subject: only here does it stand which event that was about.
+        folded(5, [began("product/A", r#"{"product":"A"}"#)]),
         exception(9, Effect::Parked("name taken".into())),
     ];
     read.apply(&batch, Position(0), Position(9)).await.unwrap();
-    let asked = [1, 9, 4, 3, 2, 10].map(Position);
+    let asked = [1, 5, 9, 4, 3, 2, 10].map(Position);
     let expected = [
+        Some(Effect::Applied),
         Some(Effect::Applied),
         Some(Effect::Parked("name taken".into())),
         Some(Effect::Refused("last owner".into())),
@@ -165,7 +168,7 @@ async fn only_exceptional_effects_are_kept_and_every_effect_is_answered() {
     assert_eq!(read.effects(&asked).await.unwrap(), expected);
     let db = read.shared.db.read().await;
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM effect").fetch_one(&db.readers).await.unwrap();
-    assert_eq!(kept, 4);
+    assert_eq!(kept, 5);
 }
 
 #[tokio::test]
