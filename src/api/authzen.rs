@@ -202,6 +202,13 @@ fn unknown_type(at: &str, what: &str, known: &str) -> crate::Problem {
     Kind::MalformedEvaluation.because(format!("A {what} is of type {known}.")).with_error(error)
 }
 
+/// What a yes rests on: the reasons that would do by themselves, or all of them where it takes several.
+fn carrying(why: &Explanation) -> Vec<String> {
+    let enough = |reason: &&rollcall_access::Reason| reason.rule == "baseline" || why.roles.contains(&reason.role);
+    let alone: Vec<String> = why.reasons.iter().filter(enough).map(|reason| reason.text.clone()).collect();
+    if alone.is_empty() { why.reasons.iter().map(|reason| reason.text.clone()).collect() } else { alone }
+}
+
 /// Decides one question of a caller who may ask it, and keeps the decision. What is not there is answered as what is
 /// denied.
 fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> {
@@ -226,7 +233,7 @@ fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> 
     let allowed = explained.as_ref().is_some_and(|why| why.allowed);
     // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
     let reason_admin = match &explained {
-        Some(why) if why.allowed => why.reasons.iter().map(|reason| reason.text.clone()).collect(),
+        Some(why) if why.allowed => carrying(why),
         Some(why) if !own || asker.everywhere(RIGHT) => {
             why.would_allow.iter().map(|remedy| remedy.text.clone()).collect()
         }

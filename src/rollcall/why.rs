@@ -24,7 +24,8 @@ pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
     ));
 
     let list = |key: &str| explanation.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut branches: Vec<Branch> = list("reasons").iter().map(|reason| standing(paint, reason)).collect();
+    let sufficient = list("roles");
+    let mut branches: Vec<Branch> = list("reasons").iter().map(|reason| standing(paint, reason, &sufficient)).collect();
     branches.extend(list("near_misses").iter().map(|miss| missing(paint, miss)));
     branches.extend(
         list("ceilings").iter().map(|ceiling| Branch {
@@ -78,14 +79,17 @@ fn instant(value: &Value, key: &str) -> String {
     }
 }
 
-/// A reason that stands.
-fn standing(paint: Paint, reason: &Value) -> Branch {
+/// A reason that stands. A role that would not do by itself is marked: it is not what the answer rests on, or only in part.
+fn standing(paint: Paint, reason: &Value, sufficient: &[Value]) -> Branch {
+    let role = reason.get("role").unwrap_or(&Value::Null);
+    let enough = cell(reason, "rule") == "baseline" || sufficient.contains(role);
+    let (sign, remark) = if enough { (paint.good("✓"), "") } else { (paint.dim("·"), " (not enough by itself)") };
     let until = instant(reason, "until");
     let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
     let facts = reason.get("facts").and_then(Value::as_array).cloned().unwrap_or_default();
     let first = facts.first().map(|fact| format!("  {}", paint.dim(&cause(fact)))).unwrap_or_default();
     Branch {
-        head: format!("{} {} by {}{until}{first}", paint.good("✓"), cell(reason, "role"), cell(reason, "text")),
+        head: format!("{sign} {} by {}{until}{remark}{first}", cell(reason, "role"), cell(reason, "text")),
         leaves: Vec::new(),
     }
 }
@@ -148,7 +152,7 @@ Would become YES if: ENT-7 is active again, for entitlement ENT-7 of globex to D
             "allowed": true, "position": 12, "at": "2026-03-04T09:12:07Z", "needs": ["image.pull"], "roles": ["Guest"],
             "reasons": [
                 {"role": "Guest", "text": "entitlement ENT-7", "facts": [{"position": 8, "source": "flexnet"}], "until": "2026-05-01T00:00:00Z"},
-                {"role": "Developer", "text": "the producer acme", "facts": [], "until": null},
+                {"role": "Scanner", "text": "a direct binding", "facts": [], "until": null},
             ],
             "near_misses": [], "would_allow": [],
         });
@@ -158,6 +162,6 @@ Would become YES if: ENT-7 is active again, for entitlement ENT-7 of globex to D
             text.contains("├─ ✓ Guest by entitlement ENT-7, until 2026-05-01T00:00:00Z  event 8, source flexnet"),
             "{text}"
         );
-        assert!(text.contains("└─ ✓ Developer by the producer acme\n"), "{text}");
+        assert!(text.contains("└─ · Scanner by a direct binding (not enough by itself)\n"), "{text}");
     }
 }
