@@ -283,6 +283,7 @@ struct BindingSet {
     responses((status = 200, body = BindingSet), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn set(orders: Changes, Input(new): Input<NewBinding>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let (body, id) = {
         let roster = orders.live().read();
         let body = Body::BindingSet(judge(&roster, &orders.ask(&roster), new, orders.author())?);
@@ -302,6 +303,7 @@ async fn set(orders: Changes, Input(new): Input<NewBinding>) -> Answer<Response>
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn remove(orders: Changes, Path(id): Path<String>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let binding = {
         let roster = orders.live().read();
         orders.expected(Some(find(&roster, &id).ok_or_else(no_such_binding)?.position))?;

@@ -114,6 +114,7 @@ struct NewContainer {
     )
 )]
 async fn set(orders: Changes, Path(id): Path<String>, Input(new): Input<NewContainer>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let NewContainer { kind, parent, name } = new;
     let found = {
         let roster = orders.live().read();
@@ -141,6 +142,7 @@ async fn set(orders: Changes, Path(id): Path<String>, Input(new): Input<NewConta
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn remove(orders: Changes, Path(id): Path<String>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let newest = {
         let roster = orders.live().read();
         let container = roster.container_by_id(&id).ok_or_else(no_such_container)?;

@@ -188,6 +188,7 @@ async fn make(mut orders: Commands, Input(new): Input<NewGroup>) -> Answer<Respo
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn remove(orders: Changes, Path((source, group)): Path<(String, String)>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let newest = {
         let roster = orders.live().read();
         roster.group(find(&roster, &source, &group)?).changed

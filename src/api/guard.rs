@@ -27,6 +27,8 @@ use crate::{
     asker::{Asker, Caller, forbidden},
     bindings,
     command::{self, Done},
+    conditions::{self, OnlyIf},
+    heavy::{Heavy, Turn},
     problem::{Answer, Kind, Problem},
     query::{CursorScope, Freshness, FromQuery, Pairs, Plain},
     rights::{At, Right, right},
@@ -91,11 +93,12 @@ pub(crate) struct Locked {
     api: Arc<Api>,
     /// Commands share it; one that rests on what it saw before takes it alone.
     order: Arc<RwLock<()>>,
+    heavy: Heavy,
 }
 
 impl Locked {
     pub fn new(api: Api) -> Self {
-        Self { api: Arc::new(api), order: Arc::default() }
+        Self { api: Arc::new(api), order: Arc::default(), heavy: Heavy::default() }
     }
 
     /// Whether a request carries a credential that is good now.
@@ -199,6 +202,8 @@ pub(crate) struct Reads<Q = Plain> {
     pub query: Q,
     /// `If-None-Match`, as sent.
     pub known: Option<String>,
+    /// Whose turn it is to ask what takes long.
+    pub heavy: Heavy,
 }
 
 impl<Q: FromQuery> FromRequestParts<Locked> for Reads<Q> {
@@ -215,8 +220,8 @@ impl<Q: FromQuery> FromRequestParts<Locked> for Reads<Q> {
         reach(&api, &fresh).await?;
         // After the wait: what is asked for may be what gives the right.
         state.demand(parts, &caller, right).await?;
-        let known = parts.headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        Ok(Self { api, caller, query, known })
+        let known = conditions::known(&parts.headers)?;
+        Ok(Self { api, caller, query, known, heavy: state.heavy.clone() })
     }
 }
 
@@ -257,6 +262,11 @@ impl<Q> Reads<Q> {
         self.caller.author()
     }
 
+    /// Who calls, for work that is done aside.
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// Hands a decision over to be kept.
     pub fn keep(&self, decision: DecisionRow) {
         self.api.decisions.offer(decision);
@@ -270,7 +280,7 @@ impl<Q> Reads<Q> {
         &*self.api.control
     }
 
-    pub fn live(&self) -> &Live {
+    pub fn live(&self) -> &Arc<Live> {
         &self.api.live
     }
 
@@ -320,13 +330,8 @@ impl FromRequestParts<Locked> for Commands {
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
         let entered = Self::enter(parts, state).await?;
-        // Never left out in silence: whoever sends one relies on it.
-        match [header::IF_MATCH, header::IF_NONE_MATCH].iter().find(|name| parts.headers.contains_key(*name)) {
-            Some(name) => {
-                Err(Kind::InvalidQuery.because(format!("This route takes no `{name}`. Nothing was changed.")))
-            }
-            None => Ok(entered),
-        }
+        conditions::none(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH])?;
+        Ok(entered)
     }
 }
 
@@ -341,12 +346,17 @@ impl Commands {
         self.caller.ask(roster, self.now())
     }
 
+    /// Who calls, for work that is done aside.
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// The author of this caller's commands.
     pub fn author(&self) -> Author {
         self.caller.author()
     }
 
-    pub fn live(&self) -> &Live {
+    pub fn live(&self) -> &Arc<Live> {
         &self.state.api.live
     }
 
@@ -394,95 +404,72 @@ impl Commands {
     }
 }
 
-/// [`Commands`] about one thing that has an entity tag, with `If-Match` and `If-None-Match: *`.
+/// [`Commands`] about one thing that has an entity tag, with `If-Match` and `If-None-Match: *`. Handlers begin them when
+/// they have the body: what keeps other commands out must not wait for a caller.
 pub(crate) struct Changes {
     commands: Commands,
     only_if: OnlyIf,
 }
 
-/// What the thing must be like for the command to be given.
-enum OnlyIf {
-    Anything,
-    Missing,
-    There,
-    /// Its newest event is at one of these.
-    At(Vec<Position>),
-}
-
-impl OnlyIf {
-    fn read(headers: &HeaderMap) -> Answer<Self> {
-        let all = |name: header::HeaderName| -> Vec<String> {
-            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
-        };
-        let (matches, none) = (all(header::IF_MATCH), all(header::IF_NONE_MATCH));
-        let any = |tags: &[String]| matches!(tags, [only] if only == "*");
-        match (matches.is_empty(), none.is_empty()) {
-            (true, true) => Ok(Self::Anything),
-            (true, false) if any(&none) => Ok(Self::Missing),
-            (false, true) if any(&matches) => Ok(Self::There),
-            (false, true) => Ok(Self::At(matches.iter().filter_map(|tag| position_of(tag)).collect())),
-            _ => Err(Kind::InvalidQuery.because(
-                "Send `If-Match` with the `ETag` of what you saw, or `If-None-Match: *` to make something new; not both.",
-            )),
+impl Changes {
+    /// From now on, with a condition, every other command waits until this one is answered.
+    pub async fn begin(mut self) -> Changing {
+        if !self.only_if.anything() {
+            self.commands.alone().await;
         }
+        Changing { commands: self.commands, only_if: self.only_if }
     }
 }
 
-/// The position in an entity tag, `"pos-12"` or `"pos-12-.."`. Weak tags are none for `If-Match`.
-fn position_of(tag: &str) -> Option<Position> {
-    let inner = tag.strip_prefix("\"pos-")?.strip_suffix('"')?;
-    inner.split('-').next()?.parse().ok().map(Position)
+/// [`Changes`] that may be judged now.
+pub(crate) struct Changing {
+    commands: Commands,
+    only_if: OnlyIf,
 }
 
 impl FromRequestParts<Locked> for Changes {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
-        let mut commands = Commands::enter(parts, state).await?;
-        let only_if = OnlyIf::read(&parts.headers)?;
-        if !matches!(only_if, OnlyIf::Anything) {
-            commands.alone().await;
-        }
-        Ok(Self { commands, only_if })
+        let commands = Commands::enter(parts, state).await?;
+        Ok(Self { commands, only_if: OnlyIf::read(&parts.headers)? })
     }
 }
 
-/// [`Commands`] that are given together, nothing else between them; with `If-Match` only as they were planned.
+/// [`Commands`] that are given together, nothing else between them; with `If-Match` only as they were planned. Begun like
+/// [`Changes`].
 pub(crate) struct Planned {
     commands: Commands,
-    /// The entity tag of the plan, as sent.
-    pub plan: Option<String>,
+    plan: Option<String>,
 }
 
 impl FromRequestParts<Locked> for Planned {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
-        let mut commands = Commands::enter(parts, state).await?;
-        commands.alone().await;
-        let plan = parts.headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Self { commands, plan })
+        let commands = Commands::enter(parts, state).await?;
+        conditions::none(&parts.headers, &[header::IF_NONE_MATCH])?;
+        Ok(Self { commands, plan: conditions::only_match(&parts.headers)? })
     }
 }
 
-impl Deref for Planned {
-    type Target = Commands;
+impl Planned {
+    /// From now on every other command waits until these are answered. With the entity tag of the plan, as sent.
+    pub async fn begin(mut self) -> (Commands, Option<String>) {
+        self.commands.alone().await;
+        (self.commands, self.plan)
+    }
 
-    fn deref(&self) -> &Commands {
-        &self.commands
+    /// Waits until no preview runs.
+    pub async fn turn(&self) -> Answer<Turn> {
+        self.commands.state.heavy.preview().await
     }
 }
 
-impl Changes {
+impl Changing {
     /// Whether the thing is as the caller expects: `newest` is the newest event about it, nothing where it is not there.
     pub fn expected(&self, newest: Option<Position>) -> Answer<()> {
-        let good = match (&self.only_if, newest) {
-            (OnlyIf::Anything, _) | (OnlyIf::Missing, None) | (OnlyIf::There, Some(_)) => true,
-            (OnlyIf::At(known), Some(newest)) => known.contains(&newest),
-            _ => false,
-        };
-        if good {
+        if self.only_if.holds(newest) {
             return Ok(());
         }
         Err(Kind::Changed.because(match newest {
@@ -494,7 +481,7 @@ impl Changes {
     }
 }
 
-impl Deref for Changes {
+impl Deref for Changing {
     type Target = Commands;
 
     fn deref(&self) -> &Commands {

@@ -10,7 +10,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use rollcall_access::{ActionChange, Effect, MembershipChange, Place, Preview, Roster, Where, preview};
 use rollcall_events::{
-    Body, Digest, Position, Settings,
+    Body, Digest, Position, SchemaError, Settings,
     body::{self, Author, Binding, BindingRef, ProfileDocument, Stated as _},
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    asker::Asker,
+    asker::{Asker, Caller},
     bindings::{self, NewBinding},
     guard::{Locked, Planned, Reads},
     input::Wide,
@@ -157,17 +157,14 @@ impl From<Preview> for Previewed {
     responses((status = 200, body = Previewed), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn what_if(reads: Reads, Wide(asked): Wide<Changes>) -> Answer<Response> {
-    let now = reads.now();
-    let told = {
-        let roster = reads.live().read();
-        let asker = reads.ask(&roster);
-        let commands: Vec<Body> = asked
-            .changes
-            .into_iter()
-            .map(|change| command(&roster, &asker, change, reads.author()))
-            .collect::<Answer<_>>()?;
-        preview(&roster, &commands, now)
-    };
+    let (now, caller) = (reads.now(), reads.caller());
+    let told = reads.heavy.preview().await?.on_a_copy(reads.live(), move |roster| {
+        let asker = caller.ask(roster, now);
+        let one = |change| command(roster, &asker, change, caller.author());
+        let commands: Vec<Body> = asked.changes.into_iter().map(one).collect::<Answer<_>>()?;
+        Ok(preview(roster, &commands, now))
+    });
+    let told = told.await?;
     reads.answer(told.position, RestsOn::MoreThanTheLog, &Previewed::from(told))
 }
 
@@ -317,13 +314,12 @@ struct Worked {
 }
 
 /// Works out the commands that make a document so, additions first, so that no scope is without an owner in between.
-fn work_out(
-    roster: &Roster,
-    asker: &Asker<'_>,
-    declared: Declared,
-    author: &Author,
-    now: DateTime<Utc>,
-) -> Answer<Worked> {
+fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<Utc>) -> Answer<Worked> {
+    let (asker, author) = (&caller.ask(roster, now), &caller.author());
+    if declared.scope.is_empty() {
+        let error = SchemaError::at("/scope", "at least one scope");
+        return Err(Kind::InvalidBody.because("The document names no scope. Nothing was changed.").with_error(error));
+    }
     let mut add: Vec<(Row, Body)> = Vec::new();
     let mut remove: Vec<(Row, Body)> = Vec::new();
     let mut named: Vec<Place> = Vec::new();
@@ -430,11 +426,9 @@ impl DeclaredBinding {
     responses((status = 200, body = Plan), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn plan(reads: Reads, Wide(declared): Wide<Declared>) -> Answer<Response> {
-    let now = reads.now();
-    let worked = {
-        let roster = reads.live().read();
-        work_out(&roster, &reads.ask(&roster), declared, &reads.author(), now)?
-    };
+    let (now, caller) = (reads.now(), reads.caller());
+    let turn = reads.heavy.preview().await?;
+    let worked = turn.on_a_copy(reads.live(), move |roster| work_out(roster, &caller, declared, now)).await?;
     let mut answer = reads.answer(worked.plan.previewed.position, RestsOn::MoreThanTheLog, &worked.plan)?;
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", worked.plan.plan)) {
         answer.headers_mut().insert(header::ETAG, tag);
@@ -460,11 +454,12 @@ struct Applied {
     responses((status = 200, body = Applied), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn apply(orders: Planned, Wide(declared): Wide<Declared>) -> Answer<Response> {
-    let worked = {
-        let roster = orders.live().read();
-        work_out(&roster, &orders.ask(&roster), declared, &orders.author(), orders.now())?
-    };
-    if orders.plan.as_ref().is_some_and(|plan| *plan != format!("\"{}\"", worked.plan.plan)) {
+    // The turn first: while these commands are alone nobody should wait for somebody else's preview.
+    let turn = orders.turn().await?;
+    let (orders, planned) = orders.begin().await;
+    let (now, caller) = (orders.now(), orders.caller());
+    let worked = turn.on_a_copy(orders.live(), move |roster| work_out(roster, &caller, declared, now)).await?;
+    if planned.as_ref().is_some_and(|plan| *plan != format!("\"{}\"", worked.plan.plan)) {
         return Err(Kind::Changed.because(
             "What would be done is no longer what was planned. Plan again, look at it, and apply that. Nothing was changed.",
         ));

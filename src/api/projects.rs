@@ -278,6 +278,7 @@ fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn change(orders: Changes, Path(name): Path<String>, Input(change): Input<ProjectChange>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let body = {
         let roster = orders.live().read();
         let view = roster.project(find(&roster, &name)?);
@@ -309,6 +310,7 @@ async fn change(orders: Changes, Path(name): Path<String>, Input(change): Input<
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn delete(orders: Changes, Path(name): Path<String>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let project = {
         let roster = orders.live().read();
         let view = roster.project(find(&roster, &name)?);

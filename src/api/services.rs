@@ -118,6 +118,7 @@ async fn make(mut orders: Commands, Input(new): Input<NewService>) -> Answer<Res
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn remove(orders: Changes, Path(id): Path<String>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let newest = {
         let roster = orders.live().read();
         roster.service(find(&roster, &id)?).changed

@@ -257,3 +257,49 @@ async fn a_command_that_rests_on_what_was_seen_is_refused_when_it_changed() {
     let request = request.header("authorization", format!("Bearer {}", super::world::KEY));
     assert_eq!(answer(&world.send(request.body(Body::empty()).unwrap()).await), (400, "invalid-query"));
 }
+
+#[tokio::test]
+async fn a_body_that_never_comes_holds_no_other_command_up() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    for (path, header, tag) in
+        [("/api/v1/bindings", "if-none-match", "*"), ("/api/v1/bindings/apply", "if-match", "\"0123\"")]
+    {
+        let (asked, reading) = tokio::sync::oneshot::channel();
+        let mut asked = Some(asked);
+        let silent = Body::from_stream(futures_util::stream::poll_fn(move |_| {
+            asked.take().map(|asked| asked.send(()));
+            std::task::Poll::<Option<Result<Vec<u8>, std::io::Error>>>::Pending
+        }));
+        let request = Request::post(path).header("authorization", format!("Bearer {ada}")).header(header, tag);
+        let request = request.header("content-type", "application/json").body(silent).unwrap();
+        let slow = tokio::spawn(tower::ServiceExt::oneshot(world.router.clone(), request));
+        reading.await.unwrap();
+        let other = world.post("/api/v1/users/pat/secrets", json!({})).await;
+        assert_eq!(other.status, 201, "{path}: {}", other.text);
+        slow.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_condition_that_cannot_be_read_stops_the_command() {
+    let world = World::licensing().await;
+    let head = world.head();
+    let document = json!({"scope": [{"root": true, "binding": []}]}).to_string();
+    for (path, header, value) in [
+        ("/api/v1/bindings", "if-match", &b"\"pos-1\xff\""[..]),
+        ("/api/v1/bindings", "if-none-match", b"\xe9"),
+        ("/api/v1/bindings", "if-match", b"pos-1"),
+        ("/api/v1/bindings/apply", "if-match", b"\"x\xff\""),
+        ("/api/v1/bindings/apply", "if-match", b"\"a\", \"b\""),
+        ("/api/v1/bindings/apply", "if-match", b"*"),
+        ("/api/v1/bindings/apply", "if-none-match", b"*"),
+        ("/api/v1/log/verify", "if-none-match", b"\xff"),
+    ] {
+        let request = Request::post(path).header(header, value).header("content-type", "application/json");
+        let request = request.header("authorization", format!("Bearer {}", super::world::KEY));
+        let reply = world.send(request.body(Body::from(document.clone())).unwrap()).await;
+        assert_eq!(answer(&reply), (400, "invalid-query"), "{path} {header}: {}", reply.text);
+    }
+    assert_eq!(world.head(), head);
+}

@@ -114,6 +114,7 @@ async fn a_document_with_a_row_that_would_be_refused_records_nothing() {
         (json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "Guest"}]}]}), "refused"),
         (json!({"scope": [{"root": true, "project": "acme", "binding": []}]}), "invalid-body"),
         (json!({"scope": [{"binding": []}]}), "invalid-body"),
+        (json!({"scope": []}), "invalid-body"),
         (json!({"scope": [{"root": true, "binding": []}, {"root": true, "binding": []}]}), "invalid-body"),
         (json!({"scope": [{"root": true, "binding": [{"role": "Guest"}]}]}), "invalid-body"),
     ] {
