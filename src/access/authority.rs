@@ -9,8 +9,9 @@ use rollcall_events::{
 
 use crate::{
     ActionSet, Effect, Principal,
-    place::{Place, Rights},
-    roster::Roster,
+    facts::Owner,
+    place::{Place, Rights, ServiceIx},
+    roster::{Roster, UserIx},
 };
 
 /// Why a command is refused: what the caller does about it, and in words.
@@ -80,9 +81,15 @@ impl Roster {
             let everything = self.api.everything();
             return Some(if holds(Rights::Api, everything) { Authority::Operator } else { Authority::Api });
         }
+        // What everybody who signed in has is for people: a service does here what it was given.
+        let given = |actions: ActionSet| {
+            let live = self.live_roles(Rights::Access, caller, place, now.timestamp_micros());
+            let roles = live.fold(ActionSet::EMPTY, |all, live| all.with(self.profile.gives(live.held)));
+            !matches!(caller, Principal::Service(_)) || roles.holds(actions)
+        };
         self.profile
             .gives_api(action)
-            .is_some_and(|actions| holds(Rights::Access, actions))
+            .is_some_and(|actions| holds(Rights::Access, actions) && given(actions))
             .then_some(Authority::Access)
     }
 
@@ -133,7 +140,24 @@ impl Roster {
         })
     }
 
-    /// As [`Self::authorise`], where the command is about the author.
+    /// Whether the author could do this on a scope if it were open.
+    pub(crate) fn might(
+        &self,
+        author: Option<&Author>,
+        action: &str,
+        place: Place,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Refusal> {
+        let Some(caller) = author.map(|author| self.author(author)).transpose()?.flatten() else { return Ok(true) };
+        let holds = |rights, actions: Option<ActionSet>| {
+            actions.is_some_and(|actions| self.judge_as_if_open(rights, caller, actions, place, now).is_allowed())
+        };
+        Ok(holds(Rights::Api, self.api.operation(action)) || holds(Rights::Access, self.profile.gives_api(action)))
+    }
+
+    /// As [`Self::authorise`], where the command is about what signs somebody in. Everybody does so for himself or
+    /// herself. Whoever gives another a secret can sign in as that one, and whoever takes it shuts him or her out: so
+    /// only the operator does either to somebody who was given a role.
     fn authorise_about(
         &self,
         author: Option<&Author>,
@@ -145,38 +169,28 @@ impl Roster {
             Some(author) => self.author(author)?.filter(|author| Some(*author) == about),
             None => None,
         };
-        if own.is_none() {
-            let authority = self.authorise(author, action, Place::Root, now)?;
-            if authority != Authority::Operator && action == "secret.issue" {
-                self.no_step_up(author, about, now)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whoever gives somebody a secret can sign in as that user. So nobody gives one to a user who was given more of the
-    /// API than the giver.
-    fn no_step_up(&self, author: Option<&Author>, about: Option<Principal>, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let giver = author.map_or(Ok(None), |author| self.author(author))?;
-        let (Some(giver), Some(about)) = (giver, about) else { return Ok(()) };
-        let (own, _) = self.granted(Rights::Api, giver, Place::Root, now);
-        let mut theirs = ActionSet::EMPTY;
-        self.each_holder(about, |holder| {
-            for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
-                let row = self.facts.bindings.get(*ix).and_then(Option::as_ref);
-                if let (Some(row), Some((Rights::Api, held))) = (row, self.roles.get(*ix as usize).copied().flatten())
-                    && row.register.stands()
-                    && now.timestamp_micros() < row.ends
-                {
-                    theirs = theirs.with(self.api.gives(held));
-                }
-            }
-        });
-        if own.holds(theirs) {
+        if own.is_some() {
             return Ok(());
         }
-        let more = self.api.names(theirs.without(own)).join(", ");
-        Err(RefusalKind::Beyond.because(format!("that user may do more with Rollcall than the giver: {more}")))
+        let authority = self.authorise(author, action, Place::Root, now)?;
+        if authority == Authority::Operator || !about.is_some_and(|about| self.was_given(about, now)) {
+            return Ok(());
+        }
+        Err(RefusalKind::Beyond
+            .because("its owner was given a role, and only an administrator gives or takes the secrets of such"))
+    }
+
+    /// Who makes a secret, unless it is the operator, who may do everything anyway.
+    pub(crate) fn maker(&self, author: Option<&Author>, now: DateTime<Utc>) -> Option<Owner> {
+        let principal = self.author(author?).ok()??;
+        if self.judge_by(Rights::Api, principal, self.api.everything(), Place::Root, now).is_allowed() {
+            return None;
+        }
+        match principal {
+            Principal::Anyone => None,
+            Principal::User(UserIx(person)) => Some(Owner::Person(person)),
+            Principal::Service(ServiceIx(service)) => Some(Owner::Service(service)),
+        }
     }
 
     /// Whether a command may be given now: the question that is asked before it is appended, and by the fold again.
@@ -207,10 +221,12 @@ impl Roster {
                     self.authorise_about(data.author.as_ref(), user(id), "secret.issue", now)
                 }
                 body::SecretOwner::Service(id) => {
-                    if self.service_by_id(id.as_str()).is_none() {
+                    let service = self.service_by_id(id.as_str());
+                    if service.is_none() {
                         return Err(RefusalKind::Unknown.because(format!("there is no service `{id}`")));
                     }
-                    self.authorise(data.author.as_ref(), "service.set", Place::Root, now).map(|_| ())
+                    self.authorise(data.author.as_ref(), "service.set", Place::Root, now)?;
+                    self.authorise_about(data.author.as_ref(), service.map(Principal::Service), "service.set", now)
                 }
             },
             Body::SecretInvited(data) => {

@@ -179,7 +179,7 @@ impl Roster {
 
     /// Nobody gives more than he or she has. Whoever was given the right to give roles through the API gives any role of
     /// the registry, and of the API's own those that are no more than the giver's.
-    fn not_above_the_giver(
+    pub(crate) fn not_above_the_giver(
         &self,
         authority: Authority,
         author: &Author,

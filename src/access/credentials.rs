@@ -17,6 +17,8 @@ pub struct Credential<'a> {
     pub principal: Principal,
     /// The secret's id.
     pub secret: &'a str,
+    /// Made by somebody other than its owner, and not by the operator.
+    pub given: bool,
 }
 
 /// A secret or invitation, as its owner sees it.
@@ -40,21 +42,43 @@ impl Roster {
     /// Whom a secret, given by its SHA-256, signs in at this instant.
     #[must_use]
     pub fn credential(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
+        self.presented(sha256, SecretUse::Live, now).map(|(credential, _)| credential)
+    }
+
+    /// As [`Self::credential`], for Rollcall's own API: whoever gave somebody a secret may know it, so there it is good
+    /// only while its owner holds no role that was given by hand.
+    #[must_use]
+    pub fn credential_for_api(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
         self.presented(sha256, SecretUse::Live, now)
+            .filter(|(_, secret)| !self.steps_up(secret, now))
+            .map(|(credential, _)| credential)
     }
 
     /// Whom an invitation, given by the SHA-256 of its code, is for at this instant.
     #[must_use]
     pub fn invitation(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
         self.presented(sha256, SecretUse::Invitation, now)
+            .filter(|(_, secret)| !self.steps_up(secret, now))
+            .map(|(credential, _)| credential)
     }
 
-    fn presented(&self, sha256: &[u8; 32], use_: SecretUse, now: DateTime<Utc>) -> Option<Credential<'_>> {
+    fn presented(&self, sha256: &[u8; 32], use_: SecretUse, now: DateTime<Utc>) -> Option<(Credential<'_>, &Secret)> {
         let ix = *self.index.secret_hash.get(sha256)?;
         let secret = self.facts.secrets.get(ix)?.as_ref()?;
         let principal = self.owner_principal(secret.owner)?;
         let good = secret.use_ == use_ && self.in_force(secret, now);
-        good.then(|| Credential { principal, secret: self.facts.secrets.id(ix) })
+        let given = self.is_given(secret);
+        good.then(|| (Credential { principal, secret: self.facts.secrets.id(ix), given }, secret))
+    }
+
+    /// Made by somebody other than its owner, and not by the operator.
+    fn is_given(&self, secret: &Secret) -> bool {
+        secret.author.is_some_and(|author| self.owner_principal(author) != self.owner_principal(secret.owner))
+    }
+
+    /// Whether its maker would become more by it: it was given, and its owner was given a role.
+    pub(crate) fn steps_up(&self, secret: &Secret, now: DateTime<Utc>) -> bool {
+        self.is_given(secret) && self.owner_principal(secret.owner).is_some_and(|owner| self.was_given(owner, now))
     }
 
     fn owner_principal(&self, owner: Owner) -> Option<Principal> {

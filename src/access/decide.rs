@@ -82,6 +82,22 @@ impl Roster {
         place: Place,
         now: DateTime<Utc>,
     ) -> Verdict {
+        // What is closed is closed to the registry; Rollcall itself can still be asked about it.
+        if rights == Rights::Access && !self.open(place) {
+            return Verdict::Denied;
+        }
+        self.judge_as_if_open(rights, principal, actions, place, now)
+    }
+
+    /// As [`Self::judge_by`], of a place that may be closed.
+    pub(crate) fn judge_as_if_open(
+        &self,
+        rights: Rights,
+        principal: Principal,
+        actions: ActionSet,
+        place: Place,
+        now: DateTime<Utc>,
+    ) -> Verdict {
         if actions.is_empty() {
             return Verdict::Denied;
         }
@@ -93,10 +109,6 @@ impl Roster {
 
     fn until(&self, rights: Rights, principal: Principal, actions: ActionSet, place: Place, now: i64) -> Option<i64> {
         let caller = self.admitted(principal)?;
-        // What is closed is closed to the registry; Rollcall itself can still be asked about it.
-        if rights == Rights::Access && !self.open(place) {
-            return None;
-        }
         let profile = self.judge_of(rights);
         let resource = self.resource(rights, place, principal)?;
         let base = profile.baseline(caller, &resource, self.switches());

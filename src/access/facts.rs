@@ -261,6 +261,8 @@ pub(crate) struct Secret {
     pub(crate) issued: Position,
     pub(crate) issued_at: i64,
     pub(crate) label: Option<String>,
+    /// Who made it, or the invitation that it was fetched with; nobody where that was the operator.
+    pub(crate) author: Option<Owner>,
     pub(crate) use_: SecretUse,
 }
 

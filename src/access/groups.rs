@@ -1,6 +1,7 @@
 //! Groups: who is in which, to any depth. Found from the member upwards, so that a question costs what the asker is in;
 //! cycles and diamonds are walked once.
 
+use chrono::{DateTime, Utc};
 use hashbrown::HashSet;
 use rollcall_events::body::{self, Member as MemberOf};
 
@@ -200,6 +201,46 @@ impl Roster {
             }
         });
         found
+    }
+
+    /// A holder and every group above it, by memberships that stand, whether the groups themselves stand or not.
+    fn above(&self, first: impl IntoIterator<Item = Holder>) -> Vec<Holder> {
+        let mut all: Vec<Holder> = first.into_iter().collect();
+        let mut seen: HashSet<Holder> = all.iter().copied().collect();
+        let mut next = 0;
+        while let Some(holder) = all.get(next).copied() {
+            next += 1;
+            for ix in self.index.member_of.get(&holder).into_iter().flatten() {
+                let row = self.facts.members.get(*ix as usize).filter(|row| row.register.stands());
+                all.extend(row.map(|row| Holder::Group(row.group)).filter(|group| seen.insert(*group)));
+            }
+        }
+        all
+    }
+
+    /// What these and the groups above them were given by hand, of either profile, and runs now or will.
+    pub(crate) fn given_above(
+        &self,
+        first: impl IntoIterator<Item = Holder>,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = &Binding> {
+        let now = now.timestamp_micros();
+        self.above(first)
+            .into_iter()
+            .filter_map(|holder| self.index.holder_bindings.get(&holder))
+            .flatten()
+            .filter_map(|ix| self.facts.bindings.get(*ix).and_then(Option::as_ref))
+            .filter(move |row| row.register.stands() && now < row.ends)
+    }
+
+    /// Whether somebody holds, or will, a role that was given by hand: to any person of the user, also one who is away.
+    pub(crate) fn was_given(&self, principal: Principal, now: DateTime<Utc>) -> bool {
+        let own: Vec<Holder> = match principal {
+            Principal::Anyone => Vec::new(),
+            Principal::User(user) => self.persons_of(user).iter().map(|person| Holder::Person(*person)).collect(),
+            Principal::Service(ServiceIx(ix)) => vec![Holder::Service(ix)],
+        };
+        self.given_above(own, now).next().is_some()
     }
 
     /// Every user and service that is in a group, to any depth. `skip` leaves out single memberships.

@@ -8,14 +8,14 @@ use rollcall_events::{
 };
 
 use crate::{
-    Effect, Principal,
+    Effect,
     authority::{Authority, Refusal, RefusalKind},
     bindings::Gone,
-    facts::{Container, Field, LocalProject, NONE, On, Origin, Service},
+    facts::{Container, Field, Holder, LocalProject, NONE, On, Origin, Service},
     fold::At,
     place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     register::{Rank, Register},
-    roster::{Roster, UserIx},
+    roster::Roster,
 };
 
 /// A container as others see it.
@@ -151,15 +151,10 @@ impl Roster {
                 levels.join(", ")
             )));
         }
-        // Levels alone do not say it: a change of profile may have turned them round.
-        let mine = self.facts.containers.find(0, data.container.as_str()).map(crate::facts::On::Container);
-        if mine.is_some_and(|mine| self.path(above).any(|on| on == mine)) {
-            return Err(RefusalKind::Invalid.because(format!("container {} would be in itself", data.container)));
-        }
         // Levels alone do not see to it: another profile may have them in another order.
         let mine = self.facts.containers.find(0, data.container.as_str()).map(On::Container);
         if self.path(above).any(|on| Some(on) == mine) {
-            return Err(RefusalKind::Invalid.because(format!("container {} would be inside itself", data.container)));
+            return Err(RefusalKind::Invalid.because(format!("container {} would be in itself", data.container)));
         }
         self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
         Ok(match above {
@@ -195,19 +190,18 @@ impl Roster {
         let ContainerIx(ix) = self
             .container_by_id(data.container.as_str())
             .ok_or_else(|| missing("container", data.container.as_str()))?;
-        let child = self.index.container_children.get(&ix).into_iter().flatten().find(|child| {
+        let child = self.index.container_children.get(&ix).into_iter().flatten().filter(|child| {
             self.container_row(ContainerIx(**child)).is_some_and(|row| row.register.stands() && row.parent == ix)
         });
-        if let Some(child) = child {
-            let inner = self.facts.containers.id(*child);
+        // The smallest: a roster that was read from a snapshot lists them in another order.
+        if let Some(inner) = child.map(|child| self.facts.containers.id(*child)).min() {
             return Err(RefusalKind::Invalid.because(format!("container {inner} is in it; remove that first")));
         }
-        let project = self.index.container_projects.get(&ix).into_iter().flatten().find(|project| {
+        let project = self.index.container_projects.get(&ix).into_iter().flatten().filter(|project| {
             matches!(self.facts.projects.get(**project as usize).map(|row| &row.origin),
                 Some(Origin::Local(local)) if local.register.stands() && local.container == ix)
         });
-        if let Some(project) = project {
-            let inner = self.project_name(ProjectIx::recorded(*project));
+        if let Some(inner) = project.map(|project| self.project_name(ProjectIx::recorded(*project))).min() {
             return Err(RefusalKind::Invalid.because(format!("project {inner} is in it; move or delete that first")));
         }
         self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
@@ -291,16 +285,15 @@ impl Roster {
             return Err(missing("user", creator.as_str()));
         }
         let authority = self.authorise(data.author.as_ref(), "project.create", place, now)?;
-        // Its content is there still: whoever may make projects may not take over one that somebody else deleted.
-        if let (Some(local), Authority::Access) = (local, authority) {
-            let author = data.author.as_ref().map(|author| self.author(author)).transpose()?.flatten();
-            let creator = self.facts.persons.get(local.creator).map(|row| Principal::User(UserIx(row.user)));
-            if author.is_none() || author != creator {
-                return Err(RefusalKind::Taken.because(format!(
-                    "there was a project `{}`; its creator or an administrator can make it again",
-                    data.project
-                )));
-            }
+        // Its content is there still: whoever may make projects may not take over one that was deleted.
+        if local.is_some()
+            && authority != Authority::Operator
+            && !self.might(data.author.as_ref(), "project.delete", Place::Project(ProjectIx::recorded(mine)), now)?
+        {
+            return Err(RefusalKind::Taken.because(format!(
+                "there was a project `{}`; an administrator, or who could delete it, can make it again",
+                data.project
+            )));
         }
         Ok((mine, place))
     }
@@ -320,6 +313,8 @@ impl Roster {
         }
         let before = if local.container == NONE { Place::Root } else { Place::Container(ContainerIx(local.container)) };
         if before != place {
+            // Whose it is follows from where it is.
+            self.authorise(data.author.as_ref(), "binding.set", project, now)?;
             self.authorise(data.author.as_ref(), "project.create", place, now)?;
         }
         Ok((mine, place))
@@ -450,8 +445,27 @@ impl Roster {
 
     pub(crate) fn judge_group_removal(&self, data: &body::GroupRef, now: DateTime<Utc>) -> Result<(), Refusal> {
         let ix = self.local_group(data.group.as_str())?;
-        self.authorise(data.author.as_ref(), "group.set", Place::Root, now)?;
+        let authority = self.authorise(data.author.as_ref(), "group.set", Place::Root, now)?;
+        self.no_group_above(authority, data.author.as_ref(), ix, now)?;
         self.somebody_stays(Gone::Group(ix), now)
+    }
+
+    /// Whoever says who is in a group gives and takes what it holds, and what the groups above it hold: nobody does so
+    /// with more than he or she has.
+    fn no_group_above(
+        &self,
+        authority: Authority,
+        author: Option<&Author>,
+        group: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let Some(author) = author.filter(|_| authority != Authority::Operator) else { return Ok(()) };
+        for row in self.given_above([Holder::Group(group)], now) {
+            if let Some(role) = self.named_role(&row.role) {
+                self.not_above_the_giver(Authority::Access, author, role, row.on, self.place_on(row.on), now)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn judge_member(
@@ -462,7 +476,8 @@ impl Roster {
     ) -> Result<(), Refusal> {
         let group = self.local_group(data.group.as_str())?;
         let holder = self.local_member(&data.member).map_err(|why| RefusalKind::Unknown.because(why))?;
-        self.authorise(data.author.as_ref(), "group.set", Place::Root, now)?;
+        let authority = self.authorise(data.author.as_ref(), "group.set", Place::Root, now)?;
+        self.no_group_above(authority, data.author.as_ref(), group, now)?;
         match self.index.member.get(&(group, holder)) {
             Some(ix) if leaves => self.somebody_stays(Gone::Member(*ix), now),
             _ => Ok(()),

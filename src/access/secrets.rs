@@ -44,6 +44,7 @@ impl Roster {
                     issued: at.position(),
                     issued_at: at.record.recorded_at.timestamp_micros(),
                     label: None,
+                    author: self.maker(data.author.as_ref(), at.now()),
                     use_: SecretUse::Invitation,
                 },
             ),
@@ -70,6 +71,11 @@ impl Roster {
                 None => return refused("the invitation is used, over or for somebody else; ask for a new one"),
             },
         };
+        // Whoever made the invitation knows its code, and so perhaps the secret.
+        let author = match invitation {
+            Some(ix) => self.facts.secrets.get(ix).and_then(Option::as_ref).and_then(|row| row.author),
+            None => self.maker(data.author.as_ref(), at.now()),
+        };
         let effect = self.add_secret(
             at,
             data.secret.as_str(),
@@ -80,6 +86,7 @@ impl Roster {
                 issued: at.position(),
                 issued_at: at.record.recorded_at.timestamp_micros(),
                 label: data.label.clone(),
+                author,
                 use_: SecretUse::Live,
             },
         );
@@ -99,7 +106,8 @@ impl Roster {
         let good = row.use_ == SecretUse::Invitation
             && user(theirs) == user(mine)
             && at.record.recorded_at.timestamp_micros() < row.expires
-            && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)));
+            && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)))
+            && (self.judging.trusts() || !self.steps_up(row, at.now()));
         good.then_some(ix)
     }
 

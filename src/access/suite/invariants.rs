@@ -344,18 +344,108 @@ fn whoever_loses_a_right_between_asking_and_recording_is_refused_by_the_fold() {
 }
 
 #[test]
-fn the_name_of_a_deleted_project_stays_taken_and_only_its_creator_or_an_administrator_makes_it_again() {
+fn the_name_of_a_deleted_project_stays_taken_and_only_who_could_delete_it_makes_it_again() {
     let mut book = Book::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.done("project.deleted", &json!({"project": "one"}));
     let one = book.project("one");
     assert!(!book.can(book.user("ada"), "pull", one));
     book.refused("project.created", &with(project("two", None), "name", "one"), "name taken");
-    let mut again = with(project("one", Some("bob")), "author", "user:hub/bob");
-    book.refused("project.created", &again, "its creator or an administrator");
-    again = with(project("one", Some("ada")), "author", "user:hub/ada");
-    book.done("project.created", &again);
+    // Also its creator was one of its people only; so was whoever may make projects elsewhere.
+    for name in ["ada", "bob"] {
+        let again = with(project("one", Some(name)), "author", format!("user:hub/{name}"));
+        book.refused("project.created", &again, "an administrator, or who could delete it");
+    }
+    book.done("project.created", &with(project("one", Some("ada")), "author", ADMIN));
     assert!(book.project("one") == one && book.can(book.user("ada"), "pull", one));
+}
+
+#[test]
+fn whoever_runs_one_container_makes_no_deleted_project_of_another_again() {
+    let mut book = Book::of("portus");
+    for id in ["mine", "theirs"] {
+        book.done("container.upserted", &json!({"container": id, "kind": "team"}));
+    }
+    book.done("binding.set", &bind(&user("eve"), "api:project_admin", &json!({"container": "mine"}), ADMIN));
+    for (id, container) in [("one", "mine"), ("two", "theirs")] {
+        book.done("project.created", &with(project(id, None), "container", container));
+        book.done("project.deleted", &json!({"project": id}));
+    }
+    let again = |id: &str| with(with(project(id, None), "container", "mine"), "author", "user:hub/eve");
+    book.refused("project.created", &again("two"), "an administrator, or who could delete it");
+    book.done("project.created", &again("one"));
+}
+
+#[test]
+fn a_project_is_moved_by_those_who_may_also_give_roles_in_it() {
+    let mut book = Book::of("sregistry");
+    book.done("project.created", &project("one", Some("ada")));
+    book.done("container.upserted", &json!({"container": "reg", "kind": "registry"}));
+    book.done("binding.set", &bind(&user("bob"), "collection_contributor", &on("one"), ADMIN));
+    let moved = |who: &str| with(with(project("one", None), "container", "reg"), "author", format!("user:hub/{who}"));
+    book.refused("project.updated", &moved("bob"), "may not do this here (binding.set)");
+    book.done("project.updated", &moved("ada"));
+}
+
+/// Everybody makes projects and groups, at the root.
+fn with_teams_for_everybody() -> Value {
+    let mut profile = bundled("sregistry");
+    profile["baseline"][1]["level"] = json!("application");
+    profile
+}
+
+#[test]
+fn nobody_lets_people_into_a_group_that_holds_more_than_he_or_she_has() {
+    let mut book = Book::with(&with_teams_for_everybody());
+    for id in ["staff", "crew", "club"] {
+        book.done("group.upserted", &json!({"group": id}));
+    }
+    book.done("group.member.added", &json!({"group": "staff", "member": {"group": "local/crew"}}));
+    let member = |group: &str, who: &str| json!({"group": group, "member": {"person": format!("hub/{who}")}, "author": "user:hub/eve"});
+    book.done("group.member.added", &member("crew", "bob"));
+    for role in ["superuser", "api:auditor"] {
+        let staff = bind(&json!({"group": "local/staff"}), role, &json!("root"), ADMIN);
+        book.done("binding.set", &staff);
+        for group in ["staff", "crew"] {
+            book.refused("group.member.added", &member(group, "eve"), "more than the giver has here");
+        }
+        book.refused("group.member.removed", &member("crew", "bob"), "more than the giver has here");
+        book.refused("group.removed", &json!({"group": "staff", "author": "user:hub/eve"}), "more than the giver has");
+        book.done("binding.removed", &staff);
+    }
+    book.done("group.member.added", &member("crew", "eve"));
+    book.done("group.member.added", &member("club", "eve"));
+}
+
+#[test]
+fn what_everybody_may_do_with_rollcall_is_for_people_and_services_need_a_role() {
+    let mut book = Book::with(&with_teams_for_everybody());
+    book.done("service.created", &json!({"service": "robot"}));
+    let robot = Principal::Service(book.roster.service_by_id("robot").unwrap());
+    let may = |book: &Book, who| book.roster.allows(who, "project.create", Place::Root, book.now);
+    assert!(may(&book, book.user("ada")) && !may(&book, robot));
+    let group = json!({"group": "crew", "author": "service:robot"});
+    book.refused("group.upserted", &group, "may not do this here");
+    book.done("binding.set", &bind(&json!({"service": "robot"}), "superuser", &json!("root"), ADMIN));
+    assert!(may(&book, robot));
+    book.done("group.upserted", &group);
+}
+
+#[test]
+fn a_container_that_is_not_empty_names_the_same_inner_one_after_a_snapshot() {
+    let mut book = Book::of("ibm");
+    let region = |id: &str, name: &str| json!({"container": id, "kind": "region", "name": name});
+    for id in ["eu", "us"] {
+        book.done("container.upserted", &region(id, id));
+    }
+    let group = |id: &str, above: &str| json!({"container": id, "kind": "resource_group", "parent": above});
+    // The second came first, and to this one last.
+    for (id, above) in [("b", "us"), ("a", "us"), ("a", "eu"), ("b", "eu")] {
+        book.done("container.upserted", &group(id, above));
+    }
+    book.refused("container.removed", &json!({"container": "eu"}), "container a is in it");
+    book.roster = Roster::from_snapshot(&book.roster.to_snapshot()).unwrap();
+    book.refused("container.removed", &json!({"container": "eu"}), "container a is in it");
 }
 
 #[test]
@@ -379,18 +469,81 @@ fn a_service_signs_in_until_it_is_removed_and_what_it_had_does_not_sign_in_when_
     book.refused("secret.issued", &with(secret("s4", 4), "author", "user:hub/bob"), "may not do this");
 }
 
+fn secret(id: &str, who: &str, n: u8, author: &str) -> Value {
+    json!({"secret": id, "owner": user(who), "sha256": format!("{n:02x}").repeat(32), "author": author})
+}
+
+fn invitation(id: &str, who: &str, n: u8, author: &str) -> Value {
+    let expires = noon() + Duration::hours(1);
+    let sha256 = format!("{n:02x}").repeat(32);
+    json!({"secret": id, "user": format!("hub/{who}"), "sha256": sha256, "expires": expires, "author": author})
+}
+
 #[test]
-fn a_sender_gives_secrets_to_people_and_not_to_those_who_may_do_more_with_rollcall() {
+fn a_sender_is_for_people_who_were_given_no_role_whatever_the_role_and_however_they_hold_it() {
     let mut book = Book::of("harbor");
-    book.done("binding.set", &bind(&user("eve"), "api:sender", &json!("root"), ADMIN));
-    book.done("binding.set", &bind(&user("ada"), "api:administrator", &json!("root"), ADMIN));
-    let secret = |id: &str, who: &str, n: u8| json!({"secret": id, "owner": user(who), "sha256": format!("{n:02x}").repeat(32), "author": "user:hub/eve"});
-    book.done("secret.issued", &secret("s1", "bob", 1));
-    book.refused("secret.issued", &secret("s2", "ada", 2), "more with Rollcall than the giver");
-    let invitation = json!({"secret": "i", "user": "hub/ada", "sha256": "03".repeat(32),
-        "expires": noon() + Duration::hours(1), "author": "user:hub/eve"});
-    book.refused("secret.invited", &invitation, "more with Rollcall than the giver");
-    book.refused("secret.issued", &with(secret("s3", "eve", 4), "author", "user:hub/bob"), "may not do this");
+    book.done("service.created", &json!({"service": "portal"}));
+    book.done("binding.set", &bind(&json!({"service": "portal"}), "api:sender", &json!("root"), ADMIN));
+    book.done("project.created", &project("one", None));
+    book.done("group.upserted", &json!({"group": "crew"}));
+    book.done("group.member.added", &json!({"group": "crew", "member": {"person": "hub/ada"}}));
+    let portal = "service:portal";
+    book.done("secret.issued", &secret("s1", "ada", 1, portal));
+    let later = (noon() + Duration::hours(1)).to_rfc3339();
+    let crew = json!({"group": "local/crew"});
+    for given in [
+        bind(&user("ada"), "system_admin", &json!("root"), ADMIN),
+        bind(&user("ada"), "api:administrator", &json!("root"), ADMIN),
+        with(bind(&user("ada"), "guest", &on("one"), ADMIN), "starts", later),
+        bind(&crew, "guest", &on("one"), ADMIN),
+    ] {
+        book.done("binding.set", &given);
+        let why = "only an administrator gives or takes";
+        book.refused("secret.issued", &secret("s2", "ada", 2, portal), why);
+        book.refused("secret.invited", &invitation("i", "ada", 3, portal), why);
+        book.refused("secret.revoked", &json!({"secret": "s1", "author": portal}), why);
+        book.refused("credentials.reset", &json!({"user": "hub/ada", "author": portal}), why);
+        let gone = bind(&given["principal"], given["role"].as_str().unwrap(), &given["scope"], ADMIN);
+        book.done("binding.removed", &gone);
+    }
+    // Everybody has secrets of his or her own, and an administrator gives anybody some.
+    book.done("binding.set", &bind(&user("ada"), "api:sender", &json!("root"), ADMIN));
+    book.done("secret.issued", &secret("s4", "ada", 4, "user:hub/ada"));
+    book.done("secret.issued", &secret("s5", "ada", 5, ADMIN));
+    book.done("secret.issued", &secret("s6", "bob", 6, "user:hub/ada"));
+    book.refused("secret.issued", &secret("s7", "ada", 7, "user:hub/bob"), "may not do this");
+}
+
+#[test]
+fn what_somebody_else_made_before_its_owner_was_given_a_role_is_for_the_registry_only() {
+    let mut book = Book::of("harbor");
+    book.done("service.created", &json!({"service": "portal"}));
+    book.done("binding.set", &bind(&json!({"service": "portal"}), "api:sender", &json!("root"), ADMIN));
+    book.done("secret.issued", &secret("s1", "ada", 1, "service:portal"));
+    book.done("secret.issued", &secret("s2", "ada", 2, "user:hub/ada"));
+    book.done("secret.issued", &secret("s3", "ada", 3, ADMIN));
+    for (id, n, author) in [("i4", 4, "service:portal"), ("i5", 5, "service:portal"), ("i6", 6, ADMIN)] {
+        book.done("secret.invited", &invitation(id, "ada", n, author));
+    }
+    let redeem =
+        |id: &str, n: u8, invitation: &str| with(secret(id, "ada", n, "user:hub/ada"), "invitation", invitation);
+    book.done("secret.issued", &redeem("s7", 7, "i4"));
+    let good = |book: &Book, n: u8| book.roster.credential_for_api(&[n; 32], book.now).is_some();
+    assert!([1, 2, 3, 7].into_iter().all(|n| good(&book, n)));
+    let admin = bind(&user("ada"), "system_admin", &json!("root"), ADMIN);
+    book.done("binding.set", &admin);
+    for roster in [book.roster.clone(), Roster::from_snapshot(&book.roster.to_snapshot()).unwrap()] {
+        for (n, given) in [(1, true), (2, false), (3, false), (7, true)] {
+            assert_eq!(roster.credential(&[n; 32], book.now).unwrap().given, given, "{n}");
+            assert_eq!(roster.credential_for_api(&[n; 32], book.now).is_some(), !given, "{n}");
+        }
+        assert!(roster.invitation(&[5; 32], book.now).is_none() && roster.invitation(&[6; 32], book.now).is_some());
+    }
+    let lost = book.fact("local", "secret.issued", &redeem("s8", 8, "i5"));
+    assert!(matches!(lost, Effect::Refused(why) if why.contains("the invitation is used, over")));
+    book.done("secret.issued", &redeem("s9", 9, "i6"));
+    book.done("binding.removed", &admin);
+    assert!(good(&book, 1) && good(&book, 7) && good(&book, 9));
 }
 
 #[test]
