@@ -550,6 +550,10 @@ impl Roster {
         let Some(on) = self.path(place).next().filter(|on| *on != On::Root || place == Place::Root) else {
             return false;
         };
+        // What is closed needs no owner.
+        if !self.open(place) {
+            return false;
+        }
         let now = now.timestamp_micros();
         rules.last_holder_stays.iter().filter_map(|role| self.profile.role(role)).any(|role| {
             let had = self.index.place_bindings.get(&on).into_iter().flatten().any(

@@ -11,7 +11,7 @@ use rollcall_events::{
 
 use crate::{
     Change, Effect, Folded,
-    facts::{Field, Mark, NONE, Pair, State},
+    facts::{Field, Holder, Mark, NONE, Pair, State},
     profile::Profile,
     register::{Claim, Judgement, Rank, Register, order_key},
     roster::Roster,
@@ -88,6 +88,13 @@ impl At<'_> {
             self.changes.push(Change::FactBegan { source, noun, subject: subject.into(), data: data.into() });
         }
         effect
+    }
+
+    /// Ends a fact that rests on what this command removes.
+    pub(crate) fn end_implied(&mut self, register: &mut Register, subject: &str) {
+        if register.stands() && effect_of(register.take(self.claim, Rank::Removed)) == Effect::Applied {
+            self.changes.push(Change::FactEnded { source: self.source(), subject: subject.into() });
+        }
     }
 
     /// The effect of a fact of a command, which has no rivals.
@@ -207,7 +214,16 @@ impl Roster {
             Body::PersonAssigned(data) => self.assignment(at, &data, Rank::Full),
             Body::PersonUnassigned(data) => self.assignment(at, &data, Rank::Removed),
             Body::GroupUpserted(data) => self.set_group(at, data.group.as_str(), data.name.as_deref(), Rank::Full),
-            Body::GroupRemoved(data) => self.set_group(at, data.group.as_str(), None, Rank::Removed),
+            Body::GroupRemoved(data) => {
+                let effect = self.set_group(at, data.group.as_str(), None, Rank::Removed);
+                if effect == Effect::Applied
+                    && at.is_local()
+                    && let Some(ix) = self.facts.groups.find(at.space, data.group.as_str())
+                {
+                    self.end_holder(at, Holder::Group(ix));
+                }
+                effect
+            }
             Body::GroupMemberAdded(data) => self.set_member(at, &data, Rank::Full),
             Body::GroupMemberRemoved(data) => self.set_member(at, &data, Rank::Removed),
             Body::SnapshotStarted(_)

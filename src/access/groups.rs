@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashSet;
-use rollcall_events::body::{self, Member as MemberOf};
+use rollcall_events::body::{self, Member as MemberOf, member_subject};
 
 use crate::{
     Effect, Principal,
@@ -201,6 +201,47 @@ impl Roster {
             }
         });
         found
+    }
+
+    /// A membership in the words of its events: whose it is, and its subject.
+    pub(crate) fn membership_word(&self, row: &Member) -> (u16, String) {
+        let (groups, persons) = (&self.facts.groups.names, &self.facts.persons.names);
+        let space = groups.space(row.group);
+        let (kind, id) = match row.holder {
+            Holder::Person(ix) => ("person", self.source_own_id(space, persons.space(ix), persons.text(ix))),
+            Holder::Service(ix) => ("service", self.facts.services.id(ix).to_owned()),
+            Holder::Group(ix) => ("group", self.source_own_id(space, groups.space(ix), groups.text(ix))),
+        };
+        (space, member_subject(groups.text(row.group), kind, &id))
+    }
+
+    /// Something that holds roles is gone: what it held and where it was a member ends, so that it begins empty when it
+    /// is made again. What a source says of its own groups stays.
+    pub(crate) fn end_holder(&mut self, at: &mut At<'_>, holder: Holder) {
+        self.end_bindings(at, self.index.holder_bindings.get(&holder).cloned().unwrap_or_default());
+        let mut members = self.index.member_of.get(&holder).cloned().unwrap_or_default();
+        if let Holder::Group(group) = holder {
+            members.extend(self.index.group_members.get(&group).into_iter().flatten());
+        }
+        for ix in members {
+            let Some(row) = self.facts.members.get(ix as usize) else { continue };
+            let (space, subject) = self.membership_word(row);
+            if space == at.space
+                && let Some(row) = self.facts.members.get_mut(ix as usize)
+            {
+                at.end_implied(&mut row.register, &subject);
+            }
+        }
+    }
+
+    /// Ends these bindings with what they were held by or given on.
+    pub(crate) fn end_bindings(&mut self, at: &mut At<'_>, bindings: Vec<u32>) {
+        for ix in bindings {
+            let subject = self.facts.bindings.id(ix).to_owned();
+            if let Some(row) = self.facts.bindings.get_mut(ix).and_then(Option::as_mut) {
+                at.end_implied(&mut row.register, &subject);
+            }
+        }
     }
 
     /// A holder and every group above it, by memberships that stand, whether the groups themselves stand or not.

@@ -394,6 +394,7 @@ impl Roster {
             Some(Origin::Local(local)) => at.settle(&mut local.register, Rank::Removed, "project"),
             Some(Origin::Package(_)) | None => Effect::NoChange,
         };
+        self.end_bindings(at, self.index.place_bindings.get(&On::Project(row)).cloned().unwrap_or_default());
         self.say_project(at, ProjectIx::recorded(row));
         effect
     }
@@ -425,10 +426,12 @@ impl Roster {
 
     pub(crate) fn remove_service(&mut self, at: &mut At<'_>, data: &body::ServiceRef) -> Effect {
         match self.judge_service_removal(data, at.now()) {
-            Ok(ix) => match self.facts.services.get_mut(ix).and_then(Option::as_mut) {
-                Some(row) => at.settle(&mut row.register, Rank::Removed, "service"),
-                None => Effect::NoChange,
-            },
+            Ok(ix) => {
+                let row = self.facts.services.get_mut(ix).and_then(Option::as_mut);
+                let effect = row.map_or(Effect::NoChange, |row| at.settle(&mut row.register, Rank::Removed, "service"));
+                self.end_holder(at, Holder::Service(ix));
+                effect
+            }
             Err(refusal) => refusal.into(),
         }
     }

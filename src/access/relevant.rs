@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rollcall_events::{
     LOCAL,
-    body::{Link, SourcePerson, Stated as _, member_subject, pair_subject},
+    body::{Link, SourcePerson, Stated as _, pair_subject},
 };
 
 use crate::{
@@ -387,18 +387,9 @@ impl Slice<'_> {
     /// One membership of a group: which group, and who.
     fn membership(&mut self, ix: u32) -> Option<(u32, Holder)> {
         let roster = self.roster;
-        let facts = &roster.facts;
-        let row = facts.members.get(ix as usize)?;
-        let names = &facts.groups.names;
-        let (space, group) = (names.space(row.group), names.text(row.group));
-        let (kind, id) = match row.holder {
-            Holder::Person(ix) => {
-                ("person", roster.source_own_id(space, facts.persons.names.space(ix), facts.persons.id(ix)))
-            }
-            Holder::Service(ix) => ("service", facts.services.id(ix).to_owned()),
-            Holder::Group(ix) => ("group", roster.source_own_id(space, names.space(ix), names.text(ix))),
-        };
-        self.add(space, member_subject(group, kind, &id));
+        let row = roster.facts.members.get(ix as usize)?;
+        let (space, subject) = roster.membership_word(row);
+        self.add(space, subject);
         Some((row.group, row.holder))
     }
 

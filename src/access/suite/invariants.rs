@@ -66,11 +66,11 @@ impl Book {
         assert!(before.to_snapshot() == self.roster.to_snapshot(), "a refused command changed something");
     }
 
-    fn user(&self, name: &str) -> Principal {
+    pub(super) fn user(&self, name: &str) -> Principal {
         Principal::User(self.roster.user_by_id(&format!("hub/{name}")).unwrap())
     }
 
-    fn project(&self, name: &str) -> Place {
+    pub(super) fn project(&self, name: &str) -> Place {
         Place::Project(self.roster.project_by_name(name).unwrap())
     }
 
@@ -79,24 +79,24 @@ impl Book {
     }
 }
 
-fn user(name: &str) -> Value {
+pub(super) fn user(name: &str) -> Value {
     json!({"user": format!("hub/{name}")})
 }
 
-fn bind(principal: &Value, role: &str, scope: &Value, author: &str) -> Value {
+pub(super) fn bind(principal: &Value, role: &str, scope: &Value, author: &str) -> Value {
     json!({"principal": principal, "role": role, "scope": scope, "author": author})
 }
 
-fn project(id: &str, creator: Option<&str>) -> Value {
+pub(super) fn project(id: &str, creator: Option<&str>) -> Value {
     let creator = creator.map(|name| format!("hub/{name}"));
     json!({"project": id, "name": id, "kind": "standard", "visibility": "private", "creator": creator})
 }
 
-fn on(id: &str) -> Value {
+pub(super) fn on(id: &str) -> Value {
     json!({"project": format!("local/{id}")})
 }
 
-const ADMIN: &str = "admin key";
+pub(super) const ADMIN: &str = "admin key";
 
 fn with(mut data: Value, key: &str, value: impl Into<Value>) -> Value {
     data[key] = value.into();

@@ -87,6 +87,9 @@ impl Naive {
                 self.narrowed.insert((source.clone(), text(&data, "entitlement").unwrap().to_owned()));
             }
             self.last.insert(key, None);
+            if source == "local" {
+                self.end_what_rests_on(kind, &data);
+            }
             return;
         }
         match kind {
@@ -132,6 +135,29 @@ impl Naive {
                     let data = serde_json::json!({"principal": {"user": creator}, "role": role, "scope": {"project": scope}, "author": "test"});
                     self.keep(data);
                 }
+            }
+        }
+    }
+
+    /// With a service, a group that is kept here and a project ends what it held, what was given on it, and who was in it.
+    fn end_what_rests_on(&mut self, kind: &str, data: &Value) {
+        let local = |noun: &str| format!("local/{}", text(data, noun).unwrap_or_default());
+        for ((source, subject), state) in &mut self.last {
+            let Some(said) = state.as_ref().filter(|_| source == "local") else { continue };
+            let binding = subject.starts_with("binding/");
+            let rests = match kind {
+                "service.removed" if binding => said["principal"]["service"] == data["service"],
+                "service.removed" => said["member"]["service"] == data["service"],
+                "group.removed" if binding => said["principal"]["group"] == *local("group"),
+                "group.removed" => {
+                    said["member"]["group"] == *local("group")
+                        || said["member"].is_object() && said["group"] == data["group"]
+                }
+                "project.deleted" => binding && said["scope"]["project"] == *local("project"),
+                _ => false,
+            };
+            if rests {
+                *state = None;
             }
         }
     }
