@@ -2,7 +2,9 @@
 //! does not see get the same answer (access-models, decision 15). Appends nothing and reads no request.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{ContainerIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide};
+use rollcall_access::{
+    ContainerIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, memberships_of,
+};
 use rollcall_events::{
     Digest,
     body::{self, Author},
@@ -75,6 +77,11 @@ impl Asker<'_> {
         self.who == Some(who.into())
     }
 
+    /// Whether the caller is in a group, to any depth.
+    pub fn is_in(&self, group: GroupIx) -> bool {
+        self.who.is_some_and(|who| self.roster.everybody_in(group).contains(&who))
+    }
+
     /// Whether the caller sees that a project exists: may list it, give roles on it, or do something in its repositories.
     pub fn sees(&self, project: ProjectIx) -> bool {
         let Some(who) = self.who else { return true };
@@ -92,11 +99,17 @@ impl Asker<'_> {
         ["container.list", "project.create", "binding.list"].into_iter().any(|action| self.may(action, container))
     }
 
-    /// Whether the caller may be told who else is in a project. People whose only reasons are entitlements are not, unless
-    /// a role says so or `customers_see_each_other` is on (access-models, section 9).
+    /// Whether the caller may be told who else is in a project. People whose only live reasons there are entitlements are
+    /// not, even where the role that rule 3 gives holds `member.list`, unless `customers_see_each_other` is on (DESIGN
+    /// 7.6). A role of the API's own counts before that: whoever may read reports of the project reads there who is in it.
     pub fn sees_members(&self, project: ProjectIx) -> bool {
         let roster = self.roster;
-        self.may("member.list", project)
+        let listed = self.may("member.list", project)
+            && (roster.settings().customers_see_each_other
+                || !self.only_buys(project)
+                || self.everywhere("member.list")
+                || self.may("report.read", project));
+        listed
             || (roster.settings().customers_see_each_other
                 && self.who.is_some_and(|who| {
                     [Verb::Pull, Verb::Push].into_iter().any(|verb| {
@@ -104,6 +117,15 @@ impl Asker<'_> {
                         action.is_some_and(|action| decide(roster, who, action, project, self.now).is_allowed())
                     })
                 }))
+    }
+
+    /// Whether everything that the caller has in a project comes of entitlements.
+    fn only_buys(&self, project: ProjectIx) -> bool {
+        let Some(who) = self.who else { return false };
+        let name = self.roster.project_name(project);
+        let rows = memberships_of(self.roster, who, self.now);
+        let mut reasons = rows.iter().filter(|row| row.project == name).flat_map(|row| &row.reasons).peekable();
+        reasons.peek().is_some() && reasons.all(|reason| reason.rule == "customer")
     }
 
     /// The project of a name, if the caller sees it.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::{extract::Path, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use rollcall_access::{self as access, BindingView, Place, Roster};
+use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, Roster};
 use rollcall_events::{
     Body, Id, Position, SchemaError,
     body::{self, Author, Binding, BindingRef},
@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     asker::{self, Asker, forbidden},
+    command,
     guard::{Changes, Locked, Reads},
     input::Input,
     problem::{Answer, Kind, Problem, ProblemShape},
@@ -263,6 +264,17 @@ pub(crate) enum Scope {
     Project(String),
 }
 
+impl Scope {
+    /// In words: root, container `emea`, project `acme`.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Root => "root".to_owned(),
+            Self::Container(id) => format!("container `{id}`"),
+            Self::Project(name) => format!("project `{name}`"),
+        }
+    }
+}
+
 /// A binding that was set.
 #[derive(Serialize, ToSchema)]
 struct BindingSet {
@@ -286,7 +298,7 @@ async fn set(orders: Changes, Input(new): Input<NewBinding>) -> Answer<Response>
     let orders = orders.begin().await;
     let (body, id) = {
         let roster = orders.live().read();
-        let body = Body::BindingSet(judge(&roster, &orders.ask(&roster), new, orders.author())?);
+        let body = Body::BindingSet(judge(&roster, &orders.ask(&roster), new, orders.author(), orders.now())?);
         let id = id_of(&body.subject());
         orders.expected(find(&roster, &id).map(|view| view.position))?;
         (body, id)
@@ -314,7 +326,13 @@ async fn remove(orders: Changes, Path(id): Path<String>) -> Answer<Response> {
 }
 
 /// What the caller asked for as the fold will judge it, or the part that stands against it.
-pub(crate) fn judge(roster: &Roster, asker: &Asker<'_>, new: NewBinding, author: Author) -> Answer<Binding> {
+pub(crate) fn judge(
+    roster: &Roster,
+    asker: &Asker<'_>,
+    new: NewBinding,
+    author: Author,
+    now: DateTime<Utc>,
+) -> Answer<Binding> {
     let NewBinding { principal, role, scope, starts, ends } = new;
     let (place, scope) = match scope {
         Scope::Root => (Place::Root, body::Scope::Root),
@@ -354,6 +372,19 @@ pub(crate) fn judge(roster: &Roster, asker: &Asker<'_>, new: NewBinding, author:
                 .of_source(project.source));
         }
     }
+    if matches!((starts, ends), (Some(starts), Some(ends)) if ends < starts) {
+        let error = SchemaError::at("/ends", "an instant not before `starts`");
+        return Err(Kind::InvalidBody.because("The window ends before it starts.").with_error(error));
+    }
+    // Asked for nobody first: where the role cannot be given, nothing is said of who there is.
+    let nobody = body::Principal::User(id("-".to_owned())?);
+    let empty =
+        Binding { principal: nobody, role: role.clone(), scope: scope.clone(), author: author.clone(), starts, ends };
+    if let Err(refusal) = roster.may(&Body::BindingSet(empty), now)
+        && matches!(refusal.kind, RefusalKind::Invalid | RefusalKind::NoRole | RefusalKind::Managed)
+    {
+        return Err(command::refused(&refusal, asker));
+    }
     let principal = match principal {
         Principal::User(name) => body::Principal::User(id(roster.user_id(users::find(roster, &name)?))?),
         Principal::Service(name) => {
@@ -361,14 +392,16 @@ pub(crate) fn judge(roster: &Roster, asker: &Asker<'_>, new: NewBinding, author:
             body::Principal::Service(id(roster.service(service).id.to_owned())?)
         }
         Principal::Group(name) => {
-            let group = roster.group_by_id(&name).ok_or_else(asker::no_such_group)?;
+            let known = |group: &GroupIx| {
+                let word = roster.group(*group).id;
+                let bound =
+                    |view: BindingView<'_>| matches!(view.principal, body::Principal::Group(id) if id.as_str() == word);
+                asker.everywhere("group.list") || asker.is_in(*group) || roster.bindings_on(place).any(bound)
+            };
+            let group = roster.group_by_id(&name).filter(known).ok_or_else(asker::no_such_group)?;
             body::Principal::Group(id(roster.group(group).id)?)
         }
     };
-    if matches!((starts, ends), (Some(starts), Some(ends)) if ends < starts) {
-        let error = SchemaError::at("/ends", "an instant not before `starts`");
-        return Err(Kind::InvalidBody.because("The window ends before it starts.").with_error(error));
-    }
     Ok(Binding { principal, role, scope, author, starts, ends })
 }
 

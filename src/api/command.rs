@@ -99,6 +99,23 @@ fn told(position: Position, effect: Option<Effect>) -> Answer<Done> {
     }
 }
 
+/// As [`refused`]. A removal states nothing that could be of a wrong shape: it is what is there that stands against it.
+pub(crate) fn refused_of(body: &Body, refusal: &Refusal, asker: &Asker<'_>) -> Problem {
+    let removes = matches!(
+        body,
+        Body::BindingRemoved(_)
+            | Body::ContainerRemoved(_)
+            | Body::ProjectDeleted(_)
+            | Body::ServiceRemoved(_)
+            | Body::GroupRemoved(_)
+            | Body::GroupMemberRemoved(_)
+    );
+    match refusal.kind {
+        RefusalKind::Invalid if removes => Kind::Refused.because(format!("{refusal}. Nothing was recorded.")),
+        _ => refused(refusal, asker),
+    }
+}
+
 /// What a caller is told when the roster stands against a command: nothing was appended.
 pub(crate) fn refused(refusal: &Refusal, asker: &Asker<'_>) -> Problem {
     let kind = match refusal.kind {

@@ -14,7 +14,7 @@ use crate::{
     asker::no_such_container,
     guard::{Changes, Locked, Reads},
     input::{self, Input},
-    problem::{Answer, ProblemShape},
+    problem::{Answer, Kind, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
     reply::{self, Judged, Page, RestsOn, smallest},
 };
@@ -65,7 +65,7 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
     let (position, rows) = {
         let roster = reads.live().read();
         let asker = reads.ask(&roster);
-        let seen = roster.containers().filter(|container| asker.may("container.list", *container));
+        let seen = roster.containers().filter(|container| asker.sees_container(*container));
         let ids = seen.map(|container| (roster.container(container).id, container));
         let page = smallest(ids, reads.query.after.as_deref(), reads.query.limit);
         let rows = page.into_iter().map(|(_, container)| ContainerShown::of(&roster, container, now)).collect();
@@ -121,7 +121,14 @@ async fn set(orders: Changes, Path(id): Path<String>, Input(new): Input<NewConta
         if let Some(parent) = &parent {
             orders.ask(&roster).container(parent)?;
         }
-        roster.container_by_id(&id).map(|container| roster.container(container).changed)
+        let found = roster.container_by_id(&id).map(|container| roster.container(container));
+        if let Some(other) = found.as_ref().filter(|found| found.kind != kind) {
+            return Err(Kind::Refused.because(format!(
+                "Container {} is a {} and stays one; make another. Nothing was recorded.",
+                other.id, other.kind
+            )));
+        }
+        found.map(|found| found.changed)
     };
     orders.expected(found)?;
     let body = Container {

@@ -17,7 +17,7 @@ use crate::{
     input::{self, Input},
     problem::{Answer, Kind, ProblemShape},
     query::{Fresh, Paged, Paging},
-    reply::{self, Judged, Page, RestsOn, smallest},
+    reply::{self, Judged, Made, Page, RestsOn, smallest},
     users,
 };
 
@@ -168,7 +168,7 @@ struct NewGroup {
 /// Makes a group that is kept here, `local/id`.
 #[utoipa::path(
     post, path = "/api/v1/groups", tag = "groups", operation_id = "group_make", request_body = NewGroup,
-    responses((status = 201, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+    responses((status = 201, body = Made), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn make(mut orders: Commands, Input(new): Input<NewGroup>) -> Answer<Response> {
     let group = input::id("/id", &new.id)?;
@@ -178,7 +178,7 @@ async fn make(mut orders: Commands, Input(new): Input<NewGroup>) -> Answer<Respo
     }
     let name = input::label("/name", new.name)?;
     let body = Group { group, name, external_id: None, author: Some(orders.author()) };
-    reply::judged(StatusCode::CREATED, &orders.say(&Body::GroupUpserted(body)).await?)
+    reply::made(format!("{LOCAL}/{}", new.id), &orders.say(&Body::GroupUpserted(body)).await?)
 }
 
 /// Removes a group that is kept here.

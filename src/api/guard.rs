@@ -148,7 +148,7 @@ impl Locked {
             None => (None, text),
         };
         let roster = self.api.live.read();
-        let found = roster.credential(&Digest::of(secret.as_bytes()).0, self.now())?.principal;
+        let found = roster.credential_for_api(&Digest::of(secret.as_bytes()).0, self.now())?.principal;
         let agrees = |name: &str| match found {
             Principal::User(user) => roster.user_by_name(name) == Some(user),
             Principal::Service(service) => roster.service(service).id == name,
@@ -186,7 +186,11 @@ impl Locked {
                 all(action == "project.list" || asker.may(action, project))
             }
             At::ProjectOrOwn => asker.project(param("name")).map(|_| ()),
-            At::Container => all(asker.may(action, asker.container(param("id"))?)),
+            // Seeing is what this action is about; there are more ways to it than the action.
+            At::Container => {
+                let container = asker.container(param("id"))?;
+                all(action == "container.list" || asker.may(action, container))
+            }
             At::User => asker.user_for(param("name"), action).map(|_| ()),
             At::Service => asker.service_for(param("id"), action).map(|_| ()),
             At::Binding => bindings::demand(&roster, &asker, param("id"), action),
@@ -398,7 +402,7 @@ impl Commands {
         {
             let roster = self.live().read();
             let asker = self.ask(&roster);
-            roster.may(body, self.now()).map_err(|refusal| command::refused(&refusal, &asker))?;
+            roster.may(body, self.now()).map_err(|refusal| command::refused_of(body, &refusal, &asker))?;
         }
         command::say(&self.state.api, body, self.traceparent.clone()).await
     }

@@ -97,6 +97,7 @@ fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
     // serde would read a list as a shape's members in order, and an empty one as a shape without members.
     let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "a JSON object")) };
     object.and_then(|()| json::read(text)).map_err(|mut error| {
+        in_words(&mut error);
         // serde reports an unknown or repeated member at its parent; callers want the member.
         let named = ["unknown field `", "duplicate field `"].iter().find_map(|text| error.expected.strip_prefix(text));
         let named = named.and_then(|rest| rest.split('`').next()).map(|m| m.replace('~', "~0").replace('/', "~1"));
@@ -105,6 +106,21 @@ fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
         }
         Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
     })
+}
+
+/// Says what was expected as callers say it, not as the reader does.
+fn in_words(error: &mut SchemaError) {
+    if let Some((text, place)) = error.expected.rsplit_once(" at line ")
+        && place.chars().all(|c| c.is_ascii_digit() || " column".contains(c))
+    {
+        error.expected = text.to_owned();
+    }
+    let last = error.pointer.rsplit('/').next().unwrap_or_default();
+    if ["starts", "ends", "expires", "at", "since", "until"].contains(&last) && !error.expected.contains("field `") {
+        "an RFC 3339 instant, as in 2026-12-01T00:00:00Z".clone_into(&mut error.expected);
+    } else if last == "principal" && !error.expected.contains("field `") {
+        "exactly one of user, service, group, as in {\"user\": \"ada\"}".clone_into(&mut error.expected);
+    }
 }
 
 /// An id that a caller gives.

@@ -7,12 +7,13 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{About, Basis, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
-use rollcall_events::{LogId, Position};
+use rollcall_events::{LogId, Position, Recorded};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
     guard::{Reads, applied},
+    heavy::aside,
     log::log_problem,
     problem::{Answer, Kind, Problem},
     projects,
@@ -22,6 +23,8 @@ use crate::{
 
 /// How many records are read from the log at a time.
 const CHUNK: usize = 4096;
+/// Up to so many records are folded without waiting for a turn.
+const FEW: usize = 256;
 /// How long a question waits for the roster to reach a moment that the log has.
 const WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -157,6 +160,7 @@ impl<Q> Reads<Q> {
         };
         let positions = self.control().events_of(&subjects, to, lost).await?;
         let positions = positions.ok_or_else(|| self.behind(moment))?;
+        let _turn = if positions.len() > FEW { Some(self.heavy.past().await?) } else { None };
         if basis == Basis::Recorded && positions.len() as u64 > to.0.div_ceil(2) {
             // Most of the log matters: reading all of it in order is quicker than record by record.
             return Ok(Past { roster: self.whole(to).await?, moment, at });
@@ -165,11 +169,11 @@ impl<Q> Reads<Q> {
         for some in positions.chunks(CHUNK) {
             let some = self.tail().records(some).await.map_err(log_problem)?;
             match basis {
-                Basis::Recorded => some.iter().for_each(|record| drop(roster.apply(record))),
+                Basis::Recorded => roster = folded(roster, move || some).await?,
                 Basis::Effective => records.extend(some),
             }
         }
-        effective_by(records, at).iter().for_each(|record| drop(roster.apply(record)));
+        let mut roster = folded(roster, move || effective_by(records, at)).await?;
         roster.reaches(to);
         Ok(Past { roster, moment, at })
     }
@@ -180,9 +184,9 @@ impl<Q> Reads<Q> {
         let mut pages = self.tail().read(Position(0), CHUNK);
         while roster.position() < to {
             let Some(page) = pages.next().await else { break };
-            for record in page.map_err(log_problem)?.iter().filter(|record| record.position <= to) {
-                roster.apply(record);
-            }
+            let page = page.map_err(log_problem)?;
+            let part = move || page.iter().filter(|record| record.position <= to).cloned().collect();
+            roster = folded(roster, part).await?;
         }
         Ok(roster)
     }
@@ -195,6 +199,15 @@ impl<Q> Reads<Q> {
             .map(|moment| (moment, now))
             .ok_or_else(|| Kind::UnknownMoment.because("Nothing was recorded yet; record something first."))
     }
+}
+
+/// Folds records, away from the threads that answer.
+async fn folded(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Send + 'static) -> Answer<Roster> {
+    aside(move || {
+        records().iter().for_each(|record| drop(roster.apply(record)));
+        roster
+    })
+    .await
 }
 
 impl Past {

@@ -23,7 +23,7 @@ use crate::{
     bindings::{self, NewBinding},
     guard::{Locked, Planned, Reads},
     input::Wide,
-    problem::{Answer, Kind, ProblemShape},
+    problem::{Answer, Kind, Problem, ProblemShape},
     query::Fresh,
     reasons::{ActionChangeShape, MembershipChangeShape},
     reply::{self, RestsOn},
@@ -56,11 +56,23 @@ enum Change {
     Unbind(String),
     /// Settings; what is not named stays as it is.
     Settings(SomeSettings),
-    /// Another access profile, as its whole document.
-    #[schema(value_type = Object)]
+    /// Another access profile: its whole document, or the name of one that comes with Rollcall.
+    #[schema(value_type = ProfileAsked)]
     Profile(Box<RawValue>),
     /// Any other command, as its event would say it.
     Command(Command),
+}
+
+/// An access profile, as it is asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the shape of what is read as it is written")]
+enum ProfileAsked {
+    /// The name of one that comes with Rollcall.
+    Name(String),
+    /// A whole document.
+    #[schema(value_type = Object)]
+    Document(Box<RawValue>),
 }
 
 /// A command in the words of the log.
@@ -68,7 +80,8 @@ enum Change {
 #[serde(deny_unknown_fields)]
 #[schema(as = PreviewCommand)]
 struct Command {
-    /// E.g. `group.member.added`, `project.updated`, `container.removed`.
+    /// E.g. `group.member.added`, `project.updated`, `container.removed`; also as the log has it,
+    /// `rollcall.container.removed.v1`.
     r#type: String,
     /// The event's data; its author is the caller.
     #[schema(value_type = Object)]
@@ -115,7 +128,8 @@ struct Previewed {
     actions: Actions,
 }
 
-/// Roles that appear and disappear: at most ten thousand rows, and how many there are.
+/// Roles that appear and disappear: at most ten thousand rows, and how many there are. Rows are told to those who may
+/// preview anything; others are told how many.
 #[derive(Serialize, ToSchema)]
 struct Memberships {
     /// How many.
@@ -125,7 +139,7 @@ struct Memberships {
     rows: Vec<MembershipChange>,
 }
 
-/// Actions that appear and disappear: at most ten thousand rows, and how many there are.
+/// Actions that appear and disappear, told like roles.
 #[derive(Serialize, ToSchema)]
 struct Actions {
     /// How many.
@@ -135,12 +149,14 @@ struct Actions {
     rows: Vec<ActionChange>,
 }
 
-impl From<Preview> for Previewed {
-    fn from(told: Preview) -> Self {
+impl Previewed {
+    /// As this caller may be told it: who is in which group and who bought what is for those who may preview anything.
+    fn of(told: Preview, asker: &Asker<'_>) -> Self {
         let Preview { position, effects, mut memberships, mut actions } = told;
         let totals = (memberships.len(), actions.len());
-        memberships.truncate(MOST_ROWS);
-        actions.truncate(MOST_ROWS);
+        let most = if asker.everywhere("preview.run") { MOST_ROWS } else { 0 };
+        memberships.truncate(most);
+        actions.truncate(most);
         Self {
             position,
             effects,
@@ -160,24 +176,28 @@ async fn what_if(reads: Reads, Wide(asked): Wide<Changes>) -> Answer<Response> {
     let (now, caller) = (reads.now(), reads.caller());
     let told = reads.heavy.preview().await?.on_a_copy(reads.live(), move |roster| {
         let asker = caller.ask(roster, now);
-        let one = |change| command(roster, &asker, change, caller.author());
+        let one = |change| command(roster, &asker, change, caller.author(), now);
         let commands: Vec<Body> = asked.changes.into_iter().map(one).collect::<Answer<_>>()?;
-        Ok(preview(roster, &commands, now))
+        Ok(Previewed::of(preview(roster, &commands, now), &asker))
     });
     let told = told.await?;
-    reads.answer(told.position, RestsOn::MoreThanTheLog, &Previewed::from(told))
+    reads.answer(told.position, RestsOn::MoreThanTheLog, &told)
 }
 
 /// The command that a change would be.
-fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author) -> Answer<Body> {
+fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author, now: DateTime<Utc>) -> Answer<Body> {
     Ok(match change {
-        Change::Bind(new) => Body::BindingSet(bindings::judge(roster, asker, new, author)?),
+        Change::Bind(new) => Body::BindingSet(bindings::judge(roster, asker, new, author, now)?),
         Change::Unbind(id) => {
             let binding = bindings::read_id(&id).ok_or_else(bindings::no_such_binding)?;
             Body::BindingRemoved(BindingRef { author, ..binding })
         }
         Change::Settings(some) => Body::SettingsSet(some.on(roster.settings())),
         Change::Profile(document) => {
+            let document = match serde_json::from_str::<String>(document.get()) {
+                Ok(name) => bundled(&name)?,
+                Err(_) => document,
+            };
             // The document is read as an operator's file is, so that a mistake is named with its place.
             rollcall_access::Profile::from_json(document.get())
                 .map_err(|error| Kind::InvalidBody.because(format!("{error}. Nothing was changed.")))?;
@@ -186,7 +206,9 @@ fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author) -
         Change::Command(Command { r#type, data }) => {
             let text = with_author(data.get(), &author)
                 .ok_or_else(|| Kind::InvalidBody.because("`data` of a command is an object. Nothing was changed."))?;
-            let body = Body::parse(&format!("rollcall.{type}.v1"), &text).map_err(|error| {
+            let kind = r#type.strip_prefix("rollcall.").unwrap_or(&r#type);
+            let kind = kind.strip_suffix(".v1").unwrap_or(kind);
+            let body = Body::parse(&format!("rollcall.{kind}.v1"), &text).map_err(|error| {
                 Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
             })?;
             if !matches!(body.sayer(), body::Sayer::Command | body::Sayer::Either) {
@@ -196,6 +218,17 @@ fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author) -
             }
             body
         }
+    })
+}
+
+/// The document of a profile that comes with Rollcall.
+fn bundled(name: &str) -> Answer<Box<RawValue>> {
+    let profile = rollcall_access::Profile::bundled(name);
+    profile.and_then(|profile| serde_json::value::to_raw_value(profile.document()).ok()).ok_or_else(|| {
+        Kind::InvalidBody.because(format!(
+            "No profile `{}` comes with Rollcall; send the document of your own. Nothing was changed.",
+            name.escape_debug()
+        ))
     })
 }
 
@@ -283,6 +316,8 @@ struct Row {
     scope: Where,
     /// Who: `user:source/id`, `service:id`, `group:source/id`.
     principal: String,
+    /// Who, in words: the user's name, the service's or the group's id.
+    name: String,
     /// Which role.
     role: String,
     /// From when.
@@ -313,6 +348,17 @@ struct Worked {
     plan: Plan,
 }
 
+/// What somebody is called.
+fn called(roster: &Roster, principal: &body::Principal) -> String {
+    match principal {
+        body::Principal::User(id) => {
+            let user = roster.user_by_id(id.as_str());
+            user.map_or_else(|| id.to_string(), |user| roster.user_name(user).to_owned())
+        }
+        body::Principal::Service(id) | body::Principal::Group(id) => id.to_string(),
+    }
+}
+
 /// Works out the commands that make a document so, additions first, so that no scope is without an owner in between.
 fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<Utc>) -> Answer<Worked> {
     let (asker, author) = (&caller.ask(roster, now), &caller.author());
@@ -323,15 +369,23 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
     let mut add: Vec<(Row, Body)> = Vec::new();
     let mut remove: Vec<(Row, Body)> = Vec::new();
     let mut named: Vec<Place> = Vec::new();
-    for scope in declared.scope {
+    for (nth, scope) in (1_usize..).zip(declared.scope) {
         let DeclaredScope { project, container, root, binding } = scope;
+        let within = |what: String| move |problem: Problem| problem.within(&what);
         let (place, word) = match (project, container, root) {
-            (Some(name), None, false) => (Place::Project(asker.project(&name)?), bindings::Scope::Project(name)),
-            (None, Some(id), false) => (Place::Container(asker.container(&id)?), bindings::Scope::Container(id)),
+            (Some(name), None, false) => {
+                let found = asker.project(&name).map_err(within(format!("scope {nth} (project `{name}`)")))?;
+                (Place::Project(found), bindings::Scope::Project(name))
+            }
+            (None, Some(id), false) => {
+                let found = asker.container(&id).map_err(within(format!("scope {nth} (container `{id}`)")))?;
+                (Place::Container(found), bindings::Scope::Container(id))
+            }
             (None, None, true) => (Place::Root, bindings::Scope::Root),
             _ => {
                 return Err(Kind::InvalidBody
-                    .because("A scope is one of `project = \"name\"`, `container = \"id\"` and `root = true`. Nothing was changed."));
+                    .because("A scope is one of `project = \"name\"`, `container = \"id\"` and `root = true`. Nothing was changed.")
+                    .within(&format!("scope {nth}")));
             }
         };
         if named.contains(&place) {
@@ -341,13 +395,15 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
         }
         named.push(place);
         if !asker.may("binding.list", place) {
-            return Err(crate::asker::forbidden("binding.list"));
+            return Err(crate::asker::forbidden("binding.list").within(&format!("scope {nth} ({})", word.text())));
         }
         let at = roster.where_is(place);
         let mut wanted: BTreeMap<String, Binding> = BTreeMap::new();
-        for one in binding {
-            let new = one.on(word.clone())?;
-            let set = bindings::judge(roster, asker, new, author.clone())?;
+        for (mth, one) in (1_usize..).zip(binding) {
+            let here = format!("scope {nth} ({}), binding {mth}{}", word.text(), one.text());
+            let new = one.on(word.clone()).map_err(|problem| problem.within(&here))?;
+            let set =
+                bindings::judge(roster, asker, new, author.clone(), now).map_err(|problem| problem.within(&here))?;
             if let Some(twice) = wanted.insert(set.subject(), set) {
                 return Err(Kind::InvalidBody.because(format!(
                     "{} has role {} twice on one scope. Nothing was changed.",
@@ -360,6 +416,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
                 change,
                 scope: at.clone(),
                 principal: view.principal.to_string(),
+                name: called(roster, &view.principal),
                 role: view.role.to_owned(),
                 starts: view.starts,
                 ends: view.ends,
@@ -383,6 +440,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
                 change: "add",
                 scope: at.clone(),
                 principal: set.principal.to_string(),
+                name: called(roster, &set.principal),
                 role: set.role.clone(),
                 starts: set.starts,
                 ends: set.ends,
@@ -401,10 +459,16 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
         commands.iter().map(|command| format!("{} {}", command.kind(), command.data())).collect();
     text.push(serde_json::to_string(&(&told.effects, &told.memberships, &told.actions)).unwrap_or_default());
     let name = format!("{:016x}", Digest::of(text.join("\n").as_bytes()).prefix());
-    Ok(Worked { commands, plan: Plan { plan: name, rows, previewed: told.into() } })
+    Ok(Worked { commands, plan: Plan { plan: name, rows, previewed: Previewed::of(told, asker) } })
 }
 
 impl DeclaredBinding {
+    /// ` (user ada)`, to tell it by.
+    fn text(&self) -> String {
+        let who = [("user", &self.user), ("service", &self.service), ("group", &self.group)];
+        who.iter().find_map(|(kind, name)| Some(format!(" ({kind} `{}`)", name.as_ref()?))).unwrap_or_default()
+    }
+
     fn on(self, scope: bindings::Scope) -> Answer<NewBinding> {
         let Self { user, service, group, role, starts, ends } = self;
         let principal = match (user, service, group) {

@@ -196,6 +196,12 @@ impl Problem {
         self
     }
 
+    /// In which part of a document it is, in words.
+    pub(crate) fn within(mut self, part: &str) -> Self {
+        self.detail = format!("{part}: {}", self.detail);
+        self
+    }
+
     /// After how many seconds trying again makes sense.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {

@@ -3,13 +3,13 @@
 use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_access::{About, Basis, Place, ProjectIx, ProjectView, Reason, Roster, members};
-use rollcall_events::{Body, Id, LOCAL, Position, body};
+use rollcall_events::{Body, Id, LOCAL, Position, SchemaError, body};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    asker::forbidden,
+    asker::{Asker, forbidden},
     guard::{Changes, Commands, Locked, Reads},
     input::{self, Input},
     past::{self, PastQuery},
@@ -30,7 +30,7 @@ struct Project {
     id: String,
     /// The first path segment of its image names.
     name: String,
-    /// Earlier names, which still find it.
+    /// Earlier names, which still find it; none for callers who only see that it is there.
     aliases: Vec<String>,
     /// The source that owns it; nobody else changes it.
     source: String,
@@ -40,12 +40,12 @@ struct Project {
     kind: String,
     /// Who may pull without a role.
     visibility: Visibility,
-    /// The container that it is in.
+    /// The container that it is in, for callers who see that.
     container: Option<String>,
-    /// The user who made it.
+    /// The user who made it, for callers who are told who is in it.
     creator: Option<String>,
-    /// Whether nobody is left in a role of which somebody should stay.
-    ownerless: bool,
+    /// Whether nobody is left in a role of which somebody should stay; `null` for callers who are not told who is in it.
+    ownerless: Option<bool>,
     /// The package is removed or delivers no containers, or the project was deleted.
     archived: bool,
     /// The event since which it exists.
@@ -89,18 +89,22 @@ impl From<Visibility> for body::Visibility {
 }
 
 impl Project {
-    fn of(roster: &Roster, project: ProjectIx, now: DateTime<Utc>) -> Self {
+    /// What this caller is told of a project that it sees.
+    fn of(roster: &Roster, asker: &Asker<'_>, project: ProjectIx, now: DateTime<Utc>) -> Self {
         let view = roster.project(project);
-        let creator = view.creator.as_deref().and_then(|id| roster.user_by_id(id));
+        let people = asker.sees_members(project);
+        let creator = view.creator.as_deref().filter(|_| people).and_then(|id| roster.user_by_id(id));
+        let names = asker.may("project.list", project) || asker.may("project.update", project);
+        let container = view.container.filter(|container| asker.sees_container(*container));
         Self {
             kind: view.kind.to_owned(),
             visibility: view.visibility.into(),
-            container: view.container.map(|container| roster.container(container).id.to_owned()),
+            container: container.map(|container| roster.container(container).id.to_owned()),
             creator: creator.map(|user| roster.user_name(user).to_owned()),
-            ownerless: roster.ownerless(project.into(), now),
+            ownerless: people.then(|| roster.ownerless(project.into(), now)),
             position: view.changed,
             name: view.name.to_owned(),
-            aliases: view.aliases.into_iter().map(str::to_owned).collect(),
+            aliases: view.aliases.into_iter().filter(|_| names).map(str::to_owned).collect(),
             source: view.source.to_owned(),
             package: view.package.map(str::to_owned),
             archived: view.archived,
@@ -149,7 +153,7 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
             .filter(|project| asker.sees(*project))
             .map(|project| (roster.project_name(project), project));
         let page = smallest(names, reads.query.after.as_deref(), reads.query.limit);
-        (roster.position(), page.into_iter().map(|(_, project)| Project::of(&roster, project, now)).collect())
+        (roster.position(), page.into_iter().map(|(_, project)| Project::of(&roster, &asker, project, now)).collect())
     };
     reads.page(position, RestsOn::MoreThanTheLog, rows, |project: &Project| project.name.clone())
 }
@@ -164,7 +168,7 @@ async fn show(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
     let now = reads.now();
     let (position, project) = {
         let roster = reads.live().read();
-        (roster.position(), Project::of(&roster, find(&roster, &name)?, now))
+        (roster.position(), Project::of(&roster, &reads.ask(&roster), find(&roster, &name)?, now))
     };
     reads.answer(position, RestsOn::ItsEvent(project.position), &project)
 }
@@ -175,9 +179,10 @@ async fn show(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
 struct NewProject {
     /// The first path segment of its image names.
     name: String,
-    /// `standard`, or `global` where the access profile has one.
+    /// `standard` (also when absent), or `global` where the access profile has one; the profile's own words for them are
+    /// taken too.
     #[serde(default)]
-    kind: ProjectKind,
+    kind: Option<String>,
     /// Who may pull without a role; what the access profile says of the kind when absent.
     #[serde(default)]
     visibility: Option<Visibility>,
@@ -186,16 +191,47 @@ struct NewProject {
     container: Option<String>,
 }
 
-/// The kinds of project that people make.
-#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum ProjectKind {
-    /// An ordinary one.
-    #[default]
-    Standard,
-    /// The one that everybody shares.
-    Global,
+/// The kind of project that is meant by a word of Rollcall or of the access profile.
+fn kind_of(roster: &Roster, word: Option<&str>) -> Answer<body::ProjectKind> {
+    use body::ProjectKind::{Global, Standard};
+    let profile = roster.profile();
+    let Some(word) = word else { return Ok(Standard) };
+    let is = |kind, usual: &str| word.eq_ignore_ascii_case(usual) || word.eq_ignore_ascii_case(profile.kind_name(kind));
+    let has_global = profile.kind(Global).is_some();
+    if is(Standard, "standard") {
+        return Ok(Standard);
+    }
+    if is(Global, "global") && has_global {
+        return Ok(Global);
+    }
+    let expected = match (profile.kind_name(Standard), profile.kind_name(Global)) {
+        (standard, global) if has_global => format!("one of {standard}, {global}"),
+        (standard, _) => standard.to_owned(),
+    };
+    let what =
+        if is(Global, "global") { "global project".to_owned() } else { format!("kind `{}`", word.escape_debug()) };
+    let text = format!("Profile {} has no {what}; `kind` is {expected}. Nothing was recorded.", profile.name());
+    Err(Kind::InvalidBody.because(text).with_error(SchemaError::at("/kind", expected)))
 }
+
+/// The caller may not make a project here, but perhaps in a container that it sees.
+fn elsewhere(roster: &Roster, asker: &Asker<'_>, place: Place) -> Problem {
+    let open = roster.containers().filter(|container| asker.may("project.create", *container));
+    let mut open: Vec<&str> = open.map(|container| roster.container(container).id).collect();
+    open.sort_unstable();
+    let more = if open.len() > MOST_NAMED { ", .." } else { "" };
+    open.truncate(MOST_NAMED);
+    if place != Place::Root || open.is_empty() {
+        return forbidden("project.create");
+    }
+    Kind::Forbidden.because(format!(
+        "You may not make one at the root; name a `container`: {}{more}. Nothing was recorded.",
+        open.join(", ")
+    ))
+}
+
+/// How many containers a refusal names.
+const MOST_NAMED: usize = 20;
 
 /// A project that was made.
 #[derive(Serialize, ToSchema)]
@@ -224,12 +260,9 @@ async fn make(orders: Commands, Input(new): Input<NewProject>) -> Answer<Respons
         let place = container.as_deref().map_or(Ok(Place::Root), |id| asker.container(id).map(Place::Container))?;
         // Before anything is said about the name: who may not make one here learns of none.
         if !asker.may("project.create", place) {
-            return Err(forbidden("project.create"));
+            return Err(elsewhere(&roster, &asker, place));
         }
-        let kind = match kind {
-            ProjectKind::Standard => body::ProjectKind::Standard,
-            ProjectKind::Global => body::ProjectKind::Global,
-        };
+        let kind = kind_of(&roster, kind.as_deref())?;
         let usual = roster.profile().kind(kind).map_or(body::Visibility::Private, |kind| kind.default);
         body::Project {
             project: input::id("/name", &name)?,
@@ -279,6 +312,9 @@ fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
 )]
 async fn change(orders: Changes, Path(name): Path<String>, Input(change): Input<ProjectChange>) -> Answer<Response> {
     let orders = orders.begin().await;
+    if change.name.is_none() && change.visibility.is_none() && change.container.is_none() {
+        return Err(Kind::InvalidBody.because("There is nothing to change: name `name`, `visibility` or `container`."));
+    }
     let body = {
         let roster = orders.live().read();
         let view = roster.project(find(&roster, &name)?);
@@ -331,7 +367,7 @@ fn kept_here(view: &ProjectView<'_>) -> Answer<Id> {
                 view.name, view.source
             ))
             .of_source(view.source),
-        None => Kind::InvalidBody
+        None => Kind::Refused
             .because("A personal project comes and goes with its user and is like the access profile says."),
     })
 }

@@ -150,6 +150,24 @@ pub(crate) fn judged(status: StatusCode, command: &Done) -> Answer<Response> {
     done(status, Some(command.position), &body)
 }
 
+/// Something that was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Made {
+    /// Its id, as paths and bodies name it.
+    id: String,
+    /// Where it stands.
+    #[schema(value_type = u64)]
+    position: Position,
+    /// `applied` or `no_change`.
+    effect: &'static str,
+}
+
+/// The answer to a command that made something.
+pub(crate) fn made(id: String, command: &Done) -> Answer<Response> {
+    let body = Made { id, position: command.position, effect: command.effect.word() };
+    done(StatusCode::CREATED, Some(command.position), &body)
+}
+
 /// Of many keyed things those that come next after `after`, one more than `limit` if there are as many.
 pub(crate) fn smallest<K: Ord, T: Ord>(
     all: impl Iterator<Item = (K, T)>,

@@ -17,7 +17,7 @@ use crate::{
     input::{self, Input},
     problem::{Answer, Kind, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
-    reply::{self, Judged, List, Page, RestsOn, smallest},
+    reply::{self, Judged, List, Made, Page, RestsOn, smallest},
     secrets::{self, NewSecret, SecretIssued, SecretShown},
 };
 
@@ -98,7 +98,7 @@ struct NewService {
 /// Makes a service. It may do nothing until a binding says so. What a former one of this id signed in with stays ended.
 #[utoipa::path(
     post, path = "/api/v1/services", tag = "services", operation_id = "service_make", request_body = NewService,
-    responses((status = 201, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+    responses((status = 201, body = Made), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn make(mut orders: Commands, Input(new): Input<NewService>) -> Answer<Response> {
     let service = input::id("/id", &new.id)?;
@@ -108,7 +108,7 @@ async fn make(mut orders: Commands, Input(new): Input<NewService>) -> Answer<Res
         return Err(Kind::Taken.because("There is a service of this id. Take another, or remove that one first."));
     }
     let body = Service { service, name: input::label("/name", new.name)?, author: Some(orders.author()) };
-    reply::judged(StatusCode::CREATED, &orders.say(&Body::ServiceCreated(body)).await?)
+    reply::made(new.id, &orders.say(&Body::ServiceCreated(body)).await?)
 }
 
 /// Removes a service and ends everything that it signs in with, everywhere.
@@ -151,6 +151,7 @@ async fn list_secrets(reads: Reads, Path(id): Path<String>) -> Answer<Response> 
     responses((status = 201, body = SecretIssued), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn issue(orders: Commands, Path(id): Path<String>, Input(new): Input<NewSecret>) -> Answer<Response> {
+    find(&orders.live().read(), &id)?;
     let service = input::id("/id", &id)?;
     let (text, secret): (String, Secret) = secrets::new(&orders, SecretOwner::Service(service), new)?;
     let done = orders.say(&Body::SecretIssued(secret.clone())).await?;

@@ -112,7 +112,7 @@ const TABLE: &[Row] = &[
     (
         "POST",
         "/api/v1/bindings",
-        r#"{"principal":{"group":"x/y"},"role":"Guest","scope":"root"}"#,
+        r#"{"principal":{"group":"x/y"},"role":"api:auditor","scope":"root"}"#,
         404,
         "unknown-group",
         "",

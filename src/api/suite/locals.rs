@@ -104,7 +104,7 @@ async fn containers_hold_projects_and_roles_on_them_reach_down() {
     assert_eq!(answer(&outside), (403, "forbidden"));
 
     let tag = world.get("/api/v1/containers/shop").await.header("etag").to_owned();
-    assert_eq!(answer(&world.delete("/api/v1/containers/shop").await), (422, "invalid-body"), "something is in it");
+    assert_eq!(answer(&world.delete("/api/v1/containers/shop").await), (409, "refused"), "something is in it");
     for project in ["till", "desk"] {
         assert_eq!(world.delete(&format!("/api/v1/projects/{project}")).await.status, 200);
     }
@@ -170,4 +170,73 @@ async fn a_local_group_gives_its_roles_to_everybody_inside() {
     assert_eq!(world.by(&ada, "GET", "/api/v1/projects/tools", None).await.status, 404);
     assert_eq!(world.delete("/api/v1/groups/local/outer").await.status, 200);
     assert_eq!(answer(&world.get("/api/v1/groups/local/outer").await), (404, "unknown-group"));
+}
+
+#[tokio::test]
+async fn whoever_makes_something_is_told_how_to_name_it_and_what_there_is_to_change() {
+    let world = World::under("portus").await;
+    assert_eq!(world.post("/api/v1/groups", json!({"id": "ops"})).await.body["id"], "local/ops");
+    assert_eq!(world.post("/api/v1/services", json!({"id": "ci"})).await.body["id"], "ci");
+    assert_eq!(answer(&world.post("/api/v1/services/nope/secrets", json!({})).await), (404, "unknown-service"));
+    let odd = world.post("/api/v1/projects", json!({"name": "tools", "kind": "galaxy"})).await;
+    assert_eq!(answer(&odd), (422, "invalid-body"));
+    let own = world.live.read().profile().kind_name(rollcall_events::body::ProjectKind::Standard).to_owned();
+    assert!(odd.text.contains(&own), "{}", odd.text);
+    assert_eq!(world.post("/api/v1/projects", json!({"name": "tools", "kind": own})).await.status, 201);
+    let nothing = world.patch("/api/v1/projects/tools", json!({})).await;
+    assert_eq!(answer(&nothing), (422, "invalid-body"));
+    assert!(nothing.text.contains("nothing to change"), "{}", nothing.text);
+    let give = |principal: Value, ends: &str| json!({"principal": principal, "role": "api:auditor", "scope": "root", "ends": ends});
+    let late = world.post("/api/v1/bindings", give(json!({"user": "ada"}), "tomorrow")).await;
+    assert!(late.text.contains("an RFC 3339 instant, as in 2026-12-01T00:00:00Z"), "{}", late.text);
+    let nobody = world.post("/api/v1/bindings", give(json!({"person": "ada"}), "2027-01-01T00:00:00Z")).await;
+    assert!(nobody.text.contains("exactly one of user, service, group"), "{}", nobody.text);
+    assert!(!late.text.contains("at line") && !nobody.text.contains("at line"));
+}
+
+#[tokio::test]
+async fn who_sees_a_project_alone_is_not_told_who_made_it_or_where_it_is() {
+    let world = World::under("harbor").await;
+    let (ada, pat) = (world.secret("ada").await, world.secret("pat").await);
+    let open = json!({"name": "tools", "visibility": "public"});
+    assert_eq!(world.by(&ada, "POST", "/api/v1/projects", Some(open)).await.status, 201);
+    let seen = world.by(&pat, "GET", "/api/v1/projects/tools", None).await;
+    assert_eq!(json!([seen.body["creator"], seen.body["ownerless"]]), json!([null, null]), "{}", seen.text);
+    let own = world.by(&ada, "GET", "/api/v1/projects/tools", None).await;
+    assert_eq!(json!([own.body["creator"], own.body["ownerless"]]), json!(["ada", false]));
+    assert_eq!(world.post("/api/v1/groups", json!({"id": "secret"})).await.status, 201);
+    let give = json!({"principal": {"group": "local/secret"}, "role": "guest", "scope": {"project": "tools"}});
+    assert_eq!(answer(&world.by(&ada, "POST", "/api/v1/bindings", Some(give.clone())).await), (404, "unknown-group"));
+    assert_eq!(world.put("/api/v1/groups/local/secret/members/user/ada", json!({})).await.status, 200);
+    let plan = json!({"scope": [{"project": "tools", "binding": [
+        {"user": "ada", "role": "project_admin"}, {"group": "local/secret", "role": "guest"}]}]});
+    let told = world.by(&ada, "POST", "/api/v1/bindings/plan", Some(plan.clone())).await;
+    assert_eq!(told.body["rows"][0]["name"], "local/secret", "{}", told.text);
+    assert_eq!(told.body["memberships"]["rows"], json!([]), "{}", told.text);
+    let all = world.post("/api/v1/bindings/plan", plan).await;
+    assert_eq!(all.body["memberships"]["rows"][0]["name"], "ada", "{}", all.text);
+    assert_eq!(all.body["memberships"]["total"], told.body["memberships"]["total"]);
+    assert_eq!(world.by(&ada, "POST", "/api/v1/bindings", Some(give)).await.status, 200, "who is in it knows it");
+    let members = world.by(&ada, "GET", "/api/v1/projects/acme/members", None).await;
+    assert_eq!(members.body["items"].as_array().unwrap().len(), 1, "a customer sees itself: {}", members.text);
+}
+
+#[tokio::test]
+async fn an_error_in_a_document_of_bindings_names_scope_binding_and_name() {
+    let world = World::under("harbor").await;
+    assert_eq!(world.post("/api/v1/projects", json!({"name": "tools"})).await.status, 201);
+    let document = json!({"scope": [{"project": "tools", "binding": [
+        {"user": "ada", "role": "guest"}, {"user": "nobody", "role": "guest"}]}]});
+    let told = world.post("/api/v1/bindings/plan", document).await;
+    assert_eq!(answer(&told), (404, "unknown-user"));
+    let detail = told.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("scope 1 (project `tools`), binding 2 (user `nobody`): "), "{detail}");
+    for changes in [
+        json!([{"profile": "harbor"}]),
+        json!([{"command": {"type": "rollcall.project.deleted.v1", "data": {"project": "tools"}}}]),
+    ] {
+        let told = world.post("/api/v1/preview", json!({"changes": changes})).await;
+        assert_eq!(told.status, 200, "{}", told.text);
+        assert_ne!(told.body["effects"][0]["effect"], "refused", "{}", told.text);
+    }
 }

@@ -111,7 +111,7 @@ async fn a_document_with_a_row_that_would_be_refused_records_nothing() {
     for (document, problem) in [
         (json!({"scope": [{"project": "acme", "binding": [{"user": "ada", "role": "Developer"}]}]}), "managed-project"),
         (json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "nope"}]}]}), "unknown-role"),
-        (json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "Guest"}]}]}), "refused"),
+        (json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "Guest"}]}]}), "invalid-body"),
         (json!({"scope": [{"root": true, "project": "acme", "binding": []}]}), "invalid-body"),
         (json!({"scope": [{"binding": []}]}), "invalid-body"),
         (json!({"scope": []}), "invalid-body"),
