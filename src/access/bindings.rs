@@ -1,5 +1,5 @@
-//! Roles given by hand: judged, kept, and guarded so that a scope that has an owner keeps one. Commands ask here before
-//! they are appended; the answer that counts is the fold's, which asks here again.
+//! Roles given by hand: judged and kept. Commands ask here before they are appended; the answer that counts is the
+//! fold's, which asks here again. That a scope keeps an owner is `owners`.
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -13,6 +13,7 @@ use crate::{
     decide::Live,
     facts::{Binding, Holder, NONE, On, Origin},
     fold::{At, micros},
+    owners::Gone,
     place::{ContainerIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx},
     profile::{Held, RoleIx},
     register::{Rank, Register},
@@ -45,16 +46,6 @@ pub struct BindingView<'a> {
     pub position: Position,
 }
 
-/// What a command takes away, for the question whether somebody is left.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Gone {
-    Nothing,
-    Binding(u32),
-    Member(u32),
-    Group(u32),
-    Service(u32),
-}
-
 impl Roster {
     /// The role that a binding names, in the profile that it belongs to.
     pub(crate) fn named_role(&self, name: &str) -> Option<(Rights, RoleIx)> {
@@ -67,9 +58,12 @@ impl Roster {
     /// A role as bindings write it, from whatever spelling: of the access profile, or of the API's own as `api:auditor`.
     #[must_use]
     pub fn role_word(&self, name: &str) -> Option<String> {
-        let (rights, role) = self.named_role(name)?;
+        self.named_role(name).map(|(rights, role)| self.word_of_role(rights, role))
+    }
+
+    fn word_of_role(&self, rights: Rights, role: RoleIx) -> String {
         let prefix = if rights == Rights::Api { API_ROLE } else { "" };
-        Some(format!("{prefix}{}", self.judge_of(rights).role_name(role)))
+        format!("{prefix}{}", self.judge_of(rights).role_name(role))
     }
 
     /// Every role that a binding can name.
@@ -164,20 +158,7 @@ impl Roster {
         Ok((holder, on))
     }
 
-    /// A binding that is set again with a narrower window takes the role away where that is over or has not begun.
-    fn not_cut_short(&self, data: &body::Binding, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let Some(ix) = self.facts.bindings.find(0, &data.subject()) else { return Ok(()) };
-        let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref) else { return Ok(()) };
-        let (starts, ends) = (micros(data.starts, i64::MIN), micros(data.ends, i64::MAX));
-        let narrower = row.register.stands() && (ends < row.ends || starts > row.starts);
-        let late = (now.timestamp_micros() < starts).then_some(now);
-        for at in [late, data.ends.map(|ends| ends.max(now))].into_iter().flatten().filter(|_| narrower) {
-            self.somebody_stays(Gone::Binding(ix), at)?;
-        }
-        Ok(())
-    }
-
-    /// Nobody gives more than he or she has. Whoever was given the right to give roles through the API gives any role of
+    /// Nobody gives more than he or she has, but whom the profile calls a giver. Whoever was given the right to give roles through the API gives any role of
     /// the registry, and of the API's own those that are no more than the giver's.
     pub(crate) fn not_above_the_giver(
         &self,
@@ -201,6 +182,9 @@ impl Roster {
         let given = profile.gives(Held { role, level });
         let Some(giver) = self.author(author)? else { return Ok(()) };
         let (own, held) = self.granted(rights, giver, place, now);
+        if rights == Rights::Access && held.iter().any(|live| profile.is_giver(live.held.role)) {
+            return Ok(());
+        }
         if own.holds(given) {
             // Where a ceiling takes nothing from the role, the giver has such a role too.
             let above = profile
@@ -208,13 +192,13 @@ impl Roster {
                 .iter()
                 .find(|ceiling| ceiling.exempts(role) && !held.iter().any(|live| ceiling.exempts(live.held.role)));
             return above.map_or(Ok(()), |ceiling| {
-                let role = profile.role_name(role);
-                Err(RefusalKind::Beyond.because(format!("ceiling {} binds the giver, and not role {role}", ceiling.id)))
+                let word = self.word_of_role(rights, role);
+                Err(RefusalKind::Beyond.because(format!("ceiling {} binds the giver, and not role {word}", ceiling.id)))
             });
         }
         let more = profile.names(given.without(own)).join(", ");
-        Err(RefusalKind::Beyond
-            .because(format!("role {} is more than the giver has here: {more}", profile.role_name(role))))
+        let word = self.word_of_role(rights, role);
+        Err(RefusalKind::Beyond.because(format!("role {word} is more than the giver has here: {more}")))
     }
 
     /// Everything that somebody was given on a place, before any ceiling, and the roles that give it.
@@ -248,11 +232,13 @@ impl Roster {
         let covers = |raised: &body::Binding| {
             let actions = |name: &str| self.profile.role(name).map(|role| self.profile.role_actions(role));
             actions(&raised.role).zip(actions(&data.role)).is_some_and(|(least, role)| least.holds(role))
+                && micros(raised.starts, i64::MIN) <= micros(data.starts, i64::MIN)
+                && micros(raised.ends, i64::MAX) >= micros(data.ends, i64::MAX)
         };
         let effect = match &raised {
             None => self.keep_binding(at, data, holder, on, false),
             Some(raised) if covers(raised) => self.keep_binding(at, raised, holder, on, true),
-            // Roles are sets: where the least one lacks something of what was given, both are.
+            // Roles are sets: where the least one lacks something of what was given, or ends sooner, both are.
             Some(raised) => {
                 self.keep_binding(at, raised, holder, on, true);
                 self.keep_binding(at, data, holder, on, false)
@@ -305,8 +291,8 @@ impl Roster {
         effect
     }
 
-    /// An administrator is never below the profile's least role where he or she is a member: what a binding becomes. What
-    /// is held already is not cut short by it.
+    /// An administrator is never below the profile's least role where he or she is a member: what a binding becomes, for
+    /// as long as both it and the administration run. What is held already is not cut short by it.
     fn raised(&self, holder: Holder, data: &body::Binding, now: DateTime<Utc>) -> Option<body::Binding> {
         let least_name = self.profile.document().rules.admin_at_least.as_deref()?;
         let least = self.profile.role(least_name)?;
@@ -316,15 +302,21 @@ impl Roster {
             && on != On::Root
             && !self.profile.role_actions(role).holds(self.profile.role_actions(least))
             && self.profile.grantable(least, self.level(Rights::Access, on)?);
-        if !below || !self.is_administrator(holder, now) {
+        let (from, until) = self.administration(holder, now).filter(|_| below)?;
+        let (mut starts, mut ends) = (micros(data.starts, i64::MIN).max(from), micros(data.ends, i64::MAX).min(until));
+        if starts >= ends {
             return None;
         }
         let mut raised = body::Binding { role: least_name.to_owned(), ..data.clone() };
         let mine = self.facts.bindings.find(0, &raised.subject()).and_then(|ix| self.facts.bindings.get(ix)?.as_ref());
         if let Some(mine) = mine.filter(|mine| mine.register.stands()) {
-            raised.starts = instant(mine.starts.min(micros(data.starts, i64::MIN)));
-            raised.ends = instant(mine.ends.max(micros(data.ends, i64::MAX)));
+            // A binding has one window: two that do not meet are not made into one.
+            if mine.ends < starts || ends < mine.starts {
+                return None;
+            }
+            (starts, ends) = (starts.min(mine.starts), ends.max(mine.ends));
         }
+        (raised.starts, raised.ends) = (instant(starts), instant(ends));
         Some(raised)
     }
 
@@ -343,23 +335,25 @@ impl Roster {
             .collect()
     }
 
-    fn is_administrator(&self, holder: Holder, now: DateTime<Utc>) -> bool {
-        let Holder::Person(person) = holder else { return false };
-        self.bindings_of_user(person).into_iter().any(|ix| self.is_administration(ix, now))
-    }
-
-    /// A binding of everything at the root that is not over.
-    fn is_administration(&self, ix: u32, now: DateTime<Utc>) -> bool {
-        let row = self.facts.bindings.get(ix).and_then(Option::as_ref);
-        row.is_some_and(|row| row.register.stands() && row.on == On::Root && now.timestamp_micros() < row.ends)
-            && matches!(self.roles.get(ix as usize).copied().flatten(),
+    /// The window of the binding that makes somebody an administrator now: of everything, at the root. Of several the
+    /// one that runs longest.
+    fn administration(&self, holder: Holder, now: DateTime<Utc>) -> Option<(i64, i64)> {
+        let Holder::Person(person) = holder else { return None };
+        let everything = |ix: u32| {
+            matches!(self.roles.get(ix as usize).copied().flatten(),
                 Some((Rights::Access, held)) if self.profile.is_everything(held.role))
+        };
+        let theirs = self.bindings_of_user(person).into_iter().filter(|ix| everything(*ix));
+        let rows = theirs.filter_map(|ix| self.facts.bindings.get(ix)?.as_ref());
+        rows.filter(|row| row.on == On::Root && row.runs(now.timestamp_micros()))
+            .map(|row| (row.starts, row.ends))
+            .max_by_key(|(starts, ends)| (*ends, std::cmp::Reverse(*starts)))
     }
 
     /// Somebody became an administrator: what he or she holds below is raised too.
     fn raise_elsewhere(&mut self, at: &mut At<'_>, holder: Holder, data: &body::Binding, now: DateTime<Utc>) {
         let Holder::Person(person) = holder else { return };
-        if self.profile.document().rules.admin_at_least.is_none() || !self.is_administrator(holder, now) {
+        if self.profile.document().rules.admin_at_least.is_none() || self.administration(holder, now).is_none() {
             return;
         }
         for ix in self.bindings_of_user(person) {
@@ -430,14 +424,19 @@ impl Roster {
         });
         let ix = ix.ok_or_else(|| RefusalKind::Unknown.because("there is no such binding"))?;
         // Also where the container is gone: it may come back.
-        let place = match self.facts.bindings.get(ix).and_then(Option::as_ref).map(|row| row.on) {
-            Some(On::Container(ix)) => Place::Container(ContainerIx(ix)),
-            Some(On::Project(ix)) => Place::Project(ProjectIx::recorded(ix)),
-            Some(On::Root) | None => Place::Root,
+        let on = self.facts.bindings.get(ix).and_then(Option::as_ref).map_or(On::Root, |row| row.on);
+        let place = match on {
+            On::Container(ix) => Place::Container(ContainerIx(ix)),
+            On::Project(ix) => Place::Project(ProjectIx::recorded(ix)),
+            On::Root => Place::Root,
         };
         let author = self.author(&data.author)?;
         if author.is_none() || author != self.principal_of(&data.principal) {
-            self.authorise(Some(&data.author), "binding.remove", place, now)?;
+            let authority = self.authorise(Some(&data.author), "binding.remove", place, now)?;
+            // A right in the registry takes away no more of Rollcall's own API than it gives.
+            if let (Authority::Access, Some(role @ (Rights::Api, _))) = (authority, self.named_role(&data.role)) {
+                self.not_above_the_giver(authority, &data.author, role, on, place, now)?;
+            }
         }
         self.somebody_stays(Gone::Binding(ix), now)?;
         Ok(ix)
@@ -452,115 +451,6 @@ impl Roster {
             Some(row) => at.settle(&mut row.register, Rank::Removed, "binding"),
             None => Effect::NoChange,
         }
-    }
-
-    /// Whether every scope that has a holder of a role of which one has to stay still has one without this.
-    pub(crate) fn somebody_stays(&self, gone: Gone, now: DateTime<Utc>) -> Result<(), Refusal> {
-        if self.judging.trusts() {
-            return Ok(());
-        }
-        let now = now.timestamp_micros();
-        let roles: Vec<RoleIx> =
-            self.profile.document().rules.last_holder_stays.iter().filter_map(|role| self.profile.role(role)).collect();
-        if roles.is_empty() {
-            return Ok(());
-        }
-        // Few roles have to stay, and few groups and services hold one of them; of a binding it is known which.
-        let touched = |ix: u32, row: &Binding| match gone {
-            Gone::Nothing => false,
-            Gone::Binding(gone) => ix == gone,
-            Gone::Service(gone) => matches!(row.holder, Holder::Group(_)) || row.holder == Holder::Service(gone),
-            Gone::Member(_) | Gone::Group(_) => matches!(row.holder, Holder::Group(_)),
-        };
-        let all = match gone {
-            Gone::Binding(ix) => ix..ix.saturating_add(1),
-            _ => 0..self.facts.bindings.len(),
-        };
-        for ix in all {
-            let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref).filter(|row| touched(ix, row)) else {
-                continue;
-            };
-            let Some((Rights::Access, held)) = self.roles.get(ix as usize).copied().flatten() else { continue };
-            if roles.contains(&held.role)
-                && self.has_holder(row.on, held.role, Gone::Nothing, now)
-                && !self.has_holder(row.on, held.role, gone, now)
-            {
-                let scope = self.scope_name(row.on);
-                let role = self.profile.role_name(held.role);
-                return Err(RefusalKind::LastHolder
-                    .because(format!("{scope} would be left without {role}; give the role to somebody else first")));
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn scope_name(&self, on: On) -> String {
-        match on {
-            On::Root => "the root".to_owned(),
-            On::Container(ix) => format!("container {}", self.facts.containers.id(ix)),
-            On::Project(ix) => format!("project {}", self.project_name(ProjectIx::recorded(ix))),
-        }
-    }
-
-    fn has_holder(&self, on: On, role: RoleIx, gone: Gone, now: i64) -> bool {
-        self.index.place_bindings.get(&on).into_iter().flatten().any(|ix| {
-            let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { return false };
-            let gives = matches!(self.roles.get(*ix as usize).copied().flatten(),
-                Some((Rights::Access, held)) if held.role == role);
-            gives
-                && row.runs(now)
-                && !matches!(gone, Gone::Binding(gone) if gone == *ix)
-                && match row.holder {
-                    Holder::Person(person) => self
-                        .facts
-                        .persons
-                        .get(person)
-                        .is_some_and(|row| row.is_live() && !self.shut_out(UserIx(row.user))),
-                    Holder::Service(service) => {
-                        !matches!(gone, Gone::Service(gone) if gone == service)
-                            && self.service_stands(ServiceIx(service))
-                    }
-                    Holder::Group(group) => self.holds_somebody(group, gone),
-                }
-        })
-    }
-
-    fn holds_somebody(&self, group: u32, gone: Gone) -> bool {
-        if matches!(gone, Gone::Group(gone) if gone == group) {
-            return false;
-        }
-        let skip = |ix: u32| match gone {
-            Gone::Member(gone) => gone == ix,
-            Gone::Group(gone) => {
-                self.facts.members.get(ix as usize).is_some_and(|row| row.holder == Holder::Group(gone))
-            }
-            Gone::Service(gone) => {
-                self.facts.members.get(ix as usize).is_some_and(|row| row.holder == Holder::Service(gone))
-            }
-            Gone::Nothing | Gone::Binding(_) => false,
-        };
-        self.inside(group, skip).into_iter().any(|principal| self.admitted(principal).is_some())
-    }
-
-    /// Whether a scope once had a holder of a role of which one has to stay, and has none now: facts of a source win over
-    /// this rule, and windows end.
-    #[must_use]
-    pub fn ownerless(&self, place: Place, now: DateTime<Utc>) -> bool {
-        let rules = &self.profile.document().rules;
-        let Some(on) = self.path(place).next().filter(|on| *on != On::Root || place == Place::Root) else {
-            return false;
-        };
-        // What is closed needs no owner.
-        if !self.open(place) {
-            return false;
-        }
-        let now = now.timestamp_micros();
-        rules.last_holder_stays.iter().filter_map(|role| self.profile.role(role)).any(|role| {
-            let had = self.index.place_bindings.get(&on).into_iter().flatten().any(
-                |ix| matches!(self.roles.get(*ix as usize).copied().flatten(), Some((_, held)) if held.role == role),
-            );
-            had && !self.has_holder(on, role, Gone::Nothing, now)
-        })
     }
 
     /// The creator of a project has the profile's role for it from the same step on.

@@ -14,6 +14,7 @@ mod index;
 mod locals;
 mod members;
 mod names;
+mod owners;
 mod people;
 mod place;
 mod preview;

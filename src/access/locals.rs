@@ -10,9 +10,9 @@ use rollcall_events::{
 use crate::{
     Effect,
     authority::{Authority, Refusal, RefusalKind},
-    bindings::Gone,
     facts::{Container, Field, Holder, LocalProject, NONE, On, Origin, Service},
     fold::At,
+    owners::Gone,
     place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     register::{Rank, Register},
     roster::Roster,

@@ -235,6 +235,7 @@ impl Profile {
         ]
         .into_iter()
         .chain(last)
+        .chain(rules.givers.iter().map(|role| ("givers", Some(role))))
         {
             if let Some(name) = role.filter(|name| self.role(name).is_none()) {
                 return Err(wrong(format!("rules.{key}"), self.no_role(name)));

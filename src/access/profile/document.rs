@@ -182,6 +182,9 @@ pub struct Rules {
     /// The least that an administrator holds where he or she is a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_at_least: Option<String>,
+    /// Roles whose holders give any role of the profile where they hold it, also one that is more than they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub givers: Vec<String>,
     /// Everything else that the file says.
     #[serde(flatten)]
     pub remarks: BTreeMap<String, Value>,

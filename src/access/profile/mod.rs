@@ -265,6 +265,11 @@ impl Profile {
         document.is_some_and(|role| role.actions.iter().any(|action| action == "*"))
     }
 
+    /// Whether whoever holds a role gives any role of the profile where he or she holds it.
+    pub(crate) fn is_giver(&self, role: RoleIx) -> bool {
+        self.document.rules.givers.iter().any(|name| self.role(name) == Some(role))
+    }
+
     /// The levels at which a role may be granted, by name.
     pub fn levels_of(&self, role: RoleIx) -> impl Iterator<Item = &str> {
         let at = self.roles.get(usize::from(role.0)).map_or(&[][..], |role| &role.at);

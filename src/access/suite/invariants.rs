@@ -147,6 +147,101 @@ fn the_last_owner_stays_whoever_the_owner_is_and_however_the_role_would_end() {
 }
 
 #[test]
+fn an_owner_whose_role_ends_does_not_take_the_place_of_one_whose_role_does_not() {
+    let owner = |who: &str| bind(&user(who), "project_admin", &on("one"), ADMIN);
+    let hours = |n: i64| (noon() + Duration::hours(n)).to_rfc3339();
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    book.done("binding.set", &with(owner("bob"), "ends", hours(1)));
+    book.refused("binding.removed", &owner("ada"), "would be left without project_admin when the roles of the others");
+    book.refused("binding.set", &with(owner("ada"), "ends", hours(1)), "would be left without project_admin");
+    // Nor where a third one begins only later.
+    book.done("binding.set", &with(owner("eve"), "starts", hours(2)));
+    book.refused("binding.removed", &owner("ada"), "would be left without project_admin when the roles of the others");
+    book.done("binding.set", &with(owner("bob"), "ends", hours(2)));
+    book.done("binding.removed", &owner("ada"));
+    // Nor does a group, or a service, whose role ends.
+    book.done("service.created", &json!({"service": "robot"}));
+    let robot = bind(&json!({"service": "robot"}), "project_admin", &on("one"), ADMIN);
+    book.done("binding.set", &robot);
+    book.done("binding.removed", &owner("eve"));
+    book.refused("service.removed", &json!({"service": "robot"}), "would be left without project_admin when");
+    book.done("binding.removed", &owner("bob"));
+}
+
+#[test]
+fn a_project_that_was_given_to_nobody_is_shown_as_ownerless() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", None));
+    assert!(book.roster.ownerless(book.project("one"), book.now));
+    book.done("binding.set", &bind(&user("ada"), "guest", &on("one"), ADMIN));
+    assert!(book.roster.ownerless(book.project("one"), book.now));
+    book.done("binding.set", &bind(&user("ada"), "project_admin", &on("one"), ADMIN));
+    assert!(!book.roster.ownerless(book.project("one"), book.now));
+    // Where no role of which one has to stay is given on a project, nobody is missed.
+    let mut book = Book::of("portus");
+    book.done("project.created", &project("one", None));
+    assert!(!book.roster.ownerless(book.project("one"), book.now));
+}
+
+#[test]
+fn a_right_in_the_registry_takes_away_no_more_of_rollcall_itself_than_it_gives() {
+    let mut book = Book::of("harbor");
+    book.done("project.created", &project("one", Some("ada")));
+    let auditor = bind(&user("bob"), "api:auditor", &on("one"), ADMIN);
+    book.done("binding.set", &auditor);
+    book.refused("binding.removed", &with(auditor.clone(), "author", "user:hub/ada"), "role api:auditor is more than");
+    book.done("binding.removed", &with(auditor.clone(), "author", "user:hub/bob"));
+    book.done("binding.set", &auditor);
+    book.done("binding.removed", &auditor);
+}
+
+#[test]
+fn a_giver_gives_any_role_of_the_registry_where_a_giver_and_none_of_rollcall_itself() {
+    let mut book = Book::of("ibm");
+    book.done("project.created", &project("one", None));
+    let give = |role: &str| bind(&user("bob"), role, &on("one"), "user:hub/ada");
+    book.refused("binding.set", &give("Reader"), "may not do this here");
+    book.done("binding.set", &bind(&user("ada"), "Manager", &json!("root"), ADMIN));
+    book.refused("binding.set", &give("Reader"), "may not do this here");
+    book.done("binding.set", &bind(&user("ada"), "Administrator", &json!("root"), ADMIN));
+    book.done("binding.removed", &bind(&user("ada"), "Manager", &json!("root"), ADMIN));
+    book.done("binding.set", &give("Reader"));
+    book.done("binding.set", &with(give("Manager"), "scope", "root"));
+    book.refused("binding.set", &give("api:auditor"), "role api:auditor is more than the giver has");
+    let mut without = bundled("ibm");
+    without["rules"]["givers"] = json!([]);
+    book.done("profile.set", &without);
+    book.refused("binding.set", &give("Writer"), "role Writer is more than the giver has");
+}
+
+#[test]
+fn an_administrator_is_raised_for_as_long_as_the_administration_runs() {
+    let team = json!({"container": "team"});
+    let at = |hours: i64| noon() + Duration::hours(hours);
+    let mut book = Book::of("portus");
+    book.done("container.upserted", &json!({"container": "team", "kind": "team"}));
+    let held = |book: &Book| -> Vec<(String, Option<DateTime<Utc>>)> {
+        let place = Place::Container(book.roster.container_by_id("team").unwrap());
+        let mut rows: Vec<_> = book.roster.bindings_on(place).map(|row| (row.role.to_owned(), row.ends)).collect();
+        rows.sort();
+        rows
+    };
+    let root = bind(&user("ada"), "admin", &json!("root"), ADMIN);
+    // Not before it begins.
+    book.done("binding.set", &with(root.clone(), "starts", at(1).to_rfc3339()));
+    book.done("binding.set", &bind(&user("ada"), "viewer", &team, ADMIN));
+    assert_eq!(held(&book), [("viewer".to_owned(), None)]);
+    // Not after it ends, and what was given stays.
+    book.done("binding.set", &with(root, "ends", at(2).to_rfc3339()));
+    assert_eq!(held(&book), [("owner".to_owned(), Some(at(2))), ("viewer".to_owned(), None)]);
+    book.now = at(1);
+    book.done("binding.set", &bind(&user("ada"), "contributor", &team, ADMIN));
+    let both = ["contributor", "viewer"].map(|role| (role.to_owned(), None));
+    assert_eq!(held(&book)[..], [&both[..1], &[("owner".to_owned(), Some(at(2)))], &both[1..]].concat());
+}
+
+#[test]
 fn a_fact_of_a_source_takes_the_last_owner_along_and_the_project_is_shown_as_ownerless() {
     let mut book = Book::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
@@ -219,7 +314,7 @@ fn nobody_gives_more_than_he_or_she_has() {
     book.done("project.created", &project("one", Some("ada")));
     let give = |role: &str| bind(&user("bob"), role, &on("one"), "user:hub/ada");
     book.done("binding.set", &give("maintainer"));
-    book.refused("binding.set", &give("api:project_admin"), "more than the giver has");
+    book.refused("binding.set", &give("api:project_admin"), "role api:project_admin is more than the giver has");
     book.refused("binding.set", &with(give("developer"), "author", "user:hub/bob"), "may not do this here");
     // The API's project administrator gives any role of the registry, and of the API's own no more than his or hers.
     book.done("binding.set", &bind(&user("eve"), "api:project_admin", &on("one"), ADMIN));

@@ -173,7 +173,11 @@ impl Naive {
         if data["scope"] != "root" {
             let raised = self.raised(&data, &least, now);
             let covered = |role: &str| self.access.role_actions(&least).is_superset(&self.access.role_actions(role));
-            if raised.is_none() || !covered(text(&data, "role").unwrap()) {
+            let whole = |raised: &Value| {
+                let ((a, b), (c, d)) = (window(raised, "starts", "ends"), window(&data, "starts", "ends"));
+                a <= c && b >= d
+            };
+            if !raised.as_ref().is_some_and(whole) || !covered(text(&data, "role").unwrap()) {
                 self.keep(data);
             }
             raised.into_iter().for_each(|raised| self.keep(raised));
@@ -181,7 +185,7 @@ impl Naive {
         }
         let who = text(&data["principal"], "user").map(str::to_owned);
         self.keep(data);
-        let Some(who) = who.filter(|who| self.administrator(who, now)) else { return };
+        let Some(who) = who.filter(|who| self.administrator(who, now).is_some()) else { return };
         let persons = self.user(&who);
         let theirs: Vec<Value> = self
             .bindings()
@@ -200,37 +204,55 @@ impl Naive {
         let who = text(&data["principal"], "user")?;
         let role = text(data, "role")?;
         let below = !role.starts_with("api:")
-            && self.administrator(who, now)
             && !self.access.role_actions(role).is_superset(&self.access.role_actions(least))
             && self.access.grantable(least, self.level(false, &scope(&data["scope"])?)?);
         if !below {
             return None;
         }
+        // For as long as both run.
+        let administration = self.administrator(who, now)?;
         let mut raised = data.clone();
         raised["role"] = Value::from(least);
+        let ((a, b), (c, d)) = (window(administration, "starts", "ends"), window(data, "starts", "ends"));
+        let keep = |which: &Value, key: &str| which.get(key).cloned().unwrap_or(Value::Null);
+        raised["starts"] = keep(if a > c { administration } else { data }, "starts");
+        raised["ends"] = keep(if b < d { administration } else { data }, "ends");
+        let (starts, ends) = window(&raised, "starts", "ends");
+        if starts >= ends {
+            return None;
+        }
         // What is held already is not cut short.
         let mine = self.bindings().find(|row| {
             row["principal"] == data["principal"] && row["scope"] == data["scope"] && row["role"] == raised["role"]
         });
         if let Some(mine) = mine {
-            let ((a, b), (c, d)) = (window(mine, "starts", "ends"), window(data, "starts", "ends"));
-            let keep = |which: &Value, key: &str| which.get(key).cloned().unwrap_or(Value::Null);
-            raised["starts"] = keep(if a <= c { mine } else { data }, "starts");
-            raised["ends"] = keep(if b >= d { mine } else { data }, "ends");
+            let (a, b) = window(mine, "starts", "ends");
+            if b < starts || ends < a {
+                return None;
+            }
+            raised["starts"] = keep(if a <= starts { mine } else { &raised }, "starts");
+            raised["ends"] = keep(if b >= ends { mine } else { &raised }, "ends");
         }
         Some(raised)
     }
 
-    fn administrator(&self, who: &str, now: i64) -> bool {
+    /// The binding that makes somebody an administrator now; of several the one that runs longest.
+    fn administrator(&self, who: &str, now: i64) -> Option<&Value> {
         let persons = self.user(who);
-        self.bindings().any(|row| {
+        let rows = self.bindings().filter(|row| {
             let everything = text(row, "role").and_then(|role| self.access.role(role)).is_some_and(|(name, role)| {
                 strings(role.get("actions")).contains(&"*".to_owned()) && self.access.grantable(name, 0)
             });
+            let (starts, ends) = window(row, "starts", "ends");
             row["scope"] == "root"
-                && now < window(row, "starts", "ends").1
+                && starts <= now
+                && now < ends
                 && everything
                 && text(&row["principal"], "user").is_some_and(|who| persons.contains(&who.to_owned()))
+        });
+        rows.max_by_key(|row| {
+            let (starts, ends) = window(row, "starts", "ends");
+            (ends, std::cmp::Reverse(starts))
         })
     }
 
