@@ -131,6 +131,21 @@ impl Roster {
         Some(until)
     }
 
+    /// Whether the caller may list all repositories: by what the profile says that it needs at the root, else by a role
+    /// of everything there. Nobody who did not sign in may, whatever a profile gives to everybody.
+    #[must_use]
+    pub fn lists_everything(&self, principal: Principal, now: DateTime<Utc>) -> Verdict {
+        if principal == Principal::Anyone || self.admitted(principal).is_none() {
+            return Verdict::Denied;
+        }
+        if let Some(actions) = self.profile.catalog() {
+            return self.judge_by(Rights::Access, principal, actions, Place::Root, now);
+        }
+        let live = self.live_roles(Rights::Access, principal, Place::Root, now.timestamp_micros());
+        let longest = live.filter(|live| self.profile.is_everything(live.held.role)).map(|live| live.until).max();
+        longest.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) })
+    }
+
     /// Every role that is live for a caller on a scope.
     pub(crate) fn live_roles(
         &self,

@@ -39,6 +39,8 @@ pub(crate) struct Index {
     pub(crate) container_children: HashMap<u32, Vec<u32>>,
     /// Local projects by the container that they are or were in.
     pub(crate) container_projects: HashMap<u32, Vec<u32>>,
+    /// Names by the project that has or had them.
+    pub(crate) project_names: Lists,
     /// Rows by a reference that only a superseded event of them made.
     pub(crate) mentioned: HashMap<(Field, u32), Vec<u32>>,
 }
@@ -200,6 +202,9 @@ impl Index {
                 }
             }
         }
+        for (name, project) in (0_u32..).zip(&facts.project_names.rows) {
+            index.project_names.push(*project, name);
+        }
         for ((field, row), mentions) in &facts.mentions {
             for to in mentions {
                 index.mentioned.entry((*field, *to)).or_default().push(*row);
@@ -267,10 +272,13 @@ impl Index {
     }
 }
 
-/// Once; an entry of before may be stale.
+/// Once, sorted, so that the order is the same live and rebuilt; an entry of before may be stale.
 fn file(lists: &mut HashMap<u32, Vec<u32>>, under: u32, ix: u32) {
+    if under == NONE {
+        return;
+    }
     let list = lists.entry(under).or_default();
-    if !list.contains(&ix) {
-        list.push(ix);
+    if let Err(at) = list.binary_search(&ix) {
+        list.insert(at, ix);
     }
 }

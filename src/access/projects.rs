@@ -131,11 +131,12 @@ impl Roster {
             (_, None) => {}
         }
         if let (ProjectIx::Recorded(RecordedIx(ix)), Some(row)) = (project, row) {
-            view.aliases = (0_u32..)
-                .zip(&self.facts.project_names.rows)
-                .filter(|(name, owner)| **owner == ix && *name != row.name)
-                .map(|(name, _)| self.facts.project_names.id(name))
-                .collect();
+            let names = &self.facts.project_names;
+            let mut mine: Vec<u32> = self.index.project_names.of(ix).to_vec();
+            mine.retain(|name| *name != row.name && names.get(*name) == Some(&ix));
+            mine.sort_unstable();
+            mine.dedup();
+            view.aliases = mine.into_iter().map(|name| names.id(name)).collect();
         }
         view
     }
@@ -235,6 +236,7 @@ impl Roster {
     /// Gives a project a name that is free, and makes the project where there is none yet. The project's row.
     pub(crate) fn claim_name(&mut self, at: Position, mine: u32, name: &str, origin: impl FnOnce() -> Origin) -> u32 {
         let facts = &mut self.facts;
+        let known = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
         let name = facts.project_names.at(0, name);
         let project = if mine == NONE { u32::try_from(facts.projects.len()).unwrap_or(NONE) } else { mine };
         if mine == NONE {
@@ -242,8 +244,9 @@ impl Roster {
         } else if let Some(row) = facts.projects.get_mut(project as usize) {
             row.name = name;
         }
-        if let Some(owner) = facts.project_names.get_mut(name) {
+        if let Some(owner) = facts.project_names.get_mut(name).filter(|_| known != Some(project)) {
             *owner = project;
+            self.index.project_names.push(project, name);
         }
         project
     }
@@ -256,13 +259,20 @@ impl Roster {
     }
 
     pub(crate) fn say_project(&self, at: &mut At<'_>, project: ProjectIx) {
-        let view = self.project(project);
-        let (Some((_, id)), Ok(source)) = (view.id.split_once('/'), view.source.parse()) else { return };
+        let (source, id) = match self.project_row(project).map(|row| &row.origin) {
+            Some(Origin::Package(package)) => {
+                let names = &self.facts.packages.names;
+                (self.source_text(names.space(*package)), names.text(*package))
+            }
+            Some(Origin::Local(local)) => (rollcall_events::LOCAL, self.facts.local_projects.id(local.id)),
+            None => return,
+        };
+        let Ok(source) = source.parse() else { return };
         at.changes.push(Change::ProjectNamed {
             source,
             package: id.into(),
-            name: view.name.into(),
-            archived: view.archived,
+            name: self.project_name(project).into(),
+            archived: self.archived(project),
         });
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{ActionSet, Place, Principal, ProjectIx, Roster, Verb, Verdict, decide, explain, had_tie};
+use rollcall_access::{Principal, ProjectIx, Roster, Verb, Verdict, decide, explain, had_tie};
 use rollcall_events::{Digest, Position};
 use secrecy::ExposeSecret as _;
 
@@ -162,21 +162,17 @@ impl Question<'_> {
     }
 }
 
-/// Whether the caller may list all repositories: whoever may do everywhere all that the profile lets a client do.
+/// Whether the caller may list all repositories.
 fn catalog(roster: &Roster, principal: Principal, now: DateTime<Utc>, until: &mut Option<DateTime<Utc>>) -> bool {
-    let profile = roster.profile();
-    let all = VERBS.iter().filter_map(|(_, verb)| profile.registry_action(*verb));
-    let all = all.fold(ActionSet::EMPTY, ActionSet::with);
-    // Nobody who did not sign in administers anything, whatever a profile gives to everybody.
-    match decide(roster, principal, all, Place::Root, now) {
-        Verdict::Allowed { until: ends } if principal != Principal::Anyone => {
+    match roster.lists_everything(principal, now) {
+        Verdict::Allowed { until: ends } => {
             let runs = ends.is_none_or(|ends| ends.timestamp() > now.timestamp());
             if runs {
                 *until = (*until).into_iter().chain(ends).min();
             }
             runs
         }
-        _ => false,
+        Verdict::Denied => false,
     }
 }
 

@@ -563,6 +563,19 @@ async fn a_service_that_was_removed_is_nobody_also_when_one_of_its_name_comes_ba
 }
 
 #[tokio::test]
+async fn the_catalogue_of_a_profile_that_says_what_it_needs_is_not_for_all_who_pull_push_and_delete_everywhere() {
+    let world = World::new();
+    let ibm = rollcall_access::Profile::bundled("ibm").unwrap();
+    world.command("profile.set", serde_json::to_value(ibm.document()).unwrap());
+    for (role, listed) in [("Writer", ""), ("Manager", "registry:catalog:*")] {
+        let who = json!({"user": "flexnet/u-ada"});
+        let binding = json!({"principal": who, "role": role, "scope": "root", "author": "admin key"});
+        world.command("binding.set", binding);
+        assert_eq!(world.pull("ada", ADA, "registry:catalog:*").await.access(), listed, "{role}");
+    }
+}
+
+#[tokio::test]
 async fn the_catalogue_is_for_those_who_may_do_everything_everywhere() {
     let world = World::new();
     let harbor = rollcall_access::Profile::bundled("harbor").unwrap();

@@ -14,7 +14,7 @@ use rollcall_ingest::Cron;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    config::{Access, Kind},
+    config::{Access, Config, Kind},
     directories,
     layers::{Loaded, Origin, Problem},
     units::Span,
@@ -93,7 +93,7 @@ pub fn run(
 
     match profile(&config.access, &loaded.origin("access.profile"), read) {
         Err(what) => wrong("access.profile", what),
-        Ok(profile) => roles(&config.access, &profile, &mut wrong),
+        Ok(profile) => roles(&config, &profile, &mut wrong),
     }
 
     for (name, source) in &config.source {
@@ -182,9 +182,10 @@ pub fn profile(
     Profile::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The roles of rules 2 and 3 exist in the profile, and a customer's role does not push unless that is meant
-/// (DESIGN 7, rule 6; access-models section 7).
-fn roles(access: &Access, profile: &Profile, wrong: &mut dyn FnMut(&str, String)) {
+/// The roles of rules 2 and 3 exist in the profile where something follows from them, and a customer's role does not push
+/// unless that is meant (DESIGN 7, rule 6).
+fn roles(config: &Config, profile: &Profile, wrong: &mut dyn FnMut(&str, String)) {
+    let access = &config.access;
     let rules = &profile.document().rules;
     let named = |set: &Option<String>, rule: &Option<String>, usual: &str| {
         set.clone().or_else(|| rule.clone()).unwrap_or_else(|| usual.into())
@@ -192,17 +193,20 @@ fn roles(access: &Access, profile: &Profile, wrong: &mut dyn FnMut(&str, String)
     let producer = named(&access.producer_role, &rules.producer_role, "Developer");
     let consumer = named(&access.consumer_role, &rules.consumer_role, "Guest");
     let known: Vec<&str> = profile.roles().map(|role| profile.role_name(role)).collect();
-    for (key, name) in [("access.producer_role", &producer), ("access.consumer_role", &consumer)] {
-        if profile.role(name).is_none() {
-            wrong(
-                key,
-                format!(
-                    "the profile `{}` has no role `{}`; its roles are {}",
-                    profile.name(),
-                    name.escape_debug(),
-                    known.join(", ")
-                ),
-            );
+    let (known, entitlements) = (known.join(", "), config.source.values().any(|s| s.kind == Kind::Entitlements));
+    for (key, said, name, whose) in [
+        ("access.producer_role", &access.producer_role, &producer, "a producer's people"),
+        ("access.consumer_role", &access.consumer_role, &consumer, "customers"),
+    ] {
+        if profile.role(name).is_some() {
+            continue;
+        }
+        let (profile, name) = (profile.name(), name.escape_debug());
+        if said.is_some() {
+            wrong(key, format!("the profile `{profile}` has no role `{name}`; its roles are {known}"));
+        } else if entitlements {
+            let what = format!("`{profile}` does not say which role {whose} have; write `{key}` = one of {known}");
+            wrong("access.profile", what);
         }
     }
     let Some(role) = profile.role(&consumer) else { return };

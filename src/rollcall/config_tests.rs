@@ -181,6 +181,21 @@ fn a_role_is_found_whatever_its_spelling_and_a_pushing_customer_needs_a_second_w
 }
 
 #[test]
+fn every_bundled_profile_starts_by_its_name_alone_and_an_entitlements_source_asks_for_the_roles_that_it_lacks() {
+    for (name, _) in rollcall_access::profile::BUNDLED {
+        assert!(with(&format!("[access]\nprofile = \"{name}\"\n"), &[], &[]).is_ok(), "{name}");
+    }
+    let text = "[access]\nprofile = \"ibm\"\n[source.flexnet]\nsecret_file = \"one.secret\"\n";
+    let problems = with(text, &[], &[]).err().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains(":2:1: `access.profile`"), "{problems:?}");
+    assert!(problems[0].contains("write `access.producer_role` = one of Administrator, Editor"), "{problems:?}");
+    assert!(with(&text.replace("[source", "producer_role = \"Manager\"\n[source"), &[], &[]).is_ok());
+    let said = with("[access]\nprofile = \"ibm\"\nproducer_role = \"Chief\"\n", &[], &[]).err().unwrap();
+    assert!(said[0].contains("`access.producer_role`: the profile `ibm` has no role `Chief`"), "{said:?}");
+}
+
+#[test]
 fn an_empty_file_is_a_whole_configuration() {
     let loaded = with("", &[], &[]).ok().unwrap();
     assert_eq!(loaded.config, crate::config::Config::default());

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use chrono::DateTime;
 use reqwest::Url;
+use rollcall_access::Verb;
 use rollcall_events::Clock;
 use serde_json::{Value, json};
 
@@ -136,6 +137,10 @@ fn roles(found: &mut Findings, loaded: &Loaded) {
     let access = &loaded.config.access;
     let read = |path: &Path| fs::read_to_string(path);
     let Ok(profile) = checks::profile(access, &loaded.origin("access.profile"), &read) else { return };
+    if Verb::ALL.iter().all(|verb| profile.registry_action(*verb).is_none()) {
+        let what = "does not say which operations pull, push and delete are (section [registry]): every token is empty";
+        found.add("access", Grade::Odd, format!("profile {} {what}", profile.name()));
+    }
     let rule = profile.document().rules.consumer_role.clone();
     let name = access.consumer_role.clone().or(rule).unwrap_or_else(|| "Guest".into());
     let lists = profile.operation("member.list");

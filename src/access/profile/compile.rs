@@ -18,7 +18,7 @@ pub struct ProfileError {
     pub what: String,
 }
 
-fn wrong(at: impl Into<String>, what: impl Into<String>) -> ProfileError {
+pub(super) fn wrong(at: impl Into<String>, what: impl Into<String>) -> ProfileError {
     ProfileError { at: at.into(), what: what.into() }
 }
 
@@ -75,13 +75,13 @@ impl Profile {
     /// Reads and checks a profile file.
     ///
     /// # Errors
-    /// With line and column, and the key path of what parses and cannot be.
+    /// With line and column, and the key path of what parses and cannot be, or is likely a mistake in writing.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         let document: Document = toml::from_str(text).map_err(|error| {
             let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
             wrong(format!("line {line}, column {column}"), error.message())
         })?;
-        Self::compile(document).map_err(|error| match locate(text, &error.at) {
+        Self::compile(document).and_then(Self::without_typos).map_err(|error| match locate(text, &error.at) {
             Some(start) => {
                 let (line, column) = line_and_column(text, start);
                 ProfileError { at: format!("line {line}, column {column}, {}", error.at), ..error }
@@ -142,6 +142,7 @@ impl Profile {
             ceilings: Vec::new(),
             operations: BTreeMap::new(),
             verbs: [None; 3],
+            catalog: None,
             api: BTreeMap::new(),
             document,
         };
@@ -208,7 +209,7 @@ impl Profile {
             }
             self.operations.insert(name.clone(), mask);
         }
-        let RegistryVerbs { pull, push, delete } = &document.registry;
+        let RegistryVerbs { pull, push, delete, catalog } = &document.registry;
         for ((slot, verb), operation) in self.verbs.iter_mut().zip(Verb::ALL).zip([pull, push, delete]) {
             if let Some(operation) = operation {
                 let mask = self.operations.get(operation).copied();
@@ -216,6 +217,11 @@ impl Profile {
                     wrong(format!("registry.{}", verb.word()), format!("`{operation}` is not among the operations"))
                 })?);
             }
+        }
+        if let Some(operation) = catalog {
+            let mask = self.operations.get(operation).copied();
+            let missing = || wrong("registry.catalog", format!("`{operation}` is not among the operations"));
+            self.catalog = Some(mask.ok_or_else(missing)?);
         }
         for (action, operation) in &document.api {
             let mask = self.operation(operation);

@@ -39,7 +39,7 @@ pub struct Document {
     /// What is taken away, last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ceiling: Vec<CeilingDocument>,
-    /// Rules about memberships; keys that are not known here are remarks.
+    /// Rules about memberships.
     #[serde(default)]
     pub rules: Rules,
     /// The system's own words for what is done, each with the actions that it needs, all of them.
@@ -185,7 +185,7 @@ pub struct Rules {
     /// Roles whose holders give any role of the profile where they hold it, also one that is more than they have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub givers: Vec<String>,
-    /// Everything else that the file says.
+    /// Remarks, of which nothing follows. A file has those alone that are known.
     #[serde(flatten)]
     pub remarks: BTreeMap<String, Value>,
 }
@@ -203,4 +203,7 @@ pub struct RegistryVerbs {
     /// Deleting them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete: Option<String>,
+    /// Listing all repositories; where absent, whoever holds a role of everything at the root may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<String>,
 }

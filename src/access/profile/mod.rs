@@ -4,6 +4,7 @@
 
 mod compile;
 mod document;
+mod typos;
 
 use std::collections::BTreeMap;
 
@@ -188,6 +189,7 @@ pub struct Profile {
     pub(crate) ceilings: Vec<Ceiling>,
     operations: BTreeMap<String, ActionSet>,
     verbs: [Option<ActionSet>; 3],
+    catalog: Option<ActionSet>,
     /// Actions of the API's profile by name, and what gives them here.
     api: BTreeMap<String, ActionSet>,
 }
@@ -341,6 +343,12 @@ impl Profile {
         }
     }
 
+    /// What listing all repositories needs at the root; absent = a role of everything.
+    #[must_use]
+    pub fn catalog(&self) -> Option<ActionSet> {
+        self.catalog
+    }
+
     /// A level by name.
     #[must_use]
     pub fn level(&self, name: &str) -> Option<Level> {
@@ -471,6 +479,31 @@ mod tests {
         assert!(error.what.contains("x.*"), "{error}");
         let error = Profile::from_toml(&REVENERA.replace("levels =", "level =")).unwrap_err();
         assert!(error.what.contains("unknown field `level`"), "{error}");
+    }
+
+    #[test]
+    fn a_word_that_is_likely_a_mistake_in_writing_switches_no_rule_off() {
+        let harbor = BUNDLED.iter().find(|(name, _)| *name == "harbor").unwrap().1;
+        for (right, typo, at, told) in [
+            ("last_holder_stays", "last_holder_stay", "rules.last_holder_stay", "did you mean `last_holder_stays`"),
+            ("\"binding.set\"", "\"binding.sett\"", "api.\"binding.sett\"", "did you mean `binding.set`"),
+            ("levels = [\"system\", \"project\"]", "levels = [\"system\", \"system\", \"project\"]", "levels", "twice"),
+            ("levels = [\"system\", \"project\"]", "levels = [\"system\", \" \", \"project\"]", "levels", "empty"),
+            (
+                "actions = [\"project.create\"]\nwhen",
+                "actions = [\"project.craete\"]\nwhen",
+                "ceiling[0].actions",
+                "did you mean `project.create`",
+            ),
+            ("[roles.maintainer]", "[roles.\"maintäiner\"]", "roles.maintäiner", "ASCII"),
+        ] {
+            let text = harbor.replacen(right, typo, 1);
+            assert_ne!(text, harbor, "{right}");
+            let Err(error) = Profile::from_toml(&text) else { panic!("{typo} is taken") };
+            assert!(error.at.starts_with("line ") && error.at.ends_with(at), "{error}");
+            assert!(error.what.contains(told), "{error}");
+        }
+        assert!(Profile::from_toml(&harbor.replace("group_grants", "eligible")).is_ok(), "a remark");
     }
 
     #[test]
