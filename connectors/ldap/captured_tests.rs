@@ -88,7 +88,7 @@ fn a_refresh_states_entries_and_ends_with_a_cookie() {
 }
 
 #[test]
-fn a_capture_that_ends_anywhere_or_has_any_byte_flipped_is_read_or_refused() {
+fn a27_a_capture_that_ends_anywhere_or_has_any_byte_flipped_is_read_or_refused() {
     for capture in [ROOT, PAGE, SYNCED] {
         for at in 0..capture.len() {
             let mut flipped = capture.to_vec();

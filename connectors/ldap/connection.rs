@@ -384,6 +384,40 @@ fn keep_alive(stream: &TcpStream) {
 mod tests {
     use super::*;
 
+    /// What is read from a server that sends this and ends, and how much of it was kept.
+    fn sent(bytes: &'static [u8]) -> (Result<Message, Fault>, usize) {
+        use futures_util::FutureExt as _;
+        let mut connection = Connection {
+            stream: Box::new(tokio::io::join(bytes, tokio::io::sink())),
+            url: "ldap://x".parse().unwrap(),
+            limits: Limits::default(),
+            buffer: Vec::new(),
+            last: 1,
+            certificate: None,
+        };
+        let read = connection.read(1).now_or_never().unwrap();
+        (read, connection.buffer.len())
+    }
+
+    #[test]
+    fn a27_a_message_that_says_that_it_has_more_than_64_mib_is_refused_before_it_is_read() {
+        // One byte more than 64 MiB, 4 GiB, and half of all memory.
+        let most: &[u8] = &[SEQUENCE, 0x84, 0x04, 0, 0, 0];
+        let more: [&[u8]; 3] = [
+            &[SEQUENCE, 0x84, 0x04, 0, 0, 1],
+            &[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff],
+            &[SEQUENCE, 0x88, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ];
+        for bytes in more {
+            let (read, kept) = sent(bytes);
+            assert!(matches!(&read, Err(Fault::Malformed(why)) if why.contains("at most 67108864")), "{read:?}");
+            assert_eq!(kept, bytes.len());
+        }
+        let (read, kept) = sent(most);
+        assert!(matches!(&read, Err(Fault::Unreachable(why)) if why.contains("was cut")), "{read:?}");
+        assert_eq!(kept, most.len(), "nothing is set aside for what has not come");
+    }
+
     #[test]
     fn addresses_are_read_and_shown() {
         for (text, shown) in [

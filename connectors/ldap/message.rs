@@ -8,6 +8,10 @@ use crate::{
 
 const CONTROLS: u8 = 0xa0;
 
+/// How many controls one message has at most. Servers send one or two; an empty one takes four bytes on the wire and many
+/// times that in memory.
+const MOST_CONTROLS: usize = 64;
+
 /// An extension of a request or an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
@@ -184,6 +188,9 @@ impl Message {
                 if tag != SEQUENCE {
                     return Err(Malformed("a control that is none"));
                 }
+                if controls.len() == MOST_CONTROLS {
+                    return Err(Malformed("more controls than a message has"));
+                }
                 let mut control = Reader::new(content);
                 let oid = control.text(OCTETS, "a control without a name")?.to_owned();
                 let critical = control.optional(BOOLEAN)?.map(ber::boolean).transpose()?.unwrap_or(false);
@@ -306,6 +313,43 @@ mod tests {
         w.octets(0x8a, b"1.3.6.1.4.1.1466.20036");
         let message = Message::decode(&w.bytes).unwrap();
         assert!(matches!(message.reply, Reply::Extended(Outcome { code: 52, .. }, None)));
+    }
+
+    /// A message without an operation that we know, and this in the place of its controls.
+    fn with_controls(content: &[u8]) -> Result<Message, Malformed> {
+        let mut w = Writer::default();
+        w.integer(INTEGER, 7).octets(0x73, b"").octets(CONTROLS, content);
+        Message::decode(&w.bytes)
+    }
+
+    #[test]
+    fn a27_a_malformed_control_is_refused_before_it_takes_any_memory() {
+        let control = Control { oid: PAGED.to_owned(), critical: true, value: Some(vec![7; 300]) };
+        let mut w = Writer::default();
+        w.nested(SEQUENCE, |w| _ = w.octets(OCTETS, PAGED.as_bytes()).boolean(BOOLEAN, true).octets(OCTETS, &[7; 300]));
+        assert_eq!(with_controls(&w.bytes).map(|message| message.controls), Ok(vec![control]));
+        // Cut anywhere, it is refused; so is every length that is not there, for a control, its name and its value.
+        for at in 1..w.bytes.len() {
+            assert!(with_controls(&w.bytes[..at]).is_err(), "cut at {at}");
+        }
+        for length in [&[0x84, 0xff, 0xff, 0xff, 0xff][..], &[0x88, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+            for before in [&[SEQUENCE][..], &[SEQUENCE, 0x20, OCTETS], &[SEQUENCE, 0x20, OCTETS, 0, OCTETS]] {
+                let mut bytes = [before, length].concat();
+                bytes.resize(34, 0);
+                assert!(with_controls(&bytes).is_err(), "{bytes:x?}");
+            }
+        }
+        // Lengths without end and of none are no lengths.
+        assert!(with_controls(&[SEQUENCE, 0x80, 0, 0]).is_err() && with_controls(&[SEQUENCE, 0xff, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn a27_a_message_has_no_more_controls_than_servers_send() {
+        let empty = [SEQUENCE, 2, OCTETS, 0];
+        assert_eq!(with_controls(&empty.repeat(MOST_CONTROLS)).map(|message| message.controls.len()), Ok(64));
+        let many = Malformed("more controls than a message has");
+        assert_eq!(with_controls(&empty.repeat(MOST_CONTROLS + 1)), Err(many));
+        assert_eq!(with_controls(&empty.repeat(1 << 20)), Err(many));
     }
 
     proptest! {
