@@ -124,7 +124,8 @@ pub enum Denial {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
-    /// The access model: `revenera`, or the path of a profile file, relative to the configuration file.
+    /// The access model: `revenera`, `harbor`, `portus`, `sregistry` or `ibm`, or the path of a profile file, relative to
+    /// the configuration file.
     pub profile: String,
     /// The role of a producer's people. When absent, the profile's own, else Developer.
     pub producer_role: Option<String>,
@@ -135,7 +136,8 @@ pub struct Access {
     pub confirm_consumer_role: Option<String>,
     /// Whether an entitlement also reaches the sub-accounts of its account.
     pub customer_sub_accounts: bool,
-    /// Whether people whose only reasons are entitlements may see each other.
+    /// Whether everybody who may pull from or push to a project is told who else is in it. Unless this is true, people
+    /// whose only reasons are entitlements see only themselves there, but for a `consumer_role` that may list members.
     pub customers_see_each_other: bool,
     /// Whether an administrator may bind people to projects that a source manages.
     pub bindings_on_managed: bool,

@@ -259,7 +259,7 @@ pub async fn bindings(client: &Client, form: Form, command: &Bindings) -> Result
                 ("ends", text(ends)),
             ]);
             let answer = client.post(&api(&["bindings"]), &body).await?;
-            done(form, &answer, &format!("{kind} {id} has role {role} on {on}\n{}", cell(&answer, "id")));
+            done(form, &answer, &format!("{kind} {id} has role {role} on {on}: {}", cell(&answer, "id")));
         }
         Bindings::Plan { file } => return previews::plan(client, form, file).await,
         Bindings::Apply { file, yes } => return previews::apply(client, form, file, *yes).await,

@@ -28,9 +28,15 @@ struct Shown {
 fn shown(block: &str) -> Vec<Shown> {
     let mut all: Vec<Shown> = Vec::new();
     for line in block.lines() {
-        match line.strip_prefix("$ ") {
-            Some(command) => all.push(Shown { command: command.to_owned(), lines: Vec::new() }),
-            None => all.last_mut().expect("a console block starts with `$ `").lines.push(line.to_owned()),
+        if let Some(command) = line.strip_prefix("$ ") {
+            all.push(Shown { command: command.to_owned(), lines: Vec::new() });
+            continue;
+        }
+        let last = all.last_mut().expect("a console block starts with `$ `");
+        match line.strip_prefix("> ") {
+            // A shell asks so for the rest of a command.
+            Some(more) if last.lines.is_empty() => last.command.push_str(&format!("\n{more}")),
+            _ => last.lines.push(line.to_owned()),
         }
     }
     all
@@ -69,6 +75,8 @@ fn every_console_block_of_the_readme_runs_and_says_what_it_shows() {
     let bin = dir.join("bin");
     fs::create_dir_all(&bin).unwrap();
     std::os::unix::fs::symlink(BINARY, bin.join("rollcall")).unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::os::unix::fs::symlink(sources, dir.join("src")).unwrap();
     let shell = |script: &str| {
         let mut command = Command::new("bash");
         command
@@ -131,6 +139,7 @@ fn every_configuration_that_the_readme_shows_is_accepted() {
     for (n, block) in shown.iter().enumerate() {
         let dir = Dir::new();
         dir.write("flexnet.secret", crate::support::api::Secret::new(1).text());
+        dir.write("corp-ldap.secret", "a password\n");
         let file: PathBuf = dir.write("rollcall.toml", block);
         let mut check = Command::new(BINARY);
         check.arg("--config").arg(file).args(["config", "check"]).current_dir(dir.path());
