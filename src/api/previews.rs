@@ -312,7 +312,7 @@ struct Row {
     /// `add`, `change` (its window) or `remove`.
     change: &'static str,
     /// Where.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     scope: Where,
     /// Who: `user:source/id`, `service:id`, `group:source/id`.
     principal: String,

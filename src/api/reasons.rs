@@ -158,7 +158,7 @@ pub(crate) struct StepShape {
 #[expect(dead_code, reason = "the shape of rollcall_access::MembershipChange")]
 pub(crate) struct MembershipChangeShape {
     /// `"root"`, `{"container": id}` or `{"project": name}`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     scope: String,
     /// A user's name, or `service:` and an id.
     name: String,
@@ -176,7 +176,7 @@ pub(crate) struct MembershipChangeShape {
 #[expect(dead_code, reason = "the shape of rollcall_access::ActionChange")]
 pub(crate) struct ActionChangeShape {
     /// `"root"`, `{"container": id}` or `{"project": name}`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     scope: String,
     /// A user's name, `service:` and an id, `anyone`, or `authenticated` for every signed-in caller.
     name: String,

@@ -129,15 +129,15 @@ pub struct Access {
     pub profile: String,
     /// The role of a producer's people. When absent, the profile's own, else Developer.
     pub producer_role: Option<String>,
-    /// The role of entitled customers. When absent, the profile's own, else Guest. In profiles whose guests may list
-    /// members one customer sees the names of the others; choose a role without that right where it matters.
+    /// The role of entitled customers. When absent, the profile's own, else Guest. A registry whose guests
+    /// may list members shows one customer the names of the others; choose a role without that right where it matters.
     pub consumer_role: Option<String>,
     /// The name of a `consumer_role` that may push or delete, written again to confirm that this is meant.
     pub confirm_consumer_role: Option<String>,
     /// Whether an entitlement also reaches the sub-accounts of its account.
     pub customer_sub_accounts: bool,
-    /// Whether everybody who may pull from or push to a project is told who else is in it. Unless this is true, people
-    /// whose only reasons are entitlements see only themselves there, but for a `consumer_role` that may list members.
+    /// Whether people whose only reasons are entitlements are told who else is in a project. Unless this is true they see
+    /// only themselves there, whatever their role.
     pub customers_see_each_other: bool,
     /// Whether an administrator may bind people to projects that a source manages.
     pub bindings_on_managed: bool,

@@ -196,7 +196,7 @@ fn planned(paint: Paint, answer: &Value) -> String {
             why if why.is_empty() => String::new(),
             why => format!("   {} {why}", paint.bad("refused:")),
         };
-        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", cell(row, "role"), cell(row, "principal")));
+        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", cell(row, "role"), cell(row, "name")));
     }
     out.push_str(&difference(paint, answer));
     out

@@ -46,8 +46,8 @@ fn a_document_of_bindings_is_shown_asked_about_and_then_made_so() {
     assert_eq!(plan.code, 1, "{}{}", plan.out, plan.err);
     for line in [
         "container tools",
-        "+ contributor user:flexnet/eve",
-        "- viewer user:flexnet/bob",
+        "+ contributor eve",
+        "- viewer bob",
         "project two  eve  contributor",
         "project two  bob  viewer",
     ] {

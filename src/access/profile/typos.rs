@@ -36,7 +36,7 @@ impl Profile {
             let what = format!("`{name}`: the name of a role is written in ASCII letters, digits, spaces, `_` and `-`");
             return Err(wrong(format!("roles.{name}"), what));
         }
-        for key in document.rules.remarks.keys().filter(|key| !REMARKS.contains(&key.as_str())) {
+        if let Some(key) = document.rules.remarks.keys().find(|key| !REMARKS.contains(&key.as_str())) {
             let near = nearest(key, RULES.into_iter().chain(REMARKS));
             return Err(wrong(format!("rules.{key}"), format!("no such rule; did you mean `{near}`?")));
         }
