@@ -185,7 +185,7 @@ fn every_bundled_profile_starts_by_its_name_alone_and_an_entitlements_source_ask
     for (name, _) in rollcall_access::profile::BUNDLED {
         assert!(with(&format!("[access]\nprofile = \"{name}\"\n"), &[], &[]).is_ok(), "{name}");
     }
-    let text = "[access]\nprofile = \"ibm\"\n[source.flexnet]\nsecret_file = \"one.secret\"\n";
+    let text = "[access]\nprofile = \"ibm\"\n[source.flexnet]\nsecret_file = \"two.secret\"\n";
     let problems = with(text, &[], &[]).err().unwrap();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].contains(":2:1: `access.profile`"), "{problems:?}");
