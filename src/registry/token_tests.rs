@@ -1,4 +1,5 @@
 //! The numbered cases of clients.md that concern a token server, through the router and a roster filled by events.
+//! Long because it is one list of cases.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -167,6 +167,12 @@ fn scope(row: &Value) -> String {
     }
 }
 
+/// A user by name; a group and a service with their kind.
+fn who(row: &Value) -> String {
+    let principal = cell(row, "principal");
+    if principal.starts_with("user:") { cell(row, "name") } else { principal }
+}
+
 /// The rows of a plan, by scope, and what they would change.
 fn planned(paint: Paint, answer: &Value) -> String {
     let rows = rows(answer, "rows");
@@ -196,7 +202,7 @@ fn planned(paint: Paint, answer: &Value) -> String {
             why if why.is_empty() => String::new(),
             why => format!("   {} {why}", paint.bad("refused:")),
         };
-        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", cell(row, "role"), cell(row, "name")));
+        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", cell(row, "role"), who(row)));
     }
     out.push_str(&difference(paint, answer));
     out

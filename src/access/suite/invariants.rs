@@ -1,4 +1,5 @@
 //! What an administrator's command may not do, one sentence each. A refused command changes nothing.
+//! Long because it is one list of sentences.
 
 use chrono::{DateTime, Duration, Utc};
 use rollcall_events::{Body, EventKey, LogId, NewEvent, Position, Recorded};

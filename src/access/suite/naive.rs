@@ -556,6 +556,11 @@ impl Naive {
 
     /// Everything that is allowed.
     pub(super) fn allowed(&self, api: bool, who: &Who, place: &Where, now: i64) -> Allowed {
+        self.allowed_by(api, who, place, now, true)
+    }
+
+    /// The same, with or without what everybody has.
+    fn allowed_by(&self, api: bool, who: &Who, place: &Where, now: i64, baselines: bool) -> Allowed {
         let rules = self.rules(api);
         let signed_in = match who {
             Who::Anyone => false,
@@ -583,7 +588,8 @@ impl Naive {
         let switches = self.settings.get("switches").unwrap_or(&empty);
         let mut allowed = Allowed::new();
         for row in rules.rows("baseline") {
-            let holds = (text(row, "principal") == Some("anyone") || signed_in)
+            let holds = baselines
+                && (text(row, "principal") == Some("anyone") || signed_in)
                 && text(row, "visibility").is_none_or(|wanted| visibility.as_deref() == Some(wanted))
                 && text(row, "level").is_none_or(|wanted| rules.level(wanted) == Some(level))
                 && rules.when(row, switches, false);
@@ -629,7 +635,9 @@ impl Naive {
     /// Whether an action of Rollcall's own API may be done: by its own profile, or by what the access profile gives of it.
     pub(super) fn may(&self, who: &Who, action: &str, place: &Where, now: i64) -> bool {
         let holds = |api: bool, needs: Option<BTreeSet<String>>| {
-            let allowed = || self.allowed(api, who, place, now);
+            // What everybody may do in the registry makes no service an API key.
+            let baselines = api || !matches!(who, Who::Service(_));
+            let allowed = || self.allowed_by(api, who, place, now, baselines);
             needs.is_some_and(|needs| {
                 let allowed = allowed();
                 needs.iter().all(|one| allowed.contains_key(one))
