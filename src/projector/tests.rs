@@ -429,13 +429,13 @@ async fn a_roster_that_differs_from_the_log_is_found_by_a_check_and_mended_by_a_
 fn in_any_world_the_view_the_roster_the_restart_and_the_rebuild_agree() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(32);
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let seen = Mutex::new(BTreeMap::<String, usize>::new());
     let rules = ["service binding", "service group", "user binding", "user customer", "user group", "user producer"];
     // Which rules a few random worlds show is luck: more of them, until every rule was seen.
     let mut rounds = 0;
     while rounds == 0 || rounds < 8 && seen.lock().unwrap().len() < rules.len() {
         rounds += 1;
+        let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         let outcome = runner.run(&world::worlds(), |world| {
             let found = runtime.block_on(async {
                 let (dir, log) = (Dir::new(), log());
