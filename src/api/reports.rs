@@ -11,7 +11,7 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream;
-use rollcall_access::{About, AccessChange, Basis, Difference, MayRow, Reason, Roster, Side, Who, who};
+use rollcall_access::{About, AccessChange, Basis, Difference, MayRow, Reason, Roster, Side, Who, had_tie, who};
 use rollcall_eventlog::Moment;
 use rollcall_events::Position;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ use crate::{
     query::{Fresh, Given},
     reasons::{CauseShape, ReasonShape},
     reply::RestsOn,
+    users,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Locked> {
@@ -352,12 +353,13 @@ async fn diff(reads: Reads<Given<DiffQuery>>) -> Answer<Response> {
         Some(project) => readable(&reads, project)?,
         None => None,
     };
-    let user_now = {
+    let (everywhere, user_now) = {
         let roster = reads.live().read();
-        if query.project.is_none() && !reads.ask(&roster).everywhere("report.read") {
+        let everywhere = reads.ask(&roster).everywhere("report.read");
+        if query.project.is_none() && !everywhere {
             return Err(forbidden("report.read"));
         }
-        query.user.as_deref().and_then(|user| past::user_id(&roster, user))
+        (everywhere, query.user.as_deref().and_then(|user| past::user_id(&roster, user)))
     };
     let from = past::as_of("from", Some(&query.from))?;
     let to = past::as_of("to", query.to.as_deref())?;
@@ -377,7 +379,19 @@ async fn diff(reads: Reads<Given<DiffQuery>>) -> Answer<Response> {
     let caller = match &query.user {
         Some(user) => {
             let find = |past: &Past| past.user(user, user_now.as_deref()).map(|ix| past.roster.user_id(ix));
-            Some(find(&after).or_else(|_| find(&before))?)
+            let found = find(&after).or_else(|_| find(&before));
+            // Who has nothing to do with the project is not the business of those who run it: to them somebody without a
+            // tie and nobody at all are the same, as in an explanation.
+            let project = query.project.as_deref().unwrap_or_default();
+            let tied = |past: &Past| {
+                let user = past.user(user, user_now.as_deref()).ok();
+                let project = past.project(project, project_now.as_deref()).ok();
+                user.zip(project).is_some_and(|(user, project)| had_tie(&past.roster, user, project, past.at))
+            };
+            if !everywhere && !tied(&after) && !tied(&before) {
+                return Err(users::no_such_user());
+            }
+            Some(found?)
         }
         None => None,
     };

@@ -232,3 +232,18 @@ async fn people_who_may_not_list_others_see_only_themselves_in_the_past_too() {
     assert_eq!(get(format!("/api/v1/reports/diff?user=pat&from={end}")).await.problem(), "forbidden");
     assert_eq!(licensing_facts().len(), 10);
 }
+
+#[tokio::test]
+async fn who_runs_a_project_is_told_of_somebody_without_a_tie_what_is_told_of_nobody() {
+    let world = World::licensing().await;
+    let person = json!({"person": "stray", "username": "stray", "account": null, "active": true});
+    world.facts(&[event("s", "person.upserted", 1, person)]).await;
+    let project = rollcall_events::body::Scope::Project("flexnet/db-suite".parse().unwrap());
+    let secret = world.service("runs-acme", "api:project_admin", project).await;
+    let path = |user: &str| format!("/api/v1/reports/diff?from=1&project=acme&user={user}");
+    let stray = world.by(&secret, "GET", &path("stray"), None).await;
+    let nobody = world.by(&secret, "GET", &path("nobody"), None).await;
+    assert_eq!((stray.problem(), &stray.text), ("unknown-user", &nobody.text), "it is told who exists");
+    assert_eq!(world.by(&secret, "GET", &path("ada"), None).await.status, StatusCode::OK);
+    assert_eq!(world.get(&path("stray")).await.status, StatusCode::OK, "the operator may ask about everybody");
+}
