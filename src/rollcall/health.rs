@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,7 @@ pub struct Health {
     clock: Arc<dyn Clock>,
     limits: Limits,
     newest: Arc<AtomicI64>,
+    filling: Arc<AtomicBool>,
     metrics: PrometheusHandle,
 }
 
@@ -63,7 +64,12 @@ impl Health {
         metrics: PrometheusHandle,
     ) -> Self {
         let newest = Arc::new(AtomicI64::new(newest.timestamp_micros()));
-        Self { log, projector, keys, clock, limits, newest, metrics }
+        Self { log, projector, keys, clock, limits, newest, filling: Arc::default(), metrics }
+    }
+
+    /// Says whether the demo's world is still being posted. Whoever waits until the process is ready then finds it whole.
+    pub fn fills_demo(&self, filling: bool) {
+        self.filling.store(filling, Ordering::Relaxed);
     }
 
     /// How far the clock is behind the newest time that the log or this process has seen.
@@ -85,7 +91,7 @@ impl Health {
         let signing = self.keys.current().list().first().map(|key| key.certificate_ends);
         // A log that rests takes no events, and every hook says so; who may pull is still answered from the roster.
         let resting = self.log.trouble().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
-        vec![
+        let mut checks = vec![
             Check { name: "log", good: true, text: format!("durable up to position {}{resting}", status.head) },
             Check { name: "projection", good: folding, text },
             Check {
@@ -112,7 +118,11 @@ impl Health {
                 text: signing
                     .map_or_else(|| "none signs".into(), |ends| format!("one signs, its certificate ends {ends}")),
             },
-        ]
+        ];
+        if self.filling.load(Ordering::Relaxed) {
+            checks.push(Check { name: "demo", good: false, text: "its world is being posted".to_owned() });
+        }
+        checks
     }
 
     /// Notes the time, and keeps the numbers from growing while nobody reads them.

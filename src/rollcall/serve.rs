@@ -84,6 +84,8 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     telemetry::start_logging(&loaded.config.log);
     let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random()?)?;
     let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
+    let health = server.health.clone();
+    health.fills_demo(matches!(world, Some(World::Missing(_))));
     let listening = server.listen(&loaded.config, &args.roles).await?;
     let url =
         loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
@@ -100,6 +102,7 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
         greeted = welcome => greeted,
         () = listening.stop.cancelled() => Ok(()),
     };
+    health.fills_demo(false);
     if greeted.is_err() {
         listening.stop.cancel();
     }

@@ -132,6 +132,20 @@ fn every_console_block_of_the_readme_runs_and_says_what_it_shows() {
 }
 
 #[test]
+fn a_demo_that_says_it_is_ready_has_its_whole_world() {
+    let (dir, port, http) = (Dir::new(), free_port(), Http::default());
+    let mut serve = Command::new(BINARY);
+    serve.args(["serve", "--demo", "--listen", &format!("127.0.0.1:{port}")]).current_dir(dir.path());
+    let mut process = Process::start(&mut serve, dir.join("serve.log"));
+    let ready = format!("http://127.0.0.1:{port}/readyz");
+    process.ready("the demo", || http.try_send(http.get(&ready)).ok().filter(|answer| answer.status == 200));
+    let mut why = Command::new(BINARY);
+    why.args(["why", "ada@globex.test", "pull", "acme/db"]).current_dir(dir.path());
+    let said = run(&mut why, &dir);
+    assert!(said.code == 0 && said.out.starts_with("YES"), "{said:?}");
+}
+
+#[test]
 fn every_configuration_that_the_readme_shows_is_accepted() {
     let text = readme();
     let shown = blocks(&text, "toml");
