@@ -27,6 +27,7 @@ use crate::{
     message::Entry,
     model::{Listed, Unreadable},
     read::{self, ReadError},
+    rfc4533::Streams,
     search,
     server::{Kind, RootDse, SYNC},
     world::{self, Notes},
@@ -276,8 +277,9 @@ impl Pull for Directory {
             if way == Way::Followed {
                 let follower =
                     Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
+                let mut changes = Streams::new(self.client(), follower.schema.clone());
                 let mut memory = self.0.memory.lock().await;
-                let Err(ended) = follower.run(&mut memory, cursor).await;
+                let Err(ended) = follower.run(&mut changes, &mut memory, cursor).await;
                 if !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. })) {
                     return Err(ended);
                 }

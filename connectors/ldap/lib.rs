@@ -3,6 +3,7 @@
 mod ber;
 #[cfg(test)]
 mod captured_tests;
+mod changes;
 mod client;
 mod config;
 mod connection;
@@ -17,7 +18,9 @@ mod message;
 mod model;
 #[cfg(test)]
 mod model_tests;
+mod notebook;
 mod read;
+mod rfc4533;
 mod search;
 mod server;
 mod sync;

@@ -209,7 +209,8 @@ impl Schema {
         }
     }
 
-    fn identity(&self, entry: &Entry) -> Result<(Id, Dn), Unreadable> {
+    /// The id of an entry.
+    pub fn id_of(&self, entry: &Entry) -> Result<Id, Unreadable> {
         let fail = |what: String| Unreadable { dn: entry.dn.clone(), what };
         let value = entry.values(&self.id).first();
         let value = value.ok_or_else(|| {
@@ -218,9 +219,12 @@ impl Schema {
                 self.id
             ))
         })?;
-        let id = id_of(&self.id, value).ok_or_else(|| fail(format!("its {} is no id", self.id)))?;
-        let dn = entry.dn.parse().map_err(|error: crate::dn::InvalidDn| fail(error.to_string()))?;
-        Ok((id, dn))
+        id_of(&self.id, value).ok_or_else(|| fail(format!("its {} is no id", self.id)))
+    }
+
+    fn identity(&self, entry: &Entry) -> Result<(Id, Dn), Unreadable> {
+        let fail = |error: crate::dn::InvalidDn| Unreadable { dn: entry.dn.clone(), what: error.to_string() };
+        Ok((self.id_of(entry)?, entry.dn.parse().map_err(fail)?))
     }
 }
 

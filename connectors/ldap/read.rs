@@ -62,7 +62,7 @@ pub fn below(base: &Base, filter: crate::filter::Filter, attributes: Vec<String>
 }
 
 /// Takes a group in; one whose members only the server knows is left out by name, any other unreadable one ends the read.
-fn take_group(
+pub fn take_group(
     world: &mut World,
     notes: &mut Notes,
     read: Result<Group, Unreadable>,

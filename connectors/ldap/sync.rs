@@ -121,8 +121,11 @@ pub enum Meaning {
     Whole,
     /// What changed came, and what was deleted was said.
     Delta,
-    /// Our cookie was not honoured and the server does not say so: ask again without one.
-    Again,
+    /// Our cookie was not honoured, whatever the server says of the refresh.
+    Unknown,
+    /// The server does not know what was deleted: it lists what is there. That is no proof that the rest is as we know it:
+    /// a server that was restored and written to since looks the same.
+    Forgotten,
 }
 
 /// Table 4.1. `sent`: whether we sent a cookie. `cookie`: the last one that came. `present`: whether a present phase was
@@ -130,8 +133,8 @@ pub enum Meaning {
 pub fn meaning(sent: bool, cookie: Option<&[u8]>, present: bool) -> Meaning {
     match (sent, cookie) {
         (false, _) => Meaning::Whole,
-        (true, Some([])) => Meaning::Again,
-        (true, _) if present => Meaning::Whole,
+        (true, Some([])) => Meaning::Unknown,
+        (true, _) if present => Meaning::Forgotten,
         (true, _) => Meaning::Delta,
     }
 }
@@ -165,8 +168,8 @@ mod tests {
         assert_eq!(meaning(false, Some(b"new"), true), Meaning::Whole, "no cookie sent: everything");
         assert_eq!(meaning(true, None, false), Meaning::Delta, "nothing changed: no cookie comes");
         assert_eq!(meaning(true, Some(b"new"), false), Meaning::Delta);
-        assert_eq!(meaning(true, Some(b"new"), true), Meaning::Whole, "a present phase");
-        assert_eq!(meaning(true, Some(b""), false), Meaning::Again, "garbage: an empty cookie comes back");
+        assert_eq!(meaning(true, Some(b"new"), true), Meaning::Forgotten, "a present phase");
+        assert_eq!(meaning(true, Some(b""), false), Meaning::Unknown, "garbage: an empty cookie comes back");
     }
 
     proptest! {

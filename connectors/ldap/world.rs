@@ -147,6 +147,9 @@ impl World {
 
     /// The groups that list any of these names, or user names.
     pub fn listing(&self, dns: &HashSet<Dn>, uids: &HashSet<String>) -> Vec<Id> {
+        if dns.is_empty() && uids.is_empty() {
+            return Vec::new();
+        }
         let lists = |group: &&Group| {
             group.members.iter().any(|member| match member {
                 Listed::Dn(dn) => dns.contains(dn),
@@ -155,6 +158,16 @@ impl World {
             })
         };
         self.groups.values().filter(lists).map(|group| group.id.clone()).collect()
+    }
+
+    /// The groups that people's own entries name: by SID as their primary group, or by name.
+    pub fn claimed(&self, sids: &HashSet<Vec<u8>>, names: &HashSet<Dn>) -> Vec<Id> {
+        if sids.is_empty() && names.is_empty() {
+            return Vec::new();
+        }
+        let claimed =
+            |group: &&Group| names.contains(&group.dn) || group.sid.as_ref().is_some_and(|s| sids.contains(s));
+        self.groups.values().filter(claimed).map(|group| group.id.clone()).collect()
     }
 
     /// Who is in a group directly. Nesting is closed by whoever asks for access.
