@@ -19,6 +19,9 @@ pub struct Credential<'a> {
     pub secret: &'a str,
     /// Made by somebody other than its owner, and not by the operator.
     pub given: bool,
+    /// Until when (exclusive) it is good; of an invitation, until when the secret is that it fetches. Without end when
+    /// absent.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A secret or invitation, as its owner sees it.
@@ -67,8 +70,9 @@ impl Roster {
         let secret = self.facts.secrets.get(ix)?.as_ref()?;
         let principal = self.owner_principal(secret.owner)?;
         let good = secret.use_ == use_ && self.in_force(secret, now);
-        let given = self.is_given(secret);
-        good.then(|| (Credential { principal, secret: self.facts.secrets.id(ix), given }, secret))
+        let until = instant(if use_ == SecretUse::Invitation { secret.fetches_until } else { secret.expires });
+        let found = Credential { principal, secret: self.facts.secrets.id(ix), given: self.is_given(secret), until };
+        good.then_some((found, secret))
     }
 
     /// Made by somebody other than its owner, and not by the operator.

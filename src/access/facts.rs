@@ -263,6 +263,8 @@ pub(crate) struct Secret {
     pub(crate) label: Option<String>,
     /// Who made it, or the invitation that it was fetched with; nobody where that was the operator.
     pub(crate) author: Option<Owner>,
+    /// Of an invitation: until when the secret that it fetches is good at most.
+    pub(crate) fetches_until: i64,
     pub(crate) use_: SecretUse,
 }
 
@@ -308,6 +310,8 @@ pub(crate) struct Mark {
     pub(crate) key: u64,
     pub(crate) position: Position,
     pub(crate) reason: String,
+    /// The project's name that it waits for, if that is why.
+    pub(crate) wants: Option<String>,
 }
 
 /// A reference that a row once had; kept so that an explanation can say what somebody left.

@@ -458,7 +458,12 @@ impl Roster {
     }
 
     /// Marks the subject: its newest event waits to be judged, nothing waits behind it, its last state stays.
-    pub(crate) fn park(&mut self, at: &mut At<'_>, mut reason: String) -> Effect {
+    pub(crate) fn park(&mut self, at: &mut At<'_>, reason: String) -> Effect {
+        self.park_for(at, reason, None)
+    }
+
+    /// As [`Self::park`], for the name of a project that somebody else has.
+    pub(crate) fn park_for(&mut self, at: &mut At<'_>, mut reason: String, wants: Option<&str>) -> Effect {
         // A reason quotes what was sent, which may be long; it is kept here, in SQL and in every snapshot.
         reason.truncate(reason.floor_char_boundary(MOST_REASON));
         let subject = (at.space, at.record.event.subject.to_string());
@@ -469,9 +474,8 @@ impl Roster {
                 subject: Arc::clone(&at.record.event.subject),
                 reason: Some(reason.clone()),
             });
-            self.facts
-                .parked
-                .insert(subject, Mark { key: at.claim.key, position: at.position(), reason: reason.clone() });
+            let (key, position, wants) = (at.claim.key, at.position(), wants.map(str::to_owned));
+            self.facts.parked.insert(subject, Mark { key, position, reason: reason.clone(), wants });
         }
         Effect::Parked(reason)
     }

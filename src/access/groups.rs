@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashSet;
-use rollcall_events::body::{self, Member as MemberOf, member_subject};
+use rollcall_events::{
+    Position,
+    body::{self, Member as MemberOf, member_subject},
+};
 
 use crate::{
     Effect, Principal,
@@ -25,7 +28,7 @@ pub struct GroupView<'a> {
     /// A label.
     pub name: Option<&'a str>,
     /// The newest event about it.
-    pub changed: rollcall_events::Position,
+    pub changed: Position,
 }
 
 impl Roster {
@@ -63,6 +66,15 @@ impl Roster {
     pub(crate) fn group_key(&self, ix: u32) -> String {
         let names = &self.facts.groups.names;
         format!("{}/{}", self.source_text(names.space(ix)), names.text(ix))
+    }
+
+    /// The newest event about a group or about who is in it itself.
+    #[must_use]
+    pub fn group_changed(&self, GroupIx(ix): GroupIx) -> Position {
+        let own = self.facts.groups.get(ix).map(|row| row.register.cause);
+        let members = self.index.group_members.get(&ix).into_iter().flatten();
+        let entered = members.filter_map(|ix| self.facts.members.get(*ix as usize)).map(|row| row.register.cause);
+        own.into_iter().chain(entered).max().unwrap_or_default()
     }
 
     /// Who is in a group itself, as the words of a binding: users and groups by id.

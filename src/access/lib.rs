@@ -49,5 +49,5 @@ pub use projects::ProjectView;
 pub use reasons::{Cause, Obstacle, Reason, Remedy, Standing, Step};
 pub use report::{AccessChange, Difference, MayRow, Side, Who, who};
 pub use roster::{Counts, Live, ParkedView, PersonView, Roster, UserIx, UserView};
-pub use slice::{About, Basis, Subject, effective_by};
+pub use slice::{About, Basis, ScopeName, Subject, effective_by};
 pub use snapshot::{FOLD_VERSION, SnapshotError};

@@ -57,6 +57,18 @@ fn plain(what: &str, id: &str) -> Result<(), Refusal> {
     }
 }
 
+/// Whether a name is one of a pattern, in which `*` stands for any characters.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let Some((middle, last)) = rest.rsplit_once('*') else { return left.ends_with(rest) };
+    for part in middle.split('*') {
+        let Some(at) = left.find(part) else { return false };
+        left = left.get(at + part.len()..).unwrap_or_default();
+    }
+    left.ends_with(last)
+}
+
 fn missing(what: &str, id: &str) -> Refusal {
     RefusalKind::Unknown.because(format!("there is no {what} `{}`", id.escape_debug()))
 }
@@ -261,6 +273,19 @@ impl Roster {
         self.within(data.container.as_ref())
     }
 
+    /// Names that are kept for packages only the operator gives to another project; what a project has or had stays its own.
+    fn not_reserved(&self, authority: Authority, mine: u32, name: &str) -> Result<(), Refusal> {
+        let known = self.facts.project_names.find(0, name).and_then(|ix| self.facts.project_names.get(ix));
+        if authority == Authority::Operator || (mine != NONE && known == Some(&mine)) {
+            return Ok(());
+        }
+        match self.settings.reserved_names.iter().find(|pattern| fits(pattern, name)) {
+            Some(pattern) => Err(RefusalKind::Taken
+                .because(format!("name reserved: project {name} is one of `{pattern}`, kept for packages"))),
+            None => Ok(()),
+        }
+    }
+
     /// The row of a project that people made, [`NONE`] for a new one, and whether it is there now.
     fn local_project(&self, id: &str) -> (u32, Option<&LocalProject>) {
         let row = self.facts.local_projects.find(0, id).and_then(|ix| self.facts.local_projects.get(ix)).copied();
@@ -285,6 +310,7 @@ impl Roster {
             return Err(missing("user", creator.as_str()));
         }
         let authority = self.authorise(data.author.as_ref(), "project.create", place, now)?;
+        self.not_reserved(authority, mine, &data.name)?;
         // Its content is there still: whoever may make projects may not take over one that was deleted.
         if local.is_some()
             && authority != Authority::Operator
@@ -307,7 +333,8 @@ impl Roster {
         }
         let place = self.judge_project(data, mine)?;
         let project = Place::Project(ProjectIx::recorded(mine));
-        self.authorise(data.author.as_ref(), "project.update", project, now)?;
+        let authority = self.authorise(data.author.as_ref(), "project.update", project, now)?;
+        self.not_reserved(authority, mine, &data.name)?;
         if local.visibility != data.visibility {
             self.authorise(data.author.as_ref(), "visibility.set", project, now)?;
         }
@@ -484,6 +511,27 @@ impl Roster {
         match self.index.member.get(&(group, holder)) {
             Some(ix) if leaves => self.somebody_stays(Gone::Member(*ix), now),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, good, bad) in [
+            ("acme", &["acme"][..], &["acme-db", "acm"][..]),
+            ("acme*", &["acme", "acme-db"], &["x-acme", "acm"]),
+            ("*-db", &["acme-db", "-db"], &["acme-dbs", "db"]),
+            ("a*b*c", &["abc", "a-b-c", "abbc"], &["ab", "acb", "abcd"]),
+            ("a*a", &["aa", "aba"], &["a"]),
+            ("*", &["", "x"], &[]),
+            ("", &[""], &["x"]),
+        ] {
+            assert!(good.iter().all(|name| fits(pattern, name)), "{pattern}");
+            assert!(!bad.iter().any(|name| fits(pattern, name)), "{pattern}");
         }
     }
 }

@@ -1,14 +1,11 @@
 //! What if: commands tried on a copy of the roster, and what they would change, membership for membership and action for
 //! action. The copy is folded by the very function that folds the log, so what is shown is what would be.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, EventKey, NewEvent, Position, Recorded, SourceName,
+    Body, NewEvent, Position, Recorded, SourceName,
     body::{self, Group, GroupRef, Member, Scope, Service, ServiceRef},
 };
 use serde::Serialize;
@@ -89,17 +86,7 @@ pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Previe
         let record = Recorded {
             position: Position(roster.position().0 + n),
             recorded_at: now,
-            event: NewEvent {
-                key: EventKey { source: SourceName::local(), id: format!("preview-{n}").into() },
-                kind: command.kind().into(),
-                subject: command.subject().into(),
-                time: Some(now),
-                sequence: None,
-                origin: None,
-                correlation: None,
-                traceparent: None,
-                data: Arc::from(command.data()),
-            },
+            event: NewEvent { time: Some(now), ..NewEvent::of(SourceName::local(), format!("preview-{n}"), command) },
         };
         effects.push(after.apply(&record).effect);
         // Once more: what is touched may only be found now.

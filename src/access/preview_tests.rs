@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
-use rollcall_events::{Body, EventKey, LogId, NewEvent, Position, Recorded, Settings};
+use rollcall_events::{Body, LogId, NewEvent, Position, Recorded, Settings};
 
 use super::*;
 use crate::{Profile, decide, members};
@@ -19,17 +19,7 @@ fn say(roster: &mut Roster, source: &str, body: &Body) -> Effect {
     let record = Recorded {
         position,
         recorded_at: noon(),
-        event: NewEvent {
-            key: EventKey { source: source.parse().unwrap(), id: format!("e{position}").into() },
-            kind: body.kind().into(),
-            subject: body.subject().into(),
-            time: Some(noon()),
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
-            data: body.data().into(),
-        },
+        event: NewEvent { time: Some(noon()), ..NewEvent::of(source.parse().unwrap(), format!("e{position}"), body) },
     };
     roster.apply(&record).effect
 }

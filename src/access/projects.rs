@@ -1,6 +1,8 @@
 //! Projects: which package or person holds which project name, and what a project is. First come, first kept; names are
 //! labels. What people do to projects of their own is `locals`.
 
+use std::collections::BTreeMap;
+
 use rollcall_events::{
     Position,
     body::{self, Visibility},
@@ -141,6 +143,19 @@ impl Roster {
         view
     }
 
+    /// Packages, `source/package`, that are parked as somebody else has their project's name, by the project that has it.
+    #[must_use]
+    pub fn claims(&self) -> BTreeMap<ProjectIx, Vec<String>> {
+        let mut found: BTreeMap<ProjectIx, Vec<String>> = BTreeMap::new();
+        for parked in self.parked() {
+            let holder = parked.wants.and_then(|name| self.project_by_name(name));
+            if let (Some(holder), Some(package)) = (holder, parked.subject.strip_prefix("package/")) {
+                found.entry(holder).or_default().push(format!("{}/{package}", parked.source));
+            }
+        }
+        found
+    }
+
     /// The project's present name.
     #[must_use]
     pub fn project_name(&self, project: ProjectIx) -> &str {
@@ -186,7 +201,8 @@ impl Roster {
             };
             let mine = row.project;
             if let Err(holder) = self.name_is_free(mine, name.as_str()) {
-                return self.park(at, format!("name taken: project {name} belongs to {holder}"));
+                let what = format!("name taken: project {name} belongs to {holder}; state another project_name for it");
+                return self.park_for(at, what, Some(name.as_str()));
             }
             let project = self.claim_name(at.position(), mine, name.as_str(), || Origin::Package(ix));
             if let Some(row) = self.facts.packages.get_mut(ix) {

@@ -11,7 +11,7 @@ use rollcall_events::{
 };
 
 use crate::{
-    About, Subject,
+    About, ScopeName, Subject,
     facts::{Field, Holder, NONE, On, Origin},
     roster::Roster,
 };
@@ -23,8 +23,8 @@ impl Roster {
         let mut slice = Slice { roster: self, all: BTreeSet::new(), seen: Seen::default() };
         slice.always();
         match about {
-            About::Access { user, project } => {
-                let places = slice.places(project);
+            About::Access { user, scope } => {
+                let places = slice.scope(scope);
                 if let Some(user) = user {
                     let holders = slice.callers(user);
                     slice.caller_on(&holders, &places);
@@ -308,6 +308,21 @@ impl Slice<'_> {
                 self.container(container, places);
             }
         }
+    }
+
+    /// What a scope's name ever meant.
+    fn scope(&mut self, scope: ScopeName<'_>) -> Places {
+        let mut places = Places { scopes: [On::Root].into(), ..Places::default() };
+        match scope {
+            ScopeName::Root => {}
+            ScopeName::Container(id) => {
+                if let Some(container) = self.roster.facts.containers.find(0, id) {
+                    self.container(container, &mut places);
+                }
+            }
+            ScopeName::Project(name) => places = self.places(name),
+        }
+        places
     }
 
     /// What a project's name or id ever meant: a project, or somebody's own.

@@ -118,6 +118,8 @@ pub struct ParkedView<'a> {
     pub position: Position,
     /// Why.
     pub reason: &'a str,
+    /// The project's name that it waits for, if that is why.
+    pub wants: Option<&'a str>,
 }
 
 /// What a roster can count.
@@ -129,6 +131,8 @@ pub struct Counts {
     pub projects: usize,
     /// Subjects that are parked.
     pub parked: usize,
+    /// Those of them that wait for the name of a project.
+    pub name_taken: usize,
 }
 
 impl Roster {
@@ -347,12 +351,13 @@ impl Roster {
     }
 
     /// Subjects whose newest event could not be judged.
-    pub fn parked(&self) -> impl Iterator<Item = ParkedView<'_>> {
+    pub fn parked(&self) -> impl Iterator<Item = ParkedView<'_>> + Clone {
         self.facts.parked.iter().map(|((space, subject), mark)| ParkedView {
             source: self.source_text(*space),
             subject,
             position: mark.position,
             reason: &mark.reason,
+            wants: mark.wants.as_deref(),
         })
     }
 
@@ -372,7 +377,12 @@ impl Roster {
     /// How much there is.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { users: self.users().count(), projects: self.facts.projects.len(), parked: self.facts.parked.len() }
+        Counts {
+            users: self.users().count(),
+            projects: self.facts.projects.len(),
+            parked: self.facts.parked.len(),
+            name_taken: self.facts.parked.values().filter(|mark| mark.wants.is_some()).count(),
+        }
     }
 
     /// The profile's switches as they are set.

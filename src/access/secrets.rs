@@ -6,7 +6,7 @@ use rollcall_events::body::{self, SecretOwner};
 use crate::{
     Effect, Principal,
     facts::{NONE, Owner, Secret, SecretUse},
-    fold::At,
+    fold::{At, micros},
     place::ServiceIx,
     roster::{Roster, UserIx},
 };
@@ -45,6 +45,7 @@ impl Roster {
                     issued_at: at.record.recorded_at.timestamp_micros(),
                     label: None,
                     author: self.maker(data.author.as_ref(), at.now()),
+                    fetches_until: micros(data.secret_expires, i64::MAX),
                     use_: SecretUse::Invitation,
                 },
             ),
@@ -71,9 +72,14 @@ impl Roster {
                 None => return refused("the invitation is used, over or for somebody else; ask for a new one"),
             },
         };
+        let invited = invitation.and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
+        let expires = micros(data.expires, i64::MAX);
+        if invited.is_some_and(|invited| expires > invited.fetches_until) {
+            return refused("the invitation fetches a secret that ends sooner");
+        }
         // Whoever made the invitation knows its code, and so perhaps the secret.
-        let author = match invitation {
-            Some(ix) => self.facts.secrets.get(ix).and_then(Option::as_ref).and_then(|row| row.author),
+        let author = match invited {
+            Some(invited) => invited.author,
             None => self.maker(data.author.as_ref(), at.now()),
         };
         let effect = self.add_secret(
@@ -82,11 +88,12 @@ impl Roster {
             Secret {
                 sha256: data.sha256.0,
                 owner,
-                expires: data.expires.map_or(i64::MAX, |time| time.timestamp_micros()),
+                expires,
                 issued: at.position(),
                 issued_at: at.record.recorded_at.timestamp_micros(),
                 label: data.label.clone(),
                 author,
+                fetches_until: i64::MAX,
                 use_: SecretUse::Live,
             },
         );

@@ -27,16 +27,27 @@ impl Judging {
     }
 }
 
-/// What a question about the past is about. Users are named by name, by id, or as `service:` and an id; projects by name
-/// or by id; names of any time count.
+/// A scope as a question about the past names it. Projects are named by name or by id; names of any time count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeName<'a> {
+    /// Above everything.
+    Root,
+    /// A container, by id.
+    Container(&'a str),
+    /// A project.
+    Project(&'a str),
+}
+
+/// What a question about the past is about. Users are named by name, by id, or as `service:` and an id; names of any time
+/// count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About<'a> {
-    /// One caller (absent: somebody who did not sign in) and one project.
+    /// One caller (absent: somebody who did not sign in) and one scope.
     Access {
         /// The caller.
         user: Option<&'a str>,
-        /// The project.
-        project: &'a str,
+        /// The scope.
+        scope: ScopeName<'a>,
     },
     /// Everybody in a project.
     Members(&'a str),

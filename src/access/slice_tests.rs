@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::{About, Basis, Change, Folded, ProjectIx, Subject, effective_by, who};
+use crate::{About, Basis, Change, Folded, Place, ProjectIx, ScopeName, Subject, effective_by, who};
 
 const ADA: &str = r#"{"persons":[{"source":"flexnet","person":"p0"},{"source":"corp","person":"q0"}]}"#;
 
@@ -41,6 +41,14 @@ const BEFORE: &[(&str, &str, &str)] = &[
         "binding.set",
         r#"{"principal":{"group":"corp/g1"},"role":"Viewer","scope":{"container":"c0"},"author":"test"}"#,
     ),
+    ("local", "service.created", r#"{"service":"s0"}"#),
+    ("local", "group.upserted", r#"{"group":"l0"}"#),
+    ("local", "group.member.added", r#"{"group":"l0","member":{"service":"s0"}}"#),
+    (
+        "local",
+        "binding.set",
+        r#"{"principal":{"group":"local/l0"},"role":"Viewer","scope":{"project":"local/x0"},"author":"test"}"#,
+    ),
 ];
 
 /// One random event about a small world in which everything meets: names that collide, groups in groups, projects of
@@ -65,8 +73,16 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
             3 => (0..3_u8).prop_map(|p| format!(r#"{{"user":"flexnet/p{p}"}}"#)),
             1 => Just(r#"{"user":"corp/q0"}"#.to_owned()),
             2 => (0..3_u8).prop_map(|g| format!(r#"{{"group":"corp/g{g}"}}"#)),
-            1 => Just(r#"{"group":"local/l0"}"#.to_owned()),
-            1 => Just(r#"{"service":"s0"}"#.to_owned()),
+            2 => (0..2_u8).prop_map(|g| format!(r#"{{"group":"local/l{g}"}}"#)),
+            2 => (0..2_u8).prop_map(|s| format!(r#"{{"service":"s{s}"}}"#)),
+        ]
+    };
+    let local_member = || {
+        prop_oneof![
+            2 => (0..3_u8).prop_map(|p| format!(r#"{{"person":"flexnet/p{p}"}}"#)),
+            1 => (0..2_u8).prop_map(|s| format!(r#"{{"service":"s{s}"}}"#)),
+            1 => (0..2_u8).prop_map(|g| format!(r#"{{"group":"local/l{g}"}}"#)),
+            1 => (0..3_u8).prop_map(|g| format!(r#"{{"group":"corp/g{g}"}}"#)),
         ]
     };
     let scope = || {
@@ -95,12 +111,16 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         2 => (0..3_u8, 0..3_u8, prop::bool::weighted(0.7)).prop_map(move |(g, m, on)| {
             ("corp", if on { "group.member.added" } else { "group.member.removed" }, member(g, "group", format!("g{m}")))
         }),
-        1 => Just(("local", "group.upserted", r#"{"group":"l0"}"#.to_owned())),
-        1 => (id("p", 3), prop::bool::weighted(0.7)).prop_map(|(p, on)| {
-            let kind = if on { "group.member.added" } else { "group.member.removed" };
-            ("local", kind, format!(r#"{{"group":"l0","member":{{"person":"flexnet/{p}"}}}}"#))
+        2 => (0..2_u8, prop::bool::weighted(0.7)).prop_map(|(g, on)| {
+            ("local", if on { "group.upserted" } else { "group.removed" }, format!(r#"{{"group":"l{g}"}}"#))
         }),
-        1 => Just(("local", "service.created", r#"{"service":"s0"}"#.to_owned())),
+        3 => (0..2_u8, local_member(), prop::bool::weighted(0.7)).prop_map(|(g, member, on)| {
+            let kind = if on { "group.member.added" } else { "group.member.removed" };
+            ("local", kind, format!(r#"{{"group":"l{g}","member":{member}}}"#))
+        }),
+        2 => (0..2_u8, prop::bool::weighted(0.7)).prop_map(|(s, on)| {
+            ("local", if on { "service.created" } else { "service.removed" }, format!(r#"{{"service":"s{s}"}}"#))
+        }),
         2 => (0..3_u8, container()).prop_map(|(c, parent)| {
             format!(r#"{{"container":"c{c}","kind":"{}","parent":{parent}}}"#, ["account", "region", "region"][usize::from(c)])
         }).prop_map(local("container.upserted")),
@@ -255,16 +275,20 @@ fn verbs() -> [Verb; 2] {
     [Verb::Pull, Verb::Push]
 }
 
-/// Every answer about one caller and one project, in words.
-fn answer(roster: &Roster, user: &str, project: &str, now: DateTime<Utc>) -> Option<Vec<crate::Explanation>> {
-    let project = roster.project_by_name(project)?;
+/// Every answer about one caller and one scope, in words.
+fn answer(roster: &Roster, user: &str, scope: ScopeName<'_>, now: DateTime<Utc>) -> Option<Vec<crate::Explanation>> {
+    let place = match scope {
+        ScopeName::Root => Place::Root,
+        ScopeName::Container(id) => Place::Container(roster.container_by_id(id)?),
+        ScopeName::Project(name) => Place::Project(roster.project_by_name(name)?),
+    };
     let caller = roster.caller_by_id(user)?;
     let profile = roster.profile();
     Some(
         verbs()
             .into_iter()
             .filter_map(|verb| profile.registry_action(verb))
-            .map(|a| explain(roster, caller, a, project, now))
+            .map(|a| explain(roster, caller, a, place, now))
             .collect(),
     )
 }
@@ -280,6 +304,29 @@ fn projects(roster: &Roster) -> Vec<String> {
     let own =
         own.filter(|name| matches!(roster.project_by_name(name), Some(ProjectIx::Personal(_)))).map(str::to_owned);
     roster.projects().map(|project| roster.project_name(project).to_owned()).chain(own).collect()
+}
+
+/// A scope of a world.
+enum Scope {
+    Root,
+    Container(String),
+    Project(String),
+}
+
+impl Scope {
+    fn name(&self) -> ScopeName<'_> {
+        match self {
+            Self::Root => ScopeName::Root,
+            Self::Container(id) => ScopeName::Container(id),
+            Self::Project(name) => ScopeName::Project(name),
+        }
+    }
+}
+
+/// The root, every container and every project.
+fn scopes(roster: &Roster) -> Vec<Scope> {
+    let containers = roster.containers().map(|container| Scope::Container(roster.container(container).id.to_owned()));
+    std::iter::once(Scope::Root).chain(containers).chain(projects(roster).into_iter().map(Scope::Project)).collect()
 }
 
 proptest! {
@@ -309,9 +356,12 @@ proptest! {
                     prop_assert_eq!(who(&cut, there, a, now), who(&whole, ix, b, now), "who may {:?} {}", verb, project);
                 }
             }
+        }
+        for scope in scopes(&whole) {
+            let scope = scope.name();
             for user in callers(&whole) {
-                let cut = slice(About::Access { user: Some(&user), project: &project });
-                prop_assert_eq!(answer(&cut, &user, &project, now), answer(&whole, &user, &project, now), "{} on {}", user, project);
+                let cut = slice(About::Access { user: Some(&user), scope });
+                prop_assert_eq!(answer(&cut, &user, scope, now), answer(&whole, &user, scope, now), "{} on {:?}", user, scope);
             }
         }
         for user in callers(&whole) {
@@ -349,11 +399,11 @@ proptest! {
         let known: BTreeSet<Position> = past.found.0.values().flatten().copied().collect();
         let all = past.records.iter().filter(|record| known.contains(&record.position)).cloned().collect();
         let whole = past.effective(all, then);
-        for project in projects(&whole) {
+        for scope in scopes(&whole) {
+            let scope = scope.name();
             for user in callers(&whole) {
-                let about = About::Access { user: Some(&user), project: &project };
-                let slice = past.effective(past.events(about), then);
-                prop_assert_eq!(answer(&slice, &user, &project, then), answer(&whole, &user, &project, then), "{} on {}", user, project);
+                let slice = past.effective(past.events(About::Access { user: Some(&user), scope }), then);
+                prop_assert_eq!(answer(&slice, &user, scope, then), answer(&whole, &user, scope, then), "{} on {:?}", user, scope);
             }
         }
     }
@@ -365,9 +415,25 @@ fn the_random_pasts_reach_every_kind_of_reason() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
     let mut rules: BTreeMap<&'static str, u32> = BTreeMap::new();
+    // What was removed with everything that it held, and made again.
+    let mut again: BTreeMap<&str, u32> = BTreeMap::new();
     for _ in 0..300 {
         let history = past().new_tree(&mut runner).unwrap().current();
         let past = Past::of(&history, false);
+        for (made, removed) in [("service.created", "service.removed"), ("group.upserted", "group.removed")] {
+            let applied = |record: &&Recorded, kind: &str| {
+                let subject = (record.event.key.source.to_string(), record.event.subject.to_string());
+                record.event.key.source.is_local()
+                    && &*record.event.kind == format!("rollcall.{kind}.v1").as_str()
+                    && past.found.0.get(&subject).is_some_and(|at| at.contains(&record.position))
+            };
+            let gone = past.records.iter().find(|record| applied(record, removed));
+            let back = gone.and_then(|gone| {
+                let later = past.records.iter().skip_while(|record| record.position <= gone.position);
+                later.into_iter().find(|record| record.event.subject == gone.event.subject && applied(record, made))
+            });
+            *again.entry(removed).or_default() += u32::from(back.is_some());
+        }
         for project in past.live.projects() {
             for member in members(&past.live, project, noon()) {
                 for reason in member.reasons {
@@ -379,4 +445,5 @@ fn the_random_pasts_reach_every_kind_of_reason() {
     for rule in ["binding", "customer", "group", "producer"] {
         assert!(rules.get(rule).is_some_and(|n| *n > 20), "{rules:?}");
     }
+    assert!(again.values().all(|n| *n > 20), "{again:?}");
 }

@@ -1,7 +1,5 @@
 //! Laws of the fold and the decision on random histories. Scenario files in `tests/scenarios` tell the rules one by one.
 
-#[path = "edges.rs"]
-mod edges;
 #[path = "slice_tests.rs"]
 mod slice_tests;
 #[path = "suite/mod.rs"]
@@ -11,9 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
-use rollcall_events::{
-    Body, EventKey, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings,
-};
+use rollcall_events::{Body, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings};
 
 use crate::{
     Effect, Principal, Roster, Verb, Verdict, decide, explain, had_tie, members, membership_digest, memberships_of,
@@ -40,15 +36,9 @@ impl History {
         let kind = format!("rollcall.{kind}.v1");
         let body = Body::parse(&kind, data).unwrap();
         self.0.push(NewEvent {
-            key: EventKey { source: source.parse().unwrap(), id: format!("e{}", self.0.len()).into() },
-            kind: kind.into(),
-            subject: body.subject().into(),
-            time: None,
             sequence,
-            origin: None,
-            correlation: None,
-            traceparent: None,
             data: data.into(),
+            ..NewEvent::of(source.parse().unwrap(), format!("e{}", self.0.len()), &body)
         });
     }
 
@@ -422,7 +412,12 @@ fn a_name_is_kept_by_the_first_and_the_second_is_parked_until_it_asks_for_anothe
     );
     let roster = h.fold();
     let parked: Vec<_> = roster.parked().map(|p| p.reason.to_owned()).collect();
-    assert_eq!(parked, ["name taken: project acme belongs to package db-suite of source flexnet"]);
+    let told =
+        "name taken: project acme belongs to package db-suite of source flexnet; state another project_name for it";
+    assert_eq!(parked, [told]);
+    let acme = roster.project_by_name("acme").unwrap();
+    assert_eq!(roster.claims(), [(acme, vec!["flexnet/other".to_owned()])].into());
+    assert_eq!(roster.counts().name_taken, 1);
     h.say(
         "flexnet",
         "package.upserted",
@@ -436,7 +431,7 @@ fn a_name_is_kept_by_the_first_and_the_second_is_parked_until_it_asks_for_anothe
         r#"{"package":"db-suite","project_name":"db","producer":"initech","container_delivery":true}"#,
     );
     let roster = h.fold();
-    assert_eq!(roster.parked().count(), 0);
+    assert_eq!((roster.parked().count(), roster.claims().len()), (0, 0));
     let project = roster.project(roster.project_by_name("acme").unwrap());
     assert_eq!((project.name, project.aliases), ("db", vec!["acme"]));
 }
@@ -525,6 +520,34 @@ fn an_invitation_is_redeemed_once_and_a_reset_ends_every_secret() {
         .map(|s| s.id.to_owned())
         .collect();
     assert_eq!(secrets, ["sec_3"]);
+}
+
+#[test]
+fn an_invitation_fetches_nothing_that_lasts_longer_than_it_says() {
+    let mut h = small();
+    let hash = |n: u8| format!("{n:02x}").repeat(32);
+    let end = "2026-03-01T14:00:00Z";
+    h.say(
+        "local",
+        "secret.invited",
+        None,
+        &format!(
+            r#"{{"secret":"inv","user":"flexnet/ada","sha256":"{}","expires":"2026-03-01T13:00:00Z","secret_expires":"{end}"}}"#,
+            hash(1)
+        ),
+    );
+    assert_eq!(h.fold().invitation(&[1; 32], noon()).unwrap().until, Some(end.parse().unwrap()));
+    let mut issue = |id: &str, n: u8, expires: &str| {
+        let sha256 = hash(n);
+        let data = format!(
+            r#"{{"secret":"{id}","owner":{{"user":"flexnet/ada"}},"sha256":"{sha256}","invitation":"inv","expires":{expires}}}"#
+        );
+        h.say("local", "secret.issued", None, &data);
+        h.fold().credential(&[n; 32], noon()).map(|credential| credential.until)
+    };
+    assert_eq!(issue("for-ever", 2, "null"), None);
+    assert_eq!(issue("longer", 3, r#""2026-03-01T14:00:01Z""#), None);
+    assert_eq!(issue("as-long", 4, &format!("\"{end}\"")), Some(Some(end.parse().unwrap())));
 }
 
 #[test]

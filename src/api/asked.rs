@@ -1,7 +1,7 @@
 //! One access question in words: who, what, where. The same form is asked over the API, kept with a decision, and read
 //! back to be answered again.
 
-use rollcall_access::{ActionSet, Place, Roster, Verb};
+use rollcall_access::{ActionSet, Place, Roster, ScopeName, Verb};
 
 /// Where something is to be done, in the words of the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,16 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// As a question about the past names it.
+    pub fn name(&self) -> ScopeName<'a> {
+        match *self {
+            Self::Root => ScopeName::Root,
+            Self::Container(id) => ScopeName::Container(id),
+            Self::Project(name, _) => ScopeName::Project(name),
+        }
+    }
+
     /// The place in a roster.
     pub fn find(&self, roster: &Roster) -> Option<Place> {
         match self {

@@ -265,6 +265,15 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Container(_) => "container",
+            Self::Project(_) => "project",
+        }
+    }
+
     /// In words: root, container `emea`, project `acme`.
     pub fn text(&self) -> String {
         match self {

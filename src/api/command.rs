@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Refusal, RefusalKind};
 use rollcall_eventlog::{AppendError, Outcome};
-use rollcall_events::{Body, EventKey, NewEvent, Position, SourceName, prefixed_id};
+use rollcall_events::{Body, NewEvent, Position, SourceName, prefixed_id};
 
 use crate::{
     asker::Asker,
@@ -43,15 +43,9 @@ pub(crate) async fn say_all(api: &Api, bodies: &[Body], traceparent: Option<&Arc
     let mut events = Vec::with_capacity(bodies.len());
     for body in bodies {
         events.push(NewEvent {
-            key: EventKey { source: SourceName::local(), id: random_id("evt", now)?.into() },
-            kind: body.kind().into(),
-            subject: body.subject().into(),
             time: Some(now),
-            sequence: None,
-            origin: None,
-            correlation: None,
             traceparent: traceparent.cloned(),
-            data: body.data().into(),
+            ..NewEvent::of(SourceName::local(), random_id("evt", now)?, body)
         });
     }
     let outcomes =

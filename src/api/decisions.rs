@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    asked::{Asked, Scope, needs},
+    asked::{Asked, needs},
     explain::Explained,
     guard::{Locked, Reads},
     problem::{Answer, Kind, Problem, ProblemShape},
@@ -76,7 +76,7 @@ struct DecisionInFull {
     /// As it was.
     #[serde(flatten)]
     decision: Decision,
-    /// What the answer to each asked action is now, and why. Empty for a project that is no more.
+    /// What the answer to each asked action is now, and why. Empty where what it was about is no more.
     now: Vec<Explained>,
 }
 
@@ -140,19 +140,9 @@ async fn show(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
         // Somebody who is gone since is not nobody: the question cannot be asked again.
         let principal = row.user_id.as_deref().map_or(Some(Principal::Anyone), |id| roster.caller_by_id(id));
         let explained = Asked::of_scopes(&row.asked).take(MOST_EXPLAINED).filter_map(|asked| {
-            let Scope::Project(project, repository) = asked.scope else { return None };
-            let found = roster.project_by_name(project)?;
-            let principal = principal?;
-            Some(Explained {
-                decision: None,
-                container: None,
-                user: (principal != Principal::Anyone).then(|| roster.caller_names(principal).1),
-                action: asked.action.to_owned(),
-                project: Some(roster.project_name(found).to_owned()),
-                repository: repository.map(str::to_owned),
-                basis: None,
-                explanation: explain(&roster, principal, needs(&roster, asked.action)?, found, now),
-            })
+            let found = (principal?, asked.scope.find(&roster)?);
+            let explanation = explain(&roster, found.0, needs(&roster, asked.action)?, found.1, now);
+            Some(Explained::of(&roster, &asked, found, explanation))
         });
         (roster.position(), explained.collect())
     };

@@ -89,6 +89,45 @@ pub(crate) struct Explained {
     pub explanation: Explanation,
 }
 
+impl Question {
+    /// Where it is asked.
+    fn scope(&self) -> Answer<Scope<'_>> {
+        match (self.project.as_deref(), self.container.as_deref()) {
+            (Some(project), None) => Ok(Scope::Project(project, self.repository.as_deref())),
+            (None, Some(container)) => Ok(Scope::Container(container)),
+            (None, None) => Ok(Scope::Root),
+            (Some(_), Some(_)) => {
+                let error = SchemaError::at("/container", "a project or a container, not both");
+                Err(Kind::InvalidBody.because("A question is about one scope.").with_error(error))
+            }
+        }
+    }
+}
+
+impl Explained {
+    /// The question again, in names of the roster that answers it, and the answer.
+    pub fn of(roster: &Roster, asked: &Asked<'_>, (who, place): (Principal, Place), explanation: Explanation) -> Self {
+        let (container, repository) = match asked.scope {
+            Scope::Root => (None, None),
+            Scope::Container(id) => (Some(id.to_owned()), None),
+            Scope::Project(_, repository) => (None, repository.map(str::to_owned)),
+        };
+        Self {
+            decision: None,
+            user: (who != Principal::Anyone).then(|| roster.caller_names(who).1),
+            action: asked.action.to_owned(),
+            project: match place {
+                Place::Project(project) => Some(roster.project_name(project).to_owned()),
+                Place::Root | Place::Container(_) => None,
+            },
+            container,
+            repository,
+            basis: None,
+            explanation,
+        }
+    }
+}
+
 /// Answers an access question with its grounds. Changes nothing. Everybody may ask about the own user.
 #[utoipa::path(
     post, path = "/api/v1/explain", tag = "explain", operation_id = "explain", params(Fresh), request_body = Question,
@@ -107,35 +146,12 @@ async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response>
     }
     let explained = {
         let roster = reads.live().read();
-        let Question { user, action, project, container, repository, .. } = question;
-        let needed = actions(&roster, &action)?;
-        let scope = match (project.as_deref(), container.as_deref()) {
-            (Some(project), None) => Scope::Project(project, repository.as_deref()),
-            (None, Some(container)) => Scope::Container(container),
-            (None, None) => Scope::Root,
-            (Some(_), Some(_)) => {
-                let error = SchemaError::at("/container", "a project or a container, not both");
-                return Err(Kind::InvalidBody.because("A question is about one scope.").with_error(error));
-            }
-        };
-        let (principal, place) = may_ask(&roster, &reads.ask(&roster), user.as_deref(), &scope, now)?;
-        let explanation = explain(&roster, principal, needed, place, now);
-        let asked = Asked { scope, action: &action };
-        let decision = keep(&reads, &roster, principal, &asked, explanation.allowed, now)?;
-        let project = match place {
-            Place::Project(project) => Some(roster.project_name(project).to_owned()),
-            Place::Root | Place::Container(_) => None,
-        };
-        Explained {
-            decision: Some(decision),
-            user: (principal != Principal::Anyone).then(|| roster.caller_names(principal).1),
-            project,
-            container,
-            repository,
-            basis: None,
-            explanation,
-            action,
-        }
+        let needed = actions(&roster, &question.action)?;
+        let asked = Asked { scope: question.scope()?, action: &question.action };
+        let found = may_ask(&roster, &reads.ask(&roster), question.user.as_deref(), &asked.scope, now)?;
+        let explanation = explain(&roster, found.0, needed, found.1, now);
+        let decision = keep(&reads, &roster, found.0, &asked, explanation.allowed, now)?;
+        Explained { decision: Some(decision), ..Explained::of(&roster, &asked, found, explanation) }
     };
     reads.answer(explained.explanation.position, RestsOn::MoreThanTheLog, &explained)
 }
@@ -176,42 +192,32 @@ pub(crate) fn keep(
 
 /// The same as of a moment. Whether the caller may ask is judged now.
 async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Response> {
-    let Question { user, action, project, repository, basis, .. } = question;
-    let Some(project) = project else {
-        let error = SchemaError::at("/project", "the name of a project");
-        return Err(Kind::InvalidBody.because("A question about the past is about a project.").with_error(error));
-    };
-    let word = basis.unwrap_or(BasisWord::Recorded);
+    let (word, user) = (question.basis.unwrap_or(BasisWord::Recorded), question.user.as_deref());
+    let asked = Asked { scope: question.scope()?, action: &question.action };
     let (user_now, project_now) = {
         let roster = reads.live().read();
         let asker = reads.ask(&roster);
         // Whoever may ask about everybody may also use names that are nobody's any more.
         if !asker.everywhere("access.explain") {
-            may_ask(&roster, &asker, user.as_deref(), &Scope::Project(&project, None), reads.now())?;
+            may_ask(&roster, &asker, user, &asked.scope, reads.now())?;
         }
-        let user = user.as_deref().and_then(|user| past::user_id(&roster, user));
-        (user, past::project_id(&roster, &project))
+        let project = match asked.scope {
+            Scope::Project(name, _) => past::project_id(&roster, name),
+            Scope::Root | Scope::Container(_) => None,
+        };
+        (user.and_then(|user| past::user_id(&roster, user)), project)
     };
-    let (basis, about) = match word {
-        BasisWord::Recorded => (Basis::Recorded, About::Access { user: user.as_deref(), project: &project }),
-        BasisWord::Effective => (Basis::Effective, About::Access { user: user.as_deref(), project: &project }),
+    let basis = match word {
+        BasisWord::Recorded => Basis::Recorded,
+        BasisWord::Effective => Basis::Effective,
     };
-    let past = reads.past(as_of, basis, about).await?;
+    let past = reads.past(as_of, basis, About::Access { user, scope: asked.scope.name() }).await?;
     let roster = &past.roster;
-    let actions = actions(roster, &action)?;
-    let user = user.map(|user| past.user(&user, user_now.as_deref())).transpose()?;
-    let found = past.project(&project, project_now.as_deref())?;
-    let principal = user.map_or(Principal::Anyone, Principal::User);
-    let explained = Explained {
-        decision: None,
-        user: user.map(|user| roster.user_name(user).to_owned()),
-        action,
-        project: Some(roster.project_name(found).to_owned()),
-        container: None,
-        repository,
-        basis: Some(word),
-        explanation: explain(roster, principal, actions, found, past.at),
-    };
+    let actions = actions(roster, &question.action)?;
+    let principal = user.map_or(Ok(Principal::Anyone), |user| past.caller(user, user_now.as_deref()))?;
+    let found = (principal, past.place(&asked.scope, project_now.as_deref())?);
+    let explanation = explain(roster, found.0, actions, found.1, past.at);
+    let explained = Explained { basis: Some(word), ..Explained::of(roster, &asked, found, explanation) };
     reads.answer(explained.explanation.position, RestsOn::MoreThanTheLog, &explained)
 }
 

@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     asker::{no_such_group, no_such_service},
     bindings,
-    guard::{Changes, Commands, Locked, Reads},
+    guard::{Changes, Changing, Commands, Locked, Reads},
     input::{self, Input},
     problem::{Answer, Kind, ProblemShape},
     query::{Fresh, Paged, Paging},
@@ -47,7 +47,7 @@ struct GroupShown {
     source: String,
     /// A label.
     name: Option<String>,
-    /// The newest event about it; who is in it are events of their own.
+    /// The newest event about it or about who is in it itself.
     #[schema(value_type = u64)]
     position: Position,
 }
@@ -55,7 +55,12 @@ struct GroupShown {
 impl GroupShown {
     fn of(roster: &Roster, group: GroupIx) -> Self {
         let view = roster.group(group);
-        Self { source: view.source.to_owned(), name: view.name.map(str::to_owned), position: view.changed, id: view.id }
+        Self {
+            source: view.source.to_owned(),
+            name: view.name.map(str::to_owned),
+            position: roster.group_changed(group),
+            id: view.id,
+        }
     }
 }
 
@@ -128,9 +133,14 @@ struct GroupMemberShown {
 )]
 async fn members(reads: Reads<Paged<MembersQuery>>, Path((source, group)): Path<(String, String)>) -> Answer<Response> {
     let key = |member: &GroupMemberShown| format!("{}\n{}", member.kind, member.id);
-    let (position, rows) = {
+    let (position, rests_on, rows) = {
         let roster = reads.live().read();
         let group = find(&roster, &source, &group)?;
+        // Who is in it itself is what an `If-Match` of a change of it is about.
+        let rests_on = match reads.query.filter.transitive {
+            true => RestsOn::LogAlone,
+            false => RestsOn::ItsEvent(roster.group_changed(group)),
+        };
         let words: Vec<body::Principal> = if reads.query.filter.transitive {
             roster.everybody_in(group).into_iter().filter_map(|who| roster.word_of(who)).collect()
         } else {
@@ -149,9 +159,9 @@ async fn members(reads: Reads<Paged<MembersQuery>>, Path((source, group)): Path<
         let after = reads.query.after.as_deref();
         rows.retain(|row| after.is_none_or(|after| key(row).as_str() > after));
         rows.truncate(reads.query.limit + 1);
-        (roster.position(), rows)
+        (roster.position(), rests_on, rows)
     };
-    reads.page(position, RestsOn::LogAlone, rows, key)
+    reads.page(position, rests_on, rows, key)
 }
 
 /// A group to keep here.
@@ -191,7 +201,7 @@ async fn remove(orders: Changes, Path((source, group)): Path<(String, String)>) 
     let orders = orders.begin().await;
     let newest = {
         let roster = orders.live().read();
-        roster.group(find(&roster, &source, &group)?).changed
+        roster.group_changed(find(&roster, &source, &group)?)
     };
     kept_here(&source)?;
     orders.expected(Some(newest))?;
@@ -199,7 +209,7 @@ async fn remove(orders: Changes, Path((source, group)): Path<(String, String)>) 
     reply::judged(StatusCode::OK, &orders.say(&Body::GroupRemoved(body)).await?)
 }
 
-/// Puts somebody into a group that is kept here. Safe to repeat.
+/// Puts somebody into a group that is kept here. Safe to repeat. `If-Match` takes the tag of the group or of who is in it.
 #[utoipa::path(
     put, path = "/api/v1/groups/{source}/{group}/members/{kind}/{member}", tag = "groups", operation_id = "group_enter",
     params(
@@ -209,12 +219,13 @@ async fn remove(orders: Changes, Path((source, group)): Path<(String, String)>) 
     ),
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn enter(orders: Commands, Path(path): Path<(String, String, String, String)>) -> Answer<Response> {
+async fn enter(orders: Changes, Path(path): Path<(String, String, String, String)>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let member = membership(&orders, &path)?;
     reply::judged(StatusCode::OK, &orders.say(&Body::GroupMemberAdded(member)).await?)
 }
 
-/// Takes somebody out of a group that is kept here.
+/// Takes somebody out of a group that is kept here. `If-Match` takes the tag of the group or of who is in it.
 #[utoipa::path(
     delete, path = "/api/v1/groups/{source}/{group}/members/{kind}/{member}", tag = "groups", operation_id = "group_leave",
     params(
@@ -224,7 +235,8 @@ async fn enter(orders: Commands, Path(path): Path<(String, String, String, Strin
     ),
     responses((status = 200, body = Judged), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
-async fn leave(orders: Commands, Path(path): Path<(String, String, String, String)>) -> Answer<Response> {
+async fn leave(orders: Changes, Path(path): Path<(String, String, String, String)>) -> Answer<Response> {
+    let orders = orders.begin().await;
     let member = membership(&orders, &path)?;
     reply::judged(StatusCode::OK, &orders.say(&Body::GroupMemberRemoved(member)).await?)
 }
@@ -238,11 +250,12 @@ fn kept_here(source: &str) -> Answer<()> {
         .of_source(source))
 }
 
-fn membership(orders: &Commands, path: &(String, String, String, String)) -> Answer<GroupMember> {
+fn membership(orders: &Changing, path: &(String, String, String, String)) -> Answer<GroupMember> {
     let (source, group, kind, member) = path;
     let roster = orders.live().read();
-    find(&roster, source, group)?;
+    let changed = roster.group_changed(find(&roster, source, group)?);
     kept_here(source)?;
+    orders.expected(Some(changed))?;
     let found = match kind.as_str() {
         "user" => Principal::User(users::find(&roster, member)?),
         "service" => Principal::Service(roster.service_by_id(member).ok_or_else(no_such_service)?),

@@ -10,7 +10,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
-use rollcall_access::{Live, Principal, Roster};
+use rollcall_access::{Credential, Live, Principal, Roster};
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{
     Body, Clock, Digest, Position,
@@ -87,6 +87,12 @@ impl std::fmt::Debug for AdminKey {
     }
 }
 
+/// Who calls, and until when the credential is good; the admin key has no end.
+struct SignedIn {
+    caller: Caller,
+    until: Option<DateTime<Utc>>,
+}
+
 /// [`Api`] as the router's state: opened by the extractors of this module alone.
 #[derive(Clone)]
 pub(crate) struct Locked {
@@ -121,9 +127,9 @@ impl Locked {
         self.api.clock.now()
     }
 
-    /// Whose credential a request carries: the admin key, or a secret, with or without the name that belongs to it. Which
+    /// Who calls, and until when the credential is good: the admin key, or a secret, with or without the name that belongs to it. Which
     /// part of a wrong one is wrong is not said. 256 random bits cannot be guessed, so wrong ones are not counted.
-    fn who(&self, headers: &HeaderMap) -> Answer<Caller> {
+    fn who(&self, headers: &HeaderMap) -> Answer<SignedIn> {
         self.known(headers).ok_or_else(|| {
             Kind::Unauthenticated.because(
                 "Send a secret, or the admin key, as `Authorization: Bearer ..`, or a name and its secret as Basic. The admin key is in the file `admin.key` of the data directory.",
@@ -131,7 +137,7 @@ impl Locked {
         })
     }
 
-    fn known(&self, headers: &HeaderMap) -> Option<Caller> {
+    fn known(&self, headers: &HeaderMap) -> Option<SignedIn> {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(only), None) = (given.next(), given.next()) else { return None };
         let (scheme, text) = only.to_str().ok()?.split_once(' ')?;
@@ -140,7 +146,7 @@ impl Locked {
             return None;
         }
         if !basic && self.api.admin_key.opens(text) {
-            return Some(Caller::Operator);
+            return Some(SignedIn { caller: Caller::Operator, until: None });
         }
         let pair = if basic { Some(String::from_utf8(STANDARD.decode(text).ok()?).ok()?) } else { None };
         let (name, secret) = match &pair {
@@ -148,22 +154,24 @@ impl Locked {
             None => (None, text),
         };
         let roster = self.api.live.read();
-        let found = roster.credential_for_api(&Digest::of(secret.as_bytes()).0, self.now())?.principal;
+        let Credential { principal: found, until, .. } =
+            roster.credential_for_api(&Digest::of(secret.as_bytes()).0, self.now())?;
         let agrees = |name: &str| match found {
             Principal::User(user) => roster.user_by_name(name) == Some(user),
             Principal::Service(service) => roster.service(service).id == name,
             Principal::Anyone => false,
         };
-        name.is_none_or(agrees).then(|| roster.word_of(found))?.map(Caller::Known)
+        let caller = name.is_none_or(agrees).then(|| roster.word_of(found))?.map(Caller::Known)?;
+        Some(SignedIn { caller, until })
     }
 
     /// Who calls, and which right the route demands.
-    fn enter(&self, parts: &Parts) -> Answer<(Caller, &'static Right)> {
-        let caller = self.who(&parts.headers)?;
+    fn enter(&self, parts: &Parts) -> Answer<(SignedIn, &'static Right)> {
+        let signed_in = self.who(&parts.headers)?;
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let right = right(&parts.method, path).filter(|right| right.at != At::Open);
         right
-            .map(|right| (caller, right))
+            .map(|right| (signed_in, right))
             .ok_or_else(|| Kind::Internal.because("This route says not who may use it, so nobody may. Report this."))
     }
 
@@ -214,7 +222,7 @@ impl<Q: FromQuery> FromRequestParts<Locked> for Reads<Q> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
-        let (caller, right) = state.enter(parts)?;
+        let (SignedIn { caller, .. }, right) = state.enter(parts)?;
         let api = Arc::clone(&state.api);
         let mut pairs = Pairs::parse(parts.uri.query())?;
         let fresh = Freshness::take(&mut pairs)?;
@@ -314,6 +322,8 @@ impl<Q> Reads<Q> {
 pub(crate) struct Commands {
     state: Locked,
     caller: Caller,
+    /// Until when the caller's credential is good.
+    pub until: Option<DateTime<Utc>>,
     /// W3C trace context of the request, where it is well-formed.
     pub traceparent: Option<Arc<str>>,
     /// Held while this command alone is judged.
@@ -322,10 +332,10 @@ pub(crate) struct Commands {
 
 impl Commands {
     async fn enter(parts: &mut Parts, state: &Locked) -> Answer<Self> {
-        let (caller, right) = state.enter(parts)?;
+        let (SignedIn { caller, until }, right) = state.enter(parts)?;
         state.demand(parts, &caller, right).await?;
         no_parameters(parts)?;
-        Ok(Self { state: state.clone(), caller, traceparent: traceparent(&parts.headers), alone: None })
+        Ok(Self { state: state.clone(), caller, until, traceparent: traceparent(&parts.headers), alone: None })
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     command::random,
     guard::Locked,
-    input::{MOST_BYTES, PATIENCE, read_body},
+    input::{MOST_WIDE_BYTES, PATIENCE, read_body},
     problem::{Answer, Kind, Problem},
     reply::POSITION,
 };
@@ -62,7 +62,8 @@ enum Claimed {
 async fn claim(state: &Locked, request: Request) -> Answer<Claimed> {
     let (parts, body) = request.into_parts();
     let named = name(&parts.headers)?;
-    let body = read_body(&parts.headers, body, MOST_BYTES, PATIENCE).await?;
+    // The route has its own limit, further in.
+    let body = read_body(&parts.headers, body, MOST_WIDE_BYTES, PATIENCE).await?;
     let authorization = parts.headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
     let ticket = Ticket {
         ops: state.ops().clone(),

@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{About, Basis, Principal, ProjectIx, Roster, UserIx, effective_by};
+use rollcall_access::{About, Basis, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
 use rollcall_events::{LogId, Position, Recorded};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
+    asked::Scope,
     guard::{Reads, applied},
     heavy::aside,
     log::log_problem,
@@ -217,6 +218,26 @@ impl Past {
         found.or_else(|| self.roster.user_by_id(now?)).ok_or_else(|| {
             Kind::UnknownUser.because(format!("No user had this name or id as of position {}.", self.moment.position))
         })
+    }
+
+    /// As [`Self::user`], or a service as `service:id`.
+    pub fn caller(&self, name: &str, now: Option<&str>) -> Answer<Principal> {
+        match self.roster.caller_by_id(name) {
+            Some(service @ Principal::Service(_)) => Ok(service),
+            _ => self.user(name, now).map(Principal::User),
+        }
+    }
+
+    /// A scope that was there then. `now`: the project's id as the roster of now has it.
+    pub fn place(&self, scope: &Scope<'_>, now: Option<&str>) -> Answer<Place> {
+        match scope {
+            Scope::Root => Ok(Place::Root),
+            Scope::Project(name, _) => self.project(name, now).map(Place::Project),
+            Scope::Container(id) => self.roster.container_by_id(id).map(Place::Container).ok_or_else(|| {
+                Kind::UnknownContainer
+                    .because(format!("There was no container of this id as of position {}.", self.moment.position))
+            }),
+        }
     }
 
     /// The project of a name of now or then. `now`: the project's id as the roster of now has it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Roster, UserIx, memberships_of};
-use rollcall_events::{Body, EventKey, NewEvent, Position, Recorded, SourceName, body::Member};
+use rollcall_events::{Body, NewEvent, Position, Recorded, SourceName, body::Member};
 use rollcall_ingest::Row;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,17 +33,7 @@ pub(crate) fn effects(
     let bodies: Vec<Body> = rows.iter().filter_map(|row| Body::parse(&row.kind, &row.data).ok()).collect();
     let mut after = before.clone();
     for (n, body) in (1_u64..).zip(&bodies) {
-        let event = NewEvent {
-            key: EventKey { source: source.clone(), id: format!("plan-{n}").into() },
-            kind: body.kind().into(),
-            subject: body.subject().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
-            data: body.data().into(),
-        };
+        let event = NewEvent::of(source.clone(), format!("plan-{n}"), body);
         after.apply(&Recorded { position: Position(before.position().0 + n), recorded_at: now, event });
     }
     let concerned = Concerned::by(&bodies);

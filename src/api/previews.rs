@@ -104,6 +104,8 @@ struct SomeSettings {
     customers_see_each_other: Option<bool>,
     /// Whether roles may be given on managed projects.
     bindings_on_managed: Option<bool>,
+    /// Names of projects that are kept for packages, `*` for any characters.
+    reserved_names: Option<Vec<String>>,
     /// The profile's switches (push policy and the like) by name; those that are not named stay.
     switches: BTreeMap<String, String>,
 }
@@ -250,6 +252,7 @@ impl SomeSettings {
             customer_sub_accounts: customer_sub_accounts.unwrap_or(now.customer_sub_accounts),
             customers_see_each_other: customers_see_each_other.unwrap_or(now.customers_see_each_other),
             bindings_on_managed: self.bindings_on_managed.unwrap_or(now.bindings_on_managed),
+            reserved_names: self.reserved_names.unwrap_or_else(|| now.reserved_names.clone()),
             switches,
             sources: now.sources.clone(),
         }
@@ -324,6 +327,9 @@ struct Row {
     starts: Option<DateTime<Utc>>,
     /// Until when.
     ends: Option<DateTime<Utc>>,
+    /// Where it stands in the document, as a JSON pointer; a removal follows from what does not stand there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
     /// Why it would be refused, if it would.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
@@ -369,46 +375,53 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
     let mut add: Vec<(Row, Body)> = Vec::new();
     let mut remove: Vec<(Row, Body)> = Vec::new();
     let mut named: Vec<Place> = Vec::new();
-    for (nth, scope) in (1_usize..).zip(declared.scope) {
+    for (nth, scope) in declared.scope.into_iter().enumerate() {
         let DeclaredScope { project, container, root, binding } = scope;
-        let within = |what: String| move |problem: Problem| problem.within(&what);
-        let (place, word) = match (project, container, root) {
-            (Some(name), None, false) => {
-                let found = asker.project(&name).map_err(within(format!("scope {nth} (project `{name}`)")))?;
-                (Place::Project(found), bindings::Scope::Project(name))
-            }
-            (None, Some(id), false) => {
-                let found = asker.container(&id).map_err(within(format!("scope {nth} (container `{id}`)")))?;
-                (Place::Container(found), bindings::Scope::Container(id))
-            }
-            (None, None, true) => (Place::Root, bindings::Scope::Root),
+        let (pointer, nth) = (format!("/scope/{nth}"), nth + 1);
+        let word = match (project, container, root) {
+            (Some(name), None, false) => bindings::Scope::Project(name),
+            (None, Some(id), false) => bindings::Scope::Container(id),
+            (None, None, true) => bindings::Scope::Root,
             _ => {
                 return Err(Kind::InvalidBody
                     .because("A scope is one of `project = \"name\"`, `container = \"id\"` and `root = true`. Nothing was changed.")
-                    .within(&format!("scope {nth}")));
+                    .within(&format!("scope {nth}"), &pointer));
             }
         };
+        let here = format!("scope {nth} ({})", word.text());
+        let place = match &word {
+            bindings::Scope::Root => Ok(Place::Root),
+            bindings::Scope::Project(name) => asker.project(name).map(Place::Project),
+            bindings::Scope::Container(id) => asker.container(id).map(Place::Container),
+        };
+        let place = place.map_err(|problem| problem.within(&here, &format!("{pointer}/{}", word.kind())))?;
         if named.contains(&place) {
-            return Err(
-                Kind::InvalidBody.because("A scope is named twice; put its bindings together. Nothing was changed.")
-            );
+            let text = "A scope is named twice; put its bindings together. Nothing was changed.";
+            return Err(Kind::InvalidBody.because(text).within(&here, &pointer));
         }
         named.push(place);
         if !asker.may("binding.list", place) {
-            return Err(crate::asker::forbidden("binding.list").within(&format!("scope {nth} ({})", word.text())));
+            return Err(crate::asker::forbidden("binding.list").within(&here, &pointer));
         }
         let at = roster.where_is(place);
-        let mut wanted: BTreeMap<String, Binding> = BTreeMap::new();
-        for (mth, one) in (1_usize..).zip(binding) {
-            let here = format!("scope {nth} ({}), binding {mth}{}", word.text(), one.text());
-            let new = one.on(word.clone()).map_err(|problem| problem.within(&here))?;
-            let set =
-                bindings::judge(roster, asker, new, author.clone(), now).map_err(|problem| problem.within(&here))?;
-            if let Some(twice) = wanted.insert(set.subject(), set) {
-                return Err(Kind::InvalidBody.because(format!(
-                    "{} has role {} twice on one scope. Nothing was changed.",
-                    twice.principal, twice.role
-                )));
+        let mut wanted: BTreeMap<String, (Binding, String)> = BTreeMap::new();
+        for (mth, one) in binding.into_iter().enumerate() {
+            let pointer = format!("{pointer}/binding/{mth}");
+            let here = format!("{here}, binding {}{}", mth + 1, one.text());
+            let new = one.on(word.clone()).map_err(|problem| problem.within(&here, &pointer))?;
+            let set = bindings::judge(roster, asker, new, author.clone(), now).map_err(|problem| {
+                let member = match problem.kind() {
+                    Kind::UnknownUser => "/user",
+                    Kind::UnknownService => "/service",
+                    Kind::UnknownGroup => "/group",
+                    _ => "",
+                };
+                problem.within(&here, &format!("{pointer}{member}"))
+            })?;
+            if let Some((twice, _)) = wanted.insert(set.subject(), (set, pointer.clone())) {
+                let text =
+                    format!("{} has role {} twice on one scope. Nothing was changed.", twice.principal, twice.role);
+                return Err(Kind::InvalidBody.because(text).within(&here, &pointer));
             }
         }
         for view in roster.bindings_on(place) {
@@ -420,12 +433,13 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
                 role: view.role.to_owned(),
                 starts: view.starts,
                 ends: view.ends,
+                pointer: None,
                 refused: None,
             };
             match wanted.remove(view.subject) {
-                Some(set) if (set.starts, set.ends) == (view.starts, view.ends) => {}
-                Some(set) => {
-                    let row = Row { starts: set.starts, ends: set.ends, ..row("change") };
+                Some((set, _)) if (set.starts, set.ends) == (view.starts, view.ends) => {}
+                Some((set, pointer)) => {
+                    let row = Row { starts: set.starts, ends: set.ends, pointer: Some(pointer), ..row("change") };
                     add.push((row, Body::BindingSet(set)));
                 }
                 None => {
@@ -435,7 +449,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
                 }
             }
         }
-        for set in wanted.into_values() {
+        for (set, pointer) in wanted.into_values() {
             let row = Row {
                 change: "add",
                 scope: at.clone(),
@@ -444,6 +458,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
                 role: set.role.clone(),
                 starts: set.starts,
                 ends: set.ends,
+                pointer: Some(pointer),
                 refused: None,
             };
             add.push((row, Body::BindingSet(set)));
@@ -530,10 +545,9 @@ async fn apply(orders: Planned, Wide(declared): Wide<Declared>) -> Answer<Respon
     }
     if let Some(row) = worked.plan.rows.iter().find(|row| row.refused.is_some()) {
         let why = row.refused.as_deref().unwrap_or_default();
-        return Err(Kind::Refused.because(format!(
-            "To {} role {} of {}: {why}. Nothing was recorded.",
-            row.change, row.role, row.principal
-        )));
+        let text = format!("To {} role {} of {}: {why}. Nothing was recorded.", row.change, row.role, row.principal);
+        let error = row.pointer.as_ref().map(|pointer| SchemaError::at(pointer, why));
+        return Err(error.into_iter().fold(Kind::Refused.because(text), Problem::with_error));
     }
     let done = orders.say_all(&worked.commands).await?;
     let positions: Vec<Position> = done.iter().map(|done| done.position).collect();

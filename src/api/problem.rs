@@ -196,8 +196,12 @@ impl Problem {
         self
     }
 
-    /// In which part of a document it is, in words.
-    pub(crate) fn within(mut self, part: &str) -> Self {
+    /// In which part of a document it is: in words, and as a pointer.
+    pub(crate) fn within(mut self, part: &str, pointer: &str) -> Self {
+        if self.errors.is_empty() {
+            self.errors.push(SchemaError::at("", self.kind.title()));
+        }
+        self.errors = self.errors.into_iter().map(|error| error.under(pointer)).collect();
         self.detail = format!("{part}: {}", self.detail);
         self
     }

@@ -1,5 +1,7 @@
 //! `/api/v1/projects`: the namespaces that packages own and that people make, and who is in them now, with every reason.
 
+use std::collections::BTreeMap;
+
 use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_access::{About, Basis, Place, ProjectIx, ProjectView, Reason, Roster, members};
@@ -48,6 +50,8 @@ struct Project {
     ownerless: Option<bool>,
     /// The package is removed or delivers no containers, or the project was deleted.
     archived: bool,
+    /// Packages, `source/package`, that would have this name and wait for another: for callers who list all projects.
+    claimed_by: Vec<String>,
     /// The event since which it exists.
     #[schema(value_type = u64)]
     since: Position,
@@ -88,9 +92,17 @@ impl From<Visibility> for body::Visibility {
     }
 }
 
+/// Packages that wait for the name of a project, by that project.
+type Claims = BTreeMap<ProjectIx, Vec<String>>;
+
+/// Those that a caller is told of: who lists all projects.
+fn claims(roster: &Roster, asker: &Asker<'_>) -> Claims {
+    if asker.everywhere("project.list") { roster.claims() } else { Claims::new() }
+}
+
 impl Project {
     /// What this caller is told of a project that it sees.
-    fn of(roster: &Roster, asker: &Asker<'_>, project: ProjectIx, now: DateTime<Utc>) -> Self {
+    fn of(roster: &Roster, asker: &Asker<'_>, project: ProjectIx, claims: &Claims, now: DateTime<Utc>) -> Self {
         let view = roster.project(project);
         let people = asker.sees_members(project);
         let creator = view.creator.as_deref().filter(|_| people).and_then(|id| roster.user_by_id(id));
@@ -108,6 +120,7 @@ impl Project {
             source: view.source.to_owned(),
             package: view.package.map(str::to_owned),
             archived: view.archived,
+            claimed_by: claims.get(&project).cloned().unwrap_or_default(),
             since: view.since,
             id: view.id,
         }
@@ -153,7 +166,9 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
             .filter(|project| asker.sees(*project))
             .map(|project| (roster.project_name(project), project));
         let page = smallest(names, reads.query.after.as_deref(), reads.query.limit);
-        (roster.position(), page.into_iter().map(|(_, project)| Project::of(&roster, &asker, project, now)).collect())
+        let claims = claims(&roster, &asker);
+        let rows = page.into_iter().map(|(_, project)| Project::of(&roster, &asker, project, &claims, now)).collect();
+        (roster.position(), rows)
     };
     reads.page(position, RestsOn::MoreThanTheLog, rows, |project: &Project| project.name.clone())
 }
@@ -168,7 +183,9 @@ async fn show(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
     let now = reads.now();
     let (position, project) = {
         let roster = reads.live().read();
-        (roster.position(), Project::of(&roster, &reads.ask(&roster), find(&roster, &name)?, now))
+        let asker = reads.ask(&roster);
+        let project = find(&roster, &name)?;
+        (roster.position(), Project::of(&roster, &asker, project, &claims(&roster, &asker), now))
     };
     reads.answer(position, RestsOn::ItsEvent(project.position), &project)
 }
@@ -247,7 +264,8 @@ struct ProjectMade {
 
 /// Makes a project. A user who makes one is its creator, with the role that the access profile gives to creators.
 ///
-/// A name belongs to its first project for ever. Who makes a deleted project again brings it back, with its bindings.
+/// A name belongs to its first project for ever. A deleted project is made again, empty, by an administrator or who could
+/// delete it.
 #[utoipa::path(
     post, path = "/api/v1/projects", tag = "projects", operation_id = "project_make", request_body = NewProject,
     responses((status = 201, body = ProjectMade), (status = "default", body = ProblemShape, content_type = "application/problem+json"))

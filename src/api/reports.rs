@@ -11,7 +11,9 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream;
-use rollcall_access::{About, AccessChange, Basis, Difference, MayRow, Reason, Roster, Side, Who, had_tie, who};
+use rollcall_access::{
+    About, AccessChange, Basis, Difference, MayRow, Reason, Roster, ScopeName, Side, Who, had_tie, who,
+};
 use rollcall_eventlog::Moment;
 use rollcall_events::Position;
 use serde::{Deserialize, Serialize};
@@ -346,7 +348,7 @@ async fn diff(reads: Reads<Given<DiffQuery>>) -> Answer<Response> {
             );
         }
         (Some(project), None) => About::Members(project),
-        (Some(project), Some(user)) => About::Access { user: Some(user), project },
+        (Some(project), Some(user)) => About::Access { user: Some(user), scope: ScopeName::Project(project) },
         (None, Some(user)) => About::User(user),
     };
     let project_now = match &query.project {

@@ -159,9 +159,49 @@ pub(crate) fn right(method: &Method, path: &str) -> Option<&'static Right> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use rollcall_access::Profile;
 
     use super::*;
+
+    /// The rows with the roles of the API's profile that hold what they demand, one line for an action and a place.
+    fn table() -> String {
+        let profile = Profile::api().unwrap();
+        let mut lines: Vec<(&str, At, Vec<String>)> = Vec::new();
+        for right in RIGHTS {
+            let route = format!("`{} {}`", right.method, right.path.trim_start_matches("/api/v1/"));
+            match lines.iter_mut().find(|(action, at, _)| (*action, *at) == (right.action, right.at)) {
+                Some((.., routes)) => routes.push(route),
+                None => lines.push((right.action, right.at, vec![route])),
+            }
+        }
+        let mut text = "| action | asked at | roles | routes |\n|---|---|---|---|\n".to_owned();
+        for (action, at, routes) in lines {
+            let needed = profile.operation(action);
+            let holds = |role: &_| needed.is_some_and(|needed| profile.role_actions(*role).holds(needed));
+            let roles: Vec<&str> = profile.roles().filter(holds).map(|role| profile.role_name(role)).collect();
+            let action = if action.is_empty() { String::new() } else { format!("`{action}`") };
+            text.push_str(&format!("| {action} | {} | {} | {} |\n", at.word(), roles.join(", "), routes.join(", ")));
+        }
+        text
+    }
+
+    /// `UPDATE=1 cargo test -p rollcall-api` rewrites it.
+    #[test]
+    fn the_readme_says_who_may_use_which_route_as_it_is_guarded() {
+        let (begins, ends) = ("<!-- rights -->\n", "<!-- /rights -->");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let readme = fs::read_to_string(&path).unwrap();
+        let (before, rest) = readme.split_once(begins).unwrap();
+        let (kept, after) = rest.split_once(ends).unwrap();
+        let made = table();
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, format!("{before}{begins}{made}{ends}{after}")).unwrap();
+        } else {
+            assert_eq!(kept, made, "run with UPDATE=1 and look at the difference");
+        }
+    }
 
     #[test]
     fn every_row_demands_an_action_that_the_profile_has() {

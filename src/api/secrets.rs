@@ -3,7 +3,7 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use rollcall_access::{Principal, SecretView};
 use rollcall_events::{
     Body, Digest, Id, Position, SchemaError,
@@ -72,7 +72,8 @@ pub(crate) struct NewSecret {
     /// A label, at most 100 characters.
     #[serde(default)]
     label: Option<String>,
-    /// Until when (exclusive) it is good; without end when absent.
+    /// Until when (exclusive) it is good. When absent: as long as the secret that the caller signs in with, without end
+    /// where that has none. Later than that is refused.
     #[serde(default)]
     expires: Option<DateTime<Utc>>,
 }
@@ -136,7 +137,7 @@ async fn list(reads: Reads, Path(name): Path<String>) -> Answer<Response> {
     reads.answer(position, RestsOn::MoreThanTheLog, &List { items })
 }
 
-/// Makes a registry secret for a user and shows it, this once.
+/// Makes a registry secret for a user and shows it, this once. It never outlives the secret that the caller signs in with.
 #[utoipa::path(
     post, path = "/api/v1/users/{name}/secrets", tag = "users", operation_id = "secret_issue",
     params(("name" = String, Path, description = "The user's name or id")), request_body = NewSecret,
@@ -177,7 +178,8 @@ async fn revoke(orders: Commands, Path((name, id)): Path<(String, String)>) -> A
     )
 }
 
-/// Makes a single-use code with which the user fetches one secret within 24 hours.
+/// Makes a single-use code with which the user fetches one secret within 24 hours. Neither outlives the secret that the
+/// caller signs in with.
 #[utoipa::path(
     post, path = "/api/v1/users/{name}/invitations", tag = "users", operation_id = "invite",
     params(("name" = String, Path, description = "The user's name or id")),
@@ -185,11 +187,13 @@ async fn revoke(orders: Commands, Path((name, id)): Path<(String, String)>) -> A
 )]
 async fn invite(orders: Commands, Path(name): Path<String>, Input(Empty {}): Input<Empty>) -> Answer<Response> {
     let code = secret_text("rci")?;
+    let soon = orders.now() + INVITATION_LIFE;
     let invitation = Invitation {
         secret: new_id("inv", orders.now())?,
         user: user_id(&orders, &name)?,
         sha256: hash(&code),
-        expires: orders.now() + INVITATION_LIFE,
+        expires: orders.until.map_or(soon, |until| until.min(soon)),
+        secret_expires: orders.until,
         author: Some(orders.author()),
     };
     let (id, expires) = (invitation.secret.to_string(), invitation.expires);
@@ -211,11 +215,11 @@ async fn redeem(redeems: Redeems, Path(code): Path<String>, Input(new): Input<Re
         Kind::UnknownInvitation
             .because("The code is unknown, redeemed already or older than 24 hours. Ask for a new invitation.")
     };
-    let (owner, invitation, user) = {
+    let (owner, invitation, user, expires) = {
         let roster = redeems.live().read();
         let found = roster.invitation(&Digest::of(code.as_bytes()).0, now).ok_or_else(over)?;
         let Principal::User(user) = found.principal else { return Err(over()) };
-        (roster.user_id(user), found.secret.to_owned(), roster.user_name(user).to_owned())
+        (roster.user_id(user), found.secret.to_owned(), roster.user_name(user).to_owned(), found.until)
     };
     let text = secret_text("rcs")?;
     let owner: rollcall_events::Id = owner.parse().map_err(|_| over())?;
@@ -224,7 +228,7 @@ async fn redeem(redeems: Redeems, Path(code): Path<String>, Input(new): Input<Re
         owner: SecretOwner::User(owner.clone()),
         sha256: hash(&text),
         label: input::label("/label", new.label)?,
-        expires: None,
+        expires,
         invitation: Some(invitation.parse().map_err(|_| over())?),
         author: Some(Author::of(&body::Principal::User(owner))),
     };
@@ -243,6 +247,16 @@ pub(crate) fn new(orders: &Commands, owner: SecretOwner, new: NewSecret) -> Answ
         let error = SchemaError::at("/expires", "an instant in the future");
         return Err(Kind::InvalidBody.because("The secret would be over before it is made.").with_error(error));
     }
+    // Whoever got at a secret that ends keeps nothing that lasts longer.
+    if let (Some(asked), Some(own)) = (expires, orders.until)
+        && asked > own
+    {
+        let own = own.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let error = SchemaError::at("/expires", format!("an instant not after {own}, or nothing"));
+        let text = format!("The secret that you sign in with ends at {own}, and what it makes ends no later.");
+        return Err(Kind::InvalidBody.because(format!("{text} Nothing was recorded.")).with_error(error));
+    }
+    let expires = expires.or(orders.until);
     let text = secret_text("rcs")?;
     let secret = Secret {
         secret: new_id("sec", orders.now())?,

@@ -67,7 +67,8 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
         let page = smallest(ids, reads.query.after.as_deref(), reads.query.limit);
         (roster.position(), page.into_iter().map(|(_, service)| ServiceShown::of(&roster, service)).collect())
     };
-    reads.page(position, RestsOn::LogAlone, rows, |row: &ServiceShown| row.id.clone())
+    // Which the caller sees follows from roles that begin and end without an event.
+    reads.page(position, RestsOn::MoreThanTheLog, rows, |row: &ServiceShown| row.id.clone())
 }
 
 /// One service.
@@ -144,7 +145,7 @@ async fn list_secrets(reads: Reads, Path(id): Path<String>) -> Answer<Response> 
     reads.answer(position, RestsOn::MoreThanTheLog, &List { items })
 }
 
-/// Makes a secret for a service and shows it, this once.
+/// Makes a secret for a service and shows it, this once. It never outlives the secret that the caller signs in with.
 #[utoipa::path(
     post, path = "/api/v1/services/{id}/secrets", tag = "services", operation_id = "service_secret_issue",
     params(("id" = String, Path, description = "The service's id")), request_body = NewSecret,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use rollcall_access::ParkedView;
 use rollcall_events::{LOCAL, Order, Position};
 use rollcall_ingest::Records as _;
 use rollcall_store::ops::OpsError;
@@ -37,8 +38,8 @@ struct Source {
     max_body: Option<usize>,
     /// Whether it ever recorded an event.
     seen: bool,
-    /// How many of its subjects are parked.
-    parked: usize,
+    /// Its subjects whose newest event cannot be judged: they keep their last state until a later one can.
+    parked: Shown,
     /// How it is; `null` for a source that only posts.
     reading: Option<Reading>,
 }
@@ -79,6 +80,9 @@ struct Held {
     /// Why.
     reason: String,
 }
+
+/// How many parked subjects of a source are told.
+const MOST_PARKED: usize = 20;
 
 /// How much there is of something, and the first of it.
 #[derive(Serialize, ToSchema)]
@@ -159,7 +163,12 @@ async fn list(reads: Reads) -> Answer<Response> {
                     None if reads.runners().reads(name.as_str()) => Some(Reading::not_yet()),
                     known => known.filter(|_| reads.runners().reads(name.as_str())),
                 },
-                parked: roster.parked().filter(|parked| parked.source == name.as_str()).count(),
+                parked: {
+                    let all = roster.parked().filter(|parked| parked.source == name.as_str());
+                    let told = all.clone().take(MOST_PARKED);
+                    let text = |p: ParkedView<'_>| format!("{} (event {}): {}", p.subject, p.position, p.reason);
+                    Shown { count: all.count() as u64, first: told.map(text).collect() }
+                },
             }
         });
         (roster.position(), items.collect())

@@ -109,7 +109,8 @@ async fn list(reads: Reads<Paged<Nothing>>) -> Answer<Response> {
         let page = smallest(names, reads.query.after.as_deref(), reads.query.limit);
         (roster.position(), page.into_iter().map(|(_, user)| User::of(&roster, user)).collect())
     };
-    reads.page(position, RestsOn::LogAlone, rows, |user: &User| user.name.clone())
+    // Whom the caller sees follows from roles that begin and end without an event.
+    reads.page(position, RestsOn::MoreThanTheLog, rows, |user: &User| user.name.clone())
 }
 
 /// One user, by name or by id.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{LogId, Position, SourceName};
+use crate::{Body, LogId, Position, SourceName};
 
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +73,22 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// What a body says, under an id, and nothing beside it.
+    #[must_use]
+    pub fn of(source: SourceName, id: impl Into<Arc<str>>, body: &Body) -> Self {
+        Self {
+            key: EventKey { source, id: id.into() },
+            kind: body.kind().into(),
+            subject: body.subject().into(),
+            time: None,
+            sequence: None,
+            origin: None,
+            correlation: None,
+            traceparent: None,
+            data: body.data().into(),
+        }
+    }
+
     /// Whether two events that share a key say the same. What brought them (origin, correlation, trace) may differ.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {

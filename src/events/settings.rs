@@ -27,6 +27,9 @@ pub struct Settings {
     /// Whether direct bindings on managed projects are allowed.
     #[serde(default)]
     pub bindings_on_managed: bool,
+    /// Names of projects that people may not take, `*` for any characters: they are kept for packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved_names: Vec<String>,
     /// The profile's switches (push policy and the like) by name.
     #[serde(default)]
     pub switches: BTreeMap<String, String>,

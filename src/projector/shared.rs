@@ -269,8 +269,9 @@ impl Shared {
             metrics::gauge!("rollcall_projection_position", "projection" => projection).set(position.borrow().0 as f64);
         }
         metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(lag);
-        let parked = self.live.read().counts().parked;
-        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(parked as f64);
+        let counts = self.live.read().counts();
+        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(counts.parked as f64);
+        metrics::gauge!("rollcall_project_names_taken").set(counts.name_taken as f64);
     }
 
     /// How long ago the roster was last known to hold everything that was durable.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use rollcall_access::{Profile, Roster, members};
-use rollcall_events::{Body, EventKey, NewEvent, SourceName};
+use rollcall_events::{Body, NewEvent, SourceName};
 use rollcall_store::read::Membership;
 
 /// An event of a source that orders by version; `id` is its key and, unless told otherwise, its version.
@@ -15,14 +15,8 @@ pub(crate) fn event(source: &str, id: &str, kind: &str, data: &str, sequence: u6
     let source: SourceName = source.parse().unwrap();
     NewEvent {
         sequence: (!source.is_local()).then_some(sequence),
-        key: EventKey { source, id: id.into() },
-        kind: kind.into(),
-        subject: body.subject().into(),
-        time: None,
-        origin: None,
-        correlation: None,
-        traceparent: None,
         data: data.into(),
+        ..NewEvent::of(source, id, &body)
     }
 }
 

@@ -20,7 +20,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode, header};
 use rollcall_access::{Effect, Live, Profile, Roster};
-use rollcall_events::{Body as Fact, Clock, Digest, EventKey, LogId, NewEvent, Position, Recorded};
+use rollcall_events::{Body as Fact, Clock, Digest, LogId, NewEvent, Position, Recorded};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -229,15 +229,8 @@ impl World {
             position,
             recorded_at: self.now(),
             event: NewEvent {
-                key: EventKey { source: source.parse().unwrap(), id: position.to_string().into() },
-                subject: Fact::parse(&kind, &data).unwrap().subject().into(),
-                kind: kind.into(),
-                time: None,
-                sequence: None,
-                origin: None,
-                correlation: None,
-                traceparent: None,
-                data: data.into(),
+                data: data.as_str().into(),
+                ..NewEvent::of(source.parse().unwrap(), position.to_string(), &Fact::parse(&kind, &data).unwrap())
             },
         };
         let folded = self.live.write().apply(&recorded);

@@ -47,6 +47,11 @@ pub fn run(
             wrong(key, "1 to 256 characters, none of them a control character".into());
         }
     }
+    let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_*".contains(c);
+    if let Some(bad) = config.access.reserved_names.0.iter().find(|one| one.is_empty() || !one.chars().all(name)) {
+        let what = "is no pattern of a project's name: a-z, 0-9, `.`, `-`, `_`, and `*` for any of them";
+        wrong("access.reserved_names", format!("`{}` {what}", bad.escape_debug()));
+    }
     let positive = [
         ("token.max_staleness", config.token.max_staleness),
         ("token.max_clock_skew", config.token.max_clock_skew),

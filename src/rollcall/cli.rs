@@ -48,13 +48,13 @@ pub enum Command {
     Serve(Serve),
     /// Say whether a user may do something, and why
     Why {
-        /// User name
+        /// User name, or service:ID
         user: String,
         /// What: pull, push or delete, or an action of the profile
         action: String,
-        /// Project, or an image: PROJECT/REPOSITORY
+        /// Project, or an image: PROJECT/REPOSITORY; what is above projects is root or container:ID
         #[arg(value_name = "PROJECT[/REPO]")]
-        project: String,
+        scope: String,
         /// As Rollcall knew it then: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
         #[arg(long, value_name = "MOMENT")]
         as_of: Option<String>,
@@ -238,6 +238,9 @@ pub enum Events {
         /// Only about this subject; may end in `*`
         #[arg(long)]
         subject: Option<String>,
+        /// Only of this correlation: what one delivery or one read said together
+        #[arg(long, value_name = "ID")]
+        correlation: Option<String>,
         /// Go on as new ones come
         #[arg(long)]
         follow: bool,
@@ -284,6 +287,9 @@ pub enum Secrets {
         /// What it is for
         #[arg(long)]
         label: Option<String>,
+        /// Until when, exclusive, as in 2027-01-01T00:00:00Z [default: without end]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
         /// How to print it
         #[arg(long, value_enum, default_value_t = SecretFormat::Plain)]
         format: SecretFormat,
@@ -438,6 +444,7 @@ mod tests {
             "why ada@globex.test pull acme/db --json",
             "--server http://127.0.0.1:8080 who acme --csv",
             "why ada pull acme --as-of 2026-03-01 --effective",
+            "why service:ci project.create container:emea",
             "who acme --as-of 1951 --csv",
             "diff acme 2026-03-01 2026-04-01",
             "diff --user ada 12",
@@ -459,6 +466,7 @@ mod tests {
             "groups add ops user:ada",
             "bindings set service:portal api:sender root --ends 2027-01-01T00:00:00Z",
             "bindings list --project acme",
+            "bindings list --scope container --user ada",
             "secrets issue ada --format k8s --registry r.test:5000",
             "secrets revoke ada sec_1",
             "keys bundle",
@@ -481,6 +489,7 @@ mod tests {
             "serve --role writer",
             "secrets issue ada --format xml",
             "bindings set ada Guest",
+            "bindings list --scope galaxy",
             "projects set kit --container a --no-container",
             "containers set emea",
             "who p --csv --json",

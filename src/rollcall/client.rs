@@ -8,7 +8,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::{cli::Global, data_dir::DataDir, layers::Loaded};
+use crate::{cli::Global, data_dir::DataDir, layers::Loaded, written::Written};
 
 /// What a command came to, as the exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Client {
             None => request,
         };
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        if response.status().is_success() { Ok(response) } else { Err(refused(response, &|_| None).await) }
     }
 
     /// Reads JSON.
@@ -137,15 +137,17 @@ impl Client {
         json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
     }
 
-    /// As [`Self::post`], only if what is there is what this entity tag names.
+    /// As [`Self::post`] of a document that somebody wrote: a mistake is told with its place there. With an entity tag,
+    /// only if what is there is what it names.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn post_if(&self, path: &[&str], body: &Value, tag: &str) -> Result<Value, Failure> {
-        let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(body);
-        let response = request.header("if-match", tag).send().await;
-        let response = response.map_err(|error| unreachable(self.base(), &error))?;
-        if response.status().is_success() { json(response).await } else { Err(refused(response).await) }
+    pub async fn post_written(&self, path: &[&str], written: &Written, tag: Option<&str>) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(&written.value);
+        let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
+        let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
+        let place = |pointer: &str| written.place(pointer);
+        if response.status().is_success() { json(response).await } else { Err(refused(response, &place).await) }
     }
 
     /// States something whole.
@@ -232,7 +234,7 @@ impl Client {
                 return Ok(None);
             }
             if !response.status().is_success() {
-                return Err(refused(response).await);
+                return Err(refused(response, &|_| None).await);
             }
             let reached = position(response.headers()).unwrap_or(after);
             let next = next_page(&self.base, response.headers());
@@ -298,17 +300,21 @@ async fn json(response: Response) -> Result<Value, Failure> {
         .map_err(|_| Failure::Unreachable(format!("{url} is not a Rollcall server: its answer is not JSON")))
 }
 
-/// What a problem says, for people.
-async fn refused(response: Response) -> Failure {
+/// What a problem says, for people. `place` knows where something stands in what they wrote.
+async fn refused(response: Response, place: &(dyn Fn(&str) -> Option<String> + Sync)) -> Failure {
     let (status, url) = (response.status(), response.url().clone());
     let problem: Value = response.json().await.unwrap_or_default();
     let word = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let detail = [word("detail"), word("title")].into_iter().find(|text| !text.is_empty());
     let mut text = detail.unwrap_or_else(|| format!("{url} answers {status}"));
-    if let Some(Value::Array(errors)) = problem.get("errors") {
-        for error in errors {
-            let word = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-            text.push_str(&format!("\n  {}: {}", word("pointer"), word("expected")));
+    let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for (nth, error) in errors.iter().enumerate() {
+        let word = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+        match place(word("pointer")) {
+            // What it is the detail says.
+            Some(place) if nth == 0 => text.insert_str(0, &format!("{place}: ")),
+            Some(place) => text.push_str(&format!("\n  {place}: {}", word("expected"))),
+            None => text.push_str(&format!("\n  {}: {}", word("pointer"), word("expected"))),
         }
     }
     match status {

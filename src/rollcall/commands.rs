@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     cli::{Deliveries, Events, Keys, Projection, SecretFormat, Secrets},
@@ -42,6 +42,17 @@ pub fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
     API.iter().chain(rest).copied().collect()
 }
 
+/// The members that were said.
+pub fn body<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let said = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(said.collect::<Map<_, _>>())
+}
+
+/// A text that may be said.
+pub fn text(value: &Option<String>) -> Option<Value> {
+    value.as_ref().map(|text| json!(text))
+}
+
 /// `why`.
 ///
 /// # Errors
@@ -49,21 +60,33 @@ pub fn api<'a>(rest: &[&'a str]) -> Vec<&'a str> {
 pub async fn why(
     client: &Client,
     form: Form,
-    (user, action, image): (&str, &str, &str),
+    (user, action, scope): (&str, &str, &str),
     as_of: Option<&str>,
     effective: bool,
 ) -> Result<Exit, Failure> {
-    let (project, repository) = image.split_once('/').map_or((image, None), |(project, rest)| (project, Some(rest)));
-    let mut body = json!({"user": user, "action": action, "project": project});
-    if let (Some(repository), Some(body)) = (repository, body.as_object_mut()) {
-        body.insert("repository".into(), repository.into());
-    }
-    if let (Some(as_of), Some(body)) = (as_of, body.as_object_mut()) {
-        body.insert("as_of".into(), as_of.into());
-        body.insert("basis".into(), if effective { "effective" } else { "recorded" }.into());
-    }
+    let said = |text: &str| Some(json!(text));
+    // As `bindings` has it, where a bare word is a project: one that is called root is project:root.
+    let (container, project, repository) = match (scope, scope.strip_prefix("container:")) {
+        ("root", _) => (None, None, None),
+        (_, Some(id)) => (said(id), None, None),
+        (image, None) => {
+            let image = image.strip_prefix("project:").unwrap_or(image);
+            let (project, rest) = image.split_once('/').map_or((image, None), |(project, rest)| (project, Some(rest)));
+            (None, said(project), rest.and_then(said))
+        }
+    };
+    let basis = if effective { "effective" } else { "recorded" };
+    let body = body([
+        ("user", said(user)),
+        ("action", said(action)),
+        ("container", container),
+        ("project", project),
+        ("repository", repository),
+        ("as_of", as_of.and_then(said)),
+        ("basis", as_of.and_then(|_| said(basis))),
+    ]);
     let answer = client.post(&api(&["explain"]), &body).await?;
-    form.show(&answer, |paint| why::tree(paint, &answer, image));
+    form.show(&answer, |paint| why::tree(paint, &answer, scope));
     let allowed = answer.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     Ok(if allowed { Exit::Yes } else { Exit::No })
 }
@@ -74,8 +97,8 @@ pub async fn why(
 /// As [`Failure`].
 pub async fn events(client: &Client, form: Form, command: &Events) -> Result<Exit, Failure> {
     const SHOWN: usize = 20;
-    let Events::Tail { kind, source, subject, follow, after } = command;
-    let filters = [("type", kind), ("source", source), ("subject", subject)];
+    let Events::Tail { kind, source, subject, correlation, follow, after } = command;
+    let filters = [("type", kind), ("source", source), ("subject", subject), ("correlation", correlation)];
     let query: Vec<(&str, String)> =
         filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
     let head = client.get(&api(&["log", "head"]), &[]).await?;
@@ -214,8 +237,8 @@ fn delivery_text(paint: Paint, delivery: &Value) -> String {
 /// As [`Failure`].
 pub async fn secrets(client: &Client, form: Form, command: &Secrets) -> Result<Exit, Failure> {
     match command {
-        Secrets::Issue { user, label, format, registry } => {
-            let body = label.as_ref().map_or_else(|| json!({}), |label| json!({"label": label}));
+        Secrets::Issue { user, label, expires, format, registry } => {
+            let body = body([("label", text(label)), ("expires", text(expires))]);
             let issued = client.post(&api(&["users", user, "secrets"]), &body).await?;
             let host = client.base().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
             let registry = registry.as_deref().unwrap_or(host);

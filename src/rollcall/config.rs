@@ -141,6 +141,9 @@ pub struct Access {
     pub customers_see_each_other: bool,
     /// Whether an administrator may bind people to projects that a source manages.
     pub bindings_on_managed: bool,
+    /// Names of projects that nobody but an administrator may take, `*` for any characters: they are kept for packages.
+    /// Where people make projects, somebody could else take the name that a package is about to need.
+    pub reserved_names: Texts,
     /// The profile's own switches, by name.
     pub switches: BTreeMap<String, String>,
 }
@@ -155,6 +158,7 @@ impl Default for Access {
             customer_sub_accounts: false,
             customers_see_each_other: false,
             bindings_on_managed: false,
+            reserved_names: Texts::default(),
             switches: BTreeMap::new(),
         }
     }

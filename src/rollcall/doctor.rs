@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use chrono::DateTime;
 use reqwest::Url;
-use rollcall_access::Verb;
+use rollcall_access::{
+    Verb,
+    profile::{Own, Pseudo, Resource},
+};
 use rollcall_events::Clock;
 use serde_json::{Value, json};
 
@@ -15,6 +18,7 @@ use crate::{
     client::{Client, Exit, Failure, address, at, http},
     clock::SystemClock,
     commands::Form,
+    config::Kind,
     data_dir::DataDir,
     layers::Loaded,
     show::{cell, clean, number},
@@ -141,6 +145,17 @@ fn roles(found: &mut Findings, loaded: &Loaded) {
         let what = "does not say which operations pull, push and delete are (section [registry]): every token is empty";
         found.add("access", Grade::Odd, format!("profile {} {what}", profile.name()));
     }
+    let (nobodys, makes) = (access.reserved_names.0.is_empty(), profile.gives_api("project.create"));
+    let anywhere = |level| Resource { level, visibility: None, kind: None, own: Own::NotMine };
+    let everybody =
+        |level| profile.allowed(Pseudo::Authenticated, std::iter::empty(), &anywhere(level), &access.switches);
+    if nobodys
+        && loaded.config.source.values().any(|source| source.kind == Kind::Entitlements)
+        && makes.is_some_and(|makes| (0..=profile.project_level()).any(|level| everybody(level).holds(makes)))
+    {
+        let what = "everybody makes projects, and so takes names that packages will need; keep those by `access.reserved_names`";
+        found.add("access", Grade::Odd, format!("profile {}: {what}", profile.name()));
+    }
     let rule = profile.document().rules.consumer_role.clone();
     let name = access.consumer_role.clone().or(rule).unwrap_or_else(|| "Guest".into());
     let lists = profile.operation("member.list");
@@ -234,10 +249,15 @@ async fn records(found: &mut Findings, client: &Client) {
             found.add("admin key", Grade::Good, format!("good; the log is at position {}", cell(&head, "position")))
         }
     }
-    let parked = client.whole(&["api", "v1", "projections"]).await.unwrap_or_default();
-    let parked = parked.iter().filter_map(|row| row.get("parked")?.as_u64()).max().unwrap_or_default();
-    if parked > 0 {
-        found.add("parked", Grade::Odd, format!("{} subjects wait for an event that can be judged", number(parked)));
+    for source in client.whole(&["api", "v1", "sources"]).await.unwrap_or_default() {
+        let parked = source.pointer("/parked/count").and_then(Value::as_u64).unwrap_or_default();
+        if parked > 0 {
+            let what = "wait for an event that can be judged";
+            found.add("parked", Grade::Odd, format!("{}: {} {what}", cell(&source, "name"), number(parked)));
+        }
+        for one in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {
+            found.add("parked", Grade::Odd, format!("{}: {}", cell(&source, "name"), one.as_str().unwrap_or_default()));
+        }
     }
     let query = [("verdict", "failed".to_owned())];
     let failed = client.list(&["api", "v1", "deliveries"], &query, 100).await.unwrap_or_default().len();

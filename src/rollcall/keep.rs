@@ -1,12 +1,12 @@
 //! What people keep in Rollcall itself, on the command line: containers, projects, services, groups, and the roles of all
 //! of them. Says what the API says; decides nothing.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     cli::{Bindings, Containers, Groups, Projects, Services},
     client::{Client, Exit, Failure},
-    commands::{Form, api},
+    commands::{Form, api, body, text},
     previews,
     show::{cell, clean, members},
 };
@@ -32,16 +32,6 @@ fn done(form: Form, answer: &Value, text: &str) {
         let remark = paint.dim(&format!("event {}, {}", cell(answer, "position"), cell(answer, "effect")));
         format!("{}   {remark}\n", clean(text))
     });
-}
-
-/// The members that were said.
-fn body<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
-    let said = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(said.collect::<Map<_, _>>())
-}
-
-fn text(value: &Option<String>) -> Option<Value> {
-    value.as_ref().map(|text| json!(text))
 }
 
 /// `containers`.
@@ -84,13 +74,15 @@ pub async fn projects(client: &Client, form: Form, command: &Projects) -> Result
                 ("SOURCE", "source"),
                 ("ARCHIVED", "archived"),
                 ("OWNERLESS", "ownerless"),
+                ("CLAIMED BY", "claimed_by"),
             ];
             listed(form, &columns, &rows);
         }
         Projects::Show { name } => shown(form, &client.get(&api(&["projects", name]), &[]).await?),
-        Projects::Create { name, visibility, container } => {
+        Projects::Create { name, kind, visibility, container } => {
             let body = body([
                 ("name", Some(json!(name))),
+                ("kind", text(kind)),
                 ("visibility", visibility.map(|visibility| json!(visibility.word()))),
                 ("container", text(container)),
             ]);
@@ -143,8 +135,9 @@ pub async fn services(client: &Client, form: Form, command: &Services) -> Result
             let answer = client.delete(&api(&["services", id])).await?;
             done(form, &answer, &format!("service {id} is removed; it signs in no more"));
         }
-        Services::Secret { id, label } => {
-            let issued = client.post(&api(&["services", id, "secrets"]), &body([("label", text(label))])).await?;
+        Services::Secret { id, label, expires } => {
+            let body = body([("label", text(label)), ("expires", text(expires))]);
+            let issued = client.post(&api(&["services", id, "secrets"]), &body).await?;
             form.show(&issued, |_| format!("{}\n", cell(&issued, "secret")));
         }
         Services::Revoke { id, secret } => {
@@ -224,13 +217,15 @@ fn scope(text: &str) -> Result<Value, Failure> {
 /// As [`Failure`].
 pub async fn bindings(client: &Client, form: Form, command: &Bindings) -> Result<Exit, Failure> {
     match command {
-        Bindings::List { user, service, group, project, container } => {
+        Bindings::List { user, service, group, project, container, scope } => {
+            let kind = scope.map(|scope| scope.word().to_owned());
             let filters = [
                 ("user", user),
                 ("service", service),
                 ("group", group),
                 ("project", project),
                 ("container", container),
+                ("scope", &kind),
             ];
             let query: Vec<(&str, String)> =
                 filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();

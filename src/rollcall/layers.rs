@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rollcall_access::profile::line_and_column;
 use rollcall_events::SourceName;
 use rollcall_ldap::Directory;
 use schemars::generate::SchemaSettings;
@@ -255,9 +256,7 @@ impl Merge {
 
     fn file(&mut self, path: &Path, text: &str) {
         let at = |offset: usize| {
-            let before = text.get(..offset).unwrap_or(text);
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let (line, column) = line_and_column(text, offset);
             Origin::File { path: path.to_owned(), line, column }
         };
         let (table, errors) = DeTable::parse_recoverable(text);

@@ -35,6 +35,7 @@ mod telemetry;
 mod units;
 mod why;
 mod world;
+mod written;
 
 use std::process::ExitCode;
 
@@ -119,8 +120,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
 
 async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Failure> {
     match command {
-        Command::Why { user, action, project, as_of, effective } => {
-            commands::why(client, form, (user, action, project), as_of.as_deref(), *effective).await
+        Command::Why { user, action, scope, as_of, effective } => {
+            commands::why(client, form, (user, action, scope), as_of.as_deref(), *effective).await
         }
         Command::Who { project, as_of, csv } => reports::who(client, form, project, as_of.as_deref(), *csv).await,
         Command::Diff { of, from, to, user } => reports::diff(client, form, of, *user, from, to.as_deref()).await,

@@ -81,7 +81,7 @@ fn sources_text(paint: Paint, rows: &[Value]) -> String {
             at("checked_at"),
             at("applied"),
             held,
-            cell(source, "parked"),
+            cell(source, "parked.count"),
             cell(source, "hook"),
         ]
     };
@@ -100,6 +100,9 @@ fn sources_text(paint: Paint, rows: &[Value]) -> String {
             for what in first.into_iter().flatten().filter_map(Value::as_str) {
                 out.push_str(&format!("  {text}: {}\n", clean(what)));
             }
+        }
+        for what in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {
+            out.push_str(&format!("  parked: {}\n", clean(what.as_str().unwrap_or_default())));
         }
     }
     out
@@ -247,8 +250,8 @@ mod tests {
     #[test]
     fn sources_show_their_state_and_why() {
         let rows = [
-            json!({"name": "flexnet", "hook": "/hooks/flexnet", "parked": 0, "reading": null}),
-            json!({"name": "corp", "hook": null, "parked": 0, "reading": {
+            json!({"name": "flexnet", "hook": "/hooks/flexnet", "parked": {"count": 1, "first": ["package/x (event 7): name taken"]}, "reading": null}),
+            json!({"name": "corp", "hook": null, "parked": {"count": 0, "first": []}, "reading": {
                 "state": "unauthorised", "reason": "ou=people: rc 49", "facts": 61, "failures": 2, "applied": 70,
                 "checked_at": "2026-11-22T07:00:00Z", "sealed_at": "2026-11-22T06:00:00Z",
                 "held": {"plan": "pln_1", "removals": 7, "reason": "x"},

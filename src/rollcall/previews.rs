@@ -3,7 +3,6 @@
 
 use std::{io::IsTerminal as _, path::Path};
 
-use anyhow::Context as _;
 use rollcall_access::Profile;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +12,7 @@ use crate::{
     commands::{Form, api},
     layers::{Loaded, Origin},
     show::{Paint, cell, say},
+    written::Written,
 };
 
 /// How many rows of each kind are printed for people.
@@ -59,7 +59,7 @@ pub async fn preview(
         "producer_role": access.producer_role, "consumer_role": access.consumer_role,
         "customer_sub_accounts": access.customer_sub_accounts,
         "customers_see_each_other": access.customers_see_each_other,
-        "bindings_on_managed": access.bindings_on_managed, "switches": switches,
+        "bindings_on_managed": access.bindings_on_managed, "reserved_names": access.reserved_names, "switches": switches,
     });
     let answer =
         client.post(&api(&["preview"]), &json!({"changes": [{"profile": document}, {"settings": settings}]})).await?;
@@ -79,8 +79,9 @@ fn switches_of(profile: &Profile) -> String {
 /// # Errors
 /// As [`Failure`].
 pub async fn plan(client: &Client, form: Form, file: &Path) -> Result<Exit, Failure> {
-    let answer = client.post(&api(&["bindings", "plan"]), &declared(file)?).await?;
-    form.show(&answer, |paint| planned(paint, &answer));
+    let written = Written::read(file)?;
+    let answer = client.post_written(&api(&["bindings", "plan"]), &written, None).await?;
+    form.show(&answer, |paint| planned(paint, &answer, &written));
     Ok(if rows(&answer, "rows").is_empty() { Exit::Yes } else { Exit::No })
 }
 
@@ -89,10 +90,10 @@ pub async fn plan(client: &Client, form: Form, file: &Path) -> Result<Exit, Fail
 /// # Errors
 /// As [`Failure`].
 pub async fn apply(client: &Client, form: Form, file: &Path, yes: bool) -> Result<Exit, Failure> {
-    let document = declared(file)?;
-    let answer = client.post(&api(&["bindings", "plan"]), &document).await?;
+    let written = Written::read(file)?;
+    let answer = client.post_written(&api(&["bindings", "plan"]), &written, None).await?;
     if let Form::Text(paint) = form {
-        say(&planned(paint, &answer));
+        say(&planned(paint, &answer, &written));
     }
     if rows(&answer, "rows").is_empty() {
         if form == Form::Json {
@@ -104,7 +105,7 @@ pub async fn apply(client: &Client, form: Form, file: &Path, yes: bool) -> Resul
         return Err(Failure::Refused("nothing was changed".to_owned()));
     }
     let plan = format!("\"{}\"", cell(&answer, "plan"));
-    let done = client.post_if(&api(&["bindings", "apply"]), &document, &plan).await?;
+    let done = client.post_written(&api(&["bindings", "apply"]), &written, Some(&plan)).await?;
     form.show(&done, |paint| format!("{} recorded\n", paint.good(&rows(&done, "positions").len().to_string())));
     Ok(Exit::Yes)
 }
@@ -118,34 +119,6 @@ fn agreed() -> Result<bool, Failure> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
-}
-
-/// A document of bindings, TOML, as the API takes it.
-fn declared(file: &Path) -> Result<Value, Failure> {
-    let read = || -> anyhow::Result<Value> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-            anyhow::anyhow!("{}: line {line}, column {column}: {}", file.display(), error.message())
-        })?;
-        Ok(plain(toml::Value::Table(table)))
-    };
-    Ok(read()?)
-}
-
-/// TOML as JSON; a time is its text.
-fn plain(value: toml::Value) -> Value {
-    match value {
-        toml::Value::Datetime(time) => Value::String(time.to_string()),
-        toml::Value::Array(all) => all.into_iter().map(plain).collect(),
-        toml::Value::Table(all) => all.into_iter().map(|(key, value)| (key, plain(value))).collect(),
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(yes) => yes.into(),
-    }
 }
 
 fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
@@ -174,7 +147,7 @@ fn who(row: &Value) -> String {
 }
 
 /// The rows of a plan, by scope, and what they would change.
-fn planned(paint: Paint, answer: &Value) -> String {
+fn planned(paint: Paint, answer: &Value, written: &Written) -> String {
     let rows = rows(answer, "rows");
     if rows.is_empty() {
         return "nothing to do: everything is so already\n".to_owned();
@@ -200,7 +173,10 @@ fn planned(paint: Paint, answer: &Value) -> String {
         };
         let refused = match cell(row, "refused") {
             why if why.is_empty() => String::new(),
-            why => format!("   {} {why}", paint.bad("refused:")),
+            why => {
+                let at = written.place(&cell(row, "pointer")).map_or_else(String::new, |at| format!("{at}: "));
+                format!("   {} {at}{why}", paint.bad("refused:"))
+            }
         };
         out.push_str(&format!("  {sign} {} {}{window}{refused}\n", cell(row, "role"), who(row)));
     }

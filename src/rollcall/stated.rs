@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use rollcall_access::{Live, Roster};
 use rollcall_events::{
-    Body, EventKey, NewEvent, Settings, SourceName, SourceSettings,
+    Body, NewEvent, Settings, SourceName, SourceSettings,
     body::{self, ProfileDocument, ProjectKind},
     prefixed_id,
 };
@@ -24,17 +24,7 @@ const GLOBAL: &str = "global";
 /// # Errors
 /// When the machine has no random numbers.
 pub fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
-    Ok(NewEvent {
-        key: EventKey { source: SourceName::local(), id: prefixed_id("evt", now, random()?).into() },
-        kind: body.kind().into(),
-        subject: body.subject().into(),
-        time: Some(now),
-        sequence: None,
-        origin: None,
-        correlation: None,
-        traceparent: None,
-        data: body.data().into(),
-    })
+    Ok(NewEvent { time: Some(now), ..NewEvent::of(SourceName::local(), prefixed_id("evt", now, random()?), body) })
 }
 
 /// Settings and profile where the log says others.
@@ -70,6 +60,7 @@ pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &L
         customer_sub_accounts: access.customer_sub_accounts,
         customers_see_each_other: access.customers_see_each_other,
         bindings_on_managed: access.bindings_on_managed,
+        reserved_names: access.reserved_names.0.clone(),
         switches: access.switches.clone(),
         sources,
     };

@@ -19,7 +19,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Place, Principal, Profile, ProjectIx, Roster, UserIx, Verb, decide, preview};
-use rollcall_events::{Body, EventKey, LogId, NewEvent, Position, Recorded, Settings};
+use rollcall_events::{Body, LogId, NewEvent, Position, Recorded, Settings};
 use serde_json::json;
 use support::{About, Bench, ROUNDS, Random, Round, pick, spent, world::World};
 
@@ -62,17 +62,8 @@ impl Folding {
     fn say(&mut self, source: &str, kind: &str, data: &str) {
         let body = Body::parse(&format!("rollcall.{kind}.v1"), data).unwrap();
         let position = Position(self.0.position().0 + 1);
-        let event = NewEvent {
-            key: EventKey { source: source.parse().unwrap(), id: format!("e{position}").into() },
-            kind: body.kind().into(),
-            subject: body.subject().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
-            data: Arc::from(data),
-        };
+        let event =
+            NewEvent { data: Arc::from(data), ..NewEvent::of(source.parse().unwrap(), format!("e{position}"), &body) };
         let folded = self.0.apply(&Recorded { position, recorded_at: now(), event });
         assert_eq!(folded.effect, Effect::Applied, "{kind} {data}");
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_access::{ActionSet, Effect, Place, Principal, Profile, Roster, Verb, decide, members};
 use rollcall_events::{
-    Body, EventKey, NewEvent, SourceName,
+    Body, NewEvent, SourceName,
     body::{ProfileDocument, Visibility},
 };
 use serde_json::{Value, json};
@@ -165,17 +165,7 @@ impl<'a> World<'a> {
         let settings = Body::SettingsSet(serde_json::from_value(settings).unwrap());
         let document = serde_json::value::to_raw_value(self.table.profile.document()).unwrap();
         let said = [("profile", Body::ProfileSet(ProfileDocument(document))), ("settings", settings)];
-        let opening = said.into_iter().map(|(id, body)| NewEvent {
-            key: EventKey { source: SourceName::local(), id: id.into() },
-            kind: body.kind().into(),
-            subject: body.subject().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
-            data: body.data().into(),
-        });
+        let opening = said.into_iter().map(|(id, body)| NewEvent::of(SourceName::local(), id, &body));
         let orders = [("corp".to_owned(), rollcall_events::Order::Version)].into();
         let mut clerk = Clerk::new(orders);
         opening.chain(self.lines.iter().map(|line| clerk.event(line)).collect::<Vec<_>>()).collect()

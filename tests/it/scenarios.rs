@@ -9,9 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Change, Effect, Profile, Roster, membership_digest};
-use rollcall_events::{
-    Body, Digest, EventKey, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings,
-};
+use rollcall_events::{Body, Digest, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings};
 use serde::Deserialize;
 
 use crate::{
@@ -72,17 +70,7 @@ pub fn all() -> BTreeMap<String, File> {
 
 /// Settings and profile as the first two events of a log.
 pub fn opening(settings: &Settings, profile: &str) -> Vec<NewEvent> {
-    let local = |id: &str, body: Body| NewEvent {
-        key: EventKey { source: SourceName::local(), id: id.into() },
-        kind: body.kind().into(),
-        subject: body.subject().into(),
-        time: None,
-        sequence: None,
-        origin: None,
-        correlation: None,
-        traceparent: None,
-        data: body.data().into(),
-    };
+    let local = |id: &str, body: Body| NewEvent::of(SourceName::local(), id, &body);
     let profile = Profile::bundled(profile).unwrap_or_else(|| panic!("there is no profile {profile}"));
     let document = serde_json::value::to_raw_value(profile.document()).unwrap();
     vec![

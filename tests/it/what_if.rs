@@ -73,16 +73,36 @@ fn a_document_of_bindings_is_shown_asked_about_and_then_made_so() {
     assert_eq!((refused.code, refused.err.contains("owner")), (1, true), "{}{}", refused.out, refused.err);
     assert_eq!(roles(&server), ["ada owner", "eve contributor"]);
 
-    for (text, says) in [
-        ("[[scope]\n", "line 1, column"),
-        ("[[scope]]\ncontainer = \"tools\"\nbinding = [{ user = \"ada\", role = \"emperor\" }]\n", "emperor"),
-        ("[[scope]]\ncontainer = \"nowhere\"\nbinding = []\n", "container"),
-        ("[[scope]]\ncontainer = \"tools\"\ncolour = \"red\"\nbinding = []\n", "colour"),
+    // Every mistake is told with the place where it stands in the file.
+    let owner = "[[scope]]\ncontainer = \"tools\"\n\n[[scope.binding]]\nuser = \"ada\"\nrole = \"owner\"\n\n";
+    for (text, place, says) in [
+        ("[[scope]\n".to_owned(), "1:9", "TOML"),
+        (owner.replace("owner", "emperor"), "6:1", "emperor"),
+        (owner.replace("tools", "nowhere"), "2:1", "scope 1 (container `nowhere`)"),
+        (owner.replace("[[scope]]", "[[scope]]\ncolour = \"red\""), "2:1", "colour"),
+        (
+            format!("{owner}[[scope.binding]]\nuser = \"nobody\"\nrole = \"viewer\"\n"),
+            "9:1",
+            "binding 2 (user `nobody`)",
+        ),
+        (format!("{owner}[[scope.binding]]\ngroup = \"local/x\"\nrole = \"viewer\"\n"), "9:1", "group"),
+        (format!("{owner}[[scope.binding]]\nservice = \"x\"\nrole = \"viewer\"\n"), "9:1", "service"),
+        (format!("{owner}[[scope.binding]]\nuser = \"ada\"\nrole = \"owner\"\n"), "8:1", "twice"),
+        (format!("{owner}[[scope.binding]]\nuser = \"bob\"\nrole = \"viewer\"\nends = \"soon\"\n"), "11:1", "RFC 3339"),
+        (format!("{owner}[[scope.binding]]\nrole = \"viewer\"\n"), "8:1", "one of `user`"),
+        (format!("{owner}{owner}"), "8:1", "named twice"),
+        ("scope = []\n".to_owned(), "1:1", "no scope"),
     ] {
-        let bad = server.dir.write("bad.toml", text);
+        let bad = server.dir.write("bad.toml", &text);
         let said = server.cli(&["bindings", "plan", "-f", bad.to_str().unwrap()]);
         assert!(said.code != 0 && said.err.contains(says), "{text}: {}{}", said.out, said.err);
+        assert!(said.err.contains(&format!("bad.toml:{place}: ")), "{text} at {place}: {}", said.err);
     }
+    // So is a row that would be refused: the role is given at another level.
+    let one = owner.replace("container = \"tools\"", "project = \"one\"");
+    let bad = server.dir.write("bad.toml", &one);
+    let said = server.cli(&["bindings", "plan", "-f", bad.to_str().unwrap()]);
+    assert!(said.err.contains("bad.toml:4:1: ") && said.err.contains("granted"), "{}{}", said.out, said.err);
 }
 
 /// Who may do what everywhere, by asking.

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use rollcall_events::body::{ProjectKind, Visibility};
-use toml::de::{DeTable, DeValue};
 
-use super::{ActionSet, Baseline, Ceiling, Document, Level, Profile, RegistryVerbs, Role, Verb};
+use super::{
+    ActionSet, Baseline, Ceiling, Document, Level, Profile, RegistryVerbs, Role, Verb,
+    written::{line_and_column, place_of},
+};
 
 /// Why a profile cannot be used: where in the document and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,13 +22,6 @@ pub struct ProfileError {
 
 pub(super) fn wrong(at: impl Into<String>, what: impl Into<String>) -> ProfileError {
     ProfileError { at: at.into(), what: what.into() }
-}
-
-/// Line and column, from 1, of a byte.
-fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or_default();
-    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-    (before.matches('\n').count() + 1, column)
 }
 
 /// The parts of a key path: names, bare or in quotes, and numbers of lists.
@@ -43,34 +38,6 @@ fn steps(path: &str) -> Vec<String> {
     found
 }
 
-/// Where the innermost part of a key path that is there begins.
-fn locate(text: &str, path: &str) -> Option<usize> {
-    let table = DeTable::parse(text).ok()?;
-    let mut at = None;
-    let mut here: Option<&DeValue<'_>> = None;
-    for (depth, step) in steps(path).iter().enumerate() {
-        let inner = match (depth, here) {
-            (0, _) => Some(table.get_ref()),
-            (_, Some(DeValue::Table(inner))) => Some(inner),
-            _ => None,
-        };
-        let found = match (inner, here) {
-            (Some(inner), _) => {
-                let entry = inner.iter().find(|(key, _)| key.get_ref() == step);
-                entry.map(|(key, value)| (key.span().start, value.get_ref()))
-            }
-            (None, Some(DeValue::Array(list))) => {
-                let entry = step.parse::<usize>().ok().and_then(|n| list.get(n));
-                entry.map(|value| (value.span().start, value.get_ref()))
-            }
-            _ => None,
-        };
-        let Some((start, value)) = found else { break };
-        (at, here) = (Some(start), Some(value));
-    }
-    at
-}
-
 impl Profile {
     /// Reads and checks a profile file.
     ///
@@ -81,11 +48,8 @@ impl Profile {
             let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
             wrong(format!("line {line}, column {column}"), error.message())
         })?;
-        Self::compile(document).and_then(Self::without_typos).map_err(|error| match locate(text, &error.at) {
-            Some(start) => {
-                let (line, column) = line_and_column(text, start);
-                ProfileError { at: format!("line {line}, column {column}, {}", error.at), ..error }
-            }
+        Self::compile(document).and_then(Self::without_typos).map_err(|error| match place_of(text, &steps(&error.at)) {
+            Some((line, column)) => ProfileError { at: format!("line {line}, column {column}, {}", error.at), ..error },
             None => error,
         })
     }

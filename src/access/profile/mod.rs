@@ -5,6 +5,7 @@
 mod compile;
 mod document;
 mod typos;
+mod written;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compile::ProfileError;
 pub use document::*;
+pub use written::{line_and_column, place_of};
 
 /// The profile that an installation has when it chooses none.
 const REVENERA: &str = include_str!("../profiles/revenera.toml");

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
-use rollcall_events::{Body, EventKey, NewEvent, Position, Recorded};
+use rollcall_events::{Body, NewEvent, Position, Recorded};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,15 +27,8 @@ impl Copy {
         let body = Body::parse(kind, &data.to_string()).unwrap_or_else(|error| panic!("{kind} {data}: {error}"));
         let position = self.0.position().0 + 1;
         let event = NewEvent {
-            key: EventKey { source: source.parse().unwrap(), id: format!("copy{position}").into() },
-            kind: kind.into(),
-            subject: body.subject().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
             data: data.to_string().into(),
+            ..NewEvent::of(source.parse().unwrap(), format!("copy{position}"), &body)
         };
         self.0.apply(&Recorded { position: Position(position), recorded_at: noon(), event }).effect
     }

@@ -2,7 +2,7 @@
 //! Long because it is one list of sentences.
 
 use chrono::{DateTime, Duration, Utc};
-use rollcall_events::{Body, EventKey, LogId, NewEvent, Position, Recorded};
+use rollcall_events::{Body, LogId, NewEvent, Position, Recorded};
 use serde_json::{Value, json};
 
 use super::{super::noon, worlds::bundled};
@@ -36,15 +36,8 @@ impl Book {
         let body = Body::parse(&kind, &data.to_string()).unwrap();
         let position = self.roster.position().0 + 1;
         let event = NewEvent {
-            key: EventKey { source: source.parse().unwrap(), id: format!("e{position}").into() },
-            kind: kind.into(),
-            subject: body.subject().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
             data: data.to_string().into(),
+            ..NewEvent::of(source.parse().unwrap(), format!("e{position}"), &body)
         };
         self.roster.apply(&Recorded { position: Position(position), recorded_at: self.now, event }).effect
     }

@@ -303,3 +303,94 @@ async fn a_condition_that_cannot_be_read_stops_the_command() {
     }
     assert_eq!(world.head(), head);
 }
+
+/// Two people who look at the same group and both change it: the second is told, whatever of it the first changed.
+#[tokio::test]
+async fn a_group_is_another_as_soon_as_somebody_enters_or_leaves_it() {
+    let world = World::licensing().await;
+    for id in ["ops", "inner"] {
+        assert_eq!(world.post("/api/v1/groups", json!({"id": id})).await.status, 201);
+    }
+    let (group, members) = ("/api/v1/groups/local/ops", "/api/v1/groups/local/ops/members");
+    let send = |method: &'static str, path: String, tag: String| {
+        let request = Request::builder().method(method).uri(path).header("if-match", tag);
+        let request = request.header("authorization", format!("Bearer {}", super::world::KEY));
+        world.send(request.body(Body::empty()).unwrap())
+    };
+    for (method, member) in [("PUT", "user/ada"), ("PUT", "group/local%2Finner"), ("DELETE", "user/ada")] {
+        let member = format!("{members}/{member}");
+        let tag = world.get(group).await.header("etag").to_owned();
+        let of_members = world.get(members).await.header("etag").to_owned();
+        let changed = send(method, member.clone(), of_members).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let seen = world.get(group).await;
+        assert_ne!(seen.header("etag"), tag, "{method} {member}");
+        assert_eq!(seen.body["position"], changed.body["position"]);
+        assert_eq!(answer(&send(method, member, tag.clone()).await), (412, "changed"));
+        assert_eq!(answer(&send("DELETE", group.to_owned(), tag).await), (412, "changed"), "{method}");
+    }
+    // What happens elsewhere is no change of it.
+    let tag = world.get(group).await.header("etag").to_owned();
+    assert_eq!(
+        world.by(super::world::KEY, "PUT", "/api/v1/groups/local/inner/members/user/pat", None).await.status,
+        200
+    );
+    assert_eq!(world.get(group).await.header("etag"), tag);
+    assert_eq!(send("DELETE", group.to_owned(), tag).await.status, 200);
+}
+
+/// Whoever got at a secret that ends keeps nothing that lasts longer, for himself or anybody else.
+#[tokio::test]
+async fn what_a_secret_that_ends_makes_ends_with_it() {
+    let world = World::licensing().await;
+    let (soon, end, late) = (super::world::at(1), super::world::at(2), super::world::at(3));
+    let ending = |expires| json!({"expires": expires});
+    let portal = world.service("portal", "api:sender", body::Scope::Root).await;
+    let portal = world.by(&portal, "POST", "/api/v1/users/ada/secrets", Some(ending(late))).await;
+    assert_eq!(portal.body["expires"], json!(late), "a secret without an end makes one with any: {}", portal.text);
+    world.post("/api/v1/services", json!({"id": "boss"})).await;
+    let role = json!({"principal": {"service": "boss"}, "role": "api:administrator", "scope": "root"});
+    assert_eq!(world.post("/api/v1/bindings", role).await.status, 200);
+    for (own, others) in [("users/ada", "users/ada"), ("services/boss", "users/pat")] {
+        let own = format!("/api/v1/{own}/secrets");
+        let short = world.post(&own, ending(end)).await.body["secret"].as_str().unwrap().to_owned();
+        for path in [own, format!("/api/v1/{others}/secrets")] {
+            let made = world.by(&short, "POST", &path, Some(json!({}))).await;
+            assert_eq!((made.status.as_u16(), &made.body["expires"]), (201, &json!(end)), "{path}: {}", made.text);
+            let made = world.by(&short, "POST", &path, Some(ending(soon))).await;
+            assert_eq!((made.status.as_u16(), &made.body["expires"]), (201, &json!(soon)), "{path}: {}", made.text);
+            let head = world.head();
+            let refused = world.by(&short, "POST", &path, Some(ending(late))).await;
+            assert_eq!(answer(&refused), (422, "invalid-body"), "{path}");
+            assert_eq!(refused.body["errors"][0]["pointer"], "/expires", "{}", refused.text);
+            assert_eq!(world.head(), head);
+        }
+        let invited = world.by(&short, "POST", &format!("/api/v1/{others}/invitations"), Some(json!({}))).await;
+        assert_eq!((invited.status.as_u16(), &invited.body["expires"]), (201, &json!(end)), "{}", invited.text);
+        let path = invited.body["path"].as_str().unwrap();
+        let request = Request::post(path).body(Body::empty()).unwrap();
+        assert_eq!(world.send(request).await.body["expires"], json!(end), "{others}");
+    }
+}
+
+/// A role begins and ends by the clock alone: what was seen before is then no answer any more.
+#[tokio::test]
+async fn what_a_caller_sees_is_not_the_same_when_a_role_begins_without_an_event() {
+    let world = World::licensing().await;
+    world.post("/api/v1/services", json!({"id": "late"})).await;
+    let window = json!({"principal": {"service": "late"}, "role": "api:auditor", "scope": "root",
+        "starts": super::world::at(2), "ends": super::world::at(4)});
+    assert_eq!(world.post("/api/v1/bindings", window).await.status, 200);
+    let key = world.secret_of(SecretOwner::Service("late".parse().unwrap())).await;
+    for path in ["/api/v1/users", "/api/v1/services", "/api/v1/projects", "/api/v1/bindings", "/api/v1/containers"] {
+        *world.clock.0.lock().unwrap() = super::world::at(1);
+        let before = world.by(&key, "GET", path, None).await;
+        *world.clock.0.lock().unwrap() = super::world::at(3);
+        let after = world.by(&key, "GET", path, None).await;
+        let known = Request::get(path).header("authorization", format!("Bearer {key}"));
+        let known = world.send(known.header("if-none-match", before.header("etag")).body(Body::empty()).unwrap()).await;
+        assert_eq!(known.status == 304, before.body == after.body, "{path}: {}", known.text);
+    }
+    *world.clock.0.lock().unwrap() = super::world::at(3);
+    assert_eq!(names(&world.by(&key, "GET", "/api/v1/users", None).await, "name"), ["ada", "pat"]);
+}

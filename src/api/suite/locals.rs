@@ -4,7 +4,7 @@ use axum::{body::Body, http::Request};
 use rollcall_events::{Body as Event, body};
 use serde_json::{Value, json};
 
-use super::world::{KEY, Reply, World};
+use super::world::{KEY, Reply, World, event};
 
 fn answer(reply: &Reply) -> (u16, &str) {
     (reply.status.as_u16(), reply.problem())
@@ -239,4 +239,69 @@ async fn an_error_in_a_document_of_bindings_names_scope_binding_and_name() {
         assert_eq!(told.status, 200, "{}", told.text);
         assert_ne!(told.body["effects"][0]["effect"], "refused", "{}", told.text);
     }
+}
+
+/// `lifecycle-046` through the API: whatever the way and the model, it is refused before anything is recorded.
+#[tokio::test]
+async fn lifecycle_046_a_role_that_the_profile_lacks_is_refused_before_anything_is_recorded() {
+    for (profile, _) in rollcall_access::profile::BUNDLED {
+        let world = World::under(profile).await;
+        let head = world.head();
+        let before = world.ok("/api/v1/users/ada/access").await;
+        let bind = json!({"principal": {"user": "ada"}, "role": "wizard", "scope": "root"});
+        let document = json!({"scope": [{"root": true, "binding": [{"user": "ada", "role": "wizard"}]}]});
+        for (path, body) in [
+            ("/api/v1/bindings", bind.clone()),
+            ("/api/v1/bindings/plan", document.clone()),
+            ("/api/v1/bindings/apply", document),
+            ("/api/v1/preview", json!({"changes": [{"bind": bind}]})),
+        ] {
+            let refused = world.post(path, body).await;
+            assert_eq!(answer(&refused), (422, "unknown-role"), "{profile} {path}: {}", refused.text);
+            assert!(refused.text.contains("api:auditor"), "{profile} {path} names the roles: {}", refused.text);
+        }
+        assert_eq!(world.head(), head, "{profile}");
+        assert_eq!(world.ok("/api/v1/users/ada/access").await, before, "{profile}");
+    }
+}
+
+/// Whoever may make projects could take the name that a package will need: it is seen, and can be kept from happening.
+#[tokio::test]
+async fn a_name_that_somebody_took_from_a_package_is_shown_and_names_can_be_kept_for_packages() {
+    let world = World::under("harbor").await;
+    let ada = world.secret("ada").await;
+    let make = |name: &str| json!({"name": name});
+    assert_eq!(world.by(&ada, "POST", "/api/v1/projects", Some(make("lake"))).await.status, 201);
+    let package = |id: &str, name: &str, version| {
+        let data = json!({"package": id, "project_name": name, "producer": "vendor", "container_delivery": true});
+        event(&format!("{id}-{version}"), "package.upserted", version, data)
+    };
+    let said = world.facts(&[package("lake-suite", "lake", 1)]).await;
+    assert_eq!(said.body["events"][0]["effect"], "parked");
+    let why = said.body["events"][0]["reason"].as_str().unwrap();
+    assert!(why.contains("belongs to project local/lake") && why.contains("another project_name"), "{why}");
+    assert_eq!(world.ok("/api/v1/projects/lake").await["claimed_by"], json!(["flexnet/lake-suite"]));
+    assert_eq!(world.ok("/api/v1/projects/acme").await["claimed_by"], json!([]));
+    let own = world.by(&ada, "GET", "/api/v1/projects/lake", None).await;
+    assert_eq!(own.body["claimed_by"], json!([]), "what a vendor is about to publish is not told: {}", own.text);
+    let sources = world.ok("/api/v1/sources").await;
+    let parked = &sources["items"].as_array().unwrap().iter().find(|row| row["name"] == "flexnet").unwrap()["parked"];
+    assert_eq!(parked["count"], 1);
+    assert!(parked["first"][0].as_str().unwrap().starts_with("package/lake-suite (event "), "{parked}");
+
+    let settings = world.live.read().settings().clone();
+    let reserved_names = vec!["lake-*".to_owned(), "sea".to_owned()];
+    world.say(&Event::SettingsSet(rollcall_events::Settings { reserved_names, ..settings })).await;
+    let head = world.head();
+    for name in ["lake-2", "sea"] {
+        let made = world.by(&ada, "POST", "/api/v1/projects", Some(make(name))).await;
+        assert_eq!(answer(&made), (409, "taken"), "{}", made.text);
+        let renamed = world.by(&ada, "PATCH", "/api/v1/projects/lake", Some(make(name))).await;
+        assert_eq!(answer(&renamed), (409, "taken"), "{}", renamed.text);
+    }
+    assert_eq!(world.head(), head);
+    let said = world.facts(&[package("lake-suite", "lake-2", 2)]).await;
+    assert_eq!(said.body["events"][0]["effect"], "applied", "{}", said.text);
+    assert_eq!(world.ok("/api/v1/projects/lake").await["claimed_by"], json!([]));
+    assert_eq!(world.post("/api/v1/projects", make("sea")).await.status, 201, "the operator may");
 }

@@ -99,3 +99,16 @@ async fn a_key_that_is_no_key_is_refused_and_a_stranger_stores_nothing() {
     assert_eq!(world.send(request.body(Body::empty()).unwrap()).await.status, 401);
     assert_eq!(post(&world, "k", SECRETS, &json!({})).await.status, 201, "the key was not taken by the stranger");
 }
+
+#[tokio::test]
+async fn a_whole_document_may_be_sent_once_too() {
+    let world = World::under("harbor").await;
+    let rows: Vec<Value> =
+        (0..1_500).map(|n| json!({"group": format!("local/g{n}"), "role": "system_admin"})).collect();
+    let document = json!({"scope": [{"root": true, "binding": rows}]});
+    assert!(document.to_string().len() > 64 * 1024);
+    let told = post(&world, "k", "/api/v1/bindings/apply", &document).await;
+    assert_eq!(told.problem(), "unknown-group", "it was read: {}", told.text);
+    let told = post(&world, "k2", SECRETS, &document).await;
+    assert_eq!(told.problem(), "too-large", "what is small elsewhere stays small: {}", told.text);
+}

@@ -247,3 +247,70 @@ async fn who_runs_a_project_is_told_of_somebody_without_a_tie_what_is_told_of_no
     assert_eq!(world.by(&secret, "GET", &path("ada"), None).await.status, StatusCode::OK);
     assert_eq!(world.get(&path("stray")).await.status, StatusCode::OK, "the operator may ask about everybody");
 }
+
+/// What is above projects, and services, as of then: as it was answered then.
+#[tokio::test]
+async fn containers_the_root_and_services_are_asked_about_as_of_then_too() {
+    let world = World::under("ibm").await;
+    let boss = |n: i64| *world.clock.0.lock().unwrap() = at(n);
+    let made = world.by(KEY, "PUT", "/api/v1/containers/eu", Some(json!({"kind": "region"}))).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    assert_eq!(world.post("/api/v1/services", json!({"id": "ci"})).await.status, StatusCode::CREATED);
+    let questions = || {
+        ["ada", "service:ci"].into_iter().flat_map(|user| {
+            [json!({"container": "eu"}), json!({}), json!({"project": "acme"})].into_iter().map(move |mut scope| {
+                scope["user"] = json!(user);
+                scope["action"] = json!("container-registry.namespace.create");
+                scope
+            })
+        })
+    };
+    let mut given = Vec::new();
+    for (n, binding) in [
+        json!({"principal": {"user": "ada"}, "role": "Manager", "scope": {"container": "eu"}}),
+        json!({"principal": {"service": "ci"}, "role": "Manager", "scope": {"container": "eu"}, "ends": at(30)}),
+        json!({"principal": {"user": "ada"}, "role": "Manager", "scope": "root"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        boss(10 * (1 + i64::try_from(n).unwrap()));
+        assert_eq!(world.post("/api/v1/bindings", binding).await.status, StatusCode::OK);
+        for question in questions() {
+            let mut then = world.post("/api/v1/explain", question.clone()).await.body;
+            assert!(then.as_object_mut().unwrap().remove("decision").is_some(), "{then}");
+            given.push((world.head(), question, then));
+        }
+    }
+    boss(50);
+    for id in ["ci", "eu"] {
+        let path = if id == "ci" { "services/ci" } else { "containers/eu" };
+        assert_eq!(world.delete(&format!("/api/v1/{path}")).await.status, StatusCode::OK);
+    }
+    let (mut yes, mut no) = (0, 0);
+    for (position, question, then) in given {
+        for basis in ["recorded", "effective"] {
+            let mut asked = question.clone();
+            asked["as_of"] =
+                json!(if basis == "recorded" { position.to_string() } else { then["at"].as_str().unwrap().to_owned() });
+            asked["basis"] = json!(basis);
+            let mut now = world.post("/api/v1/explain", asked.clone()).await.body;
+            assert_eq!(now["basis"].take(), basis, "{asked}: {now:#}");
+            if basis == "effective" {
+                assert_eq!(now["allowed"], then["allowed"], "{asked}");
+            } else {
+                assert_eq!(now, then, "{asked}");
+            }
+        }
+        if then["allowed"] == true { yes += 1 } else { no += 1 }
+    }
+    assert!(yes > 4 && no > 4, "{yes} {no}");
+    // Of what was not there then it is said.
+    for (scope, problem) in
+        [(json!({"container": "eu"}), "unknown-container"), (json!({"user": "service:ci"}), "unknown-user")]
+    {
+        let mut asked = json!({"action": "pull", "as_of": "5"});
+        asked.as_object_mut().unwrap().extend(scope.as_object().unwrap().clone());
+        assert_eq!(world.post("/api/v1/explain", asked).await.problem(), problem, "{scope}");
+    }
+}

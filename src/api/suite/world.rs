@@ -19,7 +19,7 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject};
 use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
-use rollcall_events::{Clock, EventKey, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
+use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
     Age, Headers, Hook, Options, Problem, ProblemType, Receiver, Rejection, Route, Runners, Running, Said, Unread,
     Works, memory::MemorySource, pull::Pull,
@@ -305,7 +305,7 @@ impl World {
             settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
         }
         settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
-        world.local("settings", "rollcall.settings.set.v1", &serde_json::to_string(&settings).unwrap()).await;
+        world.local(&rollcall_events::Body::SettingsSet(settings)).await;
         world
     }
 
@@ -318,22 +318,12 @@ impl World {
 
     /// Appends a command past the API, as another process could, and returns it as the API shows it.
     pub async fn say(&self, body: &rollcall_events::Body) -> Value {
-        self.local(&body.subject(), body.kind(), &body.data()).await;
+        self.local(body).await;
         self.ok(&format!("/api/v1/events/{}", self.head())).await
     }
 
-    async fn local(&self, subject: &str, kind: &str, data: &str) {
-        let event = NewEvent {
-            key: EventKey { source: SourceName::local(), id: format!("{subject} {}", self.head()).into() },
-            kind: kind.into(),
-            subject: subject.into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: None,
-            traceparent: None,
-            data: data.into(),
-        };
+    async fn local(&self, body: &rollcall_events::Body) {
+        let event = NewEvent::of(SourceName::local(), format!("{} {}", body.subject(), self.head()), body);
         self.log.append(vec![event]).await.unwrap();
         let head = self.head();
         self.folding.applied().wait_for(|applied| *applied >= head).await.unwrap();

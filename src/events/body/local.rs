@@ -243,6 +243,9 @@ pub struct Invitation {
     pub sha256: Sha256Hex,
     /// Until when (exclusive) it can be redeemed.
     pub expires: DateTime<Utc>,
+    /// Until when (exclusive) the secret that it fetches is good; without end when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_expires: Option<DateTime<Utc>>,
     /// Who invited.
     #[serde(default)]
     pub author: Option<Author>,

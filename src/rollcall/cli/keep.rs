@@ -50,6 +50,9 @@ pub enum Projects {
     Create {
         /// The first path segment of its image names
         name: String,
+        /// Which kind: standard, or global where the access profile has one [default: standard]
+        #[arg(long)]
+        kind: Option<String>,
         /// Who may pull without a role [default: what the access profile says]
         #[arg(long, value_enum)]
         visibility: Option<Visibility>,
@@ -133,6 +136,9 @@ pub enum Services {
         /// What it is for
         #[arg(long)]
         label: Option<String>,
+        /// Until when, exclusive, as in 2027-01-01T00:00:00Z [default: without end]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
     },
     /// End a secret of a service
     Revoke {
@@ -189,6 +195,28 @@ pub enum Groups {
     },
 }
 
+/// The kinds of scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeKind {
+    /// Everywhere
+    Root,
+    /// A container and what is in it
+    Container,
+    /// One project
+    Project,
+}
+
+impl ScopeKind {
+    /// As the API says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Container => "container",
+            Self::Project => "project",
+        }
+    }
+}
+
 /// `bindings`.
 #[derive(Debug, Subcommand)]
 pub enum Bindings {
@@ -209,6 +237,9 @@ pub enum Bindings {
         /// Only on this container
         #[arg(long)]
         container: Option<String>,
+        /// Only on scopes of this kind
+        #[arg(long, value_enum, value_name = "KIND")]
+        scope: Option<ScopeKind>,
     },
     /// Show one
     Show {

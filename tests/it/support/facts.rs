@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rollcall_access::Profile;
-use rollcall_events::{Body, EventKey, NewEvent, Order, Settings};
+use rollcall_events::{Body, NewEvent, Order, Settings};
 use serde_json::{Map, Value, json};
 
 /// One line: an event, and the effect that it is expected to have.
@@ -95,15 +95,10 @@ impl Clerk {
         };
         let body = Body::parse(&kind, &data.to_string()).map_err(|error| error.to_string())?;
         let event = NewEvent {
-            key: EventKey { source: source.parse().map_err(|e| format!("{e}"))?, id: format!("e{}", self.next).into() },
-            kind: kind.into(),
-            subject: body.subject().into(),
             time,
             sequence,
-            origin: None,
-            correlation: None,
-            traceparent: None,
             data: data.to_string().into(),
+            ..NewEvent::of(source.parse().map_err(|e| format!("{e}"))?, format!("e{}", self.next), &body)
         };
         Ok(Fact { event, effect, line: line.to_owned() })
     }

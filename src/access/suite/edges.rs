@@ -1,6 +1,6 @@
 //! Corners of the fold and the decision: what ended stays ended, and what is told is what is so.
 
-use super::*;
+use super::super::*;
 
 fn person(h: &mut History, source: &str, id: &str, account: &str, active: bool, v: u64) {
     h.say(source, "person.upserted", Some(v), &format!(r#"{{"person":"{id}","account":{account},"active":{active}}}"#));

@@ -1,0 +1,179 @@
+//! One log, one roster: live, replayed, or from a snapshot anywhere and the tail; and, of facts that carry an order key,
+//! whatever the order and however often. For everything that a source or an administrator can state.
+
+use std::collections::BTreeSet;
+
+use chrono::Duration;
+use rollcall_events::{Body, LogId, NewEvent, Order, Recorded, Settings};
+
+use super::{
+    super::{History, noon},
+    agreement::{callers, places},
+    worlds::{Random, World, recorded},
+};
+use crate::{Effect, Folded, Roster, decide, membership_digest};
+
+/// A world with secrets, invitations and resets in between.
+fn with_secrets(seed: u64) -> Vec<NewEvent> {
+    let random = &mut Random::new(seed ^ 0x5ec7);
+    let mut told = History::default();
+    for event in World::new(seed).history.0 {
+        told.0.push(event);
+        if !random.one_in(4) {
+            continue;
+        }
+        let user = format!("flexnet/p{}", random.below(4));
+        let (id, sha256) = (random.below(12), format!("{:02x}", random.below(40)).repeat(32));
+        let (kind, data) = match random.below(8) {
+            0 => {
+                let expires = (noon() + Duration::hours(1)).to_rfc3339();
+                let data = format!(r#"{{"secret":"i{id}","user":"{user}","sha256":"{sha256}","expires":"{expires}"}}"#);
+                ("secret.invited", data)
+            }
+            1 => {
+                let data = format!(
+                    r#"{{"secret":"s{id}","owner":{{"user":"{user}"}},"sha256":"{sha256}","invitation":"i{}"}}"#,
+                    random.below(12)
+                );
+                ("secret.issued", data)
+            }
+            2 => ("secret.revoked", format!(r#"{{"secret":"s{id}"}}"#)),
+            3 if random.one_in(3) => ("credentials.reset", format!(r#"{{"user":"{user}"}}"#)),
+            n => {
+                let owner = if n < 6 { format!(r#"{{"user":"{user}"}}"#) } else { r#"{"service":"s0"}"#.to_owned() };
+                ("secret.issued", format!(r#"{{"secret":"s{id}","owner":{owner},"sha256":"{sha256}"}}"#))
+            }
+        };
+        told.say("local", kind, None, &data);
+    }
+    told.0
+}
+
+fn records(events: &[NewEvent]) -> Vec<Recorded> {
+    (1..).zip(events).map(|(position, event)| recorded(position, event)).collect()
+}
+
+fn fold_into(roster: &mut Roster, records: &[Recorded]) -> Vec<Folded> {
+    records.iter().map(|record| roster.apply(record)).collect()
+}
+
+fn empty() -> Roster {
+    Roster::new(LogId([7; 8]))
+}
+
+/// Every answer that an index could get wrong: who may pull, push and delete where, on three days.
+fn answers(roster: &Roster) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (who, principal) in callers(roster) {
+        for (at, place) in places(roster) {
+            for day in [-1, 0, 2] {
+                let now = noon() + Duration::days(day);
+                for verb in crate::Verb::ALL {
+                    let Some(asked) = roster.profile().registry_action(verb) else { continue };
+                    if decide(roster, principal, asked, place, now).is_allowed() {
+                        found.insert(format!("{who:?} {verb:?} {at:?} {day}"));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn live_replayed_and_from_any_snapshot_it_is_one_roster_whatever_was_stated() {
+    let mut kinds: BTreeSet<String> = BTreeSet::new();
+    for seed in 0..120 {
+        let events = with_secrets(seed);
+        let records = records(&events);
+        let mut whole = empty();
+        let folded = fold_into(&mut whole, &records);
+        let applied = |f: &&Folded| f.effect == Effect::Applied;
+        let at = |f: &Folded| records[usize::try_from(f.position.0).unwrap() - 1].event.kind.to_string();
+        kinds.extend(folded.iter().filter(applied).map(at));
+        // What is in already changes nothing, and a second replay is the first.
+        let mut again = empty();
+        for record in &records {
+            again.apply(record);
+            assert_eq!(again.apply(record).effect, Effect::NoChange);
+        }
+        assert!(again.to_snapshot() == whole.to_snapshot(), "seed {seed}: replayed");
+        let told = answers(&whole);
+        let cut = Random::new(seed).below(records.len() + 1);
+        let (head, tail) = records.split_at(cut);
+        let mut kept = empty();
+        fold_into(&mut kept, head);
+        let mut kept = Roster::from_snapshot(&kept.to_snapshot()).unwrap();
+        assert!(fold_into(&mut kept, tail) == folded[cut..], "seed {seed}: effects after a snapshot at {cut}");
+        assert!(kept.to_snapshot() == whole.to_snapshot(), "seed {seed}: a snapshot at {cut}");
+        for day in [-1, 0, 2] {
+            let now = noon() + Duration::days(day);
+            assert_eq!(membership_digest(&kept, now), membership_digest(&whole, now), "seed {seed}");
+        }
+        assert_eq!(answers(&kept), told, "seed {seed}: answers after a snapshot at {cut}");
+        let reread = Roster::from_snapshot(&whole.to_snapshot()).unwrap();
+        assert_eq!(answers(&reread), told, "seed {seed}: answers from a snapshot");
+    }
+    // Runs of a read mean nothing to a membership.
+    let missing: Vec<&str> =
+        Body::TYPES.iter().copied().filter(|kind| !kind.contains(".snapshot.") && !kinds.contains(*kind)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "never applied in a random world");
+}
+
+/// The event of a source whose events have versions.
+fn versioned(event: &NewEvent, sequence: u64) -> NewEvent {
+    let mut event = event.clone();
+    if &*event.kind == "rollcall.settings.set.v1" {
+        let mut settings: Settings = serde_json::from_str(&event.data).unwrap();
+        settings.sources.values_mut().for_each(|source| source.order = Order::Version);
+        event.data = serde_json::to_string(&settings).unwrap().into();
+    }
+    if &*event.kind == "rollcall.package.upserted.v1" {
+        // Which of two rivals has a name is a matter of arrival.
+        let mut data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+        data["project_name"] = data["package"].clone();
+        event.data = data.to_string().into();
+    }
+    event.sequence = (!event.key.source.is_local()).then_some(sequence);
+    event
+}
+
+#[test]
+fn facts_with_an_order_key_give_the_same_in_any_order_and_however_often_beside_everything_else() {
+    let (mut changed, mut mirrored) = (0, 0);
+    for seed in 0..120 {
+        let random = &mut Random::new(seed ^ 0x0d);
+        let events = (1..).zip(World::new(seed).history.0).map(|(n, event)| versioned(&event, n));
+        let mut before = empty();
+        fold_into(&mut before, &records(&events.collect::<Vec<_>>()));
+        let later = World::new(seed + 100_000).history.0;
+        let facts: Vec<NewEvent> = later
+            .iter()
+            .filter(|event| !event.key.source.is_local())
+            .map(|event| versioned(event, 10_000 + u64::try_from(random.below(6)).unwrap()))
+            .collect();
+        let mut others = facts.clone();
+        for _ in 0..facts.len() / 3 {
+            others.push(random.pick(&facts).clone());
+        }
+        for n in (1..others.len()).rev() {
+            others.swap(n, random.below(n + 1));
+        }
+        let [one, other] = [&facts, &others].map(|order| {
+            let mut roster = before.clone();
+            let start = roster.position().0;
+            for (position, event) in (start + 1..).zip(order) {
+                let folded = roster.apply(&recorded(position, event));
+                mirrored += u32::from(folded.effect == Effect::Applied && event.kind.contains(".group."));
+            }
+            roster
+        });
+        for day in [-1, 0, 2] {
+            let now = noon() + Duration::days(day);
+            changed += u32::from(membership_digest(&one, now) != membership_digest(&before, now));
+            assert_eq!(membership_digest(&one, now), membership_digest(&other, now), "seed {seed}, day {day}");
+        }
+        assert_eq!(answers(&one), answers(&other), "seed {seed}");
+    }
+    assert!(changed > 100 && mirrored > 100, "{changed} {mirrored}");
+}

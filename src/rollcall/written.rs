@@ -1,0 +1,86 @@
+//! A document that an operator wrote in TOML, as the API takes it. Knows where in the file something stands; knows nothing of
+//! what it means.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rollcall_access::profile::{line_and_column, place_of};
+use serde_json::Value;
+
+/// A document and the file that it stands in.
+pub struct Written {
+    file: PathBuf,
+    text: String,
+    /// As the API takes it.
+    pub value: Value,
+}
+
+impl Written {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or, with its place, where it is not TOML.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        Self::of(file, text)
+    }
+
+    /// The text of a file.
+    fn of(file: &Path, text: String) -> anyhow::Result<Self> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let (line, column) = line_and_column(&text, error.span().map_or(0, |span| span.start));
+            anyhow::anyhow!("{}:{line}:{column}: this is not TOML: {}", file.display(), error.message())
+        })?;
+        Ok(Self { file: file.to_owned(), value: plain(toml::Value::Table(table)), text })
+    }
+
+    /// `file:line:column` of what a JSON pointer names, or of the innermost part of it that is there.
+    pub fn place(&self, pointer: &str) -> Option<String> {
+        let steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+        let (line, column) = place_of(&self.text, &steps.collect::<Vec<_>>())?;
+        Some(format!("{}:{line}:{column}", self.file.display()))
+    }
+}
+
+/// TOML as JSON; a time is its text.
+fn plain(value: toml::Value) -> Value {
+    match value {
+        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Array(all) => all.into_iter().map(plain).collect(),
+        toml::Value::Table(all) => all.into_iter().map(|(key, value)| (key, plain(value))).collect(),
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(yes) => yes.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_found_where_it_stands() {
+        let file = Path::new("b.toml");
+        let written = Written::of(
+            file,
+            "# roles\n[[scope]]\nproject = \"acme\"\n\n[[scope.binding]]\nuser = \"ada\"\n  rolle = \"Guest\"\n\n\
+             [[scope.binding]]\nuser = \"bob\"\n"
+                .to_owned(),
+        )
+        .unwrap();
+        for (pointer, at) in [
+            ("/scope/0/project", "3:1"),
+            ("/scope/0/binding/0", "5:1"),
+            ("/scope/0/binding/0/rolle", "7:3"),
+            ("/scope/0/binding/1", "9:1"),
+            ("/scope/0/binding/1/role", "9:1"),
+            ("/scope/7", "2:3"),
+        ] {
+            assert_eq!(written.place(pointer), Some(format!("b.toml:{at}")), "{pointer}");
+        }
+        assert_eq!(written.place("/nothing"), None);
+        let told = Written::of(file, "[[scope]]\nproject = acme\n".to_owned()).err().unwrap().to_string();
+        assert!(told.starts_with("b.toml:2:11: this is not TOML"), "{told}");
+    }
+}
