@@ -43,7 +43,7 @@ impl Client {
         if config.urls.is_empty() || config.people.is_empty() {
             return Err("a directory needs at least one address and one base".to_owned());
         }
-        let protection = if config.clear_text { Protection::Clear } else { Protection::Tls(config.trust.config()?) };
+        let protection = if config.clear_text { Protection::Clear } else { Protection::Tls(config.trust.handshake()?) };
         if let Some(url) = config.urls.iter().find(|url| config.clear_text && url.tls) {
             return Err(format!("{url} speaks TLS, and `clear_text` says not to"));
         }
@@ -94,6 +94,7 @@ impl Client {
 fn both(first: Fault, second: &Fault) -> Fault {
     match first {
         Fault::Unreachable(text) => Fault::Unreachable(format!("{text}; {second}")),
+        Fault::Uncertified(text) => Fault::Uncertified(format!("{text}; {second}")),
         Fault::Untrusted(text) => Fault::Untrusted(format!("{text}; {second}")),
         Fault::Malformed(text) => Fault::Malformed(format!("{text}; {second}")),
         other => other,

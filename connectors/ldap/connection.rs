@@ -16,9 +16,12 @@ use crate::{
     ber::{self, SEQUENCE},
     fault::{Fault, name},
     message::{Control, Entry, Message, Outcome, Reply, Request, Search},
+    tls::{Handshake, Ours},
 };
 
 const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
+/// How much room for messages a connection keeps when a large one was read.
+const KEPT: usize = 1 << 20;
 
 /// A server as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl std::str::FromStr for Url {
 #[derive(Clone)]
 pub enum Protection {
     /// TLS, from the first byte or by StartTLS. There is no way back from it to clear text.
-    Tls(Arc<rustls::ClientConfig>),
+    Tls(Handshake),
     /// Nothing, because the operator says so.
     Clear,
 }
@@ -89,11 +92,13 @@ pub struct Limits {
     pub answer: Duration,
     /// For one message, in bytes.
     pub message: usize,
+    /// For everything that one search gives, over all its pages, in bytes. A server may go on for ever.
+    pub search: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(30), message: 64 << 20 }
+        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(30), message: 64 << 20, search: 512 << 20 }
     }
 }
 
@@ -119,6 +124,10 @@ pub struct Connection {
     buffer: Vec<u8>,
     last: i64,
     certificate: Option<Vec<u8>>,
+    /// Our certificate, until the server has said a word: that it lets us in shows in its first answer.
+    ours: Option<Arc<Ours>>,
+    /// How many bytes of messages came.
+    taken: u64,
 }
 
 impl fmt::Debug for Connection {
@@ -156,14 +165,16 @@ impl Connection {
             buffer: Vec::new(),
             last: 0,
             certificate: None,
+            ours: None,
+            taken: 0,
         };
         match (protection, url.tls) {
             (Protection::Clear, false) => Ok(Self { stream: Box::new(stream), ..plain }),
             (Protection::Clear, true) => Err(Fault::Untrusted(format!("{url} speaks TLS, and no TLS is configured"))),
-            (Protection::Tls(config), true) => plain.secure(stream, config, peer).await,
-            (Protection::Tls(config), false) => {
+            (Protection::Tls(handshake), true) => plain.secure(stream, handshake, peer).await,
+            (Protection::Tls(handshake), false) => {
                 let stream = plain.start_tls(stream).await?;
-                plain.secure(stream, config, peer).await
+                plain.secure(stream, handshake, peer).await
             }
         }
     }
@@ -207,7 +218,7 @@ impl Connection {
     async fn secure(
         self,
         stream: TcpStream,
-        config: &Arc<rustls::ClientConfig>,
+        Handshake { config, ours }: &Handshake,
         peer: Option<SocketAddr>,
     ) -> Result<Self, Fault> {
         let url = &self.url;
@@ -215,6 +226,9 @@ impl Connection {
             .map_err(|_| Fault::Untrusted(format!("{url}: no certificate can be made out to this name")))?;
         let connected = TlsConnector::from(Arc::clone(config)).connect(host, stream).await;
         let tls = connected.map_err(|error| {
+            if let Some(why) = ours.unknown_to_them(&error, false) {
+                return Fault::Uncertified(format!("{url}: {why}"));
+            }
             let at = peer.map_or_else(String::new, |peer| format!(" ({peer})"));
             match error.kind() {
                 std::io::ErrorKind::InvalidData | std::io::ErrorKind::Other => {
@@ -224,12 +238,22 @@ impl Connection {
             }
         })?;
         let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.to_vec());
-        Ok(Self { stream: Box::new(tls), certificate: shown, ..self })
+        Ok(Self { stream: Box::new(tls), certificate: shown, ours: Some(Arc::clone(ours)), ..self })
     }
 
     /// Where it leads.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// How long things may take here, and how large they may be.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How many bytes of messages came so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The certificate that the server showed.
@@ -255,6 +279,19 @@ impl Connection {
         let id = self.send(&request, &[]).await?;
         match self.receive(id).await?.reply {
             Reply::Bound(Outcome { code: 0, .. }) => Ok(()),
+            // authMethodNotSupported, inappropriateAuthentication, invalidCredentials
+            Reply::Bound(outcome @ Outcome { code: 7 | 48 | 49, .. }) if matches!(bind, Bind::External) => {
+                Err(Fault::Unauthorised {
+                    dn: dn.to_owned(),
+                    why: format!(
+                        "{} ({}){}; it must ask for certificates (OpenLDAP: TLSVerifyClient) and know whose ours is \
+                         (authz-regexp); or write `bind_dn` and `secret_file`",
+                        outcome.code,
+                        name(outcome.code),
+                        said(&outcome)
+                    ),
+                })
+            }
             // busy, unavailable: not an answer to the question
             Reply::Bound(outcome @ Outcome { code: 51 | 52, .. }) => Err(self.refused("the bind", &outcome)),
             Reply::Bound(outcome) => Err(Fault::Unauthorised {
@@ -299,7 +336,11 @@ impl Connection {
         };
         match timeout(self.limits.answer, write).await {
             Ok(Ok(())) => Ok(self.last),
-            Ok(Err(error)) => Err(Fault::Unreachable(format!("{}: the connection is lost: {error}", self.url))),
+            Ok(Err(error)) => {
+                // What the server said before it went is worth more than that it went.
+                let last = timeout(Duration::from_secs(1), self.stream.read(&mut [0; 1024])).await;
+                Err(self.lost(&last.ok().and_then(Result::err).unwrap_or(error)))
+            }
             Err(_) => Err(Fault::Unreachable(format!("{}: takes nothing for {:?}", self.url, self.limits.answer))),
         }
     }
@@ -329,6 +370,9 @@ impl Connection {
                 let Some(content) = self.buffer.get(head..head + length) else { break };
                 let message = Message::decode(content);
                 self.buffer.drain(..head + length);
+                self.buffer.shrink_to(KEPT);
+                self.taken += (head + length) as u64;
+                self.ours = None;
                 let message = message.map_err(|error| Fault::Malformed(format!("{}: {error}", self.url)))?;
                 if message.id == id {
                     return Ok(message);
@@ -347,10 +391,18 @@ impl Connection {
             let mut chunk = [0; 16 * 1024];
             let read = self.stream.read(&mut chunk).await;
             match read.map(|count| chunk.get(..count).unwrap_or_default()) {
-                Ok([]) => return Err(Fault::Unreachable(format!("{}: the connection was cut", self.url))),
+                Ok([]) => return Err(self.lost(&std::io::Error::other("the connection was cut"))),
                 Ok(bytes) => self.buffer.extend_from_slice(bytes),
-                Err(error) => return Err(Fault::Unreachable(format!("{}: the connection is lost: {error}", self.url))),
+                Err(error) => return Err(self.lost(&error)),
             }
+        }
+    }
+
+    /// What it means that the connection broke.
+    fn lost(&self, error: &std::io::Error) -> Fault {
+        match self.ours.as_ref().and_then(|ours| ours.unknown_to_them(error, true)) {
+            Some(why) => Fault::Uncertified(format!("{}: {why}", self.url)),
+            None => Fault::Unreachable(format!("{}: the connection is lost: {error}", self.url)),
         }
     }
 }
@@ -394,6 +446,8 @@ mod tests {
             buffer: Vec::new(),
             last: 1,
             certificate: None,
+            ours: None,
+            taken: 0,
         };
         let read = connection.read(1).now_or_never().unwrap();
         (read, connection.buffer.len())

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -35,6 +36,9 @@ use crate::{
 
 /// unavailableCriticalExtension.
 const UNAVAILABLE_EXTENSION: u32 = 12;
+
+/// How long a server may take to mend the lists of groups after a rename.
+pub(crate) const SETTLING: Duration = Duration::from_millis(500);
 
 /// One configured directory.
 #[derive(Debug, Clone)]
@@ -173,19 +177,28 @@ impl Directory {
         let (mut session, _) = self.session().await?;
         let mut answers = Vec::with_capacity(subjects.len());
         for subject in subjects {
-            let answer = self.look_up_one(&mut session, subject, now).await;
-            answers.push(match answer {
-                Ok(answer) => answer,
-                Err(Ended::Fault(fault @ Fault::Refused { .. })) => Answer::Unknown(fault.to_string()),
-                Err(Ended::Unreadable(why)) => Answer::Unknown(why.to_string()),
-                Err(ended) => return Err(ended),
-            });
+            answers.push(self.look_up_one(&mut session, subject, now).await?);
+        }
+        // Who was renamed may be listed under the old name for a moment: servers mend that by themselves, a little later.
+        if answers.contains(&Answer::Gone) {
+            tokio::time::sleep(SETTLING).await;
+            for (subject, answer) in subjects.iter().zip(&mut answers).filter(|(_, answer)| **answer == Answer::Gone) {
+                *answer = self.look_up_one(&mut session, subject, now).await?;
+            }
         }
         session.connection.close().await;
         Ok(answers)
     }
 
     async fn look_up_one(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<Answer, Ended> {
+        match self.answer(session, subject, now).await {
+            Err(Ended::Fault(fault @ Fault::Refused { .. })) => Ok(Answer::Unknown(fault.to_string())),
+            Err(Ended::Unreadable(why)) => Ok(Answer::Unknown(why.to_string())),
+            answered => answered,
+        }
+    }
+
+    async fn answer(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<Answer, Ended> {
         // That an entry is not found may also mean that it is hidden; only a whole read concludes from that.
         let hidden = || Answer::Unknown("it is not found any more; the next whole read decides".to_owned());
         let schema = session.schema.clone();
@@ -340,7 +353,7 @@ impl From<Fault> for Failure {
         let text = fault.to_string();
         match fault {
             Fault::Unreachable(_) | Fault::Untrusted(_) => Self::Unreachable(text),
-            Fault::Unauthorised { .. } => Self::Unauthorised(text),
+            Fault::Unauthorised { .. } | Fault::Uncertified(_) => Self::Unauthorised(text),
             // strongerAuthRequired, confidentialityRequired, inappropriateAuthentication, insufficientAccessRights
             Fault::Refused { code: 8 | 13 | 48 | 50, .. } => Self::Unauthorised(text),
             // busy, unavailable

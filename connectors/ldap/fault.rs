@@ -12,6 +12,9 @@ pub enum Fault {
     /// The server is not who it should be, or offers no TLS. Nothing was sent in clear.
     #[error("{0}")]
     Untrusted(String),
+    /// The server does not take our client certificate, or wants one. Nothing was asked yet.
+    #[error("{0}")]
+    Uncertified(String),
     /// The bind was refused.
     #[error("the directory refuses the bind as {dn}: {why}")]
     Unauthorised {
@@ -48,7 +51,7 @@ impl Fault {
     /// Whether another server of the list may do better.
     pub(crate) fn is_of_this_server(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Untrusted(_) | Self::Malformed(_) => true,
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::Uncertified(_) | Self::Malformed(_) => true,
             // busy, unavailable
             Self::Refused { code, .. } => matches!(code, 51 | 52),
             Self::Unauthorised { .. } => false,

@@ -12,6 +12,10 @@ const CONTROLS: u8 = 0xa0;
 /// times that in memory.
 const MOST_CONTROLS: usize = 64;
 
+/// How many attributes and values one entry has at most together: as many as 64 MiB hold of names. An empty one takes two
+/// bytes on the wire and twelve times that in memory.
+const MOST_VALUES: usize = 1 << 21;
+
 /// An extension of a request or an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
@@ -45,7 +49,7 @@ pub enum Request<'a> {
         dn: &'a str,
         password: &'a [u8],
     },
-    /// SASL EXTERNAL: the client certificate says who we are.
+    /// SASL EXTERNAL: the client certificate says who we are. With empty credentials: without any a server asks for them.
     BindExternal,
     Unbind,
     Search(&'a Search),
@@ -75,7 +79,9 @@ impl Request<'_> {
             }
             Self::BindExternal => {
                 w.nested(0x60, |w| {
-                    w.integer(INTEGER, 3).octets(OCTETS, b"").nested(0xa3, |w| _ = w.octets(OCTETS, b"EXTERNAL"));
+                    w.integer(INTEGER, 3)
+                        .octets(OCTETS, b"")
+                        .nested(0xa3, |w| _ = w.octets(OCTETS, b"EXTERNAL").octets(OCTETS, b""));
                 });
             }
             Self::Unbind => _ = w.octets(0x42, b""),
@@ -235,7 +241,13 @@ fn entry(content: &mut Reader<'_>) -> Result<Entry, Malformed> {
     let dn = content.text(OCTETS, "an entry whose name is no UTF-8")?.to_owned();
     let mut list = Reader::new(content.expect(SEQUENCE, "an entry without attributes")?);
     let mut attributes: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
+    let mut room = MOST_VALUES;
+    let mut more = || {
+        room = room.checked_sub(1).ok_or(Malformed("more values than an entry has"))?;
+        Ok(())
+    };
     while let Some((tag, content)) = list.any()? {
+        more()?;
         if tag != SEQUENCE {
             return Err(Malformed("an attribute that is none"));
         }
@@ -247,6 +259,7 @@ fn entry(content: &mut Reader<'_>) -> Result<Entry, Malformed> {
             if tag != OCTETS {
                 return Err(Malformed("a value that is none"));
             }
+            more()?;
             values.push(value.to_vec());
         }
         attributes.push((name, values));

@@ -1,6 +1,8 @@
 //! Searches that are whole or nothing: every page, every last result code, every range of values. A search that ends in
 //! any other way is a fault, and what it gave until then counts for nothing. Knows no people and no groups.
 
+use tokio::time::timeout;
+
 use crate::{
     connection::{Connection, Item},
     fault::Fault,
@@ -31,13 +33,14 @@ pub async fn whole<T>(
     take: &mut (dyn FnMut(Entry) -> T + Send),
 ) -> Result<Found<T>, Fault> {
     let mut size = pages;
+    let until = connection.taken().saturating_add(connection.limits().search);
     'again: loop {
         let mut found = Found { items: Vec::new(), references: 0 };
         let (mut cookie, mut barren) = (Vec::new(), 0);
         loop {
             let control: Vec<Control> = size.iter().map(|size| paged(*size, &cookie)).collect();
             let before = found.items.len();
-            let (outcome, controls) = one(connection, search, &control, &mut found, take).await?;
+            let (outcome, controls) = one(connection, search, &control, until, &mut found, take).await?;
             match (outcome.code, size) {
                 (0, _) => {}
                 (ADMIN_LIMIT, Some(last)) if last > 1 => {
@@ -74,11 +77,12 @@ pub async fn whole<T>(
     }
 }
 
-/// One request's answer, up to its result.
+/// One request's answer, up to its result. `until`: how many bytes may have come on the connection by then.
 async fn one<T>(
     connection: &mut Connection,
     search: &Search,
     controls: &[Control],
+    until: u64,
     found: &mut Found<T>,
     take: &mut (dyn FnMut(Entry) -> T + Send),
 ) -> Result<(Outcome, Vec<Control>), Fault> {
@@ -89,6 +93,14 @@ async fn one<T>(
             Item::Reference => found.references += 1,
             Item::Intermediate(..) => {}
             Item::Done(outcome, controls) => return Ok((outcome, controls)),
+        }
+        if connection.taken() > until {
+            let what = format!("{}: a search below {} goes on beyond all bounds", connection.url(), search.base);
+            return Err(Fault::Malformed(format!("{what} (512 MiB); name bases further down, or filters")));
+        }
+        if search.scope == Scope::Base && found.items.len() > 1 {
+            let what = format!("{}: several entries are given for the one name {}", connection.url(), search.base);
+            return Err(Fault::Malformed(what));
         }
     }
 }
@@ -103,11 +115,17 @@ pub async fn entry(
     let filter = filter.unwrap_or_else(everything);
     let search = Search { base: dn.to_owned(), scope: Scope::Base, filter, attributes, limit: 0 };
     let mut found = Found { items: Vec::new(), references: 0 };
-    let (outcome, _) = one(connection, &search, &[], &mut found, &mut |entry| entry).await?;
+    let limits = connection.limits();
+    let until = connection.taken().saturating_add(limits.message as u64);
+    let answer = timeout(limits.answer, one(connection, &search, &[], until, &mut found, &mut |entry| entry)).await;
+    let what = if dn.is_empty() { "the root entry" } else { dn };
+    let (outcome, _) = answer.unwrap_or_else(|_| {
+        Err(Fault::Unreachable(format!("{}: {what} is not read to its end in {:?}", connection.url(), limits.answer)))
+    })?;
     match outcome.code {
         0 => Ok(found.items.pop()),
         NO_SUCH_OBJECT => Ok(None),
-        _ => Err(connection.refused(&format!("reading {dn}"), &outcome)),
+        _ => Err(connection.refused(&format!("reading {what}"), &outcome)),
     }
 }
 

@@ -4,11 +4,11 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::{
-    connection::{Connection, Item},
+    connection::Connection,
     dn::Dn,
     fault::Fault,
-    filter::everything,
-    message::{Entry, PAGED, Scope, Search},
+    message::{Entry, PAGED},
+    search,
 };
 
 /// RFC 4533.
@@ -86,25 +86,9 @@ impl RootDse {
             "highestCommittedUSN",
             "objectClass",
         ];
-        let search = Search {
-            base: String::new(),
-            scope: Scope::Base,
-            filter: everything(),
-            attributes: names.map(str::to_owned).to_vec(),
-            limit: 0,
-        };
-        let id = connection.search(&search, &[]).await?;
-        let mut found = None;
-        loop {
-            match connection.next(id).await? {
-                Item::Entry(entry, _) => found = Some(Self::of(&entry)),
-                Item::Reference | Item::Intermediate(..) => {}
-                Item::Done(outcome, _) if outcome.code == 0 => break,
-                Item::Done(outcome, _) => return Err(connection.refused("reading the root entry", &outcome)),
-            }
-        }
+        let found = search::entry(connection, "", None, names.map(str::to_owned).to_vec()).await?;
         // A server that hides its root entry is one of which nothing is known.
-        Ok(found.unwrap_or_else(|| Self::of(&Entry { dn: String::new(), attributes: Vec::new() })))
+        Ok(Self::of(&found.unwrap_or_else(|| Entry { dn: String::new(), attributes: Vec::new() })))
     }
 
     /// What an entry says.

@@ -1,13 +1,20 @@
 //! How a server proves who it is: the system's roots, one's own authority, or one pinned certificate; and how we do, by
 //! a client certificate. Makes the configuration; the handshake is the connection's.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::CertifiedKey,
 };
 
 /// What is trusted and what we show, as PEM.
@@ -53,12 +60,37 @@ pub fn fingerprint(certificate: &[u8]) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Everything that a handshake takes.
+#[derive(Clone)]
+pub struct Handshake {
+    pub config: Arc<ClientConfig>,
+    pub ours: Arc<Ours>,
+}
+
+/// Our certificate, where there is one, and whether a server ever asked for it: some that miss it just go.
+#[derive(Debug)]
+pub struct Ours {
+    key: Option<Arc<CertifiedKey>>,
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for Ours {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
 impl Trust {
-    /// The configuration for a handshake.
+    /// What a handshake takes.
     ///
     /// # Errors
     /// What cannot be read, for the operator.
-    pub fn config(&self) -> Result<Arc<ClientConfig>, String> {
+    pub fn handshake(&self) -> Result<Handshake, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -66,22 +98,23 @@ impl Trust {
         let builder = if self.pins.is_empty() {
             builder.with_root_certificates(self.roots()?)
         } else {
-            let verifier = Pinned { pins: self.pins.clone(), provider };
+            let verifier = Pinned { pins: self.pins.clone(), provider: Arc::clone(&provider) };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         };
-        let config = match &self.client {
-            None => builder.with_no_client_auth(),
+        let key = match &self.client {
+            None => None,
             Some((certificate, key)) => {
-                let chain: Vec<_> =
-                    certificates(certificate).map_err(|what| format!("the client certificate: {what}"))?;
+                let chain = certificates(certificate).map_err(|what| format!("the client certificate: {what}"))?;
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
                     .map_err(|error| format!("the client key is not a private key in PEM: {error}"))?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| format!("the client certificate and its key do not fit: {error}"))?
+                let certified = CertifiedKey::from_der(chain, key, &provider)
+                    .map_err(|error| format!("the client certificate and its key do not fit: {error}"))?;
+                Some(Arc::new(certified))
             }
         };
-        Ok(Arc::new(config))
+        let ours = Arc::new(Ours { key, asked: AtomicBool::new(false) });
+        let config = builder.with_client_cert_resolver(Arc::clone(&ours) as _);
+        Ok(Handshake { config: Arc::new(config), ours })
     }
 
     fn roots(&self) -> Result<RootCertStore, String> {
@@ -160,6 +193,42 @@ impl ServerCertVerifier for Pinned {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl Ours {
+    /// What a server has against our certificate, or that we have none, where a connection that broke says that: by an
+    /// alert, or by silence before its first answer (`early`; with TLS 1.3 it judges when the handshake is over for us).
+    pub(crate) fn unknown_to_them(&self, error: &std::io::Error, early: bool) -> Option<String> {
+        use rustls::{AlertDescription as A, Error as E};
+        let about_it = match error.get_ref().and_then(|inner| inner.downcast_ref::<E>()) {
+            Some(E::AlertReceived(alert)) => matches!(
+                alert,
+                A::CertificateRequired
+                    | A::BadCertificate
+                    | A::UnsupportedCertificate
+                    | A::CertificateRevoked
+                    | A::CertificateExpired
+                    | A::CertificateUnknown
+                    | A::UnknownCA
+                    | A::AccessDenied
+            ),
+            _ => early,
+        };
+        (about_it && self.asked.load(Ordering::Relaxed)).then(|| {
+            if self.key.is_some() {
+                format!(
+                    "the server asked for a client certificate and does not take ours ({error}): it must be signed by an \
+                     authority that the server trusts, be in force, and be made for clients; see \
+                     `client_certificate_file`"
+                )
+            } else {
+                format!(
+                    "the server asked for a client certificate and ended the connection without one ({error}): write \
+                     `client_certificate_file` and `client_key_file`"
+                )
+            }
+        })
     }
 }
 

@@ -248,7 +248,7 @@ fn source_origin(loaded: &Loaded, key: &str, name: &SourceName) -> Origin {
 }
 
 /// A path of the configuration file is relative to that file.
-fn beside(path: &Path, origin: &Origin) -> PathBuf {
+pub fn beside(path: &Path, origin: &Origin) -> PathBuf {
     match origin {
         Origin::File { path: file, .. } => file.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path)),
         Origin::Default | Origin::Env(_) | Origin::Flag(_) => path.to_owned(),

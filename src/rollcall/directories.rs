@@ -42,6 +42,9 @@ pub fn of(
     if certificate.is_some() != key.is_some() {
         return Err(("client_key_file", "a client certificate needs its key, and a key its certificate".to_owned()));
     }
+    if certificate.is_some() && source.clear_text {
+        return Err(("clear_text", "a client certificate is shown over TLS: leave one of the two out".to_owned()));
+    }
     let secret = !password.expose_secret().is_empty();
     let bind = match &source.bind_dn {
         Some(dn) => {

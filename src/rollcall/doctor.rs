@@ -1,7 +1,12 @@
 //! `doctor`: looks at an installation from the outside, as an operator would, and says what is wrong and what to do.
 //! Asks and compares; mends nothing.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::DateTime;
 use reqwest::Url;
@@ -100,9 +105,14 @@ fn files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
         return;
     }
     let key = dir.file("admin.key");
-    let secrets = loaded.config.source.values().filter_map(|source| source.secret_file.clone());
+    let secrets = loaded.config.source.iter().flat_map(|(name, source)| {
+        let found = |key: &str, path: &Option<PathBuf>| {
+            path.as_deref().map(|path| checks::beside(path, &loaded.origin(&format!("source.{name}.{key}"))))
+        };
+        [found("secret_file", &source.secret_file), found("client_key_file", &source.client_key_file)]
+    });
     let mut exposed = false;
-    for path in [dir.path().to_owned(), key].into_iter().chain(secrets) {
+    for path in [dir.path().to_owned(), key].into_iter().chain(secrets.flatten()) {
         if let Some(mode) = mode(&path).filter(|mode| mode & 0o077 != 0) {
             exposed = true;
             let wanted = if path.is_dir() { "700" } else { "600" };

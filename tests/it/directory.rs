@@ -30,7 +30,7 @@ fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
 }
 
-fn read(config: Config) -> Result<Sealed, Failure> {
+pub fn read(config: Config) -> Result<Sealed, Failure> {
     block(async { Directory::new(config).unwrap().read(Sheet::blank(now())).await })
 }
 

@@ -8,12 +8,24 @@ use rollcall_events::{LOCAL, body::member_subject};
 use super::{Cause, Fix, Obstacle, Standing, Walk, Way, obstacle};
 use crate::{
     facts::{Holder, On},
-    place::{ContainerIx, Place, ProjectIx, Rights, ServiceIx},
+    place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     roster::UserIx,
 };
 
 /// How many groups all climbs of one holder look at.
 const MOST_GROUPS: usize = 65_536;
+
+/// How many groups a text names on the way down from the one that has the role.
+const MOST_NAMED: usize = 16;
+
+/// The way from a group down to a holder.
+#[derive(Default)]
+struct Path {
+    /// The groups, the outermost first.
+    groups: Vec<u32>,
+    obstacles: Vec<Obstacle>,
+    causes: Vec<Cause>,
+}
 
 /// A group on the way up.
 struct Step {
@@ -100,15 +112,16 @@ impl Walk<'_> {
         if self.roster.index.holder_bindings.is_empty() {
             return;
         }
-        self.bindings(holder, own, None, &[]);
-        for (group, obstacles, causes) in self.groups(holder) {
+        self.bindings(holder, own, &[], &[]);
+        for Path { groups, obstacles, causes } in self.groups(holder) {
+            let Some(group) = groups.first().copied() else { continue };
             let all: Vec<Obstacle> = own.iter().cloned().chain(obstacles).collect();
-            self.bindings(Holder::Group(group), &all, Some(group), &causes);
+            self.bindings(Holder::Group(group), &all, &groups, &causes);
         }
     }
 
     /// Every group above a holder with what stands in the way to it, by the way with the fewest obstacles.
-    fn groups(&self, holder: Holder) -> Vec<(u32, Vec<Obstacle>, Vec<Cause>)> {
+    fn groups(&self, holder: Holder) -> Vec<Path> {
         let roster = self.roster;
         let mut steps: Vec<Step> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -133,21 +146,19 @@ impl Walk<'_> {
             enter(&mut queue, Holder::Group(group), Some(here), weight);
         }
         let along = |ix: usize| {
-            let (mut obstacles, mut causes, mut next) = (Vec::new(), Vec::new(), Some(ix));
+            let (mut path, mut next) = (Path::default(), Some(ix));
             while let Some(step) = next.and_then(|ix| steps.get(ix)) {
-                obstacles.extend(step.between.iter().cloned());
-                causes.push(step.cause.clone());
+                path.groups.push(step.group);
+                path.obstacles.extend(step.between.iter().cloned());
+                path.causes.push(step.cause.clone());
                 next = step.from;
             }
-            (obstacles, causes)
+            path
         };
         (0..steps.len())
             .filter_map(|ix| {
                 let group = steps.get(ix)?.group;
-                roster.index.holder_bindings.contains_key(&Holder::Group(group)).then(|| {
-                    let (obstacles, causes) = along(ix);
-                    (group, obstacles, causes)
-                })
+                roster.index.holder_bindings.contains_key(&Holder::Group(group)).then(|| along(ix))
             })
             .collect()
     }
@@ -179,8 +190,9 @@ impl Walk<'_> {
         (obstacles, cause)
     }
 
-    /// The bindings of one holder that are for this place.
-    fn bindings(&mut self, holder: Holder, own: &[Obstacle], group: Option<u32>, via: &[Cause]) {
+    /// The bindings of one holder that are for this place. `groups`: the way from a group that has it down to who is asked
+    /// about.
+    fn bindings(&mut self, holder: Holder, own: &[Obstacle], groups: &[u32], via: &[Cause]) {
         let roster = self.roster;
         for ix in roster.index.holder_bindings.get(&holder).into_iter().flatten() {
             let Some(row) = roster.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
@@ -206,14 +218,22 @@ impl Walk<'_> {
                 On::Container(ix) => format!(" on container {}", roster.container(ContainerIx(ix)).id),
                 On::Project(_) => String::new(),
             };
-            let text = match group {
-                None => format!("a direct binding of role {role}{place}"),
-                Some(group) => format!("a binding of role {role} to group {}{place}", roster.group_key(group)),
+            let text = match groups {
+                [] => format!("a direct binding of role {role}{place}"),
+                [group, within @ ..] => {
+                    let name =
+                        |ix: &u32| roster.group(GroupIx(*ix)).name.map_or_else(|| roster.group_key(*ix), str::to_owned);
+                    let within = within.iter().take(MOST_NAMED).map(|ix| format!(", which has {}", name(ix)));
+                    let key = roster.group_key(*group);
+                    let named = format!("{} ({key})", name(group));
+                    let group = if key.ends_with(&format!("/{}", name(group))) { key } else { named };
+                    format!("a binding of role {role} to group {group}{place}{}", within.collect::<String>())
+                }
             };
             let mut facts = vec![cause];
             facts.extend_from_slice(via);
             let way = Way {
-                rule: if group.is_some() { "group" } else { "binding" },
+                rule: if groups.is_empty() { "binding" } else { "group" },
                 held,
                 name: subject,
                 text,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollcall_eventlog::Filter;
 use rollcall_events::{Body, NewEvent, Position, body::Run};
 
-use super::{Engine, Intent, PAGE, RunError};
+use super::{Engine, Intent, PAGE, RunError, again::unsure};
 use crate::{
     Personal,
     brake::{Braked, Weight, brake},
@@ -92,10 +92,16 @@ impl Engine {
             return Err(Failure::Partial("a sheet was sealed that was not given for a run".to_owned()).into());
         };
         let _writing = self.writing.lock().await;
-        let finding = self.find(&sealed, &bracket).await?;
+        let mut finding = self.find(&sealed, &bracket).await?;
         let scope = self.pull.scope();
         let rescoped = finding.reached.scope.as_deref() != Some(scope.digest());
         let hold = self.hold(&finding, rescoped);
+        if matches!((&intent, &hold), (Intent::Record, Hold::Nothing)) {
+            let there = self.still_there(&finding.changes).await;
+            let there = there.unwrap_or_else(|failure| unsure(&finding.changes, &failure));
+            finding.changes.retain(|change| !there.contains_key(&Which::Subject(change.subject.clone())));
+            finding.excluded.extend(there);
+        }
         let concluded = match (&intent, hold) {
             (Intent::Plan, hold) => {
                 let reason = match hold {
@@ -208,8 +214,8 @@ impl Engine {
         asked.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         asked.truncate(LOOKED_UP);
         let bodies: Vec<Body> = asked.iter().map(|(.., body)| body.clone()).collect();
-        let answers = self.pull.look_up(&bodies, self.works.clock.now()).await;
-        let answers = answers.unwrap_or_else(|failure| vec![Answer::Unknown(failure.to_string()); bodies.len()]);
+        let answers = self.ask(bodies).await;
+        let answers = answers.unwrap_or_else(|failure| vec![Answer::Unknown(failure.to_string()); asked.len()]);
         let mut changes = Vec::new();
         for ((subject, known, body), answer) in asked.into_iter().zip(answers) {
             let was = known.stands().then_some(body);

@@ -14,7 +14,7 @@ use super::{Engine, Intent, RunError};
 use crate::{
     brake::{Weight, brake},
     difference::{Change, in_order},
-    pull::{Cursor, Desk, Failure, Known, Names, News, Sealed, Sheet, Stop, Told},
+    pull::{Cursor, Desk, Failure, Known, Names, News, Sealed, Sheet, Stop, Told, Which},
     standing::State,
     stores::Facts,
 };
@@ -53,7 +53,11 @@ impl Engine {
             facts.retain(|subject, _| !concluded.contains(subject));
             self.wanted.notify_one();
         }
-        let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &known)).collect();
+        let mut changes: Vec<Change> =
+            facts.into_iter().filter_map(|(subject, body)| change(subject, body, &known)).collect();
+        let doubted: Vec<Change> = changes.iter().filter(|c| concluded.contains(&c.subject)).cloned().collect();
+        let there = self.still_there(&doubted).await?;
+        changes.retain(|change| !there.contains_key(&Which::Subject(change.subject.clone())));
         let events = in_order(changes).iter().map(|change| change.event(&self.source, None)).collect::<Vec<_>>();
         if !events.is_empty() {
             self.append(events).await?;

@@ -1,6 +1,7 @@
 //! What carries one source's facts to the log: brings the mirror up to date, opens and closes the bracket of a run,
 //! appends. What a read comes to is `conclude`, what a follower tells is `desk`, when anything happens is `runner`.
 
+mod again;
 mod conclude;
 mod desk;
 mod discard;

@@ -468,6 +468,7 @@ async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
     let news = world.engine.news();
     let (ada, bob) = (member("ops", "ada").unwrap(), member("ops", "bob").unwrap());
     let ops = "ops".parse().unwrap();
+    world.source.take("member/ops/person/ada");
     news.tell(vec![Told::Members { group: ops, members: vec![bob.clone().into()] }]).await.unwrap();
     assert_eq!(
         world.news().await,

@@ -2,6 +2,7 @@
 //! between two looks at a real answer.
 
 pub mod api;
+pub mod corp;
 pub mod csv;
 pub mod facts;
 pub mod faults;
@@ -9,6 +10,7 @@ pub mod image;
 pub mod registry;
 pub mod server;
 pub mod slapd;
+pub mod wire;
 
 use std::{
     fs::{self, File, OpenOptions},

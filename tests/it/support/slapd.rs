@@ -12,7 +12,10 @@ use std::{
     thread,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use sha2::{Digest, Sha256};
 
 use super::{Dir, Process, Said, found, free_port, run};
@@ -157,8 +160,37 @@ impl Slapd {
     /// Stops it and starts it again on the same data. Its memory of changes is gone.
     pub fn restart(&mut self) {
         self.process.terminate();
-        self.process = Self::process(&self.dir, self.port, None);
+        let tls = self.dir.join("tls.key").exists().then_some(self.tls_port);
+        self.process = Self::process(&self.dir, self.port, tls);
         self.ready();
+    }
+
+    /// Changes its configuration and starts it again.
+    pub fn reconfigure(&mut self, change: impl FnOnce(String) -> String) {
+        let conf = std::fs::read_to_string(self.dir.join("slapd.conf")).unwrap();
+        self.dir.write("slapd.conf", change(conf));
+        self.restart();
+    }
+
+    /// Nobody but the administrator sees what this part of an ACL names, from now on; nothing is hidden by an empty one.
+    pub fn hide(&mut self, what: &str) {
+        const ALL: &str = "access to * by users";
+        self.reconfigure(|conf| {
+            let (head, rest) = conf.split_once(ALL).unwrap();
+            let kept: String =
+                head.lines().filter(|line| !line.starts_with("access to dn.")).map(|l| format!("{l}\n")).collect();
+            let rule = if what.is_empty() { String::new() } else { format!("access to {what} by * none\n") };
+            kept + &rule + ALL + rest
+        });
+    }
+
+    /// Everything below the trunk as an administrator sees it: LDIF, lines not folded.
+    pub fn dump(&self, attributes: &[&str]) -> String {
+        let admin = format!("cn=admin,{BASE}");
+        let mut command = Command::new("ldapsearch");
+        command.env("PATH", path()).args(["-LLL", "-o", "ldif-wrap=no", "-x", "-H", &self.url(), "-D", &admin]);
+        command.args(["-w", "secret", "-b", BASE]).args(attributes);
+        run(&mut command, &self.dir).ok()
     }
 
     pub fn stop(&mut self) {
@@ -200,6 +232,7 @@ pub struct Authority {
     pub pin: [u8; 32],
     leaf: String,
     key: String,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
@@ -225,7 +258,17 @@ impl Authority {
         params.not_after = date_time_ymd(year, 1, 1);
         let leaf = params.signed_by(&leaf_key, &issuer).unwrap();
         let pin = Sha256::digest(leaf.der()).into();
-        Self { pem: ca.pem(), pin, leaf: leaf.pem(), key: leaf_key.serialize_pem() }
+        Self { pem: ca.pem(), pin, leaf: leaf.pem(), key: leaf_key.serialize_pem(), issuer }
+    }
+
+    /// A certificate of this common name and its key, to show to a server.
+    pub fn client(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 }
 
