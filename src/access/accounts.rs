@@ -20,6 +20,7 @@ impl Roster {
             self.break_cycle(ix);
             self.refer(Field::AccountParent, ix, parent);
             self.close_cycle(ix);
+            self.plain.account(&self.facts, ix, self.settings.customer_sub_accounts);
         }
         self.mention(&effect, Field::AccountParent, ix, parent);
         effect
@@ -31,6 +32,7 @@ impl Roster {
         let effect = at.settle(&mut row.register, Rank::Removed, "account");
         if effect == Effect::Applied {
             self.break_cycle(ix);
+            self.plain.account(&self.facts, ix, self.settings.customer_sub_accounts);
         }
         effect
     }

@@ -283,6 +283,9 @@ impl Roster {
         let role = self.role_of(&row);
         if new {
             self.index.bind(ix, holder, on);
+            if let Holder::Person(person) = holder {
+                self.plain.person(&self.facts, &self.index, person);
+            }
             self.roles.resize(ix as usize + 1, None);
         }
         if let Some(slot) = self.roles.get_mut(ix as usize) {

@@ -82,6 +82,23 @@ impl Roster {
         place: Place,
         now: DateTime<Utc>,
     ) -> Verdict {
+        if let (Rights::Access, Principal::User(user), Place::Project(project)) = (rights, principal, place)
+            && let Some(until) = self.plain.until(user, project, actions, now.timestamp_micros())
+        {
+            return until.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) });
+        }
+        self.judge_by_facts(rights, principal, actions, place, now)
+    }
+
+    /// As [`Self::judge_by`], whether it is plain or not.
+    pub(crate) fn judge_by_facts(
+        &self,
+        rights: Rights,
+        principal: Principal,
+        actions: ActionSet,
+        place: Place,
+        now: DateTime<Utc>,
+    ) -> Verdict {
         // What is closed is closed to the registry; Rollcall itself can still be asked about it.
         if rights == Rights::Access && !self.open(place) {
             return Verdict::Denied;
@@ -89,7 +106,7 @@ impl Roster {
         self.judge_as_if_open(rights, principal, actions, place, now)
     }
 
-    /// As [`Self::judge_by`], of a place that may be closed.
+    /// As [`Self::judge_by_facts`], of a place that may be closed.
     pub(crate) fn judge_as_if_open(
         &self,
         rights: Rights,
@@ -221,7 +238,7 @@ impl Roster {
         for person_ix in self.persons_of(user) {
             let Some(person) = self.facts.persons.get(*person_ix).filter(|person| person.is_live()) else { continue };
             let mut take = |until: i64| best = best.max(Some(until.min(package.until)));
-            for product in self.delivered(package_ix) {
+            for product in self.index.delivered(&self.facts, package_ix) {
                 let mut buyer = |account: u32| {
                     for line in self.index.bought.of((account, product)) {
                         if let Some(until) = self.line_until(line, account, product, now) {
@@ -261,17 +278,8 @@ impl Roster {
         best
     }
 
-    /// The products that a package delivers: mapped now, stated and not removed.
-    fn delivered(&self, package: u32) -> impl Iterator<Item = u32> + '_ {
-        self.index.package_mappings.of(package).iter().filter_map(|ix| {
-            let pair = self.facts.mappings.get(*ix as usize)?;
-            let stands = pair.register.stands() && self.facts.products.get(pair.right)?.register.stands();
-            stands.then_some(pair.right)
-        })
-    }
-
     fn delivers(&self, package: u32, product: u32) -> bool {
-        self.delivered(package).any(|delivered| delivered == product)
+        self.index.delivered(&self.facts, package).any(|delivered| delivered == product)
     }
 
     /// An entitlement that grants now: stated, active, of an account that is there.

@@ -176,9 +176,11 @@ impl Roster {
             Body::PersonUpserted(data) => self.person(at, &data),
             Body::PersonRemoved(data) => {
                 let ix = self.facts.persons.at(at.space, data.person.as_str());
-                self.settle_row(at, ix, Rank::Removed, "person", |roster, ix| {
+                let effect = self.settle_row(at, ix, Rank::Removed, "person", |roster, ix| {
                     roster.facts.persons.get_mut(ix).map(|row| &mut row.register)
-                })
+                });
+                self.plain.person(&self.facts, &self.index, ix);
+                effect
             }
             Body::PermissionGranted(data) => self.permission(at, data.person.as_str(), Rank::Full),
             Body::PermissionRevoked(data) => self.permission(at, data.person.as_str(), Rank::Removed),
@@ -191,6 +193,7 @@ impl Roster {
                     roster.facts.packages.get_mut(ix).map(|row| &mut row.register)
                 });
                 if effect == Effect::Applied {
+                    self.plain.package(&self.facts, &self.index, ix);
                     self.say_package(at, ix);
                 }
                 effect
@@ -200,16 +203,20 @@ impl Roster {
             Body::EntitlementUpserted(data) => self.entitlement(at, &data),
             Body::EntitlementRemoved(data) => {
                 let ix = self.facts.entitlements.at(at.space, data.entitlement.as_str());
-                self.settle_row(at, ix, Rank::Removed, "entitlement", |roster, ix| {
+                let effect = self.settle_row(at, ix, Rank::Removed, "entitlement", |roster, ix| {
                     roster.facts.entitlements.get_mut(ix).map(|row| &mut row.register)
-                })
+                });
+                self.plain.entitlement(&self.facts, &self.index, ix);
+                effect
             }
             Body::LineUpserted(data) => self.line(at, &data),
             Body::LineRemoved(data) => {
                 let ix = self.facts.lines.at(at.space, data.line.as_str());
-                self.settle_row(at, ix, Rank::Removed, "line", |roster, ix| {
+                let effect = self.settle_row(at, ix, Rank::Removed, "line", |roster, ix| {
                     roster.facts.lines.get_mut(ix).map(|row| &mut row.register)
-                })
+                });
+                self.plain.line(&self.facts, ix);
+                effect
             }
             Body::PersonAssigned(data) => self.assignment(at, &data, Rank::Full),
             Body::PersonUnassigned(data) => self.assignment(at, &data, Rank::Removed),
@@ -335,6 +342,7 @@ impl Roster {
                 self.say_person(at, ix);
                 self.relink(at, ix);
             }
+            self.plain.person(&self.facts, &self.index, ix);
         }
         self.mention(&effect, Field::PersonAccount, ix, account);
         effect
@@ -342,14 +350,23 @@ impl Roster {
 
     fn permission(&mut self, at: &mut At<'_>, person: &str, rank: Rank) -> Effect {
         let ix = self.facts.persons.at(at.space, person);
-        at.settle(self.facts.permissions.entry(ix).or_default(), rank, "permission")
+        let effect = at.settle(self.facts.permissions.entry(ix).or_default(), rank, "permission");
+        self.plain.person(&self.facts, &self.index, ix);
+        effect
     }
 
     fn product(&mut self, at: &mut At<'_>, id: &str, rank: Rank) -> Effect {
         let ix = self.facts.products.at(at.space, id);
-        self.settle_row(at, ix, rank, "product", |roster, ix| {
-            roster.facts.products.get_mut(ix).map(|row| &mut row.register)
-        })
+        let Some(row) = self.facts.products.get_mut(ix) else { return Effect::NoChange };
+        let stood = row.register.stands();
+        let effect = at.settle(&mut row.register, rank, "product");
+        if row.register.stands() != stood {
+            for mapping in self.index.product_mappings.of(ix) {
+                let Some(pair) = self.facts.mappings.get(*mapping as usize) else { continue };
+                self.plain.package(&self.facts, &self.index, pair.left);
+            }
+        }
+        effect
     }
 
     fn mapping(&mut self, at: &mut At<'_>, data: &body::PackageProduct, rank: Rank) -> Effect {
@@ -363,9 +380,11 @@ impl Roster {
                 ix
             }
         };
-        self.settle_row(at, ix, rank, "package_product", |roster, ix| {
+        let effect = self.settle_row(at, ix, rank, "package_product", |roster, ix| {
             roster.facts.mappings.get_mut(ix as usize).map(|row| &mut row.register)
-        })
+        });
+        self.plain.package(&self.facts, &self.index, package);
+        effect
     }
 
     fn entitlement(&mut self, at: &mut At<'_>, data: &body::Entitlement) -> Effect {
@@ -384,6 +403,7 @@ impl Roster {
         if effect == Effect::Applied {
             row.state = state;
             self.refer(Field::EntitlementAccount, ix, account);
+            self.plain.entitlement(&self.facts, &self.index, ix);
         }
         self.mention(&effect, Field::EntitlementAccount, ix, account);
         effect
@@ -400,6 +420,7 @@ impl Roster {
             row.ends = micros(data.ends, i64::MAX);
             self.refer(Field::LineEntitlement, ix, entitlement);
             self.refer(Field::LineProduct, ix, product);
+            self.plain.line(&self.facts, ix);
         }
         self.mention(&effect, Field::LineEntitlement, ix, entitlement);
         self.mention(&effect, Field::LineProduct, ix, product);
@@ -414,6 +435,7 @@ impl Roster {
             None => {
                 let ix = push_pair(&mut self.facts.assignments, entitlement, person);
                 self.index.assign(ix, entitlement, person);
+                self.plain.person(&self.facts, &self.index, person);
                 ix
             }
         };
@@ -421,6 +443,7 @@ impl Roster {
         if let Some(row) = self.facts.entitlements.get_mut(entitlement).filter(|row| !row.narrowed) {
             row.narrowed = true;
             at.changes.push(Change::Narrowed { source: at.source(), entitlement: data.entitlement.as_str().into() });
+            self.plain.entitlement(&self.facts, &self.index, entitlement);
         }
         self.settle_row(at, ix, rank, "entitlement_person", |roster, ix| {
             roster.facts.assignments.get_mut(ix as usize).map(|row| &mut row.register)
@@ -437,8 +460,11 @@ impl Roster {
             return Effect::NoChange;
         }
         self.facts.settings = at.record.event.data.to_string();
-        self.settings = settings;
+        let before = std::mem::replace(&mut self.settings, settings);
         self.settle();
+        if before.customer_sub_accounts != self.settings.customer_sub_accounts {
+            self.ready();
+        }
         at.said("settings")
     }
 

@@ -133,6 +133,9 @@ impl Roster {
                 let ix = u32::try_from(self.facts.members.len()).unwrap_or(NONE);
                 self.facts.members.push(Member { group, holder, register: Register::default() });
                 self.index.join(ix, group, holder);
+                if let Holder::Person(person) = holder {
+                    self.plain.person(&self.facts, &self.index, person);
+                }
                 ix
             }
         };
@@ -204,6 +207,10 @@ impl Roster {
         }
         let path = self.path(place);
         self.each_holder(principal, |holder| {
+            // Few hold anything themselves, and a table of few is near.
+            if !self.index.holder_bindings.contains_key(&holder) {
+                return;
+            }
             for ix in path.clone().filter_map(|on| self.index.given.get(&(holder, on))).flatten() {
                 let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
                 let Some((by, held)) = self.roles.get(*ix as usize).copied().flatten() else { continue };

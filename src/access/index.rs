@@ -226,6 +226,15 @@ impl Index {
         }
     }
 
+    /// The products that a package delivers: mapped now, stated and not removed.
+    pub(crate) fn delivered(&self, facts: &Facts, package: u32) -> impl Iterator<Item = u32> {
+        self.package_mappings.of(package).iter().filter_map(|ix| {
+            let pair = facts.mappings.get(*ix as usize)?;
+            let stands = pair.register.stands() && facts.products.get(pair.right)?.register.stands();
+            stands.then_some(pair.right)
+        })
+    }
+
     pub(crate) fn map(&mut self, ix: u32, package: u32, product: u32) {
         self.mapping.insert((package, product), ix);
         self.package_mappings.push(package, ix);

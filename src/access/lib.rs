@@ -17,6 +17,7 @@ mod names;
 mod owners;
 mod people;
 mod place;
+mod plain;
 mod preview;
 pub mod profile;
 mod projects;

@@ -126,7 +126,10 @@ impl Roster {
             }
         }
         if set.len() > 1 {
-            self.index.linked.insert(oldest, set);
+            self.index.linked.insert(oldest, set.clone());
+        }
+        for member in set {
+            self.plain.person(&self.facts, &self.index, member);
         }
     }
 }

@@ -217,6 +217,7 @@ impl Roster {
             row.from = micros(data.effective_from, i64::MIN);
             row.until = micros(data.effective_until, i64::MAX);
             self.refer(Field::PackageProducer, ix, producer);
+            self.plain.package(&self.facts, &self.index, ix);
             self.say_package(at, ix);
         }
         self.mention(&effect, Field::PackageProducer, ix, producer);

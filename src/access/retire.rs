@@ -86,6 +86,7 @@ impl Roster {
                 self.say_package(at, package);
             }
         }
+        self.ready();
         Effect::Applied
     }
 }

@@ -7,14 +7,18 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{LogId, Order, Position, Settings, SourceName};
+use rollcall_events::{
+    LogId, Order, Position, Settings, SourceName,
+    body::{ProjectKind, Visibility},
+};
 
 use crate::{
     facts::{Facts, NONE},
     index::Index,
     names::normal_user_name,
     place::Rights,
-    profile::{Held, Profile, RoleIx},
+    plain::Plain,
+    profile::{Held, Own, Profile, Pseudo, Resource, RoleIx},
     slice::Judging,
 };
 
@@ -27,6 +31,7 @@ pub struct UserIx(pub(crate) u32);
 pub struct Roster {
     pub(crate) facts: Facts,
     pub(crate) index: Index,
+    pub(crate) plain: Plain,
     pub(crate) settings: Settings,
     pub(crate) profile: Profile,
     /// The profile of Rollcall's own API.
@@ -148,6 +153,7 @@ impl Roster {
         let mut roster = Self {
             facts: Facts::new(log),
             index: Index::default(),
+            plain: Plain::default(),
             settings: Settings::default(),
             profile,
             api,
@@ -171,12 +177,28 @@ impl Roster {
         let consumer_role = role(&self.settings.consumer_role, &rules.consumer_role, "Guest");
         (self.producer_role, self.consumer_role) = (producer_role, consumer_role);
         self.roles = self.facts.bindings.rows.iter().map(|row| self.role_of(row.as_ref()?)).collect();
+        let packaged = Resource {
+            level: self.profile.project_level(),
+            visibility: Some(Visibility::Private),
+            kind: Some(self.profile.kind_name(ProjectKind::Standard)),
+            own: Own::NotMine,
+        };
+        let allowed = |role: Option<RoleIx>| {
+            let held = role.map(|role| Held { role, level: self.profile.project_level() });
+            self.profile.allowed(Pseudo::Authenticated, held.into_iter(), &packaged, self.switches())
+        };
+        (self.plain.anybody, self.plain.customer) = (allowed(None), allowed(consumer_role));
         self.authoritative = (0..self.facts.sources.len())
             .map(|ix| {
                 let name = self.facts.sources.id(ix);
                 self.settings.sources.iter().any(|(source, said)| source.as_str() == name && said.authoritative)
             })
             .collect();
+    }
+
+    /// Derives anew what is kept ready.
+    pub(crate) fn ready(&mut self) {
+        self.plain.build(&self.facts, &self.index, self.settings.customer_sub_accounts);
     }
 
     /// Which log it was folded from.

@@ -71,6 +71,7 @@ impl Roster {
         roster.index = Index::build(&facts);
         roster.facts = facts;
         roster.settle();
+        roster.ready();
         Ok(roster)
     }
 }

@@ -7,6 +7,7 @@ mod endings;
 mod explained;
 mod invariants;
 mod naive;
+mod ready;
 mod replayed;
 mod tables;
 mod worlds;
