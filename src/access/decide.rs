@@ -87,18 +87,6 @@ impl Roster {
         {
             return until.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) });
         }
-        self.judge_by_facts(rights, principal, actions, place, now)
-    }
-
-    /// As [`Self::judge_by`], whether it is plain or not.
-    pub(crate) fn judge_by_facts(
-        &self,
-        rights: Rights,
-        principal: Principal,
-        actions: ActionSet,
-        place: Place,
-        now: DateTime<Utc>,
-    ) -> Verdict {
         // What is closed is closed to the registry; Rollcall itself can still be asked about it.
         if rights == Rights::Access && !self.open(place) {
             return Verdict::Denied;
@@ -106,7 +94,7 @@ impl Roster {
         self.judge_as_if_open(rights, principal, actions, place, now)
     }
 
-    /// As [`Self::judge_by_facts`], of a place that may be closed.
+    /// As [`Self::judge_by`], of a place that may be closed.
     pub(crate) fn judge_as_if_open(
         &self,
         rights: Rights,

@@ -8,11 +8,12 @@ use super::{
     agreement::callers,
     worlds::{Random, World, recorded},
 };
-use crate::{Principal, Roster, place::Rights};
+use crate::{Principal, Roster, place::Rights, plain::Plain};
 
 /// Asks everything of everybody twice; how many questions were plain, and how many of those were answered with a yes.
 fn ask(roster: &Roster, random: &mut Random) -> (usize, usize) {
     let (mut plain, mut yes) = (0, 0);
+    let unready = Roster { plain: Plain::default(), ..roster.clone() };
     let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
     for (_, principal) in callers(roster) {
         let Principal::User(user) = principal else { continue };
@@ -22,7 +23,7 @@ fn ask(roster: &Roster, random: &mut Random) -> (usize, usize) {
                 let ready = roster.plain.until(user, project, actions, now.timestamp_micros());
                 assert_eq!(ready, again.plain.until(user, project, actions, now.timestamp_micros()), "after a restart");
                 let Some(until) = ready else { continue };
-                let by_facts = roster.judge_by_facts(Rights::Access, principal, actions, project.into(), now);
+                let by_facts = unready.judge_by(Rights::Access, principal, actions, project.into(), now);
                 assert_eq!(
                     roster.judge_by(Rights::Access, principal, actions, project.into(), now),
                     by_facts,
