@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rollcall_events::Id;
 
-use crate::{directory::Ended, message::Entry};
+use crate::{directory::Ended, message::Entry, notebook::Notebook};
 
 /// The bases are numbered, those of people first: an entry is heard of in the part of its base. One that leaves a part
 /// while another still has it has only moved.
@@ -32,14 +32,14 @@ pub enum Heard {
     Anew(String),
 }
 
-/// A way to hear of changes.
+/// A way to hear of changes. `known` is what was heard before.
 #[async_trait]
 pub trait Changes: Send {
     /// Begins. With a cursor: what changed since. Without one: every entry that there is; all of them, or an error.
-    async fn begin(&mut self, cursor: Option<&[u8]>) -> Result<Heard, Ended>;
+    async fn begin(&mut self, cursor: Option<&[u8]>, known: &Notebook) -> Result<Heard, Ended>;
 
     /// What changed after that. Waits about so long for the first change.
-    async fn next(&mut self, wait: Duration) -> Result<Heard, Ended>;
+    async fn next(&mut self, wait: Duration, known: &Notebook) -> Result<Heard, Ended>;
 
     /// Where `begin` goes on after everything that was heard so far.
     fn cursor(&self) -> Vec<u8>;

@@ -1,5 +1,7 @@
 //! One directory as the operator configures it, parsed. What is not here cannot be set. No file is read here.
 
+use std::time::Duration;
+
 use rollcall_ingest::pull::Scope;
 
 use crate::{
@@ -34,8 +36,12 @@ pub struct Config {
     pub member_of: bool,
     /// How it is read.
     pub mode: Mode,
+    /// How often changes are asked for, where they have to be asked for.
+    pub poll: Duration,
     /// How many entries are asked for at once.
     pub page: u32,
+    /// How many members of a group are asked for at once; as many as the server gives when absent.
+    pub members: Option<u32>,
     /// How long things may take.
     pub limits: Limits,
 }
@@ -56,9 +62,18 @@ impl Config {
             attributes: Attributes::default(),
             member_of: false,
             mode: Mode::Auto,
+            poll: Duration::from_secs(2),
             page: 200,
+            members: None,
             limits: Limits::default(),
         }
+    }
+
+    /// Whether one of the filters looks at this attribute.
+    pub(crate) fn filters_name(&self, attribute: &str) -> bool {
+        let mut names = Vec::new();
+        self.people_filter.iter().chain(&self.group_filter).for_each(|filter| filter.names(&mut names));
+        names.iter().any(|name| name.eq_ignore_ascii_case(attribute))
     }
 
     /// What is read, as far as it changes the answer.

@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use rollcall_ingest::pull::{Answer, Cursor, Failure, News, Pull, Scope, Sealed, 
 
 use crate::{
     ber::Malformed,
+    changes::Changes,
     client::{Client, Session},
     config::{Config, Mode},
     fault::Fault,
@@ -27,6 +28,7 @@ use crate::{
     follow::{Follower, Memory},
     message::Entry,
     model::{Listed, Unreadable},
+    polled::{self, Polled},
     read::{self, ReadError},
     rfc4533::Streams,
     search,
@@ -49,8 +51,8 @@ struct Inner {
     client: Client,
     /// Whether the server that answered last can be followed.
     followable: AtomicBool,
-    /// Why it cannot be followed though it says so.
-    not_here: OnceLock<&'static str>,
+    /// How the server is read and why, where it turned out not to do what it says.
+    turned_out: Mutex<Option<(Way, String)>>,
     known: Mutex<Option<Known>>,
     memory: tokio::sync::Mutex<Option<Memory>>,
 }
@@ -79,6 +81,10 @@ pub enum Way {
     Whole,
     /// Followed by RFC 4533.
     Followed,
+    /// Asked for changes by DirSync.
+    DirSync,
+    /// Asked for changes by their numbers (`uSNChanged`), each domain controller's own.
+    ChangeNumbers,
 }
 
 impl Way {
@@ -87,14 +93,34 @@ impl Way {
         let whole = |why: &str| (Self::Whole, why.to_owned());
         match root.kind {
             _ if config.mode == Mode::Full => whole("`mode` says so"),
-            Kind::ActiveDirectory => whole("Active Directory is read as a whole"),
+            Kind::OpenLdap | Kind::ActiveDirectory if config.member_of => {
+                whole("`member_of` is on, and a change of it is not announced")
+            }
+            Kind::OpenLdap | Kind::ActiveDirectory if config.filters_name("memberOf") => {
+                whole("a filter looks at memberOf, and a change of it is not announced")
+            }
+            Kind::ActiveDirectory if !id.eq_ignore_ascii_case("objectGUID") => {
+                whole("`id_attribute` is not objectGUID")
+            }
+            Kind::ActiveDirectory if polled::context(config, root).is_none() => {
+                whole("the bases are in several naming contexts, and changes are asked of one")
+            }
+            Kind::ActiveDirectory => (Self::DirSync, "DirSync".to_owned()),
             Kind::OpenLdap if !root.knows(SYNC) => {
                 whole("the server has no RFC 4533: load the overlay syncprov to have it followed")
             }
             Kind::OpenLdap if !id.eq_ignore_ascii_case("entryUUID") => whole("`id_attribute` is not entryUUID"),
-            Kind::OpenLdap if config.member_of => whole("`member_of` is on, and a change of it is not announced"),
             Kind::OpenLdap => (Self::Followed, "OpenLDAP with RFC 4533".to_owned()),
-            Kind::Ds389 | Kind::Other => whole("only OpenLDAP is followed"),
+            Kind::Ds389 | Kind::Other => whole("only OpenLDAP and Active Directory are followed"),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "read as a whole on the schedule",
+            Self::Followed => "followed",
+            Self::DirSync | Self::ChangeNumbers => "asked for changes",
         }
     }
 }
@@ -110,7 +136,7 @@ impl Directory {
         Ok(Self(Arc::new(Inner {
             client,
             followable,
-            not_here: OnceLock::new(),
+            turned_out: Mutex::default(),
             known: Mutex::default(),
             memory: tokio::sync::Mutex::default(),
         })))
@@ -129,11 +155,9 @@ impl Directory {
     /// A session, and how its server is read.
     async fn session(&self) -> Result<(Session, Way), Fault> {
         let session = self.client().session().await?;
-        let (way, why) = match self.0.not_here.get() {
-            Some(why) => (Way::Whole, (*why).to_owned()),
-            None => Way::of(&self.client().config, &session.root, &session.schema.id),
-        };
-        self.0.followable.store(way == Way::Followed, Ordering::Relaxed);
+        let of_itself = || Way::of(&self.client().config, &session.root, &session.schema.id);
+        let (way, why) = self.turned_out().clone().unwrap_or_else(of_itself);
+        self.0.followable.store(way != Way::Whole, Ordering::Relaxed);
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let notes = known.take().map(|known| known.notes).unwrap_or_default();
         *known = Some(Known {
@@ -146,6 +170,10 @@ impl Directory {
         });
         drop(known);
         Ok((session, way))
+    }
+
+    fn turned_out(&self) -> MutexGuard<'_, Option<(Way, String)>> {
+        self.0.turned_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, notes: &Notes) {
@@ -284,20 +312,34 @@ impl Pull for Directory {
 
     async fn follow(&self, cursor: Option<Cursor>, news: News) -> Failure {
         let followed = async {
-            let (session, way) = self.session().await?;
+            *self.turned_out() = None;
+            let (mut session, mut way) = self.session().await?;
+            if way == Way::DirSync {
+                let found = polled::way(self.client(), &mut session).await?;
+                way = found.0;
+                *self.turned_out() = Some(found);
+                self.session().await?.0.connection.close().await;
+            }
             let schema = session.schema.clone();
             session.connection.close().await;
-            if way == Way::Followed {
+            let changes: Option<Box<dyn Changes + '_>> = match way {
+                Way::Whole => None,
+                Way::Followed => Some(Box::new(Streams::new(self.client(), schema.clone()))),
+                Way::DirSync | Way::ChangeNumbers => Some(Box::new(Polled::new(self.client(), way))),
+            };
+            if let Some(mut changes) = changes {
                 let follower =
                     Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
-                let mut changes = Streams::new(self.client(), follower.schema.clone());
                 let mut memory = self.0.memory.lock().await;
-                let Err(ended) = follower.run(&mut changes, &mut memory, cursor).await;
-                if !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. })) {
+                let Err(ended) = follower.run(&mut *changes, &mut memory, cursor).await;
+                if way != Way::Followed
+                    || !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. }))
+                {
                     return Err(ended);
                 }
                 // The server knows RFC 4533, and not for this database.
-                let _ = self.0.not_here.set("the database has no overlay syncprov: load it to have it followed");
+                let why = "the database has no overlay syncprov: load it to have it followed";
+                *self.turned_out() = Some((Way::Whole, why.to_owned()));
                 self.session().await?.0.connection.close().await;
             }
             // Whoever follows begins with a read of its own; the others come on the schedule.

@@ -51,6 +51,21 @@ impl Filter {
         }
     }
 
+    /// The attributes that it looks at.
+    pub fn names(&self, into: &mut Vec<String>) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.names(into)),
+            Self::Not(part) => part.names(into),
+            Self::Equal(name, _)
+            | Self::Present(name)
+            | Self::Substrings(name, ..)
+            | Self::AtLeast(name, _)
+            | Self::AtMost(name, _)
+            | Self::Approximately(name, _) => into.push(name.clone()),
+            Self::Extended(name, ..) => into.extend(name.clone()),
+        }
+    }
+
     /// Appends it as BER.
     pub fn write(&self, out: &mut Writer) {
         let pair = |out: &mut Writer, tag: u8, name: &str, value: &[u8]| {

@@ -90,7 +90,7 @@ impl Follower<'_> {
         let Some(Cursor(from)) = from else {
             // The run begins before the first question.
             let mut sheet = self.news.sheet().await?;
-            let said = match changes.begin(None).await? {
+            let said = match changes.begin(None, notebook).await? {
                 Heard::Nothing => Vec::new(),
                 Heard::Changes(said) => said,
                 // It was anew.
@@ -119,7 +119,7 @@ impl Follower<'_> {
             self.news.sealed(sheet.seal()?).await?;
             return Ok(None);
         };
-        let said = match changes.begin(Some(&from)).await? {
+        let said = match changes.begin(Some(&from), notebook).await? {
             Heard::Nothing => Vec::new(),
             Heard::Changes(said) => said,
             Heard::Anew(why) => return Ok(Some(why)),
@@ -147,7 +147,7 @@ impl Follower<'_> {
                 self.settle(notebook).await?;
                 busy = 0;
             }
-            let heard = match changes.next(if settled { HEARTBEAT } else { SETTLING }).await {
+            let heard = match changes.next(if settled { HEARTBEAT } else { SETTLING }, notebook).await {
                 Ok(Heard::Nothing) if settled => self.heartbeat().await.map(|()| Heard::Nothing),
                 heard => heard,
             };
@@ -276,6 +276,7 @@ impl Follower<'_> {
                 == (&person.dn, &person.uids, &person.primary, &person.member_of)
         });
         let id = person.id.clone();
+        touched.came |= world.name_of(&id).is_none();
         if !same {
             touched.by(world, &id);
         }
@@ -304,6 +305,7 @@ impl Follower<'_> {
         told.push(Told::Stated(world::group_fact(&group).into()));
         let same = world.group(&group.id).is_some_and(|old| old.dn == group.dn);
         let id = group.id.clone();
+        touched.came |= world.name_of(&id).is_none();
         if !same {
             touched.by(world, &id);
         }
@@ -320,6 +322,9 @@ impl Follower<'_> {
         let Notebook { world, doubtful, .. } = notebook;
         // Their lists may be mended in this moment. Who is told by user name has no such trouble.
         doubtful.extend(world.listing(&touched.dns, &HashSet::new()));
+        if touched.came {
+            doubtful.extend(world.listing_outsiders());
+        }
         doubtful.retain(|id| !touched.groups.contains(id));
         let others = world.listing(&HashSet::new(), &touched.uids).into_iter();
         let others = others.chain(world.claimed(&touched.sids, &touched.claimed));
@@ -350,6 +355,8 @@ struct Touched {
     /// Groups that people's own entries name, by SID and by name.
     sids: HashSet<Vec<u8>>,
     claimed: HashSet<Dn>,
+    /// Whether somebody came whom we did not know: a list may have him under the name that he had elsewhere.
+    came: bool,
 }
 
 impl Touched {

@@ -4,13 +4,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    client::Client,
-    config::Config,
-    connection::{Connection, Url},
+    client::{Client, Session},
+    connection::Url,
     directory::{Directory, Way},
     fault::Fault,
     message::Entry,
     model::Schema,
+    polled,
     read::below,
     search,
     server::RootDse,
@@ -51,19 +51,15 @@ impl Directory {
                 Err((what, fault)) => found.push(Finding { what, grade: Grade::Bad, text: fault.to_string() }),
             }
         }
-        if let Some((mut connection, root)) = good {
-            look(&client.config, &mut connection, &root, now, &mut found).await;
-            connection.close().await;
+        if let Some(mut session) = good {
+            look(client, &mut session, now, &mut found).await;
+            session.connection.close().await;
         }
         found
     }
 }
 
-async fn enter(
-    client: &Client,
-    url: &Url,
-    found: &mut Vec<Finding>,
-) -> Result<(Connection, RootDse), (&'static str, Fault)> {
+async fn enter(client: &Client, url: &Url, found: &mut Vec<Finding>) -> Result<Session, (&'static str, Fault)> {
     let good = |what, text| Finding { what, grade: Grade::Good, text };
     let mut connection = client.connect(url).await.map_err(|fault| ("reach", fault))?;
     found.push(match connection.certificate() {
@@ -76,25 +72,26 @@ async fn enter(
     connection.bind(&client.config.bind).await.map_err(|fault| ("bind", fault))?;
     let root = RootDse::read(&mut connection).await.map_err(|fault| ("bind", fault))?;
     found.push(good("bind", format!("{url} lets us in")));
-    Ok((connection, root))
+    let schema = Schema::of(&client.config, root.kind);
+    Ok(Session { connection, root, schema })
 }
 
-async fn look(
-    config: &Config,
-    connection: &mut Connection,
-    root: &RootDse,
-    now: DateTime<Utc>,
-    found: &mut Vec<Finding>,
-) {
+async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found: &mut Vec<Finding>) {
     let mut add = |what, grade, text| found.push(Finding { what, grade, text });
-    let schema = Schema::of(config, root.kind);
+    let (config, schema) = (&client.config, session.schema.clone());
+    let (mut way, mut why) = Way::of(config, &session.root, &schema.id);
+    if way == Way::DirSync {
+        match polled::way(client, session).await {
+            Ok(found) => (way, why) = found,
+            Err(fault) => add("way", Grade::Bad, fault.to_string()),
+        }
+    }
+    let Session { connection, root, .. } = session;
     let vendor = root.vendor.as_deref().map_or_else(String::new, |vendor| format!(" ({vendor})"));
     let paging = if root.pages() { "pages" } else { "no pages: a size limit of it would end every read" };
     let grade = if root.pages() { Grade::Good } else { Grade::Odd };
     add("server", grade, format!("{}{vendor}, {paging}", root.kind.as_str()));
-    let (way, why) = Way::of(config, root, &schema.id);
-    let how = if way == Way::Followed { "followed" } else { "read as a whole on the schedule" };
-    add("way", Grade::Good, format!("{how}: {why}"));
+    add("way", Grade::Good, format!("{}: {why}", way.as_str()));
     if let Some(theirs) = root.time {
         let off = (theirs - now).abs().num_seconds();
         let grade = if off <= 300 { Grade::Good } else { Grade::Odd };

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod connection;
 mod directory;
+mod dirsync;
 mod dn;
 mod fault;
 mod filter;
@@ -19,6 +20,7 @@ mod model;
 #[cfg(test)]
 mod model_tests;
 mod notebook;
+mod polled;
 mod read;
 mod rfc4533;
 mod search;

@@ -38,6 +38,8 @@ pub struct Search {
     pub scope: Scope,
     pub filter: Filter,
     pub attributes: Vec<String>,
+    /// What is asked besides, of every page.
+    pub controls: Vec<Control>,
     /// At most so many entries; 0 is no limit.
     pub limit: u32,
 }

@@ -1,6 +1,8 @@
 //! What entries mean: a person, a group and whom it lists, whether an account is in force. Pure; the time is a parameter.
 //! Values are bytes until somebody knows better, so an id that happens to be text is read like any other.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Id;
 use rollcall_ingest::pull::Names;
@@ -72,6 +74,8 @@ pub struct Schema {
     pub people: Filter,
     pub groups: Filter,
     pub member_of: bool,
+    /// How many members are asked for at once.
+    pub members: Option<u32>,
 }
 
 /// What group entries name their members with.
@@ -106,6 +110,7 @@ impl Schema {
             people: config.people_filter.clone().unwrap_or(usual_people),
             groups: config.group_filter.clone().unwrap_or(usual_groups),
             member_of: config.member_of,
+            members: config.members,
         }
     }
 
@@ -127,11 +132,24 @@ impl Schema {
     /// What is asked of a group.
     pub fn group_attributes(&self) -> Vec<String> {
         let mut names = vec![self.id.as_str(), "objectClass", &self.group_name];
-        names.extend(MEMBER_LISTS);
         if self.kind == Kind::ActiveDirectory {
             names.push("objectSid");
         }
-        names.into_iter().map(str::to_owned).collect()
+        let lists = MEMBER_LISTS.map(|list| match self.members.filter(|_| list == "member") {
+            Some(most) => format!("{list};range=0-{}", most.saturating_sub(1)),
+            None => list.to_owned(),
+        });
+        names.into_iter().map(str::to_owned).chain(lists).collect()
+    }
+
+    /// What is asked of an entry that may have changed: also what is not asked here changes nothing here.
+    pub fn announcing_attributes(&self) -> Vec<String> {
+        let mut names = [self.person_attributes(), self.group_attributes()].concat();
+        names.extend(["name", "isDeleted"].map(str::to_owned));
+        self.people.names(&mut names);
+        self.groups.names(&mut names);
+        let plain = names.iter().map(|name| name.split(';').next().unwrap_or_default().to_ascii_lowercase());
+        plain.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Reads a person.

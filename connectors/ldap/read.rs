@@ -1,18 +1,26 @@
 //! A full read: people, groups, whoever groups list, each to the end, into a world. Concludes nothing from what did not
 //! come: any fault ends the read.
 
+use std::iter;
+
 use chrono::{DateTime, Utc};
+use rollcall_events::Id;
 
 use crate::{
+    changes::Part,
     client::Session,
     config::{Base, Config},
     dn::Dn,
     fault::Fault,
+    filter::Filter,
     message::{Entry, Scope, Search},
     model::{Group, Unreadable},
     search,
     world::{Fate, Notes, World},
 };
+
+/// How many ids are asked for in one search.
+const AT_ONCE: usize = 100;
 
 /// Why nothing can be concluded from a read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,8 +65,34 @@ pub async fn everything(
     Ok((world, notes))
 }
 
-pub fn below(base: &Base, filter: crate::filter::Filter, attributes: Vec<String>) -> Search {
-    Search { base: base.text.clone(), scope: Scope::Subtree, filter, attributes, limit: 0 }
+pub fn below(base: &Base, filter: Filter, attributes: Vec<String>) -> Search {
+    Search { base: base.text.clone(), scope: Scope::Subtree, filter, attributes, controls: Vec::new(), limit: 0 }
+}
+
+/// Every entry of every base, by part and with every value; of these ids only, where some are given.
+pub async fn entries(session: &mut Session, config: &Config, only: Option<&[Id]>) -> Result<Vec<(Part, Entry)>, Fault> {
+    let schema = session.schema.clone();
+    let pages = session.root.pages().then_some(config.page);
+    let people = config.people.iter().map(|base| (base, &schema.people, schema.person_attributes()));
+    let groups = config.groups.iter().map(|base| (base, &schema.groups, schema.group_attributes()));
+    let of = |id: &Id| Filter::Equal(schema.id.clone(), schema.id_value(id));
+    let asked: Vec<Option<Filter>> = match only {
+        None => vec![None],
+        Some(ids) => ids.chunks(AT_ONCE).map(|ids| Some(Filter::any(ids.iter().map(of).collect()))).collect(),
+    };
+    let mut all = Vec::new();
+    for (part, (base, kind, attributes)) in people.chain(groups).enumerate() {
+        for ids in &asked {
+            let filter = Filter::And(iter::once(kind).chain(ids).cloned().collect());
+            let search = below(base, filter, attributes.clone());
+            let found = search::whole(&mut session.connection, &search, pages, &mut |entry| entry).await?;
+            for mut entry in found.items {
+                search::complete(&mut session.connection, &mut entry).await?;
+                all.push((part, entry));
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Takes a group in; one whose members only the server knows is left out by name, any other unreadable one ends the read.

@@ -18,6 +18,7 @@ use crate::{
     fault::Fault,
     message::{Control, Entry, Search},
     model::{Schema, uuid_text},
+    notebook::Notebook,
     read,
     sync::{self, Change, Info, Meaning, REFRESH_REQUIRED, State},
 };
@@ -90,7 +91,7 @@ impl<'a> Streams<'a> {
 
 #[async_trait]
 impl Changes for Streams<'_> {
-    async fn begin(&mut self, cursor: Option<&[u8]>) -> Result<Heard, Ended> {
+    async fn begin(&mut self, cursor: Option<&[u8]>, _: &Notebook) -> Result<Heard, Ended> {
         self.streams.clear();
         let searches = self.searches();
         let cookies = match cursor {
@@ -127,7 +128,7 @@ impl Changes for Streams<'_> {
         Ok(Heard::Changes(said))
     }
 
-    async fn next(&mut self, wait: Duration) -> Result<Heard, Ended> {
+    async fn next(&mut self, wait: Duration, _: &Notebook) -> Result<Heard, Ended> {
         let Ok(first) = timeout(wait, next_of(&mut self.streams)).await else { return Ok(Heard::Nothing) };
         let mut said = Vec::new();
         let (mut next, mut taken, mut leaving) = (Some(first), 0, false);

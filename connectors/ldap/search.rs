@@ -38,7 +38,8 @@ pub async fn whole<T>(
         let mut found = Found { items: Vec::new(), references: 0 };
         let (mut cookie, mut barren) = (Vec::new(), 0);
         loop {
-            let control: Vec<Control> = size.iter().map(|size| paged(*size, &cookie)).collect();
+            let page = size.map(|size| paged(size, &cookie));
+            let control: Vec<Control> = search.controls.iter().cloned().chain(page).collect();
             let before = found.items.len();
             let (outcome, controls) = one(connection, search, &control, until, &mut found, take).await?;
             match (outcome.code, size) {
@@ -113,7 +114,7 @@ pub async fn entry(
     attributes: Vec<String>,
 ) -> Result<Option<Entry>, Fault> {
     let filter = filter.unwrap_or_else(everything);
-    let search = Search { base: dn.to_owned(), scope: Scope::Base, filter, attributes, limit: 0 };
+    let search = Search { base: dn.to_owned(), scope: Scope::Base, filter, attributes, controls: Vec::new(), limit: 0 };
     let mut found = Found { items: Vec::new(), references: 0 };
     let limits = connection.limits();
     let until = connection.taken().saturating_add(limits.message as u64);
@@ -141,10 +142,12 @@ fn range(description: &str) -> Option<(&str, u64, Option<u64>)> {
 pub async fn complete(connection: &mut Connection, entry: &mut Entry) -> Result<(), Fault> {
     while let Some(at) = entry.attributes.iter().position(|(description, _)| range(description).is_some()) {
         let (description, mut values) = entry.attributes.swap_remove(at);
-        let Some((name, _, mut last)) = range(&description) else { continue };
+        let Some((name, first, mut last)) = range(&description) else { continue };
+        // As many as came the first time; a server with fewer left says `*`.
+        let more = last.map_or(0, |last| last.saturating_sub(first));
         while let Some(end) = last {
             let next = end + 1;
-            let wanted = format!("{name};range={next}-*");
+            let wanted = format!("{name};range={next}-{}", next.saturating_add(more));
             let again = self::entry(connection, &entry.dn, None, vec![wanted]).await?;
             let chunk = again.and_then(|again| {
                 again.attributes.into_iter().find_map(|(description, values)| {

@@ -137,6 +137,12 @@ impl World {
         self.names.get(dn)
     }
 
+    /// Under which name somebody was read.
+    pub fn name_of(&self, id: &Id) -> Option<&Dn> {
+        let person = self.people.get(id).map(|person| &person.dn);
+        person.or_else(|| self.groups.get(id).map(|group| &group.dn))
+    }
+
     pub fn person(&self, id: &Id) -> Option<&Person> {
         self.people.get(id)
     }
@@ -168,6 +174,12 @@ impl World {
         let claimed =
             |group: &&Group| names.contains(&group.dn) || group.sid.as_ref().is_some_and(|s| sids.contains(s));
         self.groups.values().filter(claimed).map(|group| group.id.clone()).collect()
+    }
+
+    /// The groups that list somebody who is there and not ours.
+    pub fn listing_outsiders(&self) -> Vec<Id> {
+        let outside = self.elsewhere.iter().filter(|(_, fate)| **fate == Fate::Outside).map(|(dn, _)| dn.clone());
+        self.listing(&outside.collect(), &HashSet::new())
     }
 
     /// Who is in a group directly. Nesting is closed by whoever asks for access.

@@ -263,6 +263,8 @@ pub struct Source {
     pub member_of: bool,
     /// How a directory is read: `auto` follows it where the server can, `full` only reads it on the schedule.
     pub mode: Mode,
+    /// How often Active Directory is asked for changes; others that are followed say them by themselves.
+    pub poll: Span,
     /// How many entries are asked for at once.
     pub page_size: u32,
     /// How long connecting to a directory may take, TLS included.
@@ -320,6 +322,7 @@ impl Default for Source {
             group_name_attribute: "cn".into(),
             member_of: false,
             mode: Mode::Auto,
+            poll: Span::seconds(2),
             page_size: 200,
             connect_timeout: Span::seconds(5),
             answer_timeout: Span::seconds(30),

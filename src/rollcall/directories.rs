@@ -67,6 +67,9 @@ pub fn of(
             return Err((key, format!("{span} is not between 1ms and 10m")));
         }
     }
+    if source.poll.0.as_millis() < 100 || source.poll.0.as_secs() > 3600 {
+        return Err(("poll", format!("{} is not between 100ms and 1h", source.poll)));
+    }
     let config = Config {
         urls,
         clear_text: source.clear_text,
@@ -92,7 +95,9 @@ pub fn of(
             Mode::Auto => rollcall_ldap::Mode::Auto,
             Mode::Full => rollcall_ldap::Mode::Full,
         },
+        poll: source.poll.0,
         page: source.page_size,
+        members: None,
         limits: Limits { connect: source.connect_timeout.0, answer: source.answer_timeout.0, ..Limits::default() },
     };
     Directory::new(config).map_err(|what| ("url", what))

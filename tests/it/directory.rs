@@ -22,11 +22,11 @@ pub fn config(url: &str) -> Config {
     }
 }
 
-fn now() -> DateTime<Utc> {
+pub fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_225_600, 0).unwrap()
 }
 
-fn block<T>(future: impl Future<Output = T>) -> T {
+pub fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
 }
 
@@ -35,7 +35,7 @@ pub fn read(config: Config) -> Result<Sealed, Failure> {
 }
 
 /// Who is in which group, by user name and by group name: `ops: ada, (inner)`.
-fn picture(sealed: &Sealed) -> BTreeSet<String> {
+pub fn picture(sealed: &Sealed) -> BTreeSet<String> {
     let name = |kind: &str, id: &str| {
         let body = &sealed.changes().find(|(subject, _)| *subject == format!("{kind}/{id}")).unwrap().1.body;
         match body {
@@ -64,7 +64,7 @@ fn picture(sealed: &Sealed) -> BTreeSet<String> {
         .collect()
 }
 
-fn set(lines: &[&str]) -> BTreeSet<String> {
+pub fn set(lines: &[&str]) -> BTreeSet<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
 }
 

@@ -23,12 +23,12 @@ fn served(url: &str, more: &str) -> Server {
 }
 
 /// What the directory said: `type subject-or-name` of every event, oldest first.
-fn events(server: &Server) -> Vec<Value> {
+pub fn events(server: &Server) -> Vec<Value> {
     let all = server.pages("/api/v1/events?limit=500");
     all.into_iter().filter(|event| event["source"] == "corp-ldap").collect()
 }
 
-fn kinds(server: &Server) -> Vec<String> {
+pub fn kinds(server: &Server) -> Vec<String> {
     let kind = |event: &Value| {
         let kind = event["type"].as_str().unwrap();
         kind.trim_start_matches("rollcall.").trim_end_matches(".v1").to_owned()
@@ -36,12 +36,12 @@ fn kinds(server: &Server) -> Vec<String> {
     events(server).iter().map(kind).collect()
 }
 
-fn count(server: &Server, kind: &str) -> usize {
+pub fn count(server: &Server, kind: &str) -> usize {
     kinds(server).iter().filter(|known| *known == kind).count()
 }
 
 /// Who is in a group by the log, by user name.
-fn members(server: &Server, group: &str) -> BTreeSet<String> {
+pub fn members(server: &Server, group: &str) -> BTreeSet<String> {
     let (mut people, mut groups) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
     let mut members = BTreeSet::new();
     for event in events(server) {
@@ -64,7 +64,7 @@ fn members(server: &Server, group: &str) -> BTreeSet<String> {
     members.iter().filter(of).filter_map(|(_, member)| name(member)).collect()
 }
 
-fn names(list: &[&str]) -> BTreeSet<String> {
+pub fn names(list: &[&str]) -> BTreeSet<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
 }
 

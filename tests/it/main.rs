@@ -11,6 +11,8 @@
 )]
 
 mod access_models;
+mod active_directory;
+mod active_directory_served;
 mod advisories;
 mod bad_input;
 mod clients;

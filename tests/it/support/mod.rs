@@ -8,6 +8,7 @@ pub mod facts;
 pub mod faults;
 pub mod image;
 pub mod registry;
+pub mod samba;
 pub mod server;
 pub mod slapd;
 pub mod wire;
@@ -153,10 +154,14 @@ impl Drop for Process {
     }
 }
 
+/// Where programs are looked for; Debian has some of them where only root looks.
+pub fn path() -> String {
+    std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
+}
+
 /// Whether a program is there. When not, says that the test is skipped: in the file of `tests/run`, and aloud.
 pub fn found(program: &str) -> bool {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    if path.split(':').any(|folder| Path::new(folder).join(program).is_file()) {
+    if path().split(':').any(|folder| Path::new(folder).join(program).is_file()) {
         return true;
     }
     skip(program, "was not found");

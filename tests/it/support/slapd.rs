@@ -18,7 +18,7 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Dir, Process, Said, found, free_port, run};
+use super::{Dir, Process, Said, found, free_port, path, run};
 
 pub const BASE: &str = "dc=ex,dc=test";
 pub const SYNC: &str = "uid=sync,ou=people,dc=ex,dc=test";
@@ -270,10 +270,6 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
-}
-
-fn path() -> String {
-    std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
 }
 
 /// What a proxy does to the answers of a connection after so many bytes.
