@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn integer(content: &[u8]) -> Result<i64, Malformed> {
+pub fn integer(content: &[u8]) -> Result<i64, Malformed> {
     let Some(first) = content.first().filter(|_| content.len() <= 8) else {
         return Err(Malformed("a number that is none"));
     };

@@ -35,6 +35,9 @@ pub enum Heard {
 /// A way to hear of changes. `known` is what was heard before.
 #[async_trait]
 pub trait Changes: Send {
+    /// Which way it is: a cursor of another is not good for it.
+    fn way(&self) -> &'static str;
+
     /// Begins. With a cursor: what changed since. Without one: every entry that there is; all of them, or an error.
     async fn begin(&mut self, cursor: Option<&[u8]>, known: &Notebook) -> Result<Heard, Ended>;
 

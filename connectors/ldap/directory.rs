@@ -16,7 +16,7 @@ use rollcall_events::{
     Body, Id,
     body::{self, GroupRef, Member, PersonRef},
 };
-use rollcall_ingest::pull::{Answer, Cursor, Failure, News, Pull, Scope, Sealed, Sheet, Stop};
+use rollcall_ingest::pull::{Anew, Answer, Failure, News, Pull, Scope, Sealed, Sheet, Stop};
 
 use crate::{
     ber::Malformed,
@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Mode},
     fault::Fault,
     filter::Filter,
-    follow::{Follower, Memory},
+    follow::Follower,
     message::Entry,
     model::{Listed, Unreadable},
     polled::{self, Polled},
@@ -54,7 +54,6 @@ struct Inner {
     /// How the server is read and why, where it turned out not to do what it says.
     turned_out: Mutex<Option<(Way, String)>>,
     known: Mutex<Option<Known>>,
-    memory: tokio::sync::Mutex<Option<Memory>>,
 }
 
 /// What is known of a directory since it last answered.
@@ -133,13 +132,7 @@ impl Directory {
     pub fn new(config: Config) -> Result<Self, String> {
         let followable = AtomicBool::new(config.mode == Mode::Auto);
         let client = Client::new(config)?;
-        Ok(Self(Arc::new(Inner {
-            client,
-            followable,
-            turned_out: Mutex::default(),
-            known: Mutex::default(),
-            memory: tokio::sync::Mutex::default(),
-        })))
+        Ok(Self(Arc::new(Inner { client, followable, turned_out: Mutex::default(), known: Mutex::default() })))
     }
 
     /// What is known since it last answered.
@@ -310,7 +303,7 @@ impl Pull for Directory {
         self.0.followable.load(Ordering::Relaxed)
     }
 
-    async fn follow(&self, cursor: Option<Cursor>, news: News) -> Failure {
+    async fn follow(&self, news: News) -> Failure {
         let followed = async {
             *self.turned_out() = None;
             let (mut session, mut way) = self.session().await?;
@@ -330,8 +323,7 @@ impl Pull for Directory {
             if let Some(mut changes) = changes {
                 let follower =
                     Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
-                let mut memory = self.0.memory.lock().await;
-                let Err(ended) = follower.run(&mut *changes, &mut memory, cursor).await;
+                let Err(ended) = follower.run(&mut *changes).await;
                 if way != Way::Followed
                     || !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. }))
                 {
@@ -343,7 +335,8 @@ impl Pull for Directory {
                 self.session().await?.0.connection.close().await;
             }
             // Whoever follows begins with a read of its own; the others come on the schedule.
-            news.sealed(self.read_whole(news.sheet().await?).await?).await?;
+            let why = self.known().map(|known| known.why).unwrap_or_default();
+            news.sealed(self.read_whole(news.sheet(Anew::Unable(why)).await?).await?).await?;
             std::future::pending().await
         };
         let Err(ended): Result<Infallible, Ended> = followed.await;

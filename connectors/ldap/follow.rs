@@ -1,6 +1,6 @@
 //! Follows a directory, in whatever way its changes are heard: they go into the notebook, what follows from them is told,
-//! then the cursor is kept. What is only not said any more goes onto a sheet, where the brake looks at it; knows no control
-//! of any server.
+//! then the cursor is kept with the notebook. What is only not said any more goes onto a sheet, where the brake looks at it;
+//! knows no control of any server.
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
@@ -8,9 +8,10 @@ use rollcall_events::{
     Body, Id,
     body::{GroupRef, PersonRef},
 };
-use rollcall_ingest::pull::{Cursor, Failure, News, Told};
+use rollcall_ingest::pull::{Anew, Failure, Keeping, News, Told};
 
 use crate::{
+    ber::Malformed,
     changes::{Changes, Heard, Part, Said},
     client::Client,
     config::{Base, Config},
@@ -18,7 +19,7 @@ use crate::{
     dn::Dn,
     message::Entry,
     model::Schema,
-    notebook::Notebook,
+    notebook::{Notebook, write_cursor},
     read, search,
     world::{self, Named, Notes, World},
 };
@@ -29,13 +30,6 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 const SETTLING: Duration = Duration::from_secs(1);
 /// So many batches without such a pause, and it is read nevertheless.
 const BUSY: u32 = 20;
-
-/// What is kept in memory from one connection to the next: a cursor alone is worth nothing without the names.
-#[derive(Debug)]
-pub struct Memory {
-    notebook: Notebook,
-    cursor: Cursor,
-}
 
 /// Everything that a follower works with.
 pub struct Follower<'a> {
@@ -59,24 +53,21 @@ impl Follower<'_> {
         part < self.config().people.len()
     }
 
-    /// Follows until something ends it. `memory` is put back only where it is what was recorded; else all is read again.
-    pub async fn run(
-        &self,
-        changes: &mut dyn Changes,
-        memory: &mut Option<Memory>,
-        cursor: Option<Cursor>,
-    ) -> Result<Infallible, Ended> {
-        // A cursor of another process, or one that was not kept, is of no use: the names behind it are not here.
-        let known = memory.take().filter(|memory| Some(&memory.cursor) == cursor.as_ref());
-        let mut from = known.is_some().then_some(cursor).flatten();
-        let mut notebook = known.map(|memory| memory.notebook).unwrap_or_default();
+    /// Follows until something ends it, from what was kept.
+    pub async fn run(&self, changes: &mut dyn Changes) -> Result<Infallible, Ended> {
+        let recalled = self.news.recall().await?.and_then(|kept| {
+            Notebook::recall(kept, changes.way()).map_err(|Malformed(why)| Anew::Unreadable(why.to_owned()))
+        });
+        let (mut notebook, mut from) = match recalled {
+            Ok((notebook, cursor)) => (notebook, Ok(cursor)),
+            Err(anew) => (Notebook::default(), Err(anew)),
+        };
         loop {
-            let why = match self.begin(changes, &mut notebook, from.take()).await? {
+            let why = match self.begin(changes, &mut notebook, from).await? {
                 Some(why) => why,
-                None => self.go_on(changes, &mut notebook, memory).await?,
+                None => self.go_on(changes, &mut notebook).await?,
             };
-            tracing::info!(why, "the directory is read anew");
-            notebook = Notebook::default();
+            (notebook, from) = (Notebook::default(), Err(Anew::Refused(why)));
         }
     }
 
@@ -85,39 +76,11 @@ impl Follower<'_> {
         &self,
         changes: &mut dyn Changes,
         notebook: &mut Notebook,
-        from: Option<Cursor>,
+        from: Result<Vec<u8>, Anew>,
     ) -> Result<Option<String>, Ended> {
-        let Some(Cursor(from)) = from else {
-            // The run begins before the first question.
-            let mut sheet = self.news.sheet().await?;
-            let said = match changes.begin(None, notebook).await? {
-                Heard::Nothing => Vec::new(),
-                Heard::Changes(said) => said,
-                // It was anew.
-                Heard::Anew(why) => return Err(Failure::Partial(why).into()),
-            };
-            let mut left_out = Notes::default();
-            for said in said {
-                if let Said::Entry(part, entry) = said {
-                    notebook.came(part, self.schema.id_of(&entry)?);
-                    let world = &mut notebook.world;
-                    if self.is_of_people(part) {
-                        world.put_person(self.schema.person(&entry, self.news.now())?);
-                    } else {
-                        read::take_group(world, &mut left_out, self.schema.group(&entry), &entry)?;
-                    }
-                }
-            }
-            self.look_up(&mut notebook.world, &mut left_out).await?;
-            // Every base came to its end, or we would not be here.
-            for base in self.bases() {
-                let part = sheet.open(base.text.clone());
-                sheet.close(part);
-            }
-            let notes = notebook.world.state(&mut sheet);
-            (self.notes)(&Notes { left_out: left_out.left_out, ..notes });
-            self.news.sealed(sheet.seal()?).await?;
-            return Ok(None);
+        let from = match from {
+            Ok(cursor) => cursor,
+            Err(anew) => return self.everything(changes, notebook, anew).await.map(|()| None),
         };
         let said = match changes.begin(Some(&from), notebook).await? {
             Heard::Nothing => Vec::new(),
@@ -131,43 +94,67 @@ impl Follower<'_> {
         Ok(None)
     }
 
+    /// Takes everything into an empty notebook and onto a sheet.
+    async fn everything(&self, changes: &mut dyn Changes, notebook: &mut Notebook, why: Anew) -> Result<(), Ended> {
+        // The run begins before the first question.
+        let mut sheet = self.news.sheet(why).await?;
+        let said = match changes.begin(None, notebook).await? {
+            Heard::Nothing => Vec::new(),
+            Heard::Changes(said) => said,
+            // It was anew.
+            Heard::Anew(why) => return Err(Failure::Partial(why).into()),
+        };
+        let mut left_out = Notes::default();
+        for said in said {
+            if let Said::Entry(part, entry) = said {
+                notebook.came(part, self.schema.id_of(&entry)?);
+                let world = &mut notebook.world;
+                if self.is_of_people(part) {
+                    world.put_person(self.schema.person(&entry, self.news.now())?);
+                } else {
+                    read::take_group(world, &mut left_out, self.schema.group(&entry), &entry)?;
+                }
+            }
+        }
+        self.look_up(&mut notebook.world, &mut left_out).await?;
+        // Every base came to its end, or we would not be here.
+        for base in self.bases() {
+            let part = sheet.open(base.text.clone());
+            sheet.close(part);
+        }
+        let notes = notebook.world.state(&mut sheet);
+        (self.notes)(&Notes { left_out: left_out.left_out, ..notes });
+        self.news.sealed(sheet.seal()?).await?;
+        Ok(())
+    }
+
     /// Hears and tells. Ends where everything must be read, with the reason.
-    async fn go_on(
-        &self,
-        changes: &mut dyn Changes,
-        notebook: &mut Notebook,
-        memory: &mut Option<Memory>,
-    ) -> Result<String, Ended> {
+    async fn go_on(&self, changes: &mut dyn Changes, notebook: &mut Notebook) -> Result<String, Ended> {
         let mut busy = 0;
         loop {
-            let cursor = Cursor(changes.cursor());
-            self.news.keep(cursor.clone()).await?;
+            let cursor = write_cursor(changes.way(), &changes.cursor());
+            if self.news.keep(cursor, || notebook.notes()).await? == Keeping::Done {
+                notebook.was_kept();
+            }
             let settled = notebook.doubtful.is_empty();
             if !settled && busy >= BUSY {
                 self.settle(notebook).await?;
                 busy = 0;
             }
-            let heard = match changes.next(if settled { HEARTBEAT } else { SETTLING }, notebook).await {
-                Ok(Heard::Nothing) if settled => self.heartbeat().await.map(|()| Heard::Nothing),
-                heard => heard,
-            };
-            match heard {
-                Ok(Heard::Nothing) => {
+            match changes.next(if settled { HEARTBEAT } else { SETTLING }, notebook).await? {
+                Heard::Nothing if settled => self.heartbeat().await?,
+                Heard::Nothing => {
                     self.settle(notebook).await?;
                     busy = 0;
                 }
-                Ok(Heard::Changes(said)) => {
+                Heard::Changes(said) => {
                     busy += 1;
                     let told = self.hear(said, notebook).await?;
                     if !told.is_empty() {
                         self.news.tell(told).await?;
                     }
                 }
-                Ok(Heard::Anew(why)) => return Ok(why),
-                Err(ended) => {
-                    *memory = Some(Memory { notebook: std::mem::take(notebook), cursor });
-                    return Err(ended);
-                }
+                Heard::Anew(why) => return Ok(why),
             }
         }
     }
@@ -255,7 +242,11 @@ impl Follower<'_> {
                 Some(Named::Group(group)) => {
                     told.push(Told::Gone(Body::GroupRemoved(GroupRef { group, author: None })))
                 }
-                None => {}
+                // Said by a predecessor that did not come to keep it; or never ours, then nothing is recorded.
+                None => {
+                    told.push(Told::Gone(Body::PersonRemoved(PersonRef { person: id.clone() })));
+                    told.push(Told::Gone(Body::GroupRemoved(GroupRef { group: id, author: None })));
+                }
             }
         }
         told.extend(self.follows(touched, notebook).await?);

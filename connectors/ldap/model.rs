@@ -22,7 +22,8 @@ pub struct Person {
     pub dn: Dn,
     pub username: Option<String>,
     pub active: bool,
-    pub names: Names,
+    /// What is kept beside the log; None where it is not known here.
+    pub names: Option<Names>,
     /// Every value of the user name's attribute, folded: what a posixGroup may call them.
     pub uids: Vec<String>,
     /// The SID of the primary group (Active Directory).
@@ -167,7 +168,7 @@ impl Schema {
             dn,
             username: username.map(str::to_owned),
             active: in_force(entry, now),
-            names: Names { email: entry.text(&self.email).map(str::to_owned), name: name.map(str::to_owned) },
+            names: Some(Names { email: entry.text(&self.email).map(str::to_owned), name: name.map(str::to_owned) }),
             uids: entry.texts(&self.username).map(str::to_lowercase).collect(),
             primary: domain.zip(rid).map(|(domain, rid)| [domain, rid.to_le_bytes().to_vec()].concat()),
             member_of: member_of.filter_map(|text| text.parse().ok()).collect(),

@@ -1,11 +1,31 @@
 //! What a follower must know besides its cursor to go on: the world as it was heard, in which parts each entry is, which
-//! groups are doubtful. Asks nobody and tells nobody.
+//! groups are doubtful; and how that is written down. Asks nobody and tells nobody; holds no name and no address of anybody.
 
 use std::collections::HashSet;
 
-use rollcall_events::Id;
+use rollcall_events::{Body, Id};
+use rollcall_ingest::pull::{Cursor, Kept, Notes};
 
-use crate::{changes::Part, world::World};
+use crate::{
+    ber::{BOOLEAN, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, boolean},
+    changes::Part,
+    model::{Group, Listed, Person},
+    world::World,
+};
+
+/// How notes are written down. What was written in another way is not read.
+const VERSION: i64 = 1;
+/// The key of the note about doubtful groups, and what the others begin with.
+const DOUBTFUL: &str = "doubtful";
+const ENTRY: &str = "entry/";
+
+const PERSON: u8 = 0xa1;
+const GROUP: u8 = 0xa2;
+const NAME: u8 = 0x80;
+const SID: u8 = 0x81;
+const MEMBER_DN: u8 = 0x82;
+const MEMBER_UID: u8 = 0x83;
+const GARBAGE: u8 = 0x84;
 
 /// A follower's notebook.
 #[derive(Debug, Default)]
@@ -13,8 +33,11 @@ pub struct Notebook {
     pub world: World,
     /// By part: who is there.
     parts: Vec<HashSet<Id>>,
-    /// Groups that list a name which means somebody else now; they are read again.
+    /// Groups that list a name which means somebody else now, or of which something was recorded that is not here; they are
+    /// read again.
     pub doubtful: HashSet<Id>,
+    /// As it was kept last; None: nothing was.
+    kept: Option<HashSet<Id>>,
 }
 
 impl Notebook {
@@ -23,6 +46,7 @@ impl Notebook {
         if self.parts.len() <= part {
             self.parts.resize_with(part + 1, HashSet::new);
         }
+        self.world.changed.insert(id.clone());
         if let Some(ids) = self.parts.get_mut(part) {
             ids.insert(id);
         }
@@ -30,6 +54,7 @@ impl Notebook {
 
     /// An entry is no longer in a part.
     pub fn left(&mut self, part: Part, id: &Id) {
+        self.world.changed.insert(id.clone());
         if let Some(ids) = self.parts.get_mut(part) {
             ids.remove(id);
         }
@@ -38,5 +63,321 @@ impl Notebook {
     /// Whether an entry is in any part.
     pub fn is_somewhere(&self, id: &Id) -> bool {
         self.parts.iter().any(|ids| ids.contains(id))
+    }
+
+    /// What is to be kept.
+    pub fn notes(&self) -> Notes {
+        let entries = self.world.changed.iter().map(|id| (format!("{ENTRY}{id}"), self.entry(id)));
+        let doubtful = (self.kept.as_ref() != Some(&self.doubtful)).then(|| (DOUBTFUL.to_owned(), self.doubts()));
+        let changed = entries.chain(doubtful);
+        match &self.kept {
+            None => Notes::All(changed.filter_map(|(key, note)| Some((key, note?))).collect()),
+            Some(_) => Notes::Changed(changed.collect()),
+        }
+    }
+
+    /// It was kept.
+    pub fn was_kept(&mut self) {
+        self.world.changed.clear();
+        self.kept = Some(self.doubtful.clone());
+    }
+
+    fn doubts(&self) -> Option<Vec<u8>> {
+        let mut note = Writer::default();
+        note.integer(INTEGER, VERSION);
+        self.doubtful.iter().for_each(|id| _ = note.octets(OCTETS, id.as_str().as_bytes()));
+        (!self.doubtful.is_empty()).then_some(note.bytes)
+    }
+
+    /// The note about an entry; None where nothing is known of it.
+    fn entry(&self, id: &Id) -> Option<Vec<u8>> {
+        let (person, group) = (self.world.person(id), self.world.group(id));
+        if person.is_none() && group.is_none() && !self.is_somewhere(id) {
+            return None;
+        }
+        let mut note = Writer::default();
+        note.integer(INTEGER, VERSION).nested(SEQUENCE, |w| {
+            let parts = self.parts.iter().enumerate().filter(|(_, ids)| ids.contains(id));
+            parts.for_each(|(part, _)| _ = w.integer(INTEGER, i64::try_from(part).unwrap_or(i64::MAX)));
+        });
+        person.iter().for_each(|person| _ = note.nested(PERSON, |w| write_person(person, w)));
+        group.iter().for_each(|group| _ = note.nested(GROUP, |w| write_group(group, w)));
+        Some(note.bytes)
+    }
+
+    /// As it was when it was kept, and the way's cursor. `way`: whose cursor it must be.
+    pub fn recall(kept: Kept, way: &str) -> Result<(Self, Vec<u8>), Malformed> {
+        let cursor = read_cursor(&kept.cursor, way)?;
+        let mut notebook = Self::default();
+        for (key, note) in &kept.notes {
+            let mut note = Reader::new(note);
+            if note.integer(INTEGER, "a note without a version")? != VERSION {
+                return Err(Malformed("a note of another version"));
+            }
+            match key.strip_prefix(ENTRY) {
+                Some(id) => notebook.read_entry(id.parse().map_err(|_| Malformed("a note about no id"))?, note)?,
+                None => {
+                    while let Some((_, id)) = note.any()? {
+                        notebook.doubtful.insert(text(id)?.parse().map_err(|_| Malformed("a doubt about no id"))?);
+                    }
+                }
+            }
+        }
+        notebook.was_kept();
+        // Told and not kept, or found by a full read: the notebook does not know what these groups were said to be.
+        notebook.doubtful.extend(kept.later.into_iter().filter_map(|body| match body {
+            Body::GroupMemberAdded(fact) | Body::GroupMemberRemoved(fact) => Some(fact.group),
+            _ => None,
+        }));
+        Ok((notebook, cursor))
+    }
+
+    fn read_entry(&mut self, id: Id, mut note: Reader<'_>) -> Result<(), Malformed> {
+        let mut parts = Reader::new(note.expect(SEQUENCE, "a note without parts")?);
+        while let Some((_, part)) = parts.any()? {
+            let part = usize::try_from(crate::ber::integer(part)?).ok().filter(|part| *part < 10_000);
+            self.came(part.ok_or(Malformed("a part that is none"))?, id.clone());
+        }
+        match note.any()? {
+            None => {}
+            Some((PERSON, content)) => self.world.put_person(read_person(id, Reader::new(content))?),
+            Some((GROUP, content)) => self.world.put_group(read_group(id, Reader::new(content))?),
+            Some(_) => return Err(Malformed("a note about neither a person nor a group")),
+        }
+        Ok(())
+    }
+}
+
+/// A way's cursor as it is kept.
+pub fn write_cursor(way: &str, cursor: &[u8]) -> Cursor {
+    let mut kept = Writer::default();
+    kept.integer(INTEGER, VERSION).octets(OCTETS, way.as_bytes()).octets(OCTETS, cursor);
+    Cursor(kept.bytes)
+}
+
+fn read_cursor(Cursor(kept): &Cursor, way: &str) -> Result<Vec<u8>, Malformed> {
+    let mut kept = Reader::new(kept);
+    if kept.integer(INTEGER, "a cursor without a version")? != VERSION {
+        return Err(Malformed("a cursor of another version"));
+    }
+    if kept.text(OCTETS, "a cursor without its way")? != way {
+        return Err(Malformed("it was followed in another way"));
+    }
+    Ok(kept.expect(OCTETS, "a cursor that is none")?.to_vec())
+}
+
+fn write_person(person: &Person, w: &mut Writer) {
+    w.octets(OCTETS, person.dn.to_string().as_bytes()).boolean(BOOLEAN, person.active);
+    person.username.iter().for_each(|name| _ = w.octets(NAME, name.as_bytes()));
+    person.primary.iter().for_each(|sid| _ = w.octets(SID, sid));
+    w.nested(SEQUENCE, |w| person.uids.iter().for_each(|uid| _ = w.octets(OCTETS, uid.as_bytes())));
+    w.nested(SEQUENCE, |w| {
+        person.member_of.iter().for_each(|group| _ = w.octets(OCTETS, group.to_string().as_bytes()));
+    });
+}
+
+fn read_person(id: Id, mut note: Reader<'_>) -> Result<Person, Malformed> {
+    Ok(Person {
+        id,
+        dn: name(note.expect(OCTETS, "a person without a name")?)?,
+        active: boolean(note.expect(BOOLEAN, "a person neither active nor not")?)?,
+        username: note.optional(NAME)?.map(text).transpose()?.map(str::to_owned),
+        names: None,
+        primary: note.optional(SID)?.map(<[u8]>::to_vec),
+        uids: list(note.expect(SEQUENCE, "a person without user names")?, |_, uid| Ok(text(uid)?.to_owned()))?,
+        member_of: list(note.expect(SEQUENCE, "a person without groups")?, |_, group| name(group))?,
+    })
+}
+
+fn write_group(group: &Group, w: &mut Writer) {
+    w.octets(OCTETS, group.text.as_bytes());
+    group.name.iter().for_each(|name| _ = w.octets(NAME, name.as_bytes()));
+    group.sid.iter().for_each(|sid| _ = w.octets(SID, sid));
+    w.nested(SEQUENCE, |w| {
+        for member in &group.members {
+            match member {
+                Listed::Dn(dn) => w.octets(MEMBER_DN, dn.to_string().as_bytes()),
+                Listed::Uid(uid) => w.octets(MEMBER_UID, uid.as_bytes()),
+                Listed::Garbage(text) => w.octets(GARBAGE, text.as_bytes()),
+            };
+        }
+    });
+}
+
+fn read_group(id: Id, mut note: Reader<'_>) -> Result<Group, Malformed> {
+    let dn = note.expect(OCTETS, "a group without a name")?;
+    Ok(Group {
+        id,
+        dn: name(dn)?,
+        text: text(dn)?.to_owned(),
+        name: note.optional(NAME)?.map(text).transpose()?.map(str::to_owned),
+        sid: note.optional(SID)?.map(<[u8]>::to_vec),
+        members: list(note.expect(SEQUENCE, "a group without members")?, |tag, member| match tag {
+            MEMBER_DN => Ok(Listed::Dn(name(member)?)),
+            MEMBER_UID => Ok(Listed::Uid(text(member)?.to_owned())),
+            GARBAGE => Ok(Listed::Garbage(text(member)?.to_owned())),
+            _ => Err(Malformed("a member of no known kind")),
+        })?,
+    })
+}
+
+fn list<T>(content: &[u8], each: impl Fn(u8, &[u8]) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
+    let (mut content, mut all) = (Reader::new(content), Vec::new());
+    while let Some((tag, value)) = content.any()? {
+        all.push(each(tag, value)?);
+    }
+    Ok(all)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| Malformed("a note that is no text"))
+}
+
+fn name(bytes: &[u8]) -> Result<crate::dn::Dn, Malformed> {
+    text(bytes)?.parse().map_err(|_| Malformed("a note with a name that is none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rollcall_events::body::{GroupMember, Member};
+    use rollcall_ingest::pull::{Names, Note};
+
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        text.parse().unwrap()
+    }
+
+    fn dn(text: &str) -> crate::dn::Dn {
+        text.parse().unwrap()
+    }
+
+    fn person(uid: &str) -> Person {
+        Person {
+            id: id(uid),
+            dn: dn(&format!("UID={uid}+cn=a\\,b,ou=People,dc=x")),
+            username: Some(uid.to_owned()),
+            active: uid != "off",
+            names: Some(Names { email: Some("ada@ex.test".into()), name: Some("Ada Lovelace".into()) }),
+            uids: vec![uid.to_owned(), "other".to_owned()],
+            primary: (uid == "ada").then(|| vec![0, 255, 1]),
+            member_of: vec![dn("cn=Named,dc=x")],
+        }
+    }
+
+    fn group(name: &str) -> Group {
+        Group {
+            id: id(name),
+            dn: dn(&format!("cn={name},dc=x")),
+            text: format!("CN={name},dc=x"),
+            name: None,
+            members: vec![Listed::Dn(dn("uid=é,dc=x")), Listed::Uid("kim".into()), Listed::Garbage("admins".into())],
+            sid: Some(vec![7; 28]),
+        }
+    }
+
+    fn filled() -> Notebook {
+        let mut notebook = Notebook::default();
+        for uid in ["ada", "off"] {
+            notebook.world.put_person(person(uid));
+        }
+        notebook.world.put_group(group("ops"));
+        // ada came by two bases, ops by one, somebody whom we leave out by one; off was only looked up.
+        for (part, who) in [(0, "ada"), (2, "ada"), (1, "ops"), (1, "dynamic")] {
+            notebook.came(part, id(who));
+        }
+        notebook.doubtful.insert(id("ops"));
+        notebook
+    }
+
+    fn all(notebook: &Notebook) -> Vec<Note> {
+        match notebook.notes() {
+            Notes::All(notes) => notes,
+            Notes::Changed(notes) => panic!("{notes:?}"),
+        }
+    }
+
+    fn kept(notes: Vec<Note>) -> Kept {
+        Kept { cursor: write_cursor("a way", b"cookie"), notes, later: Vec::new() }
+    }
+
+    #[test]
+    fn a_notebook_is_recalled_as_it_was_but_for_names_and_addresses() {
+        let notebook = filled();
+        let notes = all(&notebook);
+        let text = format!("{:?}", notes.iter().map(|(_, note)| String::from_utf8_lossy(note)).collect::<Vec<_>>());
+        assert!(text.contains("CN=ops") && !text.contains("ada@ex.test") && !text.contains("Lovelace"), "{text}");
+        let (again, cursor) = Notebook::recall(kept(notes), "a way").unwrap();
+        assert_eq!(cursor, b"cookie");
+        assert_eq!((&again.parts, &again.doubtful), (&notebook.parts, &notebook.doubtful));
+        for uid in ["ada", "off"] {
+            assert_eq!(again.world.person(&id(uid)), Some(&Person { names: None, ..person(uid) }));
+        }
+        let (back, there) = (again.world.group(&id("ops")).unwrap(), group("ops"));
+        assert_eq!((back, &back.text), (&there, &there.text));
+        assert_eq!(again.world.members(back), notebook.world.members(&there));
+        assert_eq!(again.notes(), Notes::Changed(Vec::new()), "nothing is new");
+    }
+
+    #[test]
+    fn only_what_changed_since_it_was_kept_is_kept_again() {
+        let mut notebook = filled();
+        let fresh = all(&notebook).len();
+        assert_eq!(fresh, 5, "ada, off, ops, the one left out, the doubt");
+        notebook.world.put_person(person("new"));
+        assert_eq!(all(&notebook).len(), fresh + 1, "not kept: still everything");
+        notebook.was_kept();
+        notebook.left(0, &id("ada"));
+        notebook.world.remove(&id("off"));
+        notebook.left(1, &id("dynamic"));
+        notebook.doubtful.clear();
+        let Notes::Changed(mut changed) = notebook.notes() else { panic!("everything") };
+        changed.sort();
+        let short: Vec<(&str, bool)> = changed.iter().map(|(key, note)| (key.as_str(), note.is_some())).collect();
+        assert_eq!(short, [("doubtful", false), ("entry/ada", true), ("entry/dynamic", false), ("entry/off", false)]);
+    }
+
+    #[test]
+    fn a_group_of_which_something_was_recorded_later_is_doubtful() {
+        let fact = GroupMember { group: id("dev"), member: Member::Person(id("ada")), author: None };
+        let later = vec![Body::GroupMemberRemoved(fact)];
+        let (notebook, _) = Notebook::recall(Kept { later, ..kept(Vec::new()) }, "a way").unwrap();
+        assert_eq!(notebook.doubtful, HashSet::from([id("dev")]));
+        let Notes::Changed(changed) = notebook.notes() else { panic!("everything") };
+        assert_eq!(changed.len(), 1, "the doubt is kept");
+    }
+
+    #[test]
+    fn what_is_of_another_way_or_version_or_cut_off_is_not_recalled() {
+        assert_eq!(Notebook::recall(kept(Vec::new()), "another").unwrap_err().0, "it was followed in another way");
+        let notes = all(&filled());
+        for (at, (key, note)) in notes.iter().enumerate() {
+            for cut in 0..note.len() {
+                let mut notes = notes.clone();
+                notes[at] = (key.clone(), note[..cut].to_vec());
+                // The whole entry cut away leaves a note that says only where it was.
+                if let Ok((notebook, _)) = Notebook::recall(kept(notes), "a way") {
+                    let id = id(key.strip_prefix(ENTRY).unwrap_or("none"));
+                    assert!(notebook.world.person(&id).is_none() && notebook.world.group(&id).is_none(), "{key} {cut}");
+                }
+            }
+            let mut notes = notes.clone();
+            notes[at].1[2] = 2;
+            assert!(Notebook::recall(kept(notes), "a way").is_err(), "{key} of version 2");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_recalled_or_refused(
+            note in proptest::collection::vec(any::<u8>(), 0..60),
+            cursor in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let versioned = [&[2, 1, 1, 0x30, 0][..], &note].concat();
+            let notes = vec![("entry/a".to_owned(), versioned), ("doubtful".to_owned(), note)];
+            let _ = Notebook::recall(kept(notes), "a way");
+            let _ = Notebook::recall(Kept { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a way");
+        }
     }
 }

@@ -342,6 +342,10 @@ impl<'a> Polled<'a> {
 
 #[async_trait]
 impl Changes for Polled<'_> {
+    fn way(&self) -> &'static str {
+        if self.way == Way::DirSync { "DirSync" } else { "uSNChanged" }
+    }
+
     async fn begin(&mut self, cursor: Option<&[u8]>, known: &Notebook) -> Result<Heard, Ended> {
         let mut session = self.client.session().await?;
         let heard = match cursor {

@@ -91,6 +91,10 @@ impl<'a> Streams<'a> {
 
 #[async_trait]
 impl Changes for Streams<'_> {
+    fn way(&self) -> &'static str {
+        "RFC 4533"
+    }
+
     async fn begin(&mut self, cursor: Option<&[u8]>, _: &Notebook) -> Result<Heard, Ended> {
         self.streams.clear();
         let searches = self.searches();

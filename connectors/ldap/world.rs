@@ -42,6 +42,8 @@ pub struct World {
     primaries: HashMap<Vec<u8>, BTreeSet<Id>>,
     named_by_people: HashMap<Dn, BTreeSet<Id>>,
     elsewhere: HashMap<Dn, Fate>,
+    /// Who came, went or is otherwise since somebody cleared this.
+    pub changed: HashSet<Id>,
 }
 
 /// A group's members, and what could not be one.
@@ -62,6 +64,7 @@ impl World {
     /// Takes a person in, or as they are now.
     pub fn put_person(&mut self, person: Person) {
         self.remove(&person.id);
+        self.changed.insert(person.id.clone());
         self.settle(&person.dn, Named::Person(person.id.clone()));
         for uid in &person.uids {
             self.uids.entry(uid.clone()).or_default().insert(person.id.clone());
@@ -78,6 +81,7 @@ impl World {
     /// Takes a group in, or as it is now.
     pub fn put_group(&mut self, group: Group) {
         self.remove(&group.id);
+        self.changed.insert(group.id.clone());
         self.settle(&group.dn, Named::Group(group.id.clone()));
         self.groups.insert(group.id.clone(), group);
     }
@@ -104,6 +108,7 @@ impl World {
         } else {
             (self.groups.remove(id)?.dn, Named::Group(id.clone()))
         };
+        self.changed.insert(id.clone());
         // Another entry may have this name by now.
         if self.names.get(&dn) == Some(&named) {
             self.names.remove(&dn);
@@ -280,7 +285,7 @@ pub fn person_fact(person: &Person) -> Stated {
         account: None,
         active: person.active,
     });
-    Stated { body, personal: Some(person.names.clone()) }
+    Stated { body, personal: person.names.clone() }
 }
 
 pub fn group_fact(group: &Group) -> Body {
@@ -299,7 +304,6 @@ pub fn member_fact(group: &Id, member: Member) -> Body {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use rollcall_ingest::pull::Names;
 
     use super::*;
 
@@ -317,7 +321,7 @@ mod tests {
             dn: dn(&format!("uid={name},ou={base},dc=x")),
             username: Some(name.to_owned()),
             active: true,
-            names: Names::default(),
+            names: None,
             uids: vec![name.to_owned()],
             primary: None,
             member_of: Vec::new(),

@@ -68,6 +68,18 @@ struct Reading {
     absent: Shown,
     /// What could not be resolved and is left as it is: how much, and the first of it with the reason.
     excluded: Shown,
+    /// When everything was read last because following could not go on from where it was, and why; `null` for a source
+    /// that is not followed.
+    whole: Option<Whole>,
+}
+
+/// Following began with a read of everything.
+#[derive(Serialize, ToSchema)]
+struct Whole {
+    /// When.
+    at: DateTime<Utc>,
+    /// Why.
+    why: String,
 }
 
 /// A plan that waits for a person.
@@ -112,6 +124,7 @@ async fn readings(reads: &Reads) -> Answer<BTreeMap<String, Reading>> {
             held: held.map(|plan| Held { plan: plan.id.to_string(), removals: plan.removals, reason: plan.reason }),
             absent: Shown { count: standing.absent.count, first: standing.absent.first },
             excluded: Shown { count: standing.excluded.count, first: excluded.collect() },
+            whole: standing.whole.map(|whole| Whole { at: whole.at, why: whole.why }),
         };
         readings.insert(standing.source.to_string(), reading);
     }
@@ -132,6 +145,7 @@ impl Reading {
             held: None,
             absent: none(),
             excluded: none(),
+            whole: None,
         }
     }
 }

@@ -38,5 +38,5 @@ pub use receive::{Answer, Answered, Call, ReceiveError, Receiver, Route};
 pub use replay::{ReplayError, Replayed};
 pub use runner::{Applied, OrderError, Runners, Running};
 pub use schedule::{Cron, InvalidCron};
-pub use standing::{Absent, Excluded, Standing, State};
-pub use stores::{Facts, Mirror, Reached, Records, Shelf, StoreError};
+pub use standing::{Absent, Excluded, Standing, State, Whole};
+pub use stores::{Facts, Followed, Mirror, Reached, Records, Shelf, StoreError};

@@ -281,17 +281,11 @@ async fn follow(engine: Arc<Engine>) {
     let mut failures: u32 = 0;
     loop {
         let before = engine.works.clock.now();
-        let went = one_follow(&engine).await;
-        let failure = match went {
-            Ok(failure) => {
-                if let Err(error) = engine.failed(&failure, None).await {
-                    telemetry::run_failed(&engine.source, &error);
-                }
-                RunError::Source(failure)
-            }
-            Err(error) => error,
-        };
-        telemetry::run_failed(&engine.source, &failure);
+        let failure = one_follow(&engine).await;
+        if let Err(error) = engine.failed(&failure, None).await {
+            telemetry::run_failed(&engine.source, &error);
+        }
+        telemetry::run_failed(&engine.source, &RunError::Source(failure.clone()));
         if let Err(error) = engine.revoke_if_due().await {
             telemetry::run_failed(&engine.source, &error);
         }
@@ -299,16 +293,15 @@ async fn follow(engine: Arc<Engine>) {
         let held = (engine.works.clock.now() - before).to_std().unwrap_or_default();
         failures = if held > Duration::from_secs(60) { 1 } else { failures.saturating_add(1) };
         let mut pause = backoff(failures, (engine.works.random)());
-        if let RunError::Source(Failure::Blind { retry_after: Some(asked), .. }) = &failure {
+        if let Failure::Blind { retry_after: Some(asked), .. } = &failure {
             pause = pause.max(*asked);
         }
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn one_follow(engine: &Arc<Engine>) -> Result<Failure, RunError> {
-    let cursor = engine.cursor().await?;
+async fn one_follow(engine: &Arc<Engine>) -> Failure {
     let (pull, news) = (Arc::clone(&engine.pull), engine.news());
-    let following = Supervised(tokio::spawn(async move { pull.follow(cursor, news).await }));
-    Ok(following.await.unwrap_or_else(|_| Failure::Partial("the connector failed: a defect of Rollcall".to_owned())))
+    let following = Supervised(tokio::spawn(async move { pull.follow(news).await }));
+    following.await.unwrap_or_else(|_| Failure::Partial("the connector failed: a defect of Rollcall".to_owned()))
 }

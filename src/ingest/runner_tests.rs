@@ -16,7 +16,7 @@ use rollcall_events::{Clock, LogId, Position, SourceName};
 use crate::{
     Applied, Concluded, Options, OrderError, PlanState, Runners, Running, State, Works,
     memory::{MemoryShelf, MemorySource, person},
-    pull::{Cursor, Failure, News, Pull, Scope, Sealed, Sheet, Told},
+    pull::{Anew, Cursor, Failure, Kept, News, Notes, Pull, Scope, Sealed, Sheet, Told},
     stores::Records,
 };
 
@@ -106,7 +106,7 @@ async fn a_source_that_cannot_be_read_answers_an_order_with_its_reason() {
 /// A source that is followed: refreshes, tells one thing, keeps a cursor, then breaks; the second time it goes on.
 struct Followed {
     source: MemorySource,
-    cursors: tokio::sync::mpsc::UnboundedSender<Option<Cursor>>,
+    recalled: tokio::sync::mpsc::UnboundedSender<Result<Kept, Anew>>,
 }
 
 #[async_trait]
@@ -120,14 +120,15 @@ impl Pull for Followed {
     fn follows(&self) -> bool {
         true
     }
-    async fn follow(&self, cursor: Option<Cursor>, news: News) -> Failure {
-        self.cursors.send(cursor.clone()).unwrap();
+    async fn follow(&self, news: News) -> Failure {
         let went = async {
-            if cursor.is_none() {
-                news.sealed(self.source.read(news.sheet().await?).await?).await?;
+            let recalled = news.recall().await?;
+            self.recalled.send(recalled.clone()).unwrap();
+            if let Err(anew) = recalled {
+                news.sealed(self.source.read(news.sheet(anew).await?).await?).await?;
             }
             news.tell(vec![Told::Stated(person("told", true).unwrap().into())]).await?;
-            news.keep(Cursor(b"one".to_vec())).await?;
+            news.keep(Cursor(b"one".to_vec()), || Notes::All(vec![("key".into(), b"note".to_vec())])).await?;
             Err::<(), _>(Failure::Unreachable("it broke".into()))
         };
         went.await.unwrap_err()
@@ -135,13 +136,17 @@ impl Pull for Followed {
 }
 
 #[tokio::test]
-async fn a_follower_begins_anew_from_the_cursor_that_was_kept() {
+async fn a_follower_goes_on_from_the_cursor_and_the_notes_that_were_kept() {
     let (source, log, shelf) = world();
     source.put(person("ada", true).unwrap());
-    let (cursors, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let (_runners, _running) = start(Arc::new(Followed { source, cursors }), &log, &shelf);
+    let (recalled, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (_runners, _running) = start(Arc::new(Followed { source, recalled }), &log, &shelf);
     let mut next = async || tokio::time::timeout(Duration::from_secs(20), seen.recv()).await.unwrap().unwrap();
-    assert_eq!((next().await, next().await), (None, Some(Cursor(b"one".to_vec()))));
+    let kept =
+        Kept { cursor: Cursor(b"one".to_vec()), notes: vec![("key".into(), b"note".to_vec())], later: Vec::new() };
+    assert_eq!((next().await, next().await), (Err(Anew::First), Ok(kept)));
+    let standing = shelf.standing(&corp()).await.unwrap().unwrap();
+    assert_eq!(standing.whole.unwrap().why, "first start");
     let (records, _) = log.page(Position(0), 100, &Filter::default()).await.unwrap();
     let people = records.iter().filter(|record| record.event.subject.starts_with("person/"));
     assert_eq!(people.count(), 2, "what is told again is no new fact");

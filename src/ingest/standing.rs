@@ -65,6 +65,17 @@ pub struct Standing {
     pub absent: Absent,
     /// What was left out of the last read: how much, and the first of it.
     pub excluded: Excluded,
+    /// When its follower read everything last, and why it did not go on from where it was.
+    pub whole: Option<Whole>,
+}
+
+/// A follower read everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// Members that are listed and not there.
@@ -101,6 +112,7 @@ impl Standing {
             failures: 0,
             absent: Absent::default(),
             excluded: Excluded::default(),
+            whole: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use rollcall_events::{Id, LogId, Position, SourceName};
 use crate::{
     Personal,
     plan::{Plan, PlanId, PlanState, Row},
-    pull::{Cursor, Known, Names},
+    pull::{Cursor, Known, Names, Note, Notes},
     standing::Standing,
 };
 
@@ -32,6 +32,19 @@ pub struct Reached {
     pub scope: Option<String>,
     /// A run that began and did not end.
     pub open: Option<String>,
+}
+
+/// Where the follower of a source goes on, and of what that is true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Which log it is, as text.
+    pub log: String,
+    /// The digest of the scope.
+    pub scope: String,
+    /// How far the mirror was then.
+    pub position: Position,
+    /// Where.
+    pub cursor: Cursor,
 }
 
 /// What each source said last, folded from the log.
@@ -74,7 +87,7 @@ pub trait Mirror: Send + Sync + 'static {
     async fn count(&self, source: &SourceName) -> Result<u64, StoreError>;
 }
 
-/// Plans, how sources are, cursors, and personal data.
+/// Plans, how sources are, where followers go on, and personal data.
 #[async_trait]
 pub trait Records: Send + Sync + 'static {
     /// Keeps a plan; open ones of the same source are superseded by it.
@@ -117,13 +130,25 @@ pub trait Records: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn cursor(&self, log: LogId, source: &SourceName) -> Result<Option<Cursor>, StoreError>;
+    async fn followed(&self, source: &SourceName) -> Result<Option<Followed>, StoreError>;
 
-    /// Keeps that; None forgets it.
+    /// The notebook that belongs to that.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn keep_cursor(&self, log: LogId, source: &SourceName, cursor: Option<&Cursor>) -> Result<(), StoreError>;
+    async fn notes(&self, source: &SourceName) -> Result<Vec<Note>, StoreError>;
+
+    /// Keeps both, so that neither is ever found without the other.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    async fn keep_followed(&self, source: &SourceName, followed: &Followed, notes: Notes) -> Result<(), StoreError>;
+
+    /// Forgets both.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    async fn forget_followed(&self, source: &SourceName) -> Result<(), StoreError>;
 
     /// The personal data of every person of a source.
     ///

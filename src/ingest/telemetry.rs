@@ -8,6 +8,7 @@ use rollcall_events::{NewEvent, SourceName};
 
 use crate::{
     Delivery, DeliveryId, InboxError, Part, PartState, Replayed, RunError, Verdict,
+    pull::Anew,
     standing::{Standing, State},
 };
 
@@ -159,6 +160,19 @@ pub(crate) fn source_checked(standing: &Standing) {
             .set(sealed.timestamp() as f64);
     }
     tracing::debug!(source, state = standing.state.as_str(), facts = standing.facts, "source checked");
+}
+
+/// A follower goes on from where it was.
+pub(crate) fn source_resumed(source: &SourceName) {
+    metrics::counter!("rollcall_source_follows_total", "source" => source.to_string(), "from" => "cursor").increment(1);
+    tracing::info!(source = source.as_str(), "source followed from where it was");
+}
+
+/// A follower reads everything.
+pub(crate) fn source_read_anew(source: &SourceName, why: &Anew) {
+    metrics::counter!("rollcall_source_follows_total", "source" => source.to_string(), "from" => why.word())
+        .increment(1);
+    tracing::info!(source = source.as_str(), from = why.word(), %why, "source read as a whole");
 }
 
 /// A run came to nothing.

@@ -95,6 +95,10 @@ fn sources_text(paint: Paint, rows: &[Value]) -> String {
                 out.push_str(&format!("  last read whole {since}; what it said then stays\n"));
             }
         }
+        let (at, why) = (cell(source, "reading.whole.at"), cell(source, "reading.whole.why"));
+        if !at.is_empty() {
+            out.push_str(&format!("  read as a whole {at}: {why}\n"));
+        }
         for (key, text) in [("excluded", "left as it is"), ("absent", "listed and not there")] {
             let first = source.pointer(&format!("/reading/{key}/first")).and_then(Value::as_array);
             for what in first.into_iter().flatten().filter_map(Value::as_str) {

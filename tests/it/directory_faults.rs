@@ -169,7 +169,8 @@ fn an_account_that_lost_its_rights_is_empty_or_held_and_nobody_is_removed() {
         slapd.change(&person("new", "people", "x"));
         corp.read();
         let why = failed(&corp, State::Held);
-        assert!(why.contains("60 of its 122 facts"), "{why}");
+        // A follower may have told of the new one before.
+        assert!(why.contains("60 of its 122 facts") || why.contains("60 of its 123 facts"), "{why}");
         wait_for("the addition", || (people(&corp) == 62).then_some(()));
         assert_eq!(corp.removals(before), 0, "{mode:?}");
         let absent = corp.standing().unwrap().absent;

@@ -11,7 +11,7 @@ use crate::support::{
     wait_for,
 };
 
-fn served(url: &str, more: &str) -> Server {
+pub fn served(url: &str, more: &str) -> Server {
     let mut server = Server::prepared(&format!(
         "[source.corp-ldap]\nkind = \"ldap\"\nurl = \"{url}\"\nclear_text = true\nbind_dn = \"{SYNC}\"\n\
          secret_file = \"ldap.secret\"\npeople = \"ou=people,{BASE}\"\ngroups = [\"ou=groups,{BASE}\"]\n\
@@ -68,11 +68,11 @@ pub fn names(list: &[&str]) -> BTreeSet<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn add(slapd: &Slapd, group: &str, uid: &str) {
+pub fn add(slapd: &Slapd, group: &str, uid: &str) {
     slapd.change(&format!("dn: cn={group},ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {}\n", dn(uid)));
 }
 
-fn take(slapd: &Slapd, group: &str, uid: &str) {
+pub fn take(slapd: &Slapd, group: &str, uid: &str) {
     slapd
         .change(&format!("dn: cn={group},ou=groups,{BASE}\nchangetype: modify\ndelete: member\nmember: {}\n", dn(uid)));
 }

@@ -23,6 +23,7 @@ mod directory_groups;
 mod directory_histories;
 mod directory_malformed;
 mod directory_plans;
+mod directory_resumed;
 mod directory_served;
 mod expect;
 mod files;

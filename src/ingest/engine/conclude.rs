@@ -13,7 +13,7 @@ use crate::{
     judge::micros,
     plan::{Plan, PlanState, Row, Why},
     pull::{Answer, Bracket, Failure, Known, Names, Sealed, Which},
-    standing::{Absent, Excluded, SHOWN, Standing, State},
+    standing::{Absent, Excluded, SHOWN, Standing, State, Whole},
     stores::{Facts, Reached},
 };
 
@@ -163,8 +163,11 @@ impl Engine {
             ) {
                 self.keep_names(std::mem::take(&mut sealed.found.personal)).await?;
             }
-            let standing = self.stands(&sealed, &finding, &concluded).await?;
+            let mut standing = self.stands(&sealed, &finding, &concluded).await?;
+            let anew = bracket.anew.as_ref().map(|why| Whole { at: self.works.clock.now(), why: why.to_string() });
+            standing.whole = anew.or(standing.whole);
             self.note(standing).await?;
+            self.withheld.seen(bracket.withheld);
         }
         drop(bracket.turn);
         Ok(concluded)

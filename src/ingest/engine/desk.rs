@@ -1,9 +1,12 @@
 //! What becomes of what a follower tells: explicit facts are recorded at once, conclusions from silence are held against
-//! the brake, a cursor is kept after what it stands for.
+//! the brake, a cursor and its notes are kept after what they stand for, and given back only where they still do.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -14,10 +17,38 @@ use super::{Engine, Intent, RunError};
 use crate::{
     brake::{Weight, brake},
     difference::{Change, in_order},
-    pull::{Cursor, Desk, Failure, Known, Names, News, Sealed, Sheet, Stop, Told, Which},
+    pull::{Anew, Cursor, Desk, Failure, Keeping, Kept, Known, Names, News, Notes, Sealed, Sheet, Stop, Told, Which},
     standing::State,
-    stores::Facts,
+    stores::{Facts, Followed},
+    telemetry,
 };
+
+/// Removals that a follower told and that wait for a full read. Before one that began later is concluded, nothing that
+/// the follower knows is kept: it would not tell them again.
+#[derive(Debug, Default)]
+pub(super) struct Withheld {
+    told: AtomicU64,
+    seen: AtomicU64,
+}
+
+impl Withheld {
+    fn withhold(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so; a full read that begins now will have seen as many.
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    pub fn seen(&self, told: u64) {
+        self.seen.fetch_max(told, Ordering::Relaxed);
+    }
+
+    fn waits(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) < self.told()
+    }
+}
 
 impl From<RunError> for Stop {
     fn from(error: RunError) -> Self {
@@ -34,11 +65,56 @@ impl Engine {
         News(Arc::new(Counter(Arc::clone(self))))
     }
 
-    /// Where its follower goes on; nowhere when something else was followed then.
-    pub async fn cursor(&self) -> Result<Option<Cursor>, RunError> {
-        let kept = self.works.shelf.cursor(self.works.append.log_id(), &self.source).await?;
+    /// From what its follower goes on.
+    async fn recall(&self) -> Result<Result<Kept, Anew>, RunError> {
+        let shelf = &self.works.shelf;
+        let reached = {
+            let _writing = self.writing.lock().await;
+            self.catch_up().await?
+        };
         let scope = self.pull.scope();
-        Ok(kept.and_then(|Cursor(bytes)| bytes.strip_prefix(scope.digest().as_bytes()).map(|own| Cursor(own.to_vec()))))
+        let followed = match shelf.followed(&self.source).await? {
+            Some(kept) if kept.log != self.works.append.log_id().to_string() => return Ok(Err(Anew::Log)),
+            Some(kept) if kept.scope != scope.digest() => return Ok(Err(Anew::Scope)),
+            kept => kept,
+        };
+        match (reached.scope, followed) {
+            (None, _) => Ok(Err(Anew::First)),
+            (Some(applied), _) if applied != scope.digest() => Ok(Err(Anew::Scope)),
+            (Some(_), None) => Ok(Err(Anew::Lost)),
+            (Some(_), Some(followed)) => {
+                let later = shelf.since(&self.source, followed.position).await?;
+                let later = later.values().filter_map(Known::body).collect();
+                Ok(Ok(Kept { cursor: followed.cursor, notes: shelf.notes(&self.source).await?, later }))
+            }
+        }
+    }
+
+    /// Whether what a follower knows may be kept now.
+    async fn keeps(&self) -> Result<Keeping, RunError> {
+        let held = self.withheld.waits() || self.works.shelf.held_plan(&self.source).await?.is_some();
+        Ok(if held { Keeping::Held } else { Keeping::Done })
+    }
+
+    /// Keeps it.
+    async fn keep(&self, cursor: Cursor, notes: Notes) -> Result<Keeping, RunError> {
+        let (shelf, log) = (&self.works.shelf, self.works.append.log_id());
+        // Nothing may be held from here on.
+        let _writing = self.writing.lock().await;
+        if self.keeps().await? == Keeping::Held {
+            return Ok(Keeping::Held);
+        }
+        let (scope, log) = (self.pull.scope().digest().to_owned(), log.to_string());
+        if matches!(notes, Notes::Changed(_)) {
+            let kept = shelf.followed(&self.source).await?;
+            if kept.is_none_or(|kept| kept.log != log || kept.scope != scope) {
+                return Err(RunError::Storage("the notes to which these belong are not kept any more".to_owned()));
+            }
+        }
+        let position = shelf.reached(self.works.append.log_id(), &self.source).await?.position;
+        let followed = Followed { log, scope, position, cursor };
+        shelf.keep_followed(&self.source, &followed, notes).await?;
+        Ok(Keeping::Done)
     }
 
     /// Records what a follower was told.
@@ -51,6 +127,7 @@ impl Engine {
         if self.options.brake && self.is_too_much(&facts, &concluded, &known).await? {
             // A full read finds the whole of it and makes the plan.
             facts.retain(|subject, _| !concluded.contains(subject));
+            self.withheld.withhold();
             self.wanted.notify_one();
         }
         let mut changes: Vec<Change> =
@@ -117,24 +194,33 @@ impl Desk for Counter {
         Ok(self.0.told(facts).await?)
     }
 
-    async fn sheet(&self) -> Result<Sheet, Stop> {
-        Ok(self.0.begin(true).await?)
+    async fn recall(&self) -> Result<Result<Kept, Anew>, Stop> {
+        let recalled = self.0.recall().await?;
+        if recalled.is_ok() {
+            telemetry::source_resumed(&self.0.source);
+        }
+        Ok(recalled)
+    }
+
+    async fn sheet(&self, why: Anew) -> Result<Sheet, Stop> {
+        telemetry::source_read_anew(&self.0.source, &why);
+        let mut sheet = self.0.begin(true).await?;
+        if let Some(bracket) = &mut sheet.bracket {
+            bracket.anew = Some(why);
+        }
+        Ok(sheet)
     }
 
     async fn sealed(&self, sealed: Sealed) -> Result<(), Stop> {
         Ok(self.0.conclude(sealed, Intent::Record).await.map(drop)?)
     }
 
-    async fn keep(&self, Cursor(cursor): Cursor) -> Result<(), Stop> {
-        let engine = &self.0;
-        let shelf = &engine.works.shelf;
-        let held = shelf.held_plan(&engine.source).await.map_err(RunError::from)?;
-        if held.is_none() {
-            let scoped = [engine.pull.scope().digest().as_bytes(), &cursor].concat();
-            let (log, source) = (engine.works.append.log_id(), &engine.source);
-            shelf.keep_cursor(log, source, Some(&Cursor(scoped))).await.map_err(RunError::from)?;
-        }
-        Ok(())
+    async fn keeps(&self) -> Result<Keeping, Stop> {
+        Ok(self.0.keeps().await?)
+    }
+
+    async fn keep(&self, cursor: Cursor, notes: Notes) -> Result<Keeping, Stop> {
+        Ok(self.0.keep(cursor, notes).await?)
     }
 
     async fn well(&self) -> Result<(), Stop> {

@@ -9,6 +9,8 @@ mod discard;
 mod histories;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod recalled;
 mod revoke;
 #[cfg(test)]
 mod tests;
@@ -125,6 +127,8 @@ pub(crate) struct Engine {
     running: Arc<Mutex<()>>,
     /// Somebody wants a full read soon.
     pub wanted: Notify,
+    /// What a follower told and what waits for that read.
+    withheld: desk::Withheld,
 }
 
 impl Engine {
@@ -138,6 +142,7 @@ impl Engine {
             writing: Mutex::default(),
             running: Arc::default(),
             wanted: Notify::new(),
+            withheld: desk::Withheld::default(),
         }
     }
 
@@ -227,7 +232,7 @@ impl Engine {
         let _writing = self.writing.lock().await;
         let mut reached = self.catch_up().await?;
         self.epoch.get_or_init(|| reached.epoch + 1);
-        let now = self.works.clock.now();
+        let (now, withheld) = (self.works.clock.now(), self.withheld.told());
         let run = prefixed_id("run", now, self.random_bytes());
         if recorded {
             let mut events = Vec::new();
@@ -241,7 +246,7 @@ impl Engine {
         }
         let known = self.works.shelf.all(&self.source).await?;
         let mut sheet = Sheet::against(known, now);
-        sheet.bracket = Some(Bracket { run, recorded, since: reached.position, turn });
+        sheet.bracket = Some(Bracket { run, recorded, since: reached.position, turn, withheld, anew: None });
         Ok(sheet)
     }
 

@@ -19,6 +19,8 @@ impl Engine {
         if self.works.shelf.count(&self.source).await? == 0 {
             return Ok(false);
         }
+        // What a follower knew to be recorded no longer is.
+        self.works.shelf.forget_followed(&self.source).await?;
         let mut sheet = self.begin(true).await?;
         let Some(bracket) = sheet.bracket.take() else { return Ok(false) };
         let _writing = self.writing.lock().await;

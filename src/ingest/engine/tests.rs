@@ -14,16 +14,19 @@ use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Append, AppendError, Filter, Outcome, Tail, memory::MemoryLog};
 use rollcall_events::{Body, Clock, LogId, NewEvent, Position, Recorded, SourceName};
 
-use super::*;
+use super::{
+    recalled::{keep, recalled},
+    *,
+};
 use crate::{
     memory::{Fault, MemoryShelf, MemorySource, group, member, person},
     plan::{PlanState, Why},
-    pull::{Cursor, Names, Stated, Stop, Told, Which},
+    pull::{Anew, Keeping, Names, Stated, Stop, Told, Which},
     stores::Records,
 };
 
 #[derive(Default)]
-struct TestClock(AtomicI64);
+pub(super) struct TestClock(AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
@@ -72,9 +75,9 @@ pub(super) struct World {
     pub source: MemorySource,
     pub log: Brittle,
     pub shelf: MemoryShelf,
-    clock: Arc<TestClock>,
-    random: Arc<AtomicU64>,
-    options: Options,
+    pub clock: Arc<TestClock>,
+    pub random: Arc<AtomicU64>,
+    pub options: Options,
     pub engine: Arc<Engine>,
     /// Up to here the log was looked at.
     pub looked: Position,
@@ -165,12 +168,12 @@ impl World {
         self.engine.standing().await.unwrap().state
     }
 
-    async fn held(&self) -> crate::Plan {
+    pub async fn held(&self) -> crate::Plan {
         self.shelf.held_plan(&corp()).await.unwrap().expect("a plan is held")
     }
 }
 
-fn engine(
+pub(super) fn engine(
     pull: Arc<dyn Pull>,
     log: &Brittle,
     shelf: &MemoryShelf,
@@ -478,12 +481,15 @@ async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
     news.tell(vec![Told::Stated(bob.into()), Told::Gone(ada.ending().unwrap())]).await.unwrap();
     news.tell(vec![Told::Gone(person("nobody", true).unwrap().ending().unwrap())]).await.unwrap();
     assert_eq!(world.news().await, Vec::<String>::new());
-    news.keep(Cursor(b"c1".to_vec())).await.unwrap();
-    assert_eq!(world.engine.cursor().await.unwrap(), Some(Cursor(b"c1".to_vec())));
+    assert_eq!(keep(&news, 1).await, Keeping::Done);
+    assert_eq!(recalled(&news).await, Ok(1));
     news.tell(vec![Told::Gone(group("ops").unwrap().ending().unwrap())]).await.unwrap();
     assert_eq!(world.news().await, ["group.member.removed member/ops/person/bob", "group.removed group/ops"]);
+    let later = news.recall().await.unwrap().unwrap().later;
+    let later: Vec<String> = later.iter().map(Body::subject).collect();
+    assert!(later.contains(&"member/ops/person/bob".to_owned()) && later.len() == 2, "{later:?}");
     world.source.rescope("other");
-    assert_eq!(world.engine.cursor().await.unwrap(), None, "a cursor belongs to what was followed");
+    assert_eq!(recalled(&news).await, Err(Anew::Scope), "a cursor belongs to what was followed");
 }
 
 #[tokio::test]
@@ -505,23 +511,23 @@ async fn a_follower_cannot_empty_a_group_by_silence_but_by_saying_so() {
 async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_removals_are_held() {
     let mut world = World::with(people(0, 40));
     let news = world.engine.news();
-    let sealed = world.source.read(news.sheet().await.unwrap()).await.unwrap();
+    let sealed = world.source.read(news.sheet(Anew::First).await.unwrap()).await.unwrap();
     news.sealed(sealed).await.unwrap();
-    news.keep(Cursor(vec![1])).await.unwrap();
+    keep(&news, 1).await;
     assert_eq!(world.stands().await, world.states());
     world.news().await;
     (0..30).for_each(|n| world.source.take(&format!("person/p{n}")));
-    let sealed = world.source.read(news.sheet().await.unwrap()).await.unwrap();
+    let sealed = world.source.read(news.sheet(Anew::Lost).await.unwrap()).await.unwrap();
     news.sealed(sealed).await.unwrap();
-    news.keep(Cursor(vec![2])).await.unwrap();
+    keep(&news, 2).await;
     assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
-    assert_eq!(world.engine.cursor().await.unwrap(), Some(Cursor(vec![1])));
+    assert_eq!(recalled(&news).await, Ok(1));
     // A sheet that is thrown away removes nobody and keeps nobody waiting.
-    drop(news.sheet().await.unwrap());
+    drop(news.sheet(Anew::Lost).await.unwrap());
     let plan = world.held().await;
     world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
-    news.keep(Cursor(vec![2])).await.unwrap();
-    assert_eq!((world.stands().await, world.engine.cursor().await.unwrap()), (world.states(), Some(Cursor(vec![2]))));
+    keep(&news, 2).await;
+    assert_eq!((world.stands().await, recalled(&news).await), (world.states(), Ok(2)));
 }
 
 #[tokio::test]

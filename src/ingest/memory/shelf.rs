@@ -11,9 +11,9 @@ use rollcall_events::{Id, LogId, Position, SourceName};
 use crate::{
     Personal,
     plan::{Plan, PlanId, PlanState, Row, Why},
-    pull::{Cursor, Known, Names},
+    pull::{Known, Names, Note, Notes},
     standing::Standing,
-    stores::{Facts, Mirror, Reached, Records, StoreError},
+    stores::{Facts, Followed, Mirror, Reached, Records, StoreError},
 };
 
 /// The stores in memory. Cheap to clone; clones are the same stores.
@@ -26,7 +26,7 @@ struct State {
     mirrors: HashMap<SourceName, (Reached, Facts)>,
     plans: BTreeMap<PlanId, (Plan, Vec<Row>)>,
     standings: HashMap<SourceName, Standing>,
-    cursors: HashMap<SourceName, (LogId, Cursor)>,
+    followed: HashMap<SourceName, (Followed, BTreeMap<String, Vec<u8>>)>,
     names: HashMap<SourceName, BTreeMap<Id, Names>>,
     refuses: bool,
 }
@@ -139,17 +139,35 @@ impl Records for MemoryShelf {
         Ok(())
     }
 
-    async fn cursor(&self, log: LogId, source: &SourceName) -> Result<Option<Cursor>, StoreError> {
-        let state = self.open()?;
-        Ok(state.cursors.get(source).filter(|(of, _)| *of == log).map(|(_, cursor)| cursor.clone()))
+    async fn followed(&self, source: &SourceName) -> Result<Option<Followed>, StoreError> {
+        Ok(self.open()?.followed.get(source).map(|(followed, _)| followed.clone()))
     }
 
-    async fn keep_cursor(&self, log: LogId, source: &SourceName, cursor: Option<&Cursor>) -> Result<(), StoreError> {
+    async fn notes(&self, source: &SourceName) -> Result<Vec<Note>, StoreError> {
+        let notes = self.open()?.followed.get(source).map(|(_, notes)| notes.clone());
+        Ok(notes.unwrap_or_default().into_iter().collect())
+    }
+
+    async fn keep_followed(&self, source: &SourceName, followed: &Followed, notes: Notes) -> Result<(), StoreError> {
         let mut state = self.open()?;
-        match cursor {
-            Some(cursor) => drop(state.cursors.insert(source.clone(), (log, cursor.clone()))),
-            None => drop(state.cursors.remove(source)),
+        let (_, mut kept) = state.followed.remove(source).unwrap_or_else(|| (followed.clone(), BTreeMap::new()));
+        match notes {
+            Notes::All(notes) => kept = notes.into_iter().collect(),
+            Notes::Changed(notes) => {
+                for (key, value) in notes {
+                    match value {
+                        Some(value) => drop(kept.insert(key, value)),
+                        None => drop(kept.remove(&key)),
+                    }
+                }
+            }
         }
+        state.followed.insert(source.clone(), (followed.clone(), kept));
+        Ok(())
+    }
+
+    async fn forget_followed(&self, source: &SourceName) -> Result<(), StoreError> {
+        self.open()?.followed.remove(source);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Digest, Id};
 
 pub(crate) use news::Desk;
-pub use news::{Cursor, News, Stop, Told};
+pub use news::{Anew, Cursor, Keeping, Kept, News, Note, Notes, Stop, Told};
 pub(crate) use sheet::Bracket;
 pub use sheet::{Known, Part, Sealed, Sheet};
 
@@ -46,10 +46,10 @@ pub trait Pull: Send + Sync + 'static {
         false
     }
 
-    /// Follows the source for as long as it can, from the cursor that was kept last (none: from the beginning), and
-    /// says why it ended. It is called again after a pause, so it need not try again itself.
-    async fn follow(&self, cursor: Option<Cursor>, news: News) -> Failure {
-        let _ = (cursor, news);
+    /// Follows the source for as long as it can, from what was kept last ([`News::recall`]), and says why it ended. It is
+    /// called again after a pause, so it need not try again itself.
+    async fn follow(&self, news: News) -> Failure {
+        let _ = news;
         Failure::Unreachable("this source cannot be followed".to_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! What a follower tells as it happens, and the cursor from which it goes on.
+//! What a follower tells as it happens, and what it keeps to go on from: a cursor with its notes.
 //! A call returns when what it told is durable; so a cursor that is kept afterwards never runs ahead of the facts.
 
 use std::sync::Arc;
@@ -16,6 +16,80 @@ pub struct Cursor(pub Vec<u8>);
 impl std::fmt::Debug for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cursor({} bytes)", self.0.len())
+    }
+}
+
+/// An entry of a follower's notebook: a key, and bytes that only its source understands. No names and no addresses.
+pub type Note = (String, Vec<u8>);
+
+/// What is kept of a notebook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notes {
+    /// This is all of it: what was kept before goes.
+    All(Vec<Note>),
+    /// This is what is otherwise than it was when it was kept last; None: no more.
+    Changed(Vec<(String, Option<Vec<u8>>)>),
+}
+
+/// From what a follower goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// Where.
+    pub cursor: Cursor,
+    /// The whole notebook as it was then.
+    pub notes: Vec<Note>,
+    /// The facts of the source (or their ends) that were recorded after that, by this follower or by a full read: of these
+    /// the notebook knows nothing.
+    pub later: Vec<Body>,
+}
+
+/// Whether something was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// It was.
+    Done,
+    /// Removals of this source are held, so that they must be told again. Bring the notes again next time.
+    Held,
+}
+
+/// Why a follower reads everything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Anew {
+    /// Nothing that the source said is in force yet.
+    #[error("first start")]
+    First,
+    /// The source was read before, and nothing is kept to go on from.
+    #[error("nothing is kept to go on from: ops.db was lost, or the source was not followed before")]
+    Lost,
+    /// It was kept with another log.
+    #[error("the log is another one than when it was kept where to go on")]
+    Log,
+    /// The scope is another one.
+    #[error("the scope is another one (bases, filters or attributes changed)")]
+    Scope,
+    /// What is kept cannot be read.
+    #[error("what was kept to go on from cannot be read: {0}")]
+    Unreadable(String),
+    /// The source does not go on from the cursor.
+    #[error("{0}")]
+    Refused(String),
+    /// The source is not followed at all.
+    #[error("it is not followed: {0}")]
+    Unable(String),
+}
+
+impl Anew {
+    /// One word, for a metric.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Lost => "lost",
+            Self::Log => "log",
+            Self::Scope => "scope",
+            Self::Unreadable(_) => "unreadable",
+            Self::Refused(_) => "refused",
+            Self::Unable(_) => "unable",
+        }
     }
 }
 
@@ -52,10 +126,12 @@ impl From<Stop> for super::Failure {
 #[async_trait]
 pub(crate) trait Desk: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
+    async fn recall(&self) -> Result<Result<Kept, Anew>, Stop>;
     async fn tell(&self, facts: Vec<Told>) -> Result<(), Stop>;
-    async fn sheet(&self) -> Result<Sheet, Stop>;
+    async fn sheet(&self, why: Anew) -> Result<Sheet, Stop>;
     async fn sealed(&self, sealed: Sealed) -> Result<(), Stop>;
-    async fn keep(&self, cursor: Cursor) -> Result<(), Stop>;
+    async fn keeps(&self) -> Result<Keeping, Stop>;
+    async fn keep(&self, cursor: Cursor, notes: Notes) -> Result<Keeping, Stop>;
     async fn well(&self) -> Result<(), Stop>;
 }
 
@@ -70,6 +146,14 @@ impl News {
         self.0.now()
     }
 
+    /// What was kept last, or why nothing of it is good.
+    ///
+    /// # Errors
+    /// Return it.
+    pub async fn recall(&self) -> Result<Result<Kept, Anew>, Stop> {
+        self.0.recall().await
+    }
+
     /// Tells what happened. Returns when it is durable.
     ///
     /// # Errors
@@ -79,12 +163,12 @@ impl News {
     }
 
     /// Begins a refresh: what is written on the sheet is the whole source, as in [`super::Pull::read`]. A sheet that is
-    /// dropped unsealed removes nobody.
+    /// dropped unsealed removes nobody. `why` is shown to people.
     ///
     /// # Errors
     /// Return it.
-    pub async fn sheet(&self) -> Result<Sheet, Stop> {
-        self.0.sheet().await
+    pub async fn sheet(&self, why: Anew) -> Result<Sheet, Stop> {
+        self.0.sheet(why).await
     }
 
     /// Ends the refresh: it is compared, held against the brake and applied. Returns when that is durable.
@@ -95,13 +179,16 @@ impl News {
         self.0.sealed(sealed).await
     }
 
-    /// Keeps the cursor, after everything before it was told. While removals of this source are held it is not kept, so
-    /// that they are told again.
+    /// Keeps the cursor and with it, whole or not at all, what the notebook has new, after everything before it was told.
+    /// While removals of this source are held nothing is kept, and nobody asks for the notes.
     ///
     /// # Errors
     /// Return it; the cursor has not moved.
-    pub async fn keep(&self, cursor: Cursor) -> Result<(), Stop> {
-        self.0.keep(cursor).await
+    pub async fn keep(&self, cursor: Cursor, notes: impl FnOnce() -> Notes + Send) -> Result<Keeping, Stop> {
+        match self.0.keeps().await? {
+            Keeping::Done => self.0.keep(cursor, notes()).await,
+            Keeping::Held => Ok(Keeping::Held),
+        }
     }
 
     /// Says that the source is heard and has nothing to say. Call it now and then.

@@ -59,6 +59,10 @@ pub(crate) struct Bracket {
     pub since: Position,
     /// Lets the next run begin when it is dropped.
     pub turn: OwnedMutexGuard<()>,
+    /// What a follower was told to wait with before this began.
+    pub withheld: u64,
+    /// Why a follower reads everything.
+    pub anew: Option<super::Anew>,
 }
 
 /// A part of the source that is being read: a base, a page list, an organisation. Close it when its last answer was good.

@@ -1,4 +1,4 @@
-//! Sources that are asked: the mirror of what each said last, plans, how they are, cursors.
+//! Sources that are asked: the mirror of what each said last, plans, how they are, where their followers go on.
 //! Implements the stores that ingest's engine needs; judges nothing.
 
 use std::collections::BTreeMap;
@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rollcall_events::{Body, Id, LogId, Position, SourceName};
 use rollcall_ingest::{
-    Durability, Facts, Mirror, Personal, Plan, PlanId, PlanState, Reached, Records, Row as PlanRow, Standing,
-    StoreError, Verb, Why,
-    pull::{Cursor, Known, Names},
+    Durability, Facts, Followed, Mirror, Personal, Plan, PlanId, PlanState, Reached, Records, Row as PlanRow, Standing,
+    StoreError, Verb, Whole, Why,
+    pull::{Cursor, Known, Names, Note, Notes},
 };
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -30,11 +30,41 @@ impl From<OpsError> for StoreError {
 /// One write about a source.
 pub(super) enum SourceWrite {
     Forget(SourceName),
-    Fold { source: SourceName, log: String, facts: Vec<FactJson>, reached: Reached },
+    Fold {
+        source: SourceName,
+        log: String,
+        facts: Vec<FactJson>,
+        reached: Reached,
+    },
     Plan(Box<Plan>, Vec<RowJson>),
     Settle(PlanId, PlanState),
     Note(Box<Standing>),
-    Cursor { source: SourceName, log: String, cursor: Option<Vec<u8>> },
+    /// Notes with nothing that they belong to yet.
+    Notes(SourceName, Vec<NoteJson>),
+    /// Where a follower goes on, with the notes that changed and those that are no more.
+    Followed {
+        source: SourceName,
+        followed: Followed,
+        notes: Vec<NoteJson>,
+        gone: Vec<String>,
+    },
+    ForgetFollowed(SourceName),
+}
+
+/// How many notes are written at once, so that others come to write too.
+const NOTES_AT_ONCE: usize = 2000;
+
+#[derive(Serialize)]
+pub(super) struct NoteJson {
+    key: String,
+    value: String,
+}
+
+impl From<Note> for NoteJson {
+    fn from((key, value): Note) -> Self {
+        let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+        Self { key, value: value.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -122,15 +152,29 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
                 .bind(i64::from(standing.failures))
                 .bind(json(&standing.absent)?)
                 .bind(json(&standing.excluded)?)
+                .bind(standing.whole.as_ref().map(|whole| whole.at.timestamp_micros()))
+                .bind(standing.whole.map(|whole| whole.why))
                 .execute(connection)
                 .await?;
         }
-        SourceWrite::Cursor { source, log, cursor: Some(cursor) } => {
-            let query = sqlx::query(sql::KEEP_CURSOR).bind(source.as_str()).bind(log).bind(cursor);
-            query.execute(connection).await?;
+        SourceWrite::Notes(source, notes) => {
+            sqlx::query(sql::KEEP_NOTES).bind(source.as_str()).bind(json(&notes)?).execute(connection).await?;
         }
-        SourceWrite::Cursor { source, cursor: None, .. } => {
-            sqlx::query(sql::DROP_CURSOR).bind(source.as_str()).execute(connection).await?;
+        SourceWrite::Followed { source, followed, notes, gone } => {
+            let source = source.as_str();
+            if !gone.is_empty() {
+                sqlx::query(sql::DROP_NOTES).bind(source).bind(json(&gone)?).execute(&mut *connection).await?;
+            }
+            if !notes.is_empty() {
+                sqlx::query(sql::KEEP_NOTES).bind(source).bind(json(&notes)?).execute(&mut *connection).await?;
+            }
+            let Followed { log, scope, position, cursor: Cursor(cursor) } = followed;
+            let query = sqlx::query(sql::KEEP_FOLLOWED).bind(source).bind(log).bind(scope);
+            query.bind(signed(position.0)).bind(cursor).execute(connection).await?;
+        }
+        SourceWrite::ForgetFollowed(source) => {
+            sqlx::query(sql::FORGET_FOLLOWED).bind(source.as_str()).execute(&mut *connection).await?;
+            sqlx::query(sql::FORGET_NOTES).bind(source.as_str()).execute(connection).await?;
         }
     }
     Ok(())
@@ -287,17 +331,49 @@ impl Records for Ops {
         self.write_source(SourceWrite::Note(Box::new(standing.clone())), Durability::Written).await
     }
 
-    async fn cursor(&self, log: LogId, source: &SourceName) -> Result<Option<Cursor>, StoreError> {
-        let query = sqlx::query(sql::CURSOR).bind(source.as_str()).bind(log.to_string());
-        let row = query.fetch_optional(&self.readers).await.map_err(OpsError::from)?;
-        let cursor = row.map(|row| row.try_get("cursor").map(Cursor)).transpose();
-        Ok(cursor.map_err(OpsError::from)?)
+    async fn followed(&self, source: &SourceName) -> Result<Option<Followed>, StoreError> {
+        let row = sqlx::query(sql::FOLLOWED).bind(source.as_str()).fetch_optional(&self.readers).await;
+        Ok(row.map_err(OpsError::from)?.as_ref().map(followed).transpose()?)
     }
 
-    async fn keep_cursor(&self, log: LogId, source: &SourceName, cursor: Option<&Cursor>) -> Result<(), StoreError> {
-        let cursor = cursor.map(|Cursor(bytes)| bytes.clone());
-        let write = SourceWrite::Cursor { source: source.clone(), log: log.to_string(), cursor };
-        self.write_source(write, Durability::Written).await
+    async fn notes(&self, source: &SourceName) -> Result<Vec<Note>, StoreError> {
+        let rows = sqlx::query(sql::NOTES).bind(source.as_str()).fetch_all(&self.readers).await;
+        let note = |row: &SqliteRow| -> Result<Note, sqlx::Error> { Ok((row.try_get("key")?, row.try_get("value")?)) };
+        let notes: Result<_, _> = rows.map_err(OpsError::from)?.iter().map(note).collect();
+        Ok(notes.map_err(OpsError::from)?)
+    }
+
+    async fn keep_followed(&self, source: &SourceName, followed: &Followed, notes: Notes) -> Result<(), StoreError> {
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        match notes {
+            // Without the row that is written last, none of them counts.
+            Notes::All(notes) => {
+                self.forget_followed(source).await?;
+                let mut notes = notes.into_iter().map(NoteJson::from);
+                loop {
+                    changed = notes.by_ref().take(NOTES_AT_ONCE).collect();
+                    if changed.len() < NOTES_AT_ONCE {
+                        break;
+                    }
+                    self.write_source(SourceWrite::Notes(source.clone(), changed), Durability::Written).await?;
+                }
+            }
+            Notes::Changed(notes) => {
+                for (key, value) in notes {
+                    match value {
+                        Some(value) => changed.push((key, value).into()),
+                        None => gone.push(key),
+                    }
+                }
+            }
+        }
+        let (source, followed) = (source.clone(), followed.clone());
+        // Enough: what a crash of the machine loses is heard again.
+        self.write_source(SourceWrite::Followed { source, followed, notes: changed, gone }, Durability::Written).await
+    }
+
+    async fn forget_followed(&self, source: &SourceName) -> Result<(), StoreError> {
+        self.write_source(SourceWrite::ForgetFollowed(source.clone()), Durability::Written).await
     }
 
     async fn names(&self, source: &SourceName) -> Result<BTreeMap<Id, Names>, StoreError> {
@@ -332,6 +408,15 @@ fn reached(row: &SqliteRow) -> Result<(String, Reached), OpsError> {
         open: row.try_get("open")?,
     };
     Ok((row.try_get("log")?, reached))
+}
+
+fn followed(row: &SqliteRow) -> Result<Followed, OpsError> {
+    Ok(Followed {
+        log: row.try_get("log")?,
+        scope: row.try_get("scope")?,
+        position: Position(unsigned(row, "position")?),
+        cursor: Cursor(row.try_get("cursor")?),
+    })
 }
 
 fn fact(row: &SqliteRow) -> Result<(Box<str>, Known), OpsError> {
@@ -389,5 +474,9 @@ fn standing(row: &SqliteRow) -> Result<Standing, OpsError> {
         failures: u32::try_from(unsigned(row, "failures")?).unwrap_or(u32::MAX),
         absent: serde_json::from_str(parsed("absent")?).map_err(damaged)?,
         excluded: serde_json::from_str(parsed("excluded")?).map_err(damaged)?,
+        whole: match (row.try_get::<Option<i64>, _>("whole_at")?, row.try_get("whole_why")?) {
+            (Some(at), Some(why)) => Some(Whole { at: time(at)?, why }),
+            _ => None,
+        },
     })
 }

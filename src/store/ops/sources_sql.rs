@@ -61,8 +61,8 @@ DELETE FROM plan WHERE id IN (SELECT id FROM plan WHERE id < $1 AND state <> 'op
 macro_rules! standings {
     ($where:literal) => {
         concat!(
-            "SELECT source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded
-             FROM standing ",
+            "SELECT source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded, whole_at,
+                    whole_why FROM standing ",
             $where
         )
     };
@@ -70,15 +70,27 @@ macro_rules! standings {
 pub(super) const STANDING: &str = standings!("WHERE source = $1");
 pub(super) const STANDINGS: &str = standings!("ORDER BY source");
 pub(super) const NOTE_STANDING: &str = "
-INSERT INTO standing (source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO standing (source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded,
+  whole_at, whole_why)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (source) DO UPDATE SET state = excluded.state, reason = excluded.reason, checked_at = excluded.checked_at,
   sealed_at = excluded.sealed_at, applied = excluded.applied, facts = excluded.facts, failures = excluded.failures,
-  absent = excluded.absent, excluded = excluded.excluded";
+  absent = excluded.absent, excluded = excluded.excluded, whole_at = excluded.whole_at, whole_why = excluded.whole_why";
 
-pub(super) const CURSOR: &str = "SELECT cursor FROM follow_cursor WHERE source = $1 AND log = $2";
-pub(super) const KEEP_CURSOR: &str = "
-INSERT INTO follow_cursor (source, log, cursor) VALUES ($1, $2, $3)
-ON CONFLICT (source) DO UPDATE SET log = excluded.log, cursor = excluded.cursor";
-pub(super) const DROP_CURSOR: &str = "DELETE FROM follow_cursor WHERE source = $1";
+pub(super) const FOLLOWED: &str = "SELECT log, scope, position, cursor FROM follow WHERE source = $1";
+pub(super) const KEEP_FOLLOWED: &str = "
+INSERT INTO follow (source, log, scope, position, cursor) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (source) DO UPDATE SET log = excluded.log, scope = excluded.scope, position = excluded.position,
+  cursor = excluded.cursor";
+pub(super) const FORGET_FOLLOWED: &str = "DELETE FROM follow WHERE source = $1";
+pub(super) const NOTES: &str = "SELECT key, value FROM follow_note WHERE source = $1";
+/// $2: notes, their values in hexadecimal.
+pub(super) const KEEP_NOTES: &str = "
+INSERT INTO follow_note (source, key, value) SELECT $1, value ->> 'key', unhex(value ->> 'value')
+FROM json_each($2) WHERE true
+ON CONFLICT (source, key) DO UPDATE SET value = excluded.value";
+/// $2: keys.
+pub(super) const DROP_NOTES: &str = "
+DELETE FROM follow_note WHERE source = $1 AND key IN (SELECT value FROM json_each($2))";
+pub(super) const FORGET_NOTES: &str = "DELETE FROM follow_note WHERE source = $1";
 pub(super) const NAMES: &str = "SELECT person, email, name FROM personal WHERE source = $1";

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use chrono::DateTime;
 use rollcall_events::{LogId, Position, SourceName};
 use rollcall_ingest::{
-    Absent, Excluded, Facts, Personal, Plan, PlanId, PlanState, Reached, Records, Row, Shelf, Standing, State, Verb,
-    Why,
+    Absent, Excluded, Facts, Followed, Personal, Plan, PlanId, PlanState, Reached, Records, Row, Shelf, Standing,
+    State, Verb, Whole, Why,
     memory::MemoryShelf,
-    pull::{Cursor, Known, Names},
+    pull::{Cursor, Known, Names, Notes},
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
@@ -113,20 +113,39 @@ async fn conformance(shelf: &dyn Shelf) {
         failures: 2,
         absent: Absent { count: 1, first: vec!["cn=x".into()] },
         excluded: Excluded { count: 1, first: vec![("group/g".into(), "no answer".into())] },
+        whole: None,
     };
     assert_eq!(shelf.standing(&corp).await.unwrap(), None);
     shelf.note(&standing).await.unwrap();
     standing.state = State::Healthy;
     standing.sealed_at = Some(DateTime::UNIX_EPOCH);
+    standing.whole = Some(Whole { at: DateTime::UNIX_EPOCH, why: "first start".into() });
     shelf.note(&standing).await.unwrap();
     assert_eq!(shelf.standing(&corp).await.unwrap(), Some(standing));
 
-    let cursor = Cursor(vec![0, 255]);
-    shelf.keep_cursor(LOG, &corp, Some(&cursor)).await.unwrap();
-    assert_eq!(shelf.cursor(LOG, &corp).await.unwrap(), Some(cursor));
-    assert_eq!(shelf.cursor(LogId([2; 8]), &corp).await.unwrap(), None, "a cursor belongs to its log");
-    shelf.keep_cursor(LOG, &corp, None).await.unwrap();
-    assert_eq!(shelf.cursor(LOG, &corp).await.unwrap(), None);
+    // Where a follower goes on, and its notebook: all of it, then what changed, then none.
+    let followed = |n: u8| Followed {
+        log: LOG.to_string(),
+        scope: "s".into(),
+        position: Position(u64::from(n)),
+        cursor: Cursor(vec![n, 0, 255]),
+    };
+    assert_eq!((shelf.followed(&corp).await.unwrap(), shelf.notes(&corp).await.unwrap()), (None, vec![]));
+    let note = |key: &str, value: &[u8]| (key.to_owned(), value.to_vec());
+    let many: Vec<_> = (0..4000).map(|n| note(&format!("n{n:04}"), &[0, 7])).collect();
+    shelf.keep_followed(&corp, &followed(1), Notes::All(many.clone())).await.unwrap();
+    assert_eq!((shelf.followed(&corp).await.unwrap(), shelf.notes(&corp).await.unwrap()), (Some(followed(1)), many));
+    let few = vec![note("a", b""), note("b", &[0, 255]), note("c", b"c")];
+    shelf.keep_followed(&corp, &followed(2), Notes::All(few)).await.unwrap();
+    shelf.keep_followed(&source("other"), &followed(9), Notes::All(vec![note("a", b"other")])).await.unwrap();
+    let changed =
+        vec![("a".to_owned(), None), ("b".to_owned(), Some(b"new".to_vec())), ("d".to_owned(), Some(vec![1]))];
+    shelf.keep_followed(&corp, &followed(3), Notes::Changed(changed)).await.unwrap();
+    assert_eq!(shelf.followed(&corp).await.unwrap(), Some(followed(3)));
+    assert_eq!(shelf.notes(&corp).await.unwrap(), [note("b", b"new"), note("c", b"c"), note("d", &[1])]);
+    shelf.forget_followed(&corp).await.unwrap();
+    assert_eq!((shelf.followed(&corp).await.unwrap(), shelf.notes(&corp).await.unwrap()), (None, vec![]));
+    assert_eq!(shelf.notes(&source("other")).await.unwrap(), [note("a", b"other")]);
 
     let ada = |email: &str, order_key: &str| Personal {
         person: "ada".parse().unwrap(),
@@ -213,9 +232,13 @@ async fn every_statement_can_be_prepared_and_finds_its_rows_by_index() {
         sql::STANDING,
         sql::STANDINGS,
         sql::NOTE_STANDING,
-        sql::CURSOR,
-        sql::KEEP_CURSOR,
-        sql::DROP_CURSOR,
+        sql::FOLLOWED,
+        sql::KEEP_FOLLOWED,
+        sql::FORGET_FOLLOWED,
+        sql::NOTES,
+        sql::KEEP_NOTES,
+        sql::DROP_NOTES,
+        sql::FORGET_NOTES,
         sql::NAMES,
     ];
     assert_eq!(all.len(), include_str!("sources_sql.rs").matches("const ").count(), "one that this test does not know");

@@ -42,6 +42,12 @@ impl Default for Kind {
     }
 }
 
+/// What `Slapd::backup` does.
+pub enum Backup {
+    Make,
+    Restore,
+}
+
 pub struct Slapd {
     pub dir: Dir,
     pub port: u16,
@@ -160,6 +166,10 @@ impl Slapd {
     /// Stops it and starts it again on the same data. Its memory of changes is gone.
     pub fn restart(&mut self) {
         self.process.terminate();
+        self.go();
+    }
+
+    fn go(&mut self) {
         let tls = self.dir.join("tls.key").exists().then_some(self.tls_port);
         self.process = Self::process(&self.dir, self.port, tls);
         self.ready();
@@ -191,6 +201,20 @@ impl Slapd {
         command.env("PATH", path()).args(["-LLL", "-o", "ldif-wrap=no", "-x", "-H", &self.url(), "-D", &admin]);
         command.args(["-w", "secret", "-b", BASE]).args(attributes);
         run(&mut command, &self.dir).ok()
+    }
+
+    /// Keeps a copy of its data as they are, or goes back to that copy. Its memory of changes is gone each time.
+    pub fn backup(&mut self, way: Backup) {
+        self.process.terminate();
+        let (from, to) = match way {
+            Backup::Make => ("db", "kept"),
+            Backup::Restore => ("kept", "db"),
+        };
+        std::fs::create_dir_all(self.dir.join(to)).unwrap();
+        for file in std::fs::read_dir(self.dir.join(from)).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), self.dir.join(to).join(file.file_name())).unwrap();
+        }
+        self.go();
     }
 
     pub fn stop(&mut self) {
