@@ -70,13 +70,18 @@ impl Roster {
         let secret = self.facts.secrets.get(ix)?.as_ref()?;
         let principal = self.owner_principal(secret.owner)?;
         let good = secret.use_ == use_ && self.in_force(secret, now);
-        let until = instant(if use_ == SecretUse::Invitation { secret.fetches_until } else { secret.expires });
+        let until = instant(if use_ == SecretUse::Invitation { self.end_of(secret.made_with) } else { secret.expires });
         let found = Credential { principal, secret: self.facts.secrets.id(ix), given: self.is_given(secret), until };
         good.then_some((found, secret))
     }
 
+    /// When a secret ends; what is none has no end.
+    pub(crate) fn end_of(&self, secret: u32) -> i64 {
+        self.facts.secrets.get(secret).and_then(Option::as_ref).map_or(i64::MAX, |row| row.expires)
+    }
+
     /// Made by somebody other than its owner, and not by the operator.
-    fn is_given(&self, secret: &Secret) -> bool {
+    pub(crate) fn is_given(&self, secret: &Secret) -> bool {
         secret.author.is_some_and(|author| self.owner_principal(author) != self.owner_principal(secret.owner))
     }
 

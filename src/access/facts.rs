@@ -261,10 +261,11 @@ pub(crate) struct Secret {
     pub(crate) issued: Position,
     pub(crate) issued_at: i64,
     pub(crate) label: Option<String>,
-    /// Who made it, or the invitation that it was fetched with; nobody where that was the operator.
+    /// Who made it, or the invitation that it was fetched with, or the secret that it was made with where somebody else
+    /// made that one; nobody where that was the operator.
     pub(crate) author: Option<Owner>,
-    /// Of an invitation: until when the secret that it fetches is good at most.
-    pub(crate) fetches_until: i64,
+    /// The secret that its author signed in with, or [`NONE`].
+    pub(crate) made_with: u32,
     pub(crate) use_: SecretUse,
 }
 

@@ -127,8 +127,14 @@ impl Roster {
             MemberOf::Service(id) => Holder::Service(self.facts.services.at(at.space, id.as_str())),
             MemberOf::Group(id) => Holder::Group(self.facts.groups.at(at.space, id.as_str())),
         };
-        let ix = match self.index.member.get(&(group, holder)) {
-            Some(ix) => *ix,
+        let known = self.index.member.get(&(group, holder)).copied();
+        let is_in = known.and_then(|ix| self.facts.members.get(ix as usize)).is_some_and(|row| row.register.stands());
+        // Who says again what is so changes nothing, whoever it is.
+        if at.is_local() && is_in == (rank != Rank::Removed) {
+            return Effect::NoChange;
+        }
+        let ix = match known {
+            Some(ix) => ix,
             None => {
                 let ix = u32::try_from(self.facts.members.len()).unwrap_or(NONE);
                 self.facts.members.push(Member { group, holder, register: Register::default() });

@@ -41,7 +41,7 @@ pub use decide::{Principal, Verdict, decide};
 pub use explain::{CeilingNote, Explanation, NearMiss, explain, had_tie};
 pub use groups::GroupView;
 pub use locals::{ContainerView, ServiceView};
-pub use members::{Member, Membership, members, membership_digest, memberships_of};
+pub use members::{Member, Membership, members, membership_digest, memberships_of, only_buys};
 pub use names::normal_user_name;
 pub use place::{ContainerIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx};
 pub use preview::{ActionChange, MembershipChange, Preview, Where, preview};

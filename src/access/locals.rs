@@ -232,11 +232,11 @@ impl Roster {
 
     /// What the state of a project may be, whoever states it.
     fn judge_project(&self, data: &body::Project, mine: u32) -> Result<Place, Refusal> {
-        plain("project", data.project.as_str())?;
         let name: ProjectName = data
             .name
             .parse()
             .map_err(|error: rollcall_events::InvalidName| RefusalKind::Invalid.because(error.to_string()))?;
+        plain("project", data.project.as_str())?;
         if let Err(holder) = self.name_is_free(mine, name.as_str()) {
             return Err(RefusalKind::Taken.because(format!("name taken: project {name} belongs to {holder}")));
         }

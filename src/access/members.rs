@@ -78,6 +78,13 @@ pub fn memberships_of(roster: &Roster, caller: impl Into<Principal>, now: DateTi
     rows
 }
 
+/// Whether all that a caller has in a project at `now` comes of entitlements (rule 3), and something does.
+#[must_use]
+pub fn only_buys(roster: &Roster, caller: Principal, project: ProjectIx, now: DateTime<Utc>) -> bool {
+    let reasons = roster.reasons(caller, project.into(), now);
+    !reasons.is_empty() && reasons.iter().all(|reason| reason.rule == "customer")
+}
+
 /// SHA-256 over every membership at `now`: user, project, role and named reasons, one per line, sorted. Positions are
 /// not in it, so that two logs that say the same in another order have the same digest (DESIGN 11, promise 2).
 #[must_use]

@@ -201,7 +201,8 @@ impl Roster {
             };
             let mine = row.project;
             if let Err(holder) = self.name_is_free(mine, name.as_str()) {
-                let what = format!("name taken: project {name} belongs to {holder}; state another project_name for it");
+                let (package, taken) = (&data.package, format!("name taken: project {name} belongs to {holder}"));
+                let what = format!("{taken}; package {package} needs another project_name");
                 return self.park_for(at, what, Some(name.as_str()));
             }
             let project = self.claim_name(at.position(), mine, name.as_str(), || Origin::Package(ix));

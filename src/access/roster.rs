@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    LogId, Order, Position, Settings, SourceName,
+    LOCAL, LogId, Order, Position, Settings, SourceName,
     body::{ProjectKind, Visibility},
 };
 
@@ -246,9 +246,10 @@ impl Roster {
         self.facts.sources.id(u32::from(space))
     }
 
-    /// An id as a fact of one source writes it: its own ids bare, those of others with their source.
+    /// An id as a fact of one source writes it: a source's own ids bare; what is kept here names all with their source.
     pub(crate) fn source_own_id(&self, space: u16, of: u16, id: &str) -> String {
-        if space == of { id.to_owned() } else { format!("{}/{id}", self.source_text(of)) }
+        let source = self.source_text(of);
+        if space == of && source != LOCAL { id.to_owned() } else { format!("{source}/{id}") }
     }
 
     /// `source/id` of a person.

@@ -1,7 +1,10 @@
 //! Secrets and invitations, judged at their position. The API asks the same questions before it appends; between asking
 //! and recording somebody else may have been first, so the answer that counts is given here.
 
-use rollcall_events::body::{self, SecretOwner};
+use rollcall_events::{
+    Id,
+    body::{self, Author, SecretOwner},
+};
 
 use crate::{
     Effect, Principal,
@@ -32,25 +35,44 @@ impl Roster {
         at.said("secret")
     }
 
+    /// The secret that the author of a command signed in with, [`NONE`] without one, and who counts as its maker: whoever
+    /// made a secret for somebody else may know what that one makes.
+    fn made_with(&self, id: Option<&Id>, author: Option<&Author>, at: &At<'_>) -> Result<(u32, Option<Owner>), Effect> {
+        let Some(id) = id else { return Ok((NONE, self.maker(author, at.now()))) };
+        let ix = self.facts.secrets.find(0, id.as_str());
+        let row = ix.and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
+        let (Some(ix), Some(row)) = (ix, row) else { return Err(refused(format!("there is no secret `{id}`"))) };
+        Ok((ix, if self.is_given(row) { row.author } else { self.maker(author, at.now()) }))
+    }
+
     pub(crate) fn invite(&mut self, at: &mut At<'_>, data: &body::Invitation) -> Effect {
-        match self.owner(data.user.as_str()) {
-            Ok(person) => self.add_secret(
-                at,
-                data.secret.as_str(),
-                Secret {
-                    sha256: data.sha256.0,
-                    owner: Owner::Person(person),
-                    expires: data.expires.timestamp_micros(),
-                    issued: at.position(),
-                    issued_at: at.record.recorded_at.timestamp_micros(),
-                    label: None,
-                    author: self.maker(data.author.as_ref(), at.now()),
-                    fetches_until: micros(data.secret_expires, i64::MAX),
-                    use_: SecretUse::Invitation,
-                },
-            ),
-            Err(effect) => effect,
+        let found = self.owner(data.user.as_str()).and_then(|person| {
+            let made_with = self.made_with(data.made_with.as_ref(), data.author.as_ref(), at)?;
+            Ok((person, made_with))
+        });
+        let (person, (made_with, author)) = match found {
+            Ok(found) => found,
+            Err(effect) => return effect,
+        };
+        let expires = data.expires.timestamp_micros();
+        if expires > self.end_of(made_with) {
+            return refused("it would outlive the secret that it was made with");
         }
+        self.add_secret(
+            at,
+            data.secret.as_str(),
+            Secret {
+                sha256: data.sha256.0,
+                owner: Owner::Person(person),
+                expires,
+                issued: at.position(),
+                issued_at: at.record.recorded_at.timestamp_micros(),
+                label: None,
+                author,
+                made_with,
+                use_: SecretUse::Invitation,
+            },
+        )
     }
 
     pub(crate) fn issue(&mut self, at: &mut At<'_>, data: &body::Secret) -> Effect {
@@ -72,16 +94,20 @@ impl Roster {
                 None => return refused("the invitation is used, over or for somebody else; ask for a new one"),
             },
         };
-        let invited = invitation.and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
-        let expires = micros(data.expires, i64::MAX);
-        if invited.is_some_and(|invited| expires > invited.fetches_until) {
-            return refused("the invitation fetches a secret that ends sooner");
-        }
         // Whoever made the invitation knows its code, and so perhaps the secret.
-        let author = match invited {
-            Some(invited) => invited.author,
-            None => self.maker(data.author.as_ref(), at.now()),
+        let invited = invitation.and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
+        let made_with = match invited {
+            Some(invited) => Ok((invited.made_with, invited.author)),
+            None => self.made_with(data.made_with.as_ref(), data.author.as_ref(), at),
         };
+        let (made_with, author) = match made_with {
+            Ok(found) => found,
+            Err(effect) => return effect,
+        };
+        let expires = micros(data.expires, i64::MAX);
+        if expires > self.end_of(made_with) {
+            return refused("it would outlive the secret that it, or its invitation, was made with");
+        }
         let effect = self.add_secret(
             at,
             data.secret.as_str(),
@@ -93,7 +119,7 @@ impl Roster {
                 issued_at: at.record.recorded_at.timestamp_micros(),
                 label: data.label.clone(),
                 author,
-                fetches_until: i64::MAX,
+                made_with,
                 use_: SecretUse::Live,
             },
         );

@@ -49,6 +49,13 @@ const BEFORE: &[(&str, &str, &str)] = &[
         "binding.set",
         r#"{"principal":{"group":"local/l0"},"role":"Viewer","scope":{"project":"local/x0"},"author":"test"}"#,
     ),
+    ("local", "group.upserted", r#"{"group":"l1"}"#),
+    ("local", "group.member.added", r#"{"group":"l1","member":{"group":"local/l0"}}"#),
+    (
+        "local",
+        "binding.set",
+        r#"{"principal":{"group":"local/l1"},"role":"Maintainer","scope":{"container":"c1"},"author":"test"}"#,
+    ),
 ];
 
 /// One random event about a small world in which everything meets: names that collide, groups in groups, projects of

@@ -412,9 +412,8 @@ fn a_name_is_kept_by_the_first_and_the_second_is_parked_until_it_asks_for_anothe
     );
     let roster = h.fold();
     let parked: Vec<_> = roster.parked().map(|p| p.reason.to_owned()).collect();
-    let told =
-        "name taken: project acme belongs to package db-suite of source flexnet; state another project_name for it";
-    assert_eq!(parked, [told]);
+    let told = "name taken: project acme belongs to package db-suite of source flexnet";
+    assert_eq!(parked, [format!("{told}; package other needs another project_name")]);
     let acme = roster.project_by_name("acme").unwrap();
     assert_eq!(roster.claims(), [(acme, vec!["flexnet/other".to_owned()])].into());
     assert_eq!(roster.counts().name_taken, 1);
@@ -523,31 +522,58 @@ fn an_invitation_is_redeemed_once_and_a_reset_ends_every_secret() {
 }
 
 #[test]
-fn an_invitation_fetches_nothing_that_lasts_longer_than_it_says() {
+fn what_a_secret_makes_is_good_no_longer_than_it_and_no_more_its_owners_own() {
     let mut h = small();
+    let (soon, end, late) = ("2026-03-01T13:00:00Z", "2026-03-01T14:00:00Z", "2026-03-01T14:00:01Z");
     let hash = |n: u8| format!("{n:02x}").repeat(32);
-    let end = "2026-03-01T14:00:00Z";
-    h.say(
-        "local",
-        "secret.invited",
-        None,
-        &format!(
-            r#"{{"secret":"inv","user":"flexnet/ada","sha256":"{}","expires":"2026-03-01T13:00:00Z","secret_expires":"{end}"}}"#,
-            hash(1)
-        ),
-    );
-    assert_eq!(h.fold().invitation(&[1; 32], noon()).unwrap().until, Some(end.parse().unwrap()));
-    let mut issue = |id: &str, n: u8, expires: &str| {
+    h.say("local", "service.created", None, r#"{"service":"portal"}"#);
+    let role = r#"{"principal":{"service":"portal"},"role":"api:sender","scope":"root","author":"test"}"#;
+    h.say("local", "binding.set", None, role);
+    let mut issue = |id: &str, n: u8, expires: &str, rest: &str| {
+        let (sha256, expires) =
+            (hash(n), if expires.is_empty() { "null".to_owned() } else { format!("\"{expires}\"") });
+        let data = format!(
+            r#"{{"secret":"{id}","owner":{{"user":"flexnet/ada"}},"sha256":"{sha256}","expires":{expires}{rest}}}"#
+        );
+        h.say("local", "secret.issued", None, &data);
+        h.fold().credential(&[n; 32], noon()).map(|credential| (credential.given, credential.until))
+    };
+    let until = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+    let own = r#","author":"user:flexnet/ada""#;
+    assert_eq!(issue("given", 1, end, r#","author":"service:portal""#), Some((true, until(end))));
+    assert_eq!(issue("lasting", 2, "", &format!(r#"{own},"made_with":"given""#)), None);
+    assert_eq!(issue("longer", 3, late, &format!(r#"{own},"made_with":"given""#)), None);
+    assert_eq!(issue("nothing", 4, soon, &format!(r#"{own},"made_with":"none""#)), None);
+    assert_eq!(issue("hers", 5, soon, own), Some((false, until(soon))));
+    // Whoever made the first knows perhaps what she, or somebody else, made with it.
+    assert_eq!(issue("second", 6, end, &format!(r#"{own},"made_with":"given""#)), Some((true, until(end))));
+    assert_eq!(issue("third", 7, soon, &format!(r#"{own},"made_with":"second""#)), Some((true, until(soon))));
+    for (id, n, expires) in [("inv", 8, soon), ("late-inv", 9, late)] {
+        let sha256 = hash(n);
+        let invited = format!(
+            r#"{{"secret":"{id}","user":"flexnet/ada","sha256":"{sha256}","expires":"{expires}"{own},"made_with":"given"}}"#
+        );
+        h.say("local", "secret.invited", None, &invited);
+    }
+    let roster = h.fold();
+    assert_eq!(roster.invitation(&[8; 32], noon()).unwrap().until, until(end));
+    assert!(roster.invitation(&[9; 32], noon()).is_none());
+    let mut fetch = |id: &str, n: u8, expires: &str| {
         let sha256 = hash(n);
         let data = format!(
             r#"{{"secret":"{id}","owner":{{"user":"flexnet/ada"}},"sha256":"{sha256}","invitation":"inv","expires":{expires}}}"#
         );
         h.say("local", "secret.issued", None, &data);
-        h.fold().credential(&[n; 32], noon()).map(|credential| credential.until)
+        h.fold().credential(&[n; 32], noon()).map(|credential| (credential.given, credential.until))
     };
-    assert_eq!(issue("for-ever", 2, "null"), None);
-    assert_eq!(issue("longer", 3, r#""2026-03-01T14:00:01Z""#), None);
-    assert_eq!(issue("as-long", 4, &format!("\"{end}\"")), Some(Some(end.parse().unwrap())));
+    assert_eq!(fetch("for-ever", 10, "null"), None);
+    assert_eq!(fetch("as-long", 11, &format!("\"{end}\"")), Some((true, until(end))));
+    // From when she holds a role, none of these signs anybody in to Rollcall itself; her own does.
+    h.say("local", "binding.set", None, &role.replace(r#"{"service":"portal"}"#, r#"{"user":"flexnet/ada"}"#));
+    let roster = h.fold();
+    let signs_in: Vec<u8> = (1..12).filter(|n| roster.credential_for_api(&[*n; 32], noon()).is_some()).collect();
+    assert_eq!(signs_in, [5]);
+    assert!((1..12).filter(|n| roster.credential(&[*n; 32], noon()).is_some()).count() > 4, "at the registry they do");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    ContainerIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, memberships_of,
+    ContainerIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, only_buys,
 };
 use rollcall_events::{
     Digest,
@@ -106,9 +106,9 @@ impl Asker<'_> {
         let roster = self.roster;
         let listed = self.may("member.list", project)
             && (roster.settings().customers_see_each_other
-                || !self.only_buys(project)
                 || self.everywhere("member.list")
-                || self.may("report.read", project));
+                || self.may("report.read", project)
+                || !self.who.is_some_and(|who| only_buys(roster, who, project, self.now)));
         listed
             || (roster.settings().customers_see_each_other
                 && self.who.is_some_and(|who| {
@@ -117,15 +117,6 @@ impl Asker<'_> {
                         action.is_some_and(|action| decide(roster, who, action, project, self.now).is_allowed())
                     })
                 }))
-    }
-
-    /// Whether everything that the caller has in a project comes of entitlements.
-    fn only_buys(&self, project: ProjectIx) -> bool {
-        let Some(who) = self.who else { return false };
-        let name = self.roster.project_name(project);
-        let rows = memberships_of(self.roster, who, self.now);
-        let mut reasons = rows.iter().filter(|row| row.project == name).flat_map(|row| &row.reasons).peekable();
-        reasons.peek().is_some() && reasons.all(|reason| reason.rule == "customer")
     }
 
     /// The project of a name, if the caller sees it.

@@ -21,6 +21,7 @@ use crate::{
     guard::{Changes, Locked, Reads},
     input::Input,
     problem::{Answer, Kind, Problem, ProblemShape},
+    projects,
     query::{Fresh, Paged, Paging},
     reply::{self, Judged, Page, RestsOn, smallest},
     users,
@@ -125,6 +126,19 @@ enum ScopeKind {
 }
 
 impl BindingsQuery {
+    /// Refuses what is not there: whoever lists all bindings would take an empty list for an answer.
+    fn known(&self, roster: &Roster) -> Answer<()> {
+        let there = |asked: &Option<String>, find: &dyn Fn(&str) -> bool, problem: fn() -> Problem| match asked {
+            Some(name) if !find(name) => Err(problem()),
+            _ => Ok(()),
+        };
+        there(&self.user, &|name| users::find(roster, name).is_ok(), users::no_such_user)?;
+        there(&self.service, &|id| roster.service_by_id(id).is_some(), asker::no_such_service)?;
+        there(&self.group, &|id| roster.group_by_id(id).is_some(), asker::no_such_group)?;
+        there(&self.project, &|name| roster.project_by_name(name).is_some(), projects::no_such_project)?;
+        there(&self.container, &|id| roster.container_by_id(id).is_some(), asker::no_such_container)
+    }
+
     fn fits(&self, roster: &Roster, view: &BindingView<'_>) -> bool {
         let is =
             |asked: &Option<String>, found: Option<&str>| asked.as_deref().is_none_or(|asked| Some(asked) == found);
@@ -151,7 +165,7 @@ impl BindingsQuery {
 }
 
 /// Roles given by hand and not taken away, by id; those whose window is over too. The own ones, and those on scopes where
-/// the caller may list them.
+/// the caller may list them. Who lists all of them is told where a filter names what is not there.
 #[utoipa::path(
     get, path = "/api/v1/bindings", tag = "bindings", operation_id = "bindings", params(BindingsQuery, Paging, Fresh),
     responses((status = 200, body = Page<BindingShown>), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
@@ -160,6 +174,9 @@ async fn list(reads: Reads<Paged<BindingsQuery>>) -> Answer<Response> {
     let (position, rows) = {
         let roster = reads.live().read();
         let asker = reads.ask(&roster);
+        if asker.everywhere("binding.list") {
+            reads.query.filter.known(&roster)?;
+        }
         let fits = |view: &BindingView<'_>| reads.query.filter.fits(&roster, view) && sees(&asker, view);
         let all: BTreeMap<String, BindingView<'_>> =
             roster.bindings().filter(fits).map(|view| (id_of(view.subject), view)).collect();

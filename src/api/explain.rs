@@ -135,7 +135,11 @@ impl Explained {
 )]
 async fn ask(reads: Reads, Input(question): Input<Question>) -> Answer<Response> {
     let now = reads.now();
-    if let Some(as_of) = past::as_of("as_of", question.as_of.as_deref())? {
+    if let Some(as_of) = &question.as_of {
+        let as_of = as_of.parse().map_err(|()| {
+            let error = SchemaError::at("/as_of", AsOf::FORM);
+            Kind::InvalidBody.because(format!("`{}` is no moment.", as_of.escape_debug())).with_error(error)
+        })?;
         return ask_past(&reads, as_of, question).await;
     }
     if question.basis.is_some() {

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Credential, Live, Principal, Roster};
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{
-    Body, Clock, Digest, Position,
+    Body, Clock, Digest, Id, Position,
     body::{Author, Secret},
 };
 use rollcall_ingest::{Receiver, Runners};
@@ -87,9 +87,16 @@ impl std::fmt::Debug for AdminKey {
     }
 }
 
-/// Who calls, and until when the credential is good; the admin key has no end.
+/// Who calls, and by which secret; the admin key is none.
 struct SignedIn {
     caller: Caller,
+    secret: Option<SecretUsed>,
+}
+
+/// The secret that a caller signed in with.
+struct SecretUsed {
+    id: Id,
+    /// Until when it is good.
     until: Option<DateTime<Utc>>,
 }
 
@@ -127,8 +134,8 @@ impl Locked {
         self.api.clock.now()
     }
 
-    /// Who calls, and until when the credential is good: the admin key, or a secret, with or without the name that belongs to it. Which
-    /// part of a wrong one is wrong is not said. 256 random bits cannot be guessed, so wrong ones are not counted.
+    /// Who calls: whoever has the admin key, or a secret, with or without the name that belongs to it. Which part of a
+    /// wrong one is wrong is not said. 256 random bits cannot be guessed, so wrong ones are not counted.
     fn who(&self, headers: &HeaderMap) -> Answer<SignedIn> {
         self.known(headers).ok_or_else(|| {
             Kind::Unauthenticated.because(
@@ -146,7 +153,7 @@ impl Locked {
             return None;
         }
         if !basic && self.api.admin_key.opens(text) {
-            return Some(SignedIn { caller: Caller::Operator, until: None });
+            return Some(SignedIn { caller: Caller::Operator, secret: None });
         }
         let pair = if basic { Some(String::from_utf8(STANDARD.decode(text).ok()?).ok()?) } else { None };
         let (name, secret) = match &pair {
@@ -154,7 +161,7 @@ impl Locked {
             None => (None, text),
         };
         let roster = self.api.live.read();
-        let Credential { principal: found, until, .. } =
+        let Credential { principal: found, secret: id, until, .. } =
             roster.credential_for_api(&Digest::of(secret.as_bytes()).0, self.now())?;
         let agrees = |name: &str| match found {
             Principal::User(user) => roster.user_by_name(name) == Some(user),
@@ -162,7 +169,7 @@ impl Locked {
             Principal::Anyone => false,
         };
         let caller = name.is_none_or(agrees).then(|| roster.word_of(found))?.map(Caller::Known)?;
-        Some(SignedIn { caller, until })
+        Some(SignedIn { caller, secret: Some(SecretUsed { id: id.parse().ok()?, until }) })
     }
 
     /// Who calls, and which right the route demands.
@@ -322,8 +329,8 @@ impl<Q> Reads<Q> {
 pub(crate) struct Commands {
     state: Locked,
     caller: Caller,
-    /// Until when the caller's credential is good.
-    pub until: Option<DateTime<Utc>>,
+    /// The secret that the caller signed in with.
+    secret: Option<SecretUsed>,
     /// W3C trace context of the request, where it is well-formed.
     pub traceparent: Option<Arc<str>>,
     /// Held while this command alone is judged.
@@ -332,10 +339,10 @@ pub(crate) struct Commands {
 
 impl Commands {
     async fn enter(parts: &mut Parts, state: &Locked) -> Answer<Self> {
-        let (SignedIn { caller, until }, right) = state.enter(parts)?;
+        let (SignedIn { caller, secret }, right) = state.enter(parts)?;
         state.demand(parts, &caller, right).await?;
         no_parameters(parts)?;
-        Ok(Self { state: state.clone(), caller, until, traceparent: traceparent(&parts.headers), alone: None })
+        Ok(Self { state: state.clone(), caller, secret, traceparent: traceparent(&parts.headers), alone: None })
     }
 }
 
@@ -388,6 +395,16 @@ impl Commands {
 
     pub fn control(&self) -> &dyn Control {
         &*self.state.api.control
+    }
+
+    /// Until when what the caller makes to sign in with is good at most.
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        self.secret.as_ref().and_then(|secret| secret.until)
+    }
+
+    /// The secret that the caller signed in with, as commands name it.
+    pub fn made_with(&self) -> Option<Id> {
+        self.secret.as_ref().map(|secret| secret.id.clone())
     }
 
     /// Keeps every other command out until this one is answered.

@@ -109,7 +109,7 @@ fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
 }
 
 /// Says what was expected as callers say it, not as the reader does.
-fn in_words(error: &mut SchemaError) {
+pub(crate) fn in_words(error: &mut SchemaError) {
     if let Some((text, place)) = error.expected.rsplit_once(" at line ")
         && place.chars().all(|c| c.is_ascii_digit() || " column".contains(c))
     {
@@ -118,6 +118,8 @@ fn in_words(error: &mut SchemaError) {
     let last = error.pointer.rsplit('/').next().unwrap_or_default();
     if ["starts", "ends", "expires", "at", "since", "until"].contains(&last) && !error.expected.contains("field `") {
         "an RFC 3339 instant, as in 2026-12-01T00:00:00Z".clone_into(&mut error.expected);
+    } else if last == "scope" && (error.expected == "expected value" || error.expected.starts_with("unknown variant")) {
+        "one of \"root\", {\"container\": \"emea\"} and {\"project\": \"acme\"}".clone_into(&mut error.expected);
     } else if last == "principal" && !error.expected.contains("field `") {
         "exactly one of user, service, group, as in {\"user\": \"ada\"}".clone_into(&mut error.expected);
     }

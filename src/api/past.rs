@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{About, Basis, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
@@ -78,6 +78,11 @@ pub(crate) fn as_of(name: &str, text: Option<&str>) -> Answer<Option<AsOf>> {
     text.parse().map(Some).map_err(|()| refused())
 }
 
+/// An instant, to the second.
+fn text(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// What a route takes that answers about the past too.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -115,9 +120,10 @@ impl<Q> Reads<Q> {
                     .at(head));
             }
             When::Instant(instant) if instant > now => {
-                let now = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
                 return Err(Kind::UnknownMoment.because(format!(
-                    "{instant} is in the future: it is {now} now. Leave `as_of` out to ask about now."
+                    "{} is in the future: it is {} now. Leave `as_of` out to ask about now.",
+                    text(instant),
+                    text(now)
                 )));
             }
             _ => {}
@@ -125,7 +131,8 @@ impl<Q> Reads<Q> {
         let found = self.tail().moment(as_of.when).await.map_err(log_problem)?;
         let Some(moment) = found else {
             let first = self.tail().moment(When::Position(Position(1))).await.map_err(log_problem)?;
-            let begins = first.map_or("it is empty".to_owned(), |first| format!("it begins at {}", first.recorded_at));
+            let begins =
+                first.map_or("it is empty".to_owned(), |first| format!("it begins at {}", text(first.recorded_at)));
             return Err(
                 Kind::UnknownMoment.because(format!("That is before anything was recorded in this log: {begins}."))
             );

@@ -22,7 +22,7 @@ use crate::{
     asker::{Asker, Caller},
     bindings::{self, NewBinding},
     guard::{Locked, Planned, Reads},
-    input::Wide,
+    input::{self, Wide},
     problem::{Answer, Kind, Problem, ProblemShape},
     query::Fresh,
     reasons::{ActionChangeShape, MembershipChangeShape},
@@ -210,7 +210,14 @@ fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author, n
                 .ok_or_else(|| Kind::InvalidBody.because("`data` of a command is an object. Nothing was changed."))?;
             let kind = r#type.strip_prefix("rollcall.").unwrap_or(&r#type);
             let kind = kind.strip_suffix(".v1").unwrap_or(kind);
-            let body = Body::parse(&format!("rollcall.{kind}.v1"), &text).map_err(|error| {
+            if let "settings.set" | "profile.set" = kind {
+                let (member, _) = kind.split_once('.').unwrap_or((kind, ""));
+                let text =
+                    format!("What is set as a whole has a change of its own: write `{member}` instead of `command`.");
+                return Err(Kind::InvalidBody.because(format!("{text} Nothing was changed.")));
+            }
+            let body = Body::parse(&format!("rollcall.{kind}.v1"), &text).map_err(|mut error| {
+                input::in_words(&mut error);
                 Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
             })?;
             if !matches!(body.sayer(), body::Sayer::Command | body::Sayer::Either) {
@@ -464,6 +471,17 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
             add.push((row, Body::BindingSet(set)));
         }
     }
+    // What the caller holds goes last: the right to take the others away may rest on it.
+    let own = |(_, body): &(Row, Body)| match body {
+        Body::BindingRemoved(BindingRef { principal: body::Principal::Group(id), .. }) => {
+            roster.group_by_id(id.as_str()).is_some_and(|group| asker.is_in(group))
+        }
+        Body::BindingRemoved(BindingRef { principal, .. }) => {
+            roster.principal_of(principal).is_some_and(|principal| asker.is(principal))
+        }
+        _ => false,
+    };
+    remove.sort_by_key(own);
     let (mut rows, commands): (Vec<Row>, Vec<Body>) = add.into_iter().chain(remove).unzip();
     let told = preview(roster, &commands, now);
     for (row, effect) in rows.iter_mut().zip(&told.effects) {

@@ -291,7 +291,7 @@ struct DiffQuery {
     /// Of everybody in this project.
     #[serde(default)]
     project: Option<String>,
-    /// Of this user everywhere; with `project`, there alone.
+    /// Of this user, or `service:id`, everywhere; with `project`, there alone.
     #[serde(default)]
     user: Option<String>,
 }
@@ -380,15 +380,16 @@ async fn diff(reads: Reads<Given<DiffQuery>>) -> Answer<Response> {
     let sides = (Side { roster: &before.roster, at: before.at }, Side { roster: &after.roster, at: after.at });
     let caller = match &query.user {
         Some(user) => {
-            let find = |past: &Past| past.user(user, user_now.as_deref()).map(|ix| past.roster.user_id(ix));
+            let caller = |past: &Past| past.caller(user, user_now.as_deref());
+            let find = |past: &Past| caller(past).map(|who| past.roster.caller_names(who).0);
             let found = find(&after).or_else(|_| find(&before));
             // Who has nothing to do with the project is not the business of those who run it: to them somebody without a
             // tie and nobody at all are the same, as in an explanation.
             let project = query.project.as_deref().unwrap_or_default();
             let tied = |past: &Past| {
-                let user = past.user(user, user_now.as_deref()).ok();
                 let project = past.project(project, project_now.as_deref()).ok();
-                user.zip(project).is_some_and(|(user, project)| had_tie(&past.roster, user, project, past.at))
+                let who = caller(past).ok();
+                who.zip(project).is_some_and(|(who, project)| had_tie(&past.roster, who, project, past.at))
             };
             if !everywhere && !tied(&after) && !tied(&before) {
                 return Err(users::no_such_user());

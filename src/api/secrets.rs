@@ -169,7 +169,7 @@ async fn revoke(orders: Commands, Path((name, id)): Path<(String, String)>) -> A
         let own = roster.secrets_of(user, now).iter().any(|secret| secret.id == id);
         id.parse().ok().filter(|_| own).ok_or_else(|| {
             Kind::UnknownSecret
-                .because("This user has no such secret in force. /api/v1/users/{name}/secrets lists them.")
+                .because("This user has no such secret in force. Its path without the last part lists them.")
         })?
     };
     reply::judged(
@@ -192,9 +192,9 @@ async fn invite(orders: Commands, Path(name): Path<String>, Input(Empty {}): Inp
         secret: new_id("inv", orders.now())?,
         user: user_id(&orders, &name)?,
         sha256: hash(&code),
-        expires: orders.until.map_or(soon, |until| until.min(soon)),
-        secret_expires: orders.until,
+        expires: orders.until().map_or(soon, |until| until.min(soon)),
         author: Some(orders.author()),
+        made_with: orders.made_with(),
     };
     let (id, expires) = (invitation.secret.to_string(), invitation.expires);
     let done = orders.say(&Body::SecretInvited(invitation)).await?;
@@ -231,6 +231,7 @@ async fn redeem(redeems: Redeems, Path(code): Path<String>, Input(new): Input<Re
         expires,
         invitation: Some(invitation.parse().map_err(|_| over())?),
         author: Some(Author::of(&body::Principal::User(owner))),
+        made_with: None,
     };
     let done = redeems.issue(secret.clone()).await.map_err(|problem| match problem.kind() {
         // Somebody was quicker with the same code: the fold refused the second.
@@ -248,7 +249,7 @@ pub(crate) fn new(orders: &Commands, owner: SecretOwner, new: NewSecret) -> Answ
         return Err(Kind::InvalidBody.because("The secret would be over before it is made.").with_error(error));
     }
     // Whoever got at a secret that ends keeps nothing that lasts longer.
-    if let (Some(asked), Some(own)) = (expires, orders.until)
+    if let (Some(asked), Some(own)) = (expires, orders.until())
         && asked > own
     {
         let own = own.to_rfc3339_opts(SecondsFormat::AutoSi, true);
@@ -256,7 +257,7 @@ pub(crate) fn new(orders: &Commands, owner: SecretOwner, new: NewSecret) -> Answ
         let text = format!("The secret that you sign in with ends at {own}, and what it makes ends no later.");
         return Err(Kind::InvalidBody.because(format!("{text} Nothing was recorded.")).with_error(error));
     }
-    let expires = expires.or(orders.until);
+    let expires = expires.or_else(|| orders.until());
     let text = secret_text("rcs")?;
     let secret = Secret {
         secret: new_id("sec", orders.now())?,
@@ -266,6 +267,7 @@ pub(crate) fn new(orders: &Commands, owner: SecretOwner, new: NewSecret) -> Answ
         expires,
         invitation: None,
         author: Some(orders.author()),
+        made_with: orders.made_with(),
     };
     Ok((text, secret))
 }

@@ -75,7 +75,7 @@ pub enum Command {
     },
     /// Say what of a project's members is different at two moments, and which events did it
     Diff {
-        /// Project, or with --user a user
+        /// Project, or with --user a user or service:ID
         of: String,
         /// The earlier moment: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
         from: String,

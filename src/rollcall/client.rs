@@ -313,6 +313,7 @@ async fn refused(response: Response, place: &(dyn Fn(&str) -> Option<String> + S
         match place(word("pointer")) {
             // What it is the detail says.
             Some(place) if nth == 0 => text.insert_str(0, &format!("{place}: ")),
+            None if text.contains(word("expected")) => {}
             Some(place) => text.push_str(&format!("\n  {place}: {}", word("expected"))),
             None => text.push_str(&format!("\n  {}: {}", word("pointer"), word("expected"))),
         }

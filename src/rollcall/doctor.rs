@@ -262,7 +262,7 @@ async fn records(found: &mut Findings, client: &Client) {
     for source in client.whole(&["api", "v1", "sources"]).await.unwrap_or_default() {
         let parked = source.pointer("/parked/count").and_then(Value::as_u64).unwrap_or_default();
         if parked > 0 {
-            let what = "wait for an event that can be judged";
+            let what = "parked, each until an event of it can be judged";
             found.add("parked", Grade::Odd, format!("{}: {} {what}", cell(&source, "name"), number(parked)));
         }
         for one in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {

@@ -266,3 +266,37 @@ proptest! {
         }
     }
 }
+
+/// The SQL side knows a fact by its subject, and so does a question about the past.
+#[test]
+fn what_ends_with_a_group_or_a_service_is_named_as_it_was_said() {
+    let mut h = small();
+    for (kind, data) in [
+        ("group.upserted", r#"{"group":"inner"}"#),
+        ("group.upserted", r#"{"group":"outer"}"#),
+        ("service.created", r#"{"service":"ci"}"#),
+        ("group.member.added", r#"{"group":"outer","member":{"group":"local/inner"}}"#),
+        ("group.member.added", r#"{"group":"inner","member":{"person":"flexnet/ada"}}"#),
+        ("group.member.added", r#"{"group":"outer","member":{"service":"ci"}}"#),
+    ] {
+        h.say("local", kind, None, data);
+    }
+    let said: Vec<String> = h.0.iter().rev().take(3).map(|event| event.subject.to_string()).collect();
+    let mut roster = h.fold();
+    let mut ended = Vec::new();
+    for (kind, data) in [("group.removed", r#"{"group":"inner"}"#), ("service.removed", r#"{"service":"ci"}"#)] {
+        let mut tail = History::default();
+        tail.say("local", kind, None, data);
+        let event = tail.0.remove(0);
+        let folded =
+            roster.apply(&Recorded { position: Position(roster.position().0 + 1), recorded_at: noon(), event });
+        ended.extend(folded.changes.into_iter().filter_map(|change| match change {
+            crate::Change::FactEnded { subject, .. } if subject.starts_with("member/") => Some(subject.to_string()),
+            _ => None,
+        }));
+    }
+    ended.sort();
+    let mut said = said;
+    said.sort();
+    assert_eq!(ended, said);
+}

@@ -39,6 +39,7 @@ impl World {
             expires: None,
             invitation: None,
             author: None,
+            made_with: None,
         };
         let issued = self.say(&Event::SecretIssued(secret)).await;
         assert_eq!(issued["effect"], "applied", "{issued}");
@@ -393,4 +394,27 @@ async fn what_a_caller_sees_is_not_the_same_when_a_role_begins_without_an_event(
     }
     *world.clock.0.lock().unwrap() = super::world::at(3);
     assert_eq!(names(&world.by(&key, "GET", "/api/v1/users", None).await, "name"), ["ada", "pat"]);
+}
+
+/// Whoever made a secret for somebody else knows perhaps what that one makes, too.
+#[tokio::test]
+async fn a_secret_that_was_given_makes_none_that_is_more() {
+    let world = World::licensing().await;
+    let portal = world.service("portal", "api:sender", body::Scope::Root).await;
+    let secret = |reply: Reply| reply.body["secret"].as_str().unwrap_or_else(|| panic!("{}", reply.text)).to_owned();
+    let given = secret(world.by(&portal, "POST", "/api/v1/users/ada/secrets", Some(json!({}))).await);
+    let second = secret(world.by(&given, "POST", "/api/v1/users/ada/secrets", Some(json!({}))).await);
+    let invited = world.by(&second, "POST", "/api/v1/users/ada/invitations", Some(json!({}))).await;
+    let request = Request::post(invited.body["path"].as_str().unwrap()).body(Body::empty()).unwrap();
+    let third = secret(world.send(request).await);
+    let own = secret(world.post("/api/v1/users/ada/secrets", json!({})).await);
+    let kept = secret(world.by(&own, "POST", "/api/v1/users/ada/secrets", Some(json!({}))).await);
+    let role = json!({"principal": {"user": "ada"}, "role": "api:auditor", "scope": "root"});
+    assert_eq!(world.post("/api/v1/bindings", role).await.status, 200);
+    for secret in [given, second, third] {
+        assert_eq!(answer(&world.by(&secret, "GET", "/api/v1/events", None).await), (401, "unauthenticated"));
+    }
+    for secret in [own, kept] {
+        assert_eq!(world.by(&secret, "GET", "/api/v1/events", None).await.status, 200);
+    }
 }

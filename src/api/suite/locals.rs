@@ -305,3 +305,39 @@ async fn a_name_that_somebody_took_from_a_package_is_shown_and_names_can_be_kept
     assert_eq!(world.ok("/api/v1/projects/lake").await["claimed_by"], json!([]));
     assert_eq!(world.post("/api/v1/projects", make("sea")).await.status, 201, "the operator may");
 }
+
+#[tokio::test]
+async fn what_is_so_already_changes_nothing_and_a_filter_that_names_nothing_is_told() {
+    let world = World::under("harbor").await;
+    assert_eq!(world.post("/api/v1/groups", json!({"id": "ops"})).await.status, 201);
+    let member = "/api/v1/groups/local/ops/members/user/ada";
+    let tag = |reply: Reply| reply.header("etag").to_owned();
+    let empty = tag(world.get("/api/v1/groups/local/ops").await);
+    assert_eq!(world.delete(member).await.body["effect"], "no_change", "nobody was in it");
+    assert_eq!(tag(world.get("/api/v1/groups/local/ops").await), empty);
+    assert_eq!(world.put(member, json!({})).await.body["effect"], "applied");
+    let boss = world.service("boss", "api:administrator", body::Scope::Root).await;
+    let again = world.by(&boss, "PUT", member, Some(json!({}))).await;
+    assert_eq!(again.body["effect"], "no_change", "whoever says it: {}", again.text);
+    assert_eq!(world.delete(member).await.body["effect"], "applied");
+    assert_eq!(world.by(&boss, "DELETE", member, None).await.body["effect"], "no_change");
+
+    let ada = world.secret("ada").await;
+    for (filter, problem) in [
+        ("user=nope", "unknown-user"),
+        ("service=nope", "unknown-service"),
+        ("group=local/nope", "unknown-group"),
+        ("project=nope", "unknown-project"),
+        ("container=nope", "unknown-container"),
+    ] {
+        let path = format!("/api/v1/bindings?{filter}");
+        assert_eq!(answer(&world.get(&path).await), (404, problem));
+        let own = world.by(&ada, "GET", &path, None).await;
+        assert_eq!(
+            (own.status.as_u16(), &own.body["items"]),
+            (200, &json!([])),
+            "{filter}: nothing is told: {}",
+            own.text
+        );
+    }
+}

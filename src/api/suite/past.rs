@@ -106,10 +106,12 @@ async fn a_moment_that_the_log_does_not_have_is_said_to_be_none() {
     for (as_of, problem, says) in cases {
         let body = json!({"user": "ada", "action": "pull", "project": "acme", "as_of": as_of});
         let reply = world.post("/api/v1/explain", body).await;
-        assert_eq!(reply.problem(), problem, "{as_of}: {}", reply.text);
-        assert!(reply.body["detail"].as_str().unwrap().contains(says), "{as_of}: {}", reply.text);
+        let of_body = if problem == "invalid-query" { "invalid-body" } else { problem };
+        assert_eq!(reply.problem(), of_body, "{as_of}: {}", reply.text);
         let path = format!("/api/v1/projects/acme/members?as_of={}", as_of.replace('+', "%2B"));
-        assert_eq!(world.get(&path).await.problem(), problem, "{as_of}");
+        let reply = world.get(&path).await;
+        assert_eq!(reply.problem(), problem, "{as_of}");
+        assert!(reply.body["detail"].as_str().unwrap().contains(says), "{as_of}: {}", reply.text);
     }
     // Before the package there was no such project.
     let body = json!({"user": "ada", "action": "pull", "project": "acme", "as_of": "6"});
@@ -313,4 +315,25 @@ async fn containers_the_root_and_services_are_asked_about_as_of_then_too() {
         asked.as_object_mut().unwrap().extend(scope.as_object().unwrap().clone());
         assert_eq!(world.post("/api/v1/explain", asked).await.problem(), problem, "{scope}");
     }
+}
+
+#[tokio::test]
+async fn a_difference_is_of_a_service_too() {
+    let world = World::under("harbor").await;
+    world.post("/api/v1/projects", json!({"name": "tools"})).await;
+    world.post("/api/v1/services", json!({"id": "ci"})).await;
+    let before = world.head();
+    let give = json!({"principal": {"service": "ci"}, "role": "guest", "scope": {"project": "tools"}});
+    assert_eq!(world.post("/api/v1/bindings", give).await.status, StatusCode::OK);
+    for filter in ["", "&project=tools"] {
+        let told = world.ok(&format!("/api/v1/reports/diff?user=service:ci&from={before}{filter}")).await;
+        let row = &told["memberships"][0];
+        assert_eq!(
+            json!([row["user"], row["what"], row["appeared"]]),
+            json!(["service:ci", "guest", true]),
+            "{told:#}"
+        );
+    }
+    let path = format!("/api/v1/reports/diff?user=service:nope&from={before}");
+    assert_eq!(world.get(&path).await.problem(), "unknown-user");
 }

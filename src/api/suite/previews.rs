@@ -123,3 +123,41 @@ async fn a_document_with_a_row_that_would_be_refused_records_nothing() {
     }
     assert_eq!(world.head(), head);
 }
+
+#[tokio::test]
+async fn whoever_takes_all_roles_of_a_scope_away_takes_the_own_one_last() {
+    let world = World::licensing().await;
+    let scope = rollcall_events::body::Scope::Project("flexnet/db-suite".parse().unwrap());
+    let key = world.service("acme-ci", "api:project_admin", scope).await;
+    for user in ["ada", "pat"] {
+        let give = json!({"principal": {"user": user}, "role": "api:project_admin", "scope": {"project": "acme"}});
+        assert_eq!(world.by(&key, "POST", "/api/v1/bindings", Some(give)).await.status, 200);
+    }
+    let document = json!({"scope": [{"project": "acme", "binding": []}]});
+    let plan = world.by(&key, "POST", "/api/v1/bindings/plan", Some(document.clone())).await;
+    let rows = plan.body["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["refused"].is_null()), "{}", plan.text);
+    assert_eq!(rows.last().unwrap()["principal"], "service:acme-ci");
+    let done = world.by(&key, "POST", "/api/v1/bindings/apply", Some(document)).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(world.ok("/api/v1/bindings").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_written_in_a_wrong_place_is_told_where_it_belongs() {
+    let world = World::licensing().await;
+    for (change, says) in [
+        (json!({"command": {"type": "settings.set", "data": {}}}), "write `settings` instead"),
+        (json!({"command": {"type": "rollcall.profile.set.v1", "data": {}}}), "write `profile` instead"),
+        (json!({"bind": {"principal": {"user": "ada"}, "role": "Guest", "scope": "galaxy"}}), "one of \"root\""),
+        (
+            json!({"bind": {"principal": {"user": "ada"}, "role": "Guest", "scope": {"project": "a", "container": "b"}}}),
+            "one of \"root\"",
+        ),
+    ] {
+        let told = world.post("/api/v1/preview", json!({"changes": [change]})).await;
+        assert_eq!(told.problem(), "invalid-body", "{}", told.text);
+        let detail = told.body["detail"].as_str().unwrap();
+        assert!(detail.contains(says) && !detail.contains("at line"), "{detail}");
+    }
+}

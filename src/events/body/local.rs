@@ -243,12 +243,12 @@ pub struct Invitation {
     pub sha256: Sha256Hex,
     /// Until when (exclusive) it can be redeemed.
     pub expires: DateTime<Utc>,
-    /// Until when (exclusive) the secret that it fetches is good; without end when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_expires: Option<DateTime<Utc>>,
     /// Who invited.
     #[serde(default)]
     pub author: Option<Author>,
+    /// The secret that the author signed in with; neither this nor what it fetches is good for longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl Stated for Invitation {
     fn subject(&self) -> String {
@@ -278,6 +278,9 @@ pub struct Secret {
     /// Who made it.
     #[serde(default)]
     pub author: Option<Author>,
+    /// The secret that the author signed in with; this is good for no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl Stated for Secret {
     fn subject(&self) -> String {
