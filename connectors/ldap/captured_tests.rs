@@ -1,10 +1,11 @@
-//! Answers as a real OpenLDAP 2.5 sent them (`testdata/*.ber`, whole connections), read with everything that reads answers.
+//! Answers as a real OpenLDAP 2.5 and a Samba 4.17 sent them (`testdata/*.ber`), read with everything that reads answers.
 
 use chrono::DateTime;
 
 use crate::{
     ber::{Reader, SEQUENCE},
     config::{Base, Config},
+    dirsync,
     message::{Control, Entry, Message, PAGED, Reply, page_cookie},
     model::{Listed, Schema, uuid_text},
     server::{Kind, RootDse, SYNC},
@@ -14,6 +15,7 @@ use crate::{
 const ROOT: &[u8] = include_bytes!("testdata/openldap-root.ber");
 const PAGE: &[u8] = include_bytes!("testdata/openldap-page.ber");
 const SYNCED: &[u8] = include_bytes!("testdata/openldap-sync.ber");
+const POLLED: &[u8] = include_bytes!("testdata/samba-dirsync.ber");
 
 fn messages(bytes: &[u8]) -> Vec<Message> {
     let mut reader = Reader::new(bytes);
@@ -33,9 +35,13 @@ fn entries(bytes: &[u8]) -> Vec<(Entry, Vec<Control>)> {
     all.collect()
 }
 
-fn schema() -> Schema {
+fn config() -> Config {
     let base: Base = "dc=ex,dc=test".parse().unwrap();
-    Schema::of(&Config::new(vec!["ldaps://x".parse().unwrap()], base), Kind::OpenLdap)
+    Config::new(vec!["ldaps://x".parse().unwrap()], base)
+}
+
+fn schema() -> Schema {
+    Schema::of(&config(), Kind::OpenLdap)
 }
 
 #[test]
@@ -88,8 +94,25 @@ fn a_refresh_states_entries_and_ends_with_a_cookie() {
 }
 
 #[test]
+fn what_changed_is_a_tombstone_a_folder_of_another_name_a_group_and_a_cookie() {
+    let announced: Vec<(dirsync::Change, String)> =
+        entries(POLLED).into_iter().map(|(entry, _)| (dirsync::Change::of(&entry), entry.dn)).collect();
+    use dirsync::Change as C;
+    let [(C::Deleted, tombstone), (C::Container, folder), (C::Changed, group)] = announced.as_slice() else {
+        panic!("{announced:?}")
+    };
+    assert!(tombstone.contains("CN=Deleted Objects"));
+    assert_eq!((folder.as_str(), group.as_str()), ("OU=folk,DC=ex,DC=test", "CN=ops,OU=groups,DC=ex,DC=test"));
+    let schema = Schema::of(&config(), Kind::ActiveDirectory);
+    let ids: Vec<_> = entries(POLLED).iter().map(|(entry, _)| schema.id_of(entry).unwrap()).collect();
+    assert_eq!(ids[0].as_str(), "eb6de267-86db-491d-8e44-89b565629820", "as the tombstone's name has it");
+    let reply = messages(POLLED).iter().find_map(|message| dirsync::Reply::of(&message.controls).ok()).unwrap();
+    assert!(!reply.more && reply.cookie.starts_with(b"MSDS"), "{reply:?}");
+}
+
+#[test]
 fn a27_a_capture_that_ends_anywhere_or_has_any_byte_flipped_is_read_or_refused() {
-    for capture in [ROOT, PAGE, SYNCED] {
+    for capture in [ROOT, PAGE, SYNCED, POLLED] {
         for at in 0..capture.len() {
             let mut flipped = capture.to_vec();
             flipped[at] ^= 0xff;
@@ -98,11 +121,13 @@ fn a27_a_capture_that_ends_anywhere_or_has_any_byte_flipped_is_read_or_refused()
                 while let Ok(Some((_, content))) = reader.any() {
                     let Ok(message) = Message::decode(content) else { break };
                     let _ = State::of(&message.controls);
+                    let _ = dirsync::Reply::of(&message.controls);
                     match &message.reply {
                         Reply::Entry(entry) => {
                             let _ = schema().person(entry, DateTime::UNIX_EPOCH);
                             let _ = schema().group(entry);
                             let _ = RootDse::of(entry);
+                            let _ = dirsync::Change::of(entry);
                         }
                         Reply::Intermediate(name, value) => _ = Info::of(name.as_deref(), value.as_deref()),
                         _ => {}

@@ -397,3 +397,40 @@ impl From<Fault> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(kind: Kind, change: impl FnOnce(&mut Config, &mut RootDse)) -> (Way, String) {
+        let mut config = Config::new(vec!["ldaps://x".parse().unwrap()], "OU=people,DC=ex,DC=test".parse().unwrap());
+        let mut root = RootDse::of(&Entry { dn: String::new(), attributes: Vec::new() });
+        root.kind = kind;
+        root.contexts = vec!["DC=ex,DC=test".to_owned(), "DC=other,DC=test".to_owned()];
+        root.controls = vec![SYNC.to_owned()];
+        change(&mut config, &mut root);
+        let id = config.attributes.id.clone().unwrap_or_else(|| kind.id().to_owned());
+        Way::of(&config, &root, &id)
+    }
+
+    #[test]
+    fn what_is_not_announced_is_read_as_a_whole_and_the_reason_is_named() {
+        let active = Kind::ActiveDirectory;
+        assert_eq!(way(active, |_, _| {}), (Way::DirSync, "DirSync".to_owned()));
+        assert_eq!(way(Kind::OpenLdap, |_, _| {}).0, Way::Followed);
+        let filter = "(&(objectClass=user)(memberOf:1.2.840.113556.1.4.1941:=CN=x,DC=ex,DC=test))";
+        for (found, reason) in [
+            (way(active, |config, _| config.mode = Mode::Full), "`mode`"),
+            (way(active, |config, _| config.member_of = true), "`member_of`"),
+            (way(active, |config, _| config.people_filter = Some(filter.parse().unwrap())), "looks at memberOf"),
+            (way(active, |config, _| config.attributes.id = Some("objectSid".to_owned())), "not objectGUID"),
+            (way(active, |config, _| config.groups = vec!["DC=other,DC=test".parse().unwrap()]), "naming contexts"),
+            (way(active, |_, root| root.contexts.clear()), "naming contexts"),
+            (way(Kind::OpenLdap, |config, _| config.member_of = true), "`member_of`"),
+            (way(Kind::OpenLdap, |_, root| root.controls.clear()), "syncprov"),
+            (way(Kind::Ds389, |_, _| {}), "only OpenLDAP and Active Directory"),
+        ] {
+            assert!(found.0 == Way::Whole && found.1.contains(reason), "{found:?} for {reason}");
+        }
+    }
+}

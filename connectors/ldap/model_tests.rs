@@ -97,3 +97,17 @@ fn empty_members_and_bit_strings_are_left_out_and_garbage_is_kept_to_be_shown() 
     assert_eq!(read.id.as_str(), "326d895c-7a8c-1041-941c-e39067ca22d1");
     assert_eq!(read.members, [Listed::Dn("cn=A".parse().unwrap()), Listed::Garbage("nobody".into())]);
 }
+
+#[test]
+fn an_entry_is_announced_for_every_attribute_that_a_read_or_a_filter_looks_at() {
+    let base: Base = "dc=ex,dc=test".parse().unwrap();
+    let mut config = Config::new(vec!["ldaps://x".parse().unwrap()], base);
+    config.people_filter =
+        Some("(&(objectClass=user)(!(department=Sales))(|(l=*)(telephoneNumber>=1)))".parse().unwrap());
+    config.members = Some(500);
+    let names = Schema::of(&config, Kind::ActiveDirectory).announcing_attributes();
+    for name in ["objectguid", "member", "name", "isdeleted", "department", "l", "telephonenumber", "primarygroupid"] {
+        assert!(names.iter().any(|known| known == name), "no {name} in {names:?}");
+    }
+    assert!(names.iter().all(|name| !name.contains(';')), "{names:?}");
+}
