@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
+    directory_resumed::read_because,
     directory_served::{count, events, members, names},
     support::{
         samba::{BASE, PASSWORD, PLAIN, SEER, SYNC, Samba, dn, group, group_dn, person},
@@ -18,7 +19,7 @@ fn served(samba: &Samba, account: &str) -> Server {
     let mut server = Server::prepared(&format!(
         "[source.corp-ldap]\nkind = \"ldap\"\nurl = \"{}\"\nclear_text = true\nbind_dn = \"{account}\"\n\
          secret_file = \"ldap.secret\"\npeople = \"OU=people,{BASE}\"\ngroups = [\"OU=groups,{BASE}\"]\n\
-         answer_timeout = \"5s\"\npoll = \"100ms\"\n",
+         answer_timeout = \"5s\"\npoll = \"100ms\"\nschedule = \"0 0 1 1 *\"\n",
         samba.url()
     ));
     server.dir.write("ldap.secret", format!("{PASSWORD}\n"));
@@ -63,62 +64,65 @@ fn each_change_is_one_fact(account: &str, way: &str) {
     ldif += &group("dev", [dn("eve")]);
     ldif += &group("ops", [dn("ada"), dn("kim"), dn("bob"), group_dn("dev")]);
     let Some(samba) = Samba::start(&ldif) else { return };
-    let server = served(&samba, account);
+    let mut server = served(&samba, account);
     wait_for("everybody in ops", || (members(&server, "ops") == names(&["ada", "kim", "bob"])).then_some(()));
     let shown = server.cli(&["sources", "show", "corp-ldap"]).ok();
     assert!(shown.contains(way), "no `{way}` in\n{shown}");
     let mut before = said(&server).len();
-    let mut then = |what: &str, expected: &[&str]| {
-        wait_for(what, || (said(&server).len() >= before + expected.len()).then_some(()));
-        let mut lines = said(&server).split_off(before);
+    let mut then = |server: &Server, what: &str, expected: &[&str]| {
+        wait_for(what, || (said(server).len() >= before + expected.len()).then_some(()));
+        let mut lines = said(server).split_off(before);
         before += lines.len();
         // Which of several groups is told first is by chance.
         lines.sort();
         assert_eq!(lines, expected, "{what}");
     };
     samba.modify(&group_dn("ops"), "delete", "member", &dn("kim"));
-    then("a member less", &["group.member.removed ops kim"]);
+    then(&server, "a member less", &["group.member.removed ops kim"]);
     samba.modify(&group_dn("ops"), "add", "member", &dn("eve"));
-    then("a member more", &["group.member.added ops eve"]);
+    then(&server, "a member more", &["group.member.added ops eve"]);
     server.token("bob", PASSWORD, "").expect(200);
     samba.modify(&dn("bob"), "replace", "userAccountControl", "514");
-    then("an account disabled", &["person.upserted bob inactive"]);
+    then(&server, "an account disabled", &["person.upserted bob inactive"]);
     server.token("bob", PASSWORD, "").expect(401);
     samba.modify(&dn("bob"), "replace", "userAccountControl", "512");
-    then("an account enabled", &["person.upserted bob"]);
+    then(&server, "an account enabled", &["person.upserted bob"]);
 
     // Renamed and moved: nobody leaves a group. Then the folder is renamed too, of which its people are not told.
     samba.rename(&dn("bob"), "CN=robert", Some(&format!("OU=sub,OU=people,{BASE}")));
     samba.rename(&format!("OU=sub,OU=people,{BASE}"), "OU=deep", None);
     let robert = format!("CN=robert,OU=deep,OU=people,{BASE}");
     samba.modify(&robert, "replace", "sAMAccountName", "robert");
-    then("a new name", &["person.upserted robert"]);
+    then(&server, "a new name", &["person.upserted robert"]);
     server.token("robert", PASSWORD, "").expect(200);
     // By its list in the new folder he is still the same.
     samba.modify(&group_dn("dev"), "add", "member", &robert);
-    then("a member under a new name", &["group.member.added dev robert"]);
+    then(&server, "a member under a new name", &["group.member.added dev robert"]);
     samba.rename(&group_dn("dev"), "CN=devs", None);
-    then("a group renamed", &["group.upserted devs"]);
+    then(&server, "a group renamed", &["group.upserted devs"]);
 
+    // While nobody listens. It goes on from where it was.
+    server.stop();
     samba.delete(&dn("ada"));
-    then("somebody deleted", &["group.member.removed ops ada", "person.removed ada"]);
+    server.go();
+    then(&server, "somebody deleted", &["group.member.removed ops ada", "person.removed ada"]);
     samba.change(&person("ada", "people"));
-    then("somebody else under that name", &["person.upserted ada"]);
+    then(&server, "somebody else under that name", &["person.upserted ada"]);
     samba.rename(&dn("eve"), "CN=eve", Some(&format!("OU=staff,{BASE}")));
     let out = ["group.member.removed devs eve", "group.member.removed ops eve", "person.removed eve"];
-    then("somebody moved out", &out);
+    then(&server, "somebody moved out", &out);
     samba.rename(&format!("CN=eve,OU=staff,{BASE}"), "CN=eve", Some(&format!("OU=people,{BASE}")));
     let back = ["group.member.added devs eve", "group.member.added ops eve", "person.upserted eve"];
-    then("somebody back", &back);
+    then(&server, "somebody back", &back);
     // A whole folder leaves and takes its people along.
     samba.rename(&format!("OU=deep,OU=people,{BASE}"), "OU=deep", Some(&format!("OU=staff,{BASE}")));
     let out = ["group.member.removed devs robert", "group.member.removed ops robert", "person.removed robert"];
-    then("a folder moved out", &out);
+    then(&server, "a folder moved out", &out);
     samba.delete(&group_dn("devs"));
     let gone = ["group.member.removed devs eve", "group.member.removed ops devs", "group.removed devs"];
-    then("a group deleted", &gone);
+    then(&server, "a group deleted", &gone);
     samba.modify(&dn("zoe"), "replace", "sAMAccountName", "zora");
-    then("the last change", &["person.upserted zora"]);
+    then(&server, "the last change", &["person.upserted zora"]);
     assert_eq!(members(&server, "ops"), names(&["eve"]));
     assert_eq!(count(&server, "snapshot.sealed"), 1, "nothing was read as a whole but in the beginning");
 }
@@ -137,12 +141,11 @@ fn l13_each_change_in_active_directory_is_one_fact_by_change_numbers() {
 fn l13_where_active_directory_does_not_go_on_everything_is_read_and_nobody_flaps() {
     let ldif = person("ada", "people") + &person("kim", "people") + &group("ops", [dn("ada"), dn("kim")]);
     let Some(mut samba) = Samba::start(&ldif) else { return };
-    let followed = |samba: &mut Samba, server: &Server, what: &dyn Fn(&mut Samba)| {
+    let anew = |samba: &mut Samba, server: &Server, what: &dyn Fn(&mut Samba), because: &str| {
         wait_for("both in ops", || (members(server, "ops") == names(&["ada", "kim"])).then_some(()));
         let before = said(server);
-        let read = count(server, "snapshot.sealed");
         what(samba);
-        wait_for("a whole read", || (count(server, "snapshot.sealed") > read).then_some(()));
+        read_because(server, because);
         assert_eq!(said(server), before, "somebody flapped");
         // And on it goes.
         samba.modify(&group_dn("ops"), "delete", "member", &dn("kim"));
@@ -152,15 +155,16 @@ fn l13_where_active_directory_does_not_go_on_everything_is_read_and_nobody_flaps
         assert_eq!(said(server).len(), before.len() + 2);
     };
     let server = served(&samba, SYNC);
-    followed(&mut samba, &server, &|samba| samba.spoil_a_cookie());
+    anew(&mut samba, &server, &|samba| samba.spoil_a_cookie(), "does not take the kept cookie");
     drop(server);
 
     // An account that may do nothing in particular: other people's deletions are not its to see.
     let server = served(&samba, PLAIN);
-    followed(&mut samba, &server, &|samba| {
+    let restore = |samba: &mut Samba| {
         samba.stop();
         samba.go_on_restored();
-    });
+    };
+    anew(&mut samba, &server, &restore, "database was restored");
     let shown = server.cli(&["sources", "show", "corp-ldap"]).ok();
     assert!(shown.contains("stays until the next whole read"), "{shown}");
 }

@@ -28,7 +28,7 @@ fn why(server: &Server) -> String {
 }
 
 /// Waits until it is shown that everything was read for this reason.
-fn read_because(server: &Server, because: &str) {
+pub fn read_because(server: &Server, because: &str) {
     wait_for(because, || why(server).contains(because).then_some(()));
 }
 
