@@ -137,6 +137,59 @@ fn l13_each_change_in_active_directory_is_one_fact_by_change_numbers() {
     each_change_is_one_fact(SEER, "asked for changes: uSNChanged, because DirSync was refused");
 }
 
+fn a_restart_goes_on(account: &str) {
+    let ldif = ["ada", "kim", "bob", "eve"].map(|name| person(name, "people")).concat()
+        + &group("ops", ["ada", "kim", "bob"].map(dn))
+        + &group("dev", [dn("eve")]);
+    let Some(samba) = Samba::start(&ldif) else { return };
+    let mut server = served(&samba, account);
+    wait_for("everybody", || (members(&server, "ops").len() == 3 && members(&server, "dev").len() == 1).then_some(()));
+    // Told after everything before it was kept.
+    samba.change(&person("first", "people"));
+    wait_for("first", || said(&server).contains(&"person.upserted first".to_owned()).then_some(()));
+    let before = said(&server).len();
+    server.kill();
+    samba.modify(&group_dn("ops"), "delete", "member", &dn("kim"));
+    samba.delete(&dn("ada"));
+    samba.rename(&dn("bob"), "CN=robert", None);
+    samba.modify(&format!("CN=robert,OU=people,{BASE}"), "replace", "sAMAccountName", "robert");
+    samba.rename(&dn("eve"), "CN=eve", Some(&format!("OU=staff,{BASE}")));
+    samba.change(&(person("new", "people") + &group("late", [dn("new")])));
+    server.go();
+    wait_for("what changed meanwhile", || {
+        let is = |group, people: &[&str]| members(&server, group) == names(people);
+        (is("ops", &["robert"]) && is("dev", &[]) && is("late", &["new"])).then_some(())
+    });
+    samba.change(&person("last", "people"));
+    wait_for("last", || said(&server).contains(&"person.upserted last".to_owned()).then_some(()));
+    let mut lines = said(&server).split_off(before);
+    lines.sort();
+    let expected = [
+        "group.member.added late new",
+        "group.member.removed dev eve",
+        "group.member.removed ops ada",
+        "group.member.removed ops kim",
+        "group.upserted late",
+        "person.removed ada",
+        "person.removed eve",
+        "person.upserted last",
+        "person.upserted new",
+        "person.upserted robert",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(count(&server, "snapshot.started"), 1, "it was read as a whole");
+}
+
+#[test]
+fn a_restart_goes_on_where_active_directory_was_asked_last_by_dirsync() {
+    a_restart_goes_on(SYNC);
+}
+
+#[test]
+fn a_restart_goes_on_where_active_directory_was_asked_last_by_change_numbers() {
+    a_restart_goes_on(SEER);
+}
+
 #[test]
 fn l13_where_active_directory_does_not_go_on_everything_is_read_and_nobody_flaps() {
     let ldif = person("ada", "people") + &person("kim", "people") + &group("ops", [dn("ada"), dn("kim")]);
