@@ -189,7 +189,8 @@ fn difference(paint: Paint, answer: &Value) -> String {
     let total = |key: &str| answer.pointer(&format!("/{key}/total")).and_then(Value::as_u64).unwrap_or_default();
     let (memberships, actions) = (total("memberships"), total("actions"));
     if memberships == 0 && actions == 0 {
-        return "nobody gains or loses anything\n".to_owned();
+        // Roles of the API's own give nothing there, and the rows above name them.
+        return "nobody gains or loses anything in the registry\n".to_owned();
     }
     let mut out = format!("{} memberships and the actions of {} change:\n", memberships, actions);
     let told =
