@@ -146,7 +146,7 @@ impl Client {
         let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(&written.value);
         let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
-        let place = |pointer: &str| written.place(pointer);
+        let place = |pointer: &str| Some(written.place(pointer));
         if response.status().is_success() { json(response).await } else { Err(refused(response, &place).await) }
     }
 

@@ -174,7 +174,10 @@ fn planned(paint: Paint, answer: &Value, written: &Written) -> String {
         let refused = match cell(row, "refused") {
             why if why.is_empty() => String::new(),
             why => {
-                let at = written.place(&cell(row, "pointer")).map_or_else(String::new, |at| format!("{at}: "));
+                let at = match cell(row, "pointer") {
+                    pointer if pointer.is_empty() => String::new(),
+                    pointer => format!("{}: ", written.place(&pointer)),
+                };
                 format!("   {} {at}{why}", paint.bad("refused:"))
             }
         };

@@ -34,11 +34,15 @@ impl Written {
         Ok(Self { file: file.to_owned(), value: plain(toml::Value::Table(table)), text })
     }
 
-    /// `file:line:column` of what a JSON pointer names, or of the innermost part of it that is there.
-    pub fn place(&self, pointer: &str) -> Option<String> {
+    /// `file:line:column` of what a JSON pointer names, or of the innermost part of it that is there; the file of what is
+    /// not in it at all.
+    pub fn place(&self, pointer: &str) -> String {
         let steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
-        let (line, column) = place_of(&self.text, &steps.collect::<Vec<_>>())?;
-        Some(format!("{}:{line}:{column}", self.file.display()))
+        let file = self.file.display();
+        match place_of(&self.text, &steps.collect::<Vec<_>>()) {
+            Some((line, column)) => format!("{file}:{line}:{column}"),
+            None => file.to_string(),
+        }
     }
 }
 
@@ -77,9 +81,9 @@ mod tests {
             ("/scope/0/binding/1/role", "9:1"),
             ("/scope/7", "2:3"),
         ] {
-            assert_eq!(written.place(pointer), Some(format!("b.toml:{at}")), "{pointer}");
+            assert_eq!(written.place(pointer), format!("b.toml:{at}"), "{pointer}");
         }
-        assert_eq!(written.place("/nothing"), None);
+        assert_eq!([written.place("/nothing"), written.place("")], ["b.toml", "b.toml"]);
         let told = Written::of(file, "[[scope]]\nproject = acme\n".to_owned()).err().unwrap().to_string();
         assert!(told.starts_with("b.toml:2:11: this is not TOML"), "{told}");
     }

@@ -300,3 +300,58 @@ fn what_ends_with_a_group_or_a_service_is_named_as_it_was_said() {
     said.sort();
     assert_eq!(ended, said);
 }
+
+#[test]
+fn what_a_secret_makes_is_good_no_longer_than_it_and_no_more_its_owners_own() {
+    let mut h = small();
+    let (soon, end, late) = ("2026-03-01T13:00:00Z", "2026-03-01T14:00:00Z", "2026-03-01T14:00:01Z");
+    let hash = |n: u8| format!("{n:02x}").repeat(32);
+    h.say("local", "service.created", None, r#"{"service":"portal"}"#);
+    let role = r#"{"principal":{"service":"portal"},"role":"api:sender","scope":"root","author":"test"}"#;
+    h.say("local", "binding.set", None, role);
+    let mut issue = |id: &str, n: u8, expires: &str, rest: &str| {
+        let (sha256, expires) =
+            (hash(n), if expires.is_empty() { "null".to_owned() } else { format!("\"{expires}\"") });
+        let data = format!(
+            r#"{{"secret":"{id}","owner":{{"user":"flexnet/ada"}},"sha256":"{sha256}","expires":{expires}{rest}}}"#
+        );
+        h.say("local", "secret.issued", None, &data);
+        h.fold().credential(&[n; 32], noon()).map(|credential| (credential.given, credential.until))
+    };
+    let until = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+    let own = r#","author":"user:flexnet/ada""#;
+    assert_eq!(issue("given", 1, end, r#","author":"service:portal""#), Some((true, until(end))));
+    assert_eq!(issue("lasting", 2, "", &format!(r#"{own},"made_with":"given""#)), None);
+    assert_eq!(issue("longer", 3, late, &format!(r#"{own},"made_with":"given""#)), None);
+    assert_eq!(issue("nothing", 4, soon, &format!(r#"{own},"made_with":"none""#)), None);
+    assert_eq!(issue("hers", 5, soon, own), Some((false, until(soon))));
+    // Whoever made the first knows perhaps what she, or somebody else, made with it.
+    assert_eq!(issue("second", 6, end, &format!(r#"{own},"made_with":"given""#)), Some((true, until(end))));
+    assert_eq!(issue("third", 7, soon, &format!(r#"{own},"made_with":"second""#)), Some((true, until(soon))));
+    for (id, n, expires) in [("inv", 8, soon), ("late-inv", 9, late)] {
+        let sha256 = hash(n);
+        let invited = format!(
+            r#"{{"secret":"{id}","user":"flexnet/ada","sha256":"{sha256}","expires":"{expires}"{own},"made_with":"given"}}"#
+        );
+        h.say("local", "secret.invited", None, &invited);
+    }
+    let roster = h.fold();
+    assert_eq!(roster.invitation(&[8; 32], noon()).unwrap().until, until(end));
+    assert!(roster.invitation(&[9; 32], noon()).is_none());
+    let mut fetch = |id: &str, n: u8, expires: &str| {
+        let sha256 = hash(n);
+        let data = format!(
+            r#"{{"secret":"{id}","owner":{{"user":"flexnet/ada"}},"sha256":"{sha256}","invitation":"inv","expires":{expires}}}"#
+        );
+        h.say("local", "secret.issued", None, &data);
+        h.fold().credential(&[n; 32], noon()).map(|credential| (credential.given, credential.until))
+    };
+    assert_eq!(fetch("for-ever", 10, "null"), None);
+    assert_eq!(fetch("as-long", 11, &format!("\"{end}\"")), Some((true, until(end))));
+    // From when she holds a role, none of these signs anybody in to Rollcall itself; her own does.
+    h.say("local", "binding.set", None, &role.replace(r#"{"service":"portal"}"#, r#"{"user":"flexnet/ada"}"#));
+    let roster = h.fold();
+    let signs_in: Vec<u8> = (1..12).filter(|n| roster.credential_for_api(&[*n; 32], noon()).is_some()).collect();
+    assert_eq!(signs_in, [5]);
+    assert!((1..12).filter(|n| roster.credential(&[*n; 32], noon()).is_some()).count() > 4, "at the registry they do");
+}
