@@ -4,6 +4,7 @@
 pub mod bare;
 pub mod http;
 pub mod server;
+pub mod slapd;
 pub mod world;
 
 use std::{

@@ -31,16 +31,21 @@ const SECRET: [u8; 32] = [42; 32];
 impl Server {
     /// A Rollcall with one source, otherwise as it is by default.
     pub async fn start(dir: &Path, algorithm: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::create_dir_all(dir).unwrap();
-        let data = dir.join("data");
         fs::write(dir.join("source.secret"), format!("whsec_{}\n", BASE64_STANDARD.encode(SECRET))).unwrap();
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = {data:?}\n\n[token]\nalgorithm = \"{algorithm}\"\n\n\
-             [source.{source}]\nkind = \"entitlements\"\nformat = \"cloudevents\"\norder = \"version\"\n\
+            "[token]\nalgorithm = \"{algorithm}\"\n\n[source.{source}]\nkind = \"entitlements\"\nformat = \"cloudevents\"\norder = \"version\"\n\
              secret_file = \"source.secret\"\n",
             source = super::world::SOURCE,
         );
+        Self::configured(dir, &config).await
+    }
+
+    /// One with this configuration, on whatever it left in its directory before.
+    pub async fn configured(dir: &Path, config: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let data = dir.join("data");
+        let config = format!("[server]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = {data:?}\n\n{config}");
         fs::write(dir.join("rollcall.toml"), config).unwrap();
         let output = fs::File::create(dir.join("output")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_rollcall"))
@@ -70,6 +75,16 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends it as an operator would.
+    pub async fn stop(mut self) {
+        assert!(Command::new("kill").arg(self.pid().to_string()).status().unwrap().success());
+        let start = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(120), "the server does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// A signed post of one event (an object) or of several (an array).
@@ -122,17 +137,21 @@ impl Server {
 
     /// A new secret for a user.
     pub async fn secret(&self, user: &str) -> String {
-        let body = r#"{"label":"bench"}"#;
-        let request = format!(
-            "POST /api/v1/users/{user}/secrets HTTP/1.1\r\nhost: localhost\r\n{}content-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            self.admin(),
-            body.len()
-        );
-        let mut connection = Connection::open(self.port).await;
-        let made: Value = serde_json::from_slice(connection.expect(request.as_bytes(), 201).await).unwrap();
+        let made = post(self, &format!("/api/v1/users/{user}/secrets"), &json!({"label": "bench"}), 201).await;
         made["secret"].as_str().unwrap().to_owned()
     }
+}
+
+/// An administrator's command, and what it is answered.
+pub async fn post(server: &Server, path: &str, body: &Value, status: u16) -> Value {
+    let body = body.to_string();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        server.admin(),
+        body.len()
+    );
+    let mut connection = Connection::open(server.port).await;
+    serde_json::from_slice(connection.expect(request.as_bytes(), status).await).unwrap()
 }
 
 impl Drop for Server {
