@@ -102,6 +102,9 @@ impl Default for Limits {
     }
 }
 
+/// How much is read at once.
+const CHUNK: usize = 64 * 1024;
+
 /// Who we are to the directory.
 #[derive(Debug, Clone)]
 pub enum Bind {
@@ -122,6 +125,8 @@ pub struct Connection {
     url: Url,
     limits: Limits,
     buffer: Vec<u8>,
+    /// Where in it the first message begins that was not given out.
+    begin: usize,
     last: i64,
     certificate: Option<Vec<u8>>,
     /// Our certificate, until the server has said a word: that it lets us in shows in its first answer.
@@ -163,6 +168,7 @@ impl Connection {
             url: url.clone(),
             limits,
             buffer: Vec::new(),
+            begin: 0,
             last: 0,
             certificate: None,
             ours: None,
@@ -356,7 +362,7 @@ impl Connection {
     /// The next message that answers `id`. All state is in `self`, so it may be dropped and called again.
     async fn read(&mut self, id: i64) -> Result<Message, Fault> {
         loop {
-            while let Some((tag, head, length)) = ber::header(&self.buffer)? {
+            while let Some((tag, head, length)) = ber::header(self.buffer.get(self.begin..).unwrap_or_default())? {
                 if tag != SEQUENCE {
                     return Err(Fault::Malformed(format!("{}: this is not LDAP", self.url)));
                 }
@@ -367,10 +373,10 @@ impl Connection {
                         self.url
                     )));
                 }
-                let Some(content) = self.buffer.get(head..head + length) else { break };
+                let end = self.begin + head + length;
+                let Some(content) = self.buffer.get(self.begin + head..end) else { break };
                 let message = Message::decode(content);
-                self.buffer.drain(..head + length);
-                self.buffer.shrink_to(KEPT);
+                self.begin = end;
                 self.taken += (head + length) as u64;
                 self.ours = None;
                 let message = message.map_err(|error| Fault::Malformed(format!("{}: {error}", self.url)))?;
@@ -388,11 +394,12 @@ impl Connection {
                 }
                 // An answer to something that was given up.
             }
-            let mut chunk = [0; 16 * 1024];
-            let read = self.stream.read(&mut chunk).await;
-            match read.map(|count| chunk.get(..count).unwrap_or_default()) {
-                Ok([]) => return Err(self.lost(&std::io::Error::other("the connection was cut"))),
-                Ok(bytes) => self.buffer.extend_from_slice(bytes),
+            self.buffer.drain(..std::mem::take(&mut self.begin));
+            self.buffer.shrink_to(KEPT);
+            self.buffer.reserve(CHUNK);
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) => return Err(self.lost(&std::io::Error::other("the connection was cut"))),
+                Ok(_) => {}
                 Err(error) => return Err(self.lost(&error)),
             }
         }
@@ -444,6 +451,7 @@ mod tests {
             url: "ldap://x".parse().unwrap(),
             limits: Limits::default(),
             buffer: Vec::new(),
+            begin: 0,
             last: 1,
             certificate: None,
             ours: None,

@@ -183,13 +183,10 @@ impl Directory {
         let bases = || config.people.iter().chain(&config.groups);
         let parts: Vec<_> = bases().map(|base| sheet.open(base.text.clone())).collect();
         let (mut session, _) = self.session().await?;
-        let (world, before) = read::everything(&mut session, config, sheet.now()).await?;
+        let notes = read::everything(&mut session, config, &mut sheet).await?;
         session.connection.close().await;
         // Every page of every base came with a good result, or we would not be here.
         parts.into_iter().for_each(|part| sheet.close(part));
-        let mut notes = world.state(&mut sheet);
-        notes.references = before.references;
-        notes.left_out = before.left_out;
         self.note(&notes);
         Ok(sheet.seal()?)
     }

@@ -5,20 +5,30 @@ use std::{
     cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
-/// A parsed name. Two of them are equal when they name the same entry, however they were written.
-#[derive(Debug, Clone)]
+/// Ends one part of a name (an attribute and its value or values).
+const END: char = '\u{0}';
+/// Between the values of one part.
+const AND: char = '\u{1}';
+/// Before what would be one of these three, and before a value that is no text.
+const ESCAPE: char = '\u{2}';
+
+/// A parsed name. Two of them are equal when they name the same entry, however they were written. Cheap to clone: a
+/// large directory names everybody many times.
+#[derive(Clone)]
 pub struct Dn {
-    /// From the entry up to the root. Each is sorted, because `cn=a+sn=b` is `sn=b+cn=a`.
-    rdns: Vec<Vec<(Box<str>, Value)>>,
-    /// As it was written: so it is shown and sent.
-    written: Box<str>,
+    /// What it means, as one text in one spelling (from the entry up to the root, each part ended), and behind that how
+    /// it was written: so it is shown and sent.
+    text: Arc<str>,
+    /// Where what it means ends.
+    meaning: usize,
 }
 
 impl PartialEq for Dn {
     fn eq(&self, other: &Self) -> bool {
-        self.rdns == other.rdns
+        self.meaning() == other.meaning()
     }
 }
 
@@ -26,7 +36,7 @@ impl Eq for Dn {}
 
 impl Ord for Dn {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rdns.cmp(&other.rdns)
+        self.meaning().cmp(other.meaning())
     }
 }
 
@@ -38,17 +48,49 @@ impl PartialOrd for Dn {
 
 impl Hash for Dn {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.rdns.hash(state);
+        self.meaning().hash(state);
+    }
+}
+
+impl fmt::Debug for Dn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dn({self})")
     }
 }
 
 /// An attribute value in a name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Value {
     /// Text, folded: lower case, outer spaces gone, inner runs of spaces one.
-    Text(Box<str>),
+    Text(String),
     /// What is no UTF-8, or was written as `#` and hexadecimal BER.
-    Bytes(Box<[u8]>),
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Text(text) => text.chars().for_each(|c| {
+                if matches!(c, END | AND | ESCAPE) {
+                    out.push(ESCAPE);
+                    out.push(if c == END {
+                        '0'
+                    } else if c == AND {
+                        '1'
+                    } else {
+                        '2'
+                    });
+                } else {
+                    out.push(c);
+                }
+            }),
+            Self::Bytes(bytes) => {
+                out.push(ESCAPE);
+                out.push('#');
+                bytes.iter().for_each(|byte| out.push_str(&format!("{byte:02x}")));
+            }
+        }
+    }
 }
 
 /// Why a text is no name.
@@ -73,23 +115,28 @@ const TYPES: [(&str, &[&str]); 9] = [
 ];
 
 impl Dn {
+    fn meaning(&self) -> &str {
+        self.text.get(..self.meaning).unwrap_or_default()
+    }
+
     /// Whether this is `base` or below it.
     #[must_use]
     pub fn is_within(&self, base: &Self) -> bool {
-        self.rdns.ends_with(&base.rdns)
+        let above = self.meaning().strip_suffix(base.meaning());
+        above.is_some_and(|above| above.is_empty() || above.ends_with(END))
     }
 
     /// Whether it is the root.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.rdns.is_empty()
+        self.meaning == 0
     }
 }
 
 /// As it was written.
 impl fmt::Display for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written)
+        f.write_str(self.text.get(self.meaning..).unwrap_or_default())
     }
 }
 
@@ -102,43 +149,88 @@ impl std::str::FromStr for Dn {
             return Err(fail("longer than 32 KiB"));
         }
         let mut rest = text.trim_matches(' ');
-        let mut rdns = Vec::new();
-        let mut rdn: Vec<(Box<str>, Value)> = Vec::new();
-        while !rest.is_empty() || !rdn.is_empty() {
+        let mut out = String::with_capacity(2 * text.len() + 8);
+        // Where the last part begins, and whether it has several values.
+        let (mut begin, mut several) = (0, false);
+        while !rest.is_empty() {
             let (name, after) = rest.split_once('=').ok_or_else(|| fail("a part without `=`"))?;
-            let name = attribute_type(name).ok_or_else(|| fail("an attribute type that is none"))?;
-            let (value, end, after) = value(after).map_err(fail)?;
-            rdn.push((name, value));
+            attribute_type(name, &mut out).ok_or_else(|| fail("an attribute type that is none"))?;
+            out.push('=');
+            let (end, after) = match plain(after) {
+                Some((value, end, after)) => {
+                    out.extend(value.chars().map(|c| c.to_ascii_lowercase()));
+                    (end, after)
+                }
+                None => {
+                    let (value, end, after) = value(after).map_err(fail)?;
+                    value.write(&mut out);
+                    (end, after)
+                }
+            };
             rest = after.trim_start_matches(' ');
             if end == Some('+') {
                 if rest.is_empty() {
                     return Err(fail("it ends after `+`"));
                 }
+                several = true;
+                out.push(AND);
                 continue;
             }
-            rdn.sort();
-            rdns.push(std::mem::take(&mut rdn));
+            if std::mem::take(&mut several) {
+                // `cn=a+sn=b` is `sn=b+cn=a`.
+                let part = out.split_off(begin);
+                let mut values: Vec<&str> = part.split(AND).collect();
+                values.sort_unstable();
+                out.push_str(&values.join("\u{1}"));
+            }
+            out.push(END);
+            begin = out.len();
             if end.is_some() && rest.is_empty() {
                 return Err(fail("it ends after `,`"));
             }
         }
-        Ok(Self { rdns, written: text.into() })
+        let meaning = out.len();
+        out.push_str(text);
+        Ok(Self { text: out.into(), meaning })
     }
 }
 
 /// A type by its one name in lower case: `OU`, `ou` and `2.5.4.11` are one.
-fn attribute_type(text: &str) -> Option<Box<str>> {
-    let text = text.trim_matches(' ').to_ascii_lowercase();
-    let text = text.strip_prefix("oid.").unwrap_or(&text);
-    let first = text.chars().next()?;
-    let letters = |c: char| c.is_ascii_alphanumeric() || c == '-';
+fn attribute_type(text: &str, out: &mut String) -> Option<()> {
+    let begin = out.len();
+    out.extend(text.trim_matches(' ').chars().map(|c| c.to_ascii_lowercase()));
+    let written = out.get(begin..)?;
+    let text = written.strip_prefix("oid.").unwrap_or(written);
+    let first = text.bytes().next()?;
+    let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     let fits = if first.is_ascii_digit() {
         text.split('.').all(|arc| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()))
     } else {
-        first.is_ascii_alphabetic() && text.chars().all(letters)
+        first.is_ascii_alphabetic() && text.bytes().all(letters)
     };
+    if !fits {
+        return None;
+    }
     let known = TYPES.iter().find(|(_, others)| others.contains(&text)).map(|(name, _)| *name);
-    fits.then(|| known.unwrap_or(text).into())
+    if known.is_some() || text.len() < written.len() {
+        let name = known.unwrap_or(text).to_owned();
+        out.truncate(begin);
+        out.push_str(&name);
+    }
+    Some(())
+}
+
+/// A value as nearly all are: ASCII without anything that must be looked at twice. What ended it, and what comes after.
+fn plain(text: &str) -> Option<(&str, Option<char>, &str)> {
+    let end = text.bytes().position(|b| matches!(b, b',' | b'+' | b';')).unwrap_or(text.len());
+    let (value, after) = text.split_at(end);
+    let odd = |b: u8| !b.is_ascii() || b < b' ' || matches!(b, b'\\' | b'"' | b'#' | b'<' | b'>');
+    let spaced = value.starts_with(' ') || value.ends_with(' ') || value.contains("  ");
+    if spaced || value.bytes().any(odd) {
+        return None;
+    }
+    let (separator, after) = separator(after);
+    Some((value, separator, after))
 }
 
 /// One value, what ended it (`,` or `+`; `None` at the end), and what comes after that.
@@ -237,7 +329,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 fn ber_text(bytes: &[u8]) -> Value {
     match crate::ber::Reader::new(bytes).any() {
         Ok(Some((0x04 | 0x0c | 0x13 | 0x16, content))) => folded(content.to_vec()),
-        _ => Value::Bytes(bytes.into()),
+        _ => Value::Bytes(bytes.to_vec()),
     }
 }
 
@@ -246,9 +338,9 @@ fn folded(bytes: Vec<u8>) -> Value {
     match String::from_utf8(bytes) {
         Ok(text) => {
             let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-            Value::Text(words.join(" ").to_lowercase().into())
+            Value::Text(words.join(" ").to_lowercase())
         }
-        Err(error) => Value::Bytes(error.into_bytes().into()),
+        Err(error) => Value::Bytes(error.into_bytes()),
     }
 }
 
@@ -280,13 +372,19 @@ mod tests {
     fn canonical(dn: &Dn) -> String {
         use std::fmt::Write as _;
         let mut out = String::new();
-        for (i, rdn) in dn.rdns.iter().enumerate() {
+        for (i, part) in dn.meaning().split_terminator(END).enumerate() {
             out.push_str(if i == 0 { "" } else { "," });
-            for (j, (name, value)) in rdn.iter().enumerate() {
+            for (j, value) in part.split(AND).enumerate() {
+                let (name, value) = value.split_once('=').unwrap();
                 write!(out, "{}{name}=", if j == 0 { "" } else { "+" }).unwrap();
-                match value {
-                    Value::Text(text) => escape(text, &mut out).unwrap(),
-                    Value::Bytes(bytes) => bytes.iter().for_each(|byte| write!(out, "\\{byte:02x}").unwrap()),
+                match value.strip_prefix("\u{2}#") {
+                    Some(hex) => {
+                        hex.as_bytes().chunks(2).for_each(|pair| write!(out, "\\{}", pair.escape_ascii()).unwrap());
+                    }
+                    None => {
+                        let text = value.replace("\u{2}0", "\u{0}").replace("\u{2}1", "\u{1}");
+                        escape(&text.replace("\u{2}2", "\u{2}"), &mut out).unwrap();
+                    }
                 }
             }
         }
@@ -328,6 +426,16 @@ mod tests {
         assert_eq!(odd, dn(&canonical(&odd)), "{odd}");
         assert_eq!(dn("cn=a,dc=x"), dn("cn= a ,dc=x"));
         assert!(dn("").is_root());
+    }
+
+    #[test]
+    fn what_divides_a_name_inside_is_nothing_special_in_it() {
+        for (a, b) in [("cn=a\\00dc=x", "cn=a,dc=x"), ("cn=a\\01sn=b", "cn=a+sn=b"), ("cn=\\020", "cn=\\00")] {
+            assert_ne!(dn(a), dn(b));
+            assert_eq!(dn(&canonical(&dn(a))), dn(a));
+        }
+        assert_ne!(dn("cn=\\ff"), dn("cn=\\02\\23ff"));
+        assert!(!dn("cn=a\\00dc=x").is_within(&dn("dc=x")));
     }
 
     #[test]
@@ -376,8 +484,10 @@ mod tests {
             escape(&text, &mut written).unwrap();
             written.push_str(",dc=x");
             let read = written.parse::<Dn>().expect(&written);
-            let expected = Dn { rdns: vec![vec![("cn".into(), folded(text.into_bytes()))], vec![("dc".into(), folded(b"x".to_vec()))]], written: "".into() };
-            prop_assert_eq!(read, expected);
+            let mut expected = String::from("cn=");
+            folded(text.into_bytes()).write(&mut expected);
+            expected.push_str("\u{0}dc=x\u{0}");
+            prop_assert_eq!(read.meaning(), expected);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::iter;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Id;
+use rollcall_ingest::pull::Sheet;
 
 use crate::{
     changes::Part,
@@ -14,9 +15,9 @@ use crate::{
     fault::Fault,
     filter::Filter,
     message::{Entry, Scope, Search},
-    model::{Group, Unreadable},
+    model::{Group, Schema, Unreadable},
     search,
-    world::{Fate, Notes, World},
+    world::{self, Fate, Notes, World},
 };
 
 /// How many ids are asked for in one search.
@@ -32,37 +33,64 @@ pub enum ReadError {
     Unreadable(#[from] Unreadable),
 }
 
-/// Reads everything.
-pub async fn everything(
-    session: &mut Session,
-    config: &Config,
-    now: DateTime<Utc>,
-) -> Result<(World, Notes), ReadError> {
-    let mut world = World::default();
-    let mut notes = Notes::default();
+/// Reads everything onto a sheet, as it comes: while a server looks for the next page, this one is written down.
+pub async fn everything(session: &mut Session, config: &Config, sheet: &mut Sheet) -> Result<Notes, ReadError> {
+    let now = sheet.now();
+    let (mut world, mut notes) = (World::default(), Notes::default());
     let pages = session.root.pages().then_some(config.page);
+    let schema = session.schema.clone();
     for base in &config.people {
-        let schema = session.schema.clone();
         let search = below(base, schema.people.clone(), schema.person_attributes());
-        let mut take = |entry: Entry| schema.person(&entry, now);
+        let mut read = Ok(());
+        let mut take = |entry: Entry| match schema.person(&entry, now) {
+            Ok(person) => {
+                world.meet(&person);
+                sheet.state(world::person_fact(&person));
+            }
+            Err(why) => read = Err(why),
+        };
         let found = search::whole(&mut session.connection, &search, pages, &mut take).await?;
         notes.references += found.references;
-        for person in found.items {
-            world.put_person(person?);
-        }
+        read?;
     }
     for base in &config.groups {
-        let schema = session.schema.clone();
         let search = below(base, schema.groups.clone(), schema.group_attributes());
-        let found = search::whole(&mut session.connection, &search, pages, &mut |entry| entry).await?;
+        let (mut read, mut ranged) = (Ok(()), Vec::new());
+        let mut take = |entry: Entry| {
+            if search::is_ranged(&entry) {
+                ranged.push(entry);
+            } else if let Err(why) = pass_group(&schema, &mut world, &mut notes, sheet, &entry) {
+                read = Err(why);
+            }
+        };
+        let found = search::whole(&mut session.connection, &search, pages, &mut take).await?;
+        read?;
         notes.references += found.references;
-        for mut entry in found.items {
+        for mut entry in ranged {
             search::complete(&mut session.connection, &mut entry).await?;
-            take_group(&mut world, &mut notes, session.schema.group(&entry), &entry)?;
+            pass_group(&schema, &mut world, &mut notes, sheet, &entry)?;
         }
     }
     resolve(session, config, &mut world, &mut notes, now).await?;
-    Ok((world, notes))
+    notes.add(world.state(sheet));
+    Ok(notes)
+}
+
+/// Takes a group in, and states it at once where nothing that is read later can add to it.
+fn pass_group(
+    schema: &Schema,
+    world: &mut World,
+    notes: &mut Notes,
+    sheet: &mut Sheet,
+    entry: &Entry,
+) -> Result<(), Unreadable> {
+    match schema.group(entry) {
+        // People may name it as theirs.
+        Ok(group) if group.sid.is_some() || schema.member_of => world.put_group(group),
+        Ok(group) => world.pass_group(group, sheet, notes),
+        read => take_group(world, notes, read, entry)?,
+    }
+    Ok(())
 }
 
 pub fn below(base: &Base, filter: Filter, attributes: Vec<String>) -> Search {
@@ -146,13 +174,13 @@ async fn look_up(
         Ok(found) => found,
         // The server answered, and not to this: that one member is unresolved. Anything else is the end of the read.
         Err(fault @ Fault::Refused { .. }) => {
-            world.note(dn.clone(), Fate::Unresolved(fault.to_string()));
+            world.note(dn, Fate::Unresolved(fault.to_string()));
             return Ok(());
         }
         Err(fault) => return Err(fault.into()),
     };
     if found.is_none() {
-        world.note(dn.clone(), Fate::Absent);
+        world.note(dn, Fate::Absent);
         return Ok(());
     }
     if within(&config.people) {
@@ -169,7 +197,7 @@ async fn look_up(
         }
     }
     if world.named(dn).is_none() {
-        world.note(dn.clone(), Fate::Outside);
+        world.note(dn, Fate::Outside);
     }
     Ok(())
 }

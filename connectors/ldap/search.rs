@@ -138,6 +138,11 @@ fn range(description: &str) -> Option<(&str, u64, Option<u64>)> {
     Some((name, first.parse().ok()?, last))
 }
 
+/// Whether some of its attributes came in part.
+pub fn is_ranged(entry: &Entry) -> bool {
+    entry.attributes.iter().any(|(description, _)| range(description).is_some())
+}
+
 /// Completes the attributes that came in ranges, so that each stands under its own name with all its values (trap 9).
 pub async fn complete(connection: &mut Connection, entry: &mut Entry) -> Result<(), Fault> {
     while let Some(at) = entry.attributes.iter().position(|(description, _)| range(description).is_some()) {

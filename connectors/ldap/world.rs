@@ -32,16 +32,59 @@ pub enum Fate {
     Unresolved(String),
 }
 
+/// A name that somebody has or that a group lists.
+#[derive(Debug)]
+struct Name {
+    dn: Dn,
+    named: Option<Named>,
+    /// What became of it when it was looked up.
+    fate: Option<Fate>,
+    listed_in: Vec<Id>,
+}
+
+/// A user name.
+#[derive(Debug, Default)]
+struct User {
+    people: BTreeSet<Id>,
+    listed_in: Vec<Id>,
+}
+
+/// A group that is kept, with its members by number.
+#[derive(Debug)]
+pub struct Kept {
+    pub id: Id,
+    pub dn: Dn,
+    /// Its name as it is written.
+    pub text: String,
+    name: Option<String>,
+    sid: Option<Vec<u8>>,
+    members: Vec<Entered>,
+}
+
+/// Whom a group lists; a name by its number, so that half a million of them take little.
+#[derive(Debug)]
+enum Entered {
+    Name(usize),
+    Uid(Box<str>),
+    Garbage(Box<str>),
+}
+
 /// Everything that was read.
 #[derive(Debug, Default)]
 pub struct World {
     people: HashMap<Id, Person>,
-    groups: HashMap<Id, Group>,
-    names: HashMap<Dn, Named>,
-    uids: HashMap<String, BTreeSet<Id>>,
+    groups: HashMap<Id, Kept>,
+    names: Vec<Name>,
+    numbers: HashMap<Dn, usize>,
+    uids: HashMap<Box<str>, User>,
     primaries: HashMap<Vec<u8>, BTreeSet<Id>>,
     named_by_people: HashMap<Dn, BTreeSet<Id>>,
-    elsewhere: HashMap<Dn, Fate>,
+    /// Groups by their own SID.
+    sids: HashMap<Vec<u8>, BTreeSet<Id>>,
+    /// Names that groups list and of which nothing is known yet.
+    unknown: BTreeSet<usize>,
+    /// Names that were looked up.
+    looked_up: Vec<usize>,
     /// Who came, went or is otherwise since somebody cleared this.
     pub changed: HashSet<Id>,
 }
@@ -65,9 +108,15 @@ impl World {
     pub fn put_person(&mut self, person: Person) {
         self.remove(&person.id);
         self.changed.insert(person.id.clone());
+        self.meet(&person);
+        self.people.insert(person.id.clone(), person);
+    }
+
+    /// Remembers by which names a person is known, and nothing else of them.
+    pub fn meet(&mut self, person: &Person) {
         self.settle(&person.dn, Named::Person(person.id.clone()));
         for uid in &person.uids {
-            self.uids.entry(uid.clone()).or_default().insert(person.id.clone());
+            self.uids.entry(uid.as_str().into()).or_default().people.insert(person.id.clone());
         }
         if let Some(sid) = &person.primary {
             self.primaries.entry(sid.clone()).or_default().insert(person.id.clone());
@@ -75,71 +124,172 @@ impl World {
         for group in &person.member_of {
             self.named_by_people.entry(group.clone()).or_default().insert(person.id.clone());
         }
-        self.people.insert(person.id.clone(), person);
     }
 
     /// Takes a group in, or as it is now.
     pub fn put_group(&mut self, group: Group) {
         self.remove(&group.id);
         self.changed.insert(group.id.clone());
-        self.settle(&group.dn, Named::Group(group.id.clone()));
+        let group = self.enter(group);
+        self.keep(group);
+    }
+
+    /// Takes a group in that nothing will be asked about again: where every name that it lists is known, it is written
+    /// onto the sheet at once and not kept.
+    pub fn pass_group(&mut self, group: Group, sheet: &mut Sheet, notes: &mut Notes) {
+        let group = self.enter(group);
+        let known = |entered: &Entered| match entered {
+            Entered::Name(number) => self.names.get(*number).is_some_and(|name| name.named.is_some()),
+            Entered::Uid(_) | Entered::Garbage(_) => false,
+        };
+        if group.members.iter().all(known) {
+            self.state_group(&group, sheet, notes);
+        } else {
+            self.keep(group);
+        }
+    }
+
+    /// Gives a group its name, and the names that it lists their numbers.
+    fn enter(&mut self, group: Group) -> Kept {
+        let Group { id, dn, text, name, members, sid } = group;
+        self.settle(&dn, Named::Group(id.clone()));
+        let members = members.into_iter().map(|listed| match listed {
+            Listed::Dn(dn) => Entered::Name(self.number(&dn)),
+            Listed::Uid(uid) => Entered::Uid(uid.into()),
+            Listed::Garbage(text) => Entered::Garbage(text.into()),
+        });
+        let members = members.collect();
+        Kept { id, dn, text, name, sid, members }
+    }
+
+    fn keep(&mut self, group: Kept) {
+        for entered in &group.members {
+            match entered {
+                Entered::Name(number) => {
+                    if let Some(name) = self.names.get_mut(*number) {
+                        name.listed_in.push(group.id.clone());
+                    }
+                    self.wonder(*number);
+                }
+                Entered::Uid(uid) => {
+                    self.uids.entry(uid.clone()).or_default().listed_in.push(group.id.clone());
+                }
+                Entered::Garbage(_) => {}
+            }
+        }
+        if let Some(sid) = &group.sid {
+            self.sids.entry(sid.clone()).or_default().insert(group.id.clone());
+        }
         self.groups.insert(group.id.clone(), group);
     }
 
+    fn number(&mut self, dn: &Dn) -> usize {
+        if let Some(number) = self.numbers.get(dn) {
+            return *number;
+        }
+        let number = self.names.len();
+        self.names.push(Name { dn: dn.clone(), named: None, fate: None, listed_in: Vec::new() });
+        self.numbers.insert(dn.clone(), number);
+        number
+    }
+
+    fn name(&self, dn: &Dn) -> Option<&Name> {
+        self.names.get(*self.numbers.get(dn)?)
+    }
+
     fn settle(&mut self, dn: &Dn, named: Named) {
-        self.elsewhere.remove(dn);
-        self.names.insert(dn.clone(), named);
+        let number = self.number(dn);
+        if let Some(name) = self.names.get_mut(number) {
+            (name.named, name.fate) = (Some(named), None);
+        }
+        self.wonder(number);
+    }
+
+    /// Whether a name is one of which nothing is known may have changed.
+    fn wonder(&mut self, number: usize) {
+        let open = |name: &Name| name.named.is_none() && name.fate.is_none() && !name.listed_in.is_empty();
+        if self.names.get(number).is_some_and(open) {
+            self.unknown.insert(number);
+        } else {
+            self.unknown.remove(&number);
+        }
     }
 
     /// Forgets whoever has this id, and says what it was.
     pub fn remove(&mut self, id: &Id) -> Option<Named> {
-        let drop_from = |map: &mut HashMap<Vec<u8>, BTreeSet<Id>>, key: &Vec<u8>| {
-            let _ = map.get_mut(key).is_some_and(|set| set.remove(id));
-        };
         let (dn, named) = if let Some(person) = self.people.remove(id) {
             for uid in &person.uids {
-                let _ = self.uids.get_mut(uid).is_some_and(|set| set.remove(id));
+                let _ = self.uids.get_mut(uid.as_str()).is_some_and(|user| user.people.remove(id));
             }
-            person.primary.iter().for_each(|sid| drop_from(&mut self.primaries, sid));
+            if let Some(sid) = &person.primary {
+                let _ = self.primaries.get_mut(sid).is_some_and(|set| set.remove(id));
+            }
             for group in &person.member_of {
                 let _ = self.named_by_people.get_mut(group).is_some_and(|set| set.remove(id));
             }
             (person.dn, Named::Person(id.clone()))
         } else {
-            (self.groups.remove(id)?.dn, Named::Group(id.clone()))
+            let group = self.groups.remove(id)?;
+            if let Some(sid) = &group.sid {
+                let _ = self.sids.get_mut(sid).is_some_and(|set| set.remove(id));
+            }
+            for entered in &group.members {
+                match entered {
+                    Entered::Name(number) => {
+                        if let Some(name) = self.names.get_mut(*number) {
+                            name.listed_in.retain(|group| group != id);
+                        }
+                        self.wonder(*number);
+                    }
+                    Entered::Uid(uid) => {
+                        let _ = self.uids.get_mut(uid).is_some_and(|user| {
+                            user.listed_in.retain(|group| group != id);
+                            true
+                        });
+                    }
+                    Entered::Garbage(_) => {}
+                }
+            }
+            (group.dn, Named::Group(id.clone()))
         };
         self.changed.insert(id.clone());
+        let number = self.number(&dn);
         // Another entry may have this name by now.
-        if self.names.get(&dn) == Some(&named) {
-            self.names.remove(&dn);
+        if let Some(name) = self.names.get_mut(number).filter(|name| name.named.as_ref() == Some(&named)) {
+            name.named = None;
         }
+        self.wonder(number);
         Some(named)
     }
 
     /// Notes what became of a name that was looked up.
-    pub fn note(&mut self, dn: Dn, fate: Fate) {
-        self.elsewhere.insert(dn, fate);
+    pub fn note(&mut self, dn: &Dn, fate: Fate) {
+        let number = self.number(dn);
+        if let Some(name) = self.names.get_mut(number) {
+            name.fate = Some(fate);
+        }
+        self.looked_up.push(number);
+        self.wonder(number);
     }
 
     /// Forgets what was looked up of names: they are looked up again.
     pub fn forget_fates(&mut self) {
-        self.elsewhere.clear();
+        for number in std::mem::take(&mut self.looked_up) {
+            if let Some(name) = self.names.get_mut(number) {
+                name.fate = None;
+            }
+            self.wonder(number);
+        }
     }
 
     /// The names that groups list and of which nothing is known yet.
     pub fn unknown(&self) -> Vec<Dn> {
-        let listed = self.groups.values().flat_map(|group| &group.members);
-        let unknown = listed.filter_map(|member| match member {
-            Listed::Dn(dn) if !self.names.contains_key(dn) && !self.elsewhere.contains_key(dn) => Some(dn),
-            _ => None,
-        });
-        let unknown: HashSet<&Dn> = unknown.collect();
-        unknown.into_iter().cloned().collect()
+        self.unknown.iter().filter_map(|number| self.names.get(*number)).map(|name| name.dn.clone()).collect()
     }
 
     /// What a name stands for, where that was read.
     pub fn named(&self, dn: &Dn) -> Option<&Named> {
-        self.names.get(dn)
+        self.name(dn)?.named.as_ref()
     }
 
     /// Under which name somebody was read.
@@ -152,112 +302,136 @@ impl World {
         self.people.get(id)
     }
 
-    pub fn group(&self, id: &Id) -> Option<&Group> {
+    pub fn group(&self, id: &Id) -> Option<&Kept> {
         self.groups.get(id)
+    }
+
+    /// A group as it was put in.
+    pub fn copy_of(&self, id: &Id) -> Option<Group> {
+        let Kept { id, dn, text, name, sid, members } = self.groups.get(id)?;
+        let members = members.iter().filter_map(|entered| match entered {
+            Entered::Name(number) => self.names.get(*number).map(|name| Listed::Dn(name.dn.clone())),
+            Entered::Uid(uid) => Some(Listed::Uid(uid.to_string())),
+            Entered::Garbage(text) => Some(Listed::Garbage(text.to_string())),
+        });
+        let members = members.collect();
+        Some(Group {
+            id: id.clone(),
+            dn: dn.clone(),
+            text: text.clone(),
+            name: name.clone(),
+            members,
+            sid: sid.clone(),
+        })
     }
 
     /// The groups that list any of these names, or user names.
     pub fn listing(&self, dns: &HashSet<Dn>, uids: &HashSet<String>) -> Vec<Id> {
-        if dns.is_empty() && uids.is_empty() {
-            return Vec::new();
-        }
-        let lists = |group: &&Group| {
-            group.members.iter().any(|member| match member {
-                Listed::Dn(dn) => dns.contains(dn),
-                Listed::Uid(uid) => uids.contains(uid),
-                Listed::Garbage(_) => false,
-            })
-        };
-        self.groups.values().filter(lists).map(|group| group.id.clone()).collect()
+        let by_name = dns.iter().filter_map(|dn| self.name(dn)).flat_map(|name| &name.listed_in);
+        let by_uid = uids.iter().filter_map(|uid| self.uids.get(uid.as_str())).flat_map(|user| &user.listed_in);
+        let groups: BTreeSet<&Id> = by_name.chain(by_uid).collect();
+        groups.into_iter().cloned().collect()
     }
 
     /// The groups that people's own entries name: by SID as their primary group, or by name.
     pub fn claimed(&self, sids: &HashSet<Vec<u8>>, names: &HashSet<Dn>) -> Vec<Id> {
-        if sids.is_empty() && names.is_empty() {
-            return Vec::new();
-        }
-        let claimed =
-            |group: &&Group| names.contains(&group.dn) || group.sid.as_ref().is_some_and(|s| sids.contains(s));
-        self.groups.values().filter(claimed).map(|group| group.id.clone()).collect()
+        let by_sid = sids.iter().filter_map(|sid| self.sids.get(sid)).flatten();
+        let by_name = names.iter().filter_map(|dn| match self.named(dn) {
+            Some(Named::Group(id)) => Some(id),
+            _ => None,
+        });
+        let groups: BTreeSet<&Id> = by_sid.chain(by_name).collect();
+        groups.into_iter().cloned().collect()
     }
 
     /// The groups that list somebody who is there and not ours.
     pub fn listing_outsiders(&self) -> Vec<Id> {
-        let outside = self.elsewhere.iter().filter(|(_, fate)| **fate == Fate::Outside).map(|(dn, _)| dn.clone());
-        self.listing(&outside.collect(), &HashSet::new())
+        let names = self.looked_up.iter().filter_map(|number| self.names.get(*number));
+        let outside = names.filter(|name| name.fate == Some(Fate::Outside)).flat_map(|name| &name.listed_in);
+        let groups: BTreeSet<&Id> = outside.collect();
+        groups.into_iter().cloned().collect()
     }
 
     /// Who is in a group directly. Nesting is closed by whoever asks for access.
-    pub fn members(&self, group: &Group) -> Members {
+    pub fn members(&self, group: &Kept) -> Members {
         let mut found = Members::default();
-        let mut members: BTreeSet<(bool, Id)> = BTreeSet::new();
-        for listed in &group.members {
-            match listed {
-                Listed::Dn(dn) => match (self.names.get(dn), self.elsewhere.get(dn)) {
-                    (Some(Named::Person(id)), _) => _ = members.insert((false, id.clone())),
-                    (Some(Named::Group(id)), _) => _ = members.insert((true, id.clone())),
-                    (None, Some(Fate::Absent)) => found.absent.push(dn.to_string()),
-                    (None, Some(Fate::Outside)) => found.outside.push(dn.to_string()),
-                    (None, Some(Fate::Unresolved(why))) => found.unresolved.push(format!("{dn}: {why}")),
-                    (None, None) => found.unresolved.push(format!("{dn} was not looked up")),
-                },
-                Listed::Uid(uid) => {
-                    let people: Vec<&Id> = self.uids.get(uid).into_iter().flatten().collect();
-                    match people.as_slice() {
-                        [] => found.absent.push(uid.clone()),
-                        [one] => _ = members.insert((false, (*one).clone())),
-                        several => {
-                            found.conflicts.push((uid.clone(), several.iter().map(|id| (*id).clone()).collect()))
+        let mut members: Vec<(bool, &Id)> = Vec::with_capacity(group.members.len());
+        for entered in &group.members {
+            match entered {
+                Entered::Name(number) => {
+                    let Some(Name { dn, named, fate, .. }) = self.names.get(*number) else { continue };
+                    match (named, fate) {
+                        (Some(Named::Person(id)), _) => members.push((false, id)),
+                        (Some(Named::Group(id)), _) => members.push((true, id)),
+                        (None, Some(Fate::Absent)) => found.absent.push(dn.to_string()),
+                        (None, Some(Fate::Outside)) => found.outside.push(dn.to_string()),
+                        (None, Some(Fate::Unresolved(why))) => found.unresolved.push(format!("{dn}: {why}")),
+                        (None, None) => found.unresolved.push(format!("{dn} was not looked up")),
+                    }
+                }
+                Entered::Uid(uid) => {
+                    let mut people = self.uids.get(uid).into_iter().flat_map(|user| &user.people);
+                    match (people.next(), people.next()) {
+                        (None, _) => found.absent.push(uid.to_string()),
+                        (Some(one), None) => members.push((false, one)),
+                        (Some(_), Some(_)) => {
+                            let several = self.uids.get(uid).into_iter().flat_map(|user| &user.people);
+                            found.conflicts.push((uid.to_string(), several.cloned().collect()));
                         }
                     }
                 }
-                Listed::Garbage(text) => found.unresolved.push(format!("`{text}` is not a name")),
+                Entered::Garbage(text) => found.unresolved.push(format!("`{text}` is not a name")),
             }
         }
         let primary = group.sid.as_ref().and_then(|sid| self.primaries.get(sid));
         let naming = self.named_by_people.get(&group.dn);
-        members.extend(primary.into_iter().chain(naming).flatten().map(|id| (false, id.clone())));
-        let member = |(is_group, id)| if is_group { Member::Group(id) } else { Member::Person(id) };
+        members.extend(primary.into_iter().chain(naming).flatten().map(|id| (false, id)));
+        members.sort_unstable();
+        members.dedup();
+        let member = |(is_group, id): (bool, &Id)| match is_group {
+            true => Member::Group(id.clone()),
+            false => Member::Person(id.clone()),
+        };
         found.members = members.into_iter().map(member).collect();
         found
     }
 
-    /// Writes everything onto a sheet.
+    /// Writes everything that is kept onto a sheet.
     pub fn state(&self, sheet: &mut Sheet) -> Notes {
         let mut notes = Notes::default();
-        for person in self.people.values() {
-            sheet.state(person_fact(person));
-        }
-        for group in self.groups.values() {
-            sheet.state(group_fact(group));
-            let found = self.members(group);
-            notes.outside += found.outside.len();
-            for member in found.members {
-                sheet.state(member_fact(&group.id, member));
-            }
-            for who in found.absent {
-                notes.absent += 1;
-                sheet.absent(format!("{who} (listed in {})", group.text));
-            }
-            for (uid, people) in found.conflicts {
-                notes.conflicts.push(format!(
-                    "{} lists {uid}, and {} people have that user name",
-                    group.text,
-                    people.len()
-                ));
-                for person in people {
-                    let subject = member_fact(&group.id, Member::Person(person)).subject();
-                    let reason = format!("{} lists {uid}, and several people have that user name", group.text);
-                    sheet.exclude(Which::Subject(subject), reason);
-                }
-            }
-            if let Some(first) = found.unresolved.first() {
-                let reason = format!("{}: {first} ({} in all)", group.text, found.unresolved.len());
-                notes.unresolved += found.unresolved.len();
-                sheet.exclude(Which::MembersOf(group.id.clone()), reason);
-            }
-        }
+        self.people.values().for_each(|person| sheet.state(person_fact(person)));
+        self.groups.values().for_each(|group| self.state_group(group, sheet, &mut notes));
         notes
+    }
+
+    fn state_group(&self, group: &Kept, sheet: &mut Sheet, notes: &mut Notes) {
+        sheet.state(kept_fact(group));
+        let found = self.members(group);
+        notes.outside += found.outside.len();
+        for member in found.members {
+            sheet.state(member_fact(&group.id, member));
+        }
+        for who in found.absent {
+            notes.absent += 1;
+            sheet.absent(format!("{who} (listed in {})", group.text));
+        }
+        for (uid, people) in found.conflicts {
+            notes.conflicts.push(format!(
+                "{} lists {uid}, and {} people have that user name",
+                group.text,
+                people.len()
+            ));
+            for person in people {
+                let subject = member_fact(&group.id, Member::Person(person)).subject();
+                let reason = format!("{} lists {uid}, and several people have that user name", group.text);
+                sheet.exclude(Which::Subject(subject), reason);
+            }
+        }
+        if let Some(first) = found.unresolved.first() {
+            let reason = format!("{}: {first} ({} in all)", group.text, found.unresolved.len());
+            notes.unresolved += found.unresolved.len();
+            sheet.exclude(Which::MembersOf(group.id.clone()), reason);
+        }
     }
 }
 
@@ -278,6 +452,18 @@ pub struct Notes {
     pub left_out: Vec<String>,
 }
 
+impl Notes {
+    /// Takes in what something else met.
+    pub fn add(&mut self, more: Self) {
+        self.outside += more.outside;
+        self.absent += more.absent;
+        self.unresolved += more.unresolved;
+        self.references += more.references;
+        self.conflicts.extend(more.conflicts);
+        self.left_out.extend(more.left_out);
+    }
+}
+
 pub fn person_fact(person: &Person) -> Stated {
     let body = Body::PersonUpserted(body::Person {
         person: person.id.clone(),
@@ -289,10 +475,18 @@ pub fn person_fact(person: &Person) -> Stated {
 }
 
 pub fn group_fact(group: &Group) -> Body {
+    named_fact(&group.id, group.name.as_deref(), &group.text)
+}
+
+fn kept_fact(group: &Kept) -> Body {
+    named_fact(&group.id, group.name.as_deref(), &group.text)
+}
+
+fn named_fact(id: &Id, name: Option<&str>, text: &str) -> Body {
     Body::GroupUpserted(body::Group {
-        group: group.id.clone(),
-        name: group.name.clone(),
-        external_id: Some(group.text.clone()),
+        group: id.clone(),
+        name: name.map(str::to_owned),
+        external_id: Some(text.to_owned()),
         author: None,
     })
 }
@@ -302,116 +496,5 @@ pub fn member_fact(group: &Id, member: Member) -> Body {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-
-    use super::*;
-
-    fn id(text: &str) -> Id {
-        text.parse().unwrap()
-    }
-
-    fn dn(text: &str) -> Dn {
-        text.parse().unwrap()
-    }
-
-    fn person(name: &str, base: &str) -> Person {
-        Person {
-            id: id(&format!("{name}-{base}")),
-            dn: dn(&format!("uid={name},ou={base},dc=x")),
-            username: Some(name.to_owned()),
-            active: true,
-            names: None,
-            uids: vec![name.to_owned()],
-            primary: None,
-            member_of: Vec::new(),
-        }
-    }
-
-    fn group(name: &str, members: Vec<Listed>) -> Group {
-        Group {
-            id: id(name),
-            dn: dn(&format!("cn={name},dc=x")),
-            text: format!("cn={name},dc=x"),
-            name: None,
-            members,
-            sid: None,
-        }
-    }
-
-    fn members(world: &World, name: &str) -> Members {
-        world.members(world.group(&id(name)).unwrap())
-    }
-
-    #[test]
-    fn every_kind_of_list_leads_to_its_people_and_groups() {
-        let mut world = World::default();
-        let mut kim = person("kim", "a");
-        kim.primary = Some(b"S-513".to_vec());
-        kim.member_of = vec![dn("CN=Named, DC=X")];
-        world.put_person(person("ada", "a"));
-        world.put_person(kim);
-        world.put_group(group("inner", vec![Listed::Uid("ada".into())]));
-        world.put_group(group("outer", vec![Listed::Dn(dn("CN=INNER,DC=X")), Listed::Dn(dn("uid=Ada,ou=A,dc=x"))]));
-        world.put_group(Group { sid: Some(b"S-513".to_vec()), ..group("users", Vec::new()) });
-        world.put_group(group("named", Vec::new()));
-        let of = |name| members(&world, name).members;
-        assert_eq!(of("inner"), [Member::Person(id("ada-a"))]);
-        assert_eq!(of("outer"), [Member::Person(id("ada-a")), Member::Group(id("inner"))]);
-        assert_eq!(of("users"), [Member::Person(id("kim-a"))]);
-        assert_eq!(of("named"), [Member::Person(id("kim-a"))]);
-    }
-
-    #[test]
-    fn a_listed_name_is_absent_outside_or_unresolved_and_each_is_told_apart() {
-        let mut world = World::default();
-        let names = ["uid=gone,dc=x", "uid=far,dc=y", "uid=silent,dc=x"];
-        let mut listed: Vec<Listed> = names.iter().map(|name| Listed::Dn(dn(name))).collect();
-        listed.push(Listed::Garbage("admins".into()));
-        world.put_group(group("g", listed));
-        assert_eq!(world.unknown().len(), 3);
-        for (name, fate) in names.iter().zip([Fate::Absent, Fate::Outside, Fate::Unresolved("busy".into())]) {
-            world.note(dn(name), fate);
-        }
-        assert!(world.unknown().is_empty());
-        let found = members(&world, "g");
-        assert_eq!(
-            (found.members.len(), found.absent.len(), found.outside.len(), found.unresolved.len()),
-            (0, 1, 1, 2)
-        );
-
-        let mut sheet = Sheet::blank(DateTime::UNIX_EPOCH);
-        let part = sheet.open("all");
-        world.state(&mut sheet);
-        sheet.close(part);
-        let sealed = sheet.seal().unwrap();
-        assert_eq!(sealed.absent(), ["uid=gone,dc=x (listed in cn=g,dc=x)"]);
-        let excluded: Vec<_> = sealed.excluded().map(|(which, _)| which.clone()).collect();
-        assert_eq!(excluded, [Which::MembersOf(id("g"))]);
-    }
-
-    #[test]
-    fn l16_a_user_name_of_two_people_grants_neither() {
-        let mut world = World::default();
-        world.put_person(person("ada", "a"));
-        world.put_person(person("ada", "b"));
-        world.put_group(group("g", vec![Listed::Uid("ada".into())]));
-        let found = members(&world, "g");
-        assert_eq!(found.members, []);
-        assert_eq!(found.conflicts, [("ada".to_owned(), vec![id("ada-a"), id("ada-b")])]);
-    }
-
-    #[test]
-    fn l07_a_person_who_moves_is_the_same_and_the_old_name_is_free() {
-        let mut world = World::default();
-        world.put_person(person("ada", "a"));
-        let moved = Person { dn: dn("uid=ada,ou=b,dc=x"), ..person("ada", "a") };
-        world.put_person(moved);
-        let other = Person { id: id("new"), ..person("ada", "a") };
-        world.put_person(other);
-        world.put_group(group("g", vec![Listed::Dn(dn("uid=ada,ou=a,dc=x"))]));
-        assert_eq!(members(&world, "g").members, [Member::Person(id("new"))]);
-        assert_eq!(world.remove(&id("ada-a")), Some(Named::Person(id("ada-a"))));
-        assert_eq!(members(&world, "g").members, [Member::Person(id("new"))]);
-    }
-}
+#[path = "world_tests.rs"]
+mod tests;

@@ -64,6 +64,18 @@ impl Change {
         }
     }
 
+    /// The subjects whose names [`Self::text`] tells.
+    pub fn names(&self) -> Vec<String> {
+        let (Body::GroupMemberAdded(member) | Body::GroupMemberRemoved(member)) = &self.body else { return Vec::new() };
+        let mut subjects = vec![format!("group/{}", member.group)];
+        match &member.member {
+            Member::Person(id) => subjects.push(format!("person/{id}")),
+            Member::Group(id) => subjects.push(format!("group/{id}")),
+            Member::Service(_) => {}
+        }
+        subjects
+    }
+
     /// What it means, for people. `known` finds what stands of a subject, for its name.
     pub fn text(&self, known: &dyn Fn(&str) -> Option<Body>) -> String {
         let name = |subject: String, id: &str| known(&subject).and_then(|body| label(&body)).unwrap_or(id.to_owned());
@@ -136,9 +148,10 @@ fn label(body: &Body) -> Option<String> {
 /// other way round.
 pub(crate) fn in_order(mut changes: Vec<Change>) -> Vec<Change> {
     let rank = |body: &Body| Body::TYPES.iter().position(|kind| *kind == body.kind()).unwrap_or_default();
+    changes.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
     changes.sort_by_cached_key(|change| {
         let (last, rank) = (change.verb() == Verb::Remove, rank(&change.body));
-        (last, if last { usize::MAX - rank } else { rank }, change.subject.clone())
+        (last, if last { usize::MAX - rank } else { rank })
     });
     changes
 }

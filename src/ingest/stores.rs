@@ -1,10 +1,14 @@
 //! The stores that a source's runner needs, as traits, so that ingest knows no SQL and a crash between any two steps can
 //! be played in a test. What the mirror holds is folded from the log; all else is lost with the store, and no membership.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use async_trait::async_trait;
-use rollcall_events::{Id, LogId, Position, SourceName};
+use rollcall_events::{Body, Digest, Id, LogId, Position, Sayer, SourceName};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     Personal,
@@ -18,8 +22,83 @@ use crate::{
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// Facts of one source by subject: the last thing that it said of each, ends included.
-pub type Facts = HashMap<Box<str>, Known>;
+/// Facts of one source by subject, as they stand in the log.
+pub type Facts = HashMap<String, Known>;
+
+/// Tells one fact from another: the first half of SHA-256 over the subject, the type and the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl Fingerprint {
+    /// Of a fact.
+    #[must_use]
+    pub fn of(subject: &str, kind: &str, data: &str) -> Self {
+        Self::from(digest(subject, kind, data))
+    }
+}
+
+impl From<Digest> for Fingerprint {
+    fn from(Digest(bytes): Digest) -> Self {
+        let mut half = [0; 16];
+        half.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        Self(half)
+    }
+}
+
+/// SHA-256 over a fact.
+pub(crate) fn digest(subject: &str, kind: &str, data: &str) -> Digest {
+    let mut hash = Sha256::new();
+    for part in [subject, "\n", kind, "\n", data] {
+        hash.update(part);
+    }
+    Digest(hash.finalize().into())
+}
+
+/// The last thing that a source said of a subject: which it was, and where it stands in the log in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Its place in the log.
+    pub position: Position,
+    /// Whether the subject stands: it was not taken back.
+    pub stands: bool,
+    /// Which fact it was.
+    pub fingerprint: Fingerprint,
+}
+
+impl Mark {
+    /// Of a fact in the log.
+    #[must_use]
+    pub fn of(position: Position, subject: &str, kind: &str, data: &str) -> Self {
+        Self { position, stands: stands(kind), fingerprint: Fingerprint::of(subject, kind, data) }
+    }
+}
+
+/// Whether a fact of this type says that its subject is there.
+pub(crate) fn stands(kind: &str) -> bool {
+    Body::sayer_of(kind).is_some_and(Sayer::is_for_sources) && !is_end(kind)
+}
+
+/// By the type alone: parsing a hundred thousand facts to learn that would cost as much as the rest of a run.
+fn is_end(kind: &str) -> bool {
+    let word = kind.trim_end_matches(".v1").rsplit('.').next().unwrap_or_default();
+    matches!(word, "removed" | "revoked" | "unmapped" | "unassigned")
+}
+
+/// Marks by subject.
+pub type Marks = BTreeMap<Box<str>, Mark>;
+
+/// Those whose subject begins so.
+pub(crate) fn beginning_with<'a>(
+    marks: &'a Marks,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a Mark)> + Clone {
+    let from = (Bound::Included(prefix), Bound::Unbounded);
+    let behind = marks.range::<str, _>(from).map(|(subject, mark)| (&**subject, mark));
+    behind.take_while(move |(subject, _)| subject.starts_with(prefix))
+}
+
+/// Takes one thing after the other, each by its name.
+pub type Show<'a, T> = &'a mut (dyn FnMut(&str, T) + Send);
 
 /// How far the mirror of a source is, and what the log says of its runs up to there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,35 +135,23 @@ pub trait Mirror: Send + Sync + 'static {
     /// As [`StoreError`].
     async fn reached(&self, log: LogId, source: &SourceName) -> Result<Reached, StoreError>;
 
-    /// Takes facts in and notes how far it is, whole or not at all.
+    /// Takes marks in and notes how far it is, whole or not at all.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn fold(&self, log: LogId, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError>;
+    async fn fold(&self, log: LogId, source: &SourceName, marks: &Marks, reached: &Reached) -> Result<(), StoreError>;
 
-    /// Everything that a source said last.
+    /// Shows everything that a source said last, in any order.
     ///
     /// # Errors
-    /// As [`StoreError`].
-    async fn all(&self, source: &SourceName) -> Result<Facts, StoreError>;
+    /// As [`StoreError`]; something of it may have been shown.
+    async fn each(&self, source: &SourceName, show: Show<'_, Mark>) -> Result<(), StoreError>;
 
     /// What a source said last of these subjects, and of all whose subject begins with one of `prefixes`.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Facts, StoreError>;
-
-    /// What a source said last where that stands behind a position.
-    ///
-    /// # Errors
-    /// As [`StoreError`].
-    async fn since(&self, source: &SourceName, after: Position) -> Result<Facts, StoreError>;
-
-    /// How many facts of a source stand.
-    ///
-    /// # Errors
-    /// As [`StoreError`].
-    async fn count(&self, source: &SourceName) -> Result<u64, StoreError>;
+    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Marks, StoreError>;
 }
 
 /// Plans, how sources are, where followers go on, and personal data.
@@ -150,11 +217,17 @@ pub trait Records: Send + Sync + 'static {
     /// As [`StoreError`].
     async fn forget_followed(&self, source: &SourceName) -> Result<(), StoreError>;
 
-    /// The personal data of every person of a source.
+    /// Shows the personal data of every person of a source, in any order.
+    ///
+    /// # Errors
+    /// As [`StoreError`]; some of it may have been shown.
+    async fn each_name(&self, source: &SourceName, show: Show<'_, Names>) -> Result<(), StoreError>;
+
+    /// The personal data of some persons.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn names(&self, source: &SourceName) -> Result<BTreeMap<Id, Names>, StoreError>;
+    async fn names(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, Names>, StoreError>;
 
     /// Keeps personal data.
     ///

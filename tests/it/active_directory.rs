@@ -30,7 +30,7 @@ fn read(config: Config) -> (Directory, Sealed) {
 }
 
 fn id(sealed: &Sealed, name: &str) -> rollcall_events::Id {
-    let mut people = sealed.changes().filter_map(|(_, stated)| match &stated.body {
+    let mut people = sealed.changes().filter_map(|(_, body)| match body {
         rollcall_events::Body::PersonUpserted(person) if person.username.as_deref() == Some(name) => {
             Some(person.person.clone())
         }
@@ -89,7 +89,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     let odd = Config { people: vec![format!("OU=odd,{BASE}").parse().unwrap()], ..config(&samba) };
     let (directory, sealed) = read(odd);
     assert_eq!(id(&sealed, "text").as_str(), "33323130-3534-3736-3839-616263646566");
-    let subject = sealed.changes().find(|(subject, _)| subject.starts_with("person/")).unwrap().1.body.clone();
+    let subject = sealed.changes().find(|(subject, _)| subject.starts_with("person/")).unwrap().1.clone();
     let answers = block(directory.look_up(std::slice::from_ref(&subject), now())).unwrap();
     assert!(
         matches!(&answers[0], rollcall_ingest::pull::Answer::Stated(stated) if stated.body == subject),

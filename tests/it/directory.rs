@@ -36,17 +36,14 @@ pub fn read(config: Config) -> Result<Sealed, Failure> {
 
 /// Who is in which group, by user name and by group name: `ops: ada, (inner)`.
 pub fn picture(sealed: &Sealed) -> BTreeSet<String> {
-    let name = |kind: &str, id: &str| {
-        let body = &sealed.changes().find(|(subject, _)| *subject == format!("{kind}/{id}")).unwrap().1.body;
-        match body {
-            Body::PersonUpserted(person) => person.username.clone().unwrap(),
-            Body::GroupUpserted(group) => group.name.clone().unwrap(),
-            other => panic!("{other:?}"),
-        }
+    let name = |kind: &str, id: &str| match sealed.change(&format!("{kind}/{id}")).unwrap() {
+        Body::PersonUpserted(person) => person.username.clone().unwrap(),
+        Body::GroupUpserted(group) => group.name.clone().unwrap(),
+        other => panic!("{other:?}"),
     };
     sealed
         .changes()
-        .map(|(_, stated)| match &stated.body {
+        .map(|(_, body)| match body {
             Body::PersonUpserted(person) => {
                 format!("{}{}", person.username.as_deref().unwrap(), if person.active { "" } else { " inactive" })
             }
@@ -97,8 +94,7 @@ fn a_whole_read_states_people_groups_and_who_is_in_them() {
     );
     assert_eq!(sealed.absent().len(), 1);
     assert!(sealed.absent()[0].contains("uid=gone"), "{:?}", sealed.absent());
-    let personal: Vec<_> = sealed.changes().filter_map(|(_, stated)| stated.personal.as_ref()).collect();
-    assert!(personal.iter().any(|names| names.email.as_deref() == Some("ada@ex.test")));
+    assert!(sealed.personal().iter().any(|(_, names)| names.email.as_deref() == Some("ada@ex.test")));
 }
 
 #[test]
@@ -239,7 +235,7 @@ fn l07_l08_a_renamed_and_moved_person_is_the_same_and_a_recreated_one_is_not() {
     let id = |name: &str| {
         let sealed = read(config.clone()).unwrap();
         assert!(picture(&sealed).contains(&format!("[g] has {name}")), "{:?}", picture(&sealed));
-        let mut people = sealed.changes().filter_map(|(_, stated)| match &stated.body {
+        let mut people = sealed.changes().filter_map(|(_, body)| match body {
             Body::PersonUpserted(person) if person.username.as_deref() == Some(name) => Some(person.person.clone()),
             _ => None,
         });

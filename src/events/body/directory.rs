@@ -138,7 +138,7 @@ impl Stated for Link {
     fn subject(&self) -> String {
         let [a, b] = &self.persons;
         let (a, b) = if a <= b { (a, b) } else { (b, a) };
-        let one = |p: &SourcePerson| part(&format!("{}/{}", p.source, p.person));
+        let one = |p: &SourcePerson| part(&format!("{}/{}", p.source, p.person)).into_owned();
         format!("link/{}/{}", one(a), one(b))
     }
     fn check(&self) -> Result<(), SchemaError> {

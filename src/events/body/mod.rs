@@ -7,6 +7,8 @@ mod ending;
 mod licensing;
 mod local;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -237,8 +239,9 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// Subjects of two ids keep them apart: `/` and `%` inside an id are written `%2F` and `%25`.
-fn part(id: &impl AsRef<str>) -> String {
-    id.as_ref().replace('%', "%25").replace('/', "%2F")
+fn part<T: AsRef<str>>(id: &T) -> Cow<'_, str> {
+    let id = id.as_ref();
+    if id.contains(['%', '/']) { id.replace('%', "%25").replace('/', "%2F").into() } else { id.into() }
 }
 
 impl AsRef<str> for Id {

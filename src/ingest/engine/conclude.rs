@@ -1,11 +1,13 @@
 //! What a full read that was complete comes to: what differs is found, held against the brake, appended or planned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
-use rollcall_eventlog::Filter;
-use rollcall_events::{Body, NewEvent, Position, body::Run};
+use rollcall_events::{Body, Id, NewEvent, Position, body::Run};
 
-use super::{Engine, Intent, PAGE, RunError, again::unsure};
+use super::{Engine, Intent, PAGE, RunError, again::unsure, fact};
 use crate::{
     Personal,
     brake::{Braked, Weight, brake},
@@ -14,7 +16,7 @@ use crate::{
     plan::{Plan, PlanState, Row, Why},
     pull::{Answer, Bracket, Failure, Known, Names, Sealed, Which},
     standing::{Absent, Excluded, SHOWN, Standing, State, Whole},
-    stores::{Facts, Reached},
+    stores::{Facts, Marks, Reached, beginning_with},
 };
 
 /// How many subjects are looked up singly at most; the rest is left to the next full read.
@@ -92,14 +94,16 @@ impl Engine {
             return Err(Failure::Partial("a sheet was sealed that was not given for a run".to_owned()).into());
         };
         let _writing = self.writing.lock().await;
-        let mut finding = self.find(&sealed, &bracket).await?;
+        let mut finding = self.find(&mut sealed, &bracket).await?;
         let scope = self.pull.scope();
         let rescoped = finding.reached.scope.as_deref() != Some(scope.digest());
         let hold = self.hold(&finding, rescoped);
         if matches!((&intent, &hold), (Intent::Record, Hold::Nothing)) {
             let there = self.still_there(&finding.changes).await;
             let there = there.unwrap_or_else(|failure| unsure(&finding.changes, &failure));
-            finding.changes.retain(|change| !there.contains_key(&Which::Subject(change.subject.clone())));
+            if !there.is_empty() {
+                finding.changes.retain(|change| !there.contains_key(&Which::Subject(change.subject.clone())));
+            }
             finding.excluded.extend(there);
         }
         let concluded = match (&intent, hold) {
@@ -108,7 +112,7 @@ impl Engine {
                     Hold::Nothing => "it was asked for; applying needs no confirmation".to_owned(),
                     Hold::Removals(_, why) | Hold::All(_, why) => format!("it was asked for; {why}"),
                 };
-                Concluded::Planned(self.plan(&sealed, &finding, Why::Asked, reason, true).await?)
+                Concluded::Planned(self.plan(&finding, Why::Asked, reason, true).await?)
             }
             (Intent::Apply(plan), _) if removals(&finding) != plan.removals_digest => {
                 let reason = format!("the removals are no longer those of {}", plan.id);
@@ -120,27 +124,24 @@ impl Engine {
             }
             (Intent::Record, Hold::Removals(why, reason)) => {
                 let now = |change: &&Change| change.verb() != Verb::Remove;
-                let adding: Vec<&Change> = finding.changes.iter().filter(now).collect();
-                let facts = adding.iter().map(|change| change.event(&self.source, Some(&bracket.run))).collect();
+                let facts = finding.changes.iter().filter(now);
+                let facts = facts.map(|change| change.event(&self.source, Some(&bracket.run)));
                 self.record(&sealed, &finding, &bracket, facts).await?;
-                let recorded = Numbers::of(adding.into_iter());
-                Concluded::Held {
-                    recorded,
-                    plan: self.hold_back(&sealed, &finding, &bracket, why, reason, false).await?,
-                }
+                let recorded = Numbers::of(finding.changes.iter().filter(now));
+                Concluded::Held { recorded, plan: self.hold_back(&finding, &bracket, why, reason, false).await? }
             }
             (Intent::Record | Intent::Apply(_), _) => {
                 let facts = finding.changes.iter().map(|change| change.event(&self.source, Some(&bracket.run)));
-                let mut events: Vec<NewEvent> = facts.collect();
                 let empty = finding.reached.scope.is_none() && sealed.stated() == 0;
-                if !events.is_empty() || (rescoped && !empty) || matches!(intent, Intent::Apply(_)) {
+                let mut applied = None;
+                if !finding.changes.is_empty() || (rescoped && !empty) || matches!(intent, Intent::Apply(_)) {
                     let confirmed = match &intent {
                         Intent::Apply(plan) => Some(format!("{} was confirmed", plan.id)),
                         Intent::Record | Intent::Plan => None,
                     };
-                    let applied = self.run_of(&bracket.run, confirmed).map(Body::SnapshotApplied);
-                    events.extend(applied.map(|body| self.run_event(&body, &bracket.run)));
+                    applied = self.run_of(&bracket.run, confirmed).map(Body::SnapshotApplied);
                 }
+                let events = facts.chain(applied.map(|body| self.run_event(&body, &bracket.run)));
                 let position = self.record(&sealed, &finding, &bracket, events).await?;
                 let held = self.works.shelf.held_plan(&self.source).await?;
                 let (settled, state) = match &intent {
@@ -174,48 +175,131 @@ impl Engine {
     }
 
     /// Everything that the source says otherwise than it did, what was recorded meanwhile looked up.
-    async fn find(&self, sealed: &Sealed, bracket: &Bracket) -> Result<Finding, RunError> {
+    async fn find(&self, sealed: &mut Sealed, bracket: &Bracket) -> Result<Finding, RunError> {
         let reached = self.catch_up().await?;
-        let touched = self.works.shelf.since(&self.source, bracket.since).await?;
-        let mut changes = Vec::new();
-        for (subject, stated) in sealed.changes().filter(|(subject, _)| !touched.contains_key(*subject)) {
-            let known = sealed.known(subject);
-            changes.push(Change {
-                subject: subject.to_owned(),
-                body: stated.body.clone(),
-                previous: known.map_or(Position(0), |known| known.position),
-                was: known.filter(|known| known.stands()).and_then(Known::body),
-            });
+        if self.open_book().is_none_or(|book| !book.is(&sealed.book)) {
+            return Err(RunError::Storage("what the source said last was lost while it was read".to_owned()));
         }
-        for (subject, known, was) in sealed.gone().filter(|(subject, ..)| !touched.contains_key(*subject)) {
-            if let Some(body) = was.ending() {
-                changes.push(Change { subject: subject.to_owned(), body, previous: known.position, was: Some(was) });
-            }
-        }
+        let touched = self.since(bracket.since).await?;
+        let otherwise: BTreeMap<String, Known> =
+            touched.clone().into_iter().filter(|(subject, known)| sealed.denies(subject, known)).collect();
+        let mut changes = self.stated_otherwise(sealed, &touched).await?;
+        changes.extend(self.gone(sealed, &touched).await?);
         let mut excluded = sealed.found.excluded.clone();
-        let otherwise = touched.into_iter().filter(|(subject, known)| {
-            sealed.view(subject).is_some_and(|view| view != known.body().filter(|_| known.stands()))
-        });
-        changes.extend(self.look_up(otherwise.collect(), &mut excluded).await);
+        changes.extend(self.look_up(otherwise, &mut excluded).await);
         let changes = in_order(changes);
-        let facts = self.works.shelf.count(&self.source).await?;
         let removals = Numbers::of(changes.iter()).removals;
-        let groups = shrinking(sealed, &changes);
+        let groups = self.shrinking(&changes).await?;
+        let facts = sealed.book.open().standing();
         let weight = Weight { facts, removals, stated: sealed.stated(), groups };
         Ok(Finding { changes, excluded, weight, reached })
     }
 
+    /// What was recorded of the source behind a place, the last of each subject.
+    pub(super) async fn since(&self, after: Position) -> Result<Facts, RunError> {
+        let (mut facts, mut from, filter) = (Facts::new(), after, self.own());
+        loop {
+            let (records, ended) = self.works.tail.page(from, PAGE, &filter).await?;
+            facts.extend(records.iter().filter_map(fact));
+            if ended <= from {
+                return Ok(facts);
+            }
+            from = ended;
+        }
+    }
+
+    /// What the read states and the source did not say last.
+    async fn stated_otherwise(&self, sealed: &mut Sealed, touched: &Facts) -> Result<Vec<Change>, RunError> {
+        let mut stated = std::mem::take(&mut sealed.found.changes);
+        stated.retain(|subject, _| !touched.contains_key(subject.as_str()));
+        let before: Vec<Position> = {
+            let ledger = sealed.book.open();
+            stated.keys().filter_map(|subject| ledger.mark(subject)).map(|mark| mark.position).collect()
+        };
+        let mut before = self.facts(&before).await?;
+        let changes = stated.into_iter().filter_map(|(subject, body)| {
+            let Some(known) = before.remove(subject.as_str()) else {
+                return Some(Change { subject, body, previous: Position(0), was: None });
+            };
+            if known.says(&body, &body.data()) {
+                return None;
+            }
+            let was = known.body().filter(|_| known.stands());
+            Some(Change { subject, body, previous: known.position, was })
+        });
+        Ok(changes.collect())
+    }
+
+    /// What the source said last and says no more. What was left out, and what was said to be as it was, is not gone.
+    async fn gone(&self, sealed: &Sealed, touched: &Facts) -> Result<Vec<Change>, RunError> {
+        let groups: Vec<String> = sealed.spared().filter_map(Which::members).collect();
+        let spared =
+            if groups.is_empty() { Marks::new() } else { self.works.shelf.some(&self.source, &[], &groups).await? };
+        let unsaid = {
+            let mut ledger = sealed.book.open();
+            spared.keys().for_each(|subject| ledger.spare(subject));
+            sealed.spared().for_each(|which| {
+                if let Which::Subject(subject) = which {
+                    ledger.spare(subject)
+                }
+            });
+            ledger.unsaid()
+        };
+        let gone = self.facts(&unsaid).await?.into_iter().filter(|(subject, _)| !touched.contains_key(subject));
+        let changes = gone.filter_map(|(subject, known)| {
+            let was = known.body()?;
+            Some(Change { subject, body: was.ending()?, previous: known.position, was: Some(was) })
+        });
+        Ok(changes.collect())
+    }
+
+    /// Groups that lose members: name, members now, members then.
+    async fn shrinking(&self, changes: &[Change]) -> Result<Vec<(String, u64, u64)>, RunError> {
+        let losing = changes.iter().filter_map(|change| match &change.body {
+            Body::GroupMemberRemoved(member) => Some((group_of(&change.subject)?, &member.group)),
+            _ => None,
+        });
+        let losing: BTreeMap<&str, &Id> = losing.collect();
+        if losing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = |group: &Id| format!("group/{group}");
+        let prefixes: Vec<String> = losing.keys().map(|prefix| (*prefix).to_owned()).collect();
+        let members = self.works.shelf.some(&self.source, &[], &prefixes).await?;
+        let named = self.last_said(&losing.values().map(|group| subject(group)).collect::<Vec<_>>()).await?;
+        let mut groups: BTreeMap<&str, (String, u64, u64)> = BTreeMap::new();
+        for (prefix, group) in losing {
+            let name = named.get(subject(group).as_str()).and_then(Known::body).and_then(|body| match body {
+                Body::GroupUpserted(group) => group.name,
+                _ => None,
+            });
+            let name = format!("the group {}", name.unwrap_or_else(|| group.to_string()));
+            let now = beginning_with(&members, prefix).filter(|(_, mark)| mark.stands).count() as u64;
+            groups.insert(prefix, (name, now, now));
+        }
+        for change in changes {
+            if let Some((_, _, then)) = group_of(&change.subject).and_then(|prefix| groups.get_mut(prefix)) {
+                *then = match change.verb() {
+                    Verb::Add => *then + 1,
+                    Verb::Change => *then,
+                    Verb::Remove => then.saturating_sub(1),
+                };
+            }
+        }
+        Ok(groups.into_values().collect())
+    }
+
     /// Looks subjects up singly. Whatever cannot be said now is left as it is.
-    pub(super) async fn look_up(&self, known: Facts, unsaid: &mut BTreeMap<Which, String>) -> Vec<Change> {
-        let mut asked: Vec<(String, Known, Body)> = known
-            .into_iter()
-            .filter_map(|(subject, known)| known.body().map(|body| (subject.into_string(), known, body)))
-            .collect();
+    pub(super) async fn look_up(
+        &self,
+        known: BTreeMap<String, Known>,
+        unsaid: &mut BTreeMap<Which, String>,
+    ) -> Vec<Change> {
+        let asked = known.into_iter().filter_map(|(subject, known)| known.body().map(|body| (subject, known, body)));
+        let asked: Vec<(String, Known, Body)> = asked.take(LOOKED_UP).collect();
         if asked.is_empty() {
             return Vec::new();
         }
-        asked.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        asked.truncate(LOOKED_UP);
         let bodies: Vec<Body> = asked.iter().map(|(.., body)| body.clone()).collect();
         let answers = self.ask(bodies).await;
         let answers = answers.unwrap_or_else(|failure| vec![Answer::Unknown(failure.to_string()); asked.len()]);
@@ -272,16 +356,12 @@ impl Engine {
         sealed: &Sealed,
         finding: &Finding,
         bracket: &Bracket,
-        facts: Vec<NewEvent>,
+        facts: impl Iterator<Item = NewEvent> + Send,
     ) -> Result<Position, RunError> {
-        let subjects: BTreeSet<std::sync::Arc<str>> = facts.iter().map(|fact| fact.subject.clone()).collect();
-        let mut events: Vec<NewEvent> = Vec::with_capacity(facts.len() + 1);
-        events.extend(self.sealed_event(sealed, finding, bracket));
-        events.extend(facts);
-        let newest = self.append(events).await?;
-        let reached = self.catch_up().await?;
-        self.settle_races(finding.reached.position, &subjects, &bracket.run).await?;
-        Ok(newest.unwrap_or(reached.position))
+        let events = self.sealed_event(sealed, finding, bracket).into_iter().chain(facts);
+        let (newest, others) = self.carry(finding.reached.clone(), events, &bracket.run).await?;
+        self.settle_races(others, &finding.changes, &bracket.run).await?;
+        Ok(newest.unwrap_or(finding.reached.position))
     }
 
     fn sealed_event(&self, sealed: &Sealed, finding: &Finding, bracket: &Bracket) -> Option<NewEvent> {
@@ -296,42 +376,24 @@ impl Engine {
 
     /// Two who say something of one subject at the same moment: the read is older than what came by itself, and stands
     /// behind it in the log. Such subjects are looked up and said once more.
-    async fn settle_races(
-        &self,
-        after: Position,
-        subjects: &BTreeSet<std::sync::Arc<str>>,
-        run: &str,
-    ) -> Result<(), RunError> {
-        let filter = Filter { source: Some(self.source.to_string()), ..Filter::default() };
-        let (mut from, mut raced) = (after, BTreeSet::new());
-        loop {
-            let (records, ended) = self.works.tail.page(from, PAGE, &filter).await?;
-            let others = records.iter().filter(|record| record.event.correlation.as_deref() != Some(run));
-            raced.extend(others.map(|record| record.event.subject.clone()).filter(|s| subjects.contains(s)));
-            from = ended;
-            if records.len() < PAGE {
-                break;
-            }
+    async fn settle_races(&self, others: Vec<Arc<str>>, changes: &[Change], run: &str) -> Result<(), RunError> {
+        if others.is_empty() {
+            return Ok(());
         }
+        let ours: HashSet<&str> = changes.iter().map(|change| change.subject.as_str()).collect();
+        let raced: BTreeSet<String> =
+            others.iter().filter(|other| ours.contains(&***other)).map(ToString::to_string).collect();
         if raced.is_empty() {
             return Ok(());
         }
-        let raced: Vec<String> = raced.iter().map(ToString::to_string).collect();
-        let known = self.works.shelf.some(&self.source, &raced, &[]).await?;
-        let changes = in_order(self.look_up(known, &mut BTreeMap::new()).await);
+        let known = self.last_said(&raced.into_iter().collect::<Vec<_>>()).await?;
+        let changes = in_order(self.look_up(known.into_iter().collect(), &mut BTreeMap::new()).await);
         self.append(changes.iter().map(|change| change.event(&self.source, Some(run))).collect()).await?;
         self.catch_up().await.map(drop)
     }
 
     /// A plan of the changes that are not recorded.
-    async fn plan(
-        &self,
-        sealed: &Sealed,
-        finding: &Finding,
-        why: Why,
-        reason: String,
-        all: bool,
-    ) -> Result<Plan, RunError> {
+    async fn plan(&self, finding: &Finding, why: Why, reason: String, all: bool) -> Result<Plan, RunError> {
         let rows: Vec<&Change> = finding.changes.iter().filter(|change| all || change.verb() == Verb::Remove).collect();
         let numbers = Numbers::of(rows.iter().copied());
         let plan = Plan {
@@ -354,9 +416,17 @@ impl Engine {
         if let Some(same) = waiting.filter(|waiting| why != Why::Asked && waiting.rows_digest == plan.rows_digest) {
             return Ok(same);
         }
+        let stated: HashMap<&str, &Body> = {
+            let stands = finding.changes.iter().filter(|change| !change.body.ends());
+            stands.map(|change| (change.subject.as_str(), &change.body)).collect()
+        };
+        let named =
+            rows.iter().flat_map(|change| change.names()).filter(|subject| !stated.contains_key(subject.as_str()));
+        let named: BTreeSet<String> = named.collect();
+        let last = self.last_said(&named.into_iter().collect::<Vec<_>>()).await?;
         let known = |subject: &str| {
-            let changed = sealed.found.changes.get(subject).map(|stated| stated.body.clone());
-            changed.or_else(|| sealed.known(subject).and_then(Known::body))
+            let stated = stated.get(subject).map(|body| (*body).clone());
+            stated.or_else(|| last.get(subject).and_then(Known::body))
         };
         let rows: Vec<Row> = rows.into_iter().map(|change| Row::of(change, change.text(&known))).collect();
         self.works.shelf.keep_plan(&plan, &rows).await?;
@@ -366,7 +436,6 @@ impl Engine {
     /// Keeps a plan and says in the log that its removals are held, once for each plan.
     async fn hold_back(
         &self,
-        sealed: &Sealed,
         finding: &Finding,
         bracket: &Bracket,
         why: Why,
@@ -374,7 +443,7 @@ impl Engine {
         all: bool,
     ) -> Result<Plan, RunError> {
         let before = self.works.shelf.held_plan(&self.source).await?;
-        let plan = self.plan(sealed, finding, why, reason, all).await?;
+        let plan = self.plan(finding, why, reason, all).await?;
         if before.is_none_or(|before| before.id != plan.id) {
             let reason = format!("{}: {}", plan.id, plan.reason);
             let held = self.run_of(&bracket.run, Some(reason)).map(Body::SnapshotHeld);
@@ -395,17 +464,26 @@ impl Engine {
         all: bool,
     ) -> Result<Plan, RunError> {
         self.append(self.sealed_event(sealed, finding, bracket).into_iter().collect()).await?;
-        self.hold_back(sealed, finding, bracket, why, reason, all).await
+        self.hold_back(finding, bracket, why, reason, all).await
     }
 
     /// Keeps the personal data that is not as it was.
-    pub(super) async fn keep_names(&self, found: Vec<(rollcall_events::Id, Names)>) -> Result<(), RunError> {
-        if found.is_empty() {
-            return Ok(());
+    pub(super) async fn keep_names(&self, found: Vec<(Id, Names)>) -> Result<(), RunError> {
+        let mut found: HashMap<Id, Names> = found.into_iter().collect();
+        if found.len() > LOOKED_UP {
+            let mut drop_same = |person: &str, names: Names| {
+                if found.get(person) == Some(&names) {
+                    found.remove(person);
+                }
+            };
+            self.works.shelf.each_name(&self.source, &mut drop_same).await?;
+        } else if !found.is_empty() {
+            let persons: Vec<Id> = found.keys().cloned().collect();
+            let kept = self.works.shelf.names(&self.source, &persons).await?;
+            found.retain(|person, names| kept.get(person) != Some(names));
         }
-        let kept = self.works.shelf.names(&self.source).await?;
         let order_key = micros(self.works.clock.now());
-        let news = found.into_iter().filter(|(person, names)| kept.get(person) != Some(names));
+        let news = found.into_iter();
         let news: Vec<Personal> = news
             .map(|(person, Names { email, name })| Personal { person, email, name, order_key: order_key.clone() })
             .collect();
@@ -421,7 +499,7 @@ impl Engine {
         let now = self.works.clock.now();
         standing.sealed_at = Some(now);
         standing.failures = 0;
-        standing.facts = self.works.shelf.count(&self.source).await?;
+        standing.facts = sealed.book.open().standing();
         let absent = sealed.absent();
         standing.absent = Absent { count: absent.len() as u64, first: absent.iter().take(SHOWN).cloned().collect() };
         let excluded = finding.excluded.iter().map(|(which, reason)| (which.to_string(), reason.clone()));
@@ -450,39 +528,8 @@ fn removals(finding: &Finding) -> String {
     digest(finding.changes.iter().filter(|change| change.verb() == Verb::Remove)).to_string()
 }
 
-/// Groups that lose members: name, members now, members then.
-fn shrinking(sealed: &Sealed, changes: &[Change]) -> Vec<(String, u64, u64)> {
-    let mut groups: BTreeMap<String, (String, u64, u64)> = BTreeMap::new();
-    // The first two parts of `member/{group}/{kind}/{member}` name the group.
-    let group =
-        |subject: &str| subject.strip_prefix("member/").and_then(|rest| rest.split('/').next().map(str::to_owned));
-    for change in changes {
-        if let (Body::GroupMemberRemoved(member), Some(key)) = (&change.body, group(&change.subject)) {
-            let subject = format!("group/{}", member.group);
-            let name = sealed.known(&subject).and_then(Known::body).and_then(|body| match body {
-                Body::GroupUpserted(group) => group.name,
-                _ => None,
-            });
-            let name = name.unwrap_or_else(|| member.group.to_string());
-            groups.entry(key).or_insert((format!("the group {name}"), 0, 0));
-        }
-    }
-    if groups.is_empty() {
-        return Vec::new();
-    }
-    for (subject, _) in sealed.all_known().filter(|(_, known)| known.stands()) {
-        if let Some((_, now, then)) = group(subject).and_then(|key| groups.get_mut(&key)) {
-            (*now, *then) = (*now + 1, *then + 1);
-        }
-    }
-    for change in changes {
-        if let Some((_, _, then)) = group(&change.subject).and_then(|key| groups.get_mut(&key)) {
-            *then = match change.verb() {
-                Verb::Add => *then + 1,
-                Verb::Change => *then,
-                Verb::Remove => then.saturating_sub(1),
-            };
-        }
-    }
-    groups.into_values().collect()
+/// The first two parts of `member/{group}/{kind}/{member}`, which name the group.
+fn group_of(subject: &str) -> Option<&str> {
+    let (end, _) = subject.match_indices('/').nth(1)?;
+    subject.starts_with("member/").then(|| subject.get(..=end)).flatten()
 }

@@ -15,11 +15,11 @@ use rollcall_events::{Body, Position, body::members_of};
 
 use super::{Engine, Intent, RunError};
 use crate::{
-    brake::{Weight, brake},
+    brake::{LEAST, Weight, brake},
     difference::{Change, in_order},
     pull::{Anew, Cursor, Desk, Failure, Keeping, Kept, Known, Names, News, Notes, Sealed, Sheet, Stop, Told, Which},
     standing::State,
-    stores::{Facts, Followed},
+    stores::{Facts, Fingerprint, Followed, Mark, Marks, Reached, beginning_with},
     telemetry,
 };
 
@@ -83,7 +83,7 @@ impl Engine {
             (Some(applied), _) if applied != scope.digest() => Ok(Err(Anew::Scope)),
             (Some(_), None) => Ok(Err(Anew::Lost)),
             (Some(_), Some(followed)) => {
-                let later = shelf.since(&self.source, followed.position).await?;
+                let later = self.since(followed.position).await?;
                 let later = later.values().filter_map(Known::body).collect();
                 Ok(Ok(Kept { cursor: followed.cursor, notes: shelf.notes(&self.source).await?, later }))
             }
@@ -120,18 +120,21 @@ impl Engine {
     /// Records what a follower was told.
     async fn told(&self, facts: Vec<Told>) -> Result<(), RunError> {
         let _writing = self.writing.lock().await;
-        self.catch_up().await?;
+        let reached = self.catch_up().await?;
         let (subjects, prefixes) = asked(&facts);
         let known = self.works.shelf.some(&self.source, &subjects, &prefixes).await?;
         let Wanted { mut facts, concluded, names } = wanted(facts, &known);
-        if self.options.brake && self.is_too_much(&facts, &concluded, &known).await? {
+        if self.options.brake && self.is_too_much(&facts, &concluded, &known, &reached).await? {
             // A full read finds the whole of it and makes the plan.
             facts.retain(|subject, _| !concluded.contains(subject));
             self.withheld.withhold();
             self.wanted.notify_one();
         }
+        facts.retain(|subject, body| is_news(subject, body.as_ref(), known.get(subject.as_str())));
+        let places: Vec<_> = facts.keys().filter_map(|subject| known.get(subject.as_str())).collect();
+        let before = self.facts(&places.into_iter().map(|mark| mark.position).collect::<Vec<_>>()).await?;
         let mut changes: Vec<Change> =
-            facts.into_iter().filter_map(|(subject, body)| change(subject, body, &known)).collect();
+            facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
         let doubted: Vec<Change> = changes.iter().filter(|c| concluded.contains(&c.subject)).cloned().collect();
         let there = self.still_there(&doubted).await?;
         changes.retain(|change| !there.contains_key(&Which::Subject(change.subject.clone())));
@@ -148,7 +151,8 @@ impl Engine {
         &self,
         facts: &BTreeMap<String, Option<Body>>,
         concluded: &BTreeSet<String>,
-        known: &Facts,
+        known: &Marks,
+        reached: &Reached,
     ) -> Result<bool, RunError> {
         if concluded.is_empty() {
             return Ok(false);
@@ -156,17 +160,18 @@ impl Engine {
         // The first two parts of `member/{group}/{kind}/{member}` name the group.
         let group = |subject: &str| subject.match_indices('/').nth(1).map(|(at, _)| at + 1);
         let prefixes: BTreeSet<&str> = concluded.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
-        let stands = |subject: &str| known.get(subject).is_some_and(Known::stands);
+        let stands = |subject: &str| known.get(subject).is_some_and(|mark| mark.stands);
         let groups = prefixes.into_iter().map(|prefix| {
-            let there = known.keys().filter(|subject| subject.starts_with(prefix) && stands(subject));
+            let there = beginning_with(known, prefix).filter(|(_, mark)| mark.stands);
             let now = there.clone().count();
-            let leaving = there.filter(|subject| matches!(facts.get(&***subject), Some(None))).count();
+            let leaving = there.filter(|(subject, _)| matches!(facts.get(*subject), Some(None))).count();
             let fresh = facts.iter().filter(|(s, body)| s.starts_with(prefix) && body.is_some() && !stands(s)).count();
             (prefix.to_owned(), now as u64, (now - leaving + fresh) as u64)
         });
-        let groups = groups.collect();
-        let facts = self.works.shelf.count(&self.source).await?;
-        Ok(brake(&Weight { facts, removals: concluded.len() as u64, stated: 1, groups }).is_some())
+        let (groups, removals) = (groups.collect(), concluded.len() as u64);
+        // Few removals are never too many by their share, however many facts there are.
+        let facts = if removals < LEAST { 0 } else { self.book(reached).await?.open().standing() };
+        Ok(brake(&Weight { facts, removals, stated: 1, groups }).is_some())
     }
 
     /// Notes that the source is there.
@@ -255,11 +260,11 @@ struct Wanted {
     names: Vec<(rollcall_events::Id, Names)>,
 }
 
-fn wanted(told: Vec<Told>, known: &Facts) -> Wanted {
+fn wanted(told: Vec<Told>, known: &Marks) -> Wanted {
     let mut wanted = Wanted::default();
     let standing = |prefix: &str| -> Vec<String> {
-        let there = known.iter().filter(|(subject, known)| subject.starts_with(prefix) && known.stands());
-        there.map(|(subject, _)| subject.to_string()).collect()
+        let there = beginning_with(known, prefix).filter(|(_, mark)| mark.stands);
+        there.map(|(subject, _)| subject.to_owned()).collect()
     };
     let say = |wanted: &mut Wanted, subject: String, body: Option<Body>, concluded: bool| {
         if concluded {
@@ -303,15 +308,25 @@ fn wanted(told: Vec<Told>, known: &Facts) -> Wanted {
         }
     }
     // What is not there cannot leave.
-    wanted.concluded.retain(|subject| known.get(subject.as_str()).is_some_and(Known::stands));
+    wanted.concluded.retain(|subject| known.get(subject.as_str()).is_some_and(|mark| mark.stands));
     wanted
 }
 
-fn change(subject: String, wanted: Option<Body>, known: &Facts) -> Option<Change> {
-    let last = known.get(subject.as_str());
+/// Whether something may have to be recorded for that; what is only written otherwise is found when it is read.
+fn is_news(subject: &str, wanted: Option<&Body>, last: Option<&Mark>) -> bool {
+    match (wanted, last) {
+        (Some(body), _) if body.ends() => false,
+        (Some(body), Some(last)) => last.fingerprint != Fingerprint::of(subject, body.kind(), &body.data()),
+        (Some(_), None) => true,
+        (None, last) => last.is_some_and(|mark| mark.stands),
+    }
+}
+
+fn change(subject: String, wanted: Option<Body>, before: &Facts) -> Option<Change> {
+    let last = before.get(subject.as_str());
     let was = last.filter(|known| known.stands()).and_then(Known::body);
     let body = match wanted {
-        Some(body) if body.ends() || last.is_some_and(|known| known.says(&body, &body.data())) => return None,
+        Some(body) if last.is_some_and(|known| known.says(&body, &body.data())) => return None,
         Some(body) => body,
         None => was.as_ref()?.ending()?,
     };

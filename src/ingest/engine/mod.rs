@@ -15,18 +15,23 @@ mod revoke;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use rollcall_eventlog::{Append, AppendError, Filter, Outcome, Tail, TailError};
 use rollcall_events::{Body, Clock, EventKey, NewEvent, Position, Recorded, Sayer, SourceName, body::Run, prefixed_id};
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
+    ledger::{Book, Ledger},
     plan::{Plan, PlanId},
     pull::{Bracket, Failure, Known, Pull, Sheet},
     schedule::Cron,
     standing::{Standing, State},
-    stores::{Facts, Reached, Shelf, StoreError},
+    stores::{Facts, Mark, Marks, Reached, Shelf, StoreError},
     telemetry,
 };
 
@@ -121,6 +126,8 @@ pub(crate) struct Engine {
     pub options: Options,
     /// The epoch of this engine, once the log was asked for the last one.
     epoch: std::sync::OnceLock<u64>,
+    /// What the source said last, once a read was held against it.
+    book: std::sync::Mutex<Option<Book>>,
     /// Held while something is compared and appended: what is compared must not move.
     writing: Mutex<()>,
     /// Held for a whole run: one at a time.
@@ -139,6 +146,7 @@ impl Engine {
             works,
             options,
             epoch: std::sync::OnceLock::new(),
+            book: std::sync::Mutex::default(),
             writing: Mutex::default(),
             running: Arc::default(),
             wanted: Notify::new(),
@@ -159,48 +167,151 @@ impl Engine {
 
     /// Folds what the log has of this source into the mirror, up to the head. Only while `writing` is held.
     async fn catch_up(&self) -> Result<Reached, RunError> {
-        let Works { shelf, tail, append, .. } = &self.works;
-        let mut reached = shelf.reached(append.log_id(), &self.source).await?;
-        let filter = Filter { source: Some(self.source.to_string()), ..Filter::default() };
+        let mut reached = self.works.shelf.reached(self.works.append.log_id(), &self.source).await?;
+        self.catch_up_from(&mut reached, &mut |_| ()).await?;
+        Ok(reached)
+    }
+
+    /// The same from where that is, and shows each record.
+    async fn catch_up_from(
+        &self,
+        reached: &mut Reached,
+        show: &mut (dyn FnMut(&Recorded) + Send),
+    ) -> Result<(), RunError> {
+        let filter = self.own();
         loop {
-            let (records, ended) = tail.page(reached.position, PAGE, &filter).await?;
-            let last = records.len() < PAGE;
-            if ended > reached.position {
-                let mut facts = Facts::new();
-                records.iter().for_each(|record| fold(&mut facts, &mut reached, record));
-                reached.position = ended;
-                shelf.fold(append.log_id(), &self.source, facts, reached.clone()).await?;
+            let (records, ended) = self.works.tail.page(reached.position, PAGE, &filter).await?;
+            if ended <= reached.position {
+                return Ok(());
             }
-            if last {
-                return Ok(reached);
+            let mut marks = Marks::new();
+            for record in &records {
+                fold(&mut marks, reached, record.position, &record.event);
+                show(record);
             }
+            let from = std::mem::replace(&mut reached.position, ended);
+            self.advance(&marks, from, reached).await?;
         }
     }
 
-    /// Appends, in parts that the log takes at once; a log with too much to write is asked again.
+    /// Brings the mirror from a place to where `reached` is, and the book with it.
+    async fn advance(&self, marks: &Marks, from: Position, reached: &Reached) -> Result<(), RunError> {
+        self.works.shelf.fold(self.works.append.log_id(), &self.source, marks, reached).await?;
+        let mut slot = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let follows = slot.as_ref().is_some_and(|book| book.open().position() == from);
+        match &*slot {
+            Some(book) if follows => book.open().fold(marks, reached.position),
+            // Not what the mirror holds: it is read anew when somebody needs it.
+            _ => *slot = None,
+        }
+        Ok(())
+    }
+
+    /// What the source said last, up to where the mirror is. Only while `writing` is held.
+    async fn book(&self, reached: &Reached) -> Result<Book, RunError> {
+        if let Some(book) = self.open_book().filter(|book| book.open().position() == reached.position) {
+            return Ok(book);
+        }
+        let mut ledger = Ledger::at(reached.position);
+        self.works.shelf.each(&self.source, &mut |subject, mark| ledger.put(subject, mark)).await?;
+        let book = Book::new(ledger);
+        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some(book.clone());
+        Ok(book)
+    }
+
+    fn open_book(&self) -> Option<Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The facts at these places of the log, by subject.
+    async fn facts(&self, positions: &[Position]) -> Result<Facts, RunError> {
+        let mut facts = Facts::with_capacity(positions.len());
+        for some in positions.chunks(PAGE) {
+            facts.extend(self.works.tail.records(some).await?.iter().filter_map(fact));
+        }
+        Ok(facts)
+    }
+
+    /// What the source said last of these subjects.
+    async fn last_said(&self, subjects: &[String]) -> Result<Facts, RunError> {
+        let marks = self.works.shelf.some(&self.source, subjects, &[]).await?;
+        self.facts(&marks.values().map(|mark| mark.position).collect::<Vec<_>>()).await
+    }
+
+    /// What the log has of this source.
+    fn own(&self) -> Filter {
+        Filter { source: Some(self.source.to_string()), ..Filter::default() }
+    }
+
+    /// Appends, in parts that the log takes at once.
     async fn append(&self, events: Vec<NewEvent>) -> Result<Option<Position>, RunError> {
         let mut newest = None;
-        let mut events = events.into_iter();
+        for batch in events.chunks(PAGE) {
+            newest = newest.max(self.append_batch(batch).await?.into_iter().max());
+        }
+        Ok(newest)
+    }
+
+    /// Appends one part; a log with too much to write is asked again. Gives where each event stands.
+    async fn append_batch(&self, batch: &[NewEvent]) -> Result<Vec<Position>, RunError> {
+        let mut tries = 0;
+        let outcomes = loop {
+            match self.works.append.append(batch.to_vec()).await {
+                Err(AppendError::Overloaded { .. }) if tries < PATIENCE => {
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => break other?,
+            }
+        };
+        telemetry::facts_appended(&self.source, batch, &outcomes);
+        let positions = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Recorded(at) | Outcome::Duplicate(at) | Outcome::Conflict(at) => at,
+        });
+        Ok(positions.collect())
+    }
+
+    /// Appends the events of a run and folds them while the next are written, without reading them again. Gives the
+    /// newest place, and of which subjects somebody else said something in between.
+    async fn carry(
+        &self,
+        mut reached: Reached,
+        mut events: impl Iterator<Item = NewEvent>,
+        run: &str,
+    ) -> Result<(Option<Position>, Vec<Arc<str>>), RunError> {
+        let (mut newest, mut others) = (None, Vec::new());
+        let mut written: Option<(Marks, Position, Reached)> = None;
         loop {
             let batch: Vec<NewEvent> = events.by_ref().take(PAGE).collect();
-            if batch.is_empty() {
-                return Ok(newest);
-            }
-            let mut tries = 0;
-            let outcomes = loop {
-                match self.works.append.append(batch.clone()).await {
-                    Err(AppendError::Overloaded { .. }) if tries < PATIENCE => {
-                        tries += 1;
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                    other => break other?,
+            let keep = async {
+                match written.take() {
+                    Some((marks, from, reached)) => self.advance(&marks, from, &reached).await,
+                    None => Ok(()),
                 }
             };
-            telemetry::facts_appended(&self.source, &batch, &outcomes);
-            let positions = outcomes.iter().map(|outcome| match outcome {
-                Outcome::Recorded(at) | Outcome::Duplicate(at) | Outcome::Conflict(at) => *at,
-            });
-            newest = newest.max(positions.max());
+            if batch.is_empty() {
+                keep.await?;
+                return Ok((newest, others));
+            }
+            let (positions, kept) = tokio::join!(self.append_batch(&batch), keep);
+            let positions = positions?;
+            kept?;
+            newest = newest.max(positions.iter().copied().max());
+            let from = reached.position;
+            if positions.iter().map(|at| at.0).eq((from.0 + 1..).take(batch.len())) {
+                let mut marks = Marks::new();
+                positions.iter().zip(&batch).for_each(|(at, event)| fold(&mut marks, &mut reached, *at, event));
+                reached.position = positions.last().copied().unwrap_or(from);
+                written = Some((marks, from, reached.clone()));
+                continue;
+            }
+            // Somebody else wrote in between, or not all of it is new.
+            let mut other = |record: &Recorded| {
+                if record.event.correlation.as_deref() != Some(run) {
+                    others.push(Arc::clone(&record.event.subject));
+                }
+            };
+            self.catch_up_from(&mut reached, &mut other).await?;
         }
     }
 
@@ -244,8 +355,7 @@ impl Engine {
             self.append(events).await?;
             reached = self.catch_up().await?;
         }
-        let known = self.works.shelf.all(&self.source).await?;
-        let mut sheet = Sheet::against(known, now);
+        let mut sheet = Sheet::against(self.book(&reached).await?, now);
         sheet.bracket = Some(Bracket { run, recorded, since: reached.position, turn, withheld, anew: None });
         Ok(sheet)
     }
@@ -316,15 +426,22 @@ impl<T> Future for Supervised<T> {
     }
 }
 
-/// Takes one record of the source in.
-fn fold(facts: &mut Facts, reached: &mut Reached, record: &Recorded) {
+/// A record as a fact of the source, by its subject.
+fn fact(record: &Recorded) -> Option<(String, Known)> {
     let event = &record.event;
+    let kind = Body::type_named(&event.kind).filter(|kind| is_fact(kind))?;
+    Some((event.subject.to_string(), Known { position: record.position, kind, data: (*event.data).into() }))
+}
+
+fn is_fact(kind: &str) -> bool {
+    Body::sayer_of(kind).is_some_and(Sayer::is_for_sources)
+}
+
+/// Takes one event of the source in.
+fn fold(marks: &mut Marks, reached: &mut Reached, at: Position, event: &NewEvent) {
     match Body::sayer_of(&event.kind) {
         Some(sayer) if sayer.is_for_sources() => {
-            if let Some(kind) = Body::type_named(&event.kind) {
-                let known = Known { position: record.position, kind, data: (*event.data).into() };
-                facts.insert((*event.subject).into(), known);
-            }
+            marks.insert((*event.subject).into(), Mark::of(at, &event.subject, &event.kind, &event.data));
         }
         Some(Sayer::Ingest) => match Body::parse(&event.kind, &event.data) {
             Ok(Body::SnapshotStarted(run)) => {

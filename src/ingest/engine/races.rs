@@ -82,6 +82,20 @@ async fn what_gets_in_between_comparing_and_appending_is_looked_up_and_said_once
     assert_eq!(world.stands().await, world.states());
 }
 
+#[tokio::test]
+async fn the_same_fact_written_otherwise_is_no_change() {
+    let mut world = World::with([person("ada", true), person("bob", true)]);
+    let mut event = world.engine.run_event(&person("ada", true).unwrap(), "hook");
+    event.data = r#"{"active": true, "person":"ada","account":null, "username":"ada"}"#.into();
+    world.log.log.append(vec![event]).await.unwrap();
+    world.news().await;
+    world.read().await.unwrap();
+    let news = world.news().await;
+    assert_eq!(news, ["snapshot.started", "snapshot.sealed", "person.upserted person/bob", "snapshot.applied"]);
+    world.read().await.unwrap();
+    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
+}
+
 /// A source that states something else as soon as it was read.
 struct Late {
     source: MemorySource,

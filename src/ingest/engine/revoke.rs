@@ -16,19 +16,24 @@ impl Engine {
         if !standing.state.is_failure() || silent.is_none_or(|silent| silent < after) {
             return Ok(false);
         }
-        if self.works.shelf.count(&self.source).await? == 0 {
-            return Ok(false);
+        {
+            let _writing = self.writing.lock().await;
+            let reached = self.catch_up().await?;
+            if self.book(&reached).await?.open().standing() == 0 {
+                return Ok(false);
+            }
         }
         // What a follower knew to be recorded no longer is.
         self.works.shelf.forget_followed(&self.source).await?;
         let mut sheet = self.begin(true).await?;
         let Some(bracket) = sheet.bracket.take() else { return Ok(false) };
         let _writing = self.writing.lock().await;
-        let facts = self.works.shelf.all(&self.source).await?;
-        let ends = facts.into_iter().filter(|(_, known)| known.stands()).filter_map(|(subject, known)| {
+        let reached = self.catch_up().await?;
+        // Nothing was said by this run.
+        let standing_at = self.book(&reached).await?.open().unsaid();
+        let ends = self.facts(&standing_at).await?.into_iter().filter_map(|(subject, known)| {
             let was = known.body()?;
-            let (subject, previous) = (subject.into_string(), known.position);
-            Some(Change { subject, body: was.ending()?, previous, was: Some(was) })
+            Some(Change { subject, body: was.ending()?, previous: known.position, was: Some(was) })
         });
         let run = &bracket.run;
         let mut events: Vec<_> =

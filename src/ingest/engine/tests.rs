@@ -456,7 +456,7 @@ async fn names_are_kept_beside_the_log_and_only_when_they_change() {
     world.source.put(ada("ada@b.test"));
     let concluded = world.read().await.unwrap();
     assert!(matches!(concluded, Concluded::InForce { recorded, .. } if recorded == Numbers::default()));
-    let names = world.shelf.names(&corp()).await.unwrap();
+    let names = world.shelf.names(&corp(), &["ada".parse().unwrap()]).await.unwrap();
     assert_eq!(names.values().next().unwrap().email.as_deref(), Some("ada@b.test"));
     for record in world.records(Position(0)).await {
         assert!(!record.event.data.contains("@a.test") && !record.event.data.contains("@b.test"));

@@ -6,14 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rollcall_events::{Id, LogId, Position, SourceName};
+use rollcall_events::{Id, LogId, SourceName};
 
 use crate::{
     Personal,
     plan::{Plan, PlanId, PlanState, Row, Why},
-    pull::{Known, Names, Note, Notes},
+    pull::{Names, Note, Notes},
     standing::Standing,
-    stores::{Facts, Followed, Mirror, Reached, Records, StoreError},
+    stores::{Followed, Mark, Marks, Mirror, Reached, Records, Show, StoreError},
 };
 
 /// The stores in memory. Cheap to clone; clones are the same stores.
@@ -23,7 +23,7 @@ pub struct MemoryShelf(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     log: Option<LogId>,
-    mirrors: HashMap<SourceName, (Reached, Facts)>,
+    mirrors: HashMap<SourceName, (Reached, Marks)>,
     plans: BTreeMap<PlanId, (Plan, Vec<Row>)>,
     standings: HashMap<SourceName, Standing>,
     followed: HashMap<SourceName, (Followed, BTreeMap<String, Vec<u8>>)>,
@@ -68,35 +68,31 @@ impl Mirror for MemoryShelf {
         Ok(state.mirrors.get(source).map(|(reached, _)| reached.clone()).unwrap_or_default())
     }
 
-    async fn fold(&self, _: LogId, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError> {
+    async fn fold(&self, _: LogId, source: &SourceName, marks: &Marks, reached: &Reached) -> Result<(), StoreError> {
         let mut state = self.open()?;
         let (at, mirror) = state.mirrors.entry(source.clone()).or_default();
-        *at = reached;
-        mirror.extend(facts);
+        *at = reached.clone();
+        mirror.extend(marks.clone());
         Ok(())
     }
 
-    async fn all(&self, source: &SourceName) -> Result<Facts, StoreError> {
-        Ok(self.open()?.mirrors.get(source).map(|(_, facts)| facts.clone()).unwrap_or_default())
+    async fn each(&self, source: &SourceName, show: Show<'_, Mark>) -> Result<(), StoreError> {
+        let state = self.open()?;
+        if let Some((_, marks)) = state.mirrors.get(source) {
+            marks.iter().for_each(|(subject, mark)| show(subject, *mark));
+        }
+        Ok(())
     }
 
-    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Facts, StoreError> {
-        let wanted = |subject: &str| {
-            subjects.iter().any(|one| one == subject) || prefixes.iter().any(|prefix| subject.starts_with(prefix))
-        };
-        let mut facts = self.all(source).await?;
-        facts.retain(|subject, _| wanted(subject));
-        Ok(facts)
-    }
-
-    async fn since(&self, source: &SourceName, after: Position) -> Result<Facts, StoreError> {
-        let mut facts = self.all(source).await?;
-        facts.retain(|_, known| known.position > after);
-        Ok(facts)
-    }
-
-    async fn count(&self, source: &SourceName) -> Result<u64, StoreError> {
-        Ok(self.all(source).await?.values().filter(|known| Known::stands(known)).count() as u64)
+    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Marks, StoreError> {
+        let mut found = Marks::new();
+        self.each(source, &mut |subject, mark| {
+            if subjects.iter().any(|one| one == subject) || prefixes.iter().any(|prefix| subject.starts_with(prefix)) {
+                found.insert(subject.into(), mark);
+            }
+        })
+        .await?;
+        Ok(found)
     }
 }
 
@@ -171,8 +167,18 @@ impl Records for MemoryShelf {
         Ok(())
     }
 
-    async fn names(&self, source: &SourceName) -> Result<BTreeMap<Id, Names>, StoreError> {
-        Ok(self.open()?.names.get(source).cloned().unwrap_or_default())
+    async fn each_name(&self, source: &SourceName, show: Show<'_, Names>) -> Result<(), StoreError> {
+        let state = self.open()?;
+        if let Some(names) = state.names.get(source) {
+            names.iter().for_each(|(person, names)| show(person.as_str(), names.clone()));
+        }
+        Ok(())
+    }
+
+    async fn names(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, Names>, StoreError> {
+        let mut names = self.open()?.names.get(source).cloned().unwrap_or_default();
+        names.retain(|person, _| persons.contains(person));
+        Ok(names)
     }
 
     async fn keep_names(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, Id};
+use rollcall_events::{Body, Digest, Id, body::members_of};
 
 pub(crate) use news::Desk;
 pub use news::{Anew, Cursor, Keeping, Kept, News, Note, Notes, Stop, Told};
@@ -92,6 +92,16 @@ pub enum Which {
     Subject(String),
     /// Every member of a group.
     MembersOf(Id),
+}
+
+impl Which {
+    /// What the subjects of a group's members begin with, where it is about those.
+    pub(crate) fn members(&self) -> Option<String> {
+        match self {
+            Self::Subject(_) => None,
+            Self::MembersOf(group) => Some(members_of(group)),
+        }
+    }
 }
 
 impl std::fmt::Display for Which {

@@ -2,15 +2,19 @@
 //! source costs no memory; only a sheet whose every part was read to its end can be sealed, and only a sealed one tells
 //! what is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, Position, Sayer, body::members_of};
+use rollcall_events::{Body, Digest, Position, body::members_of};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Failure, Names, Stated, Which};
+use crate::{
+    ledger::{Book, Ledger, Word},
+    stores::{Mark, digest, stands},
+};
 
-/// What a source said last of a subject.
+/// What a source said last of a subject, as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Where it stands in the log.
@@ -28,10 +32,16 @@ impl Known {
         Body::parse(self.kind, &self.data).ok()
     }
 
+    /// What is kept of it outside the log.
+    #[must_use]
+    pub fn mark(&self, subject: &str) -> Mark {
+        Mark::of(self.position, subject, self.kind, &self.data)
+    }
+
     /// Whether the subject stands: it was not taken back.
     #[must_use]
     pub fn stands(&self) -> bool {
-        Body::sayer_of(self.kind).is_some_and(Sayer::is_for_sources) && !is_end(self.kind)
+        stands(self.kind)
     }
 
     /// Whether a fact says what was said last.
@@ -40,12 +50,6 @@ impl Known {
         // Data that a webhook brought may be written otherwise and say the same.
         self.kind == body.kind() && (*self.data == *data || self.body().as_ref() == Some(body))
     }
-}
-
-/// By the type alone: parsing a hundred thousand facts to learn that would cost as much as the rest of a run.
-fn is_end(kind: &str) -> bool {
-    let word = kind.trim_end_matches(".v1").rsplit('.').next().unwrap_or_default();
-    matches!(word, "removed" | "revoked" | "unmapped" | "unassigned")
 }
 
 /// The run that a sheet belongs to. While it is there no other run of the source begins.
@@ -74,13 +78,18 @@ pub struct Part(u64);
 #[derive(Debug)]
 pub struct Sheet {
     now: DateTime<Utc>,
-    known: HashMap<Box<str>, Known>,
-    /// What was stated, with the digest of each.
-    seen: HashMap<Box<str>, Digest>,
+    /// What the source said last, and what this read says of it.
+    book: Book,
+    /// How many subjects were stated.
+    stated: u64,
+    /// Over all that was stated.
+    digest: Digest,
     open: BTreeMap<u64, String>,
     parts: u64,
     /// A defect of the connector; the sheet can no longer be sealed.
     defect: Option<String>,
+    /// Subjects that were stated twice and differently.
+    contradicted: HashSet<String>,
     /// The run that it belongs to.
     pub(crate) bracket: Option<Bracket>,
     found: Found,
@@ -89,8 +98,8 @@ pub struct Sheet {
 /// What a read has found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// What is not as it was said last, by subject.
-    pub changes: BTreeMap<String, Stated>,
+    /// What is not as it was said last, or may only be written otherwise, by subject.
+    pub changes: HashMap<String, Body>,
     /// Personal data by person.
     pub personal: Vec<(rollcall_events::Id, Names)>,
     /// What was only said to be as it was.
@@ -107,14 +116,24 @@ impl Sheet {
     /// A sheet that is held against nothing: everything on it is new. For tests of connectors.
     #[must_use]
     pub fn blank(now: DateTime<Utc>) -> Self {
-        Self::against(HashMap::new(), now)
+        Self::against(Book::new(Ledger::at(Position(0))), now)
     }
 
     /// A sheet that is held against what the source said last.
-    pub(crate) fn against(known: HashMap<Box<str>, Known>, now: DateTime<Utc>) -> Self {
-        let seen = HashMap::with_capacity(known.len());
-        let (open, found) = (BTreeMap::new(), Found::default());
-        Self { now, known, seen, open, parts: 0, defect: None, bracket: None, found }
+    pub(crate) fn against(book: Book, now: DateTime<Utc>) -> Self {
+        book.open().begin();
+        Self {
+            now,
+            book,
+            stated: 0,
+            digest: Digest([0; 32]),
+            open: BTreeMap::new(),
+            parts: 0,
+            defect: None,
+            contradicted: HashSet::new(),
+            bracket: None,
+            found: Found::default(),
+        }
     }
 
     /// When the read began.
@@ -145,25 +164,35 @@ impl Sheet {
             self.defect.get_or_insert(format!("a full read stated {subject} as {kind}, which no full read can say"));
             return;
         }
-        let digest = Digest::of(format!("{subject}\n{}\n{data}", body.kind()).as_bytes());
-        if let Some(before) = self.seen.insert(subject.as_str().into(), digest) {
-            if before != digest {
+        let digest = digest(&subject, body.kind(), &data);
+        let word = match self.found.changes.get(&subject) {
+            Some(stated) => Word::Again { same: *stated == body },
+            None if self.contradicted.contains(&subject) => Word::Again { same: false },
+            None => self.book.open().say(&subject, digest.into()),
+        };
+        match word {
+            Word::Again { same: true } => return,
+            Word::Again { same: false } => {
                 self.found.changes.remove(&subject);
+                self.contradicted.insert(subject.clone());
                 let reason = "it was stated twice in one read, and differently".to_owned();
                 self.found.excluded.insert(Which::Subject(subject), reason);
+                return;
             }
-            return;
+            Word::Same | Word::New => {}
         }
+        self.stated += 1;
+        self.digest.0.iter_mut().zip(digest.0).for_each(|(sum, byte)| *sum ^= byte);
         let noun = subject.split('/').next().unwrap_or_default();
         match self.found.counts.get_mut(noun) {
             Some(count) => *count += 1,
             None => drop(self.found.counts.insert(noun.to_owned(), 1)),
         }
-        if let (Some(personal), Body::PersonUpserted(person)) = (&personal, &body) {
-            self.found.personal.push((person.person.clone(), personal.clone()));
+        if let (Some(personal), Body::PersonUpserted(person)) = (personal, &body) {
+            self.found.personal.push((person.person.clone(), personal));
         }
-        if !self.known.get(subject.as_str()).is_some_and(|known| known.says(&body, &data)) {
-            self.found.changes.insert(subject, Stated { body, personal });
+        if word == Word::New {
+            self.found.changes.insert(subject, body);
         }
     }
 
@@ -198,22 +227,16 @@ impl Sheet {
         if self.parts == 0 {
             return Err(Failure::Partial("nothing was read".to_owned()));
         }
-        let mut sum = [0_u8; 32];
-        for digest in self.seen.values() {
-            for (byte, other) in sum.iter_mut().zip(digest.0) {
-                *byte ^= other;
-            }
-        }
-        let Self { known, seen, bracket, found, .. } = self;
-        Ok(Sealed { known, seen, digest: Digest(sum), bracket, found })
+        let Self { book, stated, digest, bracket, found, .. } = self;
+        Ok(Sealed { book, stated, digest, bracket, found })
     }
 }
 
 /// A read that was complete. Only [`Sheet::seal`] makes one.
 #[derive(Debug)]
 pub struct Sealed {
-    known: HashMap<Box<str>, Known>,
-    seen: HashMap<Box<str>, Digest>,
+    pub(crate) book: Book,
+    stated: u64,
     digest: Digest,
     pub(crate) bracket: Option<Bracket>,
     pub(crate) found: Found,
@@ -221,55 +244,46 @@ pub struct Sealed {
 
 impl Sealed {
     /// What was stated and is not as the source said it last; everything, on a blank sheet. By subject.
-    pub fn changes(&self) -> impl Iterator<Item = (&str, &Stated)> {
-        self.found.changes.iter().map(|(subject, stated)| (subject.as_str(), stated))
+    pub fn changes(&self) -> impl Iterator<Item = (&str, &Body)> {
+        let by_subject: BTreeMap<_, _> = self.found.changes.iter().collect();
+        by_subject.into_iter().map(|(subject, body)| (subject.as_str(), body))
     }
 
-    /// What the source said last and says no more, with what it was. Nothing on a blank sheet. What was left out, and
-    /// what was said to be as it was, is not gone.
-    pub fn gone(&self) -> impl Iterator<Item = (&str, &Known, Body)> {
-        let spared: BTreeSet<&Which> = self.found.unchanged.iter().chain(self.found.excluded.keys()).collect();
-        let unsaid = self.known.iter().filter(|(subject, known)| known.stands() && !self.seen.contains_key(*subject));
-        unsaid.filter_map(move |(subject, known)| {
-            let body = known.body()?;
-            let group = match &body {
-                Body::GroupMemberAdded(member) => spared.contains(&Which::MembersOf(member.group.clone())),
-                _ => false,
-            };
-            let spared = group || spared.contains(&Which::Subject(subject.to_string()));
-            (!spared).then_some((&**subject, known, body))
-        })
+    /// What was stated of one subject, where it is not as the source said it last.
+    #[must_use]
+    pub fn change(&self, subject: &str) -> Option<&Body> {
+        self.found.changes.get(subject)
     }
 
-    /// What the source said last, before this read.
-    pub(crate) fn known(&self, subject: &str) -> Option<&Known> {
-        self.known.get(subject)
+    /// The personal data that came with people.
+    #[must_use]
+    pub fn personal(&self) -> &[(rollcall_events::Id, Names)] {
+        &self.found.personal
     }
 
-    /// Everything that it said last.
-    pub(crate) fn all_known(&self) -> impl Iterator<Item = (&str, &Known)> {
-        self.known.iter().map(|(subject, known)| (&**subject, known))
-    }
-
-    /// What the read says of a subject: outer None where it says nothing, inner None where the subject is not there.
-    pub(crate) fn view(&self, subject: &str) -> Option<Option<Body>> {
+    /// Whether the read says otherwise of a subject than what was recorded of it while it ran.
+    pub(crate) fn denies(&self, subject: &str, newer: &Known) -> bool {
         if let Some(stated) = self.found.changes.get(subject) {
-            return Some(Some(stated.body.clone()));
+            return !newer.stands() || newer.body().as_ref() != Some(stated);
         }
-        if self.seen.contains_key(subject) {
-            return self.known.get(subject).map(Known::body);
+        if let Some(said) = self.book.open().said(subject) {
+            return newer.mark(subject).fingerprint != said;
         }
         let silent = |which: &Which| match which {
             Which::Subject(one) => one == subject,
             Which::MembersOf(group) => subject.starts_with(&members_of(group)),
         };
-        let mut spared = self.found.unchanged.iter().chain(self.found.excluded.keys());
-        if spared.any(silent) { None } else { Some(None) }
+        newer.stands() && !self.spared().any(silent)
+    }
+
+    /// What the read says nothing of and takes nothing from: what was left out, and what was said to be as it was.
+    pub(crate) fn spared(&self) -> impl Iterator<Item = &Which> {
+        self.found.unchanged.iter().chain(self.found.excluded.keys())
     }
 
     /// How much the source stated or said to be as it was.
     pub(crate) fn stated(&self) -> u64 {
-        (self.seen.len() + self.found.unchanged.len()) as u64
+        self.stated + self.found.unchanged.len() as u64
     }
 
     /// A digest over what was stated: the same for the same facts, in whatever order they came.
@@ -298,21 +312,23 @@ impl Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{group, member, person};
+    use crate::memory::person;
 
-    fn said(body: &Body) -> (Box<str>, Known) {
-        let known = Known { position: Position(1), kind: body.kind(), data: body.data().into() };
-        (body.subject().into(), known)
-    }
-
+    /// A sheet held against these facts, which stand at 1, 2, ...
     fn sheet(known: &[Body]) -> Sheet {
-        Sheet::against(known.iter().map(said).collect(), DateTime::UNIX_EPOCH)
+        let mut ledger = Ledger::at(Position(99));
+        for (body, position) in known.iter().zip(1..) {
+            let subject = body.subject();
+            ledger.put(&subject, Mark::of(Position(position), &subject, body.kind(), &body.data()));
+        }
+        Sheet::against(Book::new(ledger), DateTime::UNIX_EPOCH)
     }
 
-    fn gone(sealed: &Sealed) -> Vec<&str> {
-        let mut gone: Vec<_> = sealed.gone().map(|(subject, ..)| subject).collect();
-        gone.sort_unstable();
-        gone
+    /// Where what was not stated stands.
+    fn unsaid(sealed: &Sealed) -> Vec<u64> {
+        let mut unsaid: Vec<_> = sealed.book.open().unsaid().into_iter().map(|position| position.0).collect();
+        unsaid.sort_unstable();
+        unsaid
     }
 
     fn partial(sheet: Sheet) -> String {
@@ -334,19 +350,7 @@ mod tests {
         let sealed = sheet.seal().unwrap();
         let changed: Vec<_> = sealed.changes().map(|(subject, _)| subject).collect();
         assert_eq!(changed, ["person/bob", "person/eve", "person/kim"]);
-        assert_eq!(gone(&sealed), Vec::<&str>::new(), "who was gone already does not go again");
-    }
-
-    #[test]
-    fn the_same_data_written_otherwise_is_no_change() {
-        let mut known: HashMap<_, _> = [said(&person("ada", true).unwrap())].into();
-        known.get_mut("person/ada").unwrap().data =
-            r#"{"active": true, "person":"ada","account":null, "username":"ada"}"#.into();
-        let mut sheet = Sheet::against(known, DateTime::UNIX_EPOCH);
-        let part = sheet.open("all");
-        sheet.state(person("ada", true).unwrap());
-        sheet.close(part);
-        assert_eq!(sheet.seal().unwrap().changes().count(), 0);
+        assert_eq!(unsaid(&sealed), [0; 0], "who was gone already does not go again");
     }
 
     #[test]
@@ -363,19 +367,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excluded_or_unchanged_is_not_gone_and_the_rest_is() {
-        let facts =
-            [group("a"), group("b"), member("a", "ada"), member("b", "ada"), person("ada", true), person("x", true)];
-        let mut sheet = sheet(&facts.map(Option::unwrap));
-        let part = sheet.open("all");
-        sheet.state(person("ada", true).unwrap());
-        sheet.unchanged(Which::Subject("group/a".into()));
-        sheet.exclude(Which::MembersOf("a".parse().unwrap()), "cn=x did not answer");
-        sheet.close(part);
-        assert_eq!(gone(&sheet.seal().unwrap()), ["group/b", "member/b/person/ada", "person/x"]);
-    }
-
-    #[test]
     fn one_subject_stated_twice_and_differently_is_left_as_it_is() {
         let mut sheet = sheet(&[person("ada", true).unwrap()]);
         let part = sheet.open("all");
@@ -384,7 +375,7 @@ mod tests {
         }
         sheet.close(part);
         let sealed = sheet.seal().unwrap();
-        assert_eq!((sealed.changes().count(), gone(&sealed).len()), (0, 0));
+        assert_eq!((sealed.changes().count(), unsaid(&sealed).len()), (0, 0));
         assert!(
             sealed
                 .excluded()

@@ -1,14 +1,14 @@
 //! Sources that are asked: the mirror of what each said last, plans, how they are, where their followers go on.
 //! Implements the stores that ingest's engine needs; judges nothing.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use async_trait::async_trait;
-use rollcall_events::{Body, Id, LogId, Position, SourceName};
+use rollcall_events::{Id, LogId, Position, SourceName};
 use rollcall_ingest::{
-    Durability, Facts, Followed, Mirror, Personal, Plan, PlanId, PlanState, Reached, Records, Row as PlanRow, Standing,
-    StoreError, Verb, Whole, Why,
-    pull::{Cursor, Known, Names, Note, Notes},
+    Durability, Fingerprint, Followed, Mark, Marks, Mirror, Personal, Plan, PlanId, PlanState, Reached, Records,
+    Row as PlanRow, Show, Standing, StoreError, Verb, Whole, Why,
+    pull::{Cursor, Names, Note, Notes},
 };
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -33,7 +33,8 @@ pub(super) enum SourceWrite {
     Fold {
         source: SourceName,
         log: String,
-        facts: Vec<FactJson>,
+        subjects: String,
+        marks: Vec<u8>,
         reached: Reached,
     },
     Plan(Box<Plan>, Vec<RowJson>),
@@ -68,16 +69,6 @@ impl From<Note> for NoteJson {
 }
 
 #[derive(Serialize)]
-pub(super) struct FactJson {
-    subject: Box<str>,
-    position: u64,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    data: Box<str>,
-    stands: u8,
-}
-
-#[derive(Serialize)]
 pub(super) struct RowJson {
     verb: &'static str,
     #[serde(rename = "type")]
@@ -100,10 +91,10 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
             sqlx::query(sql::FORGET_MIRROR).bind(source.as_str()).execute(&mut *connection).await?;
             sqlx::query(sql::FORGET_REACHED).bind(source.as_str()).execute(connection).await?;
         }
-        SourceWrite::Fold { source, log, facts, reached } => {
-            if !facts.is_empty() {
-                let rows = json(&facts)?;
-                sqlx::query(sql::FOLD_FACTS).bind(source.as_str()).bind(rows).execute(&mut *connection).await?;
+        SourceWrite::Fold { source, log, subjects, marks, reached } => {
+            if !marks.is_empty() {
+                let fold = sqlx::query(sql::FOLD_MARKS).bind(source.as_str()).bind(subjects).bind(marks);
+                fold.execute(&mut *connection).await?;
             }
             sqlx::query(sql::FOLD_REACHED)
                 .bind(source.as_str())
@@ -185,13 +176,15 @@ impl Ops {
         Ok(self.writer.write(Write::Source(write), durability).await.map(drop)?)
     }
 
-    async fn facts<'q>(
+    async fn marks<'q>(
         &self,
         query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<Facts, StoreError> {
+    ) -> Result<Marks, StoreError> {
         let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
-        let facts: Result<Facts, OpsError> = rows.iter().map(fact).collect();
-        Ok(facts?)
+        let row = |row: &SqliteRow| -> Result<(Box<str>, Mark), OpsError> {
+            Ok((row.try_get::<&str, _>("subject")?.into(), mark(row.try_get::<&[u8], _>("mark")?)?))
+        };
+        Ok(rows.iter().map(row).collect::<Result<Marks, _>>()?)
     }
 
     /// Up to `limit` plans older than `before`, the newest first; of one source or of all.
@@ -250,46 +243,48 @@ impl Mirror for Ops {
         Ok(Reached::default())
     }
 
-    async fn fold(&self, log: LogId, source: &SourceName, facts: Facts, reached: Reached) -> Result<(), StoreError> {
-        let facts = facts.into_iter().map(|(subject, known)| FactJson {
-            stands: u8::from(known.stands()),
-            subject,
-            position: known.position.0,
-            kind: known.kind,
-            data: known.data,
-        });
-        let fold = SourceWrite::Fold { source: source.clone(), log: log.to_string(), facts: facts.collect(), reached };
+    async fn fold(&self, log: LogId, source: &SourceName, marks: &Marks, reached: &Reached) -> Result<(), StoreError> {
+        let fold = SourceWrite::Fold {
+            source: source.clone(),
+            log: log.to_string(),
+            subjects: json(&marks.keys().collect::<Vec<_>>())?,
+            marks: marks.values().flat_map(bytes).collect(),
+            reached: reached.clone(),
+        };
         // Enough: what a crash of the machine loses is folded from the log again.
         self.write_source(fold, Durability::Written).await
     }
 
-    async fn all(&self, source: &SourceName) -> Result<Facts, StoreError> {
-        self.facts(sqlx::query(sql::MIRROR_ALL).bind(source.as_str())).await
+    async fn each(&self, source: &SourceName, show: Show<'_, Mark>) -> Result<(), StoreError> {
+        let mut last = String::new();
+        loop {
+            let query = sqlx::query(sql::MIRROR_PAGE).bind(source.as_str()).bind(&last).bind(PAGE);
+            let row = query.fetch_one(&self.readers).await.map_err(OpsError::from)?;
+            let lines = row.try_get::<Option<&str>, _>("lines").map_err(OpsError::from)?;
+            for line in lines.unwrap_or_default().lines() {
+                let (hex, subject) = line.split_at_checked(2 * MARK).ok_or_else(|| damaged("a mark that is none"))?;
+                show(subject, mark(&unhex(hex))?);
+            }
+            match row.try_get::<Option<String>, _>("last").map_err(OpsError::from)? {
+                Some(next) => last = next,
+                None => return Ok(()),
+            }
+        }
     }
 
-    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Facts, StoreError> {
-        let mut facts = Facts::new();
+    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Marks, StoreError> {
+        let mut marks = Marks::new();
         if !subjects.is_empty() {
             let wanted = json(subjects)?;
-            facts.extend(self.facts(sqlx::query(sql::MIRROR_SUBJECTS).bind(source.as_str()).bind(wanted)).await?);
+            marks.extend(self.marks(sqlx::query(sql::MIRROR_SUBJECTS).bind(source.as_str()).bind(wanted)).await?);
         }
         if !prefixes.is_empty() {
             // Texts are ordered by their bytes, and no UTF-8 begins with 0xF8 or more.
             let range = |prefix: &String| RangeJson { from: prefix.clone(), to: format!("{prefix}\u{10FFFF}") };
             let wanted = json(&prefixes.iter().map(range).collect::<Vec<_>>())?;
-            facts.extend(self.facts(sqlx::query(sql::MIRROR_PREFIXES).bind(source.as_str()).bind(wanted)).await?);
+            marks.extend(self.marks(sqlx::query(sql::MIRROR_PREFIXES).bind(source.as_str()).bind(wanted)).await?);
         }
-        Ok(facts)
-    }
-
-    async fn since(&self, source: &SourceName, after: Position) -> Result<Facts, StoreError> {
-        self.facts(sqlx::query(sql::MIRROR_SINCE).bind(source.as_str()).bind(signed(after.0))).await
-    }
-
-    async fn count(&self, source: &SourceName) -> Result<u64, StoreError> {
-        let row = sqlx::query(sql::MIRROR_COUNT).bind(source.as_str()).fetch_one(&self.readers).await;
-        let count = row.and_then(|row| row.try_get::<i64, _>("n")).map_err(OpsError::from)?;
-        Ok(count.unsigned_abs())
+        Ok(marks)
     }
 }
 
@@ -376,8 +371,25 @@ impl Records for Ops {
         self.write_source(SourceWrite::ForgetFollowed(source.clone()), Durability::Written).await
     }
 
-    async fn names(&self, source: &SourceName) -> Result<BTreeMap<Id, Names>, StoreError> {
-        let rows = sqlx::query(sql::NAMES).bind(source.as_str()).fetch_all(&self.readers).await;
+    async fn each_name(&self, source: &SourceName, show: Show<'_, Names>) -> Result<(), StoreError> {
+        let mut last = String::new();
+        loop {
+            let query = sqlx::query(sql::NAMES_PAGE).bind(source.as_str()).bind(&last).bind(PAGE);
+            let row = query.fetch_one(&self.readers).await.map_err(OpsError::from)?;
+            let names = row.try_get::<&str, _>("names").map_err(OpsError::from)?;
+            let names: Vec<(Cow<'_, str>, Option<String>, Option<String>)> =
+                serde_json::from_str(names).map_err(damaged)?;
+            names.into_iter().for_each(|(person, email, name)| show(&person, Names { email, name }));
+            match row.try_get::<Option<String>, _>("last").map_err(OpsError::from)? {
+                Some(next) => last = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn names(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, Names>, StoreError> {
+        let wanted = json(persons)?;
+        let rows = sqlx::query(sql::NAMES).bind(source.as_str()).bind(wanted).fetch_all(&self.readers).await;
         let name = |row: &SqliteRow| -> Result<(Id, Names), OpsError> {
             let person = row.try_get::<&str, _>("person")?.parse().map_err(damaged)?;
             Ok((person, Names { email: row.try_get("email")?, name: row.try_get("name")? }))
@@ -419,12 +431,33 @@ fn followed(row: &SqliteRow) -> Result<Followed, OpsError> {
     })
 }
 
-fn fact(row: &SqliteRow) -> Result<(Box<str>, Known), OpsError> {
-    let kind = row.try_get::<&str, _>("type")?;
-    let kind = Body::type_named(kind).ok_or_else(|| damaged(format!("`{kind}` is not an event type")))?;
-    let known =
-        Known { position: Position(unsigned(row, "position")?), kind, data: row.try_get::<&str, _>("data")?.into() };
-    Ok((row.try_get::<&str, _>("subject")?.into(), known))
+/// How many rows are handed out at once.
+const PAGE: i64 = 4096;
+/// How many bytes a mark has.
+const MARK: usize = 25;
+
+fn bytes(mark: &Mark) -> impl Iterator<Item = u8> + use<> {
+    let (position, stands) = (mark.position.0.to_be_bytes(), u8::from(mark.stands));
+    position.into_iter().chain([stands]).chain(mark.fingerprint.0)
+}
+
+fn mark(bytes: &[u8]) -> Result<Mark, OpsError> {
+    let parts = bytes.split_first_chunk::<8>().and_then(|(position, rest)| {
+        let (stands, fingerprint) = rest.split_first()?;
+        Some((position, stands, <[u8; 16]>::try_from(fingerprint).ok()?))
+    });
+    let (position, stands, fingerprint) = parts.ok_or_else(|| damaged("a mark that is none"))?;
+    let position = Position(u64::from_be_bytes(*position));
+    Ok(Mark { position, stands: *stands != 0, fingerprint: Fingerprint(fingerprint) })
+}
+
+/// What SQLite's own hexadecimal digits say.
+fn unhex(text: &str) -> [u8; MARK] {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or_default();
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
+    let mut bytes = [0; MARK];
+    bytes.iter_mut().zip(pairs).for_each(|(byte, [high, low])| *byte = digit(*high) << 4 | digit(*low));
+    bytes
 }
 
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &str) -> Result<T, OpsError> {

@@ -7,24 +7,23 @@ pub(super) const FOLD_REACHED: &str = "
 INSERT INTO mirror_reached (source, log, position, epoch, scope, open) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (source) DO UPDATE SET log = excluded.log, position = excluded.position, epoch = excluded.epoch,
   scope = excluded.scope, open = excluded.open";
-/// $1: source, $2: rows.
-pub(super) const FOLD_FACTS: &str = "
-INSERT INTO mirror (source, subject, position, type, data, stands)
-SELECT $1, value ->> 'subject', value ->> 'position', value ->> 'type', value ->> 'data', value ->> 'stands'
-FROM json_each($2) WHERE true
-ON CONFLICT (source, subject) DO UPDATE SET position = excluded.position, type = excluded.type, data = excluded.data,
-  stands = excluded.stands";
-pub(super) const MIRROR_ALL: &str = "SELECT subject, position, type, data FROM mirror WHERE source = $1";
-pub(super) const MIRROR_SINCE: &str = "
-SELECT subject, position, type, data FROM mirror WHERE source = $1 AND position > $2";
+/// $1: source, $2: subjects, $3: their marks, 25 bytes each, in the same order.
+pub(super) const FOLD_MARKS: &str = "
+INSERT INTO mirror (source, subject, mark)
+SELECT $1, value, substr($3, key * 25 + 1, 25) FROM json_each($2) WHERE true
+ON CONFLICT (source, subject) DO UPDATE SET mark = excluded.mark";
+/// A page behind $2 in one row, a line each: handing single rows out costs more than finding them. $3: how many.
+pub(super) const MIRROR_PAGE: &str = "
+SELECT max(subject) AS last, group_concat(hex(mark) || subject, char(10)) AS lines
+FROM (SELECT subject, mark FROM mirror WHERE source = $1 AND subject > $2 ORDER BY subject LIMIT $3)";
+/// `CROSS JOIN` has SQLite look each one up; left to choose, it goes through everything that the source said.
 pub(super) const MIRROR_SUBJECTS: &str = "
-SELECT mirror.subject, mirror.position, mirror.type, mirror.data FROM json_each($2) AS wanted
-JOIN mirror ON mirror.source = $1 AND mirror.subject = wanted.value";
+SELECT mirror.subject, mirror.mark FROM json_each($2) AS wanted
+CROSS JOIN mirror ON mirror.source = $1 AND mirror.subject = wanted.value";
 /// $2: what subjects begin with, each with the first text behind all of them.
 pub(super) const MIRROR_PREFIXES: &str = "
-SELECT mirror.subject, mirror.position, mirror.type, mirror.data FROM json_each($2) AS wanted
-JOIN mirror ON mirror.source = $1 AND mirror.subject >= wanted.value ->> 'from' AND mirror.subject < wanted.value ->> 'to'";
-pub(super) const MIRROR_COUNT: &str = "SELECT count(*) AS n FROM mirror WHERE source = $1 AND stands = 1";
+SELECT mirror.subject, mirror.mark FROM json_each($2) AS wanted
+CROSS JOIN mirror ON mirror.source = $1 AND mirror.subject >= wanted.value ->> 'from' AND mirror.subject < wanted.value ->> 'to'";
 
 /// A plan that waits takes the place of any other of its source; one that was asked for only that of another such.
 pub(super) const SUPERSEDE_PLANS: &str = "
@@ -93,4 +92,10 @@ ON CONFLICT (source, key) DO UPDATE SET value = excluded.value";
 pub(super) const DROP_NOTES: &str = "
 DELETE FROM follow_note WHERE source = $1 AND key IN (SELECT value FROM json_each($2))";
 pub(super) const FORGET_NOTES: &str = "DELETE FROM follow_note WHERE source = $1";
-pub(super) const NAMES: &str = "SELECT person, email, name FROM personal WHERE source = $1";
+/// As [`MIRROR_PAGE`].
+pub(super) const NAMES_PAGE: &str = "
+SELECT max(person) AS last, json_group_array(json_array(person, email, name)) AS names
+FROM (SELECT person, email, name FROM personal WHERE source = $1 AND person > $2 ORDER BY person LIMIT $3)";
+pub(super) const NAMES: &str = "
+SELECT personal.person, personal.email, personal.name FROM json_each($2) AS wanted
+CROSS JOIN personal ON personal.source = $1 AND personal.person = wanted.value";
