@@ -342,8 +342,10 @@ impl Records for Ops {
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
         match notes {
             // Without the row that is written last, none of them counts.
-            Notes::All(notes) => {
+            Notes::All(mut notes) => {
                 self.forget_followed(source).await?;
+                // In the order of the table, which is so written from one end to the other.
+                notes.sort_unstable();
                 let mut notes = notes.into_iter().map(NoteJson::from);
                 loop {
                     changed = notes.by_ref().take(NOTES_AT_ONCE).collect();
