@@ -217,15 +217,7 @@ impl Follower<'_> {
         let (mut told, mut touched, mut gone) = (Vec::new(), Touched::default(), Vec::new());
         for said in said {
             match said {
-                Said::Entry(part, entry) => {
-                    notebook.came(part, self.schema.id_of(&entry)?);
-                    let world = &mut notebook.world;
-                    if self.is_of_people(part) {
-                        self.put_person(&entry, world, &mut told, &mut touched)?;
-                    } else {
-                        self.put_group(&entry, world, &mut told, &mut touched)?;
-                    }
-                }
+                Said::Entry(part, entry) => self.put(part, &entry, notebook, &mut told, &mut touched)?,
                 Said::Gone(part, id) => {
                     notebook.left(part, &id);
                     gone.push(id);
@@ -233,6 +225,10 @@ impl Follower<'_> {
             }
         }
         // Who left one base may have come to another; and deletions of entries that were never ours are said too.
+        gone.retain(|id| !notebook.is_somewhere(id));
+        for (part, entry) in self.elsewhere(&gone).await? {
+            self.put(part, &entry, notebook, &mut told, &mut touched)?;
+        }
         gone.retain(|id| !notebook.is_somewhere(id));
         for id in gone {
             let world = &mut notebook.world;
@@ -251,6 +247,33 @@ impl Follower<'_> {
         }
         told.extend(self.follows(touched, notebook).await?);
         Ok(told)
+    }
+
+    /// Who of these is below another base: what is said of that one may be late.
+    async fn elsewhere(&self, gone: &[Id]) -> Result<Vec<(Part, Entry)>, Ended> {
+        if gone.is_empty() || self.bases().count() <= 2 {
+            return Ok(Vec::new());
+        }
+        let mut session = self.client.session().await?;
+        let found = read::entries(&mut session, self.config(), Some(gone)).await?;
+        session.connection.close().await;
+        Ok(found)
+    }
+
+    fn put(
+        &self,
+        part: Part,
+        entry: &Entry,
+        notebook: &mut Notebook,
+        told: &mut Vec<Told>,
+        touched: &mut Touched,
+    ) -> Result<(), Ended> {
+        notebook.came(part, self.schema.id_of(entry)?);
+        if self.is_of_people(part) {
+            self.put_person(entry, &mut notebook.world, told, touched)
+        } else {
+            self.put_group(entry, &mut notebook.world, told, touched)
+        }
     }
 
     fn put_person(

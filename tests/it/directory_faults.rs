@@ -189,6 +189,36 @@ fn an_account_that_lost_its_rights_is_empty_or_held_and_nobody_is_removed() {
 }
 
 #[test]
+fn l07_a_person_who_moves_to_another_base_while_its_connection_lags_is_not_removed() {
+    let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada"), dn("sync")]);
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let wire = Wire::to(slapd.port);
+    let mut config = config(&wire.url());
+    config.people.push(format!("ou=staff,{BASE}").parse().unwrap());
+    let mut corp = Corp::new(config);
+    corp.start();
+    healthy(&corp);
+    slapd.change(&person("first", "people", "x"));
+    wait_for("the first change", || (people(&corp) == 3).then_some(()));
+    let (before, followers) = (corp.head(), wire.connections());
+    // One connection for each base: people, staff, groups.
+    wire.look(move |connection, _, _| if connection + 2 == followers { Act::Hold } else { Act::Pass });
+    slapd.change(&format!(
+        "dn: {}\nchangetype: modrdn\nnewrdn: uid=ada\ndeleteoldrdn: 1\nnewsuperior: ou=staff,{BASE}\n",
+        dn("ada")
+    ));
+    wait_for("the other base's news", || (wire.held() == 1).then_some(()));
+    slapd.change(&person("second", "people", "x"));
+    wait_for("the second change", || (people(&corp) >= 4).then_some(()));
+    corp.read();
+    assert_eq!(corp.removals(before), 0);
+    wire.pass();
+    slapd.delete(&dn("first"));
+    wait_for("an end", || (corp.removals(before) > 0).then_some(()));
+    assert_eq!((corp.removals(before), people(&corp)), (1, 3));
+}
+
+#[test]
 fn a_client_certificate_says_who_we_are() {
     let (authority, other) = (Authority::new(), Authority::new());
     let Some(mut slapd) = Slapd::start_with(Kind::default(), &crowd(3), Some(&authority)) else { return };
