@@ -15,7 +15,7 @@ pub enum Effect {
     Superseded,
     /// The subject was in this very state already.
     NoChange,
-    /// A command that lost: it stays in the log and changes nothing.
+    /// A command that lost, or a fact of a runner that was no longer the one: it stays in the log and changes nothing.
     Refused(String),
     /// It cannot be judged; the subject keeps its last state until a later event of it can be.
     Parked(String),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{
-    LogId, Position,
+    Epoch, LogId, Position,
     body::{ProjectKind, Visibility},
 };
 use serde::{Deserialize, Serialize};
@@ -371,6 +371,8 @@ pub(crate) struct Facts {
     pub(crate) bindings: Table<Option<Binding>>,
     /// Subjects that are recorded and mean nothing to a membership: runs.
     pub(crate) others: Table<Register>,
+    /// The newest epoch of each source that is read.
+    pub(crate) epochs: BTreeMap<u16, Epoch>,
     pub(crate) parked: BTreeMap<(u16, String), Mark>,
 }
 
@@ -407,6 +409,7 @@ impl Facts {
             resets: BTreeMap::new(),
             bindings: Table::default(),
             others: Table::default(),
+            epochs: BTreeMap::new(),
             parked: BTreeMap::new(),
         }
     }

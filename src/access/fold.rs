@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Digest, Order, Position, Recorded, Settings, SourceName,
+    Body, Digest, Order, Position, Recorded, Settings, SourceName, Stale,
     body::{self, EntitlementState, Sayer},
 };
 
@@ -144,6 +144,10 @@ impl Roster {
         let claim =
             Claim { key: *key.as_ref().unwrap_or(&0), tie: Digest::of(event.data.as_bytes()).prefix(), position };
         let mut at = At { record, space: u16::try_from(space).unwrap_or(u16::MAX), claim, changes: Vec::new() };
+        if let Err(stale) = self.admit(&at) {
+            let effect = Effect::Refused(stale.to_string());
+            return Folded { position, source, subject, effect, changes: Vec::new() };
+        }
         let effect = match (Body::parse(&event.kind, &event.data), key) {
             // Also of subjects that it never named before, which have no tombstone.
             _ if self.facts.retired.contains(&at.space) => Effect::Superseded,
@@ -155,6 +159,15 @@ impl Roster {
             self.unpark(&mut at);
         }
         Folded { position, source, subject, effect, changes: at.changes }
+    }
+
+    /// Whether whoever read the source for this event is still the one who does (DESIGN 13). A slice is not asked: what
+    /// was stale is in none.
+    fn admit(&mut self, at: &At<'_>) -> Result<(), Stale> {
+        if at.is_local() || !matches!(self.judging, Judging::Anew) {
+            return Ok(());
+        }
+        self.facts.epochs.entry(at.space).or_default().admit(&at.record.event)
     }
 
     fn judge(&mut self, at: &mut At<'_>, body: Body) -> Effect {

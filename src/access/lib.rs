@@ -32,6 +32,7 @@ mod slice;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use authority::{Refusal, RefusalKind};
 pub use bindings::{API_ROLE, BindingView};
@@ -52,3 +53,4 @@ pub use report::{AccessChange, Difference, MayRow, Side, Who, who};
 pub use roster::{Counts, Live, ParkedView, PersonView, Roster, UserIx, UserView};
 pub use slice::{About, Basis, ScopeName, Subject, effective_by};
 pub use snapshot::{FOLD_VERSION, SnapshotError};
+pub use trial::{consequences, could_empty, emptied};

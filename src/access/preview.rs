@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, NewEvent, Position, Recorded, SourceName,
+    Body, Position, SourceName,
     body::{self, Group, GroupRef, Member, Scope, Service, ServiceRef},
 };
 use serde::Serialize;
@@ -81,14 +81,9 @@ pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Previe
     let mut after = roster.clone();
     let mut touched = Touched::new();
     let mut effects = Vec::with_capacity(commands.len());
-    for (n, command) in (1_u64..).zip(commands) {
+    for command in commands {
         after.touch(command, &mut touched);
-        let record = Recorded {
-            position: Position(roster.position().0 + n),
-            recorded_at: now,
-            event: NewEvent { time: Some(now), ..NewEvent::of(SourceName::local(), format!("preview-{n}"), command) },
-        };
-        effects.push(after.apply(&record).effect);
+        effects.push(after.pretend(&SourceName::local(), command, now));
         // Once more: what is touched may only be found now.
         after.touch(command, &mut touched);
     }
@@ -154,7 +149,7 @@ impl Roster {
         self.profile.allowed(caller, std::iter::empty(), &resource, self.switches())
     }
 
-    fn is_there(&self, caller: Principal) -> bool {
+    pub(crate) fn is_there(&self, caller: Principal) -> bool {
         !matches!(caller, Principal::User(user) if !self.is_user(user))
     }
 

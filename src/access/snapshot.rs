@@ -5,7 +5,7 @@ use rollcall_events::{Digest, Settings};
 use crate::{facts::Facts, index::Index, profile::Profile, roster::Roster};
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 9;
+pub const FOLD_VERSION: u32 = 10;
 
 const MAGIC: &[u8; 8] = b"rollcall";
 

@@ -2,13 +2,12 @@
 //! A handler that asks for nothing reaches nothing, and a route without a row in `rights` answers nobody, so a route that
 //! forgot to authorise cannot become a leak.
 
-use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, RawPathParams},
-    http::{HeaderMap, header, request::Parts},
+    extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams},
+    http::{Extensions, HeaderMap, header, request::Parts},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use rollcall_access::{Credential, Live, Principal, Roster};
 use rollcall_eventlog::{Append, Tail};
@@ -18,8 +17,7 @@ use rollcall_events::{
 };
 use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::{DecisionRow, Ops};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
@@ -28,6 +26,7 @@ use crate::{
     bindings,
     command::{self, Done},
     conditions::{self, OnlyIf},
+    credentials::{AdminKey, Passwords, Presented, SignIn, unauthenticated},
     heavy::{Heavy, Turn},
     problem::{Answer, Kind, Problem},
     query::{CursorScope, Freshness, FromQuery, Pairs, Plain},
@@ -59,35 +58,13 @@ pub struct Api {
     pub control: Arc<dyn Control>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Checks passwords of directories.
+    pub passwords: Arc<dyn Passwords>,
     /// Who may use `/api/v1`.
     pub admin_key: AdminKey,
 }
 
-/// The SHA-256 of the admin key. The key itself is not kept.
-#[derive(Clone, Copy)]
-pub struct AdminKey([u8; 32]);
-
-impl AdminKey {
-    /// Of the key's text.
-    #[must_use]
-    pub fn of(key: &str) -> Self {
-        Self(Sha256::digest(key).into())
-    }
-
-    /// Whether this is the key, in a time that tells nothing of it.
-    fn opens(&self, key: &str) -> bool {
-        let Self(presented) = Self::of(key);
-        bool::from(self.0.ct_eq(&presented))
-    }
-}
-
-impl std::fmt::Debug for AdminKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdminKey(***)")
-    }
-}
-
-/// Who calls, and by which secret; the admin key is none.
+/// Who calls, and by which secret; the admin key and a password in a directory are none.
 struct SignedIn {
     caller: Caller,
     secret: Option<SecretUsed>,
@@ -115,8 +92,8 @@ impl Locked {
     }
 
     /// Whether a request carries a credential that is good now.
-    pub fn admits(&self, headers: &HeaderMap) -> bool {
-        self.who(headers).is_ok()
+    pub async fn admits(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
+        self.who(headers, extensions).await.is_ok()
     }
 
     /// Where answers are stored.
@@ -134,32 +111,25 @@ impl Locked {
         self.api.clock.now()
     }
 
-    /// Who calls: whoever has the admin key, or a secret, with or without the name that belongs to it. Which part of a
-    /// wrong one is wrong is not said. 256 random bits cannot be guessed, so wrong ones are not counted.
-    fn who(&self, headers: &HeaderMap) -> Answer<SignedIn> {
-        self.known(headers).ok_or_else(|| {
-            Kind::Unauthenticated.because(
-                "Send a secret, or the admin key, as `Authorization: Bearer ..`, or a name and its secret as Basic. The admin key is in the file `admin.key` of the data directory.",
-            )
-        })
+    /// Whose credential a request carries: the admin key, a secret with or without the name that belongs to it, or a name
+    /// and its password in a directory. Which part of a wrong one is wrong is not said. Of 256 random bits wrong ones are
+    /// not counted, as they cannot be guessed; of passwords they are.
+    async fn who(&self, headers: &HeaderMap, extensions: &Extensions) -> Answer<SignedIn> {
+        match Presented::of(headers) {
+            Some(Presented::Bearer(text)) if self.api.admin_key.opens(text) => {
+                Ok(SignedIn { caller: Caller::Operator, secret: None })
+            }
+            Some(Presented::Bearer(secret)) => self.secret(None, secret).ok_or_else(unauthenticated),
+            Some(Presented::Basic(name, password)) => match self.secret(Some(&name), password.expose_secret()) {
+                Some(caller) => Ok(caller),
+                None => self.password(&name, &password, extensions).await,
+            },
+            None => Err(unauthenticated()),
+        }
     }
 
-    fn known(&self, headers: &HeaderMap) -> Option<SignedIn> {
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(only), None) = (given.next(), given.next()) else { return None };
-        let (scheme, text) = only.to_str().ok()?.split_once(' ')?;
-        let basic = scheme.eq_ignore_ascii_case("basic");
-        if !basic && !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        if !basic && self.api.admin_key.opens(text) {
-            return Some(SignedIn { caller: Caller::Operator, secret: None });
-        }
-        let pair = if basic { Some(String::from_utf8(STANDARD.decode(text).ok()?).ok()?) } else { None };
-        let (name, secret) = match &pair {
-            Some(pair) => pair.split_once(':').map(|(name, secret)| (Some(name), secret))?,
-            None => (None, text),
-        };
+    /// Whose secret it is, if that is the caller of this name.
+    fn secret(&self, name: Option<&str>, secret: &str) -> Option<SignedIn> {
         let roster = self.api.live.read();
         let Credential { principal: found, secret: id, until, .. } =
             roster.credential_for_api(&Digest::of(secret.as_bytes()).0, self.now())?;
@@ -172,9 +142,32 @@ impl Locked {
         Some(SignedIn { caller, secret: Some(SecretUsed { id: id.parse().ok()?, until }) })
     }
 
+    /// Whose password in a directory it is.
+    async fn password(&self, name: &str, password: &SecretString, extensions: &Extensions) -> Answer<SignedIn> {
+        if self.api.admin_key.opens(password.expose_secret()) {
+            return Err(unauthenticated());
+        }
+        let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
+            return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
+        };
+        match self.api.passwords.sign_in(name, password, peer.ip()).await {
+            SignIn::Known(user) => Ok(SignedIn { caller: Caller::Known(user), secret: None }),
+            SignIn::Wrong => Err(unauthenticated()),
+            SignIn::Wait(wait) => {
+                let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
+                Err(Kind::Overloaded
+                    .because(format!("Too many wrong passwords came under this name or from this network. Wait {seconds} seconds, then send the right one."))
+                    .retry_after(seconds))
+            }
+            SignIn::Unavailable => Err(Kind::Unavailable
+                .because("The directory that checks passwords cannot be reached. Send a registry secret, or the same again shortly.")
+                .retry_after(5)),
+        }
+    }
+
     /// Who calls, and which right the route demands.
-    fn enter(&self, parts: &Parts) -> Answer<(SignedIn, &'static Right)> {
-        let signed_in = self.who(&parts.headers)?;
+    async fn enter(&self, parts: &Parts) -> Answer<(SignedIn, &'static Right)> {
+        let signed_in = self.who(&parts.headers, &parts.extensions).await?;
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let right = right(&parts.method, path).filter(|right| right.at != At::Open);
         right
@@ -229,7 +222,7 @@ impl<Q: FromQuery> FromRequestParts<Locked> for Reads<Q> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Locked) -> Result<Self, Problem> {
-        let (SignedIn { caller, .. }, right) = state.enter(parts)?;
+        let (SignedIn { caller, .. }, right) = state.enter(parts).await?;
         let api = Arc::clone(&state.api);
         let mut pairs = Pairs::parse(parts.uri.query())?;
         let fresh = Freshness::take(&mut pairs)?;
@@ -339,7 +332,7 @@ pub(crate) struct Commands {
 
 impl Commands {
     async fn enter(parts: &mut Parts, state: &Locked) -> Answer<Self> {
-        let (SignedIn { caller, secret }, right) = state.enter(parts)?;
+        let (SignedIn { caller, secret }, right) = state.enter(parts).await?;
         state.demand(parts, &caller, right).await?;
         no_parameters(parts)?;
         Ok(Self { state: state.clone(), caller, secret, traceparent: traceparent(&parts.headers), alone: None })

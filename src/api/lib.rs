@@ -8,6 +8,7 @@ mod command;
 mod conditions;
 mod containers;
 mod control;
+mod credentials;
 mod csv;
 mod decisions;
 mod deliveries;
@@ -24,7 +25,6 @@ mod once;
 mod openapi;
 mod past;
 mod people;
-mod plan_effects;
 mod plans;
 mod previews;
 mod problem;
@@ -47,7 +47,8 @@ mod suite;
 use axum::Router;
 
 pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
-pub use guard::{AdminKey, Api};
+pub use credentials::{AdminKey, NoPasswords, Passwords, SignIn};
+pub use guard::Api;
 pub use problem::{Kind, Problem};
 
 /// The routes of `/hooks` and `/api/v1`.

@@ -39,7 +39,7 @@ pub(crate) async fn once(State(state): State<Locked>, request: Request, next: Ne
     let applies = request.method() == Method::POST
         && request.headers().contains_key(HEADER)
         && request.uri().path().starts_with("/api/v1/")
-        && state.admits(request.headers());
+        && state.admits(request.headers(), request.extensions()).await;
     if !applies {
         return next.run(request).await;
     }

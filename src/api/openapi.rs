@@ -123,7 +123,11 @@ impl Modify for Schemes {
             components.add_security_scheme(name, SecurityScheme::Http(http));
         };
         scheme("bearer", HttpAuthScheme::Bearer, "A secret of a user or service, `rcs_..`, or the admin key, `rk_..`");
-        scheme("basic", HttpAuthScheme::Basic, "A user's name or a service's id, and a secret of it");
+        scheme(
+            "basic",
+            HttpAuthScheme::Basic,
+            "A user's name or a service's id, and a secret of it; or a user's name and its password in a directory",
+        );
         let signature =
             ApiKeyValue::with_description("webhook-signature", "As the source's format signs, e.g. Standard Webhooks");
         components.add_security_scheme("signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));

@@ -3,7 +3,8 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
-use rollcall_events::{Position, SourceName};
+use rollcall_access::{MembershipChange, Where, consequences};
+use rollcall_events::{Body, Position, SourceName};
 use rollcall_ingest::{Applied, Concluded, Numbers, OrderError, Plan, PlanId, Records as _, Row};
 use rollcall_store::ops::OpsError;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     guard::{Commands, Locked, Reads},
     input::{Empty, Input},
-    plan_effects::{PlannedMembership, effects},
     problem::{Answer, Kind, Problem, ProblemShape},
     query::{Fresh, Nothing, Paged, Paging},
     reply::{self, Page, RestsOn},
@@ -151,6 +151,29 @@ struct PlanApplied {
     position: Position,
 }
 
+/// A role in a project that somebody would have, or have no more.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+struct PlannedMembership {
+    /// The user's name.
+    user: String,
+    /// The project's name.
+    project: String,
+    /// The role.
+    role: String,
+    /// Whether it appears; else it disappears.
+    appears: bool,
+}
+
+impl PlannedMembership {
+    fn of(change: MembershipChange) -> Option<Self> {
+        let MembershipChange { scope, name: user, role, appears, .. } = change;
+        match scope {
+            Where::Project(project) => Some(Self { user, project, role, appears }),
+            Where::Root | Where::Container(_) => None,
+        }
+    }
+}
+
 /// Roles that would appear and disappear: at most ten thousand, and how many there are.
 #[derive(Serialize, ToSchema)]
 struct PlannedMemberships {
@@ -212,13 +235,15 @@ async fn memberships(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
     let plan = reads.ops().plan(&id).await.map_err(|error| Problem::unavailable("The plan cannot be read", &error))?;
     let source = plan.ok_or_else(no_such_plan)?.source;
     let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
-    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    let facts: Vec<Body> = rows.iter().filter_map(|(_, row)| Body::parse(&row.kind, &row.data).ok()).collect();
     let now = reads.now();
     // Copied under the lock, tried beside it: whoever folds or decides does not wait.
     let before = reads.live().read().clone();
     let position = before.position();
-    let tried = tokio::task::spawn_blocking(move || effects(&before, &source, &rows, now)).await;
-    let mut items = tried.map_err(|_| Kind::Internal.because("The plan could not be tried. Report this."))?;
+    let tried = tokio::task::spawn_blocking(move || consequences(&before, &source, &facts, now)).await;
+    let tried = tried.map_err(|_| Kind::Internal.because("The plan could not be tried. Report this."))?;
+    let mut items: Vec<PlannedMembership> = tried.into_iter().filter_map(PlannedMembership::of).collect();
+    items.sort();
     let total = items.len();
     items.truncate(MOST_MEMBERSHIPS);
     reads.answer(position, RestsOn::MoreThanTheLog, &PlannedMemberships { total, items })

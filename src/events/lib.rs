@@ -3,6 +3,7 @@
 pub mod body;
 mod clock;
 mod envelope;
+mod epoch;
 mod ids;
 pub mod json;
 mod schema;
@@ -11,6 +12,7 @@ mod settings;
 pub use body::{Body, Sayer};
 pub use clock::Clock;
 pub use envelope::{Digest, EventKey, NewEvent, Recorded, chain_start, chain_step};
+pub use epoch::{Epoch, Stale, run_id};
 pub use ids::{Id, InvalidName, LOCAL, LogId, Position, ProjectName, SourceName, prefixed_id, project_name_of};
 pub use json::SchemaError;
 pub use schema::{schema_of, schemas};

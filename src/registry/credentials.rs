@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
+use rollcall_access::{Roster, UserIx};
 use secrecy::SecretString;
 
 use crate::form::Form;
@@ -102,11 +103,20 @@ fn basic(value: &[u8]) -> Option<Presented> {
     login(name.to_owned(), password.to_owned())
 }
 
+fn login(name: String, password: String) -> Option<Presented> {
+    is_password(&name, &password).then(|| Presented::Password { name, password: password.into() })
+}
+
 /// An empty, blank or NUL-bearing password ends here: a directory would take it for an anonymous bind and say yes
 /// (docker_auth PR #155, CVE-2017-14623).
-fn login(name: String, password: String) -> Option<Presented> {
+pub(crate) fn is_password(name: &str, password: &str) -> bool {
     let blank = |text: &str| text.trim().is_empty() || text.contains('\0') || text.len() > LONGEST;
-    (!blank(&name) && !blank(&password)).then(|| Presented::Password { name, password: password.into() })
+    !blank(name) && !blank(password)
+}
+
+/// The user whom a good password in a directory signs in. A directory may still know the password of one who is shut out.
+pub(crate) fn signs_in(roster: &Roster, name: &str) -> Option<UserIx> {
+    roster.user_by_name(name).filter(|user| !roster.user(*user).shut_out)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     ClientFamily, PasswordAnswer, TokenParts,
-    credentials::Presented,
+    credentials::{Presented, signs_in},
     denial,
     scope::{Actions, Asked, Repository},
     telemetry::Ended,
@@ -128,10 +128,10 @@ impl Question<'_> {
     /// Whose credential it is; `None` for a wrong, ended or foreign one, always for the same reason as far as anybody
     /// outside can tell.
     fn sign_in(&self, roster: &Roster, parts: &TokenParts) -> Option<Caller> {
-        let caller = match self.presented {
+        match self.presented {
             Presented::Nobody => None,
             Presented::Password { name, .. } if self.directory == Some(PasswordAnswer::Good) => {
-                Some(Caller { principal: Principal::User(roster.user_by_name(name)?), secret: None })
+                Some(Caller { principal: Principal::User(signs_in(roster, name)?), secret: None })
             }
             Presented::Password { .. } if self.directory.is_some() => None,
             Presented::Password { name, password } => {
@@ -155,10 +155,7 @@ impl Question<'_> {
                     && roster.secret_is_live(principal, &claims.secret, self.now);
                 good.then(|| Caller { principal, secret: Some(claims.secret.into()) })
             }
-        }?;
-        // A registry secret of a user who is shut out is not in force; a directory may still know the password.
-        let shut_out = matches!(caller.principal, Principal::User(user) if roster.user(user).shut_out);
-        (caller.secret.is_some() || !shut_out).then_some(caller)
+        }
     }
 }
 

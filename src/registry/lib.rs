@@ -9,6 +9,7 @@ mod jwt;
 mod keys;
 #[cfg(test)]
 mod keys_tests;
+mod logins;
 mod refresh;
 mod reply;
 mod scope;
@@ -27,6 +28,7 @@ pub use decision::{Decision, DecisionSink, NoDecisions, Outcome};
 pub use denial::{ClientFamily, DenialMode};
 pub use jwt::{Access, Algorithm, Claims, SignError, VerifyError};
 pub use keys::{KeyError, KeyInfo, KeyOptions, KeySet, Keys};
+pub use logins::{Logins, SignIn};
 pub use refresh::REFRESH_PREFIX;
 pub use scope::{Actions, Asked, Repository, RepositoryName, ScopeError};
 pub use token::{Freshness, InvalidTtl, TokenParts, TokenServer, Ttl, router};

@@ -7,11 +7,12 @@ use chrono::{DateTime, TimeDelta};
 use http::{StatusCode, header};
 use proptest::prelude::*;
 use rollcall_access::Roster;
-use rollcall_events::LogId;
+use rollcall_events::{LogId, body::Principal};
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    Actions, VerifyError,
+    Actions, SignIn, VerifyError,
     world::{ADA, BOB, BOTH, Directory, EVE, PULL, Setup, World, noon},
 };
 
@@ -383,4 +384,47 @@ async fn a_live_roster_can_be_swapped_while_tokens_are_made() {
         tokio::task::yield_now().await;
     }
     asker.await.unwrap();
+}
+
+#[tokio::test]
+async fn every_door_asks_the_directory_alike_and_shares_one_count_of_guesses() {
+    let (world, directory) = with_directory(&[("ada", "from the directory"), ("eve", "too")]);
+    let from = "192.0.2.9".parse().unwrap();
+    let sign_in = async |name: &str, password: &str| {
+        world.logins.sign_in(name, &SecretString::from(password.to_owned()), from, world.now()).await
+    };
+    assert_eq!(
+        sign_in("ada", "from the directory").await,
+        SignIn::Known(Principal::User("flexnet/u-ada".parse().unwrap()))
+    );
+    let asked = || directory.asked.lock().unwrap().len();
+    let before = asked();
+    for ours in ["", " ", "\0", ADA, "rcr_refresh", "rk_admin"] {
+        assert_eq!(sign_in("ada", ours).await, SignIn::Wrong, "{ours:?}");
+    }
+    assert_eq!(asked(), before, "nothing of ours is sent to a directory");
+    world.person("eve", json!(null), false);
+    world.person("eve", json!(null), true);
+    world.say("person.removed", json!({"person": "u-eve"}));
+    assert_eq!(sign_in("eve", "too").await, SignIn::Wrong, "a directory may still know a password");
+
+    for n in 0..30 {
+        sign_in("bob", &format!("guess {n}")).await;
+    }
+    assert!(matches!(sign_in("bob", "another").await, SignIn::Wait(_)));
+    let before = asked();
+    assert_eq!(world.pull("bob", "yet another", PULL).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(asked(), before, "nothing is checked while there is a wait");
+    assert_eq!(world.pull("bob", BOB, PULL).await.access(), PULL, "a registry secret does not wait");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_down_is_no_wrong_password_at_any_door() {
+    let directory = Arc::new(Directory { down: true, ..Directory::default() });
+    let world = World::with(Setup { directory: Some(directory), ..Setup::default() });
+    for n in 0..40 {
+        let password = SecretString::from(format!("guess {n}"));
+        let answer = world.logins.sign_in("ada", &password, "192.0.2.9".parse().unwrap(), world.now()).await;
+        assert_eq!(answer, SignIn::Unavailable, "nobody is told to wait for an outage");
+    }
 }

@@ -15,22 +15,22 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, header};
-use rollcall_access::{Live, normal_user_name};
+use rollcall_access::Live;
 use rollcall_events::{Clock, prefixed_id};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use crate::{
-    ClientFamily, Decision, DecisionSink, DenialMode, Keys, Login, Outcome, PasswordAnswer, PasswordCheck,
-    credentials::{self, NoCredential, Presented, SECRET_PREFIX},
+    ClientFamily, Decision, DecisionSink, DenialMode, Keys, Logins, Outcome, PasswordAnswer,
+    credentials::{self, NoCredential, Presented},
     denial,
     form::{Form, FormError, Offline},
     judge::{Judged, JudgedCaller, Question},
+    logins::Asked,
     refresh::RefreshClaims,
     reply::{Granted, Refusal},
     scope::{Actions, write_scopes},
     telemetry::{Ended, TokenAnswered},
-    throttle::Throttle,
 };
 
 /// A form with the largest number of the longest scopes that a client sends fits in well.
@@ -83,15 +83,14 @@ pub struct TokenParts {
     pub freshness: Arc<dyn Freshness>,
     /// Where answers are kept.
     pub decisions: Arc<dyn DecisionSink>,
-    /// The directory, where one is configured.
-    pub passwords: Option<Arc<dyn PasswordCheck>>,
+    /// Names and passwords that a directory checks.
+    pub logins: Arc<Logins>,
 }
 
 /// The token server. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenServer {
     parts: Arc<TokenParts>,
-    throttle: Arc<Throttle>,
 }
 
 /// The routes `/token` and `/.well-known/jwks.json`.
@@ -144,7 +143,7 @@ impl TokenServer {
     /// Puts a token server together.
     #[must_use]
     pub fn new(parts: TokenParts) -> Self {
-        Self { parts: Arc::new(parts), throttle: Arc::default() }
+        Self { parts: Arc::new(parts) }
     }
 
     async fn answer(&self, request: Request, client: ClientFamily, now: DateTime<Utc>) -> Answer<(Ended, Response)> {
@@ -192,27 +191,17 @@ impl TokenServer {
         self.reply(judged, &presented, &form, &call)
     }
 
-    /// Asks the directory about a password that is no registry secret. Such a password can be guessed, so whoever was
-    /// wrong too often waits before anything is checked.
+    /// What the directory says of a password, where it is one's to say.
     async fn ask_directory(&self, presented: &Presented, call: &Call) -> Answer<Option<PasswordAnswer>> {
         let Presented::Password { name, password } = presented else { return Ok(None) };
-        let Some(directory) = &self.parts.passwords else { return Ok(None) };
-        if password.expose_secret().starts_with(SECRET_PREFIX) {
-            return Ok(None);
-        }
-        if let Some(wait) = self.throttle.wait(normal_user_name(name).as_deref(), call.address, call.now) {
-            return Err((Ended::Throttled, Refusal::Throttled(wait)));
-        }
-        let user = {
-            let roster = self.parts.live.read();
-            roster.user_by_name(name).map(|user| roster.user_id(user))
-        };
-        match directory.check(Login { name, user: user.as_deref(), password }).await {
-            PasswordAnswer::Unavailable => {
+        match self.parts.logins.ask(name, password, call.address, call.now).await {
+            Asked::Nobody => Ok(None),
+            Asked::Directory(answer) => Ok(Some(answer)),
+            Asked::Wait(wait) => Err((Ended::Throttled, Refusal::Throttled(wait))),
+            Asked::Unavailable => {
                 let text = "the directory that checks passwords cannot be reached; try again shortly";
                 Err((Ended::Directory, Refusal::Unavailable(text)))
             }
-            answer => Ok(Some(answer)),
         }
     }
 
@@ -222,13 +211,12 @@ impl TokenServer {
         let wait = match presented {
             Presented::Nobody => None,
             Presented::Password { name, password } => {
-                let name = normal_user_name(name);
-                self.throttle.failed(name.as_deref(), call.address, password.expose_secret(), call.now)
+                self.parts.logins.failed(Some(name), password.expose_secret(), call.address, call.now)
             }
             Presented::Refresh(token) => {
                 let token = token.expose_secret();
                 let signed = self.parts.keys.refresh().read(token).is_some();
-                if signed { None } else { self.throttle.failed(None, call.address, token, call.now) }
+                if signed { None } else { self.parts.logins.failed(None, token, call.address, call.now) }
             }
         };
         match wait {

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::{
-    Algorithm, Claims, Decision, DecisionSink, DenialMode, Freshness, KeyOptions, Keys, Login, PasswordAnswer,
+    Algorithm, Claims, Decision, DecisionSink, DenialMode, Freshness, KeyOptions, Keys, Login, Logins, PasswordAnswer,
     PasswordCheck, TokenParts, TokenServer, Ttl, keys_tests::Dir, router,
 };
 
@@ -97,6 +97,7 @@ impl PasswordCheck for Directory {
 pub(crate) struct World {
     pub(crate) live: Arc<Live>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) logins: Arc<Logins>,
     pub(crate) log: Mutex<Vec<Recorded>>,
     clock: Arc<TestClock>,
     decisions: Arc<Kept>,
@@ -130,6 +131,8 @@ impl World {
         let live = Arc::new(Live::new(Roster::new(LogId([1; 8]))));
         let clock = Arc::new(TestClock(AtomicI64::new(noon().timestamp_micros())));
         let (decisions, news) = (Arc::<Kept>::default(), Arc::<News>::default());
+        let directory = setup.directory.map(|directory| directory as Arc<dyn PasswordCheck>);
+        let logins = Arc::new(Logins::new(live.clone(), directory));
         let server = TokenServer::new(TokenParts {
             issuer: "rollcall".into(),
             service: "registry".into(),
@@ -140,10 +143,10 @@ impl World {
             clock: clock.clone(),
             freshness: news.clone(),
             decisions: decisions.clone(),
-            passwords: setup.directory.map(|directory| directory as Arc<dyn PasswordCheck>),
+            logins: logins.clone(),
         });
         let log = Mutex::default();
-        let world = Self { live, keys, log, clock, decisions, news, router: router(server), _dir: dir };
+        let world = Self { live, keys, logins, log, clock, decisions, news, router: router(server), _dir: dir };
         world.settle();
         world
     }

@@ -21,7 +21,7 @@ use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{Hook, Receiver, Route, Running};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{
-    Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, PasswordCheck, TokenParts, TokenServer, Ttl,
+    Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, Logins, PasswordCheck, TokenParts, TokenServer, Ttl,
 };
 use rollcall_store::ops::{Ops, Retention};
 use secrecy::ExposeSecret;
@@ -45,7 +45,7 @@ use crate::{
     health::{self, Health},
     layers::{Loaded, Problem, Setting},
     listener,
-    passwords::Passwords,
+    passwords::{ApiLogins, Passwords},
     pulls::{self, Asked},
     show::{Paint, say, shell_word},
     sink,
@@ -315,6 +315,7 @@ impl Server {
         let control: Arc<dyn Control> = Arc::new(process);
         let (sink, deciding) = sink::start(ops.clone());
         let sink = Arc::new(sink);
+        let logins = Arc::new(Logins::new(handle.live(), passwords));
         let tokens = TokenServer::new(TokenParts {
             issuer: config.token.issuer.clone(),
             service: config.token.service.clone(),
@@ -329,7 +330,7 @@ impl Server {
             clock: Arc::clone(&clock),
             freshness: Arc::new(health.clone()),
             decisions: Arc::clone(&sink) as Arc<dyn DecisionSink>,
-            passwords,
+            logins: Arc::clone(&logins),
         });
         let (runners, running) =
             pulls::start(asked, Arc::clone(&append), Arc::new(log.clone()), &ops, Arc::clone(&clock));
@@ -344,6 +345,7 @@ impl Server {
             receiver,
             runners,
             control,
+            passwords: Arc::new(ApiLogins { logins, clock: Arc::clone(&clock) }),
             clock: Arc::clone(&clock),
             admin_key,
         };

@@ -61,9 +61,12 @@ pub fn say_json(value: &Value) {
     say(&format!("{value:#}\n"));
 }
 
-/// A text from elsewhere, with its control characters written out: it cannot steer the terminal.
+/// A text from elsewhere, with its control characters written out: it cannot steer the terminal, nor turn around what
+/// stands beside it.
 pub fn clean(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(shown).collect()
 }
 
 /// A member as text: strings without quotes, nothing for null.

@@ -230,3 +230,120 @@ fn doctor_and_sources_show_say_what_the_directory_is_and_what_is_wrong() {
     assert!(said.out.contains("✗ reach"), "{said:?}");
     assert_eq!(server.cli(&["sources", "show", "nobody"]).code, 2);
 }
+
+#[test]
+fn people_of_a_directory_use_the_api_with_their_password_in_it() {
+    let ldif =
+        trunk() + &person("ada", "people", "love:lace") + &person("kim", "people", "k") + &group("ops", [dn("ada")]);
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    let api = |user: &str, password: &str| {
+        server.http.send(server.http.get(&server.url("/api/v1/users")).basic_auth(user, Some(password)))
+    };
+    let binds = |who: &str| slapd.log().matches(&format!("BIND dn=\"{}\" method", dn(who))).count();
+    let seen = api("ada", "love:lace").expect(200).json();
+    let seen: Vec<&str> = seen["items"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["ada"], "who signs in so sees what that user sees");
+    api("ADA", "love:lace").expect(200);
+    server.token("ada", "love:lace", "").expect(200);
+    assert_eq!(binds("ada"), 1, "one remembered answer for every door");
+    for _ in 0..2 {
+        api("ada", "wrong").expect(401);
+        server.token("ada", "wrong", "").expect(401);
+    }
+    assert_eq!(binds("ada"), 2, "the same wrong password is not tried again");
+
+    let made = server.http.post(&server.url("/api/v1/users/ada/secrets")).basic_auth("ada", Some("love:lace"));
+    let made = made.header("content-type", "application/json").header("idempotency-key", "k1").body("{}");
+    let secret = server.http.send(made).expect(201).json()["secret"].as_str().unwrap().to_owned();
+    server.token("ada", &secret, "").expect(200);
+
+    let before = slapd.log().matches("BIND").count();
+    for ours in ["", " ", "\0", &server.admin_key(), "rcs_unknown", "rcr_unknown"] {
+        api("ada", ours).expect(401);
+        api("kim", ours).expect(401);
+        server.token("kim", ours, "").expect(401);
+    }
+    assert_eq!(slapd.log().matches("BIND").count(), before, "nothing of ours, and nothing empty, was sent");
+    for name in ["nobody", "*", "ada)(uid=*", &dn("ada")] {
+        api(name, "love:lace").expect(401);
+    }
+
+    // A new password is another question to the directory.
+    slapd.change(&format!("dn: {}\nchangetype: modify\nreplace: userPassword\nuserPassword: new\n", dn("ada")));
+    api("ada", "new").expect(200);
+
+    let kim = server.secret_for("kim");
+    slapd.stop();
+    let refused = api("kim", "k").expect(503);
+    assert!(refused.text.contains("cannot be reached"), "{}", refused.text);
+    api("kim", &kim).expect(200);
+    api("ada", "new").expect(200);
+}
+
+#[test]
+fn whoever_guesses_passwords_waits_at_every_door_and_their_owners_secrets_do_not() {
+    let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada")]);
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    let secret = server.secret_for("ada");
+    let api = |password: &str| {
+        server.http.send(server.http.get(&server.url("/api/v1/users")).basic_auth("ada", Some(password)))
+    };
+    let last = (0..40).map(|n| api(&format!("guess {n}")).status).find(|status| *status == 429);
+    assert_eq!(last, Some(429), "nobody had to wait");
+    let before = slapd.log().matches("BIND").count();
+    server.token("ada", "another guess", "").expect(429);
+    let refused = api("a").expect(429);
+    assert!(refused.text.contains("Too many wrong passwords"), "{}", refused.text);
+    assert_eq!(slapd.log().matches("BIND").count(), before, "nothing is checked meanwhile");
+    api(&secret).expect(200);
+    server.token("ada", &secret, "").expect(200);
+}
+
+#[test]
+fn a_directory_that_hangs_holds_up_nobody_of_another_and_no_secret() {
+    const MANY: usize = 20;
+    let mut ldif = trunk();
+    (0..MANY).for_each(|n| ldif += &person(&format!("u{n}"), "people", "x"));
+    let Some(slow) = Slapd::start(Kind::default(), &(ldif + &group("ops", [dn("u0")]))) else { return };
+    let ldif = trunk() + &person("zoe", "people", "z") + &group("dev", [dn("zoe")]);
+    let Some(other) = Slapd::start(Kind::default(), &ldif) else { return };
+    let proxy = Proxy::new(slow.port, Then::Stall);
+    let mut server = Server::prepared(&format!(
+        "[source.corp-ldap]\nkind = \"ldap\"\nurl = \"ldap://127.0.0.1:{}\"\nclear_text = true\nbind_dn = \"{SYNC}\"\n\
+         secret_file = \"ldap.secret\"\npeople = \"ou=people,{BASE}\"\ngroups = [\"ou=groups,{BASE}\"]\n\
+         answer_timeout = \"9s\"\n\n[source.other]\nkind = \"ldap\"\nurl = \"{}\"\nclear_text = true\n\
+         bind_dn = \"{SYNC}\"\nsecret_file = \"ldap.secret\"\npeople = \"ou=people,{BASE}\"\n\
+         groups = [\"ou=groups,{BASE}\"]\n",
+        proxy.port,
+        other.url(),
+    ));
+    server.dir.write("ldap.secret", "sync\n");
+    server.go();
+    wait_for("everybody of both", || {
+        let user = |name: &str| server.get(&format!("/api/v1/users/{name}")).status == 200;
+        (user("zoe") && user(&format!("u{}", MANY - 1))).then_some(())
+    });
+    let secret = server.secret_for("u0");
+    proxy.after(0);
+    let (before, answered) = (proxy.connections(), std::sync::atomic::AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for n in 0..MANY {
+            let (server, answered) = (&server, &answered);
+            scope.spawn(move || {
+                server.token(&format!("u{n}"), "x", "").expect(503);
+                answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            });
+        }
+        wait_for("all places to be taken", || (proxy.connections() >= before + 16).then_some(()));
+        server.token("zoe", "z", "").expect(200);
+        server.token("u0", &secret, "").expect(200);
+        let api = server.http.get(&server.url("/api/v1/users")).basic_auth("zoe", Some("z"));
+        server.http.send(api).expect(200);
+        assert!(server.is_ready());
+        assert_eq!(answered.load(std::sync::atomic::Ordering::SeqCst), 0, "they were answered before those that hang");
+    });
+}

@@ -12,6 +12,7 @@ use rollcall_events::{
 use serde_json::{Value, json};
 
 use super::world::{Reply, World};
+use crate::SignIn;
 
 impl World {
     /// Makes a service with a role of the API on a scope, and a secret of it.
@@ -117,6 +118,59 @@ async fn of_others_a_user_learns_no_more_than_of_nobody() {
     assert_eq!(answer(&world.by(&ada, "POST", "/api/v1/explain", Some(why)).await), (403, "forbidden"));
     let members = world.by(&ada, "GET", "/api/v1/projects/acme/members", None).await;
     assert_eq!(names(&members, "user"), ["ada"], "a customer is told of no other");
+}
+
+#[tokio::test]
+async fn a_password_in_a_directory_signs_in_wherever_a_secret_does() {
+    let world = World::licensing().await;
+    let user = body::Principal::User("flexnet/ada".parse().unwrap());
+    *world.passwords.says.lock().unwrap() = Some(SignIn::Known(user));
+    let send = async |method: &str, path: &str, more: Option<&str>| {
+        let credential = format!("Basic {}", STANDARD.encode("ada:love:lace é"));
+        let request = Request::builder().method(method).uri(path).header("authorization", credential);
+        let request = match more {
+            Some(key) => request.header("content-type", "application/json").header("idempotency-key", key),
+            None => request,
+        };
+        let body = if more.is_some() { Body::from("{}") } else { Body::empty() };
+        world.send(request.body(body).unwrap()).await
+    };
+    assert_eq!(names(&send("GET", "/api/v1/users", None).await, "name"), ["ada"]);
+    assert_eq!(answer(&send("GET", "/api/v1/events", None).await), (403, "forbidden"));
+    let made = send("POST", "/api/v1/users/ada/secrets", Some("k1")).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let event = world.ok(&format!("/api/v1/events/{}", made.body["position"])).await;
+    assert_eq!(event["data"]["author"], "user:flexnet/ada");
+    assert_eq!(send("POST", "/api/v1/users/ada/secrets", Some("k1")).await.body, made.body, "the stored answer");
+    let asked = world.passwords.asked.lock().unwrap().clone();
+    let expected = ("ada".to_owned(), "love:lace é".to_owned(), "192.0.2.7".parse().unwrap());
+    assert!(asked.iter().all(|one| *one == expected), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_is_not_taken_says_whether_to_wait_or_to_send_another() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    let send = async |credential: String| {
+        let request = Request::get("/api/v1/users").header("authorization", credential).body(Body::empty()).unwrap();
+        world.send(request).await
+    };
+    let basic = |pair: String| format!("Basic {}", STANDARD.encode(pair));
+    for (says, expected, wait) in [
+        (SignIn::Wrong, (401, "unauthenticated"), ""),
+        (SignIn::Wait(chrono::TimeDelta::seconds(7)), (429, "overloaded"), "7"),
+        (SignIn::Unavailable, (503, "unavailable"), "5"),
+    ] {
+        *world.passwords.says.lock().unwrap() = Some(says);
+        let reply = send(basic("ada:guess".to_owned())).await;
+        assert_eq!((answer(&reply), reply.header("retry-after")), (expected, wait), "{}", reply.text);
+        assert_eq!(send(basic(format!("ada:{ada}"))).await.status, 200, "a secret needs no directory");
+    }
+    let asked = world.passwords.asked.lock().unwrap().len();
+    for credential in [basic(format!("admin:{}", super::world::KEY)), format!("Bearer {ada}x"), "Basic !".to_owned()] {
+        assert_eq!(send(credential).await.status, 401);
+    }
+    assert_eq!((asked, world.passwords.asked.lock().unwrap().len()), (3, 3), "no directory sees the admin key");
 }
 
 #[tokio::test]

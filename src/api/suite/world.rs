@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use axum::{
     Router,
     body::{Body, to_bytes},
+    extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode},
 };
 use chrono::{DateTime, Duration, Utc};
@@ -25,13 +27,14 @@ use rollcall_ingest::{
     Works, memory::MemorySource, pull::Pull,
 };
 use rollcall_store::ops::{DecisionRow, Ops};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use tower::ServiceExt as _;
 
 use crate::{
-    AdminKey, Api, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
-    openapi, router,
+    AdminKey, Api, Checked, Control, ControlError, Decisions, Passwords, Projection, ProjectionState, SignIn,
+    SigningKey, Verified, openapi, router,
 };
 
 pub(super) const KEY: &str = "rk_test";
@@ -141,6 +144,21 @@ impl Control for Folding {
     }
 }
 
+/// Says of every name and password what it was told to say, and remembers who asked.
+#[derive(Default)]
+pub(super) struct TestPasswords {
+    pub says: Mutex<Option<SignIn>>,
+    pub asked: Mutex<Vec<(String, String, IpAddr)>>,
+}
+
+#[async_trait]
+impl Passwords for TestPasswords {
+    async fn sign_in(&self, name: &str, password: &SecretString, from: IpAddr) -> SignIn {
+        self.asked.lock().unwrap().push((name.to_owned(), password.expose_secret().to_owned(), from));
+        self.says.lock().unwrap().clone().unwrap_or(SignIn::Wrong)
+    }
+}
+
 /// Keeps each decision at once.
 struct Keeping(Ops);
 
@@ -195,6 +213,8 @@ pub(super) struct World {
     pub dir: PathBuf,
     /// What the source `corp`, which is read, states.
     pub source: MemorySource,
+    /// What directories say of passwords.
+    pub passwords: Arc<TestPasswords>,
     document: Value,
     fold: JoinHandle<()>,
     #[expect(dead_code, reason = "the runners end with it")]
@@ -286,6 +306,7 @@ impl World {
         let (runners, running) = Runners::start(works, read);
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
         let decisions = Arc::new(Keeping(ops.clone()));
+        let passwords = Arc::<TestPasswords>::default();
         let router = router(Api {
             decisions,
             public_url: "https://rollcall.test".to_owned(),
@@ -297,10 +318,11 @@ impl World {
             runners,
             control: folding.clone(),
             clock: clock.clone(),
+            passwords: passwords.clone(),
             admin_key: AdminKey::of(KEY),
         });
         let document = serde_json::to_value(openapi::routes().into_openapi()).unwrap();
-        let world = Self { router, log, clock, folding, ops, live, dir, source, document, fold, running };
+        let world = Self { router, log, clock, folding, ops, live, dir, source, passwords, document, fold, running };
         if reads {
             settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
         }
@@ -376,7 +398,8 @@ impl World {
         self.send(request.unwrap()).await
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Reply {
+    pub async fn send(&self, mut request: Request<Body>) -> Reply {
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();

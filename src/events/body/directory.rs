@@ -98,6 +98,22 @@ impl Stated for Run {
     }
 }
 
+impl super::Body {
+    /// The run that an event about one states.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        match self {
+            Self::SnapshotStarted(run)
+            | Self::SnapshotSealed(run)
+            | Self::SnapshotAborted(run)
+            | Self::SnapshotHeld(run)
+            | Self::SnapshotApplied(run)
+            | Self::SnapshotDiscarded(run) => Some(run),
+            _ => None,
+        }
+    }
+}
+
 /// Names a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -114,6 +114,12 @@ impl Author {
         }
     }
 
+    /// As one was written, kept beside the log.
+    #[must_use]
+    pub fn kept(text: String) -> Self {
+        Self(text)
+    }
+
     /// As it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {

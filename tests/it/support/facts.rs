@@ -69,6 +69,13 @@ impl Clerk {
         if stated.is_some() {
             words.pop();
         }
+        let epoch = words.last().and_then(|word| word.strip_prefix('^')).map(str::to_owned);
+        if let Some(epoch) = &epoch {
+            words.pop();
+            if kind.starts_with("snapshot.") {
+                words.push(format!("epoch={epoch}"));
+            }
+        }
         if source != "local" {
             let order = self.orders.get(&source).ok_or_else(|| format!("the source `{source}` has no order"))?;
             match (order, stated) {
@@ -97,6 +104,7 @@ impl Clerk {
         let event = NewEvent {
             time,
             sequence,
+            correlation: epoch.map(|epoch| format!("run_0.{epoch}").into()),
             data: data.to_string().into(),
             ..NewEvent::of(source.parse().map_err(|e| format!("{e}"))?, format!("e{}", self.next), &body)
         };
@@ -143,7 +151,9 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
                     "true" => json!(true),
                     "false" => json!(false),
                     "null" => Value::Null,
-                    number if key == "quantity" => json!(number.parse::<u64>().map_err(|e| e.to_string())?),
+                    number if key == "quantity" || key == "epoch" => {
+                        json!(number.parse::<u64>().map_err(|e| e.to_string())?)
+                    }
                     text => json!(text),
                 };
                 if data.insert(key.to_owned(), value).is_some() {
@@ -176,6 +186,7 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
         "project.created" | "project.updated" | "project.deleted" => &["project"],
         "service.created" | "service.removed" => &["service"],
         "source.retired" => &["source"],
+        "snapshot.started" | "snapshot.sealed" => &["run"],
         "identity.linked" | "identity.unlinked" => &["persons", "persons"],
         "binding.set" | "binding.removed" => &["principal", "role", "scope"],
         _ => return Err(format!("no short form of `{name}`")),
