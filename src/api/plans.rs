@@ -62,6 +62,10 @@ struct PlanShown {
     reason: String,
     /// `open`, `applied`, `discarded` or `superseded`.
     state: &'static str,
+    /// Who confirmed or discarded it: `user:source/id`, `service:id` or `admin key`. `null` where nobody did.
+    closed_by: Option<String>,
+    /// When it ceased to be open.
+    closed_at: Option<DateTime<Utc>>,
     /// How many facts of the source stood.
     facts: u64,
     /// How many rows add.
@@ -82,6 +86,8 @@ impl From<Plan> for PlanShown {
             why: plan.why.as_str(),
             reason: plan.reason,
             state: plan.state.as_str(),
+            closed_at: plan.closed.as_ref().map(|closed| closed.at),
+            closed_by: plan.closed.and_then(|closed| closed.by).map(|by| by.as_str().to_owned()),
             facts: plan.facts,
             additions: plan.additions,
             changes: plan.changes,
@@ -274,7 +280,7 @@ async fn make(orders: Commands, Path(name): Path<String>, Input(Empty {}): Input
 )]
 async fn apply(orders: Commands, Path(id): Path<String>, Input(confirmation): Input<Confirmation>) -> Answer<Response> {
     let id: PlanId = id.parse().map_err(|_| no_such_plan())?;
-    match orders.runners().apply(&id, confirmation.confirm_removals).await.map_err(refusal)? {
+    match orders.runners().apply(&id, confirmation.confirm_removals, orders.author()).await.map_err(refusal)? {
         Applied::Done(Concluded::InForce { recorded: Numbers { additions, changes, removals }, position }) => {
             let applied = PlanApplied { id: id.to_string(), additions, changes, removals, position };
             reply::done(StatusCode::OK, Some(position), &applied)
@@ -295,7 +301,7 @@ async fn apply(orders: Commands, Path(id): Path<String>, Input(confirmation): In
 )]
 async fn discard(orders: Commands, Path(id): Path<String>, Input(Empty {}): Input<Empty>) -> Answer<Response> {
     let id: PlanId = id.parse().map_err(|_| no_such_plan())?;
-    let plan = orders.runners().discard(&id).await.map_err(refusal)?;
+    let plan = orders.runners().discard(&id, orders.author()).await.map_err(refusal)?;
     reply::done(StatusCode::OK, None, &PlanShown::from(plan))
 }
 

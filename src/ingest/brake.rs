@@ -7,8 +7,10 @@ use std::fmt;
 pub const LEAST: u64 = 20;
 /// More than one in so many facts is too many.
 pub const ONE_IN: u64 = 5;
-/// A group with so many members or more is not emptied.
+/// A group or project with so many members or more is not emptied.
 pub const CROWD: u64 = 5;
+/// How many of those that would be emptied are named.
+const NAMED: usize = 5;
 
 /// What a read would do to the facts of its source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Weight {
     pub stated: u64,
     /// Groups that would lose members: name, members now, members then.
     pub groups: Vec<(String, u64, u64)>,
+    /// Projects that have a crowd of members and would have none.
+    pub projects: Vec<String>,
 }
 
 /// Why removals are held.
@@ -38,8 +42,8 @@ pub enum Braked {
         /// Of how many.
         facts: u64,
     },
-    /// Groups would be emptied.
-    Groups(Vec<String>),
+    /// Groups or projects would be emptied, by these names.
+    Emptied(Vec<String>),
 }
 
 impl fmt::Display for Braked {
@@ -49,7 +53,15 @@ impl fmt::Display for Braked {
             Self::Share { removals, facts } => {
                 write!(f, "{removals} of its {facts} facts would end, more than one in {ONE_IN}")
             }
-            Self::Groups(groups) => write!(f, "{} would be emptied", groups.join(", ")),
+            Self::Emptied(names) => {
+                let more = names.len().saturating_sub(NAMED);
+                let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+                write!(f, "{}", named.join(", "))?;
+                if more > 0 {
+                    write!(f, " and {more} more")?;
+                }
+                f.write_str(" would be emptied")
+            }
         }
     }
 }
@@ -57,7 +69,7 @@ impl fmt::Display for Braked {
 /// Whether removals must be held, and why.
 #[must_use]
 pub fn brake(weight: &Weight) -> Option<Braked> {
-    let Weight { facts, removals, stated, groups } = weight;
+    let Weight { facts, removals, stated, groups, projects } = weight;
     if *removals == 0 {
         return None;
     }
@@ -68,8 +80,11 @@ pub fn brake(weight: &Weight) -> Option<Braked> {
         return Some(Braked::Share { removals: *removals, facts: *facts });
     }
     let emptied = groups.iter().filter(|(_, now, then)| *now >= CROWD && *then == 0);
-    let emptied: Vec<String> = emptied.map(|(name, ..)| name.clone()).collect();
-    (!emptied.is_empty()).then_some(Braked::Groups(emptied))
+    let emptied: Vec<String> = emptied
+        .map(|(name, ..)| name.clone())
+        .chain(projects.iter().map(|name| format!("the project {name}")))
+        .collect();
+    (!emptied.is_empty()).then_some(Braked::Emptied(emptied))
 }
 
 #[cfg(test)]
@@ -78,7 +93,24 @@ mod tests {
 
     fn held(facts: u64, removals: u64, stated: u64, group: Option<(u64, u64)>) -> bool {
         let groups = group.map(|(now, then)| ("ops".to_owned(), now, then)).into_iter().collect();
-        brake(&Weight { facts, removals, stated, groups }).is_some()
+        brake(&Weight { facts, removals, stated, groups, projects: Vec::new() }).is_some()
+    }
+
+    #[test]
+    fn what_would_be_emptied_is_named_and_much_of_it_is_counted() {
+        let weight = |projects: usize| Weight {
+            facts: 100,
+            removals: 5,
+            stated: 95,
+            groups: vec![("the group ops".to_owned(), 5, 0)],
+            projects: (0..projects).map(|n| format!("p{n}")).collect(),
+        };
+        let text = |projects| brake(&weight(projects)).unwrap().to_string();
+        assert_eq!(text(0), "the group ops would be emptied");
+        assert_eq!(text(1), "the group ops, the project p0 would be emptied");
+        assert!(text(9).ends_with("the project p3 and 5 more would be emptied"), "{}", text(9));
+        let none_gone = Weight { removals: 0, ..weight(1) };
+        assert_eq!(brake(&none_gone), None, "what nobody takes away is not held");
     }
 
     #[test]

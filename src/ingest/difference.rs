@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_events::{
-    Body, Digest, EventKey, NewEvent, Position, SourceName,
+    Body, Digest, Epoch, NewEvent, Position, SourceName,
     body::{EntitlementState, Member},
 };
 use sha2::{Digest as _, Sha256};
@@ -45,23 +45,11 @@ impl Change {
         }
     }
 
-    /// As an event. The same difference found again has the same id; going back to an old state has a new one.
-    pub fn event(&self, source: &SourceName, run: Option<&str>) -> NewEvent {
-        let data = self.body.data();
-        NewEvent {
-            key: EventKey {
-                source: source.clone(),
-                id: fact_id(source, &self.subject, self.previous, &data).to_string().into(),
-            },
-            kind: self.body.kind().into(),
-            subject: self.subject.as_str().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: run.map(Into::into),
-            traceparent: None,
-            data: data.into(),
-        }
+    /// As an event of a run. The same difference found again has the same id; going back to an old state has a new one.
+    pub fn event(&self, source: &SourceName, run: &str) -> NewEvent {
+        let epoch = Epoch::of_run(run).unwrap_or_default();
+        let id = fact_id(source, &self.subject, epoch, self.previous, &self.body.data());
+        NewEvent { correlation: Some(run.into()), ..NewEvent::of(source.clone(), id.to_string(), &self.body) }
     }
 
     /// The subjects whose names [`Self::text`] tells.
@@ -112,10 +100,12 @@ impl Change {
     }
 }
 
-/// The idempotency id of a fact that was found by comparing or by looking up (DESIGN 4).
-pub(crate) fn fact_id(source: &SourceName, subject: &str, previous: Position, data: &str) -> Digest {
+/// The idempotency id of a fact that was found by comparing or by looking up (DESIGN 4). The epoch is in it, so that no
+/// fact is taken for the same one of an older runner, which was refused because it came too late.
+pub(crate) fn fact_id(source: &SourceName, subject: &str, epoch: Epoch, previous: Position, data: &str) -> Digest {
     let mut hash = Sha256::new();
-    for field in [source.as_str().as_bytes(), subject.as_bytes(), &previous.0.to_be_bytes(), data.as_bytes()] {
+    let (epoch, previous) = (epoch.0.to_be_bytes(), previous.0.to_be_bytes());
+    for field in [source.as_str().as_bytes(), subject.as_bytes(), &epoch, &previous, data.as_bytes()] {
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field);
     }
@@ -210,15 +200,16 @@ mod tests {
     #[test]
     fn an_id_is_the_same_for_the_same_difference_and_new_for_going_back() {
         let source = "corp".parse().unwrap();
-        let id = |previous, body: &Body| {
+        let id = |run, previous, body: &Body| {
             let change =
                 Change { subject: body.subject(), body: body.clone(), previous: Position(previous), was: None };
-            change.event(&source, Some("run_1")).key.id
+            change.event(&source, run).key.id
         };
         let ada = person("ada", true).unwrap();
-        assert_eq!(id(0, &ada), id(0, &ada));
-        assert_ne!(id(0, &ada), id(9, &ada));
-        assert_ne!(id(0, &ada), id(0, &person("ada", false).unwrap()));
+        assert_eq!(id("run_1.1", 0, &ada), id("run_2.1", 0, &ada));
+        assert_ne!(id("run_1.1", 0, &ada), id("run_1.1", 9, &ada));
+        assert_ne!(id("run_1.1", 0, &ada), id("run_1.1", 0, &person("ada", false).unwrap()));
+        assert_ne!(id("run_1.1", 0, &ada), id("run_1.2", 0, &ada), "that of an older runner may be without effect");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod brake;
+mod consequences;
 mod delivery;
 mod difference;
 mod engine;
@@ -26,6 +27,7 @@ mod telemetry;
 mod tests;
 
 pub use brake::{Braked, Weight, brake};
+pub use consequences::{Consequences, Proposed};
 pub use delivery::{Delivery, DeliveryId, Part, PartState, Verdict};
 pub use difference::Verb;
 pub use engine::{Concluded, Numbers, Options, Random, RunError, Works};
@@ -33,7 +35,7 @@ pub use headers::{Headers, Repeated};
 pub use hook::{Age, Hook, Rejection, Said, Unread};
 pub use inbox::{Durability, Inbox, InboxError, Kept, Settled};
 pub use judge::{Fact, Personal, judge};
-pub use plan::{Plan, PlanId, PlanState, Row, Why};
+pub use plan::{Closed, Plan, PlanId, PlanState, Row, Why};
 pub use problem::{Problem, ProblemType};
 pub use receive::{Answer, Answered, Call, ReceiveError, Receiver, Route};
 pub use replay::{ReplayError, Replayed};

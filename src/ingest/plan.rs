@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{InvalidName, Position, SourceName, prefixed_id};
+use rollcall_events::{InvalidName, Position, SourceName, body::Author, prefixed_id};
 use serde::Serialize;
 
 use crate::difference::{Change, Verb};
@@ -109,6 +109,15 @@ words! {
     }
 }
 
+/// When a plan ceased to wait, and on whose word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who confirmed or discarded it. Nobody where a later read found something else.
+    pub by: Option<Author>,
+}
+
 /// What an apply would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -126,6 +135,8 @@ pub struct Plan {
     pub reason: String,
     /// What became of it.
     pub state: PlanState,
+    /// When, and by whom; absent while it is open.
+    pub closed: Option<Closed>,
     /// How many facts of the source stood.
     pub facts: u64,
     /// How many rows add.

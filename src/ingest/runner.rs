@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use rollcall_events::SourceName;
+use rollcall_events::{SourceName, body::Author};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -21,9 +21,8 @@ const NAP: Duration = Duration::from_secs(30);
 /// What somebody asks of a runner.
 enum Order {
     Plan(oneshot::Sender<Result<Plan, OrderError>>),
-    Apply(Box<Plan>, oneshot::Sender<Result<Applied, OrderError>>),
-    Discard(Box<Plan>, oneshot::Sender<Result<Plan, OrderError>>),
-    Read,
+    Apply { plan: PlanId, confirmed: u64, by: Author, done: oneshot::Sender<Result<Applied, OrderError>> },
+    Discard { plan: PlanId, by: Author, done: oneshot::Sender<Result<Plan, OrderError>> },
 }
 
 /// What became of a confirmed plan.
@@ -78,10 +77,16 @@ impl From<StoreError> for OrderError {
     }
 }
 
+/// The ways to one source's runner.
+struct Runner {
+    orders: mpsc::Sender<Order>,
+    engine: Arc<Engine>,
+}
+
 /// The runners of all sources that are asked. Cheap to clone.
 #[derive(Clone)]
 pub struct Runners {
-    orders: Arc<BTreeMap<SourceName, mpsc::Sender<Order>>>,
+    all: Arc<BTreeMap<SourceName, Runner>>,
     works: Works,
 }
 
@@ -106,23 +111,23 @@ impl Runners {
     /// Starts a runner for each source. Needs a running tokio.
     #[must_use]
     pub fn start(works: Works, sources: Vec<(SourceName, Arc<dyn Pull>, Options)>) -> (Self, Running) {
-        let (mut orders, mut tasks) = (BTreeMap::new(), Vec::new());
+        let (mut all, mut tasks) = (BTreeMap::new(), Vec::new());
         for (source, pull, options) in sources {
-            let (sender, receiver) = mpsc::channel(16);
+            let (orders, receiver) = mpsc::channel(16);
             let engine = Arc::new(Engine::new(source.clone(), pull, works.clone(), options));
             if engine.pull.follows() {
                 tasks.push(Supervised(tokio::spawn(follow(Arc::clone(&engine)))));
             }
-            tasks.push(Supervised(tokio::spawn(read(engine, receiver))));
-            orders.insert(source, sender);
+            tasks.push(Supervised(tokio::spawn(read(Arc::clone(&engine), receiver))));
+            all.insert(source, Runner { orders, engine });
         }
-        (Self { orders: Arc::new(orders), works }, Running(tasks))
+        (Self { all: Arc::new(all), works }, Running(tasks))
     }
 
     /// Whether a source is asked by Rollcall.
     #[must_use]
     pub fn reads(&self, source: &str) -> bool {
-        self.orders.keys().any(|known| known.as_str() == source)
+        self.all.keys().any(|known| known.as_str() == source)
     }
 
     async fn order<T>(
@@ -131,9 +136,9 @@ impl Runners {
         order: impl FnOnce(oneshot::Sender<Result<T, OrderError>>) -> Order,
     ) -> Result<T, OrderError> {
         let stopping = || OrderError::Unavailable("the runner of this source has ended".to_owned());
-        let runner = self.orders.get(source).ok_or(OrderError::UnknownSource)?;
+        let runner = self.all.get(source).ok_or(OrderError::UnknownSource)?;
         let (sender, done) = oneshot::channel();
-        runner.send(order(sender)).await.map_err(|_| stopping())?;
+        runner.orders.send(order(sender)).await.map_err(|_| stopping())?;
         done.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -146,42 +151,104 @@ impl Runners {
     }
 
     /// Reads the source of an open plan again and records what differs, if the removals are the plan's and as many as
-    /// were confirmed.
+    /// `by` confirmed.
     ///
     /// # Errors
     /// As [`OrderError`].
-    pub async fn apply(&self, id: &PlanId, confirmed: u64) -> Result<Applied, OrderError> {
-        let plan = self.open(id).await?;
-        if plan.removals != confirmed {
-            return Err(OrderError::WrongNumber { removals: plan.removals, confirmed });
-        }
-        let source = plan.source.clone();
-        self.order(&source, |done| Order::Apply(Box::new(plan), done)).await
+    pub async fn apply(&self, id: &PlanId, confirmed: u64, by: Author) -> Result<Applied, OrderError> {
+        let source = confirmed_plan(&self.works, id, confirmed).await?.source;
+        self.order(&source, |done| Order::Apply { plan: id.clone(), confirmed, by, done }).await
     }
 
     /// Puts an open plan aside. What it would have removed stands, and the next read of the source finds it again.
     ///
     /// # Errors
     /// As [`OrderError`].
-    pub async fn discard(&self, id: &PlanId) -> Result<Plan, OrderError> {
-        let plan = self.open(id).await?;
-        let source = plan.source.clone();
-        self.order(&source, |done| Order::Discard(Box::new(plan), done)).await
+    pub async fn discard(&self, id: &PlanId, by: Author) -> Result<Plan, OrderError> {
+        let source = open(&self.works, id).await?.source;
+        self.order(&source, |done| Order::Discard { plan: id.clone(), by, done }).await
     }
 
-    /// Has a source read soon: something happened there. Does nothing for a source that is not asked.
+    /// Has a source read soon, once however often that is asked for. For whoever knows that something happened there and
+    /// not what; a delivery says what.
     pub fn hint(&self, source: &SourceName) {
-        if let Some(runner) = self.orders.get(source) {
-            // A full queue has a read in it, or one that comes to the same.
-            let _ = runner.try_send(Order::Read);
+        if let Some(runner) = self.all.get(source) {
+            runner.engine.wanted.notify_one();
         }
     }
+}
 
-    async fn open(&self, id: &PlanId) -> Result<Plan, OrderError> {
-        let plan = self.works.shelf.plan(id).await?.ok_or(OrderError::UnknownPlan)?;
-        match plan.state {
-            PlanState::Open => Ok(plan),
-            state => Err(OrderError::NotOpen(state)),
+/// A plan that is open. Asked before an order waits for its turn, and again when it has it.
+async fn open(works: &Works, id: &PlanId) -> Result<Plan, OrderError> {
+    let plan = works.shelf.plan(id).await?.ok_or(OrderError::UnknownPlan)?;
+    match plan.state {
+        PlanState::Open => Ok(plan),
+        state => Err(OrderError::NotOpen(state)),
+    }
+}
+
+/// A plan that is open and removes as much as was confirmed.
+async fn confirmed_plan(works: &Works, id: &PlanId, confirmed: u64) -> Result<Plan, OrderError> {
+    match open(works, id).await? {
+        plan if plan.removals == confirmed => Ok(plan),
+        Plan { removals, .. } => Err(OrderError::WrongNumber { removals, confirmed }),
+    }
+}
+
+/// What an order came to for the schedule.
+enum Went {
+    /// The source was not read, or only to be shown.
+    Aside,
+    /// It was read, and what it said is recorded or held.
+    Read,
+    /// It could not be.
+    Failed(RunError),
+}
+
+impl Went {
+    fn of<T>(run: &Result<T, RunError>, well: Self) -> Self {
+        run.as_ref().map_or_else(|error| Self::Failed(error.clone()), |_| well)
+    }
+}
+
+/// Carries out an order and answers it.
+async fn carry_out(engine: &Engine, order: Order) -> Went {
+    // Whoever asked may have gone; what was asked for is done all the same.
+    match order {
+        Order::Plan(done) => {
+            let planned = engine.run(Intent::Plan).await;
+            let went = Went::of(&planned, Went::Aside);
+            drop(done.send(match planned {
+                Ok(Concluded::Planned(plan)) => Ok(plan),
+                Ok(_) => Err(OrderError::Unavailable("the read was not planned: a defect of Rollcall".to_owned())),
+                Err(error) => Err(error.into()),
+            }));
+            went
+        }
+        Order::Apply { plan, confirmed, by, done } => {
+            let plan = match confirmed_plan(&engine.works, &plan, confirmed).await {
+                Ok(plan) => plan,
+                Err(error) => {
+                    drop(done.send(Err(error)));
+                    return Went::Aside;
+                }
+            };
+            let applied = engine.run(Intent::Apply(Box::new(plan), by)).await;
+            let went = Went::of(&applied, Went::Read);
+            drop(done.send(match applied {
+                Ok(Concluded::Differs(plan)) => Ok(Applied::Differs(plan)),
+                Ok(concluded) => Ok(Applied::Done(concluded)),
+                Err(error) => Err(error.into()),
+            }));
+            went
+        }
+        Order::Discard { plan, by, done } => {
+            let discarded = match open(&engine.works, &plan).await {
+                Ok(plan) => engine.discard(plan, by).await.map_err(Into::into),
+                Err(error) => Err(error),
+            };
+            drop(done.send(discarded));
+            Went::Aside
         }
     }
 }
@@ -197,62 +264,37 @@ async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Order>) {
         let at = *due.get_or_insert_with(|| next(&engine, now, failures, random()));
         let wait = (at - now).to_std().unwrap_or_default();
         let order = if wait.is_zero() {
-            Some(Order::Read)
+            None
         } else {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => Some(order),
                     None => return,
                 },
-                () = engine.wanted.notified() => Some(Order::Read),
-                () = tokio::time::sleep(wait.min(NAP)) => None,
+                () = engine.wanted.notified() => None,
+                () = tokio::time::sleep(wait.min(NAP)) => continue,
             }
         };
         let went = match order {
-            None => continue,
-            Some(Order::Read) => engine.run(Intent::Record).await.map(drop),
-            Some(Order::Plan(done)) => {
-                let planned = engine.run(Intent::Plan).await;
-                let went = planned.as_ref().map(|_| ()).map_err(Clone::clone);
-                let _ = done.send(match planned {
-                    Ok(Concluded::Planned(plan)) => Ok(plan),
-                    Ok(_) => Err(OrderError::Unavailable("the read was not planned: a defect of Rollcall".to_owned())),
-                    Err(error) => Err(error.into()),
-                });
-                went
-            }
-            Some(Order::Discard(plan, done)) => {
-                let _ = done.send(engine.discard(*plan).await.map_err(Into::into));
-                continue;
-            }
-            Some(Order::Apply(plan, done)) => {
-                let applied = engine.run(Intent::Apply(plan)).await;
-                let went = applied.as_ref().map(|_| ()).map_err(Clone::clone);
-                let _ = done.send(match applied {
-                    Ok(Concluded::Differs(plan)) => Ok(Applied::Differs(plan)),
-                    Ok(concluded) => Ok(Applied::Done(concluded)),
-                    Err(error) => Err(error.into()),
-                });
-                went
-            }
+            Some(order) => carry_out(&engine, order).await,
+            None => Went::of(&engine.run(Intent::Record).await, Went::Read),
         };
-        let pause = match &went {
-            Ok(()) => {
-                failures = 0;
-                None
-            }
-            Err(error) => {
-                telemetry::run_failed(&engine.source, error);
+        let mut pause = None;
+        match went {
+            // Whoever asks often would else put the next read off for ever.
+            Went::Aside => continue,
+            Went::Read => failures = 0,
+            Went::Failed(error) => {
+                telemetry::run_failed(&engine.source, &error);
                 failures += 1;
                 if let Err(error) = engine.revoke_if_due().await {
                     telemetry::run_failed(&engine.source, &error);
                 }
-                match error {
-                    RunError::Source(Failure::Blind { retry_after, .. }) => *retry_after,
-                    _ => None,
+                if let RunError::Source(Failure::Blind { retry_after, .. }) = error {
+                    pause = retry_after;
                 }
             }
-        };
+        }
         let now = clock.now();
         let next = next(&engine, now, failures, random());
         let asked = pause.and_then(|pause| chrono::Duration::from_std(pause).ok()).map(|pause| now + pause);

@@ -11,11 +11,14 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Filter, Tail, memory::MemoryLog};
-use rollcall_events::{Clock, LogId, Position, SourceName};
+use rollcall_events::{
+    Clock, LogId, Position, SourceName,
+    body::{Author, Principal},
+};
 
 use crate::{
     Applied, Concluded, Options, OrderError, PlanState, Runners, Running, State, Works,
-    memory::{MemoryShelf, MemorySource, person},
+    memory::{MemoryProjects, MemoryShelf, MemorySource, person},
     pull::{Anew, Cursor, Failure, Kept, News, Notes, Pull, Scope, Sealed, Sheet, Told},
     stores::Records,
 };
@@ -31,12 +34,17 @@ fn corp() -> SourceName {
     "corp".parse().unwrap()
 }
 
+fn kim() -> Author {
+    Author::of(&Principal::User("corp/kim".parse().unwrap()))
+}
+
 fn start(pull: Arc<dyn Pull>, log: &MemoryLog, shelf: &MemoryShelf) -> (Runners, Running) {
     let random = AtomicU64::new(1);
     let works = Works {
         append: Arc::new(log.clone()),
         tail: Arc::new(log.clone()),
         shelf: Arc::new(shelf.clone()),
+        consequences: Arc::new(MemoryProjects::default()),
         clock: Arc::new(StoppedClock),
         random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
     };
@@ -77,20 +85,29 @@ async fn a_runner_reads_at_its_start_and_carries_out_orders() {
     let plan = runners.plan(&corp()).await.unwrap();
     assert_eq!((plan.removals, plan.facts), (20, 30));
     assert!(plan.reason.contains("20 of its 30 facts"), "{}", plan.reason);
-    let wrong = runners.apply(&plan.id, 19).await.unwrap_err();
+    let wrong = runners.apply(&plan.id, 19, kim()).await.unwrap_err();
     assert!(matches!(wrong, OrderError::WrongNumber { removals: 20, confirmed: 19 }), "{wrong}");
-    let applied = runners.apply(&plan.id, 20).await.unwrap();
+    let applied = runners.apply(&plan.id, 20, kim()).await.unwrap();
     assert!(matches!(applied, Applied::Done(Concluded::InForce { .. })), "{applied:?}");
-    let again = runners.apply(&plan.id, 20).await.unwrap_err();
+    let again = runners.apply(&plan.id, 20, kim()).await.unwrap_err();
     assert!(matches!(again, OrderError::NotOpen(PlanState::Applied)), "{again}");
+
+    let kept = shelf.plan(&plan.id).await.unwrap().unwrap();
+    assert_eq!(kept.closed.unwrap().by, Some(kim()));
 
     source.take("person/p29");
     let plan = runners.plan(&corp()).await.unwrap();
-    assert_eq!(runners.discard(&plan.id).await.unwrap().state, PlanState::Discarded);
+    let discarded = runners.discard(&plan.id, kim()).await.unwrap();
+    assert_eq!((discarded.state, discarded.closed.unwrap().by), (PlanState::Discarded, Some(kim())));
     recorded(&log, "snapshot.discarded").await;
+    let (records, _) = log.page(Position(0), 1000, &Filter::default()).await.unwrap();
+    for (kind, reason) in
+        [("applied", "was confirmed by user:corp/kim"), ("discarded", "user:corp/kim decided against it")]
+    {
+        let said = records.iter().rfind(|record| record.event.kind.contains(kind)).unwrap();
+        assert!(said.event.data.contains(reason), "{}", said.event.data);
+    }
     assert!(matches!(runners.plan(&"other".parse().unwrap()).await, Err(OrderError::UnknownSource)));
-    runners.hint(&corp());
-    recorded(&log, "person.removed").await;
 }
 
 #[tokio::test]
@@ -150,4 +167,64 @@ async fn a_follower_goes_on_from_the_cursor_and_the_notes_that_were_kept() {
     let (records, _) = log.page(Position(0), 100, &Filter::default()).await.unwrap();
     let people = records.iter().filter(|record| record.event.subject.starts_with("person/"));
     assert_eq!(people.count(), 2, "what is told again is no new fact");
+}
+
+/// A source whose reads wait for a word.
+struct Slow {
+    source: MemorySource,
+    began: tokio::sync::mpsc::UnboundedSender<()>,
+    words: tokio::sync::Semaphore,
+}
+
+#[async_trait]
+impl Pull for Slow {
+    fn scope(&self) -> Scope {
+        self.source.scope()
+    }
+    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+        self.began.send(()).unwrap();
+        self.words.acquire().await.unwrap().forget();
+        self.source.read(sheet).await
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_confirm_one_plan_at_the_same_time_one_is_told_that_it_is_done() {
+    let (source, log, shelf) = world();
+    (0..3).for_each(|n| source.put(person(&format!("p{n}"), true).unwrap()));
+    let (began, mut beginning) = tokio::sync::mpsc::unbounded_channel();
+    let slow = Arc::new(Slow { source: source.clone(), began, words: tokio::sync::Semaphore::new(2) });
+    let (runners, _running) = start(slow.clone(), &log, &shelf);
+    recorded(&log, "snapshot.applied").await;
+    source.take("person/p0");
+    let plan = runners.plan(&corp()).await.unwrap();
+    for _ in 0..2 {
+        beginning.recv().await.unwrap();
+    }
+    let order = |by: Author| {
+        let (runners, id) = (runners.clone(), plan.id.clone());
+        tokio::spawn(async move { runners.apply(&id, 1, by).await })
+    };
+    let first = order(kim());
+    beginning.recv().await.unwrap();
+    let second = order(Author::operator());
+    let (again, id) = (runners.clone(), plan.id.clone());
+    let third = tokio::spawn(async move { again.discard(&id, Author::operator()).await });
+    // Both look at the plan while it is open, and wait for their turn.
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    slow.words.add_permits(1);
+    assert!(matches!(first.await.unwrap(), Ok(Applied::Done(_))));
+    for late in [second.await.unwrap().map(drop), third.await.unwrap().map(drop)] {
+        assert!(matches!(late, Err(OrderError::NotOpen(PlanState::Applied))), "{late:?}");
+    }
+    let kept = shelf.plan(&plan.id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.closed.unwrap().by), (PlanState::Applied, Some(kim())));
+    source.take("person/p1");
+    slow.words.add_permits(1);
+    (0..3).for_each(|_| runners.hint(&corp()));
+    recorded(&log, "person.removed").await;
+    let filter = Filter { kind: Some("rollcall.snapshot.discarded.v1".into()), ..Filter::default() };
+    assert!(log.page(Position(0), 1, &filter).await.unwrap().0.is_empty());
 }

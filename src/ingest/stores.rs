@@ -7,12 +7,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rollcall_events::{Body, Digest, Id, LogId, Position, Sayer, SourceName};
+use rollcall_events::{Body, Digest, Epoch, Id, LogId, Position, Sayer, SourceName};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     Personal,
-    plan::{Plan, PlanId, PlanState, Row},
+    plan::{Closed, Plan, PlanId, PlanState, Row},
     pull::{Cursor, Known, Names, Note, Notes},
     standing::Standing,
 };
@@ -105,8 +105,8 @@ pub type Show<'a, T> = &'a mut (dyn FnMut(&str, T) + Send);
 pub struct Reached {
     /// Folded up to here.
     pub position: Position,
-    /// The highest epoch that a run of the source carried.
-    pub epoch: u64,
+    /// The newest epoch of the source.
+    pub epoch: Epoch,
     /// The scope of the last run that was applied.
     pub scope: Option<String>,
     /// A run that began and did not end.
@@ -179,7 +179,7 @@ pub trait Records: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn settle_plan(&self, id: &PlanId, state: PlanState) -> Result<(), StoreError>;
+    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &Closed) -> Result<(), StoreError>;
 
     /// How a source is; None before its first attempt.
     ///

@@ -221,7 +221,7 @@ pub struct Source {
     /// For sources that Rollcall reads: `apply` records what the first read finds, `plan` waits for `rollcall apply`.
     pub first_run: FirstRun,
     /// For sources that Rollcall reads: hold removals for a person when they are more than a fifth (and at least 20) of
-    /// the source's facts, would empty a group of five or more, or the answer is empty.
+    /// the source's facts, would empty a group or project of five or more, or the answer is empty.
     pub brake: bool,
     /// For sources that Rollcall reads: after so long without a good read everything that the source said ends, until
     /// it can be read again. When absent, it stays for ever: an outage takes nothing away from anybody.
@@ -271,7 +271,7 @@ pub struct Source {
     pub connect_timeout: Span,
     /// How long every single answer of a directory may take.
     pub answer_timeout: Span,
-    /// Whether people of this directory sign in with their password in it.
+    /// Whether people of this directory sign in with their password in it, to registries and to the API.
     pub login: bool,
 }
 

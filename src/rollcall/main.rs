@@ -11,6 +11,7 @@ mod commands;
 mod config;
 #[cfg(test)]
 mod config_tests;
+mod consequences;
 mod control;
 mod data_dir;
 mod demo;

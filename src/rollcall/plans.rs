@@ -158,10 +158,14 @@ fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
         });
     }
     let count = |key: &str| plan.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let state = match (cell(plan, "state"), cell(plan, "closed_by"), cell(plan, "closed_at")) {
+        (state, by, at) if !by.is_empty() => format!("{state} by {by} at {at}"),
+        (state, ..) => state,
+    };
     out.push_str(&format!(
         "\n{}  {}  {} added, {} changed, {} removed, of {} facts\n{}\n",
         paint.bold(&cell(plan, "id")),
-        cell(plan, "state"),
+        state,
         number(count("additions")),
         number(count("changes")),
         number(count("removals")),
@@ -195,6 +199,7 @@ pub async fn plans(client: &Client, form: Form, source: Option<&str>) -> Result<
         ("ADDED", "additions"),
         ("CHANGED", "changes"),
         ("REMOVED", "removals"),
+        ("CLOSED BY", "closed_by"),
     ];
     form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
     Ok(Exit::Yes)
@@ -249,6 +254,18 @@ mod tests {
             "+ ada enters the group Platform\n- eve leaves the group Platform\n\n+ ada becomes Developer of acme\n- eve is no longer Developer of acme\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
         );
         assert!(plan_text(Paint::Plain, &plan, &[]).starts_with("no difference"));
+    }
+
+    #[test]
+    fn a_plan_names_who_closed_it_and_nothing_in_it_steers_the_terminal() {
+        let plan = json!({"id": "pln_1", "source": "corp", "state": "discarded", "closed_by": "user:corp/kim",
+            "closed_at": "2026-11-22T07:00:00Z", "reason": "the group \u{1b}[31mops\u{202e} would be emptied",
+            "additions": 0, "changes": 0, "removals": 1, "facts": 3, "memberships": []});
+        let rows = [json!({"verb": "remove", "text": "e\u{1b}]0;x\u{7}ve\nleaves the group \u{202e}spo"})];
+        let text = plan_text(Paint::Plain, &plan, &rows);
+        assert!(text.contains("discarded by user:corp/kim at 2026-11-22T07:00:00Z"), "{text}");
+        let odd = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert!(!text.contains(odd) && text.lines().count() == 4, "{text:?}");
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use aws_lc_rs::rand;
 use rollcall_eventlog::{Append, Tail};
-use rollcall_events::{Clock, SourceName};
+use rollcall_events::SourceName;
 use rollcall_ingest::{Cron, Options, Runners, Running, Works, pull::Pull};
 use rollcall_store::ops::Ops;
 
 use crate::{
     config::{FirstRun, Kind, Source},
+    consequences::OnRoster,
     layers::Loaded,
 };
 
@@ -42,9 +43,11 @@ pub fn start(
     append: Arc<dyn Append>,
     tail: Arc<dyn Tail>,
     ops: &Ops,
-    clock: Arc<dyn Clock>,
+    consequences: OnRoster,
 ) -> (Runners, Running) {
-    let works = Works { append, tail, shelf: Arc::new(ops.clone()), clock, random: Arc::new(random) };
+    let clock = Arc::clone(&consequences.clock);
+    let (shelf, consequences) = (Arc::new(ops.clone()), Arc::new(consequences));
+    let works = Works { append, tail, shelf, consequences, clock, random: Arc::new(random) };
     Runners::start(works, asked)
 }
 

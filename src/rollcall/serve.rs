@@ -39,6 +39,7 @@ use crate::{
     client::{Client, Exit, Failure},
     clock::SystemClock,
     config::{self, Config, Format, Kind},
+    consequences::OnRoster,
     control::Process,
     data_dir::{AdminKey, DataDir},
     demo::{self, Welcome, World},
@@ -332,8 +333,8 @@ impl Server {
             decisions: Arc::clone(&sink) as Arc<dyn DecisionSink>,
             logins: Arc::clone(&logins),
         });
-        let (runners, running) =
-            pulls::start(asked, Arc::clone(&append), Arc::new(log.clone()), &ops, Arc::clone(&clock));
+        let consequences = OnRoster { handle: handle.clone(), clock: Arc::clone(&clock) };
+        let (runners, running) = pulls::start(asked, Arc::clone(&append), Arc::new(log.clone()), &ops, consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
         let api = Api {
             decisions: sink,

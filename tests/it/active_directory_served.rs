@@ -177,7 +177,7 @@ fn a_restart_goes_on(account: &str) {
         "person.upserted robert",
     ];
     assert_eq!(lines, expected);
-    assert_eq!(count(&server, "snapshot.started"), 1, "it was read as a whole");
+    assert_eq!(count(&server, "snapshot.sealed"), 1, "it was read as a whole");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use rollcall_events::{Body, Position};
+use rollcall_events::{Body, Position, body::Author};
 use rollcall_ingest::{Applied, Records, State, pull::Failure};
 use rollcall_ldap::{Bind, Config, Mode};
 
@@ -183,7 +183,7 @@ fn an_account_that_lost_its_rights_is_empty_or_held_and_nobody_is_removed() {
         healthy(&corp);
         wait_for("the one who really left", || (corp.stands() == all).then_some(()));
         assert_eq!(corp.removals(before), 1, "{mode:?}");
-        let differs = corp.block(corp.runners().apply(&plan.id, 60));
+        let differs = corp.block(corp.runners().apply(&plan.id, 60, Author::operator()));
         assert!(!matches!(differs, Ok(Applied::Done(_))), "a plan of then was applied now");
     }
 }

@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_events::{Body, Position, Recorded, body::Member};
+use rollcall_events::{
+    Body, Position, Recorded,
+    body::{Author, Member},
+};
 use rollcall_ingest::Records;
 use rollcall_ldap::{Config, Mode};
 use serde_json::Value;
@@ -115,7 +118,7 @@ impl Mirror for Corp {
     fn read(&self) -> bool {
         self.read();
         while let Some(plan) = self.block(self.shelf.held_plan(&name())).unwrap() {
-            let _ = self.block(self.runners().apply(&plan.id, plan.removals));
+            let _ = self.block(self.runners().apply(&plan.id, plan.removals, Author::operator()));
         }
         true
     }

@@ -120,7 +120,7 @@ fn a_restart_goes_on_from_the_cookie_and_hears_what_changed_meanwhile() {
             told(&server, &slapd, "third");
             assert_eq!(facts(&server), before + 1, "{:?}", kinds(&server));
         }
-        assert_eq!(count(&server, "snapshot.started"), 1, "it was read as a whole");
+        assert_eq!(count(&server, "snapshot.sealed"), 1, "it was read as a whole");
         assert_eq!(reading(&server)["whole"], whole);
     }
     let said = server.cli(&["sources", "show", "corp-ldap"]).ok();
@@ -316,5 +316,5 @@ fn what_was_told_and_not_kept_is_not_believed_after_a_restart() {
         let is = |group, people: &[&str]| members(&server, group) == names(people);
         (is("odd", &["bob"]) && is("ops", &["ada", "kim"]) && count(&server, "person.removed") == 1).then_some(())
     });
-    assert_eq!((count(&server, "snapshot.started"), why(&server).as_str()), (1, "first start"));
+    assert_eq!((count(&server, "snapshot.sealed"), why(&server).as_str()), (1, "first start"));
 }

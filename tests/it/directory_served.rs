@@ -347,3 +347,32 @@ fn a_directory_that_hangs_holds_up_nobody_of_another_and_no_secret() {
         assert_eq!(answered.load(std::sync::atomic::Ordering::SeqCst), 0, "they were answered before those that hang");
     });
 }
+
+#[test]
+fn a_project_is_not_emptied_unasked_though_no_group_of_it_has_five() {
+    let mut ldif = trunk();
+    (0..6).for_each(|n| ldif += &person(&format!("u{n}"), "people", "x"));
+    // No group may be empty by its schema; the reading account has no role through being its last member.
+    let half = |from: usize| (from..from + 3).map(|n| dn(&format!("u{n}"))).collect::<Vec<_>>();
+    let Some(slapd) = Slapd::start(Kind::default(), &(ldif + &group("a", half(0)) + &group("b", half(3)))) else {
+        return;
+    };
+    let server = served(&slapd.url(), "schedule = \"* * * * *\"\njitter = \"0s\"\nmode = \"full\"\n");
+    wait_for("both groups", || (members(&server, "a").len() + members(&server, "b").len() == 6).then_some(()));
+    server.say("flexnet account.upserted vendor kind=producer\nflexnet package.upserted db-suite producer=vendor project_name=acme");
+    for event in events(&server).iter().filter(|event| event["type"] == "rollcall.group.upserted.v1") {
+        let group = format!("corp-ldap/{}", event["data"]["group"].as_str().unwrap());
+        let body = serde_json::json!({"principal": {"group": group}, "role": "system_of_record", "scope": "root"});
+        server.post("/api/v1/bindings", &body).expect(200);
+    }
+    let roles = || server.memberships().iter().filter(|row| row.starts_with("acme ")).count();
+    wait_for("six members", || (roles() == 6).then_some(()));
+    (0..6).for_each(|n| slapd.delete(&dn(&format!("u{n}"))));
+    let plan = server.post("/api/v1/sources/corp-ldap/plan", &serde_json::json!({})).expect(201).json();
+    assert!(plan["reason"].as_str().unwrap().contains("the project acme would be emptied"), "{plan}");
+    assert_eq!(roles(), 6);
+    server.cli(&["apply", plan["id"].as_str().unwrap(), "--confirm-removals", &plan["removals"].to_string()]).ok();
+    wait_for("nobody", || (roles() == 0).then_some(()));
+    let plans = server.cli(&["plan", plan["id"].as_str().unwrap()]);
+    assert!(plans.out.contains("applied by admin key at "), "{plans:?}");
+}

@@ -81,7 +81,12 @@ async fn a_plan_is_applied_by_confirming_its_number_of_removals() {
     assert_eq!(reading(&world).await["state"], "healthy");
     let again = world.post(&format!("{path}/apply"), json!({"confirm_removals": 20})).await;
     assert_eq!((again.status.as_u16(), again.problem()), (409, "plan-closed"));
-    assert_eq!(world.ok(&path).await["state"], "applied");
+    let shown = world.ok(&path).await;
+    assert_eq!(json!([shown["state"], shown["closed_by"]]), json!(["applied", "admin key"]));
+    assert!(shown["closed_at"].is_string(), "{shown}");
+    let logged = world.ok("/api/v1/events?type=rollcall.snapshot.applied.v1").await["items"].clone();
+    let reason = text(&logged.as_array().unwrap().last().unwrap()["data"]["reason"]).to_owned();
+    assert!(reason.ends_with("was confirmed by admin key"), "{reason}");
 }
 
 #[tokio::test]
@@ -108,6 +113,8 @@ async fn a_discarded_plan_removes_nobody() {
     let path = format!("/api/v1/plans/{}", text(&plan["id"]));
     let discarded = world.post(&format!("{path}/discard"), json!({})).await;
     assert_eq!((discarded.status.as_u16(), &discarded.body["state"]), (200, &json!("discarded")));
+    assert_eq!(world.ok(&path).await, discarded.body);
+    assert_eq!(discarded.body["closed_by"], "admin key");
     let apply = world.post(&format!("{path}/apply"), json!({"confirm_removals": 1})).await;
     assert_eq!(apply.problem(), "plan-closed");
     assert_eq!(world.ok("/api/v1/events?type=rollcall.person.removed.v1").await["items"], json!([]));
@@ -167,4 +174,34 @@ async fn a_plan_says_who_would_get_or_lose_which_project() {
     let names: Vec<_> = members["items"].as_array().unwrap().iter().map(|row| text(&row["user"])).collect();
     assert!(names.contains(&"new") && !names.contains(&"p07") && !names.contains(&"p08"), "as told: {names:?}");
     assert_eq!(world.ok(&path).await["total"], 0, "it is so by now");
+}
+
+#[tokio::test]
+async fn a_project_of_five_is_not_emptied_unasked_and_is_named() {
+    let world = World::reading().await;
+    world.facts(&super::world::licensing_facts()).await;
+    ["a", "b"].iter().for_each(|g| world.source.put(group(g).unwrap()));
+    for n in 0..6 {
+        world.source.put(person(&format!("p{n}"), true).unwrap());
+        world.source.put(member(["a", "b"][n % 2], &format!("p{n}")).unwrap());
+    }
+    // Neither ada, who buys, nor pat, who makes, is left.
+    world.facts(&[super::world::ended(2)]).await;
+    let revoked = json!({"person": "pat", "permission": "view_and_manage_download_packages"});
+    world.facts(&[super::world::event("20", "permission.revoked", 2, revoked)]).await;
+    let first = plan(&world).await;
+    world.post(&format!("/api/v1/plans/{}/apply", text(&first["id"])), json!({"confirm_removals": 0})).await;
+    for g in ["a", "b"] {
+        let binding = format!(
+            r#"{{"principal":{{"group":"corp/{g}"}},"role":"system_of_record","scope":"root","author":"operator"}}"#
+        );
+        let binding = rollcall_events::Body::parse("rollcall.binding.set.v1", &binding).unwrap();
+        assert_eq!(world.say(&binding).await["effect"], "applied");
+    }
+    for (taken, held) in [(5, false), (6, true)] {
+        (0..taken).for_each(|n| world.source.take(&format!("member/{}/person/p{n}", ["a", "b"][n % 2])));
+        let plan = plan(&world).await;
+        let named = text(&plan["reason"]).contains("the project acme would be emptied");
+        assert_eq!((&plan["removals"], named), (&json!(taken), held), "{plan}");
+    }
 }

@@ -19,12 +19,12 @@ use axum::{
 };
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject};
+use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject, emptied};
 use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
-    Age, Headers, Hook, Options, Problem, ProblemType, Receiver, Rejection, Route, Runners, Running, Said, Unread,
-    Works, memory::MemorySource, pull::Pull,
+    Age, Consequences, Headers, Hook, Options, Problem, ProblemType, Proposed, Receiver, Rejection, Route, Runners,
+    Running, Said, Unread, Works, memory::MemorySource, pull::Pull,
 };
 use rollcall_store::ops::{DecisionRow, Ops};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -159,6 +159,16 @@ impl Passwords for TestPasswords {
     }
 }
 
+/// Asks the roster as the binary does.
+struct OnRoster(Arc<Live>);
+
+#[async_trait]
+impl Consequences for OnRoster {
+    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String> {
+        emptied(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
+    }
+}
+
 /// Keeps each decision at once.
 struct Keeping(Ops);
 
@@ -287,6 +297,7 @@ impl World {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),
             shelf: Arc::new(ops.clone()),
+            consequences: Arc::new(OnRoster(live.clone())),
             clock: clock.clone(),
             random: {
                 let random = AtomicUsize::new(1);

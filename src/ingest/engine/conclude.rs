@@ -5,15 +5,19 @@ use std::{
     sync::Arc,
 };
 
-use rollcall_events::{Body, Id, NewEvent, Position, body::Run};
+use rollcall_events::{
+    Body, Id, NewEvent, Position,
+    body::{Author, Run},
+};
 
 use super::{Engine, Intent, PAGE, RunError, again::unsure, fact};
 use crate::{
     Personal,
-    brake::{Braked, Weight, brake},
+    brake::{Braked, CROWD, Weight, brake},
+    consequences::Proposed,
     difference::{Change, Verb, digest, in_order},
     judge::micros,
-    plan::{Plan, PlanState, Row, Why},
+    plan::{Closed, Plan, PlanId, PlanState, Row, Why},
     pull::{Answer, Bracket, Failure, Known, Names, Sealed, Which},
     standing::{Absent, Excluded, SHOWN, Standing, State, Whole},
     stores::{Facts, Marks, Reached, beginning_with},
@@ -95,9 +99,9 @@ impl Engine {
         };
         let _writing = self.writing.lock().await;
         let mut finding = self.find(&mut sealed, &bracket).await?;
-        let scope = self.pull.scope();
-        let rescoped = finding.reached.scope.as_deref() != Some(scope.digest());
-        let hold = self.hold(&finding, rescoped);
+        let rescoped = finding.reached.scope.as_deref() != Some(self.pull.scope().digest());
+        let hold = self.hold(&finding).await;
+        let nothing_counts = matches!((&intent, &hold), (Intent::Record, Hold::All(..)));
         if matches!((&intent, &hold), (Intent::Record, Hold::Nothing)) {
             let there = self.still_there(&finding.changes).await;
             let there = there.unwrap_or_else(|failure| unsure(&finding.changes, &failure));
@@ -114,7 +118,9 @@ impl Engine {
                 };
                 Concluded::Planned(self.plan(&finding, Why::Asked, reason, true).await?)
             }
-            (Intent::Apply(plan), _) if removals(&finding) != plan.removals_digest => {
+            (Intent::Apply(plan, _), _)
+                if removals(&finding) != plan.removals_digest || !self.is_open(&plan.id).await? =>
+            {
                 let reason = format!("the removals are no longer those of {}", plan.id);
                 Concluded::Differs(self.close_held(&sealed, &finding, &bracket, plan.why, reason, true).await?)
             }
@@ -125,43 +131,36 @@ impl Engine {
             (Intent::Record, Hold::Removals(why, reason)) => {
                 let now = |change: &&Change| change.verb() != Verb::Remove;
                 let facts = finding.changes.iter().filter(now);
-                let facts = facts.map(|change| change.event(&self.source, Some(&bracket.run)));
+                let facts = facts.map(|change| change.event(&self.source, &bracket.run));
                 self.record(&sealed, &finding, &bracket, facts).await?;
                 let recorded = Numbers::of(finding.changes.iter().filter(now));
                 Concluded::Held { recorded, plan: self.hold_back(&finding, &bracket, why, reason, false).await? }
             }
-            (Intent::Record | Intent::Apply(_), _) => {
-                let facts = finding.changes.iter().map(|change| change.event(&self.source, Some(&bracket.run)));
+            (Intent::Record | Intent::Apply(..), _) => {
+                let facts = finding.changes.iter().map(|change| change.event(&self.source, &bracket.run));
                 let empty = finding.reached.scope.is_none() && sealed.stated() == 0;
                 let mut applied = None;
-                if !finding.changes.is_empty() || (rescoped && !empty) || matches!(intent, Intent::Apply(_)) {
+                if !finding.changes.is_empty() || (rescoped && !empty) || matches!(intent, Intent::Apply(..)) {
                     let confirmed = match &intent {
-                        Intent::Apply(plan) => Some(format!("{} was confirmed", plan.id)),
+                        Intent::Apply(plan, by) => Some(format!("{} was confirmed by {}", plan.id, by.as_str())),
                         Intent::Record | Intent::Plan => None,
                     };
                     applied = self.run_of(&bracket.run, confirmed).map(Body::SnapshotApplied);
                 }
                 let events = facts.chain(applied.map(|body| self.run_event(&body, &bracket.run)));
                 let position = self.record(&sealed, &finding, &bracket, events).await?;
-                let held = self.works.shelf.held_plan(&self.source).await?;
-                let (settled, state) = match &intent {
-                    Intent::Apply(plan) => (Some(plan.id.clone()), PlanState::Applied),
-                    _ => (None, PlanState::Superseded),
-                };
-                if let Some(settled) = &settled {
-                    self.works.shelf.settle_plan(settled, state).await?;
+                if let Intent::Apply(plan, by) = &intent {
+                    self.close(&plan.id, PlanState::Applied, Some(by.clone())).await?;
                 }
-                if let Some(held) = held.filter(|held| Some(&held.id) != settled.as_ref()) {
-                    self.works.shelf.settle_plan(&held.id, PlanState::Superseded).await?;
+                // What waited is not what the source says now, or was among what has just been recorded.
+                if let Some(held) = self.works.shelf.held_plan(&self.source).await? {
+                    self.close(&held.id, PlanState::Superseded, None).await?;
                 }
                 Concluded::InForce { recorded: Numbers::of(finding.changes.iter()), position }
             }
         };
         if bracket.recorded {
-            if !matches!(
-                concluded,
-                Concluded::Differs(_) | Concluded::Held { plan: Plan { why: Why::Scope | Why::FirstRun, .. }, .. }
-            ) {
+            if !nothing_counts && !matches!(concluded, Concluded::Differs(_)) {
                 self.keep_names(std::mem::take(&mut sealed.found.personal)).await?;
             }
             let mut standing = self.stands(&sealed, &finding, &concluded).await?;
@@ -172,6 +171,16 @@ impl Engine {
         }
         drop(bracket.turn);
         Ok(concluded)
+    }
+
+    /// A plan can be closed between the word to apply it and now: a follower's refresh found something else.
+    async fn is_open(&self, id: &PlanId) -> Result<bool, RunError> {
+        Ok(self.works.shelf.plan(id).await?.is_some_and(|plan| plan.state == PlanState::Open))
+    }
+
+    async fn close(&self, id: &PlanId, state: PlanState, by: Option<Author>) -> Result<(), RunError> {
+        let closed = Closed { at: self.works.clock.now(), by };
+        Ok(self.works.shelf.close_plan(id, state, &closed).await?)
     }
 
     /// Everything that the source says otherwise than it did, what was recorded meanwhile looked up.
@@ -191,21 +200,25 @@ impl Engine {
         let removals = Numbers::of(changes.iter()).removals;
         let groups = self.shrinking(&changes).await?;
         let facts = sealed.book.open().standing();
-        let weight = Weight { facts, removals, stated: sealed.stated(), groups };
+        let weight = Weight { facts, removals, stated: sealed.stated(), groups, projects: Vec::new() };
         Ok(Finding { changes, excluded, weight, reached })
     }
 
-    /// What was recorded of the source behind a place, the last of each subject.
+    /// What was recorded of the source behind a place, the last of each subject. As the mirror has it: what came too late
+    /// of another runner is not among it.
     pub(super) async fn since(&self, after: Position) -> Result<Facts, RunError> {
-        let (mut facts, mut from, filter) = (Facts::new(), after, self.own());
+        let (mut subjects, mut from, filter) = (BTreeSet::new(), after, self.own());
         loop {
             let (records, ended) = self.works.tail.page(from, PAGE, &filter).await?;
-            facts.extend(records.iter().filter_map(fact));
+            subjects.extend(records.iter().filter_map(fact).map(|(subject, _)| subject));
             if ended <= from {
-                return Ok(facts);
+                break;
             }
             from = ended;
         }
+        let mut facts = self.last_said(&subjects.into_iter().collect::<Vec<_>>()).await?;
+        facts.retain(|_, known| known.position > after);
+        Ok(facts)
     }
 
     /// What the read states and the source did not say last.
@@ -296,7 +309,11 @@ impl Engine {
         unsaid: &mut BTreeMap<Which, String>,
     ) -> Vec<Change> {
         let asked = known.into_iter().filter_map(|(subject, known)| known.body().map(|body| (subject, known, body)));
-        let asked: Vec<(String, Known, Body)> = asked.take(LOOKED_UP).collect();
+        let mut asked: Vec<(String, Known, Body)> = asked.collect();
+        for (subject, ..) in asked.drain(LOOKED_UP.min(asked.len())..) {
+            let reason = format!("more than {LOOKED_UP} changed meanwhile; the next full read compares it");
+            unsaid.insert(Which::Subject(subject), reason);
+        }
         if asked.is_empty() {
             return Vec::new();
         }
@@ -327,25 +344,54 @@ impl Engine {
         changes
     }
 
+    /// Why nothing of what is read may be recorded before a person has looked.
+    pub(super) fn waits(&self, reached: &Reached) -> Option<(Why, &'static str)> {
+        match reached.scope.as_deref() {
+            None if self.options.first_run_waits => {
+                Some((Why::FirstRun, "it is the first read; a person looks at it first"))
+            }
+            Some(applied) if applied != self.pull.scope().digest() => {
+                Some((Why::Scope, "the scope is another one (bases, filters or attributes changed)"))
+            }
+            _ => None,
+        }
+    }
+
     /// What must wait for a person.
-    fn hold(&self, finding: &Finding, rescoped: bool) -> Hold {
+    async fn hold(&self, finding: &Finding) -> Hold {
         if finding.changes.is_empty() {
             return Hold::Nothing;
         }
-        match &finding.reached.scope {
-            None if self.options.first_run_waits => {
-                return Hold::All(Why::FirstRun, "it is the first read; a person looks at it first".to_owned());
-            }
-            Some(_) if rescoped => {
-                let reason = "the scope is another one (bases, filters or attributes changed)".to_owned();
-                return Hold::All(Why::Scope, reason);
-            }
-            _ => {}
+        if let Some((why, reason)) = self.waits(&finding.reached) {
+            return Hold::All(why, reason.to_owned());
         }
-        match brake(&finding.weight).filter(|_| self.options.brake) {
+        // They came by another way under the same name: nobody has said yet that this way speaks for them too.
+        if finding.reached.scope.is_none() && finding.weight.removals > 0 {
+            let reason =
+                format!("it is the first read, and {} facts that stand already would end", finding.weight.removals);
+            return Hold::Removals(Why::FirstRun, reason);
+        }
+        match self.braked(finding.weight.clone(), &finding.changes, &finding.reached).await {
             None => Hold::Nothing,
             Some(braked @ Braked::Empty { .. }) => Hold::Removals(Why::Empty, braked.to_string()),
             Some(braked) => Hold::Removals(Why::Brake, braked.to_string()),
+        }
+    }
+
+    /// Whether what would be recorded is too much to believe. Projects are asked about last, and only where something
+    /// would be taken away: that costs a copy of the roster.
+    pub(super) async fn braked(&self, mut weight: Weight, changes: &[Change], reached: &Reached) -> Option<Braked> {
+        if !self.options.brake || weight.removals == 0 {
+            return None;
+        }
+        match brake(&weight) {
+            Some(braked @ (Braked::Empty { .. } | Braked::Share { .. })) => Some(braked),
+            Some(Braked::Emptied(_)) | None => {
+                let facts = changes.iter().map(|change| change.body.clone()).collect();
+                let proposed = Proposed { source: self.source.clone(), seen: reached.position, facts };
+                weight.projects = self.works.consequences.emptied(proposed, CROWD).await;
+                brake(&weight)
+            }
         }
     }
 
@@ -388,7 +434,7 @@ impl Engine {
         }
         let known = self.last_said(&raced.into_iter().collect::<Vec<_>>()).await?;
         let changes = in_order(self.look_up(known.into_iter().collect(), &mut BTreeMap::new()).await);
-        self.append(changes.iter().map(|change| change.event(&self.source, Some(run))).collect()).await?;
+        self.append(changes.iter().map(|change| change.event(&self.source, run)).collect()).await?;
         self.catch_up().await.map(drop)
     }
 
@@ -404,6 +450,7 @@ impl Engine {
             why,
             reason,
             state: PlanState::Open,
+            closed: None,
             facts: finding.weight.facts,
             additions: numbers.additions,
             changes: numbers.changes,
@@ -444,7 +491,8 @@ impl Engine {
     ) -> Result<Plan, RunError> {
         let before = self.works.shelf.held_plan(&self.source).await?;
         let plan = self.plan(finding, why, reason, all).await?;
-        if before.is_none_or(|before| before.id != plan.id) {
+        // What was only asked for holds nothing.
+        if why != Why::Asked && before.is_none_or(|before| before.id != plan.id) {
             let reason = format!("{}: {}", plan.id, plan.reason);
             let held = self.run_of(&bracket.run, Some(reason)).map(Body::SnapshotHeld);
             self.append(held.map(|body| self.run_event(&body, &bracket.run)).into_iter().collect()).await?;

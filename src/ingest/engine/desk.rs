@@ -11,12 +11,13 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Position, body::members_of};
+use rollcall_events::{Body, NewEvent, Position, body::members_of};
 
-use super::{Engine, Intent, RunError};
+use super::{Engine, Intent, Lease, RunError};
 use crate::{
-    brake::{LEAST, Weight, brake},
-    difference::{Change, in_order},
+    brake::{LEAST, Weight},
+    difference::{Change, Verb, in_order},
+    plan::Why,
     pull::{Anew, Cursor, Desk, Failure, Keeping, Kept, Known, Names, News, Notes, Sealed, Sheet, Stop, Told, Which},
     standing::State,
     stores::{Facts, Fingerprint, Followed, Mark, Marks, Reached, beginning_with},
@@ -121,25 +122,32 @@ impl Engine {
     async fn told(&self, facts: Vec<Told>) -> Result<(), RunError> {
         let _writing = self.writing.lock().await;
         let reached = self.catch_up().await?;
+        if self.waits(&reached).is_some() {
+            // Somebody has yet to say that what is read now may count. Whoever does has all of it read again.
+            return self.heard().await;
+        }
         let (subjects, prefixes) = asked(&facts);
         let known = self.works.shelf.some(&self.source, &subjects, &prefixes).await?;
         let Wanted { mut facts, concluded, names } = wanted(facts, &known);
-        if self.options.brake && self.is_too_much(&facts, &concluded, &known, &reached).await? {
-            // A full read finds the whole of it and makes the plan.
-            facts.retain(|subject, _| !concluded.contains(subject));
-            self.withheld.withhold();
-            self.wanted.notify_one();
-        }
         facts.retain(|subject, body| is_news(subject, body.as_ref(), known.get(subject.as_str())));
         let places: Vec<_> = facts.keys().filter_map(|subject| known.get(subject.as_str())).collect();
         let before = self.facts(&places.into_iter().map(|mark| mark.position).collect::<Vec<_>>()).await?;
-        let mut changes: Vec<Change> =
-            facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
+        let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
+        let mut changes = in_order(changes);
+        if self.is_too_much(&changes, &concluded, &known, &reached).await? {
+            // A full read finds the whole of it and makes the plan.
+            changes.retain(|change| !concluded.contains(&change.subject));
+            self.withheld.withhold();
+            self.wanted.notify_one();
+        }
         let doubted: Vec<Change> = changes.iter().filter(|c| concluded.contains(&c.subject)).cloned().collect();
         let there = self.still_there(&doubted).await?;
         changes.retain(|change| !there.contains_key(&Which::Subject(change.subject.clone())));
-        let events = in_order(changes).iter().map(|change| change.event(&self.source, None)).collect::<Vec<_>>();
-        if !events.is_empty() {
+        let Lease { epoch, following } = self.lease(&reached);
+        let facts: Vec<_> = changes.iter().map(|change| change.event(&self.source, following)).collect();
+        if !facts.is_empty() {
+            let mut events = if reached.epoch < *epoch { self.follows_on(&reached, following) } else { Vec::new() };
+            events.extend(facts);
             self.append(events).await?;
             self.catch_up().await?;
         }
@@ -147,9 +155,18 @@ impl Engine {
         self.heard().await
     }
 
+    /// Begins the epoch of an engine that goes on from a cursor: nothing was read as a whole that would have begun it.
+    fn follows_on(&self, reached: &Reached, run: &str) -> Vec<NewEvent> {
+        let mut events = self.opening(reached, run);
+        let reason = "nothing is read as a whole: it is followed from where that ended".to_owned();
+        let closed = self.run_of(run, Some(reason)).map(Body::SnapshotAborted);
+        events.extend(closed.map(|body| self.run_event(&body, run)));
+        events
+    }
+
     async fn is_too_much(
         &self,
-        facts: &BTreeMap<String, Option<Body>>,
+        changes: &[Change],
         concluded: &BTreeSet<String>,
         known: &Marks,
         reached: &Reached,
@@ -160,27 +177,26 @@ impl Engine {
         // The first two parts of `member/{group}/{kind}/{member}` name the group.
         let group = |subject: &str| subject.match_indices('/').nth(1).map(|(at, _)| at + 1);
         let prefixes: BTreeSet<&str> = concluded.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
-        let stands = |subject: &str| known.get(subject).is_some_and(|mark| mark.stands);
         let groups = prefixes.into_iter().map(|prefix| {
-            let there = beginning_with(known, prefix).filter(|(_, mark)| mark.stands);
-            let now = there.clone().count();
-            let leaving = there.filter(|(subject, _)| matches!(facts.get(*subject), Some(None))).count();
-            let fresh = facts.iter().filter(|(s, body)| s.starts_with(prefix) && body.is_some() && !stands(s)).count();
-            (prefix.to_owned(), now as u64, (now - leaving + fresh) as u64)
+            let now = beginning_with(known, prefix).filter(|(_, mark)| mark.stands).count();
+            let of = |verb| changes.iter().filter(|c| c.verb() == verb && c.subject.starts_with(prefix)).count();
+            (prefix.to_owned(), now as u64, (now + of(Verb::Add)).saturating_sub(of(Verb::Remove)) as u64)
         });
         let (groups, removals) = (groups.collect(), concluded.len() as u64);
         // Few removals are never too many by their share, however many facts there are.
         let facts = if removals < LEAST { 0 } else { self.book(reached).await?.open().standing() };
-        Ok(brake(&Weight { facts, removals, stated: 1, groups }).is_some())
+        let weight = Weight { facts, removals, stated: 1, groups, projects: Vec::new() };
+        Ok(self.braked(weight, changes, reached).await.is_some())
     }
 
-    /// Notes that the source is there.
+    /// Notes that the source is there. Only while `writing` is held.
     async fn heard(&self) -> Result<(), RunError> {
         let mut standing = self.standing().await?;
         standing.sealed_at = Some(self.works.clock.now());
         standing.failures = 0;
         if standing.state.is_failure() {
             (standing.state, standing.reason) = match self.works.shelf.held_plan(&self.source).await? {
+                Some(plan) if plan.why == Why::Empty => (State::Empty, Some(plan.reason)),
                 Some(plan) => (State::Held, Some(plan.reason)),
                 None => (State::Healthy, None),
             };
@@ -229,6 +245,7 @@ impl Desk for Counter {
     }
 
     async fn well(&self) -> Result<(), Stop> {
+        let _writing = self.0.writing.lock().await;
         Ok(self.0.heard().await?)
     }
 }

@@ -1,20 +1,22 @@
 //! A plan that somebody decided against.
 
-use rollcall_events::Body;
+use rollcall_events::{Body, body::Author};
 
 use super::{Engine, RunError};
-use crate::plan::{Plan, PlanState};
+use crate::plan::{Closed, Plan, PlanState};
 
 impl Engine {
     /// Puts an open plan aside and says so in the log. What it would have removed stands; the next read finds it again.
-    pub async fn discard(&self, plan: Plan) -> Result<Plan, RunError> {
+    pub async fn discard(&self, plan: Plan, by: Author) -> Result<Plan, RunError> {
         let _writing = self.writing.lock().await;
         let reached = self.catch_up().await?;
-        self.epoch.get_or_init(|| reached.epoch + 1);
+        self.lease(&reached);
         let run = plan.id.as_str();
-        let discarded = self.run_of(run, Some("a person decided against it".to_owned())).map(Body::SnapshotDiscarded);
+        let reason = format!("{} decided against it", by.as_str());
+        let discarded = self.run_of(run, Some(reason)).map(Body::SnapshotDiscarded);
         self.append(discarded.map(|body| self.run_event(&body, run)).into_iter().collect()).await?;
-        self.works.shelf.settle_plan(&plan.id, PlanState::Discarded).await?;
-        Ok(Plan { state: PlanState::Discarded, ..plan })
+        let closed = Closed { at: self.works.clock.now(), by: Some(by) };
+        self.works.shelf.close_plan(&plan.id, PlanState::Discarded, &closed).await?;
+        Ok(Plan { state: PlanState::Discarded, closed: Some(closed), ..plan })
     }
 }

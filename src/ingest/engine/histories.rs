@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rollcall_events::{Body, Position};
 
 use super::{
-    Concluded, Intent,
+    Concluded,
     tests::{World, corp, removed},
 };
 use crate::{
@@ -24,11 +24,18 @@ enum Step {
     Read,
     Fail(usize, u8),
     Empty,
-    Crash { batches: u64, takes_last: bool },
-    Restart { loses: bool },
+    Crash {
+        batches: u64,
+        takes_last: bool,
+    },
+    Restart {
+        loses: bool,
+    },
     Tell(usize),
     Exclude(usize),
     ApplyHeld,
+    /// Another runner takes the source over while this one reads; then that one ends too.
+    Rival,
 }
 
 /// People, groups and memberships: fewer than the brake's twenty, groups of five among them.
@@ -55,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => n.clone().prop_map(Step::Tell),
         1 => n.prop_map(Step::Exclude),
         1 => Just(Step::ApplyHeld),
+        1 => Just(Step::Rival),
     ]
 }
 
@@ -132,15 +140,22 @@ async fn history(steps: Vec<Step>) {
             }
             Step::ApplyHeld => {
                 if let Some(plan) = world.shelf.held_plan(&corp()).await.unwrap() {
-                    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+                    world.apply(&plan).await.unwrap();
                 }
+            }
+            Step::Rival => {
+                let begun = world.rival().await;
+                world.log.intruders.lock().unwrap().push(begun);
+                drop(world.read().await);
+                world.log.intruders.lock().unwrap().clear();
+                world.restart();
             }
         }
         nothing_ended_unasked(&mut world).await;
     }
     // In the end somebody confirms whatever is held, and the log says what the source says.
     if let Concluded::Held { plan, .. } = world.read().await.unwrap() {
-        let applied = world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+        let applied = world.apply(&plan).await.unwrap();
         assert!(matches!(applied, Concluded::InForce { .. }), "{applied:?}");
     }
     nothing_ended_unasked(&mut world).await;

@@ -13,6 +13,8 @@ mod races;
 mod recalled;
 mod revoke;
 #[cfg(test)]
+mod rivals;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -22,10 +24,15 @@ use std::{
 };
 
 use rollcall_eventlog::{Append, AppendError, Filter, Outcome, Tail, TailError};
-use rollcall_events::{Body, Clock, EventKey, NewEvent, Position, Recorded, Sayer, SourceName, body::Run, prefixed_id};
+use rollcall_events::{
+    Body, Clock, Epoch, NewEvent, Position, Recorded, Sayer, SourceName,
+    body::{Author, Run},
+    run_id,
+};
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
+    consequences::Consequences,
     ledger::{Book, Ledger},
     plan::{Plan, PlanId},
     pull::{Bracket, Failure, Known, Pull, Sheet},
@@ -72,6 +79,8 @@ pub struct Works {
     pub tail: Arc<dyn Tail>,
     /// What is kept beside the log.
     pub shelf: Arc<dyn Shelf>,
+    /// Knows what facts come to.
+    pub consequences: Arc<dyn Consequences>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -114,8 +123,8 @@ pub(crate) enum Intent {
     Record,
     /// To show what differs, and to record nothing.
     Plan,
-    /// To record what differs if its removals are those of this plan.
-    Apply(Box<Plan>),
+    /// To record what differs if its removals are those of this plan, on the word of whoever confirmed them.
+    Apply(Box<Plan>, Author),
 }
 
 /// The way of one source's facts to the log. One per source and log: the epoch says which one a run is of.
@@ -124,8 +133,8 @@ pub(crate) struct Engine {
     pub pull: Arc<dyn Pull>,
     pub works: Works,
     pub options: Options,
-    /// The epoch of this engine, once the log was asked for the last one.
-    epoch: std::sync::OnceLock<u64>,
+    /// Who this engine is in the log, once the log was asked for the last one.
+    lease: std::sync::OnceLock<Lease>,
     /// What the source said last, once a read was held against it.
     book: std::sync::Mutex<Option<Book>>,
     /// Held while something is compared and appended: what is compared must not move.
@@ -138,6 +147,13 @@ pub(crate) struct Engine {
     withheld: desk::Withheld,
 }
 
+/// One engine's right to a source (DESIGN 13).
+struct Lease {
+    epoch: Epoch,
+    /// The run that everything names which its follower is told.
+    following: String,
+}
+
 impl Engine {
     pub fn new(source: SourceName, pull: Arc<dyn Pull>, works: Works, options: Options) -> Self {
         Self {
@@ -145,7 +161,7 @@ impl Engine {
             pull,
             works,
             options,
-            epoch: std::sync::OnceLock::new(),
+            lease: std::sync::OnceLock::new(),
             book: std::sync::Mutex::default(),
             writing: Mutex::default(),
             running: Arc::default(),
@@ -161,11 +177,19 @@ impl Engine {
         bytes
     }
 
+    fn lease(&self, reached: &Reached) -> &Lease {
+        self.lease.get_or_init(|| {
+            let epoch = reached.epoch.next();
+            Lease { epoch, following: run_id(epoch, self.works.clock.now(), self.random_bytes()) }
+        })
+    }
+
     fn plan_id(&self) -> PlanId {
         PlanId::new(self.works.clock.now(), self.random_bytes())
     }
 
-    /// Folds what the log has of this source into the mirror, up to the head. Only while `writing` is held.
+    /// Folds what the log has of this source into the mirror, up to the head. Only while `writing` is held. An engine
+    /// that is no longer the one stops here; what it has under way is refused by every fold of the log.
     async fn catch_up(&self) -> Result<Reached, RunError> {
         let mut reached = self.works.shelf.reached(self.works.append.log_id(), &self.source).await?;
         self.catch_up_from(&mut reached, &mut |_| ()).await?;
@@ -182,7 +206,7 @@ impl Engine {
         loop {
             let (records, ended) = self.works.tail.page(reached.position, PAGE, &filter).await?;
             if ended <= reached.position {
-                return Ok(());
+                break;
             }
             let mut marks = Marks::new();
             for record in &records {
@@ -191,6 +215,15 @@ impl Engine {
             }
             let from = std::mem::replace(&mut reached.position, ended);
             self.advance(&marks, from, reached).await?;
+        }
+        match self.lease.get() {
+            Some(own) if own.epoch < reached.epoch => {
+                let (own, newest) = (own.epoch.0, reached.epoch.0);
+                Err(RunError::Storage(format!(
+                    "another runner of epoch {newest} reads the source; this one is of {own}"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -317,42 +350,37 @@ impl Engine {
 
     fn run_event(&self, body: &Body, run: &str) -> NewEvent {
         let word = body.kind().trim_end_matches(".v1").rsplit('.').next().unwrap_or_default();
-        NewEvent {
-            key: EventKey { source: self.source.clone(), id: format!("{run}/{word}").into() },
-            kind: body.kind().into(),
-            subject: body.subject().into(),
-            time: None,
-            sequence: None,
-            origin: None,
-            correlation: Some(run.into()),
-            traceparent: None,
-            data: body.data().into(),
-        }
+        let event = NewEvent::of(self.source.clone(), format!("{run}/{word}"), body);
+        NewEvent { correlation: Some(run.into()), ..event }
     }
 
     /// The data of a run's event.
     fn run_of(&self, run: &str, reason: Option<String>) -> Option<Run> {
-        let epoch = self.epoch.get().copied().unwrap_or_default();
+        let epoch = self.lease.get().map_or(0, |lease| lease.epoch.0);
         let scope = Some(self.pull.scope().digest().to_owned());
         Some(Run { run: run.parse().ok()?, scope, epoch, counts: BTreeMap::new(), digest: None, reason })
     }
 
-    /// Opens the bracket of a run and gives the sheet for it. A run that was cut off before is closed first.
+    /// The events with which a run begins. One that was cut off before is closed first.
+    fn opening(&self, reached: &Reached, run: &str) -> Vec<NewEvent> {
+        let mut events = Vec::new();
+        if let Some(open) = &reached.open {
+            let cut = self.run_of(open, Some("it was cut off before its end".to_owned()));
+            events.extend(cut.map(|cut| self.run_event(&Body::SnapshotAborted(cut), open)));
+        }
+        events.extend(self.run_of(run, None).map(|start| self.run_event(&Body::SnapshotStarted(start), run)));
+        events
+    }
+
+    /// Opens the bracket of a run and gives the sheet for it.
     pub async fn begin(&self, recorded: bool) -> Result<Sheet, RunError> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let _writing = self.writing.lock().await;
         let mut reached = self.catch_up().await?;
-        self.epoch.get_or_init(|| reached.epoch + 1);
         let (now, withheld) = (self.works.clock.now(), self.withheld.told());
-        let run = prefixed_id("run", now, self.random_bytes());
+        let run = run_id(self.lease(&reached).epoch, now, self.random_bytes());
         if recorded {
-            let mut events = Vec::new();
-            if let Some(open) = &reached.open {
-                let cut = self.run_of(open, Some("it was cut off before its end".to_owned()));
-                events.extend(cut.map(|cut| self.run_event(&Body::SnapshotAborted(cut), open)));
-            }
-            events.extend(self.run_of(&run, None).map(|start| self.run_event(&Body::SnapshotStarted(start), &run)));
-            self.append(events).await?;
+            self.append(self.opening(&reached, &run)).await?;
             reached = self.catch_up().await?;
         }
         let mut sheet = Sheet::against(self.book(&reached).await?, now);
@@ -383,8 +411,8 @@ impl Engine {
 
     /// Closes a run that failed, and notes how the source is.
     pub async fn failed(&self, failure: &Failure, run: Option<String>) -> Result<(), RunError> {
+        let _writing = self.writing.lock().await;
         if let Some(run) = run {
-            let _writing = self.writing.lock().await;
             let aborted = self.run_of(&run, Some(failure.to_string())).map(Body::SnapshotAborted);
             self.append(aborted.map(|body| self.run_event(&body, &run)).into_iter().collect()).await?;
         }
@@ -401,6 +429,7 @@ impl Engine {
         Ok(known.unwrap_or_else(|| Standing::new(self.source.clone(), self.works.clock.now())))
     }
 
+    /// Notes how the source is. Only while `writing` is held: reader and follower both read it, change it and write it.
     async fn note(&self, mut standing: Standing) -> Result<(), RunError> {
         standing.checked_at = self.works.clock.now();
         telemetry::source_checked(&standing);
@@ -437,17 +466,17 @@ fn is_fact(kind: &str) -> bool {
     Body::sayer_of(kind).is_some_and(Sayer::is_for_sources)
 }
 
-/// Takes one event of the source in.
+/// Takes one event of the source in. What the roster refuses as stale was never said here either.
 fn fold(marks: &mut Marks, reached: &mut Reached, at: Position, event: &NewEvent) {
+    if reached.epoch.admit(event).is_err() {
+        return;
+    }
     match Body::sayer_of(&event.kind) {
         Some(sayer) if sayer.is_for_sources() => {
             marks.insert((*event.subject).into(), Mark::of(at, &event.subject, &event.kind, &event.data));
         }
         Some(Sayer::Ingest) => match Body::parse(&event.kind, &event.data) {
-            Ok(Body::SnapshotStarted(run)) => {
-                reached.epoch = reached.epoch.max(run.epoch);
-                reached.open = Some(run.run.to_string());
-            }
+            Ok(Body::SnapshotStarted(run)) => reached.open = Some(run.run.to_string()),
             Ok(Body::SnapshotSealed(_) | Body::SnapshotAborted(_)) => reached.open = None,
             Ok(Body::SnapshotApplied(run)) => reached.scope = run.scope,
             _ => {}

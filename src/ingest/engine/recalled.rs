@@ -6,8 +6,8 @@ use rollcall_eventlog::memory::MemoryLog;
 use rollcall_events::LogId;
 
 use super::{
-    Intent,
-    tests::{Brittle, World, corp, engine},
+    Engine, Works,
+    tests::{Brittle, World, corp},
 };
 use crate::{
     memory::{group, member, person},
@@ -37,8 +37,8 @@ async fn what_is_kept_of_a_follower_is_good_only_with_all_that_it_was_true_of() 
     assert_eq!(recalled(&news).await, Ok(1), "another process");
     let other = MemoryLog::new(LogId([4; 8]), world.clock.clone());
     let log = Brittle { log: other, ..world.log.clone() };
-    let elsewhere =
-        engine(Arc::new(world.source.clone()), &log, &world.shelf, &world.clock, &world.random, &world.options);
+    let works = Works { append: Arc::new(log.clone()), tail: Arc::new(log.log.clone()), ..world.works.clone() };
+    let elsewhere = Arc::new(Engine::new(corp(), Arc::new(world.source.clone()), works, world.options.clone()));
     assert_eq!(recalled(&elsewhere.news()).await, Err(Anew::Log));
     world.shelf.lose();
     assert_eq!(recalled(&news).await, Err(Anew::Lost));
@@ -67,6 +67,6 @@ async fn nothing_is_kept_of_a_removal_that_waits_for_a_full_read_before_that_has
     world.read().await.unwrap();
     assert_eq!(keep(&news, 2).await, Keeping::Held, "now a plan waits");
     let plan = world.held().await;
-    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.apply(&plan).await.unwrap();
     assert_eq!((keep(&news, 2).await, recalled(&news).await), (Keeping::Done, Ok(2)));
 }

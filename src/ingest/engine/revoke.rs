@@ -1,5 +1,6 @@
 //! The end of everything that a source said, where the operator wants that after so long without a good read.
 
+use chrono::SecondsFormat;
 use rollcall_events::{Body, Position};
 
 use super::{Engine, RunError};
@@ -9,11 +10,7 @@ impl Engine {
     /// Ends every fact of the source if it has been without a good read for longer than the operator allows. The next
     /// good read brings back what it states then. Says whether it did.
     pub async fn revoke_if_due(&self) -> Result<bool, RunError> {
-        let Some(after) = self.options.revoke_after else { return Ok(false) };
-        let standing = self.standing().await?;
-        let now = self.works.clock.now();
-        let silent = standing.sealed_at.and_then(|sealed| (now - sealed).to_std().ok());
-        if !standing.state.is_failure() || silent.is_none_or(|silent| silent < after) {
+        if !self.is_overdue().await? {
             return Ok(false);
         }
         {
@@ -23,12 +20,20 @@ impl Engine {
                 return Ok(false);
             }
         }
-        // What a follower knew to be recorded no longer is.
-        self.works.shelf.forget_followed(&self.source).await?;
+        // Whoever is reading it now comes first.
         let mut sheet = self.begin(true).await?;
         let Some(bracket) = sheet.bracket.take() else { return Ok(false) };
         let _writing = self.writing.lock().await;
+        if !self.is_overdue().await? {
+            let reason = "it was read again before its facts were ended".to_owned();
+            let aborted = self.run_of(&bracket.run, Some(reason)).map(Body::SnapshotAborted);
+            self.append(aborted.map(|body| self.run_event(&body, &bracket.run)).into_iter().collect()).await?;
+            return Ok(false);
+        }
+        let mut standing = self.standing().await?;
         let reached = self.catch_up().await?;
+        // What a follower knew to be recorded no longer is.
+        self.works.shelf.forget_followed(&self.source).await?;
         // Nothing was said by this run.
         let standing_at = self.book(&reached).await?.open().unsaid();
         let ends = self.facts(&standing_at).await?.into_iter().filter_map(|(subject, known)| {
@@ -37,16 +42,23 @@ impl Engine {
         });
         let run = &bracket.run;
         let mut events: Vec<_> =
-            in_order(ends.collect()).iter().map(|change| change.event(&self.source, Some(run))).collect();
-        let reason = format!("revoke_after: the source could not be read since {:?}", standing.sealed_at);
+            in_order(ends.collect()).iter().map(|change| change.event(&self.source, run)).collect();
+        let since = standing.sealed_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).unwrap_or_default();
+        let reason = format!("revoke_after: the source could not be read since {since}");
         let aborted = self.run_of(run, Some(reason)).map(Body::SnapshotAborted);
         events.extend(aborted.map(|body| self.run_event(&body, run)));
         let newest = self.append(events).await?;
         self.catch_up().await?;
-        let mut standing = standing;
         standing.facts = 0;
         standing.applied = newest.unwrap_or(Position(0)).max(standing.applied);
         self.note(standing).await?;
         Ok(true)
+    }
+
+    async fn is_overdue(&self) -> Result<bool, RunError> {
+        let Some(after) = self.options.revoke_after else { return Ok(false) };
+        let standing = self.standing().await?;
+        let silent = standing.sealed_at.and_then(|sealed| (self.works.clock.now() - sealed).to_std().ok());
+        Ok(standing.state.is_failure() && silent.is_some_and(|silent| silent >= after))
     }
 }

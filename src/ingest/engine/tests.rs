@@ -19,14 +19,14 @@ use super::{
     *,
 };
 use crate::{
-    memory::{Fault, MemoryShelf, MemorySource, group, member, person},
+    memory::{Fault, MemoryProjects, MemoryShelf, MemorySource, group, member, person},
     plan::{PlanState, Why},
     pull::{Anew, Keeping, Names, Stated, Stop, Told, Which},
     stores::Records,
 };
 
 #[derive(Default)]
-pub(super) struct TestClock(AtomicI64);
+pub(super) struct TestClock(pub AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
@@ -75,8 +75,9 @@ pub(super) struct World {
     pub source: MemorySource,
     pub log: Brittle,
     pub shelf: MemoryShelf,
+    pub projects: MemoryProjects,
     pub clock: Arc<TestClock>,
-    pub random: Arc<AtomicU64>,
+    pub works: Works,
     pub options: Options,
     pub engine: Arc<Engine>,
     /// Up to here the log was looked at.
@@ -107,10 +108,19 @@ impl World {
             takes_last: Arc::default(),
             intruders: Arc::default(),
         };
-        let (source, shelf, random) = (MemorySource::default(), MemoryShelf::default(), Arc::new(AtomicU64::new(1)));
-        let options = options();
-        let engine = engine(Arc::new(source.clone()), &log, &shelf, &clock, &random, &options);
-        Self { source, log, shelf, clock, random, options, engine, looked: Position(0) }
+        let random = AtomicU64::new(1);
+        let (shelf, projects) = (MemoryShelf::default(), MemoryProjects::default());
+        let works = Works {
+            append: Arc::new(log.clone()),
+            tail: Arc::new(log.log.clone()),
+            shelf: Arc::new(shelf.clone()),
+            consequences: Arc::new(projects.clone()),
+            clock: clock.clone(),
+            random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
+        };
+        let (source, options) = (MemorySource::default(), options());
+        let engine = Arc::new(Engine::new(corp(), Arc::new(source.clone()), works.clone(), options.clone()));
+        Self { source, log, shelf, projects, clock, works, options, engine, looked: Position(0) }
     }
 
     pub fn with(bodies: impl IntoIterator<Item = Option<Body>>) -> Self {
@@ -126,7 +136,7 @@ impl World {
 
     pub fn restart_with(&mut self, pull: Arc<dyn Pull>) {
         self.log.left.store(u64::MAX, Ordering::Relaxed);
-        self.engine = engine(pull, &self.log, &self.shelf, &self.clock, &self.random, &self.options);
+        self.engine = Arc::new(Engine::new(corp(), pull, self.works.clone(), self.options.clone()));
     }
 
     pub async fn read(&self) -> Result<Concluded, RunError> {
@@ -150,8 +160,11 @@ impl World {
 
     /// What the log says that the source says.
     pub async fn stands(&self) -> BTreeSet<String> {
-        let mut facts: BTreeMap<String, Body> = BTreeMap::new();
+        let (mut facts, mut epoch) = (BTreeMap::<String, Body>::new(), Epoch::default());
         for record in self.records(Position(0)).await {
+            if epoch.admit(&record.event).is_err() {
+                continue;
+            }
             let body = Body::parse(&record.event.kind, &record.event.data).unwrap();
             if body.sayer().is_for_sources() {
                 facts.insert(record.event.subject.to_string(), body);
@@ -164,32 +177,18 @@ impl World {
         self.source.facts().iter().map(Body::data).collect()
     }
 
-    async fn state(&self) -> State {
+    /// Somebody confirms a plan.
+    pub async fn apply(&self, plan: &Plan) -> Result<Concluded, RunError> {
+        self.engine.run(Intent::Apply(Box::new(plan.clone()), Author::operator())).await
+    }
+
+    pub async fn state(&self) -> State {
         self.engine.standing().await.unwrap().state
     }
 
     pub async fn held(&self) -> crate::Plan {
         self.shelf.held_plan(&corp()).await.unwrap().expect("a plan is held")
     }
-}
-
-pub(super) fn engine(
-    pull: Arc<dyn Pull>,
-    log: &Brittle,
-    shelf: &MemoryShelf,
-    clock: &Arc<TestClock>,
-    random: &Arc<AtomicU64>,
-    options: &Options,
-) -> Arc<Engine> {
-    let random = Arc::clone(random);
-    let works = Works {
-        append: Arc::new(log.clone()),
-        tail: Arc::new(log.log.clone()),
-        shelf: Arc::new(shelf.clone()),
-        clock: clock.clone(),
-        random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
-    };
-    Arc::new(Engine::new(corp(), pull, works, options.clone()))
 }
 
 fn people(from: usize, to: usize) -> impl Iterator<Item = Option<Body>> {
@@ -308,7 +307,7 @@ async fn too_many_removals_are_held_and_additions_are_not() {
     assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
     assert_eq!(world.held().await.id, plan.id);
 
-    let applied = world.engine.run(Intent::Apply(Box::new(plan.clone()))).await.unwrap();
+    let applied = world.apply(&plan).await.unwrap();
     assert_eq!(removed(&applied), 40);
     assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
     assert_eq!(world.shelf.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Applied);
@@ -326,9 +325,7 @@ async fn a_plan_is_applied_only_while_its_removals_are_still_the_same() {
     // One comes back and another one goes: as many, and not the same.
     world.source.put(person("p0", true).unwrap());
     world.source.take("person/p99");
-    let Concluded::Differs(other) = world.engine.run(Intent::Apply(Box::new(plan.clone()))).await.unwrap() else {
-        panic!("it was applied")
-    };
+    let Concluded::Differs(other) = world.apply(&plan).await.unwrap() else { panic!("it was applied") };
     assert_eq!((other.removals, world.held().await.id), (40, other.id.clone()));
     assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
     assert_eq!(world.shelf.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Superseded);
@@ -373,7 +370,7 @@ async fn a_plan_that_is_asked_for_appends_nothing_and_can_be_applied() {
     assert_eq!(texts, ["p1 enters the group ops", "the person p0 is gone"]);
     assert_eq!((plan.additions, plan.changes, plan.removals, plan.why), (1, 0, 1, Why::Asked));
     assert_eq!(world.state().await, State::Healthy);
-    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.apply(&plan).await.unwrap();
     assert_eq!(world.stands().await, world.states());
 }
 
@@ -386,7 +383,7 @@ async fn a_first_run_can_wait_for_a_person_and_a_changed_scope_always_does() {
     assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
     let plan = world.held().await;
     assert_eq!((plan.why, plan.additions), (Why::FirstRun, 3));
-    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.apply(&plan).await.unwrap();
     world.source.put(person("p3", true).unwrap());
     world.read().await.unwrap();
     assert_eq!(world.stands().await, world.states(), "from the second run on nobody is asked");
@@ -397,7 +394,7 @@ async fn a_first_run_can_wait_for_a_person_and_a_changed_scope_always_does() {
     assert_eq!((world.held().await.why, world.state().await), (Why::Scope, State::Held));
     assert_eq!(world.stands().await.len(), 4);
     let plan = world.held().await;
-    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.apply(&plan).await.unwrap();
     world.source.put(person("p5", true).unwrap());
     world.read().await.unwrap();
     assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
@@ -525,7 +522,7 @@ async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_remova
     // A sheet that is thrown away removes nobody and keeps nobody waiting.
     drop(news.sheet(Anew::Lost).await.unwrap());
     let plan = world.held().await;
-    world.engine.run(Intent::Apply(Box::new(plan))).await.unwrap();
+    world.apply(&plan).await.unwrap();
     keep(&news, 2).await;
     assert_eq!((world.stands().await, recalled(&news).await), (world.states(), Ok(2)));
 }

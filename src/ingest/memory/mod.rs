@@ -17,7 +17,10 @@ use rollcall_events::{
 
 pub use shelf::MemoryShelf;
 
-use crate::pull::{Answer, Failure, Pull, Scope, Sealed, Sheet, Stated, Which};
+use crate::{
+    Consequences, Proposed,
+    pull::{Answer, Failure, Pull, Scope, Sealed, Sheet, Stated, Which},
+};
 
 /// A source in memory. Cheap to clone; clones are the same source.
 #[derive(Clone, Default)]
@@ -143,6 +146,29 @@ impl Pull for MemorySource {
             let answer = |body: &Body| state.facts.get(&body.subject()).cloned().map_or(Answer::Gone, Answer::Stated);
             Ok(subjects.iter().map(answer).collect())
         })
+    }
+}
+
+/// Who knows of projects what a test says: each with its members, by subjects whose end takes the member out.
+#[derive(Clone, Default)]
+pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+
+impl MemoryProjects {
+    /// A project and what its members rest on.
+    pub fn put(&self, project: &str, rests_on: impl IntoIterator<Item = String>) {
+        let mut projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        projects.insert(project.to_owned(), rests_on.into_iter().collect());
+    }
+}
+
+#[async_trait]
+impl Consequences for MemoryProjects {
+    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String> {
+        let ended: Vec<String> = proposed.facts.iter().filter(|fact| fact.ends()).map(Body::subject).collect();
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let emptied =
+            projects.iter().filter(|(_, on)| on.len() as u64 >= crowd && on.iter().all(|one| ended.contains(one)));
+        emptied.map(|(name, _)| name.clone()).collect()
     }
 }
 

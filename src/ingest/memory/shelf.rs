@@ -10,7 +10,7 @@ use rollcall_events::{Id, LogId, SourceName};
 
 use crate::{
     Personal,
-    plan::{Plan, PlanId, PlanState, Row, Why},
+    plan::{Closed, Plan, PlanId, PlanState, Row, Why},
     pull::{Names, Note, Notes},
     standing::Standing,
     stores::{Followed, Mark, Marks, Mirror, Reached, Records, Show, StoreError},
@@ -103,6 +103,7 @@ impl Records for MemoryShelf {
         for (other, _) in state.plans.values_mut() {
             if other.source == plan.source && other.state == PlanState::Open && supersedes(plan, other) {
                 other.state = PlanState::Superseded;
+                other.closed = Some(Closed { at: plan.made_at, by: None });
             }
         }
         state.plans.insert(plan.id.clone(), (plan.clone(), rows.to_vec()));
@@ -119,9 +120,9 @@ impl Records for MemoryShelf {
         Ok(state.plans.values().map(|(plan, _)| plan).rfind(waits).cloned())
     }
 
-    async fn settle_plan(&self, id: &PlanId, now: PlanState) -> Result<(), StoreError> {
+    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &Closed) -> Result<(), StoreError> {
         if let Some((plan, _)) = self.open()?.plans.get_mut(id).filter(|(plan, _)| plan.state == PlanState::Open) {
-            plan.state = now;
+            (plan.state, plan.closed) = (state, Some(closed.clone()));
         }
         Ok(())
     }

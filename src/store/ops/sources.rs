@@ -4,10 +4,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use async_trait::async_trait;
-use rollcall_events::{Id, LogId, Position, SourceName};
+use rollcall_events::{Epoch, Id, LogId, Position, SourceName, body::Author};
 use rollcall_ingest::{
-    Durability, Fingerprint, Followed, Mark, Marks, Mirror, Personal, Plan, PlanId, PlanState, Reached, Records,
-    Row as PlanRow, Show, Standing, StoreError, Verb, Whole, Why,
+    Closed, Durability, Fingerprint, Followed, Mark, Marks, Mirror, Personal, Plan, PlanId, PlanState, Reached,
+    Records, Row as PlanRow, Show, Standing, StoreError, Verb, Whole, Why,
     pull::{Cursor, Names, Note, Notes},
 };
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub(super) enum SourceWrite {
         reached: Reached,
     },
     Plan(Box<Plan>, Vec<RowJson>),
-    Settle(PlanId, PlanState),
+    Close(PlanId, PlanState, Closed),
     Note(Box<Standing>),
     /// Notes with nothing that they belong to yet.
     Notes(SourceName, Vec<NoteJson>),
@@ -100,7 +100,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
                 .bind(source.as_str())
                 .bind(log)
                 .bind(signed(reached.position.0))
-                .bind(signed(reached.epoch))
+                .bind(signed(reached.epoch.0))
                 .bind(reached.scope)
                 .bind(reached.open)
                 .execute(connection)
@@ -108,11 +108,12 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
         }
         SourceWrite::Plan(plan, rows) => {
             let (source, why) = (plan.source.as_str(), plan.why.as_str());
-            sqlx::query(sql::SUPERSEDE_PLANS).bind(source).bind(why).execute(&mut *connection).await?;
+            let made_at = plan.made_at.timestamp_micros();
+            sqlx::query(sql::SUPERSEDE_PLANS).bind(source).bind(why).bind(made_at).execute(&mut *connection).await?;
             sqlx::query(sql::INSERT_PLAN)
                 .bind(plan.id.as_str())
                 .bind(source)
-                .bind(plan.made_at.timestamp_micros())
+                .bind(made_at)
                 .bind(signed(plan.position.0))
                 .bind(why)
                 .bind(&plan.reason)
@@ -128,8 +129,10 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
             let rows = json(&rows)?;
             sqlx::query(sql::INSERT_PLAN_ROWS).bind(plan.id.as_str()).bind(rows).execute(connection).await?;
         }
-        SourceWrite::Settle(id, state) => {
-            sqlx::query(sql::SETTLE_PLAN).bind(id.as_str()).bind(state.as_str()).execute(connection).await?;
+        SourceWrite::Close(id, state, closed) => {
+            let (at, by) = (closed.at.timestamp_micros(), closed.by.as_ref().map(Author::as_str));
+            let query = sqlx::query(sql::CLOSE_PLAN).bind(id.as_str()).bind(state.as_str()).bind(at).bind(by);
+            query.execute(connection).await?;
         }
         SourceWrite::Note(standing) => {
             sqlx::query(sql::NOTE_STANDING)
@@ -313,8 +316,8 @@ impl Records for Ops {
         Ok(row.map_err(OpsError::from)?.as_ref().map(plan).transpose()?)
     }
 
-    async fn settle_plan(&self, id: &PlanId, state: PlanState) -> Result<(), StoreError> {
-        self.write_source(SourceWrite::Settle(id.clone(), state), Durability::Synced).await
+    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &Closed) -> Result<(), StoreError> {
+        self.write_source(SourceWrite::Close(id.clone(), state, closed.clone()), Durability::Synced).await
     }
 
     async fn standing(&self, source: &SourceName) -> Result<Option<Standing>, StoreError> {
@@ -417,7 +420,7 @@ fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, OpsError> {
 fn reached(row: &SqliteRow) -> Result<(String, Reached), OpsError> {
     let reached = Reached {
         position: Position(unsigned(row, "position")?),
-        epoch: unsigned(row, "epoch")?,
+        epoch: Epoch(unsigned(row, "epoch")?),
         scope: row.try_get("scope")?,
         open: row.try_get("open")?,
     };
@@ -467,7 +470,14 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &
 }
 
 fn plan(row: &SqliteRow) -> Result<Plan, OpsError> {
+    let closed = match row.try_get::<Option<i64>, _>("closed_at")? {
+        Some(at) => {
+            Some(Closed { at: time(at)?, by: row.try_get::<Option<String>, _>("closed_by")?.map(Author::kept) })
+        }
+        None => None,
+    };
     Ok(Plan {
+        closed,
         id: word(row, "id")?,
         source: word(row, "source")?,
         made_at: time(row.try_get("made_at")?)?,

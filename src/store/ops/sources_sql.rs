@@ -27,7 +27,8 @@ CROSS JOIN mirror ON mirror.source = $1 AND mirror.subject >= wanted.value ->> '
 
 /// A plan that waits takes the place of any other of its source; one that was asked for only that of another such.
 pub(super) const SUPERSEDE_PLANS: &str = "
-UPDATE plan SET state = 'superseded' WHERE source = $1 AND state = 'open' AND ($2 <> 'asked' OR why = 'asked')";
+UPDATE plan SET state = 'superseded', closed_at = $3
+WHERE source = $1 AND state = 'open' AND ($2 <> 'asked' OR why = 'asked')";
 pub(super) const INSERT_PLAN: &str = "
 INSERT INTO plan (id, source, made_at, position, why, reason, state, facts, additions, changes, removals,
   removals_digest, rows_digest)
@@ -41,7 +42,7 @@ macro_rules! plans {
     ($where:literal) => {
         concat!(
             "SELECT id, source, made_at, position, why, reason, state, facts, additions, changes, removals,
-                    removals_digest, rows_digest FROM plan WHERE ",
+                    removals_digest, rows_digest, closed_at, closed_by FROM plan WHERE ",
             $where
         )
     };
@@ -52,10 +53,12 @@ pub(super) const LIST_PLANS: &str = plans!("id < $1 ORDER BY id DESC LIMIT $2");
 pub(super) const LIST_PLANS_OF: &str = plans!("source = $3 AND id < $1 ORDER BY id DESC LIMIT $2");
 pub(super) const PLAN_ROWS: &str = "
 SELECT idx, verb, type, subject, data, was, text FROM plan_row WHERE plan = $1 AND idx > $2 ORDER BY idx LIMIT $3";
-pub(super) const SETTLE_PLAN: &str = "UPDATE plan SET state = $2 WHERE id = $1 AND state = 'open'";
-/// $1: the first id that stays.
+pub(super) const CLOSE_PLAN: &str = "
+UPDATE plan SET state = $2, closed_at = $3, closed_by = $4 WHERE id = $1 AND state = 'open'";
+/// $1: the first id that stays. One that was only asked for waits for nobody.
 pub(super) const PRUNE_PLANS: &str = "
-DELETE FROM plan WHERE id IN (SELECT id FROM plan WHERE id < $1 AND state <> 'open' ORDER BY id LIMIT 10)";
+DELETE FROM plan WHERE id IN
+  (SELECT id FROM plan WHERE id < $1 AND (state <> 'open' OR why = 'asked') ORDER BY id LIMIT 10)";
 
 macro_rules! standings {
     ($where:literal) => {

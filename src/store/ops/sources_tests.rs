@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use chrono::DateTime;
-use rollcall_events::{LogId, Position, SourceName};
+use rollcall_events::{Epoch, LogId, Position, SourceName, body::Author};
 use rollcall_ingest::{
-    Absent, Excluded, Followed, Mark, Marks, Personal, Plan, PlanId, PlanState, Reached, Records, Row, Shelf, Standing,
-    State, Verb, Whole, Why,
+    Absent, Closed, Excluded, Followed, Mark, Marks, Personal, Plan, PlanId, PlanState, Reached, Records, Row, Shelf,
+    Standing, State, Verb, Whole, Why,
     memory::MemoryShelf,
     pull::{Cursor, Names, Notes},
 };
@@ -36,7 +36,7 @@ async fn all(shelf: &dyn Shelf, source: &SourceName) -> Marks {
 }
 
 fn reached(position: u64) -> Reached {
-    Reached { position: Position(position), epoch: 3, scope: Some("s".into()), open: None }
+    Reached { position: Position(position), epoch: Epoch(3), scope: Some("s".into()), open: None }
 }
 
 fn plan(n: u64, why: Why) -> Plan {
@@ -48,6 +48,7 @@ fn plan(n: u64, why: Why) -> Plan {
         why,
         reason: "40 of its 100 facts".into(),
         state: PlanState::Open,
+        closed: None,
         facts: 100,
         additions: 1,
         changes: 2,
@@ -102,9 +103,14 @@ async fn conformance(shelf: &dyn Shelf) {
     assert_eq!(shelf.held_plan(&corp).await.unwrap(), Some(held.clone()));
     shelf.keep_plan(&newer, &[]).await.unwrap();
     assert_eq!((state(held.id.clone()).await, state(later.id).await), (PlanState::Superseded, PlanState::Superseded));
-    shelf.settle_plan(&newer.id, PlanState::Applied).await.unwrap();
-    shelf.settle_plan(&newer.id, PlanState::Discarded).await.unwrap();
-    assert_eq!(state(newer.id).await, PlanState::Applied, "what became of it does not change");
+    let closed = |by: &str| Closed { at: DateTime::UNIX_EPOCH, by: Some(Author::kept(by.to_owned())) };
+    shelf.close_plan(&newer.id, PlanState::Applied, &closed("user:corp/kim")).await.unwrap();
+    shelf.close_plan(&newer.id, PlanState::Discarded, &closed("admin key")).await.unwrap();
+    let kept = shelf.plan(&newer.id).await.unwrap().unwrap();
+    let first = (PlanState::Applied, Some(closed("user:corp/kim")));
+    assert_eq!((kept.state, kept.closed), first, "what became of it does not change");
+    let superseded = shelf.plan(&held.id).await.unwrap().unwrap().closed;
+    assert_eq!(superseded, Some(Closed { at: newer.made_at, by: None }), "nobody decided on it");
     assert_eq!(shelf.held_plan(&corp).await.unwrap(), None);
 
     let mut standing = Standing {
@@ -210,8 +216,9 @@ async fn plans_are_listed_with_their_rows_and_pruned_when_they_wait_no_longer() 
     assert_eq!(rows, [(1, row(1)), (2, row(2))]);
     assert_eq!(ops.plan_rows(&all[0], None, 1).await.unwrap(), [(0, row(0))]);
     let far = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
+    ops.keep_plan(&plan(4, Why::Asked), &[row(0)]).await.unwrap();
     ops.prune(far, &Retention::default()).await.unwrap();
-    assert_eq!(ids(ops.plans(None, None, 9).await.unwrap()), all[..1], "one that waits stays");
+    assert_eq!(ids(ops.plans(None, None, 9).await.unwrap()), all[..1], "one that waits stays, with what it names");
 }
 
 #[tokio::test]
@@ -235,7 +242,7 @@ async fn every_statement_can_be_prepared_and_finds_its_rows_by_index() {
         sql::LIST_PLANS,
         sql::LIST_PLANS_OF,
         sql::PLAN_ROWS,
-        sql::SETTLE_PLAN,
+        sql::CLOSE_PLAN,
         sql::PRUNE_PLANS,
         sql::STANDING,
         sql::STANDINGS,

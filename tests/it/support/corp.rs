@@ -13,7 +13,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Filter, Tail, memory::MemoryLog};
 use rollcall_events::{Body, Clock, LogId, Position, Recorded, SourceName};
-use rollcall_ingest::{Options, Records, Runners, Running, Standing, Works, memory::MemoryShelf};
+use rollcall_ingest::{
+    Options, Records, Runners, Running, Standing, Works,
+    memory::{MemoryProjects, MemoryShelf},
+};
 use rollcall_ldap::{Config, Directory};
 use tokio::runtime::{Builder, Runtime};
 
@@ -70,6 +73,7 @@ impl Corp {
             append: Arc::new(self.log.clone()),
             tail: Arc::new(self.log.clone()),
             shelf: Arc::new(self.shelf.clone()),
+            consequences: Arc::new(MemoryProjects::default()),
             clock: Arc::new(Now),
             // Pauses are a part of their most by this: 30 ms.
             random: Arc::new(move || 30_000_000 + random.fetch_add(1, Ordering::Relaxed)),

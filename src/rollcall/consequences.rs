@@ -1,0 +1,39 @@
+//! What a read of a source would come to, asked of the roster. Works beside whoever folds and decides, on a copy.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rollcall_access::{could_empty, emptied};
+use rollcall_events::Clock;
+use rollcall_ingest::{Consequences, Proposed};
+use rollcall_projector::Handle;
+
+/// How long the roster may take to reach what the source was held against.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tries what a source says on a copy of the roster.
+pub struct OnRoster {
+    /// Where the roster is.
+    pub handle: Handle,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Consequences for OnRoster {
+    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String> {
+        let Proposed { source, seen, facts } = proposed;
+        let crowd = usize::try_from(crowd).unwrap_or(usize::MAX);
+        if !could_empty(&facts, crowd) {
+            return Vec::new();
+        }
+        // A roster that stands still is said elsewhere; what it has is still worth asking.
+        self.handle.wait_for(seen, PATIENCE).await;
+        let (before, now) = (self.handle.live().read().clone(), self.clock.now());
+        let tried = tokio::task::spawn_blocking(move || emptied(&before, &source, &facts, crowd, now)).await;
+        tried.unwrap_or_else(|error| {
+            tracing::error!(%error, "what a read would come to could not be tried");
+            Vec::new()
+        })
+    }
+}
