@@ -298,12 +298,16 @@ impl Connection {
                     ),
                 })
             }
-            // busy, unavailable: not an answer to the question
-            Reply::Bound(outcome @ Outcome { code: 51 | 52, .. }) => Err(self.refused("the bind", &outcome)),
-            Reply::Bound(outcome) => Err(Fault::Unauthorised {
-                dn: dn.to_owned(),
-                why: format!("{} ({}){}", outcome.code, name(outcome.code), said(&outcome)),
-            }),
+            // authMethodNotSupported, constraintViolation (a lock), noSuchObject, invalidDNSyntax, inappropriateAuthentication,
+            // invalidCredentials, insufficientAccessRights, unwillingToPerform: it is about who we say that we are.
+            Reply::Bound(outcome @ Outcome { code: 7 | 19 | 32 | 34 | 48 | 49 | 50 | 53, .. }) => {
+                Err(Fault::Unauthorised {
+                    dn: dn.to_owned(),
+                    why: format!("{} ({}){}", outcome.code, name(outcome.code), said(&outcome)),
+                })
+            }
+            // Anything else is no answer to the question: busy, a limit, TLS that is missing.
+            Reply::Bound(outcome) => Err(self.refused("the bind", &outcome)),
             _ => Err(Fault::Malformed(format!("{}: a bind is answered with something else", self.url))),
         }
     }

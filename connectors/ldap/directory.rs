@@ -210,8 +210,8 @@ impl Directory {
 
     async fn look_up_one(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<Answer, Ended> {
         match self.answer(session, subject, now).await {
-            Err(Ended::Fault(fault @ Fault::Refused { .. })) => Ok(Answer::Unknown(fault.to_string())),
-            Err(Ended::Unreadable(why)) => Ok(Answer::Unknown(why.to_string())),
+            Err(Ended::Fault(fault @ Fault::Refused { .. })) => Ok(Answer::Unanswered(fault.to_string())),
+            Err(Ended::Unreadable(why)) => Ok(Answer::Unanswered(why.to_string())),
             answered => answered,
         }
     }

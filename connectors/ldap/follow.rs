@@ -191,8 +191,9 @@ impl Follower<'_> {
         for entry in entries {
             self.put_group(&entry, &mut notebook.world, &mut told, &mut touched)?;
         }
-        told.extend(self.follows(touched, notebook).await?);
+        // Answered now; what follows from the answers may raise new doubts.
         notebook.doubtful.clear();
+        told.extend(self.follows(touched, notebook).await?);
         Ok(told)
     }
 

@@ -167,7 +167,7 @@ impl Schema {
             id,
             dn,
             username: username.map(str::to_owned),
-            active: in_force(entry, now),
+            active: in_force(self.kind, entry, now),
             names: Some(Names { email: entry.text(&self.email).map(str::to_owned), name: name.map(str::to_owned) }),
             uids: entry.texts(&self.username).map(str::to_lowercase).collect(),
             primary: domain.zip(rid).map(|(domain, rid)| [domain, rid.to_le_bytes().to_vec()].concat()),
@@ -279,10 +279,11 @@ fn without_bits(text: &str) -> &str {
 }
 
 /// Whether an account may be used: neither disabled nor expired. A lock after wrong passwords is no reason: anybody
-/// could cause it.
-fn in_force(entry: &Entry, now: DateTime<Utc>) -> bool {
+/// could cause it. Where Active Directory does not show whether an account is disabled, it counts as disabled: that is a
+/// removal, before which the brake stands.
+fn in_force(kind: Kind, entry: &Entry, now: DateTime<Utc>) -> bool {
     let number = |name: &str| entry.text(name).and_then(|text| text.trim().parse::<i64>().ok());
-    let disabled = number("userAccountControl").is_some_and(|flags| flags & 2 != 0)
+    let disabled = number("userAccountControl").map_or(kind == Kind::ActiveDirectory, |flags| flags & 2 != 0)
         || entry.text("nsAccountLock").is_some_and(|text| text.eq_ignore_ascii_case("true"))
         || entry.text("pwdAccountLockedTime").is_some_and(|text| text.starts_with("000001010000"));
     let expired_ad = number("accountExpires").filter(|ticks| ![0, i64::MAX].contains(ticks)).is_some_and(|ticks| {

@@ -60,6 +60,8 @@ fn an_account_is_in_force_unless_it_is_disabled_or_expired() {
         (Kind::ActiveDirectory, "userAccountControl", "514", false),
         (Kind::ActiveDirectory, "userAccountControl", "546", false),
         (Kind::ActiveDirectory, "userAccountControl", "66048", true),
+        // It is not shown to us, or is nothing.
+        (Kind::ActiveDirectory, "userAccountControl", "", false),
         (Kind::ActiveDirectory, "lockoutTime", "134000000000000000", true),
         (Kind::ActiveDirectory, "accountExpires", "0", true),
         (Kind::ActiveDirectory, "accountExpires", "9223372036854775807", true),
@@ -78,7 +80,11 @@ fn an_account_is_in_force_unless_it_is_disabled_or_expired() {
     for (kind, name, value, active) in table {
         let schema = schema(*kind);
         let id: &[u8] = if *kind == Kind::ActiveDirectory { GUID } else { b"326d895c-7a8c-1041-941c-e39067ca22d1" };
-        let person = schema.person(&entry("cn=x", &[(kind.id(), id), (name, value.as_bytes())]), now()).unwrap();
+        let mut attributes = vec![(kind.id(), id), (*name, value.as_bytes())];
+        if *kind == Kind::ActiveDirectory && *name != "userAccountControl" {
+            attributes.push(("userAccountControl", b"512"));
+        }
+        let person = schema.person(&entry("cn=x", &attributes), now()).unwrap();
         assert_eq!(person.active, *active, "{name}: {value}");
     }
 }

@@ -31,6 +31,9 @@ use crate::{
 /// unavailableCriticalExtension: the cookie is none of the server's.
 const UNAVAILABLE_EXTENSION: u32 = 12;
 const NO_SUCH_OBJECT: u32 = 32;
+/// So many known entries that no filter gives any more, all at once, may be a right that we lost: a whole read, and its
+/// brake, must say so.
+const MANY: usize = 20;
 
 /// Asks a server for changes.
 pub struct Polled<'a> {
@@ -210,7 +213,11 @@ impl<'a> Polled<'a> {
 
     async fn ask_by_cookie(&self, session: &mut Session, mut cookie: Vec<u8>) -> Result<Asked, Ended> {
         let mut all = Vec::new();
+        let until = session.connection.taken().saturating_add(session.connection.limits().search);
         loop {
+            if session.connection.taken() > until {
+                return Ok(Asked::Lost("more changed than is worth following".to_owned()));
+            }
             let (entries, reply) = match self.dirsync(session, &cookie, crate::filter::everything()).await {
                 Err(Ended::Fault(fault @ Fault::Refused { code: UNAVAILABLE_EXTENSION, .. })) => {
                     return Ok(Asked::Lost(format!("the server does not take the kept cookie: {fault}")));
@@ -267,6 +274,7 @@ impl<'a> Polled<'a> {
         for (part, entry) in read::entries(session, &self.client.config, Some(&ids)).await? {
             found.entry(session.schema.id_of(&entry)?).or_default().insert(part, entry);
         }
+        let mut vanished = 0;
         for id in ids {
             let mut parts = found.remove(&id).unwrap_or_default();
             let known = notebook.is_somewhere(&id);
@@ -279,6 +287,10 @@ impl<'a> Polled<'a> {
                     return Ok(Heard::Anew(format!("{name} was changed and cannot be found any more")));
                 }
                 outside = there.is_some();
+                vanished += usize::from(outside && known);
+                if vanished >= MANY {
+                    return Ok(Heard::Anew(format!("{vanished} changed entries are there and fit no filter any more")));
+                }
             }
             for part in 0..self.parts() {
                 match parts.remove(&part) {

@@ -63,8 +63,13 @@ impl<'a> Streams<'a> {
     async fn start(&self, search: &Search, cookie: Option<&[u8]>) -> Result<(Stream, Refreshed), Ended> {
         let mut connection = self.client.session().await?.connection;
         let id = connection.search(search, &[sync::request(cookie)]).await?;
+        let until = connection.taken().saturating_add(connection.limits().search);
         let mut refreshed = Refreshed::default();
         loop {
+            if connection.taken() > until {
+                let what = format!("{}: the refresh below {} goes on", connection.url(), search.base);
+                return Err(Fault::Malformed(format!("{what} beyond all bounds")).into());
+            }
             let done = match connection.next(id).await? {
                 Item::Entry(entry, controls) => {
                     refreshed.entry(entry, &controls)?;

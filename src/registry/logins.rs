@@ -86,14 +86,19 @@ impl Logins {
         if OURS.iter().any(|prefix| password.expose_secret().starts_with(prefix)) {
             return Asked::Nobody;
         }
-        if let Some(wait) = self.throttle.wait(normal_user_name(name).as_deref(), from, now) {
+        let (guessed, credential) = (normal_user_name(name), password.expose_secret());
+        if let Some(wait) = self.throttle.asking(guessed.as_deref(), from, credential, now) {
             return Asked::Wait(wait);
         }
         let user = {
             let roster = self.live.read();
             roster.user_by_name(name).map(|user: UserIx| roster.user_id(user))
         };
-        match directory.check(Login { name, user: user.as_deref(), password }).await {
+        let answer = directory.check(Login { name, user: user.as_deref(), password }).await;
+        if answer != PasswordAnswer::Bad {
+            self.throttle.not_wrong(guessed.as_deref(), credential);
+        }
+        match answer {
             PasswordAnswer::Unavailable => Asked::Unavailable,
             answer => Asked::Directory(answer),
         }

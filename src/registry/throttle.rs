@@ -1,5 +1,5 @@
 //! How often somebody may be wrong: counts wrong credentials per user name and per address prefix, and says how long to
-//! wait. Never hears of a right credential, so a burst of good requests is nothing to it (clients.md C22).
+//! wait. A burst of good requests is nothing to it (clients.md C22): one credential counts once, and a right one not at all.
 
 use std::{
     collections::HashMap,
@@ -48,6 +48,14 @@ impl Record {
         if let Some(over) = self.failures.checked_sub(free) {
             let wait = 1_i64.checked_shl(over.min(6)).unwrap_or_default().min(FORGET.num_seconds());
             self.blocked_until = now + wait;
+        }
+    }
+
+    /// Takes back what was counted for a credential.
+    fn forgive(&mut self, credential: u64) {
+        if let Some(counted) = self.recent.iter_mut().find(|counted| **counted == credential) {
+            *counted = 0;
+            self.failures = self.failures.saturating_sub(1);
         }
     }
 }
@@ -114,6 +122,32 @@ impl Throttle {
         wait
     }
 
+    /// Counts a credential against a name before somebody else is asked about it, which takes time: of many guesses at
+    /// once no more are asked about than one after the other. [`Self::not_wrong`] takes it back.
+    pub(crate) fn asking(
+        &self,
+        name: Option<&str>,
+        from: IpAddr,
+        credential: &str,
+        now: DateTime<Utc>,
+    ) -> Option<TimeDelta> {
+        let wait = self.wait(name, from, now);
+        if let (None, Some(name)) = (wait, name) {
+            let fingerprint = self.hasher.hash_one((Some(name), credential));
+            let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+            records.get_mut(self.name(name)).fail(fingerprint, FREE_PER_NAME, now.timestamp());
+        }
+        wait
+    }
+
+    /// The credential is right, or nobody could say.
+    pub(crate) fn not_wrong(&self, name: Option<&str>, credential: &str) {
+        let Some(name) = name else { return };
+        let fingerprint = self.hasher.hash_one((Some(name), credential));
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.get_mut(self.name(name)).forgive(fingerprint);
+    }
+
     fn name(&self, name: &str) -> u64 {
         self.hasher.hash_one(("name", name))
     }
@@ -146,6 +180,20 @@ mod tests {
             throttle.failed(Some("ada"), address("192.0.2.1"), "wrong", at(second));
         }
         assert_eq!(throttle.wait(Some("ada"), address("192.0.2.1"), at(1000)), None);
+    }
+
+    #[test]
+    fn many_guesses_at_once_are_not_all_free_and_a_burst_of_the_right_password_is() {
+        let throttle = Throttle::default();
+        let from = |i: u32| IpAddr::V4((i << 8).into());
+        let asked = |i: &u32| throttle.asking(Some("ada"), from(*i), &format!("guess {i}"), at(0)).is_none();
+        assert_eq!((0..500).filter(asked).count(), FREE_PER_NAME as usize);
+        for second in 0..500 {
+            assert_eq!(throttle.asking(Some("bob"), from(1), "right", at(second)), None);
+            if second % 3 == 0 {
+                throttle.not_wrong(Some("bob"), "right");
+            }
+        }
     }
 
     #[test]

@@ -201,7 +201,8 @@ fn people_of_a_directory_sign_in_with_their_password_in_it() {
         server.token(name, "love:lace", "").expect(401);
     }
 
-    // A new password: the person's entry changed, and the next login asks the directory.
+    // A new password is asked about at once. That the old one is none any more shows when its answer is forgotten: no
+    // directory announces it (DESIGN 9: a minute at most).
     slapd.change(&format!("dn: {}\nchangetype: modify\nreplace: userPassword\nuserPassword: new\n", dn("ada")));
     server.token("ada", "new", "").expect(200);
 

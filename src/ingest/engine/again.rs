@@ -29,9 +29,16 @@ impl Engine {
             return Ok(BTreeMap::new());
         }
         let answers = self.ask(asked.clone()).await?;
-        let there = asked.into_iter().zip(answers).filter(|(_, answer)| matches!(answer, Answer::Stated(_)));
-        let reason = "it was not named, and it is there when asked for by itself";
-        Ok(there.map(|(was, _)| (Which::Subject(was.subject()), reason.to_owned())).collect())
+        let spared = asked.into_iter().zip(answers).filter_map(|(was, answer)| {
+            let reason = match answer {
+                Answer::Stated(_) => "it was not named, and it is there when asked for by itself".to_owned(),
+                Answer::Unanswered(why) => format!("it was not named, and could not be asked for by itself: {why}"),
+                // What cannot be found by itself either is what the read said it is: not there.
+                Answer::Gone | Answer::Unknown(_) => return None,
+            };
+            Some((Which::Subject(was.subject()), reason))
+        });
+        Ok(spared.collect())
     }
 }
 
@@ -99,6 +106,36 @@ mod tests {
         all.take("member/ops/person/ada");
         world.engine.news().tell(vec![told]).await.unwrap();
         assert_eq!(world.news().await, ["group.member.removed member/ops/person/ada"]);
+    }
+
+    /// A source that is too busy for questions.
+    struct Busy(MemorySource);
+
+    #[async_trait]
+    impl Pull for Busy {
+        fn scope(&self) -> Scope {
+            self.0.scope()
+        }
+
+        async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+            self.0.read(sheet).await
+        }
+
+        async fn look_up(&self, subjects: &[Body], _: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+            Ok(vec![Answer::Unanswered("51 (busy)".to_owned()); subjects.len()])
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_refused_is_no_answer_and_removes_nobody() {
+        let mut world = World::with(facts());
+        world.read().await.unwrap();
+        let overlooking = MemorySource::default();
+        overlooking.put(group("ops").unwrap());
+        world.restart_with(Arc::new(Busy(overlooking)));
+        world.news().await;
+        world.read().await.unwrap();
+        assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
     }
 
     #[tokio::test]

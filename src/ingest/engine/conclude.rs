@@ -338,7 +338,9 @@ impl Engine {
                         changes.push(Change { subject, body: end, previous: known.position, was });
                     }
                 }
-                Answer::Unknown(reason) => drop(unsaid.insert(Which::Subject(subject), reason)),
+                Answer::Unknown(reason) | Answer::Unanswered(reason) => {
+                    drop(unsaid.insert(Which::Subject(subject), reason))
+                }
             }
         }
         changes

@@ -143,8 +143,11 @@ pub enum Answer {
     Stated(Stated),
     /// The source says that it is no more. Where it may just not be visible any more, say [`Answer::Unknown`].
     Gone,
-    /// Nothing can be said, for this reason. The subject is left as it is.
+    /// The source does not know it any more, or does not show it to us, for this reason. It is left as it is, unless a
+    /// whole read concludes otherwise.
     Unknown(String),
+    /// The source did not answer the question, for this reason. Nothing is concluded, by nobody.
+    Unanswered(String),
 }
 
 /// Why a read or a follow came to nothing. The text names the place (base, page, code) and is shown to people; no
