@@ -71,7 +71,8 @@ impl Logins {
                     Some(word) => SignIn::Known(word),
                     None => {
                         drop(roster);
-                        let wait = self.failed(Some(name), password.expose_secret(), from, now);
+                        // Against the name it was counted before the directory was asked.
+                        let wait = self.failed(None, password.expose_secret(), from, now);
                         wait.map_or(SignIn::Wrong, SignIn::Wait)
                     }
                 }

@@ -187,7 +187,7 @@ impl TokenServer {
         }
         let directory = self.ask_directory(&presented, &call).await?;
         let question = Question { presented: &presented, directory, asked: &form.asked, client, now };
-        let judged = question.judge(&self.parts).ok_or_else(|| self.wrong(&presented, &call))?;
+        let judged = question.judge(&self.parts).ok_or_else(|| self.wrong(&presented, directory, &call))?;
         self.reply(judged, &presented, &form, &call)
     }
 
@@ -207,11 +207,13 @@ impl TokenServer {
 
     /// A wrong credential: 401, or 429 for one who was wrong too often. A refresh token that this server once signed is
     /// no guess and is not counted.
-    fn wrong(&self, presented: &Presented, call: &Call) -> (Ended, Refusal) {
+    fn wrong(&self, presented: &Presented, directory: Option<PasswordAnswer>, call: &Call) -> (Ended, Refusal) {
         let wait = match presented {
             Presented::Nobody => None,
             Presented::Password { name, password } => {
-                self.parts.logins.failed(Some(name), password.expose_secret(), call.address, call.now)
+                // What a directory was asked about was counted against the name before.
+                let name = directory.is_none().then_some(name.as_str());
+                self.parts.logins.failed(name, password.expose_secret(), call.address, call.now)
             }
             Presented::Refresh(token) => {
                 let token = token.expose_secret();
