@@ -65,6 +65,8 @@ struct Seen {
 #[derive(Default)]
 struct Places {
     projects: BTreeSet<u32>,
+    /// Packages that never came to a project.
+    packages: BTreeSet<u32>,
     scopes: BTreeSet<On>,
 }
 
@@ -341,6 +343,15 @@ impl Slice<'_> {
         if let Some(owner) = self.owner_of_name(name) {
             self.person(owner);
         }
+        if places.projects.is_empty() {
+            // What came too late to name a project when it was recorded may have named this one by what is known now.
+            let late = facts.mentions.range((Field::PackageProducer, 0)..=(Field::PackageProducer, u32::MAX));
+            let unnamed = |package: &u32| facts.packages.get(*package).is_some_and(|row| row.project == NONE);
+            for package in late.map(|((_, package), _)| *package).filter(unnamed) {
+                self.package(package);
+                places.packages.insert(package);
+            }
+        }
         places
     }
 
@@ -455,6 +466,7 @@ impl Slice<'_> {
             Origin::Package(package) => Some(package),
             Origin::Local(_) => None,
         })
+        .chain(places.packages.iter().copied())
         .collect()
     }
 

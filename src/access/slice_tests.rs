@@ -416,6 +416,32 @@ proptest! {
     }
 }
 
+#[test]
+fn a_project_that_only_came_too_late_is_found_by_what_is_known_now() {
+    let mut history = History::default();
+    let settings = r#"{"sources":{"flexnet":{"order":"version"}}}"#;
+    history.say("local", "settings.set", None, settings);
+    history.say("flexnet", "account.upserted", Some(1), r#"{"account":"a","kind":"producer"}"#);
+    history.say("flexnet", "person.upserted", Some(1), r#"{"person":"p","account":"a","active":true}"#);
+    let permission = r#"{"person":"p","permission":"view_and_manage_download_packages"}"#;
+    history.say("flexnet", "permission.granted", Some(1), permission);
+    history.say("flexnet", "package.removed", Some(6), r#"{"package":"k"}"#);
+    let package = r#"{"package":"k","producer":"a","container_delivery":true}"#;
+    history.say("flexnet", "package.upserted", Some(2), package);
+    for event in history.0.iter_mut().filter(|event| !event.key.source.is_local()) {
+        let removed = event.kind.contains("removed");
+        event.time = Some(if removed { noon() } else { noon() - Duration::days(2) });
+    }
+    let past = Past::of(&history, true);
+    assert!(past.live.project_by_name("k").is_none(), "it was over before it began");
+    let (then, scope) = (noon() - Duration::days(1), ScopeName::Project("k"));
+    let slice = past.effective(past.events(About::Access { user: Some("flexnet/p"), scope }), then);
+    let answers = answer(&slice, "flexnet/p", scope, then).expect("it was there then");
+    assert!(answers.iter().all(|answer| answer.allowed), "{answers:?}");
+    let slice = past.effective(past.events(About::Members("k")), then);
+    assert_eq!(members(&slice, slice.project_by_name("k").unwrap(), then).len(), 1);
+}
+
 /// A law over worlds without roles would prove nothing.
 #[test]
 fn the_random_pasts_reach_every_kind_of_reason() {
