@@ -202,8 +202,8 @@ impl Roster {
         match command {
             Body::BindingSet(data) => self.judge_binding(data, now).map(|_| ()),
             Body::BindingRemoved(data) => self.judge_unbinding(data, now).map(|_| ()),
-            Body::ContainerUpserted(data) => self.judge_container(data, now).map(|_| ()),
-            Body::ContainerRemoved(data) => self.judge_container_removal(data, now).map(|_| ()),
+            Body::FolderUpserted(data) => self.judge_folder(data, now).map(|_| ()),
+            Body::FolderRemoved(data) => self.judge_folder_removal(data, now).map(|_| ()),
             Body::ProjectCreated(data) => self.judge_creation(data, now).map(|_| ()),
             Body::ProjectUpdated(data) => self.judge_update(data, now).map(|_| ()),
             Body::ProjectDeleted(data) => self.judge_deletion(data, now).map(|_| ()),

@@ -14,7 +14,7 @@ use crate::{
     facts::{Binding, Holder, NONE, On, Origin},
     fold::{At, micros},
     owners::Gone,
-    place::{ContainerIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx},
+    place::{FolderIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx},
     profile::{Held, RoleIx},
     register::{Rank, Register},
     roster::{Roster, UserIx, instant},
@@ -87,9 +87,7 @@ impl Roster {
         let missing = |what: &str, id: &Id| RefusalKind::Unknown.because(format!("there is no {what} `{id}`"));
         match scope {
             Scope::Root => Ok(Place::Root),
-            Scope::Container(id) => {
-                self.container_by_id(id.as_str()).map(Place::Container).ok_or_else(|| missing("container", id))
-            }
+            Scope::Folder(id) => self.folder_by_id(id.as_str()).map(Place::Folder).ok_or_else(|| missing("folder", id)),
             Scope::Project(id) => {
                 self.project_by_id(id.as_str()).map(Place::Project).ok_or_else(|| missing("project", id))
             }
@@ -109,7 +107,7 @@ impl Roster {
         let place = self.place_of(&data.scope)?;
         let on = match place {
             Place::Root => On::Root,
-            Place::Container(ContainerIx(ix)) => On::Container(ix),
+            Place::Folder(FolderIx(ix)) => On::Folder(ix),
             Place::Project(ProjectIx::Recorded(RecordedIx(ix))) => On::Project(ix),
             Place::Project(ProjectIx::Personal(_)) => {
                 return Err(RefusalKind::Invalid.because("a personal project has its user and nobody else"));
@@ -216,7 +214,7 @@ impl Roster {
         // What somebody has without a role above projects is not what it is below.
         let base = match place {
             Place::Project(_) => profile.baseline(caller, &resource, self.switches()),
-            Place::Root | Place::Container(_) => crate::ActionSet::EMPTY,
+            Place::Root | Place::Folder(_) => crate::ActionSet::EMPTY,
         };
         let held: Vec<Live> = self.live_roles(rights, principal, place, now.timestamp_micros()).collect();
         (held.iter().fold(base, |mask, live| mask.with(profile.gives(live.held))), held)
@@ -383,7 +381,7 @@ impl Roster {
     pub(crate) fn scope_word(&self, on: On) -> Option<Scope> {
         Some(match on {
             On::Root => Scope::Root,
-            On::Container(ix) => Scope::Container(self.facts.containers.id(ix).parse().ok()?),
+            On::Folder(ix) => Scope::Folder(self.facts.folders.id(ix).parse().ok()?),
             On::Project(ix) => Scope::Project(self.project(ProjectIx::recorded(ix)).id.parse().ok()?),
         })
     }
@@ -426,10 +424,10 @@ impl Roster {
             self.facts.bindings.get(*ix).and_then(Option::as_ref).is_some_and(|row| row.register.stands())
         });
         let ix = ix.ok_or_else(|| RefusalKind::Unknown.because("there is no such binding"))?;
-        // Also where the container is gone: it may come back.
+        // Also where the folder is gone: it may come back.
         let on = self.facts.bindings.get(ix).and_then(Option::as_ref).map_or(On::Root, |row| row.on);
         let place = match on {
-            On::Container(ix) => Place::Container(ContainerIx(ix)),
+            On::Folder(ix) => Place::Folder(FolderIx(ix)),
             On::Project(ix) => Place::Project(ProjectIx::recorded(ix)),
             On::Root => Place::Root,
         };

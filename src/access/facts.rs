@@ -205,19 +205,19 @@ pub(crate) struct LocalProject {
     pub(crate) id: u32,
     pub(crate) kind: ProjectKind,
     pub(crate) visibility: Visibility,
-    /// The container that it is in, or [`NONE`] for the root.
-    pub(crate) container: u32,
+    /// The folder that it is in, or [`NONE`] for the root.
+    pub(crate) folder: u32,
     /// The person who made it, or [`NONE`].
     pub(crate) creator: u32,
 }
 
 /// A scope above projects.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Container {
+pub(crate) struct Folder {
     pub(crate) register: Register,
     /// The name of its scope level.
     pub(crate) kind: String,
-    /// The container above it, or [`NONE`] for the root.
+    /// The folder above it, or [`NONE`] for the root.
     pub(crate) parent: u32,
     pub(crate) name: Option<String>,
 }
@@ -301,7 +301,7 @@ pub(crate) struct Binding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum On {
     Root,
-    Container(u32),
+    Folder(u32),
     Project(u32),
 }
 
@@ -325,8 +325,8 @@ pub(crate) enum Field {
     LineEntitlement,
     LineProduct,
     PersonName,
-    ContainerParent,
-    ProjectContainer,
+    FolderParent,
+    ProjectFolder,
 }
 
 /// Everything that the log says, at one position.
@@ -361,7 +361,7 @@ pub(crate) struct Facts {
     pub(crate) project_names: Table<u32>,
     /// Projects that people made, by id: their rows among `projects`.
     pub(crate) local_projects: Table<u32>,
-    pub(crate) containers: Table<Option<Container>>,
+    pub(crate) folders: Table<Option<Folder>>,
     pub(crate) services: Table<Option<Service>>,
     pub(crate) groups: Table<Group>,
     pub(crate) members: Vec<Member>,
@@ -401,7 +401,7 @@ impl Facts {
             projects: Vec::new(),
             project_names: Table::default(),
             local_projects: Table::default(),
-            containers: Table::default(),
+            folders: Table::default(),
             services: Table::default(),
             groups: Table::default(),
             members: Vec::new(),

@@ -263,8 +263,8 @@ impl Roster {
             Body::CredentialsReset(data) => self.reset_credentials(at, data.user.as_str()),
             Body::SettingsSet(data) => self.set_settings(at, data),
             Body::ProfileSet(data) => self.set_profile(at, data.0.get()),
-            Body::ContainerUpserted(data) => self.set_container(at, &data),
-            Body::ContainerRemoved(data) => self.remove_container(at, &data),
+            Body::FolderUpserted(data) => self.set_folder(at, &data),
+            Body::FolderRemoved(data) => self.remove_folder(at, &data),
             Body::ProjectCreated(data) => self.create_project(at, &data),
             Body::ProjectUpdated(data) => self.update_project(at, &data),
             Body::ProjectDeleted(data) => self.delete_project(at, &data),
@@ -295,7 +295,7 @@ impl Roster {
             Field::EntitlementAccount => facts.entitlements.get_mut(row).map(|row| &mut row.account),
             Field::LineEntitlement => facts.lines.get_mut(row).map(|row| &mut row.entitlement),
             Field::LineProduct => facts.lines.get_mut(row).map(|row| &mut row.product),
-            Field::PersonName | Field::ContainerParent | Field::ProjectContainer => None,
+            Field::PersonName | Field::FolderParent | Field::ProjectFolder => None,
         };
         let Some(slot) = slot else { return };
         let old = std::mem::replace(slot, to);
@@ -325,7 +325,7 @@ impl Roster {
                 self.index.product_lines.push(to, row);
                 self.index.buy(&self.facts, row);
             }
-            Field::PersonName | Field::ContainerParent | Field::ProjectContainer => {}
+            Field::PersonName | Field::FolderParent | Field::ProjectFolder => {}
         }
     }
 

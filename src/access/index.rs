@@ -36,9 +36,9 @@ pub(crate) struct Index {
     /// The memberships of a person, service or group in groups.
     pub(crate) member_of: HashMap<Holder, Vec<u32>>,
     pub(crate) group_members: HashMap<u32, Vec<u32>>,
-    pub(crate) container_children: HashMap<u32, Vec<u32>>,
-    /// Local projects by the container that they are or were in.
-    pub(crate) container_projects: HashMap<u32, Vec<u32>>,
+    pub(crate) folder_children: HashMap<u32, Vec<u32>>,
+    /// Local projects by the folder that they are or were in.
+    pub(crate) folder_projects: HashMap<u32, Vec<u32>>,
     /// Names by the project that has or had them.
     pub(crate) project_names: Lists,
     /// Rows by a reference that only a superseded event of them made.
@@ -186,19 +186,19 @@ impl Index {
         for (ix, member) in (0_u32..).zip(&facts.members) {
             index.join(ix, member.group, member.holder);
         }
-        for (ix, container) in (0_u32..).zip(&facts.containers.rows) {
-            if let Some(container) = container {
-                index.contain(ix, container.parent);
-                for parent in facts.ever(Field::ContainerParent, ix, container.parent) {
+        for (ix, folder) in (0_u32..).zip(&facts.folders.rows) {
+            if let Some(folder) = folder {
+                index.contain(ix, folder.parent);
+                for parent in facts.ever(Field::FolderParent, ix, folder.parent) {
                     index.contain(ix, parent);
                 }
             }
         }
         for (ix, project) in (0_u32..).zip(&facts.projects) {
             if let Origin::Local(local) = &project.origin {
-                index.house(ix, local.container);
-                for container in facts.ever(Field::ProjectContainer, ix, local.container) {
-                    index.house(ix, container);
+                index.house(ix, local.folder);
+                for folder in facts.ever(Field::ProjectFolder, ix, local.folder) {
+                    index.house(ix, folder);
                 }
             }
         }
@@ -270,14 +270,14 @@ impl Index {
         self.group_members.entry(group).or_default().push(ix);
     }
 
-    /// Files a container under the one above it.
+    /// Files a folder under the one above it.
     pub(crate) fn contain(&mut self, ix: u32, parent: u32) {
-        file(&mut self.container_children, parent, ix);
+        file(&mut self.folder_children, parent, ix);
     }
 
-    /// Files a project under its container.
-    pub(crate) fn house(&mut self, ix: u32, container: u32) {
-        file(&mut self.container_projects, container, ix);
+    /// Files a project under its folder.
+    pub(crate) fn house(&mut self, ix: u32, folder: u32) {
+        file(&mut self.folder_projects, folder, ix);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people keep in Rollcall itself: containers, projects of their own, services, local groups. Each command is judged
+//! What people keep in Rollcall itself: folders, projects of their own, services, local groups. Each command is judged
 //! by a function that changes nothing, which the API asks too, and then done.
 
 use chrono::{DateTime, Utc};
@@ -10,23 +10,23 @@ use rollcall_events::{
 use crate::{
     Effect,
     authority::{Authority, Refusal, RefusalKind},
-    facts::{Container, Field, Holder, LocalProject, NONE, On, Origin, Service},
+    facts::{Field, Folder, Holder, LocalProject, NONE, On, Origin, Service},
     fold::At,
     owners::Gone,
-    place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
+    place::{FolderIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     register::{Rank, Register},
     roster::Roster,
 };
 
-/// A container as others see it.
+/// A folder as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerView<'a> {
+pub struct FolderView<'a> {
     /// Its id.
     pub id: &'a str,
     /// The scope level at which it sits.
     pub kind: &'a str,
-    /// The container above it.
-    pub parent: Option<ContainerIx>,
+    /// The folder above it.
+    pub parent: Option<FolderIx>,
     /// A label.
     pub name: Option<&'a str>,
     /// The newest event about it.
@@ -74,26 +74,26 @@ fn missing(what: &str, id: &str) -> Refusal {
 }
 
 impl Roster {
-    /// The container with an id; one that was removed is not found.
+    /// The folder with an id; one that was removed is not found.
     #[must_use]
-    pub fn container_by_id(&self, id: &str) -> Option<ContainerIx> {
-        let ix = ContainerIx(self.facts.containers.find(0, id)?);
-        self.container_row(ix).filter(|row| row.register.stands()).map(|_| ix)
+    pub fn folder_by_id(&self, id: &str) -> Option<FolderIx> {
+        let ix = FolderIx(self.facts.folders.find(0, id)?);
+        self.folder_row(ix).filter(|row| row.register.stands()).map(|_| ix)
     }
 
-    /// Every container that was not removed.
-    pub fn containers(&self) -> impl Iterator<Item = ContainerIx> {
-        (0..self.facts.containers.len()).map(ContainerIx).filter(|ix| self.open(Place::Container(*ix)))
+    /// Every folder that was not removed.
+    pub fn folders(&self) -> impl Iterator<Item = FolderIx> {
+        (0..self.facts.folders.len()).map(FolderIx).filter(|ix| self.open(Place::Folder(*ix)))
     }
 
-    /// A container's kind and place.
+    /// A folder's kind and place.
     #[must_use]
-    pub fn container(&self, container: ContainerIx) -> ContainerView<'_> {
-        let row = self.container_row(container);
-        ContainerView {
-            id: self.facts.containers.id(container.0),
+    pub fn folder(&self, folder: FolderIx) -> FolderView<'_> {
+        let row = self.folder_row(folder);
+        FolderView {
+            id: self.facts.folders.id(folder.0),
             kind: row.map_or("", |row| &row.kind),
-            parent: row.map(|row| row.parent).filter(|parent| *parent != NONE).map(ContainerIx),
+            parent: row.map(|row| row.parent).filter(|parent| *parent != NONE).map(FolderIx),
             name: row.and_then(|row| row.name.as_deref()),
             changed: row.map(|row| row.register.cause).unwrap_or_default(),
         }
@@ -123,23 +123,21 @@ impl Roster {
         }
     }
 
-    /// The place that an optional container of a command means.
-    fn within(&self, container: Option<&rollcall_events::Id>) -> Result<Place, Refusal> {
-        match container {
+    /// The place that an optional folder of a command means.
+    fn within(&self, folder: Option<&rollcall_events::Id>) -> Result<Place, Refusal> {
+        match folder {
             None => Ok(Place::Root),
-            Some(id) => {
-                self.container_by_id(id.as_str()).map(Place::Container).ok_or_else(|| missing("container", id.as_str()))
-            }
+            Some(id) => self.folder_by_id(id.as_str()).map(Place::Folder).ok_or_else(|| missing("folder", id.as_str())),
         }
     }
 
-    pub(crate) fn judge_container(&self, data: &body::Container, now: DateTime<Utc>) -> Result<u32, Refusal> {
-        plain("container", data.container.as_str())?;
-        let known = self.facts.containers.find(0, data.container.as_str()).map(ContainerIx);
-        let known = known.and_then(|ix| self.container_row(ix)).filter(|row| row.register.stands());
+    pub(crate) fn judge_folder(&self, data: &body::Folder, now: DateTime<Utc>) -> Result<u32, Refusal> {
+        plain("folder", data.folder.as_str())?;
+        let known = self.facts.folders.find(0, data.folder.as_str()).map(FolderIx);
+        let known = known.and_then(|ix| self.folder_row(ix)).filter(|row| row.register.stands());
         if let Some(row) = known.filter(|row| row.kind != data.kind.as_str()) {
             return Err(RefusalKind::Invalid
-                .because(format!("container {} is a {} and stays one; make another", data.container, row.kind)));
+                .because(format!("folder {} is a {} and stays one; make another", data.folder, row.kind)));
         }
         let levels = &self.profile.document().levels;
         let Some(level) = self.profile.level(data.kind.as_str()).filter(|level| *level < self.profile.project_level())
@@ -152,78 +150,73 @@ impl Roster {
             )));
         };
         let above = self.within(data.parent.as_ref())?;
-        if let Place::Container(ContainerIx(ix)) = above
-            && self.level(Rights::Access, On::Container(ix)).is_none_or(|above| above >= level)
+        if let Place::Folder(FolderIx(ix)) = above
+            && self.level(Rights::Access, On::Folder(ix)).is_none_or(|above| above >= level)
         {
             return Err(RefusalKind::Invalid.because(format!(
-                "a {} cannot be in container {}, which is a {}: the levels are {}",
+                "a {} cannot be in folder {}, which is a {}: the levels are {}",
                 data.kind,
-                self.container(ContainerIx(ix)).id,
-                self.container(ContainerIx(ix)).kind,
+                self.folder(FolderIx(ix)).id,
+                self.folder(FolderIx(ix)).kind,
                 levels.join(", ")
             )));
         }
         // Levels alone do not see to it: another profile may have them in another order.
-        let mine = self.facts.containers.find(0, data.container.as_str()).map(On::Container);
+        let mine = self.facts.folders.find(0, data.folder.as_str()).map(On::Folder);
         if self.path(above).any(|on| Some(on) == mine) {
-            return Err(RefusalKind::Invalid.because(format!("container {} would be in itself", data.container)));
+            return Err(RefusalKind::Invalid.because(format!("folder {} would be in itself", data.folder)));
         }
-        self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
+        self.authorise(data.author.as_ref(), "folder.set", Place::Root, now)?;
         Ok(match above {
-            Place::Container(ContainerIx(ix)) => ix,
+            Place::Folder(FolderIx(ix)) => ix,
             Place::Root | Place::Project(_) => NONE,
         })
     }
 
-    pub(crate) fn set_container(&mut self, at: &mut At<'_>, data: &body::Container) -> Effect {
-        let parent = match self.judge_container(data, at.now()) {
+    pub(crate) fn set_folder(&mut self, at: &mut At<'_>, data: &body::Folder) -> Effect {
+        let parent = match self.judge_folder(data, at.now()) {
             Ok(parent) => parent,
             Err(refusal) => return refusal.into(),
         };
-        let ix = self.facts.containers.at(0, data.container.as_str());
-        let Some(slot) = self.facts.containers.get_mut(ix) else { return Effect::NoChange };
+        let ix = self.facts.folders.at(0, data.folder.as_str());
+        let Some(slot) = self.facts.folders.get_mut(ix) else { return Effect::NoChange };
         let before = slot.as_ref().map_or(NONE, |row| row.parent);
         let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
-        let effect = at.settle(&mut register, Rank::Full, "container");
-        *slot = Some(Container { register, kind: data.kind.to_string(), parent, name: data.name.clone() });
+        let effect = at.settle(&mut register, Rank::Full, "folder");
+        *slot = Some(Folder { register, kind: data.kind.to_string(), parent, name: data.name.clone() });
         if before != parent {
-            self.facts.left(Field::ContainerParent, ix, before);
+            self.facts.left(Field::FolderParent, ix, before);
         }
         self.index.contain(ix, parent);
         self.settle();
         effect
     }
 
-    pub(crate) fn judge_container_removal(
-        &self,
-        data: &body::ContainerRef,
-        now: DateTime<Utc>,
-    ) -> Result<u32, Refusal> {
-        let ContainerIx(ix) = self
-            .container_by_id(data.container.as_str())
-            .ok_or_else(|| missing("container", data.container.as_str()))?;
-        let child = self.index.container_children.get(&ix).into_iter().flatten().filter(|child| {
-            self.container_row(ContainerIx(**child)).is_some_and(|row| row.register.stands() && row.parent == ix)
+    pub(crate) fn judge_folder_removal(&self, data: &body::FolderRef, now: DateTime<Utc>) -> Result<u32, Refusal> {
+        let FolderIx(ix) =
+            self.folder_by_id(data.folder.as_str()).ok_or_else(|| missing("folder", data.folder.as_str()))?;
+        let child = self.index.folder_children.get(&ix).into_iter().flatten().filter(|child| {
+            self.folder_row(FolderIx(**child)).is_some_and(|row| row.register.stands() && row.parent == ix)
         });
         // The smallest: a roster that was read from a snapshot lists them in another order.
-        if let Some(inner) = child.map(|child| self.facts.containers.id(*child)).min() {
-            return Err(RefusalKind::Invalid.because(format!("container {inner} is in it; remove that first")));
+        if let Some(inner) = child.map(|child| self.facts.folders.id(*child)).min() {
+            return Err(RefusalKind::Invalid.because(format!("folder {inner} is in it; remove that first")));
         }
-        let project = self.index.container_projects.get(&ix).into_iter().flatten().filter(|project| {
+        let project = self.index.folder_projects.get(&ix).into_iter().flatten().filter(|project| {
             matches!(self.facts.projects.get(**project as usize).map(|row| &row.origin),
-                Some(Origin::Local(local)) if local.register.stands() && local.container == ix)
+                Some(Origin::Local(local)) if local.register.stands() && local.folder == ix)
         });
         if let Some(inner) = project.map(|project| self.project_name(ProjectIx::recorded(*project))).min() {
             return Err(RefusalKind::Invalid.because(format!("project {inner} is in it; move or delete that first")));
         }
-        self.authorise(data.author.as_ref(), "container.set", Place::Root, now)?;
+        self.authorise(data.author.as_ref(), "folder.set", Place::Root, now)?;
         Ok(ix)
     }
 
-    pub(crate) fn remove_container(&mut self, at: &mut At<'_>, data: &body::ContainerRef) -> Effect {
-        match self.judge_container_removal(data, at.now()) {
-            Ok(ix) => match self.facts.containers.get_mut(ix).and_then(Option::as_mut) {
-                Some(row) => at.settle(&mut row.register, Rank::Removed, "container"),
+    pub(crate) fn remove_folder(&mut self, at: &mut At<'_>, data: &body::FolderRef) -> Effect {
+        match self.judge_folder_removal(data, at.now()) {
+            Ok(ix) => match self.facts.folders.get_mut(ix).and_then(Option::as_mut) {
+                Some(row) => at.settle(&mut row.register, Rank::Removed, "folder"),
                 None => Effect::NoChange,
             },
             Err(refusal) => refusal.into(),
@@ -270,7 +263,7 @@ impl Roster {
             let name = self.project_name(other);
             return Err(RefusalKind::Taken.because(format!("there is one global project, and it is {name}")));
         }
-        self.within(data.container.as_ref())
+        self.within(data.folder.as_ref())
     }
 
     /// Names that are kept for packages only the operator gives to another project; what a project has or had stays its own.
@@ -338,7 +331,7 @@ impl Roster {
         if local.visibility != data.visibility {
             self.authorise(data.author.as_ref(), "visibility.set", project, now)?;
         }
-        let before = if local.container == NONE { Place::Root } else { Place::Container(ContainerIx(local.container)) };
+        let before = if local.folder == NONE { Place::Root } else { Place::Folder(FolderIx(local.folder)) };
         if before != place {
             // Whose it is follows from where it is.
             self.authorise(data.author.as_ref(), "binding.set", project, now)?;
@@ -374,21 +367,21 @@ impl Roster {
         let id = self.facts.local_projects.at(0, data.project.as_str());
         let mut register = before.as_ref().map_or_else(Register::default, |local| local.register);
         let effect = at.settle(&mut register, Rank::Full, "project");
-        let left = before.as_ref().map(|before| before.container);
+        let left = before.as_ref().map(|before| before.folder);
         let person = |id: &rollcall_events::Id| self.person_of(id.as_str()).unwrap_or(NONE);
         // Who made it stays who made it, until it is made again.
         let creator = before
             .filter(|before| before.register.stands())
             .map_or_else(|| data.creator.as_ref().map_or(NONE, person), |before| before.creator);
-        let container = match place {
-            Place::Container(ContainerIx(ix)) => ix,
+        let folder = match place {
+            Place::Folder(FolderIx(ix)) => ix,
             Place::Root | Place::Project(_) => NONE,
         };
         let (kind, visibility) = (data.kind, data.visibility);
-        if let Some(left) = left.filter(|left| *left != container) {
-            self.facts.left(Field::ProjectContainer, mine, left);
+        if let Some(left) = left.filter(|left| *left != folder) {
+            self.facts.left(Field::ProjectFolder, mine, left);
         }
-        let local = LocalProject { register, id, kind, visibility, container, creator };
+        let local = LocalProject { register, id, kind, visibility, folder, creator };
         let row = self.claim_name(at.position(), mine, &data.name, || Origin::Local(local.clone()));
         if let Some(slot) = self.facts.local_projects.get_mut(id) {
             *slot = row;
@@ -396,7 +389,7 @@ impl Roster {
         if let Some(project) = self.facts.projects.get_mut(row as usize) {
             project.origin = Origin::Local(local);
         }
-        self.index.house(row, container);
+        self.index.house(row, folder);
         self.say_project(at, ProjectIx::recorded(row));
         effect
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Principal,
     facts::{Holder, NONE, On},
-    place::{ContainerIx, Place, ProjectIx, RecordedIx, ServiceIx},
+    place::{FolderIx, Place, ProjectIx, RecordedIx, ServiceIx},
     reasons::Reason,
     roster::{Roster, UserIx},
 };
@@ -226,14 +226,14 @@ impl Roster {
             |package: u32| facts.packages.get(package).map(|row| row.project).filter(|project| *project != NONE);
         let mut found: BTreeSet<ProjectIx> =
             packages.into_iter().filter_map(project).map(ProjectIx::recorded).collect();
-        let mut containers = BTreeSet::new();
+        let mut folders = BTreeSet::new();
         let mut everywhere = false;
         self.each_holder(caller, |holder| {
             for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
                 match facts.bindings.get(*ix).and_then(Option::as_ref).map(|row| row.on) {
                     Some(On::Root) => everywhere = true,
-                    Some(On::Container(ix)) => {
-                        containers.insert(ix);
+                    Some(On::Folder(ix)) => {
+                        folders.insert(ix);
                     }
                     Some(On::Project(ix)) => {
                         found.insert(ProjectIx::recorded(ix));
@@ -245,22 +245,22 @@ impl Roster {
         if everywhere {
             return self.projects().collect();
         }
-        for container in containers {
-            found.extend(self.projects_in(ContainerIx(container)));
+        for folder in folders {
+            found.extend(self.projects_in(FolderIx(folder)));
         }
         found
     }
 
-    /// Every project in a container, to any depth.
-    pub fn projects_in(&self, container: ContainerIx) -> impl Iterator<Item = ProjectIx> + '_ {
-        let (mut all, mut queue) = (Vec::new(), vec![container.0]);
+    /// Every project in a folder, to any depth.
+    pub fn projects_in(&self, folder: FolderIx) -> impl Iterator<Item = ProjectIx> + '_ {
+        let (mut all, mut queue) = (Vec::new(), vec![folder.0]);
         while let Some(next) = queue.pop() {
-            let inner = self.index.container_children.get(&next).into_iter().flatten().copied();
-            queue.extend(inner.filter(|ix| self.container_row(ContainerIx(*ix)).is_some_and(|row| row.parent == next)));
-            let projects = self.index.container_projects.get(&next).into_iter().flatten().copied();
+            let inner = self.index.folder_children.get(&next).into_iter().flatten().copied();
+            queue.extend(inner.filter(|ix| self.folder_row(FolderIx(*ix)).is_some_and(|row| row.parent == next)));
+            let projects = self.index.folder_projects.get(&next).into_iter().flatten().copied();
             all.extend(projects.map(RecordedIx).map(ProjectIx::Recorded));
         }
-        let here = Place::Container(container);
+        let here = Place::Folder(folder);
         all.into_iter()
             .filter(move |project| self.path(Place::Project(*project)).any(|on| Some(on) == self.path(here).next()))
     }

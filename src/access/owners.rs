@@ -102,7 +102,7 @@ impl Roster {
     pub(crate) fn scope_name(&self, on: On) -> String {
         match on {
             On::Root => "the root".to_owned(),
-            On::Container(ix) => format!("container {}", self.facts.containers.id(ix)),
+            On::Folder(ix) => format!("folder {}", self.facts.folders.id(ix)),
             On::Project(ix) => format!("project {}", self.project_name(ProjectIx::recorded(ix))),
         }
     }

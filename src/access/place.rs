@@ -1,18 +1,18 @@
-//! Where: the scopes of the tree, from the root through containers to projects, and what a profile looks at there.
+//! Where: the scopes of the tree, from the root through folders to projects, and what a profile looks at there.
 //! Who holds what there is `bindings`; what that allows is `decide`.
 
 use rollcall_events::body::{ProjectKind, Visibility};
 
 use crate::{
     Principal,
-    facts::{Container, NONE, On, Origin, Service},
+    facts::{Folder, NONE, On, Origin, Service},
     profile::{Held, Level, Own, Profile, Resource},
     roster::{Roster, UserIx},
 };
 
-/// A container of the roster. Good for this roster only.
+/// A folder of the roster. Good for this roster only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContainerIx(pub(crate) u32);
+pub struct FolderIx(pub(crate) u32);
 
 /// A service of the roster. Good for this roster only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +46,8 @@ impl ProjectIx {
 pub enum Place {
     /// Above everything.
     Root,
-    /// A container and what is below it.
-    Container(ContainerIx),
+    /// A folder and what is below it.
+    Folder(FolderIx),
     /// One project.
     Project(ProjectIx),
 }
@@ -58,9 +58,9 @@ impl From<ProjectIx> for Place {
     }
 }
 
-impl From<ContainerIx> for Place {
-    fn from(container: ContainerIx) -> Self {
-        Self::Container(container)
+impl From<FolderIx> for Place {
+    fn from(folder: FolderIx) -> Self {
+        Self::Folder(folder)
     }
 }
 
@@ -73,7 +73,7 @@ pub enum Rights {
     Api,
 }
 
-/// The scopes that hold for a place: the container path upwards, ending at the root.
+/// The scopes that hold for a place: the folder path upwards, ending at the root.
 #[derive(Clone)]
 struct Up<'a> {
     roster: &'a Roster,
@@ -85,12 +85,12 @@ impl Iterator for Up<'_> {
 
     fn next(&mut self) -> Option<On> {
         let on = self.next?;
-        let above = |container: u32| if container == NONE { On::Root } else { On::Container(container) };
+        let above = |folder: u32| if folder == NONE { On::Root } else { On::Folder(folder) };
         self.next = match on {
             On::Root => None,
-            On::Container(ix) => Some(above(self.roster.container_row(ContainerIx(ix)).map_or(NONE, |row| row.parent))),
+            On::Folder(ix) => Some(above(self.roster.folder_row(FolderIx(ix)).map_or(NONE, |row| row.parent))),
             On::Project(ix) => Some(match self.roster.facts.projects.get(ix as usize).map(|row| &row.origin) {
-                Some(Origin::Local(local)) => above(local.container),
+                Some(Origin::Local(local)) => above(local.folder),
                 Some(Origin::Package(_)) | None => On::Root,
             }),
         };
@@ -103,7 +103,7 @@ impl Roster {
     pub(crate) fn path(&self, place: Place) -> impl Iterator<Item = On> + Clone + '_ {
         let next = match place {
             Place::Root | Place::Project(ProjectIx::Personal(_)) => On::Root,
-            Place::Container(ContainerIx(ix)) => On::Container(ix),
+            Place::Folder(FolderIx(ix)) => On::Folder(ix),
             Place::Project(ProjectIx::Recorded(RecordedIx(ix))) => On::Project(ix),
         };
         Up { roster: self, next: Some(next) }
@@ -115,20 +115,20 @@ impl Roster {
             (On::Root, _) => true,
             (On::Project(ix), Place::Project(ProjectIx::Recorded(RecordedIx(at)))) => ix == at,
             (On::Project(_), _) => false,
-            (On::Container(_), _) => self.path(place).any(|above| above == on),
+            (On::Folder(_), _) => self.path(place).any(|above| above == on),
         }
     }
 
     pub(crate) fn place_on(&self, on: On) -> Place {
         match on {
             On::Root => Place::Root,
-            On::Container(ix) => Place::Container(ContainerIx(ix)),
+            On::Folder(ix) => Place::Folder(FolderIx(ix)),
             On::Project(ix) => Place::Project(ProjectIx::recorded(ix)),
         }
     }
 
-    pub(crate) fn container_row(&self, ContainerIx(ix): ContainerIx) -> Option<&Container> {
-        self.facts.containers.get(ix)?.as_ref()
+    pub(crate) fn folder_row(&self, FolderIx(ix): FolderIx) -> Option<&Folder> {
+        self.facts.folders.get(ix)?.as_ref()
     }
 
     pub(crate) fn service_row(&self, ServiceIx(ix): ServiceIx) -> Option<&Service> {
@@ -139,12 +139,12 @@ impl Roster {
         self.service_row(service).is_some_and(|row| row.register.stands())
     }
 
-    /// Whether anything can be done at a place: a container that was removed, an archived project and the personal
+    /// Whether anything can be done at a place: a folder that was removed, an archived project and the personal
     /// project of somebody who is shut out are closed.
     pub(crate) fn open(&self, place: Place) -> bool {
         match place {
             Place::Root => true,
-            Place::Container(container) => self.container_row(container).is_some_and(|row| row.register.stands()),
+            Place::Folder(folder) => self.folder_row(folder).is_some_and(|row| row.register.stands()),
             Place::Project(project) => !self.archived(project),
         }
     }
@@ -157,15 +157,15 @@ impl Roster {
         }
     }
 
-    /// At which level of a profile a scope is; absent for a container of a kind that the profile does not know.
+    /// At which level of a profile a scope is; absent for a folder of a kind that the profile does not know.
     pub(crate) fn level(&self, rights: Rights, on: On) -> Option<Level> {
         let profile = self.judge_of(rights);
         match (on, rights) {
             (On::Root, _) => Some(0),
             (On::Project(_), _) => Some(profile.project_level()),
-            (On::Container(_), Rights::Api) => profile.level("container"),
-            (On::Container(ix), Rights::Access) => {
-                let level = profile.level(&self.container_row(ContainerIx(ix))?.kind)?;
+            (On::Folder(_), Rights::Api) => profile.level("folder"),
+            (On::Folder(ix), Rights::Access) => {
+                let level = profile.level(&self.folder_row(FolderIx(ix))?.kind)?;
                 (level < profile.project_level()).then_some(level)
             }
         }
@@ -176,7 +176,7 @@ impl Roster {
         let above = |level| Resource { level, visibility: None, kind: None, own: Own::NotMine };
         Some(match place {
             Place::Root => above(0),
-            Place::Container(ContainerIx(ix)) => above(self.level(rights, On::Container(ix))?),
+            Place::Folder(FolderIx(ix)) => above(self.level(rights, On::Folder(ix))?),
             Place::Project(project) => {
                 let (kind, visibility) = self.nature(project);
                 let mine = matches!((project, caller), (ProjectIx::Personal(a), Principal::User(b)) if a == b);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     Effect, Principal,
     facts::Holder,
-    place::{ContainerIx, Place, ProjectIx, Rights},
+    place::{FolderIx, Place, ProjectIx, Rights},
     profile::{ActionSet, Pseudo},
     roster::Roster,
 };
@@ -37,8 +37,8 @@ pub struct Preview {
 pub enum Where {
     /// Above everything.
     Root,
-    /// A container, by id.
-    Container(String),
+    /// A folder, by id.
+    Folder(String),
     /// A project, by name.
     Project(String),
 }
@@ -136,7 +136,7 @@ impl Roster {
     pub fn where_is(&self, place: Place) -> Where {
         match place {
             Place::Root => Where::Root,
-            Place::Container(container) => Where::Container(self.container(container).id.to_owned()),
+            Place::Folder(folder) => Where::Folder(self.folder(folder).id.to_owned()),
             Place::Project(project) => Where::Project(self.project_name(project).to_owned()),
         }
     }
@@ -191,8 +191,8 @@ impl Roster {
                 self.touch_project(data.project.as_str(), touched)
             }
             Body::ProjectDeleted(data) => self.touch_project(data.project.as_str(), touched),
-            Body::ContainerUpserted(data) => self.touch_container(data.container.as_str(), touched),
-            Body::ContainerRemoved(data) => self.touch_container(data.container.as_str(), touched),
+            Body::FolderUpserted(data) => self.touch_folder(data.folder.as_str(), touched),
+            Body::FolderRemoved(data) => self.touch_folder(data.folder.as_str(), touched),
             Body::SettingsSet(_)
             | Body::ProfileSet(_)
             | Body::SourceRetired(_)
@@ -206,7 +206,7 @@ impl Roster {
     fn touch_all(&self, place: Place, touched: &mut Touched) {
         let here: BTreeSet<Principal> = match place {
             Place::Project(project) => self.candidates(project),
-            Place::Root | Place::Container(_) => self.holders_over(place),
+            Place::Root | Place::Folder(_) => self.holders_over(place),
         };
         touched.entry(place).or_default().extend(here);
     }
@@ -217,9 +217,9 @@ impl Roster {
         }
     }
 
-    fn touch_container(&self, id: &str, touched: &mut Touched) {
-        if let Some(container) = self.container_by_id(id) {
-            for place in self.places_below(Place::Container(container)) {
+    fn touch_folder(&self, id: &str, touched: &mut Touched) {
+        if let Some(folder) = self.folder_by_id(id) {
+            for place in self.places_below(Place::Folder(folder)) {
                 self.touch_all(place, touched);
             }
         }
@@ -284,20 +284,20 @@ impl Roster {
         match place {
             Place::Project(_) => vec![place],
             Place::Root => std::iter::once(Place::Root)
-                .chain(self.containers().map(Place::Container))
+                .chain(self.folders().map(Place::Folder))
                 .chain(self.projects().map(Place::Project))
                 .chain(self.personal_projects().map(Place::Project))
                 .collect(),
-            Place::Container(container) => {
-                let (mut found, mut queue) = (Vec::new(), vec![container]);
+            Place::Folder(folder) => {
+                let (mut found, mut queue) = (Vec::new(), vec![folder]);
                 while let Some(next) = queue.pop() {
-                    found.push(Place::Container(next));
-                    let inner = self.index.container_children.get(&next.0).into_iter().flatten();
-                    queue.extend(inner.copied().map(ContainerIx).filter(|inner| {
-                        self.container_row(*inner).is_some_and(|row| row.register.stands() && row.parent == next.0)
+                    found.push(Place::Folder(next));
+                    let inner = self.index.folder_children.get(&next.0).into_iter().flatten();
+                    queue.extend(inner.copied().map(FolderIx).filter(|inner| {
+                        self.folder_row(*inner).is_some_and(|row| row.register.stands() && row.parent == next.0)
                     }));
                 }
-                found.extend(self.projects_in(container).map(Place::Project));
+                found.extend(self.projects_in(folder).map(Place::Project));
                 found
             }
         }

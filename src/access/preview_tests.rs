@@ -1,5 +1,5 @@
 //! What a preview says is what the apply does, row for row: held against two whole tables, made from the roster before and
-//! after, on random worlds of groups, containers, projects and services.
+//! after, on random worlds of groups, folders, projects and services.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,16 +38,16 @@ fn event(level: &str, roles: &[String], [kind, a, b, c]: [u8; 4]) -> (&'static s
     };
     let scope = match (a / 3) % 4 {
         0 => "\"root\"".to_owned(),
-        1 => format!(r#"{{"container":"c{}"}}"#, (c / 7) % 2),
+        1 => format!(r#"{{"folder":"c{}"}}"#, (c / 7) % 2),
         _ => format!(r#"{{"project":"local/j{}"}}"#, (c / 7) % 3),
     };
     let project = || {
         let visibility = ["private", "public", "private", "protected"][usize::from(b % 4)];
-        let container = if c % 2 == 0 { "null".to_owned() } else { format!("\"c{}\"", c % 3) };
+        let folder = if c % 2 == 0 { "null".to_owned() } else { format!("\"c{}\"", c % 3) };
         let creator = format!("corp/p{}", c % 4);
         let (id, name) = (a % 3, (a / 3) % 4);
         format!(
-            r#"{{"project":"j{id}","name":"n{name}","kind":"standard","visibility":"{visibility}","container":{container},"creator":"{creator}"}}"#
+            r#"{{"project":"j{id}","name":"n{name}","kind":"standard","visibility":"{visibility}","folder":{folder},"creator":"{creator}"}}"#
         )
     };
     let member = match a % 3 {
@@ -62,8 +62,8 @@ fn event(level: &str, roles: &[String], [kind, a, b, c]: [u8; 4]) -> (&'static s
         5 => ("local", body("project.created", &project())),
         6 => ("local", body("project.updated", &project())),
         7 => ("local", body("project.deleted", &format!(r#"{{"project":"j{}"}}"#, a % 3))),
-        8 => ("local", body("container.upserted", &format!(r#"{{"container":"c{}","kind":"{level}"}}"#, a % 2))),
-        9 => ("local", body("container.removed", &format!(r#"{{"container":"c{}"}}"#, a % 2))),
+        8 => ("local", body("folder.upserted", &format!(r#"{{"folder":"c{}","kind":"{level}"}}"#, a % 2))),
+        9 => ("local", body("folder.removed", &format!(r#"{{"folder":"c{}"}}"#, a % 2))),
         10 => ("local", body("group.upserted", &format!(r#"{{"group":"g{}"}}"#, a % 3))),
         11 => ("local", body("group.removed", &format!(r#"{{"group":"g{}"}}"#, a % 3))),
         12 => ("local", body("group.member.added", &format!(r#"{{"group":"g{}","member":{member}}}"#, c % 3))),

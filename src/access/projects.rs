@@ -13,7 +13,7 @@ use crate::{
     Change, Effect,
     facts::{Field, NONE, Origin, Project},
     fold::{At, micros},
-    place::{ContainerIx, ProjectIx, RecordedIx},
+    place::{FolderIx, ProjectIx, RecordedIx},
     register::{Judgement, Rank},
     roster::Roster,
     slice::Judging,
@@ -36,8 +36,8 @@ pub struct ProjectView<'a> {
     pub kind: &'a str,
     /// Who may pull without a role.
     pub visibility: Visibility,
-    /// The container that it is in.
-    pub container: Option<ContainerIx>,
+    /// The folder that it is in.
+    pub folder: Option<FolderIx>,
     /// The id of the user who made it.
     pub creator: Option<String>,
     /// The package is removed or delivers no containers, or the project was deleted.
@@ -109,7 +109,7 @@ impl Roster {
             package: None,
             kind: self.profile.kind_name(kind),
             visibility,
-            container: None,
+            folder: None,
             creator: None,
             archived: self.archived(project),
             since: row.map_or(Position(0), |row| row.since),
@@ -126,7 +126,7 @@ impl Roster {
             }
             (_, Some(Origin::Local(local))) => {
                 view.id = format!("{}/{}", rollcall_events::LOCAL, self.facts.local_projects.id(local.id));
-                view.container = (local.container != NONE).then_some(ContainerIx(local.container));
+                view.folder = (local.folder != NONE).then_some(FolderIx(local.folder));
                 view.creator = (local.creator != NONE).then(|| self.person_key(local.creator));
                 view.changed = local.register.cause;
             }

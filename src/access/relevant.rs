@@ -53,7 +53,7 @@ struct Seen {
     lines: BTreeSet<u32>,
     products: BTreeSet<u32>,
     packages: BTreeSet<u32>,
-    containers: BTreeSet<u32>,
+    folders: BTreeSet<u32>,
     projects: BTreeSet<u32>,
     /// Upwards.
     holders: BTreeSet<Holder>,
@@ -277,19 +277,19 @@ impl Slice<'_> {
         mappings.iter().filter_map(|ix| self.roster.facts.mappings.get(*ix as usize)).map(|pair| pair.right).collect()
     }
 
-    /// A container and all that were ever above it.
-    fn container(&mut self, first: u32, places: &mut Places) {
+    /// A folder and all that were ever above it.
+    fn folder(&mut self, first: u32, places: &mut Places) {
         let facts = &self.roster.facts;
         let mut queue = vec![first];
-        while let Some(container) = queue.pop() {
-            if !places.scopes.insert(On::Container(container)) {
+        while let Some(folder) = queue.pop() {
+            if !places.scopes.insert(On::Folder(folder)) {
                 continue;
             }
-            if self.seen.containers.insert(container) {
-                self.add_local(format!("container/{}", facts.containers.id(container)));
+            if self.seen.folders.insert(folder) {
+                self.add_local(format!("folder/{}", facts.folders.id(folder)));
             }
-            let parent = facts.containers.get(container).and_then(Option::as_ref).map_or(NONE, |row| row.parent);
-            queue.extend(facts.named(Field::ContainerParent, container, parent));
+            let parent = facts.folders.get(folder).and_then(Option::as_ref).map_or(NONE, |row| row.parent);
+            queue.extend(facts.named(Field::FolderParent, folder, parent));
         }
     }
 
@@ -306,8 +306,8 @@ impl Slice<'_> {
             }
         }
         if let Origin::Local(local) = &row.origin {
-            for container in facts.named(Field::ProjectContainer, project, local.container) {
-                self.container(container, places);
+            for folder in facts.named(Field::ProjectFolder, project, local.folder) {
+                self.folder(folder, places);
             }
         }
     }
@@ -317,9 +317,9 @@ impl Slice<'_> {
         let mut places = Places { scopes: [On::Root].into(), ..Places::default() };
         match scope {
             ScopeName::Root => {}
-            ScopeName::Container(id) => {
-                if let Some(container) = self.roster.facts.containers.find(0, id) {
-                    self.container(container, &mut places);
+            ScopeName::Folder(id) => {
+                if let Some(folder) = self.roster.facts.folders.find(0, id) {
+                    self.folder(folder, &mut places);
                 }
             }
             ScopeName::Project(name) => places = self.places(name),
@@ -565,7 +565,7 @@ impl Slice<'_> {
                 On::Project(project) => {
                     projects.insert(project);
                 }
-                On::Container(container) => projects.extend(self.ever_in(container, &mut places)),
+                On::Folder(folder) => projects.extend(self.ever_in(folder, &mut places)),
             }
         }
         for project in projects {
@@ -573,16 +573,16 @@ impl Slice<'_> {
         }
     }
 
-    /// Every project that was ever in a container, to any depth.
+    /// Every project that was ever in a folder, to any depth.
     fn ever_in(&mut self, first: u32, places: &mut Places) -> BTreeSet<u32> {
         let (mut found, mut seen, mut queue) = (BTreeSet::new(), BTreeSet::new(), vec![first]);
-        while let Some(container) = queue.pop() {
-            if !seen.insert(container) {
+        while let Some(folder) = queue.pop() {
+            if !seen.insert(folder) {
                 continue;
             }
-            self.container(container, places);
-            queue.extend(self.roster.index.container_children.get(&container).into_iter().flatten());
-            found.extend(self.roster.index.container_projects.get(&container).into_iter().flatten());
+            self.folder(folder, places);
+            queue.extend(self.roster.index.folder_children.get(&folder).into_iter().flatten());
+            found.extend(self.roster.index.folder_projects.get(&folder).into_iter().flatten());
         }
         found
     }

@@ -32,8 +32,8 @@ impl Judging {
 pub enum ScopeName<'a> {
     /// Above everything.
     Root,
-    /// A container, by id.
-    Container(&'a str),
+    /// A folder, by id.
+    Folder(&'a str),
     /// A project.
     Project(&'a str),
 }

@@ -29,17 +29,17 @@ const BEFORE: &[(&str, &str, &str)] = &[
     ("corp", "group.upserted", r#"{"group":"g1"}"#),
     ("corp", "group.member.added", r#"{"group":"g0","member":{"person":"q0"}}"#),
     ("corp", "group.member.added", r#"{"group":"g1","member":{"group":"g0"}}"#),
-    ("local", "container.upserted", r#"{"container":"c0","kind":"account","parent":null}"#),
-    ("local", "container.upserted", r#"{"container":"c1","kind":"region","parent":"c0"}"#),
+    ("local", "folder.upserted", r#"{"folder":"c0","kind":"account","parent":null}"#),
+    ("local", "folder.upserted", r#"{"folder":"c1","kind":"region","parent":"c0"}"#),
     (
         "local",
         "project.created",
-        r#"{"project":"x0","name":"nova","kind":"standard","visibility":"private","container":"c1","creator":"flexnet/p1"}"#,
+        r#"{"project":"x0","name":"nova","kind":"standard","visibility":"private","folder":"c1","creator":"flexnet/p1"}"#,
     ),
     (
         "local",
         "binding.set",
-        r#"{"principal":{"group":"corp/g1"},"role":"Viewer","scope":{"container":"c0"},"author":"test"}"#,
+        r#"{"principal":{"group":"corp/g1"},"role":"Viewer","scope":{"folder":"c0"},"author":"test"}"#,
     ),
     ("local", "service.created", r#"{"service":"s0"}"#),
     ("local", "group.upserted", r#"{"group":"l0"}"#),
@@ -54,12 +54,12 @@ const BEFORE: &[(&str, &str, &str)] = &[
     (
         "local",
         "binding.set",
-        r#"{"principal":{"group":"local/l1"},"role":"Maintainer","scope":{"container":"c1"},"author":"test"}"#,
+        r#"{"principal":{"group":"local/l1"},"role":"Maintainer","scope":{"folder":"c1"},"author":"test"}"#,
     ),
 ];
 
 /// One random event about a small world in which everything meets: names that collide, groups in groups, projects of
-/// people in containers, services, roles given everywhere, settings and profiles that change, sources that end.
+/// people in folders, services, roles given everywhere, settings and profiles that change, sources that end.
 fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     let id = |prefix: &'static str, n: u8| (0..n).prop_map(move |i| format!("{prefix}{i}"));
     let local = |kind: &'static str| move |data: String| ("local", kind, data);
@@ -74,7 +74,7 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
                 format!(r#"{{"person":"{p}","username":"{name}","account":"a{a}","active":{active}}}"#)
             })
     };
-    let container = || prop_oneof![1 => Just("null".to_owned()), 2 => (0..3_u8).prop_map(|c| format!("\"c{c}\""))];
+    let folder = || prop_oneof![1 => Just("null".to_owned()), 2 => (0..3_u8).prop_map(|c| format!("\"c{c}\""))];
     let principal = || {
         prop_oneof![
             3 => (0..3_u8).prop_map(|p| format!(r#"{{"user":"flexnet/p{p}"}}"#)),
@@ -95,7 +95,7 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     let scope = || {
         prop_oneof![
             1 => Just(r#""root""#.to_owned()),
-            2 => (0..3_u8).prop_map(|c| format!(r#"{{"container":"c{c}"}}"#)),
+            2 => (0..3_u8).prop_map(|c| format!(r#"{{"folder":"c{c}"}}"#)),
             3 => (0..2_u8).prop_map(|p| format!(r#"{{"project":"local/x{p}"}}"#)),
             1 => Just(r#"{"project":"flexnet/k0"}"#.to_owned()),
         ]
@@ -128,15 +128,15 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         2 => (0..2_u8, prop::bool::weighted(0.7)).prop_map(|(s, on)| {
             ("local", if on { "service.created" } else { "service.removed" }, format!(r#"{{"service":"s{s}"}}"#))
         }),
-        2 => (0..3_u8, container()).prop_map(|(c, parent)| {
-            format!(r#"{{"container":"c{c}","kind":"{}","parent":{parent}}}"#, ["account", "region", "region"][usize::from(c)])
-        }).prop_map(local("container.upserted")),
-        1 => (0..3_u8).prop_map(|c| format!(r#"{{"container":"c{c}"}}"#)).prop_map(local("container.removed")),
-        3 => (0..2_u8, 0..3_u8, container(), prop::bool::weighted(0.5), id("p", 3)).prop_map(|(p, n, c, new, creator)| {
+        2 => (0..3_u8, folder()).prop_map(|(c, parent)| {
+            format!(r#"{{"folder":"c{c}","kind":"{}","parent":{parent}}}"#, ["account", "region", "region"][usize::from(c)])
+        }).prop_map(local("folder.upserted")),
+        1 => (0..3_u8).prop_map(|c| format!(r#"{{"folder":"c{c}"}}"#)).prop_map(local("folder.removed")),
+        3 => (0..2_u8, 0..3_u8, folder(), prop::bool::weighted(0.5), id("p", 3)).prop_map(|(p, n, c, new, creator)| {
             let kind = if new { "project.created" } else { "project.updated" };
             let creator = if new { format!(r#""flexnet/{creator}""#) } else { "null".to_owned() };
             ("local", kind, format!(
-                r#"{{"project":"x{p}","name":"{}","kind":"standard","visibility":"{}","container":{c},"creator":{creator}}}"#,
+                r#"{{"project":"x{p}","name":"{}","kind":"standard","visibility":"{}","folder":{c},"creator":{creator}}}"#,
                 ["acme", "nova", "zeta"][usize::from(n)],
                 ["private", "private", "public"][usize::from(n)]
             ))
@@ -162,7 +162,7 @@ fn base_settings(customer_sub_accounts: bool) -> Settings {
     serde_json::from_str(&History::settings(customer_sub_accounts).0[0].data).unwrap()
 }
 
-/// A profile with containers, a raise for administrators and, or not, personal projects.
+/// A profile with folders, a raise for administrators and, or not, personal projects.
 fn profile(personal: bool) -> String {
     let own = if personal { r#","personal_project":"always","personal_role":"Admin""# } else { "" };
     format!(
@@ -286,7 +286,7 @@ fn verbs() -> [Verb; 2] {
 fn answer(roster: &Roster, user: &str, scope: ScopeName<'_>, now: DateTime<Utc>) -> Option<Vec<crate::Explanation>> {
     let place = match scope {
         ScopeName::Root => Place::Root,
-        ScopeName::Container(id) => Place::Container(roster.container_by_id(id)?),
+        ScopeName::Folder(id) => Place::Folder(roster.folder_by_id(id)?),
         ScopeName::Project(name) => Place::Project(roster.project_by_name(name)?),
     };
     let caller = roster.caller_by_id(user)?;
@@ -316,7 +316,7 @@ fn projects(roster: &Roster) -> Vec<String> {
 /// A scope of a world.
 enum Scope {
     Root,
-    Container(String),
+    Folder(String),
     Project(String),
 }
 
@@ -324,16 +324,16 @@ impl Scope {
     fn name(&self) -> ScopeName<'_> {
         match self {
             Self::Root => ScopeName::Root,
-            Self::Container(id) => ScopeName::Container(id),
+            Self::Folder(id) => ScopeName::Folder(id),
             Self::Project(name) => ScopeName::Project(name),
         }
     }
 }
 
-/// The root, every container and every project.
+/// The root, every folder and every project.
 fn scopes(roster: &Roster) -> Vec<Scope> {
-    let containers = roster.containers().map(|container| Scope::Container(roster.container(container).id.to_owned()));
-    std::iter::once(Scope::Root).chain(containers).chain(projects(roster).into_iter().map(Scope::Project)).collect()
+    let folders = roster.folders().map(|folder| Scope::Folder(roster.folder(folder).id.to_owned()));
+    std::iter::once(Scope::Root).chain(folders).chain(projects(roster).into_iter().map(Scope::Project)).collect()
 }
 
 proptest! {

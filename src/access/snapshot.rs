@@ -5,7 +5,7 @@ use rollcall_events::{Digest, Settings};
 use crate::{facts::Facts, index::Index, profile::Profile, roster::Roster};
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 10;
+pub const FOLD_VERSION: u32 = 11;
 
 const MAGIC: &[u8; 8] = b"rollcall";
 
@@ -94,7 +94,7 @@ impl Facts {
         self.user_names.names.reindex();
         self.project_names.names.reindex();
         self.local_projects.names.reindex();
-        self.containers.names.reindex();
+        self.folders.names.reindex();
         self.services.names.reindex();
         self.groups.names.reindex();
         self.secrets.names.reindex();
@@ -113,7 +113,7 @@ impl Facts {
             && self.user_names.is_sound()
             && self.project_names.is_sound()
             && self.local_projects.is_sound()
-            && self.containers.is_sound()
+            && self.folders.is_sound()
             && self.services.is_sound()
             && self.groups.is_sound()
             && self.secrets.is_sound()

@@ -550,7 +550,7 @@ fn deep_trees_and_long_names_are_only_data() {
 }
 
 #[test]
-fn containers_are_never_inside_themselves_whatever_the_order_of_the_levels() {
+fn folders_are_never_inside_themselves_whatever_the_order_of_the_levels() {
     let profile = |levels: &str| {
         format!(
             r#"{{"schema":1,"name":"x","levels":{levels},"roles":{{"reader":{{"actions":["image.pull"],"at":["root"]}}}}}}"#
@@ -558,11 +558,11 @@ fn containers_are_never_inside_themselves_whatever_the_order_of_the_levels() {
     };
     let mut history = History::settings(false);
     history.say("local", "profile.set", None, &profile(r#"["root","team","region","project"]"#));
-    history.say("local", "container.upserted", None, r#"{"container":"t","kind":"team"}"#);
-    history.say("local", "container.upserted", None, r#"{"container":"r","kind":"region","parent":"t"}"#);
+    history.say("local", "folder.upserted", None, r#"{"folder":"t","kind":"team"}"#);
+    history.say("local", "folder.upserted", None, r#"{"folder":"r","kind":"region","parent":"t"}"#);
     history.say("local", "profile.set", None, &profile(r#"["root","region","team","project"]"#));
-    history.say("local", "container.upserted", None, r#"{"container":"t","kind":"team","parent":"r"}"#);
+    history.say("local", "folder.upserted", None, r#"{"folder":"t","kind":"team","parent":"r"}"#);
     let roster = history.fold();
-    let parent = |id: &str| roster.container(roster.container_by_id(id).unwrap()).parent;
-    assert_eq!((parent("r"), parent("t")), (roster.container_by_id("t"), None), "the second would close a circle");
+    let parent = |id: &str| roster.folder(roster.folder_by_id(id).unwrap()).parent;
+    assert_eq!((parent("r"), parent("t")), (roster.folder_by_id("t"), None), "the second would close a circle");
 }

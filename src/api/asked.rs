@@ -8,8 +8,8 @@ use rollcall_access::{ActionSet, Place, Roster, ScopeName, Verb};
 pub(crate) enum Scope<'a> {
     /// Above everything.
     Root,
-    /// A container, by id.
-    Container(&'a str),
+    /// A folder, by id.
+    Folder(&'a str),
     /// A project, by name, and the rest of an image's name, which changes no answer.
     Project(&'a str, Option<&'a str>),
 }
@@ -24,12 +24,12 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// As it is kept with a decision: of an image as a registry's scope says it, else `project:name:action`,
-    /// `container:id:action`, `root::action`.
+    /// `folder:id:action`, `root::action`.
     pub fn text(&self) -> String {
         let Self { scope, action } = self;
         match scope {
             Scope::Root => format!("root::{action}"),
-            Scope::Container(id) => format!("container:{id}:{action}"),
+            Scope::Folder(id) => format!("folder:{id}:{action}"),
             Scope::Project(name, None) => format!("project:{name}:{action}"),
             Scope::Project(name, Some(rest)) => format!("repository:{name}/{rest}:{action}"),
         }
@@ -47,7 +47,7 @@ impl<'a> Asked<'a> {
                     None => Scope::Project(name, Some("")),
                 }),
                 "project" => Some(Scope::Project(name, None)),
-                "container" => Some(Scope::Container(name)),
+                "folder" => Some(Scope::Folder(name)),
                 "root" => Some(Scope::Root),
                 _ => None,
             };
@@ -65,7 +65,7 @@ impl<'a> Asked<'a> {
         match self.scope {
             Scope::Project(name, Some(rest)) if !rest.is_empty() => vec![format!("{name}/{rest}")],
             Scope::Project(name, _) => vec![name.to_owned()],
-            Scope::Root | Scope::Container(_) => Vec::new(),
+            Scope::Root | Scope::Folder(_) => Vec::new(),
         }
     }
 }
@@ -75,7 +75,7 @@ impl<'a> Scope<'a> {
     pub fn name(&self) -> ScopeName<'a> {
         match *self {
             Self::Root => ScopeName::Root,
-            Self::Container(id) => ScopeName::Container(id),
+            Self::Folder(id) => ScopeName::Folder(id),
             Self::Project(name, _) => ScopeName::Project(name),
         }
     }
@@ -84,7 +84,7 @@ impl<'a> Scope<'a> {
     pub fn find(&self, roster: &Roster) -> Option<Place> {
         match self {
             Self::Root => Some(Place::Root),
-            Self::Container(id) => roster.container_by_id(id).map(Place::Container),
+            Self::Folder(id) => roster.folder_by_id(id).map(Place::Folder),
             Self::Project(name, _) => roster.project_by_name(name).map(Place::Project),
         }
     }
@@ -108,7 +108,7 @@ mod tests {
     fn what_is_kept_of_a_question_reads_back_as_it() {
         let asked = [
             Asked { scope: Scope::Root, action: "project.create" },
-            Asked { scope: Scope::Container("team-a"), action: "add, and more :: members" },
+            Asked { scope: Scope::Folder("team-a"), action: "add, and more :: members" },
             Asked { scope: Scope::Project("acme", None), action: "member.list" },
             Asked { scope: Scope::Project("acme", Some("db/x")), action: "pull" },
         ];

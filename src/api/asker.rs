@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    ContainerIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, only_buys,
+    FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, only_buys,
 };
 use rollcall_events::{
     Digest,
@@ -94,9 +94,9 @@ impl Asker<'_> {
             || [Verb::Pull, Verb::Push, Verb::Delete].into_iter().any(verb)
     }
 
-    /// Whether the caller sees that a container exists.
-    pub fn sees_container(&self, container: ContainerIx) -> bool {
-        ["container.list", "project.create", "binding.list"].into_iter().any(|action| self.may(action, container))
+    /// Whether the caller sees that a folder exists.
+    pub fn sees_folder(&self, folder: FolderIx) -> bool {
+        ["folder.list", "project.create", "binding.list"].into_iter().any(|action| self.may(action, folder))
     }
 
     /// Whether the caller may be told who else is in a project. People whose only live reasons there are entitlements are
@@ -127,10 +127,10 @@ impl Asker<'_> {
             .ok_or_else(projects::no_such_project)
     }
 
-    /// The container of an id, if the caller sees it.
-    pub fn container(&self, id: &str) -> Answer<ContainerIx> {
-        let found = self.roster.container_by_id(id).filter(|container| self.sees_container(*container));
-        found.ok_or_else(no_such_container)
+    /// The folder of an id, if the caller sees it.
+    pub fn folder(&self, id: &str) -> Answer<FolderIx> {
+        let found = self.roster.folder_by_id(id).filter(|folder| self.sees_folder(*folder));
+        found.ok_or_else(no_such_folder)
     }
 
     /// The service of an id, if it is the caller or the caller may do an action with every service.
@@ -158,9 +158,8 @@ impl Asker<'_> {
     }
 }
 
-pub(crate) fn no_such_container() -> Problem {
-    Kind::UnknownContainer
-        .because("No container that you can see has this id. /api/v1/containers lists those that you can see.")
+pub(crate) fn no_such_folder() -> Problem {
+    Kind::UnknownFolder.because("No folder that you can see has this id. /api/v1/folders lists those that you can see.")
 }
 
 pub(crate) fn no_such_service() -> Problem {

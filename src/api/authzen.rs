@@ -29,9 +29,9 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[schema(as = AuthzenEntity)]
 struct Entity {
-    /// Of a subject `user`, `service` or `anonymous`; of a resource `repository`, `project`, `container` or `root`.
+    /// Of a subject `user`, `service` or `anonymous`; of a resource `repository`, `project`, `folder` or `root`.
     r#type: String,
-    /// A user's name or id, a service's id; an image's name (`acme/db`), a project's name, a container's id.
+    /// A user's name or id, a service's id; an image's name (`acme/db`), a project's name, a folder's id.
     id: String,
 }
 
@@ -174,13 +174,13 @@ impl Question<'_> {
         let id = self.resource.id.as_str();
         let scope = match self.resource.r#type.as_str() {
             "root" => Scope::Root,
-            "container" => Scope::Container(id),
+            "folder" => Scope::Folder(id),
             "project" => Scope::Project(id, None),
             "repository" => match id.split_once('/') {
                 Some((project, rest)) => Scope::Project(project, Some(rest)),
                 None => Scope::Project(id, None),
             },
-            _ => return Err(unknown_type(at, "resource", "repository, project, container or root")),
+            _ => return Err(unknown_type(at, "resource", "repository, project, folder or root")),
         };
         Ok(Asked { scope, action: self.action })
     }

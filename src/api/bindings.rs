@@ -50,9 +50,9 @@ struct BindingShown {
     role: String,
     /// The project; `null` for what is above projects.
     project: Option<String>,
-    /// The container, where it is on one; neither this nor a project: everywhere.
+    /// The folder, where it is on one; neither this nor a project: everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<String>,
+    folder: Option<String>,
     /// From when; `null` from the beginning.
     starts: Option<DateTime<Utc>>,
     /// Until when (exclusive); `null` without end.
@@ -68,10 +68,10 @@ impl BindingShown {
             Some(access::Principal::User(user)) => Some(user),
             _ => None,
         };
-        let (project, container) = match view.place {
+        let (project, folder) = match view.place {
             Place::Root => (None, None),
             Place::Project(project) => (Some(roster.project_name(project).to_owned()), None),
-            Place::Container(container) => (None, Some(roster.container(container).id.to_owned())),
+            Place::Folder(folder) => (None, Some(roster.folder(folder).id.to_owned())),
         };
         let (service, group) = match &view.principal {
             body::Principal::User(_) => (None, None),
@@ -86,7 +86,7 @@ impl BindingShown {
             group,
             role: view.role.to_owned(),
             project,
-            container,
+            folder,
             starts: view.starts,
             ends: view.ends,
             position: view.position,
@@ -107,8 +107,8 @@ struct BindingsQuery {
     group: Option<String>,
     /// Only on this project, by name.
     project: Option<String>,
-    /// Only on this container.
-    container: Option<String>,
+    /// Only on this folder.
+    folder: Option<String>,
     /// Only on scopes of this kind.
     scope: Option<ScopeKind>,
 }
@@ -119,8 +119,8 @@ struct BindingsQuery {
 enum ScopeKind {
     /// Everywhere.
     Root,
-    /// A container and what is in it.
-    Container,
+    /// A folder and what is in it.
+    Folder,
     /// One project.
     Project,
 }
@@ -136,7 +136,7 @@ impl BindingsQuery {
         there(&self.service, &|id| roster.service_by_id(id).is_some(), asker::no_such_service)?;
         there(&self.group, &|id| roster.group_by_id(id).is_some(), asker::no_such_group)?;
         there(&self.project, &|name| roster.project_by_name(name).is_some(), projects::no_such_project)?;
-        there(&self.container, &|id| roster.container_by_id(id).is_some(), asker::no_such_container)
+        there(&self.folder, &|id| roster.folder_by_id(id).is_some(), asker::no_such_folder)
     }
 
     fn fits(&self, roster: &Roster, view: &BindingView<'_>) -> bool {
@@ -147,15 +147,15 @@ impl BindingsQuery {
             body::Principal::Service(id) => (Some(id.as_str()), None),
             body::Principal::Group(id) => (None, Some(id.as_str())),
         };
-        let (kind, project, container) = match view.place {
+        let (kind, project, folder) = match view.place {
             Place::Root => (ScopeKind::Root, None, None),
-            Place::Container(container) => (ScopeKind::Container, None, Some(container)),
+            Place::Folder(folder) => (ScopeKind::Folder, None, Some(folder)),
             Place::Project(project) => (ScopeKind::Project, Some(project), None),
         };
         self.scope.is_none_or(|asked| asked == kind)
             && is(&self.service, service)
             && is(&self.group, group)
-            && is(&self.container, container.map(|container| roster.container(container).id))
+            && is(&self.folder, folder.map(|folder| roster.folder(folder).id))
             && self.project.as_deref().is_none_or(|name| project.is_some() && roster.project_by_name(name) == project)
             && self.user.as_deref().is_none_or(|name| match view.holder {
                 Some(access::Principal::User(user)) => users::find(roster, name).ok() == Some(user),
@@ -217,7 +217,7 @@ fn find<'a>(roster: &'a Roster, id: &str) -> Option<BindingView<'a>> {
     let subject = Body::BindingRemoved(binding.clone()).subject();
     let place = match &binding.scope {
         body::Scope::Root => Place::Root,
-        body::Scope::Container(id) => Place::Container(roster.container_by_id(id.as_str())?),
+        body::Scope::Folder(id) => Place::Folder(roster.folder_by_id(id.as_str())?),
         body::Scope::Project(id) => Place::Project(roster.project_by_id(id.as_str())?),
     };
     roster.bindings_on(place).find(|view| view.subject == subject)
@@ -269,14 +269,14 @@ pub(crate) enum Principal {
     Group(String),
 }
 
-/// Where a role holds: `"root"`, `{"container": "emea"}` or `{"project": "acme"}`.
+/// Where a role holds: `"root"`, `{"folder": "emea"}` or `{"project": "acme"}`.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
     /// Everywhere.
     Root,
-    /// A container and everything in it, by id.
-    Container(String),
+    /// A folder and everything in it, by id.
+    Folder(String),
     /// One project, by name.
     Project(String),
 }
@@ -286,16 +286,16 @@ impl Scope {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Root => "root",
-            Self::Container(_) => "container",
+            Self::Folder(_) => "folder",
             Self::Project(_) => "project",
         }
     }
 
-    /// In words: root, container `emea`, project `acme`.
+    /// In words: root, folder `emea`, project `acme`.
     pub fn text(&self) -> String {
         match self {
             Self::Root => "root".to_owned(),
-            Self::Container(id) => format!("container `{id}`"),
+            Self::Folder(id) => format!("folder `{id}`"),
             Self::Project(name) => format!("project `{name}`"),
         }
     }
@@ -313,7 +313,7 @@ struct BindingSet {
     effect: &'static str,
 }
 
-/// Gives a user, a service or a group a role on a project, a container or everywhere.
+/// Gives a user, a service or a group a role on a project, a folder or everywhere.
 ///
 /// A project of a package is managed by its source: 409 names it, unless the operator allows bindings on such projects.
 #[utoipa::path(
@@ -362,9 +362,9 @@ pub(crate) fn judge(
     let NewBinding { principal, role, scope, starts, ends } = new;
     let (place, scope) = match scope {
         Scope::Root => (Place::Root, body::Scope::Root),
-        Scope::Container(name) => {
-            let container = asker.container(&name)?;
-            (Place::Container(container), body::Scope::Container(id(roster.container(container).id.to_owned())?))
+        Scope::Folder(name) => {
+            let folder = asker.folder(&name)?;
+            (Place::Folder(folder), body::Scope::Folder(id(roster.folder(folder).id.to_owned())?))
         }
         Scope::Project(name) => {
             let project = asker.project(&name)?;
@@ -460,7 +460,7 @@ pub(crate) fn read_subject(subject: &str) -> Option<BindingRef> {
     let scope = match scope.split_once(':') {
         None if scope == "root" => body::Scope::Root,
         Some(("project", id)) => body::Scope::Project(id.parse().ok()?),
-        Some(("container", id)) => body::Scope::Container(id.parse().ok()?),
+        Some(("folder", id)) => body::Scope::Folder(id.parse().ok()?),
         _ => return None,
     };
     let binding = BindingRef { principal, role, scope, author: Author::operator() };

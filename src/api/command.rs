@@ -98,7 +98,7 @@ pub(crate) fn refused_of(body: &Body, refusal: &Refusal, asker: &Asker<'_>) -> P
     let removes = matches!(
         body,
         Body::BindingRemoved(_)
-            | Body::ContainerRemoved(_)
+            | Body::FolderRemoved(_)
             | Body::ProjectDeleted(_)
             | Body::ServiceRemoved(_)
             | Body::GroupRemoved(_)

@@ -40,9 +40,9 @@ struct Question {
     /// The project; `null` or absent for what is above projects.
     #[serde(default)]
     project: Option<String>,
-    /// The container, by id; neither this nor a project: the root.
+    /// The folder, by id; neither this nor a project: the root.
     #[serde(default)]
-    container: Option<String>,
+    folder: Option<String>,
     /// The rest of the image's name; it does not change the answer.
     #[serde(default)]
     repository: Option<String>,
@@ -76,9 +76,9 @@ pub(crate) struct Explained {
     pub action: String,
     /// The project's present name; `null` for what is above projects.
     pub project: Option<String>,
-    /// The container's id, of a question about one.
+    /// The folder's id, of a question about one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub container: Option<String>,
+    pub folder: Option<String>,
     /// The rest of the image's name.
     pub repository: Option<String>,
     /// What an answer about the past rests on; `null` for now.
@@ -92,12 +92,12 @@ pub(crate) struct Explained {
 impl Question {
     /// Where it is asked.
     fn scope(&self) -> Answer<Scope<'_>> {
-        match (self.project.as_deref(), self.container.as_deref()) {
+        match (self.project.as_deref(), self.folder.as_deref()) {
             (Some(project), None) => Ok(Scope::Project(project, self.repository.as_deref())),
-            (None, Some(container)) => Ok(Scope::Container(container)),
+            (None, Some(folder)) => Ok(Scope::Folder(folder)),
             (None, None) => Ok(Scope::Root),
             (Some(_), Some(_)) => {
-                let error = SchemaError::at("/container", "a project or a container, not both");
+                let error = SchemaError::at("/folder", "a project or a folder, not both");
                 Err(Kind::InvalidBody.because("A question is about one scope.").with_error(error))
             }
         }
@@ -107,9 +107,9 @@ impl Question {
 impl Explained {
     /// The question again, in names of the roster that answers it, and the answer.
     pub fn of(roster: &Roster, asked: &Asked<'_>, (who, place): (Principal, Place), explanation: Explanation) -> Self {
-        let (container, repository) = match asked.scope {
+        let (folder, repository) = match asked.scope {
             Scope::Root => (None, None),
-            Scope::Container(id) => (Some(id.to_owned()), None),
+            Scope::Folder(id) => (Some(id.to_owned()), None),
             Scope::Project(_, repository) => (None, repository.map(str::to_owned)),
         };
         Self {
@@ -118,9 +118,9 @@ impl Explained {
             action: asked.action.to_owned(),
             project: match place {
                 Place::Project(project) => Some(roster.project_name(project).to_owned()),
-                Place::Root | Place::Container(_) => None,
+                Place::Root | Place::Folder(_) => None,
             },
-            container,
+            folder,
             repository,
             basis: None,
             explanation,
@@ -207,7 +207,7 @@ async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Resp
         }
         let project = match asked.scope {
             Scope::Project(name, _) => past::project_id(&roster, name),
-            Scope::Root | Scope::Container(_) => None,
+            Scope::Root | Scope::Folder(_) => None,
         };
         (user.and_then(|user| past::user_id(&roster, user)), project)
     };
@@ -246,7 +246,7 @@ fn may_ask(
     };
     let found = scope.find(roster);
     let unknown = || match scope {
-        Scope::Container(_) => asker::no_such_container(),
+        Scope::Folder(_) => asker::no_such_folder(),
         Scope::Root | Scope::Project(..) => projects::no_such_project(),
     };
     if let (true, Some(who)) = (everywhere, who) {
@@ -255,11 +255,11 @@ fn may_ask(
     let own = who.filter(|who| *who != Principal::Anyone && asker.is(*who));
     let tied = |who: Principal, place: Place| match place {
         Place::Project(project) => had_tie(roster, who, project, now),
-        Place::Root | Place::Container(_) => false,
+        Place::Root | Place::Folder(_) => false,
     };
     let sees = |place: Place| match place {
         Place::Root => true,
-        Place::Container(container) => asker.sees_container(container),
+        Place::Folder(folder) => asker.sees_folder(folder),
         Place::Project(project) => asker.sees(project),
     };
     let place = found.filter(|place| sees(*place) || own.is_some_and(|own| tied(own, *place))).ok_or_else(unknown)?;

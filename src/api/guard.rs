@@ -195,9 +195,9 @@ impl Locked {
             }
             At::ProjectOrOwn => asker.project(param("name")).map(|_| ()),
             // Seeing is what this action is about; there are more ways to it than the action.
-            At::Container => {
-                let container = asker.container(param("id"))?;
-                all(action == "container.list" || asker.may(action, container))
+            At::Folder => {
+                let folder = asker.folder(param("id"))?;
+                all(action == "folder.list" || asker.may(action, folder))
             }
             At::User => asker.user_for(param("name"), action).map(|_| ()),
             At::Service => asker.service_for(param("id"), action).map(|_| ()),

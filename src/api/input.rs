@@ -119,7 +119,7 @@ pub(crate) fn in_words(error: &mut SchemaError) {
     if ["starts", "ends", "expires", "at", "since", "until"].contains(&last) && !error.expected.contains("field `") {
         "an RFC 3339 instant, as in 2026-12-01T00:00:00Z".clone_into(&mut error.expected);
     } else if last == "scope" && (error.expected == "expected value" || error.expected.starts_with("unknown variant")) {
-        "one of \"root\", {\"container\": \"emea\"} and {\"project\": \"acme\"}".clone_into(&mut error.expected);
+        "one of \"root\", {\"folder\": \"emea\"} and {\"project\": \"acme\"}".clone_into(&mut error.expected);
     } else if last == "principal" && !error.expected.contains("field `") {
         "exactly one of user, service, group, as in {\"user\": \"ada\"}".clone_into(&mut error.expected);
     }

@@ -19,7 +19,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    authzen, bindings, containers, decisions, deliveries, events, explain, groups,
+    authzen, bindings, decisions, deliveries, events, explain, folders, groups,
     guard::Locked,
     hooks, keys, log,
     once::once,
@@ -47,7 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
         .merge(users::routes())
         .merge(secrets::routes())
         .merge(bindings::routes())
-        .merge(containers::routes())
+        .merge(folders::routes())
         .merge(groups::routes())
         .merge(services::routes())
         .merge(explain::routes())

@@ -240,9 +240,9 @@ impl Past {
         match scope {
             Scope::Root => Ok(Place::Root),
             Scope::Project(name, _) => self.project(name, now).map(Place::Project),
-            Scope::Container(id) => self.roster.container_by_id(id).map(Place::Container).ok_or_else(|| {
-                Kind::UnknownContainer
-                    .because(format!("There was no container of this id as of position {}.", self.moment.position))
+            Scope::Folder(id) => self.roster.folder_by_id(id).map(Place::Folder).ok_or_else(|| {
+                Kind::UnknownFolder
+                    .because(format!("There was no folder of this id as of position {}.", self.moment.position))
             }),
         }
     }

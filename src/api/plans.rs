@@ -175,7 +175,7 @@ impl PlannedMembership {
         let MembershipChange { scope, name: user, role, appears, .. } = change;
         match scope {
             Where::Project(project) => Some(Self { user, project, role, appears }),
-            Where::Root | Where::Container(_) => None,
+            Where::Root | Where::Folder(_) => None,
         }
     }
 }

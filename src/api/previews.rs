@@ -80,8 +80,8 @@ enum ProfileAsked {
 #[serde(deny_unknown_fields)]
 #[schema(as = PreviewCommand)]
 struct Command {
-    /// E.g. `group.member.added`, `project.updated`, `container.removed`; also as the log has it,
-    /// `rollcall.container.removed.v1`.
+    /// E.g. `group.member.added`, `project.updated`, `folder.removed`; also as the log has it,
+    /// `rollcall.folder.removed.v1`.
     r#type: String,
     /// The event's data; its author is the caller.
     #[schema(value_type = Object)]
@@ -275,16 +275,16 @@ struct Declared {
     scope: Vec<DeclaredScope>,
 }
 
-/// One scope: a project, a container, or the root.
+/// One scope: a project, a folder, or the root.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DeclaredScope {
     /// A project's name.
     #[serde(default)]
     project: Option<String>,
-    /// A container's id.
+    /// A folder's id.
     #[serde(default)]
-    container: Option<String>,
+    folder: Option<String>,
     /// `true` for the root.
     #[serde(default)]
     root: bool,
@@ -383,15 +383,15 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
     let mut remove: Vec<(Row, Body)> = Vec::new();
     let mut named: Vec<Place> = Vec::new();
     for (nth, scope) in declared.scope.into_iter().enumerate() {
-        let DeclaredScope { project, container, root, binding } = scope;
+        let DeclaredScope { project, folder, root, binding } = scope;
         let (pointer, nth) = (format!("/scope/{nth}"), nth + 1);
-        let word = match (project, container, root) {
+        let word = match (project, folder, root) {
             (Some(name), None, false) => bindings::Scope::Project(name),
-            (None, Some(id), false) => bindings::Scope::Container(id),
+            (None, Some(id), false) => bindings::Scope::Folder(id),
             (None, None, true) => bindings::Scope::Root,
             _ => {
                 return Err(Kind::InvalidBody
-                    .because("A scope is one of `project = \"name\"`, `container = \"id\"` and `root = true`. Nothing was changed.")
+                    .because("A scope is one of `project = \"name\"`, `folder = \"id\"` and `root = true`. Nothing was changed.")
                     .within(&format!("scope {nth}"), &pointer));
             }
         };
@@ -399,7 +399,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
         let place = match &word {
             bindings::Scope::Root => Ok(Place::Root),
             bindings::Scope::Project(name) => asker.project(name).map(Place::Project),
-            bindings::Scope::Container(id) => asker.container(id).map(Place::Container),
+            bindings::Scope::Folder(id) => asker.folder(id).map(Place::Folder),
         };
         let place = place.map_err(|problem| problem.within(&here, &format!("{pointer}/{}", word.kind())))?;
         if named.contains(&place) {

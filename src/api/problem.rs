@@ -84,8 +84,8 @@ kinds! {
     UnknownInvitation = "unknown-invitation", NOT_FOUND, "The invitation cannot be redeemed";
     /// There is no such decision.
     UnknownDecision = "unknown-decision", NOT_FOUND, "No such decision";
-    /// There is no such container.
-    UnknownContainer = "unknown-container", NOT_FOUND, "No such container";
+    /// There is no such folder.
+    UnknownFolder = "unknown-folder", NOT_FOUND, "No such folder";
     /// There is no such group.
     UnknownGroup = "unknown-group", NOT_FOUND, "No such group";
     /// There is no such service.

@@ -42,8 +42,8 @@ struct Project {
     kind: String,
     /// Who may pull without a role.
     visibility: Visibility,
-    /// The container that it is in, for callers who see that.
-    container: Option<String>,
+    /// The folder that it is in, for callers who see that.
+    folder: Option<String>,
     /// The user who made it, for callers who are told who is in it.
     creator: Option<String>,
     /// Whether nobody is left in a role of which somebody should stay; `null` for callers who are not told who is in it.
@@ -107,11 +107,11 @@ impl Project {
         let people = asker.sees_members(project);
         let creator = view.creator.as_deref().filter(|_| people).and_then(|id| roster.user_by_id(id));
         let names = asker.may("project.list", project) || asker.may("project.update", project);
-        let container = view.container.filter(|container| asker.sees_container(*container));
+        let folder = view.folder.filter(|folder| asker.sees_folder(*folder));
         Self {
             kind: view.kind.to_owned(),
             visibility: view.visibility.into(),
-            container: container.map(|container| roster.container(container).id.to_owned()),
+            folder: folder.map(|folder| roster.folder(folder).id.to_owned()),
             creator: creator.map(|user| roster.user_name(user).to_owned()),
             ownerless: people.then(|| roster.ownerless(project.into(), now)),
             position: view.changed,
@@ -203,9 +203,9 @@ struct NewProject {
     /// Who may pull without a role; what the access profile says of the kind when absent.
     #[serde(default)]
     visibility: Option<Visibility>,
-    /// The container that it is in; none when absent.
+    /// The folder that it is in; none when absent.
     #[serde(default)]
-    container: Option<String>,
+    folder: Option<String>,
 }
 
 /// The kind of project that is meant by a word of Rollcall or of the access profile.
@@ -231,10 +231,10 @@ fn kind_of(roster: &Roster, word: Option<&str>) -> Answer<body::ProjectKind> {
     Err(Kind::InvalidBody.because(text).with_error(SchemaError::at("/kind", expected)))
 }
 
-/// The caller may not make a project here, but perhaps in a container that it sees.
+/// The caller may not make a project here, but perhaps in a folder that it sees.
 fn elsewhere(roster: &Roster, asker: &Asker<'_>, place: Place) -> Problem {
-    let open = roster.containers().filter(|container| asker.may("project.create", *container));
-    let mut open: Vec<&str> = open.map(|container| roster.container(container).id).collect();
+    let open = roster.folders().filter(|folder| asker.may("project.create", *folder));
+    let mut open: Vec<&str> = open.map(|folder| roster.folder(folder).id).collect();
     open.sort_unstable();
     let more = if open.len() > MOST_NAMED { ", .." } else { "" };
     open.truncate(MOST_NAMED);
@@ -242,12 +242,12 @@ fn elsewhere(roster: &Roster, asker: &Asker<'_>, place: Place) -> Problem {
         return forbidden("project.create");
     }
     Kind::Forbidden.because(format!(
-        "You may not make one at the root; name a `container`: {}{more}. Nothing was recorded.",
+        "You may not make one at the root; name a `folder`: {}{more}. Nothing was recorded.",
         open.join(", ")
     ))
 }
 
-/// How many containers a refusal names.
+/// How many folders a refusal names.
 const MOST_NAMED: usize = 20;
 
 /// A project that was made.
@@ -271,11 +271,11 @@ struct ProjectMade {
     responses((status = 201, body = ProjectMade), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn make(orders: Commands, Input(new): Input<NewProject>) -> Answer<Response> {
-    let NewProject { name, kind, visibility, container } = new;
+    let NewProject { name, kind, visibility, folder } = new;
     let body = {
         let roster = orders.live().read();
         let asker = orders.ask(&roster);
-        let place = container.as_deref().map_or(Ok(Place::Root), |id| asker.container(id).map(Place::Container))?;
+        let place = folder.as_deref().map_or(Ok(Place::Root), |id| asker.folder(id).map(Place::Folder))?;
         // Before anything is said about the name: who may not make one here learns of none.
         if !asker.may("project.create", place) {
             return Err(elsewhere(&roster, &asker, place));
@@ -287,7 +287,7 @@ async fn make(orders: Commands, Input(new): Input<NewProject>) -> Answer<Respons
             name,
             kind,
             visibility: visibility.map_or(usual, Into::into),
-            container: container.map(|id| input::id("/container", &id)).transpose()?,
+            folder: folder.map(|id| input::id("/folder", &id)).transpose()?,
             creator: orders.author().principal().and_then(|principal| match principal {
                 body::Principal::User(id) => Some(id),
                 body::Principal::Service(_) | body::Principal::Group(_) => None,
@@ -311,10 +311,10 @@ struct ProjectChange {
     /// Who may pull without a role.
     #[serde(default)]
     visibility: Option<Visibility>,
-    /// The container that it moves to; `null` for none.
+    /// The folder that it moves to; `null` for none.
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
-    container: Option<Option<String>>,
+    folder: Option<Option<String>>,
 }
 
 /// Tells `null` from absent.
@@ -322,7 +322,7 @@ fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Renames a project, shows it to more or fewer, or moves it to another container.
+/// Renames a project, shows it to more or fewer, or moves it to another folder.
 #[utoipa::path(
     patch, path = "/api/v1/projects/{name}", tag = "projects", operation_id = "project_change",
     params(("name" = String, Path, description = "The project's name")), request_body = ProjectChange,
@@ -330,26 +330,26 @@ fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
 )]
 async fn change(orders: Changes, Path(name): Path<String>, Input(change): Input<ProjectChange>) -> Answer<Response> {
     let orders = orders.begin().await;
-    if change.name.is_none() && change.visibility.is_none() && change.container.is_none() {
-        return Err(Kind::InvalidBody.because("There is nothing to change: name `name`, `visibility` or `container`."));
+    if change.name.is_none() && change.visibility.is_none() && change.folder.is_none() {
+        return Err(Kind::InvalidBody.because("There is nothing to change: name `name`, `visibility` or `folder`."));
     }
     let body = {
         let roster = orders.live().read();
         let view = roster.project(find(&roster, &name)?);
         orders.expected(Some(view.changed))?;
         let project = kept_here(&view)?;
-        if let Some(Some(id)) = &change.container {
-            orders.ask(&roster).container(id)?;
+        if let Some(Some(id)) = &change.folder {
+            orders.ask(&roster).folder(id)?;
         }
-        let stays = || view.container.map(|container| roster.container(container).id.to_owned());
-        let container = change.container.unwrap_or_else(stays);
+        let stays = || view.folder.map(|folder| roster.folder(folder).id.to_owned());
+        let folder = change.folder.unwrap_or_else(stays);
         let (kind, _) = roster.nature(find(&roster, &name)?);
         body::Project {
             project,
             name: change.name.unwrap_or_else(|| view.name.to_owned()),
             kind,
             visibility: change.visibility.map_or(view.visibility, Into::into),
-            container: container.map(|id| input::id("/container", &id)).transpose()?,
+            folder: folder.map(|id| input::id("/folder", &id)).transpose()?,
             creator: view.creator.and_then(|id| id.parse().ok()),
             author: Some(orders.author()),
         }

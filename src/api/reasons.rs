@@ -157,7 +157,7 @@ pub(crate) struct StepShape {
 #[schema(as = MembershipChange)]
 #[expect(dead_code, reason = "the shape of rollcall_access::MembershipChange")]
 pub(crate) struct MembershipChangeShape {
-    /// `"root"`, `{"container": id}` or `{"project": name}`.
+    /// `"root"`, `{"folder": id}` or `{"project": name}`.
     #[schema(value_type = serde_json::Value)]
     scope: String,
     /// A user's name, or `service:` and an id.
@@ -175,7 +175,7 @@ pub(crate) struct MembershipChangeShape {
 #[schema(as = ActionChange)]
 #[expect(dead_code, reason = "the shape of rollcall_access::ActionChange")]
 pub(crate) struct ActionChangeShape {
-    /// `"root"`, `{"container": id}` or `{"project": name}`.
+    /// `"root"`, `{"folder": id}` or `{"project": name}`.
     #[schema(value_type = serde_json::Value)]
     scope: String,
     /// A user's name, `service:` and an id, `anyone`, or `authenticated` for every signed-in caller.

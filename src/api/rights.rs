@@ -15,8 +15,8 @@ pub(crate) enum At {
     Project,
     /// At the project `name`; who only sees it gets what is about the caller.
     ProjectOrOwn,
-    /// At the container `id`. One that the caller does not see is none to the caller.
-    Container,
+    /// At the folder `id`. One that the caller does not see is none to the caller.
+    Folder,
     /// The user `name` for itself; of others, at the root.
     User,
     /// The service `id` for itself; of others, at the root.
@@ -37,7 +37,7 @@ impl At {
             Self::Root => "root",
             Self::Project => "project",
             Self::ProjectOrOwn => "project or own rows",
-            Self::Container => "container",
+            Self::Folder => "folder",
             Self::User => "root or own user",
             Self::Service => "root or own service",
             Self::Binding => "scope of the binding or own binding",
@@ -102,10 +102,10 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     POST "/api/v1/projects" "project.create" Body;
     PATCH "/api/v1/projects/{name}" "project.update" Project;
     DELETE "/api/v1/projects/{name}" "project.delete" Project;
-    GET "/api/v1/containers" "container.list" Rows;
-    GET "/api/v1/containers/{id}" "container.list" Container;
-    PUT "/api/v1/containers/{id}" "container.set" Root;
-    DELETE "/api/v1/containers/{id}" "container.set" Root;
+    GET "/api/v1/folders" "folder.list" Rows;
+    GET "/api/v1/folders/{id}" "folder.list" Folder;
+    PUT "/api/v1/folders/{id}" "folder.set" Root;
+    DELETE "/api/v1/folders/{id}" "folder.set" Root;
     GET "/api/v1/groups" "group.list" Root;
     POST "/api/v1/groups" "group.set" Root;
     GET "/api/v1/groups/{source}/{group}" "group.list" Root;

@@ -145,7 +145,7 @@ fn happening() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     prop_oneof![12 => of(facts), 2 => local, 3 => of(groups().boxed()), 8 => kept_here()]
 }
 
-/// A profile with containers, in which some roles are given at some levels only and a creator gets one.
+/// A profile with folders, in which some roles are given at some levels only and a creator gets one.
 const LAYERED: &str = r#"{"schema":1,"name":"layered","levels":["root","account","team","project"],"roles":{"Developer":{"actions":["image.push","image.pull"],"at":["root","account","project"]},"Guest":{"actions":["image.pull"],"at":["team","project"]},"Owner":{"actions":["*"],"at":["root","project"]}},"kinds":{"standard":{"visibility":["private","public"],"default":"private"}},"rules":{"creator_role":"owner"REST}}"#;
 
 fn layered(rest: &str) -> String {
@@ -170,10 +170,10 @@ fn groups() -> impl Strategy<Value = (&'static str, String)> {
     ]
 }
 
-/// What commands keep: containers, projects, services, local groups, and bindings of everybody on everything.
+/// What commands keep: folders, projects, services, local groups, and bindings of everybody on everything.
 fn kept_here() -> impl Strategy<Value = (&'static str, &'static str, String)> {
-    let container = || prop_oneof![Just("acc"), Just("t"), Just("u")];
-    let within = move || prop_oneof![1 => Just("null".to_owned()), 3 => container().prop_map(|id| format!("\"{id}\""))];
+    let folder = || prop_oneof![Just("acc"), Just("t"), Just("u")];
+    let within = move || prop_oneof![1 => Just("null".to_owned()), 3 => folder().prop_map(|id| format!("\"{id}\""))];
     let project = || prop_oneof![Just("p"), Just("q")];
     let group = || prop_oneof![Just("local/k"), Just("local/l"), Just("a/g"), Just("a/h"), Just("a/i/j"), Just("b/g")];
     let person = || prop_oneof![Just("a/1"), Just("a/2"), Just("a/3/x"), Just("b/1")];
@@ -188,24 +188,24 @@ fn kept_here() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     };
     let scope = prop_oneof![
         1 => Just("\"root\"".to_owned()),
-        3 => container().prop_map(move |id| one("container", id)),
+        3 => folder().prop_map(move |id| one("folder", id)),
         3 => prop_oneof![Just("local/p"), Just("local/q"), Just("a/1")].prop_map(move |id| one("project", id)),
     ];
     let role = prop_oneof![3 => Just("developer"), 3 => Just("Guest"), 2 => Just("owner"), 1 => Just("api:auditor")];
     let until = prop_oneof![3 => Just("null"), 1 => Just("\"2026-06-01T00:00:00+02:00\"")];
     let said = prop_oneof![
-        4 => (container(), within()).prop_map(|(id, parent)| {
+        4 => (folder(), within()).prop_map(|(id, parent)| {
             let kind = if id == "acc" { "account" } else { "team" };
             let parent = if id == "acc" { "null".to_owned() } else { parent };
-            ("container.upserted", format!(r#"{{"container":"{id}","kind":"{kind}","parent":{parent}}}"#))
+            ("folder.upserted", format!(r#"{{"folder":"{id}","kind":"{kind}","parent":{parent}}}"#))
         }),
-        1 => container().prop_map(move |id| ("container.removed", one("container", id))),
+        1 => folder().prop_map(move |id| ("folder.removed", one("folder", id))),
         4 => (any::<bool>(), project(), any::<bool>(), within(), prop_oneof![Just("null"), Just("\"a/2\"")]).prop_map(
-            |(new, id, other, container, creator)| {
+            |(new, id, other, folder, creator)| {
                 let kind = if new { "project.created" } else { "project.updated" };
                 let name = if other { "other" } else { "" };
                 let data = format!(
-                    r#"{{"project":"{id}","name":"{id}{name}","kind":"standard","visibility":"private","container":{container},"creator":{creator}}}"#
+                    r#"{{"project":"{id}","name":"{id}{name}","kind":"standard","visibility":"private","folder":{folder},"creator":{creator}}}"#
                 );
                 (kind, data)
             }
@@ -243,14 +243,14 @@ fn furniture() -> Vec<NewEvent> {
     let profile = layered("");
     let said = [
         ("profile.set", profile.as_str()),
-        ("container.upserted", r#"{"container":"acc","kind":"account"}"#),
-        ("container.upserted", r#"{"container":"t","kind":"team","parent":"acc"}"#),
-        ("container.upserted", r#"{"container":"u","kind":"team"}"#),
+        ("folder.upserted", r#"{"folder":"acc","kind":"account"}"#),
+        ("folder.upserted", r#"{"folder":"t","kind":"team","parent":"acc"}"#),
+        ("folder.upserted", r#"{"folder":"u","kind":"team"}"#),
         (
             "project.created",
-            r#"{"project":"p","name":"p","kind":"standard","visibility":"private","container":"t","creator":"a/1"}"#,
+            r#"{"project":"p","name":"p","kind":"standard","visibility":"private","folder":"t","creator":"a/1"}"#,
         ),
-        ("project.created", r#"{"project":"q","name":"q","kind":"standard","visibility":"public","container":"u"}"#),
+        ("project.created", r#"{"project":"q","name":"q","kind":"standard","visibility":"public","folder":"u"}"#),
         ("service.created", r#"{"service":"ci"}"#),
         ("service.created", r#"{"service":"cd"}"#),
         ("group.upserted", r#"{"group":"k"}"#),
@@ -259,7 +259,7 @@ fn furniture() -> Vec<NewEvent> {
         ("group.member.added", r#"{"group":"l","member":{"service":"ci"}}"#),
         (
             "binding.set",
-            r#"{"principal":{"group":"local/k"},"role":"developer","scope":{"container":"acc"},"author":"x"}"#,
+            r#"{"principal":{"group":"local/k"},"role":"developer","scope":{"folder":"acc"},"author":"x"}"#,
         ),
     ];
     (1..).zip(said).map(|(n, (kind, data))| event("local", &format!("f{n}"), kind, data, n)).collect()

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::keep::{Bindings, Containers, Groups, Projects, Services};
+pub use self::keep::{Bindings, Folders, Groups, Projects, Services};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ pub enum Command {
         user: String,
         /// What: pull, push or delete, or an action of the profile
         action: String,
-        /// Project, or an image: PROJECT/REPOSITORY; what is above projects is root or container:ID
+        /// Project, or an image: PROJECT/REPOSITORY; what is above projects is root or folder:ID
         #[arg(value_name = "PROJECT[/REPO]")]
         scope: String,
         /// As Rollcall knew it then: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
@@ -126,7 +126,7 @@ pub enum Command {
     },
     /// Manage the scopes above projects
     #[command(subcommand)]
-    Containers(Containers),
+    Folders(Folders),
     /// Manage projects that people make; those of packages are their source's
     #[command(subcommand)]
     Projects(Projects),
@@ -444,7 +444,7 @@ mod tests {
             "why ada@globex.test pull acme/db --json",
             "--server http://127.0.0.1:8080 who acme --csv",
             "why ada pull acme --as-of 2026-03-01 --effective",
-            "why service:ci project.create container:emea",
+            "why service:ci project.create folder:emea",
             "who acme --as-of 1951 --csv",
             "diff acme 2026-03-01 2026-04-01",
             "diff --user ada 12",
@@ -457,16 +457,16 @@ mod tests {
             "plans --source corp-ldap",
             "apply pln_1 --confirm-removals 7",
             "discard pln_1",
-            "containers set emea --kind region --parent eu --name Europe",
-            "projects create tools --visibility public --container emea",
-            "projects set tools --rename kit --no-container",
+            "folders set emea --kind region --parent eu --name Europe",
+            "projects create tools --visibility public --folder emea",
+            "projects set tools --rename kit --no-folder",
             "services secret portal --label prod",
             "services revoke portal sec_1",
             "groups show corp-ldap/ops --all",
             "groups add ops user:ada",
             "bindings set service:portal api:sender root --ends 2027-01-01T00:00:00Z",
             "bindings list --project acme",
-            "bindings list --scope container --user ada",
+            "bindings list --scope folder --user ada",
             "secrets issue ada --format k8s --registry r.test:5000",
             "secrets revoke ada sec_1",
             "keys bundle",
@@ -490,8 +490,8 @@ mod tests {
             "secrets issue ada --format xml",
             "bindings set ada Guest",
             "bindings list --scope galaxy",
-            "projects set kit --container a --no-container",
-            "containers set emea",
+            "projects set kit --folder a --no-folder",
+            "folders set emea",
             "who p --csv --json",
             "why ada pull acme --effective",
             "diff acme",

@@ -66,7 +66,7 @@ pub async fn why(
 ) -> Result<Exit, Failure> {
     let said = |text: &str| Some(json!(text));
     // As `bindings` has it, where a bare word is a project: one that is called root is project:root.
-    let (container, project, repository) = match (scope, scope.strip_prefix("container:")) {
+    let (folder, project, repository) = match (scope, scope.strip_prefix("folder:")) {
         ("root", _) => (None, None, None),
         (_, Some(id)) => (said(id), None, None),
         (image, None) => {
@@ -79,7 +79,7 @@ pub async fn why(
     let body = body([
         ("user", said(user)),
         ("action", said(action)),
-        ("container", container),
+        ("folder", folder),
         ("project", project),
         ("repository", repository),
         ("as_of", as_of.and_then(said)),

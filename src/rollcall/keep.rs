@@ -1,10 +1,10 @@
-//! What people keep in Rollcall itself, on the command line: containers, projects, services, groups, and the roles of all
+//! What people keep in Rollcall itself, on the command line: folders, projects, services, groups, and the roles of all
 //! of them. Says what the API says; decides nothing.
 
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Bindings, Containers, Groups, Projects, Services},
+    cli::{Bindings, Folders, Groups, Projects, Services},
     client::{Client, Exit, Failure},
     commands::{Form, api, body, text},
     previews,
@@ -34,25 +34,25 @@ fn done(form: Form, answer: &Value, text: &str) {
     });
 }
 
-/// `containers`.
+/// `folders`.
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn containers(client: &Client, form: Form, command: &Containers) -> Result<Exit, Failure> {
+pub async fn folders(client: &Client, form: Form, command: &Folders) -> Result<Exit, Failure> {
     match command {
-        Containers::List => {
-            let rows = client.list(&api(&["containers"]), &[], usize::MAX).await?;
-            let columns = [("CONTAINER", "id"), ("KIND", "kind"), ("IN", "parent"), ("NAME", "name")];
+        Folders::List => {
+            let rows = client.list(&api(&["folders"]), &[], usize::MAX).await?;
+            let columns = [("FOLDER", "id"), ("KIND", "kind"), ("IN", "parent"), ("NAME", "name")];
             listed(form, &columns, &rows);
         }
-        Containers::Show { id } => shown(form, &client.get(&api(&["containers", id]), &[]).await?),
-        Containers::Set { id, kind, parent, name } => {
+        Folders::Show { id } => shown(form, &client.get(&api(&["folders", id]), &[]).await?),
+        Folders::Set { id, kind, parent, name } => {
             let body = body([("kind", Some(json!(kind))), ("parent", text(parent)), ("name", text(name))]);
-            let answer = client.put(&api(&["containers", id]), &body).await?;
-            done(form, &answer, &format!("container {id} is a {kind}"));
+            let answer = client.put(&api(&["folders", id]), &body).await?;
+            done(form, &answer, &format!("folder {id} is a {kind}"));
         }
-        Containers::Remove { id } => {
-            done(form, &client.delete(&api(&["containers", id])).await?, &format!("container {id} is removed"));
+        Folders::Remove { id } => {
+            done(form, &client.delete(&api(&["folders", id])).await?, &format!("folder {id} is removed"));
         }
     }
     Ok(Exit::Yes)
@@ -70,7 +70,7 @@ pub async fn projects(client: &Client, form: Form, command: &Projects) -> Result
                 ("PROJECT", "name"),
                 ("KIND", "kind"),
                 ("VISIBILITY", "visibility"),
-                ("IN", "container"),
+                ("IN", "folder"),
                 ("SOURCE", "source"),
                 ("ARCHIVED", "archived"),
                 ("OWNERLESS", "ownerless"),
@@ -79,22 +79,22 @@ pub async fn projects(client: &Client, form: Form, command: &Projects) -> Result
             listed(form, &columns, &rows);
         }
         Projects::Show { name } => shown(form, &client.get(&api(&["projects", name]), &[]).await?),
-        Projects::Create { name, kind, visibility, container } => {
+        Projects::Create { name, kind, visibility, folder } => {
             let body = body([
                 ("name", Some(json!(name))),
                 ("kind", text(kind)),
                 ("visibility", visibility.map(|visibility| json!(visibility.word()))),
-                ("container", text(container)),
+                ("folder", text(folder)),
             ]);
             let answer = client.post(&api(&["projects"]), &body).await?;
             done(form, &answer, &format!("project {name} is made"));
         }
-        Projects::Set { name, rename, visibility, container, no_container } => {
-            let container = if *no_container { Some(Value::Null) } else { text(container) };
+        Projects::Set { name, rename, visibility, folder, no_folder } => {
+            let folder = if *no_folder { Some(Value::Null) } else { text(folder) };
             let body = body([
                 ("name", text(rename)),
                 ("visibility", visibility.map(|visibility| json!(visibility.word()))),
-                ("container", container),
+                ("folder", folder),
             ]);
             let answer = client.patch(&api(&["projects", name]), &body).await?;
             done(form, &answer, &format!("project {name} is changed"));
@@ -202,12 +202,12 @@ fn principal(text: &str) -> (&str, &str) {
     }
 }
 
-/// `root`, `container:emea`, `project:acme`.
+/// `root`, `folder:emea`, `project:acme`.
 fn scope(text: &str) -> Result<Value, Failure> {
     match text.split_once(':') {
         None if text == "root" => Ok(json!("root")),
-        Some((kind @ ("container" | "project"), id)) => Ok(json!({kind: id})),
-        _ => Err(Failure::Usage(format!("`{}` is no scope; take root, container:ID or project:NAME", clean(text)))),
+        Some((kind @ ("folder" | "project"), id)) => Ok(json!({kind: id})),
+        _ => Err(Failure::Usage(format!("`{}` is no scope; take root, folder:ID or project:NAME", clean(text)))),
     }
 }
 
@@ -217,14 +217,14 @@ fn scope(text: &str) -> Result<Value, Failure> {
 /// As [`Failure`].
 pub async fn bindings(client: &Client, form: Form, command: &Bindings) -> Result<Exit, Failure> {
     match command {
-        Bindings::List { user, service, group, project, container, scope } => {
+        Bindings::List { user, service, group, project, folder, scope } => {
             let kind = scope.map(|scope| scope.word().to_owned());
             let filters = [
                 ("user", user),
                 ("service", service),
                 ("group", group),
                 ("project", project),
-                ("container", container),
+                ("folder", folder),
                 ("scope", &kind),
             ];
             let query: Vec<(&str, String)> =
@@ -236,7 +236,7 @@ pub async fn bindings(client: &Client, form: Form, command: &Bindings) -> Result
                 ("GROUP", "group"),
                 ("ROLE", "role"),
                 ("PROJECT", "project"),
-                ("CONTAINER", "container"),
+                ("FOLDER", "folder"),
                 ("FROM", "starts"),
                 ("UNTIL", "ends"),
                 ("BINDING", "id"),

@@ -133,7 +133,7 @@ async fn ask(client: &Client, form: Form, command: &Command) -> Result<Exit, Fai
         Command::Plans { source } => plans::plans(client, form, source.as_deref()).await,
         Command::Apply { plan, confirm_removals } => plans::apply(client, form, plan, *confirm_removals).await,
         Command::Discard { plan } => plans::discard(client, form, plan).await,
-        Command::Containers(command) => keep::containers(client, form, command).await,
+        Command::Folders(command) => keep::folders(client, form, command).await,
         Command::Projects(command) => keep::projects(client, form, command).await,
         Command::Services(command) => keep::services(client, form, command).await,
         Command::Groups(command) => keep::groups(client, form, command).await,

@@ -130,7 +130,7 @@ fn changed(answer: &Value) -> Exit {
     if any("memberships") || any("actions") { Exit::No } else { Exit::Yes }
 }
 
-/// `project acme`, `container emea`, `root`.
+/// `project acme`, `folder emea`, `root`.
 fn scope(row: &Value) -> String {
     match row.get("scope") {
         Some(Value::Object(one)) => {

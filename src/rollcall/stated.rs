@@ -84,7 +84,7 @@ pub fn global_project(roster: &Roster) -> Option<Body> {
         name: GLOBAL.to_owned(),
         kind: ProjectKind::Global,
         visibility: kind.default,
-        container: None,
+        folder: None,
         creator: None,
         author: None,
     };

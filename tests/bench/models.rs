@@ -1,5 +1,5 @@
 //! The five access models: how long a decision takes under each profile at ten million memberships that come from groups,
-//! containers and bindings, and how long it takes to see what a change would do. Each beside what the machine can do.
+//! folders and bindings, and how long it takes to see what a change would do. Each beside what the machine can do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -42,17 +42,17 @@ fn main() {
 struct Model {
     profile: &'static str,
     role: &'static str,
-    /// Containers around a hundred projects, outermost first; the role is given on the innermost. Without one it is given
+    /// Folders around a hundred projects, outermost first; the role is given on the innermost. Without one it is given
     /// on each project.
-    containers: &'static [&'static str],
+    folders: &'static [&'static str],
 }
 
 const MODELS: &[Model] = &[
-    Model { profile: "harbor", role: "guest", containers: &[] },
-    Model { profile: "portus", role: "viewer", containers: &["team"] },
-    Model { profile: "sregistry", role: "collection_contributor", containers: &[] },
-    Model { profile: "ibm", role: "Reader", containers: &["region", "resource_group"] },
-    Model { profile: "revenera", role: "Guest", containers: &[] },
+    Model { profile: "harbor", role: "guest", folders: &[] },
+    Model { profile: "portus", role: "viewer", folders: &["team"] },
+    Model { profile: "sregistry", role: "collection_contributor", folders: &[] },
+    Model { profile: "ibm", role: "Reader", folders: &["region", "resource_group"] },
+    Model { profile: "revenera", role: "Guest", folders: &[] },
 ];
 
 /// A roster in the making.
@@ -90,11 +90,11 @@ fn world(model: &Model, groups: u32) -> Roster {
             );
         }
         let mut inner = "null".to_owned();
-        for kind in model.containers {
+        for kind in model.folders {
             world.say(
                 "local",
-                "container.upserted",
-                &format!(r#"{{"container":"{}-{group}","kind":"{kind}","parent":{inner}}}"#, kind.replace('_', "-")),
+                "folder.upserted",
+                &format!(r#"{{"folder":"{}-{group}","kind":"{kind}","parent":{inner}}}"#, kind.replace('_', "-")),
             );
             inner = format!("\"{}-{group}\"", kind.replace('_', "-"));
         }
@@ -114,15 +114,15 @@ fn world(model: &Model, groups: u32) -> Roster {
                 "local",
                 "project.created",
                 &format!(
-                    r#"{{"project":"j{project}","name":"project-{project}","kind":"standard","visibility":"private","container":{inner}}}"#
+                    r#"{{"project":"j{project}","name":"project-{project}","kind":"standard","visibility":"private","folder":{inner}}}"#
                 ),
             );
-            if model.containers.is_empty() {
+            if model.folders.is_empty() {
                 bind(&mut world, format!(r#"{{"project":"local/j{project}"}}"#));
             }
         }
-        if !model.containers.is_empty() {
-            bind(&mut world, format!(r#"{{"container":{inner}}}"#));
+        if !model.folders.is_empty() {
+            bind(&mut world, format!(r#"{{"folder":{inner}}}"#));
         }
     }
     world.0
@@ -177,8 +177,8 @@ fn decisions(bench: &Bench, model: &Model, memberships: u32) {
         unit: "ns of CPU",
         target: "<= 2 x and <= 200 ns at 10 M",
         parts: json!({
-            "memberships": pairs.len(), "groups": groups, "containers": model.containers.len(),
-            "bindings_of_a_group": if model.containers.is_empty() { PROJECTS } else { 1 },
+            "memberships": pairs.len(), "groups": groups, "folders": model.folders.len(),
+            "bindings_of_a_group": if model.folders.is_empty() { PROJECTS } else { 1 },
         }),
     };
     bench.report(about, &rounds);

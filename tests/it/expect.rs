@@ -25,11 +25,11 @@ fn principal(roster: &Roster, name: &str) -> Option<Principal> {
     }
 }
 
-/// What is asked about: `root`, `container:ID`, or the project of an image or name.
+/// What is asked about: `root`, `folder:ID`, or the project of an image or name.
 fn place(roster: &Roster, name: &str) -> Option<Place> {
     match name.split_once(':') {
         _ if name == "root" => Some(Place::Root),
-        Some(("container", id)) => roster.container_by_id(id).map(Place::Container),
+        Some(("folder", id)) => roster.folder_by_id(id).map(Place::Folder),
         _ => roster.project_by_name(name.split('/').next()?).map(Place::Project),
     }
 }
@@ -67,15 +67,15 @@ pub fn check(roster: &Roster, parked: &Parked, expectation: &str, now: DateTime<
             holds(is == *kind, format!("it is of kind {is}"))
         }
         ["project", name, "in", within] => {
-            let container = project(name)?.container.map(|ix| format!("container:{}", roster.container(ix).id));
-            let is = container.unwrap_or_else(|| "root".to_owned());
+            let folder = project(name)?.folder.map(|ix| format!("folder:{}", roster.folder(ix).id));
+            let is = folder.unwrap_or_else(|| "root".to_owned());
             holds(is == *within, format!("it is in {is}"))
         }
-        ["container", id, "of", "kind", kind] => {
-            let container = roster.container(roster.container_by_id(id).ok_or("no such container")?);
-            holds(container.kind == *kind, format!("it is of kind {}", container.kind))
+        ["folder", id, "of", "kind", kind] => {
+            let folder = roster.folder(roster.folder_by_id(id).ok_or("no such folder")?);
+            holds(folder.kind == *kind, format!("it is of kind {}", folder.kind))
         }
-        ["no", "container", id] => holds(roster.container_by_id(id).is_none(), "there is one".into()),
+        ["no", "folder", id] => holds(roster.folder_by_id(id).is_none(), "there is one".into()),
         ["service", id] => holds(roster.service_by_id(id).is_some(), "there is none".into()),
         ["no", "service", id] => holds(roster.service_by_id(id).is_none(), "there is one".into()),
         ["ownerless", at] | ["not", "ownerless", at] => {
@@ -121,7 +121,7 @@ fn roles_on(roster: &Roster, who: Principal, place: Place, now: DateTime<Utc>) -
     let (user, name) = roster.caller_names(who);
     match place {
         Place::Project(project) => members(roster, project, now).into_iter().filter(|m| m.user == user).collect(),
-        Place::Root | Place::Container(_) => {
+        Place::Root | Place::Folder(_) => {
             let reasons = explain(roster, who, ActionSet::EMPTY, place, now).reasons;
             let one = |reason: rollcall_access::Reason| Member {
                 user: user.clone(),

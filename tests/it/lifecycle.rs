@@ -115,7 +115,7 @@ impl<'a> Told<'a> {
 
 /// Who has which roles, where a line is about that.
 fn membership<'a>(line: &[&'a str]) -> Option<(&'a str, &'a str)> {
-    let other = ["project", "container", "service", "no", "not", "nobody", "ownerless"];
+    let other = ["project", "folder", "service", "no", "not", "nobody", "ownerless"];
     match line {
         [who, at, roles, rest @ ..] if !other.contains(who) && *at != "is" => {
             matches!(rest, [] | ["because" | "until", ..]).then_some((*who, *roles))

@@ -1,5 +1,5 @@
 //! The rows of the decision tables a second and a third time: as worlds of events, folded and asked, and asked of a
-//! running server. Every question of a table under one set of switches stands in one world, each with people, containers
+//! running server. Every question of a table under one set of switches stands in one world, each with people, folders
 //! and projects of its own. Knows tables and events; knows no rule.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ struct Case {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Where {
     Root,
-    Container(String),
+    Folder(String),
     Project(String),
 }
 
@@ -117,7 +117,7 @@ impl<'a> World<'a> {
         self.cases.push(Case { id, question, user, place });
     }
 
-    /// The place of a path, with the containers above it. Its first segment is the root.
+    /// The place of a path, with the folders above it. Its first segment is the root.
     fn place(&mut self, case: &str, path: &str, stage: Option<&Stage>, user: &str) -> Where {
         let levels = self.table.profile.document().levels.clone();
         let segments: Vec<&str> = path.split('/').collect();
@@ -133,9 +133,9 @@ impl<'a> World<'a> {
         for (depth, segment) in segments.iter().enumerate().skip(1) {
             let within = |key: &str| parent.as_ref().map_or(String::new(), |parent| format!(" {key}={parent}"));
             if depth + 1 < levels.len() {
-                let container = format!("{case}-{segment}");
-                self.say(format!("local container.upserted {container} kind={}{}", levels[depth], within("parent")));
-                parent = Some(container);
+                let folder = format!("{case}-{segment}");
+                self.say(format!("local folder.upserted {folder} kind={}{}", levels[depth], within("parent")));
+                parent = Some(folder);
                 continue;
             }
             let visibility = stage.and_then(|stage| stage.visibility).unwrap_or(Visibility::Private);
@@ -144,17 +144,17 @@ impl<'a> World<'a> {
             // There is one global project: all questions about it share it.
             let (name, kind) =
                 if global { ("global".to_owned(), "global") } else { (format!("{case}-{segment}"), "standard") };
-            let within = if global { String::new() } else { within("container") };
+            let within = if global { String::new() } else { within("folder") };
             self.say(format!("local project.created {name} kind={kind} visibility={visibility}{within}"));
             return Where::Project(name);
         }
-        parent.map_or(Where::Root, Where::Container)
+        parent.map_or(Where::Root, Where::Folder)
     }
 
     fn scope(&self, place: &Where) -> String {
         match place {
             Where::Root => "root".to_owned(),
-            Where::Container(id) => format!("container:{id}"),
+            Where::Folder(id) => format!("folder:{id}"),
             Where::Project(name) => format!("project:local/{name}"),
         }
     }
@@ -212,7 +212,7 @@ fn by_roster(roster: &Roster, case: &Case) -> bool {
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
     let place = match &case.place {
         Where::Root => Place::Root,
-        Where::Container(id) => Place::Container(roster.container_by_id(id).unwrap()),
+        Where::Folder(id) => Place::Folder(roster.folder_by_id(id).unwrap()),
         Where::Project(name) => Place::Project(roster.project_by_name(name).unwrap()),
     };
     let who = principal(roster, case);
@@ -231,7 +231,7 @@ fn by_roster(roster: &Roster, case: &Case) -> bool {
         }
         Asked::Rule(Probe::GroupInherits) => match place {
             Place::Project(project) => !roles_in(project).is_empty(),
-            Place::Root | Place::Container(_) => panic!("{}: a group's role is asked on a project", case.id),
+            Place::Root | Place::Folder(_) => panic!("{}: a group's role is asked on a project", case.id),
         },
         Asked::Rule(Probe::PersonalProject) => {
             roster.project_by_name(&case.user).is_some_and(|own| roster.project(own).kind == "personal")
@@ -250,7 +250,7 @@ fn by_roster(roster: &Roster, case: &Case) -> bool {
 fn name_of(place: &Where) -> &str {
     match place {
         Where::Root => "root",
-        Where::Container(name) | Where::Project(name) => name,
+        Where::Folder(name) | Where::Project(name) => name,
     }
 }
 
@@ -324,7 +324,7 @@ fn by_evaluation(server: &Server, case: &Case, profile: &Profile) -> Option<bool
     };
     let resource = match &case.place {
         Where::Root => json!({"type": "root", "id": "root"}),
-        Where::Container(id) => json!({"type": "container", "id": id}),
+        Where::Folder(id) => json!({"type": "folder", "id": id}),
         Where::Project(name) => json!({"type": "project", "id": name}),
     };
     let ask = |action: &String| {

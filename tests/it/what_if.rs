@@ -11,15 +11,15 @@ fn portus() -> Server {
         "\n[access]\nprofile = \"portus\"\nconsumer_role = \"viewer\"\nproducer_role = \"contributor\"\n",
     );
     server.say("flexnet person.upserted ada\nflexnet person.upserted bob\nflexnet person.upserted eve");
-    let made = server.put("/api/v1/containers/tools", &json!({"kind": "team"}));
+    let made = server.put("/api/v1/folders/tools", &json!({"kind": "team"}));
     assert!((200..300).contains(&made.status), "{made:?}");
     let document = server.dir.write(
         "first.toml",
-        "[[scope]]\ncontainer = \"tools\"\nbinding = [{ user = \"ada\", role = \"owner\" }, { user = \"bob\", role = \"viewer\" }]\n",
+        "[[scope]]\nfolder = \"tools\"\nbinding = [{ user = \"ada\", role = \"owner\" }, { user = \"bob\", role = \"viewer\" }]\n",
     );
     server.cli(&["bindings", "apply", "--yes", "-f", document.to_str().unwrap()]).ok();
     for name in ["one", "two", "three"] {
-        server.post("/api/v1/projects", &json!({"name": name, "container": "tools"})).expect(201);
+        server.post("/api/v1/projects", &json!({"name": name, "folder": "tools"})).expect(201);
     }
     server
 }
@@ -39,13 +39,13 @@ fn a_document_of_bindings_is_shown_asked_about_and_then_made_so() {
     let server = portus();
     let file = server.dir.write(
         "bindings.toml",
-        "[[scope]]\ncontainer = \"tools\"\nbinding = [\n  { user = \"ada\", role = \"owner\" },\n  { user = \"eve\", role = \"contributor\", ends = 2099-01-01T00:00:00Z },\n]\n",
+        "[[scope]]\nfolder = \"tools\"\nbinding = [\n  { user = \"ada\", role = \"owner\" },\n  { user = \"eve\", role = \"contributor\", ends = 2099-01-01T00:00:00Z },\n]\n",
     );
     let file = file.to_str().unwrap();
     let plan = server.cli(&["bindings", "plan", "-f", file]);
     assert_eq!(plan.code, 1, "{}{}", plan.out, plan.err);
     for line in [
-        "container tools",
+        "folder tools",
         "+ contributor eve",
         "- viewer bob",
         "project two  eve  contributor",
@@ -68,17 +68,17 @@ fn a_document_of_bindings_is_shown_asked_about_and_then_made_so() {
     // The team keeps an owner: the whole document is refused, and the rest of it with it.
     let lost = server
         .dir
-        .write("lost.toml", "[[scope]]\ncontainer = \"tools\"\nbinding = [{ user = \"bob\", role = \"viewer\" }]\n");
+        .write("lost.toml", "[[scope]]\nfolder = \"tools\"\nbinding = [{ user = \"bob\", role = \"viewer\" }]\n");
     let refused = server.cli(&["bindings", "apply", "--yes", "-f", lost.to_str().unwrap()]);
     assert_eq!((refused.code, refused.err.contains("owner")), (1, true), "{}{}", refused.out, refused.err);
     assert_eq!(roles(&server), ["ada owner", "eve contributor"]);
 
     // Every mistake is told with the place where it stands in the file.
-    let owner = "[[scope]]\ncontainer = \"tools\"\n\n[[scope.binding]]\nuser = \"ada\"\nrole = \"owner\"\n\n";
+    let owner = "[[scope]]\nfolder = \"tools\"\n\n[[scope.binding]]\nuser = \"ada\"\nrole = \"owner\"\n\n";
     for (text, place, says) in [
         ("[[scope]\n".to_owned(), "1:9", "TOML"),
         (owner.replace("owner", "emperor"), "6:1", "emperor"),
-        (owner.replace("tools", "nowhere"), "2:1", "scope 1 (container `nowhere`)"),
+        (owner.replace("tools", "nowhere"), "2:1", "scope 1 (folder `nowhere`)"),
         (owner.replace("[[scope]]", "[[scope]]\ncolour = \"red\""), "2:1", "colour"),
         (
             format!("{owner}[[scope.binding]]\nuser = \"nobody\"\nrole = \"viewer\"\n"),
@@ -99,7 +99,7 @@ fn a_document_of_bindings_is_shown_asked_about_and_then_made_so() {
         assert!(said.err.contains(&format!("bad.toml:{place}: ")), "{text} at {place}: {}", said.err);
     }
     // So is a row that would be refused: the role is given at another level.
-    let one = owner.replace("container = \"tools\"", "project = \"one\"");
+    let one = owner.replace("folder = \"tools\"", "project = \"one\"");
     let bad = server.dir.write("bad.toml", &one);
     let said = server.cli(&["bindings", "plan", "-f", bad.to_str().unwrap()]);
     assert!(said.err.contains("bad.toml:4:1: ") && said.err.contains("granted"), "{}{}", said.out, said.err);

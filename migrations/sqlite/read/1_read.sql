@@ -133,14 +133,14 @@ SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'person'
 FROM fact WHERE noun = 'entitlement_person' AND to_position IS NULL;
 
 -- Scopes above projects, and in which of them a project that people made is.
-CREATE VIEW container AS
-SELECT subject, data ->> 'container' AS container, data ->> 'kind' AS kind, data ->> 'parent' AS parent,
+CREATE VIEW folder AS
+SELECT subject, data ->> 'folder' AS folder, data ->> 'kind' AS kind, data ->> 'parent' AS parent,
     data ->> 'name' AS name, from_position AS since
-FROM fact WHERE noun = 'container' AND source = 'local' AND to_position IS NULL;
+FROM fact WHERE noun = 'folder' AND source = 'local' AND to_position IS NULL;
 
 CREATE VIEW local_project AS
 SELECT subject, data ->> 'project' AS project, data ->> 'kind' AS kind, data ->> 'visibility' AS visibility,
-    data ->> 'container' AS container, from_position AS since
+    data ->> 'folder' AS folder, from_position AS since
 FROM fact WHERE noun = 'project' AND source = 'local' AND to_position IS NULL;
 
 CREATE VIEW service AS
@@ -159,11 +159,11 @@ SELECT source, subject, source || '/' || (data ->> 'group') AS group_id,
     iif(source = 'local', data -> 'member' ->> 'service', NULL) AS service, from_position AS since
 FROM fact WHERE noun = 'member' AND to_position IS NULL;
 
--- A binding of a user, a service or a group on a project, a container or (both null) the root.
+-- A binding of a user, a service or a group on a project, a folder or (both null) the root.
 CREATE VIEW binding AS
 SELECT source, subject, data -> 'principal' ->> 'user' AS user_id, data -> 'principal' ->> 'service' AS service,
     data -> 'principal' ->> 'group' AS group_id, data ->> 'role' AS role,
-    data -> 'scope' ->> 'project' AS project, data -> 'scope' ->> 'container' AS container,
+    data -> 'scope' ->> 'project' AS project, data -> 'scope' ->> 'folder' AS folder,
     data ->> 'author' AS author, starts, ends, from_position AS since
 FROM fact WHERE noun = 'binding' AND to_position IS NULL;
 
@@ -194,29 +194,29 @@ SELECT role.role, role.plain, iif(role.role = 'system_of_record', 0, 1)
 FROM role
 WHERE NOT EXISTS (SELECT 1 FROM profile);
 
--- Each container with itself and every container above it, and at which level it is: null where the profile has no such
+-- Each folder with itself and every folder above it, and at which level it is: null where the profile has no such
 -- level above its projects.
-CREATE VIEW container_above AS
-WITH RECURSIVE up (container, above) AS (
-    SELECT container, container FROM container
+CREATE VIEW folder_above AS
+WITH RECURSIVE up (folder, above) AS (
+    SELECT folder, folder FROM folder
     UNION
-    SELECT up.container, container.parent
-    FROM up JOIN container ON container.subject = 'container/' || up.above
-    WHERE container.parent IS NOT NULL
+    SELECT up.folder, folder.parent
+    FROM up JOIN folder ON folder.subject = 'folder/' || up.above
+    WHERE folder.parent IS NOT NULL
 )
-SELECT container, above FROM up;
+SELECT folder, above FROM up;
 
-CREATE VIEW container_level AS
+CREATE VIEW folder_level AS
 WITH profile (data) AS (SELECT data FROM fact WHERE noun = 'profile' AND to_position IS NULL)
-SELECT container.subject, container.container,
+SELECT folder.subject, folder.folder,
     CASE
         WHEN EXISTS (SELECT 1 FROM profile) THEN (
             SELECT min(entry.key) FROM profile, json_each(profile.data, '$.levels') AS entry
-            WHERE entry.value = container.kind AND entry.key < json_array_length(profile.data, '$.levels') - 1
+            WHERE entry.value = folder.kind AND entry.key < json_array_length(profile.data, '$.levels') - 1
         )
-        WHEN container.kind = 'registry' THEN 0
+        WHEN folder.kind = 'registry' THEN 0
     END AS level
-FROM container;
+FROM folder;
 
 -- The role that rule 2 and rule 3 give: the setting, else the profile's, else the default; spelled as the profile does.
 -- A rule whose role the profile lacks gives nothing.
@@ -352,7 +352,7 @@ WITH
         SELECT binding.*, role_level.role AS role_name,
             CASE
                 WHEN binding.project IS NOT NULL THEN 'project:' || binding.project
-                WHEN binding.container IS NOT NULL THEN 'container:' || binding.container
+                WHEN binding.folder IS NOT NULL THEN 'folder:' || binding.folder
                 ELSE 'root'
             END AS scope
         FROM binding
@@ -362,9 +362,9 @@ WITH
                     SELECT json_array_length(data, '$.levels') - 1 FROM fact
                     WHERE noun = 'profile' AND to_position IS NULL
                 ), 1)
-                WHEN binding.container IS NOT NULL THEN (
-                    SELECT container_level.level FROM container_level
-                    WHERE container_level.subject = 'container/' || binding.container
+                WHEN binding.folder IS NOT NULL THEN (
+                    SELECT folder_level.level FROM folder_level
+                    WHERE folder_level.subject = 'folder/' || binding.folder
                 )
                 ELSE 0
             END
@@ -422,7 +422,7 @@ WITH
         WHERE service.subject = 'service/' || held.service
     ),
     made AS MATERIALIZED (
-        SELECT 'local' AS source, local_project.project AS package, local_project.container, local_project.since,
+        SELECT 'local' AS source, local_project.project AS package, local_project.folder, local_project.since,
             project.name AS project
         FROM local_project
         JOIN project ON project.source = 'local' AND project.package = local_project.project
@@ -439,9 +439,9 @@ WITH
         UNION ALL
         SELECT 'project:' || source || '/' || package, project, package, since FROM every
         UNION ALL
-        SELECT 'container:' || container_above.above, made.project, made.package, made.since
+        SELECT 'folder:' || folder_above.above, made.project, made.package, made.since
         FROM made
-        JOIN container_above ON container_above.container = made.container
+        JOIN folder_above ON folder_above.folder = made.folder
     )
 SELECT
     manager.user_id, manager.user_name, delivered.project, (SELECT producer FROM rule_role) AS role, 'producer' AS rule,

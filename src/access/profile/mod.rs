@@ -204,7 +204,7 @@ impl Profile {
         Self::from_toml(text).ok()
     }
 
-    /// The profile of Rollcall's own API. Its levels are the root, containers and projects.
+    /// The profile of Rollcall's own API. Its levels are the root, folders and projects.
     #[must_use]
     pub fn api() -> Option<Self> {
         Self::from_toml(API).ok()

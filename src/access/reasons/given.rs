@@ -8,7 +8,7 @@ use rollcall_events::{LOCAL, body::member_subject};
 use super::{Cause, Fix, Obstacle, Standing, Walk, Way, obstacle};
 use crate::{
     facts::{Holder, On},
-    place::{ContainerIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
+    place::{FolderIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
     roster::UserIx,
 };
 
@@ -61,12 +61,11 @@ impl Walk<'_> {
         };
         match self.place {
             Place::Root => Vec::new(),
-            Place::Container(container) => {
-                let id = roster.container(container).id.to_owned();
-                let cause =
-                    roster.container_row(container).and_then(|row| caused(&row.register, format!("container/{id}")));
-                let fix = self.fix_container(container);
-                ended(format!("container {id} was removed"), format!("container {id} is made again"), cause, fix)
+            Place::Folder(folder) => {
+                let id = roster.folder(folder).id.to_owned();
+                let cause = roster.folder_row(folder).and_then(|row| caused(&row.register, format!("folder/{id}")));
+                let fix = self.fix_folder(folder);
+                ended(format!("folder {id} was removed"), format!("folder {id} is made again"), cause, fix)
             }
             Place::Project(ProjectIx::Personal(user)) => {
                 let name = roster.user_name(user);
@@ -215,7 +214,7 @@ impl Walk<'_> {
             }
             let place = match row.on {
                 On::Root => " on the root".to_owned(),
-                On::Container(ix) => format!(" on container {}", roster.container(ContainerIx(ix)).id),
+                On::Folder(ix) => format!(" on folder {}", roster.folder(FolderIx(ix)).id),
                 On::Project(_) => String::new(),
             };
             let text = match groups {

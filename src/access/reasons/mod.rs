@@ -127,7 +127,7 @@ impl Roster {
         let mut walk = Walk { roster: self, now: now.timestamp_micros(), place, common: Vec::new(), ways: Vec::new() };
         let package = match place {
             Place::Project(project) => self.package_of(project),
-            Place::Root | Place::Container(_) => None,
+            Place::Root | Place::Folder(_) => None,
         };
         let delivery = package.and_then(|ix| Some(Delivery { ix, row: self.facts.packages.get(ix)? }));
         walk.common = match delivery {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Walk;
 use crate::{
     facts::{Binding, Holder, Member, NONE, Origin},
-    place::{ContainerIx, ProjectIx, RecordedIx, ServiceIx},
+    place::{FolderIx, ProjectIx, RecordedIx, ServiceIx},
     roster::{Roster, instant},
 };
 
@@ -73,7 +73,7 @@ fn map(value: Value) -> Map<String, Value> {
 /// What has to be there before what names it.
 fn rank(kind: &str) -> usize {
     const ORDER: [&str; 8] =
-        ["account.", "person.", "container.", "service.", "group.upserted", "project.", "group.member", "binding."];
+        ["account.", "person.", "folder.", "service.", "group.upserted", "project.", "group.member", "binding."];
     ORDER.iter().position(|noun| kind.contains(noun)).unwrap_or(0)
 }
 
@@ -204,14 +204,14 @@ impl Walk<'_> {
         self.command("service.created", json!({"service": row.id, "name": row.name}), json!({}))
     }
 
-    pub(super) fn fix_container(&self, container: ContainerIx) -> Fix {
-        let view = self.roster.container(container);
-        let parent = view.parent.map(|parent| self.roster.container(parent).id);
-        if parent.is_some_and(|parent| self.roster.container_by_id(parent).is_none()) {
+    pub(super) fn fix_folder(&self, folder: FolderIx) -> Fix {
+        let view = self.roster.folder(folder);
+        let parent = view.parent.map(|parent| self.roster.folder(parent).id);
+        if parent.is_some_and(|parent| self.roster.folder_by_id(parent).is_none()) {
             return Fix::None;
         }
-        let row = json!({"container": view.id, "kind": view.kind, "parent": parent, "name": view.name});
-        self.command("container.upserted", row, json!({}))
+        let row = json!({"folder": view.id, "kind": view.kind, "parent": parent, "name": view.name});
+        self.command("folder.upserted", row, json!({}))
     }
 
     pub(super) fn fix_project(&self, project: ProjectIx) -> Fix {
@@ -239,10 +239,10 @@ impl Roster {
     pub(crate) fn local_project_row(&self, project: ProjectIx) -> Option<Value> {
         let ProjectIx::Recorded(RecordedIx(_)) = project else { return None };
         let Origin::Local(local) = &self.project_row(project)?.origin else { return None };
-        let container = (local.container != NONE).then(|| self.container(ContainerIx(local.container)).id);
+        let folder = (local.folder != NONE).then(|| self.folder(FolderIx(local.folder)).id);
         Some(json!({
             "project": self.facts.local_projects.id(local.id), "name": self.project_name(project), "kind": local.kind,
-            "visibility": local.visibility, "container": container,
+            "visibility": local.visibility, "folder": folder,
         }))
     }
 

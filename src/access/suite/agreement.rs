@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ActionSet, Effect, Principal, ProjectIx, Roster, Verdict, decide,
-    place::{ContainerIx, Place, Rights, ServiceIx},
+    place::{FolderIx, Place, Rights, ServiceIx},
 };
 
 /// Everybody who can ask, in both accounts.
@@ -37,9 +37,9 @@ pub(super) fn places(roster: &Roster) -> Vec<(Where, Place)> {
     let mut found = vec![(Where::Root, Place::Root)];
     for n in 0..5 {
         let id = format!("c{n}");
-        let ix = roster.facts.containers.find(0, &id);
-        let ix = ix.filter(|ix| roster.container_row(ContainerIx(*ix)).is_some());
-        found.extend(ix.map(|ix| (Where::Container(id), Place::Container(ContainerIx(ix)))));
+        let ix = roster.facts.folders.find(0, &id);
+        let ix = ix.filter(|ix| roster.folder_row(FolderIx(*ix)).is_some());
+        found.extend(ix.map(|ix| (Where::Folder(id), Place::Folder(FolderIx(ix)))));
     }
     found
         .extend(roster.projects().map(|project| (Where::Project(roster.project(project).id), Place::Project(project))));
@@ -74,7 +74,7 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
             }
             if random.one_in(4) {
                 let action =
-                    *random.pick(&["binding.set", "project.create", "project.update", "container.set", "member.list"]);
+                    *random.pick(&["binding.set", "project.create", "project.update", "folder.set", "member.list"]);
                 let (left, right) = (
                     roster.allows(*principal, action, *place, now),
                     naive.may(who, action, at, now.timestamp_micros()),

@@ -211,12 +211,12 @@ fn a_giver_gives_any_role_of_the_registry_where_a_giver_and_none_of_rollcall_its
 
 #[test]
 fn an_administrator_is_raised_for_as_long_as_the_administration_runs() {
-    let team = json!({"container": "team"});
+    let team = json!({"folder": "team"});
     let at = |hours: i64| noon() + Duration::hours(hours);
     let mut book = Book::of("portus");
-    book.done("container.upserted", &json!({"container": "team", "kind": "team"}));
+    book.done("folder.upserted", &json!({"folder": "team", "kind": "team"}));
     let held = |book: &Book| -> Vec<(String, Option<DateTime<Utc>>)> {
-        let place = Place::Container(book.roster.container_by_id("team").unwrap());
+        let place = Place::Folder(book.roster.folder_by_id("team").unwrap());
         let mut rows: Vec<_> = book.roster.bindings_on(place).map(|row| (row.role.to_owned(), row.ends)).collect();
         rows.sort();
         rows
@@ -246,12 +246,12 @@ fn a_fact_of_a_source_takes_the_last_owner_along_and_the_project_is_shown_as_own
 
 #[test]
 fn an_administrator_is_raised_where_a_member_whichever_comes_first() {
-    let (team, below) = (json!({"container": "team"}), json!({"container": "team2"}));
+    let (team, below) = (json!({"folder": "team"}), json!({"folder": "team2"}));
     let mut book = Book::of("portus");
     for id in ["team", "team2"] {
-        book.done("container.upserted", &json!({"container": id, "kind": "team"}));
+        book.done("folder.upserted", &json!({"folder": id, "kind": "team"}));
     }
-    let place = |book: &Book, id: &str| Place::Container(book.roster.container_by_id(id).unwrap());
+    let place = |book: &Book, id: &str| Place::Folder(book.roster.folder_by_id(id).unwrap());
     let roles = |book: &Book, id: &str| -> Vec<String> {
         book.roster.bindings_on(place(book, id)).map(|row| row.role.to_owned()).collect()
     };
@@ -338,9 +338,9 @@ fn a_role_that_a_ceiling_spares_is_given_by_those_whom_it_spares() {
 fn an_exemption_from_a_ceiling_ends_with_the_role_that_it_rests_on() {
     let mut book = Book::of("portus");
     book.done("settings.set", &json!({"switches": {"push_policy": "admin-only"}}));
-    book.done("container.upserted", &json!({"container": "team", "kind": "team"}));
-    book.done("project.created", &with(with(project("one", None), "container", "team"), "kind", "standard"));
-    book.done("binding.set", &bind(&user("ada"), "owner", &json!({"container": "team"}), ADMIN));
+    book.done("folder.upserted", &json!({"folder": "team", "kind": "team"}));
+    book.done("project.created", &with(with(project("one", None), "folder", "team"), "kind", "standard"));
+    book.done("binding.set", &bind(&user("ada"), "owner", &json!({"folder": "team"}), ADMIN));
     let end = noon() + Duration::hours(1);
     book.done("binding.set", &with(bind(&user("ada"), "admin", &json!("root"), ADMIN), "ends", end.to_rfc3339()));
     let push = book.roster.profile().operation("push").unwrap();
@@ -376,31 +376,30 @@ fn a_managed_project_is_its_sources_and_an_api_role_on_it_is_not() {
 }
 
 #[test]
-fn containers_go_down_the_levels_are_never_in_themselves_and_are_removed_empty() {
+fn folders_go_down_the_levels_are_never_in_themselves_and_are_removed_empty() {
     let mut book = Book::of("ibm");
-    let container =
-        |id: &str, kind: &str, parent: Option<&str>| json!({"container": id, "kind": kind, "parent": parent});
-    book.done("container.upserted", &container("eu", "region", None));
-    book.done("container.upserted", &container("dev", "resource_group", Some("eu")));
-    book.refused("container.upserted", &container("x", "namespace", None), "no level `namespace` above its projects");
-    book.refused("container.upserted", &container("us", "region", Some("dev")), "cannot be in container dev");
-    book.refused("container.upserted", &container("eu", "account", None), "is a region and stays one");
-    book.refused("container.removed", &json!({"container": "eu"}), "container dev is in it");
-    book.done("project.created", &with(project("one", None), "container", "dev"));
-    book.refused("container.removed", &json!({"container": "dev"}), "project one is in it");
+    let folder = |id: &str, kind: &str, parent: Option<&str>| json!({"folder": id, "kind": kind, "parent": parent});
+    book.done("folder.upserted", &folder("eu", "region", None));
+    book.done("folder.upserted", &folder("dev", "resource_group", Some("eu")));
+    book.refused("folder.upserted", &folder("x", "namespace", None), "no level `namespace` above its projects");
+    book.refused("folder.upserted", &folder("us", "region", Some("dev")), "cannot be in folder dev");
+    book.refused("folder.upserted", &folder("eu", "account", None), "is a region and stays one");
+    book.refused("folder.removed", &json!({"folder": "eu"}), "folder dev is in it");
+    book.done("project.created", &with(project("one", None), "folder", "dev"));
+    book.refused("folder.removed", &json!({"folder": "dev"}), "project one is in it");
     // A profile that turns the levels round does not make a circle possible.
     let mut turned = bundled("ibm");
     turned["levels"] = json!(["account", "resource_group", "region", "namespace"]);
     book.done("profile.set", &turned);
-    book.refused("container.upserted", &container("eu", "region", Some("dev")), "would be in itself");
+    book.refused("folder.upserted", &folder("eu", "region", Some("dev")), "would be in itself");
 }
 
 #[test]
-fn a_container_of_a_kind_that_a_new_profile_lacks_gives_nothing_and_its_projects_stay() {
+fn a_folder_of_a_kind_that_a_new_profile_lacks_gives_nothing_and_its_projects_stay() {
     let mut book = Book::of("ibm");
-    book.done("container.upserted", &json!({"container": "eu", "kind": "region"}));
-    book.done("project.created", &with(project("one", None), "container", "eu"));
-    book.done("binding.set", &bind(&user("ada"), "Reader", &json!({"container": "eu"}), ADMIN));
+    book.done("folder.upserted", &json!({"folder": "eu", "kind": "region"}));
+    book.done("project.created", &with(project("one", None), "folder", "eu"));
+    book.done("binding.set", &bind(&user("ada"), "Reader", &json!({"folder": "eu"}), ADMIN));
     let one = book.project("one");
     assert!(book.can(book.user("ada"), "docker pull :: Pull a container image.", one));
     let mut turned = bundled("ibm");
@@ -450,17 +449,17 @@ fn the_name_of_a_deleted_project_stays_taken_and_only_who_could_delete_it_makes_
 }
 
 #[test]
-fn whoever_runs_one_container_makes_no_deleted_project_of_another_again() {
+fn whoever_runs_one_folder_makes_no_deleted_project_of_another_again() {
     let mut book = Book::of("portus");
     for id in ["mine", "theirs"] {
-        book.done("container.upserted", &json!({"container": id, "kind": "team"}));
+        book.done("folder.upserted", &json!({"folder": id, "kind": "team"}));
     }
-    book.done("binding.set", &bind(&user("eve"), "api:project_admin", &json!({"container": "mine"}), ADMIN));
-    for (id, container) in [("one", "mine"), ("two", "theirs")] {
-        book.done("project.created", &with(project(id, None), "container", container));
+    book.done("binding.set", &bind(&user("eve"), "api:project_admin", &json!({"folder": "mine"}), ADMIN));
+    for (id, folder) in [("one", "mine"), ("two", "theirs")] {
+        book.done("project.created", &with(project(id, None), "folder", folder));
         book.done("project.deleted", &json!({"project": id}));
     }
-    let again = |id: &str| with(with(project(id, None), "container", "mine"), "author", "user:hub/eve");
+    let again = |id: &str| with(with(project(id, None), "folder", "mine"), "author", "user:hub/eve");
     book.refused("project.created", &again("two"), "an administrator, or who could delete it");
     book.done("project.created", &again("one"));
 }
@@ -469,9 +468,9 @@ fn whoever_runs_one_container_makes_no_deleted_project_of_another_again() {
 fn a_project_is_moved_by_those_who_may_also_give_roles_in_it() {
     let mut book = Book::of("sregistry");
     book.done("project.created", &project("one", Some("ada")));
-    book.done("container.upserted", &json!({"container": "reg", "kind": "registry"}));
+    book.done("folder.upserted", &json!({"folder": "reg", "kind": "registry"}));
     book.done("binding.set", &bind(&user("bob"), "collection_contributor", &on("one"), ADMIN));
-    let moved = |who: &str| with(with(project("one", None), "container", "reg"), "author", format!("user:hub/{who}"));
+    let moved = |who: &str| with(with(project("one", None), "folder", "reg"), "author", format!("user:hub/{who}"));
     book.refused("project.updated", &moved("bob"), "may not do this here (binding.set)");
     book.done("project.updated", &moved("ada"));
 }
@@ -521,20 +520,20 @@ fn what_everybody_may_do_with_rollcall_is_for_people_and_services_need_a_role() 
 }
 
 #[test]
-fn a_container_that_is_not_empty_names_the_same_inner_one_after_a_snapshot() {
+fn a_folder_that_is_not_empty_names_the_same_inner_one_after_a_snapshot() {
     let mut book = Book::of("ibm");
-    let region = |id: &str, name: &str| json!({"container": id, "kind": "region", "name": name});
+    let region = |id: &str, name: &str| json!({"folder": id, "kind": "region", "name": name});
     for id in ["eu", "us"] {
-        book.done("container.upserted", &region(id, id));
+        book.done("folder.upserted", &region(id, id));
     }
-    let group = |id: &str, above: &str| json!({"container": id, "kind": "resource_group", "parent": above});
+    let group = |id: &str, above: &str| json!({"folder": id, "kind": "resource_group", "parent": above});
     // The second came first, and to this one last.
     for (id, above) in [("b", "us"), ("a", "us"), ("a", "eu"), ("b", "eu")] {
-        book.done("container.upserted", &group(id, above));
+        book.done("folder.upserted", &group(id, above));
     }
-    book.refused("container.removed", &json!({"container": "eu"}), "container a is in it");
+    book.refused("folder.removed", &json!({"folder": "eu"}), "folder a is in it");
     book.roster = Roster::from_snapshot(&book.roster.to_snapshot()).unwrap();
-    book.refused("container.removed", &json!({"container": "eu"}), "container a is in it");
+    book.refused("folder.removed", &json!({"folder": "eu"}), "folder a is in it");
 }
 
 #[test]

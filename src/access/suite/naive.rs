@@ -25,7 +25,7 @@ pub(super) enum Who {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Where {
     Root,
-    Container(String),
+    Folder(String),
     /// `source/package` or `local/id`.
     Project(String),
     /// Of the user of this person.
@@ -42,7 +42,7 @@ pub(super) struct Naive {
     settings: Value,
     /// The last word on each subject of each source, `None` where it is that the thing is gone.
     last: BTreeMap<(String, String), Option<Value>>,
-    /// What was last said of containers and projects, also of those that are gone.
+    /// What was last said of folders and projects, also of those that are gone.
     ever: BTreeMap<String, Value>,
     /// Persons in the order in which they were first stated.
     stated: Vec<String>,
@@ -325,7 +325,7 @@ impl Naive {
     fn open(&self, place: &Where) -> bool {
         match place {
             Where::Root => true,
-            Where::Container(id) => self.get("local", &format!("container/{id}")).is_some(),
+            Where::Folder(id) => self.get("local", &format!("folder/{id}")).is_some(),
             Where::Project(key) => self.project(key).is_some(),
             Where::Personal(person) => {
                 let name = self.oldest(person);
@@ -353,21 +353,21 @@ impl Naive {
             // Also of a project that is no more: Rollcall itself can still be asked about it.
             Where::Project(key) => key
                 .strip_prefix("local/")
-                .and_then(|id| text(self.ever.get(&format!("project/{id}"))?, "container"))
+                .and_then(|id| text(self.ever.get(&format!("project/{id}"))?, "folder"))
                 .map(str::to_owned),
-            Where::Container(id) => self.parent(id),
+            Where::Folder(id) => self.parent(id),
             Where::Root | Where::Personal(_) => None,
         };
         while let Some(id) = above {
             above = self.parent(&id);
-            path.push(Where::Container(id));
+            path.push(Where::Folder(id));
         }
         path.push(Where::Root);
         path
     }
 
-    fn parent(&self, container: &str) -> Option<String> {
-        text(self.ever.get(&format!("container/{container}"))?, "parent").map(str::to_owned)
+    fn parent(&self, folder: &str) -> Option<String> {
+        text(self.ever.get(&format!("folder/{folder}"))?, "parent").map(str::to_owned)
     }
 
     fn level(&self, api: bool, place: &Where) -> Option<usize> {
@@ -375,9 +375,9 @@ impl Naive {
         match place {
             Where::Root => Some(0),
             Where::Project(_) | Where::Personal(_) => Some(rules.project_level()),
-            Where::Container(_) if api => rules.level("container"),
-            Where::Container(id) => {
-                let kind = text(self.ever.get(&format!("container/{id}"))?, "kind")?;
+            Where::Folder(_) if api => rules.level("folder"),
+            Where::Folder(id) => {
+                let kind = text(self.ever.get(&format!("folder/{id}"))?, "kind")?;
                 rules.level(kind).filter(|level| *level < rules.project_level())
             }
         }
@@ -571,7 +571,7 @@ impl Naive {
         // What is closed is closed to the registry; Rollcall itself can still be asked about it.
         let Some(level) = self.level(api, place).filter(|_| api || self.open(place)) else { return Allowed::new() };
         let (visibility, kind) = match place {
-            Where::Root | Where::Container(_) => (None, None),
+            Where::Root | Where::Folder(_) => (None, None),
             Where::Project(key) if key.starts_with("local/") => {
                 let row = self.project(key);
                 let kind = row.and_then(|row| text(row, "kind")).unwrap_or_default();
@@ -654,7 +654,7 @@ fn scope(value: &Value) -> Option<Where> {
         Value::Object(map) => {
             let (kind, id) = map.iter().next()?;
             let id = id.as_str()?.to_owned();
-            Some(if kind == "container" { Where::Container(id) } else { Where::Project(id) })
+            Some(if kind == "folder" { Where::Folder(id) } else { Where::Project(id) })
         }
         _ => None,
     }

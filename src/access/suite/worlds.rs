@@ -1,4 +1,4 @@
-//! Random small worlds in which everything meets: people of three sources, nested groups, containers, projects, services,
+//! Random small worlds in which everything meets: people of three sources, nested groups, folders, projects, services,
 //! bindings with windows, changes of profile and switches. A seed is a world.
 
 use rollcall_events::{LogId, NewEvent, Position, Recorded};
@@ -220,7 +220,7 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
         }
         _ => Value::from("admin key"),
     };
-    let container = |r: &mut Random| if r.one_in(3) { Value::Null } else { r.id("c", 5).into() };
+    let folder = |r: &mut Random| if r.one_in(3) { Value::Null } else { r.id("c", 5).into() };
     match random.below(44) {
         0 | 1 => {
             let mut data = json!({"account": random.id("a", 4)});
@@ -329,11 +329,12 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
         28 | 29 => {
             let id = random.id("c", 5);
             if random.one_in(5) {
-                return ("local", "container.removed", json!({"container": id}));
+                return ("local", "folder.removed", json!({"folder": id}));
             }
             let levels = profile["levels"].as_array().unwrap();
-            let data = json!({"container": id, "kind": random.pick(levels), "parent": container(random), "author": author(random)});
-            ("local", "container.upserted", data)
+            let data =
+                json!({"folder": id, "kind": random.pick(levels), "parent": folder(random), "author": author(random)});
+            ("local", "folder.upserted", data)
         }
         30..=33 => {
             let id = random.id("x", 4);
@@ -350,7 +351,7 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
             let kind = if random.one_in(8) { "global" } else { "standard" };
             let visibility = random.pick(&["private", "private", "protected", "public"]);
             let data = json!({"project": id, "name": name, "kind": kind, "visibility": visibility,
-                "container": container(random), "creator": creator, "author": author(random)});
+                "folder": folder(random), "creator": creator, "author": author(random)});
             ("local", if random.one_in(2) { "project.created" } else { "project.updated" }, data)
         }
         34..=41 => {
@@ -362,7 +363,7 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
             };
             let scope = match random.below(6) {
                 0 => json!("root"),
-                1 | 2 => json!({"container": random.id("c", 5)}),
+                1 | 2 => json!({"folder": random.id("c", 5)}),
                 3 => json!({"project": format!("flexnet/{}", random.id("k", 3))}),
                 _ => json!({"project": format!("local/{}", random.id("x", 4))}),
             };
@@ -425,21 +426,17 @@ impl World {
             let levels = profile["levels"].as_array().unwrap();
             let at = random.below(levels.len() - 1);
             let above = parents.iter().rev().find(|(level, _)| *level < at).map(|(_, id)| id.clone());
-            say(
-                "local",
-                "container.upserted",
-                &json!({"container": format!("c{n}"), "kind": levels[at], "parent": above}),
-            );
+            say("local", "folder.upserted", &json!({"folder": format!("c{n}"), "kind": levels[at], "parent": above}));
             parents.push((at, format!("c{n}")));
         }
         for n in 0..2 {
             say("local", "service.created", &json!({"service": format!("s{n}")}));
-            let container = if random.one_in(2) { Value::Null } else { format!("c{}", random.below(5)).into() };
+            let folder = if random.one_in(2) { Value::Null } else { format!("c{}", random.below(5)).into() };
             say(
                 "local",
                 "project.created",
                 &json!({"project": format!("x{n}"), "name": format!("x{n}"), "kind": "standard",
-                "visibility": random.pick(&["private", "public"]), "container": container, "creator": "flexnet/p0"}),
+                "visibility": random.pick(&["private", "public"]), "folder": folder, "creator": "flexnet/p0"}),
             );
         }
         for (source, prefix, n) in [("corp", "g", 4), ("hub", "g", 2), ("local", "t", 3)] {

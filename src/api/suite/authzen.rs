@@ -46,7 +46,7 @@ async fn what_is_not_there_is_denied_and_what_cannot_be_read_is_refused() {
         (json!({"type": "service", "id": "ci"}), json!({"type": "project", "id": "acme"})),
         (json!({"type": "anonymous", "id": ""}), json!({"type": "project", "id": "acme"})),
         (json!({"type": "user", "id": "ada"}), json!({"type": "repository", "id": "no-such/db"})),
-        (json!({"type": "user", "id": "ada"}), json!({"type": "container", "id": "no-such"})),
+        (json!({"type": "user", "id": "ada"}), json!({"type": "folder", "id": "no-such"})),
         (json!({"type": "user", "id": "ada"}), json!({"type": "root", "id": ""})),
     ] {
         let asked = json!({"subject": subject, "action": {"name": "pull"}, "resource": resource});
@@ -118,7 +118,7 @@ async fn the_configuration_says_where_the_endpoints_are() {
 }
 
 #[tokio::test]
-async fn why_is_asked_of_services_containers_and_the_root_too_and_each_answer_has_an_id() {
+async fn why_is_asked_of_services_folders_and_the_root_too_and_each_answer_has_an_id() {
     let world = World::licensing().await;
     world.service("ci", "api:auditor", rollcall_events::body::Scope::Root).await;
     for (asked, allowed) in [
@@ -139,8 +139,8 @@ async fn why_is_asked_of_services_containers_and_the_root_too_and_each_answer_ha
     }
     for (bad, problem) in [
         (json!({"user": "service:nobody", "action": "pull", "project": "acme"}), "unknown-user"),
-        (json!({"user": "ada", "action": "pull", "project": "acme", "container": "x"}), "invalid-body"),
-        (json!({"user": "ada", "action": "pull", "container": "nowhere"}), "unknown-container"),
+        (json!({"user": "ada", "action": "pull", "project": "acme", "folder": "x"}), "invalid-body"),
+        (json!({"user": "ada", "action": "pull", "folder": "nowhere"}), "unknown-folder"),
         (json!({"user": "ada", "action": "dance"}), "unknown-action"),
     ] {
         assert_eq!(world.post("/api/v1/explain", bad.clone()).await.problem(), problem, "{bad}");

@@ -437,7 +437,7 @@ async fn what_a_caller_sees_is_not_the_same_when_a_role_begins_without_an_event(
         "starts": super::world::at(2), "ends": super::world::at(4)});
     assert_eq!(world.post("/api/v1/bindings", window).await.status, 200);
     let key = world.secret_of(SecretOwner::Service("late".parse().unwrap())).await;
-    for path in ["/api/v1/users", "/api/v1/services", "/api/v1/projects", "/api/v1/bindings", "/api/v1/containers"] {
+    for path in ["/api/v1/users", "/api/v1/services", "/api/v1/projects", "/api/v1/bindings", "/api/v1/folders"] {
         *world.clock.0.lock().unwrap() = super::world::at(1);
         let before = world.by(&key, "GET", path, None).await;
         *world.clock.0.lock().unwrap() = super::world::at(3);

@@ -76,18 +76,18 @@ async fn world() -> World {
     let document = serde_json::value::to_raw_value(profile.document()).unwrap();
     world.say(&Event::ProfileSet(body::ProfileDocument(document))).await;
     for (team, project) in [("own-team", "own"), ("canary-team", "canary-local")] {
-        let made = world.by(KEY, "PUT", &format!("/api/v1/containers/{team}"), Some(json!({"kind": "team"}))).await;
+        let made = world.by(KEY, "PUT", &format!("/api/v1/folders/{team}"), Some(json!({"kind": "team"}))).await;
         assert_eq!(made.status, 201, "{}", made.text);
-        let made = world.post("/api/v1/projects", json!({"name": project, "container": team})).await;
+        let made = world.post("/api/v1/projects", json!({"name": project, "folder": team})).await;
         assert_eq!(made.status, 201, "{}", made.text);
     }
     for (user, team) in [("mia", "own-team"), ("heron-user", "own-team"), ("canary-user", "canary-team")] {
-        let give = json!({"principal": {"user": user}, "role": "viewer", "scope": {"container": team}});
+        let give = json!({"principal": {"user": user}, "role": "viewer", "scope": {"folder": team}});
         let given = world.post("/api/v1/bindings", give).await;
         assert_eq!(given.status, 200, "{}", given.text);
     }
     world.post("/api/v1/groups", json!({"id": "canary-group"})).await;
-    world.service("canary-service", "api:project_admin", Scope::Container("canary-team".parse().unwrap())).await;
+    world.service("canary-service", "api:project_admin", Scope::Folder("canary-team".parse().unwrap())).await;
     world.secret("canary-user").await;
     world
 }
@@ -171,9 +171,9 @@ impl Judge<'_> {
             At::ProjectOrOwn if seen => Due::Through,
             At::Project if seen && right.action == "project.list" => Due::Through,
             At::Project | At::ProjectOrOwn => at(project.map(Place::Project), seen),
-            At::Container => {
-                let container = self.roster.container_by_id(word).map(Place::Container);
-                at(container, container.is_some_and(|place| self.may("container.list", place)))
+            At::Folder => {
+                let folder = self.roster.folder_by_id(word).map(Place::Folder);
+                at(folder, folder.is_some_and(|place| self.may("folder.list", place)))
             }
             At::User => match self.roster.user_by_name(word) {
                 Some(user) if itself(Some(user.into())) => Due::Through,
@@ -219,8 +219,7 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
         .to_owned()
     };
     let project = || pick("own", "canary-local", "absent-name");
-    let binding =
-        |user: &str, team: &str| binding_id(&format!("binding/user:flexnet%2F{user}/viewer/container:{team}"));
+    let binding = |user: &str, team: &str| binding_id(&format!("binding/user:flexnet%2F{user}/viewer/folder:{team}"));
     let mut words = Vec::new();
     let mut parts = Vec::new();
     let resource = right.path.split('/').nth(3).unwrap_or_default();
@@ -230,7 +229,7 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
             ("{name}", "users") => pick(me, "canary-user", "absent-name"),
             ("{name}", "projections") => "roster".to_owned(),
             ("{name}", "sources") => "flexnet".to_owned(),
-            ("{id}", "containers") => pick("own-team", "canary-team", "absent-name"),
+            ("{id}", "folders") => pick("own-team", "canary-team", "absent-name"),
             ("{id}", "services") => pick(me, "canary-service", "absent-name"),
             ("{id}", "bindings") => {
                 pick(&binding("mia", "own-team"), &binding("canary-user", "canary-team"), "bnd_absent")

@@ -1,4 +1,4 @@
-//! What people keep here: containers, projects, services, groups, and roles of all of them.
+//! What people keep here: folders, projects, services, groups, and roles of all of them.
 
 use axum::{body::Body, http::Request};
 use rollcall_events::{Body as Event, body};
@@ -39,10 +39,7 @@ async fn a_person_who_makes_a_project_runs_it() {
     let shown = world.by(&ada, "GET", "/api/v1/projects/tools", None).await;
     let seen = &shown.body;
     let expected = json!(["ada", "standard", "private", null, false]);
-    assert_eq!(
-        json!([seen["creator"], seen["kind"], seen["visibility"], seen["container"], seen["ownerless"]]),
-        expected
-    );
+    assert_eq!(json!([seen["creator"], seen["kind"], seen["visibility"], seen["folder"], seen["ownerless"]]), expected);
     let members = world.by(&ada, "GET", "/api/v1/projects/tools/members", None).await;
     assert_eq!(members.body["items"][0]["role"], "project_admin", "{}", members.text);
 
@@ -80,41 +77,41 @@ async fn a_person_who_makes_a_project_runs_it() {
 }
 
 #[tokio::test]
-async fn containers_hold_projects_and_roles_on_them_reach_down() {
+async fn folders_hold_projects_and_roles_on_them_reach_down() {
     let world = World::under("ibm").await;
-    let made = world.put("/api/v1/containers/eu", json!({"kind": "region", "name": "Europe"})).await;
+    let made = world.put("/api/v1/folders/eu", json!({"kind": "region", "name": "Europe"})).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let inner = json!({"kind": "resource_group", "parent": "eu"});
-    assert_eq!(world.put("/api/v1/containers/shop", inner.clone()).await.status, 201);
-    assert_eq!(world.put("/api/v1/containers/shop", inner).await.status, 200, "stated again");
-    let wrong = world.put("/api/v1/containers/x", json!({"kind": "galaxy"})).await;
+    assert_eq!(world.put("/api/v1/folders/shop", inner.clone()).await.status, 201);
+    assert_eq!(world.put("/api/v1/folders/shop", inner).await.status, 200, "stated again");
+    let wrong = world.put("/api/v1/folders/x", json!({"kind": "galaxy"})).await;
     assert_eq!(answer(&wrong), (422, "invalid-body"));
-    let lost = world.put("/api/v1/containers/x", json!({"kind": "region", "parent": "nowhere"})).await;
-    assert_eq!(answer(&lost), (404, "unknown-container"));
+    let lost = world.put("/api/v1/folders/x", json!({"kind": "region", "parent": "nowhere"})).await;
+    assert_eq!(answer(&lost), (404, "unknown-folder"));
 
-    let project = json!({"name": "till", "container": "shop"});
+    let project = json!({"name": "till", "folder": "shop"});
     assert_eq!(world.post("/api/v1/projects", project).await.status, 201);
-    let key = world.service("eu-ci", "api:project_admin", body::Scope::Container("eu".parse().unwrap())).await;
-    let seen = world.by(&key, "GET", "/api/v1/containers", None).await;
+    let key = world.service("eu-ci", "api:project_admin", body::Scope::Folder("eu".parse().unwrap())).await;
+    let seen = world.by(&key, "GET", "/api/v1/folders", None).await;
     assert_eq!(seen.body["items"].as_array().unwrap().len(), 2, "{}", seen.text);
-    assert_eq!(world.by(&key, "GET", "/api/v1/projects/till", None).await.body["container"], "shop");
-    let own = world.by(&key, "POST", "/api/v1/projects", Some(json!({"name": "desk", "container": "shop"}))).await;
+    assert_eq!(world.by(&key, "GET", "/api/v1/projects/till", None).await.body["folder"], "shop");
+    let own = world.by(&key, "POST", "/api/v1/projects", Some(json!({"name": "desk", "folder": "shop"}))).await;
     assert_eq!(own.status, 201, "{}", own.text);
     let outside = world.by(&key, "POST", "/api/v1/projects", Some(json!({"name": "hall"}))).await;
     assert_eq!(answer(&outside), (403, "forbidden"));
 
-    let tag = world.get("/api/v1/containers/shop").await.header("etag").to_owned();
-    assert_eq!(answer(&world.delete("/api/v1/containers/shop").await), (409, "refused"), "something is in it");
+    let tag = world.get("/api/v1/folders/shop").await.header("etag").to_owned();
+    assert_eq!(answer(&world.delete("/api/v1/folders/shop").await), (409, "refused"), "something is in it");
     for project in ["till", "desk"] {
         assert_eq!(world.delete(&format!("/api/v1/projects/{project}")).await.status, 200);
     }
     let other = tag.replace("pos-", "pos-9");
     for (tag, status) in [(&other, 412), (&tag, 200)] {
-        let request = Request::delete("/api/v1/containers/shop").header("if-match", tag);
+        let request = Request::delete("/api/v1/folders/shop").header("if-match", tag);
         let request = request.header("authorization", format!("Bearer {KEY}")).body(Body::empty()).unwrap();
         assert_eq!(world.send(request).await.status, status, "{tag}");
     }
-    assert_eq!(answer(&world.get("/api/v1/containers/shop").await), (404, "unknown-container"));
+    assert_eq!(answer(&world.get("/api/v1/folders/shop").await), (404, "unknown-folder"));
 }
 
 #[tokio::test]
@@ -328,7 +325,7 @@ async fn what_is_so_already_changes_nothing_and_a_filter_that_names_nothing_is_t
         ("service=nope", "unknown-service"),
         ("group=local/nope", "unknown-group"),
         ("project=nope", "unknown-project"),
-        ("container=nope", "unknown-container"),
+        ("folder=nope", "unknown-folder"),
     ] {
         let path = format!("/api/v1/bindings?{filter}");
         assert_eq!(answer(&world.get(&path).await), (404, problem));

@@ -252,15 +252,15 @@ async fn who_runs_a_project_is_told_of_somebody_without_a_tie_what_is_told_of_no
 
 /// What is above projects, and services, as of then: as it was answered then.
 #[tokio::test]
-async fn containers_the_root_and_services_are_asked_about_as_of_then_too() {
+async fn folders_the_root_and_services_are_asked_about_as_of_then_too() {
     let world = World::under("ibm").await;
     let boss = |n: i64| *world.clock.0.lock().unwrap() = at(n);
-    let made = world.by(KEY, "PUT", "/api/v1/containers/eu", Some(json!({"kind": "region"}))).await;
+    let made = world.by(KEY, "PUT", "/api/v1/folders/eu", Some(json!({"kind": "region"}))).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     assert_eq!(world.post("/api/v1/services", json!({"id": "ci"})).await.status, StatusCode::CREATED);
     let questions = || {
         ["ada", "service:ci"].into_iter().flat_map(|user| {
-            [json!({"container": "eu"}), json!({}), json!({"project": "acme"})].into_iter().map(move |mut scope| {
+            [json!({"folder": "eu"}), json!({}), json!({"project": "acme"})].into_iter().map(move |mut scope| {
                 scope["user"] = json!(user);
                 scope["action"] = json!("container-registry.namespace.create");
                 scope
@@ -269,8 +269,8 @@ async fn containers_the_root_and_services_are_asked_about_as_of_then_too() {
     };
     let mut given = Vec::new();
     for (n, binding) in [
-        json!({"principal": {"user": "ada"}, "role": "Manager", "scope": {"container": "eu"}}),
-        json!({"principal": {"service": "ci"}, "role": "Manager", "scope": {"container": "eu"}, "ends": at(30)}),
+        json!({"principal": {"user": "ada"}, "role": "Manager", "scope": {"folder": "eu"}}),
+        json!({"principal": {"service": "ci"}, "role": "Manager", "scope": {"folder": "eu"}, "ends": at(30)}),
         json!({"principal": {"user": "ada"}, "role": "Manager", "scope": "root"}),
     ]
     .into_iter()
@@ -286,7 +286,7 @@ async fn containers_the_root_and_services_are_asked_about_as_of_then_too() {
     }
     boss(50);
     for id in ["ci", "eu"] {
-        let path = if id == "ci" { "services/ci" } else { "containers/eu" };
+        let path = if id == "ci" { "services/ci" } else { "folders/eu" };
         assert_eq!(world.delete(&format!("/api/v1/{path}")).await.status, StatusCode::OK);
     }
     let (mut yes, mut no) = (0, 0);
@@ -309,7 +309,7 @@ async fn containers_the_root_and_services_are_asked_about_as_of_then_too() {
     assert!(yes > 4 && no > 4, "{yes} {no}");
     // Of what was not there then it is said.
     for (scope, problem) in
-        [(json!({"container": "eu"}), "unknown-container"), (json!({"user": "service:ci"}), "unknown-user")]
+        [(json!({"folder": "eu"}), "unknown-folder"), (json!({"user": "service:ci"}), "unknown-user")]
     {
         let mut asked = json!({"action": "pull", "as_of": "5"});
         asked.as_object_mut().unwrap().extend(scope.as_object().unwrap().clone());

@@ -151,7 +151,7 @@ async fn what_is_written_in_a_wrong_place_is_told_where_it_belongs() {
         (json!({"command": {"type": "rollcall.profile.set.v1", "data": {}}}), "write `profile` instead"),
         (json!({"bind": {"principal": {"user": "ada"}, "role": "Guest", "scope": "galaxy"}}), "one of \"root\""),
         (
-            json!({"bind": {"principal": {"user": "ada"}, "role": "Guest", "scope": {"project": "a", "container": "b"}}}),
+            json!({"bind": {"principal": {"user": "ada"}, "role": "Guest", "scope": {"project": "a", "folder": "b"}}}),
             "one of \"root\"",
         ),
     ] {

@@ -296,8 +296,7 @@ async fn a_decision_is_found_by_its_id_and_explained_as_of_now() {
         user_name: Some("ada".to_owned()),
         client: "192.0.2.1".to_owned(),
         family: "docker".to_owned(),
-        asked: "repository:acme/db:pull,push repository:gone/x:pull root::image.pull container:gone:image.pull"
-            .to_owned(),
+        asked: "repository:acme/db:pull,push repository:gone/x:pull root::image.pull folder:gone:image.pull".to_owned(),
         granted: String::new(),
         message: Some("acme/db: no [dec_1]".to_owned()),
         position: Position(3),

@@ -1,4 +1,4 @@
-//! What Rollcall's own commands say: containers, projects, bindings, services, secrets, settings, the profile.
+//! What Rollcall's own commands say: folders, projects, bindings, services, secrets, settings, the profile.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -11,12 +11,12 @@ use crate::{Id, SchemaError, Settings};
 /// A scope above projects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Container {
+pub struct Folder {
     /// The id.
-    pub container: Id,
+    pub folder: Id,
     /// The scope level of the profile at which it sits: `team`, `region`, `resource_group`, `account`, ...
     pub kind: Id,
-    /// The container above it.
+    /// The folder above it.
     #[serde(default)]
     pub parent: Option<Id>,
     /// A label.
@@ -26,9 +26,9 @@ pub struct Container {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
 }
-impl Stated for Container {
+impl Stated for Folder {
     fn subject(&self) -> String {
-        format!("container/{}", self.container)
+        format!("folder/{}", self.folder)
     }
 }
 
@@ -44,9 +44,9 @@ pub struct Project {
     pub kind: ProjectKind,
     /// Who may pull without a role.
     pub visibility: Visibility,
-    /// The container above it.
+    /// The folder above it.
     #[serde(default)]
-    pub container: Option<Id>,
+    pub folder: Option<Id>,
     /// The user who made it and is its administrator.
     #[serde(default)]
     pub creator: Option<Id>,
@@ -157,7 +157,7 @@ pub struct Binding {
     pub principal: Principal,
     /// Which role of the profile.
     pub role: String,
-    /// Where: the root, a container or a project.
+    /// Where: the root, a folder or a project.
     pub scope: Scope,
     /// Who set it.
     pub author: Author,
@@ -200,7 +200,7 @@ fn binding_subject(principal: &Principal, role: &str, scope: &Scope) -> String {
     let principal = principal.to_string();
     let scope = match scope {
         Scope::Root => "root".to_owned(),
-        Scope::Container(id) => format!("container:{id}"),
+        Scope::Folder(id) => format!("folder:{id}"),
         Scope::Project(id) => format!("project:{id}"),
     };
     format!("binding/{}/{}/{}", part(&principal), part(&role), part(&scope))
@@ -212,8 +212,8 @@ fn binding_subject(principal: &Principal, role: &str, scope: &Scope) -> String {
 pub enum Scope {
     /// Everywhere.
     Root,
-    /// A container and everything below it.
-    Container(Id),
+    /// A folder and everything below it.
+    Folder(Id),
     /// One project.
     Project(Id),
 }

@@ -184,9 +184,9 @@ vocabulary! {
     /// Two persons are no longer one user.
     IdentityUnlinked(Link) = "identity.unlinked", Command;
     /// A scope above projects exists.
-    ContainerUpserted(Container) = "container.upserted", Command;
+    FolderUpserted(Folder) = "folder.upserted", Command;
     /// A scope above projects is gone.
-    ContainerRemoved(ContainerRef) = "container.removed", Command;
+    FolderRemoved(FolderRef) = "folder.removed", Command;
     /// A project was made by a person.
     ProjectCreated(Project) = "project.created", Command;
     /// A project was changed by a person.
@@ -302,8 +302,8 @@ reference! {
     LineRef { line } = "line";
     /// Names a group.
     GroupRef { group, author } = "group";
-    /// Names a container.
-    ContainerRef { container, author } = "container";
+    /// Names a folder.
+    FolderRef { folder, author } = "folder";
     /// Names a project.
     ProjectRef { project, author } = "project";
     /// Names a service.

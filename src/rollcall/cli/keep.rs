@@ -1,35 +1,35 @@
-//! The commands for what people keep in Rollcall itself: containers, projects, services, groups, roles. Parses; does
+//! The commands for what people keep in Rollcall itself: folders, projects, services, groups, roles. Parses; does
 //! nothing.
 
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
-/// `containers`.
+/// `folders`.
 #[derive(Debug, Subcommand)]
-pub enum Containers {
-    /// List the containers
+pub enum Folders {
+    /// List the folders
     List,
     /// Show one
     Show {
         /// Its id
         id: String,
     },
-    /// Make a container, or state it anew
+    /// Make a folder, or state it anew
     Set {
         /// Its id
         id: String,
         /// The level of the access profile at which it sits, as in team or region
         #[arg(long)]
         kind: String,
-        /// The container above it
+        /// The folder above it
         #[arg(long, value_name = "ID")]
         parent: Option<String>,
         /// A label
         #[arg(long)]
         name: Option<String>,
     },
-    /// Remove a container that has nothing in it
+    /// Remove a folder that has nothing in it
     Remove {
         /// Its id
         id: String,
@@ -56,9 +56,9 @@ pub enum Projects {
         /// Who may pull without a role [default: what the access profile says]
         #[arg(long, value_enum)]
         visibility: Option<Visibility>,
-        /// The container that it is in
+        /// The folder that it is in
         #[arg(long, value_name = "ID")]
-        container: Option<String>,
+        folder: Option<String>,
     },
     /// Change a project; what is not said stays
     Set {
@@ -70,12 +70,12 @@ pub enum Projects {
         /// Who may pull without a role
         #[arg(long, value_enum)]
         visibility: Option<Visibility>,
-        /// The container that it moves to
-        #[arg(long, value_name = "ID", conflicts_with = "no_container")]
-        container: Option<String>,
-        /// Move it out of its container
+        /// The folder that it moves to
+        #[arg(long, value_name = "ID", conflicts_with = "no_folder")]
+        folder: Option<String>,
+        /// Move it out of its folder
         #[arg(long)]
-        no_container: bool,
+        no_folder: bool,
     },
     /// Delete a project; its name stays its own
     Remove {
@@ -200,8 +200,8 @@ pub enum Groups {
 pub enum ScopeKind {
     /// Everywhere
     Root,
-    /// A container and what is in it
-    Container,
+    /// A folder and what is in it
+    Folder,
     /// One project
     Project,
 }
@@ -211,7 +211,7 @@ impl ScopeKind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Root => "root",
-            Self::Container => "container",
+            Self::Folder => "folder",
             Self::Project => "project",
         }
     }
@@ -234,9 +234,9 @@ pub enum Bindings {
         /// Only on this project
         #[arg(long)]
         project: Option<String>,
-        /// Only on this container
+        /// Only on this folder
         #[arg(long)]
-        container: Option<String>,
+        folder: Option<String>,
         /// Only on scopes of this kind
         #[arg(long, value_enum, value_name = "KIND")]
         scope: Option<ScopeKind>,
@@ -252,7 +252,7 @@ pub enum Bindings {
         who: String,
         /// A role of the access profile, or of the API's own, as in api:auditor
         role: String,
-        /// root, container:ID or project:NAME
+        /// root, folder:ID or project:NAME
         scope: String,
         /// From when, as in 2026-03-01T00:00:00Z [default: at once]
         #[arg(long, value_name = "TIME")]

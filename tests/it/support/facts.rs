@@ -182,7 +182,7 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
         "entitlement.person.assigned" | "entitlement.person.unassigned" => &["entitlement", "person"],
         "group.upserted" | "group.removed" => &["group"],
         "group.member.added" | "group.member.removed" => &["group", "member"],
-        "container.upserted" | "container.removed" => &["container"],
+        "folder.upserted" | "folder.removed" => &["folder"],
         "project.created" | "project.updated" | "project.deleted" => &["project"],
         "service.created" | "service.removed" => &["service"],
         "source.retired" => &["source"],
