@@ -6,11 +6,13 @@ use rollcall_ldap::Grade;
 use serde_json::{Value, json};
 
 use crate::{
+    cli::{
+        commands::{Form, api},
+        output::{Paint, cell, clean, members, number, table},
+    },
     client::{Client, Exit, Failure},
-    clock::SystemClock,
-    commands::{Form, api},
-    layers::Loaded,
-    show::{Paint, cell, clean, members, number, table},
+    config::load::Loaded,
+    server::clock::SystemClock,
 };
 
 /// `sources`.

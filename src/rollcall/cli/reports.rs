@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use crate::{
+    cli::{
+        commands::{Form, api},
+        output::{Paint, cell, members, number, say, table},
+    },
     client::{Client, Exit, Failure},
-    commands::{Form, api},
-    show::{Paint, cell, members, number, say, table},
 };
 
 fn as_of(moment: Option<&str>) -> Vec<(&'static str, String)> {
@@ -80,7 +82,7 @@ fn differences(paint: Paint, answer: &Value) -> String {
             let position = cause.get("position").and_then(Value::as_u64).unwrap_or_default();
             format!("event {} {}", number(position), cell(&cause, "subject"))
         });
-        let times = list("times").into_iter().filter_map(|time| time.as_str().map(crate::show::clean));
+        let times = list("times").into_iter().filter_map(|time| time.as_str().map(crate::cli::output::clean));
         let why: Vec<String> = events.chain(times).collect();
         serde_json::json!({
             "sign": if appeared { "+" } else { "-" },

@@ -11,9 +11,8 @@ use rollcall_ingest::{Cron, Options, Runners, Running, Works, pull::Pull};
 use rollcall_store::ops::Ops;
 
 use crate::{
-    config::{FirstRun, Kind, Source},
-    consequences::OnRoster,
-    layers::Loaded,
+    config::{FirstRun, Kind, Source, load::Loaded},
+    server::consequences::OnRoster,
 };
 
 /// A source that is read: its name, its connector, how it is asked.

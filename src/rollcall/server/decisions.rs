@@ -11,7 +11,7 @@ use rollcall_registry::{Decision, DecisionSink, Outcome};
 use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::telemetry::DecisionDropped;
+use crate::server::telemetry::DecisionDropped;
 
 /// How many decisions may wait.
 const WAITING: usize = 16_384;

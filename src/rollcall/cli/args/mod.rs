@@ -1,12 +1,12 @@
 //! The command line: every command, argument and help text. Parses; does nothing.
 
-mod keep;
+mod managed;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::keep::{Bindings, Folders, Groups, Projects, Services};
+pub use self::managed::{Bindings, Folders, Groups, Projects, Services};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
 #[derive(Debug, Parser)]

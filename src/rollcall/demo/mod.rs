@@ -1,6 +1,8 @@
 //! The demo: posts the licensing world through the signed hook, as any licensing system would, and prints what to try.
 //! Appends nothing itself and reads no database; it is a client of the server that it runs in.
 
+pub mod sample;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,12 +16,14 @@ use rollcall_events::body::EntitlementState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::sample::{ADA, ADAS, IMAGE, Said};
 use crate::{
+    cli::output::{Paint, shell_word},
     client::{Failure, at, http, unreachable},
-    data_dir::{DataDir, webhook_secret, write_private},
-    layers::Setting,
-    show::{Paint, shell_word},
-    world::{self, ADA, ADAS, IMAGE, Said},
+    config::{
+        data_dir::{DataDir, webhook_secret, write_private},
+        load::Setting,
+    },
 };
 
 /// The demo's source.
@@ -107,7 +111,7 @@ fn keep(dir: &DataDir, mark: Mark) -> anyhow::Result<()> {
 /// When the server does not take it.
 pub async fn fill(dir: &DataDir, base: &Url, made_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Failure> {
     let secrets = secrets(dir)?;
-    let facts = world::world(made_at);
+    let facts = sample::world(made_at);
     for (number, batch) in facts.chunks(BATCH).enumerate() {
         post(base, &secrets, &format!("demo-{number:03}"), batch, now).await?;
     }
@@ -126,7 +130,7 @@ pub async fn change(
     state: EntitlementState,
     now: DateTime<Utc>,
 ) -> Result<Value, Failure> {
-    let said = world::changed(entitlement, state, now).map_err(Failure::Refused)?;
+    let said = sample::changed(entitlement, state, now).map_err(Failure::Refused)?;
     let secrets = secrets(dir)?;
     post(base, &secrets, &format!("demo-{}", now.timestamp_micros()), &[said], now).await
 }
@@ -187,8 +191,8 @@ impl Welcome<'_> {
     /// The text.
     pub fn text(&self, paint: Paint) -> String {
         let Self { url, service, program, data, secret, admin_key } = self;
-        let (producers, projects, people) = world::size();
-        let version = crate::telemetry::VERSION;
+        let (producers, projects, people) = sample::size();
+        let version = crate::server::telemetry::VERSION;
         let mut out = format!(
             "{}  data={data} (SQLite)  demo: {producers} producers, {projects} projects, {people} people\n",
             paint.bold(&format!("rollcall {version}"))
@@ -273,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_batch_fits_the_default_body_limit() {
-        for batch in world::world(at()).chunks(BATCH) {
+        for batch in sample::world(at()).chunks(BATCH) {
             let bytes: usize = batch.iter().map(|said| said.cloud_event(ORIGIN).to_string().len() + 1).sum();
             assert!(bytes < 512 << 10, "{bytes}");
         }

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use rollcall_events::Order;
 use secrecy::ExposeSecret;
 
-use crate::layers::{Inputs, Loaded, Origin, Setting, effective, keys, load, reference, schema};
+use crate::config::load::{Inputs, Loaded, Origin, Setting, effective, keys, load, reference, schema};
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 

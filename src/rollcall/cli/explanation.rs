@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::show::{Paint, cell, clean, number};
+use crate::cli::output::{Paint, cell, clean, number};
 
 /// The tree of an explanation, as the API gives it, for an image or a project.
 pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {

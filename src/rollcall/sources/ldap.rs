@@ -7,10 +7,7 @@ use rollcall_events::Order;
 use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Limits, Trust, pin};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{
-    config::{Mode, Source},
-    units::Texts,
-};
+use crate::config::{Mode, Source, values::Texts};
 
 /// The directory of a source. `said` tells whether somebody set a key, `file` reads the file of one.
 ///

@@ -1,6 +1,17 @@
 //! `serve`: opens what is kept, records the settings where they changed, wires the crates together and listens; on a
 //! signal lets go in the reverse order. Holds the order of these steps; every step's work is somebody else's.
 
+pub mod clock;
+mod consequences;
+mod control;
+mod decisions;
+mod health;
+mod listener;
+mod passwords;
+mod pulls;
+mod settings;
+pub mod telemetry;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -33,25 +44,29 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    boot, checks,
-    cli::{Global, Role, Serve},
-    client::{Client, Exit, Failure},
+use self::{
     clock::SystemClock,
-    config::{self, Config, Format, Kind},
     consequences::OnRoster,
     control::Process,
-    data_dir::{AdminKey, DataDir},
-    demo::{self, Welcome, World},
-    health::{self, Health},
-    layers::{Loaded, Problem, Setting},
-    listener,
+    health::Health,
     passwords::{ApiLogins, Passwords},
-    pulls::{self, Asked},
-    show::{Paint, say, shell_word},
-    sink,
-    stated::{differences, event, global_project},
-    telemetry::{self, Started, Stopped},
+    pulls::Asked,
+    settings::{differences, event, global_project},
+    telemetry::{Started, Stopped},
+};
+use crate::{
+    cli::{
+        args::{Global, Role, Serve},
+        output::{Paint, say, shell_word},
+    },
+    client::{Client, Exit, Failure},
+    config::{
+        self, Config, Format, Kind,
+        data_dir::{AdminKey, DataDir},
+        load::{Loaded, Problem, Setting},
+        locate, validate,
+    },
+    demo::{self, Welcome, World},
 };
 
 /// How long the fold of a command at start may take.
@@ -71,7 +86,7 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     if let Some(listen) = args.listen {
         flags.push(Setting { key: "server.listen".to_owned(), value: listen.to_string(), by: "--listen" });
     }
-    let configured = |flags| boot::configuration(global, flags).map_err(|problems| refused(&problems));
+    let configured = |flags| locate::configuration(global, flags).map_err(|problems| refused(&problems));
     let mut loaded = configured(flags.clone())?;
     let dir = DataDir::at(&loaded.config.server.data_dir);
     dir.make()?;
@@ -172,8 +187,9 @@ async fn greet(
         let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
         demo::fill(dir, &base, made_at, SystemClock.now()).await?;
         let client = Client::with(base, admin_key.secret().clone())?;
-        let issued =
-            client.post(&["api", "v1", "users", crate::world::ADA, "secrets"], &json!({"label": "demo"})).await?;
+        let issued = client
+            .post(&["api", "v1", "users", crate::demo::sample::ADA, "secrets"], &json!({"label": "demo"}))
+            .await?;
         secret = issued.get("secret").and_then(|secret| secret.as_str()).map(str::to_owned);
     }
     // The flags that a pasted command needs to find this server.
@@ -209,7 +225,7 @@ impl Server {
     async fn open(loaded: &Loaded, dir: &DataDir, clock: Arc<dyn Clock>, admin_key: &AdminKey) -> anyhow::Result<Self> {
         let Config { token, access, .. } = &loaded.config;
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
-        let profile = checks::profile(access, &loaded.origin("access.profile"), &read).map_err(anyhow::Error::msg)?;
+        let profile = validate::profile(access, &loaded.origin("access.profile"), &read).map_err(anyhow::Error::msg)?;
         let routes = routes(loaded)?;
         let asked = pulls::of(loaded)?;
         let metrics = telemetry::start_metrics()?;
@@ -314,7 +330,7 @@ impl Server {
         receiver.recover().await?;
         let process = Process { dir, projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
         let control: Arc<dyn Control> = Arc::new(process);
-        let (sink, deciding) = sink::start(ops.clone());
+        let (sink, deciding) = decisions::start(ops.clone());
         let sink = Arc::new(sink);
         let logins = Arc::new(Logins::new(handle.live(), passwords));
         let tokens = TokenServer::new(TokenParts {

@@ -7,10 +7,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cli::{Deliveries, Events, Keys, Projection, SecretFormat, Secrets},
+    cli::{
+        args::{Deliveries, Events, Keys, Projection, SecretFormat, Secrets},
+        explanation,
+        output::{Paint, cell, clean, members, number, say, say_json, shell_word},
+    },
     client::{Client, Exit, Failure},
-    show::{Paint, cell, clean, members, number, say, say_json, shell_word},
-    why,
 };
 
 /// How answers are printed.
@@ -86,7 +88,7 @@ pub async fn why(
         ("basis", as_of.and_then(|_| said(basis))),
     ]);
     let answer = client.post(&api(&["explain"]), &body).await?;
-    form.show(&answer, |paint| why::tree(paint, &answer, scope));
+    form.show(&answer, |paint| explanation::tree(paint, &answer, scope));
     let allowed = answer.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     Ok(if allowed { Exit::Yes } else { Exit::No })
 }

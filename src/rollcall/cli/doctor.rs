@@ -18,15 +18,14 @@ use rollcall_events::Clock;
 use serde_json::{Value, json};
 
 use crate::{
-    boot, checks,
-    cli::Global,
+    cli::{
+        args::Global,
+        commands::Form,
+        output::{cell, clean, number},
+    },
     client::{Client, Exit, Failure, address, at, http},
-    clock::SystemClock,
-    commands::Form,
-    config::Kind,
-    data_dir::DataDir,
-    layers::Loaded,
-    show::{cell, clean, number},
+    config::{Kind, data_dir::DataDir, load::Loaded, locate, validate},
+    server::clock::SystemClock,
 };
 
 /// How much a finding matters.
@@ -59,7 +58,7 @@ impl Findings {
 /// Never for what is wrong: that is the answer.
 pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
     let mut found = Findings::default();
-    match boot::configuration(global, Vec::new()) {
+    match locate::configuration(global, Vec::new()) {
         Err(problems) => problems.iter().for_each(|problem| found.add("config", Grade::Bad, problem.to_string())),
         Ok(loaded) => {
             found.add("config", Grade::Good, format!("no problem, {} sources", loaded.config.source.len()));
@@ -107,7 +106,7 @@ fn files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
     let key = dir.file("admin.key");
     let secrets = loaded.config.source.iter().flat_map(|(name, source)| {
         let found = |key: &str, path: &Option<PathBuf>| {
-            path.as_deref().map(|path| checks::beside(path, &loaded.origin(&format!("source.{name}.{key}"))))
+            path.as_deref().map(|path| validate::beside(path, &loaded.origin(&format!("source.{name}.{key}"))))
         };
         [found("secret_file", &source.secret_file), found("client_key_file", &source.client_key_file)]
     });
@@ -150,7 +149,7 @@ async fn directories(found: &mut Findings, loaded: &Loaded) {
 fn roles(found: &mut Findings, loaded: &Loaded) {
     let access = &loaded.config.access;
     let read = |path: &Path| fs::read_to_string(path);
-    let Ok(profile) = checks::profile(access, &loaded.origin("access.profile"), &read) else { return };
+    let Ok(profile) = validate::profile(access, &loaded.origin("access.profile"), &read) else { return };
     if Verb::ALL.iter().all(|verb| profile.registry_action(*verb).is_none()) {
         let what = "does not say which operations pull, push and delete are (section [registry]): every token is empty";
         found.add("access", Grade::Odd, format!("profile {} {what}", profile.name()));

@@ -14,10 +14,12 @@ use rollcall_ingest::Cron;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    config::{Access, Config, Kind},
-    directories,
-    layers::{Loaded, Origin, Problem},
-    units::Span,
+    config::{
+        Access, Config, Kind,
+        load::{Loaded, Origin, Problem},
+        values::Span,
+    },
+    sources::ldap,
 };
 
 /// Adds what is wrong to `problems`, and the sources' secrets to `loaded`.
@@ -86,7 +88,7 @@ pub fn run(
             );
         }
     }
-    if crate::telemetry::filter(&config.log.level).is_err() {
+    if crate::server::telemetry::filter(&config.log.level).is_err() {
         wrong(
             "log.level",
             format!(
@@ -142,7 +144,7 @@ pub fn run(
                         let path = beside(path, &loaded.origin(&format!("source.{name}.{key}")));
                         read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
                     };
-                    match directories::of(source, &found, &said, &file) {
+                    match ldap::of(source, &found, &said, &file) {
                         Ok(directory) => drop(loaded.directories.insert(name.clone(), directory)),
                         Err((key, what)) => {
                             let key = format!("source.{name}.{key}");

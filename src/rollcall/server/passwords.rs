@@ -20,7 +20,7 @@ use rollcall_registry::{Login, Logins, PasswordAnswer, PasswordCheck, SignIn};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
-use crate::layers::Loaded;
+use crate::config::load::Loaded;
 
 /// How long an answer is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::seconds(60);

@@ -17,12 +17,13 @@ use rollcall_registry::Keys;
 use serde_json::json;
 
 use crate::{
-    cli::Global,
+    cli::{
+        args::Global,
+        commands::{self, Form},
+        output::number,
+    },
     client::{Client, Exit, Failure},
-    commands::{self, Form},
-    data_dir::DataDir,
-    layers::Loaded,
-    show::number,
+    config::{data_dir::DataDir, load::Loaded},
 };
 
 /// A line of progress on the terminal, where there is one.
@@ -142,7 +143,7 @@ pub async fn backup(dir: &DataDir, form: Form, target: &Path) -> Result<Exit, Fa
             "{}  {shown} holds the log up to position {}, the records beside it and the keys: keep it as you keep the data directory\n    start it with: rollcall serve --data-dir {}\n",
             paint.good("OK"),
             number(verified.head.position.0),
-            crate::show::shell_word(&shown)
+            crate::cli::output::shell_word(&shown)
         )
     });
     Ok(Exit::Yes)

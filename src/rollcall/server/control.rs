@@ -12,7 +12,7 @@ use rollcall_projector::{BesideError, Handle, State};
 use rollcall_registry::{KeyInfo, Keys};
 use tokio::sync::watch;
 
-use crate::data_dir::DataDir;
+use crate::config::data_dir::DataDir;
 
 /// The projections by name, the memory one first.
 const ROSTER: &str = "roster";

@@ -7,12 +7,16 @@ use rollcall_access::Profile;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    checks,
+    cli::{
+        commands::{Form, api},
+        document::Written,
+        output::{Paint, cell, say},
+    },
     client::{Client, Exit, Failure},
-    commands::{Form, api},
-    layers::{Loaded, Origin},
-    show::{Paint, cell, say},
-    written::Written,
+    config::{
+        load::{Loaded, Origin},
+        validate,
+    },
 };
 
 /// How many rows of each kind are printed for people.
@@ -37,7 +41,7 @@ pub async fn preview(
     }
     access.switches.extend(set.iter().cloned());
     let read = |path: &Path| std::fs::read_to_string(path);
-    let profile = checks::profile(&access, &origin, &read).map_err(Failure::Usage)?;
+    let profile = validate::profile(&access, &origin, &read).map_err(Failure::Usage)?;
     for (name, value) in &access.switches {
         let known = profile.document().settings.get(name);
         if !known.is_some_and(|switch| switch.values.contains(value)) {

@@ -8,7 +8,10 @@ use reqwest::{Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::{cli::Global, data_dir::DataDir, layers::Loaded, written::Written};
+use crate::{
+    cli::{args::Global, document::Written},
+    config::{data_dir::DataDir, load::Loaded},
+};
 
 /// What a command came to, as the exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,13 @@
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Bindings, Folders, Groups, Projects, Services},
+    cli::{
+        args::{Bindings, Folders, Groups, Projects, Services},
+        commands::{Form, api, body, text},
+        output::{cell, clean, members},
+        previews,
+    },
     client::{Client, Exit, Failure},
-    commands::{Form, api, body, text},
-    previews,
-    show::{cell, clean, members},
 };
 
 /// Columns of a list: heading and member.

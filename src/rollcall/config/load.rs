@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::{checks, config::Config};
+use crate::config::{Config, validate};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,7 +235,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     let config = merge.typed();
     let Merge { origins, inline, mut problems, .. } = merge;
     let mut loaded = Loaded { config, origins, secrets: BTreeMap::new(), directories: BTreeMap::new() };
-    checks::run(&mut loaded, &inline, inputs.read, &mut problems);
+    validate::run(&mut loaded, &inline, inputs.read, &mut problems);
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
 }
 
@@ -497,7 +497,7 @@ pub fn reference() -> String {
         Some((_, Value::Null)) | None => "-".to_owned(),
         Some((_, value)) => format!("`{value}`"),
     };
-    let mut out = String::from(include_str!("CONFIGURATION.head.md"));
+    let mut out = String::from(include_str!("../CONFIGURATION.head.md"));
     out.push_str("\n| key | default | takes | what it is |\n|---|---|---|---|\n");
     for key in keys() {
         let name = key.name();

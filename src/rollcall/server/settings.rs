@@ -11,9 +11,11 @@ use rollcall_events::{
 use serde_json::value::RawValue;
 
 use crate::{
-    config::Config,
-    layers::{Loaded, Origin},
-    serve::random,
+    config::{
+        Config,
+        load::{Loaded, Origin},
+    },
+    server::random,
 };
 
 /// Id, name and kind of the project that everybody shares.
@@ -99,7 +101,7 @@ mod tests {
     use rollcall_events::{LogId, Position, Recorded};
 
     use super::*;
-    use crate::layers::{Inputs, load};
+    use crate::config::load::{Inputs, load};
 
     const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 

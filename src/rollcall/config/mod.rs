@@ -1,13 +1,21 @@
 //! The configuration: every key as a typed field with its default and its sentence in the reference.
 //! Holds values only; where they come from is `layers`, whether they fit together is `checks`.
 
+pub mod data_dir;
+pub mod load;
+#[cfg(test)]
+mod load_tests;
+pub mod locate;
+pub mod validate;
+pub mod values;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use rollcall_events::{Order, SourceName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Size, Span, Texts};
+use self::values::{Size, Span, Texts};
 
 /// The whole configuration. Every key has a default that works, but for the secrets of sources.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    cli::Global,
-    layers::{Inputs, Loaded, Origin, Problem, Setting, load},
+    cli::args::Global,
+    config::load::{Inputs, Loaded, Origin, Problem, Setting, load},
 };
 
 /// Where a configuration is looked for when nobody names one.

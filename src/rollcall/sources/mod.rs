@@ -1,0 +1,3 @@
+//! The kinds of source that can be configured.
+
+pub mod ldap;
