@@ -10,9 +10,9 @@ use rollcall_eventlog::{AppendError, Outcome};
 use rollcall_events::{Body, NewEvent, Position, SourceName, prefixed_id};
 
 use crate::{
-    asker::Asker,
-    guard::{Api, applied},
-    problem::{Answer, Kind, Problem},
+    caller::Asker,
+    http::guard::{Api, applied},
+    http::problem::{Answer, Kind, Problem},
     telemetry::CommandJudged,
 };
 

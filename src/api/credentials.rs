@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// What becomes of a name and a password.
 #[derive(Debug, Clone, PartialEq, Eq)]

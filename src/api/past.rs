@@ -12,14 +12,14 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    asked::Scope,
-    guard::{Reads, applied},
-    heavy::aside,
-    log::log_problem,
-    problem::{Answer, Kind, Problem},
-    projects,
-    query::log_id,
-    users,
+    concurrency::aside,
+    http::guard::{Reads, applied},
+    http::problem::{Answer, Kind, Problem},
+    http::query::log_id,
+    question::Scope,
+    routes::access::projects,
+    routes::access::users,
+    routes::operations::log::log_problem,
 };
 
 /// How many records are read from the log at a time.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::world::{KEY, World};
 use crate::{
+    http::permissions::{At, RIGHTS},
     openapi_json,
-    rights::{At, RIGHTS},
 };
 
 /// Routes that are open without a credential, and why.
@@ -78,7 +78,7 @@ fn every_route_says_who_may_use_it() {
         RIGHTS.iter().map(|right| (right.path.to_owned(), right.method.to_owned())).collect();
     routes.sort();
     rights.sort();
-    assert_eq!(routes, rights, "src/api/rights.rs has one row per route");
+    assert_eq!(routes, rights, "src/api/http/permissions.rs has one row per route");
     for right in RIGHTS {
         let open = OPEN.iter().any(|(open, _)| *open == right.path);
         assert_eq!(open, right.at == At::Open, "{} {}", right.method, right.path);

@@ -13,7 +13,7 @@ use rollcall_events::{
 use serde_json::{Value, json};
 
 use super::world::{KEY, Reply, World, event};
-use crate::rights::{At, RIGHTS, Right};
+use crate::http::permissions::{At, RIGHTS, Right};
 
 /// In every name, id and e-mail that is nobody's business but its own people's.
 const FOREIGN: &str = "canary";

@@ -34,7 +34,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     AdminKey, Api, Checked, Control, ControlError, Decisions, Passwords, Projection, ProjectionState, SignIn,
-    SigningKey, Verified, openapi, router,
+    SigningKey, Verified, router,
 };
 
 pub(super) const KEY: &str = "rk_test";
@@ -250,7 +250,7 @@ impl Reply {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
     pub fn problem(&self) -> &str {
-        self.body["type"].as_str().unwrap_or_default().trim_start_matches(crate::problem::URN)
+        self.body["type"].as_str().unwrap_or_default().trim_start_matches(crate::http::problem::URN)
     }
 }
 
@@ -332,7 +332,7 @@ impl World {
             passwords: passwords.clone(),
             admin_key: AdminKey::of(KEY),
         });
-        let document = serde_json::to_value(openapi::routes().into_openapi()).unwrap();
+        let document = serde_json::to_value(router::routes().into_openapi()).unwrap();
         let world = Self { router, log, clock, folding, ops, live, dir, source, passwords, document, fold, running };
         if reads {
             settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });

@@ -1,0 +1,181 @@
+//! Who asks, and what that caller sees and may do in one reading of the roster. Unknown things and things that the caller
+//! does not see get the same answer (access-models, decision 15). Appends nothing and reads no request.
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{
+    FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, only_buys,
+};
+use rollcall_events::{
+    Digest,
+    body::{self, Author},
+};
+
+use crate::{
+    http::problem::{Answer, Kind, Problem},
+    routes::access::projects,
+    routes::access::users,
+};
+
+/// Whose credential a request carries. Kept in words: what a roster's own keys mean ends with that roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Whoever has the admin key.
+    Operator,
+    /// A user or a service with a secret.
+    Known(body::Principal),
+}
+
+impl Caller {
+    /// The author of this caller's commands.
+    pub fn author(&self) -> Author {
+        match self {
+            Self::Operator => Author::operator(),
+            Self::Known(principal) => Author::of(principal),
+        }
+    }
+
+    /// What cursors of this caller are bound to.
+    pub fn owner(&self) -> [u8; 32] {
+        Digest::of(self.author().as_str().as_bytes()).0
+    }
+
+    /// The caller in one reading of the roster.
+    pub fn ask<'a>(&self, roster: &'a Roster, now: DateTime<Utc>) -> Asker<'a> {
+        let who = match self {
+            Self::Operator => None,
+            // Somebody who is gone since signing in is nobody.
+            Self::Known(word) => Some(roster.principal_of(word).unwrap_or(Principal::Anyone)),
+        };
+        Asker { roster, who, now }
+    }
+}
+
+/// A caller who looks at a roster at an instant.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    roster: &'a Roster,
+    /// Nothing for the operator, who may do everything.
+    who: Option<Principal>,
+    now: DateTime<Utc>,
+}
+
+impl Asker<'_> {
+    /// Whether the caller may do an action of the API's profile at a place. Who may at the root, may also at what is
+    /// archived or removed, where nothing else holds.
+    pub fn may(&self, action: &str, place: impl Into<Place>) -> bool {
+        let (roster, now) = (self.roster, self.now);
+        self.who
+            .is_none_or(|who| roster.allows(who, action, place, now) || roster.allows(who, action, Place::Root, now))
+    }
+
+    /// Whether the caller may do an action everywhere.
+    pub fn everywhere(&self, action: &str) -> bool {
+        self.may(action, Place::Root)
+    }
+
+    /// Whether the caller is this user or service.
+    pub fn is(&self, who: impl Into<Principal>) -> bool {
+        self.who == Some(who.into())
+    }
+
+    /// Whether the caller is in a group, to any depth.
+    pub fn is_in(&self, group: GroupIx) -> bool {
+        self.who.is_some_and(|who| self.roster.everybody_in(group).contains(&who))
+    }
+
+    /// Whether the caller sees that a project exists: may list it, give roles on it, or do something in its repositories.
+    pub fn sees(&self, project: ProjectIx) -> bool {
+        let Some(who) = self.who else { return true };
+        let verb = |verb| {
+            let action = self.roster.profile().registry_action(verb);
+            action.is_some_and(|action| decide(self.roster, who, action, project, self.now).is_allowed())
+        };
+        self.may("project.list", project)
+            || self.may("binding.list", project)
+            || [Verb::Pull, Verb::Push, Verb::Delete].into_iter().any(verb)
+    }
+
+    /// Whether the caller sees that a folder exists.
+    pub fn sees_folder(&self, folder: FolderIx) -> bool {
+        ["folder.list", "project.create", "binding.list"].into_iter().any(|action| self.may(action, folder))
+    }
+
+    /// Whether the caller may be told who else is in a project. People whose only live reasons there are entitlements are
+    /// not, even where the role that rule 3 gives holds `member.list`, unless `customers_see_each_other` is on (DESIGN
+    /// 7.6). A role of the API's own counts before that: whoever may read reports of the project reads there who is in it.
+    pub fn sees_members(&self, project: ProjectIx) -> bool {
+        let roster = self.roster;
+        let listed = self.may("member.list", project)
+            && (roster.settings().customers_see_each_other
+                || self.everywhere("member.list")
+                || self.may("report.read", project)
+                || !self.who.is_some_and(|who| only_buys(roster, who, project, self.now)));
+        listed
+            || (roster.settings().customers_see_each_other
+                && self.who.is_some_and(|who| {
+                    [Verb::Pull, Verb::Push].into_iter().any(|verb| {
+                        let action = roster.profile().registry_action(verb);
+                        action.is_some_and(|action| decide(roster, who, action, project, self.now).is_allowed())
+                    })
+                }))
+    }
+
+    /// The project of a name, if the caller sees it.
+    pub fn project(&self, name: &str) -> Answer<ProjectIx> {
+        projects::find(self.roster, name)
+            .ok()
+            .filter(|project| self.sees(*project))
+            .ok_or_else(projects::no_such_project)
+    }
+
+    /// The folder of an id, if the caller sees it.
+    pub fn folder(&self, id: &str) -> Answer<FolderIx> {
+        let found = self.roster.folder_by_id(id).filter(|folder| self.sees_folder(*folder));
+        found.ok_or_else(no_such_folder)
+    }
+
+    /// The service of an id, if it is the caller or the caller may do an action with every service.
+    pub fn service_for(&self, id: &str, action: &str) -> Answer<ServiceIx> {
+        match self.roster.service_by_id(id) {
+            Some(service) if self.everywhere(action) => Ok(service),
+            Some(service) if self.is(service) && action.ends_with(".list") => Ok(service),
+            Some(_) if self.everywhere("service.list") => Err(forbidden(action)),
+            _ => Err(no_such_service()),
+        }
+    }
+
+    /// The user of a name or id, if it is the caller or the caller may do an action with every user.
+    pub fn user_for(&self, name: &str, action: &str) -> Answer<UserIx> {
+        let found = users::find(self.roster, name);
+        if self.everywhere(action) {
+            return found;
+        }
+        match found {
+            Ok(user) if self.is(user) => Ok(user),
+            // Whoever lists users knows them all; it is the action that is missing.
+            Ok(_) if self.everywhere("user.list") => Err(forbidden(action)),
+            _ => Err(users::no_such_user()),
+        }
+    }
+}
+
+pub(crate) fn no_such_folder() -> Problem {
+    Kind::UnknownFolder.because("No folder that you can see has this id. /api/v1/folders lists those that you can see.")
+}
+
+pub(crate) fn no_such_service() -> Problem {
+    Kind::UnknownService
+        .because("No service that you can see has this id. /api/v1/services lists those that you can see.")
+}
+
+pub(crate) fn no_such_group() -> Problem {
+    Kind::UnknownGroup
+        .because("No group that you can see has this id, `source/group`. /api/v1/groups lists those that you can see.")
+}
+
+/// The caller may see it, but not do this.
+pub(crate) fn forbidden(action: &str) -> Problem {
+    Kind::Forbidden.because(format!(
+        "This needs `{action}` here, which none of your roles gives. Ask an administrator for a role that does."
+    ))
+}

@@ -1,0 +1,222 @@
+//! Request bodies: cut at a limit and a time while they stream, then read strictly.
+//! Nothing here looks at what a body means.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use rollcall_events::{Id, SchemaError, json};
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::http::problem::{Answer, Kind, Problem};
+
+/// The most bytes of an API request's body. Hooks have their own limit per source.
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
+/// How long an API request's body may take to arrive.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads a body that holds at most `limit` bytes and arrives, whole, within `patience`.
+///
+/// A stated length above the limit is refused before anything is read, a stream at the byte that is one too many; no
+/// more than the limit is ever kept (security.md, row 14).
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, patience: Duration) -> Answer<Bytes> {
+    let too_large = || {
+        Kind::TooLarge.because(format!(
+            "At most {limit} bytes are taken here. Send less at once, or have the operator raise the limit."
+        ))
+    };
+    let stated = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if stated.is_some_and(|stated| stated > limit as u64) {
+        return Err(too_large());
+    }
+    let mut stream = body.into_data_stream();
+    let whole = async {
+        let mut kept = BytesMut::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| Kind::BodyTimeout.because("The body broke off; send it again."))?;
+            if chunk.len() > limit - kept.len() {
+                return Err(too_large());
+            }
+            kept.extend_from_slice(&chunk);
+        }
+        Ok(kept.freeze())
+    };
+    tokio::time::timeout(patience, whole).await.unwrap_or_else(|_| {
+        Err(Kind::BodyTimeout.because(format!("The body did not arrive within {patience:?}; send it again, faster.")))
+    })
+}
+
+/// The most bytes of a body that holds a whole document.
+pub(crate) const MOST_WIDE_BYTES: usize = 1024 * 1024;
+
+/// As [`Input`], for a whole document: a profile, all bindings of many projects.
+pub(crate) struct Wide<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Wide<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read_json(request, MOST_WIDE_BYTES).await.map(Self)
+    }
+}
+
+/// A JSON body of the right shape. An absent body counts as `{}`.
+pub(crate) struct Input<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read_json(request, MOST_BYTES).await.map(Self)
+    }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request, most: usize) -> Answer<T> {
+    let (parts, body) = request.into_parts();
+    let bytes = read_body(&parts.headers, body, most, PATIENCE).await?;
+    if bytes.is_empty() {
+        return read_shape("{}");
+    }
+    if !is_json(&parts.headers) {
+        return Err(Kind::UnsupportedMediaType.because("Send the body as `Content-Type: application/json`."));
+    }
+    let text =
+        std::str::from_utf8(&bytes).map_err(|e| Kind::MalformedJson.because(format!("The body is not UTF-8: {e}.")))?;
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return Err(Kind::MalformedJson.because(format!("Mend the JSON: {error}.")));
+    }
+    read_shape(text)
+}
+
+fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
+    // serde would read a list as a shape's members in order, and an empty one as a shape without members.
+    let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "a JSON object")) };
+    object.and_then(|()| json::read(text)).map_err(|mut error| {
+        in_words(&mut error);
+        // serde reports an unknown or repeated member at its parent; callers want the member.
+        let named = ["unknown field `", "duplicate field `"].iter().find_map(|text| error.expected.strip_prefix(text));
+        let named = named.and_then(|rest| rest.split('`').next()).map(|m| m.replace('~', "~0").replace('/', "~1"));
+        if let Some(member) = named.filter(|member| !error.pointer.ends_with(&format!("/{member}"))) {
+            error.pointer = format!("{}/{member}", error.pointer);
+        }
+        Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
+    })
+}
+
+/// Says what was expected as callers say it, not as the reader does.
+pub(crate) fn in_words(error: &mut SchemaError) {
+    if let Some((text, place)) = error.expected.rsplit_once(" at line ")
+        && place.chars().all(|c| c.is_ascii_digit() || " column".contains(c))
+    {
+        error.expected = text.to_owned();
+    }
+    let last = error.pointer.rsplit('/').next().unwrap_or_default();
+    if ["starts", "ends", "expires", "at", "since", "until"].contains(&last) && !error.expected.contains("field `") {
+        "an RFC 3339 instant, as in 2026-12-01T00:00:00Z".clone_into(&mut error.expected);
+    } else if last == "scope" && (error.expected == "expected value" || error.expected.starts_with("unknown variant")) {
+        "one of \"root\", {\"folder\": \"emea\"} and {\"project\": \"acme\"}".clone_into(&mut error.expected);
+    } else if last == "principal" && !error.expected.contains("field `") {
+        "exactly one of user, service, group, as in {\"user\": \"ada\"}".clone_into(&mut error.expected);
+    }
+}
+
+/// An id that a caller gives.
+pub(crate) fn id(pointer: &str, text: &str) -> Answer<Id> {
+    text.parse().map_err(|_| {
+        let error = SchemaError::at(pointer, "an id: not empty, at most 1024 bytes, no control characters");
+        Kind::InvalidBody.because("This is no id. Nothing was changed.").with_error(error)
+    })
+}
+
+/// A label that a caller gives, at most 100 characters.
+pub(crate) fn label(pointer: &str, label: Option<String>) -> Answer<Option<String>> {
+    let good = |l: &String| l.chars().count() <= 100 && !l.chars().any(char::is_control);
+    match label {
+        Some(label) if !good(&label) => {
+            let error = SchemaError::at(pointer, "at most 100 characters, no control characters");
+            Err(Kind::InvalidBody.because("The label is too long or holds control characters.").with_error(error))
+        }
+        label => Ok(label),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A body without members: `{}` or nothing.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Empty {}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn read(body: Body, length: Option<&str>) -> Answer<Bytes> {
+        let mut headers = HeaderMap::new();
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, length.parse().unwrap());
+        }
+        read_body(&headers, body, 10, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn a_stated_length_over_the_limit_is_refused_before_a_byte_is_read() {
+        let never = Body::from_stream(stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> {
+            panic!("the body was read")
+        }));
+        assert_eq!(read(never, Some("11")).await.unwrap_err().kind(), Kind::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn an_endless_body_is_cut_at_the_limit() {
+        use std::sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        };
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&sent);
+        let endless = stream::repeat_with(move || {
+            counter.fetch_add(4, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(b"aaaa"))
+        });
+        assert_eq!(read(Body::from_stream(endless), None).await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(sent.load(Ordering::Relaxed), 12, "one chunk past the limit, no more");
+        assert_eq!(&read(Body::from("0123456789"), Some("10")).await.unwrap()[..], b"0123456789");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_cut_by_the_clock() {
+        let silent = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let cut = read_body(&HeaderMap::new(), silent, 10, Duration::from_millis(1)).await;
+        assert_eq!(cut.unwrap_err().kind(), Kind::BodyTimeout);
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shape {
+        #[serde(default)]
+        #[expect(dead_code, reason = "read for its errors")]
+        inner: Option<Inner>,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {}
+
+    #[test]
+    fn an_unknown_member_is_refused_at_its_own_pointer() {
+        let pointer = |text| read_shape::<Shape>(text).unwrap_err();
+        assert!(format!("{:?}", pointer(r#"{"has_admin_role":true}"#)).contains("/has_admin_role"));
+        assert!(format!("{:?}", pointer(r#"{"inner":{"a/b":1}}"#)).contains("/inner/a~1b"));
+        assert!(read_shape::<Shape>("{}").is_ok());
+    }
+}

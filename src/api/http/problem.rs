@@ -1,0 +1,347 @@
+//! Every refusal of the HTTP surface: one table of kinds, one shape, `application/problem+json` (RFC 9457).
+//! Says what happened and what to do; never holds a secret, a body or the name of a project that was not asked for.
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use rollcall_events::{Position, SchemaError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What every problem's `type` starts with.
+pub const URN: &str = "urn:rollcall:problem:";
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $slug:literal, $status:ident, $title:literal;)*) => {
+        /// The kinds of problem. A caller can act on each without reading its text.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// Every kind, in the order of the README's table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The last part of the `type` URI.
+            #[must_use]
+            pub fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug,)* }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// What it is, in a few words that are the same each time.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The body is not JSON.
+    MalformedJson = "malformed-json", BAD_REQUEST, "The body is not JSON";
+    /// An access question lacks a part, or names a type that there is not.
+    MalformedEvaluation = "malformed-evaluation", BAD_REQUEST, "The access question cannot be read";
+    /// A query parameter or header is unknown, repeated or not of its form.
+    InvalidQuery = "invalid-query", BAD_REQUEST, "The query cannot be read";
+    /// The cursor was not made for this query.
+    InvalidCursor = "invalid-cursor", BAD_REQUEST, "The cursor does not belong to this query";
+    /// The log does not have that moment: it is in the future, or before anything was recorded.
+    UnknownMoment = "unknown-moment", BAD_REQUEST, "There is no such moment in the log";
+    /// No credential, or not a good one.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED, "The caller is not known";
+    /// A webhook's signature is missing, wrong or stale.
+    BadSignature = "bad-signature", UNAUTHORIZED, "The signature does not hold";
+    /// The caller sees it, and may not do this with it.
+    Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
+    /// There is no such route.
+    UnknownRoute = "unknown-route", NOT_FOUND, "No such route";
+    /// There is no such source.
+    UnknownSource = "unknown-source", NOT_FOUND, "No such source";
+    /// There is no such event.
+    UnknownEvent = "unknown-event", NOT_FOUND, "No such event";
+    /// There is no such delivery.
+    UnknownDelivery = "unknown-delivery", NOT_FOUND, "No such delivery";
+    /// There is no such project.
+    UnknownProject = "unknown-project", NOT_FOUND, "No such project";
+    /// There is no such person.
+    UnknownPerson = "unknown-person", NOT_FOUND, "No such person";
+    /// There is no such user.
+    UnknownUser = "unknown-user", NOT_FOUND, "No such user";
+    /// There is no such secret of this user.
+    UnknownSecret = "unknown-secret", NOT_FOUND, "No such secret";
+    /// There is no such binding.
+    UnknownBinding = "unknown-binding", NOT_FOUND, "No such binding";
+    /// The code is unknown, redeemed or too old; which of these is not said.
+    UnknownInvitation = "unknown-invitation", NOT_FOUND, "The invitation cannot be redeemed";
+    /// There is no such decision.
+    UnknownDecision = "unknown-decision", NOT_FOUND, "No such decision";
+    /// There is no such folder.
+    UnknownFolder = "unknown-folder", NOT_FOUND, "No such folder";
+    /// There is no such group.
+    UnknownGroup = "unknown-group", NOT_FOUND, "No such group";
+    /// There is no such service.
+    UnknownService = "unknown-service", NOT_FOUND, "No such service";
+    /// There is no such plan.
+    UnknownPlan = "unknown-plan", NOT_FOUND, "No such plan";
+    /// There is no such projection.
+    UnknownProjection = "unknown-projection", NOT_FOUND, "No such projection";
+    /// The route has no such method.
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The route has no such method";
+    /// The body did not arrive in time.
+    BodyTimeout = "body-timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
+    /// The position is one of another log.
+    OtherLog = "other-log", CONFLICT, "The position belongs to another log";
+    /// The fold refused the command.
+    Refused = "refused", CONFLICT, "The command was refused";
+    /// The project belongs to a source.
+    ManagedProject = "managed-project", CONFLICT, "The project is managed by its source";
+    /// The group belongs to a source.
+    ManagedGroup = "managed-group", CONFLICT, "The group is managed by its source";
+    /// A scope would be left without the role that somebody has to hold.
+    LastHolder = "last-holder", CONFLICT, "Somebody has to stay in that role";
+    /// The name or id belongs to something else.
+    Taken = "taken", CONFLICT, "The name or id is in use";
+    /// The plan was applied, discarded or superseded.
+    PlanClosed = "plan-closed", CONFLICT, "The plan is not open any more";
+    /// What was confirmed is not what the source says.
+    PlanDiffers = "plan-differs", CONFLICT, "The removals are not those that were confirmed";
+    /// The same request is running.
+    RequestRunning = "request-running", CONFLICT, "The same request is still running";
+    /// The projection or the like is busy.
+    Busy = "busy", CONFLICT, "It is being done already";
+    /// `If-Match` or `If-None-Match` does not hold.
+    Changed = "changed", PRECONDITION_FAILED, "It is not as the caller expects";
+    /// The body is larger than allowed.
+    TooLarge = "too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    /// The body is not of the content type asked for.
+    UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body has another content type";
+    /// The body is JSON of another shape.
+    InvalidBody = "invalid-body", UNPROCESSABLE_ENTITY, "The body does not have the right shape";
+    /// The profile has no such role.
+    UnknownRole = "unknown-role", UNPROCESSABLE_ENTITY, "The access profile has no such role";
+    /// The profile has no such action.
+    UnknownAction = "unknown-action", UNPROCESSABLE_ENTITY, "The access profile has no such action";
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
+    /// Too much at once.
+    Overloaded = "overloaded", TOO_MANY_REQUESTS, "Too much at once";
+    /// The source did not give a whole answer.
+    SourceFailed = "source-failed", BAD_GATEWAY, "The source could not be read";
+    /// Something went wrong that the caller cannot mend.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
+    /// The log is not what was recorded.
+    Damaged = "damaged", INTERNAL_SERVER_ERROR, "The log is damaged";
+    /// The asked position has not been reached in time.
+    Behind = "behind", SERVICE_UNAVAILABLE, "The position has not been reached yet";
+    /// It cannot be done now.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "It cannot be done now";
+}
+
+impl Kind {
+    /// A problem of this kind; `detail` says what to do.
+    #[must_use]
+    pub fn because(self, detail: impl Into<String>) -> Problem {
+        Problem {
+            kind: self,
+            detail: detail.into(),
+            errors: Vec::new(),
+            position: None,
+            source: None,
+            retry_after: None,
+        }
+    }
+}
+
+/// A refusal. Renders itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<SchemaError>,
+    position: Option<Position>,
+    source: Option<String>,
+    retry_after: Option<u32>,
+}
+
+/// What handlers return.
+pub(crate) type Answer<T> = Result<T, Problem>;
+
+impl Problem {
+    /// Which kind of problem.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The position that it is about: a command that was recorded and refused, or how far the fold is.
+    #[must_use]
+    pub fn at(mut self, position: Position) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// The source that it is about.
+    #[must_use]
+    pub fn of_source(mut self, source: &str) -> Self {
+        self.source = Some(source.to_owned());
+        self
+    }
+
+    /// In which part of a document it is: in words, and as a pointer.
+    pub(crate) fn within(mut self, part: &str, pointer: &str) -> Self {
+        if self.errors.is_empty() {
+            self.errors.push(SchemaError::at("", self.kind.title()));
+        }
+        self.errors = self.errors.into_iter().map(|error| error.under(pointer)).collect();
+        self.detail = format!("{part}: {}", self.detail);
+        self
+    }
+
+    /// After how many seconds trying again makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Which member of the body does not fit.
+    #[must_use]
+    pub fn with_error(mut self, error: SchemaError) -> Self {
+        self.errors.push(error);
+        self
+    }
+
+    /// It cannot be done now: the caller is told to come back, the log gets the cause.
+    pub(crate) fn unavailable(what: &'static str, cause: &dyn std::error::Error) -> Self {
+        tracing::warn!(what, cause = %Causes(cause), "request could not be served");
+        Kind::Unavailable.because(format!("{what}; send the same request again in a moment")).retry_after(1)
+    }
+
+    fn render(&self, instance: Option<&str>) -> Response {
+        let status = self.kind.status();
+        let shape = ProblemShape {
+            kind: format!("{URN}{}", self.kind.slug()),
+            title: self.kind.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            instance,
+            position: self.position.map(|p| p.0),
+            source: self.source.as_deref(),
+            errors: self.errors.iter().map(|e| FieldError { pointer: &e.pointer, expected: &e.expected }).collect(),
+        };
+        let body = serde_json::to_vec(&shape).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == Kind::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rollcall\""));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.render(None);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Middleware: fills in `instance`, the path of the request. A path that is itself a credential is not repeated.
+pub(crate) async fn name_instance(request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
+    let path = match matched {
+        Some(matched) if matched.contains("{code}") => matched,
+        _ => request.uri().path().to_owned(),
+    };
+    let mut response = next.run(request).await;
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let (parts, body) = problem.render(Some(&path)).into_parts();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    for (name, value) in &parts.headers {
+        headers.insert(name, value.clone());
+    }
+    *response.body_mut() = body;
+    response
+}
+
+/// An error and its causes on one line, for the log.
+struct Causes<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// The shape of every refusal (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemShape<'a> {
+    /// `urn:rollcall:problem:` and the kind.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What it is, the same text for each problem of the type.
+    title: &'a str,
+    /// The HTTP status again.
+    status: u16,
+    /// What happened here and what to do.
+    detail: &'a str,
+    /// The path of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+    /// The log position that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// The source that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    /// Which members of the body do not fit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError<'a>>,
+}
+
+/// A member that does not fit.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FieldError<'a> {
+    /// JSON pointer to it; empty for the body as a whole.
+    pointer: &'a str,
+    /// What is wrong and what would be right.
+    expected: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_every_kind_of_problem_with_its_status() {
+        let readme = include_str!("../README.md");
+        let rows: Vec<&str> =
+            readme.lines().filter(|l| l.starts_with("| `") && l.contains("` | 4") || l.contains("` | 5")).collect();
+        let wanted: Vec<String> =
+            Kind::ALL.iter().map(|k| format!("| `{}` | {} | {} |", k.slug(), k.status().as_u16(), k.title())).collect();
+        assert_eq!(rows, wanted, "the table in src/api/README.md is generated from this one: copy it over");
+    }
+}

@@ -1,0 +1,117 @@
+//! The routes together: the router, and the OpenAPI document made of the very same list.
+//! A route that is not in the document cannot be registered here.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    http::{
+        guard::Locked,
+        idempotency::once,
+        openapi::{Document, add_permissions},
+        problem::{Kind, Problem, name_instance},
+    },
+    routes::{
+        access::{
+            authzen, bindings, decisions, explain, folders, groups, people, previews, projects, reports, secrets,
+            services, users,
+        },
+        operations::{deliveries, events, hooks, keys, log, plans, projections, sources},
+    },
+    telemetry::RequestAnswered,
+};
+
+/// Every route, with its description.
+pub(crate) fn routes() -> OpenApiRouter<Locked> {
+    let mut all = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(hooks::receive))
+        .routes(routes!(openapi))
+        .merge(log::routes())
+        .merge(events::routes())
+        .merge(deliveries::routes())
+        .merge(sources::routes())
+        .merge(plans::routes())
+        .merge(projects::routes())
+        .merge(people::routes())
+        .merge(users::routes())
+        .merge(secrets::routes())
+        .merge(bindings::routes())
+        .merge(folders::routes())
+        .merge(groups::routes())
+        .merge(services::routes())
+        .merge(explain::routes())
+        .merge(authzen::routes())
+        .merge(previews::routes())
+        .merge(reports::routes())
+        .merge(decisions::routes())
+        .merge(projections::routes())
+        .merge(keys::routes());
+    add_permissions(all.get_openapi_mut());
+    all
+}
+
+/// The router, with what holds for all routes.
+pub(crate) fn assemble(state: Locked) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(name_instance))
+        .layer(middleware::from_fn_with_state(state.clone(), once))
+        .layer(middleware::from_fn(name_instance))
+        .layer(middleware::from_fn_with_state(state.clone(), count))
+        .with_state(state)
+}
+
+/// The document as JSON text.
+pub(crate) fn document() -> String {
+    let mut text = serde_json::to_string_pretty(&routes().into_openapi()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "openapi", operation_id = "openapi", security(()),
+    responses((status = 200, body = Object))
+)]
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
+}
+
+async fn unknown_route() -> Problem {
+    Kind::UnknownRoute.because("The routes are listed in /api/v1/openapi.json.")
+}
+
+async fn method_not_allowed() -> Problem {
+    Kind::MethodNotAllowed.because("The header `Allow` lists the methods of this route.")
+}
+
+/// Counts and times every request.
+async fn count(State(state): State<Locked>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    };
+    let started = state.now();
+    let response = next.run(request).await;
+    let took = (state.now() - started).to_std().unwrap_or(Duration::ZERO);
+    let route = route.as_deref().unwrap_or("-");
+    RequestAnswered { route, method, status: response.status().as_u16(), seconds: took.as_secs_f64() }.emit();
+    response
+}

@@ -1,0 +1,309 @@
+//! The OpenID AuthZEN Authorization API 1.0: `POST /access/v1/evaluation`, its batch, and where they are. The same decision
+//! as everywhere, in the words of that standard. https://openid.net/specs/authorization-api-1_0.html
+
+use axum::{http::header, response::Response};
+use rollcall_access::{Explanation, Principal, Roster};
+use rollcall_events::SchemaError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    http::guard::{Locked, Reads},
+    http::input::Input,
+    http::problem::{Answer, Kind, ProblemShape},
+    http::reply::RestsOn,
+    question::{self, Asked, Scope},
+    routes::access::explain,
+};
+
+/// How many questions one batch may have.
+const MOST: usize = 1_000;
+
+pub(crate) fn routes() -> OpenApiRouter<Locked> {
+    OpenApiRouter::new().routes(routes!(evaluation)).routes(routes!(evaluations)).routes(routes!(configuration))
+}
+
+/// A thing of a kind: `{"type": "user", "id": "ada"}`. What else it carries is ignored, as the standard has it.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AuthzenEntity)]
+struct Entity {
+    /// Of a subject `user`, `service` or `anonymous`; of a resource `repository`, `project`, `folder` or `root`.
+    r#type: String,
+    /// A user's name or id, a service's id; an image's name (`acme/db`), a project's name, a folder's id.
+    id: String,
+}
+
+/// What is to be done: `{"name": "pull"}`.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AuthzenAction)]
+struct Action {
+    /// `pull`, `push`, `delete`, or an action or operation of the access profile.
+    name: String,
+}
+
+/// A question, or the part of one that the others of a batch share.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = AuthzenEvaluation)]
+struct Evaluation {
+    /// Who.
+    #[serde(default)]
+    subject: Option<Entity>,
+    /// What.
+    #[serde(default)]
+    action: Option<Action>,
+    /// Where.
+    #[serde(default)]
+    resource: Option<Entity>,
+    /// Taken and not looked at: no decision rests on it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    #[expect(dead_code, reason = "read so that it has to be an object")]
+    context: Option<Map<String, Value>>,
+}
+
+/// Many questions.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AuthzenEvaluations)]
+struct Evaluations {
+    /// What every question says that does not say it itself.
+    #[serde(flatten)]
+    all: Evaluation,
+    /// The questions; none is the one question of the members beside it.
+    #[serde(default)]
+    evaluations: Vec<Evaluation>,
+    /// How far to go.
+    #[serde(default)]
+    options: Options,
+}
+
+/// How far a batch goes.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = AuthzenOptions)]
+struct Options {
+    /// All of them, or up to the first no, or up to the first yes.
+    #[serde(default)]
+    evaluations_semantic: Semantic,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AuthzenSemantic)]
+enum Semantic {
+    #[default]
+    ExecuteAll,
+    DenyOnFirstDeny,
+    PermitOnFirstPermit,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenDecision)]
+struct Decision {
+    /// Yes or no.
+    decision: bool,
+    /// Why.
+    context: Context,
+}
+
+/// Why.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenContext)]
+struct Context {
+    /// The decision's id; a no can be looked up by it under `/api/v1/decisions` for 30 days.
+    id: String,
+    /// As of which position.
+    position: u64,
+    /// When a yes ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<chrono::DateTime<chrono::Utc>>,
+    /// The reasons of a yes by name; of a no what would make it a yes.
+    reason_admin: Vec<String>,
+}
+
+/// The answers of a batch, in the order of its questions; fewer where it did not have to go on.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenDecisions)]
+struct Decisions {
+    evaluations: Vec<Decision>,
+}
+
+/// What a batch comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenAnswer)]
+#[serde(untagged)]
+enum Answered {
+    /// Of no list of questions, the one answer.
+    One(Decision),
+    /// Of a list, a list.
+    Many(Decisions),
+}
+
+/// One question whose parts were found in the body.
+struct Question<'a> {
+    subject: &'a Entity,
+    action: &'a str,
+    resource: &'a Entity,
+}
+
+impl Evaluation {
+    /// The question, with what it does not say taken from `all`.
+    fn question<'a>(&'a self, all: &'a Self, at: &str) -> Answer<Question<'a>> {
+        let lacks = |member: &str| {
+            let error = SchemaError::at(format!("{at}/{member}"), format!("`{member}`, which is missing"));
+            Kind::MalformedEvaluation
+                .because(format!("A question has a subject, an action and a resource; at {at}/{member} there is none."))
+                .with_error(error)
+        };
+        Ok(Question {
+            subject: self.subject.as_ref().or(all.subject.as_ref()).ok_or_else(|| lacks("subject"))?,
+            action: self
+                .action
+                .as_ref()
+                .or(all.action.as_ref())
+                .map(|a| a.name.as_str())
+                .ok_or_else(|| lacks("action"))?,
+            resource: self.resource.as_ref().or(all.resource.as_ref()).ok_or_else(|| lacks("resource"))?,
+        })
+    }
+}
+
+impl Question<'_> {
+    fn asked(&self, at: &str) -> Answer<Asked<'_>> {
+        let id = self.resource.id.as_str();
+        let scope = match self.resource.r#type.as_str() {
+            "root" => Scope::Root,
+            "folder" => Scope::Folder(id),
+            "project" => Scope::Project(id, None),
+            "repository" => match id.split_once('/') {
+                Some((project, rest)) => Scope::Project(project, Some(rest)),
+                None => Scope::Project(id, None),
+            },
+            _ => return Err(unknown_type(at, "resource", "repository, project, folder or root")),
+        };
+        Ok(Asked { scope, action: self.action })
+    }
+
+    /// Who is asked about; nothing for somebody who is not there, who may do nothing.
+    fn principal(&self, roster: &Roster, at: &str) -> Answer<Option<Principal>> {
+        let id = self.subject.id.as_str();
+        match self.subject.r#type.as_str() {
+            "anonymous" => Ok(Some(Principal::Anyone)),
+            "user" => Ok(roster.user_by_name(id).or_else(|| roster.user_by_id(id)).map(Principal::User)),
+            "service" => Ok(roster.service_by_id(id).map(Principal::Service)),
+            _ => Err(unknown_type(at, "subject", "user, service or anonymous")),
+        }
+    }
+}
+
+fn unknown_type(at: &str, what: &str, known: &str) -> crate::Problem {
+    let error = SchemaError::at(format!("{at}/{what}/type"), known.to_owned());
+    Kind::MalformedEvaluation.because(format!("A {what} is of type {known}.")).with_error(error)
+}
+
+/// What a yes rests on: the reasons that would do by themselves, or all of them where it takes several.
+fn carrying(why: &Explanation) -> Vec<String> {
+    let enough = |reason: &&rollcall_access::Reason| reason.rule == "baseline" || why.roles.contains(&reason.role);
+    let alone: Vec<String> = why.reasons.iter().filter(enough).map(|reason| reason.text.clone()).collect();
+    if alone.is_empty() { why.reasons.iter().map(|reason| reason.text.clone()).collect() } else { alone }
+}
+
+/// Decides one question of a caller who may ask it, and keeps the decision. What is not there is answered as what is
+/// denied.
+fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> {
+    let now = reads.now();
+    let roster = reads.live().read();
+    let asker = reads.ask(&roster);
+    let asked = question.asked(at)?;
+    let principal = question.principal(&roster, at)?;
+    let place = asked.scope.find(&roster);
+    let own = principal.is_some_and(|principal| asker.is(principal));
+    let may = own || place.is_some_and(|place| asker.may(RIGHT, place)) || asker.everywhere(RIGHT);
+    if !may {
+        return Err(crate::caller::forbidden(RIGHT));
+    }
+    let needs = question::needs(&roster, asked.action);
+    let explained: Option<Explanation> = match (principal, place, needs) {
+        (Some(principal), Some(place), Some(needs)) => {
+            Some(rollcall_access::explain(&roster, principal, needs, place, now))
+        }
+        _ => None,
+    };
+    let allowed = explained.as_ref().is_some_and(|why| why.allowed);
+    // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
+    let reason_admin = match &explained {
+        Some(why) if why.allowed => carrying(why),
+        Some(why) if !own || asker.everywhere(RIGHT) => {
+            why.would_allow.iter().map(|remedy| remedy.text.clone()).collect()
+        }
+        _ => Vec::new(),
+    };
+    // Somebody who is not there is kept as nobody.
+    let id = explain::keep(reads, &roster, principal.unwrap_or(Principal::Anyone), &asked, allowed, now)?;
+    let until = explained.as_ref().and_then(|why| why.until);
+    Ok(Decision { decision: allowed, context: Context { id, position: roster.position().0, until, reason_admin } })
+}
+
+/// The action of the API's profile that asking about others demands.
+const RIGHT: &str = "access.explain";
+
+/// Answers one access question in the form of OpenID AuthZEN 1.0.
+#[utoipa::path(
+    post, path = "/access/v1/evaluation", tag = "authzen", operation_id = "evaluation", request_body = Evaluation,
+    responses((status = 200, body = Decision), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn evaluation(reads: Reads, Input(asked): Input<Evaluation>) -> Answer<Response> {
+    let none = Evaluation::default();
+    let decision = decide(&reads, &asked.question(&none, "")?, "")?;
+    reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &decision)
+}
+
+/// Answers many access questions in the form of OpenID AuthZEN 1.0.
+#[utoipa::path(
+    post, path = "/access/v1/evaluations", tag = "authzen", operation_id = "evaluations", request_body = Evaluations,
+    responses((status = 200, body = Answered), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+)]
+async fn evaluations(reads: Reads, Input(batch): Input<Evaluations>) -> Answer<Response> {
+    let Evaluations { all, evaluations, options } = batch;
+    if evaluations.is_empty() {
+        let none = Evaluation::default();
+        let decision = decide(&reads, &all.question(&none, "")?, "")?;
+        return reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Answered::One(decision));
+    }
+    if evaluations.len() > MOST {
+        let error = SchemaError::at("/evaluations", format!("at most {MOST} questions"));
+        return Err(Kind::MalformedEvaluation.because(format!("{error}.")).with_error(error));
+    }
+    let mut decided = Vec::with_capacity(evaluations.len());
+    for (n, one) in evaluations.iter().enumerate() {
+        let at = format!("/evaluations/{n}");
+        let decision = decide(&reads, &one.question(&all, &at)?, &at)?;
+        let last = match options.evaluations_semantic {
+            Semantic::ExecuteAll => false,
+            Semantic::DenyOnFirstDeny => !decision.decision,
+            Semantic::PermitOnFirstPermit => decision.decision,
+        };
+        decided.push(decision);
+        if last {
+            break;
+        }
+    }
+    reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Answered::Many(Decisions { evaluations: decided }))
+}
+
+/// Where the endpoints of OpenID AuthZEN are.
+#[utoipa::path(
+    get, path = "/.well-known/authzen-configuration", tag = "authzen", operation_id = "authzen_configuration",
+    security(()), responses((status = 200, body = Object))
+)]
+async fn configuration(axum::extract::State(state): axum::extract::State<Locked>) -> Response {
+    use axum::response::IntoResponse as _;
+    let base = state.public_url();
+    let document = serde_json::json!({
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": format!("{base}/access/v1/evaluation"),
+        "access_evaluations_endpoint": format!("{base}/access/v1/evaluations"),
+    });
+    ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response()
+}

@@ -1,0 +1,10 @@
+//! Routes about how facts come in and how the process is: deliveries, sources, the log, projections, keys.
+
+pub(crate) mod deliveries;
+pub(crate) mod events;
+pub(crate) mod hooks;
+pub(crate) mod keys;
+pub(crate) mod log;
+pub(crate) mod plans;
+pub(crate) mod projections;
+pub(crate) mod sources;
