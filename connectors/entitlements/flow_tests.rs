@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Filter, Tail, memory::MemoryLog};
+use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Clock, LogId, Order, Position, Recorded};
 use rollcall_ingest::{
     Age, Answer, Call, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, Part, PartState, ProblemType,
@@ -60,7 +60,7 @@ impl Hook for Unmended {
 struct App {
     dir: PathBuf,
     clock: Arc<HandClock>,
-    log: MemoryLog,
+    log: Log,
     ops: Ops,
     receiver: Receiver,
 }
@@ -78,7 +78,7 @@ async fn app() -> App {
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     let clock = Arc::new(HandClock(Mutex::new(START)));
-    let log = MemoryLog::new(LogId([3; 8]), clock.clone());
+    let log = Log::in_memory(LogId([3; 8]), clock.clone());
     let ops = Ops::open(&dir).await.unwrap();
     let receiver = receiver(&ops, &log, &clock, Order::Version, Arc::new(canonical(SECRET)));
     App { dir, clock, log, ops, receiver }
@@ -88,7 +88,7 @@ fn canonical(secrets: &str) -> CloudEvents {
     CloudEvents::new(Secrets::parse(secrets).unwrap())
 }
 
-fn receiver(ops: &Ops, log: &MemoryLog, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
+fn receiver(ops: &Ops, log: &Log, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
     let route = Route {
         source: "flexnet".parse().unwrap(),
         order,

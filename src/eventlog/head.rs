@@ -50,7 +50,7 @@ impl SignedHead {
     /// # Errors
     /// When `hash` is not a SHA-256 in hexadecimal.
     pub fn head(&self) -> Result<Head, HeadError> {
-        let hash = digest(&self.hash).ok_or(HeadError::Malformed)?;
+        let hash = parse_digest(&self.hash).ok_or(HeadError::Malformed)?;
         Ok(Head { position: self.position, hash })
     }
 
@@ -125,7 +125,7 @@ impl SigningKey {
 }
 
 /// A SHA-256 from its hexadecimal form, lower case as we write it: a changed letter case is a change.
-pub(crate) fn digest(hex: &str) -> Option<Digest> {
+pub(crate) fn parse_digest(hex: &str) -> Option<Digest> {
     let nibble = |b: u8| match b {
         b'0'..=b'9' => Some(b - b'0'),
         b'a'..=b'f' => Some(b - b'a' + 10),
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn a_digest_is_read_as_it_is_written() {
         let hash = Digest::of(b"x");
-        assert_eq!(digest(&hash.to_string()), Some(hash));
+        assert_eq!(parse_digest(&hash.to_string()), Some(hash));
         for bad in ["", "0", "zz", &hash.to_string().to_uppercase(), &format!("{hash}00")] {
-            assert_eq!(digest(bad), None, "{bad}");
+            assert_eq!(parse_digest(bad), None, "{bad}");
         }
     }
 }

@@ -1,46 +1,97 @@
-//! What every engine's tail shares: the shape of the stream, the filter, the refusal of a position that is not there.
-//! Reads nothing itself.
+//! The half of the log that is read. Knows no engine and cannot append.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::{Stream, stream};
-use rollcall_events::{Position, Recorded};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+use rollcall_events::{Digest, LogId, Position, Recorded};
+use tokio::sync::watch;
 
-use crate::{Filter, Head, TailError};
+use crate::{Head, SignedHead};
 
-/// What one step of a tail gives: a page and where to go on.
-pub(crate) type Step<S> = Result<(Arc<[Recorded]>, S), TailError>;
+/// The half of the log that is read.
+#[async_trait]
+pub trait Tail: Send + Sync + 'static {
+    /// Which log this is.
+    fn log_id(&self) -> LogId;
 
-/// Pages for as long as `next` gives some; after an error nothing.
-pub(crate) fn follow<S, F, Fut>(start: S, mut next: F) -> impl Stream<Item = Result<Arc<[Recorded]>, TailError>>
-where
-    F: FnMut(S) -> Fut,
-    Fut: Future<Output = Step<S>>,
-{
-    stream::unfold(Some(start), move |state| {
-        let step = state.map(&mut next);
-        async move {
-            match step?.await {
-                Ok((page, state)) => Some((Ok(page), Some(state))),
-                Err(error) => Some((Err(error), None)),
-            }
-        }
-    })
+    /// Catches up, then follows; in position order, in pages of at most `page`; ends only on an error.
+    /// Every record is checked against the chain before it is yielded.
+    fn read(&self, after: Position, page: usize) -> BoxStream<'_, Result<Arc<[Recorded]>, TailError>>;
+
+    /// The newest durable record. Never ahead of what is durable.
+    fn head(&self) -> watch::Receiver<Head>;
+
+    /// Up to `limit` records after `after` that match, in position order, and where the look-up ended
+    /// (resume there; it may have seen records that do not match).
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<(Vec<Recorded>, Position), TailError>;
+
+    /// The records at these positions, in position order, each held against the chain. All of them must be there.
+    ///
+    /// # Errors
+    /// As [`TailError`]; `Damaged` also for a record that is not there.
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError>;
+
+    /// The newest record at or before a position or an instant; `None` before the first.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn moment(&self, when: When) -> Result<Option<Moment>, TailError>;
+
+    /// The head under the log's own signature, to be kept elsewhere.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn signed_head(&self) -> Result<SignedHead, TailError>;
+
+    /// The public key of the log's signatures, PEM.
+    fn public_key_pem(&self) -> String;
 }
 
-/// Somebody stands at a position that the log does not have: the log is not the one that they read (DESIGN 11.6).
-pub(crate) fn beyond(asked: Position, head: Head) -> TailError {
-    let what = format!("the log ends at {}, it is shorter than what was read from it before", head.position);
-    TailError::Damaged { position: asked, what }
+/// A place in the log, as somebody asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At a position.
+    Position(Position),
+    /// At an instant: after everything that was recorded by then.
+    Instant(DateTime<Utc>),
 }
 
-/// A record that must be there is not.
-pub(crate) fn missing(position: Position) -> TailError {
-    TailError::Damaged { position, what: "the record is missing".into() }
+/// A record's place: what was recorded up to there is one text with one hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The record's position.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// The chain's hash there.
+    pub hash: Digest,
+}
+
+/// Which records a page is about. Absent = any. `kind` and `subject` may end in `*`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The source's name.
+    pub source: Option<String>,
+    /// The event type, e.g. `rollcall.entitlement.*`.
+    pub kind: Option<String>,
+    /// The subject, e.g. `entitlement/ENT-7` or `entitlement/*`.
+    pub subject: Option<String>,
+    /// What it came with: a delivery id, a run id.
+    pub correlation: Option<String>,
 }
 
 impl Filter {
-    /// Whether a record is what is asked for.
+    /// Whether a record matches.
     #[must_use]
     pub fn matches(&self, record: &Recorded) -> bool {
         let event = &record.event;
@@ -53,5 +104,34 @@ impl Filter {
             && exact(&self.correlation, event.correlation.as_deref())
             && open(&self.kind, &event.kind)
             && open(&self.subject, &event.subject)
+    }
+}
+
+/// Why the log cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum TailError {
+    /// A record is not what was recorded: it must not be used, and neither must what follows.
+    #[error("the log is damaged at position {position}: {what}")]
+    Damaged {
+        /// The first position that cannot be trusted.
+        position: Position,
+        /// What was seen.
+        what: String,
+    },
+    /// The storage does not answer. Try again later.
+    #[error("the log cannot be read: {0}")]
+    Unavailable(String),
+}
+
+impl TailError {
+    /// A record that must be there is not.
+    pub(crate) fn missing(position: Position) -> Self {
+        Self::Damaged { position, what: "the record is missing".into() }
+    }
+
+    /// A reader stands at a position that the log does not have: it is not the log that was read before (DESIGN 11.6).
+    pub(crate) fn beyond_the_end(asked: Position, head: Head) -> Self {
+        let what = format!("the log ends at {}, it is shorter than what was read from it before", head.position);
+        Self::Damaged { position: asked, what }
     }
 }

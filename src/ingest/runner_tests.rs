@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Filter, Tail, memory::MemoryLog};
+use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{
     Clock, LogId, Position, SourceName,
     body::{Author, Principal},
@@ -38,7 +38,7 @@ fn kim() -> Author {
     Author::of(&Principal::User("corp/kim".parse().unwrap()))
 }
 
-fn start(pull: Arc<dyn Pull>, log: &MemoryLog, shelf: &MemoryShelf) -> (Runners, Running) {
+fn start(pull: Arc<dyn Pull>, log: &Log, shelf: &MemoryShelf) -> (Runners, Running) {
     let random = AtomicU64::new(1);
     let works = Works {
         append: Arc::new(log.clone()),
@@ -58,12 +58,12 @@ fn start(pull: Arc<dyn Pull>, log: &MemoryLog, shelf: &MemoryShelf) -> (Runners,
     Runners::start(works, vec![(corp(), pull, options)])
 }
 
-fn world() -> (MemorySource, MemoryLog, MemoryShelf) {
-    (MemorySource::default(), MemoryLog::new(LogId([1; 8]), Arc::new(StoppedClock)), MemoryShelf::default())
+fn world() -> (MemorySource, Log, MemoryShelf) {
+    (MemorySource::default(), Log::in_memory(LogId([1; 8]), Arc::new(StoppedClock)), MemoryShelf::default())
 }
 
 /// Waits until the log has an event of this type.
-async fn recorded(log: &MemoryLog, kind: &str) {
+async fn recorded(log: &Log, kind: &str) {
     let filter = Filter { kind: Some(format!("rollcall.{kind}.v1")), ..Filter::default() };
     let mut head = Tail::head(log);
     let wait = async {

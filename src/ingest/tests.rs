@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Append, AppendError, Outcome, Tail, memory::MemoryLog};
+use rollcall_eventlog::{Append, AppendError, Log, Outcome, Tail};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, SourceName};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -175,7 +175,7 @@ impl Inbox for Fake {
 
 /// A log that can refuse, and that can be held up.
 struct Gate {
-    log: MemoryLog,
+    log: Log,
     refuses: AtomicBool,
     open: Semaphore,
     reached: Notify,
@@ -206,7 +206,7 @@ struct Setup {
 fn setup() -> Setup {
     let inbox = Arc::new(Fake::default());
     let log = Arc::new(Gate {
-        log: MemoryLog::new(LogId([1; 8]), Arc::new(StoppedClock)),
+        log: Log::in_memory(LogId([1; 8]), Arc::new(StoppedClock)),
         refuses: AtomicBool::new(false),
         open: Semaphore::new(100),
         reached: Notify::new(),

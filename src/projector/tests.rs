@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use proptest::test_runner::{Config, TestRunner};
 use rollcall_access::{Effect, membership_digest};
-use rollcall_eventlog::{Append, memory::MemoryLog};
+use rollcall_eventlog::{Append, Log};
 use rollcall_events::{LogId, NewEvent};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -60,8 +60,8 @@ impl Drop for Dir {
     }
 }
 
-fn log() -> MemoryLog {
-    MemoryLog::new(LogId([7; 8]), TestClock::new())
+fn log() -> Log {
+    Log::in_memory(LogId([7; 8]), TestClock::new())
 }
 
 /// A running projector.
@@ -72,7 +72,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(dir: &Path, log: &MemoryLog, options: Options) -> Self {
+    async fn start(dir: &Path, log: &Log, options: Options) -> Self {
         let clock = TestClock::new();
         let (projector, handle) = Projector::open(dir, Arc::new(log.clone()), clock, options).await.unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -271,7 +271,7 @@ async fn a_log_that_is_shorter_than_what_was_read_from_it_is_refused() {
     assert_eq!(refused().await, ("roster.snap", 11, 5));
     std::fs::remove_file(dir.join(snapshot::FILE)).unwrap();
     assert_eq!(refused().await, ("read.db", 11, 5));
-    let other = MemoryLog::new(LogId([8; 8]), TestClock::new());
+    let other = Log::in_memory(LogId([8; 8]), TestClock::new());
     let running = Running::start(&dir, &other, options()).await;
     assert_eq!(running.settled().await, Position(0), "another log is another log");
     running.stop().await;
@@ -407,7 +407,7 @@ async fn a_roster_that_differs_from_the_log_is_found_by_a_check_and_mended_by_a_
     let running = Running::start(&dir, &log, options()).await;
     running.settled().await;
     // As if a bit in memory had flipped: the same position, without the line.
-    let shorter = MemoryLog::new(LogId([7; 8]), TestClock::new());
+    let shorter = Log::in_memory(LogId([7; 8]), TestClock::new());
     let mut other = small_world();
     *other.last_mut().unwrap() = product(50);
     shorter.append(other).await.unwrap();

@@ -27,10 +27,7 @@ use std::{
 };
 
 use rollcall_access::{Principal, Verb, decide};
-use rollcall_eventlog::{
-    Append, Outcome, Tail,
-    sqlite::{Options, SqliteLog},
-};
+use rollcall_eventlog::{Append, EngineConfig, Log, Outcome, Tail};
 use rollcall_events::{Clock, NewEvent};
 use rollcall_projector::Projector;
 use serde_json::{Value, json};
@@ -306,7 +303,8 @@ async fn revoked_in_process(bench: &Bench) {
     let dir = bench.dir.path().join("inside");
     std::fs::create_dir_all(&dir).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(Wall);
-    let log = SqliteLog::open(&dir, Arc::clone(&clock), Options::default()).await.unwrap();
+    let engine = EngineConfig::Embedded { dir: dir.clone() };
+    let log = Log::open(&engine, Arc::clone(&clock)).await.unwrap();
     let tail: Arc<dyn Tail> = Arc::new(log.clone());
     let (projector, handle) =
         Projector::open(&dir, tail, Arc::clone(&clock), rollcall_projector::Options::default()).await.unwrap();

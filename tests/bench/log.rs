@@ -19,10 +19,7 @@ use std::{path::Path, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use rollcall_access::Roster;
-use rollcall_eventlog::{
-    Append, Outcome, Tail,
-    sqlite::{Options, SqliteLog},
-};
+use rollcall_eventlog::{Append, EngineConfig, Log, Outcome, Tail};
 use rollcall_events::{NewEvent, Position, Recorded};
 use serde_json::json;
 use support::{About, Bench, ROUNDS, Round, Wall, bare::Bare, cpu_time, pick, short, timed, world::World};
@@ -34,9 +31,9 @@ fn main() {
     runtime.block_on(replay(&bench));
 }
 
-async fn open(dir: &Path) -> SqliteLog {
+async fn open(dir: &Path) -> Log {
     std::fs::create_dir_all(dir).unwrap();
-    SqliteLog::open(dir, Arc::new(Wall), Options::default()).await.unwrap()
+    Log::open(&EngineConfig::Embedded { dir: dir.to_owned() }, Arc::new(Wall)).await.unwrap()
 }
 
 /// Events without an end, no two alike.
@@ -59,7 +56,7 @@ struct Shape {
 }
 
 /// Wall and CPU seconds per event of one slice.
-async fn append(log: &SqliteLog, events: &mut impl Iterator<Item = NewEvent>, shape: Shape) -> (f64, f64) {
+async fn append(log: &Log, events: &mut impl Iterator<Item = NewEvent>, shape: Shape) -> (f64, f64) {
     let batches: Vec<Vec<NewEvent>> =
         (0..shape.events / shape.batch).map(|_| events.take(shape.batch).collect()).collect();
     let before = log.newest().position.0;
@@ -208,7 +205,7 @@ async fn replay(bench: &Bench) {
     log.close().await;
 }
 
-async fn scan(log: &SqliteLog, total: u64, mut each: impl FnMut(&[Recorded])) {
+async fn scan(log: &Log, total: u64, mut each: impl FnMut(&[Recorded])) {
     let mut pages = log.read(Position(0), 1024);
     let mut at = Position(0);
     while at < Position(total) {

@@ -3,10 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rollcall_eventlog::{
-    Append,
-    sqlite::{Options, SqliteLog},
-};
+use rollcall_eventlog::{Append, EngineConfig, Log};
 use serde_json::json;
 
 use crate::support::{
@@ -124,7 +121,7 @@ fn record(server: &mut Server, line: &str) {
     let event = server.event(line);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let log = SqliteLog::open(&server.data(""), Arc::new(Now), Options::default()).await.unwrap();
+        let log = Log::open(&EngineConfig::Embedded { dir: server.data("") }, Arc::new(Now)).await.unwrap();
         log.append(vec![event]).await.unwrap();
         log.close().await;
     });

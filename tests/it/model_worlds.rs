@@ -272,10 +272,7 @@ fn every_row_of_every_table_is_what_a_folded_world_decides() {
 
 /// Puts a world's events into a server's log before it starts, and starts it with the settings of the world.
 fn serving(world: &World<'_>) -> Server {
-    use rollcall_eventlog::{
-        Append,
-        sqlite::{Options, SqliteLog},
-    };
+    use rollcall_eventlog::{Append, EngineConfig, Log};
     struct Now;
     impl rollcall_events::Clock for Now {
         fn now(&self) -> chrono::DateTime<chrono::Utc> {
@@ -296,8 +293,8 @@ fn serving(world: &World<'_>) -> Server {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     std::fs::create_dir_all(server.dir.join("data")).unwrap();
     runtime.block_on(async {
-        let log =
-            SqliteLog::open(&server.dir.join("data"), std::sync::Arc::new(Now), Options::default()).await.unwrap();
+        let engine = EngineConfig::Embedded { dir: server.dir.join("data") };
+        let log = Log::open(&engine, std::sync::Arc::new(Now)).await.unwrap();
         log.append(world.events()).await.unwrap();
         log.close().await;
     });

@@ -1,5 +1,5 @@
 //! The scenario files: facts in, memberships, users and answers out. One runner for all of them; each runs live,
-//! replayed, from a snapshot and its tail, read back from the SQLite log, and, where order means nothing, shuffled and
+//! replayed, from a snapshot and its tail, read back from the embedded log, and, where order means nothing, shuffled and
 //! doubled. Knows the file format; knows no rule.
 
 use std::{
@@ -349,20 +349,17 @@ impl rollcall_events::Clock for Still {
     }
 }
 
-/// The log keeps what it was told: every scenario through SQLite, a batch per step, read back from the beginning.
+/// The log keeps what it was told: every scenario through the embedded log, a batch per step, read back from the beginning.
 #[tokio::test]
-async fn every_scenario_holds_read_back_from_the_sqlite_log() {
+async fn every_scenario_holds_read_back_from_the_embedded_log() {
     use futures_util::StreamExt;
-    use rollcall_eventlog::{
-        Append, Outcome, Tail,
-        sqlite::{Options, SqliteLog},
-    };
+    use rollcall_eventlog::{Append, EngineConfig, Log, Outcome, Tail};
     let dir = crate::support::Dir::new();
     for (name, file) in all() {
         let script = Script::of(&name, &file);
         let folder = dir.join(&name);
         std::fs::create_dir_all(&folder).unwrap();
-        let log = SqliteLog::open(&folder, std::sync::Arc::new(Still), Options::default()).await.unwrap();
+        let log = Log::open(&EngineConfig::Embedded { dir: folder }, std::sync::Arc::new(Still)).await.unwrap();
         let batches = std::iter::once(script.opening.clone())
             .chain(script.steps.iter().map(|(facts, ..)| facts.iter().map(|fact| fact.event.clone()).collect()));
         let mut told = 0;

@@ -20,7 +20,7 @@ use axum::{
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject, emptied};
-use rollcall_eventlog::{Append as _, Tail as _, memory::MemoryLog};
+use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
     Age, Consequences, Headers, Hook, Options, Problem, ProblemType, Proposed, Receiver, Rejection, Route, Runners,
@@ -215,7 +215,7 @@ impl Hook for TestHook {
 
 pub(super) struct World {
     pub router: Router,
-    pub log: MemoryLog,
+    pub log: Log,
     pub clock: Arc<TestClock>,
     pub folding: Arc<Folding>,
     pub ops: Ops,
@@ -275,7 +275,7 @@ impl World {
         let dir = std::env::temp_dir().join(format!("rollcall-api-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let clock = Arc::new(TestClock(Mutex::new(at(0))));
-        let log = MemoryLog::new(LOG, clock.clone());
+        let log = Log::in_memory(LOG, clock.clone());
         let live = Arc::new(Live::new(Roster::new(LOG)));
         let folding = Arc::new(Folding {
             applied: watch::Sender::new(Position(0)),
@@ -466,7 +466,7 @@ impl World {
     }
 }
 
-async fn fold(log: MemoryLog, live: Arc<Live>, folding: Arc<Folding>) {
+async fn fold(log: Log, live: Arc<Live>, folding: Arc<Folding>) {
     let mut pages = log.read(Position(0), 100);
     while let Some(page) = pages.next().await {
         for record in page.unwrap().iter() {

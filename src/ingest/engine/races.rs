@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Append, memory::MemoryLog};
+use rollcall_eventlog::{Append, Log};
 use rollcall_events::{Body, NewEvent};
 
 use super::tests::World;
@@ -16,7 +16,7 @@ use crate::{
 /// A source about which something is recorded, by another way, while it is read.
 struct Meanwhile {
     source: MemorySource,
-    log: MemoryLog,
+    log: Log,
     said: Mutex<Vec<NewEvent>>,
     /// What the source states once the read is over.
     after: Body,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rollcall_eventlog::memory::MemoryLog;
+use rollcall_eventlog::Log;
 use rollcall_events::LogId;
 
 use super::{
@@ -35,7 +35,7 @@ async fn what_is_kept_of_a_follower_is_good_only_with_all_that_it_was_true_of() 
     world.restart();
     let news = world.engine.news();
     assert_eq!(recalled(&news).await, Ok(1), "another process");
-    let other = MemoryLog::new(LogId([4; 8]), world.clock.clone());
+    let other = Log::in_memory(LogId([4; 8]), world.clock.clone());
     let log = Brittle { log: other, ..world.log.clone() };
     let works = Works { append: Arc::new(log.clone()), tail: Arc::new(log.log.clone()), ..world.works.clone() };
     let elsewhere = Arc::new(Engine::new(corp(), Arc::new(world.source.clone()), works, world.options.clone()));

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Append, AppendError, Filter, Outcome, Tail, memory::MemoryLog};
+use rollcall_eventlog::{Append, AppendError, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, LogId, NewEvent, Position, Recorded, SourceName};
 
 use super::{
@@ -37,7 +37,7 @@ impl Clock for TestClock {
 /// A log that stops working after so many batches: the last one is recorded or not, its sender is told neither.
 #[derive(Clone)]
 pub(super) struct Brittle {
-    pub log: MemoryLog,
+    pub log: Log,
     pub left: Arc<AtomicU64>,
     pub takes_last: Arc<AtomicU64>,
     /// What others record just before the next batch of more than one.
@@ -101,7 +101,7 @@ fn options() -> Options {
 impl World {
     pub fn new() -> Self {
         let clock = Arc::new(TestClock::default());
-        let log = MemoryLog::new(LogId([3; 8]), clock.clone());
+        let log = Log::in_memory(LogId([3; 8]), clock.clone());
         let log = Brittle {
             log,
             left: Arc::new(AtomicU64::new(u64::MAX)),

@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use rollcall_eventlog::{
-    SignedHead,
-    sqlite::{self, Check, Progress, VerifyError},
-};
+use rollcall_eventlog::{Log, SignedHead, VerifyError, VerifyOptions, VerifyProgress};
 use rollcall_events::Position;
 use rollcall_registry::Keys;
 use serde_json::json;
@@ -34,9 +31,9 @@ impl Bar {
         Self(std::io::stderr().is_terminal())
     }
 
-    fn show(&self, progress: Progress) {
+    fn show(&self, progress: VerifyProgress) {
         if self.0 {
-            let Progress { position, end } = progress;
+            let VerifyProgress { position, end } = progress;
             eprint!("\r{} of {} ", number(position.0), number(end.0));
             drop(std::io::stderr().flush());
         }
@@ -74,9 +71,9 @@ pub async fn bundle(global: &Global, loaded: &Loaded, form: Form) -> Result<Exit
 /// When the log cannot be read; what is not in order is an answer.
 pub async fn verify(dir: &DataDir, form: Form, against: Option<&Path>, from: u64) -> Result<Exit, Failure> {
     let against = against.map(read_head).transpose()?;
-    let check = Check { against, after: Position(from.saturating_sub(1)), ..Check::default() };
+    let options = VerifyOptions { against, after: Position(from.saturating_sub(1)), ..VerifyOptions::default() };
     let bar = Bar::new();
-    let found = sqlite::verify(dir.path(), check, |progress| bar.show(progress)).await;
+    let found = Log::verify(&dir.log(), options, |progress| bar.show(progress)).await;
     bar.end();
     match found {
         Ok(verified) => {
@@ -125,7 +122,7 @@ pub async fn backup(dir: &DataDir, form: Form, target: &Path) -> Result<Exit, Fa
         return Err(Failure::Usage(format!("{} is not empty; choose an empty directory", target.display())));
     }
     there.make()?;
-    let verified = sqlite::backup(dir.path(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let verified = Log::backup(&dir.log(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
     rollcall_store::ops::backup(dir.path(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
     for name in files(dir.path())?.iter().filter(|name| kept(name)) {
         copy(&dir.file(name), &there.file(name))?;

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use rollcall_eventlog::EngineConfig;
 use secrecy::SecretString;
 
 /// The least characters of an administrator's key that somebody chose.
@@ -62,6 +63,11 @@ impl DataDir {
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The log that is kept in it.
+    pub fn log(&self) -> EngineConfig {
+        EngineConfig::Embedded { dir: self.0.clone() }
     }
 
     /// The administrator's key: the environment's, the one in `admin.key`, or a new one that is kept there.

@@ -12,6 +12,7 @@ use anyhow::Context;
 use chrono::{DateTime, SubsecRound, Utc};
 use reqwest::Url;
 use rollcall_entitlements::Secrets;
+use rollcall_eventlog::Log;
 use rollcall_events::body::EntitlementState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,7 +72,7 @@ pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::R
     dir.make()?;
     let mark = match fs::read_to_string(dir.file(MARK)) {
         Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", dir.file(MARK).display()))?,
-        Err(_) if dir.file("log.db").exists() => anyhow::bail!(
+        Err(_) if Log::exists(&dir.log()) => anyhow::bail!(
             "{} holds an installation that is not a demo; choose another --data-dir",
             dir.path().display()
         ),
@@ -179,7 +180,7 @@ pub struct Welcome<'a> {
     pub service: &'a str,
     /// The program with the flags that find this server.
     pub program: &'a str,
-    /// Where the data is.
+    /// Where the data is, and which engine keeps it.
     pub data: &'a str,
     /// ada's secret, at the first start.
     pub secret: Option<&'a str>,
@@ -194,7 +195,7 @@ impl Welcome<'_> {
         let (producers, projects, people) = sample::size();
         let version = crate::server::telemetry::VERSION;
         let mut out = format!(
-            "{}  data={data} (SQLite)  demo: {producers} producers, {projects} projects, {people} people\n",
+            "{}  data={data}  demo: {producers} producers, {projects} projects, {people} people\n",
             paint.bold(&format!("rollcall {version}"))
         );
         out.push_str(&format!("  server     {url}\n"));

@@ -6,13 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Subject};
 use rollcall_api::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
-use rollcall_eventlog::sqlite::{self, Check, VerifyError};
+use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions};
 use rollcall_events::{Clock, Position};
 use rollcall_projector::{BesideError, Handle, State};
 use rollcall_registry::{KeyInfo, Keys};
 use tokio::sync::watch;
-
-use crate::config::data_dir::DataDir;
 
 /// The projections by name, the memory one first.
 const ROSTER: &str = "roster";
@@ -23,7 +21,7 @@ const MOST_WAIT: Duration = Duration::from_secs(2);
 /// The process as the API sees it.
 pub struct Process {
     /// Where the log is.
-    pub dir: DataDir,
+    pub log: EngineConfig,
     /// The projector.
     pub projector: Handle,
     /// The keys of registry tokens.
@@ -119,14 +117,13 @@ impl Control for Process {
     }
 
     async fn verify(&self) -> Result<Verified, ControlError> {
-        let verified =
-            sqlite::verify(self.dir.path(), Check::default(), |_| ()).await.map_err(|error| match error {
-                VerifyError::Damaged { position, what } => ControlError::Damaged { position, what },
-                // An index, a schema or a file beside the log is not at a position; nothing before it can be trusted.
-                VerifyError::File { .. } => ControlError::Damaged { position: Position(0), what: error.to_string() },
-                VerifyError::Altered { position } => ControlError::Damaged { position, what: error.to_string() },
-                other => ControlError::Unavailable(other.to_string()),
-            })?;
+        let verified = Log::verify(&self.log, VerifyOptions::default(), |_| ()).await.map_err(|error| match error {
+            VerifyError::Damaged { position, what } => ControlError::Damaged { position, what },
+            // An index, a schema or a file beside the log is not at a position; nothing before it can be trusted.
+            VerifyError::Structure { .. } => ControlError::Damaged { position: Position(0), what: error.to_string() },
+            VerifyError::Altered { position } => ControlError::Damaged { position, what: error.to_string() },
+            other => ControlError::Unavailable(other.to_string()),
+        })?;
         Ok(Verified { events: verified.events, position: verified.head.position, hash: verified.head.hash.to_string() })
     }
 

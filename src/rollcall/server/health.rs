@@ -18,7 +18,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
-use rollcall_eventlog::sqlite::SqliteLog;
+use rollcall_eventlog::Log;
 use rollcall_events::Clock;
 use rollcall_projector::{Handle, State as Fold};
 use rollcall_registry::{Freshness, Keys};
@@ -26,7 +26,7 @@ use rollcall_registry::{Freshness, Keys};
 /// How the process is.
 #[derive(Clone)]
 pub struct Health {
-    log: SqliteLog,
+    log: Log,
     projector: Handle,
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
@@ -55,7 +55,7 @@ struct Check {
 impl Health {
     /// `newest` is the time of the log's newest record: no present is before it.
     pub fn new(
-        log: SqliteLog,
+        log: Log,
         projector: Handle,
         keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
@@ -90,7 +90,8 @@ impl Health {
         };
         let signing = self.keys.current().list().first().map(|key| key.certificate_ends);
         // A log that rests takes no events, and every hook says so; who may pull is still answered from the roster.
-        let resting = self.log.trouble().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
+        let resting = self.log.health();
+        let resting = resting.trouble().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
         let mut checks = vec![
             Check { name: "log", good: true, text: format!("durable up to position {}{resting}", status.head) },
             Check { name: "projection", good: folding, text },
@@ -128,7 +129,11 @@ impl Health {
     /// Notes the time, and keeps the numbers from growing while nobody reads them.
     pub fn beat(&self) {
         self.behind(self.clock.now());
-        metrics::gauge!("rollcall_log_takes_events").set(if self.log.trouble().is_none() { 1.0 } else { 0.0 });
+        metrics::gauge!("rollcall_log_takes_events").set(if self.log.health() == rollcall_eventlog::Health::Writable {
+            1.0
+        } else {
+            0.0
+        });
         self.metrics.run_upkeep();
     }
 }

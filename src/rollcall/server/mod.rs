@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
 use rollcall_api::{AdminKey as ApiKey, Api, Control};
 use rollcall_entitlements::{CloudEvents, Secrets};
-use rollcall_eventlog::{Append, Filter, Outcome, Tail, sqlite::SqliteLog};
+use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{Hook, Receiver, Route, Running};
 use rollcall_projector::{Handle, Projector};
@@ -166,12 +166,10 @@ async fn greet(
         AdminKey::Made(key) => Some(key.expose_secret()),
         AdminKey::Known(_) => None,
     };
-    let data = dir.path().display().to_string();
+    let data = format!("{} ({})", dir.path().display(), dir.log().name());
     let Some(world) = world else {
-        let mut text = format!(
-            "{}  data={data} (SQLite)\n  server     {url}\n",
-            paint.bold(&format!("rollcall {}", telemetry::VERSION))
-        );
+        let mut text =
+            format!("{}  data={data}\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
         if let Some(key) = made {
             text.push_str(&format!(
                 "  admin key  {key}   {}\n",
@@ -206,7 +204,7 @@ async fn greet(
 
 /// Everything that is open, not yet listening.
 struct Server {
-    log: SqliteLog,
+    log: Log,
     ops: Ops,
     handle: Handle,
     keys: Arc<Keys>,
@@ -229,8 +227,7 @@ impl Server {
         let routes = routes(loaded)?;
         let asked = pulls::of(loaded)?;
         let metrics = telemetry::start_metrics()?;
-        let log =
-            SqliteLog::open(dir.path(), Arc::clone(&clock), rollcall_eventlog::sqlite::Options::default()).await?;
+        let log = Log::open(&dir.log(), Arc::clone(&clock)).await?;
         let newest = newest(&log).await?;
         let ops = Ops::open(dir.path()).await?;
         let keys = Arc::new(Keys::open(&dir.file("keys"), key_options(token), clock.now())?);
@@ -328,7 +325,8 @@ impl Server {
         let receiver = Receiver::new(routes, Arc::new(ops.clone()), Arc::clone(&append), Arc::clone(&clock));
         // Before the first delivery is taken, so that nothing newer is overtaken.
         receiver.recover().await?;
-        let process = Process { dir, projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
+        let process =
+            Process { log: dir.log(), projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
         let control: Arc<dyn Control> = Arc::new(process);
         let (sink, deciding) = decisions::start(ops.clone());
         let sink = Arc::new(sink);
@@ -431,7 +429,7 @@ struct Listening {
     deciding: JoinHandle<()>,
     projecting: JoinHandle<()>,
     running: Running,
-    log: SqliteLog,
+    log: Log,
     ops: Ops,
 }
 
@@ -505,7 +503,7 @@ fn routes(loaded: &Loaded) -> anyhow::Result<Vec<Route>> {
 }
 
 /// When the newest record was taken: no present is before it.
-async fn newest(log: &SqliteLog) -> anyhow::Result<Option<DateTime<Utc>>> {
+async fn newest(log: &Log) -> anyhow::Result<Option<DateTime<Utc>>> {
     let head = log.newest().position;
     let before = Position(head.0.saturating_sub(1));
     let (records, _) = log.page(before, 1, &Filter::default()).await?;

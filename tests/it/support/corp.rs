@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Filter, Tail, memory::MemoryLog};
+use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Body, Clock, LogId, Position, Recorded, SourceName};
 use rollcall_ingest::{
     Options, Records, Runners, Running, Standing, Works,
@@ -32,7 +32,7 @@ impl Clock for Now {
 }
 
 pub struct Corp {
-    pub log: MemoryLog,
+    pub log: Log,
     pub shelf: MemoryShelf,
     pub config: Config,
     pub options: Options,
@@ -57,7 +57,7 @@ impl Corp {
             revoke_after: None,
         };
         Self {
-            log: MemoryLog::new(LogId([4; 8]), Arc::new(Now)),
+            log: Log::in_memory(LogId([4; 8]), Arc::new(Now)),
             shelf: MemoryShelf::default(),
             config,
             options,

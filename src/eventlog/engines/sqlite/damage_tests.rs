@@ -1,5 +1,5 @@
 //! Promise 6: a flipped bit is named before what it changed is used, or changes no record; a log that is shorter than
-//! it was is refused. Tests alone.
+//! it was is refused.
 
 use std::{
     fs,
@@ -7,10 +7,13 @@ use std::{
 };
 
 use super::{
-    tests::{Dir, open},
+    engine_tests::{newest, open},
     *,
 };
-use crate::conformance::{all, events};
+use crate::{
+    VerifyOptions,
+    suite::kit::{Dir, events, read_all},
+};
 
 const COUNT: usize = 20;
 
@@ -62,7 +65,7 @@ async fn readable(dir: &Dir) -> (Vec<Recorded>, Option<String>) {
     let mut stopped = None;
     while found.len() < COUNT && stopped.is_none() {
         let after = found.last().map_or(Position(0), |record: &Recorded| record.position);
-        let end = log.newest().position;
+        let end = newest(&log).position;
         match log.page(after, COUNT, &Filter::default()).await {
             Ok((records, _)) if records.is_empty() => stopped = Some(format!("the log ends at {end}")),
             Ok((records, _)) => found.extend(records),
@@ -90,7 +93,7 @@ async fn closed_and_killed() -> (Vec<Recorded>, Vec<(PathBuf, Vec<u8>)>, Vec<(Pa
     for n in 0..COUNT / 5 {
         log.append(events(n * 5..n * 5 + 5)).await.unwrap();
     }
-    let records = all(&log, COUNT, 100).await;
+    let records = read_all(&log, COUNT, 100).await;
     let killed = files_of(&dir.0);
     log.close().await;
     (records, files_of(&dir.0), killed)
@@ -103,7 +106,7 @@ async fn flip_all(sound: &[(PathBuf, Vec<u8>)], name: &str, samples: usize, reco
     let (mut named, mut harmless) = (0, 0);
     for bit in bits(sound, name, samples) {
         put(&dir.0, &flipped(sound, name, bit));
-        let checked = verify(&dir.0, Check::default(), |_| ()).await;
+        let checked = verify(&dir.0, VerifyOptions::default(), |_| ()).await;
         let (found, stopped) = readable(&dir).await;
         assert!(records.starts_with(&found), "{name}, bit {bit}: a changed record was read");
         match stopped {
@@ -166,9 +169,9 @@ async fn a_torn_tail_ends_at_a_transaction_and_is_refused_if_it_was_acknowledged
         torn.retain(|(name, _)| name != Path::new("log.lock") && name != Path::new(files::HEAD));
         put(&dir.0, &torn);
         let log = open(&dir).await.unwrap();
-        let count = usize::try_from(log.newest().position.0).unwrap();
+        let count = usize::try_from(newest(&log).position.0).unwrap();
         assert_eq!(count % 5, 0, "half a transaction");
-        assert_eq!(all(&log, count, 100).await, records[..count].to_vec());
+        assert_eq!(read_all(&log, count, 100).await, records[..count].to_vec());
         shorter += usize::from(count < COUNT);
         let outcomes = log.append(events(0..COUNT)).await.unwrap();
         assert_eq!(outcomes.iter().filter(|o| matches!(o, Outcome::Recorded(_))).count(), COUNT - count);
@@ -202,7 +205,7 @@ async fn a_log_that_is_shorter_or_other_than_its_signed_head_is_refused() {
     let refusal = async |files: Vec<(PathBuf, Vec<u8>)>| {
         put(&dir.0, &files);
         let Err(error) = open(&dir).await else { panic!("opened") };
-        let checked = verify(&dir.0, Check::default(), |_| ()).await.unwrap_err();
+        let checked = verify(&dir.0, VerifyOptions::default(), |_| ()).await.unwrap_err();
         (error.to_string(), checked.to_string())
     };
     // The log as it was, the head as it is.

@@ -1,4 +1,4 @@
-//! The small files beside `log.db`: the lock that is also the mark of what was acknowledged, the key, the last signed
+//! The small files beside `log.db`: the lock that also holds the head that was acknowledged last, the key, the last signed
 //! head. Knows nothing of SQL.
 
 use std::{
@@ -9,10 +9,9 @@ use std::{
 
 use rollcall_events::{LogId, Position};
 
-use super::OpenError;
 use crate::{
-    Head, SignedHead,
-    head::{SigningKey, digest},
+    Head, OpenError, SignedHead,
+    head::{SigningKey, parse_digest},
 };
 
 pub(crate) const DATABASE: &str = "log.db";
@@ -20,8 +19,13 @@ const LOCK: &str = "log.lock";
 pub(crate) const KEY: &str = "log.key";
 pub(crate) const HEAD: &str = "head.json";
 
+/// A path as a place in an error.
+pub(crate) fn place(path: &Path) -> String {
+    path.display().to_string()
+}
+
 pub(crate) fn storage(path: &Path) -> impl Fn(io::Error) -> OpenError {
-    move |error| OpenError::Storage { file: path.to_owned(), what: error.to_string() }
+    move |error| OpenError::Storage { place: place(path), what: error.to_string() }
 }
 
 /// The advisory lock on a data directory. Its file holds the head that was acknowledged last: written after each
@@ -38,25 +42,28 @@ impl Lock {
         let file = open.map_err(storage(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_owned() }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+                place: format!("the data directory {}", dir.display()),
+                remedy: "stop it, or choose another data_dir",
+            }),
             Err(TryLockError::Error(error)) => Err(storage(&path)(error)),
         }
     }
 
-    /// Makes the mark durable. Done once, at the opening: what is written over it later is less than a sector and at
-    /// the same place, so that a power cut leaves one mark or another and never half of one.
-    pub(crate) fn settle(&self) -> io::Result<()> {
+    /// Makes the head in it durable. Done once, at the opening: what is written over it later is less than a sector and at
+    /// the same place, so that a power cut leaves one head or another and never half of one.
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
 
-    pub(crate) fn mark(&mut self, head: Head) -> io::Result<()> {
+    pub(crate) fn write_head(&mut self, head: Head) -> io::Result<()> {
         self.0.seek(SeekFrom::Start(0))?;
         self.0.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
     }
 }
 
-/// The mark; `None` where nothing was ever acknowledged. Readable without the lock.
-pub(crate) fn marked(dir: &Path) -> Result<Option<Head>, OpenError> {
+/// The head that was acknowledged last; `None` where nothing ever was. Readable without the lock.
+pub(crate) fn acknowledged_head(dir: &Path) -> Result<Option<Head>, OpenError> {
     let path = dir.join(LOCK);
     let mut text = String::new();
     match File::open(&path).and_then(|mut file| file.read_to_string(&mut text)) {
@@ -68,12 +75,11 @@ pub(crate) fn marked(dir: &Path) -> Result<Option<Head>, OpenError> {
     if text.bytes().all(|byte| byte == 0) {
         return Ok(None);
     }
-    let head = text
-        .strip_suffix('\n')
-        .and_then(|line| line.split_once(' '))
-        .and_then(|(position, hash)| Some(Head { position: Position(position.parse().ok()?), hash: digest(hash)? }));
+    let head = text.strip_suffix('\n').and_then(|line| line.split_once(' ')).and_then(|(position, hash)| {
+        Some(Head { position: Position(position.parse().ok()?), hash: parse_digest(hash)? })
+    });
     head.map(Some).ok_or_else(|| {
-        broken(
+        damaged(
             &path,
             "it does not say what was acknowledged last; if `rollcall verify` finds the log \
                                               in order, remove this file",
@@ -82,47 +88,48 @@ pub(crate) fn marked(dir: &Path) -> Result<Option<Head>, OpenError> {
 }
 
 /// The log's key; `None` where there is none yet.
-pub(crate) fn key(dir: &Path) -> Result<Option<SigningKey>, OpenError> {
+pub(crate) fn read_key(dir: &Path) -> Result<Option<SigningKey>, OpenError> {
     let path = dir.join(KEY);
     match fs::read_to_string(&path) {
         Ok(pem) => {
-            SigningKey::parse(&pem).map(Some).ok_or_else(|| broken(&path, "it is not an ES256 key in PKCS 8 PEM"))
+            SigningKey::parse(&pem).map(Some).ok_or_else(|| damaged(&path, "it is not an ES256 key in PKCS 8 PEM"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(broken(&path, "it is not PEM")),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(damaged(&path, "it is not PEM")),
         Err(error) => Err(storage(&path)(error)),
     }
 }
 
 /// The log's key, made at the first open. A log that has signed a head must keep the key that signed it.
-pub(crate) fn key_or_new(dir: &Path) -> Result<SigningKey, OpenError> {
-    if let Some(key) = key(dir)? {
+pub(crate) fn read_or_make_key(dir: &Path) -> Result<SigningKey, OpenError> {
+    if let Some(key) = read_key(dir)? {
         return Ok(key);
     }
     let path = dir.join(KEY);
     if dir.join(HEAD).exists() {
-        return Err(broken(&path, GONE));
+        return Err(damaged(&path, KEY_IS_GONE));
     }
-    let (key, pem) = SigningKey::generate().ok_or_else(|| broken(&path, "no key could be made"))?;
+    let (key, pem) = SigningKey::generate().ok_or_else(|| damaged(&path, "no key could be made"))?;
     write_secret(dir, KEY, pem.as_bytes()).map_err(storage(&path))?;
     Ok(key)
 }
 
-const GONE: &str = "the key that signed head.json is gone: put it back, or move head.json away to begin with a new key";
+const KEY_IS_GONE: &str =
+    "the key that signed head.json is gone: put it back, or move head.json away to begin with a new key";
 
 /// The head in `head.json` under a good signature; `None` before the first.
-pub(crate) fn stated(dir: &Path, id: Option<LogId>) -> Result<Option<Head>, OpenError> {
-    let Some(signed) = signed_head(dir)? else { return Ok(None) };
+pub(crate) fn checked_signed_head(dir: &Path, id: Option<LogId>) -> Result<Option<Head>, OpenError> {
+    let Some(signed) = read_signed_head(dir)? else { return Ok(None) };
     let path = dir.join(HEAD);
     if let Some(id) = id.filter(|id| signed.log != id.to_string()) {
-        return Err(broken(&path, &format!("it is the head of log {}, but {DATABASE} is log {id}", signed.log)));
+        return Err(damaged(&path, &format!("it is the head of log {}, but {DATABASE} is log {id}", signed.log)));
     }
-    let key = key(dir)?.ok_or_else(|| broken(&dir.join(KEY), GONE))?;
-    signed.check(&key.public_key_pem()).map(Some).map_err(|error| broken(&path, &error.to_string()))
+    let key = read_key(dir)?.ok_or_else(|| damaged(&dir.join(KEY), KEY_IS_GONE))?;
+    signed.check(&key.public_key_pem()).map(Some).map_err(|error| damaged(&path, &error.to_string()))
 }
 
-fn broken(path: &Path, what: &str) -> OpenError {
-    OpenError::Damaged { file: path.to_owned(), what: what.to_owned() }
+fn damaged(path: &Path, what: &str) -> OpenError {
+    OpenError::Damaged { place: place(path), what: what.to_owned() }
 }
 
 /// Writes a file that only its owner may read, whole or not at all: a key of half its bytes would stop every later
@@ -141,17 +148,17 @@ pub(crate) fn write_secret(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<(
 }
 
 /// The last signed head; `None` before the first.
-pub(crate) fn signed_head(dir: &Path) -> Result<Option<SignedHead>, OpenError> {
+pub(crate) fn read_signed_head(dir: &Path) -> Result<Option<SignedHead>, OpenError> {
     let path = dir.join(HEAD);
     match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| broken(&path, &error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(&path, &error.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(storage(&path)(error)),
     }
 }
 
 /// Replaces the last signed head in one step.
-pub(crate) fn keep_head(dir: &Path, head: &SignedHead) -> io::Result<()> {
+pub(crate) fn write_signed_head(dir: &Path, head: &SignedHead) -> io::Result<()> {
     let new = dir.join("head.json.new");
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec(head)?)?;

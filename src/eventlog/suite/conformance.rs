@@ -1,18 +1,19 @@
 //! What every engine must do, once: each function is a rule, run on each engine by `conformance!`.
-//! Knows the two traits and nothing of any engine.
+//! Knows the facade and nothing of any engine.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
-use rollcall_events::{Clock, EventKey, NewEvent, Position, Recorded};
+use rollcall_events::{Clock, NewEvent, Position};
 
-use crate::{Append, Filter, Outcome, Tail, TailError, When};
+use super::kit::{TestClock, event, events, read_all};
+use crate::{Append, Filter, Log, Outcome, Tail, TailError, When};
 
-/// Makes one test of each rule. `$make` gives `(log, something to keep alive)` and takes the clock.
+/// Makes one test of each rule. `$open` takes the clock and gives `(log, something to keep alive)`.
 macro_rules! conformance {
-    ($make:expr) => {
-        crate::conformance::conformance! { $make;
+    ($open:expr) => {
+        crate::suite::conformance::conformance! { $open;
             an_event_is_recorded_once_and_returns_as_a_duplicate
             a_returning_key_with_other_bytes_is_a_conflict_and_changes_nothing
             duplicates_and_conflicts_inside_a_batch_are_told_apart
@@ -33,65 +34,16 @@ macro_rules! conformance {
             the_signed_head_fits_the_chain_and_the_key
         }
     };
-    ($make:expr; $($rule:ident)*) => { $(
+    ($open:expr; $($rule:ident)*) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $rule() {
-            let clock = crate::conformance::TestClock::new();
-            let (log, _keep) = $make(clock.clone()).await;
-            crate::conformance::$rule(log, clock).await;
+            let clock = crate::suite::kit::TestClock::new();
+            let (log, _keep) = $open(clock.clone()).await;
+            crate::suite::conformance::$rule(log, clock).await;
         }
     )* };
 }
 pub(crate) use conformance;
-
-/// A clock that a test sets.
-#[derive(Debug)]
-pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
-
-impl TestClock {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(DateTime::from_timestamp(1_767_225_600, 123_456_789).unwrap())))
-    }
-    pub(crate) fn step(&self, by: Duration) {
-        *self.0.lock().unwrap() += by;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
-    }
-}
-
-pub(crate) fn event(id: &str, data: &str) -> NewEvent {
-    NewEvent {
-        key: EventKey { source: "flexnet".parse().unwrap(), id: id.into() },
-        kind: "rollcall.product.upserted.v1".into(),
-        subject: format!("product/{id}").into(),
-        time: None,
-        sequence: None,
-        origin: None,
-        correlation: None,
-        traceparent: None,
-        data: data.into(),
-    }
-}
-
-pub(crate) fn events(ids: std::ops::Range<usize>) -> Vec<NewEvent> {
-    ids.map(|n| event(&format!("e{n}"), &format!(r#"{{"product":"{n}"}}"#))).collect()
-}
-
-/// The first `count` records, read in pages of `page`.
-pub(crate) async fn all(log: &impl Tail, count: usize, page: usize) -> Vec<Recorded> {
-    let mut found = Vec::new();
-    let mut pages = log.read(Position(0), page);
-    while found.len() < count {
-        let page_of = pages.next().await.expect("a tail does not end").expect("a sound log");
-        assert!(!page_of.is_empty() && page_of.len() <= page);
-        found.extend_from_slice(&page_of);
-    }
-    found
-}
 
 fn positions(outcomes: &[Outcome]) -> Vec<u64> {
     outcomes
@@ -103,7 +55,7 @@ fn positions(outcomes: &[Outcome]) -> Vec<u64> {
         .collect()
 }
 
-pub(crate) async fn an_event_is_recorded_once_and_returns_as_a_duplicate(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn an_event_is_recorded_once_and_returns_as_a_duplicate(log: Log, _: Arc<TestClock>) {
     let first = log.append(events(0..3)).await.unwrap();
     let positions = positions(&first);
     assert!(positions.is_sorted() && positions[0] > 0);
@@ -111,12 +63,12 @@ pub(crate) async fn an_event_is_recorded_once_and_returns_as_a_duplicate(log: im
     let expected: Vec<_> = positions.iter().map(|p| Outcome::Duplicate(Position(*p))).collect();
     assert_eq!(again[..3], expected);
     assert!(matches!(again[3], Outcome::Recorded(p) if p.0 > positions[2]));
-    let read = all(&log, 4, 100).await;
+    let read = read_all(&log, 4, 100).await;
     assert_eq!(read.iter().map(|r| r.event.clone()).collect::<Vec<_>>(), events(0..4));
 }
 
 pub(crate) async fn a_returning_key_with_other_bytes_is_a_conflict_and_changes_nothing(
-    log: impl Append + Tail,
+    log: Log,
     clock: Arc<TestClock>,
 ) {
     let mut base = event("k", "{}");
@@ -142,21 +94,21 @@ pub(crate) async fn a_returning_key_with_other_bytes_is_a_conflict_and_changes_n
     assert_eq!(log.append(vec![base]).await.unwrap(), [Outcome::Duplicate(at)]);
 }
 
-pub(crate) async fn duplicates_and_conflicts_inside_a_batch_are_told_apart(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn duplicates_and_conflicts_inside_a_batch_are_told_apart(log: Log, _: Arc<TestClock>) {
     let (a, b) = (event("a", "1"), event("b", "1"));
     let outcomes = log.append(vec![a.clone(), b.clone(), a.clone(), event("a", "2"), b]).await.unwrap();
     let [Outcome::Recorded(first), Outcome::Recorded(second), rest @ ..] = &outcomes[..] else {
         panic!("{outcomes:?}")
     };
     assert_eq!(rest, [Outcome::Duplicate(*first), Outcome::Conflict(*first), Outcome::Duplicate(*second)]);
-    assert_eq!(all(&log, 2, 10).await[0].event, a);
+    assert_eq!(read_all(&log, 2, 10).await[0].event, a);
     // The same id of another source is another key.
     let mut other = a;
     other.key.source = "corp-ldap".parse().unwrap();
     assert!(matches!(log.append(vec![other]).await.unwrap()[..], [Outcome::Recorded(_)]));
 }
 
-pub(crate) async fn what_brought_an_event_may_differ(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn what_brought_an_event_may_differ(log: Log, _: Arc<TestClock>) {
     let mut first = event("a", "1");
     first.correlation = Some("dlv_1".into());
     log.append(vec![first.clone()]).await.unwrap();
@@ -164,17 +116,17 @@ pub(crate) async fn what_brought_an_event_may_differ(log: impl Append + Tail, _:
     again.correlation = Some("dlv_2".into());
     again.origin = Some("//elsewhere".into());
     assert!(matches!(log.append(vec![again]).await.unwrap()[..], [Outcome::Duplicate(_)]));
-    assert_eq!(all(&log, 1, 1).await[0].event, first);
+    assert_eq!(read_all(&log, 1, 1).await[0].event, first);
 }
 
-pub(crate) async fn pages_end_where_they_are_told_to(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn pages_end_where_they_are_told_to(log: Log, _: Arc<TestClock>) {
     for from in [0, 7, 8, 30] {
         log.append(events(from..from + 23)).await.unwrap();
     }
-    let whole = all(&log, 53, 1000).await;
+    let whole = read_all(&log, 53, 1000).await;
     assert_eq!(whole.len(), 53);
     for page in [1, 2, 7, 23, 52, 53, 54] {
-        assert_eq!(all(&log, 53, page).await, whole, "page {page}");
+        assert_eq!(read_all(&log, 53, page).await, whole, "page {page}");
     }
     for from in [0, 1, 22, 23, 24, 51] {
         let page = log.read(whole[from].position, 5).next().await;
@@ -182,7 +134,7 @@ pub(crate) async fn pages_end_where_they_are_told_to(log: impl Append + Tail, _:
     }
 }
 
-pub(crate) async fn a_reader_catches_up_while_others_append(log: impl Append + Tail + Clone, _: Arc<TestClock>) {
+pub(crate) async fn a_reader_catches_up_while_others_append(log: Log, _: Arc<TestClock>) {
     log.append(events(0..300)).await.unwrap();
     let appending = log.clone();
     let writer = tokio::spawn(async move {
@@ -192,7 +144,7 @@ pub(crate) async fn a_reader_catches_up_while_others_append(log: impl Append + T
     });
     let readers = [1, 3, 64, 5000].map(|page| {
         let log = log.clone();
-        tokio::spawn(async move { all(&log, 1000, page).await })
+        tokio::spawn(async move { read_all(&log, 1000, page).await })
     });
     let read = join_all(readers).await;
     writer.await.unwrap();
@@ -202,10 +154,7 @@ pub(crate) async fn a_reader_catches_up_while_others_append(log: impl Append + T
     }
 }
 
-pub(crate) async fn concurrent_appenders_get_one_order_and_each_batch_stays_together(
-    log: impl Append + Tail + Clone,
-    _: Arc<TestClock>,
-) {
+pub(crate) async fn concurrent_appenders_get_one_order_and_each_batch_stays_together(log: Log, _: Arc<TestClock>) {
     let appenders = (0..32).map(|n| {
         let log = log.clone();
         tokio::spawn(async move {
@@ -218,7 +167,7 @@ pub(crate) async fn concurrent_appenders_get_one_order_and_each_batch_stays_toge
         })
     });
     let answers: Vec<_> = join_all(appenders).await.into_iter().flat_map(Result::unwrap).collect();
-    let read = all(&log, 32 * 50, 77).await;
+    let read = read_all(&log, 32 * 50, 77).await;
     assert!(read.windows(2).all(|w| w[0].position < w[1].position));
     for (from, positions) in answers {
         let at = read.iter().position(|r| r.position.0 == positions[0]).unwrap();
@@ -228,7 +177,7 @@ pub(crate) async fn concurrent_appenders_get_one_order_and_each_batch_stays_toge
     }
 }
 
-pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(log: impl Append + Tail + Clone, _: Arc<TestClock>) {
+pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(log: Log, _: Arc<TestClock>) {
     let mut head = log.head();
     let appending = log.clone();
     let writer = tokio::spawn(async move {
@@ -254,7 +203,7 @@ pub(crate) async fn the_head_is_never_ahead_of_what_can_be_read(log: impl Append
     writer.await.unwrap();
 }
 
-pub(crate) async fn an_empty_batch_is_nothing(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn an_empty_batch_is_nothing(log: Log, _: Arc<TestClock>) {
     assert_eq!(log.append(Vec::new()).await.unwrap(), []);
     assert_eq!(*log.head().borrow(), crate::Head::empty(Append::log_id(&log)));
     assert_eq!(Append::log_id(&log), Tail::log_id(&log));
@@ -262,16 +211,16 @@ pub(crate) async fn an_empty_batch_is_nothing(log: impl Append + Tail, _: Arc<Te
     assert_eq!((none.len(), ended), (0, Position(0)));
 }
 
-pub(crate) async fn large_data_comes_back_as_it_is(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn large_data_comes_back_as_it_is(log: Log, _: Arc<TestClock>) {
     let large = format!(r#"{{"x":"{}"}}"#, "é\\\"".repeat(1 << 20));
     let batch = vec![event("before", "{}"), event("large", &large), event("after", "{}")];
     log.append(batch.clone()).await.unwrap();
-    let read = all(&log, 3, 100).await;
+    let read = read_all(&log, 3, 100).await;
     assert!(read.iter().zip(&batch).all(|(r, e)| r.event == *e));
     assert!(matches!(log.append(batch).await.unwrap()[..], [_, Outcome::Duplicate(_), _]));
 }
 
-pub(crate) async fn every_text_comes_back_as_it_is(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn every_text_comes_back_as_it_is(log: Log, _: Arc<TestClock>) {
     let texts = [
         "",
         " ",
@@ -312,7 +261,7 @@ pub(crate) async fn every_text_comes_back_as_it_is(log: impl Append + Tail, _: A
         })
         .collect();
     log.append(batch.clone()).await.unwrap();
-    for (record, event) in all(&log, batch.len(), 7).await.iter().zip(&batch) {
+    for (record, event) in read_all(&log, batch.len(), 7).await.iter().zip(&batch) {
         assert_eq!(record.event, *event);
     }
     for outcome in log.append(batch).await.unwrap() {
@@ -320,7 +269,7 @@ pub(crate) async fn every_text_comes_back_as_it_is(log: impl Append + Tail, _: A
     }
 }
 
-pub(crate) async fn the_largest_numbers_come_back_as_they_are(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn the_largest_numbers_come_back_as_they_are(log: Log, _: Arc<TestClock>) {
     let times = [
         "-262143-01-01T00:00:00Z",
         "0001-01-01T00:00:00Z",
@@ -335,24 +284,24 @@ pub(crate) async fn the_largest_numbers_come_back_as_they_are(log: impl Append +
         event.time = times.get(n).map(|t| t.parse().unwrap());
     }
     log.append(batch.clone()).await.unwrap();
-    let read: Vec<_> = all(&log, 6, 10).await.into_iter().map(|r| r.event).collect();
+    let read: Vec<_> = read_all(&log, 6, 10).await.into_iter().map(|r| r.event).collect();
     assert_eq!(read, batch);
     assert!(log.append(batch).await.unwrap().iter().all(|o| matches!(o, Outcome::Duplicate(_))));
 }
 
-pub(crate) async fn recorded_at_never_decreases(log: impl Append + Tail, clock: Arc<TestClock>) {
+pub(crate) async fn recorded_at_never_decreases(log: Log, clock: Arc<TestClock>) {
     for (n, step) in [0, 5, -3600, 1, 7200].into_iter().enumerate() {
         clock.step(Duration::seconds(step));
         log.append(events(n..n + 1)).await.unwrap();
     }
-    let times: Vec<_> = all(&log, 5, 10).await.into_iter().map(|r| r.recorded_at).collect();
+    let times: Vec<_> = read_all(&log, 5, 10).await.into_iter().map(|r| r.recorded_at).collect();
     assert!(times.is_sorted());
     assert_eq!(times[1], times[3], "the clock was behind");
     assert!(times[4] > times[3]);
     assert!(times.iter().all(|t| t.timestamp_subsec_nanos() % 1000 == 0));
 }
 
-pub(crate) async fn a_page_is_filtered_and_says_where_it_ended(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn a_page_is_filtered_and_says_where_it_ended(log: Log, _: Arc<TestClock>) {
     let mut batch = events(0..3000);
     for (n, event) in batch.iter_mut().enumerate() {
         if n % 100 == 7 {
@@ -363,7 +312,7 @@ pub(crate) async fn a_page_is_filtered_and_says_where_it_ended(log: impl Append 
         }
     }
     log.append(batch).await.unwrap();
-    let whole = all(&log, 3000, 5000).await;
+    let whole = read_all(&log, 3000, 5000).await;
     let wanted: Vec<_> = whole.iter().filter(|r| r.event.kind.contains("group")).cloned().collect();
     let text = |s: &str| Some(s.to_owned());
     let filters = [
@@ -388,7 +337,7 @@ pub(crate) async fn a_page_is_filtered_and_says_where_it_ended(log: impl Append 
     assert_eq!(one, (vec![whole[1234].clone()], whole[1234].position));
 }
 
-pub(crate) async fn a_reader_beyond_the_end_is_refused(log: impl Append + Tail, _: Arc<TestClock>) {
+pub(crate) async fn a_reader_beyond_the_end_is_refused(log: Log, _: Arc<TestClock>) {
     log.append(events(0..3)).await.unwrap();
     let end = log.head().borrow().position;
     let beyond = Position(end.0 + 1);
@@ -397,23 +346,20 @@ pub(crate) async fn a_reader_beyond_the_end_is_refused(log: impl Append + Tail, 
     assert!(error.to_string().contains(&format!("ends at {end}")), "{error}");
 }
 
-pub(crate) async fn records_are_found_by_position_and_one_that_is_not_there_is_damage(
-    log: impl Append + Tail,
-    _: Arc<TestClock>,
-) {
+pub(crate) async fn records_are_found_by_position_and_one_that_is_not_there_is_damage(log: Log, _: Arc<TestClock>) {
     log.append(events(0..2_500)).await.unwrap();
-    let all = all(&log, 2_500, 1_000).await;
-    let asked: Vec<Position> = all.iter().rev().step_by(2).map(|record| record.position).collect();
+    let whole = read_all(&log, 2_500, 1_000).await;
+    let asked: Vec<Position> = whole.iter().rev().step_by(2).map(|record| record.position).collect();
     let found = log.records(&asked).await.unwrap();
-    let expected: Vec<_> = all.iter().filter(|record| asked.contains(&record.position)).cloned().collect();
+    let expected: Vec<_> = whole.iter().filter(|record| asked.contains(&record.position)).cloned().collect();
     assert_eq!(found, expected);
     assert_eq!(log.records(&[]).await.unwrap(), []);
-    let beyond = Position(all.last().unwrap().position.0 + 1);
+    let beyond = Position(whole.last().unwrap().position.0 + 1);
     let gone = log.records(&[asked[0], beyond]).await.unwrap_err();
     assert!(matches!(gone, TailError::Damaged { position, .. } if position == beyond), "{gone}");
 }
 
-pub(crate) async fn a_moment_is_the_last_record_of_then(log: impl Append + Tail, clock: Arc<TestClock>) {
+pub(crate) async fn a_moment_is_the_last_record_of_then(log: Log, clock: Arc<TestClock>) {
     assert_eq!(log.moment(When::Instant(clock.now())).await.unwrap(), None);
     let start = clock.now();
     let mut heads = Vec::new();
@@ -435,12 +381,12 @@ pub(crate) async fn a_moment_is_the_last_record_of_then(log: impl Append + Tail,
     }
 }
 
-pub(crate) async fn the_signed_head_fits_the_chain_and_the_key(log: impl Append + Tail, clock: Arc<TestClock>) {
+pub(crate) async fn the_signed_head_fits_the_chain_and_the_key(log: Log, clock: Arc<TestClock>) {
     log.append(events(0..3)).await.unwrap();
     let signed = log.signed_head().await.unwrap();
     assert_eq!(signed.check(&log.public_key_pem()), Ok(*log.head().borrow()));
     assert_eq!((signed.log.clone(), signed.signed_at), (Tail::log_id(&log).to_string(), clock.now()));
     let start = rollcall_events::chain_start(Tail::log_id(&log));
-    let chained = all(&log, 3, 2).await.iter().fold(start, rollcall_events::chain_step);
+    let chained = read_all(&log, 3, 2).await.iter().fold(start, rollcall_events::chain_step);
     assert_eq!(signed.hash, chained.to_string());
 }

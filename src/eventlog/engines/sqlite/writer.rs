@@ -11,8 +11,15 @@ use tokio::sync::{
     oneshot, watch,
 };
 
-use super::{OpenError, Shared, connect, files, files::Lock, record, settle};
-use crate::{AppendError, Head, Outcome, admit::Admitted, admit::admit};
+use super::{
+    files::{self, Lock},
+    open, record,
+    shared::Shared,
+};
+use crate::{
+    AppendError, Head, Health, OpenError, Outcome,
+    sequence::{Sequenced, sequence},
+};
 
 /// Who waits for what became of a batch.
 type Reply = oneshot::Sender<Result<Vec<Outcome>, AppendError>>;
@@ -66,12 +73,12 @@ impl Writer {
         while state == State::Open {
             let Some(first) = self.queue.recv().await else { break };
             let mut group = Group::default();
-            state = group.take(first);
+            state = group.add(first);
             // Those who were just answered get the chance to be in this group already: no timer, only their turn.
             let mut turns = 2;
             while state == State::Open {
                 match self.queue.try_recv() {
-                    Ok(message) => state = group.take(message),
+                    Ok(message) => state = group.add(message),
                     Err(TryRecvError::Empty) if turns > 0 => {
                         turns -= 1;
                         tokio::task::yield_now().await;
@@ -91,7 +98,7 @@ impl Writer {
         self.queue.close();
         self.shared.readers.close().await;
         if let Some(mut sql) = self.sql.take() {
-            let _ = settle(&mut sql).await;
+            let _ = open::empty_wal(&mut sql).await;
             let _ = sql.close().await;
         }
         self.lock
@@ -103,8 +110,8 @@ impl Writer {
             return Ok(());
         }
         let weight = group.weight;
-        let written = match self.known(&mut group).await {
-            Ok(known) => self.record(std::mem::take(&mut group.batches), &known).await,
+        let written = match self.find_recorded(&mut group).await {
+            Ok(known) => self.insert(std::mem::take(&mut group.batches), &known).await,
             Err(why) => Err(why),
         };
         // Before the answers: who reads one may append at once.
@@ -127,14 +134,14 @@ impl Writer {
 
     /// What stands already under the group's keys. A batch that asks for a damaged record is answered and taken out:
     /// whether it is a duplicate cannot be said.
-    async fn known(&mut self, group: &mut Group) -> Result<HashMap<EventKey, Recorded>, String> {
+    async fn find_recorded(&mut self, group: &mut Group) -> Result<HashMap<EventKey, Recorded>, String> {
         let sql = self.sql.as_mut().ok_or("the log is not open")?;
         let events: Vec<_> = group.batches.iter().flatten().collect();
-        let found = record::known(sql, self.shared.id, &events).await?;
+        let found = record::find_by_key(sql, self.shared.id, &events).await?;
         let mut known = HashMap::with_capacity(found.len());
         let mut damaged = HashMap::new();
-        for (number, record) in found {
-            let Some(event) = events.get(number) else { continue };
+        for (index, record) in found {
+            let Some(event) = events.get(index) else { continue };
             match record {
                 Ok(record) => drop(known.insert(event.key.clone(), record)),
                 Err(error) => drop(damaged.insert(event.key.clone(), error.to_string())),
@@ -157,7 +164,7 @@ impl Writer {
     }
 
     /// Makes what is new durable, then visible.
-    async fn record(
+    async fn insert(
         &mut self,
         batches: Vec<Vec<NewEvent>>,
         known: &HashMap<EventKey, Recorded>,
@@ -165,20 +172,20 @@ impl Writer {
         let sql = self.sql.as_mut().ok_or("the log is not open")?;
         let head = *self.publish.borrow();
         let now = self.shared.clock.now();
-        let Admitted { outcomes, new, hashes, head, last_time } =
-            admit(batches, |key| known.get(key), head, self.last_time, now);
+        let Sequenced { outcomes, new, hashes, head, last_time } =
+            sequence(batches, |key| known.get(key), head, self.last_time, now);
         if !new.is_empty() {
             let bytes = record::insert(sql, &new, &hashes).await?;
             self.pending += bytes + 8192 + new.len() * 1024;
             self.last_time = last_time;
-            self.show(head, new)?;
+            self.publish_records(head, new)?;
         }
         Ok(outcomes)
     }
 
     /// Tells readers about records that are durable.
-    fn show(&mut self, head: Head, records: Vec<Recorded>) -> Result<(), String> {
-        self.lock.mark(head).map_err(|e| format!("the lock file cannot be written: {e}"))?;
+    fn publish_records(&mut self, head: Head, records: Vec<Recorded>) -> Result<(), String> {
+        self.lock.write_head(head).map_err(|e| format!("the lock file cannot be written: {e}"))?;
         self.shared.recent().push(records.into(), head.hash);
         self.publish.send_replace(head);
         Ok(())
@@ -195,7 +202,7 @@ impl Writer {
             .map_err(|e| format!("the write-ahead log cannot be moved into the database: {e}"))?;
         self.pending = 0;
         if usize::try_from(frames).unwrap_or_default().saturating_mul(4096) > limit.saturating_mul(16) {
-            settle(sql).await?;
+            open::empty_wal(sql).await?;
         }
         Ok(())
     }
@@ -207,7 +214,7 @@ impl Writer {
     async fn recover(&mut self, mut why: String) -> State {
         loop {
             tracing::error!(error = why, "the log takes no events until it has been opened anew");
-            self.trouble(Some(why.clone()));
+            self.shared.set_health(Health::Resting { why: why.clone() });
             if let Some(sql) = self.sql.take() {
                 let _ = sql.close().await;
             }
@@ -227,7 +234,7 @@ impl Writer {
                 Ok(()) => {
                     let position = self.publish.borrow().position.0;
                     tracing::warn!(position, "the log was opened anew and takes events again");
-                    self.trouble(None);
+                    self.shared.set_health(Health::Writable);
                     return State::Open;
                 }
                 Err(error) => why = error.to_string(),
@@ -235,24 +242,20 @@ impl Writer {
         }
     }
 
-    fn trouble(&self, why: Option<String>) {
-        *self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = why;
-    }
-
-    /// Opens the file, makes all of it durable again (see [`settle`]) and reads what stands behind the last record that
+    /// Opens the file, makes all of it durable again (see [`open::empty_wal`]) and reads what stands behind the last record that
     /// is known to be durable: a transaction whose commit failed may be there all the same.
     async fn reopen(&mut self) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.shared);
         let file = files::database(&shared.dir);
-        let mut sql = connect(&file, &shared.options).await?;
+        let mut sql = open::connect(&file, &shared.options).await?;
         let durable = *self.publish.borrow();
-        super::holds(&mut sql, &file, shared.id, durable).await?;
-        let (head, last_time) = super::end(&mut sql, &file, shared.id, Some(durable)).await?;
+        open::expect_head(&mut sql, &file, shared.id, durable).await?;
+        let (head, last_time) = open::read_end(&mut sql, &file, shared.id, Some(durable)).await?;
         self.last_time = last_time.max(self.last_time);
         self.pending = 0;
         self.sql = Some(sql);
         if head != durable {
-            self.lock.mark(head).map_err(files::storage(&shared.dir))?;
+            self.lock.write_head(head).map_err(files::storage(&shared.dir))?;
             self.publish.send_replace(head);
         }
         Ok(())
@@ -260,7 +263,7 @@ impl Writer {
 }
 
 impl Group {
-    fn take(&mut self, message: Message) -> State {
+    fn add(&mut self, message: Message) -> State {
         match message {
             Message::Close => State::Closing,
             Message::Append { batch, weight, reply } => {

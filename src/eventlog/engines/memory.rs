@@ -1,4 +1,4 @@
-//! The log in memory, for tests and for suites that need no disk.
+//! The engine that keeps the log in memory, for tests.
 //! Same outcomes, chain and stream as the engines that keep something; nothing survives it.
 
 use std::{
@@ -13,17 +13,12 @@ use rollcall_events::{Clock, Digest, EventKey, LogId, NewEvent, Position, Record
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Filter, Head, Moment, Outcome, SignedHead, Tail, TailError, When,
-    admit::admit,
-    head::SigningKey,
-    tail::{beyond, follow, missing},
+    Append, AppendError, Filter, Head, Health, Moment, Outcome, SignedHead, Tail, TailError, When, engine::Engine,
+    head::SigningKey, sequence::sequence, stream::stream_pages,
 };
 
-/// A log in memory. Cheap to clone; clones are the same log.
-#[derive(Clone)]
-pub struct MemoryLog(Arc<Shared>);
-
-struct Shared {
+/// A log in memory.
+pub(crate) struct MemoryLog {
     id: LogId,
     clock: Arc<dyn Clock>,
     key: Option<SigningKey>,
@@ -41,15 +36,14 @@ struct State {
 
 impl MemoryLog {
     /// An empty log.
-    #[must_use]
-    pub fn new(id: LogId, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(id: LogId, clock: Arc<dyn Clock>) -> Self {
         let key = SigningKey::generate().map(|(key, _)| key);
         let head = watch::Sender::new(Head::empty(id));
-        Self(Arc::new(Shared { id, clock, key, head, state: RwLock::default() }))
+        Self { id, clock, key, head, state: RwLock::default() }
     }
 
     fn slice(&self, after: Position, limit: usize) -> Vec<Recorded> {
-        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let from = usize::try_from(after.0).unwrap_or(usize::MAX);
         state.records.iter().skip(from).take(limit).cloned().collect()
     }
@@ -58,40 +52,40 @@ impl MemoryLog {
 #[async_trait]
 impl Append for MemoryLog {
     fn log_id(&self) -> LogId {
-        self.0.id
+        self.id
     }
 
     async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
-        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        let known = |key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at));
-        let admitted = admit(vec![batch], known, *self.0.head.borrow(), state.last_time, self.0.clock.now());
-        for record in &admitted.new {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let find = |key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at));
+        let sequenced = sequence(vec![batch], find, *self.head.borrow(), state.last_time, self.clock.now());
+        for record in &sequenced.new {
             let at = state.index.len();
             state.index.insert(record.event.key.clone(), at);
         }
-        state.records.extend(admitted.new);
-        state.hashes.extend(admitted.hashes);
-        state.last_time = admitted.last_time;
-        if *self.0.head.borrow() != admitted.head {
-            self.0.head.send_replace(admitted.head);
+        state.records.extend(sequenced.new);
+        state.hashes.extend(sequenced.hashes);
+        state.last_time = sequenced.last_time;
+        if *self.head.borrow() != sequenced.head {
+            self.head.send_replace(sequenced.head);
         }
-        Ok(admitted.outcomes.into_iter().next().unwrap_or_default())
+        Ok(sequenced.outcomes.into_iter().next().unwrap_or_default())
     }
 }
 
 #[async_trait]
 impl Tail for MemoryLog {
     fn log_id(&self) -> LogId {
-        self.0.id
+        self.id
     }
 
     fn read(&self, after: Position, page: usize) -> BoxStream<'_, Result<Arc<[Recorded]>, TailError>> {
-        let source = (self.0.head.subscribe(), after);
-        follow(source, move |(mut head, at)| async move {
+        let source = (self.head.subscribe(), after);
+        stream_pages(source, move |(mut head, at)| async move {
             let newest = head.wait_for(|head| head.position != at).await.map(|head| *head);
             let newest = newest.map_err(|_| TailError::Unavailable("the log was closed".into()))?;
             if newest.position < at {
-                return Err(beyond(at, newest));
+                return Err(TailError::beyond_the_end(at, newest));
             }
             let records = self.slice(at, page.max(1));
             let at = records.last().map_or(at, |record| record.position);
@@ -101,7 +95,7 @@ impl Tail for MemoryLog {
     }
 
     fn head(&self) -> watch::Receiver<Head> {
-        self.0.head.subscribe()
+        self.head.subscribe()
     }
 
     async fn page(
@@ -110,7 +104,7 @@ impl Tail for MemoryLog {
         limit: usize,
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError> {
-        let end = self.0.head.borrow().position.max(after);
+        let end = self.head.borrow().position.max(after);
         let mut found = self.slice(after, usize::MAX);
         found.retain(|record| record.position <= end && filter.matches(record));
         found.truncate(limit);
@@ -119,18 +113,18 @@ impl Tail for MemoryLog {
     }
 
     async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
-        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut positions = positions.to_vec();
         positions.sort_unstable();
         let record = |position: Position| {
             let ix = usize::try_from(position.0).ok()?.checked_sub(1)?;
             state.records.get(ix).cloned()
         };
-        positions.into_iter().map(|position| record(position).ok_or_else(|| missing(position))).collect()
+        positions.into_iter().map(|position| record(position).ok_or_else(|| TailError::missing(position))).collect()
     }
 
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
-        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let until = state.records.partition_point(|record| match when {
             When::Position(position) => record.position <= position,
             When::Instant(instant) => record.recorded_at <= instant,
@@ -145,23 +139,21 @@ impl Tail for MemoryLog {
     }
 
     async fn signed_head(&self) -> Result<SignedHead, TailError> {
-        let head = *self.0.head.borrow();
-        let signed = self.0.key.as_ref().and_then(|key| key.sign(self.0.id, head, self.0.clock.now()));
+        let head = *self.head.borrow();
+        let signed = self.key.as_ref().and_then(|key| key.sign(self.id, head, self.clock.now()));
         signed.ok_or_else(|| TailError::Unavailable("the log's key cannot sign".into()))
     }
 
     fn public_key_pem(&self) -> String {
-        self.0.key.as_ref().map(SigningKey::public_key_pem).unwrap_or_default()
+        self.key.as_ref().map(SigningKey::public_key_pem).unwrap_or_default()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conformance::{TestClock, conformance};
-
-    async fn make(clock: Arc<TestClock>) -> (MemoryLog, ()) {
-        (MemoryLog::new(LogId([7; 8]), clock), ())
+#[async_trait]
+impl Engine for MemoryLog {
+    fn health(&self) -> Health {
+        Health::Writable
     }
-    conformance!(make);
+
+    async fn close(&self) {}
 }

@@ -9,7 +9,8 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection};
 
-use super::{Check, Verified, VerifyError, files, read_only, record, verify};
+use super::{error::with_causes, files, open, verify::verify};
+use crate::{VerifyError, VerifyOptions, VerifyReport};
 
 /// Copies the log of the data directory `dir` into the directory `target`, which is made and must not hold a log yet.
 ///
@@ -18,7 +19,7 @@ use super::{Check, Verified, VerifyError, files, read_only, record, verify};
 ///
 /// # Errors
 /// When something of it is there already, cannot be read or written, or the copy is not in order.
-pub async fn backup(dir: &Path, target: &Path) -> Result<Verified, VerifyError> {
+pub(crate) async fn backup(dir: &Path, target: &Path) -> Result<VerifyReport, VerifyError> {
     let unavailable = |path: &Path| {
         let path = path.display().to_string();
         move |error: std::io::Error| VerifyError::Unavailable(format!("{path}: {error}"))
@@ -34,8 +35,8 @@ pub async fn backup(dir: &Path, target: &Path) -> Result<Verified, VerifyError> 
         }
     }
     // The signed head first: the log may grow meanwhile, and a head must never be ahead of its log.
-    if let Some(signed) = files::signed_head(dir)? {
-        files::keep_head(target, &signed).map_err(unavailable(target))?;
+    if let Some(signed) = files::read_signed_head(dir)? {
+        files::write_signed_head(target, &signed).map_err(unavailable(target))?;
     }
     let key = fs::read(dir.join(files::KEY)).map_err(unavailable(&dir.join(files::KEY)))?;
     files::write_secret(target, files::KEY, &key).map_err(unavailable(&target.join(files::KEY)))?;
@@ -43,13 +44,12 @@ pub async fn backup(dir: &Path, target: &Path) -> Result<Verified, VerifyError> 
     let (from, to) = (files::database(dir), files::database(target));
     let part = target.join("log.db.part");
     let name = part.to_str().ok_or_else(|| VerifyError::Unavailable("the target's name is not UTF-8".into()))?;
-    let failed =
-        |error: sqlx::Error| VerifyError::Unavailable(format!("{}: {}", from.display(), record::words(&error)));
-    let mut sql = read_only(&from, Duration::from_secs(30)).connect().await.map_err(failed)?;
+    let failed = |error: sqlx::Error| VerifyError::Unavailable(format!("{}: {}", from.display(), with_causes(&error)));
+    let mut sql = open::read_only(&from, Duration::from_secs(30)).connect().await.map_err(failed)?;
     sqlx::query("VACUUM INTO $1").bind(name).execute(&mut sql).await.map_err(failed)?;
     sql.close().await.map_err(failed)?;
     File::open(&part).and_then(|file| file.sync_all()).map_err(unavailable(&part))?;
     fs::rename(&part, &to).map_err(unavailable(&to))?;
     files::sync_dir(target).map_err(unavailable(target))?;
-    verify(target, Check::default(), |_| ()).await
+    verify(target, VerifyOptions::default(), |_| ()).await
 }

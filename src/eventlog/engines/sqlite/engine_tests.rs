@@ -1,38 +1,25 @@
 //! What only the embedded engine must do: one process, everything kept, errors survived.
 //! Damage has its own file.
 
-use std::{path::PathBuf, process::Command, sync::Arc};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use futures_util::future::join_all;
-use sqlx::{Connection, Executor, SqlSafeStr};
+use sqlx::{ConnectOptions, Connection, Executor, SqlSafeStr, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
 use crate::{
-    HeadError,
-    conformance::{TestClock, all, conformance, event, events},
+    HeadError, VerifyError, VerifyOptions,
+    sequence::sequence,
+    suite::kit::{Dir, TestClock, event, events, read_all},
 };
 
-/// A directory of one test, gone afterwards.
-pub(super) struct Dir(pub(super) PathBuf);
-
-impl Dir {
-    pub(super) fn new() -> Self {
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).unwrap();
-        let path = std::env::temp_dir().join(format!("rollcall-log-{}", LogId(random)));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn quick() -> Options {
-    Options { back_off: Duration::from_millis(20), patience: Duration::from_millis(50), ..Options::default() }
+    Options { back_off: Duration::from_millis(20), busy_timeout: Duration::from_millis(50), ..Options::default() }
+}
+
+/// The newest durable record.
+pub(super) fn newest(log: &SqliteLog) -> Head {
+    *log.shared.head.borrow()
 }
 
 pub(super) async fn open(dir: &Dir) -> Result<SqliteLog, OpenError> {
@@ -54,28 +41,22 @@ async fn insist(log: &SqliteLog, batch: &[NewEvent]) -> Vec<Outcome> {
     }
 }
 
-async fn make(clock: Arc<TestClock>) -> (SqliteLog, Dir) {
-    let dir = Dir::new();
-    (SqliteLog::open(&dir.0, clock, Options::default()).await.unwrap(), dir)
-}
-conformance!(make);
-
 #[tokio::test]
 async fn everything_is_kept_through_a_reopening() {
     let dir = Dir::new();
     let log = open(&dir).await.unwrap();
     log.append(events(0..50)).await.unwrap();
-    let (id, head, read) = (Tail::log_id(&log), log.newest(), all(&log, 50, 7).await);
+    let (id, head, read) = (Tail::log_id(&log), newest(&log), read_all(&log, 50, 7).await);
     log.close().await;
     let error = log.append(events(50..51)).await.unwrap_err();
     assert!(matches!(error, AppendError::Unavailable(_)), "{error}");
 
     let log = open(&dir).await.unwrap();
-    assert_eq!((Tail::log_id(&log), log.newest()), (id, head));
-    assert_eq!(all(&log, 50, 7).await, read);
+    assert_eq!((Tail::log_id(&log), newest(&log)), (id, head));
+    assert_eq!(read_all(&log, 50, 7).await, read);
     assert!(log.append(events(0..50)).await.unwrap().iter().all(|o| matches!(o, Outcome::Duplicate(_))));
     assert_eq!(log.append(events(50..51)).await.unwrap(), [Outcome::Recorded(Position(51))]);
-    assert_eq!(all(&log, 51, 7).await[..50], read);
+    assert_eq!(read_all(&log, 51, 7).await[..50], read);
 }
 
 #[tokio::test]
@@ -88,7 +69,7 @@ async fn recorded_at_does_not_fall_behind_what_an_earlier_process_wrote() {
     clock.step(chrono::Duration::days(-1));
     let log = SqliteLog::open(&dir.0, clock, quick()).await.unwrap();
     log.append(events(1..2)).await.unwrap();
-    let read = all(&log, 2, 2).await;
+    let read = read_all(&log, 2, 2).await;
     assert_eq!(read[0].recorded_at, read[1].recorded_at);
 }
 
@@ -97,8 +78,9 @@ async fn a_second_writer_is_refused_and_told_which_directory() {
     let dir = Dir::new();
     let log = open(&dir).await.unwrap();
     let Err(error) = open(&dir).await else { panic!("two writers") };
-    assert!(matches!(&error, OpenError::InUse { dir: named } if *named == dir.0));
-    assert!(error.to_string().contains(dir.0.to_str().unwrap()), "{error}");
+    let named = format!("the data directory {}", dir.0.display());
+    assert!(matches!(&error, OpenError::InUse { place, .. } if *place == named), "{error}");
+    assert!(error.to_string().contains(&named), "{error}");
     log.close().await;
     open(&dir).await.unwrap();
 }
@@ -107,7 +89,7 @@ async fn a_second_writer_is_refused_and_told_which_directory() {
 fn what_others_await_can_move_between_threads() {
     fn movable<T: Send>(_: impl Fn() -> T) {}
     let dir = Dir::new();
-    movable(|| verify(&dir.0, Check::default(), |_| ()));
+    movable(|| verify(&dir.0, VerifyOptions::default(), |_| ()));
     movable(|| backup(&dir.0, &dir.0));
     movable(|| SqliteLog::open(&dir.0, TestClock::new(), quick()));
 }
@@ -116,7 +98,7 @@ fn what_others_await_can_move_between_threads() {
 async fn every_statement_prepares() {
     let dir = Dir::new();
     open(&dir).await.unwrap().close().await;
-    let mut sql = read_only(&files::database(&dir.0), Duration::ZERO).connect().await.unwrap();
+    let mut sql = open::read_only(&files::database(&dir.0), Duration::ZERO).connect().await.unwrap();
     for statement in record::STATEMENTS {
         sql.prepare(statement.into_sql_str()).await.unwrap();
     }
@@ -128,7 +110,7 @@ async fn records_are_never_changed_deleted_or_replaced() {
     let dir = Dir::new();
     let log = open(&dir).await.unwrap();
     log.append(events(0..3)).await.unwrap();
-    let before = all(&log, 3, 3).await;
+    let before = read_all(&log, 3, 3).await;
     let mut sql = stray(&dir).await;
     for statement in [
         "UPDATE event SET data = '{}' WHERE position = 2",
@@ -146,7 +128,7 @@ async fn records_are_never_changed_deleted_or_replaced() {
         assert!(refused.contains("the log is never changed"), "{statement}: {refused}");
     }
     log.close().await;
-    assert_eq!(all(&open(&dir).await.unwrap(), 3, 3).await, before);
+    assert_eq!(read_all(&open(&dir).await.unwrap(), 3, 3).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +146,7 @@ async fn a_reader_goes_from_the_file_to_memory_without_a_gap() {
     });
     let readers = [3, 100, 4096].map(|page| {
         let log = log.clone();
-        tokio::spawn(async move { all(&log, 5000, page).await })
+        tokio::spawn(async move { read_all(&log, 5000, page).await })
     });
     for read in join_all(readers).await {
         assert_eq!(read.unwrap().into_iter().map(|r| r.event).collect::<Vec<_>>(), events(0..5000));
@@ -175,7 +157,7 @@ async fn a_reader_goes_from_the_file_to_memory_without_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_queue_appends_are_refused_and_nothing_that_waits_is_lost() {
     let dir = Dir::new();
-    let options = Options { queue: 8, patience: Duration::from_secs(60), ..Options::default() };
+    let options = Options { queue: 8, busy_timeout: Duration::from_secs(60), ..Options::default() };
     let log = SqliteLog::open(&dir.0, TestClock::new(), options).await.unwrap();
     let mut sql = stray(&dir).await;
     sql.execute("BEGIN IMMEDIATE").await.unwrap();
@@ -203,8 +185,8 @@ async fn what_a_failed_commit_left_behind_is_checked_and_taken_up_before_anythin
     log.append(events(0..3)).await.unwrap();
     // Somebody else writes what the log itself would have written next: as if a commit had failed and yet reached the
     // file. The writer does not know of it and fails; opened anew it must.
-    let (head, mut sql) = (log.newest(), stray(&dir).await);
-    let left = crate::admit::admit(vec![events(3..5)], |_| None, head, TestClock::new().now(), TestClock::new().now());
+    let (head, mut sql) = (newest(&log), stray(&dir).await);
+    let left = sequence(vec![events(3..5)], |_| None, head, TestClock::new().now(), TestClock::new().now());
     record::insert(&mut sql, &left.new, &left.hashes).await.unwrap();
     let error = log.append(events(5..6)).await.unwrap_err();
     assert!(matches!(error, AppendError::Unavailable(_)), "{error}");
@@ -212,7 +194,7 @@ async fn what_a_failed_commit_left_behind_is_checked_and_taken_up_before_anythin
         insist(&log, &events(3..6)).await,
         [Outcome::Duplicate(Position(4)), Outcome::Duplicate(Position(5)), Outcome::Recorded(Position(6))]
     );
-    assert_eq!(all(&log, 6, 2).await.into_iter().map(|r| r.event).collect::<Vec<_>>(), events(0..6));
+    assert_eq!(read_all(&log, 6, 2).await.into_iter().map(|r| r.event).collect::<Vec<_>>(), events(0..6));
 }
 
 #[tokio::test]
@@ -220,9 +202,8 @@ async fn a_log_whose_tail_does_not_fit_the_chain_acknowledges_nothing_ever_again
     let dir = Dir::new();
     let log = open(&dir).await.unwrap();
     log.append(events(0..3)).await.unwrap();
-    let (head, mut sql) = (log.newest(), stray(&dir).await);
-    let mut left =
-        crate::admit::admit(vec![events(3..4)], |_| None, head, TestClock::new().now(), TestClock::new().now());
+    let (head, mut sql) = (newest(&log), stray(&dir).await);
+    let mut left = sequence(vec![events(3..4)], |_| None, head, TestClock::new().now(), TestClock::new().now());
     left.hashes[0].0[0] ^= 1;
     record::insert(&mut sql, &left.new, &left.hashes).await.unwrap();
     let mut refusals = Vec::new();
@@ -230,8 +211,8 @@ async fn a_log_whose_tail_does_not_fit_the_chain_acknowledges_nothing_ever_again
         refusals.push(log.append(events(5..6)).await.unwrap_err().to_string());
         tokio::task::yield_now().await;
     }
-    assert!(log.trouble().unwrap().contains("damaged at position 4"));
-    assert_eq!(log.newest(), head);
+    assert!(log.health().trouble().unwrap().contains("damaged at position 4"));
+    assert_eq!(newest(&log), head);
     log.close().await;
     let Err(error) = open(&dir).await else { panic!("opened") };
     assert!(error.to_string().contains("damaged at position 4"), "{error}");
@@ -265,7 +246,7 @@ async fn a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it()
         return;
     }
     let dir = Dir::new();
-    let name = "sqlite::tests::a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it";
+    let name = "engines::sqlite::engine_tests::a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it";
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 1200; exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(std::env::current_exe().unwrap())
@@ -277,10 +258,10 @@ async fn a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it()
     assert!(child.status.success(), "{said}");
     let count: usize = said.split("acknowledged=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let log = open(&dir).await.unwrap();
-    let read: Vec<_> = all(&log, count, 100).await.into_iter().map(|r| r.event).collect();
+    let read: Vec<_> = read_all(&log, count, 100).await.into_iter().map(|r| r.event).collect();
     assert_eq!(read, events(0..count), "{said}");
     log.close().await;
-    verify(&dir.0, Check::default(), |_| ()).await.unwrap();
+    verify(&dir.0, VerifyOptions::default(), |_| ()).await.unwrap();
 }
 
 #[tokio::test]
@@ -292,15 +273,15 @@ async fn a_log_is_verified_beside_a_running_server_and_against_a_head() {
     log.append(events(1500..3000)).await.unwrap();
 
     let mut seen = Vec::new();
-    let plain = verify(&dir.0, Check::default(), |p| seen.push(p.position)).await.unwrap();
-    assert_eq!((plain.events, plain.head), (3000, log.newest()));
+    let plain = verify(&dir.0, VerifyOptions::default(), |p| seen.push(p.position)).await.unwrap();
+    assert_eq!((plain.events, plain.head), (3000, newest(&log)));
     assert!(plain.to_string().contains("consistent with itself"), "{plain}");
     assert!(seen.len() > 1 && seen.is_sorted() && seen.last() == Some(&Position(3000)));
 
-    let check = |against: &SignedHead| Check { against: Some(against.clone()), ..Check::default() };
+    let check = |against: &SignedHead| VerifyOptions { against: Some(against.clone()), ..VerifyOptions::default() };
     let proven = verify(&dir.0, check(&signed), |_| ()).await.unwrap();
     assert!(proven.to_string().contains("unaltered up to position 1500"), "{proven}");
-    let late = Check { after: Position(2000), ..check(&signed) };
+    let late = VerifyOptions { after: Position(2000), ..check(&signed) };
     assert_eq!(verify(&dir.0, late, |_| ()).await.unwrap().events, 1000);
 
     let mut forged = signed.clone();
@@ -312,7 +293,7 @@ async fn a_log_is_verified_beside_a_running_server_and_against_a_head() {
     let other = log.shared.key.sign(log.shared.id, other, signed.signed_at).unwrap();
     let altered = verify(&dir.0, check(&other), |_| ()).await.unwrap_err();
     assert!(matches!(altered, VerifyError::Altered { position: Position(1499) }), "{altered}");
-    let elsewhere = log.shared.key.sign(LogId([0; 8]), log.newest(), signed.signed_at).unwrap();
+    let elsewhere = log.shared.key.sign(LogId([0; 8]), newest(&log), signed.signed_at).unwrap();
     assert!(matches!(verify(&dir.0, check(&elsewhere), |_| ()).await, Err(VerifyError::OtherLog { .. })));
 }
 
@@ -324,13 +305,13 @@ async fn a_backup_beside_a_running_server_is_a_log_like_the_first() {
     log.append(vec![event("large", &"x".repeat(100_000))]).await.unwrap();
     let signed = log.signed_head().await.unwrap();
     let copied = backup(&dir.0, &target.0).await.unwrap();
-    assert_eq!((copied.events, copied.head, copied.log), (41, log.newest(), Tail::log_id(&log)));
+    assert_eq!((copied.events, copied.head, copied.log), (41, newest(&log), Tail::log_id(&log)));
     log.append(events(50..60)).await.unwrap();
 
     let copy = open(&target).await.unwrap();
-    assert_eq!(all(&copy, 41, 10).await, all(&log, 41, 10).await);
+    assert_eq!(read_all(&copy, 41, 10).await, read_all(&log, 41, 10).await);
     assert_eq!(copy.public_key_pem(), log.public_key_pem());
-    let check = Check { against: Some(signed), ..Check::default() };
+    let check = VerifyOptions { against: Some(signed), ..VerifyOptions::default() };
     verify(&target.0, check, |_| ()).await.unwrap();
     assert!(matches!(copy.append(events(0..1)).await.unwrap()[..], [Outcome::Duplicate(Position(1))]));
     #[cfg(unix)]
@@ -353,6 +334,6 @@ async fn the_head_is_signed_at_the_end_and_once_more_only_when_there_is_more() {
     assert_eq!(first, again);
     log.append(events(3..4)).await.unwrap();
     log.close().await;
-    let kept = files::signed_head(&dir.0).unwrap().unwrap();
-    assert_eq!(kept.check(&log.public_key_pem()), Ok(log.newest()));
+    let kept = files::read_signed_head(&dir.0).unwrap().unwrap();
+    assert_eq!(kept.check(&log.public_key_pem()), Ok(newest(&log)));
 }

@@ -1,7 +1,7 @@
 //! How records cross the border to SQL: many in one value, in both directions, because a statement and a row each cost
 //! a hop to SQLite's thread. Decides nothing; what it gives out has been held against the chain.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use chrono::DateTime;
 use rollcall_events::{Digest, EventKey, LogId, NewEvent, Position, Recorded, SourceName, chain_start, chain_step};
@@ -28,7 +28,7 @@ const RANGE: &str = concat!(
     " AS r FROM event e WHERE e.position > $1 AND e.position <= $2 ORDER BY e.position)"
 );
 
-const KNOWN: &str = concat!(
+const BY_KEY: &str = concat!(
     "SELECT j.key, (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
     packed!(),
     " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1"
@@ -49,10 +49,10 @@ const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 5] = [RANGE, KNOWN, AT, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 5] = [RANGE, BY_KEY, AT, INSERT, HASH_AT];
 
 /// The records of `(after, to]` as bytes; empty if there are none.
-pub(crate) async fn range(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<Vec<u8>> {
+pub(crate) async fn read_range(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<Vec<u8>> {
     let row = sqlx::query(RANGE).bind(signed(after)).bind(signed(to)).fetch_one(sql).await?;
     Ok(row.try_get::<Option<Vec<u8>>, _>(0)?.unwrap_or_default())
 }
@@ -72,57 +72,57 @@ pub(crate) async fn hash_at(
     Ok(Some(bytes.as_slice().try_into().map_or_else(|_| Digest::of(&bytes), Digest)))
 }
 
-/// What already stands under the keys of `events`, by running number; a damaged record as the error that it is.
-pub(crate) async fn known(
+/// The records that already stand under the keys of `events`, by the index of the event; a damaged one as an error.
+pub(crate) async fn find_by_key(
     sql: &mut SqliteConnection,
     log: LogId,
     events: &[&NewEvent],
 ) -> Result<Vec<(usize, Result<Recorded, TailError>)>, String> {
     let keys: Vec<_> = events.iter().map(|e| (e.key.source.as_str(), &*e.key.id)).collect();
     let keys = serde_json::to_string(&keys).map_err(|e| e.to_string())?;
-    let rows = sqlx::query(KNOWN).bind(keys).fetch_all(sql).await.map_err(|e| e.to_string())?;
+    let rows = sqlx::query(BY_KEY).bind(keys).fetch_all(sql).await.map_err(|e| e.to_string())?;
     rows.iter()
         .map(|row| {
-            let number = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+            let index = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
             let before: Option<Vec<u8>> = row.try_get(1)?;
             let bytes: Vec<u8> = row.try_get(2)?;
-            let standing = standing(&mut Decoder::default(), log, before.as_deref(), &bytes);
-            Ok((number, standing.map(|(record, _)| record)))
+            let found = decode_one(&mut Decoder::default(), log, before.as_deref(), &bytes);
+            Ok((index, found.map(|(record, _)| record)))
         })
         .collect::<sqlx::Result<Vec<_>>>()
         .map_err(|e| e.to_string())
 }
 
 /// A record with the chain's hash there, or what is wrong with it.
-type Standing = Result<(Recorded, Digest), TailError>;
+type Found = Result<(Recorded, Digest), TailError>;
 
 /// The records at these positions that are there, in the order asked for.
-pub(crate) async fn at(
+pub(crate) async fn find_at(
     sql: &mut SqliteConnection,
     decoder: &mut Decoder,
     log: LogId,
     positions: &[Position],
-) -> sqlx::Result<Vec<Standing>> {
+) -> sqlx::Result<Vec<Found>> {
     let asked = serde_json::to_string(positions).unwrap_or_default();
     let rows = sqlx::query(AT).bind(asked).fetch_all(sql).await?;
     rows.iter()
         .map(|row| {
             let before: Option<Vec<u8>> = row.try_get(0)?;
             let bytes: Vec<u8> = row.try_get(1)?;
-            Ok(standing(decoder, log, before.as_deref(), &bytes))
+            Ok(decode_one(decoder, log, before.as_deref(), &bytes))
         })
         .collect()
 }
 
-fn standing(decoder: &mut Decoder, log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Standing {
+fn decode_one(decoder: &mut Decoder, log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Found {
     let hash = match before.map(<[u8; 32]>::try_from) {
         None => chain_start(log),
         Some(Ok(hash)) => Digest(hash),
         Some(Err(_)) => Digest::of(b"damaged"),
     };
-    let position = bytes.split(|b| *b == b' ').next().and_then(number).unwrap_or_default();
+    let position = bytes.split(|b| *b == b' ').next().and_then(parse_number).unwrap_or_default();
     let before = Position(u64::try_from(position).unwrap_or_default().saturating_sub(1));
-    let page = decoder.page(bytes, before, hash);
+    let page = decoder.decode(bytes, before, hash);
     match (page.records.into_iter().next(), page.damage) {
         (Some(record), None) => Ok((record, page.hash)),
         (_, damage) => Err(damage.unwrap_or_else(|| damaged(position_after(before), "it cannot be read"))),
@@ -136,7 +136,7 @@ pub(crate) async fn insert(
     hashes: &[Digest],
 ) -> Result<usize, String> {
     #[derive(Serialize)]
-    struct Line<'a>(
+    struct Row<'a>(
         u64,
         i64,
         &'a str,
@@ -151,11 +151,11 @@ pub(crate) async fn insert(
         &'a str,
         String,
     );
-    let lines: Vec<_> = records
+    let rows: Vec<_> = records
         .iter()
         .zip(hashes)
         .map(|(Recorded { position, recorded_at, event }, hash)| {
-            Line(
+            Row(
                 position.0,
                 recorded_at.timestamp_micros(),
                 event.key.source.as_str(),
@@ -172,7 +172,7 @@ pub(crate) async fn insert(
             )
         })
         .collect();
-    let text = serde_json::to_string(&lines).map_err(|e| e.to_string())?;
+    let text = serde_json::to_string(&rows).map_err(|e| e.to_string())?;
     let size = text.len();
     let done = sqlx::query(INSERT).bind(text).execute(sql).await.map_err(|e| e.to_string())?;
     if done.rows_affected() == records.len() as u64 {
@@ -219,12 +219,12 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Everything in `bytes`, which should begin right after `after`, where the chain's hash is `hash`.
-    pub(crate) fn page(&mut self, mut bytes: &[u8], after: Position, hash: Digest) -> Page {
+    pub(crate) fn decode(&mut self, mut bytes: &[u8], after: Position, hash: Digest) -> Page {
         let mut page = Page { records: Vec::with_capacity(bytes.len() / 400), hash, damage: None };
         let mut at = after;
         while !bytes.is_empty() {
             at = position_after(at);
-            let read = self.record(&mut bytes).and_then(|(record, stored)| {
+            let read = self.take_record(&mut bytes).and_then(|(record, stored)| {
                 if record.position != at {
                     return Err(format!("the record there calls itself {}", record.position));
                 }
@@ -245,93 +245,85 @@ impl Decoder {
         page
     }
 
-    fn record<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<(Recorded, &'a [u8]), String> {
-        let [position, recorded_at, time, sequence] = [word(bytes)?, word(bytes)?, word(bytes)?, word(bytes)?];
+    fn take_record<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<(Recorded, &'a [u8]), String> {
+        let [position, recorded_at, time, sequence] =
+            [take_word(bytes)?, take_word(bytes)?, take_word(bytes)?, take_word(bytes)?];
         let mut lengths = [None; 9];
         for length in &mut lengths {
-            *length = optional(word(bytes)?)?;
+            *length = optional_number(take_word(bytes)?)?;
         }
         let [source, id, kind, subject, origin, correlation, traceparent, data, hash] = lengths;
-        let source = text(needed(source, bytes)?)?;
+        let source = utf8(take(source, bytes)?)?;
         let source = match self.sources.iter().find(|known| known.as_str() == source) {
             Some(known) => known.clone(),
-            None => remember(&mut self.sources, source.parse::<SourceName>().map_err(|e| e.to_string())?),
+            None => intern(&mut self.sources, source.parse::<SourceName>().map_err(|e| e.to_string())?),
         };
-        let id = text(needed(id, bytes)?)?.into();
-        let kind = text(needed(kind, bytes)?)?;
+        let id = utf8(take(id, bytes)?)?.into();
+        let kind = utf8(take(kind, bytes)?)?;
         let kind = match self.kinds.iter().find(|known| ***known == *kind) {
             Some(known) => Arc::clone(known),
-            None => remember(&mut self.kinds, kind.into()),
+            None => intern(&mut self.kinds, kind.into()),
         };
-        let subject = text(needed(subject, bytes)?)?.into();
-        let mut perhaps = |length: Option<i64>| -> Result<Option<Arc<str>>, String> {
-            length.map(|n| text(needed(Some(n), bytes)?).map(Into::into)).transpose()
+        let subject = utf8(take(subject, bytes)?)?.into();
+        let mut optional_text = |length: Option<i64>| -> Result<Option<Arc<str>>, String> {
+            length.map(|n| utf8(take(Some(n), bytes)?).map(Into::into)).transpose()
         };
-        let (origin, correlation, traceparent) = (perhaps(origin)?, perhaps(correlation)?, perhaps(traceparent)?);
-        let data = text(needed(data, bytes)?)?.into();
-        let hash = needed(hash, bytes)?;
+        let (origin, correlation, traceparent) =
+            (optional_text(origin)?, optional_text(correlation)?, optional_text(traceparent)?);
+        let data = utf8(take(data, bytes)?)?.into();
+        let hash = take(hash, bytes)?;
         let instant = |micros: i64| DateTime::from_timestamp_micros(micros).ok_or_else(|| format!("no time: {micros}"));
-        let whole = |word: &[u8]| number(word).ok_or_else(|| "a number cannot be read".to_owned());
+        let integer = |word: &[u8]| parse_number(word).ok_or_else(|| "a number cannot be read".to_owned());
         let event = NewEvent {
             key: EventKey { source, id },
             kind,
             subject,
-            time: optional(time)?.map(instant).transpose()?,
-            sequence: optional(sequence)?.map(i64::cast_unsigned),
+            time: optional_number(time)?.map(instant).transpose()?,
+            sequence: optional_number(sequence)?.map(i64::cast_unsigned),
             origin,
             correlation,
             traceparent,
             data,
         };
-        let position = Position(u64::try_from(whole(position)?).map_err(|e| e.to_string())?);
-        Ok((Recorded { position, recorded_at: instant(whole(recorded_at)?)?, event }, hash))
+        let position = Position(u64::try_from(integer(position)?).map_err(|e| e.to_string())?);
+        Ok((Recorded { position, recorded_at: instant(integer(recorded_at)?)?, event }, hash))
     }
 }
 
-/// Sources and types are few; should they be many, the first ones are kept and the others copied.
-fn remember<T: Clone>(known: &mut Vec<T>, new: T) -> T {
+/// Sources and types are few; should they be many, the first ones are shared and the others copied.
+fn intern<T: Clone>(known: &mut Vec<T>, new: T) -> T {
     if known.len() < 128 {
         known.push(new.clone());
     }
     new
 }
 
-fn word<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
+fn take_word<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
     let at = bytes.iter().position(|b| *b == b' ').ok_or("it ends early")?;
     let (word, rest) = bytes.split_at(at);
     *bytes = rest.get(1..).unwrap_or_default();
     Ok(word)
 }
 
-fn number(word: &[u8]) -> Option<i64> {
+fn parse_number(word: &[u8]) -> Option<i64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn optional(word: &[u8]) -> Result<Option<i64>, String> {
-    if word == b"-" { Ok(None) } else { number(word).map(Some).ok_or_else(|| "a number cannot be read".to_owned()) }
+fn optional_number(word: &[u8]) -> Result<Option<i64>, String> {
+    if word == b"-" {
+        Ok(None)
+    } else {
+        parse_number(word).map(Some).ok_or_else(|| "a number cannot be read".to_owned())
+    }
 }
 
-fn needed<'a>(length: Option<i64>, bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
+fn take<'a>(length: Option<i64>, bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
     let length = length.and_then(|n| usize::try_from(n).ok()).ok_or("an attribute is missing")?;
     let (value, rest) = bytes.split_at_checked(length).ok_or("it ends early")?;
     *bytes = rest;
     Ok(value)
 }
 
-fn text(bytes: &[u8]) -> Result<&str, String> {
+fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| "a text is not UTF-8".to_owned())
-}
-
-/// An error's own words, with those of its causes where they add some.
-pub(crate) fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            let _ = write!(text, ": {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,5 +1,5 @@
-//! Judges what waits to be appended against what is there: one outcome per event, and the records and hashes of what is
-//! new. Pure: touches no storage and no clock.
+//! Puts what waits to be appended in order: drops duplicates and conflicts, gives what is new its position and time and
+//! chains the hashes. Pure: touches no storage and no clock.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use rollcall_events::{Digest, EventKey, NewEvent, Position, Recorded, chain_step
 use crate::{Head, Outcome};
 
 /// What a group of batches becomes.
-pub(crate) struct Admitted {
+pub(crate) struct Sequenced {
     /// One list per batch, one outcome per event.
     pub outcomes: Vec<Vec<Outcome>>,
     /// What is new, in log order.
@@ -23,22 +23,22 @@ pub(crate) struct Admitted {
 }
 
 /// The log keeps microseconds; a finer time is cut before anything is compared, hashed or stored.
-pub(crate) fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
-/// `known` finds the record that already stands under a key.
+/// `find` gives the record that already stands under a key.
 /// `now` may lie before `last_time` (a clock that was set back): what is recorded never does.
-pub(crate) fn admit<'k>(
+pub(crate) fn sequence<'k>(
     batches: Vec<Vec<NewEvent>>,
-    known: impl Fn(&EventKey) -> Option<&'k Recorded>,
+    find: impl Fn(&EventKey) -> Option<&'k Recorded>,
     head: Head,
     last_time: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Admitted {
-    let recorded_at = micros(now).max(last_time);
+) -> Sequenced {
+    let recorded_at = to_micros(now).max(last_time);
     let count = batches.iter().map(Vec::len).sum();
-    let mut admitted = Admitted {
+    let mut sequenced = Sequenced {
         outcomes: Vec::with_capacity(batches.len()),
         new: Vec::with_capacity(count),
         hashes: Vec::with_capacity(count),
@@ -50,27 +50,27 @@ pub(crate) fn admit<'k>(
     for batch in batches {
         let mut outcomes = Vec::with_capacity(batch.len());
         for mut event in batch {
-            event.time = event.time.map(micros);
-            let standing = known(&event.key).or_else(|| fresh.get(&event.key).and_then(|at| admitted.new.get(*at)));
-            if let Some(there) = standing {
-                outcomes.push(if event.says_the_same(&there.event) {
-                    Outcome::Duplicate(there.position)
+            event.time = event.time.map(to_micros);
+            let earlier = find(&event.key).or_else(|| fresh.get(&event.key).and_then(|at| sequenced.new.get(*at)));
+            if let Some(earlier) = earlier {
+                outcomes.push(if event.says_the_same(&earlier.event) {
+                    Outcome::Duplicate(earlier.position)
                 } else {
-                    Outcome::Conflict(there.position)
+                    Outcome::Conflict(earlier.position)
                 });
                 continue;
             }
-            let position = Position(admitted.head.position.0 + 1);
-            fresh.insert(event.key.clone(), admitted.new.len());
+            let position = Position(sequenced.head.position.0 + 1);
+            fresh.insert(event.key.clone(), sequenced.new.len());
             let record = Recorded { position, recorded_at, event };
-            let hash = chain_step(admitted.head.hash, &record);
-            admitted.head = Head { position, hash };
-            admitted.last_time = recorded_at;
-            admitted.new.push(record);
-            admitted.hashes.push(hash);
+            let hash = chain_step(sequenced.head.hash, &record);
+            sequenced.head = Head { position, hash };
+            sequenced.last_time = recorded_at;
+            sequenced.new.push(record);
+            sequenced.hashes.push(hash);
             outcomes.push(Outcome::Recorded(position));
         }
-        admitted.outcomes.push(outcomes);
+        sequenced.outcomes.push(outcomes);
     }
-    admitted
+    sequenced
 }

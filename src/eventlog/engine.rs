@@ -1,0 +1,67 @@
+//! What every engine offers besides its two halves, and what the facade asks of it. Names no engine.
+
+use async_trait::async_trait;
+
+use crate::{Append, Tail};
+
+/// An open log, as an engine keeps it.
+#[async_trait]
+pub(crate) trait Engine: Append + Tail {
+    /// Whether it takes events. Reading goes on while it does not.
+    fn health(&self) -> Health;
+
+    /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
+    async fn close(&self);
+}
+
+/// Whether a log takes events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Writable,
+    /// It rests after an error, until it has been opened anew.
+    Resting {
+        /// The error.
+        why: String,
+    },
+}
+
+impl Health {
+    /// Why the log takes no events, where it does not.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Writable => None,
+            Self::Resting { why } => Some(why),
+        }
+    }
+}
+
+/// Why a log is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes there.
+    #[error("{place} is in use by another rollcall process; {remedy}")]
+    InUse {
+        /// Where the log is.
+        place: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The log is not what was written. Nothing in it may be used before somebody has looked.
+    #[error("{place}: {what}")]
+    Damaged {
+        /// Which part of the storage: a file, a stream.
+        place: String,
+        /// What was seen.
+        what: String,
+    },
+    /// The storage said no.
+    #[error("{place}: {what}")]
+    Storage {
+        /// Which part of the storage: a file, a stream.
+        place: String,
+        /// What was seen.
+        what: String,
+    },
+}

@@ -1,0 +1,187 @@
+//! Reading: from memory what was just written, from the file what is older, each record held against the chain.
+//! Never shows what is not durable yet, and never writes.
+
+use std::sync::Arc;
+
+use rollcall_events::{Digest, Position, Recorded};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    chain::{self, CHUNK, hash_at, range_end, read_error},
+    record::{self, Decoder},
+    shared::Shared,
+};
+use crate::{Filter, Head, Moment, TailError, When, stream::Step};
+
+/// How far a filtered look-up goes before it says where it is.
+const WINDOW: u64 = 16 * CHUNK;
+
+/// A place in the log from which somebody reads on.
+pub(crate) struct Cursor {
+    shared: Arc<Shared>,
+    newest: watch::Receiver<Head>,
+    page: usize,
+    at: Position,
+    /// The chain's hash at `at`, where it is known without a look-up.
+    hash: Option<Digest>,
+    decoder: Decoder,
+    prefetch: Option<Prefetch>,
+}
+
+/// A range that is read while the one before is worked on.
+struct Prefetch {
+    at: Position,
+    to: Position,
+    bytes: JoinHandle<Result<Vec<u8>, TailError>>,
+}
+
+impl Cursor {
+    pub(crate) fn new(shared: Arc<Shared>, after: Position, page: usize) -> Self {
+        let newest = shared.head.clone();
+        let page = page.max(1);
+        Self { shared, newest, page, at: after, hash: None, decoder: Decoder::default(), prefetch: None }
+    }
+
+    /// The next page, waiting for it if need be.
+    pub(crate) async fn next(mut self) -> Step<Self> {
+        let at = self.at;
+        let newest = self.newest.wait_for(|head| head.position != at).await.map(|head| *head);
+        let newest = newest.map_err(|_| TailError::Unavailable("the log was closed".into()))?;
+        if newest.position < self.at {
+            return Err(TailError::beyond_the_end(self.at, newest));
+        }
+        let recent = self.shared.recent().after(self.at, self.page);
+        let records = match recent {
+            Some((records, hash)) => {
+                self.hash = hash;
+                self.prefetch = None;
+                records
+            }
+            None => self.read_file(newest).await?,
+        };
+        self.at = records.last().map_or(self.at, |record| record.position);
+        Ok((records, self))
+    }
+
+    /// The next page from the file.
+    async fn read_file(&mut self, newest: Head) -> Result<Arc<[Recorded]>, TailError> {
+        let hash = match self.hash {
+            Some(hash) => hash,
+            None => hash_at(&mut *self.shared.reader().await?, self.shared.id, self.at).await?,
+        };
+        let at = Head { position: self.at, hash };
+        let (to, bytes) = match self.prefetch.take().filter(|prefetch| prefetch.at == self.at) {
+            Some(Prefetch { to, bytes, .. }) => (to, bytes.await.map_err(|e| TailError::Unavailable(e.to_string()))??),
+            None => {
+                let to = range_end(self.at, self.page, newest.position);
+                (to, chain::read_bytes(&mut *self.shared.reader().await?, self.at, to).await?)
+            }
+        };
+        if to < newest.position {
+            self.start_prefetch(to, range_end(to, self.page, newest.position));
+        }
+        let page = chain::check(&mut self.decoder, &bytes, at, to)?;
+        self.hash = Some(page.hash);
+        if page.records.last().is_some_and(|last| last.position == newest.position) && page.hash != newest.hash {
+            let what = "it is not what was recorded last".into();
+            return Err(TailError::Damaged { position: newest.position, what });
+        }
+        Ok(page.records.into())
+    }
+
+    fn start_prefetch(&mut self, at: Position, to: Position) {
+        let shared = Arc::clone(&self.shared);
+        let bytes = tokio::spawn(async move { chain::read_bytes(&mut *shared.reader().await?, at, to).await });
+        self.prefetch = Some(Prefetch { at, to, bytes });
+    }
+}
+
+/// The records at these positions.
+pub(crate) async fn records(shared: &Shared, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+    let mut positions = positions.to_vec();
+    positions.sort_unstable();
+    positions.dedup();
+    let mut found = Vec::with_capacity(positions.len());
+    let mut sql = shared.reader().await?;
+    let mut decoder = Decoder::default();
+    for some in positions.chunks(usize::try_from(CHUNK).unwrap_or(usize::MAX)) {
+        let first = some.first().copied().unwrap_or_default();
+        let records =
+            record::find_at(&mut sql, &mut decoder, shared.id, some).await.map_err(|e| read_error(first, &e))?;
+        for record in records {
+            let (record, _) = record?;
+            found.push(record);
+        }
+    }
+    let absent = positions.iter().zip(&found).find(|(position, record)| **position != record.position);
+    let absent = absent.map(|(position, _)| *position).or_else(|| positions.get(found.len()).copied());
+    absent.map_or(Ok(found), |position| Err(TailError::missing(position)))
+}
+
+/// The newest record at or before a place.
+pub(crate) async fn moment(shared: &Shared, when: When) -> Result<Option<Moment>, TailError> {
+    let newest = shared.head.borrow().position;
+    let mut sql = shared.reader().await?;
+    let mut decoder = Decoder::default();
+    let (mut low, mut high) = (Position(0), newest);
+    let mut best = None;
+    if let When::Position(position) = when {
+        (low, high) = (position.min(newest), position.min(newest));
+    }
+    // Positions are dense here, and times never decrease: halving finds the last one that is not after the instant.
+    while high > Position(0) {
+        let middle = Position(low.0 + (high.0 - low.0).div_ceil(2));
+        let found =
+            record::find_at(&mut sql, &mut decoder, shared.id, &[middle]).await.map_err(|e| read_error(middle, &e))?;
+        let (record, hash) = found.into_iter().next().ok_or_else(|| TailError::missing(middle))??;
+        let fits = match when {
+            When::Position(position) => record.position <= position,
+            When::Instant(instant) => record.recorded_at <= instant,
+        };
+        if fits {
+            best = Some(Moment { position: record.position, recorded_at: record.recorded_at, hash });
+            low = middle;
+        } else {
+            high = Position(middle.0 - 1);
+        }
+        if low >= high {
+            break;
+        }
+    }
+    Ok(best)
+}
+
+/// Up to `limit` records that match, and where the look-up ended.
+pub(crate) async fn page(
+    shared: &Shared,
+    after: Position,
+    limit: usize,
+    filter: &Filter,
+) -> Result<(Vec<Recorded>, Position), TailError> {
+    let newest = shared.head.borrow().position;
+    let end = Position(after.0.saturating_add(WINDOW)).min(newest);
+    let mut found = Vec::new();
+    if after >= end || limit == 0 {
+        return Ok((found, after));
+    }
+    let mut sql = shared.reader().await?;
+    let mut decoder = Decoder::default();
+    let mut at = Head { position: after, hash: hash_at(&mut sql, shared.id, after).await? };
+    // Without a filter everything matches: no need to look further than the page.
+    let step = if *filter == Filter::default() { limit } else { usize::MAX };
+    while at.position < end {
+        let to = range_end(at.position, step, end);
+        let page = chain::read_checked(&mut sql, &mut decoder, at, to).await?;
+        at = Head { position: page.records.last().map_or(to, |record| record.position), hash: page.hash };
+        for record in page.records {
+            if filter.matches(&record) {
+                let position = record.position;
+                found.push(record);
+                if found.len() == limit {
+                    return Ok((found, position));
+                }
+            }
+        }
+    }
+    Ok((found, at.position))
+}

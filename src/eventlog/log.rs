@@ -1,0 +1,166 @@
+//! The facade: opens, verifies and backs up a log, whichever engine keeps it. The only place that chooses between
+//! engines; knows nothing of how one works.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use rollcall_events::{Clock, LogId, NewEvent, Position, Recorded};
+use tokio::sync::watch;
+
+use crate::{
+    Append, AppendError, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError, VerifyError,
+    VerifyOptions, VerifyProgress, VerifyReport, When,
+    engine::Engine,
+    engines::{memory::MemoryLog, sqlite},
+};
+
+/// Which engine keeps a log, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineConfig {
+    /// Files in a data directory, written by one process.
+    Embedded {
+        /// The data directory.
+        dir: PathBuf,
+    },
+}
+
+impl EngineConfig {
+    /// The engine's name, for people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded { .. } => "SQLite",
+        }
+    }
+}
+
+/// An open log. Cheap to clone; clones are the same log.
+#[derive(Clone)]
+pub struct Log(Arc<dyn Engine>);
+
+impl Log {
+    /// Opens the log, or makes a new one.
+    ///
+    /// # Errors
+    /// When somebody else writes there, when the log is damaged, shorter than what was acknowledged or other than what
+    /// was signed, or when the storage says no.
+    pub async fn open(config: &EngineConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        match config {
+            EngineConfig::Embedded { dir } => {
+                let log = sqlite::SqliteLog::open(dir, clock, sqlite::Options::default()).await?;
+                Ok(Self(Arc::new(log)))
+            }
+        }
+    }
+
+    /// An empty log in memory, for tests: nothing of it survives the process.
+    #[must_use]
+    pub fn in_memory(id: LogId, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(MemoryLog::new(id, clock)))
+    }
+
+    /// Whether there is a log already.
+    #[must_use]
+    pub fn exists(config: &EngineConfig) -> bool {
+        match config {
+            EngineConfig::Embedded { dir } => sqlite::exists(dir),
+        }
+    }
+
+    /// Verifies the log; also beside a running server, whose later appends are not looked at.
+    ///
+    /// # Errors
+    /// The first thing that is not in order, by position or by place.
+    pub async fn verify(
+        config: &EngineConfig,
+        options: VerifyOptions,
+        progress: impl FnMut(VerifyProgress) + Send,
+    ) -> Result<VerifyReport, VerifyError> {
+        match config {
+            EngineConfig::Embedded { dir } => sqlite::verify(dir, options, progress).await,
+        }
+    }
+
+    /// Copies the log into a directory that holds none yet, and verifies the copy; also beside a running server. The
+    /// log's key is copied too, so that a restored log can go on signing: whoever holds a backup can sign heads.
+    ///
+    /// # Errors
+    /// When something of it is there already, cannot be read or written, or the copy is not in order.
+    pub async fn backup(config: &EngineConfig, target: &Path) -> Result<VerifyReport, VerifyError> {
+        match config {
+            EngineConfig::Embedded { dir } => sqlite::backup(dir, target).await,
+        }
+    }
+
+    /// The newest durable record.
+    #[must_use]
+    pub fn newest(&self) -> Head {
+        *self.0.head().borrow()
+    }
+
+    /// Whether the log takes events.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+#[async_trait]
+impl Append for Log {
+    fn log_id(&self) -> LogId {
+        Append::log_id(&*self.0)
+    }
+
+    async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
+        self.0.append(batch).await
+    }
+}
+
+#[async_trait]
+impl Tail for Log {
+    fn log_id(&self) -> LogId {
+        Tail::log_id(&*self.0)
+    }
+
+    fn read(&self, after: Position, page: usize) -> BoxStream<'_, Result<Arc<[Recorded]>, TailError>> {
+        self.0.read(after, page)
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.0.head()
+    }
+
+    async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<(Vec<Recorded>, Position), TailError> {
+        self.0.page(after, limit, filter).await
+    }
+
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+        self.0.records(positions).await
+    }
+
+    async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
+        self.0.moment(when).await
+    }
+
+    async fn signed_head(&self) -> Result<SignedHead, TailError> {
+        self.0.signed_head().await
+    }
+
+    fn public_key_pem(&self) -> String {
+        self.0.public_key_pem()
+    }
+}
