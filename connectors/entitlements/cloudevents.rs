@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_events::json;
-use rollcall_ingest::{Headers, Problem, ProblemType, Said, Unread};
+use rollcall_ingest::{Headers, MappedEvent, MappingError, Problem, ProblemType};
 
 /// An attribute as it was written.
 struct Attribute {
@@ -20,14 +20,14 @@ struct Draft {
 }
 
 /// An event in the JSON format.
-pub(crate) fn structured(event: &str) -> Result<Said, Unread> {
+pub(crate) fn structured(event: &str) -> Result<MappedEvent, MappingError> {
     let mut draft = Draft::default();
     let filled = fill_structured(&mut draft, event);
     draft.finish(filled)
 }
 
 /// An event whose attributes are headers and whose data is the body.
-pub(crate) fn binary(headers: &Headers, body: &str) -> Result<Said, Unread> {
+pub(crate) fn binary(headers: &Headers, body: &str) -> Result<MappedEvent, MappingError> {
     let mut draft = Draft { data: Some(body.to_owned()), ..Draft::default() };
     let filled = fill_binary(&mut draft, headers);
     draft.finish(filled)
@@ -110,10 +110,10 @@ fn header_text(value: &str) -> Option<String> {
 
 impl Draft {
     /// What was said, or what is wrong, with id and type where they were found.
-    fn finish(self, filled: Result<(), Problem>) -> Result<Said, Unread> {
+    fn finish(self, filled: Result<(), Problem>) -> Result<MappedEvent, MappingError> {
         let known = |name| self.find(name).filter(|found| found.quoted).map(|found| found.text.clone());
         let (id, kind) = (known("id"), known("type"));
-        filled.and_then(|()| self.said()).map_err(|problem| Unread { id, kind, problem })
+        filled.and_then(|()| self.event()).map_err(|problem| MappingError { id, kind, problem })
     }
 
     fn find(&self, name: &str) -> Option<&Attribute> {
@@ -132,7 +132,7 @@ impl Draft {
         self.text(name)?.ok_or_else(|| invalid(name, format!("the attribute `{name}` is missing")))
     }
 
-    fn said(self) -> Result<Said, Problem> {
+    fn event(self) -> Result<MappedEvent, Problem> {
         let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         for Attribute { name, .. } in &self.attributes {
             // An extension that we do not know is allowed and means nothing to us; a name that cannot be one is a slip.
@@ -150,7 +150,7 @@ impl Draft {
                 return Err(invalid("datacontenttype", "data is JSON: `application/json`, or leave it out"));
             }
         }
-        Ok(Said {
+        Ok(MappedEvent {
             id: self.required("id")?,
             kind: self.required("type")?,
             subject: self.text("subject")?,

@@ -1,7 +1,7 @@
 //! The three ways in which CloudEvents travel over HTTP: structured, batch, binary. Which one is what the content type
 //! says. Takes bodies apart; what an event's attributes may be is `cloudevents.rs`.
 
-use rollcall_ingest::{Headers, Problem, ProblemType, Said, Unread};
+use rollcall_ingest::{Headers, MappedEvent, MappingError, Problem, ProblemType};
 use serde_json::value::RawValue;
 
 use crate::cloudevents;
@@ -9,12 +9,12 @@ use crate::cloudevents;
 /// How many events one delivery may hold.
 const EVENTS: usize = 10_000;
 
-pub(crate) fn map(headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+pub(crate) fn map(headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
     match events(headers, body) {
         Ok(mut events) => {
             let trace = headers.one("traceparent").ok().flatten();
-            for said in events.iter_mut().flatten() {
-                said.traceparent = said.traceparent.take().or_else(|| trace.map(str::to_owned));
+            for event in events.iter_mut().flatten() {
+                event.traceparent = event.traceparent.take().or_else(|| trace.map(str::to_owned));
             }
             events
         }
@@ -23,7 +23,7 @@ pub(crate) fn map(headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
 }
 
 /// The events of a body, or what is wrong with it as a whole.
-fn events(headers: &Headers, body: &[u8]) -> Result<Vec<Result<Said, Unread>>, Problem> {
+fn events(headers: &Headers, body: &[u8]) -> Result<Vec<Result<MappedEvent, MappingError>>, Problem> {
     let malformed = |error| Problem::at(ProblemType::Malformed, "", error);
     let stated = headers.one("content-type").map_err(|_| unsupported("two content types"))?.unwrap_or_default();
     let mut content_type = stated.split(';').map(str::trim);

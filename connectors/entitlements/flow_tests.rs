@@ -13,8 +13,9 @@ use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Clock, LogId, Order, Position, Recorded};
 use rollcall_ingest::{
-    Age, Answer, Call, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, Part, PartState, ProblemType,
-    ReceiveError, Receiver, Rejection, ReplayError, Route, Said, Unread, Verdict,
+    Delivery, DeliveryAnswer, DeliveryId, Durability, Headers, Hook, HookRoute, InboundCall, Inbox, MappedEvent,
+    MappingError, Part, PartState, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, TimestampCheck,
+    Verdict,
 };
 use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, Ops};
 
@@ -45,13 +46,13 @@ impl Hook for Unmended {
     fn keeps(&self, header: &str) -> bool {
         self.inner.keeps(header)
     }
-    fn verify(&self, headers: &Headers, body: &[u8], age: Age) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection> {
         self.inner.verify(headers, body, age)
     }
-    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         let mut parts = self.inner.map(headers, body);
-        for said in parts.iter_mut().flatten().filter(|said| said.kind == self.from) {
-            said.kind = self.to.to_owned();
+        for event in parts.iter_mut().flatten().filter(|event| event.kind == self.from) {
+            event.kind = self.to.to_owned();
         }
         parts
     }
@@ -89,17 +90,17 @@ fn canonical(secrets: &str) -> CloudEvents {
 }
 
 fn receiver(ops: &Ops, log: &Log, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
-    let route = Route {
+    let route = HookRoute {
         source: "flexnet".parse().unwrap(),
         order,
         hook,
-        max_body: Route::MAX_BODY,
-        max_in_flight: Route::MAX_IN_FLIGHT,
+        max_body: HookRoute::MAX_BODY,
+        max_in_flight: HookRoute::MAX_IN_FLIGHT,
     };
     Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone())
 }
 
-fn signed(secret: &str, timestamp: i64, media: &str, body: &str) -> Call {
+fn signed(secret: &str, timestamp: i64, media: &str, body: &str) -> InboundCall {
     let signature = Secrets::parse(secret).unwrap().sign("msg_1", timestamp, body.as_bytes());
     let mut headers = http::HeaderMap::new();
     let mut add = |name: &'static str, value: &str| headers.insert(name, value.parse().unwrap());
@@ -109,7 +110,7 @@ fn signed(secret: &str, timestamp: i64, media: &str, body: &str) -> Call {
     add("webhook-signature", &signature);
     add("authorization", "Bearer canary-in-a-header");
     add("cookie", "session=canary-in-a-header");
-    Call { headers, body: Bytes::from(body.to_owned()), client: Some("192.0.2.1".parse().unwrap()) }
+    InboundCall { headers, body: Bytes::from(body.to_owned()), client: Some("192.0.2.1".parse().unwrap()) }
 }
 
 fn event(id: &str, kind: &str, sequence: u64, data: &str) -> String {
@@ -123,7 +124,7 @@ fn product(id: &str, sequence: u64) -> String {
 }
 
 impl App {
-    async fn post(&self, media: &str, body: &str) -> Result<Answer, ReceiveError> {
+    async fn post(&self, media: &str, body: &str) -> Result<DeliveryAnswer, ReceiveError> {
         self.receiver.receive("flexnet", signed(SECRET, START, media, body)).await
     }
     /// A receiver as after a restart with other settings.
@@ -140,7 +141,7 @@ impl App {
     }
 }
 
-fn outcomes(answer: &Answer) -> Vec<(&str, &str, u64)> {
+fn outcomes(answer: &DeliveryAnswer) -> Vec<(&str, &str, u64)> {
     answer.events.iter().map(|event| (&*event.id, event.outcome, event.position.0)).collect()
 }
 
@@ -166,9 +167,9 @@ async fn the_good_parts_of_a_batch_are_recorded_and_the_bad_ones_can_be_looked_a
     assert_eq!((outcomes(&answer), answer.quarantined), (vec![("1", "recorded", 1), ("4", "recorded", 2)], 2));
     assert_eq!(answer.position(), Some(Position(2)));
     let records = app.records().await;
-    let said: Vec<_> = records.iter().map(|r| (&*r.event.subject, r.event.sequence, &*r.event.data)).collect();
+    let event: Vec<_> = records.iter().map(|r| (&*r.event.subject, r.event.sequence, &*r.event.data)).collect();
     let data = r#"{"entitlement":"ENT-7","account":"GLOBEX","state":"active"}"#;
-    assert_eq!(said, [("entitlement/ENT-7", Some(1), data), ("product/DB", Some(4), r#"{"product":"DB"}"#)]);
+    assert_eq!(event, [("entitlement/ENT-7", Some(1), data), ("product/DB", Some(4), r#"{"product":"DB"}"#)]);
     assert!(records.iter().all(|r| r.event.correlation.as_deref() == Some(answer.delivery.as_str())));
     assert!(records.iter().all(|r| r.event.origin.as_deref() == Some("/acme")));
     let shown = app.shown(&answer.delivery).await;
@@ -183,7 +184,7 @@ async fn the_good_parts_of_a_batch_are_recorded_and_the_bad_ones_can_be_looked_a
 async fn a_replayed_request_is_refused_after_five_minutes_and_kept_as_rejected() {
     let app = app().await;
     let call = signed(SECRET, START, ONE, &product("1", 1));
-    let receive = |call: &Call| app.receiver.receive("flexnet", call.clone());
+    let receive = |call: &InboundCall| app.receiver.receive("flexnet", call.clone());
     *app.clock.0.lock().unwrap() = START + 200;
     assert_eq!(outcomes(&receive(&call).await.unwrap()), [("1", "recorded", 1)]);
     *app.clock.0.lock().unwrap() = START + 301;
@@ -329,7 +330,7 @@ async fn a_start_goes_on_with_what_a_crash_left_half_way() {
         body: call.body,
     };
     let part = Part { id: Some("1".into()), kind: None, subject: None, state: PartState::Pending };
-    app.ops.keep(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
+    app.ops.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
     app.ops.close().await;
 
     let ops = Ops::open(&app.dir).await.unwrap();

@@ -9,7 +9,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-use rollcall_ingest::{Age, Headers, Hook, Rejection, Said, Unread};
+use rollcall_ingest::{Headers, Hook, MappedEvent, MappingError, Rejection, TimestampCheck};
 
 pub use secrets::{SecretError, Secrets};
 
@@ -35,11 +35,11 @@ impl Hook for CloudEvents {
         KEPT.contains(&header) || header.starts_with("ce-")
     }
 
-    fn verify(&self, headers: &Headers, body: &[u8], age: Age) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection> {
         signature::verify(&self.secrets, headers, body, age)
     }
 
-    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         content::map(headers, body)
     }
 }

@@ -4,7 +4,9 @@ use std::{fs, path::Path, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Order;
-use rollcall_ingest::{Age, DeliveryId, Headers, Hook, Problem, Rejection, Said, Unread, judge};
+use rollcall_ingest::{
+    DeliveryId, Headers, Hook, MappedEvent, MappingError, Problem, Rejection, TimestampCheck, validate,
+};
 use serde::Serialize;
 
 use crate::{CloudEvents, SecretError, Secrets};
@@ -49,12 +51,12 @@ enum Expected {
     },
 }
 
-fn expected(said: Result<Said, Unread>) -> Expected {
+fn expected(event: Result<MappedEvent, MappingError>) -> Expected {
     let delivery = DeliveryId::new(at(0), [0; 10]);
-    match said {
-        Ok(said) => {
-            let id = said.id.clone();
-            match judge(&"flexnet".parse().unwrap(), Order::Version, &delivery, at(0), said) {
+    match event {
+        Ok(event) => {
+            let id = event.id.clone();
+            match validate(&"flexnet".parse().unwrap(), Order::Version, &delivery, at(0), event) {
                 Ok(fact) => Expected::Event {
                     id: fact.event.key.id,
                     kind: fact.event.kind,
@@ -69,7 +71,7 @@ fn expected(said: Result<Said, Unread>) -> Expected {
                 Err(problem) => Expected::Quarantined { id: Some(id), problem },
             }
         }
-        Err(Unread { id, problem, .. }) => Expected::Quarantined { id, problem },
+        Err(MappingError { id, problem, .. }) => Expected::Quarantined { id, problem },
     }
 }
 
@@ -112,7 +114,7 @@ const NOW: &str = "1767225600";
 /// The vector of `reference/entitlement-systems.md`, section 4.
 #[test]
 fn the_published_vector_is_accepted_and_made() {
-    let verdict = hook(SECRET).verify(&headers("msg_1", NOW, SIGNATURE), BODY, Age::Arriving(at(0)));
+    let verdict = hook(SECRET).verify(&headers("msg_1", NOW, SIGNATURE), BODY, TimestampCheck::Against(at(0)));
     assert_eq!(verdict, Ok(()));
     assert_eq!(Secrets::parse(SECRET).unwrap().sign("msg_1", 1_767_225_600, BODY), SIGNATURE);
 }
@@ -147,14 +149,14 @@ fn whatever_is_not_a_fitting_signature_is_refused_with_its_reason() {
         ("msg_1", NOW, &format!("v1a,abc garbage v1,AAAA {SIGNATURE}"), "ok"),
     ];
     for (id, timestamp, signature, word) in verdicts {
-        let verdict = hook(SECRET).verify(&headers(id, timestamp, signature), BODY, Age::Arriving(at(0)));
+        let verdict = hook(SECRET).verify(&headers(id, timestamp, signature), BODY, TimestampCheck::Against(at(0)));
         assert_eq!(reason(verdict), word, "{id} {timestamp} {signature}");
     }
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         let once = headers("msg_1", NOW, SIGNATURE);
         let value = once.one(name).unwrap().unwrap();
         let twice: Headers = once.iter().chain([(name, value)]).collect();
-        let word = reason(hook(SECRET).verify(&twice, BODY, Age::Arriving(at(0))));
+        let word = reason(hook(SECRET).verify(&twice, BODY, TimestampCheck::Against(at(0))));
         assert!(["id-malformed", "timestamp-malformed", "signature-repeated"].contains(&word), "{name}: {word}");
     }
 }
@@ -165,13 +167,17 @@ fn the_raw_bytes_are_what_is_signed() {
     let signed = |body: &[u8]| headers("m", NOW, &Secrets::parse(SECRET).unwrap().sign("m", 1_767_225_600, body));
     let (one, other) = (br#"{"a":1,"b":2}"#, br#"{ "b":2, "a":1 }"#);
     for body in [&one[..], &other[..]] {
-        assert_eq!(hook.verify(&signed(body), body, Age::Arriving(at(0))), Ok(()));
+        assert_eq!(hook.verify(&signed(body), body, TimestampCheck::Against(at(0))), Ok(()));
     }
-    assert_eq!(reason(hook.verify(&signed(one), other, Age::Arriving(at(0)))), "signature-mismatch");
+    assert_eq!(reason(hook.verify(&signed(one), other, TimestampCheck::Against(at(0)))), "signature-mismatch");
     for bit in 0..one.len() * 8 {
         let mut flipped = *one;
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(reason(hook.verify(&signed(one), &flipped, Age::Arriving(at(0)))), "signature-mismatch", "{bit}");
+        assert_eq!(
+            reason(hook.verify(&signed(one), &flipped, TimestampCheck::Against(at(0)))),
+            "signature-mismatch",
+            "{bit}"
+        );
     }
 }
 
@@ -179,16 +185,16 @@ fn the_raw_bytes_are_what_is_signed() {
 #[test]
 fn a_signed_time_is_good_for_five_minutes_either_way_and_a_replay_does_not_ask() {
     let headers = headers("msg_1", NOW, SIGNATURE);
-    let at = |seconds| reason(hook(SECRET).verify(&headers, BODY, Age::Arriving(at(seconds))));
+    let at = |seconds| reason(hook(SECRET).verify(&headers, BODY, TimestampCheck::Against(at(seconds))));
     assert_eq!([at(-300), at(-200), at(0), at(200), at(300)], ["ok"; 5]);
     assert_eq!([at(301), at(-301), at(1 << 40)], ["timestamp-stale"; 3]);
-    assert_eq!(hook(SECRET).verify(&headers, BODY, Age::Replayed), Ok(()));
+    assert_eq!(hook(SECRET).verify(&headers, BODY, TimestampCheck::Skip), Ok(()));
 }
 
 #[test]
 fn two_secrets_overlap_while_one_is_rotated_out() {
     let sign = |secret| headers("m", NOW, &Secrets::parse(secret).unwrap().sign("m", 1_767_225_600, BODY));
-    let verify = |secrets: &str, by| reason(hook(secrets).verify(&sign(by), BODY, Age::Arriving(at(0))));
+    let verify = |secrets: &str, by| reason(hook(secrets).verify(&sign(by), BODY, TimestampCheck::Against(at(0))));
     let both = format!("# rotated in January\n{OTHER}\r\n\n{SECRET}\n");
     assert_eq!([verify(SECRET, SECRET), verify(&both, SECRET), verify(&both, OTHER)], ["ok"; 3]);
     assert_eq!([verify(SECRET, OTHER), verify(OTHER, SECRET)], ["signature-mismatch"; 2]);
@@ -270,16 +276,24 @@ fn the_same_event_is_the_same_whichever_way_it_travels() {
 
 #[test]
 fn a_leap_second_and_a_nanosecond_come_back_equal() {
-    let said = |time: &str| {
+    let event = |time: &str| {
         let time = Some(DateTime::parse_from_rfc3339(time).unwrap().to_utc());
         let data = r#"{"product":"DB"}"#.to_owned();
-        let said = Said { id: "1".into(), kind: "rollcall.product.upserted.v1".into(), time, data, ..Said::default() };
+        let event = MappedEvent {
+            id: "1".into(),
+            kind: "rollcall.product.upserted.v1".into(),
+            time,
+            data,
+            ..MappedEvent::default()
+        };
         let delivery = DeliveryId::new(at(0), [0; 10]);
-        judge(&"flexnet".parse().unwrap(), Order::Time, &delivery, at(0), said).unwrap().event.time.unwrap()
+        validate(&"flexnet".parse().unwrap(), Order::Time, &delivery, at(0), event).unwrap().event.time.unwrap()
     };
     for time in ["2016-12-31T23:59:60.5Z", "2026-01-01T00:00:00.123456999Z"] {
-        let time = said(time);
+        let time = event(time);
         assert_eq!(DateTime::from_timestamp_micros(time.timestamp_micros()), Some(time));
     }
-    assert!(said("2026-01-01T00:00:00.000002Z") - said("2026-01-01T00:00:00.000001999Z") == TimeDelta::microseconds(1));
+    assert!(
+        event("2026-01-01T00:00:00.000002Z") - event("2026-01-01T00:00:00.000001999Z") == TimeDelta::microseconds(1)
+    );
 }

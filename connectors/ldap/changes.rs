@@ -29,7 +29,7 @@ pub enum Heard {
     /// These changes, in their order.
     Changes(Vec<Said>),
     /// The server does not go on from where we were, for this reason: everything must be read.
-    Anew(String),
+    FullReadReason(String),
 }
 
 /// A way to hear of changes. `known` is what was heard before.

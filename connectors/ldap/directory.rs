@@ -16,7 +16,9 @@ use rollcall_events::{
     Body, Id,
     body::{self, GroupRef, Member, PersonRef},
 };
-use rollcall_ingest::pull::{Anew, Answer, Failure, News, Pull, Scope, Sealed, Sheet, Stop};
+use rollcall_ingest::pull::{
+    ChangeSink, Failure, FullReadReason, LookupAnswer, Pull, Scope, SinkError, Snapshot, SnapshotBuilder,
+};
 
 use crate::{
     ber::Malformed,
@@ -178,29 +180,31 @@ impl Directory {
         }
     }
 
-    async fn read_whole(&self, mut sheet: Sheet) -> Result<Sealed, Ended> {
+    async fn read_whole(&self, mut builder: SnapshotBuilder) -> Result<Snapshot, Ended> {
         let config = &self.client().config;
         let bases = || config.people.iter().chain(&config.groups);
-        let parts: Vec<_> = bases().map(|base| sheet.open(base.text.clone())).collect();
+        let parts: Vec<_> = bases().map(|base| builder.open_section(base.text.clone())).collect();
         let (mut session, _) = self.session().await?;
-        let notes = read::everything(&mut session, config, &mut sheet).await?;
+        let notes = read::everything(&mut session, config, &mut builder).await?;
         session.connection.close().await;
         // Every page of every base came with a good result, or we would not be here.
-        parts.into_iter().for_each(|part| sheet.close(part));
+        parts.into_iter().for_each(|part| builder.close_section(part));
         self.note(&notes);
-        Ok(sheet.seal()?)
+        Ok(builder.seal()?)
     }
 
-    async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Ended> {
+    async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Ended> {
         let (mut session, _) = self.session().await?;
         let mut answers = Vec::with_capacity(subjects.len());
         for subject in subjects {
             answers.push(self.look_up_one(&mut session, subject, now).await?);
         }
         // Who was renamed may be listed under the old name for a moment: servers mend that by themselves, a little later.
-        if answers.contains(&Answer::Gone) {
+        if answers.contains(&LookupAnswer::Gone) {
             tokio::time::sleep(SETTLING).await;
-            for (subject, answer) in subjects.iter().zip(&mut answers).filter(|(_, answer)| **answer == Answer::Gone) {
+            for (subject, answer) in
+                subjects.iter().zip(&mut answers).filter(|(_, answer)| **answer == LookupAnswer::Gone)
+            {
                 *answer = self.look_up_one(&mut session, subject, now).await?;
             }
         }
@@ -208,28 +212,33 @@ impl Directory {
         Ok(answers)
     }
 
-    async fn look_up_one(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<Answer, Ended> {
+    async fn look_up_one(
+        &self,
+        session: &mut Session,
+        subject: &Body,
+        now: DateTime<Utc>,
+    ) -> Result<LookupAnswer, Ended> {
         match self.answer(session, subject, now).await {
-            Err(Ended::Fault(fault @ Fault::Refused { .. })) => Ok(Answer::Unanswered(fault.to_string())),
-            Err(Ended::Unreadable(why)) => Ok(Answer::Unanswered(why.to_string())),
+            Err(Ended::Fault(fault @ Fault::Refused { .. })) => Ok(LookupAnswer::Unanswered(fault.to_string())),
+            Err(Ended::Unreadable(why)) => Ok(LookupAnswer::Unanswered(why.to_string())),
             answered => answered,
         }
     }
 
-    async fn answer(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<Answer, Ended> {
+    async fn answer(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<LookupAnswer, Ended> {
         // That an entry is not found may also mean that it is hidden; only a whole read concludes from that.
-        let hidden = || Answer::Unknown("it is not found any more; the next whole read decides".to_owned());
+        let hidden = || LookupAnswer::Unknown("it is not found any more; the next whole read decides".to_owned());
         let schema = session.schema.clone();
         Ok(match subject {
             Body::PersonUpserted(body::Person { person: id, .. }) | Body::PersonRemoved(PersonRef { person: id }) => {
                 match self.find(session, id, true).await? {
-                    Some(entry) => Answer::Stated(world::person_fact(&schema.person(&entry, now)?)),
+                    Some(entry) => LookupAnswer::Stated(world::person_fact(&schema.person(&entry, now)?)),
                     None => hidden(),
                 }
             }
             Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id, .. }) => {
                 match self.find(session, id, false).await? {
-                    Some(entry) => Answer::Stated(world::group_fact(&schema.group(&entry)?).into()),
+                    Some(entry) => LookupAnswer::Stated(world::group_fact(&schema.group(&entry)?).into()),
                     None => hidden(),
                 }
             }
@@ -252,11 +261,15 @@ impl Directory {
                         let Some(entry) = self.find(session, id, false).await? else { return Ok(hidden()) };
                         group.members.contains(&Listed::Dn(schema.group(&entry)?.dn))
                     }
-                    Member::Service(_) => return Ok(Answer::Unknown("a directory has no services".to_owned())),
+                    Member::Service(_) => return Ok(LookupAnswer::Unknown("a directory has no services".to_owned())),
                 };
-                if listed { Answer::Stated(Body::GroupMemberAdded(fact.clone()).into()) } else { Answer::Gone }
+                if listed {
+                    LookupAnswer::Stated(Body::GroupMemberAdded(fact.clone()).into())
+                } else {
+                    LookupAnswer::Gone
+                }
             }
-            _ => Answer::Unknown("a directory says nothing of it".to_owned()),
+            _ => LookupAnswer::Unknown("a directory says nothing of it".to_owned()),
         })
     }
 
@@ -288,11 +301,11 @@ impl Pull for Directory {
         self.client().config.scope()
     }
 
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-        Ok(self.read_whole(sheet).await?)
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+        Ok(self.read_whole(builder).await?)
     }
 
-    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         Ok(self.look_up_each(subjects, now).await?)
     }
 
@@ -300,7 +313,7 @@ impl Pull for Directory {
         self.0.followable.load(Ordering::Relaxed)
     }
 
-    async fn follow(&self, news: News) -> Failure {
+    async fn follow(&self, sink: ChangeSink) -> Failure {
         let followed = async {
             *self.turned_out() = None;
             let (mut session, mut way) = self.session().await?;
@@ -319,7 +332,7 @@ impl Pull for Directory {
             };
             if let Some(mut changes) = changes {
                 let follower =
-                    Follower { client: self.client(), schema, news: &news, notes: &|notes| self.note(notes) };
+                    Follower { client: self.client(), schema, sink: &sink, notes: &|notes| self.note(notes) };
                 let Err(ended) = follower.run(&mut *changes).await;
                 if way != Way::Followed
                     || !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. }))
@@ -333,7 +346,8 @@ impl Pull for Directory {
             }
             // Whoever follows begins with a read of its own; the others come on the schedule.
             let why = self.known().map(|known| known.why).unwrap_or_default();
-            news.sealed(self.read_whole(news.sheet(Anew::Unable(why)).await?).await?).await?;
+            sink.apply_snapshot(self.read_whole(sink.begin_snapshot(FullReadReason::NotFollowed(why)).await?).await?)
+                .await?;
             std::future::pending().await
         };
         let Err(ended): Result<Infallible, Ended> = followed.await;
@@ -349,7 +363,7 @@ pub(crate) enum Ended {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     #[error(transparent)]
-    Stop(#[from] Stop),
+    SinkError(#[from] SinkError),
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -374,7 +388,7 @@ impl From<Ended> for Failure {
         match ended {
             Ended::Fault(fault) => fault.into(),
             Ended::Unreadable(why) => Self::Partial(why.to_string()),
-            Ended::Stop(stop) => stop.into(),
+            Ended::SinkError(stop) => stop.into(),
             Ended::Failure(failure) => failure,
         }
     }

@@ -8,7 +8,7 @@ use rollcall_events::{
     Body, Id,
     body::{GroupRef, PersonRef},
 };
-use rollcall_ingest::pull::{Anew, Failure, Keeping, News, Told};
+use rollcall_ingest::pull::{ChangeSink, Failure, FullReadReason, SaveOutcome, SourceChange};
 
 use crate::{
     ber::Malformed,
@@ -35,7 +35,7 @@ const BUSY: u32 = 20;
 pub struct Follower<'a> {
     pub client: &'a Client,
     pub schema: Schema,
-    pub news: &'a News,
+    pub sink: &'a ChangeSink,
     pub notes: &'a (dyn Fn(&Notes) + Sync),
 }
 
@@ -55,8 +55,8 @@ impl Follower<'_> {
 
     /// Follows until something ends it, from what was kept.
     pub async fn run(&self, changes: &mut dyn Changes) -> Result<Infallible, Ended> {
-        let recalled = self.news.recall().await?.and_then(|kept| {
-            Notebook::recall(kept, changes.way()).map_err(|Malformed(why)| Anew::Unreadable(why.to_owned()))
+        let recalled = self.sink.resume_point().await?.and_then(|kept| {
+            Notebook::recall(kept, changes.way()).map_err(|Malformed(why)| FullReadReason::Unreadable(why.to_owned()))
         });
         let (mut notebook, mut from) = match recalled {
             Ok((notebook, cursor)) => (notebook, Ok(cursor)),
@@ -67,7 +67,7 @@ impl Follower<'_> {
                 Some(why) => why,
                 None => self.go_on(changes, &mut notebook).await?,
             };
-            (notebook, from) = (Notebook::default(), Err(Anew::Refused(why)));
+            (notebook, from) = (Notebook::default(), Err(FullReadReason::Refused(why)));
         }
     }
 
@@ -76,7 +76,7 @@ impl Follower<'_> {
         &self,
         changes: &mut dyn Changes,
         notebook: &mut Notebook,
-        from: Result<Vec<u8>, Anew>,
+        from: Result<Vec<u8>, FullReadReason>,
     ) -> Result<Option<String>, Ended> {
         let from = match from {
             Ok(cursor) => cursor,
@@ -85,24 +85,29 @@ impl Follower<'_> {
         let said = match changes.begin(Some(&from), notebook).await? {
             Heard::Nothing => Vec::new(),
             Heard::Changes(said) => said,
-            Heard::Anew(why) => return Ok(Some(why)),
+            Heard::FullReadReason(why) => return Ok(Some(why)),
         };
         notebook.world.forget_fates();
         let mut told = self.hear(said, notebook).await?;
         told.extend(self.read_again(notebook).await?);
-        self.news.tell(told).await?;
+        self.sink.send(told).await?;
         Ok(None)
     }
 
     /// Takes everything into an empty notebook and onto a sheet.
-    async fn everything(&self, changes: &mut dyn Changes, notebook: &mut Notebook, why: Anew) -> Result<(), Ended> {
+    async fn everything(
+        &self,
+        changes: &mut dyn Changes,
+        notebook: &mut Notebook,
+        why: FullReadReason,
+    ) -> Result<(), Ended> {
         // The run begins before the first question.
-        let mut sheet = self.news.sheet(why).await?;
+        let mut builder = self.sink.begin_snapshot(why).await?;
         let said = match changes.begin(None, notebook).await? {
             Heard::Nothing => Vec::new(),
             Heard::Changes(said) => said,
             // It was anew.
-            Heard::Anew(why) => return Err(Failure::Partial(why).into()),
+            Heard::FullReadReason(why) => return Err(Failure::Partial(why).into()),
         };
         let mut left_out = Notes::default();
         for said in said {
@@ -110,7 +115,7 @@ impl Follower<'_> {
                 notebook.came(part, self.schema.id_of(&entry)?);
                 let world = &mut notebook.world;
                 if self.is_of_people(part) {
-                    world.put_person(self.schema.person(&entry, self.news.now())?);
+                    world.put_person(self.schema.person(&entry, self.sink.now())?);
                 } else {
                     read::take_group(world, &mut left_out, self.schema.group(&entry), &entry)?;
                 }
@@ -119,12 +124,12 @@ impl Follower<'_> {
         self.look_up(&mut notebook.world, &mut left_out).await?;
         // Every base came to its end, or we would not be here.
         for base in self.bases() {
-            let part = sheet.open(base.text.clone());
-            sheet.close(part);
+            let part = builder.open_section(base.text.clone());
+            builder.close_section(part);
         }
-        let notes = notebook.world.state(&mut sheet);
+        let notes = notebook.world.state(&mut builder);
         (self.notes)(&Notes { left_out: left_out.left_out, ..notes });
-        self.news.sealed(sheet.seal()?).await?;
+        self.sink.apply_snapshot(builder.seal()?).await?;
         Ok(())
     }
 
@@ -133,7 +138,7 @@ impl Follower<'_> {
         let mut busy = 0;
         loop {
             let cursor = write_cursor(changes.way(), &changes.cursor());
-            if self.news.keep(cursor, || notebook.notes()).await? == Keeping::Done {
+            if self.sink.save(cursor, || notebook.notes()).await? == SaveOutcome::Saved {
                 notebook.was_kept();
             }
             let settled = notebook.doubtful.is_empty();
@@ -151,10 +156,10 @@ impl Follower<'_> {
                     busy += 1;
                     let told = self.hear(said, notebook).await?;
                     if !told.is_empty() {
-                        self.news.tell(told).await?;
+                        self.sink.send(told).await?;
                     }
                 }
-                Heard::Anew(why) => return Ok(why),
+                Heard::FullReadReason(why) => return Ok(why),
             }
         }
     }
@@ -164,12 +169,12 @@ impl Follower<'_> {
     async fn settle(&self, notebook: &mut Notebook) -> Result<(), Ended> {
         let told = self.read_again(notebook).await?;
         if !told.is_empty() {
-            self.news.tell(told).await?;
+            self.sink.send(told).await?;
         }
         Ok(())
     }
 
-    async fn read_again(&self, notebook: &mut Notebook) -> Result<Vec<Told>, Ended> {
+    async fn read_again(&self, notebook: &mut Notebook) -> Result<Vec<SourceChange>, Ended> {
         if notebook.doubtful.is_empty() {
             return Ok(Vec::new());
         }
@@ -200,21 +205,21 @@ impl Follower<'_> {
     /// A server that says nothing may have nothing to say, or be gone.
     async fn heartbeat(&self) -> Result<(), Ended> {
         self.client.session().await?.connection.close().await;
-        Ok(self.news.well().await?)
+        Ok(self.sink.heartbeat().await?)
     }
 
     /// Looks up what groups list and nobody read.
     async fn look_up(&self, world: &mut World, notes: &mut Notes) -> Result<(), Ended> {
         if !world.unknown().is_empty() {
             let mut session = self.client.session().await?;
-            read::resolve(&mut session, self.config(), world, notes, self.news.now()).await?;
+            read::resolve(&mut session, self.config(), world, notes, self.sink.now()).await?;
             session.connection.close().await;
         }
         Ok(())
     }
 
     /// Puts changes into the notebook and says what follows from them.
-    async fn hear(&self, said: Vec<Said>, notebook: &mut Notebook) -> Result<Vec<Told>, Ended> {
+    async fn hear(&self, said: Vec<Said>, notebook: &mut Notebook) -> Result<Vec<SourceChange>, Ended> {
         let (mut told, mut touched, mut gone) = (Vec::new(), Touched::default(), Vec::new());
         for said in said {
             match said {
@@ -235,14 +240,16 @@ impl Follower<'_> {
             let world = &mut notebook.world;
             touched.by(world, &id);
             match world.remove(&id) {
-                Some(Named::Person(person)) => told.push(Told::Gone(Body::PersonRemoved(PersonRef { person }))),
+                Some(Named::Person(person)) => {
+                    told.push(SourceChange::Removed(Body::PersonRemoved(PersonRef { person })))
+                }
                 Some(Named::Group(group)) => {
-                    told.push(Told::Gone(Body::GroupRemoved(GroupRef { group, author: None })))
+                    told.push(SourceChange::Removed(Body::GroupRemoved(GroupRef { group, author: None })))
                 }
                 // Said by a predecessor that did not come to keep it; or never ours, then nothing is recorded.
                 None => {
-                    told.push(Told::Gone(Body::PersonRemoved(PersonRef { person: id.clone() })));
-                    told.push(Told::Gone(Body::GroupRemoved(GroupRef { group: id, author: None })));
+                    told.push(SourceChange::Removed(Body::PersonRemoved(PersonRef { person: id.clone() })));
+                    told.push(SourceChange::Removed(Body::GroupRemoved(GroupRef { group: id, author: None })));
                 }
             }
         }
@@ -266,7 +273,7 @@ impl Follower<'_> {
         part: Part,
         entry: &Entry,
         notebook: &mut Notebook,
-        told: &mut Vec<Told>,
+        told: &mut Vec<SourceChange>,
         touched: &mut Touched,
     ) -> Result<(), Ended> {
         notebook.came(part, self.schema.id_of(entry)?);
@@ -281,11 +288,11 @@ impl Follower<'_> {
         &self,
         entry: &Entry,
         world: &mut World,
-        told: &mut Vec<Told>,
+        told: &mut Vec<SourceChange>,
         touched: &mut Touched,
     ) -> Result<(), Ended> {
-        let person = self.schema.person(entry, self.news.now())?;
-        told.push(Told::Stated(world::person_fact(&person)));
+        let person = self.schema.person(entry, self.sink.now())?;
+        told.push(SourceChange::Stated(world::person_fact(&person)));
         let same = world.person(&person.id).is_some_and(|old| {
             (&old.dn, &old.uids, &old.primary, &old.member_of)
                 == (&person.dn, &person.uids, &person.primary, &person.member_of)
@@ -306,7 +313,7 @@ impl Follower<'_> {
         &self,
         entry: &Entry,
         world: &mut World,
-        told: &mut Vec<Told>,
+        told: &mut Vec<SourceChange>,
         touched: &mut Touched,
     ) -> Result<(), Ended> {
         let group = match self.schema.group(entry) {
@@ -317,7 +324,7 @@ impl Follower<'_> {
             }
             Err(why) => return Err(why.into()),
         };
-        told.push(Told::Stated(world::group_fact(&group).into()));
+        told.push(SourceChange::Stated(world::group_fact(&group).into()));
         let same = world.group(&group.id).is_some_and(|old| old.dn == group.dn);
         let id = group.id.clone();
         touched.came |= world.name_of(&id).is_none();
@@ -333,7 +340,7 @@ impl Follower<'_> {
     }
 
     /// What follows for groups: who is in them now, or that they are doubtful.
-    async fn follows(&self, mut touched: Touched, notebook: &mut Notebook) -> Result<Vec<Told>, Ended> {
+    async fn follows(&self, mut touched: Touched, notebook: &mut Notebook) -> Result<Vec<SourceChange>, Ended> {
         let Notebook { world, doubtful, .. } = notebook;
         // Their lists may be mended in this moment. Who is told by user name has no such trouble.
         doubtful.extend(world.listing(&touched.dns, &HashSet::new()));
@@ -352,9 +359,9 @@ impl Follower<'_> {
             let whole = found.unresolved.is_empty() && found.conflicts.is_empty();
             let members = found.members.into_iter().map(|member| world::member_fact(id, member).into());
             if whole {
-                told.push(Told::Members { group: id.clone(), members: members.collect() });
+                told.push(SourceChange::GroupMembers { group: id.clone(), members: members.collect() });
             } else {
-                told.extend(members.map(Told::Stated));
+                told.extend(members.map(SourceChange::Stated));
             }
         }
         Ok(told)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Id;
-use rollcall_ingest::pull::Names;
+use rollcall_ingest::pull::PersonalData;
 
 use crate::{
     config::{Attributes, Config},
@@ -23,7 +23,7 @@ pub struct Person {
     pub username: Option<String>,
     pub active: bool,
     /// What is kept beside the log; None where it is not known here.
-    pub names: Option<Names>,
+    pub names: Option<PersonalData>,
     /// Every value of the user name's attribute, folded: what a posixGroup may call them.
     pub uids: Vec<String>,
     /// The SID of the primary group (Active Directory).
@@ -168,7 +168,10 @@ impl Schema {
             dn,
             username: username.map(str::to_owned),
             active: in_force(self.kind, entry, now),
-            names: Some(Names { email: entry.text(&self.email).map(str::to_owned), name: name.map(str::to_owned) }),
+            names: Some(PersonalData {
+                email: entry.text(&self.email).map(str::to_owned),
+                name: name.map(str::to_owned),
+            }),
             uids: entry.texts(&self.username).map(str::to_lowercase).collect(),
             primary: domain.zip(rid).map(|(domain, rid)| [domain, rid.to_le_bytes().to_vec()].concat()),
             member_of: member_of.filter_map(|text| text.parse().ok()).collect(),

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use rollcall_events::{Body, Id};
-use rollcall_ingest::pull::{Cursor, Kept, Notes};
+use rollcall_ingest::pull::{Cursor, ResumePoint, StateUpdate};
 
 use crate::{
     ber::{BOOLEAN, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, boolean},
@@ -66,13 +66,13 @@ impl Notebook {
     }
 
     /// What is to be kept.
-    pub fn notes(&self) -> Notes {
+    pub fn notes(&self) -> StateUpdate {
         let entries = self.world.changed.iter().map(|id| (format!("{ENTRY}{id}"), self.entry(id)));
         let doubtful = (self.kept.as_ref() != Some(&self.doubtful)).then(|| (DOUBTFUL.to_owned(), self.doubts()));
         let changed = entries.chain(doubtful);
         match &self.kept {
-            None => Notes::All(changed.filter_map(|(key, note)| Some((key, note?))).collect()),
-            Some(_) => Notes::Changed(changed.collect()),
+            None => StateUpdate::Replace(changed.filter_map(|(key, note)| Some((key, note?))).collect()),
+            Some(_) => StateUpdate::Merge(changed.collect()),
         }
     }
 
@@ -106,10 +106,10 @@ impl Notebook {
     }
 
     /// As it was when it was kept, and the way's cursor. `way`: whose cursor it must be.
-    pub fn recall(kept: Kept, way: &str) -> Result<(Self, Vec<u8>), Malformed> {
+    pub fn recall(kept: ResumePoint, way: &str) -> Result<(Self, Vec<u8>), Malformed> {
         let cursor = read_cursor(&kept.cursor, way)?;
         let mut notebook = Self::default();
-        for (key, note) in &kept.notes {
+        for (key, note) in &kept.entries {
             let mut note = Reader::new(note);
             if note.integer(INTEGER, "a note without a version")? != VERSION {
                 return Err(Malformed("a note of another version"));
@@ -241,7 +241,7 @@ fn name(bytes: &[u8]) -> Result<crate::dn::Dn, Malformed> {
 mod tests {
     use proptest::prelude::*;
     use rollcall_events::body::{GroupMember, Member};
-    use rollcall_ingest::pull::{Names, Note};
+    use rollcall_ingest::pull::{PersonalData, StateEntry};
 
     use super::*;
 
@@ -259,7 +259,7 @@ mod tests {
             dn: dn(&format!("UID={uid}+cn=a\\,b,ou=People,dc=x")),
             username: Some(uid.to_owned()),
             active: uid != "off",
-            names: Some(Names { email: Some("ada@ex.test".into()), name: Some("Ada Lovelace".into()) }),
+            names: Some(PersonalData { email: Some("ada@ex.test".into()), name: Some("Ada Lovelace".into()) }),
             uids: vec![uid.to_owned(), "other".to_owned()],
             primary: (uid == "ada").then(|| vec![0, 255, 1]),
             member_of: vec![dn("cn=Named,dc=x")],
@@ -291,15 +291,15 @@ mod tests {
         notebook
     }
 
-    fn all(notebook: &Notebook) -> Vec<Note> {
+    fn all(notebook: &Notebook) -> Vec<StateEntry> {
         match notebook.notes() {
-            Notes::All(notes) => notes,
-            Notes::Changed(notes) => panic!("{notes:?}"),
+            StateUpdate::Replace(notes) => notes,
+            StateUpdate::Merge(notes) => panic!("{notes:?}"),
         }
     }
 
-    fn kept(notes: Vec<Note>) -> Kept {
-        Kept { cursor: write_cursor("a way", b"cookie"), notes, later: Vec::new() }
+    fn kept(entries: Vec<StateEntry>) -> ResumePoint {
+        ResumePoint { cursor: write_cursor("a way", b"cookie"), entries, later: Vec::new() }
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(again.world.copy_of(&id("ops")), Some(group("ops")));
         let members = |notebook: &Notebook| notebook.world.members(notebook.world.group(&id("ops")).unwrap());
         assert_eq!(members(&again), members(&notebook));
-        assert_eq!(again.notes(), Notes::Changed(Vec::new()), "nothing is new");
+        assert_eq!(again.notes(), StateUpdate::Merge(Vec::new()), "nothing is new");
     }
 
     #[test]
@@ -332,7 +332,7 @@ mod tests {
         notebook.world.remove(&id("off"));
         notebook.left(1, &id("dynamic"));
         notebook.doubtful.clear();
-        let Notes::Changed(mut changed) = notebook.notes() else { panic!("everything") };
+        let StateUpdate::Merge(mut changed) = notebook.notes() else { panic!("everything") };
         changed.sort();
         let short: Vec<(&str, bool)> = changed.iter().map(|(key, note)| (key.as_str(), note.is_some())).collect();
         assert_eq!(short, [("doubtful", false), ("entry/ada", true), ("entry/dynamic", false), ("entry/off", false)]);
@@ -342,9 +342,9 @@ mod tests {
     fn a_group_of_which_something_was_recorded_later_is_doubtful() {
         let fact = GroupMember { group: id("dev"), member: Member::Person(id("ada")), author: None };
         let later = vec![Body::GroupMemberRemoved(fact)];
-        let (notebook, _) = Notebook::recall(Kept { later, ..kept(Vec::new()) }, "a way").unwrap();
+        let (notebook, _) = Notebook::recall(ResumePoint { later, ..kept(Vec::new()) }, "a way").unwrap();
         assert_eq!(notebook.doubtful, HashSet::from([id("dev")]));
-        let Notes::Changed(changed) = notebook.notes() else { panic!("everything") };
+        let StateUpdate::Merge(changed) = notebook.notes() else { panic!("everything") };
         assert_eq!(changed.len(), 1, "the doubt is kept");
     }
 
@@ -377,7 +377,7 @@ mod tests {
             let versioned = [&[2, 1, 1, 0x30, 0][..], &note].concat();
             let notes = vec![("entry/a".to_owned(), versioned), ("doubtful".to_owned(), note)];
             let _ = Notebook::recall(kept(notes), "a way");
-            let _ = Notebook::recall(Kept { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a way");
+            let _ = Notebook::recall(ResumePoint { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a way");
         }
     }
 }

@@ -255,7 +255,7 @@ impl<'a> Polled<'a> {
     /// What changed since the mark, read. The first time after a pause (`resumed`) the notebook may know less than was told.
     async fn hear(&mut self, session: &mut Session, notebook: &Notebook, resumed: bool) -> Result<Heard, Ended> {
         let (announced, mark) = match self.ask(session).await? {
-            Asked::Lost(why) => return Ok(Heard::Anew(why)),
+            Asked::Lost(why) => return Ok(Heard::FullReadReason(why)),
             Asked::Changes(announced, mark) => (announced, mark),
         };
         let (mut said, mut ids) = (Vec::new(), BTreeSet::new());
@@ -284,12 +284,14 @@ impl<'a> Polled<'a> {
                 let there = search::entry(&mut session.connection, &name, None, vec!["1.1".to_owned()]).await?;
                 if there.is_none() && known {
                     // Deleted or hidden, and nobody said which: that is for a whole read to conclude from.
-                    return Ok(Heard::Anew(format!("{name} was changed and cannot be found any more")));
+                    return Ok(Heard::FullReadReason(format!("{name} was changed and cannot be found any more")));
                 }
                 outside = there.is_some();
                 vanished += usize::from(outside && known);
                 if vanished >= MANY {
-                    return Ok(Heard::Anew(format!("{vanished} changed entries are there and fit no filter any more")));
+                    return Ok(Heard::FullReadReason(format!(
+                        "{vanished} changed entries are there and fit no filter any more"
+                    )));
                 }
             }
             for part in 0..self.parts() {
@@ -372,7 +374,7 @@ impl Changes for Polled<'_> {
                     self.mark = mark;
                     self.hear(&mut session, known, true).await?
                 }
-                Err(why) => Heard::Anew(why),
+                Err(why) => Heard::FullReadReason(why),
             },
         };
         self.session = Some(session);

@@ -5,7 +5,7 @@ use std::iter;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Id;
-use rollcall_ingest::pull::Sheet;
+use rollcall_ingest::pull::SnapshotBuilder;
 
 use crate::{
     changes::Part,
@@ -34,8 +34,12 @@ pub enum ReadError {
 }
 
 /// Reads everything onto a sheet, as it comes: while a server looks for the next page, this one is written down.
-pub async fn everything(session: &mut Session, config: &Config, sheet: &mut Sheet) -> Result<Notes, ReadError> {
-    let now = sheet.now();
+pub async fn everything(
+    session: &mut Session,
+    config: &Config,
+    builder: &mut SnapshotBuilder,
+) -> Result<Notes, ReadError> {
+    let now = builder.now();
     let (mut world, mut notes) = (World::default(), Notes::default());
     let pages = session.root.pages().then_some(config.page);
     let schema = session.schema.clone();
@@ -45,7 +49,7 @@ pub async fn everything(session: &mut Session, config: &Config, sheet: &mut Shee
         let mut take = |entry: Entry| match schema.person(&entry, now) {
             Ok(person) => {
                 world.meet(&person);
-                sheet.state(world::person_fact(&person));
+                builder.add(world::person_fact(&person));
             }
             Err(why) => read = Err(why),
         };
@@ -59,7 +63,7 @@ pub async fn everything(session: &mut Session, config: &Config, sheet: &mut Shee
         let mut take = |entry: Entry| {
             if search::is_ranged(&entry) {
                 ranged.push(entry);
-            } else if let Err(why) = pass_group(&schema, &mut world, &mut notes, sheet, &entry) {
+            } else if let Err(why) = pass_group(&schema, &mut world, &mut notes, builder, &entry) {
                 read = Err(why);
             }
         };
@@ -68,11 +72,11 @@ pub async fn everything(session: &mut Session, config: &Config, sheet: &mut Shee
         notes.references += found.references;
         for mut entry in ranged {
             search::complete(&mut session.connection, &mut entry).await?;
-            pass_group(&schema, &mut world, &mut notes, sheet, &entry)?;
+            pass_group(&schema, &mut world, &mut notes, builder, &entry)?;
         }
     }
     resolve(session, config, &mut world, &mut notes, now).await?;
-    notes.add(world.state(sheet));
+    notes.add(world.state(builder));
     Ok(notes)
 }
 
@@ -81,13 +85,13 @@ fn pass_group(
     schema: &Schema,
     world: &mut World,
     notes: &mut Notes,
-    sheet: &mut Sheet,
+    builder: &mut SnapshotBuilder,
     entry: &Entry,
 ) -> Result<(), Unreadable> {
     match schema.group(entry) {
         // People may name it as theirs.
         Ok(group) if group.sid.is_some() || schema.member_of => world.put_group(group),
-        Ok(group) => world.pass_group(group, sheet, notes),
+        Ok(group) => world.pass_group(group, builder, notes),
         read => take_group(world, notes, read, entry)?,
     }
     Ok(())

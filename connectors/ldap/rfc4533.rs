@@ -107,7 +107,7 @@ impl Changes for Streams<'_> {
             None => vec![None; searches.len()],
             Some(cursor) => match cookies(cursor) {
                 Some(cookies) if cookies.len() == searches.len() => cookies.into_iter().map(Some).collect(),
-                _ => return Ok(Heard::Anew("a cookie is missing for one of the bases".to_owned())),
+                _ => return Ok(Heard::FullReadReason("a cookie is missing for one of the bases".to_owned())),
             },
         };
         let mut said = Vec::new();
@@ -115,19 +115,23 @@ impl Changes for Streams<'_> {
             let (stream, refreshed) = match self.start(&search, cookie.as_deref()).await {
                 Err(Ended::Fault(Fault::Refused { code: UNWILLING, .. })) if cookie.is_some() => {
                     let why = format!("the cookie for {base} is from the server's future; was it restored?");
-                    return Ok(Heard::Anew(why));
+                    return Ok(Heard::FullReadReason(why));
                 }
                 Err(Ended::Fault(Fault::Refused { code: REFRESH_REQUIRED, .. })) if cookie.is_some() => {
-                    return Ok(Heard::Anew(format!("the server asks for a new read of {base}")));
+                    return Ok(Heard::FullReadReason(format!("the server asks for a new read of {base}")));
                 }
                 started => started?,
             };
             match sync::meaning(cookie.is_some(), refreshed.cookie.as_deref(), refreshed.present) {
                 Meaning::Whole | Meaning::Delta => {}
-                Meaning::Unknown => return Ok(Heard::Anew(format!("the server does not know the cookie for {base}"))),
+                Meaning::Unknown => {
+                    return Ok(Heard::FullReadReason(format!("the server does not know the cookie for {base}")));
+                }
                 Meaning::Forgotten => {
                     let why = "the server no longer knows what was deleted since then";
-                    return Ok(Heard::Anew(format!("{why} below {base} (restarted, or its session log is too short)")));
+                    return Ok(Heard::FullReadReason(format!(
+                        "{why} below {base} (restarted, or its session log is too short)"
+                    )));
                 }
             }
             self.streams.push(stream);

@@ -7,7 +7,7 @@ use rollcall_events::{
     Body, Id,
     body::{self, GroupMember, Member},
 };
-use rollcall_ingest::pull::{Sheet, Stated, Which};
+use rollcall_ingest::pull::{Fact, FactSelector, SnapshotBuilder};
 
 use crate::{
     dn::Dn,
@@ -136,14 +136,14 @@ impl World {
 
     /// Takes a group in that nothing will be asked about again: where every name that it lists is known, it is written
     /// onto the sheet at once and not kept.
-    pub fn pass_group(&mut self, group: Group, sheet: &mut Sheet, notes: &mut Notes) {
+    pub fn pass_group(&mut self, group: Group, builder: &mut SnapshotBuilder, notes: &mut Notes) {
         let group = self.enter(group);
         let known = |entered: &Entered| match entered {
             Entered::Name(number) => self.names.get(*number).is_some_and(|name| name.named.is_some()),
             Entered::Uid(_) | Entered::Garbage(_) => false,
         };
         if group.members.iter().all(known) {
-            self.state_group(&group, sheet, notes);
+            self.state_group(&group, builder, notes);
         } else {
             self.keep(group);
         }
@@ -397,23 +397,23 @@ impl World {
     }
 
     /// Writes everything that is kept onto a sheet.
-    pub fn state(&self, sheet: &mut Sheet) -> Notes {
+    pub fn state(&self, builder: &mut SnapshotBuilder) -> Notes {
         let mut notes = Notes::default();
-        self.people.values().for_each(|person| sheet.state(person_fact(person)));
-        self.groups.values().for_each(|group| self.state_group(group, sheet, &mut notes));
+        self.people.values().for_each(|person| builder.add(person_fact(person)));
+        self.groups.values().for_each(|group| self.state_group(group, builder, &mut notes));
         notes
     }
 
-    fn state_group(&self, group: &Kept, sheet: &mut Sheet, notes: &mut Notes) {
-        sheet.state(kept_fact(group));
+    fn state_group(&self, group: &Kept, builder: &mut SnapshotBuilder, notes: &mut Notes) {
+        builder.add(kept_fact(group));
         let found = self.members(group);
         notes.outside += found.outside.len();
         for member in found.members {
-            sheet.state(member_fact(&group.id, member));
+            builder.add(member_fact(&group.id, member));
         }
         for who in found.absent {
             notes.absent += 1;
-            sheet.absent(format!("{who} (listed in {})", group.text));
+            builder.add_absent(format!("{who} (listed in {})", group.text));
         }
         for (uid, people) in found.conflicts {
             notes.conflicts.push(format!(
@@ -424,13 +424,13 @@ impl World {
             for person in people {
                 let subject = member_fact(&group.id, Member::Person(person)).subject();
                 let reason = format!("{} lists {uid}, and several people have that user name", group.text);
-                sheet.exclude(Which::Subject(subject), reason);
+                builder.exclude(FactSelector::Subject(subject), reason);
             }
         }
         if let Some(first) = found.unresolved.first() {
             let reason = format!("{}: {first} ({} in all)", group.text, found.unresolved.len());
             notes.unresolved += found.unresolved.len();
-            sheet.exclude(Which::MembersOf(group.id.clone()), reason);
+            builder.exclude(FactSelector::MembersOf(group.id.clone()), reason);
         }
     }
 }
@@ -464,14 +464,14 @@ impl Notes {
     }
 }
 
-pub fn person_fact(person: &Person) -> Stated {
+pub fn person_fact(person: &Person) -> Fact {
     let body = Body::PersonUpserted(body::Person {
         person: person.id.clone(),
         username: person.username.clone(),
         account: None,
         active: person.active,
     });
-    Stated { body, personal: person.names.clone() }
+    Fact { body, personal: person.names.clone() }
 }
 
 pub fn group_fact(group: &Group) -> Body {

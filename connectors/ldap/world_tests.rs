@@ -75,14 +75,14 @@ fn a_listed_name_is_absent_outside_or_unresolved_and_each_is_told_apart() {
     let found = members(&world, "g");
     assert_eq!((found.members.len(), found.absent.len(), found.outside.len(), found.unresolved.len()), (0, 1, 1, 2));
 
-    let mut sheet = Sheet::blank(DateTime::UNIX_EPOCH);
-    let part = sheet.open("all");
-    world.state(&mut sheet);
-    sheet.close(part);
-    let sealed = sheet.seal().unwrap();
+    let mut builder = SnapshotBuilder::detached(DateTime::UNIX_EPOCH);
+    let part = builder.open_section("all");
+    world.state(&mut builder);
+    builder.close_section(part);
+    let sealed = builder.seal().unwrap();
     assert_eq!(sealed.absent(), ["uid=gone,dc=x (listed in cn=g,dc=x)"]);
     let excluded: Vec<_> = sealed.excluded().map(|(which, _)| which.clone()).collect();
-    assert_eq!(excluded, [Which::MembersOf(id("g"))]);
+    assert_eq!(excluded, [FactSelector::MembersOf(id("g"))]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rollcall_events::{Body, Position, SourceName};
 
 /// Facts of a source that are not recorded yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Proposed {
+pub struct ProposedFacts {
     /// Whose facts.
     pub source: SourceName,
     /// The log's position that they were held against.
@@ -20,5 +20,5 @@ pub struct Proposed {
 pub trait Consequences: Send + Sync + 'static {
     /// The projects, by name, that have `crowd` members or more now and would have none once this was recorded. Asked only
     /// where something would be taken away. Bounds its own time: where it cannot tell, it names none.
-    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String>;
+    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String>;
 }

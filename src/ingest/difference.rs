@@ -13,7 +13,7 @@ use crate::plan::words;
 
 words! {
     /// What a change does to its subject.
-    Verb {
+    ChangeKind {
         /// It is new, or back.
         Add = "add",
         /// It is otherwise than it was, and gives no less.
@@ -36,12 +36,12 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    pub fn verb(&self) -> Verb {
+    pub fn verb(&self) -> ChangeKind {
         match &self.was {
-            _ if self.body.ends() => Verb::Remove,
-            None => Verb::Add,
-            Some(was) if gives(was) && !gives(&self.body) => Verb::Remove,
-            Some(_) => Verb::Change,
+            _ if self.body.ends() => ChangeKind::Remove,
+            None => ChangeKind::Add,
+            Some(was) if gives(was) && !gives(&self.body) => ChangeKind::Remove,
+            Some(_) => ChangeKind::Change,
         }
     }
 
@@ -75,7 +75,7 @@ impl Change {
                     Member::Group(id) => format!("the group {}", name(format!("group/{id}"), id.as_str())),
                 };
                 let group = name(format!("group/{}", member.group), member.group.as_str());
-                format!("{who} {} the group {group}", if verb == Verb::Remove { "leaves" } else { "enters" })
+                format!("{who} {} the group {group}", if verb == ChangeKind::Remove { "leaves" } else { "enters" })
             }
             (body, verb) => {
                 let was = self.was.as_ref();
@@ -84,16 +84,16 @@ impl Change {
                 let (new, old) = (label(body), was.and_then(label));
                 let name = old.clone().or_else(|| new.clone()).unwrap_or(id.to_owned());
                 match verb {
-                    Verb::Add => format!("the {noun} {name} appears"),
-                    Verb::Remove if body.ends() => format!("the {noun} {name} is gone"),
-                    Verb::Remove => format!("the {noun} {name} is no longer active"),
-                    Verb::Change if new.is_some() && new != old => {
+                    ChangeKind::Add => format!("the {noun} {name} appears"),
+                    ChangeKind::Remove if body.ends() => format!("the {noun} {name} is gone"),
+                    ChangeKind::Remove => format!("the {noun} {name} is no longer active"),
+                    ChangeKind::Change if new.is_some() && new != old => {
                         format!("the {noun} {name} is now {}", new.unwrap_or_default())
                     }
-                    Verb::Change if was.is_some_and(|was| !gives(was)) && gives(body) => {
+                    ChangeKind::Change if was.is_some_and(|was| !gives(was)) && gives(body) => {
                         format!("the {noun} {name} is active again")
                     }
-                    Verb::Change => format!("the {noun} {name} changes"),
+                    ChangeKind::Change => format!("the {noun} {name} changes"),
                 }
             }
         }
@@ -140,7 +140,7 @@ pub(crate) fn in_order(mut changes: Vec<Change>) -> Vec<Change> {
     let rank = |body: &Body| Body::TYPES.iter().position(|kind| *kind == body.kind()).unwrap_or_default();
     changes.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
     changes.sort_by_cached_key(|change| {
-        let (last, rank) = (change.verb() == Verb::Remove, rank(&change.body));
+        let (last, rank) = (change.verb() == ChangeKind::Remove, rank(&change.body));
         (last, if last { usize::MAX - rank } else { rank })
     });
     changes
@@ -185,13 +185,13 @@ mod tests {
         let unnamed = member("x", "8").unwrap();
         let (on, off) = (person("bob", true).unwrap(), person("bob", false).unwrap());
         for (change, verb, text) in [
-            (change(None, enters.clone()), Verb::Add, "ada enters the group the ops"),
-            (change(Some(enters), leaves), Verb::Remove, "ada leaves the group the ops"),
-            (change(None, unnamed), Verb::Add, "8 enters the group x"),
-            (change(None, on.clone()), Verb::Add, "the person bob appears"),
-            (change(Some(on.clone()), off.clone()), Verb::Remove, "the person bob is no longer active"),
-            (change(Some(off.clone()), on.clone()), Verb::Change, "the person bob is active again"),
-            (change(Some(on.clone()), on.ending().unwrap()), Verb::Remove, "the person bob is gone"),
+            (change(None, enters.clone()), ChangeKind::Add, "ada enters the group the ops"),
+            (change(Some(enters), leaves), ChangeKind::Remove, "ada leaves the group the ops"),
+            (change(None, unnamed), ChangeKind::Add, "8 enters the group x"),
+            (change(None, on.clone()), ChangeKind::Add, "the person bob appears"),
+            (change(Some(on.clone()), off.clone()), ChangeKind::Remove, "the person bob is no longer active"),
+            (change(Some(off.clone()), on.clone()), ChangeKind::Change, "the person bob is active again"),
+            (change(Some(on.clone()), on.ending().unwrap()), ChangeKind::Remove, "the person bob is gone"),
         ] {
             assert_eq!((change.verb(), change.text(&known).as_str()), (verb, text));
         }

@@ -10,7 +10,7 @@ pub struct Headers(Vec<(String, String)>);
 
 /// A header that may stand once stood there more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Repeated;
+pub struct RepeatedHeader;
 
 impl Headers {
     /// The headers of a call that `keep` wants. Bytes that are not UTF-8 become U+FFFD: no scheme signs them.
@@ -25,10 +25,10 @@ impl Headers {
     ///
     /// # Errors
     /// When it stands more than once: which one counts would be a guess.
-    pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
+    pub fn one(&self, name: &str) -> Result<Option<&str>, RepeatedHeader> {
         let mut values = self.iter().filter(|(known, _)| *known == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Repeated),
+            (_, Some(_)) => Err(RepeatedHeader),
             (value, None) => Ok(value),
         }
     }

@@ -15,19 +15,19 @@ pub trait Hook: Send + Sync + 'static {
     ///
     /// # Errors
     /// A reason word and what to do, for the 401.
-    fn verify(&self, headers: &Headers, body: &[u8], age: Age) -> Result<(), Rejection>;
+    fn verify(&self, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection>;
 
     /// Takes authentic bytes apart, each part by itself: one that cannot be read does not touch its neighbours.
-    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>>;
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>>;
 }
 
 /// Whether a signed time is held against the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Age {
+pub enum TimestampCheck {
     /// The delivery arrives at this instant.
-    Arriving(DateTime<Utc>),
+    Against(DateTime<Utc>),
     /// A kept delivery is replayed: it was fresh when it came.
-    Replayed,
+    Skip,
 }
 
 /// Why bytes are not the source's.
@@ -42,7 +42,7 @@ pub struct Rejection {
 
 /// One event as the source said it, read but not yet judged. All ids are the source's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct MappedEvent {
     /// The sender's id of the event.
     pub id: String,
     /// The event type, e.g. `rollcall.person.upserted.v1`.
@@ -63,7 +63,7 @@ pub struct Said {
 
 /// A part that could not be read, with what could.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
+pub struct MappingError {
     /// The event's id, if it was found.
     pub id: Option<String>,
     /// The event's type, if it was found.
@@ -72,7 +72,7 @@ pub struct Unread {
     pub problem: Problem,
 }
 
-impl From<Problem> for Unread {
+impl From<Problem> for MappingError {
     fn from(problem: Problem) -> Self {
         Self { id: None, kind: None, problem }
     }

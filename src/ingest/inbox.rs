@@ -18,7 +18,7 @@ pub enum Durability {
 
 /// What became of the parts of a delivery that went to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub struct PartOutcomes {
     /// The verdict over the whole delivery.
     pub verdict: Verdict,
     /// Index of the part, word for its outcome, position.
@@ -27,7 +27,7 @@ pub struct Settled {
 
 /// A delivery that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredDelivery {
     /// The delivery. Its body is what is left of it: compare with `bytes`.
     pub delivery: Delivery,
     /// How long the body was when it arrived.
@@ -43,7 +43,7 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was kept.
-    async fn keep(
+    async fn store(
         &self,
         delivery: Delivery,
         parts: Vec<Part>,
@@ -58,7 +58,7 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was changed.
-    async fn keep_again(
+    async fn store_replay(
         &self,
         delivery: &Delivery,
         at: DateTime<Utc>,
@@ -71,13 +71,18 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// The note is lost; the delivery is not.
-    async fn settle(&self, delivery: &DeliveryId, settled: Settled, durability: Durability) -> Result<(), InboxError>;
+    async fn record_outcomes(
+        &self,
+        delivery: &DeliveryId,
+        settled: PartOutcomes,
+        durability: Durability,
+    ) -> Result<(), InboxError>;
 
     /// One delivery.
     ///
     /// # Errors
     /// As [`InboxError`].
-    async fn find(&self, delivery: &DeliveryId) -> Result<Option<Kept>, InboxError>;
+    async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
 
     /// Up to `limit` deliveries after `after` that have a part in quarantine with this problem, oldest first.
     ///

@@ -1,15 +1,14 @@
 #![doc = include_str!("README.md")]
 
-mod brake;
+mod baseline_index;
 mod consequences;
 mod delivery;
 mod difference;
 mod engine;
+mod guard;
 mod headers;
 mod hook;
 mod inbox;
-mod judge;
-mod ledger;
 pub mod memory;
 mod plan;
 mod problem;
@@ -20,26 +19,29 @@ mod runner;
 #[cfg(test)]
 mod runner_tests;
 mod schedule;
-mod standing;
+mod status;
 mod stores;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod validate;
 
-pub use brake::{Braked, Weight, brake};
-pub use consequences::{Consequences, Proposed};
+pub use consequences::{Consequences, ProposedFacts};
 pub use delivery::{Delivery, DeliveryId, Part, PartState, Verdict};
-pub use difference::Verb;
-pub use engine::{Concluded, Numbers, Options, Random, RunError, Works};
-pub use headers::{Headers, Repeated};
-pub use hook::{Age, Hook, Rejection, Said, Unread};
-pub use inbox::{Durability, Inbox, InboxError, Kept, Settled};
-pub use judge::{Fact, Personal, judge};
-pub use plan::{Closed, Plan, PlanId, PlanState, Row, Why};
+pub use difference::ChangeKind;
+pub use engine::{ChangeCounts, EngineDeps, Random, ReadOptions, RunError, RunOutcome};
+pub use headers::{Headers, RepeatedHeader};
+pub use hook::{Hook, MappedEvent, MappingError, Rejection, TimestampCheck};
+pub use inbox::{Durability, Inbox, InboxError, PartOutcomes, StoredDelivery};
+pub use plan::{Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState};
 pub use problem::{Problem, ProblemType};
-pub use receive::{Answer, Answered, Call, ReceiveError, Receiver, Route};
+pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, ReceiveError, Receiver};
 pub use replay::{ReplayError, Replayed};
-pub use runner::{Applied, OrderError, Runners, Running};
+pub use runner::{ApplyOutcome, RunnerError, RunnerTasks, Runners};
 pub use schedule::{Cron, InvalidCron};
-pub use standing::{Absent, Excluded, Standing, State, Whole};
-pub use stores::{Facts, Fingerprint, Followed, Mark, Marks, Mirror, Reached, Records, Shelf, Show, StoreError};
+pub use status::{AbsentMembers, ExcludedFacts, LastFullRead, SourceState, SourceStatus};
+pub use stores::{
+    BaselineEntries, BaselineEntry, BaselineState, BaselineStore, Fingerprint, RecordedFacts, SavedCursor,
+    SourceRecords, SourceStore, StoreError, Visitor,
+};
+pub use validate::{Personal, ValidEvent, validate};

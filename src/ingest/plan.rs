@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{InvalidName, Position, SourceName, body::Author, prefixed_id};
 use serde::Serialize;
 
-use crate::difference::{Change, Verb};
+use crate::difference::{Change, ChangeKind};
 
 /// The id of a plan, `pln_` and a UUIDv7.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -81,7 +81,7 @@ pub(crate) use words;
 
 words! {
     /// Why there is a plan and not just its effect.
-    Why {
+    PlanReason {
         /// Somebody asked for it.
         Asked = "asked",
         /// It is the first read, and the source is configured to wait for a person then.
@@ -89,7 +89,7 @@ words! {
         /// Something else was read than before: another base, filter or attribute.
         Scope = "scope",
         /// The brake holds the removals.
-        Brake = "brake",
+        Guard = "guard",
         /// The source answered with nothing.
         Empty = "empty",
     }
@@ -111,7 +111,7 @@ words! {
 
 /// When a plan ceased to wait, and on whose word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
+pub struct PlanClosure {
     /// When.
     pub at: DateTime<Utc>,
     /// Who confirmed or discarded it. Nobody where a later read found something else.
@@ -130,13 +130,13 @@ pub struct Plan {
     /// The log's position that the source was held against.
     pub position: Position,
     /// Why there is a plan.
-    pub why: Why,
+    pub why: PlanReason,
     /// The same for people, with numbers and names.
     pub reason: String,
     /// What became of it.
     pub state: PlanState,
     /// When, and by whom; absent while it is open.
-    pub closed: Option<Closed>,
+    pub closed: Option<PlanClosure>,
     /// How many facts of the source stood.
     pub facts: u64,
     /// How many rows add.
@@ -153,9 +153,9 @@ pub struct Plan {
 
 /// One event that an apply would append.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct PlanRow {
     /// `add`, `change` or `remove`.
-    pub verb: Verb,
+    pub verb: ChangeKind,
     /// The event type.
     pub kind: String,
     /// The subject.
@@ -168,7 +168,7 @@ pub struct Row {
     pub text: String,
 }
 
-impl Row {
+impl PlanRow {
     pub(crate) fn of(change: &Change, text: String) -> Self {
         Self {
             verb: change.verb(),

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use rollcall_events::SchemaError;
 use serde::{Serialize, Serializer};
 
-use crate::judge::clipped;
+use crate::validate::clipped;
 
 macro_rules! types {
     ($($(#[$doc:meta])* $variant:ident = $word:literal;)*) => {

@@ -15,13 +15,13 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Age, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, InboxError, Part, PartState, Personal, Problem,
-    ProblemType, Rejection, Settled, Unread, Verdict, judge, judge::clipped, telemetry,
+    Delivery, DeliveryId, Durability, Headers, Hook, Inbox, InboxError, MappingError, Part, PartOutcomes, PartState,
+    Personal, Problem, ProblemType, Rejection, TimestampCheck, Verdict, telemetry, validate, validate::clipped,
 };
 
 /// One source that may be called.
 #[derive(Clone)]
-pub struct Route {
+pub struct HookRoute {
     /// Its configured name. Never `local`: that is whom commands are recorded under.
     pub source: SourceName,
     /// How its events are ordered.
@@ -34,7 +34,7 @@ pub struct Route {
     pub max_in_flight: usize,
 }
 
-impl Route {
+impl HookRoute {
     /// The default of `max_body`: 1 MiB.
     pub const MAX_BODY: usize = 1 << 20;
     /// The default of `max_in_flight`.
@@ -43,7 +43,7 @@ impl Route {
 
 /// One inbound call.
 #[derive(Clone)]
-pub struct Call {
+pub struct InboundCall {
     /// All headers as they came; only those that the hook names are kept.
     pub headers: http::HeaderMap,
     /// The raw body.
@@ -54,16 +54,16 @@ pub struct Call {
 
 /// The 202: what became of an authentic delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct DeliveryAnswer {
     /// The delivery's id.
     pub delivery: DeliveryId,
     /// The events that the log has now, in the order of the delivery.
-    pub events: Vec<Answered>,
+    pub events: Vec<AnsweredEvent>,
     /// How many parts were not appended. Why is shown with the delivery.
     pub quarantined: usize,
 }
 
-impl Answer {
+impl DeliveryAnswer {
     /// The highest position that this delivery recorded or found: wait for it to see the effect.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
@@ -73,7 +73,7 @@ impl Answer {
 
 /// One event of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Answered {
+pub struct AnsweredEvent {
     /// The sender's id.
     pub id: Arc<str>,
     /// `recorded`, `duplicate` or `conflict`.
@@ -142,15 +142,15 @@ pub(crate) struct Inner {
 }
 
 pub(crate) struct Lane {
-    pub(crate) route: Route,
+    pub(crate) route: HookRoute,
     in_flight: Semaphore,
 }
 
 impl Receiver {
     /// A receiver for these sources.
     #[must_use]
-    pub fn new(routes: Vec<Route>, inbox: Arc<dyn Inbox>, log: Arc<dyn Append>, clock: Arc<dyn Clock>) -> Self {
-        let lane = |route: Route| {
+    pub fn new(routes: Vec<HookRoute>, inbox: Arc<dyn Inbox>, log: Arc<dyn Append>, clock: Arc<dyn Clock>) -> Self {
+        let lane = |route: HookRoute| {
             let in_flight = Semaphore::new(route.max_in_flight);
             (route.source.clone(), Lane { route, in_flight })
         };
@@ -168,7 +168,7 @@ impl Receiver {
     ///
     /// # Errors
     /// Nothing was acknowledged; sending the same again is always safe.
-    pub async fn receive(&self, source: &str, call: Call) -> Result<Answer, ReceiveError> {
+    pub async fn receive(&self, source: &str, call: InboundCall) -> Result<DeliveryAnswer, ReceiveError> {
         let inner = self.inner.clone();
         let lane = inner.lane(source).ok_or(ReceiveError::UnknownSource)?;
         let now = inner.clock.now();
@@ -181,7 +181,7 @@ impl Receiver {
             headers: Headers::kept(&call.headers, |name| hook.keeps(name)),
             body: call.body,
         };
-        if let Err(rejection) = hook.verify(&delivery.headers, &delivery.body, Age::Arriving(now)) {
+        if let Err(rejection) = hook.verify(&delivery.headers, &delivery.body, TimestampCheck::Against(now)) {
             telemetry::DeliveryRejected { delivery: &delivery, reason: rejection.reason }.emit();
             let id = delivery.id.clone();
             inner.inbox.reject(delivery, rejection.reason);
@@ -198,15 +198,15 @@ impl Inner {
         self.lanes.get(&source.parse::<SourceName>().ok()?)
     }
 
-    async fn take(&self, source: &SourceName, delivery: Delivery) -> Result<Answer, ReceiveError> {
+    async fn take(&self, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
         let lane = self.lanes.get(source).ok_or(ReceiveError::UnknownSource)?;
         let limit = lane.route.max_in_flight;
         let _on_its_way = lane.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
-        let Judged { parts, events, personal } = lane.route.take_apart(&delivery);
+        let MappedDelivery { parts, events, personal } = lane.route.map_delivery(&delivery);
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
         let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
         let durability = if only_here { Durability::Synced } else { Durability::Written };
-        self.inbox.keep(delivery.clone(), parts.clone(), personal, durability).await?;
+        self.inbox.store(delivery.clone(), parts.clone(), personal, durability).await?;
         self.append(&delivery, parts, events).await
     }
 
@@ -216,7 +216,7 @@ impl Inner {
         delivery: &Delivery,
         mut parts: Vec<Part>,
         events: Vec<NewEvent>,
-    ) -> Result<Answer, ReceiveError> {
+    ) -> Result<DeliveryAnswer, ReceiveError> {
         let kinds: Vec<Arc<str>> = events.iter().map(|event| event.kind.clone()).collect();
         let ids: Vec<Arc<str>> = events.iter().map(|event| event.key.id.clone()).collect();
         let appended = if events.is_empty() { Ok(Vec::new()) } else { self.log.append(events).await };
@@ -235,7 +235,8 @@ impl Inner {
         // That an id came back with other bytes stands nowhere but here.
         let conflict = parts.iter().any(|part| matches!(part.state, PartState::Conflict(_)));
         let durability = if conflict { Durability::Synced } else { Durability::Written };
-        let noted = self.inbox.settle(&delivery.id, Settled { verdict, parts: settled }, durability).await;
+        let noted =
+            self.inbox.record_outcomes(&delivery.id, PartOutcomes { verdict, parts: settled }, durability).await;
         telemetry::DeliveryJudged { delivery, verdict, parts: &parts, kinds: &kinds }.emit();
         appended?;
         match noted {
@@ -244,27 +245,27 @@ impl Inner {
             Ok(()) => {}
         }
         let went = parts.iter().filter_map(|part| Some((part.state.as_str(), part.state.position()?)));
-        let events = ids.into_iter().zip(went).map(|(id, (outcome, position))| Answered { id, outcome, position });
+        let events = ids.into_iter().zip(went).map(|(id, (outcome, position))| AnsweredEvent { id, outcome, position });
         let quarantined = parts.iter().filter(|part| matches!(part.state, PartState::Quarantined(_))).count();
-        Ok(Answer { delivery: delivery.id.clone(), events: events.collect(), quarantined })
+        Ok(DeliveryAnswer { delivery: delivery.id.clone(), events: events.collect(), quarantined })
     }
 }
 
 /// A delivery taken apart: `events` are those of the pending parts, in the same order.
-pub(crate) struct Judged {
+pub(crate) struct MappedDelivery {
     pub(crate) parts: Vec<Part>,
     pub(crate) events: Vec<NewEvent>,
     pub(crate) personal: Vec<Personal>,
 }
 
-impl Route {
-    pub(crate) fn take_apart(&self, delivery: &Delivery) -> Judged {
-        let mut judged = Judged { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
+impl HookRoute {
+    pub(crate) fn map_delivery(&self, delivery: &Delivery) -> MappedDelivery {
+        let mut judged = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
         let said = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
         // A mapping that panics must cost one delivery, not the service (promise 5), and not the delivery either.
         let said = said.unwrap_or_else(|_| {
             let detail = "the mapping failed: a defect of Rollcall; replay this delivery when it is mended";
-            vec![Err(Unread::from(Problem::at(ProblemType::MappingFailed, "", detail)))]
+            vec![Err(MappingError::from(Problem::at(ProblemType::MappingFailed, "", detail)))]
         });
         let quarantined = |id: Option<String>, kind: Option<String>, subject: Option<String>, problem| {
             let clip = |text: Option<String>| text.map(|text| clipped(text, 600));
@@ -274,7 +275,7 @@ impl Route {
             judged.parts.push(match part {
                 Ok(said) => {
                     let (id, kind, subject) = (Some(said.id.clone()), Some(said.kind.clone()), said.subject.clone());
-                    match judge(&self.source, self.order, &delivery.id, delivery.received_at, said) {
+                    match validate(&self.source, self.order, &delivery.id, delivery.received_at, said) {
                         Ok(fact) => {
                             let subject = Some(fact.event.subject.to_string());
                             judged.events.push(fact.event);
@@ -284,7 +285,7 @@ impl Route {
                         Err(problem) => quarantined(id, kind, subject, problem),
                     }
                 }
-                Err(Unread { id, kind, problem }) => quarantined(id, kind, None, problem),
+                Err(MappingError { id, kind, problem }) => quarantined(id, kind, None, problem),
             });
         }
         judged

@@ -7,8 +7,8 @@ use rollcall_events::SourceName;
 use serde::Serialize;
 
 use crate::{
-    Age, Answer, DeliveryId, InboxError, ProblemType, ReceiveError, Receiver, Rejection,
-    receive::{Inner, Judged},
+    DeliveryAnswer, DeliveryId, InboxError, ProblemType, ReceiveError, Receiver, Rejection, TimestampCheck,
+    receive::{Inner, MappedDelivery},
     telemetry,
 };
 
@@ -60,7 +60,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`ReplayError`].
-    pub async fn replay(&self, delivery: &DeliveryId) -> Result<Answer, ReplayError> {
+    pub async fn replay(&self, delivery: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
         let (inner, id) = (self.inner.clone(), delivery.clone());
         let work = tokio::spawn(async move { inner.replay(&id).await });
         work.await.unwrap_or_else(|error| Err(ReceiveError::Unavailable(error.to_string()).into()))
@@ -115,7 +115,7 @@ impl Receiver {
 }
 
 impl Inner {
-    async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<Answer, ReplayError> {
+    async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
         let kept = self.inbox.find(id).await?.ok_or(ReplayError::Unknown)?;
         let delivery = kept.delivery;
         let lane =
@@ -123,10 +123,13 @@ impl Inner {
         if delivery.body.len() as u64 != kept.bytes {
             return Err(ReplayError::Gone);
         }
-        lane.route.hook.verify(&delivery.headers, &delivery.body, Age::Replayed).map_err(ReplayError::Unauthorised)?;
-        let Judged { parts, events, personal } = lane.route.take_apart(&delivery);
+        lane.route
+            .hook
+            .verify(&delivery.headers, &delivery.body, TimestampCheck::Skip)
+            .map_err(ReplayError::Unauthorised)?;
+        let MappedDelivery { parts, events, personal } = lane.route.map_delivery(&delivery);
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
-        self.inbox.keep_again(&delivery, self.clock.now(), parts.clone(), personal).await?;
+        self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, events).await?)
     }
 }

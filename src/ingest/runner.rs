@@ -7,7 +7,7 @@ use rollcall_events::{SourceName, body::Author};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    engine::{Concluded, Engine, Intent, Options, RunError, Supervised, Works},
+    engine::{Engine, EngineDeps, Intent, ReadOptions, RunError, RunOutcome, Supervised},
     plan::{Plan, PlanId, PlanState},
     pull::{Failure, Pull},
     schedule::{backoff, jitter},
@@ -19,24 +19,24 @@ use crate::{
 const NAP: Duration = Duration::from_secs(30);
 
 /// What somebody asks of a runner.
-enum Order {
-    Plan(oneshot::Sender<Result<Plan, OrderError>>),
-    Apply { plan: PlanId, confirmed: u64, by: Author, done: oneshot::Sender<Result<Applied, OrderError>> },
-    Discard { plan: PlanId, by: Author, done: oneshot::Sender<Result<Plan, OrderError>> },
+enum Request {
+    Plan(oneshot::Sender<Result<Plan, RunnerError>>),
+    Apply { plan: PlanId, confirmed: u64, by: Author, done: oneshot::Sender<Result<ApplyOutcome, RunnerError>> },
+    Discard { plan: PlanId, by: Author, done: oneshot::Sender<Result<Plan, RunnerError>> },
 }
 
 /// What became of a confirmed plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Applied {
+pub enum ApplyOutcome {
     /// Exactly what was confirmed was removed, and the rest recorded.
-    Done(Concluded),
+    Done(RunOutcome),
     /// The source says something else by now: nothing was recorded, and this is the new plan.
     Differs(Plan),
 }
 
 /// Why an order was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum OrderError {
+pub enum RunnerError {
     /// No source of this name is asked.
     #[error("no source of this name is read by Rollcall; sources that only post have no plans")]
     UnknownSource,
@@ -62,7 +62,7 @@ pub enum OrderError {
     Unavailable(String),
 }
 
-impl From<RunError> for OrderError {
+impl From<RunError> for RunnerError {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Source(failure) => Self::Source(failure),
@@ -71,7 +71,7 @@ impl From<RunError> for OrderError {
     }
 }
 
-impl From<StoreError> for OrderError {
+impl From<StoreError> for RunnerError {
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.to_string())
     }
@@ -79,7 +79,7 @@ impl From<StoreError> for OrderError {
 
 /// The ways to one source's runner.
 struct Runner {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Request>,
     engine: Arc<Engine>,
 }
 
@@ -87,13 +87,13 @@ struct Runner {
 #[derive(Clone)]
 pub struct Runners {
     all: Arc<BTreeMap<SourceName, Runner>>,
-    works: Works,
+    deps: EngineDeps,
 }
 
 /// The tasks behind [`Runners`]. Dropped, they end; what they were at is found again by the next start.
-pub struct Running(Vec<Supervised<()>>);
+pub struct RunnerTasks(Vec<Supervised<()>>);
 
-impl Running {
+impl RunnerTasks {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -110,18 +110,18 @@ impl Running {
 impl Runners {
     /// Starts a runner for each source. Needs a running tokio.
     #[must_use]
-    pub fn start(works: Works, sources: Vec<(SourceName, Arc<dyn Pull>, Options)>) -> (Self, Running) {
+    pub fn start(deps: EngineDeps, sources: Vec<(SourceName, Arc<dyn Pull>, ReadOptions)>) -> (Self, RunnerTasks) {
         let (mut all, mut tasks) = (BTreeMap::new(), Vec::new());
         for (source, pull, options) in sources {
             let (orders, receiver) = mpsc::channel(16);
-            let engine = Arc::new(Engine::new(source.clone(), pull, works.clone(), options));
+            let engine = Arc::new(Engine::new(source.clone(), pull, deps.clone(), options));
             if engine.pull.follows() {
                 tasks.push(Supervised(tokio::spawn(follow(Arc::clone(&engine)))));
             }
             tasks.push(Supervised(tokio::spawn(read(Arc::clone(&engine), receiver))));
             all.insert(source, Runner { orders, engine });
         }
-        (Self { all: Arc::new(all), works }, Running(tasks))
+        (Self { all: Arc::new(all), deps }, RunnerTasks(tasks))
     }
 
     /// Whether a source is asked by Rollcall.
@@ -133,10 +133,10 @@ impl Runners {
     async fn order<T>(
         &self,
         source: &SourceName,
-        order: impl FnOnce(oneshot::Sender<Result<T, OrderError>>) -> Order,
-    ) -> Result<T, OrderError> {
-        let stopping = || OrderError::Unavailable("the runner of this source has ended".to_owned());
-        let runner = self.all.get(source).ok_or(OrderError::UnknownSource)?;
+        order: impl FnOnce(oneshot::Sender<Result<T, RunnerError>>) -> Request,
+    ) -> Result<T, RunnerError> {
+        let stopping = || RunnerError::Unavailable("the runner of this source has ended".to_owned());
+        let runner = self.all.get(source).ok_or(RunnerError::UnknownSource)?;
         let (sender, done) = oneshot::channel();
         runner.orders.send(order(sender)).await.map_err(|_| stopping())?;
         done.await.unwrap_or_else(|_| Err(stopping()))
@@ -145,28 +145,28 @@ impl Runners {
     /// Reads a source and keeps a plan of what recording it would append. Records nothing.
     ///
     /// # Errors
-    /// As [`OrderError`].
-    pub async fn plan(&self, source: &SourceName) -> Result<Plan, OrderError> {
-        self.order(source, Order::Plan).await
+    /// As [`RunnerError`].
+    pub async fn plan(&self, source: &SourceName) -> Result<Plan, RunnerError> {
+        self.order(source, Request::Plan).await
     }
 
     /// Reads the source of an open plan again and records what differs, if the removals are the plan's and as many as
     /// `by` confirmed.
     ///
     /// # Errors
-    /// As [`OrderError`].
-    pub async fn apply(&self, id: &PlanId, confirmed: u64, by: Author) -> Result<Applied, OrderError> {
-        let source = confirmed_plan(&self.works, id, confirmed).await?.source;
-        self.order(&source, |done| Order::Apply { plan: id.clone(), confirmed, by, done }).await
+    /// As [`RunnerError`].
+    pub async fn apply(&self, id: &PlanId, confirmed: u64, by: Author) -> Result<ApplyOutcome, RunnerError> {
+        let source = confirmed_plan(&self.deps, id, confirmed).await?.source;
+        self.order(&source, |done| Request::Apply { plan: id.clone(), confirmed, by, done }).await
     }
 
     /// Puts an open plan aside. What it would have removed stands, and the next read of the source finds it again.
     ///
     /// # Errors
-    /// As [`OrderError`].
-    pub async fn discard(&self, id: &PlanId, by: Author) -> Result<Plan, OrderError> {
-        let source = open(&self.works, id).await?.source;
-        self.order(&source, |done| Order::Discard { plan: id.clone(), by, done }).await
+    /// As [`RunnerError`].
+    pub async fn discard(&self, id: &PlanId, by: Author) -> Result<Plan, RunnerError> {
+        let source = open(&self.deps, id).await?.source;
+        self.order(&source, |done| Request::Discard { plan: id.clone(), by, done }).await
     }
 
     /// Has a source read soon, once however often that is asked for. For whoever knows that something happened there and
@@ -179,19 +179,19 @@ impl Runners {
 }
 
 /// A plan that is open. Asked before an order waits for its turn, and again when it has it.
-async fn open(works: &Works, id: &PlanId) -> Result<Plan, OrderError> {
-    let plan = works.shelf.plan(id).await?.ok_or(OrderError::UnknownPlan)?;
+async fn open(deps: &EngineDeps, id: &PlanId) -> Result<Plan, RunnerError> {
+    let plan = deps.store.plan(id).await?.ok_or(RunnerError::UnknownPlan)?;
     match plan.state {
         PlanState::Open => Ok(plan),
-        state => Err(OrderError::NotOpen(state)),
+        state => Err(RunnerError::NotOpen(state)),
     }
 }
 
 /// A plan that is open and removes as much as was confirmed.
-async fn confirmed_plan(works: &Works, id: &PlanId, confirmed: u64) -> Result<Plan, OrderError> {
-    match open(works, id).await? {
+async fn confirmed_plan(deps: &EngineDeps, id: &PlanId, confirmed: u64) -> Result<Plan, RunnerError> {
+    match open(deps, id).await? {
         plan if plan.removals == confirmed => Ok(plan),
-        Plan { removals, .. } => Err(OrderError::WrongNumber { removals, confirmed }),
+        Plan { removals, .. } => Err(RunnerError::WrongNumber { removals, confirmed }),
     }
 }
 
@@ -212,21 +212,21 @@ impl Went {
 }
 
 /// Carries out an order and answers it.
-async fn carry_out(engine: &Engine, order: Order) -> Went {
+async fn carry_out(engine: &Engine, order: Request) -> Went {
     // Whoever asked may have gone; what was asked for is done all the same.
     match order {
-        Order::Plan(done) => {
+        Request::Plan(done) => {
             let planned = engine.run(Intent::Plan).await;
             let went = Went::of(&planned, Went::Aside);
             drop(done.send(match planned {
-                Ok(Concluded::Planned(plan)) => Ok(plan),
-                Ok(_) => Err(OrderError::Unavailable("the read was not planned: a defect of Rollcall".to_owned())),
+                Ok(RunOutcome::Planned(plan)) => Ok(plan),
+                Ok(_) => Err(RunnerError::Unavailable("the read was not planned: a defect of Rollcall".to_owned())),
                 Err(error) => Err(error.into()),
             }));
             went
         }
-        Order::Apply { plan, confirmed, by, done } => {
-            let plan = match confirmed_plan(&engine.works, &plan, confirmed).await {
+        Request::Apply { plan, confirmed, by, done } => {
+            let plan = match confirmed_plan(&engine.deps, &plan, confirmed).await {
                 Ok(plan) => plan,
                 Err(error) => {
                     drop(done.send(Err(error)));
@@ -236,14 +236,14 @@ async fn carry_out(engine: &Engine, order: Order) -> Went {
             let applied = engine.run(Intent::Apply(Box::new(plan), by)).await;
             let went = Went::of(&applied, Went::Read);
             drop(done.send(match applied {
-                Ok(Concluded::Differs(plan)) => Ok(Applied::Differs(plan)),
-                Ok(concluded) => Ok(Applied::Done(concluded)),
+                Ok(RunOutcome::Differs(plan)) => Ok(ApplyOutcome::Differs(plan)),
+                Ok(concluded) => Ok(ApplyOutcome::Done(concluded)),
                 Err(error) => Err(error.into()),
             }));
             went
         }
-        Order::Discard { plan, by, done } => {
-            let discarded = match open(&engine.works, &plan).await {
+        Request::Discard { plan, by, done } => {
+            let discarded = match open(&engine.deps, &plan).await {
                 Ok(plan) => engine.discard(plan, by).await.map_err(Into::into),
                 Err(error) => Err(error),
             };
@@ -254,8 +254,8 @@ async fn carry_out(engine: &Engine, order: Order) -> Went {
 }
 
 /// Reads a source on its schedule and on demand, for ever.
-async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Order>) {
-    let Works { clock, random, .. } = engine.works.clone();
+async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Request>) {
+    let EngineDeps { clock, random, .. } = engine.deps.clone();
     let mut failures = 0;
     // A follower begins with a read of its own.
     let mut due = if engine.pull.follows() { None } else { Some(clock.now()) };
@@ -322,9 +322,9 @@ fn next(
 async fn follow(engine: Arc<Engine>) {
     let mut failures: u32 = 0;
     loop {
-        let before = engine.works.clock.now();
+        let before = engine.deps.clock.now();
         let failure = one_follow(&engine).await;
-        if let Err(error) = engine.failed(&failure, None).await {
+        if let Err(error) = engine.record_failure(&failure, None).await {
             telemetry::run_failed(&engine.source, &error);
         }
         telemetry::run_failed(&engine.source, &RunError::Source(failure.clone()));
@@ -332,9 +332,9 @@ async fn follow(engine: Arc<Engine>) {
             telemetry::run_failed(&engine.source, &error);
         }
         // One that held for a while begins anew with a short pause.
-        let held = (engine.works.clock.now() - before).to_std().unwrap_or_default();
+        let held = (engine.deps.clock.now() - before).to_std().unwrap_or_default();
         failures = if held > Duration::from_secs(60) { 1 } else { failures.saturating_add(1) };
-        let mut pause = backoff(failures, (engine.works.random)());
+        let mut pause = backoff(failures, (engine.deps.random)());
         if let Failure::Blind { retry_after: Some(asked), .. } = &failure {
             pause = pause.max(*asked);
         }
@@ -343,7 +343,7 @@ async fn follow(engine: Arc<Engine>) {
 }
 
 async fn one_follow(engine: &Arc<Engine>) -> Failure {
-    let (pull, news) = (Arc::clone(&engine.pull), engine.news());
-    let following = Supervised(tokio::spawn(async move { pull.follow(news).await }));
+    let (pull, sink) = (Arc::clone(&engine.pull), engine.change_sink());
+    let following = Supervised(tokio::spawn(async move { pull.follow(sink).await }));
     following.await.unwrap_or_else(|_| Failure::Partial("the connector failed: a defect of Rollcall".to_owned()))
 }

@@ -17,10 +17,13 @@ use rollcall_events::{
 };
 
 use crate::{
-    Applied, Concluded, Options, OrderError, PlanState, Runners, Running, State, Works,
-    memory::{MemoryProjects, MemoryShelf, MemorySource, person},
-    pull::{Anew, Cursor, Failure, Kept, News, Notes, Pull, Scope, Sealed, Sheet, Told},
-    stores::Records,
+    ApplyOutcome, EngineDeps, PlanState, ReadOptions, RunOutcome, RunnerError, RunnerTasks, Runners, SourceState,
+    memory::{MemoryProjects, MemorySource, MemorySourceStore, person},
+    pull::{
+        ChangeSink, Cursor, Failure, FullReadReason, Pull, ResumePoint, Scope, Snapshot, SnapshotBuilder, SourceChange,
+        StateUpdate,
+    },
+    stores::SourceRecords,
 };
 
 struct StoppedClock;
@@ -38,28 +41,28 @@ fn kim() -> Author {
     Author::of(&Principal::User("corp/kim".parse().unwrap()))
 }
 
-fn start(pull: Arc<dyn Pull>, log: &Log, shelf: &MemoryShelf) -> (Runners, Running) {
+fn start(pull: Arc<dyn Pull>, log: &Log, store: &MemorySourceStore) -> (Runners, RunnerTasks) {
     let random = AtomicU64::new(1);
-    let works = Works {
+    let deps = EngineDeps {
         append: Arc::new(log.clone()),
         tail: Arc::new(log.clone()),
-        shelf: Arc::new(shelf.clone()),
+        store: Arc::new(store.clone()),
         consequences: Arc::new(MemoryProjects::default()),
         clock: Arc::new(StoppedClock),
         random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
     };
-    let options = Options {
+    let options = ReadOptions {
         schedule: "@yearly".parse().unwrap(),
         jitter: Duration::ZERO,
         first_run_waits: false,
-        brake: true,
+        guard: true,
         revoke_after: None,
     };
-    Runners::start(works, vec![(corp(), pull, options)])
+    Runners::start(deps, vec![(corp(), pull, options)])
 }
 
-fn world() -> (MemorySource, Log, MemoryShelf) {
-    (MemorySource::default(), Log::in_memory(LogId([1; 8]), Arc::new(StoppedClock)), MemoryShelf::default())
+fn world() -> (MemorySource, Log, MemorySourceStore) {
+    (MemorySource::default(), Log::in_memory(LogId([1; 8]), Arc::new(StoppedClock)), MemorySourceStore::default())
 }
 
 /// Waits until the log has an event of this type.
@@ -76,9 +79,9 @@ async fn recorded(log: &Log, kind: &str) {
 
 #[tokio::test]
 async fn a_runner_reads_at_its_start_and_carries_out_orders() {
-    let (source, log, shelf) = world();
+    let (source, log, store) = world();
     (0..30).for_each(|n| source.put(person(&format!("p{n}"), true).unwrap()));
-    let (runners, _running) = start(Arc::new(source.clone()), &log, &shelf);
+    let (runners, _running) = start(Arc::new(source.clone()), &log, &store);
     recorded(&log, "snapshot.applied").await;
 
     (0..20).for_each(|n| source.take(&format!("person/p{n}")));
@@ -86,13 +89,13 @@ async fn a_runner_reads_at_its_start_and_carries_out_orders() {
     assert_eq!((plan.removals, plan.facts), (20, 30));
     assert!(plan.reason.contains("20 of its 30 facts"), "{}", plan.reason);
     let wrong = runners.apply(&plan.id, 19, kim()).await.unwrap_err();
-    assert!(matches!(wrong, OrderError::WrongNumber { removals: 20, confirmed: 19 }), "{wrong}");
+    assert!(matches!(wrong, RunnerError::WrongNumber { removals: 20, confirmed: 19 }), "{wrong}");
     let applied = runners.apply(&plan.id, 20, kim()).await.unwrap();
-    assert!(matches!(applied, Applied::Done(Concluded::InForce { .. })), "{applied:?}");
+    assert!(matches!(applied, ApplyOutcome::Done(RunOutcome::UpToDate { .. })), "{applied:?}");
     let again = runners.apply(&plan.id, 20, kim()).await.unwrap_err();
-    assert!(matches!(again, OrderError::NotOpen(PlanState::Applied)), "{again}");
+    assert!(matches!(again, RunnerError::NotOpen(PlanState::Applied)), "{again}");
 
-    let kept = shelf.plan(&plan.id).await.unwrap().unwrap();
+    let kept = store.plan(&plan.id).await.unwrap().unwrap();
     assert_eq!(kept.closed.unwrap().by, Some(kim()));
 
     source.take("person/p29");
@@ -107,23 +110,23 @@ async fn a_runner_reads_at_its_start_and_carries_out_orders() {
         let said = records.iter().rfind(|record| record.event.kind.contains(kind)).unwrap();
         assert!(said.event.data.contains(reason), "{}", said.event.data);
     }
-    assert!(matches!(runners.plan(&"other".parse().unwrap()).await, Err(OrderError::UnknownSource)));
+    assert!(matches!(runners.plan(&"other".parse().unwrap()).await, Err(RunnerError::UnknownSource)));
 }
 
 #[tokio::test]
 async fn a_source_that_cannot_be_read_answers_an_order_with_its_reason() {
-    let (source, log, shelf) = world();
+    let (source, log, store) = world();
     source.fail(Some(crate::memory::Fault::After(0, Failure::Unauthorised("rc 49".into()))));
-    let (runners, _running) = start(Arc::new(source), &log, &shelf);
+    let (runners, _running) = start(Arc::new(source), &log, &store);
     let error = runners.plan(&corp()).await.unwrap_err();
-    assert!(matches!(&error, OrderError::Source(Failure::Unauthorised(_))), "{error}");
-    assert_eq!(shelf.standing(&corp()).await.unwrap().unwrap().state, State::Unauthorised);
+    assert!(matches!(&error, RunnerError::Source(Failure::Unauthorised(_))), "{error}");
+    assert_eq!(store.status(&corp()).await.unwrap().unwrap().state, SourceState::Unauthorised);
 }
 
 /// A source that is followed: refreshes, tells one thing, keeps a cursor, then breaks; the second time it goes on.
 struct Followed {
     source: MemorySource,
-    recalled: tokio::sync::mpsc::UnboundedSender<Result<Kept, Anew>>,
+    recalled: tokio::sync::mpsc::UnboundedSender<Result<ResumePoint, FullReadReason>>,
 }
 
 #[async_trait]
@@ -131,21 +134,21 @@ impl Pull for Followed {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-        self.source.read(sheet).await
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+        self.source.read(builder).await
     }
     fn follows(&self) -> bool {
         true
     }
-    async fn follow(&self, news: News) -> Failure {
+    async fn follow(&self, sink: ChangeSink) -> Failure {
         let went = async {
-            let recalled = news.recall().await?;
+            let recalled = sink.resume_point().await?;
             self.recalled.send(recalled.clone()).unwrap();
-            if let Err(anew) = recalled {
-                news.sealed(self.source.read(news.sheet(anew).await?).await?).await?;
+            if let Err(full_read_reason) = recalled {
+                sink.apply_snapshot(self.source.read(sink.begin_snapshot(full_read_reason).await?).await?).await?;
             }
-            news.tell(vec![Told::Stated(person("told", true).unwrap().into())]).await?;
-            news.keep(Cursor(b"one".to_vec()), || Notes::All(vec![("key".into(), b"note".to_vec())])).await?;
+            sink.send(vec![SourceChange::Stated(person("told", true).unwrap().into())]).await?;
+            sink.save(Cursor(b"one".to_vec()), || StateUpdate::Replace(vec![("key".into(), b"note".to_vec())])).await?;
             Err::<(), _>(Failure::Unreachable("it broke".into()))
         };
         went.await.unwrap_err()
@@ -154,16 +157,19 @@ impl Pull for Followed {
 
 #[tokio::test]
 async fn a_follower_goes_on_from_the_cursor_and_the_notes_that_were_kept() {
-    let (source, log, shelf) = world();
+    let (source, log, store) = world();
     source.put(person("ada", true).unwrap());
     let (recalled, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let (_runners, _running) = start(Arc::new(Followed { source, recalled }), &log, &shelf);
+    let (_runners, _running) = start(Arc::new(Followed { source, recalled }), &log, &store);
     let mut next = async || tokio::time::timeout(Duration::from_secs(20), seen.recv()).await.unwrap().unwrap();
-    let kept =
-        Kept { cursor: Cursor(b"one".to_vec()), notes: vec![("key".into(), b"note".to_vec())], later: Vec::new() };
-    assert_eq!((next().await, next().await), (Err(Anew::First), Ok(kept)));
-    let standing = shelf.standing(&corp()).await.unwrap().unwrap();
-    assert_eq!(standing.whole.unwrap().why, "first start");
+    let kept = ResumePoint {
+        cursor: Cursor(b"one".to_vec()),
+        entries: vec![("key".into(), b"note".to_vec())],
+        later: Vec::new(),
+    };
+    assert_eq!((next().await, next().await), (Err(FullReadReason::FirstStart), Ok(kept)));
+    let status = store.status(&corp()).await.unwrap().unwrap();
+    assert_eq!(status.whole.unwrap().why, "first start");
     let (records, _) = log.page(Position(0), 100, &Filter::default()).await.unwrap();
     let people = records.iter().filter(|record| record.event.subject.starts_with("person/"));
     assert_eq!(people.count(), 2, "what is told again is no new fact");
@@ -181,20 +187,20 @@ impl Pull for Slow {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
         self.began.send(()).unwrap();
         self.words.acquire().await.unwrap().forget();
-        self.source.read(sheet).await
+        self.source.read(builder).await
     }
 }
 
 #[tokio::test]
 async fn of_two_who_confirm_one_plan_at_the_same_time_one_is_told_that_it_is_done() {
-    let (source, log, shelf) = world();
+    let (source, log, store) = world();
     (0..3).for_each(|n| source.put(person(&format!("p{n}"), true).unwrap()));
     let (began, mut beginning) = tokio::sync::mpsc::unbounded_channel();
     let slow = Arc::new(Slow { source: source.clone(), began, words: tokio::sync::Semaphore::new(2) });
-    let (runners, _running) = start(slow.clone(), &log, &shelf);
+    let (runners, _running) = start(slow.clone(), &log, &store);
     recorded(&log, "snapshot.applied").await;
     source.take("person/p0");
     let plan = runners.plan(&corp()).await.unwrap();
@@ -215,11 +221,11 @@ async fn of_two_who_confirm_one_plan_at_the_same_time_one_is_told_that_it_is_don
         tokio::task::yield_now().await;
     }
     slow.words.add_permits(1);
-    assert!(matches!(first.await.unwrap(), Ok(Applied::Done(_))));
+    assert!(matches!(first.await.unwrap(), Ok(ApplyOutcome::Done(_))));
     for late in [second.await.unwrap().map(drop), third.await.unwrap().map(drop)] {
-        assert!(matches!(late, Err(OrderError::NotOpen(PlanState::Applied))), "{late:?}");
+        assert!(matches!(late, Err(RunnerError::NotOpen(PlanState::Applied))), "{late:?}");
     }
-    let kept = shelf.plan(&plan.id).await.unwrap().unwrap();
+    let kept = store.plan(&plan.id).await.unwrap().unwrap();
     assert_eq!((kept.state, kept.closed.unwrap().by), (PlanState::Applied, Some(kim())));
     source.take("person/p1");
     slow.words.add_permits(1);

@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Personal,
-    plan::{Closed, Plan, PlanId, PlanState, Row},
-    pull::{Cursor, Known, Names, Note, Notes},
-    standing::Standing,
+    plan::{Plan, PlanClosure, PlanId, PlanRow, PlanState},
+    pull::{Cursor, PersonalData, RecordedFact, StateEntry, StateUpdate},
+    status::SourceStatus,
 };
 
 /// The store does not answer. Try again later.
@@ -23,7 +23,7 @@ use crate::{
 pub struct StoreError(pub String);
 
 /// Facts of one source by subject, as they stand in the log.
-pub type Facts = HashMap<String, Known>;
+pub type RecordedFacts = HashMap<String, RecordedFact>;
 
 /// Tells one fact from another: the first half of SHA-256 over the subject, the type and the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,25 +56,25 @@ pub(crate) fn digest(subject: &str, kind: &str, data: &str) -> Digest {
 
 /// The last thing that a source said of a subject: which it was, and where it stands in the log in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct BaselineEntry {
     /// Its place in the log.
     pub position: Position,
     /// Whether the subject stands: it was not taken back.
-    pub stands: bool,
+    pub present: bool,
     /// Which fact it was.
     pub fingerprint: Fingerprint,
 }
 
-impl Mark {
+impl BaselineEntry {
     /// Of a fact in the log.
     #[must_use]
     pub fn of(position: Position, subject: &str, kind: &str, data: &str) -> Self {
-        Self { position, stands: stands(kind), fingerprint: Fingerprint::of(subject, kind, data) }
+        Self { position, present: is_present(kind), fingerprint: Fingerprint::of(subject, kind, data) }
     }
 }
 
 /// Whether a fact of this type says that its subject is there.
-pub(crate) fn stands(kind: &str) -> bool {
+pub(crate) fn is_present(kind: &str) -> bool {
     Body::sayer_of(kind).is_some_and(Sayer::is_for_sources) && !is_end(kind)
 }
 
@@ -85,24 +85,24 @@ fn is_end(kind: &str) -> bool {
 }
 
 /// Marks by subject.
-pub type Marks = BTreeMap<Box<str>, Mark>;
+pub type BaselineEntries = BTreeMap<Box<str>, BaselineEntry>;
 
 /// Those whose subject begins so.
 pub(crate) fn beginning_with<'a>(
-    marks: &'a Marks,
+    entries: &'a BaselineEntries,
     prefix: &'a str,
-) -> impl Iterator<Item = (&'a str, &'a Mark)> + Clone {
+) -> impl Iterator<Item = (&'a str, &'a BaselineEntry)> + Clone {
     let from = (Bound::Included(prefix), Bound::Unbounded);
-    let behind = marks.range::<str, _>(from).map(|(subject, mark)| (&**subject, mark));
+    let behind = entries.range::<str, _>(from).map(|(subject, entry)| (&**subject, entry));
     behind.take_while(move |(subject, _)| subject.starts_with(prefix))
 }
 
 /// Takes one thing after the other, each by its name.
-pub type Show<'a, T> = &'a mut (dyn FnMut(&str, T) + Send);
+pub type Visitor<'a, T> = &'a mut (dyn FnMut(&str, T) + Send);
 
 /// How far the mirror of a source is, and what the log says of its runs up to there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reached {
+pub struct BaselineState {
     /// Folded up to here.
     pub position: Position,
     /// The newest epoch of the source.
@@ -115,7 +115,7 @@ pub struct Reached {
 
 /// Where the follower of a source goes on, and of what that is true.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Followed {
+pub struct SavedCursor {
     /// Which log it is, as text.
     pub log: String,
     /// The digest of the scope.
@@ -128,40 +128,51 @@ pub struct Followed {
 
 /// What each source said last, folded from the log.
 #[async_trait]
-pub trait Mirror: Send + Sync + 'static {
+pub trait BaselineStore: Send + Sync + 'static {
     /// How far it is. What was folded from another log is forgotten first.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn reached(&self, log: LogId, source: &SourceName) -> Result<Reached, StoreError>;
+    async fn baseline_state(&self, log: LogId, source: &SourceName) -> Result<BaselineState, StoreError>;
 
     /// Takes marks in and notes how far it is, whole or not at all.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn fold(&self, log: LogId, source: &SourceName, marks: &Marks, reached: &Reached) -> Result<(), StoreError>;
+    async fn fold(
+        &self,
+        log: LogId,
+        source: &SourceName,
+        entries: &BaselineEntries,
+        baseline: &BaselineState,
+    ) -> Result<(), StoreError>;
 
     /// Shows everything that a source said last, in any order.
     ///
     /// # Errors
     /// As [`StoreError`]; something of it may have been shown.
-    async fn each(&self, source: &SourceName, show: Show<'_, Mark>) -> Result<(), StoreError>;
+    async fn for_each_entry(&self, source: &SourceName, visit: Visitor<'_, BaselineEntry>) -> Result<(), StoreError>;
 
     /// What a source said last of these subjects, and of all whose subject begins with one of `prefixes`.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Marks, StoreError>;
+    async fn entries(
+        &self,
+        source: &SourceName,
+        subjects: &[String],
+        prefixes: &[String],
+    ) -> Result<BaselineEntries, StoreError>;
 }
 
 /// Plans, how sources are, where followers go on, and personal data.
 #[async_trait]
-pub trait Records: Send + Sync + 'static {
+pub trait SourceRecords: Send + Sync + 'static {
     /// Keeps a plan; open ones of the same source are superseded by it.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn keep_plan(&self, plan: &Plan, rows: &[Row]) -> Result<(), StoreError>;
+    async fn save_plan(&self, plan: &Plan, rows: &[PlanRow]) -> Result<(), StoreError>;
 
     /// A plan.
     ///
@@ -179,64 +190,69 @@ pub trait Records: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &Closed) -> Result<(), StoreError>;
+    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &PlanClosure) -> Result<(), StoreError>;
 
     /// How a source is; None before its first attempt.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn standing(&self, source: &SourceName) -> Result<Option<Standing>, StoreError>;
+    async fn status(&self, source: &SourceName) -> Result<Option<SourceStatus>, StoreError>;
 
     /// Notes how a source is.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn note(&self, standing: &Standing) -> Result<(), StoreError>;
+    async fn save_status(&self, status: &SourceStatus) -> Result<(), StoreError>;
 
     /// Where the follower of a source goes on.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn followed(&self, source: &SourceName) -> Result<Option<Followed>, StoreError>;
+    async fn saved_cursor(&self, source: &SourceName) -> Result<Option<SavedCursor>, StoreError>;
 
     /// The notebook that belongs to that.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn notes(&self, source: &SourceName) -> Result<Vec<Note>, StoreError>;
+    async fn sync_state(&self, source: &SourceName) -> Result<Vec<StateEntry>, StoreError>;
 
     /// Keeps both, so that neither is ever found without the other.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn keep_followed(&self, source: &SourceName, followed: &Followed, notes: Notes) -> Result<(), StoreError>;
+    async fn save_sync_state(
+        &self,
+        source: &SourceName,
+        followed: &SavedCursor,
+        notes: StateUpdate,
+    ) -> Result<(), StoreError>;
 
     /// Forgets both.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn forget_followed(&self, source: &SourceName) -> Result<(), StoreError>;
+    async fn forget_sync_state(&self, source: &SourceName) -> Result<(), StoreError>;
 
     /// Shows the personal data of every person of a source, in any order.
     ///
     /// # Errors
     /// As [`StoreError`]; some of it may have been shown.
-    async fn each_name(&self, source: &SourceName, show: Show<'_, Names>) -> Result<(), StoreError>;
+    async fn for_each_personal(&self, source: &SourceName, visit: Visitor<'_, PersonalData>) -> Result<(), StoreError>;
 
     /// The personal data of some persons.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn names(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, Names>, StoreError>;
+    async fn personal(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, PersonalData>, StoreError>;
 
     /// Keeps personal data.
     ///
     /// # Errors
     /// As [`StoreError`].
-    async fn keep_names(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError>;
+    async fn save_personal(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError>;
 }
 
 /// All of it.
-pub trait Shelf: Mirror + Records {}
+pub trait SourceStore: BaselineStore + SourceRecords {}
 
-impl<T: Mirror + Records> Shelf for T {}
+impl<T: BaselineStore + SourceRecords> SourceStore for T {}

@@ -8,8 +8,8 @@ use rollcall_events::{NewEvent, SourceName};
 
 use crate::{
     Delivery, DeliveryId, InboxError, Part, PartState, Replayed, RunError, Verdict,
-    pull::Anew,
-    standing::{Standing, State},
+    pull::FullReadReason,
+    status::{SourceState, SourceStatus},
 };
 
 /// An authentic delivery was judged.
@@ -148,18 +148,18 @@ pub(crate) fn facts_appended(source: &SourceName, events: &[NewEvent], outcomes:
 }
 
 /// A source was asked, and this is how it is.
-pub(crate) fn source_checked(standing: &Standing) {
-    let source = standing.source.as_str();
-    for state in State::ALL {
+pub(crate) fn source_checked(status: &SourceStatus) {
+    let source = status.source.as_str();
+    for state in SourceState::ALL {
         metrics::gauge!("rollcall_source_state", "source" => source.to_owned(), "state" => state.as_str())
-            .set(if *state == standing.state { 1.0 } else { 0.0 });
+            .set(if *state == status.state { 1.0 } else { 0.0 });
     }
-    if let Some(sealed) = standing.sealed_at {
+    if let Some(sealed) = status.sealed_at {
         #[expect(clippy::cast_precision_loss, reason = "seconds fit")]
         metrics::gauge!("rollcall_source_sealed_at_seconds", "source" => source.to_owned())
             .set(sealed.timestamp() as f64);
     }
-    tracing::debug!(source, state = standing.state.as_str(), facts = standing.facts, "source checked");
+    tracing::debug!(source, state = status.state.as_str(), facts = status.facts, "source checked");
 }
 
 /// A follower goes on from where it was.
@@ -169,7 +169,7 @@ pub(crate) fn source_resumed(source: &SourceName) {
 }
 
 /// A follower reads everything.
-pub(crate) fn source_read_anew(source: &SourceName, why: &Anew) {
+pub(crate) fn source_read_anew(source: &SourceName, why: &FullReadReason) {
     metrics::counter!("rollcall_source_follows_total", "source" => source.to_string(), "from" => why.word())
         .increment(1);
     tracing::info!(source = source.as_str(), from = why.word(), %why, "source read as a whole");
@@ -178,7 +178,7 @@ pub(crate) fn source_read_anew(source: &SourceName, why: &Anew) {
 /// A run came to nothing.
 pub(crate) fn run_failed(source: &SourceName, error: &RunError) {
     let word = match error {
-        RunError::Source(failure) => State::from(failure).as_str(),
+        RunError::Source(failure) => SourceState::from(failure).as_str(),
         RunError::Storage(_) => "storage",
     };
     metrics::counter!("rollcall_source_failures_total", "source" => source.to_string(), "reason" => word).increment(1);

@@ -16,9 +16,9 @@ use rollcall_events::{Clock, LogId, NewEvent, Order, Position, SourceName};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    Age, Answer, Call, Delivery, DeliveryId, Durability, Headers, Hook, Inbox, InboxError, Kept, Part, PartState,
-    Personal, Problem, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, Route, Said, Settled, Unread,
-    Verdict, judge,
+    Delivery, DeliveryAnswer, DeliveryId, Durability, Headers, Hook, HookRoute, InboundCall, Inbox, InboxError,
+    MappedEvent, MappingError, Part, PartOutcomes, PartState, Personal, Problem, ProblemType, ReceiveError, Receiver,
+    Rejection, ReplayError, StoredDelivery, TimestampCheck, Verdict, validate,
 };
 
 const PRODUCT: &str = "rollcall.product.upserted.v1";
@@ -41,13 +41,13 @@ impl Hook for Lines {
     fn keeps(&self, header: &str) -> bool {
         header == "key"
     }
-    fn verify(&self, headers: &Headers, _: &[u8], _: Age) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, _: &[u8], _: TimestampCheck) -> Result<(), Rejection> {
         match headers.one("key") {
             Ok(Some("good")) => Ok(()),
             _ => Err(Rejection { reason: "key-wrong", hint: "send the key" }),
         }
     }
-    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         assert_eq!(headers.one("key"), Ok(Some("good")), "mapped before it was verified");
         let line = |line: &str| {
             let mut words = line.splitn(4, ' ').map(str::to_owned);
@@ -57,22 +57,22 @@ impl Hook for Lines {
                 return Ok(product("boom", 9));
             }
             let (id, kind, sequence, data) = (word(), word(), word().parse().ok(), word());
-            Ok(Said { id, kind, sequence, data, ..Said::default() })
+            Ok(MappedEvent { id, kind, sequence, data, ..MappedEvent::default() })
         };
         std::str::from_utf8(body).unwrap().lines().map(line).collect()
     }
 }
 
-fn product(id: &str, sequence: u64) -> Said {
+fn product(id: &str, sequence: u64) -> MappedEvent {
     let data = format!(r#"{{"product":"{id}"}}"#);
-    Said { id: id.into(), kind: PRODUCT.into(), sequence: Some(sequence), data, ..Said::default() }
+    MappedEvent { id: id.into(), kind: PRODUCT.into(), sequence: Some(sequence), data, ..MappedEvent::default() }
 }
 
-type Row = (Delivery, Verdict, Vec<Part>);
+type PlanRow = (Delivery, Verdict, Vec<Part>);
 
 #[derive(Default)]
 struct Fake {
-    rows: Mutex<BTreeMap<DeliveryId, Row>>,
+    rows: Mutex<BTreeMap<DeliveryId, PlanRow>>,
     rejected: Mutex<Vec<&'static str>>,
     asked: Mutex<Vec<Durability>>,
     personal: Mutex<Vec<Personal>>,
@@ -96,7 +96,7 @@ impl Fake {
 
 #[async_trait]
 impl Inbox for Fake {
-    async fn keep(
+    async fn store(
         &self,
         delivery: Delivery,
         parts: Vec<Part>,
@@ -115,16 +115,21 @@ impl Inbox for Fake {
     fn reject(&self, _: Delivery, reason: &'static str) {
         self.rejected.lock().unwrap().push(reason);
     }
-    async fn keep_again(
+    async fn store_replay(
         &self,
         delivery: &Delivery,
         _: DateTime<Utc>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
     ) -> Result<(), InboxError> {
-        self.keep(delivery.clone(), parts, personal, Durability::Synced).await
+        self.store(delivery.clone(), parts, personal, Durability::Synced).await
     }
-    async fn settle(&self, id: &DeliveryId, settled: Settled, durability: Durability) -> Result<(), InboxError> {
+    async fn record_outcomes(
+        &self,
+        id: &DeliveryId,
+        settled: PartOutcomes,
+        durability: Durability,
+    ) -> Result<(), InboxError> {
         if self.settle_fails.load(Ordering::Relaxed) {
             return Err(InboxError::Unavailable("no disk".into()));
         }
@@ -144,9 +149,9 @@ impl Inbox for Fake {
         self.settled.send_modify(|count| *count += 1);
         Ok(())
     }
-    async fn find(&self, id: &DeliveryId) -> Result<Option<Kept>, InboxError> {
+    async fn find(&self, id: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError> {
         let rows = self.rows.lock().unwrap();
-        Ok(rows.get(id).map(|(delivery, verdict, _)| Kept {
+        Ok(rows.get(id).map(|(delivery, verdict, _)| StoredDelivery {
             delivery: delivery.clone(),
             bytes: delivery.body.len() as u64,
             verdict: *verdict,
@@ -212,7 +217,7 @@ fn setup() -> Setup {
         reached: Notify::new(),
     });
     let hook = Arc::new(Lines::default());
-    let route = Route {
+    let route = HookRoute {
         source: "flexnet".parse().unwrap(),
         order: Order::Version,
         hook: hook.clone(),
@@ -223,23 +228,23 @@ fn setup() -> Setup {
     Setup { inbox, log, hook, receiver }
 }
 
-fn call(body: &str) -> Call {
+fn call(body: &str) -> InboundCall {
     let mut headers = http::HeaderMap::new();
     headers.insert("key", "good".parse().unwrap());
     headers.insert("authorization", "Bearer canary".parse().unwrap());
-    Call { headers, body: Bytes::from(body.to_owned()), client: None }
+    InboundCall { headers, body: Bytes::from(body.to_owned()), client: None }
 }
 
 fn one(id: &str) -> String {
     format!("{id} {PRODUCT} 1 {{\"product\":\"{id}\"}}")
 }
 
-fn outcomes(answer: &Answer) -> Vec<(&str, u64)> {
+fn outcomes(answer: &DeliveryAnswer) -> Vec<(&str, u64)> {
     answer.events.iter().map(|event| (event.outcome, event.position.0)).collect()
 }
 
 impl Setup {
-    async fn post(&self, body: &str) -> Result<Answer, ReceiveError> {
+    async fn post(&self, body: &str) -> Result<DeliveryAnswer, ReceiveError> {
         self.receiver.receive("flexnet", call(body)).await
     }
     fn head(&self) -> u64 {
@@ -310,7 +315,7 @@ async fn a_delivery_that_was_kept_before_a_crash_is_gone_on_with_at_the_next_sta
         body: Bytes::from(one("a")),
     };
     let part = Part { id: Some("a".into()), kind: None, subject: None, state: PartState::Pending };
-    s.inbox.keep(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
+    s.inbox.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
     let recovered = s.receiver.recover().await.unwrap();
     assert_eq!((recovered.deliveries, recovered.recorded, recovered.failed.len()), (1, 1, 0));
     assert_eq!(s.inbox.words(&delivery.id), (Verdict::Recorded, vec!["recorded"]));
@@ -419,28 +424,29 @@ async fn a_replay_checks_the_signature_again_and_that_the_bytes_are_whole() {
     assert!(matches!(s.receiver.replay(&unknown).await, Err(ReplayError::Unknown)));
 }
 
-fn judged(order: Order, said: Said) -> Result<crate::Fact, Problem> {
+fn validated(order: Order, said: MappedEvent) -> Result<crate::ValidEvent, Problem> {
     let now = StoppedClock.now();
-    judge(&"flexnet".parse().unwrap(), order, &DeliveryId::new(now, [0; 10]), now, said)
+    validate(&"flexnet".parse().unwrap(), order, &DeliveryId::new(now, [0; 10]), now, said)
 }
 
 #[test]
 fn an_event_needs_its_source_s_order_key_and_no_other() {
     let time = DateTime::from_timestamp(1, 1_999).unwrap();
-    let said = |sequence, time| Said { sequence, time, ..product("a", 0) };
-    let pointer = |order, said| judged(order, said).unwrap_err().pointer;
-    assert!(judged(Order::Version, said(Some(1), None)).is_ok());
+    let said = |sequence, time| MappedEvent { sequence, time, ..product("a", 0) };
+    let pointer = |order, said| validated(order, said).unwrap_err().pointer;
+    assert!(validated(Order::Version, said(Some(1), None)).is_ok());
     assert_eq!(pointer(Order::Version, said(None, Some(time))), "/sequence");
     assert_eq!(pointer(Order::Time, said(Some(1), None)), "/time");
-    assert!(judged(Order::Observed, said(None, None)).is_ok());
-    let event = judged(Order::Time, said(None, Some(time))).unwrap().event;
+    assert!(validated(Order::Observed, said(None, None)).is_ok());
+    let event = validated(Order::Time, said(None, Some(time))).unwrap().event;
     assert_eq!(event.time.unwrap().timestamp_subsec_nanos(), 1_000, "kept to the microsecond");
 }
 
 #[test]
 fn every_type_that_is_not_a_connector_s_is_refused_whatever_its_data() {
     use rollcall_events::{Body, Sayer};
-    let refused = |kind: &str| judged(Order::Version, Said { kind: kind.into(), ..product("a", 1) }).unwrap_err().kind;
+    let refused =
+        |kind: &str| validated(Order::Version, MappedEvent { kind: kind.into(), ..product("a", 1) }).unwrap_err().kind;
     for kind in Body::TYPES.iter().filter(|kind| !Body::sayer_of(kind).is_some_and(Sayer::is_for_sources)) {
         assert_eq!(refused(kind), ProblemType::NotYours, "{kind}");
     }
@@ -449,18 +455,19 @@ fn every_type_that_is_not_a_connector_s_is_refused_whatever_its_data() {
 
 #[test]
 fn personal_data_is_cut_out_and_its_absence_changes_no_byte() {
-    let person = |data: &str| Said { kind: "rollcall.person.upserted.v1".into(), data: data.into(), ..product("p", 3) };
+    let person =
+        |data: &str| MappedEvent { kind: "rollcall.person.upserted.v1".into(), data: data.into(), ..product("p", 3) };
     let with = r#"{"person":"p","personal":{"email":"p@x.example","name":"Pat"},"account":null, "active":true}"#;
     let without = r#"{"person":"p","account":null,"active":true}"#;
     let (with, without) =
-        (judged(Order::Version, person(with)).unwrap(), judged(Order::Version, person(without)).unwrap());
+        (validated(Order::Version, person(with)).unwrap(), validated(Order::Version, person(without)).unwrap());
     assert!(with.event.says_the_same(&without.event));
     assert!(!format!("{:?}", with).contains("p@x.example"), "not even printed");
     let personal = with.personal.unwrap();
     assert_eq!((personal.email.as_deref(), personal.name.as_deref()), (Some("p@x.example"), Some("Pat")));
     assert_eq!(without.personal, None);
     let twice = r#"{"person":"p","personal":{},"personal":{},"account":null,"active":true}"#;
-    assert_eq!(judged(Order::Version, person(twice)).unwrap_err().kind, ProblemType::InvalidData);
+    assert_eq!(validated(Order::Version, person(twice)).unwrap_err().kind, ProblemType::InvalidData);
 }
 
 #[test]

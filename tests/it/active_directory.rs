@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_ingest::pull::{Pull, Sealed, Sheet};
+use rollcall_ingest::pull::{Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Base, Bind, Config, Directory, Limits, Whose};
 
 use crate::{
@@ -23,14 +23,15 @@ fn config(samba: &Samba) -> Config {
     }
 }
 
-fn read(config: Config) -> (Directory, Sealed) {
+fn read(config: Config) -> (Directory, Snapshot) {
     let directory = Directory::new(config).unwrap();
-    let sealed = block(directory.read(Sheet::blank(now()))).unwrap_or_else(|failure| panic!("{failure}"));
-    (directory, sealed)
+    let snapshot =
+        block(directory.read(SnapshotBuilder::detached(now()))).unwrap_or_else(|failure| panic!("{failure}"));
+    (directory, snapshot)
 }
 
-fn id(sealed: &Sealed, name: &str) -> rollcall_events::Id {
-    let mut people = sealed.changes().filter_map(|(_, body)| match body {
+fn id(snapshot: &Snapshot, name: &str) -> rollcall_events::Id {
+    let mut people = snapshot.changes().filter_map(|(_, body)| match body {
         rollcall_events::Body::PersonUpserted(person) if person.username.as_deref() == Some(name) => {
             Some(person.person.clone())
         }
@@ -63,7 +64,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     let rid = samba.rid(&group_dn("crew"));
     samba.modify(&dn("bob"), "replace", "primaryGroupID", &rid.to_string());
 
-    let (directory, sealed) = read(config(&samba));
+    let (directory, snapshot) = read(config(&samba));
     let mut expected = set(&["ada", "kim", "bob", "off inactive", "late inactive", "bare inactive"]);
     expected.extend(["five", "four", "three", "two", "one", "crew"].map(|name| format!("[{name}]")));
     expected.extend(set(&[
@@ -79,28 +80,28 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
         "[one] has bare",
         "[crew] has bob",
     ]));
-    assert_eq!(picture(&sealed), expected);
+    assert_eq!(picture(&snapshot), expected);
     let known = directory.known().unwrap();
     assert_eq!((known.kind.as_str(), known.notes.outside, known.notes.references), ("Active Directory", 1, 0));
-    let guid = id(&sealed, "ada");
+    let guid = id(&snapshot, "ada");
     assert_eq!(guid.as_str().len(), 36, "{guid}");
 
     // An id that happens to be text is the same kind of id (trap 12), and found again by it.
     let odd = Config { people: vec![format!("OU=odd,{BASE}").parse().unwrap()], ..config(&samba) };
-    let (directory, sealed) = read(odd);
-    assert_eq!(id(&sealed, "text").as_str(), "33323130-3534-3736-3839-616263646566");
-    let subject = sealed.changes().find(|(subject, _)| subject.starts_with("person/")).unwrap().1.clone();
+    let (directory, snapshot) = read(odd);
+    assert_eq!(id(&snapshot, "text").as_str(), "33323130-3534-3736-3839-616263646566");
+    let subject = snapshot.changes().find(|(subject, _)| subject.starts_with("person/")).unwrap().1.clone();
     let answers = block(directory.look_up(std::slice::from_ref(&subject), now())).unwrap();
     assert!(
-        matches!(&answers[0], rollcall_ingest::pull::Answer::Stated(stated) if stated.body == subject),
+        matches!(&answers[0], rollcall_ingest::pull::LookupAnswer::Stated(stated) if stated.body == subject),
         "{answers:?}"
     );
 
     // The whole domain refers to other parts of the forest, which are counted and not followed (trap 10); everybody's
     // primary group is there then.
     let root = || vec![BASE.parse::<Base>().unwrap()];
-    let (directory, sealed) = read(Config { people: root(), groups: root(), ..config(&samba) });
-    let picture = picture(&sealed);
+    let (directory, snapshot) = read(Config { people: root(), groups: root(), ..config(&samba) });
+    let picture = picture(&snapshot);
     assert!(picture.contains("[Domain Users] has ada") && picture.contains("[crew] has bob"), "{picture:?}");
     assert!(picture.contains("[Administrators] has Administrator"), "{picture:?}");
     assert!(directory.known().unwrap().notes.references > 0);
@@ -118,12 +119,12 @@ fn l14_a_group_with_more_members_than_come_at_once_is_read_in_ranges() {
         ..config(&samba)
     };
     let (_, whole) = read(config.clone());
-    let count = |sealed: &Sealed| sealed.changes().filter(|(subject, _)| subject.starts_with("member/")).count();
+    let count = |snapshot: &Snapshot| snapshot.changes().filter(|(subject, _)| subject.starts_with("member/")).count();
     assert_eq!(count(&whole), 645);
     for size in [500, 310, 620, 24] {
-        let (_, sealed) = read(Config { members: Some(size), ..config.clone() });
-        assert_eq!(count(&sealed), 645, "{size} at once");
-        assert_eq!(sealed.digest(), whole.digest());
+        let (_, snapshot) = read(Config { members: Some(size), ..config.clone() });
+        assert_eq!(count(&snapshot), 645, "{size} at once");
+        assert_eq!(snapshot.digest(), whole.digest());
     }
 }
 
@@ -149,9 +150,9 @@ fn l07_l08_who_is_renamed_and_moved_is_the_same_and_whoever_gets_the_name_is_not
 #[test]
 fn a_password_is_checked_by_a_bind_and_a_disabled_account_has_none() {
     let Some(samba) = Samba::start(&(person("ada", "people") + &person("off", "people"))) else { return };
-    let (directory, sealed) = read(config(&samba));
+    let (directory, snapshot) = read(config(&samba));
     let right = |name: &str, password: &str| {
-        let id = id(&sealed, name);
+        let id = id(&snapshot, name);
         block(directory.check(Whose::Id(&id), &password.to_owned().into())).unwrap()
     };
     assert!(right("ada", PASSWORD) && right("off", PASSWORD));
@@ -166,10 +167,10 @@ fn a_password_is_checked_by_a_bind_and_a_disabled_account_has_none() {
     samba.rename(&format!("CN=ada,OU=staff,{BASE}"), "CN=ada", Some(&format!("OU=people,{BASE}")));
     let attributes =
         rollcall_ldap::Attributes { username: Some("userPrincipalName".to_owned()), ..config(&samba).attributes };
-    let (directory, sealed) = read(Config { attributes, ..config(&samba) });
-    let id = id(&sealed, "ada@ex.test");
+    let (directory, snapshot) = read(Config { attributes, ..config(&samba) });
+    let id = id(&snapshot, "ada@ex.test");
     assert!(block(directory.check(Whose::Id(&id), &PASSWORD.into())).unwrap());
     assert!(!block(directory.check(Whose::Name("ada@ex.test"), &PASSWORD.into())).unwrap(), "nobody whom we know");
-    let users: BTreeSet<String> = picture(&sealed);
+    let users: BTreeSet<String> = picture(&snapshot);
     assert!(users.contains("off@ex.test inactive"), "{users:?}");
 }

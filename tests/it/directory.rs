@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, body::Member};
-use rollcall_ingest::pull::{Failure, Pull, Sealed, Sheet};
+use rollcall_ingest::pull::{Failure, Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Base, Bind, Config, Directory, Limits};
 
 use crate::support::slapd::{Authority, BASE, Kind, Proxy, SYNC, Slapd, Then, dn, group, person, trunk};
@@ -30,18 +30,18 @@ pub fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
 }
 
-pub fn read(config: Config) -> Result<Sealed, Failure> {
-    block(async { Directory::new(config).unwrap().read(Sheet::blank(now())).await })
+pub fn read(config: Config) -> Result<Snapshot, Failure> {
+    block(async { Directory::new(config).unwrap().read(SnapshotBuilder::detached(now())).await })
 }
 
 /// Who is in which group, by user name and by group name: `ops: ada, (inner)`.
-pub fn picture(sealed: &Sealed) -> BTreeSet<String> {
-    let name = |kind: &str, id: &str| match sealed.change(&format!("{kind}/{id}")).unwrap() {
+pub fn picture(snapshot: &Snapshot) -> BTreeSet<String> {
+    let name = |kind: &str, id: &str| match snapshot.change(&format!("{kind}/{id}")).unwrap() {
         Body::PersonUpserted(person) => person.username.clone().unwrap(),
         Body::GroupUpserted(group) => group.name.clone().unwrap(),
         other => panic!("{other:?}"),
     };
-    sealed
+    snapshot
         .changes()
         .map(|(_, body)| match body {
             Body::PersonUpserted(person) => {
@@ -77,9 +77,9 @@ fn a_whole_read_states_people_groups_and_who_is_in_them() {
             [dn("kim"), dn("gone"), format!("uid=far,ou=staff,{BASE}"), format!("cn=ops,ou=groups,{BASE}")],
         );
     let Some(slapd) = Slapd::start(Kind { refint: false, ..Kind::default() }, &ldif) else { return };
-    let sealed = read(config(&slapd.url())).unwrap();
+    let snapshot = read(config(&slapd.url())).unwrap();
     assert_eq!(
-        picture(&sealed),
+        picture(&snapshot),
         set(&[
             "sync",
             "ada",
@@ -92,9 +92,9 @@ fn a_whole_read_states_people_groups_and_who_is_in_them() {
             "[inner] has [ops]"
         ])
     );
-    assert_eq!(sealed.absent().len(), 1);
-    assert!(sealed.absent()[0].contains("uid=gone"), "{:?}", sealed.absent());
-    assert!(sealed.personal().iter().any(|(_, names)| names.email.as_deref() == Some("ada@ex.test")));
+    assert_eq!(snapshot.absent().len(), 1);
+    assert!(snapshot.absent()[0].contains("uid=gone"), "{:?}", snapshot.absent());
+    assert!(snapshot.personal().iter().any(|(_, names)| names.email.as_deref() == Some("ada@ex.test")));
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn l01_ten_thousand_people_arrive_in_pages_whatever_size_the_server_allows() {
     ldif += &group("big", (0..5_000).map(|i| dn(&format!("u{i:05}"))));
     // The server gives pages of 50; 200 are asked for, refused with rc 11, and halved.
     let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
-    let sealed = read(config(&slapd.url())).unwrap();
-    let count = |kind: &str| sealed.changes().filter(|(subject, _)| subject.starts_with(kind)).count();
+    let snapshot = read(config(&slapd.url())).unwrap();
+    let count = |kind: &str| snapshot.changes().filter(|(subject, _)| subject.starts_with(kind)).count();
     assert_eq!((count("person/"), count("group/"), count("member/")), (10_001, 1, 5_000));
 }
 
@@ -126,8 +126,8 @@ fn l02_l03_a_read_that_is_cut_stalled_or_garbled_at_any_place_concludes_nothing(
             proxy.after(after);
             match read(config.clone()) {
                 Err(_) => failed += 1,
-                Ok(sealed) => {
-                    assert_eq!(sealed.digest(), whole, "{then:?} after {after}");
+                Ok(snapshot) => {
+                    assert_eq!(snapshot.digest(), whole, "{then:?} after {after}");
                     break;
                 }
             }
@@ -184,9 +184,9 @@ fn l15_odd_names_are_one_identity_and_never_syntax() {
             [r#"UID = A\2cb\2Bc\22D\3be\23f , OU=People,dc=ex,DC=TEST"#, "uid=\\2a)(uid\\3d*,ou=people,dc=ex,dc=test"],
         );
     let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
-    let sealed = read(config(&slapd.url())).unwrap();
+    let snapshot = read(config(&slapd.url())).unwrap();
     assert_eq!(
-        picture(&sealed),
+        picture(&snapshot),
         set(&["sync", "a,b+c\"d;e#f", "*)(uid=*", "[g]", "[g] has a,b+c\"d;e#f", "[g] has *)(uid=*"])
     );
 }
@@ -201,12 +201,12 @@ fn l16_a_user_name_in_two_bases_is_a_conflict_and_grants_nobody() {
     let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
     let mut config = config(&slapd.url());
     config.people.push(format!("ou=staff,{BASE}").parse().unwrap());
-    let sealed = read(config).unwrap();
-    assert!(picture(&sealed).contains("[p] has kim"));
-    assert!(!picture(&sealed).contains("[p] has ada"));
-    assert_eq!(sealed.excluded().count(), 2);
-    assert!(sealed.excluded().all(|(_, why)| why.contains("several people")));
-    assert!(sealed.absent()[0].starts_with("nobody"));
+    let snapshot = read(config).unwrap();
+    assert!(picture(&snapshot).contains("[p] has kim"));
+    assert!(!picture(&snapshot).contains("[p] has ada"));
+    assert_eq!(snapshot.excluded().count(), 2);
+    assert!(snapshot.excluded().all(|(_, why)| why.contains("several people")));
+    assert!(snapshot.absent()[0].starts_with("nobody"));
 }
 
 #[test]
@@ -219,9 +219,9 @@ fn other_shapes_of_groups_are_read_and_a_dynamic_one_is_named() {
     );
     let ldif = trunk() + &person("ada", "people", "a") + &person("kim", "people", "k") + &groups;
     let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
-    let sealed = read(config(&slapd.url())).unwrap();
+    let snapshot = read(config(&slapd.url())).unwrap();
     assert_eq!(
-        picture(&sealed),
+        picture(&snapshot),
         set(&["sync", "ada", "kim", "[unique]", "[dummy]", "[unique] has ada", "[unique] has kim"])
     );
 }
@@ -233,9 +233,9 @@ fn l07_l08_a_renamed_and_moved_person_is_the_same_and_a_recreated_one_is_not() {
     let mut config = config(&slapd.url());
     config.people.push(format!("ou=staff,{BASE}").parse().unwrap());
     let id = |name: &str| {
-        let sealed = read(config.clone()).unwrap();
-        assert!(picture(&sealed).contains(&format!("[g] has {name}")), "{:?}", picture(&sealed));
-        let mut people = sealed.changes().filter_map(|(_, body)| match body {
+        let snapshot = read(config.clone()).unwrap();
+        assert!(picture(&snapshot).contains(&format!("[g] has {name}")), "{:?}", picture(&snapshot));
+        let mut people = snapshot.changes().filter_map(|(_, body)| match body {
             Body::PersonUpserted(person) if person.username.as_deref() == Some(name) => Some(person.person.clone()),
             _ => None,
         });
@@ -312,7 +312,7 @@ fn two_servers_in_a_row_are_each_asked_once() {
     one.after(0);
     let directory = Directory::new(config).unwrap();
     for _ in 0..3 {
-        block(directory.read(Sheet::blank(now()))).unwrap();
+        block(directory.read(SnapshotBuilder::detached(now()))).unwrap();
     }
     assert_eq!((one.connections(), two.connections()), (1, 3), "the one that answered is asked first");
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use rollcall_events::{Body, Position, body::Author};
-use rollcall_ingest::{Applied, Records, State, pull::Failure};
+use rollcall_ingest::{ApplyOutcome, SourceRecords, SourceState, pull::Failure};
 use rollcall_ldap::{Bind, Config, Mode};
 
 use crate::{
@@ -25,13 +25,13 @@ fn crowd(n: usize) -> String {
 }
 
 /// Waits for a state that is not healthy, and gives its text.
-fn failed(corp: &Corp, state: State) -> String {
-    let standing = wait_for(state.as_str(), || corp.standing().filter(|standing| standing.state == state));
-    standing.reason.unwrap()
+fn failed(corp: &Corp, state: SourceState) -> String {
+    let status = wait_for(state.as_str(), || corp.status().filter(|status| status.state == state));
+    status.reason.unwrap()
 }
 
 fn healthy(corp: &Corp) {
-    wait_for("a healthy source", || corp.standing().filter(|standing| standing.state == State::Healthy));
+    wait_for("a healthy source", || corp.status().filter(|status| status.state == SourceState::Healthy));
 }
 
 fn aborted(corp: &Corp, after: Position) -> usize {
@@ -48,13 +48,13 @@ fn l04_a_result_code_at_any_page_concludes_nothing_and_the_next_read_heals() {
     let (before, all) = (corp.head(), corp.stands());
     // Results of a connection: the root entry, four pages of people, one of groups.
     for (code, name, state) in [
-        (3, "timeLimitExceeded", State::Blind),
-        (4, "sizeLimitExceeded", State::Blind),
-        (11, "adminLimitExceeded", State::Blind),
-        (32, "noSuchObject", State::Blind),
-        (51, "busy", State::Blind),
-        (52, "unavailable", State::Blind),
-        (53, "unwillingToPerform", State::Blind),
+        (3, "timeLimitExceeded", SourceState::Blind),
+        (4, "sizeLimitExceeded", SourceState::Blind),
+        (11, "adminLimitExceeded", SourceState::Blind),
+        (32, "noSuchObject", SourceState::Blind),
+        (51, "busy", SourceState::Blind),
+        (52, "unavailable", SourceState::Blind),
+        (53, "unwillingToPerform", SourceState::Blind),
     ] {
         for page in 1..=5 {
             let at = corp.head();
@@ -98,7 +98,7 @@ fn l04_a_server_that_stops_by_itself_at_a_limit_concludes_nothing_and_is_named()
     ] {
         slapd.reconfigure(|conf| conf.replacen("size.prtotal=unlimited\naccess", &format!("{limit}\naccess"), 1));
         corp.hint();
-        let why = failed(&corp, State::Blind);
+        let why = failed(&corp, SourceState::Blind);
         assert!(why.contains(says), "{why}");
         slapd.reconfigure(|conf| conf.replacen(&format!("{limit}\naccess"), "size.prtotal=unlimited\naccess", 1));
         corp.read();
@@ -126,7 +126,7 @@ fn l04_a_code_in_the_middle_of_a_follow_concludes_nothing_and_it_goes_on() {
         let before = corp.head();
         slapd.change(&format!("dn: {}\nchangetype: modify\nreplace: sn\nsn: {code}\n", dn("u7")));
         wait_for("the end of the follow", || {
-            corp.standing().filter(|standing| standing.state.is_failure() && standing.failures > 0)
+            corp.status().filter(|status| status.state.is_failure() && status.failures > 0)
         });
         wire.pass();
         wire.cut();
@@ -157,7 +157,7 @@ fn an_account_that_lost_its_rights_is_empty_or_held_and_nobody_is_removed() {
         // Success, and not one entry.
         slapd.hide(&format!("dn.children=\"{BASE}\" filter=(!(objectClass=organizationalUnit))"));
         corp.read();
-        let why = failed(&corp, State::Empty);
+        let why = failed(&corp, SourceState::Empty);
         assert!(why.contains("answered with nothing"), "{why}");
         assert_eq!((corp.removals(before), corp.stands()), (0, all.clone()), "{mode:?}");
         slapd.hide("");
@@ -168,14 +168,14 @@ fn an_account_that_lost_its_rights_is_empty_or_held_and_nobody_is_removed() {
         slapd.hide(&format!("dn.regex=\"^uid=u[345][0-9],ou=people,{BASE}$\""));
         slapd.change(&person("new", "people", "x"));
         corp.read();
-        let why = failed(&corp, State::Held);
+        let why = failed(&corp, SourceState::Held);
         // A follower may have told of the new one before.
         assert!(why.contains("60 of its 122 facts") || why.contains("60 of its 123 facts"), "{why}");
         wait_for("the addition", || (people(&corp) == 62).then_some(()));
         assert_eq!(corp.removals(before), 0, "{mode:?}");
-        let absent = corp.standing().unwrap().absent;
+        let absent = corp.status().unwrap().absent;
         assert_eq!(absent.count, 30, "{absent:?}");
-        let plan = corp.block(corp.shelf.held_plan(&name())).unwrap().unwrap();
+        let plan = corp.block(corp.store.held_plan(&name())).unwrap().unwrap();
         assert_eq!(plan.removals, 60);
         slapd.hide("");
         slapd.delete(&dn("new"));
@@ -184,7 +184,7 @@ fn an_account_that_lost_its_rights_is_empty_or_held_and_nobody_is_removed() {
         wait_for("the one who really left", || (corp.stands() == all).then_some(()));
         assert_eq!(corp.removals(before), 1, "{mode:?}");
         let differs = corp.block(corp.runners().apply(&plan.id, 60, Author::operator()));
-        assert!(!matches!(differs, Ok(Applied::Done(_))), "a plan of then was applied now");
+        assert!(!matches!(differs, Ok(ApplyOutcome::Done(_))), "a plan of then was applied now");
     }
 }
 

@@ -8,7 +8,7 @@ use rollcall_events::{
     Body, Position, Recorded,
     body::{Author, Member},
 };
-use rollcall_ingest::Records;
+use rollcall_ingest::SourceRecords;
 use rollcall_ldap::{Config, Mode};
 use serde_json::Value;
 
@@ -102,7 +102,7 @@ impl Mirror for Corp {
     }
 
     fn lose(&mut self) {
-        self.shelf.lose();
+        self.store.lose();
     }
 
     fn hint(&self) -> bool {
@@ -117,7 +117,7 @@ impl Mirror for Corp {
 
     fn read(&self) -> bool {
         self.read();
-        while let Some(plan) = self.block(self.shelf.held_plan(&name())).unwrap() {
+        while let Some(plan) = self.block(self.store.held_plan(&name())).unwrap() {
             let _ = self.block(self.runners().apply(&plan.id, plan.removals, Author::operator()));
         }
         true

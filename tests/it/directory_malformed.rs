@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::DateTime;
-use rollcall_ingest::pull::{Failure, Pull, Sealed, Sheet};
+use rollcall_ingest::pull::{Failure, Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Config, Directory, Limits, Mode};
 
 use crate::{
@@ -36,9 +36,9 @@ fn strict(url: &str) -> Config {
 }
 
 /// What a read comes to; it must come to something.
-async fn read(config: Config) -> Result<Sealed, Failure> {
-    let sheet = Sheet::blank(DateTime::UNIX_EPOCH);
-    let reading = tokio::spawn(async move { Directory::new(config).unwrap().read(sheet).await });
+async fn read(config: Config) -> Result<Snapshot, Failure> {
+    let builder = SnapshotBuilder::detached(DateTime::UNIX_EPOCH);
+    let reading = tokio::spawn(async move { Directory::new(config).unwrap().read(builder).await });
     let ended = tokio::time::timeout(Duration::from_secs(30), reading).await.expect("a read that does not end");
     ended.expect("the connector panicked")
 }
@@ -110,7 +110,7 @@ fn whatever_a_server_says_in_place_of_people_ends_the_read_and_says_why() {
         let fake = after_greeting(says, again);
         match block(read(strict(&fake.url()))) {
             Err(failure) => assert!(failure.to_string().contains(why), "{what}: {failure}"),
-            Ok(sealed) => panic!("{what}: {sealed:?}"),
+            Ok(snapshot) => panic!("{what}: {snapshot:?}"),
         }
     }
 }
@@ -226,9 +226,9 @@ fn a_real_answer_that_is_spoilt_anywhere_ends_the_read_and_not_the_process() {
             *spoilt.lock().unwrap() = bytes;
             match read(page.clone()).await {
                 Err(_) => failed += 1,
-                Ok(sealed) => {
+                Ok(snapshot) => {
                     assert!(!fails, "seed {seed}: a read of what is cut was whole");
-                    same += usize::from(sealed.digest() == whole);
+                    same += usize::from(snapshot.digest() == whole);
                 }
             }
         }
@@ -254,7 +254,7 @@ fn a_follow_of_what_is_spoilt_ends_and_begins_again_until_the_server_is_well() {
         }
         Act::Pass
     });
-    let failed = || corp.standing().map(|standing| standing.failures).unwrap_or_default();
+    let failed = || corp.status().map(|status| status.failures).unwrap_or_default();
     for round in 0..20 {
         slapd.change(&format!("dn: {}\nchangetype: modify\nreplace: sn\nsn: {round}\n", dn("ada")));
     }

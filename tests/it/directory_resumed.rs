@@ -223,7 +223,7 @@ fn l12_a_restored_server_that_was_written_to_since_is_put_right_by_the_next_full
 }
 
 #[test]
-fn l11_what_was_deleted_beyond_the_session_log_is_found_and_the_brake_applies() {
+fn l11_what_was_deleted_beyond_the_session_log_is_found_and_the_removal_guard_applies() {
     let people =
         |range: std::ops::Range<u32>| range.map(|i| person(&format!("u{i}"), "people", "x")).collect::<String>();
     let ldif = trunk() + &people(0..60) + &group("ops", (0..60).map(|i| dn(&format!("u{i}"))));
@@ -250,7 +250,7 @@ fn l11_what_was_deleted_beyond_the_session_log_is_found_and_the_brake_applies() 
 }
 
 #[test]
-fn what_is_held_at_the_brake_is_still_held_after_a_restart_and_nothing_is_lost() {
+fn what_is_held_by_the_guard_is_still_held_after_a_restart_and_nothing_is_lost() {
     let mut ldif = trunk();
     (0..60).for_each(|i| ldif += &person(&format!("u{i}"), "people", "x"));
     ldif += &group("ops", (0..60).map(|i| dn(&format!("u{i}"))));

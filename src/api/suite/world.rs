@@ -23,8 +23,8 @@ use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject, emptied};
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
-    Age, Consequences, Headers, Hook, Options, Problem, ProblemType, Proposed, Receiver, Rejection, Route, Runners,
-    Running, Said, Unread, Works, memory::MemorySource, pull::Pull,
+    Consequences, EngineDeps, Headers, Hook, HookRoute, MappedEvent, MappingError, Problem, ProblemType, ProposedFacts,
+    ReadOptions, Receiver, Rejection, RunnerTasks, Runners, TimestampCheck, memory::MemorySource, pull::Pull,
 };
 use rollcall_store::ops::{DecisionRow, Ops};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -164,7 +164,7 @@ struct OnRoster(Arc<Live>);
 
 #[async_trait]
 impl Consequences for OnRoster {
-    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String> {
+    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         emptied(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
     }
 }
@@ -190,24 +190,24 @@ impl Hook for TestHook {
     fn keeps(&self, header: &str) -> bool {
         header == "x-signature"
     }
-    fn verify(&self, headers: &Headers, _: &[u8], _: Age) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, _: &[u8], _: TimestampCheck) -> Result<(), Rejection> {
         match headers.one("x-signature") {
             Ok(Some("good")) => Ok(()),
             _ => Err(Rejection { reason: "signature-mismatch", hint: "sign with the source's secret" }),
         }
     }
-    fn map(&self, _: &Headers, body: &[u8]) -> Vec<Result<Said, Unread>> {
+    fn map(&self, _: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         let Ok(Value::Array(events)) = serde_json::from_slice(body) else {
             return vec![Err(Problem::at(ProblemType::Malformed, "", "not a JSON array").into())];
         };
         let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
-        let said = |event: &Value| Said {
+        let said = |event: &Value| MappedEvent {
             id: text(event, "id"),
             kind: text(event, "type"),
             sequence: event["sequence"].as_u64(),
             time: event["time"].as_str().map(|time| time.parse().unwrap()),
             data: event["data"].to_string(),
-            ..Said::default()
+            ..MappedEvent::default()
         };
         events.iter().map(|event| Ok(said(event))).collect()
     }
@@ -228,7 +228,7 @@ pub(super) struct World {
     document: Value,
     fold: JoinHandle<()>,
     #[expect(dead_code, reason = "the runners end with it")]
-    running: Running,
+    running: RunnerTasks,
 }
 
 impl Drop for World {
@@ -285,7 +285,7 @@ impl World {
         });
         let ops = Ops::open(&dir).await.unwrap();
         let flexnet: SourceName = "flexnet".parse().unwrap();
-        let route = Route {
+        let route = HookRoute {
             source: flexnet.clone(),
             order: Order::Version,
             hook: Arc::new(TestHook),
@@ -293,10 +293,10 @@ impl World {
             max_in_flight: 8,
         };
         let receiver = Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone());
-        let works = Works {
+        let deps = EngineDeps {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),
-            shelf: Arc::new(ops.clone()),
+            store: Arc::new(ops.clone()),
             consequences: Arc::new(OnRoster(live.clone())),
             clock: clock.clone(),
             random: {
@@ -305,16 +305,16 @@ impl World {
             },
         };
         let (corp, source): (SourceName, _) = ("corp".parse().unwrap(), MemorySource::default());
-        let options = Options {
+        let options = ReadOptions {
             schedule: "@yearly".parse().unwrap(),
             jitter: std::time::Duration::ZERO,
             first_run_waits: false,
-            brake: true,
+            guard: true,
             revoke_after: None,
         };
         let pull: Arc<dyn Pull> = Arc::new(source.clone());
         let read = if reads { vec![(corp.clone(), pull, options)] } else { Vec::new() };
-        let (runners, running) = Runners::start(works, read);
+        let (runners, running) = Runners::start(deps, read);
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
         let decisions = Arc::new(Keeping(ops.clone()));
         let passwords = Arc::<TestPasswords>::default();

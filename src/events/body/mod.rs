@@ -171,7 +171,7 @@ vocabulary! {
     SnapshotSealed(Run) = "snapshot.sealed", Ingest;
     /// A full read failed and says nothing.
     SnapshotAborted(Run) = "snapshot.aborted", Ingest;
-    /// The brake held the removals of a run.
+    /// The removal guard held the removals of a run.
     SnapshotHeld(Run) = "snapshot.held", Ingest;
     /// What a full read came to was applied.
     SnapshotApplied(Run) = "snapshot.applied", Ingest;

@@ -7,13 +7,13 @@ use rollcall_events::Body;
 use super::{Engine, Supervised};
 use crate::{
     difference::Change,
-    pull::{Answer, Failure, Which},
+    pull::{FactSelector, Failure, LookupAnswer},
 };
 
 impl Engine {
     /// Asks for single subjects, in a task of its own: what panics there costs the answers and nothing else.
-    pub(super) async fn ask(&self, subjects: Vec<Body>) -> Result<Vec<Answer>, Failure> {
-        let (pull, now) = (Arc::clone(&self.pull), self.works.clock.now());
+    pub(super) async fn ask(&self, subjects: Vec<Body>) -> Result<Vec<LookupAnswer>, Failure> {
+        let (pull, now) = (Arc::clone(&self.pull), self.deps.clock.now());
         let asking = Supervised(tokio::spawn(async move { pull.look_up(&subjects, now).await }));
         asking.await.unwrap_or_else(|_| Err(Failure::Partial("the connector failed: a defect of Rollcall".to_owned())))
     }
@@ -23,29 +23,34 @@ impl Engine {
     ///
     /// # Errors
     /// The source does not answer, so nothing is known.
-    pub(super) async fn still_there(&self, changes: &[Change]) -> Result<BTreeMap<Which, String>, Failure> {
+    pub(super) async fn find_still_present(
+        &self,
+        changes: &[Change],
+    ) -> Result<BTreeMap<FactSelector, String>, Failure> {
         let asked: Vec<Body> = removed(changes).filter_map(|change| change.was.clone()).collect();
         if asked.is_empty() {
             return Ok(BTreeMap::new());
         }
         let answers = self.ask(asked.clone()).await?;
-        let spared = asked.into_iter().zip(answers).filter_map(|(was, answer)| {
+        let protected = asked.into_iter().zip(answers).filter_map(|(was, answer)| {
             let reason = match answer {
-                Answer::Stated(_) => "it was not named, and it is there when asked for by itself".to_owned(),
-                Answer::Unanswered(why) => format!("it was not named, and could not be asked for by itself: {why}"),
+                LookupAnswer::Stated(_) => "it was not named, and it is there when asked for by itself".to_owned(),
+                LookupAnswer::Unanswered(why) => {
+                    format!("it was not named, and could not be asked for by itself: {why}")
+                }
                 // What cannot be found by itself either is what the read said it is: not there.
-                Answer::Gone | Answer::Unknown(_) => return None,
+                LookupAnswer::Gone | LookupAnswer::Unknown(_) => return None,
             };
-            Some((Which::Subject(was.subject()), reason))
+            Some((FactSelector::Subject(was.subject()), reason))
         });
-        Ok(spared.collect())
+        Ok(protected.collect())
     }
 }
 
 /// Everything that would be removed, where the source could not be asked whether it is there.
-pub(super) fn unsure(changes: &[Change], failure: &Failure) -> BTreeMap<Which, String> {
+pub(super) fn unconfirmed(changes: &[Change], failure: &Failure) -> BTreeMap<FactSelector, String> {
     let reason = format!("it was not named, and could not be asked for by itself: {failure}");
-    removed(changes).map(|change| (Which::Subject(change.subject.clone()), reason.clone())).collect()
+    removed(changes).map(|change| (FactSelector::Subject(change.subject.clone()), reason.clone())).collect()
 }
 
 fn removed(changes: &[Change]) -> impl Iterator<Item = &Change> {
@@ -61,7 +66,7 @@ mod tests {
     use crate::{
         engine::tests::World,
         memory::{MemorySource, group, member, person},
-        pull::{Pull, Scope, Sealed, Sheet, Told},
+        pull::{Pull, Scope, Snapshot, SnapshotBuilder, SourceChange},
     };
 
     /// A source whose reads overlook somebody, and what becomes of a question for them.
@@ -76,11 +81,11 @@ mod tests {
             self.read.scope()
         }
 
-        async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-            self.read.read(sheet).await
+        async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+            self.read.read(builder).await
         }
 
-        async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+        async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
             self.asked.as_ref().expect("the connector broke").look_up(subjects, now).await
         }
     }
@@ -97,15 +102,15 @@ mod tests {
         overlooking.put(group("ops").unwrap());
         all.take("person/bob");
         world.restart_with(Arc::new(Moving { read: overlooking, asked: Some(all.clone()) }));
-        world.news().await;
+        world.new_records().await;
         world.read().await.unwrap();
-        assert_eq!(world.news().await[2..], ["person.removed person/bob", "snapshot.applied"]);
-        let told = Told::Members { group: "ops".parse().unwrap(), members: Vec::new() };
-        world.engine.news().tell(vec![told.clone()]).await.unwrap();
-        assert_eq!(world.news().await, [""; 0]);
+        assert_eq!(world.new_records().await[2..], ["person.removed person/bob", "snapshot.applied"]);
+        let told = SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() };
+        world.engine.change_sink().send(vec![told.clone()]).await.unwrap();
+        assert_eq!(world.new_records().await, [""; 0]);
         all.take("member/ops/person/ada");
-        world.engine.news().tell(vec![told]).await.unwrap();
-        assert_eq!(world.news().await, ["group.member.removed member/ops/person/ada"]);
+        world.engine.change_sink().send(vec![told]).await.unwrap();
+        assert_eq!(world.new_records().await, ["group.member.removed member/ops/person/ada"]);
     }
 
     /// A source that is too busy for questions.
@@ -117,12 +122,12 @@ mod tests {
             self.0.scope()
         }
 
-        async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-            self.0.read(sheet).await
+        async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+            self.0.read(builder).await
         }
 
-        async fn look_up(&self, subjects: &[Body], _: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
-            Ok(vec![Answer::Unanswered("51 (busy)".to_owned()); subjects.len()])
+        async fn look_up(&self, subjects: &[Body], _: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
+            Ok(vec![LookupAnswer::Unanswered("51 (busy)".to_owned()); subjects.len()])
         }
     }
 
@@ -133,9 +138,9 @@ mod tests {
         let overlooking = MemorySource::default();
         overlooking.put(group("ops").unwrap());
         world.restart_with(Arc::new(Busy(overlooking)));
-        world.news().await;
+        world.new_records().await;
         world.read().await.unwrap();
-        assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
+        assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);
     }
 
     #[tokio::test]
@@ -145,11 +150,11 @@ mod tests {
         let overlooking = MemorySource::default();
         overlooking.put(group("ops").unwrap());
         world.restart_with(Arc::new(Moving { read: overlooking, asked: None }));
-        world.news().await;
+        world.new_records().await;
         world.read().await.unwrap();
-        assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
-        let told = Told::Members { group: "ops".parse().unwrap(), members: Vec::new() };
-        world.engine.news().tell(vec![told]).await.unwrap_err();
-        assert_eq!(world.news().await, [""; 0]);
+        assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);
+        let told = SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() };
+        world.engine.change_sink().send(vec![told]).await.unwrap_err();
+        assert_eq!(world.new_records().await, [""; 0]);
     }
 }

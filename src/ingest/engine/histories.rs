@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use rollcall_events::{Body, Position};
 
 use super::{
-    Concluded,
+    RunOutcome,
     tests::{World, corp, removed},
 };
 use crate::{
     memory::{Fault, group, member, person},
-    pull::{Failure, Told, Which},
-    stores::Records,
+    pull::{FactSelector, Failure, SourceChange},
+    stores::SourceRecords,
 };
 
 /// One step of a history.
@@ -120,26 +120,29 @@ async fn history(steps: Vec<Step>) {
             }
             Step::Restart { loses } => {
                 if loses {
-                    world.shelf.lose();
+                    world.store.lose();
                 }
                 world.restart();
             }
             Step::Tell(n) => {
                 let subject = all[n].subject();
                 let now = world.source.facts().into_iter().find(|body| body.subject() == subject);
-                let told = now.map_or_else(|| Told::Gone(all[n].ending().unwrap()), |body| Told::Stated(body.into()));
+                let told = now.map_or_else(
+                    || SourceChange::Removed(all[n].ending().unwrap()),
+                    |body| SourceChange::Stated(body.into()),
+                );
                 // A group that is gone takes its members with it; a real source says so of a group that has none.
-                if !matches!(told, Told::Gone(Body::GroupRemoved(_))) {
-                    world.engine.news().tell(vec![told]).await.unwrap();
+                if !matches!(told, SourceChange::Removed(Body::GroupRemoved(_))) {
+                    world.engine.change_sink().send(vec![told]).await.unwrap();
                 }
             }
             Step::Exclude(n) => {
-                world.source.exclude(Which::Subject(all[n].subject()), "no answer");
+                world.source.exclude(FactSelector::Subject(all[n].subject()), "no answer");
                 drop(world.read().await);
                 world.source.resolve();
             }
             Step::ApplyHeld => {
-                if let Some(plan) = world.shelf.held_plan(&corp()).await.unwrap() {
+                if let Some(plan) = world.store.held_plan(&corp()).await.unwrap() {
                     world.apply(&plan).await.unwrap();
                 }
             }
@@ -154,9 +157,9 @@ async fn history(steps: Vec<Step>) {
         nothing_ended_unasked(&mut world).await;
     }
     // In the end somebody confirms whatever is held, and the log says what the source says.
-    if let Concluded::Held { plan, .. } = world.read().await.unwrap() {
+    if let RunOutcome::Held { plan, .. } = world.read().await.unwrap() {
         let applied = world.apply(&plan).await.unwrap();
-        assert!(matches!(applied, Concluded::InForce { .. }), "{applied:?}");
+        assert!(matches!(applied, RunOutcome::UpToDate { .. }), "{applied:?}");
     }
     nothing_ended_unasked(&mut world).await;
     assert_eq!(world.stands().await, world.states());

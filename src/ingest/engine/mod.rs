@@ -32,32 +32,32 @@ use rollcall_events::{
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
+    baseline_index::{BaselineIndex, SharedIndex},
     consequences::Consequences,
-    ledger::{Book, Ledger},
     plan::{Plan, PlanId},
-    pull::{Bracket, Failure, Known, Pull, Sheet},
+    pull::{Failure, Pull, RecordedFact, RunContext, SnapshotBuilder},
     schedule::Cron,
-    standing::{Standing, State},
-    stores::{Facts, Mark, Marks, Reached, Shelf, StoreError},
+    status::{SourceState, SourceStatus},
+    stores::{BaselineEntries, BaselineEntry, BaselineState, RecordedFacts, SourceStore, StoreError},
     telemetry,
 };
 
-pub use conclude::{Concluded, Numbers};
+pub use conclude::{ChangeCounts, RunOutcome};
 
 /// How many records are folded at once, and how many events appended.
 const PAGE: usize = 1000;
 /// How often a log that has too much to write is asked again, and after which pause.
-const PATIENCE: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(100);
+const MAX_APPEND_ATTEMPTS: u32 = 100;
+const APPEND_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long one full read may take at most. A connector has its own, shorter limits on everything that it waits for.
-const LONGEST_READ: Duration = Duration::from_secs(6 * 3600);
+const READ_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 /// Where random numbers come from.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// How one source is asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct ReadOptions {
     /// When it is read as a whole.
     pub schedule: Cron,
     /// Every read begins so much later at most, so that not all sources are asked in the same second.
@@ -65,20 +65,20 @@ pub struct Options {
     /// Whether the first read waits for a person.
     pub first_run_waits: bool,
     /// Whether removals are held when they are too many.
-    pub brake: bool,
+    pub guard: bool,
     /// After so long without a good read everything that it said ends. None: never.
     pub revoke_after: Option<Duration>,
 }
 
 /// What the engines of all sources share.
 #[derive(Clone)]
-pub struct Works {
+pub struct EngineDeps {
     /// Takes events.
     pub append: Arc<dyn Append>,
     /// Reads them.
     pub tail: Arc<dyn Tail>,
     /// What is kept beside the log.
-    pub shelf: Arc<dyn Shelf>,
+    pub store: Arc<dyn SourceStore>,
     /// Knows what facts come to.
     pub consequences: Arc<dyn Consequences>,
     /// The time.
@@ -131,12 +131,12 @@ pub(crate) enum Intent {
 pub(crate) struct Engine {
     pub source: SourceName,
     pub pull: Arc<dyn Pull>,
-    pub works: Works,
-    pub options: Options,
+    pub deps: EngineDeps,
+    pub options: ReadOptions,
     /// Who this engine is in the log, once the log was asked for the last one.
     lease: std::sync::OnceLock<Lease>,
     /// What the source said last, once a read was held against it.
-    book: std::sync::Mutex<Option<Book>>,
+    index: std::sync::Mutex<Option<SharedIndex>>,
     /// Held while something is compared and appended: what is compared must not move.
     writing: Mutex<()>,
     /// Held for a whole run: one at a time.
@@ -144,7 +144,7 @@ pub(crate) struct Engine {
     /// Somebody wants a full read soon.
     pub wanted: Notify,
     /// What a follower told and what waits for that read.
-    withheld: desk::Withheld,
+    withheld: desk::WithheldRemovals,
 }
 
 /// One engine's right to a source (DESIGN 13).
@@ -155,70 +155,70 @@ struct Lease {
 }
 
 impl Engine {
-    pub fn new(source: SourceName, pull: Arc<dyn Pull>, works: Works, options: Options) -> Self {
+    pub fn new(source: SourceName, pull: Arc<dyn Pull>, deps: EngineDeps, options: ReadOptions) -> Self {
         Self {
             source,
             pull,
-            works,
+            deps,
             options,
             lease: std::sync::OnceLock::new(),
-            book: std::sync::Mutex::default(),
+            index: std::sync::Mutex::default(),
             writing: Mutex::default(),
             running: Arc::default(),
             wanted: Notify::new(),
-            withheld: desk::Withheld::default(),
+            withheld: desk::WithheldRemovals::default(),
         }
     }
 
     fn random_bytes(&self) -> [u8; 10] {
-        let (a, b) = ((self.works.random)().to_be_bytes(), (self.works.random)().to_be_bytes());
+        let (a, b) = ((self.deps.random)().to_be_bytes(), (self.deps.random)().to_be_bytes());
         let mut bytes = [0; 10];
         bytes.iter_mut().zip(a.into_iter().chain(b)).for_each(|(to, from)| *to = from);
         bytes
     }
 
-    fn lease(&self, reached: &Reached) -> &Lease {
+    fn lease(&self, baseline: &BaselineState) -> &Lease {
         self.lease.get_or_init(|| {
-            let epoch = reached.epoch.next();
-            Lease { epoch, following: run_id(epoch, self.works.clock.now(), self.random_bytes()) }
+            let epoch = baseline.epoch.next();
+            Lease { epoch, following: run_id(epoch, self.deps.clock.now(), self.random_bytes()) }
         })
     }
 
     fn plan_id(&self) -> PlanId {
-        PlanId::new(self.works.clock.now(), self.random_bytes())
+        PlanId::new(self.deps.clock.now(), self.random_bytes())
     }
 
     /// Folds what the log has of this source into the mirror, up to the head. Only while `writing` is held. An engine
     /// that is no longer the one stops here; what it has under way is refused by every fold of the log.
-    async fn catch_up(&self) -> Result<Reached, RunError> {
-        let mut reached = self.works.shelf.reached(self.works.append.log_id(), &self.source).await?;
-        self.catch_up_from(&mut reached, &mut |_| ()).await?;
-        Ok(reached)
+    async fn catch_up(&self) -> Result<BaselineState, RunError> {
+        let mut baseline = self.deps.store.baseline_state(self.deps.append.log_id(), &self.source).await?;
+        self.catch_up_from(&mut baseline, &mut |_| ()).await?;
+        Ok(baseline)
     }
 
     /// The same from where that is, and shows each record.
     async fn catch_up_from(
         &self,
-        reached: &mut Reached,
+        baseline: &mut BaselineState,
         show: &mut (dyn FnMut(&Recorded) + Send),
     ) -> Result<(), RunError> {
-        let filter = self.own();
+        let filter = self.source_filter();
         loop {
-            let (records, ended) = self.works.tail.page(reached.position, PAGE, &filter).await?;
-            if ended <= reached.position {
+            let (records, ended) = self.deps.tail.page(baseline.position, PAGE, &filter).await?;
+            if ended <= baseline.position {
                 break;
             }
-            let mut marks = Marks::new();
+            let mut entries = BaselineEntries::new();
             for record in &records {
-                fold(&mut marks, reached, record.position, &record.event);
+                fold(&mut entries, baseline, record.position, &record.event);
                 show(record);
             }
-            let from = std::mem::replace(&mut reached.position, ended);
-            self.advance(&marks, from, reached).await?;
+            let from = std::mem::replace(&mut baseline.position, ended);
+            self.advance(&entries, from, baseline).await?;
         }
         match self.lease.get() {
-            Some(own) if own.epoch < reached.epoch => {
-                let (own, newest) = (own.epoch.0, reached.epoch.0);
+            Some(own) if own.epoch < baseline.epoch => {
+                let (own, newest) = (own.epoch.0, baseline.epoch.0);
                 Err(RunError::Storage(format!(
                     "another runner of epoch {newest} reads the source; this one is of {own}"
                 )))
@@ -228,12 +228,17 @@ impl Engine {
     }
 
     /// Brings the mirror from a place to where `reached` is, and the book with it.
-    async fn advance(&self, marks: &Marks, from: Position, reached: &Reached) -> Result<(), RunError> {
-        self.works.shelf.fold(self.works.append.log_id(), &self.source, marks, reached).await?;
-        let mut slot = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let follows = slot.as_ref().is_some_and(|book| book.open().position() == from);
+    async fn advance(
+        &self,
+        entries: &BaselineEntries,
+        from: Position,
+        baseline: &BaselineState,
+    ) -> Result<(), RunError> {
+        self.deps.store.fold(self.deps.append.log_id(), &self.source, entries, baseline).await?;
+        let mut slot = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let follows = slot.as_ref().is_some_and(|index| index.lock().position() == from);
         match &*slot {
-            Some(book) if follows => book.open().fold(marks, reached.position),
+            Some(index) if follows => index.lock().fold(entries, baseline.position),
             // Not what the mirror holds: it is read anew when somebody needs it.
             _ => *slot = None,
         }
@@ -241,38 +246,38 @@ impl Engine {
     }
 
     /// What the source said last, up to where the mirror is. Only while `writing` is held.
-    async fn book(&self, reached: &Reached) -> Result<Book, RunError> {
-        if let Some(book) = self.open_book().filter(|book| book.open().position() == reached.position) {
-            return Ok(book);
+    async fn index(&self, baseline: &BaselineState) -> Result<SharedIndex, RunError> {
+        if let Some(index) = self.open_index().filter(|index| index.lock().position() == baseline.position) {
+            return Ok(index);
         }
-        let mut ledger = Ledger::at(reached.position);
-        self.works.shelf.each(&self.source, &mut |subject, mark| ledger.put(subject, mark)).await?;
-        let book = Book::new(ledger);
-        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some(book.clone());
-        Ok(book)
+        let mut index = BaselineIndex::at(baseline.position);
+        self.deps.store.for_each_entry(&self.source, &mut |subject, entry| index.insert(subject, entry)).await?;
+        let index = SharedIndex::new(index);
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
+        Ok(index)
     }
 
-    fn open_book(&self) -> Option<Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn open_index(&self) -> Option<SharedIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The facts at these places of the log, by subject.
-    async fn facts(&self, positions: &[Position]) -> Result<Facts, RunError> {
-        let mut facts = Facts::with_capacity(positions.len());
+    async fn facts_at(&self, positions: &[Position]) -> Result<RecordedFacts, RunError> {
+        let mut facts = RecordedFacts::with_capacity(positions.len());
         for some in positions.chunks(PAGE) {
-            facts.extend(self.works.tail.records(some).await?.iter().filter_map(fact));
+            facts.extend(self.deps.tail.records(some).await?.iter().filter_map(fact));
         }
         Ok(facts)
     }
 
     /// What the source said last of these subjects.
-    async fn last_said(&self, subjects: &[String]) -> Result<Facts, RunError> {
-        let marks = self.works.shelf.some(&self.source, subjects, &[]).await?;
-        self.facts(&marks.values().map(|mark| mark.position).collect::<Vec<_>>()).await
+    async fn last_facts(&self, subjects: &[String]) -> Result<RecordedFacts, RunError> {
+        let entries = self.deps.store.entries(&self.source, subjects, &[]).await?;
+        self.facts_at(&entries.values().map(|entry| entry.position).collect::<Vec<_>>()).await
     }
 
     /// What the log has of this source.
-    fn own(&self) -> Filter {
+    fn source_filter(&self) -> Filter {
         Filter { source: Some(self.source.to_string()), ..Filter::default() }
     }
 
@@ -289,10 +294,10 @@ impl Engine {
     async fn append_batch(&self, batch: &[NewEvent]) -> Result<Vec<Position>, RunError> {
         let mut tries = 0;
         let outcomes = loop {
-            match self.works.append.append(batch.to_vec()).await {
-                Err(AppendError::Overloaded { .. }) if tries < PATIENCE => {
+            match self.deps.append.append(batch.to_vec()).await {
+                Err(AppendError::Overloaded { .. }) if tries < MAX_APPEND_ATTEMPTS => {
                     tries += 1;
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(APPEND_RETRY_DELAY).await;
                 }
                 other => break other?,
             }
@@ -306,19 +311,19 @@ impl Engine {
 
     /// Appends the events of a run and folds them while the next are written, without reading them again. Gives the
     /// newest place, and of which subjects somebody else said something in between.
-    async fn carry(
+    async fn append_and_fold(
         &self,
-        mut reached: Reached,
+        mut baseline: BaselineState,
         mut events: impl Iterator<Item = NewEvent>,
         run: &str,
     ) -> Result<(Option<Position>, Vec<Arc<str>>), RunError> {
         let (mut newest, mut others) = (None, Vec::new());
-        let mut written: Option<(Marks, Position, Reached)> = None;
+        let mut written: Option<(BaselineEntries, Position, BaselineState)> = None;
         loop {
             let batch: Vec<NewEvent> = events.by_ref().take(PAGE).collect();
             let keep = async {
                 match written.take() {
-                    Some((marks, from, reached)) => self.advance(&marks, from, &reached).await,
+                    Some((entries, from, baseline)) => self.advance(&entries, from, &baseline).await,
                     None => Ok(()),
                 }
             };
@@ -330,12 +335,12 @@ impl Engine {
             let positions = positions?;
             kept?;
             newest = newest.max(positions.iter().copied().max());
-            let from = reached.position;
+            let from = baseline.position;
             if positions.iter().map(|at| at.0).eq((from.0 + 1..).take(batch.len())) {
-                let mut marks = Marks::new();
-                positions.iter().zip(&batch).for_each(|(at, event)| fold(&mut marks, &mut reached, *at, event));
-                reached.position = positions.last().copied().unwrap_or(from);
-                written = Some((marks, from, reached.clone()));
+                let mut entries = BaselineEntries::new();
+                positions.iter().zip(&batch).for_each(|(at, event)| fold(&mut entries, &mut baseline, *at, event));
+                baseline.position = positions.last().copied().unwrap_or(from);
+                written = Some((entries, from, baseline.clone()));
                 continue;
             }
             // Somebody else wrote in between, or not all of it is new.
@@ -344,7 +349,7 @@ impl Engine {
                     others.push(Arc::clone(&record.event.subject));
                 }
             };
-            self.catch_up_from(&mut reached, &mut other).await?;
+            self.catch_up_from(&mut baseline, &mut other).await?;
         }
     }
 
@@ -362,9 +367,9 @@ impl Engine {
     }
 
     /// The events with which a run begins. One that was cut off before is closed first.
-    fn opening(&self, reached: &Reached, run: &str) -> Vec<NewEvent> {
+    fn run_opening(&self, baseline: &BaselineState, run: &str) -> Vec<NewEvent> {
         let mut events = Vec::new();
-        if let Some(open) = &reached.open {
+        if let Some(open) = &baseline.open {
             let cut = self.run_of(open, Some("it was cut off before its end".to_owned()));
             events.extend(cut.map(|cut| self.run_event(&Body::SnapshotAborted(cut), open)));
         }
@@ -373,67 +378,72 @@ impl Engine {
     }
 
     /// Opens the bracket of a run and gives the sheet for it.
-    pub async fn begin(&self, recorded: bool) -> Result<Sheet, RunError> {
+    pub async fn begin(&self, recorded: bool) -> Result<SnapshotBuilder, RunError> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let _writing = self.writing.lock().await;
-        let mut reached = self.catch_up().await?;
-        let (now, withheld) = (self.works.clock.now(), self.withheld.told());
-        let run = run_id(self.lease(&reached).epoch, now, self.random_bytes());
+        let mut baseline = self.catch_up().await?;
+        let (now, withheld) = (self.deps.clock.now(), self.withheld.count());
+        let run = run_id(self.lease(&baseline).epoch, now, self.random_bytes());
         if recorded {
-            self.append(self.opening(&reached, &run)).await?;
-            reached = self.catch_up().await?;
+            self.append(self.run_opening(&baseline, &run)).await?;
+            baseline = self.catch_up().await?;
         }
-        let mut sheet = Sheet::against(self.book(&reached).await?, now);
-        sheet.bracket = Some(Bracket { run, recorded, since: reached.position, turn, withheld, anew: None });
-        Ok(sheet)
+        let mut builder = SnapshotBuilder::against(self.index(&baseline).await?, now);
+        builder.run_context =
+            Some(RunContext { run, recorded, since: baseline.position, turn, withheld, full_read_reason: None });
+        Ok(builder)
     }
 
     /// A full read from its beginning to what came of it.
-    pub async fn run(&self, intent: Intent) -> Result<Concluded, RunError> {
-        let sheet = self.begin(!matches!(intent, Intent::Plan)).await?;
-        let run = sheet.bracket.as_ref().filter(|bracket| bracket.recorded).map(|bracket| bracket.run.clone());
+    pub async fn run(&self, intent: Intent) -> Result<RunOutcome, RunError> {
+        let builder = self.begin(!matches!(intent, Intent::Plan)).await?;
+        let run = builder
+            .run_context
+            .as_ref()
+            .filter(|run_context| run_context.recorded)
+            .map(|run_context| run_context.run.clone());
         let pull = Arc::clone(&self.pull);
         // A task of its own: what panics there costs this run and nothing else.
-        let reading = Supervised(tokio::spawn(async move { pull.read(sheet).await }));
-        let read = match tokio::time::timeout(LONGEST_READ, reading).await {
+        let reading = Supervised(tokio::spawn(async move { pull.read(builder).await }));
+        let read = match tokio::time::timeout(READ_TIMEOUT, reading).await {
             Ok(Ok(read)) => read,
             Ok(Err(_)) => Err(Failure::Partial("the connector failed: a defect of Rollcall".to_owned())),
-            Err(_) => Err(Failure::Unreachable(format!("it was not read to its end in {LONGEST_READ:?}"))),
+            Err(_) => Err(Failure::Unreachable(format!("it was not read to its end in {READ_TIMEOUT:?}"))),
         };
         match read {
-            Ok(sealed) => self.conclude(sealed, intent).await,
+            Ok(snapshot) => self.conclude(snapshot, intent).await,
             Err(failure) => {
-                self.failed(&failure, run).await?;
+                self.record_failure(&failure, run).await?;
                 Err(failure.into())
             }
         }
     }
 
     /// Closes a run that failed, and notes how the source is.
-    pub async fn failed(&self, failure: &Failure, run: Option<String>) -> Result<(), RunError> {
+    pub async fn record_failure(&self, failure: &Failure, run: Option<String>) -> Result<(), RunError> {
         let _writing = self.writing.lock().await;
         if let Some(run) = run {
             let aborted = self.run_of(&run, Some(failure.to_string())).map(Body::SnapshotAborted);
             self.append(aborted.map(|body| self.run_event(&body, &run)).into_iter().collect()).await?;
         }
-        let mut standing = self.standing().await?;
-        standing.state = State::from(failure);
-        standing.reason = Some(failure.to_string());
-        standing.failures = standing.failures.saturating_add(1);
-        self.note(standing).await?;
+        let mut status = self.status().await?;
+        status.state = SourceState::from(failure);
+        status.reason = Some(failure.to_string());
+        status.failures = status.failures.saturating_add(1);
+        self.save_status(status).await?;
         Ok(())
     }
 
-    pub async fn standing(&self) -> Result<Standing, RunError> {
-        let known = self.works.shelf.standing(&self.source).await?;
-        Ok(known.unwrap_or_else(|| Standing::new(self.source.clone(), self.works.clock.now())))
+    pub async fn status(&self) -> Result<SourceStatus, RunError> {
+        let known = self.deps.store.status(&self.source).await?;
+        Ok(known.unwrap_or_else(|| SourceStatus::new(self.source.clone(), self.deps.clock.now())))
     }
 
     /// Notes how the source is. Only while `writing` is held: reader and follower both read it, change it and write it.
-    async fn note(&self, mut standing: Standing) -> Result<(), RunError> {
-        standing.checked_at = self.works.clock.now();
-        telemetry::source_checked(&standing);
-        self.works.shelf.note(&standing).await?;
+    async fn save_status(&self, mut status: SourceStatus) -> Result<(), RunError> {
+        status.checked_at = self.deps.clock.now();
+        telemetry::source_checked(&status);
+        self.deps.store.save_status(&status).await?;
         Ok(())
     }
 }
@@ -456,10 +466,10 @@ impl<T> Future for Supervised<T> {
 }
 
 /// A record as a fact of the source, by its subject.
-fn fact(record: &Recorded) -> Option<(String, Known)> {
+fn fact(record: &Recorded) -> Option<(String, RecordedFact)> {
     let event = &record.event;
     let kind = Body::type_named(&event.kind).filter(|kind| is_fact(kind))?;
-    Some((event.subject.to_string(), Known { position: record.position, kind, data: (*event.data).into() }))
+    Some((event.subject.to_string(), RecordedFact { position: record.position, kind, data: (*event.data).into() }))
 }
 
 fn is_fact(kind: &str) -> bool {
@@ -467,18 +477,18 @@ fn is_fact(kind: &str) -> bool {
 }
 
 /// Takes one event of the source in. What the roster refuses as stale was never said here either.
-fn fold(marks: &mut Marks, reached: &mut Reached, at: Position, event: &NewEvent) {
-    if reached.epoch.admit(event).is_err() {
+fn fold(entries: &mut BaselineEntries, baseline: &mut BaselineState, at: Position, event: &NewEvent) {
+    if baseline.epoch.admit(event).is_err() {
         return;
     }
     match Body::sayer_of(&event.kind) {
         Some(sayer) if sayer.is_for_sources() => {
-            marks.insert((*event.subject).into(), Mark::of(at, &event.subject, &event.kind, &event.data));
+            entries.insert((*event.subject).into(), BaselineEntry::of(at, &event.subject, &event.kind, &event.data));
         }
         Some(Sayer::Ingest) => match Body::parse(&event.kind, &event.data) {
-            Ok(Body::SnapshotStarted(run)) => reached.open = Some(run.run.to_string()),
-            Ok(Body::SnapshotSealed(_) | Body::SnapshotAborted(_)) => reached.open = None,
-            Ok(Body::SnapshotApplied(run)) => reached.scope = run.scope,
+            Ok(Body::SnapshotStarted(run)) => baseline.open = Some(run.run.to_string()),
+            Ok(Body::SnapshotSealed(_) | Body::SnapshotAborted(_)) => baseline.open = None,
+            Ok(Body::SnapshotApplied(run)) => baseline.scope = run.scope,
             _ => {}
         },
         _ => {}

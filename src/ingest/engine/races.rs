@@ -10,7 +10,7 @@ use rollcall_events::{Body, NewEvent};
 use super::tests::World;
 use crate::{
     memory::{MemorySource, person},
-    pull::{Answer, Failure, Pull, Scope, Sealed, Sheet},
+    pull::{Failure, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder},
 };
 
 /// A source about which something is recorded, by another way, while it is read.
@@ -27,16 +27,16 @@ impl Pull for Meanwhile {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-        let sealed = self.source.read(sheet).await;
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+        let snapshot = self.source.read(builder).await;
         self.source.put(self.after.clone());
         let said = std::mem::take(&mut *self.said.lock().unwrap());
         if !said.is_empty() {
             self.log.append(said).await.unwrap();
         }
-        sealed
+        snapshot
     }
-    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         self.source.look_up(subjects, now).await
     }
 }
@@ -45,7 +45,7 @@ impl Pull for Meanwhile {
 async fn what_is_recorded_while_a_read_runs_is_newer_than_the_read() {
     let mut world = World::with([person("ada", true), person("bob", true)]);
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     // The read still sees ada suspended; a webhook says meanwhile that she is back.
     world.source.put(person("ada", false).unwrap());
     let back = person("ada", true).unwrap();
@@ -59,7 +59,7 @@ async fn what_is_recorded_while_a_read_runs_is_newer_than_the_read() {
     world.restart_with(Arc::new(meanwhile));
     world.read().await.unwrap();
     assert_eq!(
-        world.news().await,
+        world.new_records().await,
         ["snapshot.started", "person.upserted person/ada", "snapshot.sealed"],
         "she is looked up singly and is as the webhook said"
     );
@@ -69,7 +69,7 @@ async fn what_is_recorded_while_a_read_runs_is_newer_than_the_read() {
 async fn what_gets_in_between_comparing_and_appending_is_looked_up_and_said_once_more() {
     let mut world = World::with([person("ada", true)]);
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     world.source.put(person("ada", false).unwrap());
     // A webhook says the same a moment earlier than the read, then that she is back; the source says so too by then.
     let back = person("ada", true).unwrap();
@@ -88,12 +88,12 @@ async fn the_same_fact_written_otherwise_is_no_change() {
     let mut event = world.engine.run_event(&person("ada", true).unwrap(), "hook");
     event.data = r#"{"active": true, "person":"ada","account":null, "username":"ada"}"#.into();
     world.log.log.append(vec![event]).await.unwrap();
-    world.news().await;
+    world.new_records().await;
     world.read().await.unwrap();
-    let news = world.news().await;
+    let news = world.new_records().await;
     assert_eq!(news, ["snapshot.started", "snapshot.sealed", "person.upserted person/bob", "snapshot.applied"]);
     world.read().await.unwrap();
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);
 }
 
 /// A source that states something else as soon as it was read.
@@ -107,12 +107,12 @@ impl Pull for Late {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-        let sealed = self.source.read(sheet).await;
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+        let snapshot = self.source.read(builder).await;
         self.source.put(self.back.clone());
-        sealed
+        snapshot
     }
-    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         self.source.look_up(subjects, now).await
     }
 }

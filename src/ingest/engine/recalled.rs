@@ -6,45 +6,45 @@ use rollcall_eventlog::Log;
 use rollcall_events::LogId;
 
 use super::{
-    Engine, Works,
+    Engine, EngineDeps,
     tests::{Brittle, World, corp},
 };
 use crate::{
     memory::{group, member, person},
-    pull::{Anew, Cursor, Keeping, News, Notes, Pull, Told},
-    stores::Records,
+    pull::{ChangeSink, Cursor, FullReadReason, Pull, SaveOutcome, SourceChange, StateUpdate},
+    stores::SourceRecords,
 };
 
-pub(super) async fn keep(news: &News, n: u8) -> Keeping {
-    news.keep(Cursor(vec![n]), || Notes::All(Vec::new())).await.unwrap()
+pub(super) async fn save(sink: &ChangeSink, n: u8) -> SaveOutcome {
+    sink.save(Cursor(vec![n]), || StateUpdate::Replace(Vec::new())).await.unwrap()
 }
 
-pub(super) async fn recalled(news: &News) -> Result<u8, Anew> {
-    news.recall().await.unwrap().map(|kept| kept.cursor.0[0])
+pub(super) async fn recalled(sink: &ChangeSink) -> Result<u8, FullReadReason> {
+    sink.resume_point().await.unwrap().map(|kept| kept.cursor.0[0])
 }
 
 #[tokio::test]
 async fn what_is_kept_of_a_follower_is_good_only_with_all_that_it_was_true_of() {
     let mut world = World::with([person("ada", true)]);
-    let news = world.engine.news();
-    assert_eq!(recalled(&news).await, Err(Anew::First));
+    let sink = world.engine.change_sink();
+    assert_eq!(recalled(&sink).await, Err(FullReadReason::FirstStart));
     world.read().await.unwrap();
-    assert_eq!(recalled(&news).await, Err(Anew::Lost), "read, and never followed");
-    keep(&news, 1).await;
-    assert_eq!(recalled(&news).await, Ok(1));
+    assert_eq!(recalled(&sink).await, Err(FullReadReason::NothingSaved), "read, and never followed");
+    save(&sink, 1).await;
+    assert_eq!(recalled(&sink).await, Ok(1));
     world.restart();
-    let news = world.engine.news();
-    assert_eq!(recalled(&news).await, Ok(1), "another process");
+    let sink = world.engine.change_sink();
+    assert_eq!(recalled(&sink).await, Ok(1), "another process");
     let other = Log::in_memory(LogId([4; 8]), world.clock.clone());
     let log = Brittle { log: other, ..world.log.clone() };
-    let works = Works { append: Arc::new(log.clone()), tail: Arc::new(log.log.clone()), ..world.works.clone() };
-    let elsewhere = Arc::new(Engine::new(corp(), Arc::new(world.source.clone()), works, world.options.clone()));
-    assert_eq!(recalled(&elsewhere.news()).await, Err(Anew::Log));
-    world.shelf.lose();
-    assert_eq!(recalled(&news).await, Err(Anew::Lost));
-    let changed = news.keep(Cursor(vec![2]), || Notes::Changed(Vec::new())).await;
+    let deps = EngineDeps { append: Arc::new(log.clone()), tail: Arc::new(log.log.clone()), ..world.deps.clone() };
+    let elsewhere = Arc::new(Engine::new(corp(), Arc::new(world.source.clone()), deps, world.options.clone()));
+    assert_eq!(recalled(&elsewhere.change_sink()).await, Err(FullReadReason::OtherLog));
+    world.store.lose();
+    assert_eq!(recalled(&sink).await, Err(FullReadReason::NothingSaved));
+    let changed = sink.save(Cursor(vec![2]), || StateUpdate::Merge(Vec::new())).await;
     assert!(changed.is_err(), "notes that belong to what is lost");
-    assert_eq!(recalled(&news).await, Err(Anew::Lost));
+    assert_eq!(recalled(&sink).await, Err(FullReadReason::NothingSaved));
 }
 
 #[tokio::test]
@@ -52,21 +52,21 @@ async fn nothing_is_kept_of_a_removal_that_waits_for_a_full_read_before_that_has
     let members = ["a", "b", "c", "d", "e"];
     let world = World::with([group("ops")].into_iter().chain(members.map(|p| member("ops", p))));
     world.read().await.unwrap();
-    let news = world.engine.news();
-    assert_eq!(keep(&news, 1).await, Keeping::Done);
-    let running = news.sheet(Anew::Refused("it forgot".into())).await.unwrap();
+    let sink = world.engine.change_sink();
+    assert_eq!(save(&sink, 1).await, SaveOutcome::Saved);
+    let running = sink.begin_snapshot(FullReadReason::Refused("it forgot".into())).await.unwrap();
     let running = world.source.read(running).await.unwrap();
     members.iter().for_each(|p| world.source.take(&format!("member/ops/person/{p}")));
-    news.tell(vec![Told::Members { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
-    assert_eq!(keep(&news, 2).await, Keeping::Held, "no plan yet");
-    news.sealed(running).await.unwrap();
-    assert_eq!(keep(&news, 2).await, Keeping::Held, "that read began before");
-    assert_eq!(recalled(&news).await, Ok(1));
-    let whole = world.shelf.standing(&corp()).await.unwrap().unwrap().whole.unwrap();
+    sink.send(vec![SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
+    assert_eq!(save(&sink, 2).await, SaveOutcome::Deferred, "no plan yet");
+    sink.apply_snapshot(running).await.unwrap();
+    assert_eq!(save(&sink, 2).await, SaveOutcome::Deferred, "that read began before");
+    assert_eq!(recalled(&sink).await, Ok(1));
+    let whole = world.store.status(&corp()).await.unwrap().unwrap().whole.unwrap();
     assert_eq!(whole.why, "it forgot");
     world.read().await.unwrap();
-    assert_eq!(keep(&news, 2).await, Keeping::Held, "now a plan waits");
+    assert_eq!(save(&sink, 2).await, SaveOutcome::Deferred, "now a plan waits");
     let plan = world.held().await;
     world.apply(&plan).await.unwrap();
-    assert_eq!((keep(&news, 2).await, recalled(&news).await), (Keeping::Done, Ok(2)));
+    assert_eq!((save(&sink, 2).await, recalled(&sink).await), (SaveOutcome::Saved, Ok(2)));
 }

@@ -12,15 +12,15 @@ use rollcall_eventlog::Append;
 use rollcall_events::{Body, Epoch, NewEvent, Position};
 
 use super::{
-    Concluded, RunError,
-    recalled::{keep, recalled},
+    RunError, RunOutcome,
+    recalled::{recalled, save},
     tests::{World, corp, removed},
 };
 use crate::{
-    PlanState, State, Verb, Why,
+    ChangeKind, PlanReason, PlanState, SourceState,
     memory::{Fault, MemorySource, group, member, person},
-    pull::{Anew, Answer, Failure, Pull, Scope, Sealed, Sheet, Told},
-    stores::{Mirror, Records},
+    pull::{Failure, FullReadReason, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder, SourceChange},
+    stores::{BaselineStore, SourceRecords},
 };
 
 impl World {
@@ -45,28 +45,28 @@ async fn what_a_runner_appends_after_another_has_begun_counts_for_nothing_and_is
     world.source.put(person("kim", true).unwrap());
     let begun = world.rival().await;
     world.log.intruders.lock().unwrap().push(begun);
-    world.news().await;
+    world.new_records().await;
     let ended = world.read().await.unwrap_err();
     assert!(matches!(&ended, RunError::Storage(why) if why.contains("epoch 2")), "{ended}");
-    let news = world.news().await;
+    let news = world.new_records().await;
     for late in ["person.upserted person/kim", "person.removed person/bob"] {
         assert!(news.contains(&late.to_owned()), "{news:?}");
     }
     assert_eq!(world.stands().await, before, "they are in the log and count for nothing");
-    let told = world.engine.news().tell(vec![Told::Stated(person("eve", true).unwrap().into())]).await;
+    let told = world.engine.change_sink().send(vec![SourceChange::Stated(person("eve", true).unwrap().into())]).await;
     assert!(told.is_err(), "the older one is told to stop");
-    assert_eq!(world.news().await, Vec::<String>::new());
+    assert_eq!(world.new_records().await, Vec::<String>::new());
 
     world.restart();
     world.read().await.unwrap();
     assert_eq!(world.stands().await, world.states(), "the same facts are new ones of the newest runner");
     let mut mirrored = std::collections::BTreeSet::new();
-    let mut show = |subject: &str, mark: crate::stores::Mark| {
-        if mark.stands {
+    let mut show = |subject: &str, entry: crate::stores::BaselineEntry| {
+        if entry.present {
             mirrored.insert(subject.to_owned());
         }
     };
-    world.shelf.each(&corp(), &mut show).await.unwrap();
+    world.store.for_each_entry(&corp(), &mut show).await.unwrap();
     assert_eq!(mirrored, world.source.facts().iter().map(Body::subject).collect());
 }
 
@@ -74,17 +74,17 @@ async fn what_a_runner_appends_after_another_has_begun_counts_for_nothing_and_is
 async fn a_follower_that_goes_on_from_a_cursor_begins_its_epoch_before_its_first_fact() {
     let mut world = World::with([person("ada", true)]);
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     world.restart();
-    let news = world.engine.news();
-    news.tell(vec![Told::Stated(person("ada", true).unwrap().into())]).await.unwrap();
-    assert_eq!(world.news().await, Vec::<String>::new(), "who has nothing to say says nothing");
+    let sink = world.engine.change_sink();
+    sink.send(vec![SourceChange::Stated(person("ada", true).unwrap().into())]).await.unwrap();
+    assert_eq!(world.new_records().await, Vec::<String>::new(), "who has nothing to say says nothing");
     for (id, expected) in [
         ("bob", &["snapshot.started", "snapshot.aborted", "person.upserted person/bob"][..]),
         ("kim", &["person.upserted person/kim"][..]),
     ] {
-        news.tell(vec![Told::Stated(person(id, true).unwrap().into())]).await.unwrap();
-        assert_eq!(world.news().await, expected);
+        sink.send(vec![SourceChange::Stated(person(id, true).unwrap().into())]).await.unwrap();
+        assert_eq!(world.new_records().await, expected);
     }
     let records = world.records(Position(0)).await;
     let epochs: Vec<Option<Epoch>> =
@@ -100,10 +100,10 @@ async fn nothing_that_a_follower_is_told_counts_before_somebody_has_looked() {
     world.read().await.unwrap();
     let tell = async |world: &World, id: &str| {
         world.source.put(person(id, true).unwrap());
-        world.engine.news().tell(vec![Told::Stated(person(id, true).unwrap().into())]).await.unwrap();
+        world.engine.change_sink().send(vec![SourceChange::Stated(person(id, true).unwrap().into())]).await.unwrap();
     };
     tell(&world, "bob").await;
-    assert_eq!((world.stands().await.len(), world.held().await.why), (0, Why::FirstRun));
+    assert_eq!((world.stands().await.len(), world.held().await.why), (0, PlanReason::FirstRun));
     world.apply(&world.held().await).await.unwrap();
     tell(&world, "kim").await;
     assert_eq!(world.stands().await, world.states(), "from then on it is heard at once");
@@ -112,7 +112,7 @@ async fn nothing_that_a_follower_is_told_counts_before_somebody_has_looked() {
     tell(&world, "eve").await;
     assert_eq!(world.stands().await.len(), 3, "nobody has looked at the other base yet");
     world.read().await.unwrap();
-    assert_eq!(world.held().await.why, Why::Scope);
+    assert_eq!(world.held().await.why, PlanReason::Scope);
     world.apply(&world.held().await).await.unwrap();
     assert_eq!(world.stands().await, world.states());
 }
@@ -123,12 +123,12 @@ async fn what_stood_before_the_first_read_is_not_ended_by_it_unasked() {
     // Posted under the same name before it was read.
     world.log.append(vec![world.engine.run_event(&person("old", true).unwrap(), "dlv_1")]).await.unwrap();
     let first = world.read().await.unwrap();
-    assert!(matches!(first, Concluded::Held { .. }) && removed(&first) == 0, "{first:?}");
+    assert!(matches!(first, RunOutcome::Held { .. }) && removed(&first) == 0, "{first:?}");
     let plan = world.held().await;
-    assert_eq!((plan.why, plan.removals, world.stands().await.len()), (Why::FirstRun, 1, 2));
+    assert_eq!((plan.why, plan.removals, world.stands().await.len()), (PlanReason::FirstRun, 1, 2));
     assert!(plan.reason.contains("1 facts that stand already would end"), "{}", plan.reason);
     world.apply(&plan).await.unwrap();
-    assert_eq!((world.stands().await, world.state().await), (world.states(), State::Healthy));
+    assert_eq!((world.stands().await, world.state().await), (world.states(), SourceState::Healthy));
 }
 
 #[tokio::test]
@@ -142,16 +142,16 @@ async fn a_source_that_was_read_while_its_end_waited_its_turn_keeps_its_facts() 
     world.read().await.unwrap_err();
     world.source.fail(None);
     // The follower refreshes; meanwhile the reader finds the source overdue and waits for its turn.
-    let news = world.engine.news();
-    let sheet = news.sheet(Anew::First).await.unwrap();
+    let sink = world.engine.change_sink();
+    let builder = sink.begin_snapshot(FullReadReason::FirstStart).await.unwrap();
     let engine = Arc::clone(&world.engine);
     let revoking = tokio::spawn(async move { engine.revoke_if_due().await });
     for _ in 0..8 {
         tokio::task::yield_now().await;
     }
-    news.sealed(world.source.read(sheet).await.unwrap()).await.unwrap();
+    sink.apply_snapshot(world.source.read(builder).await.unwrap()).await.unwrap();
     assert!(!revoking.await.unwrap().unwrap());
-    assert_eq!((world.stands().await, world.state().await), (world.states(), State::Healthy));
+    assert_eq!((world.stands().await, world.state().await), (world.states(), SourceState::Healthy));
 }
 
 #[tokio::test]
@@ -160,14 +160,14 @@ async fn after_everything_was_ended_a_follower_does_not_go_on_from_where_it_was(
     world.options.revoke_after = Some(Duration::from_secs(60));
     world.restart();
     world.read().await.unwrap();
-    let news = world.engine.news();
-    keep(&news, 1).await;
-    assert_eq!(recalled(&news).await, Ok(1));
+    let sink = world.engine.change_sink();
+    save(&sink, 1).await;
+    assert_eq!(recalled(&sink).await, Ok(1));
     world.source.fail(Some(Fault::After(0, Failure::Unreachable("cut".into()))));
     world.clock.0.store(120, Ordering::Relaxed);
     world.read().await.unwrap_err();
     assert!(world.engine.revoke_if_due().await.unwrap());
-    assert!(recalled(&news).await.is_err());
+    assert!(recalled(&sink).await.is_err());
 }
 
 #[tokio::test]
@@ -176,10 +176,10 @@ async fn a_source_that_answered_with_nothing_is_empty_again_once_it_is_heard_aga
     world.read().await.unwrap();
     world.source.fail(Some(Fault::Empty));
     world.read().await.unwrap();
-    world.engine.failed(&Failure::Unreachable("cut".into()), None).await.unwrap();
-    assert_eq!(world.state().await, State::Unreachable);
-    world.engine.news().well().await.unwrap();
-    assert_eq!(world.state().await, State::Empty);
+    world.engine.record_failure(&Failure::Unreachable("cut".into()), None).await.unwrap();
+    assert_eq!(world.state().await, SourceState::Unreachable);
+    world.engine.change_sink().heartbeat().await.unwrap();
+    assert_eq!(world.state().await, SourceState::Empty);
 }
 
 #[tokio::test]
@@ -203,17 +203,17 @@ async fn a_project_of_five_is_not_emptied_unasked_by_a_read_nor_by_a_follower() 
     let read = world.read().await.unwrap();
     assert_eq!(removed(&read), 0);
     let plan = world.held().await;
-    assert_eq!((plan.why, plan.reason.as_str()), (Why::Brake, "the project acme would be emptied"));
+    assert_eq!((plan.why, plan.reason.as_str()), (PlanReason::Guard, "the project acme would be emptied"));
     assert!(world.stands().await.iter().any(|fact| fact.contains("new")), "additions are not held");
     world.apply(&plan).await.unwrap();
     assert_eq!(world.stands().await, world.states());
 
     // A follower that names nobody any more; no group of its own has five.
     world.projects.put("acme", rests.clone());
-    let again = |n: usize| Told::Stated(member(of(n), &people[n]).unwrap().into());
-    world.engine.news().tell((0..6).map(again).collect()).await.unwrap();
-    let none = groups.map(|g| Told::Members { group: g.parse().unwrap(), members: Vec::new() });
-    world.engine.news().tell(none.into()).await.unwrap();
+    let again = |n: usize| SourceChange::Stated(member(of(n), &people[n]).unwrap().into());
+    world.engine.change_sink().send((0..6).map(again).collect()).await.unwrap();
+    let none = groups.map(|g| SourceChange::GroupMembers { group: g.parse().unwrap(), members: Vec::new() });
+    world.engine.change_sink().send(none.into()).await.unwrap();
     assert_eq!(world.stands().await.iter().filter(|fact| fact.contains("member")).count(), 6);
     tokio::time::timeout(Duration::from_secs(5), world.engine.wanted.notified()).await.expect("a full read is wanted");
 }
@@ -221,7 +221,7 @@ async fn a_project_of_five_is_not_emptied_unasked_by_a_read_nor_by_a_follower() 
 #[tokio::test]
 async fn where_the_brake_is_off_nobody_asks_what_a_read_comes_to() {
     let mut world = World::with((0..6).map(|n| person(&format!("p{n}"), true)));
-    world.options.brake = false;
+    world.options.guard = false;
     world.restart();
     world.read().await.unwrap();
     world.projects.put("acme", (0..6).map(|n| format!("person/p{n}")));
@@ -235,14 +235,14 @@ async fn a_plan_that_was_only_asked_for_and_differs_holds_nothing_in_the_log() {
     let mut world = World::with([person("ada", true), person("bob", true)]);
     world.read().await.unwrap();
     world.source.take("person/ada");
-    let Concluded::Planned(plan) = world.engine.run(super::Intent::Plan).await.unwrap() else { panic!() };
+    let RunOutcome::Planned(plan) = world.engine.run(super::Intent::Plan).await.unwrap() else { panic!() };
     world.source.put(person("ada", true).unwrap());
     world.source.take("person/bob");
-    world.news().await;
-    assert!(matches!(world.apply(&plan).await.unwrap(), Concluded::Differs(_)));
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
-    assert_eq!(world.state().await, State::Healthy);
-    let kept = world.shelf.plan(&plan.id).await.unwrap().unwrap();
+    world.new_records().await;
+    assert!(matches!(world.apply(&plan).await.unwrap(), RunOutcome::Differs(_)));
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);
+    assert_eq!(world.state().await, SourceState::Healthy);
+    let kept = world.store.plan(&plan.id).await.unwrap().unwrap();
     assert_eq!((kept.state, kept.closed.unwrap().by), (PlanState::Superseded, None));
 }
 
@@ -258,15 +258,15 @@ impl Pull for Crowded {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure> {
-        let sealed = self.source.read(sheet).await;
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+        let snapshot = self.source.read(builder).await;
         let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
         if !meanwhile.is_empty() {
             self.log.append(meanwhile).await.unwrap();
         }
-        sealed
+        snapshot
     }
-    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         assert!(subjects.len() <= 1000);
         self.source.look_up(subjects, now).await
     }
@@ -276,7 +276,7 @@ impl Pull for Crowded {
 async fn of_more_than_a_thousand_that_changed_meanwhile_the_rest_is_shown_and_left_to_the_next_read() {
     let ids: Vec<String> = (0..1100).map(|n| format!("p{n:04}")).collect();
     let mut world = World::with(ids.iter().map(|id| person(id, true)));
-    world.options.brake = false;
+    world.options.guard = false;
     world.restart();
     world.read().await.unwrap();
     // Everybody goes while the read runs, and a delivery says of each something else.
@@ -285,12 +285,12 @@ async fn of_more_than_a_thousand_that_changed_meanwhile_the_rest_is_shown_and_le
     let source = world.source.clone();
     world.restart_with(Arc::new(Crowded { source, log: Arc::new(world.log.log.clone()), meanwhile }));
     world.read().await.unwrap();
-    let standing = world.engine.standing().await.unwrap();
-    assert_eq!(standing.excluded.count, 100, "{:?}", standing.excluded.first.first());
-    assert!(standing.excluded.first[0].1.contains("more than 1000 changed meanwhile"));
+    let status = world.engine.status().await.unwrap();
+    assert_eq!(status.excluded.count, 100, "{:?}", status.excluded.first.first());
+    assert!(status.excluded.first[0].1.contains("more than 1000 changed meanwhile"));
     assert_eq!(world.stands().await.iter().filter(|fact| fact.contains("false")).count(), 100);
     world.read().await.unwrap();
-    assert_eq!((world.stands().await, world.engine.standing().await.unwrap().excluded.count), (world.states(), 0));
+    assert_eq!((world.stands().await, world.engine.status().await.unwrap().excluded.count), (world.states(), 0));
 }
 
 #[tokio::test]
@@ -301,9 +301,9 @@ async fn what_a_source_calls_its_people_cannot_break_a_plan() {
     let world = World::with([Some(ada), person("bob", true)]);
     world.read().await.unwrap();
     world.source.take("person/ada");
-    let Concluded::Planned(plan) = world.engine.run(super::Intent::Plan).await.unwrap() else { panic!() };
-    let rows = world.shelf.rows(&plan.id);
-    assert_eq!((rows.len(), rows[0].verb), (1, Verb::Remove));
+    let RunOutcome::Planned(plan) = world.engine.run(super::Intent::Plan).await.unwrap() else { panic!() };
+    let rows = world.store.rows(&plan.id);
+    assert_eq!((rows.len(), rows[0].verb), (1, ChangeKind::Remove));
     assert_eq!(rows[0].text, format!("the person {odd} is gone"), "as it is: whoever shows it makes it safe");
     world.apply(&plan).await.unwrap();
     assert_eq!(world.stands().await, world.states());

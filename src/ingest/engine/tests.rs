@@ -15,14 +15,14 @@ use rollcall_eventlog::{Append, AppendError, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, LogId, NewEvent, Position, Recorded, SourceName};
 
 use super::{
-    recalled::{keep, recalled},
+    recalled::{recalled, save},
     *,
 };
 use crate::{
-    memory::{Fault, MemoryProjects, MemoryShelf, MemorySource, group, member, person},
-    plan::{PlanState, Why},
-    pull::{Anew, Keeping, Names, Stated, Stop, Told, Which},
-    stores::Records,
+    memory::{Fault, MemoryProjects, MemorySource, MemorySourceStore, group, member, person},
+    plan::{PlanReason, PlanState},
+    pull::{Fact, FactSelector, FullReadReason, PersonalData, SaveOutcome, SinkError, SourceChange},
+    stores::SourceRecords,
 };
 
 #[derive(Default)]
@@ -74,11 +74,11 @@ impl Append for Brittle {
 pub(super) struct World {
     pub source: MemorySource,
     pub log: Brittle,
-    pub shelf: MemoryShelf,
+    pub store: MemorySourceStore,
     pub projects: MemoryProjects,
     pub clock: Arc<TestClock>,
-    pub works: Works,
-    pub options: Options,
+    pub deps: EngineDeps,
+    pub options: ReadOptions,
     pub engine: Arc<Engine>,
     /// Up to here the log was looked at.
     pub looked: Position,
@@ -88,12 +88,12 @@ pub(super) fn corp() -> SourceName {
     "corp".parse().unwrap()
 }
 
-fn options() -> Options {
-    Options {
+fn options() -> ReadOptions {
+    ReadOptions {
         schedule: "@hourly".parse().unwrap(),
         jitter: Duration::ZERO,
         first_run_waits: false,
-        brake: true,
+        guard: true,
         revoke_after: None,
     }
 }
@@ -109,18 +109,18 @@ impl World {
             intruders: Arc::default(),
         };
         let random = AtomicU64::new(1);
-        let (shelf, projects) = (MemoryShelf::default(), MemoryProjects::default());
-        let works = Works {
+        let (store, projects) = (MemorySourceStore::default(), MemoryProjects::default());
+        let deps = EngineDeps {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.log.clone()),
-            shelf: Arc::new(shelf.clone()),
+            store: Arc::new(store.clone()),
             consequences: Arc::new(projects.clone()),
             clock: clock.clone(),
             random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
         };
         let (source, options) = (MemorySource::default(), options());
-        let engine = Arc::new(Engine::new(corp(), Arc::new(source.clone()), works.clone(), options.clone()));
-        Self { source, log, shelf, projects, clock, works, options, engine, looked: Position(0) }
+        let engine = Arc::new(Engine::new(corp(), Arc::new(source.clone()), deps.clone(), options.clone()));
+        Self { source, log, store, projects, clock, deps, options, engine, looked: Position(0) }
     }
 
     pub fn with(bodies: impl IntoIterator<Item = Option<Body>>) -> Self {
@@ -136,15 +136,15 @@ impl World {
 
     pub fn restart_with(&mut self, pull: Arc<dyn Pull>) {
         self.log.left.store(u64::MAX, Ordering::Relaxed);
-        self.engine = Arc::new(Engine::new(corp(), pull, self.works.clone(), self.options.clone()));
+        self.engine = Arc::new(Engine::new(corp(), pull, self.deps.clone(), self.options.clone()));
     }
 
-    pub async fn read(&self) -> Result<Concluded, RunError> {
+    pub async fn read(&self) -> Result<RunOutcome, RunError> {
         self.engine.run(Intent::Record).await
     }
 
     /// What was recorded since somebody looked last, short.
-    pub async fn news(&mut self) -> Vec<String> {
+    pub async fn new_records(&mut self) -> Vec<String> {
         let records = self.records(self.looked).await;
         self.looked = records.last().map_or(self.looked, |record| record.position);
         let short = |record: &Recorded| {
@@ -178,16 +178,16 @@ impl World {
     }
 
     /// Somebody confirms a plan.
-    pub async fn apply(&self, plan: &Plan) -> Result<Concluded, RunError> {
+    pub async fn apply(&self, plan: &Plan) -> Result<RunOutcome, RunError> {
         self.engine.run(Intent::Apply(Box::new(plan.clone()), Author::operator())).await
     }
 
-    pub async fn state(&self) -> State {
-        self.engine.standing().await.unwrap().state
+    pub async fn state(&self) -> SourceState {
+        self.engine.status().await.unwrap().state
     }
 
     pub async fn held(&self) -> crate::Plan {
-        self.shelf.held_plan(&corp()).await.unwrap().expect("a plan is held")
+        self.store.held_plan(&corp()).await.unwrap().expect("a plan is held")
     }
 }
 
@@ -195,10 +195,10 @@ fn people(from: usize, to: usize) -> impl Iterator<Item = Option<Body>> {
     (from..to).map(|n| person(&format!("p{n}"), true))
 }
 
-pub(super) fn removed(concluded: &Concluded) -> u64 {
+pub(super) fn removed(concluded: &RunOutcome) -> u64 {
     match concluded {
-        Concluded::InForce { recorded, .. } | Concluded::Held { recorded, .. } => recorded.removals,
-        Concluded::Planned(_) | Concluded::Differs(_) => 0,
+        RunOutcome::UpToDate { recorded, .. } | RunOutcome::Held { recorded, .. } => recorded.removals,
+        RunOutcome::Planned(_) | RunOutcome::Differs(_) => 0,
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_first_read_states_everything_and_an_unchanged_one_is_two_events() {
     let mut world = World::with([person("ada", true), group("ops"), member("ops", "ada")]);
     world.read().await.unwrap();
     assert_eq!(
-        world.news().await,
+        world.new_records().await,
         [
             "snapshot.started",
             "snapshot.sealed",
@@ -220,25 +220,28 @@ async fn a_first_read_states_everything_and_an_unchanged_one_is_two_events() {
     world.read().await.unwrap();
     world.restart();
     world.read().await.unwrap();
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.started", "snapshot.sealed"]);
-    let standing = world.engine.standing().await.unwrap();
-    assert_eq!((standing.state, standing.facts), (State::Healthy, 3));
+    assert_eq!(
+        world.new_records().await,
+        ["snapshot.started", "snapshot.sealed", "snapshot.started", "snapshot.sealed"]
+    );
+    let status = world.engine.status().await.unwrap();
+    assert_eq!((status.state, status.facts), (SourceState::Healthy, 3));
 }
 
 #[tokio::test]
 async fn what_is_gone_and_what_changed_is_recorded_and_going_back_is_a_new_fact() {
     let mut world = World::with([person("ada", true), person("bob", true)]);
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     for active in [false, true, false] {
         world.source.put(person("ada", active).unwrap());
         world.read().await.unwrap();
-        let news = world.news().await;
+        let news = world.new_records().await;
         assert_eq!(news, ["snapshot.started", "snapshot.sealed", "person.upserted person/ada", "snapshot.applied"]);
     }
     world.source.take("person/bob");
     world.read().await.unwrap();
-    assert!(world.news().await.contains(&"person.removed person/bob".to_owned()));
+    assert!(world.new_records().await.contains(&"person.removed person/bob".to_owned()));
     assert_eq!(world.stands().await, world.states());
 }
 
@@ -246,72 +249,72 @@ async fn what_is_gone_and_what_changed_is_recorded_and_going_back_is_a_new_fact(
 async fn a_read_that_fails_in_any_way_removes_nobody_and_names_the_state() {
     let mut world = World::with(people(0, 10));
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     world.source.put(person("new", true).unwrap());
     for (fault, state) in [
-        (Fault::After(3, Failure::Unreachable("cut".into())), State::Unreachable),
-        (Fault::After(0, Failure::Unauthorised("rc 49".into())), State::Unauthorised),
-        (Fault::After(5, Failure::Partial("ou=people: rc 4".into())), State::Blind),
-        (Fault::After(5, Failure::Blind { reason: "429".into(), retry_after: None }), State::Blind),
-        (Fault::Unclosed(7), State::Blind),
-        (Fault::Panic(2), State::Blind),
+        (Fault::After(3, Failure::Unreachable("cut".into())), SourceState::Unreachable),
+        (Fault::After(0, Failure::Unauthorised("rc 49".into())), SourceState::Unauthorised),
+        (Fault::After(5, Failure::Partial("ou=people: rc 4".into())), SourceState::Blind),
+        (Fault::After(5, Failure::Blind { reason: "429".into(), retry_after: None }), SourceState::Blind),
+        (Fault::Unclosed(7), SourceState::Blind),
+        (Fault::Panic(2), SourceState::Blind),
     ] {
         world.source.fail(Some(fault));
         assert!(matches!(world.read().await, Err(RunError::Source(_))));
-        assert_eq!(world.news().await, ["snapshot.started", "snapshot.aborted"]);
+        assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.aborted"]);
         assert_eq!(world.state().await, state);
     }
-    assert_eq!(world.engine.standing().await.unwrap().failures, 6);
+    assert_eq!(world.engine.status().await.unwrap().failures, 6);
     world.source.fail(None);
     world.read().await.unwrap();
-    assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
+    assert_eq!((world.state().await, world.stands().await), (SourceState::Healthy, world.states()));
 }
 
 #[tokio::test]
 async fn an_empty_answer_is_its_own_state_and_removes_nobody() {
     let mut world = World::with(people(0, 3));
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     world.source.fail(Some(Fault::Empty));
     world.read().await.unwrap();
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
-    assert_eq!((world.state().await, world.held().await.why), (State::Empty, Why::Empty));
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!((world.state().await, world.held().await.why), (SourceState::Empty, PlanReason::Empty));
     world.source.fail(None);
     world.read().await.unwrap();
-    assert_eq!(world.state().await, State::Healthy);
-    assert!(world.shelf.held_plan(&corp()).await.unwrap().is_none(), "what the source took back waits no longer");
+    assert_eq!(world.state().await, SourceState::Healthy);
+    assert!(world.store.held_plan(&corp()).await.unwrap().is_none(), "what the source took back waits no longer");
 }
 
 #[tokio::test]
 async fn too_many_removals_are_held_and_additions_are_not() {
     let mut world = World::with(people(0, 100));
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     (0..40).for_each(|n| world.source.take(&format!("person/p{n}")));
     world.source.put(person("new", true).unwrap());
     let concluded = world.read().await.unwrap();
     assert_eq!(removed(&concluded), 0);
     assert_eq!(
-        world.news().await,
+        world.new_records().await,
         ["snapshot.started", "snapshot.sealed", "person.upserted person/new", "snapshot.held"]
     );
     let plan = world.held().await;
-    assert_eq!((plan.removals, plan.additions, plan.why), (40, 0, Why::Brake));
+    assert_eq!((plan.removals, plan.additions, plan.why), (40, 0, PlanReason::Guard));
     assert!(plan.reason.contains("40 of its 100 facts"), "{}", plan.reason);
-    let rows = world.shelf.rows(&plan.id);
+    let rows = world.store.rows(&plan.id);
     assert_eq!((rows.len(), rows[0].text.as_str()), (40, "the person p0 is gone"));
-    assert_eq!(world.state().await, State::Held);
+    assert_eq!(world.state().await, SourceState::Held);
 
     // Read again and nothing else: the same plan waits, and nothing is said of it twice.
     world.read().await.unwrap();
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed"]);
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);
     assert_eq!(world.held().await.id, plan.id);
 
     let applied = world.apply(&plan).await.unwrap();
     assert_eq!(removed(&applied), 40);
-    assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
-    assert_eq!(world.shelf.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Applied);
-    assert_eq!(world.news().await.len(), 2 + 40 + 1);
+    assert_eq!((world.state().await, world.stands().await), (SourceState::Healthy, world.states()));
+    assert_eq!(world.store.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Applied);
+    assert_eq!(world.new_records().await.len(), 2 + 40 + 1);
 }
 
 #[tokio::test]
@@ -321,14 +324,14 @@ async fn a_plan_is_applied_only_while_its_removals_are_still_the_same() {
     (0..40).for_each(|n| world.source.take(&format!("person/p{n}")));
     world.read().await.unwrap();
     let plan = world.held().await;
-    world.news().await;
+    world.new_records().await;
     // One comes back and another one goes: as many, and not the same.
     world.source.put(person("p0", true).unwrap());
     world.source.take("person/p99");
-    let Concluded::Differs(other) = world.apply(&plan).await.unwrap() else { panic!("it was applied") };
+    let RunOutcome::Differs(other) = world.apply(&plan).await.unwrap() else { panic!("it was applied") };
     assert_eq!((other.removals, world.held().await.id), (40, other.id.clone()));
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
-    assert_eq!(world.shelf.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Superseded);
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!(world.store.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Superseded);
 }
 
 #[tokio::test]
@@ -342,7 +345,7 @@ async fn a_group_of_five_is_not_emptied_unasked() {
     world.read().await.unwrap();
     let plan = world.held().await;
     assert_eq!((plan.removals, plan.reason.as_str()), (5, "the group the ops would be emptied"));
-    assert!(world.shelf.rows(&plan.id)[0].text.contains("leaves the group the ops"));
+    assert!(world.store.rows(&plan.id)[0].text.contains("leaves the group the ops"));
     world.source.put(member("ops", "a").unwrap());
     world.read().await.unwrap();
     assert_eq!(world.stands().await, world.states(), "down to one is no emptying");
@@ -354,22 +357,22 @@ async fn suspending_too_many_at_once_is_held_like_removing_them() {
     world.read().await.unwrap();
     (0..30).for_each(|n| world.source.put(person(&format!("p{n}"), false).unwrap()));
     world.read().await.unwrap();
-    assert_eq!((world.held().await.removals, world.state().await), (30, State::Held));
+    assert_eq!((world.held().await.removals, world.state().await), (30, SourceState::Held));
 }
 
 #[tokio::test]
 async fn a_plan_that_is_asked_for_appends_nothing_and_can_be_applied() {
     let mut world = World::with(people(0, 3));
     world.read().await.unwrap();
-    world.news().await;
+    world.new_records().await;
     world.source.take("person/p0");
     world.source.put(member("ops", "p1").unwrap());
-    let Concluded::Planned(plan) = world.engine.run(Intent::Plan).await.unwrap() else { panic!("not planned") };
-    assert_eq!(world.news().await, Vec::<String>::new());
-    let texts: Vec<_> = world.shelf.rows(&plan.id).into_iter().map(|row| row.text).collect();
+    let RunOutcome::Planned(plan) = world.engine.run(Intent::Plan).await.unwrap() else { panic!("not planned") };
+    assert_eq!(world.new_records().await, Vec::<String>::new());
+    let texts: Vec<_> = world.store.rows(&plan.id).into_iter().map(|row| row.text).collect();
     assert_eq!(texts, ["p1 enters the group ops", "the person p0 is gone"]);
-    assert_eq!((plan.additions, plan.changes, plan.removals, plan.why), (1, 0, 1, Why::Asked));
-    assert_eq!(world.state().await, State::Healthy);
+    assert_eq!((plan.additions, plan.changes, plan.removals, plan.why), (1, 0, 1, PlanReason::Asked));
+    assert_eq!(world.state().await, SourceState::Healthy);
     world.apply(&plan).await.unwrap();
     assert_eq!(world.stands().await, world.states());
 }
@@ -380,9 +383,9 @@ async fn a_first_run_can_wait_for_a_person_and_a_changed_scope_always_does() {
     world.options.first_run_waits = true;
     world.restart();
     world.read().await.unwrap();
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
     let plan = world.held().await;
-    assert_eq!((plan.why, plan.additions), (Why::FirstRun, 3));
+    assert_eq!((plan.why, plan.additions), (PlanReason::FirstRun, 3));
     world.apply(&plan).await.unwrap();
     world.source.put(person("p3", true).unwrap());
     world.read().await.unwrap();
@@ -391,13 +394,13 @@ async fn a_first_run_can_wait_for_a_person_and_a_changed_scope_always_does() {
     world.source.rescope("another base");
     world.source.put(person("p4", true).unwrap());
     world.read().await.unwrap();
-    assert_eq!((world.held().await.why, world.state().await), (Why::Scope, State::Held));
+    assert_eq!((world.held().await.why, world.state().await), (PlanReason::Scope, SourceState::Held));
     assert_eq!(world.stands().await.len(), 4);
     let plan = world.held().await;
     world.apply(&plan).await.unwrap();
     world.source.put(person("p5", true).unwrap());
     world.read().await.unwrap();
-    assert_eq!((world.state().await, world.stands().await), (State::Healthy, world.states()));
+    assert_eq!((world.state().await, world.stands().await), (SourceState::Healthy, world.states()));
 }
 
 #[tokio::test]
@@ -406,15 +409,15 @@ async fn what_is_not_resolved_is_left_as_it_is_and_shown() {
     world.read().await.unwrap();
     world.source.take("member/ops/person/ada");
     world.source.take("person/bob");
-    world.source.exclude(Which::MembersOf("ops".parse().unwrap()), "cn=ada: no answer");
+    world.source.exclude(FactSelector::MembersOf("ops".parse().unwrap()), "cn=ada: no answer");
     world.source.dangle("cn=gone");
     world.read().await.unwrap();
     let stands = world.stands().await;
     assert_eq!(stands.iter().filter(|data| data.contains("ada")).count(), 2, "{stands:?}");
     assert!(!stands.iter().any(|data| data.contains("bob")), "the rest of the read counts");
-    let standing = world.engine.standing().await.unwrap();
-    assert_eq!(standing.excluded.first, [("the members of group/ops".to_owned(), "cn=ada: no answer".to_owned())]);
-    assert_eq!((standing.absent.count, standing.absent.first), (1, vec!["cn=gone".to_owned()]));
+    let status = world.engine.status().await.unwrap();
+    assert_eq!(status.excluded.first, [("the members of group/ops".to_owned(), "cn=ada: no answer".to_owned())]);
+    assert_eq!((status.absent.count, status.absent.first), (1, vec!["cn=gone".to_owned()]));
     world.source.resolve();
     world.read().await.unwrap();
     assert_eq!(world.stands().await, world.states());
@@ -425,10 +428,10 @@ async fn a_run_that_was_cut_off_is_closed_by_the_next_and_epochs_grow() {
     let mut world = World::with(people(0, 3));
     world.log.left.store(2, Ordering::Relaxed);
     assert!(matches!(world.read().await, Err(RunError::Storage(_))));
-    assert_eq!(world.news().await, ["snapshot.started"]);
+    assert_eq!(world.new_records().await, ["snapshot.started"]);
     world.restart();
     world.read().await.unwrap();
-    assert_eq!(world.news().await.get(..2).unwrap(), ["snapshot.aborted", "snapshot.started"]);
+    assert_eq!(world.new_records().await.get(..2).unwrap(), ["snapshot.aborted", "snapshot.started"]);
     let epochs: Vec<u64> = world
         .records(Position(0))
         .await
@@ -444,16 +447,16 @@ async fn a_run_that_was_cut_off_is_closed_by_the_next_and_epochs_grow() {
 #[tokio::test]
 async fn names_are_kept_beside_the_log_and_only_when_they_change() {
     let world = World::new();
-    let ada = |email: &str| Stated {
+    let ada = |email: &str| Fact {
         body: person("ada", true).unwrap(),
-        personal: Some(Names { email: Some(email.to_owned()), name: None }),
+        personal: Some(PersonalData { email: Some(email.to_owned()), name: None }),
     };
     world.source.put(ada("ada@a.test"));
     world.read().await.unwrap();
     world.source.put(ada("ada@b.test"));
     let concluded = world.read().await.unwrap();
-    assert!(matches!(concluded, Concluded::InForce { recorded, .. } if recorded == Numbers::default()));
-    let names = world.shelf.names(&corp(), &["ada".parse().unwrap()]).await.unwrap();
+    assert!(matches!(concluded, RunOutcome::UpToDate { recorded, .. } if recorded == ChangeCounts::default()));
+    let names = world.store.personal(&corp(), &["ada".parse().unwrap()]).await.unwrap();
     assert_eq!(names.values().next().unwrap().email.as_deref(), Some("ada@b.test"));
     for record in world.records(Position(0)).await {
         assert!(!record.event.data.contains("@a.test") && !record.event.data.contains("@b.test"));
@@ -464,29 +467,29 @@ async fn names_are_kept_beside_the_log_and_only_when_they_change() {
 async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
     let mut world = World::with([group("ops"), person("ada", true), person("bob", true), member("ops", "ada")]);
     world.read().await.unwrap();
-    world.news().await;
-    let news = world.engine.news();
+    world.new_records().await;
+    let sink = world.engine.change_sink();
     let (ada, bob) = (member("ops", "ada").unwrap(), member("ops", "bob").unwrap());
     let ops = "ops".parse().unwrap();
     world.source.take("member/ops/person/ada");
-    news.tell(vec![Told::Members { group: ops, members: vec![bob.clone().into()] }]).await.unwrap();
+    sink.send(vec![SourceChange::GroupMembers { group: ops, members: vec![bob.clone().into()] }]).await.unwrap();
     assert_eq!(
-        world.news().await,
+        world.new_records().await,
         ["group.member.added member/ops/person/bob", "group.member.removed member/ops/person/ada"]
     );
     // The same again, and what never was: nothing.
-    news.tell(vec![Told::Stated(bob.into()), Told::Gone(ada.ending().unwrap())]).await.unwrap();
-    news.tell(vec![Told::Gone(person("nobody", true).unwrap().ending().unwrap())]).await.unwrap();
-    assert_eq!(world.news().await, Vec::<String>::new());
-    assert_eq!(keep(&news, 1).await, Keeping::Done);
-    assert_eq!(recalled(&news).await, Ok(1));
-    news.tell(vec![Told::Gone(group("ops").unwrap().ending().unwrap())]).await.unwrap();
-    assert_eq!(world.news().await, ["group.member.removed member/ops/person/bob", "group.removed group/ops"]);
-    let later = news.recall().await.unwrap().unwrap().later;
+    sink.send(vec![SourceChange::Stated(bob.into()), SourceChange::Removed(ada.ending().unwrap())]).await.unwrap();
+    sink.send(vec![SourceChange::Removed(person("nobody", true).unwrap().ending().unwrap())]).await.unwrap();
+    assert_eq!(world.new_records().await, Vec::<String>::new());
+    assert_eq!(save(&sink, 1).await, SaveOutcome::Saved);
+    assert_eq!(recalled(&sink).await, Ok(1));
+    sink.send(vec![SourceChange::Removed(group("ops").unwrap().ending().unwrap())]).await.unwrap();
+    assert_eq!(world.new_records().await, ["group.member.removed member/ops/person/bob", "group.removed group/ops"]);
+    let later = sink.resume_point().await.unwrap().unwrap().later;
     let later: Vec<String> = later.iter().map(Body::subject).collect();
     assert!(later.contains(&"member/ops/person/bob".to_owned()) && later.len() == 2, "{later:?}");
     world.source.rescope("other");
-    assert_eq!(recalled(&news).await, Err(Anew::Scope), "a cursor belongs to what was followed");
+    assert_eq!(recalled(&sink).await, Err(FullReadReason::OtherScope), "a cursor belongs to what was followed");
 }
 
 #[tokio::test]
@@ -494,45 +497,46 @@ async fn a_follower_cannot_empty_a_group_by_silence_but_by_saying_so() {
     let members = ["a", "b", "c", "d", "e"];
     let mut world = World::with([group("ops")].into_iter().chain(members.map(|p| member("ops", p))));
     world.read().await.unwrap();
-    world.news().await;
-    let news = world.engine.news();
-    news.tell(vec![Told::Members { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
-    assert_eq!(world.news().await, Vec::<String>::new());
+    world.new_records().await;
+    let sink = world.engine.change_sink();
+    sink.send(vec![SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
+    assert_eq!(world.new_records().await, Vec::<String>::new());
     tokio::time::timeout(Duration::from_secs(5), world.engine.wanted.notified()).await.expect("a full read is wanted");
-    let gone = members.map(|p| Told::Gone(member("ops", p).unwrap().ending().unwrap()));
-    news.tell(gone.into()).await.unwrap();
-    assert_eq!(world.news().await.len(), 5, "explicit facts are never held");
+    let gone = members.map(|p| SourceChange::Removed(member("ops", p).unwrap().ending().unwrap()));
+    sink.send(gone.into()).await.unwrap();
+    assert_eq!(world.new_records().await.len(), 5, "explicit facts are never held");
 }
 
 #[tokio::test]
 async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_removals_are_held() {
     let mut world = World::with(people(0, 40));
-    let news = world.engine.news();
-    let sealed = world.source.read(news.sheet(Anew::First).await.unwrap()).await.unwrap();
-    news.sealed(sealed).await.unwrap();
-    keep(&news, 1).await;
+    let sink = world.engine.change_sink();
+    let snapshot = world.source.read(sink.begin_snapshot(FullReadReason::FirstStart).await.unwrap()).await.unwrap();
+    sink.apply_snapshot(snapshot).await.unwrap();
+    save(&sink, 1).await;
     assert_eq!(world.stands().await, world.states());
-    world.news().await;
+    world.new_records().await;
     (0..30).for_each(|n| world.source.take(&format!("person/p{n}")));
-    let sealed = world.source.read(news.sheet(Anew::Lost).await.unwrap()).await.unwrap();
-    news.sealed(sealed).await.unwrap();
-    keep(&news, 2).await;
-    assert_eq!(world.news().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
-    assert_eq!(recalled(&news).await, Ok(1));
+    let snapshot = world.source.read(sink.begin_snapshot(FullReadReason::NothingSaved).await.unwrap()).await.unwrap();
+    sink.apply_snapshot(snapshot).await.unwrap();
+    save(&sink, 2).await;
+    assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed", "snapshot.held"]);
+    assert_eq!(recalled(&sink).await, Ok(1));
     // A sheet that is thrown away removes nobody and keeps nobody waiting.
-    drop(news.sheet(Anew::Lost).await.unwrap());
+    drop(sink.begin_snapshot(FullReadReason::NothingSaved).await.unwrap());
     let plan = world.held().await;
     world.apply(&plan).await.unwrap();
-    keep(&news, 2).await;
-    assert_eq!((world.stands().await, recalled(&news).await), (world.states(), Ok(2)));
+    save(&sink, 2).await;
+    assert_eq!((world.stands().await, recalled(&sink).await), (world.states(), Ok(2)));
 }
 
 #[tokio::test]
 async fn a_log_that_takes_nothing_stops_a_follower_before_its_cursor() {
     let world = World::new();
-    let news = world.engine.news();
+    let sink = world.engine.change_sink();
     world.log.left.store(0, Ordering::Relaxed);
-    let stopped: Result<(), Stop> = news.tell(vec![Told::Stated(person("ada", true).unwrap().into())]).await;
+    let stopped: Result<(), SinkError> =
+        sink.send(vec![SourceChange::Stated(person("ada", true).unwrap().into())]).await;
     assert!(stopped.unwrap_err().0.contains("the process is gone"));
 }
 
@@ -549,8 +553,8 @@ async fn a_source_that_is_blind_for_too_long_loses_everything_only_where_that_is
     assert!(world.engine.revoke_if_due().await.unwrap());
     assert_eq!(world.stands().await.len(), 0);
     assert!(!world.engine.revoke_if_due().await.unwrap(), "once");
-    assert_eq!(world.state().await, State::Unreachable);
+    assert_eq!(world.state().await, SourceState::Unreachable);
     world.source.fail(None);
     world.read().await.unwrap();
-    assert_eq!((world.stands().await, world.state().await), (world.states(), State::Healthy));
+    assert_eq!((world.stands().await, world.state().await), (world.states(), SourceState::Healthy));
 }

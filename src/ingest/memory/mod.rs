@@ -1,7 +1,7 @@
 //! A source and the stores in memory, for tests of connectors and of the engine: what the source states is set by hand,
 //! and it fails in every way that a real one does. Also the shortest example of a connector that pulls.
 
-mod shelf;
+mod store;
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +15,11 @@ use rollcall_events::{
     body::{Group, GroupMember, Member, Person},
 };
 
-pub use shelf::MemoryShelf;
+pub use store::MemorySourceStore;
 
 use crate::{
-    Consequences, Proposed,
-    pull::{Answer, Failure, Pull, Scope, Sealed, Sheet, Stated, Which},
+    Consequences, ProposedFacts,
+    pull::{Fact, FactSelector, Failure, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder},
 };
 
 /// A source in memory. Cheap to clone; clones are the same source.
@@ -28,8 +28,8 @@ pub struct MemorySource(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    facts: BTreeMap<String, Stated>,
-    excluded: BTreeMap<Which, String>,
+    facts: BTreeMap<String, Fact>,
+    excluded: BTreeMap<FactSelector, String>,
     absent: Vec<String>,
     fault: Option<Fault>,
     scope: String,
@@ -54,7 +54,7 @@ impl MemorySource {
     }
 
     /// States a fact.
-    pub fn put(&self, fact: impl Into<Stated>) {
+    pub fn put(&self, fact: impl Into<Fact>) {
         let fact = fact.into();
         self.with(|state| state.facts.insert(fact.body.subject(), fact));
     }
@@ -81,7 +81,7 @@ impl MemorySource {
     }
 
     /// What it cannot resolve.
-    pub fn exclude(&self, which: Which, reason: &str) {
+    pub fn exclude(&self, which: FactSelector, reason: &str) {
         self.with(|state| state.excluded.insert(which, reason.to_owned()));
     }
 
@@ -107,43 +107,45 @@ impl Pull for MemorySource {
         Scope::of([self.with(|state| state.scope.clone())])
     }
 
-    async fn read(&self, mut sheet: Sheet) -> Result<Sealed, Failure> {
+    async fn read(&self, mut builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
         let (facts, excluded, absent, fault) = self.with(|state| {
-            let facts: Vec<Stated> = state.facts.values().cloned().collect();
+            let facts: Vec<Fact> = state.facts.values().cloned().collect();
             (facts, state.excluded.clone(), state.absent.clone(), state.fault.clone())
         });
-        let part = sheet.open("everything");
+        let part = builder.open_section("everything");
         let stop = match fault {
             Some(Fault::After(n, _) | Fault::Unclosed(n) | Fault::Panic(n)) => n,
             Some(Fault::Empty) => 0,
             None => usize::MAX,
         };
         for fact in facts.into_iter().take(stop) {
-            sheet.state(fact);
+            builder.add(fact);
         }
         match fault {
             Some(Fault::After(_, failure)) => return Err(failure),
-            Some(Fault::Unclosed(_)) => return sheet.seal(),
+            Some(Fault::Unclosed(_)) => return builder.seal(),
             #[expect(clippy::panic, reason = "a connector with a defect is what this plays")]
             Some(Fault::Panic(_)) => panic!("the connector broke"),
             Some(Fault::Empty) | None => {}
         }
         for (which, reason) in excluded {
-            sheet.exclude(which, reason);
+            builder.exclude(which, reason);
         }
         for who in absent {
-            sheet.absent(who);
+            builder.add_absent(who);
         }
-        sheet.close(part);
-        sheet.seal()
+        builder.close_section(part);
+        builder.seal()
     }
 
-    async fn look_up(&self, subjects: &[Body], _: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+    async fn look_up(&self, subjects: &[Body], _: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         self.with(|state| {
             if let Some(Fault::After(_, failure)) = &state.fault {
                 return Err(failure.clone());
             }
-            let answer = |body: &Body| state.facts.get(&body.subject()).cloned().map_or(Answer::Gone, Answer::Stated);
+            let answer = |body: &Body| {
+                state.facts.get(&body.subject()).cloned().map_or(LookupAnswer::Gone, LookupAnswer::Stated)
+            };
             Ok(subjects.iter().map(answer).collect())
         })
     }
@@ -163,7 +165,7 @@ impl MemoryProjects {
 
 #[async_trait]
 impl Consequences for MemoryProjects {
-    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String> {
+    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         let ended: Vec<String> = proposed.facts.iter().filter(|fact| fact.ends()).map(Body::subject).collect();
         let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let emptied =

@@ -1,8 +1,8 @@
 //! What a connector is that asks its source: full reads, looking up single subjects, following.
 //! It is handed a sheet to write facts on and the time, nothing else: no log, no store, no role, no clock of its own.
 
-mod news;
-mod sheet;
+mod change_sink;
+mod snapshot;
 
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Digest, Id, body::members_of};
 
-pub(crate) use news::Desk;
-pub use news::{Anew, Cursor, Keeping, Kept, News, Note, Notes, Stop, Told};
-pub(crate) use sheet::Bracket;
-pub use sheet::{Known, Part, Sealed, Sheet};
+pub(crate) use change_sink::SinkBackend;
+pub use change_sink::{
+    ChangeSink, Cursor, FullReadReason, ResumePoint, SaveOutcome, SinkError, SourceChange, StateEntry, StateUpdate,
+};
+pub(crate) use snapshot::RunContext;
+pub use snapshot::{RecordedFact, Section, Snapshot, SnapshotBuilder};
 
 /// The pulling half of a connector, configured for one source. A source that is pulled is ordered as `observed`.
 ///
@@ -29,16 +31,16 @@ pub trait Pull: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why nothing can be concluded from this read. Nothing that was written on the sheet counts then.
-    async fn read(&self, sheet: Sheet) -> Result<Sealed, Failure>;
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure>;
 
     /// Looks single subjects up, one answer for each, in order. Asked for subjects about which something was recorded
     /// while a full read ran, and after a hint. Each is given as the fact that was stated last (or its end).
     ///
     /// # Errors
     /// Nothing is known of any of them; they are left as they are.
-    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<Answer>, Failure> {
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         let _ = now;
-        Ok(subjects.iter().map(|_| Answer::Unknown("this source is only read as a whole".to_owned())).collect())
+        Ok(subjects.iter().map(|_| LookupAnswer::Unknown("this source is only read as a whole".to_owned())).collect())
     }
 
     /// Whether [`Pull::follow`] does something.
@@ -46,24 +48,24 @@ pub trait Pull: Send + Sync + 'static {
         false
     }
 
-    /// Follows the source for as long as it can, from what was kept last ([`News::recall`]), and says why it ended. It is
+    /// Follows the source for as long as it can, from what was kept last ([`ChangeSink::recall`]), and says why it ended. It is
     /// called again after a pause, so it need not try again itself.
-    async fn follow(&self, news: News) -> Failure {
-        let _ = news;
+    async fn follow(&self, sink: ChangeSink) -> Failure {
+        let _ = sink;
         Failure::Unreachable("this source cannot be followed".to_owned())
     }
 }
 
 /// A fact as the source states it, personal data apart.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stated {
+pub struct Fact {
     /// The fact; one that a connector may say, and not the end of one.
     pub body: Body,
     /// E-mail and display name of a person. None leaves what is kept as it is.
-    pub personal: Option<Names>,
+    pub personal: Option<PersonalData>,
 }
 
-impl From<Body> for Stated {
+impl From<Body> for Fact {
     fn from(body: Body) -> Self {
         Self { body, personal: None }
     }
@@ -71,7 +73,7 @@ impl From<Body> for Stated {
 
 /// Personal data of a person: kept beside the log, never in it.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct PersonalData {
     /// The e-mail address.
     pub email: Option<String>,
     /// The display name.
@@ -79,7 +81,7 @@ pub struct Names {
 }
 
 /// Not for printing.
-impl std::fmt::Debug for Names {
+impl std::fmt::Debug for PersonalData {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Names(***)")
     }
@@ -87,14 +89,14 @@ impl std::fmt::Debug for Names {
 
 /// Which facts something is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Which {
+pub enum FactSelector {
     /// One subject, as [`Body::subject`] writes it.
     Subject(String),
     /// Every member of a group.
     MembersOf(Id),
 }
 
-impl Which {
+impl FactSelector {
     /// What the subjects of a group's members begin with, where it is about those.
     pub(crate) fn members(&self) -> Option<String> {
         match self {
@@ -104,7 +106,7 @@ impl Which {
     }
 }
 
-impl std::fmt::Display for Which {
+impl std::fmt::Display for FactSelector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Subject(subject) => f.write_str(subject),
@@ -138,9 +140,9 @@ impl Scope {
 
 /// What a look-up of one subject came to.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum LookupAnswer {
     /// The source states this of it.
-    Stated(Stated),
+    Stated(Fact),
     /// The source says that it is no more. Where it may just not be visible any more, say [`Answer::Unknown`].
     Gone,
     /// The source does not know it any more, or does not show it to us, for this reason. It is left as it is, unless a

@@ -230,7 +230,7 @@ pub struct Source {
     pub first_run: FirstRun,
     /// For sources that Rollcall reads: hold removals for a person when they are more than a fifth (and at least 20) of
     /// the source's facts, would empty a group or project of five or more, or the answer is empty.
-    pub brake: bool,
+    pub guard: bool,
     /// For sources that Rollcall reads: after so long without a good read everything that the source said ends, until
     /// it can be read again. When absent, it stays for ever: an outage takes nothing away from anybody.
     pub revoke_after: Option<Span>,
@@ -310,7 +310,7 @@ impl Default for Source {
             schedule: "*/15 * * * *".into(),
             jitter: Span::seconds(30),
             first_run: FirstRun::Apply,
-            brake: true,
+            guard: true,
             revoke_after: None,
             url: Texts::default(),
             clear_text: false,

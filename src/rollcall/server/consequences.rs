@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rollcall_access::{could_empty, emptied};
 use rollcall_events::Clock;
-use rollcall_ingest::{Consequences, Proposed};
+use rollcall_ingest::{Consequences, ProposedFacts};
 use rollcall_projector::Handle;
 
 /// How long the roster may take to reach what the source was held against.
@@ -21,8 +21,8 @@ pub struct OnRoster {
 
 #[async_trait]
 impl Consequences for OnRoster {
-    async fn emptied(&self, proposed: Proposed, crowd: u64) -> Vec<String> {
-        let Proposed { source, seen, facts } = proposed;
+    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
+        let ProposedFacts { source, seen, facts } = proposed;
         let crowd = usize::try_from(crowd).unwrap_or(usize::MAX);
         if !could_empty(&facts, crowd) {
             return Vec::new();

@@ -29,7 +29,7 @@ use rollcall_api::{AdminKey as ApiKey, Api, Control};
 use rollcall_entitlements::{CloudEvents, Secrets};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
-use rollcall_ingest::{Hook, Receiver, Route, Running};
+use rollcall_ingest::{Hook, HookRoute, Receiver, RunnerTasks};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{
     Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, Logins, PasswordCheck, TokenParts, TokenServer, Ttl,
@@ -210,7 +210,7 @@ struct Server {
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     health: Health,
-    routes: Vec<Route>,
+    routes: Vec<HookRoute>,
     asked: Vec<Asked>,
     passwords: Option<Arc<dyn PasswordCheck>>,
     admin_key: ApiKey,
@@ -428,7 +428,7 @@ struct Listening {
     caring: JoinHandle<()>,
     deciding: JoinHandle<()>,
     projecting: JoinHandle<()>,
-    running: Running,
+    running: RunnerTasks,
     log: Log,
     ops: Ops,
 }
@@ -489,14 +489,20 @@ async fn care(keys: Arc<Keys>, ops: Ops, health: Health, clock: Arc<dyn Clock>, 
 }
 
 /// The hooks of the configured sources.
-fn routes(loaded: &Loaded) -> anyhow::Result<Vec<Route>> {
+fn routes(loaded: &Loaded) -> anyhow::Result<Vec<HookRoute>> {
     let route = |(name, source): (&SourceName, &config::Source)| {
         let secrets = loaded.secrets.get(name).context("a source without a secret")?;
         let hook: Arc<dyn Hook> = match source.format {
             Format::Cloudevents => Arc::new(CloudEvents::new(Secrets::parse(secrets.expose_secret())?)),
         };
         let max_body = source.max_body.unwrap_or(loaded.config.server.max_body).bytes();
-        Ok(Route { source: name.clone(), order: source.order(), hook, max_body, max_in_flight: Route::MAX_IN_FLIGHT })
+        Ok(HookRoute {
+            source: name.clone(),
+            order: source.order(),
+            hook,
+            max_body,
+            max_in_flight: HookRoute::MAX_IN_FLIGHT,
+        })
     };
     let posting = loaded.config.source.iter().filter(|(_, source)| source.kind == Kind::Entitlements);
     posting.map(route).collect()

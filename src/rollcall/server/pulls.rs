@@ -7,7 +7,7 @@ use anyhow::Context;
 use aws_lc_rs::rand;
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::SourceName;
-use rollcall_ingest::{Cron, Options, Runners, Running, Works, pull::Pull};
+use rollcall_ingest::{Cron, EngineDeps, ReadOptions, RunnerTasks, Runners, pull::Pull};
 use rollcall_store::ops::Ops;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A source that is read: its name, its connector, how it is asked.
-pub type Asked = (SourceName, Arc<dyn Pull>, Options);
+pub type Asked = (SourceName, Arc<dyn Pull>, ReadOptions);
 
 /// The sources that are read. Those that only post are not among them.
 ///
@@ -43,20 +43,20 @@ pub fn start(
     tail: Arc<dyn Tail>,
     ops: &Ops,
     consequences: OnRoster,
-) -> (Runners, Running) {
+) -> (Runners, RunnerTasks) {
     let clock = Arc::clone(&consequences.clock);
-    let (shelf, consequences) = (Arc::new(ops.clone()), Arc::new(consequences));
-    let works = Works { append, tail, shelf, consequences, clock, random: Arc::new(random) };
-    Runners::start(works, asked)
+    let (store, consequences) = (Arc::new(ops.clone()), Arc::new(consequences));
+    let deps = EngineDeps { append, tail, store, consequences, clock, random: Arc::new(random) };
+    Runners::start(deps, asked)
 }
 
 /// How a source is asked.
-fn options(source: &Source) -> anyhow::Result<Options> {
-    Ok(Options {
+fn options(source: &Source) -> anyhow::Result<ReadOptions> {
+    Ok(ReadOptions {
         schedule: source.schedule.parse::<Cron>()?,
         jitter: source.jitter.0,
         first_run_waits: source.first_run == FirstRun::Plan,
-        brake: source.brake,
+        guard: source.guard,
         revoke_after: source.revoke_after.map(|span| span.0),
     })
 }
@@ -75,10 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_read_every_quarter_of_an_hour_with_the_brake_on_unless_it_says_otherwise() {
+    fn a_source_is_read_every_quarter_of_an_hour_with_the_guard_on_unless_it_says_otherwise() {
         let usual = options(&Source::default()).unwrap();
         assert_eq!(
-            (usual.schedule.to_string().as_str(), usual.brake, usual.first_run_waits),
+            (usual.schedule.to_string().as_str(), usual.guard, usual.first_run_waits),
             ("*/15 * * * *", true, false)
         );
         assert_eq!((usual.jitter, usual.revoke_after), (Duration::from_secs(30), None));

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Headers, Inbox, InboxError, Kept, Part, PartState, Personal, ProblemType,
-    Settled, Verdict,
+    Delivery, DeliveryId, Durability, Headers, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, ProblemType,
+    StoredDelivery, Verdict,
 };
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
@@ -170,7 +170,7 @@ impl Ops {
 
 #[async_trait]
 impl Inbox for Ops {
-    async fn keep(
+    async fn store(
         &self,
         delivery: Delivery,
         parts: Vec<Part>,
@@ -189,7 +189,7 @@ impl Inbox for Ops {
         }
     }
 
-    async fn keep_again(
+    async fn store_replay(
         &self,
         delivery: &Delivery,
         at: DateTime<Utc>,
@@ -206,7 +206,12 @@ impl Inbox for Ops {
         Ok(())
     }
 
-    async fn settle(&self, delivery: &DeliveryId, settled: Settled, durability: Durability) -> Result<(), InboxError> {
+    async fn record_outcomes(
+        &self,
+        delivery: &DeliveryId,
+        settled: PartOutcomes,
+        durability: Durability,
+    ) -> Result<(), InboxError> {
         let rows = Rows::settled(delivery.as_str(), settled);
         match durability {
             Durability::Written => self.writer.get_in_line(rows).await?,
@@ -215,7 +220,7 @@ impl Inbox for Ops {
         Ok(())
     }
 
-    async fn find(&self, id: &DeliveryId) -> Result<Option<Kept>, InboxError> {
+    async fn find(&self, id: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError> {
         let row = sqlx::query(sql::FIND_DELIVERY).bind(id.as_str()).fetch_optional(&self.readers).await;
         let Some(row) = row.map_err(OpsError::from)? else { return Ok(None) };
         Ok(Some(kept(&row)?))
@@ -251,11 +256,11 @@ fn verdict_before(parts: &[Part]) -> &'static str {
     }
 }
 
-fn kept(row: &SqliteRow) -> Result<Kept, OpsError> {
+fn kept(row: &SqliteRow) -> Result<StoredDelivery, OpsError> {
     let DeliverySummary { id, source, received_at, client, bytes, verdict, .. } = kept_columns(row)?;
     let body = row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into();
     let delivery = Delivery { id, source, received_at, client, headers: headers(row)?, body };
-    Ok(Kept { delivery, bytes, verdict })
+    Ok(StoredDelivery { delivery, bytes, verdict })
 }
 
 fn headers(row: &SqliteRow) -> Result<Headers, OpsError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use rollcall_events::SourceName;
-use rollcall_ingest::{Delivery, Part, PartState, Personal, Settled};
+use rollcall_ingest::{Delivery, Part, PartOutcomes, PartState, Personal};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
@@ -149,7 +149,7 @@ impl Rows {
     }
 
     /// What became of the parts of a delivery.
-    pub(super) fn settled(delivery: &str, settled: Settled) -> Self {
+    pub(super) fn settled(delivery: &str, settled: PartOutcomes) -> Self {
         let outcome = |(idx, outcome, position): (usize, _, Option<rollcall_events::Position>)| OutcomeJson {
             delivery: delivery.to_owned(),
             idx,

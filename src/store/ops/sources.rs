@@ -1,14 +1,15 @@
-//! Sources that are asked: the mirror of what each said last, plans, how they are, where their followers go on.
-//! Implements the stores that ingest's engine needs; judges nothing.
+//! Sources that are asked: the baseline of what each said last, plans, status, and the saved state of followers.
+//! Implements the stores that ingest's engine needs; decides nothing.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use async_trait::async_trait;
 use rollcall_events::{Epoch, Id, LogId, Position, SourceName, body::Author};
 use rollcall_ingest::{
-    Closed, Durability, Fingerprint, Followed, Mark, Marks, Mirror, Personal, Plan, PlanId, PlanState, Reached,
-    Records, Row as PlanRow, Show, Standing, StoreError, Verb, Whole, Why,
-    pull::{Cursor, Names, Note, Notes},
+    BaselineEntries, BaselineEntry, BaselineState, BaselineStore, ChangeKind, Durability, Fingerprint, LastFullRead,
+    Personal, Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState, SavedCursor, SourceRecords, SourceStatus,
+    StoreError, Visitor,
+    pull::{Cursor, PersonalData, StateEntry, StateUpdate},
 };
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -35,21 +36,21 @@ pub(super) enum SourceWrite {
         log: String,
         subjects: String,
         marks: Vec<u8>,
-        reached: Reached,
+        reached: BaselineState,
     },
     Plan(Box<Plan>, Vec<RowJson>),
-    Close(PlanId, PlanState, Closed),
-    Note(Box<Standing>),
+    Close(PlanId, PlanState, PlanClosure),
+    Status(Box<SourceStatus>),
     /// Notes with nothing that they belong to yet.
-    Notes(SourceName, Vec<NoteJson>),
+    StateEntries(SourceName, Vec<NoteJson>),
     /// Where a follower goes on, with the notes that changed and those that are no more.
-    Followed {
+    SyncState {
         source: SourceName,
-        followed: Followed,
+        followed: SavedCursor,
         notes: Vec<NoteJson>,
         gone: Vec<String>,
     },
-    ForgetFollowed(SourceName),
+    ForgetSyncState(SourceName),
 }
 
 /// How many notes are written at once, so that others come to write too.
@@ -61,8 +62,8 @@ pub(super) struct NoteJson {
     value: String,
 }
 
-impl From<Note> for NoteJson {
-    fn from((key, value): Note) -> Self {
+impl From<StateEntry> for NoteJson {
+    fn from((key, value): StateEntry) -> Self {
         let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
         Self { key, value: value.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect() }
     }
@@ -134,27 +135,27 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
             let query = sqlx::query(sql::CLOSE_PLAN).bind(id.as_str()).bind(state.as_str()).bind(at).bind(by);
             query.execute(connection).await?;
         }
-        SourceWrite::Note(standing) => {
+        SourceWrite::Status(status) => {
             sqlx::query(sql::NOTE_STANDING)
-                .bind(standing.source.as_str())
-                .bind(standing.state.as_str())
-                .bind(standing.reason)
-                .bind(standing.checked_at.timestamp_micros())
-                .bind(standing.sealed_at.map(|at| at.timestamp_micros()))
-                .bind(signed(standing.applied.0))
-                .bind(signed(standing.facts))
-                .bind(i64::from(standing.failures))
-                .bind(json(&standing.absent)?)
-                .bind(json(&standing.excluded)?)
-                .bind(standing.whole.as_ref().map(|whole| whole.at.timestamp_micros()))
-                .bind(standing.whole.map(|whole| whole.why))
+                .bind(status.source.as_str())
+                .bind(status.state.as_str())
+                .bind(status.reason)
+                .bind(status.checked_at.timestamp_micros())
+                .bind(status.sealed_at.map(|at| at.timestamp_micros()))
+                .bind(signed(status.applied.0))
+                .bind(signed(status.facts))
+                .bind(i64::from(status.failures))
+                .bind(json(&status.absent)?)
+                .bind(json(&status.excluded)?)
+                .bind(status.whole.as_ref().map(|whole| whole.at.timestamp_micros()))
+                .bind(status.whole.map(|whole| whole.why))
                 .execute(connection)
                 .await?;
         }
-        SourceWrite::Notes(source, notes) => {
+        SourceWrite::StateEntries(source, notes) => {
             sqlx::query(sql::KEEP_NOTES).bind(source.as_str()).bind(json(&notes)?).execute(connection).await?;
         }
-        SourceWrite::Followed { source, followed, notes, gone } => {
+        SourceWrite::SyncState { source, followed, notes, gone } => {
             let source = source.as_str();
             if !gone.is_empty() {
                 sqlx::query(sql::DROP_NOTES).bind(source).bind(json(&gone)?).execute(&mut *connection).await?;
@@ -162,11 +163,11 @@ pub(super) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
             if !notes.is_empty() {
                 sqlx::query(sql::KEEP_NOTES).bind(source).bind(json(&notes)?).execute(&mut *connection).await?;
             }
-            let Followed { log, scope, position, cursor: Cursor(cursor) } = followed;
+            let SavedCursor { log, scope, position, cursor: Cursor(cursor) } = followed;
             let query = sqlx::query(sql::KEEP_FOLLOWED).bind(source).bind(log).bind(scope);
             query.bind(signed(position.0)).bind(cursor).execute(connection).await?;
         }
-        SourceWrite::ForgetFollowed(source) => {
+        SourceWrite::ForgetSyncState(source) => {
             sqlx::query(sql::FORGET_FOLLOWED).bind(source.as_str()).execute(&mut *connection).await?;
             sqlx::query(sql::FORGET_NOTES).bind(source.as_str()).execute(connection).await?;
         }
@@ -182,12 +183,12 @@ impl Ops {
     async fn marks<'q>(
         &self,
         query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<Marks, StoreError> {
+    ) -> Result<BaselineEntries, StoreError> {
         let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
-        let row = |row: &SqliteRow| -> Result<(Box<str>, Mark), OpsError> {
+        let row = |row: &SqliteRow| -> Result<(Box<str>, BaselineEntry), OpsError> {
             Ok((row.try_get::<&str, _>("subject")?.into(), mark(row.try_get::<&[u8], _>("mark")?)?))
         };
-        Ok(rows.iter().map(row).collect::<Result<Marks, _>>()?)
+        Ok(rows.iter().map(row).collect::<Result<BaselineEntries, _>>()?)
     }
 
     /// Up to `limit` plans older than `before`, the newest first; of one source or of all.
@@ -228,25 +229,31 @@ impl Ops {
     ///
     /// # Errors
     /// As [`OpsError`].
-    pub async fn standings(&self) -> Result<Vec<Standing>, OpsError> {
-        sqlx::query(sql::STANDINGS).fetch_all(&self.readers).await?.iter().map(standing).collect()
+    pub async fn source_statuses(&self) -> Result<Vec<SourceStatus>, OpsError> {
+        sqlx::query(sql::STANDINGS).fetch_all(&self.readers).await?.iter().map(status).collect()
     }
 }
 
 #[async_trait]
-impl Mirror for Ops {
-    async fn reached(&self, log: LogId, source: &SourceName) -> Result<Reached, StoreError> {
+impl BaselineStore for Ops {
+    async fn baseline_state(&self, log: LogId, source: &SourceName) -> Result<BaselineState, StoreError> {
         let row = sqlx::query(sql::REACHED).bind(source.as_str()).fetch_optional(&self.readers).await;
-        let Some(row) = row.map_err(OpsError::from)? else { return Ok(Reached::default()) };
+        let Some(row) = row.map_err(OpsError::from)? else { return Ok(BaselineState::default()) };
         let (of, reached) = reached(&row)?;
         if of == log.to_string() {
             return Ok(reached);
         }
         self.write_source(SourceWrite::Forget(source.clone()), Durability::Written).await?;
-        Ok(Reached::default())
+        Ok(BaselineState::default())
     }
 
-    async fn fold(&self, log: LogId, source: &SourceName, marks: &Marks, reached: &Reached) -> Result<(), StoreError> {
+    async fn fold(
+        &self,
+        log: LogId,
+        source: &SourceName,
+        marks: &BaselineEntries,
+        reached: &BaselineState,
+    ) -> Result<(), StoreError> {
         let fold = SourceWrite::Fold {
             source: source.clone(),
             log: log.to_string(),
@@ -258,7 +265,7 @@ impl Mirror for Ops {
         self.write_source(fold, Durability::Written).await
     }
 
-    async fn each(&self, source: &SourceName, show: Show<'_, Mark>) -> Result<(), StoreError> {
+    async fn for_each_entry(&self, source: &SourceName, visit: Visitor<'_, BaselineEntry>) -> Result<(), StoreError> {
         let mut last = String::new();
         loop {
             let query = sqlx::query(sql::MIRROR_PAGE).bind(source.as_str()).bind(&last).bind(PAGE);
@@ -266,7 +273,7 @@ impl Mirror for Ops {
             let lines = row.try_get::<Option<&str>, _>("lines").map_err(OpsError::from)?;
             for line in lines.unwrap_or_default().lines() {
                 let (hex, subject) = line.split_at_checked(2 * MARK).ok_or_else(|| damaged("a mark that is none"))?;
-                show(subject, mark(&unhex(hex))?);
+                visit(subject, mark(&unhex(hex))?);
             }
             match row.try_get::<Option<String>, _>("last").map_err(OpsError::from)? {
                 Some(next) => last = next,
@@ -275,8 +282,13 @@ impl Mirror for Ops {
         }
     }
 
-    async fn some(&self, source: &SourceName, subjects: &[String], prefixes: &[String]) -> Result<Marks, StoreError> {
-        let mut marks = Marks::new();
+    async fn entries(
+        &self,
+        source: &SourceName,
+        subjects: &[String],
+        prefixes: &[String],
+    ) -> Result<BaselineEntries, StoreError> {
+        let mut marks = BaselineEntries::new();
         if !subjects.is_empty() {
             let wanted = json(subjects)?;
             marks.extend(self.marks(sqlx::query(sql::MIRROR_SUBJECTS).bind(source.as_str()).bind(wanted)).await?);
@@ -292,8 +304,8 @@ impl Mirror for Ops {
 }
 
 #[async_trait]
-impl Records for Ops {
-    async fn keep_plan(&self, plan: &Plan, rows: &[PlanRow]) -> Result<(), StoreError> {
+impl SourceRecords for Ops {
+    async fn save_plan(&self, plan: &Plan, rows: &[PlanRow]) -> Result<(), StoreError> {
         let rows = rows.iter().map(|row| RowJson {
             verb: row.verb.as_str(),
             kind: row.kind.clone(),
@@ -316,37 +328,43 @@ impl Records for Ops {
         Ok(row.map_err(OpsError::from)?.as_ref().map(plan).transpose()?)
     }
 
-    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &Closed) -> Result<(), StoreError> {
+    async fn close_plan(&self, id: &PlanId, state: PlanState, closed: &PlanClosure) -> Result<(), StoreError> {
         self.write_source(SourceWrite::Close(id.clone(), state, closed.clone()), Durability::Synced).await
     }
 
-    async fn standing(&self, source: &SourceName) -> Result<Option<Standing>, StoreError> {
+    async fn status(&self, source: &SourceName) -> Result<Option<SourceStatus>, StoreError> {
         let row = sqlx::query(sql::STANDING).bind(source.as_str()).fetch_optional(&self.readers).await;
-        Ok(row.map_err(OpsError::from)?.as_ref().map(standing).transpose()?)
+        Ok(row.map_err(OpsError::from)?.as_ref().map(status).transpose()?)
     }
 
-    async fn note(&self, standing: &Standing) -> Result<(), StoreError> {
-        self.write_source(SourceWrite::Note(Box::new(standing.clone())), Durability::Written).await
+    async fn save_status(&self, status: &SourceStatus) -> Result<(), StoreError> {
+        self.write_source(SourceWrite::Status(Box::new(status.clone())), Durability::Written).await
     }
 
-    async fn followed(&self, source: &SourceName) -> Result<Option<Followed>, StoreError> {
+    async fn saved_cursor(&self, source: &SourceName) -> Result<Option<SavedCursor>, StoreError> {
         let row = sqlx::query(sql::FOLLOWED).bind(source.as_str()).fetch_optional(&self.readers).await;
         Ok(row.map_err(OpsError::from)?.as_ref().map(followed).transpose()?)
     }
 
-    async fn notes(&self, source: &SourceName) -> Result<Vec<Note>, StoreError> {
+    async fn sync_state(&self, source: &SourceName) -> Result<Vec<StateEntry>, StoreError> {
         let rows = sqlx::query(sql::NOTES).bind(source.as_str()).fetch_all(&self.readers).await;
-        let note = |row: &SqliteRow| -> Result<Note, sqlx::Error> { Ok((row.try_get("key")?, row.try_get("value")?)) };
+        let note =
+            |row: &SqliteRow| -> Result<StateEntry, sqlx::Error> { Ok((row.try_get("key")?, row.try_get("value")?)) };
         let notes: Result<_, _> = rows.map_err(OpsError::from)?.iter().map(note).collect();
         Ok(notes.map_err(OpsError::from)?)
     }
 
-    async fn keep_followed(&self, source: &SourceName, followed: &Followed, notes: Notes) -> Result<(), StoreError> {
+    async fn save_sync_state(
+        &self,
+        source: &SourceName,
+        followed: &SavedCursor,
+        notes: StateUpdate,
+    ) -> Result<(), StoreError> {
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
         match notes {
             // Without the row that is written last, none of them counts.
-            Notes::All(mut notes) => {
-                self.forget_followed(source).await?;
+            StateUpdate::Replace(mut notes) => {
+                self.forget_sync_state(source).await?;
                 // In the order of the table, which is so written from one end to the other.
                 notes.sort_unstable();
                 let mut notes = notes.into_iter().map(NoteJson::from);
@@ -355,10 +373,10 @@ impl Records for Ops {
                     if changed.len() < NOTES_AT_ONCE {
                         break;
                     }
-                    self.write_source(SourceWrite::Notes(source.clone(), changed), Durability::Written).await?;
+                    self.write_source(SourceWrite::StateEntries(source.clone(), changed), Durability::Written).await?;
                 }
             }
-            Notes::Changed(notes) => {
+            StateUpdate::Merge(notes) => {
                 for (key, value) in notes {
                     match value {
                         Some(value) => changed.push((key, value).into()),
@@ -369,14 +387,14 @@ impl Records for Ops {
         }
         let (source, followed) = (source.clone(), followed.clone());
         // Enough: what a crash of the machine loses is heard again.
-        self.write_source(SourceWrite::Followed { source, followed, notes: changed, gone }, Durability::Written).await
+        self.write_source(SourceWrite::SyncState { source, followed, notes: changed, gone }, Durability::Written).await
     }
 
-    async fn forget_followed(&self, source: &SourceName) -> Result<(), StoreError> {
-        self.write_source(SourceWrite::ForgetFollowed(source.clone()), Durability::Written).await
+    async fn forget_sync_state(&self, source: &SourceName) -> Result<(), StoreError> {
+        self.write_source(SourceWrite::ForgetSyncState(source.clone()), Durability::Written).await
     }
 
-    async fn each_name(&self, source: &SourceName, show: Show<'_, Names>) -> Result<(), StoreError> {
+    async fn for_each_personal(&self, source: &SourceName, visit: Visitor<'_, PersonalData>) -> Result<(), StoreError> {
         let mut last = String::new();
         loop {
             let query = sqlx::query(sql::NAMES_PAGE).bind(source.as_str()).bind(&last).bind(PAGE);
@@ -384,7 +402,7 @@ impl Records for Ops {
             let names = row.try_get::<&str, _>("names").map_err(OpsError::from)?;
             let names: Vec<(Cow<'_, str>, Option<String>, Option<String>)> =
                 serde_json::from_str(names).map_err(damaged)?;
-            names.into_iter().for_each(|(person, email, name)| show(&person, Names { email, name }));
+            names.into_iter().for_each(|(person, email, name)| visit(&person, PersonalData { email, name }));
             match row.try_get::<Option<String>, _>("last").map_err(OpsError::from)? {
                 Some(next) => last = next,
                 None => return Ok(()),
@@ -392,18 +410,18 @@ impl Records for Ops {
         }
     }
 
-    async fn names(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, Names>, StoreError> {
+    async fn personal(&self, source: &SourceName, persons: &[Id]) -> Result<BTreeMap<Id, PersonalData>, StoreError> {
         let wanted = json(persons)?;
         let rows = sqlx::query(sql::NAMES).bind(source.as_str()).bind(wanted).fetch_all(&self.readers).await;
-        let name = |row: &SqliteRow| -> Result<(Id, Names), OpsError> {
+        let name = |row: &SqliteRow| -> Result<(Id, PersonalData), OpsError> {
             let person = row.try_get::<&str, _>("person")?.parse().map_err(damaged)?;
-            Ok((person, Names { email: row.try_get("email")?, name: row.try_get("name")? }))
+            Ok((person, PersonalData { email: row.try_get("email")?, name: row.try_get("name")? }))
         };
         let names: Result<_, OpsError> = rows.map_err(OpsError::from)?.iter().map(name).collect();
         Ok(names?)
     }
 
-    async fn keep_names(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError> {
+    async fn save_personal(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError> {
         let rows = Write::Rows(Rows::names(source, personal));
         Ok(self.writer.write(rows, Durability::Synced).await.map(drop)?)
     }
@@ -417,8 +435,8 @@ fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, OpsError> {
     Ok(row.try_get::<i64, _>(column)?.unsigned_abs())
 }
 
-fn reached(row: &SqliteRow) -> Result<(String, Reached), OpsError> {
-    let reached = Reached {
+fn reached(row: &SqliteRow) -> Result<(String, BaselineState), OpsError> {
+    let reached = BaselineState {
         position: Position(unsigned(row, "position")?),
         epoch: Epoch(unsigned(row, "epoch")?),
         scope: row.try_get("scope")?,
@@ -427,8 +445,8 @@ fn reached(row: &SqliteRow) -> Result<(String, Reached), OpsError> {
     Ok((row.try_get("log")?, reached))
 }
 
-fn followed(row: &SqliteRow) -> Result<Followed, OpsError> {
-    Ok(Followed {
+fn followed(row: &SqliteRow) -> Result<SavedCursor, OpsError> {
+    Ok(SavedCursor {
         log: row.try_get("log")?,
         scope: row.try_get("scope")?,
         position: Position(unsigned(row, "position")?),
@@ -441,19 +459,19 @@ const PAGE: i64 = 4096;
 /// How many bytes a mark has.
 const MARK: usize = 25;
 
-fn bytes(mark: &Mark) -> impl Iterator<Item = u8> + use<> {
-    let (position, stands) = (mark.position.0.to_be_bytes(), u8::from(mark.stands));
-    position.into_iter().chain([stands]).chain(mark.fingerprint.0)
+fn bytes(mark: &BaselineEntry) -> impl Iterator<Item = u8> + use<> {
+    let (position, present) = (mark.position.0.to_be_bytes(), u8::from(mark.present));
+    position.into_iter().chain([present]).chain(mark.fingerprint.0)
 }
 
-fn mark(bytes: &[u8]) -> Result<Mark, OpsError> {
+fn mark(bytes: &[u8]) -> Result<BaselineEntry, OpsError> {
     let parts = bytes.split_first_chunk::<8>().and_then(|(position, rest)| {
-        let (stands, fingerprint) = rest.split_first()?;
-        Some((position, stands, <[u8; 16]>::try_from(fingerprint).ok()?))
+        let (present, fingerprint) = rest.split_first()?;
+        Some((position, present, <[u8; 16]>::try_from(fingerprint).ok()?))
     });
-    let (position, stands, fingerprint) = parts.ok_or_else(|| damaged("a mark that is none"))?;
+    let (position, present, fingerprint) = parts.ok_or_else(|| damaged("a mark that is none"))?;
     let position = Position(u64::from_be_bytes(*position));
-    Ok(Mark { position, stands: *stands != 0, fingerprint: Fingerprint(fingerprint) })
+    Ok(BaselineEntry { position, present: *present != 0, fingerprint: Fingerprint(fingerprint) })
 }
 
 /// What SQLite's own hexadecimal digits say.
@@ -472,7 +490,7 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &
 fn plan(row: &SqliteRow) -> Result<Plan, OpsError> {
     let closed = match row.try_get::<Option<i64>, _>("closed_at")? {
         Some(at) => {
-            Some(Closed { at: time(at)?, by: row.try_get::<Option<String>, _>("closed_by")?.map(Author::kept) })
+            Some(PlanClosure { at: time(at)?, by: row.try_get::<Option<String>, _>("closed_by")?.map(Author::kept) })
         }
         None => None,
     };
@@ -482,7 +500,7 @@ fn plan(row: &SqliteRow) -> Result<Plan, OpsError> {
         source: word(row, "source")?,
         made_at: time(row.try_get("made_at")?)?,
         position: Position(unsigned(row, "position")?),
-        why: word::<Why>(row, "why")?,
+        why: word::<PlanReason>(row, "why")?,
         reason: row.try_get("reason")?,
         state: word::<PlanState>(row, "state")?,
         facts: unsigned(row, "facts")?,
@@ -496,7 +514,7 @@ fn plan(row: &SqliteRow) -> Result<Plan, OpsError> {
 
 fn plan_row(row: &SqliteRow) -> Result<(u64, PlanRow), OpsError> {
     let found = PlanRow {
-        verb: word::<Verb>(row, "verb")?,
+        verb: word::<ChangeKind>(row, "verb")?,
         kind: row.try_get("type")?,
         subject: row.try_get("subject")?,
         data: row.try_get("data")?,
@@ -506,9 +524,9 @@ fn plan_row(row: &SqliteRow) -> Result<(u64, PlanRow), OpsError> {
     Ok((unsigned(row, "idx")?, found))
 }
 
-fn standing(row: &SqliteRow) -> Result<Standing, OpsError> {
+fn status(row: &SqliteRow) -> Result<SourceStatus, OpsError> {
     let parsed = |column| row.try_get::<&str, _>(column);
-    Ok(Standing {
+    Ok(SourceStatus {
         source: word(row, "source")?,
         state: word(row, "state")?,
         reason: row.try_get("reason")?,
@@ -520,7 +538,7 @@ fn standing(row: &SqliteRow) -> Result<Standing, OpsError> {
         absent: serde_json::from_str(parsed("absent")?).map_err(damaged)?,
         excluded: serde_json::from_str(parsed("excluded")?).map_err(damaged)?,
         whole: match (row.try_get::<Option<i64>, _>("whole_at")?, row.try_get("whole_why")?) {
-            (Some(at), Some(why)) => Some(Whole { at: time(at)?, why }),
+            (Some(at), Some(why)) => Some(LastFullRead { at: time(at)?, why }),
             _ => None,
         },
     })

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartState, Personal, Problem, ProblemType, Settled,
+    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Problem, ProblemType,
     Verdict,
 };
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -76,13 +76,13 @@ fn unknown_type() -> PartState {
     PartState::Quarantined(Problem::at(ProblemType::UnknownType, "/type", "the nearest is `b`"))
 }
 
-fn settled(verdict: Verdict, word: &'static str, position: u64) -> Settled {
-    Settled { verdict, parts: vec![(0, word, Some(Position(position)))] }
+fn settled(verdict: Verdict, word: &'static str, position: u64) -> PartOutcomes {
+    PartOutcomes { verdict, parts: vec![(0, word, Some(Position(position)))] }
 }
 
-async fn keep(ops: &Ops, n: i64, state: PartState) {
+async fn store(ops: &Ops, n: i64, state: PartState) {
     let parts = vec![part("product/DB", state)];
-    ops.keep(delivery(n, "body"), parts, vec![], Durability::Written).await.unwrap();
+    ops.store(delivery(n, "body"), parts, vec![], Durability::Written).await.unwrap();
 }
 
 /// Everything in `ops.db` has been written: a write that waits is behind all that was in line.
@@ -149,10 +149,10 @@ async fn a_delivery_comes_back_as_it_was_kept() {
     let ops = dir.open().await;
     let kept = delivery(1, "{\"a\": \u{0}\"é\"}");
     let parts = vec![part("product/DB", PartState::Pending), part("x", unknown_type())];
-    ops.keep(kept.clone(), parts, vec![], Durability::Synced).await.unwrap();
+    ops.store(kept.clone(), parts, vec![], Durability::Synced).await.unwrap();
     let found = ops.find(&id(1)).await.unwrap().unwrap();
     assert_eq!((found.delivery, found.bytes, found.verdict), (kept.clone(), kept.body.len() as u64, Verdict::Pending));
-    ops.settle(&id(1), settled(Verdict::Quarantined, "recorded", 7), Durability::Written).await.unwrap();
+    ops.record_outcomes(&id(1), settled(Verdict::Quarantined, "recorded", 7), Durability::Written).await.unwrap();
     flushed(&ops).await;
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
     assert_eq!((shown.headers, shown.body), (kept.headers, Some(kept.body)));
@@ -169,7 +169,7 @@ async fn a_delivery_comes_back_as_it_was_kept() {
 async fn an_empty_body_is_kept_as_an_empty_body() {
     let dir = Dir::new();
     let ops = dir.open().await;
-    ops.keep(delivery(1, ""), vec![], vec![], Durability::Written).await.unwrap();
+    ops.store(delivery(1, ""), vec![], vec![], Durability::Written).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
     assert_eq!((shown.body, shown.summary.verdict), (Some(Bytes::new()), Verdict::Duplicate));
 }
@@ -184,8 +184,8 @@ async fn many_at_once_share_commits_and_none_is_mixed_up() {
             let durability = if n % 3 == 0 { Durability::Synced } else { Durability::Written };
             tokio::spawn(async move {
                 let parts = vec![part(&format!("product/{n}"), PartState::Pending)];
-                ops.keep(delivery(n, &format!("body of {n}")), parts, vec![], durability).await.unwrap();
-                ops.settle(&id(n), settled(Verdict::Recorded, "recorded", n as u64), Durability::Written)
+                ops.store(delivery(n, &format!("body of {n}")), parts, vec![], durability).await.unwrap();
+                ops.record_outcomes(&id(n), settled(Verdict::Recorded, "recorded", n as u64), Durability::Written)
                     .await
                     .unwrap();
             })
@@ -212,7 +212,7 @@ async fn lists_are_newest_first_and_go_on_where_they_ended() {
         let state = if n % 2 == 0 { unknown_type() } else { PartState::Recorded(Position(1)) };
         let mut delivery = delivery(n, "b");
         delivery.source = source(if n < 5 { "flexnet" } else { "other" });
-        ops.keep(delivery, vec![part("x", state)], vec![], Durability::Written).await.unwrap();
+        ops.store(delivery, vec![part("x", state)], vec![], Durability::Written).await.unwrap();
     }
     let list = async |source: Option<&str>, verdicts: &[Verdict]| {
         let filter = DeliveryFilter { source: source.map(self::source), verdicts: verdicts.to_vec() };
@@ -244,11 +244,11 @@ async fn lists_are_newest_first_and_go_on_where_they_ended() {
 async fn a_replay_replaces_the_parts_and_is_remembered() {
     let dir = Dir::new();
     let ops = dir.open().await;
-    keep(&ops, 1, unknown_type()).await;
+    store(&ops, 1, unknown_type()).await;
     let parts = vec![part("product/DB", PartState::Pending)];
-    ops.keep_again(&delivery(1, "body"), at(50), parts, vec![]).await.unwrap();
+    ops.store_replay(&delivery(1, "body"), at(50), parts, vec![]).await.unwrap();
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1)]);
-    ops.settle(&id(1), settled(Verdict::Recorded, "recorded", 3), Durability::Synced).await.unwrap();
+    ops.record_outcomes(&id(1), settled(Verdict::Recorded, "recorded", 3), Durability::Synced).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
     assert_eq!(
         (shown.summary.verdict, shown.parts.len(), shown.parts[0].problem.clone()),
@@ -296,7 +296,7 @@ async fn a_flood_of_rejected_deliveries_keeps_no_authentic_one_out() {
     for n in 0..10_000 {
         ops.reject(delivery(n, "x"), "signature-mismatch");
     }
-    ops.keep(delivery(20_000, "good"), vec![], vec![], Durability::Written).await.unwrap();
+    ops.store(delivery(20_000, "good"), vec![], vec![], Durability::Written).await.unwrap();
     let rows = ops.deliveries(&DeliveryFilter::default(), None, 20_000).await.unwrap();
     assert_eq!(rows.len(), 65);
 }
@@ -314,7 +314,7 @@ async fn a_late_delivery_does_not_bring_an_old_address_back() {
     let steps = [(9, Some("new@x"), Some("new@x")), (8, Some("old@x"), Some("new@x")), (10, None, None)];
     for (n, (key, email, expected)) in (0..).zip(steps) {
         let rows = vec![personal("ada", email, key)];
-        ops.keep(delivery(n, "b"), vec![], rows, Durability::Synced).await.unwrap();
+        ops.store(delivery(n, "b"), vec![], rows, Durability::Synced).await.unwrap();
         let found = ops.personal(&ada).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].email.as_deref(), expected, "{key}");
@@ -337,15 +337,15 @@ async fn what_is_erased_stands_in_no_file_any_more() {
     let recorded = || PartState::Recorded(Position(1));
     let problem = Problem::at(ProblemType::InvalidData, "/data", "found ada@globex.example");
     let ada = vec![personal("ada", Some(email), 1)];
-    ops.keep(delivery(1, &body("ada", email)), about("ada", recorded()), ada, Durability::Synced).await.unwrap();
+    ops.store(delivery(1, &body("ada", email)), about("ada", recorded()), ada, Durability::Synced).await.unwrap();
     let escaped = body("ada", email).replace("ada\"", "\\u0061da\"");
-    ops.keep(delivery(2, &escaped), about("ada", recorded()), vec![], Durability::Synced).await.unwrap();
+    ops.store(delivery(2, &escaped), about("ada", recorded()), vec![], Durability::Synced).await.unwrap();
     let torn = vec![part("?", PartState::Quarantined(problem))];
-    ops.keep(delivery(3, &body("ada", email)), torn, vec![], Durability::Synced).await.unwrap();
+    ops.store(delivery(3, &body("ada", email)), torn, vec![], Durability::Synced).await.unwrap();
     ops.reject(delivery(4, &body("ada", email)), "signature-mismatch");
     let bob = vec![personal("ada-2", Some("bob@globex.example"), 1)];
     let bobs = body("ada-2", "bob@globex.example");
-    ops.keep(delivery(5, &bobs), about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
+    ops.store(delivery(5, &bobs), about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
     assert!(holds(&dir.0, email));
 
     assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(99)).await.unwrap(), 4);
@@ -456,11 +456,11 @@ async fn pruning_keeps_what_is_young_and_what_somebody_must_still_look_at() {
     let ops = dir.open().await;
     let day = 24 * 3600;
     for n in 0..2500 {
-        keep(&ops, n, PartState::Recorded(Position(1))).await;
+        store(&ops, n, PartState::Recorded(Position(1))).await;
     }
-    keep(&ops, 2500, unknown_type()).await;
-    keep(&ops, 2501, PartState::Pending).await;
-    keep(&ops, 10 * day, PartState::Recorded(Position(1))).await;
+    store(&ops, 2500, unknown_type()).await;
+    store(&ops, 2501, PartState::Pending).await;
+    store(&ops, 10 * day, PartState::Recorded(Position(1))).await;
     let denials: Vec<_> = (0..20).map(|n| refusal(n, "ada", &["acme/db"], DecisionOutcome::Denied)).collect();
     ops.record_decisions(&denials).await.unwrap();
     let retention = Retention { denials_at_most: 7, ..Retention::default() };
@@ -482,14 +482,14 @@ async fn pruning_keeps_what_is_young_and_what_somebody_must_still_look_at() {
 async fn a_failed_write_is_said_and_the_next_one_works() {
     let dir = Dir::new();
     let ops = dir.open().await;
-    keep(&ops, 1, PartState::Pending).await;
+    store(&ops, 1, PartState::Pending).await;
     // The same id twice is a failure of the statement; what shares the transaction fails with it and is told so.
-    let again = ops.keep(delivery(1, "x"), vec![], vec![], Durability::Synced).await;
+    let again = ops.store(delivery(1, "x"), vec![], vec![], Durability::Synced).await;
     assert!(matches!(again, Err(InboxError::Unavailable(_))), "{again:?}");
-    keep(&ops, 2, PartState::Pending).await;
+    store(&ops, 2, PartState::Pending).await;
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1), id(2)]);
     ops.close().await;
-    let closed = ops.keep(delivery(3, "x"), vec![], vec![], Durability::Written).await;
+    let closed = ops.store(delivery(3, "x"), vec![], vec![], Durability::Written).await;
     assert!(matches!(closed, Err(InboxError::Unavailable(_))));
     assert!(matches!(ops.record_decisions(&[]).await, Err(OpsError::Database(_))));
 }

@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Body, Clock, LogId, Position, Recorded, SourceName};
 use rollcall_ingest::{
-    Options, Records, Runners, Running, Standing, Works,
-    memory::{MemoryProjects, MemoryShelf},
+    EngineDeps, ReadOptions, RunnerTasks, Runners, SourceRecords, SourceStatus,
+    memory::{MemoryProjects, MemorySourceStore},
 };
 use rollcall_ldap::{Config, Directory};
 use tokio::runtime::{Builder, Runtime};
@@ -33,12 +33,12 @@ impl Clock for Now {
 
 pub struct Corp {
     pub log: Log,
-    pub shelf: MemoryShelf,
+    pub store: MemorySourceStore,
     pub config: Config,
-    pub options: Options,
+    pub options: ReadOptions,
     runtime: Runtime,
     random: Arc<AtomicU64>,
-    runs: Option<(Runners, Running)>,
+    runs: Option<(Runners, RunnerTasks)>,
 }
 
 /// The source's name.
@@ -49,16 +49,16 @@ pub fn name() -> SourceName {
 impl Corp {
     /// Not started yet. It is read when it starts, when somebody wants that, and after failures with short pauses.
     pub fn new(config: Config) -> Self {
-        let options = Options {
+        let options = ReadOptions {
             schedule: "@yearly".parse().unwrap(),
             jitter: Duration::ZERO,
             first_run_waits: false,
-            brake: true,
+            guard: true,
             revoke_after: None,
         };
         Self {
             log: Log::in_memory(LogId([4; 8]), Arc::new(Now)),
-            shelf: MemoryShelf::default(),
+            store: MemorySourceStore::default(),
             config,
             options,
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
@@ -69,10 +69,10 @@ impl Corp {
 
     pub fn start(&mut self) {
         let random = Arc::clone(&self.random);
-        let works = Works {
+        let deps = EngineDeps {
             append: Arc::new(self.log.clone()),
             tail: Arc::new(self.log.clone()),
-            shelf: Arc::new(self.shelf.clone()),
+            store: Arc::new(self.store.clone()),
             consequences: Arc::new(MemoryProjects::default()),
             clock: Arc::new(Now),
             // Pauses are a part of their most by this: 30 ms.
@@ -80,7 +80,7 @@ impl Corp {
         };
         let directory = Directory::new(self.config.clone()).unwrap();
         let _inside = self.runtime.enter();
-        self.runs = Some(Runners::start(works, vec![(name(), Arc::new(directory), self.options.clone())]));
+        self.runs = Some(Runners::start(deps, vec![(name(), Arc::new(directory), self.options.clone())]));
     }
 
     /// The process is gone, wherever it was.
@@ -115,8 +115,8 @@ impl Corp {
         self.records(Position(0)).last().map_or(Position(0), |record| record.position)
     }
 
-    pub fn standing(&self) -> Option<Standing> {
-        self.block(self.shelf.standing(&name())).unwrap()
+    pub fn status(&self) -> Option<SourceStatus> {
+        self.block(self.store.status(&name())).unwrap()
     }
 
     /// The subjects that stand, snapshots apart.

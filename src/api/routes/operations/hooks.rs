@@ -12,7 +12,7 @@ use axum::{
 };
 use rollcall_access::Effect;
 use rollcall_events::Position;
-use rollcall_ingest::{Answered, Call, ReceiveError};
+use rollcall_ingest::{AnsweredEvent, InboundCall, ReceiveError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -87,7 +87,7 @@ pub(crate) async fn receive(
     let wait = wait_asked(query.as_deref())?;
     let body = read_body(&headers, body, limit, PATIENCE).await?;
     let client = peer.map(|Extension(ConnectInfo(address))| address.ip());
-    let answer = hooks.receiver().receive(&source, Call { headers, body, client }).await.map_err(refusal)?;
+    let answer = hooks.receiver().receive(&source, InboundCall { headers, body, client }).await.map_err(refusal)?;
     let body = self::answer(hooks.control(), &answer, wait).await;
     reply::done(StatusCode::ACCEPTED, answer.position(), &body)
 }
@@ -95,7 +95,7 @@ pub(crate) async fn receive(
 /// What became of a delivery, with the effects if they are there within `wait`.
 pub(crate) async fn answer(
     control: &dyn Control,
-    answer: &rollcall_ingest::Answer,
+    answer: &rollcall_ingest::DeliveryAnswer,
     wait: Option<Duration>,
 ) -> HookAnswer {
     let mut events: Vec<HookEvent> = answer.events.iter().map(HookEvent::of).collect();
@@ -108,8 +108,8 @@ pub(crate) async fn answer(
 }
 
 impl HookEvent {
-    fn of(event: &Answered) -> Self {
-        let Answered { id, outcome, position } = event;
+    fn of(event: &AnsweredEvent) -> Self {
+        let AnsweredEvent { id, outcome, position } = event;
         Self { id: id.to_string(), outcome, position: *position, effect: None, reason: None }
     }
 }

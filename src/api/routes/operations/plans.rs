@@ -5,7 +5,9 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_access::{MembershipChange, Where, consequences};
 use rollcall_events::{Body, Position, SourceName};
-use rollcall_ingest::{Applied, Concluded, Numbers, OrderError, Plan, PlanId, Records as _, Row};
+use rollcall_ingest::{
+    ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError, SourceRecords as _,
+};
 use rollcall_store::ops::OpsError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -56,7 +58,7 @@ struct PlanShown {
     /// The log's position that it was held against.
     #[schema(value_type = u64)]
     position: Position,
-    /// `asked`, `first_run`, `scope`, `brake` or `empty`.
+    /// `asked`, `first_run`, `scope`, `guard` or `empty`.
     why: &'static str,
     /// The same for people, with numbers and names.
     reason: String,
@@ -118,8 +120,8 @@ struct PlanRow {
     was: Option<Box<RawValue>>,
 }
 
-impl From<(u64, Row)> for PlanRow {
-    fn from((row, shown): (u64, Row)) -> Self {
+impl From<(u64, IngestRow)> for PlanRow {
+    fn from((row, shown): (u64, IngestRow)) -> Self {
         let raw = |text: String| RawValue::from_string(text).ok();
         Self {
             row,
@@ -264,7 +266,7 @@ async fn memberships(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
     responses((status = 201, body = PlanShown), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
 )]
 async fn make(orders: Commands, Path(name): Path<String>, Input(Empty {}): Input<Empty>) -> Answer<Response> {
-    let source: SourceName = name.parse().map_err(|_| refusal(OrderError::UnknownSource))?;
+    let source: SourceName = name.parse().map_err(|_| refusal(RunnerError::UnknownSource))?;
     let plan = orders.runners().plan(&source).await.map_err(refusal)?;
     reply::done(StatusCode::CREATED, None, &PlanShown::from(plan))
 }
@@ -281,15 +283,18 @@ async fn make(orders: Commands, Path(name): Path<String>, Input(Empty {}): Input
 async fn apply(orders: Commands, Path(id): Path<String>, Input(confirmation): Input<Confirmation>) -> Answer<Response> {
     let id: PlanId = id.parse().map_err(|_| no_such_plan())?;
     match orders.runners().apply(&id, confirmation.confirm_removals, orders.author()).await.map_err(refusal)? {
-        Applied::Done(Concluded::InForce { recorded: Numbers { additions, changes, removals }, position }) => {
+        ApplyOutcome::Done(RunOutcome::UpToDate {
+            recorded: ChangeCounts { additions, changes, removals },
+            position,
+        }) => {
             let applied = PlanApplied { id: id.to_string(), additions, changes, removals, position };
             reply::done(StatusCode::OK, Some(position), &applied)
         }
-        Applied::Differs(plan) => Err(Kind::PlanDiffers.because(format!(
+        ApplyOutcome::Differs(plan) => Err(Kind::PlanDiffers.because(format!(
             "The source says something else by now, so nothing was recorded. Look at {}: it removes {}.",
             plan.id, plan.removals
         ))),
-        Applied::Done(_) => Err(Kind::Internal.because("The plan was neither applied nor refused. Report this.")),
+        ApplyOutcome::Done(_) => Err(Kind::Internal.because("The plan was neither applied nor refused. Report this.")),
     }
 }
 
@@ -313,19 +318,19 @@ fn unreadable(error: OpsError) -> Problem {
     Problem::unavailable("Plans cannot be read", &error)
 }
 
-fn refusal(error: OrderError) -> Problem {
+fn refusal(error: RunnerError) -> Problem {
     let text = error.to_string();
     match error {
-        OrderError::UnknownSource => {
+        RunnerError::UnknownSource => {
             Kind::UnknownSource.because("No source of this name is read by Rollcall. /api/v1/sources lists them.")
         }
-        OrderError::UnknownPlan => no_such_plan(),
-        OrderError::NotOpen(_) => Kind::PlanClosed
+        RunnerError::UnknownPlan => no_such_plan(),
+        RunnerError::NotOpen(_) => Kind::PlanClosed
             .because(format!("{text}, so nothing was done. POST /api/v1/sources/{{name}}/plan makes a new one.")),
-        OrderError::WrongNumber { removals, .. } => Kind::PlanDiffers.because(format!(
+        RunnerError::WrongNumber { removals, .. } => Kind::PlanDiffers.because(format!(
             "{text}. Nothing was recorded. Look at its rows, then send {{\"confirm_removals\":{removals}}} if you mean them."
         )),
-        OrderError::Source(_) => Kind::SourceFailed.because(format!("{text}. Nothing was recorded and nobody removed.")),
-        OrderError::Unavailable(_) => Problem::unavailable("It was not done", &error).retry_after(5),
+        RunnerError::Source(_) => Kind::SourceFailed.because(format!("{text}. Nothing was recorded and nobody removed.")),
+        RunnerError::Unavailable(_) => Problem::unavailable("It was not done", &error).retry_after(5),
     }
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use rollcall_access::ParkedView;
 use rollcall_events::{LOCAL, Order, Position};
-use rollcall_ingest::Records as _;
+use rollcall_ingest::SourceRecords as _;
 use rollcall_store::ops::OpsError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -109,24 +109,24 @@ struct Shown {
 async fn readings(reads: &Reads) -> Answer<BTreeMap<String, Reading>> {
     let unreadable = |error: OpsError| Problem::unavailable("How the sources are cannot be read", &error);
     let mut readings = BTreeMap::new();
-    for standing in reads.ops().standings().await.map_err(unreadable)? {
-        let held = reads.ops().held_plan(&standing.source).await;
+    for status in reads.ops().source_statuses().await.map_err(unreadable)? {
+        let held = reads.ops().held_plan(&status.source).await;
         let held = held.map_err(|error| Problem::unavailable("How the sources are cannot be read", &error))?;
-        let excluded = standing.excluded.first.into_iter().map(|(which, why)| format!("{which}: {why}"));
+        let excluded = status.excluded.first.into_iter().map(|(which, why)| format!("{which}: {why}"));
         let reading = Reading {
-            state: Some(standing.state.as_str()),
-            reason: standing.reason,
-            checked_at: Some(standing.checked_at),
-            sealed_at: standing.sealed_at,
-            applied: standing.applied,
-            facts: standing.facts,
-            failures: standing.failures,
+            state: Some(status.state.as_str()),
+            reason: status.reason,
+            checked_at: Some(status.checked_at),
+            sealed_at: status.sealed_at,
+            applied: status.applied,
+            facts: status.facts,
+            failures: status.failures,
             held: held.map(|plan| Held { plan: plan.id.to_string(), removals: plan.removals, reason: plan.reason }),
-            absent: Shown { count: standing.absent.count, first: standing.absent.first },
-            excluded: Shown { count: standing.excluded.count, first: excluded.collect() },
-            whole: standing.whole.map(|whole| Whole { at: whole.at, why: whole.why }),
+            absent: Shown { count: status.absent.count, first: status.absent.first },
+            excluded: Shown { count: status.excluded.count, first: excluded.collect() },
+            whole: status.whole.map(|whole| Whole { at: whole.at, why: whole.why }),
         };
-        readings.insert(standing.source.to_string(), reading);
+        readings.insert(status.source.to_string(), reading);
     }
     Ok(readings)
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Id};
 
-use super::{Sealed, Sheet, Stated};
+use super::{Fact, Snapshot, SnapshotBuilder};
 
 /// Where a follower goes on: bytes that only its source understands.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,24 +20,24 @@ impl std::fmt::Debug for Cursor {
 }
 
 /// An entry of a follower's notebook: a key, and bytes that only its source understands. No names and no addresses.
-pub type Note = (String, Vec<u8>);
+pub type StateEntry = (String, Vec<u8>);
 
 /// What is kept of a notebook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notes {
+pub enum StateUpdate {
     /// This is all of it: what was kept before goes.
-    All(Vec<Note>),
+    Replace(Vec<StateEntry>),
     /// This is what is otherwise than it was when it was kept last; None: no more.
-    Changed(Vec<(String, Option<Vec<u8>>)>),
+    Merge(Vec<(String, Option<Vec<u8>>)>),
 }
 
 /// From what a follower goes on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
+pub struct ResumePoint {
     /// Where.
     pub cursor: Cursor,
     /// The whole notebook as it was then.
-    pub notes: Vec<Note>,
+    pub entries: Vec<StateEntry>,
     /// The facts of the source (or their ends) that were recorded after that, by this follower or by a full read: of these
     /// the notebook knows nothing.
     pub later: Vec<Body>,
@@ -45,28 +45,28 @@ pub struct Kept {
 
 /// Whether something was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
+pub enum SaveOutcome {
     /// It was.
-    Done,
+    Saved,
     /// Removals of this source are held, so that they must be told again. Bring the notes again next time.
-    Held,
+    Deferred,
 }
 
 /// Why a follower reads everything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Anew {
+pub enum FullReadReason {
     /// Nothing that the source said is in force yet.
     #[error("first start")]
-    First,
+    FirstStart,
     /// The source was read before, and nothing is kept to go on from.
     #[error("nothing is kept to go on from: ops.db was lost, or the source was not followed before")]
-    Lost,
+    NothingSaved,
     /// It was kept with another log.
     #[error("the log is another one than when it was kept where to go on")]
-    Log,
+    OtherLog,
     /// The scope is another one.
     #[error("the scope is another one (bases, filters or attributes changed)")]
-    Scope,
+    OtherScope,
     /// What is kept cannot be read.
     #[error("what was kept to go on from cannot be read: {0}")]
     Unreadable(String),
@@ -75,71 +75,71 @@ pub enum Anew {
     Refused(String),
     /// The source is not followed at all.
     #[error("it is not followed: {0}")]
-    Unable(String),
+    NotFollowed(String),
 }
 
-impl Anew {
+impl FullReadReason {
     /// One word, for a metric.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::First => "first",
-            Self::Lost => "lost",
-            Self::Log => "log",
-            Self::Scope => "scope",
+            Self::FirstStart => "first",
+            Self::NothingSaved => "lost",
+            Self::OtherLog => "log",
+            Self::OtherScope => "scope",
             Self::Unreadable(_) => "unreadable",
             Self::Refused(_) => "refused",
-            Self::Unable(_) => "unable",
+            Self::NotFollowed(_) => "unable",
         }
     }
 }
 
 /// One thing that a follower was told.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum SourceChange {
     /// The source states this. Recorded if it is not what was stated last.
-    Stated(Stated),
+    Stated(Fact),
     /// The source says explicitly that this is no more; given as the end of a fact (`Body::PersonRemoved` and the like).
     /// Recorded if it was there, never held back. Of a group its members go with it.
-    Gone(Body),
+    Removed(Body),
     /// A group as it is now, with all its members: members that are not among them have left. Held against the brake,
     /// like every conclusion from silence.
-    Members {
+    GroupMembers {
         /// The group's id.
         group: Id,
         /// The whole of its members, each a `Body::GroupMemberAdded`.
-        members: Vec<Stated>,
+        members: Vec<Fact>,
     },
 }
 
 /// The follower must end now: nothing can be recorded, or the process stops. What was told is told again later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("what was told could not be recorded: {0}")]
-pub struct Stop(pub String);
+pub struct SinkError(pub String);
 
-impl From<Stop> for super::Failure {
-    fn from(stop: Stop) -> Self {
+impl From<SinkError> for super::Failure {
+    fn from(stop: SinkError) -> Self {
         Self::Blind { reason: stop.to_string(), retry_after: None }
     }
 }
 
 /// What the engine does with what a follower tells.
 #[async_trait]
-pub(crate) trait Desk: Send + Sync {
+pub(crate) trait SinkBackend: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
-    async fn recall(&self) -> Result<Result<Kept, Anew>, Stop>;
-    async fn tell(&self, facts: Vec<Told>) -> Result<(), Stop>;
-    async fn sheet(&self, why: Anew) -> Result<Sheet, Stop>;
-    async fn sealed(&self, sealed: Sealed) -> Result<(), Stop>;
-    async fn keeps(&self) -> Result<Keeping, Stop>;
-    async fn keep(&self, cursor: Cursor, notes: Notes) -> Result<Keeping, Stop>;
-    async fn well(&self) -> Result<(), Stop>;
+    async fn resume_point(&self) -> Result<Result<ResumePoint, FullReadReason>, SinkError>;
+    async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError>;
+    async fn begin_snapshot(&self, why: FullReadReason) -> Result<SnapshotBuilder, SinkError>;
+    async fn apply_snapshot(&self, snapshot: Snapshot) -> Result<(), SinkError>;
+    async fn can_save(&self) -> Result<SaveOutcome, SinkError>;
+    async fn save(&self, cursor: Cursor, update: StateUpdate) -> Result<SaveOutcome, SinkError>;
+    async fn heartbeat(&self) -> Result<(), SinkError>;
 }
 
 /// A follower's way to the log.
 #[derive(Clone)]
-pub struct News(pub(crate) Arc<dyn Desk>);
+pub struct ChangeSink(pub(crate) Arc<dyn SinkBackend>);
 
-impl News {
+impl ChangeSink {
     /// The time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
@@ -150,16 +150,16 @@ impl News {
     ///
     /// # Errors
     /// Return it.
-    pub async fn recall(&self) -> Result<Result<Kept, Anew>, Stop> {
-        self.0.recall().await
+    pub async fn resume_point(&self) -> Result<Result<ResumePoint, FullReadReason>, SinkError> {
+        self.0.resume_point().await
     }
 
     /// Tells what happened. Returns when it is durable.
     ///
     /// # Errors
     /// Return it; the cursor has not moved.
-    pub async fn tell(&self, facts: Vec<Told>) -> Result<(), Stop> {
-        self.0.tell(facts).await
+    pub async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError> {
+        self.0.send(facts).await
     }
 
     /// Begins a refresh: what is written on the sheet is the whole source, as in [`super::Pull::read`]. A sheet that is
@@ -167,16 +167,16 @@ impl News {
     ///
     /// # Errors
     /// Return it.
-    pub async fn sheet(&self, why: Anew) -> Result<Sheet, Stop> {
-        self.0.sheet(why).await
+    pub async fn begin_snapshot(&self, why: FullReadReason) -> Result<SnapshotBuilder, SinkError> {
+        self.0.begin_snapshot(why).await
     }
 
     /// Ends the refresh: it is compared, held against the brake and applied. Returns when that is durable.
     ///
     /// # Errors
     /// Return it; the cursor has not moved.
-    pub async fn sealed(&self, sealed: Sealed) -> Result<(), Stop> {
-        self.0.sealed(sealed).await
+    pub async fn apply_snapshot(&self, snapshot: Snapshot) -> Result<(), SinkError> {
+        self.0.apply_snapshot(snapshot).await
     }
 
     /// Keeps the cursor and with it, whole or not at all, what the notebook has new, after everything before it was told.
@@ -184,10 +184,14 @@ impl News {
     ///
     /// # Errors
     /// Return it; the cursor has not moved.
-    pub async fn keep(&self, cursor: Cursor, notes: impl FnOnce() -> Notes + Send) -> Result<Keeping, Stop> {
-        match self.0.keeps().await? {
-            Keeping::Done => self.0.keep(cursor, notes()).await,
-            Keeping::Held => Ok(Keeping::Held),
+    pub async fn save(
+        &self,
+        cursor: Cursor,
+        update: impl FnOnce() -> StateUpdate + Send,
+    ) -> Result<SaveOutcome, SinkError> {
+        match self.0.can_save().await? {
+            SaveOutcome::Saved => self.0.save(cursor, update()).await,
+            SaveOutcome::Deferred => Ok(SaveOutcome::Deferred),
         }
     }
 
@@ -195,12 +199,12 @@ impl News {
     ///
     /// # Errors
     /// Return it.
-    pub async fn well(&self) -> Result<(), Stop> {
-        self.0.well().await
+    pub async fn heartbeat(&self) -> Result<(), SinkError> {
+        self.0.heartbeat().await
     }
 }
 
-impl std::fmt::Debug for News {
+impl std::fmt::Debug for ChangeSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("News")
     }

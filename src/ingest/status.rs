@@ -8,7 +8,7 @@ use crate::{plan::words, pull::Failure};
 
 words! {
     /// How a source is.
-    State {
+    SourceState {
         /// It was read whole, and what it said is in force.
         Healthy = "healthy",
         /// It was read whole, and removals wait for a person.
@@ -24,7 +24,7 @@ words! {
     }
 }
 
-impl State {
+impl SourceState {
     /// Whether nothing can be concluded from the last attempt.
     #[must_use]
     pub fn is_failure(self) -> bool {
@@ -32,7 +32,7 @@ impl State {
     }
 }
 
-impl From<&Failure> for State {
+impl From<&Failure> for SourceState {
     fn from(failure: &Failure) -> Self {
         match failure {
             Failure::Unreachable(_) => Self::Unreachable,
@@ -44,11 +44,11 @@ impl From<&Failure> for State {
 
 /// What is known of a source that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct SourceStatus {
     /// Which.
     pub source: SourceName,
     /// How it is.
-    pub state: State,
+    pub state: SourceState,
     /// The same for people.
     pub reason: Option<String>,
     /// When it was asked last, with whatever outcome.
@@ -62,16 +62,16 @@ pub struct Standing {
     /// Attempts that failed since the last good one.
     pub failures: u32,
     /// Members that are listed and not there: how many, and the first of them.
-    pub absent: Absent,
+    pub absent: AbsentMembers,
     /// What was left out of the last read: how much, and the first of it.
-    pub excluded: Excluded,
+    pub excluded: ExcludedFacts,
     /// When its follower read everything last, and why it did not go on from where it was.
-    pub whole: Option<Whole>,
+    pub whole: Option<LastFullRead>,
 }
 
 /// A follower read everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whole {
+pub struct LastFullRead {
     /// When.
     pub at: DateTime<Utc>,
     /// Why, for people.
@@ -80,7 +80,7 @@ pub struct Whole {
 
 /// Members that are listed and not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Absent {
+pub struct AbsentMembers {
     /// How many.
     pub count: u64,
     /// The first of them, as the source lists them.
@@ -89,7 +89,7 @@ pub struct Absent {
 
 /// What was left out of a read because it could not be resolved.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Excluded {
+pub struct ExcludedFacts {
     /// How much.
     pub count: u64,
     /// The first of it: what, and why.
@@ -99,19 +99,19 @@ pub struct Excluded {
 /// How much of what is absent or excluded is kept to be shown.
 pub(crate) const SHOWN: usize = 50;
 
-impl Standing {
+impl SourceStatus {
     pub(crate) fn new(source: SourceName, now: DateTime<Utc>) -> Self {
         Self {
             source,
-            state: State::Healthy,
+            state: SourceState::Healthy,
             reason: None,
             checked_at: now,
             sealed_at: None,
             applied: Position(0),
             facts: 0,
             failures: 0,
-            absent: Absent::default(),
-            excluded: Excluded::default(),
+            absent: AbsentMembers::default(),
+            excluded: ExcludedFacts::default(),
             whole: None,
         }
     }

@@ -14,7 +14,7 @@ const NAMED: usize = 5;
 
 /// What a read would do to the facts of its source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Weight {
+pub struct Impact {
     /// How many facts stand now.
     pub facts: u64,
     /// How many would end.
@@ -29,7 +29,7 @@ pub struct Weight {
 
 /// Why removals are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Braked {
+pub enum HoldReason {
     /// The answer was complete, good and empty.
     Empty {
         /// How many facts stand.
@@ -46,7 +46,7 @@ pub enum Braked {
     Emptied(Vec<String>),
 }
 
-impl fmt::Display for Braked {
+impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty { facts } => write!(f, "the source answered with nothing, and {facts} facts of it stand"),
@@ -68,23 +68,23 @@ impl fmt::Display for Braked {
 
 /// Whether removals must be held, and why.
 #[must_use]
-pub fn brake(weight: &Weight) -> Option<Braked> {
-    let Weight { facts, removals, stated, groups, projects } = weight;
+pub fn hold_reason(impact: &Impact) -> Option<HoldReason> {
+    let Impact { facts, removals, stated, groups, projects } = impact;
     if *removals == 0 {
         return None;
     }
     if *stated == 0 {
-        return Some(Braked::Empty { facts: *facts });
+        return Some(HoldReason::Empty { facts: *facts });
     }
     if *removals >= LEAST && removals.saturating_mul(ONE_IN) > *facts {
-        return Some(Braked::Share { removals: *removals, facts: *facts });
+        return Some(HoldReason::Share { removals: *removals, facts: *facts });
     }
     let emptied = groups.iter().filter(|(_, now, then)| *now >= CROWD && *then == 0);
     let emptied: Vec<String> = emptied
         .map(|(name, ..)| name.clone())
         .chain(projects.iter().map(|name| format!("the project {name}")))
         .collect();
-    (!emptied.is_empty()).then_some(Braked::Emptied(emptied))
+    (!emptied.is_empty()).then_some(HoldReason::Emptied(emptied))
 }
 
 #[cfg(test)]
@@ -93,24 +93,24 @@ mod tests {
 
     fn held(facts: u64, removals: u64, stated: u64, group: Option<(u64, u64)>) -> bool {
         let groups = group.map(|(now, then)| ("ops".to_owned(), now, then)).into_iter().collect();
-        brake(&Weight { facts, removals, stated, groups, projects: Vec::new() }).is_some()
+        hold_reason(&Impact { facts, removals, stated, groups, projects: Vec::new() }).is_some()
     }
 
     #[test]
     fn what_would_be_emptied_is_named_and_much_of_it_is_counted() {
-        let weight = |projects: usize| Weight {
+        let impact = |projects: usize| Impact {
             facts: 100,
             removals: 5,
             stated: 95,
             groups: vec![("the group ops".to_owned(), 5, 0)],
             projects: (0..projects).map(|n| format!("p{n}")).collect(),
         };
-        let text = |projects| brake(&weight(projects)).unwrap().to_string();
+        let text = |projects| hold_reason(&impact(projects)).unwrap().to_string();
         assert_eq!(text(0), "the group ops would be emptied");
         assert_eq!(text(1), "the group ops, the project p0 would be emptied");
         assert!(text(9).ends_with("the project p3 and 5 more would be emptied"), "{}", text(9));
-        let none_gone = Weight { removals: 0, ..weight(1) };
-        assert_eq!(brake(&none_gone), None, "what nobody takes away is not held");
+        let none_gone = Impact { removals: 0, ..impact(1) };
+        assert_eq!(hold_reason(&none_gone), None, "what nobody takes away is not held");
     }
 
     #[test]

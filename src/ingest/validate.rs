@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Body, EventKey, Id, NewEvent, Order, Sayer, SourceName, json};
 use serde::Deserialize;
 
-use crate::{DeliveryId, Problem, ProblemType, Said};
+use crate::{DeliveryId, MappedEvent, Problem, ProblemType};
 
 /// An event that may be appended, and what must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
+pub struct ValidEvent {
     /// The event, without personal data.
     pub event: NewEvent,
     /// What was cut out of it.
@@ -52,13 +52,13 @@ const PERSON: &str = "rollcall.person.upserted.v1";
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn judge(
+pub fn validate(
     source: &SourceName,
     order: Order,
     delivery: &DeliveryId,
     received_at: DateTime<Utc>,
-    said: Said,
-) -> Result<Fact, Problem> {
+    said: MappedEvent,
+) -> Result<ValidEvent, Problem> {
     use ProblemType::{InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType};
 
     let id: Id = said.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
@@ -114,7 +114,7 @@ pub fn judge(
         traceparent: said.traceparent.filter(|trace| is_traceparent(trace)).map(Into::into),
         data: data.into(),
     };
-    Ok(Fact { event, personal })
+    Ok(ValidEvent { event, personal })
 }
 
 /// Takes `personal` out of a person's data. The other members keep their bytes. It goes the same way where there is
