@@ -10,30 +10,8 @@
     reason = "test code: fixtures are not `#[test]` functions, so the settings in clippy.toml do not reach them"
 )]
 
-mod access_models;
-mod active_directory;
-mod active_directory_served;
-mod advisories;
-mod bad_input;
-mod clients;
-mod crash;
-mod directory;
-mod directory_faults;
-mod directory_groups;
-mod directory_histories;
-mod directory_malformed;
-mod directory_plans;
-mod directory_resumed;
-mod directory_served;
-mod expect;
-mod files;
-mod lifecycle;
-mod model_worlds;
-mod oracle;
-mod properties;
-mod pull;
-mod readme;
-mod scenarios;
+mod directories;
+mod house;
+mod product;
+mod rules;
 mod support;
-mod tidy;
-mod what_if;

@@ -7,6 +7,7 @@ pub mod csv;
 pub mod facts;
 pub mod faults;
 pub mod image;
+pub mod random;
 pub mod registry;
 pub mod samba;
 pub mod server;

@@ -86,16 +86,21 @@ impl Registry {
         self.skopeo(&all)
     }
 
-    /// podman with its own storage and login file, or `None`, said aloud, where it is missing or cannot run.
+    /// podman with its own storage and login file, or `None`, said aloud, where it is missing or cannot run. Tried with
+    /// the image itself: `podman info` also works where no layer can be applied, as in a chroot whose `/` is no mount point.
     pub fn podman(&self) -> Option<Podman<'_>> {
         if !found("podman") {
             return None;
         }
         let podman = Podman { registry: self };
-        let info = podman.run(&["info"]);
-        if info.code != 0 {
-            skip("podman", &format!("does not run here: {}", info.err.lines().last().unwrap_or_default()));
-            return None;
+        let image = format!("oci:{}:v1", self.dir.join("img").display());
+        for probe in [&["info"][..], &["pull", "-q", &image], &["rmi", "-a", "-f"]] {
+            let tried = podman.run(probe);
+            if tried.code != 0 {
+                let why = tried.err.lines().last().unwrap_or_default();
+                skip("podman", &format!("cannot {} here: {why}", probe.first().unwrap()));
+                return None;
+            }
         }
         Some(podman)
     }

@@ -9,9 +9,9 @@ use rollcall_access::{Principal, Roster, Verb, decide, members};
 use rollcall_events::{NewEvent, Settings};
 
 use crate::{
-    oracle::{Membership, Oracle},
-    scenarios::{Random, World, opening, recorded},
-    support::facts::Clerk,
+    rules::oracle::{Membership, Oracle},
+    rules::scenarios::{World, opening, recorded},
+    support::{facts::Clerk, random::Random},
 };
 
 fn settings() -> Settings {

@@ -13,10 +13,10 @@ use rollcall_ingest::pull::{Failure, Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Config, Directory, Limits, Mode};
 
 use crate::{
-    directory::config,
-    scenarios::Random,
+    directories::read::config,
     support::{
         corp::Corp,
+        random::Random,
         server::Server,
         slapd::{BASE, Kind, SYNC, Slapd, dn, group, person, trunk},
         wait_for,

@@ -12,8 +12,8 @@ use rollcall_events::{
 use serde_json::{Value, json};
 
 use crate::{
-    access_models::{Asked, Probe, Question, Stage, Table},
-    scenarios::{LOG, recorded},
+    rules::models::{Asked, Probe, Question, Stage, Table},
+    rules::scenarios::{LOG, recorded},
     support::{
         facts::Clerk,
         server::{Server, access},

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    scenarios,
+    rules::scenarios,
     support::csv::{Row, rows},
 };
 

@@ -8,7 +8,7 @@ use rollcall_ingest::{ApplyOutcome, SourceRecords, SourceState, pull::Failure};
 use rollcall_ldap::{Bind, Config, Mode};
 
 use crate::{
-    directory::{config, read},
+    directories::read::{config, read},
     support::{
         corp::{Corp, name},
         slapd::{Authority, BASE, Kind, SYNC, Slapd, dn, group, person, trunk},

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    directory_resumed::read_because,
-    directory_served::{count, events, members, names},
+    directories::{
+        resumed::read_because,
+        served::{count, events, members, names},
+    },
     support::{
         samba::{BASE, PASSWORD, PLAIN, SEER, SYNC, Samba, dn, group, group_dn, person},
         server::Server,

@@ -7,7 +7,7 @@ use rollcall_ingest::pull::{Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Base, Bind, Config, Directory, Limits, Whose};
 
 use crate::{
-    directory::{block, now, picture, set},
+    directories::read::{block, now, picture, set},
     support::samba::{BASE, PASSWORD, PLAIN, Samba, dn, group, group_dn, person},
 };
 

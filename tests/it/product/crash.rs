@@ -14,15 +14,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    scenarios::Random,
-    support::{
-        Dir, PATIENCE,
-        api::{Http, Secret, signed, unix_now},
-        faults::{Fault, Shim},
-        server::{Server, WORLD},
-        wait_for,
-    },
+use crate::support::{
+    Dir, PATIENCE,
+    api::{Http, Secret, signed, unix_now},
+    faults::{Fault, Shim},
+    random::Random,
+    server::{Server, WORLD},
+    wait_for,
 };
 
 const BATCH: &str = "application/cloudevents-batch+json";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::{
-    directory_served::{add, count, kinds, members, names, served, take},
+    directories::served::{add, count, kinds, members, names, served, take},
     support::{
         server::Server,
         slapd::{BASE, Backup, Kind, Slapd, dn, group, person, trunk},

@@ -13,10 +13,10 @@ use rollcall_ldap::{Config, Mode};
 use serde_json::Value;
 
 use crate::{
-    directory::config,
-    scenarios::Random,
+    directories::read::config,
     support::{
         corp::{Corp, name},
+        random::Random,
         server::Server,
         slapd::{BASE, Kind, SYNC, Slapd, trunk},
         wait_for,
@@ -88,7 +88,8 @@ trait Mirror {
     /// Wants a read soon. False where that is not to be had.
     fn hint(&self) -> bool;
     fn said(&self, after: Position) -> Vec<(Position, Body)>;
-    /// Has everything read by a read that begins now, and confirms what is held. False where that comes in a while.
+    /// Has everything read by a read that begins now, and confirms what is held. False where that may have to be asked
+    /// for again.
     fn read(&self) -> bool;
 }
 
@@ -148,7 +149,12 @@ impl Mirror for Server {
         all.iter().map(body).collect()
     }
 
+    /// After some failures the product waits longer for its next try than a test may, so the read is asked for.
     fn read(&self) -> bool {
+        let plan = self.post("/api/v1/sources/corp-ldap/plan", &serde_json::json!({})).json();
+        if let (Some(id), Some(removals)) = (plan["id"].as_str(), plan["removals"].as_u64()) {
+            self.cli(&["apply", id, "--confirm-removals", &removals.to_string()]);
+        }
         false
     }
 }
@@ -403,7 +409,13 @@ impl World {
         if !self.mirror.read() {
             let (tree, _) = self.plain();
             let wanted = (tree.memberships(), tree.read());
-            wait_for("the mirror", || (self.mirrored() == wanted).then_some(()));
+            wait_for("the mirror", || {
+                let there = self.mirrored() == wanted;
+                if !there {
+                    let _ = self.mirror.read();
+                }
+                there.then_some(())
+            });
         }
         self.check();
         let (tree, _) = self.plain();

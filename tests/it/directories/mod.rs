@@ -1,0 +1,12 @@
+//! Directories, real ones as child processes: what is read and followed becomes facts, and no fault removes anybody.
+
+mod active_directory;
+mod active_directory_served;
+mod faults;
+mod groups;
+mod histories;
+mod malformed;
+mod plans;
+mod read;
+mod resumed;
+mod served;

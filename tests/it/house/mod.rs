@@ -1,0 +1,3 @@
+//! The repository keeps its own promises: what is where, what may use what, which words are in use.
+
+mod tidy;

@@ -1,0 +1,10 @@
+//! The whole product as its users meet it: pulls by real clients, the README, bad input, attacks, crashes.
+
+mod advisories;
+mod bad_input;
+mod clients;
+mod crash;
+mod file_modes;
+mod pull;
+mod readme;
+mod what_if;
