@@ -1,12 +1,7 @@
 //! `doctor`: looks at an installation from the outside, as an operator would, and says what is wrong and what to do.
 //! Asks and compares; mends nothing.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use chrono::DateTime;
 use reqwest::Url;
@@ -24,31 +19,17 @@ use crate::{
         output::{cell, clean, number},
     },
     client::{Client, Exit, Failure, address, at, http},
-    config::{Kind, data_dir::DataDir, load::Loaded, locate, validate},
+    config::{data_dir::DataDir, load::Loaded, profile::load_profile},
     server::clock::SystemClock,
+    sources::{Finding, Grade},
 };
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grade {
-    Good,
-    /// Somebody should look at it.
-    Odd,
-    Bad,
-}
-
-struct Finding {
-    what: &'static str,
-    grade: Grade,
-    text: String,
-}
 
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, what: &'static str, grade: Grade, text: impl Into<String>) {
-        self.0.push(Finding { what, grade, text: text.into() });
+    fn add(&mut self, check: &'static str, grade: Grade, text: impl Into<String>) {
+        self.0.push(Finding { check, grade, text: text.into() });
     }
 }
 
@@ -58,14 +39,14 @@ impl Findings {
 /// Never for what is wrong: that is the answer.
 pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
     let mut found = Findings::default();
-    match locate::configuration(global, Vec::new()) {
+    match global.load_config(&[]) {
         Err(problems) => problems.iter().for_each(|problem| found.add("config", Grade::Bad, problem.to_string())),
         Ok(loaded) => {
             found.add("config", Grade::Good, format!("no problem, {} sources", loaded.config.source.len()));
             let dir = DataDir::at(&loaded.config.server.data_dir);
             files(&mut found, &loaded, &dir);
             roles(&mut found, &loaded);
-            directories(&mut found, &loaded).await;
+            inspect_sources(&mut found, &loaded).await;
             match address(global, &loaded, &dir) {
                 Err(error) => found.add("server", Grade::Bad, format!("{error:#}")),
                 Ok(base) => server(&mut found, global, &loaded, &base).await?,
@@ -73,12 +54,7 @@ pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
         }
     }
     let bad = found.0.iter().any(|finding| finding.grade == Grade::Bad);
-    let word = |grade| match grade {
-        Grade::Good => "good",
-        Grade::Odd => "odd",
-        Grade::Bad => "bad",
-    };
-    let rows = found.0.iter().map(|f| json!({"check": f.what, "grade": word(f.grade), "text": f.text})).collect();
+    let rows = found.0.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
     form.show(&Value::Array(rows), |paint| {
         let line = |finding: &Finding| {
             let mark = match finding.grade {
@@ -86,7 +62,7 @@ pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
                 Grade::Odd => paint.bold("!"),
                 Grade::Bad => paint.bad("✗"),
             };
-            format!("{mark} {:<14} {}\n", finding.what, clean(&finding.text))
+            format!("{mark} {:<14} {}\n", finding.check, clean(&finding.text))
         };
         found.0.iter().map(line).collect()
     });
@@ -105,13 +81,11 @@ fn files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
     }
     let key = dir.file("admin.key");
     let secrets = loaded.config.source.iter().flat_map(|(name, source)| {
-        let found = |key: &str, path: &Option<PathBuf>| {
-            path.as_deref().map(|path| validate::beside(path, &loaded.origin(&format!("source.{name}.{key}"))))
-        };
-        [found("secret_file", &source.secret_file), found("client_key_file", &source.client_key_file)]
+        let files = source.private_files().into_iter();
+        files.map(move |(key, path)| loaded.origins.of(&format!("source.{name}.{key}")).resolve(path))
     });
     let mut exposed = false;
-    for path in [dir.path().to_owned(), key].into_iter().chain(secrets.flatten()) {
+    for path in [dir.path().to_owned(), key].into_iter().chain(secrets) {
         if let Some(mode) = mode(&path).filter(|mode| mode & 0o077 != 0) {
             exposed = true;
             let wanted = if path.is_dir() { "700" } else { "600" };
@@ -131,16 +105,12 @@ fn mode(path: &Path) -> Option<u32> {
     Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
 }
 
-/// Every directory, looked at from this machine.
-async fn directories(found: &mut Findings, loaded: &Loaded) {
-    for (name, directory) in &loaded.directories {
-        for finding in directory.inspect(SystemClock.now()).await {
-            let grade = match finding.grade {
-                rollcall_ldap::Grade::Good => Grade::Good,
-                rollcall_ldap::Grade::Odd => Grade::Odd,
-                rollcall_ldap::Grade::Bad => Grade::Bad,
-            };
-            found.add("directory", grade, format!("{name} {}: {}", finding.what, finding.text));
+/// Every source that can be looked at from this machine.
+async fn inspect_sources(found: &mut Findings, loaded: &Loaded) {
+    for (name, source) in &loaded.sources {
+        let Some(inspect) = &source.inspect else { continue };
+        for Finding { check, grade, text } in inspect.inspect(SystemClock.now()).await {
+            found.add(inspect.subject(), grade, format!("{name} {check}: {text}"));
         }
     }
 }
@@ -149,7 +119,7 @@ async fn directories(found: &mut Findings, loaded: &Loaded) {
 fn roles(found: &mut Findings, loaded: &Loaded) {
     let access = &loaded.config.access;
     let read = |path: &Path| fs::read_to_string(path);
-    let Ok(profile) = validate::profile(access, &loaded.origin("access.profile"), &read) else { return };
+    let Ok(profile) = load_profile(access, &loaded.origins.of("access.profile"), &read) else { return };
     if Verb::ALL.iter().all(|verb| profile.registry_action(*verb).is_none()) {
         let what = "does not say which operations pull, push and delete are (section [registry]): every token is empty";
         found.add("access", Grade::Odd, format!("profile {} {what}", profile.name()));
@@ -159,7 +129,7 @@ fn roles(found: &mut Findings, loaded: &Loaded) {
     let everybody =
         |level| profile.allowed(Pseudo::Authenticated, std::iter::empty(), &anywhere(level), &access.switches);
     if nobodys
-        && loaded.config.source.values().any(|source| source.kind == Kind::Entitlements)
+        && loaded.config.source.values().any(|source| source.states_entitlements())
         && makes.is_some_and(|makes| (0..=profile.project_level()).any(|level| everybody(level).holds(makes)))
     {
         let what = "everybody makes projects, and so takes names that packages will need; keep those by `access.reserved_names`";

@@ -26,8 +26,9 @@ use crate::{
     client::{Client, Exit, Failure, address},
     config::{
         data_dir::DataDir,
-        load::{self, Loaded, Problem, effective},
-        locate,
+        effective::effective,
+        load::Loaded,
+        origin::{Origin, Problem},
     },
     demo,
     server::{self, clock::SystemClock},
@@ -143,7 +144,7 @@ fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 }
 
 fn loaded(global: &Global) -> Result<Loaded, Failure> {
-    locate::configuration(global, Vec::new()).map_err(|problems| refused(&problems))
+    global.load_config(&[]).map_err(|problems| refused(&problems))
 }
 
 /// Every problem on a line of its own.
@@ -153,7 +154,7 @@ fn refused(problems: &[Problem]) -> Failure {
 }
 
 fn configuration(global: &Global, form: Form, command: &ConfigCommand) -> Exit {
-    let loaded = match locate::configuration(global, Vec::new()) {
+    let loaded = match global.load_config(&[]) {
         Ok(loaded) => loaded,
         Err(problems) => {
             let rows = problems.iter().map(|p| json!({"where": p.origin.to_string(), "what": p.what})).collect();
@@ -172,11 +173,11 @@ fn configuration(global: &Global, form: Form, command: &ConfigCommand) -> Exit {
             let rows = effective(&loaded);
             match form {
                 Form::Json => {
-                    let row = |(key, value, origin): &(String, Value, load::Origin)| json!({"key": key, "value": value, "from": origin.to_string()});
+                    let row = |(key, value, origin): &(String, Value, Origin)| json!({"key": key, "value": value, "from": origin.to_string()});
                     say_json(&rows.iter().map(row).collect());
                 }
                 Form::Text(paint) => {
-                    let row = |(key, value, origin): &(String, Value, load::Origin)| {
+                    let row = |(key, value, origin): &(String, Value, Origin)| {
                         let value = if value.is_null() { "-".to_owned() } else { value.to_string() };
                         vec![key.clone(), output::clean(&value), origin.to_string()]
                     };

@@ -2,7 +2,6 @@
 //! Says what the API says; decides nothing.
 
 use rollcall_events::Clock;
-use rollcall_ldap::Grade;
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     client::{Client, Exit, Failure},
     config::load::Loaded,
     server::clock::SystemClock,
+    sources::Grade,
 };
 
 /// `sources`.
@@ -32,22 +32,18 @@ pub async fn sources(client: &Client, form: Form) -> Result<Exit, Failure> {
 pub async fn source(client: &Client, form: Form, loaded: &Loaded, name: &str) -> Result<Exit, Failure> {
     let rows = client.whole(&api(&["sources"])).await?;
     let rows: Vec<Value> = rows.into_iter().filter(|row| cell(row, "name") == name).collect();
-    let directory = loaded.directories.iter().find(|(known, _)| known.as_str() == name);
-    if rows.is_empty() && directory.is_none() {
+    let inspect =
+        loaded.sources.iter().find(|(known, _)| known.as_str() == name).and_then(|(_, source)| source.inspect.as_ref());
+    if rows.is_empty() && inspect.is_none() {
         return Err(Failure::Usage(format!("no source has the name `{}`", name.escape_debug())));
     }
     let mut findings = Vec::new();
-    if let Some((_, directory)) = directory {
-        findings = directory.inspect(SystemClock.now()).await;
+    if let Some(inspect) = inspect {
+        findings = inspect.inspect(SystemClock.now()).await;
     }
     let good = findings.iter().all(|finding| finding.grade != Grade::Bad);
-    let grade = |grade| match grade {
-        Grade::Good => "good",
-        Grade::Odd => "odd",
-        Grade::Bad => "bad",
-    };
     let looked: Vec<Value> =
-        findings.iter().map(|f| json!({"check": f.what, "grade": grade(f.grade), "text": f.text})).collect();
+        findings.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
     form.show(&json!({"source": rows.first(), "directory": looked}), |paint| {
         let mut out = sources_text(paint, &rows);
         for finding in &findings {
@@ -56,7 +52,7 @@ pub async fn source(client: &Client, form: Form, loaded: &Loaded, name: &str) ->
                 Grade::Odd => paint.bold("!"),
                 Grade::Bad => paint.bad("✗"),
             };
-            out.push_str(&format!("{mark} {:<8} {}\n", finding.what, clean(&finding.text)));
+            out.push_str(&format!("{mark} {:<8} {}\n", finding.check, clean(&finding.text)));
         }
         out
     });

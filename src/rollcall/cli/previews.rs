@@ -13,10 +13,7 @@ use crate::{
         output::{Paint, cell, say},
     },
     client::{Client, Exit, Failure},
-    config::{
-        load::{Loaded, Origin},
-        validate,
-    },
+    config::{load::Loaded, origin::Origin, profile::load_profile},
 };
 
 /// How many rows of each kind are printed for people.
@@ -34,14 +31,14 @@ pub async fn preview(
     set: &[(String, String)],
 ) -> Result<Exit, Failure> {
     let mut access = loaded.config.access.clone();
-    let mut origin = loaded.origin("access.profile");
+    let mut origin = loaded.origins.of("access.profile");
     if let Some(profile) = profile {
         profile.clone_into(&mut access.profile);
         origin = Origin::Flag("--profile".to_owned());
     }
     access.switches.extend(set.iter().cloned());
     let read = |path: &Path| std::fs::read_to_string(path);
-    let profile = validate::profile(&access, &origin, &read).map_err(Failure::Usage)?;
+    let profile = load_profile(&access, &origin, &read).map_err(Failure::Usage)?;
     for (name, value) in &access.switches {
         let known = profile.document().settings.get(name);
         if !known.is_some_and(|switch| switch.values.contains(value)) {

@@ -5,7 +5,17 @@ use std::{io, path::Path};
 use rollcall_events::Order;
 use secrecy::ExposeSecret;
 
-use crate::config::load::{Inputs, Loaded, Origin, Setting, effective, keys, load, reference, schema};
+use crate::{
+    config::{
+        effective::effective,
+        load::{Inputs, Loaded, load},
+        merge::FlagValue,
+        origin::Origin,
+        reference::{reference, schema},
+        schema::{general_keys, source_keys},
+    },
+    sources::KINDS,
+};
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
@@ -23,7 +33,7 @@ fn read(path: &Path) -> io::Result<String> {
 fn with(file: &str, env: &[(&str, &str)], flags: &[(&str, &str, &'static str)]) -> Result<Loaded, Vec<String>> {
     let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let flags: Vec<_> =
-        flags.iter().map(|(key, value, by)| Setting { key: (*key).into(), value: (*value).into(), by }).collect();
+        flags.iter().map(|(key, value, flag)| FlagValue { key: (*key).into(), value: (*value).into(), flag }).collect();
     load(&Inputs { file: Some((Path::new("etc/rollcall.toml"), file)), env: &env, flags: &flags, read: &read })
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
@@ -89,6 +99,48 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             "etc/rollcall.toml:3:1",
             "expected one of `version`, `time`, `observed`",
         ),
+        (
+            "[source.corp]\nkind = \"ldap\"\nformat = \"cloudevents\"\n",
+            "etc/rollcall.toml:3:1",
+            "unknown key `source.corp.format`; the nearest is `source.corp.",
+        ),
+        (
+            "[source.corp]\nurls = \"ldaps://dc1.test\"\nkind = \"ldap\"\n",
+            "etc/rollcall.toml:2:1",
+            "unknown key `source.corp.urls`; the nearest is `source.corp.url`",
+        ),
+        (
+            "[source.flexnet]\nsecret_file = \"flexnet.secret\"\nurl = \"ldaps://dc1.test\"\n",
+            "etc/rollcall.toml:3:1",
+            "unknown key `source.flexnet.url`; the nearest is `source.flexnet.kind`",
+        ),
+        (
+            "[source.corp]\nurl = \"ldaps://dc1.test\"\nkind = \"ldpa\"\n",
+            "etc/rollcall.toml:3:1",
+            "`source.corp.kind`: unknown kind `ldpa`, expected `entitlements` or `ldap`",
+        ),
+        (
+            "[source.corp]\nkind = \"ldap\"\nurl = \"ldaps://dc1.test\"\npeople = \"ou=people,dc=test\"\npoll = \"1d\"\n\
+             schedule = \"often\"\n",
+            "etc/rollcall.toml:6:1",
+            "`source.corp.schedule`:",
+        ),
+        (
+            "[source.corp]\nkind = \"ldap\"\nurl = \"ldaps://dc1.test\"\npeople = \"ou=people,dc=test\"\npoll = \"1d\"\n\
+             schedule = \"often\"\n",
+            "etc/rollcall.toml:5:1",
+            "`source.corp.poll`: 1d is not between 100ms and 1h",
+        ),
+        (
+            "[source.corp]\nkind = \"ldap\"\npage_size = \"many\"\nguard = \"no\"\n",
+            "etc/rollcall.toml:4:1",
+            "`source.corp.guard`: invalid type: string \"no\", expected a boolean",
+        ),
+        (
+            "[source.corp]\nkind = \"ldap\"\npage_size = \"many\"\nguard = \"no\"\n",
+            "etc/rollcall.toml:3:1",
+            "`source.corp.page_size`: invalid type: string \"many\", expected u32",
+        ),
         ("[access]\nconsumer_role = \"Gast\"\n", "etc/rollcall.toml:2:1", "the profile `revenera` has no role `Gast`"),
         ("[access]\nprofile = \"gone.toml\"\n", "etc/rollcall.toml:2:1", "nor a file that can be read"),
         ("[access]\nconsumer_role = \"developer\"\n", "etc/rollcall.toml:2:1", "may push"),
@@ -140,7 +192,7 @@ fn the_order_is_default_file_environment_flag_and_each_value_says_where_it_came_
 fn the_environment_reaches_every_key_and_names_sources_without_regard_to_dash_and_case() {
     let file = "[source.corp-flex]\nsecret_file = \"flexnet.secret\"\n";
     let loaded = with(file, &[("ROLLCALL__SOURCE__CORP_FLEX__ORDER", "time")], &[]).ok().unwrap();
-    assert_eq!(loaded.config.source[&"corp-flex".parse().unwrap()].order, Order::Time);
+    assert_eq!(loaded.config.source[&"corp-flex".parse().unwrap()].order(), Order::Time);
 
     let alone = [("ROLLCALL__SOURCE__FLEXNET__SECRET", SECRET), ("ROLLCALL__SOURCE__FLEXNET__AUTHORITATIVE", "true")];
     let loaded = with("", &alone, &[]).ok().unwrap();
@@ -158,9 +210,11 @@ fn the_environment_reaches_every_key_and_names_sources_without_regard_to_dash_an
 
 #[test]
 fn every_key_can_be_said_in_the_environment() {
-    for key in keys() {
+    let of_kinds = KINDS.iter().flat_map(|kind| source_keys(kind).into_iter().map(|key| (key, kind.name)));
+    for (key, kind) in general_keys().into_iter().map(|key| (key, KINDS[0].name)).chain(of_kinds) {
         let name = format!("ROLLCALL__{}", key.path.join("__").replace('*', "x").to_uppercase());
-        let problems = with("", &[(&name, "\u{1}")], &[]).err().unwrap_or_default();
+        let file = format!("[source.x]\nkind = \"{kind}\"\n");
+        let problems = with(&file, &[(&name, "\u{1}")], &[]).err().unwrap_or_default();
         assert!(!problems.iter().any(|problem| problem.contains("unknown key")), "{name}: {problems:?}");
     }
 }
@@ -199,7 +253,7 @@ fn every_bundled_profile_starts_by_its_name_alone_and_an_entitlements_source_ask
 fn an_empty_file_is_a_whole_configuration() {
     let loaded = with("", &[], &[]).ok().unwrap();
     assert_eq!(loaded.config, crate::config::Config::default());
-    assert_eq!(loaded.origin("token.ttl"), Origin::Default);
+    assert_eq!(loaded.origins.of("token.ttl"), Origin::Default);
 }
 
 fn repository(path: &str) -> std::path::PathBuf {
@@ -234,4 +288,13 @@ fn the_example_file_loads_and_fits_the_schema() {
         "{:?}",
         validator.iter_errors(&value).map(|e| e.to_string()).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn a_key_of_a_source_is_known_by_its_kind_wherever_the_kind_is_said() {
+    let keys = "[source.corp]\nurl = \"ldaps://dc1.test\"\npeople = \"ou=people,dc=test\"\n";
+    let by_env = with(keys, &[("ROLLCALL__SOURCE__CORP__KIND", "ldap")], &[]);
+    assert!(by_env.is_ok_and(|loaded| loaded.sources[&"corp".parse().unwrap()].pull.is_some()));
+    assert!(with(keys, &[], &[("source.corp.kind", "ldap", "--demo")]).is_ok());
+    assert!(with(keys, &[], &[]).err().unwrap()[0].contains("unknown key `source.corp."));
 }

@@ -23,7 +23,7 @@ use crate::{
     client::{Failure, at, http, unreachable},
     config::{
         data_dir::{DataDir, webhook_secret, write_private},
-        load::Setting,
+        merge::FlagValue,
     },
 };
 
@@ -68,7 +68,7 @@ fn secrets(dir: &DataDir) -> anyhow::Result<Secrets> {
 ///
 /// # Errors
 /// When the directory holds another installation, or cannot be written.
-pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::Result<(World, Vec<Setting>)> {
+pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::Result<(World, Vec<FlagValue>)> {
     dir.make()?;
     let mark = match fs::read_to_string(dir.file(MARK)) {
         Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", dir.file(MARK).display()))?,
@@ -87,10 +87,10 @@ pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::R
         use secrecy::ExposeSecret;
         write_private(&file, &format!("{}\n", webhook_secret(random).expose_secret()))?;
     }
-    let key = |key: &str, value: &str| Setting {
+    let key = |key: &str, value: &str| FlagValue {
         key: format!("source.{SOURCE}.{key}"),
         value: value.to_owned(),
-        by: "--demo",
+        flag: "--demo",
     };
     let path = file.display().to_string();
     let settings = vec![

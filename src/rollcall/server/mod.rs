@@ -8,8 +8,8 @@ mod decisions;
 mod health;
 mod listener;
 mod passwords;
-mod pulls;
 mod settings;
+mod source_runners;
 pub mod telemetry;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -26,10 +26,9 @@ use axum::{
 use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
 use rollcall_api::{AdminKey as ApiKey, Api, Control};
-use rollcall_entitlements::{CloudEvents, Secrets};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
-use rollcall_ingest::{Hook, HookRoute, Receiver, RunnerTasks};
+use rollcall_ingest::{HookRoute, Receiver, RunnerTasks};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{
     Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, Logins, PasswordCheck, TokenParts, TokenServer, Ttl,
@@ -50,8 +49,8 @@ use self::{
     control::Process,
     health::Health,
     passwords::{ApiLogins, Passwords},
-    pulls::Asked,
     settings::{differences, event, global_project},
+    source_runners::{ReadSource, read_sources},
     telemetry::{Started, Stopped},
 };
 use crate::{
@@ -61,12 +60,15 @@ use crate::{
     },
     client::{Client, Exit, Failure},
     config::{
-        self, Config, Format, Kind,
+        self, Config,
         data_dir::{AdminKey, DataDir},
-        load::{Loaded, Problem, Setting},
-        locate, validate,
+        load::Loaded,
+        merge::FlagValue,
+        origin::Problem,
+        profile::load_profile,
     },
     demo::{self, Welcome, World},
+    sources::{ConfiguredSource, Notifications},
 };
 
 /// How long the fold of a command at start may take.
@@ -84,17 +86,17 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut flags = Vec::new();
     if let Some(listen) = args.listen {
-        flags.push(Setting { key: "server.listen".to_owned(), value: listen.to_string(), by: "--listen" });
+        flags.push(FlagValue { key: "server.listen".to_owned(), value: listen.to_string(), flag: "--listen" });
     }
-    let configured = |flags| locate::configuration(global, flags).map_err(|problems| refused(&problems));
-    let mut loaded = configured(flags.clone())?;
+    let configured = |flags: &[FlagValue]| global.load_config(flags).map_err(|problems| refused(&problems));
+    let mut loaded = configured(&flags)?;
     let dir = DataDir::at(&loaded.config.server.data_dir);
     dir.make()?;
     let mut world = None;
     if args.demo {
         let (state, more) = demo::prepare(&dir, clock.now(), random()?)?;
         flags.extend(more);
-        loaded = configured(flags)?;
+        loaded = configured(&flags)?;
         world = Some(state);
     }
     telemetry::start_logging(&loaded.config.log);
@@ -211,7 +213,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     health: Health,
     routes: Vec<HookRoute>,
-    asked: Vec<Asked>,
+    read_sources: Vec<ReadSource>,
     passwords: Option<Arc<dyn PasswordCheck>>,
     admin_key: ApiKey,
     dir: DataDir,
@@ -223,9 +225,9 @@ impl Server {
     async fn open(loaded: &Loaded, dir: &DataDir, clock: Arc<dyn Clock>, admin_key: &AdminKey) -> anyhow::Result<Self> {
         let Config { token, access, .. } = &loaded.config;
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
-        let profile = validate::profile(access, &loaded.origin("access.profile"), &read).map_err(anyhow::Error::msg)?;
-        let routes = routes(loaded)?;
-        let asked = pulls::of(loaded)?;
+        let profile = load_profile(access, &loaded.origins.of("access.profile"), &read).map_err(anyhow::Error::msg)?;
+        let routes = routes(loaded);
+        let read_sources = read_sources(&loaded.sources);
         let metrics = telemetry::start_metrics()?;
         let log = Log::open(&dir.log(), Arc::clone(&clock)).await?;
         let newest = newest(&log).await?;
@@ -250,8 +252,21 @@ impl Server {
         let dir = dir.clone();
         let passwords = Passwords::of(loaded, handle.live(), Arc::clone(&clock));
         let passwords = passwords.map(|passwords| Arc::new(passwords) as Arc<dyn PasswordCheck>);
-        let server =
-            Self { log, ops, handle, keys, clock, health, routes, asked, passwords, admin_key, dir, stop, projecting };
+        let server = Self {
+            log,
+            ops,
+            handle,
+            keys,
+            clock,
+            health,
+            routes,
+            read_sources,
+            passwords,
+            admin_key,
+            dir,
+            stop,
+            projecting,
+        };
         let stated = server.state(loaded, &profile).await;
         if stated.is_err() {
             server.stop.cancel();
@@ -314,8 +329,21 @@ impl Server {
 
     /// Wires everything together and listens.
     async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<Listening> {
-        let Self { log, ops, handle, keys, clock, health, routes, asked, passwords, admin_key, dir, stop, projecting } =
-            self;
+        let Self {
+            log,
+            ops,
+            handle,
+            keys,
+            clock,
+            health,
+            routes,
+            read_sources,
+            passwords,
+            admin_key,
+            dir,
+            stop,
+            projecting,
+        } = self;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;
         let listener =
@@ -348,7 +376,8 @@ impl Server {
             logins: Arc::clone(&logins),
         });
         let consequences = OnRoster { handle: handle.clone(), clock: Arc::clone(&clock) };
-        let (runners, running) = pulls::start(asked, Arc::clone(&append), Arc::new(log.clone()), &ops, consequences);
+        let (runners, running) =
+            source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), &ops, consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
         let api = Api {
             decisions: sink,
@@ -488,24 +517,20 @@ async fn care(keys: Arc<Keys>, ops: Ops, health: Health, clock: Arc<dyn Clock>, 
     }
 }
 
-/// The hooks of the configured sources.
-fn routes(loaded: &Loaded) -> anyhow::Result<Vec<HookRoute>> {
-    let route = |(name, source): (&SourceName, &config::Source)| {
-        let secrets = loaded.secrets.get(name).context("a source without a secret")?;
-        let hook: Arc<dyn Hook> = match source.format {
-            Format::Cloudevents => Arc::new(CloudEvents::new(Secrets::parse(secrets.expose_secret())?)),
-        };
-        let max_body = source.max_body.unwrap_or(loaded.config.server.max_body).bytes();
-        Ok(HookRoute {
+/// The hooks of the sources that post.
+fn routes(loaded: &Loaded) -> Vec<HookRoute> {
+    let server_max_body = loaded.config.server.max_body;
+    let route = |(name, source): (&SourceName, &ConfiguredSource)| {
+        let Notifications { hook, max_body } = loaded.sources.get(name)?.hook.as_ref()?;
+        Some(HookRoute {
             source: name.clone(),
             order: source.order(),
-            hook,
-            max_body,
+            hook: Arc::clone(hook),
+            max_body: max_body.unwrap_or(server_max_body).bytes(),
             max_in_flight: HookRoute::MAX_IN_FLIGHT,
         })
     };
-    let posting = loaded.config.source.iter().filter(|(_, source)| source.kind == Kind::Entitlements);
-    posting.map(route).collect()
+    loaded.config.source.iter().filter_map(route).collect()
 }
 
 /// When the newest record was taken: no present is before it.

@@ -75,8 +75,8 @@ pub struct Passwords {
 impl Passwords {
     /// None where no directory checks passwords, or the system gives no randomness.
     pub fn of(loaded: &Loaded, live: Arc<Live>, clock: Arc<dyn Clock>) -> Option<Self> {
-        let logs_in = |name| loaded.config.source.get(name).is_some_and(|source| source.login);
-        let directories = loaded.directories.iter().filter(|(name, _)| logs_in(name));
+        let sources = loaded.sources.iter();
+        let directories = sources.filter_map(|(name, source)| Some((name, source.passwords.as_ref()?)));
         let door = |(name, directory): (&SourceName, &Directory)| {
             let (source, directory) = (name.to_string(), directory.clone());
             Door { source, directory, places: Semaphore::new(AT_ONCE) }

@@ -4,17 +4,14 @@
 use chrono::{DateTime, Utc};
 use rollcall_access::{Live, Roster};
 use rollcall_events::{
-    Body, NewEvent, Settings, SourceName, SourceSettings,
+    Body, NewEvent, SourceName, SourceSettings,
     body::{self, ProfileDocument, ProjectKind},
     prefixed_id,
 };
 use serde_json::value::RawValue;
 
 use crate::{
-    config::{
-        Config,
-        load::{Loaded, Origin},
-    },
+    config::{Config, load::Loaded},
     server::random,
 };
 
@@ -42,10 +39,7 @@ pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &L
         let said = sources.get(name).map(|known| known.order);
         if said.is_some_and(|order| order != configured.order()) && roster.sources().any(|seen| seen == name.as_str()) {
             let key = format!("source.{name}.order");
-            let origin = match loaded.origin(&key) {
-                Origin::Default => loaded.origin(&format!("source.{name}")),
-                said => said,
-            };
+            let origin = loaded.origins.near(&key, &format!("source.{name}"));
             anyhow::bail!(
                 "{origin}: `{key}`: the log has facts of {name} that are ordered by {:?}; the order of a source never changes. Give the source another name.",
                 said.unwrap_or_else(|| configured.order())
@@ -56,16 +50,7 @@ pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &L
             SourceSettings { order: configured.order(), authoritative: configured.authoritative() },
         );
     }
-    let settings = Settings {
-        producer_role: access.producer_role.clone(),
-        consumer_role: access.consumer_role.clone(),
-        customer_sub_accounts: access.customer_sub_accounts,
-        customers_see_each_other: access.customers_see_each_other,
-        bindings_on_managed: access.bindings_on_managed,
-        reserved_names: access.reserved_names.0.clone(),
-        switches: access.switches.clone(),
-        sources,
-    };
+    let settings = access.settings(sources);
     let mut bodies = Vec::new();
     if !roster.has_settings() || roster.profile().document() != profile.document() {
         let text = serde_json::to_string(profile.document())?;

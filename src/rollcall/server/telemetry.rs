@@ -4,11 +4,9 @@
 use std::io::{self, IsTerminal, Write};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{
-    EnvFilter, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogFormat, Logging};
+use crate::config::{LogFormat, Logging, log_filter::log_filter};
 
 /// The version that `--version`, `/metrics` and the start line show.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -19,19 +17,6 @@ pub const COMMIT: &str = match option_env!("ROLLCALL_COMMIT") {
     None => "unknown",
 };
 
-/// The lines that `level` lets through.
-///
-/// # Errors
-/// When it is no level.
-pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    // A bare word that is no level would be taken for the name of a module.
-    let words = level.split(',').map(str::trim);
-    for word in words.filter(|word| !word.contains(['=', '['])) {
-        word.parse::<tracing_subscriber::filter::LevelFilter>().map_err(ParseError::from)?;
-    }
-    EnvFilter::try_new(level)
-}
-
 /// Starts the log lines. A level that does not parse was refused before; it is `info` here.
 pub fn start_logging(config: &Logging) {
     let terminal = io::stderr().is_terminal();
@@ -41,7 +26,7 @@ pub fn start_logging(config: &Logging) {
         LogFormat::Json => false,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let registry = tracing_subscriber::registry().with(filter(&config.level).unwrap_or_default());
+    let registry = tracing_subscriber::registry().with(log_filter(&config.level).unwrap_or_default());
     let layer = tracing_subscriber::fmt::layer().with_writer(OneLine { colours });
     let started = if text {
         registry.with(layer.with_ansi(colours)).try_init()
@@ -161,16 +146,6 @@ mod tests {
     #[test]
     fn a_value_cannot_forge_a_second_line() {
         assert_eq!(escaped("info user=\"a\nerror b\u{1b}[2J\"\n", false), "info user=\"a\\nerror b\\u{1b}[2J\"\n");
-    }
-
-    #[test]
-    fn a_level_is_a_level() {
-        for good in ["info", "debug", "info,rollcall_registry=debug"] {
-            assert!(filter(good).is_ok(), "{good}");
-        }
-        for bad in ["loud", "info,loud", "rollcall=loud"] {
-            assert!(filter(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -1,109 +1,298 @@
-//! Directories as the configuration names them: its keys made into what the connector takes.
-//! Asks nothing of a directory.
+//! LDAP directories: the keys of such a source, made into a directory that is read, checks passwords and can be inspected.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rollcall_events::Order;
 use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Limits, Trust, pin};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 
-use crate::config::{Mode, Source, values::Texts};
+use crate::{
+    sources::{
+        BuildContext, Finding, Grade, Inspect, KeyError, Place, SECRET_FILE, Source, SourceConfig,
+        schedule::ReadSchedule,
+    },
+    values::{HumanDuration, StringList},
+};
 
-/// The directory of a source. `said` tells whether somebody set a key, `file` reads the file of one.
-///
-/// # Errors
-/// The key that is wrong, and what is wrong with it.
-pub fn of(
-    source: &Source,
-    password: &SecretString,
-    said: &dyn Fn(&str) -> bool,
-    file: &dyn Fn(&str, &Path) -> Result<String, String>,
-) -> Result<Directory, (&'static str, String)> {
-    if said("order") && source.order != Order::Observed {
-        return Err(("order", "what is read is ordered as it is observed; leave it out".to_owned()));
+/// A directory that speaks LDAP, read as a whole on a schedule and followed in between where its server can.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Ldap {
+    /// When it is read, and what becomes of what it says.
+    #[serde(flatten)]
+    read: ReadSchedule,
+    /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
+    authoritative: bool,
+    /// A file with the password of `bind_dn` in its first line. Relative to the configuration file. In the environment
+    /// also as a value: `ROLLCALL__SOURCE__NAME__SECRET`.
+    secret_file: Option<PathBuf>,
+    /// The servers, the preferred one first, as in `ldaps://dc1.example.com`. With `ldap://` StartTLS is asked for and
+    /// required.
+    url: StringList,
+    /// Whether it may be spoken to without TLS, passwords included. Only for tests.
+    clear_text: bool,
+    /// A file with the authorities that sign the servers' certificate, PEM. When absent, the system's.
+    ca_file: Option<PathBuf>,
+    /// SHA-256 fingerprints of the servers' certificates. Where there are any, nothing else is trusted.
+    certificate_pin: StringList,
+    /// A file with the certificate that we show the servers, and its chain, PEM. Without `bind_dn` it says who we are.
+    client_certificate_file: Option<PathBuf>,
+    /// A file with its key, PEM.
+    client_key_file: Option<PathBuf>,
+    /// The account that reads the directory; its password is in `secret_file`. When absent, nobody.
+    bind_dn: Option<String>,
+    /// Below which names people are.
+    people: StringList,
+    /// Below which names groups are.
+    groups: StringList,
+    /// What people are among what is there (RFC 4515). When absent, the usual classes of the server's kind.
+    people_filter: Option<String>,
+    /// What groups are among what is there (RFC 4515). When absent, the usual classes of the server's kind.
+    group_filter: Option<String>,
+    /// The attribute with the immutable id. When absent, `entryUUID`, `objectGUID` or `nsUniqueId`, as the server has it.
+    id_attribute: Option<String>,
+    /// The attribute with the name to sign in with. When absent, `uid` or `sAMAccountName`.
+    username_attribute: Option<String>,
+    /// The attribute with the e-mail address.
+    email_attribute: String,
+    /// The attribute with the display name.
+    name_attribute: String,
+    /// The attribute with the label of a group.
+    group_name_attribute: String,
+    /// Whether `memberOf` of people counts beside the lists of groups. Servers keep it in part at best.
+    member_of: bool,
+    /// How it is read: `auto` follows it where the server can, `full` only reads it on the schedule.
+    mode: Mode,
+    /// How often Active Directory is asked for changes; others that are followed say them by themselves.
+    poll: HumanDuration,
+    /// How many entries are asked for at once.
+    page_size: u32,
+    /// How long connecting may take, TLS included.
+    connect_timeout: HumanDuration,
+    /// How long every single answer may take.
+    answer_timeout: HumanDuration,
+    /// Whether its people sign in with their password in it, to registries and to the API.
+    login: bool,
+}
+
+/// How a directory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// Followed where the server can.
+    Auto,
+    /// Only as a whole.
+    Full,
+}
+
+impl Default for Ldap {
+    fn default() -> Self {
+        Self {
+            read: ReadSchedule::default(),
+            authoritative: true,
+            secret_file: None,
+            url: StringList::default(),
+            clear_text: false,
+            ca_file: None,
+            certificate_pin: StringList::default(),
+            client_certificate_file: None,
+            client_key_file: None,
+            bind_dn: None,
+            people: StringList::default(),
+            groups: StringList::default(),
+            people_filter: None,
+            group_filter: None,
+            id_attribute: None,
+            username_attribute: None,
+            email_attribute: "mail".into(),
+            name_attribute: "displayName".into(),
+            group_name_attribute: "cn".into(),
+            member_of: false,
+            mode: Mode::Auto,
+            poll: HumanDuration::seconds(2),
+            page_size: 200,
+            connect_timeout: HumanDuration::seconds(5),
+            answer_timeout: HumanDuration::seconds(30),
+            login: true,
+        }
     }
-    let need = |key, list: &Texts, what: &str| if list.0.is_empty() { Err((key, what.to_owned())) } else { Ok(()) };
-    need("url", &source.url, "name the directory's servers, as in \"ldaps://dc1.example.com\"")?;
-    need("people", &source.people, "name the base below which people are, as in \"ou=people,dc=example,dc=com\"")?;
-    let urls = all(&source.url, "url")?;
-    let bases = |key, list: &Texts| all::<Base>(list, key);
-    let filter = |key, text: &Option<String>| text.as_deref().map(str::parse).transpose().map_err(wrong(key));
-    let read = |key, path: &Option<std::path::PathBuf>| {
-        path.as_deref().map(|path| file(key, path)).transpose().map_err(|what| (key, what))
-    };
-    let pins = source.certificate_pin.0.iter().map(|text| {
-        pin(text).ok_or_else(|| ("certificate_pin", format!("`{}` is not a SHA-256 fingerprint", text.escape_debug())))
-    });
-    let certificate = read("client_certificate_file", &source.client_certificate_file)?;
-    let key = read("client_key_file", &source.client_key_file)?;
-    if certificate.is_some() != key.is_some() {
-        return Err(("client_key_file", "a client certificate needs its key, and a key its certificate".to_owned()));
+}
+
+impl SourceConfig for Ldap {
+    /// What is read is ordered as it was observed.
+    fn order(&self) -> Order {
+        Order::Observed
     }
-    if certificate.is_some() && source.clear_text {
-        return Err(("clear_text", "a client certificate is shown over TLS: leave one of the two out".to_owned()));
+
+    fn authoritative(&self) -> bool {
+        self.authoritative
     }
-    let secret = !password.expose_secret().is_empty();
-    let bind = match &source.bind_dn {
-        Some(dn) => {
-            dn.parse::<rollcall_ldap::Dn>().map_err(wrong("bind_dn"))?;
-            if !secret {
-                let what = "the account needs a password: put it into a file (mode 0600) and write `secret_file`";
-                return Err(("bind_dn", what.to_owned()));
+
+    fn secret_file(&self) -> Option<&Path> {
+        self.secret_file.as_deref()
+    }
+
+    fn private_files(&self) -> Vec<(&'static str, &Path)> {
+        let files = [(SECRET_FILE, &self.secret_file), ("client_key_file", &self.client_key_file)];
+        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
+    }
+
+    fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>> {
+        match (self.read.options(), self.directory(context)) {
+            (Ok(options), Ok(directory)) => Ok(Source {
+                hook: None,
+                pull: Some((Arc::new(directory.clone()), options)),
+                passwords: self.login.then(|| directory.clone()),
+                inspect: Some(Arc::new(Inspection(directory))),
+            }),
+            (options, directory) => Err(options.err().into_iter().flatten().chain(directory.err()).collect()),
+        }
+    }
+}
+
+impl Ldap {
+    /// The directory, as its connector has it. Asks nothing of it.
+    fn directory(&self, context: &BuildContext<'_>) -> Result<Directory, KeyError> {
+        let password = context.secret.map(first_line).transpose()?;
+        if self.url.0.is_empty() {
+            return Err(KeyError::of("url", "name the directory's servers, as in \"ldaps://dc1.example.com\""));
+        }
+        if self.people.0.is_empty() {
+            let what = "name the base below which people are, as in \"ou=people,dc=example,dc=com\"";
+            return Err(KeyError::of("people", what));
+        }
+        let urls = parse_all("url", &self.url)?;
+        let trust = self.trust(context)?;
+        let bind = self.bind(password, trust.client.is_some())?;
+        if !(1..=10_000).contains(&self.page_size) {
+            return Err(KeyError::of("page_size", "between 1 and 10000"));
+        }
+        for (key, time) in [("connect_timeout", self.connect_timeout), ("answer_timeout", self.answer_timeout)] {
+            if time.0.is_zero() || time.0.as_secs() > 600 {
+                return Err(KeyError::of(key, format!("{time} is not between 1ms and 10m")));
             }
-            Bind::Simple(dn.clone(), password.clone())
         }
-        None if secret => return Err(("secret_file", "a password without `bind_dn` is nobody's".to_owned())),
-        None if certificate.is_some() => Bind::External,
-        None => Bind::Anonymous,
-    };
-    if !(1..=10_000).contains(&source.page_size) {
-        return Err(("page_size", "between 1 and 10000".to_owned()));
-    }
-    for (key, span) in [("connect_timeout", source.connect_timeout), ("answer_timeout", source.answer_timeout)] {
-        if span.0.is_zero() || span.0.as_secs() > 600 {
-            return Err((key, format!("{span} is not between 1ms and 10m")));
+        if self.poll.0.as_millis() < 100 || self.poll.0.as_secs() > 3600 {
+            return Err(KeyError::of("poll", format!("{} is not between 100ms and 1h", self.poll)));
         }
+        let filter = |key, text: &Option<String>| text.as_deref().map(str::parse).transpose().map_err(at(key));
+        let config = Config {
+            urls,
+            clear_text: self.clear_text,
+            trust,
+            bind,
+            people: parse_all::<Base>("people", &self.people)?,
+            groups: parse_all::<Base>("groups", &self.groups)?,
+            people_filter: filter("people_filter", &self.people_filter)?,
+            group_filter: filter("group_filter", &self.group_filter)?,
+            attributes: Attributes {
+                id: self.id_attribute.clone(),
+                username: self.username_attribute.clone(),
+                email: self.email_attribute.clone(),
+                name: self.name_attribute.clone(),
+                group_name: self.group_name_attribute.clone(),
+            },
+            member_of: self.member_of,
+            mode: match self.mode {
+                Mode::Auto => rollcall_ldap::Mode::Auto,
+                Mode::Full => rollcall_ldap::Mode::Full,
+            },
+            poll: self.poll.0,
+            page: self.page_size,
+            members: None,
+            limits: Limits { connect: self.connect_timeout.0, answer: self.answer_timeout.0, ..Limits::default() },
+        };
+        Directory::new(config).map_err(|what| KeyError::of("url", what))
     }
-    if source.poll.0.as_millis() < 100 || source.poll.0.as_secs() > 3600 {
-        return Err(("poll", format!("{} is not between 100ms and 1h", source.poll)));
-    }
-    let config = Config {
-        urls,
-        clear_text: source.clear_text,
-        trust: Trust {
-            ca: read("ca_file", &source.ca_file)?,
+
+    /// Which servers are believed, and what we show them.
+    fn trust(&self, context: &BuildContext<'_>) -> Result<Trust, KeyError> {
+        let read = |key: &'static str, path: &Option<PathBuf>| {
+            path.as_deref().map(|path| (context.read)(key, path)).transpose().map_err(at(key))
+        };
+        let certificate = read("client_certificate_file", &self.client_certificate_file)?;
+        let key = read("client_key_file", &self.client_key_file)?;
+        if certificate.is_some() != key.is_some() {
+            let what = "a client certificate needs its key, and a key its certificate";
+            return Err(KeyError::of("client_key_file", what));
+        }
+        if certificate.is_some() && self.clear_text {
+            let what = "a client certificate is shown over TLS: leave one of the two out";
+            return Err(KeyError::of("clear_text", what));
+        }
+        let pins = self.certificate_pin.0.iter().map(|text| {
+            pin(text).ok_or_else(|| {
+                KeyError::of("certificate_pin", format!("`{}` is not a SHA-256 fingerprint", text.escape_debug()))
+            })
+        });
+        Ok(Trust {
+            ca: read("ca_file", &self.ca_file)?,
             pins: pins.collect::<Result<_, _>>()?,
             client: certificate.zip(key),
-        },
-        bind,
-        people: bases("people", &source.people)?,
-        groups: bases("groups", &source.groups)?,
-        people_filter: filter("people_filter", &source.people_filter)?,
-        group_filter: filter("group_filter", &source.group_filter)?,
-        attributes: Attributes {
-            id: source.id_attribute.clone(),
-            username: source.username_attribute.clone(),
-            email: source.email_attribute.clone(),
-            name: source.name_attribute.clone(),
-            group_name: source.group_name_attribute.clone(),
-        },
-        member_of: source.member_of,
-        mode: match source.mode {
-            Mode::Auto => rollcall_ldap::Mode::Auto,
-            Mode::Full => rollcall_ldap::Mode::Full,
-        },
-        poll: source.poll.0,
-        page: source.page_size,
-        members: None,
-        limits: Limits { connect: source.connect_timeout.0, answer: source.answer_timeout.0, ..Limits::default() },
-    };
-    Directory::new(config).map_err(|what| ("url", what))
+        })
+    }
+
+    /// As whom the directory is read.
+    fn bind(&self, password: Option<SecretString>, has_certificate: bool) -> Result<Bind, KeyError> {
+        match (&self.bind_dn, password) {
+            (Some(dn), password) => {
+                dn.parse::<rollcall_ldap::Dn>().map_err(at("bind_dn"))?;
+                let Some(password) = password else {
+                    let what = "the account needs a password: put it into a file (mode 0600) and write `secret_file`";
+                    return Err(KeyError::of("bind_dn", what));
+                };
+                Ok(Bind::Simple(dn.clone(), password))
+            }
+            (None, Some(_)) => {
+                Err(KeyError { at: Place::Secret, text: "a password without `bind_dn` is nobody's".to_owned() })
+            }
+            (None, None) if has_certificate => Ok(Bind::External),
+            (None, None) => Ok(Bind::Anonymous),
+        }
+    }
 }
 
-fn all<T: std::str::FromStr<Err: ToString>>(list: &Texts, key: &'static str) -> Result<Vec<T>, (&'static str, String)> {
-    list.0.iter().map(|text| text.parse().map_err(wrong(key))).collect()
+/// The password in the text of its file.
+fn first_line(text: &SecretString) -> Result<SecretString, KeyError> {
+    match text.expose_secret().lines().next().unwrap_or_default() {
+        "" => Err(KeyError { at: Place::Secret, text: "there is no password in the first line".to_owned() }),
+        password => Ok(password.into()),
+    }
 }
 
-fn wrong<E: ToString>(key: &'static str) -> impl Fn(E) -> (&'static str, String) {
-    move |error| (key, error.to_string())
+fn parse_all<T: FromStr<Err: ToString>>(key: &'static str, list: &StringList) -> Result<Vec<T>, KeyError> {
+    list.0.iter().map(|text| text.parse().map_err(at(key))).collect()
+}
+
+fn at<E: ToString>(key: &'static str) -> impl Fn(E) -> KeyError {
+    move |error| KeyError::of(key, error.to_string())
+}
+
+/// A directory as an operator looks at it.
+struct Inspection(Directory);
+
+#[async_trait]
+impl Inspect for Inspection {
+    fn subject(&self) -> &'static str {
+        "directory"
+    }
+
+    async fn inspect(&self, now: DateTime<Utc>) -> Vec<Finding> {
+        let Self(directory) = self;
+        let grade = |grade| match grade {
+            rollcall_ldap::Grade::Good => Grade::Good,
+            rollcall_ldap::Grade::Odd => Grade::Odd,
+            rollcall_ldap::Grade::Bad => Grade::Bad,
+        };
+        let found = directory.inspect(now).await.into_iter();
+        found.map(|one| Finding { check: one.what, grade: grade(one.grade), text: one.text }).collect()
+    }
 }

@@ -1,3 +1,258 @@
-//! The kinds of source that can be configured.
+//! The kinds of source that can be configured. A kind is one file here: its keys, their documentation, and what they are
+//! built into. Everything else asks [`ConfiguredSource`] and [`Source`], never which kind it is. Nothing here asks an
+//! upstream anything, except where somebody wants it inspected.
 
-pub mod ldap;
+mod entitlements;
+mod ldap;
+mod schedule;
+
+use std::{fmt, ops::Deref, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{Order, SourceName};
+use rollcall_ingest::{Hook, ReadOptions, pull::Pull};
+use rollcall_ldap::Directory;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::SecretString;
+use serde::{Serialize, Serializer, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::values::ByteSize;
+
+/// Every kind of source. A new one is its crate, one file in this folder and one line here. A source whose `kind` is not
+/// written is of the first.
+pub static KINDS: [Kind; 2] = [Kind::of::<entitlements::Entitlements>("entitlements"), Kind::of::<ldap::Ldap>("ldap")];
+
+/// The keys of one kind of source, and what they mean.
+pub trait SourceConfig: fmt::Debug + Send + Sync {
+    /// What says which of two facts about one subject is newer.
+    fn order(&self) -> Order;
+
+    /// Whether a person whom the source calls inactive is shut out altogether, not only of what this source gives.
+    fn authoritative(&self) -> bool;
+
+    /// Whether its facts give roles by rules 2 and 3: to producers' people and to entitled customers.
+    fn states_entitlements(&self) -> bool {
+        false
+    }
+
+    /// The file with its secret.
+    fn secret_file(&self) -> Option<&Path>;
+
+    /// Every file that only its owner may read, with the key that names it.
+    fn private_files(&self) -> Vec<(&'static str, &Path)> {
+        self.secret_file().map(|path| (SECRET_FILE, path)).into_iter().collect()
+    }
+
+    /// Makes of the keys what the source offers.
+    ///
+    /// # Errors
+    /// Every key that is wrong, and what is wrong with it.
+    fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>>;
+}
+
+/// The key that names the file with a source's secret.
+pub const SECRET_FILE: &str = "secret_file";
+
+/// What a source is built with besides its keys.
+pub struct BuildContext<'a> {
+    /// Its name.
+    pub name: &'a SourceName,
+    /// The text of its secret, from wherever it came.
+    pub secret: Option<&'a SecretString>,
+    /// Reads the file that a key names.
+    pub read: &'a dyn Fn(&'static str, &Path) -> Result<String, String>,
+}
+
+/// What is wrong with a source, by the key that a person would edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyError {
+    /// Where.
+    pub at: Place,
+    /// What.
+    pub text: String,
+}
+
+/// The place of a mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The source's table.
+    Source,
+    /// One key.
+    Key(&'static str),
+    /// The secret, given as a file or as a value.
+    Secret,
+}
+
+impl KeyError {
+    fn of(key: &'static str, what: impl ToString) -> Self {
+        Self { at: Place::Key(key), text: what.to_string() }
+    }
+}
+
+/// A configured source, ready to be wired. It offers what its kind and its keys give it.
+#[derive(Default)]
+pub struct Source {
+    /// Takes its notifications.
+    pub hook: Option<Notifications>,
+    /// Reads it on a schedule, and how.
+    pub pull: Option<(Arc<dyn Pull>, ReadOptions)>,
+    /// Checks the passwords of its people.
+    pub passwords: Option<Directory>,
+    /// Looks at it from this machine.
+    pub inspect: Option<Arc<dyn Inspect>>,
+}
+
+/// The hook of a source that posts.
+pub struct Notifications {
+    /// Its format and its secrets.
+    pub hook: Arc<dyn Hook>,
+    /// The largest notification, where it is not the server's.
+    pub max_body: Option<ByteSize>,
+}
+
+/// Looks at a source as an operator would, and says what is wrong. Changes nothing.
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// What it looks at, in a word.
+    fn subject(&self) -> &'static str;
+
+    /// Looks at all that can be looked at, for as long as the configuration allows.
+    async fn inspect(&self, now: DateTime<Utc>) -> Vec<Finding>;
+}
+
+/// One thing that was looked at.
+pub struct Finding {
+    /// What, in a word.
+    pub check: &'static str,
+    /// How it is.
+    pub grade: Grade,
+    /// For people.
+    pub text: String,
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// Somebody should look at it.
+    Odd,
+    /// It does not work.
+    Bad,
+}
+
+impl Grade {
+    /// The word in answers for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Odd => "odd",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// One kind of source, before any is configured.
+pub struct Kind {
+    /// As it is written: `kind = "..."`.
+    pub name: &'static str,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+    parse: fn(&Map<String, Value>) -> Parsed,
+}
+
+/// A source's keys as typed values, the same as JSON, and the keys that do not fit.
+type Parsed = (Arc<dyn SourceConfig>, Value, Vec<(String, String)>);
+
+impl Kind {
+    const fn of<T>(name: &'static str) -> Self
+    where
+        T: SourceConfig + Default + Serialize + DeserializeOwned + JsonSchema + 'static,
+    {
+        Self { name, schema: T::json_schema, parse: parse::<T> }
+    }
+
+    /// The kind of a source that does not say which.
+    pub fn default_kind() -> &'static Self {
+        let [first, ..] = &KINDS;
+        first
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    /// The JSON Schema of a source of this kind: its keys and no others.
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = (self.schema)(generator);
+        let default = std::ptr::eq(self, Self::default_kind());
+        let absent = if default { " Also what it is when this is absent." } else { "" };
+        let kind = json_schema!({"const": self.name, "description": format!("What the source is.{absent}")});
+        if let Some(Value::Object(keys)) = schema.get_mut("properties") {
+            keys.insert("kind".to_owned(), kind.to_value());
+        }
+        schema.insert("additionalProperties".to_owned(), false.into());
+        if !default {
+            schema.insert("required".to_owned(), ["kind"].as_slice().into());
+        }
+        schema
+    }
+
+    /// Reads the keys of a source, `kind` left out, and says which do not fit; these are taken as not written.
+    pub fn parse(&'static self, keys: &Map<String, Value>) -> (ConfiguredSource, Vec<(String, String)>) {
+        let (config, mut values, wrong) = (self.parse)(keys);
+        if let Value::Object(values) = &mut values {
+            values.insert("kind".to_owned(), self.name.into());
+        }
+        (ConfiguredSource { config, values }, wrong)
+    }
+}
+
+fn parse<T>(keys: &Map<String, Value>) -> Parsed
+where
+    T: SourceConfig + Default + Serialize + DeserializeOwned + 'static,
+{
+    let typed = |keys: Map<String, Value>| serde_json::from_value::<T>(Value::Object(keys));
+    let mut wrong = Vec::new();
+    let mut fitting = Map::new();
+    // No key needs another, so each is read alone: every mistake is found, with its key.
+    for (key, value) in keys {
+        let alone = Map::from_iter([(key.clone(), value.clone())]);
+        match typed(alone) {
+            Ok(_) => drop(fitting.insert(key.clone(), value.clone())),
+            Err(error) => wrong.push((key.clone(), error.to_string())),
+        }
+    }
+    let config = typed(fitting).unwrap_or_default();
+    let values = serde_json::to_value(&config).unwrap_or_default();
+    (Arc::new(config), values, wrong)
+}
+
+/// One upstream as the configuration has it.
+#[derive(Debug, Clone)]
+pub struct ConfiguredSource {
+    config: Arc<dyn SourceConfig>,
+    values: Value,
+}
+
+impl Deref for ConfiguredSource {
+    type Target = dyn SourceConfig;
+
+    fn deref(&self) -> &Self::Target {
+        self.config.as_ref()
+    }
+}
+
+impl PartialEq for ConfiguredSource {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Serialize for ConfiguredSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.values.serialize(serializer)
+    }
+}

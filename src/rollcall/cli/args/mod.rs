@@ -6,6 +6,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::{discover::discover, load::Loaded, merge::FlagValue, origin::Problem};
+
 pub use self::managed::{Bindings, Folders, Groups, Projects, Services};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
@@ -39,6 +41,24 @@ pub struct Global {
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Global {
+    /// The configuration in force with these arguments and what further flags say.
+    ///
+    /// # Errors
+    /// Every problem that there is.
+    pub fn load_config(&self, flags: &[FlagValue]) -> Result<Loaded, Vec<Problem>> {
+        let mut flags = flags.to_vec();
+        if let Some(dir) = &self.data_dir {
+            flags.push(FlagValue {
+                key: "server.data_dir".into(),
+                value: dir.display().to_string(),
+                flag: "--data-dir",
+            });
+        }
+        discover(self.config.as_deref(), &flags)
+    }
 }
 
 /// The commands.

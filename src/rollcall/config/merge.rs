@@ -1,0 +1,218 @@
+//! The layers of a configuration, one over the other: file, environment, flags. Remembers where each value came from and
+//! reports keys that do not exist. Knows no types; reads nothing.
+
+use std::{collections::BTreeMap, path::Path};
+
+use rollcall_access::profile::line_and_column;
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+use crate::{
+    config::{
+        keys::KnownKeys,
+        origin::{Origin, Origins, Problem},
+        schema::Scalar,
+    },
+    sources::SECRET_FILE,
+};
+
+/// A value that a flag gives to a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagValue {
+    /// The dotted key.
+    pub key: String,
+    /// The value, as text.
+    pub value: String,
+    /// The flag.
+    pub flag: &'static str,
+}
+
+/// What the layers say together.
+pub struct Merged {
+    /// Every key that somebody set, and no others.
+    pub tree: Value,
+    /// Where all that came from.
+    pub origins: Origins,
+    /// Secrets of sources that the environment gives as values, by source.
+    pub inline_secrets: BTreeMap<String, String>,
+    /// Which keys there are.
+    pub keys: KnownKeys,
+    /// What is wrong so far.
+    pub problems: Vec<Problem>,
+}
+
+/// Merges the layers; each one overrides those before it.
+pub fn merge(file: Option<(&Path, &str)>, env: &[(String, String)], flags: &[FlagValue]) -> Merged {
+    let parsed = file.map(|(path, text)| (path, text, DeTable::parse_recoverable(text)));
+    let table = parsed.as_ref().map(|(_, _, (table, _))| table.get_ref());
+    let mut merge = Merge(Merged {
+        tree: Value::Object(Map::new()),
+        origins: Origins::default(),
+        inline_secrets: BTreeMap::new(),
+        keys: KnownKeys::new(written_kinds(table, env, flags)),
+        problems: Vec::new(),
+    });
+    if let Some((path, text, (table, errors))) = &parsed {
+        let at = |offset: usize| {
+            let (line, column) = line_and_column(text, offset);
+            Origin::File { path: (*path).to_owned(), line, column }
+        };
+        for error in errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            merge.report(at(offset), format!("this is not TOML: {}", error.message()));
+        }
+        merge.add_table(table.get_ref(), &mut Vec::new(), &at);
+    }
+    merge.add_environment(env);
+    for FlagValue { key, value, flag } in flags {
+        merge.set_text(dotted(key), value, Origin::Flag((*flag).to_owned()));
+    }
+    merge.0
+}
+
+fn dotted(key: &str) -> Vec<String> {
+    key.split('.').map(str::to_owned).collect()
+}
+
+/// The path of the key that a variable of the environment sets.
+fn variable_path(variable: &str) -> Option<Vec<String>> {
+    let mut path: Vec<String> = variable.strip_prefix("ROLLCALL__")?.split("__").map(str::to_lowercase).collect();
+    if let [section, source, ..] = path.as_mut_slice()
+        && section == "source"
+    {
+        *source = source.replace('_', "-");
+    }
+    Some(path)
+}
+
+/// What stands in `source.NAME.kind` when all layers are merged, by name.
+fn written_kinds(file: Option<&DeTable<'_>>, env: &[(String, String)], flags: &[FlagValue]) -> BTreeMap<String, Value> {
+    let mut kinds = BTreeMap::new();
+    let sources = file.and_then(|file| file.get("source")).and_then(|sources| sources.get_ref().as_table());
+    for (name, source) in sources.into_iter().flat_map(|sources| sources.iter()) {
+        if let Some(kind) = source.get_ref().as_table().and_then(|keys| keys.get("kind")) {
+            kinds.insert(name.get_ref().to_string(), to_json(kind.get_ref()));
+        }
+    }
+    let env = env.iter().filter_map(|(name, value)| Some((variable_path(name)?, value)));
+    let flags = flags.iter().map(|flag| (dotted(&flag.key), &flag.value));
+    for (path, value) in env.chain(flags) {
+        if let [section, source, key] = path.as_slice()
+            && (section.as_str(), key.as_str()) == ("source", "kind")
+        {
+            kinds.insert(source.clone(), value.as_str().into());
+        }
+    }
+    kinds
+}
+
+struct Merge(Merged);
+
+impl Merge {
+    fn report(&mut self, origin: Origin, what: impl Into<String>) {
+        self.0.problems.push(Problem { origin, what: what.into() });
+    }
+
+    fn add_table(&mut self, table: &DeTable<'_>, path: &mut Vec<String>, at: &dyn Fn(usize) -> Origin) {
+        for (name, value) in table.iter() {
+            let origin = at(name.span().start);
+            path.push(name.get_ref().to_string());
+            match value.get_ref() {
+                DeValue::Table(inner) if self.0.keys.is_section(path) => {
+                    self.0.origins.insert(path.join("."), origin);
+                    self.table_at(path);
+                    self.add_table(inner, path, at);
+                }
+                DeValue::Table(_) if self.0.keys.at(path).is_none() => self.report_unknown(path, origin),
+                value => self.set(path.clone(), to_json(value), origin),
+            }
+            path.pop();
+        }
+    }
+
+    fn add_environment(&mut self, env: &[(String, String)]) {
+        let mut seen: BTreeMap<Vec<String>, String> = BTreeMap::new();
+        for (name, value) in env {
+            let Some(path) = variable_path(name) else { continue };
+            if let Some(other) = seen.insert(path.clone(), name.clone()) {
+                let what = format!("says `{}`, and so does {other}; keep one of them", path.join("."));
+                self.report(Origin::Env(name.clone()), what);
+                continue;
+            }
+            self.set_text(path, value, Origin::Env(name.clone()));
+        }
+    }
+
+    /// Sets a value that was given as a text.
+    fn set_text(&mut self, path: Vec<String>, text: &str, origin: Origin) {
+        let read = match self.0.keys.at(&path).map(|key| key.scalar) {
+            None | Some(Scalar::Text) => None,
+            Some(Scalar::Number) => text.parse::<u64>().ok().map(Value::from),
+            Some(Scalar::Flag) => text.parse::<bool>().ok().map(Value::from),
+        };
+        self.set(path, read.unwrap_or_else(|| text.into()), origin);
+    }
+
+    fn set(&mut self, path: Vec<String>, value: Value, origin: Origin) {
+        if let [section, source, key] = path.as_slice()
+            && (section.as_str(), key.as_str()) == ("source", "secret")
+        {
+            let (source, parent) = (source.clone(), [section.clone(), source.clone()]);
+            return match (&origin, value.as_str()) {
+                (Origin::Env(_), Some(secret)) => {
+                    self.0.origins.insert(path.join("."), origin);
+                    self.0.inline_secrets.insert(source, secret.to_owned());
+                    self.table_at(&parent);
+                }
+                _ => self.report(
+                    origin,
+                    format!("a secret does not stand in the configuration: put it into a file and write `{SECRET_FILE} = \"{source}.secret\"`"),
+                ),
+            };
+        }
+        if self.0.keys.is_of_unknown_kind(&path) {
+            // What its keys are nobody can say; the kind is reported.
+            return;
+        }
+        if self.0.keys.at(&path).is_none() {
+            return self.report_unknown(&path, origin);
+        }
+        let Some((last, parents)) = path.split_last() else { return };
+        if let Some(map) = self.table_at(parents).and_then(Value::as_object_mut) {
+            map.insert(last.clone(), value);
+        }
+        self.0.origins.insert(path.join("."), origin);
+    }
+
+    /// The table at a path, made when it is not there.
+    fn table_at(&mut self, path: &[String]) -> Option<&mut Value> {
+        path.iter().try_fold(&mut self.0.tree, |at, name| {
+            Some(at.as_object_mut()?.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())))
+        })
+    }
+
+    fn report_unknown(&mut self, path: &[String], origin: Origin) {
+        let nearest = self.0.keys.nearest(path);
+        let key = path.join(".");
+        let what = format!("unknown key `{}`; the nearest is `{}`", key.escape_debug(), nearest.escape_debug());
+        self.report(origin, what);
+    }
+}
+
+fn to_json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or_else(|_| number.as_str().into(), Value::from)
+        }
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or_else(|_| number.as_str().into(), Value::from),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Datetime(time) => time.to_string().into(),
+        DeValue::Array(list) => list.iter().map(|value| to_json(value.get_ref())).collect(),
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(name, value)| (name.get_ref().to_string(), to_json(value.get_ref())))
+            .collect::<Map<_, _>>()
+            .into(),
+    }
+}

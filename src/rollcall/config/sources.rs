@@ -1,0 +1,131 @@
+//! The sources of a configuration: their tables typed by their kinds, their secrets found, and each built. Asks no upstream.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use rollcall_events::SourceName;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::{
+    config::{
+        Config,
+        merge::Merged,
+        origin::{Origin, Origins, Problem},
+    },
+    sources::{BuildContext, ConfiguredSource, KINDS, Place, SECRET_FILE, Source},
+};
+
+/// Takes the sources out of the tree, each typed by its kind.
+pub fn typed(merged: &mut Merged) -> BTreeMap<SourceName, ConfiguredSource> {
+    let mut typed = BTreeMap::new();
+    let Some(Value::Object(tables)) = merged.tree.as_object_mut().and_then(|tree| tree.remove("source")) else {
+        return typed;
+    };
+    let mut by_variable: BTreeMap<String, String> = BTreeMap::new();
+    for (name, keys) in tables {
+        let path = format!("source.{name}");
+        let mut report = |origin, what: String| merged.problems.push(Problem { origin, what });
+        let here = merged.origins.of_section(&path);
+        let in_variables = name.to_lowercase().replace('_', "-");
+        let parsed = match (by_variable.insert(in_variables, name.clone()), name.parse::<SourceName>()) {
+            (Some(other), _) => {
+                Err(format!("the sources `{other}` and `{name}` have the same name in the environment; rename one"))
+            }
+            (None, Err(error)) => Err(error.to_string()),
+            (None, Ok(parsed)) if parsed.is_local() => {
+                Err("`local` is Rollcall's own source; choose another name".to_owned())
+            }
+            (None, Ok(parsed)) => Ok(parsed),
+        };
+        let (parsed, mut keys) = match (parsed, keys) {
+            (Ok(parsed), Value::Object(keys)) => (parsed, keys),
+            (Ok(_), _) => continue,
+            (Err(what), _) => {
+                report(here, what);
+                continue;
+            }
+        };
+        keys.remove("kind");
+        match merged.keys.kind_of(&name) {
+            Err(written) => {
+                let written = written.as_str().map_or_else(|| written.to_string(), str::to_owned);
+                let kinds: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
+                let what = format!("unknown kind `{}`, expected {}", written.escape_debug(), kinds.join(" or "));
+                let key = format!("{path}.kind");
+                report(merged.origins.of(&key), format!("`{key}`: {what}"));
+            }
+            Ok(kind) => {
+                let (source, wrong) = kind.parse(&keys);
+                for (key, what) in wrong {
+                    let key = format!("{path}.{key}");
+                    report(merged.origins.of(&key), format!("`{key}`: {what}"));
+                }
+                typed.insert(parsed, source);
+            }
+        }
+    }
+    typed
+}
+
+/// The text of each source's secret; none where none is given. A source whose secret cannot be read is left out.
+pub fn secrets(
+    config: &Config,
+    origins: &Origins,
+    inline: &BTreeMap<String, String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<SourceName, Option<SecretString>> {
+    let mut secrets = BTreeMap::new();
+    for (name, source) in &config.source {
+        let key = format!("source.{name}.{SECRET_FILE}");
+        let found = match (inline.get(name.as_str()), source.secret_file()) {
+            (Some(_), Some(_)) => {
+                Err("the secret is given twice, as a file and as a value; keep one of them".to_owned())
+            }
+            (Some(text), None) => Ok(Some(text.clone())),
+            (None, Some(path)) => read_file(path, &origins.of(&key), read).map(Some),
+            (None, None) => Ok(None),
+        };
+        match found {
+            Ok(text) => drop(secrets.insert(name.clone(), text.map(SecretString::from))),
+            Err(what) => problems.push(Problem { origin: origins.of(&key), what: format!("`{key}`: {what}") }),
+        }
+    }
+    secrets
+}
+
+/// Builds every source whose secret could be read.
+pub fn build(
+    config: &Config,
+    origins: &Origins,
+    secrets: &BTreeMap<SourceName, Option<SecretString>>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<SourceName, Source> {
+    let mut built = BTreeMap::new();
+    for (name, secret) in secrets {
+        let Some(source) = config.source.get(name) else { continue };
+        let table = format!("source.{name}");
+        let read = |key: &'static str, path: &Path| read_file(path, &origins.of(&format!("{table}.{key}")), read);
+        match source.build(&BuildContext { name, secret: secret.as_ref(), read: &read }) {
+            Ok(source) => drop(built.insert(name.clone(), source)),
+            Err(errors) => problems.extend(errors.into_iter().map(|error| {
+                let inline = format!("{table}.secret");
+                let key = match error.at {
+                    Place::Source => table.clone(),
+                    Place::Key(key) => format!("{table}.{key}"),
+                    Place::Secret if origins.holds(&inline) => inline,
+                    Place::Secret => format!("{table}.{SECRET_FILE}"),
+                };
+                Problem { origin: origins.near(&key, &table), what: format!("`{key}`: {}", error.text) }
+            })),
+        }
+    }
+    built
+}
+
+/// Reads a file that a key names.
+fn read_file(path: &Path, origin: &Origin, read: &dyn Fn(&Path) -> io::Result<String>) -> Result<String, String> {
+    let path = origin.resolve(path);
+    read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+}

@@ -1,0 +1,45 @@
+//! The runners of the sources that Rollcall reads by itself. Holds the wiring only: when and how is ingest's, what a source
+//! says is its connector's.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aws_lc_rs::rand;
+use rollcall_eventlog::{Append, Tail};
+use rollcall_events::SourceName;
+use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, pull::Pull};
+use rollcall_store::ops::Ops;
+
+use crate::{server::consequences::OnRoster, sources::Source};
+
+/// A source that is read: its name, its connector, how it is read.
+pub type ReadSource = (SourceName, Arc<dyn Pull>, ReadOptions);
+
+/// The sources that are read. Those that only post are not among them.
+pub fn read_sources(sources: &BTreeMap<SourceName, Source>) -> Vec<ReadSource> {
+    let read = |(name, source): (&SourceName, &Source)| {
+        let (pull, options) = source.pull.clone()?;
+        Some((name.clone(), pull, options))
+    };
+    sources.iter().filter_map(read).collect()
+}
+
+/// Starts a runner for each source that is read. Dropping what comes second ends them.
+pub fn start(
+    sources: Vec<ReadSource>,
+    append: Arc<dyn Append>,
+    tail: Arc<dyn Tail>,
+    ops: &Ops,
+    consequences: OnRoster,
+) -> (Runners, RunnerTasks) {
+    let clock = Arc::clone(&consequences.clock);
+    let (store, consequences) = (Arc::new(ops.clone()), Arc::new(consequences));
+    let deps = EngineDeps { append, tail, store, consequences, clock, random: Arc::new(random) };
+    Runners::start(deps, sources)
+}
+
+/// Without randomness pauses are the shortest and ids as distinct as the clock is.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    let _ = rand::fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
