@@ -1,3 +1,4 @@
 //! The repository keeps its own promises: what is where, what may use what, which words are in use.
 
 mod tidy;
+mod tree;

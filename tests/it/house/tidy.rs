@@ -1,63 +1,11 @@
 //! The repository keeps its own promises: the house plan, what a crate may be built from, how long a file may be.
 //! Reads the tree and `cargo metadata`; builds and starts nothing.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// Every file of the repository, as (path from the root, path).
-fn files() -> Vec<(String, PathBuf)> {
-    fn walk(folder: &Path, root: &Path, found: &mut Vec<(String, PathBuf)>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
-                if ![".git", "target", "rollcall-data"].contains(&name.as_str()) {
-                    walk(&path, root, found);
-                }
-            } else if name != ".git" {
-                found.push((name, path));
-            }
-        }
-    }
-    let (root, mut found) = (root(), Vec::new());
-    walk(&root, &root, &mut found);
-    found.sort();
-    assert!(found.len() > 50, "the walk found only {} files", found.len());
-    found
-}
-
-/// Every text file of the repository, as (path from the root, text).
-fn texts(endings: &[&str]) -> Vec<(String, String)> {
-    files()
-        .into_iter()
-        .filter(|(name, _)| endings.iter().any(|ending| name.ends_with(ending)))
-        .filter_map(|(name, path)| Some((name, fs::read_to_string(path).ok()?)))
-        .collect()
-}
-
-fn metadata() -> Vec<Value> {
-    let out = Command::new(env!("CARGO"))
-        .current_dir(root())
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .output()
-        .unwrap();
-    let mut meta: Value = serde_json::from_slice(&out.stdout).unwrap();
-    serde_json::from_value(meta["packages"].take()).unwrap()
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap()
-}
+use super::tree::{metadata, root, text, texts};
 
 /// The normal dependencies of a package, by name.
 fn uses(package: &Value, which: fn(&Value) -> bool) -> Vec<&str> {
@@ -272,4 +220,31 @@ fn every_function_that_a_walkthrough_names_exists() {
         seen += 1;
     }
     assert!(seen > 20, "only {seen} functions are named");
+}
+
+/// A dependency that no line of a crate names earns nothing and costs every build.
+#[test]
+fn every_dependency_is_used() {
+    let sources = texts(&[".rs"]);
+    for (name, manifest) in texts(&["Cargo.toml"]) {
+        let folder = name.strip_suffix("Cargo.toml").unwrap();
+        if folder.is_empty() {
+            continue;
+        }
+        // The binary's crate declares the integration tests and the benchmarks.
+        let tests = if folder == "src/rollcall/" { "tests/" } else { folder };
+        let code: Vec<_> =
+            sources.iter().filter(|(file, _)| file.starts_with(folder) || file.starts_with(tests)).collect();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for dependency in manifest.get(table).and_then(|t| t.as_table()).into_iter().flatten().map(|(name, _)| name)
+            {
+                let word = dependency.replace('-', "_");
+                let used = code
+                    .iter()
+                    .any(|(_, text)| text.contains(&format!("{word}::")) || text.contains(&format!("{word};")));
+                assert!(used, "{name}: no line names `{dependency}`, take it out");
+            }
+        }
+    }
 }
