@@ -10,7 +10,7 @@ use rollcall_events::{
 use crate::{
     ActionSet, Effect, Principal,
     facts::Owner,
-    place::{Place, Rights, ServiceIx},
+    place::{Place, ProfileKind, ServiceIx},
     roster::{Roster, UserIx},
 };
 
@@ -77,26 +77,26 @@ impl Roster {
 
     fn authority(&self, caller: Principal, action: &str, place: Place, now: DateTime<Utc>) -> Option<Authority> {
         let holds = |rights, actions| self.judge_by(rights, caller, actions, place, now).is_allowed();
-        if self.api.operation(action).is_some_and(|actions| holds(Rights::Api, actions)) {
+        if self.api.operation(action).is_some_and(|actions| holds(ProfileKind::Api, actions)) {
             let everything = self.api.everything();
-            return Some(if holds(Rights::Api, everything) { Authority::Operator } else { Authority::Api });
+            return Some(if holds(ProfileKind::Api, everything) { Authority::Operator } else { Authority::Api });
         }
         // What everybody who signed in has is for people: a service does here what it was given.
         let given = |actions: ActionSet| {
-            let live = self.live_roles(Rights::Access, caller, place, now.timestamp_micros());
-            let roles = live.fold(ActionSet::EMPTY, |all, live| all.with(self.profile.gives(live.held)));
-            !matches!(caller, Principal::Service(_)) || roles.holds(actions)
+            let live = self.live_roles(ProfileKind::Access, caller, place, now.timestamp_micros());
+            let roles = live.fold(ActionSet::EMPTY, |all, live| all.union(self.profile.gives(live.held)));
+            !matches!(caller, Principal::Service(_)) || roles.contains(actions)
         };
         self.profile
             .gives_api(action)
-            .is_some_and(|actions| holds(Rights::Access, actions) && given(actions))
+            .is_some_and(|actions| holds(ProfileKind::Access, actions) && given(actions))
             .then_some(Authority::Access)
     }
 
     /// The user or service that gives a command; nothing for the operator.
     pub(crate) fn author(&self, author: &Author) -> Result<Option<Principal>, Refusal> {
         let Some(word) = author.principal() else { return Ok(None) };
-        match self.principal_of(&word) {
+        match self.find_principal(&word) {
             Some(principal) => Ok(Some(principal)),
             None => Err(RefusalKind::Forbidden.because(format!("its author {word} is not there"))),
         }
@@ -104,7 +104,7 @@ impl Roster {
 
     /// The user or service that a command names.
     #[must_use]
-    pub fn principal_of(&self, word: &body::Principal) -> Option<Principal> {
+    pub fn find_principal(&self, word: &body::Principal) -> Option<Principal> {
         match word {
             body::Principal::User(id) => self.user_by_id(id.as_str()).map(Principal::User),
             body::Principal::Service(id) => self.service_by_id(id.as_str()).map(Principal::Service),
@@ -114,7 +114,7 @@ impl Roster {
 
     /// A caller in the words of a command; nothing for somebody who did not sign in.
     #[must_use]
-    pub fn word_of(&self, principal: Principal) -> Option<body::Principal> {
+    pub fn event_principal(&self, principal: Principal) -> Option<body::Principal> {
         match principal {
             Principal::Anyone => None,
             Principal::User(user) => Some(body::Principal::User(self.user_id(user).parse().ok()?)),
@@ -152,7 +152,8 @@ impl Roster {
         let holds = |rights, actions: Option<ActionSet>| {
             actions.is_some_and(|actions| self.judge_as_if_open(rights, caller, actions, place, now).is_allowed())
         };
-        Ok(holds(Rights::Api, self.api.operation(action)) || holds(Rights::Access, self.profile.gives_api(action)))
+        Ok(holds(ProfileKind::Api, self.api.operation(action))
+            || holds(ProfileKind::Access, self.profile.gives_api(action)))
     }
 
     /// As [`Self::authorise`], where the command is about what signs somebody in. Everybody does so for himself or
@@ -183,7 +184,7 @@ impl Roster {
     /// Who makes a secret, unless it is the operator, who may do everything anyway.
     pub(crate) fn maker(&self, author: Option<&Author>, now: DateTime<Utc>) -> Option<Owner> {
         let principal = self.author(author?).ok()??;
-        if self.judge_by(Rights::Api, principal, self.api.everything(), Place::Root, now).is_allowed() {
+        if self.judge_by(ProfileKind::Api, principal, self.api.everything(), Place::Root, now).is_allowed() {
             return None;
         }
         match principal {
@@ -197,7 +198,7 @@ impl Roster {
     ///
     /// # Errors
     /// Says what stands against it.
-    pub fn may(&self, command: &Body, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub fn check_command(&self, command: &Body, now: DateTime<Utc>) -> Result<(), Refusal> {
         let user = |id: &rollcall_events::Id| self.user_by_id(id.as_str()).map(Principal::User);
         match command {
             Body::BindingSet(data) => self.judge_binding(data, now).map(|_| ()),

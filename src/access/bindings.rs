@@ -4,24 +4,24 @@
 use chrono::{DateTime, Utc};
 use rollcall_events::{
     Body, Id, Position,
-    body::{self, Author, Scope, Stated as _},
+    body::{self, Author, EventData as _, Scope},
 };
 
 use crate::{
     Effect, Principal,
     authority::{Authority, Refusal, RefusalKind},
-    decide::Live,
+    decide::LiveRole,
     facts::{Binding, Holder, NONE, On, Origin},
     fold::{At, micros},
     owners::Gone,
-    place::{FolderIx, GroupIx, Place, ProjectIx, RecordedIx, Rights, ServiceIx},
+    place::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, RecordedIx, ServiceIx},
     profile::{Held, RoleIx},
     register::{Rank, Register},
     roster::{Roster, UserIx, instant},
 };
 
 /// How a role of Rollcall's own API is written in a binding: `api:auditor`.
-pub const API_ROLE: &str = "api:";
+pub const API_ROLE_PREFIX: &str = "api:";
 
 /// A role given by hand that was not taken away; its window may be over, or not have begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,35 +48,35 @@ pub struct BindingView<'a> {
 
 impl Roster {
     /// The role that a binding names, in the profile that it belongs to.
-    pub(crate) fn named_role(&self, name: &str) -> Option<(Rights, RoleIx)> {
-        match name.strip_prefix(API_ROLE) {
-            Some(name) => Some((Rights::Api, self.api.role(name)?)),
-            None => Some((Rights::Access, self.profile.role(name)?)),
+    pub(crate) fn named_role(&self, name: &str) -> Option<(ProfileKind, RoleIx)> {
+        match name.strip_prefix(API_ROLE_PREFIX) {
+            Some(name) => Some((ProfileKind::Api, self.api.role(name)?)),
+            None => Some((ProfileKind::Access, self.profile.role(name)?)),
         }
     }
 
     /// A role as bindings write it, from whatever spelling: of the access profile, or of the API's own as `api:auditor`.
     #[must_use]
-    pub fn role_word(&self, name: &str) -> Option<String> {
+    pub fn canonical_role(&self, name: &str) -> Option<String> {
         self.named_role(name).map(|(rights, role)| self.word_of_role(rights, role))
     }
 
-    fn word_of_role(&self, rights: Rights, role: RoleIx) -> String {
-        let prefix = if rights == Rights::Api { API_ROLE } else { "" };
+    fn word_of_role(&self, rights: ProfileKind, role: RoleIx) -> String {
+        let prefix = if rights == ProfileKind::Api { API_ROLE_PREFIX } else { "" };
         format!("{prefix}{}", self.judge_of(rights).role_name(role))
     }
 
     /// Every role that a binding can name.
     #[must_use]
-    pub fn role_words(&self) -> Vec<String> {
+    pub fn bindable_roles(&self) -> Vec<String> {
         let all = |profile: &crate::Profile, prefix: &str| -> Vec<String> {
             profile.roles().map(|role| format!("{prefix}{}", profile.role_name(role))).collect()
         };
-        [all(&self.profile, ""), all(&self.api, API_ROLE)].concat()
+        [all(&self.profile, ""), all(&self.api, API_ROLE_PREFIX)].concat()
     }
 
     /// The role of a binding where it was given, if its profile lets it be given there.
-    pub(crate) fn role_of(&self, row: &Binding) -> Option<(Rights, Held)> {
+    pub(crate) fn role_of(&self, row: &Binding) -> Option<(ProfileKind, Held)> {
         let (rights, role) = self.named_role(&row.role)?;
         let level = self.level(rights, row.on)?;
         self.judge_of(rights).grantable(role, level).then_some((rights, Held { role, level }))
@@ -97,7 +97,7 @@ impl Roster {
     /// Whether this binding may be set now.
     pub(crate) fn judge_binding(&self, data: &body::Binding, now: DateTime<Utc>) -> Result<(Holder, On), Refusal> {
         let Some((rights, role)) = self.named_role(&data.role) else {
-            let roles = self.role_words().join(", ");
+            let roles = self.bindable_roles().join(", ");
             return Err(RefusalKind::NoRole.because(format!(
                 "profile {} has no role `{}`; the roles are {roles}",
                 self.profile.name(),
@@ -124,7 +124,7 @@ impl Roster {
             )));
         }
         if let Place::Project(project) = place
-            && rights == Rights::Access
+            && rights == ProfileKind::Access
             && !self.settings.bindings_on_managed
             && let Some(package) = self.package_of(project)
         {
@@ -162,14 +162,14 @@ impl Roster {
         &self,
         authority: Authority,
         author: &Author,
-        (rights, role): (Rights, RoleIx),
+        (rights, role): (ProfileKind, RoleIx),
         on: On,
         place: Place,
         now: DateTime<Utc>,
     ) -> Result<(), Refusal> {
         let unbounded = match authority {
             Authority::Operator => true,
-            Authority::Api => rights == Rights::Access,
+            Authority::Api => rights == ProfileKind::Access,
             Authority::Access => false,
         };
         if unbounded {
@@ -180,10 +180,10 @@ impl Roster {
         let given = profile.gives(Held { role, level });
         let Some(giver) = self.author(author)? else { return Ok(()) };
         let (own, held) = self.granted(rights, giver, place, now);
-        if rights == Rights::Access && held.iter().any(|live| profile.is_giver(live.held.role)) {
+        if rights == ProfileKind::Access && held.iter().any(|live| profile.is_giver(live.held.role)) {
             return Ok(());
         }
-        if own.holds(given) {
+        if own.contains(given) {
             // Where a ceiling takes nothing from the role, the giver has such a role too.
             let above = profile
                 .ceilings
@@ -194,7 +194,7 @@ impl Roster {
                 Err(RefusalKind::Beyond.because(format!("ceiling {} binds the giver, and not role {word}", ceiling.id)))
             });
         }
-        let more = profile.names(given.without(own)).join(", ");
+        let more = profile.names(given.difference(own)).join(", ");
         let word = self.word_of_role(rights, role);
         Err(RefusalKind::Beyond.because(format!("role {word} is more than the giver has here: {more}")))
     }
@@ -202,11 +202,11 @@ impl Roster {
     /// Everything that somebody was given on a place, before any ceiling, and the roles that give it.
     pub(crate) fn granted(
         &self,
-        rights: Rights,
+        rights: ProfileKind,
         principal: Principal,
         place: Place,
         now: DateTime<Utc>,
-    ) -> (crate::ActionSet, Vec<Live>) {
+    ) -> (crate::ActionSet, Vec<LiveRole>) {
         let profile = self.judge_of(rights);
         let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(rights, place, principal)) else {
             return Default::default();
@@ -216,8 +216,8 @@ impl Roster {
             Place::Project(_) => profile.baseline(caller, &resource, self.switches()),
             Place::Root | Place::Folder(_) => crate::ActionSet::EMPTY,
         };
-        let held: Vec<Live> = self.live_roles(rights, principal, place, now.timestamp_micros()).collect();
-        (held.iter().fold(base, |mask, live| mask.with(profile.gives(live.held))), held)
+        let held: Vec<LiveRole> = self.live_roles(rights, principal, place, now.timestamp_micros()).collect();
+        (held.iter().fold(base, |mask, live| mask.union(profile.gives(live.held))), held)
     }
 
     pub(crate) fn bind(&mut self, at: &mut At<'_>, data: &body::Binding) -> Effect {
@@ -229,7 +229,7 @@ impl Roster {
         let raised = self.raised(holder, data, now);
         let covers = |raised: &body::Binding| {
             let actions = |name: &str| self.profile.role(name).map(|role| self.profile.role_actions(role));
-            actions(&raised.role).zip(actions(&data.role)).is_some_and(|(least, role)| least.holds(role))
+            actions(&raised.role).zip(actions(&data.role)).is_some_and(|(least, role)| least.contains(role))
                 && micros(raised.starts, i64::MIN) <= micros(data.starts, i64::MIN)
                 && micros(raised.ends, i64::MAX) >= micros(data.ends, i64::MAX)
         };
@@ -299,10 +299,10 @@ impl Roster {
         let least = self.profile.role(least_name)?;
         let (rights, role) = self.named_role(&data.role)?;
         let on = self.on_of(&data.scope)?;
-        let below = rights == Rights::Access
+        let below = rights == ProfileKind::Access
             && on != On::Root
-            && !self.profile.role_actions(role).holds(self.profile.role_actions(least))
-            && self.profile.grantable(least, self.level(Rights::Access, on)?);
+            && !self.profile.role_actions(role).contains(self.profile.role_actions(least))
+            && self.profile.grantable(least, self.level(ProfileKind::Access, on)?);
         let (from, until) = self.administration(holder, now).filter(|_| below)?;
         let (mut starts, mut ends) = (micros(data.starts, i64::MIN).max(from), micros(data.ends, i64::MAX).min(until));
         if starts >= ends {
@@ -342,7 +342,7 @@ impl Roster {
         let Holder::Person(person) = holder else { return None };
         let everything = |ix: u32| {
             matches!(self.roles.get(ix as usize).copied().flatten(),
-                Some((Rights::Access, held)) if self.profile.is_everything(held.role))
+                Some((ProfileKind::Access, held)) if self.profile.is_everything(held.role))
         };
         let theirs = self.bindings_of_user(person).into_iter().filter(|ix| everything(*ix));
         let rows = theirs.filter_map(|ix| self.facts.bindings.get(ix)?.as_ref());
@@ -432,10 +432,10 @@ impl Roster {
             On::Root => Place::Root,
         };
         let author = self.author(&data.author)?;
-        if author.is_none() || author != self.principal_of(&data.principal) {
+        if author.is_none() || author != self.find_principal(&data.principal) {
             let authority = self.authorise(Some(&data.author), "binding.remove", place, now)?;
             // A right in the registry takes away no more of Rollcall's own API than it gives.
-            if let (Authority::Access, Some(role @ (Rights::Api, _))) = (authority, self.named_role(&data.role)) {
+            if let (Authority::Access, Some(role @ (ProfileKind::Api, _))) = (authority, self.named_role(&data.role)) {
                 self.not_above_the_giver(authority, &data.author, role, on, place, now)?;
             }
         }

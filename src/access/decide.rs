@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     facts::{Package, State},
-    place::{Place, ProjectIx, Rights, ServiceIx},
+    place::{Place, ProfileKind, ProjectIx, ServiceIx},
     profile::{ActionSet, Held, Pseudo, RoleIx},
     roster::{Roster, UserIx, instant},
 };
@@ -55,7 +55,7 @@ impl Verdict {
 
 /// A role that is live, and until when.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Live {
+pub(crate) struct LiveRole {
     pub(crate) held: Held,
     pub(crate) until: i64,
 }
@@ -69,26 +69,26 @@ pub fn decide(
     place: impl Into<Place>,
     now: DateTime<Utc>,
 ) -> Verdict {
-    roster.judge_by(Rights::Access, principal, actions, place.into(), now)
+    roster.judge_by(ProfileKind::Access, principal, actions, place.into(), now)
 }
 
 impl Roster {
     /// Decides by either profile.
     pub(crate) fn judge_by(
         &self,
-        rights: Rights,
+        rights: ProfileKind,
         principal: Principal,
         actions: ActionSet,
         place: Place,
         now: DateTime<Utc>,
     ) -> Verdict {
-        if let (Rights::Access, Principal::User(user), Place::Project(project)) = (rights, principal, place)
+        if let (ProfileKind::Access, Principal::User(user), Place::Project(project)) = (rights, principal, place)
             && let Some(until) = self.plain.until(user, project, actions, now.timestamp_micros())
         {
             return until.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) });
         }
         // What is closed is closed to the registry; Rollcall itself can still be asked about it.
-        if rights == Rights::Access && !self.open(place) {
+        if rights == ProfileKind::Access && !self.open(place) {
             return Verdict::Denied;
         }
         self.judge_as_if_open(rights, principal, actions, place, now)
@@ -97,7 +97,7 @@ impl Roster {
     /// As [`Self::judge_by`], of a place that may be closed.
     pub(crate) fn judge_as_if_open(
         &self,
-        rights: Rights,
+        rights: ProfileKind,
         principal: Principal,
         actions: ActionSet,
         place: Place,
@@ -112,25 +112,35 @@ impl Roster {
         }
     }
 
-    fn until(&self, rights: Rights, principal: Principal, actions: ActionSet, place: Place, now: i64) -> Option<i64> {
+    fn until(
+        &self,
+        rights: ProfileKind,
+        principal: Principal,
+        actions: ActionSet,
+        place: Place,
+        now: i64,
+    ) -> Option<i64> {
         let caller = self.admitted(principal)?;
         let profile = self.judge_of(rights);
         let resource = self.resource(rights, place, principal)?;
         let base = profile.baseline(caller, &resource, self.switches());
-        let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
+        let derived = if rights == ProfileKind::Access { self.derived(principal, place, now) } else { [None; 2] };
         let bound = self.bound(rights, principal, place, now);
         let live = || derived.into_iter().flatten().chain(bound.iter().copied());
         let mut until = i64::MAX;
-        for ceiling in profile.ceilings_on(&resource, self.switches()).filter(|ceiling| ceiling.mask.meets(actions)) {
+        for ceiling in
+            profile.ceilings_on(&resource, self.switches()).filter(|ceiling| ceiling.mask.intersects(actions))
+        {
             // An exemption lasts as long as the role that it rests on.
             let exempt = live().filter(|live| ceiling.exempts(live.held.role)).map(|live| live.until).max()?;
             until = until.min(exempt);
         }
         // What the caller has without a role never ends by itself; for the rest, the longest reason of each action
         // counts, and the shortest of the actions.
-        let needed = actions.without(base);
-        for (_, action) in profile.actions().filter(|(_, action)| needed.holds(*action)) {
-            let longest = live().filter(|live| profile.gives(live.held).holds(action)).map(|live| live.until).max()?;
+        let needed = actions.difference(base);
+        for (_, action) in profile.actions().filter(|(_, action)| needed.contains(*action)) {
+            let longest =
+                live().filter(|live| profile.gives(live.held).contains(action)).map(|live| live.until).max()?;
             until = until.min(longest);
         }
         Some(until)
@@ -139,14 +149,14 @@ impl Roster {
     /// Whether the caller may list all repositories: by what the profile says that it needs at the root, else by a role
     /// of everything there. Nobody who did not sign in may, whatever a profile gives to everybody.
     #[must_use]
-    pub fn lists_everything(&self, principal: Principal, now: DateTime<Utc>) -> Verdict {
+    pub fn may_list_catalog(&self, principal: Principal, now: DateTime<Utc>) -> Verdict {
         if principal == Principal::Anyone || self.admitted(principal).is_none() {
             return Verdict::Denied;
         }
         if let Some(actions) = self.profile.catalog() {
-            return self.judge_by(Rights::Access, principal, actions, Place::Root, now);
+            return self.judge_by(ProfileKind::Access, principal, actions, Place::Root, now);
         }
-        let live = self.live_roles(Rights::Access, principal, Place::Root, now.timestamp_micros());
+        let live = self.live_roles(ProfileKind::Access, principal, Place::Root, now.timestamp_micros());
         let longest = live.filter(|live| self.profile.is_everything(live.held.role)).map(|live| live.until).max();
         longest.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) })
     }
@@ -154,12 +164,12 @@ impl Roster {
     /// Every role that is live for a caller on a scope.
     pub(crate) fn live_roles(
         &self,
-        rights: Rights,
+        rights: ProfileKind,
         principal: Principal,
         place: Place,
         now: i64,
-    ) -> impl Iterator<Item = Live> {
-        let derived = if rights == Rights::Access { self.derived(principal, place, now) } else { [None; 2] };
+    ) -> impl Iterator<Item = LiveRole> {
+        let derived = if rights == ProfileKind::Access { self.derived(principal, place, now) } else { [None; 2] };
         derived.into_iter().flatten().chain(self.bound(rights, principal, place, now))
     }
 
@@ -174,11 +184,11 @@ impl Roster {
 
     /// The roles that nobody gave: of a producer's people and of customers (rules 2 and 3), and of a user in the user's
     /// own project.
-    pub(crate) fn derived(&self, principal: Principal, place: Place, now: i64) -> [Option<Live>; 2] {
+    pub(crate) fn derived(&self, principal: Principal, place: Place, now: i64) -> [Option<LiveRole>; 2] {
         let (Principal::User(user), Place::Project(project)) = (principal, place) else { return [None; 2] };
         if let ProjectIx::Personal(owner) = project {
             let held = self.personal_role().filter(|_| owner == user);
-            return [held.map(|held| Live { held, until: i64::MAX }), None];
+            return [held.map(|held| LiveRole { held, until: i64::MAX }), None];
         }
         let Some(ix) = self.package_of(project) else { return [None; 2] };
         let Some(package) = self.facts.packages.get(ix) else { return [None; 2] };
@@ -189,8 +199,8 @@ impl Roster {
         [producer.map(|role| self.on_project(role, i64::MAX)), customer]
     }
 
-    fn on_project(&self, role: RoleIx, until: i64) -> Live {
-        Live { held: Held { role, level: self.profile.project_level() }, until }
+    fn on_project(&self, role: RoleIx, until: i64) -> LiveRole {
+        LiveRole { held: Held { role, level: self.profile.project_level() }, until }
     }
 
     /// Rule 2: an active person of the producer account or below it, with the permission.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     decide::{Principal, decide},
     facts::{Holder, On},
-    place::{Place, ProjectIx, Rights},
+    place::{Place, ProfileKind, ProjectIx},
     profile::{ActionSet, Ceiling, Held, Pseudo, Resource},
     reasons::{Cause, Fix, Obstacle, Reason, Remedy, Standing, Step, Way, steps},
     roster::Roster,
@@ -91,8 +91,8 @@ pub fn explain(
     };
     let profile = roster.profile();
     let ways = roster.ways(principal, place, now);
-    let level = roster.resource(Rights::Access, place, principal).map_or(0, |resource| resource.level);
-    let suffices = |way: &Way| profile.gives(way.held).meets(actions);
+    let level = roster.resource(ProfileKind::Access, place, principal).map_or(0, |resource| resource.level);
+    let suffices = |way: &Way| profile.gives(way.held).intersects(actions);
     let mut missed: Vec<&Way> = ways.iter().filter(|way| !way.stands() && suffices(way)).collect();
     // Few obstacles first; then those that were otherwise once; then the newest.
     missed.sort_by_key(|way| {
@@ -109,7 +109,7 @@ pub fn explain(
     let asked = Asked { roster, principal, actions, place, now };
     let (mut ceilings, mut would_allow) = (Vec::new(), Vec::new());
     if let (Some(caller), Some(resource)) =
-        (roster.admitted(principal), roster.resource(Rights::Access, place, principal))
+        (roster.admitted(principal), roster.resource(ProfileKind::Access, place, principal))
         && roster.open(place)
     {
         reasons.extend(asked.baselines(caller, &resource));
@@ -130,7 +130,9 @@ pub fn explain(
         needs: profile.names(actions).into_iter().map(str::to_owned).collect(),
         roles: profile
             .roles()
-            .filter(|role| profile.grantable(*role, level) && profile.gives(Held { role: *role, level }).holds(actions))
+            .filter(|role| {
+                profile.grantable(*role, level) && profile.gives(Held { role: *role, level }).contains(actions)
+            })
             .map(|role| profile.role_name(role).to_owned())
             .collect(),
         reasons,
@@ -160,7 +162,7 @@ impl<'a> Asked<'a> {
         let document = profile.document();
         let mut found = Vec::new();
         for (n, (row, mask)) in profile.baselines_on(caller, resource, self.roster.switches()) {
-            let given = mask.and(self.actions);
+            let given = mask.intersection(self.actions);
             if given.is_empty() {
                 continue;
             }
@@ -196,7 +198,8 @@ impl<'a> Asked<'a> {
     /// A role that is held, and does not give here what it gives where it may be given higher.
     fn limited(&self, way: &Way) -> Option<NearMiss> {
         let profile = &self.roster.profile;
-        let lacking = profile.role_actions(way.held.role).without(profile.gives(way.held)).and(self.actions);
+        let lacking =
+            profile.role_actions(way.held.role).difference(profile.gives(way.held)).intersection(self.actions);
         let levels = profile.levels_for(lacking)?;
         let role = profile.role_name(way.held.role);
         let what = self.names(lacking);
@@ -209,16 +212,19 @@ impl<'a> Asked<'a> {
     /// The ceilings that act on the caller as things are.
     fn ceilings(&self) -> Vec<CeilingNote> {
         let roster = self.roster;
-        let Some(resource) = roster.resource(Rights::Access, self.place, self.principal) else { return Vec::new() };
+        let Some(resource) = roster.resource(ProfileKind::Access, self.place, self.principal) else {
+            return Vec::new();
+        };
         let held = self.held(self.now);
         let acting = roster.profile.ceilings_on(&resource, roster.switches());
-        let acting = acting
-            .filter(|ceiling| ceiling.mask.meets(self.actions) && !held.iter().any(|held| ceiling.exempts(held.role)));
+        let acting = acting.filter(|ceiling| {
+            ceiling.mask.intersects(self.actions) && !held.iter().any(|held| ceiling.exempts(held.role))
+        });
         acting.map(|ceiling| self.note(ceiling)).collect()
     }
 
     fn note(&self, ceiling: &Ceiling) -> CeilingNote {
-        let takes = ceiling.mask.and(self.actions);
+        let takes = ceiling.mask.intersection(self.actions);
         let exempt: Vec<String> =
             ceiling.exempt_roles.iter().map(|role| self.roster.profile.role_name(*role).into()).collect();
         let mut text = format!("ceiling {} takes {} away", ceiling.id, self.names(takes));
@@ -234,20 +240,22 @@ impl<'a> Asked<'a> {
 
     /// Roles that are live at an instant.
     fn held(&self, at: DateTime<Utc>) -> Vec<Held> {
-        let live = self.roster.live_roles(Rights::Access, self.principal, self.place, at.timestamp_micros());
+        let live = self.roster.live_roles(ProfileKind::Access, self.principal, self.place, at.timestamp_micros());
         live.map(|live| live.held).collect()
     }
 
     /// Whether it is a yes with these roles, this resource and these switches.
     fn would(&self, held: &[Held], resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> bool {
         let caller = if self.principal == Principal::Anyone { Pseudo::Anyone } else { Pseudo::Authenticated };
-        self.roster.profile.allowed(caller, held.iter().copied(), resource, switches).holds(self.actions)
+        self.roster.profile.allowed(caller, held.iter().copied(), resource, switches).contains(self.actions)
     }
 
     /// What would make it a yes: ways that stand again, a role that is given, a project that is opened, a switch.
     fn remedies(&self, missed: &[&Way]) -> Vec<Remedy> {
         let mut found: Vec<Remedy> = Vec::new();
-        let Some(resource) = self.roster.resource(Rights::Access, self.place, self.principal) else { return found };
+        let Some(resource) = self.roster.resource(ProfileKind::Access, self.place, self.principal) else {
+            return found;
+        };
         for way in missed {
             if found.len() >= MOST_NEAR_MISSES {
                 break;
@@ -298,7 +306,7 @@ impl<'a> Asked<'a> {
         match step {
             Step::Say { source, kind, data } if source == LOCAL => {
                 let body = Body::parse(kind, &Value::Object(data.clone()).to_string());
-                body.is_ok_and(|body| self.roster.may(&body, self.now).is_ok())
+                body.is_ok_and(|body| self.roster.check_command(&body, self.now).is_ok())
             }
             _ => true,
         }
@@ -314,13 +322,13 @@ impl<'a> Asked<'a> {
                 let live = |ix: &&u32| roster.facts.persons.get(**ix).is_some_and(crate::facts::Person::is_live);
                 roster.persons_of(user).iter().find(live).and_then(|ix| roster.holder_word(Holder::Person(*ix)))
             }
-            other => roster.word_of(other),
+            other => roster.event_principal(other),
         };
         let Some(principal) = principal else { return Vec::new() };
         let path =
             roster.path(self.place).skip(usize::from(matches!(self.place, Place::Project(ProjectIx::Personal(_)))));
         for on in path {
-            let (Some(level), Some(scope)) = (roster.level(Rights::Access, on), roster.scope_word(on)) else {
+            let (Some(level), Some(scope)) = (roster.level(ProfileKind::Access, on), roster.scope_word(on)) else {
                 continue;
             };
             let mut roles: Vec<_> = profile.roles().filter(|role| profile.grantable(*role, level)).collect();
@@ -425,9 +433,9 @@ impl Roster {
     pub fn actions_of(&self, principal: Principal, place: impl Into<Place>, now: DateTime<Utc>) -> ActionSet {
         let place = place.into();
         let (Some(caller), true) = (self.admitted(principal), self.open(place)) else { return ActionSet::EMPTY };
-        let Some(resource) = self.resource(Rights::Access, place, principal) else { return ActionSet::EMPTY };
+        let Some(resource) = self.resource(ProfileKind::Access, place, principal) else { return ActionSet::EMPTY };
         let now = now.timestamp_micros();
-        let held: Vec<_> = self.live_roles(Rights::Access, principal, place, now).map(|live| live.held).collect();
+        let held: Vec<_> = self.live_roles(ProfileKind::Access, principal, place, now).map(|live| live.held).collect();
         self.profile.allowed(caller, held.iter().copied(), &resource, self.switches())
     }
 }

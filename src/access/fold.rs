@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Digest, Order, Position, Recorded, Settings, SourceName, Stale,
-    body::{self, EntitlementState, Sayer},
+    Body, Digest, Order, Position, Recorded, Settings, SourceName, StaleEpoch,
+    body::{self, Emitter, EntitlementState},
 };
 
 use crate::{
@@ -163,7 +163,7 @@ impl Roster {
 
     /// Whether whoever read the source for this event is still the one who does (DESIGN 13). A slice is not asked: what
     /// was stale is in none.
-    fn admit(&mut self, at: &At<'_>) -> Result<(), Stale> {
+    fn admit(&mut self, at: &At<'_>) -> Result<(), StaleEpoch> {
         if at.is_local() || !matches!(self.judging, Judging::Anew) {
             return Ok(());
         }
@@ -172,14 +172,16 @@ impl Roster {
 
     fn judge(&mut self, at: &mut At<'_>, body: Body) -> Effect {
         let local = at.record.event.key.source.is_local();
-        match body.sayer() {
-            Sayer::Connector if local => return Effect::Refused("a fact is said by a source, not by a command".into()),
-            Sayer::Command if !local => return self.park(at, "a source may not say this".into()),
+        match body.emitter() {
+            Emitter::Connector if local => {
+                return Effect::Refused("a fact is said by a source, not by a command".into());
+            }
+            Emitter::Command if !local => return self.park(at, "a source may not say this".into()),
             _ => {}
         }
         if local
             && !self.judging.trusts()
-            && let Err(refusal) = self.may(&body, at.now())
+            && let Err(refusal) = self.check_command(&body, at.now())
         {
             return refusal.into();
         }

@@ -10,10 +10,10 @@ use rollcall_events::{
 
 use crate::{
     Effect, Principal,
-    decide::Live,
+    decide::LiveRole,
     facts::{Binding, Holder, Member, NONE, Person},
     fold::At,
-    place::{GroupIx, Place, Rights, ServiceIx},
+    place::{GroupIx, Place, ProfileKind, ServiceIx},
     register::{Rank, Register},
     roster::{Roster, UserIx},
 };
@@ -206,7 +206,7 @@ impl Roster {
 
     /// Rules 4 and 5: roles given by hand, to the caller or a group, on the place or above it. Costs what the caller is
     /// in times the depth of the tree, however many roles a group holds elsewhere.
-    pub(crate) fn bound(&self, rights: Rights, principal: Principal, place: Place, now: i64) -> Vec<Live> {
+    pub(crate) fn bound(&self, rights: ProfileKind, principal: Principal, place: Place, now: i64) -> Vec<LiveRole> {
         let mut found = Vec::new();
         if self.index.given.is_empty() {
             return found;
@@ -221,7 +221,7 @@ impl Roster {
                 let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
                 let Some((by, held)) = self.roles.get(*ix as usize).copied().flatten() else { continue };
                 if by == rights && row.runs(now) {
-                    found.push(Live { held, until: row.ends });
+                    found.push(LiveRole { held, until: row.ends });
                 }
             }
         });

@@ -13,7 +13,7 @@ use crate::{
     facts::{Field, Folder, Holder, LocalProject, NONE, On, Origin, Service},
     fold::At,
     owners::Gone,
-    place::{FolderIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
+    place::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx},
     register::{Rank, Register},
     roster::Roster,
 };
@@ -151,7 +151,7 @@ impl Roster {
         };
         let above = self.within(data.parent.as_ref())?;
         if let Place::Folder(FolderIx(ix)) = above
-            && self.level(Rights::Access, On::Folder(ix)).is_none_or(|above| above >= level)
+            && self.level(ProfileKind::Access, On::Folder(ix)).is_none_or(|above| above >= level)
         {
             return Err(RefusalKind::Invalid.because(format!(
                 "a {} cannot be in folder {}, which is a {}: the levels are {}",
@@ -254,7 +254,7 @@ impl Roster {
             }
         }
         let global = |project: &ProjectIx| {
-            self.nature(*project).0 == ProjectKind::Global
+            self.kind_and_visibility(*project).0 == ProjectKind::Global
                 && !self.archived(*project)
                 && *project != ProjectIx::recorded(mine)
         };

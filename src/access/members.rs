@@ -80,7 +80,7 @@ pub fn memberships_of(roster: &Roster, caller: impl Into<Principal>, now: DateTi
 
 /// Whether all that a caller has in a project at `now` comes of entitlements (rule 3), and something does.
 #[must_use]
-pub fn only_buys(roster: &Roster, caller: Principal, project: ProjectIx, now: DateTime<Utc>) -> bool {
+pub fn is_only_customer(roster: &Roster, caller: Principal, project: ProjectIx, now: DateTime<Utc>) -> bool {
     let reasons = roster.reasons(caller, project.into(), now);
     !reasons.is_empty() && reasons.iter().all(|reason| reason.rule == "customer")
 }

@@ -93,7 +93,7 @@ fn text_of<'a>(text: &'a str, ends: &[u32], ix: u32) -> &'a str {
 /// The canonical form of a name that people sign in with: NFKC, lower case, no space around it.
 /// `None` where nobody could sign in with it (Basic credentials end at the first colon; control characters).
 #[must_use]
-pub fn normal_user_name(name: &str) -> Option<String> {
+pub fn normalize_user_name(name: &str) -> Option<String> {
     use unicode_normalization::UnicodeNormalization;
     // Lower-casing can undo NFKC (and the other way round), so it is done until nothing changes. ASCII is NFKC already,
     // and nearly every name is ASCII.
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn spellings_of_one_name_are_one_name() {
         for text in ["bob", "BOB", " bob ", "ｂｏｂ", "Bob\u{2003}"] {
-            assert_eq!(normal_user_name(text).as_deref(), Some("bob"), "{text}");
+            assert_eq!(normalize_user_name(text).as_deref(), Some("bob"), "{text}");
         }
         for text in ["", "  ", "a:b", "a\u{7}b"] {
-            assert_eq!(normal_user_name(text), None, "{text}");
+            assert_eq!(normalize_user_name(text), None, "{text}");
         }
     }
 

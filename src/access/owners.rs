@@ -2,13 +2,13 @@
 //! nor at any later instant. Facts of a source and the end of a window win over this rule, and the scope is shown.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::body::{self, Stated as _};
+use rollcall_events::body::{self, EventData as _};
 
 use crate::{
     authority::{Refusal, RefusalKind},
     facts::{Binding, Holder, On, Origin},
     fold::micros,
-    place::{Place, ProjectIx, Rights, ServiceIx},
+    place::{Place, ProfileKind, ProjectIx, ServiceIx},
     profile::RoleIx,
     roster::{Roster, UserIx},
 };
@@ -66,7 +66,7 @@ impl Roster {
     /// Whether a binding's scope has a holder without what goes wherever it has one with it, between two instants.
     fn somebody_stays_between(&self, gone: Gone, ix: u32, (from, until): (i64, i64)) -> Result<(), Refusal> {
         let Some(row) = self.facts.bindings.get(ix).and_then(Option::as_ref) else { return Ok(()) };
-        let Some((Rights::Access, held)) = self.roles.get(ix as usize).copied().flatten() else { return Ok(()) };
+        let Some((ProfileKind::Access, held)) = self.roles.get(ix as usize).copied().flatten() else { return Ok(()) };
         if from >= until || !self.stays(held.role) {
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl Roster {
         self.index.place_bindings.get(&on).into_iter().flatten().filter_map(move |ix| {
             let (rights, held) = self.roles.get(*ix as usize).copied().flatten()?;
             let row = self.facts.bindings.get(*ix)?.as_ref()?;
-            (rights == Rights::Access && held.role == role).then_some((*ix, row))
+            (rights == ProfileKind::Access && held.role == role).then_some((*ix, row))
         })
     }
 
@@ -155,7 +155,7 @@ impl Roster {
     /// Whether nobody holds a role here of which one has to stay: of a scope that once had a holder, since facts of a
     /// source win over this rule and windows end, and of a project that somebody made here and gave to nobody.
     #[must_use]
-    pub fn ownerless(&self, place: Place, now: DateTime<Utc>) -> bool {
+    pub fn is_ownerless(&self, place: Place, now: DateTime<Utc>) -> bool {
         let Some(on) = self.path(place).next().filter(|on| *on != On::Root || place == Place::Root) else {
             return false;
         };
@@ -164,7 +164,7 @@ impl Roster {
             return false;
         }
         let now = now.timestamp_micros();
-        let level = self.level(Rights::Access, on);
+        let level = self.level(ProfileKind::Access, on);
         let made_here = matches!(on, On::Project(ix) if matches!(
             self.facts.projects.get(ix as usize).map(|row| &row.origin),
             Some(Origin::Local(local)) if local.register.stands()));

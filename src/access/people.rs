@@ -6,7 +6,7 @@ use crate::{
     Change, Effect,
     facts::{Field, NONE},
     fold::{At, push_pair},
-    names::normal_user_name,
+    names::normalize_user_name,
     register::Rank,
     roster::Roster,
 };
@@ -15,7 +15,7 @@ impl Roster {
     /// Gives a person the user name that it asks for, or the nearest that is free. The old one stays reserved.
     pub(crate) fn name_person(&mut self, at: &mut At<'_>, person: u32, wanted: Option<&str>) {
         let id = self.facts.persons.id(person);
-        let wanted = wanted.and_then(normal_user_name).or_else(|| normal_user_name(id));
+        let wanted = wanted.and_then(normalize_user_name).or_else(|| normalize_user_name(id));
         let wanted = wanted.unwrap_or_else(|| id.replace(|c: char| c == ':' || c.is_control(), "-").to_lowercase());
         let source = self.source_text(at.space);
         // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a

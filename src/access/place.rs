@@ -66,7 +66,7 @@ impl From<FolderIx> for Place {
 
 /// Which profile judges: the access profile in force, or that of Rollcall's own API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rights {
+pub enum ProfileKind {
     /// What may be done in the registry.
     Access,
     /// What may be done with Rollcall itself. No setting and no ceiling of the access profile touches it.
@@ -150,21 +150,21 @@ impl Roster {
     }
 
     /// The profile that judges.
-    pub(crate) fn judge_of(&self, rights: Rights) -> &Profile {
+    pub(crate) fn judge_of(&self, rights: ProfileKind) -> &Profile {
         match rights {
-            Rights::Access => &self.profile,
-            Rights::Api => &self.api,
+            ProfileKind::Access => &self.profile,
+            ProfileKind::Api => &self.api,
         }
     }
 
     /// At which level of a profile a scope is; absent for a folder of a kind that the profile does not know.
-    pub(crate) fn level(&self, rights: Rights, on: On) -> Option<Level> {
+    pub(crate) fn level(&self, rights: ProfileKind, on: On) -> Option<Level> {
         let profile = self.judge_of(rights);
         match (on, rights) {
             (On::Root, _) => Some(0),
             (On::Project(_), _) => Some(profile.project_level()),
-            (On::Folder(_), Rights::Api) => profile.level("folder"),
-            (On::Folder(ix), Rights::Access) => {
+            (On::Folder(_), ProfileKind::Api) => profile.level("folder"),
+            (On::Folder(ix), ProfileKind::Access) => {
                 let level = profile.level(&self.folder_row(FolderIx(ix))?.kind)?;
                 (level < profile.project_level()).then_some(level)
             }
@@ -172,13 +172,13 @@ impl Roster {
     }
 
     /// What a profile looks at in a place, seen by a caller.
-    pub(crate) fn resource(&self, rights: Rights, place: Place, caller: Principal) -> Option<Resource<'_>> {
+    pub(crate) fn resource(&self, rights: ProfileKind, place: Place, caller: Principal) -> Option<Resource<'_>> {
         let above = |level| Resource { level, visibility: None, kind: None, own: Own::NotMine };
         Some(match place {
             Place::Root => above(0),
             Place::Folder(FolderIx(ix)) => above(self.level(rights, On::Folder(ix))?),
             Place::Project(project) => {
-                let (kind, visibility) = self.nature(project);
+                let (kind, visibility) = self.kind_and_visibility(project);
                 let mine = matches!((project, caller), (ProjectIx::Personal(a), Principal::User(b)) if a == b);
                 Resource {
                     level: self.judge_of(rights).project_level(),
@@ -192,7 +192,7 @@ impl Roster {
 
     /// A project's kind and visibility. Of a package: ordinary and private.
     #[must_use]
-    pub fn nature(&self, project: ProjectIx) -> (ProjectKind, Visibility) {
+    pub fn kind_and_visibility(&self, project: ProjectIx) -> (ProjectKind, Visibility) {
         match project {
             ProjectIx::Personal(_) => (
                 ProjectKind::Personal,

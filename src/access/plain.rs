@@ -159,10 +159,10 @@ impl Plain {
         if actions.is_empty() {
             return Some(None);
         }
-        if self.anybody.holds(actions) {
+        if self.anybody.contains(actions) {
             return Some(Some(i64::MAX));
         }
-        if !self.customer.holds(actions) {
+        if !self.customer.contains(actions) {
             return Some(None);
         }
         let runs = |window: &&Window| window.product == product && window.starts <= now && now < window.ends;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     Effect, Principal,
     facts::Holder,
-    place::{FolderIx, Place, ProjectIx, Rights},
+    place::{FolderIx, Place, ProfileKind, ProjectIx},
     profile::{ActionSet, Pseudo},
     roster::Roster,
 };
@@ -34,7 +34,7 @@ pub struct Preview {
 /// A scope by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Where {
+pub enum NamedScope {
     /// Above everything.
     Root,
     /// A folder, by id.
@@ -47,7 +47,7 @@ pub enum Where {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct MembershipChange {
     /// Where.
-    pub scope: Where,
+    pub scope: NamedScope,
     /// Whose: a user's name, or `service:` and an id.
     pub name: String,
     /// The id.
@@ -62,7 +62,7 @@ pub struct MembershipChange {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ActionChange {
     /// Where.
-    pub scope: Where,
+    pub scope: NamedScope,
     /// Whose: a user's name, `service:` and an id, `anyone`, or `authenticated` for every signed-in caller.
     pub name: String,
     /// Actions of the access profile that appear.
@@ -89,7 +89,7 @@ pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Previe
     }
     let (mut memberships, mut actions) = (Vec::new(), Vec::new());
     for (place, callers) in &touched {
-        let scope = after.where_is(*place);
+        let scope = after.named_scope(*place);
         actions.extend(crowd(roster, &after, *place, &scope));
         for caller in callers {
             let (had, has) = (roster.roles_at(*caller, *place, now), after.roles_at(*caller, *place, now));
@@ -113,7 +113,7 @@ pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Previe
 }
 
 /// What everybody can do without any role.
-fn crowd(before: &Roster, after: &Roster, place: Place, scope: &Where) -> impl Iterator<Item = ActionChange> {
+fn crowd(before: &Roster, after: &Roster, place: Place, scope: &NamedScope) -> impl Iterator<Item = ActionChange> {
     let base = move |roster: &Roster, caller| names(roster, roster.baseline_at(caller, place));
     [("anyone", Pseudo::Anyone), ("authenticated", Pseudo::Authenticated)].into_iter().filter_map(
         move |(name, caller)| change(scope.clone(), name.to_owned(), &base(before, caller), &base(after, caller)),
@@ -124,7 +124,7 @@ fn names(roster: &Roster, set: ActionSet) -> BTreeSet<String> {
     roster.profile().names(set).into_iter().map(str::to_owned).collect()
 }
 
-fn change(scope: Where, name: String, could: &BTreeSet<String>, can: &BTreeSet<String>) -> Option<ActionChange> {
+fn change(scope: NamedScope, name: String, could: &BTreeSet<String>, can: &BTreeSet<String>) -> Option<ActionChange> {
     let appear: Vec<String> = can.difference(could).cloned().collect();
     let disappear: Vec<String> = could.difference(can).cloned().collect();
     (!appear.is_empty() || !disappear.is_empty()).then_some(ActionChange { scope, name, appear, disappear })
@@ -133,11 +133,11 @@ fn change(scope: Where, name: String, could: &BTreeSet<String>, can: &BTreeSet<S
 impl Roster {
     /// A scope by its name.
     #[must_use]
-    pub fn where_is(&self, place: Place) -> Where {
+    pub fn named_scope(&self, place: Place) -> NamedScope {
         match place {
-            Place::Root => Where::Root,
-            Place::Folder(folder) => Where::Folder(self.folder(folder).id.to_owned()),
-            Place::Project(project) => Where::Project(self.project_name(project).to_owned()),
+            Place::Root => NamedScope::Root,
+            Place::Folder(folder) => NamedScope::Folder(self.folder(folder).id.to_owned()),
+            Place::Project(project) => NamedScope::Project(self.project_name(project).to_owned()),
         }
     }
 
@@ -145,7 +145,9 @@ impl Roster {
         if !self.open(place) {
             return ActionSet::EMPTY;
         }
-        let Some(resource) = self.resource(Rights::Access, place, Principal::Anyone) else { return ActionSet::EMPTY };
+        let Some(resource) = self.resource(ProfileKind::Access, place, Principal::Anyone) else {
+            return ActionSet::EMPTY;
+        };
         self.profile.allowed(caller, std::iter::empty(), &resource, self.switches())
     }
 
@@ -162,7 +164,7 @@ impl Roster {
         if !self.open(place) || self.admitted(caller).is_none() || !self.is_there(caller) {
             return BTreeSet::new();
         }
-        self.live_roles(Rights::Access, caller, place, now.timestamp_micros())
+        self.live_roles(ProfileKind::Access, caller, place, now.timestamp_micros())
             .map(|live| self.profile.role_name(live.held.role).to_owned())
             .collect()
     }
@@ -247,7 +249,7 @@ impl Roster {
         let Some(holder) = holder else { return };
         let callers: Vec<Principal> = match holder {
             Holder::Group(group) => self.inside(group, |_| false),
-            Holder::Person(_) | Holder::Service(_) => self.principal_of(word).into_iter().collect(),
+            Holder::Person(_) | Holder::Service(_) => self.find_principal(word).into_iter().collect(),
         };
         let mut places = BTreeSet::new();
         match scope.map(|scope| self.place_of(scope)) {

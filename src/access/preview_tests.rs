@@ -89,14 +89,14 @@ fn event(level: &str, roles: &[String], [kind, a, b, c]: [u8; 4]) -> (&'static s
 /// Who may do what, everywhere: (scope, name) to roles and to actions, by the slow way.
 #[derive(Debug, Default, PartialEq)]
 struct Whole {
-    roles: BTreeSet<(Where, String, String)>,
-    actions: BTreeMap<(Where, String), BTreeSet<String>>,
+    roles: BTreeSet<(NamedScope, String, String)>,
+    actions: BTreeMap<(NamedScope, String), BTreeSet<String>>,
 }
 
 fn whole(roster: &Roster, names: &Roster, callers: &BTreeSet<Principal>) -> Whole {
     let mut all = Whole::default();
     for place in roster.places_below(Place::Root) {
-        let scope = names.where_is(place);
+        let scope = names.named_scope(place);
         for caller in callers {
             let name = if *caller == Principal::Anyone { "anyone".to_owned() } else { roster.caller_names(*caller).1 };
             let can: BTreeSet<String> = roster
@@ -158,20 +158,20 @@ proptest! {
             .filter(|caller| !matches!(caller, Principal::User(user) if after.user_by_id(&after.user_id(*user)) != Some(*user)))
             .collect();
         let (had, has) = (whole(&roster, &after, &callers), whole(&after, &after, &callers));
-        let roles: BTreeSet<(Where, String, String)> = told.memberships.iter().filter(|row| matches!(row.scope, Where::Project(_)))
+        let roles: BTreeSet<(NamedScope, String, String)> = told.memberships.iter().filter(|row| matches!(row.scope, NamedScope::Project(_)))
             .map(|row| (row.scope.clone(), row.name.clone(), row.role.clone())).collect();
         let differ: BTreeSet<_> = had.roles.symmetric_difference(&has.roles).cloned().collect();
         prop_assert_eq!(&roles, &differ, "{:?}", commands.iter().map(|c| (c.kind(), c.subject())).collect::<Vec<_>>());
         for row in &told.memberships {
-            if let Where::Project(_) = row.scope {
+            if let NamedScope::Project(_) = row.scope {
                 let key = (row.scope.clone(), row.name.clone(), row.role.clone());
                 prop_assert_eq!(row.appears, has.roles.contains(&key));
             }
         }
         // Actions: whatever differs for somebody with a role is told by name, for all others by the crowd.
         let empty = BTreeSet::new();
-        let of = |table: &Whole, key: &(Where, String)| table.actions.get(key).unwrap_or(&empty).clone();
-        let told_of = |key: &(Where, String)| told.actions.iter().find(|row| row.scope == key.0 && row.name == key.1);
+        let of = |table: &Whole, key: &(NamedScope, String)| table.actions.get(key).unwrap_or(&empty).clone();
+        let told_of = |key: &(NamedScope, String)| told.actions.iter().find(|row| row.scope == key.0 && row.name == key.1);
         for key in had.actions.keys().chain(has.actions.keys()) {
             let (could, can) = (of(&had, key), of(&has, key));
             let crowd = told.actions.iter().find(|row| row.scope == key.0 && row.name == "authenticated");

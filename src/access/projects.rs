@@ -99,7 +99,7 @@ impl Roster {
     /// A project's name and state.
     #[must_use]
     pub fn project(&self, project: ProjectIx) -> ProjectView<'_> {
-        let (kind, visibility) = self.nature(project);
+        let (kind, visibility) = self.kind_and_visibility(project);
         let row = self.project_row(project);
         let mut view = ProjectView {
             id: String::new(),

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use rollcall_events::{
     LOCAL,
-    body::{Link, SourcePerson, Stated as _, pair_subject},
+    body::{EventData as _, Link, SourcePerson, pair_subject},
 };
 
 use crate::{
-    About, ScopeName, Subject,
+    PastQuestion, ScopeName, Subject,
     facts::{Field, Holder, NONE, On, Origin},
     roster::Roster,
 };
@@ -19,22 +19,22 @@ use crate::{
 impl Roster {
     /// Every subject that could matter to a question about now or any earlier position: more than needed, never less.
     #[must_use]
-    pub fn relevant(&self, about: About<'_>) -> BTreeSet<Subject> {
+    pub fn relevant_subjects(&self, about: PastQuestion<'_>) -> BTreeSet<Subject> {
         let mut slice = Slice { roster: self, all: BTreeSet::new(), seen: Seen::default() };
         slice.always();
         match about {
-            About::Access { user, scope } => {
+            PastQuestion::Access { user, scope } => {
                 let places = slice.scope(scope);
                 if let Some(user) = user {
                     let holders = slice.callers(user);
                     slice.caller_on(&holders, &places);
                 }
             }
-            About::Members(project) => {
+            PastQuestion::Members(project) => {
                 let places = slice.places(project);
                 slice.everybody(&places);
             }
-            About::User(user) => {
+            PastQuestion::User(user) => {
                 let holders = slice.callers(user);
                 slice.everywhere(&holders);
             }
@@ -358,7 +358,7 @@ impl Slice<'_> {
     fn owner_of_name(&self, name: &str) -> Option<u32> {
         let names = &self.roster.facts.user_names;
         let find = |name: &str| names.find(0, name).and_then(|ix| names.get(ix)).copied();
-        find(name).or_else(|| find(&crate::normal_user_name(name)?))
+        find(name).or_else(|| find(&crate::normalize_user_name(name)?))
     }
 
     /// Whoever a name or id ever meant, with every group that each was ever in, to any depth.

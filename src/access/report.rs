@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     Principal,
-    place::{ProjectIx, Rights},
+    place::{ProfileKind, ProjectIx},
     profile::{ActionSet, Pseudo},
     reasons::{Cause, Reason},
     roster::Roster,
@@ -16,16 +16,16 @@ use crate::{
 
 /// Who may do something in a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Who {
+pub struct WhoMay {
     /// Whether everybody may, with or without a role: `anyone`, or `authenticated` for whoever signed in.
     pub open_to: Option<&'static str>,
     /// Those who may and have a role that lets them, by name and role.
-    pub rows: Vec<MayRow>,
+    pub rows: Vec<PermittedRow>,
 }
 
 /// Somebody who may, by one role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MayRow {
+pub struct PermittedRow {
     /// The user's id; of a service `service:` and its id.
     pub user: String,
     /// The user's name; of a service `service:` and its id.
@@ -40,7 +40,7 @@ pub struct MayRow {
 
 /// Everybody who holds every one of `actions` in the project at `now`, with the roles that give some of them.
 #[must_use]
-pub fn who(roster: &Roster, project: ProjectIx, actions: ActionSet, now: DateTime<Utc>) -> Who {
+pub fn who_may(roster: &Roster, project: ProjectIx, actions: ActionSet, now: DateTime<Utc>) -> WhoMay {
     let open = |principal| crate::decide(roster, principal, actions, project, now).is_allowed();
     let open_to = if open(Principal::Anyone) {
         Some("anyone")
@@ -52,7 +52,7 @@ pub fn who(roster: &Roster, project: ProjectIx, actions: ActionSet, now: DateTim
         let (user, name) = roster.caller_names(who);
         let mut roles: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
         let ways = roster.ways(who, project.into(), now);
-        for way in ways.iter().filter(|way| way.stands() && roster.profile().gives(way.held).meets(actions)) {
+        for way in ways.iter().filter(|way| way.stands() && roster.profile().gives(way.held).intersects(actions)) {
             let reason = roster.reason(way);
             roles.entry(reason.role.clone()).or_default().push(reason);
         }
@@ -61,11 +61,11 @@ pub fn who(roster: &Roster, project: ProjectIx, actions: ActionSet, now: DateTim
             reasons.dedup_by(|a, b| (a.rule, &a.name) == (b.rule, &b.name));
             let open = reasons.iter().any(|reason| reason.until.is_none());
             let until = reasons.iter().filter_map(|reason| reason.until).max().filter(|_| !open);
-            rows.push(MayRow { user: user.clone(), name: name.clone(), role, until, reasons });
+            rows.push(PermittedRow { user: user.clone(), name: name.clone(), role, until, reasons });
         }
     }
     rows.sort_by(|a, b| (&a.name, &a.user, &a.role).cmp(&(&b.name, &b.user, &b.role)));
-    Who { open_to, rows }
+    WhoMay { open_to, rows }
 }
 
 impl Roster {
@@ -73,9 +73,9 @@ impl Roster {
     fn open_to_authenticated(&self, project: ProjectIx, actions: ActionSet) -> bool {
         let place = project.into();
         self.open(place)
-            && self.resource(Rights::Access, place, Principal::Anyone).is_some_and(|resource| {
+            && self.resource(ProfileKind::Access, place, Principal::Anyone).is_some_and(|resource| {
                 let held = std::iter::empty();
-                self.profile.allowed(Pseudo::Authenticated, held, &resource, self.switches()).holds(actions)
+                self.profile.allowed(Pseudo::Authenticated, held, &resource, self.switches()).contains(actions)
             })
     }
 }
@@ -110,7 +110,7 @@ pub struct Difference {
 
 /// A roster at a moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Side<'a> {
+pub struct RosterAt<'a> {
     /// It.
     pub roster: &'a Roster,
     /// The instant at which windows are judged.
@@ -126,13 +126,13 @@ impl Difference {
 
     /// Adds what is different on one project, by its id, for one caller, or for everybody. A project that is not there
     /// gives nobody anything.
-    pub fn add(&mut self, before: Side<'_>, after: Side<'_>, project: &str, caller: Option<&str>) {
-        let on = |side: Side<'_>| side.roster.project_by_id(project).or_else(|| personal(side.roster, project));
+    pub fn add(&mut self, before: RosterAt<'_>, after: RosterAt<'_>, project: &str, caller: Option<&str>) {
+        let on = |side: RosterAt<'_>| side.roster.project_by_id(project).or_else(|| personal(side.roster, project));
         let places = (on(before), on(after));
         let ids: BTreeSet<String> = match caller {
             Some(caller) => [caller.to_owned()].into(),
             None => {
-                let ids = |side: Side<'_>, place: Option<ProjectIx>| -> Vec<String> {
+                let ids = |side: RosterAt<'_>, place: Option<ProjectIx>| -> Vec<String> {
                     let all = place.map(|project| side.roster.candidates(project)).unwrap_or_default();
                     all.into_iter().map(|who| side.roster.caller_names(who).0).collect()
                 };
@@ -147,8 +147,15 @@ impl Difference {
         self.actions.sort();
     }
 
-    fn one(&mut self, before: Side<'_>, after: Side<'_>, places: (Option<ProjectIx>, Option<ProjectIx>), id: &str) {
-        let who = |side: Side<'_>| if id.is_empty() { Some(Principal::Anyone) } else { side.roster.caller_by_id(id) };
+    fn one(
+        &mut self,
+        before: RosterAt<'_>,
+        after: RosterAt<'_>,
+        places: (Option<ProjectIx>, Option<ProjectIx>),
+        id: &str,
+    ) {
+        let who =
+            |side: RosterAt<'_>| if id.is_empty() { Some(Principal::Anyone) } else { side.roster.caller_by_id(id) };
         let (old, new) = (Held::of(before, who(before), places.0), Held::of(after, who(after), places.1));
         let named = if who(after).is_some() { after } else { before };
         let names = who(named).map(|who| named.roster.caller_names(who)).unwrap_or_default();
@@ -203,7 +210,7 @@ struct Held {
 }
 
 impl Held {
-    fn of(side: Side<'_>, who: Option<Principal>, project: Option<ProjectIx>) -> Self {
+    fn of(side: RosterAt<'_>, who: Option<Principal>, project: Option<ProjectIx>) -> Self {
         let (Some(who), Some(project)) = (who, project) else { return Self::default() };
         let mut held = Self::default();
         for reason in side.roster.reasons(who, project.into(), side.at) {
@@ -217,7 +224,7 @@ impl Held {
 
 /// What stands, at a moment, in the ways that these reasons go.
 fn obstacles<'a>(
-    side: Side<'_>,
+    side: RosterAt<'_>,
     who: Option<Principal>,
     project: Option<ProjectIx>,
     reasons: impl Iterator<Item = &'a Reason>,

@@ -15,8 +15,8 @@ use rollcall_events::{
 use crate::{
     facts::{Facts, NONE},
     index::Index,
-    names::normal_user_name,
-    place::Rights,
+    names::normalize_user_name,
+    place::ProfileKind,
     plain::Plain,
     profile::{Held, Own, Profile, Pseudo, Resource, RoleIx},
     slice::Judging,
@@ -38,7 +38,7 @@ pub struct Roster {
     pub(crate) api: Arc<Profile>,
     /// The role of each binding where it was given, under the profile that it belongs to; absent where that profile has
     /// no such role or does not let it be given there.
-    pub(crate) roles: Vec<Option<(Rights, Held)>>,
+    pub(crate) roles: Vec<Option<(ProfileKind, Held)>>,
     /// The roles of rules 2 and 3; absent where the profile has no such role.
     pub(crate) producer_role: Option<RoleIx>,
     pub(crate) consumer_role: Option<RoleIx>,
@@ -50,9 +50,9 @@ pub struct Roster {
 
 /// One roster that is read by many and folded into by one. A guard is held for a look-up, never across a wait.
 #[derive(Debug)]
-pub struct Live(RwLock<Roster>);
+pub struct SharedRoster(RwLock<Roster>);
 
-impl Live {
+impl SharedRoster {
     /// Shares a roster.
     #[must_use]
     pub fn new(roster: Roster) -> Self {
@@ -276,7 +276,7 @@ impl Roster {
             // A name that its owner gave up stays reserved and finds nobody.
             (person.name == ix && person.user != NONE).then_some(UserIx(person.user))
         };
-        find(name).or_else(|| find(&normal_user_name(name)?))
+        find(name).or_else(|| find(&normalize_user_name(name)?))
     }
 
     /// The user that a person, given as `source/person`, belongs to.

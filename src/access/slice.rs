@@ -41,7 +41,7 @@ pub enum ScopeName<'a> {
 /// What a question about the past is about. Users are named by name, by id, or as `service:` and an id; names of any time
 /// count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About<'a> {
+pub enum PastQuestion<'a> {
     /// One caller (absent: somebody who did not sign in) and one scope.
     Access {
         /// The caller.
@@ -89,7 +89,7 @@ pub fn effective_by(mut records: Vec<Recorded>, then: DateTime<Utc>) -> Vec<Reco
 impl Roster {
     /// An empty roster for the events of a slice. `self` is the roster that the slice was found by.
     #[must_use]
-    pub fn for_slice(&self, basis: Basis) -> Self {
+    pub fn empty_slice(&self, basis: Basis) -> Self {
         let mut roster = Self::new(self.log_id());
         roster.judging = match basis {
             Basis::Recorded => Judging::Known,
@@ -101,7 +101,7 @@ impl Roster {
     }
 
     /// Says of a slice that it holds the log up to here.
-    pub fn reaches(&mut self, position: Position) {
+    pub fn advance_to(&mut self, position: Position) {
         self.facts.position = self.facts.position.max(position);
     }
 }

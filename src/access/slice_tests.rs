@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::{About, Basis, Change, Folded, Place, ProjectIx, ScopeName, Subject, effective_by, who};
+use crate::{Basis, Change, Folded, PastQuestion, Place, ProjectIx, ScopeName, Subject, effective_by, who_may};
 
 const ADA: &str = r#"{"persons":[{"source":"flexnet","person":"p0"},{"source":"corp","person":"q0"}]}"#;
 
@@ -250,30 +250,30 @@ impl Past {
         Self { records, live, found }
     }
 
-    fn events(&self, about: About<'_>) -> Vec<Recorded> {
-        let relevant = self.live.relevant(about);
+    fn events(&self, about: PastQuestion<'_>) -> Vec<Recorded> {
+        let relevant = self.live.relevant_subjects(about);
         let positions: BTreeSet<Position> =
             relevant.iter().filter_map(|subject| self.found.0.get(subject)).flatten().copied().collect();
         self.records.iter().filter(|record| positions.contains(&record.position)).cloned().collect()
     }
 
     /// As of a position, as it was recorded.
-    fn recorded(&self, about: About<'_>, to: Position) -> Roster {
-        let mut slice = self.live.for_slice(Basis::Recorded);
+    fn recorded(&self, about: PastQuestion<'_>, to: Position) -> Roster {
+        let mut slice = self.live.empty_slice(Basis::Recorded);
         for record in self.events(about).iter().filter(|record| record.position <= to) {
             slice.apply(record);
         }
-        slice.reaches(to);
+        slice.advance_to(to);
         slice
     }
 
     /// As of an instant, as it is known now.
     fn effective(&self, events: Vec<Recorded>, then: DateTime<Utc>) -> Roster {
-        let mut slice = self.live.for_slice(Basis::Effective);
+        let mut slice = self.live.empty_slice(Basis::Effective);
         for record in effective_by(events, then) {
             slice.apply(&record);
         }
-        slice.reaches(self.live.position());
+        slice.advance_to(self.live.position());
         slice
     }
 }
@@ -348,10 +348,10 @@ proptest! {
         for record in &past.records[..cut] {
             whole.apply(record);
         }
-        let slice = |about: About<'_>| past.recorded(about, to);
+        let slice = |about: PastQuestion<'_>| past.recorded(about, to);
         for project in projects(&whole) {
             let ix = whole.project_by_name(&project).unwrap();
-            let cut = slice(About::Members(&project));
+            let cut = slice(PastQuestion::Members(&project));
             let there = cut.project_by_name(&project);
             prop_assert!(there.is_some(), "{}", project);
             let there = there.unwrap();
@@ -360,20 +360,20 @@ proptest! {
             prop_assert_eq!(members(&cut, there, now), members(&whole, ix, now), "members of {}", project);
             for verb in verbs() {
                 if let (Some(a), Some(b)) = (cut.profile().registry_action(verb), whole.profile().registry_action(verb)) {
-                    prop_assert_eq!(who(&cut, there, a, now), who(&whole, ix, b, now), "who may {:?} {}", verb, project);
+                    prop_assert_eq!(who_may(&cut, there, a, now), who_may(&whole, ix, b, now), "who may {:?} {}", verb, project);
                 }
             }
         }
         for scope in scopes(&whole) {
             let scope = scope.name();
             for user in callers(&whole) {
-                let cut = slice(About::Access { user: Some(&user), scope });
+                let cut = slice(PastQuestion::Access { user: Some(&user), scope });
                 prop_assert_eq!(answer(&cut, &user, scope, now), answer(&whole, &user, scope, now), "{} on {:?}", user, scope);
             }
         }
         for user in callers(&whole) {
             let caller = whole.caller_by_id(&user).unwrap();
-            let cut = slice(About::User(&user));
+            let cut = slice(PastQuestion::User(&user));
             let there = cut.caller_by_id(&user);
             prop_assert!(there.is_some(), "{}", user);
             let there = there.unwrap();
@@ -382,7 +382,7 @@ proptest! {
             if let Principal::User(_) = caller {
                 // By the name that it had then.
                 let name = whole.caller_names(caller).1;
-                let cut = slice(About::User(&name));
+                let cut = slice(PastQuestion::User(&name));
                 prop_assert_eq!(cut.user_by_name(&name).map(|ix| cut.user_id(ix)), Some(user));
             }
         }
@@ -409,7 +409,7 @@ proptest! {
         for scope in scopes(&whole) {
             let scope = scope.name();
             for user in callers(&whole) {
-                let slice = past.effective(past.events(About::Access { user: Some(&user), scope }), then);
+                let slice = past.effective(past.events(PastQuestion::Access { user: Some(&user), scope }), then);
                 prop_assert_eq!(answer(&slice, &user, scope, then), answer(&whole, &user, scope, then), "{} on {:?}", user, scope);
             }
         }
@@ -435,10 +435,10 @@ fn a_project_that_only_came_too_late_is_found_by_what_is_known_now() {
     let past = Past::of(&history, true);
     assert!(past.live.project_by_name("k").is_none(), "it was over before it began");
     let (then, scope) = (noon() - Duration::days(1), ScopeName::Project("k"));
-    let slice = past.effective(past.events(About::Access { user: Some("flexnet/p"), scope }), then);
+    let slice = past.effective(past.events(PastQuestion::Access { user: Some("flexnet/p"), scope }), then);
     let answers = answer(&slice, "flexnet/p", scope, then).expect("it was there then");
     assert!(answers.iter().all(|answer| answer.allowed), "{answers:?}");
-    let slice = past.effective(past.events(About::Members("k")), then);
+    let slice = past.effective(past.events(PastQuestion::Members("k")), then);
     assert_eq!(members(&slice, slice.project_by_name("k").unwrap(), then).len(), 1);
 }
 

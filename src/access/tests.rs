@@ -213,7 +213,7 @@ proptest! {
                 let why = explain(&roster, Principal::User(user), actions, project, noon());
                 let reasons: Vec<_> = why.reasons.iter().filter(|reason| {
                     let role = roster.profile().role(&reason.role).unwrap();
-                    roster.profile().role_actions(role).holds(actions)
+                    roster.profile().role_actions(role).contains(actions)
                 }).collect();
                 prop_assert_eq!(verdict.is_allowed(), !reasons.is_empty(), "{:#?}", why);
                 if let Verdict::Allowed { until } = verdict {
@@ -221,7 +221,7 @@ proptest! {
                     prop_assert_eq!(until, if open { None } else { reasons.iter().filter_map(|reason| reason.until).max() });
                     prop_assert!(had_tie(&roster, user, project, noon()));
                 }
-                prop_assert_eq!(verdict.is_allowed(), roster.actions_of(Principal::User(user), project, noon()).holds(actions));
+                prop_assert_eq!(verdict.is_allowed(), roster.actions_of(Principal::User(user), project, noon()).contains(actions));
             }
             prop_assert!(!decide(&roster, Principal::Anyone, roster.profile().registry_action(Verb::Pull).unwrap(), project, noon()).is_allowed());
         }

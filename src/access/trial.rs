@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Body, NewEvent, Position, Recorded, SourceName, body::Member};
 
 use crate::{
-    Effect, MembershipChange, Principal, Where, memberships_of,
-    place::{Place, ProjectIx, Rights},
+    Effect, MembershipChange, NamedScope, Principal, memberships_of,
+    place::{Place, ProfileKind, ProjectIx},
     roster::{Roster, UserIx},
 };
 
 /// The roles in projects that would appear and disappear if a source said this now, by project, user and role.
 #[must_use]
-pub fn consequences(before: &Roster, source: &SourceName, facts: &[Body], now: DateTime<Utc>) -> Vec<MembershipChange> {
+pub fn dry_run(before: &Roster, source: &SourceName, facts: &[Body], now: DateTime<Utc>) -> Vec<MembershipChange> {
     let after = before.after(source, facts, now);
     let concerned = Concerned::by(facts);
     let (had, has) = (before.held_by(source, &concerned, now), after.held_by(source, &concerned, now));
@@ -22,7 +22,7 @@ pub fn consequences(before: &Roster, source: &SourceName, facts: &[Body], now: D
     for (side, other, appears) in [(&has, &had, true), (&had, &has, false)] {
         for (row, name) in side.iter().filter(|(row, _)| !other.contains_key(*row)) {
             let (user, project, role) = row.clone();
-            let scope = Where::Project(project);
+            let scope = NamedScope::Project(project);
             changes.push(MembershipChange { scope, name: name.clone(), user, role, appears });
         }
     }
@@ -33,7 +33,7 @@ pub fn consequences(before: &Roster, source: &SourceName, facts: &[Body], now: D
 /// Whether these facts could take the last of `crowd` members or more out of a project. Looks at nothing but the facts:
 /// most of what a source takes back concerns too few for that.
 #[must_use]
-pub fn could_empty(facts: &[Body], crowd: usize) -> bool {
+pub fn could_empty_project(facts: &[Body], crowd: usize) -> bool {
     let mut losing = BTreeSet::new();
     for fact in facts {
         let person = match fact {
@@ -54,8 +54,14 @@ pub fn could_empty(facts: &[Body], crowd: usize) -> bool {
 
 /// The projects, by name, that have `crowd` members or more now and would have none if a source said this.
 #[must_use]
-pub fn emptied(before: &Roster, source: &SourceName, facts: &[Body], crowd: usize, now: DateTime<Utc>) -> Vec<String> {
-    if !could_empty(facts, crowd) {
+pub fn emptied_projects(
+    before: &Roster,
+    source: &SourceName,
+    facts: &[Body],
+    crowd: usize,
+    now: DateTime<Utc>,
+) -> Vec<String> {
+    if !could_empty_project(facts, crowd) {
         return Vec::new();
     }
     let after = before.after(source, facts, now);
@@ -154,6 +160,6 @@ impl Roster {
         self.is_there(who)
             && self.open(place)
             && self.admitted(who).is_some()
-            && self.live_roles(Rights::Access, who, place, now.timestamp_micros()).next().is_some()
+            && self.live_roles(ProfileKind::Access, who, place, now.timestamp_micros()).next().is_some()
     }
 }

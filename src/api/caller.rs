@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, only_buys,
+    FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, is_only_customer,
 };
 use rollcall_events::{
     Digest,
@@ -44,7 +44,7 @@ impl Caller {
         let who = match self {
             Self::Operator => None,
             // Somebody who is gone since signing in is nobody.
-            Self::Known(word) => Some(roster.principal_of(word).unwrap_or(Principal::Anyone)),
+            Self::Known(word) => Some(roster.find_principal(word).unwrap_or(Principal::Anyone)),
         };
         Asker { roster, who, now }
     }
@@ -109,7 +109,7 @@ impl Asker<'_> {
             && (roster.settings().customers_see_each_other
                 || self.everywhere("member.list")
                 || self.may("report.read", project)
-                || !self.who.is_some_and(|who| only_buys(roster, who, project, self.now)));
+                || !self.who.is_some_and(|who| is_only_customer(roster, who, project, self.now)));
         listed
             || (roster.settings().customers_see_each_other
                 && self.who.is_some_and(|who| {

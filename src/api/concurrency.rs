@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rollcall_access::{Live, Roster};
+use rollcall_access::{Roster, SharedRoster};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::problem::{Answer, Kind};
@@ -60,7 +60,7 @@ impl Turn {
     /// Does work on a copy of the roster; whoever waits for the roster waits no longer than the copy takes.
     pub async fn on_a_copy<T: Send + 'static>(
         self,
-        live: &Arc<Live>,
+        live: &Arc<SharedRoster>,
         work: impl FnOnce(&Roster) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
         let live = Arc::clone(live);

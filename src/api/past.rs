@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{About, Basis, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
+use rollcall_access::{Basis, PastQuestion, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
 use rollcall_events::{LogId, Position, Recorded};
 use serde::Deserialize;
@@ -156,11 +156,11 @@ impl<Q> Reads<Q> {
     }
 
     /// What a question depended on at a moment.
-    pub async fn past(&self, as_of: AsOf, basis: Basis, about: About<'_>) -> Answer<Past> {
+    pub async fn past(&self, as_of: AsOf, basis: Basis, about: PastQuestion<'_>) -> Answer<Past> {
         let (moment, at) = self.moment(as_of).await?;
         let (subjects, mut roster, known) = {
             let live = self.live().read();
-            (live.relevant(about), live.for_slice(basis), live.position())
+            (live.relevant_subjects(about), live.empty_slice(basis), live.position())
         };
         let (to, lost) = match basis {
             Basis::Recorded => (moment.position, false),
@@ -182,7 +182,7 @@ impl<Q> Reads<Q> {
             }
         }
         let mut roster = folded(roster, move || effective_by(records, at)).await?;
-        roster.reaches(to);
+        roster.advance_to(to);
         Ok(Past { roster, moment, at })
     }
 

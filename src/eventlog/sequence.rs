@@ -53,7 +53,7 @@ pub(crate) fn sequence<'k>(
             event.time = event.time.map(to_micros);
             let earlier = find(&event.key).or_else(|| fresh.get(&event.key).and_then(|at| sequenced.new.get(*at)));
             if let Some(earlier) = earlier {
-                outcomes.push(if event.says_the_same(&earlier.event) {
+                outcomes.push(if event.has_same_content(&earlier.event) {
                     Outcome::Duplicate(earlier.position)
                 } else {
                     Outcome::Conflict(earlier.position)

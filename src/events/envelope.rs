@@ -91,7 +91,7 @@ impl NewEvent {
 
     /// Whether two events that share a key say the same. What brought them (origin, correlation, trace) may differ.
     #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub fn has_same_content(&self, other: &Self) -> bool {
         self.kind == other.kind
             && self.subject == other.subject
             && self.time == other.time

@@ -24,7 +24,7 @@ pub struct Epoch(pub u64);
 /// Why an event has no effect: its runner is no longer the one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stale epoch: a runner of epoch {} said it after epoch {} had begun", .of.0, .newest.0)]
-pub struct Stale {
+pub struct StaleEpoch {
     /// The runner's.
     pub of: Epoch,
     /// The newest that the log knew.
@@ -58,10 +58,10 @@ impl Epoch {
     ///
     /// # Errors
     /// When the event is of an older epoch: it counts for nothing.
-    pub fn admit(&mut self, event: &NewEvent) -> Result<(), Stale> {
+    pub fn admit(&mut self, event: &NewEvent) -> Result<(), StaleEpoch> {
         let Some(of) = Self::of_event(event) else { return Ok(()) };
         if of < *self {
-            return Err(Stale { of, newest: *self });
+            return Err(StaleEpoch { of, newest: *self });
         }
         if event.kind.starts_with("rollcall.snapshot.started.") {
             *self = of;
@@ -117,6 +117,6 @@ mod tests {
         let closing = event("snapshot.aborted", Some("run_a.1"), r#"{"run":"run_a.1","epoch":2}"#);
         assert!(admit(closing), "the newer runner closes what the older one left open");
         let late = event("snapshot.applied", Some("run_a.1"), r#"{"run":"run_a.1","epoch":1,"scope":"s"}"#);
-        assert_eq!(newest.admit(&late), Err(Stale { of: Epoch(1), newest: Epoch(2) }));
+        assert_eq!(newest.admit(&late), Err(StaleEpoch { of: Epoch(1), newest: Epoch(2) }));
     }
 }

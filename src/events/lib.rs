@@ -9,10 +9,10 @@ pub mod json;
 mod schema;
 mod settings;
 
-pub use body::{Body, Sayer};
+pub use body::{Body, Emitter};
 pub use clock::Clock;
 pub use envelope::{Digest, EventKey, NewEvent, Recorded, chain_start, chain_step};
-pub use epoch::{Epoch, Stale, run_id};
+pub use epoch::{Epoch, StaleEpoch, run_id};
 pub use ids::{Id, InvalidName, LOCAL, LogId, Position, ProjectName, SourceName, prefixed_id, project_name_of};
 pub use json::SchemaError;
 pub use schema::{schema_of, schemas};

@@ -38,7 +38,7 @@ pub(crate) struct Change {
 impl Change {
     pub fn verb(&self) -> ChangeKind {
         match &self.was {
-            _ if self.body.ends() => ChangeKind::Remove,
+            _ if self.body.is_removal() => ChangeKind::Remove,
             None => ChangeKind::Add,
             Some(was) if gives(was) && !gives(&self.body) => ChangeKind::Remove,
             Some(_) => ChangeKind::Change,
@@ -85,7 +85,7 @@ impl Change {
                 let name = old.clone().or_else(|| new.clone()).unwrap_or(id.to_owned());
                 match verb {
                     ChangeKind::Add => format!("the {noun} {name} appears"),
-                    ChangeKind::Remove if body.ends() => format!("the {noun} {name} is gone"),
+                    ChangeKind::Remove if body.is_removal() => format!("the {noun} {name} is gone"),
                     ChangeKind::Remove => format!("the {noun} {name} is no longer active"),
                     ChangeKind::Change if new.is_some() && new != old => {
                         format!("the {noun} {name} is now {}", new.unwrap_or_default())
@@ -118,7 +118,7 @@ fn gives(body: &Body) -> bool {
         Body::PersonUpserted(person) => person.active,
         Body::EntitlementUpserted(entitlement) => entitlement.state == EntitlementState::Active,
         Body::PackageUpserted(package) => package.container_delivery,
-        body => !body.ends(),
+        body => !body.is_removal(),
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
             _ => None,
         };
         let enters = member("ops", "7").unwrap();
-        let leaves = enters.ending().unwrap();
+        let leaves = enters.removal().unwrap();
         let unnamed = member("x", "8").unwrap();
         let (on, off) = (person("bob", true).unwrap(), person("bob", false).unwrap());
         for (change, verb, text) in [
@@ -191,7 +191,7 @@ mod tests {
             (change(None, on.clone()), ChangeKind::Add, "the person bob appears"),
             (change(Some(on.clone()), off.clone()), ChangeKind::Remove, "the person bob is no longer active"),
             (change(Some(off.clone()), on.clone()), ChangeKind::Change, "the person bob is active again"),
-            (change(Some(on.clone()), on.ending().unwrap()), ChangeKind::Remove, "the person bob is gone"),
+            (change(Some(on.clone()), on.removal().unwrap()), ChangeKind::Remove, "the person bob is gone"),
         ] {
             assert_eq!((change.verb(), change.text(&known).as_str()), (verb, text));
         }
@@ -216,7 +216,7 @@ mod tests {
     fn people_and_groups_come_before_memberships_and_go_after_them() {
         let bodies = [member("g", "p"), group("g"), person("p", true)].map(Option::unwrap);
         let adds = bodies.iter().map(|body| change(None, body.clone()));
-        let ends = bodies.iter().map(|body| change(Some(body.clone()), body.ending().unwrap()));
+        let ends = bodies.iter().map(|body| change(Some(body.clone()), body.removal().unwrap()));
         let kinds: Vec<_> =
             in_order(ends.chain(adds).collect()).into_iter().map(|change| change.body.kind().to_owned()).collect();
         let short: Vec<_> = kinds.iter().map(|k| k.trim_start_matches("rollcall.").trim_end_matches(".v1")).collect();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rollcall_events::{Body, Digest, Epoch, Id, LogId, Position, Sayer, SourceName};
+use rollcall_events::{Body, Digest, Emitter, Epoch, Id, LogId, Position, SourceName};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -75,7 +75,7 @@ impl BaselineEntry {
 
 /// Whether a fact of this type says that its subject is there.
 pub(crate) fn is_present(kind: &str) -> bool {
-    Body::sayer_of(kind).is_some_and(Sayer::is_for_sources) && !is_end(kind)
+    Body::emitter_of(kind).is_some_and(Emitter::is_for_connectors) && !is_end(kind)
 }
 
 /// By the type alone: parsing a hundred thousand facts to learn that would cost as much as the rest of a run.

@@ -444,10 +444,10 @@ fn an_event_needs_its_source_s_order_key_and_no_other() {
 
 #[test]
 fn every_type_that_is_not_a_connector_s_is_refused_whatever_its_data() {
-    use rollcall_events::{Body, Sayer};
+    use rollcall_events::{Body, Emitter};
     let refused =
         |kind: &str| validated(Order::Version, MappedEvent { kind: kind.into(), ..product("a", 1) }).unwrap_err().kind;
-    for kind in Body::TYPES.iter().filter(|kind| !Body::sayer_of(kind).is_some_and(Sayer::is_for_sources)) {
+    for kind in Body::TYPES.iter().filter(|kind| !Body::emitter_of(kind).is_some_and(Emitter::is_for_connectors)) {
         assert_eq!(refused(kind), ProblemType::NotYours, "{kind}");
     }
     assert_eq!(refused(&"x".repeat(1 << 20)), ProblemType::UnknownType);
@@ -461,7 +461,7 @@ fn personal_data_is_cut_out_and_its_absence_changes_no_byte() {
     let without = r#"{"person":"p","account":null,"active":true}"#;
     let (with, without) =
         (validated(Order::Version, person(with)).unwrap(), validated(Order::Version, person(without)).unwrap());
-    assert!(with.event.says_the_same(&without.event));
+    assert!(with.event.has_same_content(&without.event));
     assert!(!format!("{:?}", with).contains("p@x.example"), "not even printed");
     let personal = with.personal.unwrap();
     assert_eq!((personal.email.as_deref(), personal.name.as_deref()), (Some("p@x.example"), Some("Pat")));

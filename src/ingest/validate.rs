@@ -1,8 +1,8 @@
-//! Whether a source may say what it said, the same for every format: type, sayer, schema, subject, order key.
+//! Whether a source may say what it said, the same for every format: type, emitter, schema, subject, order key.
 //! Cuts personal data out before anything is compared or stored. Pure; knows no log and no inbox.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, EventKey, Id, NewEvent, Order, Sayer, SourceName, json};
+use rollcall_events::{Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json};
 use serde::Deserialize;
 
 use crate::{DeliveryId, MappedEvent, Problem, ProblemType};
@@ -62,8 +62,8 @@ pub fn validate(
     use ProblemType::{InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType};
 
     let id: Id = said.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
-    match Body::sayer_of(&said.kind) {
-        Some(Sayer::Connector | Sayer::Either) => {}
+    match Body::emitter_of(&said.kind) {
+        Some(Emitter::Connector | Emitter::ConnectorOrCommand) => {}
         Some(_) => {
             let detail = format!("`{}` is not for a source to say; it is recorded by Rollcall itself", said.kind);
             return Err(Problem::at(NotYours, "/type", detail));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Live, Subject};
+use rollcall_access::{Effect, SharedRoster, Subject};
 use rollcall_events::Position;
 use rollcall_store::read::{Read, ReadError};
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub struct Status {
 impl Handle {
     /// The roster that answers access questions.
     #[must_use]
-    pub fn live(&self) -> Arc<Live> {
+    pub fn live(&self) -> Arc<SharedRoster> {
         Arc::clone(&self.shared.live)
     }
 

@@ -9,7 +9,7 @@ mod snapshot;
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use rollcall_access::{FOLD_VERSION, Live, Roster};
+use rollcall_access::{FOLD_VERSION, Roster, SharedRoster};
 use rollcall_eventlog::{Tail, TailError};
 use rollcall_events::{Clock, Position};
 use rollcall_store::read::{Origin, Read, ReadError};
@@ -89,7 +89,7 @@ impl Projector {
         }
         tracing::info!(log = %log, head = %head, roster = %roster.position(), read = %written, "projector opened");
         let attached = written >= roster.position() && head.0 - written.0 <= u64::from(options.waiting);
-        let (shared, work) = Shared::new(dir, tail, clock, options, Live::new(roster), read, written, attached);
+        let (shared, work) = Shared::new(dir, tail, clock, options, SharedRoster::new(roster), read, written, attached);
         let shared = Arc::new(shared);
         Ok((Self { shared: Arc::clone(&shared), work }, Handle { shared }))
     }

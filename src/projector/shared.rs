@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Folded, Live};
+use rollcall_access::{Effect, Folded, SharedRoster};
 use rollcall_eventlog::Tail;
 use rollcall_events::{Body, Clock, Position, Recorded};
 use rollcall_store::read::Read;
@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<SharedRoster>,
     pub(crate) read: Read,
     options: Options,
     /// Held while anything is folded into the live roster: who has it sees one position.
@@ -99,7 +99,7 @@ impl Shared {
         tail: Arc<dyn Tail>,
         clock: Arc<dyn Clock>,
         options: Options,
-        live: Live,
+        live: SharedRoster,
         read: Read,
         written: Position,
         attached: bool,

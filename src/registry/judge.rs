@@ -161,7 +161,7 @@ impl Question<'_> {
 
 /// Whether the caller may list all repositories.
 fn catalog(roster: &Roster, principal: Principal, now: DateTime<Utc>, until: &mut Option<DateTime<Utc>>) -> bool {
-    match roster.lists_everything(principal, now) {
+    match roster.may_list_catalog(principal, now) {
         Verdict::Allowed { until: ends } => {
             let runs = ends.is_none_or(|ends| ends.timestamp() > now.timestamp());
             if runs {

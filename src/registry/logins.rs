@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{Live, Principal, UserIx, normal_user_name};
+use rollcall_access::{Principal, SharedRoster, UserIx, normalize_user_name};
 use rollcall_events::body;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -43,7 +43,7 @@ pub(crate) enum Asked {
 
 /// The directories behind every sign-in with a password.
 pub struct Logins {
-    live: Arc<Live>,
+    live: Arc<SharedRoster>,
     directory: Option<Arc<dyn PasswordCheck>>,
     throttle: Throttle,
 }
@@ -51,7 +51,7 @@ pub struct Logins {
 impl Logins {
     /// Of what checks passwords; of nothing where no directory is configured.
     #[must_use]
-    pub fn new(live: Arc<Live>, directory: Option<Arc<dyn PasswordCheck>>) -> Self {
+    pub fn new(live: Arc<SharedRoster>, directory: Option<Arc<dyn PasswordCheck>>) -> Self {
         Self { live, directory, throttle: Throttle::default() }
     }
 
@@ -67,7 +67,7 @@ impl Logins {
             Asked::Directory(answer) => {
                 let roster = self.live.read();
                 let user = (answer == PasswordAnswer::Good).then(|| signs_in(&roster, name)).flatten();
-                match user.and_then(|user| roster.word_of(Principal::User(user))) {
+                match user.and_then(|user| roster.event_principal(Principal::User(user))) {
                     Some(word) => SignIn::Known(word),
                     None => {
                         drop(roster);
@@ -87,7 +87,7 @@ impl Logins {
         if OURS.iter().any(|prefix| password.expose_secret().starts_with(prefix)) {
             return Asked::Nobody;
         }
-        let (guessed, credential) = (normal_user_name(name), password.expose_secret());
+        let (guessed, credential) = (normalize_user_name(name), password.expose_secret());
         if let Some(wait) = self.throttle.asking(guessed.as_deref(), from, credential, now) {
             return Asked::Wait(wait);
         }
@@ -113,6 +113,6 @@ impl Logins {
         from: IpAddr,
         now: DateTime<Utc>,
     ) -> Option<TimeDelta> {
-        self.throttle.failed(name.and_then(normal_user_name).as_deref(), from, credential, now)
+        self.throttle.failed(name.and_then(normalize_user_name).as_deref(), from, credential, now)
     }
 }

@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, header};
-use rollcall_access::Live;
+use rollcall_access::SharedRoster;
 use rollcall_events::{Clock, prefixed_id};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -74,7 +74,7 @@ pub struct TokenParts {
     /// Who is told why not.
     pub denial: DenialMode,
     /// The facts.
-    pub live: Arc<Live>,
+    pub live: Arc<SharedRoster>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The time.

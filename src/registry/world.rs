@@ -19,7 +19,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode, header};
-use rollcall_access::{Effect, Live, Profile, Roster};
+use rollcall_access::{Effect, Profile, Roster, SharedRoster};
 use rollcall_events::{Body as Fact, Clock, Digest, LogId, NewEvent, Position, Recorded};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ impl PasswordCheck for Directory {
 }
 
 pub(crate) struct World {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<SharedRoster>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) logins: Arc<Logins>,
     pub(crate) log: Mutex<Vec<Recorded>>,
@@ -128,7 +128,7 @@ impl World {
         let dir = Dir::new();
         let options = KeyOptions { algorithm: setup.algorithm, ..KeyOptions::default() };
         let keys = Arc::new(Keys::open(&dir.keys(), options, noon()).unwrap());
-        let live = Arc::new(Live::new(Roster::new(LogId([1; 8]))));
+        let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
         let clock = Arc::new(TestClock(AtomicI64::new(noon().timestamp_micros())));
         let (decisions, news) = (Arc::<Kept>::default(), Arc::<News>::default());
         let directory = setup.directory.map(|directory| directory as Arc<dyn PasswordCheck>);

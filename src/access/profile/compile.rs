@@ -241,13 +241,13 @@ impl Profile {
                     None => pattern == "*" || pattern == action,
                 };
                 if hit {
-                    found = found.with(ActionSet(1 << i));
+                    found = found.union(ActionSet(1 << i));
                 }
             }
             if found.is_empty() && pattern != "*" {
                 return Err(wrong(at, format!("`{pattern}` matches no action of this profile")));
             }
-            Ok(set.with(found))
+            Ok(set.union(found))
         })
     }
 

@@ -68,25 +68,25 @@ impl ActionSet {
 
     /// Both.
     #[must_use]
-    pub fn with(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// This without the other.
     #[must_use]
-    pub fn without(self, other: Self) -> Self {
+    pub fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
     /// Whether every action of `other` is in it.
     #[must_use]
-    pub fn holds(self, other: Self) -> bool {
+    pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// What is in both.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
@@ -98,7 +98,7 @@ impl ActionSet {
 
     /// Whether they share an action.
     #[must_use]
-    pub fn meets(self, other: Self) -> bool {
+    pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
@@ -283,7 +283,7 @@ impl Profile {
     /// Every action that there is.
     #[must_use]
     pub fn everything(&self) -> ActionSet {
-        self.actions().fold(ActionSet::EMPTY, |set, (_, one)| set.with(one))
+        self.actions().fold(ActionSet::EMPTY, |set, (_, one)| set.union(one))
     }
 
     /// What the profile calls a kind of project. What is neither global nor personal is its ordinary kind.
@@ -324,7 +324,7 @@ impl Profile {
     /// The names in a set.
     #[must_use]
     pub fn names(&self, set: ActionSet) -> Vec<&str> {
-        self.actions().filter(|(_, one)| set.holds(*one)).map(|(name, _)| name).collect()
+        self.actions().filter(|(_, one)| set.contains(*one)).map(|(name, _)| name).collect()
     }
 
     /// What a vendor's operation, or a single action, needs.
@@ -378,13 +378,13 @@ impl Profile {
         self.limits
             .iter()
             .filter(|(_, levels)| !levels.contains(&held.level))
-            .fold(self.role_actions(held.role), |mask, (limited, _)| mask.without(*limited))
+            .fold(self.role_actions(held.role), |mask, (limited, _)| mask.difference(*limited))
     }
 
     /// What the caller has without any role.
     #[must_use]
     pub fn baseline(&self, caller: Pseudo, resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> ActionSet {
-        self.baselines_on(caller, resource, switches).fold(ActionSet::EMPTY, |set, (_, (_, mask))| set.with(mask))
+        self.baselines_on(caller, resource, switches).fold(ActionSet::EMPTY, |set, (_, (_, mask))| set.union(mask))
     }
 
     /// The baselines that match: their places in the document, their rows there and what each gives.
@@ -406,7 +406,7 @@ impl Profile {
 
     /// The names of the levels at which a grant of limited actions counts; absent where they are not limited.
     pub(crate) fn levels_for(&self, actions: ActionSet) -> Option<String> {
-        let (_, levels) = self.limits.iter().find(|(limited, _)| limited.meets(actions))?;
+        let (_, levels) = self.limits.iter().find(|(limited, _)| limited.intersects(actions))?;
         let names = levels.iter().filter_map(|level| self.document.levels.get(usize::from(*level)).map(String::as_str));
         Some(names.collect::<Vec<_>>().join(" or "))
     }
@@ -448,8 +448,8 @@ impl Profile {
         switches: &BTreeMap<String, String>,
     ) -> ActionSet {
         let granted =
-            held.clone().fold(self.baseline(caller, resource, switches), |mask, held| mask.with(self.gives(held)));
-        self.ceilings(held, resource, switches).fold(granted, |mask, (_, taken)| mask.without(taken))
+            held.clone().fold(self.baseline(caller, resource, switches), |mask, held| mask.union(self.gives(held)));
+        self.ceilings(held, resource, switches).fold(granted, |mask, (_, taken)| mask.difference(taken))
     }
 }
 

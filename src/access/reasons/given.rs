@@ -8,7 +8,7 @@ use rollcall_events::{LOCAL, body::member_subject};
 use super::{Cause, Fix, Obstacle, Standing, Walk, Way, obstacle};
 use crate::{
     facts::{Holder, On},
-    place::{FolderIx, GroupIx, Place, ProjectIx, Rights, ServiceIx},
+    place::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx},
     roster::UserIx,
 };
 
@@ -198,7 +198,7 @@ impl Walk<'_> {
             if !roster.covers(row.on, self.place) {
                 continue;
             }
-            let Some((Rights::Access, held)) = roster.roles.get(*ix as usize).copied().flatten() else { continue };
+            let Some((ProfileKind::Access, held)) = roster.roles.get(*ix as usize).copied().flatten() else { continue };
             let subject = roster.facts.bindings.id(*ix).to_owned();
             let cause = Cause { position: row.register.cause, source: LOCAL.to_owned(), subject: subject.clone() };
             let mut obstacles = self.common.clone();

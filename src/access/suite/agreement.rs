@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ActionSet, Effect, Principal, ProjectIx, Roster, Verdict, decide,
-    place::{FolderIx, Place, Rights, ServiceIx},
+    place::{FolderIx, Place, ProfileKind, ServiceIx},
 };
 
 /// Everybody who can ask, in both accounts.
@@ -62,8 +62,8 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
         for _ in 0..each {
             let (at, place) = random.pick(&places);
             let now = noon() + Duration::days(i64::try_from(random.below(5)).unwrap() - 2);
-            for rights in [Rights::Access, Rights::Api] {
-                if rights == Rights::Api && !random.one_in(4) {
+            for rights in [ProfileKind::Access, ProfileKind::Api] {
+                if rights == ProfileKind::Api && !random.one_in(4) {
                     continue;
                 }
                 let (found, n) = compare(&roster, &naive, rights, (who, *principal), (at, *place), now);
@@ -96,12 +96,12 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
 fn compare(
     roster: &Roster,
     naive: &Naive,
-    rights: Rights,
+    rights: ProfileKind,
     (who, principal): (&Who, Principal),
     (at, place): (&Where, Place),
     now: DateTime<Utc>,
 ) -> (Option<String>, usize) {
-    let expected = naive.allowed(rights == Rights::Api, who, at, now.timestamp_micros());
+    let expected = naive.allowed(rights == ProfileKind::Api, who, at, now.timestamp_micros());
     let profile = roster.judge_of(rights);
     let until = |needs: &[&str]| {
         let each: Option<Vec<i64>> = needs.iter().map(|action| expected.get(*action).copied()).collect();
@@ -111,13 +111,13 @@ fn compare(
     let single = profile.actions().map(|(name, set)| (vec![name], set));
     let operations = profile.document().operations.values().filter_map(|needs| {
         let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-        let set = needs.iter().try_fold(ActionSet::EMPTY, |set, name| Some(set.with(profile.operation(name)?)))?;
+        let set = needs.iter().try_fold(ActionSet::EMPTY, |set, name| Some(set.union(profile.operation(name)?)))?;
         (needs.len() > 1).then_some((needs, set))
     });
     for (needs, set) in single.chain(operations) {
         let said = match rights {
-            Rights::Access => decide(roster, principal, set, place, now),
-            Rights::Api => roster.judge_by(rights, principal, set, place, now),
+            ProfileKind::Access => decide(roster, principal, set, place, now),
+            ProfileKind::Api => roster.judge_by(rights, principal, set, place, now),
         };
         let naively = until(&needs);
         let said = match said {

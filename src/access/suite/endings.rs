@@ -60,7 +60,7 @@ fn a_project_that_is_made_again_has_its_new_creator_and_nobody_else() {
     book.done("binding.set", &bind(&user("bob"), "guest", &on("one"), ADMIN));
     book.done("project.deleted", &json!({"project": "one"}));
     let one = book.project("one");
-    assert!(book.roster.bindings().next().is_none() && !book.roster.ownerless(one, book.now));
+    assert!(book.roster.bindings().next().is_none() && !book.roster.is_ownerless(one, book.now));
     book.done("project.created", &project("one", Some("eve")));
     for (who, may) in [("ada", false), ("bob", false), ("eve", true)] {
         assert_eq!(book.can(book.user(who), "pull", one), may, "{who}");

@@ -12,7 +12,8 @@ use super::{
     worlds::{Random, World, both},
 };
 use crate::{
-    ActionSet, Effect, Explanation, Place, Principal, Reason, Roster, Step, decide, explain, had_tie, place::Rights,
+    ActionSet, Effect, Explanation, Place, Principal, Reason, Roster, Step, decide, explain, had_tie,
+    place::ProfileKind,
 };
 
 /// A copy to try things on.
@@ -108,7 +109,7 @@ impl Question {
         let actions: Vec<ActionSet> = roster.profile().actions().map(|(_, set)| set).collect();
         let mut wanted = *random.pick(&actions);
         if random.one_in(4) {
-            wanted = wanted.with(*random.pick(&actions));
+            wanted = wanted.union(*random.pick(&actions));
         }
         let now = noon() + Duration::days(i64::try_from(random.below(3)).unwrap() - 1);
         Self { principal, place, actions: wanted, now }
@@ -149,7 +150,7 @@ proptest! {
                 let document = without(&roster, &telling).unwrap();
                 prop_assert_eq!(copy.say("local", "rollcall.profile.set.v1", &document), Effect::Applied);
                 // Another profile has other sets of actions.
-                let named: Option<ActionSet> = why.needs.iter().try_fold(ActionSet::EMPTY, |set, name| Some(set.with(copy.0.profile().operation(name)?)));
+                let named: Option<ActionSet> = why.needs.iter().try_fold(ActionSet::EMPTY, |set, name| Some(set.union(copy.0.profile().operation(name)?)));
                 let Some(actions) = named else { continue };
                 prop_assert!(!decide(&copy.0, question.principal, actions, question.place, question.now).is_allowed(), "{why:#?}");
                 continue;
@@ -192,12 +193,12 @@ proptest! {
             let question = Question::any(&roster, random);
             let (why, verdict) = (question.why(&roster), decide(&roster, question.principal, question.actions, question.place, question.now));
             prop_assert_eq!(why.allowed, verdict.is_allowed());
-            prop_assert_eq!(why.allowed, roster.actions_of(question.principal, question.place, question.now).holds(question.actions));
+            prop_assert_eq!(why.allowed, roster.actions_of(question.principal, question.place, question.now).contains(question.actions));
             prop_assert!(!why.allowed || (why.ceilings.is_empty() && why.would_allow.is_empty()));
             // Every way that stands is a live role, and the other way round.
             let mut ways: Vec<_> = roster.ways(question.principal, question.place, question.now).into_iter().filter(|way| way.obstacles.is_empty()).map(|way| (way.held.role, way.held.level)).collect();
             let open = roster.open(question.place) && roster.admitted(question.principal).is_some();
-            let mut live: Vec<_> = roster.live_roles(Rights::Access, question.principal, question.place, question.now.timestamp_micros()).filter(|_| open).map(|live| (live.held.role, live.held.level)).collect();
+            let mut live: Vec<_> = roster.live_roles(ProfileKind::Access, question.principal, question.place, question.now.timestamp_micros()).filter(|_| open).map(|live| (live.held.role, live.held.level)).collect();
             ways.sort();
             ways.dedup();
             live.sort();

@@ -6,7 +6,7 @@ use rollcall_events::{Body, LogId, NewEvent, Position, Recorded};
 use serde_json::{Value, json};
 
 use super::{super::noon, worlds::bundled};
-use crate::{Effect, Place, Principal, Roster, decide, place::Rights};
+use crate::{Effect, Place, Principal, Roster, decide, place::ProfileKind};
 
 /// A log in the making, folded as it is written.
 pub(super) struct Book {
@@ -50,7 +50,7 @@ impl Book {
     #[track_caller]
     fn refused(&mut self, kind: &str, data: &Value, why: &str) {
         let body = Body::parse(&format!("rollcall.{kind}.v1"), &data.to_string()).unwrap();
-        let asked = self.roster.may(&body, self.now).map_err(|refusal| refusal.text);
+        let asked = self.roster.check_command(&body, self.now).map_err(|refusal| refusal.text);
         let mut before = Roster::from_snapshot(&self.roster.to_snapshot()).unwrap();
         let effect = self.fact("local", kind, data);
         let Effect::Refused(said) = &effect else { panic!("{effect:?}, not refused: {kind} {data}") };
@@ -137,7 +137,7 @@ fn the_last_owner_stays_whoever_the_owner_is_and_however_the_role_would_end() {
     book.done("binding.set", &owner(&user("eve")));
     book.fact("hub", "person.upserted", &json!({"person": "eve", "account": null, "active": false}));
     book.refused("service.removed", &json!({"service": "robot"}), "would be left without project_admin");
-    assert!(!book.roster.ownerless(book.project("one"), book.now));
+    assert!(!book.roster.is_ownerless(book.project("one"), book.now));
 }
 
 #[test]
@@ -167,15 +167,15 @@ fn an_owner_whose_role_ends_does_not_take_the_place_of_one_whose_role_does_not()
 fn a_project_that_was_given_to_nobody_is_shown_as_ownerless() {
     let mut book = Book::of("harbor");
     book.done("project.created", &project("one", None));
-    assert!(book.roster.ownerless(book.project("one"), book.now));
+    assert!(book.roster.is_ownerless(book.project("one"), book.now));
     book.done("binding.set", &bind(&user("ada"), "guest", &on("one"), ADMIN));
-    assert!(book.roster.ownerless(book.project("one"), book.now));
+    assert!(book.roster.is_ownerless(book.project("one"), book.now));
     book.done("binding.set", &bind(&user("ada"), "project_admin", &on("one"), ADMIN));
-    assert!(!book.roster.ownerless(book.project("one"), book.now));
+    assert!(!book.roster.is_ownerless(book.project("one"), book.now));
     // Where no role of which one has to stay is given on a project, nobody is missed.
     let mut book = Book::of("portus");
     book.done("project.created", &project("one", None));
-    assert!(!book.roster.ownerless(book.project("one"), book.now));
+    assert!(!book.roster.is_ownerless(book.project("one"), book.now));
 }
 
 #[test]
@@ -239,9 +239,9 @@ fn an_administrator_is_raised_for_as_long_as_the_administration_runs() {
 fn a_fact_of_a_source_takes_the_last_owner_along_and_the_project_is_shown_as_ownerless() {
     let mut book = Book::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
-    assert!(!book.roster.ownerless(book.project("one"), book.now));
+    assert!(!book.roster.is_ownerless(book.project("one"), book.now));
     assert_eq!(book.fact("hub", "person.removed", &json!({"person": "ada"})), Effect::Applied);
-    assert!(book.roster.ownerless(book.project("one"), book.now));
+    assert!(book.roster.is_ownerless(book.project("one"), book.now));
 }
 
 #[test]
@@ -424,7 +424,7 @@ fn whoever_loses_a_right_between_asking_and_recording_is_refused_by_the_fold() {
     book.done("binding.set", &bind(&user("bob"), "project_admin", &on("one"), ADMIN));
     let command = bind(&user("eve"), "guest", &on("one"), "user:hub/bob");
     let body = Body::parse("rollcall.binding.set.v1", &command.to_string()).unwrap();
-    assert!(book.roster.may(&body, book.now).is_ok());
+    assert!(book.roster.check_command(&body, book.now).is_ok());
     book.done("binding.removed", &bind(&user("bob"), "project_admin", &on("one"), ADMIN));
     book.refused("binding.set", &command, "may not do this here");
     book.fact("hub", "person.removed", &json!({"person": "ada"}));
@@ -662,8 +662,8 @@ fn what_is_closed_is_closed_to_the_registry_and_can_still_be_looked_at() {
     let one = book.project("one");
     assert!(!book.can(book.user("eve"), "pull", one));
     assert!(book.roster.allows(book.user("eve"), "member.list", one, book.now));
-    let everything = book.roster.judge_of(Rights::Api).everything();
-    assert!(!book.roster.judge_by(Rights::Api, book.user("eve"), everything, one, book.now).is_allowed());
+    let everything = book.roster.judge_of(ProfileKind::Api).everything();
+    assert!(!book.roster.judge_by(ProfileKind::Api, book.user("eve"), everything, one, book.now).is_allowed());
 }
 
 #[test]

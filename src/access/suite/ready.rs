@@ -8,7 +8,7 @@ use super::{
     agreement::callers,
     worlds::{Random, World, recorded},
 };
-use crate::{Principal, Roster, place::Rights, plain::Plain};
+use crate::{Principal, Roster, place::ProfileKind, plain::Plain};
 
 /// Asks everything of everybody twice; how many questions were plain, and how many of those were answered with a yes.
 fn ask(roster: &Roster, random: &mut Random) -> (usize, usize) {
@@ -23,9 +23,9 @@ fn ask(roster: &Roster, random: &mut Random) -> (usize, usize) {
                 let ready = roster.plain.until(user, project, actions, now.timestamp_micros());
                 assert_eq!(ready, again.plain.until(user, project, actions, now.timestamp_micros()), "after a restart");
                 let Some(until) = ready else { continue };
-                let by_facts = unready.judge_by(Rights::Access, principal, actions, project.into(), now);
+                let by_facts = unready.judge_by(ProfileKind::Access, principal, actions, project.into(), now);
                 assert_eq!(
-                    roster.judge_by(Rights::Access, principal, actions, project.into(), now),
+                    roster.judge_by(ProfileKind::Access, principal, actions, project.into(), now),
                     by_facts,
                     "{name}"
                 );

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::*;
-use crate::{Where, consequences, could_empty, emptied};
+use crate::{NamedScope, could_empty_project, dry_run, emptied_projects};
 
 /// A history of one source, ordered as observed, and what it would say next.
 fn proposed() -> impl Strategy<Value = (History, Vec<Body>)> {
@@ -39,9 +39,9 @@ proptest! {
             .filter(|project| users(&before, project).len() >= crowd && users(&after, project).is_empty())
             .cloned()
             .collect();
-        let told = emptied(&before, &source, &facts, crowd, noon());
+        let told = emptied_projects(&before, &source, &facts, crowd, noon());
         prop_assert_eq!(&told.into_iter().collect::<BTreeSet<_>>(), &expected);
-        prop_assert!(expected.is_empty() || could_empty(&facts, crowd));
+        prop_assert!(expected.is_empty() || could_empty_project(&facts, crowd));
         let rows = |roster: &Roster| -> BTreeSet<(String, String, String)> {
             let of = |project| {
                 let name = roster.project_name(project).to_owned();
@@ -50,10 +50,10 @@ proptest! {
             roster.projects().flat_map(of).collect()
         };
         let (had, has) = (rows(&before), rows(&after));
-        let changes = consequences(&before, &source, &facts, noon());
+        let changes = dry_run(&before, &source, &facts, noon());
         let told = |appears| -> BTreeSet<(String, String, String)> {
             changes.iter().filter(|change| change.appears == appears).map(|change| match &change.scope {
-                Where::Project(name) => (name.clone(), change.user.clone(), change.role.clone()),
+                NamedScope::Project(name) => (name.clone(), change.user.clone(), change.role.clone()),
                 other => panic!("{other:?}"),
             }).collect()
         };
@@ -68,13 +68,13 @@ fn few_people_cannot_empty_a_project_and_a_group_can() {
     let leaves = |n| parse("group.member.removed", format!(r#"{{"group":"g","member":{{"person":"p{n}"}}}}"#));
     let gone = |n| parse("person.removed", format!(r#"{{"person":"p{n}"}}"#));
     let four: Vec<Body> = (0..4).map(leaves).chain((0..4).map(gone)).collect();
-    assert!(!could_empty(&four, 5));
-    assert!(could_empty(&(0..5).map(leaves).collect::<Vec<_>>(), 5));
+    assert!(!could_empty_project(&four, 5));
+    assert!(could_empty_project(&(0..5).map(leaves).collect::<Vec<_>>(), 5));
     for whole in [
         parse("group.removed", r#"{"group":"g"}"#.into()),
         parse("group.member.removed", r#"{"group":"g","member":{"group":"h"}}"#.into()),
         parse("package.removed", r#"{"package":"k"}"#.into()),
     ] {
-        assert!(could_empty(&[whole], 5));
+        assert!(could_empty_project(&[whole], 5));
     }
 }

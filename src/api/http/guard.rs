@@ -9,7 +9,7 @@ use axum::{
     http::{Extensions, HeaderMap, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
-use rollcall_access::{Credential, Live, Principal, Roster};
+use rollcall_access::{Credential, Principal, Roster, SharedRoster};
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{
     Body, Clock, Digest, Id, Position,
@@ -39,7 +39,7 @@ const USUAL_WAIT: Duration = Duration::from_millis(250);
 /// Everything that the API works with. The binary fills it in.
 pub struct Api {
     /// The roster.
-    pub live: Arc<Live>,
+    pub live: Arc<SharedRoster>,
     /// Takes the events of commands.
     pub append: Arc<dyn Append>,
     /// Reads the log.
@@ -138,7 +138,7 @@ impl Locked {
             Principal::Service(service) => roster.service(service).id == name,
             Principal::Anyone => false,
         };
-        let caller = name.is_none_or(agrees).then(|| roster.word_of(found))?.map(Caller::Known)?;
+        let caller = name.is_none_or(agrees).then(|| roster.event_principal(found))?.map(Caller::Known)?;
         Some(SignedIn { caller, secret: Some(SecretUsed { id: id.parse().ok()?, until }) })
     }
 
@@ -292,7 +292,7 @@ impl<Q> Reads<Q> {
         &*self.api.control
     }
 
-    pub fn live(&self) -> &Arc<Live> {
+    pub fn live(&self) -> &Arc<SharedRoster> {
         &self.api.live
     }
 
@@ -370,7 +370,7 @@ impl Commands {
         self.caller.author()
     }
 
-    pub fn live(&self) -> &Arc<Live> {
+    pub fn live(&self) -> &Arc<SharedRoster> {
         &self.state.api.live
     }
 
@@ -422,7 +422,7 @@ impl Commands {
         {
             let roster = self.live().read();
             let asker = self.ask(&roster);
-            roster.may(body, self.now()).map_err(|refusal| command::refused_of(body, &refusal, &asker))?;
+            roster.check_command(body, self.now()).map_err(|refusal| command::refused_of(body, &refusal, &asker))?;
         }
         command::say(&self.state.api, body, self.traceparent.clone()).await
     }
@@ -555,7 +555,7 @@ impl Redeems {
         self.api.clock.now()
     }
 
-    pub fn live(&self) -> &Live {
+    pub fn live(&self) -> &SharedRoster {
         &self.api.live
     }
 

@@ -179,7 +179,7 @@ mod tests {
         let mut text = "| action | asked at | roles | routes |\n|---|---|---|---|\n".to_owned();
         for (action, at, routes) in lines {
             let needed = profile.operation(action);
-            let holds = |role: &_| needed.is_some_and(|needed| profile.role_actions(*role).holds(needed));
+            let holds = |role: &_| needed.is_some_and(|needed| profile.role_actions(*role).contains(needed));
             let roles: Vec<&str> = profile.roles().filter(holds).map(|role| profile.role_name(role)).collect();
             let action = if action.is_empty() { String::new() } else { format!("`{action}`") };
             text.push_str(&format!("| {action} | {} | {} | {} |\n", at.word(), roles.join(", "), routes.join(", ")));

@@ -344,7 +344,7 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
                 let shown = format!("{kind}: {} {} {whose:?}", right.method, asked.path);
                 let (due, everywhere, here) = {
                     let roster = world.live.read();
-                    let who = who.as_ref().map(|word| roster.principal_of(word).unwrap());
+                    let who = who.as_ref().map(|word| roster.find_principal(word).unwrap());
                     let judge = Judge { roster: &roster, who, world: &world };
                     let project = roster.project_by_name("own").unwrap();
                     let everywhere = let_in && judge.may(right.action, Place::Root);
@@ -372,7 +372,7 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
                 assert!(everywhere || !text.contains(FOREIGN), "{shown} names somebody's own: {text}");
                 assert!(everywhere || here || !text.contains(NEAR), "{shown} names a neighbour: {text}");
                 // Whoever ended itself or the own credentials begins anew.
-                let there = who.as_ref().is_none_or(|word| world.live.read().principal_of(word).is_some());
+                let there = who.as_ref().is_none_or(|word| world.live.read().find_principal(word).is_some());
                 if let_in && !(there && right.path != "/api/v1/users/{name}/credentials-reset") {
                     (key, _) = caller(&world, kind).await;
                 }

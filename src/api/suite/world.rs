@@ -19,7 +19,7 @@ use axum::{
 };
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{Change, Effect, Folded, Live, Roster, Subject, emptied};
+use rollcall_access::{Change, Effect, Folded, Roster, SharedRoster, Subject, emptied_projects};
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
@@ -160,12 +160,12 @@ impl Passwords for TestPasswords {
 }
 
 /// Asks the roster as the binary does.
-struct OnRoster(Arc<Live>);
+struct OnRoster(Arc<SharedRoster>);
 
 #[async_trait]
 impl Consequences for OnRoster {
     async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
-        emptied(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
+        emptied_projects(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
     }
 }
 
@@ -219,7 +219,7 @@ pub(super) struct World {
     pub clock: Arc<TestClock>,
     pub folding: Arc<Folding>,
     pub ops: Ops,
-    pub live: Arc<Live>,
+    pub live: Arc<SharedRoster>,
     pub dir: PathBuf,
     /// What the source `corp`, which is read, states.
     pub source: MemorySource,
@@ -276,7 +276,7 @@ impl World {
         std::fs::create_dir_all(&dir).unwrap();
         let clock = Arc::new(TestClock(Mutex::new(at(0))));
         let log = Log::in_memory(LOG, clock.clone());
-        let live = Arc::new(Live::new(Roster::new(LOG)));
+        let live = Arc::new(SharedRoster::new(Roster::new(LOG)));
         let folding = Arc::new(Folding {
             applied: watch::Sender::new(Position(0)),
             effects: Mutex::default(),
@@ -466,7 +466,7 @@ impl World {
     }
 }
 
-async fn fold(log: Log, live: Arc<Live>, folding: Arc<Folding>) {
+async fn fold(log: Log, live: Arc<SharedRoster>, folding: Arc<Folding>) {
     let mut pages = log.read(Position(0), 100);
     while let Some(page) = pages.next().await {
         for record in page.unwrap().iter() {

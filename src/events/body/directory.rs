@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Author, Stated, part};
+use super::{Author, EventData, part};
 use crate::{Id, SchemaError, SourceName};
 
 /// A set of people, services and groups of one source.
@@ -22,7 +22,7 @@ pub struct Group {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
 }
-impl Stated for Group {
+impl EventData for Group {
     fn subject(&self) -> String {
         format!("group/{}", self.group)
     }
@@ -40,7 +40,7 @@ pub struct GroupMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
 }
-impl Stated for GroupMember {
+impl EventData for GroupMember {
     fn subject(&self) -> String {
         let (kind, id) = match &self.member {
             Member::Person(id) => ("person", id),
@@ -92,7 +92,7 @@ pub struct Run {
     #[serde(default)]
     pub reason: Option<String>,
 }
-impl Stated for Run {
+impl EventData for Run {
     fn subject(&self) -> String {
         format!("run/{}", self.run)
     }
@@ -121,7 +121,7 @@ pub struct SourceRef {
     /// The configured name.
     pub source: SourceName,
 }
-impl Stated for SourceRef {
+impl EventData for SourceRef {
     fn subject(&self) -> String {
         format!("source/{}", self.source)
     }
@@ -150,7 +150,7 @@ pub struct Link {
     #[serde(default)]
     pub author: Option<Author>,
 }
-impl Stated for Link {
+impl EventData for Link {
     fn subject(&self) -> String {
         let [a, b] = &self.persons;
         let (a, b) = if a <= b { (a, b) } else { (b, a) };

@@ -6,21 +6,21 @@ use crate::Id;
 
 /// What the subject of every member of a group begins with.
 #[must_use]
-pub fn members_of(group: &Id) -> String {
+pub fn group_member_subject_prefix(group: &Id) -> String {
     format!("member/{}/", part(group))
 }
 
 impl Body {
     /// The name of a type as this vocabulary has it; None for a type that does not exist.
     #[must_use]
-    pub fn type_named(kind: &str) -> Option<&'static str> {
+    pub fn known_type(kind: &str) -> Option<&'static str> {
         Self::TYPES.iter().copied().find(|known| *known == kind)
     }
 
     /// The fact with which a source takes this one back: same subject, nothing left of it. None for what is itself such
     /// an end, and for what no source says.
     #[must_use]
-    pub fn ending(&self) -> Option<Self> {
+    pub fn removal(&self) -> Option<Self> {
         Some(match self {
             Self::AccountUpserted(data) => Self::AccountRemoved(AccountRef { account: data.account.clone() }),
             Self::PersonUpserted(data) => Self::PersonRemoved(PersonRef { person: data.person.clone() }),
@@ -41,7 +41,7 @@ impl Body {
 
     /// Whether this ends what its source stated of the subject.
     #[must_use]
-    pub fn ends(&self) -> bool {
+    pub fn is_removal(&self) -> bool {
         matches!(
             self,
             Self::AccountRemoved(_)
@@ -61,7 +61,7 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Sayer;
+    use super::super::Emitter;
     use super::*;
 
     const STATED: [(&str, &str); 11] = [
@@ -82,8 +82,8 @@ mod tests {
     fn the_members_of_a_group_are_found_by_what_their_subjects_begin_with() {
         let member = |group: &str| format!(r#"{{"group":"{group}","member":{{"person":"p"}}}}"#);
         let subject = |group: &str| Body::parse("rollcall.group.member.added.v1", &member(group)).unwrap().subject();
-        assert!(subject("a/b").starts_with(&members_of(&"a/b".parse().unwrap())));
-        assert!(!subject("a/b").starts_with(&members_of(&"a".parse().unwrap())));
+        assert!(subject("a/b").starts_with(&group_member_subject_prefix(&"a/b".parse().unwrap())));
+        assert!(!subject("a/b").starts_with(&group_member_subject_prefix(&"a".parse().unwrap())));
     }
 
     #[test]
@@ -91,13 +91,14 @@ mod tests {
         let mut said = Vec::new();
         for (name, data) in STATED {
             let stated = Body::parse(&format!("rollcall.{name}.v1"), data).unwrap();
-            let end = stated.ending().unwrap();
+            let end = stated.removal().unwrap();
             assert_eq!(stated.subject(), end.subject());
-            assert!(!stated.ends() && end.ends() && end.ending().is_none(), "{name}");
-            assert!(end.sayer().is_for_sources());
+            assert!(!stated.is_removal() && end.is_removal() && end.removal().is_none(), "{name}");
+            assert!(end.emitter().is_for_connectors());
             said.extend([stated.kind(), end.kind()]);
         }
-        let of_connectors = Body::TYPES.iter().filter(|kind| Body::sayer_of(kind).is_some_and(Sayer::is_for_sources));
+        let of_connectors =
+            Body::TYPES.iter().filter(|kind| Body::emitter_of(kind).is_some_and(Emitter::is_for_connectors));
         assert_eq!(of_connectors.copied().collect::<Vec<_>>(), said);
     }
 }

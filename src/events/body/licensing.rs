@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Stated, pair_subject, window};
+use super::{EventData, pair_subject, window};
 use crate::{Id, SchemaError, json::nullable};
 
 /// An organisation in the licensing system. Accounts form a tree.
@@ -22,7 +22,7 @@ pub struct Account {
     #[serde(default)]
     pub name: Option<String>,
 }
-impl Stated for Account {
+impl EventData for Account {
     fn subject(&self) -> String {
         format!("account/{}", self.account)
     }
@@ -54,7 +54,7 @@ pub struct Person {
     /// `false` while suspended.
     pub active: bool,
 }
-impl Stated for Person {
+impl EventData for Person {
     fn subject(&self) -> String {
         format!("person/{}", self.person)
     }
@@ -78,7 +78,7 @@ pub struct PermissionOf {
     /// Which.
     pub permission: Permission,
 }
-impl Stated for PermissionOf {
+impl EventData for PermissionOf {
     fn subject(&self) -> String {
         let Permission::ViewAndManageDownloadPackages = self.permission;
         pair_subject("permission", self.person.as_str(), "view_and_manage_download_packages")
@@ -103,7 +103,7 @@ pub struct Product {
     #[serde(default)]
     pub name: Option<String>,
 }
-impl Stated for Product {
+impl EventData for Product {
     fn subject(&self) -> String {
         format!("product/{}", self.product)
     }
@@ -132,7 +132,7 @@ pub struct Package {
     #[serde(default)]
     pub effective_until: Option<DateTime<Utc>>,
 }
-impl Stated for Package {
+impl EventData for Package {
     fn subject(&self) -> String {
         format!("package/{}", self.package)
     }
@@ -150,7 +150,7 @@ pub struct PackageProduct {
     /// The product.
     pub product: Id,
 }
-impl Stated for PackageProduct {
+impl EventData for PackageProduct {
     fn subject(&self) -> String {
         pair_subject("package_product", self.package.as_str(), self.product.as_str())
     }
@@ -167,7 +167,7 @@ pub struct Entitlement {
     /// Only `active` grants.
     pub state: EntitlementState,
 }
-impl Stated for Entitlement {
+impl EventData for Entitlement {
     fn subject(&self) -> String {
         format!("entitlement/{}", self.entitlement)
     }
@@ -211,7 +211,7 @@ pub struct Line {
     #[serde(default)]
     pub quantity: Option<u64>,
 }
-impl Stated for Line {
+impl EventData for Line {
     fn subject(&self) -> String {
         format!("line/{}", self.line)
     }
@@ -229,7 +229,7 @@ pub struct EntitlementPerson {
     /// The person, of whatever account.
     pub person: Id,
 }
-impl Stated for EntitlementPerson {
+impl EventData for EntitlementPerson {
     fn subject(&self) -> String {
         pair_subject("entitlement_person", self.entitlement.as_str(), self.person.as_str())
     }

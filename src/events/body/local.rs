@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Sha256Hex, Stated, part, window};
+use super::{EventData, Sha256Hex, part, window};
 use crate::{Id, SchemaError, Settings};
 
 /// A scope above projects.
@@ -26,7 +26,7 @@ pub struct Folder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
 }
-impl Stated for Folder {
+impl EventData for Folder {
     fn subject(&self) -> String {
         format!("folder/{}", self.folder)
     }
@@ -54,7 +54,7 @@ pub struct Project {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
 }
-impl Stated for Project {
+impl EventData for Project {
     fn subject(&self) -> String {
         format!("project/{}", self.project)
     }
@@ -116,7 +116,7 @@ impl Author {
 
     /// As one was written, kept beside the log.
     #[must_use]
-    pub fn kept(text: String) -> Self {
+    pub fn from_stored(text: String) -> Self {
         Self(text)
     }
 
@@ -168,7 +168,7 @@ pub struct Binding {
     #[serde(default)]
     pub ends: Option<DateTime<Utc>>,
 }
-impl Stated for Binding {
+impl EventData for Binding {
     fn subject(&self) -> String {
         binding_subject(&self.principal, &self.role, &self.scope)
     }
@@ -190,7 +190,7 @@ pub struct BindingRef {
     /// Who removed it.
     pub author: Author,
 }
-impl Stated for BindingRef {
+impl EventData for BindingRef {
     fn subject(&self) -> String {
         binding_subject(&self.principal, &self.role, &self.scope)
     }
@@ -231,7 +231,7 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
 }
-impl Stated for Service {
+impl EventData for Service {
     fn subject(&self) -> String {
         format!("service/{}", self.service)
     }
@@ -256,7 +256,7 @@ pub struct Invitation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_with: Option<Id>,
 }
-impl Stated for Invitation {
+impl EventData for Invitation {
     fn subject(&self) -> String {
         format!("secret/{}", self.secret)
     }
@@ -288,7 +288,7 @@ pub struct Secret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_with: Option<Id>,
 }
-impl Stated for Secret {
+impl EventData for Secret {
     fn subject(&self) -> String {
         format!("secret/{}", self.secret)
     }
@@ -304,7 +304,7 @@ pub enum SecretOwner {
     Service(Id),
 }
 
-impl Stated for Settings {
+impl EventData for Settings {
     fn subject(&self) -> String {
         "settings".to_owned()
     }
@@ -320,7 +320,7 @@ impl PartialEq for ProfileDocument {
         self.0.get() == other.0.get()
     }
 }
-impl Stated for ProfileDocument {
+impl EventData for ProfileDocument {
     fn subject(&self) -> String {
         "profile".to_owned()
     }

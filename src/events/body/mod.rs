@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::{Id, SchemaError, Settings, json};
 
 pub use directory::*;
-pub use ending::members_of;
+pub use ending::group_member_subject_prefix;
 pub use licensing::*;
 pub use local::*;
 
 /// Who may say an event (DESIGN 5, "Who may say what").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sayer {
+pub enum Emitter {
     /// A source's connector, about its own subjects.
     Connector,
     /// Ingest itself, about the runs of a source.
@@ -30,19 +30,19 @@ pub enum Sayer {
     /// A command under the reserved source `local`.
     Command,
     /// A connector about its source's groups, a command about those that are kept locally.
-    Either,
+    ConnectorOrCommand,
 }
 
-impl Sayer {
+impl Emitter {
     /// Whether a source's connector may say it.
     #[must_use]
-    pub fn is_for_sources(self) -> bool {
-        matches!(self, Self::Connector | Self::Either)
+    pub fn is_for_connectors(self) -> bool {
+        matches!(self, Self::Connector | Self::ConnectorOrCommand)
     }
 }
 
 /// What every event's data can do: name its subject and refuse what no schema can (an end before its start).
-pub trait Stated {
+pub trait EventData {
     /// The CloudEvents `subject` of the event that carries this data.
     fn subject(&self) -> String;
     /// What the shape alone cannot refuse.
@@ -55,7 +55,7 @@ pub trait Stated {
 }
 
 macro_rules! vocabulary {
-    ($($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal, $sayer:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal, $emitter:ident;)*) => {
         /// An event's meaning: its type and its data in one value.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Body { $($(#[$doc])* $variant($data),)* }
@@ -80,9 +80,9 @@ macro_rules! vocabulary {
 
             /// Who may say events of this type; nothing for a type that does not exist.
             #[must_use]
-            pub fn sayer_of(kind: &str) -> Option<Sayer> {
+            pub fn emitter_of(kind: &str) -> Option<Emitter> {
                 match kind {
-                    $(concat!("rollcall.", $name, ".v1") => Some(Sayer::$sayer),)*
+                    $(concat!("rollcall.", $name, ".v1") => Some(Emitter::$emitter),)*
                     _ => None,
                 }
             }
@@ -101,8 +101,8 @@ macro_rules! vocabulary {
 
             /// Who may say it.
             #[must_use]
-            pub fn sayer(&self) -> Sayer {
-                match self { $(Self::$variant(_) => Sayer::$sayer,)* }
+            pub fn emitter(&self) -> Emitter {
+                match self { $(Self::$variant(_) => Emitter::$emitter,)* }
             }
 
             /// The data as JSON text, for events that Rollcall itself writes.
@@ -158,13 +158,13 @@ vocabulary! {
     /// A named person of an entitlement no longer.
     PersonUnassigned(EntitlementPerson) = "entitlement.person.unassigned", Connector;
     /// A group exists.
-    GroupUpserted(Group) = "group.upserted", Either;
+    GroupUpserted(Group) = "group.upserted", ConnectorOrCommand;
     /// A group is gone.
-    GroupRemoved(GroupRef) = "group.removed", Either;
+    GroupRemoved(GroupRef) = "group.removed", ConnectorOrCommand;
     /// Somebody is in a group.
-    GroupMemberAdded(GroupMember) = "group.member.added", Either;
+    GroupMemberAdded(GroupMember) = "group.member.added", ConnectorOrCommand;
     /// Somebody is in a group no longer.
-    GroupMemberRemoved(GroupMember) = "group.member.removed", Either;
+    GroupMemberRemoved(GroupMember) = "group.member.removed", ConnectorOrCommand;
     /// A full read began.
     SnapshotStarted(Run) = "snapshot.started", Ingest;
     /// A full read was complete.
@@ -279,7 +279,7 @@ macro_rules! reference {
                 pub $author: Option<Author>,
             )?
         }
-        impl Stated for $name {
+        impl EventData for $name {
             fn subject(&self) -> String {
                 format!(concat!($prefix, "/{}"), self.$field)
             }

@@ -54,7 +54,7 @@ pub(super) fn unconfirmed(changes: &[Change], failure: &Failure) -> BTreeMap<Fac
 }
 
 fn removed(changes: &[Change]) -> impl Iterator<Item = &Change> {
-    changes.iter().filter(|change| change.body.ends())
+    changes.iter().filter(|change| change.body.is_removal())
 }
 
 #[cfg(test)]

@@ -276,7 +276,7 @@ impl Engine {
         let gone = self.facts_at(&unsaid).await?.into_iter().filter(|(subject, _)| !touched.contains_key(subject));
         let changes = gone.filter_map(|(subject, known)| {
             let was = known.body()?;
-            Some(Change { subject, body: was.ending()?, previous: known.position, was: Some(was) })
+            Some(Change { subject, body: was.removal()?, previous: known.position, was: Some(was) })
         });
         Ok(changes.collect())
     }
@@ -339,7 +339,7 @@ impl Engine {
         for ((subject, known, body), answer) in asked.into_iter().zip(answers) {
             let was = known.is_present().then_some(body);
             match answer {
-                LookupAnswer::Stated(stated) if stated.body.subject() == subject && !stated.body.ends() => {
+                LookupAnswer::Stated(stated) if stated.body.subject() == subject && !stated.body.is_removal() => {
                     if !known.matches(&stated.body, &stated.body.data()) {
                         changes.push(Change { subject, body: stated.body, previous: known.position, was });
                     }
@@ -349,7 +349,7 @@ impl Engine {
                     unsaid.insert(FactSelector::Subject(subject), reason);
                 }
                 LookupAnswer::Gone => {
-                    if let Some(end) = was.as_ref().and_then(Body::ending) {
+                    if let Some(end) = was.as_ref().and_then(Body::removal) {
                         changes.push(Change { subject, body: end, previous: known.position, was });
                     }
                 }
@@ -495,7 +495,7 @@ impl Engine {
             return Ok(same);
         }
         let stated: HashMap<&str, &Body> = {
-            let stands = difference.changes.iter().filter(|change| !change.body.ends());
+            let stands = difference.changes.iter().filter(|change| !change.body.is_removal());
             stands.map(|change| (change.subject.as_str(), &change.body)).collect()
         };
         let named =

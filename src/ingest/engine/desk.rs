@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, NewEvent, Position, body::members_of};
+use rollcall_events::{Body, NewEvent, Position, body::group_member_subject_prefix};
 
 use super::{Engine, Intent, Lease, RunError};
 use crate::{
@@ -265,10 +265,10 @@ fn asked(facts: &[SourceChange]) -> (Vec<String>, Vec<String>) {
             SourceChange::Removed(body) => {
                 subjects.push(body.subject());
                 if let Body::GroupRemoved(gone) = body {
-                    prefixes.push(members_of(&gone.group));
+                    prefixes.push(group_member_subject_prefix(&gone.group));
                 }
             }
-            SourceChange::GroupMembers { group, .. } => prefixes.push(members_of(group)),
+            SourceChange::GroupMembers { group, .. } => prefixes.push(group_member_subject_prefix(group)),
         }
     }
     (subjects, prefixes)
@@ -307,14 +307,14 @@ fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
             }
             SourceChange::Removed(body) => {
                 if let Body::GroupRemoved(gone) = &body {
-                    for member in status(&members_of(&gone.group)) {
+                    for member in status(&group_member_subject_prefix(&gone.group)) {
                         say(&mut wanted, member, None, false);
                     }
                 }
                 say(&mut wanted, body.subject(), None, false);
             }
             SourceChange::GroupMembers { group, members } => {
-                let prefix = members_of(&group);
+                let prefix = group_member_subject_prefix(&group);
                 let mut left: BTreeSet<String> = status(&prefix).into_iter().collect();
                 left.extend(wanted.facts.keys().filter(|subject| subject.starts_with(&prefix)).cloned());
                 for member in members {
@@ -338,7 +338,7 @@ fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
 /// Whether something may have to be recorded for that; what is only written otherwise is found when it is read.
 fn is_news(subject: &str, wanted: Option<&Body>, last: Option<&BaselineEntry>) -> bool {
     match (wanted, last) {
-        (Some(body), _) if body.ends() => false,
+        (Some(body), _) if body.is_removal() => false,
         (Some(body), Some(last)) => last.fingerprint != Fingerprint::of(subject, body.kind(), &body.data()),
         (Some(_), None) => true,
         (None, last) => last.is_some_and(|entry| entry.present),
@@ -351,7 +351,7 @@ fn change(subject: String, wanted: Option<Body>, before: &RecordedFacts) -> Opti
     let body = match wanted {
         Some(body) if last.is_some_and(|known| known.matches(&body, &body.data())) => return None,
         Some(body) => body,
-        None => was.as_ref()?.ending()?,
+        None => was.as_ref()?.removal()?,
     };
     Some(Change { subject, body, previous: last.map_or(Position(0), |known| known.position), was })
 }

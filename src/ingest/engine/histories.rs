@@ -73,9 +73,9 @@ async fn nothing_ended_unasked(world: &mut World) {
     world.looked = records.last().map_or(world.looked, |record| record.position);
     for record in records {
         let body = Body::parse(&record.event.kind, &record.event.data).unwrap();
-        if body.sayer().is_for_sources() {
+        if body.emitter().is_for_connectors() {
             let now = stated.get(&*record.event.subject);
-            if body.ends() {
+            if body.is_removal() {
                 assert_eq!(now, None, "{} ended and the source states it", record.event.subject);
             } else {
                 assert_eq!(now, Some(&body), "{} was stated otherwise than the source does", record.event.subject);
@@ -128,7 +128,7 @@ async fn history(steps: Vec<Step>) {
                 let subject = all[n].subject();
                 let now = world.source.facts().into_iter().find(|body| body.subject() == subject);
                 let told = now.map_or_else(
-                    || SourceChange::Removed(all[n].ending().unwrap()),
+                    || SourceChange::Removed(all[n].removal().unwrap()),
                     |body| SourceChange::Stated(body.into()),
                 );
                 // A group that is gone takes its members with it; a real source says so of a group that has none.

@@ -25,7 +25,7 @@ use std::{
 
 use rollcall_eventlog::{Append, AppendError, Filter, Outcome, Tail, TailError};
 use rollcall_events::{
-    Body, Clock, Epoch, NewEvent, Position, Recorded, Sayer, SourceName,
+    Body, Clock, Emitter, Epoch, NewEvent, Position, Recorded, SourceName,
     body::{Author, Run},
     run_id,
 };
@@ -468,12 +468,12 @@ impl<T> Future for Supervised<T> {
 /// A record as a fact of the source, by its subject.
 fn fact(record: &Recorded) -> Option<(String, RecordedFact)> {
     let event = &record.event;
-    let kind = Body::type_named(&event.kind).filter(|kind| is_fact(kind))?;
+    let kind = Body::known_type(&event.kind).filter(|kind| is_fact(kind))?;
     Some((event.subject.to_string(), RecordedFact { position: record.position, kind, data: (*event.data).into() }))
 }
 
 fn is_fact(kind: &str) -> bool {
-    Body::sayer_of(kind).is_some_and(Sayer::is_for_sources)
+    Body::emitter_of(kind).is_some_and(Emitter::is_for_connectors)
 }
 
 /// Takes one event of the source in. What the roster refuses as stale was never said here either.
@@ -481,11 +481,11 @@ fn fold(entries: &mut BaselineEntries, baseline: &mut BaselineState, at: Positio
     if baseline.epoch.admit(event).is_err() {
         return;
     }
-    match Body::sayer_of(&event.kind) {
-        Some(sayer) if sayer.is_for_sources() => {
+    match Body::emitter_of(&event.kind) {
+        Some(emitter) if emitter.is_for_connectors() => {
             entries.insert((*event.subject).into(), BaselineEntry::of(at, &event.subject, &event.kind, &event.data));
         }
-        Some(Sayer::Ingest) => match Body::parse(&event.kind, &event.data) {
+        Some(Emitter::Ingest) => match Body::parse(&event.kind, &event.data) {
             Ok(Body::SnapshotStarted(run)) => baseline.open = Some(run.run.to_string()),
             Ok(Body::SnapshotSealed(_) | Body::SnapshotAborted(_)) => baseline.open = None,
             Ok(Body::SnapshotApplied(run)) => baseline.scope = run.scope,

@@ -38,7 +38,7 @@ impl Engine {
         let standing_at = self.index(&baseline).await?.lock().unseen();
         let ends = self.facts_at(&standing_at).await?.into_iter().filter_map(|(subject, known)| {
             let was = known.body()?;
-            Some(Change { subject, body: was.ending()?, previous: known.position, was: Some(was) })
+            Some(Change { subject, body: was.removal()?, previous: known.position, was: Some(was) })
         });
         let run = &run_context.run;
         let mut events: Vec<_> =

@@ -166,11 +166,11 @@ impl World {
                 continue;
             }
             let body = Body::parse(&record.event.kind, &record.event.data).unwrap();
-            if body.sayer().is_for_sources() {
+            if body.emitter().is_for_connectors() {
                 facts.insert(record.event.subject.to_string(), body);
             }
         }
-        facts.values().filter(|body| !body.ends()).map(Body::data).collect()
+        facts.values().filter(|body| !body.is_removal()).map(Body::data).collect()
     }
 
     pub fn states(&self) -> BTreeSet<String> {
@@ -478,12 +478,12 @@ async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
         ["group.member.added member/ops/person/bob", "group.member.removed member/ops/person/ada"]
     );
     // The same again, and what never was: nothing.
-    sink.send(vec![SourceChange::Stated(bob.into()), SourceChange::Removed(ada.ending().unwrap())]).await.unwrap();
-    sink.send(vec![SourceChange::Removed(person("nobody", true).unwrap().ending().unwrap())]).await.unwrap();
+    sink.send(vec![SourceChange::Stated(bob.into()), SourceChange::Removed(ada.removal().unwrap())]).await.unwrap();
+    sink.send(vec![SourceChange::Removed(person("nobody", true).unwrap().removal().unwrap())]).await.unwrap();
     assert_eq!(world.new_records().await, Vec::<String>::new());
     assert_eq!(save(&sink, 1).await, SaveOutcome::Saved);
     assert_eq!(recalled(&sink).await, Ok(1));
-    sink.send(vec![SourceChange::Removed(group("ops").unwrap().ending().unwrap())]).await.unwrap();
+    sink.send(vec![SourceChange::Removed(group("ops").unwrap().removal().unwrap())]).await.unwrap();
     assert_eq!(world.new_records().await, ["group.member.removed member/ops/person/bob", "group.removed group/ops"]);
     let later = sink.resume_point().await.unwrap().unwrap().later;
     let later: Vec<String> = later.iter().map(Body::subject).collect();
@@ -502,7 +502,7 @@ async fn a_follower_cannot_empty_a_group_by_silence_but_by_saying_so() {
     sink.send(vec![SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
     assert_eq!(world.new_records().await, Vec::<String>::new());
     tokio::time::timeout(Duration::from_secs(5), world.engine.wanted.notified()).await.expect("a full read is wanted");
-    let gone = members.map(|p| SourceChange::Removed(member("ops", p).unwrap().ending().unwrap()));
+    let gone = members.map(|p| SourceChange::Removed(member("ops", p).unwrap().removal().unwrap()));
     sink.send(gone.into()).await.unwrap();
     assert_eq!(world.new_records().await.len(), 5, "explicit facts are never held");
 }

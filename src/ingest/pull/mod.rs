@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, Id, body::members_of};
+use rollcall_events::{Body, Digest, Id, body::group_member_subject_prefix};
 
 pub(crate) use change_sink::SinkBackend;
 pub use change_sink::{
@@ -101,7 +101,7 @@ impl FactSelector {
     pub(crate) fn members(&self) -> Option<String> {
         match self {
             Self::Subject(_) => None,
-            Self::MembersOf(group) => Some(members_of(group)),
+            Self::MembersOf(group) => Some(group_member_subject_prefix(group)),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, Position, body::members_of};
+use rollcall_events::{Body, Digest, Position, body::group_member_subject_prefix};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Fact, FactSelector, Failure, PersonalData};
@@ -159,7 +159,7 @@ impl SnapshotBuilder {
     pub fn add(&mut self, fact: impl Into<Fact>) {
         let Fact { body, personal } = fact.into();
         let (subject, data) = (body.subject(), body.data());
-        if !body.sayer().is_for_sources() || body.ends() {
+        if !body.emitter().is_for_connectors() || body.is_removal() {
             let kind = body.kind();
             self.defect.get_or_insert(format!("a full read stated {subject} as {kind}, which no full read can say"));
             return;
@@ -271,7 +271,7 @@ impl Snapshot {
         }
         let silent = |selector: &FactSelector| match selector {
             FactSelector::Subject(one) => one == subject,
-            FactSelector::MembersOf(group) => subject.starts_with(&members_of(group)),
+            FactSelector::MembersOf(group) => subject.starts_with(&group_member_subject_prefix(group)),
         };
         newer.is_present() && !self.protected().any(silent)
     }
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_from_what_was_said_last_is_a_change() {
-        let known = [person("ada", true), person("bob", true), person("eve", true).and_then(|b| b.ending())];
+        let known = [person("ada", true), person("bob", true), person("eve", true).and_then(|b| b.removal())];
         let mut builder = builder(&known.map(Option::unwrap));
         let section = builder.open_section("all");
         for body in [person("ada", true), person("bob", false), person("eve", true), person("kim", true)] {
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(partial(builder(&[])), "nothing was read");
         let mut wrong = builder(&[]);
         let section = wrong.open_section("all");
-        wrong.add(person("ada", true).unwrap().ending().unwrap());
+        wrong.add(person("ada", true).unwrap().removal().unwrap());
         wrong.close_section(section);
         assert!(partial(wrong).contains("person/ada"));
     }

@@ -130,7 +130,7 @@ fn roles(found: &mut Findings, loaded: &Loaded) {
         |level| profile.allowed(Pseudo::Authenticated, std::iter::empty(), &anywhere(level), &access.switches);
     if nobodys
         && loaded.config.source.values().any(|source| source.states_entitlements())
-        && makes.is_some_and(|makes| (0..=profile.project_level()).any(|level| everybody(level).holds(makes)))
+        && makes.is_some_and(|makes| (0..=profile.project_level()).any(|level| everybody(level).contains(makes)))
     {
         let what = "everybody makes projects, and so takes names that packages will need; keep those by `access.reserved_names`";
         found.add("access", Grade::Odd, format!("profile {}: {what}", profile.name()));
@@ -138,7 +138,7 @@ fn roles(found: &mut Findings, loaded: &Loaded) {
     let rule = profile.document().rules.consumer_role.clone();
     let name = access.consumer_role.clone().or(rule).unwrap_or_else(|| "Guest".into());
     let lists = profile.operation("member.list");
-    let sees = profile.role(&name).zip(lists).is_some_and(|(role, list)| profile.role_actions(role).holds(list));
+    let sees = profile.role(&name).zip(lists).is_some_and(|(role, list)| profile.role_actions(role).contains(list));
     if sees {
         found.add(
             "access",

@@ -59,7 +59,7 @@ pub fn check_roles(config: &Config, profile: &Profile, wrong: &mut dyn FnMut(&st
     }
     let Some(role) = profile.role(&consumer) else { return };
     let actions = profile.role_actions(role);
-    let may = |verb: Verb| profile.registry_action(verb).is_some_and(|needed| actions.holds(needed));
+    let may = |verb: Verb| profile.registry_action(verb).is_some_and(|needed| actions.contains(needed));
     let confirmed = access.confirm_consumer_role.as_deref().and_then(|name| profile.role(name)) == Some(role);
     if (may(Verb::Push) || may(Verb::Delete)) && !confirmed {
         let name = profile.role_name(role);

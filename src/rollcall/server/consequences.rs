@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use rollcall_access::{could_empty, emptied};
+use rollcall_access::{could_empty_project, emptied_projects};
 use rollcall_events::Clock;
 use rollcall_ingest::{Consequences, ProposedFacts};
 use rollcall_projector::Handle;
@@ -24,13 +24,13 @@ impl Consequences for OnRoster {
     async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         let ProposedFacts { source, seen, facts } = proposed;
         let crowd = usize::try_from(crowd).unwrap_or(usize::MAX);
-        if !could_empty(&facts, crowd) {
+        if !could_empty_project(&facts, crowd) {
             return Vec::new();
         }
         // A roster that stands still is said elsewhere; what it has is still worth asking.
         self.handle.wait_for(seen, PATIENCE).await;
         let (before, now) = (self.handle.live().read().clone(), self.clock.now());
-        let tried = tokio::task::spawn_blocking(move || emptied(&before, &source, &facts, crowd, now)).await;
+        let tried = tokio::task::spawn_blocking(move || emptied_projects(&before, &source, &facts, crowd, now)).await;
         tried.unwrap_or_else(|error| {
             tracing::error!(%error, "what a read would come to could not be tried");
             Vec::new()

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use rollcall_access::Live;
+use rollcall_access::SharedRoster;
 use rollcall_events::{Clock, Id, SourceName};
 use rollcall_ldap::{Directory, Whose};
 use rollcall_registry::{Login, Logins, PasswordAnswer, PasswordCheck, SignIn};
@@ -64,7 +64,7 @@ impl Door {
 /// The directories that check passwords.
 pub struct Passwords {
     doors: Vec<Door>,
-    live: Arc<Live>,
+    live: Arc<SharedRoster>,
     clock: Arc<dyn Clock>,
     key: hmac::Key,
     known: Mutex<HashMap<[u8; 32], Known>>,
@@ -74,7 +74,7 @@ pub struct Passwords {
 
 impl Passwords {
     /// None where no directory checks passwords, or the system gives no randomness.
-    pub fn of(loaded: &Loaded, live: Arc<Live>, clock: Arc<dyn Clock>) -> Option<Self> {
+    pub fn of(loaded: &Loaded, live: Arc<SharedRoster>, clock: Arc<dyn Clock>) -> Option<Self> {
         let sources = loaded.sources.iter();
         let directories = sources.filter_map(|(name, source)| Some((name, source.passwords.as_ref()?)));
         let door = |(name, directory): (&SourceName, &Directory)| {

@@ -2,7 +2,7 @@
 //! Reads the configuration and the roster; appends nothing.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Live, Roster};
+use rollcall_access::{Roster, SharedRoster};
 use rollcall_events::{
     Body, NewEvent, SourceName, SourceSettings,
     body::{self, ProfileDocument, ProjectKind},
@@ -30,7 +30,11 @@ pub fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
 ///
 /// # Errors
 /// When a source with facts would change its order.
-pub fn differences(loaded: &Loaded, profile: &rollcall_access::Profile, live: &Live) -> anyhow::Result<Vec<Body>> {
+pub fn differences(
+    loaded: &Loaded,
+    profile: &rollcall_access::Profile,
+    live: &SharedRoster,
+) -> anyhow::Result<Vec<Body>> {
     let roster = live.read();
     let Config { access, source, .. } = &loaded.config;
     // Sources that are configured no more stay: their facts are still ordered as they were.
@@ -95,7 +99,7 @@ mod tests {
         load(&Inputs { file: Some((Path::new("r.toml"), text)), env: &[], flags: &[], read: &read }).ok().unwrap()
     }
 
-    fn tell(live: &Live, source: &SourceName, body: &Body) -> Effect {
+    fn tell(live: &SharedRoster, source: &SourceName, body: &Body) -> Effect {
         let mut roster = live.write();
         let mut event = event(body, DateTime::UNIX_EPOCH).unwrap();
         event.key.source = source.clone();
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn settings_are_recorded_once_and_again_when_they_change() {
-        let live = Live::new(Roster::new(LogId([1; 8])));
+        let live = SharedRoster::new(Roster::new(LogId([1; 8])));
         let profile = Profile::bundled("revenera").unwrap();
         let first = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
         let said = differences(&first, &profile, &live).unwrap();
@@ -129,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_order_of_a_source_with_facts_never_changes() {
-        let live = Live::new(Roster::new(LogId([1; 8])));
+        let live = SharedRoster::new(Roster::new(LogId([1; 8])));
         let profile = Profile::bundled("revenera").unwrap();
         let by_version = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
         let by_time = loaded("[source.flexnet]\nsecret_file = \"s\"\norder = \"time\"\n");
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_global_project_is_made_once_where_the_profile_has_one() {
-        let live = Live::new(Roster::new(LogId([1; 8])));
+        let live = SharedRoster::new(Roster::new(LogId([1; 8])));
         assert_eq!(global_project(&live.read()), None, "Revenera has none");
         let portus = Profile::bundled("portus").unwrap();
         let text = "[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";

@@ -489,9 +489,10 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &
 
 fn plan(row: &SqliteRow) -> Result<Plan, OpsError> {
     let closed = match row.try_get::<Option<i64>, _>("closed_at")? {
-        Some(at) => {
-            Some(PlanClosure { at: time(at)?, by: row.try_get::<Option<String>, _>("closed_by")?.map(Author::kept) })
-        }
+        Some(at) => Some(PlanClosure {
+            at: time(at)?,
+            by: row.try_get::<Option<String>, _>("closed_by")?.map(Author::from_stored),
+        }),
         None => None,
     };
     Ok(Plan {

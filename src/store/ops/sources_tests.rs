@@ -108,7 +108,7 @@ async fn conformance(store: &dyn SourceStore) {
     assert_eq!(store.held_plan(&corp).await.unwrap(), Some(held.clone()));
     store.save_plan(&newer, &[]).await.unwrap();
     assert_eq!((state(held.id.clone()).await, state(later.id).await), (PlanState::Superseded, PlanState::Superseded));
-    let closed = |by: &str| PlanClosure { at: DateTime::UNIX_EPOCH, by: Some(Author::kept(by.to_owned())) };
+    let closed = |by: &str| PlanClosure { at: DateTime::UNIX_EPOCH, by: Some(Author::from_stored(by.to_owned())) };
     store.close_plan(&newer.id, PlanState::Applied, &closed("user:corp/kim")).await.unwrap();
     store.close_plan(&newer.id, PlanState::Discarded, &closed("admin key")).await.unwrap();
     let kept = store.plan(&newer.id).await.unwrap().unwrap();

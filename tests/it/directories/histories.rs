@@ -386,8 +386,8 @@ impl World {
     fn mirrored(&self) -> (BTreeSet<(Tag, Tag)>, BTreeSet<Tag>) {
         let (mut members, mut entries) = (BTreeSet::new(), BTreeSet::new());
         let mut stands = BTreeMap::new();
-        for (_, body) in self.mirror.said(Position(0)).iter().filter(|(_, body)| body.sayer().is_for_sources()) {
-            stands.insert(body.subject(), !body.ends());
+        for (_, body) in self.mirror.said(Position(0)).iter().filter(|(_, body)| body.emitter().is_for_connectors()) {
+            stands.insert(body.subject(), !body.is_removal());
         }
         for subject in stands.into_iter().filter(|(_, stands)| *stands).map(|(subject, _)| subject) {
             let parts: Vec<&str> = subject.split('/').collect();

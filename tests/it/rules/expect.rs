@@ -79,7 +79,7 @@ pub fn check(roster: &Roster, parked: &Parked, expectation: &str, now: DateTime<
         ["service", id] => holds(roster.service_by_id(id).is_some(), "there is none".into()),
         ["no", "service", id] => holds(roster.service_by_id(id).is_none(), "there is one".into()),
         ["ownerless", at] | ["not", "ownerless", at] => {
-            let is = roster.ownerless(place(roster, at).ok_or("no such place")?, now);
+            let is = roster.is_ownerless(place(roster, at).ok_or("no such place")?, now);
             holds(is == (list[0] == "ownerless"), format!("ownerless is {is}"))
         }
         ["parked", source, subject] | ["nothing", "parked", source, subject] => {

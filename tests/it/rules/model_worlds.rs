@@ -223,7 +223,7 @@ fn by_roster(roster: &Roster, case: &Case) -> bool {
         mine.map(|member| member.role).collect()
     };
     match &case.question.asked {
-        Asked::All(names) => may(actions(profile, names).into_iter().fold(ActionSet::EMPTY, ActionSet::with)),
+        Asked::All(names) => may(actions(profile, names).into_iter().fold(ActionSet::EMPTY, ActionSet::union)),
         Asked::Any(names) => actions(profile, names).into_iter().any(may),
         Asked::Rule(Probe::CreatorGets { role }) => {
             let made = format!("made-{}", case.user.trim_start_matches('u'));
@@ -241,7 +241,7 @@ fn by_roster(roster: &Roster, case: &Case) -> bool {
                 format!("local binding.set user:corp/{} '{role}' project:local/{}", case.user, name_of(&case.place));
             let event = Clerk::default().event(&line);
             let body = Body::parse(&event.kind, &event.data).unwrap();
-            roster.may(&body, now).is_ok()
+            roster.check_command(&body, now).is_ok()
         }
         Asked::Rule(Probe::AllOf { .. } | Probe::NoneOf { .. }) => unreachable!("they are questions about actions"),
     }
@@ -354,7 +354,7 @@ fn by_server(server: &Server, case: &Case, profile: &Profile) -> Option<bool> {
 fn by_token(server: &Server, case: &Case, profile: &Profile, secrets: &mut BTreeMap<String, String>) -> Option<bool> {
     let Where::Project(project) = &case.place else { return None };
     let Asked::All(names) = &case.question.asked else { return None };
-    let needs = actions(profile, names).into_iter().fold(ActionSet::EMPTY, ActionSet::with);
+    let needs = actions(profile, names).into_iter().fold(ActionSet::EMPTY, ActionSet::union);
     let verb = [Verb::Pull, Verb::Push].into_iter().find(|verb| profile.registry_action(*verb) == Some(needs))?;
     let repository = format!("{project}/image");
     let granted = if case.question.stage.authenticated {

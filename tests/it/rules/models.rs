@@ -274,11 +274,11 @@ impl Table {
             Asked::Rule(Probe::AllOf { .. } | Probe::NoneOf { .. }) => unreachable!("they ask about actions"),
             Asked::All(names) => {
                 let allowed = self.allowed(question);
-                self.actions(names).into_iter().all(|one| allowed.holds(one))
+                self.actions(names).into_iter().all(|one| allowed.contains(one))
             }
             Asked::Any(names) => {
                 let allowed = self.allowed(question);
-                self.actions(names).into_iter().any(|one| allowed.holds(one))
+                self.actions(names).into_iter().any(|one| allowed.contains(one))
             }
         }
     }
@@ -321,8 +321,8 @@ fn every_role_and_every_action_of_a_profile_stands_in_a_row() {
             Asked::All(names) | Asked::Any(names) => table.actions(names),
             Asked::Rule(_) => Vec::new(),
         });
-        let asked = asked.fold(ActionSet::EMPTY, ActionSet::with);
-        let missing = table.profile.names(table.profile.everything().without(asked));
+        let asked = asked.fold(ActionSet::EMPTY, ActionSet::union);
+        let missing = table.profile.names(table.profile.everything().difference(asked));
         lacking.extend(missing.into_iter().map(|action| format!("{}: action {action}", table.name)));
     }
     assert!(lacking.is_empty(), "no row is about:\n{}", lacking.join("\n"));
@@ -360,7 +360,7 @@ fn the_access_matrices_in_the_repository_are_the_profiles() {
         for (action, set) in profile.actions() {
             let marks: Vec<String> = roles
                 .iter()
-                .map(|(name, mask)| format!("{:^1$}", if mask.holds(set) { "+" } else { "." }, name.len()))
+                .map(|(name, mask)| format!("{:^1$}", if mask.contains(set) { "+" } else { "." }, name.len()))
                 .collect();
             text.push_str(format!("{action:width$}  {}", marks.join("  ")).trim_end());
             text.push('\n');

@@ -122,15 +122,15 @@ impl Corp {
     /// The subjects that stand, snapshots apart.
     pub fn stands(&self) -> BTreeSet<String> {
         let mut all: BTreeMap<String, bool> = BTreeMap::new();
-        for body in self.bodies(Position(0)).iter().filter(|body| body.sayer().is_for_sources()) {
-            all.insert(body.subject(), !body.ends());
+        for body in self.bodies(Position(0)).iter().filter(|body| body.emitter().is_for_connectors()) {
+            all.insert(body.subject(), !body.is_removal());
         }
         all.into_iter().filter(|(_, stands)| *stands).map(|(subject, _)| subject).collect()
     }
 
     /// How many facts ended after a position.
     pub fn removals(&self, after: Position) -> usize {
-        self.bodies(after).iter().filter(|body| body.sayer().is_for_sources() && body.ends()).count()
+        self.bodies(after).iter().filter(|body| body.emitter().is_for_connectors() && body.is_removal()).count()
     }
 
     /// Has the directory read, and waits until that was done to its end by a read that began after now.

@@ -374,8 +374,8 @@ pub(crate) fn judge(
     if !asker.may("binding.set", place) {
         return Err(forbidden("binding.set"));
     }
-    let Some(role) = roster.role_word(&role) else {
-        let expected = format!("one of {}", roster.role_words().join(", "));
+    let Some(role) = roster.canonical_role(&role) else {
+        let expected = format!("one of {}", roster.bindable_roles().join(", "));
         return Err(Kind::UnknownRole
             .because(format!(
                 "Profile {} has no role `{}`; take {expected}. Nothing was recorded.",
@@ -385,7 +385,7 @@ pub(crate) fn judge(
             .with_error(SchemaError::at("/role", expected)));
     };
     if let Place::Project(project) = place
-        && !role.starts_with(access::API_ROLE)
+        && !role.starts_with(access::API_ROLE_PREFIX)
         && !roster.settings().bindings_on_managed
     {
         let project = roster.project(project);
@@ -406,7 +406,7 @@ pub(crate) fn judge(
     let nobody = body::Principal::User(id("-".to_owned())?);
     let empty =
         Binding { principal: nobody, role: role.clone(), scope: scope.clone(), author: author.clone(), starts, ends };
-    if let Err(refusal) = roster.may(&Body::BindingSet(empty), now)
+    if let Err(refusal) = roster.check_command(&Body::BindingSet(empty), now)
         && matches!(refusal.kind, RefusalKind::Invalid | RefusalKind::NoRole | RefusalKind::Managed)
     {
         return Err(command::refused(&refusal, asker));

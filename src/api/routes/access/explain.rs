@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use rollcall_access::{About, ActionSet, Basis, Explanation, Place, Principal, Roster, explain, had_tie};
+use rollcall_access::{ActionSet, Basis, Explanation, PastQuestion, Place, Principal, Roster, explain, had_tie};
 use rollcall_events::SchemaError;
 use rollcall_store::ops::{DecisionOutcome, DecisionRow};
 use serde::{Deserialize, Serialize};
@@ -215,7 +215,7 @@ async fn ask_past(reads: &Reads, as_of: AsOf, question: Question) -> Answer<Resp
         BasisWord::Recorded => Basis::Recorded,
         BasisWord::Effective => Basis::Effective,
     };
-    let past = reads.past(as_of, basis, About::Access { user, scope: asked.scope.name() }).await?;
+    let past = reads.past(as_of, basis, PastQuestion::Access { user, scope: asked.scope.name() }).await?;
     let roster = &past.roster;
     let actions = actions(roster, &question.action)?;
     let principal = user.map_or(Ok(Principal::Anyone), |user| past.caller(user, user_now.as_deref()))?;

@@ -49,7 +49,7 @@ impl FolderShown {
             kind: view.kind.to_owned(),
             parent: view.parent.map(|parent| roster.folder(parent).id.to_owned()),
             name: view.name.map(str::to_owned),
-            ownerless: roster.ownerless(Place::Folder(folder), now),
+            ownerless: roster.is_ownerless(Place::Folder(folder), now),
             position: view.changed,
         }
     }

@@ -142,7 +142,7 @@ async fn members(reads: Reads<Paged<MembersQuery>>, Path((source, group)): Path<
             false => RestsOn::ItsEvent(roster.group_changed(group)),
         };
         let words: Vec<body::Principal> = if reads.query.filter.transitive {
-            roster.everybody_in(group).into_iter().filter_map(|who| roster.word_of(who)).collect()
+            roster.everybody_in(group).into_iter().filter_map(|who| roster.event_principal(who)).collect()
         } else {
             roster.group_members(group).collect()
         };
@@ -266,7 +266,7 @@ fn membership(orders: &Changing, path: &(String, String, String, String)) -> Ans
         }
         _ => return Err(Kind::InvalidQuery.because("A member is a `user`, a `service` or a `group`.")),
     };
-    let member = match roster.word_of(found) {
+    let member = match roster.event_principal(found) {
         Some(body::Principal::User(id)) => Member::Person(id),
         Some(body::Principal::Service(id)) => Member::Service(id),
         _ => return Err(users::no_such_user()),

@@ -8,10 +8,10 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use rollcall_access::{ActionChange, Effect, MembershipChange, Place, Preview, Roster, Where, preview};
+use rollcall_access::{ActionChange, Effect, MembershipChange, NamedScope, Place, Preview, Roster, preview};
 use rollcall_events::{
     Body, Digest, Position, SchemaError, Settings,
-    body::{self, Author, Binding, BindingRef, ProfileDocument, Stated as _},
+    body::{self, Author, Binding, BindingRef, EventData as _, ProfileDocument},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -220,7 +220,7 @@ fn command(roster: &Roster, asker: &Asker<'_>, change: Change, author: Author, n
                 input::in_words(&mut error);
                 Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
             })?;
-            if !matches!(body.sayer(), body::Sayer::Command | body::Sayer::Either) {
+            if !matches!(body.emitter(), body::Emitter::Command | body::Emitter::ConnectorOrCommand) {
                 return Err(
                     Kind::InvalidBody.because("That is said by a source, not by a command. Nothing was changed.")
                 );
@@ -323,7 +323,7 @@ struct Row {
     change: &'static str,
     /// Where.
     #[schema(value_type = serde_json::Value)]
-    scope: Where,
+    scope: NamedScope,
     /// Who: `user:source/id`, `service:id`, `group:source/id`.
     principal: String,
     /// Who, in words: the user's name, the service's or the group's id.
@@ -410,7 +410,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
         if !asker.may("binding.list", place) {
             return Err(crate::caller::forbidden("binding.list").within(&here, &pointer));
         }
-        let at = roster.where_is(place);
+        let at = roster.named_scope(place);
         let mut wanted: BTreeMap<String, (Binding, String)> = BTreeMap::new();
         for (mth, one) in binding.into_iter().enumerate() {
             let pointer = format!("{pointer}/binding/{mth}");
@@ -477,7 +477,7 @@ fn work_out(roster: &Roster, caller: &Caller, declared: Declared, now: DateTime<
             roster.group_by_id(id.as_str()).is_some_and(|group| asker.is_in(group))
         }
         Body::BindingRemoved(BindingRef { principal, .. }) => {
-            roster.principal_of(principal).is_some_and(|principal| asker.is(principal))
+            roster.find_principal(principal).is_some_and(|principal| asker.is(principal))
         }
         _ => false,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
-use rollcall_access::{About, Basis, Place, ProjectIx, ProjectView, Reason, Roster, members};
+use rollcall_access::{Basis, PastQuestion, Place, ProjectIx, ProjectView, Reason, Roster, members};
 use rollcall_events::{Body, Id, LOCAL, Position, SchemaError, body};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -113,7 +113,7 @@ impl Project {
             visibility: view.visibility.into(),
             folder: folder.map(|folder| roster.folder(folder).id.to_owned()),
             creator: creator.map(|user| roster.user_name(user).to_owned()),
-            ownerless: people.then(|| roster.ownerless(project.into(), now)),
+            ownerless: people.then(|| roster.is_ownerless(project.into(), now)),
             position: view.changed,
             name: view.name.to_owned(),
             aliases: view.aliases.into_iter().filter(|_| names).map(str::to_owned).collect(),
@@ -343,7 +343,7 @@ async fn change(orders: Changes, Path(name): Path<String>, Input(change): Input<
         }
         let stays = || view.folder.map(|folder| roster.folder(folder).id.to_owned());
         let folder = change.folder.unwrap_or_else(stays);
-        let (kind, _) = roster.nature(find(&roster, &name)?);
+        let (kind, _) = roster.kind_and_visibility(find(&roster, &name)?);
         body::Project {
             project,
             name: change.name.unwrap_or_else(|| view.name.to_owned()),
@@ -399,7 +399,7 @@ fn kept_here(view: &ProjectView<'_>) -> Answer<Id> {
 async fn list_members(reads: Reads<Paged<PastQuery>>, Path(name): Path<String>) -> Answer<Response> {
     let as_of = past::as_of("as_of", reads.query.filter.as_of.as_deref())?;
     let past = match as_of {
-        Some(as_of) => Some(reads.past(as_of, Basis::Recorded, About::Members(&name)).await?),
+        Some(as_of) => Some(reads.past(as_of, Basis::Recorded, PastQuestion::Members(&name)).await?),
         None => None,
     };
     let key = |member: &Member| format!("{}\n{}", member.user, member.role);

@@ -12,7 +12,8 @@ use axum::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream;
 use rollcall_access::{
-    About, AccessChange, Basis, Difference, MayRow, Reason, Roster, ScopeName, Side, Who, had_tie, who,
+    AccessChange, Basis, Difference, PastQuestion, PermittedRow, Reason, Roster, RosterAt, ScopeName, WhoMay, had_tie,
+    who_may,
 };
 use rollcall_eventlog::Moment;
 use rollcall_events::Position;
@@ -117,7 +118,7 @@ struct WhoRow {
 }
 
 impl WhoRow {
-    fn of(row: MayRow) -> Self {
+    fn of(row: PermittedRow) -> Self {
         Self { user: row.name, user_id: row.user, role: row.role, until: row.until, reasons: row.reasons }
     }
 }
@@ -153,7 +154,7 @@ async fn who_could(reads: Reads<Given<WhoQuery>>, Accepts(csv): Accepts) -> Answ
     let action = query.action.as_deref().unwrap_or("pull");
     let report = match past::as_of("as_of", query.as_of.as_deref())? {
         Some(as_of) => {
-            let past = reads.past(as_of, Basis::Recorded, About::Members(&query.project)).await?;
+            let past = reads.past(as_of, Basis::Recorded, PastQuestion::Members(&query.project)).await?;
             let project = past.project(&query.project, project_now.as_deref())?;
             report(&past.roster, past.moment, past.at, project, action)?
         }
@@ -161,7 +162,7 @@ async fn who_could(reads: Reads<Given<WhoQuery>>, Accepts(csv): Accepts) -> Answ
             let (moment, at) = reads.now_moment().await?;
             // The roster may be further by now: what is told is of the moment that is named.
             let as_of = AsOf::at(moment.position);
-            let past = reads.past(as_of, Basis::Recorded, About::Members(&query.project)).await?;
+            let past = reads.past(as_of, Basis::Recorded, PastQuestion::Members(&query.project)).await?;
             let project = past.project(&query.project, project_now.as_deref())?;
             report(&past.roster, moment, at, project, action)?
         }
@@ -199,7 +200,7 @@ fn report(
     project: rollcall_access::ProjectIx,
     action: &str,
 ) -> Answer<WhoCould> {
-    let Who { open_to, rows } = who(roster, project, explain::actions(roster, action)?, at);
+    let WhoMay { open_to, rows } = who_may(roster, project, explain::actions(roster, action)?, at);
     let view = roster.project(project);
     Ok(WhoCould {
         project: view.name.to_owned(),
@@ -348,9 +349,9 @@ async fn diff(reads: Reads<Given<DiffQuery>>) -> Answer<Response> {
                 Kind::InvalidQuery.because("Name a `project`, a `user`, or both: a difference is of something.")
             );
         }
-        (Some(project), None) => About::Members(project),
-        (Some(project), Some(user)) => About::Access { user: Some(user), scope: ScopeName::Project(project) },
-        (None, Some(user)) => About::User(user),
+        (Some(project), None) => PastQuestion::Members(project),
+        (Some(project), Some(user)) => PastQuestion::Access { user: Some(user), scope: ScopeName::Project(project) },
+        (None, Some(user)) => PastQuestion::User(user),
     };
     let project_now = match &query.project {
         Some(project) => readable(&reads, project)?,
@@ -378,7 +379,7 @@ async fn diff(reads: Reads<Given<DiffQuery>>) -> Answer<Response> {
     if before.moment.position > after.moment.position || before.at > after.at {
         return Err(Kind::InvalidQuery.because("`from` is later than `to`; exchange them."));
     }
-    let sides = (Side { roster: &before.roster, at: before.at }, Side { roster: &after.roster, at: after.at });
+    let sides = (RosterAt { roster: &before.roster, at: before.at }, RosterAt { roster: &after.roster, at: after.at });
     let caller = match &query.user {
         Some(user) => {
             let caller = |past: &Past| past.caller(user, user_now.as_deref());

@@ -2,7 +2,7 @@
 //! Derived, all of it: a user is never made or deleted here.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
-use rollcall_access::{About, Basis, PersonView, Reason, Roster, UserIx, memberships_of};
+use rollcall_access::{Basis, PastQuestion, PersonView, Reason, Roster, UserIx, memberships_of};
 use rollcall_events::{Body, Id, Position, body::UserRef};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -152,7 +152,7 @@ async fn access(reads: Reads<Given<PastQuery>>, Path(name): Path<String>) -> Ans
             (roster.position(), memberships_of(&roster, find(&roster, &name)?, reads.now()))
         }
         Some(as_of) => {
-            let past = reads.past(as_of, Basis::Recorded, About::User(&name)).await?;
+            let past = reads.past(as_of, Basis::Recorded, PastQuestion::User(&name)).await?;
             let id = past::user_id(&reads.live().read(), &name);
             let user = past.user(&name, id.as_deref())?;
             (past.moment.position, memberships_of(&past.roster, user, past.at))

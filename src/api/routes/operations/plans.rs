@@ -3,7 +3,7 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
-use rollcall_access::{MembershipChange, Where, consequences};
+use rollcall_access::{MembershipChange, NamedScope, dry_run};
 use rollcall_events::{Body, Position, SourceName};
 use rollcall_ingest::{
     ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError, SourceRecords as _,
@@ -176,8 +176,8 @@ impl PlannedMembership {
     fn of(change: MembershipChange) -> Option<Self> {
         let MembershipChange { scope, name: user, role, appears, .. } = change;
         match scope {
-            Where::Project(project) => Some(Self { user, project, role, appears }),
-            Where::Root | Where::Folder(_) => None,
+            NamedScope::Project(project) => Some(Self { user, project, role, appears }),
+            NamedScope::Root | NamedScope::Folder(_) => None,
         }
     }
 }
@@ -248,7 +248,7 @@ async fn memberships(reads: Reads, Path(id): Path<String>) -> Answer<Response> {
     // Copied under the lock, tried beside it: whoever folds or decides does not wait.
     let before = reads.live().read().clone();
     let position = before.position();
-    let tried = tokio::task::spawn_blocking(move || consequences(&before, &source, &facts, now)).await;
+    let tried = tokio::task::spawn_blocking(move || dry_run(&before, &source, &facts, now)).await;
     let tried = tried.map_err(|_| Kind::Internal.because("The plan could not be tried. Report this."))?;
     let mut items: Vec<PlannedMembership> = tried.into_iter().filter_map(PlannedMembership::of).collect();
     items.sort();
