@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         args::Global,
-        commands::Form,
-        output::{cell, clean, number},
+        context::{self, load_config, server_address},
+        output::{Form, cell, clean, number},
     },
-    client::{Client, Exit, Failure, address, at, http},
+    client::{Client, Exit, Failure, at, http},
     config::{data_dir::DataDir, load::Loaded, profile::load_profile},
     server::clock::SystemClock,
     sources::{Finding, Grade},
@@ -39,7 +39,7 @@ impl Findings {
 /// Never for what is wrong: that is the answer.
 pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
     let mut found = Findings::default();
-    match global.load_config(&[]) {
+    match load_config(global, &[]) {
         Err(problems) => problems.iter().for_each(|problem| found.add("config", Grade::Bad, problem.to_string())),
         Ok(loaded) => {
             found.add("config", Grade::Good, format!("no problem, {} sources", loaded.config.source.len()));
@@ -47,7 +47,7 @@ pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
             files(&mut found, &loaded, &dir);
             roles(&mut found, &loaded);
             inspect_sources(&mut found, &loaded).await;
-            match address(global, &loaded, &dir) {
+            match server_address(global, &loaded, &dir) {
                 Err(error) => found.add("server", Grade::Bad, format!("{error:#}")),
                 Ok(base) => server(&mut found, global, &loaded, &base).await?,
             }
@@ -178,7 +178,7 @@ async fn server(found: &mut Findings, global: &Global, loaded: &Loaded, base: &U
         }
     }
     tokens(found, loaded, base, &plain).await;
-    match Client::new(global, loaded) {
+    match context::client(global, loaded) {
         Err(error) => found.add("admin key", Grade::Bad, format!("{error:#}")),
         Ok(client) => records(found, &client).await,
     }

@@ -48,6 +48,25 @@ impl Paint {
     }
 }
 
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text(Paint),
+    /// For programs.
+    Json,
+}
+
+impl Form {
+    /// Prints the answer as it came, or as `text` makes it.
+    pub fn show(self, answer: &Value, text: impl FnOnce(Paint) -> String) {
+        match self {
+            Self::Json => say_json(answer),
+            Self::Text(paint) => say(&text(paint)),
+        }
+    }
+}
+
 /// Prints an answer. Whoever stops reading (`| head`) has seen enough: the process ends quietly.
 pub fn say(text: &str) {
     let mut out = std::io::stdout().lock();

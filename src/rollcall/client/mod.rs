@@ -3,15 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use reqwest::{Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-
-use crate::{
-    cli::{args::Global, document::Written},
-    config::{data_dir::DataDir, load::Loaded},
-};
 
 /// What a command came to, as the exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,39 +54,12 @@ pub struct Client {
     key: SecretString,
 }
 
-/// Where the server is: as said, as configured, as the data directory remembers, or where it listens by default.
-///
-/// # Errors
-/// When that is no address.
-pub fn address(global: &Global, loaded: &Loaded, dir: &DataDir) -> anyhow::Result<Url> {
-    let server = &loaded.config.server;
-    let text = global.server.clone().or_else(|| server.public_url.clone()).or_else(|| dir.server_url());
-    let text = text.unwrap_or_else(|| format!("http://{}", server.listen));
-    let url = Url::parse(&text).with_context(|| format!("`{text}` is not the address of a server"))?;
-    anyhow::ensure!(
-        ["http", "https"].contains(&url.scheme()),
-        "`{text}` is not the address of a server: it begins with http:// or https://"
-    );
-    Ok(url)
-}
-
 impl Client {
-    /// A client of the server that the arguments name.
-    ///
-    /// # Errors
-    /// When there is no address or no key.
-    pub fn new(global: &Global, loaded: &Loaded) -> anyhow::Result<Self> {
-        let dir = DataDir::at(&loaded.config.server.data_dir);
-        let base = address(global, loaded, &dir)?;
-        let key = dir.key_to_ask_with(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
-        Self::with(base, key)
-    }
-
     /// A client of the server there.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn with(base: Url, key: SecretString) -> anyhow::Result<Self> {
+    pub fn new(base: Url, key: SecretString) -> anyhow::Result<Self> {
         Ok(Self { http: http(&base)?, base, key })
     }
 
@@ -140,17 +107,22 @@ impl Client {
         json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
     }
 
-    /// As [`Self::post`] of a document that somebody wrote: a mistake is told with its place there. With an entity tag,
+    /// As [`Self::post`] of a document that somebody wrote: `place` says where in it a mistake stands. With an entity tag,
     /// only if what is there is what it names.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn post_written(&self, path: &[&str], written: &Written, tag: Option<&str>) -> Result<Value, Failure> {
-        let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(&written.value);
+    pub async fn post_document(
+        &self,
+        path: &[&str],
+        document: &Value,
+        place: &(dyn Fn(&str) -> Option<String> + Sync),
+        tag: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(document);
         let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
-        let place = |pointer: &str| Some(written.place(pointer));
-        if response.status().is_success() { json(response).await } else { Err(refused(response, &place).await) }
+        if response.status().is_success() { json(response).await } else { Err(refused(response, place).await) }
     }
 
     /// States something whole.

@@ -68,7 +68,7 @@ impl Health {
     }
 
     /// Says whether the demo's world is still being posted. Whoever waits until the process is ready then finds it whole.
-    pub fn fills_demo(&self, filling: bool) {
+    pub fn set_filling_demo(&self, filling: bool) {
         self.filling.store(filling, Ordering::Relaxed);
     }
 
@@ -127,7 +127,7 @@ impl Health {
     }
 
     /// Notes the time, and keeps the numbers from growing while nobody reads them.
-    pub fn beat(&self) {
+    pub fn update_metrics(&self) {
         self.behind(self.clock.now());
         metrics::gauge!("rollcall_log_takes_events").set(if self.log.health() == rollcall_eventlog::Health::Writable {
             1.0

@@ -8,6 +8,8 @@ mod decisions;
 mod health;
 mod listener;
 mod passwords;
+pub mod random;
+pub mod roles;
 mod settings;
 mod source_runners;
 pub mod telemetry;
@@ -15,14 +17,7 @@ pub mod telemetry;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use aws_lc_rs::rand;
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::StatusCode,
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-};
+use axum::middleware;
 use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
 use rollcall_api::{AdminKey as ApiKey, Api, Control};
@@ -35,7 +30,6 @@ use rollcall_registry::{
 };
 use rollcall_store::ops::{Ops, Retention};
 use secrecy::ExposeSecret;
-use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -44,107 +38,34 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    clock::SystemClock,
     consequences::OnRoster,
     control::Process,
     health::Health,
     passwords::{ApiLogins, Passwords},
+    roles::Role,
     settings::{differences, event, global_project},
     source_runners::{ReadSource, read_sources},
-    telemetry::{Started, Stopped},
+    telemetry::Stopped,
 };
 use crate::{
-    cli::{
-        args::{Global, Role, Serve},
-        output::{Paint, say, shell_word},
-    },
-    client::{Client, Exit, Failure},
     config::{
         self, Config,
         data_dir::{AdminKey, DataDir},
         load::Loaded,
-        merge::FlagValue,
-        origin::Problem,
         profile::load_profile,
     },
-    demo::{self, Welcome, World},
     sources::{ConfiguredSource, Notifications},
 };
 
 /// How long the fold of a command at start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often keys and records are looked after.
-const CARE: Duration = Duration::from_secs(600);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
 /// How often the numbers are brought up to date while nobody asks.
-const BEAT: Duration = Duration::from_secs(5);
-
-/// Runs until a signal.
-///
-/// # Errors
-/// Everything that keeps the server from starting, with what to do.
-pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut flags = Vec::new();
-    if let Some(listen) = args.listen {
-        flags.push(FlagValue { key: "server.listen".to_owned(), value: listen.to_string(), flag: "--listen" });
-    }
-    let configured = |flags: &[FlagValue]| global.load_config(flags).map_err(|problems| refused(&problems));
-    let mut loaded = configured(&flags)?;
-    let dir = DataDir::at(&loaded.config.server.data_dir);
-    dir.make()?;
-    let mut world = None;
-    if args.demo {
-        let (state, more) = demo::prepare(&dir, clock.now(), random()?)?;
-        flags.extend(more);
-        loaded = configured(&flags)?;
-        world = Some(state);
-    }
-    telemetry::start_logging(&loaded.config.log);
-    let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random()?)?;
-    let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
-    let health = server.health.clone();
-    health.fills_demo(matches!(world, Some(World::Missing(_))));
-    let listening = server.listen(&loaded.config, &args.roles).await?;
-    let url =
-        loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
-    dir.keep_server_url(url.trim_end_matches('/'))?;
-    Started {
-        listen: &listening.address.to_string(),
-        data_dir: &dir.path().display().to_string(),
-        position: listening.position.0,
-    }
-    .emit();
-
-    let welcome = greet(global, &loaded, &dir, &admin_key, world, listening.address, url.trim_end_matches('/'), paint);
-    let greeted = tokio::select! {
-        greeted = welcome => greeted,
-        () = listening.stop.cancelled() => Ok(()),
-    };
-    health.fills_demo(false);
-    if greeted.is_err() {
-        listening.stop.cancel();
-    }
-    listening.ended().await;
-    greeted.map(|()| Exit::Yes)
-}
-
-fn refused(problems: &[Problem]) -> Failure {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Failure::Usage(lines.join("\nrollcall: "))
-}
-
-/// Bytes that nobody can guess.
-///
-/// # Errors
-/// When the machine gives none.
-pub fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).ok().context("the system gives no randomness")?;
-    Ok(bytes)
-}
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where the machine itself reaches a listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
@@ -152,66 +73,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Prints where the server is; fills the demo first.
-#[expect(clippy::too_many_arguments, reason = "called once, with all that the start knows")]
-async fn greet(
-    global: &Global,
-    loaded: &Loaded,
-    dir: &DataDir,
-    admin_key: &AdminKey,
-    world: Option<World>,
-    address: SocketAddr,
-    url: &str,
-    paint: Paint,
-) -> Result<(), Failure> {
-    let made = match admin_key {
-        AdminKey::Made(key) => Some(key.expose_secret()),
-        AdminKey::Known(_) => None,
-    };
-    let data = format!("{} ({})", dir.path().display(), dir.log().name());
-    let Some(world) = world else {
-        let mut text =
-            format!("{}  data={data}\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
-        if let Some(key) = made {
-            text.push_str(&format!(
-                "  admin key  {key}   {}\n",
-                paint.dim("shown this once; kept in admin.key in the data directory")
-            ));
-        }
-        say(&text);
-        return Ok(());
-    };
-    let mut secret = None;
-    if let World::Missing(made_at) = world {
-        let own = format!("http://{}", reachable(address));
-        let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
-        demo::fill(dir, &base, made_at, SystemClock.now()).await?;
-        let client = Client::with(base, admin_key.secret().clone())?;
-        let issued = client
-            .post(&["api", "v1", "users", crate::demo::sample::ADA, "secrets"], &json!({"label": "demo"}))
-            .await?;
-        secret = issued.get("secret").and_then(|secret| secret.as_str()).map(str::to_owned);
-    }
-    // The flags that a pasted command needs to find this server.
-    let mut program = demo::program();
-    for (flag, path) in [("--config", &global.config), ("--data-dir", &global.data_dir)] {
-        if let Some(path) = path {
-            program.push_str(&format!(" {flag} {}", shell_word(&path.display().to_string())));
-        }
-    }
-    let (secret, service) = (secret.as_deref(), loaded.config.token.service.as_str());
-    say(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made }.text(paint));
-    Ok(())
-}
-
 /// Everything that is open, not yet listening.
-struct Server {
+pub struct Server {
     log: Log,
     ops: Ops,
     handle: Handle,
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
-    health: Health,
+    /// How it is.
+    pub health: Health,
     routes: Vec<HookRoute>,
     read_sources: Vec<ReadSource>,
     passwords: Option<Arc<dyn PasswordCheck>>,
@@ -222,7 +92,16 @@ struct Server {
 }
 
 impl Server {
-    async fn open(loaded: &Loaded, dir: &DataDir, clock: Arc<dyn Clock>, admin_key: &AdminKey) -> anyhow::Result<Self> {
+    /// Opens what is kept, and records settings and profile where they changed.
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting, with what to do.
+    pub async fn open(
+        loaded: &Loaded,
+        dir: &DataDir,
+        clock: Arc<dyn Clock>,
+        admin_key: &AdminKey,
+    ) -> anyhow::Result<Self> {
         let Config { token, access, .. } = &loaded.config;
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
         let profile = load_profile(access, &loaded.origins.of("access.profile"), &read).map_err(anyhow::Error::msg)?;
@@ -267,16 +146,16 @@ impl Server {
             stop,
             projecting,
         };
-        let stated = server.state(loaded, &profile).await;
-        if stated.is_err() {
+        let recorded = server.record_configuration(loaded, &profile).await;
+        if recorded.is_err() {
             server.stop.cancel();
             server.log.close().await;
         }
-        stated.map(|()| server)
+        recorded.map(|()| server)
     }
 
     /// Records settings and profile where they are not what the log says, before anybody is answered (DESIGN 5).
-    async fn state(&self, loaded: &Loaded, profile: &rollcall_access::Profile) -> anyhow::Result<()> {
+    async fn record_configuration(&self, loaded: &Loaded, profile: &rollcall_access::Profile) -> anyhow::Result<()> {
         let head = self.log.newest().position;
         let mut state = self.handle.state();
         // A long log takes its time; only a fold that stopped is an error.
@@ -315,7 +194,7 @@ impl Server {
                 anyhow::bail!("{} was not recorded: {outcome:?}", body.kind())
             };
             anyhow::ensure!(
-                self.handle.wait_for(position, PATIENCE).await,
+                self.handle.wait_for(position, COMMAND_TIMEOUT).await,
                 "{} is recorded and not applied yet",
                 body.kind()
             );
@@ -328,7 +207,7 @@ impl Server {
     }
 
     /// Wires everything together and listens.
-    async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<Listening> {
+    pub async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<Listening> {
         let Self {
             log,
             ops,
@@ -393,7 +272,7 @@ impl Server {
             clock: Arc::clone(&clock),
             admin_key,
         };
-        let app = parts(roles, api, tokens)
+        let app = roles::router(roles, api, tokens)
             .merge(health::router(health.clone()))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::in_time));
         let limits = listener::Limits {
@@ -402,10 +281,10 @@ impl Server {
             grace: config.server.shutdown_grace.0,
         };
         let serving = tokio::spawn(listener::serve(listener, app, limits, stop.clone()));
-        let caring = tokio::spawn(care(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
+        let maintaining = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
         tokio::spawn(stop_on_signal(stop.clone()));
         let position = log.newest().position;
-        Ok(Listening { address, position, stop, serving, caring, deciding, projecting, running, log, ops })
+        Ok(Listening { address, position, stop, serving, maintaining, deciding, projecting, running, log, ops })
     }
 }
 
@@ -418,43 +297,16 @@ fn key_options(token: &config::Token) -> KeyOptions {
     KeyOptions { algorithm, ..KeyOptions::default() }
 }
 
-/// The routes of these parts; of all when none is named.
-fn parts(roles: &[Role], api: Api, tokens: TokenServer) -> Router {
-    let wanted = |role: Role| roles.is_empty() || roles.contains(&role);
-    let mut app = Router::new();
-    if wanted(Role::Registry) {
-        app = app.merge(rollcall_registry::router(tokens));
-    }
-    if wanted(Role::Hooks) || wanted(Role::Api) {
-        let closed = match (wanted(Role::Hooks), wanted(Role::Api)) {
-            (true, false) => Some("/api/"),
-            (false, true) => Some("/hooks/"),
-            _ => None,
-        };
-        let mut routes = rollcall_api::router(api);
-        if let Some(prefix) = closed {
-            routes = routes.layer(middleware::from_fn_with_state(prefix, not_here));
-        }
-        app = app.merge(routes);
-    }
-    app
-}
-
-/// Answers for a part that this process does not serve.
-async fn not_here(State(prefix): State<&'static str>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with(prefix) {
-        return (StatusCode::NOT_FOUND, "this process does not serve that part (see --role)\n").into_response();
-    }
-    next.run(request).await
-}
-
 /// A running server.
-struct Listening {
-    address: SocketAddr,
-    position: Position,
-    stop: CancellationToken,
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How far its log is.
+    pub position: Position,
+    /// Cancelled when it is to stop.
+    pub stop: CancellationToken,
     serving: JoinHandle<usize>,
-    caring: JoinHandle<()>,
+    maintaining: JoinHandle<()>,
     deciding: JoinHandle<()>,
     projecting: JoinHandle<()>,
     running: RunnerTasks,
@@ -464,13 +316,13 @@ struct Listening {
 
 impl Listening {
     /// Waits for the signal and lets go of everything: requests first, then what they wrote into.
-    async fn ended(self) {
-        let Self { stop, serving, caring, deciding, projecting, running, log, ops, .. } = self;
+    pub async fn run_to_end(self) {
+        let Self { stop, serving, maintaining, deciding, projecting, running, log, ops, .. } = self;
         stop.cancelled().await;
         // What they were at is begun anew at the next start.
         drop(running);
         let cut = serving.await.unwrap_or_default();
-        let _ = caring.await;
+        let _ = maintaining.await;
         // A connection that was cut may still hold the queue's other end.
         let _ = tokio::time::timeout(Duration::from_secs(2), deciding).await;
         let _ = projecting.await;
@@ -495,13 +347,14 @@ async fn stop_on_signal(stop: CancellationToken) {
 }
 
 /// Looks after keys, records and numbers.
-async fn care(keys: Arc<Keys>, ops: Ops, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let (mut beat, mut care) = (tokio::time::interval(BEAT), tokio::time::interval(CARE));
+async fn maintain(keys: Arc<Keys>, ops: Ops, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let (mut metrics, mut maintenance) =
+        (tokio::time::interval(METRICS_INTERVAL), tokio::time::interval(MAINTENANCE_INTERVAL));
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = beat.tick() => health.beat(),
-            _ = care.tick() => {
+            _ = metrics.tick() => health.update_metrics(),
+            _ = maintenance.tick() => {
                 let (tended, now) = (Arc::clone(&keys), clock.now());
                 match tokio::task::spawn_blocking(move || tended.tend(now)).await {
                     Ok(Ok(Some(key))) => tracing::info!(kid = key.kid, "signing key renewed"),

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     config::{Config, load::Loaded},
-    server::random,
+    server::random::random_bytes,
 };
 
 /// Id, name and kind of the project that everybody shares.
@@ -23,7 +23,10 @@ const GLOBAL: &str = "global";
 /// # Errors
 /// When the machine has no random numbers.
 pub fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
-    Ok(NewEvent { time: Some(now), ..NewEvent::of(SourceName::local(), prefixed_id("evt", now, random()?), body) })
+    Ok(NewEvent {
+        time: Some(now),
+        ..NewEvent::of(SourceName::local(), prefixed_id("evt", now, random_bytes()?), body)
+    })
 }
 
 /// Settings and profile where the log says others.

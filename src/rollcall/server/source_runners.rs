@@ -3,13 +3,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_lc_rs::rand;
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::SourceName;
 use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, pull::Pull};
 use rollcall_store::ops::Ops;
 
-use crate::{server::consequences::OnRoster, sources::Source};
+use crate::{
+    server::{consequences::OnRoster, random::random_number},
+    sources::Source,
+};
 
 /// A source that is read: its name, its connector, how it is read.
 pub type ReadSource = (SourceName, Arc<dyn Pull>, ReadOptions);
@@ -33,13 +35,6 @@ pub fn start(
 ) -> (Runners, RunnerTasks) {
     let clock = Arc::clone(&consequences.clock);
     let (store, consequences) = (Arc::new(ops.clone()), Arc::new(consequences));
-    let deps = EngineDeps { append, tail, store, consequences, clock, random: Arc::new(random) };
+    let deps = EngineDeps { append, tail, store, consequences, clock, random: Arc::new(random_number) };
     Runners::start(deps, sources)
-}
-
-/// Without randomness pauses are the shortest and ids as distinct as the clock is.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    let _ = rand::fill(&mut bytes);
-    u64::from_ne_bytes(bytes)
 }

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_read_every_quarter_of_an_hour_with_the_brake_on_unless_it_says_otherwise() {
+    fn a_source_is_read_every_quarter_of_an_hour_with_the_guard_on_unless_it_says_otherwise() {
         let usual = ReadSchedule::default().options().unwrap();
         assert_eq!(
             (usual.schedule.to_string().as_str(), usual.guard, usual.first_run_waits),

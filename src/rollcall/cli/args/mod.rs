@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{discover::discover, load::Loaded, merge::FlagValue, origin::Problem};
+use crate::server::roles::Role;
 
 pub use self::managed::{Bindings, Folders, Groups, Projects, Services};
 
@@ -41,24 +41,6 @@ pub struct Global {
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
-}
-
-impl Global {
-    /// The configuration in force with these arguments and what further flags say.
-    ///
-    /// # Errors
-    /// Every problem that there is.
-    pub fn load_config(&self, flags: &[FlagValue]) -> Result<Loaded, Vec<Problem>> {
-        let mut flags = flags.to_vec();
-        if let Some(dir) = &self.data_dir {
-            flags.push(FlagValue {
-                key: "server.data_dir".into(),
-                value: dir.display().to_string(),
-                flag: "--data-dir",
-            });
-        }
-        discover(self.config.as_deref(), &flags)
-    }
 }
 
 /// The commands.
@@ -221,17 +203,6 @@ pub struct Serve {
     /// Serve only these parts
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_enum)]
     pub roles: Vec<Role>,
-}
-
-/// A part of the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// Webhooks of sources
-    Hooks,
-    /// Registry tokens
-    Registry,
-    /// The API for people and programs
-    Api,
 }
 
 /// `sources`, one of them.

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        commands::{Form, api},
-        output::{Paint, cell, members, number, say, table},
+        output::{Form, Paint, cell, members, number, say, table},
+        remote::request::api,
     },
     client::{Client, Exit, Failure},
 };

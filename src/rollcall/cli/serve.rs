@@ -1,0 +1,132 @@
+//! `serve`: finds the configuration, opens the server, prints where it is, and waits for a signal.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rollcall_events::Clock;
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::{
+    cli::{
+        args::{Global, Serve},
+        context::{load_config, problems_as_failure},
+        output::{Paint, say, shell_word},
+        welcome::{Welcome, program},
+    },
+    client::{Client, Exit, Failure},
+    config::{
+        data_dir::{AdminKey, DataDir},
+        load::Loaded,
+        merge::FlagValue,
+    },
+    demo::{self, World},
+    server::{
+        Server,
+        clock::SystemClock,
+        random::random_bytes,
+        reachable,
+        telemetry::{self, Started},
+    },
+};
+
+/// Runs until a signal.
+///
+/// # Errors
+/// Everything that keeps the server from starting, with what to do.
+pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut flags = Vec::new();
+    if let Some(listen) = args.listen {
+        flags.push(FlagValue { key: "server.listen".to_owned(), value: listen.to_string(), flag: "--listen" });
+    }
+    let configured =
+        |flags: &[FlagValue]| load_config(global, flags).map_err(|problems| problems_as_failure(&problems));
+    let mut loaded = configured(&flags)?;
+    let dir = DataDir::at(&loaded.config.server.data_dir);
+    dir.make()?;
+    let mut world = None;
+    if args.demo {
+        let (state, more) = demo::prepare(&dir, clock.now(), random_bytes()?)?;
+        flags.extend(more);
+        loaded = configured(&flags)?;
+        world = Some(state);
+    }
+    telemetry::start_logging(&loaded.config.log);
+    let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random_bytes()?)?;
+    let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
+    let health = server.health.clone();
+    health.set_filling_demo(matches!(world, Some(World::Missing(_))));
+    let listening = server.listen(&loaded.config, &args.roles).await?;
+    let url =
+        loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
+    dir.keep_server_url(url.trim_end_matches('/'))?;
+    Started {
+        listen: &listening.address.to_string(),
+        data_dir: &dir.path().display().to_string(),
+        position: listening.position.0,
+    }
+    .emit();
+
+    let welcome = greet(global, &loaded, &dir, &admin_key, world, listening.address, url.trim_end_matches('/'), paint);
+    let greeted = tokio::select! {
+        greeted = welcome => greeted,
+        () = listening.stop.cancelled() => Ok(()),
+    };
+    health.set_filling_demo(false);
+    if greeted.is_err() {
+        listening.stop.cancel();
+    }
+    listening.run_to_end().await;
+    greeted.map(|()| Exit::Yes)
+}
+
+/// Prints where the server is; fills the demo first.
+#[expect(clippy::too_many_arguments, reason = "called once, with all that the start knows")]
+async fn greet(
+    global: &Global,
+    loaded: &Loaded,
+    dir: &DataDir,
+    admin_key: &AdminKey,
+    world: Option<World>,
+    address: SocketAddr,
+    url: &str,
+    paint: Paint,
+) -> Result<(), Failure> {
+    let made = match admin_key {
+        AdminKey::Made(key) => Some(key.expose_secret()),
+        AdminKey::Known(_) => None,
+    };
+    let data = format!("{} ({})", dir.path().display(), dir.log().name());
+    let Some(world) = world else {
+        let mut text =
+            format!("{}  data={data}\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
+        if let Some(key) = made {
+            text.push_str(&format!(
+                "  admin key  {key}   {}\n",
+                paint.dim("shown this once; kept in admin.key in the data directory")
+            ));
+        }
+        say(&text);
+        return Ok(());
+    };
+    let mut secret = None;
+    if let World::Missing(made_at) = world {
+        let own = format!("http://{}", reachable(address));
+        let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
+        demo::fill(dir, &base, made_at, SystemClock.now()).await?;
+        let client = Client::new(base, admin_key.secret().clone())?;
+        let issued =
+            client.post(&["api", "v1", "users", demo::sample::ADA, "secrets"], &json!({"label": "demo"})).await?;
+        secret = issued.get("secret").and_then(|secret| secret.as_str()).map(str::to_owned);
+    }
+    // The flags that a pasted command needs to find this server.
+    let mut program = program();
+    for (flag, path) in [("--config", &global.config), ("--data-dir", &global.data_dir)] {
+        if let Some(path) = path {
+            program.push_str(&format!(" {flag} {}", shell_word(&path.display().to_string())));
+        }
+    }
+    let (secret, service) = (secret.as_deref(), loaded.config.token.service.as_str());
+    say(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made }.text(paint));
+    Ok(())
+}
