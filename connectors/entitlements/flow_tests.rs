@@ -13,11 +13,13 @@ use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Clock, LogId, Order, Position, Recorded};
 use rollcall_ingest::{
-    Delivery, DeliveryAnswer, DeliveryId, Durability, Headers, Hook, HookRoute, InboundCall, Inbox, MappedEvent,
-    MappingError, Part, PartState, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, TimestampCheck,
-    Verdict,
+    Delivery, DeliveryAnswer, DeliveryId, Durability, Headers, Hook, HookRoute, InboundCall, MappedEvent, MappingError,
+    Part, PartState, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, TimestampCheck, Verdict,
 };
-use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, Ops};
+use rollcall_store::{
+    EngineConfig,
+    ops::{self, DeliveryDetail, DeliveryFilter, Ops},
+};
 
 use crate::{CloudEvents, Secrets};
 
@@ -62,7 +64,7 @@ struct App {
     dir: PathBuf,
     clock: Arc<HandClock>,
     log: Log,
-    ops: Ops,
+    ops: Arc<dyn Ops>,
     receiver: Receiver,
 }
 
@@ -80,7 +82,7 @@ async fn app() -> App {
     std::fs::create_dir_all(&dir).unwrap();
     let clock = Arc::new(HandClock(Mutex::new(START)));
     let log = Log::in_memory(LogId([3; 8]), clock.clone());
-    let ops = Ops::open(&dir).await.unwrap();
+    let ops = ops::open(&EngineConfig::Embedded { dir: dir.clone() }).await.unwrap();
     let receiver = receiver(&ops, &log, &clock, Order::Version, Arc::new(canonical(SECRET)));
     App { dir, clock, log, ops, receiver }
 }
@@ -89,7 +91,7 @@ fn canonical(secrets: &str) -> CloudEvents {
     CloudEvents::new(Secrets::parse(secrets).unwrap())
 }
 
-fn receiver(ops: &Ops, log: &Log, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
+fn receiver(ops: &Arc<dyn Ops>, log: &Log, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
     let route = HookRoute {
         source: "flexnet".parse().unwrap(),
         order,
@@ -97,7 +99,7 @@ fn receiver(ops: &Ops, log: &Log, clock: &Arc<HandClock>, order: Order, hook: Ar
         max_body: HookRoute::MAX_BODY,
         max_in_flight: HookRoute::MAX_IN_FLIGHT,
     };
-    Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone())
+    Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone())
 }
 
 fn signed(secret: &str, timestamp: i64, media: &str, body: &str) -> InboundCall {
@@ -302,16 +304,16 @@ async fn personal_data_is_in_no_event_and_can_be_erased() {
         assert!(!all.contains("ada@") && !all.contains("Ada L") && !all.contains("personal"), "{all}");
     }
     let key = [("flexnet".parse().unwrap(), "u-17".parse().unwrap())];
-    let found = app.ops.personal(&key).await.unwrap();
+    let found = app.ops.personal_data(&key).await.unwrap();
     assert_eq!((found[0].email.as_deref(), found[0].name.as_deref()), (Some("ada@globex.example"), Some("Ada L")));
     // A changed address is no other event.
     let moved = app.post(ONE, &with.replace("ada@", "ada.l@")).await.unwrap();
     assert_eq!(outcomes(&moved), [("p", "duplicate", 1)]);
-    assert_eq!(app.ops.personal(&key).await.unwrap()[0].email.as_deref(), Some("ada.l@globex.example"));
+    assert_eq!(app.ops.personal_data(&key).await.unwrap()[0].email.as_deref(), Some("ada.l@globex.example"));
     assert_eq!(outcomes(&app.post(ONE, &person("")).await.unwrap()), [("p", "duplicate", 1)]);
 
     assert_eq!(app.ops.erase(&key[0].0, &key[0].1, app.clock.now()).await.unwrap(), 3);
-    assert!(app.ops.personal(&key).await.unwrap().is_empty());
+    assert!(app.ops.personal_data(&key).await.unwrap().is_empty());
     assert!(matches!(app.receiver.replay(&answer.delivery).await, Err(ReplayError::Gone)));
     assert_eq!(app.records().await.len(), 1, "the log has nothing to erase");
 }
@@ -333,7 +335,7 @@ async fn a_start_goes_on_with_what_a_crash_left_half_way() {
     app.ops.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
     app.ops.close().await;
 
-    let ops = Ops::open(&app.dir).await.unwrap();
+    let ops = ops::open(&EngineConfig::Embedded { dir: app.dir.clone() }).await.unwrap();
     *app.clock.0.lock().unwrap() = START + 3600;
     let restarted = receiver(&ops, &app.log, &app.clock, Order::Version, Arc::new(canonical(SECRET)));
     let recovered = restarted.recover().await.unwrap();

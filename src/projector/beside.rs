@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use rollcall_access::{Folded, Roster, membership_digest};
 use rollcall_eventlog::TailError;
 use rollcall_events::{Digest, Position};
-use rollcall_store::read::{Next, Read, ReadError};
+use rollcall_store::read::{Projection, ReadError, Rebuild};
 use serde::Serialize;
 use tokio::sync::MutexGuard;
 
@@ -86,8 +86,8 @@ pub struct Progress {
 /// Where what is folded beside is written to.
 enum Target {
     Nowhere,
-    InUse(Read),
-    Next(Next),
+    InUse(Arc<dyn Projection>),
+    Next(Box<dyn Rebuild>),
 }
 
 /// A second fold of the log.
@@ -244,7 +244,7 @@ pub(crate) async fn check(shared: &Shared) -> Result<Compared, BesideError> {
 pub(crate) async fn rebuild(shared: &Shared) -> Result<Compared, BesideError> {
     let _only = shared.beside.try_lock().map_err(|_| BesideError::Busy)?;
     let _done = Done(shared);
-    let next = Target::Next(shared.read.next().await?);
+    let next = Target::Next(shared.read.start_rebuild().await?);
     let mut beside = begin(shared, "rebuild", next)?;
     beside.approach_and_index().await?;
     let gate = beside.arrive().await?;
@@ -275,7 +275,7 @@ pub(crate) async fn catch_up(shared: &Shared) -> Result<(), BesideError> {
     tracing::info!(from = %written, to = %*shared.applied.borrow(), "read side catches up");
     let (roster, target) = if written == Position(0) {
         // From nothing, a second file is filled faster.
-        (None, Target::Next(shared.read.next().await?))
+        (None, Target::Next(shared.read.start_rebuild().await?))
     } else {
         // What is folded again only has to lead up to where the file stands.
         let start = snapshot::load(&shared.dir, log).filter(|roster| roster.position() <= written);
@@ -309,7 +309,7 @@ async fn swap(
             if let Some(at) = at {
                 digest = Some(next.membership_digest(at).await?);
             }
-            shared.read.swap(next).await?;
+            next.swap().await?;
         }
         Ok(digest)
     };

@@ -58,8 +58,8 @@ impl Handle {
 
     /// The SQL side.
     #[must_use]
-    pub fn read(&self) -> Read {
-        self.shared.read.clone()
+    pub fn read(&self) -> Arc<dyn Read> {
+        Arc::clone(&self.shared.read)
     }
 
     /// How far the roster is: whoever sees position P here sees P's effect in the roster.

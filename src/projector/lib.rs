@@ -9,10 +9,10 @@ mod snapshot;
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use rollcall_access::{FOLD_VERSION, Roster, SharedRoster};
+use rollcall_access::{Roster, SharedRoster};
 use rollcall_eventlog::{Tail, TailError};
 use rollcall_events::{Clock, Position};
-use rollcall_store::read::{Origin, Read, ReadError};
+use rollcall_store::read::{Read, ReadError};
 use tokio::sync::mpsc;
 
 pub use beside::{BesideError, Compared, Progress};
@@ -55,7 +55,7 @@ pub enum StartError {
         /// Where the log ends.
         head: Position,
     },
-    /// The read side cannot be opened.
+    /// The read side cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -67,22 +67,23 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Opens snapshot and read side in `dir` for the log behind `tail`. [`Projector::run`] brings both up to date.
+    /// Opens the snapshot in `dir` for the log behind `tail`, with `read` behind it. [`Projector::run`] brings both up to
+    /// date.
     ///
     /// # Errors
-    /// As [`StartError`]. A damaged or foreign snapshot or read side is no error: it is derived anew, aloud.
+    /// As [`StartError`]. A damaged or foreign snapshot is no error: the roster is derived anew, aloud.
     pub async fn open(
         dir: &Path,
         tail: Arc<dyn Tail>,
+        read: Arc<dyn Read>,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<(Self, Handle), StartError> {
         let log = tail.log_id();
         let head = tail.head().borrow().position;
         let roster = snapshot::load(dir, log).unwrap_or_else(|| Roster::new(log));
-        let read = Read::open(dir, Origin { version: FOLD_VERSION, log_id: log }).await?;
         let written = read.position().await?;
-        for (file, at) in [(snapshot::FILE, roster.position()), ("read.db", written)] {
+        for (file, at) in [(snapshot::FILE, roster.position()), (read.name(), written)] {
             if at > head {
                 return Err(StartError::LogShorter { file, at, head });
             }

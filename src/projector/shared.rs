@@ -66,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live: Arc<SharedRoster>,
-    pub(crate) read: Read,
+    pub(crate) read: Arc<dyn Read>,
     options: Options,
     /// Held while anything is folded into the live roster: who has it sees one position.
     pub(crate) gate: Gate<Feed>,
@@ -100,7 +100,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         options: Options,
         live: SharedRoster,
-        read: Read,
+        read: Arc<dyn Read>,
         written: Position,
         attached: bool,
     ) -> (Self, mpsc::UnboundedReceiver<Work>) {

@@ -14,6 +14,10 @@ use proptest::test_runner::{Config, TestRunner};
 use rollcall_access::{Effect, membership_digest};
 use rollcall_eventlog::{Append, Log};
 use rollcall_events::{LogId, NewEvent};
+use rollcall_store::{
+    EngineConfig,
+    read::{self, Origin},
+};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::*;
@@ -64,6 +68,12 @@ fn log() -> Log {
     Log::in_memory(LogId([7; 8]), TestClock::new())
 }
 
+async fn open(dir: &Path, log: &Log, options: Options) -> Result<(Projector, Handle), StartError> {
+    let origin = Origin::of(Append::log_id(log));
+    let read = read::open(&EngineConfig::Embedded { dir: dir.to_owned() }, origin).await.unwrap();
+    Projector::open(dir, Arc::new(log.clone()), read, TestClock::new(), options).await
+}
+
 /// A running projector.
 struct Running {
     handle: Handle,
@@ -73,8 +83,7 @@ struct Running {
 
 impl Running {
     async fn start(dir: &Path, log: &Log, options: Options) -> Self {
-        let clock = TestClock::new();
-        let (projector, handle) = Projector::open(dir, Arc::new(log.clone()), clock, options).await.unwrap();
+        let (projector, handle) = open(dir, log, options).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(projector.run(async {
             let _ = stopped.await;
@@ -202,7 +211,7 @@ async fn a_restart_goes_on_from_the_snapshot() {
     let end =
         event("a", "end", "entitlement.upserted", r#"{"entitlement":"E","account":"GLOBEX","state":"inactive"}"#, 99);
     log.append(vec![end]).await.unwrap();
-    let (projector, handle) = Projector::open(&dir, Arc::new(log.clone()), TestClock::new(), options()).await.unwrap();
+    let (projector, handle) = open(&dir, &log, options()).await.unwrap();
     assert_eq!(handle.live().read().position(), Position(11), "from the snapshot");
     drop(projector);
     let again = Running::start(&dir, &log, options()).await;
@@ -264,7 +273,7 @@ async fn a_log_that_is_shorter_than_what_was_read_from_it_is_refused() {
     running.stop().await;
     let short = log();
     short.append(small_world().into_iter().take(5).collect()).await.unwrap();
-    let refused = async || match Projector::open(&dir, Arc::new(short.clone()), TestClock::new(), options()).await {
+    let refused = async || match open(&dir, &short, options()).await {
         Err(StartError::LogShorter { file, at, head }) => (file, at.0, head.0),
         other => panic!("{:?}", other.map(|_| ())),
     };

@@ -30,6 +30,7 @@ use rollcall_access::{Principal, Verb, decide};
 use rollcall_eventlog::{Append, EngineConfig, Log, Outcome, Tail};
 use rollcall_events::{Clock, NewEvent};
 use rollcall_projector::Projector;
+use rollcall_store::read::Origin;
 use serde_json::{Value, json};
 use support::{
     About, Bench, ROUNDS, Round, Wall,
@@ -306,8 +307,10 @@ async fn revoked_in_process(bench: &Bench) {
     let engine = EngineConfig::Embedded { dir: dir.clone() };
     let log = Log::open(&engine, Arc::clone(&clock)).await.unwrap();
     let tail: Arc<dyn Tail> = Arc::new(log.clone());
+    let config = rollcall_store::EngineConfig::Embedded { dir: dir.clone() };
+    let read = rollcall_store::read::open(&config, Origin::of(tail.log_id())).await.unwrap();
     let (projector, handle) =
-        Projector::open(&dir, tail, Arc::clone(&clock), rollcall_projector::Options::default()).await.unwrap();
+        Projector::open(&dir, tail, read, Arc::clone(&clock), rollcall_projector::Options::default()).await.unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(projector.run(async {
         let _ = stopped.await;

@@ -45,7 +45,7 @@ pub struct Api {
     /// Reads the log.
     pub tail: Arc<dyn Tail>,
     /// What is kept beside the log.
-    pub ops: Ops,
+    pub ops: Arc<dyn Ops>,
     /// Keeps decisions, off the request's path.
     pub decisions: Arc<dyn Decisions>,
     /// The address under which clients reach this server, without a slash at its end.
@@ -97,7 +97,7 @@ impl Locked {
     }
 
     /// Where answers are stored.
-    pub fn ops(&self) -> &Ops {
+    pub fn ops(&self) -> &Arc<dyn Ops> {
         &self.api.ops
     }
 
@@ -296,7 +296,7 @@ impl<Q> Reads<Q> {
         &self.api.live
     }
 
-    pub fn ops(&self) -> &Ops {
+    pub fn ops(&self) -> &Arc<dyn Ops> {
         &self.api.ops
     }
 
@@ -374,7 +374,7 @@ impl Commands {
         &self.state.api.live
     }
 
-    pub fn ops(&self) -> &Ops {
+    pub fn ops(&self) -> &Arc<dyn Ops> {
         &self.state.api.ops
     }
 

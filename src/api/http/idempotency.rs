@@ -2,6 +2,8 @@
 //! A stored answer may hold what is shown once (a registry secret), so it is kept under a key that only the caller has:
 //! neither `ops.db` nor a backup of it can open it.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use axum::{
     body::{Body, to_bytes},
@@ -11,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use rollcall_events::Digest;
-use rollcall_store::ops::{Claim, Ops, StoredAnswer};
+use rollcall_store::ops::{AnswerRecords, Claim, StoredAnswer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -66,13 +68,13 @@ async fn claim(state: &Locked, request: Request) -> Answer<Claimed> {
     let body = read_body(&parts.headers, body, MOST_WIDE_BYTES, PATIENCE).await?;
     let authorization = parts.headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
     let ticket = Ticket {
-        ops: state.ops().clone(),
+        answers: state.ops().clone(),
         key: digest(&[b"row", authorization, named.as_bytes()]).to_string(),
         sealing: digest(&[b"seal", authorization, named.as_bytes()]),
     };
     let asked = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let request_digest = digest(&[asked.as_bytes(), &body]);
-    let claim = ticket.ops.claim_answer(&ticket.key, request_digest, state.now()).await;
+    let claim = ticket.answers.claim_answer(&ticket.key, request_digest, state.now()).await;
     match claim.map_err(|e| Problem::unavailable("Nothing was done", &e))? {
         Claim::First => Ok(Claimed::First(Request::from_parts(parts, Body::from(body)), ticket)),
         Claim::Answered(stored) => ticket.open(stored).map(Claimed::Answered),
@@ -105,7 +107,7 @@ fn digest(parts: &[&[u8]]) -> Digest {
 
 /// A claimed key. Its answer is stored, or it is given back.
 struct Ticket {
-    ops: Ops,
+    answers: Arc<dyn AnswerRecords>,
     key: String,
     sealing: Digest,
 }
@@ -131,7 +133,7 @@ impl Ticket {
             .flatten();
         let stored = match sealed {
             Some(body) => {
-                self.ops.store_answer(&self.key, StoredAnswer { status: status.as_u16(), body }).await.is_ok()
+                self.answers.store_answer(&self.key, StoredAnswer { status: status.as_u16(), body }).await.is_ok()
             }
             None => false,
         };
@@ -143,7 +145,7 @@ impl Ticket {
 
     async fn give_back(&self) {
         // Lost, the key stays claimed until the next start: repeats are refused, never done twice.
-        if let Err(error) = self.ops.abandon_answer(&self.key).await {
+        if let Err(error) = self.answers.abandon_answer(&self.key).await {
             tracing::warn!(%error, "idempotency key not given back");
         }
     }

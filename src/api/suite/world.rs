@@ -26,7 +26,10 @@ use rollcall_ingest::{
     Consequences, EngineDeps, Headers, Hook, HookRoute, MappedEvent, MappingError, Problem, ProblemType, ProposedFacts,
     ReadOptions, Receiver, Rejection, RunnerTasks, Runners, TimestampCheck, memory::MemorySource, pull::Pull,
 };
-use rollcall_store::ops::{DecisionRow, Ops};
+use rollcall_store::{
+    EngineConfig,
+    ops::{self, DecisionRow, Ops},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
@@ -170,7 +173,7 @@ impl Consequences for OnRoster {
 }
 
 /// Keeps each decision at once.
-struct Keeping(Ops);
+struct Keeping(Arc<dyn Ops>);
 
 impl Decisions for Keeping {
     fn offer(&self, decision: DecisionRow) {
@@ -218,7 +221,7 @@ pub(super) struct World {
     pub log: Log,
     pub clock: Arc<TestClock>,
     pub folding: Arc<Folding>,
-    pub ops: Ops,
+    pub ops: Arc<dyn Ops>,
     pub live: Arc<SharedRoster>,
     pub dir: PathBuf,
     /// What the source `corp`, which is read, states.
@@ -283,7 +286,7 @@ impl World {
             events: Mutex::default(),
             gate: Arc::default(),
         });
-        let ops = Ops::open(&dir).await.unwrap();
+        let ops = ops::open(&EngineConfig::Embedded { dir: dir.clone() }).await.unwrap();
         let flexnet: SourceName = "flexnet".parse().unwrap();
         let route = HookRoute {
             source: flexnet.clone(),
@@ -292,11 +295,11 @@ impl World {
             max_body: MAX_BODY,
             max_in_flight: 8,
         };
-        let receiver = Receiver::new(vec![route], Arc::new(ops.clone()), Arc::new(log.clone()), clock.clone());
+        let receiver = Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone());
         let deps = EngineDeps {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),
-            store: Arc::new(ops.clone()),
+            store: ops.clone(),
             consequences: Arc::new(OnRoster(live.clone())),
             clock: clock.clone(),
             random: {

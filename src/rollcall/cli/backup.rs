@@ -28,7 +28,7 @@ pub async fn run(dir: &DataDir, form: Form, target: &Path) -> Result<Exit, Failu
     }
     there.make()?;
     let verified = Log::backup(&dir.log(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
-    rollcall_store::ops::backup(dir.path(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    rollcall_store::ops::backup(&dir.sql(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
     for name in files(dir.path())?.iter().filter(|name| kept(name)) {
         copy(&dir.file(name), &there.file(name))?;
     }

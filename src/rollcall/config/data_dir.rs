@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use rollcall_eventlog::EngineConfig;
 use secrecy::SecretString;
 
 /// The least characters of an administrator's key that somebody chose.
@@ -66,8 +65,13 @@ impl DataDir {
     }
 
     /// The log that is kept in it.
-    pub fn log(&self) -> EngineConfig {
-        EngineConfig::Embedded { dir: self.0.clone() }
+    pub fn log(&self) -> rollcall_eventlog::EngineConfig {
+        rollcall_eventlog::EngineConfig::Embedded { dir: self.0.clone() }
+    }
+
+    /// The SQL side that is kept in it.
+    pub fn sql(&self) -> rollcall_store::EngineConfig {
+        rollcall_store::EngineConfig::Embedded { dir: self.0.clone() }
     }
 
     /// The administrator's key: the environment's, the one in `admin.key`, or a new one that is kept there.

@@ -2,13 +2,13 @@
 //! Never makes an answer wait; what does not fit is dropped and counted.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use rollcall_api::Decisions;
 use rollcall_registry::{Decision, DecisionSink, Outcome};
-use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
+use rollcall_store::ops::{DecisionOutcome, DecisionRecords, DecisionRow};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::server::telemetry::DecisionDropped;
@@ -72,7 +72,7 @@ impl Sink {
 }
 
 /// Starts a queue into the records. The task ends, everything written, when every sink is gone.
-pub fn start(ops: Ops) -> (Sink, JoinHandle<()>) {
+pub fn start(ops: Arc<dyn DecisionRecords>) -> (Sink, JoinHandle<()>) {
     let (sender, mut waiting) = mpsc::channel(WAITING);
     let task = tokio::spawn(async move {
         let mut batch = Vec::new();
@@ -132,8 +132,6 @@ fn images(scopes: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use chrono::{DateTime, TimeDelta};
     use rollcall_events::Position;
     use rollcall_registry::ClientFamily;

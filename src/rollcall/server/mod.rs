@@ -28,7 +28,10 @@ use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{
     Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, Logins, PasswordCheck, TokenParts, TokenServer, Ttl,
 };
-use rollcall_store::ops::{Ops, Retention};
+use rollcall_store::{
+    ops::{self, Ops, Retention},
+    read::{self, Origin},
+};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -76,7 +79,7 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
 /// Everything that is open, not yet listening.
 pub struct Server {
     log: Log,
-    ops: Ops,
+    ops: Arc<dyn Ops>,
     handle: Handle,
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
@@ -110,11 +113,12 @@ impl Server {
         let metrics = telemetry::start_metrics()?;
         let log = Log::open(&dir.log(), Arc::clone(&clock)).await?;
         let newest = newest(&log).await?;
-        let ops = Ops::open(dir.path()).await?;
+        let ops = ops::open(&dir.sql()).await?;
         let keys = Arc::new(Keys::open(&dir.file("keys"), key_options(token), clock.now())?);
         let tail: Arc<dyn Tail> = Arc::new(log.clone());
+        let read = read::open(&dir.sql(), Origin::of(tail.log_id())).await?;
         let (projector, handle) =
-            Projector::open(dir.path(), tail, Arc::clone(&clock), rollcall_projector::Options::default()).await?;
+            Projector::open(dir.path(), tail, read, Arc::clone(&clock), rollcall_projector::Options::default()).await?;
         let stop = CancellationToken::new();
         let projecting = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };
@@ -229,7 +233,7 @@ impl Server {
             listener.with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?;
         let address = listener.local_addr()?;
         let append: Arc<dyn Append> = Arc::new(log.clone());
-        let receiver = Receiver::new(routes, Arc::new(ops.clone()), Arc::clone(&append), Arc::clone(&clock));
+        let receiver = Receiver::new(routes, ops.clone(), Arc::clone(&append), Arc::clone(&clock));
         // Before the first delivery is taken, so that nothing newer is overtaken.
         receiver.recover().await?;
         let process =
@@ -256,7 +260,7 @@ impl Server {
         });
         let consequences = OnRoster { handle: handle.clone(), clock: Arc::clone(&clock) };
         let (runners, running) =
-            source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), &ops, consequences);
+            source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), ops.clone(), consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
         let api = Api {
             decisions: sink,
@@ -311,7 +315,7 @@ pub struct Listening {
     projecting: JoinHandle<()>,
     running: RunnerTasks,
     log: Log,
-    ops: Ops,
+    ops: Arc<dyn Ops>,
 }
 
 impl Listening {
@@ -347,7 +351,7 @@ async fn stop_on_signal(stop: CancellationToken) {
 }
 
 /// Looks after keys, records and numbers.
-async fn maintain(keys: Arc<Keys>, ops: Ops, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
+async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let (mut metrics, mut maintenance) =
         (tokio::time::interval(METRICS_INTERVAL), tokio::time::interval(MAINTENANCE_INTERVAL));
     loop {

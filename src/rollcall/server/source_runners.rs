@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::SourceName;
-use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, pull::Pull};
-use rollcall_store::ops::Ops;
+use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, SourceStore, pull::Pull};
 
 use crate::{
     server::{consequences::OnRoster, random::random_number},
@@ -30,11 +29,11 @@ pub fn start(
     sources: Vec<ReadSource>,
     append: Arc<dyn Append>,
     tail: Arc<dyn Tail>,
-    ops: &Ops,
+    store: Arc<dyn SourceStore>,
     consequences: OnRoster,
 ) -> (Runners, RunnerTasks) {
     let clock = Arc::clone(&consequences.clock);
-    let (store, consequences) = (Arc::new(ops.clone()), Arc::new(consequences));
+    let consequences = Arc::new(consequences);
     let deps = EngineDeps { append, tail, store, consequences, clock, random: Arc::new(random_number) };
     Runners::start(deps, sources)
 }

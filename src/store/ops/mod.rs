@@ -1,40 +1,75 @@
-//! The ops store on SQLite, `ops.db`: deliveries and quarantine, personal data, decisions, idempotency answers.
-//! Keeps what it is handed; judges nothing, and if it is lost, no membership is.
+//! The records that only this installation has: deliveries and quarantine, personal data, decisions, plans, idempotency
+//! answers. What is kept and asked, as rows and one trait per concern; how, is an engine's. Judges nothing, and if it is
+//! lost, no membership is.
 
 mod answers;
-mod backup;
 mod decisions;
 mod deliveries;
 mod people;
-mod prune;
-mod rows;
+mod retention;
 mod sources;
-mod sources_sql;
-#[cfg(test)]
-mod sources_tests;
-mod sql;
-#[cfg(test)]
-mod tests;
-mod writer;
+mod sqlite;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc};
 
-use rollcall_ingest::InboxError;
-use sqlx::{
-    Connection, SqliteConnection, SqlitePool,
-    migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_ingest::{Inbox, InboxError, SourceStore, StoreError};
+
+use crate::EngineConfig;
+
+pub(crate) use answers::ANSWERS_KEPT;
+pub use answers::{AnswerRecords, Claim, StoredAnswer};
+pub use decisions::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRecords, DecisionRow};
+pub use deliveries::{
+    DeliveryDetail, DeliveryFilter, DeliveryQueries, DeliverySummary, PartProblem, PartRow, ReplayRow,
 };
+pub use people::{PersonRecords, PersonalRow};
+pub use retention::Retention;
+pub use sources::SourceQueries;
 
-pub use answers::{Claim, StoredAnswer};
-pub use backup::backup;
-pub use decisions::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRow};
-pub use deliveries::{DeliveryDetail, DeliveryFilter, DeliverySummary, PartProblem, PartRow, ReplayRow};
-pub use people::PersonalRow;
-pub use prune::Retention;
+/// The ops store, whichever engine keeps it: what ingest needs of it, and what is asked of it besides. Who needs one
+/// concern holds that trait alone.
+#[async_trait]
+pub trait Ops:
+    Inbox + SourceStore + DeliveryQueries + DecisionRecords + AnswerRecords + PersonRecords + SourceQueries
+{
+    /// Waits until all that was handed in before can be read: what became of a delivery is noted behind its answer.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    async fn caught_up(&self) -> Result<(), OpsError>;
 
-/// The migrations of `ops.db`.
-pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite/ops");
+    /// Deletes what is older than it should be. Returns how many rows went, what hung on them not counted.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    async fn prune(&self, now: DateTime<Utc>, retention: &Retention) -> Result<u64, OpsError>;
+
+    /// Writes all that waits and closes the store. What is offered afterwards is refused.
+    async fn close(&self);
+}
+
+/// Opens the ops store, or makes a new one. Needs a running tokio.
+///
+/// # Errors
+/// As [`OpenError`].
+pub async fn open(config: &EngineConfig) -> Result<Arc<dyn Ops>, OpenError> {
+    match config {
+        EngineConfig::Embedded { dir } => Ok(Arc::new(sqlite::SqliteOps::open(dir).await?)),
+    }
+}
+
+/// Copies the ops store into a directory that holds none yet, also beside a running server. Does nothing where there is
+/// no store yet.
+///
+/// # Errors
+/// When it cannot be read, or is there already.
+pub async fn backup(config: &EngineConfig, target: &Path) -> Result<(), OpsError> {
+    match config {
+        EngineConfig::Embedded { dir } => sqlite::backup(dir, target).await,
+    }
+}
 
 /// What the ops store can refuse.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,12 +82,6 @@ pub enum OpsError {
     Database(String),
 }
 
-impl From<sqlx::Error> for OpsError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.to_string())
-    }
-}
-
 impl From<OpsError> for InboxError {
     fn from(error: OpsError) -> Self {
         match error {
@@ -62,77 +91,29 @@ impl From<OpsError> for InboxError {
     }
 }
 
-/// Why `ops.db` was not opened.
+impl From<OpsError> for StoreError {
+    fn from(error: OpsError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Why the ops store was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file cannot be opened.
-    #[error("ops.db in {dir}: {error}")]
+    /// It cannot be opened.
+    #[error("{place}: {what}")]
     Database {
-        /// The data directory.
-        dir: String,
-        /// Why.
-        #[source]
-        error: sqlx::Error,
+        /// Where it is.
+        place: String,
+        /// What was seen.
+        what: String,
     },
-    /// The file is of another, perhaps a newer, version.
-    #[error("ops.db in {dir} cannot be brought up to date: {error}")]
+    /// It is of another, perhaps a newer, version.
+    #[error("{place} cannot be brought up to date: {what}")]
     Migration {
-        /// The data directory.
-        dir: String,
-        /// Why.
-        #[source]
-        error: sqlx::migrate::MigrateError,
+        /// Where it is.
+        place: String,
+        /// What was seen.
+        what: String,
     },
-}
-
-/// The ops store. Cheap to clone; all clones write through one task.
-#[derive(Clone)]
-pub struct Ops {
-    readers: SqlitePool,
-    writer: writer::Handle,
-}
-
-impl Ops {
-    /// Opens `ops.db` in the data directory, makes it if it is not there, and starts its writer. Needs a running tokio.
-    ///
-    /// # Errors
-    /// As [`OpenError`].
-    pub async fn open(dir: &Path) -> Result<Self, OpenError> {
-        let shown = || dir.display().to_string();
-        let options = SqliteConnectOptions::new()
-            .filename(dir.join("ops.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5))
-            .foreign_keys(true)
-            // What is erased is gone from the file too, not only from the tables (DESIGN 4, personal data).
-            .pragma("secure_delete", "ON");
-        let database = |error| OpenError::Database { dir: shown(), error };
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(database)?;
-        let migrated = MIGRATIONS.run(&mut connection).await;
-        migrated.map_err(|error| OpenError::Migration { dir: shown(), error })?;
-        sqlx::query(sql::DROP_RUNNING_ANSWERS).execute(&mut connection).await.map_err(database)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options.clone().create_if_missing(false).read_only(true))
-            .await
-            .map_err(database)?;
-        Ok(Self { readers, writer: writer::start(options, connection) })
-    }
-
-    /// Waits until all that was handed in before can be read: what became of a delivery is noted behind its answer.
-    ///
-    /// # Errors
-    /// As [`OpsError`].
-    pub async fn caught_up(&self) -> Result<(), OpsError> {
-        let nothing = writer::Write::Rows(rows::Rows::default());
-        self.writer.write(nothing, rollcall_ingest::Durability::Written).await.map(drop)
-    }
-
-    /// Writes all that waits, brings it into the file and closes it. What is offered afterwards is refused.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
 }

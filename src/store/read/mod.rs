@@ -1,24 +1,163 @@
-//! The read side on SQLite: `read.db`, facts with their history, who is whose user, effects, and the view `membership`.
-//! Takes what the fold says, in batches, under a checkpoint; decides nothing, and everything in it can be thrown away.
+//! What is derived from the log for lists, history and people with their own SQL. What is written and asked, as rows and
+//! traits; how, is an engine's. Takes what the fold says, in batches, under a checkpoint; decides nothing, and everything
+//! in it can be thrown away.
 
-mod batch;
-mod file;
-mod query;
-mod statements;
+mod rows;
+mod sqlite;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_access::Folded;
+use rollcall_access::{Effect, FOLD_VERSION, Folded, Subject};
 use rollcall_events::{Digest, LogId, Position};
-use tokio::sync::RwLock;
 
-use batch::Batch;
-use file::Db;
-pub use query::{FactRow, Membership, ParkedRow, ProjectRow};
+use crate::EngineConfig;
+
+pub use rows::{FactRow, Membership, ParkedRow, ProjectRow};
+
+/// The read side, whichever engine keeps it.
+pub trait Read: Projection + Lists {}
+
+impl<T: Projection + Lists> Read for T {}
+
+/// What a projector writes and asks.
+#[async_trait]
+pub trait Projection: Send + Sync + 'static {
+    /// What people call it, in a refusal.
+    fn name(&self) -> &'static str;
+
+    /// Up to where the log is in it.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn position(&self) -> Result<Position, ReadError>;
+
+    /// Applies a batch in one transaction: changes, effects, parked subjects, and the checkpoint from `from` to `to`.
+    ///
+    /// # Errors
+    /// `Fenced` when the checkpoint is not at `from`; nothing is applied then.
+    async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError>;
+
+    /// An empty read side beside the one in use, to be filled and then swapped in. One that was begun before is
+    /// discarded.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn start_rebuild(&self) -> Result<Box<dyn Rebuild>, ReadError>;
+
+    /// What the events at these positions did, in their order; `None` for one that has not been folded into the read
+    /// side yet.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ReadError>;
+
+    /// The positions, up to one, of the events that applied to any of these subjects, or began or ended a fact of one;
+    /// with `lost` also of those that were judged and changed nothing. In order. To be trusted up to [`Self::position`].
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        lost: bool,
+    ) -> Result<Vec<Position>, ReadError>;
+
+    /// The digest of all memberships at an instant, as the roster's `membership_digest` makes it.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError>;
+}
+
+/// A read side that is filled beside the one in use. Dropped, it is discarded.
+#[async_trait]
+pub trait Rebuild: Send + Sync + 'static {
+    /// As [`Projection::apply`], but durable only after the swap.
+    ///
+    /// # Errors
+    /// As [`Projection::apply`].
+    async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError>;
+
+    /// Makes the indexes that only reading needs. To be called when nearly everything is in.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn index(&self) -> Result<(), ReadError>;
+
+    /// As [`Projection::membership_digest`].
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError>;
+
+    /// Takes the place of the read side in use. Reads wait for the moment that it takes; the earlier one is kept until
+    /// the next swap.
+    ///
+    /// # Errors
+    /// `InUse` when another process holds the one in use open; it stays in use then.
+    async fn swap(self: Box<Self>) -> Result<(), ReadError>;
+}
+
+/// What is listed.
+#[async_trait]
+pub trait Lists: Send + Sync + 'static {
+    /// Every fact of a subject that ever stood, oldest first.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn history(&self, source: &str, subject: &str) -> Result<Vec<FactRow>, ReadError>;
+
+    /// The facts that the event at `position` began or ended.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn caused_by(&self, position: Position) -> Result<Vec<FactRow>, ReadError>;
+
+    /// The facts of a noun that stand now, by source and subject: those after (source, subject), at most `limit`.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn facts(&self, noun: &str, after: (&str, &str), limit: u32) -> Result<Vec<FactRow>, ReadError>;
+
+    /// The parked subjects after (source, subject), at most `limit`.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn parked(&self, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError>;
+
+    /// How many subjects are parked.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn parked_count(&self) -> Result<u64, ReadError>;
+
+    /// Every name that a package's project had, oldest first; the last is the one that it has.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn project_history(&self, source: &str, package: &str) -> Result<Vec<ProjectRow>, ReadError>;
+
+    /// What the view `membership` shows at an instant: a second, independent answer to the roster's. Of one project, or
+    /// of all.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn memberships(&self, project: Option<&str>, at: DateTime<Utc>) -> Result<Vec<Membership>, ReadError>;
+}
+
+/// Opens the read side, or makes it. One of another origin or schema, or a damaged one, is discarded aloud and made
+/// anew: it then stands at position 0.
+///
+/// # Errors
+/// When the storage cannot be used.
+pub async fn open(config: &EngineConfig, origin: Origin) -> Result<Arc<dyn Read>, ReadError> {
+    match config {
+        EngineConfig::Embedded { dir } => Ok(Arc::new(sqlite::SqliteRead::open(dir, origin).await?)),
+    }
+}
 
 /// Why the read side does not do what it was asked. Nothing of a refused batch is kept.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +170,12 @@ pub enum ReadError {
         /// Where it is.
         found: Position,
     },
-    /// Another process has `read.db` open, so that it cannot be replaced. Close it and try again.
+    /// Another process has it open, so that it cannot be replaced. Close it and try again.
     #[error("{0} is open in another process and cannot be replaced")]
     InUse(PathBuf),
-    /// The file cannot be read or written. Try again later, or delete it: it is made anew.
+    /// It cannot be read or written. Try again later, or delete it: it is made anew.
     #[error("the read side cannot be used")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The directory cannot be read or written.
     #[error("{path}: {source}")]
     Directory {
@@ -47,7 +186,7 @@ pub enum ReadError {
     },
 }
 
-/// What a `read.db` must have been derived from and by to be used.
+/// What a read side must have been derived from, and by which fold, to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// The version of the fold that wrote it.
@@ -56,120 +195,10 @@ pub struct Origin {
     pub log_id: LogId,
 }
 
-/// The read side in use. Cheap to clone; a rebuild swaps the file under all clones.
-#[derive(Debug, Clone)]
-pub struct Read {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    dir: PathBuf,
-    origin: Origin,
-    db: RwLock<Db>,
-}
-
-/// A second file that a rebuild fills beside the one in use.
-#[derive(Debug)]
-pub struct Next {
-    path: PathBuf,
-    db: Db,
-}
-
-impl Read {
-    /// Opens `read.db` in `dir`, or makes it. One of another origin or schema, or a damaged one, is discarded aloud and
-    /// made anew: it then stands at position 0.
-    ///
-    /// # Errors
-    /// When the directory cannot be used.
-    pub async fn open(dir: &Path, origin: Origin) -> Result<Self, ReadError> {
-        let path = dir.join("read.db");
-        let db = match Db::open(&path, origin).await {
-            Ok(db) => db,
-            Err(why) => {
-                if why != file::Unusable::Missing {
-                    tracing::warn!(path = %path.display(), %why, "read side discarded, it is derived anew");
-                }
-                file::remove(&path)?;
-                Db::create(&path, origin).await?
-            }
-        };
-        file::remove(&dir.join("read.db.next"))?;
-        Ok(Self { shared: Arc::new(Shared { dir: dir.to_owned(), origin, db: RwLock::new(db) }) })
-    }
-
-    /// Up to where the log is in it.
-    ///
-    /// # Errors
-    /// As [`ReadError`].
-    pub async fn position(&self) -> Result<Position, ReadError> {
-        self.shared.db.read().await.position().await
-    }
-
-    /// Applies a batch in one transaction: changes, effects, parked subjects, and the checkpoint from `from` to `to`.
-    ///
-    /// # Errors
-    /// `Fenced` when the checkpoint is not at `from`; nothing is applied then.
-    pub async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError> {
-        self.shared.db.read().await.apply(&Batch::of(batch), from, to).await
-    }
-
-    /// An empty file beside the one in use, to be filled by [`Next::apply`] and brought in by [`Read::swap`].
-    ///
-    /// # Errors
-    /// When the directory cannot be used.
-    pub async fn next(&self) -> Result<Next, ReadError> {
-        let path = self.shared.dir.join("read.db.next");
-        file::remove(&path)?;
-        let db = Db::create_bulk(&path, self.shared.origin).await?;
-        Ok(Next { path, db })
-    }
-
-    /// Puts `next` in the place of the file in use. Reads wait for the moment that it takes; the earlier file stays as
-    /// `read.db.old` until the next swap.
-    ///
-    /// # Errors
-    /// `InUse` when another process holds the file in use open; it stays in use then.
-    pub async fn swap(&self, next: Next) -> Result<(), ReadError> {
-        let Next { path: next_path, db: next } = next;
-        next.finish(&next_path).await?;
-        let path = self.shared.dir.join("read.db");
-        let mut db = self.shared.db.write().await;
-        let flipped = match db.close(&path).await {
-            Ok(()) => file::replace(&path, &next_path),
-            Err(error) => Err(error),
-        };
-        // Whatever came of it, the file that now has the name is the one in use.
-        *db = Db::attach(&path).await?;
-        flipped
+impl Origin {
+    /// This version's fold of a log.
+    #[must_use]
+    pub fn of(log_id: LogId) -> Self {
+        Self { version: FOLD_VERSION, log_id }
     }
 }
-
-impl Next {
-    /// As [`Read::apply`], but durable only after the swap.
-    ///
-    /// # Errors
-    /// As [`Read::apply`].
-    pub async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError> {
-        self.db.apply(&Batch::of(batch), from, to).await
-    }
-
-    /// Makes the indexes that only reading needs. To be called when nearly everything is in.
-    ///
-    /// # Errors
-    /// As [`ReadError`].
-    pub async fn index(&self) -> Result<(), ReadError> {
-        self.db.index().await
-    }
-
-    /// As [`Read::membership_digest`].
-    ///
-    /// # Errors
-    /// As [`ReadError`].
-    pub async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
-        query::membership_digest(&self.db, at).await
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -129,7 +129,7 @@ async fn add_personal<Q>(reads: &Reads<Q>, rows: &mut [PersonShown]) -> Answer<(
         .iter()
         .filter_map(|row| Some((row.person.source.parse().ok()?, row.person.person.parse().ok()?)))
         .collect();
-    let kept = reads.ops().personal(&wanted).await;
+    let kept = reads.ops().personal_data(&wanted).await;
     for PersonalRow { source, person, email, name } in
         kept.map_err(|e| Problem::unavailable("Personal data cannot be read", &e))?
     {

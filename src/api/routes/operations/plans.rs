@@ -5,9 +5,7 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_access::{MembershipChange, NamedScope, dry_run};
 use rollcall_events::{Body, Position, SourceName};
-use rollcall_ingest::{
-    ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError, SourceRecords as _,
-};
+use rollcall_ingest::{ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError};
 use rollcall_store::ops::OpsError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -6,7 +6,6 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use rollcall_access::ParkedView;
 use rollcall_events::{LOCAL, Order, Position};
-use rollcall_ingest::SourceRecords as _;
 use rollcall_store::ops::OpsError;
 use serde::Serialize;
 use utoipa::ToSchema;

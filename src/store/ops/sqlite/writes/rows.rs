@@ -8,7 +8,14 @@ use rollcall_ingest::{Delivery, Part, PartOutcomes, PartState, Personal};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::{OpsError, decisions::DecisionRows, sql};
+use super::decisions::DecisionRows;
+use crate::ops::{
+    OpsError,
+    sqlite::{
+        columns::{execute_set, json},
+        sql,
+    },
+};
 
 /// How many rejected deliveries of a source are kept, and how many bytes of them in all.
 const REJECTED_KEPT: i64 = 1000;
@@ -18,10 +25,10 @@ const REJECTED_BODY: usize = 64 << 10;
 
 /// The rows of one write.
 #[derive(Default)]
-pub(super) struct Rows {
-    pub(super) delivery: Option<DeliveryRow>,
+pub(crate) struct Rows {
+    pub(crate) delivery: Option<DeliveryRow>,
     /// The source of a rejected delivery, whose older ones may have to go.
-    pub(super) rejected: Option<String>,
+    pub(crate) rejected: Option<String>,
     parts: Vec<PartJson>,
     personal: Vec<PersonalJson>,
     settled: Option<SettledJson>,
@@ -29,9 +36,9 @@ pub(super) struct Rows {
     decisions: DecisionRows,
 }
 
-pub(super) struct DeliveryRow {
+pub(crate) struct DeliveryRow {
     json: DeliveryJson,
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 #[derive(Serialize)]
@@ -88,13 +95,13 @@ struct OutcomeJson {
 
 impl Rows {
     /// An authentic delivery with all that was found in it.
-    pub(super) fn kept(delivery: Delivery, verdict: &'static str, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
+    pub(crate) fn kept(delivery: Delivery, verdict: &'static str, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
         let rows = Self::parts(&delivery, parts, personal);
         Self { delivery: Some(DeliveryRow::new(delivery, verdict, None)), ..rows }
     }
 
     /// The parts of a delivery and the personal data in it.
-    pub(super) fn parts(delivery: &Delivery, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
+    pub(crate) fn parts(delivery: &Delivery, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
         let part = |(idx, part): (usize, Part)| {
             let (outcome, position) = (part.state.as_str(), part.state.position().map(|at| at.0));
             let problem = match part.state {
@@ -122,7 +129,7 @@ impl Rows {
     }
 
     /// Personal data of a source.
-    pub(super) fn names(source: &SourceName, personal: Vec<Personal>) -> Self {
+    pub(crate) fn names(source: &SourceName, personal: Vec<Personal>) -> Self {
         let personal = personal.into_iter().map(|row| PersonalJson {
             source: source.to_string(),
             person: row.person.to_string(),
@@ -134,7 +141,7 @@ impl Rows {
     }
 
     /// A delivery that was not authentic; only the beginning of a long one.
-    pub(super) fn rejected(mut delivery: Delivery, reason: &'static str) -> Self {
+    pub(crate) fn rejected(mut delivery: Delivery, reason: &'static str) -> Self {
         let (bytes, source) = (delivery.body.len(), delivery.source.to_string());
         // A copy, so that the rest of the buffer is freed.
         delivery.body = Bytes::copy_from_slice(delivery.body.get(..REJECTED_BODY).unwrap_or(&delivery.body));
@@ -144,12 +151,12 @@ impl Rows {
     }
 
     /// Decisions.
-    pub(super) fn decided(decisions: DecisionRows) -> Self {
+    pub(crate) fn decided(decisions: DecisionRows) -> Self {
         Self { decisions, ..Self::default() }
     }
 
     /// What became of the parts of a delivery.
-    pub(super) fn settled(delivery: &str, settled: PartOutcomes) -> Self {
+    pub(crate) fn settled(delivery: &str, settled: PartOutcomes) -> Self {
         let outcome = |(idx, outcome, position): (usize, _, Option<rollcall_events::Position>)| OutcomeJson {
             delivery: delivery.to_owned(),
             idx,
@@ -184,7 +191,7 @@ impl DeliveryRow {
 
 /// The rows of all writes of one transaction.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     deliveries: Vec<DeliveryJson>,
     bodies: Vec<u8>,
     rejected: BTreeSet<String>,
@@ -196,7 +203,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, rows: Rows) {
+    pub(crate) fn add(&mut self, rows: Rows) {
         if let Some(DeliveryRow { mut json, body }) = rows.delivery {
             json.from = self.bodies.len();
             self.bodies.extend_from_slice(&body);
@@ -210,15 +217,15 @@ impl Batch {
         self.decisions.extend(rows.decisions);
     }
 
-    pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), OpsError> {
+    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<(), OpsError> {
         if !self.deliveries.is_empty() {
             let rows = json(&self.deliveries)?;
             sqlx::query(sql::INSERT_DELIVERIES).bind(rows).bind(self.bodies).execute(&mut *connection).await?;
         }
-        set(connection, sql::INSERT_PARTS, &self.parts).await?;
-        set(connection, sql::UPSERT_PERSONAL, &self.personal).await?;
-        set(connection, sql::SETTLE_DELIVERIES, &self.settled).await?;
-        set(connection, sql::SETTLE_PARTS, &self.outcomes).await?;
+        execute_set(connection, sql::INSERT_PARTS, &self.parts).await?;
+        execute_set(connection, sql::UPSERT_PERSONAL, &self.personal).await?;
+        execute_set(connection, sql::SETTLE_DELIVERIES, &self.settled).await?;
+        execute_set(connection, sql::SETTLE_PARTS, &self.outcomes).await?;
         self.decisions.write(connection).await?;
         for source in self.rejected {
             let trim = sqlx::query(sql::TRIM_REJECTED).bind(source).bind(REJECTED_KEPT).bind(REJECTED_BYTES);
@@ -226,20 +233,4 @@ impl Batch {
         }
         Ok(())
     }
-}
-
-/// Runs a statement over a set of rows, if there are any.
-pub(super) async fn set<T: Serialize>(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-    rows: &[T],
-) -> Result<(), OpsError> {
-    if !rows.is_empty() {
-        sqlx::query(statement).bind(json(rows)?).execute(connection).await?;
-    }
-    Ok(())
-}
-
-pub(super) fn json<T: Serialize + ?Sized>(rows: &T) -> Result<String, OpsError> {
-    serde_json::to_string(rows).map_err(|error| OpsError::Database(error.to_string()))
 }

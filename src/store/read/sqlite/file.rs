@@ -1,4 +1,4 @@
-//! The file: opening, judging whether it may be used, writing one batch, closing and replacing it.
+//! The file: opening, whether it may be used, writing one batch, closing and replacing it.
 //! Knows the checkpoint and the pragmas; knows no row but the checkpoint's.
 
 use std::{io, path::Path};
@@ -9,16 +9,17 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Origin, ReadError, batch::Batch, statements as sql};
+use super::{batch::Batch, statements as sql};
+use crate::read::{Origin, ReadError};
 
-const TABLES: &str = include_str!("../../../migrations/sqlite/read/1_read.sql");
-const INDEXES: &str = include_str!("../../../migrations/sqlite/read/2_indexes.sql");
+const TABLES: &str = include_str!("../../../../migrations/sqlite/read/1_read.sql");
+const INDEXES: &str = include_str!("../../../../migrations/sqlite/read/2_indexes.sql");
 /// Readers at a time; SQLite reads of one file hardly gain from more on small machines.
 const READERS: u32 = 4;
 
 /// One file with its connections: one that writes, some that read.
 #[derive(Debug)]
-pub(super) struct Db {
+pub(super) struct Database {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
 }
@@ -63,14 +64,14 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqliteP
         .await
 }
 
-impl Db {
+impl Database {
     pub(super) async fn open(path: &Path, origin: Origin) -> Result<Self, Unusable> {
         if !path.exists() {
             return Err(Unusable::Missing);
         }
         let damaged = |error: sqlx::Error| Unusable::Damaged(error.to_string());
         let db = Self::attach(path).await.map_err(|error| Unusable::Damaged(error.to_string()))?;
-        let judged = async {
+        let checked = async {
             let number: i32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&db.writer).await.map_err(damaged)?;
             if number != schema_number() {
                 return Err(Unusable::Schema);
@@ -87,7 +88,7 @@ impl Db {
             Ok(())
         }
         .await;
-        match judged {
+        match checked {
             Ok(()) => Ok(db),
             Err(why) => {
                 db.writer.close().await;
@@ -179,7 +180,7 @@ impl Db {
     pub(super) async fn close(&mut self, path: &Path) -> Result<(), ReadError> {
         self.readers.close().await;
         self.writer.close().await;
-        if beside(path, "-wal").exists() { Err(ReadError::InUse(path.to_owned())) } else { Ok(()) }
+        if sibling(path, "-wal").exists() { Err(ReadError::InUse(path.to_owned())) } else { Ok(()) }
     }
 }
 
@@ -196,7 +197,7 @@ pub(super) fn position(number: i64) -> Position {
     Position(u64::try_from(number).unwrap_or_default())
 }
 
-fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
+fn sibling(path: &Path, suffix: &str) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -205,7 +206,7 @@ fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
 /// Removes a database with its side files.
 pub(super) fn remove(path: &Path) -> Result<(), ReadError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
-        let file = beside(path, suffix);
+        let file = sibling(path, suffix);
         match std::fs::remove_file(&file) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(ReadError::Directory { path: file, source });
@@ -218,7 +219,7 @@ pub(super) fn remove(path: &Path) -> Result<(), ReadError> {
 
 /// `next` takes the name of `path` in one step; what had it stays as `*.old`.
 pub(super) fn replace(path: &Path, next: &Path) -> Result<(), ReadError> {
-    let old = beside(path, ".old");
+    let old = sibling(path, ".old");
     remove(&old)?;
     let steps = || {
         std::fs::hard_link(path, &old)?;

@@ -1,19 +1,17 @@
 //! What is kept of sources that are asked: the same of a real file and of the stores in memory that ingest is tested with.
 
-use std::path::PathBuf;
-
 use chrono::DateTime;
 use rollcall_events::{Epoch, LogId, Position, SourceName, body::Author};
 use rollcall_ingest::{
     AbsentMembers, BaselineEntries, BaselineEntry, BaselineState, ChangeKind, ExcludedFacts, LastFullRead, Personal,
-    Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState, SavedCursor, SourceRecords, SourceState, SourceStatus,
-    SourceStore,
+    Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState, SavedCursor, SourceState, SourceStatus, SourceStore,
     memory::MemorySourceStore,
     pull::{Cursor, PersonalData, StateUpdate},
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
-use super::{MIGRATIONS, Ops, Retention, sources_sql as sql};
+use super::{MIGRATIONS, sources_sql as sql};
+use crate::{ops::Retention, suite::kit::Dir};
 
 const LOG: LogId = LogId([1; 8]);
 const UP: &str = "rollcall.person.upserted.v1";
@@ -186,34 +184,17 @@ async fn conformance(store: &dyn SourceStore) {
     assert_eq!(names, [("ada".to_owned(), kept)]);
 }
 
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("rollcall-sources-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[tokio::test]
 async fn a_file_and_memory_keep_the_same_of_a_source() {
     conformance(&MemorySourceStore::default()).await;
-    let dir = Dir::new("same");
-    conformance(&Ops::open(&dir.0).await.unwrap()).await;
+    let dir = Dir::new();
+    conformance(&*dir.ops().await).await;
 }
 
 #[tokio::test]
 async fn plans_are_listed_with_their_rows_and_pruned_when_they_wait_no_longer() {
-    let dir = Dir::new("plans");
-    let ops = Ops::open(&dir.0).await.unwrap();
+    let dir = Dir::new();
+    let ops = dir.ops().await;
     for n in 1..=3 {
         let rows: Vec<PlanRow> = (0..n).map(row).collect();
         ops.save_plan(&plan(n, PlanReason::Guard), &rows).await.unwrap();

@@ -1,40 +1,13 @@
 //! Batches built by hand: history, fencing, effects, discarding, swapping, and the view against written-down worlds.
 
-use std::path::Path;
-
 use chrono::{DateTime, Utc};
 use rollcall_access::{Change, Effect, Folded};
 use rollcall_events::{LogId, Position};
 
-use super::*;
+use super::{statements, *};
+use crate::{read::Lists, suite::kit::Dir};
 
 const ORIGIN: Origin = Origin { version: 1, log_id: LogId([7; 8]) };
-
-/// A directory of its own, removed at the end.
-struct Dir(std::path::PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("rollcall-read-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl std::ops::Deref for Dir {
-    type Target = Path;
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn noun(subject: &str) -> &'static str {
     const NOUNS: [&str; 12] = [
@@ -95,7 +68,7 @@ fn instant(text: &str) -> DateTime<Utc> {
 #[tokio::test]
 async fn every_statement_is_prepared_by_the_engine() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let db = read.shared.db.read().await;
     for statement in statements::ALL {
         let prepared = sqlx::Executor::prepare(&db.readers, sqlx::SqlSafeStr::into_sql_str(*statement)).await;
@@ -106,7 +79,7 @@ async fn every_statement_is_prepared_by_the_engine() {
 #[tokio::test]
 async fn a_fact_keeps_its_history_whether_it_changes_within_a_batch_or_across() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let state =
         |state: &str| began("entitlement/E", &format!(r#"{{"entitlement":"E","account":"A","state":"{state}"}}"#));
     let first = [folded(1, [state("draft")]), folded(2, [state("active")]), folded(3, [ended("entitlement/E")])];
@@ -125,12 +98,12 @@ async fn a_fact_keeps_its_history_whether_it_changes_within_a_batch_or_across() 
 #[tokio::test]
 async fn a_second_projector_is_fenced_and_leaves_nothing() {
     let dir = Dir::new();
-    let one = Read::open(&dir, ORIGIN).await.unwrap();
-    let two = Read {
+    let one = SqliteRead::open(&dir, ORIGIN).await.unwrap();
+    let two = SqliteRead {
         shared: Arc::new(Shared {
             dir: dir.to_path_buf(),
             origin: ORIGIN,
-            db: RwLock::new(Db::attach(&dir.join("read.db")).await.unwrap()),
+            db: RwLock::new(Database::attach(&dir.join("read.db")).await.unwrap()),
         }),
     };
     let fact = |id: &str| folded(1, [began(&format!("product/{id}"), &format!(r#"{{"product":"{id}"}}"#))]);
@@ -144,7 +117,7 @@ async fn a_second_projector_is_fenced_and_leaves_nothing() {
 #[tokio::test]
 async fn only_exceptional_effects_are_kept_and_every_effect_is_answered() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let batch = [
         folded(1, [began("account/1", r#"{"account":"1","kind":"customer"}"#)]),
         exception(2, Effect::Superseded),
@@ -174,7 +147,7 @@ async fn only_exceptional_effects_are_kept_and_every_effect_is_answered() {
 #[tokio::test]
 async fn parked_marks_appear_change_and_vanish() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let mark = |at, reason| folded(at, [parked("package/K", reason)]);
     read.apply(
         &[mark(1, Some("name taken")), folded(2, [parked("package/L", Some("no name"))])],
@@ -201,7 +174,7 @@ async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded()
     let fact = [folded(1, [began("product/A", r#"{"product":"A"}"#)])];
     let path = dir.join("read.db");
     let fill = async || {
-        let read = Read::open(&dir, ORIGIN).await.unwrap();
+        let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
         let at = read.position().await.unwrap();
         if at == Position(0) {
             read.apply(&fact, Position(0), Position(1)).await.unwrap();
@@ -211,13 +184,13 @@ async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded()
     };
     assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "kept");
     for other in [Origin { version: 2, ..ORIGIN }, Origin { log_id: LogId([8; 8]), ..ORIGIN }] {
-        let read = Read::open(&dir, other).await.unwrap();
+        let read = SqliteRead::open(&dir, other).await.unwrap();
         assert_eq!(read.position().await.unwrap(), Position(0), "{other:?}");
         assert_eq!(read.history("flexnet", "product/A").await.unwrap(), []);
         read.shared.db.write().await.close(&path).await.unwrap();
         assert_eq!((fill().await, fill().await), (Position(0), Position(1)));
     }
-    let mut db = Db::attach(&path).await.unwrap();
+    let mut db = Database::attach(&path).await.unwrap();
     sqlx::raw_sql("PRAGMA user_version = 3").execute(&db.writer).await.unwrap();
     db.close(&path).await.unwrap();
     assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "the schema's number");
@@ -230,7 +203,7 @@ async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded()
 #[tokio::test]
 async fn a_rebuilt_file_takes_the_place_of_the_one_in_use_while_it_is_read() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let product = |at, name: &str| folded(at, [began("product/A", &format!(r#"{{"product":"A","name":"{name}"}}"#))]);
     read.apply(&[product(1, "wrong")], Position(0), Position(1)).await.unwrap();
     let reader = tokio::spawn({
@@ -245,29 +218,29 @@ async fn a_rebuilt_file_takes_the_place_of_the_one_in_use_while_it_is_read() {
             }
         }
     });
-    let next = read.next().await.unwrap();
+    let next = read.start_rebuild().await.unwrap();
     next.apply(&[product(1, "right")], Position(0), Position(1)).await.unwrap();
     next.index().await.unwrap();
-    read.swap(next).await.unwrap();
+    next.swap().await.unwrap();
     assert_eq!(reader.await.unwrap().len(), 1);
     // The swapped file is a full one: it takes batches, survives a new start, and the earlier one is kept.
     read.apply(&[product(2, "next")], Position(1), Position(2)).await.unwrap();
     read.shared.db.write().await.close(&dir.join("read.db")).await.unwrap();
-    assert_eq!(Read::open(&dir, ORIGIN).await.unwrap().position().await.unwrap(), Position(2));
+    assert_eq!(SqliteRead::open(&dir, ORIGIN).await.unwrap().position().await.unwrap(), Position(2));
     assert!(dir.join("read.db.old").exists() && !dir.join("read.db.next").exists());
 }
 
 #[tokio::test]
 async fn a_file_that_another_process_holds_open_is_not_replaced() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let product = |at| [folded(at, [began("product/A", r#"{"product":"A"}"#)])];
     read.apply(&product(1), Position(0), Position(1)).await.unwrap();
-    let stranger = Db::attach(&dir.join("read.db")).await.unwrap();
+    let stranger = Database::attach(&dir.join("read.db")).await.unwrap();
     assert_eq!(stranger.position().await.unwrap(), Position(1));
-    let next = read.next().await.unwrap();
+    let next = read.start_rebuild().await.unwrap();
     next.index().await.unwrap();
-    assert!(matches!(read.swap(next).await.unwrap_err(), ReadError::InUse(_)));
+    assert!(matches!(next.swap().await.unwrap_err(), ReadError::InUse(_)));
     read.apply(&product(2), Position(1), Position(2)).await.unwrap();
     assert_eq!(stranger.position().await.unwrap(), Position(2));
 }
@@ -310,7 +283,7 @@ fn world() -> Vec<Change> {
 /// `user role` of every reason at an instant, after the world and then `changes`, one event each.
 async fn members(changes: impl IntoIterator<Item = Change>, at: &str) -> Vec<String> {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let events: Vec<_> = world().into_iter().chain(changes).zip(1..).map(|(change, at)| folded(at, [change])).collect();
     let head = events.last().unwrap().position;
     read.apply(&events, Position(0), head).await.unwrap();
@@ -419,7 +392,7 @@ async fn the_view_follows_the_settings() {
 #[tokio::test]
 async fn a_renamed_project_keeps_its_earlier_name_as_alias() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let batch = [folded(1, [project("K", "acme", false)]), folded(2, [project("K", "acme-db", false)])];
     read.apply(&batch, Position(0), Position(2)).await.unwrap();
     let names: Vec<_> = read.project_history("flexnet", "K").await.unwrap().into_iter().map(|row| row.name).collect();
@@ -433,7 +406,7 @@ async fn a_renamed_project_keeps_its_earlier_name_as_alias() {
 #[tokio::test]
 async fn facts_are_paged_by_source_and_subject() {
     let dir = Dir::new();
-    let read = Read::open(&dir, ORIGIN).await.unwrap();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let batch: Vec<_> =
         (1..=5).map(|n| folded(n, [began(&format!("product/{n}"), &format!(r#"{{"product":"{n}"}}"#))])).collect();
     read.apply(&batch, Position(0), Position(5)).await.unwrap();

@@ -42,11 +42,11 @@ impl<K: Hash + Eq + Copy, V> Histories<K, V> {
 
     fn begin(&mut self, key: K, at: i64, value: V) {
         // One event may state the same thing twice (a user merged and named again): its last word counts.
-        if let Some((_, from, to, said)) =
+        if let Some((_, from, to, stated)) =
             self.newest.get(&key).copied().flatten().and_then(|row| self.rows.get_mut(row))
             && (*from, *to) == (at, None)
         {
-            *said = value;
+            *stated = value;
             return;
         }
         self.end(key, at);
@@ -56,12 +56,12 @@ impl<K: Hash + Eq + Copy, V> Histories<K, V> {
 }
 
 /// Starts, ends, data.
-type Stated<'a> = (Option<i64>, Option<i64>, &'a str);
+type FactValue<'a> = (Option<i64>, Option<i64>, &'a str);
 
 /// A batch, ready to be written.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    facts: Histories<(&'a str, &'a str), Stated<'a>>,
+    facts: Histories<(&'a str, &'a str), FactValue<'a>>,
     persons: Histories<(&'a str, &'a str), &'a str>,
     names: Histories<(&'a str,), &'a str>,
     projects: Histories<(&'a str, &'a str), (&'a str, bool)>,
@@ -84,13 +84,13 @@ impl<'a> Batch<'a> {
                 all.effects.push((at, source.as_str(), subject, effect.word(), effect.reason()));
             }
             for change in changes {
-                all.take(at, change);
+                all.add(at, change);
             }
         }
         all
     }
 
-    fn take(&mut self, at: i64, change: &'a Change) {
+    fn add(&mut self, at: i64, change: &'a Change) {
         match change {
             Change::FactBegan { source, noun, subject, data } => {
                 let (starts, ends) = window(noun, data);

@@ -11,65 +11,18 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConn
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    OpsError,
-    answers::Claim,
-    prune::PruneStep,
-    rows::{Batch, Rows},
-    sources::{self, SourceWrite},
     sql,
+    writes::{self, Reply, Rows, Write},
 };
+use crate::ops::OpsError;
 
 /// How many writes may wait.
-const QUEUE: usize = 4096;
+const MAX_WAITING: usize = 4096;
 /// How many writes make one transaction at most, and how many bytes of bodies.
-const BATCH: usize = 512;
-const BATCH_BYTES: usize = 8 << 20;
+const TRANSACTION_WRITES: usize = 512;
+const TRANSACTION_BYTES: usize = 8 << 20;
 /// How many rejected deliveries may wait: a flood of them must not keep authentic ones out.
-const REJECTED_WAITING: usize = 64;
-
-/// Something to write.
-pub(super) enum Write {
-    /// Rows that join the rows of others.
-    Rows(Rows),
-    /// The parts of a kept delivery anew.
-    Replace {
-        delivery: String,
-        at: i64,
-        verdict: &'static str,
-        rows: Rows,
-    },
-    /// An idempotency key.
-    Claim {
-        key: String,
-        digest: String,
-        at: i64,
-        expired: i64,
-    },
-    Store {
-        key: String,
-        status: i64,
-        body: Vec<u8>,
-    },
-    Abandon {
-        key: String,
-    },
-    Erase {
-        source: String,
-        person: String,
-        at: i64,
-    },
-    Source(SourceWrite),
-    Prune(PruneStep),
-    Close,
-}
-
-/// What the writer says when the commit is done.
-#[derive(Debug)]
-pub(super) enum Reply {
-    Done,
-    Claimed(Claim),
-    Count(u64),
-}
+const MAX_REJECTED_WAITING: usize = 64;
 
 struct Item {
     write: Write,
@@ -95,15 +48,15 @@ impl Handle {
         done.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Gets in line and does not wait for the commit.
-    pub(super) async fn get_in_line(&self, rows: Rows) -> Result<(), OpsError> {
+    /// Joins the queue and does not wait for the commit.
+    pub(super) async fn enqueue(&self, rows: Rows) -> Result<(), OpsError> {
         let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
         self.queue.send(item).await.map_err(|_| closed())
     }
 
-    /// Gets in line if few rejected deliveries wait, else drops it.
-    pub(super) fn offer_rejected(&self, rows: Rows) -> bool {
-        if self.rejected.fetch_add(1, Ordering::Relaxed) < REJECTED_WAITING {
+    /// Joins the queue if few rejected deliveries wait; whether it did.
+    pub(super) fn try_enqueue_rejected(&self, rows: Rows) -> bool {
+        if self.rejected.fetch_add(1, Ordering::Relaxed) < MAX_REJECTED_WAITING {
             let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
             if self.queue.try_send(item).is_ok() {
                 return true;
@@ -127,7 +80,7 @@ fn closed() -> OpsError {
 }
 
 pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection) -> Handle {
-    let (queue, waiting) = mpsc::channel(QUEUE);
+    let (queue, waiting) = mpsc::channel(MAX_WAITING);
     let rejected = Arc::new(AtomicUsize::new(0));
     let writer = Writer { options, connection: Some((connection, Durability::Synced)), rejected: rejected.clone() };
     tokio::spawn(writer.run(waiting));
@@ -147,7 +100,7 @@ impl Writer {
         while let Some(first) = waiting.recv().await {
             let mut items = vec![first];
             let mut bytes = weight(&items);
-            while items.len() < BATCH && bytes < BATCH_BYTES {
+            while items.len() < TRANSACTION_WRITES && bytes < TRANSACTION_BYTES {
                 let Ok(next) = waiting.try_recv() else { break };
                 bytes += weight(std::slice::from_ref(&next));
                 items.push(next);
@@ -217,27 +170,7 @@ impl Writer {
             *commits = durability;
         }
         sqlx::query(sql::BEGIN).execute(&mut *connection).await?;
-        let mut batch = Batch::default();
-        let mut replies = Vec::with_capacity(writes.len());
-        let mut singles = Vec::new();
-        for (at, write) in writes.into_iter().enumerate() {
-            replies.push(Reply::Done);
-            match write {
-                Write::Rows(rows) => batch.add(rows),
-                Write::Replace { delivery, at, verdict, rows } => {
-                    replace(connection, &delivery, at, verdict).await?;
-                    batch.add(rows);
-                }
-                other => singles.push((at, other)),
-            }
-        }
-        batch.write(connection).await?;
-        for (at, write) in singles {
-            let reply = single(connection, write).await?;
-            if let Some(place) = replies.get_mut(at) {
-                *place = reply;
-            }
-        }
+        let replies = writes::apply(connection, writes).await?;
         sqlx::query(sql::COMMIT).execute(&mut *connection).await?;
         Ok(replies)
     }
@@ -259,35 +192,6 @@ async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), OpsError> {
     match row.try_get::<i64, _>(0)? {
         0 => Ok(()),
         _ => Err(OpsError::Database("its write-ahead log is in use and was not emptied".to_owned())),
-    }
-}
-
-async fn replace(connection: &mut SqliteConnection, id: &str, at: i64, verdict: &str) -> Result<(), OpsError> {
-    sqlx::query(sql::NOTE_REPLAY).bind(id).bind(at).execute(&mut *connection).await?;
-    sqlx::query(sql::DROP_PARTS).bind(id).execute(&mut *connection).await?;
-    sqlx::query(sql::REOPEN_DELIVERY).bind(id).bind(verdict).execute(connection).await?;
-    Ok(())
-}
-
-async fn single(connection: &mut SqliteConnection, write: Write) -> Result<Reply, OpsError> {
-    match write {
-        Write::Claim { key, digest, at, expired } => {
-            super::answers::claim(connection, &key, &digest, at, expired).await.map(Reply::Claimed)
-        }
-        Write::Store { key, status, body } => {
-            sqlx::query(sql::STORE_ANSWER).bind(key).bind(status).bind(body).execute(connection).await?;
-            Ok(Reply::Done)
-        }
-        Write::Abandon { key } => {
-            sqlx::query(sql::DROP_ANSWER).bind(key).execute(connection).await?;
-            Ok(Reply::Done)
-        }
-        Write::Erase { source, person, at } => {
-            super::people::erase(connection, &source, &person, at).await.map(Reply::Count)
-        }
-        Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),
-        Write::Prune(step) => super::prune::prune(connection, &step).await.map(Reply::Count),
-        Write::Rows(_) | Write::Replace { .. } | Write::Close => Ok(Reply::Done),
     }
 }
 

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
-use super::OpsError;
+use crate::ops::OpsError;
 
 /// Copies `ops.db` of the data directory `dir` into the directory `target`. Nothing is done where there is none yet.
 ///
 /// # Errors
 /// When it cannot be read, or is there already.
-pub async fn backup(dir: &Path, target: &Path) -> Result<(), OpsError> {
+pub(crate) async fn backup(dir: &Path, target: &Path) -> Result<(), OpsError> {
     let (from, to) = (dir.join("ops.db"), target.join("ops.db"));
     if !from.exists() {
         return Ok(());

@@ -1,46 +1,24 @@
 //! The ops store against a real file: what is kept, found, bounded, erased, and what survives.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Problem, ProblemType,
+    Delivery, DeliveryId, Durability, InboxError, Part, PartOutcomes, PartState, Personal, Problem, ProblemType,
     Verdict,
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
-use super::{
-    Claim, DecisionFilter, DecisionOutcome, DecisionRow, DeliveryFilter, MIGRATIONS, Ops, OpsError, PartRow, Retention,
-    StoredAnswer, sql,
+use super::{MIGRATIONS, sql};
+use crate::{
+    ops::{
+        Claim, DecisionFilter, DecisionOutcome, DecisionRow, DeliveryFilter, Ops, OpsError, PartRow, Retention,
+        StoredAnswer,
+    },
+    suite::kit::Dir,
 };
-
-/// A directory of one test, gone with it.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("rollcall-ops-{}-{count}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-    async fn open(&self) -> Ops {
-        Ops::open(&self.0).await.unwrap()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
@@ -80,13 +58,13 @@ fn settled(verdict: Verdict, word: &'static str, position: u64) -> PartOutcomes 
     PartOutcomes { verdict, parts: vec![(0, word, Some(Position(position)))] }
 }
 
-async fn store(ops: &Ops, n: i64, state: PartState) {
+async fn store(ops: &dyn Ops, n: i64, state: PartState) {
     let parts = vec![part("product/DB", state)];
     ops.store(delivery(n, "body"), parts, vec![], Durability::Written).await.unwrap();
 }
 
 /// Everything in `ops.db` has been written: a write that waits is behind all that was in line.
-async fn flushed(ops: &Ops) {
+async fn flushed(ops: &dyn Ops) {
     ops.abandon_answer("nothing").await.unwrap();
 }
 
@@ -146,14 +124,14 @@ async fn the_hot_statements_find_their_rows_by_index() {
 #[tokio::test]
 async fn a_delivery_comes_back_as_it_was_kept() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let kept = delivery(1, "{\"a\": \u{0}\"é\"}");
     let parts = vec![part("product/DB", PartState::Pending), part("x", unknown_type())];
     ops.store(kept.clone(), parts, vec![], Durability::Synced).await.unwrap();
     let found = ops.find(&id(1)).await.unwrap().unwrap();
     assert_eq!((found.delivery, found.bytes, found.verdict), (kept.clone(), kept.body.len() as u64, Verdict::Pending));
     ops.record_outcomes(&id(1), settled(Verdict::Quarantined, "recorded", 7), Durability::Written).await.unwrap();
-    flushed(&ops).await;
+    flushed(&*ops).await;
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
     assert_eq!((shown.headers, shown.body), (kept.headers, Some(kept.body)));
     assert_eq!((shown.summary.verdict, shown.summary.events, shown.summary.quarantined), (Verdict::Quarantined, 2, 1));
@@ -168,7 +146,7 @@ async fn a_delivery_comes_back_as_it_was_kept() {
 #[tokio::test]
 async fn an_empty_body_is_kept_as_an_empty_body() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     ops.store(delivery(1, ""), vec![], vec![], Durability::Written).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
     assert_eq!((shown.body, shown.summary.verdict), (Some(Bytes::new()), Verdict::Duplicate));
@@ -177,7 +155,7 @@ async fn an_empty_body_is_kept_as_an_empty_body() {
 #[tokio::test]
 async fn many_at_once_share_commits_and_none_is_mixed_up() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let many: Vec<_> = (0..200)
         .map(|n| {
             let ops = ops.clone();
@@ -195,7 +173,7 @@ async fn many_at_once_share_commits_and_none_is_mixed_up() {
         task.await.unwrap();
     }
     ops.close().await;
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     for n in 0..200 {
         let shown = ops.delivery(&id(n)).await.unwrap().unwrap();
         assert_eq!(shown.body.unwrap(), format!("body of {n}"));
@@ -207,7 +185,7 @@ async fn many_at_once_share_commits_and_none_is_mixed_up() {
 #[tokio::test]
 async fn lists_are_newest_first_and_go_on_where_they_ended() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     for n in 0..10 {
         let state = if n % 2 == 0 { unknown_type() } else { PartState::Recorded(Position(1)) };
         let mut delivery = delivery(n, "b");
@@ -243,8 +221,8 @@ async fn lists_are_newest_first_and_go_on_where_they_ended() {
 #[tokio::test]
 async fn a_replay_replaces_the_parts_and_is_remembered() {
     let dir = Dir::new();
-    let ops = dir.open().await;
-    store(&ops, 1, unknown_type()).await;
+    let ops = dir.ops().await;
+    store(&*ops, 1, unknown_type()).await;
     let parts = vec![part("product/DB", PartState::Pending)];
     ops.store_replay(&delivery(1, "body"), at(50), parts, vec![]).await.unwrap();
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1)]);
@@ -263,15 +241,15 @@ async fn a_replay_replaces_the_parts_and_is_remembered() {
 #[tokio::test]
 async fn rejected_deliveries_are_bounded_in_number_and_bytes() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let mut other = delivery(0, "other");
     other.source = source("other");
     ops.reject(other, "signature-mismatch");
-    flushed(&ops).await;
+    flushed(&*ops).await;
     let big = "x".repeat(100 << 10);
     for n in 1..=200 {
         ops.reject(delivery(n, &big), "signature-mismatch");
-        flushed(&ops).await;
+        flushed(&*ops).await;
     }
     let filter = |name| DeliveryFilter { source: Some(source(name)), verdicts: vec![Verdict::Rejected] };
     let rows = ops.deliveries(&filter("flexnet"), None, 5000).await.unwrap();
@@ -281,7 +259,7 @@ async fn rejected_deliveries_are_bounded_in_number_and_bytes() {
     assert_eq!(ops.delivery(&id(200)).await.unwrap().unwrap().body.unwrap().len(), 64 << 10);
     for n in 1000..2200 {
         ops.reject(delivery(n, "x"), "signature-mismatch");
-        flushed(&ops).await;
+        flushed(&*ops).await;
     }
     assert_eq!(ops.deliveries(&filter("flexnet"), None, 5000).await.unwrap().len(), 1000);
     assert_eq!(ops.deliveries(&filter("other"), None, 5000).await.unwrap().len(), 1);
@@ -291,7 +269,7 @@ async fn rejected_deliveries_are_bounded_in_number_and_bytes() {
 #[tokio::test]
 async fn a_flood_of_rejected_deliveries_keeps_no_authentic_one_out() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     // No await in between: the writer does not run.
     for n in 0..10_000 {
         ops.reject(delivery(n, "x"), "signature-mismatch");
@@ -309,13 +287,13 @@ fn personal(person: &str, email: Option<&str>, order_key: u64) -> Personal {
 #[tokio::test]
 async fn a_late_delivery_does_not_bring_an_old_address_back() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let ada = [(source("flexnet"), "ada".parse().unwrap()), (source("other"), "ada".parse().unwrap())];
     let steps = [(9, Some("new@x"), Some("new@x")), (8, Some("old@x"), Some("new@x")), (10, None, None)];
     for (n, (key, email, expected)) in (0..).zip(steps) {
         let rows = vec![personal("ada", email, key)];
         ops.store(delivery(n, "b"), vec![], rows, Durability::Synced).await.unwrap();
-        let found = ops.personal(&ada).await.unwrap();
+        let found = ops.personal_data(&ada).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].email.as_deref(), expected, "{key}");
     }
@@ -330,7 +308,7 @@ fn holds(dir: &Path, text: &str) -> bool {
 #[tokio::test]
 async fn what_is_erased_stands_in_no_file_any_more() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let email = "ada@globex.example";
     let body = |person: &str, email: &str| format!(r#"{{"person":"{person}","personal":{{"email":"{email}"}}}}"#);
     let about = |person: &str, state| vec![part(&format!("person/{person}"), state)];
@@ -346,10 +324,10 @@ async fn what_is_erased_stands_in_no_file_any_more() {
     let bob = vec![personal("ada-2", Some("bob@globex.example"), 1)];
     let bobs = body("ada-2", "bob@globex.example");
     ops.store(delivery(5, &bobs), about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
-    assert!(holds(&dir.0, email));
+    assert!(holds(&dir, email));
 
     assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(99)).await.unwrap(), 4);
-    assert!(!holds(&dir.0, email));
+    assert!(!holds(&dir, email));
     for n in 1..=4 {
         let shown = ops.delivery(&id(n)).await.unwrap().unwrap();
         assert_eq!((shown.body, shown.summary.erased_at), (None, Some(at(99))));
@@ -358,7 +336,7 @@ async fn what_is_erased_stands_in_no_file_any_more() {
         assert!(kept.delivery.body.len() as u64 != kept.bytes);
     }
     let people = |name: &str| (source("flexnet"), name.parse().unwrap());
-    let left = ops.personal(&[people("ada"), people("ada-2")]).await.unwrap();
+    let left = ops.personal_data(&[people("ada"), people("ada-2")]).await.unwrap();
     assert_eq!((left.len(), left[0].email.as_deref()), (1, Some("bob@globex.example")));
     assert!(ops.delivery(&id(5)).await.unwrap().unwrap().body.is_some());
     assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(100)).await.unwrap(), 0);
@@ -384,7 +362,7 @@ fn refusal(n: i64, user: &str, images: &[&str], outcome: DecisionOutcome) -> Dec
 #[tokio::test]
 async fn refusals_are_found_by_user_project_image_and_time_and_grants_are_counted() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     use DecisionOutcome::{Denied, Granted, Reduced};
     let rows = [
         refusal(1, "ada", &["acme/db"], Denied),
@@ -421,7 +399,7 @@ async fn refusals_are_found_by_user_project_image_and_time_and_grants_are_counte
 #[tokio::test]
 async fn a_repeated_request_gets_the_first_answer_for_a_day() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
     let answer = || StoredAnswer { status: 201, body: b"{}".to_vec() };
     let claim = async |digest, seconds| ops.claim_answer("admin POST k1", digest, at(seconds)).await.unwrap();
@@ -435,7 +413,7 @@ async fn a_repeated_request_gets_the_first_answer_for_a_day() {
     ops.abandon_answer("admin POST k1").await.unwrap();
     assert_eq!(claim(one, 4).await, Claim::Answered(answer()), "an answer that was given is not taken back");
     assert_eq!(claim(other, 3 + 24 * 3600).await, Claim::First);
-    let two = |ops: Ops| async move { ops.claim_answer("k2", one, at(0)).await.unwrap() };
+    let two = |ops: Arc<dyn Ops>| async move { ops.claim_answer("k2", one, at(0)).await.unwrap() };
     let (a, b) = tokio::join!(two(ops.clone()), two(ops.clone()));
     assert_eq!([a, b].iter().filter(|claim| **claim == Claim::First).count(), 1);
 }
@@ -443,24 +421,24 @@ async fn a_repeated_request_gets_the_first_answer_for_a_day() {
 #[tokio::test]
 async fn a_request_that_ran_when_the_process_died_can_be_sent_again() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     assert_eq!(ops.claim_answer("k", Digest::of(b""), at(0)).await.unwrap(), Claim::First);
     drop(ops);
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     assert_eq!(ops.claim_answer("k", Digest::of(b""), at(1)).await.unwrap(), Claim::First);
 }
 
 #[tokio::test]
 async fn pruning_keeps_what_is_young_and_what_somebody_must_still_look_at() {
     let dir = Dir::new();
-    let ops = dir.open().await;
+    let ops = dir.ops().await;
     let day = 24 * 3600;
     for n in 0..2500 {
-        store(&ops, n, PartState::Recorded(Position(1))).await;
+        store(&*ops, n, PartState::Recorded(Position(1))).await;
     }
-    store(&ops, 2500, unknown_type()).await;
-    store(&ops, 2501, PartState::Pending).await;
-    store(&ops, 10 * day, PartState::Recorded(Position(1))).await;
+    store(&*ops, 2500, unknown_type()).await;
+    store(&*ops, 2501, PartState::Pending).await;
+    store(&*ops, 10 * day, PartState::Recorded(Position(1))).await;
     let denials: Vec<_> = (0..20).map(|n| refusal(n, "ada", &["acme/db"], DecisionOutcome::Denied)).collect();
     ops.record_decisions(&denials).await.unwrap();
     let retention = Retention { denials_at_most: 7, ..Retention::default() };
@@ -470,7 +448,7 @@ async fn pruning_keeps_what_is_young_and_what_somebody_must_still_look_at() {
     let left = ops.deliveries(&DeliveryFilter::default(), None, 50).await.unwrap();
     assert_eq!(left.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [id(10 * day), id(2501), id(2500)]);
     assert_eq!(ops.prune(at(370 * day), &retention).await.unwrap(), 3);
-    let mut db = SqliteConnection::connect(&format!("sqlite://{}", dir.0.join("ops.db").display())).await.unwrap();
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", dir.join("ops.db").display())).await.unwrap();
     let parts: i64 = sqlx::query_scalar("SELECT count(*) FROM part").fetch_one(&mut db).await.unwrap();
     let images: i64 = sqlx::query_scalar("SELECT count(*) FROM decision_image").fetch_one(&mut db).await.unwrap();
     assert_eq!((parts, images), (0, 0), "what hung on them went too");
@@ -481,12 +459,12 @@ async fn pruning_keeps_what_is_young_and_what_somebody_must_still_look_at() {
 #[tokio::test]
 async fn a_failed_write_is_said_and_the_next_one_works() {
     let dir = Dir::new();
-    let ops = dir.open().await;
-    store(&ops, 1, PartState::Pending).await;
+    let ops = dir.ops().await;
+    store(&*ops, 1, PartState::Pending).await;
     // The same id twice is a failure of the statement; what shares the transaction fails with it and is told so.
     let again = ops.store(delivery(1, "x"), vec![], vec![], Durability::Synced).await;
     assert!(matches!(again, Err(InboxError::Unavailable(_))), "{again:?}");
-    store(&ops, 2, PartState::Pending).await;
+    store(&*ops, 2, PartState::Pending).await;
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1), id(2)]);
     ops.close().await;
     let closed = ops.store(delivery(3, "x"), vec![], vec![], Durability::Written).await;

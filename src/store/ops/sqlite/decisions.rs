@@ -1,0 +1,95 @@
+//! Decisions: what was refused or reduced, to be found again by its id; what was allowed, as numbers.
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_events::Position;
+use rollcall_ingest::Durability;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{
+    SqliteOps,
+    columns::{damaged, time},
+    sql,
+    writes::{DecisionRows, Rows, Write},
+};
+use crate::ops::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRecords, DecisionRow, OpsError};
+
+#[async_trait]
+impl DecisionRecords for SqliteOps {
+    async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<(), OpsError> {
+        let rows = Rows::decided(DecisionRows::of(rows));
+        self.writer.write(Write::Rows(rows), Durability::Written).await.map(drop)
+    }
+
+    async fn decisions(
+        &self,
+        filter: &DecisionFilter,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<DecisionRow>, OpsError> {
+        let statement = match (&filter.project, &filter.image, &filter.user) {
+            (None, None, None) => sql::DECISIONS,
+            (None, None, Some(_)) => sql::DECISIONS_OF_USER,
+            _ => sql::DECISIONS_OF_PROJECT,
+        };
+        let project = filter.project.as_deref().or(filter.image.as_deref().and_then(|image| image.split('/').next()));
+        let rows = sqlx::query(statement)
+            .bind(before.unwrap_or("~"))
+            .bind(limit)
+            .bind(filter.from.map(|at| at.timestamp_micros()))
+            .bind(filter.until.map(|at| at.timestamp_micros()))
+            .bind(filter.user.as_deref())
+            .bind(filter.image.as_deref())
+            .bind(project)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(decision).collect()
+    }
+
+    async fn decision(&self, id: &str) -> Result<Option<DecisionRow>, OpsError> {
+        let row = sqlx::query(sql::FIND_DECISION).bind(id).fetch_optional(&self.readers).await?;
+        row.as_ref().map(decision).transpose()
+    }
+
+    async fn decision_counts(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        project: Option<&str>,
+    ) -> Result<Vec<DecisionCount>, OpsError> {
+        let from = (from - TimeDelta::hours(1)).timestamp_micros() + 1;
+        let query = sqlx::query(sql::DECISION_COUNTS).bind(from).bind(until.timestamp_micros()).bind(project);
+        let count = |row: &SqliteRow| {
+            Ok(DecisionCount {
+                hour: time(row.try_get("hour")?)?,
+                project: row.try_get("project")?,
+                outcome: row.try_get("outcome")?,
+                count: row.try_get::<i64, _>("count")?.unsigned_abs(),
+            })
+        };
+        query.fetch_all(&self.readers).await?.iter().map(count).collect()
+    }
+}
+
+fn decision(row: &SqliteRow) -> Result<DecisionRow, OpsError> {
+    let outcome = match row.try_get("outcome")? {
+        "granted" => DecisionOutcome::Granted,
+        "reduced" => DecisionOutcome::Reduced,
+        "denied" => DecisionOutcome::Denied,
+        other => return Err(damaged(other)),
+    };
+    Ok(DecisionRow {
+        id: row.try_get("id")?,
+        at: time(row.try_get("at")?)?,
+        outcome,
+        user_id: row.try_get("user_id")?,
+        user_name: row.try_get("user_name")?,
+        client: row.try_get("client")?,
+        family: row.try_get("family")?,
+        asked: row.try_get("asked")?,
+        granted: row.try_get("granted")?,
+        message: row.try_get("message")?,
+        position: Position(row.try_get::<i64, _>("position")?.unsigned_abs()),
+        images: Vec::new(),
+    })
+}

@@ -1,0 +1,47 @@
+//! Personal data.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{Id, SourceName};
+use rollcall_ingest::Durability;
+use serde::Serialize;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{
+    SqliteOps,
+    columns::json,
+    sql,
+    writes::{Reply, Write},
+};
+use crate::ops::{OpsError, PersonRecords, PersonalRow};
+
+#[derive(Serialize)]
+struct Key<'a> {
+    source: &'a str,
+    person: &'a str,
+}
+
+#[async_trait]
+impl PersonRecords for SqliteOps {
+    async fn personal_data(&self, persons: &[(SourceName, Id)]) -> Result<Vec<PersonalRow>, OpsError> {
+        let keys: Vec<_> = persons.iter().map(|(s, p)| Key { source: s.as_str(), person: p.as_str() }).collect();
+        let rows = sqlx::query(sql::PERSONAL).bind(json(&keys)?).fetch_all(&self.readers).await?;
+        let row = |row: &SqliteRow| {
+            Ok(PersonalRow {
+                source: row.try_get("source")?,
+                person: row.try_get("person")?,
+                email: row.try_get("email")?,
+                name: row.try_get("name")?,
+            })
+        };
+        rows.iter().map(row).collect()
+    }
+
+    async fn erase(&self, source: &SourceName, person: &Id, now: DateTime<Utc>) -> Result<u64, OpsError> {
+        let write = Write::Erase { source: source.to_string(), person: person.to_string(), at: now.timestamp_micros() };
+        match self.writer.write(write, Durability::Synced).await? {
+            Reply::Count(erased) => Ok(erased),
+            Reply::Done | Reply::Claimed(_) => Ok(0),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What is written, and how each write is carried out inside a transaction. Opens and commits none.
+
+mod answers;
+mod decisions;
+mod people;
+mod prune;
+mod rows;
+mod sources;
+
+use sqlx::SqliteConnection;
+
+use super::sql;
+use crate::ops::{Claim, OpsError};
+
+pub(crate) use decisions::DecisionRows;
+pub(crate) use prune::PruneStep;
+use rows::Batch;
+pub(crate) use rows::Rows;
+pub(crate) use sources::{NoteJson, SourceWrite};
+
+/// Something to write.
+pub(crate) enum Write {
+    /// Rows that join the rows of others.
+    Rows(Rows),
+    /// The parts of a kept delivery anew.
+    Replace {
+        delivery: String,
+        at: i64,
+        verdict: &'static str,
+        rows: Rows,
+    },
+    /// An idempotency key.
+    Claim {
+        key: String,
+        digest: String,
+        at: i64,
+        expired: i64,
+    },
+    Store {
+        key: String,
+        status: i64,
+        body: Vec<u8>,
+    },
+    Abandon {
+        key: String,
+    },
+    Erase {
+        source: String,
+        person: String,
+        at: i64,
+    },
+    Source(SourceWrite),
+    Prune(PruneStep),
+    /// Nothing more will come.
+    Close,
+}
+
+/// What the writer says when the commit is done.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Done,
+    Claimed(Claim),
+    Count(u64),
+}
+
+/// Carries out the writes of one transaction: what they have in common goes in as one set per table.
+pub(crate) async fn apply(connection: &mut SqliteConnection, writes: Vec<Write>) -> Result<Vec<Reply>, OpsError> {
+    let mut batch = Batch::default();
+    let mut replies = Vec::with_capacity(writes.len());
+    let mut singles = Vec::new();
+    for (at, write) in writes.into_iter().enumerate() {
+        replies.push(Reply::Done);
+        match write {
+            Write::Rows(rows) => batch.add(rows),
+            Write::Replace { delivery, at, verdict, rows } => {
+                replace(connection, &delivery, at, verdict).await?;
+                batch.add(rows);
+            }
+            other => singles.push((at, other)),
+        }
+    }
+    batch.write(connection).await?;
+    for (at, write) in singles {
+        let reply = apply_alone(connection, write).await?;
+        if let Some(place) = replies.get_mut(at) {
+            *place = reply;
+        }
+    }
+    Ok(replies)
+}
+
+async fn replace(connection: &mut SqliteConnection, id: &str, at: i64, verdict: &str) -> Result<(), OpsError> {
+    sqlx::query(sql::NOTE_REPLAY).bind(id).bind(at).execute(&mut *connection).await?;
+    sqlx::query(sql::DROP_PARTS).bind(id).execute(&mut *connection).await?;
+    sqlx::query(sql::REOPEN_DELIVERY).bind(id).bind(verdict).execute(connection).await?;
+    Ok(())
+}
+
+/// A write that is a statement of its own.
+async fn apply_alone(connection: &mut SqliteConnection, write: Write) -> Result<Reply, OpsError> {
+    match write {
+        Write::Claim { key, digest, at, expired } => {
+            answers::claim(connection, &key, &digest, at, expired).await.map(Reply::Claimed)
+        }
+        Write::Store { key, status, body } => {
+            sqlx::query(sql::STORE_ANSWER).bind(key).bind(status).bind(body).execute(connection).await?;
+            Ok(Reply::Done)
+        }
+        Write::Abandon { key } => {
+            sqlx::query(sql::DROP_ANSWER).bind(key).execute(connection).await?;
+            Ok(Reply::Done)
+        }
+        Write::Erase { source, person, at } => people::erase(connection, &source, &person, at).await.map(Reply::Count),
+        Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),
+        Write::Prune(step) => prune::prune(connection, &step).await.map(Reply::Count),
+        Write::Rows(_) | Write::Replace { .. } | Write::Close => Ok(Reply::Done),
+    }
+}

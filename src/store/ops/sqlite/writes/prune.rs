@@ -1,0 +1,55 @@
+//! One step of pruning: so few rows that no delivery waits long.
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+
+use crate::ops::{
+    ANSWERS_KEPT, OpsError, Retention,
+    sqlite::{sources_sql, sql},
+};
+
+/// One step of pruning.
+pub(crate) struct PruneStep {
+    deliveries: String,
+    quarantine: String,
+    denials: String,
+    denials_at_most: u32,
+    counts: i64,
+    answers: i64,
+    plans: String,
+}
+
+impl PruneStep {
+    pub(crate) fn new(now: DateTime<Utc>, retention: &Retention) -> Self {
+        Self {
+            deliveries: first_id("dlv", now - retention.deliveries),
+            quarantine: first_id("dlv", now - retention.quarantine),
+            denials: first_id("dec", now - retention.denials),
+            denials_at_most: retention.denials_at_most,
+            counts: (now - retention.counts).timestamp_micros(),
+            answers: (now - ANSWERS_KEPT).timestamp_micros(),
+            plans: first_id("pln", now - retention.plans),
+        }
+    }
+}
+
+/// The smallest id of that time: ids begin with their milliseconds.
+fn first_id(prefix: &str, at: DateTime<Utc>) -> String {
+    format!("{prefix}_{:012x}", at.timestamp_millis().max(0))
+}
+
+pub(crate) async fn prune(connection: &mut SqliteConnection, step: &PruneStep) -> Result<u64, OpsError> {
+    let mut rows = 0;
+    let statements = [
+        sqlx::query(sql::PRUNE_DELIVERIES).bind(&step.deliveries),
+        sqlx::query(sql::PRUNE_QUARANTINE).bind(&step.quarantine),
+        sqlx::query(sql::PRUNE_DECISIONS).bind(&step.denials).bind(step.denials_at_most),
+        sqlx::query(sql::PRUNE_COUNTS).bind(step.counts),
+        sqlx::query(sql::PRUNE_ANSWERS).bind(step.answers),
+        sqlx::query(sources_sql::PRUNE_PLANS).bind(&step.plans),
+    ];
+    for statement in statements {
+        rows += statement.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(rows)
+}
