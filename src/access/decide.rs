@@ -4,34 +4,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    facts::{Package, State},
-    place::{Place, ProfileKind, ProjectIx, ServiceIx},
     profile::{ActionSet, Held, Pseudo, RoleIx},
-    roster::{Roster, UserIx, instant},
+    roster::{
+        Roster,
+        facts::{Package, State, instant},
+        handles::{Place, Principal, ProfileKind, ProjectIx, UserIx},
+    },
 };
-
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Principal {
-    /// Somebody who did not sign in.
-    Anyone,
-    /// A signed-in user.
-    User(UserIx),
-    /// A service with a good secret.
-    Service(ServiceIx),
-}
-
-impl From<UserIx> for Principal {
-    fn from(user: UserIx) -> Self {
-        Self::User(user)
-    }
-}
-
-impl From<ServiceIx> for Principal {
-    fn from(service: ServiceIx) -> Self {
-        Self::Service(service)
-    }
-}
 
 /// The answer. Denied is an answer, not an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +48,12 @@ pub fn decide(
     place: impl Into<Place>,
     now: DateTime<Utc>,
 ) -> Verdict {
-    roster.judge_by(ProfileKind::Access, principal, actions, place.into(), now)
+    roster.decide_by(ProfileKind::Access, principal, actions, place.into(), now)
 }
 
 impl Roster {
     /// Decides by either profile.
-    pub(crate) fn judge_by(
+    pub(crate) fn decide_by(
         &self,
         rights: ProfileKind,
         principal: Principal,
@@ -83,19 +62,19 @@ impl Roster {
         now: DateTime<Utc>,
     ) -> Verdict {
         if let (ProfileKind::Access, Principal::User(user), Place::Project(project)) = (rights, principal, place)
-            && let Some(until) = self.plain.until(user, project, actions, now.timestamp_micros())
+            && let Some(until) = self.fast_path.until(user, project, actions, now.timestamp_micros())
         {
             return until.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) });
         }
         // What is closed is closed to the registry; Rollcall itself can still be asked about it.
-        if rights == ProfileKind::Access && !self.open(place) {
+        if rights == ProfileKind::Access && !self.is_open(place) {
             return Verdict::Denied;
         }
-        self.judge_as_if_open(rights, principal, actions, place, now)
+        self.decide_as_if_open(rights, principal, actions, place, now)
     }
 
     /// As [`Self::judge_by`], of a place that may be closed.
-    pub(crate) fn judge_as_if_open(
+    pub(crate) fn decide_as_if_open(
         &self,
         rights: ProfileKind,
         principal: Principal,
@@ -121,11 +100,11 @@ impl Roster {
         now: i64,
     ) -> Option<i64> {
         let caller = self.admitted(principal)?;
-        let profile = self.judge_of(rights);
+        let profile = self.profile_of(rights);
         let resource = self.resource(rights, place, principal)?;
         let base = profile.baseline(caller, &resource, self.switches());
-        let derived = if rights == ProfileKind::Access { self.derived(principal, place, now) } else { [None; 2] };
-        let bound = self.bound(rights, principal, place, now);
+        let derived = if rights == ProfileKind::Access { self.derived_roles(principal, place, now) } else { [None; 2] };
+        let bound = self.bound_roles(rights, principal, place, now);
         let live = || derived.into_iter().flatten().chain(bound.iter().copied());
         let mut until = i64::MAX;
         for ceiling in
@@ -154,7 +133,7 @@ impl Roster {
             return Verdict::Denied;
         }
         if let Some(actions) = self.profile.catalog() {
-            return self.judge_by(ProfileKind::Access, principal, actions, Place::Root, now);
+            return self.decide_by(ProfileKind::Access, principal, actions, Place::Root, now);
         }
         let live = self.live_roles(ProfileKind::Access, principal, Place::Root, now.timestamp_micros());
         let longest = live.filter(|live| self.profile.is_everything(live.held.role)).map(|live| live.until).max();
@@ -169,8 +148,8 @@ impl Roster {
         place: Place,
         now: i64,
     ) -> impl Iterator<Item = LiveRole> {
-        let derived = if rights == ProfileKind::Access { self.derived(principal, place, now) } else { [None; 2] };
-        derived.into_iter().flatten().chain(self.bound(rights, principal, place, now))
+        let derived = if rights == ProfileKind::Access { self.derived_roles(principal, place, now) } else { [None; 2] };
+        derived.into_iter().flatten().chain(self.bound_roles(rights, principal, place, now))
     }
 
     /// As what a caller is seen; nothing for a user who is shut out and a service that was removed.
@@ -184,7 +163,7 @@ impl Roster {
 
     /// The roles that nobody gave: of a producer's people and of customers (rules 2 and 3), and of a user in the user's
     /// own project.
-    pub(crate) fn derived(&self, principal: Principal, place: Place, now: i64) -> [Option<LiveRole>; 2] {
+    pub(crate) fn derived_roles(&self, principal: Principal, place: Place, now: i64) -> [Option<LiveRole>; 2] {
         let (Principal::User(user), Place::Project(project)) = (principal, place) else { return [None; 2] };
         if let ProjectIx::Personal(owner) = project {
             let held = self.personal_role().filter(|_| owner == user);
@@ -192,11 +171,41 @@ impl Roster {
         }
         let Some(ix) = self.package_of(project) else { return [None; 2] };
         let Some(package) = self.facts.packages.get(ix) else { return [None; 2] };
-        let producer = self.producer_role.filter(|_| self.produces(user, package));
+        let producer = self.producer_role.filter(|_| self.is_producer(user, package));
         let customer = self
             .consumer_role
-            .and_then(|role| self.buys_until(user, ix, package, now).map(|until| self.on_project(role, until)));
+            .and_then(|role| self.customer_until(user, ix, package, now).map(|until| self.on_project(role, until)));
         [producer.map(|role| self.on_project(role, i64::MAX)), customer]
+    }
+
+    /// Rules 4 and 5: roles given by hand, to the caller or a group, on the place or above it. Costs what the caller is
+    /// in times the depth of the tree, however many roles a group holds elsewhere.
+    pub(crate) fn bound_roles(
+        &self,
+        rights: ProfileKind,
+        principal: Principal,
+        place: Place,
+        now: i64,
+    ) -> Vec<LiveRole> {
+        let mut found = Vec::new();
+        if self.index.holder_scope_bindings.is_empty() {
+            return found;
+        }
+        let path = self.path(place);
+        self.each_holder(principal, |holder| {
+            // Few hold anything themselves, and a table of few is near.
+            if !self.index.holder_bindings.contains_key(&holder) {
+                return;
+            }
+            for ix in path.clone().filter_map(|on| self.index.holder_scope_bindings.get(&(holder, on))).flatten() {
+                let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
+                let Some((by, held)) = self.roles.get(*ix as usize).copied().flatten() else { continue };
+                if by == rights && row.runs(now) {
+                    found.push(LiveRole { held, until: row.ends });
+                }
+            }
+        });
+        found
     }
 
     fn on_project(&self, role: RoleIx, until: i64) -> LiveRole {
@@ -204,7 +213,7 @@ impl Roster {
     }
 
     /// Rule 2: an active person of the producer account or below it, with the permission.
-    fn produces(&self, user: UserIx, package: &Package) -> bool {
+    fn is_producer(&self, user: UserIx, package: &Package) -> bool {
         self.persons_of(user).iter().any(|ix| {
             let Some(person) = self.facts.persons.get(*ix) else { return false };
             person.is_live()
@@ -213,22 +222,8 @@ impl Roster {
         })
     }
 
-    /// Whether an account is another or a sub-account of it, all of them stated and not removed.
-    pub(crate) fn is_below(&self, account: u32, above: u32) -> bool {
-        self.line_up(account).any(|ix| ix == above)
-    }
-
-    /// The account and all above it, as far as they stand. Nobody is above an account in a cycle.
-    pub(crate) fn line_up(&self, account: u32) -> impl Iterator<Item = u32> + '_ {
-        let standing = |ix: u32| self.facts.accounts.get(ix).filter(|row| row.register.stands()).map(|_| ix);
-        std::iter::successors(standing(account), move |ix| {
-            let row = self.facts.accounts.get(*ix)?;
-            if row.in_cycle { None } else { standing(row.parent) }
-        })
-    }
-
     /// Rule 3: until when somebody of this user is an entitled customer of the package; absent = not now.
-    fn buys_until(&self, user: UserIx, package_ix: u32, package: &Package, now: i64) -> Option<i64> {
+    fn customer_until(&self, user: UserIx, package_ix: u32, package: &Package, now: i64) -> Option<i64> {
         if !(package.from <= now && now < package.until) {
             return None;
         }
@@ -236,16 +231,16 @@ impl Roster {
         for person_ix in self.persons_of(user) {
             let Some(person) = self.facts.persons.get(*person_ix).filter(|person| person.is_live()) else { continue };
             let mut take = |until: i64| best = best.max(Some(until.min(package.until)));
-            for product in self.index.delivered(&self.facts, package_ix) {
+            for product in self.index.delivered_products(&self.facts, package_ix) {
                 let mut buyer = |account: u32| {
-                    for line in self.index.bought.of((account, product)) {
+                    for line in self.index.purchases.of((account, product)) {
                         if let Some(until) = self.line_until(line, account, product, now) {
                             take(until);
                         }
                     }
                 };
                 if self.settings.customer_sub_accounts {
-                    self.line_up(person.account).for_each(&mut buyer);
+                    self.account_and_ancestors(person.account).for_each(&mut buyer);
                 } else if self.facts.accounts.get(person.account).is_some_and(|row| row.register.stands()) {
                     buyer(person.account);
                 }
@@ -258,7 +253,7 @@ impl Roster {
                 else {
                     continue;
                 };
-                if !self.grants(pair.left) {
+                if !self.entitlement_grants(pair.left) {
                     continue;
                 }
                 for line_ix in self.index.entitlement_lines.of(pair.left) {
@@ -277,11 +272,11 @@ impl Roster {
     }
 
     fn delivers(&self, package: u32, product: u32) -> bool {
-        self.index.delivered(&self.facts, package).any(|delivered| delivered == product)
+        self.index.delivered_products(&self.facts, package).any(|delivered| delivered == product)
     }
 
     /// An entitlement that grants now: stated, active, of an account that is there.
-    fn grants(&self, entitlement: u32) -> bool {
+    fn entitlement_grants(&self, entitlement: u32) -> bool {
         self.facts.entitlements.get(entitlement).is_some_and(|row| {
             row.register.stands()
                 && row.state == State::Active
@@ -299,7 +294,18 @@ impl Roster {
             && now < line.ends
             && buyer.account == account
             && !buyer.narrowed
-            && self.grants(line.entitlement);
+            && self.entitlement_grants(line.entitlement);
         runs.then_some(line.ends)
+    }
+
+    /// Everything that a caller may do on a scope now, in actions of the profile.
+    #[must_use]
+    pub fn actions_of(&self, principal: Principal, place: impl Into<Place>, now: DateTime<Utc>) -> ActionSet {
+        let place = place.into();
+        let (Some(caller), true) = (self.admitted(principal), self.is_open(place)) else { return ActionSet::EMPTY };
+        let Some(resource) = self.resource(ProfileKind::Access, place, principal) else { return ActionSet::EMPTY };
+        let now = now.timestamp_micros();
+        let held: Vec<_> = self.live_roles(ProfileKind::Access, principal, place, now).map(|live| live.held).collect();
+        self.profile.allowed(caller, held.iter().copied(), &resource, self.switches())
     }
 }

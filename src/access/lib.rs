@@ -1,56 +1,42 @@
 #![doc = include_str!("README.md")]
 
-mod accounts;
-mod authority;
-mod bindings;
-mod change;
-mod credentials;
+mod commands;
 mod decide;
-mod explain;
-mod facts;
 mod fold;
-mod groups;
-mod index;
-mod locals;
-mod members;
-mod names;
-mod owners;
-mod people;
-mod place;
-mod plain;
-mod preview;
+mod past;
 pub mod profile;
-mod projects;
+mod questions;
 mod reasons;
-mod register;
-mod relevant;
-mod report;
-mod retire;
 mod roster;
-mod secrets;
-mod slice;
-mod snapshot;
 #[cfg(test)]
-mod tests;
-mod trial;
+mod suite;
+mod what_if;
 
-pub use authority::{Refusal, RefusalKind};
-pub use bindings::{API_ROLE_PREFIX, BindingView};
-pub use change::{Change, Effect, Folded};
-pub use credentials::{Credential, SecretView};
-pub use decide::{Principal, Verdict, decide};
-pub use explain::{CeilingNote, Explanation, NearMiss, explain, had_tie};
-pub use groups::GroupView;
-pub use locals::{FolderView, ServiceView};
-pub use members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of};
-pub use names::normalize_user_name;
-pub use place::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, RecordedIx, ServiceIx};
-pub use preview::{ActionChange, MembershipChange, NamedScope, Preview, preview};
+pub use commands::refusal::{Refusal, RefusalKind};
+pub use decide::{Verdict, decide};
+pub use fold::change::{Change, Effect, Folded};
+pub use past::slice::{Basis, PastQuestion, ScopeName, Subject, effective_by};
 pub use profile::{ActionSet, Profile, ProfileError, Verb};
-pub use projects::ProjectView;
+pub use questions::{
+    explain::{CeilingNote, Explanation, NearMiss, explain, had_tie},
+    members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
+    report::{AccessChange, Difference, PermittedRow, RosterAt, WhoMay, who_may},
+};
 pub use reasons::{Cause, Obstacle, Reason, Remedy, Standing, Step};
-pub use report::{AccessChange, Difference, PermittedRow, RosterAt, WhoMay, who_may};
-pub use roster::{Counts, ParkedView, PersonView, Roster, SharedRoster, UserIx, UserView};
-pub use slice::{Basis, PastQuestion, ScopeName, Subject, effective_by};
-pub use snapshot::{FOLD_VERSION, SnapshotError};
-pub use trial::{could_empty_project, dry_run, emptied_projects};
+pub use roster::{
+    Counts, ParkedView, Roster, SharedRoster,
+    bindings::{API_ROLE_PREFIX, BindingView},
+    credentials::{Credential, SecretView},
+    groups::GroupView,
+    handles::{FolderIx, GroupIx, Place, Principal, ProfileKind, ProjectIx, RecordedIx, ServiceIx, UserIx},
+    names::normalize_user_name,
+    projects::ProjectView,
+    scopes::FolderView,
+    services::ServiceView,
+    snapshot::{FOLD_VERSION, SnapshotError},
+    users::{PersonView, UserView},
+};
+pub use what_if::{
+    dry_run::{could_empty_project, dry_run, emptied_projects},
+    preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
+};

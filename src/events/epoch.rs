@@ -1,5 +1,5 @@
-//! Who reads a source: one runner at a time, by its epoch (DESIGN 13). What an older runner appends after a newer one has
-//! begun counts for nothing, wherever the log is folded. Knows no fact; the rule stands here once.
+//! Who reads a source: one runner at a time, by its epoch (DESIGN 13). What an older runner appends after a newer one
+//! has begun counts for nothing, wherever the log is folded. Knows no fact; the rule stands here once.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

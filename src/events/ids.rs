@@ -1,4 +1,5 @@
-//! The names of things: positions, sources, ids, project names. Each is made by parsing, so a value of the type is valid.
+//! The names of things: positions, sources, ids, project names. Each is made by parsing, so a value of the type is
+//! valid.
 
 use std::{
     borrow::{Borrow, Cow},
@@ -198,8 +199,8 @@ pub fn project_name_of(package_name: &str) -> Result<ProjectName, InvalidName> {
     package_name.to_lowercase().chars().map(keep).collect::<String>().parse()
 }
 
-/// An id such as `dlv_0190a7..`: the prefix says what kind of thing it names, the rest is a UUIDv7, so ids sort by time.
-/// Time and randomness are the caller's.
+/// An id such as `dlv_0190a7..`: the prefix says what kind of thing it names, the rest is a UUIDv7, so ids sort by
+/// time. Time and randomness are the caller's.
 #[must_use]
 pub fn prefixed_id(prefix: &str, now: chrono::DateTime<chrono::Utc>, random: [u8; 10]) -> String {
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();

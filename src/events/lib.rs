@@ -9,7 +9,7 @@ pub mod json;
 mod schema;
 mod settings;
 
-pub use body::{Body, Emitter};
+pub use body::{Body, Command, Emitter};
 pub use clock::Clock;
 pub use envelope::{Digest, EventKey, NewEvent, Recorded, chain_start, chain_step};
 pub use epoch::{Epoch, StaleEpoch, run_id};

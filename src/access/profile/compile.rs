@@ -1,5 +1,5 @@
-//! A profile document checked and made into bit sets. Every mistake is named with its place: line and column in a file, the
-//! key path in an event.
+//! A profile document checked and made into bit sets. Every mistake is named with its place: line and column in a file,
+//! the key path in an event.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use rollcall_events::body::{ProjectKind, Visibility};
 
 use super::{
     ActionSet, Baseline, Ceiling, Document, Level, Profile, RegistryVerbs, Role, Verb,
-    written::{line_and_column, place_of},
+    location::{line_and_column, place_of},
 };
 
 /// Why a profile cannot be used: where in the document and what to do.

@@ -1,4 +1,5 @@
-//! A profile file's shape, as it is read and as `profile.set` carries it. What it means is checked by `Profile::compile`.
+//! A profile file's shape, as it is read and as `profile.set` carries it. What it means is checked by
+//! `Profile::compile`.
 
 use std::collections::BTreeMap;
 

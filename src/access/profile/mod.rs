@@ -4,8 +4,8 @@
 
 mod compile;
 mod document;
+mod location;
 mod typos;
-mod written;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compile::ProfileError;
 pub use document::*;
-pub use written::{line_and_column, place_of};
+pub use location::{line_and_column, place_of};
 
 /// The profile that an installation has when it chooses none.
 const REVENERA: &str = include_str!("../profiles/revenera.toml");
@@ -363,7 +363,8 @@ impl Profile {
         Level::try_from(self.document.levels.len().saturating_sub(1)).unwrap_or(Level::MAX)
     }
 
-    /// Whether every switch says what a condition wants. `doubt`: what a switch counts as that says nothing that it can.
+    /// Whether every switch says what a condition wants. `doubt`: what a switch counts as that says nothing that it
+    /// can.
     fn matches(&self, when: &BTreeMap<String, String>, switches: &BTreeMap<String, String>, doubt: bool) -> bool {
         when.iter().all(|(name, wanted)| {
             let Some(switch) = self.document.settings.get(name) else { return doubt };

@@ -6,25 +6,25 @@ use rollcall_events::{Position, body::pair_subject};
 
 use serde_json::json;
 
-use super::{Cause, Delivery, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
+use super::{AskedPackage, Cause, Obstacle, Standing, Walk, Way, ancestors::Reach, obstacle};
 use crate::{
-    facts::{Field, NONE, State},
     profile::{Held, RoleIx},
+    roster::facts::{Field, NONE, State},
 };
 
 impl Walk<'_> {
     /// Rule 3: every line of a product that is or was in the package, of an account that the person is or was in, or of
     /// an entitlement that the person is or was assigned to.
-    pub(super) fn customer(&mut self, at: Delivery<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
+    pub(super) fn find_customer(&mut self, at: AskedPackage<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut lines = BTreeSet::new();
         let reach = if roster.settings.customer_sub_accounts { Reach::Up } else { Reach::Own };
-        let climbs = self.climbs(person, reach);
+        let all_paths = self.ancestor_paths(person, reach);
         // The way with the fewest obstacles to each account.
         let mut accounts: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
-        for (n, climb) in climbs.iter().enumerate() {
-            for (ix, step) in climb.steps.iter().enumerate() {
+        for (n, paths) in all_paths.iter().enumerate() {
+            for (ix, step) in paths.steps.iter().enumerate() {
                 let best = accounts.entry(step.account).or_insert((step.weight, n, ix));
                 *best = (*best).min((step.weight, n, ix));
             }
@@ -32,14 +32,14 @@ impl Walk<'_> {
         for mapping in roster.index.package_mappings.of(at.ix) {
             let Some(pair) = facts.mappings.get(*mapping as usize) else { continue };
             for account in accounts.keys() {
-                lines.extend(roster.index.bought.of((*account, pair.right)));
+                lines.extend(roster.index.purchases.of((*account, pair.right)));
             }
             for assigned in roster.index.person_assignments.get(&person).into_iter().flatten() {
                 let Some(assigned) = facts.assignments.get(*assigned as usize) else { continue };
                 for line in roster.index.entitlement_lines.of(assigned.left) {
                     let ever = |line: &u32| {
                         facts.lines.get(*line).is_some_and(|row| {
-                            facts.ever(Field::LineProduct, *line, row.product).any(|p| p == pair.right)
+                            facts.current_and_former(Field::LineProduct, *line, row.product).any(|p| p == pair.right)
                         })
                     };
                     lines.extend(Some(*line).filter(ever));
@@ -49,15 +49,15 @@ impl Walk<'_> {
         for line in lines {
             let buyer = facts.lines.get(line).and_then(|row| facts.entitlements.get(row.entitlement));
             let found = buyer.and_then(|buyer| accounts.get(&buyer.account));
-            let way = found.and_then(|(_, n, ix)| climbs.get(*n).map(|climb| self.along(climb, *ix).0));
-            self.bought(at, person, role, own, line, way);
+            let way = found.and_then(|(_, n, ix)| all_paths.get(*n).map(|paths| self.along(paths, *ix).0));
+            self.push_customer(at, person, role, own, line, way);
         }
     }
 
     /// One line. `way`: what stands between the person and the account that bought it, where there is or was a way.
-    fn bought(
+    fn push_customer(
         &mut self,
-        at: Delivery<'_>,
+        at: AskedPackage<'_>,
         person: u32,
         role: RoleIx,
         own: &[Obstacle],
@@ -95,7 +95,7 @@ impl Walk<'_> {
                         obstacle(Standing::Never, text, remedy, self.narrowing(line.entitlement))
                     }
                 };
-                obstacles.push(missing.by(self.fix_assignment(line.entitlement, person)));
+                obstacles.push(missing.with_fix(self.fix_assignment(line.entitlement, person)));
             }
             obstacles.extend(self.account_gone(buyer.account).filter(|_| buyer.account != NONE));
         } else if let Some(way) = way {
@@ -105,14 +105,14 @@ impl Walk<'_> {
             let text = format!("entitlement {entitlement_id} went to account {account}");
             let remedy = format!("the person is in account {account}");
             let elsewhere = obstacle(Standing::Ended, text, remedy, Some(entitlement_cause.clone()));
-            obstacles.push(elsewhere.by(self.fix_person(person, json!({"account": account}))));
+            obstacles.push(elsewhere.with_fix(self.fix_person(person, json!({"account": account}))));
             obstacles.extend(self.account_gone(buyer.account));
         }
 
         // The entitlement and its line.
         let what = format!("entitlement {entitlement_id}");
-        match self.gone(&what, space, format!("entitlement/{entitlement_id}"), &buyer.register) {
-            Some(gone) => obstacles.push(gone.by(self.fix_entitlement(line.entitlement))),
+        match self.removed_obstacle(&what, space, format!("entitlement/{entitlement_id}"), &buyer.register) {
+            Some(gone) => obstacles.push(gone.with_fix(self.fix_entitlement(line.entitlement))),
             None if buyer.state != State::Active => {
                 let (standing, word) = match buyer.state {
                     State::Draft => (Standing::NotYet, "a draft"),
@@ -122,14 +122,14 @@ impl Walk<'_> {
                 };
                 let text = format!("{what} is {word}");
                 let off = obstacle(standing, text, format!("{what} is active"), Some(entitlement_cause.clone()));
-                obstacles.push(off.by(self.fix_entitlement(line.entitlement)));
+                obstacles.push(off.with_fix(self.fix_entitlement(line.entitlement)));
             }
             None => {}
         }
         let what = format!("line {line_id}");
-        let gone = self.gone(&what, space, format!("line/{line_id}"), &line.register);
+        let gone = self.removed_obstacle(&what, space, format!("line/{line_id}"), &line.register);
         let open = || self.fix_line(line_ix, json!({"starts": null, "ends": null}));
-        obstacles.extend(gone.map(|gone| gone.by(open())));
+        obstacles.extend(gone.map(|gone| gone.with_fix(open())));
         if line.register.stands() {
             self.window(&mut obstacles, &what, (line.starts, line.ends), &line_cause, open);
         }
@@ -137,8 +137,8 @@ impl Walk<'_> {
         // The product in the package.
         let product = facts.products.get(line.product).map(|row| row.register).unwrap_or_default();
         let product_subject = format!("product/{product_id}");
-        let gone = self.gone(&format!("product {product_id}"), space, product_subject.clone(), &product);
-        obstacles.extend(gone.map(|gone| gone.by(self.fix_product(line.product))));
+        let gone = self.removed_obstacle(&format!("product {product_id}"), space, product_subject.clone(), &product);
+        obstacles.extend(gone.map(|gone| gone.with_fix(self.fix_product(line.product))));
         let package_id = facts.packages.id(at.ix);
         let mapping = roster.index.mapping.get(&(at.ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
         let mapping_subject = pair_subject("package_product", package_id, product_id);
@@ -149,13 +149,13 @@ impl Walk<'_> {
                 let text = format!("product {product_id} was taken out of package {package_id}");
                 let remedy = format!("product {product_id} is mapped to package {package_id} again");
                 let out = obstacle(Standing::Ended, text, remedy, mapping_cause.clone());
-                obstacles.push(out.by(self.fix_mapping(at.ix, line.product)));
+                obstacles.push(out.with_fix(self.fix_mapping(at.ix, line.product)));
             }
             None => {
                 let text = format!("line {line_id} is for product {product_id} now");
                 let remedy = format!("product {product_id} is mapped to package {package_id}");
                 let other = obstacle(Standing::Ended, text, remedy, Some(line_cause.clone()));
-                obstacles.push(other.by(self.fix_mapping(at.ix, line.product)));
+                obstacles.push(other.with_fix(self.fix_mapping(at.ix, line.product)));
             }
         }
         if at.row.register.stands() {

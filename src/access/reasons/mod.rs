@@ -3,9 +3,9 @@
 //! that what is explained is what is decided (`decide` takes a shorter way through the same facts; a property test
 //! holds the two together).
 
-mod climb;
+mod ancestors;
+mod bindings;
 mod customer;
-mod given;
 mod producer;
 pub(crate) mod remedy;
 
@@ -14,16 +14,18 @@ use rollcall_events::Position;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::{
+    profile::Held,
+    roster::{
+        Roster,
+        facts::{Holder, Package, instant},
+        handles::{Place, Principal, ProjectIx, ServiceIx, UserIx},
+        register::Register,
+    },
+};
+
 pub(crate) use self::remedy::{Fix, steps};
 pub use self::remedy::{Remedy, Step};
-use crate::{
-    Principal,
-    facts::{Holder, Package},
-    place::{Place, ProjectIx, ServiceIx},
-    profile::Held,
-    register::Register,
-    roster::{Roster, UserIx, instant},
-};
 
 /// An event that a reason rests on, or that ended one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -116,7 +118,7 @@ struct Walk<'a> {
 
 /// The package whose project is asked about.
 #[derive(Clone, Copy)]
-struct Delivery<'a> {
+struct AskedPackage<'a> {
     ix: u32,
     row: &'a Package,
 }
@@ -129,7 +131,7 @@ impl Roster {
             Place::Project(project) => self.package_of(project),
             Place::Root | Place::Folder(_) => None,
         };
-        let delivery = package.and_then(|ix| Some(Delivery { ix, row: self.facts.packages.get(ix)? }));
+        let delivery = package.and_then(|ix| Some(AskedPackage { ix, row: self.facts.packages.get(ix)? }));
         walk.common = match delivery {
             Some(at) => walk.package_obstacles(at),
             None => walk.place_obstacles(),
@@ -140,20 +142,20 @@ impl Roster {
                 for person in self.persons_of(user) {
                     let own = walk.person_obstacles(user, *person);
                     if let (Some(at), Some(role)) = (delivery, self.producer_role) {
-                        walk.producer(at, *person, role, &own);
+                        walk.find_producer(at, *person, role, &own);
                     }
                     if let (Some(at), Some(role)) = (delivery, self.consumer_role) {
-                        walk.customer(at, *person, role, &own);
+                        walk.find_customer(at, *person, role, &own);
                     }
-                    walk.given(Holder::Person(*person), &own);
+                    walk.find_bindings(Holder::Person(*person), &own);
                 }
                 if place == Place::Project(ProjectIx::Personal(user)) {
-                    walk.personal(user);
+                    walk.find_personal(user);
                 }
             }
             Principal::Service(ServiceIx(ix)) => {
                 let own = walk.service_obstacles(ix);
-                walk.given(Holder::Service(ix), &own);
+                walk.find_bindings(Holder::Service(ix), &own);
             }
         }
         walk.ways
@@ -189,7 +191,7 @@ fn obstacle(standing: Standing, text: String, remedy: String, cause: Option<Caus
 }
 
 impl Obstacle {
-    fn by(self, fix: Fix) -> Self {
+    fn with_fix(self, fix: Fix) -> Self {
         Self { fix, ..self }
     }
 }
@@ -202,7 +204,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is missing of a thing that has to be stated and not removed.
-    fn gone(&self, what: &str, space: u16, subject: String, register: &Register) -> Option<Obstacle> {
+    fn removed_obstacle(&self, what: &str, space: u16, subject: String, register: &Register) -> Option<Obstacle> {
         if register.stands() {
             None
         } else if register.stated() {
@@ -231,8 +233,8 @@ impl<'a> Walk<'a> {
 
     fn account_gone(&self, ix: u32) -> Option<Obstacle> {
         let (id, space, register) = self.account(ix);
-        let gone = self.gone(&format!("account {id}"), space, format!("account/{id}"), &register)?;
-        Some(gone.by(self.fix_account(ix, json!({}))))
+        let gone = self.removed_obstacle(&format!("account {id}"), space, format!("account/{id}"), &register)?;
+        Some(gone.with_fix(self.fix_account(ix, json!({}))))
     }
 
     fn person_cause(&self, ix: u32) -> Cause {
@@ -241,24 +243,26 @@ impl<'a> Walk<'a> {
         self.roster.cause(facts.persons.names.space(ix), format!("person/{}", facts.persons.id(ix)), &register)
     }
 
-    fn package_cause(&self, at: Delivery<'_>) -> Cause {
+    fn package_cause(&self, at: AskedPackage<'_>) -> Cause {
         let names = &self.roster.facts.packages.names;
         let (space, id) = (names.space(at.ix), names.text(at.ix));
         self.roster.cause(space, format!("package/{id}"), &at.row.register)
     }
 
-    fn package_obstacles(&self, at: Delivery<'_>) -> Vec<Obstacle> {
+    fn package_obstacles(&self, at: AskedPackage<'_>) -> Vec<Obstacle> {
         let id = self.roster.facts.packages.id(at.ix);
         let space = self.roster.facts.packages.names.space(at.ix);
         let what = format!("package {id}");
-        if let Some(gone) = self.gone(&what, space, format!("package/{id}"), &at.row.register) {
-            return vec![gone.by(self.fix_package(at.ix, json!({"effective_from": null, "effective_until": null})))];
+        if let Some(gone) = self.removed_obstacle(&what, space, format!("package/{id}"), &at.row.register) {
+            return vec![
+                gone.with_fix(self.fix_package(at.ix, json!({"effective_from": null, "effective_until": null}))),
+            ];
         }
         if !at.row.delivery {
             let text = format!("{what} delivers no containers any more");
             let remedy = format!("{what} delivers containers");
             let gone = obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)));
-            return vec![gone.by(self.fix_package(at.ix, json!({})))];
+            return vec![gone.with_fix(self.fix_package(at.ix, json!({})))];
         }
         Vec::new()
     }
@@ -280,7 +284,7 @@ impl<'a> Walk<'a> {
                     format!("{source} knows {name} again"),
                     Some(self.person_cause(person)),
                 )
-                .by(self.fix_person(person, json!({}))),
+                .with_fix(self.fix_person(person, json!({}))),
             );
         } else if !row.active {
             let source = roster.source_text(space);
@@ -292,7 +296,7 @@ impl<'a> Walk<'a> {
                     format!("{source} makes {name} active"),
                     Some(self.person_cause(person)),
                 )
-                .by(self.fix_person(person, json!({}))),
+                .with_fix(self.fix_person(person, json!({}))),
             );
         }
         for other in roster.persons_of(user).iter().filter(|other| **other != person) {
@@ -309,7 +313,7 @@ impl<'a> Walk<'a> {
                         format!("{source} makes {name} active"),
                         Some(self.person_cause(*other)),
                     )
-                    .by(self.fix_person(*other, json!({}))),
+                    .with_fix(self.fix_person(*other, json!({}))),
                 );
             }
         }
@@ -341,6 +345,6 @@ impl<'a> Walk<'a> {
             Standing::NotYet | Standing::Never => instant(starts).map_or(Fix::None, Fix::Wait),
         };
         let found = Obstacle { at: instant(when), ..obstacle(standing, text, remedy, Some(cause.clone())) };
-        obstacles.push(found.by(fix));
+        obstacles.push(found.with_fix(fix));
     }
 }

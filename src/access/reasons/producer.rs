@@ -3,31 +3,30 @@
 use rollcall_events::{Position, body::pair_subject};
 use serde_json::json;
 
-use super::{Cause, Delivery, Obstacle, Standing, Walk, Way, climb::Reach, obstacle};
+use super::{AskedPackage, Cause, Obstacle, Standing, Walk, Way, ancestors::Reach, obstacle};
 use crate::{
-    facts::Field,
     profile::{Held, RoleIx},
-    register::Register,
+    roster::{facts::Field, register::Register},
 };
 
 impl Walk<'_> {
     /// Rule 2: up from every account that the person is or was in, along present and former parents.
-    pub(super) fn producer(&mut self, at: Delivery<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
+    pub(super) fn find_producer(&mut self, at: AskedPackage<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
         let facts = &self.roster.facts;
         let permission = facts.permissions.get(&person).copied().unwrap_or_default();
-        let producers: Vec<u32> = facts.ever(Field::PackageProducer, at.ix, at.row.producer).collect();
-        for climb in self.climbs(person, Reach::Up) {
-            for (ix, step) in climb.steps.iter().enumerate().filter(|(_, step)| producers.contains(&step.account)) {
-                let (obstacles, steps) = self.along(&climb, ix);
-                self.produced(at, person, role, own, (climb.start, step.account), &permission, &obstacles, &steps);
+        let producers: Vec<u32> = facts.current_and_former(Field::PackageProducer, at.ix, at.row.producer).collect();
+        for paths in self.ancestor_paths(person, Reach::Up) {
+            for (ix, step) in paths.steps.iter().enumerate().filter(|(_, step)| producers.contains(&step.account)) {
+                let (obstacles, steps) = self.along(&paths, ix);
+                self.push_producer(at, person, role, own, (paths.start, step.account), &permission, &obstacles, &steps);
             }
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one way, put together once")]
-    fn produced(
+    fn push_producer(
         &mut self,
-        at: Delivery<'_>,
+        at: AskedPackage<'_>,
         person: u32,
         role: RoleIx,
         own: &[Obstacle],
@@ -55,14 +54,14 @@ impl Walk<'_> {
                 (Standing::Never, format!("{what} was never granted"), None)
             };
             let fix = self.fix_permission(person);
-            obstacles.push(obstacle(standing, text, format!("{what} is granted"), cause).by(fix));
+            obstacles.push(obstacle(standing, text, format!("{what} is granted"), cause).with_fix(fix));
         }
         let (name, package) = (facts.accounts.id(producer), facts.packages.id(at.ix));
         if producer != at.row.producer {
             let text = format!("account {name} no longer produces package {package}");
             let remedy = format!("account {name} produces package {package} again");
             let moved = obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)));
-            obstacles.push(moved.by(self.fix_package(at.ix, json!({"producer": name}))));
+            obstacles.push(moved.with_fix(self.fix_package(at.ix, json!({"producer": name}))));
         }
         let via = if account == producer {
             String::new()

@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Walk;
-use crate::{
-    facts::{Binding, Holder, Member, NONE, Origin},
-    place::{FolderIx, ProjectIx, RecordedIx, ServiceIx},
-    roster::{Roster, instant},
+use crate::roster::{
+    Roster,
+    facts::{Binding, Holder, Member, NONE, Origin, RecordedScope, instant},
+    handles::{FolderIx, ProjectIx, RecordedIx, ServiceIx},
 };
 
 /// One thing to be done.
@@ -63,7 +63,7 @@ pub(crate) enum Fix {
     Wait(DateTime<Utc>),
 }
 
-fn map(value: Value) -> Map<String, Value> {
+fn into_map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
@@ -71,7 +71,7 @@ fn map(value: Value) -> Map<String, Value> {
 }
 
 /// What has to be there before what names it.
-fn rank(kind: &str) -> usize {
+fn creation_order(kind: &str) -> usize {
     const ORDER: [&str; 8] =
         ["account.", "person.", "folder.", "service.", "group.upserted", "project.", "group.member", "binding."];
     ORDER.iter().position(|noun| kind.contains(noun)).unwrap_or(0)
@@ -87,7 +87,8 @@ pub(crate) fn steps(fixes: &[Fix]) -> Option<Vec<Step>> {
             Fix::Wait(until) => wait = wait.max(Some(*until)),
             Fix::State { source, kind, row, change } => {
                 let known = Value::Object(row.clone()).to_string();
-                let said = rows.entry((rank(kind), source.clone(), kind, known)).or_insert_with(|| row.clone());
+                let said =
+                    rows.entry((creation_order(kind), source.clone(), kind, known)).or_insert_with(|| row.clone());
                 said.extend(change.clone());
             }
         }
@@ -106,7 +107,12 @@ impl Walk<'_> {
         if self.roster.facts.retired.contains(&space) {
             return Fix::None;
         }
-        Fix::State { source: self.roster.source_text(space).to_owned(), kind, row: map(row), change: map(change) }
+        Fix::State {
+            source: self.roster.source_text(space).to_owned(),
+            kind,
+            row: into_map(row),
+            change: into_map(change),
+        }
     }
 
     pub(super) fn fix_account(&self, ix: u32, change: Value) -> Fix {
@@ -196,7 +202,7 @@ impl Walk<'_> {
     }
 
     fn command(&self, kind: &'static str, row: Value, change: Value) -> Fix {
-        Fix::State { source: LOCAL.to_owned(), kind, row: map(row), change: map(change) }
+        Fix::State { source: LOCAL.to_owned(), kind, row: into_map(row), change: into_map(change) }
     }
 
     pub(super) fn fix_service(&self, ix: u32) -> Fix {
@@ -215,16 +221,16 @@ impl Walk<'_> {
     }
 
     pub(super) fn fix_project(&self, project: ProjectIx) -> Fix {
-        self.roster.local_project_row(project).map_or(Fix::None, |row| self.command("project.created", row, json!({})))
+        self.roster.local_project_data(project).map_or(Fix::None, |row| self.command("project.created", row, json!({})))
     }
 
     pub(super) fn fix_binding(&self, row: &Binding) -> Fix {
         let roster = self.roster;
-        let (Some(principal), Some(scope)) = (roster.holder_word(row.holder), roster.scope_word(row.on)) else {
+        let (Some(principal), Some(scope)) = (roster.event_holder(row.holder), roster.event_scope(row.on)) else {
             return Fix::None;
         };
         let managed =
-            matches!(row.on, crate::facts::On::Project(ix) if roster.package_of(ProjectIx::recorded(ix)).is_some());
+            matches!(row.on, RecordedScope::Project(ix) if roster.package_of(ProjectIx::recorded(ix)).is_some());
         if managed && !roster.settings.bindings_on_managed {
             return Fix::None;
         }
@@ -236,7 +242,7 @@ impl Walk<'_> {
 
 impl Roster {
     /// A project that people made, as a command states it. Not who made it: that is nobody's business here.
-    pub(crate) fn local_project_row(&self, project: ProjectIx) -> Option<Value> {
+    pub(crate) fn local_project_data(&self, project: ProjectIx) -> Option<Value> {
         let ProjectIx::Recorded(RecordedIx(_)) = project else { return None };
         let Origin::Local(local) = &self.project_row(project)?.origin else { return None };
         let folder = (local.folder != NONE).then(|| self.folder(FolderIx(local.folder)).id);
@@ -247,7 +253,7 @@ impl Roster {
     }
 
     /// Whether stating these accounts anew would make one of them its own sub-account.
-    pub(crate) fn would_circle(&self, steps: &[Step]) -> bool {
+    pub(crate) fn would_make_cycle(&self, steps: &[Step]) -> bool {
         let mut said: BTreeMap<(&str, &str), Option<&str>> = BTreeMap::new();
         for step in steps {
             if let Step::Say { source, data, .. } = step

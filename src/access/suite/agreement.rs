@@ -1,5 +1,6 @@
-//! `decide` against the naive account of the rules, a million questions over random worlds. All actions of one caller on
-//! one scope are worked out at once by the naive account, and asked one by one of `decide`, so that the many are cheap.
+//! `decide` against the reference implementation, a million questions over random worlds. All actions of one caller on
+//! one scope are worked out at once by the reference implementation, and asked one by one of `decide`, so that the many
+//! are cheap.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +8,21 @@ use chrono::{DateTime, Duration, Utc};
 use rollcall_events::NewEvent;
 
 use super::{
-    super::noon,
-    naive::{Naive, Where, Who},
-    worlds::{PEOPLE, Random, World, both, recorded},
+    reference::{Reference, Where, Who},
+    worlds::{PEOPLE, Random, World, both},
 };
 use crate::{
-    ActionSet, Effect, Principal, ProjectIx, Roster, Verdict, decide,
-    place::{FolderIx, Place, ProfileKind, ServiceIx},
+    decide::{Verdict, decide},
+    fold::change::Effect,
+    profile::ActionSet,
+    roster::{
+        Roster,
+        handles::{FolderIx, Place, Principal, ProfileKind, ProjectIx, ServiceIx},
+    },
+    suite::histories::{noon, recorded},
 };
 
-/// Everybody who can ask, in both accounts.
+/// Everybody who can ask, in both.
 pub(super) fn callers(roster: &Roster) -> Vec<(Who, Principal)> {
     let mut found = vec![(Who::Anyone, Principal::Anyone)];
     for (source, prefix, n) in PEOPLE {
@@ -54,7 +60,7 @@ pub(super) fn places(roster: &Roster) -> Vec<(Where, Place)> {
 
 /// What the two accounts of these events do not agree on, and how many questions were asked.
 fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>, usize) {
-    let (roster, naive) = both(events);
+    let (roster, reference) = both(events);
     let random = &mut Random::new(seed ^ 0x5eed);
     let (callers, places) = (callers(&roster), places(&roster));
     let mut asked = 0;
@@ -66,7 +72,7 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
                 if rights == ProfileKind::Api && !random.one_in(4) {
                     continue;
                 }
-                let (found, n) = compare(&roster, &naive, rights, (who, *principal), (at, *place), now);
+                let (found, n) = compare(&roster, &reference, rights, (who, *principal), (at, *place), now);
                 asked += n;
                 if found.is_some() {
                     return (found, asked);
@@ -77,12 +83,12 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
                     *random.pick(&["binding.set", "project.create", "project.update", "folder.set", "member.list"]);
                 let (left, right) = (
                     roster.allows(*principal, action, *place, now),
-                    naive.may(who, action, at, now.timestamp_micros()),
+                    reference.may(who, action, at, now.timestamp_micros()),
                 );
                 asked += 1;
                 if left != right {
                     return (
-                        Some(format!("{who:?} may {action} on {at:?} at {now}: {left}, and naively {right}")),
+                        Some(format!("{who:?} may {action} on {at:?} at {now}: {left}, and by the reference {right}")),
                         asked,
                     );
                 }
@@ -95,14 +101,14 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
 /// All actions one by one, and some operations.
 fn compare(
     roster: &Roster,
-    naive: &Naive,
+    reference: &Reference,
     rights: ProfileKind,
     (who, principal): (&Who, Principal),
     (at, place): (&Where, Place),
     now: DateTime<Utc>,
 ) -> (Option<String>, usize) {
-    let expected = naive.allowed(rights == ProfileKind::Api, who, at, now.timestamp_micros());
-    let profile = roster.judge_of(rights);
+    let expected = reference.allowed(rights == ProfileKind::Api, who, at, now.timestamp_micros());
+    let profile = roster.profile_of(rights);
     let until = |needs: &[&str]| {
         let each: Option<Vec<i64>> = needs.iter().map(|action| expected.get(*action).copied()).collect();
         each.and_then(|each| each.into_iter().min())
@@ -117,17 +123,19 @@ fn compare(
     for (needs, set) in single.chain(operations) {
         let said = match rights {
             ProfileKind::Access => decide(roster, principal, set, place, now),
-            ProfileKind::Api => roster.judge_by(rights, principal, set, place, now),
+            ProfileKind::Api => roster.decide_by(rights, principal, set, place, now),
         };
-        let naively = until(&needs);
+        let expected = until(&needs);
         let said = match said {
             Verdict::Allowed { until } => Some(until.map_or(i64::MAX, |until| until.timestamp_micros())),
             Verdict::Denied => None,
         };
         asked += 1;
-        if said != naively {
+        if said != expected {
             return (
-                Some(format!("{who:?} {needs:?} ({rights:?}) on {at:?} at {now}: {said:?}, and naively {naively:?}")),
+                Some(format!(
+                    "{who:?} {needs:?} ({rights:?}) on {at:?} at {now}: {said:?}, and by the reference {expected:?}"
+                )),
                 asked,
             );
         }
@@ -157,7 +165,7 @@ const EACH: usize = 8;
 
 /// The worlds are others in every process; a failure names its seed and leaves out what does not matter.
 #[test]
-fn a_million_decisions_are_what_the_naive_account_of_the_rules_says() {
+fn a_million_decisions_are_what_the_reference_implementation_says() {
     let digest = rollcall_events::Digest::of(format!("{:?}", std::thread::current().id()).as_bytes()).prefix();
     let first = digest ^ u64::from(std::process::id()) << 32;
     let (mut asked, mut n) = (0, 0);

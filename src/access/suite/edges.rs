@@ -1,6 +1,20 @@
 //! Corners of the fold and the decision: what ended stays ended, and what is told is what is so.
 
-use super::super::*;
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use rollcall_events::{Body, Position, Recorded};
+
+use crate::{
+    decide::decide,
+    fold::change::Change,
+    profile::Verb,
+    questions::{
+        explain::{explain, had_tie},
+        members::members,
+    },
+    roster::{Roster, handles::Principal},
+    suite::histories::{History, asks, history, noon, small, table, world},
+};
 
 fn person(h: &mut History, source: &str, id: &str, account: &str, active: bool, v: u64) {
     h.say(source, "person.upserted", Some(v), &format!(r#"{{"person":"{id}","account":{account},"active":{active}}}"#));
@@ -291,7 +305,7 @@ fn what_ends_with_a_group_or_a_service_is_named_as_it_was_said() {
         let folded =
             roster.apply(&Recorded { position: Position(roster.position().0 + 1), recorded_at: noon(), event });
         ended.extend(folded.changes.into_iter().filter_map(|change| match change {
-            crate::Change::FactEnded { subject, .. } if subject.starts_with("member/") => Some(subject.to_string()),
+            Change::FactEnded { subject, .. } if subject.starts_with("member/") => Some(subject.to_string()),
             _ => None,
         }));
     }

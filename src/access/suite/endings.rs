@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::invariants::{ADMIN, Book, bind, on, project, user};
-use crate::{Principal, Roster};
+use super::installation::{ADMIN, Installation, bind, on, project, user};
+use crate::roster::{Roster, handles::Principal};
 
 #[test]
 fn a_service_that_is_made_again_holds_nothing_and_is_in_no_group() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     for id in ["one", "two"] {
         book.done("project.created", &project(id, None));
     }
@@ -31,7 +31,7 @@ fn a_service_that_is_made_again_holds_nothing_and_is_in_no_group() {
 
 #[test]
 fn a_group_that_is_made_again_is_empty_holds_nothing_and_is_in_no_group() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     for id in ["one", "two"] {
         book.done("project.created", &project(id, None));
     }
@@ -55,7 +55,7 @@ fn a_group_that_is_made_again_is_empty_holds_nothing_and_is_in_no_group() {
 
 #[test]
 fn a_project_that_is_made_again_has_its_new_creator_and_nobody_else() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.done("binding.set", &bind(&user("bob"), "guest", &on("one"), ADMIN));
     book.done("project.deleted", &json!({"project": "one"}));

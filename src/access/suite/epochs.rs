@@ -2,7 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::*;
+use proptest::prelude::*;
+use rollcall_events::{LogId, NewEvent};
+
+use crate::{
+    questions::members::membership_digest,
+    roster::Roster,
+    suite::histories::{History, fact, noon, recorded, table},
+};
 
 /// Who says the next event: a delivery, or a runner of an epoch.
 #[derive(Debug, Clone)]
@@ -48,7 +55,7 @@ fn raced() -> impl Strategy<Value = History> {
     })
 }
 
-/// Which events count, told once more and naively: none of a runner after a newer one has begun.
+/// Which events count, told once more in the simplest way: none of a runner after a newer one has begun.
 fn timely(history: &History) -> Vec<bool> {
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
     let timely = |event: &NewEvent| {
@@ -62,10 +69,6 @@ fn timely(history: &History) -> Vec<bool> {
         timely
     };
     history.0.iter().map(timely).collect()
-}
-
-fn recorded(position: u64, event: &NewEvent) -> Recorded {
-    Recorded { position: Position(position), recorded_at: noon() - Duration::hours(1), event: event.clone() }
 }
 
 proptest! {

@@ -3,17 +3,24 @@
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
-use rollcall_events::{Body, NewEvent, Position, Recorded};
+use rollcall_events::{Body, NewEvent};
 use serde_json::{Value, json};
 
 use super::{
-    super::noon,
     agreement::{callers, places},
     worlds::{Random, World, both},
 };
 use crate::{
-    ActionSet, Effect, Explanation, Place, Principal, Reason, Roster, Step, decide, explain, had_tie,
-    place::ProfileKind,
+    decide::decide,
+    fold::change::Effect,
+    profile::ActionSet,
+    questions::explain::{Explanation, explain, had_tie},
+    reasons::{Reason, Step},
+    roster::{
+        Roster,
+        handles::{Place, Principal, ProfileKind},
+    },
+    suite::histories::{fold_next, next_id, noon},
 };
 
 /// A copy to try things on.
@@ -26,12 +33,8 @@ impl Copy {
 
     fn say(&mut self, source: &str, kind: &str, data: &Value) -> Effect {
         let body = Body::parse(kind, &data.to_string()).unwrap_or_else(|error| panic!("{kind} {data}: {error}"));
-        let position = self.0.position().0 + 1;
-        let event = NewEvent {
-            data: data.to_string().into(),
-            ..NewEvent::of(source.parse().unwrap(), format!("copy{position}"), &body)
-        };
-        self.0.apply(&Recorded { position: Position(position), recorded_at: noon(), event }).effect
+        let event = NewEvent::of(source.parse().unwrap(), next_id(&self.0), &body);
+        fold_next(&mut self.0, NewEvent { data: data.to_string().into(), ..event }, noon())
     }
 
     /// Does one step; the instant to ask for from then on.
@@ -60,7 +63,7 @@ impl Copy {
                 let row = self.0.bindings().find(|row| row.subject == reason.name);
                 let Some(row) = row else { return true };
                 let (principal, role) = (row.principal.clone(), row.role.to_owned());
-                let on = self.0.path(row.place).next().and_then(|on| self.0.scope_word(on)).unwrap();
+                let on = self.0.path(row.place).next().and_then(|on| self.0.event_scope(on)).unwrap();
                 let data = json!({"principal": principal, "role": role, "scope": on, "author": "admin key"});
                 self.say("local", "rollcall.binding.removed.v1", &data)
             }
@@ -197,7 +200,7 @@ proptest! {
             prop_assert!(!why.allowed || (why.ceilings.is_empty() && why.would_allow.is_empty()));
             // Every way that stands is a live role, and the other way round.
             let mut ways: Vec<_> = roster.ways(question.principal, question.place, question.now).into_iter().filter(|way| way.obstacles.is_empty()).map(|way| (way.held.role, way.held.level)).collect();
-            let open = roster.open(question.place) && roster.admitted(question.principal).is_some();
+            let open = roster.is_open(question.place) && roster.admitted(question.principal).is_some();
             let mut live: Vec<_> = roster.live_roles(ProfileKind::Access, question.principal, question.place, question.now.timestamp_micros()).filter(|_| open).map(|live| (live.held.role, live.held.level)).collect();
             ways.sort();
             ways.dedup();

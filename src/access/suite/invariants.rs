@@ -2,95 +2,23 @@
 //! Long because it is one list of sentences.
 
 use chrono::{DateTime, Duration, Utc};
-use rollcall_events::{Body, LogId, NewEvent, Position, Recorded};
+use rollcall_events::Body;
 use serde_json::{Value, json};
 
-use super::{super::noon, worlds::bundled};
-use crate::{Effect, Place, Principal, Roster, decide, place::ProfileKind};
-
-/// A log in the making, folded as it is written.
-pub(super) struct Book {
-    pub(super) roster: Roster,
-    pub(super) now: DateTime<Utc>,
-}
-
-impl Book {
-    /// Ada, bob and eve of one source, and a profile.
-    pub(super) fn with(profile: &Value) -> Self {
-        let mut book = Self { roster: Roster::new(LogId([7; 8])), now: noon() };
-        book.done("profile.set", profile);
-        let sources = json!({"corp": {"order": "observed", "authoritative": true}});
-        book.done("settings.set", &json!({"sources": sources}));
-        for person in ["ada", "bob", "eve"] {
-            book.fact("hub", "person.upserted", &json!({"person": person, "account": null, "active": true}));
-        }
-        book
-    }
-
-    pub(super) fn of(profile: &str) -> Self {
-        Self::with(&bundled(profile))
-    }
-
-    pub(super) fn fact(&mut self, source: &str, kind: &str, data: &Value) -> Effect {
-        let kind = format!("rollcall.{kind}.v1");
-        let body = Body::parse(&kind, &data.to_string()).unwrap();
-        let position = self.roster.position().0 + 1;
-        let event = NewEvent {
-            data: data.to_string().into(),
-            ..NewEvent::of(source.parse().unwrap(), format!("e{position}"), &body)
-        };
-        self.roster.apply(&Recorded { position: Position(position), recorded_at: self.now, event }).effect
-    }
-
-    pub(super) fn done(&mut self, kind: &str, data: &Value) {
-        assert_eq!(self.fact("local", kind, data), Effect::Applied, "{kind} {data}");
-    }
-
-    /// The command loses: the fold says why, and nothing but its position is another.
-    #[track_caller]
-    fn refused(&mut self, kind: &str, data: &Value, why: &str) {
-        let body = Body::parse(&format!("rollcall.{kind}.v1"), &data.to_string()).unwrap();
-        let asked = self.roster.check_command(&body, self.now).map_err(|refusal| refusal.text);
-        let mut before = Roster::from_snapshot(&self.roster.to_snapshot()).unwrap();
-        let effect = self.fact("local", kind, data);
-        let Effect::Refused(said) = &effect else { panic!("{effect:?}, not refused: {kind} {data}") };
-        assert!(said.contains(why), "{said}");
-        assert_eq!(asked.as_ref(), Err(said), "what is asked before is what the fold says");
-        before.facts.position = self.roster.facts.position;
-        assert!(before.to_snapshot() == self.roster.to_snapshot(), "a refused command changed something");
-    }
-
-    pub(super) fn user(&self, name: &str) -> Principal {
-        Principal::User(self.roster.user_by_id(&format!("hub/{name}")).unwrap())
-    }
-
-    pub(super) fn project(&self, name: &str) -> Place {
-        Place::Project(self.roster.project_by_name(name).unwrap())
-    }
-
-    pub(super) fn can(&self, who: Principal, operation: &str, place: Place) -> bool {
-        decide(&self.roster, who, self.roster.profile().operation(operation).unwrap(), place, self.now).is_allowed()
-    }
-}
-
-pub(super) fn user(name: &str) -> Value {
-    json!({"user": format!("hub/{name}")})
-}
-
-pub(super) fn bind(principal: &Value, role: &str, scope: &Value, author: &str) -> Value {
-    json!({"principal": principal, "role": role, "scope": scope, "author": author})
-}
-
-pub(super) fn project(id: &str, creator: Option<&str>) -> Value {
-    let creator = creator.map(|name| format!("hub/{name}"));
-    json!({"project": id, "name": id, "kind": "standard", "visibility": "private", "creator": creator})
-}
-
-pub(super) fn on(id: &str) -> Value {
-    json!({"project": format!("local/{id}")})
-}
-
-pub(super) const ADMIN: &str = "admin key";
+use super::{
+    installation::{ADMIN, Installation, bind, on, project, user},
+    worlds::bundled,
+};
+use crate::{
+    decide::{Verdict, decide},
+    fold::change::Effect,
+    profile::Profile,
+    roster::{
+        Roster,
+        handles::{Place, Principal, ProfileKind},
+    },
+    suite::histories::noon,
+};
 
 fn with(mut data: Value, key: &str, value: impl Into<Value>) -> Value {
     data[key] = value.into();
@@ -99,7 +27,7 @@ fn with(mut data: Value, key: &str, value: impl Into<Value>) -> Value {
 
 #[test]
 fn the_creator_of_a_project_has_its_role_from_the_same_step_on_and_nobody_elses() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.done("project.created", &project("two", Some("bob")));
     let (one, two) = (book.project("one"), book.project("two"));
@@ -111,7 +39,7 @@ fn the_creator_of_a_project_has_its_role_from_the_same_step_on_and_nobody_elses(
 #[test]
 fn the_last_owner_stays_whoever_the_owner_is_and_however_the_role_would_end() {
     let owner = |who: &Value| bind(who, "project_admin", &on("one"), ADMIN);
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.refused("binding.removed", &owner(&user("ada")), "would be left without project_admin");
     // Neither by a window that is over, nor has not begun, nor will be over.
@@ -144,7 +72,7 @@ fn the_last_owner_stays_whoever_the_owner_is_and_however_the_role_would_end() {
 fn an_owner_whose_role_ends_does_not_take_the_place_of_one_whose_role_does_not() {
     let owner = |who: &str| bind(&user(who), "project_admin", &on("one"), ADMIN);
     let hours = |n: i64| (noon() + Duration::hours(n)).to_rfc3339();
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.done("binding.set", &with(owner("bob"), "ends", hours(1)));
     book.refused("binding.removed", &owner("ada"), "would be left without project_admin when the roles of the others");
@@ -165,7 +93,7 @@ fn an_owner_whose_role_ends_does_not_take_the_place_of_one_whose_role_does_not()
 
 #[test]
 fn a_project_that_was_given_to_nobody_is_shown_as_ownerless() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", None));
     assert!(book.roster.is_ownerless(book.project("one"), book.now));
     book.done("binding.set", &bind(&user("ada"), "guest", &on("one"), ADMIN));
@@ -173,14 +101,14 @@ fn a_project_that_was_given_to_nobody_is_shown_as_ownerless() {
     book.done("binding.set", &bind(&user("ada"), "project_admin", &on("one"), ADMIN));
     assert!(!book.roster.is_ownerless(book.project("one"), book.now));
     // Where no role of which one has to stay is given on a project, nobody is missed.
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     book.done("project.created", &project("one", None));
     assert!(!book.roster.is_ownerless(book.project("one"), book.now));
 }
 
 #[test]
 fn a_right_in_the_registry_takes_away_no_more_of_rollcall_itself_than_it_gives() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     let auditor = bind(&user("bob"), "api:auditor", &on("one"), ADMIN);
     book.done("binding.set", &auditor);
@@ -192,7 +120,7 @@ fn a_right_in_the_registry_takes_away_no_more_of_rollcall_itself_than_it_gives()
 
 #[test]
 fn a_giver_gives_any_role_of_the_registry_where_a_giver_and_none_of_rollcall_itself() {
-    let mut book = Book::of("ibm");
+    let mut book = Installation::of("ibm");
     book.done("project.created", &project("one", None));
     let give = |role: &str| bind(&user("bob"), role, &on("one"), "user:hub/ada");
     book.refused("binding.set", &give("Reader"), "may not do this here");
@@ -213,9 +141,9 @@ fn a_giver_gives_any_role_of_the_registry_where_a_giver_and_none_of_rollcall_its
 fn an_administrator_is_raised_for_as_long_as_the_administration_runs() {
     let team = json!({"folder": "team"});
     let at = |hours: i64| noon() + Duration::hours(hours);
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     book.done("folder.upserted", &json!({"folder": "team", "kind": "team"}));
-    let held = |book: &Book| -> Vec<(String, Option<DateTime<Utc>>)> {
+    let held = |book: &Installation| -> Vec<(String, Option<DateTime<Utc>>)> {
         let place = Place::Folder(book.roster.folder_by_id("team").unwrap());
         let mut rows: Vec<_> = book.roster.bindings_on(place).map(|row| (row.role.to_owned(), row.ends)).collect();
         rows.sort();
@@ -237,7 +165,7 @@ fn an_administrator_is_raised_for_as_long_as_the_administration_runs() {
 
 #[test]
 fn a_fact_of_a_source_takes_the_last_owner_along_and_the_project_is_shown_as_ownerless() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     assert!(!book.roster.is_ownerless(book.project("one"), book.now));
     assert_eq!(book.fact("hub", "person.removed", &json!({"person": "ada"})), Effect::Applied);
@@ -247,12 +175,12 @@ fn a_fact_of_a_source_takes_the_last_owner_along_and_the_project_is_shown_as_own
 #[test]
 fn an_administrator_is_raised_where_a_member_whichever_comes_first() {
     let (team, below) = (json!({"folder": "team"}), json!({"folder": "team2"}));
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     for id in ["team", "team2"] {
         book.done("folder.upserted", &json!({"folder": id, "kind": "team"}));
     }
-    let place = |book: &Book, id: &str| Place::Folder(book.roster.folder_by_id(id).unwrap());
-    let roles = |book: &Book, id: &str| -> Vec<String> {
+    let place = |book: &Installation, id: &str| Place::Folder(book.roster.folder_by_id(id).unwrap());
+    let roles = |book: &Installation, id: &str| -> Vec<String> {
         book.roster.bindings_on(place(book, id)).map(|row| row.role.to_owned()).collect()
     };
     book.done("binding.set", &bind(&user("ada"), "viewer", &team, ADMIN));
@@ -273,7 +201,7 @@ fn an_administrator_is_raised_where_a_member_whichever_comes_first() {
 
 #[test]
 fn there_is_one_global_project_and_it_is_never_private() {
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     let global = |id: &str, visibility: &str| with(with(project(id, None), "kind", "global"), "visibility", visibility);
     book.refused("project.created", &global("all", "private"), "never private");
     book.done("project.created", &global("all", "public"));
@@ -283,12 +211,12 @@ fn there_is_one_global_project_and_it_is_never_private() {
     assert!(book.can(Principal::Anyone, "pull", book.project("all")));
     let mut odd = bundled("portus");
     odd["kinds"]["global"]["visibility"] = json!(["private", "public"]);
-    assert!(crate::Profile::from_json(&odd.to_string()).unwrap_err().what.contains("never private"));
+    assert!(Profile::from_json(&odd.to_string()).unwrap_err().what.contains("never private"));
 }
 
 #[test]
 fn a_personal_project_has_its_user_and_nobody_else_and_its_name_is_kept_for_it() {
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     book.refused("project.created", &project("ada", None), "name taken");
     book.refused("project.created", &with(project("mine", None), "kind", "personal"), "come by themselves");
     let own = book.project("ada");
@@ -304,7 +232,7 @@ fn a_personal_project_has_its_user_and_nobody_else_and_its_name_is_kept_for_it()
 
 #[test]
 fn nobody_gives_more_than_he_or_she_has() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     let give = |role: &str| bind(&user("bob"), role, &on("one"), "user:hub/ada");
     book.done("binding.set", &give("maintainer"));
@@ -325,7 +253,7 @@ fn a_role_that_a_ceiling_spares_is_given_by_those_whom_it_spares() {
     odd["settings"]["frozen"] = json!({"values": ["no", "yes"], "default": "yes"});
     odd["ceiling"] =
         json!([{"id": "frozen", "actions": ["image.push"], "when": {"frozen": "yes"}, "exempt_roles": ["trusted"]}]);
-    let mut book = Book::with(&odd);
+    let mut book = Installation::with(&odd);
     book.done("project.created", &project("one", Some("ada")));
     assert!(!book.can(book.user("ada"), "push", book.project("one")));
     let own = bind(&user("ada"), "trusted", &on("one"), "user:hub/ada");
@@ -336,7 +264,7 @@ fn a_role_that_a_ceiling_spares_is_given_by_those_whom_it_spares() {
 
 #[test]
 fn an_exemption_from_a_ceiling_ends_with_the_role_that_it_rests_on() {
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     book.done("settings.set", &json!({"switches": {"push_policy": "admin-only"}}));
     book.done("folder.upserted", &json!({"folder": "team", "kind": "team"}));
     book.done("project.created", &with(with(project("one", None), "folder", "team"), "kind", "standard"));
@@ -345,19 +273,19 @@ fn an_exemption_from_a_ceiling_ends_with_the_role_that_it_rests_on() {
     book.done("binding.set", &with(bind(&user("ada"), "admin", &json!("root"), ADMIN), "ends", end.to_rfc3339()));
     let push = book.roster.profile().operation("push").unwrap();
     let verdict = decide(&book.roster, book.user("ada"), push, book.project("one"), book.now);
-    assert_eq!(verdict, crate::Verdict::Allowed { until: Some(end) });
+    assert_eq!(verdict, Verdict::Allowed { until: Some(end) });
 }
 
 #[test]
 fn a_switch_that_says_nonsense_lifts_no_ceiling() {
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     book.done("settings.set", &json!({"switches": {"push_policy": "everything"}}));
     assert!(!book.can(book.user("ada"), "push", book.project("ada")));
 }
 
 #[test]
 fn a_role_that_is_not_there_or_not_for_this_level_is_refused_and_the_roles_are_named() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", None));
     book.refused("binding.set", &bind(&user("ada"), "chief", &on("one"), ADMIN), "the roles are developer, guest");
     book.refused("binding.set", &bind(&user("ada"), "guest", &json!("root"), ADMIN), "granted at level project");
@@ -367,7 +295,7 @@ fn a_role_that_is_not_there_or_not_for_this_level_is_refused_and_the_roles_are_n
 
 #[test]
 fn a_managed_project_is_its_sources_and_an_api_role_on_it_is_not() {
-    let mut book = Book::of("revenera");
+    let mut book = Installation::of("revenera");
     book.fact("flexnet", "package.upserted", &json!({"package": "db", "producer": "a", "container_delivery": true}));
     let scope = json!({"project": "flexnet/db"});
     book.refused("binding.set", &bind(&user("ada"), "Guest", &scope, ADMIN), "managed by source flexnet");
@@ -377,7 +305,7 @@ fn a_managed_project_is_its_sources_and_an_api_role_on_it_is_not() {
 
 #[test]
 fn folders_go_down_the_levels_are_never_in_themselves_and_are_removed_empty() {
-    let mut book = Book::of("ibm");
+    let mut book = Installation::of("ibm");
     let folder = |id: &str, kind: &str, parent: Option<&str>| json!({"folder": id, "kind": kind, "parent": parent});
     book.done("folder.upserted", &folder("eu", "region", None));
     book.done("folder.upserted", &folder("dev", "resource_group", Some("eu")));
@@ -396,7 +324,7 @@ fn folders_go_down_the_levels_are_never_in_themselves_and_are_removed_empty() {
 
 #[test]
 fn a_folder_of_a_kind_that_a_new_profile_lacks_gives_nothing_and_its_projects_stay() {
-    let mut book = Book::of("ibm");
+    let mut book = Installation::of("ibm");
     book.done("folder.upserted", &json!({"folder": "eu", "kind": "region"}));
     book.done("project.created", &with(project("one", None), "folder", "eu"));
     book.done("binding.set", &bind(&user("ada"), "Reader", &json!({"folder": "eu"}), ADMIN));
@@ -419,7 +347,7 @@ fn a_folder_of_a_kind_that_a_new_profile_lacks_gives_nothing_and_its_projects_st
 
 #[test]
 fn whoever_loses_a_right_between_asking_and_recording_is_refused_by_the_fold() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.done("binding.set", &bind(&user("bob"), "project_admin", &on("one"), ADMIN));
     let command = bind(&user("eve"), "guest", &on("one"), "user:hub/bob");
@@ -433,7 +361,7 @@ fn whoever_loses_a_right_between_asking_and_recording_is_refused_by_the_fold() {
 
 #[test]
 fn the_name_of_a_deleted_project_stays_taken_and_only_who_could_delete_it_makes_it_again() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("ada")));
     book.done("project.deleted", &json!({"project": "one"}));
     let one = book.project("one");
@@ -450,7 +378,7 @@ fn the_name_of_a_deleted_project_stays_taken_and_only_who_could_delete_it_makes_
 
 #[test]
 fn whoever_runs_one_folder_makes_no_deleted_project_of_another_again() {
-    let mut book = Book::of("portus");
+    let mut book = Installation::of("portus");
     for id in ["mine", "theirs"] {
         book.done("folder.upserted", &json!({"folder": id, "kind": "team"}));
     }
@@ -466,7 +394,7 @@ fn whoever_runs_one_folder_makes_no_deleted_project_of_another_again() {
 
 #[test]
 fn a_project_is_moved_by_those_who_may_also_give_roles_in_it() {
-    let mut book = Book::of("sregistry");
+    let mut book = Installation::of("sregistry");
     book.done("project.created", &project("one", Some("ada")));
     book.done("folder.upserted", &json!({"folder": "reg", "kind": "registry"}));
     book.done("binding.set", &bind(&user("bob"), "collection_contributor", &on("one"), ADMIN));
@@ -484,7 +412,7 @@ fn with_teams_for_everybody() -> Value {
 
 #[test]
 fn nobody_lets_people_into_a_group_that_holds_more_than_he_or_she_has() {
-    let mut book = Book::with(&with_teams_for_everybody());
+    let mut book = Installation::with(&with_teams_for_everybody());
     for id in ["staff", "crew", "club"] {
         book.done("group.upserted", &json!({"group": id}));
     }
@@ -507,10 +435,10 @@ fn nobody_lets_people_into_a_group_that_holds_more_than_he_or_she_has() {
 
 #[test]
 fn what_everybody_may_do_with_rollcall_is_for_people_and_services_need_a_role() {
-    let mut book = Book::with(&with_teams_for_everybody());
+    let mut book = Installation::with(&with_teams_for_everybody());
     book.done("service.created", &json!({"service": "robot"}));
     let robot = Principal::Service(book.roster.service_by_id("robot").unwrap());
-    let may = |book: &Book, who| book.roster.allows(who, "project.create", Place::Root, book.now);
+    let may = |book: &Installation, who| book.roster.allows(who, "project.create", Place::Root, book.now);
     assert!(may(&book, book.user("ada")) && !may(&book, robot));
     let group = json!({"group": "crew", "author": "service:robot"});
     book.refused("group.upserted", &group, "may not do this here");
@@ -521,7 +449,7 @@ fn what_everybody_may_do_with_rollcall_is_for_people_and_services_need_a_role() 
 
 #[test]
 fn a_folder_that_is_not_empty_names_the_same_inner_one_after_a_snapshot() {
-    let mut book = Book::of("ibm");
+    let mut book = Installation::of("ibm");
     let region = |id: &str, name: &str| json!({"folder": id, "kind": "region", "name": name});
     for id in ["eu", "us"] {
         book.done("folder.upserted", &region(id, id));
@@ -538,7 +466,7 @@ fn a_folder_that_is_not_empty_names_the_same_inner_one_after_a_snapshot() {
 
 #[test]
 fn a_service_signs_in_until_it_is_removed_and_what_it_had_does_not_sign_in_when_it_is_made_again() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("service.created", &json!({"service": "robot"}));
     let secret =
         |id: &str, n: u8| json!({"secret": id, "owner": {"service": "robot"}, "sha256": format!("{n:02x}").repeat(32)});
@@ -569,7 +497,7 @@ fn invitation(id: &str, who: &str, n: u8, author: &str) -> Value {
 
 #[test]
 fn a_sender_is_for_people_who_were_given_no_role_whatever_the_role_and_however_they_hold_it() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("service.created", &json!({"service": "portal"}));
     book.done("binding.set", &bind(&json!({"service": "portal"}), "api:sender", &json!("root"), ADMIN));
     book.done("project.created", &project("one", None));
@@ -604,7 +532,7 @@ fn a_sender_is_for_people_who_were_given_no_role_whatever_the_role_and_however_t
 
 #[test]
 fn what_somebody_else_made_before_its_owner_was_given_a_role_is_for_the_registry_only() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("service.created", &json!({"service": "portal"}));
     book.done("binding.set", &bind(&json!({"service": "portal"}), "api:sender", &json!("root"), ADMIN));
     book.done("secret.issued", &secret("s1", "ada", 1, "service:portal"));
@@ -616,7 +544,7 @@ fn what_somebody_else_made_before_its_owner_was_given_a_role_is_for_the_registry
     let redeem =
         |id: &str, n: u8, invitation: &str| with(secret(id, "ada", n, "user:hub/ada"), "invitation", invitation);
     book.done("secret.issued", &redeem("s7", 7, "i4"));
-    let good = |book: &Book, n: u8| book.roster.credential_for_api(&[n; 32], book.now).is_some();
+    let good = |book: &Installation, n: u8| book.roster.credential_for_api(&[n; 32], book.now).is_some();
     assert!([1, 2, 3, 7].into_iter().all(|n| good(&book, n)));
     let admin = bind(&user("ada"), "system_admin", &json!("root"), ADMIN);
     book.done("binding.set", &admin);
@@ -636,7 +564,7 @@ fn what_somebody_else_made_before_its_owner_was_given_a_role_is_for_the_registry
 
 #[test]
 fn the_groups_of_a_retired_source_give_nothing_also_through_a_group_kept_here() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", None));
     book.fact("corp", "group.upserted", &json!({"group": "g"}));
     book.fact("corp", "person.upserted", &json!({"person": "kim", "account": null, "active": true}));
@@ -654,7 +582,7 @@ fn the_groups_of_a_retired_source_give_nothing_also_through_a_group_kept_here() 
 
 #[test]
 fn what_is_closed_is_closed_to_the_registry_and_can_still_be_looked_at() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", None));
     book.done("binding.set", &bind(&user("eve"), "api:auditor", &json!("root"), ADMIN));
     book.done("binding.set", &bind(&user("eve"), "system_admin", &json!("root"), ADMIN));
@@ -662,13 +590,13 @@ fn what_is_closed_is_closed_to_the_registry_and_can_still_be_looked_at() {
     let one = book.project("one");
     assert!(!book.can(book.user("eve"), "pull", one));
     assert!(book.roster.allows(book.user("eve"), "member.list", one, book.now));
-    let everything = book.roster.judge_of(ProfileKind::Api).everything();
-    assert!(!book.roster.judge_by(ProfileKind::Api, book.user("eve"), everything, one, book.now).is_allowed());
+    let everything = book.roster.profile_of(ProfileKind::Api).everything();
+    assert!(!book.roster.decide_by(ProfileKind::Api, book.user("eve"), everything, one, book.now).is_allowed());
 }
 
 #[test]
 fn whoever_holds_a_role_may_leave_it_also_under_the_name_of_another_person_of_the_user() {
-    let mut book = Book::of("harbor");
+    let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", Some("bob")));
     book.fact("corp", "person.upserted", &json!({"person": "a", "account": null, "active": true}));
     let link = json!({"persons": [{"source": "corp", "person": "a"}, {"source": "hub", "person": "ada"}]});

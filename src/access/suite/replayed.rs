@@ -1,5 +1,5 @@
-//! One log, one roster: live, replayed, or from a snapshot anywhere and the tail; and, of facts that carry an order key,
-//! whatever the order and however often. For everything that a source or an administrator can state.
+//! One log, one roster: live, replayed, or from a snapshot anywhere and the tail; and, of facts that carry an order
+//! key, whatever the order and however often. For everything that a source or an administrator can state.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,17 @@ use chrono::Duration;
 use rollcall_events::{Body, LogId, NewEvent, Order, Recorded, Settings};
 
 use super::{
-    super::{History, noon},
     agreement::{callers, places},
-    worlds::{Random, World, recorded},
+    worlds::{Random, World},
 };
-use crate::{Effect, Folded, Roster, decide, membership_digest};
+use crate::{
+    decide::decide,
+    fold::change::{Effect, Folded},
+    profile::Verb,
+    questions::members::membership_digest,
+    roster::Roster,
+    suite::histories::{History, noon, recorded},
+};
 
 /// A world with secrets, invitations and resets in between.
 fn with_secrets(seed: u64) -> Vec<NewEvent> {
@@ -68,7 +74,7 @@ fn answers(roster: &Roster) -> BTreeSet<String> {
         for (at, place) in places(roster) {
             for day in [-1, 0, 2] {
                 let now = noon() + Duration::days(day);
-                for verb in crate::Verb::ALL {
+                for verb in Verb::ALL {
                     let Some(asked) = roster.profile().registry_action(verb) else { continue };
                     if decide(roster, principal, asked, place, now).is_allowed() {
                         found.insert(format!("{who:?} {verb:?} {at:?} {day}"));

@@ -1,12 +1,16 @@
 //! Random small worlds in which everything meets: people of three sources, nested groups, folders, projects, services,
 //! bindings with windows, changes of profile and switches. A seed is a world.
 
-use rollcall_events::{LogId, NewEvent, Position, Recorded};
+use rollcall_events::{LogId, NewEvent};
 use serde_json::{Value, json};
 
-use super::super::{History, noon};
-use super::naive::Naive;
-use crate::{Effect, Roster, profile::BUNDLED};
+use super::reference::Reference;
+use crate::{
+    fold::change::Effect,
+    profile::BUNDLED,
+    roster::Roster,
+    suite::histories::{History, noon, recorded},
+};
 
 /// Numbers that a seed gives, for ever the same.
 #[derive(Debug, Clone)]
@@ -483,21 +487,17 @@ impl World {
     }
 }
 
-/// One event as the log holds it.
-pub(super) fn recorded(position: u64, event: &NewEvent) -> Recorded {
-    Recorded { position: Position(position), recorded_at: noon() - chrono::Duration::hours(1), event: event.clone() }
-}
-
-/// Both accounts of one history. The naive one is told what was refused and parked, and judges nothing of that itself.
-pub(super) fn both(events: &[NewEvent]) -> (Roster, Naive) {
+/// Roster and reference of one history. The reference is told what was refused and parked, and judges nothing of that
+/// itself.
+pub(super) fn both(events: &[NewEvent]) -> (Roster, Reference) {
     let mut roster = Roster::new(LogId([7; 8]));
-    let mut naive = Naive::new(bundled("revenera"), api());
+    let mut reference = Reference::new(bundled("revenera"), api());
     for (position, event) in (1..).zip(events) {
         let record = recorded(position, event);
         let folded = roster.apply(&record);
         if !matches!(folded.effect, Effect::Refused(_) | Effect::Parked(_)) {
-            naive.hear(event, record.recorded_at.timestamp_micros());
+            reference.hear(event, record.recorded_at.timestamp_micros());
         }
     }
-    (roster, naive)
+    (roster, reference)
 }

@@ -1,11 +1,11 @@
-//! The vocabulary: every event type that exists, as data. A new type is one struct and one line in the table below.
+//! The vocabulary: every event type that exists, as data. A new type is one struct and one row of the table below.
 //! Knows shapes and who may say what; knows nothing of roles, order or time.
 //! Long because it is one table: forty types, a few lines each.
 
+mod commands;
 mod directory;
-mod ending;
 mod licensing;
-mod local;
+mod removals;
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Id, SchemaError, Settings, json};
 
+pub use commands::*;
 pub use directory::*;
-pub use ending::group_member_subject_prefix;
 pub use licensing::*;
-pub use local::*;
+pub use removals::group_member_subject_prefix;
 
 /// Who may say an event (DESIGN 5, "Who may say what").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +54,123 @@ pub trait EventData {
     }
 }
 
+/// The table: who may emit them, then the types, in the order of DESIGN 5.
+macro_rules! event_types {
+    ($make:ident) => {
+        $make! {
+            Connector {
+                /// An organisation exists.
+                AccountUpserted(Account) = "account.upserted";
+                /// An organisation is gone.
+                AccountRemoved(AccountRef) = "account.removed";
+                /// A human exists.
+                PersonUpserted(Person) = "person.upserted";
+                /// The source no longer knows a human.
+                PersonRemoved(PersonRef) = "person.removed";
+                /// A person holds a permission.
+                PermissionGranted(PermissionOf) = "permission.granted";
+                /// A person holds a permission no longer.
+                PermissionRevoked(PermissionOf) = "permission.revoked";
+                /// A product exists.
+                ProductUpserted(Product) = "product.upserted";
+                /// A product is gone.
+                ProductRemoved(ProductRef) = "product.removed";
+                /// A download package exists.
+                PackageUpserted(Package) = "package.upserted";
+                /// A download package is gone.
+                PackageRemoved(PackageRef) = "package.removed";
+                /// A product is delivered by a package.
+                PackageProductMapped(PackageProduct) = "package.product.mapped";
+                /// A product is delivered by a package no longer.
+                PackageProductUnmapped(PackageProduct) = "package.product.unmapped";
+                /// An account bought something.
+                EntitlementUpserted(Entitlement) = "entitlement.upserted";
+                /// An entitlement is gone.
+                EntitlementRemoved(EntitlementRef) = "entitlement.removed";
+                /// One dated product line of an entitlement.
+                LineUpserted(Line) = "entitlement.line.upserted";
+                /// A line is gone.
+                LineRemoved(LineRef) = "entitlement.line.removed";
+                /// An entitlement is narrowed to named people, and this is one.
+                PersonAssigned(EntitlementPerson) = "entitlement.person.assigned";
+                /// A named person of an entitlement no longer.
+                PersonUnassigned(EntitlementPerson) = "entitlement.person.unassigned";
+            }
+            ConnectorOrCommand {
+                /// A group exists.
+                GroupUpserted(Group) = "group.upserted";
+                /// A group is gone.
+                GroupRemoved(GroupRef) = "group.removed";
+                /// Somebody is in a group.
+                GroupMemberAdded(GroupMember) = "group.member.added";
+                /// Somebody is in a group no longer.
+                GroupMemberRemoved(GroupMember) = "group.member.removed";
+            }
+            Ingest {
+                /// A full read began.
+                SnapshotStarted(Run) = "snapshot.started";
+                /// A full read was complete.
+                SnapshotSealed(Run) = "snapshot.sealed";
+                /// A full read failed and says nothing.
+                SnapshotAborted(Run) = "snapshot.aborted";
+                /// The removal guard held the removals of a run.
+                SnapshotHeld(Run) = "snapshot.held";
+                /// What a full read came to was applied.
+                SnapshotApplied(Run) = "snapshot.applied";
+                /// Held removals were discarded.
+                SnapshotDiscarded(Run) = "snapshot.discarded";
+            }
+            Command {
+                /// A source is no more; all its facts end.
+                SourceRetired(SourceRef) = "source.retired";
+                /// Two persons are one user.
+                IdentityLinked(Link) = "identity.linked";
+                /// Two persons are no longer one user.
+                IdentityUnlinked(Link) = "identity.unlinked";
+                /// A scope above projects exists.
+                FolderUpserted(Folder) = "folder.upserted";
+                /// A scope above projects is gone.
+                FolderRemoved(FolderRef) = "folder.removed";
+                /// A project was made by a person.
+                ProjectCreated(Project) = "project.created";
+                /// A project was changed by a person.
+                ProjectUpdated(Project) = "project.updated";
+                /// A project was deleted by a person.
+                ProjectDeleted(ProjectRef) = "project.deleted";
+                /// A principal has a role on a scope.
+                BindingSet(Binding) = "binding.set";
+                /// A principal has a role on a scope no longer.
+                BindingRemoved(BindingRef) = "binding.removed";
+                /// A non-human principal exists.
+                ServiceCreated(Service) = "service.created";
+                /// A non-human principal is gone.
+                ServiceRemoved(ServiceRef) = "service.removed";
+                /// Somebody may fetch one secret with a code.
+                SecretInvited(Invitation) = "secret.invited";
+                /// A secret was made.
+                SecretIssued(Secret) = "secret.issued";
+                /// A secret ended.
+                SecretRevoked(SecretRef) = "secret.revoked";
+                /// Everything that a user could sign in with ended.
+                CredentialsReset(UserRef) = "credentials.reset";
+                /// The settings in force.
+                SettingsSet(Settings) = "settings.set";
+                /// The access profile in force.
+                ProfileSet(ProfileDocument) = "profile.set";
+            }
+        }
+    };
+}
+
 macro_rules! vocabulary {
-    ($($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal, $emitter:ident;)*) => {
+    ($($emitter:ident { $($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal;)* })*) => {
         /// An event's meaning: its type and its data in one value.
         #[derive(Debug, Clone, PartialEq)]
-        pub enum Body { $($(#[$doc])* $variant($data),)* }
+        pub enum Body { $($($(#[$doc])* $variant($data),)*)* }
 
         impl Body {
             /// Every event type, in the order of DESIGN 5.
-            pub const TYPES: &'static [&'static str] = &[$(concat!("rollcall.", $name, ".v1"),)*];
+            pub const TYPES: &'static [&'static str] = &[$($(concat!("rollcall.", $name, ".v1"),)*)*];
 
             /// Reads `data` strictly as the data of `kind`.
             ///
@@ -70,9 +178,9 @@ macro_rules! vocabulary {
             /// At `/type` for a type that does not exist, else under `/data`.
             pub fn parse(kind: &str, data: &str) -> Result<Self, SchemaError> {
                 let body = match kind {
-                    $(concat!("rollcall.", $name, ".v1") => {
+                    $($(concat!("rollcall.", $name, ".v1") => {
                         json::read::<$data>(data).and_then(|data| data.check().map(|()| Self::$variant(data)))
-                    })*
+                    })*)*
                     _ => return Err(unknown_type(kind)),
                 };
                 body.map_err(|error| error.under("/data"))
@@ -82,7 +190,7 @@ macro_rules! vocabulary {
             #[must_use]
             pub fn emitter_of(kind: &str) -> Option<Emitter> {
                 match kind {
-                    $(concat!("rollcall.", $name, ".v1") => Some(Emitter::$emitter),)*
+                    $($(concat!("rollcall.", $name, ".v1") => Some(Emitter::$emitter),)*)*
                     _ => None,
                 }
             }
@@ -90,130 +198,67 @@ macro_rules! vocabulary {
             /// The event type, e.g. `rollcall.person.upserted.v1`.
             #[must_use]
             pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => concat!("rollcall.", $name, ".v1"),)* }
+                match self { $($(Self::$variant(_) => concat!("rollcall.", $name, ".v1"),)*)* }
             }
 
             /// The subject that this data names.
             #[must_use]
             pub fn subject(&self) -> String {
-                match self { $(Self::$variant(data) => data.subject(),)* }
+                match self { $($(Self::$variant(data) => data.subject(),)*)* }
             }
 
             /// Who may say it.
             #[must_use]
             pub fn emitter(&self) -> Emitter {
-                match self { $(Self::$variant(_) => Emitter::$emitter,)* }
+                match self { $($(Self::$variant(_) => Emitter::$emitter,)*)* }
             }
 
             /// The data as JSON text, for events that Rollcall itself writes.
             #[must_use]
             pub fn data(&self) -> String {
-                let text = match self { $(Self::$variant(data) => serde_json::to_string(data),)* };
+                let text = match self { $($(Self::$variant(data) => serde_json::to_string(data),)*)* };
                 text.unwrap_or_default()
             }
         }
 
         /// Type name, JSON Schema of its data, for each type.
         pub(crate) fn data_schemas() -> Vec<(&'static str, schemars::Schema)> {
-            vec![$((concat!("rollcall.", $name, ".v1"), schemars::schema_for!($data)),)*]
+            vec![$($((concat!("rollcall.", $name, ".v1"), schemars::schema_for!($data)),)*)*]
         }
     };
 }
 
-vocabulary! {
-    /// An organisation exists.
-    AccountUpserted(Account) = "account.upserted", Connector;
-    /// An organisation is gone.
-    AccountRemoved(AccountRef) = "account.removed", Connector;
-    /// A human exists.
-    PersonUpserted(Person) = "person.upserted", Connector;
-    /// The source no longer knows a human.
-    PersonRemoved(PersonRef) = "person.removed", Connector;
-    /// A person holds a permission.
-    PermissionGranted(PermissionOf) = "permission.granted", Connector;
-    /// A person holds a permission no longer.
-    PermissionRevoked(PermissionOf) = "permission.revoked", Connector;
-    /// A product exists.
-    ProductUpserted(Product) = "product.upserted", Connector;
-    /// A product is gone.
-    ProductRemoved(ProductRef) = "product.removed", Connector;
-    /// A download package exists.
-    PackageUpserted(Package) = "package.upserted", Connector;
-    /// A download package is gone.
-    PackageRemoved(PackageRef) = "package.removed", Connector;
-    /// A product is delivered by a package.
-    PackageProductMapped(PackageProduct) = "package.product.mapped", Connector;
-    /// A product is delivered by a package no longer.
-    PackageProductUnmapped(PackageProduct) = "package.product.unmapped", Connector;
-    /// An account bought something.
-    EntitlementUpserted(Entitlement) = "entitlement.upserted", Connector;
-    /// An entitlement is gone.
-    EntitlementRemoved(EntitlementRef) = "entitlement.removed", Connector;
-    /// One dated product line of an entitlement.
-    LineUpserted(Line) = "entitlement.line.upserted", Connector;
-    /// A line is gone.
-    LineRemoved(LineRef) = "entitlement.line.removed", Connector;
-    /// An entitlement is narrowed to named people, and this is one.
-    PersonAssigned(EntitlementPerson) = "entitlement.person.assigned", Connector;
-    /// A named person of an entitlement no longer.
-    PersonUnassigned(EntitlementPerson) = "entitlement.person.unassigned", Connector;
-    /// A group exists.
-    GroupUpserted(Group) = "group.upserted", ConnectorOrCommand;
-    /// A group is gone.
-    GroupRemoved(GroupRef) = "group.removed", ConnectorOrCommand;
-    /// Somebody is in a group.
-    GroupMemberAdded(GroupMember) = "group.member.added", ConnectorOrCommand;
-    /// Somebody is in a group no longer.
-    GroupMemberRemoved(GroupMember) = "group.member.removed", ConnectorOrCommand;
-    /// A full read began.
-    SnapshotStarted(Run) = "snapshot.started", Ingest;
-    /// A full read was complete.
-    SnapshotSealed(Run) = "snapshot.sealed", Ingest;
-    /// A full read failed and says nothing.
-    SnapshotAborted(Run) = "snapshot.aborted", Ingest;
-    /// The removal guard held the removals of a run.
-    SnapshotHeld(Run) = "snapshot.held", Ingest;
-    /// What a full read came to was applied.
-    SnapshotApplied(Run) = "snapshot.applied", Ingest;
-    /// Held removals were discarded.
-    SnapshotDiscarded(Run) = "snapshot.discarded", Ingest;
-    /// A source is no more; all its facts end.
-    SourceRetired(SourceRef) = "source.retired", Command;
-    /// Two persons are one user.
-    IdentityLinked(Link) = "identity.linked", Command;
-    /// Two persons are no longer one user.
-    IdentityUnlinked(Link) = "identity.unlinked", Command;
-    /// A scope above projects exists.
-    FolderUpserted(Folder) = "folder.upserted", Command;
-    /// A scope above projects is gone.
-    FolderRemoved(FolderRef) = "folder.removed", Command;
-    /// A project was made by a person.
-    ProjectCreated(Project) = "project.created", Command;
-    /// A project was changed by a person.
-    ProjectUpdated(Project) = "project.updated", Command;
-    /// A project was deleted by a person.
-    ProjectDeleted(ProjectRef) = "project.deleted", Command;
-    /// A principal has a role on a scope.
-    BindingSet(Binding) = "binding.set", Command;
-    /// A principal has a role on a scope no longer.
-    BindingRemoved(BindingRef) = "binding.removed", Command;
-    /// A non-human principal exists.
-    ServiceCreated(Service) = "service.created", Command;
-    /// A non-human principal is gone.
-    ServiceRemoved(ServiceRef) = "service.removed", Command;
-    /// Somebody may fetch one secret with a code.
-    SecretInvited(Invitation) = "secret.invited", Command;
-    /// A secret was made.
-    SecretIssued(Secret) = "secret.issued", Command;
-    /// A secret ended.
-    SecretRevoked(SecretRef) = "secret.revoked", Command;
-    /// Everything that a user could sign in with ended.
-    CredentialsReset(UserRef) = "credentials.reset", Command;
-    /// The settings in force.
-    SettingsSet(Settings) = "settings.set", Command;
-    /// The access profile in force.
-    ProfileSet(ProfileDocument) = "profile.set", Command;
+macro_rules! commands {
+    (
+        Connector { $($fact:tt)* }
+        ConnectorOrCommand { $($(#[$either_doc:meta])* $either:ident($either_data:ident) = $either_name:literal;)* }
+        Ingest { $($run:tt)* }
+        Command { $($(#[$doc:meta])* $variant:ident($data:ident) = $name:literal;)* }
+    ) => {
+        /// What may be said under the reserved source `local`. A type of its own, so that whoever permits or previews
+        /// commands judges every one of them.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub enum Command<'a> {
+            $($(#[$either_doc])* $either(&'a $either_data),)*
+            $($(#[$doc])* $variant(&'a $data),)*
+        }
+
+        impl Body {
+            /// This as a command; None for what only a source or ingest may say.
+            #[must_use]
+            pub fn as_command(&self) -> Option<Command<'_>> {
+                match self {
+                    $(Self::$either(data) => Some(Command::$either(data)),)*
+                    $(Self::$variant(data) => Some(Command::$variant(data)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
+
+event_types!(vocabulary);
+event_types!(commands);
 
 fn unknown_type(kind: &str) -> SchemaError {
     let near = Body::TYPES.iter().min_by_key(|known| distance(known, kind)).copied().unwrap_or_default();

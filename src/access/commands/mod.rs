@@ -1,0 +1,102 @@
+//! Whether a command may be given: is it valid, and may its author do this here. One file per thing that commands are
+//! about. Changes nothing: the API asks before it appends, and the fold again at the command's position, whose answer
+//! counts.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, Command, body};
+
+use crate::{
+    commands::refusal::{Refusal, RefusalKind},
+    roster::{
+        Roster,
+        handles::{Place, Principal},
+    },
+};
+
+pub(crate) mod authority;
+mod bindings;
+mod folders;
+mod groups;
+pub(crate) mod last_holder;
+mod projects;
+pub(crate) mod refusal;
+mod secrets;
+mod services;
+
+impl Roster {
+    /// Whether a command may be given now: the question that is asked before it is appended, and by the fold again.
+    ///
+    /// # Errors
+    /// Says what stands against it.
+    pub fn check_command(&self, command: &Body, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let user = |id: &rollcall_events::Id| self.user_by_id(id.as_str()).map(Principal::User);
+        // Whoever adds a command says here who may give it.
+        let Some(command) = command.as_command() else {
+            return Err(RefusalKind::Invalid.because("a fact is said by a source, not by a command"));
+        };
+        match command {
+            Command::BindingSet(data) => self.check_binding(data, now).map(|_| ()),
+            Command::BindingRemoved(data) => self.check_binding_removal(data, now).map(|_| ()),
+            Command::FolderUpserted(data) => self.check_folder(data, now).map(|_| ()),
+            Command::FolderRemoved(data) => self.check_folder_removal(data, now).map(|_| ()),
+            Command::ProjectCreated(data) => self.check_project_creation(data, now).map(|_| ()),
+            Command::ProjectUpdated(data) => self.check_project_update(data, now).map(|_| ()),
+            Command::ProjectDeleted(data) => self.check_project_deletion(data, now).map(|_| ()),
+            Command::ServiceCreated(data) => self.check_service(data, now),
+            Command::ServiceRemoved(data) => self.check_service_removal(data, now).map(|_| ()),
+            Command::GroupUpserted(data) => self.check_group(data.group.as_str(), data.author.as_ref(), now),
+            Command::GroupRemoved(data) => self.check_group_removal(data, now),
+            Command::GroupMemberAdded(data) | Command::GroupMemberRemoved(data) => {
+                self.check_member(data, matches!(command, Command::GroupMemberRemoved(_)), now)
+            }
+            Command::SecretIssued(data) => match &data.owner {
+                // Whoever has an invitation needs nothing else.
+                _ if data.invitation.is_some() => Ok(()),
+                body::SecretOwner::User(id) => {
+                    self.authorize_about_owner(data.author.as_ref(), user(id), "secret.issue", now)
+                }
+                body::SecretOwner::Service(id) => {
+                    let service = self.service_by_id(id.as_str());
+                    if service.is_none() {
+                        return Err(RefusalKind::Unknown.because(format!("there is no service `{id}`")));
+                    }
+                    self.authorize(data.author.as_ref(), "service.set", Place::Root, now)?;
+                    self.authorize_about_owner(
+                        data.author.as_ref(),
+                        service.map(Principal::Service),
+                        "service.set",
+                        now,
+                    )
+                }
+            },
+            Command::SecretInvited(data) => {
+                self.authorize_about_owner(data.author.as_ref(), user(&data.user), "secret.issue", now)
+            }
+            Command::SecretRevoked(data) => {
+                let owner = self.secret_owner(data.secret.as_str());
+                self.authorize_about_owner(data.author.as_ref(), owner, "secret.revoke", now)
+            }
+            Command::CredentialsReset(data) => {
+                self.authorize_about_owner(data.author.as_ref(), user(&data.user), "secret.revoke", now)
+            }
+            Command::IdentityLinked(data) | Command::IdentityUnlinked(data) => {
+                self.authorize(data.author.as_ref(), "person.link", Place::Root, now).map(|_| ())
+            }
+            // Recorded at start or by the operator's own command line: nobody else has a way to say them.
+            Command::SourceRetired(_) | Command::SettingsSet(_) | Command::ProfileSet(_) => Ok(()),
+        }
+    }
+}
+
+/// Ids of what is kept here stand in paths, image names and logins.
+pub(crate) fn check_id(what: &str, id: &str) -> Result<(), Refusal> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
+    if id.len() <= 100 && id.chars().all(good) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Ok(())
+    } else {
+        Err(RefusalKind::Invalid.because(format!(
+            "`{}` is no id of a {what}: at most 100 of a-z, 0-9, `.`, `-` and `_`, beginning with a letter or digit",
+            id.escape_debug()
+        )))
+    }
+}

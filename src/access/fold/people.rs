@@ -1,0 +1,175 @@
+//! People: which persons are one user, and what the user is called. A user never goes away; a name is never reassigned.
+
+use rollcall_events::{
+    Position,
+    body::{self, SourcePerson},
+};
+
+use crate::{
+    fold::{
+        change::{Change, Effect},
+        context::FoldContext,
+    },
+    roster::{
+        Roster,
+        facts::{Field, NONE, push_pair},
+        handles::UserIx,
+        names::normalize_user_name,
+        register::Rank,
+    },
+};
+
+impl Roster {
+    pub(super) fn upsert_person(&mut self, cx: &mut FoldContext<'_>, data: &body::Person) -> Effect {
+        let ix = self.facts.persons.intern(cx.space, data.person.as_str());
+        let account = data.account.as_ref().map_or(NONE, |id| self.facts.accounts.intern(cx.space, id.as_str()));
+        let rank = if data.active { Rank::Full } else { Rank::Lesser };
+        let Some(row) = self.facts.persons.get_mut(ix) else { return Effect::NoChange };
+        let effect = cx.update(&mut row.register, rank, "person");
+        if effect == Effect::Applied {
+            row.active = data.active;
+            let new = row.first == Position(0);
+            if new {
+                row.first = cx.position();
+                row.user = ix;
+            }
+            self.set_reference(Field::PersonAccount, ix, account);
+            self.name_person(cx, ix, data.username.as_deref());
+            if new {
+                self.emit_person(cx, ix);
+                self.relink(cx, ix);
+            }
+            self.fast_path.update_person(&self.facts, &self.index, ix);
+        }
+        self.note_mention(&effect, Field::PersonAccount, ix, account);
+        effect
+    }
+
+    pub(super) fn set_permission(&mut self, cx: &mut FoldContext<'_>, person: &str, rank: Rank) -> Effect {
+        let ix = self.facts.persons.intern(cx.space, person);
+        let effect = cx.update(self.facts.permissions.entry(ix).or_default(), rank, "permission");
+        self.fast_path.update_person(&self.facts, &self.index, ix);
+        effect
+    }
+
+    /// Gives a person the user name that it asks for, or the nearest that is free. The old one stays reserved.
+    pub(crate) fn name_person(&mut self, cx: &mut FoldContext<'_>, person: u32, wanted: Option<&str>) {
+        let id = self.facts.persons.id(person);
+        let wanted = wanted.and_then(normalize_user_name).or_else(|| normalize_user_name(id));
+        let wanted = wanted.unwrap_or_else(|| id.replace(|c: char| c == ':' || c.is_control(), "-").to_lowercase());
+        let source = self.source_text(cx.space);
+        // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a
+        // number.
+        let candidate = |n: u64| match n {
+            0 => wanted.clone(),
+            1 => format!("{wanted}~{source}"),
+            2 => format!("{wanted}~{source}~{}", id.replace(':', "-")),
+            n => format!("{wanted}~{source}~{}~{n}", id.replace(':', "-")),
+        };
+        let free = |name: &String| {
+            let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
+            owner.is_none_or(|owner| *owner == person)
+        };
+        let Some(name) = (0..).map(candidate).find(free) else { return };
+        let ix = self.facts.user_names.intern(0, &name);
+        if let Some(owner) = self.facts.user_names.get_mut(ix) {
+            *owner = person;
+        }
+        let Some(row) = self.facts.persons.get_mut(person) else { return };
+        let (before, user) = (std::mem::replace(&mut row.name, ix), row.user);
+        if before == ix {
+            return;
+        }
+        self.facts.note_former(Field::PersonName, person, before);
+        if user == person {
+            self.emit_user(cx, person);
+        }
+    }
+
+    fn emit_user(&self, cx: &mut FoldContext<'_>, user: u32) {
+        let name = self.user_name(UserIx(user)).into();
+        cx.changes.push(Change::UserNamed { user: self.person_key(user).into(), name });
+    }
+
+    pub(crate) fn emit_person(&self, cx: &mut FoldContext<'_>, person: u32) {
+        let Some(row) = self.facts.persons.get(person) else { return };
+        let names = &self.facts.persons.names;
+        if let Ok(source) = self.source_text(names.space(person)).parse() {
+            cx.changes.push(Change::PersonIs {
+                source,
+                person: names.text(person).into(),
+                user: self.person_key(row.user).into(),
+            });
+        }
+    }
+
+    pub(crate) fn set_link(&mut self, cx: &mut FoldContext<'_>, data: &body::Link, rank: Rank) -> Effect {
+        let mut row = |person: &SourcePerson| {
+            let space = self.facts.sources.intern(0, person.source.as_str());
+            self.facts.persons.intern(u16::try_from(space).unwrap_or(u16::MAX), person.person.as_str())
+        };
+        let [a, b] = &data.persons;
+        let (a, b) = (row(a), row(b));
+        let (a, b) = (a.min(b), a.max(b));
+        self.derive_from_settings();
+        let ix = match self.index.link.get(&(a, b)) {
+            Some(ix) => *ix,
+            None => {
+                let ix = push_pair(&mut self.facts.links, a, b);
+                self.index.add_link(ix, a, b);
+                ix
+            }
+        };
+        let Some(pair) = self.facts.links.get_mut(ix as usize) else { return Effect::NoChange };
+        let effect = cx.update(&mut pair.register, rank, "link");
+        if effect == Effect::Applied {
+            self.relink(cx, a);
+            self.relink(cx, b);
+        }
+        effect
+    }
+
+    /// Works out anew which persons are one user with this one: all that links reach, of those that were ever stated.
+    pub(crate) fn relink(&mut self, cx: &mut FoldContext<'_>, person: u32) {
+        if self.facts.persons.get(person).is_none_or(|row| row.user == NONE) {
+            return;
+        }
+        let mut set = vec![person];
+        let mut seen = 0;
+        while let Some(next) = set.get(seen).copied() {
+            seen += 1;
+            for ix in self.index.person_links.get(&next).into_iter().flatten() {
+                let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands()) else {
+                    continue;
+                };
+                let other = if pair.left == next { pair.right } else { pair.left };
+                let stated = self.facts.persons.get(other).is_some_and(|row| row.user != NONE);
+                if stated && !set.contains(&other) {
+                    set.push(other);
+                }
+            }
+        }
+        set.sort_by_key(|ix| self.facts.persons.get(*ix).map(|row| row.first));
+        let Some(oldest) = set.first().copied() else { return };
+        for member in &set {
+            let Some(row) = self.facts.persons.get_mut(*member) else { continue };
+            let before = std::mem::replace(&mut row.user, oldest);
+            // The set that it was in is over; a set that was just made of those who stayed behind is not.
+            if self.index.linked.get(&before).is_some_and(|set| set.contains(member)) {
+                self.index.linked.remove(&before);
+            }
+            if before != oldest {
+                self.emit_person(cx, *member);
+            }
+            if before != oldest && *member == oldest {
+                self.emit_user(cx, oldest);
+            }
+        }
+        if set.len() > 1 {
+            self.index.linked.insert(oldest, set.clone());
+        }
+        for member in set {
+            self.fast_path.update_person(&self.facts, &self.index, member);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Services: made and removed. One that is made again begins empty.
+
+use rollcall_events::body;
+
+use crate::{
+    fold::{change::Effect, context::FoldContext},
+    roster::{
+        Roster,
+        facts::{Holder, Service},
+        register::{Rank, Register},
+    },
+};
+
+impl Roster {
+    pub(crate) fn set_service(&mut self, cx: &mut FoldContext<'_>, data: &body::Service) -> Effect {
+        if let Err(refusal) = self.check_service(data, cx.now()) {
+            return refusal.into();
+        }
+        let ix = self.facts.services.intern(cx.space, data.service.as_str());
+        let Some(slot) = self.facts.services.get_mut(ix) else { return Effect::NoChange };
+        let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let effect = cx.update(&mut register, Rank::Full, "service");
+        *slot = Some(Service { register, name: data.name.clone() });
+        effect
+    }
+
+    pub(crate) fn remove_service(&mut self, cx: &mut FoldContext<'_>, data: &body::ServiceRef) -> Effect {
+        match self.check_service_removal(data, cx.now()) {
+            Ok(ix) => {
+                let row = self.facts.services.get_mut(ix).and_then(Option::as_mut);
+                let effect = row.map_or(Effect::NoChange, |row| cx.update(&mut row.register, Rank::Removed, "service"));
+                self.end_holder(cx, Holder::Service(ix));
+                effect
+            }
+            Err(refusal) => refusal.into(),
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Why: the reasons of a yes, the near misses of a no with the event that ended each, and what would make it a yes.
+//! What is told to make a yes is tried by the profile before it is told.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, LOCAL, Position, body};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    decide::{Verdict, decide},
+    profile::{ActionSet, Ceiling, Held, Pseudo, Resource},
+    reasons::{Cause, Fix, Obstacle, Reason, Remedy, Standing, Step, Way, steps},
+    roster::{
+        Roster,
+        facts::{Holder, Person, RecordedScope},
+        handles::{Place, Principal, ProfileKind, ProjectIx},
+    },
+};
+
+/// An answer with its grounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Yes or no.
+    pub allowed: bool,
+    /// The position as of which it is answered.
+    pub position: Position,
+    /// The instant for which it is answered.
+    pub at: DateTime<Utc>,
+    /// When the yes ends by itself.
+    pub until: Option<DateTime<Utc>>,
+    /// What was asked for, in actions of the profile.
+    pub needs: Vec<String>,
+    /// The roles that would do, by themselves.
+    pub roles: Vec<String>,
+    /// Every live reason for a role here, those that do not suffice included, and what the caller has without a role of
+    /// what was asked for.
+    pub reasons: Vec<Reason>,
+    /// Ways to a sufficient role that do not stand, the nearest first.
+    pub near_misses: Vec<NearMiss>,
+    /// What takes something of it away from this caller, whatever the roles.
+    pub ceilings: Vec<CeilingNote>,
+    /// Each alone would make it a yes.
+    pub would_allow: Vec<Remedy>,
+}
+
+/// A way to a role that does not stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NearMiss {
+    /// The role, the rule and the facts of it, as if it stood.
+    #[serde(flatten)]
+    pub reason: Reason,
+    /// Everything that stands in the way.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// A ceiling that acts on the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CeilingNote {
+    /// Its name in the profile.
+    pub id: String,
+    /// What it takes away of what was asked for.
+    pub takes: Vec<String>,
+    /// The switches, and what each says while it acts; none: always.
+    pub when: BTreeMap<String, String>,
+    /// The roles from whose holders it takes nothing.
+    pub exempt: Vec<String>,
+    /// In words.
+    pub text: String,
+}
+
+/// How many near misses are told, and how many remedies.
+const MOST_NEAR_MISSES: usize = 10;
+
+/// How many roles are offered that could be given.
+const MOST_ROLES: usize = 3;
+
+/// Decides and says why. For a caller who did not sign in, or of whom nothing is known, there are no near misses.
+#[must_use]
+pub fn explain(
+    roster: &Roster,
+    principal: Principal,
+    actions: ActionSet,
+    place: impl Into<Place>,
+    now: DateTime<Utc>,
+) -> Explanation {
+    let place = place.into();
+    let verdict = decide(roster, principal, actions, place, now);
+    let until = match verdict {
+        Verdict::Allowed { until } => until,
+        Verdict::Denied => None,
+    };
+    let profile = roster.profile();
+    let ways = roster.ways(principal, place, now);
+    let level = roster.resource(ProfileKind::Access, place, principal).map_or(0, |resource| resource.level);
+    let suffices = |way: &Way| profile.gives(way.held).intersects(actions);
+    let mut missed: Vec<&Way> = ways.iter().filter(|way| !way.stands() && suffices(way)).collect();
+    // Few obstacles first; then those that were otherwise once; then the newest.
+    missed.sort_by_key(|way| {
+        let never = way.obstacles.iter().filter(|o| o.standing == Standing::Never).count();
+        let newest = way.obstacles.iter().filter_map(|o| o.cause.as_ref()).map(|cause| cause.position).max();
+        (way.obstacles.len(), never, std::cmp::Reverse(newest), way.name.clone())
+    });
+    let mut near_misses: Vec<NearMiss> = missed
+        .iter()
+        .take(MOST_NEAR_MISSES)
+        .map(|way| NearMiss { reason: roster.reason(way), obstacles: way.obstacles.clone() })
+        .collect();
+    let mut reasons: Vec<Reason> = ways.iter().filter(|way| way.stands()).map(|way| roster.reason(way)).collect();
+    let question = Question { roster, principal, actions, place, now };
+    let (mut ceilings, mut would_allow) = (Vec::new(), Vec::new());
+    if let (Some(caller), Some(resource)) =
+        (roster.admitted(principal), roster.resource(ProfileKind::Access, place, principal))
+        && roster.is_open(place)
+    {
+        reasons.extend(question.baselines(caller, &resource));
+    }
+    if !verdict.is_allowed() {
+        near_misses.extend(ways.iter().filter(|way| way.stands()).filter_map(|way| question.limited_near_miss(way)));
+        near_misses.truncate(MOST_NEAR_MISSES);
+        ceilings = question.ceilings();
+        would_allow = question.remedies(&missed);
+    }
+    reasons.sort_by(|a, b| (&a.role, a.rule, &a.name).cmp(&(&b.role, b.rule, &b.name)));
+    reasons.dedup();
+    Explanation {
+        allowed: verdict.is_allowed(),
+        position: roster.position(),
+        at: now,
+        until,
+        needs: profile.names(actions).into_iter().map(str::to_owned).collect(),
+        roles: profile
+            .roles()
+            .filter(|role| {
+                profile.grantable(*role, level) && profile.gives(Held { role: *role, level }).contains(actions)
+            })
+            .map(|role| profile.role_name(role).to_owned())
+            .collect(),
+        reasons,
+        near_misses,
+        ceilings,
+        would_allow,
+    }
+}
+
+/// A question.
+struct Question<'a> {
+    roster: &'a Roster,
+    principal: Principal,
+    actions: ActionSet,
+    place: Place,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Question<'a> {
+    fn names(&self, set: ActionSet) -> String {
+        self.roster.profile.names(set).join(", ")
+    }
+
+    /// What the caller has without a role, of what was asked for.
+    fn baselines(&self, caller: Pseudo, resource: &Resource<'_>) -> Vec<Reason> {
+        let profile = &self.roster.profile;
+        let document = profile.document();
+        let mut found = Vec::new();
+        for (n, (row, mask)) in profile.baselines_on(caller, resource, self.roster.switches()) {
+            let given = mask.intersection(self.actions);
+            if given.is_empty() {
+                continue;
+            }
+            let (role, whom) = match row.principal {
+                Pseudo::Anyone => ("anyone", "everybody"),
+                Pseudo::Authenticated => ("authenticated", "everybody who is signed in"),
+            };
+            let mut on = Vec::new();
+            on.extend(row.visibility.map(|visibility| format!("on {} projects", visibility_name(&visibility))));
+            on.extend(row.level.as_ref().map(|level| format!("at level {level}")));
+            on.extend(row.when.iter().map(|(switch, says)| format!("while {switch} is {says}")));
+            let text = format!("{whom} may {} {}", self.names(given), on.join(", "));
+            let mut facts = Vec::new();
+            if let (Some(_), Place::Project(project)) = (row.visibility, self.place) {
+                let view = self.roster.project(project);
+                let subject = view.id.split_once('/').map(|(_, id)| format!("project/{id}")).unwrap_or_default();
+                let cause = Cause { position: view.changed, source: view.source.to_owned(), subject };
+                facts.extend(Some(cause).filter(|cause| cause.position != Position(0)));
+            }
+            let name = format!("{}/baseline[{n}]", document.name);
+            found.push(Reason {
+                rule: "baseline",
+                role: role.into(),
+                name,
+                text: text.trim_end().into(),
+                facts,
+                until: None,
+            });
+        }
+        found
+    }
+
+    /// A role that is held, and does not give here what it gives where it may be given higher.
+    fn limited_near_miss(&self, way: &Way) -> Option<NearMiss> {
+        let profile = &self.roster.profile;
+        let lacking =
+            profile.role_actions(way.held.role).difference(profile.gives(way.held)).intersection(self.actions);
+        let levels = profile.levels_for(lacking)?;
+        let role = profile.role_name(way.held.role);
+        let what = self.names(lacking);
+        let text = format!("role {role} gives {what} only where it is granted at level {levels}");
+        let remedy = format!("role {role} is granted at level {levels}");
+        let obstacle = Obstacle { standing: Standing::Never, text, remedy, cause: None, at: None, fix: Fix::None };
+        Some(NearMiss { reason: self.roster.reason(way), obstacles: vec![obstacle] })
+    }
+
+    /// The ceilings that act on the caller as things are.
+    fn ceilings(&self) -> Vec<CeilingNote> {
+        let roster = self.roster;
+        let Some(resource) = roster.resource(ProfileKind::Access, self.place, self.principal) else {
+            return Vec::new();
+        };
+        let held = self.roles_at(self.now);
+        let acting = roster.profile.ceilings_on(&resource, roster.switches());
+        let acting = acting.filter(|ceiling| {
+            ceiling.mask.intersects(self.actions) && !held.iter().any(|held| ceiling.exempts(held.role))
+        });
+        acting.map(|ceiling| self.ceiling_note(ceiling)).collect()
+    }
+
+    fn ceiling_note(&self, ceiling: &Ceiling) -> CeilingNote {
+        let takes = ceiling.mask.intersection(self.actions);
+        let exempt: Vec<String> =
+            ceiling.exempt_roles.iter().map(|role| self.roster.profile.role_name(*role).into()).collect();
+        let mut text = format!("ceiling {} takes {} away", ceiling.id, self.names(takes));
+        if !exempt.is_empty() {
+            text.push_str(&format!(" from everybody without the role {}", exempt.join(" or ")));
+        }
+        for (switch, says) in &ceiling.when {
+            text.push_str(&format!(", while {switch} is {says}"));
+        }
+        let takes = self.roster.profile.names(takes).into_iter().map(str::to_owned).collect();
+        CeilingNote { id: ceiling.id.clone(), takes, when: ceiling.when.clone(), exempt, text }
+    }
+
+    /// Roles that are live at an instant.
+    fn roles_at(&self, at: DateTime<Utc>) -> Vec<Held> {
+        let live = self.roster.live_roles(ProfileKind::Access, self.principal, self.place, at.timestamp_micros());
+        live.map(|live| live.held).collect()
+    }
+
+    /// Whether it is a yes with these roles, this resource and these switches.
+    fn would_allow(&self, held: &[Held], resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> bool {
+        let caller = if self.principal == Principal::Anyone { Pseudo::Anyone } else { Pseudo::Authenticated };
+        self.roster.profile.allowed(caller, held.iter().copied(), resource, switches).contains(self.actions)
+    }
+
+    /// What would make it a yes: ways that stand again, a role that is given, a project that is opened, a switch.
+    fn remedies(&self, missed: &[&Way]) -> Vec<Remedy> {
+        let mut found: Vec<Remedy> = Vec::new();
+        let Some(resource) = self.roster.resource(ProfileKind::Access, self.place, self.principal) else {
+            return found;
+        };
+        for way in missed {
+            if found.len() >= MOST_NEAR_MISSES {
+                break;
+            }
+            found.extend(self.remedy_for_way(way, &resource).filter(|remedy| !found.contains(remedy)));
+        }
+        if self.roster.admitted(self.principal).is_some() && self.roster.is_open(self.place) {
+            let held = self.roles_at(self.now);
+            found.extend(self.remedies_by_role(&held, &resource));
+            found.extend(self.remedies_by_visibility(&held, &resource));
+            found
+                .extend(self.remedy_by_switch(&held, &resource).map(|(step, text)| Remedy { text, steps: vec![step] }));
+        }
+        found.truncate(MOST_NEAR_MISSES);
+        found
+    }
+
+    /// A way stands again, where need be with a switch turned.
+    fn remedy_for_way(&self, way: &Way, resource: &Resource<'_>) -> Option<Remedy> {
+        let fixes: Vec<Fix> = way.obstacles.iter().map(|obstacle| obstacle.fix.clone()).collect();
+        let mut steps = steps(&fixes)?;
+        let at = match steps.last() {
+            Some(Step::Wait { until }) => *until,
+            _ => self.now,
+        };
+        if (at > self.now && way.until <= at.timestamp_micros()) || self.roster.would_make_cycle(&steps) {
+            return None;
+        }
+        if let [step] = steps.as_slice()
+            && !self.takes_effect(step)
+        {
+            return None;
+        }
+        // What else the caller holds stays only where the remedy moves nobody and nothing.
+        let mut held = if matches!(way.rule, "binding" | "group") { self.roles_at(at) } else { Vec::new() };
+        held.push(way.held);
+        let remedies: Vec<&str> = way.obstacles.iter().map(|o| o.remedy.as_str()).collect();
+        let mut text = format!("{}, for {}", remedies.join(", and "), way.text);
+        if !self.would_allow(&held, resource, self.roster.switches()) {
+            let (step, switch) = self.remedy_by_switch(&held, resource)?;
+            text = format!("{switch}, and {text}");
+            steps.insert(0, step);
+        }
+        Some(Remedy { text, steps })
+    }
+
+    /// Whether a command would not be refused as things are; of sources' facts it is taken for granted.
+    fn takes_effect(&self, step: &Step) -> bool {
+        match step {
+            Step::Say { source, kind, data } if source == LOCAL => {
+                let body = Body::parse(kind, &Value::Object(data.clone()).to_string());
+                body.is_ok_and(|body| self.roster.check_command(&body, self.now).is_ok())
+            }
+            _ => true,
+        }
+    }
+
+    /// A role is given on the scope, or else on the nearest above it where one suffices. The smallest first.
+    fn remedies_by_role(&self, held: &[Held], resource: &Resource<'_>) -> Vec<Remedy> {
+        let roster = self.roster;
+        let profile = &roster.profile;
+        // A role rests on the person that it names: one who is there.
+        let principal = match self.principal {
+            Principal::User(user) => {
+                let live = |ix: &&u32| roster.facts.persons.get(**ix).is_some_and(Person::is_live);
+                roster.persons_of(user).iter().find(live).and_then(|ix| roster.event_holder(Holder::Person(*ix)))
+            }
+            other => roster.event_principal(other),
+        };
+        let Some(principal) = principal else { return Vec::new() };
+        let path =
+            roster.path(self.place).skip(usize::from(matches!(self.place, Place::Project(ProjectIx::Personal(_)))));
+        for on in path {
+            let (Some(level), Some(scope)) = (roster.level(ProfileKind::Access, on), roster.event_scope(on)) else {
+                continue;
+            };
+            let mut roles: Vec<_> = profile.roles().filter(|role| profile.grantable(*role, level)).collect();
+            roles.sort_by_key(|role| profile.role_actions(*role).len());
+            let mut found = Vec::new();
+            for role in roles {
+                let with: Vec<Held> = held.iter().copied().chain([Held { role, level }]).collect();
+                let name = profile.role_name(role);
+                let data = json!({"principal": principal, "role": name, "scope": scope, "author": "admin key"});
+                let step = command("binding.set", data);
+                if self.would_allow(&with, resource, roster.switches()) && self.takes_effect(&step) {
+                    let text = format!("role {name} is given on {}", roster.scope_name(on));
+                    found.push(Remedy { text, steps: vec![step] });
+                }
+                if found.len() >= MOST_ROLES {
+                    break;
+                }
+            }
+            if !found.is_empty() || on == RecordedScope::Root {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The project is seen by more.
+    fn remedies_by_visibility(&self, held: &[Held], resource: &Resource<'_>) -> Vec<Remedy> {
+        let Place::Project(project) = self.place else { return Vec::new() };
+        let (Some(row), Some(now)) = (self.roster.local_project_data(project), resource.visibility) else {
+            return Vec::new();
+        };
+        let all = [body::Visibility::Protected, body::Visibility::Public].into_iter().filter(|other| *other != now);
+        let found = all.filter_map(|visibility| {
+            let seen = Resource { visibility: Some(visibility), ..*resource };
+            let mut row = row.clone();
+            *row.get_mut("visibility")? = json!(visibility);
+            let step = command("project.updated", row);
+            let text = format!("project {} is {}", self.roster.project_name(project), visibility_name(&visibility));
+            (self.would_allow(held, &seen, self.roster.switches()) && self.takes_effect(&step))
+                .then(|| Remedy { text, steps: vec![step] })
+        });
+        found.take(1).collect()
+    }
+
+    /// One switch says something else.
+    fn remedy_by_switch(&self, held: &[Held], resource: &Resource<'_>) -> Option<(Step, String)> {
+        let document = self.roster.profile.document();
+        document.settings.iter().find_map(|(name, switch)| {
+            switch.values.iter().find_map(|value| {
+                let mut switches = self.roster.switches().clone();
+                switches.insert(name.clone(), value.clone());
+                let text = format!("switch {name} is {value}");
+                let step = Step::Set { switch: name.clone(), value: value.clone() };
+                self.would_allow(held, resource, &switches).then_some((step, text))
+            })
+        })
+    }
+}
+
+fn visibility_name(visibility: &body::Visibility) -> &'static str {
+    match visibility {
+        body::Visibility::Private => "private",
+        body::Visibility::Protected => "protected",
+        body::Visibility::Public => "public",
+    }
+}
+
+fn command(kind: &str, data: Value) -> Step {
+    let data = match data {
+        Value::Object(data) => data,
+        _ => serde_json::Map::new(),
+    };
+    Step::Say { source: LOCAL.to_owned(), kind: format!("rollcall.{kind}.v1"), data }
+}
+
+/// Whether the caller has, or had, or will have by the passing of time, a role on the project. Only then may a refusal
+/// say anything about it (DESIGN 9; access-models decision 15).
+#[must_use]
+pub fn had_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx, now: DateTime<Utc>) -> bool {
+    roster
+        .ways(caller.into(), project.into(), now)
+        .iter()
+        .any(|way| way.obstacles.iter().all(|o| o.standing != Standing::Never) && way.ever_stood())
+}
+
+impl Way {
+    /// Roles given by hand: whether what stands began before what ended did. A group that was bound after somebody left
+    /// it never gave that person anything.
+    fn ever_stood(&self) -> bool {
+        if !matches!(self.rule, "binding" | "group") {
+            return true;
+        }
+        let causes = || self.obstacles.iter().filter(|o| o.at.is_none()).filter_map(|o| o.cause.as_ref());
+        let Some(ended) = causes().map(|cause| cause.position).min() else { return true };
+        self.facts.iter().filter(|fact| !causes().any(|cause| cause == *fact)).all(|fact| fact.position < ended)
+    }
+}

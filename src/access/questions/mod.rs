@@ -1,0 +1,5 @@
+//! Questions beyond yes and no: why, who, since when. Each is answered on a roster as it is, of now or of the past.
+
+pub(crate) mod explain;
+pub(crate) mod members;
+pub(crate) mod report;

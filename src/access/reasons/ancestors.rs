@@ -1,0 +1,119 @@
+//! The ways up from the accounts that a person is or was in, along present and former parents.
+//! Finds them and what stands in their way; what is at their end, the rules know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::{Cause, Obstacle, Standing, Walk, obstacle};
+use crate::roster::facts::Field;
+
+/// How far a walk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To the person's accounts.
+    Own,
+    /// To everything above them too.
+    Up,
+}
+
+/// How many accounts all paths of one person look at.
+const MOST_STEPS: usize = 65_536;
+
+/// Everything that can be reached from one account of the person.
+pub(super) struct AncestorPaths {
+    pub(super) start: u32,
+    pub(super) steps: Vec<AncestorStep>,
+}
+
+/// One account on the way; how it was come by is followed back.
+pub(super) struct AncestorStep {
+    pub(super) account: u32,
+    from: Option<usize>,
+    /// What stands in the way from there to here.
+    between: Option<Obstacle>,
+    /// How much stands in the whole way.
+    pub(super) weight: usize,
+}
+
+impl Walk<'_> {
+    /// From every account that the person is or was in. Along every present and former parent, the way with the fewest
+    /// obstacles first: a clean way up is found even where a former parent was a short cut.
+    pub(super) fn ancestor_paths(&self, person: u32, reach: Reach) -> Vec<AncestorPaths> {
+        let facts = &self.roster.facts;
+        let Some(row) = facts.persons.get(person) else { return Vec::new() };
+        let mut left = MOST_STEPS;
+        let mut all_paths = Vec::new();
+        for start in facts.current_and_former(Field::PersonAccount, person, row.account) {
+            let between = (start != row.account).then(|| {
+                let name = facts.accounts.id(start);
+                let (text, remedy) = (format!("left account {name}"), format!("is in account {name} again"));
+                let left = obstacle(Standing::Ended, text, remedy, Some(self.person_cause(person)));
+                left.with_fix(self.fix_person(person, json!({"account": name})))
+            });
+            let mut paths = AncestorPaths { start, steps: Vec::new() };
+            let weight = usize::from(between.is_some());
+            let mut queue =
+                BTreeMap::from([((weight, 0), AncestorStep { account: start, from: None, between, weight })]);
+            let (mut seen, mut order) = (BTreeSet::new(), 0);
+            while let Some((_, mut step)) = queue.pop_first() {
+                if !seen.insert(step.account) {
+                    continue;
+                }
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                let account = step.account;
+                let row = facts.accounts.get(account);
+                step.weight += usize::from(row.is_none_or(|row| !row.register.stands()));
+                let (here, so_far) = (paths.steps.len(), step.weight);
+                paths.steps.push(step);
+                let Some(row) = row.filter(|_| reach == Reach::Up) else { continue };
+                for parent in facts.current_and_former(Field::AccountParent, account, row.parent) {
+                    let between = self.above(account, parent, row.parent, row.in_cycle);
+                    let weight = so_far + usize::from(between.is_some());
+                    order += 1;
+                    queue.insert((weight, order), AncestorStep { account: parent, from: Some(here), between, weight });
+                }
+            }
+            all_paths.push(paths);
+        }
+        all_paths
+    }
+
+    /// What stands between an account and one that is or was above it.
+    fn above(&self, account: u32, parent: u32, now: u32, in_cycle: bool) -> Option<Obstacle> {
+        let facts = &self.roster.facts;
+        let (child, name) = (facts.accounts.id(account), facts.accounts.id(parent));
+        let cause = || Some(self.account_cause(account));
+        if parent != now {
+            let text = format!("account {child} was moved away from account {name}");
+            let remedy = format!("account {child} is below account {name} again");
+            let moved = obstacle(Standing::Ended, text, remedy, cause());
+            Some(moved.with_fix(self.fix_account(account, json!({"parent": name}))))
+        } else if in_cycle {
+            let text = format!("account {child} is in a cycle of accounts and so nobody's sub-account");
+            Some(obstacle(Standing::Never, text, "the cycle of accounts is broken".to_owned(), cause()))
+        } else {
+            None
+        }
+    }
+
+    /// What stands in the whole way to a step, and the events that it rests on, from the person upwards.
+    pub(super) fn along(&self, paths: &AncestorPaths, to: usize) -> (Vec<Obstacle>, Vec<Cause>) {
+        let mut way = Vec::new();
+        let mut next = paths.steps.get(to);
+        while let Some(step) = next {
+            way.push(step);
+            next = step.from.and_then(|ix| paths.steps.get(ix));
+        }
+        way.reverse();
+        let mut obstacles = Vec::new();
+        for step in &way {
+            obstacles.extend(step.between.clone());
+            obstacles.extend(self.account_gone(step.account));
+        }
+        (obstacles, way.iter().map(|step| self.account_cause(step.account)).collect())
+    }
+}

@@ -1,0 +1,247 @@
+//! Rules 4 and 5: roles given by hand, to a person or service itself or to a group that it is or was in, and the
+//! personal project. Groups are climbed from the member upwards, along present and former memberships.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_events::{LOCAL, body::member_subject};
+
+use super::{Cause, Fix, Obstacle, Standing, Walk, Way, obstacle};
+use crate::roster::{
+    facts::{Holder, Member, Origin, RecordedScope},
+    handles::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx, UserIx},
+    register::Register,
+};
+
+/// How many groups all paths of one holder look at.
+const MOST_GROUPS: usize = 65_536;
+
+/// How many groups a text names on the way down from the one that has the role.
+const MOST_NAMED: usize = 16;
+
+/// The way from a group down to a holder.
+#[derive(Default)]
+struct Path {
+    /// The groups, the outermost first.
+    groups: Vec<u32>,
+    obstacles: Vec<Obstacle>,
+    causes: Vec<Cause>,
+}
+
+/// A group on the way up.
+struct Step {
+    group: u32,
+    from: Option<usize>,
+    /// The membership by which it was entered.
+    cause: Cause,
+    /// What stands in the way from there to here.
+    between: Vec<Obstacle>,
+}
+
+impl Walk<'_> {
+    /// What keeps a service from anything at all.
+    pub(super) fn service_obstacles(&self, service: u32) -> Vec<Obstacle> {
+        let roster = self.roster;
+        let Some(row) = roster.service_row(ServiceIx(service)) else { return Vec::new() };
+        let id = roster.facts.services.id(service);
+        let space = roster.facts.services.names.space(service);
+        let gone = self.removed_obstacle(&format!("service {id}"), space, format!("service/{id}"), &row.register);
+        gone.map(|gone| gone.with_fix(self.fix_service(service))).into_iter().collect()
+    }
+
+    /// What stands in the way of everything on a scope that no package delivers.
+    pub(super) fn place_obstacles(&self) -> Vec<Obstacle> {
+        let roster = self.roster;
+        if roster.is_open(self.place) {
+            return Vec::new();
+        }
+        let ended = |text: String, remedy: String, cause, fix| {
+            vec![obstacle(Standing::Ended, text, remedy, cause).with_fix(fix)]
+        };
+        let caused = |register: &Register, subject: String| {
+            Some(Cause { position: register.cause, source: LOCAL.to_owned(), subject })
+        };
+        match self.place {
+            Place::Root => Vec::new(),
+            Place::Folder(folder) => {
+                let id = roster.folder(folder).id.to_owned();
+                let cause = roster.folder_row(folder).and_then(|row| caused(&row.register, format!("folder/{id}")));
+                let fix = self.fix_folder(folder);
+                ended(format!("folder {id} was removed"), format!("folder {id} is made again"), cause, fix)
+            }
+            Place::Project(ProjectIx::Personal(user)) => {
+                let name = roster.user_name(user);
+                ended(
+                    format!("{name} has no personal project"),
+                    format!("{name} has a personal project"),
+                    None,
+                    Fix::None,
+                )
+            }
+            Place::Project(project) => {
+                let name = roster.project_name(project);
+                let cause = roster.project_row(project).and_then(|row| match &row.origin {
+                    Origin::Local(local) => {
+                        let id = roster.facts.local_projects.id(local.id);
+                        caused(&local.register, format!("project/{id}"))
+                    }
+                    Origin::Package(_) => None,
+                });
+                let fix = self.fix_project(project);
+                ended(format!("project {name} was deleted"), format!("project {name} is made again"), cause, fix)
+            }
+        }
+    }
+
+    /// The personal project is its user's.
+    pub(super) fn find_personal(&mut self, user: UserIx) {
+        let Some(held) = self.roster.personal_role() else { return };
+        let way = Way {
+            rule: "personal",
+            held,
+            name: self.roster.user_id(user),
+            text: "the user's own personal project".to_owned(),
+            facts: self.roster.persons_of(user).iter().map(|person| self.person_cause(*person)).collect(),
+            until: i64::MAX,
+            obstacles: self.common.clone(),
+        };
+        self.push(way);
+    }
+
+    /// Roles of a person or service, and of every group that it is or was in.
+    pub(super) fn find_bindings(&mut self, holder: Holder, own: &[Obstacle]) {
+        if self.roster.index.holder_bindings.is_empty() {
+            return;
+        }
+        self.push_bindings(holder, own, &[], &[]);
+        for Path { groups, obstacles, causes } in self.group_paths(holder) {
+            let Some(group) = groups.first().copied() else { continue };
+            let all: Vec<Obstacle> = own.iter().cloned().chain(obstacles).collect();
+            self.push_bindings(Holder::Group(group), &all, &groups, &causes);
+        }
+    }
+
+    /// Every group above a holder with what stands in the way to it, by the way with the fewest obstacles.
+    fn group_paths(&self, holder: Holder) -> Vec<Path> {
+        let roster = self.roster;
+        let mut steps: Vec<Step> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut queue: BTreeMap<(usize, usize), (Step, usize)> = BTreeMap::new();
+        let mut order = 0;
+        let mut enter = |queue: &mut BTreeMap<_, _>, holder: Holder, from: Option<usize>, weight: usize| {
+            for ix in roster.index.member_of.get(&holder).into_iter().flatten() {
+                let Some(row) = roster.facts.members.get(*ix as usize) else { continue };
+                let (between, cause) = self.membership(row);
+                order += 1;
+                let weight = weight + between.len();
+                queue.insert((weight, order), (Step { group: row.group, from, cause, between }, weight));
+            }
+        };
+        enter(&mut queue, holder, None, 0);
+        while let Some((_, (step, weight))) = queue.pop_first() {
+            if steps.len() >= MOST_GROUPS || !seen.insert(step.group) {
+                continue;
+            }
+            let (here, group) = (steps.len(), step.group);
+            steps.push(step);
+            enter(&mut queue, Holder::Group(group), Some(here), weight);
+        }
+        let along = |ix: usize| {
+            let (mut path, mut next) = (Path::default(), Some(ix));
+            while let Some(step) = next.and_then(|ix| steps.get(ix)) {
+                path.groups.push(step.group);
+                path.obstacles.extend(step.between.iter().cloned());
+                path.causes.push(step.cause.clone());
+                next = step.from;
+            }
+            path
+        };
+        (0..steps.len())
+            .filter_map(|ix| {
+                let group = steps.get(ix)?.group;
+                roster.index.holder_bindings.contains_key(&Holder::Group(group)).then(|| along(ix))
+            })
+            .collect()
+    }
+
+    /// One membership in a group: what stands in its way, and the event that it rests on.
+    fn membership(&self, row: &Member) -> (Vec<Obstacle>, Cause) {
+        let roster = self.roster;
+        let facts = &roster.facts;
+        let names = &facts.groups.names;
+        let (space, group) = (names.space(row.group), names.text(row.group));
+        let (kind, id) = match row.holder {
+            Holder::Person(ix) => {
+                ("person", roster.source_own_id(space, facts.persons.names.space(ix), facts.persons.id(ix)))
+            }
+            Holder::Service(ix) => ("service", facts.services.id(ix).to_owned()),
+            Holder::Group(ix) => ("group", roster.source_own_id(space, names.space(ix), names.text(ix))),
+        };
+        let cause = roster.cause(space, member_subject(group, kind, &id), &row.register);
+        let mut obstacles = Vec::new();
+        if !row.register.stands() {
+            let (text, remedy) =
+                (format!("{kind} {id} left group {group}"), format!("{kind} {id} is in group {group} again"));
+            let left = obstacle(Standing::Ended, text, remedy, Some(cause.clone()));
+            obstacles.push(left.with_fix(self.fix_member(row, kind, &id)));
+        }
+        let register = facts.groups.get(row.group).map(|row| row.register).unwrap_or_default();
+        let gone = self.removed_obstacle(&format!("group {group}"), space, format!("group/{group}"), &register);
+        obstacles.extend(gone.map(|gone| gone.with_fix(self.fix_group(row.group))));
+        (obstacles, cause)
+    }
+
+    /// The bindings of one holder that are for this place. `groups`: the way from a group that has it down to who is
+    /// asked about.
+    fn push_bindings(&mut self, holder: Holder, own: &[Obstacle], groups: &[u32], via: &[Cause]) {
+        let roster = self.roster;
+        for ix in roster.index.holder_bindings.get(&holder).into_iter().flatten() {
+            let Some(row) = roster.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
+            if !roster.covers(row.on, self.place) {
+                continue;
+            }
+            let Some((ProfileKind::Access, held)) = roster.roles.get(*ix as usize).copied().flatten() else { continue };
+            let subject = roster.facts.bindings.id(*ix).to_owned();
+            let cause = Cause { position: row.register.cause, source: LOCAL.to_owned(), subject: subject.clone() };
+            let mut obstacles = self.common.clone();
+            obstacles.extend_from_slice(own);
+            let role = roster.profile.role_name(held.role);
+            let what = format!("the binding of role {role}");
+            if row.register.stands() {
+                self.window(&mut obstacles, &what, (row.starts, row.ends), &cause, || self.fix_binding(row));
+            } else {
+                let text = format!("{what} was removed");
+                let gone = obstacle(Standing::Ended, text, format!("{what} is set again"), Some(cause.clone()));
+                obstacles.push(gone.with_fix(self.fix_binding(row)));
+            }
+            let place = match row.on {
+                RecordedScope::Root => " on the root".to_owned(),
+                RecordedScope::Folder(ix) => format!(" on folder {}", roster.folder(FolderIx(ix)).id),
+                RecordedScope::Project(_) => String::new(),
+            };
+            let text = match groups {
+                [] => format!("a direct binding of role {role}{place}"),
+                [group, within @ ..] => {
+                    let name =
+                        |ix: &u32| roster.group(GroupIx(*ix)).name.map_or_else(|| roster.group_key(*ix), str::to_owned);
+                    let within = within.iter().take(MOST_NAMED).map(|ix| format!(", which has {}", name(ix)));
+                    let key = roster.group_key(*group);
+                    let named = format!("{} ({key})", name(group));
+                    let group = if key.ends_with(&format!("/{}", name(group))) { key } else { named };
+                    format!("a binding of role {role} to group {group}{place}{}", within.collect::<String>())
+                }
+            };
+            let mut facts = vec![cause];
+            facts.extend_from_slice(via);
+            let way = Way {
+                rule: if groups.is_empty() { "binding" } else { "group" },
+                held,
+                name: subject,
+                text,
+                facts,
+                until: row.ends,
+                obstacles,
+            };
+            self.push(way);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Roles given by hand, as they are found: on a scope, of a holder, in the profile that each belongs to.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Position, body};
+
+use crate::{
+    profile::{Held, Profile, RoleIx},
+    roster::{
+        Roster,
+        facts::{Binding, Holder, NONE, instant},
+        handles::{GroupIx, Place, Principal, ProfileKind, ProjectIx, ServiceIx, UserIx},
+    },
+};
+
+/// How a role of Rollcall's own API is written in a binding: `api:auditor`.
+pub const API_ROLE_PREFIX: &str = "api:";
+
+/// A role given by hand that was not taken away; its window may be over, or not have begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingView<'a> {
+    /// Its subject: who, which role, where.
+    pub subject: &'a str,
+    /// Who, as the command named it.
+    pub principal: body::Principal,
+    /// The user or service that it is; absent for a group.
+    pub holder: Option<Principal>,
+    /// The group that it is, if it is one.
+    pub group: Option<GroupIx>,
+    /// Which role, spelled as it was given.
+    pub role: &'a str,
+    /// Where.
+    pub place: Place,
+    /// From when.
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    pub ends: Option<DateTime<Utc>>,
+    /// The event that set it.
+    pub position: Position,
+}
+
+impl Binding {
+    /// Not taken away, and within its window.
+    pub(crate) fn runs(&self, now: i64) -> bool {
+        self.register.stands() && self.starts <= now && now < self.ends
+    }
+}
+
+impl Roster {
+    /// The role that a binding names, in the profile that it belongs to.
+    pub(crate) fn resolve_role(&self, name: &str) -> Option<(ProfileKind, RoleIx)> {
+        match name.strip_prefix(API_ROLE_PREFIX) {
+            Some(name) => Some((ProfileKind::Api, self.api.role(name)?)),
+            None => Some((ProfileKind::Access, self.profile.role(name)?)),
+        }
+    }
+
+    /// A role as bindings write it, from whatever spelling: of the access profile, or of the API's own as
+    /// `api:auditor`.
+    #[must_use]
+    pub fn canonical_role(&self, name: &str) -> Option<String> {
+        self.resolve_role(name).map(|(rights, role)| self.bindable_role(rights, role))
+    }
+
+    pub(crate) fn bindable_role(&self, rights: ProfileKind, role: RoleIx) -> String {
+        let prefix = if rights == ProfileKind::Api { API_ROLE_PREFIX } else { "" };
+        format!("{prefix}{}", self.profile_of(rights).role_name(role))
+    }
+
+    /// Every role that a binding can name.
+    #[must_use]
+    pub fn bindable_roles(&self) -> Vec<String> {
+        let all = |profile: &Profile, prefix: &str| -> Vec<String> {
+            profile.roles().map(|role| format!("{prefix}{}", profile.role_name(role))).collect()
+        };
+        [all(&self.profile, ""), all(&self.api, API_ROLE_PREFIX)].concat()
+    }
+
+    /// The role of a binding where it was given, if its profile lets it be given there.
+    pub(crate) fn binding_role(&self, row: &Binding) -> Option<(ProfileKind, Held)> {
+        let (rights, role) = self.resolve_role(&row.role)?;
+        let level = self.level(rights, row.on)?;
+        self.profile_of(rights).grantable(role, level).then_some((rights, Held { role, level }))
+    }
+
+    /// Every binding that was not taken away.
+    pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
+        (0..self.facts.bindings.len()).filter_map(|ix| self.binding_view(ix))
+    }
+
+    /// The bindings that were given on this very scope, and not taken away.
+    pub fn bindings_on(&self, place: Place) -> impl Iterator<Item = BindingView<'_>> {
+        let on = self.path(place).next().filter(|_| !matches!(place, Place::Project(ProjectIx::Personal(_))));
+        let here = on.and_then(|on| self.index.scope_bindings.get(&on));
+        here.into_iter().flatten().filter_map(|ix| self.binding_view(*ix))
+    }
+
+    fn binding_view(&self, ix: u32) -> Option<BindingView<'_>> {
+        let row = self.facts.bindings.get(ix)?.as_ref().filter(|row| row.register.stands())?;
+        let (holder, group) = match row.holder {
+            Holder::Person(person) => (Some(Principal::User(UserIx(self.facts.persons.get(person)?.user))), None),
+            Holder::Service(ix) => (Some(Principal::Service(ServiceIx(ix))), None),
+            Holder::Group(ix) => (None, Some(GroupIx(ix))),
+        };
+        Some(BindingView {
+            subject: self.facts.bindings.id(ix),
+            principal: self.event_holder(row.holder)?,
+            holder,
+            group,
+            role: &row.role,
+            place: self.place_on(row.on),
+            starts: instant(row.starts),
+            ends: instant(row.ends),
+            position: row.register.cause,
+        })
+    }
+
+    pub(crate) fn bindings_of_user(&self, person: u32) -> Vec<u32> {
+        let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
+        let persons = self.persons_of(user).iter();
+        persons
+            .filter_map(|person| self.index.holder_bindings.get(&Holder::Person(*person)))
+            .flatten()
+            .copied()
+            .collect()
+    }
+}

@@ -1,0 +1,467 @@
+//! The facts themselves: one row per thing that a source stated, and one per relation between two.
+//! Plain data, written whole into a snapshot; who may do what is worked out elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    Epoch, LogId, Position,
+    body::{ProjectKind, Visibility},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::roster::{names::Names, register::Register};
+
+/// No row: an open reference.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// An instant as it stands in a row: microseconds; the two ends of time are open.
+pub(crate) fn micros(time: Option<DateTime<Utc>>, open: i64) -> i64 {
+    time.map_or(open, |time| time.timestamp_micros())
+}
+
+/// Microseconds of a row as an instant; none at the two ends of time.
+pub(crate) fn instant(micros: i64) -> Option<DateTime<Utc>> {
+    if micros == i64::MAX || micros == i64::MIN { None } else { DateTime::from_timestamp_micros(micros) }
+}
+
+/// Rows by name: what a source calls by an id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Table<T> {
+    pub(crate) names: Names,
+    pub(crate) rows: Vec<T>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { names: Names::default(), rows: Vec::new() }
+    }
+}
+
+impl<T: Default> Table<T> {
+    /// The row of an id, made where it is new: facts arrive in any order, and a name can come before what it names.
+    pub(crate) fn intern(&mut self, space: u16, id: &str) -> u32 {
+        let (ix, new) = self.names.intern(space, id);
+        if new {
+            self.rows.push(T::default());
+        }
+        ix
+    }
+
+    pub(crate) fn get(&self, ix: u32) -> Option<&T> {
+        self.rows.get(ix as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, ix: u32) -> Option<&mut T> {
+        self.rows.get_mut(ix as usize)
+    }
+
+    pub(crate) fn find(&self, space: u16, id: &str) -> Option<u32> {
+        self.names.get(space, id)
+    }
+
+    pub(crate) fn id(&self, ix: u32) -> &str {
+        self.names.text(ix)
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.names.len()
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.names.is_sound() && self.names.len() as usize == self.rows.len()
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) register: Register,
+    pub(crate) parent: u32,
+    /// In a cycle of parents: it is nobody's sub-account.
+    pub(crate) in_cycle: bool,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { register: Register::default(), parent: NONE, in_cycle: false }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Person {
+    pub(crate) register: Register,
+    pub(crate) account: u32,
+    /// The oldest person of the user's set: the user.
+    pub(crate) user: u32,
+    /// Index of the user name that this person has now.
+    pub(crate) name: u32,
+    pub(crate) active: bool,
+    /// Where the person was first stated; decides which of a user's persons is the oldest.
+    pub(crate) first: Position,
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Self { register: Register::default(), account: NONE, user: NONE, name: NONE, active: false, first: Position(0) }
+    }
+}
+
+impl Person {
+    /// Stated, not removed, not suspended.
+    pub(crate) fn is_live(&self) -> bool {
+        self.register.stands() && self.active
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Product {
+    pub(crate) register: Register,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Package {
+    pub(crate) register: Register,
+    pub(crate) producer: u32,
+    pub(crate) project: u32,
+    pub(crate) delivery: bool,
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+}
+
+impl Default for Package {
+    fn default() -> Self {
+        Self {
+            register: Register::default(),
+            producer: NONE,
+            project: NONE,
+            delivery: false,
+            from: i64::MIN,
+            until: i64::MAX,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Entitlement {
+    pub(crate) register: Register,
+    pub(crate) account: u32,
+    pub(crate) state: State,
+    /// A person was assigned at some time: it reaches only the persons assigned now.
+    pub(crate) narrowed: bool,
+}
+
+impl Default for Entitlement {
+    fn default() -> Self {
+        Self { register: Register::default(), account: NONE, state: State::Draft, narrowed: false }
+    }
+}
+
+/// The state of an entitlement as the fold keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum State {
+    Draft,
+    Active,
+    OnHold,
+    Inactive,
+    Obsolete,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) register: Register,
+    pub(crate) entitlement: u32,
+    pub(crate) product: u32,
+    pub(crate) starts: i64,
+    pub(crate) ends: i64,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { register: Register::default(), entitlement: NONE, product: NONE, starts: i64::MIN, ends: i64::MAX }
+    }
+}
+
+/// A relation between two rows: a product in a package, a person of an entitlement.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) left: u32,
+    pub(crate) right: u32,
+    pub(crate) register: Register,
+}
+
+/// Adds a pair that nothing was said of yet.
+pub(crate) fn push_pair(pairs: &mut Vec<Pair>, left: u32, right: u32) -> u32 {
+    let ix = u32::try_from(pairs.len()).unwrap_or(NONE);
+    pairs.push(Pair { left, right, register: Register::default() });
+    ix
+}
+
+/// A project. Its name is first come, first kept; earlier names stay its aliases.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Project {
+    pub(crate) origin: Origin,
+    /// Index of its name now.
+    pub(crate) name: u32,
+    /// Where it was first claimed.
+    pub(crate) since: Position,
+}
+
+/// Where a project comes from, and so who may change it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Origin {
+    /// A package of a source, which manages it.
+    Package(u32),
+    /// A command.
+    Local(LocalProject),
+}
+
+/// A project that a person made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LocalProject {
+    pub(crate) register: Register,
+    /// Its row in the table of ids.
+    pub(crate) id: u32,
+    pub(crate) kind: ProjectKind,
+    pub(crate) visibility: Visibility,
+    /// The folder that it is in, or [`NONE`] for the root.
+    pub(crate) folder: u32,
+    /// The person who made it, or [`NONE`].
+    pub(crate) creator: u32,
+}
+
+/// A scope above projects.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Folder {
+    pub(crate) register: Register,
+    /// The name of its scope level.
+    pub(crate) kind: String,
+    /// The folder above it, or [`NONE`] for the root.
+    pub(crate) parent: u32,
+    pub(crate) name: Option<String>,
+}
+
+/// A non-human principal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Service {
+    pub(crate) register: Register,
+    pub(crate) name: Option<String>,
+}
+
+/// A set of people, services and groups of one source.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) register: Register,
+    pub(crate) name: Option<String>,
+}
+
+/// What can be in a group and hold a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Holder {
+    Person(u32),
+    Service(u32),
+    Group(u32),
+}
+
+/// Somebody in a group.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) group: u32,
+    pub(crate) holder: Holder,
+    pub(crate) register: Register,
+}
+
+/// A registry secret or an invitation to fetch one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Secret {
+    pub(crate) sha256: [u8; 32],
+    pub(crate) owner: Owner,
+    pub(crate) expires: i64,
+    pub(crate) issued: Position,
+    pub(crate) issued_at: i64,
+    pub(crate) label: Option<String>,
+    /// Who made it, or the invitation that it was fetched with, or the secret that it was made with where somebody else
+    /// made that one; nobody where that was the operator.
+    pub(crate) author: Option<Owner>,
+    /// The secret that its author signed in with, or [`NONE`].
+    pub(crate) made_with: u32,
+    pub(crate) usage: SecretUse,
+}
+
+/// Whom a secret signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Owner {
+    Person(u32),
+    Service(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SecretUse {
+    /// Signs in.
+    Live,
+    /// Can be redeemed for a secret, once.
+    Invitation,
+    /// Revoked, or redeemed.
+    Over,
+}
+
+/// A role given by an administrator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Binding {
+    pub(crate) register: Register,
+    pub(crate) holder: Holder,
+    pub(crate) role: String,
+    pub(crate) on: RecordedScope,
+    pub(crate) starts: i64,
+    pub(crate) ends: i64,
+}
+
+/// A scope of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum RecordedScope {
+    Root,
+    Folder(u32),
+    Project(u32),
+}
+
+/// A subject whose newest event cannot be judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ParkedEvent {
+    pub(crate) key: u64,
+    pub(crate) position: Position,
+    pub(crate) reason: String,
+    /// The project's name that it waits for, if that is why.
+    pub(crate) wants: Option<String>,
+}
+
+/// A reference that a row once had; kept so that an explanation can say what somebody left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Field {
+    PersonAccount,
+    AccountParent,
+    PackageProducer,
+    EntitlementAccount,
+    LineEntitlement,
+    LineProduct,
+    PersonName,
+    FolderParent,
+    ProjectFolder,
+}
+
+/// Everything that the log says, at one position.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub(crate) log: LogId,
+    pub(crate) position: Position,
+    pub(crate) sources: Table<()>,
+    /// Sources that are no more: nothing that they say takes effect.
+    pub(crate) retired: BTreeSet<u16>,
+    /// JSON of the settings and of the profile in force; empty while nothing was said.
+    pub(crate) settings: String,
+    pub(crate) profile: String,
+    pub(crate) accounts: Table<Account>,
+    pub(crate) persons: Table<Person>,
+    pub(crate) products: Table<Product>,
+    pub(crate) packages: Table<Package>,
+    pub(crate) entitlements: Table<Entitlement>,
+    pub(crate) lines: Table<Line>,
+    /// Package and product.
+    pub(crate) mappings: Vec<Pair>,
+    /// Entitlement and person.
+    pub(crate) assignments: Vec<Pair>,
+    pub(crate) permissions: BTreeMap<u32, Register>,
+    pub(crate) formers: BTreeMap<(Field, u32), Vec<u32>>,
+    /// References of events that were superseded when they came: they never held, and may have been so all the same.
+    pub(crate) mentions: BTreeMap<(Field, u32), Vec<u32>>,
+    /// Two persons.
+    pub(crate) links: Vec<Pair>,
+    pub(crate) user_names: Table<u32>,
+    pub(crate) projects: Vec<Project>,
+    pub(crate) project_names: Table<u32>,
+    /// Projects that people made, by id: their rows among `projects`.
+    pub(crate) local_projects: Table<u32>,
+    pub(crate) folders: Table<Option<Folder>>,
+    pub(crate) services: Table<Option<Service>>,
+    pub(crate) groups: Table<Group>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) secrets: Table<Option<Secret>>,
+    /// Position of the newest `credentials.reset` of a person.
+    pub(crate) resets: BTreeMap<u32, Position>,
+    pub(crate) bindings: Table<Option<Binding>>,
+    /// Subjects that are recorded and mean nothing to a membership: runs.
+    pub(crate) others: Table<Register>,
+    /// The newest epoch of each source that is read.
+    pub(crate) epochs: BTreeMap<u16, Epoch>,
+    pub(crate) parked: BTreeMap<(u16, String), ParkedEvent>,
+}
+
+impl Facts {
+    pub(crate) fn new(log: LogId) -> Self {
+        Self {
+            log,
+            position: Position(0),
+            sources: Table::default(),
+            retired: BTreeSet::new(),
+            settings: String::new(),
+            profile: String::new(),
+            accounts: Table::default(),
+            persons: Table::default(),
+            products: Table::default(),
+            packages: Table::default(),
+            entitlements: Table::default(),
+            lines: Table::default(),
+            mappings: Vec::new(),
+            assignments: Vec::new(),
+            permissions: BTreeMap::new(),
+            formers: BTreeMap::new(),
+            mentions: BTreeMap::new(),
+            links: Vec::new(),
+            user_names: Table::default(),
+            projects: Vec::new(),
+            project_names: Table::default(),
+            local_projects: Table::default(),
+            folders: Table::default(),
+            services: Table::default(),
+            groups: Table::default(),
+            members: Vec::new(),
+            secrets: Table::default(),
+            resets: BTreeMap::new(),
+            bindings: Table::default(),
+            others: Table::default(),
+            epochs: BTreeMap::new(),
+            parked: BTreeMap::new(),
+        }
+    }
+
+    /// Every value that a row's reference has and had, the present one first.
+    pub(crate) fn current_and_former(&self, field: Field, row: u32, now: u32) -> impl Iterator<Item = u32> + '_ {
+        let past = self.formers.get(&(field, row)).map_or(&[][..], Vec::as_slice);
+        std::iter::once(now)
+            .chain(past.iter().copied().filter(move |value| *value != now))
+            .filter(|value| *value != NONE)
+    }
+
+    /// As [`Self::current_and_former`], with what was only mentioned.
+    pub(crate) fn ever_named(&self, field: Field, row: u32, now: u32) -> impl Iterator<Item = u32> + '_ {
+        self.current_and_former(field, row, now).chain(self.mentions.get(&(field, row)).into_iter().flatten().copied())
+    }
+
+    /// Notes a reference of a superseded event.
+    pub(crate) fn note_mention(&mut self, field: Field, row: u32, to: u32) -> bool {
+        let past = self.mentions.entry((field, row)).or_default();
+        let new = to != NONE && !past.contains(&to);
+        if new {
+            past.push(to);
+        }
+        new
+    }
+
+    /// Notes that a reference moved away from `old`.
+    pub(crate) fn note_former(&mut self, field: Field, row: u32, old: u32) {
+        if old != NONE {
+            let past = self.formers.entry((field, row)).or_default();
+            if !past.contains(&old) {
+                past.push(old);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The plain case, kept ready: a user who is one person with nothing but an account, and a project of a package that
+//! delivers one product at all times. Nearly every question is about these, and a few bytes of each answer it where a
+//! walk over the facts would wait for memory a dozen times. Derived like the index and never written; knows no rule
+//! that `decide` does not have, and whatever is not plain is decided there.
+
+use crate::{
+    profile::ActionSet,
+    roster::{
+        facts::{Facts, Field, Holder, Line, NONE, Origin, State},
+        handles::{ProjectIx, RecordedIx, UserIx},
+        index::Index,
+    },
+};
+
+/// An account that bought more than this is not plain: a list is quick while it is short.
+const MAX_PURCHASES: usize = 64;
+
+/// What is kept of each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FastPath {
+    /// What anybody who is signed in may do on the project of a package, and what a customer may.
+    pub(crate) authenticated: ActionSet,
+    pub(crate) customer: ActionSet,
+    /// By person: the account. [`NONE`]: not plain.
+    people: Vec<u32>,
+    /// By project: the product. [`NONE`]: not plain.
+    projects: Vec<u32>,
+    accounts: Vec<Account>,
+}
+
+/// What an account bought for all its people.
+#[derive(Debug, Clone, Default)]
+struct Account {
+    /// It stands, and nobody buys for it but itself.
+    buys_alone: bool,
+    /// It bought too much for a list, at some time.
+    overflowed: bool,
+    bought: Vec<Window>,
+}
+
+/// A line that runs.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    product: u32,
+    line: u32,
+    starts: i64,
+    ends: i64,
+}
+
+impl FastPath {
+    /// Of all facts. `sub_accounts`: what an account buys, its sub-accounts have too.
+    pub(crate) fn build(&mut self, facts: &Facts, index: &Index, sub_accounts: bool) {
+        let Self { people, projects, accounts, .. } = self;
+        people.clear();
+        projects.clear();
+        accounts.clear();
+        for account in 0..facts.accounts.len() {
+            self.update_account(facts, account, sub_accounts);
+        }
+        for person in 0..facts.persons.len() {
+            self.update_person(facts, index, person);
+        }
+        for package in 0..facts.packages.len() {
+            self.update_package(facts, index, package);
+        }
+        for line in 0..facts.lines.len() {
+            self.update_line(facts, line);
+        }
+    }
+
+    /// A person, or what is given to one, is another.
+    pub(crate) fn update_person(&mut self, facts: &Facts, index: &Index, person: u32) {
+        let holder = Holder::Person(person);
+        let plain = facts.persons.get(person).filter(|row| {
+            row.is_live()
+                && row.user == person
+                && !index.linked.contains_key(&person)
+                && !facts.permissions.contains_key(&person)
+                && !index.person_assignments.contains_key(&person)
+                && !index.member_of.contains_key(&holder)
+                && !index.holder_bindings.contains_key(&holder)
+        });
+        update_row(&mut self.people, person, NONE, |account| *account = plain.map_or(NONE, |row| row.account));
+    }
+
+    /// A package, or what it delivers, is another.
+    pub(crate) fn update_package(&mut self, facts: &Facts, index: &Index, package: u32) {
+        let Some(row) = facts.packages.get(package).filter(|row| row.project != NONE) else { return };
+        let always = row.register.stands() && row.delivery && (row.from, row.until) == (i64::MIN, i64::MAX);
+        let own = facts.projects.get(row.project as usize).is_some_and(|project| match project.origin {
+            Origin::Package(ix) => ix == package,
+            Origin::Local(_) => false,
+        });
+        let mut delivered = index.delivered_products(facts, package);
+        let product = match (delivered.next(), delivered.next()) {
+            (Some(product), None) if always && own => product,
+            _ => NONE,
+        };
+        update_row(&mut self.projects, row.project, NONE, |delivered| *delivered = product);
+    }
+
+    /// An account is another.
+    pub(crate) fn update_account(&mut self, facts: &Facts, account: u32, sub_accounts: bool) {
+        let buys_alone = facts
+            .accounts
+            .get(account)
+            .is_some_and(|row| row.register.stands() && (row.parent == NONE || !sub_accounts));
+        update_row(&mut self.accounts, account, Account::default(), |row| row.buys_alone = buys_alone);
+    }
+
+    /// An entitlement is another.
+    pub(crate) fn update_entitlement(&mut self, facts: &Facts, index: &Index, entitlement: u32) {
+        for line in index.entitlement_lines.of(entitlement) {
+            self.update_line(facts, *line);
+        }
+    }
+
+    /// A line is another.
+    pub(crate) fn update_line(&mut self, facts: &Facts, line: u32) {
+        let Some(row) = facts.lines.get(line) else { return };
+        for entitlement in facts.current_and_former(Field::LineEntitlement, line, row.entitlement) {
+            let Some(buyer) = facts.entitlements.get(entitlement) else { continue };
+            for account in facts.current_and_former(Field::EntitlementAccount, entitlement, buyer.account) {
+                if let Some(account) = self.accounts.get_mut(account as usize) {
+                    account.bought.retain(|window| window.line != line);
+                }
+            }
+        }
+        let Some(buyer) = facts.entitlements.get(row.entitlement) else { return };
+        let grants = buyer.register.stands() && buyer.state == State::Active && !buyer.narrowed;
+        if !(row.register.stands() && grants) {
+            return;
+        }
+        let Line { product, starts, ends, .. } = *row;
+        update_row(&mut self.accounts, buyer.account, Account::default(), |account| {
+            account.overflowed |= account.bought.len() >= MAX_PURCHASES;
+            if account.overflowed {
+                account.bought = Vec::new();
+                return;
+            }
+            // There are very many of these lists, most of them short, and none grows often.
+            account.bought.reserve_exact(1);
+            account.bought.push(Window { product, line, starts, ends });
+        });
+    }
+
+    /// Until when a user may do this on a project, if at all; outer None where that is not plain.
+    #[expect(clippy::option_option, reason = "not known here, and known and not allowed")]
+    pub(crate) fn until(
+        &self,
+        UserIx(user): UserIx,
+        project: ProjectIx,
+        actions: ActionSet,
+        now: i64,
+    ) -> Option<Option<i64>> {
+        let ProjectIx::Recorded(RecordedIx(project)) = project else { return None };
+        let product = *self.projects.get(project as usize).filter(|product| **product != NONE)?;
+        let account = *self.people.get(user as usize)?;
+        let account =
+            self.accounts.get(account as usize).filter(|account| account.buys_alone && !account.overflowed)?;
+        if actions.is_empty() {
+            return Some(None);
+        }
+        if self.authenticated.contains(actions) {
+            return Some(Some(i64::MAX));
+        }
+        if !self.customer.contains(actions) {
+            return Some(None);
+        }
+        let runs = |window: &&Window| window.product == product && window.starts <= now && now < window.ends;
+        Some(account.bought.iter().filter(runs).map(|window| window.ends).max())
+    }
+}
+
+/// Changes a row of a column, made where it is new.
+fn update_row<T: Clone>(column: &mut Vec<T>, row: u32, new: T, change: impl FnOnce(&mut T)) {
+    let row = row as usize;
+    if row >= column.len() {
+        column.resize(row + 1, new);
+    }
+    column.get_mut(row).map(change);
+}

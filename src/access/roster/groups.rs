@@ -1,0 +1,246 @@
+//! Groups: who is in which, to any depth. Found from the member upwards, so that a question costs what the caller is
+//! in; cycles and diamonds are walked once.
+
+use chrono::{DateTime, Utc};
+use hashbrown::HashSet;
+use rollcall_events::{
+    Position,
+    body::{self, member_subject},
+};
+
+use crate::roster::{
+    Roster,
+    facts::{Binding, Holder, Member, Person},
+    handles::{GroupIx, Principal, ServiceIx, UserIx},
+};
+
+/// A group as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView<'a> {
+    /// `source/group`; `local/group` for one that is kept here.
+    pub id: String,
+    /// The source that says who is in it.
+    pub source: &'a str,
+    /// A label.
+    pub name: Option<&'a str>,
+    /// The newest event about it.
+    pub changed: Position,
+}
+
+impl Roster {
+    /// The group with an id, `source/group`; one that was removed is not found.
+    #[must_use]
+    pub fn group_by_id(&self, id: &str) -> Option<GroupIx> {
+        let ix = self.group_row_of(id)?;
+        self.facts.groups.get(ix).filter(|row| row.register.stands()).map(|_| GroupIx(ix))
+    }
+
+    /// The row of a group that was ever named.
+    pub(crate) fn group_row_of(&self, id: &str) -> Option<u32> {
+        let (source, id) = id.split_once('/')?;
+        let space = u16::try_from(self.facts.sources.find(0, source)?).ok()?;
+        self.facts.groups.find(space, id)
+    }
+
+    /// Every group that was not removed.
+    pub fn groups(&self) -> impl Iterator<Item = GroupIx> {
+        (0_u32..).zip(&self.facts.groups.rows).filter(|(_, row)| row.register.stands()).map(|(ix, _)| GroupIx(ix))
+    }
+
+    /// A group's name and state.
+    #[must_use]
+    pub fn group(&self, GroupIx(ix): GroupIx) -> GroupView<'_> {
+        let row = self.facts.groups.get(ix);
+        GroupView {
+            id: self.group_key(ix),
+            source: self.source_text(self.facts.groups.names.space(ix)),
+            name: row.and_then(|row| row.name.as_deref()),
+            changed: row.map(|row| row.register.cause).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn group_key(&self, ix: u32) -> String {
+        let names = &self.facts.groups.names;
+        format!("{}/{}", self.source_text(names.space(ix)), names.text(ix))
+    }
+
+    /// The newest event about a group or about who is in it itself.
+    #[must_use]
+    pub fn group_changed(&self, GroupIx(ix): GroupIx) -> Position {
+        let own = self.facts.groups.get(ix).map(|row| row.register.cause);
+        let members = self.index.group_members.get(&ix).into_iter().flatten();
+        let entered = members.filter_map(|ix| self.facts.members.get(*ix as usize)).map(|row| row.register.cause);
+        own.into_iter().chain(entered).max().unwrap_or_default()
+    }
+
+    /// Who is in a group itself, as the words of a binding: users and groups by id.
+    pub fn group_members(&self, GroupIx(ix): GroupIx) -> impl Iterator<Item = body::Principal> + '_ {
+        self.index.group_members.get(&ix).into_iter().flatten().filter_map(|member| {
+            let row = self.facts.members.get(*member as usize).filter(|row| row.register.stands())?;
+            self.event_holder(row.holder)
+        })
+    }
+
+    /// Every user and service that is in a group, to any depth.
+    #[must_use]
+    pub fn everybody_in(&self, GroupIx(ix): GroupIx) -> Vec<Principal> {
+        let mut found = self.principals_in(ix, |_| false);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Calls `with` for everything as which a caller holds roles: its live persons, or the service, and every standing
+    /// group that any of them is in.
+    pub(crate) fn each_holder(&self, principal: Principal, mut with: impl FnMut(Holder)) {
+        let mut groups = Distinct::default();
+        let enter = |groups: &mut Distinct, holder: Holder| {
+            for ix in self.index.member_of.get(&holder).into_iter().flatten() {
+                let Some(row) = self.facts.members.get(*ix as usize).filter(|row| row.register.stands()) else {
+                    continue;
+                };
+                if self.facts.groups.get(row.group).is_some_and(|group| group.register.stands()) {
+                    groups.add(row.group);
+                }
+            }
+        };
+        let grouped = !self.index.member_of.is_empty();
+        let mut begin = |holder: Holder| {
+            with(holder);
+            if grouped {
+                enter(&mut groups, holder);
+            }
+        };
+        match principal {
+            Principal::Anyone => {}
+            // A role rests on the person that it names, as every reason rests on what it names.
+            Principal::User(user) => self
+                .persons_of(user)
+                .iter()
+                .filter(|person| self.facts.persons.get(**person).is_some_and(Person::is_live))
+                .for_each(|person| begin(Holder::Person(*person))),
+            Principal::Service(ServiceIx(ix)) => begin(Holder::Service(ix)),
+        }
+        let mut next = 0;
+        while let Some(group) = groups.list.get(next).copied() {
+            next += 1;
+            with(Holder::Group(group));
+            enter(&mut groups, Holder::Group(group));
+        }
+    }
+
+    /// A membership in the words of its events: whose it is, and its subject.
+    pub(crate) fn membership_subject(&self, row: &Member) -> (u16, String) {
+        let (groups, persons) = (&self.facts.groups.names, &self.facts.persons.names);
+        let space = groups.space(row.group);
+        let (kind, id) = match row.holder {
+            Holder::Person(ix) => ("person", self.source_own_id(space, persons.space(ix), persons.text(ix))),
+            Holder::Service(ix) => ("service", self.facts.services.id(ix).to_owned()),
+            Holder::Group(ix) => ("group", self.source_own_id(space, groups.space(ix), groups.text(ix))),
+        };
+        (space, member_subject(groups.text(row.group), kind, &id))
+    }
+
+    /// A holder and every group above it, by memberships that stand, whether the groups themselves stand or not.
+    fn holders_and_groups_above(&self, first: impl IntoIterator<Item = Holder>) -> Vec<Holder> {
+        let mut all: Vec<Holder> = first.into_iter().collect();
+        let mut seen: HashSet<Holder> = all.iter().copied().collect();
+        let mut next = 0;
+        while let Some(holder) = all.get(next).copied() {
+            next += 1;
+            for ix in self.index.member_of.get(&holder).into_iter().flatten() {
+                let row = self.facts.members.get(*ix as usize).filter(|row| row.register.stands());
+                all.extend(row.map(|row| Holder::Group(row.group)).filter(|group| seen.insert(*group)));
+            }
+        }
+        all
+    }
+
+    /// What these and the groups above them were given by hand, of either profile, and runs now or will.
+    pub(crate) fn bindings_of_and_above(
+        &self,
+        first: impl IntoIterator<Item = Holder>,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = &Binding> {
+        let now = now.timestamp_micros();
+        self.holders_and_groups_above(first)
+            .into_iter()
+            .filter_map(|holder| self.index.holder_bindings.get(&holder))
+            .flatten()
+            .filter_map(|ix| self.facts.bindings.get(*ix).and_then(Option::as_ref))
+            .filter(move |row| row.register.stands() && now < row.ends)
+    }
+
+    /// Whether somebody holds, or will, a role that was given by hand: to any person of the user, also one who is away.
+    pub(crate) fn has_bindings(&self, principal: Principal, now: DateTime<Utc>) -> bool {
+        let own: Vec<Holder> = match principal {
+            Principal::Anyone => Vec::new(),
+            Principal::User(user) => self.persons_of(user).iter().map(|person| Holder::Person(*person)).collect(),
+            Principal::Service(ServiceIx(ix)) => vec![Holder::Service(ix)],
+        };
+        self.bindings_of_and_above(own, now).next().is_some()
+    }
+
+    /// Every user and service that is in a group, to any depth. `skip` leaves out single memberships.
+    pub(crate) fn principals_in(&self, group: u32, skip: impl Fn(u32) -> bool) -> Vec<Principal> {
+        let (mut found, mut queue) = (Vec::new(), vec![group]);
+        let mut seen: HashSet<u32> = HashSet::new();
+        seen.insert(group);
+        while let Some(group) = queue.pop() {
+            if self.facts.groups.get(group).is_none_or(|row| !row.register.stands()) {
+                continue;
+            }
+            for ix in self.index.group_members.get(&group).into_iter().flatten().filter(|ix| !skip(**ix)) {
+                let Some(row) = self.facts.members.get(*ix as usize).filter(|row| row.register.stands()) else {
+                    continue;
+                };
+                match row.holder {
+                    Holder::Group(inner) if seen.insert(inner) => queue.push(inner),
+                    Holder::Group(_) => {}
+                    Holder::Person(ix) => {
+                        found.extend(
+                            self.facts
+                                .persons
+                                .get(ix)
+                                .filter(|row| row.is_live())
+                                .map(|row| Principal::User(UserIx(row.user))),
+                        );
+                    }
+                    Holder::Service(ix) => {
+                        found.extend(
+                            Some(Principal::Service(ServiceIx(ix))).filter(|_| self.service_stands(ServiceIx(ix))),
+                        );
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Small numbers, each once, in the order in which they came. Most callers are in few groups, some in thousands.
+#[derive(Default)]
+struct Distinct {
+    list: Vec<u32>,
+    set: HashSet<u32>,
+}
+
+impl Distinct {
+    /// So many are looked through one by one.
+    const FEW: usize = 32;
+
+    fn add(&mut self, number: u32) {
+        if self.list.len() < Self::FEW {
+            if !self.list.contains(&number) {
+                self.list.push(number);
+            }
+            return;
+        }
+        if self.set.is_empty() {
+            self.set.extend(&self.list);
+        }
+        if self.set.insert(number) {
+            self.list.push(number);
+        }
+    }
+}

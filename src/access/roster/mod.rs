@@ -1,0 +1,272 @@
+//! The roster: the facts, the ways to find them, and the settings and profile in force, as of one position.
+//! Answers look-ups. What an event does to it is `fold`, what somebody may do is `decide`; neither is used here.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use rollcall_events::{
+    LOCAL, LogId, Order, Position, Settings, SourceName,
+    body::{ProjectKind, Visibility},
+};
+
+use crate::{
+    profile::{Held, Own, Profile, Pseudo, Resource, RoleIx},
+    roster::{facts::Facts, fast_path::FastPath, handles::ProfileKind, index::Index},
+};
+
+mod accounts;
+pub(crate) mod bindings;
+pub(crate) mod credentials;
+pub(crate) mod facts;
+pub(crate) mod fast_path;
+pub(crate) mod groups;
+pub(crate) mod handles;
+pub(crate) mod index;
+pub(crate) mod names;
+mod principals;
+pub(crate) mod projects;
+pub(crate) mod register;
+pub(crate) mod scopes;
+pub(crate) mod services;
+pub(crate) mod snapshot;
+pub(crate) mod users;
+
+/// The in-memory index of facts that answers access questions.
+#[derive(Debug, Clone)]
+pub struct Roster {
+    pub(crate) facts: Facts,
+    pub(crate) index: Index,
+    pub(crate) fast_path: FastPath,
+    pub(crate) settings: Settings,
+    pub(crate) profile: Profile,
+    /// The profile of Rollcall's own API.
+    pub(crate) api: Arc<Profile>,
+    /// The role of each binding where it was given, under the profile that it belongs to; absent where that profile has
+    /// no such role or does not let it be given there.
+    pub(crate) roles: Vec<Option<(ProfileKind, Held)>>,
+    /// The roles of rules 2 and 3; absent where the profile has no such role.
+    pub(crate) producer_role: Option<RoleIx>,
+    pub(crate) consumer_role: Option<RoleIx>,
+    /// By source: whether an inactive person of it shuts the user out.
+    pub(crate) authoritative: Vec<bool>,
+    /// How events are judged; a roster that follows the log judges each anew.
+    pub(crate) mode: FoldMode,
+}
+
+/// How a roster judges what is folded into it.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum FoldMode {
+    /// Every fact by its source's order, every command by what stands.
+    #[default]
+    Live,
+    /// Only events come that are known to have applied: nothing is asked again, as what it was asked of may be missing.
+    Recorded,
+    /// Facts compete by these orders; commands are known to have applied.
+    Effective(BTreeMap<SourceName, Order>),
+}
+
+impl FoldMode {
+    /// Whether commands are believed.
+    pub(crate) fn trusts_commands(&self) -> bool {
+        !matches!(self, Self::Live)
+    }
+}
+
+/// One roster that is read by many and folded into by one. A guard is held for a look-up, never across a wait.
+#[derive(Debug)]
+pub struct SharedRoster(RwLock<Roster>);
+
+impl SharedRoster {
+    /// Shares a roster.
+    #[must_use]
+    pub fn new(roster: Roster) -> Self {
+        Self(RwLock::new(roster))
+    }
+
+    /// To look something up.
+    pub fn read(&self) -> RwLockReadGuard<'_, Roster> {
+        // A panic while folding leaves an event half applied; the projector that panicked is gone and the process is
+        // not ready. What readers see until then is the state at the last whole event plus part of one.
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// To fold into it.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Roster> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Puts another roster in its place (a rebuilt one) and hands the old one back.
+    pub fn replace(&self, roster: Roster) -> Roster {
+        std::mem::replace(&mut self.write(), roster)
+    }
+}
+
+/// A subject whose newest event could not be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedView<'a> {
+    /// Its source.
+    pub source: &'a str,
+    /// The subject.
+    pub subject: &'a str,
+    /// The event that waits.
+    pub position: Position,
+    /// Why.
+    pub reason: &'a str,
+    /// The project's name that it waits for, if that is why.
+    pub wants: Option<&'a str>,
+}
+
+/// What a roster can count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Users that exist.
+    pub users: usize,
+    /// Projects that exist, archived ones included.
+    pub projects: usize,
+    /// Subjects that are parked.
+    pub parked: usize,
+    /// Those of them that wait for the name of a project.
+    pub name_taken: usize,
+}
+
+impl Roster {
+    /// The roster of an empty log: nobody, nothing, the Revenera profile.
+    ///
+    /// # Panics
+    /// Never: the bundled profiles compile, which a test of them shows.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the bundled profiles are constants that a test compiles")]
+    pub fn new(log: LogId) -> Self {
+        let profile = Profile::bundled("revenera").expect("the bundled profile compiles");
+        let api = Arc::new(Profile::api().expect("the profile of the API compiles"));
+        let mut roster = Self {
+            facts: Facts::new(log),
+            index: Index::default(),
+            fast_path: FastPath::default(),
+            settings: Settings::default(),
+            profile,
+            api,
+            roles: Vec::new(),
+            producer_role: None,
+            consumer_role: None,
+            authoritative: Vec::new(),
+            mode: FoldMode::Live,
+        };
+        roster.derive_from_settings();
+        roster
+    }
+
+    /// Works out what follows from settings and profile.
+    pub(crate) fn derive_from_settings(&mut self) {
+        let rules = &self.profile.document().rules;
+        let role = |set: &Option<String>, rule: &Option<String>, fallback| {
+            self.profile.role(set.as_deref().or(rule.as_deref()).unwrap_or(fallback))
+        };
+        let producer_role = role(&self.settings.producer_role, &rules.producer_role, "Developer");
+        let consumer_role = role(&self.settings.consumer_role, &rules.consumer_role, "Guest");
+        (self.producer_role, self.consumer_role) = (producer_role, consumer_role);
+        self.roles = self.facts.bindings.rows.iter().map(|row| self.binding_role(row.as_ref()?)).collect();
+        let packaged = Resource {
+            level: self.profile.project_level(),
+            visibility: Some(Visibility::Private),
+            kind: Some(self.profile.kind_name(ProjectKind::Standard)),
+            own: Own::NotMine,
+        };
+        let allowed = |role: Option<RoleIx>| {
+            let held = role.map(|role| Held { role, level: self.profile.project_level() });
+            self.profile.allowed(Pseudo::Authenticated, held.into_iter(), &packaged, self.switches())
+        };
+        (self.fast_path.authenticated, self.fast_path.customer) = (allowed(None), allowed(consumer_role));
+        self.authoritative = (0..self.facts.sources.len())
+            .map(|ix| {
+                let name = self.facts.sources.id(ix);
+                self.settings.sources.iter().any(|(source, said)| source.as_str() == name && said.authoritative)
+            })
+            .collect();
+    }
+
+    /// Derives anew what is kept ready.
+    pub(crate) fn rebuild_fast_path(&mut self) {
+        self.fast_path.build(&self.facts, &self.index, self.settings.customer_sub_accounts);
+    }
+
+    /// Which log it was folded from.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.facts.log
+    }
+
+    /// The last event that is in it.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.facts.position
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether a `settings.set`, and a `profile.set`, was ever said.
+    #[must_use]
+    pub fn has_settings(&self) -> bool {
+        !self.facts.settings.is_empty() && !self.facts.profile.is_empty()
+    }
+
+    /// The profile in force.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Sources that recorded at least one event.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        (0..self.facts.sources.len()).map(|ix| self.facts.sources.id(ix))
+    }
+
+    /// How a source's events are ordered. `local` and unknown sources: as observed.
+    #[must_use]
+    pub fn order(&self, source: &SourceName) -> Order {
+        self.settings.sources.get(source).map_or(Order::Observed, |said| said.order)
+    }
+
+    pub(crate) fn source_text(&self, space: u16) -> &str {
+        self.facts.sources.id(u32::from(space))
+    }
+
+    /// An id as a fact of one source writes it: a source's own ids bare; what is kept here names all with their source.
+    pub(crate) fn source_own_id(&self, space: u16, of: u16, id: &str) -> String {
+        let source = self.source_text(of);
+        if space == of && source != LOCAL { id.to_owned() } else { format!("{source}/{id}") }
+    }
+
+    /// Subjects whose newest event could not be judged.
+    pub fn parked(&self) -> impl Iterator<Item = ParkedView<'_>> + Clone {
+        self.facts.parked.iter().map(|((space, subject), mark)| ParkedView {
+            source: self.source_text(*space),
+            subject,
+            position: mark.position,
+            reason: &mark.reason,
+            wants: mark.wants.as_deref(),
+        })
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            users: self.users().count(),
+            projects: self.facts.projects.len(),
+            parked: self.facts.parked.len(),
+            name_taken: self.facts.parked.values().filter(|mark| mark.wants.is_some()).count(),
+        }
+    }
+
+    /// The profile's switches as they are set.
+    pub(crate) fn switches(&self) -> &BTreeMap<String, String> {
+        &self.settings.switches
+    }
+}

@@ -1,0 +1,90 @@
+//! What a trial says is what the fold says afterwards.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use rollcall_events::Body;
+
+use crate::{
+    questions::members::members,
+    roster::Roster,
+    suite::histories::{History, fact, noon},
+    what_if::{
+        dry_run::{could_empty_project, dry_run, emptied_projects},
+        preview::NamedScope,
+    },
+};
+
+/// A history of one source, ordered as observed, and what it would say next.
+fn proposed() -> impl Strategy<Value = (History, Vec<Body>)> {
+    let said = || fact().prop_filter("one source", |(source, ..)| *source == "flexnet");
+    (prop::collection::vec(said(), 20..120), prop::collection::vec(said(), 0..12)).prop_map(|(before, next)| {
+        let mut history = History::default();
+        before.iter().for_each(|(source, kind, data)| history.say(source, kind, None, data));
+        let body = |(_, kind, data): (&str, &str, String)| Body::parse(&format!("rollcall.{kind}.v1"), &data).unwrap();
+        (history, next.into_iter().map(body).collect())
+    })
+}
+
+fn users(roster: &Roster, project: &str) -> BTreeSet<String> {
+    let project = roster.project_by_name(project).unwrap();
+    members(roster, project, noon()).into_iter().map(|member| member.user).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_trial_says_what_would_be((history, facts) in proposed(), crowd in 1..4_usize) {
+        let (before, source) = (history.fold(), "flexnet".parse().unwrap());
+        let mut longer = history.clone();
+        facts.iter().for_each(|fact| {
+            let kind = fact.kind().trim_start_matches("rollcall.").trim_end_matches(".v1").to_owned();
+            longer.say("flexnet", &kind, None, &fact.data());
+        });
+        let after = longer.fold();
+        let projects: Vec<String> = before.projects().map(|project| before.project_name(project).to_owned()).collect();
+        let expected: BTreeSet<String> = projects
+            .iter()
+            .filter(|project| users(&before, project).len() >= crowd && users(&after, project).is_empty())
+            .cloned()
+            .collect();
+        let told = emptied_projects(&before, &source, &facts, crowd, noon());
+        prop_assert_eq!(&told.into_iter().collect::<BTreeSet<_>>(), &expected);
+        prop_assert!(expected.is_empty() || could_empty_project(&facts, crowd));
+        let rows = |roster: &Roster| -> BTreeSet<(String, String, String)> {
+            let of = |project| {
+                let name = roster.project_name(project).to_owned();
+                members(roster, project, noon()).into_iter().map(move |m| (name.clone(), m.user, m.role))
+            };
+            roster.projects().flat_map(of).collect()
+        };
+        let (had, has) = (rows(&before), rows(&after));
+        let changes = dry_run(&before, &source, &facts, noon());
+        let told = |appears| -> BTreeSet<(String, String, String)> {
+            changes.iter().filter(|change| change.appears == appears).map(|change| match &change.scope {
+                NamedScope::Project(name) => (name.clone(), change.user.clone(), change.role.clone()),
+                other => panic!("{other:?}"),
+            }).collect()
+        };
+        prop_assert_eq!(told(true), has.difference(&had).cloned().collect());
+        prop_assert_eq!(told(false), had.difference(&has).cloned().collect());
+    }
+}
+
+#[test]
+fn few_people_cannot_empty_a_project_and_a_group_can() {
+    let parse = |kind: &str, data: String| Body::parse(&format!("rollcall.{kind}.v1"), &data).unwrap();
+    let leaves = |n| parse("group.member.removed", format!(r#"{{"group":"g","member":{{"person":"p{n}"}}}}"#));
+    let gone = |n| parse("person.removed", format!(r#"{{"person":"p{n}"}}"#));
+    let four: Vec<Body> = (0..4).map(leaves).chain((0..4).map(gone)).collect();
+    assert!(!could_empty_project(&four, 5));
+    assert!(could_empty_project(&(0..5).map(leaves).collect::<Vec<_>>(), 5));
+    for whole in [
+        parse("group.removed", r#"{"group":"g"}"#.into()),
+        parse("group.member.removed", r#"{"group":"g","member":{"group":"h"}}"#.into()),
+        parse("package.removed", r#"{"package":"k"}"#.into()),
+    ] {
+        assert!(could_empty_project(&[whole], 5));
+    }
+}

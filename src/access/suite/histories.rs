@@ -1,0 +1,251 @@
+//! The kit of the suite and of every other test here: an instant, histories in the making, random facts, single events.
+
+use chrono::{DateTime, Duration, Utc};
+use proptest::prelude::*;
+use rollcall_events::{Body, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings};
+
+use crate::{
+    decide::{Verdict, decide},
+    fold::change::Effect,
+    profile::Verb,
+    questions::members::members,
+    roster::{
+        Roster,
+        handles::{Principal, ProjectIx, UserIx},
+    },
+};
+
+pub(crate) fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+/// A history in the making: facts of two sources, commands, each with its sequence.
+#[derive(Clone, Default)]
+pub(crate) struct History(pub(crate) Vec<NewEvent>);
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line =
+            |event: &NewEvent| format!("{} {} {} {:?}", event.key.source, event.kind, event.data, event.sequence);
+        self.0.iter().try_for_each(|event| writeln!(f, "{}", line(event)))
+    }
+}
+
+impl History {
+    pub(crate) fn say(&mut self, source: &str, kind: &str, sequence: Option<u64>, data: &str) {
+        let kind = format!("rollcall.{kind}.v1");
+        let body = Body::parse(&kind, data).unwrap();
+        self.0.push(NewEvent {
+            sequence,
+            data: data.into(),
+            ..NewEvent::of(source.parse().unwrap(), format!("e{}", self.0.len()), &body)
+        });
+    }
+
+    pub(crate) fn settings(customer_sub_accounts: bool) -> Self {
+        let settings = Settings {
+            customer_sub_accounts,
+            sources: ["flexnet", "corp"]
+                .map(|name| {
+                    let said = SourceSettings { order: Order::Version, authoritative: name == "corp" };
+                    (name.parse::<SourceName>().unwrap(), said)
+                })
+                .into(),
+            ..Settings::default()
+        };
+        let mut history = Self::default();
+        history.say("local", "settings.set", None, &serde_json::to_string(&settings).unwrap());
+        history
+    }
+
+    pub(crate) fn fold(&self) -> Roster {
+        let mut roster = Roster::new(LogId([7; 8]));
+        self.fold_into(&mut roster);
+        roster
+    }
+
+    pub(crate) fn fold_into(&self, roster: &mut Roster) {
+        let start = roster.position().0;
+        for (position, event) in (start + 1..).zip(&self.0) {
+            roster.apply(&recorded(position, event));
+        }
+    }
+}
+
+/// One random fact about a small world, as (source, kind, data).
+pub(crate) fn fact() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let id = |prefix: &'static str, n: u8| (0..n).prop_map(move |i| format!("{prefix}{i}"));
+    let account = || id("a", 5);
+    let maybe_account = || prop_oneof![3 => account().prop_map(|a| format!("\"{a}\"")), 1 => Just("null".to_owned())];
+    let time = || {
+        prop_oneof![
+            2 => Just("null".to_owned()),
+            1 => (0..4_i64).prop_map(|d| format!("\"{}\"", (noon() + Duration::days(d - 2)).to_rfc3339())),
+        ]
+    };
+    let flex = |kind: &'static str| move |data: String| ("flexnet", kind, data);
+    prop_oneof![
+        4 => (account(), maybe_account()).prop_map(|(a, p)| format!(r#"{{"account":"{a}","kind":"customer","parent":{p}}}"#)).prop_map(flex("account.upserted")),
+        1 => account().prop_map(|a| format!(r#"{{"account":"{a}"}}"#)).prop_map(flex("account.removed")),
+        6 => (id("p", 5), maybe_account(), prop::bool::weighted(0.85))
+            .prop_map(|(p, a, active)| format!(r#"{{"person":"{p}","account":{a},"active":{active}}}"#))
+            .prop_map(flex("person.upserted")),
+        1 => id("p", 5).prop_map(|p| format!(r#"{{"person":"{p}"}}"#)).prop_map(flex("person.removed")),
+        2 => (id("q", 3), prop::bool::weighted(0.7))
+            .prop_map(|(p, active)| ("corp", "person.upserted", format!(r#"{{"person":"{p}","account":null,"active":{active}}}"#))),
+        3 => (id("p", 5), prop::bool::weighted(0.75)).prop_map(|(p, on)| {
+            let kind = if on { "permission.granted" } else { "permission.revoked" };
+            ("flexnet", kind, format!(r#"{{"person":"{p}","permission":"view_and_manage_download_packages"}}"#))
+        }),
+        2 => (id("d", 3), prop::bool::weighted(0.85)).prop_map(|(d, on)| {
+            ("flexnet", if on { "product.upserted" } else { "product.removed" }, format!(r#"{{"product":"{d}"}}"#))
+        }),
+        3 => (id("k", 3), account(), prop::bool::weighted(0.85), time()).prop_map(|(k, a, delivery, until)| {
+            ("flexnet", "package.upserted", format!(
+                r#"{{"package":"{k}","producer":"{a}","container_delivery":{delivery},"effective_until":{until}}}"#
+            ))
+        }),
+        1 => id("k", 3).prop_map(|k| ("flexnet", "package.removed", format!(r#"{{"package":"{k}"}}"#))),
+        4 => (id("k", 3), id("d", 3), prop::bool::weighted(0.75)).prop_map(|(k, d, on)| {
+            let kind = if on { "package.product.mapped" } else { "package.product.unmapped" };
+            ("flexnet", kind, format!(r#"{{"package":"{k}","product":"{d}"}}"#))
+        }),
+        4 => (id("e", 3), account(), 0..4_u8).prop_map(|(e, a, s)| {
+            let state = ["active", "active", "inactive", "draft"][usize::from(s)];
+            ("flexnet", "entitlement.upserted", format!(r#"{{"entitlement":"{e}","account":"{a}","state":"{state}"}}"#))
+        }),
+        1 => id("e", 3).prop_map(|e| ("flexnet", "entitlement.removed", format!(r#"{{"entitlement":"{e}"}}"#))),
+        5 => (id("l", 4), id("e", 3), id("d", 3), time()).prop_map(|(l, e, d, ends)| {
+            ("flexnet", "entitlement.line.upserted", format!(
+                r#"{{"line":"{l}","entitlement":"{e}","product":"{d}","starts":null,"ends":{ends}}}"#
+            ))
+        }),
+        1 => id("l", 4).prop_map(|l| ("flexnet", "entitlement.line.removed", format!(r#"{{"line":"{l}"}}"#))),
+        2 => (id("e", 3), id("p", 5), any::<bool>()).prop_map(|(e, p, on)| {
+            let kind = if on { "entitlement.person.assigned" } else { "entitlement.person.unassigned" };
+            ("flexnet", kind, format!(r#"{{"entitlement":"{e}","person":"{p}"}}"#))
+        }),
+        1 => (id("p", 5), id("q", 3), prop::bool::weighted(0.7)).prop_map(|(p, q, on)| {
+            let kind = if on { "identity.linked" } else { "identity.unlinked" };
+            ("local", kind, format!(
+                r#"{{"persons":[{{"source":"flexnet","person":"{p}"}},{{"source":"corp","person":"{q}"}}]}}"#
+            ))
+        }),
+        1 => (id("p", 5), any::<bool>()).prop_map(|(p, on)| {
+            let (kind, scope) = (if on { "binding.set" } else { "binding.removed" }, r#""scope":"root""#);
+            ("local", kind, format!(r#"{{"principal":{{"user":"flexnet/{p}"}},"role":"system_of_record",{scope},"author":"test"}}"#))
+        }),
+    ]
+}
+
+pub(crate) fn history() -> impl Strategy<Value = History> {
+    (any::<bool>(), prop::collection::vec((fact(), 0..6_u64), 1..120)).prop_map(|(sub_accounts, facts)| {
+        let mut history = History::settings(sub_accounts);
+        for ((source, kind, data), sequence) in facts {
+            history.say(source, kind, (source != "local").then_some(sequence), &data);
+        }
+        history
+    })
+}
+
+/// A history of sources' facts alone, which carry an order key; and an order in which to deliver them.
+pub(crate) fn shuffled() -> impl Strategy<Value = (History, Vec<NewEvent>)> {
+    history().prop_flat_map(|mut history| {
+        // Every person is there from the start: which of two rivals gets a user name depends on arrival, and is let be.
+        let mut first = History(history.0.drain(..1).collect());
+        for p in 0..5 {
+            first.say(
+                "flexnet",
+                "person.upserted",
+                Some(0),
+                &format!(r#"{{"person":"p{p}","account":null,"active":true}}"#),
+            );
+        }
+        for k in 0..3 {
+            first.say(
+                "flexnet",
+                "package.upserted",
+                Some(0),
+                &format!(r#"{{"package":"k{k}","producer":"a0","container_delivery":true}}"#),
+            );
+        }
+        let rest: Vec<NewEvent> = history.0.into_iter().filter(|event| !event.key.source.is_local()).collect();
+        (Just(first), Just(rest.clone()), Just(rest).prop_shuffle()).prop_map(|(first, rest, order)| {
+            let mut straight = first.clone();
+            straight.0.extend(rest);
+            let mut twisted = first.0;
+            twisted.extend(order);
+            (straight, twisted)
+        })
+    })
+}
+
+pub(crate) fn world(roster: &Roster) -> Vec<(UserIx, ProjectIx)> {
+    roster.users().flat_map(|user| roster.projects().map(move |project| (user, project))).collect()
+}
+
+/// Every membership by name, as the digest sees it.
+pub(crate) fn table(roster: &Roster) -> Vec<String> {
+    let row = |project: &str, m: crate::Member| {
+        let names: Vec<String> = m.reasons.iter().map(|reason| reason.name.clone()).collect();
+        format!("{} {project} {} because {}", m.name, m.role, names.join(" "))
+    };
+    let of = |project| {
+        members(roster, project, noon()).into_iter().map(|m| row(roster.project_name(project), m)).collect::<Vec<_>>()
+    };
+    let mut rows: Vec<String> = roster.projects().flat_map(of).collect();
+    rows.sort();
+    rows
+}
+
+/// The smallest world in which ada is a customer and bob a producer's user below the producer.
+pub(crate) fn small() -> History {
+    let mut h = History::settings(false);
+    let mut say = |kind: &str, data: &str| h.say("flexnet", kind, Some(1), data);
+    say("account.upserted", r#"{"account":"initech","kind":"producer"}"#);
+    say("account.upserted", r#"{"account":"lab","kind":"producer","parent":"initech"}"#);
+    say("account.upserted", r#"{"account":"globex","kind":"customer"}"#);
+    say("person.upserted", r#"{"person":"ada","username":"Ada@Globex.test","account":"globex","active":true}"#);
+    say("person.upserted", r#"{"person":"bob","account":"lab","active":true}"#);
+    say("permission.granted", r#"{"person":"bob","permission":"view_and_manage_download_packages"}"#);
+    say("product.upserted", r#"{"product":"DB"}"#);
+    say(
+        "package.upserted",
+        r#"{"package":"db-suite","project_name":"acme","producer":"initech","container_delivery":true}"#,
+    );
+    say("package.product.mapped", r#"{"package":"db-suite","product":"DB"}"#);
+    say("entitlement.upserted", r#"{"entitlement":"ENT-7","account":"globex","state":"active"}"#);
+    say(
+        "entitlement.line.upserted",
+        r#"{"line":"ENT-7/1","entitlement":"ENT-7","product":"DB","starts":null,"ends":"2026-03-02T00:00:00Z"}"#,
+    );
+    h
+}
+
+/// Whether a user of the smallest world may do this in its project.
+pub(crate) fn asks(roster: &Roster, user: &str, verb: Verb, now: DateTime<Utc>) -> Verdict {
+    let user = roster.user_by_name(user).unwrap();
+    let project = roster.project_by_name("acme").unwrap();
+    decide(roster, Principal::User(user), roster.profile().registry_action(verb).unwrap(), project, now)
+}
+
+/// What a type and its data mean.
+pub(crate) fn body(kind: &str, data: &str) -> Body {
+    Body::parse(&format!("rollcall.{kind}.v1"), data).unwrap_or_else(|error| panic!("{kind} {data}: {error}"))
+}
+
+/// One event as the log holds it, an hour before noon.
+pub(crate) fn recorded(position: u64, event: &NewEvent) -> Recorded {
+    Recorded { position: Position(position), recorded_at: noon() - Duration::hours(1), event: event.clone() }
+}
+
+/// The id of the event that comes next in a roster.
+pub(crate) fn next_id(roster: &Roster) -> String {
+    format!("e{}", roster.position().0 + 1)
+}
+
+/// Records one event more at an instant and folds it in.
+pub(crate) fn fold_next(roster: &mut Roster, event: NewEvent, now: DateTime<Utc>) -> Effect {
+    let position = Position(roster.position().0 + 1);
+    roster.apply(&Recorded { position, recorded_at: now, event }).effect
+}

@@ -1,0 +1,170 @@
+//! What facts that a source would state mean: who would get or lose which role, and which projects would lose
+//! everybody. Tried on a copy of the roster by the very fold that folds the log. Appends nothing and asks no source.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, NewEvent, Position, Recorded, SourceName, body};
+
+use crate::{
+    fold::change::Effect,
+    questions::members::memberships_of,
+    roster::{
+        Roster,
+        handles::{Place, Principal, ProfileKind, ProjectIx, UserIx},
+    },
+    what_if::preview::{MembershipChange, NamedScope},
+};
+
+/// The roles in projects that would appear and disappear if a source said this now, by project, user and role.
+#[must_use]
+pub fn dry_run(before: &Roster, source: &SourceName, facts: &[Body], now: DateTime<Utc>) -> Vec<MembershipChange> {
+    let after = before.with_facts(source, facts, now);
+    let concerned = Concerned::by(facts);
+    let (had, has) =
+        (before.roles_of_concerned(source, &concerned, now), after.roles_of_concerned(source, &concerned, now));
+    let mut changes = Vec::new();
+    for (side, other, appears) in [(&has, &had, true), (&had, &has, false)] {
+        for (row, name) in side.iter().filter(|(row, _)| !other.contains_key(*row)) {
+            let (user, project, role) = row.clone();
+            let scope = NamedScope::Project(project);
+            changes.push(MembershipChange { scope, name: name.clone(), user, role, appears });
+        }
+    }
+    changes.sort();
+    changes
+}
+
+/// Whether these facts could take the last of `crowd` members or more out of a project. Looks at nothing but the facts:
+/// most of what a source takes back concerns too few for that.
+#[must_use]
+pub fn could_empty_project(facts: &[Body], crowd: usize) -> bool {
+    let mut losing = BTreeSet::new();
+    for fact in facts {
+        let person = match fact {
+            Body::PersonRemoved(data) => &data.person,
+            // Suspended, or in another account.
+            Body::PersonUpserted(data) => &data.person,
+            Body::GroupMemberRemoved(data) => match &data.member {
+                body::Member::Person(person) => person,
+                body::Member::Service(_) | body::Member::Group(_) => return true,
+            },
+            Body::GroupUpserted(_) | Body::GroupMemberAdded(_) => continue,
+            _ => return true,
+        };
+        losing.insert(person);
+    }
+    losing.len() >= crowd
+}
+
+/// The projects, by name, that have `crowd` members or more now and would have none if a source said this.
+#[must_use]
+pub fn emptied_projects(
+    before: &Roster,
+    source: &SourceName,
+    facts: &[Body],
+    crowd: usize,
+    now: DateTime<Utc>,
+) -> Vec<String> {
+    if !could_empty_project(facts, crowd) {
+        return Vec::new();
+    }
+    let after = before.with_facts(source, facts, now);
+    // Whoever is left in one project is often left in the next: asked first, so that few are gone through.
+    let mut left: Option<Principal> = None;
+    let mut names = Vec::new();
+    for project in before.projects() {
+        if left.is_some_and(|who| after.is_member(who, project, now)) {
+            continue;
+        }
+        let stays = after.candidates(project).into_iter().find(|who| after.is_member(*who, project, now));
+        if stays.is_some() {
+            left = stays;
+            continue;
+        }
+        let had = before.candidates(project).into_iter().filter(|who| before.is_member(*who, project, now));
+        if had.take(crowd).count() == crowd {
+            names.push(before.project_name(project).to_owned());
+        }
+    }
+    names.sort();
+    names
+}
+
+/// Whom facts may concern.
+enum Concerned {
+    /// These persons of their source.
+    Persons(BTreeSet<String>),
+    /// Perhaps anybody: a group in a group, an account, a package.
+    Everybody,
+}
+
+impl Concerned {
+    fn by(facts: &[Body]) -> Self {
+        let mut persons = BTreeSet::new();
+        for fact in facts {
+            let person = match fact {
+                Body::PersonUpserted(person) => &person.person,
+                Body::PersonRemoved(person) => &person.person,
+                Body::GroupMemberAdded(data) | Body::GroupMemberRemoved(data) => match &data.member {
+                    body::Member::Person(person) => person,
+                    body::Member::Service(_) | body::Member::Group(_) => return Self::Everybody,
+                },
+                _ => return Self::Everybody,
+            };
+            persons.insert(person.to_string());
+        }
+        Self::Persons(persons)
+    }
+}
+
+impl Roster {
+    /// A copy into which this was folded as if it had just been recorded.
+    fn with_facts(&self, source: &SourceName, facts: &[Body], now: DateTime<Utc>) -> Self {
+        let mut after = self.clone();
+        for fact in facts {
+            after.fold_unrecorded(source, fact, now);
+        }
+        after
+    }
+
+    /// Folds what was not recorded, as the next record of the log.
+    pub(crate) fn fold_unrecorded(&mut self, source: &SourceName, body: &Body, now: DateTime<Utc>) -> Effect {
+        let position = Position(self.position().0 + 1);
+        let event = NewEvent { time: Some(now), ..NewEvent::of(source.clone(), format!("trial-{position}"), body) };
+        self.apply(&Recorded { position, recorded_at: now, event }).effect
+    }
+
+    /// (user's id, project, role) with the user's name, of all who are concerned.
+    fn roles_of_concerned(
+        &self,
+        source: &SourceName,
+        concerned: &Concerned,
+        now: DateTime<Utc>,
+    ) -> BTreeMap<(String, String, String), String> {
+        let users: BTreeSet<UserIx> = match concerned {
+            Concerned::Everybody => self.users().collect(),
+            Concerned::Persons(ids) => {
+                let persons = ids.iter().filter_map(|id| self.person_of(&format!("{source}/{id}")));
+                persons.filter_map(|person| self.facts.persons.get(person)).map(|row| UserIx(row.user)).collect()
+            }
+        };
+        let mut found = BTreeMap::new();
+        for user in users {
+            let (id, name) = (self.user_id(user), self.user_name(user).to_owned());
+            for row in memberships_of(self, user, now) {
+                found.insert((id.clone(), row.project, row.role), name.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether somebody has a role in a project now.
+    fn is_member(&self, who: Principal, project: ProjectIx, now: DateTime<Utc>) -> bool {
+        let place = Place::Project(project);
+        self.is_there(who)
+            && self.is_open(place)
+            && self.admitted(who).is_some()
+            && self.live_roles(ProfileKind::Access, who, place, now.timestamp_micros()).next().is_some()
+    }
+}

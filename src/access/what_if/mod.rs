@@ -1,0 +1,5 @@
+//! What if: commands and facts tried on a copy of the roster before anybody records them.
+
+mod affected;
+pub(crate) mod dry_run;
+pub(crate) mod preview;
