@@ -2,6 +2,7 @@
 
 pub mod body;
 mod clock;
+mod digest;
 mod envelope;
 mod epoch;
 mod ids;
@@ -11,7 +12,8 @@ mod settings;
 
 pub use body::{Body, Command, Emitter};
 pub use clock::Clock;
-pub use envelope::{Digest, EventKey, NewEvent, Recorded, chain_start, chain_step};
+pub use digest::{Digest, Sha256Hex};
+pub use envelope::{EventKey, NewEvent, Recorded, chain_start, chain_step};
 pub use epoch::{Epoch, StaleEpoch, run_id};
 pub use ids::{Id, InvalidName, LOCAL, LogId, Position, ProjectName, SourceName, prefixed_id, project_name_of};
 pub use json::SchemaError;

@@ -6,8 +6,8 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rollcall_events::{
-    Body as Event, Digest,
-    body::{self, Author, SecretOwner, Sha256Hex},
+    Body as Event, Digest, Sha256Hex,
+    body::{self, Author, SecretOwner},
 };
 use serde_json::{Value, json};
 

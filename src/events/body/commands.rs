@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{EventData, Sha256Hex, part, window};
-use crate::{Id, SchemaError, Settings};
+use super::{EventData, part, window};
+use crate::{Id, SchemaError, Settings, Sha256Hex};
 
 /// A scope above projects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

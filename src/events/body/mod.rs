@@ -359,49 +359,6 @@ reference! {
     UserRef { user, author } = "user";
 }
 
-/// A SHA-256 in 64 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sha256Hex(pub [u8; 32]);
-
-impl Serialize for Sha256Hex {
-    fn serialize<S: serde::Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
-        ser.collect_str(&crate::Digest(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Hex {
-    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(de)?;
-        let mut bytes = [0; 32];
-        let digits: Option<Vec<u8>> = text
-            .bytes()
-            .map(|b| match b {
-                b'0'..=b'9' => Some(b - b'0'),
-                b'a'..=b'f' => Some(b - b'a' + 10),
-                _ => None,
-            })
-            .collect();
-        match digits {
-            Some(digits) if digits.len() == 64 => {
-                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-                    *byte = pair.iter().fold(0, |acc, digit| acc << 4 | digit);
-                }
-                Ok(Self(bytes))
-            }
-            _ => Err(serde::de::Error::custom("a SHA-256 is 64 of 0-9 and a-f")),
-        }
-    }
-}
-
-impl JsonSchema for Sha256Hex {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Sha256".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{64}$"})
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use rollcall_access::{Principal, SecretView};
 use rollcall_events::{
-    Body, Digest, Id, Position, SchemaError,
-    body::{self, Author, Invitation, Secret, SecretOwner, SecretRef, Sha256Hex},
+    Body, Digest, Id, Position, SchemaError, Sha256Hex,
+    body::{self, Author, Invitation, Secret, SecretOwner, SecretRef},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
