@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_events::json;
-use rollcall_ingest::{Headers, MappedEvent, MappingError, Problem, ProblemType};
+use rollcall_ingest::connector::{Headers, MappedEvent, MappingError, Problem, ProblemType};
 
 /// An attribute as it was written.
 struct Attribute {

@@ -1,7 +1,7 @@
 //! The three ways in which CloudEvents travel over HTTP: structured, batch, binary. Which one is what the content type
 //! says. Takes bodies apart; what an event's attributes may be is `cloudevents.rs`.
 
-use rollcall_ingest::{Headers, MappedEvent, MappingError, Problem, ProblemType};
+use rollcall_ingest::connector::{Headers, MappedEvent, MappingError, Problem, ProblemType};
 use serde_json::value::RawValue;
 
 use crate::cloudevents;

@@ -13,8 +13,9 @@ use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Clock, LogId, Order, Position, Recorded};
 use rollcall_ingest::{
-    Delivery, DeliveryAnswer, DeliveryId, Durability, Headers, Hook, HookRoute, InboundCall, MappedEvent, MappingError,
-    Part, PartState, ProblemType, ReceiveError, Receiver, Rejection, ReplayError, TimestampCheck, Verdict,
+    Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Part, PartState, ReceiveError, Receiver,
+    ReplayError, Verdict,
+    connector::{Headers, Hook, MappedEvent, MappingError, ProblemType, Rejection, TimestampCheck},
 };
 use rollcall_store::{
     EngineConfig,

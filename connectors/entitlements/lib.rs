@@ -9,7 +9,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-use rollcall_ingest::{Headers, Hook, MappedEvent, MappingError, Rejection, TimestampCheck};
+use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Rejection, TimestampCheck};
 
 pub use secrets::{SecretError, Secrets};
 

@@ -1,7 +1,7 @@
 //! Standard Webhooks 1.0: who may have sent these bytes, and when. Looks at the raw body only.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rollcall_ingest::{Headers, Rejection, TimestampCheck};
+use rollcall_ingest::connector::{Headers, Rejection, TimestampCheck};
 
 use crate::Secrets;
 

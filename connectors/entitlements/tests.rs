@@ -5,7 +5,9 @@ use std::{fs, path::Path, sync::Arc};
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Order;
 use rollcall_ingest::{
-    DeliveryId, Headers, Hook, MappedEvent, MappingError, Problem, Rejection, TimestampCheck, validate,
+    DeliveryId,
+    connector::{Headers, Hook, MappedEvent, MappingError, Problem, Rejection, TimestampCheck},
+    validate,
 };
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rollcall_ingest::pull::Scope;
+use rollcall_ingest::connector::Scope;
 
 use crate::{
     connection::{Bind, Limits, Url},

@@ -16,7 +16,7 @@ use rollcall_events::{
     Body, Id,
     body::{self, GroupRef, Member, PersonRef},
 };
-use rollcall_ingest::pull::{
+use rollcall_ingest::connector::{
     ChangeSink, Failure, FullReadReason, LookupAnswer, Pull, Scope, SinkError, Snapshot, SnapshotBuilder,
 };
 

@@ -8,7 +8,7 @@ use rollcall_events::{
     Body, Id,
     body::{GroupRef, PersonRef},
 };
-use rollcall_ingest::pull::{ChangeSink, Failure, FullReadReason, SaveOutcome, SourceChange};
+use rollcall_ingest::connector::{ChangeSink, Failure, FullReadReason, SaveOutcome, SourceChange};
 
 use crate::{
     ber::Malformed,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Id;
-use rollcall_ingest::pull::PersonalData;
+use rollcall_ingest::connector::PersonalData;
 
 use crate::{
     config::{Attributes, Config},

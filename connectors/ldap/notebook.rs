@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use rollcall_events::{Body, Id};
-use rollcall_ingest::pull::{Cursor, ResumePoint, StateUpdate};
+use rollcall_ingest::connector::{Cursor, ResumePoint, StateUpdate};
 
 use crate::{
     ber::{BOOLEAN, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, boolean},
@@ -241,7 +241,7 @@ fn name(bytes: &[u8]) -> Result<crate::dn::Dn, Malformed> {
 mod tests {
     use proptest::prelude::*;
     use rollcall_events::body::{GroupMember, Member};
-    use rollcall_ingest::pull::{PersonalData, StateEntry};
+    use rollcall_ingest::connector::{PersonalData, StateEntry};
 
     use super::*;
 

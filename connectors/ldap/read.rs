@@ -5,7 +5,7 @@ use std::iter;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Id;
-use rollcall_ingest::pull::SnapshotBuilder;
+use rollcall_ingest::connector::SnapshotBuilder;
 
 use crate::{
     changes::Part,

@@ -7,7 +7,7 @@ use rollcall_events::{
     Body, Id,
     body::{self, GroupMember, Member},
 };
-use rollcall_ingest::pull::{Fact, FactSelector, SnapshotBuilder};
+use rollcall_ingest::connector::{Fact, FactSelector, SnapshotBuilder};
 
 use crate::{
     dn::Dn,

@@ -1,8 +1,8 @@
 //! Plans: a source that is read, its difference shown, confirmed, put aside.
 
 use rollcall_ingest::{
-    memory::{Fault, group, member, person},
-    pull::Failure,
+    connector::Failure,
+    testkit::{Fault, group, member, person},
 };
 use serde_json::{Value, json};
 

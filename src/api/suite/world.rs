@@ -23,8 +23,9 @@ use rollcall_access::{Change, Effect, Folded, Roster, SharedRoster, Subject, emp
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
-    Consequences, EngineDeps, Headers, Hook, HookRoute, MappedEvent, MappingError, Problem, ProblemType, ProposedFacts,
-    ReadOptions, Receiver, Rejection, RunnerTasks, Runners, TimestampCheck, memory::MemorySource, pull::Pull,
+    Consequences, EngineDeps, HookRoute, ProposedFacts, ReadOptions, Receiver, RunnerTasks, Runners,
+    connector::{Headers, Hook, MappedEvent, MappingError, Problem, ProblemType, Pull, Rejection, TimestampCheck},
+    testkit::MemorySource,
 };
 use rollcall_store::{
     EngineConfig,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::SourceName;
-use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, SourceStore, pull::Pull};
+use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, SourceStore, connector::Pull};
 
 use crate::{
     server::{consequences::OnRoster, random::random_number},

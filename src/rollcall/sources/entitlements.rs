@@ -7,7 +7,7 @@ use std::{
 
 use rollcall_entitlements::{CloudEvents, Secrets};
 use rollcall_events::Order;
-use rollcall_ingest::Hook;
+use rollcall_ingest::connector::Hook;
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};

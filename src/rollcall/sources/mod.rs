@@ -11,7 +11,10 @@ use std::{fmt, ops::Deref, path::Path, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Order, SourceName};
-use rollcall_ingest::{Hook, ReadOptions, pull::Pull};
+use rollcall_ingest::{
+    ReadOptions,
+    connector::{Hook, Pull},
+};
 use rollcall_ldap::Directory;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;

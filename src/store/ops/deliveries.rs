@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
-use rollcall_ingest::{DeliveryId, Headers, Verdict};
+use rollcall_ingest::{DeliveryId, Verdict, connector::Headers};
 use serde::Serialize;
 
 use super::OpsError;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_ingest::pull::{Pull, Snapshot, SnapshotBuilder};
+use rollcall_ingest::connector::{Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Base, Bind, Config, Directory, Limits, Whose};
 
 use crate::{
@@ -93,7 +93,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     let subject = snapshot.changes().find(|(subject, _)| subject.starts_with("person/")).unwrap().1.clone();
     let answers = block(directory.look_up(std::slice::from_ref(&subject), now())).unwrap();
     assert!(
-        matches!(&answers[0], rollcall_ingest::pull::LookupAnswer::Stated(stated) if stated.body == subject),
+        matches!(&answers[0], rollcall_ingest::connector::LookupAnswer::Stated(stated) if stated.body == subject),
         "{answers:?}"
     );
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use rollcall_events::{Body, Position, body::Author};
-use rollcall_ingest::{ApplyOutcome, SourceRecords, SourceState, pull::Failure};
+use rollcall_ingest::{ApplyOutcome, SourceRecords, SourceState, connector::Failure};
 use rollcall_ldap::{Bind, Config, Mode};
 
 use crate::{

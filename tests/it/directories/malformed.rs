@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::DateTime;
-use rollcall_ingest::pull::{Failure, Pull, Snapshot, SnapshotBuilder};
+use rollcall_ingest::connector::{Failure, Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Config, Directory, Limits, Mode};
 
 use crate::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, body::Member};
-use rollcall_ingest::pull::{Failure, Pull, Snapshot, SnapshotBuilder};
+use rollcall_ingest::connector::{Failure, Pull, Snapshot, SnapshotBuilder};
 use rollcall_ldap::{Base, Bind, Config, Directory, Limits};
 
 use crate::support::slapd::{Authority, BASE, Kind, Proxy, SYNC, Slapd, Then, dn, group, person, trunk};

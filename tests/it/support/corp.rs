@@ -15,7 +15,7 @@ use rollcall_eventlog::{Filter, Log, Tail};
 use rollcall_events::{Body, Clock, LogId, Position, Recorded, SourceName};
 use rollcall_ingest::{
     EngineDeps, ReadOptions, RunnerTasks, Runners, SourceRecords, SourceStatus,
-    memory::{MemoryProjects, MemorySourceStore},
+    testkit::{MemoryProjects, MemorySourceStore},
 };
 use rollcall_ldap::{Config, Directory};
 use tokio::runtime::{Builder, Runtime};

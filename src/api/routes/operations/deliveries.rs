@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
 use rollcall_events::{Position, SourceName};
-use rollcall_ingest::{DeliveryId, ProblemType, ReplayError, Verdict};
+use rollcall_ingest::{DeliveryId, ReplayError, Verdict, connector::ProblemType};
 use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, DeliverySummary, PartRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Headers, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, ProblemType,
-    StoredDelivery, Verdict,
+    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, StoredDelivery,
+    Verdict,
+    connector::{Headers, ProblemType},
 };
 use sqlx::{Row, sqlite::SqliteRow};
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, InboxError, Part, PartOutcomes, PartState, Personal, Problem, ProblemType,
-    Verdict,
+    Delivery, DeliveryId, Durability, InboxError, Part, PartOutcomes, PartState, Personal, Verdict,
+    connector::{Problem, ProblemType},
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 

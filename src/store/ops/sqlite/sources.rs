@@ -9,7 +9,7 @@ use rollcall_ingest::{
     BaselineEntries, BaselineEntry, BaselineState, BaselineStore, ChangeKind, Durability, Fingerprint, LastFullRead,
     Personal, Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState, SavedCursor, SourceRecords, SourceStatus,
     StoreError, Visitor,
-    pull::{Cursor, PersonalData, StateEntry, StateUpdate},
+    connector::{Cursor, PersonalData, StateEntry, StateUpdate},
 };
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};

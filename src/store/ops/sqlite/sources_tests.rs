@@ -5,8 +5,8 @@ use rollcall_events::{Epoch, LogId, Position, SourceName, body::Author};
 use rollcall_ingest::{
     AbsentMembers, BaselineEntries, BaselineEntry, BaselineState, ChangeKind, ExcludedFacts, LastFullRead, Personal,
     Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState, SavedCursor, SourceState, SourceStatus, SourceStore,
-    memory::MemorySourceStore,
-    pull::{Cursor, PersonalData, StateUpdate},
+    connector::{Cursor, PersonalData, StateUpdate},
+    testkit::MemorySourceStore,
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 

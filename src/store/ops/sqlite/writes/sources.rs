@@ -3,7 +3,7 @@
 use rollcall_events::{SourceName, body::Author};
 use rollcall_ingest::{
     BaselineState, Plan, PlanClosure, PlanId, PlanRow, PlanState, SavedCursor, SourceStatus,
-    pull::{Cursor, StateEntry},
+    connector::{Cursor, StateEntry},
 };
 use serde::Serialize;
 use sqlx::SqliteConnection;

@@ -1,0 +1,84 @@
+//! What a connector is that is asked by us: full reads, looking up single subjects, following.
+//! It is handed a snapshot builder to add facts to and the time, nothing else.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, Digest};
+
+use super::{ChangeSink, Fact, Failure, Snapshot, SnapshotBuilder};
+
+/// A source that is read, configured. Its facts are ordered as `observed`.
+///
+/// Every method may be dropped at any await (the process stops) and may panic (its run is aborted): nothing that it
+/// added counts before the snapshot is sealed. Timeouts of connections and of single answers are its own.
+#[async_trait]
+pub trait Pull: Send + Sync + 'static {
+    /// What is read, as far as it changes the answer: bases, filters, attributes, the organisation; no secrets, no
+    /// addresses of replicas. Where it differs from that of the last applied run, the next run is only a plan.
+    fn scope(&self) -> Scope;
+
+    /// Reads everything into the builder and seals it.
+    ///
+    /// # Errors
+    /// Why nothing can be concluded from this read. Nothing that was added counts then.
+    async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure>;
+
+    /// Looks single subjects up, one answer for each, in order. Asked for subjects about which something was recorded
+    /// while a full read ran, and after a hint. Each is given as the fact that was stated last (or its end).
+    ///
+    /// # Errors
+    /// Nothing is known of any of them; they are left as they are.
+    async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
+        let _ = now;
+        Ok(subjects.iter().map(|_| LookupAnswer::Unknown("this source is only read as a whole".to_owned())).collect())
+    }
+
+    /// Whether [`Pull::follow`] does something.
+    fn follows(&self) -> bool {
+        false
+    }
+
+    /// Follows the source for as long as it can, from what was kept last ([`ChangeSink::recall`]), and says why it ended. It is
+    /// called again after a pause, so it need not try again itself.
+    async fn follow(&self, sink: ChangeSink) -> Failure {
+        let _ = sink;
+        Failure::Unreachable("this source cannot be followed".to_owned())
+    }
+}
+
+/// What is read, as one text and its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope(String);
+
+impl Scope {
+    /// Of these parts, in this order; each keeps its own bounds.
+    #[must_use]
+    pub fn of<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> Self {
+        let mut all = String::new();
+        for part in parts {
+            let part = part.as_ref();
+            all.push_str(&format!("{}:{part}\n", part.len()));
+        }
+        Self(Digest::of(all.as_bytes()).to_string())
+    }
+
+    /// SHA-256 of the parts, hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a look-up of one subject came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LookupAnswer {
+    /// The source states this of it.
+    Stated(Fact),
+    /// The source says that it is no more. Where it may just not be visible any more, say [`Answer::Unknown`].
+    Gone,
+    /// The source does not know it any more, or does not show it to us, for this reason. It is left as it is, unless a
+    /// whole read concludes otherwise.
+    Unknown(String),
+    /// The source did not answer the question, for this reason. Nothing is concluded, by nobody.
+    Unanswered(String),
+}

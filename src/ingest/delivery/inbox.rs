@@ -1,0 +1,119 @@
+//! The store that ingest needs: where deliveries, their parts and personal data are kept.
+//! A trait, so that ingest knows no SQL and a crash between any two steps can be played in a test.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{Position, SourceName};
+
+use crate::{
+    connector::ProblemType,
+    delivery::model::{Delivery, DeliveryId, Part, Verdict},
+    personal::Personal,
+};
+
+/// How far a write must have got before it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// It survives the process. Enough where the log's own fsync carries the promise.
+    Written,
+    /// It survives the machine.
+    Synced,
+}
+
+/// What became of the parts of a delivery that went to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartOutcomes {
+    /// The verdict over the whole delivery.
+    pub verdict: Verdict,
+    /// Index of the part, word for its outcome, position.
+    pub parts: Vec<(usize, &'static str, Option<Position>)>,
+}
+
+/// A delivery that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDelivery {
+    /// The delivery. Its body is what is left of it: compare with `bytes`.
+    pub delivery: Delivery,
+    /// How long the body was when it arrived.
+    pub bytes: u64,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Where deliveries are kept.
+#[async_trait]
+pub trait Inbox: Send + Sync + 'static {
+    /// Keeps an authentic delivery, its parts and the personal data in it, all or nothing.
+    ///
+    /// # Errors
+    /// Nothing was kept.
+    async fn store(
+        &self,
+        delivery: Delivery,
+        parts: Vec<Part>,
+        personal: Vec<Personal>,
+        durability: Durability,
+    ) -> Result<(), InboxError>;
+
+    /// Keeps a rejected delivery while there is room: bounded in number and bytes, and never waited for.
+    fn reject(&self, delivery: Delivery, reason: &'static str);
+
+    /// Replaces the parts of a kept delivery by what a replay made of it, and notes the replay.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    async fn store_replay(
+        &self,
+        delivery: &Delivery,
+        at: DateTime<Utc>,
+        parts: Vec<Part>,
+        personal: Vec<Personal>,
+    ) -> Result<(), InboxError>;
+
+    /// Notes what became of the parts. With `Written` it returns when the note is in line, behind the delivery's own
+    /// row; with `Synced` when it is durable.
+    ///
+    /// # Errors
+    /// The note is lost; the delivery is not.
+    async fn record_outcomes(
+        &self,
+        delivery: &DeliveryId,
+        settled: PartOutcomes,
+        durability: Durability,
+    ) -> Result<(), InboxError>;
+
+    /// One delivery.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
+
+    /// Up to `limit` deliveries after `after` that have a part in quarantine with this problem, oldest first.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn quarantined(
+        &self,
+        source: Option<&SourceName>,
+        problem: ProblemType,
+        after: Option<&DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryId>, InboxError>;
+
+    /// Up to `limit` deliveries after `after` that a crash left on their way to the log, oldest first.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn pending(&self, after: Option<&DeliveryId>, limit: usize) -> Result<Vec<DeliveryId>, InboxError>;
+}
+
+/// What the inbox can refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// Too much is waiting. Try again after a moment.
+    #[error("too much is waiting to be written")]
+    Overloaded,
+    /// The storage does not answer. Try again later.
+    #[error("the inbox cannot be used: {0}")]
+    Unavailable(String),
+}

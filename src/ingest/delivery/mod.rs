@@ -1,0 +1,15 @@
+//! The way of a delivery: from the bytes that came in to the answer that goes out, and over it again.
+//! Knows no format and no SQL.
+
+pub(crate) mod inbox;
+pub(crate) mod model;
+pub(crate) mod receive;
+pub(crate) mod replay;
+mod telemetry;
+pub(crate) mod validate;
+
+pub use inbox::{Durability, Inbox, InboxError, PartOutcomes, StoredDelivery};
+pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Verdict};
+pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, ReceiveError, Receiver};
+pub use replay::ReplayError;
+pub use validate::{ValidEvent, validate};

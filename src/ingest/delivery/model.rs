@@ -1,0 +1,225 @@
+//! One inbound call and its parts, as they are kept. A delivery outlives whatever became of it.
+
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rollcall_events::{InvalidName, Position, SourceName, prefixed_id};
+use serde::Serialize;
+
+use crate::connector::{Headers, Problem};
+
+/// The id of a delivery, `dlv_` and a UUIDv7: sorts by arrival.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DeliveryId(Arc<str>);
+
+impl DeliveryId {
+    /// An id for a delivery that arrives now.
+    #[must_use]
+    pub fn new(now: DateTime<Utc>, random: [u8; 10]) -> Self {
+        Self(prefixed_id("dlv", now, random).into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The id as shared text.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        match text.strip_prefix("dlv_") {
+            Some(rest) if rest.len() == 32 && rest.bytes().all(hex) => Ok(Self(text.into())),
+            _ => Err(InvalidName("a delivery's id is `dlv_` and 32 of 0-9 and a-f".into())),
+        }
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One inbound call, as it is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id, also the correlation of every event that it brought.
+    pub id: DeliveryId,
+    /// Whose hook was called.
+    pub source: SourceName,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+    /// Who called.
+    pub client: Option<IpAddr>,
+    /// The headers that its hook keeps.
+    pub headers: Headers,
+    /// The raw bytes.
+    pub body: Bytes,
+}
+
+/// Bodies hold personal data, so they are not for printing.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("id", &self.id)
+            .field("source", &self.source)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One event of a delivery and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The sender's id of the event, if it was found.
+    pub id: Option<String>,
+    /// The event type, if it was found.
+    pub kind: Option<String>,
+    /// The subject; absent for a part that was not understood.
+    pub subject: Option<String>,
+    /// What became of it.
+    pub state: PartState,
+}
+
+/// What became of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartState {
+    /// On its way to the log. Only a crash leaves it so, and the next start goes on with it.
+    Pending,
+    /// New, at this position.
+    Recorded(Position),
+    /// The log had it, same bytes, at this position.
+    Duplicate(Position),
+    /// The log has other bytes under this id, at this position. Nothing was recorded.
+    Conflict(Position),
+    /// Not appended, because of this.
+    Quarantined(Problem),
+    /// The log took nothing; the sender was told to come again.
+    Unrecorded,
+}
+
+impl PartState {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Recorded(_) => "recorded",
+            Self::Duplicate(_) => "duplicate",
+            Self::Conflict(_) => "conflict",
+            Self::Quarantined(_) => "quarantined",
+            Self::Unrecorded => "unrecorded",
+        }
+    }
+
+    /// Where the log has the event.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Recorded(at) | Self::Duplicate(at) | Self::Conflict(at) => Some(*at),
+            Self::Pending | Self::Quarantined(_) | Self::Unrecorded => None,
+        }
+    }
+}
+
+/// What became of a delivery, in one word: the worst that became of any of its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Not authentic; nothing was read.
+    Rejected,
+    /// On its way to the log.
+    Pending,
+    /// The log took nothing; the sender was told to come again.
+    Unrecorded,
+    /// Some part is in quarantine.
+    Quarantined,
+    /// Some part reuses an id with other bytes.
+    Conflict,
+    /// Something new was recorded.
+    Recorded,
+    /// Nothing new: all of it was known, or it was empty.
+    Duplicate,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: &'static [Self] = &[
+        Self::Rejected,
+        Self::Pending,
+        Self::Unrecorded,
+        Self::Quarantined,
+        Self::Conflict,
+        Self::Recorded,
+        Self::Duplicate,
+    ];
+
+    /// The verdict over these parts.
+    #[must_use]
+    pub fn of<'a>(parts: impl Iterator<Item = &'a PartState> + Clone) -> Self {
+        let any = |wanted: fn(&PartState) -> bool| parts.clone().any(wanted);
+        if any(|state| matches!(state, PartState::Pending)) {
+            Self::Pending
+        } else if any(|state| matches!(state, PartState::Unrecorded)) {
+            Self::Unrecorded
+        } else if any(|state| matches!(state, PartState::Quarantined(_))) {
+            Self::Quarantined
+        } else if any(|state| matches!(state, PartState::Conflict(_))) {
+            Self::Conflict
+        } else if any(|state| matches!(state, PartState::Recorded(_))) {
+            Self::Recorded
+        } else {
+            Self::Duplicate
+        }
+    }
+
+    /// The word for it; also the label of the metric.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Pending => "pending",
+            Self::Unrecorded => "unrecorded",
+            Self::Quarantined => "quarantined",
+            Self::Conflict => "conflict",
+            Self::Recorded => "recorded",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.iter().copied().find(|known| known.as_str() == text).ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|known| known.as_str()).collect();
+            format!("`{}` is not a verdict; one of {}", text.escape_debug(), words.join(", "))
+        })
+    }
+}
+
+/// What became of many replayed deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// How many deliveries were gone over.
+    pub deliveries: usize,
+    /// How many events are new in the log.
+    pub recorded: usize,
+    /// How many parts are in quarantine still.
+    pub quarantined: usize,
+    /// Deliveries that could not be gone over, and why.
+    pub failed: Vec<(DeliveryId, String)>,
+}

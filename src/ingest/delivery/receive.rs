@@ -1,0 +1,306 @@
+//! The way of a delivery: signature, map, keep, append, answer (DESIGN 6).
+//! Decides nothing about events (`validate`) or bytes (the hook); owns the order of the steps and the answers.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use rollcall_eventlog::{Append, AppendError, Outcome};
+use rollcall_events::{Clock, NewEvent, Order, Position, SourceName};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::{
+    connector::{Headers, Hook, MappingError, Problem, ProblemType, Rejection, TimestampCheck, clipped},
+    delivery::{
+        inbox::{Durability, Inbox, InboxError, PartOutcomes},
+        model::{Delivery, DeliveryId, Part, PartState, Verdict},
+        telemetry,
+        validate::validate,
+    },
+    personal::Personal,
+};
+
+/// One source that may be called.
+#[derive(Clone)]
+pub struct HookRoute {
+    /// Its configured name. Never `local`: that is whom commands are recorded under.
+    pub source: SourceName,
+    /// How its events are ordered.
+    pub order: Order,
+    /// Its format and its secrets.
+    pub hook: Arc<dyn Hook>,
+    /// The largest body in bytes. Applied by the HTTP layer, before the body is read.
+    pub max_body: usize,
+    /// How many authentic deliveries may be on their way at once; more are told to come again.
+    pub max_in_flight: usize,
+}
+
+impl HookRoute {
+    /// The default of `max_body`: 1 MiB.
+    pub const MAX_BODY: usize = 1 << 20;
+    /// The default of `max_in_flight`.
+    pub const MAX_IN_FLIGHT: usize = 256;
+}
+
+/// One inbound call.
+#[derive(Clone)]
+pub struct InboundCall {
+    /// All headers as they came; only those that the hook names are kept.
+    pub headers: http::HeaderMap,
+    /// The raw body.
+    pub body: Bytes,
+    /// Who called.
+    pub client: Option<IpAddr>,
+}
+
+/// The 202: what became of an authentic delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryAnswer {
+    /// The delivery's id.
+    pub delivery: DeliveryId,
+    /// The events that the log has now, in the order of the delivery.
+    pub events: Vec<AnsweredEvent>,
+    /// How many parts were not appended. Why is shown with the delivery.
+    pub quarantined: usize,
+}
+
+impl DeliveryAnswer {
+    /// The highest position that this delivery recorded or found: wait for it to see the effect.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.events.iter().map(|event| event.position).max()
+    }
+}
+
+/// One event of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnsweredEvent {
+    /// The sender's id.
+    pub id: Arc<str>,
+    /// `recorded`, `duplicate` or `conflict`.
+    pub outcome: &'static str,
+    /// Where the log has it.
+    pub position: Position,
+}
+
+/// Why a delivery is not answered with 202. One variant per answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// 404: no source of this name is configured. Nothing was kept.
+    #[error("no source of this name has a hook")]
+    UnknownSource,
+    /// 401: not the source's bytes. Kept as rejected, while there is room.
+    #[error("{rejection}")]
+    Unauthorised {
+        /// The id under which it was kept, if it was.
+        delivery: DeliveryId,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// 429 with `Retry-After`: this source has too many deliveries on their way. Nothing was kept.
+    #[error("{limit} deliveries of this source are on their way already")]
+    Busy {
+        /// How many may be.
+        limit: usize,
+    },
+    /// 503 with `Retry-After`: too much is waiting to be written.
+    #[error("too much is waiting to be written")]
+    Overloaded,
+    /// 503: storage does not answer. The sender sends it again.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<InboxError> for ReceiveError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Overloaded => Self::Overloaded,
+            InboxError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+impl From<AppendError> for ReceiveError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Overloaded { .. } => Self::Overloaded,
+            AppendError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+/// Takes deliveries for every configured source. Cheap to clone.
+#[derive(Clone)]
+pub struct Receiver {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) lanes: BTreeMap<SourceName, Lane>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    log: Arc<dyn Append>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+pub(crate) struct Lane {
+    pub(crate) route: HookRoute,
+    in_flight: Semaphore,
+}
+
+impl Receiver {
+    /// A receiver for these sources.
+    #[must_use]
+    pub fn new(routes: Vec<HookRoute>, inbox: Arc<dyn Inbox>, log: Arc<dyn Append>, clock: Arc<dyn Clock>) -> Self {
+        let lane = |route: HookRoute| {
+            let in_flight = Semaphore::new(route.max_in_flight);
+            (route.source.clone(), Lane { route, in_flight })
+        };
+        let lanes = routes.into_iter().map(lane).collect();
+        Self { inner: Arc::new(Inner { lanes, inbox, log, clock }) }
+    }
+
+    /// The largest body that a source may send; nothing for a source that has no hook.
+    #[must_use]
+    pub fn max_body(&self, source: &str) -> Option<usize> {
+        Some(self.inner.lane(source)?.route.max_body)
+    }
+
+    /// Takes one delivery. Goes on to its end when the caller goes away, so that no delivery is left half way.
+    ///
+    /// # Errors
+    /// Nothing was acknowledged; sending the same again is always safe.
+    pub async fn receive(&self, source: &str, call: InboundCall) -> Result<DeliveryAnswer, ReceiveError> {
+        let inner = self.inner.clone();
+        let lane = inner.lane(source).ok_or(ReceiveError::UnknownSource)?;
+        let now = inner.clock.now();
+        let hook = lane.route.hook.clone();
+        let delivery = Delivery {
+            id: DeliveryId::new(now, random()),
+            source: lane.route.source.clone(),
+            received_at: now,
+            client: call.client,
+            headers: Headers::kept(&call.headers, |name| hook.keeps(name)),
+            body: call.body,
+        };
+        if let Err(rejection) = hook.verify(&delivery.headers, &delivery.body, TimestampCheck::Against(now)) {
+            telemetry::DeliveryRejected { delivery: &delivery, reason: rejection.reason }.emit();
+            let id = delivery.id.clone();
+            inner.inbox.reject(delivery, rejection.reason);
+            return Err(ReceiveError::Unauthorised { delivery: id, rejection });
+        }
+        let source = delivery.source.clone();
+        let work = tokio::spawn(async move { inner.clone().take(&source, delivery).await });
+        work.await.unwrap_or_else(|error| Err(ReceiveError::Unavailable(error.to_string())))
+    }
+}
+
+impl Inner {
+    pub(crate) fn lane(&self, source: &str) -> Option<&Lane> {
+        self.lanes.get(&source.parse::<SourceName>().ok()?)
+    }
+
+    async fn take(&self, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
+        let lane = self.lanes.get(source).ok_or(ReceiveError::UnknownSource)?;
+        let limit = lane.route.max_in_flight;
+        let _on_its_way = lane.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
+        let MappedDelivery { parts, events, personal } = lane.route.map_delivery(&delivery);
+        // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
+        let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
+        let durability = if only_here { Durability::Synced } else { Durability::Written };
+        self.inbox.store(delivery.clone(), parts.clone(), personal, durability).await?;
+        self.append(&delivery, parts, events).await
+    }
+
+    /// Appends the valid events and notes what became of them.
+    pub(crate) async fn append(
+        &self,
+        delivery: &Delivery,
+        mut parts: Vec<Part>,
+        events: Vec<NewEvent>,
+    ) -> Result<DeliveryAnswer, ReceiveError> {
+        let kinds: Vec<Arc<str>> = events.iter().map(|event| event.kind.clone()).collect();
+        let ids: Vec<Arc<str>> = events.iter().map(|event| event.key.id.clone()).collect();
+        let appended = if events.is_empty() { Ok(Vec::new()) } else { self.log.append(events).await };
+        let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
+        let mut settled = Vec::with_capacity(ids.len());
+        for (nth, (index, part)) in pending.enumerate() {
+            part.state = match appended.as_ref().ok().and_then(|outcomes| outcomes.get(nth)) {
+                Some(Outcome::Recorded(at)) => PartState::Recorded(*at),
+                Some(Outcome::Duplicate(at)) => PartState::Duplicate(*at),
+                Some(Outcome::Conflict(at)) => PartState::Conflict(*at),
+                None => PartState::Unrecorded,
+            };
+            settled.push((index, part.state.as_str(), part.state.position()));
+        }
+        let verdict = Verdict::of(parts.iter().map(|part| &part.state));
+        // That an id came back with other bytes stands nowhere but here.
+        let conflict = parts.iter().any(|part| matches!(part.state, PartState::Conflict(_)));
+        let durability = if conflict { Durability::Synced } else { Durability::Written };
+        let noted =
+            self.inbox.record_outcomes(&delivery.id, PartOutcomes { verdict, parts: settled }, durability).await;
+        telemetry::DeliveryJudged { delivery, verdict, parts: &parts, kinds: &kinds }.emit();
+        appended?;
+        match noted {
+            Err(error) if conflict => return Err(error.into()),
+            Err(error) => telemetry::OutcomeLost { delivery: &delivery.id, error: &error }.emit(),
+            Ok(()) => {}
+        }
+        let went = parts.iter().filter_map(|part| Some((part.state.as_str(), part.state.position()?)));
+        let events = ids.into_iter().zip(went).map(|(id, (outcome, position))| AnsweredEvent { id, outcome, position });
+        let quarantined = parts.iter().filter(|part| matches!(part.state, PartState::Quarantined(_))).count();
+        Ok(DeliveryAnswer { delivery: delivery.id.clone(), events: events.collect(), quarantined })
+    }
+}
+
+/// A delivery mapped and validated: `events` are those of the pending parts, in the same order.
+pub(crate) struct MappedDelivery {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) personal: Vec<Personal>,
+}
+
+impl HookRoute {
+    pub(crate) fn map_delivery(&self, delivery: &Delivery) -> MappedDelivery {
+        let mut judged = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
+        let said = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
+        // A mapping that panics must cost one delivery, not the service (promise 5), and not the delivery either.
+        let said = said.unwrap_or_else(|_| {
+            let detail = "the mapping failed: a defect of Rollcall; replay this delivery when it is mended";
+            vec![Err(MappingError::from(Problem::at(ProblemType::MappingFailed, "", detail)))]
+        });
+        let quarantined = |id: Option<String>, kind: Option<String>, subject: Option<String>, problem| {
+            let clip = |text: Option<String>| text.map(|text| clipped(text, 600));
+            Part { id: clip(id), kind: clip(kind), subject: clip(subject), state: PartState::Quarantined(problem) }
+        };
+        for part in said {
+            judged.parts.push(match part {
+                Ok(said) => {
+                    let (id, kind, subject) = (Some(said.id.clone()), Some(said.kind.clone()), said.subject.clone());
+                    match validate(&self.source, self.order, &delivery.id, delivery.received_at, said) {
+                        Ok(fact) => {
+                            let subject = Some(fact.event.subject.to_string());
+                            judged.events.push(fact.event);
+                            judged.personal.extend(fact.personal);
+                            Part { id, kind, subject, state: PartState::Pending }
+                        }
+                        Err(problem) => quarantined(id, kind, subject, problem),
+                    }
+                }
+                Err(MappingError { id, kind, problem }) => quarantined(id, kind, None, problem),
+            });
+        }
+        judged
+    }
+}
+
+fn random() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    // Without randomness the id is still unique to the millisecond and a duplicate is refused by its key.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    bytes
+}

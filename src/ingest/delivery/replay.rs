@@ -1,0 +1,126 @@
+//! Going over kept deliveries again: one, all of a problem, or what a crash left half way.
+//! Never appends what was not authentic; appending again changes nothing, because of the keys.
+
+use std::sync::Arc;
+
+use rollcall_events::SourceName;
+
+use crate::delivery::model::Replayed;
+use crate::{
+    connector::{ProblemType, Rejection, TimestampCheck},
+    delivery::{
+        inbox::InboxError,
+        model::DeliveryId,
+        receive::{DeliveryAnswer, Inner, MappedDelivery, ReceiveError, Receiver},
+        telemetry,
+    },
+};
+
+/// How many deliveries are looked up at once.
+const PAGE: usize = 100;
+
+/// Why a kept delivery was not replayed. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// 404: no such delivery is kept.
+    #[error("no such delivery is kept")]
+    Unknown,
+    /// 409: its source has no hook any more.
+    #[error("source `{0}` is not configured with a hook now")]
+    UnknownSource(SourceName),
+    /// 409: its bytes were erased, or were too many to be kept with a rejected delivery.
+    #[error("the bytes of this delivery are not kept any more: ask the sender to send it again")]
+    Gone,
+    /// 409: the signature fits none of the source's secrets now.
+    #[error("{0}")]
+    Unauthorised(Rejection),
+    /// As when it was received.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+}
+
+impl From<InboxError> for ReplayError {
+    fn from(error: InboxError) -> Self {
+        Self::Receive(error.into())
+    }
+}
+
+impl Receiver {
+    /// Goes over one kept delivery again: signature (not its age), map, append. A rejected one is taken now if its
+    /// signature fits now, for instance after a wrong secret was mended.
+    ///
+    /// # Errors
+    /// As [`ReplayError`].
+    pub async fn replay(&self, delivery: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
+        let (inner, id) = (self.inner.clone(), delivery.clone());
+        let work = tokio::spawn(async move { inner.replay(&id).await });
+        work.await.unwrap_or_else(|error| Err(ReceiveError::Unavailable(error.to_string()).into()))
+    }
+
+    /// Goes over every delivery that has a part in quarantine with this problem.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read. A delivery that cannot be replayed is named in the result.
+    pub async fn replay_all(&self, source: Option<&SourceName>, problem: ProblemType) -> Result<Replayed, ReplayError> {
+        let mut all = Replayed::default();
+        let mut after = None;
+        loop {
+            let page = self.inner.inbox.quarantined(source, problem, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(last.clone());
+            self.replay_each(page, &mut all).await;
+        }
+    }
+
+    /// Goes on with the deliveries that a crash left on their way. Call it at start, before the first is received, so
+    /// that nothing newer is overtaken.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn recover(&self) -> Result<Replayed, ReplayError> {
+        let mut all = Replayed::default();
+        let mut after = None;
+        loop {
+            let page = self.inner.inbox.pending(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else {
+                telemetry::Recovered { all: &all }.emit();
+                return Ok(all);
+            };
+            after = Some(last.clone());
+            self.replay_each(page, &mut all).await;
+        }
+    }
+
+    async fn replay_each(&self, page: Vec<DeliveryId>, all: &mut Replayed) {
+        for id in page {
+            all.deliveries += 1;
+            match self.replay(&id).await {
+                Ok(answer) => {
+                    all.recorded += answer.events.iter().filter(|e| e.outcome == "recorded").count();
+                    all.quarantined += answer.quarantined;
+                }
+                Err(error) => all.failed.push((id, error.to_string())),
+            }
+        }
+    }
+}
+
+impl Inner {
+    async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
+        let kept = self.inbox.find(id).await?.ok_or(ReplayError::Unknown)?;
+        let delivery = kept.delivery;
+        let lane =
+            self.lanes.get(&delivery.source).ok_or_else(|| ReplayError::UnknownSource(delivery.source.clone()))?;
+        if delivery.body.len() as u64 != kept.bytes {
+            return Err(ReplayError::Gone);
+        }
+        lane.route
+            .hook
+            .verify(&delivery.headers, &delivery.body, TimestampCheck::Skip)
+            .map_err(ReplayError::Unauthorised)?;
+        let MappedDelivery { parts, events, personal } = lane.route.map_delivery(&delivery);
+        telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
+        self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
+        Ok(self.append(&delivery, parts, events).await?)
+    }
+}

@@ -1,0 +1,139 @@
+//! Whether a source may say this, the same for every format: type, emitter, schema, subject, order key.
+//! Cuts personal data out before anything is compared or stored. Pure; knows no log and no inbox.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json};
+use serde::Deserialize;
+
+use crate::{
+    connector::clipped,
+    personal::{Personal, micros},
+};
+use crate::{
+    connector::{MappedEvent, Problem, ProblemType},
+    delivery::model::DeliveryId,
+};
+
+/// An event that may be appended, and what must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidEvent {
+    /// The event, without personal data.
+    pub event: NewEvent,
+    /// What was cut out of it.
+    pub personal: Option<Personal>,
+}
+
+/// The member `personal` of a person's data in the canonical form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonalMember {
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+const PERSON: &str = "rollcall.person.upserted.v1";
+
+/// Makes an event that may be appended, or says why not.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn validate(
+    source: &SourceName,
+    order: Order,
+    delivery: &DeliveryId,
+    received_at: DateTime<Utc>,
+    said: MappedEvent,
+) -> Result<ValidEvent, Problem> {
+    use ProblemType::{InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType};
+
+    let id: Id = said.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+    match Body::emitter_of(&said.kind) {
+        Some(Emitter::Connector | Emitter::ConnectorOrCommand) => {}
+        Some(_) => {
+            let detail = format!("`{}` is not for a source to say; it is recorded by Rollcall itself", said.kind);
+            return Err(Problem::at(NotYours, "/type", detail));
+        }
+        None => {
+            // Clipped: the search for the nearest type is quadratic.
+            let error = Body::parse(&clipped(said.kind.clone(), 100), "").err();
+            let detail = error.map_or_else(String::new, |error| error.expected);
+            return Err(Problem::at(UnknownType, "/type", detail));
+        }
+    }
+    let (data, personal) = if said.kind == PERSON { cut_personal(&said.data)? } else { (said.data, None) };
+    let body = Body::parse(&said.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
+    let subject = body.subject();
+    if said.subject.as_ref().is_some_and(|stated| *stated != subject) {
+        let detail = format!("the data is about `{subject}`: state that as the subject, or state none");
+        return Err(Problem::at(SubjectMismatch, "/subject", detail));
+    }
+    // Leap seconds and nanoseconds have no place in the log; without this a redelivery would look like a conflict.
+    let time = said.time.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
+    let order_key = match (order, said.sequence, time) {
+        (Order::Version, Some(sequence), _) => format!("{sequence:020}"),
+        (Order::Time, _, Some(time)) => micros(time),
+        (Order::Observed, _, _) => micros(received_at),
+        (Order::Version, None, _) => {
+            let detail = format!("source `{source}` is ordered by version: send `sequence`, an unsigned integer");
+            return Err(Problem::at(MissingOrderKey, "/sequence", detail));
+        }
+        (Order::Time, _, None) => {
+            let detail = format!("source `{source}` is ordered by time: send `time`, RFC 3339");
+            return Err(Problem::at(MissingOrderKey, "/time", detail));
+        }
+    };
+    let personal = match (personal, &body) {
+        (Some(PersonalMember { email, name }), Body::PersonUpserted(person)) => {
+            Some(Personal { person: person.person.clone(), email, name, order_key })
+        }
+        _ => None,
+    };
+    let event = NewEvent {
+        key: EventKey { source: source.clone(), id: id.as_str().into() },
+        kind: said.kind.into(),
+        subject: subject.into(),
+        time,
+        sequence: said.sequence,
+        origin: said.origin.map(Into::into),
+        correlation: Some(delivery.shared()),
+        traceparent: said.traceparent.filter(|trace| is_traceparent(trace)).map(Into::into),
+        data: data.into(),
+    };
+    Ok(ValidEvent { event, personal })
+}
+
+/// Takes `personal` out of a person's data. The other members keep their bytes. It goes the same way where there is
+/// nothing to take out, so that an event with and one without `personal` compare equal.
+fn cut_personal(data: &str) -> Result<(String, Option<PersonalMember>), Problem> {
+    let invalid =
+        |error: rollcall_events::SchemaError, prefix| Problem::of(ProblemType::InvalidData, error.under(prefix));
+    let mut members: json::Members = json::read(data).map_err(|error| invalid(error, "/data"))?;
+    let personal = members
+        .take("personal")
+        .map(|raw| json::read::<Option<PersonalMember>>(raw.get()))
+        .transpose()
+        // What the reader found there may be an address: it is named by place only.
+        .map_err(|error| {
+            let pointer = format!("/data/personal{}", error.pointer);
+            Problem::at(
+                ProblemType::InvalidData,
+                pointer,
+                "`personal` is an object of `email` and `name`, texts or null",
+            )
+        })?
+        .flatten();
+    let rest =
+        serde_json::to_string(&members).map_err(|error| Problem::at(ProblemType::MappingFailed, "/data", error))?;
+    Ok((rest, personal))
+}
+
+/// W3C trace context: `version-trace-parent-flags`. One that is not is left out; it is no reason to refuse a fact.
+fn is_traceparent(text: &str) -> bool {
+    let hex =
+        |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let parts: Vec<_> = text.split('-').collect();
+    matches!(parts[..], [version, trace, parent, flags]
+        if hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2))
+}

@@ -1,0 +1,366 @@
+//! What becomes of the changes that a follower sends: explicit facts are recorded at once, conclusions from silence pass the
+//! removal guard first. Its sync state is saved after the facts it stands for, and given back only while it is true.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, NewEvent, Position, body::group_member_subject_prefix};
+
+use super::{Engine, Intent, Lease, RunError};
+use crate::{
+    baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, RecordedFacts, beginning_with},
+    connector::{
+        ChangeSink, Cursor, FactSelector, Failure, FullReadReason, PersonalData, ResumePoint, SaveOutcome, SinkBackend,
+        SinkError, Snapshot, SnapshotBuilder, SourceChange, StateUpdate,
+    },
+    reading::{
+        change::{Change, ChangeKind, in_order},
+        guard::{Impact, LEAST},
+        plan::PlanReason,
+        status::SourceState,
+        stores::{BaselineState, SavedCursor},
+        telemetry,
+    },
+};
+
+/// Removals that a follower told and that wait for a full read. Before one that began later is concluded, nothing that
+/// the follower knows is kept: it would not tell them again.
+#[derive(Debug, Default)]
+pub(super) struct WithheldRemovals {
+    withheld: AtomicU64,
+    covered: AtomicU64,
+}
+
+impl WithheldRemovals {
+    fn add(&self) {
+        self.withheld.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so; a full read that begins now will have seen as many.
+    pub fn count(&self) -> u64 {
+        self.withheld.load(Ordering::Relaxed)
+    }
+
+    pub fn cover(&self, count: u64) {
+        self.covered.fetch_max(count, Ordering::Relaxed);
+    }
+
+    fn is_pending(&self) -> bool {
+        self.covered.load(Ordering::Relaxed) < self.count()
+    }
+}
+
+impl From<RunError> for SinkError {
+    fn from(error: RunError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// An engine as its follower reaches it.
+pub(super) struct EngineSink(pub Arc<Engine>);
+
+impl Engine {
+    /// The follower's way to the log.
+    pub fn change_sink(self: &Arc<Self>) -> ChangeSink {
+        ChangeSink(Arc::new(EngineSink(Arc::clone(self))))
+    }
+
+    /// From what its follower goes on.
+    async fn resume_point(&self) -> Result<Result<ResumePoint, FullReadReason>, RunError> {
+        let store = &self.deps.store;
+        let baseline = {
+            let _writing = self.writing.lock().await;
+            self.catch_up().await?
+        };
+        let scope = self.pull.scope();
+        let followed = match store.saved_cursor(&self.source).await? {
+            Some(kept) if kept.log != self.deps.append.log_id().to_string() => {
+                return Ok(Err(FullReadReason::OtherLog));
+            }
+            Some(kept) if kept.scope != scope.digest() => return Ok(Err(FullReadReason::OtherScope)),
+            kept => kept,
+        };
+        match (baseline.scope, followed) {
+            (None, _) => Ok(Err(FullReadReason::FirstStart)),
+            (Some(applied), _) if applied != scope.digest() => Ok(Err(FullReadReason::OtherScope)),
+            (Some(_), None) => Ok(Err(FullReadReason::NothingSaved)),
+            (Some(_), Some(followed)) => {
+                let later = self.recorded_since(followed.position).await?;
+                let later = later.values().filter_map(RecordedFact::body).collect();
+                Ok(Ok(ResumePoint { cursor: followed.cursor, entries: store.sync_state(&self.source).await?, later }))
+            }
+        }
+    }
+
+    /// Whether what a follower knows may be kept now.
+    async fn can_save(&self) -> Result<SaveOutcome, RunError> {
+        let held = self.withheld.is_pending() || self.deps.store.held_plan(&self.source).await?.is_some();
+        Ok(if held { SaveOutcome::Deferred } else { SaveOutcome::Saved })
+    }
+
+    /// Keeps it.
+    async fn save(&self, cursor: Cursor, update: StateUpdate) -> Result<SaveOutcome, RunError> {
+        let (store, log) = (&self.deps.store, self.deps.append.log_id());
+        // Nothing may be held from here on.
+        let _writing = self.writing.lock().await;
+        if self.can_save().await? == SaveOutcome::Deferred {
+            return Ok(SaveOutcome::Deferred);
+        }
+        let (scope, log) = (self.pull.scope().digest().to_owned(), log.to_string());
+        if matches!(update, StateUpdate::Merge(_)) {
+            let kept = store.saved_cursor(&self.source).await?;
+            if kept.is_none_or(|kept| kept.log != log || kept.scope != scope) {
+                return Err(RunError::Storage("the notes to which these belong are not kept any more".to_owned()));
+            }
+        }
+        let position = store.baseline_state(self.deps.append.log_id(), &self.source).await?.position;
+        let followed = SavedCursor { log, scope, position, cursor };
+        store.save_sync_state(&self.source, &followed, update).await?;
+        Ok(SaveOutcome::Saved)
+    }
+
+    /// Records what a follower was told.
+    async fn record_changes(&self, facts: Vec<SourceChange>) -> Result<(), RunError> {
+        let _writing = self.writing.lock().await;
+        let baseline = self.catch_up().await?;
+        if self.needs_review(&baseline).is_some() {
+            // Somebody has yet to say that what is read now may count. Whoever does has all of it read again.
+            return self.note_reachable().await;
+        }
+        let (subjects, prefixes) = asked(&facts);
+        let known = self.deps.store.entries(&self.source, &subjects, &prefixes).await?;
+        let Wanted { mut facts, concluded, names } = wanted(facts, &known);
+        facts.retain(|subject, body| is_news(subject, body.as_ref(), known.get(subject.as_str())));
+        let places: Vec<_> = facts.keys().filter_map(|subject| known.get(subject.as_str())).collect();
+        let before = self.facts_at(&places.into_iter().map(|entry| entry.position).collect::<Vec<_>>()).await?;
+        let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
+        let mut changes = in_order(changes);
+        if self.is_too_much(&changes, &concluded, &known, &baseline).await? {
+            // A full read finds the whole of it and makes the plan.
+            changes.retain(|change| !concluded.contains(&change.subject));
+            self.withheld.add();
+            self.wanted.notify_one();
+        }
+        let doubted: Vec<Change> = changes.iter().filter(|c| concluded.contains(&c.subject)).cloned().collect();
+        let there = self.find_still_present(&doubted).await?;
+        changes.retain(|change| !there.contains_key(&FactSelector::Subject(change.subject.clone())));
+        let Lease { epoch, following } = self.lease(&baseline);
+        let facts: Vec<_> = changes.iter().map(|change| change.event(&self.source, following)).collect();
+        if !facts.is_empty() {
+            let mut events =
+                if baseline.epoch < *epoch { self.epoch_opening(&baseline, following) } else { Vec::new() };
+            events.extend(facts);
+            self.append(events).await?;
+            self.catch_up().await?;
+        }
+        self.save_personal(names).await?;
+        self.note_reachable().await
+    }
+
+    /// Begins the epoch of an engine that goes on from a cursor: nothing was read as a whole that would have begun it.
+    fn epoch_opening(&self, baseline: &BaselineState, run: &str) -> Vec<NewEvent> {
+        let mut events = self.run_opening(baseline, run);
+        let reason = "nothing is read as a whole: it is followed from where that ended".to_owned();
+        let closed = self.run_of(run, Some(reason)).map(Body::SnapshotAborted);
+        events.extend(closed.map(|body| self.run_event(&body, run)));
+        events
+    }
+
+    async fn is_too_much(
+        &self,
+        changes: &[Change],
+        concluded: &BTreeSet<String>,
+        known: &BaselineEntries,
+        baseline: &BaselineState,
+    ) -> Result<bool, RunError> {
+        if concluded.is_empty() {
+            return Ok(false);
+        }
+        // The first two parts of `member/{group}/{kind}/{member}` name the group.
+        let group = |subject: &str| subject.match_indices('/').nth(1).map(|(at, _)| at + 1);
+        let prefixes: BTreeSet<&str> = concluded.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
+        let groups = prefixes.into_iter().map(|prefix| {
+            let now = beginning_with(known, prefix).filter(|(_, entry)| entry.present).count();
+            let of = |verb| changes.iter().filter(|c| c.verb() == verb && c.subject.starts_with(prefix)).count();
+            (prefix.to_owned(), now as u64, (now + of(ChangeKind::Add)).saturating_sub(of(ChangeKind::Remove)) as u64)
+        });
+        let (groups, removals) = (groups.collect(), concluded.len() as u64);
+        // Few removals are never too many by their share, however many facts there are.
+        let facts = if removals < LEAST { 0 } else { self.index(baseline).await?.lock().fact_count() };
+        let impact = Impact { facts, removals, stated: 1, groups, projects: Vec::new() };
+        Ok(self.guard_reason(impact, changes, baseline).await.is_some())
+    }
+
+    /// Notes that the source is there. Only while `writing` is held.
+    async fn note_reachable(&self) -> Result<(), RunError> {
+        let mut status = self.status().await?;
+        status.sealed_at = Some(self.deps.clock.now());
+        status.failures = 0;
+        if status.state.is_failure() {
+            (status.state, status.reason) = match self.deps.store.held_plan(&self.source).await? {
+                Some(plan) if plan.why == PlanReason::Empty => (SourceState::Empty, Some(plan.reason)),
+                Some(plan) => (SourceState::Held, Some(plan.reason)),
+                None => (SourceState::Healthy, None),
+            };
+        }
+        self.save_status(status).await
+    }
+}
+
+#[async_trait]
+impl SinkBackend for EngineSink {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.deps.clock.now()
+    }
+
+    async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError> {
+        Ok(self.0.record_changes(facts).await?)
+    }
+
+    async fn resume_point(&self) -> Result<Result<ResumePoint, FullReadReason>, SinkError> {
+        let recalled = self.0.resume_point().await?;
+        if recalled.is_ok() {
+            telemetry::source_resumed(&self.0.source);
+        }
+        Ok(recalled)
+    }
+
+    async fn begin_snapshot(&self, why: FullReadReason) -> Result<SnapshotBuilder, SinkError> {
+        telemetry::source_read_anew(&self.0.source, &why);
+        let mut builder = self.0.begin(true).await?;
+        if let Some(run_context) = &mut builder.run_context {
+            run_context.full_read_reason = Some(why);
+        }
+        Ok(builder)
+    }
+
+    async fn apply_snapshot(&self, snapshot: Snapshot) -> Result<(), SinkError> {
+        Ok(self.0.apply(snapshot, Intent::Record).await.map(drop)?)
+    }
+
+    async fn can_save(&self) -> Result<SaveOutcome, SinkError> {
+        Ok(self.0.can_save().await?)
+    }
+
+    async fn save(&self, cursor: Cursor, update: StateUpdate) -> Result<SaveOutcome, SinkError> {
+        Ok(self.0.save(cursor, update).await?)
+    }
+
+    async fn heartbeat(&self) -> Result<(), SinkError> {
+        let _writing = self.0.writing.lock().await;
+        Ok(self.0.note_reachable().await?)
+    }
+}
+
+/// Which baseline entries the changes are compared with: subjects, and prefixes of subjects.
+fn asked(facts: &[SourceChange]) -> (Vec<String>, Vec<String>) {
+    let (mut subjects, mut prefixes) = (Vec::new(), Vec::new());
+    for told in facts {
+        match told {
+            SourceChange::Stated(stated) => subjects.push(stated.body.subject()),
+            SourceChange::Removed(body) => {
+                subjects.push(body.subject());
+                if let Body::GroupRemoved(gone) = body {
+                    prefixes.push(group_member_subject_prefix(&gone.group));
+                }
+            }
+            SourceChange::GroupMembers { group, .. } => prefixes.push(group_member_subject_prefix(group)),
+        }
+    }
+    (subjects, prefixes)
+}
+
+/// What should stand after what was told: by subject the fact, or nothing.
+#[derive(Default)]
+struct Wanted {
+    facts: BTreeMap<String, Option<Body>>,
+    /// What nobody said to be gone: it was only not named any more.
+    concluded: BTreeSet<String>,
+    names: Vec<(rollcall_events::Id, PersonalData)>,
+}
+
+fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
+    let mut wanted = Wanted::default();
+    let status = |prefix: &str| -> Vec<String> {
+        let there = beginning_with(known, prefix).filter(|(_, entry)| entry.present);
+        there.map(|(subject, _)| subject.to_owned()).collect()
+    };
+    let say = |wanted: &mut Wanted, subject: String, body: Option<Body>, concluded: bool| {
+        if concluded {
+            wanted.concluded.insert(subject.clone());
+        } else {
+            wanted.concluded.remove(&subject);
+        }
+        wanted.facts.insert(subject, body);
+    };
+    for told in told {
+        match told {
+            SourceChange::Stated(stated) => {
+                if let (Some(names), Body::PersonUpserted(person)) = (stated.personal, &stated.body) {
+                    wanted.names.push((person.person.clone(), names));
+                }
+                say(&mut wanted, stated.body.subject(), Some(stated.body), false);
+            }
+            SourceChange::Removed(body) => {
+                if let Body::GroupRemoved(gone) = &body {
+                    for member in status(&group_member_subject_prefix(&gone.group)) {
+                        say(&mut wanted, member, None, false);
+                    }
+                }
+                say(&mut wanted, body.subject(), None, false);
+            }
+            SourceChange::GroupMembers { group, members } => {
+                let prefix = group_member_subject_prefix(&group);
+                let mut left: BTreeSet<String> = status(&prefix).into_iter().collect();
+                left.extend(wanted.facts.keys().filter(|subject| subject.starts_with(&prefix)).cloned());
+                for member in members {
+                    let subject = member.body.subject();
+                    if subject.starts_with(&prefix) {
+                        left.remove(&subject);
+                        say(&mut wanted, subject, Some(member.body), false);
+                    }
+                }
+                for subject in left {
+                    say(&mut wanted, subject, None, true);
+                }
+            }
+        }
+    }
+    // What is not there cannot leave.
+    wanted.concluded.retain(|subject| known.get(subject.as_str()).is_some_and(|entry| entry.present));
+    wanted
+}
+
+/// Whether something may have to be recorded for that; what is only written otherwise is found when it is read.
+fn is_news(subject: &str, wanted: Option<&Body>, last: Option<&BaselineEntry>) -> bool {
+    match (wanted, last) {
+        (Some(body), _) if body.is_removal() => false,
+        (Some(body), Some(last)) => last.fingerprint != Fingerprint::of(subject, body.kind(), &body.data()),
+        (Some(_), None) => true,
+        (None, last) => last.is_some_and(|entry| entry.present),
+    }
+}
+
+fn change(subject: String, wanted: Option<Body>, before: &RecordedFacts) -> Option<Change> {
+    let last = before.get(subject.as_str());
+    let was = last.filter(|known| known.is_present()).and_then(RecordedFact::body);
+    let body = match wanted {
+        Some(body) if last.is_some_and(|known| known.matches(&body, &body.data())) => return None,
+        Some(body) => body,
+        None => was.as_ref()?.removal()?,
+    };
+    Some(Change { subject, body, previous: last.map_or(Position(0), |known| known.position), was })
+}
+
+impl From<&SinkError> for Failure {
+    fn from(stop: &SinkError) -> Self {
+        stop.clone().into()
+    }
+}

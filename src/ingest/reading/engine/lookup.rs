@@ -1,0 +1,106 @@
+//! Asks a source for single subjects: also for whatever it only did not name, before that is removed. Appends nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rollcall_events::Body;
+
+use super::{Engine, Supervised};
+use crate::baseline::RecordedFact;
+use crate::{
+    connector::{FactSelector, Failure, LookupAnswer},
+    reading::change::Change,
+};
+
+/// How many subjects are looked up singly at most; the rest is left to the next full read.
+pub(super) const LOOKED_UP: usize = 1000;
+
+impl Engine {
+    /// Asks for single subjects, in a task of its own: what panics there costs the answers and nothing else.
+    async fn ask(&self, subjects: Vec<Body>) -> Result<Vec<LookupAnswer>, Failure> {
+        let (pull, now) = (Arc::clone(&self.pull), self.deps.clock.now());
+        let asking = Supervised(tokio::spawn(async move { pull.look_up(&subjects, now).await }));
+        asking.await.unwrap_or_else(|_| Err(Failure::Partial("the connector failed: a defect of Rollcall".to_owned())))
+    }
+
+    /// Looks subjects up singly. Whatever cannot be said now is left as it is.
+    pub(super) async fn look_up(
+        &self,
+        known: BTreeMap<String, RecordedFact>,
+        unsaid: &mut BTreeMap<FactSelector, String>,
+    ) -> Vec<Change> {
+        let asked = known.into_iter().filter_map(|(subject, known)| known.body().map(|body| (subject, known, body)));
+        let mut asked: Vec<(String, RecordedFact, Body)> = asked.collect();
+        for (subject, ..) in asked.drain(LOOKED_UP.min(asked.len())..) {
+            let reason = format!("more than {LOOKED_UP} changed meanwhile; the next full read compares it");
+            unsaid.insert(FactSelector::Subject(subject), reason);
+        }
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let bodies: Vec<Body> = asked.iter().map(|(.., body)| body.clone()).collect();
+        let answers = self.ask(bodies).await;
+        let answers = answers.unwrap_or_else(|failure| vec![LookupAnswer::Unknown(failure.to_string()); asked.len()]);
+        let mut changes = Vec::new();
+        for ((subject, known, body), answer) in asked.into_iter().zip(answers) {
+            let was = known.is_present().then_some(body);
+            match answer {
+                LookupAnswer::Stated(stated) if stated.body.subject() == subject && !stated.body.is_removal() => {
+                    if !known.matches(&stated.body, &stated.body.data()) {
+                        changes.push(Change { subject, body: stated.body, previous: known.position, was });
+                    }
+                }
+                LookupAnswer::Stated(_) => {
+                    let reason = "the connector answered for another subject: a defect of Rollcall".to_owned();
+                    unsaid.insert(FactSelector::Subject(subject), reason);
+                }
+                LookupAnswer::Gone => {
+                    if let Some(end) = was.as_ref().and_then(Body::removal) {
+                        changes.push(Change { subject, body: end, previous: known.position, was });
+                    }
+                }
+                LookupAnswer::Unknown(reason) | LookupAnswer::Unanswered(reason) => {
+                    drop(unsaid.insert(FactSelector::Subject(subject), reason))
+                }
+            }
+        }
+        changes
+    }
+
+    /// What would be removed and is there when it is asked for by its id. A read is not of one moment and a follower is
+    /// late: who moves meanwhile may be seen nowhere, and a name may mean somebody else by now.
+    ///
+    /// # Errors
+    /// The source does not answer, so nothing is known.
+    pub(super) async fn find_still_present(
+        &self,
+        changes: &[Change],
+    ) -> Result<BTreeMap<FactSelector, String>, Failure> {
+        let asked: Vec<Body> = removed(changes).filter_map(|change| change.was.clone()).collect();
+        if asked.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let answers = self.ask(asked.clone()).await?;
+        let protected = asked.into_iter().zip(answers).filter_map(|(was, answer)| {
+            let reason = match answer {
+                LookupAnswer::Stated(_) => "it was not named, and it is there when asked for by itself".to_owned(),
+                LookupAnswer::Unanswered(why) => {
+                    format!("it was not named, and could not be asked for by itself: {why}")
+                }
+                // What cannot be found by itself either is what the read said it is: not there.
+                LookupAnswer::Gone | LookupAnswer::Unknown(_) => return None,
+            };
+            Some((FactSelector::Subject(was.subject()), reason))
+        });
+        Ok(protected.collect())
+    }
+}
+
+/// Everything that would be removed, where the source could not be asked whether it is there.
+pub(super) fn unconfirmed(changes: &[Change], failure: &Failure) -> BTreeMap<FactSelector, String> {
+    let reason = format!("it was not named, and could not be asked for by itself: {failure}");
+    removed(changes).map(|change| (FactSelector::Subject(change.subject.clone()), reason.clone())).collect()
+}
+
+fn removed(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    changes.iter().filter(|change| change.body.is_removal())
+}

@@ -1,0 +1,490 @@
+//! The order of the steps, with an inbox and a log that fail or stop where a test wants them to.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rollcall_eventlog::{Append, AppendError, Log, Outcome, Tail};
+use rollcall_events::{Clock, LogId, NewEvent, Order, Position, SourceName};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::kit::TestClock;
+use crate::{
+    connector::{Headers, Hook, MappedEvent, MappingError, Problem, ProblemType, Rejection, TimestampCheck},
+    delivery::{
+        Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
+        PartOutcomes, PartState, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict, validate,
+    },
+    personal::Personal,
+};
+
+const PRODUCT: &str = "rollcall.product.upserted.v1";
+
+/// A format of one line an event: `id type sequence data`. The header `key` must be `good`.
+#[derive(Default)]
+struct Lines {
+    /// `boom` makes the mapping panic until it is mended.
+    mended: AtomicBool,
+}
+
+impl Hook for Lines {
+    fn keeps(&self, header: &str) -> bool {
+        header == "key"
+    }
+    fn verify(&self, headers: &Headers, _: &[u8], _: TimestampCheck) -> Result<(), Rejection> {
+        match headers.one("key") {
+            Ok(Some("good")) => Ok(()),
+            _ => Err(Rejection { reason: "key-wrong", hint: "send the key" }),
+        }
+    }
+    fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
+        assert_eq!(headers.one("key"), Ok(Some("good")), "mapped before it was verified");
+        let line = |line: &str| {
+            let mut words = line.splitn(4, ' ').map(str::to_owned);
+            let mut word = || words.next().unwrap();
+            if line == "boom" {
+                assert!(self.mended.load(Ordering::Relaxed), "the mapping is broken");
+                return Ok(product("boom", 9));
+            }
+            let (id, kind, sequence, data) = (word(), word(), word().parse().ok(), word());
+            Ok(MappedEvent { id, kind, sequence, data, ..MappedEvent::default() })
+        };
+        std::str::from_utf8(body).unwrap().lines().map(line).collect()
+    }
+}
+
+fn product(id: &str, sequence: u64) -> MappedEvent {
+    let data = format!(r#"{{"product":"{id}"}}"#);
+    MappedEvent { id: id.into(), kind: PRODUCT.into(), sequence: Some(sequence), data, ..MappedEvent::default() }
+}
+
+type PlanRow = (Delivery, Verdict, Vec<Part>);
+
+#[derive(Default)]
+struct Fake {
+    rows: Mutex<BTreeMap<DeliveryId, PlanRow>>,
+    rejected: Mutex<Vec<&'static str>>,
+    asked: Mutex<Vec<Durability>>,
+    personal: Mutex<Vec<Personal>>,
+    keep_fails: AtomicBool,
+    settle_fails: AtomicBool,
+    settled: watch::Sender<usize>,
+}
+
+impl Fake {
+    fn words(&self, id: &DeliveryId) -> (Verdict, Vec<&'static str>) {
+        let rows = self.rows.lock().unwrap();
+        let (_, verdict, parts) = &rows[id];
+        (*verdict, parts.iter().map(|part| part.state.as_str()).collect())
+    }
+    fn only(&self) -> DeliveryId {
+        let rows = self.rows.lock().unwrap();
+        assert_eq!(rows.len(), 1);
+        rows.keys().next().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Inbox for Fake {
+    async fn store(
+        &self,
+        delivery: Delivery,
+        parts: Vec<Part>,
+        personal: Vec<Personal>,
+        durability: Durability,
+    ) -> Result<(), InboxError> {
+        if self.keep_fails.load(Ordering::Relaxed) {
+            return Err(InboxError::Unavailable("no disk".into()));
+        }
+        self.asked.lock().unwrap().push(durability);
+        self.personal.lock().unwrap().extend(personal);
+        let verdict = Verdict::of(parts.iter().map(|part| &part.state));
+        self.rows.lock().unwrap().insert(delivery.id.clone(), (delivery, verdict, parts));
+        Ok(())
+    }
+    fn reject(&self, _: Delivery, reason: &'static str) {
+        self.rejected.lock().unwrap().push(reason);
+    }
+    async fn store_replay(
+        &self,
+        delivery: &Delivery,
+        _: DateTime<Utc>,
+        parts: Vec<Part>,
+        personal: Vec<Personal>,
+    ) -> Result<(), InboxError> {
+        self.store(delivery.clone(), parts, personal, Durability::Synced).await
+    }
+    async fn record_outcomes(
+        &self,
+        id: &DeliveryId,
+        settled: PartOutcomes,
+        durability: Durability,
+    ) -> Result<(), InboxError> {
+        if self.settle_fails.load(Ordering::Relaxed) {
+            return Err(InboxError::Unavailable("no disk".into()));
+        }
+        self.asked.lock().unwrap().push(durability);
+        let mut rows = self.rows.lock().unwrap();
+        let (_, verdict, parts) = rows.get_mut(id).expect("kept before it is settled");
+        *verdict = settled.verdict;
+        for (index, word, position) in settled.parts {
+            let at = position.unwrap_or_default();
+            parts[index].state = match word {
+                "recorded" => PartState::Recorded(at),
+                "duplicate" => PartState::Duplicate(at),
+                "conflict" => PartState::Conflict(at),
+                _ => PartState::Unrecorded,
+            };
+        }
+        self.settled.send_modify(|count| *count += 1);
+        Ok(())
+    }
+    async fn find(&self, id: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError> {
+        let rows = self.rows.lock().unwrap();
+        Ok(rows.get(id).map(|(delivery, verdict, _)| StoredDelivery {
+            delivery: delivery.clone(),
+            bytes: delivery.body.len() as u64,
+            verdict: *verdict,
+        }))
+    }
+    async fn quarantined(
+        &self,
+        _: Option<&SourceName>,
+        problem: ProblemType,
+        after: Option<&DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryId>, InboxError> {
+        let rows = self.rows.lock().unwrap();
+        let has = |parts: &[Part]| {
+            parts.iter().any(|part| matches!(&part.state, PartState::Quarantined(found) if found.kind == problem))
+        };
+        let ids = rows.iter().filter(|(id, (.., parts))| Some(*id) > after && has(parts));
+        Ok(ids.map(|(id, _)| id.clone()).take(limit).collect())
+    }
+    async fn pending(&self, after: Option<&DeliveryId>, limit: usize) -> Result<Vec<DeliveryId>, InboxError> {
+        let rows = self.rows.lock().unwrap();
+        let ids = rows.iter().filter(|(id, (_, verdict, _))| Some(*id) > after && *verdict == Verdict::Pending);
+        Ok(ids.map(|(id, _)| id.clone()).take(limit).collect())
+    }
+}
+
+/// A log that can refuse, and that can be held up.
+struct Gate {
+    log: Log,
+    refuses: AtomicBool,
+    open: Semaphore,
+    reached: Notify,
+}
+
+#[async_trait]
+impl Append for Gate {
+    fn log_id(&self) -> LogId {
+        Append::log_id(&self.log)
+    }
+    async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
+        self.reached.notify_one();
+        let _passed = self.open.acquire().await.unwrap();
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(AppendError::Unavailable("the disk is full".into()));
+        }
+        self.log.append(batch).await
+    }
+}
+
+struct Setup {
+    inbox: Arc<Fake>,
+    log: Arc<Gate>,
+    hook: Arc<Lines>,
+    receiver: Receiver,
+}
+
+fn setup() -> Setup {
+    let inbox = Arc::new(Fake::default());
+    let log = Arc::new(Gate {
+        log: Log::in_memory(LogId([1; 8]), Arc::new(TestClock::default())),
+        refuses: AtomicBool::new(false),
+        open: Semaphore::new(100),
+        reached: Notify::new(),
+    });
+    let hook = Arc::new(Lines::default());
+    let route = HookRoute {
+        source: "flexnet".parse().unwrap(),
+        order: Order::Version,
+        hook: hook.clone(),
+        max_body: 1000,
+        max_in_flight: 1,
+    };
+    let receiver = Receiver::new(vec![route], inbox.clone(), log.clone(), Arc::new(TestClock::default()));
+    Setup { inbox, log, hook, receiver }
+}
+
+fn call(body: &str) -> InboundCall {
+    let mut headers = http::HeaderMap::new();
+    headers.insert("key", "good".parse().unwrap());
+    headers.insert("authorization", "Bearer canary".parse().unwrap());
+    InboundCall { headers, body: Bytes::from(body.to_owned()), client: None }
+}
+
+fn one(id: &str) -> String {
+    format!("{id} {PRODUCT} 1 {{\"product\":\"{id}\"}}")
+}
+
+fn outcomes(answer: &DeliveryAnswer) -> Vec<(&str, u64)> {
+    answer.events.iter().map(|event| (event.outcome, event.position.0)).collect()
+}
+
+impl Setup {
+    async fn post(&self, body: &str) -> Result<DeliveryAnswer, ReceiveError> {
+        self.receiver.receive("flexnet", call(body)).await
+    }
+    fn head(&self) -> u64 {
+        self.log.log.head().borrow().position.0
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_what_the_log_did_and_only_named_headers_are_kept() {
+    let s = setup();
+    let answer = s.post(&one("a")).await.unwrap();
+    assert_eq!(outcomes(&answer), [("recorded", 1)]);
+    let json = serde_json::to_value(&answer).unwrap();
+    assert_eq!(json["events"], serde_json::json!([{"id": "a", "outcome": "recorded", "position": 1}]));
+    assert_eq!((json["delivery"].as_str(), json["quarantined"].as_u64()), (Some(answer.delivery.as_str()), Some(0)));
+    let records = s.log.log.page(Position(0), 9, &rollcall_eventlog::Filter::default()).await.unwrap().0;
+    assert_eq!(records[0].event.correlation.as_deref(), Some(answer.delivery.as_str()));
+    let kept = s.inbox.find(&answer.delivery).await.unwrap().unwrap();
+    assert_eq!(kept.delivery.headers.iter().collect::<Vec<_>>(), [("key", "good")]);
+}
+
+#[tokio::test]
+async fn what_is_not_authentic_is_never_mapped_and_an_unknown_source_is_not_kept() {
+    let s = setup();
+    let mut forged = call("boom");
+    forged.headers.insert("key", "bad".parse().unwrap());
+    let error = s.receiver.receive("flexnet", forged).await.unwrap_err();
+    assert!(matches!(error, ReceiveError::Unauthorised { rejection, .. } if rejection.reason == "key-wrong"));
+    assert_eq!(*s.inbox.rejected.lock().unwrap(), ["key-wrong"]);
+    assert!(s.inbox.rows.lock().unwrap().is_empty());
+    for name in ["other", "local", "", "../flexnet"] {
+        assert!(matches!(s.receiver.receive(name, call("x")).await, Err(ReceiveError::UnknownSource)), "{name}");
+    }
+    assert_eq!(s.inbox.rejected.lock().unwrap().len(), 1);
+    assert_eq!((s.receiver.max_body("flexnet"), s.receiver.max_body("other")), (Some(1000), None));
+}
+
+#[tokio::test]
+async fn nothing_is_appended_when_the_delivery_cannot_be_kept() {
+    let s = setup();
+    s.inbox.keep_fails.store(true, Ordering::Relaxed);
+    assert!(matches!(s.post(&one("a")).await, Err(ReceiveError::Unavailable(_))));
+    assert_eq!(s.head(), 0);
+}
+
+#[tokio::test]
+async fn when_the_log_refuses_nothing_is_acknowledged_and_sending_again_works() {
+    let s = setup();
+    s.log.refuses.store(true, Ordering::Relaxed);
+    assert!(matches!(s.post(&one("a")).await, Err(ReceiveError::Unavailable(_))));
+    assert_eq!(s.inbox.words(&s.inbox.only()), (Verdict::Unrecorded, vec!["unrecorded"]));
+    s.log.refuses.store(false, Ordering::Relaxed);
+    assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("recorded", 1)]);
+    // The sender has its answer: a start must not go on with the one that was refused, newer facts may be in the log.
+    assert_eq!(s.receiver.recover().await.unwrap().deliveries, 0);
+}
+
+/// E14, the step before: kept, not appended, killed.
+#[tokio::test]
+async fn a_delivery_that_was_kept_before_a_crash_is_gone_on_with_at_the_next_start() {
+    let s = setup();
+    let delivery = Delivery {
+        id: DeliveryId::new(TestClock::default().now(), [7; 10]),
+        source: "flexnet".parse().unwrap(),
+        received_at: TestClock::default().now(),
+        client: None,
+        headers: [("key", "good")].into_iter().collect(),
+        body: Bytes::from(one("a")),
+    };
+    let part = Part { id: Some("a".into()), kind: None, subject: None, state: PartState::Pending };
+    s.inbox.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
+    let recovered = s.receiver.recover().await.unwrap();
+    assert_eq!((recovered.deliveries, recovered.recorded, recovered.failed.len()), (1, 1, 0));
+    assert_eq!(s.inbox.words(&delivery.id), (Verdict::Recorded, vec!["recorded"]));
+    assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("duplicate", 1)]);
+}
+
+/// E14: appended, not answered, killed.
+#[tokio::test]
+async fn a_redelivery_after_a_crash_behind_the_append_gets_the_original_position() {
+    let s = setup();
+    s.inbox.settle_fails.store(true, Ordering::Relaxed);
+    // The note is lost, the fact is not: the log's fsync is the promise.
+    assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("recorded", 1)]);
+    let first = s.inbox.only();
+    assert_eq!(s.inbox.words(&first), (Verdict::Pending, vec!["pending"]));
+    s.inbox.settle_fails.store(false, Ordering::Relaxed);
+    assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("duplicate", 1)]);
+    assert_eq!(s.receiver.recover().await.unwrap().recorded, 0);
+    assert_eq!(s.inbox.words(&first), (Verdict::Duplicate, vec!["duplicate"]));
+    assert_eq!(s.head(), 1);
+}
+
+#[tokio::test]
+async fn a_conflict_is_noted_durably_before_the_answer_or_not_answered() {
+    let s = setup();
+    s.post(&one("a")).await.unwrap();
+    let other = one("a").replace("\"a\"", "\"b\"");
+    s.inbox.settle_fails.store(true, Ordering::Relaxed);
+    assert!(matches!(s.post(&other).await, Err(ReceiveError::Unavailable(_))));
+    s.inbox.settle_fails.store(false, Ordering::Relaxed);
+    s.inbox.asked.lock().unwrap().clear();
+    let answer = s.post(&other).await.unwrap();
+    assert_eq!(outcomes(&answer), [("conflict", 1)]);
+    assert_eq!(s.inbox.words(&answer.delivery).0, Verdict::Conflict);
+    assert_eq!(*s.inbox.asked.lock().unwrap(), [Durability::Written, Durability::Synced]);
+    assert_eq!(s.head(), 1);
+}
+
+#[tokio::test]
+async fn only_what_is_kept_nowhere_else_is_synced_in_the_inbox() {
+    let s = setup();
+    s.post(&one("a")).await.unwrap();
+    s.post("b rollcall.prodct.upserted.v1 1 {}").await.unwrap();
+    let person =
+        r#"c rollcall.person.upserted.v1 1 {"person":"p","account":null,"active":true,"personal":{"email":"p@x"}}"#;
+    s.post(person).await.unwrap();
+    use Durability::{Synced, Written};
+    assert_eq!(*s.inbox.asked.lock().unwrap(), [Written, Written, Synced, Written, Synced, Written]);
+    assert_eq!(s.inbox.personal.lock().unwrap()[0].email.as_deref(), Some("p@x"));
+}
+
+/// Promise 5, and CVE-2026-40886: a poison delivery costs itself.
+#[tokio::test]
+async fn a_mapping_that_panics_costs_no_delivery_and_no_service() {
+    let s = setup();
+    let answer = s.post("boom").await.unwrap();
+    assert_eq!((answer.events.len(), answer.quarantined), (0, 1));
+    assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("recorded", 1)]);
+    let again = s.receiver.replay(&answer.delivery).await.unwrap();
+    assert_eq!(again.quarantined, 1);
+    s.hook.mended.store(true, Ordering::Relaxed);
+    let all = s.receiver.replay_all(None, ProblemType::MappingFailed).await.unwrap();
+    assert_eq!((all.deliveries, all.recorded, all.quarantined), (1, 1, 0));
+    assert_eq!(s.receiver.replay_all(None, ProblemType::MappingFailed).await.unwrap().deliveries, 0);
+}
+
+#[tokio::test]
+async fn too_many_at_once_are_told_to_come_again_and_forged_ones_take_no_place() {
+    let s = setup();
+    let held = s.log.open.acquire_many(100).await.unwrap();
+    let receiver = s.receiver.clone();
+    let first = tokio::spawn(async move { receiver.receive("flexnet", call(&one("a"))).await });
+    s.log.reached.notified().await;
+    assert!(matches!(s.post(&one("b")).await, Err(ReceiveError::Busy { limit: 1 })));
+    let mut forged = call("x");
+    forged.headers.remove("key");
+    assert!(matches!(s.receiver.receive("flexnet", forged).await, Err(ReceiveError::Unauthorised { .. })));
+    drop(held);
+    assert_eq!(outcomes(&first.await.unwrap().unwrap()), [("recorded", 1)]);
+    assert_eq!(outcomes(&s.post(&one("b")).await.unwrap()), [("recorded", 2)]);
+}
+
+#[tokio::test]
+async fn a_delivery_is_settled_also_when_its_sender_goes_away() {
+    let s = setup();
+    let mut settled = s.inbox.settled.subscribe();
+    let held = s.log.open.acquire_many(100).await.unwrap();
+    let receiver = s.receiver.clone();
+    let caller = tokio::spawn(async move { receiver.receive("flexnet", call(&one("a"))).await });
+    s.log.reached.notified().await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    drop(held);
+    settled.wait_for(|count| *count == 1).await.unwrap();
+    assert_eq!(s.inbox.words(&s.inbox.only()), (Verdict::Recorded, vec!["recorded"]));
+}
+
+#[tokio::test]
+async fn a_replay_checks_the_signature_again_and_that_the_bytes_are_whole() {
+    let s = setup();
+    let id = s.post(&one("a")).await.unwrap().delivery;
+    assert_eq!(outcomes(&s.receiver.replay(&id).await.unwrap()), [("duplicate", 1)]);
+    s.inbox.rows.lock().unwrap().get_mut(&id).unwrap().0.headers = [("key", "bad")].into_iter().collect();
+    assert!(matches!(s.receiver.replay(&id).await, Err(ReplayError::Unauthorised(_))));
+    let unknown = DeliveryId::new(TestClock::default().now(), [9; 10]);
+    assert!(matches!(s.receiver.replay(&unknown).await, Err(ReplayError::Unknown)));
+}
+
+fn validated(order: Order, said: MappedEvent) -> Result<crate::ValidEvent, Problem> {
+    let now = TestClock::default().now();
+    validate(&"flexnet".parse().unwrap(), order, &DeliveryId::new(now, [0; 10]), now, said)
+}
+
+#[test]
+fn an_event_needs_its_source_s_order_key_and_no_other() {
+    let time = DateTime::from_timestamp(1, 1_999).unwrap();
+    let said = |sequence, time| MappedEvent { sequence, time, ..product("a", 0) };
+    let pointer = |order, said| validated(order, said).unwrap_err().pointer;
+    assert!(validated(Order::Version, said(Some(1), None)).is_ok());
+    assert_eq!(pointer(Order::Version, said(None, Some(time))), "/sequence");
+    assert_eq!(pointer(Order::Time, said(Some(1), None)), "/time");
+    assert!(validated(Order::Observed, said(None, None)).is_ok());
+    let event = validated(Order::Time, said(None, Some(time))).unwrap().event;
+    assert_eq!(event.time.unwrap().timestamp_subsec_nanos(), 1_000, "kept to the microsecond");
+}
+
+#[test]
+fn every_type_that_is_not_a_connector_s_is_refused_whatever_its_data() {
+    use rollcall_events::{Body, Emitter};
+    let refused =
+        |kind: &str| validated(Order::Version, MappedEvent { kind: kind.into(), ..product("a", 1) }).unwrap_err().kind;
+    for kind in Body::TYPES.iter().filter(|kind| !Body::emitter_of(kind).is_some_and(Emitter::is_for_connectors)) {
+        assert_eq!(refused(kind), ProblemType::NotYours, "{kind}");
+    }
+    assert_eq!(refused(&"x".repeat(1 << 20)), ProblemType::UnknownType);
+}
+
+#[test]
+fn personal_data_is_cut_out_and_its_absence_changes_no_byte() {
+    let person =
+        |data: &str| MappedEvent { kind: "rollcall.person.upserted.v1".into(), data: data.into(), ..product("p", 3) };
+    let with = r#"{"person":"p","personal":{"email":"p@x.example","name":"Pat"},"account":null, "active":true}"#;
+    let without = r#"{"person":"p","account":null,"active":true}"#;
+    let (with, without) =
+        (validated(Order::Version, person(with)).unwrap(), validated(Order::Version, person(without)).unwrap());
+    assert!(with.event.has_same_content(&without.event));
+    assert!(!format!("{:?}", with).contains("p@x.example"), "not even printed");
+    let personal = with.personal.unwrap();
+    assert_eq!((personal.email.as_deref(), personal.name.as_deref()), (Some("p@x.example"), Some("Pat")));
+    assert_eq!(without.personal, None);
+    let twice = r#"{"person":"p","personal":{},"personal":{},"account":null,"active":true}"#;
+    assert_eq!(validated(Order::Version, person(twice)).unwrap_err().kind, ProblemType::InvalidData);
+}
+
+#[test]
+fn the_verdict_over_a_delivery_is_its_worst_part() {
+    let at = Position(1);
+    let problem = Problem::at(ProblemType::Malformed, "", "");
+    let states = [
+        PartState::Duplicate(at),
+        PartState::Recorded(at),
+        PartState::Conflict(at),
+        PartState::Quarantined(problem),
+        PartState::Unrecorded,
+        PartState::Pending,
+    ];
+    let words: Vec<_> = (1..=states.len()).map(|n| Verdict::of(states[..n].iter()).as_str()).collect();
+    assert_eq!(words, ["duplicate", "recorded", "conflict", "quarantined", "unrecorded", "pending"]);
+    for verdict in Verdict::ALL {
+        assert_eq!(verdict.as_str().parse(), Ok(*verdict));
+        assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.as_str());
+    }
+    assert!(ProblemType::ALL.iter().all(|kind| kind.as_str().parse() == Ok(*kind)));
+    assert!("nonsense".parse::<ProblemType>().unwrap_err().contains("unknown-type"));
+}

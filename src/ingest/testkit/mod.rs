@@ -1,0 +1,200 @@
+//! A source and the stores in memory, for tests of connectors and of the engine: what the source states is set by hand,
+//! and it fails in every way that a real one does. Also the shortest example of a connector that pulls.
+
+mod store;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_events::{
+    Body, Id,
+    body::{Group, GroupMember, Member, Person},
+};
+
+pub use store::MemorySourceStore;
+
+use crate::{
+    connector::{Fact, FactSelector, Failure, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder},
+    reading::consequences::{Consequences, ProposedFacts},
+};
+
+/// A source in memory. Cheap to clone; clones are the same source.
+#[derive(Clone, Default)]
+pub struct MemorySource(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    facts: BTreeMap<String, Fact>,
+    excluded: BTreeMap<FactSelector, String>,
+    absent: Vec<String>,
+    fault: Option<Fault>,
+    scope: String,
+}
+
+/// How the next reads go wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails so after this many facts.
+    After(usize, Failure),
+    /// It forgets to close its part after this many facts.
+    Unclosed(usize),
+    /// It panics after this many facts.
+    Panic(usize),
+    /// It answers well, with nothing.
+    Empty,
+}
+
+impl MemorySource {
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// States a fact.
+    pub fn put(&self, fact: impl Into<Fact>) {
+        let fact = fact.into();
+        self.with(|state| state.facts.insert(fact.body.subject(), fact));
+    }
+
+    /// States it no longer.
+    pub fn take(&self, subject: &str) {
+        self.with(|state| state.facts.remove(subject));
+    }
+
+    /// States nothing.
+    pub fn clear(&self) {
+        self.with(|state| state.facts.clear());
+    }
+
+    /// What it states now.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Body> {
+        self.with(|state| state.facts.values().map(|fact| fact.body.clone()).collect())
+    }
+
+    /// How reads go wrong from now on; None: not at all.
+    pub fn fail(&self, fault: Option<Fault>) {
+        self.with(|state| state.fault = fault);
+    }
+
+    /// What it cannot resolve.
+    pub fn exclude(&self, which: FactSelector, reason: &str) {
+        self.with(|state| state.excluded.insert(which, reason.to_owned()));
+    }
+
+    /// Resolves everything again.
+    pub fn resolve(&self) {
+        self.with(|state| state.excluded.clear());
+    }
+
+    /// Lists a member that is not there.
+    pub fn dangle(&self, who: &str) {
+        self.with(|state| state.absent.push(who.to_owned()));
+    }
+
+    /// Reads something else from now on.
+    pub fn rescope(&self, scope: &str) {
+        self.with(|state| scope.clone_into(&mut state.scope));
+    }
+}
+
+#[async_trait]
+impl Pull for MemorySource {
+    fn scope(&self) -> Scope {
+        Scope::of([self.with(|state| state.scope.clone())])
+    }
+
+    async fn read(&self, mut builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
+        let (facts, excluded, absent, fault) = self.with(|state| {
+            let facts: Vec<Fact> = state.facts.values().cloned().collect();
+            (facts, state.excluded.clone(), state.absent.clone(), state.fault.clone())
+        });
+        let part = builder.open_section("everything");
+        let stop = match fault {
+            Some(Fault::After(n, _) | Fault::Unclosed(n) | Fault::Panic(n)) => n,
+            Some(Fault::Empty) => 0,
+            None => usize::MAX,
+        };
+        for fact in facts.into_iter().take(stop) {
+            builder.add(fact);
+        }
+        match fault {
+            Some(Fault::After(_, failure)) => return Err(failure),
+            Some(Fault::Unclosed(_)) => return builder.seal(),
+            #[expect(clippy::panic, reason = "a connector with a defect is what this plays")]
+            Some(Fault::Panic(_)) => panic!("the connector broke"),
+            Some(Fault::Empty) | None => {}
+        }
+        for (which, reason) in excluded {
+            builder.exclude(which, reason);
+        }
+        for who in absent {
+            builder.add_absent(who);
+        }
+        builder.close_section(part);
+        builder.seal()
+    }
+
+    async fn look_up(&self, subjects: &[Body], _: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
+        self.with(|state| {
+            if let Some(Fault::After(_, failure)) = &state.fault {
+                return Err(failure.clone());
+            }
+            let answer = |body: &Body| {
+                state.facts.get(&body.subject()).cloned().map_or(LookupAnswer::Gone, LookupAnswer::Stated)
+            };
+            Ok(subjects.iter().map(answer).collect())
+        })
+    }
+}
+
+/// Who knows of projects what a test says: each with its members, by subjects whose end takes the member out.
+#[derive(Clone, Default)]
+pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+
+impl MemoryProjects {
+    /// A project and what its members rest on.
+    pub fn put(&self, project: &str, rests_on: impl IntoIterator<Item = String>) {
+        let mut projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        projects.insert(project.to_owned(), rests_on.into_iter().collect());
+    }
+}
+
+#[async_trait]
+impl Consequences for MemoryProjects {
+    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
+        let ended: Vec<String> = proposed.facts.iter().filter(|fact| fact.is_removal()).map(Body::subject).collect();
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let emptied =
+            projects.iter().filter(|(_, on)| on.len() as u64 >= crowd && on.iter().all(|one| ended.contains(one)));
+        emptied.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// A person; None for an id that is none.
+#[must_use]
+pub fn person(id: &str, active: bool) -> Option<Body> {
+    let username = Some(id.to_owned());
+    Some(Body::PersonUpserted(Person { person: id.parse().ok()?, username, account: None, active }))
+}
+
+/// A group; None for an id that is none.
+#[must_use]
+pub fn group(id: &str) -> Option<Body> {
+    Some(Body::GroupUpserted(Group {
+        group: id.parse().ok()?,
+        name: Some(format!("the {id}")),
+        external_id: None,
+        author: None,
+    }))
+}
+
+/// A person in a group; None for ids that are none.
+#[must_use]
+pub fn member(group: &str, person: &str) -> Option<Body> {
+    let member = Member::Person(person.parse::<Id>().ok()?);
+    Some(Body::GroupMemberAdded(GroupMember { group: group.parse().ok()?, member, author: None }))
+}
