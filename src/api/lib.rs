@@ -1,14 +1,7 @@
 #![doc = include_str!("README.md")]
 
-mod caller;
-mod command;
-mod concurrency;
-mod control;
 mod credentials;
 mod http;
-mod past;
-mod question;
-mod reasons;
 mod router;
 mod routes;
 mod telemetry;
@@ -20,16 +13,15 @@ use axum::Router;
 
 pub use crate::http::{
     guard::Api,
-    problem::{Kind, Problem},
+    problem::{FieldError, Kind, Problem, ProblemDocument},
 };
-pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
 pub use credentials::{AdminKey, NoPasswords, Passwords, SignIn};
 
 /// The routes of `/hooks` and `/api/v1`.
 ///
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that deliveries are kept with their caller.
 pub fn router(api: Api) -> Router {
-    router::assemble(crate::http::guard::Locked::new(api))
+    router::assemble(crate::http::guard::ApiState::new(api))
 }
 
 /// The OpenAPI 3.1 document, as it is served and checked in.

@@ -15,8 +15,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     http::{
-        guard::Locked,
-        idempotency::once,
+        guard::ApiState,
+        idempotency::replay_answers,
         openapi::{Document, add_permissions},
         problem::{Kind, Problem, name_instance},
     },
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Every route, with its description.
-pub(crate) fn routes() -> OpenApiRouter<Locked> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     let mut all = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(hooks::receive))
         .routes(routes!(openapi))
@@ -60,13 +60,13 @@ pub(crate) fn routes() -> OpenApiRouter<Locked> {
 }
 
 /// The router, with what holds for all routes.
-pub(crate) fn assemble(state: Locked) -> Router {
+pub(crate) fn assemble(state: ApiState) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(name_instance))
-        .layer(middleware::from_fn_with_state(state.clone(), once))
+        .layer(middleware::from_fn_with_state(state.clone(), replay_answers))
         .layer(middleware::from_fn(name_instance))
         .layer(middleware::from_fn_with_state(state.clone(), count))
         .with_state(state)
@@ -97,7 +97,7 @@ async fn method_not_allowed() -> Problem {
 }
 
 /// Counts and times every request.
-async fn count(State(state): State<Locked>, request: Request, next: Next) -> Response {
+async fn count(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let method = match *request.method() {
         Method::GET => "GET",

@@ -2,73 +2,50 @@
 //! sends one relies on it. Knows no thing that they are about.
 
 use axum::http::{HeaderMap, HeaderName, header};
+use rollcall_app::Precondition;
 use rollcall_events::Position;
 
-use crate::http::problem::{Answer, Kind};
+use crate::http::problem::{Kind, Problem, Result};
 
-/// What a thing must be like for a command to be given.
-pub(crate) enum OnlyIf {
-    Anything,
-    Missing,
-    There,
-    /// Its newest event is at one of these.
-    At(Vec<Position>),
-}
-
-impl OnlyIf {
-    pub fn read(headers: &HeaderMap) -> Answer<Self> {
-        let (matches, none) = (tags(headers, header::IF_MATCH)?, tags(headers, header::IF_NONE_MATCH)?);
-        match (matches.as_deref(), none.as_deref()) {
-            (None, None) => Ok(Self::Anything),
-            (None, Some(["*"])) => Ok(Self::Missing),
-            (Some(["*"]), None) => Ok(Self::There),
-            (Some(tags), None) => Ok(Self::At(tags.iter().filter_map(|tag| position_of(tag)).collect())),
-            _ => Err(Kind::InvalidQuery.because(
-                "Send `If-Match` with the `ETag` of what you saw, or `If-None-Match: *` to make something new; not both. Nothing was changed.",
-            )),
-        }
-    }
-
-    /// Whether nothing is asked of the thing.
-    pub fn anything(&self) -> bool {
-        matches!(self, Self::Anything)
-    }
-
-    /// Whether it holds; `newest` is the newest event about the thing, nothing where it is not there.
-    pub fn holds(&self, newest: Option<Position>) -> bool {
-        match (self, newest) {
-            (Self::Anything, _) | (Self::Missing, None) | (Self::There, Some(_)) => true,
-            (Self::At(known), Some(newest)) => known.contains(&newest),
-            _ => false,
-        }
+/// What a command demands of the thing that it is about.
+pub(crate) fn precondition(headers: &HeaderMap) -> Result<Precondition> {
+    let (matches, none) = (tags(headers, header::IF_MATCH)?, tags(headers, header::IF_NONE_MATCH)?);
+    match (matches.as_deref(), none.as_deref()) {
+        (None, None) => Ok(Precondition::None),
+        (None, Some(["*"])) => Ok(Precondition::Missing),
+        (Some(["*"]), None) => Ok(Precondition::Present),
+        (Some(tags), None) => Ok(Precondition::NewestAt(tags.iter().filter_map(|tag| position_of(tag)).collect())),
+        _ => Err(Kind::InvalidQuery.because(
+            "Send `If-Match` with the `ETag` of what you saw, or `If-None-Match: *` to make something new; not both. Nothing was changed.",
+        )),
     }
 }
 
 /// Refuses a request that has either header, on a route that takes none.
-pub(crate) fn none(headers: &HeaderMap, names: &[HeaderName]) -> Answer<()> {
+pub(crate) fn refuse(headers: &HeaderMap, names: &[HeaderName]) -> Result<()> {
     match names.iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(Kind::InvalidQuery.because(format!("This route takes no `{name}`. Nothing was changed."))),
         None => Ok(()),
     }
 }
 
-/// The one entity tag of `If-Match`, where there is one.
-pub(crate) fn only_match(headers: &HeaderMap) -> Answer<Option<String>> {
+/// The plan that `If-Match` names, where there is one: what its one entity tag has between the quotes.
+pub(crate) fn planned(headers: &HeaderMap) -> Result<Option<String>> {
     match tags(headers, header::IF_MATCH)?.as_deref() {
         None => Ok(None),
-        Some([tag]) if tag.starts_with('"') => Ok(Some((*tag).to_owned())),
+        Some([tag]) if tag.starts_with('"') => Ok(Some(tag.trim_matches('"').to_owned())),
         Some(_) => Err(Kind::InvalidQuery
             .because("Send `If-Match` once, with the `ETag` of one plan as it was given. Nothing was changed.")),
     }
 }
 
 /// The values of `If-None-Match` of a request that reads, as one list.
-pub(crate) fn known(headers: &HeaderMap) -> Answer<Option<String>> {
+pub(crate) fn if_none_match(headers: &HeaderMap) -> Result<Option<String>> {
     tags(headers, header::IF_NONE_MATCH).map(|tags| tags.map(|tags| tags.join(",")))
 }
 
 /// The entity tags of a header, or `*`; nothing where it was not sent.
-fn tags(headers: &HeaderMap, name: HeaderName) -> Answer<Option<Vec<&str>>> {
+fn tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<Vec<&str>>> {
     let mut found = Vec::new();
     for value in headers.get_all(&name) {
         let text = value.to_str().map_err(|_| unreadable(&name))?;
@@ -87,7 +64,7 @@ fn tags(headers: &HeaderMap, name: HeaderName) -> Answer<Option<Vec<&str>>> {
     }
 }
 
-fn unreadable(name: &HeaderName) -> crate::http::problem::Problem {
+fn unreadable(name: &HeaderName) -> Problem {
     Kind::InvalidQuery.because(format!(
         "`{name}` is `*`, or entity tags as an `ETag` gave them, with their quotes. This is neither. Nothing was changed."
     ))
@@ -111,20 +88,20 @@ mod tests {
     fn a_condition_that_cannot_be_read_is_refused_and_not_left_out() {
         for value in [&b"\"pos-1\xff\""[..], b"pos-1", b"", b"\"a", b"*,*", b"\"a\" \"b\"", b"\"a\",,"] {
             for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-                let refused = OnlyIf::read(&headers(&[(name.clone(), value)]));
+                let refused = precondition(&headers(&[(name.clone(), value)]));
                 assert!(refused.is_err_and(|problem| problem.kind() == Kind::InvalidQuery), "{name}: {value:?}");
             }
         }
         let mut twice = headers(&[(header::IF_MATCH, b"\"pos-1\"")]);
         twice.append(header::IF_MATCH, "*".parse().unwrap());
-        assert!(OnlyIf::read(&twice).is_err());
-        assert!(only_match(&twice).is_err() && only_match(&headers(&[(header::IF_MATCH, b"*")])).is_err());
-        assert!(OnlyIf::read(&headers(&[(header::IF_MATCH, b"*"), (header::IF_NONE_MATCH, b"*")])).is_err());
+        assert!(precondition(&twice).is_err());
+        assert!(planned(&twice).is_err() && planned(&headers(&[(header::IF_MATCH, b"*")])).is_err());
+        assert!(precondition(&headers(&[(header::IF_MATCH, b"*"), (header::IF_NONE_MATCH, b"*")])).is_err());
     }
 
     #[test]
     fn a_condition_holds_of_what_it_names() {
-        let read = |name, value: &[u8]| OnlyIf::read(&headers(&[(name, value)])).unwrap();
+        let read = |name, value: &[u8]| precondition(&headers(&[(name, value)])).unwrap();
         let (one, two) = (Some(Position(1)), Some(Position(2)));
         let listed = read(header::IF_MATCH, b"\"pos-7\", \"pos-2-x\", W/\"pos-1\"");
         assert!(listed.holds(two) && !listed.holds(one) && !listed.holds(None));
@@ -132,6 +109,6 @@ mod tests {
         assert!(there.holds(one) && !there.holds(None));
         let missing = read(header::IF_NONE_MATCH, b"*");
         assert!(missing.holds(None) && !missing.holds(one));
-        assert!(OnlyIf::read(&HeaderMap::new()).unwrap().anything());
+        assert_eq!(precondition(&HeaderMap::new()).unwrap(), Precondition::None);
     }
 }

@@ -12,32 +12,32 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use rollcall_app::{Error, random};
 use rollcall_events::Digest;
 use rollcall_store::ops::{AnswerRecords, Claim, StoredAnswer};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    command::random,
-    http::guard::Locked,
-    http::input::{MOST_WIDE_BYTES, PATIENCE, read_body},
-    http::problem::{Answer, Kind, Problem},
-    http::reply::POSITION,
+use crate::http::{
+    body::{BODY_TIMEOUT, MAX_DOCUMENT_BYTES, read_body},
+    guard::ApiState,
+    problem::{Kind, Result},
+    response::POSITION,
 };
 
 const HEADER: &str = "idempotency-key";
 /// Answers are small; a larger one is given and not stored.
-const LARGEST_ANSWER: usize = 1 << 20;
+const MAX_STORED_BYTES: usize = 1 << 20;
 
 /// What an answer needs to be given again.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredBody {
     position: Option<u64>,
     body: String,
 }
 
 /// Middleware for the routes of `/api/v1`. Does nothing for a caller without a good credential: such a one is refused
 /// further in, and must not be able to fill the store. An invitation is single-use by itself.
-pub(crate) async fn once(State(state): State<Locked>, request: Request, next: Next) -> Response {
+pub(crate) async fn replay_answers(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let applies = request.method() == Method::POST
         && request.headers().contains_key(HEADER)
         && request.uri().path().starts_with("/api/v1/")
@@ -46,9 +46,9 @@ pub(crate) async fn once(State(state): State<Locked>, request: Request, next: Ne
         return next.run(request).await;
     }
     match claim(&state, request).await {
-        Ok(Claimed::First(request, ticket)) => {
+        Ok(Claimed::First(request, claimed)) => {
             // Goes on when the caller goes away: the answer must be there when it comes back.
-            let task = tokio::spawn(async move { ticket.keep(next.run(request).await).await });
+            let task = tokio::spawn(async move { claimed.store(next.run(request).await).await });
             task.await.unwrap_or_else(|_| Kind::Internal.because("The request failed half way.").into_response())
         }
         Ok(Claimed::Answered(response)) => response,
@@ -57,27 +57,27 @@ pub(crate) async fn once(State(state): State<Locked>, request: Request, next: Ne
 }
 
 enum Claimed {
-    First(Request, Ticket),
+    First(Request, ClaimedKey),
     Answered(Response),
 }
 
-async fn claim(state: &Locked, request: Request) -> Answer<Claimed> {
+async fn claim(state: &ApiState, request: Request) -> Result<Claimed> {
     let (parts, body) = request.into_parts();
-    let named = name(&parts.headers)?;
+    let named = key_name(&parts.headers)?;
     // The route has its own limit, further in.
-    let body = read_body(&parts.headers, body, MOST_WIDE_BYTES, PATIENCE).await?;
+    let body = read_body(&parts.headers, body, MAX_DOCUMENT_BYTES, BODY_TIMEOUT).await?;
     let authorization = parts.headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
-    let ticket = Ticket {
-        answers: state.ops().clone(),
+    let claimed = ClaimedKey {
+        answers: state.stored_answers().clone(),
         key: digest(&[b"row", authorization, named.as_bytes()]).to_string(),
         sealing: digest(&[b"seal", authorization, named.as_bytes()]),
     };
     let asked = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let request_digest = digest(&[asked.as_bytes(), &body]);
-    let claim = ticket.answers.claim_answer(&ticket.key, request_digest, state.now()).await;
-    match claim.map_err(|e| Problem::unavailable("Nothing was done", &e))? {
-        Claim::First => Ok(Claimed::First(Request::from_parts(parts, Body::from(body)), ticket)),
-        Claim::Answered(stored) => ticket.open(stored).map(Claimed::Answered),
+    let claim = claimed.answers.claim_answer(&claimed.key, request_digest, state.now()).await;
+    match claim.map_err(|e| Error::unavailable("Nothing was done", &e))? {
+        Claim::First => Ok(Claimed::First(Request::from_parts(parts, Body::from(body)), claimed)),
+        Claim::Answered(stored) => claimed.open(stored).map(Claimed::Answered),
         Claim::Running => Err(Kind::RequestRunning
             .because("The request with this `Idempotency-Key` is still running; send it again in a moment.")
             .retry_after(1)),
@@ -86,7 +86,7 @@ async fn claim(state: &Locked, request: Request) -> Answer<Claimed> {
     }
 }
 
-fn name(headers: &HeaderMap) -> Answer<String> {
+fn key_name(headers: &HeaderMap) -> Result<String> {
     let mut given = headers.get_all(HEADER).iter();
     let good = |v: &&HeaderValue| (1..=128).contains(&v.len()) && v.as_bytes().iter().all(u8::is_ascii_graphic);
     match (given.next().filter(good).and_then(|v| v.to_str().ok()), given.next()) {
@@ -106,14 +106,14 @@ fn digest(parts: &[&[u8]]) -> Digest {
 }
 
 /// A claimed key. Its answer is stored, or it is given back.
-struct Ticket {
+struct ClaimedKey {
     answers: Arc<dyn AnswerRecords>,
     key: String,
     sealing: Digest,
 }
 
-impl Ticket {
-    async fn keep(self, response: Response) -> Response {
+impl ClaimedKey {
+    async fn store(self, response: Response) -> Response {
         let status = response.status();
         let passing = matches!(
             status,
@@ -123,13 +123,13 @@ impl Ticket {
                 | StatusCode::TOO_MANY_REQUESTS
         );
         let (parts, body) = response.into_parts();
-        let Ok(bytes) = to_bytes(body, LARGEST_ANSWER).await else {
-            self.give_back().await;
+        let Ok(bytes) = to_bytes(body, MAX_STORED_BYTES).await else {
+            self.release().await;
             return Kind::Internal.because("The answer is too large for `Idempotency-Key`.").into_response();
         };
         let position = parts.headers.get(POSITION).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let sealed = (!passing && !status.is_server_error())
-            .then(|| self.seal(&Kept { position, body: String::from_utf8_lossy(&bytes).into_owned() }))
+            .then(|| self.seal(&StoredBody { position, body: String::from_utf8_lossy(&bytes).into_owned() }))
             .flatten();
         let stored = match sealed {
             Some(body) => {
@@ -138,12 +138,12 @@ impl Ticket {
             None => false,
         };
         if !stored {
-            self.give_back().await;
+            self.release().await;
         }
         Response::from_parts(parts, Body::from(bytes))
     }
 
-    async fn give_back(&self) {
+    async fn release(&self) {
         // Lost, the key stays claimed until the next start: repeats are refused, never done twice.
         if let Err(error) = self.answers.abandon_answer(&self.key).await {
             tracing::warn!(%error, "idempotency key not given back");
@@ -154,22 +154,22 @@ impl Ticket {
         UnboundKey::new(&AES_256_GCM, &self.sealing.0).ok().map(LessSafeKey::new)
     }
 
-    fn seal(&self, kept: &Kept) -> Option<Vec<u8>> {
+    fn seal(&self, stored: &StoredBody) -> Option<Vec<u8>> {
         let nonce: [u8; NONCE_LEN] = random().ok()?;
-        let mut text = serde_json::to_vec(kept).ok()?;
+        let mut text = serde_json::to_vec(stored).ok()?;
         let sealing = Nonce::assume_unique_for_key(nonce);
         self.cipher()?.seal_in_place_append_tag(sealing, Aad::empty(), &mut text).ok()?;
         Some([&nonce[..], &text].concat())
     }
 
-    fn open(&self, stored: StoredAnswer) -> Answer<Response> {
+    fn open(&self, stored: StoredAnswer) -> Result<Response> {
         let unreadable = || Kind::Internal.because("The stored answer cannot be read. Take a new `Idempotency-Key`.");
         let StoredAnswer { status, mut body } = stored;
         let mut text = body.split_off(NONCE_LEN.min(body.len()));
         let nonce = Nonce::try_assume_unique_for_key(&body).map_err(|_| unreadable())?;
         let cipher = self.cipher().ok_or_else(unreadable)?;
         let plain = cipher.open_in_place(nonce, Aad::empty(), &mut text).map_err(|_| unreadable())?;
-        let Kept { position, body } = serde_json::from_slice(plain).map_err(|_| unreadable())?;
+        let StoredBody { position, body } = serde_json::from_slice(plain).map_err(|_| unreadable())?;
         let status = StatusCode::from_u16(status).map_err(|_| unreadable())?;
         let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
         let mut response =

@@ -1,12 +1,12 @@
 //! What is HTTP and no resource's own: who gets in, bodies, queries, conditions, pages, problems, the document.
 
+pub(crate) mod body;
 pub(crate) mod conditions;
 pub(crate) mod csv;
 pub(crate) mod guard;
 pub(crate) mod idempotency;
-pub(crate) mod input;
 pub(crate) mod openapi;
 pub(crate) mod permissions;
 pub(crate) mod problem;
 pub(crate) mod query;
-pub(crate) mod reply;
+pub(crate) mod response;

@@ -8,7 +8,7 @@ use utoipa::{
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::http::permissions::{At, RIGHTS};
+use crate::http::permissions::{PERMISSIONS, RoutePermission};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,9 +45,10 @@ impl Modify for Schemes {
 
 /// Writes beside every operation which action it demands and where; who reads the document sees what `guard` asks.
 pub(crate) fn add_permissions(document: &mut utoipa::openapi::OpenApi) {
-    for right in RIGHTS.iter().filter(|right| right.at != At::Open) {
-        let item = document.paths.paths.get_mut(right.path);
-        let operation = item.and_then(|item| match right.method {
+    for RoutePermission { method, path, demands } in PERMISSIONS {
+        let Some(permission) = demands else { continue };
+        let item = document.paths.paths.get_mut(*path);
+        let operation = item.and_then(|item| match *method {
             "GET" => item.get.as_mut(),
             "POST" => item.post.as_mut(),
             "PUT" => item.put.as_mut(),
@@ -57,8 +58,8 @@ pub(crate) fn add_permissions(document: &mut utoipa::openapi::OpenApi) {
         });
         let Some(operation) = operation else { continue };
         // One member: several would stand in a different order each time.
-        let said = json!({"action": right.action, "at": right.at.word()});
-        let said = Extensions::builder().add("x-rollcall", said);
-        operation.extensions.get_or_insert_default().merge(said.build());
+        let demand = json!({"action": permission.action, "at": permission.at.word()});
+        let extension = Extensions::builder().add("x-rollcall", demand);
+        operation.extensions.get_or_insert_default().merge(extension.build());
     }
 }

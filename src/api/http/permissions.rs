@@ -3,76 +3,33 @@
 //! A route without a row answers nobody.
 
 use axum::http::Method;
+use rollcall_app::{At, Permission};
 
-/// Where a route's action is asked.
+/// A route, and what it demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum At {
-    /// Nowhere: the credential is in the request itself, or there is nothing to guard.
-    Open,
-    /// At the root. Who may not, is told so whatever the path names.
-    Root,
-    /// At the project `name`. One that the caller does not see is no project to the caller.
-    Project,
-    /// At the project `name`; who only sees it gets what is about the caller.
-    ProjectOrOwn,
-    /// At the folder `id`. One that the caller does not see is none to the caller.
-    Folder,
-    /// The user `name` for itself; of others, at the root.
-    User,
-    /// The service `id` for itself; of others, at the root.
-    Service,
-    /// At the scope of the binding `id`, or nowhere for whoever holds it.
-    Binding,
-    /// At each row: the list has the rows at which the caller may do it.
-    Rows,
-    /// At the place that the body names.
-    Body,
-}
-
-impl At {
-    /// The word for it in the document.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Root => "root",
-            Self::Project => "project",
-            Self::ProjectOrOwn => "project or own rows",
-            Self::Folder => "folder",
-            Self::User => "root or own user",
-            Self::Service => "root or own service",
-            Self::Binding => "scope of the binding or own binding",
-            Self::Rows => "each row",
-            Self::Body => "place in the body",
-        }
-    }
-}
-
-/// What a route demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Right {
+pub(crate) struct RoutePermission {
     /// The HTTP method.
     pub method: &'static str,
     /// The route's pattern.
     pub path: &'static str,
-    /// The action of `access/profiles/api.toml`; empty for an open route.
-    pub action: &'static str,
-    /// Where it is asked.
-    pub at: At,
+    /// What it demands. Nothing of an open route: its credential is in the request itself, or there is nothing to guard.
+    pub demands: Option<Permission>,
 }
 
-macro_rules! rights {
+macro_rules! routes {
     ($($method:ident $path:literal $($action:literal)? $at:ident;)*) => {
-        &[$(Right {
+        &[$(RoutePermission {
             method: stringify!($method),
             path: $path,
-            action: concat!($($action)?),
-            at: At::$at,
+            demands: routes!(@demands $($action)? $at),
         },)*]
     };
+    (@demands Open) => { None };
+    (@demands $action:literal $at:ident) => { Some(Permission { action: $action, at: At::$at }) };
 }
 
 /// Every route. People who only hold secrets of their own reach `Rows`, `User`, `ProjectOrOwn`, `Service` and `Body`.
-pub(crate) const RIGHTS: &[Right] = rights! {
+pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     POST "/hooks/{source}" Open;
     GET "/api/v1/openapi.json" Open;
     POST "/api/v1/invitations/{code}" Open;
@@ -151,10 +108,10 @@ pub(crate) const RIGHTS: &[Right] = rights! {
     POST "/api/v1/keys/rotate" "key.rotate" Root;
 };
 
-/// What a route demands; nothing for one that has no row.
-pub(crate) fn right(method: &Method, path: &str) -> Option<&'static Right> {
+/// What a route demands; nothing for one that is open or has no row.
+pub(crate) fn permission_for(method: &Method, path: &str) -> Option<Permission> {
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    RIGHTS.iter().find(|right| right.method == method && right.path == path)
+    PERMISSIONS.iter().find(|route| route.method == method && route.path == path)?.demands
 }
 
 #[cfg(test)]
@@ -168,21 +125,22 @@ mod tests {
     /// The rows with the roles of the API's profile that hold what they demand, one line for an action and a place.
     fn table() -> String {
         let profile = Profile::api().unwrap();
-        let mut lines: Vec<(&str, At, Vec<String>)> = Vec::new();
-        for right in RIGHTS {
-            let route = format!("`{} {}`", right.method, right.path.trim_start_matches("/api/v1/"));
-            match lines.iter_mut().find(|(action, at, _)| (*action, *at) == (right.action, right.at)) {
-                Some((.., routes)) => routes.push(route),
-                None => lines.push((right.action, right.at, vec![route])),
+        let mut lines: Vec<(Option<Permission>, Vec<String>)> = Vec::new();
+        for RoutePermission { method, path, demands } in PERMISSIONS {
+            let route = format!("`{method} {}`", path.trim_start_matches("/api/v1/"));
+            match lines.iter_mut().find(|(permission, _)| permission == demands) {
+                Some((_, routes)) => routes.push(route),
+                None => lines.push((*demands, vec![route])),
             }
         }
         let mut text = "| action | asked at | roles | routes |\n|---|---|---|---|\n".to_owned();
-        for (action, at, routes) in lines {
+        for (permission, routes) in lines {
+            let (action, at) = permission.map_or(("", "open"), |permission| (permission.action, permission.at.word()));
             let needed = profile.operation(action);
             let holds = |role: &_| needed.is_some_and(|needed| profile.role_actions(*role).contains(needed));
             let roles: Vec<&str> = profile.roles().filter(holds).map(|role| profile.role_name(role)).collect();
             let action = if action.is_empty() { String::new() } else { format!("`{action}`") };
-            text.push_str(&format!("| {action} | {} | {} | {} |\n", at.word(), roles.join(", "), routes.join(", ")));
+            text.push_str(&format!("| {action} | {at} | {} | {} |\n", roles.join(", "), routes.join(", ")));
         }
         text
     }
@@ -190,7 +148,7 @@ mod tests {
     /// `UPDATE=1 cargo test -p rollcall-api` rewrites it.
     #[test]
     fn the_readme_says_who_may_use_which_route_as_it_is_guarded() {
-        let (begins, ends) = ("<!-- rights -->\n", "<!-- /rights -->");
+        let (begins, ends) = ("<!-- permissions -->\n", "<!-- /permissions -->");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
         let readme = fs::read_to_string(&path).unwrap();
         let (before, rest) = readme.split_once(begins).unwrap();
@@ -206,9 +164,9 @@ mod tests {
     #[test]
     fn every_row_demands_an_action_that_the_profile_has() {
         let profile = Profile::api().unwrap();
-        for right in RIGHTS {
-            let known = profile.actions().any(|(name, _)| name == right.action);
-            assert_eq!(known, right.at != At::Open, "{} {}: {}", right.method, right.path, right.action);
+        for RoutePermission { method, path, demands } in PERMISSIONS {
+            let Some(Permission { action, .. }) = demands else { continue };
+            assert!(profile.actions().any(|(name, _)| name == *action), "{method} {path}: {action}");
         }
     }
 }

@@ -7,8 +7,9 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use rollcall_app::{Error, ErrorKind};
 use rollcall_events::{Position, SchemaError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What every problem's `type` starts with.
@@ -146,6 +147,52 @@ kinds! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "It cannot be done now";
 }
 
+impl From<ErrorKind> for Kind {
+    /// Every kind of error has one problem type and by it one status.
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidQuery => Self::InvalidQuery,
+            ErrorKind::UnknownMoment => Self::UnknownMoment,
+            ErrorKind::BadSignature => Self::BadSignature,
+            ErrorKind::Forbidden => Self::Forbidden,
+            ErrorKind::UnknownSource => Self::UnknownSource,
+            ErrorKind::UnknownEvent => Self::UnknownEvent,
+            ErrorKind::UnknownDelivery => Self::UnknownDelivery,
+            ErrorKind::UnknownProject => Self::UnknownProject,
+            ErrorKind::UnknownPerson => Self::UnknownPerson,
+            ErrorKind::UnknownUser => Self::UnknownUser,
+            ErrorKind::UnknownSecret => Self::UnknownSecret,
+            ErrorKind::UnknownBinding => Self::UnknownBinding,
+            ErrorKind::UnknownInvitation => Self::UnknownInvitation,
+            ErrorKind::UnknownDecision => Self::UnknownDecision,
+            ErrorKind::UnknownFolder => Self::UnknownFolder,
+            ErrorKind::UnknownGroup => Self::UnknownGroup,
+            ErrorKind::UnknownService => Self::UnknownService,
+            ErrorKind::UnknownPlan => Self::UnknownPlan,
+            ErrorKind::UnknownProjection => Self::UnknownProjection,
+            ErrorKind::OtherLog => Self::OtherLog,
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::ManagedProject => Self::ManagedProject,
+            ErrorKind::ManagedGroup => Self::ManagedGroup,
+            ErrorKind::LastHolder => Self::LastHolder,
+            ErrorKind::Taken => Self::Taken,
+            ErrorKind::PlanClosed => Self::PlanClosed,
+            ErrorKind::PlanDiffers => Self::PlanDiffers,
+            ErrorKind::Busy => Self::Busy,
+            ErrorKind::Changed => Self::Changed,
+            ErrorKind::InvalidBody => Self::InvalidBody,
+            ErrorKind::UnknownRole => Self::UnknownRole,
+            ErrorKind::UnknownAction => Self::UnknownAction,
+            ErrorKind::Overloaded => Self::Overloaded,
+            ErrorKind::SourceFailed => Self::SourceFailed,
+            ErrorKind::Internal => Self::Internal,
+            ErrorKind::Damaged => Self::Damaged,
+            ErrorKind::Behind => Self::Behind,
+            ErrorKind::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
 impl Kind {
     /// A problem of this kind; `detail` says what to do.
     #[must_use]
@@ -153,7 +200,7 @@ impl Kind {
         Problem {
             kind: self,
             detail: detail.into(),
-            errors: Vec::new(),
+            fields: Vec::new(),
             position: None,
             source: None,
             retry_after: None,
@@ -166,44 +213,27 @@ impl Kind {
 pub struct Problem {
     kind: Kind,
     detail: String,
-    errors: Vec<SchemaError>,
+    fields: Vec<SchemaError>,
     position: Option<Position>,
     source: Option<String>,
     retry_after: Option<u32>,
 }
 
 /// What handlers return.
-pub(crate) type Answer<T> = Result<T, Problem>;
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let Error { kind, detail, fields, position, source_name: source, retry_after } = error;
+        Self { kind: kind.into(), detail, fields, position, source, retry_after }
+    }
+}
 
 impl Problem {
     /// Which kind of problem.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
-    }
-
-    /// The position that it is about: a command that was recorded and refused, or how far the fold is.
-    #[must_use]
-    pub fn at(mut self, position: Position) -> Self {
-        self.position = Some(position);
-        self
-    }
-
-    /// The source that it is about.
-    #[must_use]
-    pub fn of_source(mut self, source: &str) -> Self {
-        self.source = Some(source.to_owned());
-        self
-    }
-
-    /// In which part of a document it is: in words, and as a pointer.
-    pub(crate) fn within(mut self, part: &str, pointer: &str) -> Self {
-        if self.errors.is_empty() {
-            self.errors.push(SchemaError::at("", self.kind.title()));
-        }
-        self.errors = self.errors.into_iter().map(|error| error.under(pointer)).collect();
-        self.detail = format!("{part}: {}", self.detail);
-        self
     }
 
     /// After how many seconds trying again makes sense.
@@ -215,30 +245,29 @@ impl Problem {
 
     /// Which member of the body does not fit.
     #[must_use]
-    pub fn with_error(mut self, error: SchemaError) -> Self {
-        self.errors.push(error);
+    pub fn with_field(mut self, field: SchemaError) -> Self {
+        self.fields.push(field);
         self
-    }
-
-    /// It cannot be done now: the caller is told to come back, the log gets the cause.
-    pub(crate) fn unavailable(what: &'static str, cause: &dyn std::error::Error) -> Self {
-        tracing::warn!(what, cause = %Causes(cause), "request could not be served");
-        Kind::Unavailable.because(format!("{what}; send the same request again in a moment")).retry_after(1)
     }
 
     fn render(&self, instance: Option<&str>) -> Response {
         let status = self.kind.status();
-        let shape = ProblemShape {
-            kind: format!("{URN}{}", self.kind.slug()),
-            title: self.kind.title(),
-            status: status.as_u16(),
-            detail: &self.detail,
-            instance,
-            position: self.position.map(|p| p.0),
-            source: self.source.as_deref(),
-            errors: self.errors.iter().map(|e| FieldError { pointer: &e.pointer, expected: &e.expected }).collect(),
+        let title = self.kind.title();
+        let field = |field: &SchemaError| FieldError {
+            pointer: field.pointer.clone(),
+            expected: if field.expected.is_empty() { title.to_owned() } else { field.expected.clone() },
         };
-        let body = serde_json::to_vec(&shape).unwrap_or_default();
+        let document = ProblemDocument {
+            kind: format!("{URN}{}", self.kind.slug()),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            instance: instance.map(str::to_owned),
+            position: self.position.map(|p| p.0),
+            source: self.source.clone(),
+            errors: self.fields.iter().map(field).collect(),
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -280,55 +309,40 @@ pub(crate) async fn name_instance(request: Request, next: Next) -> Response {
     response
 }
 
-/// An error and its causes on one line, for the log.
-struct Causes<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(cause) = next {
-            write!(f, ": {cause}")?;
-            next = cause.source();
-        }
-        Ok(())
-    }
-}
-
 /// The shape of every refusal (RFC 9457).
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
-pub(crate) struct ProblemShape<'a> {
+pub struct ProblemDocument {
     /// `urn:rollcall:problem:` and the kind.
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// What it is, the same text for each problem of the type.
-    title: &'a str,
+    pub title: String,
     /// The HTTP status again.
-    status: u16,
+    pub status: u16,
     /// What happened here and what to do.
-    detail: &'a str,
+    pub detail: String,
     /// The path of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// The log position that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// The source that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Which members of the body do not fit.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError<'a>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
 }
 
 /// A member that does not fit.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct FieldError<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
     /// JSON pointer to it; empty for the body as a whole.
-    pointer: &'a str,
+    pub pointer: String,
     /// What is wrong and what would be right.
-    expected: &'a str,
+    pub expected: String,
 }
 
 #[cfg(test)]

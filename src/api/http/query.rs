@@ -4,25 +4,26 @@
 use std::{str::FromStr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rollcall_app::{PageRequest, parse_log_id};
 use rollcall_events::{Digest, LogId, Position};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
-use crate::http::problem::{Answer, Kind};
+use crate::http::problem::{Kind, Problem, Result};
 
 /// The most rows of one page.
-pub(crate) const MOST_ROWS: usize = 500;
+pub(crate) const MAX_ROWS: usize = 500;
 /// The rows of a page where nothing is said.
-const USUAL_ROWS: usize = 100;
+const DEFAULT_ROWS: usize = 100;
 /// The longest wait that can be asked for.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The decoded pairs of a query string, each name once.
 pub(crate) struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
     /// Decodes; a repeated name is refused, because two readers could each take another of them.
-    pub fn parse(raw: Option<&str>) -> Answer<Self> {
+    pub fn parse(raw: Option<&str>) -> Result<Self> {
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(raw.unwrap_or_default())
             .map_err(|e| Kind::InvalidQuery.because(format!("The query string is not form-encoded: {e}.")))?;
         let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
@@ -38,7 +39,7 @@ impl Pairs {
     }
 
     /// Takes a parameter out and reads it.
-    pub fn take<T: FromStr>(&mut self, name: &str, form: &str) -> Answer<Option<T>> {
+    pub fn take<T: FromStr>(&mut self, name: &str, form: &str) -> Result<Option<T>> {
         let Some(at) = self.0.iter().position(|(n, _)| n == name) else { return Ok(None) };
         let (_, text) = self.0.remove(at);
         match text.parse() {
@@ -48,7 +49,7 @@ impl Pairs {
     }
 
     /// Refuses whatever was not taken.
-    pub fn none_left(&self, known: &str) -> Answer<()> {
+    pub fn none_left(&self, known: &str) -> Result<()> {
         match self.0.first() {
             None => Ok(()),
             Some((name, _)) => Err(Kind::InvalidQuery
@@ -57,7 +58,7 @@ impl Pairs {
     }
 
     /// Reads what is left as the route's own parameters; whatever it does not know is refused.
-    fn rest<T: DeserializeOwned>(&self) -> Answer<T> {
+    fn rest<T: DeserializeOwned>(&self) -> Result<T> {
         let text = serde_urlencoded::to_string(&self.0).unwrap_or_default();
         serde_urlencoded::from_str(&text).map_err(|error| {
             let error = error.to_string().replace("field", "parameter");
@@ -70,14 +71,14 @@ impl Pairs {
 /// What a route reads from the query, beside what all of them take.
 pub(crate) trait FromQuery: Sized + Send {
     /// Reads it; `scope` is what a cursor is bound to.
-    fn from_pairs(pairs: Pairs, scope: &CursorScope<'_>) -> Answer<Self>;
+    fn from_pairs(pairs: Pairs, scope: &CursorScope<'_>) -> Result<Self>;
 }
 
 /// A route with no parameters but those of every read.
-pub(crate) struct Plain;
+pub(crate) struct NoQuery;
 
-impl FromQuery for Plain {
-    fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Answer<Self> {
+impl FromQuery for NoQuery {
+    fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Result<Self> {
         pairs.none_left("`min_position` and `wait`").map(|()| Self)
     }
 }
@@ -85,13 +86,13 @@ impl FromQuery for Plain {
 /// No parameters of its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
+pub(crate) struct NoFilter {}
 
 /// A route with parameters of its own and no pages.
-pub(crate) struct Given<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
-impl<T: DeserializeOwned + Send> FromQuery for Given<T> {
-    fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Answer<Self> {
+impl<T: DeserializeOwned + Send> FromQuery for Query<T> {
+    fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Result<Self> {
         pairs.rest().map(Self)
     }
 }
@@ -101,7 +102,7 @@ pub(crate) struct CursorScope<'a> {
     /// Which log.
     pub log: LogId,
     /// SHA-256 of the caller's key.
-    pub owner: &'a [u8; 32],
+    pub caller: &'a [u8; 32],
     /// The request's path.
     pub path: &'a str,
 }
@@ -111,19 +112,19 @@ pub(crate) struct Paged<T> {
     /// The route's own.
     pub filter: T,
     /// How many rows at most.
-    pub limit: usize,
+    limit: usize,
     /// The key of the last row of the page before.
-    pub after: Option<String>,
+    after: Option<String>,
     binding: Digest,
     link: String,
 }
 
 impl<T: DeserializeOwned + Send> FromQuery for Paged<T> {
-    fn from_pairs(mut pairs: Pairs, scope: &CursorScope<'_>) -> Answer<Self> {
-        let limit = pairs.take("limit", "a number of rows, 1 to 500")?.unwrap_or(USUAL_ROWS);
-        if limit == 0 || limit > MOST_ROWS {
+    fn from_pairs(mut pairs: Pairs, scope: &CursorScope<'_>) -> Result<Self> {
+        let limit = pairs.take("limit", "a number of rows, 1 to 500")?.unwrap_or(DEFAULT_ROWS);
+        if limit == 0 || limit > MAX_ROWS {
             return Err(Kind::InvalidQuery.because(format!(
-                "`limit={limit}` is not between 1 and {MOST_ROWS}; ask for {MOST_ROWS} and follow the `Link` header for more."
+                "`limit={limit}` is not between 1 and {MAX_ROWS}; ask for {MAX_ROWS} and follow the `Link` header for more."
             )));
         }
         let cursor: Option<String> = pairs.take("cursor", "a cursor")?;
@@ -131,7 +132,7 @@ impl<T: DeserializeOwned + Send> FromQuery for Paged<T> {
         pairs.0.sort_unstable();
         let filters = serde_urlencoded::to_string(&pairs.0).unwrap_or_default();
         let mut bound = Vec::new();
-        for part in [&scope.log.0[..], scope.owner, scope.path.as_bytes(), filters.as_bytes()] {
+        for part in [&scope.log.0[..], scope.caller, scope.path.as_bytes(), filters.as_bytes()] {
             bound.extend_from_slice(&(part.len() as u64).to_be_bytes());
             bound.extend_from_slice(part);
         }
@@ -144,11 +145,6 @@ impl<T: DeserializeOwned + Send> FromQuery for Paged<T> {
 }
 
 impl<T> Paged<T> {
-    /// How many rows to look for: one more than the limit tells whether there is a next page.
-    pub fn rows(&self) -> u32 {
-        u32::try_from(self.limit + 1).unwrap_or(u32::MAX)
-    }
-
     /// The cursor that goes on after the row with this key.
     pub fn cursor(&self, key: &str) -> String {
         write_cursor(key, self.binding)
@@ -159,9 +155,10 @@ impl<T> Paged<T> {
         format!("<{}{cursor}>; rel=\"next\"", self.link)
     }
 
-    /// The key of the last row before, read as the type of this route's keys.
-    pub fn after<K: FromStr>(&self) -> Answer<Option<K>> {
-        self.after.as_deref().map(|key| key.parse().map_err(|_| stale_cursor())).transpose()
+    /// Which page is asked for; the key of the last row before is read as the type of this route's keys.
+    pub fn page<K: FromStr>(&self) -> Result<PageRequest<K>> {
+        let after = self.after.as_deref().map(|key| key.parse().map_err(|_| stale_cursor())).transpose()?;
+        Ok(PageRequest { after, limit: self.limit })
     }
 }
 
@@ -175,14 +172,14 @@ fn write_cursor(key: &str, binding: Digest) -> String {
     URL_SAFE_NO_PAD.encode([&seal(key, binding)[..], key.as_bytes()].concat())
 }
 
-fn read_cursor(cursor: &str, binding: Digest) -> Answer<String> {
+fn read_cursor(cursor: &str, binding: Digest) -> Result<String> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| stale_cursor())?;
     let (sum, key) = bytes.split_at_checked(9).ok_or_else(stale_cursor)?;
     let key = std::str::from_utf8(key).map_err(|_| stale_cursor())?;
     if sum == seal(key, binding) { Ok(key.to_owned()) } else { Err(stale_cursor()) }
 }
 
-fn stale_cursor() -> crate::Problem {
+fn stale_cursor() -> Problem {
     Kind::InvalidCursor.because(
         "A cursor continues the very query that gave it (same path, same filters, same key, same log). Leave `cursor` out to start again.",
     )
@@ -198,7 +195,7 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// Takes `min_position` and `wait` out.
-    pub fn take(pairs: &mut Pairs) -> Answer<Self> {
+    pub fn take(pairs: &mut Pairs) -> Result<Self> {
         let min: Option<MinPosition> =
             pairs.take("min_position", "a position: a number, or the log's id, a colon and a number")?;
         let wait: Option<Wait> = pairs.take("wait", Wait::FORM)?;
@@ -216,17 +213,11 @@ impl FromStr for MinPosition {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (log, position) = match text.split_once(':') {
-            Some((log, position)) => (Some(log_id(log).ok_or(())?), position),
+            Some((log, position)) => (Some(parse_log_id(log).ok_or(())?), position),
             None => (None, text),
         };
         Ok(Self { log, position: Position(position.parse().map_err(|_| ())?) })
     }
-}
-
-pub(crate) fn log_id(text: &str) -> Option<LogId> {
-    let well_formed = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let number = u64::from_str_radix(text, 16).ok()?;
-    well_formed.then(|| LogId(number.to_be_bytes()))
 }
 
 /// A wait such as `2s` or `250ms`.
@@ -247,7 +238,7 @@ impl FromStr for Wait {
             (None, Some(seconds)) => Duration::from_secs(number(seconds)?),
             (None, None) => return Err(()),
         };
-        if wait <= LONGEST_WAIT { Ok(Self(wait)) } else { Err(()) }
+        if wait <= MAX_WAIT { Ok(Self(wait)) } else { Err(()) }
     }
 }
 
@@ -255,7 +246,7 @@ impl FromStr for Wait {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the shape for OpenAPI; `Freshness::take` reads it")]
-pub(crate) struct Fresh {
+pub(crate) struct FreshnessParams {
     /// Answer with this position applied or with 503, never older. A number, or `logid:number`.
     min_position: Option<String>,
     /// How long to wait for it, at most 30 s: `2s`, `250ms` (the default).
@@ -266,7 +257,7 @@ pub(crate) struct Fresh {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the shape for OpenAPI; `Paged` reads it")]
-pub(crate) struct Paging {
+pub(crate) struct PagingParams {
     /// Where to go on: from `next` or the `Link` header of the page before.
     cursor: Option<String>,
     /// How many rows, 1 to 500; 100 when absent.
@@ -286,10 +277,10 @@ mod tests {
     }
 
     fn scope(path: &str) -> CursorScope<'_> {
-        CursorScope { log: LogId([1; 8]), owner: &[7; 32], path }
+        CursorScope { log: LogId([1; 8]), caller: &[7; 32], path }
     }
 
-    fn paged(query: &str, path: &str) -> Answer<Paged<Filter>> {
+    fn paged(query: &str, path: &str) -> Result<Paged<Filter>> {
         Paged::from_pairs(Pairs::parse(Some(query))?, &scope(path))
     }
 
@@ -299,14 +290,14 @@ mod tests {
         let cursor = page.cursor("42");
         assert_eq!(page.link(&cursor), format!("</p?source=a&limit=2&cursor={cursor}>; rel=\"next\""));
         let next = paged(&format!("limit=3&cursor={cursor}&source=a"), "/p").ok().unwrap();
-        assert_eq!((next.after::<u64>().ok().unwrap(), next.filter.source.as_deref()), (Some(42), Some("a")));
+        assert_eq!((next.page::<u64>().ok().unwrap().after, next.filter.source.as_deref()), (Some(42), Some("a")));
         for (query, path) in [("source=b", "/p"), ("", "/p"), ("source=a", "/q")] {
             let refused = paged(&format!("{query}&cursor={cursor}"), path).err().unwrap();
             assert_eq!(refused.kind(), Kind::InvalidCursor, "{query} {path}");
         }
-        let other_owner = CursorScope { owner: &[8; 32], ..scope("/p") };
+        let other_caller = CursorScope { caller: &[8; 32], ..scope("/p") };
         let pairs = Pairs::parse(Some(&format!("source=a&cursor={cursor}"))).ok().unwrap();
-        assert!(Paged::<Filter>::from_pairs(pairs, &other_owner).is_err());
+        assert!(Paged::<Filter>::from_pairs(pairs, &other_caller).is_err());
         for broken in ["", "x", "AAAA", "%00"] {
             assert!(paged(&format!("cursor={broken}"), "/p").is_err(), "{broken}");
         }

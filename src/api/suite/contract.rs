@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::world::{KEY, World};
 use crate::{
-    http::permissions::{At, RIGHTS},
+    http::permissions::{PERMISSIONS, RoutePermission},
     openapi_json,
 };
 
@@ -70,20 +70,21 @@ fn the_document_says_of_every_route_what_it_answers_and_who_may() {
     }
 }
 
-/// The table of rights and the routes are the same, so that nothing is unguarded and nothing guarded is missing.
+/// The table of permissions and the routes are the same, so that nothing is unguarded and nothing guarded is missing.
 #[test]
 fn every_route_says_who_may_use_it() {
     let mut routes: Vec<(String, String)> = operations().into_iter().map(|(path, method, _)| (path, method)).collect();
-    let mut rights: Vec<(String, String)> =
-        RIGHTS.iter().map(|right| (right.path.to_owned(), right.method.to_owned())).collect();
+    let mut rows: Vec<(String, String)> =
+        PERMISSIONS.iter().map(|route| (route.path.to_owned(), route.method.to_owned())).collect();
     routes.sort();
-    rights.sort();
-    assert_eq!(routes, rights, "src/api/http/permissions.rs has one row per route");
-    for right in RIGHTS {
-        let open = OPEN.iter().any(|(open, _)| *open == right.path);
-        assert_eq!(open, right.at == At::Open, "{} {}", right.method, right.path);
-        let operation = &document()["paths"][right.path][right.method.to_lowercase()];
-        assert_eq!(operation["x-rollcall"]["action"].as_str().unwrap_or_default(), right.action);
+    rows.sort();
+    assert_eq!(routes, rows, "src/api/http/permissions.rs has one row per route");
+    for RoutePermission { method, path, demands } in PERMISSIONS {
+        let open = OPEN.iter().any(|(open, _)| open == path);
+        assert_eq!(open, demands.is_none(), "{method} {path}");
+        let operation = &document()["paths"][*path][method.to_lowercase()];
+        let action = demands.map_or("", |permission| permission.action);
+        assert_eq!(operation["x-rollcall"]["action"].as_str().unwrap_or_default(), action);
     }
 }
 

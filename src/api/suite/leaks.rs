@@ -6,6 +6,7 @@ use axum::{
     http::{Method, Request},
 };
 use rollcall_access::{Place, Principal, ProjectIx, Roster, Verb, decide};
+use rollcall_app::{At, Permission};
 use rollcall_events::{
     Body as Event,
     body::{self, Author, Scope},
@@ -13,7 +14,7 @@ use rollcall_events::{
 use serde_json::{Value, json};
 
 use super::world::{KEY, Reply, World, event};
-use crate::http::permissions::{At, RIGHTS, Right};
+use crate::http::permissions::{PERMISSIONS, RoutePermission};
 
 /// In every name, id and e-mail that is nobody's business but its own people's.
 const FOREIGN: &str = "canary";
@@ -152,24 +153,24 @@ impl Judge<'_> {
     }
 
     /// What has to come, by the row of the table.
-    fn due(&self, right: &Right, asked: &Asked) -> Due {
+    fn due(&self, route: &GuardedRoute, asked: &Asked) -> Due {
         let word = asked.words.first().map_or("", String::as_str);
-        if self.may(right.action, Place::Root) || right.at == At::Rows {
+        if self.may(route.action, Place::Root) || route.at == At::Rows {
             return Due::Through;
         }
         let at = |place: Option<Place>, seen: bool| match place {
-            Some(place) if self.may(right.action, place) => Due::Through,
+            Some(place) if self.may(route.action, place) => Due::Through,
             Some(_) if seen => Due::Forbidden,
             _ => Due::Hidden,
         };
         let project = self.roster.project_by_name(word);
         let seen = project.is_some_and(|project| self.sees(project));
         let itself = |who: Option<Principal>| who.is_some() && who == self.who;
-        match right.at {
-            At::Open | At::Rows => Due::Through,
+        match route.at {
+            At::Rows => Due::Through,
             At::Root => Due::Forbidden,
             At::ProjectOrOwn if seen => Due::Through,
-            At::Project if seen && right.action == "project.list" => Due::Through,
+            At::Project if seen && route.action == "project.list" => Due::Through,
             At::Project | At::ProjectOrOwn => at(project.map(Place::Project), seen),
             At::Folder => {
                 let folder = self.roster.folder_by_id(word).map(Place::Folder);
@@ -194,8 +195,8 @@ impl Judge<'_> {
             // The body names a project; one without a word asks at the root.
             At::Body if word.is_empty() => Due::Forbidden,
             // A decision point says nothing of what there is: who may not ask is told so.
-            At::Body if right.path.starts_with("/access/") => match project {
-                Some(project) if self.may(right.action, project) => Due::Through,
+            At::Body if route.path.starts_with("/access/") => match project {
+                Some(project) if self.may(route.action, project) => Due::Through,
                 _ => Due::Forbidden,
             },
             At::Body => at(project.map(Place::Project), seen),
@@ -208,8 +209,24 @@ fn binding_id(subject: &str) -> String {
     format!("bnd_{}", URL_SAFE_NO_PAD.encode(subject))
 }
 
+/// A route that demands a permission.
+struct GuardedRoute {
+    method: &'static str,
+    path: &'static str,
+    action: &'static str,
+    at: At,
+}
+
+fn guarded_routes() -> Vec<GuardedRoute> {
+    let guarded = |route: &RoutePermission| {
+        let RoutePermission { method, path, demands } = *route;
+        demands.map(|Permission { action, at }| GuardedRoute { method, path, action, at })
+    };
+    PERMISSIONS.iter().filter_map(guarded).collect()
+}
+
 /// The request of a route about a thing; nothing where the route names none and it was asked already.
-fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
+fn ask(route: &GuardedRoute, whose: Whose, me: &str) -> Option<Asked> {
     let pick = |own: &str, foreign: &str, missing: &str| {
         match whose {
             Whose::Own => own,
@@ -222,8 +239,8 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
     let binding = |user: &str, team: &str| binding_id(&format!("binding/user:flexnet%2F{user}/viewer/folder:{team}"));
     let mut words = Vec::new();
     let mut parts = Vec::new();
-    let resource = right.path.split('/').nth(3).unwrap_or_default();
-    for part in right.path.split('/') {
+    let resource = route.path.split('/').nth(3).unwrap_or_default();
+    for part in route.path.split('/') {
         let word = match (part, resource) {
             ("{name}", "projects") => project(),
             ("{name}", "users") => pick(me, "canary-user", "absent-name"),
@@ -249,7 +266,7 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
         parts.push(word.clone());
         words.push(word);
     }
-    let body = match (right.at, right.method, right.path) {
+    let body = match (route.at, route.method, route.path) {
         (At::Body, _, "/api/v1/explain") => {
             words = vec![project()];
             Some(json!({"user": "heron-user", "action": "pull", "project": project()}))
@@ -263,7 +280,7 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
             words = vec![project()];
             // A row demands more than to look, so there is one only where it is to be done.
             let row = json!({"user": "mia", "role": "api:project_admin"});
-            let rows = if right.action == "binding.set" { vec![row] } else { Vec::new() };
+            let rows = if route.action == "binding.set" { vec![row] } else { Vec::new() };
             Some(json!({"scope": [{"project": project(), "binding": rows}]}))
         }
         (At::Body, _, "/access/v1/evaluation" | "/access/v1/evaluations") => {
@@ -276,7 +293,7 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
         (At::Body, _, "/api/v1/projects") => Some(json!({"name": project()})),
         (At::Body, "GET", "/api/v1/reports/who" | "/api/v1/reports/diff") => {
             words = vec![project()];
-            let from = if right.path.ends_with("diff") { "from=1&" } else { "" };
+            let from = if route.path.ends_with("diff") { "from=1&" } else { "" };
             let last = parts.pop().unwrap_or_default();
             parts.push(format!("{last}?{from}project={}", project()));
             None
@@ -285,12 +302,12 @@ fn ask(right: &Right, whose: Whose, me: &str) -> Option<Asked> {
         (_, "POST" | "PUT" | "PATCH", _) => Some(json!({})),
         _ => None,
     };
-    let named = !words.is_empty() || right.at == At::Body;
+    let named = !words.is_empty() || route.at == At::Body;
     (named || whose == Whose::Own).then(|| Asked { path: parts.join("/"), body, words })
 }
 
-async fn send(world: &World, key: Option<&str>, right: &Right, asked: &Asked) -> Reply {
-    let mut request = Request::builder().method(Method::try_from(right.method).unwrap()).uri(&asked.path);
+async fn send(world: &World, key: Option<&str>, route: &GuardedRoute, asked: &Asked) -> Reply {
+    let mut request = Request::builder().method(Method::try_from(route.method).unwrap()).uri(&asked.path);
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
@@ -335,23 +352,23 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
         };
         let let_in = who.is_some() || *kind == "the operator";
         // What ends something comes last, so that most is asked of a world that is whole.
-        let mut rights: Vec<&Right> = RIGHTS.iter().filter(|right| right.at != At::Open).collect();
-        rights.sort_by_key(|right| ["GET", "PUT", "PATCH", "POST", "DELETE"].iter().position(|m| *m == right.method));
-        for right in rights {
+        let mut routes = guarded_routes();
+        routes.sort_by_key(|route| ["GET", "PUT", "PATCH", "POST", "DELETE"].iter().position(|m| *m == route.method));
+        for route in &routes {
             let mut refused: Vec<(Due, String)> = Vec::new();
             for whose in [Whose::Own, Whose::Foreign, Whose::Missing] {
-                let Some(asked) = ask(right, whose, &me) else { continue };
-                let shown = format!("{kind}: {} {} {whose:?}", right.method, asked.path);
+                let Some(asked) = ask(route, whose, &me) else { continue };
+                let shown = format!("{kind}: {} {} {whose:?}", route.method, asked.path);
                 let (due, everywhere, here) = {
                     let roster = world.live.read();
                     let who = who.as_ref().map(|word| roster.find_principal(word).unwrap());
                     let judge = Judge { roster: &roster, who, world: &world };
                     let project = roster.project_by_name("own").unwrap();
-                    let everywhere = let_in && judge.may(right.action, Place::Root);
-                    let here = let_in && judge.may(right.action, project);
-                    (if let_in { judge.due(right, &asked) } else { Due::Unauthenticated }, everywhere, here)
+                    let everywhere = let_in && judge.may(route.action, Place::Root);
+                    let here = let_in && judge.may(route.action, project);
+                    (if let_in { judge.due(route, &asked) } else { Due::Unauthenticated }, everywhere, here)
                 };
-                let reply = send(&world, key.as_deref(), right, &asked).await;
+                let reply = send(&world, key.as_deref(), route, &asked).await;
                 let problem = (reply.status.as_u16(), reply.problem());
                 match due {
                     Due::Unauthenticated => assert_eq!(problem, (401, "unauthenticated"), "{shown}"),
@@ -373,13 +390,13 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
                 assert!(everywhere || here || !text.contains(NEAR), "{shown} names a neighbour: {text}");
                 // Whoever ended itself or the own credentials begins anew.
                 let there = who.as_ref().is_none_or(|word| world.live.read().find_principal(word).is_some());
-                if let_in && !(there && right.path != "/api/v1/users/{name}/credentials-reset") {
+                if let_in && !(there && route.path != "/api/v1/users/{name}/credentials-reset") {
                     (key, _) = caller(&world, kind).await;
                 }
             }
             // Of others' things and of nothing the same is said, word for word.
             for pair in refused.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-                assert_eq!(pair[0], pair[1], "{kind}: {} {}", right.method, right.path);
+                assert_eq!(pair[0], pair[1], "{kind}: {} {}", route.method, route.path);
             }
         }
     }

@@ -20,6 +20,9 @@ use axum::{
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{Change, Effect, Folded, Roster, SharedRoster, Subject, emptied_projects};
+use rollcall_app::{
+    App, AppParts, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
+};
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
@@ -36,10 +39,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use tower::ServiceExt as _;
 
-use crate::{
-    AdminKey, Api, Checked, Control, ControlError, Decisions, Passwords, Projection, ProjectionState, SignIn,
-    SigningKey, Verified, router,
-};
+use crate::{AdminKey, Api, Passwords, SignIn, router};
 
 pub(super) const KEY: &str = "rk_test";
 pub(super) const LOG: LogId = LogId([1; 8]);
@@ -322,17 +322,22 @@ impl World {
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
         let decisions = Arc::new(Keeping(ops.clone()));
         let passwords = Arc::<TestPasswords>::default();
-        let router = router(Api {
-            decisions,
-            public_url: "https://rollcall.test".to_owned(),
+        let app = App::new(AppParts {
             live: live.clone(),
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),
             ops: ops.clone(),
+            decisions,
             receiver,
             runners,
             control: folding.clone(),
             clock: clock.clone(),
+        });
+        let router = router(Api {
+            app,
+            answers: ops.clone(),
+            public_url: "https://rollcall.test".to_owned(),
+            live: live.clone(),
             passwords: passwords.clone(),
             admin_key: AdminKey::of(KEY),
         });

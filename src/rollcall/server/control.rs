@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Subject};
-use rollcall_api::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
+use rollcall_app::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
 use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions};
 use rollcall_events::{Clock, Position};
 use rollcall_projector::{BesideError, Handle, State};

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rollcall_api::Decisions;
+use rollcall_app::Decisions;
 use rollcall_registry::{Decision, DecisionSink, Outcome};
 use rollcall_store::ops::{DecisionOutcome, DecisionRecords, DecisionRow};
 use tokio::{sync::mpsc, task::JoinHandle};

@@ -20,7 +20,8 @@ use anyhow::Context;
 use axum::middleware;
 use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
-use rollcall_api::{AdminKey as ApiKey, Api, Control};
+use rollcall_api::{AdminKey as ApiKey, Api};
+use rollcall_app::{App, AppParts, Control};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{HookRoute, Receiver, RunnerTasks};
@@ -262,21 +263,26 @@ impl Server {
         let (runners, running) =
             source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), ops.clone(), consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
-        let api = Api {
-            decisions: sink,
-            public_url: public_url.trim_end_matches('/').to_owned(),
+        let app = App::new(AppParts {
             live: handle.live(),
             append,
             tail: Arc::new(log.clone()),
             ops: ops.clone(),
+            decisions: sink,
             receiver,
             runners,
             control,
-            passwords: Arc::new(ApiLogins { logins, clock: Arc::clone(&clock) }),
             clock: Arc::clone(&clock),
+        });
+        let api = Api {
+            app,
+            answers: ops.clone(),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            live: handle.live(),
+            passwords: Arc::new(ApiLogins { logins, clock: Arc::clone(&clock) }),
             admin_key,
         };
-        let app = roles::router(roles, api, tokens)
+        let routes = roles::router(roles, api, tokens)
             .merge(health::router(health.clone()))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::in_time));
         let limits = listener::Limits {
@@ -284,7 +290,7 @@ impl Server {
             head: config.server.header_timeout.0,
             grace: config.server.shutdown_grace.0,
         };
-        let serving = tokio::spawn(listener::serve(listener, app, limits, stop.clone()));
+        let serving = tokio::spawn(listener::serve(listener, routes, limits, stop.clone()));
         let maintaining = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
         tokio::spawn(stop_on_signal(stop.clone()));
         let position = log.newest().position;

@@ -49,6 +49,7 @@ fn a_crate_is_not_built_from_what_it_must_not_touch() {
         ("rollcall-store", &web),
         ("rollcall-registry", &["sqlx", "reqwest"]),
         ("rollcall-api", &["sqlx", "reqwest"]),
+        ("rollcall-app", &["sqlx", "axum", "http", "hyper", "reqwest", "tower", "tower-http"]),
     ];
     let packages = metadata();
     for (name, never) in never {

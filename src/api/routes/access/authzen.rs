@@ -1,27 +1,31 @@
 //! The OpenID AuthZEN Authorization API 1.0: `POST /access/v1/evaluation`, its batch, and where they are. The same decision
 //! as everywhere, in the words of that standard. https://openid.net/specs/authorization-api-1_0.html
 
-use axum::{http::header, response::Response};
-use rollcall_access::{Explanation, Principal, Roster};
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use rollcall_app::{
+    Answer, Reads, RestsOn, Scope,
+    access::evaluate::{Evaluation as Evaluated, Subject, evaluate},
+};
 use rollcall_events::SchemaError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    http::guard::{Locked, Reads},
-    http::input::Input,
-    http::problem::{Answer, Kind, ProblemShape},
-    http::reply::RestsOn,
-    question::{self, Asked, Scope},
-    routes::access::explain,
+use crate::http::{
+    body::JsonBody,
+    guard::{ApiState, Read},
+    problem::{Kind, Problem, ProblemDocument, Result},
 };
 
 /// How many questions one batch may have.
-const MOST: usize = 1_000;
+const MAX_QUESTIONS: usize = 1_000;
 
-pub(crate) fn routes() -> OpenApiRouter<Locked> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(evaluation)).routes(routes!(evaluations)).routes(routes!(configuration))
 }
 
@@ -141,7 +145,7 @@ enum Answered {
 }
 
 /// One question whose parts were found in the body.
-struct Question<'a> {
+struct QuestionParts<'a> {
     subject: &'a Entity,
     action: &'a str,
     resource: &'a Entity,
@@ -149,14 +153,14 @@ struct Question<'a> {
 
 impl Evaluation {
     /// The question, with what it does not say taken from `all`.
-    fn question<'a>(&'a self, all: &'a Self, at: &str) -> Answer<Question<'a>> {
+    fn parts<'a>(&'a self, all: &'a Self, at: &str) -> Result<QuestionParts<'a>> {
         let lacks = |member: &str| {
             let error = SchemaError::at(format!("{at}/{member}"), format!("`{member}`, which is missing"));
             Kind::MalformedEvaluation
                 .because(format!("A question has a subject, an action and a resource; at {at}/{member} there is none."))
-                .with_error(error)
+                .with_field(error)
         };
-        Ok(Question {
+        Ok(QuestionParts {
             subject: self.subject.as_ref().or(all.subject.as_ref()).ok_or_else(|| lacks("subject"))?,
             action: self
                 .action
@@ -169,10 +173,10 @@ impl Evaluation {
     }
 }
 
-impl Question<'_> {
-    fn asked(&self, at: &str) -> Answer<Asked<'_>> {
+impl QuestionParts<'_> {
+    fn scope(&self, at: &str) -> Result<Scope<'_>> {
         let id = self.resource.id.as_str();
-        let scope = match self.resource.r#type.as_str() {
+        Ok(match self.resource.r#type.as_str() {
             "root" => Scope::Root,
             "folder" => Scope::Folder(id),
             "project" => Scope::Project(id, None),
@@ -181,104 +185,63 @@ impl Question<'_> {
                 None => Scope::Project(id, None),
             },
             _ => return Err(unknown_type(at, "resource", "repository, project, folder or root")),
-        };
-        Ok(Asked { scope, action: self.action })
+        })
     }
 
-    /// Who is asked about; nothing for somebody who is not there, who may do nothing.
-    fn principal(&self, roster: &Roster, at: &str) -> Answer<Option<Principal>> {
-        let id = self.subject.id.as_str();
+    fn subject(&self, at: &str) -> Result<Subject<'_>> {
         match self.subject.r#type.as_str() {
-            "anonymous" => Ok(Some(Principal::Anyone)),
-            "user" => Ok(roster.user_by_name(id).or_else(|| roster.user_by_id(id)).map(Principal::User)),
-            "service" => Ok(roster.service_by_id(id).map(Principal::Service)),
+            "anonymous" => Ok(Subject::Anonymous),
+            "user" => Ok(Subject::User(&self.subject.id)),
+            "service" => Ok(Subject::Service(&self.subject.id)),
             _ => Err(unknown_type(at, "subject", "user, service or anonymous")),
         }
     }
-}
 
-fn unknown_type(at: &str, what: &str, known: &str) -> crate::Problem {
-    let error = SchemaError::at(format!("{at}/{what}/type"), known.to_owned());
-    Kind::MalformedEvaluation.because(format!("A {what} is of type {known}.")).with_error(error)
-}
-
-/// What a yes rests on: the reasons that would do by themselves, or all of them where it takes several.
-fn carrying(why: &Explanation) -> Vec<String> {
-    let enough = |reason: &&rollcall_access::Reason| reason.rule == "baseline" || why.roles.contains(&reason.role);
-    let alone: Vec<String> = why.reasons.iter().filter(enough).map(|reason| reason.text.clone()).collect();
-    if alone.is_empty() { why.reasons.iter().map(|reason| reason.text.clone()).collect() } else { alone }
-}
-
-/// Decides one question of a caller who may ask it, and keeps the decision. What is not there is answered as what is
-/// denied.
-fn decide(reads: &Reads, question: &Question<'_>, at: &str) -> Answer<Decision> {
-    let now = reads.now();
-    let roster = reads.live().read();
-    let asker = reads.ask(&roster);
-    let asked = question.asked(at)?;
-    let principal = question.principal(&roster, at)?;
-    let place = asked.scope.find(&roster);
-    let own = principal.is_some_and(|principal| asker.is(principal));
-    let may = own || place.is_some_and(|place| asker.may(RIGHT, place)) || asker.everywhere(RIGHT);
-    if !may {
-        return Err(crate::caller::forbidden(RIGHT));
+    fn decide(&self, reads: &Reads, at: &str) -> Result<Decision> {
+        let (scope, subject) = (self.scope(at)?, self.subject(at)?);
+        let Evaluated { id, allowed, position, until, reasons } = evaluate(reads, subject, self.action, scope)?;
+        Ok(Decision { decision: allowed, context: Context { id, position: position.0, until, reason_admin: reasons } })
     }
-    let needs = question::needs(&roster, asked.action);
-    let explained: Option<Explanation> = match (principal, place, needs) {
-        (Some(principal), Some(place), Some(needs)) => {
-            Some(rollcall_access::explain(&roster, principal, needs, place, now))
-        }
-        _ => None,
-    };
-    let allowed = explained.as_ref().is_some_and(|why| why.allowed);
-    // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
-    let reason_admin = match &explained {
-        Some(why) if why.allowed => carrying(why),
-        Some(why) if !own || asker.everywhere(RIGHT) => {
-            why.would_allow.iter().map(|remedy| remedy.text.clone()).collect()
-        }
-        _ => Vec::new(),
-    };
-    // Somebody who is not there is kept as nobody.
-    let id = explain::keep(reads, &roster, principal.unwrap_or(Principal::Anyone), &asked, allowed, now)?;
-    let until = explained.as_ref().and_then(|why| why.until);
-    Ok(Decision { decision: allowed, context: Context { id, position: roster.position().0, until, reason_admin } })
 }
 
-/// The action of the API's profile that asking about others demands.
-const RIGHT: &str = "access.explain";
+fn unknown_type(at: &str, what: &str, known: &str) -> Problem {
+    let error = SchemaError::at(format!("{at}/{what}/type"), known.to_owned());
+    Kind::MalformedEvaluation.because(format!("A {what} is of type {known}.")).with_field(error)
+}
+
+fn respond<T: Serialize>(read: &Read, value: T) -> Result<Response> {
+    read.respond(&Answer { position: read.reads.applied(), rests_on: RestsOn::MoreThanTheLog, value })
+}
 
 /// Answers one access question in the form of OpenID AuthZEN 1.0.
 #[utoipa::path(
     post, path = "/access/v1/evaluation", tag = "authzen", operation_id = "evaluation", request_body = Evaluation,
-    responses((status = 200, body = Decision), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+    responses((status = 200, body = Decision), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn evaluation(reads: Reads, Input(asked): Input<Evaluation>) -> Answer<Response> {
-    let none = Evaluation::default();
-    let decision = decide(&reads, &asked.question(&none, "")?, "")?;
-    reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &decision)
+async fn evaluation(read: Read, JsonBody(question): JsonBody<Evaluation>) -> Result<Response> {
+    let decision = question.parts(&Evaluation::default(), "")?.decide(&read.reads, "")?;
+    respond(&read, decision)
 }
 
 /// Answers many access questions in the form of OpenID AuthZEN 1.0.
 #[utoipa::path(
     post, path = "/access/v1/evaluations", tag = "authzen", operation_id = "evaluations", request_body = Evaluations,
-    responses((status = 200, body = Answered), (status = "default", body = ProblemShape, content_type = "application/problem+json"))
+    responses((status = 200, body = Answered), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn evaluations(reads: Reads, Input(batch): Input<Evaluations>) -> Answer<Response> {
+async fn evaluations(read: Read, JsonBody(batch): JsonBody<Evaluations>) -> Result<Response> {
     let Evaluations { all, evaluations, options } = batch;
     if evaluations.is_empty() {
-        let none = Evaluation::default();
-        let decision = decide(&reads, &all.question(&none, "")?, "")?;
-        return reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Answered::One(decision));
+        let decision = all.parts(&Evaluation::default(), "")?.decide(&read.reads, "")?;
+        return respond(&read, Answered::One(decision));
     }
-    if evaluations.len() > MOST {
-        let error = SchemaError::at("/evaluations", format!("at most {MOST} questions"));
-        return Err(Kind::MalformedEvaluation.because(format!("{error}.")).with_error(error));
+    if evaluations.len() > MAX_QUESTIONS {
+        let error = SchemaError::at("/evaluations", format!("at most {MAX_QUESTIONS} questions"));
+        return Err(Kind::MalformedEvaluation.because(format!("{error}.")).with_field(error));
     }
     let mut decided = Vec::with_capacity(evaluations.len());
     for (n, one) in evaluations.iter().enumerate() {
         let at = format!("/evaluations/{n}");
-        let decision = decide(&reads, &one.question(&all, &at)?, &at)?;
+        let decision = one.parts(&all, &at)?.decide(&read.reads, &at)?;
         let last = match options.evaluations_semantic {
             Semantic::ExecuteAll => false,
             Semantic::DenyOnFirstDeny => !decision.decision,
@@ -289,7 +252,7 @@ async fn evaluations(reads: Reads, Input(batch): Input<Evaluations>) -> Answer<R
             break;
         }
     }
-    reads.answer(reads.applied(), RestsOn::MoreThanTheLog, &Answered::Many(Decisions { evaluations: decided }))
+    respond(&read, Answered::Many(Decisions { evaluations: decided }))
 }
 
 /// Where the endpoints of OpenID AuthZEN are.
@@ -297,8 +260,7 @@ async fn evaluations(reads: Reads, Input(batch): Input<Evaluations>) -> Answer<R
     get, path = "/.well-known/authzen-configuration", tag = "authzen", operation_id = "authzen_configuration",
     security(()), responses((status = 200, body = Object))
 )]
-async fn configuration(axum::extract::State(state): axum::extract::State<Locked>) -> Response {
-    use axum::response::IntoResponse as _;
+async fn configuration(State(state): State<ApiState>) -> Response {
     let base = state.public_url();
     let document = serde_json::json!({
         "policy_decision_point": base,

@@ -5,7 +5,7 @@ use rollcall_access::{ActionSet, Place, Roster, ScopeName, Verb};
 
 /// Where something is to be done, in the words of the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Scope<'a> {
+pub enum Scope<'a> {
     /// Above everything.
     Root,
     /// A folder, by id.
@@ -16,13 +16,13 @@ pub(crate) enum Scope<'a> {
 
 /// What is to be done where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct Question<'a> {
     pub scope: Scope<'a>,
     /// `pull`, `push`, `delete`, or an action or operation of the access profile.
     pub action: &'a str,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Question<'a> {
     /// As it is kept with a decision: of an image as a registry's scope says it, else `project:name:action`,
     /// `folder:id:action`, `root::action`.
     pub fn text(&self) -> String {
@@ -36,7 +36,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Every question among scopes that are kept with a decision.
-    pub fn of_scopes(scopes: &'a str) -> impl Iterator<Item = Asked<'a>> {
+    pub fn of_scopes(scopes: &'a str) -> impl Iterator<Item = Question<'a>> {
         scopes.split(' ').flat_map(|scope| {
             let (kind, rest) = scope.split_once(':').unwrap_or((scope, ""));
             let (name, actions) =
@@ -55,7 +55,7 @@ impl<'a> Asked<'a> {
             let several = kind == "repository";
             let actions: Vec<&str> = if several { actions.split(',').collect() } else { vec![actions] };
             scope.into_iter().flat_map(move |scope| {
-                actions.clone().into_iter().map(move |action| Asked { scope: scope.clone(), action })
+                actions.clone().into_iter().map(move |action| Question { scope: scope.clone(), action })
             })
         })
     }
@@ -92,7 +92,7 @@ impl<'a> Scope<'a> {
 
 /// What an action's name needs. A verb that the profile maps to nothing is never granted: the empty set. Nothing for a name
 /// that the profile does not know.
-pub(crate) fn needs(roster: &Roster, action: &str) -> Option<ActionSet> {
+pub(crate) fn needed_actions(roster: &Roster, action: &str) -> Option<ActionSet> {
     let profile = roster.profile();
     match Verb::ALL.into_iter().find(|verb| verb.word() == action) {
         Some(verb) => Some(profile.registry_action(verb).unwrap_or(ActionSet::EMPTY)),
@@ -106,21 +106,21 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_question_reads_back_as_it() {
-        let asked = [
-            Asked { scope: Scope::Root, action: "project.create" },
-            Asked { scope: Scope::Folder("team-a"), action: "add, and more :: members" },
-            Asked { scope: Scope::Project("acme", None), action: "member.list" },
-            Asked { scope: Scope::Project("acme", Some("db/x")), action: "pull" },
+        let questions = [
+            Question { scope: Scope::Root, action: "project.create" },
+            Question { scope: Scope::Folder("team-a"), action: "add, and more :: members" },
+            Question { scope: Scope::Project("acme", None), action: "member.list" },
+            Question { scope: Scope::Project("acme", Some("db/x")), action: "pull" },
         ];
-        for one in asked {
+        for one in questions {
             let text = one.text();
             // Kept scopes are parted by spaces; an operation with spaces in its name is not looked at again.
             if !one.action.contains(' ') {
-                assert_eq!(Asked::of_scopes(&text).collect::<Vec<_>>(), [one]);
+                assert_eq!(Question::of_scopes(&text).collect::<Vec<_>>(), [one]);
             }
         }
         let scopes = "repository:acme/db/x:pull,push registry:catalog:* repository:lib:pull";
-        let asked: Vec<_> = Asked::of_scopes(scopes).map(|asked| (asked.scope, asked.action)).collect();
+        let asked: Vec<_> = Question::of_scopes(scopes).map(|asked| (asked.scope, asked.action)).collect();
         assert_eq!(
             asked,
             [

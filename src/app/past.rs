@@ -8,26 +8,22 @@ use futures_util::StreamExt as _;
 use rollcall_access::{Basis, PastQuestion, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
 use rollcall_events::{LogId, Position, Recorded};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::{
-    concurrency::aside,
-    http::guard::{Reads, applied},
-    http::problem::{Answer, Kind, Problem},
-    http::query::log_id,
+    Reads,
+    concurrency::run_blocking,
+    error::{Error, ErrorKind, Result},
     question::Scope,
-    routes::access::projects,
-    routes::access::users,
-    routes::operations::log::log_problem,
 };
 
 /// How many records are read from the log at a time.
 const CHUNK: usize = 4096;
-/// Up to so many records are folded without waiting for a turn.
-const FEW: usize = 256;
+/// Up to so many records are folded without a permit.
+const MAX_WITHOUT_PERMIT: usize = 256;
 /// How long a question waits for the roster to reach a moment that the log has.
-const WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+const FOLD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A moment as it is asked for: a position (`12`, `position:12`, or of a certain log `logid:12`), an instant, or a day,
 /// which means its end.
@@ -58,9 +54,9 @@ impl FromStr for AsOf {
         }
         if let Some((log, rest)) = text.split_once(':')
             && let Ok(when) = position(rest)
-            && (log == "position" || log_id(log).is_some())
+            && (log == "position" || parse_log_id(log).is_some())
         {
-            return Ok(Self { log: log_id(log), when });
+            return Ok(Self { log: parse_log_id(log), when });
         }
         if let Ok(day) = text.parse::<NaiveDate>() {
             let next = day.checked_add_days(Days::new(1)).ok_or(())?.and_time(NaiveTime::MIN).and_utc();
@@ -71,25 +67,34 @@ impl FromStr for AsOf {
     }
 }
 
+/// What a question takes that is answered about the past too.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PastQuery {
+    /// As Rollcall knew it then: a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
+    pub as_of: Option<String>,
+}
+
 /// Reads a moment that a caller wrote.
-pub(crate) fn as_of(name: &str, text: Option<&str>) -> Answer<Option<AsOf>> {
+pub(crate) fn parse_moment(name: &str, text: Option<&str>) -> Result<Option<AsOf>> {
     let Some(text) = text else { return Ok(None) };
-    let refused = || Kind::InvalidQuery.because(format!("`{name}={}` is not {}.", text.escape_debug(), AsOf::FORM));
+    let refused =
+        || ErrorKind::InvalidQuery.because(format!("`{name}={}` is not {}.", text.escape_debug(), AsOf::FORM));
     text.parse().map(Some).map_err(|()| refused())
 }
 
-/// An instant, to the second.
-fn text(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+/// Reads a log's id.
+#[must_use]
+pub fn parse_log_id(text: &str) -> Option<LogId> {
+    let well_formed = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let number = u64::from_str_radix(text, 16).ok()?;
+    well_formed.then(|| LogId(number.to_be_bytes()))
 }
 
-/// What a route takes that answers about the past too.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PastQuery {
-    /// As Rollcall knew it then: a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
-    pub as_of: Option<String>,
+/// An instant, to the second.
+fn to_seconds(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A roster of what a question depended on at a moment.
@@ -102,12 +107,12 @@ pub(crate) struct Past {
     pub at: DateTime<Utc>,
 }
 
-impl<Q> Reads<Q> {
+impl Reads {
     /// The moment that is asked for, if the log has it, and the instant that goes with it.
-    pub async fn moment(&self, as_of: AsOf) -> Answer<(Moment, DateTime<Utc>)> {
+    pub(crate) async fn moment(&self, as_of: AsOf) -> Result<(Moment, DateTime<Utc>)> {
         let own = self.tail().log_id();
         if as_of.log.is_some_and(|log| log != own) {
-            return Err(Kind::OtherLog.because(format!(
+            return Err(ErrorKind::OtherLog.because(format!(
                 "This is log {own}. Positions of another log mean nothing here; ask by an instant instead."
             )));
         }
@@ -115,38 +120,41 @@ impl<Q> Reads<Q> {
         let now = self.now();
         match as_of.when {
             When::Position(position) if position > head => {
-                return Err(Kind::UnknownMoment
+                return Err(ErrorKind::UnknownMoment
                     .because(format!("Position {position} is in the future: the log ends at {head}."))
                     .at(head));
             }
             When::Instant(instant) if instant > now => {
-                return Err(Kind::UnknownMoment.because(format!(
+                return Err(ErrorKind::UnknownMoment.because(format!(
                     "{} is in the future: it is {} now. Leave `as_of` out to ask about now.",
-                    text(instant),
-                    text(now)
+                    to_seconds(instant),
+                    to_seconds(now)
                 )));
             }
             _ => {}
         }
-        let found = self.tail().moment(as_of.when).await.map_err(log_problem)?;
+        let found = self.tail().moment(as_of.when).await?;
         let Some(moment) = found else {
-            let first = self.tail().moment(When::Position(Position(1))).await.map_err(log_problem)?;
-            let begins =
-                first.map_or("it is empty".to_owned(), |first| format!("it begins at {}", text(first.recorded_at)));
-            return Err(
-                Kind::UnknownMoment.because(format!("That is before anything was recorded in this log: {begins}."))
-            );
+            let first = self.tail().moment(When::Position(Position(1))).await?;
+            let begins = first
+                .map_or("it is empty".to_owned(), |first| format!("it begins at {}", to_seconds(first.recorded_at)));
+            return Err(ErrorKind::UnknownMoment
+                .because(format!("That is before anything was recorded in this log: {begins}.")));
         };
         let at = match as_of.when {
             When::Position(_) => moment.recorded_at,
             When::Instant(instant) => instant,
         };
-        if applied(self.control(), moment.position, WAIT).await { Ok((moment, at)) } else { Err(self.behind(moment)) }
+        if self.app().is_applied_within(moment.position, FOLD_TIMEOUT).await {
+            Ok((moment, at))
+        } else {
+            Err(self.behind(moment))
+        }
     }
 
-    fn behind(&self, moment: Moment) -> Problem {
+    fn behind(&self, moment: Moment) -> Error {
         let reached = self.applied();
-        Kind::Behind
+        ErrorKind::Behind
             .because(format!(
                 "What was recorded up to {} can be asked about in a moment. Send the same request again.",
                 moment.position
@@ -156,7 +164,7 @@ impl<Q> Reads<Q> {
     }
 
     /// What a question depended on at a moment.
-    pub async fn past(&self, as_of: AsOf, basis: Basis, about: PastQuestion<'_>) -> Answer<Past> {
+    pub(crate) async fn past(&self, as_of: AsOf, basis: Basis, about: PastQuestion<'_>) -> Result<Past> {
         let (moment, at) = self.moment(as_of).await?;
         let (subjects, mut roster, known) = {
             let live = self.live().read();
@@ -168,50 +176,50 @@ impl<Q> Reads<Q> {
         };
         let positions = self.control().events_of(&subjects, to, lost).await?;
         let positions = positions.ok_or_else(|| self.behind(moment))?;
-        let _turn = if positions.len() > FEW { Some(self.heavy.past().await?) } else { None };
+        let _permit = if positions.len() > MAX_WITHOUT_PERMIT { Some(self.past_permit().await?) } else { None };
         if basis == Basis::Recorded && positions.len() as u64 > to.0.div_ceil(2) {
             // Most of the log matters: reading all of it in order is quicker than record by record.
-            return Ok(Past { roster: self.whole(to).await?, moment, at });
+            return Ok(Past { roster: self.fold_all(to).await?, moment, at });
         }
         let mut records = Vec::new();
         for some in positions.chunks(CHUNK) {
-            let some = self.tail().records(some).await.map_err(log_problem)?;
+            let some = self.tail().records(some).await?;
             match basis {
-                Basis::Recorded => roster = folded(roster, move || some).await?,
+                Basis::Recorded => roster = fold(roster, move || some).await?,
                 Basis::Effective => records.extend(some),
             }
         }
-        let mut roster = folded(roster, move || effective_by(records, at)).await?;
+        let mut roster = fold(roster, move || effective_by(records, at)).await?;
         roster.advance_to(to);
         Ok(Past { roster, moment, at })
     }
 
     /// The whole log up to a position, folded.
-    async fn whole(&self, to: Position) -> Answer<Roster> {
+    async fn fold_all(&self, to: Position) -> Result<Roster> {
         let mut roster = Roster::new(self.tail().log_id());
         let mut pages = self.tail().read(Position(0), CHUNK);
         while roster.position() < to {
             let Some(page) = pages.next().await else { break };
-            let page = page.map_err(log_problem)?;
+            let page = page?;
             let part = move || page.iter().filter(|record| record.position <= to).cloned().collect();
-            roster = folded(roster, part).await?;
+            roster = fold(roster, part).await?;
         }
         Ok(roster)
     }
 
     /// A moment that is now: the roster as it is.
-    pub async fn now_moment(&self) -> Answer<(Moment, DateTime<Utc>)> {
+    pub(crate) async fn present(&self) -> Result<(Moment, DateTime<Utc>)> {
         let (position, now) = (self.live().read().position(), self.now());
-        let found = self.tail().moment(When::Position(position)).await.map_err(log_problem)?;
+        let found = self.tail().moment(When::Position(position)).await?;
         found
             .map(|moment| (moment, now))
-            .ok_or_else(|| Kind::UnknownMoment.because("Nothing was recorded yet; record something first."))
+            .ok_or_else(|| ErrorKind::UnknownMoment.because("Nothing was recorded yet; record something first."))
     }
 }
 
 /// Folds records, away from the threads that answer.
-async fn folded(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Send + 'static) -> Answer<Roster> {
-    aside(move || {
+async fn fold(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Send + 'static) -> Result<Roster> {
+    run_blocking(move || {
         records().iter().for_each(|record| drop(roster.apply(record)));
         roster
     })
@@ -220,15 +228,16 @@ async fn folded(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Se
 
 impl Past {
     /// The user of a name or id of now or then. `now`: the user's id as the roster of now has it.
-    pub fn user(&self, name: &str, now: Option<&str>) -> Answer<UserIx> {
+    pub fn user(&self, name: &str, now: Option<&str>) -> Result<UserIx> {
         let found = self.roster.user_by_name(name).or_else(|| self.roster.user_by_id(name));
         found.or_else(|| self.roster.user_by_id(now?)).ok_or_else(|| {
-            Kind::UnknownUser.because(format!("No user had this name or id as of position {}.", self.moment.position))
+            ErrorKind::UnknownUser
+                .because(format!("No user had this name or id as of position {}.", self.moment.position))
         })
     }
 
     /// As [`Self::user`], or a service as `service:id`.
-    pub fn caller(&self, name: &str, now: Option<&str>) -> Answer<Principal> {
+    pub fn principal(&self, name: &str, now: Option<&str>) -> Result<Principal> {
         match self.roster.caller_by_id(name) {
             Some(service @ Principal::Service(_)) => Ok(service),
             _ => self.user(name, now).map(Principal::User),
@@ -236,34 +245,25 @@ impl Past {
     }
 
     /// A scope that was there then. `now`: the project's id as the roster of now has it.
-    pub fn place(&self, scope: &Scope<'_>, now: Option<&str>) -> Answer<Place> {
+    pub fn place(&self, scope: &Scope<'_>, now: Option<&str>) -> Result<Place> {
         match scope {
             Scope::Root => Ok(Place::Root),
             Scope::Project(name, _) => self.project(name, now).map(Place::Project),
             Scope::Folder(id) => self.roster.folder_by_id(id).map(Place::Folder).ok_or_else(|| {
-                Kind::UnknownFolder
+                ErrorKind::UnknownFolder
                     .because(format!("There was no folder of this id as of position {}.", self.moment.position))
             }),
         }
     }
 
     /// The project of a name of now or then. `now`: the project's id as the roster of now has it.
-    pub fn project(&self, name: &str, now: Option<&str>) -> Answer<ProjectIx> {
+    pub fn project(&self, name: &str, now: Option<&str>) -> Result<ProjectIx> {
         let found = self.roster.project_by_name(name).or_else(|| self.roster.project_by_id(now?));
         found.ok_or_else(|| {
-            Kind::UnknownProject.because(format!("No project had this name as of position {}.", self.moment.position))
+            ErrorKind::UnknownProject
+                .because(format!("No project had this name as of position {}.", self.moment.position))
         })
     }
-}
-
-/// What a user is called by its id.
-pub(crate) fn user_id(roster: &Roster, name: &str) -> Option<String> {
-    users::find(roster, name).ok().map(|user| roster.caller_names(Principal::User(user)).0)
-}
-
-/// What a project is called by its id.
-pub(crate) fn project_id(roster: &Roster, name: &str) -> Option<String> {
-    projects::find(roster, name).ok().map(|project| roster.project(project).id)
 }
 
 #[cfg(test)]

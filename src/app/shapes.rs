@@ -1,4 +1,5 @@
-//! The shapes of reasons for OpenAPI. What is sent are access's own types; the contract test holds the two together.
+//! The shapes of `access`'s own types for OpenAPI, as that crate knows nothing of it. What is sent are those types; a test
+//! holds every answer against its shape.
 
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
@@ -184,4 +185,25 @@ pub(crate) struct ActionChangeShape {
     appear: Vec<String>,
     /// Actions of the access profile that disappear.
     disappear: Vec<String>,
+}
+
+/// Something about access that is there at one of two moments and not at the other.
+#[derive(ToSchema)]
+#[schema(as = AccessChange)]
+#[expect(dead_code, reason = "the shape of rollcall_access::AccessChange")]
+pub(crate) struct AccessChangeShape {
+    /// The project's name.
+    project: String,
+    /// The user's name; `anyone` for somebody who did not sign in.
+    name: String,
+    /// The user's id.
+    user: String,
+    /// The role, or the action.
+    what: String,
+    /// Whether it appeared; else it disappeared.
+    appeared: bool,
+    /// The events that did it, as far as events did.
+    because: Vec<CauseShape>,
+    /// The instants at which time did it.
+    times: Vec<DateTime<Utc>>,
 }

@@ -10,21 +10,22 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use rollcall_events::{Id, SchemaError, json};
+use rollcall_app::explain_field;
+use rollcall_events::{SchemaError, json};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::http::problem::{Answer, Kind, Problem};
+use crate::http::problem::{Kind, Problem, Result};
 
 /// The most bytes of an API request's body. Hooks have their own limit per source.
-pub(crate) const MOST_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long an API request's body may take to arrive.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a body that holds at most `limit` bytes and arrives, whole, within `patience`.
+/// Reads a body that holds at most `limit` bytes and arrives, whole, within `timeout`.
 ///
 /// A stated length above the limit is refused before anything is read, a stream at the byte that is one too many; no
 /// more than the limit is ever kept (security.md, row 14).
-pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, patience: Duration) -> Answer<Bytes> {
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, timeout: Duration) -> Result<Bytes> {
     let too_large = || {
         Kind::TooLarge.because(format!(
             "At most {limit} bytes are taken here. Send less at once, or have the operator raise the limit."
@@ -46,39 +47,39 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, pat
         }
         Ok(kept.freeze())
     };
-    tokio::time::timeout(patience, whole).await.unwrap_or_else(|_| {
-        Err(Kind::BodyTimeout.because(format!("The body did not arrive within {patience:?}; send it again, faster.")))
+    tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
+        Err(Kind::BodyTimeout.because(format!("The body did not arrive within {timeout:?}; send it again, faster.")))
     })
 }
 
 /// The most bytes of a body that holds a whole document.
-pub(crate) const MOST_WIDE_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// As [`Input`], for a whole document: a profile, all bindings of many projects.
-pub(crate) struct Wide<T>(pub T);
+/// As [`JsonBody`], for a whole document: a profile, all bindings of many projects.
+pub(crate) struct LargeJsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Wide<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LargeJsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        read_json(request, MOST_WIDE_BYTES).await.map(Self)
+        read_json(request, MAX_DOCUMENT_BYTES).await.map(Self)
     }
 }
 
 /// A JSON body of the right shape. An absent body counts as `{}`.
-pub(crate) struct Input<T>(pub T);
+pub(crate) struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        read_json(request, MOST_BYTES).await.map(Self)
+        read_json(request, MAX_BODY_BYTES).await.map(Self)
     }
 }
 
-async fn read_json<T: DeserializeOwned>(request: Request, most: usize) -> Answer<T> {
+async fn read_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T> {
     let (parts, body) = request.into_parts();
-    let bytes = read_body(&parts.headers, body, most, PATIENCE).await?;
+    let bytes = read_body(&parts.headers, body, limit, BODY_TIMEOUT).await?;
     if bytes.is_empty() {
         return read_shape("{}");
     }
@@ -93,56 +94,19 @@ async fn read_json<T: DeserializeOwned>(request: Request, most: usize) -> Answer
     read_shape(text)
 }
 
-fn read_shape<T: DeserializeOwned>(text: &str) -> Answer<T> {
+fn read_shape<T: DeserializeOwned>(text: &str) -> Result<T> {
     // serde would read a list as a shape's members in order, and an empty one as a shape without members.
     let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "a JSON object")) };
     object.and_then(|()| json::read(text)).map_err(|mut error| {
-        in_words(&mut error);
+        explain_field(&mut error);
         // serde reports an unknown or repeated member at its parent; callers want the member.
         let named = ["unknown field `", "duplicate field `"].iter().find_map(|text| error.expected.strip_prefix(text));
         let named = named.and_then(|rest| rest.split('`').next()).map(|m| m.replace('~', "~0").replace('/', "~1"));
         if let Some(member) = named.filter(|member| !error.pointer.ends_with(&format!("/{member}"))) {
             error.pointer = format!("{}/{member}", error.pointer);
         }
-        Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_error(error)
+        Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error)
     })
-}
-
-/// Says what was expected as callers say it, not as the reader does.
-pub(crate) fn in_words(error: &mut SchemaError) {
-    if let Some((text, place)) = error.expected.rsplit_once(" at line ")
-        && place.chars().all(|c| c.is_ascii_digit() || " column".contains(c))
-    {
-        error.expected = text.to_owned();
-    }
-    let last = error.pointer.rsplit('/').next().unwrap_or_default();
-    if ["starts", "ends", "expires", "at", "since", "until"].contains(&last) && !error.expected.contains("field `") {
-        "an RFC 3339 instant, as in 2026-12-01T00:00:00Z".clone_into(&mut error.expected);
-    } else if last == "scope" && (error.expected == "expected value" || error.expected.starts_with("unknown variant")) {
-        "one of \"root\", {\"folder\": \"emea\"} and {\"project\": \"acme\"}".clone_into(&mut error.expected);
-    } else if last == "principal" && !error.expected.contains("field `") {
-        "exactly one of user, service, group, as in {\"user\": \"ada\"}".clone_into(&mut error.expected);
-    }
-}
-
-/// An id that a caller gives.
-pub(crate) fn id(pointer: &str, text: &str) -> Answer<Id> {
-    text.parse().map_err(|_| {
-        let error = SchemaError::at(pointer, "an id: not empty, at most 1024 bytes, no control characters");
-        Kind::InvalidBody.because("This is no id. Nothing was changed.").with_error(error)
-    })
-}
-
-/// A label that a caller gives, at most 100 characters.
-pub(crate) fn label(pointer: &str, label: Option<String>) -> Answer<Option<String>> {
-    let good = |l: &String| l.chars().count() <= 100 && !l.chars().any(char::is_control);
-    match label {
-        Some(label) if !good(&label) => {
-            let error = SchemaError::at(pointer, "at most 100 characters, no control characters");
-            Err(Kind::InvalidBody.because("The label is too long or holds control characters.").with_error(error))
-        }
-        label => Ok(label),
-    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -153,7 +117,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// A body without members: `{}` or nothing.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Empty {}
+pub(crate) struct EmptyBody {}
 
 #[cfg(test)]
 mod tests {
@@ -161,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    async fn read(body: Body, length: Option<&str>) -> Answer<Bytes> {
+    async fn read(body: Body, length: Option<&str>) -> Result<Bytes> {
         let mut headers = HeaderMap::new();
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, length.parse().unwrap());

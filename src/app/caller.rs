@@ -1,24 +1,24 @@
-//! Who asks, and what that caller sees and may do in one reading of the roster. Unknown things and things that the caller
+//! Who calls, and what that caller sees and may do in one reading of the roster. Unknown things and things that the caller
 //! does not see get the same answer (access-models, decision 15). Appends nothing and reads no request.
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide, is_only_customer,
+    BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide,
+    is_only_customer,
 };
 use rollcall_events::{
-    Digest,
+    Digest, Id,
     body::{self, Author},
 };
 
 use crate::{
-    http::problem::{Answer, Kind, Problem},
-    routes::access::projects,
-    routes::access::users,
+    error::{Error, ErrorKind, Result},
+    find,
 };
 
 /// Whose credential a request carries. Kept in words: what a roster's own keys mean ends with that roster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub enum Caller {
     /// Whoever has the admin key.
     Operator,
     /// A user or a service with a secret.
@@ -27,6 +27,7 @@ pub(crate) enum Caller {
 
 impl Caller {
     /// The author of this caller's commands.
+    #[must_use]
     pub fn author(&self) -> Author {
         match self {
             Self::Operator => Author::operator(),
@@ -34,32 +35,49 @@ impl Caller {
         }
     }
 
-    /// What cursors of this caller are bound to.
-    pub fn owner(&self) -> [u8; 32] {
+    /// What belongs to this caller alone is bound to this: cursors, for one.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
         Digest::of(self.author().as_str().as_bytes()).0
     }
 
     /// The caller in one reading of the roster.
-    pub fn ask<'a>(&self, roster: &'a Roster, now: DateTime<Utc>) -> Asker<'a> {
+    pub(crate) fn view<'a>(&self, roster: &'a Roster, now: DateTime<Utc>) -> CallerView<'a> {
         let who = match self {
             Self::Operator => None,
             // Somebody who is gone since signing in is nobody.
             Self::Known(word) => Some(roster.find_principal(word).unwrap_or(Principal::Anyone)),
         };
-        Asker { roster, who, now }
+        CallerView { roster, who, now }
     }
+}
+
+/// A caller, and the secret that they signed in with; the admin key and a password in a directory are none.
+pub struct SignedIn {
+    /// Who.
+    pub caller: Caller,
+    /// By which secret.
+    pub secret: Option<SecretUsed>,
+}
+
+/// The secret that a caller signed in with.
+pub struct SecretUsed {
+    /// Its id.
+    pub id: Id,
+    /// Until when it is good; without end when absent.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A caller who looks at a roster at an instant.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker<'a> {
+pub(crate) struct CallerView<'a> {
     roster: &'a Roster,
     /// Nothing for the operator, who may do everything.
     who: Option<Principal>,
     now: DateTime<Utc>,
 }
 
-impl Asker<'_> {
+impl CallerView<'_> {
     /// Whether the caller may do an action of the API's profile at a place. Who may at the root, may also at what is
     /// archived or removed, where nothing else holds.
     pub fn may(&self, action: &str, place: impl Into<Place>) -> bool {
@@ -69,7 +87,7 @@ impl Asker<'_> {
     }
 
     /// Whether the caller may do an action everywhere.
-    pub fn everywhere(&self, action: &str) -> bool {
+    pub fn may_everywhere(&self, action: &str) -> bool {
         self.may(action, Place::Root)
     }
 
@@ -107,7 +125,7 @@ impl Asker<'_> {
         let roster = self.roster;
         let listed = self.may("member.list", project)
             && (roster.settings().customers_see_each_other
-                || self.everywhere("member.list")
+                || self.may_everywhere("member.list")
                 || self.may("report.read", project)
                 || !self.who.is_some_and(|who| is_only_customer(roster, who, project, self.now)));
         listed
@@ -121,61 +139,66 @@ impl Asker<'_> {
     }
 
     /// The project of a name, if the caller sees it.
-    pub fn project(&self, name: &str) -> Answer<ProjectIx> {
-        projects::find(self.roster, name)
-            .ok()
-            .filter(|project| self.sees(*project))
-            .ok_or_else(projects::no_such_project)
+    pub fn project(&self, name: &str) -> Result<ProjectIx> {
+        find::project(self.roster, name).ok().filter(|project| self.sees(*project)).ok_or_else(find::no_such_project)
     }
 
     /// The folder of an id, if the caller sees it.
-    pub fn folder(&self, id: &str) -> Answer<FolderIx> {
+    pub fn folder(&self, id: &str) -> Result<FolderIx> {
         let found = self.roster.folder_by_id(id).filter(|folder| self.sees_folder(*folder));
-        found.ok_or_else(no_such_folder)
+        found.ok_or_else(find::no_such_folder)
     }
 
     /// The service of an id, if it is the caller or the caller may do an action with every service.
-    pub fn service_for(&self, id: &str, action: &str) -> Answer<ServiceIx> {
+    pub fn service_for(&self, id: &str, action: &str) -> Result<ServiceIx> {
         match self.roster.service_by_id(id) {
-            Some(service) if self.everywhere(action) => Ok(service),
+            Some(service) if self.may_everywhere(action) => Ok(service),
             Some(service) if self.is(service) && action.ends_with(".list") => Ok(service),
-            Some(_) if self.everywhere("service.list") => Err(forbidden(action)),
-            _ => Err(no_such_service()),
+            Some(_) if self.may_everywhere("service.list") => Err(forbidden(action)),
+            _ => Err(find::no_such_service()),
         }
     }
 
     /// The user of a name or id, if it is the caller or the caller may do an action with every user.
-    pub fn user_for(&self, name: &str, action: &str) -> Answer<UserIx> {
-        let found = users::find(self.roster, name);
-        if self.everywhere(action) {
+    pub fn user_for(&self, name: &str, action: &str) -> Result<UserIx> {
+        let found = find::user(self.roster, name);
+        if self.may_everywhere(action) {
             return found;
         }
         match found {
             Ok(user) if self.is(user) => Ok(user),
             // Whoever lists users knows them all; it is the action that is missing.
-            Ok(_) if self.everywhere("user.list") => Err(forbidden(action)),
-            _ => Err(users::no_such_user()),
+            Ok(_) if self.may_everywhere("user.list") => Err(forbidden(action)),
+            _ => Err(find::no_such_user()),
+        }
+    }
+
+    /// Whether the caller holds a binding.
+    pub fn holds(&self, binding: &BindingView<'_>) -> bool {
+        binding.holder.is_some_and(|holder| self.is(holder))
+    }
+
+    /// Whether the caller is told of a binding: it is the caller's, or on a scope where the caller may list them.
+    pub fn sees_binding(&self, binding: &BindingView<'_>) -> bool {
+        self.holds(binding) || self.may("binding.list", binding.place)
+    }
+
+    /// The binding of an id, if the caller may do an action with it. Whoever holds it sees it and may leave.
+    pub fn binding_for(&self, id: &str, action: &str) -> Result<BindingView<'_>> {
+        let found = find::binding(self.roster, id);
+        let found = found.filter(|binding| self.sees_binding(binding) || self.may(action, binding.place));
+        let found = found.ok_or_else(find::no_such_binding)?;
+        if action == "binding.list" || self.holds(&found) || self.may(action, found.place) {
+            Ok(found)
+        } else {
+            Err(forbidden(action))
         }
     }
 }
 
-pub(crate) fn no_such_folder() -> Problem {
-    Kind::UnknownFolder.because("No folder that you can see has this id. /api/v1/folders lists those that you can see.")
-}
-
-pub(crate) fn no_such_service() -> Problem {
-    Kind::UnknownService
-        .because("No service that you can see has this id. /api/v1/services lists those that you can see.")
-}
-
-pub(crate) fn no_such_group() -> Problem {
-    Kind::UnknownGroup
-        .because("No group that you can see has this id, `source/group`. /api/v1/groups lists those that you can see.")
-}
-
 /// The caller may see it, but not do this.
-pub(crate) fn forbidden(action: &str) -> Problem {
-    Kind::Forbidden.because(format!(
+pub(crate) fn forbidden(action: &str) -> Error {
+    ErrorKind::Forbidden.because(format!(
         "This needs `{action}` here, which none of your roles gives. Ask an administrator for a role that does."
     ))
 }

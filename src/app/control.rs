@@ -1,5 +1,5 @@
-//! What the API needs of the running process and may not reach itself: the fold's progress, projections, keys.
-//! Knows no engine. The binary implements it over projector, eventlog and registry.
+//! What questions and commands need of the running process and may not reach themselves: the fold's progress,
+//! projections, keys. Knows no engine. The binary implements it over projector, eventlog and registry.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,13 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Subject};
 use rollcall_events::Position;
 use rollcall_store::ops::DecisionRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-/// The running process, as far as the API steers and asks it.
+use crate::error::{Error, ErrorKind};
+
+/// The running process, as far as it is asked and steered here.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
     /// How far the roster has folded the log. Whoever sees position P here sees P's effect in the roster too.
@@ -112,7 +114,7 @@ pub enum ControlError {
 }
 
 /// Where a projection stands.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Projection {
     /// `roster` (memory) or `read` (SQL).
     pub name: String,
@@ -131,7 +133,7 @@ pub struct Projection {
 }
 
 /// What a projection does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProjectionState {
     /// It follows the log.
@@ -145,7 +147,7 @@ pub enum ProjectionState {
 }
 
 /// A live projection held against the log folded anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Checked {
     /// Which projection.
     pub name: String,
@@ -163,7 +165,7 @@ pub struct Checked {
 }
 
 /// A log whose chain was read and found whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verified {
     /// How many records were read.
     pub events: u64,
@@ -175,7 +177,7 @@ pub struct Verified {
 }
 
 /// A key that signs registry tokens; never its private half.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SigningKey {
     /// The libtrust key id, as in the tokens' `kid`.
     pub kid: String,
@@ -187,4 +189,20 @@ pub struct SigningKey {
     pub not_before: DateTime<Utc>,
     /// When its certificate ends.
     pub not_after: DateTime<Utc>,
+}
+
+impl From<ControlError> for Error {
+    fn from(error: ControlError) -> Self {
+        let text = error.to_string();
+        match error {
+            ControlError::Unknown(_) => ErrorKind::UnknownProjection.because(text),
+            ControlError::Busy(_) => {
+                ErrorKind::Busy.because(format!("{text}. Try again when it is done.")).retry_after(5)
+            }
+            ControlError::Damaged { position, .. } => ErrorKind::Damaged
+                .because(format!("{text}. Nothing from there on is used. Stop the server and restore a backup."))
+                .at(position),
+            ControlError::Unavailable(_) => Self::unavailable("It cannot be done now", &error),
+        }
+    }
 }

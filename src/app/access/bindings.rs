@@ -1,0 +1,375 @@
+//! Roles given by hand. Asks the roster first, so that the caller is told which part is wrong; the judgement that counts is
+//! the fold's.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, Roster};
+use rollcall_events::{
+    Body, Position, SchemaError,
+    body::{self, Author, Binding, BindingRef},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
+    answer::next_rows,
+    binding_id,
+    caller::{CallerView, forbidden},
+    commands,
+    error::{Error, ErrorKind, Result},
+    find,
+};
+
+/// A role given by hand.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BindingShown {
+    /// Its id, to remove it by.
+    pub id: String,
+    /// The user's name; `null` where it is no user's.
+    pub user: Option<String>,
+    /// The user's id; `null` where it is no user's.
+    pub user_id: Option<String>,
+    /// The service's id, of a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The group's id, `source/group`, of a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The role.
+    pub role: String,
+    /// The project; `null` for what is above projects.
+    pub project: Option<String>,
+    /// The folder, where it is on one; neither this nor a project: everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// From when; `null` from the beginning.
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when (exclusive); `null` without end.
+    pub ends: Option<DateTime<Utc>>,
+    /// The event that set it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+impl BindingShown {
+    fn of(roster: &Roster, view: &BindingView<'_>) -> Self {
+        let user = match view.holder {
+            Some(access::Principal::User(user)) => Some(user),
+            _ => None,
+        };
+        let (project, folder) = match view.place {
+            Place::Root => (None, None),
+            Place::Project(project) => (Some(roster.project_name(project).to_owned()), None),
+            Place::Folder(folder) => (None, Some(roster.folder(folder).id.to_owned())),
+        };
+        let (service, group) = match &view.principal {
+            body::Principal::User(_) => (None, None),
+            body::Principal::Service(id) => (Some(id.to_string()), None),
+            body::Principal::Group(id) => (None, Some(id.to_string())),
+        };
+        Self {
+            id: binding_id::of_subject(view.subject),
+            user: user.map(|user| roster.user_name(user).to_owned()),
+            user_id: user.map(|user| roster.user_id(user)),
+            service,
+            group,
+            role: view.role.to_owned(),
+            project,
+            folder,
+            starts: view.starts,
+            ends: view.ends,
+            position: view.position,
+        }
+    }
+}
+
+/// Which bindings.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BindingsQuery {
+    /// Only of this user, by name or id.
+    pub user: Option<String>,
+    /// Only of this service.
+    pub service: Option<String>,
+    /// Only of this group, `source/group`.
+    pub group: Option<String>,
+    /// Only on this project, by name.
+    pub project: Option<String>,
+    /// Only on this folder.
+    pub folder: Option<String>,
+    /// Only on scopes of this kind.
+    pub scope: Option<ScopeKind>,
+}
+
+/// The kinds of scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopeKind {
+    /// Everywhere.
+    Root,
+    /// A folder and what is in it.
+    Folder,
+    /// One project.
+    Project,
+}
+
+impl BindingsQuery {
+    /// Refuses what is not there: whoever lists all bindings would take an empty list for an answer.
+    fn refuse_unknown(&self, roster: &Roster) -> Result<()> {
+        let there = |asked: &Option<String>, find: &dyn Fn(&str) -> bool, error: fn() -> Error| match asked {
+            Some(name) if !find(name) => Err(error()),
+            _ => Ok(()),
+        };
+        there(&self.user, &|name| find::user(roster, name).is_ok(), find::no_such_user)?;
+        there(&self.service, &|id| roster.service_by_id(id).is_some(), find::no_such_service)?;
+        there(&self.group, &|id| roster.group_by_id(id).is_some(), find::no_such_group)?;
+        there(&self.project, &|name| roster.project_by_name(name).is_some(), find::no_such_project)?;
+        there(&self.folder, &|id| roster.folder_by_id(id).is_some(), find::no_such_folder)
+    }
+
+    fn matches(&self, roster: &Roster, view: &BindingView<'_>) -> bool {
+        let is =
+            |asked: &Option<String>, found: Option<&str>| asked.as_deref().is_none_or(|asked| Some(asked) == found);
+        let (service, group) = match &view.principal {
+            body::Principal::User(_) => (None, None),
+            body::Principal::Service(id) => (Some(id.as_str()), None),
+            body::Principal::Group(id) => (None, Some(id.as_str())),
+        };
+        let (kind, project, folder) = match view.place {
+            Place::Root => (ScopeKind::Root, None, None),
+            Place::Folder(folder) => (ScopeKind::Folder, None, Some(folder)),
+            Place::Project(project) => (ScopeKind::Project, Some(project), None),
+        };
+        self.scope.is_none_or(|asked| asked == kind)
+            && is(&self.service, service)
+            && is(&self.group, group)
+            && is(&self.folder, folder.map(|folder| roster.folder(folder).id))
+            && self.project.as_deref().is_none_or(|name| project.is_some() && roster.project_by_name(name) == project)
+            && self.user.as_deref().is_none_or(|name| match view.holder {
+                Some(access::Principal::User(user)) => find::user(roster, name).ok() == Some(user),
+                _ => false,
+            })
+    }
+}
+
+/// Roles given by hand and not taken away, by id; those whose window is over too. The own ones, and those on scopes where
+/// the caller may list them. Who lists all of them is told where the query names what is not there.
+///
+/// # Errors
+/// The query names what is not there.
+pub fn list(reads: &Reads, query: &BindingsQuery, page: &PageRequest) -> Result<Answer<Page<BindingShown>>> {
+    let roster = reads.live().read();
+    let view = reads.view(&roster);
+    if view.may_everywhere("binding.list") {
+        query.refuse_unknown(&roster)?;
+    }
+    let matches = |binding: &BindingView<'_>| query.matches(&roster, binding) && view.sees_binding(binding);
+    let all: BTreeMap<String, BindingView<'_>> =
+        roster.bindings().filter(matches).map(|binding| (binding_id::of_subject(binding.subject), binding)).collect();
+    let next = next_rows(all.keys().map(|id| (id.as_str(), ())), page.after(), page.limit);
+    let rows = next.iter().filter_map(|(id, ())| all.get(*id)).map(|binding| BindingShown::of(&roster, binding));
+    Ok(Answer::of_more(roster.position(), page.page(rows.collect(), |row| row.id.clone())))
+}
+
+/// One role given by hand.
+///
+/// # Errors
+/// There is none of this id.
+pub fn show(reads: &Reads, id: &str) -> Result<Answer<BindingShown>> {
+    let roster = reads.live().read();
+    let binding = find::binding(&roster, id).ok_or_else(find::no_such_binding)?;
+    Ok(Answer::of_event(roster.position(), binding.position, BindingShown::of(&roster, &binding)))
+}
+
+/// A role for somebody, somewhere.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBinding {
+    /// Who.
+    pub principal: Principal,
+    /// Which role: of the access profile, or of the API's own as `api:auditor`.
+    pub role: String,
+    /// Where.
+    pub scope: Scope,
+    /// From when; at once when absent.
+    #[serde(default)]
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when (exclusive); without end when absent.
+    #[serde(default)]
+    pub ends: Option<DateTime<Utc>>,
+}
+
+/// Who a binding is about: `{"user": "ada"}`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Principal {
+    /// A user, by name or id.
+    User(String),
+    /// A service, by id.
+    Service(String),
+    /// A group, `source/group`: everybody in it, to any depth.
+    Group(String),
+}
+
+/// Where a role holds: `"root"`, `{"folder": "emea"}` or `{"project": "acme"}`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everywhere.
+    Root,
+    /// A folder and everything in it, by id.
+    Folder(String),
+    /// One project, by name.
+    Project(String),
+}
+
+impl Scope {
+    /// The word for its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Folder(_) => "folder",
+            Self::Project(_) => "project",
+        }
+    }
+
+    /// In words: root, folder `emea`, project `acme`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Root => "root".to_owned(),
+            Self::Folder(id) => format!("folder `{id}`"),
+            Self::Project(name) => format!("project `{name}`"),
+        }
+    }
+}
+
+/// A binding that was set.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BindingSet {
+    /// Its id, to remove it by.
+    pub id: String,
+    /// Where the command stands.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// `applied` or `no_change`.
+    #[schema(value_type = String)]
+    pub effect: Cow<'static, str>,
+}
+
+/// Gives a user, a service or a group a role on a project, a folder or everywhere.
+///
+/// # Errors
+/// A part of it is not there or not allowed, or it was refused.
+pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> Result<BindingSet> {
+    let commands = commands.under(only_if).await;
+    let (body, id) = {
+        let roster = commands.live().read();
+        let view = commands.view(&roster);
+        let body = Body::BindingSet(resolve(&roster, &view, new, commands.author(), commands.now())?);
+        let id = binding_id::of_subject(&body.subject());
+        commands.check(find::binding(&roster, &id).map(|binding| binding.position))?;
+        (body, id)
+    };
+    let CommandOutcome { position, effect } = commands.append(&body).await?;
+    Ok(BindingSet { id, position, effect })
+}
+
+/// Takes a role that was given by hand away again. Whoever holds it may always leave.
+///
+/// # Errors
+/// There is none of this id, or the command was refused.
+pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Result<CommandOutcome> {
+    let commands = commands.under(only_if).await;
+    let binding = {
+        let roster = commands.live().read();
+        commands.check(Some(find::binding(&roster, id).ok_or_else(find::no_such_binding)?.position))?;
+        binding_id::parse(id).ok_or_else(find::no_such_binding)?
+    };
+    let binding = BindingRef { author: commands.author(), ..binding };
+    commands.append(&Body::BindingRemoved(binding)).await
+}
+
+/// What the caller asked for as the fold will judge it, or the part that stands against it.
+pub(crate) fn resolve(
+    roster: &Roster,
+    view: &CallerView<'_>,
+    new: NewBinding,
+    author: Author,
+    now: DateTime<Utc>,
+) -> Result<Binding> {
+    let NewBinding { principal, role, scope, starts, ends } = new;
+    let (place, scope) = match scope {
+        Scope::Root => (Place::Root, body::Scope::Root),
+        Scope::Folder(name) => {
+            let folder = view.folder(&name)?;
+            (Place::Folder(folder), body::Scope::Folder(find::known_id(roster.folder(folder).id.to_owned())?))
+        }
+        Scope::Project(name) => {
+            let project = view.project(&name)?;
+            (Place::Project(project), body::Scope::Project(find::known_id(roster.project(project).id)?))
+        }
+    };
+    if !view.may("binding.set", place) {
+        return Err(forbidden("binding.set"));
+    }
+    let Some(role) = roster.canonical_role(&role) else {
+        let expected = format!("one of {}", roster.bindable_roles().join(", "));
+        return Err(ErrorKind::UnknownRole
+            .because(format!(
+                "Profile {} has no role `{}`; take {expected}. Nothing was recorded.",
+                roster.profile().name(),
+                role.escape_debug()
+            ))
+            .with_field(SchemaError::at("/role", expected)));
+    };
+    if let Place::Project(project) = place
+        && !role.starts_with(access::API_ROLE_PREFIX)
+        && !roster.settings().bindings_on_managed
+    {
+        let project = roster.project(project);
+        if let Some(package) = project.package {
+            return Err(ErrorKind::ManagedProject
+                .because(format!(
+                    "Who is in project {} follows from package {package} of source {} and is changed there. Nothing was recorded.",
+                    project.name, project.source
+                ))
+                .of_source(project.source));
+        }
+    }
+    if matches!((starts, ends), (Some(starts), Some(ends)) if ends < starts) {
+        let error = SchemaError::at("/ends", "an instant not before `starts`");
+        return Err(ErrorKind::InvalidBody.because("The window ends before it starts.").with_field(error));
+    }
+    // Asked for nobody first: where the role cannot be given, nothing is said of who there is.
+    let nobody = body::Principal::User(find::known_id("-".to_owned())?);
+    let empty =
+        Binding { principal: nobody, role: role.clone(), scope: scope.clone(), author: author.clone(), starts, ends };
+    if let Err(refusal) = roster.check_command(&Body::BindingSet(empty), now)
+        && matches!(refusal.kind, RefusalKind::Invalid | RefusalKind::NoRole | RefusalKind::Managed)
+    {
+        return Err(commands::refused(&refusal, view));
+    }
+    let principal = match principal {
+        Principal::User(name) => body::Principal::User(find::known_id(roster.user_id(find::user(roster, &name)?))?),
+        Principal::Service(name) => {
+            let service = find::service(roster, &name)?;
+            body::Principal::Service(find::known_id(roster.service(service).id.to_owned())?)
+        }
+        Principal::Group(name) => {
+            let known = |group: &GroupIx| {
+                let word = roster.group(*group).id;
+                let bound =
+                    |view: BindingView<'_>| matches!(view.principal, body::Principal::Group(id) if id.as_str() == word);
+                view.may_everywhere("group.list") || view.is_in(*group) || roster.bindings_on(place).any(bound)
+            };
+            let group = roster.group_by_id(&name).filter(known).ok_or_else(find::no_such_group)?;
+            body::Principal::Group(find::known_id(roster.group(group).id)?)
+        }
+    };
+    Ok(Binding { principal, role, scope, author, starts, ends })
+}

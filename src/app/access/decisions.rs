@@ -1,0 +1,180 @@
+//! Decisions: what was refused or reduced, found by its id; why is worked out again when asked.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Principal, Roster, explain};
+use rollcall_events::Position;
+use rollcall_store::ops::{DecisionFilter, DecisionOutcome, DecisionRow, OpsError};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    Answer, Page, PageRequest, Reads,
+    access::explain::Explained,
+    commands::random_id,
+    error::{Error, ErrorKind, Result},
+    question::{Question, needed_actions},
+};
+
+/// How many questions of a decision are explained.
+const MAX_EXPLAINED: usize = 20;
+
+/// Which decisions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DecisionsQuery {
+    /// Only about this user, by the name of then.
+    pub user: Option<String>,
+    /// Only about this project.
+    pub project: Option<String>,
+    /// Only about this image, e.g. `acme/db`.
+    pub image: Option<String>,
+    /// From when.
+    pub from: Option<DateTime<Utc>>,
+    /// Until when, exclusive.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// One answer of the token server.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    /// `dec_..`, as in the text of a refusal and as the token's `jti`.
+    pub id: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// `denied` or `reduced`; what was granted in full is only counted.
+    #[schema(value_type = String)]
+    pub outcome: Cow<'static, str>,
+    /// The user's name then; `null` for somebody who did not sign in.
+    pub user: Option<String>,
+    /// The user's id.
+    pub user_id: Option<String>,
+    /// The client's address.
+    pub client: String,
+    /// The kind of client.
+    pub family: String,
+    /// What was asked, as scopes.
+    pub asked: String,
+    /// What was granted, as scopes.
+    pub granted: String,
+    /// The text that was sent with a refusal.
+    pub message: Option<String>,
+    /// Of which position.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+/// A decision, and the same questions asked again now.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DecisionInFull {
+    /// As it was.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// What the answer to each asked action is now, and why. Empty where what it was about is no more.
+    pub now: Vec<Explained>,
+}
+
+impl From<DecisionRow> for Decision {
+    fn from(row: DecisionRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at,
+            outcome: match row.outcome {
+                DecisionOutcome::Granted => "granted".into(),
+                DecisionOutcome::Reduced => "reduced".into(),
+                DecisionOutcome::Denied => "denied".into(),
+            },
+            user: row.user_name,
+            user_id: row.user_id,
+            client: row.client,
+            family: row.family,
+            asked: row.asked,
+            granted: row.granted,
+            message: row.message,
+            position: row.position,
+        }
+    }
+}
+
+/// Decisions that were not granted in full, newest first.
+///
+/// # Errors
+/// They cannot be read now.
+pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> Result<Answer<Page<Decision>>> {
+    let DecisionsQuery { user, project, image, from, until } = query;
+    let filter = DecisionFilter {
+        user: user.clone(),
+        project: project.clone(),
+        image: image.clone(),
+        from: *from,
+        until: *until,
+    };
+    let position = reads.applied();
+    let rows = reads.ops().decisions(&filter, page.after(), page.rows()).await.map_err(unreadable)?;
+    let rows = rows.into_iter().map(Decision::from).collect();
+    Ok(Answer::of_more(position, page.page(rows, |row: &Decision| row.id.clone())))
+}
+
+/// One decision, with what the answer would be now and why.
+///
+/// # Errors
+/// There is none of this id, or it cannot be read now.
+pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DecisionInFull>> {
+    let row = reads.ops().decision(id).await.map_err(unreadable)?.ok_or_else(|| {
+        ErrorKind::UnknownDecision
+            .because("No such decision is kept: granted ones are only counted, others are kept for 30 days.")
+    })?;
+    let now = reads.now();
+    let (position, explained) = {
+        let roster = reads.live().read();
+        // Somebody who is gone since is not nobody: the question cannot be asked again.
+        let principal = row.user_id.as_deref().map_or(Some(Principal::Anyone), |id| roster.caller_by_id(id));
+        let explained = Question::of_scopes(&row.asked).take(MAX_EXPLAINED).filter_map(|question| {
+            let found = (principal?, question.scope.find(&roster)?);
+            let explanation = explain(&roster, found.0, needed_actions(&roster, question.action)?, found.1, now);
+            Some(Explained::of(&roster, &question, found, explanation))
+        });
+        (roster.position(), explained.collect())
+    };
+    Ok(Answer::of_more(position, DecisionInFull { decision: row.into(), now: explained }))
+}
+
+/// Hands a decision over to be kept, and gives its id.
+pub(crate) fn record(
+    reads: &Reads,
+    roster: &Roster,
+    principal: Principal,
+    question: &Question<'_>,
+    allowed: bool,
+) -> Result<String> {
+    let now = reads.now();
+    let id = random_id("dec", now)?;
+    let (user_id, user_name) = match principal {
+        Principal::Anyone => (None, None),
+        known => {
+            let (id, name) = roster.caller_names(known);
+            (Some(id), Some(name))
+        }
+    };
+    reads.keep_decision(DecisionRow {
+        id: id.clone(),
+        at: now,
+        outcome: if allowed { DecisionOutcome::Granted } else { DecisionOutcome::Denied },
+        user_id,
+        user_name,
+        client: reads.author().as_str().to_owned(),
+        family: "api".to_owned(),
+        asked: question.text(),
+        granted: if allowed { question.text() } else { String::new() },
+        message: None,
+        position: roster.position(),
+        images: question.images(),
+    });
+    Ok(id)
+}
+
+fn unreadable(error: OpsError) -> Error {
+    Error::unavailable("Decisions cannot be read", &error)
+}

@@ -1,0 +1,98 @@
+//! One access question answered yes or no in few words, for programs that enforce the answer. The decision is the one that
+//! `explain` gives.
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Explanation, Principal, Reason, Roster, explain};
+use rollcall_events::Position;
+
+use crate::{
+    Reads,
+    access::decisions,
+    caller::forbidden,
+    error::Result,
+    question::{Question, Scope, needed_actions},
+};
+
+/// The action of the API's profile that asking about others demands.
+const ACTION: &str = "access.explain";
+
+/// Who would do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Somebody who did not sign in.
+    Anonymous,
+    /// A user, by name or id.
+    User(&'a str),
+    /// A service, by id.
+    Service(&'a str),
+}
+
+impl Subject<'_> {
+    /// Nothing for somebody who is not there, who may do nothing.
+    fn find(self, roster: &Roster) -> Option<Principal> {
+        match self {
+            Self::Anonymous => Some(Principal::Anyone),
+            Self::User(id) => roster.user_by_name(id).or_else(|| roster.user_by_id(id)).map(Principal::User),
+            Self::Service(id) => roster.service_by_id(id).map(Principal::Service),
+        }
+    }
+}
+
+/// Yes or no, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The decision's id.
+    pub id: String,
+    /// Whether it may be done.
+    pub allowed: bool,
+    /// As of which position.
+    pub position: Position,
+    /// When a yes ends by itself.
+    pub until: Option<DateTime<Utc>>,
+    /// The reasons of a yes by name; of a no what would make it a yes.
+    pub reasons: Vec<String>,
+}
+
+/// What a yes rests on: the reasons that would do by themselves, or all of them where it takes several.
+fn sufficient_reasons(why: &Explanation) -> Vec<String> {
+    let enough = |reason: &&Reason| reason.rule == "baseline" || why.roles.contains(&reason.role);
+    let alone: Vec<String> = why.reasons.iter().filter(enough).map(|reason| reason.text.clone()).collect();
+    if alone.is_empty() { why.reasons.iter().map(|reason| reason.text.clone()).collect() } else { alone }
+}
+
+/// Decides one question of a caller who may ask it, and keeps the decision. What is not there is answered as what is
+/// denied.
+///
+/// # Errors
+/// The caller may not ask this.
+pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<'_>) -> Result<Evaluation> {
+    let now = reads.now();
+    let roster = reads.live().read();
+    let view = reads.view(&roster);
+    let question = Question { scope, action };
+    let principal = subject.find(&roster);
+    let place = question.scope.find(&roster);
+    let own = principal.is_some_and(|principal| view.is(principal));
+    let may = own || place.is_some_and(|place| view.may(ACTION, place)) || view.may_everywhere(ACTION);
+    if !may {
+        return Err(forbidden(ACTION));
+    }
+    let needed = needed_actions(&roster, action);
+    let explained: Option<Explanation> = match (principal, place, needed) {
+        (Some(principal), Some(place), Some(needed)) => Some(explain(&roster, principal, needed, place, now)),
+        _ => None,
+    };
+    let allowed = explained.as_ref().is_some_and(|why| why.allowed);
+    // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
+    let reasons = match &explained {
+        Some(why) if why.allowed => sufficient_reasons(why),
+        Some(why) if !own || view.may_everywhere(ACTION) => {
+            why.would_allow.iter().map(|remedy| remedy.text.clone()).collect()
+        }
+        _ => Vec::new(),
+    };
+    // Somebody who is not there is kept as nobody.
+    let id = decisions::record(reads, &roster, principal.unwrap_or(Principal::Anyone), &question, allowed)?;
+    let until = explained.as_ref().and_then(|why| why.until);
+    Ok(Evaluation { id, allowed, position: roster.position(), until, reasons })
+}

@@ -1,0 +1,248 @@
+//! May this user do this here, and why, or why not and what would change it: now, or as of a moment.
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{ActionSet, Basis, Explanation, PastQuestion, Place, Principal, Roster, explain, had_tie};
+use rollcall_events::SchemaError;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Answer, Reads,
+    access::decisions,
+    caller::{CallerView, forbidden},
+    error::{ErrorKind, Result},
+    find,
+    past::AsOf,
+    question::{Question, Scope, needed_actions},
+    shapes::ExplanationShape,
+};
+
+/// The action of the API's profile that asking about others demands.
+const ACTION: &str = "access.explain";
+
+/// An access question.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Question)]
+pub struct AccessQuestion {
+    /// The user's name or id, or `service:` and a service's id; `null` or absent for somebody who did not sign in.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// `pull`, `push`, `delete`, or an action or operation of the access profile.
+    pub action: String,
+    /// The project; `null` or absent for what is above projects.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// The folder, by id; neither this nor a project: the root.
+    #[serde(default)]
+    pub folder: Option<String>,
+    /// The rest of the image's name; it does not change the answer.
+    #[serde(default)]
+    pub repository: Option<String>,
+    /// As of a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
+    #[serde(default)]
+    pub as_of: Option<String>,
+    /// `recorded`, the default: what Rollcall would have answered then. `effective`: what is now known to have been so.
+    #[serde(default)]
+    pub basis: Option<BasisWord>,
+}
+
+/// What an answer about the past rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BasisWord {
+    /// What was recorded by then.
+    Recorded,
+    /// What is known now and was so by then, by the sources' own times.
+    Effective,
+}
+
+/// The answer: the question again, and an explanation.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Explained {
+    /// The decision's id, of a question that is asked now; a no can be looked up by it under `/api/v1/decisions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The user's name, or `service:` and a service's id; `null` for somebody who did not sign in.
+    pub user: Option<String>,
+    /// What was to be done.
+    pub action: String,
+    /// The project's present name; `null` for what is above projects.
+    pub project: Option<String>,
+    /// The folder's id, of a question about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// The rest of the image's name.
+    pub repository: Option<String>,
+    /// What an answer about the past rests on; `null` for now.
+    pub basis: Option<BasisWord>,
+    /// Yes or no, and why.
+    #[serde(flatten)]
+    #[schema(value_type = ExplanationShape)]
+    pub explanation: Explanation,
+}
+
+impl AccessQuestion {
+    /// Where it is question.
+    fn scope(&self) -> Result<Scope<'_>> {
+        match (self.project.as_deref(), self.folder.as_deref()) {
+            (Some(project), None) => Ok(Scope::Project(project, self.repository.as_deref())),
+            (None, Some(folder)) => Ok(Scope::Folder(folder)),
+            (None, None) => Ok(Scope::Root),
+            (Some(_), Some(_)) => {
+                let error = SchemaError::at("/folder", "a project or a folder, not both");
+                Err(ErrorKind::InvalidBody.because("A question is about one scope.").with_field(error))
+            }
+        }
+    }
+}
+
+impl Explained {
+    /// The question again, in names of the roster that answers it, and the answer.
+    pub(crate) fn of(
+        roster: &Roster,
+        question: &Question<'_>,
+        (who, place): (Principal, Place),
+        explanation: Explanation,
+    ) -> Self {
+        let (folder, repository) = match question.scope {
+            Scope::Root => (None, None),
+            Scope::Folder(id) => (Some(id.to_owned()), None),
+            Scope::Project(_, repository) => (None, repository.map(str::to_owned)),
+        };
+        Self {
+            decision: None,
+            user: (who != Principal::Anyone).then(|| roster.caller_names(who).1),
+            action: question.action.to_owned(),
+            project: match place {
+                Place::Project(project) => Some(roster.project_name(project).to_owned()),
+                Place::Root | Place::Folder(_) => None,
+            },
+            folder,
+            repository,
+            basis: None,
+            explanation,
+        }
+    }
+}
+
+/// Answers an access question with its grounds. Changes nothing. Everybody may ask about the own user.
+///
+/// # Errors
+/// The question cannot be read, is about what the caller does not see, or is of a moment that there is not.
+pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Explained>> {
+    let now = reads.now();
+    if let Some(as_of) = &question.as_of {
+        let as_of = as_of.parse().map_err(|()| {
+            let error = SchemaError::at("/as_of", AsOf::FORM);
+            ErrorKind::InvalidBody.because(format!("`{}` is no moment.", as_of.escape_debug())).with_field(error)
+        })?;
+        return answer_as_of(reads, as_of, question).await;
+    }
+    if question.basis.is_some() {
+        let expected = "`as_of` beside it; about now there is one basis";
+        return Err(ErrorKind::InvalidBody
+            .because("`basis` needs `as_of`.")
+            .with_field(SchemaError::at("/basis", expected)));
+    }
+    let roster = reads.live().read();
+    let needed = required_actions(&roster, &question.action)?;
+    let asked = Question { scope: question.scope()?, action: &question.action };
+    let found = may_ask(&roster, &reads.view(&roster), question.user.as_deref(), &asked.scope, now)?;
+    let explanation = explain(&roster, found.0, needed, found.1, now);
+    let decision = decisions::record(reads, &roster, found.0, &asked, explanation.allowed)?;
+    let explained = Explained { decision: Some(decision), ..Explained::of(&roster, &asked, found, explanation) };
+    Ok(Answer::of_more(explained.explanation.position, explained))
+}
+
+/// The same as of a moment. Whether the caller may ask is judged now.
+async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> Result<Answer<Explained>> {
+    let (word, user) = (question.basis.unwrap_or(BasisWord::Recorded), question.user.as_deref());
+    let asked = Question { scope: question.scope()?, action: &question.action };
+    let (user_now, project_now) = {
+        let roster = reads.live().read();
+        let view = reads.view(&roster);
+        // Whoever may ask about everybody may also use names that are nobody's any more.
+        if !view.may_everywhere(ACTION) {
+            may_ask(&roster, &view, user, &asked.scope, reads.now())?;
+        }
+        let project = match asked.scope {
+            Scope::Project(name, _) => find::project_id(&roster, name),
+            Scope::Root | Scope::Folder(_) => None,
+        };
+        (user.and_then(|user| find::user_id(&roster, user)), project)
+    };
+    let basis = match word {
+        BasisWord::Recorded => Basis::Recorded,
+        BasisWord::Effective => Basis::Effective,
+    };
+    let past = reads.past(as_of, basis, PastQuestion::Access { user, scope: asked.scope.name() }).await?;
+    let roster = &past.roster;
+    let actions = required_actions(roster, &question.action)?;
+    let principal = user.map_or(Ok(Principal::Anyone), |user| past.principal(user, user_now.as_deref()))?;
+    let found = (principal, past.place(&asked.scope, project_now.as_deref())?);
+    let explanation = explain(roster, found.0, actions, found.1, past.at);
+    let explained = Explained { basis: Some(word), ..Explained::of(roster, &asked, found, explanation) };
+    Ok(Answer::of_more(explained.explanation.position, explained))
+}
+
+/// What a question is about, if the caller may ask it: about everybody where a role gives `access.explain`, about itself
+/// wherever it has or had a tie, about somebody who did not sign in wherever the caller sees the scope.
+fn may_ask(
+    roster: &Roster,
+    view: &CallerView<'_>,
+    name: Option<&str>,
+    scope: &Scope<'_>,
+    now: DateTime<Utc>,
+) -> Result<(Principal, Place)> {
+    let everywhere = view.may_everywhere(ACTION);
+    let who = match name {
+        None => Some(Principal::Anyone),
+        Some(name) => match find::principal(roster, name) {
+            Ok(caller) => Some(caller),
+            Err(unknown) if everywhere => return Err(unknown),
+            Err(_) => None,
+        },
+    };
+    let found = scope.find(roster);
+    let unknown = || match scope {
+        Scope::Folder(_) => find::no_such_folder(),
+        Scope::Root | Scope::Project(..) => find::no_such_project(),
+    };
+    if let (true, Some(who)) = (everywhere, who) {
+        return found.map(|place| (who, place)).ok_or_else(unknown);
+    }
+    let own = who.filter(|who| *who != Principal::Anyone && view.is(*who));
+    let tied = |who: Principal, place: Place| match place {
+        Place::Project(project) => had_tie(roster, who, project, now),
+        Place::Root | Place::Folder(_) => false,
+    };
+    let sees = |place: Place| match place {
+        Place::Root => true,
+        Place::Folder(folder) => view.sees_folder(folder),
+        Place::Project(project) => view.sees(project),
+    };
+    let place = found.filter(|place| sees(*place) || own.is_some_and(|own| tied(own, *place))).ok_or_else(unknown)?;
+    match who {
+        Some(Principal::Anyone) => Ok((Principal::Anyone, place)),
+        Some(who) if own.is_some() => Ok((who, place)),
+        _ if !view.may(ACTION, place) => Err(forbidden(ACTION)),
+        // Who has nothing to do with the scope is not the business of those who run it.
+        who => who
+            .filter(|who| view.may_everywhere("user.list") || tied(*who, place))
+            .map(|who| (who, place))
+            .ok_or_else(find::no_such_user),
+    }
+}
+
+/// What an action's name needs, as [`needed_actions`] has it.
+pub(crate) fn required_actions(roster: &Roster, action: &str) -> Result<ActionSet> {
+    needed_actions(roster, action).ok_or_else(|| {
+        let profile = roster.profile();
+        let known: Vec<&str> = profile.actions().map(|(name, _)| name).collect();
+        let expected = format!("pull, push, delete, or one of {}", known.join(", "));
+        ErrorKind::UnknownAction
+            .because(format!("Profile {} has no action `{}`; take {expected}.", profile.name(), action.escape_debug()))
+            .with_field(SchemaError::at("/action", expected))
+    })
+}

@@ -1,0 +1,263 @@
+//! Groups: sets of people, services and groups. Those of a source are its own; those of `local` are kept here.
+
+use std::borrow::Cow;
+
+use rollcall_access::{GroupIx, Principal, Roster};
+use rollcall_events::{
+    Body, LOCAL, Position,
+    body::{self, Group, GroupMember, GroupRef, Member},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    Answer, CommandOutcome, Commands, Created, Page, PageRequest, Precondition, Reads,
+    answer::{RestsOn, next_rows},
+    commands::ConditionalCommands,
+    error::{ErrorKind, Result},
+    find, input,
+};
+
+/// Whose groups.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct GroupsQuery {
+    /// Only this source's; `local` for those that are kept here.
+    pub source: Option<String>,
+}
+
+/// A group.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct GroupShown {
+    /// `source/group`.
+    pub id: String,
+    /// The source that says who is in it; `local` for one that is kept here.
+    pub source: String,
+    /// A label.
+    pub name: Option<String>,
+    /// The newest event about it or about who is in it itself.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+impl GroupShown {
+    fn of(roster: &Roster, group: GroupIx) -> Self {
+        let view = roster.group(group);
+        Self {
+            source: view.source.to_owned(),
+            name: view.name.map(str::to_owned),
+            position: roster.group_changed(group),
+            id: view.id,
+        }
+    }
+}
+
+fn find_group(roster: &Roster, source: &str, group: &str) -> Result<GroupIx> {
+    find::group(roster, &format!("{source}/{group}"))
+}
+
+/// Groups by id.
+pub fn list(reads: &Reads, query: &GroupsQuery, page: &PageRequest) -> Answer<Page<GroupShown>> {
+    let roster = reads.live().read();
+    let wanted = query.source.as_deref();
+    let all = roster.groups().map(|group| (roster.group(group), group));
+    let ids =
+        all.filter(|(view, _)| wanted.is_none_or(|source| view.source == source)).map(|(view, group)| (view.id, group));
+    let next = next_rows(ids, page.after.clone(), page.limit);
+    let rows = next.into_iter().map(|(_, group)| GroupShown::of(&roster, group)).collect();
+    Answer::of_log(roster.position(), page.page(rows, |row: &GroupShown| row.id.clone()))
+}
+
+/// One group.
+///
+/// # Errors
+/// There is none of this id.
+pub fn show(reads: &Reads, source: &str, group: &str) -> Result<Answer<GroupShown>> {
+    let roster = reads.live().read();
+    let group = GroupShown::of(&roster, find_group(&roster, source, group)?);
+    Ok(Answer::of_event(roster.position(), group.position, group))
+}
+
+/// How deep.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MembersQuery {
+    /// `true`: every user and service that is in it, to any depth. Else who is in it itself, groups too.
+    #[serde(default)]
+    pub transitive: bool,
+}
+
+/// Somebody in a group.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct GroupMemberShown {
+    /// `user`, `service` or `group`.
+    #[schema(value_type = String)]
+    pub kind: Cow<'static, str>,
+    /// The user's or group's id, `source/id`; the service's id.
+    pub id: String,
+    /// The user's name.
+    pub user: Option<String>,
+}
+
+impl GroupMemberShown {
+    fn of(roster: &Roster, member: body::Principal) -> Self {
+        match member {
+            body::Principal::User(id) => {
+                let user = roster.user_by_id(id.as_str()).map(|user| roster.user_name(user).to_owned());
+                Self { kind: "user".into(), id: id.to_string(), user }
+            }
+            body::Principal::Service(id) => Self { kind: "service".into(), id: id.to_string(), user: None },
+            body::Principal::Group(id) => Self { kind: "group".into(), id: id.to_string(), user: None },
+        }
+    }
+}
+
+/// Who is in a group, by kind and id.
+///
+/// # Errors
+/// There is no such group.
+pub fn members_of(
+    reads: &Reads,
+    source: &str,
+    group: &str,
+    query: &MembersQuery,
+    page: &PageRequest,
+) -> Result<Answer<Page<GroupMemberShown>>> {
+    let key = |member: &GroupMemberShown| format!("{}\n{}", member.kind, member.id);
+    let roster = reads.live().read();
+    let group = find_group(&roster, source, group)?;
+    // Who is in it itself is what a condition on a change of it is about.
+    let rests_on = match query.transitive {
+        true => RestsOn::LogAlone,
+        false => RestsOn::ItsEvent(roster.group_changed(group)),
+    };
+    let members: Vec<body::Principal> = match query.transitive {
+        true => roster.everybody_in(group).into_iter().filter_map(|who| roster.event_principal(who)).collect(),
+        false => roster.group_members(group).collect(),
+    };
+    let mut rows: Vec<_> = members.into_iter().map(|member| GroupMemberShown::of(&roster, member)).collect();
+    rows.sort_by_key(key);
+    rows.retain(|row| page.after().is_none_or(|after| key(row).as_str() > after));
+    rows.truncate(page.limit + 1);
+    Ok(Answer { position: roster.position(), rests_on, value: page.page(rows, key) })
+}
+
+/// A group to keep here.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewGroup {
+    /// Its id, without `local/`: at most 100 of a-z, 0-9, `.`, `-` and `_`.
+    pub id: String,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// Makes a group that is kept here, `local/id`.
+///
+/// # Errors
+/// The id does not fit or is taken, or the command was refused.
+pub async fn create(mut commands: Commands, new: NewGroup) -> Result<Created> {
+    let group = input::id("/id", &new.id)?;
+    commands.take_exclusive().await;
+    if commands.live().read().group_by_id(&format!("{LOCAL}/{group}")).is_some() {
+        return Err(
+            ErrorKind::Taken.because("There is a local group of this id. Take another, or remove that one first.")
+        );
+    }
+    let name = input::label("/name", new.name)?;
+    let body = Group { group, name, external_id: None, author: Some(commands.author()) };
+    Ok(Created::of(format!("{LOCAL}/{}", new.id), commands.append(&Body::GroupUpserted(body)).await?))
+}
+
+/// Removes a group that is kept here.
+///
+/// # Errors
+/// There is none of this id, it is a source's, or the command was refused.
+pub async fn remove(commands: Commands, source: &str, group: &str, only_if: Precondition) -> Result<CommandOutcome> {
+    let commands = commands.under(only_if).await;
+    let newest = {
+        let roster = commands.live().read();
+        roster.group_changed(find_group(&roster, source, group)?)
+    };
+    refuse_managed(source)?;
+    commands.check(Some(newest))?;
+    let body = GroupRef { group: input::id("/id", group)?, author: Some(commands.author()) };
+    commands.append(&Body::GroupRemoved(body)).await
+}
+
+/// Who is to enter or leave which group.
+#[derive(Debug, Clone, Copy)]
+pub struct MembershipRef<'a> {
+    /// The group's source; those of `local` are kept here.
+    pub source: &'a str,
+    /// The group's id.
+    pub group: &'a str,
+    /// `user`, `service` or `group`.
+    pub kind: &'a str,
+    /// The user's name or id, the service's id, or `source/group`.
+    pub member: &'a str,
+}
+
+/// Puts somebody into a group that is kept here. Safe to repeat.
+///
+/// # Errors
+/// Something of it is not there, the group is a source's, or the command was refused.
+pub async fn add_member(
+    commands: Commands,
+    membership: MembershipRef<'_>,
+    only_if: Precondition,
+) -> Result<CommandOutcome> {
+    let commands = commands.under(only_if).await;
+    let member = resolve_member(&commands, membership)?;
+    commands.append(&Body::GroupMemberAdded(member)).await
+}
+
+/// Takes somebody out of a group that is kept here.
+///
+/// # Errors
+/// As [`add_member`].
+pub async fn remove_member(
+    commands: Commands,
+    membership: MembershipRef<'_>,
+    only_if: Precondition,
+) -> Result<CommandOutcome> {
+    let commands = commands.under(only_if).await;
+    let member = resolve_member(&commands, membership)?;
+    commands.append(&Body::GroupMemberRemoved(member)).await
+}
+
+fn refuse_managed(source: &str) -> Result<()> {
+    if source == LOCAL {
+        return Ok(());
+    }
+    Err(ErrorKind::ManagedGroup
+        .because("Who is in this group its source says, and it is changed there. Nothing was recorded.")
+        .of_source(source))
+}
+
+fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>) -> Result<GroupMember> {
+    let MembershipRef { source, group, kind, member } = membership;
+    let roster = commands.live().read();
+    let changed = roster.group_changed(find_group(&roster, source, group)?);
+    refuse_managed(source)?;
+    commands.check(Some(changed))?;
+    let found = match kind {
+        "user" => Principal::User(find::user(&roster, member)?),
+        "service" => Principal::Service(find::service(&roster, member)?),
+        "group" => {
+            let inner = roster.group(find::group(&roster, member)?).id;
+            let member = Member::Group(find::known_id(inner)?);
+            return Ok(GroupMember { group: input::id("/id", group)?, member, author: Some(commands.author()) });
+        }
+        _ => return Err(ErrorKind::InvalidQuery.because("A member is a `user`, a `service` or a `group`.")),
+    };
+    let member = match roster.event_principal(found) {
+        Some(body::Principal::User(id)) => Member::Person(id),
+        Some(body::Principal::Service(id)) => Member::Service(id),
+        _ => return Err(find::no_such_user()),
+    };
+    Ok(GroupMember { group: input::id("/id", group)?, member, author: Some(commands.author()) })
+}

@@ -1,0 +1,273 @@
+//! Registry secrets and the invitations that fetch one (DESIGN 9, "Credentials").
+//! A secret is shown once: what is recorded is its SHA-256, and nothing here keeps the text.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use rollcall_access::{Principal, SecretView};
+use rollcall_events::{
+    Body, Digest, Id, Position, SchemaError, Sha256Hex,
+    body::{self, Author, Invitation, Secret, SecretOwner, SecretRef},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Answer, App, CommandOutcome, Commands, List, Reads,
+    access::users::command_id,
+    commands::{self, random, random_id},
+    error::{ErrorKind, Result},
+    find, input,
+};
+
+/// How long an invitation can be redeemed.
+const INVITATION_LIFETIME: Duration = Duration::hours(24);
+
+/// A secret or an open invitation that is in force.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SecretShown {
+    /// Its id.
+    pub id: String,
+    /// Its label.
+    pub label: Option<String>,
+    /// When it was made.
+    pub issued_at: DateTime<Utc>,
+    /// The event that made it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// Until when (exclusive) it is good; `null` without end.
+    pub expires: Option<DateTime<Utc>>,
+    /// A code that fetches a secret, not redeemed yet.
+    pub invitation: bool,
+}
+
+impl SecretShown {
+    pub(crate) fn of(view: &SecretView<'_>) -> Self {
+        Self {
+            id: view.id.to_owned(),
+            label: view.label.map(str::to_owned),
+            issued_at: view.issued_at,
+            position: view.issued,
+            expires: view.expires,
+            invitation: view.invitation,
+        }
+    }
+}
+
+/// What a new secret is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// A label, at most 100 characters.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Until when (exclusive) it is good. When absent: as long as the secret that the caller signs in with, without end
+    /// where that has none. Later than that is refused.
+    #[serde(default)]
+    pub expires: Option<DateTime<Utc>>,
+}
+
+/// What a secret that an invitation fetches is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redemption {
+    /// A label, at most 100 characters.
+    #[serde(default)]
+    pub label: Option<String>,
+}
+
+/// A new secret; shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SecretIssued {
+    /// Its id.
+    pub id: String,
+    /// The secret: the password for `docker login`.
+    pub secret: String,
+    /// The name for `docker login`: the user's, or the service's id.
+    pub user: String,
+    /// Its label.
+    pub label: Option<String>,
+    /// Until when (exclusive) it is good.
+    pub expires: Option<DateTime<Utc>>,
+    /// The event that made it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+/// A new invitation; its code is shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct InvitationIssued {
+    /// Its id.
+    pub id: String,
+    /// The code: whoever has it can fetch one secret of the user, once.
+    pub code: String,
+    /// Where to redeem it, by POST.
+    pub path: String,
+    /// Until when (exclusive) it can be redeemed.
+    pub expires: DateTime<Utc>,
+    /// The event that made it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+impl SecretIssued {
+    pub(crate) fn of(issued: Secret, text: String, user: String, position: Position) -> Self {
+        let Secret { secret: id, label, expires, .. } = issued;
+        Self { id: id.to_string(), secret: text, user, label, expires, position }
+    }
+}
+
+/// The secrets and open invitations of a user that are in force; never their text.
+///
+/// # Errors
+/// There is no such user.
+pub fn list(reads: &Reads, user: &str) -> Result<Answer<List<SecretShown>>> {
+    let now = reads.now();
+    let roster = reads.live().read();
+    let secrets = roster.secrets_of(find::user(&roster, user)?, now);
+    Ok(Answer::of_more(roster.position(), List { items: secrets.iter().map(SecretShown::of).collect() }))
+}
+
+/// Makes a registry secret for a user, shown this once. It never outlives the secret that the caller signs in with.
+///
+/// # Errors
+/// There is no such user, what is asked for does not fit, or the command was refused.
+pub async fn issue(commands: Commands, user: &str, new: NewSecret) -> Result<SecretIssued> {
+    let owner = command_id(&commands, user)?;
+    let (text, secret) = generate(&commands, SecretOwner::User(owner.clone()), new)?;
+    let outcome = commands.append(&Body::SecretIssued(secret.clone())).await?;
+    let name = {
+        // One guard: a second one, asked for while a fold waits for the first, would wait for the fold for ever.
+        let roster = commands.live().read();
+        roster.user_by_id(owner.as_str()).map(|user| roster.user_name(user).to_owned())
+    };
+    Ok(SecretIssued::of(secret, text, name.unwrap_or_else(|| user.to_owned()), outcome.position))
+}
+
+/// Ends a secret or an open invitation of a user; it signs nobody in from that position on.
+///
+/// # Errors
+/// There is no such secret in force, or the command was refused.
+pub async fn revoke(commands: Commands, user: &str, id: &str) -> Result<CommandOutcome> {
+    let now = commands.now();
+    let secret: Id = {
+        let roster = commands.live().read();
+        let user = find::user(&roster, user)?;
+        let own = roster.secrets_of(user, now).iter().any(|secret| secret.id == id);
+        id.parse().ok().filter(|_| own).ok_or_else(|| {
+            ErrorKind::UnknownSecret
+                .because("This user has no such secret in force. Its path without the last part lists them.")
+        })?
+    };
+    commands.append(&Body::SecretRevoked(SecretRef { secret, author: Some(commands.author()) })).await
+}
+
+/// Makes a single-use code with which the user fetches one secret within 24 hours. Neither outlives the secret that the
+/// caller signs in with.
+///
+/// # Errors
+/// There is no such user, or the command was refused.
+pub async fn invite(commands: Commands, user: &str) -> Result<InvitationIssued> {
+    let code = secret_text("rci")?;
+    let soon = commands.now() + INVITATION_LIFETIME;
+    let invitation = Invitation {
+        secret: new_id("inv", commands.now())?,
+        user: command_id(&commands, user)?,
+        sha256: hash(&code),
+        expires: commands.credentials_end().map_or(soon, |end| end.min(soon)),
+        author: Some(commands.author()),
+        made_with: commands.made_with(),
+    };
+    let (id, expires) = (invitation.secret.to_string(), invitation.expires);
+    let outcome = commands.append(&Body::SecretInvited(invitation)).await?;
+    let path = format!("/api/v1/invitations/{code}");
+    Ok(InvitationIssued { id, code, path, expires, position: outcome.position })
+}
+
+/// Redeems an invitation: makes one secret, shown this once. The code is the credential, so nobody is admitted for it.
+///
+/// # Errors
+/// The code is unknown, redeemed or too old; or the label does not fit.
+pub async fn redeem(
+    app: &App,
+    code: &str,
+    redemption: Redemption,
+    traceparent: Option<&Arc<str>>,
+) -> Result<SecretIssued> {
+    let now = app.now();
+    let over = || {
+        ErrorKind::UnknownInvitation
+            .because("The code is unknown, redeemed already or older than 24 hours. Ask for a new invitation.")
+    };
+    let (owner, invitation, user, expires) = {
+        let roster = app.live.read();
+        let found = roster.invitation(&Digest::of(code.as_bytes()).0, now).ok_or_else(over)?;
+        let Principal::User(user) = found.principal else { return Err(over()) };
+        (roster.user_id(user), found.secret.to_owned(), roster.user_name(user).to_owned(), found.until)
+    };
+    let text = secret_text("rcs")?;
+    let owner: Id = owner.parse().map_err(|_| over())?;
+    let secret = Secret {
+        secret: new_id("sec", now)?,
+        owner: SecretOwner::User(owner.clone()),
+        sha256: hash(&text),
+        label: input::label("/label", redemption.label)?,
+        expires,
+        invitation: Some(invitation.parse().map_err(|_| over())?),
+        author: Some(Author::of(&body::Principal::User(owner))),
+        made_with: None,
+    };
+    let outcome = commands::append(app, &Body::SecretIssued(secret.clone()), traceparent).await;
+    let outcome = outcome.map_err(|error| match error.kind {
+        // Somebody was quicker with the same code: the fold refused the second.
+        ErrorKind::Refused => over(),
+        _ => error,
+    })?;
+    Ok(SecretIssued::of(secret, text, user, outcome.position))
+}
+
+/// A secret that is to be recorded, and its text.
+pub(crate) fn generate(commands: &Commands, owner: SecretOwner, new: NewSecret) -> Result<(String, Secret)> {
+    let NewSecret { label, expires } = new;
+    if expires.is_some_and(|expires| expires <= commands.now()) {
+        let error = SchemaError::at("/expires", "an instant in the future");
+        return Err(ErrorKind::InvalidBody.because("The secret would be over before it is made.").with_field(error));
+    }
+    // Whoever got at a secret that ends keeps nothing that lasts longer.
+    if let (Some(asked), Some(own)) = (expires, commands.credentials_end())
+        && asked > own
+    {
+        let own = own.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let error = SchemaError::at("/expires", format!("an instant not after {own}, or nothing"));
+        let text = format!("The secret that you sign in with ends at {own}, and what it makes ends no later.");
+        return Err(ErrorKind::InvalidBody.because(format!("{text} Nothing was recorded.")).with_field(error));
+    }
+    let expires = expires.or_else(|| commands.credentials_end());
+    let text = secret_text("rcs")?;
+    let secret = Secret {
+        secret: new_id("sec", commands.now())?,
+        owner,
+        sha256: hash(&text),
+        label: input::label("/label", label)?,
+        expires,
+        invitation: None,
+        author: Some(commands.author()),
+        made_with: commands.made_with(),
+    };
+    Ok((text, secret))
+}
+
+/// 256 random bits with a prefix by which leaked ones can be found.
+fn secret_text(prefix: &str) -> Result<String> {
+    Ok(format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(random::<32>()?)))
+}
+
+fn hash(text: &str) -> Sha256Hex {
+    Sha256Hex(Digest::of(text.as_bytes()).0)
+}
+
+fn new_id(prefix: &str, now: DateTime<Utc>) -> Result<Id> {
+    let id = random_id(prefix, now)?;
+    id.parse().map_err(|_| ErrorKind::Internal.because("An id could not be made. Nothing was changed."))
+}

@@ -1,0 +1,141 @@
+//! Services: principals that are no people, and the secrets with which they sign in. What a service may do, its bindings
+//! say.
+
+use rollcall_access::{Roster, ServiceIx};
+use rollcall_events::{
+    Body, Position,
+    body::{SecretOwner, SecretRef, Service, ServiceRef},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Answer, CommandOutcome, Commands, Created, List, Page, PageRequest, Precondition, Reads,
+    access::secrets::{self, NewSecret, SecretIssued, SecretShown},
+    answer::next_rows,
+    error::{ErrorKind, Result},
+    find, input,
+};
+
+/// A principal that is no person.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ServiceShown {
+    /// Its id, and the name to sign in with.
+    pub id: String,
+    /// A label.
+    pub name: Option<String>,
+    /// The newest event about it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+impl ServiceShown {
+    fn of(roster: &Roster, service: ServiceIx) -> Self {
+        let view = roster.service(service);
+        Self { id: view.id.to_owned(), name: view.name.map(str::to_owned), position: view.changed }
+    }
+}
+
+/// Services by id; whoever may not list them sees only the own row.
+pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<ServiceShown>> {
+    let roster = reads.live().read();
+    let view = reads.view(&roster);
+    let all = view.may_everywhere("service.list");
+    let ids = roster.services().filter(|service| all || view.is(*service));
+    let ids = ids.map(|service| (roster.service(service).id, service));
+    let next = next_rows(ids, page.after(), page.limit);
+    let rows = next.into_iter().map(|(_, service)| ServiceShown::of(&roster, service)).collect();
+    // Which the caller sees follows from roles that begin and end without an event.
+    Answer::of_more(roster.position(), page.page(rows, |row: &ServiceShown| row.id.clone()))
+}
+
+/// One service.
+///
+/// # Errors
+/// There is none of this id.
+pub fn show(reads: &Reads, id: &str) -> Result<Answer<ServiceShown>> {
+    let roster = reads.live().read();
+    let service = ServiceShown::of(&roster, find::service(&roster, id)?);
+    Ok(Answer::of_event(roster.position(), service.position, service))
+}
+
+/// A service to make.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewService {
+    /// Its id: at most 100 of a-z, 0-9, `.`, `-` and `_`.
+    pub id: String,
+    /// A label.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// Makes a service. It may do nothing until a binding says so. What a former one of this id signed in with stays ended.
+///
+/// # Errors
+/// The id does not fit or is taken, or the command was refused.
+pub async fn create(mut commands: Commands, new: NewService) -> Result<Created> {
+    let service = input::id("/id", &new.id)?;
+    // To state it again would end its secrets, so nobody may come in between.
+    commands.take_exclusive().await;
+    if commands.live().read().service_by_id(&new.id).is_some() {
+        return Err(ErrorKind::Taken.because("There is a service of this id. Take another, or remove that one first."));
+    }
+    let body = Service { service, name: input::label("/name", new.name)?, author: Some(commands.author()) };
+    Ok(Created::of(new.id, commands.append(&Body::ServiceCreated(body)).await?))
+}
+
+/// Removes a service and ends everything that it signs in with, everywhere.
+///
+/// # Errors
+/// There is none of this id, or the command was refused.
+pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Result<CommandOutcome> {
+    let commands = commands.under(only_if).await;
+    let newest = {
+        let roster = commands.live().read();
+        roster.service(find::service(&roster, id)?).changed
+    };
+    commands.check(Some(newest))?;
+    let body = ServiceRef { service: input::id("/id", id)?, author: Some(commands.author()) };
+    commands.append(&Body::ServiceRemoved(body)).await
+}
+
+/// The secrets of a service that are in force; never their text.
+///
+/// # Errors
+/// There is no such service.
+pub fn list_secrets(reads: &Reads, id: &str) -> Result<Answer<List<SecretShown>>> {
+    let now = reads.now();
+    let roster = reads.live().read();
+    let secrets = roster.secrets_of(find::service(&roster, id)?, now);
+    Ok(Answer::of_more(roster.position(), List { items: secrets.iter().map(SecretShown::of).collect() }))
+}
+
+/// Makes a secret for a service, shown this once. It never outlives the secret that the caller signs in with.
+///
+/// # Errors
+/// There is no such service, what is asked for does not fit, or the command was refused.
+pub async fn issue_secret(commands: Commands, id: &str, new: NewSecret) -> Result<SecretIssued> {
+    find::service(&commands.live().read(), id)?;
+    let service = input::id("/id", id)?;
+    let (text, secret) = secrets::generate(&commands, SecretOwner::Service(service), new)?;
+    let outcome = commands.append(&Body::SecretIssued(secret.clone())).await?;
+    Ok(SecretIssued::of(secret, text, id.to_owned(), outcome.position))
+}
+
+/// Ends a secret of a service, everywhere.
+///
+/// # Errors
+/// There is no such secret in force, or the command was refused.
+pub async fn revoke_secret(commands: Commands, id: &str, secret: &str) -> Result<CommandOutcome> {
+    let now = commands.now();
+    let own = {
+        let roster = commands.live().read();
+        roster.secrets_of(find::service(&roster, id)?, now).iter().any(|one| one.id == secret)
+    };
+    let secret = secret.parse().ok().filter(|_| own).ok_or_else(|| {
+        ErrorKind::UnknownSecret
+            .because("This service has no such secret in force. Its path without the last part lists them.")
+    })?;
+    commands.append(&Body::SecretRevoked(SecretRef { secret, author: Some(commands.author()) })).await
+}

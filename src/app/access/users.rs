@@ -1,0 +1,145 @@
+//! Users: who can log in, what they may do and why, and the end of everything they sign in with.
+//! Derived, all of it: a user is never made or deleted here.
+
+use rollcall_access::{Basis, PastQuestion, PersonView, Reason, Roster, UserIx, memberships_of};
+use rollcall_events::{Body, Id, Position, body::UserRef};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads, answer::next_rows, error::Result, find,
+    past::parse_moment, shapes::ReasonShape,
+};
+
+/// A user: a set of linked persons.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    /// The name to sign in with.
+    pub name: String,
+    /// `source/person` of the oldest person.
+    pub id: String,
+    /// Whether the user can neither sign in nor do anything: an authoritative source calls a person of it inactive, or
+    /// no source knows a live person of it any more.
+    pub shut_out: bool,
+    /// The position of the newest reset of the credentials; what was issued before it is over.
+    pub credential_epoch: u64,
+    /// The persons, oldest first.
+    pub persons: Vec<Person>,
+}
+
+/// A person as one source knows them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Person {
+    /// The source.
+    pub source: String,
+    /// The source's immutable id.
+    pub person: String,
+    /// The user name.
+    pub username: String,
+    /// The account that the person is in.
+    pub account: Option<String>,
+    /// Not suspended.
+    pub active: bool,
+    /// Removed at the source.
+    pub removed: bool,
+    /// The event that says so.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+impl Person {
+    pub(crate) fn of(view: &PersonView<'_>) -> Self {
+        Self {
+            source: view.source.to_owned(),
+            person: view.person.to_owned(),
+            username: view.username.to_owned(),
+            account: view.account.map(str::to_owned),
+            active: view.active,
+            removed: view.removed,
+            position: view.position,
+        }
+    }
+}
+
+impl User {
+    fn of(roster: &Roster, user: UserIx) -> Self {
+        let view = roster.user(user);
+        Self {
+            name: view.name.to_owned(),
+            id: view.id,
+            shut_out: view.shut_out,
+            credential_epoch: view.credential_epoch,
+            persons: view.persons.iter().map(Person::of).collect(),
+        }
+    }
+}
+
+/// Users by name; whoever may not list them sees only the own row.
+pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<User>> {
+    let roster = reads.live().read();
+    let view = reads.view(&roster);
+    let all = view.may_everywhere("user.list");
+    let names = roster.users().filter(|user| all || view.is(*user)).map(|user| (roster.user_name(user), user));
+    let next = next_rows(names, page.after(), page.limit);
+    let rows = next.into_iter().map(|(_, user)| User::of(&roster, user)).collect();
+    // Whom the caller sees follows from roles that begin and end without an event.
+    Answer::of_more(roster.position(), page.page(rows, |user: &User| user.name.clone()))
+}
+
+/// One user, by name or by id.
+///
+/// # Errors
+/// There is no such user.
+pub fn show(reads: &Reads, name: &str) -> Result<Answer<User>> {
+    let roster = reads.live().read();
+    Ok(Answer::of_log(roster.position(), User::of(&roster, find::user(&roster, name)?)))
+}
+
+/// A role that a user has on a project now.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Access {
+    /// The project.
+    pub project: String,
+    /// The role.
+    pub role: String,
+    /// Every reason for it; it ends with the last.
+    #[schema(value_type = Vec<ReasonShape>)]
+    pub reasons: Vec<Reason>,
+}
+
+/// What a user may do now, or might do then, project by project, with every reason.
+///
+/// # Errors
+/// There is or was no such user, or there is no such moment.
+pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<Answer<List<Access>>> {
+    let (position, all) = match parse_moment("as_of", as_of)? {
+        None => {
+            let roster = reads.live().read();
+            (roster.position(), memberships_of(&roster, find::user(&roster, name)?, reads.now()))
+        }
+        Some(as_of) => {
+            let past = reads.past(as_of, Basis::Recorded, PastQuestion::User(name)).await?;
+            let id = find::user_id(&reads.live().read(), name);
+            let user = past.user(name, id.as_deref())?;
+            (past.moment.position, memberships_of(&past.roster, user, past.at))
+        }
+    };
+    let items = all.into_iter().map(|m| Access { project: m.project, role: m.role, reasons: m.reasons }).collect();
+    Ok(Answer::of_more(position, List { items }))
+}
+
+/// Ends every secret, invitation, refresh token and cached password of a user, everywhere.
+///
+/// # Errors
+/// There is no such user, or the command was refused.
+pub async fn reset_credentials(commands: Commands, name: &str) -> Result<CommandOutcome> {
+    let user = command_id(&commands, name)?;
+    commands.append(&Body::CredentialsReset(UserRef { user, author: Some(commands.author()) })).await
+}
+
+/// The id of a user that a command is about.
+pub(crate) fn command_id(commands: &Commands, name: &str) -> Result<Id> {
+    let roster = commands.live().read();
+    let id = roster.user_id(find::user(&roster, name)?);
+    id.parse().map_err(|_| find::no_such_user())
+}

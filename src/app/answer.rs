@@ -1,0 +1,152 @@
+//! What questions and commands come to, and pages of what is too much for one answer. Asks nobody.
+
+use std::{borrow::Cow, collections::BinaryHeap};
+
+use rollcall_access::Effect;
+use rollcall_events::Position;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What an answer depends on, beside the question: whoever caches it has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestsOn {
+    /// On the log up to a position, and on nothing else.
+    LogAlone,
+    /// The newest event about one thing, and what hangs on it: a command can be given on condition that it still is the
+    /// newest.
+    ItsEvent(Position),
+    /// Also on the time or on records kept beside the log: the same position may have another answer.
+    MoreThanTheLog,
+}
+
+/// An answer, and how much of the log it holds.
+#[derive(Debug, Clone)]
+pub struct Answer<T> {
+    /// The last position that counts in it.
+    pub position: Position,
+    /// What it depends on.
+    pub rests_on: RestsOn,
+    /// What was asked for.
+    pub value: T,
+}
+
+impl<T> Answer<T> {
+    /// That rests on the log up to a position and on nothing else.
+    pub(crate) fn of_log(position: Position, value: T) -> Self {
+        Self { position, rests_on: RestsOn::LogAlone, value }
+    }
+
+    /// That is about one thing, whose newest event is at `changed`.
+    pub(crate) fn of_event(position: Position, changed: Position, value: T) -> Self {
+        Self { position, rests_on: RestsOn::ItsEvent(changed), value }
+    }
+
+    /// That also rests on the time or on what is kept beside the log.
+    pub(crate) fn of_more(position: Position, value: T) -> Self {
+        Self { position, rests_on: RestsOn::MoreThanTheLog, value }
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone)]
+pub struct PageRequest<K = String> {
+    /// The key of the last row of the page before.
+    pub after: Option<K>,
+    /// How many rows at most.
+    pub limit: usize,
+}
+
+impl<K> PageRequest<K> {
+    /// How many rows to look for: one more than the limit tells whether there is a next page.
+    pub(crate) fn rows(&self) -> u32 {
+        u32::try_from(self.limit + 1).unwrap_or(u32::MAX)
+    }
+
+    /// A page of rows, of which there may be one more than the limit; `key` is what the next page begins after.
+    pub(crate) fn page<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> String) -> Page<T> {
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next = rows.last().filter(|_| more).map(key);
+        Page { items: rows, next }
+    }
+}
+
+impl PageRequest {
+    /// The last row's key of the page before.
+    pub(crate) fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// The cursor of the next page; `null` on the last. The `Link` header says the same.
+    pub next: Option<String>,
+}
+
+/// A list that is short enough to be whole.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct List<T> {
+    /// The rows.
+    pub items: Vec<T>,
+}
+
+/// A command that stands in the log and was not refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Judged)]
+pub struct CommandOutcome {
+    /// Where it stands.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// `applied` or `no_change`.
+    #[schema(value_type = String)]
+    pub effect: Cow<'static, str>,
+}
+
+impl CommandOutcome {
+    pub(crate) fn of(position: Position, effect: &Effect) -> Self {
+        Self { position, effect: effect.word().into() }
+    }
+}
+
+/// Something that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Made)]
+pub struct Created {
+    /// Its id, as paths and bodies name it.
+    pub id: String,
+    /// Where it stands.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// `applied` or `no_change`.
+    #[schema(value_type = String)]
+    pub effect: Cow<'static, str>,
+}
+
+impl Created {
+    pub(crate) fn of(id: String, outcome: CommandOutcome) -> Self {
+        let CommandOutcome { position, effect } = outcome;
+        Self { id, position, effect }
+    }
+}
+
+/// Of many keyed things those that come next after `after`, one more than `limit` if there are as many.
+pub(crate) fn next_rows<K: Ord, T: Ord>(
+    all: impl Iterator<Item = (K, T)>,
+    after: Option<K>,
+    limit: usize,
+) -> Vec<(K, T)> {
+    let mut heap = BinaryHeap::with_capacity(limit + 2);
+    for row in all.filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)) {
+        if heap.len() <= limit {
+            heap.push(row);
+        } else if heap.peek().is_some_and(|largest| row < *largest) {
+            heap.pop();
+            heap.push(row);
+        }
+    }
+    heap.into_sorted_vec()
+}

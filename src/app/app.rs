@@ -1,0 +1,127 @@
+//! What questions and commands work with. Nothing outside this crate reaches into it: a caller is admitted first and then
+//! asks through [`Reads`](crate::Reads) or commands through [`Commands`](crate::Commands).
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use rollcall_access::SharedRoster;
+use rollcall_eventlog::{Append, Tail};
+use rollcall_events::{Clock, LogId, Position};
+use rollcall_ingest::{Receiver, Runners};
+use rollcall_store::ops::Ops;
+use tokio::sync::RwLock;
+
+use crate::{
+    Control, Decisions,
+    concurrency::ConcurrencyLimits,
+    error::{ErrorKind, Result},
+};
+
+/// How long a read waits for a position where it does not say.
+const DEFAULT_WAIT: Duration = Duration::from_millis(250);
+
+/// What the binary puts an [`App`] together from.
+pub struct AppParts {
+    /// The roster.
+    pub live: Arc<SharedRoster>,
+    /// Takes the events of commands.
+    pub append: Arc<dyn Append>,
+    /// Reads the log.
+    pub tail: Arc<dyn Tail>,
+    /// What is kept beside the log.
+    pub ops: Arc<dyn Ops>,
+    /// Keeps decisions, off the request's path.
+    pub decisions: Arc<dyn Decisions>,
+    /// Takes deliveries.
+    pub receiver: Receiver,
+    /// Read the sources that are read.
+    pub runners: Runners,
+    /// The running process.
+    pub control: Arc<dyn Control>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Questions and commands.
+pub struct App {
+    pub(crate) live: Arc<SharedRoster>,
+    pub(crate) append: Arc<dyn Append>,
+    pub(crate) tail: Arc<dyn Tail>,
+    pub(crate) ops: Arc<dyn Ops>,
+    pub(crate) decisions: Arc<dyn Decisions>,
+    pub(crate) receiver: Receiver,
+    pub(crate) runners: Runners,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Commands share it; one that rests on what it saw before takes it alone.
+    pub(crate) command_order: Arc<RwLock<()>>,
+    pub(crate) limits: ConcurrencyLimits,
+}
+
+impl App {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(parts: AppParts) -> Arc<Self> {
+        let AppParts { live, append, tail, ops, decisions, receiver, runners, control, clock } = parts;
+        Arc::new(Self {
+            live,
+            append,
+            tail,
+            ops,
+            decisions,
+            receiver,
+            runners,
+            control,
+            clock,
+            command_order: Arc::default(),
+            limits: ConcurrencyLimits::default(),
+        })
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Which log this is.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.tail.log_id()
+    }
+
+    /// How far the roster has folded the log.
+    #[must_use]
+    pub fn applied(&self) -> Position {
+        *self.control.applied().borrow()
+    }
+
+    /// Waits until a position is applied, so that no older answer gets through. `log`: the log that it is of, where the
+    /// caller says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherLog`], or [`ErrorKind::Behind`] when the time is over.
+    pub async fn wait_for(&self, log: Option<LogId>, position: Position, wait: Option<Duration>) -> Result<()> {
+        let own = self.log_id();
+        if log.is_some_and(|log| log != own) {
+            return Err(ErrorKind::OtherLog.because(format!(
+                "This is log {own}. It was restored or made anew since that position was given; read again without `min_position`."
+            )));
+        }
+        if self.is_applied_within(position, wait.unwrap_or(DEFAULT_WAIT)).await {
+            return Ok(());
+        }
+        let reached = self.applied();
+        Err(ErrorKind::Behind
+            .because(format!("Position {position} is not applied yet, {reached} is. Send the same request again, or with a longer `wait`."))
+            .at(reached)
+            .retry_after(1))
+    }
+
+    /// Waits for a position to be applied, `wait` at most; says whether it was.
+    pub(crate) async fn is_applied_within(&self, position: Position, wait: Duration) -> bool {
+        let mut applied = self.control.applied();
+        let reached = applied.wait_for(|reached| *reached >= position);
+        matches!(tokio::time::timeout(wait, reached).await, Ok(Ok(_)))
+    }
+}

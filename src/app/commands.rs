@@ -1,0 +1,322 @@
+//! The capability to command: an event under the source `local`, then the fold's judgement of it (DESIGN 5, "The fold is
+//! the judge"), or an order to the process. Decides nothing itself.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::rand;
+use chrono::{DateTime, Utc};
+use rollcall_access::{Effect, Refusal, RefusalKind, Roster, SharedRoster};
+use rollcall_eventlog::{AppendError, Outcome};
+use rollcall_events::{Body, Id, NewEvent, Position, SourceName, body::Author, prefixed_id};
+use rollcall_ingest::{Receiver, Runners};
+use rollcall_store::ops::Ops;
+use tokio::sync::OwnedRwLockWriteGuard;
+
+use crate::{
+    App, Caller, Control, SecretUsed, SignedIn,
+    answer::CommandOutcome,
+    caller::CallerView,
+    concurrency::Permit,
+    error::{Error, ErrorKind, Result},
+    telemetry::CommandJudged,
+};
+
+/// How long a command waits for the fold, which is milliseconds behind the log when all is well.
+const FOLD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a thing must be like for a command about it to be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Anything.
+    None,
+    /// It is not there.
+    Missing,
+    /// It is there.
+    Present,
+    /// Its newest event is at one of these positions.
+    NewestAt(Vec<Position>),
+}
+
+impl Precondition {
+    /// Whether it holds; `newest` is the newest event about the thing, nothing where it is not there.
+    #[must_use]
+    pub fn holds(&self, newest: Option<Position>) -> bool {
+        match (self, newest) {
+            (Self::None, _) | (Self::Missing, None) | (Self::Present, Some(_)) => true,
+            (Self::NewestAt(known), Some(newest)) => known.contains(&newest),
+            _ => false,
+        }
+    }
+}
+
+/// The capability to command. Got by [`App::admit`].
+pub struct Commands {
+    app: Arc<App>,
+    caller: Caller,
+    secret: Option<SecretUsed>,
+    traceparent: Option<Arc<str>>,
+    /// Held while these commands alone are judged.
+    exclusive: Option<OwnedRwLockWriteGuard<()>>,
+}
+
+impl Commands {
+    pub(crate) fn new(app: Arc<App>, signed_in: SignedIn, traceparent: Option<Arc<str>>) -> Self {
+        let SignedIn { caller, secret } = signed_in;
+        Self { app, caller, secret, traceparent, exclusive: None }
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.app.now()
+    }
+
+    /// What the caller sees of a roster.
+    pub(crate) fn view<'a>(&self, roster: &'a Roster) -> CallerView<'a> {
+        self.caller.view(roster, self.now())
+    }
+
+    /// Who calls, for work that is done off the thread.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    /// The author of this caller's commands.
+    pub(crate) fn author(&self) -> Author {
+        self.caller.author()
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(crate) fn live(&self) -> &Arc<SharedRoster> {
+        &self.app.live
+    }
+
+    pub(crate) fn ops(&self) -> &dyn Ops {
+        &*self.app.ops
+    }
+
+    pub(crate) fn receiver(&self) -> &Receiver {
+        &self.app.receiver
+    }
+
+    pub(crate) fn runners(&self) -> &Runners {
+        &self.app.runners
+    }
+
+    pub(crate) fn control(&self) -> &dyn Control {
+        &*self.app.control
+    }
+
+    /// Until when what the caller makes to sign in with is good at most.
+    pub(crate) fn credentials_end(&self) -> Option<DateTime<Utc>> {
+        self.secret.as_ref().and_then(|secret| secret.until)
+    }
+
+    /// The secret that the caller signed in with, as commands name it.
+    pub(crate) fn made_with(&self) -> Option<Id> {
+        self.secret.as_ref().map(|secret| secret.id.clone())
+    }
+
+    /// Waits until no preview runs.
+    pub(crate) async fn preview_permit(&self) -> Result<Permit> {
+        self.app.limits.preview().await
+    }
+
+    /// Keeps every other command out until this one is answered. What is held must not wait for a caller.
+    pub(crate) async fn take_exclusive(&mut self) {
+        if self.exclusive.is_none() {
+            self.exclusive = Some(Arc::clone(&self.app.command_order).write_owned().await);
+        }
+    }
+
+    /// Commands about one thing under a precondition: from now on every other command waits until these are answered.
+    pub(crate) async fn under(mut self, precondition: Precondition) -> ConditionalCommands {
+        if precondition != Precondition::None {
+            self.take_exclusive().await;
+        }
+        ConditionalCommands { commands: self, precondition }
+    }
+
+    /// Appends commands together, all or none, and answers by what the fold said of each. Whether they may be given the
+    /// caller has asked.
+    pub(crate) async fn append_all(&self, bodies: &[Body]) -> Result<Vec<CommandOutcome>> {
+        append_all(&self.app, bodies, self.traceparent.as_ref()).await
+    }
+
+    /// Asks the roster whether the caller may give a command; if so appends it and answers by what the fold said of it.
+    pub(crate) async fn append(&self, body: &Body) -> Result<CommandOutcome> {
+        let _shared = match &self.exclusive {
+            Some(_) => None,
+            None => Some(self.app.command_order.read().await),
+        };
+        {
+            let roster = self.live().read();
+            let view = self.view(&roster);
+            roster.check_command(body, self.now()).map_err(|refusal| refused_command(body, &refusal, &view))?;
+        }
+        append(&self.app, body, self.traceparent.as_ref()).await
+    }
+}
+
+/// [`Commands`] about one thing that has to be as the caller expects.
+pub(crate) struct ConditionalCommands {
+    commands: Commands,
+    precondition: Precondition,
+}
+
+impl ConditionalCommands {
+    /// Refuses unless the thing is as the caller expects: `newest` is the newest event about it, nothing where it is not
+    /// there.
+    pub fn check(&self, newest: Option<Position>) -> Result<()> {
+        if self.precondition.holds(newest) {
+            return Ok(());
+        }
+        Err(ErrorKind::Changed.because(match newest {
+            Some(newest) => {
+                format!("It is there, changed last at position {newest}. Read it again and decide again. Nothing was changed.")
+            }
+            None => "It is not there. Nothing was changed.".to_owned(),
+        }))
+    }
+}
+
+impl std::ops::Deref for ConditionalCommands {
+    type Target = Commands;
+
+    fn deref(&self) -> &Commands {
+        &self.commands
+    }
+}
+
+/// Appends `body` and waits for its effect.
+pub(crate) async fn append(app: &App, body: &Body, traceparent: Option<&Arc<str>>) -> Result<CommandOutcome> {
+    let outcomes = append_all(app, std::slice::from_ref(body), traceparent).await?;
+    outcomes
+        .into_iter()
+        .next()
+        .ok_or_else(|| ErrorKind::Internal.because("A command was lost. Look at the log before sending it again."))
+}
+
+/// Appends commands together, all of them or none, and waits for the effect of each. The first that lost is told; the
+/// others stand.
+pub(crate) async fn append_all(
+    app: &App,
+    bodies: &[Body],
+    traceparent: Option<&Arc<str>>,
+) -> Result<Vec<CommandOutcome>> {
+    let now = app.now();
+    let mut events = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        events.push(NewEvent {
+            time: Some(now),
+            traceparent: traceparent.cloned(),
+            ..NewEvent::of(SourceName::local(), random_id("evt", now)?, body)
+        });
+    }
+    let outcomes =
+        if events.is_empty() { Vec::new() } else { app.append.append(events).await.map_err(not_appended)? };
+    let positions: Vec<Position> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Recorded(position) => Some(*position),
+            _ => None,
+        })
+        .collect();
+    if positions.len() != bodies.len() {
+        return Err(ErrorKind::Internal.because("The log had the command's random id already. Send the command again."));
+    }
+    let effects = match positions.last() {
+        Some(last) if app.is_applied_within(*last, FOLD_TIMEOUT).await => app.control.effects(&positions).await.ok(),
+        _ => None,
+    };
+    let mut effects = effects.unwrap_or_default().into_iter();
+    let judged: Vec<(&Body, Position, Option<Effect>)> =
+        bodies.iter().zip(positions).map(|(body, position)| (body, position, effects.next().flatten())).collect();
+    for (body, position, effect) in &judged {
+        let effect = effect.as_ref().map_or("unknown", Effect::word);
+        CommandJudged { kind: body.kind(), position: *position, effect }.emit();
+    }
+    judged.into_iter().map(|(_, position, effect)| outcome(position, effect)).collect()
+}
+
+/// What a caller is told of what the fold said of a command.
+fn outcome(position: Position, effect: Option<Effect>) -> Result<CommandOutcome> {
+    match effect {
+        Some(effect @ (Effect::Applied | Effect::NoChange)) => Ok(CommandOutcome::of(position, &effect)),
+        Some(Effect::Refused(reason) | Effect::Parked(reason)) => {
+            Err(ErrorKind::Refused.because(format!("{reason}. Nothing was changed.")).at(position))
+        }
+        Some(Effect::Superseded) => Err(ErrorKind::Refused
+            .because("A later command about the same was there first. Nothing was changed; look at it and decide again.")
+            .at(position)),
+        None => Err(ErrorKind::Unavailable
+            .because(format!(
+                "The command is recorded at position {position} and not judged yet. Look at /api/v1/events/{position} before you send it again."
+            ))
+            .at(position)
+            .retry_after(1)),
+    }
+}
+
+/// As [`refused`]. A removal states nothing that could be of a wrong shape: it is what is there that stands against it.
+fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Error {
+    let removes = matches!(
+        body,
+        Body::BindingRemoved(_)
+            | Body::FolderRemoved(_)
+            | Body::ProjectDeleted(_)
+            | Body::ServiceRemoved(_)
+            | Body::GroupRemoved(_)
+            | Body::GroupMemberRemoved(_)
+    );
+    match refusal.kind {
+        RefusalKind::Invalid if removes => ErrorKind::Refused.because(format!("{refusal}. Nothing was recorded.")),
+        _ => refused(refusal, view),
+    }
+}
+
+/// What a caller is told when the roster stands against a command: nothing was appended.
+pub(crate) fn refused(refusal: &Refusal, view: &CallerView<'_>) -> Error {
+    let kind = match refusal.kind {
+        // What the path and the body name was found before; this is a part of the body that is not there.
+        RefusalKind::Unknown | RefusalKind::Invalid => ErrorKind::InvalidBody,
+        RefusalKind::Managed => ErrorKind::ManagedProject,
+        RefusalKind::NoRole => ErrorKind::UnknownRole,
+        RefusalKind::Beyond | RefusalKind::Forbidden => ErrorKind::Forbidden,
+        RefusalKind::LastHolder => ErrorKind::LastHolder,
+        RefusalKind::Taken => ErrorKind::Taken,
+    };
+    // Whose the name is, is for those who may know that it exists.
+    if kind == ErrorKind::Taken && !view.may_everywhere("project.list") {
+        return kind.because("This name or id is in use or reserved; take another. Nothing was recorded.");
+    }
+    kind.because(format!("{refusal}. Nothing was recorded."))
+}
+
+/// What a caller is told when the log took nothing.
+fn not_appended(error: AppendError) -> Error {
+    match error {
+        AppendError::Overloaded { .. } => ErrorKind::Overloaded
+            .because(format!("Nothing was recorded: {error}. Send it again in a moment."))
+            .retry_after(1),
+        AppendError::Unavailable(_) => Error::unavailable("Nothing was recorded", &error).retry_after(5),
+    }
+}
+
+/// A random id such as `evt_0190..`.
+pub(crate) fn random_id(prefix: &str, now: DateTime<Utc>) -> Result<String> {
+    Ok(prefixed_id(prefix, now, random()?))
+}
+
+/// Random bytes from the system's generator.
+///
+/// # Errors
+/// The system has none.
+pub fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes)
+        .map_err(|_| ErrorKind::Internal.because("No randomness is to be had. Nothing was changed."))?;
+    Ok(bytes)
+}

@@ -1,0 +1,100 @@
+//! Finding things by what people call them, and what is said where there is none. What a caller does not see and what is
+//! not there get the same answer; whether the caller sees a thing is asked by `caller`.
+
+use rollcall_access::{BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx};
+use rollcall_events::{Body, Id, body};
+
+use crate::{
+    binding_id,
+    error::{Error, ErrorKind, Result},
+};
+
+/// A project by its name; earlier names count.
+pub(crate) fn project(roster: &Roster, name: &str) -> Result<ProjectIx> {
+    roster.project_by_name(name).ok_or_else(no_such_project)
+}
+
+/// A user by name or by id.
+pub(crate) fn user(roster: &Roster, name: &str) -> Result<UserIx> {
+    roster.user_by_name(name).or_else(|| roster.user_by_id(name)).ok_or_else(no_such_user)
+}
+
+/// A folder by id.
+pub(crate) fn folder(roster: &Roster, id: &str) -> Result<FolderIx> {
+    roster.folder_by_id(id).ok_or_else(no_such_folder)
+}
+
+/// A service by id.
+pub(crate) fn service(roster: &Roster, id: &str) -> Result<ServiceIx> {
+    roster.service_by_id(id).ok_or_else(no_such_service)
+}
+
+/// A group by id, `source/group`.
+pub(crate) fn group(roster: &Roster, id: &str) -> Result<GroupIx> {
+    roster.group_by_id(id).ok_or_else(no_such_group)
+}
+
+/// A user by name or id, or a service as `service:id`.
+pub(crate) fn principal(roster: &Roster, name: &str) -> Result<Principal> {
+    match roster.caller_by_id(name) {
+        Some(service @ Principal::Service(_)) => Ok(service),
+        _ => user(roster, name).map(Principal::User),
+    }
+}
+
+/// The binding of an id.
+pub(crate) fn binding<'a>(roster: &'a Roster, id: &str) -> Option<BindingView<'a>> {
+    let binding = binding_id::parse(id)?;
+    let subject = Body::BindingRemoved(binding.clone()).subject();
+    let place = match &binding.scope {
+        body::Scope::Root => Place::Root,
+        body::Scope::Folder(id) => Place::Folder(roster.folder_by_id(id.as_str())?),
+        body::Scope::Project(id) => Place::Project(roster.project_by_id(id.as_str())?),
+    };
+    roster.bindings_on(place).find(|view| view.subject == subject)
+}
+
+/// What a user is called by its id.
+pub(crate) fn user_id(roster: &Roster, name: &str) -> Option<String> {
+    user(roster, name).ok().map(|user| roster.caller_names(Principal::User(user)).0)
+}
+
+/// What a project is called by its id.
+pub(crate) fn project_id(roster: &Roster, name: &str) -> Option<String> {
+    project(roster, name).ok().map(|project| roster.project(project).id)
+}
+
+/// An id that the roster holds, as events name it.
+pub(crate) fn known_id(text: String) -> Result<Id> {
+    text.parse().map_err(|_| ErrorKind::Internal.because("The roster holds an id that is none. Report this."))
+}
+
+pub(crate) fn no_such_project() -> Error {
+    ErrorKind::UnknownProject
+        .because("No project that you can see has or had this name. /api/v1/projects lists those that you can see.")
+}
+
+pub(crate) fn no_such_user() -> Error {
+    ErrorKind::UnknownUser
+        .because("No user that you can see has this name or id now. /api/v1/users lists those that you can see.")
+}
+
+pub(crate) fn no_such_folder() -> Error {
+    ErrorKind::UnknownFolder
+        .because("No folder that you can see has this id. /api/v1/folders lists those that you can see.")
+}
+
+pub(crate) fn no_such_service() -> Error {
+    ErrorKind::UnknownService
+        .because("No service that you can see has this id. /api/v1/services lists those that you can see.")
+}
+
+pub(crate) fn no_such_group() -> Error {
+    ErrorKind::UnknownGroup
+        .because("No group that you can see has this id, `source/group`. /api/v1/groups lists those that you can see.")
+}
+
+pub(crate) fn no_such_binding() -> Error {
+    ErrorKind::UnknownBinding
+        .because("No binding that you can see has this id. /api/v1/bindings lists those that you can see.")
+}

@@ -1,0 +1,32 @@
+#![doc = include_str!("README.md")]
+
+pub mod access;
+mod answer;
+mod app;
+mod binding_id;
+mod caller;
+mod commands;
+mod concurrency;
+mod control;
+mod error;
+mod find;
+mod input;
+pub mod operations;
+mod past;
+mod permissions;
+mod question;
+mod reads;
+mod shapes;
+mod telemetry;
+
+pub use answer::{Answer, CommandOutcome, Created, List, Page, PageRequest, RestsOn};
+pub use app::{App, AppParts};
+pub use caller::{Caller, SecretUsed, SignedIn};
+pub use commands::{Commands, Precondition, random};
+pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
+pub use error::{Error, ErrorKind, Result};
+pub use input::explain_field;
+pub use past::{PastQuery, parse_log_id};
+pub use permissions::{Admission, At, Permission};
+pub use question::Scope;
+pub use reads::Reads;

@@ -1,0 +1,419 @@
+//! Deliveries: every inbound call, taken and kept; what became of each part, and the way to go over it again.
+//! Signature, keeping and appending are ingest's.
+
+use std::{borrow::Cow, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rollcall_access::Effect;
+use rollcall_events::{Position, SchemaError, SourceName};
+use rollcall_ingest::{
+    AnsweredEvent, DeliveryAnswer, DeliveryId, InboundCall, ReceiveError, ReplayError, Verdict, connector::ProblemType,
+};
+use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, DeliverySummary, OpsError, PartRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    Answer, App, Commands, Page, PageRequest, Reads,
+    error::{Error, ErrorKind, Result},
+};
+
+/// How long a replay waits for the effects, which are milliseconds behind when all is well.
+const REPLAY_EFFECTS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which deliveries.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeliveriesQuery {
+    /// Only this source's.
+    #[param(value_type = Option<String>)]
+    pub source: Option<SourceName>,
+    /// Only those of this verdict: `recorded`, `duplicate`, `conflict`, `quarantined`, `rejected`, `unrecorded`,
+    /// `pending`; or `failed` for those that somebody should look at.
+    pub verdict: Option<String>,
+}
+
+/// A delivery in a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryShown {
+    /// Its id, also the `correlationid` of the events that it brought.
+    pub id: String,
+    /// Whose hook was called.
+    pub source: String,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+    /// Who called.
+    pub client: Option<String>,
+    /// How long the body was.
+    pub bytes: u64,
+    /// The worst that became of any of its parts: `rejected`, `pending`, `unrecorded`, `quarantined`, `conflict`,
+    /// `recorded` or `duplicate`.
+    #[schema(value_type = String)]
+    pub verdict: Cow<'static, str>,
+    /// Why it was rejected, e.g. `signature-mismatch`.
+    pub reason: Option<String>,
+    /// When its bytes were erased.
+    pub erased_at: Option<DateTime<Utc>>,
+    /// How many parts it has.
+    pub events: u64,
+    /// How many of them are in quarantine.
+    pub quarantined: u64,
+    /// A problem type of one of them.
+    pub problem: Option<String>,
+}
+
+/// A delivery with everything that is kept of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryInFull {
+    /// As in the list.
+    #[serde(flatten)]
+    pub delivery: DeliveryShown,
+    /// Name and value of the headers that its source's format needs.
+    pub headers: Vec<(String, String)>,
+    /// The body; `null` once erased. May hold personal data.
+    pub body: Option<BodyShown>,
+    /// Its parts, in order.
+    pub parts: Vec<PartShown>,
+    /// When it was gone over again.
+    pub replays: Vec<ReplayShown>,
+}
+
+/// Bytes as text where they are text.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyShown {
+    /// The bytes as UTF-8.
+    Text(String),
+    /// The bytes in base64, where they are not UTF-8.
+    Base64(String),
+}
+
+/// One part of a delivery and what became of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PartShown {
+    /// The sender's id, if it was found.
+    pub id: Option<String>,
+    /// The event type, if it was found.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// `recorded`, `duplicate`, `conflict`, `quarantined`, `pending` or `unrecorded`.
+    pub outcome: String,
+    /// Where the log has it.
+    #[schema(value_type = Option<u64>)]
+    pub position: Option<Position>,
+    /// What the event there did: `applied`, `superseded`, `no_change`, `refused` or `parked`. `null` for a part that is
+    /// not in the log (a conflict is not) or not folded yet.
+    #[schema(value_type = Option<String>)]
+    pub effect: Option<Cow<'static, str>>,
+    /// Why it was refused or parked.
+    pub reason: Option<String>,
+    /// Why it is in quarantine.
+    pub problem: Option<PartProblem>,
+}
+
+/// Why a part is in quarantine.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PartProblem {
+    /// The problem's type, e.g. `unknown-type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// JSON pointer into the event.
+    pub pointer: String,
+    /// What was found and what to do.
+    pub detail: String,
+}
+
+/// One replay of a delivery.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ReplayShown {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The verdict until then.
+    pub was: String,
+}
+
+/// Which deliveries to go over again.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayAll {
+    /// Those with a part in quarantine with this problem type, e.g. `unknown-type`.
+    pub problem: String,
+    /// Only this source's.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub source: Option<SourceName>,
+}
+
+/// What became of many replayed deliveries.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ReplayedAll {
+    /// How many deliveries were gone over.
+    pub deliveries: usize,
+    /// How many events are new in the log.
+    pub recorded: usize,
+    /// How many parts are in quarantine still.
+    pub quarantined: usize,
+    /// Deliveries that could not be gone over, and why.
+    pub failed: Vec<ReplayFailed>,
+}
+
+/// A delivery that could not be gone over.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ReplayFailed {
+    /// Which.
+    pub delivery: String,
+    /// Why.
+    pub why: String,
+}
+
+impl From<DeliverySummary> for DeliveryShown {
+    fn from(row: DeliverySummary) -> Self {
+        Self {
+            id: row.id.to_string(),
+            source: row.source.to_string(),
+            received_at: row.received_at,
+            client: row.client.map(|client| client.to_string()),
+            bytes: row.bytes,
+            verdict: row.verdict.as_str().into(),
+            reason: row.reason,
+            erased_at: row.erased_at,
+            events: row.events,
+            quarantined: row.quarantined,
+            problem: row.problem,
+        }
+    }
+}
+
+impl PartShown {
+    fn of(part: PartRow, effect: Option<Effect>) -> Self {
+        let PartRow { id, kind, subject, outcome, position, problem } = part;
+        // What stands at a conflict's position is another event: this part had no effect.
+        let effect = effect.filter(|_| outcome != "conflict");
+        Self {
+            id,
+            kind,
+            subject,
+            outcome,
+            position,
+            effect: effect.as_ref().map(|effect| effect.word().into()),
+            reason: effect.as_ref().and_then(Effect::reason).map(str::to_owned),
+            problem: problem.map(|p| PartProblem { kind: p.kind, pointer: p.pointer, detail: p.detail }),
+        }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HookAnswer {
+    /// The id under which the delivery is kept.
+    pub delivery: String,
+    /// The events that the log has now.
+    pub events: Vec<HookEvent>,
+    /// How many parts were not understood; why is shown at `/api/v1/deliveries/{delivery}`.
+    pub quarantined: usize,
+}
+
+/// One event of a delivery.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HookEvent {
+    /// The sender's id.
+    pub id: String,
+    /// `recorded`, `duplicate` (same id, same bytes) or `conflict` (same id, other bytes: nothing was recorded).
+    #[schema(value_type = String)]
+    pub outcome: Cow<'static, str>,
+    /// Where the log has it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// With `wait`, once it is applied: `applied`, `superseded`, `no_change`, `refused`, `parked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub effect: Option<Cow<'static, str>>,
+    /// Why it was refused or parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl HookAnswer {
+    /// The position that holds every event of it.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.events.iter().map(|event| event.position).max()
+    }
+}
+
+/// The largest body that a source may post, in bytes.
+///
+/// # Errors
+/// No source of this name has a hook.
+pub fn max_body(app: &App, source: &str) -> Result<usize> {
+    app.receiver.max_body(source).ok_or_else(no_such_hook)
+}
+
+/// Takes one delivery of a source: the source's signature is the credential, so nobody is admitted for it. With `wait`,
+/// answers with the effects too if they are there in time.
+///
+/// # Errors
+/// Nothing was acknowledged: the signature does not hold, or it cannot be taken now.
+pub async fn receive(app: &App, source: &str, call: InboundCall, wait: Option<Duration>) -> Result<HookAnswer> {
+    let answer = app.receiver.receive(source, call).await.map_err(refusal)?;
+    Ok(with_effects(app, &answer, wait).await)
+}
+
+/// Deliveries, newest first; rejected ones too.
+///
+/// What became of a delivery is noted behind its answer; who asks right after it is made to wait for the note.
+///
+/// # Errors
+/// They cannot be read now, or there is no such verdict.
+pub async fn list(
+    reads: &Reads,
+    query: &DeliveriesQuery,
+    page: &PageRequest<DeliveryId>,
+) -> Result<Answer<Page<DeliveryShown>>> {
+    let DeliveriesQuery { source, verdict } = query;
+    let verdicts = match verdict.as_deref() {
+        None => Vec::new(),
+        Some("failed") => DeliveryFilter::FAILED.to_vec(),
+        Some(word) => {
+            vec![word.parse::<Verdict>().map_err(|e| ErrorKind::InvalidQuery.because(format!("{e}, or failed.")))?]
+        }
+    };
+    let filter = DeliveryFilter { source: source.clone(), verdicts };
+    let position = reads.applied();
+    reads.ops().caught_up().await.map_err(unreadable)?;
+    let rows = reads.ops().deliveries(&filter, page.after.as_ref(), page.rows()).await.map_err(unreadable)?;
+    let rows = rows.into_iter().map(DeliveryShown::from).collect();
+    Ok(Answer::of_more(position, page.page(rows, |row: &DeliveryShown| row.id.clone())))
+}
+
+/// One delivery: headers, body, and each part with its outcome and effect.
+///
+/// # Errors
+/// There is none of this id, or it cannot be read now.
+pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
+    let id: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
+    let position = reads.applied();
+    reads.ops().caught_up().await.map_err(unreadable)?;
+    let found = reads.ops().delivery(&id).await.map_err(unreadable)?.ok_or_else(no_such_delivery)?;
+    let DeliveryDetail { summary, headers, body, parts, replays } = found;
+    let known: Vec<Position> = parts.iter().filter_map(|part| part.position).collect();
+    let mut effects = reads.control().effects(&known).await?.into_iter();
+    let parts = parts.into_iter().map(|part| {
+        let effect = part.position.and_then(|_| effects.next().flatten());
+        PartShown::of(part, effect)
+    });
+    let delivery = DeliveryInFull {
+        delivery: summary.into(),
+        headers: headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: body.map(|bytes: Bytes| match String::from_utf8(bytes.to_vec()) {
+            Ok(text) => BodyShown::Text(text),
+            Err(bytes) => BodyShown::Base64(STANDARD.encode(bytes.as_bytes())),
+        }),
+        parts: parts.collect(),
+        replays: replays.into_iter().map(|replay| ReplayShown { at: replay.at, was: replay.was }).collect(),
+    };
+    Ok(Answer::of_more(position, delivery))
+}
+
+/// Goes over a kept delivery again: signature (not its age), mapping, log. Events that the log has are duplicates.
+///
+/// # Errors
+/// There is none of this id, its source is gone, or nothing was acknowledged.
+pub async fn replay(commands: Commands, id: &str) -> Result<HookAnswer> {
+    let id: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
+    let answer = commands.receiver().replay(&id).await.map_err(not_replayed)?;
+    Ok(with_effects(commands.app(), &answer, Some(REPLAY_EFFECTS_TIMEOUT)).await)
+}
+
+/// Goes over every delivery again that has a part in quarantine with a problem, after its cause was mended.
+///
+/// # Errors
+/// There is no such problem, or nothing was acknowledged.
+pub async fn replay_all(commands: Commands, which: ReplayAll) -> Result<ReplayedAll> {
+    let ReplayAll { problem, source } = which;
+    let problem: ProblemType = problem.parse().map_err(|expected: String| {
+        ErrorKind::InvalidBody.because("No such problem type.").with_field(SchemaError::at("/problem", expected))
+    })?;
+    let all = commands.receiver().replay_all(source.as_ref(), problem).await.map_err(not_replayed)?;
+    let failed = all.failed.into_iter().map(|(id, why)| ReplayFailed { delivery: id.to_string(), why }).collect();
+    Ok(ReplayedAll { deliveries: all.deliveries, recorded: all.recorded, quarantined: all.quarantined, failed })
+}
+
+/// What became of a delivery, with the effects if they are there within `wait`.
+async fn with_effects(app: &App, answer: &DeliveryAnswer, wait: Option<Duration>) -> HookAnswer {
+    let mut events: Vec<HookEvent> = answer.events.iter().map(HookEvent::of).collect();
+    if let (Some(wait), Some(position)) = (wait, answer.position())
+        && app.is_applied_within(position, wait).await
+    {
+        add_effects(app, &mut events).await;
+    }
+    HookAnswer { delivery: answer.delivery.as_str().to_owned(), events, quarantined: answer.quarantined }
+}
+
+impl HookEvent {
+    fn of(event: &AnsweredEvent) -> Self {
+        let AnsweredEvent { id, outcome, position } = event;
+        Self { id: id.to_string(), outcome: (*outcome).into(), position: *position, effect: None, reason: None }
+    }
+}
+
+/// Adds the effects; where they cannot be read the plain answer stands, the delivery is durable either way.
+async fn add_effects(app: &App, events: &mut [HookEvent]) {
+    let known: Vec<Position> = events.iter().map(|event| event.position).collect();
+    let Ok(effects) = app.control.effects(&known).await else { return };
+    for (event, effect) in events.iter_mut().zip(effects) {
+        // What stands at a conflict's position is another event; this one had no effect.
+        if event.outcome != "conflict" {
+            event.effect = effect.as_ref().map(|effect| effect.word().into());
+            event.reason = effect.as_ref().and_then(Effect::reason).map(str::to_owned);
+        }
+    }
+}
+
+fn no_such_hook() -> Error {
+    ErrorKind::UnknownSource
+        .because("No source of this name has a hook. The name in the path is the one in the configuration.")
+}
+
+/// What a sender is told when nothing was acknowledged.
+fn refusal(error: ReceiveError) -> Error {
+    let text = error.to_string();
+    match error {
+        ReceiveError::UnknownSource => no_such_hook(),
+        ReceiveError::Unauthorised { rejection, .. } => {
+            ErrorKind::BadSignature.because(format!("{rejection} ({}). Nothing was read.", rejection.reason))
+        }
+        ReceiveError::Busy { .. } => {
+            ErrorKind::Overloaded.because(format!("{text}. Send it again in a moment.")).retry_after(1)
+        }
+        ReceiveError::Overloaded => {
+            ErrorKind::Unavailable.because(format!("{text}. Send it again in a moment.")).retry_after(1)
+        }
+        ReceiveError::Unavailable(_) => Error::unavailable("Nothing was recorded", &error).retry_after(5),
+    }
+}
+
+fn no_such_delivery() -> Error {
+    ErrorKind::UnknownDelivery
+        .because("No such delivery is kept. /api/v1/deliveries lists them; old ones are deleted in time.")
+}
+
+fn unreadable(error: OpsError) -> Error {
+    Error::unavailable("Deliveries cannot be read", &error)
+}
+
+fn not_replayed(error: ReplayError) -> Error {
+    let text = error.to_string();
+    match error {
+        ReplayError::Unknown => no_such_delivery(),
+        ReplayError::UnknownSource(_) | ReplayError::Gone | ReplayError::Unauthorised(_) => {
+            ErrorKind::Refused.because(format!("{text}. Nothing was changed."))
+        }
+        ReplayError::Receive(error) => refusal(error),
+    }
+}

@@ -1,0 +1,10 @@
+//! How facts come in and how the process is: deliveries, sources and their plans, the log, projections, keys. One module
+//! per noun, each with what it answers and takes.
+
+pub mod deliveries;
+pub mod events;
+pub mod keys;
+pub mod log;
+pub mod plans;
+pub mod projections;
+pub mod sources;

@@ -1,0 +1,313 @@
+//! Plans: what a source that Rollcall reads says otherwise than before, row for row, before it is recorded.
+//! Reads no source itself: a runner does, and this shows what it kept.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{MembershipChange, NamedScope, dry_run};
+use rollcall_events::{Body, Position, SourceName};
+use rollcall_ingest::{ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError};
+use rollcall_store::ops::OpsError;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    Answer, Commands, Page, PageRequest, Reads,
+    error::{Error, ErrorKind, Result},
+};
+
+/// The most memberships of one answer.
+const MAX_MEMBERSHIPS: usize = 10_000;
+
+/// Which plans.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PlansQuery {
+    /// Only of this source.
+    #[param(value_type = Option<String>)]
+    pub source: Option<SourceName>,
+}
+
+/// What a source says otherwise than before, and what becomes of that.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlanShown {
+    /// `pln_..`.
+    pub id: String,
+    /// Whose facts.
+    pub source: String,
+    /// When the source was read.
+    pub made_at: DateTime<Utc>,
+    /// The log's position that it was held against.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// `asked`, `first_run`, `scope`, `guard` or `empty`.
+    #[schema(value_type = String)]
+    pub why: Cow<'static, str>,
+    /// The same for people, with numbers and names.
+    pub reason: String,
+    /// `open`, `applied`, `discarded` or `superseded`.
+    #[schema(value_type = String)]
+    pub state: Cow<'static, str>,
+    /// Who confirmed or discarded it: `user:source/id`, `service:id` or `admin key`. `null` where nobody did.
+    pub closed_by: Option<String>,
+    /// When it ceased to be open.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// How many facts of the source stood.
+    pub facts: u64,
+    /// How many rows add.
+    pub additions: u64,
+    /// How many rows change.
+    pub changes: u64,
+    /// How many rows remove or suspend: the number to confirm.
+    pub removals: u64,
+}
+
+impl From<Plan> for PlanShown {
+    fn from(plan: Plan) -> Self {
+        Self {
+            id: plan.id.to_string(),
+            source: plan.source.to_string(),
+            made_at: plan.made_at,
+            position: plan.position,
+            why: plan.why.as_str().into(),
+            reason: plan.reason,
+            state: plan.state.as_str().into(),
+            closed_at: plan.closed.as_ref().map(|closed| closed.at),
+            closed_by: plan.closed.and_then(|closed| closed.by).map(|by| by.as_str().to_owned()),
+            facts: plan.facts,
+            additions: plan.additions,
+            changes: plan.changes,
+            removals: plan.removals,
+        }
+    }
+}
+
+/// One event that applying a plan would append.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlanRow {
+    /// Its number in the plan, from 0.
+    pub row: u64,
+    /// `add`, `change` or `remove`.
+    #[schema(value_type = String)]
+    pub verb: Cow<'static, str>,
+    /// What it means, with names: `ada leaves the group Platform`.
+    pub text: String,
+    /// The event type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The subject.
+    pub subject: String,
+    /// The data.
+    #[schema(value_type = Object)]
+    pub data: Option<Box<RawValue>>,
+    /// The data of what stood until now; `null` where nothing did.
+    #[schema(value_type = Option<Object>)]
+    pub was: Option<Box<RawValue>>,
+}
+
+impl From<(u64, IngestRow)> for PlanRow {
+    fn from((row, shown): (u64, IngestRow)) -> Self {
+        let raw = |text: String| RawValue::from_string(text).ok();
+        Self {
+            row,
+            verb: shown.verb.as_str().into(),
+            text: shown.text,
+            kind: shown.kind,
+            subject: shown.subject,
+            data: raw(shown.data),
+            was: shown.was.and_then(raw),
+        }
+    }
+}
+
+/// How many removals somebody looked at and means.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The plan's `removals`.
+    pub confirm_removals: u64,
+}
+
+/// What applying a plan recorded.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlanApplied {
+    /// The plan.
+    pub id: String,
+    /// Facts that are new.
+    pub additions: u64,
+    /// Facts that changed.
+    pub changes: u64,
+    /// Facts that ended.
+    pub removals: u64,
+    /// The log's position that holds all of it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+/// A role in a project that somebody would have, or have no more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct PlannedMembership {
+    /// The user's name.
+    pub user: String,
+    /// The project's name.
+    pub project: String,
+    /// The role.
+    pub role: String,
+    /// Whether it appears; else it disappears.
+    pub appears: bool,
+}
+
+impl PlannedMembership {
+    fn of(change: MembershipChange) -> Option<Self> {
+        let MembershipChange { scope, name: user, role, appears, .. } = change;
+        match scope {
+            NamedScope::Project(project) => Some(Self { user, project, role, appears }),
+            NamedScope::Root | NamedScope::Folder(_) => None,
+        }
+    }
+}
+
+/// Roles that would appear and disappear: at most ten thousand, and how many there are.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlannedMemberships {
+    /// How many.
+    pub total: usize,
+    /// The first of them.
+    pub items: Vec<PlannedMembership>,
+}
+
+/// Plans, newest first.
+///
+/// # Errors
+/// They cannot be read now.
+pub async fn list(reads: &Reads, query: &PlansQuery, page: &PageRequest<PlanId>) -> Result<Answer<Page<PlanShown>>> {
+    let position = reads.applied();
+    let plans = reads.ops().plans(query.source.as_ref(), page.after.as_ref(), page.rows()).await;
+    let plans = plans.map_err(unreadable)?.into_iter().map(PlanShown::from).collect();
+    Ok(Answer::of_more(position, page.page(plans, |plan: &PlanShown| plan.id.clone())))
+}
+
+/// One plan; what it would append stands in its rows.
+///
+/// # Errors
+/// There is none of this id, or it cannot be read now.
+pub async fn show(reads: &Reads, id: &str) -> Result<Answer<PlanShown>> {
+    let id = parse_id(id)?;
+    let position = reads.applied();
+    Ok(Answer::of_more(position, find(reads, &id).await?.into()))
+}
+
+/// What applying a plan would append, row for row, in that order.
+///
+/// # Errors
+/// As [`show`].
+pub async fn rows(reads: &Reads, id: &str, page: &PageRequest<u64>) -> Result<Answer<Page<PlanRow>>> {
+    let id = parse_id(id)?;
+    let position = reads.applied();
+    find(reads, &id).await?;
+    let rows = reads.ops().plan_rows(&id, page.after, page.rows()).await.map_err(unreadable)?;
+    let rows = rows.into_iter().map(PlanRow::from).collect();
+    Ok(Answer::of_more(position, page.page(rows, |row: &PlanRow| row.row.to_string())))
+}
+
+/// Who would get or lose which role in which project if a plan were applied now, by user and project.
+///
+/// # Errors
+/// As [`show`].
+pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMemberships>> {
+    let id = parse_id(id)?;
+    let source = find(reads, &id).await?.source;
+    let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
+    let facts: Vec<Body> = rows.iter().filter_map(|(_, row)| Body::parse(&row.kind, &row.data).ok()).collect();
+    let now = reads.now();
+    // Copied under the lock, tried off the thread: whoever folds or decides does not wait.
+    let before = reads.live().read().clone();
+    let position = before.position();
+    let changes = tokio::task::spawn_blocking(move || dry_run(&before, &source, &facts, now)).await;
+    let changes = changes.map_err(|_| ErrorKind::Internal.because("The plan could not be tried. Report this."))?;
+    let mut items: Vec<PlannedMembership> = changes.into_iter().filter_map(PlannedMembership::of).collect();
+    items.sort();
+    let total = items.len();
+    items.truncate(MAX_MEMBERSHIPS);
+    Ok(Answer::of_more(position, PlannedMemberships { total, items }))
+}
+
+/// Reads a source and keeps a plan of what recording its answer would append. Appends nothing.
+///
+/// The read takes as long as it takes; when the request runs out of time, the plan is found in the list.
+///
+/// # Errors
+/// The source is not read, or did not give a whole answer.
+pub async fn create(commands: Commands, source: &str) -> Result<PlanShown> {
+    let source: SourceName = source.parse().map_err(|_| refusal(RunnerError::UnknownSource))?;
+    Ok(commands.runners().plan(&source).await.map_err(refusal)?.into())
+}
+
+/// Reads the source again and records what it says, if the removals are those of the plan and as many as confirmed.
+///
+/// Where they are not, nothing is recorded and there is a new plan. A request that runs out of time does not stop it.
+///
+/// # Errors
+/// The plan is not there or not open, the removals differ, or the source did not give a whole answer.
+pub async fn apply(commands: Commands, id: &str, confirmation: Confirmation) -> Result<PlanApplied> {
+    let id = parse_id(id)?;
+    let outcome = commands.runners().apply(&id, confirmation.confirm_removals, commands.author()).await;
+    match outcome.map_err(refusal)? {
+        ApplyOutcome::Done(RunOutcome::UpToDate {
+            recorded: ChangeCounts { additions, changes, removals },
+            position,
+        }) => Ok(PlanApplied { id: id.to_string(), additions, changes, removals, position }),
+        ApplyOutcome::Differs(plan) => Err(ErrorKind::PlanDiffers.because(format!(
+            "The source says something else by now, so nothing was recorded. Look at {}: it removes {}.",
+            plan.id, plan.removals
+        ))),
+        ApplyOutcome::Done(_) => {
+            Err(ErrorKind::Internal.because("The plan was neither applied nor refused. Report this."))
+        }
+    }
+}
+
+/// Puts a plan aside. What it would have removed stands; the next read of the source finds it again.
+///
+/// # Errors
+/// The plan is not there or not open.
+pub async fn discard(commands: Commands, id: &str) -> Result<PlanShown> {
+    let id = parse_id(id)?;
+    Ok(commands.runners().discard(&id, commands.author()).await.map_err(refusal)?.into())
+}
+
+fn parse_id(id: &str) -> Result<PlanId> {
+    id.parse().map_err(|_| no_such_plan())
+}
+
+async fn find(reads: &Reads, id: &PlanId) -> Result<Plan> {
+    let plan = reads.ops().plan(id).await;
+    plan.map_err(|error| Error::unavailable("The plan cannot be read", &error))?.ok_or_else(no_such_plan)
+}
+
+fn no_such_plan() -> Error {
+    ErrorKind::UnknownPlan.because("No such plan is kept. /api/v1/plans lists them; old ones are deleted in time.")
+}
+
+fn unreadable(error: OpsError) -> Error {
+    Error::unavailable("Plans cannot be read", &error)
+}
+
+fn refusal(error: RunnerError) -> Error {
+    let text = error.to_string();
+    match error {
+        RunnerError::UnknownSource => {
+            ErrorKind::UnknownSource.because("No source of this name is read by Rollcall. /api/v1/sources lists them.")
+        }
+        RunnerError::UnknownPlan => no_such_plan(),
+        RunnerError::NotOpen(_) => ErrorKind::PlanClosed
+            .because(format!("{text}, so nothing was done. POST /api/v1/sources/{{name}}/plan makes a new one.")),
+        RunnerError::WrongNumber { removals, .. } => ErrorKind::PlanDiffers.because(format!(
+            "{text}. Nothing was recorded. Look at its rows, then send {{\"confirm_removals\":{removals}}} if you mean them."
+        )),
+        RunnerError::Source(_) => ErrorKind::SourceFailed.because(format!("{text}. Nothing was recorded and nobody removed.")),
+        RunnerError::Unavailable(_) => Error::unavailable("It was not done", &error).retry_after(5),
+    }
+}

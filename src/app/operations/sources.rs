@@ -1,0 +1,186 @@
+//! Sources: what is configured, and what the log knows of it.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use chrono::{DateTime, Utc};
+use rollcall_access::ParkedView;
+use rollcall_events::{LOCAL, Order, Position};
+use rollcall_store::ops::OpsError;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Answer, List, Reads,
+    error::{Error, Result},
+};
+
+/// How many parked subjects of a source are told.
+const MAX_PARKED_SHOWN: usize = 20;
+
+/// A configured upstream.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// Its name, for ever.
+    pub name: String,
+    /// How two events of one subject are ordered: `version`, `time` or `observed`.
+    #[schema(value_type = String)]
+    pub order: Cow<'static, str>,
+    /// Whether an inactive person of it shuts the whole user out.
+    pub authoritative: bool,
+    /// Where it posts; `null` for a source that has no hook now.
+    pub hook: Option<String>,
+    /// The largest body that it may post, in bytes.
+    pub max_body: Option<usize>,
+    /// Whether it ever recorded an event.
+    pub seen: bool,
+    /// Its subjects whose newest event cannot be judged: they keep their last state until a later one can.
+    pub parked: Sample,
+    /// How it is; `null` for a source that only posts.
+    pub reading: Option<Reading>,
+}
+
+/// How a source is that Rollcall reads.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Reading {
+    /// `healthy`, `held`, `empty`, `unreachable`, `unauthorised` or `blind`; `null` before its first read.
+    #[schema(value_type = Option<String>)]
+    pub state: Option<Cow<'static, str>>,
+    /// The same for people.
+    pub reason: Option<String>,
+    /// When it was asked last, with whatever outcome.
+    pub checked_at: Option<DateTime<Utc>>,
+    /// When it was last read whole, or heard while followed.
+    pub sealed_at: Option<DateTime<Utc>>,
+    /// The log's position up to which what it said is recorded.
+    #[schema(value_type = u64)]
+    pub applied: Position,
+    /// How many of its facts stand.
+    pub facts: u64,
+    /// Attempts that failed since the last good one.
+    pub failures: u32,
+    /// What waits for a person.
+    pub held: Option<HeldPlan>,
+    /// Members that it lists and that are not there: how many, and the first of them.
+    pub absent: Sample,
+    /// What could not be resolved and is left as it is: how much, and the first of it with the reason.
+    pub excluded: Sample,
+    /// When everything was read last because following could not go on from where it was, and why; `null` for a source
+    /// that is not followed.
+    pub whole: Option<FullRead>,
+}
+
+/// Following began with a read of everything.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Whole)]
+pub struct FullRead {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub why: String,
+}
+
+/// A plan that waits for a person.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Held)]
+pub struct HeldPlan {
+    /// Its id, for `/api/v1/plans/{id}`.
+    pub plan: String,
+    /// How many removals are held.
+    pub removals: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// How much there is of something, and the first of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Shown)]
+pub struct Sample {
+    /// How much.
+    pub count: u64,
+    /// The first of it.
+    pub first: Vec<String>,
+}
+
+/// How the sources that are read are. A source that was never asked has a reading without a state.
+async fn readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
+    let unreadable = |error: OpsError| Error::unavailable("How the sources are cannot be read", &error);
+    let mut readings = BTreeMap::new();
+    for status in reads.ops().source_statuses().await.map_err(unreadable)? {
+        let held = reads.ops().held_plan(&status.source).await;
+        let held = held.map_err(|error| Error::unavailable("How the sources are cannot be read", &error))?;
+        let excluded = status.excluded.first.into_iter().map(|(which, why)| format!("{which}: {why}"));
+        let reading = Reading {
+            state: Some(status.state.as_str().into()),
+            reason: status.reason,
+            checked_at: Some(status.checked_at),
+            sealed_at: status.sealed_at,
+            applied: status.applied,
+            facts: status.facts,
+            failures: status.failures,
+            held: held.map(|plan| HeldPlan { plan: plan.id.to_string(), removals: plan.removals, reason: plan.reason }),
+            absent: Sample { count: status.absent.count, first: status.absent.first },
+            excluded: Sample { count: status.excluded.count, first: excluded.collect() },
+            whole: status.whole.map(|whole| FullRead { at: whole.at, why: whole.why }),
+        };
+        readings.insert(status.source.to_string(), reading);
+    }
+    Ok(readings)
+}
+
+impl Reading {
+    fn not_yet() -> Self {
+        let none = || Sample { count: 0, first: Vec::new() };
+        Self {
+            state: None,
+            reason: None,
+            checked_at: None,
+            sealed_at: None,
+            applied: Position(0),
+            facts: 0,
+            failures: 0,
+            held: None,
+            absent: none(),
+            excluded: none(),
+            whole: None,
+        }
+    }
+}
+
+/// Every source that was ever configured.
+///
+/// # Errors
+/// How they are cannot be read now.
+pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
+    let mut readings = readings(reads).await?;
+    let (position, items) = {
+        let roster = reads.live().read();
+        let known = roster.settings().sources.iter().filter(|(name, _)| name.as_str() != LOCAL);
+        let items = known.map(|(name, said)| {
+            let max_body = reads.receiver().max_body(name.as_str());
+            Source {
+                name: name.to_string(),
+                order: match said.order {
+                    Order::Version => "version".into(),
+                    Order::Time => "time".into(),
+                    Order::Observed => "observed".into(),
+                },
+                authoritative: said.authoritative,
+                hook: max_body.map(|_| format!("/hooks/{name}")),
+                max_body,
+                seen: roster.sources().any(|seen| seen == name.as_str()),
+                reading: match readings.remove(name.as_str()) {
+                    None if reads.runners().reads(name.as_str()) => Some(Reading::not_yet()),
+                    known => known.filter(|_| reads.runners().reads(name.as_str())),
+                },
+                parked: {
+                    let all = roster.parked().filter(|parked| parked.source == name.as_str());
+                    let told = all.clone().take(MAX_PARKED_SHOWN);
+                    let text = |p: ParkedView<'_>| format!("{} (event {}): {}", p.subject, p.position, p.reason);
+                    Sample { count: all.count() as u64, first: told.map(text).collect() }
+                },
+            }
+        });
+        (roster.position(), items.collect())
+    };
+    Ok(Answer::of_more(position, List { items }))
+}

@@ -1,0 +1,106 @@
+//! The capability to ask: what queries of this crate reach for an admitted caller. Appends nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use rollcall_access::{Roster, SharedRoster};
+use rollcall_eventlog::Tail;
+use rollcall_events::{LogId, Position, body::Author};
+use rollcall_ingest::{Receiver, Runners};
+use rollcall_store::ops::{DecisionRow, Ops};
+
+use crate::{App, Caller, Control, caller::CallerView, concurrency::Permit, error::Result};
+
+/// The capability to ask. Got by [`App::admit`].
+pub struct Reads {
+    app: Arc<App>,
+    caller: Caller,
+}
+
+impl Reads {
+    pub(crate) fn new(app: Arc<App>, caller: Caller) -> Self {
+        Self { app, caller }
+    }
+
+    /// How far the roster has folded the log.
+    #[must_use]
+    pub fn applied(&self) -> Position {
+        self.app.applied()
+    }
+
+    /// How long the roster has been behind the log.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        self.app.control.lag(self.now())
+    }
+
+    /// Which log this is.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.app.log_id()
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.app.now()
+    }
+
+    /// What the caller sees of a roster.
+    pub(crate) fn view<'a>(&self, roster: &'a Roster) -> CallerView<'a> {
+        self.caller.view(roster, self.now())
+    }
+
+    /// The author that the caller's commands would have.
+    pub(crate) fn author(&self) -> Author {
+        self.caller.author()
+    }
+
+    /// Who calls, for work that is done off the thread.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    /// Hands a decision over to be kept.
+    pub(crate) fn keep_decision(&self, decision: DecisionRow) {
+        self.app.decisions.offer(decision);
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(crate) fn tail(&self) -> &dyn Tail {
+        &*self.app.tail
+    }
+
+    pub(crate) fn control(&self) -> &dyn Control {
+        &*self.app.control
+    }
+
+    pub(crate) fn live(&self) -> &Arc<SharedRoster> {
+        &self.app.live
+    }
+
+    pub(crate) fn ops(&self) -> &dyn Ops {
+        &*self.app.ops
+    }
+
+    pub(crate) fn receiver(&self) -> &Receiver {
+        &self.app.receiver
+    }
+
+    pub(crate) fn runners(&self) -> &Runners {
+        &self.app.runners
+    }
+
+    /// Waits until no preview runs.
+    pub(crate) async fn preview_permit(&self) -> Result<Permit> {
+        self.app.limits.preview().await
+    }
+
+    /// Waits until few questions about the past are worked out.
+    pub(crate) async fn past_permit(&self) -> Result<Permit> {
+        self.app.limits.past().await
+    }
+}
