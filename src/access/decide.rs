@@ -55,28 +55,28 @@ impl Roster {
     /// Decides by either profile.
     pub(crate) fn decide_by(
         &self,
-        rights: ProfileKind,
+        profile_kind: ProfileKind,
         principal: Principal,
         actions: ActionSet,
         place: Place,
         now: DateTime<Utc>,
     ) -> Verdict {
-        if let (ProfileKind::Access, Principal::User(user), Place::Project(project)) = (rights, principal, place)
+        if let (ProfileKind::Access, Principal::User(user), Place::Project(project)) = (profile_kind, principal, place)
             && let Some(until) = self.fast_path.until(user, project, actions, now.timestamp_micros())
         {
             return until.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) });
         }
         // What is closed is closed to the registry; Rollcall itself can still be asked about it.
-        if rights == ProfileKind::Access && !self.is_open(place) {
+        if profile_kind == ProfileKind::Access && !self.is_open(place) {
             return Verdict::Denied;
         }
-        self.decide_as_if_open(rights, principal, actions, place, now)
+        self.decide_as_if_open(profile_kind, principal, actions, place, now)
     }
 
     /// As [`Self::judge_by`], of a place that may be closed.
     pub(crate) fn decide_as_if_open(
         &self,
-        rights: ProfileKind,
+        profile_kind: ProfileKind,
         principal: Principal,
         actions: ActionSet,
         place: Place,
@@ -85,7 +85,7 @@ impl Roster {
         if actions.is_empty() {
             return Verdict::Denied;
         }
-        match self.until(rights, principal, actions, place, now.timestamp_micros()) {
+        match self.until(profile_kind, principal, actions, place, now.timestamp_micros()) {
             Some(until) => Verdict::Allowed { until: instant(until) },
             None => Verdict::Denied,
         }
@@ -93,18 +93,19 @@ impl Roster {
 
     fn until(
         &self,
-        rights: ProfileKind,
+        profile_kind: ProfileKind,
         principal: Principal,
         actions: ActionSet,
         place: Place,
         now: i64,
     ) -> Option<i64> {
         let caller = self.admitted(principal)?;
-        let profile = self.profile_of(rights);
-        let resource = self.resource(rights, place, principal)?;
+        let profile = self.profile_of(profile_kind);
+        let resource = self.resource(profile_kind, place, principal)?;
         let base = profile.baseline(caller, &resource, self.switches());
-        let derived = if rights == ProfileKind::Access { self.derived_roles(principal, place, now) } else { [None; 2] };
-        let bound = self.bound_roles(rights, principal, place, now);
+        let derived =
+            if profile_kind == ProfileKind::Access { self.derived_roles(principal, place, now) } else { [None; 2] };
+        let bound = self.bound_roles(profile_kind, principal, place, now);
         let live = || derived.into_iter().flatten().chain(bound.iter().copied());
         let mut until = i64::MAX;
         for ceiling in
@@ -143,13 +144,14 @@ impl Roster {
     /// Every role that is live for a caller on a scope.
     pub(crate) fn live_roles(
         &self,
-        rights: ProfileKind,
+        profile_kind: ProfileKind,
         principal: Principal,
         place: Place,
         now: i64,
     ) -> impl Iterator<Item = LiveRole> {
-        let derived = if rights == ProfileKind::Access { self.derived_roles(principal, place, now) } else { [None; 2] };
-        derived.into_iter().flatten().chain(self.bound_roles(rights, principal, place, now))
+        let derived =
+            if profile_kind == ProfileKind::Access { self.derived_roles(principal, place, now) } else { [None; 2] };
+        derived.into_iter().flatten().chain(self.bound_roles(profile_kind, principal, place, now))
     }
 
     /// As what a caller is seen; nothing for a user who is shut out and a service that was removed.
@@ -182,7 +184,7 @@ impl Roster {
     /// in times the depth of the tree, however many roles a group holds elsewhere.
     pub(crate) fn bound_roles(
         &self,
-        rights: ProfileKind,
+        profile_kind: ProfileKind,
         principal: Principal,
         place: Place,
         now: i64,
@@ -200,7 +202,7 @@ impl Roster {
             for ix in path.clone().filter_map(|on| self.index.holder_scope_bindings.get(&(holder, on))).flatten() {
                 let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
                 let Some((by, held)) = self.roles.get(*ix as usize).copied().flatten() else { continue };
-                if by == rights && row.runs(now) {
+                if by == profile_kind && row.runs(now) {
                     found.push(LiveRole { held, until: row.ends });
                 }
             }

@@ -12,17 +12,9 @@ mod roster;
 mod suite;
 mod what_if;
 
-pub use commands::refusal::{Refusal, RefusalKind};
-pub use decide::{Verdict, decide};
-pub use fold::change::{Change, Effect, Folded};
-pub use past::slice::{Basis, PastQuestion, ScopeName, Subject, effective_by};
+// An access model.
 pub use profile::{ActionSet, Profile, ProfileError, Verb};
-pub use questions::{
-    explain::{CeilingNote, Explanation, NearMiss, explain, had_tie},
-    members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
-    report::{AccessChange, Difference, PermittedRow, RosterAt, WhoMay, who_may},
-};
-pub use reasons::{Cause, Obstacle, Reason, Remedy, Standing, Step};
+// The roster: what is in it, how it is found and shown.
 pub use roster::{
     Counts, ParkedView, Roster, SharedRoster,
     bindings::{API_ROLE_PREFIX, BindingView},
@@ -36,6 +28,19 @@ pub use roster::{
     snapshot::{FOLD_VERSION, SnapshotError},
     users::{PersonView, UserView},
 };
+// What events do to it, and whether a command may be given.
+pub use commands::refusal::{Refusal, RefusalKind};
+pub use fold::change::{Change, Effect, Folded};
+// Yes or no; why; who.
+pub use decide::{Verdict, decide};
+pub use questions::{
+    explain::{CeilingNote, Explanation, NearMiss, explain, had_tie},
+    members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
+    report::{AccessChange, Difference, PermittedRow, RosterAt, WhoMay, who_may},
+};
+pub use reasons::{Cause, Obstacle, Reason, Remedy, Standing, Step};
+// The past, and what would be.
+pub use past::slice::{Basis, PastQuestion, ScopeName, Subject, effective_by};
 pub use what_if::{
     dry_run::{could_empty_project, dry_run, emptied_projects},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},

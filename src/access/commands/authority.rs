@@ -33,7 +33,7 @@ impl Roster {
     }
 
     fn authority(&self, caller: Principal, action: &str, place: Place, now: DateTime<Utc>) -> Option<Authority> {
-        let holds = |rights, actions| self.decide_by(rights, caller, actions, place, now).is_allowed();
+        let holds = |profile_kind, actions| self.decide_by(profile_kind, caller, actions, place, now).is_allowed();
         if self.api.operation(action).is_some_and(|actions| holds(ProfileKind::Api, actions)) {
             let everything = self.api.everything();
             return Some(if holds(ProfileKind::Api, everything) { Authority::Operator } else { Authority::Api });
@@ -88,8 +88,9 @@ impl Roster {
         let Some(caller) = author.map(|author| self.resolve_author(author)).transpose()?.flatten() else {
             return Ok(true);
         };
-        let holds = |rights, actions: Option<ActionSet>| {
-            actions.is_some_and(|actions| self.decide_as_if_open(rights, caller, actions, place, now).is_allowed())
+        let holds = |profile_kind, actions: Option<ActionSet>| {
+            actions
+                .is_some_and(|actions| self.decide_as_if_open(profile_kind, caller, actions, place, now).is_allowed())
         };
         Ok(holds(ProfileKind::Api, self.api.operation(action))
             || holds(ProfileKind::Access, self.profile.gives_api(action)))

@@ -41,7 +41,7 @@ impl Roster {
         data: &body::Binding,
         now: DateTime<Utc>,
     ) -> Result<(Holder, RecordedScope), Refusal> {
-        let Some((rights, role)) = self.resolve_role(&data.role) else {
+        let Some((profile_kind, role)) = self.resolve_role(&data.role) else {
             let roles = self.bindable_roles().join(", ");
             return Err(RefusalKind::NoRole.because(format!(
                 "profile {} has no role `{}`; the roles are {roles}",
@@ -58,8 +58,8 @@ impl Roster {
                 return Err(RefusalKind::Invalid.because("a personal project has its user and nobody else"));
             }
         };
-        let profile = self.profile_of(rights);
-        let level = self.level(rights, on);
+        let profile = self.profile_of(profile_kind);
+        let level = self.level(profile_kind, on);
         if !level.is_some_and(|level| profile.grantable(role, level)) {
             let levels: Vec<&str> = profile.levels_of(role).collect();
             return Err(RefusalKind::Invalid.because(format!(
@@ -69,7 +69,7 @@ impl Roster {
             )));
         }
         if let Place::Project(project) = place
-            && rights == ProfileKind::Access
+            && profile_kind == ProfileKind::Access
             && !self.settings.bindings_on_managed
             && let Some(package) = self.package_of(project)
         {
@@ -96,7 +96,7 @@ impl Roster {
             }
         };
         let authority = self.authorize(Some(&data.author), "binding.set", place, now)?;
-        self.check_giver_has(authority, &data.author, (rights, role), on, place, now)?;
+        self.check_giver_has(authority, &data.author, (profile_kind, role), on, place, now)?;
         self.check_window_keeps_holder(data, now)?;
         Ok((holder, on))
     }
@@ -134,25 +134,25 @@ impl Roster {
         &self,
         authority: Authority,
         author: &Author,
-        (rights, role): (ProfileKind, RoleIx),
+        (profile_kind, role): (ProfileKind, RoleIx),
         on: RecordedScope,
         place: Place,
         now: DateTime<Utc>,
     ) -> Result<(), Refusal> {
         let unbounded = match authority {
             Authority::Operator => true,
-            Authority::Api => rights == ProfileKind::Access,
+            Authority::Api => profile_kind == ProfileKind::Access,
             Authority::Access => false,
         };
         if unbounded {
             return Ok(());
         }
-        let Some(level) = self.level(rights, on) else { return Ok(()) };
-        let profile = self.profile_of(rights);
+        let Some(level) = self.level(profile_kind, on) else { return Ok(()) };
+        let profile = self.profile_of(profile_kind);
         let given = profile.gives(Held { role, level });
         let Some(giver) = self.resolve_author(author)? else { return Ok(()) };
-        let (own, held) = self.granted(rights, giver, place, now);
-        if rights == ProfileKind::Access && held.iter().any(|live| profile.is_giver(live.held.role)) {
+        let (own, held) = self.granted(profile_kind, giver, place, now);
+        if profile_kind == ProfileKind::Access && held.iter().any(|live| profile.is_giver(live.held.role)) {
             return Ok(());
         }
         if own.contains(given) {
@@ -162,25 +162,26 @@ impl Roster {
                 .iter()
                 .find(|ceiling| ceiling.exempts(role) && !held.iter().any(|live| ceiling.exempts(live.held.role)));
             return above.map_or(Ok(()), |ceiling| {
-                let word = self.bindable_role(rights, role);
+                let word = self.bindable_role(profile_kind, role);
                 Err(RefusalKind::Beyond.because(format!("ceiling {} binds the giver, and not role {word}", ceiling.id)))
             });
         }
         let more = profile.names(given.difference(own)).join(", ");
-        let word = self.bindable_role(rights, role);
+        let word = self.bindable_role(profile_kind, role);
         Err(RefusalKind::Beyond.because(format!("role {word} is more than the giver has here: {more}")))
     }
 
     /// Everything that somebody was given on a place, before any ceiling, and the roles that give it.
     pub(crate) fn granted(
         &self,
-        rights: ProfileKind,
+        profile_kind: ProfileKind,
         principal: Principal,
         place: Place,
         now: DateTime<Utc>,
     ) -> (ActionSet, Vec<LiveRole>) {
-        let profile = self.profile_of(rights);
-        let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(rights, place, principal)) else {
+        let profile = self.profile_of(profile_kind);
+        let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(profile_kind, place, principal))
+        else {
             return Default::default();
         };
         // What somebody has without a role above projects is not what it is below.
@@ -188,7 +189,7 @@ impl Roster {
             Place::Project(_) => profile.baseline(caller, &resource, self.switches()),
             Place::Root | Place::Folder(_) => ActionSet::EMPTY,
         };
-        let held: Vec<LiveRole> = self.live_roles(rights, principal, place, now.timestamp_micros()).collect();
+        let held: Vec<LiveRole> = self.live_roles(profile_kind, principal, place, now.timestamp_micros()).collect();
         (held.iter().fold(base, |mask, live| mask.union(profile.gives(live.held))), held)
     }
 }

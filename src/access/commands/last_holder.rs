@@ -104,9 +104,9 @@ impl Roster {
     /// Every binding of a role on this very scope, also those that were taken away.
     fn holders_on(&self, on: RecordedScope, role: RoleIx) -> impl Iterator<Item = (u32, &Binding)> {
         self.index.scope_bindings.get(&on).into_iter().flatten().filter_map(move |ix| {
-            let (rights, held) = self.roles.get(*ix as usize).copied().flatten()?;
+            let (profile_kind, held) = self.roles.get(*ix as usize).copied().flatten()?;
             let row = self.facts.bindings.get(*ix)?.as_ref()?;
-            (rights == ProfileKind::Access && held.role == role).then_some((*ix, row))
+            (profile_kind == ProfileKind::Access && held.role == role).then_some((*ix, row))
         })
     }
 

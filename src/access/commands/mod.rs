@@ -2,6 +2,16 @@
 //! about. Changes nothing: the API asks before it appends, and the fold again at the command's position, whose answer
 //! counts.
 
+pub(crate) mod authority;
+mod bindings;
+mod folders;
+mod groups;
+pub(crate) mod last_holder;
+mod projects;
+pub(crate) mod refusal;
+mod secrets;
+mod services;
+
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Command, body};
 
@@ -12,16 +22,6 @@ use crate::{
         handles::{Place, Principal},
     },
 };
-
-pub(crate) mod authority;
-mod bindings;
-mod folders;
-mod groups;
-pub(crate) mod last_holder;
-mod projects;
-pub(crate) mod refusal;
-mod secrets;
-mod services;
 
 impl Roster {
     /// Whether a command may be given now: the question that is asked before it is appended, and by the fold again.

@@ -124,9 +124,9 @@ impl Roster {
     fn raised_binding(&self, holder: Holder, data: &body::Binding, now: DateTime<Utc>) -> Option<body::Binding> {
         let least_name = self.profile.document().rules.admin_at_least.as_deref()?;
         let least = self.profile.role(least_name)?;
-        let (rights, role) = self.resolve_role(&data.role)?;
+        let (profile_kind, role) = self.resolve_role(&data.role)?;
         let on = self.recorded_scope(&data.scope)?;
-        let below = rights == ProfileKind::Access
+        let below = profile_kind == ProfileKind::Access
             && on != RecordedScope::Root
             && !self.profile.role_actions(role).contains(self.profile.role_actions(least))
             && self.profile.grantable(least, self.level(ProfileKind::Access, on)?);

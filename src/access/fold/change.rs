@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rollcall_events::{Position, SourceName};
 use serde::{Deserialize, Serialize};
 
-/// What an event did, judged at its position.
+/// What an event did at its position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", content = "reason", rename_all = "snake_case")]
 pub enum Effect {
@@ -17,7 +17,7 @@ pub enum Effect {
     NoChange,
     /// A command that lost, or a fact of a runner that was no longer the one: it stays in the log and changes nothing.
     Refused(String),
-    /// It cannot be judged; the subject keeps its last state until a later event of it can be.
+    /// It cannot be applied; the subject keeps its last state until a later event of it can.
     Parked(String),
 }
 
@@ -121,7 +121,7 @@ pub enum Change {
         source: SourceName,
         /// The subject.
         subject: Arc<str>,
-        /// Why; absent when a later event of it could be judged.
+        /// Why; absent when a later event of it could be applied.
         reason: Option<String>,
     },
 }

@@ -24,7 +24,7 @@ impl FoldContext<'_> {
         self.record.event.key.source.is_local()
     }
 
-    /// The instant at which a command is judged.
+    /// The instant for which a command is checked.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.record.recorded_at
     }
@@ -96,8 +96,8 @@ impl FoldContext<'_> {
     }
 }
 
-fn effect_of(judgement: Precedence) -> Effect {
-    match judgement {
+fn effect_of(precedence: Precedence) -> Effect {
+    match precedence {
         Precedence::Wins => Effect::Applied,
         Precedence::Same => Effect::NoChange,
         Precedence::Superseded => Effect::Superseded,

@@ -2,23 +2,6 @@
 //! Sources' facts are ordered by their source's order; commands are checked again at their position; nothing waits
 //! behind anything. One file per thing that events are about.
 
-use std::sync::Arc;
-
-use rollcall_events::{Body, Digest, Order, Recorded, StaleEpoch, body::Emitter};
-
-use crate::{
-    commands::refusal::Refusal,
-    fold::{
-        change::{Effect, Folded},
-        context::FoldContext,
-    },
-    roster::{
-        FoldMode, Roster,
-        facts::Holder,
-        register::{Claim, Rank, Register, order_key},
-    },
-};
-
 mod accounts;
 mod bindings;
 pub(crate) mod change;
@@ -35,6 +18,23 @@ mod retire;
 mod secrets;
 mod services;
 mod settings;
+
+use std::sync::Arc;
+
+use rollcall_events::{Body, Digest, Order, Recorded, StaleEpoch, body::Emitter};
+
+use crate::{
+    commands::refusal::Refusal,
+    fold::{
+        change::{Effect, Folded},
+        context::FoldContext,
+    },
+    roster::{
+        FoldMode, Roster,
+        facts::Holder,
+        register::{Claim, Rank, Register, order_key},
+    },
+};
 
 impl From<Refusal> for Effect {
     fn from(refusal: Refusal) -> Self {
@@ -96,12 +96,14 @@ impl Roster {
 
     fn apply_body(&mut self, cx: &mut FoldContext<'_>, body: Body) -> Effect {
         let local = cx.record.event.key.source.is_local();
-        match body.emitter() {
-            Emitter::Connector if local => {
+        match (body.emitter(), local) {
+            (Emitter::Connector | Emitter::Ingest, true) => {
                 return Effect::Refused("a fact is said by a source, not by a command".into());
             }
-            Emitter::Command if !local => return self.park(cx, "a source may not say this".into()),
-            _ => {}
+            (Emitter::Command, false) => return self.park(cx, "a source may not say this".into()),
+            (Emitter::Connector | Emitter::Ingest, false)
+            | (Emitter::Command, true)
+            | (Emitter::ConnectorOrCommand, _) => {}
         }
         if local
             && !self.mode.trusts_commands()

@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// How many bytes of a reason for parking are kept.
-const MOST_REASON: usize = 1_000;
+const MAX_REASON: usize = 1_000;
 
 impl Roster {
-    /// Marks the subject: its newest event waits to be judged, nothing waits behind it, its last state stays.
+    /// Marks the subject: its newest event waits, nothing waits behind it, its last state stays.
     pub(crate) fn park(&mut self, cx: &mut FoldContext<'_>, reason: String) -> Effect {
         self.park_for(cx, reason, None)
     }
@@ -22,7 +22,7 @@ impl Roster {
     /// As [`Self::park`], for the name of a project that somebody else has.
     pub(crate) fn park_for(&mut self, cx: &mut FoldContext<'_>, mut reason: String, wants: Option<&str>) -> Effect {
         // A reason quotes what was sent, which may be long; it is kept here, in SQL and in every snapshot.
-        reason.truncate(reason.floor_char_boundary(MOST_REASON));
+        reason.truncate(reason.floor_char_boundary(MAX_REASON));
         let subject = (cx.space, cx.record.event.subject.to_string());
         let newest = self.facts.parked.get(&subject).is_none_or(|mark| mark.key <= cx.claim.key);
         if newest {

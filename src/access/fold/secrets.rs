@@ -94,7 +94,7 @@ impl Roster {
         };
         let invitation = match &data.invitation {
             None => None,
-            // Redeemed at most once, in time, for the user that it was made for: judged here, where order is decided.
+            // Redeemed at most once, in time, for the user that it was made for: checked here, where order is decided.
             Some(id) => match self.redeemable(cx, id.as_str(), owner) {
                 Some(ix) => Some(ix),
                 None => return refused("the invitation is used, over or for somebody else; ask for a new one"),

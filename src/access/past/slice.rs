@@ -34,10 +34,10 @@ pub enum PastQuestion<'a> {
     User(&'a str),
 }
 
-/// Which events count, and how they are judged.
+/// Which events count, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// Those that were recorded by then, as they were judged: what would have been answered then.
+    /// Those that were recorded by then, as they took effect: what would have been answered then.
     Recorded,
     /// Those known now whose time was by then, by the order of their source: what is now known to have been so.
     Effective,

@@ -20,7 +20,7 @@ pub struct ProfileError {
     pub what: String,
 }
 
-pub(super) fn wrong(at: impl Into<String>, what: impl Into<String>) -> ProfileError {
+pub(super) fn error_at(at: impl Into<String>, what: impl Into<String>) -> ProfileError {
     ProfileError { at: at.into(), what: what.into() }
 }
 
@@ -46,7 +46,7 @@ impl Profile {
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         let document: Document = toml::from_str(text).map_err(|error| {
             let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
-            wrong(format!("line {line}, column {column}"), error.message())
+            error_at(format!("line {line}, column {column}"), error.message())
         })?;
         Self::compile(document).and_then(Self::without_typos).map_err(|error| match place_of(text, &steps(&error.at)) {
             Some((line, column)) => ProfileError { at: format!("line {line}, column {column}, {}", error.at), ..error },
@@ -59,7 +59,7 @@ impl Profile {
     /// # Errors
     /// With the key path.
     pub fn from_json(text: &str) -> Result<Self, ProfileError> {
-        let document = rollcall_events::json::read(text).map_err(|e| wrong(e.pointer, e.expected))?;
+        let document = rollcall_events::json::read(text).map_err(|e| error_at(e.pointer, e.expected))?;
         Self::compile(document)
     }
 
@@ -70,10 +70,10 @@ impl Profile {
     pub fn compile(document: Document) -> Result<Self, ProfileError> {
         let document = Document { test: None, ..document };
         if document.schema != 1 {
-            return Err(wrong("schema", format!("{} is not a known format; this version reads 1", document.schema)));
+            return Err(error_at("schema", format!("{} is not a known format; this version reads 1", document.schema)));
         }
         if document.levels.is_empty() || document.levels.len() > 32 {
-            return Err(wrong("levels", "1 to 32 scope levels, root first"));
+            return Err(error_at("levels", "1 to 32 scope levels, root first"));
         }
         let mut actions: Vec<String> = document
             .roles
@@ -89,13 +89,13 @@ impl Profile {
         actions.sort();
         actions.dedup();
         if actions.len() > 128 {
-            return Err(wrong("roles", format!("{} different actions; at most 128", actions.len())));
+            return Err(error_at("roles", format!("{} different actions; at most 128", actions.len())));
         }
         for action in &actions {
             let word =
                 |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
             if action.split('.').count() < 2 || !action.split('.').all(word) {
-                return Err(wrong("actions", format!("`{action}` is not an action; write noun.verb")));
+                return Err(error_at("actions", format!("`{action}` is not an action; write noun.verb")));
             }
         }
         let mut profile = Self {
@@ -121,7 +121,7 @@ impl Profile {
             let mask = self.mask(&role.actions, &format!("{at}.actions"))?;
             let levels = self.levels(&role.at, &format!("{at}.at"))?;
             if self.role(name).is_some() {
-                return Err(wrong(at, "another role has the same name but for case, spaces, `_` and `-`"));
+                return Err(error_at(at, "another role has the same name but for case, spaces, `_` and `-`"));
             }
             self.roles.push(Role { name: name.clone(), mask, at: levels });
         }
@@ -150,13 +150,13 @@ impl Profile {
             let exempt_roles = ceiling
                 .exempt_roles
                 .iter()
-                .map(|name| self.role(name).ok_or_else(|| wrong(format!("{at}.exempt_roles"), self.no_role(name))))
+                .map(|name| self.role(name).ok_or_else(|| error_at(format!("{at}.exempt_roles"), self.no_role(name))))
                 .collect::<Result<_, _>>()?;
             if ceiling.exempt_owner.as_deref().is_some_and(|owner| owner != "self") {
-                return Err(wrong(format!("{at}.exempt_owner"), "only `self` is known"));
+                return Err(error_at(format!("{at}.exempt_owner"), "only `self` is known"));
             }
             if ceiling.exempt_kind.is_some() != ceiling.exempt_owner.is_some() {
-                return Err(wrong(at, "exempt_kind and exempt_owner belong together"));
+                return Err(error_at(at, "exempt_kind and exempt_owner belong together"));
             }
             self.ceilings.push(Ceiling {
                 id: ceiling.id.clone(),
@@ -169,7 +169,7 @@ impl Profile {
         for (name, needs) in &document.operations {
             let mask = self.mask(needs, &format!("operations.{name:?}"))?;
             if mask.is_empty() {
-                return Err(wrong(format!("operations.{name:?}"), "an operation needs at least one action"));
+                return Err(error_at(format!("operations.{name:?}"), "an operation needs at least one action"));
             }
             self.operations.insert(name.clone(), mask);
         }
@@ -178,19 +178,19 @@ impl Profile {
             if let Some(operation) = operation {
                 let mask = self.operations.get(operation).copied();
                 *slot = Some(mask.ok_or_else(|| {
-                    wrong(format!("registry.{}", verb.word()), format!("`{operation}` is not among the operations"))
+                    error_at(format!("registry.{}", verb.word()), format!("`{operation}` is not among the operations"))
                 })?);
             }
         }
         if let Some(operation) = catalog {
             let mask = self.operations.get(operation).copied();
-            let missing = || wrong("registry.catalog", format!("`{operation}` is not among the operations"));
+            let missing = || error_at("registry.catalog", format!("`{operation}` is not among the operations"));
             self.catalog = Some(mask.ok_or_else(missing)?);
         }
         for (action, operation) in &document.api {
             let mask = self.operation(operation);
             let mask = mask.ok_or_else(|| {
-                wrong(format!("api.{action:?}"), format!("`{operation}` is neither an operation nor an action"))
+                error_at(format!("api.{action:?}"), format!("`{operation}` is neither an operation nor an action"))
             })?;
             self.api.insert(action.clone(), mask);
         }
@@ -208,24 +208,24 @@ impl Profile {
         .chain(rules.givers.iter().map(|role| ("givers", Some(role))))
         {
             if let Some(name) = role.filter(|name| self.role(name).is_none()) {
-                return Err(wrong(format!("rules.{key}"), self.no_role(name)));
+                return Err(error_at(format!("rules.{key}"), self.no_role(name)));
             }
         }
         let creator = rules.creator_role.as_deref().and_then(|name| self.role(name));
         if creator.is_some_and(|role| !self.grantable(role, self.project_level())) {
-            return Err(wrong("rules.creator_role", "it has to be a role that can be given on a project"));
+            return Err(error_at("rules.creator_role", "it has to be a role that can be given on a project"));
         }
         for (name, switch) in &document.settings {
             if !switch.values.contains(&switch.default) {
-                return Err(wrong(format!("settings.{name}.default"), format!("one of {:?}", switch.values)));
+                return Err(error_at(format!("settings.{name}.default"), format!("one of {:?}", switch.values)));
             }
         }
         for (name, kind) in &document.kinds {
             if !kind.visibility.contains(&kind.default) {
-                return Err(wrong(format!("kinds.{name}.default"), format!("one of {:?}", kind.visibility)));
+                return Err(error_at(format!("kinds.{name}.default"), format!("one of {:?}", kind.visibility)));
             }
             if name == self.kind_name(ProjectKind::Global) && kind.visibility.contains(&Visibility::Private) {
-                return Err(wrong(format!("kinds.{name}.visibility"), "a global project is never private"));
+                return Err(error_at(format!("kinds.{name}.visibility"), "a global project is never private"));
             }
         }
         Ok(())
@@ -245,7 +245,7 @@ impl Profile {
                 }
             }
             if found.is_empty() && pattern != "*" {
-                return Err(wrong(at, format!("`{pattern}` matches no action of this profile")));
+                return Err(error_at(at, format!("`{pattern}` matches no action of this profile")));
             }
             Ok(set.union(found))
         })
@@ -257,7 +257,7 @@ impl Profile {
             .map(|name| {
                 let found = self.document.levels.iter().position(|level| level == name);
                 found.and_then(|ix| Level::try_from(ix).ok()).ok_or_else(|| {
-                    wrong(at, format!("`{name}` is not a level; the levels are {}", self.document.levels.join(", ")))
+                    error_at(at, format!("`{name}` is not a level; the levels are {}", self.document.levels.join(", ")))
                 })
             })
             .collect()
@@ -266,8 +266,8 @@ impl Profile {
     fn conditions(&self, when: &BTreeMap<String, String>, at: &str) -> Result<(), ProfileError> {
         when.iter().try_for_each(|(name, value)| match self.document.settings.get(name) {
             Some(switch) if switch.values.contains(value) => Ok(()),
-            Some(switch) => Err(wrong(format!("{at}.{name}"), format!("one of {:?}", switch.values))),
-            None => Err(wrong(format!("{at}.{name}"), "not among the profile's settings")),
+            Some(switch) => Err(error_at(format!("{at}.{name}"), format!("one of {:?}", switch.values))),
+            None => Err(error_at(format!("{at}.{name}"), "not among the profile's settings")),
         })
     }
 

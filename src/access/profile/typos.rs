@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Profile, ProfileError, compile::wrong};
+use super::{Profile, ProfileError, compile::error_at};
 
 /// The keys of `[rules]`; those of the second list are remarks.
 const RULES: [&str; 8] = [
@@ -25,20 +25,23 @@ impl Profile {
         let mut levels = BTreeSet::new();
         for level in &document.levels {
             if level.trim().is_empty() {
-                return Err(wrong("levels", "a level has a name; one here is empty"));
+                return Err(error_at("levels", "a level has a name; one here is empty"));
             }
             if !levels.insert(level) {
-                return Err(wrong("levels", format!("`{level}` stands here twice; every level has a name of its own")));
+                return Err(error_at(
+                    "levels",
+                    format!("`{level}` stands here twice; every level has a name of its own"),
+                ));
             }
         }
         // Names are compared in the database too, which knows the case of these letters only.
         if let Some(name) = document.roles.keys().find(|name| !name.is_ascii()) {
             let what = format!("`{name}`: the name of a role is written in ASCII letters, digits, spaces, `_` and `-`");
-            return Err(wrong(format!("roles.{name}"), what));
+            return Err(error_at(format!("roles.{name}"), what));
         }
         if let Some(key) = document.rules.remarks.keys().find(|key| !REMARKS.contains(&key.as_str())) {
             let near = nearest(key, RULES.into_iter().chain(REMARKS));
-            return Err(wrong(format!("rules.{key}"), format!("no such rule; did you mean `{near}`?")));
+            return Err(error_at(format!("rules.{key}"), format!("no such rule; did you mean `{near}`?")));
         }
         if !document.api.is_empty()
             && let Some(api) = Self::api()
@@ -47,15 +50,15 @@ impl Profile {
             if let Some(action) = document.api.keys().find(|action| !known.contains(&action.as_str())) {
                 let near = nearest(action, known);
                 let what = format!("no action of Rollcall's own API; did you mean `{near}`?");
-                return Err(wrong(format!("api.{action:?}"), what));
+                return Err(error_at(format!("api.{action:?}"), what));
             }
         }
-        self.lonely_actions()?;
+        self.check_actions_without_operation()?;
         Ok(self)
     }
 
     /// An action that stands in one place only and in no operation, a letter away from one that does, is a mistake.
-    fn lonely_actions(&self) -> Result<(), ProfileError> {
+    fn check_actions_without_operation(&self) -> Result<(), ProfileError> {
         let document = self.document();
         let roles = document.roles.iter().map(|(name, role)| (format!("roles.{name}.actions"), &role.actions));
         let limits = (0..).zip(&document.limit).map(|(n, row): (u32, _)| (format!("limit[{n}].actions"), &row.actions));
@@ -68,9 +71,9 @@ impl Profile {
         for (at, actions) in &places {
             for action in actions.iter().filter(|action| !action.contains('*') && !needed.contains(action.as_str())) {
                 let once = places.iter().filter(|(_, actions)| actions.contains(action)).count() == 1;
-                if let Some(near) = needed.iter().find(|known| once && slip(action, known)) {
+                if let Some(near) = needed.iter().find(|known| once && is_typo(action, known)) {
                     let what = format!("`{action}` is in no operation; did you mean `{near}`?");
-                    return Err(wrong(at.clone(), what));
+                    return Err(error_at(at.clone(), what));
                 }
             }
         }
@@ -79,7 +82,7 @@ impl Profile {
 }
 
 /// One letter too many, too few or another, or two swapped.
-fn slip(a: &str, b: &str) -> bool {
+fn is_typo(a: &str, b: &str) -> bool {
     let sorted = |text: &str| {
         let mut letters: Vec<char> = text.chars().collect();
         letters.sort_unstable();

@@ -71,10 +71,10 @@ pub struct CeilingNote {
 }
 
 /// How many near misses are told, and how many remedies.
-const MOST_NEAR_MISSES: usize = 10;
+const MAX_NEAR_MISSES: usize = 10;
 
 /// How many roles are offered that could be given.
-const MOST_ROLES: usize = 3;
+const MAX_ROLES: usize = 3;
 
 /// Decides and says why. For a caller who did not sign in, or of whom nothing is known, there are no near misses.
 #[must_use]
@@ -104,7 +104,7 @@ pub fn explain(
     });
     let mut near_misses: Vec<NearMiss> = missed
         .iter()
-        .take(MOST_NEAR_MISSES)
+        .take(MAX_NEAR_MISSES)
         .map(|way| NearMiss { reason: roster.reason(way), obstacles: way.obstacles.clone() })
         .collect();
     let mut reasons: Vec<Reason> = ways.iter().filter(|way| way.stands()).map(|way| roster.reason(way)).collect();
@@ -118,7 +118,7 @@ pub fn explain(
     }
     if !verdict.is_allowed() {
         near_misses.extend(ways.iter().filter(|way| way.stands()).filter_map(|way| question.limited_near_miss(way)));
-        near_misses.truncate(MOST_NEAR_MISSES);
+        near_misses.truncate(MAX_NEAR_MISSES);
         ceilings = question.ceilings();
         would_allow = question.remedies(&missed);
     }
@@ -259,7 +259,7 @@ impl<'a> Question<'a> {
             return found;
         };
         for way in missed {
-            if found.len() >= MOST_NEAR_MISSES {
+            if found.len() >= MAX_NEAR_MISSES {
                 break;
             }
             found.extend(self.remedy_for_way(way, &resource).filter(|remedy| !found.contains(remedy)));
@@ -271,7 +271,7 @@ impl<'a> Question<'a> {
             found
                 .extend(self.remedy_by_switch(&held, &resource).map(|(step, text)| Remedy { text, steps: vec![step] }));
         }
-        found.truncate(MOST_NEAR_MISSES);
+        found.truncate(MAX_NEAR_MISSES);
         found
     }
 
@@ -346,7 +346,7 @@ impl<'a> Question<'a> {
                     let text = format!("role {name} is given on {}", roster.scope_name(on));
                     found.push(Remedy { text, steps: vec![step] });
                 }
-                if found.len() >= MOST_ROLES {
+                if found.len() >= MAX_ROLES {
                     break;
                 }
             }

@@ -115,7 +115,7 @@ pub struct Difference {
 pub struct RosterAt<'a> {
     /// It.
     pub roster: &'a Roster,
-    /// The instant at which windows are judged.
+    /// The instant for which windows are looked at.
     pub at: DateTime<Utc>,
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Reach {
 }
 
 /// How many accounts all paths of one person look at.
-const MOST_STEPS: usize = 65_536;
+const MAX_STEPS: usize = 65_536;
 
 /// Everything that can be reached from one account of the person.
 pub(super) struct AncestorPaths {
@@ -42,7 +42,7 @@ impl Walk<'_> {
     pub(super) fn ancestor_paths(&self, person: u32, reach: Reach) -> Vec<AncestorPaths> {
         let facts = &self.roster.facts;
         let Some(row) = facts.persons.get(person) else { return Vec::new() };
-        let mut left = MOST_STEPS;
+        let mut left = MAX_STEPS;
         let mut all_paths = Vec::new();
         for start in facts.current_and_former(Field::PersonAccount, person, row.account) {
             let between = (start != row.account).then(|| {

@@ -1,5 +1,5 @@
 //! Rules 4 and 5: roles given by hand, to a person or service itself or to a group that it is or was in, and the
-//! personal project. Groups are climbed from the member upwards, along present and former memberships.
+//! personal project. Groups are walked from the member upwards, along present and former memberships.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use crate::roster::{
 };
 
 /// How many groups all paths of one holder look at.
-const MOST_GROUPS: usize = 65_536;
+const MAX_GROUPS: usize = 65_536;
 
 /// How many groups a text names on the way down from the one that has the role.
-const MOST_NAMED: usize = 16;
+const MAX_NAMED: usize = 16;
 
 /// The way from a group down to a holder.
 #[derive(Default)]
@@ -138,7 +138,7 @@ impl Walk<'_> {
         };
         enter(&mut queue, holder, None, 0);
         while let Some((_, (step, weight))) = queue.pop_first() {
-            if steps.len() >= MOST_GROUPS || !seen.insert(step.group) {
+            if steps.len() >= MAX_GROUPS || !seen.insert(step.group) {
                 continue;
             }
             let (here, group) = (steps.len(), step.group);
@@ -223,7 +223,7 @@ impl Walk<'_> {
                 [group, within @ ..] => {
                     let name =
                         |ix: &u32| roster.group(GroupIx(*ix)).name.map_or_else(|| roster.group_key(*ix), str::to_owned);
-                    let within = within.iter().take(MOST_NAMED).map(|ix| format!(", which has {}", name(ix)));
+                    let within = within.iter().take(MAX_NAMED).map(|ix| format!(", which has {}", name(ix)));
                     let key = roster.group_key(*group);
                     let named = format!("{} ({key})", name(group));
                     let group = if key.ends_with(&format!("/{}", name(group))) { key } else { named };

@@ -105,7 +105,7 @@ impl Way {
 }
 
 /// How many ways an explanation looks at. A user with more is told about these; the decision looks at all.
-const MOST_WAYS: usize = 1_000;
+const MAX_WAYS: usize = 1_000;
 
 struct Walk<'a> {
     roster: &'a Roster,
@@ -198,7 +198,7 @@ impl Obstacle {
 
 impl<'a> Walk<'a> {
     fn push(&mut self, way: Way) {
-        if self.ways.len() < MOST_WAYS || way.stands() {
+        if self.ways.len() < MAX_WAYS || way.stands() {
             self.ways.push(way);
         }
     }

@@ -1,5 +1,5 @@
 //! What would make a no a yes, as things that can be done: events that a source or a command says, a switch, time.
-//! Restates rows as the roster keeps them; whether doing it is enough is judged by `explain`.
+//! Restates rows as the roster keeps them; whether doing it is enough, `explain` finds out.
 
 use std::collections::BTreeMap;
 

@@ -58,12 +58,12 @@ impl Roster {
     /// `api:auditor`.
     #[must_use]
     pub fn canonical_role(&self, name: &str) -> Option<String> {
-        self.resolve_role(name).map(|(rights, role)| self.bindable_role(rights, role))
+        self.resolve_role(name).map(|(profile_kind, role)| self.bindable_role(profile_kind, role))
     }
 
-    pub(crate) fn bindable_role(&self, rights: ProfileKind, role: RoleIx) -> String {
-        let prefix = if rights == ProfileKind::Api { API_ROLE_PREFIX } else { "" };
-        format!("{prefix}{}", self.profile_of(rights).role_name(role))
+    pub(crate) fn bindable_role(&self, profile_kind: ProfileKind, role: RoleIx) -> String {
+        let prefix = if profile_kind == ProfileKind::Api { API_ROLE_PREFIX } else { "" };
+        format!("{prefix}{}", self.profile_of(profile_kind).role_name(role))
     }
 
     /// Every role that a binding can name.
@@ -77,9 +77,9 @@ impl Roster {
 
     /// The role of a binding where it was given, if its profile lets it be given there.
     pub(crate) fn binding_role(&self, row: &Binding) -> Option<(ProfileKind, Held)> {
-        let (rights, role) = self.resolve_role(&row.role)?;
-        let level = self.level(rights, row.on)?;
-        self.profile_of(rights).grantable(role, level).then_some((rights, Held { role, level }))
+        let (profile_kind, role) = self.resolve_role(&row.role)?;
+        let level = self.level(profile_kind, row.on)?;
+        self.profile_of(profile_kind).grantable(role, level).then_some((profile_kind, Held { role, level }))
     }
 
     /// Every binding that was not taken away.

@@ -323,7 +323,7 @@ pub(crate) enum RecordedScope {
     Project(u32),
 }
 
-/// A subject whose newest event cannot be judged.
+/// A subject whose newest event cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParkedEvent {
     pub(crate) key: u64,

@@ -1,4 +1,4 @@
-//! The plain case, kept ready: a user who is one person with nothing but an account, and a project of a package that
+//! The common case, kept in a few bytes: a user who is one person with nothing but an account, and a project of a package that
 //! delivers one product at all times. Nearly every question is about these, and a few bytes of each answer it where a
 //! walk over the facts would wait for memory a dozen times. Derived like the index and never written; knows no rule
 //! that `decide` does not have, and whatever is not plain is decided there.

@@ -82,7 +82,7 @@ impl From<ServiceIx> for Principal {
     }
 }
 
-/// Which profile judges: the access profile in force, or that of Rollcall's own API.
+/// Which profile decides: the access profile in force, or that of Rollcall's own API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProfileKind {
     /// What may be done in the registry.

@@ -272,17 +272,17 @@ impl Index {
 
     /// Files a folder under the one above it.
     pub(crate) fn add_child_folder(&mut self, ix: u32, parent: u32) {
-        file(&mut self.folder_children, parent, ix);
+        insert_sorted(&mut self.folder_children, parent, ix);
     }
 
     /// Files a project under its folder.
     pub(crate) fn add_folder_project(&mut self, ix: u32, folder: u32) {
-        file(&mut self.folder_projects, folder, ix);
+        insert_sorted(&mut self.folder_projects, folder, ix);
     }
 }
 
 /// Once, sorted, so that the order is the same live and rebuilt; an entry of before may be stale.
-fn file(lists: &mut HashMap<u32, Vec<u32>>, under: u32, ix: u32) {
+fn insert_sorted(lists: &mut HashMap<u32, Vec<u32>>, under: u32, ix: u32) {
     if under == NONE {
         return;
     }

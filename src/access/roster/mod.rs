@@ -1,21 +1,6 @@
 //! The roster: the facts, the ways to find them, and the settings and profile in force, as of one position.
 //! Answers look-ups. What an event does to it is `fold`, what somebody may do is `decide`; neither is used here.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
-
-use rollcall_events::{
-    LOCAL, LogId, Order, Position, Settings, SourceName,
-    body::{ProjectKind, Visibility},
-};
-
-use crate::{
-    profile::{Held, Own, Profile, Pseudo, Resource, RoleIx},
-    roster::{facts::Facts, fast_path::FastPath, handles::ProfileKind, index::Index},
-};
-
 mod accounts;
 pub(crate) mod bindings;
 pub(crate) mod credentials;
@@ -32,6 +17,21 @@ pub(crate) mod scopes;
 pub(crate) mod services;
 pub(crate) mod snapshot;
 pub(crate) mod users;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use rollcall_events::{
+    LOCAL, LogId, Order, Position, Settings, SourceName,
+    body::{ProjectKind, Visibility},
+};
+
+use crate::{
+    profile::{Held, Own, Profile, Pseudo, Resource, RoleIx},
+    roster::{facts::Facts, fast_path::FastPath, handles::ProfileKind, index::Index},
+};
 
 /// The in-memory index of facts that answers access questions.
 #[derive(Debug, Clone)]
@@ -51,11 +51,11 @@ pub struct Roster {
     pub(crate) consumer_role: Option<RoleIx>,
     /// By source: whether an inactive person of it shuts the user out.
     pub(crate) authoritative: Vec<bool>,
-    /// How events are judged; a roster that follows the log judges each anew.
+    /// How events are taken; a roster that follows the log checks each anew.
     pub(crate) mode: FoldMode,
 }
 
-/// How a roster judges what is folded into it.
+/// How a roster takes what is folded into it.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum FoldMode {
     /// Every fact by its source's order, every command by what stands.
@@ -103,7 +103,7 @@ impl SharedRoster {
     }
 }
 
-/// A subject whose newest event could not be judged.
+/// A subject whose newest event could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedView<'a> {
     /// Its source.
@@ -187,7 +187,7 @@ impl Roster {
             .collect();
     }
 
-    /// Derives anew what is kept ready.
+    /// Derives the fast path anew.
     pub(crate) fn rebuild_fast_path(&mut self) {
         self.fast_path.build(&self.facts, &self.index, self.settings.customer_sub_accounts);
     }
@@ -243,7 +243,7 @@ impl Roster {
         if space == of && source != LOCAL { id.to_owned() } else { format!("{source}/{id}") }
     }
 
-    /// Subjects whose newest event could not be judged.
+    /// Subjects whose newest event could not be applied.
     pub fn parked(&self) -> impl Iterator<Item = ParkedView<'_>> + Clone {
         self.facts.parked.iter().map(|((space, subject), mark)| ParkedView {
             source: self.source_text(*space),

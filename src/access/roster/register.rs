@@ -72,15 +72,15 @@ impl Register {
         }
     }
 
-    /// Judges and, where the claim wins, records it.
+    /// Compares and, where the claim wins, records it.
     pub(crate) fn update(&mut self, claim: Claim, rank: Rank) -> Precedence {
-        let judgement = self.compare(claim, rank);
-        match judgement {
+        let precedence = self.compare(claim, rank);
+        match precedence {
             Precedence::Wins => *self = Self { key: claim.key, tie: claim.tie, cause: claim.position, rank },
             Precedence::Same => self.key = claim.key,
             Precedence::Superseded => {}
         }
-        judgement
+        precedence
     }
 
     /// Ends the subject for ever: nothing later takes its place.

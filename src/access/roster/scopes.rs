@@ -102,18 +102,18 @@ impl Roster {
         }
     }
 
-    /// The profile that judges.
-    pub(crate) fn profile_of(&self, rights: ProfileKind) -> &Profile {
-        match rights {
+    /// The profile of a kind.
+    pub(crate) fn profile_of(&self, profile_kind: ProfileKind) -> &Profile {
+        match profile_kind {
             ProfileKind::Access => &self.profile,
             ProfileKind::Api => &self.api,
         }
     }
 
     /// At which level of a profile a scope is; absent for a folder of a kind that the profile does not know.
-    pub(crate) fn level(&self, rights: ProfileKind, on: RecordedScope) -> Option<Level> {
-        let profile = self.profile_of(rights);
-        match (on, rights) {
+    pub(crate) fn level(&self, profile_kind: ProfileKind, on: RecordedScope) -> Option<Level> {
+        let profile = self.profile_of(profile_kind);
+        match (on, profile_kind) {
             (RecordedScope::Root, _) => Some(0),
             (RecordedScope::Project(_), _) => Some(profile.project_level()),
             (RecordedScope::Folder(_), ProfileKind::Api) => profile.level("folder"),
@@ -125,16 +125,16 @@ impl Roster {
     }
 
     /// What a profile looks at in a place, seen by a caller.
-    pub(crate) fn resource(&self, rights: ProfileKind, place: Place, caller: Principal) -> Option<Resource<'_>> {
+    pub(crate) fn resource(&self, profile_kind: ProfileKind, place: Place, caller: Principal) -> Option<Resource<'_>> {
         let above = |level| Resource { level, visibility: None, kind: None, own: Own::NotMine };
         Some(match place {
             Place::Root => above(0),
-            Place::Folder(FolderIx(ix)) => above(self.level(rights, RecordedScope::Folder(ix))?),
+            Place::Folder(FolderIx(ix)) => above(self.level(profile_kind, RecordedScope::Folder(ix))?),
             Place::Project(project) => {
                 let (kind, visibility) = self.kind_and_visibility(project);
                 let mine = matches!((project, caller), (ProjectIx::Personal(a), Principal::User(b)) if a == b);
                 Resource {
-                    level: self.profile_of(rights).project_level(),
+                    level: self.profile_of(profile_kind).project_level(),
                     visibility: Some(visibility),
                     kind: Some(self.profile.kind_name(kind)),
                     own: if mine { Own::Mine } else { Own::NotMine },

@@ -68,11 +68,11 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
         for _ in 0..each {
             let (at, place) = random.pick(&places);
             let now = noon() + Duration::days(i64::try_from(random.below(5)).unwrap() - 2);
-            for rights in [ProfileKind::Access, ProfileKind::Api] {
-                if rights == ProfileKind::Api && !random.one_in(4) {
+            for profile_kind in [ProfileKind::Access, ProfileKind::Api] {
+                if profile_kind == ProfileKind::Api && !random.one_in(4) {
                     continue;
                 }
-                let (found, n) = compare(&roster, &reference, rights, (who, *principal), (at, *place), now);
+                let (found, n) = compare(&roster, &reference, profile_kind, (who, *principal), (at, *place), now);
                 asked += n;
                 if found.is_some() {
                     return (found, asked);
@@ -102,13 +102,13 @@ fn disagreement(events: &[NewEvent], seed: u64, each: usize) -> (Option<String>,
 fn compare(
     roster: &Roster,
     reference: &Reference,
-    rights: ProfileKind,
+    profile_kind: ProfileKind,
     (who, principal): (&Who, Principal),
     (at, place): (&Where, Place),
     now: DateTime<Utc>,
 ) -> (Option<String>, usize) {
-    let expected = reference.allowed(rights == ProfileKind::Api, who, at, now.timestamp_micros());
-    let profile = roster.profile_of(rights);
+    let expected = reference.allowed(profile_kind == ProfileKind::Api, who, at, now.timestamp_micros());
+    let profile = roster.profile_of(profile_kind);
     let until = |needs: &[&str]| {
         let each: Option<Vec<i64>> = needs.iter().map(|action| expected.get(*action).copied()).collect();
         each.and_then(|each| each.into_iter().min())
@@ -121,9 +121,9 @@ fn compare(
         (needs.len() > 1).then_some((needs, set))
     });
     for (needs, set) in single.chain(operations) {
-        let said = match rights {
+        let said = match profile_kind {
             ProfileKind::Access => decide(roster, principal, set, place, now),
-            ProfileKind::Api => roster.decide_by(rights, principal, set, place, now),
+            ProfileKind::Api => roster.decide_by(profile_kind, principal, set, place, now),
         };
         let expected = until(&needs);
         let said = match said {
@@ -134,7 +134,7 @@ fn compare(
         if said != expected {
             return (
                 Some(format!(
-                    "{who:?} {needs:?} ({rights:?}) on {at:?} at {now}: {said:?}, and by the reference {expected:?}"
+                    "{who:?} {needs:?} ({profile_kind:?}) on {at:?} at {now}: {said:?}, and by the reference {expected:?}"
                 )),
                 asked,
             );

@@ -1,4 +1,4 @@
-//! What a trial says is what the fold says afterwards.
+//! What a dry run says is what the fold says afterwards.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_trial_says_what_would_be((history, facts) in proposed(), crowd in 1..4_usize) {
+    fn a_dry_run_says_what_would_be((history, facts) in proposed(), crowd in 1..4_usize) {
         let (before, source) = (history.fold(), "flexnet".parse().unwrap());
         let mut longer = history.clone();
         facts.iter().for_each(|fact| {

@@ -1,4 +1,4 @@
-//! What is kept ready for the plain case says what the facts say, whatever happens and after a restart.
+//! The fast path says what the facts say, whatever happens and after a restart.
 
 use chrono::Duration;
 use serde_json::{Value, json};
@@ -16,34 +16,35 @@ use crate::{
     suite::histories::{History, noon, recorded},
 };
 
-/// Asks everything of everybody twice; how many questions were plain, and how many of those were answered with a yes.
+/// Asks everything of everybody twice; how many questions it answered, and how many of those were answered with a yes.
 fn ask(roster: &Roster, random: &mut Random) -> (usize, usize) {
-    let (mut plain, mut yes) = (0, 0);
-    let unready = Roster { fast_path: FastPath::default(), ..roster.clone() };
+    let (mut answered, mut yes) = (0, 0);
+    let without_fast_path = Roster { fast_path: FastPath::default(), ..roster.clone() };
     let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
     for (_, principal) in callers(roster) {
         let Principal::User(user) = principal else { continue };
         for project in roster.projects() {
             let now = noon() + Duration::days(i64::try_from(random.below(5)).unwrap() - 2);
             for (name, actions) in roster.profile().actions() {
-                let ready = roster.fast_path.until(user, project, actions, now.timestamp_micros());
+                let fast = roster.fast_path.until(user, project, actions, now.timestamp_micros());
                 assert_eq!(
-                    ready,
+                    fast,
                     again.fast_path.until(user, project, actions, now.timestamp_micros()),
                     "after a restart"
                 );
-                let Some(until) = ready else { continue };
-                let by_facts = unready.decide_by(ProfileKind::Access, principal, actions, project.into(), now);
+                let Some(until) = fast else { continue };
+                let by_facts =
+                    without_fast_path.decide_by(ProfileKind::Access, principal, actions, project.into(), now);
                 assert_eq!(
                     roster.decide_by(ProfileKind::Access, principal, actions, project.into(), now),
                     by_facts,
                     "{name}"
                 );
-                (plain, yes) = (plain + 1, yes + usize::from(until.is_some()));
+                (answered, yes) = (answered + 1, yes + usize::from(until.is_some()));
             }
         }
     }
-    (plain, yes)
+    (answered, yes)
 }
 
 /// One fact of a licensing system, or its end.
@@ -92,15 +93,15 @@ fn fact(r: &mut Random) -> (&'static str, Value) {
 }
 
 #[test]
-fn what_is_kept_ready_is_what_the_facts_say() {
-    let (mut plain, mut yes) = (0, 0);
+fn the_fast_path_is_what_the_facts_say() {
+    let (mut answered, mut yes) = (0, 0);
     let mut follow = |history: &History, random: &mut Random, each: usize| {
         let mut roster = Roster::new(rollcall_events::LogId([1; 8]));
         for (position, event) in (1..).zip(&history.0) {
             roster.apply(&recorded(position, event));
             if random.one_in(each) || usize::try_from(position).unwrap() == history.0.len() {
                 let (asked, allowed) = ask(&roster, random);
-                (plain, yes) = (plain + asked, yes + allowed);
+                (answered, yes) = (answered + asked, yes + allowed);
             }
         }
     };
@@ -125,5 +126,5 @@ fn what_is_kept_ready_is_what_the_facts_say() {
         }
         follow(&licences, random, 3);
     }
-    assert!(plain > 8_000 && yes > 200, "only {plain} of the questions were plain, {yes} of them a yes");
+    assert!(answered > 8_000 && yes > 200, "only {answered} of the questions were answered, {yes} of them a yes");
 }

@@ -487,8 +487,8 @@ impl World {
     }
 }
 
-/// Roster and reference of one history. The reference is told what was refused and parked, and judges nothing of that
-/// itself.
+/// Roster and reference of one history. The reference is told what was refused and parked, and works nothing of that
+/// out itself.
 pub(super) fn both(events: &[NewEvent]) -> (Roster, Reference) {
     let mut roster = Roster::new(LogId([7; 8]));
     let mut reference = Reference::new(bundled("revenera"), api());

@@ -131,7 +131,7 @@ impl Roster {
     /// Folds what was not recorded, as the next record of the log.
     pub(crate) fn fold_unrecorded(&mut self, source: &SourceName, body: &Body, now: DateTime<Utc>) -> Effect {
         let position = Position(self.position().0 + 1);
-        let event = NewEvent { time: Some(now), ..NewEvent::of(source.clone(), format!("trial-{position}"), body) };
+        let event = NewEvent { time: Some(now), ..NewEvent::of(source.clone(), format!("dry-run-{position}"), body) };
         self.apply(&Recorded { position, recorded_at: now, event }).effect
     }
 

@@ -70,7 +70,7 @@ pub struct ActionChange {
     pub disappear: Vec<String>,
 }
 
-/// Tries commands on a copy of the roster, all judged at `now`. Changes nothing. Costs a copy of the roster, and for
+/// Tries commands on a copy of the roster, all as of `now`. Changes nothing. Costs a copy of the roster, and for
 /// settings and profiles a look at every membership.
 #[must_use]
 pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Preview {
