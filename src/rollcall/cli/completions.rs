@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use crate::{
     cli::{
         args::{Cli, Shell},
-        output::say,
+        output::print,
     },
     client::Exit,
 };
@@ -19,6 +19,6 @@ pub fn run(shell: Shell) -> Exit {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
-    say(&String::from_utf8_lossy(&script));
+    print(&String::from_utf8_lossy(&script));
     Exit::Yes
 }

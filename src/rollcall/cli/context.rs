@@ -40,10 +40,10 @@ pub fn problems_as_failure(problems: &[Problem]) -> Failure {
 /// # Errors
 /// When there are problems.
 pub fn data_dir(global: &Global) -> Result<DataDir, Failure> {
-    Ok(DataDir::at(&loaded(global)?.config.server.data_dir))
+    Ok(DataDir::new(&loaded(global)?.config.server.data_dir))
 }
 
-/// Where the server is: as said, as configured, as the data directory remembers, or where it listens by default.
+/// Where the server is: as fact, as configured, as the data directory remembers, or where it listens by default.
 ///
 /// # Errors
 /// When that is no address.
@@ -64,8 +64,8 @@ pub fn server_address(global: &Global, loaded: &Loaded, dir: &DataDir) -> anyhow
 /// # Errors
 /// When there is no address or no key.
 pub fn client(global: &Global, loaded: &Loaded) -> anyhow::Result<Client> {
-    let dir = DataDir::at(&loaded.config.server.data_dir);
+    let dir = DataDir::new(&loaded.config.server.data_dir);
     let base = server_address(global, loaded, &dir)?;
-    let key = dir.key_to_ask_with(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
+    let key = dir.client_key(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
     Client::new(base, key)
 }

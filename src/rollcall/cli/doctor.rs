@@ -16,9 +16,9 @@ use crate::{
     cli::{
         args::Global,
         context::{self, load_config, server_address},
-        output::{Form, cell, clean, number},
+        output::{OutputFormat, escape_controls, field_text, group_digits},
     },
-    client::{Client, Exit, Failure, at, http},
+    client::{Client, Exit, Failure, http_client, url_below},
     config::{data_dir::DataDir, load::Loaded, profile::load_profile},
     server::clock::SystemClock,
     sources::{Finding, Grade},
@@ -37,32 +37,32 @@ impl Findings {
 ///
 /// # Errors
 /// Never for what is wrong: that is the answer.
-pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
+pub async fn run(global: &Global, format: OutputFormat) -> Result<Exit, Failure> {
     let mut found = Findings::default();
     match load_config(global, &[]) {
         Err(problems) => problems.iter().for_each(|problem| found.add("config", Grade::Bad, problem.to_string())),
         Ok(loaded) => {
             found.add("config", Grade::Good, format!("no problem, {} sources", loaded.config.source.len()));
-            let dir = DataDir::at(&loaded.config.server.data_dir);
-            files(&mut found, &loaded, &dir);
-            roles(&mut found, &loaded);
+            let dir = DataDir::new(&loaded.config.server.data_dir);
+            check_files(&mut found, &loaded, &dir);
+            check_roles(&mut found, &loaded);
             inspect_sources(&mut found, &loaded).await;
             match server_address(global, &loaded, &dir) {
                 Err(error) => found.add("server", Grade::Bad, format!("{error:#}")),
-                Ok(base) => server(&mut found, global, &loaded, &base).await?,
+                Ok(base) => check_server(&mut found, global, &loaded, &base).await?,
             }
         }
     }
     let bad = found.0.iter().any(|finding| finding.grade == Grade::Bad);
     let rows = found.0.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
-    form.show(&Value::Array(rows), |paint| {
+    format.print(&Value::Array(rows), |paint| {
         let line = |finding: &Finding| {
-            let mark = match finding.grade {
+            let state = match finding.grade {
                 Grade::Good => paint.good("✓"),
                 Grade::Odd => paint.bold("!"),
                 Grade::Bad => paint.bad("✗"),
             };
-            format!("{mark} {:<14} {}\n", finding.check, clean(&finding.text))
+            format!("{state} {:<14} {}\n", finding.check, escape_controls(&finding.text))
         };
         found.0.iter().map(line).collect()
     });
@@ -70,7 +70,7 @@ pub async fn run(global: &Global, form: Form) -> Result<Exit, Failure> {
 }
 
 /// Nobody else may read what is secret.
-fn files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
+fn check_files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
     if !dir.path().is_dir() {
         found.add(
             "data directory",
@@ -116,7 +116,7 @@ async fn inspect_sources(found: &mut Findings, loaded: &Loaded) {
 }
 
 /// Customers who may list members see each other (access-models section 9).
-fn roles(found: &mut Findings, loaded: &Loaded) {
+fn check_roles(found: &mut Findings, loaded: &Loaded) {
     let access = &loaded.config.access;
     let read = |path: &Path| fs::read_to_string(path);
     let Ok(profile) = load_profile(access, &loaded.origins.of("access.profile"), &read) else { return };
@@ -150,10 +150,10 @@ fn roles(found: &mut Findings, loaded: &Loaded) {
     }
 }
 
-async fn server(found: &mut Findings, global: &Global, loaded: &Loaded, base: &Url) -> Result<(), Failure> {
-    let plain = http(base)?;
+async fn check_server(found: &mut Findings, global: &Global, loaded: &Loaded, base: &Url) -> Result<(), Failure> {
+    let plain = http_client(base)?;
     let shown = base.as_str().trim_end_matches('/');
-    let alive = match plain.get(at(base, &["livez"], &[])).send().await {
+    let alive = match plain.get(url_below(base, &["livez"], &[])).send().await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => {
             found.add(
@@ -169,24 +169,24 @@ async fn server(found: &mut Findings, global: &Global, loaded: &Loaded, base: &U
         }
     };
     found.add("server", Grade::Good, format!("{shown} answers"));
-    clock(found, loaded, &alive);
-    if let Ok(ready) = plain.get(at(base, &["readyz"], &[("verbose", String::new())])).send().await {
+    check_clock(found, loaded, &alive);
+    if let Ok(ready) = plain.get(url_below(base, &["readyz"], &[("verbose", String::new())])).send().await {
         let text = ready.text().await.unwrap_or_default();
         for line in text.lines().filter_map(|line| line.strip_prefix('[')) {
-            let (mark, rest) = line.split_once("] ").unwrap_or((" ", line));
-            found.add("ready", if mark == "-" { Grade::Bad } else { Grade::Good }, rest);
+            let (state, rest) = line.split_once("] ").unwrap_or((" ", line));
+            found.add("ready", if state == "-" { Grade::Bad } else { Grade::Good }, rest);
         }
     }
-    tokens(found, loaded, base, &plain).await;
+    check_tokens(found, loaded, base, &plain).await;
     match context::client(global, loaded) {
         Err(error) => found.add("admin key", Grade::Bad, format!("{error:#}")),
-        Ok(client) => records(found, &client).await,
+        Ok(client) => check_records(found, &client).await,
     }
     Ok(())
 }
 
 /// The server's clock against this machine's.
-fn clock(found: &mut Findings, loaded: &Loaded, response: &reqwest::Response) {
+fn check_clock(found: &mut Findings, loaded: &Loaded, response: &reqwest::Response) {
     let theirs = response.headers().get("date").and_then(|date| date.to_str().ok());
     let Some(theirs) = theirs.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) else { return };
     // The header has whole seconds.
@@ -197,9 +197,9 @@ fn clock(found: &mut Findings, loaded: &Loaded, response: &reqwest::Response) {
 }
 
 /// A token for nobody and the keys that it would be checked with.
-async fn tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: &reqwest::Client) {
+async fn check_tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: &reqwest::Client) {
     let query = [("service", loaded.config.token.service.clone())];
-    match plain.get(at(base, &["token"], &query)).send().await {
+    match plain.get(url_below(base, &["token"], &query)).send().await {
         Ok(response) if [200, 401].contains(&response.status().as_u16()) => {
             found.add("tokens", Grade::Good, format!("service {} is served", loaded.config.token.service));
         }
@@ -210,7 +210,7 @@ async fn tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: &reqwe
         }
         Err(error) => found.add("tokens", Grade::Bad, format!("/token: {error}")),
     }
-    let jwks = match plain.get(at(base, &[".well-known", "jwks.json"], &[])).send().await {
+    let jwks = match plain.get(url_below(base, &[".well-known", "jwks.json"], &[])).send().await {
         Ok(response) => response.json::<Value>().await.unwrap_or_default(),
         Err(_) => Value::Null,
     };
@@ -221,25 +221,35 @@ async fn tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: &reqwe
 }
 
 /// What waits for somebody.
-async fn records(found: &mut Findings, client: &Client) {
+async fn check_records(found: &mut Findings, client: &Client) {
     match client.get(&["api", "v1", "log", "head"], &[]).await {
         Err(failure) => return found.add("admin key", Grade::Bad, failure.to_string()),
-        Ok(head) => {
-            found.add("admin key", Grade::Good, format!("good; the log is at position {}", cell(&head, "position")))
-        }
+        Ok(head) => found.add(
+            "admin key",
+            Grade::Good,
+            format!("good; the log is at position {}", field_text(&head, "position")),
+        ),
     }
-    for source in client.whole(&["api", "v1", "sources"]).await.unwrap_or_default() {
+    for source in client.items(&["api", "v1", "sources"]).await.unwrap_or_default() {
         let parked = source.pointer("/parked/count").and_then(Value::as_u64).unwrap_or_default();
         if parked > 0 {
             let what = "parked, each until an event of it can be judged";
-            found.add("parked", Grade::Odd, format!("{}: {} {what}", cell(&source, "name"), number(parked)));
+            found.add(
+                "parked",
+                Grade::Odd,
+                format!("{}: {} {what}", field_text(&source, "name"), group_digits(parked)),
+            );
         }
         for one in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {
-            found.add("parked", Grade::Odd, format!("{}: {}", cell(&source, "name"), one.as_str().unwrap_or_default()));
+            found.add(
+                "parked",
+                Grade::Odd,
+                format!("{}: {}", field_text(&source, "name"), one.as_str().unwrap_or_default()),
+            );
         }
     }
     let query = [("verdict", "failed".to_owned())];
-    let failed = client.list(&["api", "v1", "deliveries"], &query, 100).await.unwrap_or_default().len();
+    let failed = client.all_pages(&["api", "v1", "deliveries"], &query, 100).await.unwrap_or_default().len();
     if failed > 0 {
         found.add(
             "deliveries",

@@ -18,7 +18,7 @@ use tokio::runtime::Builder;
 
 use self::{
     args::{Cli, Command, Global, Keys, OfSources},
-    output::{Form, Paint},
+    output::{OutputFormat, Paint},
     remote::{
         bindings, deliveries, events, folders, groups, keys, plans, preview, projections, projects, reports, secrets,
         services, sources, why,
@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
 }
 
 async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
-    let form = if global.json { Form::Json } else { Form::Text(Paint::for_stdout()) };
+    let format = if global.json { OutputFormat::Json } else { OutputFormat::Text(Paint::for_stdout()) };
     let connect = || -> Result<(Loaded, Client), Failure> {
         let loaded = context::loaded(global)?;
         let client = context::client(global, &loaded)?;
@@ -54,46 +54,48 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(global, &args, Paint::for_stdout()).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
-        Command::Config(command) => Ok(config::run(global, form, &command)),
-        Command::Doctor => doctor::run(global, form).await,
-        Command::Demo(command) => demo::run(global, form, &command).await,
+        Command::Config(command) => Ok(config::run(global, format, &command)),
+        Command::Doctor => doctor::run(global, format).await,
+        Command::Demo(command) => demo::run(global, format, &command).await,
         Command::Verify { against, from } => {
-            verify::run(&context::data_dir(global)?, form, against.as_deref(), from).await
+            verify::run(&context::data_dir(global)?, format, against.as_deref(), from).await
         }
-        Command::Backup { dir } => backup::run(&context::data_dir(global)?, form, &dir).await,
+        Command::Backup { dir } => backup::run(&context::data_dir(global)?, format, &dir).await,
         Command::Why { user, action, scope, as_of, effective } => {
-            why::run(&client()?, form, (&user, &action, &scope), as_of.as_deref(), effective).await
+            why::run(&client()?, format, (&user, &action, &scope), as_of.as_deref(), effective).await
         }
-        Command::Who { project, as_of, csv } => reports::who(&client()?, form, &project, as_of.as_deref(), csv).await,
-        Command::Diff { of, from, to, user } => reports::diff(&client()?, form, &of, user, &from, to.as_deref()).await,
+        Command::Who { project, as_of, csv } => reports::who(&client()?, format, &project, as_of.as_deref(), csv).await,
+        Command::Diff { of, from, to, user } => {
+            reports::diff(&client()?, format, &of, user, &from, to.as_deref()).await
+        }
         Command::Preview { profile, set } => {
             let (loaded, client) = connect()?;
-            preview::run(&client, form, &loaded, profile.as_deref(), &set).await
+            preview::run(&client, format, &loaded, profile.as_deref(), &set).await
         }
-        Command::Events(command) => events::run(&client()?, form, &command).await,
-        Command::Deliveries(command) => deliveries::run(&client()?, form, &command).await,
-        Command::Sources { more: None } => sources::list(&client()?, form).await,
+        Command::Events(command) => events::run(&client()?, format, &command).await,
+        Command::Deliveries(command) => deliveries::run(&client()?, format, &command).await,
+        Command::Sources { more: None } => sources::list(&client()?, format).await,
         Command::Sources { more: Some(OfSources::Show { name }) } => {
             let (loaded, client) = connect()?;
-            sources::show(&client, form, &loaded, &name).await
+            sources::show(&client, format, &loaded, &name).await
         }
-        Command::Plan { of } => plans::plan(&client()?, form, &of).await,
-        Command::Plans { source } => plans::list(&client()?, form, source.as_deref()).await,
-        Command::Apply { plan, confirm_removals } => plans::apply(&client()?, form, &plan, confirm_removals).await,
-        Command::Discard { plan } => plans::discard(&client()?, form, &plan).await,
-        Command::Folders(command) => folders::run(&client()?, form, &command).await,
-        Command::Projects(command) => projects::run(&client()?, form, &command).await,
-        Command::Services(command) => services::run(&client()?, form, &command).await,
-        Command::Groups(command) => groups::run(&client()?, form, &command).await,
-        Command::Bindings(command) => bindings::run(&client()?, form, &command).await,
-        Command::Secrets(command) => secrets::run(&client()?, form, &command).await,
+        Command::Plan { of } => plans::plan(&client()?, format, &of).await,
+        Command::Plans { source } => plans::list(&client()?, format, source.as_deref()).await,
+        Command::Apply { plan, confirm_removals } => plans::apply(&client()?, format, &plan, confirm_removals).await,
+        Command::Discard { plan } => plans::discard(&client()?, format, &plan).await,
+        Command::Folders(command) => folders::run(&client()?, format, &command).await,
+        Command::Projects(command) => projects::run(&client()?, format, &command).await,
+        Command::Services(command) => services::run(&client()?, format, &command).await,
+        Command::Groups(command) => groups::run(&client()?, format, &command).await,
+        Command::Bindings(command) => bindings::run(&client()?, format, &command).await,
+        Command::Secrets(command) => secrets::run(&client()?, format, &command).await,
         Command::Keys(Keys::Bundle) => {
             let loaded = context::loaded(global)?;
-            let dir = DataDir::at(&loaded.config.server.data_dir);
-            keys::bundle(context::client(global, &loaded), &dir, form).await
+            let dir = DataDir::new(&loaded.config.server.data_dir);
+            keys::bundle(context::client(global, &loaded), &dir, format).await
         }
-        Command::Keys(Keys::List) => keys::list(&client()?, form).await,
-        Command::Keys(Keys::Rotate) => keys::rotate(&client()?, form).await,
-        Command::Projection(command) => projections::run(&client()?, form, &command).await,
+        Command::Keys(Keys::List) => keys::list(&client()?, format).await,
+        Command::Keys(Keys::Rotate) => keys::rotate(&client()?, format).await,
+        Command::Projection(command) => projections::run(&client()?, format, &command).await,
     }
 }

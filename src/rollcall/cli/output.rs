@@ -50,25 +50,25 @@ impl Paint {
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum OutputFormat {
     /// For people.
     Text(Paint),
     /// For programs.
     Json,
 }
 
-impl Form {
+impl OutputFormat {
     /// Prints the answer as it came, or as `text` makes it.
-    pub fn show(self, answer: &Value, text: impl FnOnce(Paint) -> String) {
+    pub fn print(self, answer: &Value, text: impl FnOnce(Paint) -> String) {
         match self {
-            Self::Json => say_json(answer),
-            Self::Text(paint) => say(&text(paint)),
+            Self::Json => print_json(answer),
+            Self::Text(paint) => print(&text(paint)),
         }
     }
 }
 
 /// Prints an answer. Whoever stops reading (`| head`) has seen enough: the process ends quietly.
-pub fn say(text: &str) {
+pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
@@ -76,26 +76,28 @@ pub fn say(text: &str) {
 }
 
 /// Prints JSON.
-pub fn say_json(value: &Value) {
-    say(&format!("{value:#}\n"));
+pub fn print_json(value: &Value) {
+    print(&format!("{value:#}\n"));
 }
 
 /// A text from elsewhere, with its control characters written out: it cannot steer the terminal, nor turn around what
 /// stands beside it.
-pub fn clean(text: &str) -> String {
+pub fn escape_controls(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
     text.chars().flat_map(shown).collect()
 }
 
 /// A member as text: strings without quotes, nothing for null.
-pub fn cell(value: &Value, key: &str) -> String {
+pub fn field_text(value: &Value, key: &str) -> String {
     match value.pointer(&format!("/{}", key.replace('.', "/"))) {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => clean(text),
-        Some(Value::Array(list)) => {
-            list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), clean)).collect::<Vec<_>>().join(", ")
-        }
+        Some(Value::String(text)) => escape_controls(text),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), escape_controls))
+            .collect::<Vec<_>>()
+            .join(", "),
         Some(other) => other.to_string(),
     }
 }
@@ -122,15 +124,15 @@ pub fn table(paint: Paint, heading: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A table of some members of each item.
-pub fn members(paint: Paint, columns: &[(&str, &str)], items: &[Value]) -> String {
+pub fn field_table(paint: Paint, columns: &[(&str, &str)], items: &[Value]) -> String {
     let heading: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
     let rows: Vec<Vec<String>> =
-        items.iter().map(|item| columns.iter().map(|(_, key)| cell(item, key)).collect()).collect();
+        items.iter().map(|item| columns.iter().map(|(_, key)| field_text(item, key)).collect()).collect();
     table(paint, &heading, &rows)
 }
 
 /// A number with thin groups, as in `2 041`.
-pub fn number(value: u64) -> String {
+pub fn group_digits(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -143,7 +145,7 @@ pub fn number(value: u64) -> String {
 }
 
 /// A word for a shell: quoted where it must be.
-pub fn shell_word(text: &str) -> String {
+pub fn shell_quote(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
     if !text.is_empty() && text.chars().all(safe) {
         text.to_owned()
@@ -161,17 +163,17 @@ mod tests {
     #[test]
     fn a_table_lines_up_and_a_name_cannot_steer_the_terminal() {
         let items = [json!({"name": "a\u{1b}[2Jb", "n": {"x": 7}}), json!({"name": "é", "n": null})];
-        let text = members(Paint::Plain, &[("NAME", "name"), ("X", "n.x")], &items);
+        let text = field_table(Paint::Plain, &[("NAME", "name"), ("X", "n.x")], &items);
         assert_eq!(text, "NAME         X\na\\u{1b}[2Jb  7\né\n");
     }
 
     #[test]
     fn numbers_and_words_are_written_as_expected() {
         assert_eq!(
-            (number(7).as_str(), number(2041).as_str(), number(1_000_000).as_str()),
+            (group_digits(7).as_str(), group_digits(2041).as_str(), group_digits(1_000_000).as_str()),
             ("7", "2 041", "1 000 000")
         );
-        assert_eq!(shell_word("a b'c"), "'a b'\\''c'");
-        assert_eq!(shell_word("ada@globex.test"), "ada@globex.test");
+        assert_eq!(shell_quote("a b'c"), "'a b'\\''c'");
+        assert_eq!(shell_quote("ada@globex.test"), "ada@globex.test");
     }
 }

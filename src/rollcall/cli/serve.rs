@@ -10,8 +10,8 @@ use crate::{
     cli::{
         args::{Global, Serve},
         context::{load_config, problems_as_failure},
-        output::{Paint, say, shell_word},
-        welcome::{Welcome, program},
+        output::{Paint, print, shell_quote},
+        welcome::{Welcome, program_name},
     },
     client::{Client, Exit, Failure},
     config::{
@@ -19,7 +19,7 @@ use crate::{
         load::Loaded,
         merge::FlagValue,
     },
-    demo::{self, World},
+    demo::{self, SampleData},
     server::{
         Server,
         clock::SystemClock,
@@ -42,24 +42,24 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     let configured =
         |flags: &[FlagValue]| load_config(global, flags).map_err(|problems| problems_as_failure(&problems));
     let mut loaded = configured(&flags)?;
-    let dir = DataDir::at(&loaded.config.server.data_dir);
-    dir.make()?;
-    let mut world = None;
+    let dir = DataDir::new(&loaded.config.server.data_dir);
+    dir.create()?;
+    let mut sample_data = None;
     if args.demo {
         let (state, more) = demo::prepare(&dir, clock.now(), random_bytes()?)?;
         flags.extend(more);
         loaded = configured(&flags)?;
-        world = Some(state);
+        sample_data = Some(state);
     }
     telemetry::start_logging(&loaded.config.log);
     let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random_bytes()?)?;
     let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
     let health = server.health.clone();
-    health.set_filling_demo(matches!(world, Some(World::Missing(_))));
+    health.set_filling_demo(matches!(sample_data, Some(SampleData::Missing(_))));
     let listening = server.listen(&loaded.config, &args.roles).await?;
     let url =
         loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
-    dir.keep_server_url(url.trim_end_matches('/'))?;
+    dir.write_server_url(url.trim_end_matches('/'))?;
     Started {
         listen: &listening.address.to_string(),
         data_dir: &dir.path().display().to_string(),
@@ -67,7 +67,8 @@ pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Fa
     }
     .emit();
 
-    let welcome = greet(global, &loaded, &dir, &admin_key, world, listening.address, url.trim_end_matches('/'), paint);
+    let welcome =
+        greet(global, &loaded, &dir, &admin_key, sample_data, listening.address, url.trim_end_matches('/'), paint);
     let greeted = tokio::select! {
         greeted = welcome => greeted,
         () = listening.stop.cancelled() => Ok(()),
@@ -87,17 +88,17 @@ async fn greet(
     loaded: &Loaded,
     dir: &DataDir,
     admin_key: &AdminKey,
-    world: Option<World>,
+    sample_data: Option<SampleData>,
     address: SocketAddr,
     url: &str,
     paint: Paint,
 ) -> Result<(), Failure> {
     let made = match admin_key {
-        AdminKey::Made(key) => Some(key.expose_secret()),
-        AdminKey::Known(_) => None,
+        AdminKey::Created(key) => Some(key.expose_secret()),
+        AdminKey::Existing(_) => None,
     };
     let data = format!("{} ({})", dir.path().display(), dir.log().name());
-    let Some(world) = world else {
+    let Some(sample_data) = sample_data else {
         let mut text =
             format!("{}  data={data}\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
         if let Some(key) = made {
@@ -106,11 +107,11 @@ async fn greet(
                 paint.dim("shown this once; kept in admin.key in the data directory")
             ));
         }
-        say(&text);
+        print(&text);
         return Ok(());
     };
     let mut secret = None;
-    if let World::Missing(made_at) = world {
+    if let SampleData::Missing(made_at) = sample_data {
         let own = format!("http://{}", reachable(address));
         let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
         demo::fill(dir, &base, made_at, SystemClock.now()).await?;
@@ -120,13 +121,13 @@ async fn greet(
         secret = issued.get("secret").and_then(|secret| secret.as_str()).map(str::to_owned);
     }
     // The flags that a pasted command needs to find this server.
-    let mut program = program();
+    let mut program = program_name();
     for (flag, path) in [("--config", &global.config), ("--data-dir", &global.data_dir)] {
         if let Some(path) = path {
-            program.push_str(&format!(" {flag} {}", shell_word(&path.display().to_string())));
+            program.push_str(&format!(" {flag} {}", shell_quote(&path.display().to_string())));
         }
     }
     let (secret, service) = (secret.as_deref(), loaded.config.token.service.as_str());
-    say(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made }.text(paint));
+    print(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made }.text(paint));
     Ok(())
 }

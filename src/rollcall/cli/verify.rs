@@ -12,28 +12,28 @@ use rollcall_events::Position;
 use serde_json::json;
 
 use crate::{
-    cli::output::{Form, number},
+    cli::output::{OutputFormat, group_digits},
     client::{Exit, Failure},
     config::data_dir::DataDir,
 };
 
 /// A line of progress on the terminal, where there is one.
-struct Bar(bool);
+struct ProgressLine(bool);
 
-impl Bar {
+impl ProgressLine {
     fn new() -> Self {
         Self(std::io::stderr().is_terminal())
     }
 
-    fn show(&self, progress: VerifyProgress) {
+    fn update(&self, progress: VerifyProgress) {
         if self.0 {
             let VerifyProgress { position, end } = progress;
-            eprint!("\r{} of {} ", number(position.0), number(end.0));
+            eprint!("\r{} of {} ", group_digits(position.0), group_digits(end.0));
             drop(std::io::stderr().flush());
         }
     }
 
-    fn end(&self) {
+    fn clear(&self) {
         if self.0 {
             eprint!("\r\u{1b}[K");
         }
@@ -44,12 +44,12 @@ impl Bar {
 ///
 /// # Errors
 /// When the log cannot be read; what is not in order is an answer.
-pub async fn run(dir: &DataDir, form: Form, against: Option<&Path>, from: u64) -> Result<Exit, Failure> {
+pub async fn run(dir: &DataDir, format: OutputFormat, against: Option<&Path>, from: u64) -> Result<Exit, Failure> {
     let against = against.map(read_head).transpose()?;
     let options = VerifyOptions { against, after: Position(from.saturating_sub(1)), ..VerifyOptions::default() };
-    let bar = Bar::new();
-    let found = Log::verify(&dir.log(), options, |progress| bar.show(progress)).await;
-    bar.end();
+    let progress_line = ProgressLine::new();
+    let found = Log::verify(&dir.log(), options, |progress| progress_line.update(progress)).await;
+    progress_line.clear();
     match found {
         Ok(verified) => {
             let answer = json!({
@@ -57,7 +57,7 @@ pub async fn run(dir: &DataDir, form: Form, against: Option<&Path>, from: u64) -
                 "position": verified.head.position, "hash": verified.head.hash.to_string(),
                 "against": verified.against,
             });
-            form.show(&answer, |paint| {
+            format.print(&answer, |paint| {
                 format!("{}  {verified}\n    head sha256:{}\n", paint.good("OK"), verified.head.hash)
             });
             Ok(Exit::Yes)
@@ -68,7 +68,7 @@ pub async fn run(dir: &DataDir, form: Form, against: Option<&Path>, from: u64) -
                 VerifyError::Damaged { position, .. } | VerifyError::Altered { position } => Some(*position),
                 _ => None,
             };
-            form.show(&json!({"ok": false, "position": position, "what": error.to_string()}), |paint| {
+            format.print(&json!({"ok": false, "position": position, "what": error.to_string()}), |paint| {
                 format!("{}  {error}\n", paint.bad("NOT OK"))
             });
             Ok(Exit::No)

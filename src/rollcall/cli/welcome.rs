@@ -3,13 +3,13 @@
 use std::{fs, path::Path};
 
 use crate::{
-    cli::output::{Paint, shell_word},
-    demo::sample::{self, ADA, ADAS, IMAGE},
+    cli::output::{Paint, shell_quote},
+    demo::sample::{self, ADA, ADA_ENTITLEMENT, IMAGE},
     server::telemetry::VERSION,
 };
 
 /// How this program is called from where it was started, so that what is printed can be pasted.
-pub fn program() -> String {
+pub fn program_name() -> String {
     let Ok(own) = std::env::current_exe() else { return "rollcall".into() };
     let found = std::env::var_os("PATH")
         .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join("rollcall")).find(|path| path.is_file()));
@@ -19,7 +19,7 @@ pub fn program() -> String {
     }
     let here = std::env::current_dir().ok();
     let near = here.and_then(|here| own.strip_prefix(here).ok().map(|near| Path::new(".").join(near)));
-    shell_word(&near.unwrap_or(own).display().to_string())
+    shell_quote(&near.unwrap_or(own).display().to_string())
 }
 
 /// What the start of a demo prints: addresses and commands, each ready to paste.
@@ -58,12 +58,12 @@ impl Welcome<'_> {
         // At a later start the secret is not known any more: the commands then use a new one.
         let password = secret.unwrap_or("$SECRET");
         let user = match secret {
-            Some(_) => shell_word(&format!("{ADA}:{password}")),
+            Some(_) => shell_quote(&format!("{ADA}:{password}")),
             None => format!("\"{ADA}:{password}\""),
         };
         let token = |flags: &str, actions: &str| {
             let target = format!("{url}/token?service={service}&scope=repository:{IMAGE}:{actions}");
-            format!("curl -sS {flags}-u {user} {}", shell_word(&target))
+            format!("curl -sS {flags}-u {user} {}", shell_quote(&target))
         };
         if secret.is_none() {
             out.push_str(&format!(
@@ -75,9 +75,12 @@ impl Welcome<'_> {
             ("a customer pulls: a token with `pull` in it", token("", "pull")),
             ("she may not push, and is told why", token("-A docker/27.0 ", "push")),
             ("why may she pull?", format!("{program} why {ADA} pull {IMAGE}")),
-            ("the entitlement that it rests on ends: a signed webhook", format!("{program} demo end {ADAS}")),
+            (
+                "the entitlement that it rests on ends: a signed webhook",
+                format!("{program} demo end {ADA_ENTITLEMENT}"),
+            ),
             ("now the token is refused, and `why` names the event", format!("{program} why {ADA} pull {IMAGE}")),
-            ("and again", format!("{program} demo renew {ADAS}")),
+            ("and again", format!("{program} demo renew {ADA_ENTITLEMENT}")),
         ];
         for (what, command) in steps {
             out.push_str(&format!("\n{}\n  {command}\n", paint.dim(&format!("# {what}"))));

@@ -60,7 +60,7 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(base: Url, key: SecretString) -> anyhow::Result<Self> {
-        Ok(Self { http: http(&base)?, base, key })
+        Ok(Self { http: http_client(&base)?, base, key })
     }
 
     /// The server's address, without a slash at its end.
@@ -69,7 +69,7 @@ impl Client {
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
-        at(&self.base, path, query)
+        url_below(&self.base, path, query)
     }
 
     async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, Failure> {
@@ -79,7 +79,7 @@ impl Client {
             None => request,
         };
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response, &|_| None).await) }
+        if response.status().is_success() { Ok(response) } else { Err(failure_from(response, &|_| None).await) }
     }
 
     /// Reads JSON.
@@ -87,7 +87,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
-        json(self.send(Method::GET, self.url(path, query), None).await?).await
+        read_json(self.send(Method::GET, self.url(path, query), None).await?).await
     }
 
     /// Reads text.
@@ -104,7 +104,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
+        read_json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
     }
 
     /// As [`Self::post`] of a document that somebody wrote: `place` says where in it a mistake stands. With an entity tag,
@@ -122,7 +122,11 @@ impl Client {
         let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(document);
         let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
-        if response.status().is_success() { json(response).await } else { Err(refused(response, place).await) }
+        if response.status().is_success() {
+            read_json(response).await
+        } else {
+            Err(failure_from(response, place).await)
+        }
     }
 
     /// States something whole.
@@ -130,7 +134,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn put(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        json(self.send(Method::PUT, self.url(path, &[]), Some(body)).await?).await
+        read_json(self.send(Method::PUT, self.url(path, &[]), Some(body)).await?).await
     }
 
     /// Changes parts of something.
@@ -138,7 +142,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        json(self.send(Method::PATCH, self.url(path, &[]), Some(body)).await?).await
+        read_json(self.send(Method::PATCH, self.url(path, &[]), Some(body)).await?).await
     }
 
     /// Ends something.
@@ -146,14 +150,14 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
-        json(self.send(Method::DELETE, self.url(path, &[]), None).await?).await
+        read_json(self.send(Method::DELETE, self.url(path, &[]), None).await?).await
     }
 
     /// The items of a list that is always whole.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn whole(&self, path: &[&str]) -> Result<Vec<Value>, Failure> {
+    pub async fn items(&self, path: &[&str]) -> Result<Vec<Value>, Failure> {
         let mut list = self.get(path, &[]).await?;
         Ok(match list.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
@@ -165,14 +169,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn list(&self, path: &[&str], query: &[(&str, String)], most: usize) -> Result<Vec<Value>, Failure> {
+    pub async fn all_pages(&self, path: &[&str], query: &[(&str, String)], most: usize) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
         let mut url = self.url(path, query);
         url.query_pairs_mut().append_pair("limit", &most.clamp(1, 500).to_string());
         loop {
             let response = self.send(Method::GET, url, None).await?;
             let next = next_page(&self.base, response.headers());
-            let mut page = json(response).await?;
+            let mut page = read_json(response).await?;
             if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
                 items.extend(more);
             }
@@ -209,11 +213,11 @@ impl Client {
                 return Ok(None);
             }
             if !response.status().is_success() {
-                return Err(refused(response, &|_| None).await);
+                return Err(failure_from(response, &|_| None).await);
             }
             let reached = position(response.headers()).unwrap_or(after);
             let next = next_page(&self.base, response.headers());
-            let mut page = json(response).await?;
+            let mut page = read_json(response).await?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
                 found.extend(items);
             }
@@ -236,7 +240,7 @@ fn position(headers: &reqwest::header::HeaderMap) -> Option<u64> {
 ///
 /// # Errors
 /// When TLS cannot be set up.
-pub fn http(base: &Url) -> anyhow::Result<reqwest::Client> {
+pub fn http_client(base: &Url) -> anyhow::Result<reqwest::Client> {
     let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(600));
     let local = matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let builder = if local { builder.no_proxy() } else { builder };
@@ -244,7 +248,7 @@ pub fn http(base: &Url) -> anyhow::Result<reqwest::Client> {
 }
 
 /// An address below another one; every segment is written so that it stays one.
-pub fn at(base: &Url, path: &[&str], query: &[(&str, String)]) -> Url {
+pub fn url_below(base: &Url, path: &[&str], query: &[(&str, String)]) -> Url {
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
@@ -265,7 +269,7 @@ pub fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
     Failure::Unreachable(format!("{base} does not answer: {deepest}. Is `rollcall serve` running there?"))
 }
 
-async fn json(response: Response) -> Result<Value, Failure> {
+async fn read_json(response: Response) -> Result<Value, Failure> {
     let url = response.url().clone();
     let bytes = response.bytes().await.map_err(|error| unreachable(url.as_str(), &error))?;
     if bytes.is_empty() {
@@ -276,7 +280,7 @@ async fn json(response: Response) -> Result<Value, Failure> {
 }
 
 /// What a problem says, for people. `place` knows where something stands in what they wrote.
-async fn refused(response: Response, place: &(dyn Fn(&str) -> Option<String> + Sync)) -> Failure {
+async fn failure_from(response: Response, place: &(dyn Fn(&str) -> Option<String> + Sync)) -> Failure {
     let (status, url) = (response.status(), response.url().clone());
     let problem: Value = response.json().await.unwrap_or_default();
     let word = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -314,7 +318,7 @@ mod tests {
     #[test]
     fn a_name_stays_one_segment() {
         let base = Url::parse("http://127.0.0.1:8080/rollcall/").unwrap();
-        let url = at(&base, &["api", "v1", "users", "ada/x y@globex.test", "secrets"], &[("a", "b&c".into())]);
+        let url = url_below(&base, &["api", "v1", "users", "ada/x y@globex.test", "secrets"], &[("a", "b&c".into())]);
         assert_eq!(url.as_str(), "http://127.0.0.1:8080/rollcall/api/v1/users/ada%2Fx%20y@globex.test/secrets?a=b%26c");
     }
 

@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 
 /// The least characters of an administrator's key that somebody chose.
-const LEAST_KEY: usize = 24;
+const MIN_ADMIN_KEY_LENGTH: usize = 24;
 
 /// The directory that holds everything.
 #[derive(Debug, Clone)]
@@ -22,23 +22,23 @@ pub struct DataDir(PathBuf);
 /// The administrator's key, and whether it was made just now.
 pub enum AdminKey {
     /// It was there.
-    Known(SecretString),
+    Existing(SecretString),
     /// It was made just now and is shown once.
-    Made(SecretString),
+    Created(SecretString),
 }
 
 impl AdminKey {
     /// The key.
     pub fn secret(&self) -> &SecretString {
         match self {
-            Self::Known(key) | Self::Made(key) => key,
+            Self::Existing(key) | Self::Created(key) => key,
         }
     }
 }
 
 impl DataDir {
     /// The directory, which may not exist.
-    pub fn at(path: &Path) -> Self {
+    pub fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
@@ -46,7 +46,7 @@ impl DataDir {
     ///
     /// # Errors
     /// Says which path cannot be made.
-    pub fn make(&self) -> anyhow::Result<()> {
+    pub fn create(&self) -> anyhow::Result<()> {
         if !self.0.is_dir() {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
             made.with_context(|| format!("the data directory {} cannot be made", self.0.display()))?;
@@ -79,19 +79,19 @@ impl DataDir {
     /// # Errors
     /// When it cannot be read or kept, or is too short to be one.
     pub fn admin_key(&self, env: impl Fn(&str) -> Option<String>, random: [u8; 32]) -> anyhow::Result<AdminKey> {
-        if let Some(key) = given_key(env)? {
-            return Ok(AdminKey::Known(key));
+        if let Some(key) = key_from_environment(env)? {
+            return Ok(AdminKey::Existing(key));
         }
         let path = self.file("admin.key");
         match fs::read_to_string(&path) {
             Ok(text) => {
-                only_the_owners(&path)?;
-                Ok(AdminKey::Known(usable(&text, &path.display().to_string())?))
+                require_private(&path)?;
+                Ok(AdminKey::Existing(parse_admin_key(&text, &path.display().to_string())?))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = format!("rk_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
                 write_private(&path, &format!("{key}\n"))?;
-                Ok(AdminKey::Made(key.into()))
+                Ok(AdminKey::Created(key.into()))
             }
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
@@ -101,16 +101,16 @@ impl DataDir {
     ///
     /// # Errors
     /// Says where a key would be looked for.
-    pub fn key_to_ask_with(
+    pub fn client_key(
         &self,
         file: Option<&Path>,
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<SecretString> {
         if let Some(path) = file {
             let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            return usable(&text, &path.display().to_string());
+            return parse_admin_key(&text, &path.display().to_string());
         }
-        if let Some(key) = given_key(env)? {
+        if let Some(key) = key_from_environment(env)? {
             return Ok(key);
         }
         let path = self.file("admin.key");
@@ -120,7 +120,7 @@ impl DataDir {
                 path.display()
             )
         })?;
-        usable(&text, &path.display().to_string())
+        parse_admin_key(&text, &path.display().to_string())
     }
 
     /// The address of the server that last started on this directory.
@@ -133,28 +133,28 @@ impl DataDir {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep_server_url(&self, url: &str) -> anyhow::Result<()> {
+    pub fn write_server_url(&self, url: &str) -> anyhow::Result<()> {
         write_private(&self.file("server.url"), &format!("{url}\n"))
     }
 }
 
-fn given_key(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<SecretString>> {
+fn key_from_environment(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<SecretString>> {
     match (env("ROLLCALL_ADMIN_KEY"), env("ROLLCALL_ADMIN_KEY_FILE")) {
         (Some(_), Some(_)) => bail!("ROLLCALL_ADMIN_KEY and ROLLCALL_ADMIN_KEY_FILE are both set; keep one of them"),
-        (Some(key), None) => usable(&key, "ROLLCALL_ADMIN_KEY").map(Some),
+        (Some(key), None) => parse_admin_key(&key, "ROLLCALL_ADMIN_KEY").map(Some),
         (None, Some(path)) => {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("ROLLCALL_ADMIN_KEY_FILE: {path} cannot be read"))?;
-            usable(&text, &path).map(Some)
+            parse_admin_key(&text, &path).map(Some)
         }
         (None, None) => Ok(None),
     }
 }
 
-fn usable(text: &str, place: &str) -> anyhow::Result<SecretString> {
+fn parse_admin_key(text: &str, place: &str) -> anyhow::Result<SecretString> {
     let key = text.trim();
-    if key.len() < LEAST_KEY || key.chars().any(|c| !c.is_ascii_graphic()) {
-        bail!("{place}: an administrator's key has at least {LEAST_KEY} visible ASCII characters");
+    if key.len() < MIN_ADMIN_KEY_LENGTH || key.chars().any(|c| !c.is_ascii_graphic()) {
+        bail!("{place}: an administrator's key has at least {MIN_ADMIN_KEY_LENGTH} visible ASCII characters");
     }
     Ok(key.into())
 }
@@ -181,7 +181,7 @@ pub fn webhook_secret(random: [u8; 32]) -> SecretString {
 }
 
 /// Refuses a key that others may read, as every other key file is refused: it may be known already.
-fn only_the_owners(path: &Path) -> anyhow::Result<()> {
+fn require_private(path: &Path) -> anyhow::Result<()> {
     let mode = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.permissions().mode();
     if mode & 0o077 == 0 {
         return Ok(());
@@ -205,19 +205,19 @@ mod tests {
 
     #[test]
     fn the_first_start_makes_a_key_that_nobody_else_may_read_and_the_second_finds_it() {
-        let dir = DataDir::at(&std::env::temp_dir().join(format!("rollcall-key-{}", std::process::id())));
-        dir.make().unwrap();
+        let dir = DataDir::new(&std::env::temp_dir().join(format!("rollcall-key-{}", std::process::id())));
+        dir.create().unwrap();
         assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
-        let AdminKey::Made(made) = dir.admin_key(none, [7; 32]).unwrap() else { panic!("there was a key") };
+        let AdminKey::Created(made) = dir.admin_key(none, [7; 32]).unwrap() else { panic!("there was a key") };
         assert!(made.expose_secret().starts_with("rk_"));
         assert_eq!(fs::metadata(dir.file("admin.key")).unwrap().permissions().mode() & 0o777, 0o600);
-        let AdminKey::Known(known) = dir.admin_key(none, [8; 32]).unwrap() else { panic!("it was made again") };
+        let AdminKey::Existing(known) = dir.admin_key(none, [8; 32]).unwrap() else { panic!("it was made again") };
         fs::set_permissions(dir.file("admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
         let Err(exposed) = dir.admin_key(none, [8; 32]) else { panic!("an exposed key was taken") };
         assert!(exposed.to_string().contains("chmod 600"), "{exposed}");
         fs::set_permissions(dir.file("admin.key"), fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(known.expose_secret(), made.expose_secret());
-        assert_eq!(dir.key_to_ask_with(None, none).unwrap().expose_secret(), made.expose_secret());
+        assert_eq!(dir.client_key(None, none).unwrap().expose_secret(), made.expose_secret());
         let env = |name: &str| (name == "ROLLCALL_ADMIN_KEY").then(|| "rk_from_the_environment_and_long".to_owned());
         assert!(dir.admin_key(env, [9; 32]).unwrap().secret().expose_secret().contains("environment"));
         fs::remove_dir_all(dir.path()).unwrap();
@@ -229,9 +229,9 @@ mod tests {
             [("ROLLCALL_ADMIN_KEY", "short"), ("ROLLCALL_ADMIN_KEY_FILE", "/gone"), ("ROLLCALL_ADMIN_KEY", "")]
         {
             let env = |asked: &str| (asked == name).then(|| value.to_owned());
-            let error = given_key(env).unwrap_err().to_string();
+            let error = key_from_environment(env).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-        assert!(given_key(|_| Some("rk_0123456789012345678901234".into())).is_err(), "both");
+        assert!(key_from_environment(|_| Some("rk_0123456789012345678901234".into())).is_err(), "both");
     }
 }

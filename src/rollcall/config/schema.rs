@@ -61,7 +61,7 @@ pub fn general_schema() -> Value {
 /// Every key but those of sources.
 pub fn general_keys() -> Vec<Key> {
     let mut keys = Vec::new();
-    collect(&general_schema(), &mut Vec::new(), &mut keys);
+    collect_keys(&general_schema(), &mut Vec::new(), &mut keys);
     keys
 }
 
@@ -69,16 +69,16 @@ pub fn general_keys() -> Vec<Key> {
 pub fn source_keys(kind: &Kind) -> Vec<Key> {
     let mut keys = Vec::new();
     let schema = kind.schema(&mut generator()).to_value();
-    collect(&schema, &mut vec!["source".into(), "*".into()], &mut keys);
+    collect_keys(&schema, &mut vec!["source".into(), "*".into()], &mut keys);
     keys
 }
 
-fn collect(schema: &Value, path: &mut Vec<String>, keys: &mut Vec<Key>) {
+fn collect_keys(schema: &Value, path: &mut Vec<String>, keys: &mut Vec<Key>) {
     let properties = schema.get("properties").and_then(Value::as_object);
     if let Some(properties) = properties {
         for (name, inner) in properties {
             path.push(name.clone());
-            collect(inner, path, keys);
+            collect_keys(inner, path, keys);
             path.pop();
         }
         return;
@@ -91,7 +91,7 @@ fn collect(schema: &Value, path: &mut Vec<String>, keys: &mut Vec<Key>) {
     if let Some(inner) = names {
         path.push("*".into());
         let before = keys.len();
-        collect(inner, path, keys);
+        collect_keys(inner, path, keys);
         if let (Some(key), Some(doc)) = (keys.get_mut(before), schema.get("description").and_then(Value::as_str))
             && key.doc.is_empty()
         {
@@ -102,14 +102,14 @@ fn collect(schema: &Value, path: &mut Vec<String>, keys: &mut Vec<Key>) {
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let doc = schema.get("description").and_then(text).unwrap_or_default().replace('\n', " ");
-    let (takes, scalar) = takes(schema);
+    let (takes, scalar) = describe_value(schema);
     keys.push(Key { path: path.clone(), doc, takes, scalar });
 }
 
 /// What a value looks like, for people, and how to read it from a text.
-fn takes(schema: &Value) -> (String, Scalar) {
+fn describe_value(schema: &Value) -> (String, Scalar) {
     if let Some(any) = schema.get("anyOf").and_then(Value::as_array) {
-        return any.first().map_or(("text".into(), Scalar::Text), takes);
+        return any.first().map_or(("text".into(), Scalar::Text), describe_value);
     }
     if let Some(word) = schema.get("const").and_then(Value::as_str) {
         return (format!("`{word}`"), Scalar::Text);

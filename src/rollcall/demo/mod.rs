@@ -1,4 +1,4 @@
-//! The demo: posts the licensing world through the signed hook, as any licensing system would, and prints what to try.
+//! The demo: posts the sample data of a licensing system through the signed hook, as any licensing system would.
 //! Appends nothing itself and reads no database; it is a client of the server that it runs in.
 
 pub mod sample;
@@ -14,9 +14,9 @@ use rollcall_events::body::EntitlementState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::sample::Said;
+use self::sample::SampleFact;
 use crate::{
-    client::{Failure, at, http, unreachable},
+    client::{Failure, http_client, unreachable, url_below},
     config::{
         data_dir::{DataDir, webhook_secret, write_private},
         merge::FlagValue,
@@ -29,21 +29,21 @@ pub const SOURCE: &str = "flexnet";
 const ORIGIN: &str = "https://licences.acme.test";
 /// How many facts go into one delivery.
 const BATCH: usize = 200;
-/// The file that says which world was made.
-const MARK: &str = "demo.json";
+/// The file that says how far the sample data is.
+const STATE_FILE: &str = "demo.json";
 
-/// What is kept of a demo: the instant of its world, so that an interrupted start goes on with the same bytes.
+/// What is kept of a demo: the instant of its data, so that an interrupted start goes on with the same bytes.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Mark {
+struct DemoState {
     made_at: DateTime<Utc>,
     filled: bool,
 }
 
-/// Whether the world is to be posted.
+/// Whether the sample data is to be posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum World {
+pub enum SampleData {
     /// It is there.
-    Filled,
+    Posted,
     /// It is to be made as of this instant.
     Missing(DateTime<Utc>),
 }
@@ -64,18 +64,20 @@ fn secrets(dir: &DataDir) -> anyhow::Result<Secrets> {
 ///
 /// # Errors
 /// When the directory holds another installation, or cannot be written.
-pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::Result<(World, Vec<FlagValue>)> {
-    dir.make()?;
-    let mark = match fs::read_to_string(dir.file(MARK)) {
-        Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is damaged", dir.file(MARK).display()))?,
+pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::Result<(SampleData, Vec<FlagValue>)> {
+    dir.create()?;
+    let state = match fs::read_to_string(dir.file(STATE_FILE)) {
+        Ok(text) => {
+            serde_json::from_str(&text).with_context(|| format!("{} is damaged", dir.file(STATE_FILE).display()))?
+        }
         Err(_) if Log::exists(&dir.log()) => anyhow::bail!(
             "{} holds an installation that is not a demo; choose another --data-dir",
             dir.path().display()
         ),
         Err(_) => {
-            let mark = Mark { made_at: now.trunc_subsecs(0), filled: false };
-            keep(dir, mark)?;
-            mark
+            let state = DemoState { made_at: now.trunc_subsecs(0), filled: false };
+            write_state(dir, state)?;
+            state
         }
     };
     let file = secret_file(dir);
@@ -95,24 +97,24 @@ pub fn prepare(dir: &DataDir, now: DateTime<Utc>, random: [u8; 32]) -> anyhow::R
         key("order", "version"),
         key("secret_file", &path),
     ];
-    Ok((if mark.filled { World::Filled } else { World::Missing(mark.made_at) }, settings))
+    Ok((if state.filled { SampleData::Posted } else { SampleData::Missing(state.made_at) }, settings))
 }
 
-fn keep(dir: &DataDir, mark: Mark) -> anyhow::Result<()> {
-    write_private(&dir.file(MARK), &serde_json::to_string(&mark)?)
+fn write_state(dir: &DataDir, state: DemoState) -> anyhow::Result<()> {
+    write_private(&dir.file(STATE_FILE), &serde_json::to_string(&state)?)
 }
 
-/// Posts the whole world and waits until it is applied.
+/// Posts all of it and waits until it is applied.
 ///
 /// # Errors
 /// When the server does not take it.
 pub async fn fill(dir: &DataDir, base: &Url, made_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Failure> {
     let secrets = secrets(dir)?;
-    let facts = sample::world(made_at);
+    let facts = sample::sample_facts(made_at);
     for (number, batch) in facts.chunks(BATCH).enumerate() {
         post(base, &secrets, &format!("demo-{number:03}"), batch, now).await?;
     }
-    keep(dir, Mark { made_at, filled: true })?;
+    write_state(dir, DemoState { made_at, filled: true })?;
     Ok(())
 }
 
@@ -127,17 +129,23 @@ pub async fn change(
     state: EntitlementState,
     now: DateTime<Utc>,
 ) -> Result<Value, Failure> {
-    let said = sample::changed(entitlement, state, now).map_err(Failure::Refused)?;
+    let fact = sample::entitlement_change(entitlement, state, now).map_err(Failure::Refused)?;
     let secrets = secrets(dir)?;
-    post(base, &secrets, &format!("demo-{}", now.timestamp_micros()), &[said], now).await
+    post(base, &secrets, &format!("demo-{}", now.timestamp_micros()), &[fact], now).await
 }
 
 /// Posts facts in one signed delivery and waits for their effect.
-async fn post(base: &Url, secrets: &Secrets, id: &str, facts: &[Said], now: DateTime<Utc>) -> Result<Value, Failure> {
-    let events: Vec<Value> = facts.iter().map(|said| said.cloud_event(ORIGIN)).collect();
+async fn post(
+    base: &Url,
+    secrets: &Secrets,
+    id: &str,
+    facts: &[SampleFact],
+    now: DateTime<Utc>,
+) -> Result<Value, Failure> {
+    let events: Vec<Value> = facts.iter().map(|fact| fact.cloud_event(ORIGIN)).collect();
     let body = Value::Array(events).to_string();
-    let url = at(base, &["hooks", SOURCE], &[("wait", "10s".into())]);
-    let mut request = http(base)?.post(url.clone()).header("content-type", "application/cloudevents-batch+json");
+    let url = url_below(base, &["hooks", SOURCE], &[("wait", "10s".into())]);
+    let mut request = http_client(base)?.post(url.clone()).header("content-type", "application/cloudevents-batch+json");
     let timestamp = now.timestamp();
     let signature = secrets.sign(id, timestamp, body.as_bytes());
     let timestamp = timestamp.to_string();
@@ -165,20 +173,20 @@ mod tests {
     fn dir(name: &str) -> DataDir {
         let path = std::env::temp_dir().join(format!("rollcall-demo-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&path));
-        DataDir::at(&path)
+        DataDir::new(&path)
     }
 
     #[test]
-    fn a_second_start_keeps_the_secret_and_the_instant_of_the_world() {
+    fn a_second_start_keeps_the_secret_and_the_instant_of_its_data() {
         let dir = dir("twice");
-        let (world, settings) = prepare(&dir, at(), [1; 32]).unwrap();
-        assert_eq!(world, World::Missing(at()));
+        let (data, settings) = prepare(&dir, at(), [1; 32]).unwrap();
+        assert_eq!(data, SampleData::Missing(at()));
         assert!(settings.iter().any(|setting| setting.key == "source.flexnet.secret_file"));
         let secret = fs::read_to_string(secret_file(&dir)).unwrap();
         let later = at() + chrono::TimeDelta::hours(1);
-        assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, World::Missing(at()), "an interrupted start goes on");
-        keep(&dir, Mark { made_at: at(), filled: true }).unwrap();
-        assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, World::Filled);
+        assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, SampleData::Missing(at()), "an interrupted start goes on");
+        write_state(&dir, DemoState { made_at: at(), filled: true }).unwrap();
+        assert_eq!(prepare(&dir, later, [2; 32]).unwrap().0, SampleData::Posted);
         assert_eq!(fs::read_to_string(secret_file(&dir)).unwrap(), secret);
         fs::remove_dir_all(dir.path()).unwrap();
     }
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn another_installation_is_left_alone() {
         let dir = dir("other");
-        dir.make().unwrap();
+        dir.create().unwrap();
         fs::write(dir.file("log.db"), "").unwrap();
         let error = prepare(&dir, at(), [1; 32]).unwrap_err().to_string();
         assert!(error.contains("not a demo"), "{error}");
@@ -196,8 +204,8 @@ mod tests {
 
     #[test]
     fn every_batch_fits_the_default_body_limit() {
-        for batch in sample::world(at()).chunks(BATCH) {
-            let bytes: usize = batch.iter().map(|said| said.cloud_event(ORIGIN).to_string().len() + 1).sum();
+        for batch in sample::sample_facts(at()).chunks(BATCH) {
+            let bytes: usize = batch.iter().map(|fact| fact.cloud_event(ORIGIN).to_string().len() + 1).sum();
             assert!(bytes < 512 << 10, "{bytes}");
         }
     }

@@ -1,4 +1,4 @@
-//! The demo's licensing world: two producers, their packages, some 300 people and entitlements in every state.
+//! The demo's licensing system: two producers, their packages, some 300 people and entitlements in every state.
 //! Pure: the same instant gives the same facts, byte for byte. Posts nothing; `demo` does.
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 /// The person whose commands are printed.
 pub const ADA: &str = "ada@globex.test";
 /// The entitlement that her pull rests on, and nothing else does.
-pub const ADAS: &str = "ENT-7";
+pub const ADA_ENTITLEMENT: &str = "ENT-7";
 /// The image that she pulls.
 pub const IMAGE: &str = "acme/db";
 
-/// One fact of the world, before it is written as a CloudEvent.
+/// One fact, before it is written as a CloudEvent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
-    /// What is said.
+pub struct SampleFact {
+    /// What it says.
     pub body: Body,
     /// The subject's version.
     pub sequence: u64,
@@ -31,7 +31,7 @@ pub struct Said {
     pub personal: Option<(String, String)>,
 }
 
-impl Said {
+impl SampleFact {
     /// As CloudEvents 1.0, structured.
     pub fn cloud_event(&self, origin: &str) -> Value {
         let mut data: Value = serde_json::from_str(&self.body.data()).unwrap_or_default();
@@ -163,7 +163,7 @@ fn product(number: usize) -> &'static str {
 
 /// How many entitlements there are; `ENT-1` is the first.
 const ENTITLEMENTS: usize = 80;
-/// Its line ends ten minutes after the world was made.
+/// Its line ends ten minutes after the demo was made.
 const ENDING_SOON: usize = 12;
 /// It is narrowed to two named people.
 const NARROWED: usize = 9;
@@ -179,45 +179,45 @@ fn id(text: &str) -> Option<Id> {
 }
 
 /// Writes facts down in the order in which they happened.
-struct Scribe {
+struct FactList {
     now: DateTime<Utc>,
-    facts: Vec<Said>,
+    facts: Vec<SampleFact>,
 }
 
-impl Scribe {
+impl FactList {
     fn ago(&self, days: u64) -> DateTime<Utc> {
         self.now.checked_sub_days(Days::new(days)).unwrap_or(self.now)
     }
 
-    fn say(&mut self, days_ago: u64, sequence: u64, body: Option<Body>) {
+    fn add(&mut self, days_ago: u64, sequence: u64, body: Option<Body>) {
         let time = self.ago(days_ago);
-        self.facts.extend(body.map(|body| Said { body, sequence, time, personal: None }));
+        self.facts.extend(body.map(|body| SampleFact { body, sequence, time, personal: None }));
     }
 }
 
-/// The whole world as it stands at `now`, oldest facts first. Every subject starts with sequence 1.
-pub fn world(now: DateTime<Utc>) -> Vec<Said> {
-    let mut scribe = Scribe { now, facts: Vec::new() };
-    accounts(&mut scribe);
-    people(&mut scribe);
-    catalogue(&mut scribe);
-    entitlements(&mut scribe);
-    scribe.facts
+/// All of it as it stands at `now`, oldest facts first. Every subject starts with sequence 1.
+pub fn sample_facts(now: DateTime<Utc>) -> Vec<SampleFact> {
+    let mut list = FactList { now, facts: Vec::new() };
+    accounts(&mut list);
+    people(&mut list);
+    catalogue(&mut list);
+    entitlements(&mut list);
+    list.facts
 }
 
-fn accounts(scribe: &mut Scribe) {
+fn accounts(list: &mut FactList) {
     let producers = PRODUCERS.iter().map(|(id, name, parent, _)| (AccountKind::Producer, *id, *name, *parent));
     let customers = CUSTOMERS.iter().map(|(id, name, parent)| (AccountKind::Customer, *id, *name, *parent));
     for (kind, account, name, parent) in producers.chain(customers) {
         let body = id(account).map(|account| {
             Body::AccountUpserted(Account { account, kind, parent: parent.and_then(id), name: Some(name.into()) })
         });
-        scribe.say(700, 1, body);
+        list.add(700, 1, body);
     }
 }
 
 /// Everybody: (person's id, user name, account). Ids are the licensing system's own numbers.
-fn everybody() -> Vec<(String, String, &'static str)> {
+fn all_people() -> Vec<(String, String, &'static str)> {
     let producers = PRODUCERS.iter().map(|(account, _, _, people)| (*account, *people));
     let customers = CUSTOMERS
         .iter()
@@ -234,38 +234,38 @@ fn everybody() -> Vec<(String, String, &'static str)> {
 }
 
 /// A person's id.
-fn person_named(username: &str) -> Option<Id> {
-    everybody().iter().find(|(_, name, _)| name == username).and_then(|(person, ..)| id(person))
+fn person_id(username: &str) -> Option<Id> {
+    all_people().iter().find(|(_, name, _)| name == username).and_then(|(person, ..)| id(person))
 }
 
-fn people(scribe: &mut Scribe) {
+fn people(list: &mut FactList) {
     let producers: Vec<&str> = PRODUCERS.iter().map(|(id, ..)| *id).collect();
-    for (at, (number, username, account)) in everybody().into_iter().enumerate() {
+    for (at, (number, username, account)) in all_people().into_iter().enumerate() {
         let Some(person) = id(&number) else { continue };
         let first = username.split('@').next().unwrap_or_default();
         let display = first.chars().take(1).flat_map(char::to_uppercase).chain(first.chars().skip(1)).collect();
         // Somebody is suspended now and then; never ada.
         let active = at % 37 != 36;
         let body = Person { person: person.clone(), username: Some(username.clone()), account: id(account), active };
-        let time = scribe.ago(400);
+        let time = list.ago(400);
         let personal = Some((username, display));
-        scribe.facts.push(Said { body: Body::PersonUpserted(body), sequence: 1, time, personal });
+        list.facts.push(SampleFact { body: Body::PersonUpserted(body), sequence: 1, time, personal });
         // Most people of a producer manage its packages; some held the permission once.
         if producers.contains(&account) && at % 4 != 3 {
             let of = PermissionOf { person: person.clone(), permission: Permission::ViewAndManageDownloadPackages };
-            scribe.say(399, 1, Some(Body::PermissionGranted(of.clone())));
+            list.add(399, 1, Some(Body::PermissionGranted(of.clone())));
             if at % 11 == 10 {
-                scribe.say(90, 2, Some(Body::PermissionRevoked(of)));
+                list.add(90, 2, Some(Body::PermissionRevoked(of)));
             }
         }
         if at % 41 == 40 {
-            scribe.say(30, 2, Some(Body::PersonRemoved(PersonRef { person })));
+            list.add(30, 2, Some(Body::PersonRemoved(PersonRef { person })));
         }
     }
 }
 
-fn catalogue(scribe: &mut Scribe) {
-    let package = |scribe: &mut Scribe, name: &str, project: Option<&str>, producer: &str, container_delivery| {
+fn catalogue(list: &mut FactList) {
+    let package = |list: &mut FactList, name: &str, project: Option<&str>, producer: &str, container_delivery| {
         let package = id(&format!("pkg-{}", name.to_lowercase().replace(' ', "-")));
         let body = package.clone().zip(id(producer)).map(|(package, producer)| {
             Body::PackageUpserted(Package {
@@ -278,37 +278,37 @@ fn catalogue(scribe: &mut Scribe) {
                 effective_until: None,
             })
         });
-        scribe.say(380, 1, body);
+        list.add(380, 1, body);
         package
     };
-    let product = |scribe: &mut Scribe, key: &str, label: &str| {
+    let product = |list: &mut FactList, key: &str, label: &str| {
         let body = id(key).map(|product| Body::ProductUpserted(Product { product, name: Some(label.into()) }));
-        scribe.say(390, 1, body);
+        list.add(390, 1, body);
         id(key)
     };
-    let mapped = |scribe: &mut Scribe, package: Option<Id>, product: Option<Id>| {
+    let mapped = |list: &mut FactList, package: Option<Id>, product: Option<Id>| {
         let body = package
             .zip(product)
             .map(|(package, product)| Body::PackageProductMapped(PackageProduct { package, product }));
-        scribe.say(370, 1, body);
+        list.add(370, 1, body);
     };
     let acme = ACME.iter().map(|(project, name, product, label)| ("acme", Some(*project), name, product, label));
     let initech = INITECH.iter().map(|(_, name, product, label)| ("initech", None, name, product, label));
     for (producer, project, name, key, label) in acme.chain(initech) {
-        let product = product(scribe, key, label);
-        let package = package(scribe, name, project, producer, true);
-        mapped(scribe, package, product);
+        let product = product(list, key, label);
+        let package = package(list, name, project, producer, true);
+        mapped(list, package, product);
     }
     // Delivered as an installer, not as a container: no project.
-    let desktop = package(scribe, "Acme Desktop", None, "acme", false);
-    let desktop_product = product(scribe, "DESKTOP", "Desktop");
-    mapped(scribe, desktop, desktop_product);
+    let desktop = package(list, "Acme Desktop", None, "acme", false);
+    let desktop_product = product(list, "DESKTOP", "Desktop");
+    mapped(list, desktop, desktop_product);
     // A bundle of two packages, and a product that no package delivers any more.
-    let office = product(scribe, "OFFICE", "Office Bundle");
+    let office = product(list, "OFFICE", "Office Bundle");
     for package in ["pkg-initech-mail", "pkg-initech-forms"] {
-        mapped(scribe, id(package), office.clone());
+        mapped(list, id(package), office.clone());
     }
-    product(scribe, "TELEX", "Telex");
+    product(list, "TELEX", "Telex");
 }
 
 fn entitlement_body(number: usize, state: EntitlementState) -> Option<Body> {
@@ -316,59 +316,63 @@ fn entitlement_body(number: usize, state: EntitlementState) -> Option<Body> {
     Some(Body::EntitlementUpserted(Entitlement { entitlement, account, state }))
 }
 
-fn entitlements(scribe: &mut Scribe) {
+fn entitlements(list: &mut FactList) {
     for number in 1..=ENTITLEMENTS {
         let days = 365 - 4 * u64::try_from(number).unwrap_or_default();
         // Born as a draft, then what it is now: a history to look at.
         let now = state(number);
-        scribe.say(days + 2, 1, entitlement_body(number, EntitlementState::Draft));
+        list.add(days + 2, 1, entitlement_body(number, EntitlementState::Draft));
         if now != EntitlementState::Draft {
-            scribe.say(days, 2, entitlement_body(number, EntitlementState::Active));
+            list.add(days, 2, entitlement_body(number, EntitlementState::Active));
         }
         if !matches!(now, EntitlementState::Draft | EntitlementState::Active) {
-            scribe.say(20, 3, entitlement_body(number, now));
+            list.add(20, 3, entitlement_body(number, now));
         }
-        let ahead = |days| scribe.now.checked_add_days(Days::new(days));
+        let ahead = |days| list.now.checked_add_days(Days::new(days));
         let (starts, ends) = match number {
-            ENDING_SOON => (Some(scribe.ago(days)), scribe.now.checked_add_signed(TimeDelta::minutes(10))),
+            ENDING_SOON => (Some(list.ago(days)), list.now.checked_add_signed(TimeDelta::minutes(10))),
             FUTURE => (ahead(30), ahead(395)),
-            EXPIRED => (Some(scribe.ago(days)), Some(scribe.ago(20))),
-            _ if number % 5 == 0 => (Some(scribe.ago(days)), None),
-            _ => (Some(scribe.ago(days)), ahead(60 + 10 * (days % 30))),
+            EXPIRED => (Some(list.ago(days)), Some(list.ago(20))),
+            _ if number % 5 == 0 => (Some(list.ago(days)), None),
+            _ => (Some(list.ago(days)), ahead(60 + 10 * (days % 30))),
         };
         let line = id(&format!("ENT-{number}/1")).zip(id(&format!("ENT-{number}"))).zip(id(product(number)));
         let line = line.map(|((line, entitlement), product)| {
             Body::LineUpserted(Line { line, entitlement, product, starts, ends, quantity: Some(10 + days % 90) })
         });
-        scribe.say(days, 1, line);
+        list.add(days, 1, line);
     }
     for username in ["bob@globex.test", "carol@globex.test"] {
-        let both = id(&format!("ENT-{NARROWED}")).zip(person_named(username));
+        let both = id(&format!("ENT-{NARROWED}")).zip(person_id(username));
         let body = both.map(|(entitlement, person)| Body::PersonAssigned(EntitlementPerson { entitlement, person }));
-        scribe.say(15, 1, body);
+        list.add(15, 1, body);
     }
 }
 
-/// An entitlement of the world in another state, as the licensing system would say it at `now`.
+/// An entitlement of the demo in another state, as the licensing system would say it at `now`.
 ///
 /// # Errors
 /// When the demo has no such entitlement.
-pub fn changed(entitlement: &str, state: EntitlementState, now: DateTime<Utc>) -> Result<Said, String> {
+pub fn entitlement_change(
+    entitlement: &str,
+    state: EntitlementState,
+    now: DateTime<Utc>,
+) -> Result<SampleFact, String> {
     let number = entitlement.strip_prefix("ENT-").and_then(|number| number.parse::<usize>().ok());
     let known = number.filter(|number| (1..=ENTITLEMENTS).contains(number) && entitlement == format!("ENT-{number}"));
     let body = known.and_then(|number| entitlement_body(number, state));
     let body = body.ok_or_else(|| {
         format!("the demo has no entitlement `{}`; it has ENT-1 to ENT-{ENTITLEMENTS}", entitlement.escape_debug())
     })?;
-    // The time in milliseconds is above every number that the world starts with, and grows.
+    // The time in milliseconds is above every number that the demo starts with, and grows.
     let sequence = u64::try_from(now.timestamp_millis()).unwrap_or_default();
-    Ok(Said { body, sequence, time: now, personal: None })
+    Ok(SampleFact { body, sequence, time: now, personal: None })
 }
 
-/// How large the world is: (producers, projects, people).
+/// How large the demo is: (producers, projects, people).
 pub fn size() -> (usize, usize, usize) {
     let producers = PRODUCERS.iter().filter(|(_, _, parent, _)| parent.is_none()).count();
-    (producers, ACME.len() + INITECH.len(), everybody().len())
+    (producers, ACME.len() + INITECH.len(), all_people().len())
 }
 
 #[cfg(test)]
@@ -383,14 +387,14 @@ mod tests {
 
     #[test]
     fn every_fact_reads_strictly_as_what_it_is() {
-        for said in world(at()) {
-            let event = said.cloud_event("https://licences.acme.test");
+        for fact in sample_facts(at()) {
+            let event = fact.cloud_event("https://licences.acme.test");
             let mut data = event["data"].clone();
             if let Some(personal) = data.as_object_mut().unwrap().remove("personal") {
                 assert!(personal["email"].as_str().unwrap().contains('@'));
             }
             let read = Body::parse(event["type"].as_str().unwrap(), &data.to_string()).unwrap();
-            assert_eq!(read, said.body);
+            assert_eq!(read, fact.body);
             assert_eq!(event["subject"], read.subject());
         }
     }
@@ -399,30 +403,30 @@ mod tests {
     fn no_two_facts_share_an_id_and_each_subject_counts_from_one() {
         let mut ids = BTreeSet::new();
         let mut versions: BTreeMap<String, u64> = BTreeMap::new();
-        for said in world(at()) {
-            assert!(ids.insert(said.cloud_event("x")["id"].to_string()), "{said:?}");
-            let last = versions.entry(said.body.subject()).or_default();
-            assert!(said.sequence > *last, "{said:?}");
-            *last = said.sequence;
-            assert!(said.time <= at());
+        for fact in sample_facts(at()) {
+            assert!(ids.insert(fact.cloud_event("x")["id"].to_string()), "{fact:?}");
+            let last = versions.entry(fact.body.subject()).or_default();
+            assert!(fact.sequence > *last, "{fact:?}");
+            *last = fact.sequence;
+            assert!(fact.time <= at());
         }
     }
 
     #[test]
     fn the_same_instant_gives_the_same_bytes() {
-        let text = || world(at()).iter().map(|said| said.cloud_event("x").to_string()).collect::<Vec<_>>();
+        let text = || sample_facts(at()).iter().map(|fact| fact.cloud_event("x").to_string()).collect::<Vec<_>>();
         assert_eq!(text(), text());
     }
 
     #[test]
-    fn the_world_is_as_lively_as_promised() {
+    fn the_demo_is_as_lively_as_promised() {
         let (producers, projects, people) = size();
         assert_eq!((producers, projects), (2, 20));
         assert!((290..=320).contains(&people), "{people}");
-        let facts = world(at());
+        let facts = sample_facts(at());
         let states: BTreeSet<String> = facts
             .iter()
-            .filter_map(|said| match &said.body {
+            .filter_map(|fact| match &fact.body {
                 Body::EntitlementUpserted(entitlement) => Some(format!("{:?}", entitlement.state)),
                 _ => None,
             })
@@ -432,7 +436,7 @@ mod tests {
             facts
                 .iter()
                 .rev()
-                .find_map(|said| match &said.body {
+                .find_map(|fact| match &fact.body {
                     Body::LineUpserted(line) if line.entitlement.as_str() == format!("ENT-{wanted}") => {
                         Some(line.clone())
                     }
@@ -444,11 +448,11 @@ mod tests {
         assert!(last(FUTURE).starts > Some(at()));
         assert!(last(EXPIRED).ends < Some(at()));
         let mapped = |product: &Id| {
-            facts.iter().any(|said| matches!(&said.body, Body::PackageProductMapped(m) if m.product == *product))
+            facts.iter().any(|fact| matches!(&fact.body, Body::PackageProductMapped(m) if m.product == *product))
         };
         assert!(!mapped(&last(UNMAPPED).product) && mapped(&last(7).product));
-        assert!(facts.iter().any(|said| matches!(&said.body, Body::PersonAssigned(_))));
-        assert!(facts.iter().any(|said| matches!(&said.body, Body::PackageUpserted(p) if !p.container_delivery)));
+        assert!(facts.iter().any(|fact| matches!(&fact.body, Body::PersonAssigned(_))));
+        assert!(facts.iter().any(|fact| matches!(&fact.body, Body::PackageUpserted(p) if !p.container_delivery)));
         for number in [7, 9, ENDING_SOON, FUTURE, EXPIRED, UNMAPPED] {
             assert_eq!(state(number), EntitlementState::Active, "{number}");
         }
@@ -459,26 +463,29 @@ mod tests {
         let of_globex: Vec<usize> =
             (1..=ENTITLEMENTS).filter(|n| owner(*n) == "globex" && product(*n) == "DB").collect();
         assert_eq!(of_globex, [7]);
-        assert!(person_named(ADA).is_some());
-        let ada = person_named(ADA).unwrap();
-        let facts = world(at());
-        assert!(facts.iter().any(|said| matches!(&said.body, Body::PersonUpserted(p) if p.person == ada && p.active)));
-        assert!(!facts.iter().any(|said| matches!(&said.body, Body::PersonRemoved(p) if p.person == ada)));
+        assert!(person_id(ADA).is_some());
+        let ada = person_id(ADA).unwrap();
+        let facts = sample_facts(at());
+        assert!(facts.iter().any(|fact| matches!(&fact.body, Body::PersonUpserted(p) if p.person == ada && p.active)));
+        assert!(!facts.iter().any(|fact| matches!(&fact.body, Body::PersonRemoved(p) if p.person == ada)));
     }
 
     #[test]
     fn user_names_are_unique() {
-        let names: Vec<_> = everybody().into_iter().map(|(_, name, _)| name).collect();
+        let names: Vec<_> = all_people().into_iter().map(|(_, name, _)| name).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
     }
 
     #[test]
     fn an_entitlement_ends_and_is_renewed_with_a_higher_version() {
-        let ended = changed("ENT-7", EntitlementState::Inactive, at()).unwrap();
-        let before = world(at()).into_iter().rfind(|said| said.body.subject() == "entitlement/ENT-7").unwrap();
+        let ended = entitlement_change("ENT-7", EntitlementState::Inactive, at()).unwrap();
+        let before = sample_facts(at()).into_iter().rfind(|fact| fact.body.subject() == "entitlement/ENT-7").unwrap();
         assert!(ended.sequence > before.sequence);
         for unknown in ["ENT-0", "ENT-81", "ENT-07", "DB", "ENT-"] {
-            assert!(changed(unknown, EntitlementState::Active, at()).unwrap_err().contains("ENT-80"), "{unknown}");
+            assert!(
+                entitlement_change(unknown, EntitlementState::Active, at()).unwrap_err().contains("ENT-80"),
+                "{unknown}"
+            );
         }
     }
 }

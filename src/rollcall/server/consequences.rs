@@ -9,10 +9,10 @@ use rollcall_ingest::{Consequences, ProposedFacts};
 use rollcall_projector::Handle;
 
 /// How long the roster may take to reach what the source was held against.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ROSTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Tries what a source says on a copy of the roster.
-pub struct OnRoster {
+pub struct RosterConsequences {
     /// Where the roster is.
     pub handle: Handle,
     /// The time.
@@ -20,7 +20,7 @@ pub struct OnRoster {
 }
 
 #[async_trait]
-impl Consequences for OnRoster {
+impl Consequences for RosterConsequences {
     async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         let ProposedFacts { source, seen, facts } = proposed;
         let crowd = usize::try_from(crowd).unwrap_or(usize::MAX);
@@ -28,7 +28,7 @@ impl Consequences for OnRoster {
             return Vec::new();
         }
         // A roster that stands still is said elsewhere; what it has is still worth asking.
-        self.handle.wait_for(seen, PATIENCE).await;
+        self.handle.wait_for(seen, ROSTER_TIMEOUT).await;
         let (before, now) = (self.handle.live().read().clone(), self.clock.now());
         let tried = tokio::task::spawn_blocking(move || emptied_projects(&before, &source, &facts, crowd, now)).await;
         tried.unwrap_or_else(|error| {

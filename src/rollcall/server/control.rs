@@ -16,10 +16,10 @@ use tokio::sync::watch;
 const ROSTER: &str = "roster";
 const READ: &str = "read";
 /// How long a question about the past waits for the SQL side to reach it; it is behind by a batch at most, or rebuilt.
-const MOST_WAIT: Duration = Duration::from_secs(2);
+const READ_SIDE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process as the API sees it.
-pub struct Process {
+pub struct ServerControl {
     /// Where the log is.
     pub log: EngineConfig,
     /// The projector.
@@ -30,7 +30,7 @@ pub struct Process {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Process {
+impl ServerControl {
     async fn beside(&self, projection: &str, rebuild: Rebuild) -> Result<Checked, ControlError> {
         if ![ROSTER, READ].contains(&projection) {
             return Err(ControlError::Unknown(format!(
@@ -75,7 +75,7 @@ fn signing_key(info: &KeyInfo) -> SigningKey {
 }
 
 #[async_trait]
-impl Control for Process {
+impl Control for ServerControl {
     fn applied(&self) -> watch::Receiver<Position> {
         self.projector.applied()
     }
@@ -144,7 +144,7 @@ impl Control for Process {
         to: Position,
         lost: bool,
     ) -> Result<Option<Vec<Position>>, ControlError> {
-        let found = self.projector.events_of(subjects, to, lost, MOST_WAIT).await;
+        let found = self.projector.events_of(subjects, to, lost, READ_SIDE_TIMEOUT).await;
         found.map_err(|error| ControlError::Unavailable(error.to_string()))
     }
 

@@ -67,7 +67,7 @@ impl Health {
         Self { log, projector, keys, clock, limits, newest, filling: Arc::default(), metrics }
     }
 
-    /// Says whether the demo's world is still being posted. Whoever waits until the process is ready then finds it whole.
+    /// Says whether the demo's data is still being posted. Whoever waits until the process is ready then finds it whole.
     pub fn set_filling_demo(&self, filling: bool) {
         self.filling.store(filling, Ordering::Relaxed);
     }
@@ -121,7 +121,7 @@ impl Health {
             },
         ];
         if self.filling.load(Ordering::Relaxed) {
-            checks.push(Check { name: "demo", good: false, text: "its world is being posted".to_owned() });
+            checks.push(Check { name: "demo", good: false, text: "its data is being posted".to_owned() });
         }
         checks
     }

@@ -39,7 +39,7 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
     let graceful = GracefulShutdown::new();
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.head).half_close(false);
-    while let Some((stream, client, permit)) = next(&listener, &room, &stop).await {
+    while let Some((stream, client, permit)) = accept(&listener, &room, &stop).await {
         let app = app.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
 }
 
 /// The next connection, once there is room for it; nothing when it is time to stop.
-async fn next(
+async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
     stop: &CancellationToken,
@@ -91,21 +91,21 @@ async fn next(
 }
 
 /// What folds or reads the whole log may take as long as that takes.
-const LONG: [&str; 3] = ["/api/v1/projections/", "/api/v1/log/verify", "/api/v1/deliveries/replay"];
-const LONGEST: Duration = Duration::from_secs(3600);
+const SLOW_PATHS: [&str; 3] = ["/api/v1/projections/", "/api/v1/log/verify", "/api/v1/deliveries/replay"];
+const SLOW_PATH_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Ends a request that takes too long, its body included, with 408 in the shape that its path speaks.
-pub async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+pub async fn with_timeout(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let oci = path == "/token";
-    let limit = if LONG.iter().any(|long| path.starts_with(long)) { LONGEST } else { limit };
+    let limit = if SLOW_PATHS.iter().any(|long| path.starts_with(long)) { SLOW_PATH_TIMEOUT } else { limit };
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => too_late(oci),
+        Err(_) => timeout_response(oci),
     }
 }
 
-fn too_late(oci: bool) -> Response {
+fn timeout_response(oci: bool) -> Response {
     let (kind, body) = if oci {
         ("application/json", r#"{"errors":[{"code":"UNKNOWN","message":"the request took too long; send it again"}]}"#)
     } else {
@@ -134,7 +134,7 @@ mod tests {
             .route("/", get(|ConnectInfo(client): ConnectInfo<SocketAddr>| async move { client.ip().to_string() }))
             .route("/echo", post(|body: String| async move { body }))
             .route("/hang", get(|| async { std::future::pending::<()>().await }))
-            .layer(middleware::from_fn_with_state(Duration::from_millis(300), in_time));
+            .layer(middleware::from_fn_with_state(Duration::from_millis(300), with_timeout));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

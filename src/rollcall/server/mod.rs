@@ -2,15 +2,15 @@
 //! signal lets go in the reverse order. Holds the order of these steps; every step's work is somebody else's.
 
 pub mod clock;
+mod configuration_events;
 mod consequences;
 mod control;
-mod decisions;
+mod decision_queue;
 mod health;
 mod listener;
 mod passwords;
 pub mod random;
 pub mod roles;
-mod settings;
 mod source_runners;
 pub mod telemetry;
 
@@ -42,12 +42,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    consequences::OnRoster,
-    control::Process,
+    configuration_events::{configuration_events, local_event, missing_global_project},
+    consequences::RosterConsequences,
+    control::ServerControl,
     health::Health,
     passwords::{ApiLogins, Passwords},
     roles::Role,
-    settings::{differences, event, global_project},
     source_runners::{ReadSource, read_sources},
     telemetry::Stopped,
 };
@@ -174,12 +174,12 @@ impl Server {
             }
             _ = self.handle.wait_for(head, Duration::MAX) => {}
         }
-        let bodies = differences(loaded, profile, &self.handle.live())?;
+        let bodies = configuration_events(loaded, profile, &self.handle.live())?;
         if let Some((body, why)) = self.record(&bodies).await? {
             anyhow::bail!("the log takes the configuration's {} not: {why}", body.subject())
         }
         // Judged under the profile that has just been recorded. A name that somebody has is no reason not to serve.
-        let global: Vec<Body> = global_project(&self.handle.live().read()).into_iter().collect();
+        let global: Vec<Body> = missing_global_project(&self.handle.live().read()).into_iter().collect();
         if let Some((_, why)) = self.record(&global).await? {
             tracing::warn!(%why, "the profile has a global project, and it cannot be made");
         }
@@ -192,7 +192,7 @@ impl Server {
             return Ok(None);
         }
         let now = self.clock.now();
-        let events: Vec<NewEvent> = bodies.iter().map(|body| event(body, now)).collect::<anyhow::Result<_>>()?;
+        let events: Vec<NewEvent> = bodies.iter().map(|body| local_event(body, now)).collect::<anyhow::Result<_>>()?;
         let outcomes = self.log.append(events).await?;
         for (body, outcome) in bodies.iter().zip(outcomes) {
             let Outcome::Recorded(position) = outcome else {
@@ -237,10 +237,14 @@ impl Server {
         let receiver = Receiver::new(routes, ops.clone(), Arc::clone(&append), Arc::clone(&clock));
         // Before the first delivery is taken, so that nothing newer is overtaken.
         receiver.recover().await?;
-        let process =
-            Process { log: dir.log(), projector: handle.clone(), keys: Arc::clone(&keys), clock: Arc::clone(&clock) };
+        let process = ServerControl {
+            log: dir.log(),
+            projector: handle.clone(),
+            keys: Arc::clone(&keys),
+            clock: Arc::clone(&clock),
+        };
         let control: Arc<dyn Control> = Arc::new(process);
-        let (sink, deciding) = decisions::start(ops.clone());
+        let (sink, deciding) = decision_queue::start(ops.clone());
         let sink = Arc::new(sink);
         let logins = Arc::new(Logins::new(handle.live(), passwords));
         let tokens = TokenServer::new(TokenParts {
@@ -259,7 +263,7 @@ impl Server {
             decisions: Arc::clone(&sink) as Arc<dyn DecisionSink>,
             logins: Arc::clone(&logins),
         });
-        let consequences = OnRoster { handle: handle.clone(), clock: Arc::clone(&clock) };
+        let consequences = RosterConsequences { handle: handle.clone(), clock: Arc::clone(&clock) };
         let (runners, running) =
             source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), ops.clone(), consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
@@ -284,7 +288,7 @@ impl Server {
         };
         let routes = roles::router(roles, api, tokens)
             .merge(health::router(health.clone()))
-            .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::in_time));
+            .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::with_timeout));
         let limits = listener::Limits {
             connections: usize::try_from(config.server.max_connections)?,
             head: config.server.header_timeout.0,

@@ -8,7 +8,7 @@ use rollcall_events::SourceName;
 use rollcall_ingest::{EngineDeps, ReadOptions, RunnerTasks, Runners, SourceStore, connector::Pull};
 
 use crate::{
-    server::{consequences::OnRoster, random::random_number},
+    server::{consequences::RosterConsequences, random::random_number},
     sources::Source,
 };
 
@@ -30,7 +30,7 @@ pub fn start(
     append: Arc<dyn Append>,
     tail: Arc<dyn Tail>,
     store: Arc<dyn SourceStore>,
-    consequences: OnRoster,
+    consequences: RosterConsequences,
 ) -> (Runners, RunnerTasks) {
     let clock = Arc::clone(&consequences.clock);
     let consequences = Arc::new(consequences);

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        document::Written,
-        output::{Form, Paint, cell, say},
+        document::Document,
+        output::{OutputFormat, Paint, field_text, print},
         remote::{
-            preview::{difference, rows, scope},
-            request::api,
+            preview::{difference_text, rows, scope_text},
+            request::api_path,
         },
     },
     client::{Client, Exit, Failure},
@@ -20,12 +20,17 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn plan(client: &Client, form: Form, file: &Path) -> Result<Exit, Failure> {
-    let written = Written::read(file)?;
+pub async fn plan(client: &Client, format: OutputFormat, file: &Path) -> Result<Exit, Failure> {
+    let document = Document::read(file)?;
     let answer = client
-        .post_document(&api(&["bindings", "plan"]), &written.value, &|pointer| Some(written.place(pointer)), None)
+        .post_document(
+            &api_path(&["bindings", "plan"]),
+            &document.value,
+            &|pointer| Some(document.place(pointer)),
+            None,
+        )
         .await?;
-    form.show(&answer, |paint| planned(paint, &answer, &written));
+    format.print(&answer, |paint| plan_text(paint, &answer, &document));
     Ok(if rows(&answer, "rows").is_empty() { Exit::Yes } else { Exit::No })
 }
 
@@ -33,55 +38,60 @@ pub async fn plan(client: &Client, form: Form, file: &Path) -> Result<Exit, Fail
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn apply(client: &Client, form: Form, file: &Path, yes: bool) -> Result<Exit, Failure> {
-    let written = Written::read(file)?;
+pub async fn apply(client: &Client, format: OutputFormat, file: &Path, yes: bool) -> Result<Exit, Failure> {
+    let document = Document::read(file)?;
     let answer = client
-        .post_document(&api(&["bindings", "plan"]), &written.value, &|pointer| Some(written.place(pointer)), None)
+        .post_document(
+            &api_path(&["bindings", "plan"]),
+            &document.value,
+            &|pointer| Some(document.place(pointer)),
+            None,
+        )
         .await?;
-    if let Form::Text(paint) = form {
-        say(&planned(paint, &answer, &written));
+    if let OutputFormat::Text(paint) = format {
+        print(&plan_text(paint, &answer, &document));
     }
     if rows(&answer, "rows").is_empty() {
-        if form == Form::Json {
-            form.show(&answer, |_| String::new());
+        if format == OutputFormat::Json {
+            format.print(&answer, |_| String::new());
         }
         return Ok(Exit::Yes);
     }
-    if !yes && !agreed()? {
+    if !yes && !confirm()? {
         return Err(Failure::Refused("nothing was changed".to_owned()));
     }
-    let plan = format!("\"{}\"", cell(&answer, "plan"));
+    let plan = format!("\"{}\"", field_text(&answer, "plan"));
     let done = client
         .post_document(
-            &api(&["bindings", "apply"]),
-            &written.value,
-            &|pointer| Some(written.place(pointer)),
+            &api_path(&["bindings", "apply"]),
+            &document.value,
+            &|pointer| Some(document.place(pointer)),
             Some(&plan),
         )
         .await?;
-    form.show(&done, |paint| format!("{} recorded\n", paint.good(&rows(&done, "positions").len().to_string())));
+    format.print(&done, |paint| format!("{} recorded\n", paint.good(&rows(&done, "positions").len().to_string())));
     Ok(Exit::Yes)
 }
 
 /// Asks on the terminal; without one the answer has to be given beforehand.
-fn agreed() -> Result<bool, Failure> {
+fn confirm() -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage("say --yes to apply this without being asked; nothing was changed".to_owned()));
     }
-    say("Apply this? [y/N] ");
+    print("Apply this? [y/N] ");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// A user by name; a group and a service with their kind.
-fn who(row: &Value) -> String {
-    let principal = cell(row, "principal");
-    if principal.starts_with("user:") { cell(row, "name") } else { principal }
+fn principal_name(row: &Value) -> String {
+    let principal = field_text(row, "principal");
+    if principal.starts_with("user:") { field_text(row, "name") } else { principal }
 }
 
 /// The rows of a plan, by scope, and what they would change.
-fn planned(paint: Paint, answer: &Value, written: &Written) -> String {
+fn plan_text(paint: Paint, answer: &Value, document: &Document) -> String {
     let rows = rows(answer, "rows");
     if rows.is_empty() {
         return "nothing to do: everything is so already\n".to_owned();
@@ -89,34 +99,34 @@ fn planned(paint: Paint, answer: &Value, written: &Written) -> String {
     let mut out = String::new();
     let mut last = String::new();
     let mut sorted: Vec<&Value> = rows.iter().collect();
-    sorted.sort_by_key(|row| scope(row));
+    sorted.sort_by_key(|row| scope_text(row));
     for row in sorted {
-        let here = scope(row);
+        let here = scope_text(row);
         if here != last {
             out.push_str(&format!("{}\n", paint.bold(&here)));
             last = here;
         }
-        let sign = match cell(row, "change").as_str() {
+        let sign = match field_text(row, "change").as_str() {
             "add" => paint.good("+"),
             "change" => paint.bold("~"),
             _ => paint.bad("-"),
         };
-        let window = match (cell(row, "starts"), cell(row, "ends")) {
+        let window = match (field_text(row, "starts"), field_text(row, "ends")) {
             (starts, ends) if starts.is_empty() && ends.is_empty() => String::new(),
             (starts, ends) => format!("  [{starts}, {ends})"),
         };
-        let refused = match cell(row, "refused") {
+        let refused = match field_text(row, "refused") {
             why if why.is_empty() => String::new(),
             why => {
-                let at = match cell(row, "pointer") {
+                let at = match field_text(row, "pointer") {
                     pointer if pointer.is_empty() => String::new(),
-                    pointer => format!("{}: ", written.place(&pointer)),
+                    pointer => format!("{}: ", document.place(&pointer)),
                 };
                 format!("   {} {at}{why}", paint.bad("refused:"))
             }
         };
-        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", cell(row, "role"), who(row)));
+        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", field_text(row, "role"), principal_name(row)));
     }
-    out.push_str(&difference(paint, answer));
+    out.push_str(&difference_text(paint, answer));
     out
 }

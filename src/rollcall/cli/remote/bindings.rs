@@ -5,10 +5,13 @@ use serde_json::json;
 use crate::{
     cli::{
         args::Bindings,
-        output::{Form, cell},
+        output::{OutputFormat, field_text},
         remote::{
             binding_plans,
-            request::{api, body, done, listed, principal, scope, shown, text},
+            request::{
+                api_path, json_object, optional_text, parse_principal, parse_scope, print_change, print_list,
+                print_object,
+            },
         },
     },
     client::{Client, Exit, Failure},
@@ -18,7 +21,7 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, form: Form, command: &Bindings) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &Bindings) -> Result<Exit, Failure> {
     match command {
         Bindings::List { user, service, group, project, folder, scope } => {
             let kind = scope.map(|scope| scope.word().to_owned());
@@ -32,7 +35,7 @@ pub async fn run(client: &Client, form: Form, command: &Bindings) -> Result<Exit
             ];
             let query: Vec<(&str, String)> =
                 filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
-            let rows = client.list(&api(&["bindings"]), &query, usize::MAX).await?;
+            let rows = client.all_pages(&api_path(&["bindings"]), &query, usize::MAX).await?;
             let columns = [
                 ("USER", "user"),
                 ("SERVICE", "service"),
@@ -44,25 +47,29 @@ pub async fn run(client: &Client, form: Form, command: &Bindings) -> Result<Exit
                 ("UNTIL", "ends"),
                 ("BINDING", "id"),
             ];
-            listed(form, &columns, &rows);
+            print_list(format, &columns, &rows);
         }
-        Bindings::Show { id } => shown(form, &client.get(&api(&["bindings", id]), &[]).await?),
+        Bindings::Show { id } => print_object(format, &client.get(&api_path(&["bindings", id]), &[]).await?),
         Bindings::Set { who, role, scope: on, starts, ends } => {
-            let (kind, id) = principal(who);
-            let body = body([
+            let (kind, id) = parse_principal(who);
+            let body = json_object([
                 ("principal", Some(json!({kind: id}))),
                 ("role", Some(json!(role))),
-                ("scope", Some(scope(on)?)),
-                ("starts", text(starts)),
-                ("ends", text(ends)),
+                ("scope", Some(parse_scope(on)?)),
+                ("starts", optional_text(starts)),
+                ("ends", optional_text(ends)),
             ]);
-            let answer = client.post(&api(&["bindings"]), &body).await?;
-            done(form, &answer, &format!("{kind} {id} has role {role} on {on}: {}", cell(&answer, "id")));
+            let answer = client.post(&api_path(&["bindings"]), &body).await?;
+            print_change(
+                format,
+                &answer,
+                &format!("{kind} {id} has role {role} on {on}: {}", field_text(&answer, "id")),
+            );
         }
-        Bindings::Plan { file } => return binding_plans::plan(client, form, file).await,
-        Bindings::Apply { file, yes } => return binding_plans::apply(client, form, file, *yes).await,
+        Bindings::Plan { file } => return binding_plans::plan(client, format, file).await,
+        Bindings::Apply { file, yes } => return binding_plans::apply(client, format, file, *yes).await,
         Bindings::Remove { id } => {
-            done(form, &client.delete(&api(&["bindings", id])).await?, "the role is taken away");
+            print_change(format, &client.delete(&api_path(&["bindings", id])).await?, "the role is taken away");
         }
     }
     Ok(Exit::Yes)

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         args::Deliveries,
-        output::{Form, Paint, cell, members},
-        remote::request::api,
+        output::{OutputFormat, Paint, field_table, field_text},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
 };
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, form: Form, command: &Deliveries) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &Deliveries) -> Result<Exit, Failure> {
     match command {
         Deliveries::List { source, failed, limit } => {
             let mut query = Vec::new();
@@ -24,7 +24,7 @@ pub async fn run(client: &Client, form: Form, command: &Deliveries) -> Result<Ex
                 query.push(("verdict", "failed".to_owned()));
             }
             let most = usize::try_from(*limit).unwrap_or(usize::MAX);
-            let rows = client.list(&api(&["deliveries"]), &query, most).await?;
+            let rows = client.all_pages(&api_path(&["deliveries"]), &query, most).await?;
             let columns = [
                 ("DELIVERY", "id"),
                 ("RECEIVED", "received_at"),
@@ -33,15 +33,15 @@ pub async fn run(client: &Client, form: Form, command: &Deliveries) -> Result<Ex
                 ("BYTES", "bytes"),
                 ("REASON", "reason"),
             ];
-            form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+            format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
         }
         Deliveries::Show { id } => {
-            let delivery = client.get(&api(&["deliveries", id]), &[]).await?;
-            form.show(&delivery, |paint| delivery_text(paint, &delivery));
+            let delivery = client.get(&api_path(&["deliveries", id]), &[]).await?;
+            format.print(&delivery, |paint| delivery_text(paint, &delivery));
         }
         Deliveries::Replay { id } => {
-            let delivery = client.post(&api(&["deliveries", id, "replay"]), &json!({})).await?;
-            form.show(&delivery, |paint| delivery_text(paint, &delivery));
+            let delivery = client.post(&api_path(&["deliveries", id, "replay"]), &json!({})).await?;
+            format.print(&delivery, |paint| delivery_text(paint, &delivery));
         }
     }
     Ok(Exit::Yes)
@@ -59,17 +59,21 @@ fn delivery_text(paint: Paint, delivery: &Value) -> String {
             ("EFFECT", "effect"),
             ("REASON", "reason"),
         ];
-        return format!("{}quarantined: {}\n", members(paint, &columns, &events), cell(delivery, "quarantined"));
+        return format!(
+            "{}quarantined: {}\n",
+            field_table(paint, &columns, &events),
+            field_text(delivery, "quarantined")
+        );
     }
     let mut out = format!(
         "{}  {}  {}\nsource {}, received {}, {} bytes, from {}\n",
-        paint.bold(&cell(delivery, "id")),
-        cell(delivery, "verdict"),
-        cell(delivery, "reason"),
-        cell(delivery, "source"),
-        cell(delivery, "received_at"),
-        cell(delivery, "bytes"),
-        cell(delivery, "client"),
+        paint.bold(&field_text(delivery, "id")),
+        field_text(delivery, "verdict"),
+        field_text(delivery, "reason"),
+        field_text(delivery, "source"),
+        field_text(delivery, "received_at"),
+        field_text(delivery, "bytes"),
+        field_text(delivery, "client"),
     );
     let columns = [
         ("PART", "id"),
@@ -82,15 +86,15 @@ fn delivery_text(paint: Paint, delivery: &Value) -> String {
         ("DETAIL", "problem.detail"),
     ];
     if !parts.is_empty() {
-        out.push_str(&format!("\n{}", members(paint, &columns, &parts)));
+        out.push_str(&format!("\n{}", field_table(paint, &columns, &parts)));
     }
     for replay in rows("replays") {
-        out.push_str(&format!("replayed {}, was {} before\n", cell(&replay, "at"), cell(&replay, "was")));
+        out.push_str(&format!("replayed {}, was {} before\n", field_text(&replay, "at"), field_text(&replay, "was")));
     }
     out.push('\n');
     for header in rows("headers") {
-        out.push_str(&format!("{}: {}\n", paint.dim(&cell(&header, "0")), cell(&header, "1")));
+        out.push_str(&format!("{}: {}\n", paint.dim(&field_text(&header, "0")), field_text(&header, "1")));
     }
-    out.push_str(&format!("\n{}{}\n", cell(delivery, "body.text"), cell(delivery, "body.base64")));
+    out.push_str(&format!("\n{}{}\n", field_text(delivery, "body.text"), field_text(delivery, "body.base64")));
     out
 }

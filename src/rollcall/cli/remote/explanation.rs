@@ -3,36 +3,36 @@
 
 use serde_json::Value;
 
-use crate::cli::output::{Paint, cell, clean, number};
+use crate::cli::output::{Paint, escape_controls, field_text, group_digits};
 
 /// The tree of an explanation, as the API gives it, for an image or a project.
 pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
     let allowed = explanation.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     let verdict = if allowed { paint.good("YES") } else { paint.bad("NO ") };
     let position = explanation.get("position").and_then(Value::as_u64).unwrap_or_default();
-    let mut head = format!("{verdict}  decided at position {}, {}", number(position), instant(explanation, "at"));
-    let decision = cell(explanation, "decision");
+    let mut head =
+        format!("{verdict}  decided at position {}, {}", group_digits(position), to_seconds(explanation, "at"));
+    let decision = field_text(explanation, "decision");
     if !decision.is_empty() {
         head.push_str(&format!("   {}", paint.dim(&decision)));
     }
     let mut out = head + "\n";
     out.push_str(&format!(
         "└─ {}  needs {}{}\n",
-        paint.bold(&clean(asked)),
-        cell(explanation, "needs"),
-        roles(explanation)
+        paint.bold(&escape_controls(asked)),
+        field_text(explanation, "needs"),
+        roles_remark(explanation)
     ));
 
     let list = |key: &str| explanation.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let sufficient = list("roles");
-    let mut branches: Vec<Branch> = list("reasons").iter().map(|reason| standing(paint, reason, &sufficient)).collect();
-    branches.extend(list("near_misses").iter().map(|miss| missing(paint, miss)));
-    branches.extend(
-        list("ceilings").iter().map(|ceiling| Branch {
-            head: format!("{} {}", paint.bad("✗"), cell(ceiling, "text")),
-            leaves: Vec::new(),
-        }),
-    );
+    let mut branches: Vec<Branch> =
+        list("reasons").iter().map(|reason| reason_branch(paint, reason, &sufficient)).collect();
+    branches.extend(list("near_misses").iter().map(|miss| near_miss_branch(paint, miss)));
+    branches.extend(list("ceilings").iter().map(|ceiling| Branch {
+        head: format!("{} {}", paint.bad("✗"), field_text(ceiling, "text")),
+        leaves: Vec::new(),
+    }));
     if branches.is_empty() {
         branches.push(Branch {
             head: format!("{} nothing was ever recorded that gives a role here", paint.bad("✗")),
@@ -49,7 +49,7 @@ pub fn tree(paint: Paint, explanation: &Value, asked: &str) -> String {
     }
     for (at, line) in list("would_allow").iter().enumerate() {
         let lead = if at == 0 { "Would become YES if: " } else { "                 or: " };
-        out.push_str(&format!("{lead}{}\n", cell(line, "text")));
+        out.push_str(&format!("{lead}{}\n", field_text(line, "text")));
     }
     out
 }
@@ -59,20 +59,20 @@ struct Branch {
     leaves: Vec<String>,
 }
 
-fn roles(explanation: &Value) -> String {
+fn roles_remark(explanation: &Value) -> String {
     let roles: Vec<String> = explanation
         .get("roles")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .filter_map(|role| role.as_str().map(clean))
+        .filter_map(|role| role.as_str().map(escape_controls))
         .collect();
     if roles.is_empty() { String::new() } else { format!(", as {} have it", roles.join(" or ")) }
 }
 
 /// A time, to the second.
-fn instant(value: &Value, key: &str) -> String {
-    let text = cell(value, key);
+fn to_seconds(value: &Value, key: &str) -> String {
+    let text = field_text(value, key);
     match text.split_once('.') {
         Some((whole, _)) if text.ends_with('Z') => format!("{whole}Z"),
         _ => text,
@@ -80,37 +80,37 @@ fn instant(value: &Value, key: &str) -> String {
 }
 
 /// A reason that stands. A role that would not do by itself is marked: it is not what the answer rests on, or only in part.
-fn standing(paint: Paint, reason: &Value, sufficient: &[Value]) -> Branch {
+fn reason_branch(paint: Paint, reason: &Value, sufficient: &[Value]) -> Branch {
     let role = reason.get("role").unwrap_or(&Value::Null);
-    let enough = cell(reason, "rule") == "baseline" || sufficient.contains(role);
+    let enough = field_text(reason, "rule") == "baseline" || sufficient.contains(role);
     let (sign, remark) = if enough { (paint.good("✓"), "") } else { (paint.dim("·"), " (not enough by itself)") };
-    let until = instant(reason, "until");
+    let until = to_seconds(reason, "until");
     let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
     let facts = reason.get("facts").and_then(Value::as_array).cloned().unwrap_or_default();
-    let first = facts.first().map(|fact| format!("  {}", paint.dim(&cause(fact)))).unwrap_or_default();
+    let first = facts.first().map(|fact| format!("  {}", paint.dim(&cause_text(fact)))).unwrap_or_default();
     Branch {
-        head: format!("{sign} {} by {}{until}{remark}{first}", cell(reason, "role"), cell(reason, "text")),
+        head: format!("{sign} {} by {}{until}{remark}{first}", field_text(reason, "role"), field_text(reason, "text")),
         leaves: Vec::new(),
     }
 }
 
 /// A way that does not stand, with what stands in it.
-fn missing(paint: Paint, miss: &Value) -> Branch {
+fn near_miss_branch(paint: Paint, miss: &Value) -> Branch {
     let obstacles = miss.get("obstacles").and_then(Value::as_array).cloned().unwrap_or_default();
     let leaves = obstacles.iter().map(|obstacle| {
         let cause = obstacle.get("cause").filter(|cause| !cause.is_null());
-        let by = cause.map(|fact| format!("  {}", paint.dim(&self::cause(fact)))).unwrap_or_default();
-        format!("{}{by}", cell(obstacle, "text"))
+        let by = cause.map(|fact| format!("  {}", paint.dim(&cause_text(fact)))).unwrap_or_default();
+        format!("{}{by}", field_text(obstacle, "text"))
     });
     Branch {
-        head: format!("{} {} by {}", paint.bad("✗"), cell(miss, "role"), cell(miss, "text")),
+        head: format!("{} {} by {}", paint.bad("✗"), field_text(miss, "role"), field_text(miss, "text")),
         leaves: leaves.collect(),
     }
 }
 
-fn cause(fact: &Value) -> String {
+fn cause_text(fact: &Value) -> String {
     let position = fact.get("position").and_then(Value::as_u64).unwrap_or_default();
-    format!("event {}, source {}", number(position), cell(fact, "source"))
+    format!("event {}, source {}", group_digits(position), field_text(fact, "source"))
 }
 
 #[cfg(test)]

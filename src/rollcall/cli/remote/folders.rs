@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::{
     cli::{
         args::Folders,
-        output::Form,
-        remote::request::{api, body, done, listed, shown, text},
+        output::OutputFormat,
+        remote::request::{api_path, json_object, optional_text, print_change, print_list, print_object},
     },
     client::{Client, Exit, Failure},
 };
@@ -15,21 +15,29 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, form: Form, command: &Folders) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &Folders) -> Result<Exit, Failure> {
     match command {
         Folders::List => {
-            let rows = client.list(&api(&["folders"]), &[], usize::MAX).await?;
+            let rows = client.all_pages(&api_path(&["folders"]), &[], usize::MAX).await?;
             let columns = [("FOLDER", "id"), ("KIND", "kind"), ("IN", "parent"), ("NAME", "name")];
-            listed(form, &columns, &rows);
+            print_list(format, &columns, &rows);
         }
-        Folders::Show { id } => shown(form, &client.get(&api(&["folders", id]), &[]).await?),
+        Folders::Show { id } => print_object(format, &client.get(&api_path(&["folders", id]), &[]).await?),
         Folders::Set { id, kind, parent, name } => {
-            let body = body([("kind", Some(json!(kind))), ("parent", text(parent)), ("name", text(name))]);
-            let answer = client.put(&api(&["folders", id]), &body).await?;
-            done(form, &answer, &format!("folder {id} is a {kind}"));
+            let body = json_object([
+                ("kind", Some(json!(kind))),
+                ("parent", optional_text(parent)),
+                ("name", optional_text(name)),
+            ]);
+            let answer = client.put(&api_path(&["folders", id]), &body).await?;
+            print_change(format, &answer, &format!("folder {id} is a {kind}"));
         }
         Folders::Remove { id } => {
-            done(form, &client.delete(&api(&["folders", id])).await?, &format!("folder {id} is removed"));
+            print_change(
+                format,
+                &client.delete(&api_path(&["folders", id])).await?,
+                &format!("folder {id} is removed"),
+            );
         }
     }
     Ok(Exit::Yes)

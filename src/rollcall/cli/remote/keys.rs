@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{Form, cell, members},
-        remote::request::api,
+        output::{OutputFormat, field_table, field_text},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
     config::data_dir::DataDir,
@@ -16,8 +16,8 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn list(client: &Client, form: Form) -> Result<Exit, Failure> {
-    let rows = client.whole(&api(&["keys"])).await?;
+pub async fn list(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
+    let rows = client.items(&api_path(&["keys"])).await?;
     let columns = [
         ("KEY", "kid"),
         ("ALGORITHM", "algorithm"),
@@ -25,7 +25,7 @@ pub async fn list(client: &Client, form: Form) -> Result<Exit, Failure> {
         ("FROM", "not_before"),
         ("UNTIL", "not_after"),
     ];
-    form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+    format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
     Ok(Exit::Yes)
 }
 
@@ -33,10 +33,10 @@ pub async fn list(client: &Client, form: Form) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn rotate(client: &Client, form: Form) -> Result<Exit, Failure> {
-    let key = client.post(&api(&["keys", "rotate"]), &json!({})).await?;
-    form.show(&key, |_| {
-        format!("{} signs from now on; registries that hold the bundle need nothing\n", cell(&key, "kid"))
+pub async fn rotate(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
+    let key = client.post(&api_path(&["keys", "rotate"]), &json!({})).await?;
+    format.print(&key, |_| {
+        format!("{} signs from now on; registries that hold the bundle need nothing\n", field_text(&key, "kid"))
     });
     Ok(Exit::Yes)
 }
@@ -45,9 +45,9 @@ pub async fn rotate(client: &Client, form: Form) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// When neither is there.
-pub async fn bundle(client: anyhow::Result<Client>, dir: &DataDir, form: Form) -> Result<Exit, Failure> {
+pub async fn bundle(client: anyhow::Result<Client>, dir: &DataDir, format: OutputFormat) -> Result<Exit, Failure> {
     let asked = match client {
-        Ok(client) => client.text(&api(&["keys", "bundle"]), &[]).await,
+        Ok(client) => client.text(&api_path(&["keys", "bundle"]), &[]).await,
         Err(error) => Err(Failure::Unreachable(format!("{error:#}"))),
     };
     let keys = dir.file("keys");
@@ -56,6 +56,6 @@ pub async fn bundle(client: anyhow::Result<Client>, dir: &DataDir, form: Form) -
         Err(Failure::Unreachable(_)) if keys.is_dir() => KeyFiles::bundle_in(&keys).map_err(anyhow::Error::from)?,
         Err(failure) => return Err(failure),
     };
-    form.show(&json!({"bundle": text}), |_| text.clone());
+    format.print(&json!({"bundle": text}), |_| text.clone());
     Ok(Exit::Yes)
 }

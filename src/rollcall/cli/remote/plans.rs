@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{Form, Paint, cell, members, number},
-        remote::request::api,
+        output::{OutputFormat, Paint, field_table, field_text, group_digits},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
 };
@@ -14,30 +14,30 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn plan(client: &Client, form: Form, of: &str) -> Result<Exit, Failure> {
+pub async fn plan(client: &Client, format: OutputFormat, of: &str) -> Result<Exit, Failure> {
     let mut plan = match of.starts_with("pln_") {
-        true => client.get(&api(&["plans", of]), &[]).await?,
-        false => client.post(&api(&["sources", of, "plan"]), &json!({})).await?,
+        true => client.get(&api_path(&["plans", of]), &[]).await?,
+        false => client.post(&api_path(&["sources", of, "plan"]), &json!({})).await?,
     };
-    let id = cell(&plan, "id");
-    let rows = client.list(&api(&["plans", &id, "rows"]), &[], usize::MAX).await?;
-    let told = client.get(&api(&["plans", &id, "memberships"]), &[]).await?;
+    let id = field_text(&plan, "id");
+    let rows = client.all_pages(&api_path(&["plans", &id, "rows"]), &[], usize::MAX).await?;
+    let memberships_of = client.get(&api_path(&["plans", &id, "memberships"]), &[]).await?;
     let exit = if rows.is_empty() { Exit::Yes } else { Exit::No };
     if let Some(plan) = plan.as_object_mut() {
         plan.insert("rows".to_owned(), Value::Array(rows.clone()));
-        plan.insert("memberships".to_owned(), told.get("items").cloned().unwrap_or_default());
+        plan.insert("memberships".to_owned(), memberships_of.get("items").cloned().unwrap_or_default());
     }
-    form.show(&plan, |paint| plan_text(paint, &plan, &rows));
+    format.print(&plan, |paint| plan_text(paint, &plan, &rows));
     Ok(exit)
 }
 
 fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
     if rows.is_empty() {
-        return format!("no difference: the log says what {} says\n", cell(plan, "source"));
+        return format!("no difference: the log says what {} says\n", field_text(plan, "source"));
     }
     let mut out = String::new();
     for row in rows {
-        let (sign, text) = (cell(row, "verb"), cell(row, "text"));
+        let (sign, text) = (field_text(row, "verb"), field_text(row, "text"));
         out.push_str(&match sign.as_str() {
             "add" => format!("{} {text}\n", paint.good("+")),
             "remove" => format!("{} {text}\n", paint.bad("-")),
@@ -49,31 +49,31 @@ fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
         out.push('\n');
     }
     for row in memberships {
-        let (user, role, project) = (cell(row, "user"), cell(row, "role"), cell(row, "project"));
+        let (user, role, project) = (field_text(row, "user"), field_text(row, "role"), field_text(row, "project"));
         out.push_str(&match row.get("appears").and_then(Value::as_bool) {
             Some(true) => format!("{} {user} becomes {role} of {project}\n", paint.good("+")),
             _ => format!("{} {user} is no longer {role} of {project}\n", paint.bad("-")),
         });
     }
     let count = |key: &str| plan.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let state = match (cell(plan, "state"), cell(plan, "closed_by"), cell(plan, "closed_at")) {
+    let state = match (field_text(plan, "state"), field_text(plan, "closed_by"), field_text(plan, "closed_at")) {
         (state, by, at) if !by.is_empty() => format!("{state} by {by} at {at}"),
         (state, ..) => state,
     };
     out.push_str(&format!(
         "\n{}  {}  {} added, {} changed, {} removed, of {} facts\n{}\n",
-        paint.bold(&cell(plan, "id")),
+        paint.bold(&field_text(plan, "id")),
         state,
-        number(count("additions")),
-        number(count("changes")),
-        number(count("removals")),
-        number(count("facts")),
-        cell(plan, "reason"),
+        group_digits(count("additions")),
+        group_digits(count("changes")),
+        group_digits(count("removals")),
+        group_digits(count("facts")),
+        field_text(plan, "reason"),
     ));
-    if cell(plan, "state") == "open" {
+    if field_text(plan, "state") == "open" {
         out.push_str(&format!(
             "To apply it: rollcall apply {} --confirm-removals {}\n",
-            cell(plan, "id"),
+            field_text(plan, "id"),
             count("removals")
         ));
     }
@@ -84,10 +84,10 @@ fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn list(client: &Client, form: Form, source: Option<&str>) -> Result<Exit, Failure> {
-    const MOST: usize = 50;
+pub async fn list(client: &Client, format: OutputFormat, source: Option<&str>) -> Result<Exit, Failure> {
+    const MAX_LISTED: usize = 50;
     let query: Vec<(&str, String)> = source.map(|source| ("source", source.to_owned())).into_iter().collect();
-    let rows = client.list(&api(&["plans"]), &query, MOST).await?;
+    let rows = client.all_pages(&api_path(&["plans"]), &query, MAX_LISTED).await?;
     let columns = [
         ("PLAN", "id"),
         ("SOURCE", "source"),
@@ -99,7 +99,7 @@ pub async fn list(client: &Client, form: Form, source: Option<&str>) -> Result<E
         ("REMOVED", "removals"),
         ("CLOSED BY", "closed_by"),
     ];
-    form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+    format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
     Ok(Exit::Yes)
 }
 
@@ -107,16 +107,16 @@ pub async fn list(client: &Client, form: Form, source: Option<&str>) -> Result<E
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn apply(client: &Client, form: Form, plan: &str, confirm_removals: u64) -> Result<Exit, Failure> {
+pub async fn apply(client: &Client, format: OutputFormat, plan: &str, confirm_removals: u64) -> Result<Exit, Failure> {
     let body = json!({"confirm_removals": confirm_removals});
-    let applied = client.post(&api(&["plans", plan, "apply"]), &body).await?;
-    form.show(&applied, |_| {
+    let applied = client.post(&api_path(&["plans", plan, "apply"]), &body).await?;
+    format.print(&applied, |_| {
         format!(
             "applied: {} added, {} changed, {} removed, position {}\n",
-            cell(&applied, "additions"),
-            cell(&applied, "changes"),
-            cell(&applied, "removals"),
-            cell(&applied, "position"),
+            field_text(&applied, "additions"),
+            field_text(&applied, "changes"),
+            field_text(&applied, "removals"),
+            field_text(&applied, "position"),
         )
     });
     Ok(Exit::Yes)
@@ -126,9 +126,11 @@ pub async fn apply(client: &Client, form: Form, plan: &str, confirm_removals: u6
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn discard(client: &Client, form: Form, plan: &str) -> Result<Exit, Failure> {
-    let plan = client.post(&api(&["plans", plan, "discard"]), &json!({})).await?;
-    form.show(&plan, |_| format!("{} is put aside; the next read of the source finds it again\n", cell(&plan, "id")));
+pub async fn discard(client: &Client, format: OutputFormat, plan: &str) -> Result<Exit, Failure> {
+    let plan = client.post(&api_path(&["plans", plan, "discard"]), &json!({})).await?;
+    format.print(&plan, |_| {
+        format!("{} is put aside; the next read of the source finds it again\n", field_text(&plan, "id"))
+    });
     Ok(Exit::Yes)
 }
 

@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     cli::{
-        output::{Form, Paint, cell},
-        remote::request::api,
+        output::{OutputFormat, Paint, field_text},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
     config::{load::Loaded, origin::Origin, profile::load_profile},
 };
 
 /// How many rows of each kind are printed for people.
-const SHOWN: usize = 200;
+const MAX_PRINTED_ROWS: usize = 200;
 
 /// `preview`: what would change if the server were started anew with this configuration.
 ///
@@ -24,7 +24,7 @@ const SHOWN: usize = 200;
 /// As [`Failure`].
 pub async fn run(
     client: &Client,
-    form: Form,
+    format: OutputFormat,
     loaded: &Loaded,
     profile: Option<&str>,
     set: &[(String, String)],
@@ -44,7 +44,7 @@ pub async fn run(
             return Err(Failure::Usage(format!(
                 "profile {} has no switch `{name}` that can be `{value}`; it has {}",
                 profile.name(),
-                switches_of(&profile)
+                list_switches(&profile)
             )));
         }
     }
@@ -61,13 +61,14 @@ pub async fn run(
         "customers_see_each_other": access.customers_see_each_other,
         "bindings_on_managed": access.bindings_on_managed, "reserved_names": access.reserved_names, "switches": switches,
     });
-    let answer =
-        client.post(&api(&["preview"]), &json!({"changes": [{"profile": document}, {"settings": settings}]})).await?;
-    form.show(&answer, |paint| difference(paint, &answer));
-    Ok(changed(&answer))
+    let answer = client
+        .post(&api_path(&["preview"]), &json!({"changes": [{"profile": document}, {"settings": settings}]}))
+        .await?;
+    format.print(&answer, |paint| difference_text(paint, &answer));
+    Ok(exit_of(&answer))
 }
 
-fn switches_of(profile: &Profile) -> String {
+fn list_switches(profile: &Profile) -> String {
     let switches = &profile.document().settings;
     let names: Vec<String> =
         switches.iter().map(|(name, switch)| format!("{name} ({})", switch.values.join(", "))).collect();
@@ -78,13 +79,13 @@ pub fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
     answer.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn changed(answer: &Value) -> Exit {
+fn exit_of(answer: &Value) -> Exit {
     let any = |key: &str| answer.pointer(&format!("/{key}/total")).and_then(Value::as_u64).unwrap_or_default() > 0;
     if any("memberships") || any("actions") { Exit::No } else { Exit::Yes }
 }
 
 /// `project acme`, `folder emea`, `root`.
-pub fn scope(row: &Value) -> String {
+pub fn scope_text(row: &Value) -> String {
     match row.get("scope") {
         Some(Value::Object(one)) => {
             one.iter().map(|(kind, name)| format!("{kind} {}", name.as_str().unwrap_or_default())).collect()
@@ -94,7 +95,7 @@ pub fn scope(row: &Value) -> String {
 }
 
 /// What would appear and disappear.
-pub fn difference(paint: Paint, answer: &Value) -> String {
+pub fn difference_text(paint: Paint, answer: &Value) -> String {
     let total = |key: &str| answer.pointer(&format!("/{key}/total")).and_then(Value::as_u64).unwrap_or_default();
     let (memberships, actions) = (total("memberships"), total("actions"));
     if memberships == 0 && actions == 0 {
@@ -102,25 +103,30 @@ pub fn difference(paint: Paint, answer: &Value) -> String {
         return "nobody gains or loses anything in the registry\n".to_owned();
     }
     let mut out = format!("{} memberships and the actions of {} change:\n", memberships, actions);
-    let told =
+    let list =
         |key: &str| answer.pointer(&format!("/{key}/rows")).and_then(Value::as_array).cloned().unwrap_or_default();
-    for row in told("memberships").iter().take(SHOWN) {
+    for row in list("memberships").iter().take(MAX_PRINTED_ROWS) {
         let sign = if row.get("appears") == Some(&Value::Bool(true)) { paint.good("+") } else { paint.bad("-") };
-        out.push_str(&format!("  {sign} {}  {}  {}\n", scope(row), cell(row, "name"), cell(row, "role")));
+        out.push_str(&format!(
+            "  {sign} {}  {}  {}\n",
+            scope_text(row),
+            field_text(row, "name"),
+            field_text(row, "role")
+        ));
     }
-    for row in told("actions").iter().take(SHOWN) {
+    for row in list("actions").iter().take(MAX_PRINTED_ROWS) {
         let list = |key: &str, sign: &str| -> String {
             rows(row, key).iter().filter_map(Value::as_str).map(|action| format!(" {sign}{action}")).collect()
         };
         out.push_str(&format!(
             "    {}  {} {}{}\n",
-            scope(row),
-            cell(row, "name"),
+            scope_text(row),
+            field_text(row, "name"),
             paint.good(&list("appear", "+")),
             paint.bad(&list("disappear", "-"))
         ));
     }
-    let left = (memberships + actions).saturating_sub(2 * SHOWN as u64);
+    let left = (memberships + actions).saturating_sub(2 * MAX_PRINTED_ROWS as u64);
     if left > 0 {
         out.push_str("  and more; --json has them\n");
     }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         args::Projection,
-        output::{Form, cell, members, number, say, say_json},
-        remote::request::api,
+        output::{OutputFormat, field_table, field_text, group_digits, print, print_json},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
 };
@@ -15,8 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, form: Form, command: &Projection) -> Result<Exit, Failure> {
-    let rows = client.whole(&api(&["projections"])).await?;
+pub async fn run(client: &Client, format: OutputFormat, command: &Projection) -> Result<Exit, Failure> {
+    let rows = client.items(&api_path(&["projections"])).await?;
     let verb = match command {
         Projection::Status => {
             let columns = [
@@ -27,7 +27,7 @@ pub async fn run(client: &Client, form: Form, command: &Projection) -> Result<Ex
                 ("LAG S", "lag_seconds"),
                 ("PARKED", "parked"),
             ];
-            form.show(&Value::Array(rows.clone()), |paint| members(paint, &columns, &rows));
+            format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
             return Ok(Exit::Yes);
         }
         Projection::Check => "check",
@@ -35,27 +35,27 @@ pub async fn run(client: &Client, form: Form, command: &Projection) -> Result<Ex
     };
     let mut exit = Exit::Yes;
     let mut results = Vec::new();
-    for name in rows.iter().map(|row| cell(row, "name")) {
-        let checked = client.post(&api(&["projections", &name, verb]), &json!({})).await?;
+    for name in rows.iter().map(|row| field_text(row, "name")) {
+        let checked = client.post(&api_path(&["projections", &name, verb]), &json!({})).await?;
         let same = checked.get("same").and_then(Value::as_bool).unwrap_or_default();
         if !same {
             exit = Exit::No;
         }
-        if let Form::Text(paint) = form {
+        if let OutputFormat::Text(paint) = format {
             let position = checked.get("position").and_then(Value::as_u64).unwrap_or_default();
             let verdict = if same { paint.good("same") } else { paint.bad("DIFFERENT") };
             let swapped = if verb == "rebuild" { ", swapped" } else { "" };
-            say(&format!(
+            print(&format!(
                 "{name}: {verdict} at position {}{swapped}\n  live      {}\n  replayed  {}\n",
-                number(position),
-                cell(&checked, "live"),
-                cell(&checked, "replayed")
+                group_digits(position),
+                field_text(&checked, "live"),
+                field_text(&checked, "replayed")
             ));
         }
         results.push(checked);
     }
-    if form == Form::Json {
-        say_json(&Value::Array(results));
+    if format == OutputFormat::Json {
+        print_json(&Value::Array(results));
     }
     Ok(exit)
 }

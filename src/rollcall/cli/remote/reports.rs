@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        output::{Form, Paint, cell, members, number, say, table},
-        remote::request::api,
+        output::{OutputFormat, Paint, field_table, field_text, group_digits, print, table},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
 };
 
-fn as_of(moment: Option<&str>) -> Vec<(&'static str, String)> {
+fn as_of_query(moment: Option<&str>) -> Vec<(&'static str, String)> {
     moment.map(|moment| ("as_of", moment.to_owned())).into_iter().collect()
 }
 
@@ -18,20 +18,26 @@ fn as_of(moment: Option<&str>) -> Vec<(&'static str, String)> {
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn who(client: &Client, form: Form, project: &str, moment: Option<&str>, csv: bool) -> Result<Exit, Failure> {
-    let mut query = as_of(moment);
+pub async fn who(
+    client: &Client,
+    format: OutputFormat,
+    project: &str,
+    moment: Option<&str>,
+    csv: bool,
+) -> Result<Exit, Failure> {
+    let mut query = as_of_query(moment);
     if csv {
         query.extend([("project", project.to_owned()), ("format", "csv".to_owned())]);
-        say(&client.text(&api(&["reports", "who"]), &query).await?);
+        print(&client.text(&api_path(&["reports", "who"]), &query).await?);
         return Ok(Exit::Yes);
     }
-    let rows = client.list(&api(&["projects", project, "members"]), &query, usize::MAX).await?;
-    form.show(&Value::Array(rows.clone()), |paint| {
+    let rows = client.all_pages(&api_path(&["projects", project, "members"]), &query, usize::MAX).await?;
+    format.print(&Value::Array(rows.clone()), |paint| {
         let reason = |member: &Value| -> Vec<String> {
             let reasons = member.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
             let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
-            let first = reasons.first().map(|reason| cell(reason, "text")).unwrap_or_default();
-            vec![cell(member, "user"), cell(member, "role"), first + &rest]
+            let first = reasons.first().map(|reason| field_text(reason, "text")).unwrap_or_default();
+            vec![field_text(member, "user"), field_text(member, "role"), first + &rest]
         };
         let rows: Vec<Vec<String>> = rows.iter().map(reason).collect();
         table(paint, &["USER", "ROLE", "BECAUSE OF"], &rows)
@@ -45,7 +51,7 @@ pub async fn who(client: &Client, form: Form, project: &str, moment: Option<&str
 /// As [`Failure`].
 pub async fn diff(
     client: &Client,
-    form: Form,
+    format: OutputFormat,
     of: &str,
     user: bool,
     from: &str,
@@ -53,16 +59,16 @@ pub async fn diff(
 ) -> Result<Exit, Failure> {
     let mut query = vec![(if user { "user" } else { "project" }, of.to_owned()), ("from", from.to_owned())];
     query.extend(to.map(|to| ("to", to.to_owned())));
-    let answer = client.get(&api(&["reports", "diff"]), &query).await?;
-    form.show(&answer, |paint| differences(paint, &answer));
+    let answer = client.get(&api_path(&["reports", "diff"]), &query).await?;
+    format.print(&answer, |paint| diff_text(paint, &answer));
     let same = answer.get("same").and_then(Value::as_bool).unwrap_or_default();
     Ok(if same { Exit::Yes } else { Exit::No })
 }
 
-fn differences(paint: Paint, answer: &Value) -> String {
+fn diff_text(paint: Paint, answer: &Value) -> String {
     let moment = |key: &str| {
         let position = answer.pointer(&format!("/{key}/position")).and_then(Value::as_u64).unwrap_or_default();
-        format!("position {} ({})", number(position), cell(answer, &format!("{key}.at")))
+        format!("position {} ({})", group_digits(position), field_text(answer, &format!("{key}.at")))
     };
     let list = |key: &str| answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let (roles, actions) = (list("memberships"), list("actions"));
@@ -80,9 +86,9 @@ fn differences(paint: Paint, answer: &Value) -> String {
         let list = |key: &str| change.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let events = list("because").into_iter().map(|cause| {
             let position = cause.get("position").and_then(Value::as_u64).unwrap_or_default();
-            format!("event {} {}", number(position), cell(&cause, "subject"))
+            format!("event {} {}", group_digits(position), field_text(&cause, "subject"))
         });
-        let times = list("times").into_iter().filter_map(|time| time.as_str().map(crate::cli::output::clean));
+        let times = list("times").into_iter().filter_map(|time| time.as_str().map(crate::cli::output::escape_controls));
         let why: Vec<String> = events.chain(times).collect();
         serde_json::json!({
             "sign": if appeared { "+" } else { "-" },
@@ -92,7 +98,7 @@ fn differences(paint: Paint, answer: &Value) -> String {
     };
     let columns = [("", "sign"), ("USER", "name"), ("PROJECT", "project"), ("ROLE", "what"), ("BECAUSE OF", "why")];
     if !roles.is_empty() {
-        out.push_str(&members(paint, &columns, &roles.iter().map(row).collect::<Vec<_>>()));
+        out.push_str(&field_table(paint, &columns, &roles.iter().map(row).collect::<Vec<_>>()));
     }
     // Actions follow from roles, except where visibility or a switch did it.
     let alone: Vec<Value> = actions
@@ -107,7 +113,7 @@ fn differences(paint: Paint, answer: &Value) -> String {
     if !alone.is_empty() {
         let columns =
             [("", "sign"), ("USER", "name"), ("PROJECT", "project"), ("ACTION", "what"), ("BECAUSE OF", "why")];
-        out.push_str(&members(paint, &columns, &alone));
+        out.push_str(&field_table(paint, &columns, &alone));
     }
     out
 }
@@ -131,7 +137,7 @@ mod tests {
             "same": false, "memberships": [change("Guest")], "actions": [change("image.pull")],
         });
         assert_eq!(
-            differences(Paint::Plain, &answer),
+            diff_text(Paint::Plain, &answer),
             "0 roles appeared, 1 disappeared, 1 actions differ, from position 12 (2026-03-01T23:59:59Z) to position 2 041 \
              (2026-04-01T00:00:00Z)\n   USER  PROJECT  ROLE   BECAUSE OF\n-  ada   acme     Guest  event 1 988 entitlement/ENT-7\n"
         );

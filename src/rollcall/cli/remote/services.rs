@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::{
     cli::{
         args::Services,
-        output::{Form, cell},
-        remote::request::{api, body, done, listed, shown, text},
+        output::{OutputFormat, field_text},
+        remote::request::{api_path, json_object, optional_text, print_change, print_list, print_object},
     },
     client::{Client, Exit, Failure},
 };
@@ -15,38 +15,42 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, form: Form, command: &Services) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &Services) -> Result<Exit, Failure> {
     match command {
         Services::List => {
-            let rows = client.list(&api(&["services"]), &[], usize::MAX).await?;
-            listed(form, &[("SERVICE", "id"), ("NAME", "name"), ("EVENT", "position")], &rows);
+            let rows = client.all_pages(&api_path(&["services"]), &[], usize::MAX).await?;
+            print_list(format, &[("SERVICE", "id"), ("NAME", "name"), ("EVENT", "position")], &rows);
         }
         Services::Show { id } => {
-            let service = client.get(&api(&["services", id]), &[]).await?;
-            shown(form, &service);
-            if matches!(form, Form::Text(_)) {
-                let rows = client.whole(&api(&["services", id, "secrets"])).await?;
+            let service = client.get(&api_path(&["services", id]), &[]).await?;
+            print_object(format, &service);
+            if matches!(format, OutputFormat::Text(_)) {
+                let rows = client.items(&api_path(&["services", id, "secrets"])).await?;
                 let columns = [("SECRET", "id"), ("LABEL", "label"), ("ISSUED", "issued_at"), ("EXPIRES", "expires")];
-                listed(form, &columns, &rows);
+                print_list(format, &columns, &rows);
             }
         }
         Services::Create { id, name } => {
-            let body = body([("id", Some(json!(id))), ("name", text(name))]);
-            let answer = client.post(&api(&["services"]), &body).await?;
-            done(form, &answer, &format!("service {id} is made; it may do nothing until `bindings set` says so"));
+            let body = json_object([("id", Some(json!(id))), ("name", optional_text(name))]);
+            let answer = client.post(&api_path(&["services"]), &body).await?;
+            print_change(
+                format,
+                &answer,
+                &format!("service {id} is made; it may do nothing until `bindings set` says so"),
+            );
         }
         Services::Remove { id } => {
-            let answer = client.delete(&api(&["services", id])).await?;
-            done(form, &answer, &format!("service {id} is removed; it signs in no more"));
+            let answer = client.delete(&api_path(&["services", id])).await?;
+            print_change(format, &answer, &format!("service {id} is removed; it signs in no more"));
         }
         Services::Secret { id, label, expires } => {
-            let body = body([("label", text(label)), ("expires", text(expires))]);
-            let issued = client.post(&api(&["services", id, "secrets"]), &body).await?;
-            form.show(&issued, |_| format!("{}\n", cell(&issued, "secret")));
+            let body = json_object([("label", optional_text(label)), ("expires", optional_text(expires))]);
+            let issued = client.post(&api_path(&["services", id, "secrets"]), &body).await?;
+            format.print(&issued, |_| format!("{}\n", field_text(&issued, "secret")));
         }
         Services::Revoke { id, secret } => {
-            let answer = client.delete(&api(&["services", id, "secrets", secret])).await?;
-            done(form, &answer, &format!("{secret} is over; it signs nobody in from now on"));
+            let answer = client.delete(&api_path(&["services", id, "secrets", secret])).await?;
+            print_change(format, &answer, &format!("{secret} is over; it signs nobody in from now on"));
         }
     }
     Ok(Exit::Yes)

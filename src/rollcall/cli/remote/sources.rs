@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{Form, Paint, cell, clean, table},
-        remote::request::api,
+        output::{OutputFormat, Paint, escape_controls, field_text, table},
+        remote::request::api_path,
     },
     client::{Client, Exit, Failure},
     config::load::Loaded,
@@ -18,9 +18,9 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn list(client: &Client, form: Form) -> Result<Exit, Failure> {
-    let rows = client.whole(&api(&["sources"])).await?;
-    form.show(&Value::Array(rows.clone()), |paint| sources_text(paint, &rows));
+pub async fn list(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
+    let rows = client.items(&api_path(&["sources"])).await?;
+    format.print(&Value::Array(rows.clone()), |paint| sources_text(paint, &rows));
     Ok(Exit::Yes)
 }
 
@@ -28,9 +28,9 @@ pub async fn list(client: &Client, form: Form) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn show(client: &Client, form: Form, loaded: &Loaded, name: &str) -> Result<Exit, Failure> {
-    let rows = client.whole(&api(&["sources"])).await?;
-    let rows: Vec<Value> = rows.into_iter().filter(|row| cell(row, "name") == name).collect();
+pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: &str) -> Result<Exit, Failure> {
+    let rows = client.items(&api_path(&["sources"])).await?;
+    let rows: Vec<Value> = rows.into_iter().filter(|row| field_text(row, "name") == name).collect();
     let inspect =
         loaded.sources.iter().find(|(known, _)| known.as_str() == name).and_then(|(_, source)| source.inspect.as_ref());
     if rows.is_empty() && inspect.is_none() {
@@ -43,7 +43,7 @@ pub async fn show(client: &Client, form: Form, loaded: &Loaded, name: &str) -> R
     let good = findings.iter().all(|finding| finding.grade != Grade::Bad);
     let looked: Vec<Value> =
         findings.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
-    form.show(&json!({"source": rows.first(), "directory": looked}), |paint| {
+    format.print(&json!({"source": rows.first(), "directory": looked}), |paint| {
         let mut out = sources_text(paint, &rows);
         for finding in &findings {
             let mark = match finding.grade {
@@ -51,7 +51,7 @@ pub async fn show(client: &Client, form: Form, loaded: &Loaded, name: &str) -> R
                 Grade::Odd => paint.bold("!"),
                 Grade::Bad => paint.bad("✗"),
             };
-            out.push_str(&format!("{mark} {:<8} {}\n", finding.check, clean(&finding.text)));
+            out.push_str(&format!("{mark} {:<8} {}\n", finding.check, escape_controls(&finding.text)));
         }
         out
     });
@@ -61,8 +61,8 @@ pub async fn show(client: &Client, form: Form, loaded: &Loaded, name: &str) -> R
 fn sources_text(paint: Paint, rows: &[Value]) -> String {
     let heading = ["SOURCE", "STATE", "FACTS", "CHECKED", "APPLIED", "HELD", "PARKED", "HOOK"];
     let row = |source: &Value| {
-        let at = |key: &str| cell(source, &format!("reading.{key}"));
-        let held = match cell(source, "reading.held.removals") {
+        let at = |key: &str| field_text(source, &format!("reading.{key}"));
+        let held = match field_text(source, "reading.held.removals") {
             held if held.is_empty() => held,
             held => format!("{held} removals ({})", at("held.plan")),
         };
@@ -72,38 +72,38 @@ fn sources_text(paint: Paint, rows: &[Value]) -> String {
             (_, state) => state,
         };
         vec![
-            cell(source, "name"),
+            field_text(source, "name"),
             state,
             at("facts"),
             at("checked_at"),
             at("applied"),
             held,
-            cell(source, "parked.count"),
-            cell(source, "hook"),
+            field_text(source, "parked.count"),
+            field_text(source, "hook"),
         ]
     };
     let mut out = table(paint, &heading, &rows.iter().map(row).collect::<Vec<_>>());
     for source in rows {
-        let reason = cell(source, "reading.reason");
+        let reason = field_text(source, "reading.reason");
         if !reason.is_empty() {
-            out.push_str(&format!("\n{}: {reason}\n", paint.bold(&cell(source, "name"))));
-            let since = cell(source, "reading.sealed_at");
-            if cell(source, "reading.failures") != "0" && !since.is_empty() {
+            out.push_str(&format!("\n{}: {reason}\n", paint.bold(&field_text(source, "name"))));
+            let since = field_text(source, "reading.sealed_at");
+            if field_text(source, "reading.failures") != "0" && !since.is_empty() {
                 out.push_str(&format!("  last read whole {since}; what it said then stays\n"));
             }
         }
-        let (at, why) = (cell(source, "reading.whole.at"), cell(source, "reading.whole.why"));
+        let (at, why) = (field_text(source, "reading.whole.at"), field_text(source, "reading.whole.why"));
         if !at.is_empty() {
             out.push_str(&format!("  read as a whole {at}: {why}\n"));
         }
         for (key, text) in [("excluded", "left as it is"), ("absent", "listed and not there")] {
             let first = source.pointer(&format!("/reading/{key}/first")).and_then(Value::as_array);
             for what in first.into_iter().flatten().filter_map(Value::as_str) {
-                out.push_str(&format!("  {text}: {}\n", clean(what)));
+                out.push_str(&format!("  {text}: {}\n", escape_controls(what)));
             }
         }
         for what in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {
-            out.push_str(&format!("  parked: {}\n", clean(what.as_str().unwrap_or_default())));
+            out.push_str(&format!("  parked: {}\n", escape_controls(what.as_str().unwrap_or_default())));
         }
     }
     out

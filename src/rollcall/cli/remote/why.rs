@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::Form,
+        output::OutputFormat,
         remote::{
             explanation,
-            request::{api, body},
+            request::{api_path, json_object},
         },
     },
     client::{Client, Exit, Failure},
@@ -19,7 +19,7 @@ use crate::{
 /// As [`Failure`].
 pub async fn run(
     client: &Client,
-    form: Form,
+    format: OutputFormat,
     (user, action, scope): (&str, &str, &str),
     as_of: Option<&str>,
     effective: bool,
@@ -36,7 +36,7 @@ pub async fn run(
         }
     };
     let basis = if effective { "effective" } else { "recorded" };
-    let body = body([
+    let body = json_object([
         ("user", said(user)),
         ("action", said(action)),
         ("folder", folder),
@@ -45,8 +45,8 @@ pub async fn run(
         ("as_of", as_of.and_then(said)),
         ("basis", as_of.and_then(|_| said(basis))),
     ]);
-    let answer = client.post(&api(&["explain"]), &body).await?;
-    form.show(&answer, |paint| explanation::tree(paint, &answer, scope));
+    let answer = client.post(&api_path(&["explain"]), &body).await?;
+    format.print(&answer, |paint| explanation::tree(paint, &answer, scope));
     let allowed = answer.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     Ok(if allowed { Exit::Yes } else { Exit::No })
 }

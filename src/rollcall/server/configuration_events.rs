@@ -22,7 +22,7 @@ const GLOBAL: &str = "global";
 ///
 /// # Errors
 /// When the machine has no random numbers.
-pub fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
+pub fn local_event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
     Ok(NewEvent {
         time: Some(now),
         ..NewEvent::of(SourceName::local(), prefixed_id("evt", now, random_bytes()?), body)
@@ -33,7 +33,7 @@ pub fn event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
 ///
 /// # Errors
 /// When a source with facts would change its order.
-pub fn differences(
+pub fn configuration_events(
     loaded: &Loaded,
     profile: &rollcall_access::Profile,
     live: &SharedRoster,
@@ -70,7 +70,7 @@ pub fn differences(
 }
 
 /// The project that everybody shares, where the profile has one and nobody has made it yet.
-pub fn global_project(roster: &Roster) -> Option<Body> {
+pub fn missing_global_project(roster: &Roster) -> Option<Body> {
     let kind = roster.profile().document().kinds.get(GLOBAL)?;
     let exists = roster.projects().any(|ix| roster.project(ix).kind == GLOBAL);
     let made = body::Project {
@@ -104,7 +104,7 @@ mod tests {
 
     fn tell(live: &SharedRoster, source: &SourceName, body: &Body) -> Effect {
         let mut roster = live.write();
-        let mut event = event(body, DateTime::UNIX_EPOCH).unwrap();
+        let mut event = local_event(body, DateTime::UNIX_EPOCH).unwrap();
         event.key.source = source.clone();
         event.sequence = Some(1);
         let position = Position(roster.position().0 + 1);
@@ -116,7 +116,7 @@ mod tests {
         let live = SharedRoster::new(Roster::new(LogId([1; 8])));
         let profile = Profile::bundled("revenera").unwrap();
         let first = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
-        let said = differences(&first, &profile, &live).unwrap();
+        let said = configuration_events(&first, &profile, &live).unwrap();
         assert_eq!(
             said.iter().map(Body::kind).collect::<Vec<_>>(),
             ["rollcall.profile.set.v1", "rollcall.settings.set.v1"]
@@ -124,11 +124,11 @@ mod tests {
         for body in &said {
             assert_eq!(tell(&live, &SourceName::local(), body), Effect::Applied);
         }
-        assert_eq!(differences(&first, &profile, &live).unwrap(), []);
+        assert_eq!(configuration_events(&first, &profile, &live).unwrap(), []);
         // A source that is configured no more keeps its order.
-        assert_eq!(differences(&loaded(""), &profile, &live).unwrap(), []);
+        assert_eq!(configuration_events(&loaded(""), &profile, &live).unwrap(), []);
         let changed = loaded("[access]\ncustomer_sub_accounts = true\n");
-        let said = differences(&changed, &profile, &live).unwrap();
+        let said = configuration_events(&changed, &profile, &live).unwrap();
         assert!(
             matches!(said.as_slice(), [Body::SettingsSet(settings)] if settings.customer_sub_accounts && settings.sources.len() == 1)
         );
@@ -140,29 +140,33 @@ mod tests {
         let profile = Profile::bundled("revenera").unwrap();
         let by_version = loaded("[source.flexnet]\nsecret_file = \"s\"\n");
         let by_time = loaded("[source.flexnet]\nsecret_file = \"s\"\norder = \"time\"\n");
-        for body in differences(&by_version, &profile, &live).unwrap() {
+        for body in configuration_events(&by_version, &profile, &live).unwrap() {
             tell(&live, &SourceName::local(), &body);
         }
-        assert_eq!(differences(&by_time, &profile, &live).unwrap().len(), 1, "nothing was said in the old order");
+        assert_eq!(
+            configuration_events(&by_time, &profile, &live).unwrap().len(),
+            1,
+            "nothing was said in the old order"
+        );
         let product = Body::parse("rollcall.product.upserted.v1", r#"{"product":"DB"}"#).unwrap();
         assert_eq!(tell(&live, &"flexnet".parse().unwrap(), &product), Effect::Applied);
-        let error = differences(&by_time, &profile, &live).unwrap_err().to_string();
+        let error = configuration_events(&by_time, &profile, &live).unwrap_err().to_string();
         assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("another name"), "{error}");
-        assert!(differences(&by_version, &profile, &live).unwrap().is_empty());
+        assert!(configuration_events(&by_version, &profile, &live).unwrap().is_empty());
     }
 
     #[test]
     fn the_global_project_is_made_once_where_the_profile_has_one() {
         let live = SharedRoster::new(Roster::new(LogId([1; 8])));
-        assert_eq!(global_project(&live.read()), None, "Revenera has none");
+        assert_eq!(missing_global_project(&live.read()), None, "Revenera has none");
         let portus = Profile::bundled("portus").unwrap();
         let text = "[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";
-        for body in differences(&loaded(text), &portus, &live).unwrap() {
+        for body in configuration_events(&loaded(text), &portus, &live).unwrap() {
             assert_eq!(tell(&live, &SourceName::local(), &body), Effect::Applied);
         }
-        let made = global_project(&live.read()).unwrap();
+        let made = missing_global_project(&live.read()).unwrap();
         assert_eq!(tell(&live, &SourceName::local(), &made), Effect::Applied);
-        assert_eq!(global_project(&live.read()), None);
+        assert_eq!(missing_global_project(&live.read()), None);
         let project = live.read().project_by_name("global").unwrap();
         assert_eq!(live.read().project(project).visibility, rollcall_events::body::Visibility::Public);
     }

@@ -14,80 +14,80 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use crate::server::telemetry::DecisionDropped;
 
 /// How many decisions may wait.
-const WAITING: usize = 16_384;
+const QUEUE_CAPACITY: usize = 16_384;
 /// How many are written at a time.
-const BATCH: usize = 1024;
+const BATCH_SIZE: usize = 1024;
 /// How long a batch gathers. Waking for every single decision took an eighth of the token endpoint's CPU; nobody looks a
 /// decision up sooner than this.
-const GATHER: Duration = Duration::from_millis(20);
+const BATCH_WINDOW: Duration = Duration::from_millis(20);
 
 /// How many decisions about nobody in particular are kept of one second. Whoever is not signed in can ask as often as
 /// the network lets them, and must not fill the disk by it.
-const NOBODYS_A_SECOND: u32 = 50;
+const ANONYMOUS_PER_SECOND: u32 = 50;
 /// How many images of one such decision are kept; no client that is not signed in needs more.
-const NOBODYS_IMAGES: usize = 4;
+const ANONYMOUS_IMAGES: usize = 4;
 
 /// What waits: as the token endpoint made it, which has no time to put it into words, or as it is kept.
-enum Waiting {
+enum QueuedDecision {
     Token(Decision),
-    Asked(DecisionRow),
+    Api(DecisionRow),
 }
 
 /// The queue's way in.
-pub struct Sink {
-    queue: mpsc::Sender<Waiting>,
+pub struct DecisionQueue {
+    queue: mpsc::Sender<QueuedDecision>,
     /// The second that is counted, and how many of it were kept.
-    nobodys: Mutex<(i64, u32)>,
+    anonymous: Mutex<(i64, u32)>,
 }
 
-impl DecisionSink for Sink {
+impl DecisionSink for DecisionQueue {
     fn offer(&self, decision: Decision) {
-        if !self.has_room(&decision) || self.queue.try_send(Waiting::Token(decision)).is_err() {
+        if !self.is_within_limit(&decision) || self.queue.try_send(QueuedDecision::Token(decision)).is_err() {
             DecisionDropped.emit();
         }
     }
 }
 
-impl Decisions for Sink {
+impl Decisions for DecisionQueue {
     fn offer(&self, decision: DecisionRow) {
-        if self.queue.try_send(Waiting::Asked(decision)).is_err() {
+        if self.queue.try_send(QueuedDecision::Api(decision)).is_err() {
             DecisionDropped.emit();
         }
     }
 }
 
-impl Sink {
-    fn has_room(&self, decision: &Decision) -> bool {
+impl DecisionQueue {
+    fn is_within_limit(&self, decision: &Decision) -> bool {
         if decision.user.is_some() {
             return true;
         }
-        let mut nobodys = self.nobodys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut anonymous = self.anonymous.lock().unwrap_or_else(PoisonError::into_inner);
         let second = decision.at.timestamp();
-        if nobodys.0 != second {
-            *nobodys = (second, 0);
+        if anonymous.0 != second {
+            *anonymous = (second, 0);
         }
-        nobodys.1 += 1;
-        nobodys.1 <= NOBODYS_A_SECOND
+        anonymous.1 += 1;
+        anonymous.1 <= ANONYMOUS_PER_SECOND
     }
 }
 
-/// Starts a queue into the records. The task ends, everything written, when every sink is gone.
-pub fn start(ops: Arc<dyn DecisionRecords>) -> (Sink, JoinHandle<()>) {
-    let (sender, mut waiting) = mpsc::channel(WAITING);
+/// Starts a queue into the records. The task ends, everything written, when every queue handle is gone.
+pub fn start(ops: Arc<dyn DecisionRecords>) -> (DecisionQueue, JoinHandle<()>) {
+    let (sender, mut waiting) = mpsc::channel(QUEUE_CAPACITY);
     let task = tokio::spawn(async move {
         let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, BATCH).await > 0 {
-            if batch.len() < BATCH {
-                tokio::time::sleep(GATHER).await;
-                while batch.len() < BATCH
+        while waiting.recv_many(&mut batch, BATCH_SIZE).await > 0 {
+            if batch.len() < BATCH_SIZE {
+                tokio::time::sleep(BATCH_WINDOW).await;
+                while batch.len() < BATCH_SIZE
                     && let Ok(decision) = waiting.try_recv()
                 {
                     batch.push(decision);
                 }
             }
             let in_words = |waiting| match waiting {
-                Waiting::Token(decision) => row(decision),
-                Waiting::Asked(row) => row,
+                QueuedDecision::Token(decision) => row(decision),
+                QueuedDecision::Api(row) => row,
             };
             let rows: Vec<DecisionRow> = batch.drain(..).map(in_words).collect();
             if let Err(error) = ops.record_decisions(&rows).await {
@@ -95,12 +95,12 @@ pub fn start(ops: Arc<dyn DecisionRecords>) -> (Sink, JoinHandle<()>) {
             }
         }
     });
-    (Sink { queue: sender, nobodys: Mutex::default() }, task)
+    (DecisionQueue { queue: sender, anonymous: Mutex::default() }, task)
 }
 
 fn row(mut decision: Decision) -> DecisionRow {
     if decision.user.is_none()
-        && let Some((end, _)) = decision.asked.match_indices(' ').nth(NOBODYS_IMAGES - 1)
+        && let Some((end, _)) = decision.asked.match_indices(' ').nth(ANONYMOUS_IMAGES - 1)
     {
         decision.asked.truncate(end);
     }
@@ -162,15 +162,15 @@ mod tests {
 
     #[test]
     fn nobody_in_particular_cannot_fill_the_disk_and_takes_no_room_from_a_user() {
-        let (queue, mut waiting) = mpsc::channel(WAITING);
-        let sink = Sink { queue, nobodys: Mutex::default() };
+        let (queue, mut waiting) = mpsc::channel(QUEUE_CAPACITY);
+        let sink = DecisionQueue { queue, anonymous: Mutex::default() };
         for _ in 0..1000 {
             DecisionSink::offer(&sink, decision(None, 0));
         }
         DecisionSink::offer(&sink, decision(Some("flexnet/ada"), 0));
         DecisionSink::offer(&sink, decision(None, 1));
         let mut kept = Vec::new();
-        while let Ok(Waiting::Token(one)) = waiting.try_recv() {
+        while let Ok(QueuedDecision::Token(one)) = waiting.try_recv() {
             kept.push(one);
         }
         let of = |wanted: Option<&str>| kept.iter().filter(|one| one.user.as_deref() == wanted).count();
