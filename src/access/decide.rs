@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    profile::{ActionSet, Held, Pseudo, RoleIx},
+    profile::{ActionSet, HeldRole, PseudoPrincipal, RoleIx},
     roster::{
         Roster,
         facts::{Package, State, instant},
@@ -35,7 +35,7 @@ impl Verdict {
 /// A role that is live, and until when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LiveRole {
-    pub(crate) held: Held,
+    pub(crate) held: HeldRole,
     pub(crate) until: i64,
 }
 
@@ -155,11 +155,11 @@ impl Roster {
     }
 
     /// As what a caller is seen; nothing for a user who is shut out and a service that was removed.
-    pub(crate) fn admitted(&self, principal: Principal) -> Option<Pseudo> {
+    pub(crate) fn admitted(&self, principal: Principal) -> Option<PseudoPrincipal> {
         match principal {
-            Principal::Anyone => Some(Pseudo::Anyone),
-            Principal::User(user) => (!self.shut_out(user)).then_some(Pseudo::Authenticated),
-            Principal::Service(service) => self.service_stands(service).then_some(Pseudo::Authenticated),
+            Principal::Anyone => Some(PseudoPrincipal::Anyone),
+            Principal::User(user) => (!self.shut_out(user)).then_some(PseudoPrincipal::Authenticated),
+            Principal::Service(service) => self.service_stands(service).then_some(PseudoPrincipal::Authenticated),
         }
     }
 
@@ -211,7 +211,7 @@ impl Roster {
     }
 
     fn on_project(&self, role: RoleIx, until: i64) -> LiveRole {
-        LiveRole { held: Held { role, level: self.profile.project_level() }, until }
+        LiveRole { held: HeldRole { role, level: self.profile.project_level() }, until }
     }
 
     /// Rule 2: an active person of the producer account or below it, with the permission.

@@ -14,7 +14,7 @@ use crate::{
         refusal::{Refusal, RefusalKind},
     },
     decide::LiveRole,
-    profile::{ActionSet, Held, RoleIx},
+    profile::{ActionSet, HeldRole, RoleIx},
     roster::{
         Roster,
         facts::{Holder, RecordedScope},
@@ -149,7 +149,7 @@ impl Roster {
         }
         let Some(level) = self.level(profile_kind, on) else { return Ok(()) };
         let profile = self.profile_of(profile_kind);
-        let given = profile.gives(Held { role, level });
+        let given = profile.gives(HeldRole { role, level });
         let Some(giver) = self.resolve_author(author)? else { return Ok(()) };
         let (own, held) = self.granted(profile_kind, giver, place, now);
         if profile_kind == ProfileKind::Access && held.iter().any(|live| profile.is_giver(live.held.role)) {

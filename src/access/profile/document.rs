@@ -111,7 +111,7 @@ pub struct LimitDocument {
 /// Who a baseline is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Pseudo {
+pub enum PseudoPrincipal {
     /// Every caller.
     Anyone,
     /// Every signed-in caller.
@@ -123,7 +123,7 @@ pub enum Pseudo {
 #[serde(deny_unknown_fields)]
 pub struct BaselineDocument {
     /// Who.
-    pub principal: Pseudo,
+    pub principal: PseudoPrincipal,
     /// What.
     pub actions: Vec<String>,
     /// On resources of this visibility.

@@ -118,7 +118,7 @@ pub type Level = u8;
 
 /// A role that the caller holds, and at which level it was granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldRole {
     /// The role.
     pub role: RoleIx,
     /// Where it was granted: on the resource or above.
@@ -156,7 +156,7 @@ struct Role {
 
 #[derive(Debug, Clone)]
 struct Baseline {
-    principal: Pseudo,
+    principal: PseudoPrincipal,
     mask: ActionSet,
     visibility: Option<Visibility>,
     level: Option<Level>,
@@ -375,7 +375,7 @@ impl Profile {
 
     /// What a held role gives: its actions that may be granted at the level where it was granted.
     #[must_use]
-    pub fn gives(&self, held: Held) -> ActionSet {
+    pub fn gives(&self, held: HeldRole) -> ActionSet {
         self.limits
             .iter()
             .filter(|(_, levels)| !levels.contains(&held.level))
@@ -384,21 +384,26 @@ impl Profile {
 
     /// What the caller has without any role.
     #[must_use]
-    pub fn baseline(&self, caller: Pseudo, resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> ActionSet {
+    pub fn baseline(
+        &self,
+        caller: PseudoPrincipal,
+        resource: &Resource<'_>,
+        switches: &BTreeMap<String, String>,
+    ) -> ActionSet {
         self.baselines_on(caller, resource, switches).fold(ActionSet::EMPTY, |set, (_, (_, mask))| set.union(mask))
     }
 
     /// The baselines that match: their places in the document, their rows there and what each gives.
     pub(crate) fn baselines_on(
         &self,
-        caller: Pseudo,
+        caller: PseudoPrincipal,
         resource: &Resource<'_>,
         switches: &BTreeMap<String, String>,
     ) -> impl Iterator<Item = (usize, (&BaselineDocument, ActionSet))> {
         self.baselines
             .iter()
             .enumerate()
-            .filter(move |(_, b)| b.principal == Pseudo::Anyone || caller == Pseudo::Authenticated)
+            .filter(move |(_, b)| b.principal == PseudoPrincipal::Anyone || caller == PseudoPrincipal::Authenticated)
             .filter(|(_, b)| b.visibility.is_none_or(|visibility| resource.visibility == Some(visibility)))
             .filter(|(_, b)| b.level.is_none_or(|level| resource.level == level))
             .filter(|(_, b)| self.matches(&b.when, switches, false))
@@ -429,7 +434,7 @@ impl Profile {
     /// The ceilings that act on this caller here: what each takes away and its name.
     pub fn ceilings<'a>(
         &'a self,
-        held: impl Iterator<Item = Held> + Clone + 'a,
+        held: impl Iterator<Item = HeldRole> + Clone + 'a,
         resource: &'a Resource<'_>,
         switches: &'a BTreeMap<String, String>,
     ) -> impl Iterator<Item = (&'a str, ActionSet)> + 'a {
@@ -443,8 +448,8 @@ impl Profile {
     #[must_use]
     pub fn allowed(
         &self,
-        caller: Pseudo,
-        held: impl Iterator<Item = Held> + Clone,
+        caller: PseudoPrincipal,
+        held: impl Iterator<Item = HeldRole> + Clone,
         resource: &Resource<'_>,
         switches: &BTreeMap<String, String>,
     ) -> ActionSet {

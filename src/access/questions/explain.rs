@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     decide::{Verdict, decide},
-    profile::{ActionSet, Ceiling, Held, Pseudo, Resource},
+    profile::{ActionSet, Ceiling, HeldRole, PseudoPrincipal, Resource},
     reasons::{Cause, Fix, Obstacle, Reason, Remedy, Standing, Step, Way, steps},
     roster::{
         Roster,
@@ -133,7 +133,7 @@ pub fn explain(
         roles: profile
             .roles()
             .filter(|role| {
-                profile.grantable(*role, level) && profile.gives(Held { role: *role, level }).contains(actions)
+                profile.grantable(*role, level) && profile.gives(HeldRole { role: *role, level }).contains(actions)
             })
             .map(|role| profile.role_name(role).to_owned())
             .collect(),
@@ -159,7 +159,7 @@ impl<'a> Question<'a> {
     }
 
     /// What the caller has without a role, of what was asked for.
-    fn baselines(&self, caller: Pseudo, resource: &Resource<'_>) -> Vec<Reason> {
+    fn baselines(&self, caller: PseudoPrincipal, resource: &Resource<'_>) -> Vec<Reason> {
         let profile = &self.roster.profile;
         let document = profile.document();
         let mut found = Vec::new();
@@ -169,8 +169,8 @@ impl<'a> Question<'a> {
                 continue;
             }
             let (role, whom) = match row.principal {
-                Pseudo::Anyone => ("anyone", "everybody"),
-                Pseudo::Authenticated => ("authenticated", "everybody who is signed in"),
+                PseudoPrincipal::Anyone => ("anyone", "everybody"),
+                PseudoPrincipal::Authenticated => ("authenticated", "everybody who is signed in"),
             };
             let mut on = Vec::new();
             on.extend(row.visibility.map(|visibility| format!("on {} projects", visibility_name(&visibility))));
@@ -241,14 +241,15 @@ impl<'a> Question<'a> {
     }
 
     /// Roles that are live at an instant.
-    fn roles_at(&self, at: DateTime<Utc>) -> Vec<Held> {
+    fn roles_at(&self, at: DateTime<Utc>) -> Vec<HeldRole> {
         let live = self.roster.live_roles(ProfileKind::Access, self.principal, self.place, at.timestamp_micros());
         live.map(|live| live.held).collect()
     }
 
     /// Whether it is a yes with these roles, this resource and these switches.
-    fn would_allow(&self, held: &[Held], resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> bool {
-        let caller = if self.principal == Principal::Anyone { Pseudo::Anyone } else { Pseudo::Authenticated };
+    fn would_allow(&self, held: &[HeldRole], resource: &Resource<'_>, switches: &BTreeMap<String, String>) -> bool {
+        let caller =
+            if self.principal == Principal::Anyone { PseudoPrincipal::Anyone } else { PseudoPrincipal::Authenticated };
         self.roster.profile.allowed(caller, held.iter().copied(), resource, switches).contains(self.actions)
     }
 
@@ -316,7 +317,7 @@ impl<'a> Question<'a> {
     }
 
     /// A role is given on the scope, or else on the nearest above it where one suffices. The smallest first.
-    fn remedies_by_role(&self, held: &[Held], resource: &Resource<'_>) -> Vec<Remedy> {
+    fn remedies_by_role(&self, held: &[HeldRole], resource: &Resource<'_>) -> Vec<Remedy> {
         let roster = self.roster;
         let profile = &roster.profile;
         // A role rests on the person that it names: one who is there.
@@ -338,7 +339,7 @@ impl<'a> Question<'a> {
             roles.sort_by_key(|role| profile.role_actions(*role).len());
             let mut found = Vec::new();
             for role in roles {
-                let with: Vec<Held> = held.iter().copied().chain([Held { role, level }]).collect();
+                let with: Vec<HeldRole> = held.iter().copied().chain([HeldRole { role, level }]).collect();
                 let name = profile.role_name(role);
                 let data = json!({"principal": principal, "role": name, "scope": scope, "author": "admin key"});
                 let step = command("binding.set", data);
@@ -358,7 +359,7 @@ impl<'a> Question<'a> {
     }
 
     /// The project is seen by more.
-    fn remedies_by_visibility(&self, held: &[Held], resource: &Resource<'_>) -> Vec<Remedy> {
+    fn remedies_by_visibility(&self, held: &[HeldRole], resource: &Resource<'_>) -> Vec<Remedy> {
         let Place::Project(project) = self.place else { return Vec::new() };
         let (Some(row), Some(now)) = (self.roster.local_project_data(project), resource.visibility) else {
             return Vec::new();
@@ -377,7 +378,7 @@ impl<'a> Question<'a> {
     }
 
     /// One switch says something else.
-    fn remedy_by_switch(&self, held: &[Held], resource: &Resource<'_>) -> Option<(Step, String)> {
+    fn remedy_by_switch(&self, held: &[HeldRole], resource: &Resource<'_>) -> Option<(Step, String)> {
         let document = self.roster.profile.document();
         document.settings.iter().find_map(|(name, switch)| {
             switch.values.iter().find_map(|value| {

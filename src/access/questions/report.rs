@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     decide::decide,
-    profile::{ActionSet, Pseudo},
+    profile::{ActionSet, PseudoPrincipal},
     reasons::{Cause, Reason},
     roster::{
         Roster,
@@ -77,7 +77,7 @@ impl Roster {
         self.is_open(place)
             && self.resource(ProfileKind::Access, place, Principal::Anyone).is_some_and(|resource| {
                 let held = std::iter::empty();
-                self.profile.allowed(Pseudo::Authenticated, held, &resource, self.switches()).contains(actions)
+                self.profile.allowed(PseudoPrincipal::Authenticated, held, &resource, self.switches()).contains(actions)
             })
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{AskedPackage, Cause, Obstacle, Standing, Walk, Way, ancestors::Reach, obstacle};
 use crate::{
-    profile::{Held, RoleIx},
+    profile::{HeldRole, RoleIx},
     roster::facts::{Field, NONE, State},
 };
 
@@ -174,7 +174,7 @@ impl Walk<'_> {
         causes.retain(|cause| cause.position != Position(0));
         let way = Way {
             rule: "customer",
-            held: Held { role, level: roster.profile.project_level() },
+            held: HeldRole { role, level: roster.profile.project_level() },
             name: line_id.to_owned(),
             text: format!(
                 "entitlement {entitlement_id} (account {}, product {product_id})",

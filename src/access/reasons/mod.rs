@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    profile::Held,
+    profile::HeldRole,
     roster::{
         Roster,
         facts::{Holder, Package, instant},
@@ -90,7 +90,7 @@ pub struct Obstacle {
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
     pub(crate) rule: &'static str,
-    pub(crate) held: Held,
+    pub(crate) held: HeldRole,
     pub(crate) name: String,
     pub(crate) text: String,
     pub(crate) facts: Vec<Cause>,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{AskedPackage, Cause, Obstacle, Standing, Walk, Way, ancestors::Reach, obstacle};
 use crate::{
-    profile::{Held, RoleIx},
+    profile::{HeldRole, RoleIx},
     roster::{facts::Field, register::Register},
 };
 
@@ -74,7 +74,7 @@ impl Walk<'_> {
         causes.retain(|cause| cause.position != Position(0));
         let way = Way {
             rule: "producer",
-            held: Held { role, level: self.roster.profile.project_level() },
+            held: HeldRole { role, level: self.roster.profile.project_level() },
             name: facts.accounts.id(account).to_owned(),
             text: format!("producer account {name} of package {package}{via}"),
             facts: causes,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Position, body};
 
 use crate::{
-    profile::{Held, Profile, RoleIx},
+    profile::{HeldRole, Profile, RoleIx},
     roster::{
         Roster,
         facts::{Binding, Holder, NONE, instant},
@@ -76,10 +76,10 @@ impl Roster {
     }
 
     /// The role of a binding where it was given, if its profile lets it be given there.
-    pub(crate) fn binding_role(&self, row: &Binding) -> Option<(ProfileKind, Held)> {
+    pub(crate) fn binding_role(&self, row: &Binding) -> Option<(ProfileKind, HeldRole)> {
         let (profile_kind, role) = self.resolve_role(&row.role)?;
         let level = self.level(profile_kind, row.on)?;
-        self.profile_of(profile_kind).grantable(role, level).then_some((profile_kind, Held { role, level }))
+        self.profile_of(profile_kind).grantable(role, level).then_some((profile_kind, HeldRole { role, level }))
     }
 
     /// Every binding that was not taken away.

@@ -29,7 +29,7 @@ use rollcall_events::{
 };
 
 use crate::{
-    profile::{Held, Own, Profile, Pseudo, Resource, RoleIx},
+    profile::{HeldRole, Own, Profile, PseudoPrincipal, Resource, RoleIx},
     roster::{facts::Facts, fast_path::FastPath, handles::ProfileKind, index::Index},
 };
 
@@ -45,7 +45,7 @@ pub struct Roster {
     pub(crate) api: Arc<Profile>,
     /// The role of each binding where it was given, under the profile that it belongs to; absent where that profile has
     /// no such role or does not let it be given there.
-    pub(crate) roles: Vec<Option<(ProfileKind, Held)>>,
+    pub(crate) roles: Vec<Option<(ProfileKind, HeldRole)>>,
     /// The roles of rules 2 and 3; absent where the profile has no such role.
     pub(crate) producer_role: Option<RoleIx>,
     pub(crate) consumer_role: Option<RoleIx>,
@@ -175,8 +175,8 @@ impl Roster {
             own: Own::NotMine,
         };
         let allowed = |role: Option<RoleIx>| {
-            let held = role.map(|role| Held { role, level: self.profile.project_level() });
-            self.profile.allowed(Pseudo::Authenticated, held.into_iter(), &packaged, self.switches())
+            let held = role.map(|role| HeldRole { role, level: self.profile.project_level() });
+            self.profile.allowed(PseudoPrincipal::Authenticated, held.into_iter(), &packaged, self.switches())
         };
         (self.fast_path.authenticated, self.fast_path.customer) = (allowed(None), allowed(consumer_role));
         self.authoritative = (0..self.facts.sources.len())

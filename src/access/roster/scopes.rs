@@ -7,7 +7,7 @@ use rollcall_events::{
 };
 
 use crate::{
-    profile::{Held, Level, Own, Profile, Resource},
+    profile::{HeldRole, Level, Own, Profile, Resource},
     roster::{
         Roster,
         facts::{Folder, NONE, Origin, RecordedScope},
@@ -160,9 +160,9 @@ impl Roster {
 
     /// The role that a personal project gives to its user, at the level nearest to projects at which it may be given:
     /// what a limit keeps for higher levels does not come with a project.
-    pub(crate) fn personal_role(&self) -> Option<Held> {
+    pub(crate) fn personal_role(&self) -> Option<HeldRole> {
         let role = self.profile.role(self.profile.document().rules.personal_role.as_deref()?)?;
-        Some(Held { role, level: self.profile.lowest(role)? })
+        Some(HeldRole { role, level: self.profile.lowest(role)? })
     }
 
     /// The folder with an id; one that was removed is not found.

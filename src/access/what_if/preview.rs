@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     fold::change::Effect,
-    profile::{ActionSet, Pseudo},
+    profile::{ActionSet, PseudoPrincipal},
     roster::{
         Roster,
         handles::{Place, Principal, ProfileKind},
@@ -116,7 +116,7 @@ fn baseline_changes(
     scope: &NamedScope,
 ) -> impl Iterator<Item = ActionChange> {
     let base = move |roster: &Roster, caller| action_names(roster, roster.baseline_at(caller, place));
-    [("anyone", Pseudo::Anyone), ("authenticated", Pseudo::Authenticated)].into_iter().filter_map(
+    [("anyone", PseudoPrincipal::Anyone), ("authenticated", PseudoPrincipal::Authenticated)].into_iter().filter_map(
         move |(name, caller)| {
             action_change(scope.clone(), name.to_owned(), &base(before, caller), &base(after, caller))
         },
@@ -149,7 +149,7 @@ impl Roster {
         }
     }
 
-    fn baseline_at(&self, caller: Pseudo, place: Place) -> ActionSet {
+    fn baseline_at(&self, caller: PseudoPrincipal, place: Place) -> ActionSet {
         if !self.is_open(place) {
             return ActionSet::EMPTY;
         }

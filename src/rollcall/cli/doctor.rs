@@ -7,7 +7,7 @@ use chrono::DateTime;
 use reqwest::Url;
 use rollcall_access::{
     Verb,
-    profile::{Own, Pseudo, Resource},
+    profile::{Own, PseudoPrincipal, Resource},
 };
 use rollcall_events::Clock;
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ fn check_roles(found: &mut Findings, loaded: &Loaded) {
     let (nobodys, makes) = (access.reserved_names.0.is_empty(), profile.gives_api("project.create"));
     let anywhere = |level| Resource { level, visibility: None, kind: None, own: Own::NotMine };
     let everybody =
-        |level| profile.allowed(Pseudo::Authenticated, std::iter::empty(), &anywhere(level), &access.switches);
+        |level| profile.allowed(PseudoPrincipal::Authenticated, std::iter::empty(), &anywhere(level), &access.switches);
     if nobodys
         && loaded.config.source.values().any(|source| source.states_entitlements())
         && makes.is_some_and(|makes| (0..=profile.project_level()).any(|level| everybody(level).contains(makes)))

@@ -9,7 +9,7 @@ use std::{
 
 use rollcall_access::{
     ActionSet, Profile,
-    profile::{Held, Own, Pseudo, Resource},
+    profile::{HeldRole, Own, PseudoPrincipal, Resource},
 };
 use rollcall_events::body::Visibility;
 use serde::Deserialize;
@@ -164,10 +164,10 @@ impl Table {
         self.profile.role(name).unwrap_or_else(|| panic!("{}: no role {name}", self.name))
     }
 
-    fn held(&self, role: &str, at: &str) -> Held {
+    fn held(&self, role: &str, at: &str) -> HeldRole {
         let role = self.role(role);
         assert!(self.profile.grantable(role, Self::level(at)), "{}: {role:?} cannot be granted on {at}", self.name);
-        Held { role, level: Self::level(at) }
+        HeldRole { role, level: Self::level(at) }
     }
 
     fn actions(&self, names: &[String]) -> Vec<ActionSet> {
@@ -244,7 +244,7 @@ impl Table {
         let stage = &question.stage;
         let covers = |at: &str| stage.path == at || stage.path.starts_with(&format!("{at}/"));
         let grants = stage.grants.iter().filter(|(_, at)| covers(at));
-        let mut held: Vec<Held> = grants.map(|(role, at)| self.held(role, at)).collect();
+        let mut held: Vec<HeldRole> = grants.map(|(role, at)| self.held(role, at)).collect();
         if let (Some(path), true) = (&self.labels.personal_path, stage.authenticated) {
             let role = self.profile.document().rules.personal_role.as_deref().unwrap();
             held.extend(Some(self.held(role, path)).filter(|_| covers(path)));
@@ -255,7 +255,7 @@ impl Table {
             kind: stage.kind.as_deref().or(stage.visibility.map(|_| "standard")),
             own: if stage.owner.as_deref() == Some("self") { Own::Mine } else { Own::NotMine },
         };
-        let caller = if stage.authenticated { Pseudo::Authenticated } else { Pseudo::Anyone };
+        let caller = if stage.authenticated { PseudoPrincipal::Authenticated } else { PseudoPrincipal::Anyone };
         self.profile.allowed(caller, held.iter().copied(), &resource, &question.switches)
     }
 
