@@ -11,11 +11,10 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, SharedRoster, Subject};
 use rollcall_events::Position;
 use rollcall_store::read::{Read, ReadError};
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
-    BesideError, Compared, Progress, State, beside,
+    Compared, Progress, RebuildError, State, Status, rebuild,
     shared::{Shared, lock},
 };
 
@@ -23,30 +22,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
-}
-
-/// Where everything derived stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// What the fold does.
-    #[serde(flatten)]
-    pub state: State,
-    /// The log's newest position.
-    pub head: Position,
-    /// The roster's.
-    pub roster: Position,
-    /// The SQL side's.
-    pub read: Position,
-    /// Whether the SQL side follows the roster; `false` while it folds for itself.
-    pub read_follows: bool,
-    /// How long ago the roster was last known to hold everything that was durable.
-    pub age: Duration,
-    /// How many subjects are parked.
-    pub parked: usize,
-    /// What is folded beside now.
-    pub beside: Option<Progress>,
-    /// What the last rebuild of this process found.
-    pub rebuilt: Option<Compared>,
 }
 
 impl Handle {
@@ -107,7 +82,7 @@ impl Handle {
     /// # Errors
     /// Those not among the newest are in the SQL side, which may not answer.
     pub async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ReadError> {
-        let recent: Vec<_> = positions.iter().map(|position| self.shared.recent(*position)).collect();
+        let recent: Vec<_> = positions.iter().map(|position| self.shared.recent_effect(*position)).collect();
         let asked: Vec<Position> = positions
             .iter()
             .zip(&recent)
@@ -118,7 +93,7 @@ impl Handle {
         Ok(recent.into_iter().map(|recent| recent.unwrap_or_else(|()| older.next().flatten())).collect())
     }
 
-    /// The positions, up to one, of the events about these subjects that applied, or with `lost` also of those that were
+    /// The positions, up to one, of the events about these subjects that applied, or with `ineffective` also of those that were
     /// judged and changed nothing. `None` where the SQL side is not there within `wait`.
     ///
     /// # Errors
@@ -127,13 +102,13 @@ impl Handle {
         &self,
         subjects: &BTreeSet<Subject>,
         to: Position,
-        lost: bool,
+        ineffective: bool,
         wait: Duration,
     ) -> Result<Option<Vec<Position>>, ReadError> {
         if !self.wait_for_read(to, wait).await {
             return Ok(None);
         }
-        self.shared.read.events_of(subjects, to, lost).await.map(Some)
+        self.shared.read.events_of(subjects, to, ineffective).await.map(Some)
     }
 
     /// What the event at `position` did; `None` where it is not known yet.
@@ -156,7 +131,7 @@ impl Handle {
             read_follows: shared.attached.load(Ordering::Relaxed),
             age: shared.age(now),
             parked: shared.live.read().counts().parked,
-            beside: *shared.progress.borrow(),
+            rebuild: *shared.progress.borrow(),
             rebuilt: *lock(&shared.rebuilt),
         }
     }
@@ -165,18 +140,18 @@ impl Handle {
     /// Changes nothing.
     ///
     /// # Errors
-    /// As [`BesideError`]; `Busy` while another runs.
-    pub async fn check(&self) -> Result<Compared, BesideError> {
-        beside::check(&self.shared).await
+    /// As [`RebuildError`]; `Busy` while another runs.
+    pub async fn check(&self) -> Result<Compared, RebuildError> {
+        rebuild::check(&self.shared).await
     }
 
     /// Folds the whole log into a second roster and read side beside the live ones, compares, and swaps. The log is the
     /// truth: the new ones are taken also where they differ, and that is said aloud.
     ///
     /// # Errors
-    /// As [`BesideError`]; nothing was swapped.
-    pub async fn rebuild(&self) -> Result<Compared, BesideError> {
-        beside::rebuild(&self.shared).await
+    /// As [`RebuildError`]; nothing was swapped.
+    pub async fn rebuild(&self) -> Result<Compared, RebuildError> {
+        rebuild::rebuild(&self.shared).await
     }
 }
 

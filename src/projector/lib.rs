@@ -1,149 +1,20 @@
 #![doc = include_str!("README.md")]
 
-mod beside;
-mod follower;
 mod handle;
+mod options;
+mod projector;
+mod read_writer;
+mod rebuild;
+mod replay;
 mod shared;
 mod snapshot;
-
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
-
-use futures_util::StreamExt;
-use rollcall_access::{Roster, SharedRoster};
-use rollcall_eventlog::{Tail, TailError};
-use rollcall_events::{Clock, Position};
-use rollcall_store::read::{Read, ReadError};
-use tokio::sync::mpsc;
-
-pub use beside::{BesideError, Compared, Progress};
-pub use handle::{Handle, Status};
-pub use shared::State;
-use shared::{Shared, Work};
-
-/// How many records are asked of the tail at a time.
-const PAGE: usize = 1024;
-/// How long a log that cannot be read is left alone.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How often the roster's freshness is looked at while nothing happens.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// What may be set; the defaults are right for every installation that was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// After how many events the roster is written to `roster.snap`.
-    pub snapshot_every: u64,
-    /// How many folded events may wait for the SQL side before it is detached.
-    pub waiting: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { snapshot_every: 1_000_000, waiting: 65_536 }
-    }
-}
-
-/// Why the projector does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The log lacks what was once read from it. Restore the whole log, or remove the file if the log is meant to be so.
-    #[error("the log ends at {head}, but {file} was derived from it up to {at}: the log is not whole")]
-    LogShorter {
-        /// The file that knows of more.
-        file: &'static str,
-        /// Up to where.
-        at: Position,
-        /// Where the log ends.
-        head: Position,
-    },
-    /// The read side cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-/// The run loop, opened and not yet running.
-pub struct Projector {
-    shared: Arc<Shared>,
-    work: mpsc::UnboundedReceiver<Work>,
-}
-
-impl Projector {
-    /// Opens the snapshot in `dir` for the log behind `tail`, with `read` behind it. [`Projector::run`] brings both up to
-    /// date.
-    ///
-    /// # Errors
-    /// As [`StartError`]. A damaged or foreign snapshot is no error: the roster is derived anew, aloud.
-    pub async fn open(
-        dir: &Path,
-        tail: Arc<dyn Tail>,
-        read: Arc<dyn Read>,
-        clock: Arc<dyn Clock>,
-        options: Options,
-    ) -> Result<(Self, Handle), StartError> {
-        let log = tail.log_id();
-        let head = tail.head().borrow().position;
-        let roster = snapshot::load(dir, log).unwrap_or_else(|| Roster::new(log));
-        let written = read.position().await?;
-        for (file, at) in [(snapshot::FILE, roster.position()), (read.name(), written)] {
-            if at > head {
-                return Err(StartError::LogShorter { file, at, head });
-            }
-        }
-        tracing::info!(log = %log, head = %head, roster = %roster.position(), read = %written, "projector opened");
-        let attached = written >= roster.position() && head.0 - written.0 <= u64::from(options.waiting);
-        let (shared, work) = Shared::new(dir, tail, clock, options, SharedRoster::new(roster), read, written, attached);
-        let shared = Arc::new(shared);
-        Ok((Self { shared: Arc::clone(&shared), work }, Handle { shared }))
-    }
-
-    /// Folds until `stop` is done, then lets the SQL side write what waits and writes the snapshot. Does not return
-    /// before `stop`: what makes folding impossible is in [`Handle::state`].
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { shared, work } = self;
-        let follower = tokio::spawn(follower::follow(Arc::clone(&shared), work));
-        tokio::select! {
-            () = stop => {}
-            () = fold(&shared) => {}
-            () = heartbeat(&shared) => {}
-        }
-        shared.close().await;
-        if let Err(error) = follower.await {
-            tracing::error!(%error, "read side ended");
-        }
-    }
-}
-
-/// Folds what the tail gives, for ever. After what cannot be folded it only waits.
-async fn fold(shared: &Shared) {
-    loop {
-        let after = shared.live.read().position();
-        let mut pages = shared.tail.read(after, PAGE);
-        while let Some(page) = pages.next().await {
-            let page = match page {
-                Ok(page) => page,
-                Err(error @ TailError::Damaged { .. }) => return shared.halt(error.to_string()).await,
-                Err(TailError::Unavailable(why)) => {
-                    tracing::warn!(%why, "log unreadable, trying again");
-                    break;
-                }
-            };
-            if let Err(why) = shared.fold(&page).await {
-                return shared.halt(why).await;
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-async fn heartbeat(shared: &Shared) {
-    let mut tick = tokio::time::interval(HEARTBEAT);
-    let mut seen = (Position(u64::MAX), shared.clock.now());
-    loop {
-        tick.tick().await;
-        seen = shared.beat(seen);
-    }
-}
+mod status;
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod world;
+mod suite;
+
+pub use handle::Handle;
+pub use options::Options;
+pub use projector::{Projector, StartError};
+pub use replay::RebuildError;
+pub use status::{Compared, Progress, State, Status, Task};

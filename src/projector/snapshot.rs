@@ -34,10 +34,10 @@ pub(crate) fn load(dir: &Path, log: LogId) -> Option<Roster> {
 /// Puts the file in place in one step, durable.
 pub(crate) fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = dir.join(FILE);
-    let beside = dir.join("roster.snap.next");
-    let mut file = File::create(&beside)?;
+    let next = dir.join("roster.snap.next");
+    let mut file = File::create(&next)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&beside, &path)?;
+    std::fs::rename(&next, &path)?;
     File::open(dir)?.sync_all()
 }

@@ -8,7 +8,7 @@ use rollcall_access::{Effect, Subject};
 use rollcall_app::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
 use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions};
 use rollcall_events::{Clock, Position};
-use rollcall_projector::{BesideError, Handle, State};
+use rollcall_projector::{Handle, RebuildError, State, Task};
 use rollcall_registry::{KeyInfo, Keys};
 use tokio::sync::watch;
 
@@ -31,7 +31,7 @@ pub struct ServerControl {
 }
 
 impl ServerControl {
-    async fn beside(&self, projection: &str, rebuild: Rebuild) -> Result<Checked, ControlError> {
+    async fn compare(&self, projection: &str, rebuild: Rebuild) -> Result<Checked, ControlError> {
         if ![ROSTER, READ].contains(&projection) {
             return Err(ControlError::Unknown(format!(
                 "There is no projection of this name; there are {ROSTER} and {READ}."
@@ -42,7 +42,7 @@ impl ServerControl {
             Rebuild::Yes => self.projector.rebuild().await,
         };
         let compared = compared.map_err(|error| match error {
-            BesideError::Busy => ControlError::Busy(error.to_string()),
+            RebuildError::Busy => ControlError::Busy(error.to_string()),
             other => ControlError::Unavailable(other.to_string()),
         })?;
         // The SQL side is held against the roster folded anew, like the live roster.
@@ -91,9 +91,9 @@ impl Control for ServerControl {
 
     async fn projections(&self) -> Result<Vec<Projection>, ControlError> {
         let status = self.projector.status(self.clock.now());
-        let state = |follows: bool| match (&status.state, status.beside) {
+        let state = |follows: bool| match (&status.state, status.rebuild) {
             (State::Stopped(_), _) => ProjectionState::Stopped,
-            (_, Some(progress)) if progress.what == "rebuild" => ProjectionState::Rebuilding,
+            (_, Some(progress)) if progress.task == Task::Rebuild => ProjectionState::Rebuilding,
             (State::Following, _) if follows => ProjectionState::Live,
             (State::CatchingUp | State::Following, _) => ProjectionState::CatchingUp,
         };
@@ -109,11 +109,11 @@ impl Control for ServerControl {
     }
 
     async fn check(&self, projection: &str) -> Result<Checked, ControlError> {
-        self.beside(projection, Rebuild::No).await
+        self.compare(projection, Rebuild::No).await
     }
 
     async fn rebuild(&self, projection: &str) -> Result<Checked, ControlError> {
-        self.beside(projection, Rebuild::Yes).await
+        self.compare(projection, Rebuild::Yes).await
     }
 
     async fn verify(&self) -> Result<Verified, ControlError> {

@@ -6,8 +6,8 @@ use rollcall_events::Digest;
 use rollcall_ingest::Durability;
 
 use super::{
-    SqliteOps,
     columns::damaged,
+    store::SqliteOps,
     writes::{Reply, Write},
 };
 use crate::ops::{ANSWERS_KEPT, AnswerRecords, Claim, OpsError, StoredAnswer};

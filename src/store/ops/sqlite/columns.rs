@@ -47,3 +47,9 @@ pub(super) async fn execute_set<T: Serialize>(
     }
     Ok(())
 }
+
+impl From<sqlx::Error> for OpsError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}

@@ -7,9 +7,9 @@ use rollcall_ingest::Durability;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    SqliteOps,
     columns::{damaged, time},
     sql,
+    store::SqliteOps,
     writes::{DecisionRows, Rows, Write},
 };
 use crate::ops::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRecords, DecisionRow, OpsError};

@@ -12,9 +12,9 @@ use rollcall_ingest::{
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    SqliteOps,
     columns::{damaged, json, time},
     sql,
+    store::SqliteOps,
     writes::{Rows, Write},
 };
 use crate::ops::{

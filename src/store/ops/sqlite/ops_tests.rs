@@ -11,7 +11,7 @@ use rollcall_ingest::{
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
-use super::{MIGRATIONS, sql};
+use super::{sql, store::MIGRATIONS};
 use crate::{
     ops::{
         Claim, DecisionFilter, DecisionOutcome, DecisionRow, DeliveryFilter, Ops, OpsError, PartRow, Retention,

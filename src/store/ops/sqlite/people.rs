@@ -8,9 +8,9 @@ use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    SqliteOps,
     columns::json,
     sql,
+    store::SqliteOps,
     writes::{Reply, Write},
 };
 use crate::ops::{OpsError, PersonRecords, PersonalRow};

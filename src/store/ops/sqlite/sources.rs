@@ -15,9 +15,9 @@ use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    SqliteOps,
     columns::{damaged, json, parsed, signed, time, unsigned},
     sources_sql as sql,
+    store::SqliteOps,
     writes::{NoteJson, Rows, SourceWrite, Write},
 };
 use crate::ops::{OpsError, SourceQueries};

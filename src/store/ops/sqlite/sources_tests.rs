@@ -10,7 +10,7 @@ use rollcall_ingest::{
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
-use super::{MIGRATIONS, sources_sql as sql};
+use super::{sources_sql as sql, store::MIGRATIONS};
 use crate::{ops::Retention, suite::kit::Dir};
 
 const LOG: LogId = LogId([1; 8]);

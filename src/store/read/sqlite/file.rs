@@ -228,3 +228,9 @@ pub(super) fn replace(path: &Path, next: &Path) -> Result<(), ReadError> {
     };
     steps().map_err(|source| ReadError::Directory { path: path.to_owned(), source })
 }
+
+impl From<sqlx::Error> for ReadError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}

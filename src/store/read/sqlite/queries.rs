@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use rollcall_access::{Effect, Subject};
@@ -11,11 +10,10 @@ use rollcall_events::{Digest, Position};
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{
-    SqliteRead,
     file::{Database, number, position},
     statements as sql,
 };
-use crate::read::{FactRow, Lists, Membership, ParkedRow, ProjectRow, ReadError};
+use crate::read::{FactRow, Membership, ParkedRow, ProjectRow, ReadError};
 
 fn instant(micros: Option<i64>) -> Option<DateTime<Utc>> {
     micros.and_then(DateTime::from_timestamp_micros)
@@ -110,52 +108,55 @@ pub(super) async fn events_of(
     db: &Database,
     subjects: &BTreeSet<Subject>,
     to: Position,
-    lost: bool,
+    ineffective: bool,
 ) -> Result<Vec<Position>, ReadError> {
     let subjects = serde_json::to_string(subjects).unwrap_or_default();
-    let found: Vec<i64> =
-        sqlx::query_scalar(sql::EVENTS_OF).bind(subjects).bind(number(to)).bind(lost).fetch_all(&db.readers).await?;
+    let found: Vec<i64> = sqlx::query_scalar(sql::EVENTS_OF)
+        .bind(subjects)
+        .bind(number(to))
+        .bind(ineffective)
+        .fetch_all(&db.readers)
+        .await?;
     Ok(found.into_iter().map(position).collect())
 }
 
-#[async_trait]
-impl Lists for SqliteRead {
-    async fn history(&self, source: &str, subject: &str) -> Result<Vec<FactRow>, ReadError> {
-        let db = self.shared.db.read().await;
-        Ok(sqlx::query_as(sql::HISTORY).bind(source).bind(subject).fetch_all(&db.readers).await?)
-    }
+pub(super) async fn history(db: &Database, source: &str, subject: &str) -> Result<Vec<FactRow>, ReadError> {
+    Ok(sqlx::query_as(sql::HISTORY).bind(source).bind(subject).fetch_all(&db.readers).await?)
+}
 
-    async fn caused_by(&self, position: Position) -> Result<Vec<FactRow>, ReadError> {
-        let db = self.shared.db.read().await;
-        Ok(sqlx::query_as(sql::CAUSED).bind(number(position)).fetch_all(&db.readers).await?)
-    }
+pub(super) async fn caused_by(db: &Database, position: Position) -> Result<Vec<FactRow>, ReadError> {
+    Ok(sqlx::query_as(sql::CAUSED).bind(number(position)).fetch_all(&db.readers).await?)
+}
 
-    async fn facts(&self, noun: &str, after: (&str, &str), limit: u32) -> Result<Vec<FactRow>, ReadError> {
-        let db = self.shared.db.read().await;
-        let query = sqlx::query_as(sql::STANDING_FACTS).bind(noun).bind(after.0).bind(after.1).bind(limit);
-        Ok(query.fetch_all(&db.readers).await?)
-    }
+pub(super) async fn facts(
+    db: &Database,
+    noun: &str,
+    after: (&str, &str),
+    limit: u32,
+) -> Result<Vec<FactRow>, ReadError> {
+    let query = sqlx::query_as(sql::STANDING_FACTS).bind(noun).bind(after.0).bind(after.1).bind(limit);
+    Ok(query.fetch_all(&db.readers).await?)
+}
 
-    async fn parked(&self, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError> {
-        let db = self.shared.db.read().await;
-        Ok(sqlx::query_as(sql::PARKED).bind(after.0).bind(after.1).bind(limit).fetch_all(&db.readers).await?)
-    }
+pub(super) async fn parked(db: &Database, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError> {
+    Ok(sqlx::query_as(sql::PARKED).bind(after.0).bind(after.1).bind(limit).fetch_all(&db.readers).await?)
+}
 
-    async fn parked_count(&self) -> Result<u64, ReadError> {
-        let db = self.shared.db.read().await;
-        let count: i64 = sqlx::query_scalar(sql::PARKED_COUNT).fetch_one(&db.readers).await?;
-        Ok(u64::try_from(count).unwrap_or_default())
-    }
+pub(super) async fn parked_count(db: &Database) -> Result<u64, ReadError> {
+    let count: i64 = sqlx::query_scalar(sql::PARKED_COUNT).fetch_one(&db.readers).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
 
-    async fn project_history(&self, source: &str, package: &str) -> Result<Vec<ProjectRow>, ReadError> {
-        let db = self.shared.db.read().await;
-        Ok(sqlx::query_as(sql::PROJECT_HISTORY).bind(source).bind(package).fetch_all(&db.readers).await?)
-    }
+pub(super) async fn project_history(db: &Database, source: &str, package: &str) -> Result<Vec<ProjectRow>, ReadError> {
+    Ok(sqlx::query_as(sql::PROJECT_HISTORY).bind(source).bind(package).fetch_all(&db.readers).await?)
+}
 
-    async fn memberships(&self, project: Option<&str>, at: DateTime<Utc>) -> Result<Vec<Membership>, ReadError> {
-        let db = self.shared.db.read().await;
-        Ok(sqlx::query_as(sql::MEMBERSHIPS).bind(at.timestamp_micros()).bind(project).fetch_all(&db.readers).await?)
-    }
+pub(super) async fn memberships(
+    db: &Database,
+    project: Option<&str>,
+    at: DateTime<Utc>,
+) -> Result<Vec<Membership>, ReadError> {
+    Ok(sqlx::query_as(sql::MEMBERSHIPS).bind(at.timestamp_micros()).bind(project).fetch_all(&db.readers).await?)
 }
 
 fn effect(word: &str, reason: Option<String>) -> Effect {

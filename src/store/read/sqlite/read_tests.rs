@@ -1,11 +1,22 @@
 //! Batches built by hand: history, fencing, effects, discarding, swapping, and the view against written-down worlds.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use rollcall_access::{Change, Effect, Folded};
 use rollcall_events::{LogId, Position};
 
-use super::{statements, *};
-use crate::{read::Lists, suite::kit::Dir};
+use tokio::sync::RwLock;
+
+use super::{
+    file::Database,
+    statements,
+    store::{Shared, SqliteRead},
+};
+use crate::{
+    read::{Lists, Origin, Projection, ReadError},
+    suite::kit::Dir,
+};
 
 const ORIGIN: Origin = Origin { version: 1, log_id: LogId([7; 8]) };
 

@@ -1,68 +1,25 @@
 //! The loop on a log in memory and a read side on disk: live, restarted, replayed and rebuilt are one thing.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, sync::Mutex, time::Duration};
 
-use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 use proptest::test_runner::{Config, TestRunner};
-use rollcall_access::{Effect, membership_digest};
-use rollcall_eventlog::{Append, Log};
-use rollcall_events::{LogId, NewEvent};
+use rollcall_access::{Effect, Roster, membership_digest};
+use rollcall_eventlog::{Append, Log, Tail};
+use rollcall_events::{Clock, LogId, NewEvent, Position};
 use rollcall_store::{
     EngineConfig,
     read::{self, Origin},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::*;
-use crate::world::{self, event, settings};
+use super::{
+    kit::{Dir, TestClock},
+    worlds::{self, event, settings},
+};
+use crate::{Handle, Options, Projector, StartError, State, snapshot};
 
-const LONG: Duration = Duration::from_secs(20);
-
-struct TestClock(Mutex<DateTime<Utc>>);
-
-impl TestClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new("2026-03-01T12:00:00Z".parse().unwrap())))
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
-    }
-}
-
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("rollcall-projector-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl std::ops::Deref for Dir {
-    type Target = Path;
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn log() -> Log {
     Log::in_memory(LogId([7; 8]), TestClock::new())
@@ -99,19 +56,19 @@ impl Running {
     /// Waits until roster and SQL side have all that the log has.
     async fn settled(&self) -> Position {
         let head = self.handle.shared.tail.head().borrow().position;
-        assert!(self.handle.wait_for(head, LONG).await, "{:?}", self.handle.status(TestClock::new().now()));
-        assert!(self.handle.wait_for_read(head, LONG).await, "{:?}", self.handle.status(TestClock::new().now()));
+        assert!(self.handle.wait_for(head, TIMEOUT).await, "{:?}", self.handle.status(TestClock::new().now()));
+        assert!(self.handle.wait_for_read(head, TIMEOUT).await, "{:?}", self.handle.status(TestClock::new().now()));
         head
     }
 
     /// Holds the view against the roster at every instant.
-    async fn agree(&self) {
+    async fn assert_views_agree(&self) {
         self.settled().await;
-        for now in world::instants() {
+        for now in worlds::instants() {
             let rows = self.handle.read().memberships(None, now).await.unwrap();
             let digest = self.handle.read().membership_digest(now).await.unwrap();
             let live = self.handle.live();
-            assert_eq!(world::of_view(&rows), world::of_roster(&live.read(), now), "at {now}");
+            assert_eq!(worlds::view_lines(&rows), worlds::roster_lines(&live.read(), now), "at {now}");
             assert_eq!(digest, membership_digest(&live.read(), now));
         }
     }
@@ -149,7 +106,7 @@ async fn the_roster_and_the_view_follow_the_log() {
     let (dir, log) = (Dir::new(), log());
     let running = Running::start(&dir, &log, options()).await;
     log.append(small_world()).await.unwrap();
-    running.agree().await;
+    running.assert_views_agree().await;
     let rows = running.handle.read().memberships(Some("acme"), TestClock::new().now()).await.unwrap();
     let rows: Vec<_> = rows.iter().map(|row| (row.user_name.as_str(), row.role.as_str(), row.name.as_str())).collect();
     assert_eq!(rows, [("ada", "Developer", "ACME"), ("bob", "Guest", "E/1")]);
@@ -171,7 +128,7 @@ async fn effects_are_known_at_once_and_later_from_the_read_side() {
         assert!(matches!(&effects[3], Some(Effect::Parked(why)) if why.contains("x--y")), "{effects:?}");
         assert_eq!(effects[4], None);
     };
-    assert!(running.handle.wait_for(Position(4), LONG).await);
+    assert!(running.handle.wait_for(Position(4), TIMEOUT).await);
     expect(running.handle.effects(&positions).await.unwrap());
     running.settled().await;
     running.stop().await;
@@ -206,7 +163,7 @@ async fn a_restart_goes_on_from_the_snapshot() {
     let (dir, log) = (Dir::new(), log());
     log.append(small_world()).await.unwrap();
     let running = Running::start(&dir, &log, options()).await;
-    running.agree().await;
+    running.assert_views_agree().await;
     running.stop().await;
     let end =
         event("a", "end", "entitlement.upserted", r#"{"entitlement":"E","account":"GLOBEX","state":"inactive"}"#, 99);
@@ -215,7 +172,7 @@ async fn a_restart_goes_on_from_the_snapshot() {
     assert_eq!(handle.live().read().position(), Position(11), "from the snapshot");
     drop(projector);
     let again = Running::start(&dir, &log, options()).await;
-    again.agree().await;
+    again.assert_views_agree().await;
     let checked = again.handle.check().await.unwrap();
     assert!(checked.same() && checked.sql.is_some() && checked.position == Position(12), "{checked:?}");
     again.stop().await;
@@ -260,7 +217,7 @@ async fn a_snapshot_with_a_flipped_bit_is_ignored_and_the_roster_folded_anew() {
         assert!(snapshot::load(&dir, LogId([7; 8])).is_none(), "cut to {length}");
     }
     let again = Running::start(&dir, &log, options()).await;
-    again.agree().await;
+    again.assert_views_agree().await;
     again.stop().await;
 }
 
@@ -297,7 +254,7 @@ async fn of_two_projectors_on_one_read_side_one_is_fenced_and_not_ready() {
         let state = state.wait_for(|state| matches!(state, State::Stopped(_))).await.unwrap();
         assert!(matches!(&*state, State::Stopped(why) if why.contains("another projector")), "{state:?}");
     };
-    tokio::time::timeout(LONG, async {
+    tokio::time::timeout(TIMEOUT, async {
         tokio::select! { () = stopped(&one) => {}, () = stopped(&two) => {} }
     })
     .await
@@ -305,7 +262,7 @@ async fn of_two_projectors_on_one_read_side_one_is_fenced_and_not_ready() {
     one.stop().await;
     two.stop().await;
     let after = Running::start(&dir, &log, options()).await;
-    after.agree().await;
+    after.assert_views_agree().await;
     after.stop().await;
 }
 
@@ -317,7 +274,7 @@ async fn an_event_of_an_unknown_type_stops_the_fold_before_it() {
     log.append(vec![settings(""), product(1), unknown, product(3)]).await.unwrap();
     let running = Running::start(&dir, &log, options()).await;
     let mut state = running.handle.state();
-    let why = tokio::time::timeout(LONG, state.wait_for(|state| matches!(state, State::Stopped(_)))).await;
+    let why = tokio::time::timeout(TIMEOUT, state.wait_for(|state| matches!(state, State::Stopped(_)))).await;
     let why = format!("{:?}", *why.unwrap().unwrap());
     assert!(why.contains("upserted.v2") && why.contains("newer version"), "{why}");
     assert_eq!(*running.handle.applied().borrow(), Position(2));
@@ -344,10 +301,10 @@ async fn a_read_side_that_is_deleted_older_or_too_far_behind_is_folded_beside() 
             std::fs::write(dir.join("read.db"), bytes).unwrap();
         }
         let running = Running::start(&dir, &log, options()).await;
-        running.agree().await;
+        running.assert_views_agree().await;
         assert!(running.handle.check().await.unwrap().same());
         log.append(vec![product(if file.is_some() { 70 } else { 71 })]).await.unwrap();
-        running.agree().await;
+        running.assert_views_agree().await;
         running.stop().await;
     }
     // Too little room: detached under way, attached again, and nothing is missing.
@@ -356,7 +313,7 @@ async fn a_read_side_that_is_deleted_older_or_too_far_behind_is_folded_beside() 
     for n in 100..150 {
         log.append((n * 10..n * 10 + 10).map(product).collect()).await.unwrap();
     }
-    running.agree().await;
+    running.assert_views_agree().await;
     let head = running.settled().await;
     let products = running.handle.read().facts("product", ("", ""), 10_000).await.unwrap();
     assert_eq!(products.len(), 1 + 40 + 2 + 500, "up to {head}");
@@ -400,7 +357,7 @@ async fn a_rebuild_under_load_swaps_and_loses_nothing() {
         last = rebuilt.position;
     }
     writer.await.unwrap();
-    running.agree().await;
+    running.assert_views_agree().await;
     assert!(reader.await.unwrap() > 0);
     let products = running.handle.read().facts("product", ("", ""), 10_000).await.unwrap();
     assert_eq!(products.len(), 2_001);
@@ -429,7 +386,7 @@ async fn a_roster_that_differs_from_the_log_is_found_by_a_check_and_mended_by_a_
     let rebuilt = running.handle.rebuild().await.unwrap();
     assert!(!rebuilt.same() && rebuilt.swapped, "{rebuilt:?}");
     assert!(running.handle.check().await.unwrap().same());
-    running.agree().await;
+    running.assert_views_agree().await;
     running.stop().await;
 }
 
@@ -445,23 +402,23 @@ fn in_any_world_the_view_the_roster_the_restart_and_the_rebuild_agree() {
     while rounds == 0 || rounds < 8 && seen.lock().unwrap().len() < rules.len() {
         rounds += 1;
         let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-        let outcome = runner.run(&world::worlds(), |world| {
+        let outcome = runner.run(&worlds::worlds(), |world| {
             let found = runtime.block_on(async {
                 let (dir, log) = (Dir::new(), log());
                 let running = Running::start(&dir, &log, Options { snapshot_every: 13, ..options() }).await;
                 for part in world.chunks(7) {
                     log.append(part.to_vec()).await.unwrap();
                 }
-                running.agree().await;
+                running.assert_views_agree().await;
                 running.stop().await;
                 let running = Running::start(&dir, &log, options()).await;
-                running.agree().await;
+                running.assert_views_agree().await;
                 assert!(running.handle.rebuild().await.unwrap().same());
-                running.agree().await;
+                running.assert_views_agree().await;
                 assert!(running.handle.check().await.unwrap().same());
                 let live = running.handle.live();
                 let found: Vec<String> =
-                    world::instants().flat_map(|now| world::of_roster(&live.read(), now)).collect();
+                    worlds::instants().flat_map(|now| worlds::roster_lines(&live.read(), now)).collect();
                 running.stop().await;
                 found
             });

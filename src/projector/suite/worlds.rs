@@ -29,7 +29,7 @@ pub(crate) fn settings(extra: &str) -> NewEvent {
 }
 
 /// One thing that happens, as (kind, data) of a source that has two of everything, or of `local`.
-fn happening() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+fn random_step() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     let id = || prop_oneof![Just("1"), Just("2"), Just("3/x")];
     let source = || prop_oneof![3 => Just("a"), 1 => Just("b")];
     let account = || prop_oneof![Just("A"), Just("B"), Just("C"), Just("D")];
@@ -142,7 +142,7 @@ fn happening() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         }),
     ]
     .prop_map(|(kind, data)| ("local", kind, data));
-    prop_oneof![12 => of(facts), 2 => local, 3 => of(groups().boxed()), 8 => kept_here()]
+    prop_oneof![12 => of(facts), 2 => local, 3 => of(groups().boxed()), 8 => local_step()]
 }
 
 /// A profile with folders, in which some roles are given at some levels only and a creator gets one.
@@ -171,7 +171,7 @@ fn groups() -> impl Strategy<Value = (&'static str, String)> {
 }
 
 /// What commands keep: folders, projects, services, local groups, and bindings of everybody on everything.
-fn kept_here() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+fn local_step() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     let folder = || prop_oneof![Just("acc"), Just("t"), Just("u")];
     let within = move || prop_oneof![1 => Just("null".to_owned()), 3 => folder().prop_map(|id| format!("\"{id}\""))];
     let project = || prop_oneof![Just("p"), Just("q")];
@@ -239,7 +239,7 @@ fn kept_here() -> impl Strategy<Value = (&'static str, &'static str, String)> {
 }
 
 /// What is kept here in half of the worlds before anything happens.
-fn furniture() -> Vec<NewEvent> {
+fn local_facts() -> Vec<NewEvent> {
     let profile = layered("");
     let said = [
         ("profile.set", profile.as_str()),
@@ -266,7 +266,7 @@ fn furniture() -> Vec<NewEvent> {
 }
 
 /// A world in which everybody whom it can have is a member of something: what happens then takes away and gives back.
-fn beginning() -> Vec<NewEvent> {
+fn initial_facts() -> Vec<NewEvent> {
     let facts = [
         ("account.upserted", r#"{"account":"A","kind":"producer","parent":null}"#),
         ("account.upserted", r#"{"account":"B","kind":"producer","parent":"A"}"#),
@@ -296,16 +296,16 @@ fn beginning() -> Vec<NewEvent> {
 /// Worlds of some 20 to 60 events; versions go up, but some events come late, and half of the worlds in any order.
 pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
     let late = prop_oneof![6 => Just(0_u64), 1 => 1..30_u64];
-    let happenings = prop::collection::vec((happening(), late), 0..40);
-    let events = (happenings, any::<bool>(), 0..100_u8, any::<bool>()).prop_map(
-        |(happenings, sub_accounts, retired, furnished)| {
+    let steps = prop::collection::vec((random_step(), late), 0..40);
+    let events =
+        (steps, any::<bool>(), 0..100_u8, any::<bool>()).prop_map(|(steps, sub_accounts, retired, with_local)| {
             let extra = if sub_accounts { r#","customer_sub_accounts":true"# } else { "" };
             let mut all = vec![settings(extra)];
-            all.extend(beginning());
-            if furnished {
-                all.extend(furniture());
+            all.extend(initial_facts());
+            if with_local {
+                all.extend(local_facts());
             }
-            for (n, ((source, kind, data), late)) in (1_u64..).zip(happenings) {
+            for (n, ((source, kind, data), late)) in (1_u64..).zip(steps) {
                 all.push(event(source, &format!("e{n}"), kind, &data, 30 + n - late));
                 if u64::from(retired) == n {
                     let source = if n.is_multiple_of(4) { "a" } else { "b" };
@@ -313,8 +313,7 @@ pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
                 }
             }
             all
-        },
-    );
+        });
     events.prop_flat_map(|world| prop_oneof![Just(world.clone()), Just(world).prop_shuffle()])
 }
 
@@ -332,7 +331,7 @@ pub(crate) fn instants() -> impl Iterator<Item = DateTime<Utc>> {
 }
 
 /// Memberships of the roster as text, for a difference that can be read.
-pub(crate) fn of_roster(roster: &Roster, now: DateTime<Utc>) -> BTreeSet<String> {
+pub(crate) fn roster_lines(roster: &Roster, now: DateTime<Utc>) -> BTreeSet<String> {
     let line = |project: &str| {
         let project = project.to_owned();
         move |member: rollcall_access::Member| {
@@ -347,7 +346,7 @@ pub(crate) fn of_roster(roster: &Roster, now: DateTime<Utc>) -> BTreeSet<String>
 }
 
 /// Memberships of the SQL view as the same text.
-pub(crate) fn of_view(rows: &[Membership]) -> BTreeSet<String> {
+pub(crate) fn view_lines(rows: &[Membership]) -> BTreeSet<String> {
     let line = |row: &Membership| {
         format!("{} ({}) {} {} {}:{}", row.user_name, row.user_id, row.project, row.role, row.rule, row.name)
     };

@@ -1,5 +1,5 @@
-//! The SQL side behind the roster: takes what was folded, batch by batch, and keeps the snapshot.
-//! Never folds the live roster; where it fell behind it folds beside.
+//! Writes the read side behind the roster, batch by batch, and the snapshot file. Never folds the live roster; where it
+//! fell behind, the log is folded a second time (`rebuild`).
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use rollcall_store::read::ReadError;
 use tokio::sync::mpsc;
 
 use crate::{
-    beside,
-    shared::{Shared, State, Work},
+    RebuildError, State,
+    options::READ_BATCH,
+    rebuild,
+    shared::{Shared, Work},
     snapshot,
 };
 
-/// How many events go into one transaction where that many wait.
-pub(crate) const BATCH: usize = 4096;
 /// How long a read side that cannot be written is left alone.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Works until nothing more will come.
-pub(crate) async fn follow(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<Work>) {
-    let mut set_aside = None;
+pub(crate) async fn run(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<Work>) {
+    let mut postponed = None;
     loop {
-        let next = match set_aside.take() {
+        let next = match postponed.take() {
             Some(next) => Some(next),
             None => work.recv().await,
         };
@@ -31,7 +31,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, mut work: mpsc::UnboundedReceive
             None => return,
             Some(Work::Batch { mut folded, from, mut to, room }) => {
                 let mut rooms = vec![room];
-                while folded.len() < BATCH {
+                while folded.len() < READ_BATCH {
                     match work.try_recv() {
                         Ok(Work::Batch { folded: more, from, to: further, room }) if from == to => {
                             folded.extend(more);
@@ -39,7 +39,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, mut work: mpsc::UnboundedReceive
                             rooms.push(room);
                         }
                         Ok(other) => {
-                            set_aside = Some(other);
+                            postponed = Some(other);
                             break;
                         }
                         Err(_) => break,
@@ -47,8 +47,8 @@ pub(crate) async fn follow(shared: Arc<Shared>, mut work: mpsc::UnboundedReceive
                 }
                 write(&shared, &folded, from, to).await;
             }
-            Some(Work::Snapshot { bytes, at }) => keep(shared.dir.clone(), bytes, at).await,
-            Some(Work::Behind) => catch_up(&shared).await,
+            Some(Work::Snapshot { bytes, at }) => write_snapshot(shared.dir.clone(), bytes, at).await,
+            Some(Work::Detached) => catch_up(&shared).await,
         }
     }
 }
@@ -56,13 +56,13 @@ pub(crate) async fn follow(shared: Arc<Shared>, mut work: mpsc::UnboundedReceive
 /// Writes a batch; tries again for as long as the read side cannot be written.
 async fn write(shared: &Shared, folded: &[Folded], from: Position, to: Position) {
     loop {
-        let mut position = shared.sql.lock().await;
+        let mut position = shared.read_position.lock().await;
         if to <= *position {
             // A rebuild went past it.
             return;
         }
         if from > *position {
-            // Handed on while a second file was to be swapped in, which failed: what is in between is folded beside.
+            // Handed on while a second file was to be swapped in, which failed: what is in between is folded again.
             return;
         }
         let new = folded.get(folded.partition_point(|folded| folded.position <= *position)..).unwrap_or_default();
@@ -72,20 +72,20 @@ async fn write(shared: &Shared, folded: &[Folded], from: Position, to: Position)
                 shared.written.send_replace(to);
                 return;
             }
-            Err(error @ ReadError::Fenced { .. }) => return shared.stop_answering(error.to_string()),
+            Err(error @ ReadError::Fenced { .. }) => return shared.stop_for_good(error.to_string()),
             Err(error) => {
                 drop(position);
                 tracing::error!(error = &error as &dyn std::error::Error, "read side not written, trying again");
-                if shared.is_over() {
+                if shared.has_stopped() {
                     return;
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
 }
 
-async fn keep(dir: PathBuf, bytes: Vec<u8>, at: Position) {
+async fn write_snapshot(dir: PathBuf, bytes: Vec<u8>, at: Position) {
     let size = bytes.len();
     let written = tokio::task::spawn_blocking(move || snapshot::write(&dir, &bytes)).await;
     match written.map_err(std::io::Error::other).flatten() {
@@ -94,7 +94,7 @@ async fn keep(dir: PathBuf, bytes: Vec<u8>, at: Position) {
     }
 }
 
-/// Folds beside until the SQL side can be attached again.
+/// Folds a second time until the SQL side can be attached again.
 async fn catch_up(shared: &Shared) {
     let mut state = shared.state.subscribe();
     let mut stopping = shared.stopping.subscribe();
@@ -103,16 +103,16 @@ async fn catch_up(shared: &Shared) {
         _ = state.wait_for(|state| *state != State::CatchingUp) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
-    while !shared.is_over() {
-        match beside::catch_up(shared).await {
+    while !shared.has_stopped() {
+        match rebuild::catch_up(shared).await {
             Ok(()) => return,
-            Err(beside::BesideError::Stopping) => return,
-            Err(beside::BesideError::Read(error @ ReadError::Fenced { .. })) => {
-                return shared.stop_answering(error.to_string());
+            Err(RebuildError::Stopping) => return,
+            Err(RebuildError::Read(error @ ReadError::Fenced { .. })) => {
+                return shared.stop_for_good(error.to_string());
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "read side not caught up, trying again");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }

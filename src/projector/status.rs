@@ -1,0 +1,101 @@
+//! How the projector is, as others see it. Plain values.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Digest, Position};
+use serde::Serialize;
+
+/// What the fold does now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "why", rename_all = "snake_case")]
+pub enum State {
+    /// It is reading up to where the log ended at the start.
+    CatchingUp,
+    /// It follows the log.
+    Following,
+    /// It stopped for good; the process must not answer. The text says why and what to do.
+    Stopped(String),
+}
+
+/// Where everything derived stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// What the fold does.
+    #[serde(flatten)]
+    pub state: State,
+    /// The log's newest position.
+    pub head: Position,
+    /// The roster's.
+    pub roster: Position,
+    /// The SQL side's.
+    pub read: Position,
+    /// Whether the SQL side follows the roster; `false` while it folds for itself.
+    pub read_follows: bool,
+    /// How long ago the roster was last known to hold everything that was durable.
+    pub age: Duration,
+    /// How many subjects are parked.
+    pub parked: usize,
+    /// How far a check, a rebuild or a catching up is; absent while there is none.
+    pub rebuild: Option<Progress>,
+    /// What the last rebuild of this process found.
+    pub rebuilt: Option<Compared>,
+}
+
+/// Two folds of one log, and the SQL view, held against each other at one position and instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// The position that all had.
+    pub position: Position,
+    /// The instant at which windows were judged.
+    pub at: DateTime<Utc>,
+    /// The membership digest of the live roster.
+    pub live: Digest,
+    /// The one of the roster folded anew.
+    pub replayed: Digest,
+    /// The one of the SQL view; absent where the SQL side was not at that position.
+    pub sql: Option<Digest>,
+    /// Whether the new roster and read side took the place of the live ones.
+    pub swapped: bool,
+}
+
+impl Compared {
+    /// Whether all that were compared are the same.
+    #[must_use]
+    pub fn same(&self) -> bool {
+        self.live == self.replayed && self.sql.is_none_or(|sql| sql == self.replayed)
+    }
+}
+
+/// What folds the log a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// A comparison that changes nothing.
+    Check,
+    /// A new roster and read side.
+    Rebuild,
+    /// A read side that fell behind.
+    CatchUp,
+}
+
+impl Task {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Rebuild => "rebuild",
+            Self::CatchUp => "catch up",
+        }
+    }
+}
+
+/// How far a second fold of the log has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// What it is for.
+    pub task: Task,
+    /// The last position folded.
+    pub position: Position,
+    /// The log's newest position.
+    pub head: Position,
+}

@@ -1,0 +1,5 @@
+//! The loop on a log in memory and a read side on disk, in random worlds too.
+
+mod kit;
+mod projector_tests;
+mod worlds;

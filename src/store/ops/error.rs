@@ -1,0 +1,50 @@
+//! What the ops store can refuse, whichever engine keeps it.
+
+use rollcall_ingest::{InboxError, StoreError};
+
+/// What the ops store can refuse.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpsError {
+    /// Too much is waiting to be written. Nothing was kept; try again after a moment.
+    #[error("too much is waiting to be written")]
+    Overloaded,
+    /// The database does not answer, or holds what it cannot hold. Nothing was kept; try again later.
+    #[error("ops.db cannot be used: {0}")]
+    Database(String),
+}
+
+impl From<OpsError> for InboxError {
+    fn from(error: OpsError) -> Self {
+        match error {
+            OpsError::Overloaded => Self::Overloaded,
+            OpsError::Database(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<OpsError> for StoreError {
+    fn from(error: OpsError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Why the ops store was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be opened.
+    #[error("{place}: {what}")]
+    Database {
+        /// Where it is.
+        place: String,
+        /// What was seen.
+        what: String,
+    },
+    /// It is of another, perhaps a newer, version.
+    #[error("{place} cannot be brought up to date: {what}")]
+    Migration {
+        /// Where it is.
+        place: String,
+        /// What was seen.
+        what: String,
+    },
+}

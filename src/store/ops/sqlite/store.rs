@@ -1,0 +1,78 @@
+//! Opening and closing `ops.db`: one connection writes, some read.
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_ingest::Durability;
+use sqlx::{
+    Connection, SqliteConnection, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{
+    sql, writer,
+    writes::{PruneStep, Reply, Rows, Write},
+};
+use crate::ops::{OpenError, Ops, OpsError, Retention};
+
+/// The migrations of `ops.db`.
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite/ops");
+
+/// The ops store in `ops.db`. Cheap to clone; all clones write through one task.
+#[derive(Clone)]
+pub(crate) struct SqliteOps {
+    pub(super) readers: SqlitePool,
+    pub(super) writer: writer::Handle,
+}
+
+impl SqliteOps {
+    /// Opens `ops.db` in the data directory, makes it if it is not there, and starts its writer.
+    pub(crate) async fn open(dir: &Path) -> Result<Self, OpenError> {
+        let place = || format!("ops.db in {}", dir.display());
+        let options = SqliteConnectOptions::new()
+            .filename(dir.join("ops.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .foreign_keys(true)
+            // What is erased is gone from the file too, not only from the tables (DESIGN 4, personal data).
+            .pragma("secure_delete", "ON");
+        let database = |error: sqlx::Error| OpenError::Database { place: place(), what: error.to_string() };
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(database)?;
+        let migrated = MIGRATIONS.run(&mut connection).await;
+        migrated.map_err(|error| OpenError::Migration { place: place(), what: error.to_string() })?;
+        sqlx::query(sql::DROP_RUNNING_ANSWERS).execute(&mut connection).await.map_err(database)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options.clone().create_if_missing(false).read_only(true))
+            .await
+            .map_err(database)?;
+        Ok(Self { readers, writer: writer::start(options, connection) })
+    }
+}
+
+#[async_trait]
+impl Ops for SqliteOps {
+    async fn caught_up(&self) -> Result<(), OpsError> {
+        self.writer.write(Write::Rows(Rows::default()), Durability::Written).await.map(drop)
+    }
+
+    async fn prune(&self, now: DateTime<Utc>, retention: &Retention) -> Result<u64, OpsError> {
+        let mut all = 0;
+        loop {
+            let step = PruneStep::new(now, retention);
+            match self.writer.write(Write::Prune(step), Durability::Written).await? {
+                Reply::Count(0) | Reply::Done | Reply::Claimed(_) => return Ok(all),
+                Reply::Count(some) => all += some,
+            }
+        }
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,160 @@
+//! The read side in use, the second file that a rebuild fills, and the swap.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_access::{Effect, Folded, Subject};
+use rollcall_events::{Digest, Position};
+use tokio::sync::RwLock;
+
+use super::{
+    batch::Batch,
+    file::{self, Database},
+    queries,
+};
+use crate::read::{FactRow, Lists, Membership, Origin, ParkedRow, ProjectRow, Projection, ReadError, Rebuild};
+
+/// The read side in use. Cheap to clone; a rebuild swaps the file under all clones.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteRead {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) origin: Origin,
+    pub(super) db: RwLock<Database>,
+}
+
+/// A second file that is filled beside the one in use.
+#[derive(Debug)]
+struct SecondFile {
+    path: PathBuf,
+    db: Database,
+    shared: Arc<Shared>,
+}
+
+impl SqliteRead {
+    /// Opens `read.db` in `dir`, or makes it.
+    pub(crate) async fn open(dir: &Path, origin: Origin) -> Result<Self, ReadError> {
+        let path = dir.join("read.db");
+        let db = match Database::open(&path, origin).await {
+            Ok(db) => db,
+            Err(why) => {
+                if why != file::Unusable::Missing {
+                    tracing::warn!(path = %path.display(), %why, "read side discarded, it is derived anew");
+                }
+                file::remove(&path)?;
+                Database::create(&path, origin).await?
+            }
+        };
+        file::remove(&dir.join("read.db.next"))?;
+        Ok(Self { shared: Arc::new(Shared { dir: dir.to_owned(), origin, db: RwLock::new(db) }) })
+    }
+}
+
+#[async_trait]
+impl Projection for SqliteRead {
+    fn name(&self) -> &'static str {
+        "read.db"
+    }
+
+    async fn position(&self) -> Result<Position, ReadError> {
+        self.shared.db.read().await.position().await
+    }
+
+    async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError> {
+        self.shared.db.read().await.apply(&Batch::of(batch), from, to).await
+    }
+
+    async fn start_rebuild(&self) -> Result<Box<dyn Rebuild>, ReadError> {
+        let path = self.shared.dir.join("read.db.next");
+        file::remove(&path)?;
+        let db = Database::create_bulk(&path, self.shared.origin).await?;
+        Ok(Box::new(SecondFile { path, db, shared: Arc::clone(&self.shared) }))
+    }
+
+    async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ReadError> {
+        queries::effects(&*self.shared.db.read().await, positions).await
+    }
+
+    async fn events_of(
+        &self,
+        subjects: &BTreeSet<Subject>,
+        to: Position,
+        ineffective: bool,
+    ) -> Result<Vec<Position>, ReadError> {
+        queries::events_of(&*self.shared.db.read().await, subjects, to, ineffective).await
+    }
+
+    async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+        queries::membership_digest(&*self.shared.db.read().await, at).await
+    }
+}
+
+#[async_trait]
+impl Rebuild for SecondFile {
+    async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError> {
+        self.db.apply(&Batch::of(batch), from, to).await
+    }
+
+    async fn index(&self) -> Result<(), ReadError> {
+        self.db.index().await
+    }
+
+    async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+        queries::membership_digest(&self.db, at).await
+    }
+
+    /// The earlier file stays as `read.db.old` until the next swap.
+    async fn swap(self: Box<Self>) -> Result<(), ReadError> {
+        let Self { path: next_path, db: next, shared } = *self;
+        next.finish(&next_path).await?;
+        let path = shared.dir.join("read.db");
+        let mut db = shared.db.write().await;
+        let replaced = match db.close(&path).await {
+            Ok(()) => file::replace(&path, &next_path),
+            Err(error) => Err(error),
+        };
+        // Whatever came of it, the file that now has the name is the one in use.
+        *db = Database::attach(&path).await?;
+        replaced
+    }
+}
+
+#[async_trait]
+impl Lists for SqliteRead {
+    async fn history(&self, source: &str, subject: &str) -> Result<Vec<FactRow>, ReadError> {
+        queries::history(&*self.shared.db.read().await, source, subject).await
+    }
+
+    async fn caused_by(&self, position: Position) -> Result<Vec<FactRow>, ReadError> {
+        queries::caused_by(&*self.shared.db.read().await, position).await
+    }
+
+    async fn facts(&self, noun: &str, after: (&str, &str), limit: u32) -> Result<Vec<FactRow>, ReadError> {
+        queries::facts(&*self.shared.db.read().await, noun, after, limit).await
+    }
+
+    async fn parked(&self, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError> {
+        queries::parked(&*self.shared.db.read().await, after, limit).await
+    }
+
+    async fn parked_count(&self) -> Result<u64, ReadError> {
+        queries::parked_count(&*self.shared.db.read().await).await
+    }
+
+    async fn project_history(&self, source: &str, package: &str) -> Result<Vec<ProjectRow>, ReadError> {
+        queries::project_history(&*self.shared.db.read().await, source, package).await
+    }
+
+    async fn memberships(&self, project: Option<&str>, at: DateTime<Utc>) -> Result<Vec<Membership>, ReadError> {
+        queries::memberships(&*self.shared.db.read().await, project, at).await
+    }
+}
