@@ -29,7 +29,7 @@ pub enum Health {
 impl Health {
     /// Why the log takes no events, where it does not.
     #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
+    pub fn error(&self) -> Option<&str> {
         match self {
             Self::Writable => None,
             Self::Resting { why } => Some(why),

@@ -91,7 +91,7 @@ impl Health {
         let signing = self.keys.current().list().first().map(|key| key.certificate_ends);
         // A log that rests takes no events, and every hook says so; who may pull is still answered from the roster.
         let resting = self.log.health();
-        let resting = resting.trouble().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
+        let resting = resting.error().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
         let mut checks = vec![
             Check { name: "log", good: true, text: format!("durable up to position {}{resting}", status.head) },
             Check { name: "projection", good: folding, text },

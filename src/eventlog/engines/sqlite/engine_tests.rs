@@ -211,7 +211,7 @@ async fn a_log_whose_tail_does_not_fit_the_chain_acknowledges_nothing_ever_again
         refusals.push(log.append(events(5..6)).await.unwrap_err().to_string());
         tokio::task::yield_now().await;
     }
-    assert!(log.health().trouble().unwrap().contains("damaged at position 4"));
+    assert!(log.health().error().unwrap().contains("damaged at position 4"));
     assert_eq!(newest(&log), head);
     log.close().await;
     let Err(error) = open(&dir).await else { panic!("opened") };

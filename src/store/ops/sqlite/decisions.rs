@@ -17,7 +17,7 @@ use crate::ops::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRecords
 #[async_trait]
 impl DecisionRecords for SqliteOps {
     async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<(), OpsError> {
-        let rows = Rows::decided(DecisionRows::of(rows));
+        let rows = Rows::decisions(DecisionRows::of(rows));
         self.writer.write(Write::Rows(rows), Durability::Written).await.map(drop)
     }
 

@@ -76,7 +76,7 @@ impl Inbox for SqliteOps {
         durability: Durability,
     ) -> Result<(), InboxError> {
         let verdict = initial_verdict(&parts);
-        self.writer.write(Write::Rows(Rows::kept(delivery, verdict, parts, personal)), durability).await?;
+        self.writer.write(Write::Rows(Rows::delivery(delivery, verdict, parts, personal)), durability).await?;
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Inbox for SqliteOps {
         settled: PartOutcomes,
         durability: Durability,
     ) -> Result<(), InboxError> {
-        let rows = Rows::settled(delivery.as_str(), settled);
+        let rows = Rows::outcomes(delivery.as_str(), settled);
         match durability {
             Durability::Written => self.writer.enqueue(rows).await?,
             Durability::Synced => self.writer.write(Write::Rows(rows), durability).await.map(drop)?,

@@ -266,7 +266,7 @@ impl SourceRecords for SqliteOps {
     }
 
     async fn save_personal(&self, source: &SourceName, personal: Vec<Personal>) -> Result<(), StoreError> {
-        let rows = Write::Rows(Rows::names(source, personal));
+        let rows = Write::Rows(Rows::personal(source, personal));
         Ok(self.writer.write(rows, Durability::Synced).await.map(drop)?)
     }
 }

@@ -22,19 +22,19 @@ pub(crate) struct PruneStep {
 impl PruneStep {
     pub(crate) fn new(now: DateTime<Utc>, retention: &Retention) -> Self {
         Self {
-            deliveries: first_id("dlv", now - retention.deliveries),
-            quarantine: first_id("dlv", now - retention.quarantine),
-            denials: first_id("dec", now - retention.denials),
+            deliveries: smallest_id_at("dlv", now - retention.deliveries),
+            quarantine: smallest_id_at("dlv", now - retention.quarantine),
+            denials: smallest_id_at("dec", now - retention.denials),
             denials_at_most: retention.denials_at_most,
             counts: (now - retention.counts).timestamp_micros(),
             answers: (now - ANSWERS_KEPT).timestamp_micros(),
-            plans: first_id("pln", now - retention.plans),
+            plans: smallest_id_at("pln", now - retention.plans),
         }
     }
 }
 
 /// The smallest id of that time: ids begin with their milliseconds.
-fn first_id(prefix: &str, at: DateTime<Utc>) -> String {
+fn smallest_id_at(prefix: &str, at: DateTime<Utc>) -> String {
     format!("{prefix}_{:012x}", at.timestamp_millis().max(0))
 }
 

@@ -95,7 +95,12 @@ struct OutcomeJson {
 
 impl Rows {
     /// An authentic delivery with all that was found in it.
-    pub(crate) fn kept(delivery: Delivery, verdict: &'static str, parts: Vec<Part>, personal: Vec<Personal>) -> Self {
+    pub(crate) fn delivery(
+        delivery: Delivery,
+        verdict: &'static str,
+        parts: Vec<Part>,
+        personal: Vec<Personal>,
+    ) -> Self {
         let rows = Self::parts(&delivery, parts, personal);
         Self { delivery: Some(DeliveryRow::new(delivery, verdict, None)), ..rows }
     }
@@ -125,11 +130,11 @@ impl Rows {
                 detail,
             }
         };
-        Self { parts: parts.into_iter().enumerate().map(part).collect(), ..Self::names(&delivery.source, personal) }
+        Self { parts: parts.into_iter().enumerate().map(part).collect(), ..Self::personal(&delivery.source, personal) }
     }
 
     /// Personal data of a source.
-    pub(crate) fn names(source: &SourceName, personal: Vec<Personal>) -> Self {
+    pub(crate) fn personal(source: &SourceName, personal: Vec<Personal>) -> Self {
         let personal = personal.into_iter().map(|row| PersonalJson {
             source: source.to_string(),
             person: row.person.to_string(),
@@ -151,12 +156,12 @@ impl Rows {
     }
 
     /// Decisions.
-    pub(crate) fn decided(decisions: DecisionRows) -> Self {
+    pub(crate) fn decisions(decisions: DecisionRows) -> Self {
         Self { decisions, ..Self::default() }
     }
 
     /// What became of the parts of a delivery.
-    pub(crate) fn settled(delivery: &str, settled: PartOutcomes) -> Self {
+    pub(crate) fn outcomes(delivery: &str, settled: PartOutcomes) -> Self {
         let outcome = |(idx, outcome, position): (usize, _, Option<rollcall_events::Position>)| OutcomeJson {
             delivery: delivery.to_owned(),
             idx,
