@@ -3,13 +3,17 @@
 use chrono::DateTime;
 
 use crate::{
-    ber::{Reader, SEQUENCE},
     config::{Base, Config},
-    dirsync,
-    message::{Control, Entry, Message, PAGED, Reply, page_cookie},
-    model::{Listed, Schema, uuid_text},
-    server::{Kind, RootDse, SYNC},
-    sync::{Change, Info, State},
+    schema::{
+        model::{Listed, Schema, uuid_text},
+        server::{Kind, RootDse, SYNC},
+    },
+    wire::{
+        ber::{Reader, SEQUENCE},
+        dirsync,
+        message::{Control, Entry, Message, PAGED, Reply, page_cookie},
+        syncrepl::{Change, Info, State},
+    },
 };
 
 const ROOT: &[u8] = include_bytes!("testdata/openldap-root.ber");
@@ -95,9 +99,9 @@ fn a_refresh_states_entries_and_ends_with_a_cookie() {
 
 #[test]
 fn what_changed_is_a_tombstone_a_folder_of_another_name_a_group_and_a_cookie() {
-    let announced: Vec<(dirsync::Change, String)> =
-        entries(POLLED).into_iter().map(|(entry, _)| (dirsync::Change::of(&entry), entry.dn)).collect();
-    use dirsync::Change as C;
+    let announced: Vec<(dirsync::Announced, String)> =
+        entries(POLLED).into_iter().map(|(entry, _)| (dirsync::Announced::of(&entry), entry.dn)).collect();
+    use dirsync::Announced as C;
     let [(C::Deleted, tombstone), (C::Container, folder), (C::Changed, group)] = announced.as_slice() else {
         panic!("{announced:?}")
     };
@@ -127,7 +131,7 @@ fn a27_a_capture_that_ends_anywhere_or_has_any_byte_flipped_is_read_or_refused()
                             let _ = schema().person(entry, DateTime::UNIX_EPOCH);
                             let _ = schema().group(entry);
                             let _ = RootDse::of(entry);
-                            let _ = dirsync::Change::of(entry);
+                            let _ = dirsync::Announced::of(entry);
                         }
                         Reply::Intermediate(name, value) => _ = Info::of(name.as_deref(), value.as_deref()),
                         _ => {}

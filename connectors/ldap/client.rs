@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{
     config::Config,
-    connection::{Connection, Protection, Url},
-    fault::Fault,
-    model::Schema,
-    server::RootDse,
+    schema::{model::Schema, server::RootDse},
+    wire::{
+        connection::{Connection, Protection, Url},
+        fault::Fault,
+    },
 };
 
 /// A directory's servers.
@@ -68,7 +69,7 @@ impl Client {
                     self.preferred.store(at, Ordering::Relaxed);
                     return Ok(session);
                 }
-                Err(fault) if fault.is_of_this_server() => {
+                Err(fault) if fault.may_another_server_help() => {
                     tracing::debug!(server = %url, %fault, "a server of the directory is passed over");
                     worst = Some(match worst {
                         None => fault,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rollcall_ingest::connector::Scope;
 
-use crate::{
+use crate::wire::{
     connection::{Bind, Limits, Url},
     dn::Dn,
     filter::Filter,
@@ -98,7 +98,7 @@ pub struct Base {
 }
 
 impl std::str::FromStr for Base {
-    type Err = crate::dn::InvalidDn;
+    type Err = crate::wire::dn::InvalidDn;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self { text: text.to_owned(), dn: text.parse()? })
@@ -140,3 +140,7 @@ pub enum Mode {
     /// Only read as a whole.
     Full,
 }
+
+/// The bases are numbered, those of people first: an entry is heard of in the part of its base. One that leaves a part
+/// while another still has it has only moved.
+pub(crate) type Part = usize;

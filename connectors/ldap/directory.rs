@@ -17,32 +17,31 @@ use rollcall_events::{
     body::{self, GroupRef, Member, PersonRef},
 };
 use rollcall_ingest::connector::{
-    ChangeSink, Failure, FullReadReason, LookupAnswer, Pull, Scope, SinkError, Snapshot, SnapshotBuilder,
+    ChangeSink, Failure, FullReadReason, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder,
 };
 
 use crate::{
-    ber::Malformed,
-    changes::Changes,
     client::{Client, Session},
     config::{Config, Mode},
-    fault::Fault,
-    filter::Filter,
-    follow::Follower,
-    message::Entry,
-    model::{Listed, Unreadable},
-    polled::{self, Polled},
-    read::{self, ReadError},
-    rfc4533::Streams,
-    search,
-    server::{Kind, RootDse, SYNC},
-    world::{self, Notes},
+    schema::{model::Listed, server::Kind},
+    sync::{
+        active_directory::{self, ActiveDirectoryFeed},
+        error::SyncError,
+        feed::ChangeFeed,
+        follow::Follower,
+        index::{self, ReadReport},
+        method::SyncMethod,
+        read,
+        syncrepl_feed::SyncReplFeed,
+    },
+    wire::{fault::Fault, filter::Filter, message::Entry, search},
 };
 
 /// unavailableCriticalExtension.
 const UNAVAILABLE_EXTENSION: u32 = 12;
 
 /// How long a server may take to mend the lists of groups after a rename.
-pub(crate) const SETTLING: Duration = Duration::from_millis(500);
+pub(crate) const REFINT_DELAY: Duration = Duration::from_millis(500);
 
 /// One configured directory.
 #[derive(Debug, Clone)]
@@ -54,13 +53,13 @@ struct Inner {
     /// Whether the server that answered last can be followed.
     followable: AtomicBool,
     /// How the server is read and why, where it turned out not to do what it says.
-    turned_out: Mutex<Option<(Way, String)>>,
-    known: Mutex<Option<Known>>,
+    method_found: Mutex<Option<(SyncMethod, String)>>,
+    known: Mutex<Option<DirectoryStatus>>,
 }
 
 /// What is known of a directory since it last answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct DirectoryStatus {
     /// The server that answered.
     pub server: String,
     /// What it is.
@@ -68,62 +67,11 @@ pub struct Known {
     /// Its name in its own words.
     pub vendor: Option<String>,
     /// How it is read.
-    pub way: Way,
+    pub way: SyncMethod,
     /// Why so.
     pub why: String,
     /// What the last whole read met that is no fact.
-    pub notes: Notes,
-}
-
-/// How a directory is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// As a whole, on the schedule.
-    Whole,
-    /// Followed by RFC 4533.
-    Followed,
-    /// Asked for changes by DirSync.
-    DirSync,
-    /// Asked for changes by their numbers (`uSNChanged`), each domain controller's own.
-    ChangeNumbers,
-}
-
-impl Way {
-    /// What fits a server, and why.
-    pub(crate) fn of(config: &Config, root: &RootDse, id: &str) -> (Self, String) {
-        let whole = |why: &str| (Self::Whole, why.to_owned());
-        match root.kind {
-            _ if config.mode == Mode::Full => whole("`mode` says so"),
-            Kind::OpenLdap | Kind::ActiveDirectory if config.member_of => {
-                whole("`member_of` is on, and a change of it is not announced")
-            }
-            Kind::OpenLdap | Kind::ActiveDirectory if config.filters_name("memberOf") => {
-                whole("a filter looks at memberOf, and a change of it is not announced")
-            }
-            Kind::ActiveDirectory if !id.eq_ignore_ascii_case("objectGUID") => {
-                whole("`id_attribute` is not objectGUID")
-            }
-            Kind::ActiveDirectory if polled::context(config, root).is_none() => {
-                whole("the bases are in several naming contexts, and changes are asked of one")
-            }
-            Kind::ActiveDirectory => (Self::DirSync, "DirSync".to_owned()),
-            Kind::OpenLdap if !root.knows(SYNC) => {
-                whole("the server has no RFC 4533: load the overlay syncprov to have it followed")
-            }
-            Kind::OpenLdap if !id.eq_ignore_ascii_case("entryUUID") => whole("`id_attribute` is not entryUUID"),
-            Kind::OpenLdap => (Self::Followed, "OpenLDAP with RFC 4533".to_owned()),
-            Kind::Ds389 | Kind::Other => whole("only OpenLDAP and Active Directory are followed"),
-        }
-    }
-
-    /// For people.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Whole => "read as a whole on the schedule",
-            Self::Followed => "followed",
-            Self::DirSync | Self::ChangeNumbers => "asked for changes",
-        }
-    }
+    pub notes: ReadReport,
 }
 
 impl Directory {
@@ -134,12 +82,12 @@ impl Directory {
     pub fn new(config: Config) -> Result<Self, String> {
         let followable = AtomicBool::new(config.mode == Mode::Auto);
         let client = Client::new(config)?;
-        Ok(Self(Arc::new(Inner { client, followable, turned_out: Mutex::default(), known: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { client, followable, method_found: Mutex::default(), known: Mutex::default() })))
     }
 
     /// What is known since it last answered.
     #[must_use]
-    pub fn known(&self) -> Option<Known> {
+    pub fn status(&self) -> Option<DirectoryStatus> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -148,14 +96,14 @@ impl Directory {
     }
 
     /// A session, and how its server is read.
-    async fn session(&self) -> Result<(Session, Way), Fault> {
+    async fn session(&self) -> Result<(Session, SyncMethod), Fault> {
         let session = self.client().session().await?;
-        let of_itself = || Way::of(&self.client().config, &session.root, &session.schema.id);
-        let (way, why) = self.turned_out().clone().unwrap_or_else(of_itself);
-        self.0.followable.store(way != Way::Whole, Ordering::Relaxed);
+        let of_itself = || SyncMethod::of(&self.client().config, &session.root, &session.schema.id);
+        let (way, why) = self.method_found().clone().unwrap_or_else(of_itself);
+        self.0.followable.store(way != SyncMethod::FullRead, Ordering::Relaxed);
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let notes = known.take().map(|known| known.notes).unwrap_or_default();
-        *known = Some(Known {
+        *known = Some(DirectoryStatus {
             server: session.connection.url().to_string(),
             kind: session.root.kind,
             vendor: session.root.vendor.clone(),
@@ -167,33 +115,33 @@ impl Directory {
         Ok((session, way))
     }
 
-    fn turned_out(&self) -> MutexGuard<'_, Option<(Way, String)>> {
-        self.0.turned_out.lock().unwrap_or_else(PoisonError::into_inner)
+    fn method_found(&self) -> MutexGuard<'_, Option<(SyncMethod, String)>> {
+        self.0.method_found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, notes: &Notes) {
-        for text in notes.left_out.iter().chain(&notes.conflicts) {
+    fn save_report(&self, report: &ReadReport) {
+        for text in report.left_out.iter().chain(&report.conflicts) {
             tracing::warn!(what = %text, "something of the directory is left out");
         }
         if let Some(known) = &mut *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) {
-            known.notes = notes.clone();
+            known.notes = report.clone();
         }
     }
 
-    async fn read_whole(&self, mut builder: SnapshotBuilder) -> Result<Snapshot, Ended> {
+    async fn read_whole(&self, mut builder: SnapshotBuilder) -> Result<Snapshot, SyncError> {
         let config = &self.client().config;
         let bases = || config.people.iter().chain(&config.groups);
         let parts: Vec<_> = bases().map(|base| builder.open_section(base.text.clone())).collect();
         let (mut session, _) = self.session().await?;
-        let notes = read::everything(&mut session, config, &mut builder).await?;
+        let notes = read::read_everything(&mut session, config, &mut builder).await?;
         session.connection.close().await;
         // Every page of every base came with a good result, or we would not be here.
         parts.into_iter().for_each(|part| builder.close_section(part));
-        self.note(&notes);
+        self.save_report(&notes);
         Ok(builder.seal()?)
     }
 
-    async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Ended> {
+    async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, SyncError> {
         let (mut session, _) = self.session().await?;
         let mut answers = Vec::with_capacity(subjects.len());
         for subject in subjects {
@@ -201,7 +149,7 @@ impl Directory {
         }
         // Who was renamed may be listed under the old name for a moment: servers mend that by themselves, a little later.
         if answers.contains(&LookupAnswer::Gone) {
-            tokio::time::sleep(SETTLING).await;
+            tokio::time::sleep(REFINT_DELAY).await;
             for (subject, answer) in
                 subjects.iter().zip(&mut answers).filter(|(_, answer)| **answer == LookupAnswer::Gone)
             {
@@ -217,28 +165,33 @@ impl Directory {
         session: &mut Session,
         subject: &Body,
         now: DateTime<Utc>,
-    ) -> Result<LookupAnswer, Ended> {
+    ) -> Result<LookupAnswer, SyncError> {
         match self.answer(session, subject, now).await {
-            Err(Ended::Fault(fault @ Fault::Refused { .. })) => Ok(LookupAnswer::Unanswered(fault.to_string())),
-            Err(Ended::Unreadable(why)) => Ok(LookupAnswer::Unanswered(why.to_string())),
+            Err(SyncError::Fault(fault @ Fault::Refused { .. })) => Ok(LookupAnswer::Unanswered(fault.to_string())),
+            Err(SyncError::Unreadable(why)) => Ok(LookupAnswer::Unanswered(why.to_string())),
             answered => answered,
         }
     }
 
-    async fn answer(&self, session: &mut Session, subject: &Body, now: DateTime<Utc>) -> Result<LookupAnswer, Ended> {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        subject: &Body,
+        now: DateTime<Utc>,
+    ) -> Result<LookupAnswer, SyncError> {
         // That an entry is not found may also mean that it is hidden; only a whole read concludes from that.
         let hidden = || LookupAnswer::Unknown("it is not found any more; the next whole read decides".to_owned());
         let schema = session.schema.clone();
         Ok(match subject {
             Body::PersonUpserted(body::Person { person: id, .. }) | Body::PersonRemoved(PersonRef { person: id }) => {
                 match self.find(session, id, true).await? {
-                    Some(entry) => LookupAnswer::Stated(world::person_fact(&schema.person(&entry, now)?)),
+                    Some(entry) => LookupAnswer::Stated(index::person_fact(&schema.person(&entry, now)?)),
                     None => hidden(),
                 }
             }
             Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id, .. }) => {
                 match self.find(session, id, false).await? {
-                    Some(entry) => LookupAnswer::Stated(world::group_fact(&schema.group(&entry)?).into()),
+                    Some(entry) => LookupAnswer::Stated(index::group_fact(&schema.group(&entry)?).into()),
                     None => hidden(),
                 }
             }
@@ -284,10 +237,10 @@ impl Directory {
         };
         let wanted = Filter::And(vec![kind, Filter::Equal(schema.id.clone(), schema.id_value(id))]);
         for base in bases {
-            let search = read::below(base, wanted.clone(), attributes.clone());
-            let mut found = search::whole(&mut session.connection, &search, None, &mut |entry| entry).await?.items;
+            let search = read::search_below(base, wanted.clone(), attributes.clone());
+            let mut found = search::search_all(&mut session.connection, &search, None, &mut |entry| entry).await?.items;
             if let Some(mut entry) = found.pop() {
-                search::complete(&mut session.connection, &mut entry).await?;
+                search::complete_ranges(&mut session.connection, &mut entry).await?;
                 return Ok(Some(entry));
             }
         }
@@ -315,133 +268,44 @@ impl Pull for Directory {
 
     async fn follow(&self, sink: ChangeSink) -> Failure {
         let followed = async {
-            *self.turned_out() = None;
+            *self.method_found() = None;
             let (mut session, mut way) = self.session().await?;
-            if way == Way::DirSync {
-                let found = polled::way(self.client(), &mut session).await?;
+            if way == SyncMethod::DirSync {
+                let found = active_directory::method(self.client(), &mut session).await?;
                 way = found.0;
-                *self.turned_out() = Some(found);
+                *self.method_found() = Some(found);
                 self.session().await?.0.connection.close().await;
             }
             let schema = session.schema.clone();
             session.connection.close().await;
-            let changes: Option<Box<dyn Changes + '_>> = match way {
-                Way::Whole => None,
-                Way::Followed => Some(Box::new(Streams::new(self.client(), schema.clone()))),
-                Way::DirSync | Way::ChangeNumbers => Some(Box::new(Polled::new(self.client(), way))),
+            let changes: Option<Box<dyn ChangeFeed + '_>> = match way {
+                SyncMethod::FullRead => None,
+                SyncMethod::SyncRepl => Some(Box::new(SyncReplFeed::new(self.client(), schema.clone()))),
+                SyncMethod::DirSync | SyncMethod::ChangeNumbers => {
+                    Some(Box::new(ActiveDirectoryFeed::new(self.client(), way)))
+                }
             };
             if let Some(mut changes) = changes {
                 let follower =
-                    Follower { client: self.client(), schema, sink: &sink, notes: &|notes| self.note(notes) };
+                    Follower { client: self.client(), schema, sink: &sink, report: &|report| self.save_report(report) };
                 let Err(ended) = follower.run(&mut *changes).await;
-                if way != Way::Followed
-                    || !matches!(ended, Ended::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. }))
+                if way != SyncMethod::SyncRepl
+                    || !matches!(ended, SyncError::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. }))
                 {
                     return Err(ended);
                 }
                 // The server knows RFC 4533, and not for this database.
                 let why = "the database has no overlay syncprov: load it to have it followed";
-                *self.turned_out() = Some((Way::Whole, why.to_owned()));
+                *self.method_found() = Some((SyncMethod::FullRead, why.to_owned()));
                 self.session().await?.0.connection.close().await;
             }
             // Whoever follows begins with a read of its own; the others come on the schedule.
-            let why = self.known().map(|known| known.why).unwrap_or_default();
+            let why = self.status().map(|known| known.why).unwrap_or_default();
             sink.apply_snapshot(self.read_whole(sink.begin_snapshot(FullReadReason::NotFollowed(why)).await?).await?)
                 .await?;
             std::future::pending().await
         };
-        let Err(ended): Result<Infallible, Ended> = followed.await;
+        let Err(ended): Result<Infallible, SyncError> = followed.await;
         ended.into()
-    }
-}
-
-/// Why a read or a follow came to an end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Ended {
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    #[error(transparent)]
-    SinkError(#[from] SinkError),
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
-
-impl From<ReadError> for Ended {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Fault(fault) => Self::Fault(fault),
-            ReadError::Unreadable(why) => Self::Unreadable(why),
-        }
-    }
-}
-
-impl From<Malformed> for Ended {
-    fn from(error: Malformed) -> Self {
-        Self::Fault(error.into())
-    }
-}
-
-impl From<Ended> for Failure {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Fault(fault) => fault.into(),
-            Ended::Unreadable(why) => Self::Partial(why.to_string()),
-            Ended::SinkError(stop) => stop.into(),
-            Ended::Failure(failure) => failure,
-        }
-    }
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        let text = fault.to_string();
-        match fault {
-            Fault::Unreachable(_) | Fault::Untrusted(_) => Self::Unreachable(text),
-            Fault::Unauthorised { .. } | Fault::Uncertified(_) => Self::Unauthorised(text),
-            // strongerAuthRequired, confidentialityRequired, inappropriateAuthentication, insufficientAccessRights
-            Fault::Refused { code: 8 | 13 | 48 | 50, .. } => Self::Unauthorised(text),
-            // busy, unavailable
-            Fault::Refused { code: 51 | 52, .. } => Self::Blind { reason: text, retry_after: None },
-            Fault::Refused { .. } | Fault::Malformed(_) => Self::Partial(text),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn way(kind: Kind, change: impl FnOnce(&mut Config, &mut RootDse)) -> (Way, String) {
-        let mut config = Config::new(vec!["ldaps://x".parse().unwrap()], "OU=people,DC=ex,DC=test".parse().unwrap());
-        let mut root = RootDse::of(&Entry { dn: String::new(), attributes: Vec::new() });
-        root.kind = kind;
-        root.contexts = vec!["DC=ex,DC=test".to_owned(), "DC=other,DC=test".to_owned()];
-        root.controls = vec![SYNC.to_owned()];
-        change(&mut config, &mut root);
-        let id = config.attributes.id.clone().unwrap_or_else(|| kind.id().to_owned());
-        Way::of(&config, &root, &id)
-    }
-
-    #[test]
-    fn what_is_not_announced_is_read_as_a_whole_and_the_reason_is_named() {
-        let active = Kind::ActiveDirectory;
-        assert_eq!(way(active, |_, _| {}), (Way::DirSync, "DirSync".to_owned()));
-        assert_eq!(way(Kind::OpenLdap, |_, _| {}).0, Way::Followed);
-        let filter = "(&(objectClass=user)(memberOf:1.2.840.113556.1.4.1941:=CN=x,DC=ex,DC=test))";
-        for (found, reason) in [
-            (way(active, |config, _| config.mode = Mode::Full), "`mode`"),
-            (way(active, |config, _| config.member_of = true), "`member_of`"),
-            (way(active, |config, _| config.people_filter = Some(filter.parse().unwrap())), "looks at memberOf"),
-            (way(active, |config, _| config.attributes.id = Some("objectSid".to_owned())), "not objectGUID"),
-            (way(active, |config, _| config.groups = vec!["DC=other,DC=test".parse().unwrap()]), "naming contexts"),
-            (way(active, |_, root| root.contexts.clear()), "naming contexts"),
-            (way(Kind::OpenLdap, |config, _| config.member_of = true), "`member_of`"),
-            (way(Kind::OpenLdap, |_, root| root.controls.clear()), "syncprov"),
-            (way(Kind::Ds389, |_, _| {}), "only OpenLDAP and Active Directory"),
-        ] {
-            assert!(found.0 == Way::Whole && found.1.contains(reason), "{found:?} for {reason}");
-        }
     }
 }

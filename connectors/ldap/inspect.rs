@@ -5,16 +5,10 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     client::{Client, Session},
-    connection::Url,
-    directory::{Directory, Way},
-    fault::Fault,
-    message::Entry,
-    model::Schema,
-    polled,
-    read::below,
-    search,
-    server::RootDse,
-    tls::fingerprint,
+    directory::Directory,
+    schema::{model::Schema, server::RootDse},
+    sync::{active_directory, method::SyncMethod, read::search_below},
+    wire::{connection::Url, fault::Fault, message::Entry, search, tls::fingerprint},
 };
 
 /// How much a finding matters.
@@ -46,7 +40,7 @@ impl Directory {
         let client = self.client();
         let mut good = None;
         for url in &client.config.urls {
-            match enter(client, url, &mut found).await {
+            match open_session(client, url, &mut found).await {
                 Ok(session) => _ = good.get_or_insert(session),
                 Err((what, fault)) => found.push(Finding { what, grade: Grade::Bad, text: fault.to_string() }),
             }
@@ -59,7 +53,7 @@ impl Directory {
     }
 }
 
-async fn enter(client: &Client, url: &Url, found: &mut Vec<Finding>) -> Result<Session, (&'static str, Fault)> {
+async fn open_session(client: &Client, url: &Url, found: &mut Vec<Finding>) -> Result<Session, (&'static str, Fault)> {
     let good = |what, text| Finding { what, grade: Grade::Good, text };
     let mut connection = client.connect(url).await.map_err(|fault| ("reach", fault))?;
     found.push(match connection.certificate() {
@@ -79,9 +73,9 @@ async fn enter(client: &Client, url: &Url, found: &mut Vec<Finding>) -> Result<S
 async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found: &mut Vec<Finding>) {
     let mut add = |what, grade, text| found.push(Finding { what, grade, text });
     let (config, schema) = (&client.config, session.schema.clone());
-    let (mut way, mut why) = Way::of(config, &session.root, &schema.id);
-    if way == Way::DirSync {
-        match polled::way(client, session).await {
+    let (mut way, mut why) = SyncMethod::of(config, &session.root, &schema.id);
+    if way == SyncMethod::DirSync {
+        match active_directory::method(client, session).await {
             Ok(found) => (way, why) = found,
             Err(fault) => add("way", Grade::Bad, fault.to_string()),
         }
@@ -104,7 +98,7 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
     ];
     for (noun, bases, filter, attributes) in kinds {
         for base in bases {
-            let search = below(base, filter.clone(), attributes.clone());
+            let search = search_below(base, filter.clone(), attributes.clone());
             let (mut count, mut wrong) = (0_usize, None);
             let mut take = |entry: Entry| {
                 count += 1;
@@ -122,7 +116,7 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
                     Err(why) => _ = wrong.insert((Grade::Bad, why.to_string())),
                 }
             };
-            match search::whole(connection, &search, pages, &mut take).await {
+            match search::search_all(connection, &search, pages, &mut take).await {
                 Err(fault) => add("search", Grade::Bad, fault.to_string()),
                 Ok(_) if count == 0 => {
                     let text = format!("no {noun} below {}: wrong base or filter, or no right to read them", base.text);

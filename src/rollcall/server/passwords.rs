@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rollcall_access::SharedRoster;
 use rollcall_events::{Clock, Id, SourceName};
-use rollcall_ldap::{Directory, Whose};
+use rollcall_ldap::{Directory, PasswordOwner};
 use rollcall_registry::{Login, Logins, PasswordAnswer, PasswordCheck, SignIn};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
@@ -48,7 +48,7 @@ struct Door {
 }
 
 impl Door {
-    async fn check(&self, whose: Whose<'_>, password: &SecretString) -> PasswordAnswer {
+    async fn check(&self, whose: PasswordOwner<'_>, password: &SecretString) -> PasswordAnswer {
         let Ok(_place) = self.places.acquire().await else { return PasswordAnswer::Unavailable };
         match self.directory.check(whose, password).await {
             Ok(true) => PasswordAnswer::Good,
@@ -138,7 +138,7 @@ impl Passwords {
         let (persons, state) = self.persons(user);
         if persons.is_empty() {
             // Nobody has this name, or nobody of a directory. It takes as long as a wrong password, and is never right.
-            let all = self.doors.iter().map(|door| door.check(Whose::Name(login.name), login.password));
+            let all = self.doors.iter().map(|door| door.check(PasswordOwner::Name(login.name), login.password));
             return match first_good(all).await {
                 PasswordAnswer::Unavailable => PasswordAnswer::Unavailable,
                 PasswordAnswer::Good | PasswordAnswer::Bad => PasswordAnswer::Bad,
@@ -153,7 +153,7 @@ impl Passwords {
         if let Some(answer) = self.remembered(&print, state) {
             return answer;
         }
-        let all = persons.iter().map(|(door, person)| door.check(Whose::Id(person), login.password));
+        let all = persons.iter().map(|(door, person)| door.check(PasswordOwner::Id(person), login.password));
         let answer = first_good(all).await;
         match answer {
             PasswordAnswer::Good => self.remember(print, true, state),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use rollcall_ingest::connector::{Pull, Snapshot, SnapshotBuilder};
-use rollcall_ldap::{Base, Bind, Config, Directory, Limits, Whose};
+use rollcall_ldap::{Base, Bind, Config, Directory, Limits, PasswordOwner};
 
 use crate::{
     directories::read::{block, now, picture, set},
@@ -81,7 +81,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
         "[crew] has bob",
     ]));
     assert_eq!(picture(&snapshot), expected);
-    let known = directory.known().unwrap();
+    let known = directory.status().unwrap();
     assert_eq!((known.kind.as_str(), known.notes.outside, known.notes.references), ("Active Directory", 1, 0));
     let guid = id(&snapshot, "ada");
     assert_eq!(guid.as_str().len(), 36, "{guid}");
@@ -104,7 +104,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     let picture = picture(&snapshot);
     assert!(picture.contains("[Domain Users] has ada") && picture.contains("[crew] has bob"), "{picture:?}");
     assert!(picture.contains("[Administrators] has Administrator"), "{picture:?}");
-    assert!(directory.known().unwrap().notes.references > 0);
+    assert!(directory.status().unwrap().notes.references > 0);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_password_is_checked_by_a_bind_and_a_disabled_account_has_none() {
     let (directory, snapshot) = read(config(&samba));
     let right = |name: &str, password: &str| {
         let id = id(&snapshot, name);
-        block(directory.check(Whose::Id(&id), &password.to_owned().into())).unwrap()
+        block(directory.check(PasswordOwner::Id(&id), &password.to_owned().into())).unwrap()
     };
     assert!(right("ada", PASSWORD) && right("off", PASSWORD));
     assert!(!right("ada", "wrong") && !right("ada", "") && !right("ada", PLAIN));
@@ -169,8 +169,11 @@ fn a_password_is_checked_by_a_bind_and_a_disabled_account_has_none() {
         rollcall_ldap::Attributes { username: Some("userPrincipalName".to_owned()), ..config(&samba).attributes };
     let (directory, snapshot) = read(Config { attributes, ..config(&samba) });
     let id = id(&snapshot, "ada@ex.test");
-    assert!(block(directory.check(Whose::Id(&id), &PASSWORD.into())).unwrap());
-    assert!(!block(directory.check(Whose::Name("ada@ex.test"), &PASSWORD.into())).unwrap(), "nobody whom we know");
+    assert!(block(directory.check(PasswordOwner::Id(&id), &PASSWORD.into())).unwrap());
+    assert!(
+        !block(directory.check(PasswordOwner::Name("ada@ex.test"), &PASSWORD.into())).unwrap(),
+        "nobody whom we know"
+    );
     let users: BTreeSet<String> = picture(&snapshot);
     assert!(users.contains("off@ex.test inactive"), "{users:?}");
 }

@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     config::{Base, Config},
-    message::Entry,
-    model::{Listed, Schema},
-    server::Kind,
+    schema::{
+        model::{Listed, Schema},
+        server::Kind,
+    },
+    wire::message::Entry,
 };
 
 fn schema(kind: Kind) -> Schema {

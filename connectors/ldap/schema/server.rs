@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::{
+use crate::wire::{
     connection::Connection,
     dn::Dn,
     fault::Fault,
@@ -86,7 +86,7 @@ impl RootDse {
             "highestCommittedUSN",
             "objectClass",
         ];
-        let found = search::entry(connection, "", None, names.map(str::to_owned).to_vec()).await?;
+        let found = search::read_entry(connection, "", None, names.map(str::to_owned).to_vec()).await?;
         // A server that hides its root entry is one of which nothing is known.
         Ok(Self::of(&found.unwrap_or_else(|| Entry { dn: String::new(), attributes: Vec::new() })))
     }

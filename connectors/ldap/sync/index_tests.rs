@@ -37,23 +37,23 @@ fn group(name: &str, members: Vec<Listed>) -> Group {
     }
 }
 
-fn members(world: &World, name: &str) -> Members {
-    world.members(world.group(&id(name)).unwrap())
+fn members(index: &DirectoryIndex, name: &str) -> Members {
+    index.members(index.group(&id(name)).unwrap())
 }
 
 #[test]
 fn every_kind_of_list_leads_to_its_people_and_groups() {
-    let mut world = World::default();
+    let mut index = DirectoryIndex::default();
     let mut kim = person("kim", "a");
     kim.primary = Some(b"S-513".to_vec());
     kim.member_of = vec![dn("CN=Named, DC=X")];
-    world.put_person(person("ada", "a"));
-    world.put_person(kim);
-    world.put_group(group("inner", vec![Listed::Uid("ada".into())]));
-    world.put_group(group("outer", vec![Listed::Dn(dn("CN=INNER,DC=X")), Listed::Dn(dn("uid=Ada,ou=A,dc=x"))]));
-    world.put_group(Group { sid: Some(b"S-513".to_vec()), ..group("users", Vec::new()) });
-    world.put_group(group("named", Vec::new()));
-    let of = |name| members(&world, name).members;
+    index.put_person(person("ada", "a"));
+    index.put_person(kim);
+    index.put_group(group("inner", vec![Listed::Uid("ada".into())]));
+    index.put_group(group("outer", vec![Listed::Dn(dn("CN=INNER,DC=X")), Listed::Dn(dn("uid=Ada,ou=A,dc=x"))]));
+    index.put_group(Group { sid: Some(b"S-513".to_vec()), ..group("users", Vec::new()) });
+    index.put_group(group("named", Vec::new()));
+    let of = |name| members(&index, name).members;
     assert_eq!(of("inner"), [Member::Person(id("ada-a"))]);
     assert_eq!(of("outer"), [Member::Person(id("ada-a")), Member::Group(id("inner"))]);
     assert_eq!(of("users"), [Member::Person(id("kim-a"))]);
@@ -62,22 +62,24 @@ fn every_kind_of_list_leads_to_its_people_and_groups() {
 
 #[test]
 fn a_listed_name_is_absent_outside_or_unresolved_and_each_is_told_apart() {
-    let mut world = World::default();
+    let mut index = DirectoryIndex::default();
     let names = ["uid=gone,dc=x", "uid=far,dc=y", "uid=silent,dc=x"];
     let mut listed: Vec<Listed> = names.iter().map(|name| Listed::Dn(dn(name))).collect();
     listed.push(Listed::Garbage("admins".into()));
-    world.put_group(group("g", listed));
-    assert_eq!(world.unknown().len(), 3);
-    for (name, fate) in names.iter().zip([Fate::Absent, Fate::Outside, Fate::Unresolved("busy".into())]) {
-        world.note(&dn(name), fate);
+    index.put_group(group("g", listed));
+    assert_eq!(index.unknown().len(), 3);
+    for (name, lookup) in
+        names.iter().zip([LookupResult::Absent, LookupResult::Outside, LookupResult::Unresolved("busy".into())])
+    {
+        index.set_lookup(&dn(name), lookup);
     }
-    assert!(world.unknown().is_empty());
-    let found = members(&world, "g");
+    assert!(index.unknown().is_empty());
+    let found = members(&index, "g");
     assert_eq!((found.members.len(), found.absent.len(), found.outside.len(), found.unresolved.len()), (0, 1, 1, 2));
 
     let mut builder = SnapshotBuilder::detached(DateTime::UNIX_EPOCH);
     let part = builder.open_section("all");
-    world.state(&mut builder);
+    index.state(&mut builder);
     builder.close_section(part);
     let sealed = builder.seal().unwrap();
     assert_eq!(sealed.absent(), ["uid=gone,dc=x (listed in cn=g,dc=x)"]);
@@ -87,25 +89,25 @@ fn a_listed_name_is_absent_outside_or_unresolved_and_each_is_told_apart() {
 
 #[test]
 fn l16_a_user_name_of_two_people_grants_neither() {
-    let mut world = World::default();
-    world.put_person(person("ada", "a"));
-    world.put_person(person("ada", "b"));
-    world.put_group(group("g", vec![Listed::Uid("ada".into())]));
-    let found = members(&world, "g");
+    let mut index = DirectoryIndex::default();
+    index.put_person(person("ada", "a"));
+    index.put_person(person("ada", "b"));
+    index.put_group(group("g", vec![Listed::Uid("ada".into())]));
+    let found = members(&index, "g");
     assert_eq!(found.members, []);
     assert_eq!(found.conflicts, [("ada".to_owned(), vec![id("ada-a"), id("ada-b")])]);
 }
 
 #[test]
 fn l07_a_person_who_moves_is_the_same_and_the_old_name_is_free() {
-    let mut world = World::default();
-    world.put_person(person("ada", "a"));
+    let mut index = DirectoryIndex::default();
+    index.put_person(person("ada", "a"));
     let moved = Person { dn: dn("uid=ada,ou=b,dc=x"), ..person("ada", "a") };
-    world.put_person(moved);
+    index.put_person(moved);
     let other = Person { id: id("new"), ..person("ada", "a") };
-    world.put_person(other);
-    world.put_group(group("g", vec![Listed::Dn(dn("uid=ada,ou=a,dc=x"))]));
-    assert_eq!(members(&world, "g").members, [Member::Person(id("new"))]);
-    assert_eq!(world.remove(&id("ada-a")), Some(Named::Person(id("ada-a"))));
-    assert_eq!(members(&world, "g").members, [Member::Person(id("new"))]);
+    index.put_person(other);
+    index.put_group(group("g", vec![Listed::Dn(dn("uid=ada,ou=a,dc=x"))]));
+    assert_eq!(members(&index, "g").members, [Member::Person(id("new"))]);
+    assert_eq!(index.remove(&id("ada-a")), Some(Resolved::Person(id("ada-a"))));
+    assert_eq!(members(&index, "g").members, [Member::Person(id("new"))]);
 }

@@ -1,5 +1,5 @@
-//! What a follower must know besides its cursor to go on: the world as it was heard, in which parts each entry is, which
-//! groups are doubtful; and how that is written down. Asks nobody and tells nobody; holds no name and no address of anybody.
+//! What a follower must know besides its cursor to go on: the directory as it was heard, in which parts each entry is, which
+//! groups are doubtful; and how that is written down. Asks nobody; holds no display names and no addresses.
 
 use std::collections::HashSet;
 
@@ -7,10 +7,10 @@ use rollcall_events::{Body, Id};
 use rollcall_ingest::connector::{Cursor, ResumePoint, StateUpdate};
 
 use crate::{
-    ber::{BOOLEAN, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, boolean},
-    changes::Part,
-    model::{Group, Listed, Person},
-    world::World,
+    config::Part,
+    schema::model::{Group, Listed, Person},
+    sync::index::DirectoryIndex,
+    wire::ber::{BOOLEAN, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, boolean},
 };
 
 /// How notes are written down. What was written in another way is not read.
@@ -27,10 +27,10 @@ const MEMBER_DN: u8 = 0x82;
 const MEMBER_UID: u8 = 0x83;
 const GARBAGE: u8 = 0x84;
 
-/// A follower's notebook.
+/// A follower's sync state.
 #[derive(Debug, Default)]
-pub struct Notebook {
-    pub world: World,
+pub struct SyncState {
+    pub index: DirectoryIndex,
     /// By part: who is there.
     parts: Vec<HashSet<Id>>,
     /// Groups that list a name which means somebody else now, or of which something was recorded that is not here; they are
@@ -40,35 +40,36 @@ pub struct Notebook {
     kept: Option<HashSet<Id>>,
 }
 
-impl Notebook {
+impl SyncState {
     /// An entry is in a part.
-    pub fn came(&mut self, part: Part, id: Id) {
+    pub fn add(&mut self, part: Part, id: Id) {
         if self.parts.len() <= part {
             self.parts.resize_with(part + 1, HashSet::new);
         }
-        self.world.changed.insert(id.clone());
+        self.index.changed.insert(id.clone());
         if let Some(ids) = self.parts.get_mut(part) {
             ids.insert(id);
         }
     }
 
     /// An entry is no longer in a part.
-    pub fn left(&mut self, part: Part, id: &Id) {
-        self.world.changed.insert(id.clone());
+    pub fn remove(&mut self, part: Part, id: &Id) {
+        self.index.changed.insert(id.clone());
         if let Some(ids) = self.parts.get_mut(part) {
             ids.remove(id);
         }
     }
 
     /// Whether an entry is in any part.
-    pub fn is_somewhere(&self, id: &Id) -> bool {
+    pub fn contains(&self, id: &Id) -> bool {
         self.parts.iter().any(|ids| ids.contains(id))
     }
 
     /// What is to be kept.
-    pub fn notes(&self) -> StateUpdate {
-        let entries = self.world.changed.iter().map(|id| (format!("{ENTRY}{id}"), self.entry(id)));
-        let doubtful = (self.kept.as_ref() != Some(&self.doubtful)).then(|| (DOUBTFUL.to_owned(), self.doubts()));
+    pub fn update(&self) -> StateUpdate {
+        let entries = self.index.changed.iter().map(|id| (format!("{ENTRY}{id}"), self.entry(id)));
+        let doubtful =
+            (self.kept.as_ref() != Some(&self.doubtful)).then(|| (DOUBTFUL.to_owned(), self.doubtful_entry()));
         let changed = entries.chain(doubtful);
         match &self.kept {
             None => StateUpdate::Replace(changed.filter_map(|(key, note)| Some((key, note?))).collect()),
@@ -77,12 +78,12 @@ impl Notebook {
     }
 
     /// It was kept.
-    pub fn was_kept(&mut self) {
-        self.world.changed.clear();
+    pub fn mark_saved(&mut self) {
+        self.index.changed.clear();
         self.kept = Some(self.doubtful.clone());
     }
 
-    fn doubts(&self) -> Option<Vec<u8>> {
+    fn doubtful_entry(&self) -> Option<Vec<u8>> {
         let mut note = Writer::default();
         note.integer(INTEGER, VERSION);
         self.doubtful.iter().for_each(|id| _ = note.octets(OCTETS, id.as_str().as_bytes()));
@@ -91,8 +92,8 @@ impl Notebook {
 
     /// The note about an entry; None where nothing is known of it.
     fn entry(&self, id: &Id) -> Option<Vec<u8>> {
-        let (person, group) = (self.world.person(id), self.world.copy_of(id));
-        if person.is_none() && group.is_none() && !self.is_somewhere(id) {
+        let (person, group) = (self.index.person(id), self.index.group_as_read(id));
+        if person.is_none() && group.is_none() && !self.contains(id) {
             return None;
         }
         let mut note = Writer::default();
@@ -106,42 +107,42 @@ impl Notebook {
     }
 
     /// As it was when it was kept, and the way's cursor. `way`: whose cursor it must be.
-    pub fn recall(kept: ResumePoint, way: &str) -> Result<(Self, Vec<u8>), Malformed> {
+    pub fn restore(kept: ResumePoint, way: &str) -> Result<(Self, Vec<u8>), Malformed> {
         let cursor = read_cursor(&kept.cursor, way)?;
-        let mut notebook = Self::default();
+        let mut state = Self::default();
         for (key, note) in &kept.entries {
             let mut note = Reader::new(note);
             if note.integer(INTEGER, "a note without a version")? != VERSION {
                 return Err(Malformed("a note of another version"));
             }
             match key.strip_prefix(ENTRY) {
-                Some(id) => notebook.read_entry(id.parse().map_err(|_| Malformed("a note about no id"))?, note)?,
+                Some(id) => state.read_entry(id.parse().map_err(|_| Malformed("a note about no id"))?, note)?,
                 None => {
                     while let Some((_, id)) = note.any()? {
-                        notebook.doubtful.insert(text(id)?.parse().map_err(|_| Malformed("a doubt about no id"))?);
+                        state.doubtful.insert(text(id)?.parse().map_err(|_| Malformed("a doubt about no id"))?);
                     }
                 }
             }
         }
-        notebook.was_kept();
-        // Told and not kept, or found by a full read: the notebook does not know what these groups were said to be.
-        notebook.doubtful.extend(kept.later.into_iter().filter_map(|body| match body {
+        state.mark_saved();
+        // Told and not kept, or found by a full read: the state does not know what these groups were said to be.
+        state.doubtful.extend(kept.later.into_iter().filter_map(|body| match body {
             Body::GroupMemberAdded(fact) | Body::GroupMemberRemoved(fact) => Some(fact.group),
             _ => None,
         }));
-        Ok((notebook, cursor))
+        Ok((state, cursor))
     }
 
     fn read_entry(&mut self, id: Id, mut note: Reader<'_>) -> Result<(), Malformed> {
         let mut parts = Reader::new(note.expect(SEQUENCE, "a note without parts")?);
         while let Some((_, part)) = parts.any()? {
-            let part = usize::try_from(crate::ber::integer(part)?).ok().filter(|part| *part < 10_000);
-            self.came(part.ok_or(Malformed("a part that is none"))?, id.clone());
+            let part = usize::try_from(crate::wire::ber::integer(part)?).ok().filter(|part| *part < 10_000);
+            self.add(part.ok_or(Malformed("a part that is none"))?, id.clone());
         }
         match note.any()? {
             None => {}
-            Some((PERSON, content)) => self.world.put_person(read_person(id, Reader::new(content))?),
-            Some((GROUP, content)) => self.world.put_group(read_group(id, Reader::new(content))?),
+            Some((PERSON, content)) => self.index.put_person(read_person(id, Reader::new(content))?),
+            Some((GROUP, content)) => self.index.put_group(read_group(id, Reader::new(content))?),
             Some(_) => return Err(Malformed("a note about neither a person nor a group")),
         }
         Ok(())
@@ -233,7 +234,7 @@ fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| Malformed("a note that is no text"))
 }
 
-fn name(bytes: &[u8]) -> Result<crate::dn::Dn, Malformed> {
+fn name(bytes: &[u8]) -> Result<crate::wire::dn::Dn, Malformed> {
     text(bytes)?.parse().map_err(|_| Malformed("a note with a name that is none"))
 }
 
@@ -249,7 +250,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn dn(text: &str) -> crate::dn::Dn {
+    fn dn(text: &str) -> crate::wire::dn::Dn {
         text.parse().unwrap()
     }
 
@@ -277,22 +278,22 @@ mod tests {
         }
     }
 
-    fn filled() -> Notebook {
-        let mut notebook = Notebook::default();
+    fn filled() -> SyncState {
+        let mut state = SyncState::default();
         for uid in ["ada", "off"] {
-            notebook.world.put_person(person(uid));
+            state.index.put_person(person(uid));
         }
-        notebook.world.put_group(group("ops"));
+        state.index.put_group(group("ops"));
         // ada came by two bases, ops by one, somebody whom we leave out by one; off was only looked up.
         for (part, who) in [(0, "ada"), (2, "ada"), (1, "ops"), (1, "dynamic")] {
-            notebook.came(part, id(who));
+            state.add(part, id(who));
         }
-        notebook.doubtful.insert(id("ops"));
-        notebook
+        state.doubtful.insert(id("ops"));
+        state
     }
 
-    fn all(notebook: &Notebook) -> Vec<StateEntry> {
-        match notebook.notes() {
+    fn all(state: &SyncState) -> Vec<StateEntry> {
+        match state.update() {
             StateUpdate::Replace(notes) => notes,
             StateUpdate::Merge(notes) => panic!("{notes:?}"),
         }
@@ -303,36 +304,36 @@ mod tests {
     }
 
     #[test]
-    fn a_notebook_is_recalled_as_it_was_but_for_names_and_addresses() {
-        let notebook = filled();
-        let notes = all(&notebook);
+    fn a_state_is_restored_as_it_was_but_for_names_and_addresses() {
+        let state = filled();
+        let notes = all(&state);
         let text = format!("{:?}", notes.iter().map(|(_, note)| String::from_utf8_lossy(note)).collect::<Vec<_>>());
         assert!(text.contains("CN=ops") && !text.contains("ada@ex.test") && !text.contains("Lovelace"), "{text}");
-        let (again, cursor) = Notebook::recall(kept(notes), "a way").unwrap();
+        let (again, cursor) = SyncState::restore(kept(notes), "a way").unwrap();
         assert_eq!(cursor, b"cookie");
-        assert_eq!((&again.parts, &again.doubtful), (&notebook.parts, &notebook.doubtful));
+        assert_eq!((&again.parts, &again.doubtful), (&state.parts, &state.doubtful));
         for uid in ["ada", "off"] {
-            assert_eq!(again.world.person(&id(uid)), Some(&Person { names: None, ..person(uid) }));
+            assert_eq!(again.index.person(&id(uid)), Some(&Person { names: None, ..person(uid) }));
         }
-        assert_eq!(again.world.copy_of(&id("ops")), Some(group("ops")));
-        let members = |notebook: &Notebook| notebook.world.members(notebook.world.group(&id("ops")).unwrap());
-        assert_eq!(members(&again), members(&notebook));
-        assert_eq!(again.notes(), StateUpdate::Merge(Vec::new()), "nothing is new");
+        assert_eq!(again.index.group_as_read(&id("ops")), Some(group("ops")));
+        let members = |state: &SyncState| state.index.members(state.index.group(&id("ops")).unwrap());
+        assert_eq!(members(&again), members(&state));
+        assert_eq!(again.update(), StateUpdate::Merge(Vec::new()), "nothing is new");
     }
 
     #[test]
     fn only_what_changed_since_it_was_kept_is_kept_again() {
-        let mut notebook = filled();
-        let fresh = all(&notebook).len();
+        let mut state = filled();
+        let fresh = all(&state).len();
         assert_eq!(fresh, 5, "ada, off, ops, the one left out, the doubt");
-        notebook.world.put_person(person("new"));
-        assert_eq!(all(&notebook).len(), fresh + 1, "not kept: still everything");
-        notebook.was_kept();
-        notebook.left(0, &id("ada"));
-        notebook.world.remove(&id("off"));
-        notebook.left(1, &id("dynamic"));
-        notebook.doubtful.clear();
-        let StateUpdate::Merge(mut changed) = notebook.notes() else { panic!("everything") };
+        state.index.put_person(person("new"));
+        assert_eq!(all(&state).len(), fresh + 1, "not kept: still everything");
+        state.mark_saved();
+        state.remove(0, &id("ada"));
+        state.index.remove(&id("off"));
+        state.remove(1, &id("dynamic"));
+        state.doubtful.clear();
+        let StateUpdate::Merge(mut changed) = state.update() else { panic!("everything") };
         changed.sort();
         let short: Vec<(&str, bool)> = changed.iter().map(|(key, note)| (key.as_str(), note.is_some())).collect();
         assert_eq!(short, [("doubtful", false), ("entry/ada", true), ("entry/dynamic", false), ("entry/off", false)]);
@@ -342,29 +343,29 @@ mod tests {
     fn a_group_of_which_something_was_recorded_later_is_doubtful() {
         let fact = GroupMember { group: id("dev"), member: Member::Person(id("ada")), author: None };
         let later = vec![Body::GroupMemberRemoved(fact)];
-        let (notebook, _) = Notebook::recall(ResumePoint { later, ..kept(Vec::new()) }, "a way").unwrap();
-        assert_eq!(notebook.doubtful, HashSet::from([id("dev")]));
-        let StateUpdate::Merge(changed) = notebook.notes() else { panic!("everything") };
+        let (state, _) = SyncState::restore(ResumePoint { later, ..kept(Vec::new()) }, "a way").unwrap();
+        assert_eq!(state.doubtful, HashSet::from([id("dev")]));
+        let StateUpdate::Merge(changed) = state.update() else { panic!("everything") };
         assert_eq!(changed.len(), 1, "the doubt is kept");
     }
 
     #[test]
     fn what_is_of_another_way_or_version_or_cut_off_is_not_recalled() {
-        assert_eq!(Notebook::recall(kept(Vec::new()), "another").unwrap_err().0, "it was followed in another way");
+        assert_eq!(SyncState::restore(kept(Vec::new()), "another").unwrap_err().0, "it was followed in another way");
         let notes = all(&filled());
         for (at, (key, note)) in notes.iter().enumerate() {
             for cut in 0..note.len() {
                 let mut notes = notes.clone();
                 notes[at] = (key.clone(), note[..cut].to_vec());
                 // The whole entry cut away leaves a note that says only where it was.
-                if let Ok((notebook, _)) = Notebook::recall(kept(notes), "a way") {
+                if let Ok((state, _)) = SyncState::restore(kept(notes), "a way") {
                     let id = id(key.strip_prefix(ENTRY).unwrap_or("none"));
-                    assert!(notebook.world.person(&id).is_none() && notebook.world.group(&id).is_none(), "{key} {cut}");
+                    assert!(state.index.person(&id).is_none() && state.index.group(&id).is_none(), "{key} {cut}");
                 }
             }
             let mut notes = notes.clone();
             notes[at].1[2] = 2;
-            assert!(Notebook::recall(kept(notes), "a way").is_err(), "{key} of version 2");
+            assert!(SyncState::restore(kept(notes), "a way").is_err(), "{key} of version 2");
         }
     }
 
@@ -376,8 +377,8 @@ mod tests {
         ) {
             let versioned = [&[2, 1, 1, 0x30, 0][..], &note].concat();
             let notes = vec![("entry/a".to_owned(), versioned), ("doubtful".to_owned(), note)];
-            let _ = Notebook::recall(kept(notes), "a way");
-            let _ = Notebook::recall(ResumePoint { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a way");
+            let _ = SyncState::restore(kept(notes), "a way");
+            let _ = SyncState::restore(ResumePoint { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a way");
         }
     }
 }

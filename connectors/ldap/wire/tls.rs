@@ -64,17 +64,17 @@ pub fn fingerprint(certificate: &[u8]) -> String {
 #[derive(Clone)]
 pub struct Handshake {
     pub config: Arc<ClientConfig>,
-    pub ours: Arc<Ours>,
+    pub ours: Arc<ClientIdentity>,
 }
 
 /// Our certificate, where there is one, and whether a server ever asked for it: some that miss it just go.
 #[derive(Debug)]
-pub struct Ours {
+pub struct ClientIdentity {
     key: Option<Arc<CertifiedKey>>,
     asked: AtomicBool,
 }
 
-impl ResolvesClientCert for Ours {
+impl ResolvesClientCert for ClientIdentity {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Ordering::Relaxed);
         self.key.clone()
@@ -112,7 +112,7 @@ impl Trust {
                 Some(Arc::new(certified))
             }
         };
-        let ours = Arc::new(Ours { key, asked: AtomicBool::new(false) });
+        let ours = Arc::new(ClientIdentity { key, asked: AtomicBool::new(false) });
         let config = builder.with_client_cert_resolver(Arc::clone(&ours) as _);
         Ok(Handshake { config: Arc::new(config), ours })
     }
@@ -196,10 +196,10 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-impl Ours {
+impl ClientIdentity {
     /// What a server has against our certificate, or that we have none, where a connection that broke says that: by an
     /// alert, or by silence before its first answer (`early`; with TLS 1.3 it judges when the handshake is over for us).
-    pub(crate) fn unknown_to_them(&self, error: &std::io::Error, early: bool) -> Option<String> {
+    pub(crate) fn refusal(&self, error: &std::io::Error, early: bool) -> Option<String> {
         use rustls::{AlertDescription as A, Error as E};
         let about_it = match error.get_ref().and_then(|inner| inner.downcast_ref::<E>()) {
             Some(E::AlertReceived(alert)) => matches!(

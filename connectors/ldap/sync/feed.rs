@@ -1,4 +1,4 @@
-//! How the changes of a directory are heard, whatever its kind: one implementation of `Changes` for each way. What a change
+//! How the changes of a directory are heard, whatever its kind: one implementation of `ChangeFeed` for each way. What a change
 //! means for people and groups is the follower's; nothing here knows the log.
 
 use std::time::Duration;
@@ -6,43 +6,43 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rollcall_events::Id;
 
-use crate::{directory::Ended, message::Entry, notebook::Notebook};
+use crate::config::Part;
+use crate::{
+    sync::{error::SyncError, state::SyncState},
+    wire::message::Entry,
+};
 
-/// The bases are numbered, those of people first: an entry is heard of in the part of its base. One that leaves a part
-/// while another still has it has only moved.
-pub type Part = usize;
-
-/// One thing that a directory said.
+/// One change that a directory announced.
 #[derive(Debug)]
-pub enum Said {
+pub enum EntryChange {
     /// An entry as it is now, whole: every attribute that `Schema` asks for, every range of values.
-    Entry(Part, Entry),
+    Present(Part, Entry),
     /// This id is no longer in this part. Ids of entries that were never ours do no harm.
     Gone(Part, Id),
 }
 
-/// What was heard.
+/// What a feed has.
 #[derive(Debug)]
-pub enum Heard {
+pub enum FeedAnswer {
     /// Nothing, for as long as was waited.
-    Nothing,
+    Idle,
     /// These changes, in their order.
-    Changes(Vec<Said>),
+    ChangeFeed(Vec<EntryChange>),
     /// The server does not go on from where we were, for this reason: everything must be read.
     FullReadReason(String),
 }
 
 /// A way to hear of changes. `known` is what was heard before.
 #[async_trait]
-pub trait Changes: Send {
+pub trait ChangeFeed: Send {
     /// Which way it is: a cursor of another is not good for it.
     fn way(&self) -> &'static str;
 
     /// Begins. With a cursor: what changed since. Without one: every entry that there is; all of them, or an error.
-    async fn begin(&mut self, cursor: Option<&[u8]>, known: &Notebook) -> Result<Heard, Ended>;
+    async fn begin(&mut self, cursor: Option<&[u8]>, known: &SyncState) -> Result<FeedAnswer, SyncError>;
 
     /// What changed after that. Waits about so long for the first change.
-    async fn next(&mut self, wait: Duration, known: &Notebook) -> Result<Heard, Ended>;
+    async fn next(&mut self, wait: Duration, known: &SyncState) -> Result<FeedAnswer, SyncError>;
 
     /// Where `begin` goes on after everything that was heard so far.
     fn cursor(&self) -> Vec<u8>;

@@ -1,7 +1,7 @@
 //! LDAP messages (RFC 4511): what we ask, written; what a server answers, read. Strict, without a panic, and without a
 //! view on what an answer means.
 
-use crate::{
+use crate::wire::{
     ber::{self, BOOLEAN, ENUMERATED, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, SET, Writer},
     filter::Filter,
 };
@@ -10,11 +10,11 @@ const CONTROLS: u8 = 0xa0;
 
 /// How many controls one message has at most. Servers send one or two; an empty one takes four bytes on the wire and many
 /// times that in memory.
-const MOST_CONTROLS: usize = 64;
+const MAX_CONTROLS: usize = 64;
 
 /// How many attributes and values one entry has at most together: as many as 64 MiB hold of names. An empty one takes two
 /// bytes on the wire and twelve times that in memory.
-const MOST_VALUES: usize = 1 << 21;
+const MAX_VALUES: usize = 1 << 21;
 
 /// An extension of a request or an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl Message {
                 if tag != SEQUENCE {
                     return Err(Malformed("a control that is none"));
                 }
-                if controls.len() == MOST_CONTROLS {
+                if controls.len() == MAX_CONTROLS {
                     return Err(Malformed("more controls than a message has"));
                 }
                 let mut control = Reader::new(content);
@@ -243,7 +243,7 @@ fn entry(content: &mut Reader<'_>) -> Result<Entry, Malformed> {
     let dn = content.text(OCTETS, "an entry whose name is no UTF-8")?.to_owned();
     let mut list = Reader::new(content.expect(SEQUENCE, "an entry without attributes")?);
     let mut attributes: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
-    let mut room = MOST_VALUES;
+    let mut room = MAX_VALUES;
     let mut more = || {
         room = room.checked_sub(1).ok_or(Malformed("more values than an entry has"))?;
         Ok(())
@@ -361,9 +361,9 @@ mod tests {
     #[test]
     fn a27_a_message_has_no_more_controls_than_servers_send() {
         let empty = [SEQUENCE, 2, OCTETS, 0];
-        assert_eq!(with_controls(&empty.repeat(MOST_CONTROLS)).map(|message| message.controls.len()), Ok(64));
+        assert_eq!(with_controls(&empty.repeat(MAX_CONTROLS)).map(|message| message.controls.len()), Ok(64));
         let many = Malformed("more controls than a message has");
-        assert_eq!(with_controls(&empty.repeat(MOST_CONTROLS + 1)), Err(many));
+        assert_eq!(with_controls(&empty.repeat(MAX_CONTROLS + 1)), Err(many));
         assert_eq!(with_controls(&empty.repeat(1 << 20)), Err(many));
     }
 

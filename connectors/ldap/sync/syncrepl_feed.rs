@@ -9,29 +9,33 @@ use rollcall_events::Id;
 use tokio::time::timeout;
 
 use crate::{
-    ber::Malformed,
-    changes::{Changes, Heard, Said},
     client::Client,
     config::Base,
-    connection::{Connection, Item},
-    directory::Ended,
-    fault::Fault,
-    message::{Control, Entry, Search},
-    model::{Schema, uuid_text},
-    notebook::Notebook,
-    read,
-    sync::{self, Change, Info, Meaning, REFRESH_REQUIRED, State},
+    schema::model::{Schema, uuid_text},
+    sync::{
+        error::SyncError,
+        feed::{ChangeFeed, EntryChange, FeedAnswer},
+        read,
+        state::SyncState,
+    },
+    wire::{
+        ber::Malformed,
+        connection::{Connection, SearchItem},
+        fault::Fault,
+        message::{Control, Entry, Search},
+        syncrepl::{self, Change, Info, Meaning, REFRESH_REQUIRED, State},
+    },
 };
 
 /// How long the first of several changes waits for the others.
-const GATHER: Duration = Duration::from_millis(20);
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// At most so many changes are heard at once.
-const BATCH: usize = 500;
+const MAX_BATCH: usize = 500;
 /// unwillingToPerform: a cookie from the future.
 const UNWILLING: u32 = 53;
 
 /// The searches of all bases.
-pub struct Streams<'a> {
+pub struct SyncReplFeed<'a> {
     pub client: &'a Client,
     pub schema: Schema,
     streams: Vec<Stream>,
@@ -44,7 +48,7 @@ struct Stream {
     cookie: Option<Vec<u8>>,
 }
 
-impl<'a> Streams<'a> {
+impl<'a> SyncReplFeed<'a> {
     pub fn new(client: &'a Client, schema: Schema) -> Self {
         Self { client, schema, streams: Vec::new() }
     }
@@ -52,35 +56,37 @@ impl<'a> Streams<'a> {
     /// What is searched, by part, and the base in the operator's words.
     fn searches(&self) -> Vec<(Search, String)> {
         let (config, schema) = (&self.client.config, &self.schema);
-        let people =
-            |base: &Base| (read::below(base, schema.people.clone(), schema.person_attributes()), base.text.clone());
-        let groups =
-            |base: &Base| (read::below(base, schema.groups.clone(), schema.group_attributes()), base.text.clone());
+        let people = |base: &Base| {
+            (read::search_below(base, schema.people.clone(), schema.person_attributes()), base.text.clone())
+        };
+        let groups = |base: &Base| {
+            (read::search_below(base, schema.groups.clone(), schema.group_attributes()), base.text.clone())
+        };
         config.people.iter().map(people).chain(config.groups.iter().map(groups)).collect()
     }
 
     /// Starts one search and takes its refresh.
-    async fn start(&self, search: &Search, cookie: Option<&[u8]>) -> Result<(Stream, Refreshed), Ended> {
+    async fn start(&self, search: &Search, cookie: Option<&[u8]>) -> Result<(Stream, Refresh), SyncError> {
         let mut connection = self.client.session().await?.connection;
-        let id = connection.search(search, &[sync::request(cookie)]).await?;
-        let until = connection.taken().saturating_add(connection.limits().search);
-        let mut refreshed = Refreshed::default();
+        let id = connection.search(search, &[syncrepl::request(cookie)]).await?;
+        let until = connection.bytes_received().saturating_add(connection.limits().search);
+        let mut refreshed = Refresh::default();
         loop {
-            if connection.taken() > until {
+            if connection.bytes_received() > until {
                 let what = format!("{}: the refresh below {} goes on", connection.url(), search.base);
                 return Err(Fault::Malformed(format!("{what} beyond all bounds")).into());
             }
             let done = match connection.next(id).await? {
-                Item::Entry(entry, controls) => {
+                SearchItem::Entry(entry, controls) => {
                     refreshed.entry(entry, &controls)?;
                     false
                 }
-                Item::Intermediate(name, value) => match Info::of(name.as_deref(), value.as_deref())? {
+                SearchItem::Intermediate(name, value) => match Info::of(name.as_deref(), value.as_deref())? {
                     Some(info) => refreshed.info(info)?,
                     None => false,
                 },
-                Item::Reference => false,
-                Item::Done(outcome, _) => {
+                SearchItem::Reference => false,
+                SearchItem::Done(outcome, _) => {
                     return Err(connection.refused(&format!("following {}", search.base), &outcome).into());
                 }
             };
@@ -95,67 +101,67 @@ impl<'a> Streams<'a> {
 }
 
 #[async_trait]
-impl Changes for Streams<'_> {
+impl ChangeFeed for SyncReplFeed<'_> {
     fn way(&self) -> &'static str {
         "RFC 4533"
     }
 
-    async fn begin(&mut self, cursor: Option<&[u8]>, _: &Notebook) -> Result<Heard, Ended> {
+    async fn begin(&mut self, cursor: Option<&[u8]>, _: &SyncState) -> Result<FeedAnswer, SyncError> {
         self.streams.clear();
         let searches = self.searches();
         let cookies = match cursor {
             None => vec![None; searches.len()],
             Some(cursor) => match cookies(cursor) {
                 Some(cookies) if cookies.len() == searches.len() => cookies.into_iter().map(Some).collect(),
-                _ => return Ok(Heard::FullReadReason("a cookie is missing for one of the bases".to_owned())),
+                _ => return Ok(FeedAnswer::FullReadReason("a cookie is missing for one of the bases".to_owned())),
             },
         };
         let mut said = Vec::new();
         for (part, ((search, base), cookie)) in searches.into_iter().zip(cookies).enumerate() {
             let (stream, refreshed) = match self.start(&search, cookie.as_deref()).await {
-                Err(Ended::Fault(Fault::Refused { code: UNWILLING, .. })) if cookie.is_some() => {
+                Err(SyncError::Fault(Fault::Refused { code: UNWILLING, .. })) if cookie.is_some() => {
                     let why = format!("the cookie for {base} is from the server's future; was it restored?");
-                    return Ok(Heard::FullReadReason(why));
+                    return Ok(FeedAnswer::FullReadReason(why));
                 }
-                Err(Ended::Fault(Fault::Refused { code: REFRESH_REQUIRED, .. })) if cookie.is_some() => {
-                    return Ok(Heard::FullReadReason(format!("the server asks for a new read of {base}")));
+                Err(SyncError::Fault(Fault::Refused { code: REFRESH_REQUIRED, .. })) if cookie.is_some() => {
+                    return Ok(FeedAnswer::FullReadReason(format!("the server asks for a new read of {base}")));
                 }
                 started => started?,
             };
-            match sync::meaning(cookie.is_some(), refreshed.cookie.as_deref(), refreshed.present) {
+            match syncrepl::meaning(cookie.is_some(), refreshed.cookie.as_deref(), refreshed.present) {
                 Meaning::Whole | Meaning::Delta => {}
                 Meaning::Unknown => {
-                    return Ok(Heard::FullReadReason(format!("the server does not know the cookie for {base}")));
+                    return Ok(FeedAnswer::FullReadReason(format!("the server does not know the cookie for {base}")));
                 }
                 Meaning::Forgotten => {
                     let why = "the server no longer knows what was deleted since then";
-                    return Ok(Heard::FullReadReason(format!(
+                    return Ok(FeedAnswer::FullReadReason(format!(
                         "{why} below {base} (restarted, or its session log is too short)"
                     )));
                 }
             }
             self.streams.push(stream);
-            said.extend(refreshed.deleted.into_iter().map(|id| Said::Gone(part, id)));
-            said.extend(refreshed.entries.into_iter().map(|entry| Said::Entry(part, entry)));
+            said.extend(refreshed.deleted.into_iter().map(|id| EntryChange::Gone(part, id)));
+            said.extend(refreshed.entries.into_iter().map(|entry| EntryChange::Present(part, entry)));
         }
-        Ok(Heard::Changes(said))
+        Ok(FeedAnswer::ChangeFeed(said))
     }
 
-    async fn next(&mut self, wait: Duration, _: &Notebook) -> Result<Heard, Ended> {
-        let Ok(first) = timeout(wait, next_of(&mut self.streams)).await else { return Ok(Heard::Nothing) };
+    async fn next(&mut self, wait: Duration, _: &SyncState) -> Result<FeedAnswer, SyncError> {
+        let Ok(first) = timeout(wait, next_of(&mut self.streams)).await else { return Ok(FeedAnswer::Idle) };
         let mut said = Vec::new();
-        let (mut next, mut taken, mut leaving) = (Some(first), 0, false);
+        let (mut next, mut received, mut leaving) = (Some(first), 0, false);
         while let Some((part, item)) = next.take() {
             let Some(stream) = self.streams.get_mut(part) else { break };
             leaving |= stream.take(part, item?, &mut said)?;
-            taken += 1;
-            if taken < BATCH {
+            received += 1;
+            if received < MAX_BATCH {
                 // Who leaves one base may be on the way to another.
-                let wait = if leaving { GATHER * 10 } else { GATHER };
+                let wait = if leaving { BATCH_DELAY * 10 } else { BATCH_DELAY };
                 next = timeout(wait, next_of(&mut self.streams)).await.ok();
             }
         }
-        Ok(Heard::Changes(said))
+        Ok(FeedAnswer::ChangeFeed(said))
     }
 
     fn cursor(&self) -> Vec<u8> {
@@ -186,16 +192,20 @@ fn cookies(mut cursor: &[u8]) -> Option<Vec<Vec<u8>>> {
 
 impl Stream {
     /// Takes one thing that came after the refresh. Whether somebody left.
-    fn take(&mut self, part: usize, item: Item, said: &mut Vec<Said>) -> Result<bool, Ended> {
+    fn take(&mut self, part: usize, item: SearchItem, said: &mut Vec<EntryChange>) -> Result<bool, SyncError> {
         let mut leaving = false;
         match item {
-            Item::Entry(entry, controls) => {
+            SearchItem::Entry(entry, controls) => {
                 let state = State::of(&controls)?;
                 self.cookie = state.cookie.or(self.cookie.take());
                 leaving = state.change == Change::Delete;
-                said.push(if leaving { Said::Gone(part, id(&state.uuid)?) } else { Said::Entry(part, entry) });
+                said.push(if leaving {
+                    EntryChange::Gone(part, id(&state.uuid)?)
+                } else {
+                    EntryChange::Present(part, entry)
+                });
             }
-            Item::Intermediate(name, value) => {
+            SearchItem::Intermediate(name, value) => {
                 let info = Info::of(name.as_deref(), value.as_deref())?;
                 if let Some(new) = info.as_ref().and_then(Info::cookie) {
                     self.cookie = Some(new.to_vec());
@@ -203,12 +213,12 @@ impl Stream {
                 if let Some(Info::Ids { deleted: true, ids, .. }) = info {
                     leaving = true;
                     for uuid in &ids {
-                        said.push(Said::Gone(part, id(uuid)?));
+                        said.push(EntryChange::Gone(part, id(uuid)?));
                     }
                 }
             }
-            Item::Reference => {}
-            Item::Done(outcome, _) => return Err(self.connection.refused("following", &outcome).into()),
+            SearchItem::Reference => {}
+            SearchItem::Done(outcome, _) => return Err(self.connection.refused("following", &outcome).into()),
         }
         Ok(leaving)
     }
@@ -216,14 +226,14 @@ impl Stream {
 
 /// What a refresh gave.
 #[derive(Debug, Default)]
-struct Refreshed {
+struct Refresh {
     entries: Vec<Entry>,
     deleted: Vec<Id>,
     cookie: Option<Vec<u8>>,
     present: bool,
 }
 
-impl Refreshed {
+impl Refresh {
     fn entry(&mut self, entry: Entry, controls: &[Control]) -> Result<(), Malformed> {
         let state = State::of(controls)?;
         self.cookie = state.cookie.or(self.cookie.take());
@@ -264,8 +274,8 @@ fn id(uuid: &[u8; 16]) -> Result<Id, Malformed> {
 }
 
 /// The next thing that any of the searches gives, and which one.
-async fn next_of(streams: &mut [Stream]) -> (usize, Result<Item, Fault>) {
-    let waiting = streams.iter_mut().map(|stream| Box::pin(stream.connection.next_ever(stream.id)));
+async fn next_of(streams: &mut [Stream]) -> (usize, Result<SearchItem, Fault>) {
+    let waiting = streams.iter_mut().map(|stream| Box::pin(stream.connection.next_unbounded(stream.id)));
     let (item, at, _) = select_all(waiting).await;
     (at, item)
 }

@@ -1,7 +1,7 @@
 //! The words of Active Directory's two ways to ask what changed: the DirSync control with its cookie, and change numbers
 //! (`uSNChanged`), which count per domain controller; and what both say of an entry. Pure.
 
-use crate::{
+use crate::wire::{
     ber::{INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer},
     filter::Filter,
     message::{Control, Entry},
@@ -57,7 +57,7 @@ pub fn changed_from(number: u64) -> Filter {
 
 /// What is said of an entry that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum Announced {
     /// Made, changed, or given another name or place.
     Changed,
     /// It may have entries below it: they have another name when it has, and nothing is said of them.
@@ -66,7 +66,7 @@ pub enum Change {
     Deleted,
 }
 
-impl Change {
+impl Announced {
     /// Of an entry that was announced. DirSync says only what changed of it: a new name, and not of which class it is.
     pub fn of(entry: &Entry) -> Self {
         let named = entry.values("objectClass").is_empty() && !entry.values("name").is_empty();
@@ -112,14 +112,14 @@ mod tests {
         let of = |attributes: &[(&str, &str)]| {
             let attributes =
                 attributes.iter().map(|(name, value)| (name.to_lowercase(), vec![value.as_bytes().to_vec()]));
-            Change::of(&Entry { dn: String::new(), attributes: attributes.collect() })
+            Announced::of(&Entry { dn: String::new(), attributes: attributes.collect() })
         };
-        assert_eq!(of(&[]), Change::Changed);
-        assert_eq!(of(&[("isDeleted", "FALSE"), ("objectClass", "user")]), Change::Changed);
-        assert_eq!(of(&[("objectClass", "organizationalUnit")]), Change::Container);
-        assert_eq!(of(&[("name", "deep")]), Change::Container);
-        assert_eq!(of(&[("name", "ada"), ("objectClass", "user")]), Change::Changed);
-        assert_eq!(of(&[("isDeleted", "TRUE"), ("objectClass", "container")]), Change::Deleted);
+        assert_eq!(of(&[]), Announced::Changed);
+        assert_eq!(of(&[("isDeleted", "FALSE"), ("objectClass", "user")]), Announced::Changed);
+        assert_eq!(of(&[("objectClass", "organizationalUnit")]), Announced::Container);
+        assert_eq!(of(&[("name", "deep")]), Announced::Container);
+        assert_eq!(of(&[("name", "ada"), ("objectClass", "user")]), Announced::Changed);
+        assert_eq!(of(&[("isDeleted", "TRUE"), ("objectClass", "container")]), Announced::Deleted);
     }
 
     proptest! {

@@ -10,20 +10,20 @@ use rollcall_events::{
 use rollcall_ingest::connector::{Fact, FactSelector, SnapshotBuilder};
 
 use crate::{
-    dn::Dn,
-    model::{Group, Listed, Person},
+    schema::model::{Group, Listed, Person},
+    wire::dn::Dn,
 };
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
+pub enum Resolved {
     Person(Id),
     Group(Id),
 }
 
 /// What became of a listed name that is neither a person nor a group that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum LookupResult {
     /// The directory has no such entry.
     Absent,
     /// It is there and not ours: outside the bases, or not what the filters take.
@@ -34,36 +34,36 @@ pub enum Fate {
 
 /// A name that somebody has or that a group lists.
 #[derive(Debug)]
-struct Name {
+struct NameEntry {
     dn: Dn,
-    named: Option<Named>,
+    named: Option<Resolved>,
     /// What became of it when it was looked up.
-    fate: Option<Fate>,
+    lookup: Option<LookupResult>,
     listed_in: Vec<Id>,
 }
 
 /// A user name.
 #[derive(Debug, Default)]
-struct User {
+struct UidEntry {
     people: BTreeSet<Id>,
     listed_in: Vec<Id>,
 }
 
 /// A group that is kept, with its members by number.
 #[derive(Debug)]
-pub struct Kept {
+pub struct IndexedGroup {
     pub id: Id,
     pub dn: Dn,
     /// Its name as it is written.
     pub text: String,
     name: Option<String>,
     sid: Option<Vec<u8>>,
-    members: Vec<Entered>,
+    members: Vec<IndexedMember>,
 }
 
 /// Whom a group lists; a name by its number, so that half a million of them take little.
 #[derive(Debug)]
-enum Entered {
+enum IndexedMember {
     Name(usize),
     Uid(Box<str>),
     Garbage(Box<str>),
@@ -71,12 +71,12 @@ enum Entered {
 
 /// Everything that was read.
 #[derive(Debug, Default)]
-pub struct World {
+pub struct DirectoryIndex {
     people: HashMap<Id, Person>,
-    groups: HashMap<Id, Kept>,
-    names: Vec<Name>,
+    groups: HashMap<Id, IndexedGroup>,
+    names: Vec<NameEntry>,
     numbers: HashMap<Dn, usize>,
-    uids: HashMap<Box<str>, User>,
+    uids: HashMap<Box<str>, UidEntry>,
     primaries: HashMap<Vec<u8>, BTreeSet<Id>>,
     named_by_people: HashMap<Dn, BTreeSet<Id>>,
     /// Groups by their own SID.
@@ -103,18 +103,18 @@ pub struct Members {
     pub conflicts: Vec<(String, Vec<Id>)>,
 }
 
-impl World {
+impl DirectoryIndex {
     /// Takes a person in, or as they are now.
     pub fn put_person(&mut self, person: Person) {
         self.remove(&person.id);
         self.changed.insert(person.id.clone());
-        self.meet(&person);
+        self.add_names(&person);
         self.people.insert(person.id.clone(), person);
     }
 
     /// Remembers by which names a person is known, and nothing else of them.
-    pub fn meet(&mut self, person: &Person) {
-        self.settle(&person.dn, Named::Person(person.id.clone()));
+    pub fn add_names(&mut self, person: &Person) {
+        self.resolve_name(&person.dn, Resolved::Person(person.id.clone()));
         for uid in &person.uids {
             self.uids.entry(uid.as_str().into()).or_default().people.insert(person.id.clone());
         }
@@ -130,51 +130,51 @@ impl World {
     pub fn put_group(&mut self, group: Group) {
         self.remove(&group.id);
         self.changed.insert(group.id.clone());
-        let group = self.enter(group);
-        self.keep(group);
+        let group = self.index_group(group);
+        self.insert_group(group);
     }
 
-    /// Takes a group in that nothing will be asked about again: where every name that it lists is known, it is written
-    /// onto the sheet at once and not kept.
-    pub fn pass_group(&mut self, group: Group, builder: &mut SnapshotBuilder, notes: &mut Notes) {
-        let group = self.enter(group);
-        let known = |entered: &Entered| match entered {
-            Entered::Name(number) => self.names.get(*number).is_some_and(|name| name.named.is_some()),
-            Entered::Uid(_) | Entered::Garbage(_) => false,
+    /// Takes a group in that nothing will be asked about again: where every name that it lists is known, it is added to
+    /// the snapshot at once and not kept.
+    pub fn state_or_keep_group(&mut self, group: Group, builder: &mut SnapshotBuilder, notes: &mut ReadReport) {
+        let group = self.index_group(group);
+        let known = |entered: &IndexedMember| match entered {
+            IndexedMember::Name(number) => self.names.get(*number).is_some_and(|name| name.named.is_some()),
+            IndexedMember::Uid(_) | IndexedMember::Garbage(_) => false,
         };
         if group.members.iter().all(known) {
             self.state_group(&group, builder, notes);
         } else {
-            self.keep(group);
+            self.insert_group(group);
         }
     }
 
     /// Gives a group its name, and the names that it lists their numbers.
-    fn enter(&mut self, group: Group) -> Kept {
+    fn index_group(&mut self, group: Group) -> IndexedGroup {
         let Group { id, dn, text, name, members, sid } = group;
-        self.settle(&dn, Named::Group(id.clone()));
+        self.resolve_name(&dn, Resolved::Group(id.clone()));
         let members = members.into_iter().map(|listed| match listed {
-            Listed::Dn(dn) => Entered::Name(self.number(&dn)),
-            Listed::Uid(uid) => Entered::Uid(uid.into()),
-            Listed::Garbage(text) => Entered::Garbage(text.into()),
+            Listed::Dn(dn) => IndexedMember::Name(self.number(&dn)),
+            Listed::Uid(uid) => IndexedMember::Uid(uid.into()),
+            Listed::Garbage(text) => IndexedMember::Garbage(text.into()),
         });
         let members = members.collect();
-        Kept { id, dn, text, name, sid, members }
+        IndexedGroup { id, dn, text, name, sid, members }
     }
 
-    fn keep(&mut self, group: Kept) {
+    fn insert_group(&mut self, group: IndexedGroup) {
         for entered in &group.members {
             match entered {
-                Entered::Name(number) => {
+                IndexedMember::Name(number) => {
                     if let Some(name) = self.names.get_mut(*number) {
                         name.listed_in.push(group.id.clone());
                     }
-                    self.wonder(*number);
+                    self.update_unknown(*number);
                 }
-                Entered::Uid(uid) => {
+                IndexedMember::Uid(uid) => {
                     self.uids.entry(uid.clone()).or_default().listed_in.push(group.id.clone());
                 }
-                Entered::Garbage(_) => {}
+                IndexedMember::Garbage(_) => {}
             }
         }
         if let Some(sid) = &group.sid {
@@ -188,26 +188,26 @@ impl World {
             return *number;
         }
         let number = self.names.len();
-        self.names.push(Name { dn: dn.clone(), named: None, fate: None, listed_in: Vec::new() });
+        self.names.push(NameEntry { dn: dn.clone(), named: None, lookup: None, listed_in: Vec::new() });
         self.numbers.insert(dn.clone(), number);
         number
     }
 
-    fn name(&self, dn: &Dn) -> Option<&Name> {
+    fn name(&self, dn: &Dn) -> Option<&NameEntry> {
         self.names.get(*self.numbers.get(dn)?)
     }
 
-    fn settle(&mut self, dn: &Dn, named: Named) {
+    fn resolve_name(&mut self, dn: &Dn, named: Resolved) {
         let number = self.number(dn);
         if let Some(name) = self.names.get_mut(number) {
-            (name.named, name.fate) = (Some(named), None);
+            (name.named, name.lookup) = (Some(named), None);
         }
-        self.wonder(number);
+        self.update_unknown(number);
     }
 
     /// Whether a name is one of which nothing is known may have changed.
-    fn wonder(&mut self, number: usize) {
-        let open = |name: &Name| name.named.is_none() && name.fate.is_none() && !name.listed_in.is_empty();
+    fn update_unknown(&mut self, number: usize) {
+        let open = |name: &NameEntry| name.named.is_none() && name.lookup.is_none() && !name.listed_in.is_empty();
         if self.names.get(number).is_some_and(open) {
             self.unknown.insert(number);
         } else {
@@ -216,7 +216,7 @@ impl World {
     }
 
     /// Forgets whoever has this id, and says what it was.
-    pub fn remove(&mut self, id: &Id) -> Option<Named> {
+    pub fn remove(&mut self, id: &Id) -> Option<Resolved> {
         let (dn, named) = if let Some(person) = self.people.remove(id) {
             for uid in &person.uids {
                 let _ = self.uids.get_mut(uid.as_str()).is_some_and(|user| user.people.remove(id));
@@ -227,7 +227,7 @@ impl World {
             for group in &person.member_of {
                 let _ = self.named_by_people.get_mut(group).is_some_and(|set| set.remove(id));
             }
-            (person.dn, Named::Person(id.clone()))
+            (person.dn, Resolved::Person(id.clone()))
         } else {
             let group = self.groups.remove(id)?;
             if let Some(sid) = &group.sid {
@@ -235,22 +235,22 @@ impl World {
             }
             for entered in &group.members {
                 match entered {
-                    Entered::Name(number) => {
+                    IndexedMember::Name(number) => {
                         if let Some(name) = self.names.get_mut(*number) {
                             name.listed_in.retain(|group| group != id);
                         }
-                        self.wonder(*number);
+                        self.update_unknown(*number);
                     }
-                    Entered::Uid(uid) => {
+                    IndexedMember::Uid(uid) => {
                         let _ = self.uids.get_mut(uid).is_some_and(|user| {
                             user.listed_in.retain(|group| group != id);
                             true
                         });
                     }
-                    Entered::Garbage(_) => {}
+                    IndexedMember::Garbage(_) => {}
                 }
             }
-            (group.dn, Named::Group(id.clone()))
+            (group.dn, Resolved::Group(id.clone()))
         };
         self.changed.insert(id.clone());
         let number = self.number(&dn);
@@ -258,27 +258,27 @@ impl World {
         if let Some(name) = self.names.get_mut(number).filter(|name| name.named.as_ref() == Some(&named)) {
             name.named = None;
         }
-        self.wonder(number);
+        self.update_unknown(number);
         Some(named)
     }
 
     /// Notes what became of a name that was looked up.
-    pub fn note(&mut self, dn: &Dn, fate: Fate) {
+    pub fn set_lookup(&mut self, dn: &Dn, lookup: LookupResult) {
         let number = self.number(dn);
         if let Some(name) = self.names.get_mut(number) {
-            name.fate = Some(fate);
+            name.lookup = Some(lookup);
         }
         self.looked_up.push(number);
-        self.wonder(number);
+        self.update_unknown(number);
     }
 
     /// Forgets what was looked up of names: they are looked up again.
-    pub fn forget_fates(&mut self) {
+    pub fn clear_lookups(&mut self) {
         for number in std::mem::take(&mut self.looked_up) {
             if let Some(name) = self.names.get_mut(number) {
-                name.fate = None;
+                name.lookup = None;
             }
-            self.wonder(number);
+            self.update_unknown(number);
         }
     }
 
@@ -288,7 +288,7 @@ impl World {
     }
 
     /// What a name stands for, where that was read.
-    pub fn named(&self, dn: &Dn) -> Option<&Named> {
+    pub fn named(&self, dn: &Dn) -> Option<&Resolved> {
         self.name(dn)?.named.as_ref()
     }
 
@@ -302,17 +302,17 @@ impl World {
         self.people.get(id)
     }
 
-    pub fn group(&self, id: &Id) -> Option<&Kept> {
+    pub fn group(&self, id: &Id) -> Option<&IndexedGroup> {
         self.groups.get(id)
     }
 
     /// A group as it was put in.
-    pub fn copy_of(&self, id: &Id) -> Option<Group> {
-        let Kept { id, dn, text, name, sid, members } = self.groups.get(id)?;
+    pub fn group_as_read(&self, id: &Id) -> Option<Group> {
+        let IndexedGroup { id, dn, text, name, sid, members } = self.groups.get(id)?;
         let members = members.iter().filter_map(|entered| match entered {
-            Entered::Name(number) => self.names.get(*number).map(|name| Listed::Dn(name.dn.clone())),
-            Entered::Uid(uid) => Some(Listed::Uid(uid.to_string())),
-            Entered::Garbage(text) => Some(Listed::Garbage(text.to_string())),
+            IndexedMember::Name(number) => self.names.get(*number).map(|name| Listed::Dn(name.dn.clone())),
+            IndexedMember::Uid(uid) => Some(Listed::Uid(uid.to_string())),
+            IndexedMember::Garbage(text) => Some(Listed::Garbage(text.to_string())),
         });
         let members = members.collect();
         Some(Group {
@@ -326,7 +326,7 @@ impl World {
     }
 
     /// The groups that list any of these names, or user names.
-    pub fn listing(&self, dns: &HashSet<Dn>, uids: &HashSet<String>) -> Vec<Id> {
+    pub fn groups_listing(&self, dns: &HashSet<Dn>, uids: &HashSet<String>) -> Vec<Id> {
         let by_name = dns.iter().filter_map(|dn| self.name(dn)).flat_map(|name| &name.listed_in);
         let by_uid = uids.iter().filter_map(|uid| self.uids.get(uid.as_str())).flat_map(|user| &user.listed_in);
         let groups: BTreeSet<&Id> = by_name.chain(by_uid).collect();
@@ -334,10 +334,10 @@ impl World {
     }
 
     /// The groups that people's own entries name: by SID as their primary group, or by name.
-    pub fn claimed(&self, sids: &HashSet<Vec<u8>>, names: &HashSet<Dn>) -> Vec<Id> {
+    pub fn groups_claimed(&self, sids: &HashSet<Vec<u8>>, names: &HashSet<Dn>) -> Vec<Id> {
         let by_sid = sids.iter().filter_map(|sid| self.sids.get(sid)).flatten();
         let by_name = names.iter().filter_map(|dn| match self.named(dn) {
-            Some(Named::Group(id)) => Some(id),
+            Some(Resolved::Group(id)) => Some(id),
             _ => None,
         });
         let groups: BTreeSet<&Id> = by_sid.chain(by_name).collect();
@@ -345,31 +345,31 @@ impl World {
     }
 
     /// The groups that list somebody who is there and not ours.
-    pub fn listing_outsiders(&self) -> Vec<Id> {
+    pub fn groups_listing_outsiders(&self) -> Vec<Id> {
         let names = self.looked_up.iter().filter_map(|number| self.names.get(*number));
-        let outside = names.filter(|name| name.fate == Some(Fate::Outside)).flat_map(|name| &name.listed_in);
+        let outside = names.filter(|name| name.lookup == Some(LookupResult::Outside)).flat_map(|name| &name.listed_in);
         let groups: BTreeSet<&Id> = outside.collect();
         groups.into_iter().cloned().collect()
     }
 
     /// Who is in a group directly. Nesting is closed by whoever asks for access.
-    pub fn members(&self, group: &Kept) -> Members {
+    pub fn members(&self, group: &IndexedGroup) -> Members {
         let mut found = Members::default();
         let mut members: Vec<(bool, &Id)> = Vec::with_capacity(group.members.len());
         for entered in &group.members {
             match entered {
-                Entered::Name(number) => {
-                    let Some(Name { dn, named, fate, .. }) = self.names.get(*number) else { continue };
-                    match (named, fate) {
-                        (Some(Named::Person(id)), _) => members.push((false, id)),
-                        (Some(Named::Group(id)), _) => members.push((true, id)),
-                        (None, Some(Fate::Absent)) => found.absent.push(dn.to_string()),
-                        (None, Some(Fate::Outside)) => found.outside.push(dn.to_string()),
-                        (None, Some(Fate::Unresolved(why))) => found.unresolved.push(format!("{dn}: {why}")),
+                IndexedMember::Name(number) => {
+                    let Some(NameEntry { dn, named, lookup, .. }) = self.names.get(*number) else { continue };
+                    match (named, lookup) {
+                        (Some(Resolved::Person(id)), _) => members.push((false, id)),
+                        (Some(Resolved::Group(id)), _) => members.push((true, id)),
+                        (None, Some(LookupResult::Absent)) => found.absent.push(dn.to_string()),
+                        (None, Some(LookupResult::Outside)) => found.outside.push(dn.to_string()),
+                        (None, Some(LookupResult::Unresolved(why))) => found.unresolved.push(format!("{dn}: {why}")),
                         (None, None) => found.unresolved.push(format!("{dn} was not looked up")),
                     }
                 }
-                Entered::Uid(uid) => {
+                IndexedMember::Uid(uid) => {
                     let mut people = self.uids.get(uid).into_iter().flat_map(|user| &user.people);
                     match (people.next(), people.next()) {
                         (None, _) => found.absent.push(uid.to_string()),
@@ -380,7 +380,7 @@ impl World {
                         }
                     }
                 }
-                Entered::Garbage(text) => found.unresolved.push(format!("`{text}` is not a name")),
+                IndexedMember::Garbage(text) => found.unresolved.push(format!("`{text}` is not a name")),
             }
         }
         let primary = group.sid.as_ref().and_then(|sid| self.primaries.get(sid));
@@ -396,15 +396,15 @@ impl World {
         found
     }
 
-    /// Writes everything that is kept onto a sheet.
-    pub fn state(&self, builder: &mut SnapshotBuilder) -> Notes {
-        let mut notes = Notes::default();
+    /// Adds everything that is kept to a snapshot.
+    pub fn state(&self, builder: &mut SnapshotBuilder) -> ReadReport {
+        let mut notes = ReadReport::default();
         self.people.values().for_each(|person| builder.add(person_fact(person)));
         self.groups.values().for_each(|group| self.state_group(group, builder, &mut notes));
         notes
     }
 
-    fn state_group(&self, group: &Kept, builder: &mut SnapshotBuilder, notes: &mut Notes) {
+    fn state_group(&self, group: &IndexedGroup, builder: &mut SnapshotBuilder, notes: &mut ReadReport) {
         builder.add(kept_fact(group));
         let found = self.members(group);
         notes.outside += found.outside.len();
@@ -437,7 +437,7 @@ impl World {
 
 /// What a read met that is no fact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notes {
+pub struct ReadReport {
     /// Members that exist and are not ours.
     pub outside: usize,
     /// Members that do not exist.
@@ -452,7 +452,7 @@ pub struct Notes {
     pub left_out: Vec<String>,
 }
 
-impl Notes {
+impl ReadReport {
     /// Takes in what something else met.
     pub fn add(&mut self, more: Self) {
         self.outside += more.outside;
@@ -478,7 +478,7 @@ pub fn group_fact(group: &Group) -> Body {
     named_fact(&group.id, group.name.as_deref(), &group.text)
 }
 
-fn kept_fact(group: &Kept) -> Body {
+fn kept_fact(group: &IndexedGroup) -> Body {
     named_fact(&group.id, group.name.as_deref(), &group.text)
 }
 
@@ -496,5 +496,5 @@ pub fn member_fact(group: &Id, member: Member) -> Body {
 }
 
 #[cfg(test)]
-#[path = "world_tests.rs"]
+#[path = "index_tests.rs"]
 mod tests;

@@ -5,12 +5,15 @@ use rollcall_events::Id;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    client::Session, connection::Bind, directory::Directory, fault::Fault, filter::Filter, read::below, search,
+    client::Session,
+    directory::Directory,
+    sync::read::search_below,
+    wire::{connection::Bind, fault::Fault, filter::Filter, search},
 };
 
 /// Whose password is checked.
 #[derive(Debug, Clone, Copy)]
-pub enum Whose<'a> {
+pub enum PasswordOwner<'a> {
     /// Of the person with this immutable id.
     Id(&'a Id),
     /// Of nobody whom we know: looked for all the same, so that it takes as long, and never right.
@@ -23,7 +26,7 @@ impl Directory {
     ///
     /// # Errors
     /// The directory could not be asked.
-    pub async fn check(&self, whose: Whose<'_>, password: &SecretString) -> Result<bool, Fault> {
+    pub async fn check(&self, whose: PasswordOwner<'_>, password: &SecretString) -> Result<bool, Fault> {
         let text = password.expose_secret();
         if text.trim().is_empty() || text.contains('\0') {
             return Ok(false);
@@ -31,7 +34,7 @@ impl Directory {
         let mut session = self.client().session().await?;
         let found = self.candidates(&mut session, whose).await?;
         let (dn, known) = match (whose, found.as_slice()) {
-            (Whose::Id(_), [only]) => (only.clone(), true),
+            (PasswordOwner::Id(_), [only]) => (only.clone(), true),
             // None, or more than one: a bind all the same, as somebody who does not exist.
             _ => {
                 let base = self.client().config.people.first().map_or("", |base| base.text.as_str());
@@ -51,17 +54,18 @@ impl Directory {
     }
 
     /// The names of everybody who may be meant.
-    async fn candidates(&self, session: &mut Session, whose: Whose<'_>) -> Result<Vec<String>, Fault> {
+    async fn candidates(&self, session: &mut Session, whose: PasswordOwner<'_>) -> Result<Vec<String>, Fault> {
         let schema = session.schema.clone();
         let wanted = match whose {
-            Whose::Id(id) => Filter::Equal(schema.id.clone(), schema.id_value(id)),
-            Whose::Name(name) => Filter::Equal(schema.username.clone(), name.as_bytes().to_vec()),
+            PasswordOwner::Id(id) => Filter::Equal(schema.id.clone(), schema.id_value(id)),
+            PasswordOwner::Name(name) => Filter::Equal(schema.username.clone(), name.as_bytes().to_vec()),
         };
         let filter = Filter::And(vec![schema.people.clone(), wanted]);
         let mut found = Vec::new();
         for base in &self.client().config.people {
-            let search = below(base, filter.clone(), vec!["1.1".to_owned()]);
-            found.extend(search::whole(&mut session.connection, &search, None, &mut |entry| entry.dn).await?.items);
+            let search = search_below(base, filter.clone(), vec!["1.1".to_owned()]);
+            found
+                .extend(search::search_all(&mut session.connection, &search, None, &mut |entry| entry.dn).await?.items);
         }
         // Bases may lie in each other.
         found.sort();

@@ -9,10 +9,8 @@ use rollcall_ingest::connector::PersonalData;
 
 use crate::{
     config::{Attributes, Config},
-    dn::Dn,
-    filter::Filter,
-    message::Entry,
-    server::Kind,
+    schema::server::Kind,
+    wire::{dn::Dn, filter::Filter, message::Entry},
 };
 
 /// A person as the directory has them.
@@ -167,7 +165,7 @@ impl Schema {
             id,
             dn,
             username: username.map(str::to_owned),
-            active: in_force(self.kind, entry, now),
+            active: is_active(self.kind, entry, now),
             names: Some(PersonalData {
                 email: entry.text(&self.email).map(str::to_owned),
                 name: name.map(str::to_owned),
@@ -245,7 +243,7 @@ impl Schema {
     }
 
     fn identity(&self, entry: &Entry) -> Result<(Id, Dn), Unreadable> {
-        let fail = |error: crate::dn::InvalidDn| Unreadable { dn: entry.dn.clone(), what: error.to_string() };
+        let fail = |error: crate::wire::dn::InvalidDn| Unreadable { dn: entry.dn.clone(), what: error.to_string() };
         Ok((self.id_of(entry)?, entry.dn.parse().map_err(fail)?))
     }
 }
@@ -283,8 +281,8 @@ fn without_bits(text: &str) -> &str {
 
 /// Whether an account may be used: neither disabled nor expired. A lock after wrong passwords is no reason: anybody
 /// could cause it. Where Active Directory does not show whether an account is disabled, it counts as disabled: that is a
-/// removal, before which the brake stands.
-fn in_force(kind: Kind, entry: &Entry, now: DateTime<Utc>) -> bool {
+/// removal, which the removal guard checks.
+fn is_active(kind: Kind, entry: &Entry, now: DateTime<Utc>) -> bool {
     let number = |name: &str| entry.text(name).and_then(|text| text.trim().parse::<i64>().ok());
     let disabled = number("userAccountControl").map_or(kind == Kind::ActiveDirectory, |flags| flags & 2 != 0)
         || entry.text("nsAccountLock").is_some_and(|text| text.eq_ignore_ascii_case("true"))

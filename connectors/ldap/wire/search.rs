@@ -3,8 +3,8 @@
 
 use tokio::time::timeout;
 
-use crate::{
-    connection::{Connection, Item},
+use crate::wire::{
+    connection::{Connection, SearchItem},
     fault::Fault,
     filter::everything,
     message::{Control, Entry, Outcome, PAGED, Scope, Search, page_cookie, paged},
@@ -14,7 +14,7 @@ use crate::{
 const ADMIN_LIMIT: u32 = 11;
 const NO_SUCH_OBJECT: u32 = 32;
 /// So many pages in a row without an entry are no answer.
-const EMPTY_PAGES: u32 = 1000;
+const MAX_EMPTY_PAGES: u32 = 1000;
 
 /// What a search gave.
 #[derive(Debug)]
@@ -26,22 +26,22 @@ pub struct Found<T> {
 
 /// All entries of a search, each through `take` as it comes. `pages` is how many to ask for at once; `None` for a server
 /// that knows no pages.
-pub async fn whole<T>(
+pub async fn search_all<T>(
     connection: &mut Connection,
     search: &Search,
     pages: Option<u32>,
     take: &mut (dyn FnMut(Entry) -> T + Send),
 ) -> Result<Found<T>, Fault> {
     let mut size = pages;
-    let until = connection.taken().saturating_add(connection.limits().search);
+    let until = connection.bytes_received().saturating_add(connection.limits().search);
     'again: loop {
         let mut found = Found { items: Vec::new(), references: 0 };
-        let (mut cookie, mut barren) = (Vec::new(), 0);
+        let (mut cookie, mut empty_pages) = (Vec::new(), 0);
         loop {
             let page = size.map(|size| paged(size, &cookie));
             let control: Vec<Control> = search.controls.iter().cloned().chain(page).collect();
             let before = found.items.len();
-            let (outcome, controls) = one(connection, search, &control, until, &mut found, take).await?;
+            let (outcome, controls) = search_page(connection, search, &control, until, &mut found, take).await?;
             match (outcome.code, size) {
                 (0, _) => {}
                 (ADMIN_LIMIT, Some(last)) if last > 1 => {
@@ -66,8 +66,8 @@ pub async fn whole<T>(
             if cookie.is_empty() {
                 return Ok(found);
             }
-            barren = if found.items.len() == before { barren + 1 } else { 0 };
-            if barren > EMPTY_PAGES {
+            empty_pages = if found.items.len() == before { empty_pages + 1 } else { 0 };
+            if empty_pages > MAX_EMPTY_PAGES {
                 return Err(Fault::Malformed(format!(
                     "{}: {} sends empty pages for ever",
                     search.base,
@@ -79,7 +79,7 @@ pub async fn whole<T>(
 }
 
 /// One request's answer, up to its result. `until`: how many bytes may have come on the connection by then.
-async fn one<T>(
+async fn search_page<T>(
     connection: &mut Connection,
     search: &Search,
     controls: &[Control],
@@ -90,12 +90,12 @@ async fn one<T>(
     let id = connection.search(search, controls).await?;
     loop {
         match connection.next(id).await? {
-            Item::Entry(entry, _) => found.items.push(take(entry)),
-            Item::Reference => found.references += 1,
-            Item::Intermediate(..) => {}
-            Item::Done(outcome, controls) => return Ok((outcome, controls)),
+            SearchItem::Entry(entry, _) => found.items.push(take(entry)),
+            SearchItem::Reference => found.references += 1,
+            SearchItem::Intermediate(..) => {}
+            SearchItem::Done(outcome, controls) => return Ok((outcome, controls)),
         }
-        if connection.taken() > until {
+        if connection.bytes_received() > until {
             let what = format!("{}: a search below {} goes on beyond all bounds", connection.url(), search.base);
             return Err(Fault::Malformed(format!("{what} (512 MiB); name bases further down, or filters")));
         }
@@ -107,18 +107,19 @@ async fn one<T>(
 }
 
 /// One entry by its name: `None` where the directory says that there is none, or that it is not what the filter takes.
-pub async fn entry(
+pub async fn read_entry(
     connection: &mut Connection,
     dn: &str,
-    filter: Option<crate::filter::Filter>,
+    filter: Option<crate::wire::filter::Filter>,
     attributes: Vec<String>,
 ) -> Result<Option<Entry>, Fault> {
     let filter = filter.unwrap_or_else(everything);
     let search = Search { base: dn.to_owned(), scope: Scope::Base, filter, attributes, controls: Vec::new(), limit: 0 };
     let mut found = Found { items: Vec::new(), references: 0 };
     let limits = connection.limits();
-    let until = connection.taken().saturating_add(limits.message as u64);
-    let answer = timeout(limits.answer, one(connection, &search, &[], until, &mut found, &mut |entry| entry)).await;
+    let until = connection.bytes_received().saturating_add(limits.message as u64);
+    let answer =
+        timeout(limits.answer, search_page(connection, &search, &[], until, &mut found, &mut |entry| entry)).await;
     let what = if dn.is_empty() { "the root entry" } else { dn };
     let (outcome, _) = answer.unwrap_or_else(|_| {
         Err(Fault::Unreachable(format!("{}: {what} is not read to its end in {:?}", connection.url(), limits.answer)))
@@ -144,7 +145,7 @@ pub fn is_ranged(entry: &Entry) -> bool {
 }
 
 /// Completes the attributes that came in ranges, so that each stands under its own name with all its values (trap 9).
-pub async fn complete(connection: &mut Connection, entry: &mut Entry) -> Result<(), Fault> {
+pub async fn complete_ranges(connection: &mut Connection, entry: &mut Entry) -> Result<(), Fault> {
     while let Some(at) = entry.attributes.iter().position(|(description, _)| range(description).is_some()) {
         let (description, mut values) = entry.attributes.swap_remove(at);
         let Some((name, first, mut last)) = range(&description) else { continue };
@@ -153,7 +154,7 @@ pub async fn complete(connection: &mut Connection, entry: &mut Entry) -> Result<
         while let Some(end) = last {
             let next = end + 1;
             let wanted = format!("{name};range={next}-{}", next.saturating_add(more));
-            let again = self::entry(connection, &entry.dn, None, vec![wanted]).await?;
+            let again = self::read_entry(connection, &entry.dn, None, vec![wanted]).await?;
             let chunk = again.and_then(|again| {
                 again.attributes.into_iter().find_map(|(description, values)| {
                     let (known, first, last) = range(&description)?;

@@ -1,7 +1,7 @@
 //! Search filters as typed parts, so that a value can never become syntax. An operator's filter is read by RFC 4515 into
 //! the same type; a name typed by somebody who logs in only ever becomes a value in one.
 
-use crate::ber::{OCTETS, Writer};
+use super::ber::{OCTETS, Writer};
 
 /// What an entry must be to be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct InvalidFilter {
 }
 
 /// Deeper filters are refused: nobody writes them, and reading and writing them is recursive.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 impl Filter {
     /// Any of these; the one itself where it is one.
@@ -78,7 +78,7 @@ impl Filter {
             Self::Equal(name, value) => pair(out, 0xa3, name, value),
             Self::Substrings(name, first, inner, last) => {
                 out.nested(0xa4, |w| {
-                    w.octets(OCTETS, name.as_bytes()).nested(crate::ber::SEQUENCE, |w| {
+                    w.octets(OCTETS, name.as_bytes()).nested(crate::wire::ber::SEQUENCE, |w| {
                         first.iter().for_each(|part| _ = w.octets(0x80, part));
                         inner.iter().for_each(|part| _ = w.octets(0x81, part));
                         last.iter().for_each(|part| _ = w.octets(0x82, part));
@@ -116,7 +116,7 @@ impl std::str::FromStr for Filter {
 }
 
 fn filter(text: &str, depth: usize) -> Result<(Filter, &str), &'static str> {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return Err("nested too deeply");
     }
     let text = text.strip_prefix('(').ok_or("it does not start with `(`")?;

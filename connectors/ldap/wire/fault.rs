@@ -1,7 +1,7 @@
 //! What can go wrong with a directory, as far as somebody treats it differently: nobody answers, it is not who it should
 //! be, it does not let us in, it refuses what we ask. Each with a sentence for the operator.
 
-use crate::ber::Malformed;
+use crate::wire::ber::Malformed;
 
 /// Why a directory could not be asked, or what it answered instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ impl Fault {
     }
 
     /// Whether another server of the list may do better.
-    pub(crate) fn is_of_this_server(&self) -> bool {
+    pub(crate) fn may_another_server_help(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Untrusted(_) | Self::Uncertified(_) | Self::Malformed(_) => true,
             // busy, unavailable

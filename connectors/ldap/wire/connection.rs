@@ -12,16 +12,16 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{
+use crate::wire::{
     ber::{self, SEQUENCE},
     fault::{Fault, name},
     message::{Control, Entry, Message, Outcome, Reply, Request, Search},
-    tls::{Handshake, Ours},
+    tls::{ClientIdentity, Handshake},
 };
 
 const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 /// How much room for messages a connection keeps when a large one was read.
-const KEPT: usize = 1 << 20;
+const MAX_IDLE_BUFFER: usize = 1 << 20;
 
 /// A server as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Default for Limits {
 }
 
 /// How much is read at once.
-const CHUNK: usize = 64 * 1024;
+const READ_CHUNK: usize = 64 * 1024;
 
 /// Who we are to the directory.
 #[derive(Debug, Clone)]
@@ -130,9 +130,9 @@ pub struct Connection {
     last: i64,
     certificate: Option<Vec<u8>>,
     /// Our certificate, until the server has said a word: that it lets us in shows in its first answer.
-    ours: Option<Arc<Ours>>,
+    ours: Option<Arc<ClientIdentity>>,
     /// How many bytes of messages came.
-    taken: u64,
+    bytes_received: u64,
 }
 
 impl fmt::Debug for Connection {
@@ -143,7 +143,7 @@ impl fmt::Debug for Connection {
 
 /// One thing of a search's answer.
 #[derive(Debug)]
-pub enum Item {
+pub enum SearchItem {
     Entry(Entry, Vec<Control>),
     Intermediate(Option<String>, Option<Vec<u8>>),
     Reference,
@@ -172,7 +172,7 @@ impl Connection {
             last: 0,
             certificate: None,
             ours: None,
-            taken: 0,
+            bytes_received: 0,
         };
         match (protection, url.tls) {
             (Protection::Clear, false) => Ok(Self { stream: Box::new(stream), ..plain }),
@@ -232,13 +232,13 @@ impl Connection {
             .map_err(|_| Fault::Untrusted(format!("{url}: no certificate can be made out to this name")))?;
         let connected = TlsConnector::from(Arc::clone(config)).connect(host, stream).await;
         let tls = connected.map_err(|error| {
-            if let Some(why) = ours.unknown_to_them(&error, false) {
+            if let Some(why) = ours.refusal(&error, false) {
                 return Fault::Uncertified(format!("{url}: {why}"));
             }
             let at = peer.map_or_else(String::new, |peer| format!(" ({peer})"));
             match error.kind() {
                 std::io::ErrorKind::InvalidData | std::io::ErrorKind::Other => {
-                    Fault::Untrusted(format!("{url}{at}: {}", crate::tls::explain(&error)))
+                    Fault::Untrusted(format!("{url}{at}: {}", crate::wire::tls::explain(&error)))
                 }
                 _ => Fault::Unreachable(format!("{url}{at}: lost during the TLS handshake: {error}")),
             }
@@ -258,8 +258,8 @@ impl Connection {
     }
 
     /// How many bytes of messages came so far.
-    pub fn taken(&self) -> u64 {
-        self.taken
+    pub fn bytes_received(&self) -> u64 {
+        self.bytes_received
     }
 
     /// The certificate that the server showed.
@@ -318,12 +318,12 @@ impl Connection {
     }
 
     /// The next thing of a search's answer, within the time for an answer.
-    pub async fn next(&mut self, id: i64) -> Result<Item, Fault> {
+    pub async fn next(&mut self, id: i64) -> Result<SearchItem, Fault> {
         item(self.receive(id).await?, &self.url)
     }
 
     /// The same for a search without an end: waits as long as it takes. Safe to drop while it waits.
-    pub async fn next_ever(&mut self, id: i64) -> Result<Item, Fault> {
+    pub async fn next_unbounded(&mut self, id: i64) -> Result<SearchItem, Fault> {
         item(self.read(id).await?, &self.url)
     }
 
@@ -381,7 +381,7 @@ impl Connection {
                 let Some(content) = self.buffer.get(self.begin + head..end) else { break };
                 let message = Message::decode(content);
                 self.begin = end;
-                self.taken += (head + length) as u64;
+                self.bytes_received += (head + length) as u64;
                 self.ours = None;
                 let message = message.map_err(|error| Fault::Malformed(format!("{}: {error}", self.url)))?;
                 if message.id == id {
@@ -399,8 +399,8 @@ impl Connection {
                 // An answer to something that was given up.
             }
             self.buffer.drain(..std::mem::take(&mut self.begin));
-            self.buffer.shrink_to(KEPT);
-            self.buffer.reserve(CHUNK);
+            self.buffer.shrink_to(MAX_IDLE_BUFFER);
+            self.buffer.reserve(READ_CHUNK);
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(0) => return Err(self.lost(&std::io::Error::other("the connection was cut"))),
                 Ok(_) => {}
@@ -411,19 +411,19 @@ impl Connection {
 
     /// What it means that the connection broke.
     fn lost(&self, error: &std::io::Error) -> Fault {
-        match self.ours.as_ref().and_then(|ours| ours.unknown_to_them(error, true)) {
+        match self.ours.as_ref().and_then(|ours| ours.refusal(error, true)) {
             Some(why) => Fault::Uncertified(format!("{}: {why}", self.url)),
             None => Fault::Unreachable(format!("{}: the connection is lost: {error}", self.url)),
         }
     }
 }
 
-fn item(message: Message, url: &Url) -> Result<Item, Fault> {
+fn item(message: Message, url: &Url) -> Result<SearchItem, Fault> {
     match message.reply {
-        Reply::Entry(entry) => Ok(Item::Entry(entry, message.controls)),
-        Reply::Intermediate(name, value) => Ok(Item::Intermediate(name, value)),
-        Reply::Reference => Ok(Item::Reference),
-        Reply::Done(outcome) => Ok(Item::Done(outcome, message.controls)),
+        Reply::Entry(entry) => Ok(SearchItem::Entry(entry, message.controls)),
+        Reply::Intermediate(name, value) => Ok(SearchItem::Intermediate(name, value)),
+        Reply::Reference => Ok(SearchItem::Reference),
+        Reply::Done(outcome) => Ok(SearchItem::Done(outcome, message.controls)),
         Reply::Bound(_) | Reply::Extended(..) | Reply::Other => {
             Err(Fault::Malformed(format!("{url}: a search is answered with something else")))
         }
@@ -459,7 +459,7 @@ mod tests {
             last: 1,
             certificate: None,
             ours: None,
-            taken: 0,
+            bytes_received: 0,
         };
         let read = connection.read(1).now_or_never().unwrap();
         (read, connection.buffer.len())

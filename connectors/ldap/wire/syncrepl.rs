@@ -2,9 +2,11 @@
 //! which does not follow from its flags alone. Pure.
 
 use crate::{
-    ber::{BOOLEAN, ENUMERATED, Malformed, OCTETS, Reader, SEQUENCE, SET, Writer, boolean},
-    message::Control,
-    server::SYNC,
+    schema::server::SYNC,
+    wire::{
+        ber::{BOOLEAN, ENUMERATED, Malformed, OCTETS, Reader, SEQUENCE, SET, Writer, boolean},
+        message::Control,
+    },
 };
 
 const STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";

@@ -327,7 +327,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// `#0403414243` is the octet string ABC, and so is `ABC`; any other BER stays what it is.
 fn ber_text(bytes: &[u8]) -> Value {
-    match crate::ber::Reader::new(bytes).any() {
+    match crate::wire::ber::Reader::new(bytes).any() {
         Ok(Some((0x04 | 0x0c | 0x13 | 0x16, content))) => folded(content.to_vec()),
         _ => Value::Bytes(bytes.to_vec()),
     }
