@@ -1,6 +1,5 @@
 #![doc = include_str!("README.md")]
 
-mod credentials;
 mod http;
 mod router;
 mod routes;
@@ -15,7 +14,6 @@ pub use crate::http::{
     guard::Api,
     problem::{FieldError, Kind, Problem, ProblemDocument},
 };
-pub use credentials::{AdminKey, NoPasswords, Passwords, SignIn};
 
 /// The routes of `/hooks` and `/api/v1`.
 ///

@@ -1,10 +1,11 @@
 //! What questions and commands work with. Nothing outside this crate reaches into it: a caller is admitted first and then
 //! asks through [`Reads`](crate::Reads) or commands through [`Commands`](crate::Commands).
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::SharedRoster;
+use rollcall_authn::{Authenticator, Credentials, Realm, SignIn, SignInError};
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{Clock, LogId, Position};
 use rollcall_ingest::{Receiver, Runners};
@@ -12,7 +13,7 @@ use rollcall_store::ops::Ops;
 use tokio::sync::RwLock;
 
 use crate::{
-    Control, Decisions,
+    Control, Decisions, SignedIn,
     concurrency::ConcurrencyLimits,
     error::{ErrorKind, Result},
 };
@@ -40,6 +41,8 @@ pub struct AppParts {
     pub control: Arc<dyn Control>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Says who calls.
+    pub authenticator: Arc<Authenticator>,
 }
 
 /// Questions and commands.
@@ -53,6 +56,7 @@ pub struct App {
     pub(crate) runners: Runners,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) clock: Arc<dyn Clock>,
+    authenticator: Arc<Authenticator>,
     /// Commands share it; one that rests on what it saw before takes it alone.
     pub(crate) command_order: Arc<RwLock<()>>,
     pub(crate) limits: ConcurrencyLimits,
@@ -62,7 +66,7 @@ impl App {
     /// Puts it together.
     #[must_use]
     pub fn new(parts: AppParts) -> Arc<Self> {
-        let AppParts { live, append, tail, ops, decisions, receiver, runners, control, clock } = parts;
+        let AppParts { live, append, tail, ops, decisions, receiver, runners, control, clock, authenticator } = parts;
         Arc::new(Self {
             live,
             append,
@@ -73,9 +77,20 @@ impl App {
             runners,
             control,
             clock,
+            authenticator,
             command_order: Arc::default(),
             limits: ConcurrencyLimits::default(),
         })
+    }
+
+    /// Finds out who calls.
+    ///
+    /// # Errors
+    /// When nobody can be signed in with these credentials now.
+    pub async fn sign_in(&self, credentials: &Credentials, client: IpAddr) -> Result<SignedIn, SignInError> {
+        let sign_in = SignIn { realm: Realm::Api, credentials, client, now: self.now() };
+        let found = self.authenticator.authenticate(&sign_in, SignedIn::of).await?;
+        found.ok_or(SignInError::WrongCredentials)
     }
 
     /// The time.

@@ -6,8 +6,9 @@ use rollcall_access::{
     BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide,
     is_only_customer,
 };
+use rollcall_authn::{Identity, SecretUsed};
 use rollcall_events::{
-    Digest, Id,
+    Digest,
     body::{self, Author},
 };
 
@@ -60,12 +61,17 @@ pub struct SignedIn {
     pub secret: Option<SecretUsed>,
 }
 
-/// The secret that a caller signed in with.
-pub struct SecretUsed {
-    /// Its id.
-    pub id: Id,
-    /// Until when it is good; without end when absent.
-    pub until: Option<DateTime<Utc>>,
+impl SignedIn {
+    /// In words that outlive the roster they were read from.
+    pub(crate) fn of(roster: &Roster, identity: Identity) -> Option<Self> {
+        match identity {
+            Identity::Anonymous => None,
+            Identity::Operator => Some(Self { caller: Caller::Operator, secret: None }),
+            Identity::Principal { principal, secret } => {
+                Some(Self { caller: Caller::Known(roster.event_principal(principal)?), secret })
+            }
+        }
+    }
 }
 
 /// A caller who looks at a roster at an instant.

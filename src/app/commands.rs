@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Refusal, RefusalKind, Roster, SharedRoster};
+use rollcall_authn::SecretUsed;
 use rollcall_eventlog::{AppendError, Outcome};
 use rollcall_events::{Body, Id, NewEvent, Position, SourceName, body::Author, prefixed_id};
 use rollcall_ingest::{Receiver, Runners};
@@ -13,7 +14,7 @@ use rollcall_store::ops::Ops;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::{
-    App, Caller, Control, SecretUsed, SignedIn,
+    App, Caller, Control, SignedIn,
     answer::CommandOutcome,
     caller::CallerView,
     concurrency::Permit,

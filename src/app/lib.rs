@@ -21,7 +21,7 @@ mod telemetry;
 
 pub use answer::{Answer, CommandOutcome, Created, List, Page, PageRequest, RestsOn};
 pub use app::{App, AppParts};
-pub use caller::{Caller, SecretUsed, SignedIn};
+pub use caller::{Caller, SignedIn};
 pub use commands::{Commands, Precondition, random};
 pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
 pub use error::{Error, ErrorKind, Result};

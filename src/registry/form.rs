@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use http::{HeaderMap, header};
+use rollcall_authn::{Credentials, MalformedCredentials};
+
 use crate::scope::{Asked, ScopeError};
 
 /// A query or form, as far as it means something here.
@@ -35,6 +38,15 @@ pub(crate) enum FormError {
     Service(String),
     #[error("`{0}` is given twice")]
     Twice(&'static str),
+}
+
+/// Why no credentials could be taken from a form.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum GrantError {
+    /// 401.
+    Credentials(MalformedCredentials),
+    /// 400, with what is wrong.
+    Request(&'static str),
 }
 
 impl<'a> Form<'a> {
@@ -78,5 +90,27 @@ impl<'a> Form<'a> {
             }
         }
         Ok(form)
+    }
+
+    /// Takes the credentials of a `POST`, as OAuth2 has them in the form.
+    pub(crate) fn take_credentials(&mut self, headers: &HeaderMap) -> Result<Credentials, GrantError> {
+        let wrong = |text| Err(GrantError::Request(text));
+        if headers.contains_key(header::AUTHORIZATION) {
+            return wrong("a form carries its own credential; send no Authorization header with it");
+        }
+        match self.grant_type.as_deref() {
+            Some("password") => match (self.username.take(), self.password.take()) {
+                (Some(name), Some(password)) => {
+                    Credentials::password(name.into_owned(), password.into_owned()).map_err(GrantError::Credentials)
+                }
+                _ => wrong("grant_type=password needs username and password"),
+            },
+            Some("refresh_token") => match self.refresh_token.take() {
+                Some(token) => Ok(Credentials::Refresh(token.into_owned().into())),
+                None => wrong("grant_type=refresh_token needs refresh_token"),
+            },
+            Some(_) => wrong("grant_type is one of password and refresh_token"),
+            None => wrong("a POST needs grant_type, one of password and refresh_token"),
+        }
     }
 }

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_access::{Principal, ProjectIx, Roster, Verb, Verdict, decide, explain, had_tie};
-use rollcall_events::{Digest, Position};
-use secrecy::ExposeSecret as _;
+use rollcall_authn::{Identity, SecretUsed};
+use rollcall_events::Position;
 
 use crate::{
-    ClientFamily, PasswordAnswer, TokenParts,
-    credentials::{Presented, signs_in},
-    denial,
+    ClientFamily, TokenParts, denial,
     scope::{Actions, Asked, Repository},
     telemetry::Ended,
 };
@@ -22,19 +20,9 @@ const VERBS: [(Actions, Verb); 3] =
 
 /// What a request puts to the roster.
 pub(crate) struct Question<'a> {
-    pub(crate) presented: &'a Presented,
-    /// What the directory said of the password, if it was asked.
-    pub(crate) directory: Option<PasswordAnswer>,
     pub(crate) asked: &'a Asked<'a>,
     pub(crate) client: ClientFamily,
     pub(crate) now: DateTime<Utc>,
-}
-
-/// Who signed in, as of one reading of the roster.
-struct Caller {
-    principal: Principal,
-    /// The secret behind it, directly or through a refresh token.
-    secret: Option<Arc<str>>,
 }
 
 /// What came out.
@@ -83,14 +71,14 @@ impl Judged {
 }
 
 impl Question<'_> {
-    /// Who it is, what is granted, and why not; `None` for a wrong credential.
-    pub(crate) fn judge(&self, parts: &TokenParts) -> Option<Judged> {
-        let roster = parts.live.read();
-        let caller = match self.presented {
-            Presented::Nobody => None,
-            _ => Some(self.sign_in(&roster, parts)?),
+    /// What is granted to somebody, and why not.
+    pub(crate) fn judge(&self, roster: &Roster, identity: Identity, parts: &TokenParts) -> Judged {
+        let caller = match identity {
+            // The admin key signs nobody in to a registry.
+            Identity::Anonymous | Identity::Operator => None,
+            Identity::Principal { principal, secret } => Some((principal, secret)),
         };
-        let principal = caller.as_ref().map_or(Principal::Anyone, |caller| caller.principal);
+        let principal = caller.as_ref().map_or(Principal::Anyone, |(principal, _)| *principal);
         let mut judged = Judged {
             caller: None,
             granted: Vec::with_capacity(self.asked.repositories.len()),
@@ -102,60 +90,27 @@ impl Question<'_> {
         for repository in &self.asked.repositories {
             let project = roster.project_by_name(repository.name.project());
             let held = project.map_or(Actions::NONE, |project| {
-                held(&roster, principal, project, repository.actions, self.now, &mut judged.until)
+                held(roster, principal, project, repository.actions, self.now, &mut judged.until)
             });
             judged.granted.push(repository.actions.granted(held));
         }
-        judged.catalog = self.asked.catalog && catalog(&roster, principal, self.now, &mut judged.until);
-        if let Some(Caller { principal, secret }) = caller {
+        judged.catalog = self.asked.catalog && catalog(roster, principal, self.now, &mut judged.until);
+        if let Some((principal, secret)) = caller {
             if !judged.catalog
                 && judged.granted.iter().all(|granted| granted.is_empty())
                 && parts.denial.explains_to(self.client)
             {
-                judged.reason = reason(&roster, principal, self.asked, self.now);
+                judged.reason = reason(roster, principal, self.asked, self.now);
             }
             let (id, name) = roster.caller_names(principal);
             judged.caller = Some(JudgedCaller {
                 id: id.into(),
                 name: name.into(),
                 epoch: roster.credential_epoch(principal),
-                secret,
+                secret: secret.map(|SecretUsed { id, .. }| id.as_str().into()),
             });
         }
-        Some(judged)
-    }
-
-    /// Whose credential it is; `None` for a wrong, ended or foreign one, always for the same reason as far as anybody
-    /// outside can tell.
-    fn sign_in(&self, roster: &Roster, parts: &TokenParts) -> Option<Caller> {
-        match self.presented {
-            Presented::Nobody => None,
-            Presented::Password { name, .. } if self.directory == Some(PasswordAnswer::Good) => {
-                Some(Caller { principal: Principal::User(signs_in(roster, name)?), secret: None })
-            }
-            Presented::Password { .. } if self.directory.is_some() => None,
-            Presented::Password { name, password } => {
-                // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
-                let hash = Digest::of(password.expose_secret().as_bytes()).0;
-                let credential = roster.credential(&hash, self.now);
-                // The secret says who it is; the name has to agree, so that nobody is taken for somebody else in a log.
-                let agrees = |principal: Principal| match principal {
-                    Principal::User(user) => roster.user_by_name(name) == Some(user),
-                    Principal::Service(service) => roster.service(service).id == name,
-                    Principal::Anyone => false,
-                };
-                let credential = credential.filter(|credential| agrees(credential.principal))?;
-                Some(Caller { principal: credential.principal, secret: Some(credential.secret.into()) })
-            }
-            Presented::Refresh(token) => {
-                let claims = parts.keys.refresh().read(token.expose_secret())?;
-                let principal = roster.caller_by_id(&claims.user)?;
-                let good = claims.service == parts.service
-                    && claims.epoch == roster.credential_epoch(principal)
-                    && roster.secret_is_live(principal, &claims.secret, self.now);
-                good.then(|| Caller { principal, secret: Some(claims.secret.into()) })
-            }
-        }
+        judged
     }
 }
 

@@ -16,12 +16,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData as _,
 };
+use rollcall_authn::RefreshKey;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{
-    jwt::{self, Algorithm, Claims, SignError, Signer, Verifier, VerifyError},
-    refresh::RefreshKey,
-};
+use crate::jwt::{self, Algorithm, Claims, SignError, Signer, Verifier, VerifyError};
 
 /// A registry whose clock is behind must not find a certificate from the future.
 const BACKDATED: TimeDelta = TimeDelta::hours(1);
@@ -167,7 +165,7 @@ pub struct Keys {
     dir: PathBuf,
     options: KeyOptions,
     bundle: String,
-    refresh: RefreshKey,
+    refresh_key: RefreshKey,
     set: RwLock<Arc<KeySet>>,
     /// One rotation at a time.
     changing: Mutex<()>,
@@ -185,7 +183,7 @@ impl Keys {
         if !refresh_file.exists() {
             write_private(&refresh_file, STANDARD.encode(random::<32>()?).as_bytes())?;
         }
-        let refresh = RefreshKey::new(&unbase64(&refresh_file, read_private(&refresh_file)?.trim())?);
+        let refresh_key = RefreshKey::new(&unbase64(&refresh_file, read_private(&refresh_file)?.trim())?);
         let authority_file = dir.join(AUTHORITY);
         if !authority_file.exists() {
             // A new authority beside old keys would sign tokens that no holder of its bundle accepts.
@@ -204,7 +202,7 @@ impl Keys {
         let keys = Self {
             dir: dir.to_owned(),
             bundle: pem(&certificate),
-            refresh,
+            refresh_key,
             set: RwLock::new(Arc::new(load(dir, &options, now)?)),
             changing: Mutex::new(()),
             options,
@@ -236,8 +234,9 @@ impl Keys {
     }
 
     /// The key of the refresh tokens.
-    pub(crate) fn refresh(&self) -> &RefreshKey {
-        &self.refresh
+    #[must_use]
+    pub fn refresh_key(&self) -> RefreshKey {
+        self.refresh_key.clone()
     }
 
     /// Makes a new signing key, publishes it, signs with it from now on, and keeps the old one published until its last

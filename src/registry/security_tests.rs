@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta};
 use http::{StatusCode, header};
 use proptest::prelude::*;
 use rollcall_access::Roster;
+use rollcall_authn::SignInError;
 use rollcall_events::{LogId, body::Principal};
-use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    Actions, SignIn, VerifyError,
+    Actions, VerifyError,
     world::{ADA, BOB, BOTH, Directory, EVE, PULL, Setup, World, noon},
 };
 
@@ -387,31 +387,29 @@ async fn a_live_roster_can_be_swapped_while_tokens_are_made() {
 }
 
 #[tokio::test]
-async fn every_door_asks_the_directory_alike_and_shares_one_count_of_guesses() {
+async fn token_endpoint_and_api_ask_the_directory_alike_and_share_one_count_of_guesses() {
     let (world, directory) = with_directory(&[("ada", "from the directory"), ("eve", "too")]);
-    let from = "192.0.2.9".parse().unwrap();
-    let sign_in = async |name: &str, password: &str| {
-        world.logins.sign_in(name, &SecretString::from(password.to_owned()), from, world.now()).await
-    };
-    assert_eq!(
-        sign_in("ada", "from the directory").await,
-        SignIn::Known(Principal::User("flexnet/u-ada".parse().unwrap()))
-    );
+    let sign_in = async |name: &str, password: &str| world.api_sign_in(name, password).await;
+    assert_eq!(sign_in("ada", "from the directory").await, Ok(Some(Principal::User("flexnet/u-ada".parse().unwrap()))));
     let asked = || directory.asked.lock().unwrap().len();
     let before = asked();
-    for ours in ["", " ", "\0", ADA, "rcr_refresh", "rk_admin"] {
-        assert_eq!(sign_in("ada", ours).await, SignIn::Wrong, "{ours:?}");
+    for ours in ["", " ", "\0", EVE, "rcr_refresh", "rk_admin"] {
+        assert_eq!(sign_in("ada", ours).await, Err(SignInError::WrongCredentials), "{ours:?}");
     }
     assert_eq!(asked(), before, "nothing of ours is sent to a directory");
     world.person("eve", json!(null), false);
     world.person("eve", json!(null), true);
     world.say("person.removed", json!({"person": "u-eve"}));
-    assert_eq!(sign_in("eve", "too").await, SignIn::Wrong, "a directory may still know a password");
+    assert_eq!(
+        sign_in("eve", "too").await,
+        Err(SignInError::WrongCredentials),
+        "a directory may still know a password"
+    );
 
     for n in 0..30 {
-        sign_in("bob", &format!("guess {n}")).await;
+        assert!(sign_in("bob", &format!("guess {n}")).await.is_err());
     }
-    assert!(matches!(sign_in("bob", "another").await, SignIn::Wait(_)));
+    assert!(matches!(sign_in("bob", "another").await, Err(SignInError::Throttled(_))));
     let before = asked();
     assert_eq!(world.pull("bob", "yet another", PULL).await.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(asked(), before, "nothing is checked while there is a wait");
@@ -419,12 +417,11 @@ async fn every_door_asks_the_directory_alike_and_shares_one_count_of_guesses() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_down_is_no_wrong_password_at_any_door() {
+async fn a_directory_that_is_down_is_no_wrong_password_for_the_api_either() {
     let directory = Arc::new(Directory { down: true, ..Directory::default() });
     let world = World::with(Setup { directory: Some(directory), ..Setup::default() });
     for n in 0..40 {
-        let password = SecretString::from(format!("guess {n}"));
-        let answer = world.logins.sign_in("ada", &password, "192.0.2.9".parse().unwrap(), world.now()).await;
-        assert_eq!(answer, SignIn::Unavailable, "nobody is told to wait for an outage");
+        let answer = world.api_sign_in("ada", &format!("guess {n}")).await;
+        assert_eq!(answer, Err(SignInError::DirectoryUnavailable), "nobody is told to wait for an outage");
     }
 }

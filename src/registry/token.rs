@@ -15,19 +15,15 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, header};
-use rollcall_access::SharedRoster;
+use rollcall_authn::{Authenticator, Credentials, Realm, SignIn, SignInError};
 use rollcall_events::{Clock, prefixed_id};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use crate::{
-    ClientFamily, Decision, DecisionSink, DenialMode, Keys, Logins, Outcome, PasswordAnswer,
-    credentials::{self, NoCredential, Presented},
-    denial,
-    form::{Form, FormError, Offline},
+    ClientFamily, Decision, DecisionSink, DenialMode, Keys, Outcome, denial,
+    form::{Form, FormError, GrantError, Offline},
     judge::{Judged, JudgedCaller, Question},
-    logins::Asked,
-    refresh::RefreshClaims,
     reply::{Granted, Refusal},
     scope::{Actions, write_scopes},
     telemetry::{Ended, TokenAnswered},
@@ -73,8 +69,6 @@ pub struct TokenParts {
     pub ttl: Ttl,
     /// Who is told why not.
     pub denial: DenialMode,
-    /// The facts.
-    pub live: Arc<SharedRoster>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The time.
@@ -83,8 +77,8 @@ pub struct TokenParts {
     pub freshness: Arc<dyn Freshness>,
     /// Where answers are kept.
     pub decisions: Arc<dyn DecisionSink>,
-    /// Names and passwords that a directory checks.
-    pub logins: Arc<Logins>,
+    /// Says who asks.
+    pub authenticator: Arc<Authenticator>,
 }
 
 /// The token server. Cheap to clone.
@@ -173,61 +167,36 @@ impl TokenServer {
         let text = if post { &body[..] } else { head.uri.query().unwrap_or_default().as_bytes() };
         let wrong = |error: FormError| (Ended::Request, Refusal::Request(error.to_string()));
         let mut form = Form::read(text, &self.parts.service).map_err(wrong)?;
-        let presented = if post {
-            credentials::from_form(&head.headers, &mut form)
+        let credentials = if post {
+            form.take_credentials(&head.headers)
         } else {
-            credentials::from_headers(&head.headers)
+            Credentials::from_headers(&head.headers).map_err(GrantError::Credentials)
         };
-        let presented = presented.map_err(|error| match error {
-            NoCredential::Garbage => (Ended::WrongCredential, Refusal::Credentials),
-            NoCredential::Form(text) => (Ended::Request, Refusal::Request(text.to_owned())),
+        let credentials = credentials.map_err(|error| match error {
+            GrantError::Credentials(_) => (Ended::WrongCredential, Refusal::Credentials),
+            GrantError::Request(text) => (Ended::Request, Refusal::Request(text.to_owned())),
         })?;
-        if matches!(presented, Presented::Nobody) && form.asked.is_empty() {
+        if matches!(credentials, Credentials::Anonymous) && form.asked.is_empty() {
             return Err((Ended::NoCredential, Refusal::Credentials));
         }
-        let directory = self.ask_directory(&presented, &call).await?;
-        let question = Question { presented: &presented, directory, asked: &form.asked, client, now };
-        let judged = question.judge(&self.parts).ok_or_else(|| self.wrong(&presented, directory, &call))?;
-        self.reply(judged, &presented, &form, &call)
+        let sign_in = SignIn { realm: Realm::Registry, credentials: &credentials, client: call.address, now };
+        let question = Question { asked: &form.asked, client, now };
+        let judged = self
+            .parts
+            .authenticator
+            .authenticate(&sign_in, |roster, identity| question.judge(roster, identity, &self.parts))
+            .await
+            .map_err(refused)?;
+        self.reply(judged, &credentials, &form, &call)
     }
 
-    /// What the directory says of a password, where it is one's to say.
-    async fn ask_directory(&self, presented: &Presented, call: &Call) -> Answer<Option<PasswordAnswer>> {
-        let Presented::Password { name, password } = presented else { return Ok(None) };
-        match self.parts.logins.ask(name, password, call.address, call.now).await {
-            Asked::Nobody => Ok(None),
-            Asked::Directory(answer) => Ok(Some(answer)),
-            Asked::Wait(wait) => Err((Ended::Throttled, Refusal::Throttled(wait))),
-            Asked::Unavailable => {
-                let text = "the directory that checks passwords cannot be reached; try again shortly";
-                Err((Ended::Directory, Refusal::Unavailable(text)))
-            }
-        }
-    }
-
-    /// A wrong credential: 401, or 429 for one who was wrong too often. A refresh token that this server once signed is
-    /// no guess and is not counted.
-    fn wrong(&self, presented: &Presented, directory: Option<PasswordAnswer>, call: &Call) -> (Ended, Refusal) {
-        let wait = match presented {
-            Presented::Nobody => None,
-            Presented::Password { name, password } => {
-                // What a directory was asked about was counted against the name before.
-                let name = directory.is_none().then_some(name.as_str());
-                self.parts.logins.failed(name, password.expose_secret(), call.address, call.now)
-            }
-            Presented::Refresh(token) => {
-                let token = token.expose_secret();
-                let signed = self.parts.keys.refresh().read(token).is_some();
-                if signed { None } else { self.parts.logins.failed(None, token, call.address, call.now) }
-            }
-        };
-        match wait {
-            Some(wait) => (Ended::Throttled, Refusal::Throttled(wait)),
-            None => (Ended::WrongCredential, Refusal::Credentials),
-        }
-    }
-
-    fn reply(&self, judged: Judged, presented: &Presented, form: &Form<'_>, call: &Call) -> Answer<(Ended, Response)> {
+    fn reply(
+        &self,
+        judged: Judged,
+        credentials: &Credentials,
+        form: &Form<'_>,
+        call: &Call,
+    ) -> Answer<(Ended, Response)> {
         let mut random = [0; 10];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| (Ended::Broken, Refusal::Unavailable("no randomness")))?;
         let id = prefixed_id("dec", call.now, random);
@@ -263,7 +232,7 @@ impl TokenServer {
                     tracing::error!(%error, "token could not be signed");
                     (Ended::Broken, Refusal::Unavailable("tokens cannot be signed now; the operator has to look"))
                 })?;
-                let refresh = self.refresh_token(judged.caller.as_ref(), presented, form.offline, issued);
+                let refresh = self.refresh_token(judged.caller.as_ref(), credentials, form.offline, call.now);
                 Granted {
                     token: &token,
                     issued: call.now,
@@ -287,22 +256,16 @@ impl TokenServer {
     fn refresh_token(
         &self,
         caller: Option<&JudgedCaller>,
-        presented: &Presented,
+        credentials: &Credentials,
         offline: Offline,
-        issued: i64,
+        now: DateTime<Utc>,
     ) -> Option<String> {
         let (caller, Offline::Asked) = (caller?, offline) else { return None };
         let secret = caller.secret.as_ref()?;
-        if let Presented::Refresh(token) = presented {
+        if let Credentials::Refresh(token) = credentials {
             return Some(token.expose_secret().to_owned());
         }
-        Some(self.parts.keys.refresh().mint(&RefreshClaims {
-            user: caller.id.to_string(),
-            secret: secret.to_string(),
-            service: self.parts.service.clone(),
-            issued,
-            epoch: caller.epoch,
-        }))
+        Some(self.parts.authenticator.issue_refresh_token(&caller.id, secret, caller.epoch, now))
     }
 
     fn record(&self, judged: Judged, said: Said, form: &Form<'_>, call: &Call) {
@@ -336,6 +299,18 @@ impl TokenServer {
             message: said.message,
             user_name,
         });
+    }
+}
+
+/// A wrong credential is 401, or 429 after too many.
+fn refused(error: SignInError) -> (Ended, Refusal) {
+    match error {
+        SignInError::WrongCredentials => (Ended::WrongCredential, Refusal::Credentials),
+        SignInError::Throttled(wait) => (Ended::Throttled, Refusal::Throttled(wait)),
+        SignInError::DirectoryUnavailable => {
+            let text = "the directory that checks passwords cannot be reached; try again shortly";
+            (Ended::Directory, Refusal::Unavailable(text))
+        }
     }
 }
 

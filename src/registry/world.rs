@@ -20,14 +20,18 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode, header};
 use rollcall_access::{Effect, Profile, Roster, SharedRoster};
-use rollcall_events::{Body as Fact, Clock, Digest, LogId, NewEvent, Position, Recorded};
-use secrecy::ExposeSecret as _;
+use rollcall_authn::{
+    Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, PasswordAnswer, PasswordCheck, Realm,
+    SignIn, SignInError,
+};
+use rollcall_events::{Body as Fact, Clock, Digest, LogId, NewEvent, Position, Recorded, SourceName, body::Principal};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::{
-    Algorithm, Claims, Decision, DecisionSink, DenialMode, Freshness, KeyOptions, Keys, Login, Logins, PasswordAnswer,
-    PasswordCheck, TokenParts, TokenServer, Ttl, keys_tests::Dir, router,
+    Algorithm, Claims, Decision, DecisionSink, DenialMode, Freshness, KeyOptions, Keys, TokenParts, TokenServer, Ttl,
+    keys_tests::Dir, router,
 };
 
 pub(crate) const ADA: &str = "rcs_YWRhLWFkYS1hZGEtYWRhLWFkYS1hZGEtYWRhLWFkYS0";
@@ -80,13 +84,28 @@ pub(crate) struct Directory {
     pub(crate) asked: Mutex<Vec<String>>,
 }
 
+/// The directory whose people the source `flexnet` states.
+struct FlexnetPasswords {
+    source: SourceName,
+    directory: Arc<Directory>,
+}
+
 #[async_trait]
-impl PasswordCheck for Directory {
-    async fn check(&self, login: Login<'_>) -> PasswordAnswer {
-        self.asked.lock().unwrap().push(login.password.expose_secret().to_owned());
-        if self.down {
+impl PasswordCheck for FlexnetPasswords {
+    fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
+        let password = password.expose_secret();
+        self.directory.asked.lock().unwrap().push(password.to_owned());
+        let right = match account {
+            Account::Person(id) => self.directory.passwords.get(id.as_str().trim_start_matches("u-")),
+            Account::Unknown(_) => None,
+        };
+        if self.directory.down {
             PasswordAnswer::Unavailable
-        } else if self.passwords.get(login.name) == Some(&login.password.expose_secret()) {
+        } else if right == Some(&password) {
             PasswordAnswer::Good
         } else {
             PasswordAnswer::Bad
@@ -97,7 +116,7 @@ impl PasswordCheck for Directory {
 pub(crate) struct World {
     pub(crate) live: Arc<SharedRoster>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) logins: Arc<Logins>,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) log: Mutex<Vec<Recorded>>,
     clock: Arc<TestClock>,
     decisions: Arc<Kept>,
@@ -131,22 +150,31 @@ impl World {
         let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
         let clock = Arc::new(TestClock(AtomicI64::new(noon().timestamp_micros())));
         let (decisions, news) = (Arc::<Kept>::default(), Arc::<News>::default());
-        let directory = setup.directory.map(|directory| directory as Arc<dyn PasswordCheck>);
-        let logins = Arc::new(Logins::new(live.clone(), directory));
+        let directory = setup.directory.map(|directory| -> Arc<dyn PasswordCheck> {
+            Arc::new(FlexnetPasswords { source: "flexnet".parse().unwrap(), directory })
+        });
+        let authenticator = AuthenticatorParts {
+            live: live.clone(),
+            clock: clock.clone(),
+            admin_key: AdminKey::of("rk_admin"),
+            refresh_key: keys.refresh_key(),
+            service: "registry".into(),
+            directories: directory.into_iter().collect(),
+        };
+        let authenticator = Arc::new(Authenticator::new(authenticator).unwrap());
         let server = TokenServer::new(TokenParts {
             issuer: "rollcall".into(),
             service: "registry".into(),
             ttl: Ttl::try_from(setup.ttl.unwrap_or(Duration::from_secs(300))).unwrap(),
             denial: setup.denial,
-            live: live.clone(),
             keys: keys.clone(),
             clock: clock.clone(),
             freshness: news.clone(),
             decisions: decisions.clone(),
-            logins: logins.clone(),
+            authenticator: authenticator.clone(),
         });
         let log = Mutex::default();
-        let world = Self { live, keys, logins, log, clock, decisions, news, router: router(server), _dir: dir };
+        let world = Self { live, keys, authenticator, log, clock, decisions, news, router: router(server), _dir: dir };
         world.settle();
         world
     }
@@ -268,6 +296,19 @@ impl World {
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> Call<'_> {
         Call::new(self, method, path.into(), String::new())
+    }
+
+    /// Signs in to the API, which shares this server's authenticator.
+    pub(crate) async fn api_sign_in(&self, name: &str, password: &str) -> Result<Option<Principal>, SignInError> {
+        let credentials = Credentials::password(name.to_owned(), password.to_owned());
+        let credentials = &credentials.map_err(|_| SignInError::WrongCredentials)?;
+        let client = "192.0.2.9".parse().unwrap();
+        let sign_in = SignIn { realm: Realm::Api, credentials, client, now: self.now() };
+        let found = self.authenticator.authenticate(&sign_in, |roster, identity| match identity {
+            Identity::Principal { principal, .. } => roster.event_principal(principal),
+            Identity::Anonymous | Identity::Operator => None,
+        });
+        found.await
     }
 
     /// GET with Basic for scopes.

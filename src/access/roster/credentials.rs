@@ -119,16 +119,17 @@ impl Roster {
             }
     }
 
-    /// Whether a secret still signs this user or service in.
+    /// The secret with this id, while it signs this user or service in.
     #[must_use]
-    pub fn secret_is_live(&self, principal: impl Into<Principal>, secret: &str, now: DateTime<Utc>) -> bool {
+    pub fn live_secret(&self, principal: impl Into<Principal>, id: &str, now: DateTime<Utc>) -> Option<Credential<'_>> {
         let principal = principal.into();
-        let row = self.facts.secrets.find(0, secret).and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
-        row.is_some_and(|row| {
-            row.usage == SecretUse::Live
-                && self.owner_principal(row.owner) == Some(principal)
-                && self.in_force(row, now)
-        })
+        let ix = self.facts.secrets.find(0, id)?;
+        let row = self.facts.secrets.get(ix)?.as_ref()?;
+        let live = row.usage == SecretUse::Live
+            && self.owner_principal(row.owner) == Some(principal)
+            && self.in_force(row, now);
+        let (secret, given, until) = (self.facts.secrets.id(ix), self.is_made_by_other(row), instant(row.expires));
+        live.then_some(Credential { principal, secret, given, until })
     }
 
     /// The position of the newest reset of somebody's credentials (of a service: where it was made last); whatever was

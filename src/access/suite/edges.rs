@@ -63,7 +63,7 @@ fn a_reset_ends_the_secrets_of_every_person_of_the_user_also_after_they_part() {
     h.say("local", "identity.unlinked", None, LINK);
     let roster = h.fold();
     assert!(roster.credential(&[1; 32], noon()).is_none(), "a reset is undone by a parting");
-    assert!(!roster.secret_is_live(roster.user_by_id("corp/q").unwrap(), "s", noon()));
+    assert!(roster.live_secret(roster.user_by_id("corp/q").unwrap(), "s", noon()).is_none());
 }
 
 #[test]

@@ -9,20 +9,15 @@ use axum::{
     http::{Extensions, HeaderMap, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
-use rollcall_access::{Credential, Principal, SharedRoster};
-use rollcall_app::{Admission, App, Caller, Commands, Permission, Precondition, Reads, SecretUsed, SignedIn};
-use rollcall_events::Digest;
+use rollcall_app::{Admission, App, Commands, Permission, Precondition, Reads, SignedIn};
+use rollcall_authn::{Credentials, SignInError};
 use rollcall_store::ops::AnswerRecords;
-use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{
-    credentials::{AdminKey, Passwords, Presented, SignIn, unauthenticated},
-    http::{
-        conditions,
-        permissions::permission_for,
-        problem::{Kind, Problem, Result},
-        query::{CursorScope, Freshness, FromQuery, NoQuery, Pairs},
-    },
+use crate::http::{
+    conditions,
+    permissions::permission_for,
+    problem::{Kind, Problem, Result},
+    query::{CursorScope, Freshness, FromQuery, NoQuery, Pairs},
 };
 
 /// What the HTTP API serves and needs beside it. The binary fills it in.
@@ -33,12 +28,6 @@ pub struct Api {
     pub answers: Arc<dyn AnswerRecords>,
     /// The address under which clients reach this server, without a slash at its end.
     pub public_url: String,
-    /// The roster, which knows whose a secret is.
-    pub live: Arc<SharedRoster>,
-    /// Checks passwords of directories.
-    pub passwords: Arc<dyn Passwords>,
-    /// Who may use `/api/v1`.
-    pub admin_key: AdminKey,
 }
 
 /// [`Api`] as the router's state: opened by the extractors of this module alone.
@@ -72,58 +61,24 @@ impl ApiState {
         self.api.app.now()
     }
 
-    /// Whose credential a request carries: the admin key, a secret with or without the name that belongs to it, or a name
-    /// and its password in a directory. Which part of a wrong one is wrong is not said. Of 256 random bits wrong ones are
-    /// not counted, as they cannot be guessed; of passwords they are.
+    /// Whose credentials a request carries.
     async fn who(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
-        match Presented::of(headers) {
-            Some(Presented::Bearer(text)) if self.api.admin_key.opens(text) => {
-                Ok(SignedIn { caller: Caller::Operator, secret: None })
-            }
-            Some(Presented::Bearer(secret)) => self.secret(None, secret).ok_or_else(unauthenticated),
-            Some(Presented::Basic(name, password)) => match self.secret(Some(&name), password.expose_secret()) {
-                Some(caller) => Ok(caller),
-                None => self.password(&name, &password, extensions).await,
-            },
-            None => Err(unauthenticated()),
-        }
-    }
-
-    /// Whose secret it is, if that is the caller of this name.
-    fn secret(&self, name: Option<&str>, secret: &str) -> Option<SignedIn> {
-        let roster = self.api.live.read();
-        let Credential { principal: found, secret: id, until, .. } =
-            roster.credential_for_api(&Digest::of(secret.as_bytes()).0, self.now())?;
-        let agrees = |name: &str| match found {
-            Principal::User(user) => roster.user_by_name(name) == Some(user),
-            Principal::Service(service) => roster.service(service).id == name,
-            Principal::Anyone => false,
-        };
-        let caller = name.is_none_or(agrees).then(|| roster.event_principal(found))?.map(Caller::Known)?;
-        Some(SignedIn { caller, secret: Some(SecretUsed { id: id.parse().ok()?, until }) })
-    }
-
-    /// Whose password in a directory it is.
-    async fn password(&self, name: &str, password: &SecretString, extensions: &Extensions) -> Result<SignedIn> {
-        if self.api.admin_key.opens(password.expose_secret()) {
-            return Err(unauthenticated());
-        }
+        let credentials = Credentials::from_headers(headers).map_err(|_| unauthenticated())?;
         let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
             return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
         };
-        match self.api.passwords.sign_in(name, password, peer.ip()).await {
-            SignIn::Known(user) => Ok(SignedIn { caller: Caller::Known(user), secret: None }),
-            SignIn::Wrong => Err(unauthenticated()),
-            SignIn::Wait(wait) => {
+        self.api.app.sign_in(&credentials, peer.ip()).await.map_err(|error| match error {
+            SignInError::WrongCredentials => unauthenticated(),
+            SignInError::Throttled(wait) => {
                 let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
-                Err(Kind::Overloaded
+                Kind::Overloaded
                     .because(format!("Too many wrong passwords came under this name or from this network. Wait {seconds} seconds, then send the right one."))
-                    .retry_after(seconds))
+                    .retry_after(seconds)
             }
-            SignIn::Unavailable => Err(Kind::Unavailable
+            SignInError::DirectoryUnavailable => Kind::Unavailable
                 .because("The directory that checks passwords cannot be reached. Send a registry secret, or the same again shortly.")
-                .retry_after(5)),
-        }
+                .retry_after(5),
+        })
     }
 
     /// Who calls, and what the route demands.
@@ -257,6 +212,12 @@ impl FromRequestParts<ApiState> for RedeemInvitation {
         no_parameters(parts)?;
         Ok(Self { app: Arc::clone(&state.api.app), traceparent: traceparent(&parts.headers) })
     }
+}
+
+fn unauthenticated() -> Problem {
+    Kind::Unauthenticated.because(
+        "Send a secret, or the admin key, as `Authorization: Bearer ..`, or a name and its secret, or its password in the directory, as Basic. The admin key is in the file `admin.key` of the data directory.",
+    )
 }
 
 fn no_parameters(parts: &Parts) -> Result<()> {

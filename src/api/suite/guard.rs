@@ -5,6 +5,8 @@ use axum::{
     http::{Method, Request},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::Duration;
+use rollcall_authn::PasswordAnswer;
 use rollcall_events::{
     Body as Event, Digest, Sha256Hex,
     body::{self, Author, SecretOwner},
@@ -12,7 +14,6 @@ use rollcall_events::{
 use serde_json::{Value, json};
 
 use super::world::{Reply, World};
-use crate::SignIn;
 
 impl World {
     /// Makes a service with a role of the API on a scope, and a secret of it.
@@ -123,8 +124,7 @@ async fn of_others_a_user_learns_no_more_than_of_nobody() {
 #[tokio::test]
 async fn a_password_in_a_directory_signs_in_wherever_a_secret_does() {
     let world = World::licensing().await;
-    let user = body::Principal::User("flexnet/ada".parse().unwrap());
-    *world.passwords.says.lock().unwrap() = Some(SignIn::Known(user));
+    world.passwords.say(PasswordAnswer::Good);
     let send = async |method: &str, path: &str, more: Option<&str>| {
         let credential = format!("Basic {}", STANDARD.encode("ada:love:lace é"));
         let request = Request::builder().method(method).uri(path).header("authorization", credential);
@@ -143,8 +143,23 @@ async fn a_password_in_a_directory_signs_in_wherever_a_secret_does() {
     assert_eq!(event["data"]["author"], "user:flexnet/ada");
     assert_eq!(send("POST", "/api/v1/users/ada/secrets", Some("k1")).await.body, made.body, "the stored answer");
     let asked = world.passwords.asked.lock().unwrap().clone();
-    let expected = ("ada".to_owned(), "love:lace é".to_owned(), "192.0.2.7".parse().unwrap());
-    assert!(asked.iter().all(|one| *one == expected), "{asked:?}");
+    let expected = ("ada".to_owned(), "love:lace é".to_owned());
+    assert!(!asked.is_empty() && asked.iter().all(|one| *one == expected), "{asked:?}");
+}
+
+#[tokio::test]
+async fn guesses_under_many_names_make_their_network_wait_and_no_other() {
+    let world = World::licensing().await;
+    let guess = async |address, name: &str| {
+        let credential = format!("Basic {}", STANDARD.encode(format!("{name}:guess of {name}")));
+        let request = Request::get("/api/v1/users").header("authorization", credential).body(Body::empty()).unwrap();
+        world.send_from(address, request).await.status
+    };
+    for n in 0..100 {
+        assert_eq!(guess([198, 51, 100, n], &format!("user{n}")).await, 401, "{n}");
+    }
+    assert_eq!(guess([198, 51, 100, 200], "pat").await, 429);
+    assert_eq!(guess([203, 0, 113, 1], "pat").await, 401);
 }
 
 #[tokio::test]
@@ -156,21 +171,29 @@ async fn a_password_that_is_not_taken_says_whether_to_wait_or_to_send_another() 
         world.send(request).await
     };
     let basic = |pair: String| format!("Basic {}", STANDARD.encode(pair));
-    for (says, expected, wait) in [
-        (SignIn::Wrong, (401, "unauthenticated"), ""),
-        (SignIn::Wait(chrono::TimeDelta::seconds(7)), (429, "overloaded"), "7"),
-        (SignIn::Unavailable, (503, "unavailable"), "5"),
-    ] {
-        *world.passwords.says.lock().unwrap() = Some(says);
-        let reply = send(basic("ada:guess".to_owned())).await;
+    let check = async |pair: &str, expected, wait: &str| {
+        let reply = send(basic(pair.to_owned())).await;
         assert_eq!((answer(&reply), reply.header("retry-after")), (expected, wait), "{}", reply.text);
         assert_eq!(send(basic(format!("ada:{ada}"))).await.status, 200, "a secret needs no directory");
+    };
+    // After twenty guesses the name waits a second, then two, four and eight.
+    for n in 0..20 {
+        check(&format!("ada:guess {n}"), (401, "unauthenticated"), "").await;
     }
-    let asked = world.passwords.asked.lock().unwrap().len();
+    for (n, seconds) in [(20, 1), (21, 2), (22, 4)] {
+        check("ada:more", (429, "overloaded"), &seconds.to_string()).await;
+        world.clock.pass(Duration::seconds(seconds));
+        check(&format!("ada:guess {n}"), (401, "unauthenticated"), "").await;
+    }
+    world.clock.pass(Duration::seconds(1));
+    check("ada:more", (429, "overloaded"), "7").await;
+    world.passwords.say(PasswordAnswer::Unavailable);
+    check("pat:guess", (503, "unavailable"), "5").await;
+    let asked = world.passwords.count();
     for credential in [basic(format!("admin:{}", super::world::KEY)), format!("Bearer {ada}x"), "Basic !".to_owned()] {
         assert_eq!(send(credential).await.status, 401);
     }
-    assert_eq!((asked, world.passwords.asked.lock().unwrap().len()), (3, 3), "no directory sees the admin key");
+    assert_eq!((asked, world.passwords.count()), (24, 24), "no directory sees the admin key, nor anything in a wait");
 }
 
 #[tokio::test]
@@ -328,7 +351,7 @@ async fn a_body_that_never_comes_holds_no_other_command_up() {
         }));
         let request = Request::post(path).header("authorization", format!("Bearer {ada}")).header(header, tag);
         let request = request.header("content-type", "application/json").body(silent).unwrap();
-        let slow = tokio::spawn(tower::ServiceExt::oneshot(world.router.clone(), request));
+        let slow = world.spawn(request);
         reading.await.unwrap();
         let other = world.post("/api/v1/users/pat/secrets", json!({})).await;
         assert_eq!(other.status, 201, "{path}: {}", other.text);

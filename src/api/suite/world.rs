@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -16,6 +16,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode},
+    response::Response,
 };
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
@@ -23,6 +24,7 @@ use rollcall_access::{Change, Effect, Folded, Roster, SharedRoster, Subject, emp
 use rollcall_app::{
     App, AppParts, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
 };
+use rollcall_authn::{Account, AdminKey, Authenticator, AuthenticatorParts, PasswordAnswer, PasswordCheck, RefreshKey};
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
@@ -39,7 +41,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use tower::ServiceExt as _;
 
-use crate::{AdminKey, Api, Passwords, SignIn, router};
+use crate::{Api, router};
 
 pub(super) const KEY: &str = "rk_test";
 pub(super) const LOG: LogId = LogId([1; 8]);
@@ -148,19 +150,44 @@ impl Control for Folding {
     }
 }
 
-/// Says of every name and password what it was told to say, and remembers who asked.
-#[derive(Default)]
+/// The directory `flexnet`: says of every password of its people what it was told to say, and remembers who asked.
 pub(super) struct TestPasswords {
-    pub says: Mutex<Option<SignIn>>,
-    pub asked: Mutex<Vec<(String, String, IpAddr)>>,
+    source: SourceName,
+    pub says: Mutex<PasswordAnswer>,
+    /// Whom, as a person's id or an unknown name, and with which password.
+    pub asked: Mutex<Vec<(String, String)>>,
 }
 
-#[async_trait]
-impl Passwords for TestPasswords {
-    async fn sign_in(&self, name: &str, password: &SecretString, from: IpAddr) -> SignIn {
-        self.asked.lock().unwrap().push((name.to_owned(), password.expose_secret().to_owned(), from));
-        self.says.lock().unwrap().clone().unwrap_or(SignIn::Wrong)
+impl TestPasswords {
+    pub fn say(&self, answer: PasswordAnswer) {
+        *self.says.lock().unwrap() = answer;
     }
+
+    pub fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+struct Shared(Arc<TestPasswords>);
+
+#[async_trait]
+impl PasswordCheck for Shared {
+    fn source(&self) -> &SourceName {
+        &self.0.source
+    }
+
+    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
+        let whom = match account {
+            Account::Person(id) => id.as_str(),
+            Account::Unknown(name) => name,
+        };
+        self.0.asked.lock().unwrap().push((whom.to_owned(), password.expose_secret().to_owned()));
+        *self.0.says.lock().unwrap()
+    }
+}
+
+fn peer(address: [u8; 4]) -> ConnectInfo<SocketAddr> {
+    ConnectInfo(SocketAddr::from((address, 4711)))
 }
 
 /// Asks the roster as the binary does.
@@ -321,7 +348,20 @@ impl World {
         let (runners, running) = Runners::start(deps, read);
         let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
         let decisions = Arc::new(Keeping(ops.clone()));
-        let passwords = Arc::<TestPasswords>::default();
+        let passwords = Arc::new(TestPasswords {
+            source: flexnet.clone(),
+            says: Mutex::new(PasswordAnswer::Bad),
+            asked: Mutex::default(),
+        });
+        let authenticator = AuthenticatorParts {
+            live: live.clone(),
+            clock: clock.clone(),
+            admin_key: AdminKey::of(KEY),
+            refresh_key: RefreshKey::new(&[7; 32]),
+            service: "rollcall".to_owned(),
+            directories: vec![Arc::new(Shared(passwords.clone()))],
+        };
+        let authenticator = Arc::new(Authenticator::new(authenticator).unwrap());
         let app = App::new(AppParts {
             live: live.clone(),
             append: Arc::new(log.clone()),
@@ -332,15 +372,9 @@ impl World {
             runners,
             control: folding.clone(),
             clock: clock.clone(),
+            authenticator,
         });
-        let router = router(Api {
-            app,
-            answers: ops.clone(),
-            public_url: "https://rollcall.test".to_owned(),
-            live: live.clone(),
-            passwords: passwords.clone(),
-            admin_key: AdminKey::of(KEY),
-        });
+        let router = router(Api { app, answers: ops.clone(), public_url: "https://rollcall.test".to_owned() });
         let document = serde_json::to_value(router::routes().into_openapi()).unwrap();
         let world = Self { router, log, clock, folding, ops, live, dir, source, passwords, document, fold, running };
         if reads {
@@ -418,8 +452,19 @@ impl World {
         self.send(request.unwrap()).await
     }
 
-    pub async fn send(&self, mut request: Request<Body>) -> Reply {
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
+    /// Sends a request and goes on.
+    pub fn spawn(&self, mut request: Request<Body>) -> JoinHandle<Response> {
+        request.extensions_mut().insert(peer([192, 0, 2, 7]));
+        let router = self.router.clone();
+        tokio::spawn(async move { router.oneshot(request).await.unwrap() })
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        self.send_from([192, 0, 2, 7], request).await
+    }
+
+    pub async fn send_from(&self, address: [u8; 4], mut request: Request<Body>) -> Reply {
+        request.extensions_mut().insert(peer(address));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();

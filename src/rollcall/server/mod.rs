@@ -8,7 +8,6 @@ mod control;
 mod decision_queue;
 mod health;
 mod listener;
-mod passwords;
 pub mod random;
 pub mod roles;
 mod source_runners;
@@ -20,15 +19,14 @@ use anyhow::Context;
 use axum::middleware;
 use chrono::{DateTime, Utc};
 use rollcall_access::Effect;
-use rollcall_api::{AdminKey as ApiKey, Api};
+use rollcall_api::Api;
 use rollcall_app::{App, AppParts, Control};
+use rollcall_authn::{Authenticator, AuthenticatorParts};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
 use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
 use rollcall_ingest::{HookRoute, Receiver, RunnerTasks};
 use rollcall_projector::{Handle, Projector};
-use rollcall_registry::{
-    Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, Logins, PasswordCheck, TokenParts, TokenServer, Ttl,
-};
+use rollcall_registry::{Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
 use rollcall_store::{
     ops::{self, Ops, Retention},
     read::{self, Origin},
@@ -46,7 +44,6 @@ use self::{
     consequences::RosterConsequences,
     control::ServerControl,
     health::Health,
-    passwords::{ApiLogins, Passwords},
     roles::Role,
     source_runners::{ReadSource, read_sources},
     telemetry::Stopped,
@@ -88,8 +85,7 @@ pub struct Server {
     pub health: Health,
     routes: Vec<HookRoute>,
     read_sources: Vec<ReadSource>,
-    passwords: Option<Arc<dyn PasswordCheck>>,
-    admin_key: ApiKey,
+    authenticator: Arc<Authenticator>,
     dir: DataDir,
     stop: CancellationToken,
     projecting: JoinHandle<()>,
@@ -132,25 +128,17 @@ impl Server {
             newest.unwrap_or_default(),
             metrics,
         );
-        let admin_key = ApiKey::of(admin_key.secret().expose_secret());
+        let authenticator = Arc::new(Authenticator::new(AuthenticatorParts {
+            live: handle.live(),
+            clock: Arc::clone(&clock),
+            admin_key: rollcall_authn::AdminKey::of(admin_key.secret().expose_secret()),
+            refresh_key: keys.refresh_key(),
+            service: token.service.clone(),
+            directories: loaded.sources.values().filter_map(|source| source.passwords.clone()).collect(),
+        })?);
         let dir = dir.clone();
-        let passwords = Passwords::of(loaded, handle.live(), Arc::clone(&clock));
-        let passwords = passwords.map(|passwords| Arc::new(passwords) as Arc<dyn PasswordCheck>);
-        let server = Self {
-            log,
-            ops,
-            handle,
-            keys,
-            clock,
-            health,
-            routes,
-            read_sources,
-            passwords,
-            admin_key,
-            dir,
-            stop,
-            projecting,
-        };
+        let server =
+            Self { log, ops, handle, keys, clock, health, routes, read_sources, authenticator, dir, stop, projecting };
         let recorded = server.record_configuration(loaded, &profile).await;
         if recorded.is_err() {
             server.stop.cancel();
@@ -213,21 +201,8 @@ impl Server {
 
     /// Wires everything together and listens.
     pub async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<Listening> {
-        let Self {
-            log,
-            ops,
-            handle,
-            keys,
-            clock,
-            health,
-            routes,
-            read_sources,
-            passwords,
-            admin_key,
-            dir,
-            stop,
-            projecting,
-        } = self;
+        let Self { log, ops, handle, keys, clock, health, routes, read_sources, authenticator, dir, stop, projecting } =
+            self;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;
         let listener =
@@ -246,7 +221,6 @@ impl Server {
         let control: Arc<dyn Control> = Arc::new(process);
         let (sink, deciding) = decision_queue::start(ops.clone());
         let sink = Arc::new(sink);
-        let logins = Arc::new(Logins::new(handle.live(), passwords));
         let tokens = TokenServer::new(TokenParts {
             issuer: config.token.issuer.clone(),
             service: config.token.service.clone(),
@@ -256,12 +230,11 @@ impl Server {
                 config::Denial::Explain => DenialMode::Explain,
                 config::Denial::Standard => DenialMode::Standard,
             },
-            live: handle.live(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
             freshness: Arc::new(health.clone()),
             decisions: Arc::clone(&sink) as Arc<dyn DecisionSink>,
-            logins: Arc::clone(&logins),
+            authenticator: Arc::clone(&authenticator),
         });
         let consequences = RosterConsequences { handle: handle.clone(), clock: Arc::clone(&clock) };
         let (runners, running) =
@@ -277,15 +250,9 @@ impl Server {
             runners,
             control,
             clock: Arc::clone(&clock),
+            authenticator,
         });
-        let api = Api {
-            app,
-            answers: ops.clone(),
-            public_url: public_url.trim_end_matches('/').to_owned(),
-            live: handle.live(),
-            passwords: Arc::new(ApiLogins { logins, clock: Arc::clone(&clock) }),
-            admin_key,
-        };
+        let api = Api { app, answers: ops.clone(), public_url: public_url.trim_end_matches('/').to_owned() };
         let routes = roles::router(roles, api, tokens)
             .merge(health::router(health.clone()))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::with_timeout));

@@ -8,8 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::Order;
-use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Limits, Trust, pin};
+use rollcall_authn::{Account, PasswordAnswer, PasswordCheck};
+use rollcall_events::{Order, SourceName};
+use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Limits, PasswordOwner, Trust, pin};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -150,7 +151,9 @@ impl SourceConfig for Ldap {
             (Ok(options), Ok(directory)) => Ok(Source {
                 hook: None,
                 pull: Some((Arc::new(directory.clone()), options)),
-                passwords: self.login.then(|| directory.clone()),
+                passwords: self.login.then(|| -> Arc<dyn PasswordCheck> {
+                    Arc::new(Passwords { source: context.name.clone(), directory: directory.clone() })
+                }),
                 inspect: Some(Arc::new(Inspection(directory))),
             }),
             (options, directory) => Err(options.err().into_iter().flatten().chain(directory.err()).collect()),
@@ -274,6 +277,34 @@ fn parse_all<T: FromStr<Err: ToString>>(key: &'static str, list: &StringList) ->
 
 fn at<E: ToString>(key: &'static str) -> impl Fn(E) -> KeyError {
     move |error| KeyError::of(key, error.to_string())
+}
+
+/// A directory whose people sign in with their password in it.
+struct Passwords {
+    source: SourceName,
+    directory: Directory,
+}
+
+#[async_trait]
+impl PasswordCheck for Passwords {
+    fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
+        let owner = match account {
+            Account::Person(id) => PasswordOwner::Id(id),
+            Account::Unknown(name) => PasswordOwner::Name(name),
+        };
+        match self.directory.check(owner, password).await {
+            Ok(true) => PasswordAnswer::Good,
+            Ok(false) => PasswordAnswer::Bad,
+            Err(fault) => {
+                tracing::warn!(source = self.source.as_str(), %fault, "a directory could not check a password");
+                PasswordAnswer::Unavailable
+            }
+        }
+    }
 }
 
 /// A directory as an operator looks at it.

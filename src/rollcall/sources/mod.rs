@@ -10,12 +10,12 @@ use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use rollcall_authn::PasswordCheck;
 use rollcall_events::{Order, SourceName};
 use rollcall_ingest::{
     ReadOptions,
     connector::{Hook, Pull},
 };
-use rollcall_ldap::Directory;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Serialize, Serializer, de::DeserializeOwned};
@@ -102,7 +102,7 @@ pub struct Source {
     /// Reads it on a schedule, and how.
     pub pull: Option<(Arc<dyn Pull>, ReadOptions)>,
     /// Checks the passwords of its people.
-    pub passwords: Option<Directory>,
+    pub passwords: Option<Arc<dyn PasswordCheck>>,
     /// Looks at it from this machine.
     pub inspect: Option<Arc<dyn Inspect>>,
 }

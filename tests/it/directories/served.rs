@@ -284,7 +284,7 @@ fn people_of_a_directory_use_the_api_with_their_password_in_it() {
 }
 
 #[test]
-fn whoever_guesses_passwords_waits_at_every_door_and_their_owners_secrets_do_not() {
+fn whoever_guesses_passwords_waits_everywhere_and_their_owners_secrets_do_not() {
     let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada")]);
     let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
     let server = served(&slapd.url(), "");

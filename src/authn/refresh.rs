@@ -1,5 +1,5 @@
-//! Refresh tokens: stateless, reusable, and worth nothing without the roster's word.
-//! Keeps no list; what ends a token is an event (DESIGN 9), looked up at each use by the token endpoint.
+//! Refresh tokens: stateless, reusable, and good only while the roster says so.
+//! Keeps no list; what ends a token is an event (DESIGN 9), looked up at each use by the authenticator.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 /// Every refresh token starts so, which lets a leaked one be recognised.
-pub const REFRESH_PREFIX: &str = "rcr_";
+pub(crate) const REFRESH_PREFIX: &str = "rcr_";
 /// No genuine token comes near this.
-const LONGEST: usize = 4096;
+const MAX_BYTES: usize = 4096;
 /// Keeps these signatures apart from any other use of the key.
 const PURPOSE: &[u8] = b"rollcall refresh token v1\0";
 
@@ -30,7 +30,8 @@ pub(crate) struct RefreshClaims {
 }
 
 /// The key that refresh tokens are signed with, shared by every replica.
-pub(crate) struct RefreshKey(hmac::Key);
+#[derive(Clone)]
+pub struct RefreshKey(hmac::Key);
 
 impl fmt::Debug for RefreshKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,11 +40,13 @@ impl fmt::Debug for RefreshKey {
 }
 
 impl RefreshKey {
-    pub(crate) fn new(key: &[u8]) -> Self {
+    /// Of the key's bytes.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    pub(crate) fn mint(&self, claims: &RefreshClaims) -> String {
+    pub(crate) fn sign(&self, claims: &RefreshClaims) -> String {
         let mut bytes = serde_json::to_vec(claims).unwrap_or_default();
         let tag = self.tag(&bytes);
         bytes.extend_from_slice(tag.as_ref());
@@ -51,8 +54,8 @@ impl RefreshKey {
     }
 
     /// What a token says, if this key signed it. The comparison takes the same time for every wrong signature.
-    pub(crate) fn read(&self, token: &str) -> Option<RefreshClaims> {
-        let text = token.strip_prefix(REFRESH_PREFIX).filter(|text| text.len() <= LONGEST)?;
+    pub(crate) fn verify(&self, token: &str) -> Option<RefreshClaims> {
+        let text = token.strip_prefix(REFRESH_PREFIX).filter(|text| text.len() <= MAX_BYTES)?;
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (claims, tag) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
         aws_lc_rs::constant_time::verify_slices_are_equal(self.tag(claims).as_ref(), tag).ok()?;
@@ -81,17 +84,17 @@ mod tests {
             epoch: 0,
         };
         let key = RefreshKey::new(&[7; 32]);
-        let token = key.mint(&claims);
-        assert_eq!(key.read(&token), Some(claims));
-        assert_eq!(RefreshKey::new(&[8; 32]).read(&token), None);
+        let token = key.sign(&claims);
+        assert_eq!(key.verify(&token), Some(claims));
+        assert_eq!(RefreshKey::new(&[8; 32]).verify(&token), None);
         let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(REFRESH_PREFIX).unwrap()).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(key.read(&format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(flipped))), None, "bit {bit}");
+            assert_eq!(key.verify(&format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(flipped))), None, "bit {bit}");
         }
         for junk in ["", "rcr_", "rcr_AAAA", "rcr_!", "rcs_abc", token.trim_start_matches("rcr_")] {
-            assert_eq!(key.read(junk), None, "{junk}");
+            assert_eq!(key.verify(junk), None, "{junk}");
         }
     }
 }

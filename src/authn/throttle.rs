@@ -15,21 +15,21 @@ const FREE_PER_NAME: u32 = 20;
 /// The same for an address prefix, behind which there may be a whole company.
 const FREE_PER_PREFIX: u32 = 100;
 /// One failure is forgotten in this time, and no wait is longer, so a name is tried at most about 100 times an hour.
-const FORGET: TimeDelta = TimeDelta::seconds(60);
+const DECAY: TimeDelta = TimeDelta::seconds(60);
 /// How many of the latest wrong credentials are known again.
-const REMEMBERED: usize = 4;
+const RECENT: usize = 4;
 /// How many names and prefixes are kept in each of two generations; one entry has about 64 bytes.
 const CAPACITY: usize = 32_768;
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Record {
     failures: u32,
-    /// When `failures` was last reckoned, Unix seconds.
+    /// When `failures` was last computed, Unix seconds.
     at: i64,
     /// Until when the answer is "wait", Unix seconds.
     blocked_until: i64,
     /// Fingerprints of the latest wrong credentials.
-    recent: [u64; REMEMBERED],
+    recent: [u64; RECENT],
 }
 
 impl Record {
@@ -42,11 +42,11 @@ impl Record {
         if let Some(first) = self.recent.first_mut() {
             *first = credential;
         }
-        let forgotten = u32::try_from((now - self.at) / FORGET.num_seconds()).unwrap_or_default();
+        let forgotten = u32::try_from((now - self.at) / DECAY.num_seconds()).unwrap_or_default();
         self.failures = self.failures.saturating_sub(forgotten).saturating_add(1);
         self.at = now;
         if let Some(over) = self.failures.checked_sub(free) {
-            let wait = 1_i64.checked_shl(over.min(6)).unwrap_or_default().min(FORGET.num_seconds());
+            let wait = 1_i64.checked_shl(over.min(6)).unwrap_or_default().min(DECAY.num_seconds());
             self.blocked_until = now + wait;
         }
     }
@@ -91,9 +91,9 @@ pub(crate) struct Throttle {
 
 impl Throttle {
     /// How long a login under this name (where one is given) from this address has to wait, if at all.
-    pub(crate) fn wait(&self, name: Option<&str>, from: IpAddr, now: DateTime<Utc>) -> Option<TimeDelta> {
+    pub(crate) fn wait(&self, name: Option<&str>, client: IpAddr, now: DateTime<Utc>) -> Option<TimeDelta> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = [name.map(|name| self.name(name)), Some(self.prefix(from))]
+        let until = [name.map(|name| self.name(name)), Some(self.prefix(client))]
             .into_iter()
             .flatten()
             .filter_map(|key| records.get(key).map(|record| record.blocked_until))
@@ -103,35 +103,35 @@ impl Throttle {
 
     /// Counts a wrong credential against the name and the address: once, however often it is sent (clients.md C21), and
     /// not while there is a wait, which is returned.
-    pub(crate) fn failed(
+    pub(crate) fn record_failure(
         &self,
         name: Option<&str>,
-        from: IpAddr,
+        client: IpAddr,
         credential: &str,
         now: DateTime<Utc>,
     ) -> Option<TimeDelta> {
-        let wait = self.wait(name, from, now);
+        let wait = self.wait(name, client, now);
         if wait.is_none() {
             let fingerprint = self.hasher.hash_one((name, credential));
             let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(name) = name {
                 records.get_mut(self.name(name)).fail(fingerprint, FREE_PER_NAME, now.timestamp());
             }
-            records.get_mut(self.prefix(from)).fail(fingerprint, FREE_PER_PREFIX, now.timestamp());
+            records.get_mut(self.prefix(client)).fail(fingerprint, FREE_PER_PREFIX, now.timestamp());
         }
         wait
     }
 
     /// Counts a credential against a name before somebody else is asked about it, which takes time: of many guesses at
-    /// once no more are asked about than one after the other. [`Self::not_wrong`] takes it back.
-    pub(crate) fn asking(
+    /// once no more are asked about than one after the other. [`Self::refund`] takes it back.
+    pub(crate) fn charge(
         &self,
         name: Option<&str>,
-        from: IpAddr,
+        client: IpAddr,
         credential: &str,
         now: DateTime<Utc>,
     ) -> Option<TimeDelta> {
-        let wait = self.wait(name, from, now);
+        let wait = self.wait(name, client, now);
         if let (None, Some(name)) = (wait, name) {
             let fingerprint = self.hasher.hash_one((Some(name), credential));
             let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,7 @@ impl Throttle {
     }
 
     /// The credential is right, or nobody could say.
-    pub(crate) fn not_wrong(&self, name: Option<&str>, credential: &str) {
+    pub(crate) fn refund(&self, name: Option<&str>, credential: &str) {
         let Some(name) = name else { return };
         let fingerprint = self.hasher.hash_one((Some(name), credential));
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,8 +153,8 @@ impl Throttle {
     }
 
     /// An IPv4 /24 or an IPv6 /64; a mapped IPv4 address is one.
-    fn prefix(&self, from: IpAddr) -> u64 {
-        match from.to_canonical() {
+    fn prefix(&self, client: IpAddr) -> u64 {
+        match client.to_canonical() {
             IpAddr::V4(v4) => self.hasher.hash_one(("v4", v4.to_bits() >> 8)),
             IpAddr::V6(v6) => self.hasher.hash_one(("v6", v6.to_bits() >> 64)),
         }
@@ -177,7 +177,7 @@ mod tests {
     fn the_same_wrong_credential_counts_once() {
         let throttle = Throttle::default();
         for second in 0..1000 {
-            throttle.failed(Some("ada"), address("192.0.2.1"), "wrong", at(second));
+            throttle.record_failure(Some("ada"), address("192.0.2.1"), "wrong", at(second));
         }
         assert_eq!(throttle.wait(Some("ada"), address("192.0.2.1"), at(1000)), None);
     }
@@ -186,12 +186,12 @@ mod tests {
     fn many_guesses_at_once_are_not_all_free_and_a_burst_of_the_right_password_is() {
         let throttle = Throttle::default();
         let from = |i: u32| IpAddr::V4((i << 8).into());
-        let asked = |i: &u32| throttle.asking(Some("ada"), from(*i), &format!("guess {i}"), at(0)).is_none();
+        let asked = |i: &u32| throttle.charge(Some("ada"), from(*i), &format!("guess {i}"), at(0)).is_none();
         assert_eq!((0..500).filter(asked).count(), FREE_PER_NAME as usize);
         for second in 0..500 {
-            assert_eq!(throttle.asking(Some("bob"), from(1), "right", at(second)), None);
+            assert_eq!(throttle.charge(Some("bob"), from(1), "right", at(second)), None);
             if second % 3 == 0 {
-                throttle.not_wrong(Some("bob"), "right");
+                throttle.refund(Some("bob"), "right");
             }
         }
     }
@@ -205,7 +205,7 @@ mod tests {
             match throttle.wait(Some("ada"), from(guesses), at(now)) {
                 Some(wait) => now += wait.num_seconds(),
                 None => {
-                    throttle.failed(Some("ada"), from(guesses), &format!("guess {guesses}"), at(now));
+                    throttle.record_failure(Some("ada"), from(guesses), &format!("guess {guesses}"), at(now));
                     guesses += 1;
                 }
             }
@@ -220,14 +220,14 @@ mod tests {
         let throttle = Throttle::default();
         for i in 0..=FREE_PER_PREFIX {
             let from = address(&format!("192.0.2.{}", i % 250));
-            throttle.failed(Some(&format!("user{i}")), from, "guess", at(0));
+            throttle.record_failure(Some(&format!("user{i}")), from, "guess", at(0));
         }
         assert!(throttle.wait(Some("ada"), address("192.0.2.251"), at(0)).is_some());
         assert!(throttle.wait(Some("ada"), address("::ffff:192.0.2.7"), at(0)).is_some());
         assert_eq!(throttle.wait(Some("ada"), address("192.0.3.1"), at(0)), None);
 
         for i in 0..=FREE_PER_PREFIX {
-            throttle.failed(Some(&format!("user{i}")), address(&format!("2001:db8::{i:x}")), "guess", at(0));
+            throttle.record_failure(Some(&format!("user{i}")), address(&format!("2001:db8::{i:x}")), "guess", at(0));
         }
         assert!(throttle.wait(Some("ada"), address("2001:db8::ffff"), at(0)).is_some());
         assert_eq!(throttle.wait(Some("ada"), address("2001:db8:0:1::1"), at(0)), None);
@@ -237,7 +237,7 @@ mod tests {
     fn memory_is_bounded() {
         let throttle = Throttle::default();
         for i in 0..200_000_u32 {
-            throttle.failed(Some(&format!("user{i}")), IpAddr::V4((i << 8).into()), "guess", at(0));
+            throttle.record_failure(Some(&format!("user{i}")), IpAddr::V4((i << 8).into()), "guess", at(0));
         }
         let records = throttle.records.lock().unwrap();
         assert!(records.young.len() <= CAPACITY + 1 && records.old.len() <= CAPACITY + 1);

@@ -1,0 +1,279 @@
+//! Signing in: whose credentials these are, as of one reading of the roster, and one count of wrong guesses for every
+//! interface. Decides nothing about rights and knows no request.
+
+use std::{net::IpAddr, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_access::{Credential, Principal, Roster, SharedRoster, UserIx, normalize_user_name};
+use rollcall_events::{Clock, Digest, Id};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{
+    AdminKey, Credentials, PasswordAnswer, PasswordCheck,
+    passwords::{Login, Passwords},
+    refresh::{REFRESH_PREFIX, RefreshClaims, RefreshKey},
+    throttle::Throttle,
+};
+
+/// What registry secrets, refresh tokens and admin keys that we make begin with. None is ever sent to a directory.
+const OUR_PREFIXES: [&str; 3] = ["rcs_", REFRESH_PREFIX, "rk_"];
+
+/// What somebody signs in to. What is good in one realm may be wrong in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Realm {
+    /// The registry side: secrets, passwords, refresh tokens, and nobody in particular.
+    Registry,
+    /// The API: the admin key, secrets and passwords. A secret that somebody else made is good here only while its owner
+    /// holds no role that was given by hand, because whoever made it may know it.
+    Api,
+}
+
+/// One attempt to sign in.
+#[derive(Debug, Clone, Copy)]
+pub struct SignIn<'a> {
+    /// To what.
+    pub realm: Realm,
+    /// With what.
+    pub credentials: &'a Credentials,
+    /// From where.
+    pub client: IpAddr,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+/// Who signed in, as of one reading of the roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Nobody in particular.
+    Anonymous,
+    /// Whoever holds the admin key.
+    Operator,
+    /// A user or a service.
+    Principal {
+        /// Which.
+        principal: Principal,
+        /// The secret behind it, directly or through a refresh token. None where a directory checked a password.
+        secret: Option<SecretUsed>,
+    },
+}
+
+/// The secret that somebody signed in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretUsed {
+    /// Its id.
+    pub id: Id,
+    /// Until when (exclusive) it is good; without end when absent.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl SecretUsed {
+    fn of(found: &Credential<'_>) -> Option<Self> {
+        Some(Self { id: found.secret.parse().ok()?, until: found.until })
+    }
+}
+
+/// Why nobody is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignInError {
+    /// They are nobody's. Which part is wrong is not said.
+    #[error("the credentials are wrong")]
+    WrongCredentials,
+    /// After too many wrong guesses nothing is checked for this long.
+    #[error("too many wrong credentials; wait {0}")]
+    Throttled(TimeDelta),
+    /// The directory could not be asked, and no answer is remembered.
+    #[error("the directory that checks passwords cannot be reached")]
+    DirectoryUnavailable,
+}
+
+/// The system gave no randomness to make a key of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no randomness")]
+pub struct NoRandomness;
+
+/// What an authenticator is put together from.
+pub struct AuthenticatorParts {
+    /// The facts.
+    pub live: Arc<SharedRoster>,
+    /// The time, for what is remembered of directories.
+    pub clock: Arc<dyn Clock>,
+    /// The operator's key.
+    pub admin_key: AdminKey,
+    /// What refresh tokens are signed with.
+    pub refresh_key: RefreshKey,
+    /// The registry service that refresh tokens are good for.
+    pub service: String,
+    /// The directories that check passwords.
+    pub directories: Vec<Arc<dyn PasswordCheck>>,
+}
+
+/// Signs in users, services and the operator. One for the whole process: it counts wrong guesses and remembers answers.
+pub struct Authenticator {
+    live: Arc<SharedRoster>,
+    admin_key: AdminKey,
+    refresh_key: RefreshKey,
+    service: String,
+    passwords: Option<Passwords>,
+    throttle: Throttle,
+}
+
+impl Authenticator {
+    /// Puts an authenticator together.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(parts: AuthenticatorParts) -> Result<Self, NoRandomness> {
+        let AuthenticatorParts { live, clock, admin_key, refresh_key, service, directories } = parts;
+        let passwords = match directories.is_empty() {
+            true => None,
+            false => Some(Passwords::new(directories, Arc::clone(&live), clock)?),
+        };
+        Ok(Self { live, admin_key, refresh_key, service, passwords, throttle: Throttle::default() })
+    }
+
+    /// Finds out who signs in and hands it to `then` together with the roster that says so, so that what `then` derives
+    /// from it rests on the same facts.
+    ///
+    /// # Errors
+    /// Says why nobody is signed in; wrong guesses are counted.
+    pub async fn authenticate<T>(
+        &self,
+        sign_in: &SignIn<'_>,
+        then: impl FnOnce(&Roster, Identity) -> T,
+    ) -> Result<T, SignInError> {
+        let directory = self.ask_directory(sign_in).await?;
+        {
+            let roster = self.live.read();
+            if let Some(identity) = self.identify(&roster, sign_in, directory) {
+                return Ok(then(&roster, identity));
+            }
+        }
+        Err(self.count_failure(sign_in, directory).map_or(SignInError::WrongCredentials, SignInError::Throttled))
+    }
+
+    /// A refresh token for a user or service, as [`Roster::caller_names`] names it, that signed in with a registry secret.
+    /// It is good while that secret is, and no reset follows `epoch`.
+    #[must_use]
+    pub fn issue_refresh_token(&self, user: &str, secret: &str, epoch: u64, now: DateTime<Utc>) -> String {
+        self.refresh_key.sign(&RefreshClaims {
+            user: user.to_owned(),
+            secret: secret.to_owned(),
+            service: self.service.clone(),
+            issued: now.timestamp(),
+            epoch,
+        })
+    }
+
+    /// What a directory says of a password, where it has to be asked. A password can be guessed, so after too many wrong
+    /// ones nothing is checked for a while.
+    async fn ask_directory(&self, sign_in: &SignIn<'_>) -> Result<Option<PasswordAnswer>, SignInError> {
+        let SignIn { credentials, client, now, .. } = *sign_in;
+        let Credentials::Password { name, password } = credentials else { return Ok(None) };
+        let Some(passwords) = &self.passwords else { return Ok(None) };
+        if self.is_ours(password, now) {
+            return Ok(None);
+        }
+        let (guessed, text) = (normalize_user_name(name), password.expose_secret());
+        if let Some(wait) = self.throttle.charge(guessed.as_deref(), client, text, now) {
+            return Err(SignInError::Throttled(wait));
+        }
+        let user = {
+            let roster = self.live.read();
+            roster.user_by_name(name).map(|user: UserIx| roster.user_id(user))
+        };
+        let answer = passwords.check(&Login { name, user: user.as_deref(), password }).await;
+        if answer != PasswordAnswer::Bad {
+            self.throttle.refund(guessed.as_deref(), text);
+        }
+        match answer {
+            PasswordAnswer::Unavailable => Err(SignInError::DirectoryUnavailable),
+            answer => Ok(Some(answer)),
+        }
+    }
+
+    /// Whether it is, or looks like, a credential of our own. Such a one is never sent to a directory.
+    fn is_ours(&self, password: &SecretString, now: DateTime<Utc>) -> bool {
+        let text = password.expose_secret();
+        OUR_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+            || self.admin_key.matches(text)
+            || self.live.read().credential(&Digest::of(text.as_bytes()).0, now).is_some()
+    }
+
+    /// Whose credentials they are. Nothing for wrong, ended and foreign ones, which nobody outside can tell apart.
+    fn identify(&self, roster: &Roster, sign_in: &SignIn<'_>, directory: Option<PasswordAnswer>) -> Option<Identity> {
+        match (sign_in.realm, sign_in.credentials) {
+            (Realm::Registry, Credentials::Anonymous) => Some(Identity::Anonymous),
+            (Realm::Api, Credentials::Bearer(key)) if self.admin_key.matches(key.expose_secret()) => {
+                Some(Identity::Operator)
+            }
+            (Realm::Api, Credentials::Bearer(secret)) => Self::by_secret(roster, sign_in, None, secret),
+            (_, Credentials::Password { name, password }) => match directory {
+                None => Self::by_secret(roster, sign_in, Some(name), password),
+                Some(PasswordAnswer::Good) => Self::by_name(roster, name),
+                Some(PasswordAnswer::Bad | PasswordAnswer::Unavailable) => None,
+            },
+            (Realm::Registry, Credentials::Refresh(token)) => self.by_refresh_token(roster, sign_in, token),
+            (Realm::Api, Credentials::Anonymous | Credentials::Refresh(_))
+            | (Realm::Registry, Credentials::Bearer(_)) => None,
+        }
+    }
+
+    /// Whose secret it is, if that is the caller of this name: the secret says who it is, and the name has to agree, so
+    /// that nobody is taken for somebody else in a log.
+    fn by_secret(roster: &Roster, sign_in: &SignIn<'_>, name: Option<&str>, secret: &SecretString) -> Option<Identity> {
+        // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
+        let hash = Digest::of(secret.expose_secret().as_bytes()).0;
+        let found = match sign_in.realm {
+            Realm::Registry => roster.credential(&hash, sign_in.now),
+            Realm::Api => roster.credential_for_api(&hash, sign_in.now),
+        }?;
+        let agrees = |name: &str| match found.principal {
+            Principal::User(user) => roster.user_by_name(name) == Some(user),
+            Principal::Service(service) => roster.service(service).id == name,
+            Principal::Anyone => false,
+        };
+        if !name.is_none_or(agrees) {
+            return None;
+        }
+        Some(Identity::Principal { principal: found.principal, secret: Some(SecretUsed::of(&found)?) })
+    }
+
+    /// The user whom a good password signs in. A directory may still know the password of one who is shut out.
+    fn by_name(roster: &Roster, name: &str) -> Option<Identity> {
+        let user = roster.user_by_name(name).filter(|user| !roster.user(*user).shut_out)?;
+        Some(Identity::Principal { principal: Principal::User(user), secret: None })
+    }
+
+    fn by_refresh_token(&self, roster: &Roster, sign_in: &SignIn<'_>, token: &SecretString) -> Option<Identity> {
+        let claims = self.refresh_key.verify(token.expose_secret())?;
+        let principal = roster.caller_by_id(&claims.user)?;
+        if claims.service != self.service || claims.epoch != roster.credential_epoch(principal) {
+            return None;
+        }
+        let found = roster.live_secret(principal, &claims.secret, sign_in.now)?;
+        Some(Identity::Principal { principal, secret: Some(SecretUsed::of(&found)?) })
+    }
+
+    /// Counts a wrong guess; says how long its name and network have to wait, if at all.
+    fn count_failure(&self, sign_in: &SignIn<'_>, directory: Option<PasswordAnswer>) -> Option<TimeDelta> {
+        let SignIn { realm, credentials, client, now } = *sign_in;
+        match credentials {
+            Credentials::Anonymous | Credentials::Bearer(_) => None,
+            // What a directory was asked about was charged to the name before.
+            Credentials::Password { password, .. } if directory.is_some() => {
+                self.throttle.record_failure(None, client, password.expose_secret(), now)
+            }
+            Credentials::Password { name, password } => match realm {
+                Realm::Registry => {
+                    let name = normalize_user_name(name);
+                    self.throttle.record_failure(name.as_deref(), client, password.expose_secret(), now)
+                }
+                // 256 random bits cannot be guessed.
+                Realm::Api => None,
+            },
+            // One that this server once signed is no guess.
+            Credentials::Refresh(token) if self.refresh_key.verify(token.expose_secret()).is_some() => None,
+            Credentials::Refresh(token) => self.throttle.record_failure(None, client, token.expose_secret(), now),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is good in which realm, what reaches a directory, and what is counted.
+
+use rollcall_access::Principal;
+use rollcall_events::{Clock as _, body};
+
+use crate::{
+    Credentials, Identity, Realm, SignInError,
+    kit::{ADMIN_KEY, TestDirectory, World},
+};
+
+const SECRET: &str = "rcs_YWRhLWFkYS1hZGEtYWRhLWFkYS1hZGEtYWRhLWFkYS0";
+
+/// Who an answer says it is: the word of the principal, `operator`, `anonymous`, or what is wrong.
+fn who(world: &World, found: Result<Identity, SignInError>) -> String {
+    match found {
+        Ok(Identity::Anonymous) => "anonymous".to_owned(),
+        Ok(Identity::Operator) => "operator".to_owned(),
+        Ok(Identity::Principal { principal, secret }) => {
+            let Some(body::Principal::User(user)) = world.live.read().event_principal(principal) else {
+                panic!("no user")
+            };
+            format!("{user}{}", secret.map(|secret| format!(" by {}", secret.id)).unwrap_or_default())
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn each_realm_takes_its_own_credentials() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    world.issue("ada", SECRET);
+    let (wrong, by_secret) = ("the credentials are wrong", "corp/u-ada by sec_ada");
+    let refresh = world.authenticator.issue_refresh_token("corp/u-ada", "sec_ada", 0, world.clock.now());
+    let foreign = crate::RefreshKey::new(&[7; 32]).sign(&crate::refresh::RefreshClaims {
+        user: "corp/u-ada".into(),
+        secret: "sec_ada".into(),
+        service: "other".into(),
+        issued: 0,
+        epoch: 0,
+    });
+    let password = |name: &str, text: &str| Credentials::password(name.to_owned(), text.to_owned()).unwrap();
+    for (credentials, registry, api) in [
+        (Credentials::Anonymous, "anonymous", wrong),
+        (Credentials::Bearer(ADMIN_KEY.into()), wrong, "operator"),
+        (Credentials::Bearer(SECRET.into()), wrong, by_secret),
+        (Credentials::Bearer("rcs_other".into()), wrong, wrong),
+        (password("ada", SECRET), by_secret, by_secret),
+        (password("bob", SECRET), wrong, wrong),
+        (password("ada", "love:lace"), "corp/u-ada", "corp/u-ada"),
+        (password("bob", "love:lace"), wrong, wrong),
+        (password("ada", ADMIN_KEY), wrong, wrong),
+        (Credentials::Refresh(refresh.into()), by_secret, wrong),
+        (Credentials::Refresh(foreign.into()), wrong, wrong),
+    ] {
+        for (realm, expected) in [(Realm::Registry, registry), (Realm::Api, api)] {
+            let found = world.authenticate(realm, &credentials).await;
+            assert_eq!(who(&world, found), expected, "{credentials:?} {realm:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_ours_is_sent_to_a_directory() {
+    let directory = TestDirectory::new("corp");
+    let world = World::with(&[&directory]);
+    world.issue("ada", "a secret of another form");
+    for ours in [SECRET, "rcr_refresh", "rk_admin", ADMIN_KEY, "a secret of another form", "", " ", "\0"] {
+        for realm in [Realm::Registry, Realm::Api] {
+            let _ = world.password(realm, "bob", ours).await;
+            assert_eq!(directory.count(), 0, "{ours:?} {realm:?}");
+        }
+    }
+    assert!(world.password(Realm::Registry, "bob", "a password").await.is_err());
+    assert_eq!(directory.count(), 1);
+}
+
+#[tokio::test]
+async fn guesses_are_counted_together_and_a_registry_secret_does_not_wait() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    world.issue("ada", SECRET);
+    for guess in 0..20 {
+        let realm = if guess % 2 == 0 { Realm::Registry } else { Realm::Api };
+        let found = world.password(realm, "ada", &format!("guess {guess}")).await;
+        assert_eq!(found, Err(SignInError::WrongCredentials), "{guess}");
+    }
+    for realm in [Realm::Registry, Realm::Api] {
+        let found = world.password(realm, "ada", "love:lace").await;
+        assert!(matches!(found, Err(SignInError::Throttled(_))), "{realm:?}: {found:?}");
+        assert!(world.password(realm, "ada", SECRET).await.is_ok(), "{realm:?}");
+    }
+    assert_eq!(directory.count(), 20, "nothing is checked while there is a wait");
+}
+
+#[tokio::test]
+async fn wrong_registry_secrets_are_counted_at_the_token_endpoint_only() {
+    let world = World::with(&[]);
+    for guess in 0..200 {
+        let found = world.password(Realm::Api, "ada", &format!("rcs_{guess}")).await;
+        assert_eq!(found, Err(SignInError::WrongCredentials));
+    }
+    let mut throttled = 0;
+    for guess in 0..40 {
+        let found = world.password(Realm::Registry, "ada", &format!("rcs_{guess}")).await;
+        throttled += usize::from(matches!(found, Err(SignInError::Throttled(_))));
+    }
+    assert_eq!(throttled, 20);
+}
+
+#[tokio::test]
+async fn whoever_is_shut_out_is_nobody_though_a_directory_knows_the_password() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    let ada = world.live.read().user_by_name("ada").unwrap();
+    let found = world.password(Realm::Registry, "ada", "love:lace").await;
+    assert_eq!(found, Ok(Identity::Principal { principal: Principal::User(ada), secret: None }));
+    world.person("corp", "ada", false);
+    assert_eq!(world.password(Realm::Registry, "ada", "love:lace").await, Err(SignInError::WrongCredentials));
+}

@@ -1,0 +1,157 @@
+//! A few people and a directory that says what it is told, for tests.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_access::{Effect, Roster, SharedRoster};
+use rollcall_events::{Body, Clock, Digest, LogId, NewEvent, Position, Recorded, SourceName};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, PasswordAnswer, PasswordCheck, Realm,
+    RefreshKey, SignIn, SignInError,
+};
+
+pub(crate) const ADMIN_KEY: &str = "a key of the operator's own";
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
+
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// A directory that remembers what it was asked, and answers when it is let.
+pub(crate) struct TestDirectory {
+    source: SourceName,
+    passwords: Mutex<HashMap<&'static str, &'static str>>,
+    down: AtomicBool,
+    pub(crate) asked: Mutex<Vec<(String, String)>>,
+    pub(crate) permits: Semaphore,
+}
+
+impl TestDirectory {
+    pub(crate) fn new(source: &str) -> Arc<Self> {
+        Arc::new(Self {
+            source: source.parse().unwrap(),
+            passwords: Mutex::default(),
+            down: AtomicBool::new(false),
+            asked: Mutex::default(),
+            permits: Semaphore::new(Semaphore::MAX_PERMITS),
+        })
+    }
+
+    pub(crate) fn set(&self, person: &'static str, password: &'static str) {
+        self.passwords.lock().unwrap().insert(person, password);
+    }
+
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+/// Of which a test holds on to one half.
+struct Shared(Arc<TestDirectory>);
+
+#[async_trait]
+impl PasswordCheck for Shared {
+    fn source(&self) -> &SourceName {
+        &self.0.source
+    }
+
+    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
+        let password = password.expose_secret();
+        let (name, right) = match account {
+            Account::Person(id) => (id.as_str(), self.0.passwords.lock().unwrap().get(id.as_str()).copied()),
+            Account::Unknown(name) => (name, None),
+        };
+        self.0.asked.lock().unwrap().push((name.to_owned(), password.to_owned()));
+        let _permit = self.0.permits.acquire().await.unwrap();
+        match () {
+            () if self.0.down.load(Ordering::SeqCst) => PasswordAnswer::Unavailable,
+            () if right == Some(password) => PasswordAnswer::Good,
+            () => PasswordAnswer::Bad,
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) live: Arc<SharedRoster>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) authenticator: Authenticator,
+    log: Mutex<u64>,
+}
+
+impl World {
+    /// Ada and Bob of the directory `corp`, asked of these directories.
+    pub(crate) fn with(directories: &[&Arc<TestDirectory>]) -> Self {
+        let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
+        let clock = Arc::new(TestClock(AtomicI64::new(1_767_268_800_000_000)));
+        let shared =
+            |directory: &&Arc<TestDirectory>| -> Arc<dyn PasswordCheck> { Arc::new(Shared(Arc::clone(directory))) };
+        let authenticator = Authenticator::new(AuthenticatorParts {
+            live: Arc::clone(&live),
+            clock: clock.clone(),
+            admin_key: AdminKey::of(ADMIN_KEY),
+            refresh_key: RefreshKey::new(&[7; 32]),
+            service: "registry".to_owned(),
+            directories: directories.iter().map(shared).collect(),
+        })
+        .unwrap();
+        let world = Self { live, clock, authenticator, log: Mutex::new(0) };
+        world.person("corp", "ada", true);
+        world.person("corp", "bob", true);
+        world
+    }
+
+    pub(crate) fn person(&self, source: &str, name: &str, active: bool) {
+        let data = format!(r#"{{"person":"u-{name}","username":"{name}","account":null,"active":{active}}}"#);
+        self.record(source, "person.upserted", &data);
+    }
+
+    /// Gives a user a secret; the operator makes it.
+    pub(crate) fn issue(&self, name: &str, secret: &str) {
+        let hash = Digest::of(secret.as_bytes());
+        let data = format!(r#"{{"secret":"sec_{name}","owner":{{"user":"corp/u-{name}"}},"sha256":"{hash}"}}"#);
+        self.record("local", "secret.issued", &data);
+    }
+
+    pub(crate) fn record(&self, source: &str, name: &str, data: &str) {
+        let mut log = self.log.lock().unwrap();
+        *log += 1;
+        let body = Body::parse(&format!("rollcall.{name}.v1"), data).unwrap();
+        let event = NewEvent { data: data.into(), ..NewEvent::of(source.parse().unwrap(), log.to_string(), &body) };
+        let recorded = Recorded { position: Position(*log), recorded_at: self.clock.now(), event };
+        let effect = self.live.write().apply(&recorded).effect;
+        assert!(matches!(effect, Effect::Applied), "{effect:?}");
+    }
+
+    pub(crate) fn pass(&self, time: TimeDelta) {
+        self.clock.0.fetch_add(time.num_microseconds().unwrap(), Ordering::SeqCst);
+    }
+
+    pub(crate) async fn authenticate(&self, realm: Realm, credentials: &Credentials) -> Result<Identity, SignInError> {
+        let sign_in = SignIn { realm, credentials, client: CLIENT, now: self.clock.now() };
+        self.authenticator.authenticate(&sign_in, |_, identity| identity).await
+    }
+
+    pub(crate) async fn password(&self, realm: Realm, name: &str, password: &str) -> Result<Identity, SignInError> {
+        let credentials = Credentials::password(name.to_owned(), password.to_owned());
+        self.authenticate(realm, &credentials.map_err(|_| SignInError::WrongCredentials)?).await
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("README.md")]
+
+mod admin_key;
+mod authenticator;
+#[cfg(test)]
+mod authenticator_tests;
+mod credentials;
+#[cfg(test)]
+mod kit;
+mod passwords;
+mod refresh;
+mod throttle;
+
+pub use admin_key::AdminKey;
+pub use authenticator::{
+    Authenticator, AuthenticatorParts, Identity, NoRandomness, Realm, SecretUsed, SignIn, SignInError,
+};
+pub use credentials::{Credentials, MalformedCredentials};
+pub use passwords::{Account, PasswordAnswer, PasswordCheck};
+pub use refresh::RefreshKey;
