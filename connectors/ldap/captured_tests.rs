@@ -2,11 +2,12 @@
 
 use chrono::DateTime;
 
+use crate::wire::syncrepl::SYNC;
 use crate::{
     config::{Base, Config},
     schema::{
         model::{Listed, Schema, uuid_text},
-        server::{Kind, RootDse, SYNC},
+        server::{Kind, RootDse},
     },
     wire::{
         ber::{Reader, SEQUENCE},

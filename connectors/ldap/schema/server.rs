@@ -11,8 +11,6 @@ use crate::wire::{
     search,
 };
 
-/// RFC 4533.
-pub const SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
 
 /// The kinds of server that are treated differently.

@@ -2,7 +2,8 @@
 
 use crate::{
     config::{Config, Mode},
-    schema::server::{Kind, RootDse, SYNC},
+    schema::server::{Kind, RootDse},
+    wire::syncrepl::SYNC,
 };
 
 /// How a directory is read.

@@ -1,14 +1,13 @@
 //! The words of RFC 4533: what we ask for, what a server says of an entry, how a refresh ends; and what a refresh means,
 //! which does not follow from its flags alone. Pure.
 
-use crate::{
-    schema::server::SYNC,
-    wire::{
-        ber::{BOOLEAN, ENUMERATED, Malformed, OCTETS, Reader, SEQUENCE, SET, Writer, boolean},
-        message::Control,
-    },
+use crate::wire::{
+    ber::{BOOLEAN, ENUMERATED, Malformed, OCTETS, Reader, SEQUENCE, SET, Writer, boolean},
+    message::Control,
 };
 
+/// The control of a sync request (RFC 4533).
+pub const SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 const STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
 /// The name of the intermediate message.
 const INFO: &str = "1.3.6.1.4.1.4203.1.9.1.4";

@@ -243,7 +243,7 @@ impl Inner {
         let durability = if conflict { Durability::Synced } else { Durability::Written };
         let noted =
             self.inbox.record_outcomes(&delivery.id, PartOutcomes { verdict, parts: settled }, durability).await;
-        telemetry::DeliveryJudged { delivery, verdict, parts: &parts, kinds: &kinds }.emit();
+        telemetry::DeliveryProcessed { delivery, verdict, parts: &parts, kinds: &kinds }.emit();
         appended?;
         match noted {
             Err(error) if conflict => return Err(error.into()),
@@ -267,9 +267,9 @@ pub(crate) struct MappedDelivery {
 impl HookRoute {
     pub(crate) fn map_delivery(&self, delivery: &Delivery) -> MappedDelivery {
         let mut judged = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
-        let said = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
+        let mapped = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
         // A mapping that panics must cost one delivery, not the service (promise 5), and not the delivery either.
-        let said = said.unwrap_or_else(|_| {
+        let mapped = mapped.unwrap_or_else(|_| {
             let detail = "the mapping failed: a defect of Rollcall; replay this delivery when it is mended";
             vec![Err(MappingError::from(Problem::at(ProblemType::MappingFailed, "", detail)))]
         });
@@ -277,11 +277,12 @@ impl HookRoute {
             let clip = |text: Option<String>| text.map(|text| clipped(text, 600));
             Part { id: clip(id), kind: clip(kind), subject: clip(subject), state: PartState::Quarantined(problem) }
         };
-        for part in said {
+        for part in mapped {
             judged.parts.push(match part {
-                Ok(said) => {
-                    let (id, kind, subject) = (Some(said.id.clone()), Some(said.kind.clone()), said.subject.clone());
-                    match validate(&self.source, self.order, &delivery.id, delivery.received_at, said) {
+                Ok(mapped) => {
+                    let (id, kind, subject) =
+                        (Some(mapped.id.clone()), Some(mapped.kind.clone()), mapped.subject.clone());
+                    match validate(&self.source, self.order, &delivery.id, delivery.received_at, mapped) {
                         Ok(fact) => {
                             let subject = Some(fact.event.subject.to_string());
                             judged.events.push(fact.event);

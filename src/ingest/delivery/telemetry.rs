@@ -8,8 +8,8 @@ use crate::delivery::{
     model::{Delivery, DeliveryId, Part, PartState, Replayed, Verdict},
 };
 
-/// An authentic delivery was judged.
-pub(crate) struct DeliveryJudged<'a> {
+/// An authentic delivery was processed.
+pub(crate) struct DeliveryProcessed<'a> {
     pub delivery: &'a Delivery,
     pub verdict: Verdict,
     pub parts: &'a [Part],
@@ -17,7 +17,7 @@ pub(crate) struct DeliveryJudged<'a> {
     pub kinds: &'a [Arc<str>],
 }
 
-impl DeliveryJudged<'_> {
+impl DeliveryProcessed<'_> {
     pub fn emit(self) {
         let count = |wanted: fn(&PartState) -> bool| self.parts.iter().filter(|part| wanted(&part.state)).count();
         let source = self.delivery.source.as_str();
@@ -30,7 +30,7 @@ impl DeliveryJudged<'_> {
             duplicate = count(|s| matches!(s, PartState::Duplicate(_))),
             conflict = count(|s| matches!(s, PartState::Conflict(_))),
             quarantined = count(|s| matches!(s, PartState::Quarantined(_))),
-            "delivery judged"
+            "delivery processed"
         );
         deliveries(source, self.verdict);
         let appended = self.parts.iter().filter(|part| !matches!(part.state, PartState::Quarantined(_)));

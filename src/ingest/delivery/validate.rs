@@ -44,34 +44,34 @@ pub fn validate(
     order: Order,
     delivery: &DeliveryId,
     received_at: DateTime<Utc>,
-    said: MappedEvent,
+    event: MappedEvent,
 ) -> Result<ValidEvent, Problem> {
     use ProblemType::{InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType};
 
-    let id: Id = said.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
-    match Body::emitter_of(&said.kind) {
+    let id: Id = event.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+    match Body::emitter_of(&event.kind) {
         Some(Emitter::Connector | Emitter::ConnectorOrCommand) => {}
         Some(_) => {
-            let detail = format!("`{}` is not for a source to say; it is recorded by Rollcall itself", said.kind);
+            let detail = format!("`{}` is not for a source to say; it is recorded by Rollcall itself", event.kind);
             return Err(Problem::at(NotYours, "/type", detail));
         }
         None => {
             // Clipped: the search for the nearest type is quadratic.
-            let error = Body::parse(&clipped(said.kind.clone(), 100), "").err();
+            let error = Body::parse(&clipped(event.kind.clone(), 100), "").err();
             let detail = error.map_or_else(String::new, |error| error.expected);
             return Err(Problem::at(UnknownType, "/type", detail));
         }
     }
-    let (data, personal) = if said.kind == PERSON { cut_personal(&said.data)? } else { (said.data, None) };
-    let body = Body::parse(&said.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
+    let (data, personal) = if event.kind == PERSON { cut_personal(&event.data)? } else { (event.data, None) };
+    let body = Body::parse(&event.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
     let subject = body.subject();
-    if said.subject.as_ref().is_some_and(|stated| *stated != subject) {
+    if event.subject.as_ref().is_some_and(|stated| *stated != subject) {
         let detail = format!("the data is about `{subject}`: state that as the subject, or state none");
         return Err(Problem::at(SubjectMismatch, "/subject", detail));
     }
     // Leap seconds and nanoseconds have no place in the log; without this a redelivery would look like a conflict.
-    let time = said.time.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
-    let order_key = match (order, said.sequence, time) {
+    let time = event.time.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
+    let order_key = match (order, event.sequence, time) {
         (Order::Version, Some(sequence), _) => format!("{sequence:020}"),
         (Order::Time, _, Some(time)) => micros(time),
         (Order::Observed, _, _) => micros(received_at),
@@ -92,13 +92,13 @@ pub fn validate(
     };
     let event = NewEvent {
         key: EventKey { source: source.clone(), id: id.as_str().into() },
-        kind: said.kind.into(),
+        kind: event.kind.into(),
         subject: subject.into(),
         time,
-        sequence: said.sequence,
-        origin: said.origin.map(Into::into),
+        sequence: event.sequence,
+        origin: event.origin.map(Into::into),
         correlation: Some(delivery.shared()),
-        traceparent: said.traceparent.filter(|trace| is_traceparent(trace)).map(Into::into),
+        traceparent: event.traceparent.filter(|trace| is_traceparent(trace)).map(Into::into),
         data: data.into(),
     };
     Ok(ValidEvent { event, personal })

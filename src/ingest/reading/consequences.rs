@@ -18,7 +18,7 @@ pub struct ProposedFacts {
 /// Who knows what facts come to.
 #[async_trait]
 pub trait Consequences: Send + Sync + 'static {
-    /// The projects, by name, that have `crowd` members or more now and would have none once this was recorded. Asked only
+    /// The projects, by name, that have `min_members` members or more now and would have none once this was recorded. Asked only
     /// where something would be taken away. Bounds its own time: where it cannot tell, it names none.
-    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String>;
+    async fn emptied(&self, proposed: ProposedFacts, min_members: u64) -> Vec<String>;
 }

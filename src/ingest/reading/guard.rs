@@ -4,13 +4,13 @@
 use std::fmt;
 
 /// Removals below this number are never too many by their share.
-pub const LEAST: u64 = 20;
+pub const MIN_REMOVALS: u64 = 20;
 /// More than one in so many facts is too many.
-pub const ONE_IN: u64 = 5;
+pub const MAX_SHARE: u64 = 5;
 /// A group or project with so many members or more is not emptied.
-pub const CROWD: u64 = 5;
+pub const MIN_PROTECTED: u64 = 5;
 /// How many of those that would be emptied are named.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// What a read would do to the facts of its source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,11 +51,11 @@ impl fmt::Display for HoldReason {
         match self {
             Self::Empty { facts } => write!(f, "the source answered with nothing, and {facts} facts of it stand"),
             Self::Share { removals, facts } => {
-                write!(f, "{removals} of its {facts} facts would end, more than one in {ONE_IN}")
+                write!(f, "{removals} of its {facts} facts would end, more than one in {MAX_SHARE}")
             }
             Self::Emptied(names) => {
-                let more = names.len().saturating_sub(NAMED);
-                let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+                let more = names.len().saturating_sub(MAX_NAMED);
+                let named: Vec<&str> = names.iter().take(MAX_NAMED).map(String::as_str).collect();
                 write!(f, "{}", named.join(", "))?;
                 if more > 0 {
                     write!(f, " and {more} more")?;
@@ -76,10 +76,10 @@ pub fn hold_reason(impact: &Impact) -> Option<HoldReason> {
     if *stated == 0 {
         return Some(HoldReason::Empty { facts: *facts });
     }
-    if *removals >= LEAST && removals.saturating_mul(ONE_IN) > *facts {
+    if *removals >= MIN_REMOVALS && removals.saturating_mul(MAX_SHARE) > *facts {
         return Some(HoldReason::Share { removals: *removals, facts: *facts });
     }
-    let emptied = groups.iter().filter(|(_, now, then)| *now >= CROWD && *then == 0);
+    let emptied = groups.iter().filter(|(_, now, then)| *now >= MIN_PROTECTED && *then == 0);
     let emptied: Vec<String> = emptied
         .map(|(name, ..)| name.clone())
         .chain(projects.iter().map(|name| format!("the project {name}")))

@@ -165,11 +165,12 @@ impl MemoryProjects {
 
 #[async_trait]
 impl Consequences for MemoryProjects {
-    async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
+    async fn emptied(&self, proposed: ProposedFacts, min_members: u64) -> Vec<String> {
         let ended: Vec<String> = proposed.facts.iter().filter(|fact| fact.is_removal()).map(Body::subject).collect();
         let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let emptied =
-            projects.iter().filter(|(_, on)| on.len() as u64 >= crowd && on.iter().all(|one| ended.contains(one)));
+        let emptied = projects
+            .iter()
+            .filter(|(_, on)| on.len() as u64 >= min_members && on.iter().all(|one| ended.contains(one)));
         emptied.map(|(name, _)| name.clone()).collect()
     }
 }

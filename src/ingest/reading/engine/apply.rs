@@ -19,7 +19,7 @@ use crate::{
     reading::{
         change::{Change, ChangeKind, in_order},
         consequences::ProposedFacts,
-        guard::{CROWD, HoldReason, Impact, hold_reason},
+        guard::{HoldReason, Impact, MIN_PROTECTED, hold_reason},
         plan::{PlanReason, PlanState},
         run::{ChangeCounts, RunOutcome},
         status::{AbsentMembers, ExcludedFacts, LastFullRead, SHOWN, SourceState, SourceStatus},
@@ -175,7 +175,7 @@ impl Engine {
             Some(HoldReason::Emptied(_)) | None => {
                 let facts = changes.iter().map(|change| change.body.clone()).collect();
                 let proposed = ProposedFacts { source: self.source.clone(), seen: baseline.position, facts };
-                impact.projects = self.deps.consequences.emptied(proposed, CROWD).await;
+                impact.projects = self.deps.consequences.emptied(proposed, MIN_PROTECTED).await;
                 hold_reason(&impact)
             }
         }
@@ -230,8 +230,8 @@ impl Engine {
             found.retain(|person, names| kept.get(person) != Some(names));
         }
         let order_key = micros(self.deps.clock.now());
-        let news = found.into_iter();
-        let news: Vec<Personal> = news
+        let changed = found.into_iter();
+        let changed: Vec<Personal> = changed
             .map(|(person, PersonalData { email, name })| Personal {
                 person,
                 email,
@@ -239,8 +239,8 @@ impl Engine {
                 order_key: order_key.clone(),
             })
             .collect();
-        if !news.is_empty() {
-            self.deps.store.save_personal(&self.source, news).await?;
+        if !changed.is_empty() {
+            self.deps.store.save_personal(&self.source, changed).await?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::{
     },
     reading::{
         change::{Change, ChangeKind, in_order},
-        guard::{Impact, LEAST},
+        guard::{Impact, MIN_REMOVALS},
         plan::PlanReason,
         status::SourceState,
         stores::{BaselineState, SavedCursor},
@@ -193,7 +193,7 @@ impl Engine {
         });
         let (groups, removals) = (groups.collect(), concluded.len() as u64);
         // Few removals are never too many by their share, however many facts there are.
-        let facts = if removals < LEAST { 0 } else { self.index(baseline).await?.lock().fact_count() };
+        let facts = if removals < MIN_REMOVALS { 0 } else { self.index(baseline).await?.lock().fact_count() };
         let impact = Impact { facts, removals, stated: 1, groups, projects: Vec::new() };
         Ok(self.guard_reason(impact, changes, baseline).await.is_some())
     }
@@ -288,7 +288,7 @@ struct Wanted {
 
 fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
     let mut wanted = Wanted::default();
-    let status = |prefix: &str| -> Vec<String> {
+    let present = |prefix: &str| -> Vec<String> {
         let there = beginning_with(known, prefix).filter(|(_, entry)| entry.present);
         there.map(|(subject, _)| subject.to_owned()).collect()
     };
@@ -310,7 +310,7 @@ fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
             }
             SourceChange::Removed(body) => {
                 if let Body::GroupRemoved(gone) = &body {
-                    for member in status(&group_member_subject_prefix(&gone.group)) {
+                    for member in present(&group_member_subject_prefix(&gone.group)) {
                         say(&mut wanted, member, None, false);
                     }
                 }
@@ -318,7 +318,7 @@ fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
             }
             SourceChange::GroupMembers { group, members } => {
                 let prefix = group_member_subject_prefix(&group);
-                let mut left: BTreeSet<String> = status(&prefix).into_iter().collect();
+                let mut left: BTreeSet<String> = present(&prefix).into_iter().collect();
                 left.extend(wanted.facts.keys().filter(|subject| subject.starts_with(&prefix)).cloned());
                 for member in members {
                     let subject = member.body.subject();

@@ -35,8 +35,8 @@ impl Engine {
         // What a follower knew to be recorded no longer is.
         self.deps.store.forget_sync_state(&self.source).await?;
         // Nothing was said by this run.
-        let standing_at = self.index(&baseline).await?.lock().unseen();
-        let ends = self.facts_at(&standing_at).await?.into_iter().filter_map(|(subject, known)| {
+        let positions = self.index(&baseline).await?.lock().unseen();
+        let ends = self.facts_at(&positions).await?.into_iter().filter_map(|(subject, known)| {
             let was = known.body()?;
             Some(Change { subject, body: was.removal()?, previous: known.position, was: Some(was) })
         });
