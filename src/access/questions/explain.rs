@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, LOCAL, Position, body};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// An answer with its grounds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Yes or no.
     pub allowed: bool,
@@ -46,7 +46,7 @@ pub struct Explanation {
 }
 
 /// A way to a role that does not stand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearMiss {
     /// The role, the rule and the facts of it, as if it stood.
     #[serde(flatten)]
@@ -56,7 +56,7 @@ pub struct NearMiss {
 }
 
 /// A ceiling that acts on the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CeilingNote {
     /// Its name in the profile.
     pub id: String,
@@ -122,7 +122,7 @@ pub fn explain(
         ceilings = question.ceilings();
         would_allow = question.remedies(&missed);
     }
-    reasons.sort_by(|a, b| (&a.role, a.rule, &a.name).cmp(&(&b.role, b.rule, &b.name)));
+    reasons.sort_by(|a, b| (&a.role, &a.rule, &a.name).cmp(&(&b.role, &b.rule, &b.name)));
     reasons.dedup();
     Explanation {
         allowed: verdict.is_allowed(),
@@ -186,7 +186,7 @@ impl<'a> Question<'a> {
             }
             let name = format!("{}/baseline[{n}]", document.name);
             found.push(Reason {
-                rule: "baseline",
+                rule: "baseline".into(),
                 role: role.into(),
                 name,
                 text: text.trim_end().into(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     decide::decide,
@@ -59,8 +59,8 @@ pub fn who_may(roster: &Roster, project: ProjectIx, actions: ActionSet, now: Dat
             roles.entry(reason.role.clone()).or_default().push(reason);
         }
         for (role, mut reasons) in roles {
-            reasons.sort_by(|a, b| (a.rule, &a.name).cmp(&(b.rule, &b.name)));
-            reasons.dedup_by(|a, b| (a.rule, &a.name) == (b.rule, &b.name));
+            reasons.sort_by(|a, b| (&a.rule, &a.name).cmp(&(&b.rule, &b.name)));
+            reasons.dedup_by(|a, b| (&a.rule, &a.name) == (&b.rule, &b.name));
             let open = reasons.iter().any(|reason| reason.until.is_none());
             let until = reasons.iter().filter_map(|reason| reason.until).max().filter(|_| !open);
             rows.push(PermittedRow { user: user.clone(), name: name.clone(), role, until, reasons });
@@ -83,7 +83,7 @@ impl Roster {
 }
 
 /// Something about access that is there at one of two moments and not at the other.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccessChange {
     /// The project's name.
     pub project: String,
@@ -235,7 +235,7 @@ fn obstacles<'a>(
 ) -> (BTreeSet<Cause>, BTreeSet<DateTime<Utc>>) {
     let mut found = (BTreeSet::new(), BTreeSet::new());
     let (Some(who), Some(project)) = (who, project) else { return found };
-    let wanted: BTreeSet<(&str, &str)> = reasons.map(|reason| (reason.rule, reason.name.as_str())).collect();
+    let wanted: BTreeSet<(&str, &str)> = reasons.map(|reason| (&*reason.rule, reason.name.as_str())).collect();
     for way in side.roster.ways(who, project.into(), side.at) {
         if wanted.contains(&(way.rule, way.name.as_str())) {
             for obstacle in way.obstacles {

@@ -9,9 +9,11 @@ mod customer;
 mod producer;
 pub(crate) mod remedy;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use rollcall_events::Position;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
@@ -28,7 +30,7 @@ pub(crate) use self::remedy::{Fix, steps};
 pub use self::remedy::{Remedy, Step};
 
 /// An event that a reason rests on, or that ended one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cause {
     /// The event's position in the log.
     pub position: Position,
@@ -39,11 +41,11 @@ pub struct Cause {
 }
 
 /// A reason for a role: one way that stands, with every fact that it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4), `binding` (rule 5), `personal`, or `baseline`:
     /// what everybody has without a role.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// The role that it gives; of a baseline `anyone` or `authenticated`, for whom it is.
     pub role: String,
     /// What names it: the line, the producer account, the binding. The same in every replay.
@@ -57,7 +59,7 @@ pub struct Reason {
 }
 
 /// How an obstacle came about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It was otherwise once.
@@ -69,7 +71,7 @@ pub enum Standing {
 }
 
 /// What stands in the way of a role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {
     /// How it came about.
     pub standing: Standing,
@@ -169,14 +171,14 @@ impl Roster {
     pub(crate) fn reasons(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<Reason> {
         let mut reasons: Vec<Reason> =
             self.ways(caller, place, now).iter().filter(|way| way.stands()).map(|way| self.reason(way)).collect();
-        reasons.sort_by(|a, b| (&a.role, a.rule, &a.name).cmp(&(&b.role, b.rule, &b.name)));
-        reasons.dedup_by(|a, b| (&a.role, a.rule, &a.name) == (&b.role, b.rule, &b.name));
+        reasons.sort_by(|a, b| (&a.role, &a.rule, &a.name).cmp(&(&b.role, &b.rule, &b.name)));
+        reasons.dedup_by(|a, b| (&a.role, &a.rule, &a.name) == (&b.role, &b.rule, &b.name));
         reasons
     }
 
     pub(crate) fn reason(&self, way: &Way) -> Reason {
         Reason {
-            rule: way.rule,
+            rule: way.rule.into(),
             role: self.profile.role_name(way.held.role).to_owned(),
             name: way.name.clone(),
             text: way.text.clone(),

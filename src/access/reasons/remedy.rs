@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::LOCAL;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Walk;
@@ -16,7 +16,7 @@ use crate::roster::{
 };
 
 /// One thing to be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Step {
     /// An event is said: by its source, or by a command where the source is `local`.
@@ -44,7 +44,7 @@ pub enum Step {
 }
 
 /// What would make a no a yes, all of it together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
     /// In words.
     pub text: String,
@@ -53,9 +53,10 @@ pub struct Remedy {
 }
 
 /// What takes one obstacle away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Fix {
     /// Nothing that can be said in one step.
+    #[default]
     None,
     /// A row is stated with some members changed.
     State { source: String, kind: &'static str, row: Map<String, Value>, change: Map<String, Value> },

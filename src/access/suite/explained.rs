@@ -58,7 +58,7 @@ impl Copy {
 
     /// Takes a reason away; whether that could be done.
     fn end(&mut self, reason: &Reason) -> bool {
-        let effect = match reason.rule {
+        let effect = match &*reason.rule {
             "binding" | "group" => {
                 let row = self.0.bindings().find(|row| row.subject == reason.name);
                 let Some(row) = row else { return true };
@@ -145,7 +145,7 @@ proptest! {
             let telling: Vec<&Reason> = why.reasons.iter().collect();
             prop_assert!(!telling.is_empty(), "{why:#?}");
             let mut copy = Copy::of(&roster);
-            let rest: Vec<&Reason> = telling.iter().copied().filter(|reason| !["baseline", "personal"].contains(&reason.rule)).collect();
+            let rest: Vec<&Reason> = telling.iter().copied().filter(|reason| !["baseline", "personal"].contains(&&*reason.rule)).collect();
             if !rest.iter().all(|reason| copy.end(reason)) {
                 continue;
             }

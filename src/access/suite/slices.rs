@@ -464,7 +464,7 @@ fn a_project_that_only_came_too_late_is_found_by_what_is_known_now() {
 fn the_random_pasts_reach_every_kind_of_reason() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let mut rules: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let mut rules: BTreeMap<std::borrow::Cow<'static, str>, u32> = BTreeMap::new();
     // What was removed with everything that it held, and made again.
     let mut again: BTreeMap<&str, u32> = BTreeMap::new();
     let mut kinds: BTreeSet<String> = BTreeSet::new();

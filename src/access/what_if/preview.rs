@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Position, SourceName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     fold::change::Effect,
@@ -31,7 +31,7 @@ pub struct Preview {
 }
 
 /// A scope by its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NamedScope {
     /// Above everything.
@@ -43,7 +43,7 @@ pub enum NamedScope {
 }
 
 /// A role that somebody would have, or have no more.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MembershipChange {
     /// Where.
     pub scope: NamedScope,
@@ -58,7 +58,7 @@ pub struct MembershipChange {
 }
 
 /// What somebody could do, or no more.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ActionChange {
     /// Where.
     pub scope: NamedScope,

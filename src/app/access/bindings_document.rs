@@ -73,7 +73,7 @@ pub struct DeclaredBinding {
 }
 
 /// One row of a plan.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BindingsPlanRow {
     /// `add`, `change` (its window) or `remove`.
     #[schema(value_type = String)]
@@ -100,7 +100,7 @@ pub struct BindingsPlanRow {
 }
 
 /// What of a document is not so yet.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BindingsPlan {
     /// Names this plan: send it as `If-Match` to apply exactly these rows. Also the `ETag`.
     pub plan: String,

@@ -58,7 +58,7 @@ pub enum BasisWord {
 }
 
 /// The answer: the question again, and an explanation.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Explained {
     /// The decision's id, of a question that is asked now; a no can be looked up by it under `/api/v1/decisions`.
     #[serde(skip_serializing_if = "Option::is_none")]

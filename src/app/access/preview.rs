@@ -99,7 +99,7 @@ pub struct SomeSettings {
 }
 
 /// What would change.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Previewed {
     /// The position of the roster that it was tried on.
     #[schema(value_type = u64)]
@@ -115,7 +115,7 @@ pub struct Previewed {
 
 /// Roles that appear and disappear: at most ten thousand rows, and how many there are. Rows are told to those who may
 /// preview anything; others are told how many.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Memberships {
     /// How many.
     pub total: usize,
@@ -125,7 +125,7 @@ pub struct Memberships {
 }
 
 /// Actions that appear and disappear, told like roles.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Actions {
     /// How many.
     pub total: usize,
@@ -237,18 +237,51 @@ fn with_author(data: &str, author: &Author) -> Option<String> {
     serde_json::to_string(&object).ok()
 }
 
+impl From<Settings> for SomeSettings {
+    /// Every setting as it is there; which sources there are is no setting that somebody tries.
+    fn from(settings: Settings) -> Self {
+        let Settings {
+            producer_role,
+            consumer_role,
+            customer_sub_accounts,
+            customers_see_each_other,
+            bindings_on_managed,
+            reserved_names,
+            switches,
+            sources: _,
+        } = settings;
+        Self {
+            producer_role: Some(producer_role),
+            consumer_role: Some(consumer_role),
+            customer_sub_accounts: Some(customer_sub_accounts),
+            customers_see_each_other: Some(customers_see_each_other),
+            bindings_on_managed: Some(bindings_on_managed),
+            reserved_names: Some(reserved_names),
+            switches,
+        }
+    }
+}
+
 impl SomeSettings {
     fn applied_to(self, now: &Settings) -> Settings {
-        let Self { producer_role, consumer_role, customer_sub_accounts, customers_see_each_other, .. } = self;
+        let Self {
+            producer_role,
+            consumer_role,
+            customer_sub_accounts,
+            customers_see_each_other,
+            bindings_on_managed,
+            reserved_names,
+            switches: set,
+        } = self;
         let mut switches = now.switches.clone();
-        switches.extend(self.switches);
+        switches.extend(set);
         Settings {
             producer_role: producer_role.unwrap_or_else(|| now.producer_role.clone()),
             consumer_role: consumer_role.unwrap_or_else(|| now.consumer_role.clone()),
             customer_sub_accounts: customer_sub_accounts.unwrap_or(now.customer_sub_accounts),
             customers_see_each_other: customers_see_each_other.unwrap_or(now.customers_see_each_other),
-            bindings_on_managed: self.bindings_on_managed.unwrap_or(now.bindings_on_managed),
-            reserved_names: self.reserved_names.unwrap_or_else(|| now.reserved_names.clone()),
+            bindings_on_managed: bindings_on_managed.unwrap_or(now.bindings_on_managed),
+            reserved_names: reserved_names.unwrap_or_else(|| now.reserved_names.clone()),
             switches,
             sources: now.sources.clone(),
         }

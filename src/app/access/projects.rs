@@ -125,7 +125,7 @@ impl Project {
 }
 
 /// A user's role in a project now.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Member {
     /// The user's name.
     pub user: String,

@@ -163,7 +163,7 @@ pub struct DiffQuery {
 }
 
 /// What is different at two moments.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Differences {
     /// The earlier one.
     pub from: MomentShown,

@@ -57,7 +57,7 @@ fn file_names(dir: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names.collect())
 }
 
-/// Copies a file with its mode, if it is copy_dir.
+/// Copies a file with its mode, if it is there.
 fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     if from.is_file() {
         fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;

@@ -43,7 +43,7 @@ pub fn data_dir(global: &Global) -> Result<DataDir, Failure> {
     Ok(DataDir::new(&loaded(global)?.config.server.data_dir))
 }
 
-/// Where the server is: as fact, as configured, as the data directory remembers, or where it listens by default.
+/// Where the server is: the argument, the configuration, what the data directory remembers, or where it listens by default.
 ///
 /// # Errors
 /// When that is no address.

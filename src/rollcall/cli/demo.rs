@@ -6,7 +6,7 @@ use crate::{
     cli::{
         args::{Demo, Global},
         context::{loaded, server_address},
-        output::{OutputFormat, field_text},
+        output::{OutputFormat, cell},
     },
     client::{Exit, Failure},
     config::data_dir::DataDir,
@@ -27,10 +27,11 @@ pub async fn run(global: &Global, format: OutputFormat, command: &Demo) -> Resul
         Demo::Renew { entitlement } => (entitlement, EntitlementState::Active, "active"),
     };
     let answer = demo::change(&dir, &base, entitlement, state, SystemClock.now()).await?;
-    format.print(&answer, |paint| {
-        let event = answer.pointer("/events/0").cloned().unwrap_or_default();
-        let remark = paint.dim(&format!("event {}, {}", field_text(&event, "position"), field_text(&event, "effect")));
-        format!("{entitlement} is {word} now   {remark}\n")
+    format.print(&answer.json, |paint| {
+        let event = answer.value.events.first();
+        let remark =
+            event.map(|event| format!("event {}, {}", event.position, cell(&event.effect))).unwrap_or_default();
+        format!("{entitlement} is {word} now   {}\n", paint.dim(&remark))
     });
     Ok(Exit::Yes)
 }

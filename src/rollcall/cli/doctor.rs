@@ -9,6 +9,7 @@ use rollcall_access::{
     Verb,
     profile::{Own, PseudoPrincipal, Resource},
 };
+use rollcall_app::operations::{deliveries::DeliveryShown, log::SignedHead, sources::Source};
 use rollcall_events::Clock;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::{
     cli::{
         args::Global,
         context::{self, load_config, server_address},
-        output::{OutputFormat, escape_controls, field_text, group_digits},
+        output::{OutputFormat, escape_controls, group_digits},
     },
     client::{Client, Exit, Failure, http_client, url_below},
     config::{data_dir::DataDir, load::Loaded, profile::load_profile},
@@ -57,12 +58,12 @@ pub async fn run(global: &Global, format: OutputFormat) -> Result<Exit, Failure>
     let rows = found.0.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
     format.print(&Value::Array(rows), |paint| {
         let line = |finding: &Finding| {
-            let state = match finding.grade {
+            let mark = match finding.grade {
                 Grade::Good => paint.good("✓"),
                 Grade::Odd => paint.bold("!"),
                 Grade::Bad => paint.bad("✗"),
             };
-            format!("{state} {:<14} {}\n", finding.check, escape_controls(&finding.text))
+            format!("{mark} {:<14} {}\n", finding.check, escape_controls(&finding.text))
         };
         found.0.iter().map(line).collect()
     });
@@ -222,34 +223,26 @@ async fn check_tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: 
 
 /// What waits for somebody.
 async fn check_records(found: &mut Findings, client: &Client) {
-    match client.get(&["api", "v1", "log", "head"], &[]).await {
+    match client.get::<SignedHead>(&["api", "v1", "log", "head"], &[]).await {
         Err(failure) => return found.add("admin key", Grade::Bad, failure.to_string()),
-        Ok(head) => found.add(
-            "admin key",
-            Grade::Good,
-            format!("good; the log is at position {}", field_text(&head, "position")),
-        ),
-    }
-    for source in client.items(&["api", "v1", "sources"]).await.unwrap_or_default() {
-        let parked = source.pointer("/parked/count").and_then(Value::as_u64).unwrap_or_default();
-        if parked > 0 {
-            let what = "parked, each until an event of it can be judged";
-            found.add(
-                "parked",
-                Grade::Odd,
-                format!("{}: {} {what}", field_text(&source, "name"), group_digits(parked)),
-            );
+        Ok(head) => {
+            let position = head.value.position;
+            found.add("admin key", Grade::Good, format!("good; the log is at position {position}"));
         }
-        for one in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {
-            found.add(
-                "parked",
-                Grade::Odd,
-                format!("{}: {}", field_text(&source, "name"), one.as_str().unwrap_or_default()),
-            );
+    }
+    let sources = client.items::<Source>(&["api", "v1", "sources"]).await.map(|sources| sources.value);
+    for Source { name, parked, .. } in sources.unwrap_or_default() {
+        if parked.count > 0 {
+            let what = "parked, each until an event of it can be judged";
+            found.add("parked", Grade::Odd, format!("{name}: {} {what}", group_digits(parked.count)));
+        }
+        for one in parked.first {
+            found.add("parked", Grade::Odd, format!("{name}: {one}"));
         }
     }
     let query = [("verdict", "failed".to_owned())];
-    let failed = client.all_pages(&["api", "v1", "deliveries"], &query, 100).await.unwrap_or_default().len();
+    let failed = client.all_pages::<DeliveryShown>(&["api", "v1", "deliveries"], &query, 100).await;
+    let failed = failed.map_or(0, |failed| failed.value.len());
     if failed > 0 {
         found.add(
             "deliveries",

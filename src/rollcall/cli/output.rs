@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// Whether to colour.
@@ -88,18 +89,36 @@ pub fn escape_controls(text: &str) -> String {
     text.chars().flat_map(shown).collect()
 }
 
-/// A member as text: strings without quotes, nothing for null.
-pub fn field_text(value: &Value, key: &str) -> String {
-    match value.pointer(&format!("/{}", key.replace('.', "/"))) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => escape_controls(text),
-        Some(Value::Array(list)) => list
-            .iter()
-            .map(|item| item.as_str().map_or_else(|| item.to_string(), escape_controls))
-            .collect::<Vec<_>>()
-            .join(", "),
-        Some(other) => other.to_string(),
+/// A value of an answer as text: strings without quotes, nothing for null.
+pub fn cell(value: &impl Serialize) -> String {
+    json_cell(&serde_json::to_value(value).unwrap_or_default())
+}
+
+fn json_cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => escape_controls(text),
+        Value::Array(list) => {
+            let items = list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), escape_controls));
+            items.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
     }
+}
+
+/// A member of an answer whose members are shown whatever they are called.
+pub fn field_text(value: &Value, key: &str) -> String {
+    value.pointer(&format!("/{}", key.replace('.', "/"))).map(json_cell).unwrap_or_default()
+}
+
+/// A column of a table: its heading, and how a row's cell is made.
+pub type Column<T> = (&'static str, fn(&T) -> String);
+
+/// A table of things.
+pub fn table_of<T>(paint: Paint, columns: &[Column<T>], rows: &[T]) -> String {
+    let heading: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()).collect();
+    table(paint, &heading, &rows)
 }
 
 /// Columns as wide as their widest cell; the first row is the heading.
@@ -121,14 +140,6 @@ pub fn table(paint: Paint, heading: &[&str], rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// A table of some members of each item.
-pub fn field_table(paint: Paint, columns: &[(&str, &str)], items: &[Value]) -> String {
-    let heading: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
-    let rows: Vec<Vec<String>> =
-        items.iter().map(|item| columns.iter().map(|(_, key)| field_text(item, key)).collect()).collect();
-    table(paint, &heading, &rows)
 }
 
 /// A number with thin groups, as in `2 041`.
@@ -156,14 +167,12 @@ pub fn shell_quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_table_lines_up_and_a_name_cannot_steer_the_terminal() {
-        let items = [json!({"name": "a\u{1b}[2Jb", "n": {"x": 7}}), json!({"name": "é", "n": null})];
-        let text = field_table(Paint::Plain, &[("NAME", "name"), ("X", "n.x")], &items);
+        let columns: [Column<(&str, Option<u64>)>; 2] = [("NAME", |row| cell(&row.0)), ("X", |row| cell(&row.1))];
+        let text = table_of(Paint::Plain, &columns, &[("a\u{1b}[2Jb", Some(7)), ("é", None)]);
         assert_eq!(text, "NAME         X\na\\u{1b}[2Jb  7\né\n");
     }
 

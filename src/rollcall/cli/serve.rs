@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use rollcall_app::access::secrets::{NewSecret, SecretIssued};
 use rollcall_events::Clock;
 use secrecy::ExposeSecret;
-use serde_json::json;
 
 use crate::{
     cli::{
@@ -116,9 +116,9 @@ async fn greet(
         let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
         demo::fill(dir, &base, made_at, SystemClock.now()).await?;
         let client = Client::new(base, admin_key.secret().clone())?;
-        let issued =
-            client.post(&["api", "v1", "users", demo::sample::ADA, "secrets"], &json!({"label": "demo"})).await?;
-        secret = issued.get("secret").and_then(|secret| secret.as_str()).map(str::to_owned);
+        let new = NewSecret { label: Some("demo".to_owned()), expires: None };
+        let issued = client.post::<SecretIssued>(&["api", "v1", "users", demo::sample::ADA, "secrets"], &new).await?;
+        secret = Some(issued.value.secret);
     }
     // The flags that a pasted command needs to find this server.
     let mut program = program_name();

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use rollcall_app::{List, Page, operations::events::Event};
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// What a command came to, as the exit code says it.
@@ -72,22 +74,18 @@ impl Client {
         url_below(&self.base, path, query)
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, Failure> {
-        let request = self.http.request(method, url).bearer_auth(self.key.expose_secret());
-        let request = match body {
-            Some(body) => request.json(body),
-            None => request,
-        };
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let request = request.bearer_auth(self.key.expose_secret());
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
         if response.status().is_success() { Ok(response) } else { Err(failure_from(response, &|_| None).await) }
     }
 
-    /// Reads JSON.
+    /// Reads one thing.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
-        read_json(self.send(Method::GET, self.url(path, query), None).await?).await
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<Reply<T>, Failure> {
+        read_reply(self.send(self.http.get(self.url(path, query))).await?).await
     }
 
     /// Reads text.
@@ -95,16 +93,16 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Failure> {
-        let response = self.send(Method::GET, self.url(path, query), None).await?;
+        let response = self.send(self.http.get(self.url(path, query))).await?;
         response.text().await.map_err(|error| unreachable(self.base(), &error))
     }
 
-    /// Sends JSON and reads JSON.
+    /// Gives a command or asks a question that has a body.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        read_json(self.send(Method::POST, self.url(path, &[]), Some(body)).await?).await
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
+        read_reply(self.send(self.http.post(self.url(path, &[])).json(body)).await?).await
     }
 
     /// As [`Self::post`] of a document that somebody wrote: `place` says where in it a mistake stands. With an entity tag,
@@ -112,18 +110,18 @@ impl Client {
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn post_document(
+    pub async fn post_document<T: DeserializeOwned>(
         &self,
         path: &[&str],
         document: &Value,
         place: &(dyn Fn(&str) -> Option<String> + Sync),
         tag: Option<&str>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Reply<T>, Failure> {
         let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(document);
         let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
         if response.status().is_success() {
-            read_json(response).await
+            read_reply(response).await
         } else {
             Err(failure_from(response, place).await)
         }
@@ -133,60 +131,62 @@ impl Client {
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn put(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        read_json(self.send(Method::PUT, self.url(path, &[]), Some(body)).await?).await
+    pub async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
+        read_reply(self.send(self.http.put(self.url(path, &[])).json(body)).await?).await
     }
 
     /// Changes parts of something.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        read_json(self.send(Method::PATCH, self.url(path, &[]), Some(body)).await?).await
+    pub async fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
+        read_reply(self.send(self.http.patch(self.url(path, &[])).json(body)).await?).await
     }
 
     /// Ends something.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
-        read_json(self.send(Method::DELETE, self.url(path, &[]), None).await?).await
+    pub async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Reply<T>, Failure> {
+        read_reply(self.send(self.http.delete(self.url(path, &[]))).await?).await
     }
 
     /// The items of a list that is always whole.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn items(&self, path: &[&str]) -> Result<Vec<Value>, Failure> {
-        let mut list = self.get(path, &[]).await?;
-        Ok(match list.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        })
+    pub async fn items<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Reply<Vec<T>>, Failure> {
+        let Reply { mut json, value: List { items } } = self.get(path, &[]).await?;
+        Ok(Reply { json: take_items(&mut json).into(), value: items })
     }
 
     /// Every page of a list, up to `most` items.
     ///
     /// # Errors
     /// As [`Failure`].
-    pub async fn all_pages(&self, path: &[&str], query: &[(&str, String)], most: usize) -> Result<Vec<Value>, Failure> {
-        let mut items = Vec::new();
+    pub async fn all_pages<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        most: usize,
+    ) -> Result<Reply<Vec<T>>, Failure> {
+        let (mut json, mut value) = (Vec::new(), Vec::new());
         let mut url = self.url(path, query);
         url.query_pairs_mut().append_pair("limit", &most.clamp(1, 500).to_string());
         loop {
-            let response = self.send(Method::GET, url, None).await?;
+            let response = self.send(self.http.get(url)).await?;
             let next = next_page(&self.base, response.headers());
-            let mut page = read_json(response).await?;
-            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
-                items.extend(more);
-            }
+            let mut page: Reply<Page<T>> = read_reply(response).await?;
+            json.extend(take_items(&mut page.json));
+            value.extend(page.value.items);
             match next {
-                Some(next) if items.len() < most => url = next,
+                Some(next) if value.len() < most => url = next,
                 _ => break,
             }
         }
-        items.truncate(most);
-        Ok(items)
+        json.truncate(most);
+        value.truncate(most);
+        Ok(Reply { json: json.into(), value })
     }
 
     /// The events after a position that match, once the log has passed it, and how far was looked. `None`: nothing came.
@@ -198,7 +198,7 @@ impl Client {
         after: u64,
         query: &[(&str, String)],
         wait: Duration,
-    ) -> Result<Option<(Vec<Value>, u64)>, Failure> {
+    ) -> Result<Option<(Vec<Reply<Event>>, u64)>, Failure> {
         let mut url = self.url(&["api", "v1", "events"], query);
         url.query_pairs_mut()
             .append_pair("after", &after.to_string())
@@ -217,18 +217,42 @@ impl Client {
             }
             let reached = position(response.headers()).unwrap_or(after);
             let next = next_page(&self.base, response.headers());
-            let mut page = read_json(response).await?;
-            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                found.extend(items);
-            }
+            let Reply { mut json, value: Page { items, .. } } = read_reply(response).await?;
+            found.extend(Reply { json: take_items(&mut json).into(), value: items }.each());
             match next {
                 Some(next) => url = next,
                 None => {
-                    let last = found.last().and_then(|event| event.get("position")).and_then(Value::as_u64);
+                    let last = found.last().map(|event: &Reply<Event>| event.value.position.0);
                     return Ok(Some((found, reached.max(last.unwrap_or_default()))));
                 }
             }
         }
+    }
+}
+
+/// An answer: as the server sent it, and as what it is.
+pub struct Reply<T> {
+    /// For programs.
+    pub json: Value,
+    /// For people, and to decide by.
+    pub value: T,
+}
+
+impl<T> Reply<Vec<T>> {
+    /// Each item by itself.
+    pub fn each(mut self) -> Vec<Reply<T>> {
+        let json = match self.json.take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        };
+        json.into_iter().zip(self.value).map(|(json, value)| Reply { json, value }).collect()
+    }
+}
+
+fn take_items(list: &mut Value) -> Vec<Value> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
     }
 }
 
@@ -269,14 +293,18 @@ pub fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
     Failure::Unreachable(format!("{base} does not answer: {deepest}. Is `rollcall serve` running there?"))
 }
 
-async fn read_json(response: Response) -> Result<Value, Failure> {
+async fn read_reply<T: DeserializeOwned>(response: Response) -> Result<Reply<T>, Failure> {
     let url = response.url().clone();
     let bytes = response.bytes().await.map_err(|error| unreachable(url.as_str(), &error))?;
-    if bytes.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(&bytes)
-        .map_err(|_| Failure::Unreachable(format!("{url} is not a Rollcall server: its answer is not JSON")))
+    let bytes = if bytes.is_empty() { &b"null"[..] } else { &bytes };
+    let json = serde_json::from_slice(bytes)
+        .map_err(|_| Failure::Unreachable(format!("{url} is not a Rollcall server: its answer is not JSON")))?;
+    let value = serde_json::from_slice(bytes).map_err(|error| {
+        Failure::Unreachable(format!(
+            "{url} is a Rollcall server of another version: its answer is not understood: {error}"
+        ))
+    })?;
+    Ok(Reply { json, value })
 }
 
 /// What a problem says, for people. `place` knows where something stands in what they wrote.

@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 use anyhow::Context;
 use chrono::{DateTime, SubsecRound, Utc};
 use reqwest::Url;
+use rollcall_app::operations::deliveries::HookAnswer;
 use rollcall_entitlements::Secrets;
 use rollcall_eventlog::Log;
 use rollcall_events::body::EntitlementState;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use self::sample::SampleFact;
 use crate::{
-    client::{Failure, http_client, unreachable, url_below},
+    client::{Failure, Reply, http_client, unreachable, url_below},
     config::{
         data_dir::{DataDir, webhook_secret, write_private},
         merge::FlagValue,
@@ -128,7 +129,7 @@ pub async fn change(
     entitlement: &str,
     state: EntitlementState,
     now: DateTime<Utc>,
-) -> Result<Value, Failure> {
+) -> Result<Reply<HookAnswer>, Failure> {
     let fact = sample::entitlement_change(entitlement, state, now).map_err(Failure::Refused)?;
     let secrets = secrets(dir)?;
     post(base, &secrets, &format!("demo-{}", now.timestamp_micros()), &[fact], now).await
@@ -141,7 +142,7 @@ async fn post(
     id: &str,
     facts: &[SampleFact],
     now: DateTime<Utc>,
-) -> Result<Value, Failure> {
+) -> Result<Reply<HookAnswer>, Failure> {
     let events: Vec<Value> = facts.iter().map(|fact| fact.cloud_event(ORIGIN)).collect();
     let body = Value::Array(events).to_string();
     let url = url_below(base, &["hooks", SOURCE], &[("wait", "10s".into())]);
@@ -155,11 +156,12 @@ async fn post(
     let response = request.body(body).send().await.map_err(|error| unreachable(base.as_str(), &error))?;
     let status = response.status();
     let text = response.text().await.map_err(|error| unreachable(base.as_str(), &error))?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-    if !status.is_success() || answer.get("quarantined").and_then(Value::as_u64) != Some(0) {
-        return Err(Failure::Refused(format!("{url} answers {status}: {text}")));
-    }
-    Ok(answer)
+    let answer = || {
+        let value: HookAnswer = serde_json::from_str(&text).ok()?;
+        Some(Reply { json: serde_json::from_str(&text).ok()?, value })
+    };
+    let taken = answer().filter(|answer| status.is_success() && answer.value.quarantined == 0);
+    taken.ok_or_else(|| Failure::Refused(format!("{url} answers {status}: {text}")))
 }
 
 #[cfg(test)]

@@ -95,17 +95,6 @@ pub enum Visibility {
     Public,
 }
 
-impl Visibility {
-    /// As the API says it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Private => "private",
-            Self::Protected => "protected",
-            Self::Public => "public",
-        }
-    }
-}
-
 /// `services`.
 #[derive(Debug, Subcommand)]
 pub enum Services {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::server::roles::Role;
 
-pub use self::managed::{Bindings, Folders, Groups, Projects, Services};
+pub use self::managed::{Bindings, Folders, Groups, Projects, Services, Visibility};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
 #[derive(Debug, Parser)]

@@ -2,18 +2,19 @@
 
 use std::{io::IsTerminal as _, path::Path};
 
-use serde_json::Value;
+use rollcall_app::access::bindings_document::{BindingsApplied, BindingsPlan, BindingsPlanRow};
+use serde::de::DeserializeOwned;
 
 use crate::{
     cli::{
         document::Document,
-        output::{OutputFormat, Paint, field_text, print},
+        output::{OutputFormat, Paint, cell, print},
         remote::{
-            preview::{difference_text, rows, scope_text},
+            preview::{difference_text, scope_text},
             request::api_path,
         },
     },
-    client::{Client, Exit, Failure},
+    client::{Client, Exit, Failure, Reply},
 };
 
 /// `bindings plan`.
@@ -22,16 +23,9 @@ use crate::{
 /// As [`Failure`].
 pub async fn plan(client: &Client, format: OutputFormat, file: &Path) -> Result<Exit, Failure> {
     let document = Document::read(file)?;
-    let answer = client
-        .post_document(
-            &api_path(&["bindings", "plan"]),
-            &document.value,
-            &|pointer| Some(document.place(pointer)),
-            None,
-        )
-        .await?;
-    format.print(&answer, |paint| plan_text(paint, &answer, &document));
-    Ok(if rows(&answer, "rows").is_empty() { Exit::Yes } else { Exit::No })
+    let answer: Reply<BindingsPlan> = post(client, "plan", &document, None).await?;
+    format.print(&answer.json, |paint| plan_text(paint, &answer.value, &document));
+    Ok(if answer.value.rows.is_empty() { Exit::Yes } else { Exit::No })
 }
 
 /// `bindings apply`: what it does is what it showed, or nothing.
@@ -40,37 +34,34 @@ pub async fn plan(client: &Client, format: OutputFormat, file: &Path) -> Result<
 /// As [`Failure`].
 pub async fn apply(client: &Client, format: OutputFormat, file: &Path, yes: bool) -> Result<Exit, Failure> {
     let document = Document::read(file)?;
-    let answer = client
-        .post_document(
-            &api_path(&["bindings", "plan"]),
-            &document.value,
-            &|pointer| Some(document.place(pointer)),
-            None,
-        )
-        .await?;
+    let answer: Reply<BindingsPlan> = post(client, "plan", &document, None).await?;
     if let OutputFormat::Text(paint) = format {
-        print(&plan_text(paint, &answer, &document));
+        print(&plan_text(paint, &answer.value, &document));
     }
-    if rows(&answer, "rows").is_empty() {
+    if answer.value.rows.is_empty() {
         if format == OutputFormat::Json {
-            format.print(&answer, |_| String::new());
+            format.print(&answer.json, |_| String::new());
         }
         return Ok(Exit::Yes);
     }
     if !yes && !confirm()? {
         return Err(Failure::Refused("nothing was changed".to_owned()));
     }
-    let plan = format!("\"{}\"", field_text(&answer, "plan"));
-    let done = client
-        .post_document(
-            &api_path(&["bindings", "apply"]),
-            &document.value,
-            &|pointer| Some(document.place(pointer)),
-            Some(&plan),
-        )
-        .await?;
-    format.print(&done, |paint| format!("{} recorded\n", paint.good(&rows(&done, "positions").len().to_string())));
+    let tag = format!("\"{}\"", answer.value.plan);
+    let done: Reply<BindingsApplied> = post(client, "apply", &document, Some(&tag)).await?;
+    format.print(&done.json, |paint| format!("{} recorded\n", paint.good(&done.value.positions.len().to_string())));
     Ok(Exit::Yes)
+}
+
+/// Sends the document; a mistake in it is told with its place in the file.
+async fn post<T: DeserializeOwned>(
+    client: &Client,
+    verb: &str,
+    document: &Document,
+    tag: Option<&str>,
+) -> Result<Reply<T>, Failure> {
+    let place = |pointer: &str| Some(document.place(pointer));
+    client.post_document(&api_path(&["bindings", verb]), &document.value, &place, tag).await
 }
 
 /// Asks on the terminal; without one the answer has to be given beforehand.
@@ -85,48 +76,41 @@ fn confirm() -> Result<bool, Failure> {
 }
 
 /// A user by name; a group and a service with their kind.
-fn principal_name(row: &Value) -> String {
-    let principal = field_text(row, "principal");
-    if principal.starts_with("user:") { field_text(row, "name") } else { principal }
+fn principal_name(row: &BindingsPlanRow) -> String {
+    if row.principal.starts_with("user:") { cell(&row.name) } else { cell(&row.principal) }
 }
 
 /// The rows of a plan, by scope, and what they would change.
-fn plan_text(paint: Paint, answer: &Value, document: &Document) -> String {
-    let rows = rows(answer, "rows");
-    if rows.is_empty() {
+fn plan_text(paint: Paint, plan: &BindingsPlan, document: &Document) -> String {
+    if plan.rows.is_empty() {
         return "nothing to do: everything is so already\n".to_owned();
     }
     let mut out = String::new();
     let mut last = String::new();
-    let mut sorted: Vec<&Value> = rows.iter().collect();
-    sorted.sort_by_key(|row| scope_text(row));
+    let mut sorted: Vec<&BindingsPlanRow> = plan.rows.iter().collect();
+    sorted.sort_by_key(|row| scope_text(&row.scope));
     for row in sorted {
-        let here = scope_text(row);
+        let here = scope_text(&row.scope);
         if here != last {
             out.push_str(&format!("{}\n", paint.bold(&here)));
             last = here;
         }
-        let sign = match field_text(row, "change").as_str() {
+        let sign = match &*row.change {
             "add" => paint.good("+"),
             "change" => paint.bold("~"),
             _ => paint.bad("-"),
         };
-        let window = match (field_text(row, "starts"), field_text(row, "ends")) {
-            (starts, ends) if starts.is_empty() && ends.is_empty() => String::new(),
-            (starts, ends) => format!("  [{starts}, {ends})"),
+        let window = match (row.starts, row.ends) {
+            (None, None) => String::new(),
+            (starts, ends) => format!("  [{}, {})", cell(&starts), cell(&ends)),
         };
-        let refused = match field_text(row, "refused") {
-            why if why.is_empty() => String::new(),
-            why => {
-                let at = match field_text(row, "pointer") {
-                    pointer if pointer.is_empty() => String::new(),
-                    pointer => format!("{}: ", document.place(&pointer)),
-                };
-                format!("   {} {at}{why}", paint.bad("refused:"))
-            }
-        };
-        out.push_str(&format!("  {sign} {} {}{window}{refused}\n", field_text(row, "role"), principal_name(row)));
+        let refused = row.refused.as_ref().map(|why| {
+            let at = row.pointer.as_ref().map(|pointer| format!("{}: ", document.place(pointer))).unwrap_or_default();
+            format!("   {} {at}{}", paint.bad("refused:"), cell(why))
+        });
+        let (role, who) = (cell(&row.role), principal_name(row));
+        out.push_str(&format!("  {sign} {role} {who}{window}{}\n", refused.unwrap_or_default()));
     }
-    out.push_str(&difference_text(paint, answer));
+    out.push_str(&difference_text(paint, &plan.previewed));
     out
 }

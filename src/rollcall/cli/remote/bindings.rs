@@ -1,16 +1,20 @@
 //! `bindings`: roles given by hand, one by one.
 
-use serde_json::json;
+use rollcall_app::{
+    CommandOutcome,
+    access::bindings::{BindingSet, BindingShown, NewBinding},
+};
+use serde_json::Value;
 
 use crate::{
     cli::{
         args::Bindings,
-        output::{OutputFormat, field_text},
+        output::{Column, OutputFormat, cell},
         remote::{
             binding_plans,
             request::{
-                api_path, json_object, optional_text, parse_principal, parse_scope, print_change, print_list,
-                print_object,
+                api_path, parse_principal, parse_scope, parse_time, print_change, print_list, print_object,
+                split_principal,
             },
         },
     },
@@ -36,40 +40,39 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Bindings) -> R
             let query: Vec<(&str, String)> =
                 filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
             let rows = client.all_pages(&api_path(&["bindings"]), &query, usize::MAX).await?;
-            let columns = [
-                ("USER", "user"),
-                ("SERVICE", "service"),
-                ("GROUP", "group"),
-                ("ROLE", "role"),
-                ("PROJECT", "project"),
-                ("FOLDER", "folder"),
-                ("FROM", "starts"),
-                ("UNTIL", "ends"),
-                ("BINDING", "id"),
+            let columns: [Column<BindingShown>; 9] = [
+                ("USER", |row| cell(&row.user)),
+                ("SERVICE", |row| cell(&row.service)),
+                ("GROUP", |row| cell(&row.group)),
+                ("ROLE", |row| cell(&row.role)),
+                ("PROJECT", |row| cell(&row.project)),
+                ("FOLDER", |row| cell(&row.folder)),
+                ("FROM", |row| cell(&row.starts)),
+                ("UNTIL", |row| cell(&row.ends)),
+                ("BINDING", |row| cell(&row.id)),
             ];
             print_list(format, &columns, &rows);
         }
-        Bindings::Show { id } => print_object(format, &client.get(&api_path(&["bindings", id]), &[]).await?),
-        Bindings::Set { who, role, scope: on, starts, ends } => {
-            let (kind, id) = parse_principal(who);
-            let body = json_object([
-                ("principal", Some(json!({kind: id}))),
-                ("role", Some(json!(role))),
-                ("scope", Some(parse_scope(on)?)),
-                ("starts", optional_text(starts)),
-                ("ends", optional_text(ends)),
-            ]);
-            let answer = client.post(&api_path(&["bindings"]), &body).await?;
-            print_change(
-                format,
-                &answer,
-                &format!("{kind} {id} has role {role} on {on}: {}", field_text(&answer, "id")),
-            );
+        Bindings::Show { id } => {
+            print_object(format, &client.get::<Value>(&api_path(&["bindings", id]), &[]).await?.json);
+        }
+        Bindings::Set { who, role, scope, starts, ends } => {
+            let new = NewBinding {
+                principal: parse_principal(who),
+                role: role.clone(),
+                scope: parse_scope(scope)?,
+                starts: parse_time(starts)?,
+                ends: parse_time(ends)?,
+            };
+            let answer = client.post::<BindingSet>(&api_path(&["bindings"]), &new).await?;
+            let (kind, id) = split_principal(who);
+            print_change(format, &answer, &format!("{kind} {id} has role {role} on {scope}: {}", answer.value.id));
         }
         Bindings::Plan { file } => return binding_plans::plan(client, format, file).await,
         Bindings::Apply { file, yes } => return binding_plans::apply(client, format, file, *yes).await,
         Bindings::Remove { id } => {
-            print_change(format, &client.delete(&api_path(&["bindings", id])).await?, "the role is taken away");
+            let answer = client.delete::<CommandOutcome>(&api_path(&["bindings", id])).await?;
+            print_change(format, &answer, "the role is taken away");
         }
     }
     Ok(Exit::Yes)

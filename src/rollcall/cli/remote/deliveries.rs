@@ -1,12 +1,15 @@
 //! `deliveries`: what came in by webhook, and what became of it.
 
-use serde_json::{Value, json};
+use rollcall_app::operations::deliveries::{
+    BodyShown, DeliveryInFull, DeliveryShown, HookAnswer, HookEvent, PartShown,
+};
+use serde_json::json;
 
 use crate::{
     cli::{
         args::Deliveries,
-        output::{OutputFormat, Paint, field_table, field_text},
-        remote::request::api_path,
+        output::{Column, OutputFormat, Paint, cell, table_of},
+        remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
 };
@@ -25,76 +28,77 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Deliveries) ->
             }
             let most = usize::try_from(*limit).unwrap_or(usize::MAX);
             let rows = client.all_pages(&api_path(&["deliveries"]), &query, most).await?;
-            let columns = [
-                ("DELIVERY", "id"),
-                ("RECEIVED", "received_at"),
-                ("SOURCE", "source"),
-                ("VERDICT", "verdict"),
-                ("BYTES", "bytes"),
-                ("REASON", "reason"),
+            let columns: [Column<DeliveryShown>; 6] = [
+                ("DELIVERY", |row| cell(&row.id)),
+                ("RECEIVED", |row| cell(&row.received_at)),
+                ("SOURCE", |row| cell(&row.source)),
+                ("VERDICT", |row| cell(&row.verdict)),
+                ("BYTES", |row| cell(&row.bytes)),
+                ("REASON", |row| cell(&row.reason)),
             ];
-            format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
+            print_list(format, &columns, &rows);
         }
         Deliveries::Show { id } => {
             let delivery = client.get(&api_path(&["deliveries", id]), &[]).await?;
-            format.print(&delivery, |paint| delivery_text(paint, &delivery));
+            format.print(&delivery.json, |paint| delivery_text(paint, &delivery.value));
         }
         Deliveries::Replay { id } => {
-            let delivery = client.post(&api_path(&["deliveries", id, "replay"]), &json!({})).await?;
-            format.print(&delivery, |paint| delivery_text(paint, &delivery));
+            let replayed = client.post(&api_path(&["deliveries", id, "replay"]), &json!({})).await?;
+            format.print(&replayed.json, |paint| replay_text(paint, &replayed.value));
         }
     }
     Ok(Exit::Yes)
 }
 
-/// A delivery in full, or what a replay of it came to.
-fn delivery_text(paint: Paint, delivery: &Value) -> String {
-    let rows = |key: &str| delivery.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let (parts, events) = (rows("parts"), rows("events"));
-    if delivery.get("verdict").is_none() {
-        let columns = [
-            ("EVENT", "id"),
-            ("OUTCOME", "outcome"),
-            ("POSITION", "position"),
-            ("EFFECT", "effect"),
-            ("REASON", "reason"),
-        ];
-        return format!(
-            "{}quarantined: {}\n",
-            field_table(paint, &columns, &events),
-            field_text(delivery, "quarantined")
-        );
-    }
+/// What a replay came to.
+fn replay_text(paint: Paint, replayed: &HookAnswer) -> String {
+    let columns: [Column<HookEvent>; 5] = [
+        ("EVENT", |row| cell(&row.id)),
+        ("OUTCOME", |row| cell(&row.outcome)),
+        ("POSITION", |row| cell(&row.position)),
+        ("EFFECT", |row| cell(&row.effect)),
+        ("REASON", |row| cell(&row.reason)),
+    ];
+    format!("{}quarantined: {}\n", table_of(paint, &columns, &replayed.events), replayed.quarantined)
+}
+
+/// A delivery in full.
+fn delivery_text(paint: Paint, delivery: &DeliveryInFull) -> String {
+    let DeliveryInFull { delivery, headers, body, parts, replays } = delivery;
     let mut out = format!(
         "{}  {}  {}\nsource {}, received {}, {} bytes, from {}\n",
-        paint.bold(&field_text(delivery, "id")),
-        field_text(delivery, "verdict"),
-        field_text(delivery, "reason"),
-        field_text(delivery, "source"),
-        field_text(delivery, "received_at"),
-        field_text(delivery, "bytes"),
-        field_text(delivery, "client"),
+        paint.bold(&cell(&delivery.id)),
+        cell(&delivery.verdict),
+        cell(&delivery.reason),
+        cell(&delivery.source),
+        cell(&delivery.received_at),
+        cell(&delivery.bytes),
+        cell(&delivery.client),
     );
-    let columns = [
-        ("PART", "id"),
-        ("OUTCOME", "outcome"),
-        ("POSITION", "position"),
-        ("EFFECT", "effect"),
-        ("REASON", "reason"),
-        ("PROBLEM", "problem.type"),
-        ("AT", "problem.pointer"),
-        ("DETAIL", "problem.detail"),
+    let columns: [Column<PartShown>; 8] = [
+        ("PART", |row| cell(&row.id)),
+        ("OUTCOME", |row| cell(&row.outcome)),
+        ("POSITION", |row| cell(&row.position)),
+        ("EFFECT", |row| cell(&row.effect)),
+        ("REASON", |row| cell(&row.reason)),
+        ("PROBLEM", |row| cell(&row.problem.as_ref().map(|problem| &problem.kind))),
+        ("AT", |row| cell(&row.problem.as_ref().map(|problem| &problem.pointer))),
+        ("DETAIL", |row| cell(&row.problem.as_ref().map(|problem| &problem.detail))),
     ];
     if !parts.is_empty() {
-        out.push_str(&format!("\n{}", field_table(paint, &columns, &parts)));
+        out.push_str(&format!("\n{}", table_of(paint, &columns, parts)));
     }
-    for replay in rows("replays") {
-        out.push_str(&format!("replayed {}, was {} before\n", field_text(&replay, "at"), field_text(&replay, "was")));
+    for replay in replays {
+        out.push_str(&format!("replayed {}, was {} before\n", cell(&replay.at), cell(&replay.was)));
     }
     out.push('\n');
-    for header in rows("headers") {
-        out.push_str(&format!("{}: {}\n", paint.dim(&field_text(&header, "0")), field_text(&header, "1")));
+    for (name, value) in headers {
+        out.push_str(&format!("{}: {}\n", paint.dim(&cell(name)), cell(value)));
     }
-    out.push_str(&format!("\n{}{}\n", field_text(delivery, "body.text"), field_text(delivery, "body.base64")));
+    let body = match body {
+        Some(BodyShown::Text(text) | BodyShown::Base64(text)) => cell(text),
+        None => String::new(),
+    };
+    out.push_str(&format!("\n{body}\n"));
     out
 }

@@ -1,12 +1,16 @@
 //! `folders`: the scopes above projects.
 
-use serde_json::json;
+use rollcall_app::{
+    CommandOutcome,
+    access::folders::{FolderShown, NewFolder},
+};
+use serde_json::Value;
 
 use crate::{
     cli::{
         args::Folders,
-        output::OutputFormat,
-        remote::request::{api_path, json_object, optional_text, print_change, print_list, print_object},
+        output::{Column, OutputFormat, cell},
+        remote::request::{api_path, print_change, print_list, print_object},
     },
     client::{Client, Exit, Failure},
 };
@@ -19,25 +23,25 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Folders) -> Re
     match command {
         Folders::List => {
             let rows = client.all_pages(&api_path(&["folders"]), &[], usize::MAX).await?;
-            let columns = [("FOLDER", "id"), ("KIND", "kind"), ("IN", "parent"), ("NAME", "name")];
+            let columns: [Column<FolderShown>; 4] = [
+                ("FOLDER", |row| cell(&row.id)),
+                ("KIND", |row| cell(&row.kind)),
+                ("IN", |row| cell(&row.parent)),
+                ("NAME", |row| cell(&row.name)),
+            ];
             print_list(format, &columns, &rows);
         }
-        Folders::Show { id } => print_object(format, &client.get(&api_path(&["folders", id]), &[]).await?),
+        Folders::Show { id } => {
+            print_object(format, &client.get::<Value>(&api_path(&["folders", id]), &[]).await?.json);
+        }
         Folders::Set { id, kind, parent, name } => {
-            let body = json_object([
-                ("kind", Some(json!(kind))),
-                ("parent", optional_text(parent)),
-                ("name", optional_text(name)),
-            ]);
-            let answer = client.put(&api_path(&["folders", id]), &body).await?;
+            let new = NewFolder { kind: kind.clone(), parent: parent.clone(), name: name.clone() };
+            let answer = client.put::<CommandOutcome>(&api_path(&["folders", id]), &new).await?;
             print_change(format, &answer, &format!("folder {id} is a {kind}"));
         }
         Folders::Remove { id } => {
-            print_change(
-                format,
-                &client.delete(&api_path(&["folders", id])).await?,
-                &format!("folder {id} is removed"),
-            );
+            let answer = client.delete::<CommandOutcome>(&api_path(&["folders", id])).await?;
+            print_change(format, &answer, &format!("folder {id} is removed"));
         }
     }
     Ok(Exit::Yes)

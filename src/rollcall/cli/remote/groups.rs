@@ -1,12 +1,16 @@
 //! `groups`: those that are kept here, and a look at those of every source.
 
+use rollcall_app::{
+    CommandOutcome, Created,
+    access::groups::{GroupMemberShown, GroupShown, NewGroup},
+};
 use serde_json::json;
 
 use crate::{
     cli::{
         args::Groups,
-        output::OutputFormat,
-        remote::request::{api_path, json_object, optional_text, parse_principal, print_change, print_list},
+        output::{Column, OutputFormat, cell},
+        remote::request::{api_path, print_change, print_list, split_principal},
     },
     client::{Client, Exit, Failure},
 };
@@ -20,32 +24,38 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Groups) -> Res
         Groups::List { source } => {
             let query: Vec<(&str, String)> = source.iter().map(|source| ("source", source.clone())).collect();
             let rows = client.all_pages(&api_path(&["groups"]), &query, usize::MAX).await?;
-            print_list(format, &[("GROUP", "id"), ("NAME", "name"), ("EVENT", "position")], &rows);
+            let columns: [Column<GroupShown>; 3] =
+                [("GROUP", |row| cell(&row.id)), ("NAME", |row| cell(&row.name)), ("EVENT", |row| cell(&row.position))];
+            print_list(format, &columns, &rows);
         }
         Groups::Show { group, all } => {
             let (source, id) = split_group(group);
             let query = if *all { vec![("transitive", "true".to_owned())] } else { Vec::new() };
             let rows = client.all_pages(&api_path(&["groups", source, id, "members"]), &query, usize::MAX).await?;
-            print_list(format, &[("KIND", "kind"), ("ID", "id"), ("USER", "user")], &rows);
+            let columns: [Column<GroupMemberShown>; 3] =
+                [("KIND", |row| cell(&row.kind)), ("ID", |row| cell(&row.id)), ("USER", |row| cell(&row.user))];
+            print_list(format, &columns, &rows);
         }
         Groups::Create { id, name } => {
-            let body = json_object([("id", Some(json!(id))), ("name", optional_text(name))]);
-            let answer = client.post(&api_path(&["groups"]), &body).await?;
+            let new = NewGroup { id: id.clone(), name: name.clone() };
+            let answer = client.post::<Created>(&api_path(&["groups"]), &new).await?;
             print_change(format, &answer, &format!("group local/{id} is made"));
         }
         Groups::Remove { group } => {
             let (source, id) = split_group(group);
-            let answer = client.delete(&api_path(&["groups", source, id])).await?;
+            let answer = client.delete::<CommandOutcome>(&api_path(&["groups", source, id])).await?;
             print_change(format, &answer, &format!("group {source}/{id} is removed"));
         }
         Groups::Add { group, member } => {
-            let ((source, id), (kind, who)) = (split_group(group), parse_principal(member));
-            let answer = client.put(&api_path(&["groups", source, id, "members", kind, who]), &json!({})).await?;
+            let ((source, id), (kind, who)) = (split_group(group), split_principal(member));
+            let path = api_path(&["groups", source, id, "members", kind, who]);
+            let answer = client.put::<CommandOutcome>(&path, &json!({})).await?;
             print_change(format, &answer, &format!("{kind} {who} is in group {source}/{id}"));
         }
         Groups::Take { group, member } => {
-            let ((source, id), (kind, who)) = (split_group(group), parse_principal(member));
-            let answer = client.delete(&api_path(&["groups", source, id, "members", kind, who])).await?;
+            let ((source, id), (kind, who)) = (split_group(group), split_principal(member));
+            let path = api_path(&["groups", source, id, "members", kind, who]);
+            let answer = client.delete::<CommandOutcome>(&path).await?;
             print_change(format, &answer, &format!("{kind} {who} is out of group {source}/{id}"));
         }
     }

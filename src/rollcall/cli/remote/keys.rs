@@ -1,12 +1,13 @@
 //! `keys`: the keys that sign registry tokens. The bundle is also read from the key files where no server runs.
 
+use rollcall_app::SigningKey;
 use rollcall_registry::Keys as KeyFiles;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     cli::{
-        output::{OutputFormat, field_table, field_text},
-        remote::request::api_path,
+        output::{Column, OutputFormat, cell},
+        remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
     config::data_dir::DataDir,
@@ -18,14 +19,14 @@ use crate::{
 /// As [`Failure`].
 pub async fn list(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
     let rows = client.items(&api_path(&["keys"])).await?;
-    let columns = [
-        ("KEY", "kid"),
-        ("ALGORITHM", "algorithm"),
-        ("SIGNS", "current"),
-        ("FROM", "not_before"),
-        ("UNTIL", "not_after"),
+    let columns: [Column<SigningKey>; 5] = [
+        ("KEY", |row| cell(&row.kid)),
+        ("ALGORITHM", |row| cell(&row.algorithm)),
+        ("SIGNS", |row| cell(&row.current)),
+        ("FROM", |row| cell(&row.not_before)),
+        ("UNTIL", |row| cell(&row.not_after)),
     ];
-    format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
+    print_list(format, &columns, &rows);
     Ok(Exit::Yes)
 }
 
@@ -34,9 +35,9 @@ pub async fn list(client: &Client, format: OutputFormat) -> Result<Exit, Failure
 /// # Errors
 /// As [`Failure`].
 pub async fn rotate(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
-    let key = client.post(&api_path(&["keys", "rotate"]), &json!({})).await?;
-    format.print(&key, |_| {
-        format!("{} signs from now on; registries that hold the bundle need nothing\n", field_text(&key, "kid"))
+    let key = client.post::<SigningKey>(&api_path(&["keys", "rotate"]), &json!({})).await?;
+    format.print(&key.json, |_| {
+        format!("{} signs from now on; registries that hold the bundle need nothing\n", cell(&key.value.kid))
     });
     Ok(Exit::Yes)
 }

@@ -1,13 +1,16 @@
 //! `plan`, `plans`, `apply`, `discard`: what a source that is read would change, confirmed or put aside.
 
-use serde_json::{Value, json};
+use rollcall_app::operations::plans::{
+    Confirmation, PlanApplied, PlanRow, PlanShown, PlannedMembership, PlannedMemberships,
+};
+use serde_json::json;
 
 use crate::{
     cli::{
-        output::{OutputFormat, Paint, field_table, field_text, group_digits},
-        remote::request::api_path,
+        output::{Column, OutputFormat, Paint, cell, group_digits},
+        remote::request::{api_path, print_list},
     },
-    client::{Client, Exit, Failure},
+    client::{Client, Exit, Failure, Reply},
 };
 
 /// `plan`: of a source, read now; or one that was made.
@@ -15,67 +18,60 @@ use crate::{
 /// # Errors
 /// As [`Failure`].
 pub async fn plan(client: &Client, format: OutputFormat, of: &str) -> Result<Exit, Failure> {
-    let mut plan = match of.starts_with("pln_") {
+    let mut plan: Reply<PlanShown> = match of.starts_with("pln_") {
         true => client.get(&api_path(&["plans", of]), &[]).await?,
         false => client.post(&api_path(&["sources", of, "plan"]), &json!({})).await?,
     };
-    let id = field_text(&plan, "id");
-    let rows = client.all_pages(&api_path(&["plans", &id, "rows"]), &[], usize::MAX).await?;
-    let memberships_of = client.get(&api_path(&["plans", &id, "memberships"]), &[]).await?;
-    let exit = if rows.is_empty() { Exit::Yes } else { Exit::No };
-    if let Some(plan) = plan.as_object_mut() {
-        plan.insert("rows".to_owned(), Value::Array(rows.clone()));
-        plan.insert("memberships".to_owned(), memberships_of.get("items").cloned().unwrap_or_default());
+    let id = plan.value.id.clone();
+    let rows: Reply<Vec<PlanRow>> = client.all_pages(&api_path(&["plans", &id, "rows"]), &[], usize::MAX).await?;
+    let memberships: Reply<PlannedMemberships> = client.get(&api_path(&["plans", &id, "memberships"]), &[]).await?;
+    if let Some(plan) = plan.json.as_object_mut() {
+        plan.insert("rows".to_owned(), rows.json);
+        plan.insert("memberships".to_owned(), memberships.json.get("items").cloned().unwrap_or_default());
     }
-    format.print(&plan, |paint| plan_text(paint, &plan, &rows));
-    Ok(exit)
+    format.print(&plan.json, |paint| plan_text(paint, &plan.value, &rows.value, &memberships.value.items));
+    Ok(if rows.value.is_empty() { Exit::Yes } else { Exit::No })
 }
 
-fn plan_text(paint: Paint, plan: &Value, rows: &[Value]) -> String {
+fn plan_text(paint: Paint, plan: &PlanShown, rows: &[PlanRow], memberships: &[PlannedMembership]) -> String {
     if rows.is_empty() {
-        return format!("no difference: the log says what {} says\n", field_text(plan, "source"));
+        return format!("no difference: the log says what {} says\n", cell(&plan.source));
     }
     let mut out = String::new();
     for row in rows {
-        let (sign, text) = (field_text(row, "verb"), field_text(row, "text"));
-        out.push_str(&match sign.as_str() {
+        let text = cell(&row.text);
+        out.push_str(&match &*row.verb {
             "add" => format!("{} {text}\n", paint.good("+")),
             "remove" => format!("{} {text}\n", paint.bad("-")),
             _ => format!("~ {text}\n"),
         });
     }
-    let memberships = plan.get("memberships").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if !memberships.is_empty() {
         out.push('\n');
     }
-    for row in memberships {
-        let (user, role, project) = (field_text(row, "user"), field_text(row, "role"), field_text(row, "project"));
-        out.push_str(&match row.get("appears").and_then(Value::as_bool) {
-            Some(true) => format!("{} {user} becomes {role} of {project}\n", paint.good("+")),
-            _ => format!("{} {user} is no longer {role} of {project}\n", paint.bad("-")),
+    for PlannedMembership { user, project, role, appears } in memberships {
+        let (user, role, project) = (cell(user), cell(role), cell(project));
+        out.push_str(&match appears {
+            true => format!("{} {user} becomes {role} of {project}\n", paint.good("+")),
+            false => format!("{} {user} is no longer {role} of {project}\n", paint.bad("-")),
         });
     }
-    let count = |key: &str| plan.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let state = match (field_text(plan, "state"), field_text(plan, "closed_by"), field_text(plan, "closed_at")) {
-        (state, by, at) if !by.is_empty() => format!("{state} by {by} at {at}"),
-        (state, ..) => state,
+    let state = match &plan.closed_by {
+        Some(by) => format!("{} by {} at {}", cell(&plan.state), cell(by), cell(&plan.closed_at)),
+        None => cell(&plan.state),
     };
     out.push_str(&format!(
         "\n{}  {}  {} added, {} changed, {} removed, of {} facts\n{}\n",
-        paint.bold(&field_text(plan, "id")),
+        paint.bold(&cell(&plan.id)),
         state,
-        group_digits(count("additions")),
-        group_digits(count("changes")),
-        group_digits(count("removals")),
-        group_digits(count("facts")),
-        field_text(plan, "reason"),
+        group_digits(plan.additions),
+        group_digits(plan.changes),
+        group_digits(plan.removals),
+        group_digits(plan.facts),
+        cell(&plan.reason),
     ));
-    if field_text(plan, "state") == "open" {
-        out.push_str(&format!(
-            "To apply it: rollcall apply {} --confirm-removals {}\n",
-            field_text(plan, "id"),
-            count("removals")
-        ));
+    if plan.state == "open" {
+        out.push_str(&format!("To apply it: rollcall apply {} --confirm-removals {}\n", cell(&plan.id), plan.removals));
     }
     out
 }
@@ -88,18 +84,18 @@ pub async fn list(client: &Client, format: OutputFormat, source: Option<&str>) -
     const MAX_LISTED: usize = 50;
     let query: Vec<(&str, String)> = source.map(|source| ("source", source.to_owned())).into_iter().collect();
     let rows = client.all_pages(&api_path(&["plans"]), &query, MAX_LISTED).await?;
-    let columns = [
-        ("PLAN", "id"),
-        ("SOURCE", "source"),
-        ("MADE", "made_at"),
-        ("STATE", "state"),
-        ("WHY", "why"),
-        ("ADDED", "additions"),
-        ("CHANGED", "changes"),
-        ("REMOVED", "removals"),
-        ("CLOSED BY", "closed_by"),
+    let columns: [Column<PlanShown>; 9] = [
+        ("PLAN", |row| cell(&row.id)),
+        ("SOURCE", |row| cell(&row.source)),
+        ("MADE", |row| cell(&row.made_at)),
+        ("STATE", |row| cell(&row.state)),
+        ("WHY", |row| cell(&row.why)),
+        ("ADDED", |row| cell(&row.additions)),
+        ("CHANGED", |row| cell(&row.changes)),
+        ("REMOVED", |row| cell(&row.removals)),
+        ("CLOSED BY", |row| cell(&row.closed_by)),
     ];
-    format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
+    print_list(format, &columns, &rows);
     Ok(Exit::Yes)
 }
 
@@ -108,16 +104,11 @@ pub async fn list(client: &Client, format: OutputFormat, source: Option<&str>) -
 /// # Errors
 /// As [`Failure`].
 pub async fn apply(client: &Client, format: OutputFormat, plan: &str, confirm_removals: u64) -> Result<Exit, Failure> {
-    let body = json!({"confirm_removals": confirm_removals});
-    let applied = client.post(&api_path(&["plans", plan, "apply"]), &body).await?;
-    format.print(&applied, |_| {
-        format!(
-            "applied: {} added, {} changed, {} removed, position {}\n",
-            field_text(&applied, "additions"),
-            field_text(&applied, "changes"),
-            field_text(&applied, "removals"),
-            field_text(&applied, "position"),
-        )
+    let body = Confirmation { confirm_removals };
+    let applied = client.post::<PlanApplied>(&api_path(&["plans", plan, "apply"]), &body).await?;
+    let PlanApplied { additions, changes, removals, position, .. } = &applied.value;
+    format.print(&applied.json, |_| {
+        format!("applied: {additions} added, {changes} changed, {removals} removed, position {position}\n")
     });
     Ok(Exit::Yes)
 }
@@ -127,16 +118,37 @@ pub async fn apply(client: &Client, format: OutputFormat, plan: &str, confirm_re
 /// # Errors
 /// As [`Failure`].
 pub async fn discard(client: &Client, format: OutputFormat, plan: &str) -> Result<Exit, Failure> {
-    let plan = client.post(&api_path(&["plans", plan, "discard"]), &json!({})).await?;
-    format.print(&plan, |_| {
-        format!("{} is put aside; the next read of the source finds it again\n", field_text(&plan, "id"))
-    });
+    let plan = client.post::<PlanShown>(&api_path(&["plans", plan, "discard"]), &json!({})).await?;
+    let text = format!("{} is put aside; the next read of the source finds it again\n", cell(&plan.value.id));
+    format.print(&plan.json, |_| text);
     Ok(Exit::Yes)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// What this says of a plan that says nothing else.
+    fn plan_of(said: Value) -> PlanShown {
+        let mut plan = json!({"id": "pln_1", "source": "corp", "made_at": "2026-11-22T06:00:00Z", "position": 9,
+            "why": "guard", "reason": "", "state": "open", "closed_by": null, "closed_at": null, "facts": 0,
+            "additions": 0, "changes": 0, "removals": 0});
+        let members = plan.as_object_mut().unwrap();
+        members.extend(said.as_object().unwrap().clone().into_iter().filter(|(name, _)| name != "memberships"));
+        serde_json::from_value(plan).unwrap()
+    }
+
+    fn memberships_of(said: &Value) -> Vec<PlannedMembership> {
+        serde_json::from_value(said["memberships"].clone()).unwrap()
+    }
+
+    fn row(verb: &str, text: &str) -> PlanRow {
+        let row = json!({"row": 1, "verb": verb, "text": text, "type": "rollcall.group.member.added.v1", "subject": "x",
+            "data": null, "was": null});
+        serde_json::from_str(&row.to_string()).unwrap()
+    }
 
     #[test]
     fn a_plan_is_shown_row_for_row_with_the_command_that_applies_it() {
@@ -144,16 +156,13 @@ mod tests {
             "additions": 1, "changes": 0, "removals": 2, "facts": 3, "memberships": [
                 {"user": "ada", "role": "Developer", "project": "acme", "appears": true},
                 {"user": "eve", "role": "Developer", "project": "acme", "appears": false}]});
-        let rows = [
-            json!({"verb": "add", "text": "ada enters the group Platform"}),
-            json!({"verb": "remove", "text": "eve leaves the group Platform"}),
-        ];
-        let text = plan_text(Paint::Plain, &plan, &rows);
+        let rows = [row("add", "ada enters the group Platform"), row("remove", "eve leaves the group Platform")];
+        let text = plan_text(Paint::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
         assert_eq!(
             text,
             "+ ada enters the group Platform\n- eve leaves the group Platform\n\n+ ada becomes Developer of acme\n- eve is no longer Developer of acme\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
         );
-        assert!(plan_text(Paint::Plain, &plan, &[]).starts_with("no difference"));
+        assert!(plan_text(Paint::Plain, &plan_of(plan.clone()), &[], &[]).starts_with("no difference"));
     }
 
     #[test]
@@ -161,8 +170,8 @@ mod tests {
         let plan = json!({"id": "pln_1", "source": "corp", "state": "discarded", "closed_by": "user:corp/kim",
             "closed_at": "2026-11-22T07:00:00Z", "reason": "the group \u{1b}[31mops\u{202e} would be emptied",
             "additions": 0, "changes": 0, "removals": 1, "facts": 3, "memberships": []});
-        let rows = [json!({"verb": "remove", "text": "e\u{1b}]0;x\u{7}ve\nleaves the group \u{202e}spo"})];
-        let text = plan_text(Paint::Plain, &plan, &rows);
+        let rows = [row("remove", "e\u{1b}]0;x\u{7}ve\nleaves the group \u{202e}spo")];
+        let text = plan_text(Paint::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
         assert!(text.contains("discarded by user:corp/kim at 2026-11-22T07:00:00Z"), "{text}");
         let odd = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
         assert!(!text.contains(odd) && text.lines().count() == 4, "{text:?}");

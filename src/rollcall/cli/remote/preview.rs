@@ -1,14 +1,15 @@
 //! `preview`: what would change if the server were started anew with another configuration, and how such a difference is
 //! printed.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use rollcall_access::Profile;
-use serde_json::{Map, Value, json};
+use rollcall_access::{NamedScope, Profile};
+use rollcall_app::access::preview::{PreviewChange, PreviewChanges, Previewed};
+use rollcall_events::Settings;
 
 use crate::{
     cli::{
-        output::{OutputFormat, Paint, field_text},
+        output::{OutputFormat, Paint, cell, escape_controls},
         remote::request::api_path,
     },
     client::{Client, Exit, Failure},
@@ -48,24 +49,16 @@ pub async fn run(
             )));
         }
     }
-    let switches: Map<String, Value> = profile
-        .document()
-        .settings
-        .iter()
-        .map(|(name, switch)| (name.clone(), access.switches.get(name).unwrap_or(&switch.default).as_str().into()))
-        .collect();
-    let document = serde_json::to_value(profile.document()).map_err(anyhow::Error::from)?;
-    let settings = json!({
-        "producer_role": access.producer_role, "consumer_role": access.consumer_role,
-        "customer_sub_accounts": access.customer_sub_accounts,
-        "customers_see_each_other": access.customers_see_each_other,
-        "bindings_on_managed": access.bindings_on_managed, "reserved_names": access.reserved_names, "switches": switches,
-    });
-    let answer = client
-        .post(&api_path(&["preview"]), &json!({"changes": [{"profile": document}, {"settings": settings}]}))
-        .await?;
-    format.print(&answer, |paint| difference_text(paint, &answer));
-    Ok(exit_of(&answer))
+    let switches = profile.document().settings.iter();
+    let switches =
+        switches.map(|(name, switch)| (name.clone(), access.switches.get(name).unwrap_or(&switch.default).clone()));
+    let settings = Settings { switches: switches.collect(), ..access.settings(BTreeMap::new()) };
+    let document = serde_json::value::to_raw_value(profile.document()).map_err(anyhow::Error::from)?;
+    let changes = vec![PreviewChange::Profile(document), PreviewChange::Settings(settings.into())];
+    let answer = client.post::<Previewed>(&api_path(&["preview"]), &PreviewChanges { changes }).await?;
+    format.print(&answer.json, |paint| difference_text(paint, &answer.value));
+    let Previewed { memberships, actions, .. } = &answer.value;
+    Ok(if memberships.total > 0 || actions.total > 0 { Exit::No } else { Exit::Yes })
 }
 
 fn list_switches(profile: &Profile) -> String {
@@ -75,59 +68,40 @@ fn list_switches(profile: &Profile) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join("; ") }
 }
 
-pub fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
-    answer.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn exit_of(answer: &Value) -> Exit {
-    let any = |key: &str| answer.pointer(&format!("/{key}/total")).and_then(Value::as_u64).unwrap_or_default() > 0;
-    if any("memberships") || any("actions") { Exit::No } else { Exit::Yes }
-}
-
 /// `project acme`, `folder emea`, `root`.
-pub fn scope_text(row: &Value) -> String {
-    match row.get("scope") {
-        Some(Value::Object(one)) => {
-            one.iter().map(|(kind, name)| format!("{kind} {}", name.as_str().unwrap_or_default())).collect()
-        }
-        _ => "root".to_owned(),
+pub fn scope_text(scope: &NamedScope) -> String {
+    match scope {
+        NamedScope::Root => "root".to_owned(),
+        NamedScope::Folder(id) => format!("folder {}", escape_controls(id)),
+        NamedScope::Project(name) => format!("project {}", escape_controls(name)),
     }
 }
 
 /// What would appear and disappear.
-pub fn difference_text(paint: Paint, answer: &Value) -> String {
-    let total = |key: &str| answer.pointer(&format!("/{key}/total")).and_then(Value::as_u64).unwrap_or_default();
-    let (memberships, actions) = (total("memberships"), total("actions"));
-    if memberships == 0 && actions == 0 {
+pub fn difference_text(paint: Paint, previewed: &Previewed) -> String {
+    let Previewed { memberships, actions, .. } = previewed;
+    if memberships.total == 0 && actions.total == 0 {
         // Roles of the API's own give nothing there, and the rows above name them.
         return "nobody gains or loses anything in the registry\n".to_owned();
     }
-    let mut out = format!("{} memberships and the actions of {} change:\n", memberships, actions);
-    let list =
-        |key: &str| answer.pointer(&format!("/{key}/rows")).and_then(Value::as_array).cloned().unwrap_or_default();
-    for row in list("memberships").iter().take(MAX_PRINTED_ROWS) {
-        let sign = if row.get("appears") == Some(&Value::Bool(true)) { paint.good("+") } else { paint.bad("-") };
-        out.push_str(&format!(
-            "  {sign} {}  {}  {}\n",
-            scope_text(row),
-            field_text(row, "name"),
-            field_text(row, "role")
-        ));
+    let mut out = format!("{} memberships and the actions of {} change:\n", memberships.total, actions.total);
+    for row in memberships.rows.iter().take(MAX_PRINTED_ROWS) {
+        let sign = if row.appears { paint.good("+") } else { paint.bad("-") };
+        out.push_str(&format!("  {sign} {}  {}  {}\n", scope_text(&row.scope), cell(&row.name), cell(&row.role)));
     }
-    for row in list("actions").iter().take(MAX_PRINTED_ROWS) {
-        let list = |key: &str, sign: &str| -> String {
-            rows(row, key).iter().filter_map(Value::as_str).map(|action| format!(" {sign}{action}")).collect()
+    for row in actions.rows.iter().take(MAX_PRINTED_ROWS) {
+        let list = |actions: &[String], sign: &str| -> String {
+            actions.iter().map(|action| format!(" {sign}{}", escape_controls(action))).collect()
         };
         out.push_str(&format!(
             "    {}  {} {}{}\n",
-            scope_text(row),
-            field_text(row, "name"),
-            paint.good(&list("appear", "+")),
-            paint.bad(&list("disappear", "-"))
+            scope_text(&row.scope),
+            cell(&row.name),
+            paint.good(&list(&row.appear, "+")),
+            paint.bad(&list(&row.disappear, "-"))
         ));
     }
-    let left = (memberships + actions).saturating_sub(2 * MAX_PRINTED_ROWS as u64);
-    if left > 0 {
+    if memberships.total + actions.total > 2 * MAX_PRINTED_ROWS {
         out.push_str("  and more; --json has them\n");
     }
     out

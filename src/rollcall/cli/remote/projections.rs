@@ -1,12 +1,13 @@
 //! `projection`: what is derived from the log, compared with the log folded anew.
 
+use rollcall_app::{Checked, Projection as ProjectionShown};
 use serde_json::{Value, json};
 
 use crate::{
     cli::{
         args::Projection,
-        output::{OutputFormat, field_table, field_text, group_digits, print, print_json},
-        remote::request::api_path,
+        output::{Column, OutputFormat, cell, group_digits, print, print_json},
+        remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
 };
@@ -16,18 +17,18 @@ use crate::{
 /// # Errors
 /// As [`Failure`].
 pub async fn run(client: &Client, format: OutputFormat, command: &Projection) -> Result<Exit, Failure> {
-    let rows = client.items(&api_path(&["projections"])).await?;
+    let rows = client.items::<ProjectionShown>(&api_path(&["projections"])).await?;
     let verb = match command {
         Projection::Status => {
-            let columns = [
-                ("PROJECTION", "name"),
-                ("STATE", "state"),
-                ("POSITION", "position"),
-                ("HEAD", "head"),
-                ("LAG S", "lag_seconds"),
-                ("PARKED", "parked"),
+            let columns: [Column<ProjectionShown>; 6] = [
+                ("PROJECTION", |row| cell(&row.name)),
+                ("STATE", |row| cell(&row.state)),
+                ("POSITION", |row| cell(&row.position)),
+                ("HEAD", |row| cell(&row.head)),
+                ("LAG S", |row| cell(&row.lag_seconds)),
+                ("PARKED", |row| cell(&row.parked)),
             ];
-            format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
+            print_list(format, &columns, &rows);
             return Ok(Exit::Yes);
         }
         Projection::Check => "check",
@@ -35,24 +36,23 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Projection) ->
     };
     let mut exit = Exit::Yes;
     let mut results = Vec::new();
-    for name in rows.iter().map(|row| field_text(row, "name")) {
-        let checked = client.post(&api_path(&["projections", &name, verb]), &json!({})).await?;
-        let same = checked.get("same").and_then(Value::as_bool).unwrap_or_default();
+    for name in rows.value.iter().map(|row| cell(&row.name)) {
+        let checked = client.post::<Checked>(&api_path(&["projections", &name, verb]), &json!({})).await?;
+        let Checked { same, position, live, replayed, .. } = &checked.value;
         if !same {
             exit = Exit::No;
         }
         if let OutputFormat::Text(paint) = format {
-            let position = checked.get("position").and_then(Value::as_u64).unwrap_or_default();
-            let verdict = if same { paint.good("same") } else { paint.bad("DIFFERENT") };
+            let verdict = if *same { paint.good("same") } else { paint.bad("DIFFERENT") };
             let swapped = if verb == "rebuild" { ", swapped" } else { "" };
             print(&format!(
                 "{name}: {verdict} at position {}{swapped}\n  live      {}\n  replayed  {}\n",
-                group_digits(position),
-                field_text(&checked, "live"),
-                field_text(&checked, "replayed")
+                group_digits(position.0),
+                cell(live),
+                cell(replayed)
             ));
         }
-        results.push(checked);
+        results.push(checked.json);
     }
     if format == OutputFormat::Json {
         print_json(&Value::Array(results));

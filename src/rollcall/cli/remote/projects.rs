@@ -1,15 +1,27 @@
 //! `projects`: those that people make, and a look at those of packages.
 
-use serde_json::{Value, json};
+use rollcall_app::{
+    CommandOutcome,
+    access::projects::{NewProject, Project, ProjectChange, ProjectMade, Visibility as ProjectVisibility},
+};
+use serde_json::Value;
 
 use crate::{
     cli::{
-        args::Projects,
-        output::OutputFormat,
-        remote::request::{api_path, json_object, optional_text, print_change, print_list, print_object},
+        args::{Projects, Visibility},
+        output::{Column, OutputFormat, cell},
+        remote::request::{api_path, print_change, print_list, print_object},
     },
     client::{Client, Exit, Failure},
 };
+
+fn visibility(word: &Option<Visibility>) -> Option<ProjectVisibility> {
+    word.map(|word| match word {
+        Visibility::Private => ProjectVisibility::Private,
+        Visibility::Protected => ProjectVisibility::Protected,
+        Visibility::Public => ProjectVisibility::Public,
+    })
+}
 
 /// `projects`.
 ///
@@ -19,41 +31,39 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Projects) -> R
     match command {
         Projects::List => {
             let rows = client.all_pages(&api_path(&["projects"]), &[], usize::MAX).await?;
-            let columns = [
-                ("PROJECT", "name"),
-                ("KIND", "kind"),
-                ("VISIBILITY", "visibility"),
-                ("IN", "folder"),
-                ("SOURCE", "source"),
-                ("ARCHIVED", "archived"),
-                ("OWNERLESS", "ownerless"),
-                ("CLAIMED BY", "claimed_by"),
+            let columns: [Column<Project>; 8] = [
+                ("PROJECT", |row| cell(&row.name)),
+                ("KIND", |row| cell(&row.kind)),
+                ("VISIBILITY", |row| cell(&row.visibility)),
+                ("IN", |row| cell(&row.folder)),
+                ("SOURCE", |row| cell(&row.source)),
+                ("ARCHIVED", |row| cell(&row.archived)),
+                ("OWNERLESS", |row| cell(&row.ownerless)),
+                ("CLAIMED BY", |row| cell(&row.claimed_by)),
             ];
             print_list(format, &columns, &rows);
         }
-        Projects::Show { name } => print_object(format, &client.get(&api_path(&["projects", name]), &[]).await?),
-        Projects::Create { name, kind, visibility, folder } => {
-            let body = json_object([
-                ("name", Some(json!(name))),
-                ("kind", optional_text(kind)),
-                ("visibility", visibility.map(|visibility| json!(visibility.word()))),
-                ("folder", optional_text(folder)),
-            ]);
-            let answer = client.post(&api_path(&["projects"]), &body).await?;
+        Projects::Show { name } => {
+            print_object(format, &client.get::<Value>(&api_path(&["projects", name]), &[]).await?.json);
+        }
+        Projects::Create { name, kind, visibility: word, folder } => {
+            let new = NewProject {
+                name: name.clone(),
+                kind: kind.clone(),
+                visibility: visibility(word),
+                folder: folder.clone(),
+            };
+            let answer = client.post::<ProjectMade>(&api_path(&["projects"]), &new).await?;
             print_change(format, &answer, &format!("project {name} is made"));
         }
-        Projects::Set { name, rename, visibility, folder, no_folder } => {
-            let folder = if *no_folder { Some(Value::Null) } else { optional_text(folder) };
-            let body = json_object([
-                ("name", optional_text(rename)),
-                ("visibility", visibility.map(|visibility| json!(visibility.word()))),
-                ("folder", folder),
-            ]);
-            let answer = client.patch(&api_path(&["projects", name]), &body).await?;
+        Projects::Set { name, rename, visibility: word, folder, no_folder } => {
+            let folder = if *no_folder { Some(None) } else { folder.clone().map(Some) };
+            let change = ProjectChange { name: rename.clone(), visibility: visibility(word), folder };
+            let answer = client.patch::<CommandOutcome>(&api_path(&["projects", name]), &change).await?;
             print_change(format, &answer, &format!("project {name} is changed"));
         }
         Projects::Remove { name } => {
-            let answer = client.delete(&api_path(&["projects", name])).await?;
+            let answer = client.delete::<CommandOutcome>(&api_path(&["projects", name])).await?;
             print_change(format, &answer, &format!("project {name} is deleted; its name stays its own"));
         }
     }

@@ -1,11 +1,15 @@
 //! `who` and `diff`: who is in a project now or then, and what is different at two moments, as the API says it.
 
-use serde_json::Value;
+use rollcall_access::{AccessChange, Reason};
+use rollcall_app::access::{
+    projects::Member,
+    reports::{Differences, MomentShown},
+};
 
 use crate::{
     cli::{
-        output::{OutputFormat, Paint, field_table, field_text, group_digits, print, table},
-        remote::request::api_path,
+        output::{Column, OutputFormat, Paint, cell, group_digits, print, table},
+        remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
 };
@@ -31,18 +35,21 @@ pub async fn who(
         print(&client.text(&api_path(&["reports", "who"]), &query).await?);
         return Ok(Exit::Yes);
     }
-    let rows = client.all_pages(&api_path(&["projects", project, "members"]), &query, usize::MAX).await?;
-    format.print(&Value::Array(rows.clone()), |paint| {
-        let reason = |member: &Value| -> Vec<String> {
-            let reasons = member.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
-            let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
-            let first = reasons.first().map(|reason| field_text(reason, "text")).unwrap_or_default();
-            vec![field_text(member, "user"), field_text(member, "role"), first + &rest]
-        };
-        let rows: Vec<Vec<String>> = rows.iter().map(reason).collect();
-        table(paint, &["USER", "ROLE", "BECAUSE OF"], &rows)
-    });
+    let rows = client.all_pages::<Member>(&api_path(&["projects", project, "members"]), &query, usize::MAX).await?;
+    let columns: [Column<Member>; 3] = [
+        ("USER", |row| cell(&row.user)),
+        ("ROLE", |row| cell(&row.role)),
+        ("BECAUSE OF", |row| reasons_text(&row.reasons)),
+    ];
+    print_list(format, &columns, &rows);
     Ok(Exit::Yes)
+}
+
+/// The first reason, and how many more there are.
+fn reasons_text(reasons: &[Reason]) -> String {
+    let first = reasons.first().map(|reason| cell(&reason.text)).unwrap_or_default();
+    let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
+    first + &rest
 }
 
 /// `diff`. `of` is a project, or with `user` a user.
@@ -59,62 +66,41 @@ pub async fn diff(
 ) -> Result<Exit, Failure> {
     let mut query = vec![(if user { "user" } else { "project" }, of.to_owned()), ("from", from.to_owned())];
     query.extend(to.map(|to| ("to", to.to_owned())));
-    let answer = client.get(&api_path(&["reports", "diff"]), &query).await?;
-    format.print(&answer, |paint| diff_text(paint, &answer));
-    let same = answer.get("same").and_then(Value::as_bool).unwrap_or_default();
-    Ok(if same { Exit::Yes } else { Exit::No })
+    let answer = client.get::<Differences>(&api_path(&["reports", "diff"]), &query).await?;
+    format.print(&answer.json, |paint| diff_text(paint, &answer.value));
+    Ok(if answer.value.same { Exit::Yes } else { Exit::No })
 }
 
-fn diff_text(paint: Paint, answer: &Value) -> String {
-    let moment = |key: &str| {
-        let position = answer.pointer(&format!("/{key}/position")).and_then(Value::as_u64).unwrap_or_default();
-        format!("position {} ({})", group_digits(position), field_text(answer, &format!("{key}.at")))
-    };
-    let list = |key: &str| answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let (roles, actions) = (list("memberships"), list("actions"));
-    let count = |appeared| roles.iter().filter(|row| row.get("appeared") == Some(&Value::Bool(appeared))).count();
+fn diff_text(paint: Paint, differences: &Differences) -> String {
+    let Differences { from, to, memberships, actions, .. } = differences;
+    let moment = |moment: &MomentShown| format!("position {} ({})", group_digits(moment.position.0), cell(&moment.at));
+    let appeared = memberships.iter().filter(|change| change.appeared).count();
     let mut out = format!(
-        "{} roles appeared, {} disappeared, {} actions differ, from {} to {}\n",
-        count(true),
-        count(false),
+        "{appeared} roles appeared, {} disappeared, {} actions differ, from {} to {}\n",
+        memberships.len() - appeared,
         actions.len(),
-        moment("from"),
-        moment("to")
+        moment(from),
+        moment(to)
     );
-    let row = |change: &Value| {
-        let appeared = change.get("appeared") == Some(&Value::Bool(true));
-        let list = |key: &str| change.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-        let events = list("because").into_iter().map(|cause| {
-            let position = cause.get("position").and_then(Value::as_u64).unwrap_or_default();
-            format!("event {} {}", group_digits(position), field_text(&cause, "subject"))
-        });
-        let times = list("times").into_iter().filter_map(|time| time.as_str().map(crate::cli::output::escape_controls));
-        let why: Vec<String> = events.chain(times).collect();
-        serde_json::json!({
-            "sign": if appeared { "+" } else { "-" },
-            "name": change.get("name"), "what": change.get("what"), "project": change.get("project"),
-            "why": why.join(", "),
-        })
+    let row = |change: &AccessChange| {
+        let events = change.because.iter();
+        let events = events.map(|cause| format!("event {} {}", group_digits(cause.position.0), cell(&cause.subject)));
+        let why: Vec<String> = events.chain(change.times.iter().map(cell)).collect();
+        let sign = if change.appeared { "+" } else { "-" };
+        vec![sign.to_owned(), cell(&change.name), cell(&change.project), cell(&change.what), why.join(", ")]
     };
-    let columns = [("", "sign"), ("USER", "name"), ("PROJECT", "project"), ("ROLE", "what"), ("BECAUSE OF", "why")];
-    if !roles.is_empty() {
-        out.push_str(&field_table(paint, &columns, &roles.iter().map(row).collect::<Vec<_>>()));
-    }
+    let mut print = |what: &str, changes: Vec<&AccessChange>| {
+        if !changes.is_empty() {
+            let rows: Vec<Vec<String>> = changes.into_iter().map(row).collect();
+            out.push_str(&table(paint, &["", "USER", "PROJECT", what, "BECAUSE OF"], &rows));
+        }
+    };
+    print("ROLE", memberships.iter().collect());
     // Actions follow from roles, except where visibility or a switch did it.
-    let alone: Vec<Value> = actions
-        .iter()
-        .filter(|action| {
-            !roles
-                .iter()
-                .any(|role| role.get("user") == action.get("user") && role.get("project") == action.get("project"))
-        })
-        .map(row)
-        .collect();
-    if !alone.is_empty() {
-        let columns =
-            [("", "sign"), ("USER", "name"), ("PROJECT", "project"), ("ACTION", "what"), ("BECAUSE OF", "why")];
-        out.push_str(&field_table(paint, &columns, &alone));
-    }
+    let of_a_role = |action: &AccessChange| {
+        memberships.iter().any(|role| role.user == action.user && role.project == action.project)
+    };
+    print("ACTION", actions.iter().filter(|action| !of_a_role(action)).collect());
     out
 }
 
@@ -133,11 +119,11 @@ mod tests {
             })
         };
         let answer = json!({
-            "from": {"position": 12, "at": "2026-03-01T23:59:59Z"}, "to": {"position": 2041, "at": "2026-04-01T00:00:00Z"},
+            "from": {"position": 12, "at": "2026-03-01T23:59:59Z", "hash": "x"}, "to": {"position": 2041, "at": "2026-04-01T00:00:00Z", "hash": "y"},
             "same": false, "memberships": [change("Guest")], "actions": [change("image.pull")],
         });
         assert_eq!(
-            diff_text(Paint::Plain, &answer),
+            diff_text(Paint::Plain, &serde_json::from_value(answer).unwrap()),
             "0 roles appeared, 1 disappeared, 1 actions differ, from position 12 (2026-03-01T23:59:59Z) to position 2 041 \
              (2026-04-01T00:00:00Z)\n   USER  PROJECT  ROLE   BECAUSE OF\n-  ada   acme     Guest  event 1 988 entitlement/ENT-7\n"
         );

@@ -1,10 +1,20 @@
-//! What commands have in common: paths and bodies of requests, how a list, a thing and a change are printed.
+//! What commands have in common: paths of requests, words of the command line as what the API takes, and how lists, things
+//! and changes are printed.
 
-use serde_json::{Map, Value, json};
+use chrono::{DateTime, Utc};
+use rollcall_app::{
+    CommandOutcome, Created,
+    access::{
+        bindings::{BindingSet, Principal, Scope},
+        projects::ProjectMade,
+    },
+};
+use rollcall_events::Position;
+use serde_json::Value;
 
 use crate::{
-    cli::output::{OutputFormat, escape_controls, field_table, field_text},
-    client::Failure,
+    cli::output::{Column, OutputFormat, escape_controls, field_text, table_of},
+    client::{Failure, Reply},
 };
 
 const API: [&str; 2] = ["api", "v1"];
@@ -14,25 +24,12 @@ pub fn api_path<'a>(rest: &[&'a str]) -> Vec<&'a str> {
     API.iter().chain(rest).copied().collect()
 }
 
-/// The members that were said.
-pub fn json_object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
-    let said = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(said.collect::<Map<_, _>>())
+/// Prints a list as a table.
+pub fn print_list<T>(format: OutputFormat, columns: &[Column<T>], rows: &Reply<Vec<T>>) {
+    format.print(&rows.json, |paint| table_of(paint, columns, &rows.value));
 }
 
-/// A text that may be said.
-pub fn optional_text(value: &Option<String>) -> Option<Value> {
-    value.as_ref().map(|text| json!(text))
-}
-
-/// Columns of a list: heading and member.
-pub type Columns = [(&'static str, &'static str)];
-
-pub fn print_list(format: OutputFormat, columns: &Columns, rows: &[Value]) {
-    format.print(&Value::Array(rows.to_vec()), |paint| field_table(paint, columns, rows));
-}
-
-/// One thing, member by member.
+/// Prints one thing, member by member.
 pub fn print_object(format: OutputFormat, thing: &Value) {
     format.print(thing, |paint| {
         let names = thing.as_object().into_iter().flatten().map(|(name, _)| name);
@@ -41,26 +38,72 @@ pub fn print_object(format: OutputFormat, thing: &Value) {
     });
 }
 
-pub fn print_change(format: OutputFormat, answer: &Value, text: &str) {
-    format.print(answer, |paint| {
-        let remark = paint.dim(&format!("event {}, {}", field_text(answer, "position"), field_text(answer, "effect")));
+/// What became of a command: where it stands in the log, and its effect.
+pub trait Outcome {
+    /// Both.
+    fn outcome(&self) -> (Position, &str);
+}
+
+macro_rules! outcomes {
+    ($($answer:ty),+) => {
+        $(impl Outcome for $answer {
+            fn outcome(&self) -> (Position, &str) {
+                (self.position, &self.effect)
+            }
+        })+
+    };
+}
+outcomes!(CommandOutcome, Created, ProjectMade, BindingSet);
+
+/// Prints what a command did.
+pub fn print_change(format: OutputFormat, answer: &Reply<impl Outcome>, text: &str) {
+    format.print(&answer.json, |paint| {
+        let (position, effect) = answer.value.outcome();
+        let remark = paint.dim(&format!("event {position}, {}", escape_controls(effect)));
         format!("{}   {remark}\n", escape_controls(text))
     });
 }
 
+/// A time that somebody typed.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_time(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            let text = escape_controls(text);
+            Failure::Usage(format!("`{text}` is not a time; write it as in 2027-01-01T00:00:00Z"))
+        })
+    };
+    text.as_ref().map(parse).transpose()
+}
+
 /// `user:ada`, `service:ci`, `group:local/ops`; a bare name is a user's.
-pub fn parse_principal(text: &str) -> (&str, &str) {
+pub fn split_principal(text: &str) -> (&str, &str) {
     match text.split_once(':') {
         Some((kind @ ("user" | "service" | "group"), id)) => (kind, id),
         _ => ("user", text),
     }
 }
 
+/// The same as the API takes it.
+pub fn parse_principal(text: &str) -> Principal {
+    match split_principal(text) {
+        ("service", id) => Principal::Service(id.to_owned()),
+        ("group", id) => Principal::Group(id.to_owned()),
+        (_, name) => Principal::User(name.to_owned()),
+    }
+}
+
 /// `root`, `folder:emea`, `project:acme`.
-pub fn parse_scope(text: &str) -> Result<Value, Failure> {
+///
+/// # Errors
+/// When it is none of them.
+pub fn parse_scope(text: &str) -> Result<Scope, Failure> {
     match text.split_once(':') {
-        None if text == "root" => Ok(json!("root")),
-        Some((kind @ ("folder" | "project"), id)) => Ok(json!({kind: id})),
+        None if text == "root" => Ok(Scope::Root),
+        Some(("folder", id)) => Ok(Scope::Folder(id.to_owned())),
+        Some(("project", name)) => Ok(Scope::Project(name.to_owned())),
         _ => Err(Failure::Usage(format!(
             "`{}` is no scope; take root, folder:ID or project:NAME",
             escape_controls(text)
@@ -70,16 +113,27 @@ pub fn parse_scope(text: &str) -> Result<Value, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn words_of_the_command_line_are_the_words_of_the_api() {
-        assert_eq!(parse_principal("service:ci"), ("service", "ci"));
-        assert_eq!(parse_principal("group:local/ops"), ("group", "local/ops"));
-        assert_eq!(parse_principal("ada@globex.test"), ("user", "ada@globex.test"));
-        assert_eq!(parse_principal("urn:x"), ("user", "urn:x"), "a name may hold a colon");
-        assert_eq!(parse_scope("project:acme").ok(), Some(json!({"project": "acme"})));
+        assert_eq!(split_principal("service:ci"), ("service", "ci"));
+        assert_eq!(split_principal("group:local/ops"), ("group", "local/ops"));
+        assert_eq!(split_principal("ada@globex.test"), ("user", "ada@globex.test"));
+        assert_eq!(split_principal("urn:x"), ("user", "urn:x"), "a name may hold a colon");
+        let sent = |text: &str| serde_json::to_value(parse_principal(text)).unwrap();
+        assert_eq!(sent("service:ci"), json!({"service": "ci"}));
+        assert_eq!(sent("group:local/ops"), json!({"group": "local/ops"}));
+        assert_eq!(sent("ada"), json!({"user": "ada"}));
+        let sent = |text: &str| parse_scope(text).map(|scope| serde_json::to_value(scope).unwrap());
+        assert_eq!(sent("project:acme").ok(), Some(json!({"project": "acme"})));
+        assert_eq!(sent("folder:emea").ok(), Some(json!({"folder": "emea"})));
+        assert_eq!(sent("root").ok(), Some(json!("root")));
         assert_eq!(parse_scope("acme").unwrap_err().code(), 2);
-        assert_eq!(json_object([("a", None), ("b", Some(json!(1)))]), json!({"b": 1}));
+        assert_eq!(parse_time(&None).unwrap(), None);
+        assert!(parse_time(&Some("2027-01-01T00:00:00Z".into())).unwrap().is_some());
+        assert_eq!(parse_time(&Some("tomorrow".into())).unwrap_err().code(), 2);
     }
 }

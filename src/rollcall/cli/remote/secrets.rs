@@ -1,13 +1,17 @@
 //! `secrets`: what people sign in to the registry with, in the format that each client takes.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use rollcall_app::{
+    CommandOutcome,
+    access::secrets::{InvitationIssued, NewSecret, SecretIssued, SecretShown},
+};
+use serde_json::json;
 
 use crate::{
     cli::{
         args::{SecretFormat, Secrets},
-        output::{OutputFormat, escape_controls, field_table, field_text, shell_quote},
-        remote::request::{api_path, json_object, optional_text},
+        output::{Column, OutputFormat, cell, escape_controls, shell_quote},
+        remote::request::{api_path, parse_time, print_list},
     },
     client::{Client, Exit, Failure},
 };
@@ -19,37 +23,38 @@ use crate::{
 pub async fn run(client: &Client, format: OutputFormat, command: &Secrets) -> Result<Exit, Failure> {
     match command {
         Secrets::Issue { user, label, expires, format: secret_format, registry } => {
-            let body = json_object([("label", optional_text(label)), ("expires", optional_text(expires))]);
-            let issued = client.post(&api_path(&["users", user, "secrets"]), &body).await?;
+            let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
+            let issued = client.post::<SecretIssued>(&api_path(&["users", user, "secrets"]), &new).await?;
             let host = client.base().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
             let registry = registry.as_deref().unwrap_or(host);
-            format.print(&issued, |_| {
-                secret_text(*secret_format, registry, &field_text(&issued, "user"), &field_text(&issued, "secret"))
-            });
+            let SecretIssued { user, secret, .. } = &issued.value;
+            format.print(&issued.json, |_| secret_text(*secret_format, registry, &cell(user), &cell(secret)));
         }
         Secrets::List { user } => {
             let rows = client.items(&api_path(&["users", user, "secrets"])).await?;
-            let columns = [
-                ("SECRET", "id"),
-                ("LABEL", "label"),
-                ("ISSUED", "issued_at"),
-                ("EXPIRES", "expires"),
-                ("INVITATION", "invitation"),
+            let columns: [Column<SecretShown>; 5] = [
+                ("SECRET", |row| cell(&row.id)),
+                ("LABEL", |row| cell(&row.label)),
+                ("ISSUED", |row| cell(&row.issued_at)),
+                ("EXPIRES", |row| cell(&row.expires)),
+                ("INVITATION", |row| cell(&row.invitation)),
             ];
-            format.print(&Value::Array(rows.clone()), |paint| field_table(paint, &columns, &rows));
+            print_list(format, &columns, &rows);
         }
         Secrets::Revoke { user, id } => {
-            let done = client.delete(&api_path(&["users", user, "secrets", id])).await?;
-            format.print(&done, |_| format!("{} is over; it signs nobody in from now on\n", escape_controls(id)));
+            let revoked = client.delete::<CommandOutcome>(&api_path(&["users", user, "secrets", id])).await?;
+            let text = |_| format!("{} is over; it signs nobody in from now on\n", escape_controls(id));
+            format.print(&revoked.json, text);
         }
         Secrets::Invite { user } => {
-            let made = client.post(&api_path(&["users", user, "invitations"]), &json!({})).await?;
-            let address = format!("{}{}", client.base(), field_text(&made, "path"));
-            format.print(&made, |_| {
+            let made = client.post::<InvitationIssued>(&api_path(&["users", user, "invitations"]), &json!({})).await?;
+            let InvitationIssued { code, path, expires, .. } = &made.value;
+            let address = format!("{}{}", client.base(), cell(path));
+            format.print(&made.json, |_| {
                 format!(
                     "{}\nRedeem it once, until {}:\n  curl -X POST -H 'content-type: application/json' -d '{{}}' {}\n",
-                    field_text(&made, "code"),
-                    field_text(&made, "expires"),
+                    cell(code),
+                    cell(expires),
                     shell_quote(&address)
                 )
             });
@@ -80,6 +85,8 @@ fn secret_text(format: SecretFormat, registry: &str, user: &str, secret: &str) -
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -1,12 +1,19 @@
 //! `services`: the principals that are no people.
 
-use serde_json::json;
+use rollcall_app::{
+    CommandOutcome, Created,
+    access::{
+        secrets::{NewSecret, SecretIssued, SecretShown},
+        services::{NewService, ServiceShown},
+    },
+};
+use serde_json::Value;
 
 use crate::{
     cli::{
         args::Services,
-        output::{OutputFormat, field_text},
-        remote::request::{api_path, json_object, optional_text, print_change, print_list, print_object},
+        output::{Column, OutputFormat, cell},
+        remote::request::{api_path, parse_time, print_change, print_list, print_object},
     },
     client::{Client, Exit, Failure},
 };
@@ -19,37 +26,44 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Services) -> R
     match command {
         Services::List => {
             let rows = client.all_pages(&api_path(&["services"]), &[], usize::MAX).await?;
-            print_list(format, &[("SERVICE", "id"), ("NAME", "name"), ("EVENT", "position")], &rows);
+            let columns: [Column<ServiceShown>; 3] = [
+                ("SERVICE", |row| cell(&row.id)),
+                ("NAME", |row| cell(&row.name)),
+                ("EVENT", |row| cell(&row.position)),
+            ];
+            print_list(format, &columns, &rows);
         }
         Services::Show { id } => {
-            let service = client.get(&api_path(&["services", id]), &[]).await?;
-            print_object(format, &service);
+            let service = client.get::<Value>(&api_path(&["services", id]), &[]).await?;
+            print_object(format, &service.json);
             if matches!(format, OutputFormat::Text(_)) {
                 let rows = client.items(&api_path(&["services", id, "secrets"])).await?;
-                let columns = [("SECRET", "id"), ("LABEL", "label"), ("ISSUED", "issued_at"), ("EXPIRES", "expires")];
+                let columns: [Column<SecretShown>; 4] = [
+                    ("SECRET", |row| cell(&row.id)),
+                    ("LABEL", |row| cell(&row.label)),
+                    ("ISSUED", |row| cell(&row.issued_at)),
+                    ("EXPIRES", |row| cell(&row.expires)),
+                ];
                 print_list(format, &columns, &rows);
             }
         }
         Services::Create { id, name } => {
-            let body = json_object([("id", Some(json!(id))), ("name", optional_text(name))]);
-            let answer = client.post(&api_path(&["services"]), &body).await?;
-            print_change(
-                format,
-                &answer,
-                &format!("service {id} is made; it may do nothing until `bindings set` says so"),
-            );
+            let new = NewService { id: id.clone(), name: name.clone() };
+            let answer = client.post::<Created>(&api_path(&["services"]), &new).await?;
+            let text = format!("service {id} is made; it may do nothing until `bindings set` says so");
+            print_change(format, &answer, &text);
         }
         Services::Remove { id } => {
-            let answer = client.delete(&api_path(&["services", id])).await?;
+            let answer = client.delete::<CommandOutcome>(&api_path(&["services", id])).await?;
             print_change(format, &answer, &format!("service {id} is removed; it signs in no more"));
         }
         Services::Secret { id, label, expires } => {
-            let body = json_object([("label", optional_text(label)), ("expires", optional_text(expires))]);
-            let issued = client.post(&api_path(&["services", id, "secrets"]), &body).await?;
-            format.print(&issued, |_| format!("{}\n", field_text(&issued, "secret")));
+            let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
+            let issued = client.post::<SecretIssued>(&api_path(&["services", id, "secrets"]), &new).await?;
+            format.print(&issued.json, |_| format!("{}\n", cell(&issued.value.secret)));
         }
         Services::Revoke { id, secret } => {
-            let answer = client.delete(&api_path(&["services", id, "secrets", secret])).await?;
+            let answer = client.delete::<CommandOutcome>(&api_path(&["services", id, "secrets", secret])).await?;
             print_change(format, &answer, &format!("{secret} is over; it signs nobody in from now on"));
         }
     }

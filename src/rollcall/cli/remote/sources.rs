@@ -1,11 +1,12 @@
 //! `sources`: how each source is, as the server sees it and as it looks from this machine.
 
+use rollcall_app::operations::sources::Source;
 use rollcall_events::Clock;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{OutputFormat, Paint, escape_controls, field_text, table},
+        output::{OutputFormat, Paint, cell, escape_controls, table},
         remote::request::api_path,
     },
     client::{Client, Exit, Failure},
@@ -19,21 +20,21 @@ use crate::{
 /// # Errors
 /// As [`Failure`].
 pub async fn list(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
-    let rows = client.items(&api_path(&["sources"])).await?;
-    format.print(&Value::Array(rows.clone()), |paint| sources_text(paint, &rows));
+    let rows = client.items::<Source>(&api_path(&["sources"])).await?;
+    format.print(&rows.json, |paint| sources_text(paint, &rows.value));
     Ok(Exit::Yes)
 }
 
-/// `sources show`: what the server knows of one, and what a directory says to this machine.
+/// `sources show`: what the server knows of one, and what it says to this machine.
 ///
 /// # Errors
 /// As [`Failure`].
 pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: &str) -> Result<Exit, Failure> {
-    let rows = client.items(&api_path(&["sources"])).await?;
-    let rows: Vec<Value> = rows.into_iter().filter(|row| field_text(row, "name") == name).collect();
-    let inspect =
-        loaded.sources.iter().find(|(known, _)| known.as_str() == name).and_then(|(_, source)| source.inspect.as_ref());
-    if rows.is_empty() && inspect.is_none() {
+    let all = client.items::<Source>(&api_path(&["sources"])).await?.each();
+    let known = all.into_iter().find(|source| source.value.name == name);
+    let configured = loaded.sources.iter().find(|(configured, _)| configured.as_str() == name);
+    let inspect = configured.and_then(|(_, source)| source.inspect.as_ref());
+    if known.is_none() && inspect.is_none() {
         return Err(Failure::Usage(format!("no source has the name `{}`", name.escape_debug())));
     }
     let mut findings = Vec::new();
@@ -43,8 +44,9 @@ pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: 
     let good = findings.iter().all(|finding| finding.grade != Grade::Bad);
     let looked: Vec<Value> =
         findings.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
-    format.print(&json!({"source": rows.first(), "directory": looked}), |paint| {
-        let mut out = sources_text(paint, &rows);
+    let (json, rows) = known.map(|source| (source.json, source.value)).unzip();
+    format.print(&json!({"source": json, "directory": looked}), |paint| {
+        let mut out = sources_text(paint, rows.as_slice());
         for finding in &findings {
             let mark = match finding.grade {
                 Grade::Good => paint.good("✓"),
@@ -58,52 +60,46 @@ pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: 
     Ok(if good { Exit::Yes } else { Exit::No })
 }
 
-fn sources_text(paint: Paint, rows: &[Value]) -> String {
+fn sources_text(paint: Paint, sources: &[Source]) -> String {
     let heading = ["SOURCE", "STATE", "FACTS", "CHECKED", "APPLIED", "HELD", "PARKED", "HOOK"];
-    let row = |source: &Value| {
-        let at = |key: &str| field_text(source, &format!("reading.{key}"));
-        let held = match field_text(source, "reading.held.removals") {
-            held if held.is_empty() => held,
-            held => format!("{held} removals ({})", at("held.plan")),
+    let row = |source: &Source| {
+        let reading = source.reading.as_ref();
+        let state = match reading {
+            None => "posts".to_owned(),
+            Some(reading) => reading.state.as_ref().map_or_else(|| "not read yet".to_owned(), cell),
         };
-        let state = match (source.get("reading"), at("state")) {
-            (None | Some(Value::Null), _) => "posts".to_owned(),
-            (_, state) if state.is_empty() => "not read yet".to_owned(),
-            (_, state) => state,
-        };
+        let held = reading.and_then(|reading| reading.held.as_ref());
         vec![
-            field_text(source, "name"),
+            cell(&source.name),
             state,
-            at("facts"),
-            at("checked_at"),
-            at("applied"),
-            held,
-            field_text(source, "parked.count"),
-            field_text(source, "hook"),
+            cell(&reading.map(|reading| reading.facts)),
+            cell(&reading.map(|reading| reading.checked_at)),
+            cell(&reading.map(|reading| reading.applied)),
+            held.map(|held| format!("{} removals ({})", held.removals, cell(&held.plan))).unwrap_or_default(),
+            cell(&source.parked.count),
+            cell(&source.hook),
         ]
     };
-    let mut out = table(paint, &heading, &rows.iter().map(row).collect::<Vec<_>>());
-    for source in rows {
-        let reason = field_text(source, "reading.reason");
-        if !reason.is_empty() {
-            out.push_str(&format!("\n{}: {reason}\n", paint.bold(&field_text(source, "name"))));
-            let since = field_text(source, "reading.sealed_at");
-            if field_text(source, "reading.failures") != "0" && !since.is_empty() {
-                out.push_str(&format!("  last read whole {since}; what it said then stays\n"));
+    let mut out = table(paint, &heading, &sources.iter().map(row).collect::<Vec<_>>());
+    for source in sources {
+        if let Some(reading) = &source.reading {
+            if let Some(reason) = &reading.reason {
+                out.push_str(&format!("\n{}: {}\n", paint.bold(&cell(&source.name)), cell(reason)));
+                if let Some(since) = reading.sealed_at.filter(|_| reading.failures != 0) {
+                    out.push_str(&format!("  last read whole {}; what it said then stays\n", cell(&since)));
+                }
+            }
+            if let Some(whole) = &reading.whole {
+                out.push_str(&format!("  read as a whole {}: {}\n", cell(&whole.at), cell(&whole.why)));
+            }
+            for (sample, text) in [(&reading.excluded, "left as it is"), (&reading.absent, "listed and not there")] {
+                for what in &sample.first {
+                    out.push_str(&format!("  {text}: {}\n", cell(what)));
+                }
             }
         }
-        let (at, why) = (field_text(source, "reading.whole.at"), field_text(source, "reading.whole.why"));
-        if !at.is_empty() {
-            out.push_str(&format!("  read as a whole {at}: {why}\n"));
-        }
-        for (key, text) in [("excluded", "left as it is"), ("absent", "listed and not there")] {
-            let first = source.pointer(&format!("/reading/{key}/first")).and_then(Value::as_array);
-            for what in first.into_iter().flatten().filter_map(Value::as_str) {
-                out.push_str(&format!("  {text}: {}\n", escape_controls(what)));
-            }
-        }
-        for what in source.pointer("/parked/first").and_then(Value::as_array).into_iter().flatten() {
-            out.push_str(&format!("  parked: {}\n", escape_controls(what.as_str().unwrap_or_default())));
+        for what in &source.parked.first {
+            out.push_str(&format!("  parked: {}\n", cell(what)));
         }
     }
     out
@@ -112,6 +108,19 @@ fn sources_text(paint: Paint, rows: &[Value]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A source as the API shows it, of which this much is said.
+    fn source(mut said: Value) -> Source {
+        let whole = json!({"order": "version", "authoritative": false, "max_body": null, "seen": true});
+        let source = said.as_object_mut().unwrap();
+        for (name, value) in whole.as_object().unwrap() {
+            source.entry(name).or_insert(value.clone());
+        }
+        if let Some(reading) = source.get_mut("reading").and_then(Value::as_object_mut) {
+            reading.entry("whole").or_insert(Value::Null);
+        }
+        serde_json::from_value(said).unwrap()
+    }
 
     #[test]
     fn sources_show_their_state_and_why() {
@@ -123,7 +132,7 @@ mod tests {
                 "held": {"plan": "pln_1", "removals": 7, "reason": "x"},
                 "absent": {"count": 1, "first": ["cn=gone"]}, "excluded": {"count": 0, "first": []}}}),
         ];
-        let text = sources_text(Paint::Plain, &rows);
+        let text = sources_text(Paint::Plain, &rows.map(source));
         for part in [
             "flexnet  posts",
             "corp     unauthorised  61     2026-11-22T07:00:00Z  70       7 removals (pln_1)",

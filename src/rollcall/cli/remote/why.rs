@@ -1,14 +1,11 @@
 //! `why`: may somebody do something, and why.
 
-use serde_json::{Value, json};
+use rollcall_app::access::explain::{AccessQuestion, BasisWord, Explained};
 
 use crate::{
     cli::{
         output::OutputFormat,
-        remote::{
-            explanation,
-            request::{api_path, json_object},
-        },
+        remote::{explanation, request::api_path},
     },
     client::{Client, Exit, Failure},
 };
@@ -24,7 +21,7 @@ pub async fn run(
     as_of: Option<&str>,
     effective: bool,
 ) -> Result<Exit, Failure> {
-    let said = |text: &str| Some(json!(text));
+    let said = |text: &str| Some(text.to_owned());
     // As `bindings` has it, where a bare word is a project: one that is called root is project:root.
     let (folder, project, repository) = match (scope, scope.strip_prefix("folder:")) {
         ("root", _) => (None, None, None),
@@ -35,18 +32,17 @@ pub async fn run(
             (None, said(project), rest.and_then(said))
         }
     };
-    let basis = if effective { "effective" } else { "recorded" };
-    let body = json_object([
-        ("user", said(user)),
-        ("action", said(action)),
-        ("folder", folder),
-        ("project", project),
-        ("repository", repository),
-        ("as_of", as_of.and_then(said)),
-        ("basis", as_of.and_then(|_| said(basis))),
-    ]);
-    let answer = client.post(&api_path(&["explain"]), &body).await?;
-    format.print(&answer, |paint| explanation::tree(paint, &answer, scope));
-    let allowed = answer.get("allowed").and_then(Value::as_bool).unwrap_or_default();
-    Ok(if allowed { Exit::Yes } else { Exit::No })
+    let basis = if effective { BasisWord::Effective } else { BasisWord::Recorded };
+    let question = AccessQuestion {
+        user: said(user),
+        action: action.to_owned(),
+        project,
+        folder,
+        repository,
+        as_of: as_of.and_then(said),
+        basis: as_of.map(|_| basis),
+    };
+    let answer = client.post::<Explained>(&api_path(&["explain"]), &question).await?;
+    format.print(&answer.json, |paint| explanation::tree(paint, &answer.value, scope));
+    Ok(if answer.value.explanation.allowed { Exit::Yes } else { Exit::No })
 }
