@@ -5,7 +5,7 @@ use rollcall_events::{Clock as _, body};
 
 use crate::{
     Credentials, Identity, Realm, SignInError,
-    kit::{ADMIN_KEY, TestDirectory, World},
+    test_kit::{ADMIN_KEY, TestDirectory, World},
 };
 
 const SECRET: &str = "rcs_YWRhLWFkYS1hZGEtYWRhLWFkYS1hZGEtYWRhLWFkYS0";

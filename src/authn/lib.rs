@@ -5,10 +5,10 @@ mod authenticator;
 #[cfg(test)]
 mod authenticator_tests;
 mod credentials;
-#[cfg(test)]
-mod kit;
 mod passwords;
 mod refresh;
+#[cfg(test)]
+mod test_kit;
 mod throttle;
 
 pub use admin_key::AdminKey;

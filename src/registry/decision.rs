@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::Position;
 use serde::Serialize;
 
-use crate::ClientFamily;
+use crate::client::ClientFamily;
 
 /// Takes decisions off the request's path.
 pub trait DecisionSink: Send + Sync + 'static {

@@ -4,7 +4,7 @@
 
 mod cache;
 #[cfg(test)]
-mod tests;
+mod passwords_tests;
 
 use std::{
     collections::HashMap,

@@ -116,7 +116,7 @@ fn row(mut decision: Decision) -> DecisionRow {
         user_id: decision.user.map(|user| user.to_string()),
         user_name: decision.user_name.map(|name| name.to_string()),
         client: decision.address.to_string(),
-        family: decision.client.word().to_owned(),
+        family: decision.client.name().to_owned(),
         asked: decision.asked,
         granted: decision.granted,
         message: decision.message,

@@ -337,7 +337,7 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
             _ = metrics.tick() => health.update_metrics(),
             _ = maintenance.tick() => {
                 let (tended, now) = (Arc::clone(&keys), clock.now());
-                match tokio::task::spawn_blocking(move || tended.tend(now)).await {
+                match tokio::task::spawn_blocking(move || tended.maintain(now)).await {
                     Ok(Ok(Some(key))) => tracing::info!(kid = key.kid, "signing key renewed"),
                     Ok(Ok(None)) => {}
                     Ok(Err(error)) => tracing::error!(%error, "signing key not renewed"),

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::{
     Realm, SignInError,
-    kit::{TestDirectory, World},
+    test_kit::{TestDirectory, World},
 };
 
 #[tokio::test]

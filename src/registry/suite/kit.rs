@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -31,7 +32,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     Algorithm, Claims, Decision, DecisionSink, DenialMode, Freshness, KeyOptions, Keys, TokenParts, TokenServer, Ttl,
-    keys_tests::Dir, router,
+    router,
 };
 
 pub(crate) const ADA: &str = "rcs_YWRhLWFkYS1hZGEtYWRhLWFkYS1hZGEtYWRhLWFkYS0";
@@ -47,6 +48,29 @@ pub(crate) const DOCKER: &str = r"docker/20.10.24 go/go1.19 UpstreamClient(Docke
 /// 2026-01-01, noon.
 pub(crate) fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_268_800, 0).unwrap()
+}
+
+/// A directory of one test, gone with it.
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new() -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("rollcall-registry-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
 }
 
 pub(crate) struct TestClock(AtomicI64);

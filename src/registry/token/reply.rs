@@ -14,7 +14,7 @@ const SHORTEST_SHOWN: i64 = 60;
 
 /// A token, on its way to a client.
 #[derive(Debug)]
-pub(crate) struct Granted<'a> {
+pub(crate) struct TokenReply<'a> {
     pub(crate) token: &'a str,
     pub(crate) issued: DateTime<Utc>,
     /// What is left until `exp`; shown as at least 60.
@@ -24,23 +24,23 @@ pub(crate) struct Granted<'a> {
     pub(crate) refresh_token: Option<&'a str>,
 }
 
-impl IntoResponse for Granted<'_> {
+impl IntoResponse for TokenReply<'_> {
     /// Written by hand: tokens are base64url with dots, scopes are checked names and known words, so nothing needs an
     /// escape, and looking for some in two thousand bytes would cost a tenth of the signature.
     fn into_response(self) -> Response {
         let issued = self.issued.to_rfc3339_opts(SecondsFormat::Secs, true);
         let expires_in = self.seconds.max(SHORTEST_SHOWN).to_string();
         let mut body = String::with_capacity(2 * self.token.len() + 512);
-        let mut say = |parts: &[&str]| parts.iter().for_each(|part| body.push_str(part));
-        say(&[r#"{"token":""#, self.token, r#"","access_token":""#, self.token]);
-        say(&[r#"","expires_in":"#, &expires_in, r#","issued_at":""#, &issued, "\""]);
+        let mut push = |parts: &[&str]| parts.iter().for_each(|part| body.push_str(part));
+        push(&[r#"{"token":""#, self.token, r#"","access_token":""#, self.token]);
+        push(&[r#"","expires_in":"#, &expires_in, r#","issued_at":""#, &issued, "\""]);
         if let Some(scope) = self.scope {
-            say(&[r#","scope":""#, scope, "\""]);
+            push(&[r#","scope":""#, scope, "\""]);
         }
         if let Some(refresh_token) = self.refresh_token {
-            say(&[r#","refresh_token":""#, refresh_token, "\""]);
+            push(&[r#","refresh_token":""#, refresh_token, "\""]);
         }
-        say(&["}"]);
+        push(&["}"]);
         json(StatusCode::OK, body.into())
     }
 }
@@ -61,7 +61,7 @@ pub(crate) enum Refusal {
     /// The question cannot be answered now.
     Unavailable(&'static str),
     /// The server is put together wrongly.
-    Broken(&'static str),
+    Internal(&'static str),
 }
 
 #[derive(Serialize)]
@@ -104,7 +104,7 @@ impl IntoResponse for Refusal {
             ),
             Self::Denied(text) => (StatusCode::FORBIDDEN, "DENIED", text.as_str(), None),
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", *text, Some(retry(5))),
-            Self::Broken(text) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", *text, None),
+            Self::Internal(text) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", *text, None),
         };
         let body = Errors { errors: [OneError { code, message, detail: None }] };
         let mut response = json(status, serde_json::to_vec(&body).unwrap_or_default());

@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use http::{HeaderMap, header};
 use rollcall_authn::{Credentials, MalformedCredentials};
 
-use crate::scope::{Asked, ScopeError};
+use super::scope::{ScopeError, Scopes};
 
 /// A query or form, as far as it means something here.
 #[derive(Debug, Default)]
 pub(crate) struct Form<'a> {
-    pub(crate) asked: Asked<'a>,
-    /// Whether a refresh token is wanted.
-    pub(crate) offline: Offline,
+    pub(crate) scopes: Scopes<'a>,
+    pub(crate) refresh: RefreshWanted,
     pub(crate) account: Option<Cow<'a, str>>,
     pub(crate) client_id: Option<Cow<'a, str>>,
     pub(crate) grant_type: Option<Cow<'a, str>>,
@@ -23,10 +22,10 @@ pub(crate) struct Form<'a> {
 
 /// Whether a refresh token is wanted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Offline {
+pub(crate) enum RefreshWanted {
     #[default]
-    NotAsked,
-    Asked,
+    No,
+    Yes,
 }
 
 /// What makes a request a 400.
@@ -57,17 +56,17 @@ impl<'a> Form<'a> {
         for (key, value) in form_urlencoded::parse(text) {
             let (slot, name) = match &*key {
                 "scope" => {
-                    form.asked.add(value)?;
+                    form.scopes.add(value)?;
                     continue;
                 }
                 "service" if *value == *service => continue,
                 "service" => return Err(FormError::Service(service.to_owned())),
                 "offline_token" if value == "true" => {
-                    form.offline = Offline::Asked;
+                    form.refresh = RefreshWanted::Yes;
                     continue;
                 }
                 "access_type" if value == "offline" => {
-                    form.offline = Offline::Asked;
+                    form.refresh = RefreshWanted::Yes;
                     continue;
                 }
                 "account" => {

@@ -1,6 +1,13 @@
 //! The token endpoint: one function behind GET and POST, from a request to a signed token or a refusal.
 //! Reads the roster once per request and creates nothing; what a role means is decided in the access crate.
 
+mod denial;
+mod form;
+mod grant;
+mod reply;
+pub(crate) mod scope;
+mod telemetry;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -20,21 +27,27 @@ use rollcall_events::{Clock, prefixed_id};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use crate::{
-    ClientFamily, Decision, DecisionSink, DenialMode, Keys, Outcome, denial,
-    form::{Form, FormError, GrantError, Offline},
-    judge::{Judged, JudgedCaller, Question},
-    reply::{Granted, Refusal},
+pub use self::denial::DenialMode;
+use self::{
+    denial::denial_message,
+    form::{Form, FormError, GrantError, RefreshWanted},
+    grant::{Explaining, Grant, Subject},
+    reply::{Refusal, TokenReply},
     scope::{Actions, write_scopes},
-    telemetry::{Ended, TokenAnswered},
+    telemetry::{RequestResult, TokenAnswered},
+};
+use crate::{
+    client::ClientFamily,
+    decision::{Decision, DecisionSink, Outcome},
+    keys::Keys,
 };
 
 /// A form with the largest number of the longest scopes that a client sends fits in well.
-const LARGEST_FORM: usize = 64 * 1024;
+const MAX_FORM_BYTES: usize = 64 * 1024;
 /// A registry whose clock is behind must not refuse a fresh token.
-const NOT_BEFORE: i64 = 30;
+const NOT_BEFORE_SECONDS: i64 = 30;
 /// What a client says of itself is kept this far.
-const LONGEST_LABEL: usize = 64;
+const MAX_LABEL_CHARS: usize = 64;
 
 /// How long tokens live: 60 to 300 seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,12 +123,12 @@ async fn jwks(State(server): State<TokenServer>) -> Response {
 async fn token(State(server): State<TokenServer>, request: Request) -> Response {
     let now = server.parts.clock.now();
     let client = ClientFamily::of(text(request.headers(), &header::USER_AGENT));
-    let (ended, response) = match server.answer(request, client, now).await {
+    let (result, response) = match server.answer(request, client, now).await {
         Ok(answered) => answered,
-        Err((ended, refusal)) => (ended, refusal.into_response()),
+        Err((result, refusal)) => (result, refusal.into_response()),
     };
     let seconds = (server.parts.clock.now() - now).to_std().unwrap_or_default().as_secs_f64();
-    TokenAnswered { ended, client, seconds }.emit();
+    TokenAnswered { result, client, seconds }.emit();
     response
 }
 
@@ -123,7 +136,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-type Answer<T> = Result<T, (Ended, Refusal)>;
+type Answer<T> = Result<T, (RequestResult, Refusal)>;
 
 /// One request, as far as it does not change.
 struct Call {
@@ -140,32 +153,38 @@ impl TokenServer {
         Self { parts: Arc::new(parts) }
     }
 
-    async fn answer(&self, request: Request, client: ClientFamily, now: DateTime<Utc>) -> Answer<(Ended, Response)> {
+    async fn answer(
+        &self,
+        request: Request,
+        client: ClientFamily,
+        now: DateTime<Utc>,
+    ) -> Answer<(RequestResult, Response)> {
         if self.parts.freshness.stale(now).is_some() {
             return Err((
-                Ended::Stale,
+                RequestResult::Stale,
                 Refusal::Unavailable("the access data is too old to answer; try again shortly"),
             ));
         }
         let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
-            return Err((Ended::Broken, Refusal::Broken("the server does not know its peers' addresses")));
+            return Err((RequestResult::Internal, Refusal::Internal("the server does not know its peers' addresses")));
         };
         let post = *request.method() == Method::POST;
         if !post && *request.method() != Method::GET {
-            return Err((Ended::Request, Refusal::Method));
+            return Err((RequestResult::Request, Refusal::Method));
         }
         let call = Call { now, address: peer.ip(), client, post };
         let (head, body) = request.into_parts();
         let body = if post {
-            axum::body::to_bytes(body, LARGEST_FORM).await.map_err(|_| {
-                let text = format!("the form is longer than {LARGEST_FORM} bytes; ask for at most 100 scopes at once");
-                (Ended::Request, Refusal::Request(text))
+            axum::body::to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| {
+                let text =
+                    format!("the form is longer than {MAX_FORM_BYTES} bytes; ask for at most 100 scopes at once");
+                (RequestResult::Request, Refusal::Request(text))
             })?
         } else {
             axum::body::Bytes::new()
         };
         let text = if post { &body[..] } else { head.uri.query().unwrap_or_default().as_bytes() };
-        let wrong = |error: FormError| (Ended::Request, Refusal::Request(error.to_string()));
+        let wrong = |error: FormError| (RequestResult::Request, Refusal::Request(error.to_string()));
         let mut form = Form::read(text, &self.parts.service).map_err(wrong)?;
         let credentials = if post {
             form.take_credentials(&head.headers)
@@ -173,55 +192,56 @@ impl TokenServer {
             Credentials::from_headers(&head.headers).map_err(GrantError::Credentials)
         };
         let credentials = credentials.map_err(|error| match error {
-            GrantError::Credentials(_) => (Ended::WrongCredential, Refusal::Credentials),
-            GrantError::Request(text) => (Ended::Request, Refusal::Request(text.to_owned())),
+            GrantError::Credentials(_) => (RequestResult::WrongCredential, Refusal::Credentials),
+            GrantError::Request(text) => (RequestResult::Request, Refusal::Request(text.to_owned())),
         })?;
-        if matches!(credentials, Credentials::Anonymous) && form.asked.is_empty() {
-            return Err((Ended::NoCredential, Refusal::Credentials));
+        if matches!(credentials, Credentials::Anonymous) && form.scopes.is_empty() {
+            return Err((RequestResult::NoCredential, Refusal::Credentials));
         }
         let sign_in = SignIn { realm: Realm::Registry, credentials: &credentials, client: call.address, now };
-        let question = Question { asked: &form.asked, client, now };
-        let judged = self
+        let explaining = if self.parts.denial.explains_to(client) { Explaining::Yes } else { Explaining::No };
+        let grant = self
             .parts
             .authenticator
-            .authenticate(&sign_in, |roster, identity| question.judge(roster, identity, &self.parts))
+            .authenticate(&sign_in, |roster, identity| Grant::of(roster, identity, &form.scopes, explaining, now))
             .await
             .map_err(refused)?;
-        self.reply(judged, &credentials, &form, &call)
+        self.reply(grant, &credentials, &form, &call)
     }
 
     fn reply(
         &self,
-        judged: Judged,
+        grant: Grant,
         credentials: &Credentials,
         form: &Form<'_>,
         call: &Call,
-    ) -> Answer<(Ended, Response)> {
+    ) -> Answer<(RequestResult, Response)> {
         let mut random = [0; 10];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| (Ended::Broken, Refusal::Unavailable("no randomness")))?;
+        aws_lc_rs::rand::fill(&mut random)
+            .map_err(|_| (RequestResult::Internal, Refusal::Unavailable("no randomness")))?;
         let id = prefixed_id("dec", call.now, random);
         let granted: Vec<(&str, Actions)> =
-            judged.granted(&form.asked).filter(|(_, actions)| !actions.is_empty()).collect();
-        let scope = write_scopes(granted.iter().copied(), judged.catalog);
-        let message = judged.reason.as_ref().map(|(repository, reason)| denial::message(repository, reason, &id));
+            grant.granted(&form.scopes).filter(|(_, actions)| !actions.is_empty()).collect();
+        let scope = write_scopes(granted.iter().copied(), grant.catalog);
+        let message = grant.denial.as_ref().map(|(repository, reason)| denial_message(repository, reason, &id));
         let issued = call.now.timestamp();
         let life = issued + i64::try_from(self.parts.ttl.0.as_secs()).unwrap_or_default();
-        let exp = judged.until.map_or(life, |until| until.timestamp().min(life));
+        let exp = grant.until.map_or(life, |until| until.timestamp().min(life));
         let response = match &message {
             Some(message) => Refusal::Denied(message.clone()).into_response(),
             None => {
                 let claims = SignedClaims {
                     iss: &self.parts.issuer,
                     aud: &self.parts.service,
-                    sub: judged.caller.as_ref().map_or("", |caller| &caller.name),
+                    sub: grant.subject.as_ref().map_or("", |subject| &subject.name),
                     exp,
-                    nbf: issued - NOT_BEFORE,
+                    nbf: issued - NOT_BEFORE_SECONDS,
                     iat: issued,
                     jti: &id,
                     access: granted
                         .iter()
                         .map(|(name, actions)| Entry { kind: "repository", name, actions: *actions })
-                        .chain(judged.catalog.then_some(Entry {
+                        .chain(grant.catalog.then_some(Entry {
                             kind: "registry",
                             name: "catalog",
                             actions: Actions::STAR,
@@ -230,10 +250,13 @@ impl TokenServer {
                 };
                 let token = self.parts.keys.current().sign(exp, &claims).map_err(|error| {
                     tracing::error!(%error, "token could not be signed");
-                    (Ended::Broken, Refusal::Unavailable("tokens cannot be signed now; the operator has to look"))
+                    (
+                        RequestResult::Internal,
+                        Refusal::Unavailable("tokens cannot be signed now; the operator has to look"),
+                    )
                 })?;
-                let refresh = self.refresh_token(judged.caller.as_ref(), credentials, form.offline, call.now);
-                Granted {
+                let refresh = self.refresh_token(grant.subject.as_ref(), credentials, form.refresh, call.now);
+                TokenReply {
                     token: &token,
                     issued: call.now,
                     seconds: exp - issued,
@@ -243,81 +266,81 @@ impl TokenServer {
                 .into_response()
             }
         };
-        let ended = judged.ended(&form.asked);
-        if !form.asked.repositories.is_empty() || form.asked.catalog {
+        let result = grant.result(&form.scopes);
+        if !form.scopes.repositories.is_empty() || form.scopes.catalog {
             let token_ends = if message.is_none() { DateTime::from_timestamp(exp, 0) } else { None };
-            self.record(judged, Said { id, ended, message, granted: scope, token_ends }, form, call);
+            self.record(grant, Answered { id, result, message, granted: scope, token_ends }, form, call);
         }
-        Ok((ended, response))
+        Ok((result, response))
     }
 
     /// A refresh token, only when asked, and only for a registry secret: the end of a directory's password would not
     /// end it. One that was presented is handed back, because clients keep the first (clients.md C12).
     fn refresh_token(
         &self,
-        caller: Option<&JudgedCaller>,
+        subject: Option<&Subject>,
         credentials: &Credentials,
-        offline: Offline,
+        wanted: RefreshWanted,
         now: DateTime<Utc>,
     ) -> Option<String> {
-        let (caller, Offline::Asked) = (caller?, offline) else { return None };
-        let secret = caller.secret.as_ref()?;
+        let (subject, RefreshWanted::Yes) = (subject?, wanted) else { return None };
+        let secret = subject.secret.as_ref()?;
         if let Credentials::Refresh(token) = credentials {
             return Some(token.expose_secret().to_owned());
         }
-        Some(self.parts.authenticator.issue_refresh_token(&caller.id, secret, caller.epoch, now))
+        Some(self.parts.authenticator.issue_refresh_token(&subject.id, secret, subject.credential_epoch, now))
     }
 
-    fn record(&self, judged: Judged, said: Said, form: &Form<'_>, call: &Call) {
-        let short = |text: &str| text.chars().take(LONGEST_LABEL).collect::<String>();
-        let (user, user_name, secret) = match judged.caller {
-            Some(caller) => (Some(caller.id), Some(caller.name), caller.secret),
+    fn record(&self, grant: Grant, answered: Answered, form: &Form<'_>, call: &Call) {
+        let short = |text: &str| text.chars().take(MAX_LABEL_CHARS).collect::<String>();
+        let (user, user_name, secret) = match grant.subject {
+            Some(subject) => (Some(subject.id), Some(subject.name), subject.secret),
             None => (None, None, None),
         };
         let account = form.account.as_deref().filter(|account| Some(*account) != user_name.as_deref());
         self.parts.decisions.offer(Decision {
-            id: said.id,
+            id: answered.id,
             at: call.now,
-            position: judged.position,
-            outcome: match said.ended {
-                Ended::Granted => Outcome::Granted,
-                Ended::Reduced => Outcome::Reduced,
+            position: grant.position,
+            outcome: match answered.result {
+                RequestResult::Granted => Outcome::Granted,
+                RequestResult::Reduced => Outcome::Reduced,
                 _ => Outcome::Denied,
             },
             user,
             secret,
             asked: write_scopes(
-                form.asked.repositories.iter().map(|asked| (asked.name.as_str(), asked.actions)),
-                form.asked.catalog,
+                form.scopes.repositories.iter().map(|scope| (scope.name.as_str(), scope.actions)),
+                form.scopes.catalog,
             ),
-            granted: said.granted,
-            token_ends: said.token_ends,
+            granted: answered.granted,
+            token_ends: answered.token_ends,
             address: call.address,
             client: call.client,
             client_id: form.client_id.as_deref().map(short),
             account_mismatch: account.map(short),
-            message: said.message,
+            message: answered.message,
             user_name,
         });
     }
 }
 
 /// A wrong credential is 401, or 429 after too many.
-fn refused(error: SignInError) -> (Ended, Refusal) {
+fn refused(error: SignInError) -> (RequestResult, Refusal) {
     match error {
-        SignInError::WrongCredentials => (Ended::WrongCredential, Refusal::Credentials),
-        SignInError::Throttled(wait) => (Ended::Throttled, Refusal::Throttled(wait)),
+        SignInError::WrongCredentials => (RequestResult::WrongCredential, Refusal::Credentials),
+        SignInError::Throttled(wait) => (RequestResult::Throttled, Refusal::Throttled(wait)),
         SignInError::DirectoryUnavailable => {
             let text = "the directory that checks passwords cannot be reached; try again shortly";
-            (Ended::Directory, Refusal::Unavailable(text))
+            (RequestResult::Directory, Refusal::Unavailable(text))
         }
     }
 }
 
 /// What was answered, as the decision's record needs it.
-struct Said {
+struct Answered {
     id: String,
-    ended: Ended,
+    result: RequestResult,
     message: Option<String>,
     granted: String,
     token_ends: Option<DateTime<Utc>>,

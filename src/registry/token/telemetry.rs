@@ -1,11 +1,11 @@
 //! What the token endpoint says about itself: each log line and its metric are one struct, so that they cannot drift
 //! apart. Labels are bounded sets; never a person, a repository or a secret.
 
-use crate::ClientFamily;
+use crate::client::ClientFamily;
 
 /// How a token request ended, for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum RequestResult {
     /// A login that asked for no scope.
     Login,
     /// Everything that was asked.
@@ -29,11 +29,11 @@ pub(crate) enum Ended {
     /// The directory could not be asked.
     Directory,
     /// Signing failed, or the server is put together wrongly.
-    Broken,
+    Internal,
 }
 
-impl Ended {
-    /// Every end, for a test of the label set.
+impl RequestResult {
+    /// Every one, for a test of the label set.
     #[cfg(test)]
     pub(crate) const ALL: [Self; 12] = [
         Self::Login,
@@ -47,7 +47,7 @@ impl Ended {
         Self::Request,
         Self::Stale,
         Self::Directory,
-        Self::Broken,
+        Self::Internal,
     ];
 
     /// The labels `result` and `reason`.
@@ -64,7 +64,7 @@ impl Ended {
             Self::Request => ("refused", "request"),
             Self::Stale => ("unavailable", "stale"),
             Self::Directory => ("unavailable", "directory"),
-            Self::Broken => ("unavailable", "broken"),
+            Self::Internal => ("unavailable", "broken"),
         }
     }
 }
@@ -72,15 +72,15 @@ impl Ended {
 /// A token request was answered.
 #[derive(Debug)]
 pub(crate) struct TokenAnswered {
-    pub(crate) ended: Ended,
+    pub(crate) result: RequestResult,
     pub(crate) client: ClientFamily,
     pub(crate) seconds: f64,
 }
 
 impl TokenAnswered {
     pub(crate) fn emit(self) {
-        let (result, reason) = self.ended.labels();
-        let client = self.client.word();
+        let (result, reason) = self.result.labels();
+        let client = self.client.name();
         match result {
             "unavailable" => tracing::warn!(result, reason, client, "token request not answered"),
             "refused" => tracing::info!(result, reason, client, "token request refused"),
@@ -98,7 +98,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_end_has_its_own_labels() {
-        assert_eq!(Ended::ALL.iter().map(|ended| ended.labels()).collect::<BTreeSet<_>>().len(), Ended::ALL.len());
+    fn every_result_has_its_own_labels() {
+        assert_eq!(
+            RequestResult::ALL.iter().map(|result| result.labels()).collect::<BTreeSet<_>>().len(),
+            RequestResult::ALL.len()
+        );
     }
 }

@@ -4,37 +4,13 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::{Access, Algorithm, Claims, KeyError, KeyOptions, KeySet, Keys, SignError, VerifyError};
-
-/// A directory of one test, gone with it.
-pub(crate) struct Dir(PathBuf);
-
-impl Dir {
-    pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("rollcall-registry-{}-{count}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-
-    pub(crate) fn keys(&self) -> PathBuf {
-        self.0.join("keys")
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
-}
+use crate::{Access, Algorithm, Claims, KeyError, KeyOptions, KeySet, Keys, SignError, VerifyError, suite::kit::Dir};
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_225_600, 0).unwrap()
@@ -138,9 +114,9 @@ fn a_rotation_changes_the_key_and_not_the_bundle_and_no_token_in_flight_is_lost(
         .count();
     assert_eq!(erased, 1, "a retired key's private half is erased");
 
-    assert_eq!(keys.tend(now() + TimeDelta::seconds(359)).unwrap(), None);
+    assert_eq!(keys.maintain(now() + TimeDelta::seconds(359)).unwrap(), None);
     assert_eq!(keys.current().list().len(), 2);
-    keys.tend(now() + TimeDelta::seconds(360)).unwrap();
+    keys.maintain(now() + TimeDelta::seconds(360)).unwrap();
     assert_eq!(keys.current().list().len(), 1);
     assert_eq!(verify(&keys.current(), &before, now()), Err(VerifyError::UnknownKey));
     assert_eq!(key_files(&dir.keys()).len(), 3);
@@ -175,8 +151,8 @@ fn a_certificate_near_its_end_is_replaced_and_never_outlived_by_a_token() {
     let keys = Keys::open(&dir.keys(), KeyOptions::default(), now()).unwrap();
     let old = keys.current();
     let ends = old.list()[0].certificate_ends;
-    assert_eq!(keys.tend(ends - TimeDelta::days(10)).unwrap(), None);
-    let new = keys.tend(ends - TimeDelta::days(10) + TimeDelta::seconds(1)).unwrap().unwrap();
+    assert_eq!(keys.maintain(ends - TimeDelta::days(10)).unwrap(), None);
+    let new = keys.maintain(ends - TimeDelta::days(10) + TimeDelta::seconds(1)).unwrap().unwrap();
     assert!(new.certificate_ends > ends);
     let late = ends - TimeDelta::seconds(300);
     assert_eq!(old.sign(late.timestamp() + 300, &claims(late)), Err(SignError::CertificateEnds));

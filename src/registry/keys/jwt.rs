@@ -33,7 +33,7 @@ pub enum Algorithm {
 impl Algorithm {
     /// Its name in a token's header.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
             Self::Rs256 => "RS256",
@@ -43,7 +43,7 @@ impl Algorithm {
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.name())
     }
 }
 
@@ -126,7 +126,7 @@ impl Signer {
             Algorithm::Rs256 => rsa::KeyPair::from_pkcs8(pkcs8).map(|key| Private::Rsa(Box::new(key))),
         }
         .map_err(|_| SignError::Cipher)?;
-        let header = serde_json::json!({"typ": "JWT", "alg": algorithm.word(), "kid": kid, "x5c": [certificate]});
+        let header = serde_json::json!({"typ": "JWT", "alg": algorithm.name(), "kid": kid, "x5c": [certificate]});
         let header = URL_SAFE_NO_PAD.encode(header.to_string()) + ".";
         Ok(Self { key, random: SystemRandom::new(), header, ends })
     }
@@ -207,7 +207,7 @@ pub(crate) fn verify(
     let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyError::Malformed);
     let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| VerifyError::Malformed)?;
     let key = keys.iter().find(|key| key.kid == header.kid).ok_or(VerifyError::UnknownKey)?;
-    if header.alg != key.algorithm.word() {
+    if header.alg != key.algorithm.name() {
         return Err(VerifyError::UnknownKey);
     }
     let signature = bytes(signature)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     Algorithm, ClientFamily, DenialMode, Outcome,
-    world::{ADA, BOB, BOTH, DOCKER, Directory, EVE, PULL, SKOPEO, Setup, World, noon},
+    suite::kit::{ADA, BOB, BOTH, DOCKER, Directory, EVE, PULL, SKOPEO, Setup, World, noon},
 };
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn c12_one_refresh_token_works_for_ever_and_for_two_clients_at_once() {
         assert_eq!((a.access().as_str(), b.access().as_str()), (PULL, PULL));
     }
     world.wait(TimeDelta::days(400));
-    world.keys.tend(world.now()).unwrap();
+    world.keys.maintain(world.now()).unwrap();
     assert_eq!(world.refresh(&token, PULL).await.access(), PULL);
     world.command("secret.revoked", json!({"secret": "sec_ada"}));
     let revoked = world.refresh(&token, PULL).await;

@@ -12,8 +12,9 @@ use rollcall_events::{LogId, body::Principal};
 use serde_json::json;
 
 use crate::{
-    Actions, VerifyError,
-    world::{ADA, BOB, BOTH, Directory, EVE, PULL, Setup, World, noon},
+    VerifyError,
+    suite::kit::{ADA, BOB, BOTH, Directory, EVE, PULL, Setup, World, noon},
+    token::scope::Actions,
 };
 
 fn with_directory(passwords: &[(&'static str, &'static str)]) -> (World, Arc<Directory>) {
@@ -256,7 +257,7 @@ async fn keys_that_nobody_tended_are_503_and_no_token_that_a_registry_would_refu
     let world = World::new();
     world.wait(TimeDelta::days(30));
     assert_eq!(world.pull("ada", ADA, PULL).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    world.keys.tend(world.now()).unwrap();
+    world.keys.maintain(world.now()).unwrap();
     assert_eq!(world.pull("ada", ADA, PULL).await.access(), PULL);
 }
 
@@ -333,7 +334,7 @@ proptest! {
         for (name, actions) in asked.iter().filter(|(name, _)| ["acme/db", "acme/x/y", "tools/t"].contains(&name.as_str())) {
             let project = name.split('/').next().unwrap();
             let asked = Actions::parse(actions).real();
-            let holds = asked.words().any(|action| may.contains(&format!("{project} {action}").as_str()));
+            let holds = asked.names().any(|action| may.contains(&format!("{project} {action}").as_str()));
             prop_assert!(!holds || wanted.contains(name));
         }
     }

@@ -1,0 +1,35 @@
+//! What can be wrong with keys, by the file that an operator would look at.
+
+use std::{io, path::PathBuf};
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A file could not be read or written.
+    #[error("the key file {path} cannot be read or written", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others than the owner can read a private key.
+    #[error("the key file {path} can be read by others (mode {mode:o}); make it 0600", path = path.display())]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file is not what was written there.
+    #[error("the key file {path} is damaged: {reason}", path = path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key or certificate could not be made.
+    #[error("a key or certificate could not be made: {0}")]
+    Make(String),
+}
