@@ -38,7 +38,7 @@ pub use questions::{
     members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
     report::{AccessChange, Difference, PermittedRow, RosterAt, WhoMay, who_may},
 };
-pub use reasons::{Cause, Obstacle, Reason, Remedy, Standing, Step};
+pub use reasons::{Cause, Obstacle, Reason, Remedy, Rule, Standing, Step};
 // The past, and what would be.
 pub use past::slice::{Basis, PastQuestion, ScopeName, Subject, effective_by};
 pub use what_if::{

@@ -3,12 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Refusal, RefusalKind, Roster, SharedRoster};
 use rollcall_authn::SecretUsed;
 use rollcall_eventlog::{AppendError, Outcome};
-use rollcall_events::{Body, Id, NewEvent, Position, SourceName, body::Author, prefixed_id};
+use rollcall_events::{Body, Id, NewEvent, Position, SourceName, body::Author};
 use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::Ops;
 use tokio::sync::OwnedRwLockWriteGuard;
@@ -19,6 +18,7 @@ use crate::{
     caller::CallerView,
     concurrency::Permit,
     error::{Error, ErrorKind, Result},
+    random::random_id,
     telemetry::CommandJudged,
 };
 
@@ -304,20 +304,4 @@ fn not_appended(error: AppendError) -> Error {
             .retry_after(1),
         AppendError::Unavailable(_) => Error::unavailable("Nothing was recorded", &error).retry_after(5),
     }
-}
-
-/// A random id such as `evt_0190..`.
-pub(crate) fn random_id(prefix: &str, now: DateTime<Utc>) -> Result<String> {
-    Ok(prefixed_id(prefix, now, random()?))
-}
-
-/// Random bytes from the system's generator.
-///
-/// # Errors
-/// The system has none.
-pub fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes)
-        .map_err(|_| ErrorKind::Internal.because("No randomness is to be had. Nothing was changed."))?;
-    Ok(bytes)
 }

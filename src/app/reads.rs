@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Roster, SharedRoster};
+use rollcall_access::{Principal, Roster, SharedRoster};
 use rollcall_eventlog::Tail;
-use rollcall_events::{LogId, Position, body::Author};
+use rollcall_events::{LogId, Position};
 use rollcall_ingest::{Receiver, Runners};
-use rollcall_store::ops::{DecisionRow, Ops};
+use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
 
-use crate::{App, Caller, Control, caller::CallerView, concurrency::Permit, error::Result};
+use crate::{
+    App, Caller, Control, caller::CallerView, concurrency::Permit, error::Result, question::Question, random::random_id,
+};
 
 /// The capability to ask. Got by [`App::admit`].
 pub struct Reads {
@@ -51,19 +53,43 @@ impl Reads {
         self.caller.view(roster, self.now())
     }
 
-    /// The author that the caller's commands would have.
-    pub(crate) fn author(&self) -> Author {
-        self.caller.author()
-    }
-
     /// Who calls, for work that is done off the thread.
     pub(crate) fn caller(&self) -> Caller {
         self.caller.clone()
     }
 
-    /// Hands a decision over to be kept.
-    pub(crate) fn keep_decision(&self, decision: DecisionRow) {
-        self.app.decisions.offer(decision);
+    /// Hands a decision over to be kept, and gives its id.
+    pub(crate) fn record_decision(
+        &self,
+        roster: &Roster,
+        principal: Principal,
+        question: &Question<'_>,
+        allowed: bool,
+    ) -> Result<String> {
+        let now = self.now();
+        let id = random_id("dec", now)?;
+        let (user_id, user_name) = match principal {
+            Principal::Anyone => (None, None),
+            known => {
+                let (id, name) = roster.caller_names(known);
+                (Some(id), Some(name))
+            }
+        };
+        self.app.decisions.offer(DecisionRow {
+            id: id.clone(),
+            at: now,
+            outcome: if allowed { DecisionOutcome::Granted } else { DecisionOutcome::Denied },
+            user_id,
+            user_name,
+            client: self.caller.author().as_str().to_owned(),
+            family: "api".to_owned(),
+            asked: question.text(),
+            granted: if allowed { question.text() } else { String::new() },
+            message: None,
+            position: roster.position(),
+            images: question.images(),
+        });
+        Ok(id)
     }
 
     pub(crate) fn app(&self) -> &App {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     decide::{Verdict, decide},
     profile::{ActionSet, Ceiling, HeldRole, PseudoPrincipal, Resource},
-    reasons::{Cause, Fix, Obstacle, Reason, Remedy, Standing, Step, Way, steps},
+    reasons::{Cause, Fix, Obstacle, Reason, Remedy, Rule, Standing, Step, Way, steps},
     roster::{
         Roster,
         facts::{Holder, Person, RecordedScope},
@@ -186,7 +186,7 @@ impl<'a> Question<'a> {
             }
             let name = format!("{}/baseline[{n}]", document.name);
             found.push(Reason {
-                rule: "baseline".into(),
+                rule: Rule::Baseline,
                 role: role.into(),
                 name,
                 text: text.trim_end().into(),
@@ -293,7 +293,7 @@ impl<'a> Question<'a> {
             return None;
         }
         // What else the caller holds stays only where the remedy moves nobody and nothing.
-        let mut held = if matches!(way.rule, "binding" | "group") { self.roles_at(at) } else { Vec::new() };
+        let mut held = if matches!(way.rule, Rule::Binding | Rule::Group) { self.roles_at(at) } else { Vec::new() };
         held.push(way.held);
         let remedies: Vec<&str> = way.obstacles.iter().map(|o| o.remedy.as_str()).collect();
         let mut text = format!("{}, for {}", remedies.join(", and "), way.text);
@@ -422,7 +422,7 @@ impl Way {
     /// Roles given by hand: whether what stands began before what ended did. A group that was bound after somebody left
     /// it never gave that person anything.
     fn ever_stood(&self) -> bool {
-        if !matches!(self.rule, "binding" | "group") {
+        if !matches!(self.rule, Rule::Binding | Rule::Group) {
             return true;
         }
         let causes = || self.obstacles.iter().filter(|o| o.at.is_none()).filter_map(|o| o.cause.as_ref());

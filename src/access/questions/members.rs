@@ -8,7 +8,7 @@ use rollcall_events::Digest;
 use serde::Serialize;
 
 use crate::{
-    reasons::Reason,
+    reasons::{Reason, Rule},
     roster::{
         Roster,
         facts::{Holder, NONE, RecordedScope},
@@ -80,7 +80,7 @@ pub fn memberships_of(roster: &Roster, caller: impl Into<Principal>, now: DateTi
 #[must_use]
 pub fn is_only_customer(roster: &Roster, caller: Principal, project: ProjectIx, now: DateTime<Utc>) -> bool {
     let reasons = roster.reasons(caller, project.into(), now);
-    !reasons.is_empty() && reasons.iter().all(|reason| reason.rule == "customer")
+    !reasons.is_empty() && reasons.iter().all(|reason| reason.rule == Rule::Customer)
 }
 
 /// SHA-256 over every membership at `now`: user, project, role and named reasons, one per line, sorted. Positions are

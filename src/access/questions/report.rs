@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decide::decide,
     profile::{ActionSet, PseudoPrincipal},
-    reasons::{Cause, Reason},
+    reasons::{Cause, Reason, Rule},
     roster::{
         Roster,
         handles::{Principal, ProfileKind, ProjectIx},
@@ -235,7 +235,7 @@ fn obstacles<'a>(
 ) -> (BTreeSet<Cause>, BTreeSet<DateTime<Utc>>) {
     let mut found = (BTreeSet::new(), BTreeSet::new());
     let (Some(who), Some(project)) = (who, project) else { return found };
-    let wanted: BTreeSet<(&str, &str)> = reasons.map(|reason| (&*reason.rule, reason.name.as_str())).collect();
+    let wanted: BTreeSet<(Rule, &str)> = reasons.map(|reason| (reason.rule, reason.name.as_str())).collect();
     for way in side.roster.ways(who, project.into(), side.at) {
         if wanted.contains(&(way.rule, way.name.as_str())) {
             for obstacle in way.obstacles {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{LOCAL, body::member_subject};
 
-use super::{Cause, Fix, Obstacle, Standing, Walk, Way, obstacle};
+use super::{Cause, Fix, Obstacle, Rule, Standing, Walk, Way, obstacle};
 use crate::roster::{
     facts::{Holder, Member, Origin, RecordedScope},
     handles::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx, UserIx},
@@ -96,7 +96,7 @@ impl Walk<'_> {
     pub(super) fn find_personal(&mut self, user: UserIx) {
         let Some(held) = self.roster.personal_role() else { return };
         let way = Way {
-            rule: "personal",
+            rule: Rule::Personal,
             held,
             name: self.roster.user_id(user),
             text: "the user's own personal project".to_owned(),
@@ -233,7 +233,7 @@ impl Walk<'_> {
             let mut facts = vec![cause];
             facts.extend_from_slice(via);
             let way = Way {
-                rule: if groups.is_empty() { "binding" } else { "group" },
+                rule: if groups.is_empty() { Rule::Binding } else { Rule::Group },
                 held,
                 name: subject,
                 text,

@@ -6,7 +6,7 @@ use rollcall_events::{Position, body::pair_subject};
 
 use serde_json::json;
 
-use super::{AskedPackage, Cause, Obstacle, Standing, Walk, Way, ancestors::Reach, obstacle};
+use super::{AskedPackage, Cause, Obstacle, Rule, Standing, Walk, Way, ancestors::Reach, obstacle};
 use crate::{
     profile::{HeldRole, RoleIx},
     roster::facts::{Field, NONE, State},
@@ -173,7 +173,7 @@ impl Walk<'_> {
         causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
         let way = Way {
-            rule: "customer",
+            rule: Rule::Customer,
             held: HeldRole { role, level: roster.profile.project_level() },
             name: line_id.to_owned(),
             text: format!(

@@ -9,7 +9,7 @@ mod customer;
 mod producer;
 pub(crate) mod remedy;
 
-use std::borrow::Cow;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Position;
@@ -40,12 +40,50 @@ pub struct Cause {
     pub subject: String,
 }
 
+/// What a role rests on. In the order of the words, by which reasons are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// What everybody has without a role.
+    Baseline,
+    /// A role given by hand (rule 5).
+    Binding,
+    /// An entitlement (rule 3).
+    Customer,
+    /// A role given by hand to a group (rule 4).
+    Group,
+    /// The project is the user's own.
+    Personal,
+    /// The package is of the user's account (rule 2).
+    Producer,
+}
+
+impl Rule {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Binding => "binding",
+            Self::Customer => "customer",
+            Self::Group => "group",
+            Self::Personal => "personal",
+            Self::Producer => "producer",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
 /// A reason for a role: one way that stands, with every fact that it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// `producer` (rule 2), `customer` (rule 3), `group` (rule 4), `binding` (rule 5), `personal`, or `baseline`:
-    /// what everybody has without a role.
-    pub rule: Cow<'static, str>,
+    /// What the role rests on.
+    pub rule: Rule,
     /// The role that it gives; of a baseline `anyone` or `authenticated`, for whom it is.
     pub role: String,
     /// What names it: the line, the producer account, the binding. The same in every replay.
@@ -91,7 +129,7 @@ pub struct Obstacle {
 /// One way to a role.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
-    pub(crate) rule: &'static str,
+    pub(crate) rule: Rule,
     pub(crate) held: HeldRole,
     pub(crate) name: String,
     pub(crate) text: String,
@@ -178,7 +216,7 @@ impl Roster {
 
     pub(crate) fn reason(&self, way: &Way) -> Reason {
         Reason {
-            rule: way.rule.into(),
+            rule: way.rule,
             role: self.profile.role_name(way.held.role).to_owned(),
             name: way.name.clone(),
             text: way.text.clone(),

@@ -3,7 +3,7 @@
 use rollcall_events::{Position, body::pair_subject};
 use serde_json::json;
 
-use super::{AskedPackage, Cause, Obstacle, Standing, Walk, Way, ancestors::Reach, obstacle};
+use super::{AskedPackage, Cause, Obstacle, Rule, Standing, Walk, Way, ancestors::Reach, obstacle};
 use crate::{
     profile::{HeldRole, RoleIx},
     roster::{facts::Field, register::Register},
@@ -73,7 +73,7 @@ impl Walk<'_> {
         causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
         let way = Way {
-            rule: "producer",
+            rule: Rule::Producer,
             held: HeldRole { role, level: self.roster.profile.project_level() },
             name: facts.accounts.id(account).to_owned(),
             text: format!("producer account {name} of package {package}{via}"),

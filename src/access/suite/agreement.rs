@@ -15,6 +15,7 @@ use crate::{
     decide::{Verdict, decide},
     fold::change::Effect,
     profile::ActionSet,
+    reasons::Rule,
     roster::{
         Roster,
         handles::{FolderIx, Place, Principal, ProfileKind, ProjectIx, ServiceIx},
@@ -198,7 +199,10 @@ fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_
             }
         }
     }
-    assert_eq!(ways.into_iter().collect::<Vec<_>>(), ["binding", "customer", "group", "personal", "producer"]);
+    assert_eq!(
+        ways.into_iter().collect::<Vec<_>>(),
+        [Rule::Binding, Rule::Customer, Rule::Group, Rule::Personal, Rule::Producer]
+    );
     let never: Vec<_> = rollcall_events::Body::TYPES.iter().filter(|kind| !applied.contains(**kind)).collect();
     let elsewhere = |kind: &str| ["snapshot.", "secret.", "credentials."].iter().any(|noun| kind.contains(noun));
     assert!(never.iter().all(|kind| elsewhere(kind)), "{never:?}");

@@ -12,6 +12,7 @@ use crate::{
         explain::{explain, had_tie},
         members::members,
     },
+    reasons::Rule,
     roster::{Roster, handles::Principal},
     suite::histories::{History, asks, history, noon, small, table, world},
 };
@@ -85,7 +86,7 @@ fn a_binding_rests_on_the_person_that_it_names_and_is_explained_as_it_is_decided
         let push = roster.profile().registry_action(Verb::Push).unwrap();
         let why = explain(&roster, Principal::User(ada), push, project, noon());
         assert_eq!(why.allowed, active);
-        assert_eq!(why.reasons.iter().any(|reason| reason.rule == "binding"), active, "{why:#?}");
+        assert_eq!(why.reasons.iter().any(|reason| reason.rule == Rule::Binding), active, "{why:#?}");
         let here = members(&roster, project, noon());
         assert_eq!(here.iter().any(|m| m.role == "Developer" && m.user == "flexnet/ada"), active);
     }

@@ -15,7 +15,7 @@ use crate::{
     fold::change::Effect,
     profile::ActionSet,
     questions::explain::{Explanation, explain, had_tie},
-    reasons::{Reason, Step},
+    reasons::{Reason, Rule, Step},
     roster::{
         Roster,
         handles::{Place, Principal, ProfileKind},
@@ -58,8 +58,8 @@ impl Copy {
 
     /// Takes a reason away; whether that could be done.
     fn end(&mut self, reason: &Reason) -> bool {
-        let effect = match &*reason.rule {
-            "binding" | "group" => {
+        let effect = match reason.rule {
+            Rule::Binding | Rule::Group => {
                 let row = self.0.bindings().find(|row| row.subject == reason.name);
                 let Some(row) = row else { return true };
                 let (principal, role) = (row.principal.clone(), row.role.to_owned());
@@ -67,8 +67,10 @@ impl Copy {
                 let data = json!({"principal": principal, "role": role, "scope": on, "author": "admin key"});
                 self.say("local", "rollcall.binding.removed.v1", &data)
             }
-            "customer" => self.say("flexnet", "rollcall.entitlement.line.removed.v1", &json!({"line": reason.name})),
-            "producer" => {
+            Rule::Customer => {
+                self.say("flexnet", "rollcall.entitlement.line.removed.v1", &json!({"line": reason.name}))
+            }
+            Rule::Producer => {
                 let told = reason.facts.iter().find(|fact| fact.subject.starts_with("permission/")).unwrap();
                 let person = told.subject.split('/').nth(1).unwrap();
                 let data = json!({"person": person, "permission": "view_and_manage_download_packages"});
@@ -83,8 +85,9 @@ impl Copy {
 /// The profile without these baselines and without personal projects' roles.
 fn without(roster: &Roster, reasons: &[&Reason]) -> Option<Value> {
     let mut document = serde_json::to_value(roster.profile().document()).unwrap();
-    let named =
-        |n: usize| reasons.iter().any(|reason| reason.rule == "baseline" && reason.name.ends_with(&format!("[{n}]")));
+    let named = |n: usize| {
+        reasons.iter().any(|reason| reason.rule == Rule::Baseline && reason.name.ends_with(&format!("[{n}]")))
+    };
     if let Some(rows) = document.get_mut("baseline").and_then(Value::as_array_mut) {
         let mut n = 0;
         rows.retain(|_| {
@@ -92,7 +95,7 @@ fn without(roster: &Roster, reasons: &[&Reason]) -> Option<Value> {
             !named(n - 1)
         });
     }
-    if reasons.iter().any(|reason| reason.rule == "personal") {
+    if reasons.iter().any(|reason| reason.rule == Rule::Personal) {
         document["rules"]["personal_role"] = Value::Null;
     }
     Some(document)
@@ -145,7 +148,7 @@ proptest! {
             let telling: Vec<&Reason> = why.reasons.iter().collect();
             prop_assert!(!telling.is_empty(), "{why:#?}");
             let mut copy = Copy::of(&roster);
-            let rest: Vec<&Reason> = telling.iter().copied().filter(|reason| !["baseline", "personal"].contains(&&*reason.rule)).collect();
+            let rest: Vec<&Reason> = telling.iter().copied().filter(|reason| ![Rule::Baseline, Rule::Personal].contains(&reason.rule)).collect();
             if !rest.iter().all(|reason| copy.end(reason)) {
                 continue;
             }
@@ -209,7 +212,7 @@ proptest! {
             prop_assert_eq!(ways, live, "{:#?}", why);
             if let Place::Project(project) = question.place {
                 let tie = had_tie(&roster, question.principal, project, question.now);
-                prop_assert!(tie || why.reasons.iter().all(|reason| reason.rule == "baseline"));
+                prop_assert!(tie || why.reasons.iter().all(|reason| reason.rule == Rule::Baseline));
                 prop_assert!(!tie || question.principal != Principal::Anyone);
             }
         }

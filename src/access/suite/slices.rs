@@ -15,6 +15,7 @@ use crate::{
         members::{members, memberships_of},
         report::who_may,
     },
+    reasons::Rule,
     roster::{
         Roster,
         handles::{Place, Principal, ProjectIx},
@@ -464,7 +465,7 @@ fn a_project_that_only_came_too_late_is_found_by_what_is_known_now() {
 fn the_random_pasts_reach_every_kind_of_reason() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let mut rules: BTreeMap<std::borrow::Cow<'static, str>, u32> = BTreeMap::new();
+    let mut rules: BTreeMap<Rule, u32> = BTreeMap::new();
     // What was removed with everything that it held, and made again.
     let mut again: BTreeMap<&str, u32> = BTreeMap::new();
     let mut kinds: BTreeSet<String> = BTreeSet::new();
@@ -494,8 +495,8 @@ fn the_random_pasts_reach_every_kind_of_reason() {
             }
         }
     }
-    for rule in ["binding", "customer", "group", "producer"] {
-        assert!(rules.get(rule).is_some_and(|n| *n > 20), "{rules:?}");
+    for rule in [Rule::Binding, Rule::Customer, Rule::Group, Rule::Producer] {
+        assert!(rules.get(&rule).is_some_and(|n| *n > 20), "{rules:?}");
     }
     assert!(again.values().all(|n| *n > 20), "{again:?}");
     // No answer about the past depends on runs and secrets.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Principal, Roster, explain};
+use rollcall_access::{Principal, explain};
 use rollcall_events::Position;
 use rollcall_store::ops::{DecisionFilter, DecisionOutcome, DecisionRow, OpsError};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, Page, PageRequest, Reads,
     access::explain::Explained,
-    commands::random_id,
     error::{Error, ErrorKind, Result},
     question::{Question, needed_actions},
 };
@@ -67,7 +66,7 @@ pub struct Decision {
 }
 
 /// A decision, and the same questions asked again now.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct DecisionInFull {
     /// As it was.
     #[serde(flatten)]
@@ -139,40 +138,6 @@ pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DecisionInFull>> {
         (roster.position(), explained.collect())
     };
     Ok(Answer::of_more(position, DecisionInFull { decision: row.into(), now: explained }))
-}
-
-/// Hands a decision over to be kept, and gives its id.
-pub(crate) fn record(
-    reads: &Reads,
-    roster: &Roster,
-    principal: Principal,
-    question: &Question<'_>,
-    allowed: bool,
-) -> Result<String> {
-    let now = reads.now();
-    let id = random_id("dec", now)?;
-    let (user_id, user_name) = match principal {
-        Principal::Anyone => (None, None),
-        known => {
-            let (id, name) = roster.caller_names(known);
-            (Some(id), Some(name))
-        }
-    };
-    reads.keep_decision(DecisionRow {
-        id: id.clone(),
-        at: now,
-        outcome: if allowed { DecisionOutcome::Granted } else { DecisionOutcome::Denied },
-        user_id,
-        user_name,
-        client: reads.author().as_str().to_owned(),
-        family: "api".to_owned(),
-        asked: question.text(),
-        granted: if allowed { question.text() } else { String::new() },
-        message: None,
-        position: roster.position(),
-        images: question.images(),
-    });
-    Ok(id)
 }
 
 fn unreadable(error: OpsError) -> Error {

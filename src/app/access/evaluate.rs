@@ -2,12 +2,11 @@
 //! `explain` gives.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Explanation, Principal, Reason, Roster, explain};
+use rollcall_access::{Explanation, Principal, Reason, Roster, Rule, explain};
 use rollcall_events::Position;
 
 use crate::{
     Reads,
-    access::decisions,
     caller::forbidden,
     error::Result,
     question::{Question, Scope, needed_actions},
@@ -55,7 +54,7 @@ pub struct Evaluation {
 
 /// What a yes rests on: the reasons that would do by themselves, or all of them where it takes several.
 fn sufficient_reasons(why: &Explanation) -> Vec<String> {
-    let enough = |reason: &&Reason| reason.rule == "baseline" || why.roles.contains(&reason.role);
+    let enough = |reason: &&Reason| reason.rule == Rule::Baseline || why.roles.contains(&reason.role);
     let alone: Vec<String> = why.reasons.iter().filter(enough).map(|reason| reason.text.clone()).collect();
     if alone.is_empty() { why.reasons.iter().map(|reason| reason.text.clone()).collect() } else { alone }
 }
@@ -92,7 +91,7 @@ pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<
         _ => Vec::new(),
     };
     // Somebody who is not there is kept as nobody.
-    let id = decisions::record(reads, &roster, principal.unwrap_or(Principal::Anyone), &question, allowed)?;
+    let id = reads.record_decision(&roster, principal.unwrap_or(Principal::Anyone), &question, allowed)?;
     let until = explained.as_ref().and_then(|why| why.until);
     Ok(Evaluation { id, allowed, position: roster.position(), until, reasons })
 }

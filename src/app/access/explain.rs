@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, Reads,
-    access::decisions,
     caller::{CallerView, forbidden},
     error::{ErrorKind, Result},
     find,
@@ -150,7 +149,7 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
     let asked = Question { scope: question.scope()?, action: &question.action };
     let found = may_ask(&roster, &reads.view(&roster), question.user.as_deref(), &asked.scope, now)?;
     let explanation = explain(&roster, found.0, needed, found.1, now);
-    let decision = decisions::record(reads, &roster, found.0, &asked, explanation.allowed)?;
+    let decision = reads.record_decision(&roster, found.0, &asked, explanation.allowed)?;
     let explained = Explained { decision: Some(decision), ..Explained::of(&roster, &asked, found, explanation) };
     Ok(Answer::of_more(explained.explanation.position, explained))
 }

@@ -45,7 +45,7 @@ impl MomentShown {
 }
 
 /// Who could do something in a project.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WhoCould {
     /// The project's name then.
     pub project: String,
@@ -66,7 +66,7 @@ pub struct WhoCould {
 }
 
 /// Somebody who could, by one role.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WhoRow {
     /// The user's name then.
     pub user: String,

@@ -16,9 +16,10 @@ use utoipa::ToSchema;
 use crate::{
     Answer, App, CommandOutcome, Commands, List, Reads,
     access::users::command_id,
-    commands::{self, random, random_id},
+    commands,
     error::{ErrorKind, Result},
     find, input,
+    random::{random, random_id},
 };
 
 /// How long an invitation can be redeemed.

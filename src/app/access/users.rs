@@ -96,7 +96,7 @@ pub fn show(reads: &Reads, name: &str) -> Result<Answer<User>> {
 }
 
 /// A role that a user has on a project now.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Access {
     /// The project.
     pub project: String,

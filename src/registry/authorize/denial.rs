@@ -1,7 +1,7 @@
 //! Why a verb is refused, in one sentence. Decides nothing: the verdict and its reasons come from the access crate.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Explanation, NearMiss, Principal, Roster, Standing, Verb, explain, had_tie};
+use rollcall_access::{Explanation, NearMiss, Rule, Principal, Roster, Standing, Verb, explain, had_tie};
 
 use super::Resource;
 
@@ -37,7 +37,7 @@ fn denial_text(verb: Verb, why: &Explanation) -> String {
     if let (Some(ceiling), Some(_)) = (why.ceilings.first(), why.reasons.first()) {
         return format!("you cannot {}: {}", verb.word(), ceiling.text);
     }
-    match why.reasons.iter().find(|reason| reason.rule != "baseline") {
+    match why.reasons.iter().find(|reason| reason.rule != Rule::Baseline) {
         Some(reason) => format!("your role {} does not allow to {} here", reason.role, verb.word()),
         None => format!("you may not {} here", verb.word()),
     }

@@ -139,7 +139,7 @@ fn as_csv(report: WhoCould) -> Response {
                 &row.user,
                 &row.user_id,
                 &row.role,
-                &reason.rule,
+                reason.rule.word(),
                 &reason.text,
                 &source,
                 &event,
