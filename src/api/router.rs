@@ -18,7 +18,7 @@ use crate::{
         guard::ApiState,
         idempotency::replay_answers,
         openapi::{Document, add_permissions},
-        problem::{Kind, Problem, name_instance},
+        problem::{Kind, Problem, add_instance},
     },
     routes::{
         access::{
@@ -65,10 +65,10 @@ pub(crate) fn assemble(state: ApiState) -> Router {
     router
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(name_instance))
+        .layer(middleware::from_fn(add_instance))
         .layer(middleware::from_fn_with_state(state.clone(), replay_answers))
-        .layer(middleware::from_fn(name_instance))
-        .layer(middleware::from_fn_with_state(state.clone(), count))
+        .layer(middleware::from_fn(add_instance))
+        .layer(middleware::from_fn_with_state(state.clone(), record_request))
         .with_state(state)
 }
 
@@ -97,7 +97,7 @@ async fn method_not_allowed() -> Problem {
 }
 
 /// Counts and times every request.
-async fn count(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+async fn record_request(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let method = match *request.method() {
         Method::GET => "GET",

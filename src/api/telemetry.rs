@@ -14,7 +14,7 @@ pub(crate) struct RequestAnswered<'a> {
 }
 
 impl RequestAnswered<'_> {
-    /// Says it.
+    /// Writes the line and counts.
     pub fn emit(self) {
         let Self { route, method, status, seconds } = self;
         tracing::debug!(route, method, status, seconds, "request answered");

@@ -98,7 +98,7 @@ fn to_seconds(instant: DateTime<Utc>) -> String {
 }
 
 /// A roster of what a question depended on at a moment.
-pub(crate) struct Past {
+pub(crate) struct PastRoster {
     /// Good for that question only.
     pub roster: Roster,
     /// The last record that it holds.
@@ -164,7 +164,7 @@ impl Reads {
     }
 
     /// What a question depended on at a moment.
-    pub(crate) async fn past(&self, as_of: AsOf, basis: Basis, about: PastQuestion<'_>) -> Result<Past> {
+    pub(crate) async fn past_roster(&self, as_of: AsOf, basis: Basis, about: PastQuestion<'_>) -> Result<PastRoster> {
         let (moment, at) = self.moment(as_of).await?;
         let (subjects, mut roster, known) = {
             let live = self.live().read();
@@ -179,7 +179,7 @@ impl Reads {
         let _permit = if positions.len() > MAX_WITHOUT_PERMIT { Some(self.past_permit().await?) } else { None };
         if basis == Basis::Recorded && positions.len() as u64 > to.0.div_ceil(2) {
             // Most of the log matters: reading all of it in order is quicker than record by record.
-            return Ok(Past { roster: self.fold_all(to).await?, moment, at });
+            return Ok(PastRoster { roster: self.fold_all(to).await?, moment, at });
         }
         let mut records = Vec::new();
         for some in positions.chunks(CHUNK) {
@@ -191,7 +191,7 @@ impl Reads {
         }
         let mut roster = fold(roster, move || effective_by(records, at)).await?;
         roster.advance_to(to);
-        Ok(Past { roster, moment, at })
+        Ok(PastRoster { roster, moment, at })
     }
 
     /// The whole log up to a position, folded.
@@ -208,7 +208,7 @@ impl Reads {
     }
 
     /// A moment that is now: the roster as it is.
-    pub(crate) async fn present(&self) -> Result<(Moment, DateTime<Utc>)> {
+    pub(crate) async fn current_moment(&self) -> Result<(Moment, DateTime<Utc>)> {
         let (position, now) = (self.live().read().position(), self.now());
         let found = self.tail().moment(When::Position(position)).await?;
         found
@@ -226,7 +226,7 @@ async fn fold(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Send
     .await
 }
 
-impl Past {
+impl PastRoster {
     /// The user of a name or id of now or then. `now`: the user's id as the roster of now has it.
     pub fn user(&self, name: &str, now: Option<&str>) -> Result<UserIx> {
         let found = self.roster.user_by_name(name).or_else(|| self.roster.user_by_id(name));

@@ -12,7 +12,7 @@ pub(crate) struct PersonErased<'a> {
 }
 
 impl PersonErased<'_> {
-    /// Says it.
+    /// Writes the line and counts.
     pub fn emit(self) {
         tracing::info!(source = self.source.as_str(), deliveries = self.deliveries, "personal data erased");
         metrics::counter!("rollcall_erasures_total", "source" => self.source.to_string()).increment(1);
@@ -30,7 +30,7 @@ pub(crate) struct CommandJudged {
 }
 
 impl CommandJudged {
-    /// Says it.
+    /// Writes the line and counts.
     pub fn emit(self) {
         tracing::info!(kind = self.kind, position = self.position.0, effect = self.effect, "command judged");
         metrics::counter!("rollcall_commands_total", "type" => self.kind, "effect" => self.effect).increment(1);

@@ -195,7 +195,7 @@ fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_
         }
         for (_, caller) in callers(&roster) {
             for (_, place) in places(&roster) {
-                ways.extend(roster.reasons(caller, place, noon()).iter().map(|reason| reason.rule.clone()));
+                ways.extend(roster.reasons(caller, place, noon()).iter().map(|reason| reason.rule));
             }
         }
     }

@@ -291,7 +291,7 @@ impl IntoResponse for Problem {
 }
 
 /// Middleware: fills in `instance`, the path of the request. A path that is itself a credential is not repeated.
-pub(crate) async fn name_instance(request: Request, next: Next) -> Response {
+pub(crate) async fn add_instance(request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     let path = match matched {
         Some(matched) if matched.contains("{code}") => matched,

@@ -162,21 +162,21 @@ impl<T> Paged<T> {
     }
 }
 
-fn seal(key: &str, binding: Digest) -> [u8; 9] {
+fn checksum(key: &str, binding: Digest) -> [u8; 9] {
     let Digest(sum) = Digest::of(&[&binding.0[..], key.as_bytes()].concat());
     let [a, b, c, d, e, f, g, h, i, ..] = sum;
     [a, b, c, d, e, f, g, h, i]
 }
 
 fn write_cursor(key: &str, binding: Digest) -> String {
-    URL_SAFE_NO_PAD.encode([&seal(key, binding)[..], key.as_bytes()].concat())
+    URL_SAFE_NO_PAD.encode([&checksum(key, binding)[..], key.as_bytes()].concat())
 }
 
 fn read_cursor(cursor: &str, binding: Digest) -> Result<String> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| stale_cursor())?;
     let (sum, key) = bytes.split_at_checked(9).ok_or_else(stale_cursor)?;
     let key = std::str::from_utf8(key).map_err(|_| stale_cursor())?;
-    if sum == seal(key, binding) { Ok(key.to_owned()) } else { Err(stale_cursor()) }
+    if sum == checksum(key, binding) { Ok(key.to_owned()) } else { Err(stale_cursor()) }
 }
 
 fn stale_cursor() -> Problem {

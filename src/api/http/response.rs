@@ -77,7 +77,7 @@ impl<F> Read<Paged<F>> {
 }
 
 /// The answer to something that was recorded or done, with the position to ask for in the next read.
-pub(crate) fn done(status: StatusCode, position: Option<Position>, body: &impl Serialize) -> Result<Response> {
+pub(crate) fn json(status: StatusCode, position: Option<Position>, body: &impl Serialize) -> Result<Response> {
     let bytes = serde_json::to_vec(body)
         .map_err(|_| Kind::Internal.because("It was recorded, but the answer could not be written. Report this."))?;
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response();
@@ -90,11 +90,11 @@ pub(crate) fn done(status: StatusCode, position: Option<Position>, body: &impl S
 }
 
 /// The answer to a command that has nothing else to show.
-pub(crate) fn command(status: StatusCode, outcome: &CommandOutcome) -> Result<Response> {
-    done(status, Some(outcome.position), outcome)
+pub(crate) fn outcome(status: StatusCode, outcome: &CommandOutcome) -> Result<Response> {
+    json(status, Some(outcome.position), outcome)
 }
 
 /// The answer to a command that made something.
 pub(crate) fn created(made: &Created) -> Result<Response> {
-    done(StatusCode::CREATED, Some(made.position), made)
+    json(StatusCode::CREATED, Some(made.position), made)
 }

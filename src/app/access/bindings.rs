@@ -266,7 +266,7 @@ pub struct BindingSet {
 /// # Errors
 /// A part of it is not there or not allowed, or it was refused.
 pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> Result<BindingSet> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let (body, id) = {
         let roster = commands.live().read();
         let view = commands.view(&roster);
@@ -284,7 +284,7 @@ pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> 
 /// # Errors
 /// There is none of this id, or the command was refused.
 pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let binding = {
         let roster = commands.live().read();
         commands.check(Some(find::binding(&roster, id).ok_or_else(find::no_such_binding)?.position))?;

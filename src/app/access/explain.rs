@@ -175,7 +175,7 @@ async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> R
         BasisWord::Recorded => Basis::Recorded,
         BasisWord::Effective => Basis::Effective,
     };
-    let past = reads.past(as_of, basis, PastQuestion::Access { user, scope: asked.scope.name() }).await?;
+    let past = reads.past_roster(as_of, basis, PastQuestion::Access { user, scope: asked.scope.name() }).await?;
     let roster = &past.roster;
     let actions = required_actions(roster, &question.action)?;
     let principal = user.map_or(Ok(Principal::Anyone), |user| past.principal(user, user_now.as_deref()))?;

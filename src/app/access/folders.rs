@@ -97,7 +97,7 @@ pub struct FolderSet {
 /// # Errors
 /// A part of it is not there or does not fit, or the command was refused.
 pub async fn set(commands: Commands, id: &str, new: NewFolder, only_if: Precondition) -> Result<FolderSet> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let NewFolder { kind, parent, name } = new;
     let found = {
         let roster = commands.live().read();
@@ -130,7 +130,7 @@ pub async fn set(commands: Commands, id: &str, new: NewFolder, only_if: Precondi
 /// # Errors
 /// There is none of this id, or the command was refused.
 pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let newest = {
         let roster = commands.live().read();
         roster.folder(find::folder(&roster, id)?).changed

@@ -177,7 +177,7 @@ pub async fn create(mut commands: Commands, new: NewGroup) -> Result<Created> {
 /// # Errors
 /// There is none of this id, it is a source's, or the command was refused.
 pub async fn remove(commands: Commands, source: &str, group: &str, only_if: Precondition) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let newest = {
         let roster = commands.live().read();
         roster.group_changed(find_group(&roster, source, group)?)
@@ -210,7 +210,7 @@ pub async fn add_member(
     membership: MembershipRef<'_>,
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let member = resolve_member(&commands, membership)?;
     commands.append(&Body::GroupMemberAdded(member)).await
 }
@@ -224,7 +224,7 @@ pub async fn remove_member(
     membership: MembershipRef<'_>,
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let member = resolve_member(&commands, membership)?;
     commands.append(&Body::GroupMemberRemoved(member)).await
 }

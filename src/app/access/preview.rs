@@ -44,7 +44,7 @@ pub enum PreviewChange {
     /// A role taken away, by the binding's id.
     Unbind(String),
     /// Settings; what is not named stays as it is.
-    Settings(SomeSettings),
+    Settings(SettingsPatch),
     /// Another access profile: its whole document, or the name of one that comes with Rollcall.
     #[schema(value_type = ProfileAsked)]
     Profile(Box<RawValue>),
@@ -79,7 +79,8 @@ pub struct PreviewCommand {
 /// Settings that could be other than they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SomeSettings {
+#[schema(as = SomeSettings)]
+pub struct SettingsPatch {
     /// The role of producer people; `null` for the profile's own.
     #[serde(deserialize_with = "null_or_value", skip_serializing_if = "Option::is_none")]
     pub producer_role: Option<Option<String>>,
@@ -237,7 +238,7 @@ fn with_author(data: &str, author: &Author) -> Option<String> {
     serde_json::to_string(&object).ok()
 }
 
-impl From<Settings> for SomeSettings {
+impl From<Settings> for SettingsPatch {
     /// Every setting as it is there; which sources there are is no setting that somebody tries.
     fn from(settings: Settings) -> Self {
         let Settings {
@@ -262,7 +263,7 @@ impl From<Settings> for SomeSettings {
     }
 }
 
-impl SomeSettings {
+impl SettingsPatch {
     fn applied_to(self, now: &Settings) -> Settings {
         let Self {
             producer_role,

@@ -296,7 +296,7 @@ pub async fn change(
     change: ProjectChange,
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     if change.name.is_none() && change.visibility.is_none() && change.folder.is_none() {
         return Err(
             ErrorKind::InvalidBody.because("There is nothing to change: name `name`, `visibility` or `folder`.")
@@ -332,7 +332,7 @@ pub async fn change(
 /// # Errors
 /// There is no such project, or the command was refused.
 pub async fn delete(commands: Commands, name: &str, only_if: Precondition) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let id = {
         let roster = commands.live().read();
         let project = roster.project(find::project(&roster, name)?);
@@ -370,7 +370,7 @@ pub async fn members_of(
     page: &PageRequest,
 ) -> Result<Answer<Page<Member>>> {
     let past = match parse_moment("as_of", as_of)? {
-        Some(as_of) => Some(reads.past(as_of, Basis::Recorded, PastQuestion::Members(name)).await?),
+        Some(as_of) => Some(reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(name)).await?),
         None => None,
     };
     let key = |member: &Member| format!("{}\n{}", member.user, member.role);

@@ -19,7 +19,7 @@ use crate::{
     caller::forbidden,
     error::{ErrorKind, Result},
     find,
-    past::{AsOf, Past, parse_moment},
+    past::{AsOf, PastRoster, parse_moment},
     shapes::{AccessChangeShape, ReasonShape},
 };
 
@@ -101,15 +101,15 @@ pub async fn who_could(
     let action = action.unwrap_or("pull");
     let report = match parse_moment("as_of", as_of)? {
         Some(as_of) => {
-            let past = reads.past(as_of, Basis::Recorded, PastQuestion::Members(project)).await?;
+            let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(project)).await?;
             let project = past.project(project, project_now.as_deref())?;
             report(&past.roster, past.moment, past.at, project, action)?
         }
         None => {
-            let (moment, at) = reads.present().await?;
+            let (moment, at) = reads.current_moment().await?;
             // The roster may be further by now: what is told is of the moment that is named.
             let as_of = AsOf::at(moment.position);
-            let past = reads.past(as_of, Basis::Recorded, PastQuestion::Members(project)).await?;
+            let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(project)).await?;
             let project = past.project(project, project_now.as_deref())?;
             report(&past.roster, moment, at, project, action)?
         }
@@ -209,12 +209,12 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
     let from = parse_moment("from", Some(&query.from))?;
     let to = parse_moment("to", query.to.as_deref())?;
     let Some(from) = from else { return Err(ErrorKind::InvalidQuery.because("State `from`.")) };
-    let before = reads.past(from, Basis::Recorded, about).await?;
+    let before = reads.past_roster(from, Basis::Recorded, about).await?;
     let after = match to {
-        Some(to) => reads.past(to, Basis::Recorded, about).await?,
+        Some(to) => reads.past_roster(to, Basis::Recorded, about).await?,
         None => {
-            let (moment, at) = reads.present().await?;
-            Past { at, ..reads.past(AsOf::at(moment.position), Basis::Recorded, about).await? }
+            let (moment, at) = reads.current_moment().await?;
+            PastRoster { at, ..reads.past_roster(AsOf::at(moment.position), Basis::Recorded, about).await? }
         }
     };
     if before.moment.position > after.moment.position || before.at > after.at {
@@ -223,13 +223,13 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
     let sides = (RosterAt { roster: &before.roster, at: before.at }, RosterAt { roster: &after.roster, at: after.at });
     let caller = match &query.user {
         Some(user) => {
-            let caller = |past: &Past| past.principal(user, user_now.as_deref());
-            let find = |past: &Past| caller(past).map(|who| past.roster.caller_names(who).0);
+            let caller = |past: &PastRoster| past.principal(user, user_now.as_deref());
+            let find = |past: &PastRoster| caller(past).map(|who| past.roster.caller_names(who).0);
             let found = find(&after).or_else(|_| find(&before));
             // Who has nothing to do with the project is not the business of those who run it: to them somebody without a
             // tie and nobody at all are the same, as in an explanation.
             let project = query.project.as_deref().unwrap_or_default();
-            let tied = |past: &Past| {
+            let tied = |past: &PastRoster| {
                 let project = past.project(project, project_now.as_deref()).ok();
                 let who = caller(past).ok();
                 who.zip(project).is_some_and(|(who, project)| had_tie(&past.roster, who, project, past.at))
@@ -244,7 +244,8 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
     let mut difference = Difference::default();
     let projects: BTreeSet<String> = match &query.project {
         Some(project) => {
-            let find = |past: &Past| past.project(project, project_now.as_deref()).map(|ix| past.roster.project(ix).id);
+            let find =
+                |past: &PastRoster| past.project(project, project_now.as_deref()).map(|ix| past.roster.project(ix).id);
             [find(&after).or_else(|_| find(&before))?].into()
         }
         None => [&before, &after]

@@ -90,7 +90,7 @@ pub async fn create(mut commands: Commands, new: NewService) -> Result<Created> 
 /// # Errors
 /// There is none of this id, or the command was refused.
 pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Result<CommandOutcome> {
-    let commands = commands.under(only_if).await;
+    let commands = commands.with_precondition(only_if).await;
     let newest = {
         let roster = commands.live().read();
         roster.service(find::service(&roster, id)?).changed

@@ -118,7 +118,7 @@ pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<An
             (roster.position(), memberships_of(&roster, find::user(&roster, name)?, reads.now()))
         }
         Some(as_of) => {
-            let past = reads.past(as_of, Basis::Recorded, PastQuestion::User(name)).await?;
+            let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::User(name)).await?;
             let id = find::user_id(&reads.live().read(), name);
             let user = past.user(name, id.as_deref())?;
             (past.moment.position, memberships_of(&past.roster, user, past.at))

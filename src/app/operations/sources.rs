@@ -102,7 +102,7 @@ pub struct Sample {
 }
 
 /// How the sources that are read are. A source that was never asked has a reading without a state.
-async fn readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
+async fn load_readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
     let unreadable = |error: OpsError| Error::unavailable("How the sources are cannot be read", &error);
     let mut readings = BTreeMap::new();
     for status in reads.ops().source_statuses().await.map_err(unreadable)? {
@@ -128,7 +128,7 @@ async fn readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
 }
 
 impl Reading {
-    fn not_yet() -> Self {
+    fn unread() -> Self {
         let none = || Sample { count: 0, first: Vec::new() };
         Self {
             state: None,
@@ -151,7 +151,7 @@ impl Reading {
 /// # Errors
 /// How they are cannot be read now.
 pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
-    let mut readings = readings(reads).await?;
+    let mut readings = load_readings(reads).await?;
     let (position, items) = {
         let roster = reads.live().read();
         let known = roster.settings().sources.iter().filter(|(name, _)| name.as_str() != LOCAL);
@@ -169,7 +169,7 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
                 max_body,
                 seen: roster.sources().any(|seen| seen == name.as_str()),
                 reading: match readings.remove(name.as_str()) {
-                    None if reads.runners().reads(name.as_str()) => Some(Reading::not_yet()),
+                    None if reads.runners().reads(name.as_str()) => Some(Reading::unread()),
                     known => known.filter(|_| reads.runners().reads(name.as_str())),
                 },
                 parked: {

@@ -1,7 +1,7 @@
 //! Why a verb is refused, in one sentence. Decides nothing: the verdict and its reasons come from the access crate.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Explanation, NearMiss, Rule, Principal, Roster, Standing, Verb, explain, had_tie};
+use rollcall_access::{Explanation, NearMiss, Principal, Roster, Rule, Standing, Verb, explain, had_tie};
 
 use super::Resource;
 

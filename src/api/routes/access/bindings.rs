@@ -59,7 +59,7 @@ async fn show(read: Read, Path(id): Path<String>) -> Result<Response> {
 )]
 async fn set(write: ConditionalWrite, JsonBody(new): JsonBody<NewBinding>) -> Result<Response> {
     let set = bindings::set(write.commands, new, write.only_if).await?;
-    response::done(StatusCode::OK, Some(set.position), &set)
+    response::json(StatusCode::OK, Some(set.position), &set)
 }
 
 /// Takes a role that was given by hand away again. Whoever holds it may always leave.
@@ -69,7 +69,7 @@ async fn set(write: ConditionalWrite, JsonBody(new): JsonBody<NewBinding>) -> Re
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn remove(write: ConditionalWrite, Path(id): Path<String>) -> Result<Response> {
-    response::command(StatusCode::OK, &bindings::remove(write.commands, &id, write.only_if).await?)
+    response::outcome(StatusCode::OK, &bindings::remove(write.commands, &id, write.only_if).await?)
 }
 
 /// Says what of a document of bindings is not so yet, and what making it so would change. Changes nothing.
@@ -94,5 +94,5 @@ async fn plan(read: Read, LargeJsonBody(document): LargeJsonBody<BindingsDocumen
 )]
 async fn apply(write: PlannedWrite, LargeJsonBody(document): LargeJsonBody<BindingsDocument>) -> Result<Response> {
     let applied = bindings_document::apply(write.commands, document, write.plan.as_deref()).await?;
-    response::done(StatusCode::OK, applied.positions.last().copied(), &applied)
+    response::json(StatusCode::OK, applied.positions.last().copied(), &applied)
 }

@@ -49,7 +49,7 @@ async fn show(read: Read, Path(id): Path<String>) -> Result<Response> {
 )]
 async fn set(write: ConditionalWrite, Path(id): Path<String>, JsonBody(new): JsonBody<NewFolder>) -> Result<Response> {
     let set = folders::set(write.commands, &id, new, write.only_if).await?;
-    response::command(if set.created { StatusCode::CREATED } else { StatusCode::OK }, &set.outcome)
+    response::outcome(if set.created { StatusCode::CREATED } else { StatusCode::OK }, &set.outcome)
 }
 
 /// Removes a folder that has nothing in it.
@@ -59,5 +59,5 @@ async fn set(write: ConditionalWrite, Path(id): Path<String>, JsonBody(new): Jso
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn remove(write: ConditionalWrite, Path(id): Path<String>) -> Result<Response> {
-    response::command(StatusCode::OK, &folders::remove(write.commands, &id, write.only_if).await?)
+    response::outcome(StatusCode::OK, &folders::remove(write.commands, &id, write.only_if).await?)
 }

@@ -75,7 +75,7 @@ async fn create(Write(commands): Write, JsonBody(new): JsonBody<NewGroup>) -> Re
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn remove(write: ConditionalWrite, Path((source, group)): Path<(String, String)>) -> Result<Response> {
-    response::command(StatusCode::OK, &groups::remove(write.commands, &source, &group, write.only_if).await?)
+    response::outcome(StatusCode::OK, &groups::remove(write.commands, &source, &group, write.only_if).await?)
 }
 
 /// Puts somebody into a group that is kept here. Safe to repeat. `If-Match` takes the tag of the group or of who is in it.
@@ -90,7 +90,7 @@ async fn remove(write: ConditionalWrite, Path((source, group)): Path<(String, St
 )]
 async fn add_member(write: ConditionalWrite, Path(path): Path<MemberPath>) -> Result<Response> {
     let outcome = groups::add_member(write.commands, membership(&path), write.only_if).await?;
-    response::command(StatusCode::OK, &outcome)
+    response::outcome(StatusCode::OK, &outcome)
 }
 
 /// Takes somebody out of a group that is kept here. `If-Match` takes the tag of the group or of who is in it.
@@ -105,7 +105,7 @@ async fn add_member(write: ConditionalWrite, Path(path): Path<MemberPath>) -> Re
 )]
 async fn remove_member(write: ConditionalWrite, Path(path): Path<MemberPath>) -> Result<Response> {
     let outcome = groups::remove_member(write.commands, membership(&path), write.only_if).await?;
-    response::command(StatusCode::OK, &outcome)
+    response::outcome(StatusCode::OK, &outcome)
 }
 
 /// Source, group, kind and member.

@@ -44,5 +44,5 @@ async fn show(read: Read, Path((source, id)): Path<(String, String)>) -> Result<
     responses((status = 200, body = Erased), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn erase(Write(commands): Write, Path((source, id)): Path<(String, String)>) -> Result<Response> {
-    response::done(StatusCode::OK, None, &people::erase(commands, &source, &id).await?)
+    response::json(StatusCode::OK, None, &people::erase(commands, &source, &id).await?)
 }

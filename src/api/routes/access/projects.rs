@@ -51,7 +51,7 @@ async fn show(read: Read, Path(name): Path<String>) -> Result<Response> {
 )]
 async fn create(Write(commands): Write, JsonBody(new): JsonBody<NewProject>) -> Result<Response> {
     let made = projects::create(commands, new).await?;
-    response::done(StatusCode::CREATED, Some(made.position), &made)
+    response::json(StatusCode::CREATED, Some(made.position), &made)
 }
 
 /// Renames a project, shows it to more or fewer, or moves it to another folder.
@@ -65,7 +65,7 @@ async fn change(
     Path(name): Path<String>,
     JsonBody(change): JsonBody<ProjectChange>,
 ) -> Result<Response> {
-    response::command(StatusCode::OK, &projects::change(write.commands, &name, change, write.only_if).await?)
+    response::outcome(StatusCode::OK, &projects::change(write.commands, &name, change, write.only_if).await?)
 }
 
 /// Deletes a project: nothing can be done in it any more. Its name stays its own.
@@ -75,7 +75,7 @@ async fn change(
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn delete(write: ConditionalWrite, Path(name): Path<String>) -> Result<Response> {
-    response::command(StatusCode::OK, &projects::delete(write.commands, &name, write.only_if).await?)
+    response::outcome(StatusCode::OK, &projects::delete(write.commands, &name, write.only_if).await?)
 }
 
 /// Who is in a project now or was in it then, with every reason, by user name and role. Whoever may not list members sees only the own rows.

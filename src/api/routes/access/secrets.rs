@@ -45,7 +45,7 @@ async fn issue(
     JsonBody(new): JsonBody<NewSecret>,
 ) -> Result<Response> {
     let issued = secrets::issue(commands, &name, new).await?;
-    response::done(StatusCode::CREATED, Some(issued.position), &issued)
+    response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }
 
 /// Ends a secret or an open invitation; it signs nobody in from that position on.
@@ -55,7 +55,7 @@ async fn issue(
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn revoke(Write(commands): Write, Path((name, id)): Path<(String, String)>) -> Result<Response> {
-    response::command(StatusCode::OK, &secrets::revoke(commands, &name, &id).await?)
+    response::outcome(StatusCode::OK, &secrets::revoke(commands, &name, &id).await?)
 }
 
 /// Makes a single-use code with which the user fetches one secret within 24 hours. Neither outlives the secret that the
@@ -71,7 +71,7 @@ async fn invite(
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
     let issued = secrets::invite(commands, &name).await?;
-    response::done(StatusCode::CREATED, Some(issued.position), &issued)
+    response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }
 
 /// Redeems an invitation: makes one secret and shows it, this once. The code is the credential.
@@ -86,5 +86,5 @@ async fn redeem(
     JsonBody(redemption): JsonBody<Redemption>,
 ) -> Result<Response> {
     let issued = secrets::redeem(&redeem.app, &code, redemption, redeem.traceparent.as_ref()).await?;
-    response::done(StatusCode::CREATED, Some(issued.position), &issued)
+    response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }

@@ -61,7 +61,7 @@ async fn create(Write(commands): Write, JsonBody(new): JsonBody<NewService>) -> 
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn remove(write: ConditionalWrite, Path(id): Path<String>) -> Result<Response> {
-    response::command(StatusCode::OK, &services::remove(write.commands, &id, write.only_if).await?)
+    response::outcome(StatusCode::OK, &services::remove(write.commands, &id, write.only_if).await?)
 }
 
 /// The secrets of a service that are in force; never their text.
@@ -86,7 +86,7 @@ async fn issue_secret(
     JsonBody(new): JsonBody<NewSecret>,
 ) -> Result<Response> {
     let issued = services::issue_secret(commands, &id, new).await?;
-    response::done(StatusCode::CREATED, Some(issued.position), &issued)
+    response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }
 
 /// Ends a secret of a service, everywhere.
@@ -96,5 +96,5 @@ async fn issue_secret(
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn revoke_secret(Write(commands): Write, Path((id, secret)): Path<(String, String)>) -> Result<Response> {
-    response::command(StatusCode::OK, &services::revoke_secret(commands, &id, &secret).await?)
+    response::outcome(StatusCode::OK, &services::revoke_secret(commands, &id, &secret).await?)
 }

@@ -64,5 +64,5 @@ async fn reset_credentials(
     Path(name): Path<String>,
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
-    response::command(StatusCode::OK, &users::reset_credentials(commands, &name).await?)
+    response::outcome(StatusCode::OK, &users::reset_credentials(commands, &name).await?)
 }

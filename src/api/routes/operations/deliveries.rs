@@ -54,7 +54,7 @@ async fn replay(
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
     let answer = deliveries::replay(commands, &id).await?;
-    response::done(StatusCode::OK, answer.position(), &answer)
+    response::json(StatusCode::OK, answer.position(), &answer)
 }
 
 /// Goes over every delivery again that has a part in quarantine with a problem, after its cause was mended.
@@ -63,5 +63,5 @@ async fn replay(
     responses((status = 200, body = ReplayedAll), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn replay_all(Write(commands): Write, JsonBody(which): JsonBody<ReplayAll>) -> Result<Response> {
-    response::done(StatusCode::OK, None, &deliveries::replay_all(commands, which).await?)
+    response::json(StatusCode::OK, None, &deliveries::replay_all(commands, which).await?)
 }

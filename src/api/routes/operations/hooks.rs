@@ -52,7 +52,7 @@ pub(crate) async fn receive(
     let body = read_body(&headers, body, limit, BODY_TIMEOUT).await?;
     let client = peer.map(|Extension(ConnectInfo(address))| address.ip());
     let answer = deliveries::receive(&app, &source, InboundCall { headers, body, client }, wait).await?;
-    response::done(StatusCode::ACCEPTED, answer.position(), &answer)
+    response::json(StatusCode::ACCEPTED, answer.position(), &answer)
 }
 
 fn requested_wait(query: Option<&str>) -> Result<Option<Duration>> {

@@ -45,5 +45,5 @@ async fn bundle(read: Read) -> Result<Response> {
     responses((status = 201, body = SigningKey), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn rotate(Write(commands): Write, JsonBody(EmptyBody {}): JsonBody<EmptyBody>) -> Result<Response> {
-    response::done(StatusCode::CREATED, None, &keys::rotate(commands).await?)
+    response::json(StatusCode::CREATED, None, &keys::rotate(commands).await?)
 }

@@ -51,5 +51,5 @@ async fn key(read: Read) -> Result<Response> {
 )]
 async fn verify(Write(commands): Write, JsonBody(EmptyBody {}): JsonBody<EmptyBody>) -> Result<Response> {
     let verified = log::verify(commands).await?;
-    response::done(StatusCode::OK, Some(verified.position), &verified)
+    response::json(StatusCode::OK, Some(verified.position), &verified)
 }

@@ -78,7 +78,7 @@ async fn create(
     Path(source): Path<String>,
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
-    response::done(StatusCode::CREATED, None, &plans::create(commands, &source).await?)
+    response::json(StatusCode::CREATED, None, &plans::create(commands, &source).await?)
 }
 
 /// Reads the source again and records what it says, if the removals are those of the plan and as many as confirmed.
@@ -96,7 +96,7 @@ async fn apply(
     JsonBody(confirmation): JsonBody<Confirmation>,
 ) -> Result<Response> {
     let applied = plans::apply(commands, &id, confirmation).await?;
-    response::done(StatusCode::OK, Some(applied.position), &applied)
+    response::json(StatusCode::OK, Some(applied.position), &applied)
 }
 
 /// Puts a plan aside. What it would have removed stands; the next read of the source finds it again.
@@ -110,5 +110,5 @@ async fn discard(
     Path(id): Path<String>,
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
-    response::done(StatusCode::OK, None, &plans::discard(commands, &id).await?)
+    response::json(StatusCode::OK, None, &plans::discard(commands, &id).await?)
 }

@@ -37,7 +37,7 @@ async fn check(
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
     let checked = projections::check(commands, &name).await?;
-    response::done(StatusCode::OK, Some(checked.position), &checked)
+    response::json(StatusCode::OK, Some(checked.position), &checked)
 }
 
 /// Folds the log anew beside the live projection, compares, and swaps.
@@ -52,5 +52,5 @@ async fn rebuild(
     JsonBody(EmptyBody {}): JsonBody<EmptyBody>,
 ) -> Result<Response> {
     let rebuilt = projections::rebuild(commands, &name).await?;
-    response::done(StatusCode::OK, Some(rebuilt.position), &rebuilt)
+    response::json(StatusCode::OK, Some(rebuilt.position), &rebuilt)
 }

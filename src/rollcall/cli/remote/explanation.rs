@@ -2,7 +2,7 @@
 //! make it a yes. Pure: an explanation in, a text out.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Cause, NearMiss, Reason};
+use rollcall_access::{Cause, NearMiss, Reason, Rule};
 use rollcall_app::access::explain::Explained;
 
 use crate::cli::output::{Paint, cell, escape_controls, group_digits};
@@ -72,7 +72,7 @@ fn to_seconds(time: Option<DateTime<Utc>>) -> String {
 
 /// A reason that stands. A role that would not do by itself is marked: it is not what the answer rests on, or only in part.
 fn reason_branch(paint: Paint, reason: &Reason, sufficient: &[String]) -> Branch {
-    let enough = reason.rule == "baseline" || sufficient.contains(&reason.role);
+    let enough = reason.rule == Rule::Baseline || sufficient.contains(&reason.role);
     let (sign, remark) = if enough { (paint.good("✓"), "") } else { (paint.dim("·"), " (not enough by itself)") };
     let until = to_seconds(reason.until);
     let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
