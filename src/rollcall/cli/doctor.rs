@@ -233,7 +233,7 @@ async fn check_records(found: &mut Findings, client: &Client) {
     let sources = client.items::<Source>(&["api", "v1", "sources"]).await.map(|sources| sources.value);
     for Source { name, parked, .. } in sources.unwrap_or_default() {
         if parked.count > 0 {
-            let what = "parked, each until an event of it can be judged";
+            let what = "parked, each until an event of it can be applied";
             found.add("parked", Grade::Odd, format!("{name}: {} {what}", group_digits(parked.count)));
         }
         for one in parked.first {

@@ -68,7 +68,7 @@ impl OutputFormat {
     }
 }
 
-/// Prints an answer. Whoever stops reading (`| head`) has seen enough: the process ends quietly.
+/// Prints an answer. A reader that stops (`| head`) has seen enough: the process ends quietly.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {

@@ -1,4 +1,4 @@
-//! What a read of a source would come to, asked of the roster. Works beside whoever folds and decides, on a copy.
+//! What a read of a source would come to, asked of the roster. Works on a copy, so that folding and deciding go on.
 
 use std::{sync::Arc, time::Duration};
 

@@ -67,7 +67,7 @@ impl Health {
         Self { log, projector, keys, clock, limits, newest, filling: Arc::default(), metrics }
     }
 
-    /// Says whether the demo's data is still being posted. Whoever waits until the process is ready then finds it whole.
+    /// Says whether the demo's data is still being posted. Who waits until the process is ready finds it whole.
     pub fn set_filling_demo(&self, filling: bool) {
         self.filling.store(filling, Ordering::Relaxed);
     }
