@@ -9,8 +9,13 @@ use rollcall_events::{Clock, Digest, Id};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    AdminKey, Credentials, PasswordAnswer, PasswordCheck,
-    passwords::{Login, Passwords},
+    admin_key::AdminKey,
+    credentials::Credentials,
+    error::{NoRandomness, SignInError},
+    passwords::{
+        Login, Passwords,
+        check::{PasswordAnswer, PasswordCheck},
+    },
     refresh::{REFRESH_PREFIX, RefreshClaims, RefreshKey},
     throttle::Throttle,
 };
@@ -71,25 +76,6 @@ impl SecretUsed {
         Some(Self { id: found.secret.parse().ok()?, until: found.until })
     }
 }
-
-/// Why nobody is signed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SignInError {
-    /// They are nobody's. Which part is wrong is not said.
-    #[error("the credentials are wrong")]
-    WrongCredentials,
-    /// After too many wrong guesses nothing is checked for this long.
-    #[error("too many wrong credentials; wait {0}")]
-    Throttled(TimeDelta),
-    /// The directory could not be asked, and no answer is remembered.
-    #[error("the directory that checks passwords cannot be reached")]
-    DirectoryUnavailable,
-}
-
-/// The system gave no randomness to make a key of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no randomness")]
-pub struct NoRandomness;
 
 /// What an authenticator is put together from.
 pub struct AuthenticatorParts {

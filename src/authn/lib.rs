@@ -5,6 +5,7 @@ mod authenticator;
 #[cfg(test)]
 mod authenticator_tests;
 mod credentials;
+mod error;
 mod passwords;
 mod refresh;
 #[cfg(test)]
@@ -12,9 +13,8 @@ mod test_kit;
 mod throttle;
 
 pub use admin_key::AdminKey;
-pub use authenticator::{
-    Authenticator, AuthenticatorParts, Identity, NoRandomness, Realm, SecretUsed, SignIn, SignInError,
-};
+pub use authenticator::{Authenticator, AuthenticatorParts, Identity, Realm, SecretUsed, SignIn};
 pub use credentials::{Credentials, MalformedCredentials};
-pub use passwords::{Account, PasswordAnswer, PasswordCheck};
+pub use error::{NoRandomness, SignInError};
+pub use passwords::check::{Account, PasswordAnswer, PasswordCheck};
 pub use refresh::RefreshKey;

@@ -8,7 +8,8 @@ use std::{
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{NoRandomness, PasswordAnswer};
+use super::check::PasswordAnswer;
+use crate::error::NoRandomness;
 
 /// How long an answer is remembered.
 const LIFETIME: TimeDelta = TimeDelta::seconds(60);

@@ -3,6 +3,7 @@
 //! directory that hangs holds up nobody who does not need it.
 
 mod cache;
+pub(crate) mod check;
 #[cfg(test)]
 mod passwords_tests;
 
@@ -12,15 +13,17 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rollcall_access::SharedRoster;
-use rollcall_events::{Clock, Id, SourceName};
+use rollcall_events::{Clock, Id};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
-use self::cache::{AnswerCache, Version};
-use crate::NoRandomness;
+use self::{
+    cache::{AnswerCache, Version},
+    check::{Account, PasswordAnswer, PasswordCheck},
+};
+use crate::error::NoRandomness;
 
 /// How long checking one password may take, waiting included.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,37 +31,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CONCURRENT_CHECKS: usize = 16;
 /// How many users' locks are kept; beyond that, those that nobody holds go.
 const MAX_LOCKS: usize = 10_000;
-
-/// Whose password a directory is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Account<'a> {
-    /// The person with this id, which is the directory's own.
-    Person(&'a Id),
-    /// Nobody whom we know, under the name that was typed: to be looked for all the same, so that it takes as long as a
-    /// known name, and never right.
-    Unknown(&'a str),
-}
-
-/// What a directory says of a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PasswordAnswer {
-    /// It is this account's.
-    Good,
-    /// It is not.
-    Bad,
-    /// The directory could not be asked.
-    Unavailable,
-}
-
-/// One directory that checks passwords.
-#[async_trait]
-pub trait PasswordCheck: Send + Sync + 'static {
-    /// The source whose people the directory knows.
-    fn source(&self) -> &SourceName;
-
-    /// Whether it is this account's password. It is never empty, blank or a credential that we made.
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer;
-}
 
 /// A name and a password to check.
 pub(crate) struct Login<'a> {
