@@ -4,10 +4,10 @@ mod cloudevents;
 mod content;
 #[cfg(test)]
 mod flow_tests;
+#[cfg(test)]
+mod format_tests;
 mod secrets;
 mod signature;
-#[cfg(test)]
-mod tests;
 
 use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Rejection, TimestampCheck};
 

@@ -46,6 +46,10 @@ pub fn name() -> SourceName {
     "corp".parse().unwrap()
 }
 
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
 impl Corp {
     /// Not started yet. It is read when it starts, when somebody wants that, and after failures with short pauses.
     pub fn new(config: Config) -> Self {
@@ -61,7 +65,7 @@ impl Corp {
             store: MemorySourceStore::default(),
             config,
             options,
-            runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+            runtime: runtime(),
             random: Arc::default(),
             runs: None,
         }
@@ -86,6 +90,8 @@ impl Corp {
     /// The process is gone, wherever it was.
     pub fn stop(&mut self) {
         self.runs = None;
+        // Its threads with it: a task that is ended may still be in the middle of an append.
+        std::mem::replace(&mut self.runtime, runtime()).shutdown_timeout(Duration::from_secs(60));
     }
 
     pub fn runners(&self) -> &Runners {
