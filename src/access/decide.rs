@@ -73,7 +73,7 @@ impl Roster {
         self.decide_as_if_open(profile_kind, principal, actions, place, now)
     }
 
-    /// As [`Self::judge_by`], of a place that may be closed.
+    /// As [`Self::decide_by`], of a place that may be closed.
     pub(crate) fn decide_as_if_open(
         &self,
         profile_kind: ProfileKind,

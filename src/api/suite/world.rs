@@ -409,6 +409,14 @@ impl World {
         self.log.head().borrow().position
     }
 
+    /// Waits until the log has a record at a position. What would record it may fail before it does: then this ends too.
+    pub async fn recorded(&self, position: u64) {
+        let mut head = self.log.head();
+        let recorded = head.wait_for(|now| now.position.0 >= position);
+        let recorded = tokio::time::timeout(std::time::Duration::from_secs(60), recorded).await;
+        recorded.unwrap_or_else(|_| panic!("nothing was recorded at {position}")).unwrap();
+    }
+
     /// Posts events through the hook and waits until all are applied.
     pub async fn facts(&self, events: &[Value]) -> Reply {
         let reply = self.hook("flexnet", &json!(events).to_string()).await;

@@ -14,7 +14,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Every file of the repository, as (path from the root, path).
-fn files() -> Vec<(String, PathBuf)> {
+pub fn files() -> Vec<(String, PathBuf)> {
     fn walk(folder: &Path, root: &Path, found: &mut Vec<(String, PathBuf)>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -229,16 +229,9 @@ fn a15_a_poison_event_parks_and_the_service_survives_every_restart() {
 fn a17_a34_secrets_are_compared_in_constant_time() {
     // What a test can hold still: every comparison of a secret is one of the constant-time ones.
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for (file, proof) in [
-        ("connectors/entitlements", &["hmac::verify", "ConstantTimeEq", "ct_eq", "verify_slices_are_equal"][..]),
-        ("src/registry", &["hmac::verify", "ct_eq", "verify_slices_are_equal"][..]),
-        ("src/api", &["ct_eq", "verify_slices_are_equal"][..]),
-    ] {
-        let mut text = String::new();
-        for entry in std::fs::read_dir(root.join(file)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
-            text.push_str(&std::fs::read_to_string(entry).unwrap_or_default());
-        }
-        assert!(proof.iter().any(|word| text.contains(word)), "{file} compares secrets with none of {proof:?}");
+    for file in ["connectors/entitlements/secrets.rs", "src/authn/admin_key.rs", "src/authn/refresh.rs"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        assert!(text.contains("verify_slices_are_equal("), "{file} compares secrets in a time that tells about them");
     }
 }
 

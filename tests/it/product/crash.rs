@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Dir, PATIENCE,
+    DEADLINE, Dir,
     api::{Http, Secret, signed, unix_now},
     faults::{Fault, Shim},
     random::Random,
@@ -251,7 +251,7 @@ fn a_server_that_stops_ends_what_it_began() {
     load.more(&mut server, 50);
     let start = Instant::now();
     server.stop();
-    assert!(start.elapsed() < PATIENCE / 2);
+    assert!(start.elapsed() < DEADLINE / 2);
     load.stop();
     server.go();
     check(&server, &mut told.lock().unwrap());

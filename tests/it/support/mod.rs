@@ -25,7 +25,7 @@ use std::{
 };
 
 /// How long anything may take to become ready. Generous: a busy machine is slow, a hung program is hung for ever.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Looks again and again until there is an answer.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -34,7 +34,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = look() {
             return answer;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
