@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     http::{
         guard::ApiState,
-        idempotency::replay_answers,
+        idempotency::answer_once,
         openapi::{Document, add_permissions},
         problem::{Kind, Problem, add_instance},
     },
@@ -66,7 +66,7 @@ pub(crate) fn assemble(state: ApiState) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(add_instance))
-        .layer(middleware::from_fn_with_state(state.clone(), replay_answers))
+        .layer(middleware::from_fn_with_state(state.clone(), answer_once))
         .layer(middleware::from_fn(add_instance))
         .layer(middleware::from_fn_with_state(state.clone(), record_request))
         .with_state(state)

@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 
 /// What an answer depends on, beside the question: whoever caches it has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestsOn {
+pub enum CacheBasis {
     /// On the log up to a position, and on nothing else.
-    LogAlone,
+    Log,
     /// The newest event about one thing, and what hangs on it: a command can be given on condition that it still is the
     /// newest.
-    ItsEvent(Position),
+    Event(Position),
     /// Also on the time or on records kept beside the log: the same position may have another answer.
-    MoreThanTheLog,
+    Volatile,
 }
 
 /// An answer, and how much of the log it holds.
@@ -25,7 +25,7 @@ pub struct Answer<T> {
     /// The last position that counts in it.
     pub position: Position,
     /// What it depends on.
-    pub rests_on: RestsOn,
+    pub cache_basis: CacheBasis,
     /// What was asked for.
     pub value: T,
 }
@@ -33,17 +33,17 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// That rests on the log up to a position and on nothing else.
     pub(crate) fn of_log(position: Position, value: T) -> Self {
-        Self { position, rests_on: RestsOn::LogAlone, value }
+        Self { position, cache_basis: CacheBasis::Log, value }
     }
 
     /// That is about one thing, whose newest event is at `changed`.
     pub(crate) fn of_event(position: Position, changed: Position, value: T) -> Self {
-        Self { position, rests_on: RestsOn::ItsEvent(changed), value }
+        Self { position, cache_basis: CacheBasis::Event(changed), value }
     }
 
     /// That also rests on the time or on what is kept beside the log.
     pub(crate) fn of_more(position: Position, value: T) -> Self {
-        Self { position, rests_on: RestsOn::MoreThanTheLog, value }
+        Self { position, cache_basis: CacheBasis::Volatile, value }
     }
 }
 
@@ -96,7 +96,6 @@ pub struct List<T> {
 
 /// A command that stands in the log and was not refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Judged)]
 pub struct CommandOutcome {
     /// Where it stands.
     #[schema(value_type = u64)]
@@ -114,7 +113,6 @@ impl CommandOutcome {
 
 /// Something that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Made)]
 pub struct Created {
     /// Its id, as paths and bodies name it.
     pub id: String,

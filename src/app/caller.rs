@@ -17,12 +17,12 @@ use crate::{
     find,
 };
 
-/// Whose credential a request carries. Kept in words: what a roster's own keys mean ends with that roster.
+/// Whose credential a request carries. Kept by the ids of events: a roster's own indices are valid for that roster only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Whoever has the admin key.
     Operator,
-    /// A user or a service with a secret.
+    /// A user or a service.
     Known(body::Principal),
 }
 

@@ -132,7 +132,7 @@ impl Commands {
         }
     }
 
-    /// Commands about one thing under a precondition: from now on every other command waits until these are answered.
+    /// Commands about one thing. Under a precondition every other command waits until these are answered.
     pub(crate) async fn with_precondition(mut self, precondition: Precondition) -> ConditionalCommands {
         if precondition != Precondition::None {
             self.take_exclusive().await;

@@ -65,7 +65,7 @@ pub(crate) fn project_id(roster: &Roster, name: &str) -> Option<String> {
 }
 
 /// An id that the roster holds, as events name it.
-pub(crate) fn known_id(text: String) -> Result<Id> {
+pub(crate) fn parse_roster_id(text: String) -> Result<Id> {
     text.parse().map_err(|_| ErrorKind::Internal.because("The roster holds an id that is none. Report this."))
 }
 

@@ -11,16 +11,16 @@ mod control;
 mod error;
 mod find;
 mod input;
+mod openapi_schemas;
 pub mod operations;
 mod past;
 mod permissions;
 mod question;
 mod random;
 mod reads;
-mod shapes;
 mod telemetry;
 
-pub use answer::{Answer, CommandOutcome, Created, List, Page, PageRequest, RestsOn};
+pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List, Page, PageRequest};
 pub use app::{App, AppParts};
 pub use caller::{Caller, SignedIn};
 pub use commands::{Commands, Precondition};

@@ -20,8 +20,8 @@ use crate::{
     throttle::Throttle,
 };
 
-/// What registry secrets, refresh tokens and admin keys that we make begin with. None is ever sent to a directory.
-const OUR_PREFIXES: [&str; 3] = ["rcs_", REFRESH_PREFIX, "rk_"];
+/// What the registry secrets, invitation codes, refresh tokens and admin keys that we make begin with. None is ever sent to a directory.
+const OWN_PREFIXES: [&str; 4] = ["rcs_", "rci_", REFRESH_PREFIX, "rk_"];
 
 /// What somebody signs in to. What is good in one realm may be wrong in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Authenticator {
     }
 
     /// Finds out who signs in and hands it to `then` together with the roster that says so, so that what `then` derives
-    /// from it rests on the same facts.
+    /// from it rests on the same facts. It runs under the roster's lock: it must not wait, nor read the roster again.
     ///
     /// # Errors
     /// Says why nobody is signed in; wrong guesses are counted.
@@ -156,7 +156,7 @@ impl Authenticator {
         let SignIn { credentials, client, now, .. } = *sign_in;
         let Credentials::Password { name, password } = credentials else { return Ok(None) };
         let Some(passwords) = &self.passwords else { return Ok(None) };
-        if self.is_ours(password, now) {
+        if self.is_own_credential(password, now) {
             return Ok(None);
         }
         let (guessed, text) = (normalize_user_name(name), password.expose_secret());
@@ -178,9 +178,9 @@ impl Authenticator {
     }
 
     /// Whether it is, or looks like, a credential of our own. Such a one is never sent to a directory.
-    fn is_ours(&self, password: &SecretString, now: DateTime<Utc>) -> bool {
+    fn is_own_credential(&self, password: &SecretString, now: DateTime<Utc>) -> bool {
         let text = password.expose_secret();
-        OUR_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+        OWN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             || self.admin_key.matches(text)
             || self.live.read().credential(&Digest::of(text.as_bytes()).0, now).is_some()
     }

@@ -30,7 +30,7 @@ pub(crate) fn refuse(headers: &HeaderMap, names: &[HeaderName]) -> Result<()> {
 }
 
 /// The plan that `If-Match` names, where there is one: what its one entity tag has between the quotes.
-pub(crate) fn planned(headers: &HeaderMap) -> Result<Option<String>> {
+pub(crate) fn if_match_plan(headers: &HeaderMap) -> Result<Option<String>> {
     match tags(headers, header::IF_MATCH)?.as_deref() {
         None => Ok(None),
         Some([tag]) if tag.starts_with('"') => Ok(Some(tag.trim_matches('"').to_owned())),
@@ -95,7 +95,7 @@ mod tests {
         let mut twice = headers(&[(header::IF_MATCH, b"\"pos-1\"")]);
         twice.append(header::IF_MATCH, "*".parse().unwrap());
         assert!(precondition(&twice).is_err());
-        assert!(planned(&twice).is_err() && planned(&headers(&[(header::IF_MATCH, b"*")])).is_err());
+        assert!(if_match_plan(&twice).is_err() && if_match_plan(&headers(&[(header::IF_MATCH, b"*")])).is_err());
         assert!(precondition(&headers(&[(header::IF_MATCH, b"*"), (header::IF_NONE_MATCH, b"*")])).is_err());
     }
 

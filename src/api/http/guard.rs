@@ -42,8 +42,8 @@ impl ApiState {
     }
 
     /// Whether a request carries a credential that is good now.
-    pub async fn admits(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
-        self.who(headers, extensions).await.is_ok()
+    pub async fn is_authenticated(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
+        self.authenticate(headers, extensions).await.is_ok()
     }
 
     /// Where answers are stored for `Idempotency-Key`.
@@ -62,7 +62,7 @@ impl ApiState {
     }
 
     /// Whose credentials a request carries.
-    async fn who(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
+    async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
         let credentials = Credentials::from_headers(headers).map_err(|_| unauthenticated())?;
         let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
             return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
@@ -83,7 +83,7 @@ impl ApiState {
 
     /// Who calls, and what the route demands.
     async fn sign_in(&self, parts: &Parts) -> Result<(SignedIn, Permission)> {
-        let signed_in = self.who(&parts.headers, &parts.extensions).await?;
+        let signed_in = self.authenticate(&parts.headers, &parts.extensions).await?;
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         permission_for(&parts.method, path)
             .map(|permission| (signed_in, permission))
@@ -182,7 +182,7 @@ impl FromRequestParts<ApiState> for PlannedWrite {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let commands = state.commands(parts).await?;
         conditions::refuse(&parts.headers, &[header::IF_NONE_MATCH])?;
-        Ok(Self { commands, plan: conditions::planned(&parts.headers)? })
+        Ok(Self { commands, plan: conditions::if_match_plan(&parts.headers)? })
     }
 }
 

@@ -37,11 +37,11 @@ struct StoredBody {
 
 /// Middleware for the routes of `/api/v1`. Does nothing for a caller without a good credential: such a one is refused
 /// further in, and must not be able to fill the store. An invitation is single-use by itself.
-pub(crate) async fn replay_answers(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(crate) async fn answer_once(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let applies = request.method() == Method::POST
         && request.headers().contains_key(HEADER)
         && request.uri().path().starts_with("/api/v1/")
-        && state.admits(request.headers(), request.extensions()).await;
+        && state.is_authenticated(request.headers(), request.extensions()).await;
     if !applies {
         return next.run(request).await;
     }
@@ -115,7 +115,7 @@ struct ClaimedKey {
 impl ClaimedKey {
     async fn store(self, response: Response) -> Response {
         let status = response.status();
-        let passing = matches!(
+        let is_transient = matches!(
             status,
             StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
@@ -128,7 +128,7 @@ impl ClaimedKey {
             return Kind::Internal.because("The answer is too large for `Idempotency-Key`.").into_response();
         };
         let position = parts.headers.get(POSITION).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-        let sealed = (!passing && !status.is_server_error())
+        let sealed = (!is_transient && !status.is_server_error())
             .then(|| self.seal(&StoredBody { position, body: String::from_utf8_lossy(&bytes).into_owned() }))
             .flatten();
         let stored = match sealed {

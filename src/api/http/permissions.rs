@@ -28,7 +28,8 @@ macro_rules! routes {
     (@demands $action:literal $at:ident) => { Some(Permission { action: $action, at: At::$at }) };
 }
 
-/// Every route. People who only hold secrets of their own reach `Rows`, `User`, `ProjectOrOwn`, `Service` and `Body`.
+/// Every route. People who only hold secrets of their own reach `Rows`, `User`, `ProjectOrOwn`, `Service` and
+/// `Body`, of `Binding` their own, and of `Project` those they see.
 pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     POST "/hooks/{source}" Open;
     GET "/api/v1/openapi.json" Open;

@@ -49,7 +49,7 @@ impl Pairs {
     }
 
     /// Refuses whatever was not taken.
-    pub fn none_left(&self, known: &str) -> Result<()> {
+    pub fn refuse_unknown(&self, known: &str) -> Result<()> {
         match self.0.first() {
             None => Ok(()),
             Some((name, _)) => Err(Kind::InvalidQuery
@@ -79,7 +79,7 @@ pub(crate) struct NoQuery;
 
 impl FromQuery for NoQuery {
     fn from_pairs(pairs: Pairs, _: &CursorScope<'_>) -> Result<Self> {
-        pairs.none_left("`min_position` and `wait`").map(|()| Self)
+        pairs.refuse_unknown("`min_position` and `wait`").map(|()| Self)
     }
 }
 
@@ -101,7 +101,7 @@ impl<T: DeserializeOwned + Send> FromQuery for Query<T> {
 pub(crate) struct CursorScope<'a> {
     /// Which log.
     pub log: LogId,
-    /// SHA-256 of the caller's key.
+    /// The digest of who asks, so that nobody goes on with another's cursor.
     pub caller: &'a [u8; 32],
     /// The request's path.
     pub path: &'a str,

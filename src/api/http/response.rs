@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use rollcall_app::{Answer, CommandOutcome, Created, Page, RestsOn};
+use rollcall_app::{Answer, CacheBasis, CommandOutcome, Created, Page};
 use rollcall_events::{Digest, Position};
 use serde::Serialize;
 
@@ -27,13 +27,13 @@ impl<Q> Read<Q> {
 
     /// An answer as JSON, with its entity tag; nothing but that where the caller has it already.
     pub fn respond<T: Serialize>(&self, answer: &Answer<T>) -> Result<Response> {
-        let Answer { position, rests_on, value } = answer;
+        let Answer { position, cache_basis, value } = answer;
         let bytes = serde_json::to_vec(value)
             .map_err(|_| Kind::Internal.because("The answer could not be written. Report this."))?;
-        let tag = match rests_on {
-            RestsOn::LogAlone => format!("\"pos-{position}\""),
-            RestsOn::ItsEvent(changed) => format!("\"pos-{changed}-{:016x}\"", Digest::of(&bytes).prefix()),
-            RestsOn::MoreThanTheLog => format!("\"pos-{position}-{:016x}\"", Digest::of(&bytes).prefix()),
+        let tag = match cache_basis {
+            CacheBasis::Log => format!("\"pos-{position}\""),
+            CacheBasis::Event(changed) => format!("\"pos-{changed}-{:016x}\"", Digest::of(&bytes).prefix()),
+            CacheBasis::Volatile => format!("\"pos-{position}-{:016x}\"", Digest::of(&bytes).prefix()),
         };
         let known = self.if_none_match.as_deref().is_some_and(|known| {
             known.split(',').map(|k| k.trim().trim_start_matches("W/")).any(|k| k == tag || k == "*")

@@ -307,11 +307,11 @@ pub(crate) fn resolve(
         Scope::Root => (Place::Root, body::Scope::Root),
         Scope::Folder(name) => {
             let folder = view.folder(&name)?;
-            (Place::Folder(folder), body::Scope::Folder(find::known_id(roster.folder(folder).id.to_owned())?))
+            (Place::Folder(folder), body::Scope::Folder(find::parse_roster_id(roster.folder(folder).id.to_owned())?))
         }
         Scope::Project(name) => {
             let project = view.project(&name)?;
-            (Place::Project(project), body::Scope::Project(find::known_id(roster.project(project).id)?))
+            (Place::Project(project), body::Scope::Project(find::parse_roster_id(roster.project(project).id)?))
         }
     };
     if !view.may("binding.set", place) {
@@ -346,7 +346,7 @@ pub(crate) fn resolve(
         return Err(ErrorKind::InvalidBody.because("The window ends before it starts.").with_field(error));
     }
     // Asked for nobody first: where the role cannot be given, nothing is said of who there is.
-    let nobody = body::Principal::User(find::known_id("-".to_owned())?);
+    let nobody = body::Principal::User(find::parse_roster_id("-".to_owned())?);
     let empty =
         Binding { principal: nobody, role: role.clone(), scope: scope.clone(), author: author.clone(), starts, ends };
     if let Err(refusal) = roster.check_command(&Body::BindingSet(empty), now)
@@ -355,10 +355,12 @@ pub(crate) fn resolve(
         return Err(commands::refused(&refusal, view));
     }
     let principal = match principal {
-        Principal::User(name) => body::Principal::User(find::known_id(roster.user_id(find::user(roster, &name)?))?),
+        Principal::User(name) => {
+            body::Principal::User(find::parse_roster_id(roster.user_id(find::user(roster, &name)?))?)
+        }
         Principal::Service(name) => {
             let service = find::service(roster, &name)?;
-            body::Principal::Service(find::known_id(roster.service(service).id.to_owned())?)
+            body::Principal::Service(find::parse_roster_id(roster.service(service).id.to_owned())?)
         }
         Principal::Group(name) => {
             let known = |group: &GroupIx| {
@@ -368,7 +370,7 @@ pub(crate) fn resolve(
                 view.may_everywhere("group.list") || view.is_in(*group) || roster.bindings_on(place).any(bound)
             };
             let group = roster.group_by_id(&name).filter(known).ok_or_else(find::no_such_group)?;
-            body::Principal::Group(find::known_id(roster.group(group).id)?)
+            body::Principal::Group(find::parse_roster_id(roster.group(group).id)?)
         }
     };
     Ok(Binding { principal, role, scope, author, starts, ends })

@@ -26,7 +26,6 @@ use crate::{
 /// stays as it is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Declared)]
 pub struct BindingsDocument {
     /// The scopes.
     pub scope: Vec<DeclaredScope>,

@@ -11,9 +11,9 @@ use crate::{
     caller::{CallerView, forbidden},
     error::{ErrorKind, Result},
     find,
+    openapi_schemas::ExplanationShape,
     past::AsOf,
     question::{Question, Scope, needed_actions},
-    shapes::ExplanationShape,
 };
 
 /// The action of the API's profile that asking about others demands.
@@ -22,7 +22,6 @@ const ACTION: &str = "access.explain";
 /// An access question.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Question)]
 pub struct AccessQuestion {
     /// The user's name or id, or `service:` and a service's id; `null` or absent for somebody who did not sign in.
     #[serde(default)]
@@ -43,13 +42,13 @@ pub struct AccessQuestion {
     pub as_of: Option<String>,
     /// `recorded`, the default: what Rollcall would have answered then. `effective`: what is now known to have been so.
     #[serde(default)]
-    pub basis: Option<BasisWord>,
+    pub basis: Option<BasisName>,
 }
 
 /// What an answer about the past rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum BasisWord {
+pub enum BasisName {
     /// What was recorded by then.
     Recorded,
     /// What is known now and was so by then, by the sources' own times.
@@ -74,7 +73,7 @@ pub struct Explained {
     /// The rest of the image's name.
     pub repository: Option<String>,
     /// What an answer about the past rests on; `null` for now.
-    pub basis: Option<BasisWord>,
+    pub basis: Option<BasisName>,
     /// Yes or no, and why.
     #[serde(flatten)]
     #[schema(value_type = ExplanationShape)]
@@ -82,7 +81,7 @@ pub struct Explained {
 }
 
 impl AccessQuestion {
-    /// Where it is question.
+    /// The scope it is asked about.
     fn scope(&self) -> Result<Scope<'_>> {
         match (self.project.as_deref(), self.folder.as_deref()) {
             (Some(project), None) => Ok(Scope::Project(project, self.repository.as_deref())),
@@ -156,7 +155,7 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
 
 /// The same as of a moment. Whether the caller may ask is judged now.
 async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> Result<Answer<Explained>> {
-    let (word, user) = (question.basis.unwrap_or(BasisWord::Recorded), question.user.as_deref());
+    let (word, user) = (question.basis.unwrap_or(BasisName::Recorded), question.user.as_deref());
     let asked = Question { scope: question.scope()?, action: &question.action };
     let (user_now, project_now) = {
         let roster = reads.live().read();
@@ -172,8 +171,8 @@ async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> R
         (user.and_then(|user| find::user_id(&roster, user)), project)
     };
     let basis = match word {
-        BasisWord::Recorded => Basis::Recorded,
-        BasisWord::Effective => Basis::Effective,
+        BasisName::Recorded => Basis::Recorded,
+        BasisName::Effective => Basis::Effective,
     };
     let past = reads.past_roster(as_of, basis, PastQuestion::Access { user, scope: asked.scope.name() }).await?;
     let roster = &past.roster;

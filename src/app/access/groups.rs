@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, CommandOutcome, Commands, Created, Page, PageRequest, Precondition, Reads,
-    answer::{RestsOn, next_rows},
+    answer::{CacheBasis, next_rows},
     commands::ConditionalCommands,
     error::{ErrorKind, Result},
     find, input,
@@ -129,9 +129,9 @@ pub fn members_of(
     let roster = reads.live().read();
     let group = find_group(&roster, source, group)?;
     // Who is in it itself is what a condition on a change of it is about.
-    let rests_on = match query.transitive {
-        true => RestsOn::LogAlone,
-        false => RestsOn::ItsEvent(roster.group_changed(group)),
+    let cache_basis = match query.transitive {
+        true => CacheBasis::Log,
+        false => CacheBasis::Event(roster.group_changed(group)),
     };
     let members: Vec<body::Principal> = match query.transitive {
         true => roster.everybody_in(group).into_iter().filter_map(|who| roster.event_principal(who)).collect(),
@@ -141,7 +141,7 @@ pub fn members_of(
     rows.sort_by_key(key);
     rows.retain(|row| page.after().is_none_or(|after| key(row).as_str() > after));
     rows.truncate(page.limit + 1);
-    Ok(Answer { position: roster.position(), rests_on, value: page.page(rows, key) })
+    Ok(Answer { position: roster.position(), cache_basis, value: page.page(rows, key) })
 }
 
 /// A group to keep here.
@@ -249,7 +249,7 @@ fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>)
         "service" => Principal::Service(find::service(&roster, member)?),
         "group" => {
             let inner = roster.group(find::group(&roster, member)?).id;
-            let member = Member::Group(find::known_id(inner)?);
+            let member = Member::Group(find::parse_roster_id(inner)?);
             return Ok(GroupMember { group: input::id("/id", group)?, member, author: Some(commands.author()) });
         }
         _ => return Err(ErrorKind::InvalidQuery.because("A member is a `user`, a `service` or a `group`.")),

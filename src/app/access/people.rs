@@ -1,6 +1,8 @@
 //! Persons as their sources know them, with the personal data that is kept beside the log, and its erasure. The log itself
 //! holds no e-mail and no display name.
 
+use std::fmt;
+
 use rollcall_access::Roster;
 use rollcall_events::{Id, SourceName};
 use rollcall_store::ops::PersonalRow;
@@ -36,13 +38,19 @@ pub struct PersonShown {
     pub personal: Option<PersonalData>,
 }
 
-/// What can be erased.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// What can be erased. No `Debug` shows it.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct PersonalData {
     /// The e-mail address.
     pub email: Option<String>,
     /// The display name.
     pub name: Option<String>,
+}
+
+impl fmt::Debug for PersonalData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonalData(***)")
+    }
 }
 
 /// What was erased.

@@ -21,7 +21,7 @@ use crate::{
     error::{ErrorKind, Result},
     find,
     input::{explain_field, null_or_value},
-    shapes::{ActionChangeShape, MembershipChangeShape},
+    openapi_schemas::{ActionChangeShape, MembershipChangeShape},
 };
 
 /// How many rows of each kind an answer shows; the totals count all.
@@ -79,7 +79,6 @@ pub struct PreviewCommand {
 /// Settings that could be other than they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schema(as = SomeSettings)]
 pub struct SettingsPatch {
     /// The role of producer people; `null` for the profile's own.
     #[serde(deserialize_with = "null_or_value", skip_serializing_if = "Option::is_none")]

@@ -15,8 +15,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     find,
     input::{self, null_or_value},
+    openapi_schemas::ReasonShape,
     past::parse_moment,
-    shapes::ReasonShape,
 };
 
 /// How many folders a refusal names.
@@ -205,7 +205,7 @@ fn parse_kind(roster: &Roster, word: Option<&str>) -> Result<body::ProjectKind> 
 }
 
 /// The caller may not make a project here, but perhaps in a folder that it sees.
-fn not_here(roster: &Roster, view: &CallerView<'_>, place: Place) -> Error {
+fn creation_denied(roster: &Roster, view: &CallerView<'_>, place: Place) -> Error {
     let open = roster.folders().filter(|folder| view.may("project.create", *folder));
     let mut open: Vec<&str> = open.map(|folder| roster.folder(folder).id).collect();
     open.sort_unstable();
@@ -248,7 +248,7 @@ pub async fn create(commands: Commands, new: NewProject) -> Result<ProjectMade> 
         let place = folder.as_deref().map_or(Ok(Place::Root), |id| view.folder(id).map(Place::Folder))?;
         // Before anything is said about the name: who may not make one here learns of none.
         if !view.may("project.create", place) {
-            return Err(not_here(&roster, &view, place));
+            return Err(creation_denied(&roster, &view, place));
         }
         let kind = parse_kind(&roster, kind.as_deref())?;
         let usual = roster.profile().kind(kind).map_or(body::Visibility::Private, |kind| kind.default);

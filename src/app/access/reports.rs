@@ -19,8 +19,8 @@ use crate::{
     caller::forbidden,
     error::{ErrorKind, Result},
     find,
+    openapi_schemas::{AccessChangeShape, ReasonShape},
     past::{AsOf, PastRoster, parse_moment},
-    shapes::{AccessChangeShape, ReasonShape},
 };
 
 /// The action of the API's profile that reports demand.

@@ -1,7 +1,7 @@
 //! Registry secrets and the invitations that fetch one (DESIGN 9, "Credentials").
 //! A secret is shown once: what is recorded is its SHA-256, and nothing here keeps the text.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
@@ -78,8 +78,8 @@ pub struct Redemption {
     pub label: Option<String>,
 }
 
-/// A new secret; shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// A new secret; shown this once, and by no `Debug`.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct SecretIssued {
     /// Its id.
     pub id: String,
@@ -96,8 +96,14 @@ pub struct SecretIssued {
     pub position: Position,
 }
 
-/// A new invitation; its code is shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+impl fmt::Debug for SecretIssued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretIssued").field("id", &self.id).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// A new invitation; its code is shown this once, and by no `Debug`.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct InvitationIssued {
     /// Its id.
     pub id: String,
@@ -110,6 +116,12 @@ pub struct InvitationIssued {
     /// The event that made it.
     #[schema(value_type = u64)]
     pub position: Position,
+}
+
+impl fmt::Debug for InvitationIssued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InvitationIssued").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl SecretIssued {
@@ -271,4 +283,20 @@ fn hash(text: &str) -> Sha256Hex {
 fn new_id(prefix: &str, now: DateTime<Utc>) -> Result<Id> {
     let id = random_id(prefix, now)?;
     id.parse().map_err(|_| ErrorKind::Internal.because("An id could not be made. Nothing was changed."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_once_is_never_printed() {
+        let (at, position) = (DateTime::UNIX_EPOCH, Position(1));
+        let (id, text) = ("sec_1".to_owned(), "canary".to_owned());
+        let (label, expires) = (None, None);
+        let secret =
+            SecretIssued { id: id.clone(), secret: text.clone(), user: "ada".into(), label, expires, position };
+        let invitation = InvitationIssued { id, code: text.clone(), path: text, expires: at, position };
+        assert!(!format!("{secret:?} {invitation:?}").contains("canary"));
+    }
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads, answer::next_rows, error::Result, find,
-    past::parse_moment, shapes::ReasonShape,
+    openapi_schemas::ReasonShape, past::parse_moment,
 };
 
 /// A user: a set of linked persons.

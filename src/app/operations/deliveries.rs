@@ -1,7 +1,7 @@
 //! Deliveries: every inbound call, taken and kept; what became of each part, and the way to go over it again.
 //! Signature, keeping and appending are ingest's.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -81,14 +81,20 @@ pub struct DeliveryInFull {
     pub replays: Vec<ReplayShown>,
 }
 
-/// Bytes as text where they are text.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// Bytes as text where they are text. They may hold personal data, so no `Debug` shows them.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyShown {
     /// The bytes as UTF-8.
     Text(String),
     /// The bytes in base64, where they are not UTF-8.
     Base64(String),
+}
+
+impl fmt::Debug for BodyShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyShown(***)")
+    }
 }
 
 /// One part of a delivery and what became of it.

@@ -71,7 +71,6 @@ pub struct Reading {
 
 /// Following began with a read of everything.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Whole)]
 pub struct FullRead {
     /// When.
     pub at: DateTime<Utc>,
@@ -81,7 +80,6 @@ pub struct FullRead {
 
 /// A plan that waits for a person.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Held)]
 pub struct HeldPlan {
     /// Its id, for `/api/v1/plans/{id}`.
     pub plan: String,
@@ -93,7 +91,6 @@ pub struct HeldPlan {
 
 /// How much there is of something, and the first of it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Shown)]
 pub struct Sample {
     /// How much.
     pub count: u64,

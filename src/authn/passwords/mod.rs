@@ -96,7 +96,7 @@ impl Passwords {
         if let Some(answer) = self.answers.get(&key, version, self.clock.now()) {
             return answer;
         }
-        let lock = self.lock_of(user);
+        let lock = self.user_lock(user);
         let _guard = lock.lock().await;
         if let Some(answer) = self.answers.get(&key, version, self.clock.now()) {
             return answer;
@@ -124,7 +124,7 @@ impl Passwords {
         (persons.collect(), Version { newest_event, credential_epoch: view.credential_epoch })
     }
 
-    fn lock_of(&self, user: &str) -> Arc<tokio::sync::Mutex<()>> {
+    fn user_lock(&self, user: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if locks.len() >= MAX_LOCKS {
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);

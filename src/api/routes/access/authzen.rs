@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use rollcall_app::{
-    Answer, Reads, RestsOn, Scope,
+    Answer, CacheBasis, Reads, Scope,
     access::evaluate::{Evaluation as Evaluated, Subject, evaluate},
 };
 use rollcall_events::SchemaError;
@@ -210,7 +210,7 @@ fn unknown_type(at: &str, what: &str, known: &str) -> Problem {
 }
 
 fn respond<T: Serialize>(read: &Read, value: T) -> Result<Response> {
-    read.respond(&Answer { position: read.reads.applied(), rests_on: RestsOn::MoreThanTheLog, value })
+    read.respond(&Answer { position: read.reads.applied(), cache_basis: CacheBasis::Volatile, value })
 }
 
 /// Answers one access question in the form of OpenID AuthZEN 1.0.

@@ -58,6 +58,6 @@ pub(crate) async fn receive(
 fn requested_wait(query: Option<&str>) -> Result<Option<Duration>> {
     let mut pairs = Pairs::parse(query)?;
     let wait = pairs.take::<Wait>("wait", Wait::FORM)?;
-    pairs.none_left("`wait`")?;
+    pairs.refuse_unknown("`wait`")?;
     Ok(wait.map(|Wait(wait)| wait))
 }

@@ -1,6 +1,6 @@
 //! `why`: may somebody do something, and why.
 
-use rollcall_app::access::explain::{AccessQuestion, BasisWord, Explained};
+use rollcall_app::access::explain::{AccessQuestion, BasisName, Explained};
 
 use crate::{
     cli::{
@@ -32,7 +32,7 @@ pub async fn run(
             (None, said(project), rest.and_then(said))
         }
     };
-    let basis = if effective { BasisWord::Effective } else { BasisWord::Recorded };
+    let basis = if effective { BasisName::Effective } else { BasisName::Recorded };
     let question = AccessQuestion {
         user: said(user),
         action: action.to_owned(),
