@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::LOCAL;
+use rollcall_events::{LOCAL, body::Visibility};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -221,8 +221,21 @@ impl Walk<'_> {
         self.command("folder.upserted", row, json!({}))
     }
 
+    /// A project keeps the visibility that it had, as far as the profile still lets its kind have it.
     pub(super) fn fix_project(&self, project: ProjectIx) -> Fix {
-        self.roster.local_project_data(project).map_or(Fix::None, |row| self.command("project.created", row, json!({})))
+        let Some(mut row) = self.roster.local_project_data(project) else { return Fix::None };
+        let Some(Origin::Local(local)) = self.roster.project_row(project).map(|row| &row.origin) else {
+            return Fix::None;
+        };
+        let visibility = match self.roster.profile().kind(local.kind) {
+            Some(kind) if kind.visibility.contains(&local.visibility) => local.visibility,
+            Some(kind) => kind.default,
+            None => Visibility::Private,
+        };
+        if let Some(stated) = row.get_mut("visibility") {
+            *stated = json!(visibility);
+        }
+        self.command("project.created", row, json!({}))
     }
 
     pub(super) fn fix_binding(&self, row: &Binding) -> Fix {

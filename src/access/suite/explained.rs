@@ -168,25 +168,7 @@ proptest! {
     /// Each line of `would_allow` makes a yes of the no that it stands under.
     #[test]
     fn whoever_does_what_would_allow_is_allowed(seed in any::<u64>()) {
-        let (roster, _) = both(&World::new(seed).history.0);
-        let random = &mut Random::new(seed);
-        for _ in 0..12 {
-            let question = Question::any(&roster, random);
-            if question.allowed(&roster) {
-                continue;
-            }
-            let why = question.why(&roster);
-            for remedy in &why.would_allow {
-                let (mut copy, mut now) = (Copy::of(&roster), question.now);
-                for step in &remedy.steps {
-                    let (effect, later) = copy.step(step, now);
-                    prop_assert!(!matches!(effect, Effect::Refused(_) | Effect::Parked(_)), "{effect:?}: {remedy:#?}");
-                    now = later;
-                }
-                let asked = Question { now, ..question };
-                prop_assert!(asked.allowed(&copy.0), "{remedy:#?}\n{:?} {:#?}", asked.principal, asked.why(&copy.0));
-            }
-        }
+        remedies_are_enough(seed)?;
     }
 
     /// What is explained is what is decided; a ceiling that is named takes something away; who has nothing to do with a
@@ -217,4 +199,33 @@ proptest! {
             }
         }
     }
+}
+
+fn remedies_are_enough(seed: u64) -> Result<(), TestCaseError> {
+    let (roster, _) = both(&World::new(seed).history.0);
+    let random = &mut Random::new(seed);
+    for _ in 0..12 {
+        let question = Question::any(&roster, random);
+        if question.allowed(&roster) {
+            continue;
+        }
+        let why = question.why(&roster);
+        for remedy in &why.would_allow {
+            let (mut copy, mut now) = (Copy::of(&roster), question.now);
+            for step in &remedy.steps {
+                let (effect, later) = copy.step(step, now);
+                prop_assert!(!matches!(effect, Effect::Refused(_) | Effect::Parked(_)), "{effect:?}: {remedy:#?}");
+                now = later;
+            }
+            let asked = Question { now, ..question };
+            prop_assert!(asked.allowed(&copy.0), "{remedy:#?}\n{:?} {:#?}", asked.principal, asked.why(&copy.0));
+        }
+    }
+    Ok(())
+}
+
+/// A project may have come public from a profile that had public ones: it is made again as the profile of now has it.
+#[test]
+fn what_another_profile_allowed_is_no_remedy() {
+    remedies_are_enough(15_579_582_811_591_615_573).unwrap();
 }

@@ -47,14 +47,14 @@ async fn what_a_runner_appends_after_another_has_begun_counts_for_nothing_and_is
     world.restart();
     world.read().await.unwrap();
     assert_eq!(world.stands().await, world.states(), "the same facts are new ones of the newest runner");
-    let mut mirrored = std::collections::BTreeSet::new();
+    let mut recorded = std::collections::BTreeSet::new();
     let mut show = |subject: &str, entry: BaselineEntry| {
         if entry.present {
-            mirrored.insert(subject.to_owned());
+            recorded.insert(subject.to_owned());
         }
     };
     world.store.for_each_entry(&corp(), &mut show).await.unwrap();
-    assert_eq!(mirrored, world.source.facts().iter().map(Body::subject).collect());
+    assert_eq!(recorded, world.source.facts().iter().map(Body::subject).collect());
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn a_project_of_five_is_not_emptied_unasked_by_a_read_nor_by_a_follower() 
 }
 
 #[tokio::test]
-async fn where_the_brake_is_off_nobody_asks_what_a_read_comes_to() {
+async fn where_the_guard_is_off_nobody_asks_what_a_read_comes_to() {
     let mut world = World::with((0..6).map(|n| person(&format!("p{n}"), true)));
     world.options.guard = false;
     world.restart();

@@ -26,9 +26,9 @@ pub struct MemorySourceStore(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     log: Option<LogId>,
-    mirrors: HashMap<SourceName, (BaselineState, BaselineEntries)>,
+    baselines: HashMap<SourceName, (BaselineState, BaselineEntries)>,
     plans: BTreeMap<PlanId, (Plan, Vec<PlanRow>)>,
-    standings: HashMap<SourceName, SourceStatus>,
+    statuses: HashMap<SourceName, SourceStatus>,
     followed: HashMap<SourceName, (SavedCursor, BTreeMap<String, Vec<u8>>)>,
     names: HashMap<SourceName, BTreeMap<Id, PersonalData>>,
     refuses: bool,
@@ -66,9 +66,9 @@ impl BaselineStore for MemorySourceStore {
     async fn baseline_state(&self, log: LogId, source: &SourceName) -> Result<BaselineState, StoreError> {
         let mut state = self.open()?;
         if state.log.replace(log) != Some(log) {
-            state.mirrors.clear();
+            state.baselines.clear();
         }
-        Ok(state.mirrors.get(source).map(|(baseline, _)| baseline.clone()).unwrap_or_default())
+        Ok(state.baselines.get(source).map(|(baseline, _)| baseline.clone()).unwrap_or_default())
     }
 
     async fn fold(
@@ -79,15 +79,15 @@ impl BaselineStore for MemorySourceStore {
         baseline: &BaselineState,
     ) -> Result<(), StoreError> {
         let mut state = self.open()?;
-        let (at, mirror) = state.mirrors.entry(source.clone()).or_default();
+        let (at, stored) = state.baselines.entry(source.clone()).or_default();
         *at = baseline.clone();
-        mirror.extend(entries.clone());
+        stored.extend(entries.clone());
         Ok(())
     }
 
     async fn for_each_entry(&self, source: &SourceName, visit: Visitor<'_, BaselineEntry>) -> Result<(), StoreError> {
         let state = self.open()?;
-        if let Some((_, entries)) = state.mirrors.get(source) {
+        if let Some((_, entries)) = state.baselines.get(source) {
             entries.iter().for_each(|(subject, entry)| visit(subject, *entry));
         }
         Ok(())
@@ -143,11 +143,11 @@ impl SourceRecords for MemorySourceStore {
     }
 
     async fn status(&self, source: &SourceName) -> Result<Option<SourceStatus>, StoreError> {
-        Ok(self.open()?.standings.get(source).cloned())
+        Ok(self.open()?.statuses.get(source).cloned())
     }
 
     async fn save_status(&self, status: &SourceStatus) -> Result<(), StoreError> {
-        self.open()?.standings.insert(status.source.clone(), status.clone());
+        self.open()?.statuses.insert(status.source.clone(), status.clone());
         Ok(())
     }
 

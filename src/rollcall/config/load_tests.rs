@@ -169,6 +169,25 @@ fn every_problem_is_told_not_only_the_first() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_hides_no_other_mistake_of_its_source() {
+    let file = "[source.corp]\nkind = \"ldap\"\nschedule = \"often\"\nrevoke_after = \"5m\"\npage_size = 0\n\
+                url = \"ldaps://dc1.test\"\npeople = \"ou=people,dc=test\"\nbind_dn = \"cn=x\"\n\
+                secret_file = \"gone.secret\"\n[source.flexnet]\nsecret_file = \"gone.secret\"\nmax_body = \"65MiB\"\n";
+    let problems = with(file, &[], &[]).err().unwrap();
+    for key in [
+        "corp.schedule",
+        "corp.revoke_after",
+        "corp.page_size",
+        "corp.secret_file",
+        "flexnet.secret_file",
+        "flexnet.max_body",
+    ] {
+        assert!(problems.iter().any(|problem| problem.contains(&format!("`source.{key}`"))), "{key}: {problems:#?}");
+    }
+    assert_eq!(problems.len(), 6, "{problems:#?}");
+}
+
+#[test]
 fn the_order_is_default_file_environment_flag_and_each_value_says_where_it_came_from() {
     let file = "[server]\ndata_dir = \"/file\"\nlisten = \"127.0.0.1:1\"\n[token]\nttl = \"2m\"\n";
     let env = [

@@ -94,7 +94,7 @@ pub fn secrets(
     secrets
 }
 
-/// Builds every source whose secret could be read.
+/// Checks every source, and builds each whose secret could be read.
 pub fn build(
     config: &Config,
     origins: &Origins,
@@ -103,23 +103,26 @@ pub fn build(
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<SourceName, Source> {
     let mut built = BTreeMap::new();
-    for (name, secret) in secrets {
-        let Some(source) = config.source.get(name) else { continue };
+    for (name, source) in &config.source {
         let table = format!("source.{name}");
         let read = |key: &'static str, path: &Path| read_file(path, &origins.of(&format!("{table}.{key}")), read);
-        match source.build(&BuildContext { name, secret: secret.as_ref(), read: &read }) {
-            Ok(source) => drop(built.insert(name.clone(), source)),
-            Err(errors) => problems.extend(errors.into_iter().map(|error| {
-                let inline = format!("{table}.secret");
-                let key = match error.at {
-                    Place::Source => table.clone(),
-                    Place::Key(key) => format!("{table}.{key}"),
-                    Place::Secret if origins.holds(&inline) => inline,
-                    Place::Secret => format!("{table}.{SECRET_FILE}"),
-                };
-                Problem { origin: origins.near(&key, &table), what: format!("`{key}`: {}", error.text) }
-            })),
+        let mut errors = source.check();
+        if let Some(secret) = secrets.get(name) {
+            match source.build(&BuildContext { name, secret: secret.as_ref(), read: &read }) {
+                Ok(source) => drop(built.insert(name.clone(), source)),
+                Err(more) => errors.extend(more),
+            }
         }
+        problems.extend(errors.into_iter().map(|error| {
+            let inline = format!("{table}.secret");
+            let key = match error.at {
+                Place::Source => table.clone(),
+                Place::Key(key) => format!("{table}.{key}"),
+                Place::Secret if origins.holds(&inline) => inline,
+                Place::Secret => format!("{table}.{SECRET_FILE}"),
+            };
+            Problem { origin: origins.near(&key, &table), what: format!("`{key}`: {}", error.text) }
+        }));
     }
     built
 }

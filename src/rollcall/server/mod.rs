@@ -34,7 +34,7 @@ use rollcall_store::{
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -261,9 +261,16 @@ impl Server {
             head: config.server.header_timeout.0,
             grace: config.server.shutdown_grace.0,
         };
+        // Before anybody is answered: whoever was answered may send a signal.
+        let mut signals = StopSignals::listen().context("signals cannot be received")?;
+        let stop_on_signal = stop.clone();
         let serving = tokio::spawn(listener::serve(listener, routes, limits, stop.clone()));
         let maintaining = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
-        tokio::spawn(stop_on_signal(stop.clone()));
+        tokio::spawn(async move {
+            signals.received().await;
+            tracing::info!("stopping");
+            stop_on_signal.cancel();
+        });
         let position = log.newest().position;
         Ok(Listening { address, position, stop, serving, maintaining, deciding, projecting, running, log, ops })
     }
@@ -313,18 +320,24 @@ impl Listening {
     }
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that stop the server.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From here on a signal no longer ends the process at once.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    tracing::info!("stopping");
-    stop.cancel();
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Looks after keys, records and numbers.

@@ -72,25 +72,22 @@ impl SourceConfig for Entitlements {
         self.secret_file.as_deref()
     }
 
+    fn check(&self) -> Vec<KeyError> {
+        let limit = self.max_body.map(ByteSize::as_body_limit);
+        limit.and_then(Result::err).map(|what| KeyError::of("max_body", what)).into_iter().collect()
+    }
+
     fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>> {
-        let mut wrong = Vec::new();
-        if let Some(Err(what)) = self.max_body.map(ByteSize::as_body_limit) {
-            wrong.push(KeyError::of("max_body", what));
-        }
-        let hook = match context.secret {
+        let secrets = match context.secret {
             None => Err(KeyError { at: Place::Source, text: no_secret(context.name.as_str()) }),
             Some(secret) => Secrets::parse(secret.expose_secret())
                 .map_err(|error| KeyError { at: Place::Secret, text: error.to_string() }),
         };
-        let hook: Result<Arc<dyn Hook>, _> = hook.map(|secrets| match self.format {
-            Format::Cloudevents => Arc::new(CloudEvents::new(secrets)) as _,
-        });
-        match hook.map_err(|error| wrong.push(error)) {
-            Ok(hook) if wrong.is_empty() => {
-                Ok(Source { hook: Some(Notifications { hook, max_body: self.max_body }), ..Source::default() })
-            }
-            _ => Err(wrong),
-        }
+        let secrets = secrets.map_err(|error| vec![error])?;
+        let hook: Arc<dyn Hook> = match self.format {
+            Format::Cloudevents => Arc::new(CloudEvents::new(secrets)),
+        };
+        Ok(Source { hook: Some(Notifications { hook, max_body: self.max_body }), ..Source::default() })
     }
 }
 

@@ -146,6 +146,22 @@ impl SourceConfig for Ldap {
         files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
     }
 
+    fn check(&self) -> Vec<KeyError> {
+        let mut wrong = self.read.options().err().unwrap_or_default();
+        if !(1..=10_000).contains(&self.page_size) {
+            wrong.push(KeyError::of("page_size", "between 1 and 10000"));
+        }
+        for (key, time) in [("connect_timeout", self.connect_timeout), ("answer_timeout", self.answer_timeout)] {
+            if time.0.is_zero() || time.0.as_secs() > 600 {
+                wrong.push(KeyError::of(key, format!("{time} is not between 1ms and 10m")));
+            }
+        }
+        if self.poll.0.as_millis() < 100 || self.poll.0.as_secs() > 3600 {
+            wrong.push(KeyError::of("poll", format!("{} is not between 100ms and 1h", self.poll)));
+        }
+        wrong
+    }
+
     fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>> {
         match (self.read.options(), self.directory(context)) {
             (Ok(options), Ok(directory)) => Ok(Source {
@@ -156,7 +172,7 @@ impl SourceConfig for Ldap {
                 }),
                 inspect: Some(Arc::new(Inspection(directory))),
             }),
-            (options, directory) => Err(options.err().into_iter().flatten().chain(directory.err()).collect()),
+            (_, directory) => Err(directory.err().into_iter().collect()),
         }
     }
 }
@@ -175,17 +191,6 @@ impl Ldap {
         let urls = parse_all("url", &self.url)?;
         let trust = self.trust(context)?;
         let bind = self.bind(password, trust.client.is_some())?;
-        if !(1..=10_000).contains(&self.page_size) {
-            return Err(KeyError::of("page_size", "between 1 and 10000"));
-        }
-        for (key, time) in [("connect_timeout", self.connect_timeout), ("answer_timeout", self.answer_timeout)] {
-            if time.0.is_zero() || time.0.as_secs() > 600 {
-                return Err(KeyError::of(key, format!("{time} is not between 1ms and 10m")));
-            }
-        }
-        if self.poll.0.as_millis() < 100 || self.poll.0.as_secs() > 3600 {
-            return Err(KeyError::of("poll", format!("{} is not between 100ms and 1h", self.poll)));
-        }
         let filter = |key, text: &Option<String>| text.as_deref().map(str::parse).transpose().map_err(at(key));
         let config = Config {
             urls,

@@ -48,10 +48,13 @@ pub trait SourceConfig: fmt::Debug + Send + Sync {
         self.secret_file().map(|path| (SECRET_FILE, path)).into_iter().collect()
     }
 
+    /// Every key that is wrong by itself, and what is wrong with it: also where the secret cannot be read.
+    fn check(&self) -> Vec<KeyError>;
+
     /// Makes of the keys what the source offers.
     ///
     /// # Errors
-    /// Every key that is wrong, and what is wrong with it.
+    /// Every key that is wrong, and what is wrong with it, but for what [`Self::check`] reports.
     fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>>;
 }
 

@@ -1,5 +1,5 @@
 //! The directory connector against a real OpenLDAP server: L1 to L19 of the acceptance cases as far as a read by itself
-//! shows them. What becomes of a read is shown with the whole product in `directory_served`.
+//! shows them. What becomes of a read is shown with the whole product in `served`.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -118,7 +118,10 @@ impl Podman<'_> {
     pub fn run(&self, args: &[&str]) -> Said {
         let dir = &self.registry.dir;
         let home = dir.join("podman");
-        std::fs::create_dir_all(&home).unwrap();
+        // podman refuses to pull with a login file that is not there.
+        if !home.join("auth.json").exists() {
+            dir.write("podman/auth.json", "{}");
+        }
         let mut command = Command::new("podman");
         command
             .args(["--root", home.join("s").to_str().unwrap(), "--runroot", home.join("r").to_str().unwrap()])

@@ -18,7 +18,7 @@ use super::{
     columns::{damaged, json, parsed, signed, time, unsigned},
     sources_sql as sql,
     store::SqliteOps,
-    writes::{NoteJson, Rows, SourceWrite, Write},
+    writes::{Rows, SourceWrite, StateEntryJson, Write},
 };
 use crate::ops::{OpsError, SourceQueries};
 
@@ -27,8 +27,8 @@ const PAGE: i64 = 4096;
 /// How many bytes an entry has.
 const ENTRY_BYTES: usize = 25;
 
-/// How many notes are written at once, so that others come to write too.
-const NOTES_AT_ONCE: usize = 2000;
+/// How many entries of a sync state are written at once, so that others come to write too.
+const STATE_ENTRIES_PER_WRITE: usize = 2000;
 
 #[derive(Serialize)]
 struct RangeJson {
@@ -47,7 +47,7 @@ impl SqliteOps {
     ) -> Result<BaselineEntries, StoreError> {
         let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
         let row = |row: &SqliteRow| -> Result<(Box<str>, BaselineEntry), OpsError> {
-            Ok((row.try_get::<&str, _>("subject")?.into(), decode_entry(row.try_get::<&[u8], _>("mark")?)?))
+            Ok((row.try_get::<&str, _>("subject")?.into(), decode_entry(row.try_get::<&[u8], _>("entry")?)?))
         };
         Ok(rows.iter().map(row).collect::<Result<BaselineEntries, _>>()?)
     }
@@ -77,14 +77,14 @@ impl SourceQueries for SqliteOps {
     }
 
     async fn source_statuses(&self) -> Result<Vec<SourceStatus>, OpsError> {
-        sqlx::query(sql::STANDINGS).fetch_all(&self.readers).await?.iter().map(status).collect()
+        sqlx::query(sql::SOURCE_STATUSES).fetch_all(&self.readers).await?.iter().map(status).collect()
     }
 }
 
 #[async_trait]
 impl BaselineStore for SqliteOps {
     async fn baseline_state(&self, log: LogId, source: &SourceName) -> Result<BaselineState, StoreError> {
-        let row = sqlx::query(sql::REACHED).bind(source.as_str()).fetch_optional(&self.readers).await;
+        let row = sqlx::query(sql::BASELINE_STATE).bind(source.as_str()).fetch_optional(&self.readers).await;
         let Some(row) = row.map_err(OpsError::from)? else { return Ok(BaselineState::default()) };
         let (of, reached) = reached(&row)?;
         if of == log.to_string() {
@@ -98,14 +98,14 @@ impl BaselineStore for SqliteOps {
         &self,
         log: LogId,
         source: &SourceName,
-        marks: &BaselineEntries,
+        entries: &BaselineEntries,
         reached: &BaselineState,
     ) -> Result<(), StoreError> {
         let fold = SourceWrite::Fold {
             source: source.clone(),
             log: log.to_string(),
-            subjects: json(&marks.keys().collect::<Vec<_>>())?,
-            marks: marks.values().flat_map(encode_entry).collect(),
+            subjects: json(&entries.keys().collect::<Vec<_>>())?,
+            entries: entries.values().flat_map(encode_entry).collect(),
             reached: reached.clone(),
         };
         // Enough: what a crash of the machine loses is folded from the log again.
@@ -115,7 +115,7 @@ impl BaselineStore for SqliteOps {
     async fn for_each_entry(&self, source: &SourceName, visit: Visitor<'_, BaselineEntry>) -> Result<(), StoreError> {
         let mut last = String::new();
         loop {
-            let query = sqlx::query(sql::MIRROR_PAGE).bind(source.as_str()).bind(&last).bind(PAGE);
+            let query = sqlx::query(sql::BASELINE_PAGE).bind(source.as_str()).bind(&last).bind(PAGE);
             let row = query.fetch_one(&self.readers).await.map_err(OpsError::from)?;
             let lines = row.try_get::<Option<&str>, _>("lines").map_err(OpsError::from)?;
             for line in lines.unwrap_or_default().lines() {
@@ -136,22 +136,22 @@ impl BaselineStore for SqliteOps {
         subjects: &[String],
         prefixes: &[String],
     ) -> Result<BaselineEntries, StoreError> {
-        let mut marks = BaselineEntries::new();
+        let mut entries = BaselineEntries::new();
         if !subjects.is_empty() {
             let wanted = json(subjects)?;
-            marks.extend(
-                self.fetch_entries(sqlx::query(sql::MIRROR_SUBJECTS).bind(source.as_str()).bind(wanted)).await?,
+            entries.extend(
+                self.fetch_entries(sqlx::query(sql::BASELINE_SUBJECTS).bind(source.as_str()).bind(wanted)).await?,
             );
         }
         if !prefixes.is_empty() {
             // Texts are ordered by their bytes, and no UTF-8 begins with 0xF8 or more.
             let range = |prefix: &String| RangeJson { from: prefix.clone(), to: format!("{prefix}\u{10FFFF}") };
             let wanted = json(&prefixes.iter().map(range).collect::<Vec<_>>())?;
-            marks.extend(
-                self.fetch_entries(sqlx::query(sql::MIRROR_PREFIXES).bind(source.as_str()).bind(wanted)).await?,
+            entries.extend(
+                self.fetch_entries(sqlx::query(sql::BASELINE_PREFIXES).bind(source.as_str()).bind(wanted)).await?,
             );
         }
-        Ok(marks)
+        Ok(entries)
     }
 }
 
@@ -177,7 +177,7 @@ impl SourceRecords for SqliteOps {
     }
 
     async fn status(&self, source: &SourceName) -> Result<Option<SourceStatus>, StoreError> {
-        let row = sqlx::query(sql::STANDING).bind(source.as_str()).fetch_optional(&self.readers).await;
+        let row = sqlx::query(sql::SOURCE_STATUS).bind(source.as_str()).fetch_optional(&self.readers).await;
         Ok(row.map_err(OpsError::from)?.as_ref().map(status).transpose()?)
     }
 
@@ -186,42 +186,42 @@ impl SourceRecords for SqliteOps {
     }
 
     async fn saved_cursor(&self, source: &SourceName) -> Result<Option<SavedCursor>, StoreError> {
-        let row = sqlx::query(sql::FOLLOWED).bind(source.as_str()).fetch_optional(&self.readers).await;
+        let row = sqlx::query(sql::SAVED_CURSOR).bind(source.as_str()).fetch_optional(&self.readers).await;
         Ok(row.map_err(OpsError::from)?.as_ref().map(followed).transpose()?)
     }
 
     async fn sync_state(&self, source: &SourceName) -> Result<Vec<StateEntry>, StoreError> {
-        let rows = sqlx::query(sql::NOTES).bind(source.as_str()).fetch_all(&self.readers).await;
+        let rows = sqlx::query(sql::STATE_ENTRIES).bind(source.as_str()).fetch_all(&self.readers).await;
         let note =
             |row: &SqliteRow| -> Result<StateEntry, sqlx::Error> { Ok((row.try_get("key")?, row.try_get("value")?)) };
-        let notes: Result<_, _> = rows.map_err(OpsError::from)?.iter().map(note).collect();
-        Ok(notes.map_err(OpsError::from)?)
+        let entries: Result<_, _> = rows.map_err(OpsError::from)?.iter().map(note).collect();
+        Ok(entries.map_err(OpsError::from)?)
     }
 
     async fn save_sync_state(
         &self,
         source: &SourceName,
         followed: &SavedCursor,
-        notes: StateUpdate,
+        entries: StateUpdate,
     ) -> Result<(), StoreError> {
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
-        match notes {
+        match entries {
             // Without the row that is written last, none of them counts.
-            StateUpdate::Replace(mut notes) => {
+            StateUpdate::Replace(mut entries) => {
                 self.forget_sync_state(source).await?;
                 // In the order of the table, which is so written from one end to the other.
-                notes.sort_unstable();
-                let mut notes = notes.into_iter().map(NoteJson::from);
+                entries.sort_unstable();
+                let mut entries = entries.into_iter().map(StateEntryJson::from);
                 loop {
-                    changed = notes.by_ref().take(NOTES_AT_ONCE).collect();
-                    if changed.len() < NOTES_AT_ONCE {
+                    changed = entries.by_ref().take(STATE_ENTRIES_PER_WRITE).collect();
+                    if changed.len() < STATE_ENTRIES_PER_WRITE {
                         break;
                     }
                     self.write_source(SourceWrite::StateEntries(source.clone(), changed), Durability::Written).await?;
                 }
             }
-            StateUpdate::Merge(notes) => {
-                for (key, value) in notes {
+            StateUpdate::Merge(entries) => {
+                for (key, value) in entries {
                     match value {
                         Some(value) => changed.push((key, value).into()),
                         None => gone.push(key),
@@ -231,7 +231,8 @@ impl SourceRecords for SqliteOps {
         }
         let (source, followed) = (source.clone(), followed.clone());
         // Enough: what a crash of the machine loses is heard again.
-        self.write_source(SourceWrite::SyncState { source, followed, notes: changed, gone }, Durability::Written).await
+        self.write_source(SourceWrite::SyncState { source, followed, entries: changed, gone }, Durability::Written)
+            .await
     }
 
     async fn forget_sync_state(&self, source: &SourceName) -> Result<(), StoreError> {
@@ -290,9 +291,9 @@ fn followed(row: &SqliteRow) -> Result<SavedCursor, OpsError> {
     })
 }
 
-fn encode_entry(mark: &BaselineEntry) -> impl Iterator<Item = u8> + use<> {
-    let (position, present) = (mark.position.0.to_be_bytes(), u8::from(mark.present));
-    position.into_iter().chain([present]).chain(mark.fingerprint.0)
+fn encode_entry(entry: &BaselineEntry) -> impl Iterator<Item = u8> + use<> {
+    let (position, present) = (entry.position.0.to_be_bytes(), u8::from(entry.present));
+    position.into_iter().chain([present]).chain(entry.fingerprint.0)
 }
 
 fn decode_entry(bytes: &[u8]) -> Result<BaselineEntry, OpsError> {
@@ -365,7 +366,7 @@ fn status(row: &SqliteRow) -> Result<SourceStatus, OpsError> {
         failures: u32::try_from(unsigned(row, "failures")?).unwrap_or(u32::MAX),
         absent: serde_json::from_str(text("absent")?).map_err(damaged)?,
         excluded: serde_json::from_str(text("excluded")?).map_err(damaged)?,
-        whole: match (row.try_get::<Option<i64>, _>("whole_at")?, row.try_get("whole_why")?) {
+        whole: match (row.try_get::<Option<i64>, _>("full_read_at")?, row.try_get("full_read_reason")?) {
             (Some(at), Some(why)) => Some(LastFullRead { at: time(at)?, why }),
             _ => None,
         },

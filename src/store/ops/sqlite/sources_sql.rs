@@ -1,29 +1,30 @@
 //! Every statement about sources that are asked. Sets go in as one JSON array; a test prepares each.
 
-pub(super) const REACHED: &str = "SELECT log, position, epoch, scope, open FROM mirror_reached WHERE source = $1";
-pub(super) const FORGET_MIRROR: &str = "DELETE FROM mirror WHERE source = $1";
-pub(super) const FORGET_REACHED: &str = "DELETE FROM mirror_reached WHERE source = $1";
-pub(super) const FOLD_REACHED: &str = "
-INSERT INTO mirror_reached (source, log, position, epoch, scope, open) VALUES ($1, $2, $3, $4, $5, $6)
+pub(super) const BASELINE_STATE: &str =
+    "SELECT log, position, epoch, scope, open FROM baseline_state WHERE source = $1";
+pub(super) const FORGET_BASELINE: &str = "DELETE FROM baseline WHERE source = $1";
+pub(super) const FORGET_BASELINE_STATE: &str = "DELETE FROM baseline_state WHERE source = $1";
+pub(super) const FOLD_BASELINE_STATE: &str = "
+INSERT INTO baseline_state (source, log, position, epoch, scope, open) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (source) DO UPDATE SET log = excluded.log, position = excluded.position, epoch = excluded.epoch,
   scope = excluded.scope, open = excluded.open";
-/// $1: source, $2: subjects, $3: their marks, 25 bytes each, in the same order.
-pub(super) const FOLD_MARKS: &str = "
-INSERT INTO mirror (source, subject, mark)
+/// $1: source, $2: subjects, $3: their entries, 25 bytes each, in the same order.
+pub(super) const FOLD_ENTRIES: &str = "
+INSERT INTO baseline (source, subject, entry)
 SELECT $1, value, substr($3, key * 25 + 1, 25) FROM json_each($2) WHERE true
-ON CONFLICT (source, subject) DO UPDATE SET mark = excluded.mark";
+ON CONFLICT (source, subject) DO UPDATE SET entry = excluded.entry";
 /// A page behind $2 in one row, a line each: handing single rows out costs more than finding them. $3: how many.
-pub(super) const MIRROR_PAGE: &str = "
-SELECT max(subject) AS last, group_concat(hex(mark) || subject, char(10)) AS lines
-FROM (SELECT subject, mark FROM mirror WHERE source = $1 AND subject > $2 ORDER BY subject LIMIT $3)";
+pub(super) const BASELINE_PAGE: &str = "
+SELECT max(subject) AS last, group_concat(hex(entry) || subject, char(10)) AS lines
+FROM (SELECT subject, entry FROM baseline WHERE source = $1 AND subject > $2 ORDER BY subject LIMIT $3)";
 /// `CROSS JOIN` has SQLite look each one up; left to choose, it goes through everything that the source said.
-pub(super) const MIRROR_SUBJECTS: &str = "
-SELECT mirror.subject, mirror.mark FROM json_each($2) AS wanted
-CROSS JOIN mirror ON mirror.source = $1 AND mirror.subject = wanted.value";
+pub(super) const BASELINE_SUBJECTS: &str = "
+SELECT baseline.subject, baseline.entry FROM json_each($2) AS wanted
+CROSS JOIN baseline ON baseline.source = $1 AND baseline.subject = wanted.value";
 /// $2: what subjects begin with, each with the first text behind all of them.
-pub(super) const MIRROR_PREFIXES: &str = "
-SELECT mirror.subject, mirror.mark FROM json_each($2) AS wanted
-CROSS JOIN mirror ON mirror.source = $1 AND mirror.subject >= wanted.value ->> 'from' AND mirror.subject < wanted.value ->> 'to'";
+pub(super) const BASELINE_PREFIXES: &str = "
+SELECT baseline.subject, baseline.entry FROM json_each($2) AS wanted
+CROSS JOIN baseline ON baseline.source = $1 AND baseline.subject >= wanted.value ->> 'from' AND baseline.subject < wanted.value ->> 'to'";
 
 /// A plan that waits takes the place of any other of its source; one that was asked for only that of another such.
 pub(super) const SUPERSEDE_PLANS: &str = "
@@ -60,42 +61,42 @@ pub(super) const PRUNE_PLANS: &str = "
 DELETE FROM plan WHERE id IN
   (SELECT id FROM plan WHERE id < $1 AND (state <> 'open' OR why = 'asked') ORDER BY id LIMIT 10)";
 
-macro_rules! standings {
+macro_rules! source_statuses {
     ($where:literal) => {
         concat!(
-            "SELECT source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded, whole_at,
-                    whole_why FROM standing ",
+            "SELECT source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded, full_read_at,
+                    full_read_reason FROM source_status ",
             $where
         )
     };
 }
-pub(super) const STANDING: &str = standings!("WHERE source = $1");
-pub(super) const STANDINGS: &str = standings!("ORDER BY source");
-pub(super) const NOTE_STANDING: &str = "
-INSERT INTO standing (source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded,
-  whole_at, whole_why)
+pub(super) const SOURCE_STATUS: &str = source_statuses!("WHERE source = $1");
+pub(super) const SOURCE_STATUSES: &str = source_statuses!("ORDER BY source");
+pub(super) const SAVE_STATUS: &str = "
+INSERT INTO source_status (source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded,
+  full_read_at, full_read_reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (source) DO UPDATE SET state = excluded.state, reason = excluded.reason, checked_at = excluded.checked_at,
   sealed_at = excluded.sealed_at, applied = excluded.applied, facts = excluded.facts, failures = excluded.failures,
-  absent = excluded.absent, excluded = excluded.excluded, whole_at = excluded.whole_at, whole_why = excluded.whole_why";
+  absent = excluded.absent, excluded = excluded.excluded, full_read_at = excluded.full_read_at, full_read_reason = excluded.full_read_reason";
 
-pub(super) const FOLLOWED: &str = "SELECT log, scope, position, cursor FROM follow WHERE source = $1";
-pub(super) const KEEP_FOLLOWED: &str = "
-INSERT INTO follow (source, log, scope, position, cursor) VALUES ($1, $2, $3, $4, $5)
+pub(super) const SAVED_CURSOR: &str = "SELECT log, scope, position, cursor FROM saved_cursor WHERE source = $1";
+pub(super) const SAVE_CURSOR: &str = "
+INSERT INTO saved_cursor (source, log, scope, position, cursor) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (source) DO UPDATE SET log = excluded.log, scope = excluded.scope, position = excluded.position,
   cursor = excluded.cursor";
-pub(super) const FORGET_FOLLOWED: &str = "DELETE FROM follow WHERE source = $1";
-pub(super) const NOTES: &str = "SELECT key, value FROM follow_note WHERE source = $1";
+pub(super) const DELETE_CURSOR: &str = "DELETE FROM saved_cursor WHERE source = $1";
+pub(super) const STATE_ENTRIES: &str = "SELECT key, value FROM sync_state_entry WHERE source = $1";
 /// $2: notes, their values in hexadecimal.
-pub(super) const KEEP_NOTES: &str = "
-INSERT INTO follow_note (source, key, value) SELECT $1, value ->> 'key', unhex(value ->> 'value')
+pub(super) const SAVE_STATE_ENTRIES: &str = "
+INSERT INTO sync_state_entry (source, key, value) SELECT $1, value ->> 'key', unhex(value ->> 'value')
 FROM json_each($2) WHERE true
 ON CONFLICT (source, key) DO UPDATE SET value = excluded.value";
 /// $2: keys.
-pub(super) const DROP_NOTES: &str = "
-DELETE FROM follow_note WHERE source = $1 AND key IN (SELECT value FROM json_each($2))";
-pub(super) const FORGET_NOTES: &str = "DELETE FROM follow_note WHERE source = $1";
-/// As [`MIRROR_PAGE`].
+pub(super) const DELETE_STATE_ENTRIES: &str = "
+DELETE FROM sync_state_entry WHERE source = $1 AND key IN (SELECT value FROM json_each($2))";
+pub(super) const CLEAR_STATE_ENTRIES: &str = "DELETE FROM sync_state_entry WHERE source = $1";
+/// As [`BASELINE_PAGE`].
 pub(super) const NAMES_PAGE: &str = "
 SELECT max(person) AS last, json_group_array(json_array(person, email, name)) AS names
 FROM (SELECT person, email, name FROM personal WHERE source = $1 AND person > $2 ORDER BY person LIMIT $3)";

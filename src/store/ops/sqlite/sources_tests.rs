@@ -21,7 +21,7 @@ fn source(name: &str) -> SourceName {
     name.parse().unwrap()
 }
 
-fn marks(rows: &[(&str, u64, &str)]) -> BaselineEntries {
+fn entries(rows: &[(&str, u64, &str)]) -> BaselineEntries {
     let row = |(subject, position, kind): &(&str, u64, &str)| {
         ((*subject).into(), BaselineEntry::of(Position(*position), subject, kind, &format!("{{{subject}}}")))
     };
@@ -30,7 +30,7 @@ fn marks(rows: &[(&str, u64, &str)]) -> BaselineEntries {
 
 async fn all(store: &dyn SourceStore, source: &SourceName) -> BaselineEntries {
     let mut all = BaselineEntries::new();
-    store.for_each_entry(source, &mut |subject, mark| _ = all.insert(subject.into(), mark)).await.unwrap();
+    store.for_each_entry(source, &mut |subject, entry| _ = all.insert(subject.into(), entry)).await.unwrap();
     all
 }
 
@@ -72,12 +72,12 @@ async fn conformance(store: &dyn SourceStore) {
     let corp = source("corp");
     // The baseline keeps the last of each subject, per source, and forgets another log.
     assert_eq!(store.baseline_state(LOG, &corp).await.unwrap(), BaselineState::default());
-    let said = marks(&[("person/a", 1, UP), ("member/g/person/a", 2, UP), ("member/g2/person/a", 3, UP)]);
+    let said = entries(&[("person/a", 1, UP), ("member/g/person/a", 2, UP), ("member/g2/person/a", 3, UP)]);
     store.fold(LOG, &corp, &said, &reached(3)).await.unwrap();
-    store.fold(LOG, &source("other"), &marks(&[("person/a", 4, UP)]), &reached(4)).await.unwrap();
-    store.fold(LOG, &corp, &marks(&[("person/a", 5, GONE)]), &reached(5)).await.unwrap();
+    store.fold(LOG, &source("other"), &entries(&[("person/a", 4, UP)]), &reached(4)).await.unwrap();
+    store.fold(LOG, &corp, &entries(&[("person/a", 5, GONE)]), &reached(5)).await.unwrap();
     assert_eq!(store.baseline_state(LOG, &corp).await.unwrap(), reached(5));
-    let last = marks(&[("person/a", 5, GONE), ("member/g/person/a", 2, UP), ("member/g2/person/a", 3, UP)]);
+    let last = entries(&[("person/a", 5, GONE), ("member/g/person/a", 2, UP), ("member/g2/person/a", 3, UP)]);
     assert_eq!(all(store, &corp).await, last);
     assert_eq!(last.values().filter(|entry| entry.present).count(), 2);
     let some = |subjects: &[&str], prefixes: &[&str]| {
@@ -218,14 +218,14 @@ async fn every_statement_can_be_prepared_and_finds_its_rows_by_index() {
     let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     MIGRATIONS.run(&mut db).await.unwrap();
     let all = [
-        sql::REACHED,
-        sql::FORGET_MIRROR,
-        sql::FORGET_REACHED,
-        sql::FOLD_REACHED,
-        sql::FOLD_MARKS,
-        sql::MIRROR_PAGE,
-        sql::MIRROR_SUBJECTS,
-        sql::MIRROR_PREFIXES,
+        sql::BASELINE_STATE,
+        sql::FORGET_BASELINE,
+        sql::FORGET_BASELINE_STATE,
+        sql::FOLD_BASELINE_STATE,
+        sql::FOLD_ENTRIES,
+        sql::BASELINE_PAGE,
+        sql::BASELINE_SUBJECTS,
+        sql::BASELINE_PREFIXES,
         sql::SUPERSEDE_PLANS,
         sql::INSERT_PLAN,
         sql::INSERT_PLAN_ROWS,
@@ -236,16 +236,16 @@ async fn every_statement_can_be_prepared_and_finds_its_rows_by_index() {
         sql::PLAN_ROWS,
         sql::CLOSE_PLAN,
         sql::PRUNE_PLANS,
-        sql::STANDING,
-        sql::STANDINGS,
-        sql::NOTE_STANDING,
-        sql::FOLLOWED,
-        sql::KEEP_FOLLOWED,
-        sql::FORGET_FOLLOWED,
-        sql::NOTES,
-        sql::KEEP_NOTES,
-        sql::DROP_NOTES,
-        sql::FORGET_NOTES,
+        sql::SOURCE_STATUS,
+        sql::SOURCE_STATUSES,
+        sql::SAVE_STATUS,
+        sql::SAVED_CURSOR,
+        sql::SAVE_CURSOR,
+        sql::DELETE_CURSOR,
+        sql::STATE_ENTRIES,
+        sql::SAVE_STATE_ENTRIES,
+        sql::DELETE_STATE_ENTRIES,
+        sql::CLEAR_STATE_ENTRIES,
         sql::NAMES_PAGE,
         sql::NAMES,
     ];
@@ -257,7 +257,7 @@ async fn every_statement_can_be_prepared_and_finds_its_rows_by_index() {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let rows = sqlx::query(explain).fetch_all(&mut db).await.unwrap();
         let steps: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
-        assert!(!steps.iter().any(|step| step.starts_with("SCAN mirror")), "{statement}: {steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN baseline")), "{statement}: {steps:?}");
         if statement.contains("AS wanted") {
             let by_key = |step: &String| step.contains("source=? AND subject") || step.contains("source=? AND person");
             assert!(steps.iter().any(by_key), "{statement} goes through the whole source: {steps:?}");

@@ -16,7 +16,7 @@ pub(crate) use decisions::DecisionRows;
 pub(crate) use prune::PruneStep;
 use rows::Batch;
 pub(crate) use rows::Rows;
-pub(crate) use sources::{NoteJson, SourceWrite};
+pub(crate) use sources::{SourceWrite, StateEntryJson};
 
 /// Something to write.
 pub(crate) enum Write {

@@ -23,31 +23,31 @@ pub(crate) enum SourceWrite {
         source: SourceName,
         log: String,
         subjects: String,
-        marks: Vec<u8>,
+        entries: Vec<u8>,
         reached: BaselineState,
     },
     Plan(Box<Plan>, Vec<PlanRowJson>),
     Close(PlanId, PlanState, PlanClosure),
     Status(Box<SourceStatus>),
     /// Notes with nothing that they belong to yet.
-    StateEntries(SourceName, Vec<NoteJson>),
-    /// Where a follower goes on, with the notes that changed and those that are no more.
+    StateEntries(SourceName, Vec<StateEntryJson>),
+    /// Where a follower goes on, with the entries that changed and those that are no more.
     SyncState {
         source: SourceName,
         followed: SavedCursor,
-        notes: Vec<NoteJson>,
+        entries: Vec<StateEntryJson>,
         gone: Vec<String>,
     },
     ForgetSyncState(SourceName),
 }
 
 #[derive(Serialize)]
-pub(crate) struct NoteJson {
+pub(crate) struct StateEntryJson {
     key: String,
     value: String,
 }
 
-impl From<StateEntry> for NoteJson {
+impl From<StateEntry> for StateEntryJson {
     fn from((key, value): StateEntry) -> Self {
         let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
         Self { key, value: value.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect() }
@@ -81,15 +81,15 @@ impl From<&PlanRow> for PlanRowJson {
 pub(crate) async fn write(connection: &mut SqliteConnection, write: SourceWrite) -> Result<(), OpsError> {
     match write {
         SourceWrite::Forget(source) => {
-            sqlx::query(sql::FORGET_MIRROR).bind(source.as_str()).execute(&mut *connection).await?;
-            sqlx::query(sql::FORGET_REACHED).bind(source.as_str()).execute(connection).await?;
+            sqlx::query(sql::FORGET_BASELINE).bind(source.as_str()).execute(&mut *connection).await?;
+            sqlx::query(sql::FORGET_BASELINE_STATE).bind(source.as_str()).execute(connection).await?;
         }
-        SourceWrite::Fold { source, log, subjects, marks, reached } => {
-            if !marks.is_empty() {
-                let fold = sqlx::query(sql::FOLD_MARKS).bind(source.as_str()).bind(subjects).bind(marks);
+        SourceWrite::Fold { source, log, subjects, entries, reached } => {
+            if !entries.is_empty() {
+                let fold = sqlx::query(sql::FOLD_ENTRIES).bind(source.as_str()).bind(subjects).bind(entries);
                 fold.execute(&mut *connection).await?;
             }
-            sqlx::query(sql::FOLD_REACHED)
+            sqlx::query(sql::FOLD_BASELINE_STATE)
                 .bind(source.as_str())
                 .bind(log)
                 .bind(signed(reached.position.0))
@@ -128,7 +128,7 @@ pub(crate) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
             query.execute(connection).await?;
         }
         SourceWrite::Status(status) => {
-            sqlx::query(sql::NOTE_STANDING)
+            sqlx::query(sql::SAVE_STATUS)
                 .bind(status.source.as_str())
                 .bind(status.state.as_str())
                 .bind(status.reason)
@@ -144,24 +144,36 @@ pub(crate) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
                 .execute(connection)
                 .await?;
         }
-        SourceWrite::StateEntries(source, notes) => {
-            sqlx::query(sql::KEEP_NOTES).bind(source.as_str()).bind(json(&notes)?).execute(connection).await?;
+        SourceWrite::StateEntries(source, entries) => {
+            sqlx::query(sql::SAVE_STATE_ENTRIES)
+                .bind(source.as_str())
+                .bind(json(&entries)?)
+                .execute(connection)
+                .await?;
         }
-        SourceWrite::SyncState { source, followed, notes, gone } => {
+        SourceWrite::SyncState { source, followed, entries, gone } => {
             let source = source.as_str();
             if !gone.is_empty() {
-                sqlx::query(sql::DROP_NOTES).bind(source).bind(json(&gone)?).execute(&mut *connection).await?;
+                sqlx::query(sql::DELETE_STATE_ENTRIES)
+                    .bind(source)
+                    .bind(json(&gone)?)
+                    .execute(&mut *connection)
+                    .await?;
             }
-            if !notes.is_empty() {
-                sqlx::query(sql::KEEP_NOTES).bind(source).bind(json(&notes)?).execute(&mut *connection).await?;
+            if !entries.is_empty() {
+                sqlx::query(sql::SAVE_STATE_ENTRIES)
+                    .bind(source)
+                    .bind(json(&entries)?)
+                    .execute(&mut *connection)
+                    .await?;
             }
             let SavedCursor { log, scope, position, cursor: Cursor(cursor) } = followed;
-            let query = sqlx::query(sql::KEEP_FOLLOWED).bind(source).bind(log).bind(scope);
+            let query = sqlx::query(sql::SAVE_CURSOR).bind(source).bind(log).bind(scope);
             query.bind(signed(position.0)).bind(cursor).execute(connection).await?;
         }
         SourceWrite::ForgetSyncState(source) => {
-            sqlx::query(sql::FORGET_FOLLOWED).bind(source.as_str()).execute(&mut *connection).await?;
-            sqlx::query(sql::FORGET_NOTES).bind(source.as_str()).execute(connection).await?;
+            sqlx::query(sql::DELETE_CURSOR).bind(source.as_str()).execute(&mut *connection).await?;
+            sqlx::query(sql::CLEAR_STATE_ENTRIES).bind(source.as_str()).execute(connection).await?;
         }
     }
     Ok(())
