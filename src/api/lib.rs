@@ -11,7 +11,7 @@ mod suite;
 use axum::Router;
 
 pub use crate::http::{
-    guard::Api,
+    extractors::Api,
     problem::{FieldError, Kind, Problem, ProblemDocument},
 };
 
@@ -19,7 +19,7 @@ pub use crate::http::{
 ///
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that deliveries are kept with their caller.
 pub fn router(api: Api) -> Router {
-    router::assemble(crate::http::guard::ApiState::new(api))
+    router::assemble(crate::http::extractors::ApiState::new(api))
 }
 
 /// The OpenAPI 3.1 document, as it is served and checked in.

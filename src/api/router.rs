@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     http::{
-        guard::ApiState,
+        extractors::ApiState,
         idempotency::answer_once,
         openapi::{Document, add_permissions},
         problem::{Kind, Problem, add_instance},

@@ -107,7 +107,7 @@ pub struct CommandOutcome {
 
 impl CommandOutcome {
     pub(crate) fn of(position: Position, effect: &Effect) -> Self {
-        Self { position, effect: effect.word().into() }
+        Self { position, effect: effect.as_str().into() }
     }
 }
 

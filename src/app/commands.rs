@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Refusal, RefusalKind, Roster, SharedRoster};
 use rollcall_authn::SecretUsed;
 use rollcall_eventlog::{AppendError, Outcome};
-use rollcall_events::{Body, Id, NewEvent, Position, SourceName, body::Author};
+use rollcall_events::{Body, Command, Id, NewEvent, Position, SourceName, body::Author};
 use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::Ops;
 use tokio::sync::OwnedRwLockWriteGuard;
@@ -19,7 +19,7 @@ use crate::{
     concurrency::Permit,
     error::{Error, ErrorKind, Result},
     random::random_id,
-    telemetry::CommandJudged,
+    telemetry::CommandAnswered,
 };
 
 /// How long a command waits for the fold, which is milliseconds behind the log when all is well.
@@ -233,13 +233,13 @@ pub(crate) async fn append_all(
         _ => None,
     };
     let mut effects = effects.unwrap_or_default().into_iter();
-    let judged: Vec<(&Body, Position, Option<Effect>)> =
+    let answered: Vec<(&Body, Position, Option<Effect>)> =
         bodies.iter().zip(positions).map(|(body, position)| (body, position, effects.next().flatten())).collect();
-    for (body, position, effect) in &judged {
-        let effect = effect.as_ref().map_or("unknown", Effect::word);
-        CommandJudged { kind: body.kind(), position: *position, effect }.emit();
+    for (body, position, effect) in &answered {
+        let effect = effect.as_ref().map_or("unknown", Effect::as_str);
+        CommandAnswered { kind: body.kind(), position: *position, effect }.emit();
     }
-    judged.into_iter().map(|(_, position, effect)| outcome(position, effect)).collect()
+    answered.into_iter().map(|(_, position, effect)| outcome(position, effect)).collect()
 }
 
 /// What a caller is told of what the fold said of a command.
@@ -254,7 +254,7 @@ fn outcome(position: Position, effect: Option<Effect>) -> Result<CommandOutcome>
             .at(position)),
         None => Err(ErrorKind::Unavailable
             .because(format!(
-                "The command is recorded at position {position} and not judged yet. Look at /api/v1/events/{position} before you send it again."
+                "The command is recorded at position {position}, but its effect is not known yet. Look at /api/v1/events/{position} before you send it again."
             ))
             .at(position)
             .retry_after(1)),
@@ -263,15 +263,30 @@ fn outcome(position: Position, effect: Option<Effect>) -> Result<CommandOutcome>
 
 /// As [`refused`]. A removal states nothing that could be of a wrong shape: it is what is there that stands against it.
 fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Error {
-    let removes = matches!(
-        body,
-        Body::BindingRemoved(_)
-            | Body::FolderRemoved(_)
-            | Body::ProjectDeleted(_)
-            | Body::ServiceRemoved(_)
-            | Body::GroupRemoved(_)
-            | Body::GroupMemberRemoved(_)
-    );
+    let removes = body.as_command().is_some_and(|command| match command {
+        Command::GroupRemoved(_)
+        | Command::GroupMemberRemoved(_)
+        | Command::FolderRemoved(_)
+        | Command::ProjectDeleted(_)
+        | Command::BindingRemoved(_)
+        | Command::ServiceRemoved(_) => true,
+        Command::GroupUpserted(_)
+        | Command::GroupMemberAdded(_)
+        | Command::SourceRetired(_)
+        | Command::IdentityLinked(_)
+        | Command::IdentityUnlinked(_)
+        | Command::FolderUpserted(_)
+        | Command::ProjectCreated(_)
+        | Command::ProjectUpdated(_)
+        | Command::BindingSet(_)
+        | Command::ServiceCreated(_)
+        | Command::SecretInvited(_)
+        | Command::SecretIssued(_)
+        | Command::SecretRevoked(_)
+        | Command::CredentialsReset(_)
+        | Command::SettingsSet(_)
+        | Command::ProfileSet(_) => false,
+    });
     match refusal.kind {
         RefusalKind::Invalid if removes => ErrorKind::Refused.because(format!("{refusal}. Nothing was recorded.")),
         _ => refused(refusal, view),

@@ -32,7 +32,7 @@ pub enum At {
 impl At {
     /// The word for it in documents.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Project => "project",

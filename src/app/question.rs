@@ -94,7 +94,7 @@ impl<'a> Scope<'a> {
 /// that the profile does not know.
 pub(crate) fn needed_actions(roster: &Roster, action: &str) -> Option<ActionSet> {
     let profile = roster.profile();
-    match Verb::ALL.into_iter().find(|verb| verb.word() == action) {
+    match Verb::ALL.into_iter().find(|verb| verb.as_str() == action) {
         Some(verb) => Some(profile.registry_action(verb).unwrap_or(ActionSet::EMPTY)),
         None => profile.operation(action),
     }

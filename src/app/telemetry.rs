@@ -19,20 +19,20 @@ impl PersonErased<'_> {
     }
 }
 
-/// A command was recorded and judged.
-pub(crate) struct CommandJudged {
+/// A command was recorded and its caller answered.
+pub(crate) struct CommandAnswered {
     /// The event type.
     pub kind: &'static str,
-    /// Where it stands.
+    /// Its position in the log.
     pub position: Position,
-    /// The effect's word; `unknown` while it was not judged in time.
+    /// The effect's word; `unknown` where the fold did not reach it in time.
     pub effect: &'static str,
 }
 
-impl CommandJudged {
+impl CommandAnswered {
     /// Writes the line and counts.
     pub fn emit(self) {
-        tracing::info!(kind = self.kind, position = self.position.0, effect = self.effect, "command judged");
+        tracing::info!(kind = self.kind, position = self.position.0, effect = self.effect, "command answered");
         metrics::counter!("rollcall_commands_total", "type" => self.kind, "effect" => self.effect).increment(1);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Roster {
-    /// As [`Self::authorise`], where the command is about what signs somebody in. Everybody does so for himself or
+    /// As [`Self::authorize`], where the command is about what signs somebody in. Everybody does so for himself or
     /// herself. Whoever gives another a secret can sign in as that one, and whoever takes it shuts him or her out: so
     /// only the operator does either to somebody who was given a role.
     pub(super) fn authorize_about_owner(

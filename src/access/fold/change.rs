@@ -24,7 +24,7 @@ pub enum Effect {
 impl Effect {
     /// The effect's word in the API, e.g. `no_change`.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Superseded => "superseded",

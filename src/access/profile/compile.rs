@@ -178,7 +178,10 @@ impl Profile {
             if let Some(operation) = operation {
                 let mask = self.operations.get(operation).copied();
                 *slot = Some(mask.ok_or_else(|| {
-                    error_at(format!("registry.{}", verb.word()), format!("`{operation}` is not among the operations"))
+                    error_at(
+                        format!("registry.{}", verb.as_str()),
+                        format!("`{operation}` is not among the operations"),
+                    )
                 })?);
             }
         }

@@ -49,7 +49,7 @@ impl Verb {
 
     /// The word in a scope.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "pull",
             Self::Push => "push",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     decide::{Verdict, decide},
     profile::{ActionSet, Ceiling, HeldRole, PseudoPrincipal, Resource},
-    reasons::{Cause, Fix, Obstacle, Reason, Remedy, Rule, Standing, Step, Way, steps},
+    reasons::{Cause, Fix, Obstacle, Reason, Remedy, RolePath, Rule, Standing, Step, steps},
     roster::{
         Roster,
         facts::{Holder, Person, RecordedScope},
@@ -45,7 +45,7 @@ pub struct Explanation {
     pub would_allow: Vec<Remedy>,
 }
 
-/// A way to a role that does not stand.
+/// A path to a role that does not stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearMiss {
     /// The role, the rule and the facts of it, as if it stood.
@@ -92,22 +92,22 @@ pub fn explain(
         Verdict::Denied => None,
     };
     let profile = roster.profile();
-    let ways = roster.ways(principal, place, now);
+    let paths = roster.role_paths(principal, place, now);
     let level = roster.resource(ProfileKind::Access, place, principal).map_or(0, |resource| resource.level);
-    let suffices = |way: &Way| profile.gives(way.held).intersects(actions);
-    let mut missed: Vec<&Way> = ways.iter().filter(|way| !way.stands() && suffices(way)).collect();
+    let suffices = |path: &RolePath| profile.gives(path.held).intersects(actions);
+    let mut missed: Vec<&RolePath> = paths.iter().filter(|path| !path.stands() && suffices(path)).collect();
     // Few obstacles first; then those that were otherwise once; then the newest.
-    missed.sort_by_key(|way| {
-        let never = way.obstacles.iter().filter(|o| o.standing == Standing::Never).count();
-        let newest = way.obstacles.iter().filter_map(|o| o.cause.as_ref()).map(|cause| cause.position).max();
-        (way.obstacles.len(), never, std::cmp::Reverse(newest), way.name.clone())
+    missed.sort_by_key(|path| {
+        let never = path.obstacles.iter().filter(|o| o.standing == Standing::Never).count();
+        let newest = path.obstacles.iter().filter_map(|o| o.cause.as_ref()).map(|cause| cause.position).max();
+        (path.obstacles.len(), never, std::cmp::Reverse(newest), path.name.clone())
     });
     let mut near_misses: Vec<NearMiss> = missed
         .iter()
         .take(MAX_NEAR_MISSES)
-        .map(|way| NearMiss { reason: roster.reason(way), obstacles: way.obstacles.clone() })
+        .map(|path| NearMiss { reason: roster.reason(path), obstacles: path.obstacles.clone() })
         .collect();
-    let mut reasons: Vec<Reason> = ways.iter().filter(|way| way.stands()).map(|way| roster.reason(way)).collect();
+    let mut reasons: Vec<Reason> = paths.iter().filter(|path| path.stands()).map(|path| roster.reason(path)).collect();
     let question = Question { roster, principal, actions, place, now };
     let (mut ceilings, mut would_allow) = (Vec::new(), Vec::new());
     if let (Some(caller), Some(resource)) =
@@ -117,7 +117,8 @@ pub fn explain(
         reasons.extend(question.baselines(caller, &resource));
     }
     if !verdict.is_allowed() {
-        near_misses.extend(ways.iter().filter(|way| way.stands()).filter_map(|way| question.limited_near_miss(way)));
+        near_misses
+            .extend(paths.iter().filter(|path| path.stands()).filter_map(|path| question.limited_near_miss(path)));
         near_misses.truncate(MAX_NEAR_MISSES);
         ceilings = question.ceilings();
         would_allow = question.remedies(&missed);
@@ -198,17 +199,17 @@ impl<'a> Question<'a> {
     }
 
     /// A role that is held, and does not give here what it gives where it may be given higher.
-    fn limited_near_miss(&self, way: &Way) -> Option<NearMiss> {
+    fn limited_near_miss(&self, path: &RolePath) -> Option<NearMiss> {
         let profile = &self.roster.profile;
         let lacking =
-            profile.role_actions(way.held.role).difference(profile.gives(way.held)).intersection(self.actions);
+            profile.role_actions(path.held.role).difference(profile.gives(path.held)).intersection(self.actions);
         let levels = profile.levels_for(lacking)?;
-        let role = profile.role_name(way.held.role);
+        let role = profile.role_name(path.held.role);
         let what = self.names(lacking);
         let text = format!("role {role} gives {what} only where it is granted at level {levels}");
         let remedy = format!("role {role} is granted at level {levels}");
         let obstacle = Obstacle { standing: Standing::Never, text, remedy, cause: None, at: None, fix: Fix::None };
-        Some(NearMiss { reason: self.roster.reason(way), obstacles: vec![obstacle] })
+        Some(NearMiss { reason: self.roster.reason(path), obstacles: vec![obstacle] })
     }
 
     /// The ceilings that act on the caller as things are.
@@ -253,17 +254,17 @@ impl<'a> Question<'a> {
         self.roster.profile.allowed(caller, held.iter().copied(), resource, switches).contains(self.actions)
     }
 
-    /// What would make it a yes: ways that stand again, a role that is given, a project that is opened, a switch.
-    fn remedies(&self, missed: &[&Way]) -> Vec<Remedy> {
+    /// What would make it a yes: paths that stand again, a role that is given, a project that is opened, a switch.
+    fn remedies(&self, missed: &[&RolePath]) -> Vec<Remedy> {
         let mut found: Vec<Remedy> = Vec::new();
         let Some(resource) = self.roster.resource(ProfileKind::Access, self.place, self.principal) else {
             return found;
         };
-        for way in missed {
+        for path in missed {
             if found.len() >= MAX_NEAR_MISSES {
                 break;
             }
-            found.extend(self.remedy_for_way(way, &resource).filter(|remedy| !found.contains(remedy)));
+            found.extend(self.remedy_for_path(path, &resource).filter(|remedy| !found.contains(remedy)));
         }
         if self.roster.admitted(self.principal).is_some() && self.roster.is_open(self.place) {
             let held = self.roles_at(self.now);
@@ -276,15 +277,15 @@ impl<'a> Question<'a> {
         found
     }
 
-    /// A way stands again, where need be with a switch turned.
-    fn remedy_for_way(&self, way: &Way, resource: &Resource<'_>) -> Option<Remedy> {
-        let fixes: Vec<Fix> = way.obstacles.iter().map(|obstacle| obstacle.fix.clone()).collect();
+    /// A path stands again, where need be with a switch turned.
+    fn remedy_for_path(&self, path: &RolePath, resource: &Resource<'_>) -> Option<Remedy> {
+        let fixes: Vec<Fix> = path.obstacles.iter().map(|obstacle| obstacle.fix.clone()).collect();
         let mut steps = steps(&fixes)?;
         let at = match steps.last() {
             Some(Step::Wait { until }) => *until,
             _ => self.now,
         };
-        if (at > self.now && way.until <= at.timestamp_micros()) || self.roster.would_make_cycle(&steps) {
+        if (at > self.now && path.until <= at.timestamp_micros()) || self.roster.would_make_cycle(&steps) {
             return None;
         }
         if let [step] = steps.as_slice()
@@ -293,10 +294,10 @@ impl<'a> Question<'a> {
             return None;
         }
         // What else the caller holds stays only where the remedy moves nobody and nothing.
-        let mut held = if matches!(way.rule, Rule::Binding | Rule::Group) { self.roles_at(at) } else { Vec::new() };
-        held.push(way.held);
-        let remedies: Vec<&str> = way.obstacles.iter().map(|o| o.remedy.as_str()).collect();
-        let mut text = format!("{}, for {}", remedies.join(", and "), way.text);
+        let mut held = if matches!(path.rule, Rule::Binding | Rule::Group) { self.roles_at(at) } else { Vec::new() };
+        held.push(path.held);
+        let remedies: Vec<&str> = path.obstacles.iter().map(|o| o.remedy.as_str()).collect();
+        let mut text = format!("{}, for {}", remedies.join(", and "), path.text);
         if !self.would_allow(&held, resource, self.roster.switches()) {
             let (step, switch) = self.remedy_by_switch(&held, resource)?;
             text = format!("{switch}, and {text}");
@@ -413,12 +414,12 @@ fn command(kind: &str, data: Value) -> Step {
 #[must_use]
 pub fn had_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx, now: DateTime<Utc>) -> bool {
     roster
-        .ways(caller.into(), project.into(), now)
+        .role_paths(caller.into(), project.into(), now)
         .iter()
-        .any(|way| way.obstacles.iter().all(|o| o.standing != Standing::Never) && way.ever_stood())
+        .any(|path| path.obstacles.iter().all(|o| o.standing != Standing::Never) && path.ever_stood())
 }
 
-impl Way {
+impl RolePath {
     /// Roles given by hand: whether what stands began before what ended did. A group that was bound after somebody left
     /// it never gave that person anything.
     fn ever_stood(&self) -> bool {

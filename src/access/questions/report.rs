@@ -53,9 +53,9 @@ pub fn who_may(roster: &Roster, project: ProjectIx, actions: ActionSet, now: Dat
     for who in roster.candidates(project).into_iter().filter(|who| open(*who)) {
         let (user, name) = roster.caller_names(who);
         let mut roles: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
-        let ways = roster.ways(who, project.into(), now);
-        for way in ways.iter().filter(|way| way.stands() && roster.profile().gives(way.held).intersects(actions)) {
-            let reason = roster.reason(way);
+        let paths = roster.role_paths(who, project.into(), now);
+        for path in paths.iter().filter(|path| path.stands() && roster.profile().gives(path.held).intersects(actions)) {
+            let reason = roster.reason(path);
             roles.entry(reason.role.clone()).or_default().push(reason);
         }
         for (role, mut reasons) in roles {
@@ -184,7 +184,7 @@ impl Difference {
                 (Some(_), None) => false,
                 _ => continue,
             };
-            // What stands in the old way at the new moment is what took it away; and the other way round.
+            // What stands in the old path at the new moment is what took it away; and the other way round.
             let (gone, had, there) =
                 if appeared { (before, who(before), places.0) } else { (after, who(after), places.1) };
             let names = if appeared { new.roles.get(role) } else { old.roles.get(role) };
@@ -226,7 +226,7 @@ impl HeldAt {
     }
 }
 
-/// What stands, at a moment, in the ways that these reasons go.
+/// What stands, at a moment, in the paths of these reasons.
 fn obstacles<'a>(
     side: RosterAt<'_>,
     who: Option<Principal>,
@@ -236,9 +236,9 @@ fn obstacles<'a>(
     let mut found = (BTreeSet::new(), BTreeSet::new());
     let (Some(who), Some(project)) = (who, project) else { return found };
     let wanted: BTreeSet<(Rule, &str)> = reasons.map(|reason| (reason.rule, reason.name.as_str())).collect();
-    for way in side.roster.ways(who, project.into(), side.at) {
-        if wanted.contains(&(way.rule, way.name.as_str())) {
-            for obstacle in way.obstacles {
+    for path in side.roster.role_paths(who, project.into(), side.at) {
+        if wanted.contains(&(path.rule, path.name.as_str())) {
+            for obstacle in path.obstacles {
                 found.0.extend(obstacle.cause.filter(|_| obstacle.at.is_none()));
                 found.1.extend(obstacle.at);
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Cause, Obstacle, Standing, Walk, obstacle};
+use super::{Cause, Obstacle, PathSearch, Standing, obstacle};
 use crate::roster::facts::Field;
 
 /// How far a walk goes.
@@ -36,7 +36,7 @@ pub(super) struct AncestorStep {
     pub(super) weight: usize,
 }
 
-impl Walk<'_> {
+impl PathSearch<'_> {
     /// From every account that the person is or was in. Along every present and former parent, the way with the fewest
     /// obstacles first: a clean way up is found even where a former parent was a short cut.
     pub(super) fn ancestor_paths(&self, person: u32, reach: Reach) -> Vec<AncestorPaths> {
@@ -102,18 +102,18 @@ impl Walk<'_> {
 
     /// What stands in the whole way to a step, and the events that it rests on, from the person upwards.
     pub(super) fn along(&self, paths: &AncestorPaths, to: usize) -> (Vec<Obstacle>, Vec<Cause>) {
-        let mut way = Vec::new();
+        let mut path = Vec::new();
         let mut next = paths.steps.get(to);
         while let Some(step) = next {
-            way.push(step);
+            path.push(step);
             next = step.from.and_then(|ix| paths.steps.get(ix));
         }
-        way.reverse();
+        path.reverse();
         let mut obstacles = Vec::new();
-        for step in &way {
+        for step in &path {
             obstacles.extend(step.between.clone());
             obstacles.extend(self.account_gone(step.account));
         }
-        (obstacles, way.iter().map(|step| self.account_cause(step.account)).collect())
+        (obstacles, path.iter().map(|step| self.account_cause(step.account)).collect())
     }
 }

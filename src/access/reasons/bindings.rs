@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{LOCAL, body::member_subject};
 
-use super::{Cause, Fix, Obstacle, Rule, Standing, Walk, Way, obstacle};
+use super::{Cause, Fix, Obstacle, PathSearch, RolePath, Rule, Standing, obstacle};
 use crate::roster::{
     facts::{Holder, Member, Origin, RecordedScope},
     handles::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx, UserIx},
@@ -18,17 +18,17 @@ const MAX_GROUPS: usize = 65_536;
 /// How many groups a text names on the way down from the one that has the role.
 const MAX_NAMED: usize = 16;
 
-/// The way from a group down to a holder.
+/// The path from a group down to a holder.
 #[derive(Default)]
-struct Path {
+struct GroupPath {
     /// The groups, the outermost first.
     groups: Vec<u32>,
     obstacles: Vec<Obstacle>,
     causes: Vec<Cause>,
 }
 
-/// A group on the way up.
-struct Step {
+/// A group on the way up, and how it was reached.
+struct GroupStep {
     group: u32,
     from: Option<usize>,
     /// The membership by which it was entered.
@@ -37,7 +37,7 @@ struct Step {
     between: Vec<Obstacle>,
 }
 
-impl Walk<'_> {
+impl PathSearch<'_> {
     /// What keeps a service from anything at all.
     pub(super) fn service_obstacles(&self, service: u32) -> Vec<Obstacle> {
         let roster = self.roster;
@@ -95,7 +95,7 @@ impl Walk<'_> {
     /// The personal project is its user's.
     pub(super) fn find_personal(&mut self, user: UserIx) {
         let Some(held) = self.roster.personal_role() else { return };
-        let way = Way {
+        let role_path = RolePath {
             rule: Rule::Personal,
             held,
             name: self.roster.user_id(user),
@@ -104,7 +104,7 @@ impl Walk<'_> {
             until: i64::MAX,
             obstacles: self.common.clone(),
         };
-        self.push(way);
+        self.push(role_path);
     }
 
     /// Roles of a person or service, and of every group that it is or was in.
@@ -113,19 +113,19 @@ impl Walk<'_> {
             return;
         }
         self.push_bindings(holder, own, &[], &[]);
-        for Path { groups, obstacles, causes } in self.group_paths(holder) {
+        for GroupPath { groups, obstacles, causes } in self.group_paths(holder) {
             let Some(group) = groups.first().copied() else { continue };
             let all: Vec<Obstacle> = own.iter().cloned().chain(obstacles).collect();
             self.push_bindings(Holder::Group(group), &all, &groups, &causes);
         }
     }
 
-    /// Every group above a holder with what stands in the way to it, by the way with the fewest obstacles.
-    fn group_paths(&self, holder: Holder) -> Vec<Path> {
+    /// Every group above a holder with what stands in the way to it, by the path with the fewest obstacles.
+    fn group_paths(&self, holder: Holder) -> Vec<GroupPath> {
         let roster = self.roster;
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<GroupStep> = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut queue: BTreeMap<(usize, usize), (Step, usize)> = BTreeMap::new();
+        let mut queue: BTreeMap<(usize, usize), (GroupStep, usize)> = BTreeMap::new();
         let mut order = 0;
         let mut enter = |queue: &mut BTreeMap<_, _>, holder: Holder, from: Option<usize>, weight: usize| {
             for ix in roster.index.member_of.get(&holder).into_iter().flatten() {
@@ -133,7 +133,7 @@ impl Walk<'_> {
                 let (between, cause) = self.membership(row);
                 order += 1;
                 let weight = weight + between.len();
-                queue.insert((weight, order), (Step { group: row.group, from, cause, between }, weight));
+                queue.insert((weight, order), (GroupStep { group: row.group, from, cause, between }, weight));
             }
         };
         enter(&mut queue, holder, None, 0);
@@ -146,7 +146,7 @@ impl Walk<'_> {
             enter(&mut queue, Holder::Group(group), Some(here), weight);
         }
         let along = |ix: usize| {
-            let (mut path, mut next) = (Path::default(), Some(ix));
+            let (mut path, mut next) = (GroupPath::default(), Some(ix));
             while let Some(step) = next.and_then(|ix| steps.get(ix)) {
                 path.groups.push(step.group);
                 path.obstacles.extend(step.between.iter().cloned());
@@ -190,7 +190,7 @@ impl Walk<'_> {
         (obstacles, cause)
     }
 
-    /// The bindings of one holder that are for this place. `groups`: the way from a group that has it down to who is
+    /// The bindings of one holder that are for this place. `groups`: the path from a group that has it down to who is
     /// asked about.
     fn push_bindings(&mut self, holder: Holder, own: &[Obstacle], groups: &[u32], via: &[Cause]) {
         let roster = self.roster;
@@ -232,7 +232,7 @@ impl Walk<'_> {
             };
             let mut facts = vec![cause];
             facts.extend_from_slice(via);
-            let way = Way {
+            let role_path = RolePath {
                 rule: if groups.is_empty() { Rule::Binding } else { Rule::Group },
                 held,
                 name: subject,
@@ -241,7 +241,7 @@ impl Walk<'_> {
                 until: row.ends,
                 obstacles,
             };
-            self.push(way);
+            self.push(role_path);
         }
     }
 }

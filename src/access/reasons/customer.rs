@@ -6,13 +6,13 @@ use rollcall_events::{Position, body::pair_subject};
 
 use serde_json::json;
 
-use super::{AskedPackage, Cause, Obstacle, Rule, Standing, Walk, Way, ancestors::Reach, obstacle};
+use super::{AskedPackage, Cause, Obstacle, PathSearch, RolePath, Rule, Standing, ancestors::Reach, obstacle};
 use crate::{
     profile::{HeldRole, RoleIx},
     roster::facts::{Field, NONE, State},
 };
 
-impl Walk<'_> {
+impl PathSearch<'_> {
     /// Rule 3: every line of a product that is or was in the package, of an account that the person is or was in, or of
     /// an entitlement that the person is or was assigned to.
     pub(super) fn find_customer(&mut self, at: AskedPackage<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
@@ -49,12 +49,12 @@ impl Walk<'_> {
         for line in lines {
             let buyer = facts.lines.get(line).and_then(|row| facts.entitlements.get(row.entitlement));
             let found = buyer.and_then(|buyer| accounts.get(&buyer.account));
-            let way = found.and_then(|(_, n, ix)| all_paths.get(*n).map(|paths| self.along(paths, *ix).0));
-            self.push_customer(at, person, role, own, line, way);
+            let between = found.and_then(|(_, n, ix)| all_paths.get(*n).map(|paths| self.along(paths, *ix).0));
+            self.push_customer(at, person, role, own, line, between);
         }
     }
 
-    /// One line. `way`: what stands between the person and the account that bought it, where there is or was a way.
+    /// One line. `between`: what stands between the person and the account that bought it, where there is or was a way.
     fn push_customer(
         &mut self,
         at: AskedPackage<'_>,
@@ -62,7 +62,7 @@ impl Walk<'_> {
         role: RoleIx,
         own: &[Obstacle],
         line_ix: u32,
-        way: Option<Vec<Obstacle>>,
+        between: Option<Vec<Obstacle>>,
     ) {
         let roster = self.roster;
         let facts = &roster.facts;
@@ -98,8 +98,8 @@ impl Walk<'_> {
                 obstacles.push(missing.with_fix(self.fix_assignment(line.entitlement, person)));
             }
             obstacles.extend(self.account_gone(buyer.account).filter(|_| buyer.account != NONE));
-        } else if let Some(way) = way {
-            obstacles.extend(way);
+        } else if let Some(between) = between {
+            obstacles.extend(between);
         } else {
             let account = facts.accounts.id(buyer.account);
             let text = format!("entitlement {entitlement_id} went to account {account}");
@@ -172,7 +172,7 @@ impl Walk<'_> {
         causes.extend(mapping_cause);
         causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
-        let way = Way {
+        let role_path = RolePath {
             rule: Rule::Customer,
             held: HeldRole { role, level: roster.profile.project_level() },
             name: line_id.to_owned(),
@@ -184,7 +184,7 @@ impl Walk<'_> {
             until: line.ends.min(at.row.until),
             obstacles,
         };
-        self.push(way);
+        self.push(role_path);
     }
 
     /// The event that narrowed an entitlement to named people.

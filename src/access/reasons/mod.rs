@@ -1,5 +1,5 @@
-//! Reasons: every way in which a user could have a role on a project, each with what stands in its way.
-//! A way with nothing in its way is a reason for the membership; the others are near misses. One walk finds both, so
+//! Reasons: every path by which a user could have a role on a project, each with what stands in its way.
+//! A path with nothing in its way is a reason for the membership; the others are near misses. One search finds both, so
 //! that what is explained is what is decided (`decide` takes a shorter way through the same facts; a property test
 //! holds the two together).
 
@@ -61,7 +61,7 @@ pub enum Rule {
 impl Rule {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Baseline => "baseline",
             Self::Binding => "binding",
@@ -75,11 +75,11 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
-/// A reason for a role: one way that stands, with every fact that it rests on.
+/// A reason for a role: one path that stands, with every fact that it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// What the role rests on.
@@ -126,9 +126,9 @@ pub struct Obstacle {
     pub(crate) fix: Fix,
 }
 
-/// One way to a role.
+/// One path to a role: a rule and the facts by which it gives the role, with what stands in its way.
 #[derive(Debug, Clone)]
-pub(crate) struct Way {
+pub(crate) struct RolePath {
     pub(crate) rule: Rule,
     pub(crate) held: HeldRole,
     pub(crate) name: String,
@@ -138,22 +138,22 @@ pub(crate) struct Way {
     pub(crate) obstacles: Vec<Obstacle>,
 }
 
-impl Way {
+impl RolePath {
     pub(crate) fn stands(&self) -> bool {
         self.obstacles.is_empty()
     }
 }
 
-/// How many ways an explanation looks at. A user with more is told about these; the decision looks at all.
-const MAX_WAYS: usize = 1_000;
+/// How many paths an explanation looks at. A user with more is told about these; the decision looks at all.
+const MAX_ROLE_PATHS: usize = 1_000;
 
-struct Walk<'a> {
+struct PathSearch<'a> {
     roster: &'a Roster,
     now: i64,
     place: Place,
-    /// What stands in the way of every way: the place itself.
+    /// What stands in the way of every path: the place itself.
     common: Vec<Obstacle>,
-    ways: Vec<Way>,
+    paths: Vec<RolePath>,
 }
 
 /// The package whose project is asked about.
@@ -164,41 +164,42 @@ struct AskedPackage<'a> {
 }
 
 impl Roster {
-    /// Every way, standing or not, by which a caller has, had or could have a role on a scope.
-    pub(crate) fn ways(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<Way> {
-        let mut walk = Walk { roster: self, now: now.timestamp_micros(), place, common: Vec::new(), ways: Vec::new() };
+    /// Every path, standing or not, by which a caller has, had or could have a role on a scope.
+    pub(crate) fn role_paths(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<RolePath> {
+        let mut search =
+            PathSearch { roster: self, now: now.timestamp_micros(), place, common: Vec::new(), paths: Vec::new() };
         let package = match place {
             Place::Project(project) => self.package_of(project),
             Place::Root | Place::Folder(_) => None,
         };
         let delivery = package.and_then(|ix| Some(AskedPackage { ix, row: self.facts.packages.get(ix)? }));
-        walk.common = match delivery {
-            Some(at) => walk.package_obstacles(at),
-            None => walk.place_obstacles(),
+        search.common = match delivery {
+            Some(at) => search.package_obstacles(at),
+            None => search.place_obstacles(),
         };
         match caller {
             Principal::Anyone => {}
             Principal::User(user) => {
                 for person in self.persons_of(user) {
-                    let own = walk.person_obstacles(user, *person);
+                    let own = search.person_obstacles(user, *person);
                     if let (Some(at), Some(role)) = (delivery, self.producer_role) {
-                        walk.find_producer(at, *person, role, &own);
+                        search.find_producer(at, *person, role, &own);
                     }
                     if let (Some(at), Some(role)) = (delivery, self.consumer_role) {
-                        walk.find_customer(at, *person, role, &own);
+                        search.find_customer(at, *person, role, &own);
                     }
-                    walk.find_bindings(Holder::Person(*person), &own);
+                    search.find_bindings(Holder::Person(*person), &own);
                 }
                 if place == Place::Project(ProjectIx::Personal(user)) {
-                    walk.find_personal(user);
+                    search.find_personal(user);
                 }
             }
             Principal::Service(ServiceIx(ix)) => {
-                let own = walk.service_obstacles(ix);
-                walk.find_bindings(Holder::Service(ix), &own);
+                let own = search.service_obstacles(ix);
+                search.find_bindings(Holder::Service(ix), &own);
             }
         }
-        walk.ways
+        search.paths
     }
 
     pub(crate) fn cause(&self, space: u16, subject: String, register: &Register) -> Cause {
@@ -207,21 +208,25 @@ impl Roster {
 
     /// The reasons for which a caller has a role on a scope now.
     pub(crate) fn reasons(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<Reason> {
-        let mut reasons: Vec<Reason> =
-            self.ways(caller, place, now).iter().filter(|way| way.stands()).map(|way| self.reason(way)).collect();
+        let mut reasons: Vec<Reason> = self
+            .role_paths(caller, place, now)
+            .iter()
+            .filter(|path| path.stands())
+            .map(|path| self.reason(path))
+            .collect();
         reasons.sort_by(|a, b| (&a.role, &a.rule, &a.name).cmp(&(&b.role, &b.rule, &b.name)));
         reasons.dedup_by(|a, b| (&a.role, &a.rule, &a.name) == (&b.role, &b.rule, &b.name));
         reasons
     }
 
-    pub(crate) fn reason(&self, way: &Way) -> Reason {
+    pub(crate) fn reason(&self, path: &RolePath) -> Reason {
         Reason {
-            rule: way.rule,
-            role: self.profile.role_name(way.held.role).to_owned(),
-            name: way.name.clone(),
-            text: way.text.clone(),
-            facts: way.facts.clone(),
-            until: instant(way.until),
+            rule: path.rule,
+            role: self.profile.role_name(path.held.role).to_owned(),
+            name: path.name.clone(),
+            text: path.text.clone(),
+            facts: path.facts.clone(),
+            until: instant(path.until),
         }
     }
 }
@@ -236,10 +241,10 @@ impl Obstacle {
     }
 }
 
-impl<'a> Walk<'a> {
-    fn push(&mut self, way: Way) {
-        if self.ways.len() < MAX_WAYS || way.stands() {
-            self.ways.push(way);
+impl<'a> PathSearch<'a> {
+    fn push(&mut self, path: RolePath) {
+        if self.paths.len() < MAX_ROLE_PATHS || path.stands() {
+            self.paths.push(path);
         }
     }
 

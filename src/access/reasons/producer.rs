@@ -3,13 +3,13 @@
 use rollcall_events::{Position, body::pair_subject};
 use serde_json::json;
 
-use super::{AskedPackage, Cause, Obstacle, Rule, Standing, Walk, Way, ancestors::Reach, obstacle};
+use super::{AskedPackage, Cause, Obstacle, PathSearch, RolePath, Rule, Standing, ancestors::Reach, obstacle};
 use crate::{
     profile::{HeldRole, RoleIx},
     roster::{facts::Field, register::Register},
 };
 
-impl Walk<'_> {
+impl PathSearch<'_> {
     /// Rule 2: up from every account that the person is or was in, along present and former parents.
     pub(super) fn find_producer(&mut self, at: AskedPackage<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
         let facts = &self.roster.facts;
@@ -23,7 +23,7 @@ impl Walk<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one way, put together once")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one path, put together once")]
     fn push_producer(
         &mut self,
         at: AskedPackage<'_>,
@@ -72,7 +72,7 @@ impl Walk<'_> {
         causes.extend_from_slice(steps);
         causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
-        let way = Way {
+        let role_path = RolePath {
             rule: Rule::Producer,
             held: HeldRole { role, level: self.roster.profile.project_level() },
             name: facts.accounts.id(account).to_owned(),
@@ -81,6 +81,6 @@ impl Walk<'_> {
             until: i64::MAX,
             obstacles,
         };
-        self.push(way);
+        self.push(role_path);
     }
 }

@@ -8,7 +8,7 @@ use rollcall_events::{LOCAL, body::Visibility};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::Walk;
+use super::PathSearch;
 use crate::roster::{
     Roster,
     facts::{Binding, Holder, Member, NONE, Origin, RecordedScope, instant},
@@ -102,7 +102,7 @@ pub(crate) fn steps(fixes: &[Fix]) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-impl Walk<'_> {
+impl PathSearch<'_> {
     /// A row of a source's table, restated with a change. A source that is no more says nothing.
     fn restate(&self, space: u16, kind: &'static str, row: Value, change: Value) -> Fix {
         if self.roster.facts.retired.contains(&space) {

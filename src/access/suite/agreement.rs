@@ -184,7 +184,7 @@ fn a_million_decisions_are_what_the_reference_implementation_says() {
 #[test]
 fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_a_yes() {
     let mut applied = BTreeSet::new();
-    let mut ways = BTreeSet::new();
+    let mut rules = BTreeSet::new();
     for seed in 0..40 {
         let world = World::new(seed);
         let mut roster = Roster::new(rollcall_events::LogId([7; 8]));
@@ -195,12 +195,12 @@ fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_
         }
         for (_, caller) in callers(&roster) {
             for (_, place) in places(&roster) {
-                ways.extend(roster.reasons(caller, place, noon()).iter().map(|reason| reason.rule));
+                rules.extend(roster.reasons(caller, place, noon()).iter().map(|reason| reason.rule));
             }
         }
     }
     assert_eq!(
-        ways.into_iter().collect::<Vec<_>>(),
+        rules.into_iter().collect::<Vec<_>>(),
         [Rule::Binding, Rule::Customer, Rule::Group, Rule::Personal, Rule::Producer]
     );
     let never: Vec<_> = rollcall_events::Body::TYPES.iter().filter(|kind| !applied.contains(**kind)).collect();

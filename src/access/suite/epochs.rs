@@ -113,7 +113,7 @@ fn a_stale_fact_neither_parks_nor_unparks_its_subject() {
     let mut position = 0;
     let mut apply = |event: &NewEvent| {
         position += 1;
-        roster.apply(&recorded(position, event)).effect.word()
+        roster.apply(&recorded(position, event)).effect.as_str()
     };
     assert_eq!(apply(started), "applied");
     assert_eq!((apply(&of(1, "nonsense")), apply(&of(2, "nonsense"))), ("refused", "parked"));

@@ -184,14 +184,14 @@ proptest! {
             prop_assert_eq!(why.allowed, roster.actions_of(question.principal, question.place, question.now).contains(question.actions));
             prop_assert!(!why.allowed || (why.ceilings.is_empty() && why.would_allow.is_empty()));
             // Every way that stands is a live role, and the other way round.
-            let mut ways: Vec<_> = roster.ways(question.principal, question.place, question.now).into_iter().filter(|way| way.obstacles.is_empty()).map(|way| (way.held.role, way.held.level)).collect();
+            let mut paths: Vec<_> = roster.role_paths(question.principal, question.place, question.now).into_iter().filter(|path| path.obstacles.is_empty()).map(|path| (path.held.role, path.held.level)).collect();
             let open = roster.is_open(question.place) && roster.admitted(question.principal).is_some();
             let mut live: Vec<_> = roster.live_roles(ProfileKind::Access, question.principal, question.place, question.now.timestamp_micros()).filter(|_| open).map(|live| (live.held.role, live.held.level)).collect();
-            ways.sort();
-            ways.dedup();
+            paths.sort();
+            paths.dedup();
             live.sort();
             live.dedup();
-            prop_assert_eq!(ways, live, "{:#?}", why);
+            prop_assert_eq!(paths, live, "{:#?}", why);
             if let Place::Project(project) = question.place {
                 let tie = had_tie(&roster, question.principal, project, question.now);
                 prop_assert!(tie || why.reasons.iter().all(|reason| reason.rule == Rule::Baseline));

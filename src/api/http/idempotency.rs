@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::{
     body::{BODY_TIMEOUT, MAX_DOCUMENT_BYTES, read_body},
-    guard::ApiState,
+    extractors::ApiState,
     problem::{Kind, Result},
     response::POSITION,
 };

@@ -3,7 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod conditions;
 pub(crate) mod csv;
-pub(crate) mod guard;
+pub(crate) mod extractors;
 pub(crate) mod idempotency;
 pub(crate) mod openapi;
 pub(crate) mod permissions;

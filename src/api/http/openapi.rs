@@ -43,7 +43,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Writes beside every operation which action it demands and where; who reads the document sees what `guard` asks.
+/// Writes beside every operation which action it demands and where; who reads the document sees what `extractors` asks.
 pub(crate) fn add_permissions(document: &mut utoipa::openapi::OpenApi) {
     for RoutePermission { method, path, demands } in PERMISSIONS {
         let Some(permission) = demands else { continue };
@@ -58,7 +58,7 @@ pub(crate) fn add_permissions(document: &mut utoipa::openapi::OpenApi) {
         });
         let Some(operation) = operation else { continue };
         // One member: several would stand in a different order each time.
-        let demand = json!({"action": permission.action, "at": permission.at.word()});
+        let demand = json!({"action": permission.action, "at": permission.at.as_str()});
         let extension = Extensions::builder().add("x-rollcall", demand);
         operation.extensions.get_or_insert_default().merge(extension.build());
     }

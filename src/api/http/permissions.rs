@@ -1,5 +1,5 @@
 //! Who may use which route: one row per route, with the action of the API's profile that it demands and where that is
-//! asked. `guard` holds every request against it, the OpenAPI document prints it, a test walks it.
+//! asked. `extractors` holds every request against it, the OpenAPI document prints it, a test walks it.
 //! A route without a row answers nobody.
 
 use axum::http::Method;
@@ -136,7 +136,8 @@ mod tests {
         }
         let mut text = "| action | asked at | roles | routes |\n|---|---|---|---|\n".to_owned();
         for (permission, routes) in lines {
-            let (action, at) = permission.map_or(("", "open"), |permission| (permission.action, permission.at.word()));
+            let (action, at) =
+                permission.map_or(("", "open"), |permission| (permission.action, permission.at.as_str()));
             let needed = profile.operation(action);
             let holds = |role: &_| needed.is_some_and(|needed| profile.role_actions(*role).contains(needed));
             let roles: Vec<&str> = profile.roles().filter(holds).map(|role| profile.role_name(role)).collect();

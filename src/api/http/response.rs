@@ -9,7 +9,7 @@ use rollcall_events::{Digest, Position};
 use serde::Serialize;
 
 use crate::http::{
-    guard::Read,
+    extractors::Read,
     problem::{Kind, Result},
     query::Paged,
 };

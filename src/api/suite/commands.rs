@@ -93,7 +93,7 @@ async fn of_two_who_redeem_at_the_same_moment_one_gets_a_secret() {
     let invited = world.post("/api/v1/users/ada/invitations", json!({})).await;
     let code = invited.body["code"].as_str().unwrap();
     let head = world.head();
-    let stopped = world.folding.gate.clone().lock_owned().await;
+    let stopped = world.control.gate.clone().lock_owned().await;
     let release = async {
         world.recorded(head.0 + 2).await;
         drop(stopped);
@@ -218,7 +218,7 @@ async fn a_command_keeps_the_trace_that_it_came_with() {
 #[tokio::test]
 async fn a_command_that_is_not_judged_in_time_says_where_it_stands() {
     let world = World::licensing().await;
-    let stopped = world.folding.gate.clone().lock_owned().await;
+    let stopped = world.control.gate.clone().lock_owned().await;
     let reply = world.post("/api/v1/users/ada/credentials-reset", json!({})).await;
     assert_eq!((reply.status.as_u16(), reply.problem()), (503, "unavailable"));
     assert_eq!(reply.body["position"], world.head().0);

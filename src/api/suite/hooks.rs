@@ -59,7 +59,7 @@ async fn with_wait_the_answer_has_the_effects() {
 #[tokio::test]
 async fn a_wait_that_runs_out_gives_the_plain_answer() {
     let world = World::licensing().await;
-    let stopped = world.folding.gate.clone().lock_owned().await;
+    let stopped = world.control.gate.clone().lock_owned().await;
     let request = signed("/hooks/flexnet?wait=1ms").body(Body::from(json!([ended(2)]).to_string())).unwrap();
     let reply = world.send(request).await;
     assert_eq!(reply.status, 202, "durable is durable");

@@ -44,7 +44,7 @@ async fn the_same_key_for_another_request_is_422() {
 #[tokio::test]
 async fn the_same_request_while_it_runs_is_409() {
     let world = World::licensing().await;
-    let stopped = world.folding.gate.clone().lock_owned().await;
+    let stopped = world.control.gate.clone().lock_owned().await;
     let head = world.head();
     let request =
         Request::post(SECRETS).header("authorization", format!("Bearer {KEY}")).header("idempotency-key", "k");

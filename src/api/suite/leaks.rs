@@ -38,7 +38,7 @@ const CALLERS: &[&str] = &[
 
 /// Whose the thing is that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum Ownership {
     Own,
     Foreign,
     Missing,
@@ -46,12 +46,12 @@ enum Whose {
 
 /// What has to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Due {
+enum Expected {
     Unauthenticated,
     Forbidden,
     /// As if it were not there.
     Hidden,
-    /// Past the guard, whatever the route then says.
+    /// Let in, whatever the route then says.
     Through,
 }
 
@@ -125,21 +125,21 @@ async fn caller(world: &World, kind: &str) -> (Option<String>, Option<body::Prin
 }
 
 /// A request about something: path, body, and the words of it that are the caller's own.
-struct Asked {
+struct RequestCase {
     path: String,
     body: Option<Value>,
     words: Vec<String>,
 }
 
 /// Who asks, what is asked for, and what the roster says of it.
-struct Judge<'a> {
+struct Oracle<'a> {
     roster: &'a Roster,
     /// Nothing for the operator.
     who: Option<Principal>,
     world: &'a World,
 }
 
-impl Judge<'_> {
+impl Oracle<'_> {
     fn may(&self, action: &str, place: impl Into<Place>) -> bool {
         let now = rollcall_events::Clock::now(&*self.world.clock);
         self.who.is_none_or(|who| self.roster.allows(who, action, place, now))
@@ -153,51 +153,51 @@ impl Judge<'_> {
     }
 
     /// What has to come, by the row of the table.
-    fn due(&self, route: &GuardedRoute, asked: &Asked) -> Due {
-        let word = asked.words.first().map_or("", String::as_str);
+    fn expected(&self, route: &GuardedRoute, case: &RequestCase) -> Expected {
+        let word = case.words.first().map_or("", String::as_str);
         if self.may(route.action, Place::Root) || route.at == At::Rows {
-            return Due::Through;
+            return Expected::Through;
         }
         let at = |place: Option<Place>, seen: bool| match place {
-            Some(place) if self.may(route.action, place) => Due::Through,
-            Some(_) if seen => Due::Forbidden,
-            _ => Due::Hidden,
+            Some(place) if self.may(route.action, place) => Expected::Through,
+            Some(_) if seen => Expected::Forbidden,
+            _ => Expected::Hidden,
         };
         let project = self.roster.project_by_name(word);
         let seen = project.is_some_and(|project| self.sees(project));
         let itself = |who: Option<Principal>| who.is_some() && who == self.who;
         match route.at {
-            At::Rows => Due::Through,
-            At::Root => Due::Forbidden,
-            At::ProjectOrOwn if seen => Due::Through,
-            At::Project if seen && route.action == "project.list" => Due::Through,
+            At::Rows => Expected::Through,
+            At::Root => Expected::Forbidden,
+            At::ProjectOrOwn if seen => Expected::Through,
+            At::Project if seen && route.action == "project.list" => Expected::Through,
             At::Project | At::ProjectOrOwn => at(project.map(Place::Project), seen),
             At::Folder => {
                 let folder = self.roster.folder_by_id(word).map(Place::Folder);
                 at(folder, folder.is_some_and(|place| self.may("folder.list", place)))
             }
             At::User => match self.roster.user_by_name(word) {
-                Some(user) if itself(Some(user.into())) => Due::Through,
-                Some(_) if self.may("user.list", Place::Root) => Due::Forbidden,
-                _ => Due::Hidden,
+                Some(user) if itself(Some(user.into())) => Expected::Through,
+                Some(_) if self.may("user.list", Place::Root) => Expected::Forbidden,
+                _ => Expected::Hidden,
             },
             At::Service => match self.roster.service_by_id(word) {
-                Some(service) if itself(Some(service.into())) => Due::Through,
-                Some(_) if self.may("service.list", Place::Root) => Due::Forbidden,
-                _ => Due::Hidden,
+                Some(service) if itself(Some(service.into())) => Expected::Through,
+                Some(_) if self.may("service.list", Place::Root) => Expected::Forbidden,
+                _ => Expected::Hidden,
             },
             At::Binding => {
                 let found = self.roster.bindings().find(|view| binding_id(view.subject) == word);
                 let own = found.as_ref().is_some_and(|view| itself(view.holder));
                 let seen = found.as_ref().is_some_and(|view| self.may("binding.list", view.place));
-                if own { Due::Through } else { at(found.map(|view| view.place), seen) }
+                if own { Expected::Through } else { at(found.map(|view| view.place), seen) }
             }
             // The body names a project; one without a word asks at the root.
-            At::Body if word.is_empty() => Due::Forbidden,
+            At::Body if word.is_empty() => Expected::Forbidden,
             // A decision point says nothing of what there is: who may not ask is told so.
             At::Body if route.path.starts_with("/access/") => match project {
-                Some(project) if self.may(route.action, project) => Due::Through,
-                _ => Due::Forbidden,
+                Some(project) if self.may(route.action, project) => Expected::Through,
+                _ => Expected::Forbidden,
             },
             At::Body => at(project.map(Place::Project), seen),
         }
@@ -226,12 +226,12 @@ fn guarded_routes() -> Vec<GuardedRoute> {
 }
 
 /// The request of a route about a thing; nothing where the route names none and it was asked already.
-fn ask(route: &GuardedRoute, whose: Whose, me: &str) -> Option<Asked> {
+fn request_case(route: &GuardedRoute, ownership: Ownership, me: &str) -> Option<RequestCase> {
     let pick = |own: &str, foreign: &str, missing: &str| {
-        match whose {
-            Whose::Own => own,
-            Whose::Foreign => foreign,
-            Whose::Missing => missing,
+        match ownership {
+            Ownership::Own => own,
+            Ownership::Foreign => foreign,
+            Ownership::Missing => missing,
         }
         .to_owned()
     };
@@ -303,15 +303,15 @@ fn ask(route: &GuardedRoute, whose: Whose, me: &str) -> Option<Asked> {
         _ => None,
     };
     let named = !words.is_empty() || route.at == At::Body;
-    (named || whose == Whose::Own).then(|| Asked { path: parts.join("/"), body, words })
+    (named || ownership == Ownership::Own).then(|| RequestCase { path: parts.join("/"), body, words })
 }
 
-async fn send(world: &World, key: Option<&str>, route: &GuardedRoute, asked: &Asked) -> Reply {
-    let mut request = Request::builder().method(Method::try_from(route.method).unwrap()).uri(&asked.path);
+async fn send(world: &World, key: Option<&str>, route: &GuardedRoute, case: &RequestCase) -> Reply {
+    let mut request = Request::builder().method(Method::try_from(route.method).unwrap()).uri(&case.path);
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
-    let request = match &asked.body {
+    let request = match &case.body {
         Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
         None => request.body(Body::empty()),
     };
@@ -319,7 +319,7 @@ async fn send(world: &World, key: Option<&str>, route: &GuardedRoute, asked: &As
 }
 
 /// Everything that came, without the words that the caller sent.
-fn came(reply: &Reply, asked: &Asked) -> String {
+fn response_text(reply: &Reply, case: &RequestCase) -> String {
     let mut headers: Vec<String> = reply
         .headers
         .iter()
@@ -328,8 +328,8 @@ fn came(reply: &Reply, asked: &Asked) -> String {
         .collect();
     headers.sort();
     let mut text = format!("{}\n{}\n{}", reply.status, headers.join("\n"), reply.text);
-    let mut words = asked.words.clone();
-    if let Some(Value::Object(body)) = &asked.body {
+    let mut words = case.words.clone();
+    if let Some(Value::Object(body)) = &case.body {
         words.extend(body.values().filter_map(Value::as_str).map(str::to_owned));
     }
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
@@ -355,37 +355,37 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
         let mut routes = guarded_routes();
         routes.sort_by_key(|route| ["GET", "PUT", "PATCH", "POST", "DELETE"].iter().position(|m| *m == route.method));
         for route in &routes {
-            let mut refused: Vec<(Due, String)> = Vec::new();
-            for whose in [Whose::Own, Whose::Foreign, Whose::Missing] {
-                let Some(asked) = ask(route, whose, &me) else { continue };
-                let shown = format!("{kind}: {} {} {whose:?}", route.method, asked.path);
-                let (due, everywhere, here) = {
+            let mut refused: Vec<(Expected, String)> = Vec::new();
+            for ownership in [Ownership::Own, Ownership::Foreign, Ownership::Missing] {
+                let Some(case) = request_case(route, ownership, &me) else { continue };
+                let shown = format!("{kind}: {} {} {ownership:?}", route.method, case.path);
+                let (expected, everywhere, here) = {
                     let roster = world.live.read();
                     let who = who.as_ref().map(|word| roster.find_principal(word).unwrap());
-                    let judge = Judge { roster: &roster, who, world: &world };
+                    let oracle = Oracle { roster: &roster, who, world: &world };
                     let project = roster.project_by_name("own").unwrap();
-                    let everywhere = let_in && judge.may(route.action, Place::Root);
-                    let here = let_in && judge.may(route.action, project);
-                    (if let_in { judge.due(route, &asked) } else { Due::Unauthenticated }, everywhere, here)
+                    let everywhere = let_in && oracle.may(route.action, Place::Root);
+                    let here = let_in && oracle.may(route.action, project);
+                    (if let_in { oracle.expected(route, &case) } else { Expected::Unauthenticated }, everywhere, here)
                 };
-                let reply = send(&world, key.as_deref(), route, &asked).await;
+                let reply = send(&world, key.as_deref(), route, &case).await;
                 let problem = (reply.status.as_u16(), reply.problem());
-                match due {
-                    Due::Unauthenticated => assert_eq!(problem, (401, "unauthenticated"), "{shown}"),
-                    Due::Forbidden => assert_eq!(problem, (403, "forbidden"), "{shown} {}", reply.text),
-                    Due::Hidden => {
+                match expected {
+                    Expected::Unauthenticated => assert_eq!(problem, (401, "unauthenticated"), "{shown}"),
+                    Expected::Forbidden => assert_eq!(problem, (403, "forbidden"), "{shown} {}", reply.text),
+                    Expected::Hidden => {
                         assert_eq!(problem.0, 404, "{shown} {}", reply.text);
                         assert!(problem.1.starts_with("unknown-"), "{shown} {}", reply.text);
                     }
                     // Secrets of those who were given a role are the administrators' business.
-                    Due::Through if reply.text.contains("only an administrator gives or takes the secrets") => {}
-                    Due::Through => assert!(![401, 403].contains(&problem.0), "{shown} {}", reply.text),
+                    Expected::Through if reply.text.contains("only an administrator gives or takes the secrets") => {}
+                    Expected::Through => assert!(![401, 403].contains(&problem.0), "{shown} {}", reply.text),
                 }
-                if due == Due::Hidden || (due != Due::Through && whose != Whose::Own) {
-                    refused.push((due, came(&reply, &asked)));
+                if expected == Expected::Hidden || (expected != Expected::Through && ownership != Ownership::Own) {
+                    refused.push((expected, response_text(&reply, &case)));
                 }
-                *seen.entry(format!("{due:?}")).or_insert(0) += 1;
-                let text = came(&reply, &asked);
+                *seen.entry(format!("{expected:?}")).or_insert(0) += 1;
+                let text = response_text(&reply, &case);
                 assert!(everywhere || !text.contains(FOREIGN), "{shown} names somebody's own: {text}");
                 assert!(everywhere || here || !text.contains(NEAR), "{shown} names a neighbour: {text}");
                 // Whoever ended itself or the own credentials begins anew.
@@ -400,7 +400,7 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
             }
         }
     }
-    for due in ["Unauthenticated", "Forbidden", "Hidden", "Through"] {
-        assert!(seen.get(due).is_some_and(|count| *count > 50), "{seen:?}");
+    for expected in ["Unauthenticated", "Forbidden", "Hidden", "Through"] {
+        assert!(seen.get(expected).is_some_and(|count| *count > 50), "{seen:?}");
     }
 }

@@ -56,7 +56,7 @@ async fn every_read_says_how_much_of_which_log_it_holds_and_how_late_it_is() {
 #[tokio::test]
 async fn a_read_waits_for_the_position_that_it_must_hold() {
     let world = World::licensing().await;
-    let stopped = world.folding.gate.clone().lock_owned().await;
+    let stopped = world.control.gate.clone().lock_owned().await;
     let sent = Request::post("/hooks/flexnet").header("x-signature", "good");
     let sent = world.send(sent.body(Body::from(json!([ended(2)]).to_string())).unwrap()).await;
     let position = &sent.body["events"][0]["position"];

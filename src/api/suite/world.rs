@@ -63,7 +63,7 @@ impl TestClock {
 }
 
 /// What the binary does: folds the log, remembers the effects, says how far it is.
-pub(super) struct Folding {
+pub(super) struct TestControl {
     applied: watch::Sender<Position>,
     effects: Mutex<BTreeMap<Position, Effect>>,
     /// The events about a subject, and whether each applied.
@@ -72,7 +72,7 @@ pub(super) struct Folding {
     pub gate: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl Folding {
+impl TestControl {
     fn note(&self, folded: &Folded) {
         let mut events = self.events.lock().unwrap();
         let mut note = |source: &str, subject: &str, applied| {
@@ -88,7 +88,7 @@ impl Folding {
 }
 
 #[async_trait]
-impl Control for Folding {
+impl Control for TestControl {
     fn applied(&self) -> watch::Receiver<Position> {
         self.applied.subscribe()
     }
@@ -191,19 +191,19 @@ fn peer(address: [u8; 4]) -> ConnectInfo<SocketAddr> {
 }
 
 /// Asks the roster as the binary does.
-struct OnRoster(Arc<SharedRoster>);
+struct RosterConsequences(Arc<SharedRoster>);
 
 #[async_trait]
-impl Consequences for OnRoster {
+impl Consequences for RosterConsequences {
     async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         emptied_projects(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
     }
 }
 
-/// Keeps each decision at once.
-struct Keeping(Arc<dyn Ops>);
+/// Records each decision at once.
+struct OpsDecisions(Arc<dyn Ops>);
 
-impl Decisions for Keeping {
+impl Decisions for OpsDecisions {
     fn offer(&self, decision: DecisionRow) {
         let ops = self.0.clone();
         tokio::spawn(async move { ops.record_decisions(&[decision]).await.unwrap() });
@@ -248,7 +248,7 @@ pub(super) struct World {
     pub router: Router,
     pub log: Log,
     pub clock: Arc<TestClock>,
-    pub folding: Arc<Folding>,
+    pub control: Arc<TestControl>,
     pub ops: Arc<dyn Ops>,
     pub live: Arc<SharedRoster>,
     pub dir: PathBuf,
@@ -292,15 +292,15 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        Self::made(settings, false).await
+        Self::build(settings, false).await
     }
 
     /// A world that also has the source `corp`, which is read.
     pub async fn reading() -> Self {
-        Self::made(Settings::default(), true).await
+        Self::build(Settings::default(), true).await
     }
 
-    async fn made(mut settings: Settings, reads: bool) -> Self {
+    async fn build(mut settings: Settings, reads: bool) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("rollcall-api-{}-{count}", std::process::id()));
@@ -308,7 +308,7 @@ impl World {
         let clock = Arc::new(TestClock(Mutex::new(at(0))));
         let log = Log::in_memory(LOG, clock.clone());
         let live = Arc::new(SharedRoster::new(Roster::new(LOG)));
-        let folding = Arc::new(Folding {
+        let control = Arc::new(TestControl {
             applied: watch::Sender::new(Position(0)),
             effects: Mutex::default(),
             events: Mutex::default(),
@@ -328,7 +328,7 @@ impl World {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),
             store: ops.clone(),
-            consequences: Arc::new(OnRoster(live.clone())),
+            consequences: Arc::new(RosterConsequences(live.clone())),
             clock: clock.clone(),
             random: {
                 let random = AtomicUsize::new(1);
@@ -346,8 +346,8 @@ impl World {
         let pull: Arc<dyn Pull> = Arc::new(source.clone());
         let read = if reads { vec![(corp.clone(), pull, options)] } else { Vec::new() };
         let (runners, running) = Runners::start(deps, read);
-        let fold = tokio::spawn(fold(log.clone(), live.clone(), folding.clone()));
-        let decisions = Arc::new(Keeping(ops.clone()));
+        let fold = tokio::spawn(fold(log.clone(), live.clone(), control.clone()));
+        let decisions = Arc::new(OpsDecisions(ops.clone()));
         let passwords = Arc::new(TestPasswords {
             source: flexnet.clone(),
             says: Mutex::new(PasswordAnswer::Bad),
@@ -370,13 +370,13 @@ impl World {
             decisions,
             receiver,
             runners,
-            control: folding.clone(),
+            control: control.clone(),
             clock: clock.clone(),
             authenticator,
         });
         let router = router(Api { app, answers: ops.clone(), public_url: "https://rollcall.test".to_owned() });
         let document = serde_json::to_value(router::routes().into_openapi()).unwrap();
-        let world = Self { router, log, clock, folding, ops, live, dir, source, passwords, document, fold, running };
+        let world = Self { router, log, clock, control, ops, live, dir, source, passwords, document, fold, running };
         if reads {
             settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
         }
@@ -402,7 +402,7 @@ impl World {
         let event = NewEvent::of(SourceName::local(), format!("{} {}", body.subject(), self.head()), body);
         self.log.append(vec![event]).await.unwrap();
         let head = self.head();
-        self.folding.applied().wait_for(|applied| *applied >= head).await.unwrap();
+        self.control.applied().wait_for(|applied| *applied >= head).await.unwrap();
     }
 
     pub fn head(&self) -> Position {
@@ -528,15 +528,15 @@ impl World {
     }
 }
 
-async fn fold(log: Log, live: Arc<SharedRoster>, folding: Arc<Folding>) {
+async fn fold(log: Log, live: Arc<SharedRoster>, control: Arc<TestControl>) {
     let mut pages = log.read(Position(0), 100);
     while let Some(page) = pages.next().await {
         for record in page.unwrap().iter() {
-            let _running = folding.gate.lock().await;
+            let _running = control.gate.lock().await;
             let folded = live.write().apply(record);
-            folding.note(&folded);
-            folding.effects.lock().unwrap().insert(folded.position, folded.effect);
-            folding.applied.send_replace(folded.position);
+            control.note(&folded);
+            control.effects.lock().unwrap().insert(folded.position, folded.effect);
+            control.applied.send_replace(folded.position);
         }
     }
 }

@@ -206,7 +206,7 @@ impl PartShown {
             subject,
             outcome,
             position,
-            effect: effect.as_ref().map(|effect| effect.word().into()),
+            effect: effect.as_ref().map(|effect| effect.as_str().into()),
             reason: effect.as_ref().and_then(Effect::reason).map(str::to_owned),
             problem: problem.map(|p| PartProblem { kind: p.kind, pointer: p.pointer, detail: p.detail }),
         }
@@ -375,7 +375,7 @@ async fn add_effects(app: &App, events: &mut [HookEvent]) {
     for (event, effect) in events.iter_mut().zip(effects) {
         // What stands at a conflict's position is another event; this one had no effect.
         if event.outcome != "conflict" {
-            event.effect = effect.as_ref().map(|effect| effect.word().into());
+            event.effect = effect.as_ref().map(|effect| effect.as_str().into());
             event.reason = effect.as_ref().and_then(Effect::reason).map(str::to_owned);
         }
     }

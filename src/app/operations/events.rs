@@ -85,7 +85,7 @@ impl Event {
             origin: event.origin.map(|o| o.to_string()),
             correlationid: event.correlation.map(|c| c.to_string()),
             traceparent: event.traceparent.map(|t| t.to_string()),
-            effect: effect.as_ref().map(|effect| effect.word().into()),
+            effect: effect.as_ref().map(|effect| effect.as_str().into()),
             reason: effect.as_ref().and_then(Effect::reason).map(str::to_owned),
             data: RawValue::from_string(event.data.to_string()).ok(),
         }

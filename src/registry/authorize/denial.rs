@@ -31,19 +31,19 @@ fn denial_text(verb: Verb, why: &Explanation) -> String {
     let once = |miss: &&NearMiss| miss.obstacles.iter().all(|obstacle| obstacle.standing != Standing::Never);
     if let Some(miss) = why.near_misses.iter().find(once) {
         let obstacles: Vec<&str> = miss.obstacles.iter().map(|obstacle| obstacle.text.as_str()).collect();
-        let (verb, obstacles) = (verb.word(), obstacles.join(", and "));
+        let (verb, obstacles) = (verb.as_str(), obstacles.join(", and "));
         return format!("you cannot {verb}: {obstacles}; access here rests on {}", miss.reason.text);
     }
     if let (Some(ceiling), Some(_)) = (why.ceilings.first(), why.reasons.first()) {
-        return format!("you cannot {}: {}", verb.word(), ceiling.text);
+        return format!("you cannot {}: {}", verb.as_str(), ceiling.text);
     }
     match why.reasons.iter().find(|reason| reason.rule != Rule::Baseline) {
-        Some(reason) => format!("your role {} does not allow to {} here", reason.role, verb.word()),
-        None => format!("you may not {} here", verb.word()),
+        Some(reason) => format!("your role {} does not allow to {} here", reason.role, verb.as_str()),
+        None => format!("you may not {} here", verb.as_str()),
     }
 }
 
 /// A refusal of something that nobody may do.
 fn never_text(verb: Verb) -> String {
-    format!("nobody may {} here: the access profile has no such action", verb.word())
+    format!("nobody may {} here: the access profile has no such action", verb.as_str())
 }

@@ -82,19 +82,19 @@ impl Clock for TestClock {
 }
 
 #[derive(Default)]
-pub(crate) struct Kept(Mutex<Vec<Decision>>);
+pub(crate) struct RecordedDecisions(Mutex<Vec<Decision>>);
 
-impl DecisionSink for Kept {
+impl DecisionSink for RecordedDecisions {
     fn offer(&self, decision: Decision) {
         self.0.lock().unwrap().push(decision);
     }
 }
 
-/// Fresh until it is told otherwise.
+/// Fresh until a test sets an age.
 #[derive(Default)]
-pub(crate) struct News(AtomicU64);
+pub(crate) struct TestFreshness(AtomicU64);
 
-impl Freshness for News {
+impl Freshness for TestFreshness {
     fn stale(&self, _: DateTime<Utc>) -> Option<Duration> {
         Some(Duration::from_secs(self.0.load(Ordering::SeqCst))).filter(|age| !age.is_zero())
     }
@@ -143,8 +143,8 @@ pub(crate) struct World {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) log: Mutex<Vec<Recorded>>,
     clock: Arc<TestClock>,
-    decisions: Arc<Kept>,
-    news: Arc<News>,
+    decisions: Arc<RecordedDecisions>,
+    freshness: Arc<TestFreshness>,
     router: Router,
     _dir: Dir,
 }
@@ -173,7 +173,7 @@ impl World {
         let keys = Arc::new(Keys::open(&dir.keys(), options, noon()).unwrap());
         let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
         let clock = Arc::new(TestClock(AtomicI64::new(noon().timestamp_micros())));
-        let (decisions, news) = (Arc::<Kept>::default(), Arc::<News>::default());
+        let (decisions, freshness) = (Arc::<RecordedDecisions>::default(), Arc::<TestFreshness>::default());
         let directory = setup.directory.map(|directory| -> Arc<dyn PasswordCheck> {
             Arc::new(FlexnetPasswords { source: "flexnet".parse().unwrap(), directory })
         });
@@ -193,20 +193,24 @@ impl World {
             denial: setup.denial,
             keys: keys.clone(),
             clock: clock.clone(),
-            freshness: news.clone(),
+            freshness: freshness.clone(),
             decisions: decisions.clone(),
             authenticator: authenticator.clone(),
         });
         let log = Mutex::default();
-        let world = Self { live, keys, authenticator, log, clock, decisions, news, router: router(server), _dir: dir };
-        world.settle();
+        let world =
+            Self { live, keys, authenticator, log, clock, decisions, freshness, router: router(server), _dir: dir };
+        world.add_initial_facts();
         world
     }
 
-    fn settle(&self) {
-        self.say("account.upserted", json!({"account": "initech", "kind": "producer"}));
-        self.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": "initech"}));
-        self.say("account.upserted", json!({"account": "globex", "kind": "customer"}));
+    fn add_initial_facts(&self) {
+        self.record_fact("account.upserted", json!({"account": "initech", "kind": "producer"}));
+        self.record_fact(
+            "account.upserted",
+            json!({"account": "initech-labs", "kind": "producer", "parent": "initech"}),
+        );
+        self.record_fact("account.upserted", json!({"account": "globex", "kind": "customer"}));
         for (person, account, secret) in [("ada", "globex", ADA), ("bob", "initech-labs", BOB), ("eve", "globex", EVE)]
         {
             let account = if person == "eve" { Value::Null } else { json!(account) };
@@ -215,14 +219,14 @@ impl World {
         }
         self.permission("bob", "granted");
         for (package, project, product) in [("db-suite", "acme", "DB"), ("tool-box", "tools", "TOOLS")] {
-            self.say("product.upserted", json!({"product": product}));
-            self.say(
+            self.record_fact("product.upserted", json!({"product": product}));
+            self.record_fact(
                 "package.upserted",
                 json!({
                     "package": package, "project_name": project, "producer": "initech", "container_delivery": true,
                 }),
             );
-            self.say("package.product.mapped", json!({"package": package, "product": product}));
+            self.record_fact("package.product.mapped", json!({"package": package, "product": product}));
         }
         self.entitle("active");
         self.line(None);
@@ -230,21 +234,21 @@ impl World {
 
     pub(crate) fn person(&self, name: &str, account: Value, active: bool) {
         let data = json!({"person": format!("u-{name}"), "username": name, "account": account, "active": active});
-        self.say("person.upserted", data);
+        self.record_fact("person.upserted", data);
     }
 
     pub(crate) fn permission(&self, name: &str, what: &str) {
         let data = json!({"person": format!("u-{name}"), "permission": "view_and_manage_download_packages"});
-        self.say(&format!("permission.{what}"), data);
+        self.record_fact(&format!("permission.{what}"), data);
     }
 
     pub(crate) fn entitle(&self, state: &str) {
-        self.say("entitlement.upserted", json!({"entitlement": "ENT-7", "account": "globex", "state": state}));
+        self.record_fact("entitlement.upserted", json!({"entitlement": "ENT-7", "account": "globex", "state": state}));
     }
 
     pub(crate) fn line(&self, ends: Option<DateTime<Utc>>) {
         let data = json!({"line": "ENT-7/1", "entitlement": "ENT-7", "product": "DB", "starts": null, "ends": ends});
-        self.say("entitlement.line.upserted", data);
+        self.record_fact("entitlement.line.upserted", data);
     }
 
     pub(crate) fn issue(&self, name: &str, secret: &str) {
@@ -266,12 +270,12 @@ impl World {
         self.command("profile.set", serde_json::to_value(profile.document()).unwrap());
     }
 
-    /// A source says something.
-    pub(crate) fn say(&self, name: &str, data: Value) {
+    /// Records a fact of the source.
+    pub(crate) fn record_fact(&self, name: &str, data: Value) {
         self.record("flexnet", name, data);
     }
 
-    /// A command is recorded.
+    /// Records a command.
     pub(crate) fn command(&self, name: &str, data: Value) {
         self.record("local", name, data);
     }
@@ -301,8 +305,8 @@ impl World {
         self.clock.0.fetch_add(time.num_microseconds().unwrap(), Ordering::SeqCst);
     }
 
-    pub(crate) fn news_are(&self, age: Duration) {
-        self.news.0.store(age.as_secs(), Ordering::SeqCst);
+    pub(crate) fn set_age(&self, age: Duration) {
+        self.freshness.0.store(age.as_secs(), Ordering::SeqCst);
     }
 
     pub(crate) fn decisions(&self) -> Vec<Decision> {

@@ -51,7 +51,7 @@ async fn a03_what_ended_at_the_source_is_gone_from_the_next_token_without_a_new_
     world.permission("bob", "revoked");
     assert_eq!(world.refresh(&bob, BOTH).await.access(), "");
     world.permission("bob", "granted");
-    world.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": null}));
+    world.record_fact("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": null}));
     assert_eq!(world.refresh(&bob, BOTH).await.access(), "");
 }
 
@@ -151,7 +151,7 @@ async fn a24_a_suspended_or_removed_person_gets_no_token_by_any_way() {
     assert_eq!(ways().await, ["401"; 4]);
     world.person("ada", json!("globex"), true);
     assert_eq!(ways().await, [PULL; 4]);
-    world.say("person.removed", json!({"person": "u-ada"}));
+    world.record_fact("person.removed", json!({"person": "u-ada"}));
     assert_eq!(ways().await, ["401"; 4]);
 }
 
@@ -239,7 +239,7 @@ async fn a_directory_that_is_down_is_503_and_no_wrong_password() {
 #[tokio::test]
 async fn stale_facts_are_503_for_everybody() {
     let world = World::new();
-    world.news_are(Duration::from_secs(61));
+    world.set_age(Duration::from_secs(61));
     for reply in [
         world.pull("ada", ADA, PULL).await,
         world.get(&format!("scope={PULL}")).send().await,
@@ -248,7 +248,7 @@ async fn stale_facts_are_503_for_everybody() {
         assert_eq!((reply.status, reply.error().0), (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"));
         assert!(reply.headers.contains_key(header::RETRY_AFTER) && reply.claims.is_none());
     }
-    world.news_are(Duration::ZERO);
+    world.set_age(Duration::ZERO);
     assert_eq!(world.pull("ada", ADA, PULL).await.access(), PULL);
 }
 
@@ -344,7 +344,7 @@ proptest! {
         let world = World::new();
         let ends = noon() + TimeDelta::milliseconds(left);
         if window {
-            world.say("package.upserted", json!({
+            world.record_fact("package.upserted", json!({
                 "package": "db-suite", "project_name": "acme", "producer": "initech", "container_delivery": true,
                 "effective_until": ends,
             }));
@@ -400,7 +400,7 @@ async fn token_endpoint_and_api_ask_the_directory_alike_and_share_one_count_of_g
     assert_eq!(asked(), before, "nothing of ours is sent to a directory");
     world.person("eve", json!(null), false);
     world.person("eve", json!(null), true);
-    world.say("person.removed", json!({"person": "u-eve"}));
+    world.record_fact("person.removed", json!({"person": "u-eve"}));
     assert_eq!(
         sign_in("eve", "too").await,
         Err(SignInError::WrongCredentials),

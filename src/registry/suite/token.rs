@@ -192,7 +192,7 @@ async fn c12_one_refresh_token_works_for_ever_and_for_two_clients_at_once() {
 #[tokio::test]
 async fn c13_a_mount_is_granted_where_it_may() {
     let world = World::new();
-    world.say(
+    world.record_fact(
         "package.upserted",
         json!({
             "package": "tool-box", "project_name": "tools", "producer": "globex", "container_delivery": true,
@@ -389,17 +389,27 @@ async fn c28_the_text_names_what_ended_in_one_sentence() {
         ("ada", |w| w.line(Some(noon())), PULL, "you cannot pull: line ENT-7/1 ended 2026-01-01T12:00:00Z"),
         (
             "ada",
-            |w| w.say("package.product.unmapped", json!({"package": "db-suite", "product": "DB"})),
+            |w| w.record_fact("package.product.unmapped", json!({"package": "db-suite", "product": "DB"})),
             PULL,
             "product DB",
         ),
-        ("ada", |w| w.say("package.removed", json!({"package": "db-suite"})), PULL, "package db-suite was removed"),
+        (
+            "ada",
+            |w| w.record_fact("package.removed", json!({"package": "db-suite"})),
+            PULL,
+            "package db-suite was removed",
+        ),
         ("ada", |w| w.person("ada", json!(null), true), PULL, "left account globex"),
         ("ada", |_| {}, "repository:acme/db:push", "your role Guest does not allow to push here"),
         ("bob", |w| w.permission("bob", "revoked"), BOTH, "you cannot pull: the permission"),
         (
             "bob",
-            |w| w.say("account.upserted", json!({"account": "initech-labs", "kind": "producer", "parent": null})),
+            |w| {
+                w.record_fact(
+                    "account.upserted",
+                    json!({"account": "initech-labs", "kind": "producer", "parent": null}),
+                )
+            },
             BOTH,
             "moved away",
         ),

@@ -66,9 +66,10 @@ impl TryFrom<Duration> for Ttl {
     }
 }
 
-/// Whether the roster's news are recent enough to answer (DESIGN 9).
+/// Whether the roster is recent enough to answer (DESIGN 9).
 pub trait Freshness: Send + Sync + 'static {
-    /// How old the last news are, if that is too old or the clock cannot be trusted; the answer is then 503.
+    /// How long ago the roster was last confirmed up to date, if that is too long or the clock cannot be trusted; the
+    /// answer is then 503.
     fn stale(&self, now: DateTime<Utc>) -> Option<Duration>;
 }
 
@@ -305,7 +306,16 @@ impl TokenServer {
             outcome: match answered.result {
                 RequestResult::Granted => Outcome::Granted,
                 RequestResult::Reduced => Outcome::Reduced,
-                _ => Outcome::Denied,
+                RequestResult::Login
+                | RequestResult::Empty
+                | RequestResult::Explained
+                | RequestResult::WrongCredential
+                | RequestResult::NoCredential
+                | RequestResult::Throttled
+                | RequestResult::Request
+                | RequestResult::Stale
+                | RequestResult::Directory
+                | RequestResult::Internal => Outcome::Denied,
             },
             user,
             secret,

@@ -24,7 +24,7 @@ pub(crate) enum RequestResult {
     Throttled,
     /// A wrong request.
     Request,
-    /// The roster's news are too old.
+    /// The roster is not recent enough.
     Stale,
     /// The directory could not be asked.
     Directory,

@@ -55,7 +55,7 @@ pub async fn run(global: &Global, format: OutputFormat) -> Result<Exit, Failure>
         }
     }
     let bad = found.0.iter().any(|finding| finding.grade == Grade::Bad);
-    let rows = found.0.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
+    let rows = found.0.iter().map(|f| json!({"check": f.check, "grade": f.grade.as_str(), "text": f.text})).collect();
     format.print(&Value::Array(rows), |paint| {
         let line = |finding: &Finding| {
             let mark = match finding.grade {

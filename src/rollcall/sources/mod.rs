@@ -151,7 +151,7 @@ pub enum Grade {
 
 impl Grade {
     /// The word in answers for programs.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Odd => "odd",

@@ -95,7 +95,7 @@ pub fn check(roster: &Roster, parked: &Parked, expectation: &str, now: DateTime<
 fn check_answer(roster: &Roster, question: &str, answer: &str, now: DateTime<Utc>) -> Result<(), String> {
     let [who, verb, at] = words(question)?;
     let profile = roster.profile();
-    let actions = match Verb::ALL.iter().find(|v| v.word() == verb) {
+    let actions = match Verb::ALL.iter().find(|v| v.as_str() == verb) {
         Some(verb) => profile.registry_action(*verb).ok_or("the profile maps no such verb")?,
         None => profile.operation(verb).ok_or_else(|| format!("`{verb}` is no verb, operation or action"))?,
     };

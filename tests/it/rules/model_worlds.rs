@@ -305,7 +305,7 @@ fn serving(world: &World<'_>) -> Server {
 /// Operations as a question names them. The verbs of clients are asked by their actions where the profile does not say
 /// what they are: a verb that is not mapped is never granted, whatever an operation of the same name needs.
 fn spoken(profile: &Profile, names: &[String]) -> Vec<String> {
-    let unmapped = |name: &str| Verb::ALL.iter().any(|v| v.word() == name && profile.registry_action(*v).is_none());
+    let unmapped = |name: &str| Verb::ALL.iter().any(|v| v.as_str() == name && profile.registry_action(*v).is_none());
     let one = |name: &String| match profile.operation(name) {
         Some(needs) if unmapped(name) => profile.names(needs).into_iter().map(str::to_owned).collect(),
         _ => vec![name.clone()],
@@ -372,7 +372,7 @@ fn by_token(server: &Server, case: &Case, profile: &Profile, secrets: &mut BTree
             }
         }
     };
-    Some(granted.iter().any(|word| word == verb.word()))
+    Some(granted.iter().any(|word| word == verb.as_str()))
 }
 
 #[test]

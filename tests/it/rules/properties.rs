@@ -150,7 +150,7 @@ fn answers(roster: &Roster, now: DateTime<Utc>) -> BTreeSet<Membership> {
                     .is_some_and(|actions| decide(roster, Principal::User(user), actions, project, now).is_allowed())
                 {
                     let names = (roster.user(user).name.to_owned(), roster.project(project).name.to_owned());
-                    found.insert((names.0, names.1, verb.word().to_owned()));
+                    found.insert((names.0, names.1, verb.as_str().to_owned()));
                 }
             }
         }

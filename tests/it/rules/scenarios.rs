@@ -206,7 +206,7 @@ impl Script {
                     let (name, line) = (&self.name, &fact.line);
                     let (word, why) = expected.split_once(": ").unwrap_or((expected, ""));
                     let told = effect.reason().unwrap_or_default().contains(why);
-                    assert!(effect.word() == word && told, "{name}, {how}: `{line}` was {effect:?}");
+                    assert!(effect.as_str() == word && told, "{name}, {how}: `{line}` was {effect:?}");
                 }
                 if snapshots == Snapshots::AfterEachEvent {
                     world = world.through_snapshot();

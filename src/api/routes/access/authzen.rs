@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::JsonBody,
-    guard::{ApiState, Read},
+    extractors::{ApiState, Read},
     problem::{Kind, Problem, ProblemDocument, Result},
 };
 

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::{JsonBody, LargeJsonBody},
-    guard::{ApiState, ConditionalWrite, PlannedWrite, Read},
+    extractors::{ApiState, ConditionalWrite, PlannedWrite, Read},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, Paged, PagingParams},
     response,

@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::JsonBody,
-    guard::{ApiState, Read},
+    extractors::{ApiState, Read},
     problem::{ProblemDocument, Result},
     query::FreshnessParams,
 };

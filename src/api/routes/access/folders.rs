@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::JsonBody,
-    guard::{ApiState, ConditionalWrite, Read},
+    extractors::{ApiState, ConditionalWrite, Read},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, NoFilter, Paged, PagingParams},
     response,

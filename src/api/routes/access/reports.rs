@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     csv,
-    guard::{ApiState, Read},
+    extractors::{ApiState, Read},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, Query},
 };
@@ -139,7 +139,7 @@ fn as_csv(report: WhoCould) -> Response {
                 &row.user,
                 &row.user_id,
                 &row.role,
-                reason.rule.word(),
+                reason.rule.as_str(),
                 &reason.text,
                 &source,
                 &event,

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::{EmptyBody, JsonBody},
-    guard::{ApiState, Read, RedeemInvitation, Write},
+    extractors::{ApiState, Read, RedeemInvitation, Write},
     problem::{ProblemDocument, Result},
     query::FreshnessParams,
     response,

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::JsonBody,
-    guard::{ApiState, ConditionalWrite, Read, Write},
+    extractors::{ApiState, ConditionalWrite, Read, Write},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, NoFilter, Paged, PagingParams},
     response,

@@ -8,7 +8,7 @@ use rollcall_app::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
-    guard::{ApiState, Read},
+    extractors::{ApiState, Read},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, Paged, PagingParams},
 };

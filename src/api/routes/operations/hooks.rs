@@ -15,7 +15,7 @@ use rollcall_ingest::InboundCall;
 
 use crate::http::{
     body::{BODY_TIMEOUT, read_body},
-    guard::TakeDelivery,
+    extractors::TakeDelivery,
     problem::{ProblemDocument, Result},
     query::{Pairs, Wait},
     response,

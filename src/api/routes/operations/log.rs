@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::{EmptyBody, JsonBody},
-    guard::{ApiState, Read, Write},
+    extractors::{ApiState, Read, Write},
     problem::{ProblemDocument, Result},
     query::FreshnessParams,
     response,

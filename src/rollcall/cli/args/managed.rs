@@ -197,7 +197,7 @@ pub enum ScopeKind {
 
 impl ScopeKind {
     /// As the API says it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Folder => "folder",

@@ -28,7 +28,7 @@ use crate::{
 pub async fn run(client: &Client, format: OutputFormat, command: &Bindings) -> Result<Exit, Failure> {
     match command {
         Bindings::List { user, service, group, project, folder, scope } => {
-            let kind = scope.map(|scope| scope.word().to_owned());
+            let kind = scope.map(|scope| scope.as_str().to_owned());
             let filters = [
                 ("user", user),
                 ("service", service),

@@ -43,7 +43,7 @@ pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: 
     }
     let good = findings.iter().all(|finding| finding.grade != Grade::Bad);
     let looked: Vec<Value> =
-        findings.iter().map(|f| json!({"check": f.check, "grade": f.grade.word(), "text": f.text})).collect();
+        findings.iter().map(|f| json!({"check": f.check, "grade": f.grade.as_str(), "text": f.text})).collect();
     let (json, rows) = known.map(|source| (source.json, source.value)).unzip();
     format.print(&json!({"source": json, "directory": looked}), |paint| {
         let mut out = sources_text(paint, rows.as_slice());

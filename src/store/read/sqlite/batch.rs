@@ -81,7 +81,7 @@ impl<'a> Batch<'a> {
                 _ => false,
             };
             if *effect != Effect::Applied || !changes.iter().any(own) {
-                all.effects.push((at, source.as_str(), subject, effect.word(), effect.reason()));
+                all.effects.push((at, source.as_str(), subject, effect.as_str(), effect.reason()));
             }
             for change in changes {
                 all.add(at, change);
