@@ -120,7 +120,7 @@ impl App {
         let own = self.log_id();
         if log.is_some_and(|log| log != own) {
             return Err(ErrorKind::OtherLog.because(format!(
-                "This is log {own}. It was restored or made anew since that position was given; read again without `min_position`."
+                "This is log {own}. It was restored or recreated since that position was given; read again without `min_position`."
             )));
         }
         if self.is_applied_within(position, wait.unwrap_or(DEFAULT_WAIT)).await {

@@ -32,7 +32,7 @@ impl Roster {
         let user = |id: &rollcall_events::Id| self.user_by_id(id.as_str()).map(Principal::User);
         // Whoever adds a command says here who may give it.
         let Some(command) = command.as_command() else {
-            return Err(RefusalKind::Invalid.because("a fact is said by a source, not by a command"));
+            return Err(RefusalKind::Invalid.because("facts come from sources, not from commands"));
         };
         match command {
             Command::BindingSet(data) => self.check_binding(data, now).map(|_| ()),

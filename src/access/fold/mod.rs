@@ -98,9 +98,9 @@ impl Roster {
         let local = cx.record.event.key.source.is_local();
         match (body.emitter(), local) {
             (Emitter::Connector | Emitter::Ingest, true) => {
-                return Effect::Refused("a fact is said by a source, not by a command".into());
+                return Effect::Refused("facts come from sources, not from commands".into());
             }
-            (Emitter::Command, false) => return self.park(cx, "a source may not say this".into()),
+            (Emitter::Command, false) => return self.park(cx, "a source may not emit this event type".into()),
             (Emitter::Connector | Emitter::Ingest, false)
             | (Emitter::Command, true)
             | (Emitter::ConnectorOrCommand, _) => {}

@@ -85,9 +85,9 @@ impl ApiState {
     async fn sign_in(&self, parts: &Parts) -> Result<(SignedIn, Permission)> {
         let signed_in = self.authenticate(&parts.headers, &parts.extensions).await?;
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        permission_for(&parts.method, path)
-            .map(|permission| (signed_in, permission))
-            .ok_or_else(|| Kind::Internal.because("This route says not who may use it, so nobody may. Report this."))
+        permission_for(&parts.method, path).map(|permission| (signed_in, permission)).ok_or_else(|| {
+            Kind::Internal.because("This route has no permission entry, so nobody may use it. Report this.")
+        })
     }
 
     /// Holds a caller against the permission that the route demands.

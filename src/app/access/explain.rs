@@ -133,7 +133,7 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
     if let Some(as_of) = &question.as_of {
         let as_of = as_of.parse().map_err(|()| {
             let error = SchemaError::at("/as_of", AsOf::FORM);
-            ErrorKind::InvalidBody.because(format!("`{}` is no moment.", as_of.escape_debug())).with_field(error)
+            ErrorKind::InvalidBody.because(format!("`{}` is not a moment.", as_of.escape_debug())).with_field(error)
         })?;
         return answer_as_of(reads, as_of, question).await;
     }

@@ -211,7 +211,7 @@ fn command(
             })?;
             if !matches!(body.emitter(), body::Emitter::Command | body::Emitter::ConnectorOrCommand) {
                 return Err(
-                    ErrorKind::InvalidBody.because("That is said by a source, not by a command. Nothing was changed.")
+                    ErrorKind::InvalidBody.because("Facts come from sources, not from commands. Nothing was changed.")
                 );
             }
             body

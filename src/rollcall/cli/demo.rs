@@ -4,7 +4,7 @@ use rollcall_events::{Clock, body::EntitlementState};
 
 use crate::{
     cli::{
-        args::{Demo, Global},
+        args::{DemoCommand, Global},
         context::{loaded, server_address},
         output::{OutputFormat, cell},
     },
@@ -18,13 +18,13 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(global: &Global, format: OutputFormat, command: &Demo) -> Result<Exit, Failure> {
+pub async fn run(global: &Global, format: OutputFormat, command: &DemoCommand) -> Result<Exit, Failure> {
     let loaded = loaded(global)?;
     let dir = DataDir::new(&loaded.config.server.data_dir);
     let base = server_address(global, &loaded, &dir)?;
     let (entitlement, state, word) = match command {
-        Demo::End { entitlement } => (entitlement, EntitlementState::Inactive, "inactive"),
-        Demo::Renew { entitlement } => (entitlement, EntitlementState::Active, "active"),
+        DemoCommand::End { entitlement } => (entitlement, EntitlementState::Inactive, "inactive"),
+        DemoCommand::Renew { entitlement } => (entitlement, EntitlementState::Active, "active"),
     };
     let answer = demo::change(&dir, &base, entitlement, state, SystemClock.now()).await?;
     format.print(&answer.json, |paint| {

@@ -17,8 +17,8 @@ mod welcome;
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Cli, Command, Global, Keys, OfSources},
-    output::{OutputFormat, Paint},
+    args::{Cli, Command, Global, KeysCommand, SourcesCommand},
+    output::{ColorMode, OutputFormat},
     remote::{
         bindings, deliveries, events, folders, groups, keys, plans, preview, projections, projects, reports, secrets,
         services, sources, why,
@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
 }
 
 async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
-    let format = if global.json { OutputFormat::Json } else { OutputFormat::Text(Paint::for_stdout()) };
+    let format = if global.json { OutputFormat::Json } else { OutputFormat::Text(ColorMode::for_stdout()) };
     let connect = || -> Result<(Loaded, Client), Failure> {
         let loaded = context::loaded(global)?;
         let client = context::client(global, &loaded)?;
@@ -52,7 +52,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
     };
     let client = || connect().map(|(_, client)| client);
     match command {
-        Command::Serve(args) => serve::run(global, &args, Paint::for_stdout()).await,
+        Command::Serve(args) => serve::run(global, &args, ColorMode::for_stdout()).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
         Command::Config(command) => Ok(config::run(global, format, &command)),
         Command::Doctor => doctor::run(global, format).await,
@@ -75,7 +75,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Events(command) => events::run(&client()?, format, &command).await,
         Command::Deliveries(command) => deliveries::run(&client()?, format, &command).await,
         Command::Sources { more: None } => sources::list(&client()?, format).await,
-        Command::Sources { more: Some(OfSources::Show { name }) } => {
+        Command::Sources { more: Some(SourcesCommand::Show { name }) } => {
             let (loaded, client) = connect()?;
             sources::show(&client, format, &loaded, &name).await
         }
@@ -89,13 +89,13 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Groups(command) => groups::run(&client()?, format, &command).await,
         Command::Bindings(command) => bindings::run(&client()?, format, &command).await,
         Command::Secrets(command) => secrets::run(&client()?, format, &command).await,
-        Command::Keys(Keys::Bundle) => {
+        Command::Keys(KeysCommand::Bundle) => {
             let loaded = context::loaded(global)?;
             let dir = DataDir::new(&loaded.config.server.data_dir);
             keys::bundle(context::client(global, &loaded), &dir, format).await
         }
-        Command::Keys(Keys::List) => keys::list(&client()?, format).await,
-        Command::Keys(Keys::Rotate) => keys::rotate(&client()?, format).await,
+        Command::Keys(KeysCommand::List) => keys::list(&client()?, format).await,
+        Command::Keys(KeysCommand::Rotate) => keys::rotate(&client()?, format).await,
         Command::Projection(command) => projections::run(&client()?, format, &command).await,
     }
 }

@@ -5,25 +5,25 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Whether to colour.
+/// Whether text on the terminal is colored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
+pub enum ColorMode {
     /// Yes.
-    Colours,
+    Colored,
     /// No.
     Plain,
 }
 
-impl Paint {
+impl ColorMode {
     /// Colours only on a terminal, and not where `NO_COLOR` says something.
     pub fn for_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        if wanted && std::io::stdout().is_terminal() { Self::Colours } else { Self::Plain }
+        if wanted && std::io::stdout().is_terminal() { Self::Colored } else { Self::Plain }
     }
 
     fn code(self, code: &str, text: &str) -> String {
         match self {
-            Self::Colours => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Self::Colored => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             Self::Plain => text.to_owned(),
         }
     }
@@ -53,14 +53,14 @@ impl Paint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputFormat {
     /// For people.
-    Text(Paint),
+    Text(ColorMode),
     /// For programs.
     Json,
 }
 
 impl OutputFormat {
     /// Prints the answer as it came, or as `text` makes it.
-    pub fn print(self, answer: &Value, text: impl FnOnce(Paint) -> String) {
+    pub fn print(self, answer: &Value, text: impl FnOnce(ColorMode) -> String) {
         match self {
             Self::Json => print_json(answer),
             Self::Text(paint) => print(&text(paint)),
@@ -115,14 +115,14 @@ pub fn field_text(value: &Value, key: &str) -> String {
 pub type Column<T> = (&'static str, fn(&T) -> String);
 
 /// A table of things.
-pub fn table_of<T>(paint: Paint, columns: &[Column<T>], rows: &[T]) -> String {
+pub fn table_of<T>(paint: ColorMode, columns: &[Column<T>], rows: &[T]) -> String {
     let heading: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()).collect();
     table(paint, &heading, &rows)
 }
 
 /// Columns as wide as their widest cell; the first row is the heading.
-pub fn table(paint: Paint, heading: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(paint: ColorMode, heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = heading.iter().map(|h| h.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_table_lines_up_and_a_name_cannot_steer_the_terminal() {
         let columns: [Column<(&str, Option<u64>)>; 2] = [("NAME", |row| cell(&row.0)), ("X", |row| cell(&row.1))];
-        let text = table_of(Paint::Plain, &columns, &[("a\u{1b}[2Jb", Some(7)), ("é", None)]);
+        let text = table_of(ColorMode::Plain, &columns, &[("a\u{1b}[2Jb", Some(7)), ("é", None)]);
         assert_eq!(text, "NAME         X\na\\u{1b}[2Jb  7\né\n");
     }
 

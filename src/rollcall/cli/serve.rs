@@ -10,7 +10,7 @@ use crate::{
     cli::{
         args::{Global, Serve},
         context::{load_config, problems_as_failure},
-        output::{Paint, print, shell_quote},
+        output::{ColorMode, print, shell_quote},
         welcome::{Welcome, program_name},
     },
     client::{Client, Exit, Failure},
@@ -33,7 +33,7 @@ use crate::{
 ///
 /// # Errors
 /// Everything that keeps the server from starting, with what to do.
-pub async fn run(global: &Global, args: &Serve, paint: Paint) -> Result<Exit, Failure> {
+pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut flags = Vec::new();
     if let Some(listen) = args.listen {
@@ -91,7 +91,7 @@ async fn greet(
     sample_data: Option<SampleData>,
     address: SocketAddr,
     url: &str,
-    paint: Paint,
+    paint: ColorMode,
 ) -> Result<(), Failure> {
     let made = match admin_key {
         AdminKey::Created(key) => Some(key.expose_secret()),
@@ -104,7 +104,7 @@ async fn greet(
         if let Some(key) = made {
             text.push_str(&format!(
                 "  admin key  {key}   {}\n",
-                paint.dim("shown this once; kept in admin.key in the data directory")
+                paint.dim("shown only once; kept in admin.key in the data directory")
             ));
         }
         print(&text);

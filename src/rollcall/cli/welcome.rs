@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    cli::output::{Paint, shell_quote},
+    cli::output::{ColorMode, shell_quote},
     demo::sample::{self, ADA, ADA_ENTITLEMENT, IMAGE},
     server::telemetry::VERSION,
 };
@@ -40,7 +40,7 @@ pub struct Welcome<'a> {
 
 impl Welcome<'_> {
     /// The text.
-    pub fn text(&self, paint: Paint) -> String {
+    pub fn text(&self, paint: ColorMode) -> String {
         let Self { url, service, program, data, secret, admin_key } = self;
         let (producers, projects, people) = sample::size();
         let version = VERSION;
@@ -52,7 +52,7 @@ impl Welcome<'_> {
         if let Some(key) = admin_key {
             out.push_str(&format!(
                 "  admin key  {key}   {}\n",
-                paint.dim("shown this once; kept in admin.key in the data directory")
+                paint.dim("shown only once; kept in admin.key in the data directory")
             ));
         }
         // At a later start the secret is not known any more: the commands then use a new one.
@@ -103,11 +103,11 @@ mod tests {
             secret: Some("rcs_abc"),
             admin_key: Some("rk_abc"),
         };
-        let text = welcome.text(Paint::Plain);
+        let text = welcome.text(ColorMode::Plain);
         assert!(text.contains("  curl -sS -u ada@globex.test:rcs_abc 'http://127.0.0.1:8080/token?service=rollcall&scope=repository:acme/db:pull'\n"), "{text}");
         assert!(text.contains("  ./target/release/rollcall demo end ENT-7\n") && text.contains("rk_abc"));
         (welcome.secret, welcome.admin_key) = (None, None);
-        let text = welcome.text(Paint::Plain);
+        let text = welcome.text(ColorMode::Plain);
         assert!(
             !text.contains("admin key")
                 && text.contains("  SECRET=$(./target/release/rollcall secrets issue ada@globex.test)\n"),

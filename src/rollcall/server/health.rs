@@ -99,7 +99,7 @@ impl Health {
                 name: "staleness",
                 good: status.age <= self.limits.staleness,
                 text: format!(
-                    "last news {:.1} s ago, at most {} s",
+                    "last confirmed up to date {:.1} s ago, at most {} s",
                     status.age.as_secs_f64(),
                     self.limits.staleness.as_secs()
                 ),

@@ -1,5 +1,5 @@
 //! `serve`: opens what is kept, records the settings where they changed, wires the crates together and listens; on a
-//! signal lets go in the reverse order. Holds the order of these steps; every step's work is somebody else's.
+//! signal closes all of it in reverse order. Holds the order of these steps; every step's work is somebody else's.
 
 pub mod clock;
 mod configuration_events;
@@ -83,12 +83,12 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     /// How it is.
     pub health: Health,
-    routes: Vec<HookRoute>,
+    hook_routes: Vec<HookRoute>,
     read_sources: Vec<ReadSource>,
     authenticator: Arc<Authenticator>,
     dir: DataDir,
     stop: CancellationToken,
-    projecting: JoinHandle<()>,
+    projector_task: JoinHandle<()>,
 }
 
 impl Server {
@@ -105,7 +105,7 @@ impl Server {
         let Config { token, access, .. } = &loaded.config;
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
         let profile = load_profile(access, &loaded.origins.of("access.profile"), &read).map_err(anyhow::Error::msg)?;
-        let routes = routes(loaded);
+        let hook_routes = hook_routes(loaded);
         let read_sources = read_sources(&loaded.sources);
         let metrics = telemetry::start_metrics()?;
         let log = Log::open(&dir.log(), Arc::clone(&clock)).await?;
@@ -117,7 +117,7 @@ impl Server {
         let (projector, handle) =
             Projector::open(dir.path(), tail, read, Arc::clone(&clock), rollcall_projector::Options::default()).await?;
         let stop = CancellationToken::new();
-        let projecting = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
+        let projector_task = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };
         let health = Health::new(
             log.clone(),
@@ -137,8 +137,20 @@ impl Server {
             directories: loaded.sources.values().filter_map(|source| source.passwords.clone()).collect(),
         })?);
         let dir = dir.clone();
-        let server =
-            Self { log, ops, handle, keys, clock, health, routes, read_sources, authenticator, dir, stop, projecting };
+        let server = Self {
+            log,
+            ops,
+            handle,
+            keys,
+            clock,
+            health,
+            hook_routes,
+            read_sources,
+            authenticator,
+            dir,
+            stop,
+            projector_task,
+        };
         let recorded = server.record_configuration(loaded, &profile).await;
         if recorded.is_err() {
             server.stop.cancel();
@@ -164,7 +176,7 @@ impl Server {
         }
         let bodies = configuration_events(loaded, profile, &self.handle.live())?;
         if let Some((body, why)) = self.record(&bodies).await? {
-            anyhow::bail!("the log takes the configuration's {} not: {why}", body.subject())
+            anyhow::bail!("the configuration's {} was refused: {why}", body.subject())
         }
         // Judged under the profile that has just been recorded. A name that somebody has is no reason not to serve.
         let global: Vec<Body> = missing_global_project(&self.handle.live().read()).into_iter().collect();
@@ -200,26 +212,38 @@ impl Server {
     }
 
     /// Wires everything together and listens.
-    pub async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<Listening> {
-        let Self { log, ops, handle, keys, clock, health, routes, read_sources, authenticator, dir, stop, projecting } =
-            self;
+    pub async fn listen(self, config: &Config, roles: &[Role]) -> anyhow::Result<RunningServer> {
+        let Self {
+            log,
+            ops,
+            handle,
+            keys,
+            clock,
+            health,
+            hook_routes,
+            read_sources,
+            authenticator,
+            dir,
+            stop,
+            projector_task,
+        } = self;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;
         let listener =
             listener.with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?;
         let address = listener.local_addr()?;
         let append: Arc<dyn Append> = Arc::new(log.clone());
-        let receiver = Receiver::new(routes, ops.clone(), Arc::clone(&append), Arc::clone(&clock));
+        let receiver = Receiver::new(hook_routes, ops.clone(), Arc::clone(&append), Arc::clone(&clock));
         // Before the first delivery is taken, so that nothing newer is overtaken.
         receiver.recover().await?;
-        let process = ServerControl {
+        let control = ServerControl {
             log: dir.log(),
             projector: handle.clone(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
         };
-        let control: Arc<dyn Control> = Arc::new(process);
-        let (sink, deciding) = decision_queue::start(ops.clone());
+        let control: Arc<dyn Control> = Arc::new(control);
+        let (sink, decision_task) = decision_queue::start(ops.clone());
         let sink = Arc::new(sink);
         let tokens = TokenServer::new(TokenParts {
             issuer: config.token.issuer.clone(),
@@ -237,7 +261,7 @@ impl Server {
             authenticator: Arc::clone(&authenticator),
         });
         let consequences = RosterConsequences { handle: handle.clone(), clock: Arc::clone(&clock) };
-        let (runners, running) =
+        let (runners, runner_tasks) =
             source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), ops.clone(), consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
         let app = App::new(AppParts {
@@ -264,15 +288,26 @@ impl Server {
         // Before anybody is answered: whoever was answered may send a signal.
         let mut signals = StopSignals::listen().context("signals cannot be received")?;
         let stop_on_signal = stop.clone();
-        let serving = tokio::spawn(listener::serve(listener, routes, limits, stop.clone()));
-        let maintaining = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
+        let listener_task = tokio::spawn(listener::serve(listener, routes, limits, stop.clone()));
+        let maintenance_task = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
         tokio::spawn(async move {
             signals.received().await;
             tracing::info!("stopping");
             stop_on_signal.cancel();
         });
         let position = log.newest().position;
-        Ok(Listening { address, position, stop, serving, maintaining, deciding, projecting, running, log, ops })
+        Ok(RunningServer {
+            address,
+            position,
+            stop,
+            listener_task,
+            maintenance_task,
+            decision_task,
+            projector_task,
+            runner_tasks,
+            log,
+            ops,
+        })
     }
 }
 
@@ -286,34 +321,36 @@ fn key_options(token: &config::Token) -> KeyOptions {
 }
 
 /// A running server.
-pub struct Listening {
+pub struct RunningServer {
     /// Where it listens.
     pub address: SocketAddr,
     /// How far its log is.
     pub position: Position,
     /// Cancelled when it is to stop.
     pub stop: CancellationToken,
-    serving: JoinHandle<usize>,
-    maintaining: JoinHandle<()>,
-    deciding: JoinHandle<()>,
-    projecting: JoinHandle<()>,
-    running: RunnerTasks,
+    listener_task: JoinHandle<usize>,
+    maintenance_task: JoinHandle<()>,
+    decision_task: JoinHandle<()>,
+    projector_task: JoinHandle<()>,
+    runner_tasks: RunnerTasks,
     log: Log,
     ops: Arc<dyn Ops>,
 }
 
-impl Listening {
-    /// Waits for the signal and lets go of everything: requests first, then what they wrote into.
+impl RunningServer {
+    /// Waits for the signal and closes everything: requests first, then what they wrote into.
     pub async fn run_to_end(self) {
-        let Self { stop, serving, maintaining, deciding, projecting, running, log, ops, .. } = self;
+        let Self {
+            stop, listener_task, maintenance_task, decision_task, projector_task, runner_tasks, log, ops, ..
+        } = self;
         stop.cancelled().await;
         // What they were at is begun anew at the next start.
-        drop(running);
-        let cut = serving.await.unwrap_or_default();
-        let _ = maintaining.await;
+        drop(runner_tasks);
+        let cut = listener_task.await.unwrap_or_default();
+        let _ = maintenance_task.await;
         // A connection that was cut may still hold the queue's other end.
-        let _ = tokio::time::timeout(Duration::from_secs(2), deciding).await;
-        let _ = projecting.await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), decision_task).await;
+        let _ = projector_task.await;
         ops.close().await;
         log.close().await;
         Stopped { cut }.emit();
@@ -349,8 +386,8 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
             () = stop.cancelled() => return,
             _ = metrics.tick() => health.update_metrics(),
             _ = maintenance.tick() => {
-                let (tended, now) = (Arc::clone(&keys), clock.now());
-                match tokio::task::spawn_blocking(move || tended.maintain(now)).await {
+                let (keys, now) = (Arc::clone(&keys), clock.now());
+                match tokio::task::spawn_blocking(move || keys.maintain(now)).await {
                     Ok(Ok(Some(key))) => tracing::info!(kid = key.kid, "signing key renewed"),
                     Ok(Ok(None)) => {}
                     Ok(Err(error)) => tracing::error!(%error, "signing key not renewed"),
@@ -365,7 +402,7 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
 }
 
 /// The hooks of the sources that post.
-fn routes(loaded: &Loaded) -> Vec<HookRoute> {
+fn hook_routes(loaded: &Loaded) -> Vec<HookRoute> {
     let server_max_body = loaded.config.server.max_body;
     let route = |(name, source): (&SourceName, &ConfiguredSource)| {
         let Notifications { hook, max_body } = loaded.sources.get(name)?.hook.as_ref()?;

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 
 /// `folders`.
 #[derive(Debug, Subcommand)]
-pub enum Folders {
+pub enum FoldersCommand {
     /// List the folders
     List,
     /// Show one
@@ -15,7 +15,7 @@ pub enum Folders {
         /// Its id
         id: String,
     },
-    /// Make a folder, or state it anew
+    /// Create or update a folder
     Set {
         /// Its id
         id: String,
@@ -38,7 +38,7 @@ pub enum Folders {
 
 /// `projects`.
 #[derive(Debug, Subcommand)]
-pub enum Projects {
+pub enum ProjectsCommand {
     /// List the projects
     List,
     /// Show one
@@ -60,7 +60,7 @@ pub enum Projects {
         #[arg(long, value_name = "ID")]
         folder: Option<String>,
     },
-    /// Change a project; what is not said stays
+    /// Change a project; omitted options stay as they are
     Set {
         /// Its name
         name: String,
@@ -77,7 +77,7 @@ pub enum Projects {
         #[arg(long)]
         no_folder: bool,
     },
-    /// Delete a project; its name stays its own
+    /// Delete a project; its name stays reserved
     Remove {
         /// Its name
         name: String,
@@ -97,7 +97,7 @@ pub enum Visibility {
 
 /// `services`.
 #[derive(Debug, Subcommand)]
-pub enum Services {
+pub enum ServicesCommand {
     /// List the services
     List,
     /// Show one with its secrets, never their text
@@ -118,7 +118,7 @@ pub enum Services {
         /// Its id
         id: String,
     },
-    /// Make a secret for a service; it is shown this once
+    /// Create a secret for a service; it is shown only once
     Secret {
         /// The service's id
         id: String,
@@ -140,22 +140,22 @@ pub enum Services {
 
 /// `groups`.
 #[derive(Debug, Subcommand)]
-pub enum Groups {
+pub enum GroupsCommand {
     /// List the groups of every source
     List {
-        /// Only of this source; local for those that are kept here
+        /// Only groups of this source; local groups have the source local
         #[arg(long)]
         source: Option<String>,
     },
     /// List who is in a group
     Show {
-        /// SOURCE/GROUP, or the id of one that is kept here
+        /// SOURCE/GROUP, or the id of a local group
         group: String,
         /// To any depth
         #[arg(long)]
         all: bool,
     },
-    /// Make a group that is kept here
+    /// Create a local group
     Create {
         /// Its id
         id: String,
@@ -163,19 +163,19 @@ pub enum Groups {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Remove a group that is kept here
+    /// Remove a local group
     Remove {
         /// Its id
         group: String,
     },
-    /// Put somebody into a group that is kept here
+    /// Add a member to a local group
     Add {
         /// Its id
         group: String,
         /// user:NAME, service:ID or group:SOURCE/GROUP
         member: String,
     },
-    /// Take somebody out of a group that is kept here
+    /// Remove a member from a local group
     Take {
         /// Its id
         group: String,
@@ -208,7 +208,7 @@ impl ScopeKind {
 
 /// `bindings`.
 #[derive(Debug, Subcommand)]
-pub enum Bindings {
+pub enum BindingsCommand {
     /// List roles given by hand
     List {
         /// Only of this user
@@ -255,13 +255,13 @@ pub enum Bindings {
         /// Its id, bnd_...
         id: String,
     },
-    /// Show what of a document of bindings is not so yet, and what making it so would change
+    /// Show how a bindings document differs from the current bindings, and what applying it would change
     Plan {
         /// The document
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Make a document of bindings so, exactly as it is shown before
+    /// Apply a bindings document, exactly as the plan shows it
     Apply {
         /// The document
         #[arg(short, long, value_name = "FILE")]

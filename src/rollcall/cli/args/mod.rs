@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::server::roles::Role;
 
-pub use self::managed::{Bindings, Folders, Groups, Projects, Services, Visibility};
+pub use self::managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
 #[derive(Debug, Parser)]
@@ -75,7 +75,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
-    /// Say what of a project's members is different at two moments, and which events did it
+    /// Show how a project's members differ between two moments, and which events caused it
     Diff {
         /// Project, or with --user a user or service:ID
         of: String,
@@ -89,17 +89,17 @@ pub enum Command {
     },
     /// Read the log
     #[command(subcommand)]
-    Events(Events),
+    Events(EventsCommand),
     /// Look at what came in by webhook
     #[command(subcommand)]
-    Deliveries(Deliveries),
-    /// List the sources and how they are
+    Deliveries(DeliveriesCommand),
+    /// List the sources and their status
     Sources {
         /// What else.
         #[command(subcommand)]
-        more: Option<OfSources>,
+        more: Option<SourcesCommand>,
     },
-    /// Show what a source that is read says otherwise than before; nothing is recorded
+    /// Read a source and show what would change; nothing is recorded
     ///
     /// Exits with 1 where there is a difference.
     Plan {
@@ -113,7 +113,7 @@ pub enum Command {
         #[arg(long)]
         source: Option<String>,
     },
-    /// Read the source of a plan again and record what it says, if its removals are still those of the plan
+    /// Apply a plan: read the source again and record the changes, provided the removals are still the same
     Apply {
         /// Its id, pln_...
         plan: String,
@@ -121,27 +121,27 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         confirm_removals: u64,
     },
-    /// Put a plan aside; what it would have removed stays
+    /// Discard a plan; what it would have removed is kept
     Discard {
         /// Its id, pln_...
         plan: String,
     },
     /// Manage the scopes above projects
     #[command(subcommand)]
-    Folders(Folders),
+    Folders(FoldersCommand),
     /// Manage projects that people make; those of packages are their source's
     #[command(subcommand)]
-    Projects(Projects),
-    /// Manage the principals that are no people: robots, portals, API keys
+    Projects(ProjectsCommand),
+    /// Manage service accounts: robots, portals, API keys
     #[command(subcommand)]
-    Services(Services),
-    /// Manage groups that are kept here; look at those of every source
+    Services(ServicesCommand),
+    /// Manage local groups; list those of every source
     #[command(subcommand)]
-    Groups(Groups),
+    Groups(GroupsCommand),
     /// Manage roles given by hand, one by one or by one document
     #[command(subcommand)]
-    Bindings(Bindings),
-    /// Show what would change if the server were started anew with this configuration
+    Bindings(BindingsCommand),
+    /// Show what would change if the server restarted with this configuration
     Preview {
         /// Another access profile: a name or a file
         #[arg(long, value_name = "PROFILE")]
@@ -152,13 +152,13 @@ pub enum Command {
     },
     /// Manage the secrets that people sign in to the registry with
     #[command(subcommand)]
-    Secrets(Secrets),
+    Secrets(SecretsCommand),
     /// Manage the keys that sign registry tokens
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(KeysCommand),
     /// Look at what is derived from the log
     #[command(subcommand)]
-    Projection(Projection),
+    Projection(ProjectionCommand),
     /// Prove the log unaltered
     ///
     /// Reads the data directory itself; works beside a running server.
@@ -188,7 +188,7 @@ pub enum Command {
     },
     /// Play the licensing system of the demo
     #[command(subcommand)]
-    Demo(Demo),
+    Demo(DemoCommand),
 }
 
 /// `serve`.
@@ -207,8 +207,8 @@ pub struct Serve {
 
 /// `sources`, one of them.
 #[derive(Debug, Subcommand)]
-pub enum OfSources {
-    /// Show how one source is; a directory is asked from here, by this configuration
+pub enum SourcesCommand {
+    /// Show the status of one source; a directory is asked from here, with this configuration
     Show {
         /// The source.
         name: String,
@@ -217,7 +217,7 @@ pub enum OfSources {
 
 /// `events`.
 #[derive(Debug, Subcommand)]
-pub enum Events {
+pub enum EventsCommand {
     /// Print events, oldest first
     Tail {
         /// Only of this type; may end in `*`
@@ -229,7 +229,7 @@ pub enum Events {
         /// Only about this subject; may end in `*`
         #[arg(long)]
         subject: Option<String>,
-        /// Only of this correlation: what one delivery or one read said together
+        /// Only this correlation: the events of one delivery or one read
         #[arg(long, value_name = "ID")]
         correlation: Option<String>,
         /// Go on as new ones come
@@ -243,7 +243,7 @@ pub enum Events {
 
 /// `deliveries`.
 #[derive(Debug, Subcommand)]
-pub enum Deliveries {
+pub enum DeliveriesCommand {
     /// List deliveries, newest first
     List {
         /// Only of this source
@@ -270,8 +270,8 @@ pub enum Deliveries {
 
 /// `secrets`.
 #[derive(Debug, Subcommand)]
-pub enum Secrets {
-    /// Make a secret; it is shown this once
+pub enum SecretsCommand {
+    /// Create a secret; it is shown only once
     Issue {
         /// User name
         user: String,
@@ -328,10 +328,10 @@ pub enum SecretFormat {
 
 /// `keys`.
 #[derive(Debug, Subcommand)]
-pub enum Keys {
+pub enum KeysCommand {
     /// List the keys that are published
     List,
-    /// Sign with a new key; registries that hold the bundle need nothing
+    /// Rotate the signing key; registries that have the bundle need no change
     Rotate,
     /// Print the certificates for a registry's `rootcertbundle`
     Bundle,
@@ -339,12 +339,12 @@ pub enum Keys {
 
 /// `projection`.
 #[derive(Debug, Subcommand)]
-pub enum Projection {
+pub enum ProjectionCommand {
     /// Say how far each projection is
     Status,
-    /// Rebuild beside the live one and compare
+    /// Rebuild from the log next to the live projection and compare
     Check,
-    /// Rebuild beside the live one and swap
+    /// Rebuild from the log next to the live projection and replace it
     Rebuild,
 }
 
@@ -370,7 +370,7 @@ pub enum Shell {
 
 /// `demo`.
 #[derive(Debug, Subcommand)]
-pub enum Demo {
+pub enum DemoCommand {
     /// Make an entitlement inactive
     End {
         /// Its id, as in ENT-7

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     cli::{
         document::Document,
-        output::{OutputFormat, Paint, cell, print},
+        output::{ColorMode, OutputFormat, cell, print},
         remote::{
             preview::{difference_text, scope_text},
             request::api_path,
@@ -81,7 +81,7 @@ fn principal_name(row: &BindingsPlanRow) -> String {
 }
 
 /// The rows of a plan, by scope, and what they would change.
-fn plan_text(paint: Paint, plan: &BindingsPlan, document: &Document) -> String {
+fn plan_text(paint: ColorMode, plan: &BindingsPlan, document: &Document) -> String {
     if plan.rows.is_empty() {
         return "nothing to do: everything is so already\n".to_owned();
     }

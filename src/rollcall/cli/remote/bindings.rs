@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        args::Bindings,
+        args::BindingsCommand,
         output::{Column, OutputFormat, cell},
         remote::{
             binding_plans,
@@ -25,9 +25,9 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Bindings) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &BindingsCommand) -> Result<Exit, Failure> {
     match command {
-        Bindings::List { user, service, group, project, folder, scope } => {
+        BindingsCommand::List { user, service, group, project, folder, scope } => {
             let kind = scope.map(|scope| scope.as_str().to_owned());
             let filters = [
                 ("user", user),
@@ -53,10 +53,10 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Bindings) -> R
             ];
             print_list(format, &columns, &rows);
         }
-        Bindings::Show { id } => {
+        BindingsCommand::Show { id } => {
             print_object(format, &client.get::<Value>(&api_path(&["bindings", id]), &[]).await?.json);
         }
-        Bindings::Set { who, role, scope, starts, ends } => {
+        BindingsCommand::Set { who, role, scope, starts, ends } => {
             let new = NewBinding {
                 principal: parse_principal(who),
                 role: role.clone(),
@@ -68,9 +68,9 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Bindings) -> R
             let (kind, id) = split_principal(who);
             print_change(format, &answer, &format!("{kind} {id} has role {role} on {scope}: {}", answer.value.id));
         }
-        Bindings::Plan { file } => return binding_plans::plan(client, format, file).await,
-        Bindings::Apply { file, yes } => return binding_plans::apply(client, format, file, *yes).await,
-        Bindings::Remove { id } => {
+        BindingsCommand::Plan { file } => return binding_plans::plan(client, format, file).await,
+        BindingsCommand::Apply { file, yes } => return binding_plans::apply(client, format, file, *yes).await,
+        BindingsCommand::Remove { id } => {
             let answer = client.delete::<CommandOutcome>(&api_path(&["bindings", id])).await?;
             print_change(format, &answer, "the role is taken away");
         }

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        args::Deliveries,
-        output::{Column, OutputFormat, Paint, cell, table_of},
+        args::DeliveriesCommand,
+        output::{ColorMode, Column, OutputFormat, cell, table_of},
         remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
@@ -18,9 +18,9 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Deliveries) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &DeliveriesCommand) -> Result<Exit, Failure> {
     match command {
-        Deliveries::List { source, failed, limit } => {
+        DeliveriesCommand::List { source, failed, limit } => {
             let mut query = Vec::new();
             query.extend(source.clone().map(|source| ("source", source)));
             if *failed {
@@ -38,11 +38,11 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Deliveries) ->
             ];
             print_list(format, &columns, &rows);
         }
-        Deliveries::Show { id } => {
+        DeliveriesCommand::Show { id } => {
             let delivery = client.get(&api_path(&["deliveries", id]), &[]).await?;
             format.print(&delivery.json, |paint| delivery_text(paint, &delivery.value));
         }
-        Deliveries::Replay { id } => {
+        DeliveriesCommand::Replay { id } => {
             let replayed = client.post(&api_path(&["deliveries", id, "replay"]), &json!({})).await?;
             format.print(&replayed.json, |paint| replay_text(paint, &replayed.value));
         }
@@ -51,7 +51,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Deliveries) ->
 }
 
 /// What a replay came to.
-fn replay_text(paint: Paint, replayed: &HookAnswer) -> String {
+fn replay_text(paint: ColorMode, replayed: &HookAnswer) -> String {
     let columns: [Column<HookEvent>; 5] = [
         ("EVENT", |row| cell(&row.id)),
         ("OUTCOME", |row| cell(&row.outcome)),
@@ -63,7 +63,7 @@ fn replay_text(paint: Paint, replayed: &HookAnswer) -> String {
 }
 
 /// A delivery in full.
-fn delivery_text(paint: Paint, delivery: &DeliveryInFull) -> String {
+fn delivery_text(paint: ColorMode, delivery: &DeliveryInFull) -> String {
     let DeliveryInFull { delivery, headers, body, parts, replays } = delivery;
     let mut out = format!(
         "{}  {}  {}\nsource {}, received {}, {} bytes, from {}\n",

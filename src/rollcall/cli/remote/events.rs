@@ -6,7 +6,7 @@ use rollcall_app::operations::{events::Event, log::SignedHead};
 
 use crate::{
     cli::{
-        args::Events,
+        args::EventsCommand,
         output::{OutputFormat, cell, group_digits, print},
         remote::request::api_path,
     },
@@ -20,9 +20,9 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Events) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &EventsCommand) -> Result<Exit, Failure> {
     const DEFAULT_TAIL: usize = 20;
-    let Events::Tail { kind, source, subject, correlation, follow, after } = command;
+    let EventsCommand::Tail { kind, source, subject, correlation, follow, after } = command;
     let filters = [("type", kind), ("source", source), ("subject", subject), ("correlation", correlation)];
     let query: Vec<(&str, String)> =
         filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();

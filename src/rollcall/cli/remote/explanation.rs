@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Cause, NearMiss, Reason, Rule};
 use rollcall_app::access::explain::Explained;
 
-use crate::cli::output::{Paint, cell, escape_controls, group_digits};
+use crate::cli::output::{ColorMode, cell, escape_controls, group_digits};
 
 /// The tree of an explanation for an image or a project.
-pub fn tree(paint: Paint, explained: &Explained, asked: &str) -> String {
+pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
     let explanation = &explained.explanation;
     let verdict = if explanation.allowed { paint.good("YES") } else { paint.bad("NO ") };
     let (position, at) = (group_digits(explanation.position.0), to_seconds(Some(explanation.at)));
@@ -71,7 +71,7 @@ fn to_seconds(time: Option<DateTime<Utc>>) -> String {
 }
 
 /// A reason that stands. A role that would not do by itself is marked: it is not what the answer rests on, or only in part.
-fn reason_branch(paint: Paint, reason: &Reason, sufficient: &[String]) -> Branch {
+fn reason_branch(paint: ColorMode, reason: &Reason, sufficient: &[String]) -> Branch {
     let enough = reason.rule == Rule::Baseline || sufficient.contains(&reason.role);
     let (sign, remark) = if enough { (paint.good("✓"), "") } else { (paint.dim("·"), " (not enough by itself)") };
     let until = to_seconds(reason.until);
@@ -84,7 +84,7 @@ fn reason_branch(paint: Paint, reason: &Reason, sufficient: &[String]) -> Branch
 }
 
 /// A way that does not stand, with what stands in it.
-fn near_miss_branch(paint: Paint, miss: &NearMiss) -> Branch {
+fn near_miss_branch(paint: ColorMode, miss: &NearMiss) -> Branch {
     let leaves = miss.obstacles.iter().map(|obstacle| {
         let by = obstacle.cause.as_ref().map(|fact| format!("  {}", paint.dim(&cause_text(fact)))).unwrap_or_default();
         format!("{}{by}", cell(&obstacle.text))
@@ -126,7 +126,7 @@ mod tests {
             "would_allow": [{"text": "ENT-7 is active again, for entitlement ENT-7 of globex to DB", "steps": []}],
         });
         assert_eq!(
-            tree(Paint::Plain, &explained(explanation), "acme/db"),
+            tree(ColorMode::Plain, &explained(explanation), "acme/db"),
             "\
 NO   decided at position 2 041, 2026-03-04T09:12:07Z   dec_01
 └─ acme/db  needs image.pull, as Developer or Guest have it
@@ -148,7 +148,7 @@ Would become YES if: ENT-7 is active again, for entitlement ENT-7 of globex to D
             ],
             "near_misses": [], "would_allow": [],
         });
-        let text = tree(Paint::Plain, &explained(explanation), "acme/db");
+        let text = tree(ColorMode::Plain, &explained(explanation), "acme/db");
         assert!(text.starts_with("YES  decided at position 12"), "{text}");
         assert!(
             text.contains("├─ ✓ Guest by entitlement ENT-7, until 2026-05-01T00:00:00Z  event 8, source flexnet"),

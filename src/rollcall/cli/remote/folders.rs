@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        args::Folders,
+        args::FoldersCommand,
         output::{Column, OutputFormat, cell},
         remote::request::{api_path, print_change, print_list, print_object},
     },
@@ -19,9 +19,9 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Folders) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &FoldersCommand) -> Result<Exit, Failure> {
     match command {
-        Folders::List => {
+        FoldersCommand::List => {
             let rows = client.all_pages(&api_path(&["folders"]), &[], usize::MAX).await?;
             let columns: [Column<FolderShown>; 4] = [
                 ("FOLDER", |row| cell(&row.id)),
@@ -31,15 +31,15 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Folders) -> Re
             ];
             print_list(format, &columns, &rows);
         }
-        Folders::Show { id } => {
+        FoldersCommand::Show { id } => {
             print_object(format, &client.get::<Value>(&api_path(&["folders", id]), &[]).await?.json);
         }
-        Folders::Set { id, kind, parent, name } => {
+        FoldersCommand::Set { id, kind, parent, name } => {
             let new = NewFolder { kind: kind.clone(), parent: parent.clone(), name: name.clone() };
             let answer = client.put::<CommandOutcome>(&api_path(&["folders", id]), &new).await?;
             print_change(format, &answer, &format!("folder {id} is a {kind}"));
         }
-        Folders::Remove { id } => {
+        FoldersCommand::Remove { id } => {
             let answer = client.delete::<CommandOutcome>(&api_path(&["folders", id])).await?;
             print_change(format, &answer, &format!("folder {id} is removed"));
         }

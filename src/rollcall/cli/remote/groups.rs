@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        args::Groups,
+        args::GroupsCommand,
         output::{Column, OutputFormat, cell},
         remote::request::{api_path, print_change, print_list, split_principal},
     },
@@ -19,16 +19,16 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Groups) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &GroupsCommand) -> Result<Exit, Failure> {
     match command {
-        Groups::List { source } => {
+        GroupsCommand::List { source } => {
             let query: Vec<(&str, String)> = source.iter().map(|source| ("source", source.clone())).collect();
             let rows = client.all_pages(&api_path(&["groups"]), &query, usize::MAX).await?;
             let columns: [Column<GroupShown>; 3] =
                 [("GROUP", |row| cell(&row.id)), ("NAME", |row| cell(&row.name)), ("EVENT", |row| cell(&row.position))];
             print_list(format, &columns, &rows);
         }
-        Groups::Show { group, all } => {
+        GroupsCommand::Show { group, all } => {
             let (source, id) = split_group(group);
             let query = if *all { vec![("transitive", "true".to_owned())] } else { Vec::new() };
             let rows = client.all_pages(&api_path(&["groups", source, id, "members"]), &query, usize::MAX).await?;
@@ -36,23 +36,23 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Groups) -> Res
                 [("KIND", |row| cell(&row.kind)), ("ID", |row| cell(&row.id)), ("USER", |row| cell(&row.user))];
             print_list(format, &columns, &rows);
         }
-        Groups::Create { id, name } => {
+        GroupsCommand::Create { id, name } => {
             let new = NewGroup { id: id.clone(), name: name.clone() };
             let answer = client.post::<Created>(&api_path(&["groups"]), &new).await?;
             print_change(format, &answer, &format!("group local/{id} is made"));
         }
-        Groups::Remove { group } => {
+        GroupsCommand::Remove { group } => {
             let (source, id) = split_group(group);
             let answer = client.delete::<CommandOutcome>(&api_path(&["groups", source, id])).await?;
             print_change(format, &answer, &format!("group {source}/{id} is removed"));
         }
-        Groups::Add { group, member } => {
+        GroupsCommand::Add { group, member } => {
             let ((source, id), (kind, who)) = (split_group(group), split_principal(member));
             let path = api_path(&["groups", source, id, "members", kind, who]);
             let answer = client.put::<CommandOutcome>(&path, &json!({})).await?;
             print_change(format, &answer, &format!("{kind} {who} is in group {source}/{id}"));
         }
-        Groups::Take { group, member } => {
+        GroupsCommand::Take { group, member } => {
             let ((source, id), (kind, who)) = (split_group(group), split_principal(member));
             let path = api_path(&["groups", source, id, "members", kind, who]);
             let answer = client.delete::<CommandOutcome>(&path).await?;

@@ -37,7 +37,7 @@ pub async fn list(client: &Client, format: OutputFormat) -> Result<Exit, Failure
 pub async fn rotate(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
     let key = client.post::<SigningKey>(&api_path(&["keys", "rotate"]), &json!({})).await?;
     format.print(&key.json, |_| {
-        format!("{} signs from now on; registries that hold the bundle need nothing\n", cell(&key.value.kid))
+        format!("{} signs from now on; registries that have the bundle need no change\n", cell(&key.value.kid))
     });
     Ok(Exit::Yes)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        output::{Column, OutputFormat, Paint, cell, group_digits},
+        output::{ColorMode, Column, OutputFormat, cell, group_digits},
         remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure, Reply},
@@ -33,7 +33,7 @@ pub async fn plan(client: &Client, format: OutputFormat, of: &str) -> Result<Exi
     Ok(if rows.value.is_empty() { Exit::Yes } else { Exit::No })
 }
 
-fn plan_text(paint: Paint, plan: &PlanShown, rows: &[PlanRow], memberships: &[PlannedMembership]) -> String {
+fn plan_text(paint: ColorMode, plan: &PlanShown, rows: &[PlanRow], memberships: &[PlannedMembership]) -> String {
     if rows.is_empty() {
         return format!("no difference: the log says what {} says\n", cell(&plan.source));
     }
@@ -157,12 +157,12 @@ mod tests {
                 {"user": "ada", "role": "Developer", "project": "acme", "appears": true},
                 {"user": "eve", "role": "Developer", "project": "acme", "appears": false}]});
         let rows = [row("add", "ada enters the group Platform"), row("remove", "eve leaves the group Platform")];
-        let text = plan_text(Paint::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
+        let text = plan_text(ColorMode::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
         assert_eq!(
             text,
             "+ ada enters the group Platform\n- eve leaves the group Platform\n\n+ ada becomes Developer of acme\n- eve is no longer Developer of acme\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
         );
-        assert!(plan_text(Paint::Plain, &plan_of(plan.clone()), &[], &[]).starts_with("no difference"));
+        assert!(plan_text(ColorMode::Plain, &plan_of(plan.clone()), &[], &[]).starts_with("no difference"));
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
             "closed_at": "2026-11-22T07:00:00Z", "reason": "the group \u{1b}[31mops\u{202e} would be emptied",
             "additions": 0, "changes": 0, "removals": 1, "facts": 3, "memberships": []});
         let rows = [row("remove", "e\u{1b}]0;x\u{7}ve\nleaves the group \u{202e}spo")];
-        let text = plan_text(Paint::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
+        let text = plan_text(ColorMode::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
         assert!(text.contains("discarded by user:corp/kim at 2026-11-22T07:00:00Z"), "{text}");
         let odd = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
         assert!(!text.contains(odd) && text.lines().count() == 4, "{text:?}");

@@ -9,7 +9,7 @@ use rollcall_events::Settings;
 
 use crate::{
     cli::{
-        output::{OutputFormat, Paint, cell, escape_controls},
+        output::{ColorMode, OutputFormat, cell, escape_controls},
         remote::request::api_path,
     },
     client::{Client, Exit, Failure},
@@ -78,7 +78,7 @@ pub fn scope_text(scope: &NamedScope) -> String {
 }
 
 /// What would appear and disappear.
-pub fn difference_text(paint: Paint, previewed: &Previewed) -> String {
+pub fn difference_text(paint: ColorMode, previewed: &Previewed) -> String {
     let Previewed { memberships, actions, .. } = previewed;
     if memberships.total == 0 && actions.total == 0 {
         // Roles of the API's own give nothing there, and the rows above name them.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        args::Projection,
+        args::ProjectionCommand,
         output::{Column, OutputFormat, cell, group_digits, print, print_json},
         remote::request::{api_path, print_list},
     },
@@ -16,10 +16,10 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Projection) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &ProjectionCommand) -> Result<Exit, Failure> {
     let rows = client.items::<ProjectionShown>(&api_path(&["projections"])).await?;
     let verb = match command {
-        Projection::Status => {
+        ProjectionCommand::Status => {
             let columns: [Column<ProjectionShown>; 6] = [
                 ("PROJECTION", |row| cell(&row.name)),
                 ("STATE", |row| cell(&row.state)),
@@ -31,8 +31,8 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Projection) ->
             print_list(format, &columns, &rows);
             return Ok(Exit::Yes);
         }
-        Projection::Check => "check",
-        Projection::Rebuild => "rebuild",
+        ProjectionCommand::Check => "check",
+        ProjectionCommand::Rebuild => "rebuild",
     };
     let mut exit = Exit::Yes;
     let mut results = Vec::new();

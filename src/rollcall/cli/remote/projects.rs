@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        args::{Projects, Visibility},
+        args::{ProjectsCommand, Visibility},
         output::{Column, OutputFormat, cell},
         remote::request::{api_path, print_change, print_list, print_object},
     },
@@ -27,9 +27,9 @@ fn visibility(word: &Option<Visibility>) -> Option<ProjectVisibility> {
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Projects) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &ProjectsCommand) -> Result<Exit, Failure> {
     match command {
-        Projects::List => {
+        ProjectsCommand::List => {
             let rows = client.all_pages(&api_path(&["projects"]), &[], usize::MAX).await?;
             let columns: [Column<Project>; 8] = [
                 ("PROJECT", |row| cell(&row.name)),
@@ -43,10 +43,10 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Projects) -> R
             ];
             print_list(format, &columns, &rows);
         }
-        Projects::Show { name } => {
+        ProjectsCommand::Show { name } => {
             print_object(format, &client.get::<Value>(&api_path(&["projects", name]), &[]).await?.json);
         }
-        Projects::Create { name, kind, visibility: word, folder } => {
+        ProjectsCommand::Create { name, kind, visibility: word, folder } => {
             let new = NewProject {
                 name: name.clone(),
                 kind: kind.clone(),
@@ -56,15 +56,15 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Projects) -> R
             let answer = client.post::<ProjectMade>(&api_path(&["projects"]), &new).await?;
             print_change(format, &answer, &format!("project {name} is made"));
         }
-        Projects::Set { name, rename, visibility: word, folder, no_folder } => {
+        ProjectsCommand::Set { name, rename, visibility: word, folder, no_folder } => {
             let folder = if *no_folder { Some(None) } else { folder.clone().map(Some) };
             let change = ProjectChange { name: rename.clone(), visibility: visibility(word), folder };
             let answer = client.patch::<CommandOutcome>(&api_path(&["projects", name]), &change).await?;
             print_change(format, &answer, &format!("project {name} is changed"));
         }
-        Projects::Remove { name } => {
+        ProjectsCommand::Remove { name } => {
             let answer = client.delete::<CommandOutcome>(&api_path(&["projects", name])).await?;
-            print_change(format, &answer, &format!("project {name} is deleted; its name stays its own"));
+            print_change(format, &answer, &format!("project {name} is deleted; its name stays reserved"));
         }
     }
     Ok(Exit::Yes)

@@ -8,7 +8,7 @@ use rollcall_app::access::{
 
 use crate::{
     cli::{
-        output::{Column, OutputFormat, Paint, cell, group_digits, print, table},
+        output::{ColorMode, Column, OutputFormat, cell, group_digits, print, table},
         remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
@@ -71,7 +71,7 @@ pub async fn diff(
     Ok(if answer.value.same { Exit::Yes } else { Exit::No })
 }
 
-fn diff_text(paint: Paint, differences: &Differences) -> String {
+fn diff_text(paint: ColorMode, differences: &Differences) -> String {
     let Differences { from, to, memberships, actions, .. } = differences;
     let moment = |moment: &MomentShown| format!("position {} ({})", group_digits(moment.position.0), cell(&moment.at));
     let appeared = memberships.iter().filter(|change| change.appeared).count();
@@ -123,7 +123,7 @@ mod tests {
             "same": false, "memberships": [change("Guest")], "actions": [change("image.pull")],
         });
         assert_eq!(
-            diff_text(Paint::Plain, &serde_json::from_value(answer).unwrap()),
+            diff_text(ColorMode::Plain, &serde_json::from_value(answer).unwrap()),
             "0 roles appeared, 1 disappeared, 1 actions differ, from position 12 (2026-03-01T23:59:59Z) to position 2 041 \
              (2026-04-01T00:00:00Z)\n   USER  PROJECT  ROLE   BECAUSE OF\n-  ada   acme     Guest  event 1 988 entitlement/ENT-7\n"
         );

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        args::{SecretFormat, Secrets},
+        args::{SecretFormat, SecretsCommand},
         output::{Column, OutputFormat, cell, escape_controls, shell_quote},
         remote::request::{api_path, parse_time, print_list},
     },
@@ -20,9 +20,9 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Secrets) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand) -> Result<Exit, Failure> {
     match command {
-        Secrets::Issue { user, label, expires, format: secret_format, registry } => {
+        SecretsCommand::Issue { user, label, expires, format: secret_format, registry } => {
             let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
             let issued = client.post::<SecretIssued>(&api_path(&["users", user, "secrets"]), &new).await?;
             let host = client.base().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
@@ -30,7 +30,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Secrets) -> Re
             let SecretIssued { user, secret, .. } = &issued.value;
             format.print(&issued.json, |_| secret_text(*secret_format, registry, &cell(user), &cell(secret)));
         }
-        Secrets::List { user } => {
+        SecretsCommand::List { user } => {
             let rows = client.items(&api_path(&["users", user, "secrets"])).await?;
             let columns: [Column<SecretShown>; 5] = [
                 ("SECRET", |row| cell(&row.id)),
@@ -41,12 +41,12 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Secrets) -> Re
             ];
             print_list(format, &columns, &rows);
         }
-        Secrets::Revoke { user, id } => {
+        SecretsCommand::Revoke { user, id } => {
             let revoked = client.delete::<CommandOutcome>(&api_path(&["users", user, "secrets", id])).await?;
             let text = |_| format!("{} is over; it signs nobody in from now on\n", escape_controls(id));
             format.print(&revoked.json, text);
         }
-        Secrets::Invite { user } => {
+        SecretsCommand::Invite { user } => {
             let made = client.post::<InvitationIssued>(&api_path(&["users", user, "invitations"]), &json!({})).await?;
             let InvitationIssued { code, path, expires, .. } = &made.value;
             let address = format!("{}{}", client.base(), cell(path));

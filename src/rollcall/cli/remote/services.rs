@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        args::Services,
+        args::ServicesCommand,
         output::{Column, OutputFormat, cell},
         remote::request::{api_path, parse_time, print_change, print_list, print_object},
     },
@@ -22,9 +22,9 @@ use crate::{
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn run(client: &Client, format: OutputFormat, command: &Services) -> Result<Exit, Failure> {
+pub async fn run(client: &Client, format: OutputFormat, command: &ServicesCommand) -> Result<Exit, Failure> {
     match command {
-        Services::List => {
+        ServicesCommand::List => {
             let rows = client.all_pages(&api_path(&["services"]), &[], usize::MAX).await?;
             let columns: [Column<ServiceShown>; 3] = [
                 ("SERVICE", |row| cell(&row.id)),
@@ -33,7 +33,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Services) -> R
             ];
             print_list(format, &columns, &rows);
         }
-        Services::Show { id } => {
+        ServicesCommand::Show { id } => {
             let service = client.get::<Value>(&api_path(&["services", id]), &[]).await?;
             print_object(format, &service.json);
             if matches!(format, OutputFormat::Text(_)) {
@@ -47,22 +47,22 @@ pub async fn run(client: &Client, format: OutputFormat, command: &Services) -> R
                 print_list(format, &columns, &rows);
             }
         }
-        Services::Create { id, name } => {
+        ServicesCommand::Create { id, name } => {
             let new = NewService { id: id.clone(), name: name.clone() };
             let answer = client.post::<Created>(&api_path(&["services"]), &new).await?;
             let text = format!("service {id} is made; it may do nothing until `bindings set` says so");
             print_change(format, &answer, &text);
         }
-        Services::Remove { id } => {
+        ServicesCommand::Remove { id } => {
             let answer = client.delete::<CommandOutcome>(&api_path(&["services", id])).await?;
             print_change(format, &answer, &format!("service {id} is removed; it signs in no more"));
         }
-        Services::Secret { id, label, expires } => {
+        ServicesCommand::Secret { id, label, expires } => {
             let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
             let issued = client.post::<SecretIssued>(&api_path(&["services", id, "secrets"]), &new).await?;
             format.print(&issued.json, |_| format!("{}\n", cell(&issued.value.secret)));
         }
-        Services::Revoke { id, secret } => {
+        ServicesCommand::Revoke { id, secret } => {
             let answer = client.delete::<CommandOutcome>(&api_path(&["services", id, "secrets", secret])).await?;
             print_change(format, &answer, &format!("{secret} is over; it signs nobody in from now on"));
         }

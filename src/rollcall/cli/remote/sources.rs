@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{OutputFormat, Paint, cell, escape_controls, table},
+        output::{ColorMode, OutputFormat, cell, escape_controls, table},
         remote::request::api_path,
     },
     client::{Client, Exit, Failure},
@@ -60,7 +60,7 @@ pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: 
     Ok(if good { Exit::Yes } else { Exit::No })
 }
 
-fn sources_text(paint: Paint, sources: &[Source]) -> String {
+fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
     let heading = ["SOURCE", "STATE", "FACTS", "CHECKED", "APPLIED", "HELD", "PARKED", "HOOK"];
     let row = |source: &Source| {
         let reading = source.reading.as_ref();
@@ -132,7 +132,7 @@ mod tests {
                 "held": {"plan": "pln_1", "removals": 7, "reason": "x"},
                 "absent": {"count": 1, "first": ["cn=gone"]}, "excluded": {"count": 0, "first": []}}}),
         ];
-        let text = sources_text(Paint::Plain, &rows.map(source));
+        let text = sources_text(ColorMode::Plain, &rows.map(source));
         for part in [
             "flexnet  posts",
             "corp     unauthorised  61     2026-11-22T07:00:00Z  70       7 removals (pln_1)",
