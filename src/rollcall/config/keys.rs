@@ -65,6 +65,12 @@ impl KnownKeys {
         self.around(path).any(|key| key.is_below(path))
     }
 
+    /// The kind of source that has this key where this source's own kind has not.
+    pub fn other_kind_with(&self, path: &[String]) -> Option<&'static str> {
+        let has = |keys: &[Key]| keys.iter().any(|key| key.is(path));
+        self.of_sources.iter().find(|(_, keys)| has(keys)).map(|(name, _)| *name)
+    }
+
     /// The key or section whose name is most like a path that is neither. For a key of a source it is one of its kind.
     pub fn nearest(&self, path: &[String]) -> String {
         let name = path.join(".");

@@ -102,7 +102,7 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         (
             "[source.corp]\nkind = \"ldap\"\nformat = \"cloudevents\"\n",
             "etc/rollcall.toml:3:1",
-            "unknown key `source.corp.format`; the nearest is `source.corp.",
+            "`source.corp.format` is a key of sources of kind `entitlements`; this source is of another kind",
         ),
         (
             "[source.corp]\nurls = \"ldaps://dc1.test\"\nkind = \"ldap\"\n",
@@ -112,7 +112,7 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         (
             "[source.flexnet]\nsecret_file = \"flexnet.secret\"\nurl = \"ldaps://dc1.test\"\n",
             "etc/rollcall.toml:3:1",
-            "unknown key `source.flexnet.url`; the nearest is `source.flexnet.kind`",
+            "`source.flexnet.url` is a key of sources of kind `ldap`; this source is of another kind",
         ),
         (
             "[source.corp]\nurl = \"ldaps://dc1.test\"\nkind = \"ldpa\"\n",
@@ -315,5 +315,5 @@ fn a_key_of_a_source_is_known_by_its_kind_wherever_the_kind_is_said() {
     let by_env = with(keys, &[("ROLLCALL__SOURCE__CORP__KIND", "ldap")], &[]);
     assert!(by_env.is_ok_and(|loaded| loaded.sources[&"corp".parse().unwrap()].pull.is_some()));
     assert!(with(keys, &[], &[("source.corp.kind", "ldap", "--demo")]).is_ok());
-    assert!(with(keys, &[], &[]).err().unwrap()[0].contains("unknown key `source.corp."));
+    assert!(with(keys, &[], &[]).err().unwrap()[0].contains("is a key of sources of kind"));
 }

@@ -192,9 +192,12 @@ impl Merge {
     }
 
     fn report_unknown(&mut self, path: &[String], origin: Origin) {
-        let nearest = self.0.keys.nearest(path);
         let key = path.join(".");
-        let what = format!("unknown key `{}`; the nearest is `{}`", key.escape_debug(), nearest.escape_debug());
+        let key = key.escape_debug();
+        let what = match self.0.keys.other_kind_with(path) {
+            Some(kind) => format!("`{key}` is a key of sources of kind `{kind}`; this source is of another kind"),
+            None => format!("unknown key `{key}`; the nearest is `{}`", self.0.keys.nearest(path).escape_debug()),
+        };
         self.report(origin, what);
     }
 }
