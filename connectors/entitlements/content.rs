@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::cloudevents;
 
 /// How many events one delivery may hold.
-const EVENTS: usize = 10_000;
+const MAX_EVENTS: usize = 10_000;
 
 pub(crate) fn map(headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
     match events(headers, body) {
@@ -45,8 +45,8 @@ fn events(headers: &Headers, body: &[u8]) -> Result<Vec<Result<MappedEvent, Mapp
         "application/cloudevents-batch+json" => {
             let whole: Vec<&RawValue> = serde_json::from_str(text()?)
                 .map_err(|error| malformed(format!("a batch is a JSON array of events: {error}")))?;
-            if whole.len() > EVENTS {
-                let detail = format!("{} events in one delivery, at most {EVENTS} are taken apart", whole.len());
+            if whole.len() > MAX_EVENTS {
+                let detail = format!("{} events in one delivery, at most {MAX_EVENTS} are taken apart", whole.len());
                 return Err(Problem::at(ProblemType::BatchTooLarge, "", detail));
             }
             Ok(whole.into_iter().map(|event| cloudevents::structured(event.get())).collect())

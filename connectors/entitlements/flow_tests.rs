@@ -30,22 +30,22 @@ const ONE: &str = "application/cloudevents+json";
 const MANY: &str = "application/cloudevents-batch+json";
 const START: i64 = 1_767_225_600;
 
-struct HandClock(Mutex<i64>);
+struct TestClock(Mutex<i64>);
 
-impl Clock for HandClock {
+impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(*self.0.lock().unwrap(), 0).unwrap()
     }
 }
 
-/// The canonical form as it was before a type was known: what `mended` would read as `to` is unknown still.
-struct Unmended {
+/// The canonical form as it was before a type was known: what `fixed` would read as `to` is unknown still.
+struct OldMapping {
     inner: CloudEvents,
     from: &'static str,
     to: &'static str,
 }
 
-impl Hook for Unmended {
+impl Hook for OldMapping {
     fn keeps(&self, header: &str) -> bool {
         self.inner.keeps(header)
     }
@@ -63,7 +63,7 @@ impl Hook for Unmended {
 
 struct App {
     dir: PathBuf,
-    clock: Arc<HandClock>,
+    clock: Arc<TestClock>,
     log: Log,
     ops: Arc<dyn Ops>,
     receiver: Receiver,
@@ -81,7 +81,7 @@ async fn app() -> App {
     let dir = std::env::temp_dir().join(format!("rollcall-entitlements-{}-{count}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
-    let clock = Arc::new(HandClock(Mutex::new(START)));
+    let clock = Arc::new(TestClock(Mutex::new(START)));
     let log = Log::in_memory(LogId([3; 8]), clock.clone());
     let ops = ops::open(&EngineConfig::Embedded { dir: dir.clone() }).await.unwrap();
     let receiver = receiver(&ops, &log, &clock, Order::Version, Arc::new(canonical(SECRET)));
@@ -92,12 +92,12 @@ fn canonical(secrets: &str) -> CloudEvents {
     CloudEvents::new(Secrets::parse(secrets).unwrap())
 }
 
-fn receiver(ops: &Arc<dyn Ops>, log: &Log, clock: &Arc<HandClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
+fn receiver(ops: &Arc<dyn Ops>, log: &Log, clock: &Arc<TestClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
     let route = HookRoute {
         source: "flexnet".parse().unwrap(),
         order,
         hook,
-        max_body: HookRoute::MAX_BODY,
+        max_body: 1 << 20,
         max_in_flight: HookRoute::MAX_IN_FLIGHT,
     };
     Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone())
@@ -212,21 +212,21 @@ async fn a_delivery_refused_for_a_wrong_secret_can_be_replayed_once_the_secret_i
     assert!(matches!(app.receiver.replay(&delivery).await, Err(ReplayError::Unauthorised(_))));
     assert!(app.records().await.is_empty());
     *app.clock.0.lock().unwrap() = START + 86_400;
-    let mended = app.restarted(Order::Version, canonical(&format!("{SECRET}\n{OTHER}")));
-    assert_eq!(outcomes(&mended.replay(&delivery).await.unwrap()), [("1", "recorded", 1)]);
+    let fixed = app.restarted(Order::Version, canonical(&format!("{SECRET}\n{OTHER}")));
+    assert_eq!(outcomes(&fixed.replay(&delivery).await.unwrap()), [("1", "recorded", 1)]);
     let shown = app.shown(&delivery).await;
     assert_eq!((shown.summary.verdict, shown.replays[0].was.as_str()), (Verdict::Recorded, "rejected"));
 }
 
 /// E13.
 #[tokio::test]
-async fn what_was_not_understood_is_driven_again_once_the_mapping_is_mended() {
+async fn what_was_not_understood_is_driven_again_once_the_mapping_is_fixed() {
     let app = app().await;
     let (from, to) = ("rollcall.product.upserted.v1", "rollcall.prodct.upserted.v1");
-    let unmended = app.restarted(Order::Version, Unmended { inner: canonical(SECRET), from, to });
+    let old_mapping = app.restarted(Order::Version, OldMapping { inner: canonical(SECRET), from, to });
     let line = event("2", "product.removed", 2, r#"{"product":"DB"}"#);
     let body = format!("[{},{line}]", product("1", 1));
-    let answer = unmended.receive("flexnet", signed(SECRET, START, MANY, &body)).await.unwrap();
+    let answer = old_mapping.receive("flexnet", signed(SECRET, START, MANY, &body)).await.unwrap();
     assert_eq!((outcomes(&answer), answer.quarantined), (vec![("2", "recorded", 1)], 1));
     assert_eq!(problems(&app.shown(&answer.delivery).await)[0], Some(("unknown-type", "/type")));
 

@@ -10,9 +10,9 @@ pub(crate) const TIMESTAMP: &str = "webhook-timestamp";
 pub(crate) const SIGNATURE: &str = "webhook-signature";
 
 /// How far the signed time may be from ours, in seconds, either way.
-const WINDOW: i64 = 300;
+const MAX_CLOCK_DIFFERENCE: i64 = 300;
 /// How many signatures of one delivery are looked at: enough for every rotation, few enough to be cheap.
-const SIGNATURES: usize = 16;
+const MAX_SIGNATURES: usize = 16;
 
 pub(crate) fn verify(secrets: &Secrets, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection> {
     let id = header(headers, ID, ID_MISSING, ID_MALFORMED)?;
@@ -26,12 +26,12 @@ pub(crate) fn verify(secrets: &Secrets, headers: &Headers, body: &[u8], age: Tim
         if digits { timestamp.parse().map_err(|_| TIMESTAMP_MALFORMED)? } else { return Err(TIMESTAMP_MALFORMED) };
     let signatures = header(headers, SIGNATURE, SIGNATURE_MISSING, SIGNATURE_REPEATED)?;
     if let TimestampCheck::Against(now) = age
-        && now.timestamp().abs_diff(signed_at) > WINDOW.unsigned_abs()
+        && now.timestamp().abs_diff(signed_at) > MAX_CLOCK_DIFFERENCE.unsigned_abs()
     {
         return Err(TIMESTAMP_STALE);
     }
     // Other versions are other schemes' and no reason to refuse.
-    let offered = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,")).take(SIGNATURES);
+    let offered = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,")).take(MAX_SIGNATURES);
     let offered: Vec<Vec<u8>> = offered.filter_map(|base64| BASE64_STANDARD.decode(base64).ok()).collect();
     if secrets.fits(id, timestamp, body, &offered) { Ok(()) } else { Err(SIGNATURE_MISMATCH) }
 }

@@ -2,7 +2,6 @@
 
 use chrono::DateTime;
 
-use crate::wire::syncrepl::SYNC;
 use crate::{
     config::{Base, Config},
     schema::{
@@ -13,7 +12,7 @@ use crate::{
         ber::{Reader, SEQUENCE},
         dirsync,
         message::{Control, Entry, Message, PAGED, Reply, page_cookie},
-        syncrepl::{Change, Info, State},
+        syncrepl::{Change, Info, SYNC, State},
     },
 };
 

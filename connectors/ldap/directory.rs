@@ -34,21 +34,23 @@ use crate::{
         read,
         syncrepl_feed::SyncReplFeed,
     },
-    wire::{fault::Fault, filter::Filter, message::Entry, search},
+    wire::{
+        fault::Fault,
+        filter::Filter,
+        message::{Entry, UNAVAILABLE_EXTENSION},
+        search,
+    },
 };
 
-/// unavailableCriticalExtension.
-const UNAVAILABLE_EXTENSION: u32 = 12;
-
-/// How long a server may take to mend the lists of groups after a rename.
+/// How long a server may take to fix the lists of groups after a rename.
 pub(crate) const REFINT_DELAY: Duration = Duration::from_millis(500);
 
 /// One configured directory.
 #[derive(Debug, Clone)]
-pub struct Directory(Arc<Inner>);
+pub struct Directory(Arc<DirectoryState>);
 
 #[derive(Debug)]
-struct Inner {
+struct DirectoryState {
     client: Client,
     /// Whether the server that answered last can be followed.
     followable: AtomicBool,
@@ -67,11 +69,11 @@ pub struct DirectoryStatus {
     /// Its name in its own words.
     pub vendor: Option<String>,
     /// How it is read.
-    pub way: SyncMethod,
+    pub method: SyncMethod,
     /// Why so.
     pub why: String,
     /// What the last whole read met that is no fact.
-    pub notes: ReadReport,
+    pub report: ReadReport,
 }
 
 impl Directory {
@@ -82,7 +84,12 @@ impl Directory {
     pub fn new(config: Config) -> Result<Self, String> {
         let followable = AtomicBool::new(config.mode == Mode::Auto);
         let client = Client::new(config)?;
-        Ok(Self(Arc::new(Inner { client, followable, method_found: Mutex::default(), known: Mutex::default() })))
+        Ok(Self(Arc::new(DirectoryState {
+            client,
+            followable,
+            method_found: Mutex::default(),
+            known: Mutex::default(),
+        })))
     }
 
     /// What is known since it last answered.
@@ -99,20 +106,20 @@ impl Directory {
     async fn session(&self) -> Result<(Session, SyncMethod), Fault> {
         let session = self.client().session().await?;
         let of_itself = || SyncMethod::of(&self.client().config, &session.root, &session.schema.id);
-        let (way, why) = self.method_found().clone().unwrap_or_else(of_itself);
-        self.0.followable.store(way != SyncMethod::FullRead, Ordering::Relaxed);
+        let (method, why) = self.method_found().clone().unwrap_or_else(of_itself);
+        self.0.followable.store(method != SyncMethod::FullRead, Ordering::Relaxed);
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let notes = known.take().map(|known| known.notes).unwrap_or_default();
+        let report = known.take().map(|known| known.report).unwrap_or_default();
         *known = Some(DirectoryStatus {
             server: session.connection.url().to_string(),
             kind: session.root.kind,
             vendor: session.root.vendor.clone(),
-            way,
+            method,
             why,
-            notes,
+            report,
         });
         drop(known);
-        Ok((session, way))
+        Ok((session, method))
     }
 
     fn method_found(&self) -> MutexGuard<'_, Option<(SyncMethod, String)>> {
@@ -124,7 +131,7 @@ impl Directory {
             tracing::warn!(what = %text, "something of the directory is left out");
         }
         if let Some(known) = &mut *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) {
-            known.notes = report.clone();
+            known.report = report.clone();
         }
     }
 
@@ -133,11 +140,11 @@ impl Directory {
         let bases = || config.people.iter().chain(&config.groups);
         let parts: Vec<_> = bases().map(|base| builder.open_section(base.text.clone())).collect();
         let (mut session, _) = self.session().await?;
-        let notes = read::read_everything(&mut session, config, &mut builder).await?;
+        let report = read::read_everything(&mut session, config, &mut builder).await?;
         session.connection.close().await;
         // Every page of every base came with a good result, or we would not be here.
         parts.into_iter().for_each(|part| builder.close_section(part));
-        self.save_report(&notes);
+        self.save_report(&report);
         Ok(builder.seal()?)
     }
 
@@ -147,7 +154,7 @@ impl Directory {
         for subject in subjects {
             answers.push(self.look_up_one(&mut session, subject, now).await?);
         }
-        // Who was renamed may be listed under the old name for a moment: servers mend that by themselves, a little later.
+        // Who was renamed may be listed under the old name for a moment: servers fix that by themselves, a little later.
         if answers.contains(&LookupAnswer::Gone) {
             tokio::time::sleep(REFINT_DELAY).await;
             for (subject, answer) in
@@ -185,13 +192,13 @@ impl Directory {
         Ok(match subject {
             Body::PersonUpserted(body::Person { person: id, .. }) | Body::PersonRemoved(PersonRef { person: id }) => {
                 match self.find(session, id, true).await? {
-                    Some(entry) => LookupAnswer::Stated(index::person_fact(&schema.person(&entry, now)?)),
+                    Some(entry) => LookupAnswer::Found(index::person_fact(&schema.person(&entry, now)?)),
                     None => hidden(),
                 }
             }
             Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id, .. }) => {
                 match self.find(session, id, false).await? {
-                    Some(entry) => LookupAnswer::Stated(index::group_fact(&schema.group(&entry)?).into()),
+                    Some(entry) => LookupAnswer::Found(index::group_fact(&schema.group(&entry)?).into()),
                     None => hidden(),
                 }
             }
@@ -217,7 +224,7 @@ impl Directory {
                     Member::Service(_) => return Ok(LookupAnswer::Unknown("a directory has no services".to_owned())),
                 };
                 if listed {
-                    LookupAnswer::Stated(Body::GroupMemberAdded(fact.clone()).into())
+                    LookupAnswer::Found(Body::GroupMemberAdded(fact.clone()).into())
                 } else {
                     LookupAnswer::Gone
                 }
@@ -269,27 +276,27 @@ impl Pull for Directory {
     async fn follow(&self, sink: ChangeSink) -> Failure {
         let followed = async {
             *self.method_found() = None;
-            let (mut session, mut way) = self.session().await?;
-            if way == SyncMethod::DirSync {
+            let (mut session, mut method) = self.session().await?;
+            if method == SyncMethod::DirSync {
                 let found = active_directory::method(self.client(), &mut session).await?;
-                way = found.0;
+                method = found.0;
                 *self.method_found() = Some(found);
                 self.session().await?.0.connection.close().await;
             }
             let schema = session.schema.clone();
             session.connection.close().await;
-            let changes: Option<Box<dyn ChangeFeed + '_>> = match way {
+            let changes: Option<Box<dyn ChangeFeed + '_>> = match method {
                 SyncMethod::FullRead => None,
                 SyncMethod::SyncRepl => Some(Box::new(SyncReplFeed::new(self.client(), schema.clone()))),
                 SyncMethod::DirSync | SyncMethod::ChangeNumbers => {
-                    Some(Box::new(ActiveDirectoryFeed::new(self.client(), way)))
+                    Some(Box::new(ActiveDirectoryFeed::new(self.client(), method)))
                 }
             };
             if let Some(mut changes) = changes {
                 let follower =
                     Follower { client: self.client(), schema, sink: &sink, report: &|report| self.save_report(report) };
                 let Err(ended) = follower.run(&mut *changes).await;
-                if way != SyncMethod::SyncRepl
+                if method != SyncMethod::SyncRepl
                     || !matches!(ended, SyncError::Fault(Fault::Refused { code: UNAVAILABLE_EXTENSION, .. }))
                 {
                     return Err(ended);

@@ -25,7 +25,7 @@ pub enum Grade {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// A word: `reach`, `bind`, `server`, `way`, `search`, `rights`, `clock`.
+    /// A word: `connect`, `bind`, `server`, `method`, `search`, `entries`, `clock`.
     pub what: &'static str,
     /// How much it matters.
     pub grade: Grade,
@@ -55,12 +55,12 @@ impl Directory {
 
 async fn open_session(client: &Client, url: &Url, found: &mut Vec<Finding>) -> Result<Session, (&'static str, Fault)> {
     let good = |what, text| Finding { what, grade: Grade::Good, text };
-    let mut connection = client.connect(url).await.map_err(|fault| ("reach", fault))?;
+    let mut connection = client.connect(url).await.map_err(|fault| ("connect", fault))?;
     found.push(match connection.certificate() {
-        Some(certificate) => good("reach", format!("{url}, TLS, certificate sha256:{}", fingerprint(certificate))),
+        Some(certificate) => good("connect", format!("{url}, TLS, certificate sha256:{}", fingerprint(certificate))),
         None => {
             let text = format!("{url} in clear text, passwords included, because `clear_text` says so");
-            Finding { what: "reach", grade: Grade::Odd, text }
+            Finding { what: "connect", grade: Grade::Odd, text }
         }
     });
     connection.bind(&client.config.bind).await.map_err(|fault| ("bind", fault))?;
@@ -73,11 +73,11 @@ async fn open_session(client: &Client, url: &Url, found: &mut Vec<Finding>) -> R
 async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found: &mut Vec<Finding>) {
     let mut add = |what, grade, text| found.push(Finding { what, grade, text });
     let (config, schema) = (&client.config, session.schema.clone());
-    let (mut way, mut why) = SyncMethod::of(config, &session.root, &schema.id);
-    if way == SyncMethod::DirSync {
+    let (mut method, mut why) = SyncMethod::of(config, &session.root, &schema.id);
+    if method == SyncMethod::DirSync {
         match active_directory::method(client, session).await {
-            Ok(found) => (way, why) = found,
-            Err(fault) => add("way", Grade::Bad, fault.to_string()),
+            Ok(found) => (method, why) = found,
+            Err(fault) => add("method", Grade::Bad, fault.to_string()),
         }
     }
     let Session { connection, root, .. } = session;
@@ -85,7 +85,7 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
     let paging = if root.pages() { "pages" } else { "no pages: a size limit of it would end every read" };
     let grade = if root.pages() { Grade::Good } else { Grade::Odd };
     add("server", grade, format!("{}{vendor}, {paging}", root.kind.as_str()));
-    add("way", Grade::Good, format!("{}: {why}", way.as_str()));
+    add("method", Grade::Good, format!("{}: {why}", method.as_str()));
     if let Some(theirs) = root.time {
         let off = (theirs - now).abs().num_seconds();
         let grade = if off <= 300 { Grade::Good } else { Grade::Odd };
@@ -125,7 +125,7 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
                 Ok(_) => add("search", Grade::Good, format!("{count} {noun} below {}", base.text)),
             }
             if let Some((grade, text)) = wrong {
-                add("rights", grade, text);
+                add("entries", grade, text);
             }
         }
     }

@@ -5,10 +5,10 @@ pub mod connector;
 mod delivery;
 mod personal;
 mod reading;
+mod string_enum;
 #[cfg(test)]
 mod suite;
 pub mod testkit;
-mod words;
 
 pub use baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, RecordedFacts};
 pub use delivery::{

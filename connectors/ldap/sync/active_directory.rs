@@ -11,14 +11,13 @@ use async_trait::async_trait;
 use rollcall_events::Id;
 use tokio::time::{Instant, sleep_until};
 
-use crate::sync::method::context;
 use crate::{
     client::{Client, Session},
     schema::{model::Unreadable, server::RootDse},
     sync::{
         error::SyncError,
         feed::{ChangeFeed, EntryChange, FeedAnswer},
-        method::SyncMethod,
+        method::{SyncMethod, context},
         read,
         state::SyncState,
     },
@@ -28,14 +27,11 @@ use crate::{
         dn::Dn,
         fault::Fault,
         filter::Filter,
-        message::{Entry, Scope, Search},
+        message::{Entry, NO_SUCH_OBJECT, Scope, Search, UNAVAILABLE_EXTENSION},
         search,
     },
 };
 
-/// unavailableCriticalExtension: the cookie is none of the server's.
-const UNAVAILABLE_EXTENSION: u32 = 12;
-const NO_SUCH_OBJECT: u32 = 32;
 /// So many known entries that no filter gives any more, all at once, may be a right that we lost: a whole read, and its
 /// guard, must say so.
 const MAX_VANISHED: usize = 20;
@@ -43,7 +39,7 @@ const MAX_VANISHED: usize = 20;
 /// Asks a server for changes.
 pub struct ActiveDirectoryFeed<'a> {
     client: &'a Client,
-    way: SyncMethod,
+    method: SyncMethod,
     position: PollCursor,
     /// The connection to the server whose changes are counted.
     session: Option<Session>,
@@ -70,7 +66,7 @@ struct DomainController {
 
 /// Which entries changed, and up to where.
 enum Announcement {
-    ChangeFeed(Vec<(Id, Announced, String)>, PollCursor),
+    Changes(Vec<(Id, Announced, String)>, PollCursor),
     Lost(String),
 }
 
@@ -135,8 +131,8 @@ fn nobody() -> Filter {
 }
 
 impl<'a> ActiveDirectoryFeed<'a> {
-    pub fn new(client: &'a Client, way: SyncMethod) -> Self {
-        Self { client, way, position: PollCursor::None, session: None, due: Instant::now() }
+    pub fn new(client: &'a Client, method: SyncMethod) -> Self {
+        Self { client, method, position: PollCursor::None, session: None, due: Instant::now() }
     }
 
     fn parts(&self) -> usize {
@@ -153,7 +149,7 @@ impl<'a> ActiveDirectoryFeed<'a> {
 
     /// Where the server is now.
     async fn here(&self, session: &mut Session) -> Result<PollCursor, SyncError> {
-        if self.way == SyncMethod::DirSync {
+        if self.method == SyncMethod::DirSync {
             let mut cookie = Vec::new();
             // The same is asked of everything, and nothing fits: only the cookie moves.
             loop {
@@ -230,7 +226,7 @@ impl<'a> ActiveDirectoryFeed<'a> {
             }
             cookie = reply.cookie;
             if !reply.more {
-                return Ok(Announcement::ChangeFeed(all, PollCursor::Cookie(cookie)));
+                return Ok(Announcement::Changes(all, PollCursor::Cookie(cookie)));
             }
         }
     }
@@ -248,20 +244,20 @@ impl<'a> ActiveDirectoryFeed<'a> {
         }
         let position = PollCursor::Number { last: now, of: of.clone() };
         if now == last {
-            return Ok(Announcement::ChangeFeed(Vec::new(), position));
+            return Ok(Announcement::Changes(Vec::new(), position));
         }
         let mut search = self.search(session, dirsync::changed_from(last + 1))?;
         search.controls = vec![dirsync::show_deleted()];
         let pages = Some(self.client.config.page);
         let entries = search::search_all(&mut session.connection, &search, pages, &mut |entry| entry).await?.items;
-        Ok(Announcement::ChangeFeed(announced(session, entries)?, position))
+        Ok(Announcement::Changes(announced(session, entries)?, position))
     }
 
     /// What changed since the cursor, read. The first time after a pause (`resumed`) the state may know less than was sent.
     async fn poll(&mut self, session: &mut Session, state: &SyncState, resumed: bool) -> Result<FeedAnswer, SyncError> {
         let (announced, position) = match self.ask(session).await? {
-            Announcement::Lost(why) => return Ok(FeedAnswer::FullReadReason(why)),
-            Announcement::ChangeFeed(announced, position) => (announced, position),
+            Announcement::Lost(why) => return Ok(FeedAnswer::FullRead(why)),
+            Announcement::Changes(announced, position) => (announced, position),
         };
         let (mut said, mut ids) = (Vec::new(), BTreeSet::new());
         for (id, change, dn) in announced {
@@ -289,12 +285,12 @@ impl<'a> ActiveDirectoryFeed<'a> {
                 let there = search::read_entry(&mut session.connection, &name, None, vec!["1.1".to_owned()]).await?;
                 if there.is_none() && known {
                     // Deleted or hidden, and nobody said which: that is for a whole read to conclude from.
-                    return Ok(FeedAnswer::FullReadReason(format!("{name} was changed and cannot be found any more")));
+                    return Ok(FeedAnswer::FullRead(format!("{name} was changed and cannot be found any more")));
                 }
                 outside = there.is_some();
                 vanished += usize::from(outside && known);
                 if vanished >= MAX_VANISHED {
-                    return Ok(FeedAnswer::FullReadReason(format!(
+                    return Ok(FeedAnswer::FullRead(format!(
                         "{vanished} changed entries are there and fit no filter any more"
                     )));
                 }
@@ -308,7 +304,7 @@ impl<'a> ActiveDirectoryFeed<'a> {
             }
         }
         self.position = position;
-        Ok(if said.is_empty() { FeedAnswer::Idle } else { FeedAnswer::ChangeFeed(said) })
+        Ok(if said.is_empty() { FeedAnswer::Idle } else { FeedAnswer::Changes(said) })
     }
 
     /// Who is below a container under another name than we know.
@@ -344,7 +340,7 @@ impl<'a> ActiveDirectoryFeed<'a> {
     /// Where to go on, or why that is not possible.
     async fn resume(&self, session: &mut Session, cursor: &[u8]) -> Result<Result<PollCursor, String>, SyncError> {
         let position = PollCursor::read(cursor);
-        let why = match (&position, self.way) {
+        let why = match (&position, self.method) {
             (PollCursor::Cookie(_), SyncMethod::DirSync) => return Ok(Ok(position)),
             (PollCursor::Number { of, .. }, SyncMethod::ChangeNumbers) => match controller(session).await? {
                 Some(here) if here == *of => return Ok(Ok(position)),
@@ -353,7 +349,7 @@ impl<'a> ActiveDirectoryFeed<'a> {
                 }
                 _ => format!("another controller than {} answers, and change numbers are each one's own", of.service),
             },
-            _ => "the directory was asked in another way before".to_owned(),
+            _ => "the directory was asked by another method before".to_owned(),
         };
         Ok(Err(why))
     }
@@ -361,8 +357,8 @@ impl<'a> ActiveDirectoryFeed<'a> {
 
 #[async_trait]
 impl ChangeFeed for ActiveDirectoryFeed<'_> {
-    fn way(&self) -> &'static str {
-        if self.way == SyncMethod::DirSync { "DirSync" } else { "uSNChanged" }
+    fn method_name(&self) -> &'static str {
+        if self.method == SyncMethod::DirSync { "DirSync" } else { "uSNChanged" }
     }
 
     async fn begin(&mut self, cursor: Option<&[u8]>, known: &SyncState) -> Result<FeedAnswer, SyncError> {
@@ -372,14 +368,14 @@ impl ChangeFeed for ActiveDirectoryFeed<'_> {
                 // Before the first question: what changes while everything is read is read again.
                 self.position = self.here(&mut session).await?;
                 let all = read::entries(&mut session, &self.client.config, None).await?;
-                FeedAnswer::ChangeFeed(all.into_iter().map(|(part, entry)| EntryChange::Present(part, entry)).collect())
+                FeedAnswer::Changes(all.into_iter().map(|(part, entry)| EntryChange::Present(part, entry)).collect())
             }
             Some(cursor) => match self.resume(&mut session, cursor).await? {
                 Ok(position) => {
                     self.position = position;
                     self.poll(&mut session, known, true).await?
                 }
-                Err(why) => FeedAnswer::FullReadReason(why),
+                Err(why) => FeedAnswer::FullRead(why),
             },
         };
         self.session = Some(session);

@@ -2,9 +2,9 @@
 
 use rollcall_ingest::connector::{Failure, SinkError};
 
-use crate::sync::read::ReadError;
 use crate::{
     schema::model::Unreadable,
+    sync::read::ReadError,
     wire::{ber::Malformed, fault::Fault},
 };
 

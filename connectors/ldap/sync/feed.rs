@@ -1,13 +1,13 @@
-//! How the changes of a directory are heard, whatever its kind: one implementation of `ChangeFeed` for each way. What a change
-//! means for people and groups is the follower's; nothing here knows the log.
+//! How the changes of a directory are heard, whatever its kind: one `ChangeFeed` for each method. What a change means for
+//! people and groups is the follower's; nothing here knows the log.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rollcall_events::Id;
 
-use crate::config::Part;
 use crate::{
+    config::Part,
     sync::{error::SyncError, state::SyncState},
     wire::message::Entry,
 };
@@ -27,16 +27,16 @@ pub enum FeedAnswer {
     /// Nothing, for as long as was waited.
     Idle,
     /// These changes, in their order.
-    ChangeFeed(Vec<EntryChange>),
+    Changes(Vec<EntryChange>),
     /// The server does not go on from where we were, for this reason: everything must be read.
-    FullReadReason(String),
+    FullRead(String),
 }
 
-/// A way to hear of changes. `known` is what was heard before.
+/// A method by which changes are heard. `known` is what was heard before.
 #[async_trait]
 pub trait ChangeFeed: Send {
-    /// Which way it is: a cursor of another is not good for it.
-    fn way(&self) -> &'static str;
+    /// The name of the method: a cursor of another one is not good for it.
+    fn method_name(&self) -> &'static str;
 
     /// Begins. With a cursor: what changed since. Without one: every entry that there is; all of them, or an error.
     async fn begin(&mut self, cursor: Option<&[u8]>, known: &SyncState) -> Result<FeedAnswer, SyncError>;

@@ -56,7 +56,8 @@ impl Follower<'_> {
     /// Follows until something ends it, from what was kept.
     pub async fn run(&self, changes: &mut dyn ChangeFeed) -> Result<Infallible, SyncError> {
         let recalled = self.sink.resume_point().await?.and_then(|kept| {
-            SyncState::restore(kept, changes.way()).map_err(|Malformed(why)| FullReadReason::Unreadable(why.to_owned()))
+            SyncState::restore(kept, changes.method_name())
+                .map_err(|Malformed(why)| FullReadReason::Unreadable(why.to_owned()))
         });
         let (mut state, mut from) = match recalled {
             Ok((state, cursor)) => (state, Ok(cursor)),
@@ -84,8 +85,8 @@ impl Follower<'_> {
         };
         let said = match changes.begin(Some(&from), state).await? {
             FeedAnswer::Idle => Vec::new(),
-            FeedAnswer::ChangeFeed(said) => said,
-            FeedAnswer::FullReadReason(why) => return Ok(Some(why)),
+            FeedAnswer::Changes(said) => said,
+            FeedAnswer::FullRead(why) => return Ok(Some(why)),
         };
         state.index.clear_lookups();
         let mut told = self.apply_changes(said, state).await?;
@@ -105,9 +106,9 @@ impl Follower<'_> {
         let mut builder = self.sink.begin_snapshot(why).await?;
         let said = match changes.begin(None, state).await? {
             FeedAnswer::Idle => Vec::new(),
-            FeedAnswer::ChangeFeed(said) => said,
+            FeedAnswer::Changes(said) => said,
             // It was anew.
-            FeedAnswer::FullReadReason(why) => return Err(Failure::Partial(why).into()),
+            FeedAnswer::FullRead(why) => return Err(Failure::Partial(why).into()),
         };
         let mut left_out = ReadReport::default();
         for said in said {
@@ -127,8 +128,8 @@ impl Follower<'_> {
             let part = builder.open_section(base.text.clone());
             builder.close_section(part);
         }
-        let notes = state.index.state(&mut builder);
-        (self.report)(&ReadReport { left_out: left_out.left_out, ..notes });
+        let report = state.index.state(&mut builder);
+        (self.report)(&ReadReport { left_out: left_out.left_out, ..report });
         self.sink.apply_snapshot(builder.seal()?).await?;
         Ok(())
     }
@@ -137,7 +138,7 @@ impl Follower<'_> {
     async fn follow_changes(&self, changes: &mut dyn ChangeFeed, state: &mut SyncState) -> Result<String, SyncError> {
         let mut busy = 0;
         loop {
-            let cursor = write_cursor(changes.way(), &changes.cursor());
+            let cursor = write_cursor(changes.method_name(), &changes.cursor());
             if self.sink.save(cursor, || state.update()).await? == SaveOutcome::Saved {
                 state.mark_saved();
             }
@@ -152,14 +153,14 @@ impl Follower<'_> {
                     self.reread_doubtful(state).await?;
                     busy = 0;
                 }
-                FeedAnswer::ChangeFeed(said) => {
+                FeedAnswer::Changes(said) => {
                     busy += 1;
                     let told = self.apply_changes(said, state).await?;
                     if !told.is_empty() {
                         self.sink.send(told).await?;
                     }
                 }
-                FeedAnswer::FullReadReason(why) => return Ok(why),
+                FeedAnswer::FullRead(why) => return Ok(why),
             }
         }
     }
@@ -210,10 +211,10 @@ impl Follower<'_> {
     }
 
     /// Looks up what groups list and nobody read.
-    async fn look_up(&self, index: &mut DirectoryIndex, notes: &mut ReadReport) -> Result<(), SyncError> {
+    async fn look_up(&self, index: &mut DirectoryIndex, report: &mut ReadReport) -> Result<(), SyncError> {
         if !index.unknown().is_empty() {
             let mut session = self.client.session().await?;
-            read::resolve(&mut session, self.config(), index, notes, self.sink.now()).await?;
+            read::resolve(&mut session, self.config(), index, report, self.sink.now()).await?;
             session.connection.close().await;
         }
         Ok(())
@@ -297,7 +298,7 @@ impl Follower<'_> {
         affected: &mut Affected,
     ) -> Result<(), SyncError> {
         let person = self.schema.person(entry, self.sink.now())?;
-        told.push(SourceChange::Stated(index::person_fact(&person)));
+        told.push(SourceChange::Fact(index::person_fact(&person)));
         let same = index.person(&person.id).is_some_and(|old| {
             (&old.dn, &old.uids, &old.primary, &old.member_of)
                 == (&person.dn, &person.uids, &person.primary, &person.member_of)
@@ -329,7 +330,7 @@ impl Follower<'_> {
             }
             Err(why) => return Err(why.into()),
         };
-        told.push(SourceChange::Stated(index::group_fact(&group).into()));
+        told.push(SourceChange::Fact(index::group_fact(&group).into()));
         let same = index.group(&group.id).is_some_and(|old| old.dn == group.dn);
         let id = group.id.clone();
         affected.newcomer |= index.name_of(&id).is_none();
@@ -351,7 +352,7 @@ impl Follower<'_> {
         state: &mut SyncState,
     ) -> Result<Vec<SourceChange>, SyncError> {
         let SyncState { index, doubtful, .. } = state;
-        // Their lists may be mended in this moment. Who is told by user name has no such trouble.
+        // Their lists may be fixed in this moment. Who is told by user name has no such trouble.
         doubtful.extend(index.groups_listing(&affected.dns, &HashSet::new()));
         if affected.newcomer {
             doubtful.extend(index.groups_listing_outsiders());
@@ -370,7 +371,7 @@ impl Follower<'_> {
             if whole {
                 told.push(SourceChange::GroupMembers { group: id.clone(), members: members.collect() });
             } else {
-                told.extend(members.map(SourceChange::Stated));
+                told.extend(members.map(SourceChange::Fact));
             }
         }
         Ok(told)

@@ -136,14 +136,14 @@ impl DirectoryIndex {
 
     /// Takes a group in that nothing will be asked about again: where every name that it lists is known, it is added to
     /// the snapshot at once and not kept.
-    pub fn state_or_keep_group(&mut self, group: Group, builder: &mut SnapshotBuilder, notes: &mut ReadReport) {
+    pub fn state_or_keep_group(&mut self, group: Group, builder: &mut SnapshotBuilder, report: &mut ReadReport) {
         let group = self.index_group(group);
         let known = |entered: &IndexedMember| match entered {
             IndexedMember::Name(number) => self.names.get(*number).is_some_and(|name| name.named.is_some()),
             IndexedMember::Uid(_) | IndexedMember::Garbage(_) => false,
         };
         if group.members.iter().all(known) {
-            self.state_group(&group, builder, notes);
+            self.state_group(&group, builder, report);
         } else {
             self.insert_group(group);
         }
@@ -398,25 +398,25 @@ impl DirectoryIndex {
 
     /// Adds everything that is kept to a snapshot.
     pub fn state(&self, builder: &mut SnapshotBuilder) -> ReadReport {
-        let mut notes = ReadReport::default();
+        let mut report = ReadReport::default();
         self.people.values().for_each(|person| builder.add(person_fact(person)));
-        self.groups.values().for_each(|group| self.state_group(group, builder, &mut notes));
-        notes
+        self.groups.values().for_each(|group| self.state_group(group, builder, &mut report));
+        report
     }
 
-    fn state_group(&self, group: &IndexedGroup, builder: &mut SnapshotBuilder, notes: &mut ReadReport) {
+    fn state_group(&self, group: &IndexedGroup, builder: &mut SnapshotBuilder, report: &mut ReadReport) {
         builder.add(kept_fact(group));
         let found = self.members(group);
-        notes.outside += found.outside.len();
+        report.outside += found.outside.len();
         for member in found.members {
             builder.add(member_fact(&group.id, member));
         }
         for who in found.absent {
-            notes.absent += 1;
+            report.absent += 1;
             builder.add_absent(format!("{who} (listed in {})", group.text));
         }
         for (uid, people) in found.conflicts {
-            notes.conflicts.push(format!(
+            report.conflicts.push(format!(
                 "{} lists {uid}, and {} people have that user name",
                 group.text,
                 people.len()
@@ -429,7 +429,7 @@ impl DirectoryIndex {
         }
         if let Some(first) = found.unresolved.first() {
             let reason = format!("{}: {first} ({} in all)", group.text, found.unresolved.len());
-            notes.unresolved += found.unresolved.len();
+            report.unresolved += found.unresolved.len();
             builder.exclude(FactSelector::MembersOf(group.id.clone()), reason);
         }
     }

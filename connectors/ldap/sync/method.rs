@@ -1,4 +1,5 @@
-//! How a directory is read: as a whole, or followed in one of three ways. Decided by what the server is and what is configured.
+//! How a directory is read: as a whole, or followed by one of three methods. Decided by what the server is and what is
+//! configured.
 
 use crate::{
     config::{Config, Mode},
@@ -65,12 +66,11 @@ pub fn context(config: &Config, root: &RootDse) -> Option<String> {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::message::Entry;
 
-    fn way(kind: Kind, change: impl FnOnce(&mut Config, &mut RootDse)) -> (SyncMethod, String) {
+    fn method(kind: Kind, change: impl FnOnce(&mut Config, &mut RootDse)) -> (SyncMethod, String) {
         let mut config = Config::new(vec!["ldaps://x".parse().unwrap()], "OU=people,DC=ex,DC=test".parse().unwrap());
         let mut root = RootDse::of(&Entry { dn: String::new(), attributes: Vec::new() });
         root.kind = kind;
@@ -84,19 +84,19 @@ mod tests {
     #[test]
     fn what_is_not_announced_is_read_as_a_whole_and_the_reason_is_named() {
         let active = Kind::ActiveDirectory;
-        assert_eq!(way(active, |_, _| {}), (SyncMethod::DirSync, "DirSync".to_owned()));
-        assert_eq!(way(Kind::OpenLdap, |_, _| {}).0, SyncMethod::SyncRepl);
+        assert_eq!(method(active, |_, _| {}), (SyncMethod::DirSync, "DirSync".to_owned()));
+        assert_eq!(method(Kind::OpenLdap, |_, _| {}).0, SyncMethod::SyncRepl);
         let filter = "(&(objectClass=user)(memberOf:1.2.840.113556.1.4.1941:=CN=x,DC=ex,DC=test))";
         for (found, reason) in [
-            (way(active, |config, _| config.mode = Mode::Full), "`mode`"),
-            (way(active, |config, _| config.member_of = true), "`member_of`"),
-            (way(active, |config, _| config.people_filter = Some(filter.parse().unwrap())), "looks at memberOf"),
-            (way(active, |config, _| config.attributes.id = Some("objectSid".to_owned())), "not objectGUID"),
-            (way(active, |config, _| config.groups = vec!["DC=other,DC=test".parse().unwrap()]), "naming contexts"),
-            (way(active, |_, root| root.contexts.clear()), "naming contexts"),
-            (way(Kind::OpenLdap, |config, _| config.member_of = true), "`member_of`"),
-            (way(Kind::OpenLdap, |_, root| root.controls.clear()), "syncprov"),
-            (way(Kind::Ds389, |_, _| {}), "only OpenLDAP and Active Directory"),
+            (method(active, |config, _| config.mode = Mode::Full), "`mode`"),
+            (method(active, |config, _| config.member_of = true), "`member_of`"),
+            (method(active, |config, _| config.people_filter = Some(filter.parse().unwrap())), "looks at memberOf"),
+            (method(active, |config, _| config.attributes.id = Some("objectSid".to_owned())), "not objectGUID"),
+            (method(active, |config, _| config.groups = vec!["DC=other,DC=test".parse().unwrap()]), "naming contexts"),
+            (method(active, |_, root| root.contexts.clear()), "naming contexts"),
+            (method(Kind::OpenLdap, |config, _| config.member_of = true), "`member_of`"),
+            (method(Kind::OpenLdap, |_, root| root.controls.clear()), "syncprov"),
+            (method(Kind::Ds389, |_, _| {}), "only OpenLDAP and Active Directory"),
         ] {
             assert!(found.0 == SyncMethod::FullRead && found.1.contains(reason), "{found:?} for {reason}");
         }

@@ -41,7 +41,7 @@ pub async fn read_everything(
     builder: &mut SnapshotBuilder,
 ) -> Result<ReadReport, ReadError> {
     let now = builder.now();
-    let (mut index, mut notes) = (DirectoryIndex::default(), ReadReport::default());
+    let (mut index, mut report) = (DirectoryIndex::default(), ReadReport::default());
     let pages = session.root.pages().then_some(config.page);
     let schema = session.schema.clone();
     for base in &config.people {
@@ -55,7 +55,7 @@ pub async fn read_everything(
             Err(why) => read = Err(why),
         };
         let found = search::search_all(&mut session.connection, &search, pages, &mut take).await?;
-        notes.references += found.references;
+        report.references += found.references;
         read?;
     }
     for base in &config.groups {
@@ -64,36 +64,36 @@ pub async fn read_everything(
         let mut take = |entry: Entry| {
             if search::is_ranged(&entry) {
                 ranged.push(entry);
-            } else if let Err(why) = add_group(&schema, &mut index, &mut notes, builder, &entry) {
+            } else if let Err(why) = add_group(&schema, &mut index, &mut report, builder, &entry) {
                 read = Err(why);
             }
         };
         let found = search::search_all(&mut session.connection, &search, pages, &mut take).await?;
         read?;
-        notes.references += found.references;
+        report.references += found.references;
         for mut entry in ranged {
             search::complete_ranges(&mut session.connection, &mut entry).await?;
-            add_group(&schema, &mut index, &mut notes, builder, &entry)?;
+            add_group(&schema, &mut index, &mut report, builder, &entry)?;
         }
     }
-    resolve(session, config, &mut index, &mut notes, now).await?;
-    notes.add(index.state(builder));
-    Ok(notes)
+    resolve(session, config, &mut index, &mut report, now).await?;
+    report.add(index.state(builder));
+    Ok(report)
 }
 
 /// Takes a group in, and states it at once where nothing that is read later can add to it.
 fn add_group(
     schema: &Schema,
     index: &mut DirectoryIndex,
-    notes: &mut ReadReport,
+    report: &mut ReadReport,
     builder: &mut SnapshotBuilder,
     entry: &Entry,
 ) -> Result<(), Unreadable> {
     match schema.group(entry) {
         // People may name it as theirs.
         Ok(group) if group.sid.is_some() || schema.member_of => index.put_group(group),
-        Ok(group) => index.state_or_keep_group(group, builder, notes),
-        read => keep_group(index, notes, read, entry)?,
+        Ok(group) => index.state_or_keep_group(group, builder, report),
+        read => keep_group(index, report, read, entry)?,
     }
     Ok(())
 }
@@ -131,13 +131,13 @@ pub async fn entries(session: &mut Session, config: &Config, only: Option<&[Id]>
 /// Takes a group in; one whose members only the server knows is left out by name, any other unreadable one ends the read.
 pub fn keep_group(
     index: &mut DirectoryIndex,
-    notes: &mut ReadReport,
+    report: &mut ReadReport,
     read: Result<Group, Unreadable>,
     entry: &Entry,
 ) -> Result<(), Unreadable> {
     match read {
         Ok(group) => index.put_group(group),
-        Err(why) if entry.is("groupOfURLs") => notes.left_out.push(why.to_string()),
+        Err(why) if entry.is("groupOfURLs") => report.left_out.push(why.to_string()),
         Err(why) => return Err(why),
     }
     Ok(())
@@ -148,7 +148,7 @@ pub async fn resolve(
     session: &mut Session,
     config: &Config,
     index: &mut DirectoryIndex,
-    notes: &mut ReadReport,
+    report: &mut ReadReport,
     now: DateTime<Utc>,
 ) -> Result<(), ReadError> {
     loop {
@@ -157,7 +157,7 @@ pub async fn resolve(
             return Ok(());
         }
         for dn in unknown {
-            look_up(session, config, index, notes, &dn, now).await?;
+            look_up(session, config, index, report, &dn, now).await?;
         }
     }
 }
@@ -167,7 +167,7 @@ async fn look_up(
     session: &mut Session,
     config: &Config,
     index: &mut DirectoryIndex,
-    notes: &mut ReadReport,
+    report: &mut ReadReport,
     dn: &Dn,
     now: DateTime<Utc>,
 ) -> Result<(), ReadError> {
@@ -198,7 +198,7 @@ async fn look_up(
         let filter = Some(schema.groups.clone());
         if let Some(mut entry) = search::read_entry(connection, &text, filter, schema.group_attributes()).await? {
             search::complete_ranges(connection, &mut entry).await?;
-            keep_group(index, notes, schema.group(&entry), &entry)?;
+            keep_group(index, report, schema.group(&entry), &entry)?;
         }
     }
     if index.named(dn).is_none() {

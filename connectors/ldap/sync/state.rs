@@ -13,9 +13,9 @@ use crate::{
     wire::ber::{BOOLEAN, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, boolean},
 };
 
-/// How notes are written down. What was written in another way is not read.
+/// How entries are written down. What another version wrote is not read.
 const VERSION: i64 = 1;
-/// The key of the note about doubtful groups, and what the others begin with.
+/// The key of the entry about doubtful groups, and what the others begin with.
 const DOUBTFUL: &str = "doubtful";
 const ENTRY: &str = "entry/";
 
@@ -72,7 +72,7 @@ impl SyncState {
             (self.kept.as_ref() != Some(&self.doubtful)).then(|| (DOUBTFUL.to_owned(), self.doubtful_entry()));
         let changed = entries.chain(doubtful);
         match &self.kept {
-            None => StateUpdate::Replace(changed.filter_map(|(key, note)| Some((key, note?))).collect()),
+            None => StateUpdate::Replace(changed.filter_map(|(key, entry)| Some((key, entry?))).collect()),
             Some(_) => StateUpdate::Merge(changed.collect()),
         }
     }
@@ -84,42 +84,44 @@ impl SyncState {
     }
 
     fn doubtful_entry(&self) -> Option<Vec<u8>> {
-        let mut note = Writer::default();
-        note.integer(INTEGER, VERSION);
-        self.doubtful.iter().for_each(|id| _ = note.octets(OCTETS, id.as_str().as_bytes()));
-        (!self.doubtful.is_empty()).then_some(note.bytes)
+        let mut entry = Writer::default();
+        entry.integer(INTEGER, VERSION);
+        self.doubtful.iter().for_each(|id| _ = entry.octets(OCTETS, id.as_str().as_bytes()));
+        (!self.doubtful.is_empty()).then_some(entry.bytes)
     }
 
-    /// The note about an entry; None where nothing is known of it.
+    /// What is kept of an id; None where nothing is known of it.
     fn entry(&self, id: &Id) -> Option<Vec<u8>> {
         let (person, group) = (self.index.person(id), self.index.group_as_read(id));
         if person.is_none() && group.is_none() && !self.contains(id) {
             return None;
         }
-        let mut note = Writer::default();
-        note.integer(INTEGER, VERSION).nested(SEQUENCE, |w| {
+        let mut entry = Writer::default();
+        entry.integer(INTEGER, VERSION).nested(SEQUENCE, |w| {
             let parts = self.parts.iter().enumerate().filter(|(_, ids)| ids.contains(id));
             parts.for_each(|(part, _)| _ = w.integer(INTEGER, i64::try_from(part).unwrap_or(i64::MAX)));
         });
-        person.iter().for_each(|person| _ = note.nested(PERSON, |w| write_person(person, w)));
-        group.iter().for_each(|group| _ = note.nested(GROUP, |w| write_group(group, w)));
-        Some(note.bytes)
+        person.iter().for_each(|person| _ = entry.nested(PERSON, |w| write_person(person, w)));
+        group.iter().for_each(|group| _ = entry.nested(GROUP, |w| write_group(group, w)));
+        Some(entry.bytes)
     }
 
-    /// As it was when it was kept, and the way's cursor. `way`: whose cursor it must be.
-    pub fn restore(kept: ResumePoint, way: &str) -> Result<(Self, Vec<u8>), Malformed> {
-        let cursor = read_cursor(&kept.cursor, way)?;
+    /// As it was when it was kept, and the method's cursor. `method`: whose cursor it must be.
+    pub fn restore(kept: ResumePoint, method: &str) -> Result<(Self, Vec<u8>), Malformed> {
+        let cursor = read_cursor(&kept.cursor, method)?;
         let mut state = Self::default();
-        for (key, note) in &kept.entries {
-            let mut note = Reader::new(note);
-            if note.integer(INTEGER, "a note without a version")? != VERSION {
-                return Err(Malformed("a note of another version"));
+        for (key, entry) in &kept.entries {
+            let mut entry = Reader::new(entry);
+            if entry.integer(INTEGER, "an entry without a version")? != VERSION {
+                return Err(Malformed("an entry of another version"));
             }
             match key.strip_prefix(ENTRY) {
-                Some(id) => state.read_entry(id.parse().map_err(|_| Malformed("a note about no id"))?, note)?,
+                Some(id) => state.read_entry(id.parse().map_err(|_| Malformed("an entry without an id"))?, entry)?,
                 None => {
-                    while let Some((_, id)) = note.any()? {
-                        state.doubtful.insert(text(id)?.parse().map_err(|_| Malformed("a doubt about no id"))?);
+                    while let Some((_, id)) = entry.any()? {
+                        state
+                            .doubtful
+                            .insert(text(id)?.parse().map_err(|_| Malformed("a doubtful group without an id"))?);
                     }
                 }
             }
@@ -133,38 +135,38 @@ impl SyncState {
         Ok((state, cursor))
     }
 
-    fn read_entry(&mut self, id: Id, mut note: Reader<'_>) -> Result<(), Malformed> {
-        let mut parts = Reader::new(note.expect(SEQUENCE, "a note without parts")?);
+    fn read_entry(&mut self, id: Id, mut entry: Reader<'_>) -> Result<(), Malformed> {
+        let mut parts = Reader::new(entry.expect(SEQUENCE, "an entry without parts")?);
         while let Some((_, part)) = parts.any()? {
             let part = usize::try_from(crate::wire::ber::integer(part)?).ok().filter(|part| *part < 10_000);
-            self.add(part.ok_or(Malformed("a part that is none"))?, id.clone());
+            self.add(part.ok_or(Malformed("an invalid part"))?, id.clone());
         }
-        match note.any()? {
+        match entry.any()? {
             None => {}
             Some((PERSON, content)) => self.index.put_person(read_person(id, Reader::new(content))?),
             Some((GROUP, content)) => self.index.put_group(read_group(id, Reader::new(content))?),
-            Some(_) => return Err(Malformed("a note about neither a person nor a group")),
+            Some(_) => return Err(Malformed("an entry for neither a person nor a group")),
         }
         Ok(())
     }
 }
 
-/// A way's cursor as it is kept.
-pub fn write_cursor(way: &str, cursor: &[u8]) -> Cursor {
+/// A method's cursor as it is kept.
+pub fn write_cursor(method: &str, cursor: &[u8]) -> Cursor {
     let mut kept = Writer::default();
-    kept.integer(INTEGER, VERSION).octets(OCTETS, way.as_bytes()).octets(OCTETS, cursor);
+    kept.integer(INTEGER, VERSION).octets(OCTETS, method.as_bytes()).octets(OCTETS, cursor);
     Cursor(kept.bytes)
 }
 
-fn read_cursor(Cursor(kept): &Cursor, way: &str) -> Result<Vec<u8>, Malformed> {
+fn read_cursor(Cursor(kept): &Cursor, method: &str) -> Result<Vec<u8>, Malformed> {
     let mut kept = Reader::new(kept);
     if kept.integer(INTEGER, "a cursor without a version")? != VERSION {
         return Err(Malformed("a cursor of another version"));
     }
-    if kept.text(OCTETS, "a cursor without its way")? != way {
-        return Err(Malformed("it was followed in another way"));
+    if kept.text(OCTETS, "a cursor without its method")? != method {
+        return Err(Malformed("it was followed by another method"));
     }
-    Ok(kept.expect(OCTETS, "a cursor that is none")?.to_vec())
+    Ok(kept.expect(OCTETS, "a cursor without a value")?.to_vec())
 }
 
 fn write_person(person: &Person, w: &mut Writer) {
@@ -177,16 +179,16 @@ fn write_person(person: &Person, w: &mut Writer) {
     });
 }
 
-fn read_person(id: Id, mut note: Reader<'_>) -> Result<Person, Malformed> {
+fn read_person(id: Id, mut entry: Reader<'_>) -> Result<Person, Malformed> {
     Ok(Person {
         id,
-        dn: name(note.expect(OCTETS, "a person without a name")?)?,
-        active: boolean(note.expect(BOOLEAN, "a person neither active nor not")?)?,
-        username: note.optional(NAME)?.map(text).transpose()?.map(str::to_owned),
+        dn: name(entry.expect(OCTETS, "a person without a name")?)?,
+        active: boolean(entry.expect(BOOLEAN, "a person neither active nor not")?)?,
+        username: entry.optional(NAME)?.map(text).transpose()?.map(str::to_owned),
         names: None,
-        primary: note.optional(SID)?.map(<[u8]>::to_vec),
-        uids: list(note.expect(SEQUENCE, "a person without user names")?, |_, uid| Ok(text(uid)?.to_owned()))?,
-        member_of: list(note.expect(SEQUENCE, "a person without groups")?, |_, group| name(group))?,
+        primary: entry.optional(SID)?.map(<[u8]>::to_vec),
+        uids: list(entry.expect(SEQUENCE, "a person without user names")?, |_, uid| Ok(text(uid)?.to_owned()))?,
+        member_of: list(entry.expect(SEQUENCE, "a person without groups")?, |_, group| name(group))?,
     })
 }
 
@@ -205,15 +207,15 @@ fn write_group(group: &Group, w: &mut Writer) {
     });
 }
 
-fn read_group(id: Id, mut note: Reader<'_>) -> Result<Group, Malformed> {
-    let dn = note.expect(OCTETS, "a group without a name")?;
+fn read_group(id: Id, mut entry: Reader<'_>) -> Result<Group, Malformed> {
+    let dn = entry.expect(OCTETS, "a group without a name")?;
     Ok(Group {
         id,
         dn: name(dn)?,
         text: text(dn)?.to_owned(),
-        name: note.optional(NAME)?.map(text).transpose()?.map(str::to_owned),
-        sid: note.optional(SID)?.map(<[u8]>::to_vec),
-        members: list(note.expect(SEQUENCE, "a group without members")?, |tag, member| match tag {
+        name: entry.optional(NAME)?.map(text).transpose()?.map(str::to_owned),
+        sid: entry.optional(SID)?.map(<[u8]>::to_vec),
+        members: list(entry.expect(SEQUENCE, "a group without members")?, |tag, member| match tag {
             MEMBER_DN => Ok(Listed::Dn(name(member)?)),
             MEMBER_UID => Ok(Listed::Uid(text(member)?.to_owned())),
             GARBAGE => Ok(Listed::Garbage(text(member)?.to_owned())),
@@ -231,11 +233,11 @@ fn list<T>(content: &[u8], each: impl Fn(u8, &[u8]) -> Result<T, Malformed>) -> 
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(bytes).map_err(|_| Malformed("a note that is no text"))
+    std::str::from_utf8(bytes).map_err(|_| Malformed("an entry that is not text"))
 }
 
 fn name(bytes: &[u8]) -> Result<crate::wire::dn::Dn, Malformed> {
-    text(bytes)?.parse().map_err(|_| Malformed("a note with a name that is none"))
+    text(bytes)?.parse().map_err(|_| Malformed("an entry with an invalid name"))
 }
 
 #[cfg(test)]
@@ -294,22 +296,22 @@ mod tests {
 
     fn all(state: &SyncState) -> Vec<StateEntry> {
         match state.update() {
-            StateUpdate::Replace(notes) => notes,
-            StateUpdate::Merge(notes) => panic!("{notes:?}"),
+            StateUpdate::Replace(entries) => entries,
+            StateUpdate::Merge(entries) => panic!("{entries:?}"),
         }
     }
 
     fn kept(entries: Vec<StateEntry>) -> ResumePoint {
-        ResumePoint { cursor: write_cursor("a way", b"cookie"), entries, later: Vec::new() }
+        ResumePoint { cursor: write_cursor("a method", b"cookie"), entries, later: Vec::new() }
     }
 
     #[test]
     fn a_state_is_restored_as_it_was_but_for_names_and_addresses() {
         let state = filled();
-        let notes = all(&state);
-        let text = format!("{:?}", notes.iter().map(|(_, note)| String::from_utf8_lossy(note)).collect::<Vec<_>>());
+        let entries = all(&state);
+        let text = format!("{:?}", entries.iter().map(|(_, entry)| String::from_utf8_lossy(entry)).collect::<Vec<_>>());
         assert!(text.contains("CN=ops") && !text.contains("ada@ex.test") && !text.contains("Lovelace"), "{text}");
-        let (again, cursor) = SyncState::restore(kept(notes), "a way").unwrap();
+        let (again, cursor) = SyncState::restore(kept(entries), "a method").unwrap();
         assert_eq!(cursor, b"cookie");
         assert_eq!((&again.parts, &again.doubtful), (&state.parts, &state.doubtful));
         for uid in ["ada", "off"] {
@@ -335,7 +337,7 @@ mod tests {
         state.doubtful.clear();
         let StateUpdate::Merge(mut changed) = state.update() else { panic!("everything") };
         changed.sort();
-        let short: Vec<(&str, bool)> = changed.iter().map(|(key, note)| (key.as_str(), note.is_some())).collect();
+        let short: Vec<(&str, bool)> = changed.iter().map(|(key, entry)| (key.as_str(), entry.is_some())).collect();
         assert_eq!(short, [("doubtful", false), ("entry/ada", true), ("entry/dynamic", false), ("entry/off", false)]);
     }
 
@@ -343,42 +345,42 @@ mod tests {
     fn a_group_of_which_something_was_recorded_later_is_doubtful() {
         let fact = GroupMember { group: id("dev"), member: Member::Person(id("ada")), author: None };
         let later = vec![Body::GroupMemberRemoved(fact)];
-        let (state, _) = SyncState::restore(ResumePoint { later, ..kept(Vec::new()) }, "a way").unwrap();
+        let (state, _) = SyncState::restore(ResumePoint { later, ..kept(Vec::new()) }, "a method").unwrap();
         assert_eq!(state.doubtful, HashSet::from([id("dev")]));
         let StateUpdate::Merge(changed) = state.update() else { panic!("everything") };
         assert_eq!(changed.len(), 1, "the doubt is kept");
     }
 
     #[test]
-    fn what_is_of_another_way_or_version_or_cut_off_is_not_recalled() {
-        assert_eq!(SyncState::restore(kept(Vec::new()), "another").unwrap_err().0, "it was followed in another way");
-        let notes = all(&filled());
-        for (at, (key, note)) in notes.iter().enumerate() {
-            for cut in 0..note.len() {
-                let mut notes = notes.clone();
-                notes[at] = (key.clone(), note[..cut].to_vec());
-                // The whole entry cut away leaves a note that says only where it was.
-                if let Ok((state, _)) = SyncState::restore(kept(notes), "a way") {
+    fn what_is_of_another_method_or_version_or_cut_off_is_not_recalled() {
+        assert_eq!(SyncState::restore(kept(Vec::new()), "another").unwrap_err().0, "it was followed by another method");
+        let entries = all(&filled());
+        for (at, (key, entry)) in entries.iter().enumerate() {
+            for cut in 0..entry.len() {
+                let mut entries = entries.clone();
+                entries[at] = (key.clone(), entry[..cut].to_vec());
+                // Cut down to its parts, an entry still says in which parts the id was, and no more.
+                if let Ok((state, _)) = SyncState::restore(kept(entries), "a method") {
                     let id = id(key.strip_prefix(ENTRY).unwrap_or("none"));
                     assert!(state.index.person(&id).is_none() && state.index.group(&id).is_none(), "{key} {cut}");
                 }
             }
-            let mut notes = notes.clone();
-            notes[at].1[2] = 2;
-            assert!(SyncState::restore(kept(notes), "a way").is_err(), "{key} of version 2");
+            let mut entries = entries.clone();
+            entries[at].1[2] = 2;
+            assert!(SyncState::restore(kept(entries), "a method").is_err(), "{key} of version 2");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_recalled_or_refused(
-            note in proptest::collection::vec(any::<u8>(), 0..60),
+            entry in proptest::collection::vec(any::<u8>(), 0..60),
             cursor in proptest::collection::vec(any::<u8>(), 0..20),
         ) {
-            let versioned = [&[2, 1, 1, 0x30, 0][..], &note].concat();
-            let notes = vec![("entry/a".to_owned(), versioned), ("doubtful".to_owned(), note)];
-            let _ = SyncState::restore(kept(notes), "a way");
-            let _ = SyncState::restore(ResumePoint { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a way");
+            let versioned = [&[2, 1, 1, 0x30, 0][..], &entry].concat();
+            let entries = vec![("entry/a".to_owned(), versioned), ("doubtful".to_owned(), entry)];
+            let _ = SyncState::restore(kept(entries), "a method");
+            let _ = SyncState::restore(ResumePoint { cursor: Cursor(cursor), ..kept(Vec::new()) }, "a method");
         }
     }
 }

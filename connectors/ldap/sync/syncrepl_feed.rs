@@ -102,7 +102,7 @@ impl<'a> SyncReplFeed<'a> {
 
 #[async_trait]
 impl ChangeFeed for SyncReplFeed<'_> {
-    fn way(&self) -> &'static str {
+    fn method_name(&self) -> &'static str {
         "RFC 4533"
     }
 
@@ -113,7 +113,7 @@ impl ChangeFeed for SyncReplFeed<'_> {
             None => vec![None; searches.len()],
             Some(cursor) => match cookies(cursor) {
                 Some(cookies) if cookies.len() == searches.len() => cookies.into_iter().map(Some).collect(),
-                _ => return Ok(FeedAnswer::FullReadReason("a cookie is missing for one of the bases".to_owned())),
+                _ => return Ok(FeedAnswer::FullRead("a cookie is missing for one of the bases".to_owned())),
             },
         };
         let mut said = Vec::new();
@@ -121,21 +121,21 @@ impl ChangeFeed for SyncReplFeed<'_> {
             let (stream, refreshed) = match self.start(&search, cookie.as_deref()).await {
                 Err(SyncError::Fault(Fault::Refused { code: UNWILLING, .. })) if cookie.is_some() => {
                     let why = format!("the cookie for {base} is from the server's future; was it restored?");
-                    return Ok(FeedAnswer::FullReadReason(why));
+                    return Ok(FeedAnswer::FullRead(why));
                 }
                 Err(SyncError::Fault(Fault::Refused { code: REFRESH_REQUIRED, .. })) if cookie.is_some() => {
-                    return Ok(FeedAnswer::FullReadReason(format!("the server asks for a new read of {base}")));
+                    return Ok(FeedAnswer::FullRead(format!("the server asks for a new read of {base}")));
                 }
                 started => started?,
             };
             match syncrepl::meaning(cookie.is_some(), refreshed.cookie.as_deref(), refreshed.present) {
                 Meaning::Whole | Meaning::Delta => {}
                 Meaning::Unknown => {
-                    return Ok(FeedAnswer::FullReadReason(format!("the server does not know the cookie for {base}")));
+                    return Ok(FeedAnswer::FullRead(format!("the server does not know the cookie for {base}")));
                 }
                 Meaning::Forgotten => {
                     let why = "the server no longer knows what was deleted since then";
-                    return Ok(FeedAnswer::FullReadReason(format!(
+                    return Ok(FeedAnswer::FullRead(format!(
                         "{why} below {base} (restarted, or its session log is too short)"
                     )));
                 }
@@ -144,7 +144,7 @@ impl ChangeFeed for SyncReplFeed<'_> {
             said.extend(refreshed.deleted.into_iter().map(|id| EntryChange::Gone(part, id)));
             said.extend(refreshed.entries.into_iter().map(|entry| EntryChange::Present(part, entry)));
         }
-        Ok(FeedAnswer::ChangeFeed(said))
+        Ok(FeedAnswer::Changes(said))
     }
 
     async fn next(&mut self, wait: Duration, _: &SyncState) -> Result<FeedAnswer, SyncError> {
@@ -161,7 +161,7 @@ impl ChangeFeed for SyncReplFeed<'_> {
                 next = timeout(wait, next_of(&mut self.streams)).await.ok();
             }
         }
-        Ok(FeedAnswer::ChangeFeed(said))
+        Ok(FeedAnswer::Changes(said))
     }
 
     fn cursor(&self) -> Vec<u8> {

@@ -14,13 +14,13 @@ const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 /// LDAP_DIRSYNC_INCREMENTAL_VALUES: of a long list only what changed in it.
 const FLAGS: i64 = -0x8000_0000;
 /// So much of an answer in one piece, in bytes; the server says when there is more.
-const MOST: i64 = 1 << 20;
+const MAX_REPLY_BYTES: i64 = 1 << 20;
 
 /// Asks what changed since this cookie; of everything without one. What the account may not read may be announced too,
 /// and only by its id: each entry is then read like any other.
 pub fn request(cookie: &[u8]) -> Control {
     let mut value = Writer::default();
-    value.nested(SEQUENCE, |w| _ = w.integer(INTEGER, FLAGS).integer(INTEGER, MOST).octets(OCTETS, cookie));
+    value.nested(SEQUENCE, |w| _ = w.integer(INTEGER, FLAGS).integer(INTEGER, MAX_REPLY_BYTES).octets(OCTETS, cookie));
     Control { oid: DIRSYNC.to_owned(), critical: true, value: Some(value.bytes) }
 }
 

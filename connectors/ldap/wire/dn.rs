@@ -125,12 +125,6 @@ impl Dn {
         let above = self.meaning().strip_suffix(base.meaning());
         above.is_some_and(|above| above.is_empty() || above.ends_with(END))
     }
-
-    /// Whether it is the root.
-    #[must_use]
-    pub fn is_root(&self) -> bool {
-        self.meaning == 0
-    }
 }
 
 /// As it was written.
@@ -425,7 +419,7 @@ mod tests {
         let odd = dn("cn=a\\,b\\+c\\\"d\\;e\\\\f\\#g\\<h\\>i\\=j,dc=x");
         assert_eq!(odd, dn(&canonical(&odd)), "{odd}");
         assert_eq!(dn("cn=a,dc=x"), dn("cn= a ,dc=x"));
-        assert!(dn("").is_root());
+        assert_eq!(dn("").meaning(), "");
     }
 
     #[test]

@@ -6,6 +6,11 @@ use crate::wire::{
     filter::Filter,
 };
 
+/// Result code unavailableCriticalExtension: a control that the server does not take as it is sent.
+pub const UNAVAILABLE_EXTENSION: u32 = 12;
+/// Result code noSuchObject.
+pub const NO_SUCH_OBJECT: u32 = 32;
+
 const CONTROLS: u8 = 0xa0;
 
 /// How many controls one message has at most. Servers send one or two; an empty one takes four bytes on the wire and many

@@ -7,12 +7,11 @@ use crate::wire::{
     connection::{Connection, SearchItem},
     fault::Fault,
     filter::everything,
-    message::{Control, Entry, Outcome, PAGED, Scope, Search, page_cookie, paged},
+    message::{Control, Entry, NO_SUCH_OBJECT, Outcome, PAGED, Scope, Search, page_cookie, paged},
 };
 
 /// adminLimitExceeded: also how a server says that a page is larger than it gives.
 const ADMIN_LIMIT: u32 = 11;
-const NO_SUCH_OBJECT: u32 = 32;
 /// So many pages in a row without an entry are no answer.
 const MAX_EMPTY_PAGES: u32 = 1000;
 

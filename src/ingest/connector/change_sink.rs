@@ -56,7 +56,7 @@ pub enum SaveOutcome {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceChange {
     /// The source states this. Recorded if it is not what was stated last.
-    Stated(Fact),
+    Fact(Fact),
     /// The source says explicitly that this is no more; given as the end of a fact (`Body::PersonRemoved` and the like).
     /// Recorded if it was there, never held back. Of a group its members go with it.
     Removed(Body),
@@ -72,7 +72,7 @@ pub enum SourceChange {
 
 /// The follower must end now: nothing can be recorded, or the process stops. It will hear the same changes again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("what was told could not be recorded: {0}")]
+#[error("the changes could not be recorded: {0}")]
 pub struct SinkError(pub String);
 
 impl From<SinkError> for super::Failure {

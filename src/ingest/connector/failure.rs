@@ -32,17 +32,17 @@ pub enum FullReadReason {
     /// Nothing that the source said is in force yet.
     #[error("first start")]
     FirstStart,
-    /// The source was read before, and nothing is kept to go on from.
-    #[error("nothing is kept to go on from: ops.db was lost, or the source was not followed before")]
+    /// The source was read before, and no sync state is saved.
+    #[error("there is no saved sync state: ops.db was lost, or the source was not followed before")]
     NothingSaved,
-    /// It was kept with another log.
-    #[error("the log is another one than when it was kept where to go on")]
+    /// It was saved with another log.
+    #[error("the sync state was saved with another log")]
     OtherLog,
     /// The scope is another one.
     #[error("the scope is another one (bases, filters or attributes changed)")]
     OtherScope,
-    /// What is kept cannot be read.
-    #[error("what was kept to go on from cannot be read: {0}")]
+    /// What was saved cannot be read.
+    #[error("the saved sync state cannot be read: {0}")]
     Unreadable(String),
     /// The source does not go on from the cursor.
     #[error("{0}")]

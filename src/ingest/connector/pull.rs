@@ -1,4 +1,4 @@
-//! What a connector is that is asked by us: full reads, looking up single subjects, following.
+//! What a connector is whose source Rollcall reads: full reads, looking up single subjects, following.
 //! It is handed a snapshot builder to add facts to and the time, nothing else.
 
 use async_trait::async_trait;
@@ -38,8 +38,8 @@ pub trait Pull: Send + Sync + 'static {
         false
     }
 
-    /// Follows the source for as long as it can, from what was kept last ([`ChangeSink::recall`]), and says why it ended. It is
-    /// called again after a pause, so it need not try again itself.
+    /// Follows the source for as long as it can, from what was saved last ([`ChangeSink::resume_point`]), and says why
+    /// it ended. It is called again after a pause, so it need not try again itself.
     async fn follow(&self, sink: ChangeSink) -> Failure {
         let _ = sink;
         Failure::Unreachable("this source cannot be followed".to_owned())
@@ -73,8 +73,8 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq)]
 pub enum LookupAnswer {
     /// The source states this of it.
-    Stated(Fact),
-    /// The source says that it is no more. Where it may just not be visible any more, say [`Answer::Unknown`].
+    Found(Fact),
+    /// The source says that it is no more. Where it may just not be visible any more, say [`LookupAnswer::Unknown`].
     Gone,
     /// The source does not know it any more, or does not show it to us, for this reason. It is left as it is, unless a
     /// whole read concludes otherwise.

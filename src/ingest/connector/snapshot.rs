@@ -2,16 +2,15 @@
 //! unchanged source costs no memory. Only a builder whose every section was read to its end becomes a snapshot, and only a
 //! snapshot knows what is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, Digest, Position, body::group_member_subject_prefix};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Fact, FactSelector, Failure, PersonalData};
-use crate::baseline::RecordedFact;
 use crate::baseline::{
-    digest,
+    RecordedFact, digest,
     index::{BaselineIndex, Comparison, SharedIndex},
 };
 
@@ -66,8 +65,6 @@ pub(crate) struct Found {
     pub changes: HashMap<String, Body>,
     /// Personal data by person.
     pub personal: Vec<(rollcall_events::Id, PersonalData)>,
-    /// What was only said to be as it was.
-    pub unchanged: BTreeSet<FactSelector>,
     /// Of what nothing is taken away, and why.
     pub excluded: BTreeMap<FactSelector, String>,
     /// Members that were proven absent.
@@ -129,12 +126,12 @@ impl SnapshotBuilder {
             return;
         }
         let digest = digest(&subject, body.kind(), &data);
-        let word = match self.found.changes.get(&subject) {
+        let comparison = match self.found.changes.get(&subject) {
             Some(stated) => Comparison::Repeated { same: *stated == body },
             None if self.contradicted.contains(&subject) => Comparison::Repeated { same: false },
             None => self.index.lock().compare(&subject, digest.into()),
         };
-        match word {
+        match comparison {
             Comparison::Repeated { same: true } => return,
             Comparison::Repeated { same: false } => {
                 self.found.changes.remove(&subject);
@@ -155,14 +152,9 @@ impl SnapshotBuilder {
         if let (Some(personal), Body::PersonUpserted(person)) = (personal, &body) {
             self.found.personal.push((person.person.clone(), personal));
         }
-        if word == Comparison::Changed {
+        if comparison == Comparison::Changed {
             self.found.changes.insert(subject, body);
         }
-    }
-
-    /// Says that something is as it was when the source was last asked, where the source tells only that.
-    pub fn mark_unchanged(&mut self, selector: FactSelector) {
-        self.found.unchanged.insert(selector);
     }
 
     /// Leaves something out of the comparison, because it could not be resolved: nothing of it is taken away. What is
@@ -240,14 +232,14 @@ impl Snapshot {
         newer.is_present() && !self.protected().any(silent)
     }
 
-    /// What the read says nothing of and takes nothing from: what was left out, and what was said to be as it was.
+    /// What the read says nothing of and takes nothing from: what was left out.
     pub(crate) fn protected(&self) -> impl Iterator<Item = &FactSelector> {
-        self.found.unchanged.iter().chain(self.found.excluded.keys())
+        self.found.excluded.keys()
     }
 
-    /// How much the source stated or said to be as it was.
+    /// How much the source stated.
     pub(crate) fn stated_count(&self) -> u64 {
-        self.stated + self.found.unchanged.len() as u64
+        self.stated
     }
 
     /// A digest over what was stated: the same for the same facts, in whatever order they came.
@@ -259,11 +251,6 @@ impl Snapshot {
     /// What was left out, and why.
     pub fn excluded(&self) -> impl Iterator<Item = (&FactSelector, &str)> {
         self.found.excluded.iter().map(|(selector, reason)| (selector, reason.as_str()))
-    }
-
-    /// What was said to be as it was.
-    pub fn unchanged(&self) -> impl Iterator<Item = &FactSelector> {
-        self.found.unchanged.iter()
     }
 
     /// Members that were proven absent.

@@ -41,8 +41,6 @@ pub struct HookRoute {
 }
 
 impl HookRoute {
-    /// The default of `max_body`: 1 MiB.
-    pub const MAX_BODY: usize = 1 << 20;
     /// The default of `max_in_flight`.
     pub const MAX_IN_FLIGHT: usize = 256;
 }
@@ -137,17 +135,17 @@ impl From<AppendError> for ReceiveError {
 /// Takes deliveries for every configured source. Cheap to clone.
 #[derive(Clone)]
 pub struct Receiver {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<ReceiverState>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) lanes: BTreeMap<SourceName, Lane>,
+pub(crate) struct ReceiverState {
+    pub(crate) hooks: BTreeMap<SourceName, HookState>,
     pub(crate) inbox: Arc<dyn Inbox>,
     log: Arc<dyn Append>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-pub(crate) struct Lane {
+pub(crate) struct HookState {
     pub(crate) route: HookRoute,
     in_flight: Semaphore,
 }
@@ -156,18 +154,18 @@ impl Receiver {
     /// A receiver for these sources.
     #[must_use]
     pub fn new(routes: Vec<HookRoute>, inbox: Arc<dyn Inbox>, log: Arc<dyn Append>, clock: Arc<dyn Clock>) -> Self {
-        let lane = |route: HookRoute| {
+        let hook_state = |route: HookRoute| {
             let in_flight = Semaphore::new(route.max_in_flight);
-            (route.source.clone(), Lane { route, in_flight })
+            (route.source.clone(), HookState { route, in_flight })
         };
-        let lanes = routes.into_iter().map(lane).collect();
-        Self { inner: Arc::new(Inner { lanes, inbox, log, clock }) }
+        let hooks = routes.into_iter().map(hook_state).collect();
+        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, clock }) }
     }
 
     /// The largest body that a source may send; nothing for a source that has no hook.
     #[must_use]
     pub fn max_body(&self, source: &str) -> Option<usize> {
-        Some(self.inner.lane(source)?.route.max_body)
+        Some(self.inner.hook_state(source)?.route.max_body)
     }
 
     /// Takes one delivery. Goes on to its end when the caller goes away, so that no delivery is left half way.
@@ -176,12 +174,12 @@ impl Receiver {
     /// Nothing was acknowledged; sending the same again is always safe.
     pub async fn receive(&self, source: &str, call: InboundCall) -> Result<DeliveryAnswer, ReceiveError> {
         let inner = self.inner.clone();
-        let lane = inner.lane(source).ok_or(ReceiveError::UnknownSource)?;
+        let hook_state = inner.hook_state(source).ok_or(ReceiveError::UnknownSource)?;
         let now = inner.clock.now();
-        let hook = lane.route.hook.clone();
+        let hook = hook_state.route.hook.clone();
         let delivery = Delivery {
             id: DeliveryId::new(now, random()),
-            source: lane.route.source.clone(),
+            source: hook_state.route.source.clone(),
             received_at: now,
             client: call.client,
             headers: Headers::kept(&call.headers, |name| hook.keeps(name)),
@@ -194,21 +192,21 @@ impl Receiver {
             return Err(ReceiveError::Unauthorised { delivery: id, rejection });
         }
         let source = delivery.source.clone();
-        let work = tokio::spawn(async move { inner.clone().take(&source, delivery).await });
+        let work = tokio::spawn(async move { inner.clone().process(&source, delivery).await });
         work.await.unwrap_or_else(|error| Err(ReceiveError::Unavailable(error.to_string())))
     }
 }
 
-impl Inner {
-    pub(crate) fn lane(&self, source: &str) -> Option<&Lane> {
-        self.lanes.get(&source.parse::<SourceName>().ok()?)
+impl ReceiverState {
+    pub(crate) fn hook_state(&self, source: &str) -> Option<&HookState> {
+        self.hooks.get(&source.parse::<SourceName>().ok()?)
     }
 
-    async fn take(&self, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
-        let lane = self.lanes.get(source).ok_or(ReceiveError::UnknownSource)?;
-        let limit = lane.route.max_in_flight;
-        let _on_its_way = lane.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
-        let MappedDelivery { parts, events, personal } = lane.route.map_delivery(&delivery);
+    async fn process(&self, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
+        let hook_state = self.hooks.get(source).ok_or(ReceiveError::UnknownSource)?;
+        let limit = hook_state.route.max_in_flight;
+        let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
+        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery);
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
         let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
         let durability = if only_here { Durability::Synced } else { Durability::Written };
@@ -216,7 +214,7 @@ impl Inner {
         self.append(&delivery, parts, events).await
     }
 
-    /// Appends the valid events and notes what became of them.
+    /// Appends the valid events and saves what became of them.
     pub(crate) async fn append(
         &self,
         delivery: &Delivery,
@@ -227,31 +225,32 @@ impl Inner {
         let ids: Vec<Arc<str>> = events.iter().map(|event| event.key.id.clone()).collect();
         let appended = if events.is_empty() { Ok(Vec::new()) } else { self.log.append(events).await };
         let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
-        let mut settled = Vec::with_capacity(ids.len());
+        let mut outcomes = Vec::with_capacity(ids.len());
         for (nth, (index, part)) in pending.enumerate() {
-            part.state = match appended.as_ref().ok().and_then(|outcomes| outcomes.get(nth)) {
+            part.state = match appended.as_ref().ok().and_then(|appended| appended.get(nth)) {
                 Some(Outcome::Recorded(at)) => PartState::Recorded(*at),
                 Some(Outcome::Duplicate(at)) => PartState::Duplicate(*at),
                 Some(Outcome::Conflict(at)) => PartState::Conflict(*at),
                 None => PartState::Unrecorded,
             };
-            settled.push((index, part.state.as_str(), part.state.position()));
+            outcomes.push((index, part.state.as_str(), part.state.position()));
         }
         let verdict = Verdict::of(parts.iter().map(|part| &part.state));
         // That an id came back with other bytes stands nowhere but here.
         let conflict = parts.iter().any(|part| matches!(part.state, PartState::Conflict(_)));
         let durability = if conflict { Durability::Synced } else { Durability::Written };
-        let noted =
-            self.inbox.record_outcomes(&delivery.id, PartOutcomes { verdict, parts: settled }, durability).await;
+        let saved =
+            self.inbox.record_outcomes(&delivery.id, PartOutcomes { verdict, parts: outcomes }, durability).await;
         telemetry::DeliveryProcessed { delivery, verdict, parts: &parts, kinds: &kinds }.emit();
         appended?;
-        match noted {
+        match saved {
             Err(error) if conflict => return Err(error.into()),
             Err(error) => telemetry::OutcomeLost { delivery: &delivery.id, error: &error }.emit(),
             Ok(()) => {}
         }
-        let went = parts.iter().filter_map(|part| Some((part.state.as_str(), part.state.position()?)));
-        let events = ids.into_iter().zip(went).map(|(id, (outcome, position))| AnsweredEvent { id, outcome, position });
+        let results = parts.iter().filter_map(|part| Some((part.state.as_str(), part.state.position()?)));
+        let events =
+            ids.into_iter().zip(results).map(|(id, (outcome, position))| AnsweredEvent { id, outcome, position });
         let quarantined = parts.iter().filter(|part| matches!(part.state, PartState::Quarantined(_))).count();
         Ok(DeliveryAnswer { delivery: delivery.id.clone(), events: events.collect(), quarantined })
     }
@@ -266,11 +265,11 @@ pub(crate) struct MappedDelivery {
 
 impl HookRoute {
     pub(crate) fn map_delivery(&self, delivery: &Delivery) -> MappedDelivery {
-        let mut judged = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
+        let mut result = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
         let mapped = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
         // A mapping that panics must cost one delivery, not the service (promise 5), and not the delivery either.
         let mapped = mapped.unwrap_or_else(|_| {
-            let detail = "the mapping failed: a defect of Rollcall; replay this delivery when it is mended";
+            let detail = "the mapping failed: a defect of Rollcall; replay this delivery when it is fixed";
             vec![Err(MappingError::from(Problem::at(ProblemType::MappingFailed, "", detail)))]
         });
         let quarantined = |id: Option<String>, kind: Option<String>, subject: Option<String>, problem| {
@@ -278,15 +277,15 @@ impl HookRoute {
             Part { id: clip(id), kind: clip(kind), subject: clip(subject), state: PartState::Quarantined(problem) }
         };
         for part in mapped {
-            judged.parts.push(match part {
+            result.parts.push(match part {
                 Ok(mapped) => {
                     let (id, kind, subject) =
                         (Some(mapped.id.clone()), Some(mapped.kind.clone()), mapped.subject.clone());
                     match validate(&self.source, self.order, &delivery.id, delivery.received_at, mapped) {
                         Ok(fact) => {
                             let subject = Some(fact.event.subject.to_string());
-                            judged.events.push(fact.event);
-                            judged.personal.extend(fact.personal);
+                            result.events.push(fact.event);
+                            result.personal.extend(fact.personal);
                             Part { id, kind, subject, state: PartState::Pending }
                         }
                         Err(problem) => quarantined(id, kind, subject, problem),
@@ -295,7 +294,7 @@ impl HookRoute {
                 Err(MappingError { id, kind, problem }) => quarantined(id, kind, None, problem),
             });
         }
-        judged
+        result
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use rollcall_events::SourceName;
 
-use crate::delivery::model::Replayed;
 use crate::{
     connector::{ProblemType, Rejection, TimestampCheck},
     delivery::{
         inbox::InboxError,
-        model::DeliveryId,
-        receive::{DeliveryAnswer, Inner, MappedDelivery, ReceiveError, Receiver},
+        model::{DeliveryId, Replayed},
+        receive::{DeliveryAnswer, MappedDelivery, ReceiveError, Receiver, ReceiverState},
         telemetry,
     },
 };
@@ -47,7 +46,7 @@ impl From<InboxError> for ReplayError {
 
 impl Receiver {
     /// Goes over one kept delivery again: signature (not its age), map, append. A rejected one is taken now if its
-    /// signature fits now, for instance after a wrong secret was mended.
+    /// signature fits now, for instance after a wrong secret was fixed.
     ///
     /// # Errors
     /// As [`ReplayError`].
@@ -105,20 +104,21 @@ impl Receiver {
     }
 }
 
-impl Inner {
+impl ReceiverState {
     async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
         let kept = self.inbox.find(id).await?.ok_or(ReplayError::Unknown)?;
         let delivery = kept.delivery;
-        let lane =
-            self.lanes.get(&delivery.source).ok_or_else(|| ReplayError::UnknownSource(delivery.source.clone()))?;
+        let hook_state =
+            self.hooks.get(&delivery.source).ok_or_else(|| ReplayError::UnknownSource(delivery.source.clone()))?;
         if delivery.body.len() as u64 != kept.bytes {
             return Err(ReplayError::Gone);
         }
-        lane.route
+        hook_state
+            .route
             .hook
             .verify(&delivery.headers, &delivery.body, TimestampCheck::Skip)
             .map_err(ReplayError::Unauthorised)?;
-        let MappedDelivery { parts, events, personal } = lane.route.map_delivery(&delivery);
+        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery);
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, events).await?)

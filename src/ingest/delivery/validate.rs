@@ -6,12 +6,9 @@ use rollcall_events::{Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, 
 use serde::Deserialize;
 
 use crate::{
-    connector::clipped,
-    personal::{Personal, micros},
-};
-use crate::{
-    connector::{MappedEvent, Problem, ProblemType},
+    connector::{MappedEvent, Problem, ProblemType, clipped},
     delivery::model::DeliveryId,
+    personal::{Personal, micros},
 };
 
 /// An event that may be appended, and what must not be.

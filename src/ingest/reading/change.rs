@@ -9,9 +9,9 @@ use rollcall_events::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::words::words;
+use crate::string_enum::string_enum;
 
-words! {
+string_enum! {
     /// What a change does to its subject.
     ChangeKind {
         /// It is new, or back.
@@ -40,7 +40,7 @@ impl Change {
         match &self.was {
             _ if self.body.is_removal() => ChangeKind::Remove,
             None => ChangeKind::Add,
-            Some(was) if gives(was) && !gives(&self.body) => ChangeKind::Remove,
+            Some(was) if is_effective(was) && !is_effective(&self.body) => ChangeKind::Remove,
             Some(_) => ChangeKind::Change,
         }
     }
@@ -90,7 +90,7 @@ impl Change {
                     ChangeKind::Change if new.is_some() && new != old => {
                         format!("the {noun} {name} is now {}", new.unwrap_or_default())
                     }
-                    ChangeKind::Change if was.is_some_and(|was| !gives(was)) && gives(body) => {
+                    ChangeKind::Change if was.is_some_and(|was| !is_effective(was)) && is_effective(body) => {
                         format!("the {noun} {name} is active again")
                     }
                     ChangeKind::Change => format!("the {noun} {name} changes"),
@@ -112,13 +112,57 @@ pub(crate) fn fact_id(source: &SourceName, subject: &str, epoch: Epoch, previous
     Digest(hash.finalize().into())
 }
 
-/// Whether a fact that stands can give anything.
-fn gives(body: &Body) -> bool {
+/// Whether a fact that stands can give anybody anything: one that no longer does is a removal for the guard. Every type
+/// is listed, so that a new one is decided here.
+fn is_effective(body: &Body) -> bool {
     match body {
         Body::PersonUpserted(person) => person.active,
         Body::EntitlementUpserted(entitlement) => entitlement.state == EntitlementState::Active,
         Body::PackageUpserted(package) => package.container_delivery,
-        body => !body.is_removal(),
+        Body::AccountUpserted(_)
+        | Body::PermissionGranted(_)
+        | Body::ProductUpserted(_)
+        | Body::PackageProductMapped(_)
+        | Body::LineUpserted(_)
+        | Body::PersonAssigned(_)
+        | Body::GroupUpserted(_)
+        | Body::GroupMemberAdded(_) => true,
+        Body::AccountRemoved(_)
+        | Body::PersonRemoved(_)
+        | Body::PermissionRevoked(_)
+        | Body::ProductRemoved(_)
+        | Body::PackageRemoved(_)
+        | Body::PackageProductUnmapped(_)
+        | Body::EntitlementRemoved(_)
+        | Body::LineRemoved(_)
+        | Body::PersonUnassigned(_)
+        | Body::GroupRemoved(_)
+        | Body::GroupMemberRemoved(_) => false,
+        // No source states these.
+        Body::SnapshotStarted(_)
+        | Body::SnapshotSealed(_)
+        | Body::SnapshotAborted(_)
+        | Body::SnapshotHeld(_)
+        | Body::SnapshotApplied(_)
+        | Body::SnapshotDiscarded(_)
+        | Body::SourceRetired(_)
+        | Body::IdentityLinked(_)
+        | Body::IdentityUnlinked(_)
+        | Body::FolderUpserted(_)
+        | Body::FolderRemoved(_)
+        | Body::ProjectCreated(_)
+        | Body::ProjectUpdated(_)
+        | Body::ProjectDeleted(_)
+        | Body::BindingSet(_)
+        | Body::BindingRemoved(_)
+        | Body::ServiceCreated(_)
+        | Body::ServiceRemoved(_)
+        | Body::SecretInvited(_)
+        | Body::SecretIssued(_)
+        | Body::SecretRevoked(_)
+        | Body::CredentialsReset(_)
+        | Body::SettingsSet(_)
+        | Body::ProfileSet(_) => true,
     }
 }
 

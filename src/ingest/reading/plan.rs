@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     reading::change::{Change, ChangeKind},
-    words::words,
+    string_enum::string_enum,
 };
 
 /// The id of a plan, `pln_` and a UUIDv7.
@@ -47,7 +47,7 @@ impl fmt::Display for PlanId {
     }
 }
 
-words! {
+string_enum! {
     /// Why there is a plan and not just its effect.
     PlanReason {
         /// Somebody asked for it.
@@ -63,7 +63,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// What became of a plan.
     PlanState {
         /// It waits for somebody.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a runner sleeps at most before it looks at the clock again: a machine may have been suspended.
-const NAP: Duration = Duration::from_secs(30);
+const MAX_SLEEP: Duration = Duration::from_secs(30);
 
 /// What somebody asks of a runner.
 enum Request {
@@ -38,10 +38,10 @@ pub enum ApplyOutcome {
     Differs(Plan),
 }
 
-/// Why an order was not carried out.
+/// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
-    /// No source of this name is asked.
+    /// No source of this name is read by Rollcall.
     #[error("no source of this name is read by Rollcall; sources that only post have no plans")]
     UnknownSource,
     /// No plan has this id.
@@ -83,11 +83,11 @@ impl From<StoreError> for RunnerError {
 
 /// The ways to one source's runner.
 struct Runner {
-    orders: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Request>,
     engine: Arc<Engine>,
 }
 
-/// The runners of all sources that are asked. Cheap to clone.
+/// The runners of all sources that are read. Cheap to clone.
 #[derive(Clone)]
 pub struct Runners {
     all: Arc<BTreeMap<SourceName, Runner>>,
@@ -117,32 +117,32 @@ impl Runners {
     pub fn start(deps: EngineDeps, sources: Vec<(SourceName, Arc<dyn Pull>, ReadOptions)>) -> (Self, RunnerTasks) {
         let (mut all, mut tasks) = (BTreeMap::new(), Vec::new());
         for (source, pull, options) in sources {
-            let (orders, receiver) = mpsc::channel(16);
+            let (requests, receiver) = mpsc::channel(16);
             let engine = Arc::new(Engine::new(source.clone(), pull, deps.clone(), options));
             if engine.pull.follows() {
                 tasks.push(Supervised(tokio::spawn(follow(Arc::clone(&engine)))));
             }
             tasks.push(Supervised(tokio::spawn(read(Arc::clone(&engine), receiver))));
-            all.insert(source, Runner { orders, engine });
+            all.insert(source, Runner { requests, engine });
         }
         (Self { all: Arc::new(all), deps }, RunnerTasks(tasks))
     }
 
-    /// Whether a source is asked by Rollcall.
+    /// Whether Rollcall reads a source.
     #[must_use]
     pub fn reads(&self, source: &str) -> bool {
         self.all.keys().any(|known| known.as_str() == source)
     }
 
-    async fn order<T>(
+    async fn request<T>(
         &self,
         source: &SourceName,
-        order: impl FnOnce(oneshot::Sender<Result<T, RunnerError>>) -> Request,
+        request: impl FnOnce(oneshot::Sender<Result<T, RunnerError>>) -> Request,
     ) -> Result<T, RunnerError> {
         let stopping = || RunnerError::Unavailable("the runner of this source has ended".to_owned());
         let runner = self.all.get(source).ok_or(RunnerError::UnknownSource)?;
         let (sender, done) = oneshot::channel();
-        runner.orders.send(order(sender)).await.map_err(|_| stopping())?;
+        runner.requests.send(request(sender)).await.map_err(|_| stopping())?;
         done.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -151,7 +151,7 @@ impl Runners {
     /// # Errors
     /// As [`RunnerError`].
     pub async fn plan(&self, source: &SourceName) -> Result<Plan, RunnerError> {
-        self.order(source, Request::Plan).await
+        self.request(source, Request::Plan).await
     }
 
     /// Reads the source of an open plan again and records what differs, if the removals are the plan's and as many as
@@ -161,7 +161,7 @@ impl Runners {
     /// As [`RunnerError`].
     pub async fn apply(&self, id: &PlanId, confirmed: u64, by: Author) -> Result<ApplyOutcome, RunnerError> {
         let source = confirmed_plan(&self.deps, id, confirmed).await?.source;
-        self.order(&source, |done| Request::Apply { plan: id.clone(), confirmed, by, done }).await
+        self.request(&source, |done| Request::Apply { plan: id.clone(), confirmed, by, done }).await
     }
 
     /// Puts an open plan aside. What it would have removed stands, and the next read of the source finds it again.
@@ -170,19 +170,19 @@ impl Runners {
     /// As [`RunnerError`].
     pub async fn discard(&self, id: &PlanId, by: Author) -> Result<Plan, RunnerError> {
         let source = open(&self.deps, id).await?.source;
-        self.order(&source, |done| Request::Discard { plan: id.clone(), by, done }).await
+        self.request(&source, |done| Request::Discard { plan: id.clone(), by, done }).await
     }
 
     /// Has a source read soon, once however often that is asked for. For whoever knows that something happened there and
     /// not what; a delivery says what.
     pub fn hint(&self, source: &SourceName) {
         if let Some(runner) = self.all.get(source) {
-            runner.engine.wanted.notify_one();
+            runner.engine.read_requested.notify_one();
         }
     }
 }
 
-/// A plan that is open. Asked before an order waits for its turn, and again when it has it.
+/// A plan that is open. Asked before a request waits for its turn, and again when it has it.
 async fn open(deps: &EngineDeps, id: &PlanId) -> Result<Plan, RunnerError> {
     let plan = deps.store.plan(id).await?.ok_or(RunnerError::UnknownPlan)?;
     match plan.state {
@@ -199,52 +199,52 @@ async fn confirmed_plan(deps: &EngineDeps, id: &PlanId, confirmed: u64) -> Resul
     }
 }
 
-/// What an order came to for the schedule.
-enum Went {
+/// What a request came to for the schedule.
+enum Attempt {
     /// The source was not read, or only to be shown.
-    Aside,
+    NotCounted,
     /// It was read, and what it said is recorded or held.
-    Read,
+    Succeeded,
     /// It could not be.
     Failed(RunError),
 }
 
-impl Went {
+impl Attempt {
     fn of<T>(run: &Result<T, RunError>, well: Self) -> Self {
         run.as_ref().map_or_else(|error| Self::Failed(error.clone()), |_| well)
     }
 }
 
-/// Carries out an order and answers it.
-async fn carry_out(engine: &Engine, order: Request) -> Went {
+/// Carries out a request and answers it.
+async fn carry_out(engine: &Engine, request: Request) -> Attempt {
     // Whoever asked may have gone; what was asked for is done all the same.
-    match order {
+    match request {
         Request::Plan(done) => {
             let planned = engine.run(Intent::Plan).await;
-            let went = Went::of(&planned, Went::Aside);
+            let attempt = Attempt::of(&planned, Attempt::NotCounted);
             drop(done.send(match planned {
                 Ok(RunOutcome::Planned(plan)) => Ok(plan),
                 Ok(_) => Err(RunnerError::Unavailable("the read was not planned: a defect of Rollcall".to_owned())),
                 Err(error) => Err(error.into()),
             }));
-            went
+            attempt
         }
         Request::Apply { plan, confirmed, by, done } => {
             let plan = match confirmed_plan(&engine.deps, &plan, confirmed).await {
                 Ok(plan) => plan,
                 Err(error) => {
                     drop(done.send(Err(error)));
-                    return Went::Aside;
+                    return Attempt::NotCounted;
                 }
             };
             let applied = engine.run(Intent::Apply(Box::new(plan), by)).await;
-            let went = Went::of(&applied, Went::Read);
+            let attempt = Attempt::of(&applied, Attempt::Succeeded);
             drop(done.send(match applied {
                 Ok(RunOutcome::Differs(plan)) => Ok(ApplyOutcome::Differs(plan)),
                 Ok(concluded) => Ok(ApplyOutcome::Done(concluded)),
                 Err(error) => Err(error.into()),
             }));
-            went
+            attempt
         }
         Request::Discard { plan, by, done } => {
             let discarded = match open(&engine.deps, &plan).await {
@@ -252,13 +252,13 @@ async fn carry_out(engine: &Engine, order: Request) -> Went {
                 Err(error) => Err(error),
             };
             drop(done.send(discarded));
-            Went::Aside
+            Attempt::NotCounted
         }
     }
 }
 
 /// Reads a source on its schedule and on demand, for ever.
-async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Request>) {
+async fn read(engine: Arc<Engine>, mut requests: mpsc::Receiver<Request>) {
     let EngineDeps { clock, random, .. } = engine.deps.clone();
     let mut failures = 0;
     // A follower begins with a read of its own.
@@ -267,28 +267,28 @@ async fn read(engine: Arc<Engine>, mut orders: mpsc::Receiver<Request>) {
         let now = clock.now();
         let at = *due.get_or_insert_with(|| next(&engine, now, failures, random()));
         let wait = (at - now).to_std().unwrap_or_default();
-        let order = if wait.is_zero() {
+        let request = if wait.is_zero() {
             None
         } else {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => Some(order),
+                request = requests.recv() => match request {
+                    Some(request) => Some(request),
                     None => return,
                 },
-                () = engine.wanted.notified() => None,
-                () = tokio::time::sleep(wait.min(NAP)) => continue,
+                () = engine.read_requested.notified() => None,
+                () = tokio::time::sleep(wait.min(MAX_SLEEP)) => continue,
             }
         };
-        let went = match order {
-            Some(order) => carry_out(&engine, order).await,
-            None => Went::of(&engine.run(Intent::Record).await, Went::Read),
+        let attempt = match request {
+            Some(request) => carry_out(&engine, request).await,
+            None => Attempt::of(&engine.run(Intent::Record).await, Attempt::Succeeded),
         };
         let mut pause = None;
-        match went {
+        match attempt {
             // Whoever asks often would else put the next read off for ever.
-            Went::Aside => continue,
-            Went::Read => failures = 0,
-            Went::Failed(error) => {
+            Attempt::NotCounted => continue,
+            Attempt::Succeeded => failures = 0,
+            Attempt::Failed(error) => {
                 telemetry::run_failed(&engine.source, &error);
                 failures += 1;
                 if let Err(error) = engine.revoke_if_due().await {
@@ -327,7 +327,7 @@ async fn follow(engine: Arc<Engine>) {
     let mut failures: u32 = 0;
     loop {
         let before = engine.deps.clock.now();
-        let failure = one_follow(&engine).await;
+        let failure = follow_once(&engine).await;
         if let Err(error) = engine.record_failure(&failure, None).await {
             telemetry::run_failed(&engine.source, &error);
         }
@@ -335,9 +335,9 @@ async fn follow(engine: Arc<Engine>) {
         if let Err(error) = engine.revoke_if_due().await {
             telemetry::run_failed(&engine.source, &error);
         }
-        // One that held for a while begins anew with a short pause.
-        let held = (engine.deps.clock.now() - before).to_std().unwrap_or_default();
-        failures = if held > Duration::from_secs(60) { 1 } else { failures.saturating_add(1) };
+        // One that lasted for a while begins anew with a short pause.
+        let lasted = (engine.deps.clock.now() - before).to_std().unwrap_or_default();
+        failures = if lasted > Duration::from_secs(60) { 1 } else { failures.saturating_add(1) };
         let mut pause = backoff(failures, (engine.deps.random)());
         if let Failure::Blind { retry_after: Some(asked), .. } = &failure {
             pause = pause.max(*asked);
@@ -346,7 +346,7 @@ async fn follow(engine: Arc<Engine>) {
     }
 }
 
-async fn one_follow(engine: &Arc<Engine>) -> Failure {
+async fn follow_once(engine: &Arc<Engine>) -> Failure {
     let (pull, sink) = (Arc::clone(&engine.pull), engine.change_sink());
     let following = Supervised(tokio::spawn(async move { pull.follow(sink).await }));
     following.await.unwrap_or_else(|_| Failure::Partial("the connector failed: a defect of Rollcall".to_owned()))

@@ -1,4 +1,4 @@
-//! When a source is asked: cron expressions of five fields with the usual weekday numbers, pauses after a failure.
+//! When a source is read: cron expressions of five fields with the usual weekday numbers, pauses after a failure.
 //! Pure: the present and every random number are handed in. All times are UTC.
 
 use std::{str::FromStr, time::Duration};
@@ -139,8 +139,8 @@ fn weekdays(field: &str) -> Result<String, String> {
 /// 5 minutes, by `random`, so that many who failed together do not come back together.
 #[must_use]
 pub fn backoff(failures: u32, random: u64) -> Duration {
-    const MOST: Duration = Duration::from_secs(300);
-    let ceiling = Duration::from_secs(1).saturating_mul(1 << failures.saturating_sub(1).min(9)).min(MOST);
+    const MAX_BACKOFF: Duration = Duration::from_secs(300);
+    let ceiling = Duration::from_secs(1).saturating_mul(1 << failures.saturating_sub(1).min(9)).min(MAX_BACKOFF);
     jitter(ceiling, random)
 }
 

@@ -1,12 +1,12 @@
-//! How a source that is asked is: one of six states that never share a word, and what the last read found.
+//! How a source that is read is: one of six states that never share a word, and what the last read found.
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use serde::Serialize;
 
-use crate::{connector::Failure, words::words};
+use crate::{connector::Failure, string_enum::string_enum};
 
-words! {
+string_enum! {
     /// How a source is.
     SourceState {
         /// It was read whole, and what it said is in force.
@@ -42,7 +42,7 @@ impl From<&Failure> for SourceState {
     }
 }
 
-/// What is known of a source that is asked.
+/// What is known of a source that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceStatus {
     /// Which.
@@ -51,7 +51,7 @@ pub struct SourceStatus {
     pub state: SourceState,
     /// The same for people.
     pub reason: Option<String>,
-    /// When it was asked last, with whatever outcome.
+    /// When it was read last, with whatever outcome.
     pub checked_at: DateTime<Utc>,
     /// When it was last read whole, or heard while followed.
     pub sealed_at: Option<DateTime<Utc>>,
@@ -97,7 +97,7 @@ pub struct ExcludedFacts {
 }
 
 /// How much of what is absent or excluded is kept to be shown.
-pub(crate) const SHOWN: usize = 50;
+pub(crate) const MAX_SHOWN: usize = 50;
 
 impl SourceStatus {
     pub(crate) fn new(source: SourceName, now: DateTime<Utc>) -> Self {

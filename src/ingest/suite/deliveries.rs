@@ -30,8 +30,8 @@ const PRODUCT: &str = "rollcall.product.upserted.v1";
 /// A format of one line an event: `id type sequence data`. The header `key` must be `good`.
 #[derive(Default)]
 struct Lines {
-    /// `boom` makes the mapping panic until it is mended.
-    mended: AtomicBool,
+    /// `boom` makes the mapping panic until it is fixed.
+    fixed: AtomicBool,
 }
 
 impl Hook for Lines {
@@ -50,7 +50,7 @@ impl Hook for Lines {
             let mut words = line.splitn(4, ' ').map(str::to_owned);
             let mut word = || words.next().unwrap();
             if line == "boom" {
-                assert!(self.mended.load(Ordering::Relaxed), "the mapping is broken");
+                assert!(self.fixed.load(Ordering::Relaxed), "the mapping is broken");
                 return Ok(product("boom", 9));
             }
             let (id, kind, sequence, data) = (word(), word(), word().parse().ok(), word());
@@ -373,7 +373,7 @@ async fn a_mapping_that_panics_costs_no_delivery_and_no_service() {
     assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("recorded", 1)]);
     let again = s.receiver.replay(&answer.delivery).await.unwrap();
     assert_eq!(again.quarantined, 1);
-    s.hook.mended.store(true, Ordering::Relaxed);
+    s.hook.fixed.store(true, Ordering::Relaxed);
     let all = s.receiver.replay_all(None, ProblemType::MappingFailed).await.unwrap();
     assert_eq!((all.deliveries, all.recorded, all.quarantined), (1, 1, 0));
     assert_eq!(s.receiver.replay_all(None, ProblemType::MappingFailed).await.unwrap().deliveries, 0);

@@ -27,10 +27,10 @@ use crate::{
 async fn what_a_runner_appends_after_another_has_begun_counts_for_nothing_and_is_said_again() {
     let mut world = World::with([person("ada", true), person("bob", true)]);
     world.read().await.unwrap();
-    let before = world.stands().await;
+    let before = world.present_facts().await;
     world.source.take("person/bob");
     world.source.put(person("kim", true).unwrap());
-    let begun = world.rival().await;
+    let begun = world.newer_runner_event().await;
     world.log.intruders.lock().unwrap().push(begun);
     world.new_records().await;
     let ended = world.read().await.unwrap_err();
@@ -39,14 +39,14 @@ async fn what_a_runner_appends_after_another_has_begun_counts_for_nothing_and_is
     for late in ["person.upserted person/kim", "person.removed person/bob"] {
         assert!(news.contains(&late.to_owned()), "{news:?}");
     }
-    assert_eq!(world.stands().await, before, "they are in the log and count for nothing");
-    let told = world.engine.change_sink().send(vec![SourceChange::Stated(person("eve", true).unwrap().into())]).await;
+    assert_eq!(world.present_facts().await, before, "they are in the log and count for nothing");
+    let told = world.engine.change_sink().send(vec![SourceChange::Fact(person("eve", true).unwrap().into())]).await;
     assert!(told.is_err(), "the older one is told to stop");
     assert_eq!(world.new_records().await, Vec::<String>::new());
 
     world.restart();
     world.read().await.unwrap();
-    assert_eq!(world.stands().await, world.states(), "the same facts are new ones of the newest runner");
+    assert_eq!(world.present_facts().await, world.states(), "the same facts are new ones of the newest runner");
     let mut recorded = std::collections::BTreeSet::new();
     let mut show = |subject: &str, entry: BaselineEntry| {
         if entry.present {
@@ -64,13 +64,13 @@ async fn a_follower_that_goes_on_from_a_cursor_begins_its_epoch_before_its_first
     world.new_records().await;
     world.restart();
     let sink = world.engine.change_sink();
-    sink.send(vec![SourceChange::Stated(person("ada", true).unwrap().into())]).await.unwrap();
+    sink.send(vec![SourceChange::Fact(person("ada", true).unwrap().into())]).await.unwrap();
     assert_eq!(world.new_records().await, Vec::<String>::new(), "who has nothing to say says nothing");
     for (id, expected) in [
         ("bob", &["snapshot.started", "snapshot.aborted", "person.upserted person/bob"][..]),
         ("kim", &["person.upserted person/kim"][..]),
     ] {
-        sink.send(vec![SourceChange::Stated(person(id, true).unwrap().into())]).await.unwrap();
+        sink.send(vec![SourceChange::Fact(person(id, true).unwrap().into())]).await.unwrap();
         assert_eq!(world.new_records().await, expected);
     }
     let records = world.records(Position(0)).await;
@@ -87,21 +87,21 @@ async fn nothing_that_a_follower_is_told_counts_before_somebody_has_looked() {
     world.read().await.unwrap();
     let tell = async |world: &World, id: &str| {
         world.source.put(person(id, true).unwrap());
-        world.engine.change_sink().send(vec![SourceChange::Stated(person(id, true).unwrap().into())]).await.unwrap();
+        world.engine.change_sink().send(vec![SourceChange::Fact(person(id, true).unwrap().into())]).await.unwrap();
     };
     tell(&world, "bob").await;
-    assert_eq!((world.stands().await.len(), world.held().await.why), (0, PlanReason::FirstRun));
+    assert_eq!((world.present_facts().await.len(), world.held().await.why), (0, PlanReason::FirstRun));
     world.apply(&world.held().await).await.unwrap();
     tell(&world, "kim").await;
-    assert_eq!(world.stands().await, world.states(), "from then on it is heard at once");
+    assert_eq!(world.present_facts().await, world.states(), "from then on it is heard at once");
 
     world.source.rescope("another base");
     tell(&world, "eve").await;
-    assert_eq!(world.stands().await.len(), 3, "nobody has looked at the other base yet");
+    assert_eq!(world.present_facts().await.len(), 3, "nobody has looked at the other base yet");
     world.read().await.unwrap();
     assert_eq!(world.held().await.why, PlanReason::Scope);
     world.apply(&world.held().await).await.unwrap();
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 }
 
 #[tokio::test]
@@ -112,10 +112,10 @@ async fn what_stood_before_the_first_read_is_not_ended_by_it_unasked() {
     let first = world.read().await.unwrap();
     assert!(matches!(first, RunOutcome::Held { .. }) && removed(&first) == 0, "{first:?}");
     let plan = world.held().await;
-    assert_eq!((plan.why, plan.removals, world.stands().await.len()), (PlanReason::FirstRun, 1, 2));
+    assert_eq!((plan.why, plan.removals, world.present_facts().await.len()), (PlanReason::FirstRun, 1, 2));
     assert!(plan.reason.contains("1 facts that stand already would end"), "{}", plan.reason);
     world.apply(&plan).await.unwrap();
-    assert_eq!((world.stands().await, world.state().await), (world.states(), SourceState::Healthy));
+    assert_eq!((world.present_facts().await, world.state().await), (world.states(), SourceState::Healthy));
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_source_that_was_read_while_its_end_waited_its_turn_keeps_its_facts() 
     }
     sink.apply_snapshot(world.source.read(builder).await.unwrap()).await.unwrap();
     assert!(!revoking.await.unwrap().unwrap());
-    assert_eq!((world.stands().await, world.state().await), (world.states(), SourceState::Healthy));
+    assert_eq!((world.present_facts().await, world.state().await), (world.states(), SourceState::Healthy));
 }
 
 #[tokio::test]
@@ -191,18 +191,20 @@ async fn a_project_of_five_is_not_emptied_unasked_by_a_read_nor_by_a_follower() 
     assert_eq!(removed(&read), 0);
     let plan = world.held().await;
     assert_eq!((plan.why, plan.reason.as_str()), (PlanReason::Guard, "the project acme would be emptied"));
-    assert!(world.stands().await.iter().any(|fact| fact.contains("new")), "additions are not held");
+    assert!(world.present_facts().await.iter().any(|fact| fact.contains("new")), "additions are not held");
     world.apply(&plan).await.unwrap();
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 
     // A follower that names nobody any more; no group of its own has five.
     world.projects.put("acme", rests.clone());
-    let again = |n: usize| SourceChange::Stated(member(of(n), &people[n]).unwrap().into());
+    let again = |n: usize| SourceChange::Fact(member(of(n), &people[n]).unwrap().into());
     world.engine.change_sink().send((0..6).map(again).collect()).await.unwrap();
     let none = groups.map(|g| SourceChange::GroupMembers { group: g.parse().unwrap(), members: Vec::new() });
     world.engine.change_sink().send(none.into()).await.unwrap();
-    assert_eq!(world.stands().await.iter().filter(|fact| fact.contains("member")).count(), 6);
-    tokio::time::timeout(Duration::from_secs(5), world.engine.wanted.notified()).await.expect("a full read is wanted");
+    assert_eq!(world.present_facts().await.iter().filter(|fact| fact.contains("member")).count(), 6);
+    tokio::time::timeout(Duration::from_secs(5), world.engine.read_requested.notified())
+        .await
+        .expect("a full read is wanted");
 }
 
 #[tokio::test]
@@ -234,14 +236,14 @@ async fn a_plan_that_was_only_asked_for_and_differs_holds_nothing_in_the_log() {
 }
 
 /// A source about which much is recorded by another way while it is read.
-struct Crowded {
+struct CrowdedSource {
     source: MemorySource,
     log: Arc<dyn Append>,
     meanwhile: Mutex<Vec<NewEvent>>,
 }
 
 #[async_trait]
-impl Pull for Crowded {
+impl Pull for CrowdedSource {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
@@ -270,14 +272,14 @@ async fn of_more_than_a_thousand_that_changed_meanwhile_the_rest_is_shown_and_le
     let said = ids.iter().map(|id| world.engine.run_event(&person(id, false).unwrap(), &format!("dlv_{id}")));
     let meanwhile = Mutex::new(said.collect());
     let source = world.source.clone();
-    world.restart_with(Arc::new(Crowded { source, log: Arc::new(world.log.log.clone()), meanwhile }));
+    world.restart_with(Arc::new(CrowdedSource { source, log: Arc::new(world.log.log.clone()), meanwhile }));
     world.read().await.unwrap();
     let status = world.engine.status().await.unwrap();
     assert_eq!(status.excluded.count, 100, "{:?}", status.excluded.first.first());
     assert!(status.excluded.first[0].1.contains("more than 1000 changed meanwhile"));
-    assert_eq!(world.stands().await.iter().filter(|fact| fact.contains("false")).count(), 100);
+    assert_eq!(world.present_facts().await.iter().filter(|fact| fact.contains("false")).count(), 100);
     world.read().await.unwrap();
-    assert_eq!((world.stands().await, world.engine.status().await.unwrap().excluded.count), (world.states(), 0));
+    assert_eq!((world.present_facts().await, world.engine.status().await.unwrap().excluded.count), (world.states(), 0));
 }
 
 #[tokio::test]
@@ -293,5 +295,5 @@ async fn what_a_source_calls_its_people_cannot_break_a_plan() {
     assert_eq!((rows.len(), rows[0].verb), (1, ChangeKind::Remove));
     assert_eq!(rows[0].text, format!("the person {odd} is gone"), "as it is: whoever shows it makes it safe");
     world.apply(&plan).await.unwrap();
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 }

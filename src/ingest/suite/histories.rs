@@ -127,7 +127,7 @@ async fn history(steps: Vec<Step>) {
                 let now = world.source.facts().into_iter().find(|body| body.subject() == subject);
                 let told = now.map_or_else(
                     || SourceChange::Removed(all[n].removal().unwrap()),
-                    |body| SourceChange::Stated(body.into()),
+                    |body| SourceChange::Fact(body.into()),
                 );
                 // A group that is gone takes its members with it; a real source says so of a group that has none.
                 if !matches!(told, SourceChange::Removed(Body::GroupRemoved(_))) {
@@ -145,7 +145,7 @@ async fn history(steps: Vec<Step>) {
                 }
             }
             Step::Rival => {
-                let begun = world.rival().await;
+                let begun = world.newer_runner_event().await;
                 world.log.intruders.lock().unwrap().push(begun);
                 drop(world.read().await);
                 world.log.intruders.lock().unwrap().clear();
@@ -160,7 +160,7 @@ async fn history(steps: Vec<Step>) {
         assert!(matches!(applied, RunOutcome::UpToDate { .. }), "{applied:?}");
     }
     nothing_ended_unasked(&mut world).await;
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
     let before = world.records(Position(0)).await.len();
     world.read().await.unwrap();
     assert_eq!(world.records(Position(0)).await.len(), before + 2, "an unchanged read is two events");

@@ -37,7 +37,7 @@ impl Clock for TestClock {
 
 /// A log that stops working after so many batches: the last one is recorded or not, its sender is told neither.
 #[derive(Clone)]
-pub(super) struct Brittle {
+pub(super) struct FailingLog {
     pub log: Log,
     pub left: Arc<AtomicU64>,
     pub takes_last: Arc<AtomicU64>,
@@ -46,7 +46,7 @@ pub(super) struct Brittle {
 }
 
 #[async_trait]
-impl Append for Brittle {
+impl Append for FailingLog {
     fn log_id(&self) -> LogId {
         Append::log_id(&self.log)
     }
@@ -74,7 +74,7 @@ impl Append for Brittle {
 
 pub(super) struct World {
     pub source: MemorySource,
-    pub log: Brittle,
+    pub log: FailingLog,
     pub store: MemorySourceStore,
     pub projects: MemoryProjects,
     pub clock: Arc<TestClock>,
@@ -103,7 +103,7 @@ impl World {
     pub fn new() -> Self {
         let clock = Arc::new(TestClock::default());
         let log = Log::in_memory(LogId([3; 8]), clock.clone());
-        let log = Brittle {
+        let log = FailingLog {
             log,
             left: Arc::new(AtomicU64::new(u64::MAX)),
             takes_last: Arc::default(),
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// What the log says that the source says.
-    pub async fn stands(&self) -> BTreeSet<String> {
+    pub async fn present_facts(&self) -> BTreeSet<String> {
         let (mut facts, mut epoch) = (BTreeMap::<String, Body>::new(), Epoch::default());
         for record in self.records(Position(0)).await {
             if epoch.admit(&record.event).is_err() {
@@ -192,7 +192,7 @@ impl World {
     }
 
     /// The event with which the next runner of the source begins.
-    pub async fn rival(&self) -> NewEvent {
+    pub async fn newer_runner_event(&self) -> NewEvent {
         let mut newest = Epoch::default();
         for record in self.records(Position(0)).await {
             let _ = newest.admit(&record.event);

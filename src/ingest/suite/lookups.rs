@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// A source whose reads overlook somebody, and what becomes of a question for them.
-struct Moving {
+struct MovingSource {
     read: MemorySource,
     asked: Option<MemorySource>,
 }
 
 #[async_trait]
-impl Pull for Moving {
+impl Pull for MovingSource {
     fn scope(&self) -> Scope {
         self.read.scope()
     }
@@ -44,7 +44,7 @@ async fn who_is_overlooked_and_is_there_when_asked_for_stays() {
     let (overlooking, all) = (MemorySource::default(), world.source.clone());
     overlooking.put(group("ops").unwrap());
     all.take("person/bob");
-    world.restart_with(Arc::new(Moving { read: overlooking, asked: Some(all.clone()) }));
+    world.restart_with(Arc::new(MovingSource { read: overlooking, asked: Some(all.clone()) }));
     world.new_records().await;
     world.read().await.unwrap();
     assert_eq!(world.new_records().await[2..], ["person.removed person/bob", "snapshot.applied"]);
@@ -57,10 +57,10 @@ async fn who_is_overlooked_and_is_there_when_asked_for_stays() {
 }
 
 /// A source that is too busy for questions.
-struct Busy(MemorySource);
+struct BusySource(MemorySource);
 
 #[async_trait]
-impl Pull for Busy {
+impl Pull for BusySource {
     fn scope(&self) -> Scope {
         self.0.scope()
     }
@@ -80,7 +80,7 @@ async fn a_question_that_is_refused_is_no_answer_and_removes_nobody() {
     world.read().await.unwrap();
     let overlooking = MemorySource::default();
     overlooking.put(group("ops").unwrap());
-    world.restart_with(Arc::new(Busy(overlooking)));
+    world.restart_with(Arc::new(BusySource(overlooking)));
     world.new_records().await;
     world.read().await.unwrap();
     assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);
@@ -92,7 +92,7 @@ async fn a_connector_that_breaks_when_it_is_asked_removes_nobody() {
     world.read().await.unwrap();
     let overlooking = MemorySource::default();
     overlooking.put(group("ops").unwrap());
-    world.restart_with(Arc::new(Moving { read: overlooking, asked: None }));
+    world.restart_with(Arc::new(MovingSource { read: overlooking, asked: None }));
     world.new_records().await;
     world.read().await.unwrap();
     assert_eq!(world.new_records().await, ["snapshot.started", "snapshot.sealed"]);

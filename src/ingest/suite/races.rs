@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A source about which something is recorded, by another way, while it is read.
-struct Meanwhile {
+struct MeanwhileSource {
     source: MemorySource,
     log: Log,
     said: Mutex<Vec<NewEvent>>,
@@ -23,7 +23,7 @@ struct Meanwhile {
 }
 
 #[async_trait]
-impl Pull for Meanwhile {
+impl Pull for MeanwhileSource {
     fn scope(&self) -> Scope {
         self.source.scope()
     }
@@ -55,7 +55,8 @@ async fn what_is_recorded_while_a_read_runs_is_newer_than_the_read() {
         event
     };
     let said = Mutex::new(vec![said(&back)]);
-    let meanwhile = Meanwhile { source: world.source.clone(), log: world.log.log.clone(), said, after: back.clone() };
+    let meanwhile =
+        MeanwhileSource { source: world.source.clone(), log: world.log.log.clone(), said, after: back.clone() };
     world.restart_with(Arc::new(meanwhile));
     world.read().await.unwrap();
     assert_eq!(
@@ -76,10 +77,10 @@ async fn what_gets_in_between_comparing_and_appending_is_looked_up_and_said_once
     let mut event = world.engine.run_event(&back, "hook");
     event.data = r#"{"person":"ada","username":"ada","account":null,"active":true }"#.into();
     world.log.intruders.lock().unwrap().push(event);
-    let late = Late { source: world.source.clone(), back };
+    let late = LateSource { source: world.source.clone(), back };
     world.restart_with(Arc::new(late));
     world.read().await.unwrap();
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 }
 
 #[tokio::test]
@@ -97,13 +98,13 @@ async fn the_same_fact_written_otherwise_is_no_change() {
 }
 
 /// A source that states something else as soon as it was read.
-struct Late {
+struct LateSource {
     source: MemorySource,
     back: Body,
 }
 
 #[async_trait]
-impl Pull for Late {
+impl Pull for LateSource {
     fn scope(&self) -> Scope {
         self.source.scope()
     }

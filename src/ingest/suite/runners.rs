@@ -70,7 +70,7 @@ async fn recorded(log: &Log, kind: &str) {
 }
 
 #[tokio::test]
-async fn a_runner_reads_at_its_start_and_carries_out_orders() {
+async fn a_runner_reads_at_its_start_and_carries_out_requests() {
     let (source, log, store) = world();
     (0..30).for_each(|n| source.put(person(&format!("p{n}"), true).unwrap()));
     let (runners, _running) = start(Arc::new(source.clone()), &log, &store);
@@ -139,7 +139,7 @@ impl Pull for Followed {
             if let Err(full_read_reason) = recalled {
                 sink.apply_snapshot(self.source.read(sink.begin_snapshot(full_read_reason).await?).await?).await?;
             }
-            sink.send(vec![SourceChange::Stated(person("told", true).unwrap().into())]).await?;
+            sink.send(vec![SourceChange::Fact(person("told", true).unwrap().into())]).await?;
             sink.save(Cursor(b"one".to_vec()), || StateUpdate::Replace(vec![("key".into(), b"note".to_vec())])).await?;
             Err::<(), _>(Failure::Unreachable("it broke".into()))
         };

@@ -58,7 +58,7 @@ async fn what_is_gone_and_what_changed_is_recorded_and_going_back_is_a_new_fact(
     world.source.take("person/bob");
     world.read().await.unwrap();
     assert!(world.new_records().await.contains(&"person.removed person/bob".to_owned()));
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_read_that_fails_in_any_way_removes_nobody_and_names_the_state() {
     assert_eq!(world.engine.status().await.unwrap().failures, 6);
     world.source.fail(None);
     world.read().await.unwrap();
-    assert_eq!((world.state().await, world.stands().await), (SourceState::Healthy, world.states()));
+    assert_eq!((world.state().await, world.present_facts().await), (SourceState::Healthy, world.states()));
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn too_many_removals_are_held_and_additions_are_not() {
 
     let applied = world.apply(&plan).await.unwrap();
     assert_eq!(removed(&applied), 40);
-    assert_eq!((world.state().await, world.stands().await), (SourceState::Healthy, world.states()));
+    assert_eq!((world.state().await, world.present_facts().await), (SourceState::Healthy, world.states()));
     assert_eq!(world.store.plan(&plan.id).await.unwrap().unwrap().state, PlanState::Applied);
     assert_eq!(world.new_records().await.len(), 2 + 40 + 1);
 }
@@ -164,7 +164,7 @@ async fn a_group_of_five_is_not_emptied_unasked() {
     assert!(world.store.rows(&plan.id)[0].text.contains("leaves the group the ops"));
     world.source.put(member("ops", "a").unwrap());
     world.read().await.unwrap();
-    assert_eq!(world.stands().await, world.states(), "down to one is no emptying");
+    assert_eq!(world.present_facts().await, world.states(), "down to one is no emptying");
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_plan_that_is_asked_for_appends_nothing_and_can_be_applied() {
     assert_eq!((plan.additions, plan.changes, plan.removals, plan.why), (1, 0, 1, PlanReason::Asked));
     assert_eq!(world.state().await, SourceState::Healthy);
     world.apply(&plan).await.unwrap();
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 }
 
 #[tokio::test]
@@ -205,18 +205,18 @@ async fn a_first_run_can_wait_for_a_person_and_a_changed_scope_always_does() {
     world.apply(&plan).await.unwrap();
     world.source.put(person("p3", true).unwrap());
     world.read().await.unwrap();
-    assert_eq!(world.stands().await, world.states(), "from the second run on nobody is asked");
+    assert_eq!(world.present_facts().await, world.states(), "from the second run on nobody is asked");
 
     world.source.rescope("another base");
     world.source.put(person("p4", true).unwrap());
     world.read().await.unwrap();
     assert_eq!((world.held().await.why, world.state().await), (PlanReason::Scope, SourceState::Held));
-    assert_eq!(world.stands().await.len(), 4);
+    assert_eq!(world.present_facts().await.len(), 4);
     let plan = world.held().await;
     world.apply(&plan).await.unwrap();
     world.source.put(person("p5", true).unwrap());
     world.read().await.unwrap();
-    assert_eq!((world.state().await, world.stands().await), (SourceState::Healthy, world.states()));
+    assert_eq!((world.state().await, world.present_facts().await), (SourceState::Healthy, world.states()));
 }
 
 #[tokio::test]
@@ -228,15 +228,15 @@ async fn what_is_not_resolved_is_left_as_it_is_and_shown() {
     world.source.exclude(FactSelector::MembersOf("ops".parse().unwrap()), "cn=ada: no answer");
     world.source.dangle("cn=gone");
     world.read().await.unwrap();
-    let stands = world.stands().await;
-    assert_eq!(stands.iter().filter(|data| data.contains("ada")).count(), 2, "{stands:?}");
-    assert!(!stands.iter().any(|data| data.contains("bob")), "the rest of the read counts");
+    let present = world.present_facts().await;
+    assert_eq!(present.iter().filter(|data| data.contains("ada")).count(), 2, "{present:?}");
+    assert!(!present.iter().any(|data| data.contains("bob")), "the rest of the read counts");
     let status = world.engine.status().await.unwrap();
     assert_eq!(status.excluded.first, [("the members of group/ops".to_owned(), "cn=ada: no answer".to_owned())]);
     assert_eq!((status.absent.count, status.absent.first), (1, vec!["cn=gone".to_owned()]));
     world.source.resolve();
     world.read().await.unwrap();
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
         ["group.member.added member/ops/person/bob", "group.member.removed member/ops/person/ada"]
     );
     // The same again, and what never was: nothing.
-    sink.send(vec![SourceChange::Stated(bob.into()), SourceChange::Removed(ada.removal().unwrap())]).await.unwrap();
+    sink.send(vec![SourceChange::Fact(bob.into()), SourceChange::Removed(ada.removal().unwrap())]).await.unwrap();
     sink.send(vec![SourceChange::Removed(person("nobody", true).unwrap().removal().unwrap())]).await.unwrap();
     assert_eq!(world.new_records().await, Vec::<String>::new());
     assert_eq!(save(&sink, 1).await, SaveOutcome::Saved);
@@ -317,7 +317,9 @@ async fn a_follower_cannot_empty_a_group_by_silence_but_by_saying_so() {
     let sink = world.engine.change_sink();
     sink.send(vec![SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
     assert_eq!(world.new_records().await, Vec::<String>::new());
-    tokio::time::timeout(Duration::from_secs(5), world.engine.wanted.notified()).await.expect("a full read is wanted");
+    tokio::time::timeout(Duration::from_secs(5), world.engine.read_requested.notified())
+        .await
+        .expect("a full read is wanted");
     let gone = members.map(|p| SourceChange::Removed(member("ops", p).unwrap().removal().unwrap()));
     sink.send(gone.into()).await.unwrap();
     assert_eq!(world.new_records().await.len(), 5, "explicit facts are never held");
@@ -330,7 +332,7 @@ async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_remova
     let snapshot = world.source.read(sink.begin_snapshot(FullReadReason::FirstStart).await.unwrap()).await.unwrap();
     sink.apply_snapshot(snapshot).await.unwrap();
     save(&sink, 1).await;
-    assert_eq!(world.stands().await, world.states());
+    assert_eq!(world.present_facts().await, world.states());
     world.new_records().await;
     (0..30).for_each(|n| world.source.take(&format!("person/p{n}")));
     let snapshot = world.source.read(sink.begin_snapshot(FullReadReason::NothingSaved).await.unwrap()).await.unwrap();
@@ -343,7 +345,7 @@ async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_remova
     let plan = world.held().await;
     world.apply(&plan).await.unwrap();
     save(&sink, 2).await;
-    assert_eq!((world.stands().await, recalled(&sink).await), (world.states(), Ok(2)));
+    assert_eq!((world.present_facts().await, recalled(&sink).await), (world.states(), Ok(2)));
 }
 
 #[tokio::test]
@@ -351,8 +353,7 @@ async fn a_log_that_takes_nothing_stops_a_follower_before_its_cursor() {
     let world = World::new();
     let sink = world.engine.change_sink();
     world.log.left.store(0, Ordering::Relaxed);
-    let stopped: Result<(), SinkError> =
-        sink.send(vec![SourceChange::Stated(person("ada", true).unwrap().into())]).await;
+    let stopped: Result<(), SinkError> = sink.send(vec![SourceChange::Fact(person("ada", true).unwrap().into())]).await;
     assert!(stopped.unwrap_err().0.contains("the process is gone"));
 }
 
@@ -367,10 +368,10 @@ async fn a_source_that_is_blind_for_too_long_loses_everything_only_where_that_is
     world.options.revoke_after = Some(Duration::from_secs(14 * 86_400));
     world.restart();
     assert!(world.engine.revoke_if_due().await.unwrap());
-    assert_eq!(world.stands().await.len(), 0);
+    assert_eq!(world.present_facts().await.len(), 0);
     assert!(!world.engine.revoke_if_due().await.unwrap(), "once");
     assert_eq!(world.state().await, SourceState::Unreachable);
     world.source.fail(None);
     world.read().await.unwrap();
-    assert_eq!((world.stands().await, world.state().await), (world.states(), SourceState::Healthy));
+    assert_eq!((world.present_facts().await, world.state().await), (world.states(), SourceState::Healthy));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rollcall_eventlog::Log;
 use rollcall_events::LogId;
 
-use super::kit::{Brittle, World, corp, recalled, save};
+use super::kit::{FailingLog, World, corp, recalled, save};
 use crate::{
     EngineDeps,
     connector::{Cursor, FullReadReason, Pull, SaveOutcome, SourceChange, StateUpdate},
@@ -26,7 +26,7 @@ async fn what_is_kept_of_a_follower_is_good_only_with_all_that_it_was_true_of() 
     let sink = world.engine.change_sink();
     assert_eq!(recalled(&sink).await, Ok(1), "another process");
     let other = Log::in_memory(LogId([4; 8]), world.clock.clone());
-    let log = Brittle { log: other, ..world.log.clone() };
+    let log = FailingLog { log: other, ..world.log.clone() };
     let deps = EngineDeps { append: Arc::new(log.clone()), tail: Arc::new(log.log.clone()), ..world.deps.clone() };
     let elsewhere = Arc::new(Engine::new(corp(), Arc::new(world.source.clone()), deps, world.options.clone()));
     assert_eq!(recalled(&elsewhere.change_sink()).await, Err(FullReadReason::OtherLog));

@@ -143,9 +143,8 @@ impl Pull for MemorySource {
             if let Some(Fault::After(_, failure)) = &state.fault {
                 return Err(failure.clone());
             }
-            let answer = |body: &Body| {
-                state.facts.get(&body.subject()).cloned().map_or(LookupAnswer::Gone, LookupAnswer::Stated)
-            };
+            let answer =
+                |body: &Body| state.facts.get(&body.subject()).cloned().map_or(LookupAnswer::Gone, LookupAnswer::Found);
             Ok(subjects.iter().map(answer).collect())
         })
     }

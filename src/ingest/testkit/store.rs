@@ -29,7 +29,7 @@ struct State {
     baselines: HashMap<SourceName, (BaselineState, BaselineEntries)>,
     plans: BTreeMap<PlanId, (Plan, Vec<PlanRow>)>,
     statuses: HashMap<SourceName, SourceStatus>,
-    followed: HashMap<SourceName, (SavedCursor, BTreeMap<String, Vec<u8>>)>,
+    cursors: HashMap<SourceName, (SavedCursor, BTreeMap<String, Vec<u8>>)>,
     names: HashMap<SourceName, BTreeMap<Id, PersonalData>>,
     refuses: bool,
 }
@@ -152,26 +152,26 @@ impl SourceRecords for MemorySourceStore {
     }
 
     async fn saved_cursor(&self, source: &SourceName) -> Result<Option<SavedCursor>, StoreError> {
-        Ok(self.open()?.followed.get(source).map(|(followed, _)| followed.clone()))
+        Ok(self.open()?.cursors.get(source).map(|(cursor, _)| cursor.clone()))
     }
 
     async fn sync_state(&self, source: &SourceName) -> Result<Vec<StateEntry>, StoreError> {
-        let notes = self.open()?.followed.get(source).map(|(_, notes)| notes.clone());
-        Ok(notes.unwrap_or_default().into_iter().collect())
+        let entries = self.open()?.cursors.get(source).map(|(_, entries)| entries.clone());
+        Ok(entries.unwrap_or_default().into_iter().collect())
     }
 
     async fn save_sync_state(
         &self,
         source: &SourceName,
-        followed: &SavedCursor,
-        notes: StateUpdate,
+        cursor: &SavedCursor,
+        update: StateUpdate,
     ) -> Result<(), StoreError> {
         let mut state = self.open()?;
-        let (_, mut kept) = state.followed.remove(source).unwrap_or_else(|| (followed.clone(), BTreeMap::new()));
-        match notes {
-            StateUpdate::Replace(notes) => kept = notes.into_iter().collect(),
-            StateUpdate::Merge(notes) => {
-                for (key, value) in notes {
+        let (_, mut kept) = state.cursors.remove(source).unwrap_or_else(|| (cursor.clone(), BTreeMap::new()));
+        match update {
+            StateUpdate::Replace(entries) => kept = entries.into_iter().collect(),
+            StateUpdate::Merge(entries) => {
+                for (key, value) in entries {
                     match value {
                         Some(value) => drop(kept.insert(key, value)),
                         None => drop(kept.remove(&key)),
@@ -179,12 +179,12 @@ impl SourceRecords for MemorySourceStore {
                 }
             }
         }
-        state.followed.insert(source.clone(), (followed.clone(), kept));
+        state.cursors.insert(source.clone(), (cursor.clone(), kept));
         Ok(())
     }
 
     async fn forget_sync_state(&self, source: &SourceName) -> Result<(), StoreError> {
-        self.open()?.followed.remove(source);
+        self.open()?.cursors.remove(source);
         Ok(())
     }
 

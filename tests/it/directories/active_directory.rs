@@ -82,7 +82,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     ]));
     assert_eq!(picture(&snapshot), expected);
     let known = directory.status().unwrap();
-    assert_eq!((known.kind.as_str(), known.notes.outside, known.notes.references), ("Active Directory", 1, 0));
+    assert_eq!((known.kind.as_str(), known.report.outside, known.report.references), ("Active Directory", 1, 0));
     let guid = id(&snapshot, "ada");
     assert_eq!(guid.as_str().len(), 36, "{guid}");
 
@@ -93,7 +93,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     let subject = snapshot.changes().find(|(subject, _)| subject.starts_with("person/")).unwrap().1.clone();
     let answers = block(directory.look_up(std::slice::from_ref(&subject), now())).unwrap();
     assert!(
-        matches!(&answers[0], rollcall_ingest::connector::LookupAnswer::Stated(stated) if stated.body == subject),
+        matches!(&answers[0], rollcall_ingest::connector::LookupAnswer::Found(stated) if stated.body == subject),
         "{answers:?}"
     );
 
@@ -104,7 +104,7 @@ fn l09_a_whole_read_of_active_directory_knows_accounts_nested_groups_and_the_pri
     let picture = picture(&snapshot);
     assert!(picture.contains("[Domain Users] has ada") && picture.contains("[crew] has bob"), "{picture:?}");
     assert!(picture.contains("[Administrators] has Administrator"), "{picture:?}");
-    assert!(directory.status().unwrap().notes.references > 0);
+    assert!(directory.status().unwrap().report.references > 0);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_lost_store_leads_to_a_full_read_that_says_so_and_to_no_flap() {
     slapd.delete(&dn("gone"));
     server.go();
     wait_for("the end of gone", || (count(&server, "person.removed") == 1).then_some(()));
-    read_because(&server, "nothing is kept to go on from");
+    read_because(&server, "there is no saved sync state");
     told(&server, &slapd, "second");
     // gone, their membership (the group is told again after refint mended it), second.
     wait_for("the group", || members(&server, "dev").is_empty().then_some(()));
@@ -165,7 +165,7 @@ fn l12_no_cookie_that_is_kept_leads_astray_whatever_it_is() {
         ("broken", set("02".to_owned()), "cannot be read"),
         ("note", "UPDATE follow_note SET value = X'0201010500'".to_owned(), "cannot be read"),
         ("scope", "UPDATE follow SET scope = 'another'".to_owned(), "the scope is another one"),
-        ("log", "UPDATE follow SET log = 'another'".to_owned(), "the log is another one"),
+        ("log", "UPDATE follow SET log = 'another'".to_owned(), "the sync state was saved with another log"),
     ];
     for (n, (uid, statement, because)) in cases.into_iter().enumerate() {
         told(&server, &slapd, uid);

@@ -228,7 +228,7 @@ fn doctor_and_sources_show_say_what_the_directory_is_and_what_is_wrong() {
     slapd.stop();
     let said = server.cli(&["sources", "show", "corp-ldap"]);
     assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.out.contains("✗ reach"), "{said:?}");
+    assert!(said.out.contains("✗ connect"), "{said:?}");
     assert_eq!(server.cli(&["sources", "show", "nobody"]).code, 2);
 }
 

@@ -22,7 +22,7 @@ use crate::{
         guard::{HoldReason, Impact, MIN_PROTECTED, hold_reason},
         plan::{PlanReason, PlanState},
         run::{ChangeCounts, RunOutcome},
-        status::{AbsentMembers, ExcludedFacts, LastFullRead, SHOWN, SourceState, SourceStatus},
+        status::{AbsentMembers, ExcludedFacts, LastFullRead, MAX_SHOWN, SourceState, SourceStatus},
         stores::BaselineState,
     },
 };
@@ -54,7 +54,7 @@ impl Engine {
             }
             difference.excluded.extend(there);
         }
-        let concluded = match (&intent, hold) {
+        let outcome = match (&intent, hold) {
             (Intent::Plan, hold) => {
                 let reason = match hold {
                     Hold::Nothing => "it was asked for; applying needs no confirmation".to_owned(),
@@ -109,20 +109,20 @@ impl Engine {
             }
         };
         if run_context.recorded {
-            if !nothing_counts && !matches!(concluded, RunOutcome::Differs(_)) {
+            if !nothing_counts && !matches!(outcome, RunOutcome::Differs(_)) {
                 self.save_personal(std::mem::take(&mut snapshot.found.personal)).await?;
             }
-            let mut status = self.status_after(&snapshot, &difference, &concluded).await?;
-            let full_read_reason = run_context
+            let mut status = self.status_after(&snapshot, &difference, &outcome).await?;
+            let last_full_read = run_context
                 .full_read_reason
                 .as_ref()
                 .map(|why| LastFullRead { at: self.deps.clock.now(), why: why.to_string() });
-            status.whole = full_read_reason.or(status.whole);
+            status.whole = last_full_read.or(status.whole);
             self.save_status(status).await?;
             self.withheld.cover(run_context.withheld);
         }
         drop(run_context.turn);
-        Ok(concluded)
+        Ok(outcome)
     }
 
     /// Why nothing of what is read may be recorded before a person has looked.
@@ -250,7 +250,7 @@ impl Engine {
         &self,
         snapshot: &Snapshot,
         difference: &Difference,
-        concluded: &RunOutcome,
+        outcome: &RunOutcome,
     ) -> Result<SourceStatus, RunError> {
         let mut status = self.status().await?;
         let now = self.deps.clock.now();
@@ -259,11 +259,11 @@ impl Engine {
         status.facts = snapshot.index.lock().fact_count();
         let absent = snapshot.absent();
         status.absent =
-            AbsentMembers { count: absent.len() as u64, first: absent.iter().take(SHOWN).cloned().collect() };
+            AbsentMembers { count: absent.len() as u64, first: absent.iter().take(MAX_SHOWN).cloned().collect() };
         let excluded = difference.excluded.iter().map(|(which, reason)| (which.to_string(), reason.clone()));
         status.excluded =
-            ExcludedFacts { count: difference.excluded.len() as u64, first: excluded.take(SHOWN).collect() };
-        (status.state, status.reason) = match concluded {
+            ExcludedFacts { count: difference.excluded.len() as u64, first: excluded.take(MAX_SHOWN).collect() };
+        (status.state, status.reason) = match outcome {
             RunOutcome::UpToDate { position, .. } => {
                 status.applied = *position;
                 (SourceState::Healthy, None)

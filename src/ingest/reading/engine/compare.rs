@@ -95,7 +95,7 @@ impl Engine {
         Ok(changes.collect())
     }
 
-    /// What the source said last and says no more. What was left out, and what was said to be as it was, is not gone.
+    /// What the source said last and says no more. What was left out is not gone.
     pub(super) async fn removed_facts(
         &self,
         snapshot: &Snapshot,

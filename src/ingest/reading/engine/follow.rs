@@ -80,21 +80,21 @@ impl Engine {
             self.catch_up().await?
         };
         let scope = self.pull.scope();
-        let followed = match store.saved_cursor(&self.source).await? {
+        let saved = match store.saved_cursor(&self.source).await? {
             Some(kept) if kept.log != self.deps.append.log_id().to_string() => {
                 return Ok(Err(FullReadReason::OtherLog));
             }
             Some(kept) if kept.scope != scope.digest() => return Ok(Err(FullReadReason::OtherScope)),
             kept => kept,
         };
-        match (baseline.scope, followed) {
+        match (baseline.scope, saved) {
             (None, _) => Ok(Err(FullReadReason::FirstStart)),
             (Some(applied), _) if applied != scope.digest() => Ok(Err(FullReadReason::OtherScope)),
             (Some(_), None) => Ok(Err(FullReadReason::NothingSaved)),
-            (Some(_), Some(followed)) => {
-                let later = self.recorded_since(followed.position).await?;
+            (Some(_), Some(saved)) => {
+                let later = self.recorded_since(saved.position).await?;
                 let later = later.values().filter_map(RecordedFact::body).collect();
-                Ok(Ok(ResumePoint { cursor: followed.cursor, entries: store.sync_state(&self.source).await?, later }))
+                Ok(Ok(ResumePoint { cursor: saved.cursor, entries: store.sync_state(&self.source).await?, later }))
             }
         }
     }
@@ -117,16 +117,18 @@ impl Engine {
         if matches!(update, StateUpdate::Merge(_)) {
             let kept = store.saved_cursor(&self.source).await?;
             if kept.is_none_or(|kept| kept.log != log || kept.scope != scope) {
-                return Err(RunError::Storage("the notes to which these belong are not kept any more".to_owned()));
+                return Err(RunError::Storage(
+                    "the sync state that this update extends is not stored any more".to_owned(),
+                ));
             }
         }
         let position = store.baseline_state(self.deps.append.log_id(), &self.source).await?.position;
-        let followed = SavedCursor { log, scope, position, cursor };
-        store.save_sync_state(&self.source, &followed, update).await?;
+        let saved = SavedCursor { log, scope, position, cursor };
+        store.save_sync_state(&self.source, &saved, update).await?;
         Ok(SaveOutcome::Saved)
     }
 
-    /// Records what a follower was told.
+    /// Records the changes that a follower heard of.
     async fn record_changes(&self, facts: Vec<SourceChange>) -> Result<(), RunError> {
         let _writing = self.writing.lock().await;
         let baseline = self.catch_up().await?;
@@ -134,23 +136,23 @@ impl Engine {
             // Somebody has yet to say that what is read now may count. Whoever does has all of it read again.
             return self.note_reachable().await;
         }
-        let (subjects, prefixes) = asked(&facts);
+        let (subjects, prefixes) = affected_entries(&facts);
         let known = self.deps.store.entries(&self.source, &subjects, &prefixes).await?;
-        let Wanted { mut facts, concluded, names } = wanted(facts, &known);
-        facts.retain(|subject, body| is_news(subject, body.as_ref(), known.get(subject.as_str())));
+        let DesiredState { mut facts, inferred, names } = desired_state(facts, &known);
+        facts.retain(|subject, body| may_differ(subject, body.as_ref(), known.get(subject.as_str())));
         let places: Vec<_> = facts.keys().filter_map(|subject| known.get(subject.as_str())).collect();
         let before = self.facts_at(&places.into_iter().map(|entry| entry.position).collect::<Vec<_>>()).await?;
         let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
         let mut changes = in_order(changes);
-        if self.is_too_much(&changes, &concluded, &known, &baseline).await? {
+        if self.exceeds_guard(&changes, &inferred, &known, &baseline).await? {
             // A full read finds the whole of it and makes the plan.
-            changes.retain(|change| !concluded.contains(&change.subject));
+            changes.retain(|change| !inferred.contains(&change.subject));
             self.withheld.add();
-            self.wanted.notify_one();
+            self.read_requested.notify_one();
         }
-        let doubted: Vec<Change> = changes.iter().filter(|c| concluded.contains(&c.subject)).cloned().collect();
-        let there = self.find_still_present(&doubted).await?;
-        changes.retain(|change| !there.contains_key(&FactSelector::Subject(change.subject.clone())));
+        let doubted: Vec<Change> = changes.iter().filter(|c| inferred.contains(&c.subject)).cloned().collect();
+        let still_present = self.find_still_present(&doubted).await?;
+        changes.retain(|change| !still_present.contains_key(&FactSelector::Subject(change.subject.clone())));
         let Lease { epoch, following } = self.lease(&baseline);
         let facts: Vec<_> = changes.iter().map(|change| change.event(&self.source, following)).collect();
         if !facts.is_empty() {
@@ -173,25 +175,25 @@ impl Engine {
         events
     }
 
-    async fn is_too_much(
+    async fn exceeds_guard(
         &self,
         changes: &[Change],
-        concluded: &BTreeSet<String>,
+        inferred: &BTreeSet<String>,
         known: &BaselineEntries,
         baseline: &BaselineState,
     ) -> Result<bool, RunError> {
-        if concluded.is_empty() {
+        if inferred.is_empty() {
             return Ok(false);
         }
         // The first two parts of `member/{group}/{kind}/{member}` name the group.
         let group = |subject: &str| subject.match_indices('/').nth(1).map(|(at, _)| at + 1);
-        let prefixes: BTreeSet<&str> = concluded.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
+        let prefixes: BTreeSet<&str> = inferred.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
         let groups = prefixes.into_iter().map(|prefix| {
             let now = beginning_with(known, prefix).filter(|(_, entry)| entry.present).count();
             let of = |verb| changes.iter().filter(|c| c.verb() == verb && c.subject.starts_with(prefix)).count();
             (prefix.to_owned(), now as u64, (now + of(ChangeKind::Add)).saturating_sub(of(ChangeKind::Remove)) as u64)
         });
-        let (groups, removals) = (groups.collect(), concluded.len() as u64);
+        let (groups, removals) = (groups.collect(), inferred.len() as u64);
         // Few removals are never too many by their share, however many facts there are.
         let facts = if removals < MIN_REMOVALS { 0 } else { self.index(baseline).await?.lock().fact_count() };
         let impact = Impact { facts, removals, stated: 1, groups, projects: Vec::new() };
@@ -260,11 +262,11 @@ impl SinkBackend for EngineSink {
 }
 
 /// Which baseline entries the changes are compared with: subjects, and prefixes of subjects.
-fn asked(facts: &[SourceChange]) -> (Vec<String>, Vec<String>) {
+fn affected_entries(facts: &[SourceChange]) -> (Vec<String>, Vec<String>) {
     let (mut subjects, mut prefixes) = (Vec::new(), Vec::new());
-    for told in facts {
-        match told {
-            SourceChange::Stated(stated) => subjects.push(stated.body.subject()),
+    for change in facts {
+        match change {
+            SourceChange::Fact(stated) => subjects.push(stated.body.subject()),
             SourceChange::Removed(body) => {
                 subjects.push(body.subject());
                 if let Body::GroupRemoved(gone) = body {
@@ -277,70 +279,70 @@ fn asked(facts: &[SourceChange]) -> (Vec<String>, Vec<String>) {
     (subjects, prefixes)
 }
 
-/// What should stand after what was told: by subject the fact, or nothing.
+/// What should stand after the changes: by subject the fact, or nothing.
 #[derive(Default)]
-struct Wanted {
+struct DesiredState {
     facts: BTreeMap<String, Option<Body>>,
     /// What nobody said to be gone: it was only not named any more.
-    concluded: BTreeSet<String>,
+    inferred: BTreeSet<String>,
     names: Vec<(rollcall_events::Id, PersonalData)>,
 }
 
-fn wanted(told: Vec<SourceChange>, known: &BaselineEntries) -> Wanted {
-    let mut wanted = Wanted::default();
+fn desired_state(changes: Vec<SourceChange>, known: &BaselineEntries) -> DesiredState {
+    let mut desired = DesiredState::default();
     let present = |prefix: &str| -> Vec<String> {
         let there = beginning_with(known, prefix).filter(|(_, entry)| entry.present);
         there.map(|(subject, _)| subject.to_owned()).collect()
     };
-    let say = |wanted: &mut Wanted, subject: String, body: Option<Body>, concluded: bool| {
-        if concluded {
-            wanted.concluded.insert(subject.clone());
+    let set = |desired: &mut DesiredState, subject: String, body: Option<Body>, inferred: bool| {
+        if inferred {
+            desired.inferred.insert(subject.clone());
         } else {
-            wanted.concluded.remove(&subject);
+            desired.inferred.remove(&subject);
         }
-        wanted.facts.insert(subject, body);
+        desired.facts.insert(subject, body);
     };
-    for told in told {
-        match told {
-            SourceChange::Stated(stated) => {
+    for change in changes {
+        match change {
+            SourceChange::Fact(stated) => {
                 if let (Some(names), Body::PersonUpserted(person)) = (stated.personal, &stated.body) {
-                    wanted.names.push((person.person.clone(), names));
+                    desired.names.push((person.person.clone(), names));
                 }
-                say(&mut wanted, stated.body.subject(), Some(stated.body), false);
+                set(&mut desired, stated.body.subject(), Some(stated.body), false);
             }
             SourceChange::Removed(body) => {
                 if let Body::GroupRemoved(gone) = &body {
                     for member in present(&group_member_subject_prefix(&gone.group)) {
-                        say(&mut wanted, member, None, false);
+                        set(&mut desired, member, None, false);
                     }
                 }
-                say(&mut wanted, body.subject(), None, false);
+                set(&mut desired, body.subject(), None, false);
             }
             SourceChange::GroupMembers { group, members } => {
                 let prefix = group_member_subject_prefix(&group);
                 let mut left: BTreeSet<String> = present(&prefix).into_iter().collect();
-                left.extend(wanted.facts.keys().filter(|subject| subject.starts_with(&prefix)).cloned());
+                left.extend(desired.facts.keys().filter(|subject| subject.starts_with(&prefix)).cloned());
                 for member in members {
                     let subject = member.body.subject();
                     if subject.starts_with(&prefix) {
                         left.remove(&subject);
-                        say(&mut wanted, subject, Some(member.body), false);
+                        set(&mut desired, subject, Some(member.body), false);
                     }
                 }
                 for subject in left {
-                    say(&mut wanted, subject, None, true);
+                    set(&mut desired, subject, None, true);
                 }
             }
         }
     }
     // What is not there cannot leave.
-    wanted.concluded.retain(|subject| known.get(subject.as_str()).is_some_and(|entry| entry.present));
-    wanted
+    desired.inferred.retain(|subject| known.get(subject.as_str()).is_some_and(|entry| entry.present));
+    desired
 }
 
 /// Whether something may have to be recorded for that; what is only written otherwise is found when it is read.
-fn is_news(subject: &str, wanted: Option<&Body>, last: Option<&BaselineEntry>) -> bool {
-    match (wanted, last) {
+fn may_differ(subject: &str, desired: Option<&Body>, last: Option<&BaselineEntry>) -> bool {
+    match (desired, last) {
         (Some(body), _) if body.is_removal() => false,
         (Some(body), Some(last)) => last.fingerprint != Fingerprint::of(subject, body.kind(), &body.data()),
         (Some(_), None) => true,
@@ -348,10 +350,10 @@ fn is_news(subject: &str, wanted: Option<&Body>, last: Option<&BaselineEntry>) -
     }
 }
 
-fn change(subject: String, wanted: Option<Body>, before: &RecordedFacts) -> Option<Change> {
+fn change(subject: String, desired: Option<Body>, before: &RecordedFacts) -> Option<Change> {
     let last = before.get(subject.as_str());
     let was = last.filter(|known| known.is_present()).and_then(RecordedFact::body);
-    let body = match wanted {
+    let body = match desired {
         Some(body) if last.is_some_and(|known| known.matches(&body, &body.data())) => return None,
         Some(body) => body,
         None => was.as_ref()?.removal()?,

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use rollcall_events::Body;
 
 use super::{Engine, Supervised};
-use crate::baseline::RecordedFact;
 use crate::{
+    baseline::RecordedFact,
     connector::{FactSelector, Failure, LookupAnswer},
     reading::change::Change,
 };
@@ -44,12 +44,12 @@ impl Engine {
         for ((subject, known, body), answer) in asked.into_iter().zip(answers) {
             let was = known.is_present().then_some(body);
             match answer {
-                LookupAnswer::Stated(stated) if stated.body.subject() == subject && !stated.body.is_removal() => {
+                LookupAnswer::Found(stated) if stated.body.subject() == subject && !stated.body.is_removal() => {
                     if !known.matches(&stated.body, &stated.body.data()) {
                         changes.push(Change { subject, body: stated.body, previous: known.position, was });
                     }
                 }
-                LookupAnswer::Stated(_) => {
+                LookupAnswer::Found(_) => {
                     let reason = "the connector answered for another subject: a defect of Rollcall".to_owned();
                     unsaid.insert(FactSelector::Subject(subject), reason);
                 }
@@ -82,7 +82,7 @@ impl Engine {
         let answers = self.ask(asked.clone()).await?;
         let protected = asked.into_iter().zip(answers).filter_map(|(was, answer)| {
             let reason = match answer {
-                LookupAnswer::Stated(_) => "it was not named, and it is there when asked for by itself".to_owned(),
+                LookupAnswer::Found(_) => "it was not named, and it is there when asked for by itself".to_owned(),
                 LookupAnswer::Unanswered(why) => {
                     format!("it was not named, and could not be asked for by itself: {why}")
                 }

@@ -50,7 +50,7 @@ pub(crate) struct Engine {
     /// Held for a whole run: one at a time.
     running: Arc<Mutex<()>>,
     /// Somebody wants a full read soon.
-    pub wanted: Notify,
+    pub read_requested: Notify,
     /// What a follower told and what waits for that read.
     withheld: follow::WithheldRemovals,
 }
@@ -73,7 +73,7 @@ impl Engine {
             index: std::sync::Mutex::default(),
             writing: Mutex::default(),
             running: Arc::default(),
-            wanted: Notify::new(),
+            read_requested: Notify::new(),
             withheld: follow::WithheldRemovals::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Closed sets of words, as enums: each variant has one spelling, for the API, the stores and metrics alike.
 
 /// An enum of words: `as_str`, `FromStr`, `ALL` and serialisation as that word.
-macro_rules! words {
+macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,4 +34,4 @@ macro_rules! words {
         }
     };
 }
-pub(crate) use words;
+pub(crate) use string_enum;
