@@ -156,16 +156,16 @@ fn l12_no_cookie_that_is_kept_leads_astray_whatever_it_is() {
     let Some(slapd) = Slapd::start(Kind::default(), &two_groups()) else { return };
     let mut server = served(&slapd.url(), NEVER);
     wait_for("everybody", || (members(&server, "ops").len() == 2).then_some(()));
-    let set = |cursor: String| format!("UPDATE follow SET cursor = X'{cursor}'");
+    let set = |cursor: String| format!("UPDATE saved_cursor SET cursor = X'{cursor}'");
     let cases = [
         ("garbage", set(cursor(&[b"garbage", b"rid=000,csn=nonsense"])), "does not know the cookie"),
         ("empty", set(cursor(&[b"", b""])), "a cookie is missing"),
         ("one", set(cursor(&[b"rid=000"])), "a cookie is missing"),
         ("version", set("020109".to_owned()), "cannot be read: a cursor of another version"),
         ("broken", set("02".to_owned()), "cannot be read"),
-        ("note", "UPDATE follow_note SET value = X'0201010500'".to_owned(), "cannot be read"),
-        ("scope", "UPDATE follow SET scope = 'another'".to_owned(), "the scope is another one"),
-        ("log", "UPDATE follow SET log = 'another'".to_owned(), "the sync state was saved with another log"),
+        ("note", "UPDATE sync_state_entry SET value = X'0201010500'".to_owned(), "cannot be read"),
+        ("scope", "UPDATE saved_cursor SET scope = 'another'".to_owned(), "the scope is another one"),
+        ("log", "UPDATE saved_cursor SET log = 'another'".to_owned(), "the sync state was saved with another log"),
     ];
     for (n, (uid, statement, because)) in cases.into_iter().enumerate() {
         told(&server, &slapd, uid);
