@@ -221,21 +221,17 @@ impl PathSearch<'_> {
         self.command("folder.upserted", row, json!({}))
     }
 
-    /// A project keeps the visibility that it had, as far as the profile still lets its kind have it.
+    /// As it was. Nothing where the profile of now does not let a project of its kind be that visible.
     pub(super) fn fix_project(&self, project: ProjectIx) -> Fix {
-        let Some(mut row) = self.roster.local_project_data(project) else { return Fix::None };
+        let Some(row) = self.roster.local_project_data(project) else { return Fix::None };
         let Some(Origin::Local(local)) = self.roster.project_row(project).map(|row| &row.origin) else {
             return Fix::None;
         };
-        let visibility = match self.roster.profile().kind(local.kind) {
-            Some(kind) if kind.visibility.contains(&local.visibility) => local.visibility,
-            Some(kind) => kind.default,
-            None => Visibility::Private,
+        let possible = match self.roster.profile().kind(local.kind) {
+            Some(kind) => kind.visibility.contains(&local.visibility),
+            None => local.visibility == Visibility::Private,
         };
-        if let Some(stated) = row.get_mut("visibility") {
-            *stated = json!(visibility);
-        }
-        self.command("project.created", row, json!({}))
+        if possible { self.command("project.created", row, json!({})) } else { Fix::None }
     }
 
     pub(super) fn fix_binding(&self, row: &Binding) -> Fix {

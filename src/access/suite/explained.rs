@@ -224,7 +224,7 @@ fn remedies_are_enough(seed: u64) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A project may have come public from a profile that had public ones: it is made again as the profile of now has it.
+/// A project may have come public from a profile that had public ones: making it again is no remedy under one that has none.
 #[test]
 fn what_another_profile_allowed_is_no_remedy() {
     remedies_are_enough(15_579_582_811_591_615_573).unwrap();
