@@ -11,6 +11,7 @@ mod refresh;
 #[cfg(test)]
 mod test_kit;
 mod throttle;
+mod true_client;
 
 pub use admin_key::AdminKey;
 pub use authenticator::{Authenticator, AuthenticatorParts, Identity, Realm, SecretUsed, SignIn};
@@ -18,3 +19,4 @@ pub use credentials::{Credentials, MalformedCredentials};
 pub use error::{NoRandomness, SignInError};
 pub use passwords::check::{Account, PasswordAnswer, PasswordCheck};
 pub use refresh::RefreshKey;
+pub use true_client::{ClientHeader, InvalidProxy, Proxies, true_client};

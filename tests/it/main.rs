@@ -15,3 +15,4 @@ mod house;
 mod product;
 mod rules;
 mod support;
+mod trust;

@@ -103,8 +103,7 @@ pub struct TokenServer {
 
 /// The routes `/token` and `/.well-known/jwks.json`.
 ///
-/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the peer's address is the connection's, and no
-/// header says otherwise.
+/// Serve it with the client's address as `ConnectInfo<SocketAddr>`: what a proxy says of it is judged before.
 pub fn router(server: TokenServer) -> Router {
     Router::new()
         .route("/token", routing::any(token))

@@ -61,6 +61,28 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ("[server]\npublic_url = \"rollcall.test\"\n", "etc/rollcall.toml:2:1", "is not an address"),
         ("[server]\nmax_body = \"1GiB\"\n", "etc/rollcall.toml:2:1", "1GiB is not between 1B and 64MiB"),
         ("[server]\nmax_connections = 0\n", "etc/rollcall.toml:2:1", "at least 1"),
+        ("[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n", "etc/rollcall.toml:2:1", "say how they name the client"),
+        (
+            "[server]\nclient_header = \"X-Forwarded-For\"\n",
+            "etc/rollcall.toml:2:1",
+            "nobody is believed without `trusted_proxies`",
+        ),
+        ("[server]\nproxy_protocol = true\n", "etc/rollcall.toml:2:1", "nobody is believed without `trusted_proxies`"),
+        (
+            "[server]\nclient_header = \"Forwarded\"\ntrusted_proxies = [\"0.0.0.0/0\"]\n",
+            "etc/rollcall.toml:3:1",
+            "`0.0.0.0/0` is every address",
+        ),
+        (
+            "[server]\nclient_header = \"Forwarded\"\ntrusted_proxies = \"proxy\"\n",
+            "etc/rollcall.toml:3:1",
+            "`proxy` is no address or network",
+        ),
+        (
+            "[server]\nclient_header = \"for: me\"\ntrusted_proxies = \"10.0.0.7\"\n",
+            "etc/rollcall.toml:2:1",
+            "`for: me` is no name of a header",
+        ),
         ("[server]\nmax_connections = -1\n", "etc/rollcall.toml:2:1", "expected u32"),
         ("[access]\ncustomer_sub_accounts = \"yes\"\n", "etc/rollcall.toml:2:1", "expected a boolean"),
         ("[access]\nswitches = \"x\"\n", "etc/rollcall.toml:2:1", "unknown key `access.switches`"),

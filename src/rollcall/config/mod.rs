@@ -21,6 +21,7 @@ mod validate;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
+use rollcall_authn::{ClientHeader, Proxies};
 use rollcall_events::{Settings, SourceName, SourceSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,15 @@ pub struct Server {
     pub max_body: ByteSize,
     /// How many connections may be open at once; the next ones wait to be accepted.
     pub max_connections: u32,
+    /// The reverse proxies before this server, by address or network, as in `10.0.0.0/8`: what they say of the client is
+    /// believed. Nobody by default, and then the client is whoever connects.
+    pub trusted_proxies: StringList,
+    /// The one header in which trusted proxies name the client: `X-Forwarded-For`, `Forwarded`, or one with a single
+    /// address, as `X-Real-IP`. The proxy must add to it or set it anew; the rightmost address that is not trusted counts.
+    pub client_header: Option<String>,
+    /// Whether trusted proxies begin each connection with a PROXY protocol header, version 1 or 2. A connection of theirs
+    /// without one is closed; of nobody else one is taken.
+    pub proxy_protocol: bool,
     /// How long the head of a request may take to arrive.
     pub header_timeout: HumanDuration,
     /// How long a whole request may take, its body included.
@@ -80,10 +90,46 @@ impl Default for Server {
             data_dir: "rollcall-data".into(),
             max_body: ByteSize(1 << 20),
             max_connections: 1024,
+            trusted_proxies: StringList::default(),
+            client_header: None,
+            proxy_protocol: false,
             header_timeout: HumanDuration::seconds(10),
             request_timeout: HumanDuration::seconds(60),
             shutdown_grace: HumanDuration::seconds(10),
         }
+    }
+}
+
+impl Server {
+    /// What stands before this server, with every mistake and the key that has it.
+    pub fn proxies(&self) -> Result<Proxies, Vec<(&'static str, String)>> {
+        let mut wrong = Vec::new();
+        let mut trusted = Vec::new();
+        for text in &self.trusted_proxies.0 {
+            match Proxies::parse_trusted(text) {
+                Ok(net) => trusted.push(net),
+                Err(error) => wrong.push(("server.trusted_proxies", error.to_string())),
+            }
+        }
+        let header = self.client_header.as_deref().map(str::parse::<ClientHeader>).transpose();
+        let header = header.unwrap_or_else(|_| {
+            let text = self.client_header.as_deref().unwrap_or_default().escape_debug();
+            wrong.push(("server.client_header", format!("`{text}` is no name of a header, as in \"X-Forwarded-For\"")));
+            None
+        });
+        let (asked, named) = (self.client_header.is_some() || self.proxy_protocol, !self.trusted_proxies.0.is_empty());
+        match (named, asked) {
+            (true, false) => wrong.push((
+                "server.trusted_proxies",
+                "say how they name the client: `client_header` with the header that they set, as in \"X-Forwarded-For\", or `proxy_protocol = true`".to_owned(),
+            )),
+            (false, true) => {
+                let key = if self.proxy_protocol { "server.proxy_protocol" } else { "server.client_header" };
+                wrong.push((key, "nobody is believed without `trusted_proxies`: name the proxies' addresses there".to_owned()));
+            }
+            _ => {}
+        }
+        if wrong.is_empty() { Ok(Proxies { trusted, header, proxy_protocol: self.proxy_protocol }) } else { Err(wrong) }
     }
 }
 

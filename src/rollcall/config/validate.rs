@@ -57,6 +57,9 @@ pub fn check(
     if config.server.max_connections == 0 {
         wrong("server.max_connections", "at least 1".into());
     }
+    for (key, what) in config.server.proxies().err().unwrap_or_default() {
+        wrong(key, what);
+    }
     if let Err(what) = config.server.max_body.as_body_limit() {
         wrong("server.max_body", what);
     }

@@ -1,7 +1,8 @@
-//! The listener: accepts connections, bounds what each may cost, and lets go of them in order when told to stop.
+//! The listener: accepts connections, bounds what each may cost, and lets go of them in order when told to stop. Says of
+//! every request who its client is, in the one place that everything behind it asks.
 //! Knows nothing of what is served. HTTP/1.1 only: a proxy in front speaks it, and its limits are the ones that bite.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -15,12 +16,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use rollcall_authn::{Proxies, true_client};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::server::proxy_protocol;
 
 /// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
@@ -34,21 +38,34 @@ pub struct Limits {
 }
 
 /// Serves until `stop`, then lets what is under way end. Returns how many connections had to be cut.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) -> usize {
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    proxies: Proxies,
+    stop: CancellationToken,
+) -> usize {
+    let proxies = Arc::new(proxies);
     let room = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.head).half_close(false);
-    while let Some((stream, client, permit)) = accept(&listener, &room, &stop).await {
-        let app = app.clone();
-        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(client));
-            app.clone().oneshot(request)
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+    while let Some((mut stream, peer, permit)) = accept(&listener, &room, &stop).await {
+        let (app, proxies, builder, watcher) = (app.clone(), Arc::clone(&proxies), builder.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let peer = match connected_peer(&mut stream, peer, &proxies, limits.head).await {
+                Ok(peer) => peer,
+                Err(error) => {
+                    return tracing::warn!(%error, proxy = %peer.ip(), "a connection of a trusted proxy is closed");
+                }
+            };
+            let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let mut request = request.map(Body::new);
+                let client = true_client(peer.ip(), request.headers(), &proxies);
+                request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
+                app.clone().oneshot(request)
+            });
+            if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
                 tracing::debug!(%error, "connection ended early");
             }
             drop(permit);
@@ -58,6 +75,22 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
     tokio::select! {
         () = graceful.shutdown() => 0,
         () = tokio::time::sleep(limits.grace) => limits.connections.saturating_sub(room.available_permits()),
+    }
+}
+
+/// Whose connection it is: the peer's, or that of whom a trusted proxy passes on.
+async fn connected_peer(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    proxies: &Proxies,
+    limit: Duration,
+) -> io::Result<SocketAddr> {
+    if !proxies.proxy_protocol || !proxies.trusts(peer.ip()) {
+        return Ok(peer);
+    }
+    match tokio::time::timeout(limit, proxy_protocol::read(stream)).await {
+        Ok(named) => Ok(named?.unwrap_or(peer)),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -130,6 +163,13 @@ mod tests {
     const LIMITS: Limits = Limits { connections: 2, head: Duration::from_millis(200), grace: Duration::from_secs(5) };
 
     async fn start(limits: Limits) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<usize>) {
+        start_behind(limits, Proxies::default()).await
+    }
+
+    async fn start_behind(
+        limits: Limits,
+        proxies: Proxies,
+    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<usize>) {
         let app = Router::new()
             .route("/", get(|ConnectInfo(client): ConnectInfo<SocketAddr>| async move { client.ip().to_string() }))
             .route("/echo", post(|body: String| async move { body }))
@@ -138,7 +178,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, app, limits, stop.clone()));
+        let served = tokio::spawn(serve(listener, app, limits, proxies, stop.clone()));
         (address, stop, served)
     }
 
@@ -155,6 +195,37 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let answer = say(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_names_the_client_by_a_header_or_for_the_whole_connection_and_nobody_else_does() {
+        const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+        let trusted = vec![Proxies::parse_trusted("127.0.0.1").unwrap()];
+        let by_header = Proxies { trusted, header: Some("X-Forwarded-For".parse().unwrap()), proxy_protocol: false };
+        let by_connection = Proxies { header: None, proxy_protocol: true, ..by_header.clone() };
+        let other = vec![Proxies::parse_trusted("192.0.2.1").unwrap()];
+        let foreign = Proxies { trusted: other, proxy_protocol: true, ..by_header.clone() };
+        let (xff, proxy) = ("x-forwarded-for: 203.0.113.9\r\n", "PROXY TCP4 198.51.100.7 192.0.2.1 4711 80\r\n");
+        for (proxies, request, expected) in [
+            (&by_header, format!("{GET}{xff}\r\n"), Some("203.0.113.9")),
+            (&by_header, format!("{proxy}{GET}\r\n"), None),
+            (&by_connection, format!("{proxy}{GET}{xff}\r\n"), Some("198.51.100.7")),
+            (&by_connection, format!("{GET}\r\n"), None),
+            (&foreign, format!("{GET}{xff}\r\n"), Some("127.0.0.1")),
+            (&foreign, format!("{proxy}{GET}\r\n"), None),
+        ] {
+            let (address, ..) = start_behind(LIMITS, proxies.clone()).await;
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // What is closed unread is cut off.
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8(answer).unwrap();
+            match expected {
+                Some(client) => assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(client), "{answer}"),
+                None => assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{request} {answer}"),
+            }
+        }
     }
 
     #[tokio::test]

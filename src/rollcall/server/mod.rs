@@ -8,6 +8,7 @@ mod control;
 mod decision_queue;
 mod health;
 mod listener;
+mod proxy_protocol;
 pub mod random;
 pub mod roles;
 mod source_runners;
@@ -285,10 +286,11 @@ impl Server {
             head: config.server.header_timeout.0,
             grace: config.server.shutdown_grace.0,
         };
+        let proxies = config.server.proxies().map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
         // Before anybody is answered: whoever was answered may send a signal.
         let mut signals = StopSignals::listen().context("signals cannot be received")?;
         let stop_on_signal = stop.clone();
-        let listener_task = tokio::spawn(listener::serve(listener, routes, limits, stop.clone()));
+        let listener_task = tokio::spawn(listener::serve(listener, routes, limits, proxies, stop.clone()));
         let maintenance_task = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
         tokio::spawn(async move {
             signals.received().await;

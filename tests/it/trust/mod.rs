@@ -1,0 +1,3 @@
+//! Nobody in who does not belong: attacks on the whole server, one file for each kind of fault.
+
+mod client;
