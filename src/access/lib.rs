@@ -21,12 +21,11 @@ pub use roster::{
     credentials::{Credential, SecretView},
     groups::GroupView,
     handles::{FolderIx, GroupIx, Place, Principal, ProfileKind, ProjectIx, RecordedIx, ServiceIx, UserIx},
-    names::normalize_user_name,
     projects::ProjectView,
     scopes::FolderView,
     services::ServiceView,
     snapshot::{FOLD_VERSION, SnapshotError},
-    users::{PersonView, UserView},
+    users::{AskedName, NameProblem, PersonView, UserView},
 };
 // What events do to it, and whether a command may be given.
 pub use commands::refusal::{Refusal, RefusalKind};

@@ -2,21 +2,24 @@
 //! not there get the same answer; whether the caller sees a thing is asked by `caller`.
 
 use rollcall_access::{BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx};
-use rollcall_events::{Body, Id, body};
+use rollcall_events::{
+    Body, Id, body,
+    names::{CallerReference, ProjectReference},
+};
 
 use crate::{
     binding_id,
     error::{Error, ErrorKind, Result},
 };
 
-/// A project by its name; earlier names count.
-pub(crate) fn project(roster: &Roster, name: &str) -> Result<ProjectIx> {
-    roster.project_by_name(name).ok_or_else(no_such_project)
+/// A project by name or by id, as the form says; earlier names count.
+pub(crate) fn project(roster: &Roster, text: &str) -> Result<ProjectIx> {
+    roster.project_by_reference(ProjectReference::of(text)).ok_or_else(no_such_project)
 }
 
-/// A user by name or by id.
-pub(crate) fn user(roster: &Roster, name: &str) -> Result<UserIx> {
-    roster.user_by_name(name).or_else(|| roster.user_by_id(name)).ok_or_else(no_such_user)
+/// A user by name or by id, as the form says.
+pub(crate) fn user(roster: &Roster, text: &str) -> Result<UserIx> {
+    roster.user_by_reference(CallerReference::of(text)).ok_or_else(no_such_user)
 }
 
 /// A folder by id.
@@ -35,11 +38,8 @@ pub(crate) fn group(roster: &Roster, id: &str) -> Result<GroupIx> {
 }
 
 /// A user by name or id, or a service as `service:id`.
-pub(crate) fn principal(roster: &Roster, name: &str) -> Result<Principal> {
-    match roster.caller_by_id(name) {
-        Some(service @ Principal::Service(_)) => Ok(service),
-        _ => user(roster, name).map(Principal::User),
-    }
+pub(crate) fn principal(roster: &Roster, text: &str) -> Result<Principal> {
+    roster.caller_by_reference(CallerReference::of(text)).ok_or_else(no_such_user)
 }
 
 /// The binding of an id.

@@ -7,7 +7,10 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{Basis, PastQuestion, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
-use rollcall_events::{LogId, Position, Recorded};
+use rollcall_events::{
+    LogId, Position, Recorded,
+    names::{CallerReference, ProjectReference},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
@@ -229,7 +232,7 @@ async fn fold(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Send
 impl PastRoster {
     /// The user of a name or id of now or then. `now`: the user's id as the roster of now has it.
     pub fn user(&self, name: &str, now: Option<&str>) -> Result<UserIx> {
-        let found = self.roster.user_by_name(name).or_else(|| self.roster.user_by_id(name));
+        let found = self.roster.user_by_reference(CallerReference::of(name));
         found.or_else(|| self.roster.user_by_id(now?)).ok_or_else(|| {
             ErrorKind::UnknownUser
                 .because(format!("No user had this name or id as of position {}.", self.moment.position))
@@ -238,7 +241,7 @@ impl PastRoster {
 
     /// As [`Self::user`], or a service as `service:id`.
     pub fn principal(&self, name: &str, now: Option<&str>) -> Result<Principal> {
-        match self.roster.caller_by_id(name) {
+        match self.roster.caller_by_reference(CallerReference::of(name)) {
             Some(service @ Principal::Service(_)) => Ok(service),
             _ => self.user(name, now).map(Principal::User),
         }
@@ -258,7 +261,8 @@ impl PastRoster {
 
     /// The project of a name of now or then. `now`: the project's id as the roster of now has it.
     pub fn project(&self, name: &str, now: Option<&str>) -> Result<ProjectIx> {
-        let found = self.roster.project_by_name(name).or_else(|| self.roster.project_by_id(now?));
+        let found = self.roster.project_by_reference(ProjectReference::of(name));
+        let found = found.or_else(|| self.roster.project_by_id(now?));
         found.ok_or_else(|| {
             ErrorKind::UnknownProject
                 .because(format!("No project had this name as of position {}.", self.moment.position))

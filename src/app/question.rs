@@ -2,6 +2,7 @@
 //! back to be answered again.
 
 use rollcall_access::{ActionSet, Place, Roster, ScopeName, Verb};
+use rollcall_events::names::ProjectReference;
 
 /// Where something is to be done, in the words of the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl<'a> Scope<'a> {
         match self {
             Self::Root => Some(Place::Root),
             Self::Folder(id) => roster.folder_by_id(id).map(Place::Folder),
-            Self::Project(name, _) => roster.project_by_name(name).map(Place::Project),
+            Self::Project(name, _) => roster.project_by_reference(ProjectReference::of(name)).map(Place::Project),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{Credential, Principal, Roster, SharedRoster, UserIx, normalize_user_name};
-use rollcall_events::{Clock, Digest, Id};
+use rollcall_access::{Credential, Principal, Roster, SharedRoster, UserIx};
+use rollcall_events::{Clock, Digest, Id, names::user_name};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
@@ -159,7 +159,7 @@ impl Authenticator {
         if self.is_own_credential(password, now) {
             return Ok(None);
         }
-        let (guessed, text) = (normalize_user_name(name), password.expose_secret());
+        let (guessed, text) = (user_name(name).ok(), password.expose_secret());
         if let Some(wait) = self.throttle.charge(guessed.as_deref(), client, text, now) {
             return Err(SignInError::Throttled(wait));
         }
@@ -251,7 +251,7 @@ impl Authenticator {
             }
             Credentials::Password { name, password } => match realm {
                 Realm::Registry => {
-                    let name = normalize_user_name(name);
+                    let name = user_name(name).ok();
                     self.throttle.record_failure(name.as_deref(), client, password.expose_secret(), now)
                 }
                 // 256 random bits cannot be guessed.

@@ -11,6 +11,8 @@ use std::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::names::has_form_of_id;
+
 /// A text that is not the name that it should be; the message says what one looks like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -173,11 +175,11 @@ impl FromStr for ProjectName {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if text.len() <= 100 && text.split(['.', '_', '-']).all(part) {
+        if text.len() <= 100 && text.split(['.', '_', '-']).all(part) && !has_form_of_id(text) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidName(format!(
-                "`{}` is not a project name: a-z and 0-9 with single . _ - between them, at most 100 characters",
+                "`{}` is not a project name: a-z and 0-9 with single . _ - between them, at most 100 characters, and not the form of an id",
                 text.escape_debug()
             )))
         }
@@ -217,7 +219,7 @@ mod tests {
         for good in ["a", "acme", "acme-db", "a.b_c-d", "0", &"a".repeat(100)] {
             assert!(good.parse::<ProjectName>().is_ok(), "{good}");
         }
-        for bad in ["", "A", "-a", "a-", "a--b", "a/b", "é", "a b", &"a".repeat(101)] {
+        for bad in ["", "A", "-a", "a-", "a--b", "a/b", "é", "a b", "dec_0190a7b2c3d4", &"a".repeat(101)] {
             assert!(bad.parse::<ProjectName>().is_err(), "{bad}");
         }
     }

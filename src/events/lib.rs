@@ -7,6 +7,7 @@ mod envelope;
 mod epoch;
 mod ids;
 pub mod json;
+pub mod names;
 mod schema;
 mod settings;
 

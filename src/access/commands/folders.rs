@@ -6,7 +6,7 @@ use rollcall_events::body;
 
 use crate::{
     commands::{
-        check_id,
+        check_id, check_label,
         refusal::{Refusal, RefusalKind, missing},
     },
     roster::{
@@ -27,6 +27,7 @@ impl Roster {
 
     pub(crate) fn check_folder(&self, data: &body::Folder, now: DateTime<Utc>) -> Result<u32, Refusal> {
         check_id("folder", data.folder.as_str())?;
+        check_label("folder", data.name.as_deref())?;
         let known = self.facts.folders.find(0, data.folder.as_str()).map(FolderIx);
         let known = known.and_then(|ix| self.folder_row(ix)).filter(|row| row.register.stands());
         if let Some(row) = known.filter(|row| row.kind != data.kind.as_str()) {

@@ -10,7 +10,7 @@ use rollcall_events::{
 use crate::{
     commands::{
         authority::Authority,
-        check_id,
+        check_id, check_label,
         last_holder::Removal,
         refusal::{Refusal, RefusalKind, missing},
     },
@@ -22,9 +22,10 @@ use crate::{
 };
 
 impl Roster {
-    pub(crate) fn check_group(&self, id: &str, author: Option<&Author>, now: DateTime<Utc>) -> Result<(), Refusal> {
-        check_id("group", id)?;
-        self.authorize(author, "group.set", Place::Root, now).map(|_| ())
+    pub(crate) fn check_group(&self, data: &body::Group, now: DateTime<Utc>) -> Result<(), Refusal> {
+        check_id("group", data.group.as_str())?;
+        check_label("group", data.name.as_deref())?;
+        self.authorize(data.author.as_ref(), "group.set", Place::Root, now).map(|_| ())
     }
 
     pub(crate) fn check_group_removal(&self, data: &body::GroupRef, now: DateTime<Utc>) -> Result<(), Refusal> {

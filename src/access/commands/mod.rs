@@ -13,7 +13,10 @@ mod secrets;
 mod services;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Command, body};
+use rollcall_events::{
+    Body, Command, body,
+    names::{has_form_of_id, hidden},
+};
 
 use crate::{
     commands::refusal::{Refusal, RefusalKind},
@@ -44,7 +47,7 @@ impl Roster {
             Command::ProjectDeleted(data) => self.check_project_deletion(data, now).map(|_| ()),
             Command::ServiceCreated(data) => self.check_service(data, now),
             Command::ServiceRemoved(data) => self.check_service_removal(data, now).map(|_| ()),
-            Command::GroupUpserted(data) => self.check_group(data.group.as_str(), data.author.as_ref(), now),
+            Command::GroupUpserted(data) => self.check_group(data, now),
             Command::GroupRemoved(data) => self.check_group_removal(data, now),
             Command::GroupMemberAdded(data) | Command::GroupMemberRemoved(data) => {
                 self.check_member(data, matches!(command, Command::GroupMemberRemoved(_)), now)
@@ -91,7 +94,11 @@ impl Roster {
 /// Ids of what is kept here stand in paths, image names and logins.
 pub(crate) fn check_id(what: &str, id: &str) -> Result<(), Refusal> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
-    if id.len() <= 100 && id.chars().all(good) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    let well_formed = id.len() <= 100 && id.chars().all(good) && id.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if well_formed && has_form_of_id(id) {
+        Err(RefusalKind::Invalid
+            .because(format!("`{id}` has the form of an id that Rollcall makes; take another {what}")))
+    } else if well_formed {
         Ok(())
     } else {
         Err(RefusalKind::Invalid.because(format!(
@@ -99,4 +106,14 @@ pub(crate) fn check_id(what: &str, id: &str) -> Result<(), Refusal> {
             id.escape_debug()
         )))
     }
+}
+
+/// A label may be anything that is seen as it is.
+pub(crate) fn check_label(what: &str, label: Option<&str>) -> Result<(), Refusal> {
+    label.and_then(hidden).map_or(Ok(()), |c| {
+        Err(RefusalKind::Invalid.because(format!(
+            "the name of this {what} has a character that is not seen, U+{:04X}; leave it out",
+            u32::from(c)
+        )))
+    })
 }

@@ -5,7 +5,7 @@ use rollcall_events::body;
 
 use crate::{
     commands::{
-        check_id,
+        check_id, check_label,
         last_holder::Removal,
         refusal::{Refusal, missing},
     },
@@ -18,6 +18,7 @@ use crate::{
 impl Roster {
     pub(crate) fn check_service(&self, data: &body::Service, now: DateTime<Utc>) -> Result<(), Refusal> {
         check_id("service", data.service.as_str())?;
+        check_label("service", data.name.as_deref())?;
         self.authorize(data.author.as_ref(), "service.set", Place::Root, now).map(|_| ())
     }
 

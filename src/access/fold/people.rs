@@ -3,6 +3,7 @@
 use rollcall_events::{
     Position,
     body::{self, SourcePerson},
+    names::{MAX_NAME, user_name, user_name_of_id},
 };
 
 use crate::{
@@ -12,9 +13,8 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Field, NONE, push_pair},
+        facts::{Field, NONE, NameNotInEffect, push_pair},
         handles::UserIx,
-        names::normalize_user_name,
         register::Rank,
     },
 };
@@ -52,25 +52,37 @@ impl Roster {
         effect
     }
 
-    /// Gives a person the user name that it asks for, or the nearest that is free. The old one stays reserved.
-    pub(crate) fn name_person(&mut self, cx: &mut FoldContext<'_>, person: u32, wanted: Option<&str>) {
-        let id = self.facts.persons.id(person);
-        let wanted = wanted.and_then(normalize_user_name).or_else(|| normalize_user_name(id));
-        let wanted = wanted.unwrap_or_else(|| id.replace(|c: char| c == ':' || c.is_control(), "-").to_lowercase());
+    /// Gives a person the user name that it asks for, or the nearest that is free; where it asks for one that nobody can
+    /// have, the person's id. What is not in effect is kept with its reason. The old name stays reserved.
+    pub(crate) fn name_person(&mut self, cx: &mut FoldContext<'_>, person: u32, asked: Option<&str>) {
+        let id = user_name_of_id(self.facts.persons.id(person));
+        let (wanted, unusable) = match asked.map(|asked| (asked, user_name(asked))) {
+            None => (id.clone(), None),
+            Some((_, Ok(name))) => (name, None),
+            Some((asked, Err(why))) => {
+                let shown = asked.get(..asked.floor_char_boundary(MAX_NAME)).unwrap_or_default().to_owned();
+                (id.clone(), Some(NameNotInEffect::Unusable(shown, why)))
+            }
+        };
         let source = self.source_text(cx.space);
         // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a
         // number.
         let candidate = |n: u64| match n {
             0 => wanted.clone(),
             1 => format!("{wanted}~{source}"),
-            2 => format!("{wanted}~{source}~{}", id.replace(':', "-")),
-            n => format!("{wanted}~{source}~{}~{n}", id.replace(':', "-")),
+            2 => format!("{wanted}~{source}~{id}"),
+            n => format!("{wanted}~{source}~{id}~{n}"),
         };
         let free = |name: &String| {
             let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
             owner.is_none_or(|owner| *owner == person)
         };
         let Some(name) = (0..).map(candidate).find(free) else { return };
+        let taken = || (name != wanted).then(|| self.facts.user_names.find(0, &wanted)).flatten();
+        match unusable.or_else(|| taken().map(NameNotInEffect::Taken)) {
+            Some(why) => self.facts.names_not_in_effect.insert(person, why),
+            None => self.facts.names_not_in_effect.remove(&person),
+        };
         let ix = self.facts.user_names.intern(0, &name);
         if let Some(owner) = self.facts.user_names.get_mut(ix) {
             *owner = person;

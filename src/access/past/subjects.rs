@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use rollcall_events::{
     LOCAL,
     body::{EventData as _, Link, SourcePerson, pair_subject},
+    names::{CallerReference, ProjectReference, canonical_name},
 };
 
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
         Roster,
         facts::{Field, Holder, NONE, Origin, RecordedScope},
         handles::{ProjectIx, RecordedIx},
-        names::normalize_user_name,
     },
 };
 
@@ -336,15 +336,21 @@ impl SubjectCollector<'_> {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut places = Places { scopes: [RecordedScope::Root].into(), ..Places::default() };
-        let named = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
-        let known = roster.project_by_id(name).and_then(|project| match project {
-            ProjectIx::Recorded(RecordedIx(ix)) => Some(ix),
-            ProjectIx::Personal(_) => None,
-        });
-        for project in named.into_iter().chain(known) {
+        let (found, owner) = match ProjectReference::of(name) {
+            ProjectReference::Name(name) => {
+                let named = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
+                (named, self.owner_of_name(name))
+            }
+            ProjectReference::Id(id) => match roster.project_by_id(id) {
+                Some(ProjectIx::Recorded(RecordedIx(ix))) => (Some(ix), None),
+                Some(ProjectIx::Personal(user)) => (None, Some(user.0)),
+                None => (None, None),
+            },
+        };
+        if let Some(project) = found {
             self.visit_project(project, &mut places);
         }
-        if let Some(owner) = self.owner_of_name(name) {
+        if let Some(owner) = owner {
             self.visit_person(owner);
         }
         if places.projects.is_empty() {
@@ -362,22 +368,22 @@ impl SubjectCollector<'_> {
     fn owner_of_name(&self, name: &str) -> Option<u32> {
         let names = &self.roster.facts.user_names;
         let find = |name: &str| names.find(0, name).and_then(|ix| names.get(ix)).copied();
-        find(name).or_else(|| find(&normalize_user_name(name)?))
+        find(name).or_else(|| find(&canonical_name(name)))
     }
 
     /// Whoever a name or id ever meant, with every group that each was ever in, to any depth.
     fn resolve_callers(&mut self, text: &str) -> BTreeSet<Holder> {
         let roster = self.roster;
         let facts = &roster.facts;
-        let service = text.strip_prefix("service:").and_then(|id| {
-            let local = u16::try_from(facts.sources.find(0, LOCAL)?).ok()?;
-            facts.services.find(local, id)
-        });
-        let known = text.split_once('/').and_then(|(source, id)| {
-            let space = u16::try_from(facts.sources.find(0, source)?).ok()?;
-            facts.persons.find(space, id)
-        });
-        for person in self.owner_of_name(text).into_iter().chain(known) {
+        let row = |source: &str| u16::try_from(facts.sources.find(0, source)?).ok();
+        let (person, service) = match CallerReference::of(text) {
+            CallerReference::Name(name) => (self.owner_of_name(name), None),
+            CallerReference::Id(id) => {
+                (id.split_once('/').and_then(|(source, id)| facts.persons.find(row(source)?, id)), None)
+            }
+            CallerReference::Service(id) => (None, row(LOCAL).and_then(|local| facts.services.find(local, id))),
+        };
+        if let Some(person) = person {
             self.visit_person(person);
         }
         let persons = self.visited.persons.iter().map(|person| Holder::Person(*person));

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{
     Epoch, LogId, Position,
     body::{ProjectKind, Visibility},
+    names::Unusable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -347,6 +348,15 @@ pub(crate) enum Field {
     ProjectFolder,
 }
 
+/// A name that a source asks for and that is not in effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NameNotInEffect {
+    /// Nobody can have it. As the source wrote it, shortened.
+    Unusable(String, Unusable),
+    /// Somebody else has it or had it: its row among the user names.
+    Taken(u32),
+}
+
 /// Everything that the log says, at one position.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Facts {
@@ -375,6 +385,8 @@ pub(crate) struct Facts {
     /// Two persons.
     pub(crate) links: Vec<Pair>,
     pub(crate) user_names: Table<u32>,
+    /// Of persons whose name is not the one that their source asks for: which that is, and why.
+    pub(crate) names_not_in_effect: BTreeMap<u32, NameNotInEffect>,
     pub(crate) projects: Vec<Project>,
     pub(crate) project_names: Table<u32>,
     /// Projects that people made, by id: their rows among `projects`.
@@ -416,6 +428,7 @@ impl Facts {
             mentions: BTreeMap::new(),
             links: Vec::new(),
             user_names: Table::default(),
+            names_not_in_effect: BTreeMap::new(),
             projects: Vec::new(),
             project_names: Table::default(),
             local_projects: Table::default(),

@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 use rollcall_events::{
     Position,
     body::{self, member_subject},
+    names::hidden,
 };
 
 use crate::roster::{
@@ -45,6 +46,14 @@ impl Roster {
     /// Every group that was not removed.
     pub fn groups(&self) -> impl Iterator<Item = GroupIx> {
         (0_u32..).zip(&self.facts.groups.rows).filter(|(_, row)| row.register.stands()).map(|(ix, _)| GroupIx(ix))
+    }
+
+    /// Every group whose name has a character that is not seen, and which.
+    pub fn groups_with_hidden_names(&self) -> impl Iterator<Item = (GroupView<'_>, char)> {
+        self.groups()
+            .map(|group| self.group(group))
+            .filter_map(|view| Some((hidden(view.name?)?, view)))
+            .map(|(c, view)| (view, c))
     }
 
     /// A group's name and state.

@@ -90,40 +90,9 @@ fn text_of<'a>(text: &'a str, ends: &[u32], ix: u32) -> &'a str {
     text.get(start..end).unwrap_or_default()
 }
 
-/// The canonical form of a name that people sign in with: NFKC, lower case, no space around it.
-/// `None` where nobody could sign in with it (Basic credentials end at the first colon; control characters).
-#[must_use]
-pub fn normalize_user_name(name: &str) -> Option<String> {
-    use unicode_normalization::UnicodeNormalization;
-    // Lower-casing can undo NFKC (and the other way round), so it is done until nothing changes. ASCII is NFKC already,
-    // and nearly every name is ASCII.
-    let once = |text: &str| -> String {
-        if text.is_ascii() {
-            text.to_ascii_lowercase()
-        } else {
-            text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
-        }
-    };
-    let first = once(name.trim());
-    let normal = if first.is_ascii() { first } else { once(&first) };
-    let normal = normal.trim();
-    let usable = !normal.is_empty() && normal.len() <= 256 && !normal.contains(|c: char| c == ':' || c.is_control());
-    usable.then(|| normal.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spellings_of_one_name_are_one_name() {
-        for text in ["bob", "BOB", " bob ", "ｂｏｂ", "Bob\u{2003}"] {
-            assert_eq!(normalize_user_name(text).as_deref(), Some("bob"), "{text}");
-        }
-        for text in ["", "  ", "a:b", "a\u{7}b"] {
-            assert_eq!(normalize_user_name(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn names_of_two_spaces_are_two_names() {

@@ -1,6 +1,9 @@
 //! Callers by id, in the words of events and the other way round.
 
-use rollcall_events::body::{self, Scope};
+use rollcall_events::{
+    body::{self, Scope},
+    names::CallerReference,
+};
 
 use crate::roster::{
     Roster,
@@ -31,6 +34,15 @@ impl Roster {
         match id.strip_prefix(SERVICE) {
             Some(id) => self.service_by_id(id).map(Principal::Service),
             None => self.user_by_id(id).map(Principal::User),
+        }
+    }
+
+    /// The user or service that somebody means, by the form of what was written.
+    #[must_use]
+    pub fn caller_by_reference(&self, reference: CallerReference<'_>) -> Option<Principal> {
+        match reference {
+            CallerReference::Service(id) => self.service_by_id(id).map(Principal::Service),
+            user => self.user_by_reference(user).map(Principal::User),
         }
     }
 

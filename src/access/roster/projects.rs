@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_events::{Position, body::Visibility};
+use rollcall_events::{Position, body::Visibility, names::ProjectReference};
 
 use crate::roster::{
     FoldMode, Roster,
@@ -41,6 +41,21 @@ pub struct ProjectView<'a> {
 }
 
 impl Roster {
+    /// The project that somebody means, by name or id as the form says.
+    #[must_use]
+    pub fn project_by_reference(&self, reference: ProjectReference<'_>) -> Option<ProjectIx> {
+        match reference {
+            ProjectReference::Name(name) => self.project_by_name(name),
+            ProjectReference::Id(id) => match id.strip_prefix("personal/") {
+                Some(user) => {
+                    let own = ProjectIx::Personal(self.user_by_id(user)?);
+                    (self.project_by_name(self.project_name(own)) == Some(own)).then_some(own)
+                }
+                None => self.project_by_id(id),
+            },
+        }
+    }
+
     /// The project with a name; earlier names count. Under a profile that has them, the name of an active user finds
     /// the user's personal project.
     #[must_use]

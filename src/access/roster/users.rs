@@ -1,12 +1,14 @@
 //! Users and the persons that they are: found by name or id, and whether they can do anything at all.
 
-use rollcall_events::Position;
+use rollcall_events::{
+    Position,
+    names::{CallerReference, Unusable, canonical_name},
+};
 
 use crate::roster::{
     Roster,
-    facts::NONE,
+    facts::{NONE, NameNotInEffect},
     handles::{Principal, UserIx},
-    names::normalize_user_name,
 };
 
 /// A user as others see it.
@@ -34,6 +36,8 @@ pub struct PersonView<'a> {
     pub person: &'a str,
     /// The user name that the person has.
     pub username: &'a str,
+    /// The one that its source asks for, where that is not in effect.
+    pub asked_name: Option<AskedName<'a>>,
     /// The account that the person is in.
     pub account: Option<&'a str>,
     /// Not suspended.
@@ -42,6 +46,33 @@ pub struct PersonView<'a> {
     pub removed: bool,
     /// The position of the event that says so.
     pub position: Position,
+}
+
+/// A user name that a source asks for and that is not in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskedName<'a> {
+    /// As the source wrote it, at most 256 bytes of it; of one that is taken, in its canonical form.
+    pub name: &'a str,
+    /// Why it is not in effect.
+    pub why: NameProblem<'a>,
+}
+
+/// Why a user name is not in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameProblem<'a> {
+    /// Nobody can have it.
+    Unusable(Unusable),
+    /// It is this person's, `source` and id, or was: names are never given to another.
+    Taken(&'a str, &'a str),
+}
+
+impl std::fmt::Display for NameProblem<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unusable(why) => write!(f, "no user can have this name: {why}"),
+            Self::Taken(source, person) => write!(f, "the name is or was that of {source}/{person}"),
+        }
+    }
 }
 
 impl Roster {
@@ -59,6 +90,16 @@ impl Roster {
         self.facts.persons.get(person).filter(|row| row.user != NONE).map(|_| person)
     }
 
+    /// The user that somebody means, by name or id as the form says; nothing for a service.
+    #[must_use]
+    pub fn user_by_reference(&self, reference: CallerReference<'_>) -> Option<UserIx> {
+        match reference {
+            CallerReference::Name(name) => self.user_by_name(name),
+            CallerReference::Id(id) => self.user_by_id(id),
+            CallerReference::Service(_) => None,
+        }
+    }
+
     /// The user with a name, in whatever spelling.
     #[must_use]
     pub fn user_by_name(&self, name: &str) -> Option<UserIx> {
@@ -69,7 +110,7 @@ impl Roster {
             // A name that its owner gave up stays reserved and finds nobody.
             (person.name == ix && person.user != NONE).then_some(UserIx(person.user))
         };
-        find(name).or_else(|| find(&normalize_user_name(name)?))
+        find(name).or_else(|| find(&canonical_name(name)))
     }
 
     /// The user that a person, given as `source/person`, belongs to.
@@ -128,11 +169,35 @@ impl Roster {
             source: self.source_text(self.facts.persons.names.space(ix)),
             person: self.facts.persons.id(ix),
             username: self.facts.user_names.id(row.name),
+            asked_name: self.asked_name(ix),
             account: (row.account != NONE).then(|| self.facts.accounts.id(row.account)),
             active: row.active,
             removed: !row.register.stands(),
             position: row.register.cause,
         })
+    }
+
+    fn asked_name(&self, person: u32) -> Option<AskedName<'_>> {
+        Some(match self.facts.names_not_in_effect.get(&person)? {
+            NameNotInEffect::Unusable(name, why) => AskedName { name, why: NameProblem::Unusable(*why) },
+            NameNotInEffect::Taken(ix) => {
+                let holder = *self.facts.user_names.get(*ix)?;
+                let names = &self.facts.persons.names;
+                let why = NameProblem::Taken(self.source_text(names.space(holder)), names.text(holder));
+                AskedName { name: self.facts.user_names.id(*ix), why }
+            }
+        })
+    }
+
+    /// Every person that is there and whose user name is not the one that its source asks for; why is in its view.
+    pub fn names_not_in_effect(&self) -> impl Iterator<Item = PersonView<'_>> {
+        self.facts.names_not_in_effect.keys().filter_map(|ix| self.person_view(*ix)).filter(|view| !view.removed)
+    }
+
+    /// A person as its source knows it.
+    #[must_use]
+    pub fn person(&self, source: &str, id: &str) -> Option<PersonView<'_>> {
+        self.person_view(self.person_of(&format!("{source}/{id}"))?)
     }
 
     /// Everything that any source ever called a person, in the order in which they were first named.

@@ -13,6 +13,7 @@ pub(crate) mod histories;
 mod installation;
 mod invariants;
 mod laws;
+mod names;
 mod reference;
 mod replayed;
 mod slices;

@@ -10,6 +10,7 @@ mod hooks;
 mod idempotency;
 mod leaks;
 mod local_objects;
+mod names;
 mod past;
 mod plans;
 mod previews;

@@ -173,7 +173,7 @@ async fn a_report_names_its_position_and_the_hash_of_the_log_there() {
 #[tokio::test]
 async fn a_name_that_a_spreadsheet_would_calculate_is_text_in_a_report() {
     let world = World::licensing().await;
-    let person = json!({"person": "mallory", "username": "=cmd|' /c calc'!a0", "account": "globex", "active": true});
+    let person = json!({"person": "mallory", "username": "=cmd|' -c calc'!a0", "account": "globex", "active": true});
     world.facts(&[event("m", "person.upserted", 1, person)]).await;
     let csv = world.get("/api/v1/reports/who?project=acme&format=csv").await.text;
     assert!(csv.contains("\r\n'=cmd|"), "{csv}");

@@ -124,9 +124,9 @@ impl BindingsQuery {
             _ => Ok(()),
         };
         there(&self.user, &|name| find::user(roster, name).is_ok(), find::no_such_user)?;
-        there(&self.service, &|id| roster.service_by_id(id).is_some(), find::no_such_service)?;
+        there(&self.service, &|id| find::service(roster, id).is_ok(), find::no_such_service)?;
         there(&self.group, &|id| roster.group_by_id(id).is_some(), find::no_such_group)?;
-        there(&self.project, &|name| roster.project_by_name(name).is_some(), find::no_such_project)?;
+        there(&self.project, &|name| find::project(roster, name).is_ok(), find::no_such_project)?;
         there(&self.folder, &|id| roster.folder_by_id(id).is_some(), find::no_such_folder)
     }
 
@@ -147,7 +147,10 @@ impl BindingsQuery {
             && is(&self.service, service)
             && is(&self.group, group)
             && is(&self.folder, folder.map(|folder| roster.folder(folder).id))
-            && self.project.as_deref().is_none_or(|name| project.is_some() && roster.project_by_name(name) == project)
+            && self
+                .project
+                .as_deref()
+                .is_none_or(|name| project.is_some() && find::project(roster, name).ok() == project)
             && self.user.as_deref().is_none_or(|name| match view.holder {
                 Some(access::Principal::User(user)) => find::user(roster, name).ok() == Some(user),
                 _ => false,

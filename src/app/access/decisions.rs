@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Principal, explain};
-use rollcall_events::Position;
+use rollcall_events::{
+    Position,
+    names::{CallerReference, canonical_name},
+};
 use rollcall_store::ops::{DecisionFilter, DecisionOutcome, DecisionRow, OpsError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -24,7 +27,7 @@ const MAX_EXPLAINED: usize = 20;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DecisionsQuery {
-    /// Only about this user, by the name of then.
+    /// Only about this user, by the name of then or by id.
     pub user: Option<String>,
     /// Only about this project.
     pub project: Option<String>,
@@ -104,7 +107,11 @@ impl From<DecisionRow> for Decision {
 pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> Result<Answer<Page<Decision>>> {
     let DecisionsQuery { user, project, image, from, until } = query;
     let filter = DecisionFilter {
-        user: user.clone(),
+        user: user.as_deref().map(|user| match CallerReference::of(user) {
+            CallerReference::Name(name) => canonical_name(name),
+            CallerReference::Id(id) => id.to_owned(),
+            CallerReference::Service(_) => user.to_owned(),
+        }),
         project: project.clone(),
         image: image.clone(),
         from: *from,

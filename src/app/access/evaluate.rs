@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Explanation, Principal, Reason, Roster, Rule, explain};
-use rollcall_events::Position;
+use rollcall_events::{Position, names::CallerReference};
 
 use crate::{
     Reads,
@@ -31,7 +31,7 @@ impl Subject<'_> {
     fn find(self, roster: &Roster) -> Option<Principal> {
         match self {
             Self::Anonymous => Some(Principal::Anyone),
-            Self::User(id) => roster.user_by_name(id).or_else(|| roster.user_by_id(id)).map(Principal::User),
+            Self::User(text) => roster.user_by_reference(CallerReference::of(text)).map(Principal::User),
             Self::Service(id) => roster.service_by_id(id).map(Principal::Service),
         }
     }

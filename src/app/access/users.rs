@@ -36,6 +36,9 @@ pub struct Person {
     pub person: String,
     /// The user name.
     pub username: String,
+    /// The name that the source asks for, where it is not in effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_name: Option<AskedName>,
     /// The account that the person is in.
     pub account: Option<String>,
     /// Not suspended.
@@ -47,12 +50,24 @@ pub struct Person {
     pub position: Position,
 }
 
+/// A user name that a source asks for and that is not in effect.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AskedName {
+    /// As the source writes it, at most 256 bytes of it.
+    pub name: String,
+    /// Why it is not in effect.
+    pub why: String,
+}
+
 impl Person {
     pub(crate) fn of(view: &PersonView<'_>) -> Self {
         Self {
             source: view.source.to_owned(),
             person: view.person.to_owned(),
             username: view.username.to_owned(),
+            asked_name: view
+                .asked_name
+                .map(|asked| AskedName { name: asked.name.to_owned(), why: asked.why.to_string() }),
             account: view.account.map(str::to_owned),
             active: view.active,
             removed: view.removed,

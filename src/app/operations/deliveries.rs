@@ -6,8 +6,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall_access::Effect;
-use rollcall_events::{Position, SchemaError, SourceName};
+use rollcall_access::{Effect, Roster};
+use rollcall_events::{Position, SchemaError, SourceName, names::hidden};
 use rollcall_ingest::{
     AnsweredEvent, DeliveryAnswer, DeliveryId, InboundCall, ReceiveError, ReplayError, Verdict, connector::ProblemType,
 };
@@ -116,7 +116,7 @@ pub struct PartShown {
     /// not in the log (a conflict is not) or not folded yet.
     #[schema(value_type = Option<String>)]
     pub effect: Option<Cow<'static, str>>,
-    /// Why it was refused or parked.
+    /// Why it was refused or parked, or what of it is not in effect.
     pub reason: Option<String>,
     /// Why it is in quarantine.
     pub problem: Option<PartProblem>,
@@ -196,21 +196,49 @@ impl From<DeliverySummary> for DeliveryShown {
 }
 
 impl PartShown {
-    fn of(part: PartRow, effect: Option<Effect>) -> Self {
+    fn of(roster: &Roster, source: &str, part: PartRow, effect: Option<Effect>) -> Self {
         let PartRow { id, kind, subject, outcome, position, problem } = part;
         // What stands at a conflict's position is another event: this part had no effect.
         let effect = effect.filter(|_| outcome != "conflict");
         Self {
             id,
             kind,
-            subject,
             outcome,
             position,
             effect: effect.as_ref().map(|effect| effect.as_str().into()),
-            reason: effect.as_ref().and_then(Effect::reason).map(str::to_owned),
+            reason: effect.as_ref().and_then(|effect| reason(roster, source, position, subject.as_deref(), effect)),
+            subject,
             problem: problem.map(|p| PartProblem { kind: p.kind, pointer: p.pointer, detail: p.detail }),
         }
     }
+}
+
+/// Why an event was refused or parked; of one that applied, what of it is not in effect.
+fn reason(
+    roster: &Roster,
+    source: &str,
+    position: Option<Position>,
+    subject: Option<&str>,
+    effect: &Effect,
+) -> Option<String> {
+    if let Some(reason) = effect.reason() {
+        return Some(reason.to_owned());
+    }
+    let subject = subject?;
+    if let Some(group) = subject.strip_prefix("group/") {
+        let view = roster.group(roster.group_by_id(&format!("{source}/{group}"))?);
+        let c = view.name.and_then(hidden).filter(|_| position == Some(view.changed))?;
+        return Some(format!("the group's name has a character that is not seen, U+{:04X}", u32::from(c)));
+    }
+    let person = roster.person(source, subject.strip_prefix("person/")?)?;
+    // What a later event says of the person is not this one's.
+    let asked = person.asked_name.filter(|_| *effect == Effect::Applied && position == Some(person.position))?;
+    Some(format!(
+        "the user name `{}` is not in effect: {}. The user is called `{}`",
+        asked.name.escape_debug(),
+        asked.why,
+        person.username
+    ))
 }
 
 /// What became of a delivery.
@@ -239,7 +267,7 @@ pub struct HookEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub effect: Option<Cow<'static, str>>,
-    /// Why it was refused or parked.
+    /// Why it was refused or parked, or what of it is not in effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -309,9 +337,11 @@ pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
     let DeliveryDetail { summary, headers, body, parts, replays } = found;
     let known: Vec<Position> = parts.iter().filter_map(|part| part.position).collect();
     let mut effects = reads.control().effects(&known).await?.into_iter();
+    let roster = reads.live().read();
+    let source = summary.source.to_string();
     let parts = parts.into_iter().map(|part| {
         let effect = part.position.and_then(|_| effects.next().flatten());
-        PartShown::of(part, effect)
+        PartShown::of(&roster, &source, part, effect)
     });
     let delivery = DeliveryInFull {
         delivery: summary.into(),
@@ -356,27 +386,30 @@ async fn with_effects(app: &App, answer: &DeliveryAnswer, wait: Option<Duration>
     if let (Some(wait), Some(position)) = (wait, answer.position())
         && app.is_applied_within(position, wait).await
     {
-        add_effects(app, &mut events).await;
+        add_effects(app, answer, &mut events).await;
     }
     HookAnswer { delivery: answer.delivery.as_str().to_owned(), events, quarantined: answer.quarantined }
 }
 
 impl HookEvent {
     fn of(event: &AnsweredEvent) -> Self {
-        let AnsweredEvent { id, outcome, position } = event;
+        let AnsweredEvent { id, outcome, position, subject: _ } = event;
         Self { id: id.to_string(), outcome: (*outcome).into(), position: *position, effect: None, reason: None }
     }
 }
 
 /// Adds the effects; where they cannot be read the plain answer stands, the delivery is durable either way.
-async fn add_effects(app: &App, events: &mut [HookEvent]) {
+async fn add_effects(app: &App, answer: &DeliveryAnswer, events: &mut [HookEvent]) {
     let known: Vec<Position> = events.iter().map(|event| event.position).collect();
     let Ok(effects) = app.control.effects(&known).await else { return };
-    for (event, effect) in events.iter_mut().zip(effects) {
+    let (roster, source) = (app.live.read(), answer.source.as_str());
+    for ((event, answered), effect) in events.iter_mut().zip(&answer.events).zip(effects) {
         // What stands at a conflict's position is another event; this one had no effect.
         if event.outcome != "conflict" {
             event.effect = effect.as_ref().map(|effect| effect.as_str().into());
-            event.reason = effect.as_ref().and_then(Effect::reason).map(str::to_owned);
+            let subject = Some(&*answered.subject);
+            event.reason =
+                effect.as_ref().and_then(|effect| reason(&roster, source, Some(event.position), subject, effect));
         }
     }
 }

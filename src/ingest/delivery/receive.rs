@@ -61,6 +61,9 @@ pub struct InboundCall {
 pub struct DeliveryAnswer {
     /// The delivery's id.
     pub delivery: DeliveryId,
+    /// Whose delivery.
+    #[serde(skip)]
+    pub source: SourceName,
     /// The events that the log has now, in the order of the delivery.
     pub events: Vec<AnsweredEvent>,
     /// How many parts were not appended. Why is shown with the delivery.
@@ -84,6 +87,9 @@ pub struct AnsweredEvent {
     pub outcome: &'static str,
     /// Where the log has it.
     pub position: Position,
+    /// What it is about.
+    #[serde(skip)]
+    pub subject: Arc<str>,
 }
 
 /// Why a delivery is not answered with 202. One variant per answer.
@@ -222,7 +228,8 @@ impl ReceiverState {
         events: Vec<NewEvent>,
     ) -> Result<DeliveryAnswer, ReceiveError> {
         let kinds: Vec<Arc<str>> = events.iter().map(|event| event.kind.clone()).collect();
-        let ids: Vec<Arc<str>> = events.iter().map(|event| event.key.id.clone()).collect();
+        let ids: Vec<(Arc<str>, Arc<str>)> =
+            events.iter().map(|event| (event.key.id.clone(), event.subject.clone())).collect();
         let appended = if events.is_empty() { Ok(Vec::new()) } else { self.log.append(events).await };
         let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
         let mut outcomes = Vec::with_capacity(ids.len());
@@ -249,10 +256,15 @@ impl ReceiverState {
             Ok(()) => {}
         }
         let results = parts.iter().filter_map(|part| Some((part.state.as_str(), part.state.position()?)));
-        let events =
-            ids.into_iter().zip(results).map(|(id, (outcome, position))| AnsweredEvent { id, outcome, position });
+        let events = ids.into_iter().zip(results).map(|((id, subject), (outcome, position))| AnsweredEvent {
+            id,
+            outcome,
+            position,
+            subject,
+        });
         let quarantined = parts.iter().filter(|part| matches!(part.state, PartState::Quarantined(_))).count();
-        Ok(DeliveryAnswer { delivery: delivery.id.clone(), events: events.collect(), quarantined })
+        let source = delivery.source.clone();
+        Ok(DeliveryAnswer { delivery: delivery.id.clone(), source, events: events.collect(), quarantined })
     }
 }
 

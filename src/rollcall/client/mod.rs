@@ -70,8 +70,13 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
-    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
-        url_below(&self.base, path, query)
+    /// # Errors
+    /// A part of the path is what no name and no id can be: it would be another path.
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, Failure> {
+        match path.iter().find(|part| matches!(**part, "" | "." | "..")) {
+            Some(part) => Err(Failure::Refused(format!("Nothing has the name or id `{part}`."))),
+            None => Ok(url_below(&self.base, path, query)),
+        }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
@@ -85,7 +90,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.get(self.url(path, query))).await?).await
+        read_reply(self.send(self.http.get(self.url(path, query)?)).await?).await
     }
 
     /// Reads text.
@@ -93,7 +98,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Failure> {
-        let response = self.send(self.http.get(self.url(path, query))).await?;
+        let response = self.send(self.http.get(self.url(path, query)?)).await?;
         response.text().await.map_err(|error| unreachable(self.base(), &error))
     }
 
@@ -102,7 +107,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.post(self.url(path, &[])).json(body)).await?).await
+        read_reply(self.send(self.http.post(self.url(path, &[])?).json(body)).await?).await
     }
 
     /// As [`Self::post`] of a document that somebody wrote: `place` says where in it a mistake stands. With an entity tag,
@@ -117,7 +122,7 @@ impl Client {
         place: &(dyn Fn(&str) -> Option<String> + Sync),
         tag: Option<&str>,
     ) -> Result<Reply<T>, Failure> {
-        let request = self.http.post(self.url(path, &[])).bearer_auth(self.key.expose_secret()).json(document);
+        let request = self.http.post(self.url(path, &[])?).bearer_auth(self.key.expose_secret()).json(document);
         let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
         if response.status().is_success() {
@@ -132,7 +137,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.put(self.url(path, &[])).json(body)).await?).await
+        read_reply(self.send(self.http.put(self.url(path, &[])?).json(body)).await?).await
     }
 
     /// Changes parts of something.
@@ -140,7 +145,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.patch(self.url(path, &[])).json(body)).await?).await
+        read_reply(self.send(self.http.patch(self.url(path, &[])?).json(body)).await?).await
     }
 
     /// Ends something.
@@ -148,7 +153,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.delete(self.url(path, &[]))).await?).await
+        read_reply(self.send(self.http.delete(self.url(path, &[])?)).await?).await
     }
 
     /// The items of a list that is always whole.
@@ -171,7 +176,7 @@ impl Client {
         most: usize,
     ) -> Result<Reply<Vec<T>>, Failure> {
         let (mut json, mut value) = (Vec::new(), Vec::new());
-        let mut url = self.url(path, query);
+        let mut url = self.url(path, query)?;
         url.query_pairs_mut().append_pair("limit", &most.clamp(1, 500).to_string());
         loop {
             let response = self.send(self.http.get(url)).await?;
@@ -199,7 +204,7 @@ impl Client {
         query: &[(&str, String)],
         wait: Duration,
     ) -> Result<Option<(Vec<Reply<Event>>, u64)>, Failure> {
-        let mut url = self.url(&["api", "v1", "events"], query);
+        let mut url = self.url(&["api", "v1", "events"], query)?;
         url.query_pairs_mut()
             .append_pair("after", &after.to_string())
             .append_pair("limit", "500")
@@ -348,6 +353,16 @@ mod tests {
         let base = Url::parse("http://127.0.0.1:8080/rollcall/").unwrap();
         let url = url_below(&base, &["api", "v1", "users", "ada/x y@globex.test", "secrets"], &[("a", "b&c".into())]);
         assert_eq!(url.as_str(), "http://127.0.0.1:8080/rollcall/api/v1/users/ada%2Fx%20y@globex.test/secrets?a=b%26c");
+    }
+
+    #[test]
+    fn what_can_be_no_name_is_no_path_either() {
+        let client = Client::new(Url::parse("http://127.0.0.1:8080").unwrap(), "rk_x".into()).unwrap();
+        for name in ["", ".", ".."] {
+            let refused = client.url(&["api", "v1", "users", name, "secrets"], &[]).unwrap_err();
+            assert_eq!((refused.code(), refused.to_string()), (1, format!("Nothing has the name or id `{name}`.")));
+        }
+        assert!(client.url(&["api", "v1", "users", "...", "secrets"], &[]).is_ok());
     }
 
     #[test]

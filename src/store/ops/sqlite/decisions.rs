@@ -29,7 +29,9 @@ impl DecisionRecords for SqliteOps {
     ) -> Result<Vec<DecisionRow>, OpsError> {
         let statement = match (&filter.project, &filter.image, &filter.user) {
             (None, None, None) => sql::DECISIONS,
-            (None, None, Some(_)) => sql::DECISIONS_OF_USER,
+            // Ids have a slash and no index: what is kept of 30 days is bounded.
+            (None, None, Some(user)) if !user.contains('/') => sql::DECISIONS_OF_USER,
+            (None, None, Some(_)) => sql::DECISIONS,
             _ => sql::DECISIONS_OF_PROJECT,
         };
         let project = filter.project.as_deref().or(filter.image.as_deref().and_then(|image| image.split('/').next()));
