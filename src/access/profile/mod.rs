@@ -5,6 +5,7 @@
 mod compile;
 mod document;
 mod location;
+mod switches;
 mod typos;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use compile::ProfileError;
 pub use document::*;
 pub use location::{line_and_column, place_of};
+pub use switches::plain_switch;
+pub use typos::{is_typo, nearest};
 
 /// The profile that an installation has when it chooses none.
 const REVENERA: &str = include_str!("../profiles/revenera.toml");
@@ -30,6 +33,11 @@ pub const BUNDLED: &[(&str, &str)] = &[
 
 /// The profile of Rollcall's own API: administrator, auditor, sender, project admin.
 const API: &str = include_str!("../profiles/api.toml");
+
+/// A name as it is compared: case, spaces, `_` and `-` do not count.
+fn plain_name(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).flat_map(char::to_lowercase).collect()
+}
 
 /// What an OCI client can ask of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -225,11 +233,8 @@ impl Profile {
     /// Finds a role; case, spaces, `_` and `-` do not count (DESIGN 7, rule 6).
     #[must_use]
     pub fn role(&self, name: &str) -> Option<RoleIx> {
-        let plain = |text: &str| -> String {
-            text.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).flat_map(char::to_lowercase).collect()
-        };
-        let wanted = plain(name);
-        let found = self.roles.iter().position(|role| plain(&role.name) == wanted)?;
+        let wanted = plain_name(name);
+        let found = self.roles.iter().position(|role| plain_name(&role.name) == wanted)?;
         u16::try_from(found).ok().map(RoleIx)
     }
 
@@ -504,6 +509,42 @@ mod tests {
                 "did you mean `project.create`",
             ),
             ("[roles.maintainer]", "[roles.\"maintäiner\"]", "roles.maintäiner", "ASCII"),
+            (
+                "group_grants = \"inherited\"",
+                "eligible = { project_admn = \"anyone\" }",
+                "rules.eligible.project_admn",
+                "did you mean `project_admin`",
+            ),
+            (
+                "group_grants = \"inherited\"",
+                "personal_project = \"user.created\"",
+                "rules.personal_project",
+                "write `person.created`",
+            ),
+            (
+                "exempt_roles",
+                "exempt_owner = \"self\"\nexempt_kind = \"standrad\"\nexempt_roles",
+                "ceiling[0].exempt_kind",
+                "did you mean `standard`",
+            ),
+            (
+                "[kinds.standard]",
+                "[kinds.globl]\nvisibility = [\"public\"]\ndefault = \"public\"\n[kinds.standard]",
+                "kinds.globl",
+                "did you mean `global`",
+            ),
+            (
+                "[kinds.standard]",
+                "[settings.Project-creation-restriction]\nvalues = [\"a\"]\ndefault = \"a\"\n[kinds.standard]",
+                "settings.project_creation_restriction",
+                "the same name",
+            ),
+            (
+                "values = [\"everyone\", \"adminonly\"]",
+                "values = [\"everyone\", \"Every-One\", \"adminonly\"]",
+                "settings.project_creation_restriction.values",
+                "twice",
+            ),
         ] {
             let text = harbor.replacen(right, typo, 1);
             assert_ne!(text, harbor, "{right}");

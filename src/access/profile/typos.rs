@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Profile, ProfileError, compile::error_at};
+use rollcall_events::body::ProjectKind;
+
+use super::{Profile, ProfileError, compile::error_at, plain_switch};
 
 /// The keys of `[rules]`; those of the second list are remarks.
 const RULES: [&str; 8] = [
@@ -53,8 +55,54 @@ impl Profile {
                 return Err(error_at(format!("api.{action:?}"), what));
             }
         }
+        self.check_names()?;
         self.check_actions_without_operation()?;
         Ok(self)
+    }
+
+    /// Names that nothing else in the profile has, or that could not be told apart.
+    fn check_names(&self) -> Result<(), ProfileError> {
+        let document = self.document();
+        if let Some(name) = document.rules.personal_project.as_deref().filter(|name| *name != "person.created") {
+            let what = format!("`{name}` is no moment at which a project is made; write `person.created`");
+            return Err(error_at("rules.personal_project", what));
+        }
+        let eligible = document.rules.remarks.get("eligible").and_then(serde_json::Value::as_object);
+        let mut eligible = eligible.into_iter().flat_map(serde_json::Map::keys);
+        if let Some(name) = eligible.find(|name| self.role(name).is_none()) {
+            let near = nearest(name, document.roles.keys().map(String::as_str));
+            let what = format!("the profile has no role `{name}`; did you mean `{near}`?");
+            return Err(error_at(format!("rules.eligible.{name}"), what));
+        }
+        let kinds = || document.kinds.keys().map(String::as_str);
+        for (n, ceiling) in document.ceiling.iter().enumerate() {
+            if let Some(kind) = ceiling.exempt_kind.as_deref().filter(|kind| !document.kinds.contains_key(*kind)) {
+                let near = nearest(kind, kinds());
+                let what = format!("the profile has no kind of project `{kind}`; did you mean `{near}`?");
+                return Err(error_at(format!("ceiling[{n}].exempt_kind"), what));
+            }
+        }
+        let ordinary = || kinds().filter(|name| !matches!(*name, "global" | "personal"));
+        if ordinary().count() > 1
+            && let Some(name) = ordinary().find(|name| *name != self.kind_name(ProjectKind::Standard))
+        {
+            let near = nearest(name, ["global", "personal"]);
+            let what = format!("besides `global` and `personal` there is one kind of project; did you mean `{near}`?");
+            return Err(error_at(format!("kinds.{name}"), what));
+        }
+        let mut switches = BTreeSet::new();
+        for (name, switch) in &document.settings {
+            if plain_switch(name).is_empty() || !switches.insert(plain_switch(name)) {
+                let what = "another switch has the same name but for case, spaces, `_`, `-` and `.`";
+                return Err(error_at(format!("settings.{name}"), what));
+            }
+            let mut values = BTreeSet::new();
+            if let Some(twice) = switch.values.iter().find(|value| !values.insert(plain_switch(value))) {
+                let what = format!("`{twice}` stands here twice, but for case, spaces, `_`, `-` and `.`");
+                return Err(error_at(format!("settings.{name}.values"), what));
+            }
+        }
+        Ok(())
     }
 
     /// An action that stands in one place only and in no operation, a letter away from one that does, is a mistake.
@@ -82,7 +130,8 @@ impl Profile {
 }
 
 /// One letter too many, too few or another, or two swapped.
-fn is_typo(a: &str, b: &str) -> bool {
+#[must_use]
+pub fn is_typo(a: &str, b: &str) -> bool {
     let sorted = |text: &str| {
         let mut letters: Vec<char> = text.chars().collect();
         letters.sort_unstable();
@@ -95,7 +144,8 @@ fn is_typo(a: &str, b: &str) -> bool {
     }
 }
 
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> &'a str {
+/// The one of these that is most like a word.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> &'a str {
     known.into_iter().min_by_key(|known| distance(known, word)).unwrap_or_default()
 }
 

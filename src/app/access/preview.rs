@@ -1,10 +1,10 @@
 //! What would change, before anything is changed: commands, settings and profiles tried on a copy of the roster. Records
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{ActionChange, Effect, MembershipChange, Preview, Roster, preview};
+use rollcall_access::{ActionChange, Effect, MembershipChange, Preview, Profile, Roster, preview};
 use rollcall_events::{
     Body, Position, Settings,
     body::{self, Author, BindingRef, ProfileDocument},
@@ -160,7 +160,9 @@ pub async fn try_changes(reads: &Reads, asked: PreviewChanges) -> Result<Answer<
     let (now, caller) = (reads.now(), reads.caller());
     let previewed = reads.preview_permit().await?.run_on_copy(reads.live(), move |roster| {
         let view = caller.view(roster, now);
-        let one = |change| command(roster, &view, change, caller.author(), now);
+        // Of settings it matters under which profile they would be: one that is tried before them counts.
+        let mut profile = Cow::Borrowed(roster.profile());
+        let one = |change| command(roster, &view, &mut profile, change, caller.author(), now);
         let commands: Vec<Body> = asked.changes.into_iter().map(one).collect::<Result<_>>()?;
         Ok(Previewed::of(preview(roster, &commands, now), &view))
     });
@@ -172,6 +174,7 @@ pub async fn try_changes(reads: &Reads, asked: PreviewChanges) -> Result<Answer<
 fn command(
     roster: &Roster,
     view: &CallerView<'_>,
+    profile: &mut Cow<'_, Profile>,
     change: PreviewChange,
     author: Author,
     now: DateTime<Utc>,
@@ -182,15 +185,16 @@ fn command(
             let binding = binding_id::parse(&id).ok_or_else(find::no_such_binding)?;
             Body::BindingRemoved(BindingRef { author, ..binding })
         }
-        PreviewChange::Settings(some) => Body::SettingsSet(some.applied_to(roster.settings())),
+        PreviewChange::Settings(some) => Body::SettingsSet(some.checked(profile)?.applied_to(roster.settings())),
         PreviewChange::Profile(document) => {
             let document = match serde_json::from_str::<String>(document.get()) {
                 Ok(name) => bundled_profile(&name)?,
                 Err(_) => document,
             };
             // The document is read as an operator's file is, so that a mistake is named with its place.
-            rollcall_access::Profile::from_json(document.get())
+            let tried = Profile::from_json(document.get())
                 .map_err(|error| ErrorKind::InvalidBody.because(format!("{error}. Nothing was changed.")))?;
+            *profile = Cow::Owned(tried);
             Body::ProfileSet(ProfileDocument(document))
         }
         PreviewChange::Command(PreviewCommand { r#type, data }) => {
@@ -221,7 +225,7 @@ fn command(
 
 /// The document of a profile that comes with Rollcall.
 fn bundled_profile(name: &str) -> Result<Box<RawValue>> {
-    let profile = rollcall_access::Profile::bundled(name);
+    let profile = Profile::bundled(name);
     profile.and_then(|profile| serde_json::value::to_raw_value(profile.document()).ok()).ok_or_else(|| {
         ErrorKind::InvalidBody.because(format!(
             "No profile `{}` comes with Rollcall; send the document of your own. Nothing was changed.",
@@ -263,6 +267,24 @@ impl From<Settings> for SettingsPatch {
 }
 
 impl SettingsPatch {
+    /// The patch with its switches as the profile writes them.
+    fn checked(self, profile: &Profile) -> Result<Self> {
+        let refused = |what: String| ErrorKind::InvalidBody.because(format!("Settings: {what} Nothing was changed."));
+        let mut switches = BTreeMap::new();
+        for (name, value) in &self.switches {
+            let (name, value) = profile.switch_value(name, value).map_err(refused)?;
+            switches.insert(name.to_owned(), value.to_owned());
+        }
+        for role in [&self.producer_role, &self.consumer_role].into_iter().flatten().flatten() {
+            if profile.role(role).is_none() {
+                let known: Vec<&str> = profile.roles().map(|role| profile.role_name(role)).collect();
+                let written = role.escape_debug();
+                return Err(refused(format!("There is no role `{written}`; the roles are {}.", known.join(", "))));
+            }
+        }
+        Ok(Self { switches, ..self })
+    }
+
     fn applied_to(self, now: &Settings) -> Settings {
         let Self {
             producer_role,

@@ -1,7 +1,7 @@
 //! `doctor`: looks at an installation from the outside, as an operator would, and says what is wrong and what to do.
 //! Asks and compares; mends nothing.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use chrono::DateTime;
 use reqwest::Url;
@@ -20,7 +20,7 @@ use crate::{
         output::{OutputFormat, escape_controls, group_digits},
     },
     client::{Client, Exit, Failure, http_client, url_below},
-    config::{data_dir::DataDir, load::Loaded, profile::load_profile},
+    config::{data_dir::DataDir, load::Loaded},
     server::clock::SystemClock,
     sources::{Finding, Grade},
 };
@@ -119,16 +119,16 @@ async fn inspect_sources(found: &mut Findings, loaded: &Loaded) {
 /// Customers who may list members see each other (access-models section 9).
 fn check_roles(found: &mut Findings, loaded: &Loaded) {
     let access = &loaded.config.access;
-    let read = |path: &Path| fs::read_to_string(path);
-    let Ok(profile) = load_profile(access, &loaded.origins.of("access.profile"), &read) else { return };
+    let (profile, settings) = (&loaded.profile, access.settings(BTreeMap::new()));
     if Verb::ALL.iter().all(|verb| profile.registry_action(*verb).is_none()) {
         let what = "does not say which operations pull, push and delete are (section [registry]): every token is empty";
         found.add("access", Grade::Odd, format!("profile {} {what}", profile.name()));
     }
     let (nobodys, makes) = (access.reserved_names.0.is_empty(), profile.gives_api("project.create"));
     let anywhere = |level| Resource { level, visibility: None, kind: None, own: Own::NotMine };
-    let everybody =
-        |level| profile.allowed(PseudoPrincipal::Authenticated, std::iter::empty(), &anywhere(level), &access.switches);
+    let everybody = |level| {
+        profile.allowed(PseudoPrincipal::Authenticated, std::iter::empty(), &anywhere(level), &settings.switches)
+    };
     if nobodys
         && loaded.config.source.values().any(|source| source.states_entitlements())
         && makes.is_some_and(|makes| (0..=profile.project_level()).any(|level| everybody(level).contains(makes)))

@@ -7,7 +7,7 @@ use std::{
 
 use crate::config::{
     load::{Inputs, Loaded, load},
-    merge::FlagValue,
+    merge::{FlagValue, VARIABLES},
     origin::{Origin, Problem},
 };
 
@@ -28,9 +28,20 @@ pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<
             vec![Problem { origin, what: format!("`{}` cannot be read: {error}", path.display()) }]
         })?),
     };
-    let env: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let (mut env, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, value) in std::env::vars_os() {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => env.push((name, value)),
+            (Ok(name), Err(_)) if name.to_uppercase().starts_with(VARIABLES) => {
+                unreadable.push(Problem { origin: Origin::Env(name), what: "its value is not UTF-8".to_owned() });
+            }
+            // Not one of ours.
+            _ => {}
+        }
+    }
+    if !unreadable.is_empty() {
+        return Err(unreadable);
+    }
     let read = |path: &Path| -> io::Result<String> { std::fs::read_to_string(path) };
     load(&Inputs { file: path.as_deref().zip(text.as_deref()), env: &env, flags, read: &read })
 }

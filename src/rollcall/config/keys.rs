@@ -36,6 +36,16 @@ impl KnownKeys {
         }
     }
 
+    /// The keys that hang on no source.
+    pub fn general(&self) -> impl Iterator<Item = &Key> {
+        self.general.iter()
+    }
+
+    /// Whether the layers say of what kind a source is.
+    pub fn says_kind(&self, source: &str) -> bool {
+        self.written_kinds.contains_key(source)
+    }
+
     /// Whether a path is a key of a source whose kind does not exist, so that nobody can say which keys it has.
     pub fn is_of_unknown_kind(&self, path: &[String]) -> bool {
         matches!(path, [section, source, key, ..]

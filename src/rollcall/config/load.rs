@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
+use rollcall_access::Profile;
 use rollcall_events::SourceName;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -12,6 +13,7 @@ use crate::{
         Config,
         merge::{FlagValue, Merged, merge},
         origin::{Origins, Problem},
+        profile::{load_profile, resolve_switches},
         sources, validate,
     },
     sources::Source,
@@ -33,6 +35,8 @@ pub struct Inputs<'a> {
 pub struct Loaded {
     /// The values.
     pub config: Config,
+    /// The access profile that they name.
+    pub profile: Profile,
     /// Where they came from.
     pub origins: Origins,
     /// The text of each source's secret.
@@ -48,13 +52,26 @@ pub struct Loaded {
 pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     let mut merged = merge(inputs.file, inputs.env, inputs.flags);
     let source = sources::typed(&mut merged);
-    let config = Config { source, ..typed(&mut merged) };
-    let Merged { origins, inline_secrets, mut problems, .. } = merged;
-    validate::check(&config, &origins, inputs.read, &mut problems);
+    let mut config = Config { source, ..typed(&mut merged) };
+    let Merged { mut origins, inline_secrets, mut problems, .. } = merged;
+    let profile = load_profile(&config.access, &origins.of("access.profile"), inputs.read);
+    let profile = profile
+        .map_err(|what| {
+            let what = format!("`access.profile`: {what}");
+            problems.push(Problem { origin: origins.of("access.profile"), what });
+        })
+        .ok();
+    if let Some(profile) = &profile {
+        resolve_switches(&mut config.access, profile, &mut origins, &mut problems);
+    }
+    validate::check(&config, profile.as_ref(), &origins, &mut problems);
     let secrets = sources::secrets(&config, &origins, &inline_secrets, inputs.read, &mut problems);
     let sources = sources::build(&config, &origins, &secrets, inputs.read, &mut problems);
     let secrets = secrets.into_iter().filter_map(|(name, secret)| Some((name, secret?))).collect();
-    if problems.is_empty() { Ok(Loaded { config, origins, secrets, sources }) } else { Err(problems) }
+    match profile {
+        Some(profile) if problems.is_empty() => Ok(Loaded { config, profile, origins, secrets, sources }),
+        _ => Err(problems),
+    }
 }
 
 /// Reads the tree as the typed configuration; what does not fit is reported and taken out until the rest fits.
@@ -69,8 +86,9 @@ fn typed(merged: &mut Merged) -> Config {
                 merged.problems.push(Problem { origin: merged.origins.of(&path), what });
                 let pointer = format!("/{}", path.replace('.', "/"));
                 let Some((parent, name)) = pointer.rsplit_once('/') else { break };
-                if let Some(map) = merged.tree.pointer_mut(parent).and_then(Value::as_object_mut) {
-                    map.remove(name);
+                let map = merged.tree.pointer_mut(parent).and_then(Value::as_object_mut);
+                if map.and_then(|map| map.remove(name)).is_none() {
+                    break;
                 }
             }
         }

@@ -25,6 +25,11 @@ fn read(path: &Path) -> io::Result<String> {
         Some("etc/two.secret") => Ok(format!("{SECRET}\n\nwhsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=\n")),
         Some("etc/empty.secret") => Ok("\n \n".into()),
         Some("etc/short.secret") => Ok("whsec_c2hvcnQ=".into()),
+        Some("etc/own.toml") => {
+            let text = "schema = 1\nname = \"own\"\nlevels = [\"root\", \"project\"]\n[settings.\"half.open\"]\nvalues = [\"yes\", \"no\"]\n\
+                        default = \"no\"\n[roles.Guest]\nat = [\"project\"]\nactions = [\"image.pull\"]\n";
+            Ok(text.into())
+        }
         Some("etc/plain.secret") => Ok("hunter2hunter2hunter2hunter2".into()),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
     }
@@ -85,9 +90,9 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ),
         ("[server]\nmax_connections = -1\n", "etc/rollcall.toml:2:1", "expected u32"),
         ("[access]\ncustomer_sub_accounts = \"yes\"\n", "etc/rollcall.toml:2:1", "expected a boolean"),
-        ("[access]\nswitches = \"x\"\n", "etc/rollcall.toml:2:1", "unknown key `access.switches`"),
+        ("[access]\nswitches = \"x\"\n", "etc/rollcall.toml:2:1", "`access.switches` is a section"),
         ("[log]\nlevel = \"loud\"\n", "etc/rollcall.toml:2:1", "one of error, warn, info"),
-        ("token = 1\n", "etc/rollcall.toml:1:1", "unknown key `token`"),
+        ("token = 1\n", "etc/rollcall.toml:1:1", "`token` is a section, not a value: write `[token]`"),
         ("[token\nttl = \"5m\"\n", "etc/rollcall.toml:1", "this is not TOML"),
         ("[token]\nttl = \"5m\"\nttl = \"4m\"\n", "etc/rollcall.toml:3:1", "this is not TOML: duplicate key"),
         ("[source.flexnet]\nkind = \"entitlements\"\n", "etc/rollcall.toml:1:9", "the source has no secret"),
@@ -338,4 +343,153 @@ fn a_key_of_a_source_is_known_by_its_kind_wherever_the_kind_is_said() {
     assert!(by_env.is_ok_and(|loaded| loaded.sources[&"corp".parse().unwrap()].pull.is_some()));
     assert!(with(keys, &[], &[("source.corp.kind", "ldap", "--demo")]).is_ok());
     assert!(with(keys, &[], &[]).err().unwrap()[0].contains("is a key of sources of kind"));
+}
+
+const PORTUS: &str = "[access]\nprofile = \"portus\"\n[access.switches]\n";
+const SREGISTRY: &str = "[access]\nprofile = \"sregistry\"\nproducer_role = \"admin\"\n[access.switches]\n";
+
+/// What each switch of the configuration says.
+fn switches(loaded: &Loaded) -> Vec<(&str, &str)> {
+    loaded.config.access.switches.iter().map(|(name, value)| (name.as_str(), value.0.as_str())).collect()
+}
+
+#[test]
+fn an_unknown_switch_or_value_is_refused_at_its_place_with_the_nearest_and_all_that_would_be_right() {
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "push_polcy = \"admin-only\"\n",
+            "etc/rollcall.toml:4:1",
+            &[
+                "`access.switches.push_polcy`: the profile `portus` has no switch `push_polcy`",
+                "did you mean `push_policy`",
+                "push_policy (allow-teams, allow-personal, admin-only)",
+            ],
+        ),
+        (
+            "  push_policy = \"admin_onyl\"\n",
+            "etc/rollcall.toml:4:3",
+            &[
+                "`push_policy` cannot be `admin_onyl`",
+                "allow-teams, allow-personal, admin-only",
+                "did you mean `admin-only`",
+            ],
+        ),
+        (
+            "project_creation_restriction = \"adminonly\"\n",
+            "etc/rollcall.toml:4:1",
+            &["the profile `portus` has no switch `project_creation_restriction`", "it is one of the profile `harbor`"],
+        ),
+        (
+            "project_creation_restrictions = \"adminonly\"\n",
+            "etc/rollcall.toml:4:1",
+            &["`project_creation_restriction` of the profile `harbor`"],
+        ),
+        ("\"push.policy\" = [1]\n", "etc/rollcall.toml:4:1", &["`access.switches.push.policy`", "expected a text"]),
+        ("push_policy.x = \"y\"\n", "etc/rollcall.toml:4:1", &["`access.switches.push_policy`", "expected a text"]),
+        (
+            "push_policy = \"admin-only\"\nPush-Policy = \"allow-teams\"\n",
+            "etc/rollcall.toml:",
+            &["`push_policy` is said twice"],
+        ),
+    ];
+    for (line, place, told) in table {
+        let problems = with(&format!("{PORTUS}{line}"), &[], &[]).err().unwrap_or_default();
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(place) && told.iter().all(|what| problem.contains(what))),
+            "{line}should say {place} {told:?}, says\n{problems:#?}"
+        );
+        assert_eq!(problems.len(), 1, "{line}{problems:#?}");
+    }
+    let none = with("[access.switches]\npush_policy = \"admin-only\"\n", &[], &[]).err().unwrap();
+    assert!(none[0].contains("the profile `revenera` has no switches") && none[0].contains("`portus`"), "{none:?}");
+}
+
+#[test]
+fn a_switch_is_found_whatever_its_case_and_dashes_in_the_file_and_by_a_variable_and_shown_as_the_profile_writes_it() {
+    let loaded = with(&format!("{PORTUS}Push-Policy = \"Admin_Only\"\n"), &[], &[]).ok().unwrap();
+    assert_eq!(switches(&loaded), [("push_policy", "admin-only")]);
+    assert_eq!(loaded.origins.of("access.switches.push_policy").to_string(), "etc/rollcall.toml:4:1");
+
+    let off = [("ROLLCALL__ACCESS__SWITCHES__USER_COLLECTIONS", "False")];
+    for (file, from) in [(SREGISTRY.to_owned(), "nothing"), (format!("{SREGISTRY}USER_COLLECTIONS = \"True\"\n"), "it")]
+    {
+        let loaded = with(&file, &off, &[]).unwrap_or_else(|problems| panic!("the file says {from}: {problems:?}"));
+        assert_eq!(switches(&loaded), [("USER_COLLECTIONS", "False")], "the file says {from}");
+        let origin = loaded.origins.of("access.switches.USER_COLLECTIONS").to_string();
+        assert_eq!(origin, "environment ROLLCALL__ACCESS__SWITCHES__USER_COLLECTIONS");
+    }
+    let loaded = with(&format!("{SREGISTRY}USER_COLLECTIONS = false\n"), &[], &[]).ok().unwrap();
+    assert_eq!(switches(&loaded), [("USER_COLLECTIONS", "False")], "written as a flag");
+
+    let typo = with(SREGISTRY, &[("ROLLCALL__ACCESS__SWITCHES__USER_COLECTIONS", "False")], &[]).err().unwrap();
+    assert!(typo[0].starts_with("environment ROLLCALL__ACCESS__SWITCHES__USER_COLECTIONS: "), "{typo:?}");
+    assert!(typo[0].contains("did you mean `USER_COLLECTIONS`"), "{typo:?}");
+    let value = with(SREGISTRY, &[("ROLLCALL__ACCESS__SWITCHES__USER_COLLECTIONS", "no")], &[]).err().unwrap();
+    assert!(value[0].contains("True, False"), "{value:?}");
+    let twice = [
+        ("ROLLCALL__ACCESS__SWITCHES__PUSH_POLICY", "admin-only"),
+        ("ROLLCALL__access__switches__push-policy", "admin-only"),
+    ];
+    let twice = with(PORTUS, &twice, &[]).err().unwrap();
+    assert!(twice[0].contains("`push_policy` is said twice"), "{twice:?}");
+}
+
+#[test]
+fn a_switch_of_a_profile_file_is_held_against_that_file() {
+    let loaded = with("[access]\nprofile = \"own.toml\"\nswitches.Half_Open = \"YES\"\n", &[], &[]).ok().unwrap();
+    assert_eq!(switches(&loaded), [("half.open", "yes")]);
+    let loaded = with("[access]\nprofile = \"own.toml\"\n", &[("ROLLCALL__ACCESS__SWITCHES__HALF_OPEN", "yes")], &[]);
+    assert_eq!(switches(&loaded.ok().unwrap()), [("half.open", "yes")]);
+    let wrong = with("[access]\nprofile = \"own.toml\"\nswitches.push_policy = \"x\"\n", &[], &[]).err().unwrap();
+    assert!(
+        wrong[0].contains("the profile `own` has no switch") && wrong[0].contains("half.open (yes, no)"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_variable_that_misses_by_its_underscores_or_a_source_by_a_letter_is_not_passed_over() {
+    for name in ["ROLLCALL_TOKEN_TTL", "ROLLCALL_TOKEN__TTL", "ROLLCALL__TOKEN_TTL", "Rollcall__Token__Tll"] {
+        let problems = with("", &[(name, "2m")], &[]).err().unwrap_or_default();
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(&format!("environment {name}: "))),
+            "{name} {problems:?}"
+        );
+        assert!(problems[0].contains("ROLLCALL__TOKEN__TTL") || problems[0].contains("token.ttl"), "{problems:?}");
+    }
+    // What an orchestrator sets for a service called `rollcall` is nobody's mistake.
+    for name in
+        ["ROLLCALL_SERVICE_HOST", "ROLLCALL_PORT", "ROLLCALL_PORT_8080_TCP_ADDR", "ROLLCALL_SERVER_SERVICE_PORT"]
+    {
+        assert!(with("", &[(name, "10.0.0.1")], &[]).is_ok(), "{name}");
+    }
+    let file = "[source.corp-flex]\nsecret_file = \"flexnet.secret\"\n";
+    let stray = with(file, &[("ROLLCALL__SOURCE__CROP_FLEX__SECRET", SECRET)], &[]).err().unwrap();
+    assert!(stray[0].starts_with("environment ROLLCALL__SOURCE__CROP_FLEX__SECRET: "), "{stray:?}");
+    assert!(
+        stray[0].contains("the nearest is `corp-flex`") && stray[0].contains("ROLLCALL__SOURCE__CROP_FLEX__KIND"),
+        "{stray:?}"
+    );
+    let meant =
+        [("ROLLCALL__SOURCE__CROP_FLEX__SECRET", SECRET), ("ROLLCALL__SOURCE__CROP_FLEX__KIND", "entitlements")];
+    assert!(with(file, &meant, &[]).is_ok());
+}
+
+#[test]
+fn a_role_or_a_profile_or_a_module_that_is_none_is_refused_with_the_nearest() {
+    for (file, told) in [
+        ("[access]\nprofile = \"habor\"\n", "did you mean `harbor`"),
+        ("[access]\nprofile = \"Harbor\"\n", "did you mean `harbor`"),
+        ("[access]\nproducer_role = \"Develper\"\n", "did you mean `Developer`"),
+        ("[access]\nconfirm_consumer_role = \"Devloper\"\n", "`access.confirm_consumer_role`"),
+        ("[log]\nlevel = \"info,rollcall_registy=debug\"\n", "did you mean `rollcall_registry`"),
+        ("[log]\nlevel = \"info,rolcall=debug\"\n", "did you mean `rollcall`"),
+    ] {
+        let problems = with(file, &[], &[]).err().unwrap_or_default();
+        assert!(
+            problems.iter().any(|p| p.starts_with("etc/rollcall.toml:2:1") && p.contains(told)),
+            "{file}{problems:?}"
+        );
+    }
+    assert!(with("[log]\nlevel = \"info,hyper=debug,rollcall_registry::token=trace\"\n", &[], &[]).is_ok());
 }

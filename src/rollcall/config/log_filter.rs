@@ -1,26 +1,60 @@
 //! What `log.level` means.
 
-use tracing_subscriber::{
-    EnvFilter,
-    filter::{LevelFilter, ParseError},
-};
+use rollcall_access::profile::is_typo;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// The modules that are ours: a word that is like one of them and is none is a mistake.
+const MODULES: [&str; 13] = [
+    "rollcall",
+    "rollcall_access",
+    "rollcall_api",
+    "rollcall_app",
+    "rollcall_authn",
+    "rollcall_entitlements",
+    "rollcall_eventlog",
+    "rollcall_events",
+    "rollcall_ingest",
+    "rollcall_ldap",
+    "rollcall_projector",
+    "rollcall_registry",
+    "rollcall_store",
+];
 
 /// The lines that `level` lets through.
 ///
 /// # Errors
-/// When it is no level.
-pub fn log_filter(level: &str) -> Result<EnvFilter, ParseError> {
-    // A bare word that is no level would be taken for the name of a module.
-    let words = level.split(',').map(str::trim);
-    for word in words.filter(|word| !word.contains(['=', '['])) {
-        word.parse::<LevelFilter>().map_err(ParseError::from)?;
+/// What is wrong with it, and what would be right.
+pub fn log_filter(level: &str) -> Result<EnvFilter, String> {
+    let levels = || "one of error, warn, info, debug, trace, perhaps per module".to_owned();
+    for word in level.split(',').map(str::trim) {
+        let Some(end) = word.find(['=', '[']) else {
+            // A bare word that is no level would be taken for the name of a module.
+            word.parse::<LevelFilter>().map_err(|_| levels())?;
+            continue;
+        };
+        let module = word.get(..end).and_then(|target| target.split("::").next()).unwrap_or_default();
+        let near = MODULES.iter().find(|known| is_typo(module, known));
+        if !MODULES.contains(&module)
+            && let Some(near) = near.or_else(|| module.starts_with("rollcall").then_some(&"rollcall"))
+        {
+            return Err(format!("there is no module `{}`; did you mean `{near}`?", module.escape_debug()));
+        }
     }
-    EnvFilter::try_new(level)
+    EnvFilter::try_new(level).map_err(|_| levels())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_module_of_ours_can_be_named() {
+        let manifest = include_str!("../Cargo.toml");
+        let ours = manifest.lines().filter_map(|line| line.strip_suffix(".workspace = true"));
+        for name in ours.filter(|name| name.starts_with("rollcall-")) {
+            assert!(MODULES.contains(&name.replace('-', "_").as_str()), "{name}");
+        }
+    }
 
     #[test]
     fn a_level_is_a_level() {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rollcall_access::profile::line_and_column;
+use rollcall_access::profile::{line_and_column, plain_switch};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
@@ -15,6 +15,9 @@ use crate::{
     },
     sources::SECRET_FILE,
 };
+
+/// What the variables of the environment that set a key begin with.
+pub const VARIABLES: &str = "ROLLCALL__";
 
 /// A value that a flag gives to a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +48,12 @@ pub struct Merged {
 pub fn merge(file: Option<(&Path, &str)>, env: &[(String, String)], flags: &[FlagValue]) -> Merged {
     let parsed = file.map(|(path, text)| (path, text, DeTable::parse_recoverable(text)));
     let table = parsed.as_ref().map(|(_, _, (table, _))| table.get_ref());
+    let names = ChosenNames::of(table);
     let mut merge = Merge(Merged {
         tree: Value::Object(Map::new()),
         origins: Origins::default(),
         inline_secrets: BTreeMap::new(),
-        keys: KnownKeys::new(written_kinds(table, env, flags)),
+        keys: KnownKeys::new(written_kinds(table, &names, env, flags)),
         problems: Vec::new(),
     });
     if let Some((path, text, (table, errors))) = &parsed {
@@ -63,7 +67,7 @@ pub fn merge(file: Option<(&Path, &str)>, env: &[(String, String)], flags: &[Fla
         }
         merge.add_table(table.get_ref(), &mut Vec::new(), &at);
     }
-    merge.add_environment(env);
+    merge.add_environment(env, &names);
     for FlagValue { key, value, flag } in flags {
         merge.set_text(dotted(key), value, Origin::Flag((*flag).to_owned()));
     }
@@ -74,19 +78,56 @@ fn dotted(key: &str) -> Vec<String> {
     key.split('.').map(str::to_owned).collect()
 }
 
-/// The path of the key that a variable of the environment sets.
-fn variable_path(variable: &str) -> Option<Vec<String>> {
-    let mut path: Vec<String> = variable.strip_prefix("ROLLCALL__")?.split("__").map(str::to_lowercase).collect();
-    if let [section, source, ..] = path.as_mut_slice()
-        && section == "source"
-    {
-        *source = source.replace('_', "-");
+/// The names that the file chose, which a variable of the environment finds whatever their case, dashes and underscores.
+#[derive(Default)]
+struct ChosenNames {
+    sources: Vec<String>,
+    switches: Vec<String>,
+}
+
+impl ChosenNames {
+    fn of(file: Option<&DeTable<'_>>) -> Self {
+        let table = |table: Option<&DeTable<'_>>, name: &str| -> Vec<String> {
+            let inner = table.and_then(|table| table.get(name)).and_then(|inner| inner.get_ref().as_table());
+            inner.into_iter().flat_map(|inner| inner.iter()).map(|(name, _)| name.get_ref().to_string()).collect()
+        };
+        let access = file.and_then(|file| file.get("access")).and_then(|access| access.get_ref().as_table());
+        Self { sources: table(file, "source"), switches: table(access, "switches") }
     }
-    Some(path)
+
+    /// The path of the key that a variable sets; none where it is none of ours.
+    fn path_of(&self, variable: &str) -> Option<Vec<String>> {
+        let (prefix, rest) = variable.split_at_checked(VARIABLES.len())?;
+        if !prefix.eq_ignore_ascii_case(VARIABLES) {
+            return None;
+        }
+        let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+        Some(match path.as_slice() {
+            [section, source, keys @ ..] if section == "source" => {
+                let as_dashes = |name: &str| name.to_lowercase().replace('_', "-");
+                let wanted = as_dashes(source);
+                let known = self.sources.iter().find(|name| as_dashes(name) == wanted);
+                [section.clone(), known.cloned().unwrap_or(wanted)].into_iter().chain(keys.iter().cloned()).collect()
+            }
+            [section, switches, first, more @ ..]
+                if (section.as_str(), switches.as_str()) == ("access", "switches") =>
+            {
+                let wanted = more.iter().fold(first.clone(), |name, part| name + "__" + part);
+                let known = self.switches.iter().find(|name| plain_switch(name) == plain_switch(&wanted));
+                vec![section.clone(), switches.clone(), known.cloned().unwrap_or(wanted)]
+            }
+            _ => path,
+        })
+    }
 }
 
 /// What stands in `source.NAME.kind` when all layers are merged, by name.
-fn written_kinds(file: Option<&DeTable<'_>>, env: &[(String, String)], flags: &[FlagValue]) -> BTreeMap<String, Value> {
+fn written_kinds(
+    file: Option<&DeTable<'_>>,
+    names: &ChosenNames,
+    env: &[(String, String)],
+    flags: &[FlagValue],
+) -> BTreeMap<String, Value> {
     let mut kinds = BTreeMap::new();
     let sources = file.and_then(|file| file.get("source")).and_then(|sources| sources.get_ref().as_table());
     for (name, source) in sources.into_iter().flat_map(|sources| sources.iter()) {
@@ -94,7 +135,7 @@ fn written_kinds(file: Option<&DeTable<'_>>, env: &[(String, String)], flags: &[
             kinds.insert(name.get_ref().to_string(), to_json(kind.get_ref()));
         }
     }
-    let env = env.iter().filter_map(|(name, value)| Some((variable_path(name)?, value)));
+    let env = env.iter().filter_map(|(name, value)| Some((names.path_of(name)?, value)));
     let flags = flags.iter().map(|flag| (dotted(&flag.key), &flag.value));
     for (path, value) in env.chain(flags) {
         if let [section, source, key] = path.as_slice()
@@ -130,16 +171,31 @@ impl Merge {
         }
     }
 
-    fn add_environment(&mut self, env: &[(String, String)]) {
+    fn add_environment(&mut self, env: &[(String, String)], names: &ChosenNames) {
         let mut seen: BTreeMap<Vec<String>, String> = BTreeMap::new();
         for (name, value) in env {
-            let Some(path) = variable_path(name) else { continue };
+            let Some(path) = names.path_of(name) else {
+                self.report_missed(name);
+                continue;
+            };
             if let Some(other) = seen.insert(path.clone(), name.clone()) {
                 let what = format!("says `{}`, and so does {other}; keep one of them", path.join("."));
                 self.report(Origin::Env(name.clone()), what);
                 continue;
             }
             self.set_text(path, value, Origin::Env(name.clone()));
+        }
+    }
+
+    /// Reports a variable that would be one of ours but for its underscores. Others are somebody else's: an orchestrator
+    /// sets some for every service, also for one called `rollcall`.
+    fn report_missed(&mut self, name: &str) {
+        let plain = |text: &str| text.replace('_', "").to_uppercase();
+        let wanted = plain(name);
+        let found = self.0.keys.general().find(|key| plain(&format!("{VARIABLES}{}", key.path.concat())) == wanted);
+        if let Some(key) = found {
+            let right = format!("{VARIABLES}{}", key.path.join("__").to_uppercase());
+            self.report(Origin::Env(name.to_owned()), format!("says nothing as it is written; did you mean {right}?"));
         }
     }
 
@@ -196,6 +252,9 @@ impl Merge {
         let key = key.escape_debug();
         let what = match self.0.keys.other_kind_with(path) {
             Some(kind) => format!("`{key}` is a key of sources of kind `{kind}`; this source is of another kind"),
+            None if self.0.keys.is_section(path) => {
+                format!("`{key}` is a section, not a value: write `[{key}]` and its keys below it")
+            }
             None => format!("unknown key `{key}`; the nearest is `{}`", self.0.keys.nearest(path).escape_debug()),
         };
         self.report(origin, what);

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     sources::ConfiguredSource,
-    values::{ByteSize, HumanDuration, StringList},
+    values::{ByteSize, HumanDuration, StringList, SwitchValue},
 };
 
 /// The whole configuration. Every key has a default that works, but for the secrets of sources.
@@ -213,8 +213,9 @@ pub struct Access {
     /// Names of projects that nobody but an administrator may take, `*` for any characters: they are kept for packages.
     /// Where people make projects, somebody could else take the name that a package is about to need.
     pub reserved_names: StringList,
-    /// The profile's own switches, by name.
-    pub switches: BTreeMap<String, String>,
+    /// The profile's own switches, by name. Case, spaces, `_`, `-` and `.` do not count in a name, nor in what it says; one
+    /// that the profile does not have refuses to start.
+    pub switches: BTreeMap<String, SwitchValue>,
 }
 
 impl Default for Access {
@@ -256,7 +257,7 @@ impl Access {
             customers_see_each_other,
             bindings_on_managed,
             reserved_names: reserved_names.0,
-            switches,
+            switches: switches.into_iter().map(|(name, SwitchValue(value))| (name, value)).collect(),
             sources,
         }
     }

@@ -72,6 +72,13 @@ impl Origins {
         self.0.insert(key, origin);
     }
 
+    /// A key has another spelling.
+    pub fn rename(&mut self, key: &str, other: String) {
+        if let Some(origin) = self.0.remove(key) {
+            self.0.insert(other, origin);
+        }
+    }
+
     /// Whether somebody set the key.
     pub fn holds(&self, key: &str) -> bool {
         self.0.contains_key(key)

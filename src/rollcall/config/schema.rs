@@ -95,7 +95,7 @@ fn collect_keys(schema: &Value, path: &mut Vec<String>, keys: &mut Vec<Key>) {
         if let (Some(key), Some(doc)) = (keys.get_mut(before), schema.get("description").and_then(Value::as_str))
             && key.doc.is_empty()
         {
-            key.doc = doc.to_owned();
+            key.doc = doc.replace('\n', " ");
         }
         path.pop();
         return;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
+use rollcall_access::profile::nearest;
 use rollcall_events::SourceName;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -21,6 +22,8 @@ pub fn typed(merged: &mut Merged) -> BTreeMap<SourceName, ConfiguredSource> {
     let Some(Value::Object(tables)) = merged.tree.as_object_mut().and_then(|tree| tree.remove("source")) else {
         return typed;
     };
+    let in_file = |name: &&String| matches!(merged.origins.of(&format!("source.{name}")), Origin::File { .. });
+    let in_file: Vec<String> = tables.keys().filter(in_file).cloned().collect();
     let mut by_variable: BTreeMap<String, String> = BTreeMap::new();
     for (name, keys) in tables {
         let path = format!("source.{name}");
@@ -37,6 +40,13 @@ pub fn typed(merged: &mut Merged) -> BTreeMap<SourceName, ConfiguredSource> {
             }
             (None, Ok(parsed)) => Ok(parsed),
         };
+        let parsed = parsed.and_then(|parsed| match stray(&merged.origins, &path, &in_file) {
+            Some(nearest) if !merged.keys.says_kind(&name) => Err(format!(
+                "no file has the source `{name}`, the nearest is `{nearest}`; if it is another one, say what it is: ROLLCALL__SOURCE__{}__KIND",
+                name.to_uppercase().replace('-', "_")
+            )),
+            _ => Ok(parsed),
+        });
         let (parsed, mut keys) = match (parsed, keys) {
             (Ok(parsed), Value::Object(keys)) => (parsed, keys),
             (Ok(_), _) => continue,
@@ -65,6 +75,16 @@ pub fn typed(merged: &mut Merged) -> BTreeMap<SourceName, ConfiguredSource> {
         }
     }
     typed
+}
+
+/// The source of the file that is nearest to one that only variables name. Where a file names sources, one of the
+/// environment alone is likely a mistake in writing.
+fn stray<'a>(origins: &Origins, path: &str, in_file: &'a [String]) -> Option<&'a str> {
+    let first = origins.of_section(path);
+    let name = path.rsplit('.').next().unwrap_or_default();
+    matches!(first, Origin::Env(_))
+        .then(|| nearest(name, in_file.iter().map(String::as_str)))
+        .filter(|near| !near.is_empty())
 }
 
 /// The text of each source's secret; none where none is given. A source whose secret cannot be read is left out.

@@ -1,25 +1,20 @@
 //! Whether the values of a configuration fit together. Says every problem with the place that a person would edit; changes
 //! nothing. What is a source's own its kind says when it is built.
 
-use std::{io, path::Path};
+use rollcall_access::Profile;
 
 use crate::{
     config::{
         Config,
         log_filter::log_filter,
         origin::{Origins, Problem},
-        profile::{check_roles, load_profile},
+        profile::check_roles,
     },
     values::HumanDuration,
 };
 
 /// Adds what is wrong to `problems`, but for what is a source's own.
-pub fn check(
-    config: &Config,
-    origins: &Origins,
-    read: &dyn Fn(&Path) -> io::Result<String>,
-    problems: &mut Vec<Problem>,
-) {
+pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, problems: &mut Vec<Problem>) {
     let mut wrong =
         |key: &str, what: String| problems.push(Problem { origin: origins.of(key), what: format!("`{key}`: {what}") });
 
@@ -76,18 +71,10 @@ pub fn check(
             );
         }
     }
-    if log_filter(&config.log.level).is_err() {
-        wrong(
-            "log.level",
-            format!(
-                "`{}`: one of error, warn, info, debug, trace, perhaps per module",
-                config.log.level.escape_debug()
-            ),
-        );
+    if let Err(what) = log_filter(&config.log.level) {
+        wrong("log.level", format!("`{}`: {what}", config.log.level.escape_debug()));
     }
-
-    match load_profile(&config.access, &origins.of("access.profile"), read) {
-        Err(what) => wrong("access.profile", what),
-        Ok(profile) => check_roles(config, &profile, &mut wrong),
+    if let Some(profile) = profile {
+        check_roles(config, profile, &mut wrong);
     }
 }

@@ -54,7 +54,6 @@ use crate::{
         self, Config,
         data_dir::{AdminKey, DataDir},
         load::Loaded,
-        profile::load_profile,
     },
     sources::{ConfiguredSource, Notifications},
 };
@@ -103,9 +102,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         admin_key: &AdminKey,
     ) -> anyhow::Result<Self> {
-        let Config { token, access, .. } = &loaded.config;
-        let read = |path: &std::path::Path| std::fs::read_to_string(path);
-        let profile = load_profile(access, &loaded.origins.of("access.profile"), &read).map_err(anyhow::Error::msg)?;
+        let Config { token, .. } = &loaded.config;
         let hook_routes = hook_routes(loaded);
         let read_sources = read_sources(&loaded.sources);
         let metrics = telemetry::start_metrics()?;
@@ -152,7 +149,7 @@ impl Server {
             stop,
             projector_task,
         };
-        let recorded = server.record_configuration(loaded, &profile).await;
+        let recorded = server.record_configuration(loaded).await;
         if recorded.is_err() {
             server.stop.cancel();
             server.log.close().await;
@@ -161,7 +158,7 @@ impl Server {
     }
 
     /// Records settings and profile where they are not what the log says, before anybody is answered (DESIGN 5).
-    async fn record_configuration(&self, loaded: &Loaded, profile: &rollcall_access::Profile) -> anyhow::Result<()> {
+    async fn record_configuration(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let head = self.log.newest().position;
         let mut state = self.handle.state();
         // A long log takes its time; only a fold that stopped is an error.
@@ -175,7 +172,7 @@ impl Server {
             }
             _ = self.handle.wait_for(head, Duration::MAX) => {}
         }
-        let bodies = configuration_events(loaded, profile, &self.handle.live())?;
+        let bodies = configuration_events(loaded, &loaded.profile, &self.handle.live())?;
         if let Some((body, why)) = self.record(&bodies).await? {
             anyhow::bail!("the configuration's {} was refused: {why}", body.subject())
         }

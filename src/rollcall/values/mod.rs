@@ -140,6 +140,37 @@ impl JsonSchema for StringList {
     }
 }
 
+/// What a switch says: a text, also written as a flag or a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SwitchValue(pub String);
+
+impl<'de> Deserialize<'de> for SwitchValue {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a text, one of the values of the switch")]
+        enum Written {
+            Text(String),
+            Flag(bool),
+            Number(i64),
+        }
+        Ok(Self(match Written::deserialize(de)? {
+            Written::Text(text) => text,
+            Written::Flag(flag) => flag.to_string(),
+            Written::Number(number) => number.to_string(),
+        }))
+    }
+}
+
+impl JsonSchema for SwitchValue {
+    fn schema_name() -> Cow<'static, str> {
+        "Switch".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "integer"}]})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rollcall_access::{NamedScope, Profile};
+use rollcall_access::NamedScope;
 use rollcall_app::access::preview::{PreviewChange, PreviewChanges, Previewed};
 use rollcall_events::Settings;
 
@@ -14,6 +14,7 @@ use crate::{
     },
     client::{Client, Exit, Failure},
     config::{load::Loaded, origin::Origin, profile::load_profile},
+    values::SwitchValue,
 };
 
 /// How many rows of each kind are printed for people.
@@ -31,41 +32,33 @@ pub async fn run(
     set: &[(String, String)],
 ) -> Result<Exit, Failure> {
     let mut access = loaded.config.access.clone();
-    let mut origin = loaded.origins.of("access.profile");
+    let mut model = loaded.profile.clone();
     if let Some(profile) = profile {
         profile.clone_into(&mut access.profile);
-        origin = Origin::Flag("--profile".to_owned());
-    }
-    access.switches.extend(set.iter().cloned());
-    let read = |path: &Path| std::fs::read_to_string(path);
-    let profile = load_profile(&access, &origin, &read).map_err(Failure::Usage)?;
-    for (name, value) in &access.switches {
-        let known = profile.document().settings.get(name);
-        if !known.is_some_and(|switch| switch.values.contains(value)) {
-            return Err(Failure::Usage(format!(
-                "profile {} has no switch `{name}` that can be `{value}`; it has {}",
-                profile.name(),
-                list_switches(&profile)
-            )));
+        let read = |path: &Path| std::fs::read_to_string(path);
+        let problem = |what| Failure::Usage(format!("--profile: {what}"));
+        model = load_profile(&access, &Origin::Flag("--profile".to_owned()), &read).map_err(problem)?;
+        for (name, SwitchValue(value)) in &access.switches {
+            let origin = loaded.origins.of(&format!("access.switches.{name}"));
+            model.switch_value(name, value).map_err(|what| Failure::Usage(format!("{origin}: {what}")))?;
         }
     }
-    let switches = profile.document().settings.iter();
+    for (name, value) in set {
+        let (name, value) =
+            model.switch_value(name, value).map_err(|what| Failure::Usage(format!("--set {name}={value}: {what}")))?;
+        access.switches.insert(name.to_owned(), SwitchValue(value.to_owned()));
+    }
+    let said = access.settings(BTreeMap::new());
+    let switches = model.document().settings.iter();
     let switches =
-        switches.map(|(name, switch)| (name.clone(), access.switches.get(name).unwrap_or(&switch.default).clone()));
-    let settings = Settings { switches: switches.collect(), ..access.settings(BTreeMap::new()) };
-    let document = serde_json::value::to_raw_value(profile.document()).map_err(anyhow::Error::from)?;
+        switches.map(|(name, switch)| (name.clone(), said.switches.get(name).unwrap_or(&switch.default).clone()));
+    let settings = Settings { switches: switches.collect(), ..said.clone() };
+    let document = serde_json::value::to_raw_value(model.document()).map_err(anyhow::Error::from)?;
     let changes = vec![PreviewChange::Profile(document), PreviewChange::Settings(settings.into())];
     let answer = client.post::<Previewed>(&api_path(&["preview"]), &PreviewChanges { changes }).await?;
     format.print(&answer.json, |paint| difference_text(paint, &answer.value));
     let Previewed { memberships, actions, .. } = &answer.value;
     Ok(if memberships.total > 0 || actions.total > 0 { Exit::No } else { Exit::Yes })
-}
-
-fn list_switches(profile: &Profile) -> String {
-    let switches = &profile.document().settings;
-    let names: Vec<String> =
-        switches.iter().map(|(name, switch)| format!("{name} ({})", switch.values.join(", "))).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join("; ") }
 }
 
 /// `project acme`, `folder emea`, `root`.

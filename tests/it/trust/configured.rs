@@ -1,0 +1,83 @@
+//! What is configured is what is meant: a word that nothing knows starts no server, wherever it stands.
+
+use std::process::Command;
+
+use crate::support::{
+    Said, run,
+    server::{BINARY, Server},
+};
+
+const PORTUS: &str = "[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";
+
+fn with_variable(server: &Server, (name, value): (&str, &str), args: &[&str]) -> Said {
+    let mut command = Command::new(BINARY);
+    command.arg("--config").arg(server.dir.join("rollcall.toml")).args(args).current_dir(server.dir.path());
+    run(command.env(name, value).env("NO_COLOR", "1"), &server.dir)
+}
+
+#[test]
+fn a_switch_that_nobody_knows_starts_no_server_whether_a_file_or_a_variable_says_it() {
+    let server = Server::prepared(&format!("{PORTUS}[access.switches]\npush_polcy = \"admin-only\"\n"));
+    let check = server.cli(&["config", "check"]);
+    assert_eq!(check.code, 1);
+    for told in ["rollcall.toml:15:1:", "no switch `push_polcy`", "did you mean `push_policy`?", "allow-personal"] {
+        assert!(check.out.contains(told), "{told}: {}", check.out);
+    }
+    let serve = server.cli(&["serve"]);
+    assert_eq!(serve.code, 2);
+    assert!(serve.err.contains("no switch `push_polcy`"), "{}", serve.err);
+    assert!(!server.data("log.db").exists(), "nothing was opened");
+
+    let server = Server::prepared(PORTUS);
+    let unknown = ("ROLLCALL__ACCESS__SWITCHES__PROJECT_CREATION_RESTRICTIONS", "adminonly");
+    let serve = with_variable(&server, unknown, &["serve"]);
+    assert_eq!(serve.code, 2);
+    for told in ["PROJECT_CREATION_RESTRICTIONS: ", "`project_creation_restriction` of the profile `harbor`"] {
+        assert!(serve.err.contains(told), "{told}: {}", serve.err);
+    }
+    let value = with_variable(&server, ("ROLLCALL__ACCESS__SWITCHES__PUSH_POLICY", "admin"), &["serve"]);
+    assert_eq!(value.code, 2);
+    assert!(value.err.contains("allow-teams, allow-personal, admin-only"), "{}", value.err);
+}
+
+#[test]
+fn a_switch_of_capitals_is_reached_by_its_variable_and_counts() {
+    let sregistry = "[access]\nprofile = \"sregistry\"\nproducer_role = \"collection_contributor\"\n\
+                     consumer_role = \"collection_owner\"\nconfirm_consumer_role = \"collection_owner\"\n";
+    let mut server = Server::prepared(sregistry);
+    let mut command = server.command();
+    command.env("ROLLCALL__ACCESS__SWITCHES__USER_COLLECTIONS", "false");
+    server.go_as(command);
+    let events = server.get("/api/v1/events?type=rollcall.settings.set.v1").expect(200).json();
+    assert!(events.to_string().contains("\"USER_COLLECTIONS\":\"False\""), "{events}");
+    let shown =
+        with_variable(&server, ("ROLLCALL__ACCESS__SWITCHES__USER_COLLECTIONS", "false"), &["config", "show"]).ok();
+    let line = shown.lines().find(|line| line.contains("access.switches.USER_COLLECTIONS")).unwrap_or_default();
+    assert!(
+        line.contains("False") && line.contains("environment ROLLCALL__ACCESS__SWITCHES__USER_COLLECTIONS"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_preview_refuses_a_switch_or_a_role_that_the_profile_does_not_have() {
+    let server = Server::start_with(PORTUS);
+    let told = server.cli(&["preview", "--set", "push_polcy=admin-only"]);
+    assert_eq!(told.code, 2);
+    assert!(
+        told.err.contains("--set push_polcy=admin-only: ") && told.err.contains("did you mean `push_policy`?"),
+        "{}",
+        told.err
+    );
+    for (settings, wanted) in [
+        (r#"{"switches": {"push_polcy": "admin-only"}}"#, "did you mean `push_policy`"),
+        (r#"{"switches": {"push_policy": "never"}}"#, "admin-only"),
+        (r#"{"producer_role": "contributer"}"#, "contributor"),
+    ] {
+        let body = serde_json::json!({"changes": [{"settings": serde_json::from_str::<serde_json::Value>(settings).unwrap()}]});
+        let answer = server.post("/api/v1/preview", &body).expect(422);
+        assert!(answer.text.contains(wanted), "{settings}: {}", answer.text);
+    }
+    let changed = server.cli(&["preview", "--set", "Push-Policy=ADMIN_ONLY"]);
+    assert!(changed.code <= 1, "{}", changed.err);
+}
