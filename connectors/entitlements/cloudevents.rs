@@ -1,7 +1,7 @@
 //! One CloudEvents 1.0 event: its attributes, strictly. Knows nothing of what its data may say.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::json;
+use rollcall_events::{json, time::parse_instant};
 use rollcall_ingest::connector::{Headers, MappedEvent, MappingError, Problem, ProblemType};
 
 /// An attribute as it was written.
@@ -37,6 +37,11 @@ fn invalid(name: &str, detail: impl std::fmt::Display) -> Problem {
     Problem::at(ProblemType::InvalidEnvelope, format!("/{}", name.replace('~', "~0").replace('/', "~1")), detail)
 }
 
+/// What is wrong with a text that was found by its quotes.
+fn not_a_text(raw: &str) -> String {
+    json::syntax_error(raw.as_bytes()).map_or_else(|| "a text in quotes".to_owned(), |error| error.what)
+}
+
 fn fill_structured(draft: &mut Draft, event: &str) -> Result<(), Problem> {
     let members: json::Members = json::read(event).map_err(|error| Problem::of(ProblemType::InvalidEnvelope, error))?;
     let mut wrong = Ok(());
@@ -52,7 +57,7 @@ fn fill_structured(draft: &mut Draft, event: &str) -> Result<(), Problem> {
             }
             (_, Some(b'"')) => match serde_json::from_str(raw) {
                 Ok(text) => draft.attributes.push(Attribute { name, text, quoted: true }),
-                Err(error) => wrong = Err(invalid(&name, error)),
+                Err(_) => wrong = Err(invalid(&name, not_a_text(raw))),
             },
             _ => draft.attributes.push(Attribute { name, text: raw.to_owned(), quoted: false }),
         }
@@ -124,7 +129,7 @@ impl Draft {
         match self.find(name) {
             None => Ok(None),
             Some(Attribute { text, quoted: true, .. }) if !text.is_empty() => Ok(Some(text.clone())),
-            Some(_) => Err(invalid(name, format!("`{name}` is a text that is not empty"))),
+            Some(_) => Err(invalid(name, format!("`{name}` is a text in quotes that is not empty"))),
         }
     }
 
@@ -168,10 +173,7 @@ impl Draft {
 
     fn time(&self) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(text) = self.text("time")? else { return Ok(None) };
-        match DateTime::parse_from_rfc3339(&text) {
-            Ok(time) => Ok(Some(time.to_utc())),
-            Err(_) => Err(invalid("time", "`time` is RFC 3339, such as 2026-01-31T12:00:00Z")),
-        }
+        parse_instant(&text).map(Some).map_err(|error| invalid("time", format!("`time` is {error}")))
     }
 
     /// A published extension, a text there; bare numbers are common.
@@ -180,7 +182,7 @@ impl Draft {
         let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
             Ok(sequence) if digits => Ok(Some(sequence)),
-            _ => Err(invalid("sequence", "`sequence` is an unsigned integer below 2^64, as a text or a number")),
+            _ => Err(invalid("sequence", "`sequence` is a whole number, such as \"42\" or 42")),
         }
     }
 }

@@ -178,7 +178,7 @@ async fn the_good_parts_of_a_batch_are_recorded_and_the_bad_ones_can_be_looked_a
     let shown = app.shown(&answer.delivery).await;
     assert_eq!(shown.summary.verdict, Verdict::Quarantined);
     assert_eq!(shown.body.as_deref(), Some(body.as_bytes()));
-    assert_eq!(problems(&shown), [None, Some(("invalid-data", "/data")), Some(("not-yours", "/type")), None]);
+    assert_eq!(problems(&shown), [None, Some(("invalid-data", "/data/state")), Some(("not-yours", "/type")), None]);
     assert!(!format!("{:?}", shown.headers).contains("canary-in-a-header"));
 }
 
@@ -355,7 +355,7 @@ async fn what_cannot_be_read_at_all_is_authentic_still() {
     for (media, body, kind) in [
         (ONE, "{", "malformed"),
         (MANY, "{}", "malformed"),
-        (ONE, "\u{feff}{}", "malformed"),
+        (ONE, "\u{feff}{", "malformed"),
         ("text/plain", "hello", "unsupported-content-type"),
     ] {
         let answer = app.post(media, body).await.unwrap();

@@ -58,7 +58,7 @@ fn expected(event: Result<MappedEvent, MappingError>) -> Expected {
     match event {
         Ok(event) => {
             let id = event.id.clone();
-            match validate(&"flexnet".parse().unwrap(), Order::Version, &delivery, at(0), event) {
+            match validate(&"flexnet".parse().unwrap(), Order::Version, &delivery, at(0), at(0), event) {
                 Ok(fact) => Expected::Event {
                     id: fact.event.key.id,
                     kind: fact.event.kind,
@@ -289,7 +289,8 @@ fn a_leap_second_and_a_nanosecond_come_back_equal() {
             ..MappedEvent::default()
         };
         let delivery = DeliveryId::new(at(0), [0; 10]);
-        validate(&"flexnet".parse().unwrap(), Order::Time, &delivery, at(0), event).unwrap().event.time.unwrap()
+        let now = event.time.unwrap();
+        validate(&"flexnet".parse().unwrap(), Order::Time, &delivery, at(0), now, event).unwrap().event.time.unwrap()
     };
     for time in ["2016-12-31T23:59:60.5Z", "2026-01-01T00:00:00.123456999Z"] {
         let time = event(time);

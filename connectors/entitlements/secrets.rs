@@ -30,6 +30,8 @@ impl Secrets {
     /// # Errors
     /// When there is none, or a line is not one.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
+        // A byte order mark is what an editor wrote, not a part of the secret.
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let keys = lines.map(|(at, line)| key(line).ok_or(SecretError::Malformed { line: at + 1 }));

@@ -25,23 +25,6 @@ pub(crate) fn label(pointer: &str, label: Option<String>) -> Result<Option<Strin
     }
 }
 
-/// Says what was expected as callers say it, not as the reader does.
-pub fn explain_field(error: &mut SchemaError) {
-    if let Some((text, place)) = error.expected.rsplit_once(" at line ")
-        && place.chars().all(|c| c.is_ascii_digit() || " column".contains(c))
-    {
-        error.expected = text.to_owned();
-    }
-    let last = error.pointer.rsplit('/').next().unwrap_or_default();
-    if ["starts", "ends", "expires", "at", "since", "until"].contains(&last) && !error.expected.contains("field `") {
-        "an RFC 3339 instant, as in 2026-12-01T00:00:00Z".clone_into(&mut error.expected);
-    } else if last == "scope" && (error.expected == "expected value" || error.expected.starts_with("unknown variant")) {
-        "one of \"root\", {\"folder\": \"emea\"} and {\"project\": \"acme\"}".clone_into(&mut error.expected);
-    } else if last == "principal" && !error.expected.contains("field `") {
-        "exactly one of user, service, group, as in {\"user\": \"ada\"}".clone_into(&mut error.expected);
-    }
-}
-
 /// Reads a member that may be `null`, and tells `null` from absent.
 ///
 /// # Errors

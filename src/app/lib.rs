@@ -26,7 +26,6 @@ pub use caller::{Caller, SignedIn};
 pub use commands::{Commands, Precondition};
 pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
 pub use error::{Error, ErrorKind, Result};
-pub use input::explain_field;
 pub use past::{PastQuery, parse_log_id};
 pub use permissions::{Admission, At, Permission};
 pub use question::Scope;

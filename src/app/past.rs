@@ -3,13 +3,14 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Days, NaiveTime, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{Basis, PastQuestion, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
 use rollcall_eventlog::{Moment, When};
 use rollcall_events::{
     LogId, Position, Recorded,
     names::{CallerReference, ProjectReference},
+    time::{for_people, parse_day, parse_instant},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -61,11 +62,11 @@ impl FromStr for AsOf {
         {
             return Ok(Self { log: parse_log_id(log), when });
         }
-        if let Ok(day) = text.parse::<NaiveDate>() {
+        if let Some(day) = parse_day(text) {
             let next = day.checked_add_days(Days::new(1)).ok_or(())?.and_time(NaiveTime::MIN).and_utc();
             return Ok(Self { log: None, when: When::Instant(next - chrono::TimeDelta::microseconds(1)) });
         }
-        let instant = DateTime::parse_from_rfc3339(text).map_err(|_| ())?.to_utc();
+        let instant = parse_instant(text).map_err(|_| ())?;
         Ok(Self { log: None, when: When::Instant(instant) })
     }
 }
@@ -93,11 +94,6 @@ pub fn parse_log_id(text: &str) -> Option<LogId> {
     let well_formed = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let number = u64::from_str_radix(text, 16).ok()?;
     well_formed.then(|| LogId(number.to_be_bytes()))
-}
-
-/// An instant, to the second.
-fn to_seconds(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A roster of what a question depended on at a moment.
@@ -130,8 +126,8 @@ impl Reads {
             When::Instant(instant) if instant > now => {
                 return Err(ErrorKind::UnknownMoment.because(format!(
                     "{} is in the future: it is {} now. Leave `as_of` out to ask about now.",
-                    to_seconds(instant),
-                    to_seconds(now)
+                    for_people(instant),
+                    for_people(now)
                 )));
             }
             _ => {}
@@ -140,7 +136,7 @@ impl Reads {
         let Some(moment) = found else {
             let first = self.tail().moment(When::Position(Position(1))).await?;
             let begins = first
-                .map_or("it is empty".to_owned(), |first| format!("it begins at {}", to_seconds(first.recorded_at)));
+                .map_or("it is empty".to_owned(), |first| format!("it begins at {}", for_people(first.recorded_at)));
             return Err(ErrorKind::UnknownMoment
                 .because(format!("That is before anything was recorded in this log: {begins}.")));
         };
@@ -285,7 +281,18 @@ mod tests {
         assert_eq!(read("2026-03-01T12:00:00Z"), instant("2026-03-01T12:00:00Z"));
         assert_eq!(read("2026-03-01T12:00:00+01:00"), instant("2026-03-01T11:00:00Z"));
         assert_eq!(read("2026-03-01"), instant("2026-03-01T23:59:59.999999Z"));
-        for bad in ["", "x", "-1", "other:12", "2026-03-41", "2026-03-01T12:00:00", "yesterday"] {
+        for bad in [
+            "",
+            "x",
+            "-1",
+            "other:12",
+            "2026-03-41",
+            "2026-03-01T12:00:00",
+            "yesterday",
+            "2026-3-1",
+            "+10000-01-01",
+            "+262142-12-31T23:59:59Z",
+        ] {
             assert_eq!(read(bad), Err(()), "{bad}");
         }
     }

@@ -24,6 +24,18 @@ pub(crate) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// The same with the project by its name, where it was asked by its id: only so it is read back as it was meant.
+    pub fn by_name(&self, roster: &'a Roster) -> Self {
+        let scope = match self.scope {
+            Scope::Project(text, rest) if matches!(ProjectReference::of(text), ProjectReference::Id(_)) => {
+                let project = roster.project_by_reference(ProjectReference::of(text));
+                Scope::Project(project.map_or(text, |project| roster.project_name(project)), rest)
+            }
+            ref scope => scope.clone(),
+        };
+        Self { scope, action: self.action }
+    }
+
     /// As it is kept with a decision: of an image as a registry's scope says it, else `project:name:action`,
     /// `folder:id:action`, `root::action`.
     pub fn text(&self) -> String {

@@ -67,6 +67,7 @@ impl Reads {
         allowed: bool,
     ) -> Result<String> {
         let now = self.now();
+        let question = question.by_name(roster);
         let id = random_id("dec", now)?;
         let (user_id, user_name) = match principal {
             Principal::Anyone => (None, None),

@@ -10,6 +10,7 @@ pub mod json;
 pub mod names;
 mod schema;
 mod settings;
+pub mod time;
 
 pub use body::{Body, Command, Emitter};
 pub use clock::Clock;

@@ -84,6 +84,7 @@ impl Roster {
             None => self.facts.names_not_in_effect.remove(&person),
         };
         let ix = self.facts.user_names.intern(0, &name);
+        self.index.look_alikes.add(ix, &name);
         if let Some(owner) = self.facts.user_names.get_mut(ix) {
             *owner = person;
         }

@@ -336,23 +336,19 @@ impl SubjectCollector<'_> {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut places = Places { scopes: [RecordedScope::Root].into(), ..Places::default() };
-        let (found, owner) = match ProjectReference::of(name) {
-            ProjectReference::Name(name) => {
+        let (found, owner) = match (ProjectReference::of(name), name.strip_prefix("personal/")) {
+            (ProjectReference::Name(name), _) => {
                 let named = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
                 (named, self.owner_of_name(name))
             }
-            ProjectReference::Id(id) => match roster.project_by_id(id) {
+            (ProjectReference::Id(_), Some(user)) => (None, roster.person_of(user)),
+            (ProjectReference::Id(id), None) => match roster.project_by_id(id) {
                 Some(ProjectIx::Recorded(RecordedIx(ix))) => (Some(ix), None),
-                Some(ProjectIx::Personal(user)) => (None, Some(user.0)),
-                None => (None, None),
+                _ => (None, None),
             },
         };
-        if let Some(project) = found {
-            self.visit_project(project, &mut places);
-        }
-        if let Some(owner) = owner {
-            self.visit_person(owner);
-        }
+        found.into_iter().for_each(|project| self.visit_project(project, &mut places));
+        owner.into_iter().for_each(|owner| self.visit_person(owner));
         if places.projects.is_empty() {
             // What came too late to name a project when it was recorded may have named this one by what is known now.
             let late = facts.mentions.range((Field::PackageProducer, 0)..=(Field::PackageProducer, u32::MAX));
@@ -383,9 +379,7 @@ impl SubjectCollector<'_> {
             }
             CallerReference::Service(id) => (None, row(LOCAL).and_then(|local| facts.services.find(local, id))),
         };
-        if let Some(person) = person {
-            self.visit_person(person);
-        }
+        person.into_iter().for_each(|person| self.visit_person(person));
         let persons = self.visited.persons.iter().map(|person| Holder::Person(*person));
         let holders: Vec<Holder> = persons.chain(service.map(Holder::Service)).collect();
         for holder in holders {

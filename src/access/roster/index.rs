@@ -4,7 +4,10 @@
 
 use hashbrown::HashMap;
 
-use crate::roster::facts::{Facts, Field, Holder, NONE, Origin, Owner, RecordedScope};
+use crate::roster::{
+    facts::{Facts, Field, Holder, NONE, Origin, Owner, RecordedScope},
+    look_alikes::LookAlikes,
+};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
@@ -43,6 +46,7 @@ pub(crate) struct Index {
     pub(crate) project_names: Lists,
     /// Rows by a reference that only a superseded event of them made.
     pub(crate) mentioned: HashMap<(Field, u32), Vec<u32>>,
+    pub(crate) look_alikes: LookAlikes,
 }
 
 /// For each row, the rows that refer to it.
@@ -127,7 +131,7 @@ impl Pairs {
 
 impl Index {
     pub(crate) fn build(facts: &Facts) -> Self {
-        let mut index = Self::default();
+        let mut index = Self { look_alikes: LookAlikes::build(facts), ..Self::default() };
         for (ix, account) in (0_u32..).zip(&facts.accounts.rows) {
             for parent in facts.current_and_former(Field::AccountParent, ix, account.parent) {
                 index.account_children.push(parent, ix);

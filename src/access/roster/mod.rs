@@ -9,6 +9,7 @@ pub(crate) mod fast_path;
 pub(crate) mod groups;
 pub(crate) mod handles;
 pub(crate) mod index;
+pub(crate) mod look_alikes;
 pub(crate) mod names;
 mod principals;
 pub(crate) mod projects;

@@ -83,6 +83,22 @@ fn a_name_that_is_taken_is_shown_with_its_holder_until_the_source_asks_for_anoth
 }
 
 #[test]
+fn names_that_only_look_alike_are_two_users_and_told_of_each_other() {
+    let mut h = History::settings(false);
+    for (id, name) in [("1", "bob"), ("2", "b\u{43E}b"), ("3", "b0b"), ("4", "rob"), ("5", "b\u{3BF}b")] {
+        person(&mut h, "flexnet", id, Some(name));
+    }
+    let roster = h.fold();
+    let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
+    for roster in [roster, again] {
+        let alike = |id: &str| roster.look_alikes(roster.user_by_id(id).unwrap()).join(" ");
+        assert_eq!(alike("flexnet/1"), "b0b b\u{3BF}b b\u{43E}b");
+        assert_eq!(alike("flexnet/2"), "b0b bob b\u{3BF}b");
+        assert_eq!(alike("flexnet/4"), "");
+    }
+}
+
+#[test]
 fn nothing_is_said_of_a_person_for_whom_no_name_was_asked_or_who_is_gone() {
     let mut h = History::settings(false);
     person(&mut h, "flexnet", "a/b", None);

@@ -10,9 +10,13 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use rollcall_app::explain_field;
-use rollcall_events::{SchemaError, json};
+use rollcall_events::{
+    SchemaError,
+    json::{self, place, syntax_error},
+};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::http::problem::{Kind, Problem, Result};
 
@@ -58,7 +62,7 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 /// As [`JsonBody`], for a whole document: a profile, all bindings of many projects.
 pub(crate) struct LargeJsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LargeJsonBody<T> {
+impl<T: DeserializeOwned + ToSchema, S: Send + Sync> FromRequest<S> for LargeJsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -69,7 +73,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LargeJsonBody<T> {
 /// A JSON body of the right shape. An absent body counts as `{}`.
 pub(crate) struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned + ToSchema, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -77,36 +81,55 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-async fn read_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T> {
+async fn read_json<T: DeserializeOwned + ToSchema>(request: Request, limit: usize) -> Result<T> {
     let (parts, body) = request.into_parts();
     let bytes = read_body(&parts.headers, body, limit, BODY_TIMEOUT).await?;
     if bytes.is_empty() {
         return read_shape("{}");
     }
+    if let Some(encoding) = content_encoding(&parts.headers) {
+        return Err(Kind::UnsupportedMediaType
+            .because(format!("Send the body as it is: content encoding `{encoding}` is not undone here.")));
+    }
     if !is_json(&parts.headers) {
         return Err(Kind::UnsupportedMediaType.because("Send the body as `Content-Type: application/json`."));
     }
-    let text =
-        std::str::from_utf8(&bytes).map_err(|e| Kind::MalformedJson.because(format!("The body is not UTF-8: {e}.")))?;
-    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-        return Err(Kind::MalformedJson.because(format!("Mend the JSON: {error}.")));
+    // Some programs write a byte order mark, and none means it.
+    let bytes = json::without_mark(&bytes);
+    let malformed = || {
+        let found = syntax_error(bytes).map(|error| format!(": {error} ({})", place(bytes, error.at)));
+        Kind::MalformedJson.because(format!("The body is no JSON{}.", found.unwrap_or_default()))
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return Err(malformed());
     }
     read_shape(text)
 }
 
-fn read_shape<T: DeserializeOwned>(text: &str) -> Result<T> {
+fn read_shape<T: DeserializeOwned + ToSchema>(text: &str) -> Result<T> {
     // serde would read a list as a shape's members in order, and an empty one as a shape without members.
     let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "a JSON object")) };
-    object.and_then(|()| json::read(text)).map_err(|mut error| {
-        explain_field(&mut error);
-        // serde reports an unknown or repeated member at its parent; callers want the member.
-        let named = ["unknown field `", "duplicate field `"].iter().find_map(|text| error.expected.strip_prefix(text));
-        let named = named.and_then(|rest| rest.split('`').next()).map(|m| m.replace('~', "~0").replace('/', "~1"));
-        if let Some(member) = named.filter(|member| !error.pointer.ends_with(&format!("/{member}"))) {
-            error.pointer = format!("{}/{member}", error.pointer);
-        }
-        Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error)
-    })
+    object
+        .and_then(|()| json::read_as(text, schema::<T>))
+        .map_err(|error| Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error))
+}
+
+/// The schema of a body as the OpenAPI document has it, and where it is in what references point to.
+fn schema<T: ToSchema>() -> (Value, &'static str) {
+    let mut named = Vec::new();
+    T::schemas(&mut named);
+    let named = named.into_iter().filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?)));
+    let named: Map<String, Value> = named.collect();
+    (json!({"components": {"schemas": named}, "body": T::schema()}), "/body")
+}
+
+/// How a body is encoded, where it is not as it is.
+fn content_encoding(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut all = all.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase());
+    let encoding = all.find(|value| !value.is_empty() && value != "identity")?;
+    Some(encoding.chars().take(40).flat_map(char::escape_debug).collect())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -115,7 +138,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// A body without members: `{}` or nothing.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmptyBody {}
 
@@ -165,14 +188,14 @@ mod tests {
         assert_eq!(cut.unwrap_err().kind(), Kind::BodyTimeout);
     }
 
-    #[derive(Debug, serde::Deserialize)]
+    #[derive(Debug, serde::Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
     struct Shape {
         #[serde(default)]
         #[expect(dead_code, reason = "read for its errors")]
         inner: Option<Inner>,
     }
-    #[derive(Debug, serde::Deserialize)]
+    #[derive(Debug, serde::Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
     struct Inner {}
 

@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rollcall_app::{PageRequest, parse_log_id};
-use rollcall_events::{Digest, LogId, Position};
+use rollcall_events::{Digest, LogId, Position, json};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
@@ -25,7 +25,7 @@ impl Pairs {
     /// Decodes; a repeated name is refused, because two readers could each take another of them.
     pub fn parse(raw: Option<&str>) -> Result<Self> {
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(raw.unwrap_or_default())
-            .map_err(|e| Kind::InvalidQuery.because(format!("The query string is not form-encoded: {e}.")))?;
+            .map_err(|_| Kind::InvalidQuery.because("The query string is not form-encoded: write it as `a=1&b=2`."))?;
         let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         match names.windows(2).find_map(|pair| match pair {
@@ -59,12 +59,35 @@ impl Pairs {
 
     /// Reads what is left as the route's own parameters; whatever it does not know is refused.
     fn rest<T: DeserializeOwned>(&self) -> Result<T> {
-        let text = serde_urlencoded::to_string(&self.0).unwrap_or_default();
-        serde_urlencoded::from_str(&text).map_err(|error| {
-            let error = error.to_string().replace("field", "parameter");
-            Kind::InvalidQuery
-                .because(format!("{error}. This route also takes `cursor`, `limit`, `min_position` and `wait`."))
-        })
+        let read = |pairs: &mut dyn Iterator<Item = &(String, String)>| -> Result<T, serde_urlencoded::de::Error> {
+            serde_urlencoded::from_str(&serde_urlencoded::to_string(pairs.collect::<Vec<_>>()).unwrap_or_default())
+        };
+        let words = match read(&mut self.0.iter()) {
+            Ok(value) => return Ok(value),
+            Err(wrong) => query_words(&wrong.to_string()),
+        };
+        // The reader does not say which value it could not read: it is the one without which it can.
+        let without = |at: usize| read(&mut self.0.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, pair)| pair));
+        let culprit = self.0.iter().enumerate().find(|(at, _)| without(*at).is_ok()).map(|(_, pair)| pair);
+        let told = match culprit {
+            Some((name, text)) if !words.starts_with("no parameter") => {
+                format!("`{}={}` is not {words}", name.escape_debug(), text.escape_debug())
+            }
+            _ => words,
+        };
+        Err(Kind::InvalidQuery
+            .because(format!("{told}. This route also takes `cursor`, `limit`, `min_position` and `wait`.")))
+    }
+}
+
+/// What the reader of a query says, in our words.
+fn query_words(message: &str) -> String {
+    match message {
+        "provided string was not `true` or `false`" => "true or false".to_owned(),
+        _ if message.contains("invalid digit") || message.contains("integer") || message.contains("number too") => {
+            "a whole number, such as 10".to_owned()
+        }
+        _ => json::plain_words(message).replace("member", "parameter"),
     }
 }
 

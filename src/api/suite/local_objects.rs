@@ -185,7 +185,7 @@ async fn whoever_makes_something_is_told_how_to_name_it_and_what_there_is_to_cha
     assert!(nothing.text.contains("nothing to change"), "{}", nothing.text);
     let give = |principal: Value, ends: &str| json!({"principal": principal, "role": "api:auditor", "scope": "root", "ends": ends});
     let late = world.post("/api/v1/bindings", give(json!({"user": "ada"}), "tomorrow")).await;
-    assert!(late.text.contains("an RFC 3339 instant, as in 2026-12-01T00:00:00Z"), "{}", late.text);
+    assert!(late.text.contains("an instant in RFC 3339, such as 2026-01-31T12:00:00Z"), "{}", late.text);
     let nobody = world.post("/api/v1/bindings", give(json!({"person": "ada"}), "2027-01-01T00:00:00Z")).await;
     assert!(nobody.text.contains("exactly one of user, service, group"), "{}", nobody.text);
     assert!(!late.text.contains("at line") && !nobody.text.contains("at line"));

@@ -8,6 +8,7 @@ use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, 
 use rollcall_events::{
     Body, Position, SchemaError,
     body::{self, Author, Binding, BindingRef},
+    time,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -198,10 +199,10 @@ pub struct NewBinding {
     /// Where.
     pub scope: Scope,
     /// From when; at once when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub starts: Option<DateTime<Utc>>,
     /// Until when (exclusive); without end when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub ends: Option<DateTime<Utc>>,
 }
 

@@ -7,6 +7,7 @@ use rollcall_access::{NamedScope, Place, Roster, preview};
 use rollcall_events::{
     Body, Digest, Position, SchemaError,
     body::{self, Binding, BindingRef, EventData as _},
+    time,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -64,10 +65,10 @@ pub struct DeclaredBinding {
     /// Which role.
     pub role: String,
     /// From when.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub starts: Option<DateTime<Utc>>,
     /// Until when, exclusive.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub ends: Option<DateTime<Utc>>,
 }
 

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Principal, explain};
 use rollcall_events::{
     Position,
-    names::{CallerReference, canonical_name},
+    names::{CallerReference, ProjectReference, canonical_name},
+    time,
 };
 use rollcall_store::ops::{DecisionFilter, DecisionOutcome, DecisionRow, OpsError};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::{
     Answer, Page, PageRequest, Reads,
     access::explain::Explained,
     error::{Error, ErrorKind, Result},
+    find,
     question::{Question, needed_actions},
 };
 
@@ -34,8 +36,10 @@ pub struct DecisionsQuery {
     /// Only about this image, e.g. `acme/db`.
     pub image: Option<String>,
     /// From when.
+    #[serde(default, deserialize_with = "time::nullable")]
     pub from: Option<DateTime<Utc>>,
     /// Until when, exclusive.
+    #[serde(default, deserialize_with = "time::nullable")]
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -112,7 +116,15 @@ pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> 
             CallerReference::Id(id) => id.to_owned(),
             CallerReference::Service(_) => user.to_owned(),
         }),
-        project: project.clone(),
+        project: project.as_deref().map(|project| {
+            let roster = reads.live().read();
+            find::project(&roster, project)
+                .map_or(project, |found| match ProjectReference::of(project) {
+                    ProjectReference::Id(_) => roster.project_name(found),
+                    ProjectReference::Name(name) => name,
+                })
+                .to_owned()
+        }),
         image: image.clone(),
         from: *from,
         until: *until,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, Reads,
+    access::users::looks_like,
     caller::{CallerView, forbidden},
     error::{ErrorKind, Result},
     find,
@@ -63,6 +64,9 @@ pub struct Explained {
     pub decision: Option<String>,
     /// The user's name, or `service:` and a service's id; `null` for somebody who did not sign in.
     pub user: Option<String>,
+    /// Names of other users that look like this one; for callers who may list users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks_like: Vec<String>,
     /// What was to be done.
     pub action: String,
     /// The project's present name; `null` for what is above projects.
@@ -111,6 +115,7 @@ impl Explained {
         Self {
             decision: None,
             user: (who != Principal::Anyone).then(|| roster.caller_names(who).1),
+            looks_like: Vec::new(),
             action: question.action.to_owned(),
             project: match place {
                 Place::Project(project) => Some(roster.project_name(project).to_owned()),
@@ -149,7 +154,12 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
     let found = may_ask(&roster, &reads.view(&roster), question.user.as_deref(), &asked.scope, now)?;
     let explanation = explain(&roster, found.0, needed, found.1, now);
     let decision = reads.record_decision(&roster, found.0, &asked, explanation.allowed)?;
-    let explained = Explained { decision: Some(decision), ..Explained::of(&roster, &asked, found, explanation) };
+    let looks_like = match found.0 {
+        Principal::User(user) => looks_like(&roster, user, &reads.view(&roster)),
+        Principal::Anyone | Principal::Service(_) => Vec::new(),
+    };
+    let explained =
+        Explained { decision: Some(decision), looks_like, ..Explained::of(&roster, &asked, found, explanation) };
     Ok(Answer::of_more(explained.explanation.position, explained))
 }
 

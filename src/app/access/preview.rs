@@ -20,7 +20,7 @@ use crate::{
     caller::CallerView,
     error::{ErrorKind, Result},
     find,
-    input::{explain_field, null_or_value},
+    input::null_or_value,
     openapi_schemas::{ActionChangeShape, MembershipChangeShape},
 };
 
@@ -209,8 +209,7 @@ fn command(
                     format!("What is set as a whole has a change of its own: write `{member}` instead of `command`.");
                 return Err(ErrorKind::InvalidBody.because(format!("{text} Nothing was changed.")));
             }
-            let body = Body::parse(&format!("rollcall.{kind}.v1"), &text).map_err(|mut error| {
-                explain_field(&mut error);
+            let body = Body::parse(&format!("rollcall.{kind}.v1"), &text).map_err(|error| {
                 ErrorKind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error)
             })?;
             if !matches!(body.emitter(), body::Emitter::Command | body::Emitter::ConnectorOrCommand) {

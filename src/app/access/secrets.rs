@@ -4,11 +4,12 @@
 use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use chrono::{DateTime, Duration, Utc};
 use rollcall_access::{Principal, SecretView};
 use rollcall_events::{
     Body, Digest, Id, Position, SchemaError, Sha256Hex,
     body::{self, Author, Invitation, Secret, SecretOwner, SecretRef},
+    time::{self, for_people},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -65,7 +66,7 @@ pub struct NewSecret {
     pub label: Option<String>,
     /// Until when (exclusive) it is good. When absent: as long as the secret that the caller signs in with, without end
     /// where that has none. Later than that is refused.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub expires: Option<DateTime<Utc>>,
 }
 
@@ -251,7 +252,7 @@ pub(crate) fn generate(commands: &Commands, owner: SecretOwner, new: NewSecret) 
     if let (Some(asked), Some(own)) = (expires, commands.credentials_end())
         && asked > own
     {
-        let own = own.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let own = for_people(own);
         let error = SchemaError::at("/expires", format!("an instant not after {own}, or nothing"));
         let text = format!("The secret that you sign in with ends at {own}, and what it makes ends no later.");
         return Err(ErrorKind::InvalidBody.because(format!("{text} Nothing was recorded.")).with_field(error));

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads, answer::next_rows, error::Result, find,
-    openapi_schemas::ReasonShape, past::parse_moment,
+    Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads, answer::next_rows, caller::CallerView,
+    error::Result, find, openapi_schemas::ReasonShape, past::parse_moment,
 };
 
 /// A user: a set of linked persons.
@@ -23,6 +23,9 @@ pub struct User {
     pub shut_out: bool,
     /// The position of the newest reset of the credentials; what was issued before it is over.
     pub credential_epoch: u64,
+    /// Names of other users that look like this one; for callers who may list users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks_like: Vec<String>,
     /// The persons, oldest first.
     pub persons: Vec<Person>,
 }
@@ -77,16 +80,25 @@ impl Person {
 }
 
 impl User {
-    fn of(roster: &Roster, user: UserIx) -> Self {
+    fn of(roster: &Roster, user: UserIx, caller: &CallerView<'_>) -> Self {
         let view = roster.user(user);
         Self {
             name: view.name.to_owned(),
             id: view.id,
             shut_out: view.shut_out,
             credential_epoch: view.credential_epoch,
+            looks_like: looks_like(roster, user, caller),
             persons: view.persons.iter().map(Person::of).collect(),
         }
     }
+}
+
+/// The names that look like a user's, for whoever may know of all users.
+pub(crate) fn looks_like(roster: &Roster, user: UserIx, caller: &CallerView<'_>) -> Vec<String> {
+    if !caller.may_everywhere("user.list") {
+        return Vec::new();
+    }
+    roster.look_alikes(user).into_iter().map(str::to_owned).collect()
 }
 
 /// Users by name; whoever may not list them sees only the own row.
@@ -96,7 +108,7 @@ pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<User>> {
     let all = view.may_everywhere("user.list");
     let names = roster.users().filter(|user| all || view.is(*user)).map(|user| (roster.user_name(user), user));
     let next = next_rows(names, page.after(), page.limit);
-    let rows = next.into_iter().map(|(_, user)| User::of(&roster, user)).collect();
+    let rows = next.into_iter().map(|(_, user)| User::of(&roster, user, &view)).collect();
     // Whom the caller sees follows from roles that begin and end without an event.
     Answer::of_more(roster.position(), page.page(rows, |user: &User| user.name.clone()))
 }
@@ -107,7 +119,8 @@ pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<User>> {
 /// There is no such user.
 pub fn show(reads: &Reads, name: &str) -> Result<Answer<User>> {
     let roster = reads.live().read();
-    Ok(Answer::of_log(roster.position(), User::of(&roster, find::user(&roster, name)?)))
+    let user = find::user(&roster, name)?;
+    Ok(Answer::of_log(roster.position(), User::of(&roster, user, &reads.view(&roster))))
 }
 
 /// A role that a user has on a project now.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{EventData, part, window};
-use crate::{Id, SchemaError, Settings, Sha256Hex};
+use crate::{Id, SchemaError, Settings, Sha256Hex, time};
 
 /// A scope above projects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -162,10 +162,10 @@ pub struct Binding {
     /// Who set it.
     pub author: Author,
     /// From when.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub starts: Option<DateTime<Utc>>,
     /// Until when, exclusive.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub ends: Option<DateTime<Utc>>,
 }
 impl EventData for Binding {
@@ -248,6 +248,7 @@ pub struct Invitation {
     /// SHA-256 of the code, hexadecimal.
     pub sha256: Sha256Hex,
     /// Until when (exclusive) it can be redeemed.
+    #[serde(deserialize_with = "time::required")]
     pub expires: DateTime<Utc>,
     /// Who invited.
     #[serde(default)]
@@ -276,7 +277,7 @@ pub struct Secret {
     #[serde(default)]
     pub label: Option<String>,
     /// Until when (exclusive) it is good.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub expires: Option<DateTime<Utc>>,
     /// The invitation that it redeems.
     #[serde(default)]

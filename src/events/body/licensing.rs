@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EventData, pair_subject, window};
-use crate::{Id, SchemaError, json::nullable};
+use crate::{Id, SchemaError, json::nullable, time};
 
 /// An organisation in the licensing system. Accounts form a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -126,10 +126,10 @@ pub struct Package {
     /// Whether images and charts are delivered.
     pub container_delivery: bool,
     /// From when customers may have it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub effective_from: Option<DateTime<Utc>>,
     /// Until when (exclusive) customers may have it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time::nullable")]
     pub effective_until: Option<DateTime<Utc>>,
 }
 impl EventData for Package {
@@ -200,11 +200,11 @@ pub struct Line {
     /// What was bought.
     pub product: Id,
     /// From when.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "time::nullable")]
     #[schemars(schema_with = "nullable_time")]
     pub starts: Option<DateTime<Utc>>,
     /// Until when, exclusive.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "time::nullable")]
     #[schemars(schema_with = "nullable_time")]
     pub ends: Option<DateTime<Utc>>,
     /// Shown, not enforced.

@@ -5,6 +5,8 @@
 mod commands;
 mod directory;
 mod licensing;
+#[cfg(test)]
+mod malformed_tests;
 mod removals;
 
 use std::borrow::Cow;
@@ -13,7 +15,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, SchemaError, Settings, json};
+use crate::{Id, SchemaError, Settings, json, time::for_people};
 
 pub use commands::*;
 pub use directory::*;
@@ -179,7 +181,8 @@ macro_rules! vocabulary {
             pub fn parse(kind: &str, data: &str) -> Result<Self, SchemaError> {
                 let body = match kind {
                     $($(concat!("rollcall.", $name, ".v1") => {
-                        json::read::<$data>(data).and_then(|data| data.check().map(|()| Self::$variant(data)))
+                        let read = json::read_as::<$data>(data, || (schemars::schema_for!($data).into(), ""));
+                        read.and_then(|data| data.check().map(|()| Self::$variant(data)))
                     })*)*
                     _ => return Err(unknown_type(kind)),
                 };
@@ -303,9 +306,10 @@ pub fn pair_subject(noun: &str, a: &str, b: &str) -> String {
 
 fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) -> Result<(), SchemaError> {
     match (starts, ends) {
-        (Some(starts), Some(ends)) if ends < starts => {
-            Err(SchemaError::at(at, format!("the window [starts, ends) ends at {ends:?}, before its start {starts:?}")))
-        }
+        (Some(starts), Some(ends)) if ends < starts => Err(SchemaError::at(
+            at,
+            format!("the window [starts, ends) ends at {}, before its start {}", for_people(ends), for_people(starts)),
+        )),
         _ => Ok(()),
     }
 }
@@ -392,7 +396,7 @@ mod tests {
         assert!(
             refused(kind, r#"{"entitlement":"E","account":"A","state":"inactive","state":"active"}"#)
                 .expected
-                .contains("duplicate")
+                .contains("there twice")
         );
         assert!(refused("rollcall.persn.upserted.v1", "{}").expected.contains("rollcall.person.upserted.v1"));
     }

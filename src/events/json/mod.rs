@@ -1,5 +1,10 @@
 //! Strict reading of JSON: every refusal names the place by JSON pointer and says what was expected there.
-//! Duplicate keys and unknown fields are refused by the derived readers; nothing here goes through a map that forgets.
+//! Duplicate keys and unknown fields are refused by the derived readers; nothing here goes through a map that forgets. What
+//! a library says of a text is told to nobody: `expected` and `syntax` say it in words of ours.
+
+mod expected;
+mod lexer;
+mod syntax;
 
 use std::{collections::HashSet, fmt};
 
@@ -8,7 +13,11 @@ use serde::{
     de::{self, DeserializeOwned, MapAccess, Visitor},
     ser::SerializeMap,
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+
+pub use expected::{mismatch, plain_words};
+pub use lexer::{Elements, SyntaxError, find_text, split_list};
+pub use syntax::{place, syntax_error};
 
 /// A text that does not fit its schema: where (JSON pointer, RFC 6901) and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
@@ -35,6 +44,33 @@ impl SchemaError {
     }
 }
 
+/// The bytes without a byte order mark before them, which some programs write and none means.
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
+/// Reads a whole text as `T`, whose schema `schema` makes: a document to which references point, and where in it the
+/// schema is.
+///
+/// # Errors
+/// Names the first place that does not fit and what is expected there.
+pub fn read_as<T: DeserializeOwned>(
+    text: &str,
+    schema: impl FnOnce() -> (Value, &'static str),
+) -> Result<T, SchemaError> {
+    read(text).map_err(|error| {
+        // What is said twice no value can hold; it is the reader who saw it.
+        let twice = error.expected.ends_with("state it once");
+        let document = serde_json::from_str::<Value>(text).ok().filter(|_| !twice);
+        let found = document.and_then(|document| {
+            let (root, at) = schema();
+            mismatch(&root, root.pointer(at)?, &document)
+        });
+        found.unwrap_or(error)
+    })
+}
+
 /// Reads a whole text as `T`.
 ///
 /// # Errors
@@ -43,6 +79,9 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, SchemaError> {
     // Keeping track of the place costs half as much again as reading: it is done for what does not fit only.
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
+    }
+    if let Some(error) = syntax_error(text.as_bytes()) {
+        return Err(SchemaError::at("", format!("{error} ({})", place(text.as_bytes(), error.at))));
     }
     let mut de = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut de).map_err(|error| {
@@ -58,9 +97,17 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, SchemaError> {
                 Segment::Enum { .. } | Segment::Unknown => {}
             }
         }
-        SchemaError { pointer, expected: error.into_inner().to_string() }
+        let expected = plain_words(&error.into_inner().to_string());
+        // The reader tells of a member that is unknown or there twice at its parent; the member is meant.
+        let twice = || expected.strip_prefix('`').filter(|_| expected.ends_with("state it once"));
+        let named = expected.strip_prefix("no member `").or_else(twice).and_then(|rest| rest.split('`').next());
+        let named = named.map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+        if let Some(step) = named.filter(|step| !pointer.ends_with(step.as_str())) {
+            pointer.push_str(&step);
+        }
+        SchemaError { pointer, expected }
     })?;
-    de.end().map_err(|error| SchemaError::at("", format!("one JSON value and nothing after it: {error}")))?;
+    de.end().map_err(|_| SchemaError::at("", "one JSON value and nothing after it"))?;
     Ok(value)
 }
 
@@ -90,7 +137,7 @@ impl<'de> Deserialize<'de> for Members {
                 let mut names = HashSet::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if !names.insert(key.clone()) {
-                        return Err(de::Error::custom(format!("the key `{key}` is there twice; state it once")));
+                        return Err(de::Error::custom(format!("`{key}` is there twice; state it once")));
                     }
                     members.push((key, map.next_value()?));
                 }
@@ -135,9 +182,9 @@ mod tests {
     fn an_error_points_at_the_member() {
         let at = |text| read::<Outer>(text).unwrap_err();
         assert_eq!(at(r#"{"inner":[{"state":1}]}"#).pointer, "/inner/0/state");
-        assert!(at(r#"{"inner":[{"state":"a","state":"b"}]}"#).expected.contains("duplicate field `state`"));
-        assert!(at(r#"{"inner":[],"x":1}"#).expected.contains("unknown field `x`"));
-        assert!(at(r#"{"inner":[]} 1"#).expected.contains("nothing after it"));
+        assert!(at(r#"{"inner":[{"state":"a","state":"b"}]}"#).expected.contains("`state` is there twice"));
+        assert!(at(r#"{"inner":[],"x":1}"#).expected.contains("no member `x`"));
+        assert!(at(r#"{"inner":[]} 1"#).expected.contains("something follows the JSON value"));
     }
 
     #[test]

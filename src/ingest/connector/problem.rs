@@ -44,6 +44,8 @@ types! {
     SubjectMismatch = "subject-mismatch";
     /// The event lacks what its source is ordered by.
     MissingOrderKey = "missing-order-key";
+    /// What the source is ordered by is so far ahead that whatever came after it would be taken for older.
+    ImplausibleOrderKey = "implausible-order-key";
     /// The mapping itself failed. A defect of Rollcall: report it.
     MappingFailed = "mapping-failed";
 }
@@ -87,7 +89,7 @@ impl Problem {
     /// A problem at a JSON pointer.
     #[must_use]
     pub fn at(kind: ProblemType, pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
-        // The reader of JSON quotes what it found, and that can be a megabyte.
+        // What was found is quoted now and then, and that can be a megabyte.
         let detail = clipped(detail.to_string(), 500);
         Self { kind, pointer: clipped(pointer.into(), 500), detail }
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use rollcall_eventlog::{Append, AppendError, Outcome};
 use rollcall_events::{Clock, NewEvent, Order, Position, SourceName};
 use serde::Serialize;
@@ -212,7 +213,7 @@ impl ReceiverState {
         let hook_state = self.hooks.get(source).ok_or(ReceiveError::UnknownSource)?;
         let limit = hook_state.route.max_in_flight;
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
-        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery);
+        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery, delivery.received_at);
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
         let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
         let durability = if only_here { Durability::Synced } else { Durability::Written };
@@ -276,7 +277,8 @@ pub(crate) struct MappedDelivery {
 }
 
 impl HookRoute {
-    pub(crate) fn map_delivery(&self, delivery: &Delivery) -> MappedDelivery {
+    /// `now` bounds the times that order events; a replay is judged by its own clock.
+    pub(crate) fn map_delivery(&self, delivery: &Delivery, now: DateTime<Utc>) -> MappedDelivery {
         let mut result = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
         let mapped = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
         // A mapping that panics must cost one delivery, not the service (promise 5), and not the delivery either.
@@ -293,7 +295,7 @@ impl HookRoute {
                 Ok(mapped) => {
                     let (id, kind, subject) =
                         (Some(mapped.id.clone()), Some(mapped.kind.clone()), mapped.subject.clone());
-                    match validate(&self.source, self.order, &delivery.id, delivery.received_at, mapped) {
+                    match validate(&self.source, self.order, &delivery.id, delivery.received_at, now, mapped) {
                         Ok(fact) => {
                             let subject = Some(fact.event.subject.to_string());
                             result.events.push(fact.event);

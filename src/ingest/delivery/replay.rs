@@ -118,7 +118,9 @@ impl ReceiverState {
             .hook
             .verify(&delivery.headers, &delivery.body, TimestampCheck::Skip)
             .map_err(ReplayError::Unauthorised)?;
-        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery);
+        // What was taken when it came is taken again, also where our clock was set back since.
+        let now = self.clock.now().max(delivery.received_at);
+        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery, now);
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, events).await?)

@@ -2,7 +2,10 @@
 //! Cuts personal data out before anything is compared or stored. Pure; knows no log and no inbox.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json};
+use rollcall_events::{
+    Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json,
+    time::{FORM, MAX_AHEAD, for_people},
+};
 use serde::Deserialize;
 
 use crate::{
@@ -30,9 +33,13 @@ struct PersonalMember {
     name: Option<String>,
 }
 
+/// The highest version that counts: the highest number that databases and senders keep with a sign. One above it is an
+/// overflow, and nothing could come after it.
+const MAX_SEQUENCE: u64 = u64::MAX >> 1;
+
 const PERSON: &str = "rollcall.person.upserted.v1";
 
-/// Makes an event that may be appended, or says why not.
+/// Makes an event that may be appended, or says why not. `now` is our clock, which bounds the time that orders events.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
@@ -41,9 +48,12 @@ pub fn validate(
     order: Order,
     delivery: &DeliveryId,
     received_at: DateTime<Utc>,
+    now: DateTime<Utc>,
     event: MappedEvent,
 ) -> Result<ValidEvent, Problem> {
-    use ProblemType::{InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType};
+    use ProblemType::{
+        ImplausibleOrderKey, InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType,
+    };
 
     let id: Id = event.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
     match Body::emitter_of(&event.kind) {
@@ -69,15 +79,33 @@ pub fn validate(
     // Leap seconds and nanoseconds have no place in the log; without this a redelivery would look like a conflict.
     let time = event.time.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
     let order_key = match (order, event.sequence, time) {
+        (Order::Version, Some(sequence), _) if sequence > MAX_SEQUENCE => {
+            let detail = format!(
+                "`sequence` is {sequence}, and nothing could come after it: at most {MAX_SEQUENCE} is taken. Send the \
+                 version that the subject has"
+            );
+            return Err(Problem::at(ImplausibleOrderKey, "/sequence", detail));
+        }
+        (Order::Time, _, Some(time)) if time > now + MAX_AHEAD => {
+            let detail = format!(
+                "`time` is {}, and our clock says {}: what comes until then would be taken for older. At most {} s ahead \
+                 are taken; set the sender's clock right and send it again",
+                for_people(time),
+                for_people(now),
+                MAX_AHEAD.num_seconds()
+            );
+            return Err(Problem::at(ImplausibleOrderKey, "/time", detail));
+        }
         (Order::Version, Some(sequence), _) => format!("{sequence:020}"),
         (Order::Time, _, Some(time)) => micros(time),
         (Order::Observed, _, _) => micros(received_at),
         (Order::Version, None, _) => {
-            let detail = format!("source `{source}` is ordered by version: send `sequence`, an unsigned integer");
+            let detail =
+                format!("source `{source}` is ordered by version: send `sequence`, a whole number, such as 10");
             return Err(Problem::at(MissingOrderKey, "/sequence", detail));
         }
         (Order::Time, _, None) => {
-            let detail = format!("source `{source}` is ordered by time: send `time`, RFC 3339");
+            let detail = format!("source `{source}` is ordered by time: send `time`, {FORM}");
             return Err(Problem::at(MissingOrderKey, "/time", detail));
         }
     };

@@ -423,7 +423,7 @@ async fn a_replay_checks_the_signature_again_and_that_the_bytes_are_whole() {
 
 fn validated(order: Order, said: MappedEvent) -> Result<crate::ValidEvent, Problem> {
     let now = TestClock::default().now();
-    validate(&"flexnet".parse().unwrap(), order, &DeliveryId::new(now, [0; 10]), now, said)
+    validate(&"flexnet".parse().unwrap(), order, &DeliveryId::new(now, [0; 10]), now, now, said)
 }
 
 #[test]

@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use rollcall_access::profile::{line_and_column, place_of};
 use serde_json::Value;
 
+use crate::values::read_text;
+
 /// A document and the file that it stands in.
 pub struct Document {
     file: PathBuf,
@@ -21,7 +23,7 @@ impl Document {
     /// # Errors
     /// When it cannot be read, or, with its place, where it is not TOML.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let text = read_text(file).with_context(|| format!("{} cannot be read", file.display()))?;
         Self::parse(file, text)
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use rollcall_events::time::{for_people, parse_instant};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -89,7 +90,7 @@ pub fn escape_controls(text: &str) -> String {
     text.chars().flat_map(shown).collect()
 }
 
-/// A value of an answer as text: strings without quotes, nothing for null.
+/// A value of an answer as text: strings without quotes, times to the second, nothing for null.
 pub fn cell(value: &impl Serialize) -> String {
     json_cell(&serde_json::to_value(value).unwrap_or_default())
 }
@@ -97,7 +98,10 @@ pub fn cell(value: &impl Serialize) -> String {
 fn json_cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => escape_controls(text),
+        Value::String(text) => match parse_instant(text) {
+            Ok(instant) => for_people(instant),
+            Err(_) => escape_controls(text),
+        },
         Value::Array(list) => {
             let items = list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), escape_controls));
             items.collect::<Vec<_>>().join(", ")

@@ -12,6 +12,8 @@ use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 
+use crate::values::read_text;
+
 /// The least characters of an administrator's key that somebody chose.
 const MIN_ADMIN_KEY_LENGTH: usize = 24;
 
@@ -83,7 +85,7 @@ impl DataDir {
             return Ok(AdminKey::Existing(key));
         }
         let path = self.file("admin.key");
-        match fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => {
                 require_private(&path)?;
                 Ok(AdminKey::Existing(parse_admin_key(&text, &path.display().to_string())?))
@@ -107,14 +109,14 @@ impl DataDir {
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<SecretString> {
         if let Some(path) = file {
-            let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let text = read_text(path).with_context(|| format!("{} cannot be read", path.display()))?;
             return parse_admin_key(&text, &path.display().to_string());
         }
         if let Some(key) = key_from_environment(env)? {
             return Ok(key);
         }
         let path = self.file("admin.key");
-        let text = fs::read_to_string(&path).with_context(|| {
+        let text = read_text(&path).with_context(|| {
             format!(
                 "no key to ask with: {} cannot be read; name a file with --token-file or set ROLLCALL_ADMIN_KEY",
                 path.display()
@@ -143,8 +145,7 @@ fn key_from_environment(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<
         (Some(_), Some(_)) => bail!("ROLLCALL_ADMIN_KEY and ROLLCALL_ADMIN_KEY_FILE are both set; keep one of them"),
         (Some(key), None) => parse_admin_key(&key, "ROLLCALL_ADMIN_KEY").map(Some),
         (None, Some(path)) => {
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("ROLLCALL_ADMIN_KEY_FILE: {path} cannot be read"))?;
+            let text = read_text(&path).with_context(|| format!("ROLLCALL_ADMIN_KEY_FILE: {path} cannot be read"))?;
             parse_admin_key(&text, &path).map(Some)
         }
         (None, None) => Ok(None),

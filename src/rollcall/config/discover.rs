@@ -5,10 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{
-    load::{Inputs, Loaded, load},
-    merge::{FlagValue, VARIABLES},
-    origin::{Origin, Problem},
+use crate::{
+    config::{
+        load::{Inputs, Loaded, load},
+        merge::{FlagValue, VARIABLES},
+        origin::{Origin, Problem},
+    },
+    values::read_text,
 };
 
 /// Where a configuration file is looked for when nobody names one.
@@ -23,7 +26,7 @@ pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<
     let path = file.map(Path::to_owned).or_else(usual);
     let text = match &path {
         None => None,
-        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+        Some(path) => Some(read_text(path).map_err(|error| {
             let origin = Origin::Flag("--config".into());
             vec![Problem { origin, what: format!("`{}` cannot be read: {error}", path.display()) }]
         })?),
@@ -42,6 +45,6 @@ pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<
     if !unreadable.is_empty() {
         return Err(unreadable);
     }
-    let read = |path: &Path| -> io::Result<String> { std::fs::read_to_string(path) };
+    let read = |path: &Path| -> io::Result<String> { read_text(path) };
     load(&Inputs { file: path.as_deref().zip(text.as_deref()), env: &env, flags, read: &read })
 }

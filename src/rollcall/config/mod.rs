@@ -88,7 +88,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
             data_dir: "rollcall-data".into(),
-            max_body: ByteSize(1 << 20),
+            max_body: ByteSize(8 << 20),
             max_connections: 1024,
             trusted_proxies: StringList::default(),
             client_header: None,

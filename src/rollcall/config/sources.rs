@@ -38,6 +38,10 @@ pub fn typed(merged: &mut Merged) -> BTreeMap<SourceName, ConfiguredSource> {
             (None, Ok(parsed)) if parsed.is_local() => {
                 Err("`local` is Rollcall's own source; choose another name".to_owned())
             }
+            // Ids of personal projects begin with it.
+            (None, Ok(parsed)) if parsed.as_str() == "personal" => {
+                Err("`personal` is what ids of people's own projects begin with; choose another name".to_owned())
+            }
             (None, Ok(parsed)) => Ok(parsed),
         };
         let parsed = parsed.and_then(|parsed| match stray(&merged.origins, &path, &in_file) {

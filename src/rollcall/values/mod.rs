@@ -1,10 +1,14 @@
 //! Durations, sizes and lists as people write them in a configuration: `5m`, `1MiB`.
 //! Only the notation; what a value may be is decided where it is used.
 
+mod text_file;
+
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use text_file::read_text;
 
 /// A length of time, written as a whole number and `ms`, `s`, `m`, `h` or `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,7 @@
 //! Nobody in who does not belong: attacks on the whole server, one file for each kind of fault.
 
+mod batches;
 mod client;
 mod configured;
+mod inputs;
 mod names;

@@ -70,3 +70,23 @@ fn names_of_dots_are_no_such_name_on_the_command_line() {
         assert_eq!(server.get(&format!("/api/v1/users/{id}")).expect(200).json()["name"], id);
     }
 }
+
+#[test]
+fn names_that_only_look_alike_are_shown_as_such() {
+    let server = Server::start();
+    server.say(WORLD);
+    person(&server, "p1", Some("bob"));
+    person(&server, "p2", Some("b\u{43E}b"));
+    let shown = server.get("/api/v1/users/bob").expect(200).json();
+    assert_eq!(shown["looks_like"], json!(["b\u{43E}b"]), "{shown}");
+    let listed = server.pages("/api/v1/users");
+    let alike: Vec<&Value> =
+        listed.iter().filter(|user| user["looks_like"].is_array()).map(|user| &user["name"]).collect();
+    assert_eq!(alike, [&json!("bob"), &json!("b\u{43E}b")]);
+    let why = server.cli(&["why", "b\u{43E}b", "pull", "acme"]);
+    assert!(why.out.contains("looks like `bob`"), "{why:?}");
+    // Who may not list users is not told that there are others.
+    let secret = server.secret_for("bob");
+    let own = server.http.send(server.http.get(&server.url("/api/v1/users/bob")).bearer_auth(secret)).json();
+    assert!(own["looks_like"].is_null(), "{own}");
+}

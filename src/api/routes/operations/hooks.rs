@@ -16,7 +16,7 @@ use rollcall_ingest::InboundCall;
 use crate::http::{
     body::{BODY_TIMEOUT, read_body},
     extractors::TakeDelivery,
-    problem::{ProblemDocument, Result},
+    problem::{Kind, ProblemDocument, Result},
     query::{Pairs, Wait},
     response,
 };
@@ -49,7 +49,13 @@ pub(crate) async fn receive(
 ) -> Result<Response> {
     let limit = deliveries::max_body(&app, &source)?;
     let wait = requested_wait(query.as_deref())?;
-    let body = read_body(&headers, body, limit, BODY_TIMEOUT).await?;
+    let body = read_body(&headers, body, limit, BODY_TIMEOUT).await.map_err(|problem| match problem.kind() {
+        Kind::TooLarge => Kind::TooLarge.because(format!(
+            "At most {limit} bytes are taken in one delivery. Send less at once, or have the operator raise `max_body` of \
+             the source, or `server.max_body`."
+        )),
+        _ => problem,
+    })?;
     let client = peer.map(|Extension(ConnectInfo(address))| address.ip());
     let answer = deliveries::receive(&app, &source, InboundCall { headers, body, client }, wait).await?;
     response::json(StatusCode::ACCEPTED, answer.position(), &answer)

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use rollcall_access::{Cause, NearMiss, Reason, Rule};
 use rollcall_app::access::explain::Explained;
+use rollcall_events::time::for_people;
 
 use crate::cli::output::{ColorMode, cell, escape_controls, group_digits};
 
@@ -36,6 +37,15 @@ pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
             leaves: Vec::new(),
         });
     }
+    if let (Some(user), [_, ..]) = (&explained.user, explained.looks_like.as_slice()) {
+        let others: Vec<String> =
+            explained.looks_like.iter().map(|name| format!("`{}`", escape_controls(name))).collect();
+        out.push_str(&format!(
+            "   `{}` looks like {}, which is another user\n",
+            escape_controls(user),
+            others.join(" and ")
+        ));
+    }
     let last = branches.len() - 1;
     for (at, branch) in branches.iter().enumerate() {
         let (fork, below) = if at == last { ("└─", "  ") } else { ("├─", "│ ") };
@@ -63,11 +73,7 @@ fn roles_remark(roles: &[String]) -> String {
 
 /// A time, to the second.
 fn to_seconds(time: Option<DateTime<Utc>>) -> String {
-    let text = cell(&time);
-    match text.split_once('.') {
-        Some((whole, _)) if text.ends_with('Z') => format!("{whole}Z"),
-        _ => text,
-    }
+    time.map(for_people).unwrap_or_default()
 }
 
 /// A reason that stands. A role that would not do by itself is marked: it is not what the answer rests on, or only in part.

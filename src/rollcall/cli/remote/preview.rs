@@ -14,7 +14,7 @@ use crate::{
     },
     client::{Client, Exit, Failure},
     config::{load::Loaded, origin::Origin, profile::load_profile},
-    values::SwitchValue,
+    values::{SwitchValue, read_text},
 };
 
 /// How many rows of each kind are printed for people.
@@ -35,7 +35,7 @@ pub async fn run(
     let mut model = loaded.profile.clone();
     if let Some(profile) = profile {
         profile.clone_into(&mut access.profile);
-        let read = |path: &Path| std::fs::read_to_string(path);
+        let read = |path: &Path| read_text(path);
         let problem = |what| Failure::Usage(format!("--profile: {what}"));
         model = load_profile(&access, &Origin::Flag("--profile".to_owned()), &read).map_err(problem)?;
         for (name, SwitchValue(value)) in &access.switches {

@@ -9,7 +9,7 @@ use rollcall_app::{
         projects::ProjectMade,
     },
 };
-use rollcall_events::Position;
+use rollcall_events::{Position, time::parse_instant};
 use serde_json::Value;
 
 use crate::{
@@ -70,9 +70,9 @@ pub fn print_change(format: OutputFormat, answer: &Reply<impl Outcome>, text: &s
 /// When it is none.
 pub fn parse_time(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
     let parse = |text: &String| {
-        text.parse().map_err(|_| {
+        parse_instant(text).map_err(|error| {
             let text = escape_controls(text);
-            Failure::Usage(format!("`{text}` is not a time; write it as in 2027-01-01T00:00:00Z"))
+            Failure::Usage(format!("`{text}` is not {error}"))
         })
     };
     text.as_ref().map(parse).transpose()
