@@ -11,6 +11,7 @@ pub mod names;
 mod schema;
 mod settings;
 pub mod time;
+pub mod visible;
 
 pub use body::{Body, Command, Emitter};
 pub use clock::Clock;

@@ -121,8 +121,10 @@ pub fn hidden(text: &str) -> Option<char> {
     if text.is_ascii() { text.chars().find(char::is_ascii_control) } else { text.chars().find(|c| is_hidden(*c)) }
 }
 
-/// A table of our own, so that the same log gives the same names whichever Unicode version a library knows.
-fn is_hidden(c: char) -> bool {
+/// Whether nobody sees a character, or it turns round what others see. A table of our own, so that the same log gives the
+/// same names whichever Unicode version a library knows.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
     let beyond = u32::from(c);
     c.is_control()
         || matches!(beyond,

@@ -13,6 +13,7 @@ mod values;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rollcall_events::visible::visible_lines;
 
 use crate::{cli::args::Cli, client::Exit};
 
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
         Ok(Exit::Yes) => ExitCode::SUCCESS,
         Ok(Exit::No) => ExitCode::from(1),
         Err(failure) => {
-            eprintln!("rollcall: {failure}");
+            // What a server or a file said may be in it.
+            eprintln!("rollcall: {}", visible_lines(&failure.to_string()));
             ExitCode::from(failure.code())
         }
     }

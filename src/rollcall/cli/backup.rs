@@ -26,7 +26,11 @@ pub async fn run(dir: &DataDir, format: OutputFormat, target: &Path) -> Result<E
     if target.exists() && fs::read_dir(target).map_err(anyhow::Error::from)?.next().is_some() {
         return Err(Failure::Usage(format!("{} is not empty; choose an empty directory", target.display())));
     }
+    if target.is_symlink() {
+        return Err(Failure::Usage(format!("{} is a link; name the directory itself", target.display())));
+    }
     copy_dir.create()?;
+    copy_dir.check_own()?;
     let verified = Log::backup(&dir.log(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
     rollcall_store::ops::backup(&dir.sql(), target).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
     for name in file_names(dir.path())?.iter().filter(|name| is_copied(name)) {

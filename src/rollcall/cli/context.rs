@@ -40,7 +40,9 @@ pub fn problems_as_failure(problems: &[Problem]) -> Failure {
 /// # Errors
 /// When there are problems.
 pub fn data_dir(global: &Global) -> Result<DataDir, Failure> {
-    Ok(DataDir::new(&loaded(global)?.config.server.data_dir))
+    let dir = DataDir::new(&loaded(global)?.config.server.data_dir);
+    dir.check()?;
+    Ok(dir)
 }
 
 /// Where the server is: the argument, the configuration, what the data directory remembers, or where it listens by default.
@@ -65,6 +67,8 @@ pub fn server_address(global: &Global, loaded: &Loaded, dir: &DataDir) -> anyhow
 /// When there is no address or no key.
 pub fn client(global: &Global, loaded: &Loaded) -> anyhow::Result<Client> {
     let dir = DataDir::new(&loaded.config.server.data_dir);
+    // Whoever may write there says whom the key is sent to.
+    dir.check()?;
     let base = server_address(global, loaded, &dir)?;
     let key = dir.client_key(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
     Client::new(base, key)

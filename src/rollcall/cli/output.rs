@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use rollcall_events::time::{for_people, parse_instant};
+use rollcall_events::visible::{visible, visible_json};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -69,25 +70,53 @@ impl OutputFormat {
     }
 }
 
-/// Prints an answer. A reader that stops (`| head`) has seen enough: the process ends quietly.
+/// Prints an answer. A reader that stops (`| head`) has seen enough: the process ends quietly. Whatever it is made of,
+/// nothing hidden leaves but our own colours and the ends of lines.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+    if out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
 }
 
-/// Prints JSON.
-pub fn print_json(value: &Value) {
-    print(&format!("{value:#}\n"));
+fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['\u{1b}', '\r', '\t', '\n']) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(&visible(plain));
+        let code = special.strip_prefix("\u{1b}[").and_then(|code| code.split_once('m'));
+        let ours = code.filter(|(code, _)| code.len() <= 2 && code.bytes().all(|b| b.is_ascii_digit()));
+        let kept = match (ours, special.as_bytes()) {
+            (Some((code, _)), _) => code.len() + 3,
+            (None, [b'\r', b'\n', ..]) => 2,
+            (None, [b'\n' | b'\t', ..]) => 1,
+            _ => 0,
+        };
+        let (kept, escaped) = special.split_at(kept);
+        out.push_str(kept);
+        rest = match kept {
+            // The first of it is one byte long.
+            "" => {
+                let (first, rest) = escaped.split_at(1);
+                out.push_str(&visible(first));
+                rest
+            }
+            _ => escaped,
+        };
+    }
+    out + &visible(rest)
 }
 
-/// A text from elsewhere, with its control characters written out: it cannot steer the terminal, nor turn around what
+/// Prints JSON.
+pub fn print_json(value: &Value) {
+    print(&visible_json(&format!("{value:#}\n")));
+}
+
+/// A text from elsewhere, with its hidden characters written out: it cannot steer the terminal, nor turn around what
 /// stands beside it.
 pub fn escape_controls(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
-    text.chars().flat_map(shown).collect()
+    visible(text).into_owned()
 }
 
 /// A value of an answer as text: strings without quotes, times to the second, nothing for null.
@@ -103,10 +132,12 @@ fn json_cell(value: &Value) -> String {
             Err(_) => escape_controls(text),
         },
         Value::Array(list) => {
-            let items = list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), escape_controls));
+            let items = list
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| visible(&item.to_string()).into_owned(), escape_controls));
             items.collect::<Vec<_>>().join(", ")
         }
-        other => other.to_string(),
+        other => visible(&other.to_string()).into_owned(),
     }
 }
 
@@ -178,6 +209,25 @@ mod tests {
         let columns: [Column<(&str, Option<u64>)>; 2] = [("NAME", |row| cell(&row.0)), ("X", |row| cell(&row.1))];
         let text = table_of(ColorMode::Plain, &columns, &[("a\u{1b}[2Jb", Some(7)), ("é", None)]);
         assert_eq!(text, "NAME         X\na\\u{1b}[2Jb  7\né\n");
+    }
+
+    #[test]
+    fn whatever_is_printed_nothing_hidden_leaves_but_our_colours_and_the_ends_of_lines() {
+        let ours = format!("{}\ta,b\r\nc\n", ColorMode::Colored.good("yes"));
+        assert_eq!(shown(&ours), ours);
+        for (text, told) in [
+            ("a\u{85}\u{202e}b\n", "a\\u{85}\\u{202e}b\n"),
+            ("a\u{1b}[2Jb", "a\\u{1b}[2Jb"),
+            ("\u{1b}]0;x\u{7}", "\\u{1b}]0;x\\u{7}"),
+            ("a\rb", "a\\rb"),
+            ("\u{1b}", "\\u{1b}"),
+        ] {
+            assert_eq!(shown(text), told);
+        }
+        let value = serde_json::json!({"name": "x\u{9b}31m\u{202e}"});
+        let printed = shown(&visible_json(&value.to_string()));
+        assert!(printed.is_ascii(), "{printed}");
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), value);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `serve`: finds the configuration, opens the server, prints where it is, and waits for a signal.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, sync::Arc};
 
 use rollcall_app::access::secrets::{NewSecret, SecretIssued};
 use rollcall_events::Clock;
@@ -44,6 +44,7 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
     let mut loaded = configured(&flags)?;
     let dir = DataDir::new(&loaded.config.server.data_dir);
     dir.create()?;
+    dir.check_own()?;
     let mut sample_data = None;
     if args.demo {
         let (state, more) = demo::prepare(&dir, clock.now(), random_bytes()?)?;
@@ -94,7 +95,14 @@ async fn greet(
     paint: ColorMode,
 ) -> Result<(), Failure> {
     let made = match admin_key {
-        AdminKey::Created(key) => Some(key.expose_secret()),
+        // What is no terminal is a log, which others read and which is kept.
+        AdminKey::Created(_) if !std::io::stdout().is_terminal() => {
+            Some(format!("in {} (mode 0600)", dir.file("admin.key").display()))
+        }
+        AdminKey::Created(key) => {
+            let kept = paint.dim("shown only once; kept in admin.key in the data directory");
+            Some(format!("{}   {kept}", key.expose_secret()))
+        }
         AdminKey::Existing(_) => None,
     };
     let data = format!("{} ({})", dir.path().display(), dir.log().name());
@@ -102,10 +110,7 @@ async fn greet(
         let mut text =
             format!("{}  data={data}\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
         if let Some(key) = made {
-            text.push_str(&format!(
-                "  admin key  {key}   {}\n",
-                paint.dim("shown only once; kept in admin.key in the data directory")
-            ));
+            text.push_str(&format!("  admin key  {key}\n"));
         }
         print(&text);
         return Ok(());
@@ -128,6 +133,6 @@ async fn greet(
         }
     }
     let (secret, service) = (secret.as_deref(), loaded.config.token.service.as_str());
-    print(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made }.text(paint));
+    print(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made.as_deref() }.text(paint));
     Ok(())
 }

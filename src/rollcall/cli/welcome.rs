@@ -34,7 +34,7 @@ pub struct Welcome<'a> {
     pub data: &'a str,
     /// ada's secret, at the first start.
     pub secret: Option<&'a str>,
-    /// The administrator's key, when it was made just now.
+    /// The administrator's key, or where it is, when it was made just now.
     pub admin_key: Option<&'a str>,
 }
 
@@ -50,10 +50,7 @@ impl Welcome<'_> {
         );
         out.push_str(&format!("  server     {url}\n"));
         if let Some(key) = admin_key {
-            out.push_str(&format!(
-                "  admin key  {key}   {}\n",
-                paint.dim("shown only once; kept in admin.key in the data directory")
-            ));
+            out.push_str(&format!("  admin key  {key}\n"));
         }
         // At a later start the secret is not known any more: the commands then use a new one.
         let password = secret.unwrap_or("$SECRET");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use rollcall_app::{List, Page, operations::events::Event};
+use rollcall_events::visible::visible;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -316,16 +317,16 @@ async fn read_reply<T: DeserializeOwned>(response: Response) -> Result<Reply<T>,
 async fn failure_from(response: Response, place: &(dyn Fn(&str) -> Option<String> + Sync)) -> Failure {
     let (status, url) = (response.status(), response.url().clone());
     let problem: Value = response.json().await.unwrap_or_default();
-    let word = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let word = |key: &str| visible(problem.get(key).and_then(Value::as_str).unwrap_or_default()).into_owned();
     let detail = [word("detail"), word("title")].into_iter().find(|text| !text.is_empty());
     let mut text = detail.unwrap_or_else(|| format!("{url} answers {status}"));
     let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for (nth, error) in errors.iter().enumerate() {
-        let word = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-        match place(word("pointer")) {
+        let word = |key: &str| visible(error.get(key).and_then(Value::as_str).unwrap_or_default());
+        match place(&word("pointer")) {
             // What it is the detail says.
             Some(place) if nth == 0 => text.insert_str(0, &format!("{place}: ")),
-            None if text.contains(word("expected")) => {}
+            None if text.contains(word("expected").as_ref()) => {}
             Some(place) => text.push_str(&format!("\n  {place}: {}", word("expected"))),
             None => text.push_str(&format!("\n  {}: {}", word("pointer"), word("expected"))),
         }

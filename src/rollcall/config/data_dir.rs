@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,10 @@ use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 
-use crate::values::read_text;
+use crate::{
+    config::files::{GROUP_AND_OTHERS, check_mode, check_owner, read_trusted},
+    values::text_of,
+};
 
 /// The least characters of an administrator's key that somebody chose.
 const MIN_ADMIN_KEY_LENGTH: usize = 24;
@@ -56,6 +59,51 @@ impl DataDir {
         Ok(())
     }
 
+    /// That nobody else may write here and nothing in it leads elsewhere, so that what is opened and written here later is
+    /// what we put there.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let keys = self.file("keys");
+        for dir in [&self.0, &keys] {
+            let entries = match fs::read_dir(dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.with_context(|| format!("{} cannot be read", dir.display()))?,
+            };
+            check_mode(dir, &fs::metadata(dir)?, GROUP_AND_OTHERS).map_err(|what| {
+                let own = dir.join("rollcall");
+                anyhow::anyhow!(
+                    "{what}, or let `server.data_dir` be a directory below it that is made new, {}",
+                    own.display()
+                )
+            })?;
+            for entry in entries {
+                let path = entry?.path();
+                // One that is gone by now was temporary.
+                let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+                if meta.is_symlink() {
+                    let path = path.display();
+                    bail!(
+                        "{path} is a link, and in the data directory nothing leads elsewhere: move what it names here, or remove it"
+                    );
+                }
+                check_mode(&path, &meta, GROUP_AND_OTHERS).map_err(anyhow::Error::msg)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check`], of a directory that is written: it is also our own.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub fn check_own(&self) -> anyhow::Result<()> {
+        let meta = fs::metadata(&self.0).with_context(|| format!("{} cannot be read", self.0.display()))?;
+        check_owner(&self.0, &meta).map_err(anyhow::Error::msg)?;
+        self.check()
+    }
+
     /// The path.
     pub fn path(&self) -> &Path {
         &self.0
@@ -85,7 +133,7 @@ impl DataDir {
             return Ok(AdminKey::Existing(key));
         }
         let path = self.file("admin.key");
-        match read_text(&path) {
+        match read_own(&path) {
             Ok(text) => {
                 require_private(&path)?;
                 Ok(AdminKey::Existing(parse_admin_key(&text, &path.display().to_string())?))
@@ -109,14 +157,14 @@ impl DataDir {
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<SecretString> {
         if let Some(path) = file {
-            let text = read_text(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let text = read_trusted(path).with_context(|| format!("{} cannot be read", path.display()))?;
             return parse_admin_key(&text, &path.display().to_string());
         }
         if let Some(key) = key_from_environment(env)? {
             return Ok(key);
         }
         let path = self.file("admin.key");
-        let text = read_text(&path).with_context(|| {
+        let text = read_own(&path).with_context(|| {
             format!(
                 "no key to ask with: {} cannot be read; name a file with --token-file or set ROLLCALL_ADMIN_KEY",
                 path.display()
@@ -127,7 +175,7 @@ impl DataDir {
 
     /// The address of the server that last started on this directory.
     pub fn server_url(&self) -> Option<String> {
-        let text = fs::read_to_string(self.file("server.url")).ok()?;
+        let text = read_own(&self.file("server.url")).ok()?;
         Some(text.trim().to_owned()).filter(|url| !url.is_empty())
     }
 
@@ -145,7 +193,8 @@ fn key_from_environment(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<
         (Some(_), Some(_)) => bail!("ROLLCALL_ADMIN_KEY and ROLLCALL_ADMIN_KEY_FILE are both set; keep one of them"),
         (Some(key), None) => parse_admin_key(&key, "ROLLCALL_ADMIN_KEY").map(Some),
         (None, Some(path)) => {
-            let text = read_text(&path).with_context(|| format!("ROLLCALL_ADMIN_KEY_FILE: {path} cannot be read"))?;
+            let text = read_trusted(Path::new(&path))
+                .with_context(|| format!("ROLLCALL_ADMIN_KEY_FILE: {path} cannot be read"))?;
             parse_admin_key(&text, &path).map(Some)
         }
         (None, None) => Ok(None),
@@ -160,6 +209,16 @@ fn parse_admin_key(text: &str, place: &str) -> anyhow::Result<SecretString> {
     Ok(key.into())
 }
 
+/// Opens no link in place of a file.
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
+/// Reads a file of the data directory, and nothing elsewhere in its place.
+fn read_own(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?.read_to_end(&mut bytes)?;
+    text_of(&bytes)
+}
+
 /// Writes a file that nobody else may read, whole or not at all.
 ///
 /// # Errors
@@ -167,7 +226,9 @@ fn parse_admin_key(text: &str, place: &str) -> anyhow::Result<SecretString> {
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let beside = path.with_extension("new");
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NO_LINK).open(&beside)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -221,6 +282,35 @@ mod tests {
         assert_eq!(dir.client_key(None, none).unwrap().expose_secret(), made.expose_secret());
         let env = |name: &str| (name == "ROLLCALL_ADMIN_KEY").then(|| "rk_from_the_environment_and_long".to_owned());
         assert!(dir.admin_key(env, [9; 32]).unwrap().secret().expose_secret().contains("environment"));
+        fs::remove_dir_all(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_data_directory_that_others_may_write_or_in_which_something_leads_elsewhere_is_refused() {
+        let dir = DataDir::new(&std::env::temp_dir().join(format!("rollcall-own-{}", std::process::id())));
+        drop(fs::remove_dir_all(dir.path()));
+        dir.create().unwrap();
+        fs::create_dir(dir.file("keys")).unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let refused = || dir.check_own().err().map(|error| error.to_string()).unwrap_or_default();
+        mode(&dir.file("keys"), 0o700);
+        assert_eq!(refused(), "");
+        for bits in [0o770, 0o777, 0o1777] {
+            mode(dir.path(), bits);
+            assert!(refused().contains("chmod go-w") && refused().contains("data_dir"), "{bits:o}: {}", refused());
+        }
+        mode(dir.path(), 0o755);
+        fs::write(dir.file("ops.db"), "").unwrap();
+        mode(&dir.file("ops.db"), 0o660);
+        assert!(refused().contains("ops.db (mode 0660): chmod go-w"), "{}", refused());
+        mode(&dir.file("ops.db"), 0o600);
+        for planted in ["log.db", "roster.snap.next", "admin.new", "keys/signing-00000009.json"] {
+            std::os::unix::fs::symlink("/nowhere", dir.file(planted)).unwrap();
+            assert!(refused().contains(planted) && refused().contains("is a link"), "{planted}: {}", refused());
+            fs::remove_file(dir.file(planted)).unwrap();
+        }
+        std::os::unix::fs::symlink(dir.file("ops.db"), dir.file("admin.key")).unwrap();
+        assert!(dir.admin_key(none, [7; 32]).is_err() && dir.client_key(None, none).is_err());
         fs::remove_dir_all(dir.path()).unwrap();
     }
 

@@ -1,17 +1,12 @@
 //! Finds the configuration where it is: the file, the environment, the flags. The one impure step before `load`.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{
-    config::{
-        load::{Inputs, Loaded, load},
-        merge::{FlagValue, VARIABLES},
-        origin::{Origin, Problem},
-    },
-    values::read_text,
+use crate::config::{
+    files::{read_configuration, read_trusted},
+    load::{Inputs, Loaded, load},
+    merge::{FlagValue, VARIABLES},
+    origin::{Origin, Problem},
 };
 
 /// Where a configuration file is looked for when nobody names one.
@@ -26,7 +21,7 @@ pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<
     let path = file.map(Path::to_owned).or_else(usual);
     let text = match &path {
         None => None,
-        Some(path) => Some(read_text(path).map_err(|error| {
+        Some(path) => Some(read_configuration(path).map_err(|error| {
             let origin = Origin::Flag("--config".into());
             vec![Problem { origin, what: format!("`{}` cannot be read: {error}", path.display()) }]
         })?),
@@ -45,6 +40,5 @@ pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<
     if !unreadable.is_empty() {
         return Err(unreadable);
     }
-    let read = |path: &Path| -> io::Result<String> { read_text(path) };
-    load(&Inputs { file: path.as_deref().zip(text.as_deref()), env: &env, flags, read: &read })
+    load(&Inputs { file: path.as_deref().zip(text.as_deref()), env: &env, flags, read: &read_trusted })
 }

@@ -5,6 +5,7 @@
 pub mod data_dir;
 pub mod discover;
 pub mod effective;
+pub mod files;
 mod keys;
 pub mod load;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use reqwest::Url;
 use rollcall_app::operations::deliveries::HookAnswer;
 use rollcall_entitlements::Secrets;
 use rollcall_eventlog::Log;
-use rollcall_events::body::EntitlementState;
+use rollcall_events::{body::EntitlementState, visible::visible};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -161,7 +161,7 @@ async fn post(
         Some(Reply { json: serde_json::from_str(&text).ok()?, value })
     };
     let taken = answer().filter(|answer| status.is_success() && answer.value.quarantined == 0);
-    taken.ok_or_else(|| Failure::Refused(format!("{url} answers {status}: {text}")))
+    taken.ok_or_else(|| Failure::Refused(format!("{url} answers {status}: {}", visible(&text))))
 }
 
 #[cfg(test)]

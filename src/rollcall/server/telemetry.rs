@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use rollcall_events::visible::{visible, visible_json};
 use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, Logging, log_filter::log_filter};
@@ -27,11 +28,12 @@ pub fn start_logging(config: &Logging) {
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let registry = tracing_subscriber::registry().with(log_filter(&config.level).unwrap_or_default());
-    let layer = tracing_subscriber::fmt::layer().with_writer(OneLine { colours });
+    let layer = tracing_subscriber::fmt::layer();
     let started = if text {
-        registry.with(layer.with_ansi(colours)).try_init()
+        let writer = if colours { OneLine::Colored } else { OneLine::Text };
+        registry.with(layer.with_writer(writer).with_ansi(colours)).try_init()
     } else {
-        registry.with(layer.json().flatten_event(true).with_ansi(false)).try_init()
+        registry.with(layer.with_writer(OneLine::Json).json().flatten_event(true).with_ansi(false)).try_init()
     };
     // A second start within one process (tests) keeps the first one's subscriber.
     drop(started);
@@ -39,8 +41,13 @@ pub fn start_logging(config: &Logging) {
 
 /// Standard error, where one record stays one line whatever its values hold.
 #[derive(Clone, Copy)]
-struct OneLine {
-    colours: bool,
+enum OneLine {
+    /// Of text.
+    Text,
+    /// Of text, in colours.
+    Colored,
+    /// Of JSON.
+    Json,
 }
 
 impl<'a> MakeWriter<'a> for OneLine {
@@ -52,7 +59,7 @@ impl<'a> MakeWriter<'a> for OneLine {
 
 impl Write for OneLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(escaped(&String::from_utf8_lossy(bytes), self.colours).as_bytes())?;
+        io::stderr().write_all(self.shown(&String::from_utf8_lossy(bytes)).as_bytes())?;
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -60,18 +67,18 @@ impl Write for OneLine {
     }
 }
 
-/// A record with the control characters inside it written out.
-fn escaped(record: &str, colours: bool) -> String {
-    let (body, end) = record.strip_suffix('\n').map_or((record, ""), |body| (body, "\n"));
-    let mut out = String::with_capacity(record.len());
-    for c in body.chars() {
-        if c.is_control() && !(colours && c == '\u{1b}') {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
+impl OneLine {
+    /// A record with the hidden characters inside it written out.
+    fn shown(self, record: &str) -> String {
+        let (body, end) = record.strip_suffix('\n').map_or((record, ""), |body| (body, "\n"));
+        let body = match self {
+            Self::Text => visible(body),
+            Self::Json => visible_json(body),
+            // The colours are our own: values are written with their control characters as `\u{1b}`.
+            Self::Colored => body.split('\u{1b}').map(visible).collect::<Vec<_>>().join("\u{1b}").into(),
+        };
+        body.into_owned() + end
     }
-    out + end
 }
 
 /// Starts counting.
@@ -145,7 +152,13 @@ mod tests {
 
     #[test]
     fn a_value_cannot_forge_a_second_line() {
-        assert_eq!(escaped("info user=\"a\nerror b\u{1b}[2J\"\n", false), "info user=\"a\\nerror b\\u{1b}[2J\"\n");
+        let forged = "info user=\"a\nerror b\u{1b}[2J\u{85}\u{202e}\"\n";
+        assert_eq!(OneLine::Text.shown(forged), "info user=\"a\\nerror b\\u{1b}[2J\\u{85}\\u{202e}\"\n");
+        let record = serde_json::json!({"user": "a\u{9b}2J\u{202e}\n"});
+        let line = OneLine::Json.shown(&format!("{record}\n"));
+        assert!(line.strip_suffix('\n').is_some_and(|line| line.is_ascii() && !line.contains('\n')), "{line}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), record, "it is still JSON");
+        assert_eq!(OneLine::Colored.shown("\u{1b}[2mx\u{1b}[0m\u{9b}\n"), "\u{1b}[2mx\u{1b}[0m\\u{9b}\n");
     }
 
     #[test]

@@ -7,8 +7,15 @@ use std::{fs, io, path::Path};
 /// # Errors
 /// It cannot be read, or is no UTF-8.
 pub fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
-    let bytes = fs::read(path)?;
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+    text_of(&fs::read(path)?)
+}
+
+/// The text of what stood in a file, without a byte order mark.
+///
+/// # Errors
+/// It is no UTF-8.
+pub fn text_of(bytes: &[u8]) -> io::Result<String> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let what = format!("the byte {at} is no UTF-8; save the file as UTF-8");

@@ -3,5 +3,7 @@
 mod batches;
 mod client;
 mod configured;
+mod files;
 mod inputs;
 mod names;
+mod output;

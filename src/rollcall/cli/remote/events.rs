@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rollcall_app::operations::{events::Event, log::SignedHead};
+use rollcall_events::visible::visible_json;
 
 use crate::{
     cli::{
@@ -49,7 +50,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &EventsCommand)
 fn print_event(format: OutputFormat, event: &Reply<Event>) {
     let Reply { json, value } = event;
     match format {
-        OutputFormat::Json => print(&format!("{json}\n")),
+        OutputFormat::Json => print(&visible_json(&format!("{json}\n"))),
         OutputFormat::Text(paint) => {
             let effect = cell(&value.effect);
             let effect = match effect.as_str() {
