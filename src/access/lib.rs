@@ -33,9 +33,11 @@ pub use fold::change::{Change, Effect, Folded};
 // Yes or no; why; who.
 pub use decide::{Verdict, decide};
 pub use questions::{
+    difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_tie},
     members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
-    report::{AccessChange, Difference, PermittedRow, RosterAt, WhoMay, who_may},
+    problems::{Flaw, RosterProblem, Walked},
+    report::{PermittedRow, WhoMay, who_may},
 };
 pub use reasons::{Cause, Obstacle, Reason, Remedy, Rule, Standing, Step};
 // The past, and what would be.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Subject};
 use rollcall_events::Position;
-use rollcall_store::ops::DecisionRow;
+use rollcall_store::{ops::DecisionRow, read::SupersededRow};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
@@ -77,6 +77,17 @@ pub trait Control: Send + Sync + 'static {
         to: Position,
         lost: bool,
     ) -> Result<Option<Vec<Position>>, ControlError>;
+
+    /// Events that lost to newer ones, where nothing was judged of their subjects since: of at most `rows` that lost after
+    /// a position. And the position of the last that was looked at, where there are more.
+    ///
+    /// # Errors
+    /// They cannot be looked up now.
+    async fn superseded(
+        &self,
+        after: Position,
+        rows: u32,
+    ) -> Result<(Vec<SupersededRow>, Option<Position>), ControlError>;
 
     /// The certificates that a registry's `rootcertbundle` wants, PEM.
     ///

@@ -101,6 +101,8 @@ pub(crate) struct ExplanationShape {
     ceilings: Vec<CeilingShape>,
     /// Each alone would make it a yes.
     would_allow: Vec<RemedyShape>,
+    /// The events that said the profile and the settings by which it is answered.
+    rules: Vec<CauseShape>,
 }
 
 /// A ceiling that acts on the caller.
@@ -118,6 +120,8 @@ pub(crate) struct CeilingShape {
     exempt: Vec<String>,
     /// In words.
     text: String,
+    /// The event that made it act: that turned a switch, or said the profile.
+    cause: Option<CauseShape>,
 }
 
 /// What would make a no a yes, all of it together.
@@ -202,8 +206,8 @@ pub(crate) struct AccessChangeShape {
     what: String,
     /// Whether it appeared; else it disappeared.
     appeared: bool,
-    /// The events that did it, as far as events did.
+    /// The event that did it, where an event did.
     because: Vec<CauseShape>,
-    /// The instants at which time did it.
+    /// The instant at which time did it, where time did.
     times: Vec<DateTime<Utc>>,
 }

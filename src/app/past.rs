@@ -193,6 +193,53 @@ impl Reads {
         Ok(PastRoster { roster, moment, at })
     }
 
+    /// What a question depended on at two moments, and every event between them. No later moment: now.
+    pub(crate) async fn past_span(
+        &self,
+        from: AsOf,
+        to: Option<AsOf>,
+        about: PastQuestion<'_>,
+    ) -> Result<(PastRoster, PastRoster, Vec<Recorded>)> {
+        let (first, from) = self.moment(from).await?;
+        let (last, to) = match to {
+            Some(to) => self.moment(to).await?,
+            None => self.current_moment().await?,
+        };
+        if first.position > last.position || from > to {
+            return Err(ErrorKind::InvalidQuery.because("`from` is later than `to`; exchange them."));
+        }
+        let (subjects, roster) = {
+            let live = self.live().read();
+            (live.relevant_subjects(about), live.empty_slice(Basis::Recorded))
+        };
+        let positions = self.control().events_of(&subjects, last.position, false).await?;
+        let positions = positions.ok_or_else(|| self.behind(last))?;
+        let _permit = if positions.len() > MAX_WITHOUT_PERMIT { Some(self.past_permit().await?) } else { None };
+        let (sooner, later) = positions.split_at(positions.partition_point(|position| *position <= first.position));
+        let mut before = roster;
+        if sooner.len() as u64 > first.position.0.div_ceil(2) {
+            before = self.fold_all(first.position).await?;
+        } else {
+            for some in sooner.chunks(CHUNK) {
+                let some = self.tail().records(some).await?;
+                before = fold(before, move || some).await?;
+            }
+            before.advance_to(first.position);
+        }
+        let mut events = Vec::with_capacity(later.len());
+        for some in later.chunks(CHUNK) {
+            events.extend(self.tail().records(some).await?);
+        }
+        let (copy, tail) = (before.clone(), events.clone());
+        let mut after = fold(copy, move || tail).await?;
+        after.advance_to(last.position);
+        let (before, after) = (
+            PastRoster { roster: before, moment: first, at: from },
+            PastRoster { roster: after, moment: last, at: to },
+        );
+        Ok((before, after, events))
+    }
+
     /// The whole log up to a position, folded.
     async fn fold_all(&self, to: Position) -> Result<Roster> {
         let mut roster = Roster::new(self.tail().log_id());

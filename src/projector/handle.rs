@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, SharedRoster, Subject};
 use rollcall_events::Position;
-use rollcall_store::read::{Read, ReadError};
+use rollcall_store::read::{Read, ReadError, SupersededRow};
 use tokio::sync::watch;
 
 use crate::{
@@ -109,6 +109,19 @@ impl Handle {
             return Ok(None);
         }
         self.shared.read.events_of(subjects, to, ineffective).await.map(Some)
+    }
+
+    /// Events that lost to newer ones, where nothing was judged of their subjects since: of at most `rows` that lost after
+    /// a position. And the position of the last that was looked at, where there are more.
+    ///
+    /// # Errors
+    /// The SQL side may not answer.
+    pub async fn superseded(
+        &self,
+        after: Position,
+        rows: u32,
+    ) -> Result<(Vec<SupersededRow>, Option<Position>), ReadError> {
+        self.shared.read.superseded(after, rows).await
     }
 
     /// What the event at `position` did; `None` where it is not known yet.

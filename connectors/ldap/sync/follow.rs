@@ -159,6 +159,7 @@ impl Follower<'_> {
                     if !told.is_empty() {
                         self.sink.send(told).await?;
                     }
+                    self.tell_outsiders(state).await?;
                 }
                 FeedAnswer::FullRead(why) => return Ok(why),
             }
@@ -171,6 +172,16 @@ impl Follower<'_> {
         let told = self.read_again(state).await?;
         if !told.is_empty() {
             self.sink.send(told).await?;
+        }
+        self.tell_outsiders(state).await
+    }
+
+    /// Says who is listed, there, and not ours, where that is new. Only after all that is listed was looked up.
+    async fn tell_outsiders(&self, state: &mut SyncState) -> Result<(), SyncError> {
+        let outside = state.index.outsiders();
+        if state.index.unknown().is_empty() && state.outside_told.as_ref() != Some(&outside) {
+            self.sink.note_outside(outside.clone()).await?;
+            state.outside_told = Some(outside);
         }
         Ok(())
     }

@@ -352,6 +352,15 @@ impl DirectoryIndex {
         groups.into_iter().cloned().collect()
     }
 
+    /// Everybody who is there and not ours, and in which group.
+    pub fn outsiders(&self) -> Vec<String> {
+        let names = self.looked_up.iter().filter_map(|number| self.names.get(*number));
+        let outside = names.filter(|name| name.named.is_none() && name.lookup == Some(LookupResult::Outside));
+        let listed = outside.flat_map(|name| name.listed_in.iter().map(|group| (&name.dn, group)));
+        let texts = listed.filter_map(|(dn, group)| Some(listed_in(dn, &self.group(group)?.text)));
+        texts.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Who is in a group directly. Nesting is closed by whoever asks for access.
     pub fn members(&self, group: &IndexedGroup) -> Members {
         let mut found = Members::default();
@@ -408,12 +417,15 @@ impl DirectoryIndex {
         builder.add(kept_fact(group));
         let found = self.members(group);
         report.outside += found.outside.len();
+        for who in found.outside {
+            builder.add_outside(listed_in(&who, &group.text));
+        }
         for member in found.members {
             builder.add(member_fact(&group.id, member));
         }
         for who in found.absent {
             report.absent += 1;
-            builder.add_absent(format!("{who} (listed in {})", group.text));
+            builder.add_absent(listed_in(&who, &group.text));
         }
         for (uid, people) in found.conflicts {
             report.conflicts.push(format!(
@@ -433,6 +445,10 @@ impl DirectoryIndex {
             builder.exclude(FactSelector::MembersOf(group.id.clone()), reason);
         }
     }
+}
+
+fn listed_in(who: &dyn std::fmt::Display, group: &str) -> String {
+    format!("{who} (listed in {group})")
 }
 
 /// What a read met that is no fact.

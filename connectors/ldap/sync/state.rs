@@ -36,6 +36,8 @@ pub struct SyncState {
     /// Groups that list a name which means somebody else now, or of which something was recorded that is not here; they are
     /// read again.
     pub doubtful: HashSet<Id>,
+    /// Who was said last to be listed, there, and not ours.
+    pub outside_told: Option<Vec<String>>,
     /// As it was kept last; None: nothing was.
     kept: Option<HashSet<Id>>,
 }

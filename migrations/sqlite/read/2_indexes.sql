@@ -25,3 +25,5 @@ CREATE INDEX assigned_entitlement ON fact (source, data ->> 'entitlement')
 CREATE INDEX assigned_person ON fact (source, data ->> 'person')
     WHERE noun = 'entitlement_person' AND to_position IS NULL;
 CREATE INDEX group_key ON fact (source || '/' || (data ->> 'group')) WHERE noun = 'group' AND to_position IS NULL;
+-- News that lost to newer ones.
+CREATE INDEX effect_superseded ON effect (position) WHERE effect = 'superseded';

@@ -24,7 +24,7 @@ impl Roster {
         let effect = cx.update(&mut register, Rank::Full, "folder");
         *slot = Some(Folder { register, kind: data.kind.to_string(), parent, name: data.name.clone() });
         if before != parent {
-            self.facts.note_former(Field::FolderParent, ix, before);
+            self.facts.note_former(Field::FolderParent, ix, before, cx.position());
         }
         self.index.add_child_folder(ix, parent);
         self.derive_from_settings();

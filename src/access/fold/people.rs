@@ -93,7 +93,7 @@ impl Roster {
         if before == ix {
             return;
         }
-        self.facts.note_former(Field::PersonName, person, before);
+        self.facts.note_former(Field::PersonName, person, before, cx.position());
         if user == person {
             self.emit_user(cx, person);
         }

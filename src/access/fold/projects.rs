@@ -1,6 +1,9 @@
 //! Projects that people make: created, changed, deleted.
 
-use rollcall_events::body::{self, Author};
+use rollcall_events::{
+    Position,
+    body::{self, Author},
+};
 
 use crate::{
     fold::{change::Effect, context::FoldContext},
@@ -41,6 +44,11 @@ impl Roster {
         let mut register = before.as_ref().map_or_else(Register::default, |local| local.register);
         let effect = cx.update(&mut register, Rank::Full, "project");
         let left = before.as_ref().map(|before| before.folder);
+        let visibility_changed = match &before {
+            Some(before) if before.visibility == data.visibility => before.visibility_changed,
+            Some(_) => cx.position(),
+            None => Position(0),
+        };
         let person = |id: &rollcall_events::Id| self.person_of(id.as_str()).unwrap_or(NONE);
         // Who made it stays who made it, until it is made again.
         let creator = before
@@ -52,9 +60,9 @@ impl Roster {
         };
         let (kind, visibility) = (data.kind, data.visibility);
         if let Some(left) = left.filter(|left| *left != folder) {
-            self.facts.note_former(Field::ProjectFolder, mine, left);
+            self.facts.note_former(Field::ProjectFolder, mine, left, cx.position());
         }
-        let local = LocalProject { register, id, kind, visibility, folder, creator };
+        let local = LocalProject { register, id, kind, visibility, visibility_changed, folder, creator };
         let row = self.claim_name(cx.position(), mine, &data.name, || Origin::Local(local.clone()));
         if let Some(slot) = self.facts.local_projects.get_mut(id) {
             *slot = row;

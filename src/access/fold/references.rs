@@ -11,6 +11,7 @@ use crate::{
 impl Roster {
     /// Points a row's reference somewhere else, remembers where it pointed, and files the row there.
     pub(crate) fn set_reference(&mut self, field: Field, row: u32, to: u32) {
+        let at = self.facts.position;
         let facts = &mut self.facts;
         let slot = match field {
             Field::PersonAccount => facts.persons.get_mut(row).map(|row| &mut row.account),
@@ -26,8 +27,8 @@ impl Roster {
         if old == to {
             return;
         }
-        let filed = facts.formers.get(&(field, row)).is_some_and(|past| past.contains(&to));
-        facts.note_former(field, row, old);
+        let filed = facts.formers.get(&(field, row)).is_some_and(|past| past.iter().any(|former| former.to == to));
+        facts.note_former(field, row, old, at);
         if filed || to == NONE {
             return;
         }

@@ -10,7 +10,11 @@ use crate::{
         change::{Change, Effect},
         context::FoldContext,
     },
-    roster::{Roster, facts::Holder, register::Register},
+    roster::{
+        Roster,
+        facts::{Cycle, Holder},
+        register::Register,
+    },
 };
 
 impl Roster {
@@ -81,8 +85,10 @@ impl Roster {
                 pair_subject("permission", facts.persons.names.text(*person), "view_and_manage_download_packages");
             ended(register, subject);
         }
-        for row in &mut facts.accounts.rows {
-            row.in_cycle &= row.register.stands();
+        for (ix, row) in (0_u32..).zip(&mut facts.accounts.rows) {
+            if row.in_cycle() && !row.register.stands() {
+                row.cycle = Some(Cycle { at: position, by: ix, closed: false });
+            }
         }
         for ((_, subject), _) in facts.parked.extract_if((space, String::new()).., |(of, _), _| *of == space) {
             cx.changes.push(Change::Parked { source: name.clone(), subject: subject.into(), reason: None });

@@ -1,6 +1,9 @@
 //! The settings and the profile in force.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rollcall_events::Settings;
+use serde_json::Value;
 
 use crate::{
     fold::{change::Effect, context::FoldContext},
@@ -14,6 +17,10 @@ impl Roster {
             return Effect::NoChange;
         }
         self.facts.settings = cx.record.event.data.to_string();
+        self.facts.settings_said = cx.position();
+        for path in changed(&self.settings, &settings) {
+            self.facts.settings_changed.insert(path, cx.position());
+        }
         let before = std::mem::replace(&mut self.settings, settings);
         self.derive_from_settings();
         if before.customer_sub_accounts != self.settings.customer_sub_accounts {
@@ -29,6 +36,7 @@ impl Roster {
             }
             Ok(profile) => {
                 self.facts.profile = text.to_owned();
+                self.facts.profile_said = cx.position();
                 self.profile = profile;
                 self.derive_from_settings();
                 cx.applied("profile")
@@ -36,4 +44,28 @@ impl Roster {
             Err(error) => Effect::Refused(error.to_string()),
         }
     }
+}
+
+/// The settings, by their paths in the document, that have another value now.
+fn changed(before: &Settings, after: &Settings) -> BTreeSet<String> {
+    let (before, after) = (leaves(before), leaves(after));
+    let differs = |path: &&String| before.get(*path) != after.get(*path);
+    before.keys().chain(after.keys()).filter(differs).cloned().collect()
+}
+
+fn leaves(settings: &Settings) -> BTreeMap<String, Value> {
+    fn walk(path: &str, value: Value, found: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    walk(&if path.is_empty() { name } else { format!("{path}.{name}") }, value, found);
+                }
+            }
+            Value::Null => {}
+            value => drop(found.insert(path.to_owned(), value)),
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk("", serde_json::to_value(settings).unwrap_or_default(), &mut found);
+    found
 }

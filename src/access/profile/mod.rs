@@ -125,7 +125,7 @@ pub struct RoleIx(pub(crate) u16);
 pub type Level = u8;
 
 /// A role that the caller holds, and at which level it was granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeldRole {
     /// The role.
     pub role: RoleIx,
@@ -396,6 +396,37 @@ impl Profile {
         switches: &BTreeMap<String, String>,
     ) -> ActionSet {
         self.baselines_on(caller, resource, switches).fold(ActionSet::EMPTY, |set, (_, (_, mask))| set.union(mask))
+    }
+
+    /// The baselines for a caller at a level, whatever project and switches say: their places in the document, their
+    /// rows there and what each gives.
+    pub(crate) fn baseline_rows(
+        &self,
+        caller: PseudoPrincipal,
+        level: Level,
+    ) -> impl Iterator<Item = (usize, &BaselineDocument, ActionSet)> {
+        self.baselines
+            .iter()
+            .enumerate()
+            .filter(move |(_, b)| b.principal == PseudoPrincipal::Anyone || caller == PseudoPrincipal::Authenticated)
+            .filter(move |(_, b)| b.level.is_none_or(|at| at == level))
+            .filter_map(|(n, b)| Some((n, self.document.baseline.get(n)?, b.mask)))
+    }
+
+    /// What a switch says; absent where the profile has no such switch.
+    pub(crate) fn switch_says<'a>(&'a self, name: &str, switches: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let switch = self.document.settings.get(name)?;
+        Some(switches.get(name).unwrap_or(&switch.default))
+    }
+
+    /// The switches that do not say what a row wants.
+    pub(crate) fn unmet<'a>(
+        &self,
+        when: &'a BTreeMap<String, String>,
+        switches: &BTreeMap<String, String>,
+    ) -> Vec<&'a str> {
+        let met = |name: &str, wanted: &str| self.switch_says(name, switches) == Some(wanted);
+        when.iter().filter(|(name, wanted)| !met(name, wanted)).map(|(name, _)| name.as_str()).collect()
     }
 
     /// The baselines that match: their places in the document, their rows there and what each gives.

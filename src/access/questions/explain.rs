@@ -1,7 +1,7 @@
 //! Why: the reasons of a yes, the near misses of a no with the event that ended each, and what would make it a yes.
 //! What is told to make a yes is tried by the profile before it is told.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, LOCAL, Position, body};
@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 use crate::{
     decide::{Verdict, decide},
     profile::{ActionSet, Ceiling, HeldRole, PseudoPrincipal, Resource},
-    reasons::{Cause, Fix, Obstacle, Reason, Remedy, RolePath, Rule, Standing, Step, steps},
+    reasons::{
+        Cause, Fix, Obstacle, Reason, Remedy, RolePath, Rule, Standing, Step,
+        baseline::{BaselinePath, visibility_name},
+        steps,
+    },
     roster::{
         Roster,
         facts::{Holder, Person, RecordedScope},
@@ -43,6 +47,9 @@ pub struct Explanation {
     pub ceilings: Vec<CeilingNote>,
     /// Each alone would make it a yes.
     pub would_allow: Vec<Remedy>,
+    /// The events that said the profile and the settings by which it is answered.
+    #[serde(default)]
+    pub rules: Vec<Cause>,
 }
 
 /// A path to a role that does not stand.
@@ -68,6 +75,9 @@ pub struct CeilingNote {
     pub exempt: Vec<String>,
     /// In words.
     pub text: String,
+    /// The event that made it act: that turned a switch, or said the profile.
+    #[serde(default)]
+    pub cause: Option<Cause>,
 }
 
 /// How many near misses are told, and how many remedies.
@@ -94,28 +104,29 @@ pub fn explain(
     let profile = roster.profile();
     let paths = roster.role_paths(principal, place, now);
     let level = roster.resource(ProfileKind::Access, place, principal).map_or(0, |resource| resource.level);
-    let suffices = |path: &RolePath| profile.gives(path.held).intersects(actions);
+    let resource = roster.resource(ProfileKind::Access, place, principal);
+    let exempts = |path: &RolePath| {
+        resource.as_ref().is_some_and(|resource| {
+            let mut acting = profile.ceilings_on(resource, roster.switches());
+            acting.any(|ceiling| ceiling.mask.intersects(actions) && ceiling.exempts(path.held.role))
+        })
+    };
+    let suffices = |path: &RolePath| profile.gives(path.held).intersects(actions) || exempts(path);
     let mut missed: Vec<&RolePath> = paths.iter().filter(|path| !path.stands() && suffices(path)).collect();
-    // Few obstacles first; then those that were otherwise once; then the newest.
-    missed.sort_by_key(|path| {
-        let never = path.obstacles.iter().filter(|o| o.standing == Standing::Never).count();
-        let newest = path.obstacles.iter().filter_map(|o| o.cause.as_ref()).map(|cause| cause.position).max();
-        (path.obstacles.len(), never, std::cmp::Reverse(newest), path.name.clone())
-    });
+    missed.sort_by_cached_key(|path| nearness(&path.obstacles, &path.name));
+    let (have, lack): (Vec<BaselinePath>, Vec<BaselinePath>) =
+        roster.baseline_paths(principal, place, actions, now).into_iter().partition(|path| path.obstacles.is_empty());
     let mut near_misses: Vec<NearMiss> = missed
         .iter()
         .take(MAX_NEAR_MISSES)
         .map(|path| NearMiss { reason: roster.reason(path), obstacles: path.obstacles.clone() })
+        .chain(lack.into_iter().map(|path| NearMiss { reason: path.reason, obstacles: path.obstacles }))
         .collect();
+    near_misses.sort_by_cached_key(|miss| nearness(&miss.obstacles, &miss.reason.name));
     let mut reasons: Vec<Reason> = paths.iter().filter(|path| path.stands()).map(|path| roster.reason(path)).collect();
     let question = Question { roster, principal, actions, place, now };
     let (mut ceilings, mut would_allow) = (Vec::new(), Vec::new());
-    if let (Some(caller), Some(resource)) =
-        (roster.admitted(principal), roster.resource(ProfileKind::Access, place, principal))
-        && roster.is_open(place)
-    {
-        reasons.extend(question.baselines(caller, &resource));
-    }
+    reasons.extend(have.into_iter().map(|path| path.reason));
     if !verdict.is_allowed() {
         near_misses
             .extend(paths.iter().filter(|path| path.stands()).filter_map(|path| question.limited_near_miss(path)));
@@ -142,7 +153,15 @@ pub fn explain(
         near_misses,
         ceilings,
         would_allow,
+        rules: roster.rules_in_force(),
     }
+}
+
+/// Few obstacles first; then those that were otherwise once; then the newest.
+fn nearness(obstacles: &[Obstacle], name: &str) -> (usize, usize, Reverse<Option<Position>>, String) {
+    let never = obstacles.iter().filter(|o| o.standing == Standing::Never).count();
+    let newest = obstacles.iter().filter_map(|o| o.cause.as_ref()).map(|cause| cause.position).max();
+    (obstacles.len(), never, Reverse(newest), name.to_owned())
 }
 
 /// A question.
@@ -157,45 +176,6 @@ struct Question<'a> {
 impl<'a> Question<'a> {
     fn names(&self, set: ActionSet) -> String {
         self.roster.profile.names(set).join(", ")
-    }
-
-    /// What the caller has without a role, of what was asked for.
-    fn baselines(&self, caller: PseudoPrincipal, resource: &Resource<'_>) -> Vec<Reason> {
-        let profile = &self.roster.profile;
-        let document = profile.document();
-        let mut found = Vec::new();
-        for (n, (row, mask)) in profile.baselines_on(caller, resource, self.roster.switches()) {
-            let given = mask.intersection(self.actions);
-            if given.is_empty() {
-                continue;
-            }
-            let (role, whom) = match row.principal {
-                PseudoPrincipal::Anyone => ("anyone", "everybody"),
-                PseudoPrincipal::Authenticated => ("authenticated", "everybody who is signed in"),
-            };
-            let mut on = Vec::new();
-            on.extend(row.visibility.map(|visibility| format!("on {} projects", visibility_name(&visibility))));
-            on.extend(row.level.as_ref().map(|level| format!("at level {level}")));
-            on.extend(row.when.iter().map(|(switch, says)| format!("while {switch} is {says}")));
-            let text = format!("{whom} may {} {}", self.names(given), on.join(", "));
-            let mut facts = Vec::new();
-            if let (Some(_), Place::Project(project)) = (row.visibility, self.place) {
-                let view = self.roster.project(project);
-                let subject = view.id.split_once('/').map(|(_, id)| format!("project/{id}")).unwrap_or_default();
-                let cause = Cause { position: view.changed, source: view.source.to_owned(), subject };
-                facts.extend(Some(cause).filter(|cause| cause.position != Position(0)));
-            }
-            let name = format!("{}/baseline[{n}]", document.name);
-            found.push(Reason {
-                rule: Rule::Baseline,
-                role: role.into(),
-                name,
-                text: text.trim_end().into(),
-                facts,
-                until: None,
-            });
-        }
-        found
     }
 
     /// A role that is held, and does not give here what it gives where it may be given higher.
@@ -238,7 +218,11 @@ impl<'a> Question<'a> {
             text.push_str(&format!(", while {switch} is {says}"));
         }
         let takes = self.roster.profile.names(takes).into_iter().map(str::to_owned).collect();
-        CeilingNote { id: ceiling.id.clone(), takes, when: ceiling.when.clone(), exempt, text }
+        let switches =
+            ceiling.when.keys().filter_map(|switch| self.roster.setting_cause(&format!("switches.{switch}")));
+        let profile = self.roster.rules_in_force().into_iter().filter(|rule| rule.subject == "profile");
+        let cause = switches.chain(profile).max_by_key(|cause| cause.position);
+        CeilingNote { id: ceiling.id.clone(), takes, when: ceiling.when.clone(), exempt, text, cause }
     }
 
     /// Roles that are live at an instant.
@@ -371,7 +355,7 @@ impl<'a> Question<'a> {
             let mut row = row.clone();
             *row.get_mut("visibility")? = json!(visibility);
             let step = command("project.updated", row);
-            let text = format!("project {} is {}", self.roster.project_name(project), visibility_name(&visibility));
+            let text = format!("project {} is {}", self.roster.project_name(project), visibility_name(visibility));
             (self.would_allow(held, &seen, self.roster.switches()) && self.takes_effect(&step))
                 .then(|| Remedy { text, steps: vec![step] })
         });
@@ -390,14 +374,6 @@ impl<'a> Question<'a> {
                 self.would_allow(held, resource, &switches).then_some((step, text))
             })
         })
-    }
-}
-
-fn visibility_name(visibility: &body::Visibility) -> &'static str {
-    match visibility {
-        body::Visibility::Private => "private",
-        body::Visibility::Protected => "protected",
-        body::Visibility::Public => "public",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Questions beyond yes and no: why, who, since when. Each is answered on a roster as it is, of now or of the past.
 
+pub(crate) mod difference;
 pub(crate) mod explain;
 pub(crate) mod members;
+pub(crate) mod problems;
 pub(crate) mod report;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::{Cause, Obstacle, PathSearch, Standing, obstacle};
-use crate::roster::facts::Field;
+use crate::roster::facts::{Account, Cycle, Field};
 
 /// How far a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,8 @@ impl PathSearch<'_> {
             let between = (start != row.account).then(|| {
                 let name = facts.accounts.id(start);
                 let (text, remedy) = (format!("left account {name}"), format!("is in account {name} again"));
-                let left = obstacle(Standing::Ended, text, remedy, Some(self.person_cause(person)));
+                let cause = self.left_by(self.person_cause(person), Field::PersonAccount, person, start);
+                let left = obstacle(Standing::Ended, text, remedy, Some(cause));
                 left.with_fix(self.fix_person(person, json!({"account": name})))
             });
             let mut paths = AncestorPaths { start, steps: Vec::new() };
@@ -71,7 +72,7 @@ impl PathSearch<'_> {
                 paths.steps.push(step);
                 let Some(row) = row.filter(|_| reach == Reach::Up) else { continue };
                 for parent in facts.current_and_former(Field::AccountParent, account, row.parent) {
-                    let between = self.above(account, parent, row.parent, row.in_cycle);
+                    let between = self.above(account, parent, row);
                     let weight = so_far + usize::from(between.is_some());
                     order += 1;
                     queue.insert((weight, order), AncestorStep { account: parent, from: Some(here), between, weight });
@@ -83,21 +84,26 @@ impl PathSearch<'_> {
     }
 
     /// What stands between an account and one that is or was above it.
-    fn above(&self, account: u32, parent: u32, now: u32, in_cycle: bool) -> Option<Obstacle> {
+    fn above(&self, account: u32, parent: u32, row: &Account) -> Option<Obstacle> {
         let facts = &self.roster.facts;
         let (child, name) = (facts.accounts.id(account), facts.accounts.id(parent));
-        let cause = || Some(self.account_cause(account));
-        if parent != now {
+        if parent != row.parent {
             let text = format!("account {child} was moved away from account {name}");
             let remedy = format!("account {child} is below account {name} again");
-            let moved = obstacle(Standing::Ended, text, remedy, cause());
+            let cause = self.left_by(self.account_cause(account), Field::AccountParent, account, parent);
+            let moved = obstacle(Standing::Ended, text, remedy, Some(cause));
             Some(moved.with_fix(self.fix_account(account, json!({"parent": name}))))
-        } else if in_cycle {
-            let text = format!("account {child} is in a cycle of accounts and so nobody's sub-account");
-            Some(obstacle(Standing::Never, text, "the cycle of accounts is broken".to_owned(), cause()))
         } else {
-            None
+            let cycle = row.cycle.filter(|cycle| cycle.closed)?;
+            let text = format!("account {child} is in a cycle of accounts and so nobody's sub-account");
+            let cause = Some(self.cycle_cause(cycle));
+            Some(obstacle(Standing::Never, text, "the cycle of accounts is broken".to_owned(), cause))
         }
+    }
+
+    /// The event that closed or broke a cycle.
+    fn cycle_cause(&self, cycle: Cycle) -> Cause {
+        Cause { position: cycle.at, ..self.account_cause(cycle.by) }
     }
 
     /// What stands in the whole way to a step, and the events that it rests on, from the person upwards.
@@ -114,6 +120,9 @@ impl PathSearch<'_> {
             obstacles.extend(step.between.clone());
             obstacles.extend(self.account_gone(step.account));
         }
-        (obstacles, path.iter().map(|step| self.account_cause(step.account)).collect())
+        let accounts = &self.roster.facts.accounts;
+        let cycle = |step: &&AncestorStep| accounts.get(step.account).and_then(|row| row.cycle);
+        let broken = path.iter().filter_map(cycle).filter(|cycle| !cycle.closed).map(|cycle| self.cycle_cause(cycle));
+        (obstacles, path.iter().map(|step| self.account_cause(step.account)).chain(broken).collect())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_events::{LOCAL, body::member_subject};
+use rollcall_events::{LOCAL, Position, body::member_subject};
 
 use super::{Cause, Fix, Obstacle, PathSearch, RolePath, Rule, Standing, obstacle};
 use crate::roster::{
@@ -31,13 +31,23 @@ struct GroupPath {
 struct GroupStep {
     group: u32,
     from: Option<usize>,
-    /// The membership by which it was entered.
-    cause: Cause,
+    /// The membership by which it was entered, and the group itself.
+    causes: Vec<Cause>,
     /// What stands in the way from there to here.
     between: Vec<Obstacle>,
 }
 
 impl PathSearch<'_> {
+    pub(super) fn service_cause(&self, service: u32) -> Option<Cause> {
+        let row = self.roster.service_row(ServiceIx(service))?;
+        let services = &self.roster.facts.services;
+        Some(self.roster.cause(
+            services.names.space(service),
+            format!("service/{}", services.id(service)),
+            &row.register,
+        ))
+    }
+
     /// What keeps a service from anything at all.
     pub(super) fn service_obstacles(&self, service: u32) -> Vec<Obstacle> {
         let roster = self.roster;
@@ -70,12 +80,9 @@ impl PathSearch<'_> {
             }
             Place::Project(ProjectIx::Personal(user)) => {
                 let name = roster.user_name(user);
-                ended(
-                    format!("{name} has no personal project"),
-                    format!("{name} has a personal project"),
-                    None,
-                    Fix::None,
-                )
+                let (text, remedy) =
+                    (format!("{name} has no personal project"), format!("{name} has a personal project"));
+                ended(text, remedy, self.no_personal_project_by(user), Fix::None)
             }
             Place::Project(project) => {
                 let name = roster.project_name(project);
@@ -90,6 +97,23 @@ impl PathSearch<'_> {
                 ended(format!("project {name} was deleted"), format!("project {name} is made again"), cause, fix)
             }
         }
+    }
+
+    /// The newest of what keeps a user from a project of its own: what is said of its persons, or who has the name.
+    fn no_personal_project_by(&self, user: UserIx) -> Option<Cause> {
+        let roster = self.roster;
+        let taken = roster.facts.project_names.find(0, roster.user_name(user));
+        let taken = taken.and_then(|ix| roster.facts.project_names.get(ix)).map(|ix| ProjectIx::recorded(*ix));
+        let taken = taken.map(|project| {
+            let view = roster.project(project);
+            let id = view.id.split_once('/').map(|(_, id)| id.to_owned()).unwrap_or_default();
+            let noun = if view.package.is_some() { "package" } else { "project" };
+            Cause { position: view.changed, source: view.source.to_owned(), subject: format!("{noun}/{id}") }
+        });
+        let persons = roster.persons_of(user).iter();
+        let obstacles = persons.clone().flat_map(|person| self.person_obstacles(user, *person));
+        let causes = obstacles.filter_map(|obstacle| obstacle.cause).chain(roster.link_causes(user)).chain(taken);
+        causes.chain(persons.map(|person| self.person_cause(*person))).max_by_key(|cause| cause.position)
     }
 
     /// The personal project is its user's.
@@ -112,6 +136,9 @@ impl PathSearch<'_> {
         if self.roster.index.holder_bindings.is_empty() {
             return;
         }
+        if self.above.is_empty() {
+            self.above = self.scopes_above();
+        }
         self.push_bindings(holder, own, &[], &[]);
         for GroupPath { groups, obstacles, causes } in self.group_paths(holder) {
             let Some(group) = groups.first().copied() else { continue };
@@ -130,10 +157,10 @@ impl PathSearch<'_> {
         let mut enter = |queue: &mut BTreeMap<_, _>, holder: Holder, from: Option<usize>, weight: usize| {
             for ix in roster.index.member_of.get(&holder).into_iter().flatten() {
                 let Some(row) = roster.facts.members.get(*ix as usize) else { continue };
-                let (between, cause) = self.membership(row);
+                let (between, causes) = self.membership(row);
                 order += 1;
                 let weight = weight + between.len();
-                queue.insert((weight, order), (GroupStep { group: row.group, from, cause, between }, weight));
+                queue.insert((weight, order), (GroupStep { group: row.group, from, causes, between }, weight));
             }
         };
         enter(&mut queue, holder, None, 0);
@@ -150,7 +177,7 @@ impl PathSearch<'_> {
             while let Some(step) = next.and_then(|ix| steps.get(ix)) {
                 path.groups.push(step.group);
                 path.obstacles.extend(step.between.iter().cloned());
-                path.causes.push(step.cause.clone());
+                path.causes.extend(step.causes.iter().cloned());
                 next = step.from;
             }
             path
@@ -163,8 +190,8 @@ impl PathSearch<'_> {
             .collect()
     }
 
-    /// One membership in a group: what stands in its way, and the event that it rests on.
-    fn membership(&self, row: &Member) -> (Vec<Obstacle>, Cause) {
+    /// One membership in a group: what stands in its way, and the events that it rests on.
+    fn membership(&self, row: &Member) -> (Vec<Obstacle>, Vec<Cause>) {
         let roster = self.roster;
         let facts = &roster.facts;
         let names = &facts.groups.names;
@@ -187,7 +214,8 @@ impl PathSearch<'_> {
         let register = facts.groups.get(row.group).map(|row| row.register).unwrap_or_default();
         let gone = self.removed_obstacle(&format!("group {group}"), space, format!("group/{group}"), &register);
         obstacles.extend(gone.map(|gone| gone.with_fix(self.fix_group(row.group))));
-        (obstacles, cause)
+        let of_group = roster.cause(space, format!("group/{group}"), &register);
+        (obstacles, vec![cause, of_group])
     }
 
     /// The bindings of one holder that are for this place. `groups`: the path from a group that has it down to who is
@@ -196,14 +224,13 @@ impl PathSearch<'_> {
         let roster = self.roster;
         for ix in roster.index.holder_bindings.get(&holder).into_iter().flatten() {
             let Some(row) = roster.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
-            if !roster.covers(row.on, self.place) {
-                continue;
-            }
+            let Some(way) = self.above.get(&row.on) else { continue };
             let Some((ProfileKind::Access, held)) = roster.roles.get(*ix as usize).copied().flatten() else { continue };
             let subject = roster.facts.bindings.id(*ix).to_owned();
             let cause = Cause { position: row.register.cause, source: LOCAL.to_owned(), subject: subject.clone() };
             let mut obstacles = self.common.clone();
             obstacles.extend_from_slice(own);
+            obstacles.extend(way.obstacles.iter().cloned());
             let role = roster.profile.role_name(held.role);
             let what = format!("the binding of role {role}");
             if row.register.stands() {
@@ -232,6 +259,13 @@ impl PathSearch<'_> {
             };
             let mut facts = vec![cause];
             facts.extend_from_slice(via);
+            facts.extend(way.causes.iter().cloned());
+            match holder {
+                Holder::Person(ix) => facts.push(self.person_cause(ix)),
+                Holder::Service(ix) => facts.extend(self.service_cause(ix)),
+                Holder::Group(_) => {}
+            }
+            facts.retain(|cause| cause.position != Position(0));
             let role_path = RolePath {
                 rule: if groups.is_empty() { Rule::Binding } else { Rule::Group },
                 held,

@@ -12,6 +12,15 @@ use crate::{
     roster::facts::{Field, NONE, State},
 };
 
+/// A line as it is or once was: for which product, of which entitlement, bought by which account.
+#[derive(Debug, Clone, Copy)]
+struct Purchase {
+    line: u32,
+    product: u32,
+    entitlement: u32,
+    account: u32,
+}
+
 impl PathSearch<'_> {
     /// Rule 3: every line of a product that is or was in the package, of an account that the person is or was in, or of
     /// an entitlement that the person is or was assigned to.
@@ -19,7 +28,10 @@ impl PathSearch<'_> {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut lines = BTreeSet::new();
-        let reach = if roster.settings.customer_sub_accounts { Reach::Up } else { Reach::Own };
+        // Where an entitlement reached sub-accounts once, the way up is what ended.
+        let narrowed =
+            Some(roster.setting_cause("customer_sub_accounts")).filter(|_| !roster.settings.customer_sub_accounts);
+        let reach = if matches!(narrowed, Some(None)) { Reach::Own } else { Reach::Up };
         let all_paths = self.ancestor_paths(person, reach);
         // The way with the fewest obstacles to each account.
         let mut accounts: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
@@ -46,41 +58,81 @@ impl PathSearch<'_> {
                 }
             }
         }
+        let way = |account: u32| {
+            let (_, n, ix) = accounts.get(&account)?;
+            let paths = all_paths.get(*n)?;
+            let (mut obstacles, causes) = self.along(paths, *ix);
+            if let Some(cause) = narrowed.clone().flatten().filter(|_| *ix > 0) {
+                let text = "an entitlement no longer reaches sub-accounts (customer_sub_accounts)".to_owned();
+                let remedy = "entitlements reach sub-accounts again".to_owned();
+                obstacles.push(obstacle(Standing::Ended, text, remedy, Some(cause)));
+            }
+            Some((obstacles, causes))
+        };
+        let mut found = Vec::new();
         for line in lines {
-            let buyer = facts.lines.get(line).and_then(|row| facts.entitlements.get(row.entitlement));
-            let found = buyer.and_then(|buyer| accounts.get(&buyer.account));
-            let between = found.and_then(|(_, n, ix)| all_paths.get(*n).map(|paths| self.along(paths, *ix).0));
-            self.push_customer(at, person, role, own, line, between);
+            let Some(row) = facts.lines.get(line) else { continue };
+            // What it is for, of and bought by now comes first; where that gives something, what was before is history.
+            let ever: Vec<Purchase> = facts
+                .current_and_former(Field::LineProduct, line, row.product)
+                .filter(|product| roster.index.mapping.contains_key(&(at.ix, *product)))
+                .flat_map(|product| {
+                    let entitlements = facts.current_and_former(Field::LineEntitlement, line, row.entitlement);
+                    entitlements.flat_map(move |entitlement| {
+                        let now = facts.entitlements.get(entitlement).map_or(NONE, |buyer| buyer.account);
+                        let accounts = facts.current_and_former(Field::EntitlementAccount, entitlement, now);
+                        accounts.map(move |account| Purchase { line, product, entitlement, account })
+                    })
+                })
+                .collect();
+            for purchase in ever {
+                let assigned = roster.index.assignment.contains_key(&(purchase.entitlement, person));
+                let way = way(purchase.account);
+                if !assigned && way.is_none() {
+                    continue;
+                }
+                let path = self.customer_path(at, person, role, own, &purchase, way);
+                let stands = path.as_ref().is_some_and(RolePath::stands);
+                found.extend(path);
+                if stands {
+                    break;
+                }
+            }
+        }
+        for path in found {
+            self.push(path);
         }
     }
 
-    /// One line. `between`: what stands between the person and the account that bought it, where there is or was a way.
-    fn push_customer(
-        &mut self,
+    /// The path of one purchase. `way`: what stands between the person and the account, where there is or
+    /// was a way.
+    fn customer_path(
+        &self,
         at: AskedPackage<'_>,
         person: u32,
         role: RoleIx,
         own: &[Obstacle],
-        line_ix: u32,
-        between: Option<Vec<Obstacle>>,
-    ) {
+        purchase: &Purchase,
+        way: Option<(Vec<Obstacle>, Vec<Cause>)>,
+    ) -> Option<RolePath> {
         let roster = self.roster;
         let facts = &roster.facts;
-        let Some(line) = facts.lines.get(line_ix) else { return };
-        let Some(buyer) = facts.entitlements.get(line.entitlement) else { return };
+        let Purchase { line: line_ix, product: product_ix, entitlement, account } = *purchase;
+        let (line, buyer) = (facts.lines.get(line_ix)?, facts.entitlements.get(entitlement)?);
         let mut obstacles = self.common.clone();
         obstacles.extend_from_slice(own);
         let space = facts.lines.names.space(line_ix);
         let (line_id, entitlement_id, product_id) =
-            (facts.lines.id(line_ix), facts.entitlements.id(line.entitlement), facts.products.id(line.product));
+            (facts.lines.id(line_ix), facts.entitlements.id(entitlement), facts.products.id(product_ix));
         let line_cause = roster.cause(space, format!("line/{line_id}"), &line.register);
         let entitlement_cause = roster.cause(space, format!("entitlement/{entitlement_id}"), &buyer.register);
 
         // The person in the entitlement.
         let assigned =
-            roster.index.assignment.get(&(line.entitlement, person)).and_then(|ix| facts.assignments.get(*ix as usize));
+            roster.index.assignment.get(&(entitlement, person)).and_then(|ix| facts.assignments.get(*ix as usize));
         let assigned_subject = pair_subject("entitlement_person", entitlement_id, facts.persons.id(person));
         let assignment_cause = assigned.map(|pair| roster.cause(space, assigned_subject, &pair.register));
+        let (between, way_causes) = way.unwrap_or_default();
         if buyer.narrowed {
             if !assigned.is_some_and(|pair| pair.register.stands()) {
                 let remedy = format!("the person is assigned to entitlement {entitlement_id}");
@@ -92,27 +144,45 @@ impl PathSearch<'_> {
                     None => {
                         let text =
                             format!("entitlement {entitlement_id} is for named people, and the person is none of them");
-                        obstacle(Standing::Never, text, remedy, self.narrowing(line.entitlement))
+                        obstacle(Standing::Never, text, remedy, self.narrowing(entitlement))
                     }
                 };
-                obstacles.push(missing.with_fix(self.fix_assignment(line.entitlement, person)));
+                obstacles.push(missing.with_fix(self.fix_assignment(entitlement, person)));
             }
             obstacles.extend(self.account_gone(buyer.account).filter(|_| buyer.account != NONE));
-        } else if let Some(between) = between {
-            obstacles.extend(between);
         } else {
-            let account = facts.accounts.id(buyer.account);
-            let text = format!("entitlement {entitlement_id} went to account {account}");
-            let remedy = format!("the person is in account {account}");
-            let elsewhere = obstacle(Standing::Ended, text, remedy, Some(entitlement_cause.clone()));
-            obstacles.push(elsewhere.with_fix(self.fix_person(person, json!({"account": account}))));
-            obstacles.extend(self.account_gone(buyer.account));
+            obstacles.extend(between);
+            if account != buyer.account {
+                let now = facts.accounts.id(buyer.account);
+                let text = format!("entitlement {entitlement_id} went to account {now}");
+                let remedy = format!("the person is in account {now}");
+                let cause = self.left_by(entitlement_cause.clone(), Field::EntitlementAccount, entitlement, account);
+                let elsewhere = obstacle(Standing::Ended, text, remedy, Some(cause));
+                obstacles.push(elsewhere.with_fix(self.fix_person(person, json!({"account": now}))));
+                obstacles.extend(self.account_gone(buyer.account));
+            }
+        }
+        if entitlement != line.entitlement {
+            let now = facts.entitlements.id(line.entitlement);
+            let text = format!("line {line_id} went to entitlement {now}");
+            let cause = self.left_by(line_cause.clone(), Field::LineEntitlement, line_ix, entitlement);
+            let remedy = format!("line {line_id} is of entitlement {entitlement_id} again");
+            let moved = obstacle(Standing::Ended, text, remedy, Some(cause));
+            obstacles.push(moved.with_fix(self.fix_line(line_ix, json!({"entitlement": entitlement_id}))));
+        }
+        if product_ix != line.product {
+            let now = facts.products.id(line.product);
+            let text = format!("line {line_id} is for product {now} now");
+            let cause = self.left_by(line_cause.clone(), Field::LineProduct, line_ix, product_ix);
+            let remedy = format!("line {line_id} is for product {product_id} again");
+            let other = obstacle(Standing::Ended, text, remedy, Some(cause));
+            obstacles.push(other.with_fix(self.fix_line(line_ix, json!({"product": product_id}))));
         }
 
         // The entitlement and its line.
         let what = format!("entitlement {entitlement_id}");
         match self.removed_obstacle(&what, space, format!("entitlement/{entitlement_id}"), &buyer.register) {
-            Some(gone) => obstacles.push(gone.with_fix(self.fix_entitlement(line.entitlement))),
+            Some(gone) => obstacles.push(gone.with_fix(self.fix_entitlement(entitlement))),
             None if buyer.state != State::Active => {
                 let (standing, word) = match buyer.state {
                     State::Draft => (Standing::NotYet, "a draft"),
@@ -122,7 +192,7 @@ impl PathSearch<'_> {
                 };
                 let text = format!("{what} is {word}");
                 let off = obstacle(standing, text, format!("{what} is active"), Some(entitlement_cause.clone()));
-                obstacles.push(off.with_fix(self.fix_entitlement(line.entitlement)));
+                obstacles.push(off.with_fix(self.fix_entitlement(entitlement)));
             }
             None => {}
         }
@@ -135,28 +205,19 @@ impl PathSearch<'_> {
         }
 
         // The product in the package.
-        let product = facts.products.get(line.product).map(|row| row.register).unwrap_or_default();
+        let product = facts.products.get(product_ix).map(|row| row.register).unwrap_or_default();
         let product_subject = format!("product/{product_id}");
         let gone = self.removed_obstacle(&format!("product {product_id}"), space, product_subject.clone(), &product);
-        obstacles.extend(gone.map(|gone| gone.with_fix(self.fix_product(line.product))));
+        obstacles.extend(gone.map(|gone| gone.with_fix(self.fix_product(product_ix))));
         let package_id = facts.packages.id(at.ix);
-        let mapping = roster.index.mapping.get(&(at.ix, line.product)).and_then(|ix| facts.mappings.get(*ix as usize));
+        let mapping = roster.index.mapping.get(&(at.ix, product_ix)).and_then(|ix| facts.mappings.get(*ix as usize));
         let mapping_subject = pair_subject("package_product", package_id, product_id);
         let mapping_cause = mapping.map(|pair| roster.cause(space, mapping_subject, &pair.register));
-        match mapping {
-            Some(pair) if pair.register.stands() => {}
-            Some(_) => {
-                let text = format!("product {product_id} was taken out of package {package_id}");
-                let remedy = format!("product {product_id} is mapped to package {package_id} again");
-                let out = obstacle(Standing::Ended, text, remedy, mapping_cause.clone());
-                obstacles.push(out.with_fix(self.fix_mapping(at.ix, line.product)));
-            }
-            None => {
-                let text = format!("line {line_id} is for product {product_id} now");
-                let remedy = format!("product {product_id} is mapped to package {package_id}");
-                let other = obstacle(Standing::Ended, text, remedy, Some(line_cause.clone()));
-                obstacles.push(other.with_fix(self.fix_mapping(at.ix, line.product)));
-            }
+        if !mapping.is_some_and(|pair| pair.register.stands()) {
+            let text = format!("product {product_id} was taken out of package {package_id}");
+            let remedy = format!("product {product_id} is mapped to package {package_id} again");
+            let out = obstacle(Standing::Ended, text, remedy, mapping_cause.clone());
+            obstacles.push(out.with_fix(self.fix_mapping(at.ix, product_ix)));
         }
         if at.row.register.stands() {
             let what = format!("package {package_id}");
@@ -167,7 +228,9 @@ impl PathSearch<'_> {
         let mut causes = vec![line_cause, entitlement_cause];
         causes.extend(assignment_cause);
         causes.push(self.person_cause(person));
-        causes.push(self.account_cause(buyer.account));
+        causes.push(self.account_cause(account));
+        let more: Vec<Cause> = way_causes.into_iter().filter(|cause| !causes.contains(cause)).collect();
+        causes.extend(more);
         causes.push(roster.cause(space, product_subject, &product));
         causes.extend(mapping_cause);
         causes.push(self.package_cause(at));
@@ -178,13 +241,13 @@ impl PathSearch<'_> {
             name: line_id.to_owned(),
             text: format!(
                 "entitlement {entitlement_id} (account {}, product {product_id})",
-                facts.accounts.id(buyer.account)
+                facts.accounts.id(account)
             ),
             facts: causes,
             until: line.ends.min(at.row.until),
             obstacles,
         };
-        self.push(role_path);
+        Some(role_path)
     }
 
     /// The event that narrowed an entitlement to named people.

@@ -4,15 +4,18 @@
 //! holds the two together).
 
 mod ancestors;
+pub(crate) mod baseline;
 mod bindings;
 mod customer;
+pub(crate) mod linked;
+mod places;
 mod producer;
 pub(crate) mod remedy;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::Position;
+use rollcall_events::{LOCAL, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,12 +23,13 @@ use crate::{
     profile::HeldRole,
     roster::{
         Roster,
-        facts::{Holder, Package, instant},
+        facts::{Field, Holder, Package, RecordedScope, instant},
         handles::{Place, Principal, ProjectIx, ServiceIx, UserIx},
         register::Register,
     },
 };
 
+use self::places::ScopePath;
 pub(crate) use self::remedy::{Fix, steps};
 pub use self::remedy::{Remedy, Step};
 
@@ -151,8 +155,14 @@ struct PathSearch<'a> {
     roster: &'a Roster,
     now: i64,
     place: Place,
+    /// The package that delivers the project.
+    package: Option<AskedPackage<'a>>,
     /// What stands in the way of every path: the place itself.
     common: Vec<Obstacle>,
+    /// What every path of this caller rests on beside its own facts: what makes several persons one user.
+    around: Vec<Cause>,
+    /// The scopes at and above the place, now and formerly.
+    above: BTreeMap<RecordedScope, ScopePath>,
     paths: Vec<RolePath>,
 }
 
@@ -166,29 +176,17 @@ struct AskedPackage<'a> {
 impl Roster {
     /// Every path, standing or not, by which a caller has, had or could have a role on a scope.
     pub(crate) fn role_paths(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<RolePath> {
-        let mut search =
-            PathSearch { roster: self, now: now.timestamp_micros(), place, common: Vec::new(), paths: Vec::new() };
-        let package = match place {
-            Place::Project(project) => self.package_of(project),
-            Place::Root | Place::Folder(_) => None,
-        };
-        let delivery = package.and_then(|ix| Some(AskedPackage { ix, row: self.facts.packages.get(ix)? }));
-        search.common = match delivery {
-            Some(at) => search.package_obstacles(at),
-            None => search.place_obstacles(),
-        };
+        let mut search = PathSearch::new(self, place, now);
         match caller {
             Principal::Anyone => {}
             Principal::User(user) => {
+                search.around = self.link_causes(user);
                 for person in self.persons_of(user) {
                     let own = search.person_obstacles(user, *person);
-                    if let (Some(at), Some(role)) = (delivery, self.producer_role) {
-                        search.find_producer(at, *person, role, &own);
-                    }
-                    if let (Some(at), Some(role)) = (delivery, self.consumer_role) {
-                        search.find_customer(at, *person, role, &own);
-                    }
-                    search.find_bindings(Holder::Person(*person), &own);
+                    search.find_of_person(*person, &own);
+                }
+                for parted in self.formerly_linked(user) {
+                    search.find_formerly(&parted);
                 }
                 if place == Place::Project(ProjectIx::Personal(user)) {
                     search.find_personal(user);
@@ -200,6 +198,22 @@ impl Roster {
             }
         }
         search.paths
+    }
+
+    /// The event that gave a setting, by its path in the document, the value that it has; absent where nothing ever
+    /// changed it.
+    pub(crate) fn setting_cause(&self, path: &str) -> Option<Cause> {
+        let position = *self.facts.settings_changed.get(path)?;
+        Some(Cause { position, source: LOCAL.to_owned(), subject: "settings".to_owned() })
+    }
+
+    /// The events that said the profile and the settings in force: every answer rests on them.
+    pub(crate) fn rules_in_force(&self) -> Vec<Cause> {
+        [("profile", self.facts.profile_said), ("settings", self.facts.settings_said)]
+            .into_iter()
+            .filter(|(_, position)| *position != Position(0))
+            .map(|(subject, position)| Cause { position, source: LOCAL.to_owned(), subject: subject.to_owned() })
+            .collect()
     }
 
     pub(crate) fn cause(&self, space: u16, subject: String, register: &Register) -> Cause {
@@ -242,7 +256,34 @@ impl Obstacle {
 }
 
 impl<'a> PathSearch<'a> {
-    fn push(&mut self, path: RolePath) {
+    fn new(roster: &'a Roster, place: Place, now: DateTime<Utc>) -> Self {
+        let package = match place {
+            Place::Project(project) => roster.package_of(project),
+            Place::Root | Place::Folder(_) => None,
+        };
+        let package = package.and_then(|ix| Some(AskedPackage { ix, row: roster.facts.packages.get(ix)? }));
+        let (common, around, above, paths) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
+        let mut search = Self { roster, now: now.timestamp_micros(), place, package, common, around, above, paths };
+        search.common = match package {
+            Some(at) => search.package_obstacles(at),
+            None => search.place_obstacles(),
+        };
+        search
+    }
+
+    /// Everything that one person has, had or could have here.
+    fn find_of_person(&mut self, person: u32, own: &[Obstacle]) {
+        if let (Some(at), Some(role)) = (self.package, self.roster.producer_role) {
+            self.find_producer(at, person, role, own);
+        }
+        if let (Some(at), Some(role)) = (self.package, self.roster.consumer_role) {
+            self.find_customer(at, person, role, own);
+        }
+        self.find_bindings(Holder::Person(person), own);
+    }
+
+    fn push(&mut self, mut path: RolePath) {
+        path.facts.extend(self.around.iter().filter(|cause| !path.facts.contains(cause)).cloned().collect::<Vec<_>>());
         if self.paths.len() < MAX_ROLE_PATHS || path.stands() {
             self.paths.push(path);
         }
@@ -263,6 +304,12 @@ impl<'a> PathSearch<'a> {
         } else {
             Some(obstacle(Standing::Never, format!("{what} was never stated"), format!("{what} is stated"), None))
         }
+    }
+
+    /// The event by which a row's reference moved away from `old`: an earlier one than the row's own, where something
+    /// else of the row was said anew since.
+    fn left_by(&self, row: Cause, field: Field, ix: u32, old: u32) -> Cause {
+        Cause { position: self.roster.facts.left(field, ix, old).unwrap_or(row.position), ..row }
     }
 
     fn account(&self, ix: u32) -> (String, u16, Register) {
@@ -356,13 +403,22 @@ impl<'a> PathSearch<'a> {
                         Standing::Ended,
                         text,
                         format!("{source} makes {name} active"),
-                        Some(self.person_cause(*other)),
+                        Some(self.shut_out_by(user, *other, source)),
                     )
                     .with_fix(self.fix_person(*other, json!({}))),
                 );
             }
         }
         found
+    }
+
+    /// What let a suspended person of an authoritative source shut a user out: the last of the suspension, of the link
+    /// and of what made the source one to be believed.
+    fn shut_out_by(&self, user: UserIx, person: u32, source: &str) -> Cause {
+        let setting = self.roster.setting_cause(&format!("sources.{source}.authoritative"));
+        let links = self.roster.link_causes(user).into_iter().filter(|cause| cause.subject.starts_with("link/"));
+        let suspended = self.person_cause(person);
+        links.chain(setting).chain([suspended.clone()]).max_by_key(|cause| cause.position).unwrap_or(suspended)
     }
 
     /// `renewed`: what opens a window that is over.

@@ -60,7 +60,8 @@ impl PathSearch<'_> {
         if producer != at.row.producer {
             let text = format!("account {name} no longer produces package {package}");
             let remedy = format!("account {name} produces package {package} again");
-            let moved = obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)));
+            let cause = self.left_by(self.package_cause(at), Field::PackageProducer, at.ix, producer);
+            let moved = obstacle(Standing::Ended, text, remedy, Some(cause));
             obstacles.push(moved.with_fix(self.fix_package(at.ix, json!({"producer": name}))));
         }
         let via = if account == producer {

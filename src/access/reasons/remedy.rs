@@ -221,6 +221,23 @@ impl PathSearch<'_> {
         self.command("folder.upserted", row, json!({}))
     }
 
+    /// A folder back in another one.
+    pub(super) fn fix_folder_in(&self, folder: FolderIx, parent: FolderIx) -> Fix {
+        let view = self.roster.folder(folder);
+        let row =
+            json!({"folder": view.id, "kind": view.kind, "parent": self.roster.folder(parent).id, "name": view.name});
+        if self.roster.is_open(parent.into()) { self.command("folder.upserted", row, json!({})) } else { Fix::None }
+    }
+
+    /// A project back in another folder.
+    pub(super) fn fix_project_in(&self, project: ProjectIx, folder: FolderIx) -> Fix {
+        let open = self.roster.is_open(folder.into()) && self.roster.is_open(project.into());
+        match self.roster.local_project_data(project).filter(|_| open) {
+            Some(row) => self.command("project.updated", row, json!({"folder": self.roster.folder(folder).id})),
+            None => Fix::None,
+        }
+    }
+
     /// As it was. Nothing where the profile of now does not let a project of its kind be that visible.
     pub(super) fn fix_project(&self, project: ProjectIx) -> Fix {
         let Some(row) = self.roster.local_project_data(project) else { return Fix::None };

@@ -10,7 +10,7 @@ impl Roster {
     pub fn accounts_in_cycles(&self) -> Vec<String> {
         (0_u32..)
             .zip(&self.facts.accounts.rows)
-            .filter(|(_, row)| row.in_cycle)
+            .filter(|(_, row)| row.in_cycle())
             .map(|(ix, _)| {
                 let names = &self.facts.accounts.names;
                 format!("{}/{}", self.source_text(names.space(ix)), names.text(ix))
@@ -28,7 +28,7 @@ impl Roster {
         let standing = |ix: u32| self.facts.accounts.get(ix).filter(|row| row.register.stands()).map(|_| ix);
         std::iter::successors(standing(account), move |ix| {
             let row = self.facts.accounts.get(*ix)?;
-            if row.in_cycle { None } else { standing(row.parent) }
+            if row.in_cycle() { None } else { standing(row.parent) }
         })
     }
 

@@ -78,13 +78,30 @@ impl<T: Default> Table<T> {
 pub(crate) struct Account {
     pub(crate) register: Register,
     pub(crate) parent: u32,
+    /// The cycle of parents that it is or was in last.
+    pub(crate) cycle: Option<Cycle>,
+}
+
+/// A cycle of parents that an account is in, and so nobody's sub-account, or was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cycle {
+    /// The event that closed it, or that broke it.
+    pub(crate) at: Position,
+    /// The account that the event was about.
+    pub(crate) by: u32,
+    pub(crate) closed: bool,
+}
+
+impl Account {
     /// In a cycle of parents: it is nobody's sub-account.
-    pub(crate) in_cycle: bool,
+    pub(crate) fn in_cycle(&self) -> bool {
+        self.cycle.is_some_and(|cycle| cycle.closed)
+    }
 }
 
 impl Default for Account {
     fn default() -> Self {
-        Self { register: Register::default(), parent: NONE, in_cycle: false }
+        Self { register: Register::default(), parent: NONE, cycle: None }
     }
 }
 
@@ -224,6 +241,8 @@ pub(crate) struct LocalProject {
     pub(crate) id: u32,
     pub(crate) kind: ProjectKind,
     pub(crate) visibility: Visibility,
+    /// Where it was made otherwise visible last; 0 while it never was.
+    pub(crate) visibility_changed: Position,
     /// The folder that it is in, or [`NONE`] for the root.
     pub(crate) folder: u32,
     /// The person who made it, or [`NONE`].
@@ -357,6 +376,13 @@ pub(crate) enum NameNotInEffect {
     Taken(u32),
 }
 
+/// A reference that a row had, and the event that ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Former {
+    pub(crate) to: u32,
+    pub(crate) left: Position,
+}
+
 /// Everything that the log says, at one position.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Facts {
@@ -368,6 +394,10 @@ pub(crate) struct Facts {
     /// JSON of the settings and of the profile in force; empty while nothing was said.
     pub(crate) settings: String,
     pub(crate) profile: String,
+    /// The events that said them, and where each setting got another value, by its path in the document.
+    pub(crate) settings_said: Position,
+    pub(crate) profile_said: Position,
+    pub(crate) settings_changed: BTreeMap<String, Position>,
     pub(crate) accounts: Table<Account>,
     pub(crate) persons: Table<Person>,
     pub(crate) products: Table<Product>,
@@ -379,7 +409,7 @@ pub(crate) struct Facts {
     /// Entitlement and person.
     pub(crate) assignments: Vec<Pair>,
     pub(crate) permissions: BTreeMap<u32, Register>,
-    pub(crate) formers: BTreeMap<(Field, u32), Vec<u32>>,
+    pub(crate) formers: BTreeMap<(Field, u32), Vec<Former>>,
     /// References of events that were superseded when they came: they never held, and may have been so all the same.
     pub(crate) mentions: BTreeMap<(Field, u32), Vec<u32>>,
     /// Two persons.
@@ -415,6 +445,9 @@ impl Facts {
             retired: BTreeSet::new(),
             settings: String::new(),
             profile: String::new(),
+            settings_said: Position(0),
+            profile_said: Position(0),
+            settings_changed: BTreeMap::new(),
             accounts: Table::default(),
             persons: Table::default(),
             products: Table::default(),
@@ -449,7 +482,7 @@ impl Facts {
     pub(crate) fn current_and_former(&self, field: Field, row: u32, now: u32) -> impl Iterator<Item = u32> + '_ {
         let past = self.formers.get(&(field, row)).map_or(&[][..], Vec::as_slice);
         std::iter::once(now)
-            .chain(past.iter().copied().filter(move |value| *value != now))
+            .chain(past.iter().map(|former| former.to).filter(move |value| *value != now))
             .filter(|value| *value != NONE)
     }
 
@@ -469,12 +502,18 @@ impl Facts {
     }
 
     /// Notes that a reference moved away from `old`.
-    pub(crate) fn note_former(&mut self, field: Field, row: u32, old: u32) {
+    pub(crate) fn note_former(&mut self, field: Field, row: u32, old: u32, left: Position) {
         if old != NONE {
             let past = self.formers.entry((field, row)).or_default();
-            if !past.contains(&old) {
-                past.push(old);
+            match past.iter_mut().find(|former| former.to == old) {
+                Some(former) => former.left = left,
+                None => past.push(Former { to: old, left }),
             }
         }
+    }
+
+    /// The event by which a reference moved away from `old` last.
+    pub(crate) fn left(&self, field: Field, row: u32, old: u32) -> Option<Position> {
+        self.formers.get(&(field, row))?.iter().find(|former| former.to == old).map(|former| former.left)
     }
 }

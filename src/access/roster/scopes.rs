@@ -70,16 +70,6 @@ impl Roster {
         Ancestors { roster: self, next: Some(next) }
     }
 
-    /// Whether a role given on a scope holds at a place. Quick where the two are the same or it is the root.
-    pub(crate) fn covers(&self, on: RecordedScope, place: Place) -> bool {
-        match (on, place) {
-            (RecordedScope::Root, _) => true,
-            (RecordedScope::Project(ix), Place::Project(ProjectIx::Recorded(RecordedIx(at)))) => ix == at,
-            (RecordedScope::Project(_), _) => false,
-            (RecordedScope::Folder(_), _) => self.path(place).any(|above| above == on),
-        }
-    }
-
     pub(crate) fn place_on(&self, on: RecordedScope) -> Place {
         match on {
             RecordedScope::Root => Place::Root,

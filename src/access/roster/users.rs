@@ -177,7 +177,7 @@ impl Roster {
         })
     }
 
-    fn asked_name(&self, person: u32) -> Option<AskedName<'_>> {
+    pub(crate) fn asked_name(&self, person: u32) -> Option<AskedName<'_>> {
         Some(match self.facts.names_not_in_effect.get(&person)? {
             NameNotInEffect::Unusable(name, why) => AskedName { name, why: NameProblem::Unusable(*why) },
             NameNotInEffect::Taken(ix) => {

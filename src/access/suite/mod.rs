@@ -3,6 +3,7 @@
 //! this crate is `histories`; random worlds are `worlds`, a small installation under administration is `installation`.
 
 mod agreement;
+mod causes;
 mod dry_runs;
 mod edges;
 mod endings;
@@ -14,6 +15,7 @@ mod installation;
 mod invariants;
 mod laws;
 mod names;
+mod problems;
 mod reference;
 mod replayed;
 mod slices;

@@ -48,6 +48,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     POST "/api/v1/deliveries/replay" "delivery.replay" Root;
     GET "/api/v1/sources" "source.list" Root;
     POST "/api/v1/sources/{name}/plan" "plan.apply" Root;
+    GET "/api/v1/problems" "problem.list" Root;
     GET "/api/v1/plans" "plan.list" Root;
     GET "/api/v1/plans/{id}" "plan.list" Root;
     GET "/api/v1/plans/{id}/rows" "plan.list" Root;

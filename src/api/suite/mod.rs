@@ -14,5 +14,6 @@ mod names;
 mod past;
 mod plans;
 mod previews;
+mod problems;
 mod reads;
 mod world;

@@ -35,6 +35,7 @@ use rollcall_ingest::{
 use rollcall_store::{
     EngineConfig,
     ops::{self, DecisionRow, Ops},
+    read::SupersededRow,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -144,6 +145,20 @@ impl Control for TestControl {
         found.sort_unstable();
         found.dedup();
         Ok(Some(found))
+    }
+    async fn superseded(
+        &self,
+        after: Position,
+        _: u32,
+    ) -> Result<(Vec<SupersededRow>, Option<Position>), ControlError> {
+        let (events, effects) = (self.events.lock().unwrap(), self.effects.lock().unwrap());
+        let lost = events.iter().filter_map(|((source, subject), all)| {
+            let position = all.iter().max()?.0;
+            let by = all.iter().filter(|(_, applied)| *applied).map(|(position, _)| *position).max();
+            let lost = position > after && effects.get(&position) == Some(&Effect::Superseded);
+            lost.then(|| SupersededRow { position, source: source.clone(), subject: subject.clone(), by })
+        });
+        Ok((lost.collect(), None))
     }
     async fn key_bundle(&self) -> Result<String, ControlError> {
         Ok("-----BEGIN CERTIFICATE-----\n".to_owned())

@@ -255,7 +255,7 @@ impl Scope {
 /// A binding that was set.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BindingSet {
-    /// Its id, to remove it by.
+    /// Its id, to read and remove it by. Where the profile raised the role, that of the role that was given.
     pub id: String,
     /// Where the command stands.
     #[schema(value_type = u64)]
@@ -280,7 +280,17 @@ pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> 
         (body, id)
     };
     let CommandOutcome { position, effect } = commands.append(&body).await?;
-    Ok(BindingSet { id, position, effect })
+    Ok(BindingSet { id: given_id(&commands.live().read(), &body).unwrap_or(id), position, effect })
+}
+
+/// The id under which a role that was given stands: that of the least role of an administrator, where the profile
+/// raised it.
+fn given_id(roster: &Roster, body: &Body) -> Option<String> {
+    let Body::BindingSet(given) = body else { return None };
+    let least = roster.profile().document().rules.admin_at_least.iter();
+    let raised = least.map(|least| Body::BindingSet(Binding { role: least.clone(), ..given.clone() }).subject());
+    let ids = std::iter::once(body.subject()).chain(raised).map(|subject| binding_id::of_subject(&subject));
+    ids.into_iter().find(|id| find::binding(roster, id).is_some())
 }
 
 /// Takes a role that was given by hand away again. Whoever holds it may always leave.

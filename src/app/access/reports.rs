@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    AccessChange, Basis, Difference, PastQuestion, PermittedRow, ProjectIx, Reason, Roster, RosterAt, ScopeName,
-    WhoMay, had_tie, who_may,
+    AccessChange, Basis, Between, Difference, PastQuestion, PermittedRow, ProjectIx, Reason, Roster, RosterAt,
+    ScopeName, WhoMay, had_tie, who_may,
 };
 use rollcall_eventlog::Moment;
 use rollcall_events::Position;
@@ -17,6 +17,7 @@ use crate::{
     Answer, Reads,
     access::explain::required_actions,
     caller::forbidden,
+    concurrency::run_blocking,
     error::{ErrorKind, Result},
     find,
     openapi_schemas::{AccessChangeShape, ReasonShape},
@@ -209,18 +210,7 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
     let from = parse_moment("from", Some(&query.from))?;
     let to = parse_moment("to", query.to.as_deref())?;
     let Some(from) = from else { return Err(ErrorKind::InvalidQuery.because("State `from`.")) };
-    let before = reads.past_roster(from, Basis::Recorded, about).await?;
-    let after = match to {
-        Some(to) => reads.past_roster(to, Basis::Recorded, about).await?,
-        None => {
-            let (moment, at) = reads.current_moment().await?;
-            PastRoster { at, ..reads.past_roster(AsOf::at(moment.position), Basis::Recorded, about).await? }
-        }
-    };
-    if before.moment.position > after.moment.position || before.at > after.at {
-        return Err(ErrorKind::InvalidQuery.because("`from` is later than `to`; exchange them."));
-    }
-    let sides = (RosterAt { roster: &before.roster, at: before.at }, RosterAt { roster: &after.roster, at: after.at });
+    let (before, after, events) = reads.past_span(from, to, about).await?;
     let caller = match &query.user {
         Some(user) => {
             let caller = |past: &PastRoster| past.principal(user, user_now.as_deref());
@@ -241,7 +231,6 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
         }
         None => None,
     };
-    let mut difference = Difference::default();
     let projects: BTreeSet<String> = match &query.project {
         Some(project) => {
             let find =
@@ -253,12 +242,16 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
             .flat_map(|past| past.roster.projects().map(|project| past.roster.project(project).id).collect::<Vec<_>>())
             .collect(),
     };
-    for project in &projects {
-        difference.add(sides.0, sides.1, project, caller.as_deref());
-    }
+    let (from, to) = (MomentShown::of(before.moment, before.at), MomentShown::of(after.moment, after.at));
+    let difference = run_blocking(move || {
+        let before = RosterAt { roster: &before.roster, at: before.at };
+        let after = RosterAt { roster: &after.roster, at: after.at };
+        Difference::of(&Between { before, after, events: &events }, &projects, caller.as_deref())
+    })
+    .await?;
     let differences = Differences {
-        from: MomentShown::of(before.moment, before.at),
-        to: MomentShown::of(after.moment, after.at),
+        from,
+        to,
         same: difference.is_empty(),
         memberships: difference.memberships,
         actions: difference.actions,

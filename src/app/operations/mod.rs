@@ -6,5 +6,6 @@ pub mod events;
 pub mod keys;
 pub mod log;
 pub mod plans;
+pub mod problems;
 pub mod projections;
 pub mod sources;

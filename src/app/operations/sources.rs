@@ -62,6 +62,8 @@ pub struct Reading {
     pub held: Option<HeldPlan>,
     /// Members that it lists and that are not there: how many, and the first of them.
     pub absent: Sample,
+    /// Members that it lists, that exist and are not read: how many, and the first of them.
+    pub outside: Sample,
     /// What could not be resolved and is left as it is: how much, and the first of it with the reason.
     pub excluded: Sample,
     /// When everything was read last because following could not go on from where it was, and why; `null` for a source
@@ -116,6 +118,7 @@ async fn load_readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
             failures: status.failures,
             held: held.map(|plan| HeldPlan { plan: plan.id.to_string(), removals: plan.removals, reason: plan.reason }),
             absent: Sample { count: status.absent.count, first: status.absent.first },
+            outside: Sample { count: status.outside.count, first: status.outside.first },
             excluded: Sample { count: status.excluded.count, first: excluded.collect() },
             whole: status.whole.map(|whole| FullRead { at: whole.at, why: whole.why }),
         };
@@ -137,6 +140,7 @@ impl Reading {
             failures: 0,
             held: None,
             absent: none(),
+            outside: none(),
             excluded: none(),
             whole: None,
         }

@@ -92,6 +92,7 @@ pub(crate) trait SinkBackend: Send + Sync {
     async fn can_save(&self) -> Result<SaveOutcome, SinkError>;
     async fn save(&self, cursor: Cursor, update: StateUpdate) -> Result<SaveOutcome, SinkError>;
     async fn heartbeat(&self) -> Result<(), SinkError>;
+    async fn note_outside(&self, members: Vec<String>) -> Result<(), SinkError>;
 }
 
 /// Where a follower sends what it hears. Cheap to clone.
@@ -151,6 +152,14 @@ impl ChangeSink {
             SaveOutcome::Saved => self.0.save(cursor, update()).await,
             SaveOutcome::Deferred => Ok(SaveOutcome::Deferred),
         }
+    }
+
+    /// Notes all members that are listed now, and exist, and are not read, as [`SnapshotBuilder::add_outside`] does.
+    ///
+    /// # Errors
+    /// Return it.
+    pub async fn note_outside(&self, members: Vec<String>) -> Result<(), SinkError> {
+        self.0.note_outside(members).await
     }
 
     /// Says that the source is reachable and has nothing new. Call it now and then.

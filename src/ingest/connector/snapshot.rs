@@ -69,6 +69,8 @@ pub(crate) struct Found {
     pub excluded: BTreeMap<FactSelector, String>,
     /// Members that were proven absent.
     pub absent: Vec<String>,
+    /// Members that exist and are not the source's to state.
+    pub outside: Vec<String>,
     /// How many facts were stated, per noun.
     pub counts: BTreeMap<String, u64>,
 }
@@ -168,6 +170,11 @@ impl SnapshotBuilder {
         self.found.absent.push(who.into());
     }
 
+    /// Notes a member that exists and is not read, by the name under which the source lists it. It is shown.
+    pub fn add_outside(&mut self, who: impl Into<String>) {
+        self.found.outside.push(who.into());
+    }
+
     /// Completes the read: everything was read, every result code was good, every member was resolved, proven absent or
     /// excluded.
     ///
@@ -251,6 +258,12 @@ impl Snapshot {
     /// What was left out, and why.
     pub fn excluded(&self) -> impl Iterator<Item = (&FactSelector, &str)> {
         self.found.excluded.iter().map(|(selector, reason)| (selector, reason.as_str()))
+    }
+
+    /// Members that exist and are not read.
+    #[must_use]
+    pub fn outside(&self) -> &[String] {
+        &self.found.outside
     }
 
     /// Members that were proven absent.

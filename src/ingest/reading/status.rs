@@ -63,6 +63,8 @@ pub struct SourceStatus {
     pub failures: u32,
     /// Members that are listed and not there: how many, and the first of them.
     pub absent: AbsentMembers,
+    /// Members that are listed, and exist, and are not read: how many, and the first of them.
+    pub outside: AbsentMembers,
     /// What was left out of the last read: how much, and the first of it.
     pub excluded: ExcludedFacts,
     /// When its follower read everything last, and why it did not go on from where it was.
@@ -85,6 +87,12 @@ pub struct AbsentMembers {
     pub count: u64,
     /// The first of them, as the source lists them.
     pub first: Vec<String>,
+}
+
+impl AbsentMembers {
+    pub(crate) fn of(members: &[String]) -> Self {
+        Self { count: members.len() as u64, first: members.iter().take(MAX_SHOWN).cloned().collect() }
+    }
 }
 
 /// What was left out of a read because it could not be resolved.
@@ -111,6 +119,7 @@ impl SourceStatus {
             facts: 0,
             failures: 0,
             absent: AbsentMembers::default(),
+            outside: AbsentMembers::default(),
             excluded: ExcludedFacts::default(),
             whole: None,
         }

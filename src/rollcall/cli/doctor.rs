@@ -9,7 +9,11 @@ use rollcall_access::{
     Verb,
     profile::{Own, PseudoPrincipal, Resource},
 };
-use rollcall_app::operations::{deliveries::DeliveryShown, log::SignedHead, sources::Source};
+use rollcall_app::operations::{
+    deliveries::DeliveryShown,
+    log::SignedHead,
+    problems::{ProblemKind, ProblemShown},
+};
 use rollcall_events::Clock;
 use serde_json::{Value, json};
 
@@ -230,16 +234,7 @@ async fn check_records(found: &mut Findings, client: &Client) {
             found.add("admin key", Grade::Good, format!("good; the log is at position {position}"));
         }
     }
-    let sources = client.items::<Source>(&["api", "v1", "sources"]).await.map(|sources| sources.value);
-    for Source { name, parked, .. } in sources.unwrap_or_default() {
-        if parked.count > 0 {
-            let what = "parked, each until an event of it can be applied";
-            found.add("parked", Grade::Odd, format!("{name}: {} {what}", group_digits(parked.count)));
-        }
-        for one in parked.first {
-            found.add("parked", Grade::Odd, format!("{name}: {one}"));
-        }
-    }
+    check_problems(found, client).await;
     let query = [("verdict", "failed".to_owned())];
     let failed = client.all_pages::<DeliveryShown>(&["api", "v1", "deliveries"], &query, 100).await;
     let failed = failed.map_or(0, |failed| failed.value.len());
@@ -249,5 +244,31 @@ async fn check_records(found: &mut Findings, client: &Client) {
             Grade::Odd,
             format!("{failed} were rejected or are in quarantine: rollcall deliveries list --failed"),
         );
+    }
+}
+
+/// How many problems of a kind are told one by one, and how many are looked at.
+const MAX_SHOWN: usize = 3;
+const MAX_PROBLEMS: usize = 1_000;
+
+/// What was said and is not in effect.
+async fn check_problems(found: &mut Findings, client: &Client) {
+    let problems = match client.all_pages::<ProblemShown>(&["api", "v1", "problems"], &[], MAX_PROBLEMS).await {
+        Err(failure) => return found.add("problems", Grade::Bad, failure.to_string()),
+        Ok(problems) => problems.value,
+    };
+    if problems.is_empty() {
+        return found.add("problems", Grade::Good, "none: everything that was said is in effect");
+    }
+    for kind in ProblemKind::ALL {
+        let of_kind: Vec<&ProblemShown> = problems.iter().filter(|problem| problem.kind == *kind).collect();
+        for ProblemShown { source, subject, why, remedy, .. } in of_kind.iter().take(MAX_SHOWN) {
+            found.add("problems", Grade::Odd, format!("{}: {source} {subject}: {why}; to do: {remedy}", kind.as_str()));
+        }
+        if of_kind.len() > MAX_SHOWN {
+            let more = group_digits((of_kind.len() - MAX_SHOWN) as u64);
+            let list = format!("{more} more: rollcall problems --kind {}", kind.as_str());
+            found.add("problems", Grade::Odd, format!("{}: {list}", kind.as_str()));
+        }
     }
 }

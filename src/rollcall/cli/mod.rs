@@ -20,8 +20,8 @@ use self::{
     args::{Cli, Command, Global, KeysCommand, SourcesCommand},
     output::{ColorMode, OutputFormat},
     remote::{
-        bindings, deliveries, events, folders, groups, keys, plans, preview, projections, projects, reports, secrets,
-        services, sources, why,
+        bindings, deliveries, events, folders, groups, keys, plans, preview, problems, projections, projects, reports,
+        secrets, services, sources, why,
     },
 };
 use crate::{
@@ -78,6 +78,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Sources { more: Some(SourcesCommand::Show { name }) } => {
             let (loaded, client) = connect()?;
             sources::show(&client, format, &loaded, &name).await
+        }
+        Command::Problems { kind, source } => {
+            problems::list(&client()?, format, kind.as_deref(), source.as_deref()).await
         }
         Command::Plan { of } => plans::plan(&client()?, format, &of).await,
         Command::Plans { source } => plans::list(&client()?, format, source.as_deref()).await,

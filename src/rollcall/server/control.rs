@@ -10,6 +10,7 @@ use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions};
 use rollcall_events::{Clock, Position};
 use rollcall_projector::{Handle, RebuildError, State, Task};
 use rollcall_registry::{KeyInfo, Keys};
+use rollcall_store::read::SupersededRow;
 use tokio::sync::watch;
 
 /// The projections by name, the memory one first.
@@ -145,6 +146,15 @@ impl Control for ServerControl {
         lost: bool,
     ) -> Result<Option<Vec<Position>>, ControlError> {
         let found = self.projector.events_of(subjects, to, lost, READ_SIDE_TIMEOUT).await;
+        found.map_err(|error| ControlError::Unavailable(error.to_string()))
+    }
+
+    async fn superseded(
+        &self,
+        after: Position,
+        rows: u32,
+    ) -> Result<(Vec<SupersededRow>, Option<Position>), ControlError> {
+        let found = self.projector.superseded(after, rows).await;
         found.map_err(|error| ControlError::Unavailable(error.to_string()))
     }
 

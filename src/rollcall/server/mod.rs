@@ -62,6 +62,8 @@ use crate::{
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often keys and records are looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
+/// How often problems are counted.
+const PROBLEMS_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the numbers are brought up to date while nobody asks.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -274,7 +276,11 @@ impl Server {
             clock: Arc::clone(&clock),
             authenticator,
         });
-        let api = Api { app, answers: ops.clone(), public_url: public_url.trim_end_matches('/').to_owned() };
+        let api = Api {
+            app: Arc::clone(&app),
+            answers: ops.clone(),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+        };
         let routes = roles::router(roles, api, tokens)
             .merge(health::router(health.clone()))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::with_timeout));
@@ -288,7 +294,11 @@ impl Server {
         let mut signals = StopSignals::listen().context("signals cannot be received")?;
         let stop_on_signal = stop.clone();
         let listener_task = tokio::spawn(listener::serve(listener, routes, limits, proxies, stop.clone()));
-        let maintenance_task = tokio::spawn(maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone()));
+        let maintenance = maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone());
+        let counting = count_problems(app, stop.clone());
+        let maintenance_task = tokio::spawn(async move {
+            tokio::join!(maintenance, counting);
+        });
         tokio::spawn(async move {
             signals.received().await;
             tracing::info!("stopping");
@@ -372,6 +382,31 @@ impl StopSignals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Keeps the numbers of what was said and is not in effect.
+async fn count_problems(app: Arc<App>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(PROBLEMS_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        let counted = tokio::select! {
+            () = stop.cancelled() => return,
+            counted = app.count_problems() => counted,
+        };
+        match counted {
+            Ok(counts) => {
+                for (kind, count) in counts {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    metrics::gauge!("rollcall_problems", "kind" => kind.as_str()).set(f64::from(count));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "problems not counted"),
         }
     }
 }

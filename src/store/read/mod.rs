@@ -12,5 +12,5 @@ mod traits;
 pub use error::ReadError;
 pub use open::open;
 pub use origin::Origin;
-pub use rows::{FactRow, Membership, ParkedRow, ProjectRow};
+pub use rows::{FactRow, Membership, ParkedRow, ProjectRow, SupersededRow};
 pub use traits::{Lists, Projection, Read, Rebuild};

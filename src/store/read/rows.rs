@@ -25,6 +25,19 @@ pub struct FactRow {
     pub data: String,
 }
 
+/// An event that lost to a newer one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupersededRow {
+    /// Where it stands.
+    pub position: Position,
+    /// Who said it.
+    pub source: String,
+    /// What it is about.
+    pub subject: String,
+    /// The event that is the subject's state; absent where its source is retired.
+    pub by: Option<Position>,
+}
+
 /// A subject that keeps its last state because its newest event cannot be judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParkedRow {

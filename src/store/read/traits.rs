@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Subject};
 use rollcall_events::{Digest, Position};
 
-use super::{FactRow, Membership, ParkedRow, ProjectRow, ReadError};
+use super::{FactRow, Membership, ParkedRow, ProjectRow, ReadError, SupersededRow};
 
 /// The read side, whichever engine keeps it.
 pub trait Read: Projection + Lists {}
@@ -120,6 +120,14 @@ pub trait Lists: Send + Sync + 'static {
     /// # Errors
     /// As [`ReadError`].
     async fn parked(&self, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError>;
+
+    /// Events that lost to newer ones, where nothing was judged of their subjects since: of at most `rows` that lost after
+    /// a position. And the position of the last that was looked at, where there are more.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn superseded(&self, after: Position, rows: u32)
+    -> Result<(Vec<SupersededRow>, Option<Position>), ReadError>;
 
     /// How many subjects are parked.
     ///

@@ -9,4 +9,4 @@ mod malformed;
 mod plans;
 mod read;
 mod resumed;
-mod served;
+pub mod served;

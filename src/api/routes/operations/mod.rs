@@ -6,5 +6,6 @@ pub(crate) mod hooks;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod plans;
+pub(crate) mod problems;
 pub(crate) mod projections;
 pub(crate) mod sources;

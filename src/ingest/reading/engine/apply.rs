@@ -257,9 +257,8 @@ impl Engine {
         status.sealed_at = Some(now);
         status.failures = 0;
         status.facts = snapshot.index.lock().fact_count();
-        let absent = snapshot.absent();
-        status.absent =
-            AbsentMembers { count: absent.len() as u64, first: absent.iter().take(MAX_SHOWN).cloned().collect() };
+        status.absent = AbsentMembers::of(snapshot.absent());
+        status.outside = AbsentMembers::of(snapshot.outside());
         let excluded = difference.excluded.iter().map(|(which, reason)| (which.to_string(), reason.clone()));
         status.excluded =
             ExcludedFacts { count: difference.excluded.len() as u64, first: excluded.take(MAX_SHOWN).collect() };

@@ -24,7 +24,7 @@ use crate::{
         change::{Change, ChangeKind, in_order},
         guard::{Impact, MIN_REMOVALS},
         plan::PlanReason,
-        status::SourceState,
+        status::{AbsentMembers, SourceState, SourceStatus},
         stores::{BaselineState, SavedCursor},
         telemetry,
     },
@@ -253,6 +253,12 @@ impl SinkBackend for EngineSink {
 
     async fn save(&self, cursor: Cursor, update: StateUpdate) -> Result<SaveOutcome, SinkError> {
         Ok(self.0.save(cursor, update).await?)
+    }
+
+    async fn note_outside(&self, members: Vec<String>) -> Result<(), SinkError> {
+        let _writing = self.0.writing.lock().await;
+        let status = self.0.status().await?;
+        Ok(self.0.save_status(SourceStatus { outside: AbsentMembers::of(&members), ..status }).await?)
     }
 
     async fn heartbeat(&self) -> Result<(), SinkError> {

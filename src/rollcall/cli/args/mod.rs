@@ -99,6 +99,17 @@ pub enum Command {
         #[command(subcommand)]
         more: Option<SourcesCommand>,
     },
+    /// List what was said and is not in effect, with the reason and what to do
+    ///
+    /// Exits with 0 where there is nothing, with 1 where there is something.
+    Problems {
+        /// Only of this kind: parked, superseded, outside_member, ...
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only of this source
+        #[arg(long)]
+        source: Option<String>,
+    },
     /// Read a source and show what would change; nothing is recorded
     ///
     /// Exits with 1 where there is a difference.

@@ -23,14 +23,10 @@ pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
     let mut branches: Vec<Branch> =
         explanation.reasons.iter().map(|reason| reason_branch(paint, reason, &explanation.roles)).collect();
     branches.extend(explanation.near_misses.iter().map(|miss| near_miss_branch(paint, miss)));
-    branches.extend(
-        explanation
-            .ceilings
-            .iter()
-            .map(|ceiling| Branch {
-                head: format!("{} {}", paint.bad("✗"), cell(&ceiling.text)), leaves: Vec::new()
-            }),
-    );
+    branches.extend(explanation.ceilings.iter().map(|ceiling| Branch {
+        head: format!("{} {}{}", paint.bad("✗"), cell(&ceiling.text), by(paint, ceiling.cause.as_ref())),
+        leaves: Vec::new(),
+    }));
     if branches.is_empty() {
         branches.push(Branch {
             head: format!("{} nothing was ever recorded that gives a role here", paint.bad("✗")),
@@ -57,6 +53,14 @@ pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
     for (at, remedy) in explanation.would_allow.iter().enumerate() {
         let lead = if at == 0 { "Would become YES if: " } else { "                 or: " };
         out.push_str(&format!("{lead}{}\n", cell(&remedy.text)));
+    }
+    let rules: Vec<String> = explanation
+        .rules
+        .iter()
+        .map(|rule| format!("{} of event {}", cell(&rule.subject), group_digits(rule.position.0)))
+        .collect();
+    if !rules.is_empty() {
+        out.push_str(&format!("{}\n", paint.dim(&format!("by the {}", rules.join(" and the ")))));
     }
     out
 }
@@ -91,14 +95,17 @@ fn reason_branch(paint: ColorMode, reason: &Reason, sufficient: &[String]) -> Br
 
 /// A way that does not stand, with what stands in it.
 fn near_miss_branch(paint: ColorMode, miss: &NearMiss) -> Branch {
-    let leaves = miss.obstacles.iter().map(|obstacle| {
-        let by = obstacle.cause.as_ref().map(|fact| format!("  {}", paint.dim(&cause_text(fact)))).unwrap_or_default();
-        format!("{}{by}", cell(&obstacle.text))
-    });
+    let leaves =
+        miss.obstacles.iter().map(|obstacle| format!("{}{}", cell(&obstacle.text), by(paint, obstacle.cause.as_ref())));
     Branch {
         head: format!("{} {} by {}", paint.bad("✗"), cell(&miss.reason.role), cell(&miss.reason.text)),
         leaves: leaves.collect(),
     }
+}
+
+/// The event that did it.
+fn by(paint: ColorMode, cause: Option<&Cause>) -> String {
+    cause.map(|fact| format!("  {}", paint.dim(&cause_text(fact)))).unwrap_or_default()
 }
 
 fn cause_text(fact: &Cause) -> String {

@@ -11,6 +11,7 @@ pub mod groups;
 pub mod keys;
 pub mod plans;
 pub mod preview;
+pub mod problems;
 pub mod projections;
 pub mod projects;
 pub mod reports;

@@ -92,7 +92,12 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
             if let Some(whole) = &reading.whole {
                 out.push_str(&format!("  read as a whole {}: {}\n", cell(&whole.at), cell(&whole.why)));
             }
-            for (sample, text) in [(&reading.excluded, "left as it is"), (&reading.absent, "listed and not there")] {
+            let samples = [
+                (&reading.excluded, "left as it is"),
+                (&reading.absent, "listed and not there"),
+                (&reading.outside, "listed and outside what is read"),
+            ];
+            for (sample, text) in samples {
                 for what in &sample.first {
                     out.push_str(&format!("  {text}: {}\n", cell(what)));
                 }
@@ -130,7 +135,7 @@ mod tests {
                 "state": "unauthorised", "reason": "ou=people: rc 49", "facts": 61, "failures": 2, "applied": 70,
                 "checked_at": "2026-11-22T07:00:00Z", "sealed_at": "2026-11-22T06:00:00Z",
                 "held": {"plan": "pln_1", "removals": 7, "reason": "x"},
-                "absent": {"count": 1, "first": ["cn=gone"]}, "excluded": {"count": 0, "first": []}}}),
+                "absent": {"count": 1, "first": ["cn=gone"]}, "outside": {"count": 1, "first": ["cn=out"]}, "excluded": {"count": 0, "first": []}}}),
         ];
         let text = sources_text(ColorMode::Plain, &rows.map(source));
         for part in [
@@ -139,6 +144,7 @@ mod tests {
             "corp: ou=people: rc 49",
             "last read whole 2026-11-22T06:00:00Z",
             "listed and not there: cn=gone",
+            "listed and outside what is read: cn=out",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

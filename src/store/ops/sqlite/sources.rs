@@ -365,6 +365,7 @@ fn status(row: &SqliteRow) -> Result<SourceStatus, OpsError> {
         facts: unsigned(row, "facts")?,
         failures: u32::try_from(unsigned(row, "failures")?).unwrap_or(u32::MAX),
         absent: serde_json::from_str(text("absent")?).map_err(damaged)?,
+        outside: serde_json::from_str(text("outside")?).map_err(damaged)?,
         excluded: serde_json::from_str(text("excluded")?).map_err(damaged)?,
         whole: match (row.try_get::<Option<i64>, _>("full_read_at")?, row.try_get("full_read_reason")?) {
             (Some(at), Some(why)) => Some(LastFullRead { at: time(at)?, why }),

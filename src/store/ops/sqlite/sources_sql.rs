@@ -65,7 +65,7 @@ macro_rules! source_statuses {
     ($where:literal) => {
         concat!(
             "SELECT source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded, full_read_at,
-                    full_read_reason FROM source_status ",
+                    full_read_reason, outside FROM source_status ",
             $where
         )
     };
@@ -74,11 +74,12 @@ pub(super) const SOURCE_STATUS: &str = source_statuses!("WHERE source = $1");
 pub(super) const SOURCE_STATUSES: &str = source_statuses!("ORDER BY source");
 pub(super) const SAVE_STATUS: &str = "
 INSERT INTO source_status (source, state, reason, checked_at, sealed_at, applied, facts, failures, absent, excluded,
-  full_read_at, full_read_reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+  full_read_at, full_read_reason, outside)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (source) DO UPDATE SET state = excluded.state, reason = excluded.reason, checked_at = excluded.checked_at,
   sealed_at = excluded.sealed_at, applied = excluded.applied, facts = excluded.facts, failures = excluded.failures,
-  absent = excluded.absent, excluded = excluded.excluded, full_read_at = excluded.full_read_at, full_read_reason = excluded.full_read_reason";
+  absent = excluded.absent, excluded = excluded.excluded, full_read_at = excluded.full_read_at, full_read_reason = excluded.full_read_reason,
+  outside = excluded.outside";
 
 pub(super) const SAVED_CURSOR: &str = "SELECT log, scope, position, cursor FROM saved_cursor WHERE source = $1";
 pub(super) const SAVE_CURSOR: &str = "

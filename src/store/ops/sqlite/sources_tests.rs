@@ -126,6 +126,7 @@ async fn conformance(store: &dyn SourceStore) {
         facts: 5,
         failures: 2,
         absent: AbsentMembers { count: 1, first: vec!["cn=x".into()] },
+        outside: AbsentMembers { count: 2, first: vec!["cn=y".into()] },
         excluded: ExcludedFacts { count: 1, first: vec![("group/g".into(), "no answer".into())] },
         whole: None,
     };

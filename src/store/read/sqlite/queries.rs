@@ -13,7 +13,7 @@ use super::{
     file::{Database, number, position},
     statements as sql,
 };
-use crate::read::{FactRow, Membership, ParkedRow, ProjectRow, ReadError};
+use crate::read::{FactRow, Membership, ParkedRow, ProjectRow, ReadError, SupersededRow};
 
 fn instant(micros: Option<i64>) -> Option<DateTime<Utc>> {
     micros.and_then(DateTime::from_timestamp_micros)
@@ -140,6 +140,30 @@ pub(super) async fn facts(
 
 pub(super) async fn parked(db: &Database, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError> {
     Ok(sqlx::query_as(sql::PARKED).bind(after.0).bind(after.1).bind(limit).fetch_all(&db.readers).await?)
+}
+
+pub(super) async fn superseded(
+    db: &Database,
+    after: Position,
+    rows: u32,
+) -> Result<(Vec<SupersededRow>, Option<Position>), ReadError> {
+    let end: Option<i64> = sqlx::query_scalar(sql::SUPERSEDED_SLICE)
+        .bind(number(after))
+        .bind(i64::from(rows.saturating_sub(1)))
+        .fetch_optional(&db.readers)
+        .await?;
+    let found: Vec<(i64, String, String, Option<i64>)> = sqlx::query_as(sql::SUPERSEDED)
+        .bind(number(after))
+        .bind(end.unwrap_or(i64::MAX))
+        .fetch_all(&db.readers)
+        .await?;
+    let row = |(at, source, subject, by): (i64, String, String, Option<i64>)| SupersededRow {
+        position: position(at),
+        source,
+        subject,
+        by: by.map(position),
+    };
+    Ok((found.into_iter().map(row).collect(), end.map(position)))
 }
 
 pub(super) async fn parked_count(db: &Database) -> Result<u64, ReadError> {

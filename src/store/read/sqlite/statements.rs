@@ -116,6 +116,33 @@ SELECT source, subject, position, reason FROM parked
 WHERE (source, subject) > ($1, $2)
 ORDER BY source, subject
 LIMIT $3";
+/// Where a slice of what was lost ends. `$1` after position, `$2` rows of the slice less one
+pub(super) const SUPERSEDED_SLICE: &str = "
+SELECT position FROM effect WHERE effect = 'superseded' AND position > $1 ORDER BY position LIMIT 1 OFFSET $2";
+/// `$1` after position, `$2` last position
+pub(super) const SUPERSEDED: &str = "
+SELECT lost.position, lost.source, lost.subject,
+    (SELECT max(at) FROM (
+        SELECT max(from_position) AS at FROM fact
+        WHERE source = lost.source AND subject = lost.subject AND from_position < lost.position
+        UNION ALL
+        SELECT max(to_position) FROM fact
+        WHERE source = lost.source AND subject = lost.subject AND to_position < lost.position
+        UNION ALL
+        SELECT max(position) FROM effect AS won
+        WHERE won.source = lost.source AND won.subject = lost.subject AND won.position < lost.position
+            AND won.effect = 'applied'
+    )) AS won_by
+FROM effect AS lost
+WHERE lost.effect = 'superseded' AND lost.position > $1 AND lost.position <= $2
+    AND NOT EXISTS (
+        SELECT 1 FROM effect AS later
+        WHERE later.source = lost.source AND later.subject = lost.subject AND later.position > lost.position)
+    AND NOT EXISTS (
+        SELECT 1 FROM fact AS later
+        WHERE later.source = lost.source AND later.subject = lost.subject
+            AND (later.from_position > lost.position OR later.to_position > lost.position))
+ORDER BY lost.position";
 pub(super) const PARKED_COUNT: &str = "SELECT count(*) FROM parked";
 /// `$1` source, `$2` package
 pub(super) const PROJECT_HISTORY: &str = "
@@ -162,6 +189,8 @@ pub(super) const ALL: &[&str] = &[
     CAUSED,
     STANDING_FACTS,
     PARKED,
+    SUPERSEDED_SLICE,
+    SUPERSEDED,
     PARKED_COUNT,
     PROJECT_HISTORY,
     MEMBERSHIPS,

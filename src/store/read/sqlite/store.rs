@@ -17,7 +17,9 @@ use super::{
     file::{self, Database},
     queries,
 };
-use crate::read::{FactRow, Lists, Membership, Origin, ParkedRow, ProjectRow, Projection, ReadError, Rebuild};
+use crate::read::{
+    FactRow, Lists, Membership, Origin, ParkedRow, ProjectRow, Projection, ReadError, Rebuild, SupersededRow,
+};
 
 /// The read side in use. Cheap to clone; a rebuild swaps the file under all clones.
 #[derive(Debug, Clone)]
@@ -144,6 +146,14 @@ impl Lists for SqliteRead {
 
     async fn parked(&self, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError> {
         queries::parked(&*self.shared.db.read().await, after, limit).await
+    }
+
+    async fn superseded(
+        &self,
+        after: Position,
+        rows: u32,
+    ) -> Result<(Vec<SupersededRow>, Option<Position>), ReadError> {
+        queries::superseded(&*self.shared.db.read().await, after, rows).await
     }
 
     async fn parked_count(&self) -> Result<u64, ReadError> {

@@ -141,6 +141,7 @@ pub(crate) async fn write(connection: &mut SqliteConnection, write: SourceWrite)
                 .bind(json(&status.excluded)?)
                 .bind(status.whole.as_ref().map(|whole| whole.at.timestamp_micros()))
                 .bind(status.whole.map(|whole| whole.why))
+                .bind(json(&status.outside)?)
                 .execute(connection)
                 .await?;
         }

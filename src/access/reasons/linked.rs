@@ -1,0 +1,98 @@
+//! Persons that are one user, and those that were: what links say of a user's rights.
+
+use chrono::DateTime;
+use rollcall_events::{
+    LOCAL, Position,
+    body::{EventData as _, Link, SourcePerson},
+};
+
+use super::{Cause, PathSearch, Standing, obstacle};
+use crate::roster::{
+    Roster,
+    facts::Pair,
+    handles::{Place, UserIx},
+};
+
+/// A person that a user was linked with.
+pub(crate) struct Parted {
+    person: u32,
+    /// The event that parted the two.
+    cause: Cause,
+}
+
+impl Roster {
+    /// The events that make several persons one user, or did: of every link that touches one of them, and what is said
+    /// of those of them that could shut the user out.
+    pub(crate) fn link_causes(&self, user: UserIx) -> Vec<Cause> {
+        let persons = self.persons_of(user);
+        if self.index.person_links.is_empty() {
+            return Vec::new();
+        }
+        let touching = persons.iter().filter_map(|person| self.index.person_links.get(person)).flatten();
+        let pairs = touching.filter_map(|ix| self.facts.links.get(*ix as usize));
+        let mut found: Vec<Cause> = pairs.filter_map(|pair| self.link_cause(pair)).collect();
+        if persons.len() > 1 {
+            let search = PathSearch::new(self, Place::Root, DateTime::UNIX_EPOCH);
+            found.extend(persons.iter().map(|person| search.person_cause(*person)));
+        }
+        found.retain(|cause| cause.position != Position(0));
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn link_cause(&self, pair: &Pair) -> Option<Cause> {
+        let person = |ix: u32| {
+            let names = &self.facts.persons.names;
+            let (source, person) = (self.source_text(names.space(ix)).parse().ok()?, names.text(ix).parse().ok()?);
+            Some(SourcePerson { source, person })
+        };
+        let subject = Link { persons: [person(pair.left)?, person(pair.right)?], rule: None, author: None }.subject();
+        Some(Cause { position: pair.register.cause, source: LOCAL.to_owned(), subject })
+    }
+
+    /// Persons that were one user with this one and are not any more.
+    pub(crate) fn formerly_linked(&self, user: UserIx) -> Vec<Parted> {
+        let mine = self.persons_of(user);
+        let mut found: Vec<Parted> = Vec::new();
+        for person in mine {
+            for ix in self.index.person_links.get(person).into_iter().flatten() {
+                let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| !pair.register.stands()) else {
+                    continue;
+                };
+                let other = if pair.left == *person { pair.right } else { pair.left };
+                let Some(cause) = self.link_cause(pair).filter(|_| pair.register.stated()) else { continue };
+                let Some(row) = self.facts.persons.get(other) else { continue };
+                for theirs in self.persons_of(UserIx(row.user)) {
+                    if !mine.contains(theirs) && found.iter().all(|parted| parted.person != *theirs) {
+                        found.push(Parted { person: *theirs, cause: cause.clone() });
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+impl PathSearch<'_> {
+    /// What a user had through a person that it was linked with. Only what was so before the two parted: what the other
+    /// is given since is nobody else's business.
+    pub(super) fn find_formerly(&mut self, parted: &Parted) {
+        let roster = self.roster;
+        let names = &roster.facts.persons.names;
+        let other = format!("{}/{}", roster.source_text(names.space(parted.person)), names.text(parted.person));
+        let (text, remedy) = (format!("{other} is not linked any more"), format!("{other} is linked again"));
+        let own = [obstacle(Standing::Ended, text, remedy, Some(parted.cause.clone()))];
+        let (before, around) = (self.paths.len(), std::mem::take(&mut self.around));
+        self.find_of_person(parted.person, &own);
+        self.around = around;
+        let ended = parted.cause.position;
+        let mut n = 0;
+        self.paths.retain(|path| {
+            n += 1;
+            let since = |cause: &Cause| cause.position > ended;
+            let causes = path.obstacles.iter().filter_map(|obstacle| obstacle.cause.as_ref());
+            n <= before || !(path.facts.iter().any(since) || causes.into_iter().any(since))
+        });
+    }
+}

@@ -1,0 +1,62 @@
+//! The kinds of problem. A new one is a variant here and its arm in `find`; the compiler finds both.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal;)*) => {
+        /// What kind of thing was said and is not in effect.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        pub enum ProblemKind {
+            $($(#[$doc])* #[serde(rename = $word)] $kind,)*
+        }
+
+        impl ProblemKind {
+            /// All of them, in the order in which they are listed.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The word for it in the API and in metrics.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word),*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A source cannot be read: what it says now is not known.
+    SourceUnread = "source_unread";
+    /// A source with facts in the log that the configuration does not name.
+    SourceNotConfigured = "source_not_configured";
+    /// Removals of a source wait for a person.
+    HeldRemovals = "held_removals";
+    /// Parts of a delivery that were not recorded, as they do not fit.
+    Quarantined = "quarantined";
+    /// Parts of a delivery whose ids were used with another content before.
+    Conflict = "conflict";
+    /// Parts of a delivery that the log could not take.
+    Unrecorded = "unrecorded";
+    /// The newest event of a subject cannot be applied.
+    Parked = "parked";
+    /// A package waits for the name of its project.
+    ProjectName = "project_name";
+    /// A person has another user name than its source asks for.
+    UserName = "user_name";
+    /// The newest event of a subject lost to one that is newer by its source's order.
+    Superseded = "superseded";
+    /// A fact names what nobody stated, or what was removed.
+    Dangling = "dangling_reference";
+    /// A role is given and gives nothing.
+    Binding = "binding";
+    /// An account is in a cycle of parents.
+    Cycle = "account_cycle";
+    /// A member of a group who exists and is not read.
+    Outside = "outside_member";
+    /// A member of a group who does not exist.
+    Absent = "absent_member";
+    /// Something that was read and could not be resolved; it is left as it was.
+    Unresolved = "unresolved";
+}

@@ -1,0 +1,351 @@
+//! Where problems are found: in the roster, in what was lost to newer news, in deliveries, at the sources.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rollcall_access::{Cause, Flaw, RosterProblem};
+use rollcall_events::{Order, Position, Recorded, SourceName};
+use rollcall_ingest::{DeliveryId, SourceState, SourceStatus, Verdict};
+use rollcall_store::{
+    ops::{DeliveryFilter, OpsError},
+    read::SupersededRow,
+};
+
+use super::{Part, ProblemKind, ProblemShown};
+use crate::{
+    App,
+    concurrency::run_blocking,
+    error::{Error, ErrorKind, Result},
+};
+
+/// How many rows of the roster, or of lost events, are looked at in one go. The fold waits as long at most.
+const ROWS: u32 = 10_000;
+
+fn unreadable(error: &OpsError) -> Error {
+    Error::unavailable("The problems cannot be read", error)
+}
+
+/// A number as a key that sorts as it.
+fn key(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+fn number(key: &str) -> Result<u64> {
+    u64::from_str_radix(key, 16)
+        .map_err(|_| ErrorKind::InvalidQuery.because("This is no place in the list of problems."))
+}
+
+/// What the roster itself knows, a slice of its rows.
+pub(super) async fn in_roster(
+    app: &App,
+    kind: ProblemKind,
+    what: RosterProblem,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Part> {
+    let mut from = match after {
+        Some(after) => number(after)?.saturating_add(1),
+        None => 0,
+    };
+    let live = Arc::clone(&app.live);
+    run_blocking(move || {
+        let mut part = Part::default();
+        loop {
+            // The guard is held for one slice.
+            let walked = live.read().problems(what, from, ROWS);
+            part.found.extend(walked.found.into_iter().map(|(at, flaw)| (key(at), of_flaw(kind, flaw))));
+            match walked.next {
+                Some(next) if part.found.len() < limit => from = next,
+                next => {
+                    part.next = next.and_then(|next| next.checked_sub(1)).map(key);
+                    return part;
+                }
+            }
+        }
+    })
+    .await
+}
+
+fn of_flaw(kind: ProblemKind, flaw: Flaw) -> ProblemShown {
+    let Flaw { said_by: Cause { position, source, subject }, said, why, remedy } = flaw;
+    ProblemShown { id: String::new(), kind, since: None, position: Some(position), source, subject, said, why, remedy }
+}
+
+/// News that lost to newer ones, where nothing was heard of the subject since.
+pub(super) async fn superseded(app: &App, after: Option<&str>) -> Result<Part> {
+    let from = Position(after.map(number).transpose()?.unwrap_or_default());
+    let (rows, next) = app.control.superseded(from, ROWS).await?;
+    let mut positions: Vec<Position> = rows.iter().flat_map(|row| [Some(row.position), row.by]).flatten().collect();
+    positions.sort_unstable();
+    positions.dedup();
+    let records: BTreeMap<Position, Recorded> =
+        app.tail.records(&positions).await?.into_iter().map(|record| (record.position, record)).collect();
+    let order = |source: &str| {
+        let roster = app.live.read();
+        source.parse::<SourceName>().map_or(Order::Observed, |source| roster.order(&source))
+    };
+    let found = rows.into_iter().map(|row| {
+        let lost = records.get(&row.position);
+        let by = row.by.and_then(|by| records.get(&by));
+        (key(row.position.0), lost_news(&row, order(&row.source), lost, by))
+    });
+    Ok(Part { found: found.collect(), next: next.map(|next| key(next.0)) })
+}
+
+fn lost_news(row: &SupersededRow, order: Order, lost: Option<&Recorded>, by: Option<&Recorded>) -> ProblemShown {
+    let SupersededRow { position, source, subject, .. } = row;
+    let what = lost.map_or("an event", |lost| &*lost.event.kind);
+    let sequence = |record: &Recorded| record.event.sequence.map_or("none".to_owned(), |sequence| sequence.to_string());
+    let time = |record: &Recorded| record.event.time.map_or("none".to_owned(), |time| time.to_rfc3339());
+    let late = "nothing, where it came late";
+    let (why, remedy) = match (lost, by, order) {
+        (Some(lost), Some(by), Order::Time) if by.event.time.is_some_and(|time| time > lost.recorded_at) => (
+            format!(
+                "event {} says time {}, which was in the future when this came; all that source {source} says of it with an earlier time is superseded",
+                by.position,
+                time(by)
+            ),
+            format!(
+                "set the clock of source {source} right, and have it say {subject} once more with a time after that one"
+            ),
+        ),
+        (Some(lost), Some(by), Order::Time) => (
+            format!("event {} says time {}, this one {}: that one is newer", by.position, time(by), time(lost)),
+            format!("{late}; else have source {source} say {subject} again with a later time"),
+        ),
+        (Some(lost), Some(by), _) => (
+            format!(
+                "event {} has sequence {}, this one {}: that one is newer, or gives less where they are the same",
+                by.position,
+                sequence(by),
+                sequence(lost)
+            ),
+            format!("{late}; else have source {source} say {subject} again with a higher sequence"),
+        ),
+        _ => (
+            format!("source {source} is retired: nothing that it says takes effect"),
+            "let the sender stop, or give the source another name".to_owned(),
+        ),
+    };
+    ProblemShown {
+        id: String::new(),
+        kind: ProblemKind::Superseded,
+        since: None,
+        position: Some(*position),
+        source: source.clone(),
+        subject: subject.clone(),
+        said: format!("{what} about {subject}"),
+        why,
+        remedy,
+    }
+}
+
+/// Deliveries with a verdict, the newest first.
+pub(super) async fn in_deliveries(
+    app: &App,
+    kind: ProblemKind,
+    verdict: Verdict,
+    source: Option<&str>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Part> {
+    let before: Option<DeliveryId> = after.and_then(|after| after.parse().ok());
+    let source = match source.map(str::parse::<SourceName>) {
+        Some(Err(_)) => return Ok(Part::default()),
+        Some(Ok(source)) => Some(source),
+        None => None,
+    };
+    let filter = DeliveryFilter { source, verdicts: vec![verdict] };
+    let limit = u32::try_from(limit.min(1_000)).unwrap_or(1_000);
+    let found = app.ops.deliveries(&filter, before.as_ref(), limit).await.map_err(|error| unreadable(&error))?;
+    let next = found.last().filter(|_| found.len() >= limit as usize).map(|last| last.id.to_string());
+    let found = found.into_iter().map(|delivery| {
+        let id = delivery.id.to_string();
+        let reason = delivery.problem.or(delivery.reason);
+        let (count, why) = match kind {
+            ProblemKind::Conflict => {
+                (delivery.events, "ids of it were used before, with another content; the first stands".to_owned())
+            }
+            ProblemKind::Unrecorded => (delivery.events, "the log could not take it".to_owned()),
+            _ => (delivery.quarantined, reason.map_or("it does not fit".to_owned(), |reason| format!("first: {reason}"))),
+        };
+        let problem = ProblemShown {
+            id: String::new(),
+            kind,
+            since: Some(delivery.received_at),
+            position: None,
+            source: delivery.source.to_string(),
+            subject: id.clone(),
+            said: format!("{count} of {} events in this delivery", delivery.events),
+            why,
+            remedy: format!("`rollcall deliveries show {id}` says what is wrong; when that is mended, `rollcall deliveries replay {id}`"),
+        };
+        (id, problem)
+    });
+    Ok(Part { found: found.collect(), next })
+}
+
+async fn statuses(app: &App) -> Result<Vec<SourceStatus>> {
+    // What is no longer read has no state of now.
+    let all = app.ops.source_statuses().await.map_err(|error| unreadable(&error))?;
+    Ok(all.into_iter().filter(|status| app.runners.reads(status.source.as_str())).collect())
+}
+
+/// Removals that wait for a person.
+pub(super) async fn held_removals(app: &App, after: Option<&str>) -> Result<Part> {
+    let mut part = Part::default();
+    for SourceStatus { source, .. } in statuses(app).await? {
+        if after.is_some_and(|after| source.as_str() <= after) {
+            continue;
+        }
+        let held = app.ops.held_plan(&source).await;
+        let held = held.map_err(|error| Error::unavailable("The problems cannot be read", &error))?;
+        part.found.extend(held.map(|plan| {
+            let problem = ProblemShown {
+                id: String::new(),
+                kind: ProblemKind::HeldRemovals,
+                since: Some(plan.made_at),
+                position: None,
+                source: source.to_string(),
+                subject: plan.id.to_string(),
+                said: format!("{} removals", plan.removals),
+                why: plan.reason,
+                remedy: format!(
+                    "`rollcall plan {source}` shows each; `rollcall apply {} --confirm-removals {}` lets them take effect",
+                    plan.id, plan.removals
+                ),
+            };
+            (source.to_string(), problem)
+        }));
+    }
+    Ok(part)
+}
+
+/// What is said of one source beside its name: subject, what was said, why, what to do.
+pub(super) type OfSource = (String, String, String, String);
+
+/// What the last read of each source left.
+pub(super) async fn of_sources(
+    app: &App,
+    kind: ProblemKind,
+    after: Option<&str>,
+    look: impl Fn(&SourceStatus) -> Vec<OfSource>,
+) -> Result<Part> {
+    let mut part = Part::default();
+    for status in statuses(app).await? {
+        for (n, (subject, said, why, remedy)) in look(&status).into_iter().enumerate() {
+            // `!` sorts before whatever a source's name can hold.
+            let key = format!("{}!{n:04}", status.source);
+            if after.is_some_and(|after| key.as_str() <= after) {
+                continue;
+            }
+            let (since, source) = (status.sealed_at.or(Some(status.checked_at)), status.source.to_string());
+            let problem =
+                ProblemShown { id: String::new(), kind, since, position: None, source, subject, said, why, remedy };
+            part.found.push((key, problem));
+        }
+    }
+    Ok(part)
+}
+
+/// A source of which nothing can be concluded.
+pub(super) fn unread(status: &SourceStatus) -> Vec<OfSource> {
+    let what = match status.state {
+        SourceState::Healthy | SourceState::Held => return Vec::new(),
+        SourceState::Empty => "it answers with nothing, though it said something before; nothing is taken away",
+        SourceState::Unreachable => "it does not answer; what it said last stands",
+        SourceState::Unauthorised => "it does not let Rollcall in; what it said last stands",
+        SourceState::Blind => "it does not let Rollcall see everything; what it said last stands",
+    };
+    let why = match &status.reason {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what.to_owned(),
+    };
+    let name = status.source.to_string();
+    vec![(
+        name.clone(),
+        "what it says now".to_owned(),
+        why,
+        format!("`rollcall sources show {name}` looks at it from here"),
+    )]
+}
+
+/// The first of many, and a last line of how many more there are.
+fn first(count: u64, first: Vec<OfSource>, more: &str) -> Vec<OfSource> {
+    let left = count.saturating_sub(first.len() as u64);
+    let rest = (left > 0).then(|| {
+        let (said, why) = (format!("{left} more"), format!("they are {more} too"));
+        ("and more".to_owned(), said, why, "mend the first; the next read shows others".to_owned())
+    });
+    first.into_iter().chain(rest).collect()
+}
+
+/// Members who exist and are not read.
+pub(super) fn outside(status: &SourceStatus) -> Vec<OfSource> {
+    let rows = status.outside.first.iter().map(|who| {
+        let why =
+            "that entry exists, and is in none of the bases, or is of a kind that the filters do not take".to_owned();
+        let remedy = "read the base that it is in, change the filter, or take it out of the group".to_owned();
+        (who.clone(), "it is a member of the group".to_owned(), why, remedy)
+    });
+    first(status.outside.count, rows.collect(), "outside")
+}
+
+/// Members who are not there.
+pub(super) fn absent(status: &SourceStatus) -> Vec<OfSource> {
+    let rows = status.absent.first.iter().map(|who| {
+        let (why, remedy) = ("no such entry exists", "take it out of the group, or make the entry");
+        (who.clone(), "it is a member of the group".to_owned(), why.to_owned(), remedy.to_owned())
+    });
+    first(status.absent.count, rows.collect(), "not there")
+}
+
+/// What could not be resolved.
+pub(super) fn unresolved(status: &SourceStatus) -> Vec<OfSource> {
+    let rows = status.excluded.first.iter().map(|(which, why)| {
+        let remedy = "mend it at the source; until then what was said last of it stands".to_owned();
+        (which.clone(), "something of it was read".to_owned(), why.clone(), remedy)
+    });
+    first(status.excluded.count, rows.collect(), "not resolved")
+}
+
+/// Sources with facts in the log that nothing listens to or reads.
+pub(super) fn not_configured(app: &App, after: Option<&str>) -> Result<Part> {
+    let roster = app.live.read();
+    let configured = |name: &str| app.receiver.max_body(name).is_some() || app.runners.reads(name);
+    let mut names: Vec<&str> = roster.fact_sources().filter(|name| !configured(name)).collect();
+    names.retain(|name| after.is_none_or(|after| *name > after));
+    names.sort_unstable();
+    let found = names.into_iter().map(|name| {
+        let problem = ProblemShown {
+            id: String::new(),
+            kind: ProblemKind::SourceNotConfigured,
+            since: None,
+            position: None,
+            source: name.to_owned(),
+            subject: format!("source/{name}"),
+            said: "its facts are in the log and count".to_owned(),
+            why: "the configuration names no such source: nothing new is heard of it".to_owned(),
+            remedy: format!("add [source.{name}] to the configuration, or retire the source"),
+        };
+        (name.to_owned(), problem)
+    });
+    Ok(Part { found: found.collect(), next: None })
+}
+
+/// Says of each when its event was recorded.
+pub(super) async fn date(app: &App, rows: &mut [ProblemShown]) -> Result<()> {
+    let mut positions: Vec<Position> =
+        rows.iter().filter(|row| row.since.is_none()).filter_map(|row| row.position).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let records = app.tail.records(&positions).await?;
+    let recorded: BTreeMap<Position, _> =
+        records.into_iter().map(|record| (record.position, record.recorded_at)).collect();
+    for row in rows.iter_mut().filter(|row| row.since.is_none()) {
+        row.since = row.position.and_then(|position| recorded.get(&position).copied());
+    }
+    Ok(())
+}
