@@ -43,6 +43,11 @@ pub use reasons::{Cause, Obstacle, Reason, Remedy, Rule, Standing, Step};
 // The past, and what would be.
 pub use past::slice::{Basis, PastQuestion, ScopeName, Subject, effective_by};
 pub use what_if::{
+    configuration::{
+        Configuration, ConfigurationPlan, SettingDifference, configuration_differences, configuration_rows,
+        configuration_to_record, plan_configuration,
+    },
     dry_run::{could_empty_project, dry_run, emptied_projects},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
+    standing::{AccessRow, AccessRowKey, AccessTotals},
 };

@@ -25,7 +25,7 @@ use crate::{
             authzen, bindings, decisions, explain, folders, groups, people, previews, projects, reports, secrets,
             services, users,
         },
-        operations::{deliveries, events, hooks, keys, log, plans, problems, projections, sources},
+        operations::{configuration, deliveries, events, hooks, keys, log, plans, problems, projections, sources},
     },
     telemetry::RequestAnswered,
 };
@@ -41,6 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(sources::routes())
         .merge(plans::routes())
         .merge(problems::routes())
+        .merge(configuration::routes())
         .merge(projects::routes())
         .merge(people::routes())
         .merge(users::routes())

@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::SharedRoster;
+use rollcall_access::{Configuration, SharedRoster};
 use rollcall_authn::{Authenticator, Credentials, Realm, SignIn, SignInError};
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{Clock, LogId, Position};
@@ -43,6 +43,8 @@ pub struct AppParts {
     pub clock: Arc<dyn Clock>,
     /// Says who calls.
     pub authenticator: Arc<Authenticator>,
+    /// What the configuration says of access, in effect or not.
+    pub configuration: Arc<Configuration>,
 }
 
 /// Questions and commands.
@@ -57,6 +59,7 @@ pub struct App {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) clock: Arc<dyn Clock>,
     authenticator: Arc<Authenticator>,
+    pub(crate) configuration: Arc<Configuration>,
     /// Commands share it; one that rests on what it saw before takes it alone.
     pub(crate) command_order: Arc<RwLock<()>>,
     pub(crate) limits: ConcurrencyLimits,
@@ -66,7 +69,19 @@ impl App {
     /// Puts it together.
     #[must_use]
     pub fn new(parts: AppParts) -> Arc<Self> {
-        let AppParts { live, append, tail, ops, decisions, receiver, runners, control, clock, authenticator } = parts;
+        let AppParts {
+            live,
+            append,
+            tail,
+            ops,
+            decisions,
+            receiver,
+            runners,
+            control,
+            clock,
+            authenticator,
+            configuration,
+        } = parts;
         Arc::new(Self {
             live,
             append,
@@ -78,6 +93,7 @@ impl App {
             control,
             clock,
             authenticator,
+            configuration,
             command_order: Arc::default(),
             limits: ConcurrencyLimits::default(),
         })

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Refusal, RefusalKind, Roster, SharedRoster};
+use rollcall_access::{Configuration, Effect, Refusal, RefusalKind, Roster, SharedRoster};
 use rollcall_authn::SecretUsed;
 use rollcall_eventlog::{AppendError, Outcome};
 use rollcall_events::{Body, Command, Id, NewEvent, Position, SourceName, body::Author};
@@ -118,6 +118,11 @@ impl Commands {
     /// The secret that the caller signed in with, as commands name it.
     pub(crate) fn made_with(&self) -> Option<Id> {
         self.secret.as_ref().map(|secret| secret.id.clone())
+    }
+
+    /// What the configuration says of access, in effect or not.
+    pub(crate) fn configuration(&self) -> &Arc<Configuration> {
+        &self.app.configuration
     }
 
     /// Waits until no preview runs.

@@ -65,14 +65,23 @@ impl Permit {
         live: &Arc<SharedRoster>,
         work: impl FnOnce(&Roster) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.run_with_copy(live, move |copy| work(&copy)).await?
+    }
+
+    /// As [`Self::run_on_copy`], for work that uses the copy up.
+    pub async fn run_with_copy<T: Send + 'static>(
+        self,
+        live: &Arc<SharedRoster>,
+        work: impl FnOnce(Roster) -> T + Send + 'static,
+    ) -> Result<T> {
         let live = Arc::clone(live);
         run_blocking(move || {
             // Kept by the work itself, which goes on when the caller goes away.
             let _permit = self;
             let copy = live.read().clone();
-            work(&copy)
+            work(copy)
         })
-        .await?
+        .await
     }
 }
 

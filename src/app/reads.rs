@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Principal, Roster, SharedRoster};
+use rollcall_access::{Configuration, Principal, Roster, SharedRoster};
 use rollcall_eventlog::Tail;
 use rollcall_events::{LogId, Position};
 use rollcall_ingest::{Receiver, Runners};
@@ -119,6 +119,11 @@ impl Reads {
 
     pub(crate) fn runners(&self) -> &Runners {
         &self.app.runners
+    }
+
+    /// What the configuration says of access, in effect or not.
+    pub(crate) fn configuration(&self) -> &Arc<Configuration> {
+        &self.app.configuration
     }
 
     /// Waits until no preview runs.

@@ -9,10 +9,10 @@ mod ids;
 pub mod json;
 pub mod names;
 mod schema;
-mod settings;
 pub mod time;
 pub mod visible;
 
+pub use body::settings::{Order, Settings, SourceSettings};
 pub use body::{Body, Command, Emitter};
 pub use clock::Clock;
 pub use digest::{Digest, Sha256Hex};
@@ -21,4 +21,3 @@ pub use epoch::{Epoch, StaleEpoch, run_id};
 pub use ids::{Id, InvalidName, LOCAL, LogId, Position, ProjectName, SourceName, prefixed_id, project_name_of};
 pub use json::SchemaError;
 pub use schema::{schema_of, schemas};
-pub use settings::{Order, Settings, SourceSettings};

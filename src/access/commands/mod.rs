@@ -85,8 +85,14 @@ impl Roster {
             Command::IdentityLinked(data) | Command::IdentityUnlinked(data) => {
                 self.authorize(data.author.as_ref(), "person.link", Place::Root, now).map(|_| ())
             }
-            // Recorded at start or by the operator's own command line: nobody else has a way to say them.
-            Command::SourceRetired(_) | Command::SettingsSet(_) | Command::ProfileSet(_) => Ok(()),
+            Command::SettingsSet(data) => {
+                self.authorize(data.author.as_ref(), "settings.set", Place::Root, now).map(|_| ())
+            }
+            Command::ProfileSet(data) => {
+                self.authorize(data.author().as_ref(), "settings.set", Place::Root, now).map(|_| ())
+            }
+            // By the operator's own command line: nobody else has a way to say it.
+            Command::SourceRetired(_) => Ok(()),
         }
     }
 }

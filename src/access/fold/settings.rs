@@ -13,7 +13,8 @@ use crate::{
 
 impl Roster {
     pub(super) fn set_settings(&mut self, cx: &mut FoldContext<'_>, settings: Settings) -> Effect {
-        if self.settings == settings && !self.facts.settings.is_empty() {
+        let said = Settings { author: settings.author.clone(), ..self.settings.clone() };
+        if said == settings && !self.facts.settings.is_empty() {
             return Effect::NoChange;
         }
         self.facts.settings = cx.record.event.data.to_string();

@@ -48,6 +48,9 @@ impl Profile {
             let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
             error_at(format!("line {line}, column {column}"), error.message())
         })?;
+        if document.author.is_some() {
+            return Err(error_at("author", "a file names no author; whoever applies it is recorded"));
+        }
         Self::compile(document).and_then(Self::without_typos).map_err(|error| match place_of(text, &steps(&error.at)) {
             Some((line, column)) => ProfileError { at: format!("line {line}, column {column}, {}", error.at), ..error },
             None => error,
@@ -68,7 +71,7 @@ impl Profile {
     /// # Errors
     /// With the key path.
     pub fn compile(document: Document) -> Result<Self, ProfileError> {
-        let document = Document { test: None, ..document };
+        let document = Document { author: None, test: None, ..document };
         if document.schema != 1 {
             return Err(error_at("schema", format!("{} is not a known format; this version reads 1", document.schema)));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_events::body::Visibility;
+use rollcall_events::body::{Author, Visibility};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,9 +52,25 @@ pub struct Document {
     /// Which operation or action here gives each action of Rollcall's own API to those who may do it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub api: BTreeMap<String, String>,
+    /// Who applied it: stands in an event, never in a file, and is no part of the effective document.
+    #[serde(default, skip_serializing)]
+    pub author: Option<Author>,
     /// Read by conformance tests only; never part of the effective document.
     #[serde(default, skip_serializing)]
     pub test: Option<Value>,
+}
+
+impl Document {
+    /// Without its name and every remark: what is left is what it means.
+    #[must_use]
+    pub fn without_remarks(&self) -> Self {
+        let mut document = Self { name: String::new(), system: None, source: None, ..self.clone() };
+        document.settings.values_mut().for_each(|switch| switch.note = None);
+        document.kinds.values_mut().for_each(|kind| kind.note = None);
+        document.roles.values_mut().for_each(|role| role.note = None);
+        document.rules.remarks.clear();
+        document
+    }
 }
 
 /// A switch: what it can say, and what it says if nobody sets it.

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod causes;
+mod configurations;
 mod dry_runs;
 mod edges;
 mod endings;

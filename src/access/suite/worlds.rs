@@ -153,6 +153,20 @@ pub(super) struct World {
     pub(super) history: History,
 }
 
+/// A profile and settings that somebody could configure, as their events say them.
+pub(super) fn configuration(random: &mut Random) -> (Value, Value) {
+    let profile = any_profile(random);
+    let settings = settings(random, &profile);
+    (profile, settings)
+}
+
+fn any_profile(random: &mut Random) -> Value {
+    match random.below(7) {
+        n @ 0..=4 => bundled(BUNDLED[n].0),
+        _ => odd(random),
+    }
+}
+
 fn window(random: &mut Random) -> (Value, Value) {
     let day = |n: usize| Value::from((noon() + chrono::Duration::days(i64::try_from(n).unwrap() - 3)).to_rfc3339());
     match random.below(6) {
@@ -407,11 +421,7 @@ impl World {
     /// The world of a seed: a profile, the things that there are, then anything.
     pub(super) fn new(seed: u64) -> Self {
         let random = &mut Random::new(seed);
-        let any = |random: &mut Random| match random.below(7) {
-            n @ 0..=4 => bundled(BUNDLED[n].0),
-            _ => odd(random),
-        };
-        let mut profile = any(random);
+        let mut profile = any_profile(random);
         let mut history = History::default();
         let mut say = |source: &str, kind: &str, data: &Value| history.say(source, kind, None, &data.to_string());
         say("local", "profile.set", &profile);
@@ -475,7 +485,7 @@ impl World {
         let mut earlier = Vec::new();
         for _ in 0..30 + random.below(90) {
             if random.one_in(60) {
-                profile = any(random);
+                profile = any_profile(random);
                 say("local", "profile.set", &profile);
             }
             let again = random.one_in(6).then(|| taken_back(random, &earlier)).flatten();

@@ -149,7 +149,7 @@ impl Roster {
         }
     }
 
-    fn baseline_at(&self, caller: PseudoPrincipal, place: Place) -> ActionSet {
+    pub(crate) fn baseline_at(&self, caller: PseudoPrincipal, place: Place) -> ActionSet {
         if !self.is_open(place) {
             return ActionSet::EMPTY;
         }

@@ -55,6 +55,10 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/plans/{id}/memberships" "plan.list" Root;
     POST "/api/v1/plans/{id}/apply" "plan.apply" Root;
     POST "/api/v1/plans/{id}/discard" "plan.apply" Root;
+    GET "/api/v1/configuration" "plan.list" Root;
+    GET "/api/v1/configuration/plan" "plan.list" Root;
+    GET "/api/v1/configuration/plan/rows" "plan.list" Root;
+    POST "/api/v1/configuration/apply" "settings.set" Root;
     GET "/api/v1/projects" "project.list" Rows;
     GET "/api/v1/projects/{name}" "project.list" Project;
     GET "/api/v1/projects/{name}/members" "member.list" ProjectOrOwn;

@@ -20,7 +20,9 @@ use axum::{
 };
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{Change, Effect, Folded, Roster, SharedRoster, Subject, emptied_projects};
+use rollcall_access::{
+    Change, Configuration, Effect, Folded, Profile, Roster, SharedRoster, Subject, emptied_projects,
+};
 use rollcall_app::{
     App, AppParts, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
 };
@@ -377,6 +379,11 @@ impl World {
             directories: vec![Arc::new(Shared(passwords.clone()))],
         };
         let authenticator = Arc::new(Authenticator::new(authenticator).unwrap());
+        if reads {
+            settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
+        }
+        settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
+        let profile = Profile::bundled("revenera").unwrap();
         let app = App::new(AppParts {
             live: live.clone(),
             append: Arc::new(log.clone()),
@@ -388,14 +395,11 @@ impl World {
             control: control.clone(),
             clock: clock.clone(),
             authenticator,
+            configuration: Arc::new(Configuration { profile, settings: settings.clone() }),
         });
         let router = router(Api { app, answers: ops.clone(), public_url: "https://rollcall.test".to_owned() });
         let document = serde_json::to_value(router::routes().into_openapi()).unwrap();
         let world = Self { router, log, clock, control, ops, live, dir, source, passwords, document, fold, running };
-        if reads {
-            settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
-        }
-        settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
         world.local(&rollcall_events::Body::SettingsSet(settings)).await;
         world
     }

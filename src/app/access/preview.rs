@@ -252,6 +252,7 @@ impl From<Settings> for SettingsPatch {
             reserved_names,
             switches,
             sources: _,
+            author: _,
         } = settings;
         Self {
             producer_role: Some(producer_role),
@@ -305,6 +306,7 @@ impl SettingsPatch {
             reserved_names: reserved_names.unwrap_or_else(|| now.reserved_names.clone()),
             switches,
             sources: now.sources.clone(),
+            author: None,
         }
     }
 }

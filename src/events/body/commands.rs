@@ -316,6 +316,19 @@ impl EventData for Settings {
 #[serde(transparent)]
 pub struct ProfileDocument(#[schemars(with = "serde_json::Map<String, serde_json::Value>")] pub Box<RawValue>);
 
+impl ProfileDocument {
+    /// Who applied it; absent where a start recorded it.
+    #[must_use]
+    pub fn author(&self) -> Option<Author> {
+        #[derive(Deserialize)]
+        struct Authored {
+            #[serde(default)]
+            author: Option<Author>,
+        }
+        serde_json::from_str::<Authored>(self.0.get()).ok()?.author
+    }
+}
+
 impl PartialEq for ProfileDocument {
     fn eq(&self, other: &Self) -> bool {
         self.0.get() == other.0.get()

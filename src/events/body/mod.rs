@@ -8,6 +8,7 @@ mod licensing;
 #[cfg(test)]
 mod malformed_tests;
 mod removals;
+pub(crate) mod settings;
 
 use std::borrow::Cow;
 

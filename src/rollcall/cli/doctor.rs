@@ -10,6 +10,7 @@ use rollcall_access::{
     profile::{Own, PseudoPrincipal, Resource},
 };
 use rollcall_app::operations::{
+    configuration::SettingShown,
     deliveries::DeliveryShown,
     log::SignedHead,
     problems::{ProblemKind, ProblemShown},
@@ -225,6 +226,20 @@ async fn check_tokens(found: &mut Findings, loaded: &Loaded, base: &Url, plain: 
     }
 }
 
+/// What is configured and not in effect.
+async fn check_configuration(found: &mut Findings, client: &Client) {
+    let waiting = client.items::<SettingShown>(&["api", "v1", "configuration"]).await;
+    let waiting = waiting.map(|waiting| waiting.value).unwrap_or_default();
+    for SettingShown { setting, in_force, configured } in &waiting {
+        found.add("configuration", Grade::Bad, format!("{setting} is {configured} and {in_force} is in effect"));
+    }
+    if !waiting.is_empty() {
+        let what =
+            "it would change somebody's access: look at it with `rollcall config plan`, then apply it or take it back";
+        found.add("configuration", Grade::Bad, what);
+    }
+}
+
 /// What waits for somebody.
 async fn check_records(found: &mut Findings, client: &Client) {
     match client.get::<SignedHead>(&["api", "v1", "log", "head"], &[]).await {
@@ -234,6 +249,7 @@ async fn check_records(found: &mut Findings, client: &Client) {
             found.add("admin key", Grade::Good, format!("good; the log is at position {position}"));
         }
     }
+    check_configuration(found, client).await;
     check_problems(found, client).await;
     let query = [("verdict", "failed".to_owned())];
     let failed = client.all_pages::<DeliveryShown>(&["api", "v1", "deliveries"], &query, 100).await;

@@ -17,11 +17,11 @@ mod welcome;
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Cli, Command, Global, KeysCommand, SourcesCommand},
+    args::{Cli, Command, ConfigCommand, Global, KeysCommand, SourcesCommand},
     output::{ColorMode, OutputFormat},
     remote::{
-        bindings, deliveries, events, folders, groups, keys, plans, preview, problems, projections, projects, reports,
-        secrets, services, sources, why,
+        bindings, configuration, deliveries, events, folders, groups, keys, plans, preview, problems, projections,
+        projects, reports, secrets, services, sources, why,
     },
 };
 use crate::{
@@ -54,7 +54,12 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(global, &args, ColorMode::for_stdout()).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
-        Command::Config(command) => Ok(config::run(global, format, &command)),
+        Command::Config(ConfigCommand::Check) => Ok(config::check(global, format)),
+        Command::Config(ConfigCommand::Show) => Ok(config::show(global, format)),
+        Command::Config(ConfigCommand::Plan) => configuration::plan(&client()?, format).await,
+        Command::Config(ConfigCommand::Apply { confirm }) => {
+            configuration::apply(&client()?, format, confirm.as_deref()).await
+        }
         Command::Doctor => doctor::run(global, format).await,
         Command::Demo(command) => demo::run(global, format, &command).await,
         Command::Verify { against, from } => {

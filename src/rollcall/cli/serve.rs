@@ -55,7 +55,7 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
     telemetry::start_logging(&loaded.config.log);
     let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random_bytes()?)?;
     let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
-    let health = server.health.clone();
+    let (health, waiting) = (server.health.clone(), server.waiting().len());
     health.set_filling_demo(matches!(sample_data, Some(SampleData::Missing(_))));
     let listening = server.listen(&loaded.config, &args.roles).await?;
     let url =
@@ -68,8 +68,8 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
     }
     .emit();
 
-    let welcome =
-        greet(global, &loaded, &dir, &admin_key, sample_data, listening.address, url.trim_end_matches('/'), paint);
+    let url = url.trim_end_matches('/');
+    let welcome = greet(global, &loaded, &dir, &admin_key, sample_data, listening.address, url, waiting, paint);
     let greeted = tokio::select! {
         greeted = welcome => greeted,
         () = listening.stop.cancelled() => Ok(()),
@@ -92,6 +92,7 @@ async fn greet(
     sample_data: Option<SampleData>,
     address: SocketAddr,
     url: &str,
+    waiting: usize,
     paint: ColorMode,
 ) -> Result<(), Failure> {
     let made = match admin_key {
@@ -109,6 +110,12 @@ async fn greet(
     let Some(sample_data) = sample_data else {
         let mut text =
             format!("{}  data={data}\n  server     {url}\n", paint.bold(&format!("rollcall {}", telemetry::VERSION)));
+        if waiting > 0 {
+            text.push_str(&format!(
+                "  {}  {waiting} of the configuration would change somebody's access and are not in effect: rollcall config plan\n",
+                paint.bold("settings")
+            ));
+        }
         if let Some(key) = made {
             text.push_str(&format!("  admin key  {key}\n"));
         }

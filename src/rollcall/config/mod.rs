@@ -40,7 +40,8 @@ pub struct Config {
     pub server: Server,
     /// Registry tokens.
     pub token: Token,
-    /// From facts to roles. Changing a key here is recorded as an event at the next start.
+    /// From facts to roles. A key that is changed here is recorded as an event at the next start if that changes nobody's
+    /// access; else it waits until somebody applies it (`rollcall config plan`).
     pub access: Access,
     /// What the process says about itself on standard error.
     pub log: Logging,
@@ -260,6 +261,7 @@ impl Access {
             reserved_names: reserved_names.0,
             switches: switches.into_iter().map(|(name, SwitchValue(value))| (name, value)).collect(),
             sources,
+            author: None,
         }
     }
 }

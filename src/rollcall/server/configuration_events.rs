@@ -1,22 +1,16 @@
-//! What has to be said so that the log says what the configuration says: settings, profile, the global project.
+//! What the configuration says of access, and what a start records as the server's own command.
 //! Reads the configuration and the roster; appends nothing.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use rollcall_access::{Roster, SharedRoster};
-use rollcall_events::{
-    Body, NewEvent, SourceName, SourceSettings,
-    body::{self, ProfileDocument, ProjectKind},
-    prefixed_id,
-};
-use serde_json::value::RawValue;
+use rollcall_access::{Configuration, SharedRoster};
+use rollcall_events::{Body, NewEvent, SourceName, SourceSettings, prefixed_id};
 
 use crate::{
     config::{Config, load::Loaded},
     server::random::random_bytes,
 };
-
-/// Id, name and kind of the project that everybody shares.
-const GLOBAL: &str = "global";
 
 /// A command of Rollcall itself.
 ///
@@ -29,21 +23,20 @@ pub fn local_event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> 
     })
 }
 
-/// Settings and profile where the log says others.
+/// What the configuration says of access, as it would be recorded.
 ///
 /// # Errors
 /// When a source with facts would change its order.
-pub fn configuration_events(
+pub fn configuration_of(
     loaded: &Loaded,
     profile: &rollcall_access::Profile,
     live: &SharedRoster,
-) -> anyhow::Result<Vec<Body>> {
+) -> anyhow::Result<Configuration> {
     let roster = live.read();
     let Config { access, source, .. } = &loaded.config;
-    // Sources that are configured no more stay: their facts are still ordered as they were.
-    let mut sources = roster.settings().sources.clone();
+    let mut sources = BTreeMap::new();
     for (name, configured) in source {
-        let said = sources.get(name).map(|known| known.order);
+        let said = roster.settings().sources.get(name).map(|known| known.order);
         if said.is_some_and(|order| order != configured.order()) && roster.sources().any(|seen| seen == name.as_str()) {
             let key = format!("source.{name}.order");
             let origin = loaded.origins.near(&key, &format!("source.{name}"));
@@ -57,39 +50,15 @@ pub fn configuration_events(
             SourceSettings { order: configured.order(), authoritative: configured.authoritative() },
         );
     }
-    let settings = access.settings(sources);
-    let mut bodies = Vec::new();
-    if !roster.has_settings() || roster.profile().document() != profile.document() {
-        let text = serde_json::to_string(profile.document())?;
-        bodies.push(Body::ProfileSet(ProfileDocument(RawValue::from_string(text)?)));
-    }
-    if !roster.has_settings() || *roster.settings() != settings {
-        bodies.push(Body::SettingsSet(settings));
-    }
-    Ok(bodies)
-}
-
-/// The project that everybody shares, where the profile has one and nobody has made it yet.
-pub fn missing_global_project(roster: &Roster) -> Option<Body> {
-    let kind = roster.profile().document().kinds.get(GLOBAL)?;
-    let exists = roster.projects().any(|ix| roster.project(ix).kind == GLOBAL);
-    let made = body::Project {
-        project: GLOBAL.parse().ok()?,
-        name: GLOBAL.to_owned(),
-        kind: ProjectKind::Global,
-        visibility: kind.default,
-        folder: None,
-        creator: None,
-        author: None,
-    };
-    (!exists).then_some(Body::ProjectCreated(made))
+    Ok(Configuration { profile: profile.clone(), settings: access.settings(sources) })
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use rollcall_access::{Effect, Profile};
+    use rollcall_access::{Effect, Profile, Roster, configuration_to_record};
+    use rollcall_app::operations::configuration::missing_global_project;
     use rollcall_events::{LogId, Position, Recorded};
 
     use super::*;
@@ -109,6 +78,12 @@ mod tests {
         event.sequence = Some(1);
         let position = Position(roster.position().0 + 1);
         roster.apply(&Recorded { position, recorded_at: DateTime::UNIX_EPOCH, event }).effect
+    }
+
+    /// What a start with this records.
+    fn configuration_events(loaded: &Loaded, profile: &Profile, live: &SharedRoster) -> anyhow::Result<Vec<Body>> {
+        let configuration = configuration_of(loaded, profile, live)?;
+        Ok(configuration_to_record(&live.read(), &configuration, DateTime::UNIX_EPOCH))
     }
 
     #[test]

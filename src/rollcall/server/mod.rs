@@ -19,12 +19,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::middleware;
 use chrono::{DateTime, Utc};
-use rollcall_access::Effect;
+use rollcall_access::{Configuration, Effect, SettingDifference, configuration_differences, configuration_to_record};
 use rollcall_api::Api;
-use rollcall_app::{App, AppParts, Control};
+use rollcall_app::{App, AppParts, Control, operations::configuration::missing_global_project};
 use rollcall_authn::{Authenticator, AuthenticatorParts};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
-use rollcall_events::{Body, Clock, NewEvent, Position, SourceName};
+use rollcall_events::{Body, Clock, NewEvent, Position, Settings, SourceName};
 use rollcall_ingest::{HookRoute, Receiver, RunnerTasks};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
@@ -41,7 +41,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    configuration_events::{configuration_events, local_event, missing_global_project},
+    configuration_events::{configuration_of, local_event},
     consequences::RosterConsequences,
     control::ServerControl,
     health::Health,
@@ -88,13 +88,14 @@ pub struct Server {
     hook_routes: Vec<HookRoute>,
     read_sources: Vec<ReadSource>,
     authenticator: Arc<Authenticator>,
+    configuration: Arc<Configuration>,
     dir: DataDir,
     stop: CancellationToken,
     projector_task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Opens what is kept, and records settings and profile where they changed.
+    /// Opens what is kept, and records of settings and profile what changes nobody's access.
     ///
     /// # Errors
     /// Everything that keeps the server from starting, with what to do.
@@ -137,7 +138,7 @@ impl Server {
             directories: loaded.sources.values().filter_map(|source| source.passwords.clone()).collect(),
         })?);
         let dir = dir.clone();
-        let server = Self {
+        let mut server = Self {
             log,
             ops,
             handle,
@@ -147,6 +148,7 @@ impl Server {
             hook_routes,
             read_sources,
             authenticator,
+            configuration: Arc::new(Configuration { profile: loaded.profile.clone(), settings: Settings::default() }),
             dir,
             stop,
             projector_task,
@@ -159,8 +161,9 @@ impl Server {
         recorded.map(|()| server)
     }
 
-    /// Records settings and profile where they are not what the log says, before anybody is answered (DESIGN 5).
-    async fn record_configuration(&self, loaded: &Loaded) -> anyhow::Result<()> {
+    /// Records settings and profile where they are not what the log says and change nobody's access, before anybody is
+    /// answered. What would change somebody's waits for a person, and the server runs on with what the log says.
+    async fn record_configuration(&mut self, loaded: &Loaded) -> anyhow::Result<()> {
         let head = self.log.newest().position;
         let mut state = self.handle.state();
         // A long log takes its time; only a fold that stopped is an error.
@@ -174,9 +177,21 @@ impl Server {
             }
             _ = self.handle.wait_for(head, Duration::MAX) => {}
         }
-        let bodies = configuration_events(loaded, &loaded.profile, &self.handle.live())?;
+        self.configuration = Arc::new(configuration_of(loaded, &loaded.profile, &self.handle.live())?);
+        let (configuration, live, now) = (Arc::clone(&self.configuration), self.handle.live(), self.clock.now());
+        // Nobody is answered yet: whoever would wait for the roster is not there.
+        let judged = move || configuration_to_record(&live.read(), &configuration, now);
+        let bodies = tokio::task::spawn_blocking(judged).await.context("the configuration could not be judged")?;
         if let Some((body, why)) = self.record(&bodies).await? {
             anyhow::bail!("the configuration's {} was refused: {why}", body.subject())
+        }
+        for SettingDifference { setting, in_force, configured } in self.waiting() {
+            tracing::warn!(
+                setting,
+                %in_force,
+                %configured,
+                "not in effect, as it would change somebody's access: look at it with `rollcall config plan`"
+            );
         }
         // Judged under the profile that has just been recorded. A name that somebody has is no reason not to serve.
         let global: Vec<Body> = missing_global_project(&self.handle.live().read()).into_iter().collect();
@@ -184,6 +199,12 @@ impl Server {
             tracing::warn!(%why, "the profile has a global project, and it cannot be made");
         }
         Ok(())
+    }
+
+    /// What of the configuration is not in effect, as it would change somebody's access.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<SettingDifference> {
+        configuration_differences(&self.handle.live().read(), &self.configuration)
     }
 
     /// Records commands and waits until they count. The first that the fold did not take, and why.
@@ -223,6 +244,7 @@ impl Server {
             hook_routes,
             read_sources,
             authenticator,
+            configuration,
             dir,
             stop,
             projector_task,
@@ -275,6 +297,7 @@ impl Server {
             control,
             clock: Arc::clone(&clock),
             authenticator,
+            configuration,
         });
         let api = Api {
             app: Arc::clone(&app),

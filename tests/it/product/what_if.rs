@@ -145,6 +145,8 @@ fn a_switch_of_the_profile_is_tried_before_it_is_set_and_does_what_was_told() {
     let text = std::fs::read_to_string(&config).unwrap() + "\n[access.switches]\npush_policy = \"admin-only\"\n";
     std::fs::write(&config, text).unwrap();
     server.restart();
+    assert_eq!(pushers(&server), before, "a start changes nobody's access");
+    server.apply_configuration();
     assert_eq!(pushers(&server), Vec::<String>::new());
     assert_eq!(server.cli(&["preview"]).code, 0, "the configuration is in force");
     let wrong = server.cli(&["preview", "--set", "push_policy=never"]);

@@ -68,14 +68,22 @@ impl Server {
     pub fn prepared(more: &str) -> Self {
         let (dir, port, secret) = (Dir::new(), free_port(), Secret::new(1));
         dir.write("flexnet.secret", secret.text() + "\n");
+        let clerk = Mutex::new(Clerk::default());
+        let server =
+            Self { dir, http: Http::default(), secret, port, process: None, clerk, deliveries: AtomicU32::new(0) };
+        server.configure(more);
+        server
+    }
+
+    /// Writes the configuration anew, with these lines at its end. It counts from the next start.
+    pub fn configure(&self, more: &str) {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = {data:?}\n\n[source.flexnet]\nkind = \"entitlements\"\n\
              format = \"cloudevents\"\norder = \"version\"\nsecret_file = \"flexnet.secret\"\n{more}",
-            data = dir.join("data"),
+            port = self.port,
+            data = self.dir.join("data"),
         );
-        dir.write("rollcall.toml", config);
-        let clerk = Mutex::new(Clerk::default());
-        Self { dir, http: Http::default(), secret, port, process: None, clerk, deliveries: AtomicU32::new(0) }
+        self.dir.write("rollcall.toml", config);
     }
 
     /// The command that serves; a fault test puts something around it.
@@ -133,6 +141,13 @@ impl Server {
     pub fn restart(&mut self) {
         self.stop();
         self.go();
+    }
+
+    /// Makes the configuration so that waits as a plan.
+    #[track_caller]
+    pub fn apply_configuration(&self) {
+        let plan = self.get("/api/v1/configuration/plan").expect(200).json()["plan"].clone();
+        self.post("/api/v1/configuration/apply", &json!({"confirm": plan})).expect(200);
     }
 
     pub fn log(&self) -> String {

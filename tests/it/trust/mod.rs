@@ -9,3 +9,4 @@ mod inputs;
 mod names;
 mod output;
 mod problems;
+mod settings;

@@ -1,5 +1,6 @@
-//! Routes about how facts come in and how the process is: deliveries, sources, the log, projections, keys.
+//! Routes about how facts come in and how the process is: deliveries, sources, the configuration, the log, projections, keys.
 
+pub(crate) mod configuration;
 pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod hooks;

@@ -152,7 +152,7 @@ pub enum Command {
     /// Manage roles given by hand, one by one or by one document
     #[command(subcommand)]
     Bindings(BindingsCommand),
-    /// Show what would change if the server restarted with this configuration
+    /// Show what would change if this configuration were applied
     Preview {
         /// Another access profile: a name or a file
         #[arg(long, value_name = "PROFILE")]
@@ -364,8 +364,19 @@ pub enum ProjectionCommand {
 pub enum ConfigCommand {
     /// Print every problem
     Check,
-    /// Print every value in force and where it came from; secrets are hidden
+    /// Print every value that is configured and where it came from; secrets are hidden
     Show,
+    /// Show what of the server's configuration is not in effect, and whose access it would change
+    ///
+    /// A start records what changes nobody's access; the rest waits here, and the server runs on with what the log says.
+    /// Exits with 1 where something waits.
+    Plan,
+    /// Make the configuration so: exactly what the plan shows, or nothing
+    Apply {
+        /// The plan that is meant, cfg_...; asked for on a terminal
+        #[arg(long, value_name = "PLAN")]
+        confirm: Option<String>,
+    },
 }
 
 /// The shells.

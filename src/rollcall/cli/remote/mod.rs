@@ -3,6 +3,7 @@
 
 pub mod binding_plans;
 pub mod bindings;
+pub mod configuration;
 pub mod deliveries;
 pub mod events;
 pub mod explanation;

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Author;
 use crate::SourceName;
 
-/// The whole effective document of `settings.set`. Appended at start when it differs from what the log says.
+/// The whole effective document of `settings.set`. Appended at a start where it differs from what the log says and changes
+/// nobody's access, else when somebody applies it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -36,6 +38,9 @@ pub struct Settings {
     /// Every source that was ever configured.
     #[serde(default)]
     pub sources: BTreeMap<SourceName, SourceSettings>,
+    /// Who applied them; absent where a start recorded what changed nobody's access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 
 /// What the fold must know of a source.
