@@ -7,7 +7,7 @@ use crate::{
     profile::{ActionSet, HeldRole, PseudoPrincipal, RoleIx},
     roster::{
         Roster,
-        facts::{Package, State, instant},
+        facts::{Package, Reach, State, instant},
         handles::{Place, Principal, ProfileKind, ProjectIx, UserIx},
     },
 };
@@ -61,7 +61,8 @@ impl Roster {
         place: Place,
         now: DateTime<Utc>,
     ) -> Verdict {
-        if let (ProfileKind::Access, Principal::User(user), Place::Project(project)) = (profile_kind, principal, place)
+        if let (ProfileKind::Access, Place::Project(project)) = (profile_kind, place)
+            && let Some(user) = self.in_person(principal)
             && let Some(until) = self.fast_path.until(user, project, actions, now.timestamp_micros())
         {
             return until.map_or(Verdict::Denied, |until| Verdict::Allowed { until: instant(until) });
@@ -99,7 +100,7 @@ impl Roster {
         place: Place,
         now: i64,
     ) -> Option<i64> {
-        let caller = self.admitted(principal)?;
+        let caller = self.admitted(principal, now)?;
         let profile = self.profile_of(profile_kind);
         let resource = self.resource(profile_kind, place, principal)?;
         let base = profile.baseline(caller, &resource, self.switches());
@@ -130,7 +131,7 @@ impl Roster {
     /// of everything there. Nobody who did not sign in may, whatever a profile gives to everybody.
     #[must_use]
     pub fn may_list_catalog(&self, principal: Principal, now: DateTime<Utc>) -> Verdict {
-        if principal == Principal::Anyone || self.admitted(principal).is_none() {
+        if principal == Principal::Anyone || self.admitted(principal, now.timestamp_micros()).is_none() {
             return Verdict::Denied;
         }
         if let Some(actions) = self.profile.catalog() {
@@ -154,29 +155,40 @@ impl Roster {
         derived.into_iter().flatten().chain(self.bound_roles(profile_kind, principal, place, now))
     }
 
-    /// As what a caller is seen; nothing for a user who is shut out and a service that was removed.
-    pub(crate) fn admitted(&self, principal: Principal) -> Option<PseudoPrincipal> {
-        match principal {
-            Principal::Anyone => Some(PseudoPrincipal::Anyone),
-            Principal::User(user) => (!self.shut_out(user)).then_some(PseudoPrincipal::Authenticated),
-            Principal::Service(service) => self.service_stands(service).then_some(PseudoPrincipal::Authenticated),
-        }
+    /// As what a caller is seen; nothing for a user who is shut out, one whom the sources of the secret's maker do not
+    /// know, and a service that was removed or is over.
+    pub(crate) fn admitted(&self, principal: Principal, now: i64) -> Option<PseudoPrincipal> {
+        let stands = match principal {
+            Principal::Anyone => return Some(PseudoPrincipal::Anyone),
+            Principal::User(user) => !self.shut_out(user),
+            Principal::Limited(user, secret) => !self.shut_out(user) && self.reaches_somebody(user, secret),
+            Principal::Service(service) => self.service_runs(service, now),
+        };
+        stands.then_some(PseudoPrincipal::Authenticated)
     }
 
     /// The roles that nobody gave: of a producer's people and of customers (rules 2 and 3), and of a user in the user's
     /// own project.
     pub(crate) fn derived_roles(&self, principal: Principal, place: Place, now: i64) -> [Option<LiveRole>; 2] {
-        let (Principal::User(user), Place::Project(project)) = (principal, place) else { return [None; 2] };
+        let Place::Project(project) = place else { return [None; 2] };
+        let (user, reach) = match principal {
+            Principal::User(user) => (user, &Reach::Owner),
+            Principal::Limited(user, secret) => match self.reach_of(secret) {
+                Some(reach) => (user, reach),
+                None => return [None; 2],
+            },
+            Principal::Anyone | Principal::Service(_) => return [None; 2],
+        };
         if let ProjectIx::Personal(owner) = project {
-            let held = self.personal_role().filter(|_| owner == user);
+            let held = self.personal_role().filter(|_| owner == user && *reach == Reach::Owner);
             return [held.map(|held| LiveRole { held, until: i64::MAX }), None];
         }
         let Some(ix) = self.package_of(project) else { return [None; 2] };
         let Some(package) = self.facts.packages.get(ix) else { return [None; 2] };
-        let producer = self.producer_role.filter(|_| self.is_producer(user, package));
-        let customer = self
-            .consumer_role
-            .and_then(|role| self.customer_until(user, ix, package, now).map(|until| self.on_project(role, until)));
+        let producer = self.producer_role.filter(|_| self.is_producer(user, reach, package));
+        let customer = self.consumer_role.and_then(|role| {
+            self.customer_until(user, reach, ix, package, now).map(|until| self.on_project(role, until))
+        });
         [producer.map(|role| self.on_project(role, i64::MAX)), customer]
     }
 
@@ -194,6 +206,10 @@ impl Roster {
             return found;
         }
         let path = self.path(place);
+        let over = match principal {
+            Principal::Service(service) => self.service_end(service),
+            Principal::Anyone | Principal::User(_) | Principal::Limited(..) => i64::MAX,
+        };
         self.each_holder(principal, |holder| {
             // Few hold anything themselves, and a table of few is near.
             if !self.index.holder_bindings.contains_key(&holder) {
@@ -203,7 +219,7 @@ impl Roster {
                 let Some(row) = self.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
                 let Some((by, held)) = self.roles.get(*ix as usize).copied().flatten() else { continue };
                 if by == profile_kind && row.runs(now) {
-                    found.push(LiveRole { held, until: row.ends });
+                    found.push(LiveRole { held, until: row.ends.min(over) });
                 }
             }
         });
@@ -215,23 +231,27 @@ impl Roster {
     }
 
     /// Rule 2: an active person of the producer account or below it, with the permission.
-    fn is_producer(&self, user: UserIx, package: &Package) -> bool {
+    fn is_producer(&self, user: UserIx, reach: &Reach, package: &Package) -> bool {
         self.persons_of(user).iter().any(|ix| {
             let Some(person) = self.facts.persons.get(*ix) else { return false };
             person.is_live()
+                && self.is_within(reach, *ix)
                 && self.facts.permissions.get(ix).is_some_and(|permission| permission.stands())
                 && self.is_below(person.account, package.producer)
         })
     }
 
     /// Rule 3: until when somebody of this user is an entitled customer of the package; absent = not now.
-    fn customer_until(&self, user: UserIx, package_ix: u32, package: &Package, now: i64) -> Option<i64> {
+    fn customer_until(&self, user: UserIx, reach: &Reach, package_ix: u32, package: &Package, now: i64) -> Option<i64> {
         if !(package.from <= now && now < package.until) {
             return None;
         }
         let mut best: Option<i64> = None;
         for person_ix in self.persons_of(user) {
             let Some(person) = self.facts.persons.get(*person_ix).filter(|person| person.is_live()) else { continue };
+            if !self.is_within(reach, *person_ix) {
+                continue;
+            }
             let mut take = |until: i64| best = best.max(Some(until.min(package.until)));
             for product in self.index.delivered_products(&self.facts, package_ix) {
                 let mut buyer = |account: u32| {
@@ -304,7 +324,8 @@ impl Roster {
     #[must_use]
     pub fn actions_of(&self, principal: Principal, place: impl Into<Place>, now: DateTime<Utc>) -> ActionSet {
         let place = place.into();
-        let (Some(caller), true) = (self.admitted(principal), self.is_open(place)) else { return ActionSet::EMPTY };
+        let admitted = self.admitted(principal, now.timestamp_micros());
+        let (Some(caller), true) = (admitted, self.is_open(place)) else { return ActionSet::EMPTY };
         let Some(resource) = self.resource(ProfileKind::Access, place, principal) else { return ActionSet::EMPTY };
         let now = now.timestamp_micros();
         let held: Vec<_> = self.live_roles(ProfileKind::Access, principal, place, now).map(|live| live.held).collect();

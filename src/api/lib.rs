@@ -11,6 +11,7 @@ mod suite;
 use axum::Router;
 
 pub use crate::http::{
+    answer_key::AnswerKey,
     extractors::Api,
     problem::{FieldError, Kind, Problem, ProblemDocument},
 };

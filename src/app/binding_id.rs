@@ -35,7 +35,7 @@ pub(crate) fn parse_subject(subject: &str) -> Option<BindingRef> {
         Some(("folder", id)) => body::Scope::Folder(id.parse().ok()?),
         _ => return None,
     };
-    let binding = BindingRef { principal, role, scope, author: Author::operator() };
+    let binding = BindingRef { principal, role, scope, author: Author::operator(), made_with: None };
     // Only what reads back as the very same subject is the id of a binding.
     (Body::BindingRemoved(binding.clone()).subject() == subject).then_some(binding)
 }
@@ -51,6 +51,7 @@ mod tests {
             role: "Project/Admin%".to_owned(),
             scope: body::Scope::Project("flexnet/db".parse().unwrap()),
             author: Author::operator(),
+            made_with: None,
         };
         let id = of_subject(&Body::BindingRemoved(binding.clone()).subject());
         assert_eq!(parse(&id), Some(binding));

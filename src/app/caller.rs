@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, ServiceIx, UserIx, Verb, decide,
+    BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, SecretView, ServiceIx, UserIx, Verb, decide,
     is_only_customer,
 };
 use rollcall_authn::{Identity, SecretUsed};
 use rollcall_events::{
-    Digest,
+    Digest, Id,
     body::{self, Author},
 };
 
@@ -24,6 +24,8 @@ pub enum Caller {
     Operator,
     /// A user or a service.
     Known(body::Principal),
+    /// A user by a secret that somebody else made, by their ids: no more than that reaches.
+    Limited(Id, Id),
 }
 
 impl Caller {
@@ -33,13 +35,19 @@ impl Caller {
         match self {
             Self::Operator => Author::operator(),
             Self::Known(principal) => Author::of(principal),
+            Self::Limited(user, _) => Author::of(&body::Principal::User(user.clone())),
         }
     }
 
     /// What belongs to this caller alone is bound to this: cursors, for one.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        Digest::of(self.author().as_str().as_bytes()).0
+        let mut text = self.author().as_str().to_owned();
+        if let Self::Limited(_, secret) = self {
+            text.push('\n');
+            text.push_str(secret.as_str());
+        }
+        Digest::of(text.as_bytes()).0
     }
 
     /// The caller in one reading of the roster.
@@ -48,12 +56,16 @@ impl Caller {
             Self::Operator => None,
             // Somebody who is gone since signing in is nobody.
             Self::Known(word) => Some(roster.find_principal(word).unwrap_or(Principal::Anyone)),
+            Self::Limited(user, secret) => {
+                Some(roster.caller_with_secret(user.as_str(), secret.as_str(), now).unwrap_or(Principal::Anyone))
+            }
         };
         CallerView { roster, who, now }
     }
 }
 
 /// A caller, and the secret that they signed in with; the admin key and a password in a directory are none.
+#[derive(Clone)]
 pub struct SignedIn {
     /// Who.
     pub caller: Caller,
@@ -68,8 +80,43 @@ impl SignedIn {
             Identity::Anonymous => None,
             Identity::Operator => Some(Self { caller: Caller::Operator, secret: None }),
             Identity::Principal { principal, secret } => {
-                Some(Self { caller: Caller::Known(roster.event_principal(principal)?), secret })
+                let caller = match (principal, roster.event_principal(principal)?) {
+                    (Principal::Limited(..), body::Principal::User(user)) => {
+                        Caller::Limited(user, secret.as_ref()?.id.clone())
+                    }
+                    (_, word) => Caller::Known(word),
+                };
+                Some(Self { caller, secret })
             }
+        }
+    }
+}
+
+/// Who gives commands, and with what.
+#[derive(Debug, Clone)]
+pub(crate) struct Giver {
+    /// Who.
+    pub author: Author,
+    /// The secret that they signed in with, as commands name it.
+    pub made_with: Option<Id>,
+    /// Until when (exclusive) what they make is good at most.
+    pub end: Option<DateTime<Utc>>,
+}
+
+impl SignedIn {
+    /// Who it is and by which secret, in words of which none is a credential: what belongs to this caller is kept under it.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let secret = self.secret.as_ref().map(|secret| secret.id.as_str()).unwrap_or_default();
+        format!("{}\n{secret}", self.caller.author().as_str())
+    }
+
+    /// As commands name it.
+    pub(crate) fn giver(&self) -> Giver {
+        Giver {
+            author: self.caller.author(),
+            made_with: self.secret.as_ref().map(|secret| secret.id.clone()),
+            end: self.secret.as_ref().and_then(|secret| secret.until),
         }
     }
 }
@@ -99,7 +146,24 @@ impl CallerView<'_> {
 
     /// Whether the caller is this user or service.
     pub fn is(&self, who: impl Into<Principal>) -> bool {
-        self.who == Some(who.into())
+        let who = who.into();
+        match (self.who, who) {
+            (Some(Principal::Limited(user, _)), Principal::User(asked)) => user == asked,
+            (caller, who) => caller == Some(who),
+        }
+    }
+
+    /// The secrets of a user that the caller sees: all for the user and for who may see everybody's, else those that the
+    /// caller made.
+    pub fn secrets(&self, user: UserIx) -> Vec<SecretView<'_>> {
+        let whose = match self.who {
+            Some(limited @ Principal::Limited(own, _)) if own == user => limited,
+            _ => Principal::User(user),
+        };
+        let all = self.is(user) || self.may_everywhere("secret.list_all");
+        let mut found = self.roster.secrets_of(whose, self.now);
+        found.retain(|secret| all || (secret.maker.is_some() && secret.maker == self.who));
+        found
     }
 
     /// Whether the caller is in a group, to any depth.
@@ -144,6 +208,14 @@ impl CallerView<'_> {
                 }))
     }
 
+    /// Whether the caller is told of a secret of a user or service, also of one that is over.
+    pub fn sees_secret(&self, owner: Principal, id: &str) -> bool {
+        let Some((whose, maker)) = self.roster.secret_owner_and_maker(id) else { return false };
+        let made_it = maker.is_some() && maker == self.who;
+        let own = self.who == Some(owner);
+        whose == owner && (own || made_it || self.may_everywhere("secret.list_all"))
+    }
+
     /// The project of a name, if the caller sees it.
     pub fn project(&self, name: &str) -> Result<ProjectIx> {
         find::project(self.roster, name).ok().filter(|project| self.sees(*project)).ok_or_else(find::no_such_project)
@@ -181,7 +253,8 @@ impl CallerView<'_> {
 
     /// Whether the caller holds a binding.
     pub fn holds(&self, binding: &BindingView<'_>) -> bool {
-        binding.holder.is_some_and(|holder| self.is(holder))
+        // With a secret that somebody else made nobody holds what was given by hand.
+        binding.holder.is_some_and(|holder| self.who == Some(holder))
     }
 
     /// Whether the caller is told of a binding: it is the caller's, or on a scope where the caller may list them.

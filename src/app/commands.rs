@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Configuration, Effect, Refusal, RefusalKind, Roster, SharedRoster};
-use rollcall_authn::SecretUsed;
-use rollcall_eventlog::{AppendError, Outcome};
+use rollcall_eventlog::{AppendError, Filter, Outcome};
 use rollcall_events::{Body, Command, Id, NewEvent, Position, SourceName, body::Author};
 use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::Ops;
@@ -15,7 +14,7 @@ use tokio::sync::OwnedRwLockWriteGuard;
 use crate::{
     App, Caller, Control, SignedIn,
     answer::CommandOutcome,
-    caller::CallerView,
+    caller::{CallerView, Giver},
     concurrency::Permit,
     error::{Error, ErrorKind, Result},
     random::random_id,
@@ -53,8 +52,7 @@ impl Precondition {
 /// The capability to command. Got by [`App::admit`].
 pub struct Commands {
     app: Arc<App>,
-    caller: Caller,
-    secret: Option<SecretUsed>,
+    signed_in: SignedIn,
     traceparent: Option<Arc<str>>,
     /// Held while these commands alone are judged.
     exclusive: Option<OwnedRwLockWriteGuard<()>>,
@@ -62,8 +60,7 @@ pub struct Commands {
 
 impl Commands {
     pub(crate) fn new(app: Arc<App>, signed_in: SignedIn, traceparent: Option<Arc<str>>) -> Self {
-        let SignedIn { caller, secret } = signed_in;
-        Self { app, caller, secret, traceparent, exclusive: None }
+        Self { app, signed_in, traceparent, exclusive: None }
     }
 
     /// The time.
@@ -73,17 +70,22 @@ impl Commands {
 
     /// What the caller sees of a roster.
     pub(crate) fn view<'a>(&self, roster: &'a Roster) -> CallerView<'a> {
-        self.caller.view(roster, self.now())
+        self.signed_in.caller.view(roster, self.now())
     }
 
     /// Who calls, for work that is done off the thread.
     pub(crate) fn caller(&self) -> Caller {
-        self.caller.clone()
+        self.signed_in.caller.clone()
     }
 
     /// The author of this caller's commands.
     pub(crate) fn author(&self) -> Author {
-        self.caller.author()
+        self.signed_in.caller.author()
+    }
+
+    /// Who gives these commands, and with what.
+    pub(crate) fn giver(&self) -> Giver {
+        self.signed_in.giver()
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -110,14 +112,14 @@ impl Commands {
         &*self.app.control
     }
 
-    /// Until when what the caller makes to sign in with is good at most.
+    /// Until when what the caller makes is good at most.
     pub(crate) fn credentials_end(&self) -> Option<DateTime<Utc>> {
-        self.secret.as_ref().and_then(|secret| secret.until)
+        self.giver().end
     }
 
     /// The secret that the caller signed in with, as commands name it.
     pub(crate) fn made_with(&self) -> Option<Id> {
-        self.secret.as_ref().map(|secret| secret.id.clone())
+        self.giver().made_with
     }
 
     /// What the configuration says of access, in effect or not.
@@ -149,6 +151,31 @@ impl Commands {
     /// caller has asked.
     pub(crate) async fn append_all(&self, bodies: &[Body]) -> Result<Vec<CommandOutcome>> {
         append_all(&self.app, bodies, self.traceparent.as_ref()).await
+    }
+
+    /// Whether the caller may still give the commands of its own that stand at these positions. Whether they would do
+    /// anything is not asked.
+    ///
+    /// # Errors
+    /// The caller may not, or the log cannot be read.
+    pub async fn may_be_given_again(&self, positions: &[Position]) -> Result<()> {
+        let author = self.author();
+        for position in positions.iter().filter(|position| position.0 > 0) {
+            let (records, _) = self.app.tail.page(Position(position.0 - 1), 1, &Filter::default()).await?;
+            for record in records.iter().filter(|record| record.position == *position) {
+                let Ok(body) = Body::parse(&record.event.kind, &record.event.data) else { continue };
+                if body.as_command().and_then(|command| command.given_by().0.cloned()).as_ref() != Some(&author) {
+                    continue;
+                }
+                let roster = self.live().read();
+                if let Err(refusal) = roster.check_command(&body, self.now())
+                    && matches!(refusal.kind, RefusalKind::Forbidden | RefusalKind::Beyond)
+                {
+                    return Err(refused(&refusal, &self.view(&roster)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks the roster whether the caller may give a command; if so appends it and answers by what the fold said of it.
@@ -308,6 +335,7 @@ pub(crate) fn refused(refusal: &Refusal, view: &CallerView<'_>) -> Error {
         RefusalKind::Beyond | RefusalKind::Forbidden => ErrorKind::Forbidden,
         RefusalKind::LastHolder => ErrorKind::LastHolder,
         RefusalKind::Taken => ErrorKind::Taken,
+        RefusalKind::TooMany => ErrorKind::Refused,
     };
     // Whose the name is, is for those who may know that it exists.
     if kind == ErrorKind::Taken && !view.may_everywhere("project.list") {

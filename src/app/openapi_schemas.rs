@@ -88,6 +88,8 @@ pub(crate) struct ExplanationShape {
     at: DateTime<Utc>,
     /// When the yes ends by itself.
     until: Option<DateTime<Utc>>,
+    /// Of a caller whose secret somebody else made, where that is why it is a no: what the secret reaches, and what to do.
+    reach: Option<String>,
     /// What was asked for, in actions of the profile.
     needs: Vec<String>,
     /// The roles that would do, by themselves.

@@ -107,7 +107,7 @@ impl Admission {
     /// To ask.
     #[must_use]
     pub fn reads(self) -> Reads {
-        Reads::new(self.app, self.signed_in.caller)
+        Reads::new(self.app, self.signed_in)
     }
 
     /// To command. `traceparent`: the W3C trace context of the request, where it has one.

@@ -10,18 +10,23 @@ use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
 
 use crate::{
-    App, Caller, Control, caller::CallerView, concurrency::Permit, error::Result, question::Question, random::random_id,
+    App, Caller, Control, SignedIn,
+    caller::{CallerView, Giver},
+    concurrency::Permit,
+    error::Result,
+    question::Question,
+    random::random_id,
 };
 
 /// The capability to ask. Got by [`App::admit`].
 pub struct Reads {
     app: Arc<App>,
-    caller: Caller,
+    signed_in: SignedIn,
 }
 
 impl Reads {
-    pub(crate) fn new(app: Arc<App>, caller: Caller) -> Self {
-        Self { app, caller }
+    pub(crate) fn new(app: Arc<App>, signed_in: SignedIn) -> Self {
+        Self { app, signed_in }
     }
 
     /// How far the roster has folded the log.
@@ -50,12 +55,17 @@ impl Reads {
 
     /// What the caller sees of a roster.
     pub(crate) fn view<'a>(&self, roster: &'a Roster) -> CallerView<'a> {
-        self.caller.view(roster, self.now())
+        self.signed_in.caller.view(roster, self.now())
     }
 
     /// Who calls, for work that is done off the thread.
     pub(crate) fn caller(&self) -> Caller {
-        self.caller.clone()
+        self.signed_in.caller.clone()
+    }
+
+    /// Who would give commands, and with what.
+    pub(crate) fn giver(&self) -> Giver {
+        self.signed_in.giver()
     }
 
     /// Hands a decision over to be kept, and gives its id.
@@ -82,7 +92,7 @@ impl Reads {
             outcome: if allowed { DecisionOutcome::Granted } else { DecisionOutcome::Denied },
             user_id,
             user_name,
-            client: self.caller.author().as_str().to_owned(),
+            client: self.signed_in.caller.author().as_str().to_owned(),
             family: "api".to_owned(),
             asked: question.text(),
             granted: if allowed { question.text() } else { String::new() },

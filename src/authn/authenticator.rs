@@ -28,8 +28,7 @@ const OWN_PREFIXES: [&str; 4] = ["rcs_", "rci_", REFRESH_PREFIX, "rk_"];
 pub enum Realm {
     /// The registry side: secrets, passwords, refresh tokens, and nobody in particular.
     Registry,
-    /// The API: the admin key, secrets and passwords. A secret that somebody else made is good here only while its owner
-    /// holds no role that was given by hand, because whoever made it may know it.
+    /// The API: the admin key, secrets and passwords.
     Api,
 }
 
@@ -209,12 +208,9 @@ impl Authenticator {
     fn by_secret(roster: &Roster, sign_in: &SignIn<'_>, name: Option<&str>, secret: &SecretString) -> Option<Identity> {
         // 256 random bits: looking up their hash tells nothing about any other secret, in no time.
         let hash = Digest::of(secret.expose_secret().as_bytes()).0;
-        let found = match sign_in.realm {
-            Realm::Registry => roster.credential(&hash, sign_in.now),
-            Realm::Api => roster.credential_for_api(&hash, sign_in.now),
-        }?;
+        let found = roster.credential(&hash, sign_in.now)?;
         let agrees = |name: &str| match found.principal {
-            Principal::User(user) => roster.user_by_name(name) == Some(user),
+            Principal::User(user) | Principal::Limited(user, _) => roster.user_by_name(name) == Some(user),
             Principal::Service(service) => roster.service(service).id == name,
             Principal::Anyone => false,
         };
@@ -237,7 +233,7 @@ impl Authenticator {
             return None;
         }
         let found = roster.live_secret(principal, &claims.secret, sign_in.now)?;
-        Some(Identity::Principal { principal, secret: Some(SecretUsed::of(&found)?) })
+        Some(Identity::Principal { principal: found.principal, secret: Some(SecretUsed::of(&found)?) })
     }
 
     /// Counts a wrong guess; says how long its name and network have to wait, if at all.

@@ -260,13 +260,19 @@ impl Follower<'_> {
                 Some(Resolved::Person(person)) => {
                     told.push(SourceChange::Removed(Body::PersonRemoved(PersonRef { person })))
                 }
-                Some(Resolved::Group(group)) => {
-                    told.push(SourceChange::Removed(Body::GroupRemoved(GroupRef { group, author: None })))
-                }
+                Some(Resolved::Group(group)) => told.push(SourceChange::Removed(Body::GroupRemoved(GroupRef {
+                    group,
+                    author: None,
+                    made_with: None,
+                }))),
                 // Said by a predecessor that did not come to keep it; or never ours, then nothing is recorded.
                 None => {
                     told.push(SourceChange::Removed(Body::PersonRemoved(PersonRef { person: id.clone() })));
-                    told.push(SourceChange::Removed(Body::GroupRemoved(GroupRef { group: id, author: None })));
+                    told.push(SourceChange::Removed(Body::GroupRemoved(GroupRef {
+                        group: id,
+                        author: None,
+                        made_with: None,
+                    })));
                 }
             }
         }

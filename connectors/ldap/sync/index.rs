@@ -504,11 +504,12 @@ fn named_fact(id: &Id, name: Option<&str>, text: &str) -> Body {
         name: name.map(str::to_owned),
         external_id: Some(text.to_owned()),
         author: None,
+        made_with: None,
     })
 }
 
 pub fn member_fact(group: &Id, member: Member) -> Body {
-    Body::GroupMemberAdded(GroupMember { group: group.clone(), member, author: None })
+    Body::GroupMemberAdded(GroupMember { group: group.clone(), member, author: None, made_with: None })
 }
 
 #[cfg(test)]

@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_group_of_which_something_was_recorded_later_is_doubtful() {
-        let fact = GroupMember { group: id("dev"), member: Member::Person(id("ada")), author: None };
+        let fact = GroupMember { group: id("dev"), member: Member::Person(id("ada")), author: None, made_with: None };
         let later = vec![Body::GroupMemberRemoved(fact)];
         let (state, _) = SyncState::restore(ResumePoint { later, ..kept(Vec::new()) }, "a method").unwrap();
         assert_eq!(state.doubtful, HashSet::from([id("dev")]));

@@ -144,7 +144,7 @@ SELECT subject, data ->> 'project' AS project, data ->> 'kind' AS kind, data ->>
 FROM fact WHERE noun = 'project' AND source = 'local' AND to_position IS NULL;
 
 CREATE VIEW service AS
-SELECT subject, data ->> 'service' AS service, data ->> 'name' AS name, from_position AS since
+SELECT subject, data ->> 'service' AS service, data ->> 'name' AS name, ends, from_position AS since
 FROM fact WHERE noun = 'service' AND source = 'local' AND to_position IS NULL;
 
 -- A group and its members by key: `source/id`, and the bare id of a service. What a source says is about its own.
@@ -415,7 +415,10 @@ WITH
             AND member.source = substr(held.person_id, 1, instr(held.person_id, '/') - 1)
             AND member.person = substr(held.person_id, instr(held.person_id, '/') + 1)
         UNION ALL
-        SELECT held.subject, held.role_name, held.scope, held.starts, held.ends, held.rule, 'service:' || service.service,
+        SELECT held.subject, held.role_name, held.scope, held.starts,
+            nullif(min(coalesce(held.ends, 9223372036854775807), coalesce(service.ends, 9223372036854775807)),
+                9223372036854775807),
+            held.rule, 'service:' || service.service,
             'service:' || service.service, 'local', NULL, NULL, max(held.since, service.since)
         FROM held
         CROSS JOIN service

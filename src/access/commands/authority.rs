@@ -9,8 +9,7 @@ use crate::{
     profile::ActionSet,
     roster::{
         Roster,
-        facts::Owner,
-        handles::{Place, Principal, ProfileKind, ServiceIx, UserIx},
+        handles::{Place, Principal, ProfileKind},
     },
 };
 
@@ -38,11 +37,12 @@ impl Roster {
             let everything = self.api.everything();
             return Some(if holds(ProfileKind::Api, everything) { Authority::Operator } else { Authority::Api });
         }
-        // What everybody who signed in has is for people: a service does here what it was given.
+        // What everybody who signed in has is for people: a service, and whoever uses a secret that somebody else made, does
+        // here what a role gives.
         let given = |actions: ActionSet| {
             let live = self.live_roles(ProfileKind::Access, caller, place, now.timestamp_micros());
             let roles = live.fold(ActionSet::EMPTY, |all, live| all.union(self.profile.gives(live.held)));
-            !matches!(caller, Principal::Service(_)) || roles.contains(actions)
+            !matches!(caller, Principal::Service(_) | Principal::Limited(..)) || roles.contains(actions)
         };
         self.profile
             .gives_api(action)
@@ -94,18 +94,5 @@ impl Roster {
         };
         Ok(holds(ProfileKind::Api, self.api.operation(action))
             || holds(ProfileKind::Access, self.profile.gives_api(action)))
-    }
-
-    /// Who makes a secret, unless it is the operator, who may do everything anyway.
-    pub(crate) fn secret_maker(&self, author: Option<&Author>, now: DateTime<Utc>) -> Option<Owner> {
-        let principal = self.resolve_author(author?).ok()??;
-        if self.decide_by(ProfileKind::Api, principal, self.api.everything(), Place::Root, now).is_allowed() {
-            return None;
-        }
-        match principal {
-            Principal::Anyone => None,
-            Principal::User(UserIx(person)) => Some(Owner::Person(person)),
-            Principal::Service(ServiceIx(service)) => Some(Owner::Service(service)),
-        }
     }
 }

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// How many roles those who run a scope can have given on it.
+const MAX_BINDINGS: usize = 1_000;
+
 impl Roster {
     /// The place that the words of a command mean.
     pub(crate) fn resolve_scope(&self, scope: &Scope) -> Result<Place, Refusal> {
@@ -97,8 +100,31 @@ impl Roster {
         };
         let authority = self.authorize(Some(&data.author), "binding.set", place, now)?;
         self.check_giver_has(authority, &data.author, (profile_kind, role), on, place, now)?;
+        self.check_room_for_binding(authority, data, on)?;
         self.check_window_keeps_holder(data, now)?;
         Ok((holder, on))
+    }
+
+    /// Whoever gives roles only because of a role in the registry gives so many on one scope and no more.
+    fn check_room_for_binding(
+        &self,
+        authority: Authority,
+        data: &body::Binding,
+        on: RecordedScope,
+    ) -> Result<(), Refusal> {
+        let there = self.facts.bindings.find(0, &data.subject()).is_some();
+        if authority != Authority::Access || there || self.mode.trusts_commands() {
+            return Ok(());
+        }
+        let here = self.index.scope_bindings.get(&on).map_or(&[][..], Vec::as_slice);
+        let standing =
+            |ix: &&u32| self.facts.bindings.get(**ix).and_then(Option::as_ref).is_some_and(|row| row.register.stands());
+        if here.len() < MAX_BINDINGS || here.iter().filter(standing).count() < MAX_BINDINGS {
+            return Ok(());
+        }
+        Err(RefusalKind::TooMany.because(format!(
+            "{MAX_BINDINGS} roles are given here, which is the most: take one away first, or give one to a group"
+        )))
     }
 
     /// Whether this binding may be taken away now. Whoever holds it may always leave.
@@ -180,7 +206,8 @@ impl Roster {
         now: DateTime<Utc>,
     ) -> (ActionSet, Vec<LiveRole>) {
         let profile = self.profile_of(profile_kind);
-        let (Some(caller), Some(resource)) = (self.admitted(principal), self.resource(profile_kind, place, principal))
+        let (Some(caller), Some(resource)) =
+            (self.admitted(principal, now.timestamp_micros()), self.resource(profile_kind, place, principal))
         else {
             return Default::default();
         };

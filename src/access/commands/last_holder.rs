@@ -74,7 +74,10 @@ impl Roster {
         // Without a change somebody stays a holder; so it is asked where one ends, and at both ends.
         let mut at: Vec<i64> = self
             .holders_on(row.on, held.role)
-            .map(|(_, other)| other.ends)
+            .map(|(_, other)| match other.holder {
+                Holder::Service(service) => other.ends.min(self.service_end(ServiceIx(service))),
+                Holder::Person(_) | Holder::Group(_) => other.ends,
+            })
             .filter(|ends| from < *ends && *ends < until)
             .chain([from, until - 1])
             .collect();
@@ -122,14 +125,14 @@ impl Roster {
                         .is_some_and(|row| row.is_live() && !self.shut_out(UserIx(row.user))),
                     Holder::Service(service) => {
                         !matches!(gone, Removal::Service(gone) if gone == service)
-                            && self.service_stands(ServiceIx(service))
+                            && self.service_runs(ServiceIx(service), now)
                     }
-                    Holder::Group(group) => self.holds_somebody(group, gone),
+                    Holder::Group(group) => self.holds_somebody(group, gone, now),
                 }
         })
     }
 
-    fn holds_somebody(&self, group: u32, gone: Removal) -> bool {
+    fn holds_somebody(&self, group: u32, gone: Removal, now: i64) -> bool {
         if matches!(gone, Removal::Group(gone) if gone == group) {
             return false;
         }
@@ -143,7 +146,7 @@ impl Roster {
             }
             Removal::Nothing | Removal::Binding(_) => false,
         };
-        self.principals_in(group, skip).into_iter().any(|principal| self.admitted(principal).is_some())
+        self.principals_in(group, skip).into_iter().any(|principal| self.admitted(principal, now).is_some())
     }
 
     /// Whether nobody holds a role here of which one has to stay: of a scope that once had a holder, since facts of a

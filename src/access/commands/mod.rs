@@ -9,7 +9,7 @@ mod groups;
 pub(crate) mod last_holder;
 mod projects;
 pub(crate) mod refusal;
-mod secrets;
+pub(crate) mod secrets;
 mod services;
 
 use chrono::{DateTime, Utc};
@@ -32,11 +32,15 @@ impl Roster {
     /// # Errors
     /// Says what stands against it.
     pub fn check_command(&self, command: &Body, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let user = |id: &rollcall_events::Id| self.user_by_id(id.as_str()).map(Principal::User);
+        let user = |id: &rollcall_events::Id| {
+            let found = self.user_by_id(id.as_str()).map(Principal::User);
+            found.ok_or_else(|| RefusalKind::Unknown.because(format!("there is no user `{id}`")))
+        };
         // Whoever adds a command says here who may give it.
         let Some(command) = command.as_command() else {
             return Err(RefusalKind::Invalid.because("facts come from sources, not from commands"));
         };
+        self.check_given_with(&command, now)?;
         match command {
             Command::BindingSet(data) => self.check_binding(data, now).map(|_| ()),
             Command::BindingRemoved(data) => self.check_binding_removal(data, now).map(|_| ()),
@@ -52,35 +56,22 @@ impl Roster {
             Command::GroupMemberAdded(data) | Command::GroupMemberRemoved(data) => {
                 self.check_member(data, matches!(command, Command::GroupMemberRemoved(_)), now)
             }
-            Command::SecretIssued(data) => match &data.owner {
-                // Whoever has an invitation needs nothing else.
-                _ if data.invitation.is_some() => Ok(()),
-                body::SecretOwner::User(id) => {
-                    self.authorize_about_owner(data.author.as_ref(), user(id), "secret.issue", now)
-                }
-                body::SecretOwner::Service(id) => {
-                    let service = self.service_by_id(id.as_str());
-                    if service.is_none() {
-                        return Err(RefusalKind::Unknown.because(format!("there is no service `{id}`")));
-                    }
-                    self.authorize(data.author.as_ref(), "service.set", Place::Root, now)?;
-                    self.authorize_about_owner(
-                        data.author.as_ref(),
-                        service.map(Principal::Service),
-                        "service.set",
-                        now,
-                    )
-                }
-            },
-            Command::SecretInvited(data) => {
-                self.authorize_about_owner(data.author.as_ref(), user(&data.user), "secret.issue", now)
+            // Whoever has an invitation needs nothing else.
+            Command::SecretIssued(data) if data.invitation.is_some() => Ok(()),
+            Command::SecretIssued(data) => {
+                let owner = match &data.owner {
+                    body::SecretOwner::User(id) => user(id)?,
+                    body::SecretOwner::Service(id) => self
+                        .service_by_id(id.as_str())
+                        .map(Principal::Service)
+                        .ok_or_else(|| RefusalKind::Unknown.because(format!("there is no service `{id}`")))?,
+                };
+                self.check_secret_making(command.given_by(), owner, now)
             }
-            Command::SecretRevoked(data) => {
-                let owner = self.secret_owner(data.secret.as_str());
-                self.authorize_about_owner(data.author.as_ref(), owner, "secret.revoke", now)
-            }
+            Command::SecretInvited(data) => self.check_secret_making(command.given_by(), user(&data.user)?, now),
+            Command::SecretRevoked(data) => self.check_secret_ending(data, now),
             Command::CredentialsReset(data) => {
-                self.authorize_about_owner(data.author.as_ref(), user(&data.user), "secret.revoke", now)
+                self.hand(command.given_by(), user(&data.user)?, "secret.revoke", now).map(|_| ())
             }
             Command::IdentityLinked(data) | Command::IdentityUnlinked(data) => {
                 self.authorize(data.author.as_ref(), "person.link", Place::Root, now).map(|_| ())

@@ -27,6 +27,8 @@ pub enum RefusalKind {
     LastHolder,
     /// The name or id is in use.
     Taken,
+    /// There are as many of them as there may be.
+    TooMany,
     /// It does not fit the profile or what is there.
     Invalid,
 }

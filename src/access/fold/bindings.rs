@@ -10,7 +10,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Binding, Holder, NONE, Origin, RecordedScope, instant, micros},
+        facts::{Binding, Holder, MadeThing, NONE, Origin, RecordedScope, instant, micros},
         handles::ProfileKind,
         register::{Rank, Register},
     },
@@ -69,8 +69,15 @@ impl Roster {
             return;
         };
         if creator != NONE {
-            let data =
-                body::Binding { principal: body::Principal::User(user), role, scope, author, starts: None, ends: None };
+            let data = body::Binding {
+                principal: body::Principal::User(user),
+                role,
+                scope,
+                author,
+                starts: None,
+                ends: None,
+                made_with: None,
+            };
             self.store_binding(cx, &data, Holder::Person(creator), RecordedScope::Project(project), true);
         }
     }
@@ -90,20 +97,15 @@ impl Roster {
         let ix = self.facts.bindings.intern(0, &subject);
         let Some(slot) = self.facts.bindings.get_mut(ix) else { return Effect::NoChange };
         let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let (starts, ends) = (micros(data.starts, i64::MIN), micros(data.ends, i64::MAX));
+        let stood = register.stands() && slot.as_ref().is_some_and(|row| (row.starts, row.ends) == (starts, ends));
         let effect = if implied {
             let text = Body::BindingSet(data.clone()).data();
             cx.update_implied(&mut register, "binding", &subject, &text)
         } else {
             cx.update(&mut register, Rank::Full, "binding")
         };
-        let row = Binding {
-            register,
-            holder,
-            role: data.role.clone(),
-            on,
-            starts: micros(data.starts, i64::MIN),
-            ends: micros(data.ends, i64::MAX),
-        };
+        let row = Binding { register, holder, role: data.role.clone(), on, starts, ends };
         *slot = Some(row.clone());
         let role = self.binding_role(&row);
         if new {
@@ -116,6 +118,7 @@ impl Roster {
         if let Some(slot) = self.roles.get_mut(ix as usize) {
             *slot = role;
         }
+        self.note_made_with(MadeThing::Binding(ix), data.made_with.as_ref(), stood);
         effect
     }
 
@@ -193,6 +196,7 @@ impl Roster {
                 author: data.author.clone(),
                 starts: instant(row.starts),
                 ends: instant(row.ends),
+                made_with: data.made_with.clone(),
             };
             if let Some(raised) = self.raised_binding(holder, &theirs, now) {
                 self.store_binding(cx, &raised, holder, on, true);

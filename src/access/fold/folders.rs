@@ -6,7 +6,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Field, Folder, NONE},
+        facts::{Field, Folder, MadeThing, NONE},
         register::{Rank, Register},
     },
 };
@@ -21,12 +21,14 @@ impl Roster {
         let Some(slot) = self.facts.folders.get_mut(ix) else { return Effect::NoChange };
         let before = slot.as_ref().map_or(NONE, |row| row.parent);
         let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let stood = register.stands();
         let effect = cx.update(&mut register, Rank::Full, "folder");
         *slot = Some(Folder { register, kind: data.kind.to_string(), parent, name: data.name.clone() });
         if before != parent {
             self.facts.note_former(Field::FolderParent, ix, before, cx.position());
         }
         self.index.add_child_folder(ix, parent);
+        self.note_made_with(MadeThing::Folder(ix), data.made_with.as_ref(), stood);
         self.derive_from_settings();
         effect
     }

@@ -6,7 +6,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Holder, Member, NONE},
+        facts::{Holder, MadeThing, Member, NONE},
         register::{Rank, Register},
     },
 };
@@ -55,7 +55,11 @@ impl Roster {
             }
         };
         let Some(row) = self.facts.members.get_mut(ix as usize) else { return Effect::NoChange };
-        cx.update(&mut row.register, rank, "member")
+        let effect = cx.update(&mut row.register, rank, "member");
+        if cx.is_local() && effect == Effect::Applied && rank != Rank::Removed {
+            self.note_made_with(MadeThing::Member(ix), data.made_with.as_ref(), is_in);
+        }
+        effect
     }
 
     /// Something that holds roles is gone: what it held and where it was a member ends, so that it begins empty when it

@@ -31,7 +31,7 @@ use crate::{
     },
     roster::{
         FoldMode, Roster,
-        facts::Holder,
+        facts::{Holder, MadeThing},
         register::{Claim, Rank, Register, order_key},
     },
 };
@@ -161,7 +161,18 @@ impl Roster {
             }
             Body::PersonAssigned(data) => self.set_assignment(cx, &data, Rank::Full),
             Body::PersonUnassigned(data) => self.set_assignment(cx, &data, Rank::Removed),
-            Body::GroupUpserted(data) => self.set_group(cx, data.group.as_str(), data.name.as_deref(), Rank::Full),
+            Body::GroupUpserted(data) => {
+                let ix = self.facts.groups.find(cx.space, data.group.as_str());
+                let stood = ix.and_then(|ix| self.facts.groups.get(ix)).is_some_and(|row| row.register.stands());
+                let effect = self.set_group(cx, data.group.as_str(), data.name.as_deref(), Rank::Full);
+                if effect == Effect::Applied
+                    && cx.is_local()
+                    && let Some(ix) = self.facts.groups.find(cx.space, data.group.as_str())
+                {
+                    self.note_made_with(MadeThing::Group(ix), data.made_with.as_ref(), stood);
+                }
+                effect
+            }
             Body::GroupRemoved(data) => {
                 let effect = self.set_group(cx, data.group.as_str(), None, Rank::Removed);
                 if effect == Effect::Applied
@@ -188,7 +199,7 @@ impl Roster {
             Body::SecretInvited(data) => self.invite_secret(cx, &data),
             Body::SecretIssued(data) => self.issue_secret(cx, &data),
             Body::SecretRevoked(data) => self.revoke_secret(cx, data.secret.as_str()),
-            Body::CredentialsReset(data) => self.reset_credentials(cx, data.user.as_str()),
+            Body::CredentialsReset(data) => self.reset_credentials(cx, &data),
             Body::SettingsSet(data) => self.set_settings(cx, data),
             Body::ProfileSet(data) => self.set_profile(cx, data.0.get()),
             Body::FolderUpserted(data) => self.set_folder(cx, &data),

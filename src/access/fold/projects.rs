@@ -9,7 +9,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Field, LocalProject, NONE, Origin, RecordedScope},
+        facts::{Field, LocalProject, MadeThing, NONE, Origin, RecordedScope},
         handles::{FolderIx, Place, ProjectIx},
         register::{Rank, Register},
     },
@@ -22,6 +22,7 @@ impl Roster {
                 let effect = self.store_project(cx, data, mine, place);
                 if effect == Effect::Applied {
                     let (row, _) = self.local_project(data.project.as_str());
+                    self.note_made_with(MadeThing::Project(row), data.made_with.as_ref(), false);
                     self.bind_creator(cx, row, data.author.clone().unwrap_or_else(Author::operator));
                 }
                 effect

@@ -3,14 +3,15 @@
 
 use rollcall_events::{
     Id,
-    body::{self, Author, SecretOwner},
+    body::{self, SecretOwner},
 };
 
 use crate::{
+    commands::secrets::Hand,
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{NONE, Owner, Secret, SecretUse, micros},
+        facts::{NONE, Owner, Reach, Secret, SecretUse, micros},
         handles::{Principal, ServiceIx, UserIx},
     },
 };
@@ -28,6 +29,7 @@ impl Roster {
         if self.facts.secrets.find(0, id).is_some() || self.index.secret_hash.contains_key(&secret.sha256) {
             return refused("a secret with this id or value was made already");
         }
+        self.forget_over(secret.owner, cx.now().timestamp_micros());
         let ix = self.facts.secrets.intern(0, id);
         self.index.add_secret(ix, secret.sha256, secret.owner);
         if let Some(row) = self.facts.secrets.get_mut(ix) {
@@ -36,46 +38,43 @@ impl Roster {
         cx.applied("secret")
     }
 
-    /// The secret that the author of a command signed in with, [`NONE`] without one, and who counts as its maker:
-    /// whoever made a secret for somebody else may know what that one makes.
-    fn signed_in_with(
-        &self,
-        id: Option<&Id>,
-        author: Option<&Author>,
-        cx: &FoldContext<'_>,
-    ) -> Result<(u32, Option<Owner>), Effect> {
-        let Some(id) = id else { return Ok((NONE, self.secret_maker(author, cx.now()))) };
-        let ix = self.facts.secrets.find(0, id.as_str());
-        let row = ix.and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
-        let (Some(ix), Some(row)) = (ix, row) else { return Err(refused(format!("there is no secret `{id}`"))) };
-        Ok((ix, if self.is_made_by_other(row) { row.author } else { self.secret_maker(author, cx.now()) }))
+    /// What is over is looked through no more, so that making and ending secrets for ever costs nothing.
+    fn forget_over(&mut self, owner: Owner, now: i64) {
+        let Some(mut rows) = self.index.owner_secrets.remove(&owner) else { return };
+        rows.retain(|ix| self.secret_row(*ix).is_some_and(|row| self.is_open_secret(row, now)));
+        self.index.owner_secrets.insert(owner, rows);
+    }
+
+    /// The secret that the author of a command signed in with, [`NONE`] without one.
+    fn signed_in_with(&self, id: Option<&Id>) -> u32 {
+        id.and_then(|id| self.facts.secrets.find(0, id.as_str())).unwrap_or(NONE)
     }
 
     pub(crate) fn invite_secret(&mut self, cx: &mut FoldContext<'_>, data: &body::Invitation) -> Effect {
+        let given_by = (data.author.as_ref(), data.made_with.as_ref());
         let found = self.secret_owner_person(data.user.as_str()).and_then(|person| {
-            let made_with = self.signed_in_with(data.made_with.as_ref(), data.author.as_ref(), cx)?;
-            Ok((person, made_with))
+            let owner = self.owner_principal(Owner::Person(person)).unwrap_or(Principal::Anyone);
+            let hand = self.hand(given_by, owner, "secret.issue", cx.now())?;
+            Ok((self.secret_person(person, &hand)?, hand))
         });
-        let (person, (made_with, author)) = match found {
+        let (person, hand) = match found {
             Ok(found) => found,
             Err(effect) => return effect,
         };
-        let expires = data.expires.timestamp_micros();
-        if expires > self.end_of(made_with) {
-            return refused("it would outlive the secret that it was made with");
-        }
+        let (author, reach) = maker_and_reach(hand);
         self.add_secret(
             cx,
             data.secret.as_str(),
             Secret {
                 sha256: data.sha256.0,
                 owner: Owner::Person(person),
-                expires,
+                expires: data.expires.timestamp_micros(),
                 issued: cx.position(),
                 issued_at: cx.record.recorded_at.timestamp_micros(),
                 label: None,
                 author,
-                made_with,
+                reach,
+                made_with: self.signed_in_with(data.made_with.as_ref()),
                 usage: SecretUse::Invitation,
             },
         )
@@ -101,19 +100,30 @@ impl Roster {
             },
         };
         // Whoever made the invitation knows its code, and so perhaps the secret.
-        let invited = invitation.and_then(|ix| self.facts.secrets.get(ix)).and_then(Option::as_ref);
-        let made_with = match invited {
-            Some(invited) => Ok((invited.made_with, invited.author)),
-            None => self.signed_in_with(data.made_with.as_ref(), data.author.as_ref(), cx),
-        };
-        let (made_with, author) = match made_with {
-            Ok(found) => found,
-            Err(effect) => return effect,
-        };
+        let invited = invitation.and_then(|ix| self.secret_row(ix));
         let expires = micros(data.expires, i64::MAX);
-        if expires > self.end_of(made_with) {
-            return refused("it would outlive the secret that it, or its invitation, was made with");
-        }
+        let (owner, made_with, author, reach) = match (invited, owner) {
+            (Some(invited), _) if expires > self.end_of(invited.made_with) => {
+                return refused("it would outlive the secret that its invitation was made with");
+            }
+            (Some(invited), _) => (invited.owner, invited.made_with, invited.author, invited.reach.clone()),
+            (None, Owner::Person(person)) => {
+                let about = self.owner_principal(owner).unwrap_or(Principal::Anyone);
+                let given_by = (data.author.as_ref(), data.made_with.as_ref());
+                let found = self
+                    .hand(given_by, about, "secret.issue", cx.now())
+                    .and_then(|hand| Ok((self.secret_person(person, &hand)?, hand)));
+                match found {
+                    Ok((person, hand)) => {
+                        let (author, reach) = maker_and_reach(hand);
+                        (Owner::Person(person), self.signed_in_with(data.made_with.as_ref()), author, reach)
+                    }
+                    Err(refusal) => return refusal.into(),
+                }
+            }
+            // Only an administrator makes those.
+            (None, Owner::Service(_)) => (owner, self.signed_in_with(data.made_with.as_ref()), None, Reach::Owner),
+        };
         let effect = self.add_secret(
             cx,
             data.secret.as_str(),
@@ -125,6 +135,7 @@ impl Roster {
                 issued_at: cx.record.recorded_at.timestamp_micros(),
                 label: data.label.clone(),
                 author,
+                reach,
                 made_with,
                 usage: SecretUse::Live,
             },
@@ -145,8 +156,7 @@ impl Roster {
         let good = row.usage == SecretUse::Invitation
             && user(theirs) == user(mine)
             && cx.record.recorded_at.timestamp_micros() < row.expires
-            && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)))
-            && (self.mode.trusts_commands() || !self.would_elevate(row, cx.now()));
+            && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)));
         good.then_some(ix)
     }
 
@@ -162,17 +172,44 @@ impl Roster {
         }
     }
 
-    pub(crate) fn reset_credentials(&mut self, cx: &mut FoldContext<'_>, user: &str) -> Effect {
-        match self.secret_owner_person(user) {
-            Ok(person) => {
+    /// Ends everything that a user signs in with; where somebody else than the user or the operator asks, what that one made.
+    pub(crate) fn reset_credentials(&mut self, cx: &mut FoldContext<'_>, data: &body::UserRef) -> Effect {
+        let person = match self.secret_owner_person(data.user.as_str()) {
+            Ok(person) => person,
+            Err(effect) => return effect,
+        };
+        let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
+        let given_by = (data.author.as_ref(), data.made_with.as_ref());
+        match self.hand(given_by, Principal::User(user), "secret.revoke", cx.now()) {
+            Err(refusal) => refusal.into(),
+            Ok(Hand::Other { maker, .. }) => {
+                let theirs: Vec<u32> = self
+                    .open_secrets_of(Principal::User(user), cx.now().timestamp_micros())
+                    .filter(|(_, row)| self.is_by(row, maker))
+                    .map(|(ix, _)| ix)
+                    .collect();
+                for ix in &theirs {
+                    if let Some(row) = self.facts.secrets.get_mut(*ix).and_then(Option::as_mut) {
+                        row.usage = SecretUse::Over;
+                    }
+                }
+                if theirs.is_empty() { Effect::NoChange } else { cx.applied("user") }
+            }
+            Ok(Hand::Operator | Hand::Own(_)) => {
                 // Of every person of the user: what is over stays over when they part.
-                let user = UserIx(self.facts.persons.get(person).map_or(NONE, |row| row.user));
                 for person in self.persons_of(user).to_vec() {
                     self.facts.resets.insert(person, cx.position());
                 }
                 cx.applied("user")
             }
-            Err(effect) => effect,
         }
+    }
+}
+
+fn maker_and_reach(hand: Hand) -> (Option<Owner>, Reach) {
+    match hand {
+        Hand::Operator => (None, Reach::Owner),
+        Hand::Own(maker) => (Some(maker), Reach::Owner),
+        Hand::Other { maker, reach } => (Some(maker), reach),
     }
 }

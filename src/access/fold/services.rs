@@ -3,10 +3,11 @@
 use rollcall_events::body;
 
 use crate::{
+    commands::secrets::owner_of,
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Holder, Service},
+        facts::{Holder, MadeThing, Service, micros},
         register::{Rank, Register},
     },
 };
@@ -16,11 +17,24 @@ impl Roster {
         if let Err(refusal) = self.check_service(data, cx.now()) {
             return refusal.into();
         }
+        let sources: Vec<u16> = data
+            .sources
+            .iter()
+            .map(|source| u16::try_from(self.facts.sources.intern(0, source.as_str())).unwrap_or(u16::MAX))
+            .collect();
+        if !sources.is_empty() {
+            self.derive_from_settings();
+        }
+        let ends = micros(data.ends, i64::MAX);
+        let author = data.author.as_ref().and_then(|author| self.resolve_author(author).ok().flatten());
+        let author = author.and_then(owner_of);
         let ix = self.facts.services.intern(cx.space, data.service.as_str());
         let Some(slot) = self.facts.services.get_mut(ix) else { return Effect::NoChange };
         let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
+        let stood = register.stands() && slot.as_ref().is_some_and(|row| row.ends == ends);
         let effect = cx.update(&mut register, Rank::Full, "service");
-        *slot = Some(Service { register, name: data.name.clone() });
+        *slot = Some(Service { register, name: data.name.clone(), ends, sources, author });
+        self.note_made_with(MadeThing::Service(ix), data.made_with.as_ref(), stood);
         effect
     }
 

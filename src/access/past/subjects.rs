@@ -165,7 +165,7 @@ impl SubjectCollector<'_> {
             for link in self.roster.index.person_links.get(&person).into_iter().flatten() {
                 let Some(pair) = facts.links.get(*link as usize) else { continue };
                 if let (Some(a), Some(b)) = (self.source_person(pair.left), self.source_person(pair.right)) {
-                    self.add_local(Link { persons: [a, b], rule: None, author: None }.subject());
+                    self.add_local(Link { persons: [a, b], rule: None, author: None, made_with: None }.subject());
                 }
                 queue.extend([pair.left, pair.right]);
             }

@@ -34,6 +34,9 @@ pub struct Explanation {
     pub at: DateTime<Utc>,
     /// When the yes ends by itself.
     pub until: Option<DateTime<Utc>>,
+    /// Of a caller whose secret somebody else made, where that is why it is a no: what the secret reaches, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<String>,
     /// What was asked for, in actions of the profile.
     pub needs: Vec<String>,
     /// The roles that would do, by themselves.
@@ -141,6 +144,13 @@ pub fn explain(
         position: roster.position(),
         at: now,
         until,
+        reach: match principal {
+            Principal::Limited(user, secret) if !verdict.is_allowed() => {
+                let whole = decide(roster, Principal::User(user), actions, place, now);
+                whole.is_allowed().then(|| roster.reach_text(secret))
+            }
+            _ => None,
+        },
         needs: profile.names(actions).into_iter().map(str::to_owned).collect(),
         roles: profile
             .roles()
@@ -250,7 +260,9 @@ impl<'a> Question<'a> {
             }
             found.extend(self.remedy_for_path(path, &resource).filter(|remedy| !found.contains(remedy)));
         }
-        if self.roster.admitted(self.principal).is_some() && self.roster.is_open(self.place) {
+        if self.roster.admitted(self.principal, self.now.timestamp_micros()).is_some()
+            && self.roster.is_open(self.place)
+        {
             let held = self.roles_at(self.now);
             found.extend(self.remedies_by_role(&held, &resource));
             found.extend(self.remedies_by_visibility(&held, &resource));
@@ -311,6 +323,8 @@ impl<'a> Question<'a> {
                 let live = |ix: &&u32| roster.facts.persons.get(**ix).is_some_and(Person::is_live);
                 roster.persons_of(user).iter().find(live).and_then(|ix| roster.event_holder(Holder::Person(*ix)))
             }
+            // It would not be reached.
+            Principal::Limited(..) => None,
             other => roster.event_principal(other),
         };
         let Some(principal) = principal else { return Vec::new() };
@@ -389,8 +403,13 @@ fn command(kind: &str, data: Value) -> Step {
 /// say anything about it (DESIGN 9; access-models decision 15).
 #[must_use]
 pub fn had_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx, now: DateTime<Utc>) -> bool {
+    // The tie is the user's, whatever the secret reaches.
+    let caller = match caller.into() {
+        Principal::Limited(user, _) => Principal::User(user),
+        other => other,
+    };
     roster
-        .role_paths(caller.into(), project.into(), now)
+        .role_paths(caller, project.into(), now)
         .iter()
         .any(|path| path.obstacles.iter().all(|o| o.standing != Standing::Never) && path.ever_stood())
 }

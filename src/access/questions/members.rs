@@ -181,7 +181,7 @@ impl Roster {
     pub(crate) fn projects_near(&self, caller: Principal) -> BTreeSet<ProjectIx> {
         let facts = &self.facts;
         let mut packages = BTreeSet::new();
-        if let Principal::User(user) = caller {
+        if let Principal::User(user) | Principal::Limited(user, _) = caller {
             for person in self.persons_of(user) {
                 self.packages_near(*person, &mut packages);
             }

@@ -43,7 +43,7 @@ impl Roster {
         let seen_as =
             if caller == Principal::Anyone { PseudoPrincipal::Anyone } else { PseudoPrincipal::Authenticated };
         let common = search.baseline_obstacles(caller);
-        if common.is_empty() && self.admitted(caller).is_none() {
+        if common.is_empty() && self.admitted(caller, now.timestamp_micros()).is_none() {
             return Vec::new();
         }
         let visibility = search.visibility_register();
@@ -106,12 +106,12 @@ impl PathSearch<'_> {
         let mut found = self.common.clone();
         match caller {
             Principal::Anyone => {}
-            Principal::User(user) if roster.shut_out(user) => {
+            Principal::User(user) | Principal::Limited(user, _) if roster.shut_out(user) => {
                 for person in roster.persons_of(user) {
                     found.extend(self.person_obstacles(user, *person));
                 }
             }
-            Principal::User(_) => {}
+            Principal::User(_) | Principal::Limited(..) => {}
             Principal::Service(ServiceIx(ix)) => found.extend(self.service_obstacles(ix)),
         }
         found
@@ -128,7 +128,7 @@ impl PathSearch<'_> {
         }
         match caller {
             Principal::Anyone => {}
-            Principal::User(user) => {
+            Principal::User(user) | Principal::Limited(user, _) => {
                 found.extend(roster.persons_of(user).iter().map(|person| self.person_cause(*person)));
                 let more: Vec<Cause> =
                     roster.link_causes(user).into_iter().filter(|cause| !found.contains(cause)).collect();

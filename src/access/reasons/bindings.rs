@@ -55,7 +55,12 @@ impl PathSearch<'_> {
         let id = roster.facts.services.id(service);
         let space = roster.facts.services.names.space(service);
         let gone = self.removed_obstacle(&format!("service {id}"), space, format!("service/{id}"), &row.register);
-        gone.map(|gone| gone.with_fix(self.fix_service(service))).into_iter().collect()
+        let mut found: Vec<Obstacle> = gone.map(|gone| gone.with_fix(self.fix_service(service))).into_iter().collect();
+        if found.is_empty() {
+            let cause = roster.cause(space, format!("service/{id}"), &row.register);
+            self.window(&mut found, &format!("service {id}"), (i64::MIN, row.ends), &cause, || Fix::None);
+        }
+        found
     }
 
     /// What stands in the way of everything on a scope that no package delivers.

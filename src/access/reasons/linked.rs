@@ -47,7 +47,9 @@ impl Roster {
             let (source, person) = (self.source_text(names.space(ix)).parse().ok()?, names.text(ix).parse().ok()?);
             Some(SourcePerson { source, person })
         };
-        let subject = Link { persons: [person(pair.left)?, person(pair.right)?], rule: None, author: None }.subject();
+        let subject =
+            Link { persons: [person(pair.left)?, person(pair.right)?], rule: None, author: None, made_with: None }
+                .subject();
         Some(Cause { position: pair.register.cause, source: LOCAL.to_owned(), subject })
     }
 

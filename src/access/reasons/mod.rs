@@ -192,9 +192,20 @@ impl Roster {
                     search.find_personal(user);
                 }
             }
-            Principal::Service(ServiceIx(ix)) => {
+            // What others gave by hand, the secret does not reach.
+            Principal::Limited(user, secret) => {
+                search.around = self.link_causes(user);
+                let within = |person: &&u32| self.reach_of(secret).is_some_and(|reach| self.is_within(reach, **person));
+                for person in self.persons_of(user).iter().filter(within) {
+                    let own = search.person_obstacles(user, *person);
+                    search.find_by_licence(*person, &own);
+                }
+            }
+            Principal::Service(service @ ServiceIx(ix)) => {
                 let own = search.service_obstacles(ix);
                 search.find_bindings(Holder::Service(ix), &own);
+                let over = self.service_end(service);
+                search.paths.iter_mut().for_each(|path| path.until = path.until.min(over));
             }
         }
         search.paths
@@ -273,13 +284,19 @@ impl<'a> PathSearch<'a> {
 
     /// Everything that one person has, had or could have here.
     fn find_of_person(&mut self, person: u32, own: &[Obstacle]) {
-        if let (Some(at), Some(role)) = (self.package, self.roster.producer_role) {
+        self.find_by_licence(person, own);
+        self.find_bindings(Holder::Person(person), own);
+    }
+
+    /// Rules 2 and 3.
+    fn find_by_licence(&mut self, person: u32, own: &[Obstacle]) {
+        let Some(at) = self.package else { return };
+        if let Some(role) = self.roster.producer_role {
             self.find_producer(at, person, role, own);
         }
-        if let (Some(at), Some(role)) = (self.package, self.roster.consumer_role) {
+        if let Some(role) = self.roster.consumer_role {
             self.find_customer(at, person, role, own);
         }
-        self.find_bindings(Holder::Person(person), own);
     }
 
     fn push(&mut self, mut path: RolePath) {

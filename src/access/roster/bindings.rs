@@ -87,6 +87,12 @@ impl Roster {
         (0..self.facts.bindings.len()).filter_map(|ix| self.binding_view(ix))
     }
 
+    /// The binding of a subject, if it was not taken away.
+    #[must_use]
+    pub fn binding_of(&self, subject: &str) -> Option<BindingView<'_>> {
+        self.binding_view(self.facts.bindings.find(0, subject)?)
+    }
+
     /// The bindings that were given on this very scope, and not taken away.
     pub fn bindings_on(&self, place: Place) -> impl Iterator<Item = BindingView<'_>> {
         let on = self.path(place).next().filter(|_| !matches!(place, Place::Project(ProjectIx::Personal(_))));

@@ -1,23 +1,22 @@
-//! What signs in: registry secrets and invitations of users, secrets of services. Found by hash, good at an instant.
+//! What signs in: registry secrets and invitations of users, secrets of services. Found by hash, good at an instant, and
+//! how far each reaches.
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Position;
 
 use crate::roster::{
     Roster,
-    facts::{Owner, Secret, SecretUse, instant},
-    handles::{Principal, ServiceIx, UserIx},
+    facts::{Owner, Person, Reach, Secret, SecretUse, instant},
+    handles::{Principal, SecretIx, ServiceIx, UserIx},
 };
 
 /// A secret that signs somebody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credential<'a> {
-    /// Whom: a user or a service.
+    /// Whom: a service, a user, or a user as far as a secret reaches that somebody else made.
     pub principal: Principal,
     /// The secret's id.
     pub secret: &'a str,
-    /// Made by somebody other than its owner, and not by the operator.
-    pub given: bool,
     /// Until when (exclusive) it is good; of an invitation, until when the secret is that it fetches. Without end when
     /// absent.
     pub until: Option<DateTime<Utc>>,
@@ -38,74 +37,121 @@ pub struct SecretView<'a> {
     pub expires: Option<DateTime<Utc>>,
     /// Not yet redeemed: a code that fetches a secret.
     pub invitation: bool,
+    /// Who made it; absent where that was the operator.
+    pub maker: Option<Principal>,
+    /// The sources whose facts it reaches, every source when the list is empty; absent where it reaches as far as its owner.
+    pub reach: Option<Vec<&'a str>>,
 }
 
 impl Roster {
     /// Whom a secret, given by its SHA-256, signs in at this instant.
     #[must_use]
     pub fn credential(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
-        self.find_credential(sha256, SecretUse::Live, now).map(|(credential, _)| credential)
-    }
-
-    /// As [`Self::credential`], for Rollcall's own API: whoever gave somebody a secret may know it, so there it is good
-    /// only while its owner holds no role that was given by hand.
-    #[must_use]
-    pub fn credential_for_api(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
         self.find_credential(sha256, SecretUse::Live, now)
-            .filter(|(_, secret)| !self.would_elevate(secret, now))
-            .map(|(credential, _)| credential)
     }
 
     /// Whom an invitation, given by the SHA-256 of its code, is for at this instant.
     #[must_use]
     pub fn invitation(&self, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<Credential<'_>> {
         self.find_credential(sha256, SecretUse::Invitation, now)
-            .filter(|(_, secret)| !self.would_elevate(secret, now))
-            .map(|(credential, _)| credential)
     }
 
-    fn find_credential(
-        &self,
-        sha256: &[u8; 32],
-        usage: SecretUse,
-        now: DateTime<Utc>,
-    ) -> Option<(Credential<'_>, &Secret)> {
+    fn find_credential(&self, sha256: &[u8; 32], usage: SecretUse, now: DateTime<Utc>) -> Option<Credential<'_>> {
         let ix = *self.index.secret_hash.get(sha256)?;
         let secret = self.facts.secrets.get(ix)?.as_ref()?;
-        let principal = self.owner_principal(secret.owner)?;
+        let principal = self.signed_in_by(ix, secret)?;
         let good = secret.usage == usage && self.in_force(secret, now);
         let until =
             instant(if usage == SecretUse::Invitation { self.end_of(secret.made_with) } else { secret.expires });
-        let found =
-            Credential { principal, secret: self.facts.secrets.id(ix), given: self.is_made_by_other(secret), until };
-        good.then_some((found, secret))
+        good.then_some(Credential { principal, secret: self.facts.secrets.id(ix), until })
     }
 
     /// When a secret ends; what is none has no end.
     pub(crate) fn end_of(&self, secret: u32) -> i64 {
-        self.facts.secrets.get(secret).and_then(Option::as_ref).map_or(i64::MAX, |row| row.expires)
+        self.secret_row(secret).map_or(i64::MAX, |row| row.expires)
     }
 
-    /// Made by somebody other than its owner, and not by the operator.
-    pub(crate) fn is_made_by_other(&self, secret: &Secret) -> bool {
-        secret.author.is_some_and(|author| self.owner_principal(author) != self.owner_principal(secret.owner))
+    pub(crate) fn secret_row(&self, ix: u32) -> Option<&Secret> {
+        self.facts.secrets.get(ix)?.as_ref()
     }
 
-    /// Whether its maker would become more by it: it was given, and its owner was given a role.
-    pub(crate) fn would_elevate(&self, secret: &Secret, now: DateTime<Utc>) -> bool {
-        self.is_made_by_other(secret)
-            && self.owner_principal(secret.owner).is_some_and(|owner| self.has_bindings(owner, now))
+    /// The secret of an id, whether it is over or not.
+    pub(crate) fn secret_by_id(&self, id: &str) -> Option<(SecretIx, &Secret)> {
+        let ix = self.facts.secrets.find(0, id)?;
+        Some((SecretIx(ix), self.secret_row(ix)?))
     }
 
-    fn owner_principal(&self, owner: Owner) -> Option<Principal> {
+    /// The user or service whose a secret is.
+    pub(crate) fn owner_principal(&self, owner: Owner) -> Option<Principal> {
         Some(match owner {
             Owner::Person(person) => Principal::User(UserIx(self.facts.persons.get(person)?.user)),
             Owner::Service(service) => Principal::Service(ServiceIx(service)),
         })
     }
 
+    /// As whom a secret signs somebody in.
+    fn signed_in_by(&self, ix: u32, secret: &Secret) -> Option<Principal> {
+        let owner = self.owner_principal(secret.owner)?;
+        Some(match (owner, &secret.reach) {
+            (Principal::User(user), Reach::Sources(_)) => Principal::Limited(user, SecretIx(ix)),
+            (owner, _) => owner,
+        })
+    }
+
+    /// How far a secret reaches that somebody else made.
+    pub(crate) fn reach_of(&self, SecretIx(ix): SecretIx) -> Option<&Reach> {
+        self.secret_row(ix).map(|row| &row.reach)
+    }
+
+    /// Whether what a person has is within reach.
+    pub(crate) fn is_within(&self, reach: &Reach, person: u32) -> bool {
+        match reach {
+            Reach::Owner => true,
+            Reach::Sources(_) => reach.covers(self.facts.persons.names.space(person)),
+        }
+    }
+
+    /// Whether the sources that a secret reaches know somebody live of the user.
+    pub(crate) fn reaches_somebody(&self, user: UserIx, secret: SecretIx) -> bool {
+        let live = |person: &u32| self.facts.persons.get(*person).is_some_and(Person::is_live);
+        self.reach_of(secret).is_some_and(|reach| {
+            self.persons_of(user).iter().any(|person| live(person) && self.is_within(reach, *person))
+        })
+    }
+
+    /// The user as whom a caller acts where that user is one person, for the common case.
+    pub(crate) fn in_person(&self, principal: Principal) -> Option<UserIx> {
+        match principal {
+            Principal::User(user) => Some(user),
+            Principal::Limited(user, secret) => {
+                self.reach_of(secret).filter(|reach| self.is_within(reach, user.0)).map(|_| user)
+            }
+            Principal::Anyone | Principal::Service(_) => None,
+        }
+    }
+
+    /// What a secret reaches that somebody else made, and what to do about it, for whoever was refused.
+    pub(crate) fn reach_text(&self, SecretIx(ix): SecretIx) -> String {
+        let row = self.secret_row(ix);
+        let maker = row.and_then(|row| self.owner_principal(row.author?)).map(|maker| self.caller_names(maker).1);
+        let sources = match row.map(|row| &row.reach) {
+            Some(Reach::Sources(sources)) => sources.as_slice(),
+            Some(Reach::Owner) | None => &[],
+        };
+        let given = match sources {
+            [] => "licensing sources give".to_owned(),
+            [one] => format!("source {} gives", self.source_text(*one)),
+            many => {
+                let names: Vec<&str> = many.iter().map(|source| self.source_text(*source)).collect();
+                format!("sources {} give", names.join(" and "))
+            }
+        };
+        let maker = maker.unwrap_or_else(|| "somebody else".to_owned());
+        format!("this secret was made by {maker} and reaches only what {given}; sign in with a secret of your own")
+    }
+
     /// Neither expired nor reset, and its owner is there and not shut out.
-    fn in_force(&self, secret: &Secret, now: DateTime<Utc>) -> bool {
+    pub(crate) fn in_force(&self, secret: &Secret, now: DateTime<Utc>) -> bool {
         now.timestamp_micros() < secret.expires
             && match self.owner_principal(secret.owner) {
                 Some(Principal::User(user)) => {
@@ -113,23 +159,34 @@ impl Roster {
                 }
                 Some(Principal::Service(service)) => {
                     secret.issued.0 >= self.credential_epoch(Principal::Service(service))
-                        && self.service_stands(service)
+                        && self.service_runs(service, now.timestamp_micros())
                 }
-                Some(Principal::Anyone) | None => false,
+                Some(Principal::Anyone | Principal::Limited(..)) | None => false,
             }
+    }
+
+    /// Whether a secret or invitation could still be used: neither over nor expired nor reset.
+    pub(crate) fn is_open_secret(&self, row: &Secret, now: i64) -> bool {
+        let epoch = self.owner_principal(row.owner).map_or(u64::MAX, |owner| self.credential_epoch(owner));
+        row.usage != SecretUse::Over && now < row.expires && row.issued.0 >= epoch
     }
 
     /// The secret with this id, while it signs this user or service in.
     #[must_use]
-    pub fn live_secret(&self, principal: impl Into<Principal>, id: &str, now: DateTime<Utc>) -> Option<Credential<'_>> {
-        let principal = principal.into();
-        let ix = self.facts.secrets.find(0, id)?;
-        let row = self.facts.secrets.get(ix)?.as_ref()?;
-        let live = row.usage == SecretUse::Live
-            && self.owner_principal(row.owner) == Some(principal)
-            && self.in_force(row, now);
-        let (secret, given, until) = (self.facts.secrets.id(ix), self.is_made_by_other(row), instant(row.expires));
-        live.then_some(Credential { principal, secret, given, until })
+    pub fn live_secret(&self, owner: impl Into<Principal>, id: &str, now: DateTime<Utc>) -> Option<Credential<'_>> {
+        let owner = owner.into();
+        let (SecretIx(ix), row) = self.secret_by_id(id)?;
+        let live =
+            row.usage == SecretUse::Live && self.owner_principal(row.owner) == Some(owner) && self.in_force(row, now);
+        let principal = self.signed_in_by(ix, row).filter(|_| live)?;
+        Some(Credential { principal, secret: self.facts.secrets.id(ix), until: instant(row.expires) })
+    }
+
+    /// As whom a secret signs a user in, by the user's id and the secret's; nothing where it is over.
+    #[must_use]
+    pub fn caller_with_secret(&self, user: &str, secret: &str, now: DateTime<Utc>) -> Option<Principal> {
+        let user = self.caller_by_id(user)?;
+        self.live_secret(user, secret, now).map(|found| found.principal)
     }
 
     /// The position of the newest reset of somebody's credentials (of a service: where it was made last); whatever was
@@ -139,8 +196,8 @@ impl Roster {
         let principal = principal.into();
         match principal {
             Principal::Anyone => 0,
-            Principal::User(_) if self.facts.resets.is_empty() => 0,
-            Principal::User(user) => {
+            Principal::User(_) | Principal::Limited(..) if self.facts.resets.is_empty() => 0,
+            Principal::User(user) | Principal::Limited(user, _) => {
                 let reset = |person: &u32| self.facts.resets.get(person).map_or(0, |position| position.0);
                 self.persons_of(user).iter().map(reset).max().unwrap_or(0)
             }
@@ -148,42 +205,50 @@ impl Roster {
         }
     }
 
-    /// Somebody's secrets and open invitations that are in force.
+    /// The rows of somebody's secrets and open invitations that could still be used.
+    pub(crate) fn open_secrets_of(&self, principal: Principal, now: i64) -> impl Iterator<Item = (u32, &Secret)> {
+        let owners: Vec<Owner> = match principal {
+            Principal::Anyone => Vec::new(),
+            Principal::User(user) | Principal::Limited(user, _) => {
+                self.persons_of(user).iter().map(|person| Owner::Person(*person)).collect()
+            }
+            Principal::Service(ServiceIx(service)) => vec![Owner::Service(service)],
+        };
+        owners
+            .into_iter()
+            .filter_map(|owner| self.index.owner_secrets.get(&owner))
+            .flatten()
+            .filter_map(|ix| Some((*ix, self.secret_row(*ix)?)))
+            .filter(move |(_, row)| self.is_open_secret(row, now))
+    }
+
+    /// Somebody's secrets and open invitations that are in force. Of a caller whose secret somebody else made: those of the
+    /// same maker.
     #[must_use]
     pub fn secrets_of(&self, principal: impl Into<Principal>, now: DateTime<Utc>) -> Vec<SecretView<'_>> {
         let principal = principal.into();
-        let owners: Vec<Owner> = match principal {
-            Principal::Anyone => Vec::new(),
-            Principal::User(user) => self.persons_of(user).iter().map(|person| Owner::Person(*person)).collect(),
-            Principal::Service(ServiceIx(service)) => vec![Owner::Service(service)],
+        let maker = match principal {
+            Principal::Limited(_, SecretIx(ix)) => Some(self.secret_row(ix).and_then(|row| row.author)),
+            Principal::Anyone | Principal::User(_) | Principal::Service(_) => None,
         };
-        let mut found = Vec::new();
-        for ix in owners.iter().filter_map(|owner| self.index.owner_secrets.get(owner)).flatten() {
-            let Some(row) = self.facts.secrets.get(*ix).and_then(Option::as_ref) else { continue };
-            if row.usage != SecretUse::Over
-                && now.timestamp_micros() < row.expires
-                && row.issued.0 >= self.credential_epoch(principal)
-            {
-                found.push(SecretView {
-                    id: self.facts.secrets.id(*ix),
-                    label: row.label.as_deref(),
-                    issued: row.issued,
-                    issued_at: instant(row.issued_at).unwrap_or_default(),
-                    expires: instant(row.expires),
-                    invitation: row.usage == SecretUse::Invitation,
-                });
-            }
-        }
+        let mut found: Vec<SecretView<'_>> = self
+            .open_secrets_of(principal, now.timestamp_micros())
+            .filter(|(_, row)| maker.is_none_or(|maker| row.author == maker))
+            .map(|(ix, row)| SecretView {
+                id: self.facts.secrets.id(ix),
+                label: row.label.as_deref(),
+                issued: row.issued,
+                issued_at: instant(row.issued_at).unwrap_or_default(),
+                expires: instant(row.expires),
+                invitation: row.usage == SecretUse::Invitation,
+                maker: row.author.and_then(|author| self.owner_principal(author)),
+                reach: match &row.reach {
+                    Reach::Owner => None,
+                    Reach::Sources(sources) => Some(sources.iter().map(|one| self.source_text(*one)).collect()),
+                },
+            })
+            .collect();
         found.sort_by_key(|secret| secret.issued);
         found
-    }
-
-    /// Whose a secret is.
-    pub(crate) fn secret_owner(&self, id: &str) -> Option<Principal> {
-        let row = self.facts.secrets.get(self.facts.secrets.find(0, id)?)?.as_ref()?;
-        match row.owner {
-            Owner::Person(person) => Some(Principal::User(UserIx(self.facts.persons.get(person)?.user))),
-            Owner::Service(service) => Some(Principal::Service(ServiceIx(service))),
-        }
     }
 }

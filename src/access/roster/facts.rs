@@ -265,6 +265,11 @@ pub(crate) struct Folder {
 pub(crate) struct Service {
     pub(crate) register: Register,
     pub(crate) name: Option<String>,
+    pub(crate) ends: i64,
+    /// Of a portal: the sources whose people it serves; every source when empty.
+    pub(crate) sources: Vec<u16>,
+    /// Who made it, unless that was the operator.
+    pub(crate) author: Option<Owner>,
 }
 
 /// A set of people, services and groups of one source.
@@ -302,13 +307,32 @@ pub(crate) struct Secret {
     /// Who made it, or the invitation that it was fetched with, or the secret that it was made with where somebody else
     /// made that one; nobody where that was the operator.
     pub(crate) author: Option<Owner>,
+    pub(crate) reach: Reach,
     /// The secret that its author signed in with, or [`NONE`].
     pub(crate) made_with: u32,
     pub(crate) usage: SecretUse,
 }
 
+/// How far a secret reaches, as it was when it, or its invitation, was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reach {
+    /// As far as its owner: it was made by the owner or the operator.
+    Owner,
+    /// Somebody else made it: what the facts of these sources give by themselves; those of any source when empty.
+    Sources(Vec<u16>),
+}
+
+impl Reach {
+    pub(crate) fn covers(&self, source: u16) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Sources(sources) => sources.is_empty() || sources.contains(&source),
+        }
+    }
+}
+
 /// Whom a secret signs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Owner {
     Person(u32),
     Service(u32),
@@ -333,6 +357,17 @@ pub(crate) struct Binding {
     pub(crate) on: RecordedScope,
     pub(crate) starts: i64,
     pub(crate) ends: i64,
+}
+
+/// What a secret can have made, besides other secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum MadeThing {
+    Binding(u32),
+    Service(u32),
+    Group(u32),
+    Member(u32),
+    Folder(u32),
+    Project(u32),
 }
 
 /// A scope of the tree.
@@ -429,6 +464,8 @@ pub(crate) struct Facts {
     /// Position of the newest `credentials.reset` of a person.
     pub(crate) resets: BTreeMap<u32, Position>,
     pub(crate) bindings: Table<Option<Binding>>,
+    /// The secret that something was made with, where that was one. What is no more may stand here still.
+    pub(crate) made_with: BTreeMap<MadeThing, u32>,
     /// Subjects that are recorded and mean nothing to a membership: runs.
     pub(crate) others: Table<Register>,
     /// The newest epoch of each source that is read.
@@ -472,6 +509,7 @@ impl Facts {
             secrets: Table::default(),
             resets: BTreeMap::new(),
             bindings: Table::default(),
+            made_with: BTreeMap::new(),
             others: Table::default(),
             epochs: BTreeMap::new(),
             parked: BTreeMap::new(),

@@ -121,7 +121,8 @@ impl Roster {
             }
         };
         match principal {
-            Principal::Anyone => {}
+            // What was given by hand, somebody else gave.
+            Principal::Anyone | Principal::Limited(..) => {}
             // A role rests on the person that it names, as every reason rests on what it names.
             Principal::User(user) => self
                 .persons_of(user)
@@ -178,16 +179,6 @@ impl Roster {
             .flatten()
             .filter_map(|ix| self.facts.bindings.get(*ix).and_then(Option::as_ref))
             .filter(move |row| row.register.stands() && now < row.ends)
-    }
-
-    /// Whether somebody holds, or will, a role that was given by hand: to any person of the user, also one who is away.
-    pub(crate) fn has_bindings(&self, principal: Principal, now: DateTime<Utc>) -> bool {
-        let own: Vec<Holder> = match principal {
-            Principal::Anyone => Vec::new(),
-            Principal::User(user) => self.persons_of(user).iter().map(|person| Holder::Person(*person)).collect(),
-            Principal::Service(ServiceIx(ix)) => vec![Holder::Service(ix)],
-        };
-        self.bindings_of_and_above(own, now).next().is_some()
     }
 
     /// Every user and service that is in a group, to any depth. `skip` leaves out single memberships.

@@ -59,6 +59,10 @@ impl From<FolderIx> for Place {
     }
 }
 
+/// A secret of the roster. Good for this roster only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretIx(pub(crate) u32);
+
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
@@ -66,6 +70,8 @@ pub enum Principal {
     Anyone,
     /// A signed-in user.
     User(UserIx),
+    /// A user who signed in with a secret that somebody else made: it reaches only what its maker's sources give.
+    Limited(UserIx, SecretIx),
     /// A service with a good secret.
     Service(ServiceIx),
 }

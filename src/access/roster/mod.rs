@@ -10,6 +10,7 @@ pub(crate) mod groups;
 pub(crate) mod handles;
 pub(crate) mod index;
 pub(crate) mod look_alikes;
+pub(crate) mod made;
 pub(crate) mod names;
 mod principals;
 pub(crate) mod projects;

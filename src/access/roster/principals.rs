@@ -20,7 +20,9 @@ impl Roster {
     pub fn caller_names(&self, who: Principal) -> (String, String) {
         match who {
             Principal::Anyone => Default::default(),
-            Principal::User(user) => (self.user_id(user), self.user_name(user).to_owned()),
+            Principal::User(user) | Principal::Limited(user, _) => {
+                (self.user_id(user), self.user_name(user).to_owned())
+            }
             Principal::Service(service) => {
                 let id = format!("{SERVICE}{}", self.service(service).id);
                 (id.clone(), id)
@@ -61,7 +63,9 @@ impl Roster {
     pub fn event_principal(&self, principal: Principal) -> Option<body::Principal> {
         match principal {
             Principal::Anyone => None,
-            Principal::User(user) => Some(body::Principal::User(self.user_id(user).parse().ok()?)),
+            Principal::User(user) | Principal::Limited(user, _) => {
+                Some(body::Principal::User(self.user_id(user).parse().ok()?))
+            }
             Principal::Service(service) => Some(body::Principal::Service(self.service(service).id.parse().ok()?)),
         }
     }
@@ -85,6 +89,6 @@ impl Roster {
     }
 
     pub(crate) fn is_there(&self, caller: Principal) -> bool {
-        !matches!(caller, Principal::User(user) if !self.is_user(user))
+        !matches!(caller, Principal::User(user) | Principal::Limited(user, _) if !self.is_user(user))
     }
 }

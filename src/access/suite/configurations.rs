@@ -41,7 +41,9 @@ fn table(roster: &Roster, names: &Roster, now: DateTime<Utc>) -> Table {
     for (_, caller) in callers(roster) {
         for (_, place) in places(roster) {
             let name = if caller == Principal::Anyone { "anyone".to_owned() } else { names.caller_names(caller).1 };
-            let open = roster.is_open(place) && roster.admitted(caller).is_some() && roster.is_there(caller);
+            let open = roster.is_open(place)
+                && roster.admitted(caller, now.timestamp_micros()).is_some()
+                && roster.is_there(caller);
             let live = roster.live_roles(ProfileKind::Access, caller, place, now.timestamp_micros());
             let roles = live.filter(|_| open).map(|live| roster.profile.role_name(live.held.role).to_owned());
             let may = |set| decide(roster, caller, set, place, now).is_allowed();

@@ -11,6 +11,7 @@ mod endings;
 mod epochs;
 mod explained;
 mod fast_path;
+mod helpers;
 pub(crate) mod histories;
 mod installation;
 mod invariants;

@@ -164,7 +164,7 @@ impl Roster {
         let place = Place::Project(project);
         self.is_there(who)
             && self.is_open(place)
-            && self.admitted(who).is_some()
+            && self.admitted(who, now.timestamp_micros()).is_some()
             && self.live_roles(ProfileKind::Access, who, place, now.timestamp_micros()).next().is_some()
     }
 }

@@ -318,7 +318,7 @@ impl Meaning {
     /// What a caller has at an instant.
     fn held_by(&self, roster: &Roster, caller: Principal, place: Place, at: i64) -> Held {
         let mut held = Held::none(self.words);
-        let Some(admitted) = roster.admitted(caller).filter(|_| roster.is_there(caller)) else { return held };
+        let Some(admitted) = roster.admitted(caller, at).filter(|_| roster.is_there(caller)) else { return held };
         if place == Place::Root {
             held.add(self.sign_in);
         }
@@ -338,7 +338,8 @@ impl Meaning {
         // What everybody who signed in has is for people: a service does here what it was given.
         let given = roles.iter().fold(ActionSet::EMPTY, |all, role| all.union(roster.profile.gives(*role)));
         let may = |set: &ActionSet| {
-            actions.contains(*set) && (!matches!(caller, Principal::Service(_)) || given.contains(*set))
+            actions.contains(*set)
+                && (!matches!(caller, Principal::Service(_) | Principal::Limited(..)) || given.contains(*set))
         };
         self.api.iter().filter(|(set, _)| may(set)).for_each(|(_, word)| held.add(*word));
         if let ([None, Some(_)], true) = (derived, bound.is_empty())

@@ -9,11 +9,13 @@ use axum::{
     http::{Extensions, HeaderMap, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
-use rollcall_app::{Admission, App, Commands, Permission, Precondition, Reads, SignedIn};
+use rollcall_app::{Admission, App, Commands, Permission, Precondition, Reads, SignedIn, access::secrets::WhatItMade};
 use rollcall_authn::{Credentials, SignInError};
+use rollcall_events::Position;
 use rollcall_store::ops::AnswerRecords;
 
 use crate::http::{
+    answer_key::AnswerKey,
     conditions,
     permissions::permission_for,
     problem::{Kind, Problem, Result},
@@ -26,6 +28,8 @@ pub struct Api {
     pub app: Arc<App>,
     /// Where answers are stored for `Idempotency-Key`.
     pub answers: Arc<dyn AnswerRecords>,
+    /// What those are named and sealed with: it lies neither beside them nor in a backup.
+    pub answer_key: AnswerKey,
     /// The address under which clients reach this server, without a slash at its end.
     pub public_url: String,
 }
@@ -41,9 +45,23 @@ impl ApiState {
         Self { api: Arc::new(api) }
     }
 
-    /// Whether a request carries a credential that is good now.
-    pub async fn is_authenticated(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
-        self.authenticate(headers, extensions).await.is_ok()
+    /// What stored answers are named and sealed with.
+    pub fn answer_key(&self) -> &AnswerKey {
+        &self.api.answer_key
+    }
+
+    /// Whether a caller may still give the commands that stand at these positions, by the route's permission and for each
+    /// of what they are about.
+    pub async fn may_command_again(
+        &self,
+        parts: &mut Parts,
+        signed_in: SignedIn,
+        positions: &[Position],
+    ) -> Result<(), Problem> {
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let Some(permission) = permission_for(&parts.method, path) else { return Ok(()) };
+        let admission = self.admit(parts, signed_in, permission).await?;
+        Ok(admission.commands(None).may_be_given_again(positions).await?)
     }
 
     /// Where answers are stored for `Idempotency-Key`.
@@ -62,7 +80,7 @@ impl ApiState {
     }
 
     /// Whose credentials a request carries.
-    async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
+    pub async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
         let credentials = Credentials::from_headers(headers).map_err(|_| unauthenticated())?;
         let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
             return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
@@ -148,6 +166,29 @@ impl FromRequestParts<ApiState> for Write {
         let commands = state.commands(parts).await?;
         conditions::refuse(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH])?;
         Ok(Self(commands))
+    }
+}
+
+/// A route that ends a secret: what is to become of what it made stands in the query, `?made=keep` or `?made=end`.
+pub(crate) struct EndSecret {
+    /// To command.
+    pub commands: Commands,
+    /// What becomes of what it made.
+    pub what_it_made: WhatItMade,
+}
+
+impl FromRequestParts<ApiState> for EndSecret {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let (signed_in, permission) = state.sign_in(parts).await?;
+        let admission = state.admit(parts, signed_in, permission).await?;
+        let mut pairs = Pairs::parse(parts.uri.query())?;
+        let what_it_made = pairs.take("made", "`keep` or `end`: what becomes of what the secret made")?;
+        pairs.refuse_unknown("`made`")?;
+        conditions::refuse(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH])?;
+        let commands = admission.commands(traceparent(&parts.headers));
+        Ok(Self { commands, what_it_made: what_it_made.unwrap_or_default() })
     }
 }
 

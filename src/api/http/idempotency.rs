@@ -1,25 +1,28 @@
-//! `Idempotency-Key` on POST: the same request again gets the stored answer, for a day.
-//! A stored answer may hold what is shown once (a registry secret), so it is kept under a key that only the caller has:
-//! neither `ops.db` nor a backup of it can open it.
+//! `Idempotency-Key` on commands by POST: the same request again gets the stored answer, for a day, as long as its caller
+//! may still give the command.
+//! What is stored rests on no credential, so that nobody can find one by trying: a row is named by who calls and by the
+//! request's own key, keyed with a key that lies neither in `ops.db` nor in a backup. The answer may hold what is shown
+//! once (a registry secret) and is sealed under the same.
 
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use axum::{
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use rollcall_app::{Error, random};
-use rollcall_events::Digest;
+use rollcall_app::{Error, SignedIn, random};
+use rollcall_events::{Digest, Position};
 use rollcall_store::ops::{AnswerRecords, Claim, StoredAnswer};
 use serde::{Deserialize, Serialize};
 
 use crate::http::{
     body::{BODY_TIMEOUT, MAX_DOCUMENT_BYTES, read_body},
     extractors::ApiState,
+    permissions::permission_for,
     problem::{Kind, Result},
     response::POSITION,
 };
@@ -35,17 +38,24 @@ struct StoredBody {
     body: String,
 }
 
+/// What only asks changes nothing, and is asked anew.
+const QUESTIONS: [&str; 3] = ["access.explain", "binding.list", "preview.run"];
+
 /// Middleware for the routes of `/api/v1`. Does nothing for a caller without a good credential: such a one is refused
 /// further in, and must not be able to fill the store. An invitation is single-use by itself.
 pub(crate) async fn answer_once(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let applies = request.method() == Method::POST
         && request.headers().contains_key(HEADER)
-        && request.uri().path().starts_with("/api/v1/")
-        && state.is_authenticated(request.headers(), request.extensions()).await;
-    if !applies {
+        && request.uri().path().starts_with("/api/v1/");
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let commands = permission_for(request.method(), path).is_some_and(|it| !QUESTIONS.contains(&it.action));
+    if !(applies && commands) {
         return next.run(request).await;
     }
-    match claim(&state, request).await {
+    let Ok(caller) = state.authenticate(request.headers(), request.extensions()).await else {
+        return next.run(request).await;
+    };
+    match claim(&state, &caller, request).await {
         Ok(Claimed::First(request, claimed)) => {
             // Goes on when the caller goes away: the answer must be there when it comes back.
             let task = tokio::spawn(async move { claimed.store(next.run(request).await).await });
@@ -61,28 +71,53 @@ enum Claimed {
     Answered(Response),
 }
 
-async fn claim(state: &ApiState, request: Request) -> Result<Claimed> {
-    let (parts, body) = request.into_parts();
+async fn claim(state: &ApiState, caller: &SignedIn, request: Request) -> Result<Claimed> {
+    let (mut parts, body) = request.into_parts();
     let named = key_name(&parts.headers)?;
     // The route has its own limit, further in.
     let body = read_body(&parts.headers, body, MAX_DOCUMENT_BYTES, BODY_TIMEOUT).await?;
-    let authorization = parts.headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+    let (key, who) = (state.answer_key(), caller.identity());
     let claimed = ClaimedKey {
         answers: state.stored_answers().clone(),
-        key: digest(&[b"row", authorization, named.as_bytes()]).to_string(),
-        sealing: digest(&[b"seal", authorization, named.as_bytes()]),
+        key: key.digest(&[b"row", who.as_bytes(), named.as_bytes()]).to_string(),
+        sealing: key.digest(&[b"seal", who.as_bytes(), named.as_bytes()]),
     };
     let asked = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let request_digest = digest(&[asked.as_bytes(), &body]);
+    let request_digest = key.digest(&[b"request", asked.as_bytes(), &body]);
     let claim = claimed.answers.claim_answer(&claimed.key, request_digest, state.now()).await;
     match claim.map_err(|e| Error::unavailable("Nothing was done", &e))? {
         Claim::First => Ok(Claimed::First(Request::from_parts(parts, Body::from(body)), claimed)),
-        Claim::Answered(stored) => claimed.open(stored).map(Claimed::Answered),
+        Claim::Answered(stored) => {
+            let (status, stored) = claimed.open(stored)?;
+            // Whoever may not ask any more is told nothing of what was answered then.
+            state.may_command_again(&mut parts, caller.clone(), &stored.positions()).await?;
+            Ok(Claimed::Answered(stored.response(status)))
+        }
         Claim::Running => Err(Kind::RequestRunning
             .because("The request with this `Idempotency-Key` is still running; send it again in a moment.")
             .retry_after(1)),
         Claim::Other => Err(Kind::IdempotencyKeyReused
             .because("This `Idempotency-Key` was used for another path or body; take a new one for a new request.")),
+    }
+}
+
+impl StoredBody {
+    /// Where the commands stand that were given.
+    fn positions(&self) -> Vec<Position> {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let many = body.get("positions").and_then(serde_json::Value::as_array).into_iter().flatten();
+        let many = many.filter_map(serde_json::Value::as_u64).map(Position);
+        many.chain(self.position.map(Position)).collect()
+    }
+
+    fn response(self, status: StatusCode) -> Response {
+        let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
+        let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
+        let mut response = (status, headers, self.body).into_response();
+        if let Some(position) = self.position {
+            response.headers_mut().insert(POSITION, HeaderValue::from(position));
+        }
+        response
     }
 }
 
@@ -94,15 +129,6 @@ fn key_name(headers: &HeaderMap) -> Result<String> {
         _ => Err(Kind::InvalidQuery
             .because("`Idempotency-Key` is 1 to 128 printable ASCII characters without spaces, once.")),
     }
-}
-
-fn digest(parts: &[&[u8]]) -> Digest {
-    let mut bytes = Vec::new();
-    for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
-    Digest::of(&bytes)
 }
 
 /// A claimed key. Its answer is stored, or it is given back.
@@ -162,21 +188,14 @@ impl ClaimedKey {
         Some([&nonce[..], &text].concat())
     }
 
-    fn open(&self, stored: StoredAnswer) -> Result<Response> {
+    fn open(&self, stored: StoredAnswer) -> Result<(StatusCode, StoredBody)> {
         let unreadable = || Kind::Internal.because("The stored answer cannot be read. Take a new `Idempotency-Key`.");
         let StoredAnswer { status, mut body } = stored;
         let mut text = body.split_off(NONCE_LEN.min(body.len()));
         let nonce = Nonce::try_assume_unique_for_key(&body).map_err(|_| unreadable())?;
         let cipher = self.cipher().ok_or_else(unreadable)?;
         let plain = cipher.open_in_place(nonce, Aad::empty(), &mut text).map_err(|_| unreadable())?;
-        let StoredBody { position, body } = serde_json::from_slice(plain).map_err(|_| unreadable())?;
-        let status = StatusCode::from_u16(status).map_err(|_| unreadable())?;
-        let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
-        let mut response =
-            (status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response();
-        if let Some(position) = position {
-            response.headers_mut().insert(POSITION, HeaderValue::from(position));
-        }
-        Ok(response)
+        let stored = serde_json::from_slice(plain).map_err(|_| unreadable())?;
+        Ok((StatusCode::from_u16(status).map_err(|_| unreadable())?, stored))
     }
 }

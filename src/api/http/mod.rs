@@ -1,5 +1,6 @@
 //! What is HTTP and no resource's own: who gets in, bodies, queries, conditions, pages, problems, the document.
 
+pub(crate) mod answer_key;
 pub(crate) mod body;
 pub(crate) mod conditions;
 pub(crate) mod csv;

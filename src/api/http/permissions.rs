@@ -82,6 +82,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     DELETE "/api/v1/services/{id}" "service.set" Root;
     GET "/api/v1/services/{id}/secrets" "secret.list" Service;
     POST "/api/v1/services/{id}/secrets" "service.set" Root;
+    GET "/api/v1/services/{id}/secrets/{secret}/made" "secret.list" Service;
     DELETE "/api/v1/services/{id}/secrets/{secret}" "service.set" Root;
     GET "/api/v1/people" "person.list" Root;
     GET "/api/v1/people/{source}/{id}" "person.list" Root;
@@ -91,6 +92,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/users/{name}/access" "access.explain" User;
     GET "/api/v1/users/{name}/secrets" "secret.list" User;
     POST "/api/v1/users/{name}/secrets" "secret.issue" User;
+    GET "/api/v1/users/{name}/secrets/{id}/made" "secret.list" User;
     DELETE "/api/v1/users/{name}/secrets/{id}" "secret.revoke" User;
     POST "/api/v1/users/{name}/invitations" "secret.issue" User;
     POST "/api/v1/users/{name}/credentials-reset" "secret.revoke" User;

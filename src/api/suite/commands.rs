@@ -139,6 +139,7 @@ async fn the_fold_refuses_what_the_api_could_not_see() {
         role: "Developer".to_owned(),
         scope: body::Scope::Project("flexnet/db-suite".parse().unwrap()),
         author: body::Author::operator(),
+        made_with: None,
         starts: None,
         ends: None,
     };

@@ -110,3 +110,57 @@ async fn a_whole_document_may_be_sent_once_too() {
     let told = post(&world, "k2", SECRETS, &document).await;
     assert_eq!(told.problem(), "too-large", "what is small elsewhere stays small: {}", told.text);
 }
+
+async fn post_as(world: &World, secret: &str, key: &str, path: &str, body: &Value) -> Reply {
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {secret}"))
+        .header("content-type", "application/json")
+        .header("idempotency-key", key);
+    world.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+/// The answer that was given is no right to it: whoever lost the right since is refused as anybody else.
+#[tokio::test]
+async fn a_stored_answer_is_not_given_to_a_caller_who_may_not_ask_any_more() {
+    use rollcall_events::body::Scope;
+    let world = World::under("harbor").await;
+    let portal = world.service("portal", "api:sender", Scope::Root).await;
+    let first = post_as(&world, &portal, "k", SECRETS, &json!({})).await;
+    assert_eq!(post_as(&world, &portal, "k", SECRETS, &json!({})).await.text, first.text);
+    // Of what the route names, and of what only the body names.
+    let ada = world.secret("ada").await;
+    assert_eq!(post(&world, "p", "/api/v1/projects", &json!({"name": "one"})).await.status, 201);
+    let project_admin = json!({"principal": {"user": "ada"}, "role": "project_admin", "scope": {"project": "one"}});
+    let given = post(&world, "b", "/api/v1/bindings", &project_admin).await;
+    assert_eq!(given.status, 200, "{}", given.text);
+    let guest = json!({"principal": {"user": "pat"}, "role": "guest", "scope": {"project": "one"}});
+    let second = post_as(&world, &ada, "k", "/api/v1/bindings", &guest).await;
+    assert_eq!(second.status, 200, "{}", second.text);
+    assert_eq!(post_as(&world, &ada, "k", "/api/v1/bindings", &guest).await.text, second.text);
+    let bindings = world.ok("/api/v1/bindings").await;
+    let senders = bindings["items"].as_array().unwrap().iter().filter(|row| row["role"] == "api:sender");
+    for row in senders {
+        assert_eq!(world.delete(&format!("/api/v1/bindings/{}", row["id"].as_str().unwrap())).await.status, 200);
+    }
+    let other = json!({"principal": {"user": "pat"}, "role": "project_admin", "scope": {"project": "one"}});
+    assert_eq!(post(&world, "o", "/api/v1/bindings", &other).await.status, 200);
+    let mine = format!("/api/v1/bindings/{}", given.body["id"].as_str().unwrap());
+    assert_eq!(world.delete(&mine).await.status, 200);
+    let head = world.head();
+    for (secret, path, body) in [(&portal, SECRETS, &json!({})), (&ada, "/api/v1/bindings", &guest)] {
+        let reply = post_as(&world, secret, "k", path, body).await;
+        assert!(matches!(reply.status.as_u16(), 403 | 404), "{}", reply.text);
+    }
+    assert_eq!(world.head(), head);
+}
+
+/// Who calls is told apart by name and secret, and neither is in the row.
+#[tokio::test]
+async fn the_same_key_of_two_callers_is_two_keys() {
+    let world = World::licensing().await;
+    let (one, two) = (world.secret("ada").await, world.secret("ada").await);
+    let first = post_as(&world, &one, "k", SECRETS, &json!({})).await;
+    let second = post_as(&world, &two, "k", SECRETS, &json!({})).await;
+    assert!(first.status == 201 && second.status == 201);
+    assert_ne!(first.body["id"], second.body["id"]);
+}

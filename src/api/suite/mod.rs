@@ -6,6 +6,7 @@ mod authzen;
 mod bad_input;
 mod commands;
 mod contract;
+mod helpers;
 mod hooks;
 mod idempotency;
 mod leaks;

@@ -397,7 +397,12 @@ impl World {
             authenticator,
             configuration: Arc::new(Configuration { profile, settings: settings.clone() }),
         });
-        let router = router(Api { app, answers: ops.clone(), public_url: "https://rollcall.test".to_owned() });
+        let router = router(Api {
+            app,
+            answers: ops.clone(),
+            answer_key: crate::AnswerKey::new(&[7; 32]),
+            public_url: "https://rollcall.test".to_owned(),
+        });
         let document = serde_json::to_value(router::routes().into_openapi()).unwrap();
         let world = Self { router, log, clock, control, ops, live, dir, source, passwords, document, fold, running };
         world.local(&rollcall_events::Body::SettingsSet(settings)).await;

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, Roster};
 use rollcall_events::{
     Body, Position, SchemaError,
-    body::{self, Author, Binding, BindingRef},
-    time,
+    body::{self, Binding, BindingRef, EventData as _},
+    time::{self, for_people},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +17,7 @@ use crate::{
     Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
     answer::next_rows,
     binding_id,
-    caller::{CallerView, forbidden},
+    caller::{CallerView, Giver, forbidden},
     commands,
     error::{Error, ErrorKind, Result},
     find,
@@ -257,6 +257,9 @@ impl Scope {
 pub struct BindingSet {
     /// Its id, to read and remove it by. Where the profile raised the role, that of the role that was given.
     pub id: String,
+    /// Until when (exclusive) it stands by itself. What a caller gives whose secret ends, ends with that at the latest.
+    #[serde(default)]
+    pub ends: Option<DateTime<Utc>>,
     /// Where the command stands.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -271,16 +274,18 @@ pub struct BindingSet {
 /// A part of it is not there or not allowed, or it was refused.
 pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> Result<BindingSet> {
     let commands = commands.with_precondition(only_if).await;
-    let (body, id) = {
+    let (body, id, ends) = {
         let roster = commands.live().read();
         let view = commands.view(&roster);
-        let body = Body::BindingSet(resolve(&roster, &view, new, commands.author(), commands.now())?);
+        let binding = resolve(&roster, &view, new, commands.giver(), commands.now())?;
+        let ends = binding.ends;
+        let body = Body::BindingSet(binding);
         let id = binding_id::of_subject(&body.subject());
         commands.check(find::binding(&roster, &id).map(|binding| binding.position))?;
-        (body, id)
+        (body, id, ends)
     };
     let CommandOutcome { position, effect } = commands.append(&body).await?;
-    Ok(BindingSet { id: given_id(&commands.live().read(), &body).unwrap_or(id), position, effect })
+    Ok(BindingSet { id: given_id(&commands.live().read(), &body).unwrap_or(id), ends, position, effect })
 }
 
 /// The id under which a role that was given stands: that of the least role of an administrator, where the profile
@@ -304,7 +309,7 @@ pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Resu
         commands.check(Some(find::binding(&roster, id).ok_or_else(find::no_such_binding)?.position))?;
         binding_id::parse(id).ok_or_else(find::no_such_binding)?
     };
-    let binding = BindingRef { author: commands.author(), ..binding };
+    let binding = BindingRef { author: commands.author(), made_with: commands.made_with(), ..binding };
     commands.append(&Body::BindingRemoved(binding)).await
 }
 
@@ -313,10 +318,11 @@ pub(crate) fn resolve(
     roster: &Roster,
     view: &CallerView<'_>,
     new: NewBinding,
-    author: Author,
+    giver: Giver,
     now: DateTime<Utc>,
 ) -> Result<Binding> {
     let NewBinding { principal, role, scope, starts, ends } = new;
+    let Giver { author, made_with, end } = giver;
     let (place, scope) = match scope {
         Scope::Root => (Place::Root, body::Scope::Root),
         Scope::Folder(name) => {
@@ -361,8 +367,15 @@ pub(crate) fn resolve(
     }
     // Asked for nobody first: where the role cannot be given, nothing is said of who there is.
     let nobody = body::Principal::User(find::parse_roster_id("-".to_owned())?);
-    let empty =
-        Binding { principal: nobody, role: role.clone(), scope: scope.clone(), author: author.clone(), starts, ends };
+    let empty = Binding {
+        principal: nobody,
+        role: role.clone(),
+        scope: scope.clone(),
+        author: author.clone(),
+        starts,
+        ends,
+        made_with: None,
+    };
     if let Err(refusal) = roster.check_command(&Body::BindingSet(empty), now)
         && matches!(refusal.kind, RefusalKind::Invalid | RefusalKind::NoRole | RefusalKind::Managed)
     {
@@ -387,5 +400,29 @@ pub(crate) fn resolve(
             body::Principal::Group(find::parse_roster_id(roster.group(group).id)?)
         }
     };
-    Ok(Binding { principal, role, scope, author, starts, ends })
+    let mut binding = Binding { principal, role, scope, author, starts, ends, made_with };
+    if let Some(end) = end {
+        binding.ends = end_within(roster, &binding, end)?;
+    }
+    Ok(binding)
+}
+
+/// When a binding ends that is given with a secret that ends: with it at the latest. What stands longer is not cut short,
+/// unless that is asked for.
+fn end_within(roster: &Roster, binding: &Binding, end: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    let latest = |ends: Option<DateTime<Utc>>| ends.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let standing = roster.binding_of(&binding.subject()).filter(|one| one.starts <= binding.starts);
+    let standing = standing.map(|one| one.ends).filter(|ends| latest(*ends) >= end);
+    match (binding.ends, standing) {
+        (Some(asked), Some(stands)) if asked <= latest(stands) => Ok(Some(asked)),
+        (Some(asked), _) if asked <= end => Ok(Some(asked)),
+        (None, Some(stands)) => Ok(stands),
+        (None, None) => Ok(Some(end)),
+        (Some(_), _) => {
+            let end = for_people(end);
+            let error = SchemaError::at("/ends", format!("an instant not after {end}, or nothing"));
+            let text = format!("The secret that you sign in with ends at {end}, and what it gives ends no later.");
+            Err(ErrorKind::InvalidBody.because(format!("{text} Nothing was recorded.")).with_field(error))
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
         preview::Previewed,
     },
     binding_id,
-    caller::forbidden,
+    caller::{Giver, forbidden},
     error::{Error, ErrorKind, Result},
 };
 
@@ -132,10 +132,11 @@ fn name_of(roster: &Roster, principal: &body::Principal) -> String {
 fn plan_commands(
     roster: &Roster,
     caller: &Caller,
+    giver: &Giver,
     document: BindingsDocument,
     now: DateTime<Utc>,
 ) -> Result<PlannedCommands> {
-    let (view, author) = (&caller.view(roster, now), &caller.author());
+    let view = &caller.view(roster, now);
     if document.scope.is_empty() {
         let error = SchemaError::at("/scope", "at least one scope");
         return Err(ErrorKind::InvalidBody
@@ -179,7 +180,7 @@ fn plan_commands(
             let pointer = format!("{pointer}/binding/{mth}");
             let here = format!("{here}, binding {}{}", mth + 1, one.description());
             let new = one.at_scope(word.clone()).map_err(|error| error.within(&here, &pointer))?;
-            let set = bindings::resolve(roster, view, new, author.clone(), now).map_err(|error| {
+            let set = bindings::resolve(roster, view, new, giver.clone(), now).map_err(|error| {
                 let member = match error.kind {
                     ErrorKind::UnknownUser => "/user",
                     ErrorKind::UnknownService => "/service",
@@ -215,7 +216,14 @@ fn plan_commands(
                 }
                 None => {
                     let Some(bound) = binding_id::parse_subject(binding.subject) else { continue };
-                    remove.push((row("remove"), Body::BindingRemoved(BindingRef { author: author.clone(), ..bound })));
+                    remove.push((
+                        row("remove"),
+                        Body::BindingRemoved(BindingRef {
+                            author: giver.author.clone(),
+                            made_with: giver.made_with.clone(),
+                            ..bound
+                        }),
+                    ));
                 }
             }
         }
@@ -287,9 +295,10 @@ impl DeclaredBinding {
 /// # Errors
 /// A part of the document does not fit or is not allowed.
 pub async fn plan(reads: &Reads, document: BindingsDocument) -> Result<Answer<BindingsPlan>> {
-    let (now, caller) = (reads.now(), reads.caller());
+    let (now, caller, giver) = (reads.now(), reads.caller(), reads.giver());
     let permit = reads.preview_permit().await?;
-    let planned = permit.run_on_copy(reads.live(), move |roster| plan_commands(roster, &caller, document, now)).await?;
+    let planned =
+        permit.run_on_copy(reads.live(), move |roster| plan_commands(roster, &caller, &giver, document, now)).await?;
     Ok(Answer::of_more(planned.plan.previewed.position, planned.plan))
 }
 
@@ -316,9 +325,10 @@ pub async fn apply(
     // The permit first: while these commands are alone nobody should wait for somebody else's preview.
     let permit = commands.preview_permit().await?;
     commands.take_exclusive().await;
-    let (now, caller) = (commands.now(), commands.caller());
-    let planned =
-        permit.run_on_copy(commands.live(), move |roster| plan_commands(roster, &caller, document, now)).await?;
+    let (now, caller, giver) = (commands.now(), commands.caller(), commands.giver());
+    let planned = permit
+        .run_on_copy(commands.live(), move |roster| plan_commands(roster, &caller, &giver, document, now))
+        .await?;
     if expected_plan.is_some_and(|plan| plan != planned.plan.plan) {
         return Err(ErrorKind::Changed.because(
             "What would be done is no longer what was planned. Plan again, look at it, and apply that. Nothing was changed.",

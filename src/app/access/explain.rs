@@ -38,6 +38,9 @@ pub struct AccessQuestion {
     /// The rest of the image's name; it does not change the answer.
     #[serde(default)]
     pub repository: Option<String>,
+    /// The id of a secret of the user, about now: the answer to somebody who signs in with it, which may reach less.
+    #[serde(default)]
+    pub secret: Option<String>,
     /// As of a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
     #[serde(default)]
     pub as_of: Option<String>,
@@ -140,6 +143,10 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
             let error = SchemaError::at("/as_of", AsOf::FORM);
             ErrorKind::InvalidBody.because(format!("`{}` is not a moment.", as_of.escape_debug())).with_field(error)
         })?;
+        if question.secret.is_some() {
+            let error = SchemaError::at("/secret", "nothing, where `as_of` stands");
+            return Err(ErrorKind::InvalidBody.because("With a secret a question is about now.").with_field(error));
+        }
         return answer_as_of(reads, as_of, question).await;
     }
     if question.basis.is_some() {
@@ -152,10 +159,22 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
     let needed = required_actions(&roster, &question.action)?;
     let asked = Question { scope: question.scope()?, action: &question.action };
     let found = may_ask(&roster, &reads.view(&roster), question.user.as_deref(), &asked.scope, now)?;
-    let explanation = explain(&roster, found.0, needed, found.1, now);
+    let who = match &question.secret {
+        None => found.0,
+        Some(secret) => {
+            let seen = reads.view(&roster).sees_secret(found.0, secret);
+            let caller =
+                seen.then(|| roster.caller_with_secret(&roster.caller_names(found.0).0, secret, now)).flatten();
+            caller.ok_or_else(|| {
+                let error = SchemaError::at("/secret", "the id of a secret of this user that is in force");
+                ErrorKind::InvalidBody.because("This user has no such secret in force.").with_field(error)
+            })?
+        }
+    };
+    let explanation = explain(&roster, who, needed, found.1, now);
     let decision = reads.record_decision(&roster, found.0, &asked, explanation.allowed)?;
     let looks_like = match found.0 {
-        Principal::User(user) => looks_like(&roster, user, &reads.view(&roster)),
+        Principal::User(user) | Principal::Limited(user, _) => looks_like(&roster, user, &reads.view(&roster)),
         Principal::Anyone | Principal::Service(_) => Vec::new(),
     };
     let explained =

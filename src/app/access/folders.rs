@@ -120,6 +120,7 @@ pub async fn set(commands: Commands, id: &str, new: NewFolder, only_if: Precondi
         parent: parent.map(|parent| input::id("/parent", &parent)).transpose()?,
         name: input::label("/name", name)?,
         author: Some(commands.author()),
+        made_with: commands.made_with(),
     };
     let outcome = commands.append(&Body::FolderUpserted(body)).await?;
     Ok(FolderSet { created: found.is_none(), outcome })
@@ -136,6 +137,7 @@ pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Resu
         roster.folder(find::folder(&roster, id)?).changed
     };
     commands.check(Some(newest))?;
-    let body = FolderRef { folder: input::id("/id", id)?, author: Some(commands.author()) };
+    let body =
+        FolderRef { folder: input::id("/id", id)?, author: Some(commands.author()), made_with: commands.made_with() };
     commands.append(&Body::FolderRemoved(body)).await
 }

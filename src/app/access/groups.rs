@@ -168,7 +168,8 @@ pub async fn create(mut commands: Commands, new: NewGroup) -> Result<Created> {
         );
     }
     let name = input::label("/name", new.name)?;
-    let body = Group { group, name, external_id: None, author: Some(commands.author()) };
+    let body =
+        Group { group, name, external_id: None, author: Some(commands.author()), made_with: commands.made_with() };
     Ok(Created::of(format!("{LOCAL}/{}", new.id), commands.append(&Body::GroupUpserted(body)).await?))
 }
 
@@ -184,7 +185,8 @@ pub async fn remove(commands: Commands, source: &str, group: &str, only_if: Prec
     };
     refuse_managed(source)?;
     commands.check(Some(newest))?;
-    let body = GroupRef { group: input::id("/id", group)?, author: Some(commands.author()) };
+    let body =
+        GroupRef { group: input::id("/id", group)?, author: Some(commands.author()), made_with: commands.made_with() };
     commands.append(&Body::GroupRemoved(body)).await
 }
 
@@ -250,7 +252,12 @@ fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>)
         "group" => {
             let inner = roster.group(find::group(&roster, member)?).id;
             let member = Member::Group(find::parse_roster_id(inner)?);
-            return Ok(GroupMember { group: input::id("/id", group)?, member, author: Some(commands.author()) });
+            return Ok(GroupMember {
+                group: input::id("/id", group)?,
+                member,
+                author: Some(commands.author()),
+                made_with: commands.made_with(),
+            });
         }
         _ => return Err(ErrorKind::InvalidQuery.because("A member is a `user`, a `service` or a `group`.")),
     };
@@ -259,5 +266,10 @@ fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>)
         Some(body::Principal::Service(id)) => Member::Service(id),
         _ => return Err(find::no_such_user()),
     };
-    Ok(GroupMember { group: input::id("/id", group)?, member, author: Some(commands.author()) })
+    Ok(GroupMember {
+        group: input::id("/id", group)?,
+        member,
+        author: Some(commands.author()),
+        made_with: commands.made_with(),
+    })
 }

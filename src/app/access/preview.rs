@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{ActionChange, Effect, MembershipChange, Preview, Profile, Roster, preview};
 use rollcall_events::{
     Body, Position, Settings,
-    body::{self, Author, BindingRef, ProfileDocument},
+    body::{self, BindingRef, ProfileDocument},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use crate::{
     Answer, Reads,
     access::bindings::{self, NewBinding},
     binding_id,
-    caller::CallerView,
+    caller::{CallerView, Giver},
     error::{ErrorKind, Result},
     find,
     input::null_or_value,
@@ -157,12 +157,12 @@ impl Previewed {
 /// # Errors
 /// A change cannot be read or names what is not there, or others ask such questions.
 pub async fn try_changes(reads: &Reads, asked: PreviewChanges) -> Result<Answer<Previewed>> {
-    let (now, caller) = (reads.now(), reads.caller());
+    let (now, caller, giver) = (reads.now(), reads.caller(), reads.giver());
     let previewed = reads.preview_permit().await?.run_on_copy(reads.live(), move |roster| {
         let view = caller.view(roster, now);
         // Of settings it matters under which profile they would be: one that is tried before them counts.
         let mut profile = Cow::Borrowed(roster.profile());
-        let one = |change| command(roster, &view, &mut profile, change, caller.author(), now);
+        let one = |change| command(roster, &view, &mut profile, change, giver.clone(), now);
         let commands: Vec<Body> = asked.changes.into_iter().map(one).collect::<Result<_>>()?;
         Ok(Previewed::of(preview(roster, &commands, now), &view))
     });
@@ -176,14 +176,14 @@ fn command(
     view: &CallerView<'_>,
     profile: &mut Cow<'_, Profile>,
     change: PreviewChange,
-    author: Author,
+    giver: Giver,
     now: DateTime<Utc>,
 ) -> Result<Body> {
     Ok(match change {
-        PreviewChange::Bind(new) => Body::BindingSet(bindings::resolve(roster, view, new, author, now)?),
+        PreviewChange::Bind(new) => Body::BindingSet(bindings::resolve(roster, view, new, giver, now)?),
         PreviewChange::Unbind(id) => {
             let binding = binding_id::parse(&id).ok_or_else(find::no_such_binding)?;
-            Body::BindingRemoved(BindingRef { author, ..binding })
+            Body::BindingRemoved(BindingRef { author: giver.author, made_with: giver.made_with, ..binding })
         }
         PreviewChange::Settings(some) => Body::SettingsSet(some.checked(profile)?.applied_to(roster.settings())),
         PreviewChange::Profile(document) => {
@@ -198,7 +198,7 @@ fn command(
             Body::ProfileSet(ProfileDocument(document))
         }
         PreviewChange::Command(PreviewCommand { r#type, data }) => {
-            let text = with_author(data.get(), &author).ok_or_else(|| {
+            let text = with_author(data.get(), &giver).ok_or_else(|| {
                 ErrorKind::InvalidBody.because("`data` of a command is an object. Nothing was changed.")
             })?;
             let kind = r#type.strip_prefix("rollcall.").unwrap_or(&r#type);
@@ -233,10 +233,14 @@ fn bundled_profile(name: &str) -> Result<Box<RawValue>> {
     })
 }
 
-/// The data with the caller as its author, where a command of its type has one.
-fn with_author(data: &str, author: &Author) -> Option<String> {
+/// The data with the caller as its author and what that one signed in with, where a command of its type has one.
+fn with_author(data: &str, giver: &Giver) -> Option<String> {
     let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(data).ok()?;
-    object.insert("author".to_owned(), author.as_str().into());
+    object.insert("author".to_owned(), giver.author.as_str().into());
+    object.remove("made_with");
+    if let Some(secret) = &giver.made_with {
+        object.insert("made_with".to_owned(), secret.as_str().into());
+    }
     serde_json::to_string(&object).ok()
 }
 

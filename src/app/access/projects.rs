@@ -263,6 +263,7 @@ pub async fn create(commands: Commands, new: NewProject) -> Result<ProjectMade> 
                 body::Principal::Service(_) | body::Principal::Group(_) => None,
             }),
             author: Some(commands.author()),
+            made_with: commands.made_with(),
         }
     };
     let id = format!("{LOCAL}/{}", body.project);
@@ -322,6 +323,7 @@ pub async fn change(
             folder: folder.map(|id| input::id("/folder", &id)).transpose()?,
             creator: project.creator.and_then(|id| id.parse().ok()),
             author: Some(commands.author()),
+            made_with: commands.made_with(),
         }
     };
     commands.append(&Body::ProjectUpdated(body)).await
@@ -339,7 +341,7 @@ pub async fn delete(commands: Commands, name: &str, only_if: Precondition) -> Re
         commands.check(Some(project.changed))?;
         own_id(&project)?
     };
-    let body = body::ProjectRef { project: id, author: Some(commands.author()) };
+    let body = body::ProjectRef { project: id, author: Some(commands.author()), made_with: commands.made_with() };
     commands.append(&Body::ProjectDeleted(body)).await
 }
 

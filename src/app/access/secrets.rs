@@ -1,11 +1,11 @@
 //! Registry secrets and the invitations that fetch one (DESIGN 9, "Credentials").
 //! A secret is shown once: what is recorded is its SHA-256, and nothing here keeps the text.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use rollcall_access::{Principal, SecretView};
+use rollcall_access::{MadeView, Principal, Roster, SecretView};
 use rollcall_events::{
     Body, Digest, Id, Position, SchemaError, Sha256Hex,
     body::{self, Author, Invitation, Secret, SecretOwner, SecretRef},
@@ -18,7 +18,7 @@ use crate::{
     Answer, App, CommandOutcome, Commands, List, Reads,
     access::users::command_id,
     commands,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     find, input,
     random::{random, random_id},
 };
@@ -42,10 +42,17 @@ pub struct SecretShown {
     pub expires: Option<DateTime<Utc>>,
     /// A code that fetches a secret, not redeemed yet.
     pub invitation: bool,
+    /// Who made it: a user's id, or `service:` and a service's; `null` for an administrator.
+    #[serde(default)]
+    pub maker: Option<String>,
+    /// Of one that somebody else made: the sources whose facts it reaches, every source when empty. Absent where it reaches
+    /// as far as its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Vec<String>>,
 }
 
 impl SecretShown {
-    pub(crate) fn of(view: &SecretView<'_>) -> Self {
+    pub(crate) fn of(roster: &Roster, view: &SecretView<'_>) -> Self {
         Self {
             id: view.id.to_owned(),
             label: view.label.map(str::to_owned),
@@ -53,6 +60,8 @@ impl SecretShown {
             position: view.issued,
             expires: view.expires,
             invitation: view.invitation,
+            maker: view.maker.map(|maker| roster.caller_names(maker).0),
+            reach: view.reach.as_ref().map(|sources| sources.iter().map(|&source| source.to_owned()).collect()),
         }
     }
 }
@@ -125,6 +134,58 @@ impl fmt::Debug for InvitationIssued {
     }
 }
 
+/// A thing that a secret made and that is there still.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MadeShown {
+    /// `secret`, `invitation`, `binding`, `service`, `member`, `group`, `folder` or `project`.
+    pub kind: String,
+    /// Its id, or name; of a binding and a membership the subject of its events.
+    pub id: String,
+    /// Whose it is, or who is in it.
+    pub whose: Option<String>,
+    /// Until when (exclusive) it stands by itself.
+    pub until: Option<DateTime<Utc>>,
+    /// The event that made it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// The secret that it was made with: the one that is asked about, or one that that one made.
+    pub made_with: String,
+    /// `kept`; `ended`; or why it could not be ended.
+    pub outcome: String,
+}
+
+/// What is to become of what a secret made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhatItMade {
+    /// It stays, and is listed.
+    #[default]
+    Keep,
+    /// It ends too; projects, folders and groups stay, which give nobody anything by themselves.
+    End,
+}
+
+impl FromStr for WhatItMade {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "end" => Ok(Self::End),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A secret that was ended, and what it had made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SecretRevoked {
+    /// Where the command stands.
+    #[serde(flatten)]
+    pub outcome: CommandOutcome,
+    /// What it made that was there still, and what became of it.
+    pub made: Vec<MadeShown>,
+}
+
 impl SecretIssued {
     pub(crate) fn of(issued: Secret, text: String, user: String, position: Position) -> Self {
         let Secret { secret: id, label, expires, .. } = issued;
@@ -132,15 +193,17 @@ impl SecretIssued {
     }
 }
 
-/// The secrets and open invitations of a user that are in force; never their text.
+/// The secrets and open invitations of a user that are in force; never their text. Whoever serves the user without being
+/// the user or an auditor sees those that it made.
 ///
 /// # Errors
 /// There is no such user.
 pub fn list(reads: &Reads, user: &str) -> Result<Answer<List<SecretShown>>> {
-    let now = reads.now();
     let roster = reads.live().read();
-    let secrets = roster.secrets_of(find::user(&roster, user)?, now);
-    Ok(Answer::of_more(roster.position(), List { items: secrets.iter().map(SecretShown::of).collect() }))
+    let view = reads.view(&roster);
+    let secrets = view.secrets(find::user(&roster, user)?);
+    let items = secrets.iter().map(|secret| SecretShown::of(&roster, secret)).collect();
+    Ok(Answer::of_more(roster.position(), List { items }))
 }
 
 /// Makes a registry secret for a user, shown this once. It never outlives the secret that the caller signs in with.
@@ -159,22 +222,87 @@ pub async fn issue(commands: Commands, user: &str, new: NewSecret) -> Result<Sec
     Ok(SecretIssued::of(secret, text, name.unwrap_or_else(|| user.to_owned()), outcome.position))
 }
 
-/// Ends a secret or an open invitation of a user; it signs nobody in from that position on.
+/// What a secret of a user made, and what that made in turn, as far as it is there still: what can end with it.
+///
+/// # Errors
+/// There is no such secret that the caller sees.
+pub fn made(reads: &Reads, user: &str, id: &str) -> Result<Answer<List<MadeShown>>> {
+    let roster = reads.live().read();
+    let user = find::user(&roster, user)?;
+    let seen = reads.view(&roster).sees_secret(user.into(), id);
+    seen.then(|| made_with(reads, &roster, id)).ok_or_else(unknown_secret)
+}
+
+pub(crate) fn made_with(reads: &Reads, roster: &Roster, id: &str) -> Answer<List<MadeShown>> {
+    let made = roster.made_with(id, (&Author::operator(), None), reads.now());
+    let items = made.iter().map(|made| MadeShown::of(made, "kept".to_owned())).collect();
+    Answer::of_more(roster.position(), List { items })
+}
+
+impl MadeShown {
+    fn of(made: &MadeView, outcome: String) -> Self {
+        Self {
+            kind: made.kind.as_str().to_owned(),
+            id: made.id.clone(),
+            whose: made.whose.clone(),
+            until: made.until,
+            position: made.position,
+            made_with: made.made_with.clone(),
+            outcome,
+        }
+    }
+}
+
+fn unknown_secret() -> Error {
+    ErrorKind::UnknownSecret
+        .because("This user has no such secret in force. Its path without the last part lists them.")
+}
+
+/// Ends a secret or an open invitation of a user; it signs nobody in from that position on. What it made stays unless the
+/// caller says otherwise, and is listed.
 ///
 /// # Errors
 /// There is no such secret in force, or the command was refused.
-pub async fn revoke(commands: Commands, user: &str, id: &str) -> Result<CommandOutcome> {
-    let now = commands.now();
+pub async fn revoke(commands: Commands, user: &str, id: &str, what_it_made: WhatItMade) -> Result<SecretRevoked> {
     let secret: Id = {
         let roster = commands.live().read();
         let user = find::user(&roster, user)?;
-        let own = roster.secrets_of(user, now).iter().any(|secret| secret.id == id);
-        id.parse().ok().filter(|_| own).ok_or_else(|| {
-            ErrorKind::UnknownSecret
-                .because("This user has no such secret in force. Its path without the last part lists them.")
-        })?
+        let view = commands.view(&roster);
+        // What it made can also be ended afterwards.
+        let own = view.secrets(user).iter().any(|secret| secret.id == id)
+            || (what_it_made == WhatItMade::End && view.sees_secret(user.into(), id));
+        id.parse().ok().filter(|_| own).ok_or_else(unknown_secret)?
     };
-    commands.append(&Body::SecretRevoked(SecretRef { secret, author: Some(commands.author()) })).await
+    end(commands, secret, what_it_made).await
+}
+
+/// Ends a secret first and what it made then, so that it makes nothing more meanwhile.
+pub(crate) async fn end(commands: Commands, secret: Id, what_it_made: WhatItMade) -> Result<SecretRevoked> {
+    let (author, with) = (commands.author(), commands.made_with());
+    let body = SecretRef { secret: secret.clone(), author: Some(author.clone()), made_with: with.clone() };
+    let body = Body::SecretRevoked(body);
+    let made = |commands: &Commands| {
+        commands.live().read().made_with(secret.as_str(), (&author, with.as_ref()), commands.now())
+    };
+    // With the very secret that ends nothing can be done afterwards.
+    let before = with.as_ref() == Some(&secret);
+    let mut outcome = if before { None } else { Some(commands.append(&body).await?) };
+    let mut rows = Vec::new();
+    for made in made(&commands) {
+        let became = match (what_it_made, &made.removal) {
+            (WhatItMade::Keep, _) | (_, None) => "kept".to_owned(),
+            (WhatItMade::End, Some(removal)) => match commands.append(removal).await {
+                Ok(_) => "ended".to_owned(),
+                Err(error) => error.detail,
+            },
+        };
+        rows.push(MadeShown::of(&made, became));
+    }
+    if before {
+        outcome = Some(commands.append(&body).await?);
+    }
+    let outcome = outcome.ok_or_else(|| ErrorKind::Internal.because("The secret was not ended. Send it again."))?;
+    Ok(SecretRevoked { outcome, made: rows })
 }
 
 /// Makes a single-use code with which the user fetches one secret within 24 hours. Neither outlives the secret that the
@@ -217,7 +345,7 @@ pub async fn redeem(
     let (owner, invitation, user, expires) = {
         let roster = app.live.read();
         let found = roster.invitation(&Digest::of(code.as_bytes()).0, now).ok_or_else(over)?;
-        let Principal::User(user) = found.principal else { return Err(over()) };
+        let (Principal::User(user) | Principal::Limited(user, _)) = found.principal else { return Err(over()) };
         (roster.user_id(user), found.secret.to_owned(), roster.user_name(user).to_owned(), found.until)
     };
     let text = secret_text("rcs")?;
@@ -241,23 +369,32 @@ pub async fn redeem(
     Ok(SecretIssued::of(secret, text, user, outcome.position))
 }
 
-/// A secret that is to be recorded, and its text.
-pub(crate) fn generate(commands: &Commands, owner: SecretOwner, new: NewSecret) -> Result<(String, Secret)> {
-    let NewSecret { label, expires } = new;
-    if expires.is_some_and(|expires| expires <= commands.now()) {
-        let error = SchemaError::at("/expires", "an instant in the future");
-        return Err(ErrorKind::InvalidBody.because("The secret would be over before it is made.").with_field(error));
+/// When something ends that the caller makes: as asked for, and no later than what the caller signs in with.
+pub(crate) fn end_within(
+    pointer: &str,
+    asked: Option<DateTime<Utc>>,
+    commands: &Commands,
+) -> Result<Option<DateTime<Utc>>> {
+    if asked.is_some_and(|asked| asked <= commands.now()) {
+        let error = SchemaError::at(pointer, "an instant in the future");
+        return Err(ErrorKind::InvalidBody.because("It would be over before it is made.").with_field(error));
     }
     // Whoever got at a secret that ends keeps nothing that lasts longer.
-    if let (Some(asked), Some(own)) = (expires, commands.credentials_end())
+    if let (Some(asked), Some(own)) = (asked, commands.credentials_end())
         && asked > own
     {
         let own = for_people(own);
-        let error = SchemaError::at("/expires", format!("an instant not after {own}, or nothing"));
+        let error = SchemaError::at(pointer, format!("an instant not after {own}, or nothing"));
         let text = format!("The secret that you sign in with ends at {own}, and what it makes ends no later.");
         return Err(ErrorKind::InvalidBody.because(format!("{text} Nothing was recorded.")).with_field(error));
     }
-    let expires = expires.or_else(|| commands.credentials_end());
+    Ok(asked.or_else(|| commands.credentials_end()))
+}
+
+/// A secret that is to be recorded, and its text.
+pub(crate) fn generate(commands: &Commands, owner: SecretOwner, new: NewSecret) -> Result<(String, Secret)> {
+    let NewSecret { label, expires } = new;
+    let expires = end_within("/expires", expires, commands)?;
     let text = secret_text("rcs")?;
     let secret = Secret {
         secret: new_id("sec", commands.now())?,

@@ -1,19 +1,21 @@
 //! Services: principals that are no people, and the secrets with which they sign in. What a service may do, its bindings
 //! say.
 
+use chrono::{DateTime, Utc};
 use rollcall_access::{Roster, ServiceIx};
 use rollcall_events::{
-    Body, Position,
-    body::{SecretOwner, SecretRef, Service, ServiceRef},
+    Body, Position, SchemaError, SourceName,
+    body::{SecretOwner, Service, ServiceRef},
+    time,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, Created, List, Page, PageRequest, Precondition, Reads,
-    access::secrets::{self, NewSecret, SecretIssued, SecretShown},
+    access::secrets::{self, MadeShown, NewSecret, SecretIssued, SecretRevoked, SecretShown, WhatItMade},
     answer::next_rows,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     find, input,
 };
 
@@ -24,6 +26,12 @@ pub struct ServiceShown {
     pub id: String,
     /// A label.
     pub name: Option<String>,
+    /// Until when (exclusive) it signs in and may do anything; `null` without end.
+    #[serde(default)]
+    pub ends: Option<DateTime<Utc>>,
+    /// Of a licensing portal: the sources whose people it serves; every source when empty.
+    #[serde(default)]
+    pub sources: Vec<String>,
     /// The newest event about it.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -32,7 +40,13 @@ pub struct ServiceShown {
 impl ServiceShown {
     fn of(roster: &Roster, service: ServiceIx) -> Self {
         let view = roster.service(service);
-        Self { id: view.id.to_owned(), name: view.name.map(str::to_owned), position: view.changed }
+        Self {
+            id: view.id.to_owned(),
+            name: view.name.map(str::to_owned),
+            ends: view.ends,
+            sources: view.sources.iter().map(|&source| source.to_owned()).collect(),
+            position: view.changed,
+        }
     }
 }
 
@@ -68,6 +82,13 @@ pub struct NewService {
     /// A label.
     #[serde(default)]
     pub name: Option<String>,
+    /// Until when (exclusive) it is there. When absent: as long as the secret that the caller signs in with, without end
+    /// where that has none. Later than that is refused.
+    #[serde(default, deserialize_with = "time::nullable")]
+    pub ends: Option<DateTime<Utc>>,
+    /// Of a licensing portal: the sources whose people it serves. Every source when empty.
+    #[serde(default)]
+    pub sources: Vec<String>,
 }
 
 /// Makes a service. It may do nothing until a binding says so. What a former one of this id signed in with stays ended.
@@ -81,8 +102,30 @@ pub async fn create(mut commands: Commands, new: NewService) -> Result<Created> 
     if commands.live().read().service_by_id(&new.id).is_some() {
         return Err(ErrorKind::Taken.because("There is a service of this id. Take another, or remove that one first."));
     }
-    let body = Service { service, name: input::label("/name", new.name)?, author: Some(commands.author()) };
+    let ends = secrets::end_within("/ends", new.ends, &commands)?;
+    let sources = new.sources.iter().map(|source| known_source(&commands, source)).collect::<Result<_>>()?;
+    let body = Service {
+        service,
+        name: input::label("/name", new.name)?,
+        ends,
+        sources,
+        author: Some(commands.author()),
+        made_with: commands.made_with(),
+    };
     Ok(Created::of(new.id, commands.append(&Body::ServiceCreated(body)).await?))
+}
+
+/// A source that said something, or is configured.
+fn known_source(commands: &Commands, name: &str) -> Result<SourceName> {
+    let roster = commands.live().read();
+    let settings = &roster.settings().sources;
+    let parsed: Option<SourceName> = name.parse().ok();
+    let known = parsed.filter(|source| settings.contains_key(source) || roster.sources().any(|one| one == name));
+    known.ok_or_else(|| {
+        let names: Vec<&str> = settings.keys().map(SourceName::as_str).collect();
+        let error = SchemaError::at("/sources", format!("names of sources: {}", names.join(", ")));
+        ErrorKind::InvalidBody.because("There is no such source. Nothing was recorded.").with_field(error)
+    })
 }
 
 /// Removes a service and ends everything that it signs in with, everywhere.
@@ -96,7 +139,8 @@ pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Resu
         roster.service(find::service(&roster, id)?).changed
     };
     commands.check(Some(newest))?;
-    let body = ServiceRef { service: input::id("/id", id)?, author: Some(commands.author()) };
+    let body =
+        ServiceRef { service: input::id("/id", id)?, author: Some(commands.author()), made_with: commands.made_with() };
     commands.append(&Body::ServiceRemoved(body)).await
 }
 
@@ -108,7 +152,10 @@ pub fn list_secrets(reads: &Reads, id: &str) -> Result<Answer<List<SecretShown>>
     let now = reads.now();
     let roster = reads.live().read();
     let secrets = roster.secrets_of(find::service(&roster, id)?, now);
-    Ok(Answer::of_more(roster.position(), List { items: secrets.iter().map(SecretShown::of).collect() }))
+    Ok(Answer::of_more(
+        roster.position(),
+        List { items: secrets.iter().map(|one| SecretShown::of(&roster, one)).collect() },
+    ))
 }
 
 /// Makes a secret for a service, shown this once. It never outlives the secret that the caller signs in with.
@@ -123,19 +170,39 @@ pub async fn issue_secret(commands: Commands, id: &str, new: NewSecret) -> Resul
     Ok(SecretIssued::of(secret, text, id.to_owned(), outcome.position))
 }
 
-/// Ends a secret of a service, everywhere.
+/// What a secret of a service made, and what that made in turn, as far as it is there still.
+///
+/// # Errors
+/// There is no such secret.
+pub fn made(reads: &Reads, id: &str, secret: &str) -> Result<Answer<List<MadeShown>>> {
+    let roster = reads.live().read();
+    let service = find::service(&roster, id)?;
+    let seen = reads.view(&roster).sees_secret(service.into(), secret);
+    seen.then(|| secrets::made_with(reads, &roster, secret)).ok_or_else(unknown_secret)
+}
+
+fn unknown_secret() -> Error {
+    ErrorKind::UnknownSecret
+        .because("This service has no such secret in force. Its path without the last part lists them.")
+}
+
+/// Ends a secret of a service, everywhere. What it made stays unless the caller says otherwise, and is listed.
 ///
 /// # Errors
 /// There is no such secret in force, or the command was refused.
-pub async fn revoke_secret(commands: Commands, id: &str, secret: &str) -> Result<CommandOutcome> {
+pub async fn revoke_secret(
+    commands: Commands,
+    id: &str,
+    secret: &str,
+    what_it_made: WhatItMade,
+) -> Result<SecretRevoked> {
     let now = commands.now();
-    let own = {
+    let secret = {
         let roster = commands.live().read();
-        roster.secrets_of(find::service(&roster, id)?, now).iter().any(|one| one.id == secret)
+        let service = find::service(&roster, id)?;
+        let own = roster.secrets_of(service, now).iter().any(|one| one.id == secret)
+            || (what_it_made == WhatItMade::End && commands.view(&roster).sees_secret(service.into(), secret));
+        secret.parse().ok().filter(|_| own).ok_or_else(unknown_secret)?
     };
-    let secret = secret.parse().ok().filter(|_| own).ok_or_else(|| {
-        ErrorKind::UnknownSecret
-            .because("This service has no such secret in force. Its path without the last part lists them.")
-    })?;
-    commands.append(&Body::SecretRevoked(SecretRef { secret, author: Some(commands.author()) })).await
+    secrets::end(commands, secret, what_it_made).await
 }

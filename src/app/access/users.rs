@@ -162,7 +162,13 @@ pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<An
 /// There is no such user, or the command was refused.
 pub async fn reset_credentials(commands: Commands, name: &str) -> Result<CommandOutcome> {
     let user = command_id(&commands, name)?;
-    commands.append(&Body::CredentialsReset(UserRef { user, author: Some(commands.author()) })).await
+    commands
+        .append(&Body::CredentialsReset(UserRef {
+            user,
+            author: Some(commands.author()),
+            made_with: commands.made_with(),
+        }))
+        .await
 }
 
 /// The id of a user that a command is about.

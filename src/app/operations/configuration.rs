@@ -212,6 +212,7 @@ pub fn missing_global_project(roster: &Roster) -> Option<Body> {
         folder: None,
         creator: None,
         author: None,
+        made_with: None,
     };
     (!exists).then_some(Body::ProjectCreated(made))
 }

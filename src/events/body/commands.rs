@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{EventData, part, window};
-use crate::{Id, SchemaError, Settings, Sha256Hex, time};
+use crate::{Id, SchemaError, Settings, Sha256Hex, SourceName, time};
 
 /// A scope above projects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub struct Folder {
     /// Who set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for Folder {
     fn subject(&self) -> String {
@@ -53,6 +56,9 @@ pub struct Project {
     /// Who said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for Project {
     fn subject(&self) -> String {
@@ -167,6 +173,9 @@ pub struct Binding {
     /// Until when, exclusive.
     #[serde(default, deserialize_with = "time::nullable")]
     pub ends: Option<DateTime<Utc>>,
+    /// The secret that the author signed in with; this is good for no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for Binding {
     fn subject(&self) -> String {
@@ -189,6 +198,9 @@ pub struct BindingRef {
     pub scope: Scope,
     /// Who removed it.
     pub author: Author,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for BindingRef {
     fn subject(&self) -> String {
@@ -230,6 +242,16 @@ pub struct Service {
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
+    /// Until when (exclusive) it is there: from then on it signs nobody in and may do nothing. Without end when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::nullable")]
+    pub ends: Option<DateTime<Utc>>,
+    /// Of a licensing portal: the sources whose people it serves. Secrets that it makes for people reach only what these
+    /// sources give. Every source when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceName>,
+    /// The secret that the author signed in with; this is good for no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for Service {
     fn subject(&self) -> String {

@@ -21,6 +21,9 @@ pub struct Group {
     /// Who set it, of a group kept locally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for Group {
     fn subject(&self) -> String {
@@ -39,6 +42,9 @@ pub struct GroupMember {
     /// Who put it there or took it out, of a group kept locally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for GroupMember {
     fn subject(&self) -> String {
@@ -149,6 +155,9 @@ pub struct Link {
     /// Who linked them.
     #[serde(default)]
     pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for Link {
     fn subject(&self) -> String {

@@ -264,6 +264,36 @@ macro_rules! commands {
 event_types!(vocabulary);
 event_types!(commands);
 
+impl Command<'_> {
+    /// Who gave it, and the secret that its author signed in with, where it says so.
+    #[must_use]
+    pub fn given_by(&self) -> (Option<&Author>, Option<&Id>) {
+        match self {
+            Self::GroupUpserted(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::GroupRemoved(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::GroupMemberAdded(data) | Self::GroupMemberRemoved(data) => {
+                (data.author.as_ref(), data.made_with.as_ref())
+            }
+            Self::IdentityLinked(data) | Self::IdentityUnlinked(data) => {
+                (data.author.as_ref(), data.made_with.as_ref())
+            }
+            Self::FolderUpserted(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::FolderRemoved(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::ProjectCreated(data) | Self::ProjectUpdated(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::ProjectDeleted(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::BindingSet(data) => (Some(&data.author), data.made_with.as_ref()),
+            Self::BindingRemoved(data) => (Some(&data.author), data.made_with.as_ref()),
+            Self::ServiceCreated(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::ServiceRemoved(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::SecretInvited(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::SecretIssued(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::SecretRevoked(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::CredentialsReset(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::SourceRetired(_) | Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
+        }
+    }
+}
+
 fn unknown_type(kind: &str) -> SchemaError {
     let near = Body::TYPES.iter().min_by_key(|known| distance(known, kind)).copied().unwrap_or_default();
     SchemaError::at("/type", format!("`{}` is not an event type; the nearest is `{near}`", kind.escape_debug()))
@@ -316,7 +346,7 @@ fn window(starts: Option<DateTime<Utc>>, ends: Option<DateTime<Utc>>, at: &str) 
 }
 
 macro_rules! reference {
-    ($($(#[$doc:meta])* $name:ident { $field:ident $(, $author:ident)? } = $prefix:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $field:ident $(, $author:ident, $made_with:ident)? } = $prefix:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
@@ -327,6 +357,9 @@ macro_rules! reference {
                 /// Who said so.
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub $author: Option<Author>,
+                /// The secret that the author signed in with.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $made_with: Option<Id>,
             )?
         }
         impl EventData for $name {
@@ -351,17 +384,17 @@ reference! {
     /// Names a line.
     LineRef { line } = "line";
     /// Names a group.
-    GroupRef { group, author } = "group";
+    GroupRef { group, author, made_with } = "group";
     /// Names a folder.
-    FolderRef { folder, author } = "folder";
+    FolderRef { folder, author, made_with } = "folder";
     /// Names a project.
-    ProjectRef { project, author } = "project";
+    ProjectRef { project, author, made_with } = "project";
     /// Names a service.
-    ServiceRef { service, author } = "service";
+    ServiceRef { service, author, made_with } = "service";
     /// Names a secret.
-    SecretRef { secret, author } = "secret";
+    SecretRef { secret, author, made_with } = "secret";
     /// Names a user.
-    UserRef { user, author } = "user";
+    UserRef { user, author, made_with } = "user";
 }
 
 #[cfg(test)]
@@ -424,7 +457,7 @@ mod tests {
     #[test]
     fn a_link_has_one_subject_whichever_way_round_it_is_said() {
         let person = |s: &str, p: &str| SourcePerson { source: s.parse().unwrap(), person: p.parse().unwrap() };
-        let link = |persons| Link { persons, rule: None, author: None };
+        let link = |persons| Link { persons, rule: None, author: None, made_with: None };
         let (a, b) = (person("x", "1"), person("y", "2"));
         assert_eq!(link([a.clone(), b.clone()]).subject(), link([b, a.clone()]).subject());
         assert!(link([a.clone(), a]).check().is_err());

@@ -33,7 +33,9 @@ impl Body {
             }
             Self::LineUpserted(data) => Self::LineRemoved(LineRef { line: data.line.clone() }),
             Self::PersonAssigned(data) => Self::PersonUnassigned(data.clone()),
-            Self::GroupUpserted(data) => Self::GroupRemoved(GroupRef { group: data.group.clone(), author: None }),
+            Self::GroupUpserted(data) => {
+                Self::GroupRemoved(GroupRef { group: data.group.clone(), author: None, made_with: None })
+            }
             Self::GroupMemberAdded(data) => Self::GroupMemberRemoved(data.clone()),
             _ => return None,
         })

@@ -189,6 +189,7 @@ pub fn group(id: &str) -> Option<Body> {
         name: Some(format!("the {id}")),
         external_id: None,
         author: None,
+        made_with: None,
     }))
 }
 
@@ -196,5 +197,5 @@ pub fn group(id: &str) -> Option<Body> {
 #[must_use]
 pub fn member(group: &str, person: &str) -> Option<Body> {
     let member = Member::Person(person.parse::<Id>().ok()?);
-    Some(Body::GroupMemberAdded(GroupMember { group: group.parse().ok()?, member, author: None }))
+    Some(Body::GroupMemberAdded(GroupMember { group: group.parse().ok()?, member, author: None, made_with: None }))
 }

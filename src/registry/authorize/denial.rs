@@ -27,6 +27,10 @@ pub(crate) fn denial_reason(
 
 /// A refusal in one sentence: what the nearest way to a yes rests on, and what stands in it.
 fn denial_text(verb: Verb, why: &Explanation) -> String {
+    // What the user may do, and not with this secret.
+    if let Some(reach) = &why.reach {
+        return format!("you cannot {}: {reach}", verb.as_str());
+    }
     // A way on which something was never true says nothing about this user, and too much about others.
     let once = |miss: &&NearMiss| miss.obstacles.iter().all(|obstacle| obstacle.standing != Standing::Never);
     if let Some(miss) = why.near_misses.iter().find(once) {

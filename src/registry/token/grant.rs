@@ -62,15 +62,17 @@ impl Grant {
             Identity::Principal { principal, secret } => Some((principal, secret)),
         };
         let principal = signed_in.as_ref().map_or(Principal::Anyone, |(principal, _)| *principal);
+        // A token does not outlive the secret that it was given for.
+        let over = signed_in.as_ref().and_then(|(_, secret)| secret.as_ref()?.until);
         let mut until = None;
         let repositories: Vec<Actions> = scopes
             .repositories
             .iter()
-            .map(|scope| scope.actions.granted(lasting(ask(roster, principal, scope, now), now, &mut until)))
+            .map(|scope| scope.actions.granted(lasting(ask(roster, principal, scope, now), over, now, &mut until)))
             .collect();
         let list = |verb| scopes.catalog && verb == Verb::Pull;
         let catalog = authorize(roster, principal, &Resource::Catalog, list, now);
-        let catalog = !lasting(catalog, now, &mut until).is_empty();
+        let catalog = !lasting(catalog, over, now, &mut until).is_empty();
         let nothing = !catalog && repositories.iter().all(|granted| granted.is_empty());
         let mut grant = Self { subject: None, repositories, catalog, until, denial: None, position: roster.position() };
         if let Some((principal, secret)) = signed_in {
@@ -122,15 +124,21 @@ fn lasts(ends: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     ends.is_none_or(|ends| ends.timestamp() > now.timestamp())
 }
 
-/// What a token can grant of what is allowed. `until` becomes the first instant at which something of it ends.
-fn lasting(authorization: Authorization, now: DateTime<Utc>, until: &mut Option<DateTime<Utc>>) -> Actions {
+/// What a token can grant of what is allowed, to somebody whose secret is `over` then. `until` becomes the first instant at which something of it ends.
+fn lasting(
+    authorization: Authorization,
+    over: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    until: &mut Option<DateTime<Utc>>,
+) -> Actions {
     let mut held = Actions::NONE;
     for (verb, verdict) in authorization.verdicts() {
         if let Verdict::Allowed { until: ends } = verdict
             && lasts(ends, now)
+            && lasts(over, now)
         {
             held = held.union(Actions::of(verb));
-            *until = (*until).into_iter().chain(ends).min();
+            *until = (*until).into_iter().chain(ends).chain(over).min();
         }
     }
     held

@@ -66,8 +66,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
             verify::run(&context::data_dir(global)?, format, against.as_deref(), from).await
         }
         Command::Backup { dir } => backup::run(&context::data_dir(global)?, format, &dir).await,
-        Command::Why { user, action, scope, as_of, effective } => {
-            why::run(&client()?, format, (&user, &action, &scope), as_of.as_deref(), effective).await
+        Command::Why { user, action, scope, as_of, effective, secret } => {
+            let asked = (user.as_str(), action.as_str(), scope.as_str());
+            why::run(&client()?, format, asked, as_of.as_deref(), effective, secret.as_deref()).await
         }
         Command::Who { project, as_of, csv } => reports::who(&client()?, format, &project, as_of.as_deref(), csv).await,
         Command::Diff { of, from, to, user } => {

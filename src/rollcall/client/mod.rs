@@ -157,6 +157,18 @@ impl Client {
         read_reply(self.send(self.http.delete(self.url(path, &[])?)).await?).await
     }
 
+    /// As [`Self::delete`], with a query.
+    ///
+    /// # Errors
+    /// As [`Failure`].
+    pub async fn delete_with<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Reply<T>, Failure> {
+        read_reply(self.send(self.http.delete(self.url(path, query)?)).await?).await
+    }
+
     /// The items of a list that is always whole.
     ///
     /// # Errors

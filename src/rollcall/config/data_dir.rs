@@ -20,6 +20,9 @@ use crate::{
 /// The least characters of an administrator's key that somebody chose.
 const MIN_ADMIN_KEY_LENGTH: usize = 24;
 
+/// The file of what stored answers are named and sealed with.
+const ANSWER_KEY: &str = "answers.key";
+
 /// The directory that holds everything.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
@@ -142,6 +145,27 @@ impl DataDir {
                 let key = format!("rk_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
                 write_private(&path, &format!("{key}\n"))?;
                 Ok(AdminKey::Created(key.into()))
+            }
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        }
+    }
+
+    /// What stored answers are named and sealed with, made where there is none. It is in no backup: without it those rows
+    /// are nothing, and nobody who has a copy of the records alone can try what is behind them.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept.
+    pub fn answer_key(&self, random: [u8; 32]) -> anyhow::Result<Vec<u8>> {
+        let path = self.file(ANSWER_KEY);
+        match read_own(&path) {
+            Ok(text) => {
+                require_private(&path)?;
+                let key = BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().filter(|key| key.len() == 32);
+                key.with_context(|| format!("{} is no key: remove it to have a new one made", path.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                write_private(&path, &format!("{}\n", BASE64_URL_SAFE_NO_PAD.encode(random)))?;
+                Ok(random.to_vec())
             }
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }

@@ -20,7 +20,7 @@ use anyhow::Context;
 use axum::middleware;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Configuration, Effect, SettingDifference, configuration_differences, configuration_to_record};
-use rollcall_api::Api;
+use rollcall_api::{AnswerKey, Api};
 use rollcall_app::{App, AppParts, Control, operations::configuration::missing_global_project};
 use rollcall_authn::{Authenticator, AuthenticatorParts};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
@@ -45,6 +45,7 @@ use self::{
     consequences::RosterConsequences,
     control::ServerControl,
     health::Health,
+    random::random_bytes,
     roles::Role,
     source_runners::{ReadSource, read_sources},
     telemetry::Stopped,
@@ -302,6 +303,7 @@ impl Server {
         let api = Api {
             app: Arc::clone(&app),
             answers: ops.clone(),
+            answer_key: AnswerKey::new(&dir.answer_key(random_bytes()?)?),
             public_url: public_url.trim_end_matches('/').to_owned(),
         };
         let routes = roles::router(roles, api, tokens)

@@ -1,10 +1,13 @@
 //! Nobody in who does not belong: attacks on the whole server, one file for each kind of fault.
 
+mod at_rest;
 mod batches;
 mod causes;
 mod client;
 mod configured;
+mod ends;
 mod files;
+mod helpers_and_helped;
 mod inputs;
 mod names;
 mod output;

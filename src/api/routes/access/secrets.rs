@@ -2,14 +2,16 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
-    CommandOutcome, List,
-    access::secrets::{self, InvitationIssued, NewSecret, Redemption, SecretIssued, SecretShown},
+    List,
+    access::secrets::{
+        self, InvitationIssued, MadeShown, NewSecret, Redemption, SecretIssued, SecretRevoked, SecretShown,
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::{EmptyBody, JsonBody},
-    extractors::{ApiState, Read, RedeemInvitation, Write},
+    extractors::{ApiState, EndSecret, Read, RedeemInvitation, Write},
     problem::{ProblemDocument, Result},
     query::FreshnessParams,
     response,
@@ -19,6 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list, issue))
         .routes(routes!(revoke))
+        .routes(routes!(made))
         .routes(routes!(invite))
         .routes(routes!(redeem))
 }
@@ -48,14 +51,26 @@ async fn issue(
     response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }
 
-/// Ends a secret or an open invitation; it signs nobody in from that position on.
+/// Ends a secret or an open invitation; it signs nobody in from that position on. What it made stays, or ends with it.
 #[utoipa::path(
     delete, path = "/api/v1/users/{name}/secrets/{id}", tag = "users", operation_id = "secret_revoke",
-    params(("name" = String, Path, description = "The user's name or id"), ("id" = String, Path, description = "The secret's id")),
-    responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+    params(("name" = String, Path, description = "The user's name or id"), ("id" = String, Path, description = "The secret's id"),
+        ("made" = Option<String>, Query, description = "`keep`, the default, or `end`: what becomes of what it made")),
+    responses((status = 200, body = SecretRevoked), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn revoke(Write(commands): Write, Path((name, id)): Path<(String, String)>) -> Result<Response> {
-    response::outcome(StatusCode::OK, &secrets::revoke(commands, &name, &id).await?)
+async fn revoke(end: EndSecret, Path((name, id)): Path<(String, String)>) -> Result<Response> {
+    let revoked = secrets::revoke(end.commands, &name, &id, end.what_it_made).await?;
+    response::json(StatusCode::OK, Some(revoked.outcome.position), &revoked)
+}
+
+/// What a secret made, and what that made in turn, as far as it is there still: what `made=end` ends with it.
+#[utoipa::path(
+    get, path = "/api/v1/users/{name}/secrets/{id}/made", tag = "users", operation_id = "secret_made",
+    params(("name" = String, Path, description = "The user's name or id"), ("id" = String, Path, description = "The secret's id"), FreshnessParams),
+    responses((status = 200, body = List<MadeShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn made(read: Read, Path((name, id)): Path<(String, String)>) -> Result<Response> {
+    read.respond(&secrets::made(&read.reads, &name, &id)?)
 }
 
 /// Makes a single-use code with which the user fetches one secret within 24 hours. Neither outlives the secret that the

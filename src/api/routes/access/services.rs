@@ -4,7 +4,7 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
     CommandOutcome, Created, List, Page,
     access::{
-        secrets::{NewSecret, SecretIssued, SecretShown},
+        secrets::{MadeShown, NewSecret, SecretIssued, SecretRevoked, SecretShown},
         services::{self, NewService, ServiceShown},
     },
 };
@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::JsonBody,
-    extractors::{ApiState, ConditionalWrite, Read, Write},
+    extractors::{ApiState, ConditionalWrite, EndSecret, Read, Write},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, NoFilter, Paged, PagingParams},
     response,
@@ -24,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(show, remove))
         .routes(routes!(list_secrets, issue_secret))
         .routes(routes!(revoke_secret))
+        .routes(routes!(made))
 }
 
 /// Services by id; whoever may not list them sees only the own row.
@@ -89,12 +90,24 @@ async fn issue_secret(
     response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }
 
-/// Ends a secret of a service, everywhere.
+/// Ends a secret of a service, everywhere. What it made stays, or ends with it.
 #[utoipa::path(
     delete, path = "/api/v1/services/{id}/secrets/{secret}", tag = "services", operation_id = "service_secret_revoke",
-    params(("id" = String, Path, description = "The service's id"), ("secret" = String, Path, description = "The secret's id")),
-    responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+    params(("id" = String, Path, description = "The service's id"), ("secret" = String, Path, description = "The secret's id"),
+        ("made" = Option<String>, Query, description = "`keep`, the default, or `end`: what becomes of what it made")),
+    responses((status = 200, body = SecretRevoked), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn revoke_secret(Write(commands): Write, Path((id, secret)): Path<(String, String)>) -> Result<Response> {
-    response::outcome(StatusCode::OK, &services::revoke_secret(commands, &id, &secret).await?)
+async fn revoke_secret(end: EndSecret, Path((id, secret)): Path<(String, String)>) -> Result<Response> {
+    let revoked = services::revoke_secret(end.commands, &id, &secret, end.what_it_made).await?;
+    response::json(StatusCode::OK, Some(revoked.outcome.position), &revoked)
+}
+
+/// What a secret made, and what that made in turn, as far as it is there still: what `made=end` ends with it.
+#[utoipa::path(
+    get, path = "/api/v1/services/{id}/secrets/{secret}/made", tag = "services", operation_id = "service_secret_made",
+    params(("id" = String, Path, description = "The service's id"), ("secret" = String, Path, description = "The secret's id"), FreshnessParams),
+    responses((status = 200, body = List<MadeShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn made(read: Read, Path((id, secret)): Path<(String, String)>) -> Result<Response> {
+    read.respond(&services::made(&read.reads, &id, &secret)?)
 }

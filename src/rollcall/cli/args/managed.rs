@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::WhatItMadeArgs;
+
 /// `folders`.
 #[derive(Debug, Subcommand)]
 pub enum FoldersCommand {
@@ -112,6 +114,12 @@ pub enum ServicesCommand {
         /// A label
         #[arg(long)]
         name: Option<String>,
+        /// Until when, exclusive, as in 2027-01-01T00:00:00Z [default: without end]
+        #[arg(long, value_name = "TIME")]
+        ends: Option<String>,
+        /// Of a licensing portal: a source whose people it serves; can be given more than once [default: every source]
+        #[arg(long = "source", value_name = "SOURCE")]
+        sources: Vec<String>,
     },
     /// Remove a service and end everything that it signs in with
     Remove {
@@ -131,6 +139,15 @@ pub enum ServicesCommand {
     },
     /// End a secret of a service
     Revoke {
+        /// The service's id
+        id: String,
+        /// The secret's id, sec_...
+        secret: String,
+        #[command(flatten)]
+        made: WhatItMadeArgs,
+    },
+    /// List what a secret of a service made that is there still
+    Made {
         /// The service's id
         id: String,
         /// The secret's id, sec_...

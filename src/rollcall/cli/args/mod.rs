@@ -63,6 +63,9 @@ pub enum Command {
         /// With what is known now about then, corrections that came later included
         #[arg(long, requires = "as_of")]
         effective: bool,
+        /// With this secret of the user, by its id: one that a portal made reaches less
+        #[arg(long, value_name = "ID", conflicts_with = "as_of")]
+        secret: Option<String>,
     },
     /// List the members of a project, each with the reason
     Who {
@@ -310,6 +313,15 @@ pub enum SecretsCommand {
         user: String,
         /// The secret's id, sec_...
         id: String,
+        #[command(flatten)]
+        made: WhatItMadeArgs,
+    },
+    /// List what a secret made that is there still
+    Made {
+        /// User name
+        user: String,
+        /// The secret's id, sec_...
+        id: String,
     },
     /// Make a code with which the user fetches one secret within 24 hours
     Invite {
@@ -322,6 +334,24 @@ pub enum SecretsCommand {
 fn switch(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write SWITCH=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What becomes of what a secret made.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WhatItMadeArgs {
+    /// End what it made too: secrets, invitations, roles, services, memberships
+    #[arg(long, conflicts_with = "keep_what_it_made")]
+    with_what_it_made: bool,
+    /// Keep what it made, and list it [default]
+    #[arg(long)]
+    keep_what_it_made: bool,
+}
+
+impl WhatItMadeArgs {
+    /// As the API names it.
+    pub fn choice(self) -> &'static str {
+        if self.with_what_it_made && !self.keep_what_it_made { "end" } else { "keep" }
+    }
 }
 
 /// How a secret is printed.

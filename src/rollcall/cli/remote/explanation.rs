@@ -27,6 +27,12 @@ pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
         head: format!("{} {}{}", paint.bad("✗"), cell(&ceiling.text), by(paint, ceiling.cause.as_ref())),
         leaves: Vec::new(),
     }));
+    branches.extend(
+        explanation
+            .reach
+            .iter()
+            .map(|reach| Branch { head: format!("{} {}", paint.bad("✗"), cell(reach)), leaves: Vec::new() }),
+    );
     if branches.is_empty() {
         branches.push(Branch {
             head: format!("{} nothing was ever recorded that gives a role here", paint.bad("✗")),

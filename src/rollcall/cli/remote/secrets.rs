@@ -1,19 +1,16 @@
 //! `secrets`: what people sign in to the registry with, in the format that each client takes.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rollcall_app::{
-    CommandOutcome,
-    access::secrets::{InvitationIssued, NewSecret, SecretIssued, SecretShown},
-};
+use rollcall_app::access::secrets::{InvitationIssued, MadeShown, NewSecret, SecretIssued, SecretRevoked, SecretShown};
 use serde_json::json;
 
 use crate::{
     cli::{
         args::{SecretFormat, SecretsCommand},
-        output::{Column, OutputFormat, cell, escape_controls, shell_quote},
+        output::{Column, OutputFormat, cell, escape_controls, shell_quote, table_of},
         remote::request::{api_path, parse_time, print_list},
     },
-    client::{Client, Exit, Failure},
+    client::{Client, Exit, Failure, Reply},
 };
 
 /// `secrets`.
@@ -41,10 +38,15 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
             ];
             print_list(format, &columns, &rows);
         }
-        SecretsCommand::Revoke { user, id } => {
-            let revoked = client.delete::<CommandOutcome>(&api_path(&["users", user, "secrets", id])).await?;
-            let text = |_| format!("{} is over; it signs nobody in from now on\n", escape_controls(id));
-            format.print(&revoked.json, text);
+        SecretsCommand::Revoke { user, id, made } => {
+            let path = api_path(&["users", user, "secrets", id]);
+            let revoked = client.delete_with::<SecretRevoked>(&path, &[("made", made.choice().to_owned())]).await?;
+            let again =
+                format!("rollcall secrets revoke {} {} --with-what-it-made", shell_quote(user), shell_quote(id));
+            print_revoked(format, &revoked, id, &again);
+        }
+        SecretsCommand::Made { user, id } => {
+            print_list(format, &MADE, &client.items(&api_path(&["users", user, "secrets", id, "made"])).await?);
         }
         SecretsCommand::Invite { user } => {
             let made = client.post::<InvitationIssued>(&api_path(&["users", user, "invitations"]), &json!({})).await?;
@@ -61,6 +63,32 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
         }
     }
     Ok(Exit::Yes)
+}
+
+/// What a secret made, as a table.
+pub const MADE: [Column<MadeShown>; 5] = [
+    ("MADE", |row| cell(&row.kind)),
+    ("ID", |row| cell(&row.id)),
+    ("WHOSE", |row| cell(&row.whose)),
+    ("UNTIL", |row| cell(&row.until)),
+    ("NOW", |row| cell(&row.outcome)),
+];
+
+/// What became of a secret and of what it made.
+pub fn print_revoked(format: OutputFormat, revoked: &Reply<SecretRevoked>, id: &str, again: &str) {
+    format.print(&revoked.json, |paint| {
+        let mut text = format!("{} is over; it signs nobody in from now on\n", escape_controls(id));
+        let made = &revoked.value.made;
+        if made.is_empty() {
+            return text;
+        }
+        text.push_str("What it made:\n");
+        text.push_str(&table_of(paint, &MADE, made));
+        if made.iter().any(|one| one.outcome == "kept") && !again.is_empty() {
+            text.push_str(&format!("To end what can end with it: {}\n", escape_controls(again)));
+        }
+        text
+    });
 }
 
 /// A secret in the format that a client takes it in.

@@ -3,7 +3,7 @@
 use rollcall_app::{
     CommandOutcome, Created,
     access::{
-        secrets::{NewSecret, SecretIssued, SecretShown},
+        secrets::{NewSecret, SecretIssued, SecretRevoked, SecretShown},
         services::{NewService, ServiceShown},
     },
 };
@@ -12,8 +12,9 @@ use serde_json::Value;
 use crate::{
     cli::{
         args::ServicesCommand,
-        output::{Column, OutputFormat, cell},
+        output::{Column, OutputFormat, cell, shell_quote},
         remote::request::{api_path, parse_time, print_change, print_list, print_object},
+        remote::secrets::{MADE, print_revoked},
     },
     client::{Client, Exit, Failure},
 };
@@ -47,8 +48,9 @@ pub async fn run(client: &Client, format: OutputFormat, command: &ServicesComman
                 print_list(format, &columns, &rows);
             }
         }
-        ServicesCommand::Create { id, name } => {
-            let new = NewService { id: id.clone(), name: name.clone() };
+        ServicesCommand::Create { id, name, ends, sources } => {
+            let new =
+                NewService { id: id.clone(), name: name.clone(), ends: parse_time(ends)?, sources: sources.clone() };
             let answer = client.post::<Created>(&api_path(&["services"]), &new).await?;
             let text = format!("service {id} is made; it may do nothing until `bindings set` says so");
             print_change(format, &answer, &text);
@@ -62,9 +64,15 @@ pub async fn run(client: &Client, format: OutputFormat, command: &ServicesComman
             let issued = client.post::<SecretIssued>(&api_path(&["services", id, "secrets"]), &new).await?;
             format.print(&issued.json, |_| format!("{}\n", cell(&issued.value.secret)));
         }
-        ServicesCommand::Revoke { id, secret } => {
-            let answer = client.delete::<CommandOutcome>(&api_path(&["services", id, "secrets", secret])).await?;
-            print_change(format, &answer, &format!("{secret} is over; it signs nobody in from now on"));
+        ServicesCommand::Revoke { id, secret, made } => {
+            let path = api_path(&["services", id, "secrets", secret]);
+            let revoked = client.delete_with::<SecretRevoked>(&path, &[("made", made.choice().to_owned())]).await?;
+            let again =
+                format!("rollcall services revoke {} {} --with-what-it-made", shell_quote(id), shell_quote(secret));
+            print_revoked(format, &revoked, secret, &again);
+        }
+        ServicesCommand::Made { id, secret } => {
+            print_list(format, &MADE, &client.items(&api_path(&["services", id, "secrets", secret, "made"])).await?);
         }
     }
     Ok(Exit::Yes)

@@ -20,6 +20,7 @@ pub async fn run(
     (user, action, scope): (&str, &str, &str),
     as_of: Option<&str>,
     effective: bool,
+    secret: Option<&str>,
 ) -> Result<Exit, Failure> {
     let said = |text: &str| Some(text.to_owned());
     // As `bindings` has it, where a bare word is a project: one that is called root is project:root.
@@ -39,6 +40,7 @@ pub async fn run(
         project,
         folder,
         repository,
+        secret: secret.and_then(said),
         as_of: as_of.and_then(said),
         basis: as_of.map(|_| basis),
     };

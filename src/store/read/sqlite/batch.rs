@@ -178,7 +178,7 @@ fn window(noun: &str, data: &str) -> (Option<i64>, Option<i64>) {
         #[serde(default, alias = "effective_until", alias = "expires")]
         ends: Option<DateTime<Utc>>,
     }
-    if !matches!(noun, "line" | "package" | "binding" | "secret") {
+    if !matches!(noun, "line" | "package" | "binding" | "secret" | "service") {
         return (None, None);
     }
     let Window { starts, ends } = serde_json::from_str(data).unwrap_or_default();
