@@ -35,7 +35,7 @@ pub use fold::change::{Change, Effect, Folded};
 pub use decide::{Verdict, decide};
 pub use questions::{
     difference::{AccessChange, Between, Difference, RosterAt},
-    explain::{CeilingNote, Explanation, NearMiss, explain, had_tie},
+    explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
     members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
     problems::{Flaw, RosterProblem, Walked},
     report::{PermittedRow, WhoMay, who_may},

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use rollcall_access::{
     BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, SecretView, ServiceIx, UserIx, Verb, decide,
-    is_only_customer,
+    had_own_tie, is_only_customer,
 };
 use rollcall_authn::{Identity, SecretUsed};
 use rollcall_events::{
@@ -144,6 +144,11 @@ impl CallerView<'_> {
         self.may(action, Place::Root)
     }
 
+    /// The caller as somebody; nothing for the operator.
+    pub fn itself(&self) -> Option<Principal> {
+        self.who
+    }
+
     /// Whether the caller is this user or service.
     pub fn is(&self, who: impl Into<Principal>) -> bool {
         let who = who.into();
@@ -169,6 +174,43 @@ impl CallerView<'_> {
     /// Whether the caller is in a group, to any depth.
     pub fn is_in(&self, group: GroupIx) -> bool {
         self.who.is_some_and(|who| self.roster.everybody_in(group).contains(&who))
+    }
+
+    /// Whether the caller may be told that somebody exists who is named at a place: whoever lists users or services knows
+    /// them all, colleagues know each other, and whoever runs a place knows who has or had to do with it. Everybody else is
+    /// to the caller like a name that nobody has.
+    pub fn knows(&self, who: Principal, place: Place) -> bool {
+        let roster = self.roster;
+        let listed = match who {
+            Principal::Anyone => true,
+            Principal::User(_) | Principal::Limited(..) => self.may_everywhere("user.list"),
+            Principal::Service(_) => self.may_everywhere("service.list"),
+        };
+        listed
+            || self.is(who)
+            || self.is_colleague(who)
+            || (self.may("binding.list", place) && roster.bindings_on(place).any(|bound| bound.holder == Some(who)))
+            || matches!(place, Place::Project(project) if had_own_tie(roster, who, project, self.now))
+    }
+
+    /// Whether the caller and somebody else are people of one account, or of one source that parts them into none, or of one
+    /// directory, where everybody can be looked up by everybody else.
+    fn is_colleague(&self, who: Principal) -> bool {
+        let user = |who| match who {
+            Principal::User(user) | Principal::Limited(user, _) => Some(user),
+            Principal::Anyone | Principal::Service(_) => None,
+        };
+        let (Some(caller), Some(other)) = (self.who.and_then(user), user(who)) else { return false };
+        let roster = self.roster;
+        let present = |user| roster.user(user).persons.into_iter().filter(|person| !person.removed);
+        let directory = |source: &str| {
+            let settings = &roster.settings().sources;
+            settings.iter().any(|(name, settings)| name.as_str() == source && settings.authoritative)
+        };
+        present(caller).any(|mine| {
+            present(other)
+                .any(|other| mine.source == other.source && (mine.account == other.account || directory(mine.source)))
+        })
     }
 
     /// Whether the caller sees that a project exists: may list it, give roles on it, or do something in its repositories.

@@ -403,15 +403,26 @@ fn command(kind: &str, data: Value) -> Step {
 /// say anything about it (DESIGN 9; access-models decision 15).
 #[must_use]
 pub fn had_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx, now: DateTime<Utc>) -> bool {
+    !tied_paths(roster, caller.into(), project, now).is_empty()
+}
+
+/// The same, of more than what everybody has by a baseline: whoever has nothing to do with a project but that it is public
+/// is not the business of those who run it.
+#[must_use]
+pub fn had_own_tie(roster: &Roster, caller: impl Into<Principal>, project: ProjectIx, now: DateTime<Utc>) -> bool {
+    tied_paths(roster, caller.into(), project, now).iter().any(|path| path.rule != Rule::Baseline)
+}
+
+/// The ways to a role on a project that stand, stood or will stand.
+fn tied_paths(roster: &Roster, caller: Principal, project: ProjectIx, now: DateTime<Utc>) -> Vec<RolePath> {
     // The tie is the user's, whatever the secret reaches.
-    let caller = match caller.into() {
+    let caller = match caller {
         Principal::Limited(user, _) => Principal::User(user),
         other => other,
     };
-    roster
-        .role_paths(caller, project.into(), now)
-        .iter()
-        .any(|path| path.obstacles.iter().all(|o| o.standing != Standing::Never) && path.ever_stood())
+    let mut paths = roster.role_paths(caller, project.into(), now);
+    paths.retain(|path| path.obstacles.iter().all(|o| o.standing != Standing::Never) && path.ever_stood());
+    paths
 }
 
 impl RolePath {

@@ -406,3 +406,111 @@ async fn every_route_gives_every_kind_of_caller_what_its_right_says_and_nothing_
         assert!(seen.get(expected).is_some_and(|count| *count > 50), "{seen:?}");
     }
 }
+
+/// Every way in which whoever runs a project can name somebody there: method, path and body.
+fn ways_to_name(kind: &str, name: &str) -> Vec<(&'static str, String, Option<Value>)> {
+    let binding = |role: &str| json!({"principal": {kind: name}, "role": role, "scope": {"project": "own"}});
+    let document = json!({"scope": [{"project": "own", "binding": [{kind: name, "role": "api:project_admin"}]}]});
+    let mut ways = vec![
+        ("POST", "/api/v1/bindings".to_owned(), Some(binding("api:project_admin"))),
+        ("POST", "/api/v1/bindings".to_owned(), Some(binding("viewer"))),
+        ("POST", "/api/v1/bindings/plan".to_owned(), Some(document.clone())),
+        ("POST", "/api/v1/bindings/apply".to_owned(), Some(document)),
+        ("GET", format!("/api/v1/bindings?{kind}={name}"), None),
+        ("GET", format!("/api/v1/bindings?project=own&{kind}={name}"), None),
+    ];
+    if kind != "group" {
+        let asked = if kind == "service" { format!("service:{name}") } else { name.to_owned() };
+        let subject = json!({"type": kind, "id": name});
+        let resource = json!({"type": "project", "id": "own"});
+        let evaluation = json!({"subject": subject, "action": {"name": "pull"}, "resource": resource});
+        let explain = json!({"user": asked, "action": "pull", "project": "own"});
+        let mut past = explain.clone();
+        past["as_of"] = json!("1");
+        ways.extend([
+            ("POST", "/api/v1/explain".to_owned(), Some(explain)),
+            ("POST", "/api/v1/explain".to_owned(), Some(past)),
+            ("POST", "/access/v1/evaluation".to_owned(), Some(evaluation)),
+            ("GET", format!("/api/v1/reports/diff?from=1&project=own&user={asked}"), None),
+        ]);
+    }
+    if kind == "user" {
+        ways.extend([
+            ("GET", format!("/api/v1/users/{name}"), None),
+            ("GET", format!("/api/v1/users/{name}/access?project=own"), None),
+            ("GET", format!("/api/v1/users/{name}/secrets"), None),
+            ("POST", format!("/api/v1/users/{name}/secrets"), Some(json!({}))),
+        ]);
+    }
+    if kind == "service" {
+        ways.push(("GET", format!("/api/v1/services/{name}"), None));
+    }
+    ways
+}
+
+#[tokio::test]
+async fn nobody_is_found_by_being_named_in_a_project_of_ones_own() {
+    for visibility in ["private", "public"] {
+        let world = world().await;
+        let shown = world.by(KEY, "PATCH", "/api/v1/projects/own", Some(json!({"visibility": visibility}))).await;
+        assert_eq!(shown.status, 200, "{}", shown.text);
+        let (key, _) = caller(&world, "an API key of one project").await;
+        let give = json!({"principal": {"user": "zoe"}, "role": "api:project_admin", "scope": {"project": "own"}});
+        assert_eq!(world.post("/api/v1/bindings", give).await.status, 200);
+        // Of another account than those whom she does not know.
+        let callers = [("a project's key", key.unwrap()), ("a project's administrator", world.secret("zoe").await)];
+        for (who, key) in &callers {
+            for (kind, there, absent) in [
+                ("user", "canary-user", "absent-user"),
+                ("user", "flexnet/canary-user", "flexnet/absent-user"),
+                ("service", "canary-service", "absent-service"),
+                ("group", "local/canary-group", "local/absent-group"),
+            ] {
+                for (one, other) in ways_to_name(kind, there).into_iter().zip(ways_to_name(kind, absent)) {
+                    let told = async |(method, path, body): (&str, String, Option<Value>), name: &str| {
+                        let reply = world.by(key, method, &path, body).await;
+                        let headers: Vec<String> = reply
+                            .headers
+                            .iter()
+                            // A tag is of the whole answer, the decision's id in it included.
+                            .filter(|(name, _)| !["content-length", "etag"].contains(&name.as_str()))
+                            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                            .collect();
+                        let mut answer = reply.body.clone();
+                        // Each decision has an id and each answer an instance of its own.
+                        for own in ["instance", "decision"] {
+                            answer.as_object_mut().map(|answer| answer.remove(own));
+                        }
+                        if let Some(context) = answer["context"].as_object_mut() {
+                            context.remove("id");
+                            context.remove("decision");
+                        }
+                        format!("{} {headers:?} {answer}", reply.status).replace(name, "NAME")
+                    };
+                    let shown = format!("{who} {visibility}: {} {}", one.0, one.1);
+                    let (seen, unseen) = (told(one, there).await, told(other, absent).await);
+                    assert_eq!(seen, unseen, "{shown}");
+                }
+            }
+            assert_eq!(world.ok("/api/v1/bindings?user=canary-user&project=own").await["items"], json!([]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_runs_a_project_names_colleagues_and_those_who_have_to_do_with_it() {
+    let world = world().await;
+    let give = |user: &str, role: &str| json!({"principal": {"user": user}, "role": role, "scope": {"project": "own"}});
+    assert_eq!(world.post("/api/v1/bindings", give("zoe", "api:project_admin")).await.status, 200);
+    let zoe = world.secret("zoe").await;
+    for (user, expected) in [("sue", 200), ("heron-user", 200), ("canary-user", 404), ("zoe", 200)] {
+        let given = world.by(&zoe, "POST", "/api/v1/bindings", Some(give(user, "api:project_admin"))).await;
+        assert_eq!(given.status, expected, "{user}: {}", given.text);
+    }
+    let (key, _) = caller(&world, "an API key of one project").await;
+    for (user, expected) in [("mia", 200), ("sue", 200), ("canary-user", 404)] {
+        let given =
+            world.by(&key.clone().unwrap(), "POST", "/api/v1/bindings", Some(give(user, "api:project_admin"))).await;
+        assert_eq!(given.status, expected, "{user}: {}", given.text);
+    }
+}

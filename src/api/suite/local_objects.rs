@@ -57,6 +57,12 @@ async fn a_person_who_makes_a_project_runs_it() {
     assert_eq!(answer(&world.by(&pat, "DELETE", "/api/v1/projects/tools", None).await), (403, "forbidden"));
 
     let give = json!({"principal": {"user": "pat"}, "role": "guest", "scope": {"project": "tools"}});
+    // Of another account: whether there is a pat is not hers to find out, until somebody who may know brought them together.
+    let unknown = world.by(&ada, "POST", "/api/v1/bindings", Some(give.clone())).await;
+    assert_eq!(answer(&unknown), (404, "unknown-user"));
+    let bound = world.post("/api/v1/bindings", give.clone()).await;
+    assert_eq!(bound.status, 200, "{}", bound.text);
+    let give = json!({"principal": {"user": "pat"}, "role": "developer", "scope": {"project": "tools"}});
     let given = world.by(&ada, "POST", "/api/v1/bindings", Some(give)).await;
     assert_eq!(given.status, 200, "{}", given.text);
     let event = world.ok(&format!("/api/v1/events/{}", given.body["position"])).await;

@@ -383,10 +383,12 @@ pub(crate) fn resolve(
     }
     let principal = match principal {
         Principal::User(name) => {
-            body::Principal::User(find::parse_roster_id(roster.user_id(find::user(roster, &name)?))?)
+            let user = find::user(roster, &name).ok().filter(|user| view.knows((*user).into(), place));
+            body::Principal::User(find::parse_roster_id(roster.user_id(user.ok_or_else(find::no_such_user)?))?)
         }
         Principal::Service(name) => {
-            let service = find::service(roster, &name)?;
+            let service = find::service(roster, &name).ok().filter(|service| view.knows((*service).into(), place));
+            let service = service.ok_or_else(find::no_such_service)?;
             body::Principal::Service(find::parse_roster_id(roster.service(service).id.to_owned())?)
         }
         Principal::Group(name) => {

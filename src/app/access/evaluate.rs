@@ -2,7 +2,7 @@
 //! `explain` gives.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Explanation, Principal, Reason, Roster, Rule, explain};
+use rollcall_access::{Explanation, Place, Principal, Reason, Roster, Rule, explain};
 use rollcall_events::{Position, names::CallerReference};
 
 use crate::{
@@ -69,15 +69,20 @@ pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<
     let roster = reads.live().read();
     let view = reads.view(&roster);
     let question = Question { scope, action };
-    let principal = subject.find(&roster);
     let place = question.scope.find(&roster);
+    let everybody = view.may_everywhere(ACTION);
+    // Somebody whom the caller has no business to know is asked about like somebody who is not there.
+    let known = |who: &Principal| everybody || view.knows(*who, place.unwrap_or(Place::Root));
+    let principal = subject.find(&roster).filter(known);
     let own = principal.is_some_and(|principal| view.is(principal));
-    let may = own || place.is_some_and(|place| view.may(ACTION, place)) || view.may_everywhere(ACTION);
+    let may = own || everybody || place.is_some_and(|place| view.may(ACTION, place));
     if !may {
         return Err(forbidden(ACTION));
     }
     let needed = needed_actions(&roster, action);
-    let explained: Option<Explanation> = match (principal, place, needed) {
+    // To whoever may not know everybody, nobody in particular is asked about instead: what all may do is no secret.
+    let asked = principal.or((!everybody).then_some(Principal::Anyone));
+    let explained: Option<Explanation> = match (asked, place, needed) {
         (Some(principal), Some(place), Some(needed)) => Some(explain(&roster, principal, needed, place, now)),
         _ => None,
     };
@@ -85,9 +90,7 @@ pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<
     // Whoever asks only about itself is told of a scope that it has nothing to do with what it is told of one that is not.
     let reasons = match &explained {
         Some(why) if why.allowed => sufficient_reasons(why),
-        Some(why) if !own || view.may_everywhere(ACTION) => {
-            why.would_allow.iter().map(|remedy| remedy.text.clone()).collect()
-        }
+        Some(why) if !own || everybody => why.would_allow.iter().map(|remedy| remedy.text.clone()).collect(),
         _ => Vec::new(),
     };
     // Somebody who is not there is kept as nobody.

@@ -255,10 +255,7 @@ fn may_ask(
         Some(who) if own.is_some() => Ok((who, place)),
         _ if !view.may(ACTION, place) => Err(forbidden(ACTION)),
         // Who has nothing to do with the scope is not the business of those who run it.
-        who => who
-            .filter(|who| view.may_everywhere("user.list") || tied(*who, place))
-            .map(|who| (who, place))
-            .ok_or_else(find::no_such_user),
+        who => who.filter(|who| view.knows(*who, place)).map(|who| (who, place)).ok_or_else(find::no_such_user),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use chrono::{DateTime, Utc};
 use rollcall_access::{
     AccessChange, Basis, Between, Difference, PastQuestion, PermittedRow, ProjectIx, Reason, Roster, RosterAt,
-    ScopeName, WhoMay, had_tie, who_may,
+    ScopeName, WhoMay, had_own_tie, who_may,
 };
 use rollcall_eventlog::Moment;
 use rollcall_events::Position;
@@ -222,7 +222,7 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
             let tied = |past: &PastRoster| {
                 let project = past.project(project, project_now.as_deref()).ok();
                 let who = caller(past).ok();
-                who.zip(project).is_some_and(|(who, project)| had_tie(&past.roster, who, project, past.at))
+                who.zip(project).is_some_and(|(who, project)| had_own_tie(&past.roster, who, project, past.at))
             };
             if !everywhere && !tied(&after) && !tied(&before) {
                 return Err(find::no_such_user());
