@@ -23,7 +23,7 @@ use crate::{
     routes::{
         access::{
             authzen, bindings, decisions, explain, folders, groups, people, previews, projects, reports, secrets,
-            services, users,
+            services, sign_ins, users,
         },
         operations::{configuration, deliveries, events, hooks, keys, log, plans, problems, projections, sources},
     },
@@ -55,6 +55,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(previews::routes())
         .merge(reports::routes())
         .merge(decisions::routes())
+        .merge(sign_ins::routes())
         .merge(projections::routes())
         .merge(keys::routes());
     add_permissions(all.get_openapi_mut());

@@ -109,6 +109,11 @@ impl App {
         found.ok_or(SignInError::WrongCredentials)
     }
 
+    /// Notes that what a request presents cannot be credentials.
+    pub fn note_malformed(&self, client: IpAddr) {
+        self.authenticator.note_malformed(client, self.now());
+    }
+
     /// The time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

@@ -7,7 +7,7 @@ use rollcall_access::{Configuration, Principal, Roster, SharedRoster};
 use rollcall_eventlog::Tail;
 use rollcall_events::{LogId, Position};
 use rollcall_ingest::{Receiver, Runners};
-use rollcall_store::ops::{DecisionOutcome, DecisionRow, Ops};
+use rollcall_store::ops::{DecisionKind, DecisionOutcome, DecisionRow, Ops};
 
 use crate::{
     App, Caller, Control, SignedIn,
@@ -93,6 +93,10 @@ impl Reads {
             user_id,
             user_name,
             client: self.signed_in.caller.author().as_str().to_owned(),
+            count: 1,
+            kind: DecisionKind::Asked,
+            caller: self.signed_in.caller.author().as_str().to_owned(),
+            together: None,
             family: "api".to_owned(),
             asked: question.text(),
             granted: if allowed { question.text() } else { String::new() },

@@ -3,8 +3,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{Credential, Principal, Roster, SharedRoster, UserIx};
+use chrono::{DateTime, Utc};
+use rollcall_access::{Credential, Principal, Roster, SharedRoster};
 use rollcall_events::{Clock, Digest, Id, names::user_name};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -12,12 +12,10 @@ use crate::{
     admin_key::AdminKey,
     credentials::Credentials,
     error::{NoRandomness, SignInError},
-    passwords::{
-        Login, Passwords,
-        check::{PasswordAnswer, PasswordCheck},
-    },
+    passwords::{Checked, Heard, Login, Passwords, check::PasswordCheck},
     refresh::{REFRESH_PREFIX, RefreshClaims, RefreshKey},
-    throttle::Throttle,
+    refusal::{RefusalCause, RefusalSink, RefusedSignIn},
+    throttle::{Target, Throttle, Try},
 };
 
 /// What the registry secrets, invitation codes, refresh tokens and admin keys that we make begin with. None is ever sent to a directory.
@@ -90,6 +88,8 @@ pub struct AuthenticatorParts {
     pub service: String,
     /// The directories that check passwords.
     pub directories: Vec<Arc<dyn PasswordCheck>>,
+    /// Keeps what was refused.
+    pub refusals: Arc<dyn RefusalSink>,
 }
 
 /// Signs in users, services and the operator. One for the whole process: it counts wrong guesses and remembers answers.
@@ -99,7 +99,11 @@ pub struct Authenticator {
     refresh_key: RefreshKey,
     service: String,
     passwords: Option<Passwords>,
-    throttle: Throttle,
+    refusals: Arc<dyn RefusalSink>,
+    /// Guesses at what directories know.
+    password_throttle: Throttle,
+    /// Wrong secrets and tokens: what never reaches a directory keeps no password out.
+    secret_throttle: Throttle,
 }
 
 impl Authenticator {
@@ -108,12 +112,21 @@ impl Authenticator {
     /// # Errors
     /// When the system gives no randomness.
     pub fn new(parts: AuthenticatorParts) -> Result<Self, NoRandomness> {
-        let AuthenticatorParts { live, clock, admin_key, refresh_key, service, directories } = parts;
+        let AuthenticatorParts { live, clock, admin_key, refresh_key, service, directories, refusals } = parts;
         let passwords = match directories.is_empty() {
             true => None,
             false => Some(Passwords::new(directories, Arc::clone(&live), clock)?),
         };
-        Ok(Self { live, admin_key, refresh_key, service, passwords, throttle: Throttle::default() })
+        Ok(Self {
+            live,
+            admin_key,
+            refresh_key,
+            service,
+            passwords,
+            refusals,
+            password_throttle: Throttle::default(),
+            secret_throttle: Throttle::default(),
+        })
     }
 
     /// Finds out who signs in and hands it to `then` together with the roster that says so, so that what `then` derives
@@ -133,7 +146,12 @@ impl Authenticator {
                 return Ok(then(&roster, identity));
             }
         }
-        Err(self.count_failure(sign_in, directory).map_or(SignInError::WrongCredentials, SignInError::Throttled))
+        Err(self.refuse(sign_in, directory))
+    }
+
+    /// Notes that what a request presents cannot be credentials.
+    pub fn note_malformed(&self, client: IpAddr, now: DateTime<Utc>) {
+        self.refusals.offer(RefusedSignIn { at: now, principal: None, client, cause: RefusalCause::Malformed });
     }
 
     /// A refresh token for a user or service, as [`Roster::caller_names`] names it, that signed in with a registry secret.
@@ -149,30 +167,44 @@ impl Authenticator {
         })
     }
 
-    /// What a directory says of a password, where it has to be asked. A password can be guessed, so after too many wrong
-    /// ones nothing is checked for a while.
-    async fn ask_directory(&self, sign_in: &SignIn<'_>) -> Result<Option<PasswordAnswer>, SignInError> {
+    /// What the directories say of a password, where they have to be asked; nothing where not. A password can be guessed, so
+    /// after too many wrong ones nothing is checked for a while.
+    async fn ask_directory(&self, sign_in: &SignIn<'_>) -> Result<Option<PasswordAnswered>, SignInError> {
         let SignIn { credentials, client, now, .. } = *sign_in;
         let Credentials::Password { name, password } = credentials else { return Ok(None) };
         let Some(passwords) = &self.passwords else { return Ok(None) };
         if self.is_own_credential(password, now) {
             return Ok(None);
         }
-        let (guessed, text) = (user_name(name).ok(), password.expose_secret());
-        if let Some(wait) = self.throttle.charge(guessed.as_deref(), client, text, now) {
-            return Err(SignInError::Throttled(wait));
-        }
+        let normalized = user_name(name).ok();
         let user = {
             let roster = self.live.read();
-            roster.user_by_name(name).map(|user: UserIx| roster.user_id(user))
+            roster.user_by_name(name).map(|user| roster.user_id(user))
         };
-        let answer = passwords.check(&Login { name, user: user.as_deref(), password }).await;
-        if answer != PasswordAnswer::Bad {
-            self.throttle.refund(guessed.as_deref(), text);
+        let (normalized, user) = (normalized.as_deref(), user.as_deref());
+        let target = match (user, normalized) {
+            (Some(user), _) => Target::User(user),
+            (None, Some(name)) => Target::Stranger(name),
+            (None, None) => Target::Nobody,
+        };
+        let tried = Try { target, client, credential: password.expose_secret(), now };
+        if let Err(wait) = self.password_throttle.charge(&tried) {
+            self.note(sign_in, RefusalCause::Waiting);
+            return Err(SignInError::Throttled(wait));
         }
-        match answer {
-            PasswordAnswer::Unavailable => Err(SignInError::DirectoryUnavailable),
-            answer => Ok(Some(answer)),
+        match passwords.check(&Login { name, normalized, user, password }).await {
+            Checked::Good => {
+                self.password_throttle.accept(&tried);
+                Ok(Some(PasswordAnswered::Good))
+            }
+            Checked::Bad => Ok(Some(PasswordAnswered::Bad)),
+            Checked::Open(heard) => {
+                if heard == Heard::None {
+                    self.password_throttle.refund(&tried);
+                }
+                self.note(sign_in, RefusalCause::NoDirectory);
+                Err(SignInError::DirectoryUnavailable)
+            }
         }
     }
 
@@ -185,7 +217,7 @@ impl Authenticator {
     }
 
     /// Whose credentials they are. Nothing for wrong, ended and foreign ones, which nobody outside can tell apart.
-    fn identify(&self, roster: &Roster, sign_in: &SignIn<'_>, directory: Option<PasswordAnswer>) -> Option<Identity> {
+    fn identify(&self, roster: &Roster, sign_in: &SignIn<'_>, directory: Option<PasswordAnswered>) -> Option<Identity> {
         match (sign_in.realm, sign_in.credentials) {
             (Realm::Registry, Credentials::Anonymous) => Some(Identity::Anonymous),
             (Realm::Api, Credentials::Bearer(key)) if self.admin_key.matches(key.expose_secret()) => {
@@ -194,8 +226,8 @@ impl Authenticator {
             (Realm::Api, Credentials::Bearer(secret)) => Self::by_secret(roster, sign_in, None, secret),
             (_, Credentials::Password { name, password }) => match directory {
                 None => Self::by_secret(roster, sign_in, Some(name), password),
-                Some(PasswordAnswer::Good) => Self::by_name(roster, name),
-                Some(PasswordAnswer::Bad | PasswordAnswer::Unavailable) => None,
+                Some(PasswordAnswered::Good) => Self::by_name(roster, name),
+                Some(PasswordAnswered::Bad) => None,
             },
             (Realm::Registry, Credentials::Refresh(token)) => self.by_refresh_token(roster, sign_in, token),
             (Realm::Api, Credentials::Anonymous | Credentials::Refresh(_))
@@ -236,26 +268,67 @@ impl Authenticator {
         Some(Identity::Principal { principal: found.principal, secret: Some(SecretUsed::of(&found)?) })
     }
 
-    /// Counts a wrong guess; says how long its name and network have to wait, if at all.
-    fn count_failure(&self, sign_in: &SignIn<'_>, directory: Option<PasswordAnswer>) -> Option<TimeDelta> {
+    /// Notes that nobody is signed in, and counts what is no guess at a directory's password: that was counted before.
+    fn refuse(&self, sign_in: &SignIn<'_>, directory: Option<PasswordAnswered>) -> SignInError {
         let SignIn { realm, credentials, client, now } = *sign_in;
-        match credentials {
-            Credentials::Anonymous | Credentials::Bearer(_) => None,
-            // What a directory was asked about was charged to the name before.
-            Credentials::Password { password, .. } if directory.is_some() => {
-                self.throttle.record_failure(None, client, password.expose_secret(), now)
+        let secret = |name: Option<&str>, text: &SecretString| {
+            let target = name.map_or(Target::Nobody, Target::Stranger);
+            self.secret_throttle.charge(&Try { target, client, credential: text.expose_secret(), now })
+        };
+        let (cause, counted) = match (credentials, directory) {
+            (Credentials::Anonymous, _) => return SignInError::WrongCredentials,
+            (_, Some(PasswordAnswered::Bad)) => (RefusalCause::WrongPassword, Ok(())),
+            (_, Some(PasswordAnswered::Good)) => (RefusalCause::ShutOut, Ok(())),
+            // 256 random bits cannot be guessed.
+            (Credentials::Bearer(_), None) => (RefusalCause::WrongSecret, Ok(())),
+            (Credentials::Password { name, password }, None) => {
+                let name = user_name(name).ok();
+                let counted = if realm == Realm::Registry { secret(name.as_deref(), password) } else { Ok(()) };
+                (RefusalCause::WrongSecret, counted)
             }
-            Credentials::Password { name, password } => match realm {
-                Realm::Registry => {
-                    let name = user_name(name).ok();
-                    self.throttle.record_failure(name.as_deref(), client, password.expose_secret(), now)
-                }
-                // 256 random bits cannot be guessed.
-                Realm::Api => None,
-            },
             // One that this server once signed is no guess.
-            Credentials::Refresh(token) if self.refresh_key.verify(token.expose_secret()).is_some() => None,
-            Credentials::Refresh(token) => self.throttle.record_failure(None, client, token.expose_secret(), now),
+            (Credentials::Refresh(token), None) if self.refresh_key.verify(token.expose_secret()).is_some() => {
+                (RefusalCause::WrongSecret, Ok(()))
+            }
+            (Credentials::Refresh(token), None) => (RefusalCause::WrongSecret, secret(None, token)),
+        };
+        match counted {
+            Ok(()) => {
+                self.note(sign_in, cause);
+                SignInError::WrongCredentials
+            }
+            Err(wait) => {
+                self.note(sign_in, RefusalCause::Waiting);
+                SignInError::Throttled(wait)
+            }
         }
     }
+
+    /// Tells whoever keeps it that a sign-in was refused, and whose name it was.
+    fn note(&self, sign_in: &SignIn<'_>, cause: RefusalCause) {
+        let SignIn { credentials, client, now, .. } = *sign_in;
+        let principal = {
+            let roster = self.live.read();
+            let found = match credentials {
+                Credentials::Password { name, .. } => {
+                    let user = roster.user_by_name(name).map(Principal::User);
+                    user.or_else(|| roster.service_by_id(name).map(Principal::Service))
+                }
+                Credentials::Refresh(token) => {
+                    let claims = self.refresh_key.verify(token.expose_secret());
+                    claims.and_then(|claims| roster.caller_by_id(&claims.user))
+                }
+                Credentials::Anonymous | Credentials::Bearer(_) => None,
+            };
+            found.map(|principal| roster.caller_names(principal))
+        };
+        self.refusals.offer(RefusedSignIn { at: now, principal, client, cause });
+    }
+}
+
+/// What the directories say of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PasswordAnswered {
+    Good,
+    Bad,
 }

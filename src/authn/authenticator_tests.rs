@@ -4,8 +4,8 @@ use rollcall_access::Principal;
 use rollcall_events::{Clock as _, body};
 
 use crate::{
-    Credentials, Identity, Realm, SignInError,
-    test_kit::{ADMIN_KEY, TestDirectory, World},
+    Credentials, Identity, Realm, RefusalCause, SignInError,
+    test_kit::{ADMIN_KEY, CLIENT, TestDirectory, World},
 };
 
 const SECRET: &str = "rcs_YWRhLWFkYS1hZGEtYWRhLWFkYS1hZGEtYWRhLWFkYS0";
@@ -25,7 +25,7 @@ fn who(world: &World, found: Result<Identity, SignInError>) -> String {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_realm_takes_its_own_credentials() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");
@@ -61,7 +61,7 @@ async fn each_realm_takes_its_own_credentials() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_of_ours_is_sent_to_a_directory() {
     let directory = TestDirectory::new("corp");
     let world = World::with(&[&directory]);
@@ -76,13 +76,13 @@ async fn nothing_of_ours_is_sent_to_a_directory() {
     assert_eq!(directory.count(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn guesses_are_counted_together_and_a_registry_secret_does_not_wait() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");
     let world = World::with(&[&directory]);
     world.issue("ada", SECRET);
-    for guess in 0..20 {
+    for guess in 0..10 {
         let realm = if guess % 2 == 0 { Realm::Registry } else { Realm::Api };
         let found = world.password(realm, "ada", &format!("guess {guess}")).await;
         assert_eq!(found, Err(SignInError::WrongCredentials), "{guess}");
@@ -92,10 +92,10 @@ async fn guesses_are_counted_together_and_a_registry_secret_does_not_wait() {
         assert!(matches!(found, Err(SignInError::Throttled(_))), "{realm:?}: {found:?}");
         assert!(world.password(realm, "ada", SECRET).await.is_ok(), "{realm:?}");
     }
-    assert_eq!(directory.count(), 20, "nothing is checked while there is a wait");
+    assert_eq!(directory.count(), 10, "nothing is checked while there is a wait");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn wrong_registry_secrets_are_counted_at_the_token_endpoint_only() {
     let world = World::with(&[]);
     for guess in 0..200 {
@@ -107,10 +107,10 @@ async fn wrong_registry_secrets_are_counted_at_the_token_endpoint_only() {
         let found = world.password(Realm::Registry, "ada", &format!("rcs_{guess}")).await;
         throttled += usize::from(matches!(found, Err(SignInError::Throttled(_))));
     }
-    assert_eq!(throttled, 20);
+    assert_eq!(throttled, 30);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_is_shut_out_is_nobody_though_a_directory_knows_the_password() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");
@@ -120,4 +120,92 @@ async fn whoever_is_shut_out_is_nobody_though_a_directory_knows_the_password() {
     assert_eq!(found, Ok(Identity::Principal { principal: Principal::User(ada), secret: None }));
     world.person("corp", "ada", false);
     assert_eq!(world.password(Realm::Registry, "ada", "love:lace").await, Err(SignInError::WrongCredentials));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_reaches_a_directory_keeps_no_password_out() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    for n in 0..300 {
+        for (realm, name) in [(Realm::Registry, "ada"), (Realm::Registry, "nobody"), (Realm::Api, "ada")] {
+            for prefix in ["rcs_", "rci_", "rcr_", "rk_"] {
+                assert!(world.password(realm, name, &format!("{prefix}{n}")).await.is_err());
+            }
+        }
+        let junk = Credentials::Refresh(format!("rcr_{n}").into());
+        assert!(world.authenticate(Realm::Registry, &junk).await.is_err());
+        world.authenticator.note_malformed(CLIENT, world.clock.now());
+    }
+    assert_eq!(directory.count(), 0);
+    for realm in [Realm::Registry, Realm::Api] {
+        assert!(world.password(realm, "ada", "love:lace").await.is_ok(), "{realm:?}");
+    }
+}
+
+/// Case 08: everybody behind one address.
+#[tokio::test(start_paused = true)]
+async fn guesses_at_other_names_from_the_same_address_keep_nobody_out_who_signed_in_there() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    directory.set("u-bob", "b");
+    let world = World::with(&[&directory]);
+    let proxy = 0x0a00_0001;
+    assert!(world.password_from(proxy, "ada", "love:lace").await.is_ok());
+    for n in 0..200 {
+        assert!(world.password_from(proxy, &format!("x{n}"), &format!("guess{n}")).await.is_err());
+    }
+    world.pass(chrono::TimeDelta::seconds(61));
+    assert!(world.password_from(proxy, &"x".repeat(9), "guess").await.is_err());
+    assert!(world.password_from(proxy, "ada", "love:lace").await.is_ok(), "also when the answer is not remembered");
+    assert!(world.password_from(0x0a00_0002, "bob", "b").await.is_ok(), "the neighbour in the network");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_not_locked_from_outside_without_its_owner_noticing() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    assert!(world.password_from(1, "ada", "love:lace").await.is_ok());
+    for n in 0..500 {
+        assert!(world.password_from(100 + n, " ADA", &format!("guess {n}")).await.is_err());
+    }
+    let owner = world.password_from(1, "ada", "love:lace").await;
+    assert!(owner.is_ok(), "the owner signs in where it did before: {owner:?}");
+    assert!(directory.count() <= 12, "nothing of it reached the directory: {}", directory.count());
+    let refusals = world.refusals.0.lock().unwrap();
+    assert_eq!(refusals.len(), 500);
+    let ada = Some(("corp/u-ada".to_owned(), "ada".to_owned()));
+    assert!(refusals.iter().all(|refused| refused.principal == ada));
+    let of = |cause| refusals.iter().filter(|refused| refused.cause == cause).count();
+    assert_eq!((of(RefusalCause::WrongPassword), of(RefusalCause::Waiting)), (10, 490));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_told_with_its_cause_and_no_name_that_nobody_has() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    let _ = world.password(Realm::Api, "ada", "wrong").await;
+    let _ = world.password(Realm::Api, "her password by mistake", "wrong").await;
+    let _ = world.password(Realm::Registry, "bob", "rcs_old").await;
+    let _ = world.authenticate(Realm::Api, &Credentials::Bearer("rcs_old".into())).await;
+    let _ = world.authenticate(Realm::Api, &Credentials::Anonymous).await;
+    directory.set_down(true);
+    let _ = world.password(Realm::Api, "bob", "b").await;
+    directory.set_down(false);
+    world.person("corp", "ada", false);
+    let _ = world.password(Realm::Api, "ada", "love:lace").await;
+    let told: Vec<_> = world.refusals.0.lock().unwrap().drain(..).collect();
+    let told: Vec<_> =
+        told.iter().map(|one| (one.principal.as_ref().map_or("-", |who| who.1.as_str()), one.cause.as_str())).collect();
+    let expected = [
+        ("ada", "wrong_password"),
+        ("-", "wrong_password"),
+        ("bob", "wrong_secret"),
+        ("-", "wrong_secret"),
+        ("bob", "no_directory"),
+        ("ada", "wrong_password"),
+    ];
+    assert_eq!(told, expected);
 }

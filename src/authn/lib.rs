@@ -8,6 +8,7 @@ mod credentials;
 mod error;
 mod passwords;
 mod refresh;
+mod refusal;
 #[cfg(test)]
 mod test_kit;
 mod throttle;
@@ -19,4 +20,5 @@ pub use credentials::{Credentials, MalformedCredentials};
 pub use error::{NoRandomness, SignInError};
 pub use passwords::check::{Account, PasswordAnswer, PasswordCheck};
 pub use refresh::RefreshKey;
-pub use true_client::{ClientHeader, InvalidProxy, Proxies, true_client};
+pub use refusal::{NoRefusals, RefusalCause, RefusalSink, RefusedSignIn};
+pub use true_client::{ClientHeader, InvalidProxy, Proxies, network_of, true_client};

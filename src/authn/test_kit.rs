@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, PasswordAnswer, PasswordCheck, Realm,
-    RefreshKey, SignIn, SignInError,
+    RefreshKey, RefusalSink, RefusedSignIn, SignIn, SignInError,
 };
 
 pub(crate) const ADMIN_KEY: &str = "a key of the operator's own";
@@ -90,7 +90,18 @@ impl PasswordCheck for Shared {
     }
 }
 
+/// What was refused.
+#[derive(Default)]
+pub(crate) struct Refusals(pub(crate) Mutex<Vec<RefusedSignIn>>);
+
+impl RefusalSink for Refusals {
+    fn offer(&self, refused: RefusedSignIn) {
+        self.0.lock().unwrap().push(refused);
+    }
+}
+
 pub(crate) struct World {
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) live: Arc<SharedRoster>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) authenticator: Authenticator,
@@ -102,6 +113,7 @@ impl World {
     pub(crate) fn with(directories: &[&Arc<TestDirectory>]) -> Self {
         let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
         let clock = Arc::new(TestClock(AtomicI64::new(1_767_268_800_000_000)));
+        let refusals = Arc::new(Refusals::default());
         let shared =
             |directory: &&Arc<TestDirectory>| -> Arc<dyn PasswordCheck> { Arc::new(Shared(Arc::clone(directory))) };
         let authenticator = Authenticator::new(AuthenticatorParts {
@@ -111,9 +123,10 @@ impl World {
             refresh_key: RefreshKey::new(&[7; 32]),
             service: "registry".to_owned(),
             directories: directories.iter().map(shared).collect(),
+            refusals: refusals.clone(),
         })
         .unwrap();
-        let world = Self { live, clock, authenticator, log: Mutex::new(0) };
+        let world = Self { refusals, live, clock, authenticator, log: Mutex::new(0) };
         world.person("corp", "ada", true);
         world.person("corp", "bob", true);
         world
@@ -146,12 +159,27 @@ impl World {
     }
 
     pub(crate) async fn authenticate(&self, realm: Realm, credentials: &Credentials) -> Result<Identity, SignInError> {
-        let sign_in = SignIn { realm, credentials, client: CLIENT, now: self.clock.now() };
+        self.authenticate_from(CLIENT, realm, credentials).await
+    }
+
+    async fn authenticate_from(
+        &self,
+        client: IpAddr,
+        realm: Realm,
+        credentials: &Credentials,
+    ) -> Result<Identity, SignInError> {
+        let sign_in = SignIn { realm, credentials, client, now: self.clock.now() };
         self.authenticator.authenticate(&sign_in, |_, identity| identity).await
     }
 
     pub(crate) async fn password(&self, realm: Realm, name: &str, password: &str) -> Result<Identity, SignInError> {
         let credentials = Credentials::password(name.to_owned(), password.to_owned());
         self.authenticate(realm, &credentials.map_err(|_| SignInError::WrongCredentials)?).await
+    }
+    /// The same from another client.
+    pub(crate) async fn password_from(&self, client: u32, name: &str, password: &str) -> Result<Identity, SignInError> {
+        let credentials = Credentials::password(name.to_owned(), password.to_owned());
+        let credentials = credentials.map_err(|_| SignInError::WrongCredentials)?;
+        self.authenticate_from(IpAddr::V4(client.into()), Realm::Registry, &credentials).await
     }
 }

@@ -91,6 +91,14 @@ pub fn true_client(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAd
     client
 }
 
+/// The network of a client, as far as it is one neighbourhood: an IPv4 /24, an IPv6 /48.
+#[must_use]
+pub fn network_of(client: IpAddr) -> IpNet {
+    let client = client.to_canonical();
+    let length = if client.is_ipv4() { 24 } else { 48 };
+    IpNet::new(client, length).map_or_else(|_| client.into(), |net| net.trunc())
+}
+
 /// The hops that a header names, the nearest first; nothing for one that cannot be read.
 fn hops<'a>(headers: &'a HeaderMap, header: &ClientHeader) -> Box<dyn Iterator<Item = Option<IpAddr>> + 'a> {
     match header {

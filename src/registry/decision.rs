@@ -22,8 +22,18 @@ impl DecisionSink for NoDecisions {
     fn offer(&self, _: Decision) {}
 }
 
-/// What became of a question for repositories.
+/// Whether somebody has to do with what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tie {
+    /// There is, or was, a role on one of the projects, or something is granted.
+    Some,
+    /// There is nothing.
+    None,
+}
+
+/// What became of a question for repositories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Everything that was asked.
@@ -67,4 +77,8 @@ pub struct Decision {
     pub account_mismatch: Option<String>,
     /// The text that was sent with a 403.
     pub message: Option<String>,
+    /// What the user has to do with what was asked and refused.
+    pub tie: Tie,
+    /// Which of the asked repositories, by place, are of projects that there are not.
+    pub invented: Vec<usize>,
 }

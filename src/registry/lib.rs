@@ -10,7 +10,7 @@ mod token;
 
 pub use authorize::{Authorization, ContentDigest, Reference, RepositoryName, Resource, Tag, authorize};
 pub use client::ClientFamily;
-pub use decision::{Decision, DecisionSink, NoDecisions, Outcome};
+pub use decision::{Decision, DecisionSink, NoDecisions, Outcome, Tie};
 pub use keys::{
     KeyError, KeyInfo, KeyOptions, KeySet, Keys,
     jwt::{Access, Algorithm, Claims, SignError, VerifyError},

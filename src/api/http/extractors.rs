@@ -81,16 +81,19 @@ impl ApiState {
 
     /// Whose credentials a request carries.
     pub async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
-        let credentials = Credentials::from_headers(headers).map_err(|_| unauthenticated())?;
         let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
             return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
         };
+        let credentials = Credentials::from_headers(headers).map_err(|_| {
+            self.api.app.note_malformed(peer.ip());
+            unauthenticated()
+        })?;
         self.api.app.sign_in(&credentials, peer.ip()).await.map_err(|error| match error {
             SignInError::WrongCredentials => unauthenticated(),
             SignInError::Throttled(wait) => {
                 let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
                 Kind::Overloaded
-                    .because(format!("Too many wrong passwords came under this name or from this network. Wait {seconds} seconds, then send the right one."))
+                    .because(format!("Too many wrong passwords came under this name or from your address. Wait {seconds} seconds, then send the right one."))
                     .retry_after(seconds)
             }
             SignInError::DirectoryUnavailable => Kind::Unavailable

@@ -6,7 +6,7 @@ use axum::{
 };
 use chrono::Duration;
 use rollcall_events::Position;
-use rollcall_store::ops::{DecisionOutcome, DecisionRow};
+use rollcall_store::ops::{DecisionKind, DecisionOutcome, DecisionRow};
 use serde_json::{Value, json};
 
 use super::world::{KEY, LOG, Reply, World, at, ended, event};
@@ -300,6 +300,10 @@ async fn a_decision_is_found_by_its_id_and_explained_as_of_now() {
         granted: String::new(),
         message: Some("acme/db: no [dec_1]".to_owned()),
         position: Position(3),
+        count: 1,
+        kind: DecisionKind::Tied,
+        caller: "flexnet/ada".to_owned(),
+        together: None,
         images: vec!["acme/db".to_owned(), "gone/x".to_owned()],
     };
     world.ops.record_decisions(&[row("dec_1"), row("dec_2")]).await.unwrap();

@@ -26,7 +26,9 @@ use rollcall_access::{
 use rollcall_app::{
     App, AppParts, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
 };
-use rollcall_authn::{Account, AdminKey, Authenticator, AuthenticatorParts, PasswordAnswer, PasswordCheck, RefreshKey};
+use rollcall_authn::{
+    Account, AdminKey, Authenticator, AuthenticatorParts, NoRefusals, PasswordAnswer, PasswordCheck, RefreshKey,
+};
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
@@ -377,6 +379,7 @@ impl World {
             refresh_key: RefreshKey::new(&[7; 32]),
             service: "rollcall".to_owned(),
             directories: vec![Arc::new(Shared(passwords.clone()))],
+            refusals: Arc::new(NoRefusals),
         };
         let authenticator = Arc::new(Authenticator::new(authenticator).unwrap());
         if reads {

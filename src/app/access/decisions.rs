@@ -57,7 +57,11 @@ pub struct Decision {
     pub user: Option<String>,
     /// The user's id.
     pub user_id: Option<String>,
-    /// The client's address.
+    /// How many requests it stands for: those of somebody who did not sign in are counted together, by network and hour,
+    /// and what was asked is then that of the newest.
+    #[serde(default = "once")]
+    pub count: u64,
+    /// The client's address, or its network.
     pub client: String,
     /// The kind of client.
     pub family: String,
@@ -70,6 +74,10 @@ pub struct Decision {
     /// Of which position.
     #[schema(value_type = u64)]
     pub position: Position,
+}
+
+fn once() -> u64 {
+    1
 }
 
 /// A decision, and the same questions asked again now.
@@ -94,6 +102,7 @@ impl From<DecisionRow> for Decision {
             },
             user: row.user_name,
             user_id: row.user_id,
+            count: row.count,
             client: row.client,
             family: row.family,
             asked: row.asked,

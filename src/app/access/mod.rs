@@ -14,4 +14,5 @@ pub mod projects;
 pub mod reports;
 pub mod secrets;
 pub mod services;
+pub mod sign_ins;
 pub mod users;

@@ -8,7 +8,7 @@ use std::{
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::check::PasswordAnswer;
+use super::Checked;
 use crate::error::NoRandomness;
 
 /// How long an answer is remembered.
@@ -52,10 +52,10 @@ impl AnswerCache {
         AnswerKey(tag.as_ref().try_into().unwrap_or_default())
     }
 
-    pub(super) fn get(&self, key: &AnswerKey, version: Version, now: DateTime<Utc>) -> Option<PasswordAnswer> {
+    pub(super) fn get(&self, key: &AnswerKey, version: Version, now: DateTime<Utc>) -> Option<Checked> {
         let answer = *self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(key)?;
         let fresh = answer.version == version && now < answer.until;
-        fresh.then_some(if answer.good { PasswordAnswer::Good } else { PasswordAnswer::Bad })
+        fresh.then_some(if answer.good { Checked::Good } else { Checked::Bad })
     }
 
     pub(super) fn put(&self, key: AnswerKey, good: bool, version: Version, now: DateTime<Utc>) {

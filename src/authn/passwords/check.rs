@@ -9,8 +9,8 @@ use secrecy::SecretString;
 pub enum Account<'a> {
     /// The person with this id, which is the directory's own.
     Person(&'a Id),
-    /// Nobody whom we know, under the name that was typed: to be looked for all the same, so that it takes as long as a
-    /// known name, and never right.
+    /// Nobody whom this directory is known to have, under the name that was typed: to be looked for all the same, with a
+    /// password that is random, so that it takes as long as a known name. Never right.
     Unknown(&'a str),
 }
 

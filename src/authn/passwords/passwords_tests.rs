@@ -10,24 +10,25 @@ use crate::{
     test_kit::{TestDirectory, World},
 };
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_good_answer_is_enough_and_one_that_is_missing_leaves_it_open() {
     use PasswordAnswer::{Bad, Good, Unavailable};
     for (answers, expected) in [
-        (&[][..], Bad),
-        (&[Bad, Bad], Bad),
-        (&[Bad, Unavailable], Unavailable),
-        (&[Unavailable, Good], Good),
-        (&[Good, Unavailable], Good),
+        (&[][..], Checked::Bad),
+        (&[Bad, Bad], Checked::Bad),
+        (&[Bad, Unavailable], Checked::Open(Heard::Some)),
+        (&[Unavailable, Unavailable], Checked::Open(Heard::None)),
+        (&[Unavailable, Good], Checked::Good),
+        (&[Good, Unavailable], Checked::Good),
     ] {
         assert_eq!(first_good(answers.iter().map(|answer| async { *answer })).await, expected, "{answers:?}");
     }
     let hangs: [std::pin::Pin<Box<dyn Future<Output = PasswordAnswer>>>; 2] =
         [Box::pin(std::future::pending()), Box::pin(async { Good })];
-    assert_eq!(first_good(hangs.into_iter()).await, Good, "one that hangs holds up no good answer of another");
+    assert_eq!(first_good(hangs.into_iter()).await, Checked::Good, "one that hangs holds up no good answer of another");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_is_remembered_for_a_minute_and_never_past_an_event_for_the_person() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");
@@ -51,7 +52,7 @@ async fn an_answer_is_remembered_for_a_minute_and_never_past_an_event_for_the_pe
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_outage_is_not_remembered_and_what_is_remembered_outlives_one() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");
@@ -65,7 +66,7 @@ async fn an_outage_is_not_remembered_and_what_is_remembered_outlives_one() {
     assert!(world.password(Realm::Api, "bob", "b").await.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_many_who_ask_the_same_at_once_one_asks_the_directory() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");
@@ -87,14 +88,77 @@ async fn of_many_who_ask_the_same_at_once_one_asks_the_directory() {
     assert_eq!(directory.count(), 1);
 }
 
-#[tokio::test]
-async fn a_person_is_asked_of_its_own_directory_and_nobody_of_all() {
+#[tokio::test(start_paused = true)]
+async fn every_directory_is_asked_about_everybody_and_shown_no_password_but_of_its_own_people() {
     let (corp, other) = (TestDirectory::new("corp"), TestDirectory::new("other"));
     corp.set("u-ada", "love:lace");
+    // Whoever says yes about somebody else's person signs nobody in.
     let world = World::with(&[&corp, &other]);
     assert!(world.password(Realm::Api, "ada", "love:lace").await.is_ok());
-    assert_eq!((corp.count(), other.count()), (1, 0));
+    assert!(world.password(Realm::Api, "ada", "wrong").await.is_err());
     assert!(world.password(Realm::Api, "nobody", "love:lace").await.is_err());
-    assert_eq!((corp.count(), other.count()), (2, 1), "an unknown name takes as long as a known one");
-    assert_eq!(*other.asked.lock().unwrap(), [("nobody".to_owned(), "love:lace".to_owned())]);
+    let asked = |directory: &TestDirectory| directory.asked.lock().unwrap().clone();
+    let named = |asked: &[(String, String)]| asked.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(named(&asked(&corp)), ["u-ada", "u-ada", "nobody"]);
+    // Where the right one says yes at once nobody else need be asked.
+    assert_eq!(named(&asked(&other)), ["ada", "nobody"]);
+    let shown: Vec<String> = asked(&other).into_iter().map(|(_, password)| password).collect();
+    assert_eq!(shown.iter().map(String::len).collect::<Vec<_>>(), [5, 9], "as long as what was typed");
+    assert!(!shown.iter().any(|password| ["love:lace", "wrong"].contains(&password.as_str())), "{shown:?}");
+    assert_ne!(asked(&corp)[2].1, "love:lace");
+}
+
+/// What can be told apart from outside: the answer, how long it took, and what the directories had to do for it.
+type Trace = Vec<(String, Duration, usize, usize)>;
+
+/// One after the other: guesses again and again, others, from here and there, while directories come and go.
+async fn trace(name: &str, other_name: &str) -> Trace {
+    let (corp, other) = (TestDirectory::new("corp"), TestDirectory::new("other"));
+    corp.set("u-ada", "a");
+    let world = World::with(&[&corp, &other]);
+    world.person("other", "cyd", true);
+    world.person("flexnet", "lea", true);
+    let mut trace = Trace::new();
+    for (corp_down, other_down) in [(false, false), (false, true), (true, false), (true, true), (false, false)] {
+        corp.set_down(corp_down);
+        other.set_down(other_down);
+        for n in 0..24_u32 {
+            let (name, guess) = match n % 6 {
+                0 | 1 | 3 => (name, "the same again".to_owned()),
+                5 => (other_name, format!("guess {n}")),
+                _ => (name, format!("guess {n} {corp_down} {other_down}")),
+            };
+            let (before, start) = ((corp.count(), other.count()), Instant::now());
+            let answer = world.password_from(n % 2, name, &guess).await.unwrap_err();
+            let asked = (corp.count() - before.0, other.count() - before.1);
+            trace.push((answer.to_string(), start.elapsed(), asked.0, asked.1));
+            world.pass(TimeDelta::seconds(7));
+        }
+    }
+    trace
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_learns_from_a_refusal_whether_a_name_is_somebodys_by_answer_by_time_or_by_repetition() {
+    let expected = trace("nobody", "no one").await;
+    let answers: std::collections::BTreeSet<&str> = expected.iter().map(|(answer, ..)| &answer[..14]).collect();
+    assert_eq!(answers.len(), 3, "wrong, wait and cannot be reached all come: {answers:?}");
+    for (name, other) in [("ada", "no one"), ("cyd", "no one"), ("lea", "ada"), ("ADA", "cyd"), ("nobody", "ada")] {
+        assert_eq!(trace(name, other).await, expected, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_at_the_end_of_a_span_and_a_yes_at_once() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    let start = Instant::now();
+    assert!(world.password(Realm::Api, "ada", "love:lace").await.is_ok());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    for _ in 0..2 {
+        let start = Instant::now();
+        assert!(world.password(Realm::Api, "ada", "wrong").await.is_err());
+        assert_eq!(start.elapsed(), REFUSAL_SPAN, "remembered or not");
+    }
 }

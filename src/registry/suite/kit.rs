@@ -22,8 +22,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode, header};
 use rollcall_access::{Effect, Profile, Roster, SharedRoster};
 use rollcall_authn::{
-    Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, PasswordAnswer, PasswordCheck, Realm,
-    SignIn, SignInError,
+    Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, NoRefusals, PasswordAnswer,
+    PasswordCheck, Realm, SignIn, SignInError,
 };
 use rollcall_events::{Body as Fact, Clock, Digest, LogId, NewEvent, Position, Recorded, SourceName, body::Principal};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -184,6 +184,7 @@ impl World {
             refresh_key: keys.refresh_key(),
             service: "registry".into(),
             directories: directory.into_iter().collect(),
+            refusals: Arc::new(NoRefusals),
         };
         let authenticator = Arc::new(Authenticator::new(authenticator).unwrap());
         let server = TokenServer::new(TokenParts {

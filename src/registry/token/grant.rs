@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_access::{Principal, Roster, Verb, Verdict};
+use rollcall_access::{Principal, Roster, Verb, Verdict, had_own_tie};
 use rollcall_authn::{Identity, SecretUsed};
 use rollcall_events::Position;
 
@@ -12,7 +12,13 @@ use super::{
     scope::{Actions, RepositoryScope, Scopes},
     telemetry::RequestResult,
 };
-use crate::authorize::{Authorization, Resource, authorize, denial_reason};
+use crate::{
+    authorize::{Authorization, Resource, authorize, denial_reason},
+    decision::Tie,
+};
+
+/// Of how many refused projects is asked whether there is or was a role.
+const MAX_TIES: usize = 8;
 
 /// What is granted to somebody, and why not.
 pub(crate) struct Grant {
@@ -26,6 +32,10 @@ pub(crate) struct Grant {
     pub(crate) until: Option<DateTime<Utc>>,
     /// Why nothing is granted, for a user with a tie to the project: the repository and the reason.
     pub(crate) denial: Option<(String, String)>,
+    /// What the principal has to do with what is refused.
+    pub(crate) tie: Tie,
+    /// Which of the requested repositories, by place, are of projects that there are not.
+    pub(crate) invented: Vec<usize>,
     /// Of which state of the roster.
     pub(crate) position: Position,
 }
@@ -74,7 +84,19 @@ impl Grant {
         let catalog = authorize(roster, principal, &Resource::Catalog, list, now);
         let catalog = !lasting(catalog, over, now, &mut until).is_empty();
         let nothing = !catalog && repositories.iter().all(|granted| granted.is_empty());
-        let mut grant = Self { subject: None, repositories, catalog, until, denial: None, position: roster.position() };
+        let refused =
+            || scopes.repositories.iter().zip(&repositories).enumerate().filter(|(_, (_, held))| held.is_empty());
+        let project = |scope: &RepositoryScope<'_>| roster.project_by_name(scope.name.project());
+        let invented = refused().filter(|(_, (scope, _))| project(scope).is_none()).map(|(place, _)| place).collect();
+        let tied = !nothing
+            || (signed_in.is_some()
+                && refused()
+                    .filter_map(|(_, (scope, _))| project(scope))
+                    .take(MAX_TIES)
+                    .any(|project| had_own_tie(roster, principal, project, now)));
+        let tie = if tied { Tie::Some } else { Tie::None };
+        let position = roster.position();
+        let mut grant = Self { subject: None, repositories, catalog, until, denial: None, tie, invented, position };
         if let Some((principal, secret)) = signed_in {
             if nothing && explaining == Explaining::Yes {
                 grant.denial = denial(roster, principal, scopes, now);

@@ -192,7 +192,10 @@ impl TokenServer {
             Credentials::from_headers(&head.headers).map_err(GrantError::Credentials)
         };
         let credentials = credentials.map_err(|error| match error {
-            GrantError::Credentials(_) => (RequestResult::WrongCredential, Refusal::Credentials),
+            GrantError::Credentials(_) => {
+                self.parts.authenticator.note_malformed(call.address, now);
+                (RequestResult::WrongCredential, Refusal::Credentials)
+            }
             GrantError::Request(text) => (RequestResult::Request, Refusal::Request(text.to_owned())),
         })?;
         if matches!(credentials, Credentials::Anonymous) && form.scopes.is_empty() {
@@ -329,6 +332,8 @@ impl TokenServer {
             client_id: form.client_id.as_deref().map(short),
             account_mismatch: account.map(short),
             message: answered.message,
+            tie: grant.tie,
+            invented: grant.invented,
             user_name,
         });
     }

@@ -21,7 +21,7 @@ use self::{
     output::{ColorMode, OutputFormat},
     remote::{
         bindings, configuration, deliveries, events, folders, groups, keys, plans, preview, problems, projections,
-        projects, reports, secrets, services, sources, why,
+        projects, reports, secrets, services, sign_ins, sources, why,
     },
 };
 use crate::{
@@ -96,6 +96,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Projects(command) => projects::run(&client()?, format, &command).await,
         Command::Services(command) => services::run(&client()?, format, &command).await,
         Command::Groups(command) => groups::run(&client()?, format, &command).await,
+        Command::SignIns { user } => sign_ins::list(&client()?, format, user.as_deref()).await,
         Command::Bindings(command) => bindings::run(&client()?, format, &command).await,
         Command::Secrets(command) => secrets::run(&client()?, format, &command).await,
         Command::Keys(KeysCommand::Bundle) => {

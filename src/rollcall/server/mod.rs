@@ -10,6 +10,7 @@ mod health;
 mod listener;
 mod proxy_protocol;
 pub mod random;
+mod refusals;
 pub mod roles;
 mod source_runners;
 pub mod telemetry;
@@ -46,6 +47,7 @@ use self::{
     control::ServerControl,
     health::Health,
     random::random_bytes,
+    refusals::Refusals,
     roles::Role,
     source_runners::{ReadSource, read_sources},
     telemetry::Stopped,
@@ -90,6 +92,7 @@ pub struct Server {
     read_sources: Vec<ReadSource>,
     authenticator: Arc<Authenticator>,
     configuration: Arc<Configuration>,
+    refusals: Refusals,
     dir: DataDir,
     stop: CancellationToken,
     projector_task: JoinHandle<()>,
@@ -130,6 +133,7 @@ impl Server {
             newest.unwrap_or_default(),
             metrics,
         );
+        let refusals = Refusals::default();
         let authenticator = Arc::new(Authenticator::new(AuthenticatorParts {
             live: handle.live(),
             clock: Arc::clone(&clock),
@@ -137,6 +141,7 @@ impl Server {
             refresh_key: keys.refresh_key(),
             service: token.service.clone(),
             directories: loaded.sources.values().filter_map(|source| source.passwords.clone()).collect(),
+            refusals: Arc::new(refusals.clone()),
         })?);
         let dir = dir.clone();
         let mut server = Self {
@@ -150,6 +155,7 @@ impl Server {
             read_sources,
             authenticator,
             configuration: Arc::new(Configuration { profile: loaded.profile.clone(), settings: Settings::default() }),
+            refusals,
             dir,
             stop,
             projector_task,
@@ -246,6 +252,7 @@ impl Server {
             read_sources,
             authenticator,
             configuration,
+            refusals,
             dir,
             stop,
             projector_task,
@@ -268,6 +275,7 @@ impl Server {
         let control: Arc<dyn Control> = Arc::new(control);
         let (sink, decision_task) = decision_queue::start(ops.clone());
         let sink = Arc::new(sink);
+        let refusal_task = refusals.start(ops.clone(), stop.clone());
         let tokens = TokenServer::new(TokenParts {
             issuer: config.token.issuer.clone(),
             service: config.token.service.clone(),
@@ -337,6 +345,7 @@ impl Server {
             listener_task,
             maintenance_task,
             decision_task,
+            refusal_task,
             projector_task,
             runner_tasks,
             log,
@@ -365,6 +374,7 @@ pub struct RunningServer {
     listener_task: JoinHandle<usize>,
     maintenance_task: JoinHandle<()>,
     decision_task: JoinHandle<()>,
+    refusal_task: JoinHandle<()>,
     projector_task: JoinHandle<()>,
     runner_tasks: RunnerTasks,
     log: Log,
@@ -375,7 +385,16 @@ impl RunningServer {
     /// Waits for the signal and closes everything: requests first, then what they wrote into.
     pub async fn run_to_end(self) {
         let Self {
-            stop, listener_task, maintenance_task, decision_task, projector_task, runner_tasks, log, ops, ..
+            stop,
+            listener_task,
+            maintenance_task,
+            decision_task,
+            refusal_task,
+            projector_task,
+            runner_tasks,
+            log,
+            ops,
+            ..
         } = self;
         stop.cancelled().await;
         // What they were at is begun anew at the next start.
@@ -384,6 +403,7 @@ impl RunningServer {
         let _ = maintenance_task.await;
         // A connection that was cut may still hold the queue's other end.
         let _ = tokio::time::timeout(Duration::from_secs(2), decision_task).await;
+        let _ = refusal_task.await;
         let _ = projector_task.await;
         ops.close().await;
         log.close().await;

@@ -146,6 +146,36 @@ impl DecisionDropped {
     }
 }
 
+/// Records went because a budget was full.
+pub struct RecordsLetGo {
+    /// Of what.
+    pub kind: &'static str,
+    /// How many.
+    pub rows: u64,
+}
+
+impl RecordsLetGo {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::debug!(kind = self.kind, rows = self.rows, "records let go");
+        metrics::counter!("rollcall_records_let_go_total", "kind" => self.kind).increment(self.rows);
+    }
+}
+
+/// A sign-in was refused; whose is for no log.
+pub struct SignInRefused {
+    /// Why.
+    pub cause: &'static str,
+}
+
+impl SignInRefused {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::debug!(cause = self.cause, "sign-in refused");
+        metrics::counter!("rollcall_sign_ins_refused_total", "cause" => self.cause).increment(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,41 @@ impl DecisionOutcome {
     }
 }
 
+/// Of which kind a decision is. Each has a budget of its own for each caller: when it is full, that caller's oldest of that
+/// kind goes, and nobody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DecisionKind {
+    /// Of somebody who has or had something to do with what was asked.
+    Tied,
+    /// Of somebody who signed in and has nothing to do with it.
+    Stranger,
+    /// Of nobody in particular: counted together.
+    Anonymous,
+    /// Somebody asked about somebody over the API.
+    Asked,
+}
+
+impl DecisionKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Tied => "tied",
+            Self::Stranger => "stranger",
+            Self::Anonymous => "anonymous",
+            Self::Asked => "asked",
+        }
+    }
+
+    /// How many one caller has, and all callers together have.
+    pub(crate) fn budget(self) -> (i64, i64) {
+        match self {
+            Self::Tied => (1000, 1_000_000),
+            Self::Stranger => (100, 50_000),
+            Self::Anonymous => (10_000, 10_000),
+            Self::Asked => (10_000, 100_000),
+        }
+    }
+}
+
 /// One answer to an access question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DecisionRow {
@@ -54,6 +89,17 @@ pub struct DecisionRow {
     pub message: Option<String>,
     /// Of which state of the roster.
     pub position: Position,
+    /// How many requests it stands for: those of nobody in particular are counted together.
+    pub count: u64,
+    /// Of which kind it is.
+    #[serde(skip)]
+    pub kind: DecisionKind,
+    /// Whose budget it is of.
+    #[serde(skip)]
+    pub caller: String,
+    /// What it has in common with those that it is counted together with.
+    #[serde(skip)]
+    pub together: Option<String>,
     /// The images asked for, in full (`acme/db`); the first segment is the project. Empty in what a query returns.
     #[serde(skip)]
     pub images: Vec<String>,
@@ -91,11 +137,12 @@ pub struct DecisionCount {
 #[async_trait]
 pub trait DecisionRecords: Send + Sync + 'static {
     /// Records a batch of decisions and waits until it is written (not synced: a lost denial costs an explanation,
-    /// never a right). Meant for a task that collects them off the request's path.
+    /// never a right). Meant for a task that collects them off the request's path. Returns how many older ones went because
+    /// a budget was full.
     ///
     /// # Errors
     /// As [`OpsError`]: drop and count them.
-    async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<(), OpsError>;
+    async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<u64, OpsError>;
 
     /// Up to `limit` decisions, newest first, older than `before`.
     ///

@@ -8,6 +8,7 @@ mod deliveries;
 mod error;
 mod open;
 mod people;
+mod refused;
 mod retention;
 mod sources;
 mod sqlite;
@@ -15,13 +16,14 @@ mod store;
 
 pub(crate) use answers::ANSWERS_KEPT;
 pub use answers::{AnswerRecords, Claim, StoredAnswer};
-pub use decisions::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRecords, DecisionRow};
+pub use decisions::{DecisionCount, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRecords, DecisionRow};
 pub use deliveries::{
     DeliveryDetail, DeliveryFilter, DeliveryQueries, DeliverySummary, PartProblem, PartRow, ReplayRow,
 };
 pub use error::{OpenError, OpsError};
 pub use open::{backup, open};
 pub use people::{PersonRecords, PersonalRow};
+pub use refused::{LetGo, RefusedSignInRow, RefusedSignIns};
 pub use retention::Retention;
 pub use sources::SourceQueries;
 pub use store::Ops;

@@ -2,10 +2,12 @@
 
 mod at_rest;
 mod batches;
+mod bounds;
 mod causes;
 mod client;
 mod configured;
 mod ends;
+mod enumeration;
 mod files;
 mod helpers_and_helped;
 mod inputs;

@@ -12,4 +12,5 @@ pub(crate) mod projects;
 pub(crate) mod reports;
 pub(crate) mod secrets;
 pub(crate) mod services;
+pub(crate) mod sign_ins;
 pub(crate) mod users;

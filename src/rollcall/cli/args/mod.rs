@@ -152,6 +152,11 @@ pub enum Command {
     /// Manage local groups; list those of every source
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Show sign-ins that were refused: whose name, from where, why
+    SignIns {
+        /// Only of this user, by name or id
+        user: Option<String>,
+    },
     /// Manage roles given by hand, one by one or by one document
     #[command(subcommand)]
     Bindings(BindingsCommand),

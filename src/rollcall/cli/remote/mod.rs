@@ -19,5 +19,6 @@ pub mod reports;
 pub mod request;
 pub mod secrets;
 pub mod services;
+pub mod sign_ins;
 pub mod sources;
 pub mod why;

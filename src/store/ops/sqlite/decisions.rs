@@ -7,18 +7,22 @@ use rollcall_ingest::Durability;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    columns::{damaged, time},
+    columns::{damaged, time, unsigned},
     sql,
     store::SqliteOps,
-    writes::{DecisionRows, Rows, Write},
+    writes::{DecisionRows, Reply, Write},
 };
-use crate::ops::{DecisionCount, DecisionFilter, DecisionOutcome, DecisionRecords, DecisionRow, OpsError};
+use crate::ops::{
+    DecisionCount, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRecords, DecisionRow, OpsError,
+};
 
 #[async_trait]
 impl DecisionRecords for SqliteOps {
-    async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<(), OpsError> {
-        let rows = Rows::decisions(DecisionRows::of(rows));
-        self.writer.write(Write::Rows(rows), Durability::Written).await.map(drop)
+    async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<u64, OpsError> {
+        match self.writer.write(Write::Decisions(DecisionRows::of(rows)), Durability::Written).await? {
+            Reply::Count(gone) => Ok(gone),
+            Reply::Done | Reply::Claimed(_) => Ok(0),
+        }
     }
 
     async fn decisions(
@@ -92,6 +96,16 @@ fn decision(row: &SqliteRow) -> Result<DecisionRow, OpsError> {
         granted: row.try_get("granted")?,
         message: row.try_get("message")?,
         position: Position(row.try_get::<i64, _>("position")?.unsigned_abs()),
+        count: unsigned(row, "count")?,
+        kind: match row.try_get("kind")? {
+            "tied" => DecisionKind::Tied,
+            "stranger" => DecisionKind::Stranger,
+            "anonymous" => DecisionKind::Anonymous,
+            "asked" => DecisionKind::Asked,
+            other => return Err(damaged(other)),
+        },
+        caller: row.try_get("caller")?,
+        together: row.try_get("together")?,
         images: Vec::new(),
     })
 }

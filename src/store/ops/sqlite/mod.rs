@@ -6,6 +6,7 @@ mod columns;
 mod decisions;
 mod deliveries;
 mod people;
+mod refused;
 mod sources;
 mod sources_sql;
 mod sql;

@@ -14,8 +14,8 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use super::{sql, store::MIGRATIONS};
 use crate::{
     ops::{
-        Claim, DecisionFilter, DecisionOutcome, DecisionRow, DeliveryFilter, Ops, OpsError, PartRow, Retention,
-        StoredAnswer,
+        Claim, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRow, DeliveryFilter, Ops, OpsError, PartRow,
+        RefusedSignInRow, Retention, StoredAnswer,
     },
     suite::kit::Dir,
 };
@@ -84,6 +84,8 @@ async fn every_statement_can_be_prepared() {
         sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,
         sql::EXPIRE_ANSWER, sql::STORE_ANSWER, sql::DROP_ANSWER, sql::DROP_RUNNING_ANSWERS, sql::PRUNE_DELIVERIES,
         sql::PRUNE_QUARANTINE, sql::PRUNE_DECISIONS, sql::PRUNE_COUNTS, sql::PRUNE_ANSWERS,
+        sql::TRIM_DECISIONS, sql::TRIM_KIND, sql::COUNT_LET_GO, sql::LET_GO, sql::ADD_REFUSED, sql::TRIM_REFUSED,
+        sql::REFUSED_SIGN_INS, sql::PRUNE_REFUSED,
     ];
     for statement in all {
         if let Err(error) = db.prepare(sqlx::SqlStr::from_static(statement)).await {
@@ -246,9 +248,13 @@ async fn rejected_deliveries_are_bounded_in_number_and_bytes() {
     other.source = source("other");
     ops.reject(other, "signature-mismatch");
     flushed(&*ops).await;
+    let from = |n: i64, body: &str| Delivery {
+        client: Some(std::net::Ipv4Addr::new(10, 0, 0, u8::try_from(n % 100).unwrap()).into()),
+        ..delivery(n, body)
+    };
     let big = "x".repeat(100 << 10);
     for n in 1..=200 {
-        ops.reject(delivery(n, &big), "signature-mismatch");
+        ops.reject(from(n, &big), "signature-mismatch");
         flushed(&*ops).await;
     }
     let filter = |name| DeliveryFilter { source: Some(source(name)), verdicts: vec![Verdict::Rejected] };
@@ -258,7 +264,7 @@ async fn rejected_deliveries_are_bounded_in_number_and_bytes() {
     assert_eq!(rows[0].reason.as_deref(), Some("signature-mismatch"));
     assert_eq!(ops.delivery(&id(200)).await.unwrap().unwrap().body.unwrap().len(), 64 << 10);
     for n in 1000..2200 {
-        ops.reject(delivery(n, "x"), "signature-mismatch");
+        ops.reject(from(n, "x"), "signature-mismatch");
         flushed(&*ops).await;
     }
     assert_eq!(ops.deliveries(&filter("flexnet"), None, 5000).await.unwrap().len(), 1000);
@@ -355,6 +361,10 @@ fn refusal(n: i64, user: &str, images: &[&str], outcome: DecisionOutcome) -> Dec
         granted: String::new(),
         message: None,
         position: Position(5),
+        count: 1,
+        kind: DecisionKind::Tied,
+        caller: user.into(),
+        together: None,
         images: images.iter().map(ToString::to_string).collect(),
     }
 }
@@ -394,6 +404,76 @@ async fn refusals_are_found_by_user_project_image_and_time_and_grants_are_counte
     let counts = ops.decision_counts(at(60), at(7200), Some("acme")).await.unwrap();
     let counts: Vec<_> = counts.iter().map(|c| ((c.hour - at(0)).num_hours(), c.outcome.as_str(), c.count)).collect();
     assert_eq!(counts, [(0, "denied", 2), (0, "granted", 2), (0, "reduced", 1), (1, "granted", 1)]);
+}
+
+#[tokio::test]
+async fn a_full_budget_lets_the_oldest_of_the_same_kind_and_caller_go_and_counts_it() {
+    let dir = Dir::new();
+    let ops = dir.ops().await;
+    let of = |n: i64, user: &str, kind| DecisionRow { kind, ..refusal(n, user, &["acme/db"], DecisionOutcome::Denied) };
+    let others = [of(1, "bob", DecisionKind::Stranger), of(2, "ada", DecisionKind::Tied)];
+    assert_eq!(ops.record_decisions(&others).await.unwrap(), 0);
+    let many: Vec<_> = (10..270).map(|n| of(n, "ada", DecisionKind::Stranger)).collect();
+    assert_eq!(ops.record_decisions(&many).await.unwrap(), 160);
+    let kept = ops.decisions(&DecisionFilter::default(), None, 500).await.unwrap();
+    let of_user =
+        |user: &str, kind| kept.iter().filter(|row| row.user_name.as_deref() == Some(user) && row.kind == kind).count();
+    assert_eq!(of_user("ada", DecisionKind::Stranger), 100);
+    assert_eq!((of_user("ada", DecisionKind::Tied), of_user("bob", DecisionKind::Stranger)), (1, 1));
+    let gone = ops.let_go().await.unwrap();
+    assert_eq!(gone.iter().map(|one| (one.kind.as_str(), one.rows)).collect::<Vec<_>>(), [("decision_stranger", 160)]);
+}
+
+#[tokio::test]
+async fn requests_that_are_counted_together_are_one_row_and_nobody_in_particular_has_one_budget() {
+    let dir = Dir::new();
+    let ops = dir.ops().await;
+    let of = |n: i64, network: &str| DecisionRow {
+        kind: DecisionKind::Anonymous,
+        user_id: None,
+        user_name: None,
+        caller: String::new(),
+        together: Some(network.to_owned()),
+        count: 3,
+        ..refusal(n, "nobody", &["acme/db"], DecisionOutcome::Denied)
+    };
+    for n in 0..5 {
+        ops.record_decisions(&[of(n, "192.0.2.0/24"), of(10 + n, "198.51.100.0/24")]).await.unwrap();
+    }
+    let kept = ops.decisions(&DecisionFilter::default(), None, 50).await.unwrap();
+    assert_eq!(kept.iter().map(|row| (row.count, row.at)).collect::<Vec<_>>(), [(15, at(14)), (15, at(4))]);
+    let networks: Vec<_> = (0..10_050).map(|n| of(100 + n, &format!("network {n}"))).collect();
+    assert_eq!(ops.record_decisions(&networks).await.unwrap(), 52);
+}
+
+#[tokio::test]
+async fn refused_sign_ins_are_counted_by_hour_and_bounded_for_each_name() {
+    let dir = Dir::new();
+    let ops = dir.ops().await;
+    let row = |user: Option<&str>, client: String, seconds: i64| RefusedSignInRow {
+        principal: user.map(|user| format!("corp/{user}")),
+        name: user.map(str::to_owned),
+        client,
+        cause: "wrong_password".to_owned(),
+        count: 2,
+        first_at: at(seconds),
+        last_at: at(seconds + 1),
+    };
+    let home = || "192.0.2.1".to_owned();
+    for seconds in [0, 60, 3600] {
+        ops.record_refused(&[row(Some("ada"), home(), seconds), row(None, home(), seconds)]).await.unwrap();
+    }
+    let shown = async |of: Option<&str>| {
+        let rows = ops.refused_sign_ins(of, 500).await.unwrap();
+        rows.into_iter().map(|row| (row.name.unwrap_or_default(), row.count)).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(Some("corp/ada")).await, [("ada".to_owned(), 2), ("ada".to_owned(), 4)]);
+    assert_eq!(shown(None).await.len(), 4);
+    let flood: Vec<_> = (0..300).map(|n| row(Some("bob"), format!("10.0.0.{n}"), 7200 + n)).collect();
+    assert_eq!(ops.record_refused(&flood).await.unwrap(), 100);
+    assert_eq!((shown(Some("corp/bob")).await.len(), shown(Some("corp/ada")).await.len()), (200, 2));
+    ops.prune(at(31 * 24 * 3600), &Retention::default()).await.unwrap();
+    assert_eq!(shown(None).await, []);
 }
 
 #[tokio::test]

@@ -42,13 +42,16 @@ FROM (SELECT value ->> 'delivery' AS delivery, value ->> 'idx' AS idx, value ->>
              value ->> 'position' AS position FROM json_each($1)) AS new
 WHERE part.delivery = new.delivery AND part.idx = new.idx";
 
-/// The oldest rejected ones of a source beyond $2 in number or $3 in bytes.
+/// The oldest rejected ones of a source beyond $2 in number or $3 in bytes, and of one client of it beyond $4 and $5: a
+/// client pushes its own out first.
 pub(super) const TRIM_REJECTED: &str = "
 DELETE FROM delivery WHERE id IN (
   SELECT id FROM (
-    SELECT id, row_number() OVER newest AS nth, sum(coalesce(length(body), 0)) OVER newest AS total
-    FROM delivery WHERE source = $1 AND verdict = 'rejected' WINDOW newest AS (ORDER BY id DESC))
-  WHERE nth > $2 OR total > $3)";
+    SELECT id, row_number() OVER newest AS nth, sum(coalesce(length(body), 0)) OVER newest AS total,
+           row_number() OVER own AS own_nth, sum(coalesce(length(body), 0)) OVER own AS own_total
+    FROM delivery WHERE source = $1 AND verdict = 'rejected'
+    WINDOW newest AS (ORDER BY id DESC), own AS (PARTITION BY client ORDER BY id DESC))
+  WHERE nth > $2 OR total > $3 OR own_nth > $4 OR own_total > $5)";
 
 pub(super) const NOTE_REPLAY: &str = "
 INSERT INTO replay (delivery, at, was) SELECT id, $2, verdict FROM delivery WHERE id = $1";
@@ -106,11 +109,43 @@ pub(super) const ERASE_PARTS: &str = "
 UPDATE part SET detail = 'erased' WHERE problem IS NOT NULL AND delivery IN (SELECT value FROM json_each($1))";
 
 pub(super) const INSERT_DECISIONS: &str = "
-INSERT INTO decision (id, at, outcome, user_id, user_name, client, family, asked, granted, message, position)
+INSERT INTO decision (id, at, outcome, user_id, user_name, client, family, asked, granted, message, position,
+                      kind, caller, count, together)
 SELECT value ->> 'id', value ->> 'at', value ->> 'outcome', value ->> 'user_id', value ->> 'user_name',
        value ->> 'client', value ->> 'family', value ->> 'asked', value ->> 'granted', value ->> 'message',
-       value ->> 'position'
-FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
+       value ->> 'position', value ->> 'kind', value ->> 'caller', value ->> 'count', value ->> 'together'
+FROM json_each($1) WHERE true
+ON CONFLICT (together) WHERE together IS NOT NULL DO UPDATE
+SET count = decision.count + excluded.count, at = excluded.at, asked = excluded.asked, family = excluded.family
+ON CONFLICT DO NOTHING";
+/// The oldest of a kind and caller beyond $3.
+pub(super) const TRIM_DECISIONS: &str = "
+DELETE FROM decision WHERE kind = $1 AND caller = $2 AND id <= (
+  SELECT id FROM decision WHERE kind = $1 AND caller = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)";
+/// The oldest of a kind beyond $2.
+pub(super) const TRIM_KIND: &str = "
+DELETE FROM decision WHERE kind = $1 AND id <= (
+  SELECT id FROM decision WHERE kind = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+
+pub(super) const COUNT_LET_GO: &str = "
+INSERT INTO let_go (kind, rows) VALUES ($1, $2) ON CONFLICT (kind) DO UPDATE SET rows = let_go.rows + excluded.rows";
+pub(super) const LET_GO: &str = "SELECT kind, rows FROM let_go ORDER BY kind";
+
+pub(super) const ADD_REFUSED: &str = "
+INSERT INTO refused_sign_in (principal, hour, client, cause, name, count, first_at, last_at)
+SELECT value ->> 'principal', value ->> 'hour', value ->> 'client', value ->> 'cause', value ->> 'name',
+       value ->> 'count', value ->> 'first_at', value ->> 'last_at'
+FROM json_each($1) WHERE true
+ON CONFLICT (principal, hour, client, cause) DO UPDATE
+SET count = refused_sign_in.count + excluded.count, last_at = excluded.last_at, name = excluded.name";
+/// All but the newest $2 of a principal.
+pub(super) const TRIM_REFUSED: &str = "
+DELETE FROM refused_sign_in WHERE principal = $1 AND last_at <= (
+  SELECT last_at FROM refused_sign_in WHERE principal = $1 ORDER BY last_at DESC LIMIT 1 OFFSET $2)";
+pub(super) const REFUSED_SIGN_INS: &str = "
+SELECT principal, client, cause, name, count, first_at, last_at FROM refused_sign_in
+WHERE $1 IS NULL OR principal = $1 ORDER BY last_at DESC, principal, client, cause LIMIT $2";
+pub(super) const PRUNE_REFUSED: &str = "DELETE FROM refused_sign_in WHERE hour < $1";
 pub(super) const INSERT_DECISION_IMAGES: &str = "
 INSERT INTO decision_image (decision, image, project)
 SELECT value ->> 'decision', value ->> 'image', value ->> 'project'
@@ -125,7 +160,7 @@ ON CONFLICT (hour, project, outcome) DO UPDATE SET count = decision_count.count 
 macro_rules! decisions {
     ($from:literal) => {
         concat!(
-            "SELECT id, at, outcome, user_id, user_name, client, family, asked, granted, message, position FROM ",
+            "SELECT id, at, outcome, user_id, user_name, client, family, asked, granted, message, position, kind, caller, count, together FROM ",
             $from,
             " AND id < $1 AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4)
               AND ($5 IS NULL OR iif(instr($5, '/') > 0, user_id, user_name) = $5)
@@ -139,7 +174,7 @@ pub(super) const DECISIONS_OF_USER: &str = decisions!("decision WHERE user_name 
 pub(super) const DECISIONS_OF_PROJECT: &str =
     decisions!("decision WHERE id IN (SELECT decision FROM decision_image WHERE project = $7)");
 pub(super) const FIND_DECISION: &str = "
-SELECT id, at, outcome, user_id, user_name, client, family, asked, granted, message, position
+SELECT id, at, outcome, user_id, user_name, client, family, asked, granted, message, position, kind, caller, count, together
 FROM decision WHERE id = $1";
 pub(super) const DECISION_COUNTS: &str = "
 SELECT hour, project, outcome, count FROM decision_count

@@ -1,13 +1,17 @@
 //! Decisions as rows: the refused ones with their images, all of them as numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::budgets::let_go;
 use crate::ops::{
-    DecisionOutcome, DecisionRow, OpsError,
-    sqlite::{columns::execute_set, sql},
+    DecisionKind, DecisionOutcome, DecisionRow, OpsError,
+    sqlite::{
+        columns::{execute_set, signed},
+        sql,
+    },
 };
 
 /// An hour in microseconds.
@@ -19,6 +23,7 @@ pub(crate) struct DecisionRows {
     refused: Vec<DecisionJson>,
     images: Vec<ImageJson>,
     counts: BTreeMap<(i64, String, DecisionOutcome), i64>,
+    budgets: BTreeSet<(DecisionKind, String)>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +39,10 @@ struct DecisionJson {
     granted: String,
     message: Option<String>,
     position: u64,
+    kind: &'static str,
+    caller: String,
+    count: i64,
+    together: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -61,16 +70,19 @@ impl DecisionRows {
             projects.sort();
             projects.dedup();
             for project in projects {
-                *out.counts.entry((at - at.rem_euclid(HOUR), project, row.outcome)).or_default() += 1;
+                *out.counts.entry((at - at.rem_euclid(HOUR), project, row.outcome)).or_default() += signed(row.count);
             }
             if row.outcome == DecisionOutcome::Granted {
                 continue;
             }
-            out.images.extend(row.images.iter().map(|image| ImageJson {
+            // Those that are counted together have no row of their own for an image to hang on.
+            let images = row.images.iter().filter(|_| row.together.is_none());
+            out.images.extend(images.map(|image| ImageJson {
                 decision: row.id.clone(),
                 image: image.clone(),
                 project: project(image),
             }));
+            out.budgets.insert((row.kind, row.caller.clone()));
             out.refused.push(DecisionJson {
                 id: row.id.clone(),
                 at,
@@ -83,20 +95,17 @@ impl DecisionRows {
                 granted: row.granted.clone(),
                 message: row.message.clone(),
                 position: row.position.0,
+                kind: row.kind.as_str(),
+                caller: row.caller.clone(),
+                count: signed(row.count),
+                together: row.together.clone(),
             });
         }
         out
     }
 
-    pub(crate) fn extend(&mut self, more: Self) {
-        self.refused.extend(more.refused);
-        self.images.extend(more.images);
-        for (key, count) in more.counts {
-            *self.counts.entry(key).or_default() += count;
-        }
-    }
-
-    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<(), OpsError> {
+    /// Returns how many older rows went because a budget was full.
+    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<u64, OpsError> {
         let count = |((hour, project, outcome), count): (_, i64)| {
             let outcome = DecisionOutcome::as_str(outcome);
             CountJson { hour, project, outcome, count }
@@ -104,6 +113,23 @@ impl DecisionRows {
         let counts: Vec<_> = self.counts.into_iter().map(count).collect();
         execute_set(connection, sql::INSERT_DECISIONS, &self.refused).await?;
         execute_set(connection, sql::INSERT_DECISION_IMAGES, &self.images).await?;
-        execute_set(connection, sql::COUNT_DECISIONS, &counts).await
+        execute_set(connection, sql::COUNT_DECISIONS, &counts).await?;
+        let mut all = 0;
+        for kind in self.budgets.iter().map(|(kind, _)| *kind).collect::<BTreeSet<_>>() {
+            let (of_caller, of_all) = kind.budget();
+            let mut gone = 0;
+            for (_, caller) in self.budgets.iter().filter(|(of, _)| *of == kind) {
+                let trim = sqlx::query(sql::TRIM_DECISIONS).bind(kind.as_str()).bind(caller).bind(of_caller);
+                gone += trim.execute(&mut *connection).await?.rows_affected();
+            }
+            // The others' callers are people who are known; of nobody in particular there can be any number.
+            if kind == DecisionKind::Anonymous {
+                let trim = sqlx::query(sql::TRIM_KIND).bind(kind.as_str()).bind(of_all);
+                gone += trim.execute(&mut *connection).await?.rows_affected();
+            }
+            let_go(connection, &format!("decision_{}", kind.as_str()), gone).await?;
+            all += gone;
+        }
+        Ok(all)
     }
 }

@@ -1,9 +1,11 @@
 //! What is written, and how each write is carried out inside a transaction. Opens and commits none.
 
 mod answers;
+mod budgets;
 mod decisions;
 mod people;
 mod prune;
+mod refused;
 mod rows;
 mod sources;
 
@@ -14,6 +16,7 @@ use crate::ops::{Claim, OpsError};
 
 pub(crate) use decisions::DecisionRows;
 pub(crate) use prune::PruneStep;
+pub(crate) use refused::RefusedRows;
 use rows::Batch;
 pub(crate) use rows::Rows;
 pub(crate) use sources::{SourceWrite, StateEntryJson};
@@ -50,6 +53,10 @@ pub(crate) enum Write {
         at: i64,
     },
     Source(SourceWrite),
+    /// Decisions.
+    Decisions(DecisionRows),
+    /// Sign-ins that were refused.
+    Refused(RefusedRows),
     Prune(PruneStep),
     /// Nothing more will come.
     Close,
@@ -112,6 +119,8 @@ async fn apply_alone(connection: &mut SqliteConnection, write: Write) -> Result<
         }
         Write::Erase { source, person, at } => people::erase(connection, &source, &person, at).await.map(Reply::Count),
         Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),
+        Write::Decisions(rows) => rows.write(connection).await.map(Reply::Count),
+        Write::Refused(rows) => rows.write(connection).await.map(Reply::Count),
         Write::Prune(step) => prune::prune(connection, &step).await.map(Reply::Count),
         Write::Rows(_) | Write::Replace { .. } | Write::Close => Ok(Reply::Done),
     }

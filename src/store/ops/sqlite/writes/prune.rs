@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use crate::ops::{
-    ANSWERS_KEPT, OpsError, Retention,
+    ANSWERS_KEPT, DecisionKind, OpsError, Retention,
     sqlite::{sources_sql, sql},
 };
 
@@ -15,6 +15,7 @@ pub(crate) struct PruneStep {
     denials: String,
     denials_at_most: u32,
     counts: i64,
+    refused: i64,
     answers: i64,
     plans: String,
 }
@@ -27,6 +28,7 @@ impl PruneStep {
             denials: smallest_id_at("dec", now - retention.denials),
             denials_at_most: retention.denials_at_most,
             counts: (now - retention.counts).timestamp_micros(),
+            refused: (now - retention.denials).timestamp_micros(),
             answers: (now - ANSWERS_KEPT).timestamp_micros(),
             plans: smallest_id_at("pln", now - retention.plans),
         }
@@ -45,6 +47,9 @@ pub(crate) async fn prune(connection: &mut SqliteConnection, step: &PruneStep) -
         sqlx::query(sql::PRUNE_QUARANTINE).bind(&step.quarantine),
         sqlx::query(sql::PRUNE_DECISIONS).bind(&step.denials).bind(step.denials_at_most),
         sqlx::query(sql::PRUNE_COUNTS).bind(step.counts),
+        sqlx::query(sql::PRUNE_REFUSED).bind(step.refused),
+        sqlx::query(sql::TRIM_KIND).bind(DecisionKind::Stranger.as_str()).bind(DecisionKind::Stranger.budget().1),
+        sqlx::query(sql::TRIM_KIND).bind(DecisionKind::Asked.as_str()).bind(DecisionKind::Asked.budget().1),
         sqlx::query(sql::PRUNE_ANSWERS).bind(step.answers),
         sqlx::query(sources_sql::PRUNE_PLANS).bind(&step.plans),
     ];

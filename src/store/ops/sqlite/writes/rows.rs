@@ -8,7 +8,7 @@ use rollcall_ingest::{Delivery, Part, PartOutcomes, PartState, Personal};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::decisions::DecisionRows;
+use super::budgets::let_go;
 use crate::ops::{
     OpsError,
     sqlite::{
@@ -20,6 +20,9 @@ use crate::ops::{
 /// How many rejected deliveries of a source are kept, and how many bytes of them in all.
 const REJECTED_KEPT: i64 = 1000;
 const REJECTED_BYTES: i64 = 8 << 20;
+/// The same of one client.
+const REJECTED_KEPT_OF_CLIENT: i64 = 100;
+const REJECTED_BYTES_OF_CLIENT: i64 = 1 << 20;
 /// How much of a rejected body is kept.
 const REJECTED_BODY: usize = 64 << 10;
 
@@ -33,7 +36,6 @@ pub(crate) struct Rows {
     personal: Vec<PersonalJson>,
     settled: Option<SettledJson>,
     outcomes: Vec<OutcomeJson>,
-    decisions: DecisionRows,
 }
 
 pub(crate) struct DeliveryRow {
@@ -155,11 +157,6 @@ impl Rows {
         Self { delivery: Some(row), rejected: Some(source), ..Self::default() }
     }
 
-    /// Decisions.
-    pub(crate) fn decisions(decisions: DecisionRows) -> Self {
-        Self { decisions, ..Self::default() }
-    }
-
     /// What became of the parts of a delivery.
     pub(crate) fn outcomes(delivery: &str, settled: PartOutcomes) -> Self {
         let outcome = |(idx, outcome, position): (usize, _, Option<rollcall_events::Position>)| OutcomeJson {
@@ -204,7 +201,6 @@ pub(crate) struct Batch {
     personal: Vec<PersonalJson>,
     settled: Vec<SettledJson>,
     outcomes: Vec<OutcomeJson>,
-    decisions: DecisionRows,
 }
 
 impl Batch {
@@ -219,7 +215,6 @@ impl Batch {
         self.personal.extend(rows.personal);
         self.settled.extend(rows.settled);
         self.outcomes.extend(rows.outcomes);
-        self.decisions.extend(rows.decisions);
     }
 
     pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<(), OpsError> {
@@ -231,11 +226,12 @@ impl Batch {
         execute_set(connection, sql::UPSERT_PERSONAL, &self.personal).await?;
         execute_set(connection, sql::SETTLE_DELIVERIES, &self.settled).await?;
         execute_set(connection, sql::SETTLE_PARTS, &self.outcomes).await?;
-        self.decisions.write(connection).await?;
+        let mut gone = 0;
         for source in self.rejected {
             let trim = sqlx::query(sql::TRIM_REJECTED).bind(source).bind(REJECTED_KEPT).bind(REJECTED_BYTES);
-            trim.execute(&mut *connection).await?;
+            let trim = trim.bind(REJECTED_KEPT_OF_CLIENT).bind(REJECTED_BYTES_OF_CLIENT);
+            gone += trim.execute(&mut *connection).await?.rows_affected();
         }
-        Ok(())
+        let_go(connection, "rejected_delivery", gone).await
     }
 }
