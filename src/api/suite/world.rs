@@ -1,4 +1,5 @@
 //! A small licensing world behind the router, and the fold loop that the binary would run.
+//! Long because it is one thing: a server of its own for every test, with what stands in for the rest of the process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
