@@ -7,8 +7,9 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $word:literal;)*) => {
         /// What kind of thing was said and is not in effect.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
         pub enum ProblemKind {
-            $($(#[$doc])* #[serde(rename = $word)] $kind,)*
+            $($(#[$doc])* $kind,)*
         }
 
         impl ProblemKind {
@@ -48,15 +49,27 @@ kinds! {
     /// The newest event of a subject lost to one that is newer by its source's order.
     Superseded = "superseded";
     /// A fact names what nobody stated, or what was removed.
-    Dangling = "dangling_reference";
+    DanglingReference = "dangling_reference";
     /// A role is given and gives nothing.
     Binding = "binding";
     /// An account is in a cycle of parents.
-    Cycle = "account_cycle";
+    AccountCycle = "account_cycle";
     /// A member of a group who exists and is not read.
-    Outside = "outside_member";
+    OutsideMember = "outside_member";
     /// A member of a group who does not exist.
-    Absent = "absent_member";
+    AbsentMember = "absent_member";
     /// Something that was read and could not be resolved; it is left as it was.
     Unresolved = "unresolved";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_for_a_kind_is_the_same_everywhere() {
+        for kind in ProblemKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
 }

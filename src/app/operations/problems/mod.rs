@@ -62,9 +62,9 @@ struct Part {
 async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<&str>, limit: usize) -> Result<Part> {
     use ProblemKind as K;
     match kind {
-        K::Dangling => places::in_roster(app, kind, RosterProblem::Dangling, after, limit).await,
+        K::DanglingReference => places::in_roster(app, kind, RosterProblem::Dangling, after, limit).await,
         K::Binding => places::in_roster(app, kind, RosterProblem::Binding, after, limit).await,
-        K::Cycle => places::in_roster(app, kind, RosterProblem::Cycle, after, limit).await,
+        K::AccountCycle => places::in_roster(app, kind, RosterProblem::Cycle, after, limit).await,
         K::Parked => places::in_roster(app, kind, RosterProblem::Parked, after, limit).await,
         K::ProjectName => places::in_roster(app, kind, RosterProblem::ProjectName, after, limit).await,
         K::UserName => places::in_roster(app, kind, RosterProblem::UserName, after, limit).await,
@@ -74,8 +74,8 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::Unrecorded => places::in_deliveries(app, kind, Verdict::Unrecorded, source, after, limit).await,
         K::HeldRemovals => places::held_removals(app, after).await,
         K::SourceUnread => places::of_sources(app, kind, after, places::unread).await,
-        K::Outside => places::of_sources(app, kind, after, places::outside).await,
-        K::Absent => places::of_sources(app, kind, after, places::absent).await,
+        K::OutsideMember => places::of_sources(app, kind, after, places::outside).await,
+        K::AbsentMember => places::of_sources(app, kind, after, places::absent).await,
         K::Unresolved => places::of_sources(app, kind, after, places::unresolved).await,
         K::SourceNotConfigured => places::not_configured(app, after),
     }
