@@ -133,7 +133,7 @@ async fn a_stored_answer_is_not_given_to_a_caller_who_may_not_ask_any_more() {
     let project_admin = json!({"principal": {"user": "ada"}, "role": "project_admin", "scope": {"project": "one"}});
     let given = post(&world, "b", "/api/v1/bindings", &project_admin).await;
     assert_eq!(given.status, 200, "{}", given.text);
-    let guest = json!({"principal": {"user": "pat"}, "role": "guest", "scope": {"project": "one"}});
+    let guest = json!({"principal": {"user": "ada"}, "role": "guest", "scope": {"project": "one"}});
     let second = post_as(&world, &ada, "k", "/api/v1/bindings", &guest).await;
     assert_eq!(second.status, 200, "{}", second.text);
     assert_eq!(post_as(&world, &ada, "k", "/api/v1/bindings", &guest).await.text, second.text);
