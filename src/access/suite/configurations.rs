@@ -45,7 +45,9 @@ fn table(roster: &Roster, names: &Roster, now: DateTime<Utc>) -> Table {
                 && roster.admitted(caller, now.timestamp_micros()).is_some()
                 && roster.is_there(caller);
             let live = roster.live_roles(ProfileKind::Access, caller, place, now.timestamp_micros());
-            let roles = live.filter(|_| open).map(|live| roster.profile.role_name(live.held.role).to_owned());
+            // On a folder of a kind that the profile does not know a role gives nothing.
+            let known = roster.resource(ProfileKind::Access, place, caller).is_some();
+            let roles = live.filter(|_| open && known).map(|live| roster.profile.role_name(live.held.role).to_owned());
             let may = |set| decide(roster, caller, set, place, now).is_allowed();
             let actions = roster.profile.actions().filter(|(_, set)| may(*set)).map(|(name, _)| name.to_owned());
             let api = roster.profile.document().api.keys();
