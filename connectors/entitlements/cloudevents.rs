@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{json, time::parse_instant};
 use rollcall_ingest::connector::{Headers, MappedEvent, MappingError, Problem, ProblemType};
 
+use crate::authentication::HeadersCovered;
+
 /// An attribute as it was written.
 struct Attribute {
     name: String,
@@ -27,7 +29,7 @@ pub(crate) fn structured(event: &str) -> Result<MappedEvent, MappingError> {
 }
 
 /// An event whose attributes are headers and whose data is the body.
-pub(crate) fn binary(headers: &Headers, body: &str) -> Result<MappedEvent, MappingError> {
+pub(crate) fn binary(_: &HeadersCovered, headers: &Headers, body: &str) -> Result<MappedEvent, MappingError> {
     let mut draft = Draft { data: Some(body.to_owned()), ..Draft::default() };
     let filled = fill_binary(&mut draft, headers);
     draft.finish(filled)

@@ -1,5 +1,6 @@
 //! The three ways in which CloudEvents travel over HTTP: structured, batch, binary. Which one is what the content type
-//! says. Takes bodies apart; what an event's attributes may be is `cloudevents.rs`.
+//! says; as no body can be read as two of them, a false one makes no other facts of it. Takes bodies apart; what an event's
+//! attributes may be is `cloudevents.rs`.
 
 use std::fmt;
 
@@ -11,14 +12,19 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::cloudevents;
+use crate::{authentication::HeadersCovered, cloudevents};
 
 /// How many events one delivery may hold.
 const MAX_EVENTS: usize = 10_000;
 
-pub(crate) fn map(headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
-    match events(headers, body) {
+pub(crate) fn map(
+    headers: &Headers,
+    body: &[u8],
+    covered: Option<HeadersCovered>,
+) -> Vec<Result<MappedEvent, MappingError>> {
+    match events(headers, body, covered.as_ref()) {
         Ok(mut events) => {
+            // Covered by nothing, so it decides nothing: it is neither compared nor read again.
             let trace = headers.one("traceparent").ok().flatten();
             for event in events.iter_mut().flatten() {
                 event.traceparent = event.traceparent.take().or_else(|| trace.map(str::to_owned));
@@ -30,7 +36,11 @@ pub(crate) fn map(headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, Map
 }
 
 /// The events of a body, or what is wrong with it as a whole.
-fn events(headers: &Headers, body: &[u8]) -> Result<Vec<Result<MappedEvent, MappingError>>, Problem> {
+fn events(
+    headers: &Headers,
+    body: &[u8],
+    covered: Option<&HeadersCovered>,
+) -> Result<Vec<Result<MappedEvent, MappingError>>, Problem> {
     let stated = headers.one("content-type").map_err(|_| unsupported("two content types"))?.unwrap_or_default();
     let mut content_type = stated.split(';').map(str::trim);
     let media = content_type.next().unwrap_or_default().to_ascii_lowercase();
@@ -46,11 +56,12 @@ fn events(headers: &Headers, body: &[u8]) -> Result<Vec<Result<MappedEvent, Mapp
         "application/cloudevents+json" => Ok(vec![structured(body)]),
         "application/cloudevents-batch+json" => batch(body),
         _ if headers.iter().any(|(name, _)| name.starts_with("ce-")) => {
+            let Some(covered) = covered else { return Err(binary_mode()) };
             if media != "application/json" && !media.ends_with("+json") {
                 return Err(unsupported(stated));
             }
             let text = std::str::from_utf8(body).map_err(|_| malformed(body))?;
-            Ok(vec![cloudevents::binary(headers, text)])
+            Ok(vec![cloudevents::binary(covered, headers, text)])
         }
         _ => Err(unsupported(stated)),
     }
@@ -140,11 +151,19 @@ fn malformed(bytes: &[u8]) -> Problem {
     Problem::at(ProblemType::Malformed, "", detail)
 }
 
+fn binary_mode() -> Problem {
+    let detail = "the attributes are in `ce-` headers (binary mode), and the signature that authenticates this source covers \
+                  only the body: whoever saw a delivery could send it again with other attributes. Send \
+                  `application/cloudevents+json`, which is signed whole, or authenticate the source by a bearer token or a \
+                  client certificate (`authentication`)";
+    Problem::at(ProblemType::BinaryMode, "", detail)
+}
+
 fn unsupported(content_type: &str) -> Problem {
     let shown: String = content_type.chars().take(100).collect();
     let detail = format!(
-        "content type `{}`: send `application/cloudevents+json`, `application/cloudevents-batch+json`, or \
-         `application/json` with the attributes as `ce-` headers, in UTF-8",
+        "content type `{}`: send `application/cloudevents+json` or `application/cloudevents-batch+json`, in UTF-8; \
+         `application/json` with the attributes as `ce-` headers where a token or a certificate authenticates",
         shown.escape_debug()
     );
     Problem::at(ProblemType::UnsupportedContentType, "", detail)

@@ -15,14 +15,14 @@ use rollcall_events::{Clock, LogId, Order, Position, Recorded};
 use rollcall_ingest::{
     Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Part, PartState, ReceiveError, Receiver,
     ReplayError, Verdict,
-    connector::{Headers, Hook, MappedEvent, MappingError, ProblemType, Rejection, TimestampCheck},
+    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, ProblemType, Rejection},
 };
 use rollcall_store::{
     EngineConfig,
     ops::{self, DeliveryDetail, DeliveryFilter, Ops},
 };
 
-use crate::{CloudEvents, Secrets};
+use crate::{Authentication, CloudEvents, Secrets, Tokens};
 
 const SECRET: &str = "whsec_cm9sbGNhbGwtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
 const OTHER: &str = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC0wMTIzNDU2Nzg5";
@@ -49,8 +49,8 @@ impl Hook for OldMapping {
     fn keeps(&self, header: &str) -> bool {
         self.inner.keeps(header)
     }
-    fn verify(&self, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection> {
-        self.inner.verify(headers, body, age)
+    fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
+        self.inner.verify(headers, body, occasion)
     }
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         let mut parts = self.inner.map(headers, body);
@@ -89,7 +89,7 @@ async fn app() -> App {
 }
 
 fn canonical(secrets: &str) -> CloudEvents {
-    CloudEvents::new(Secrets::parse(secrets).unwrap())
+    CloudEvents::new(Authentication::Signature(Secrets::parse(secrets).unwrap()))
 }
 
 fn receiver(ops: &Arc<dyn Ops>, log: &Log, clock: &Arc<TestClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
@@ -113,7 +113,12 @@ fn signed(secret: &str, timestamp: i64, media: &str, body: &str) -> InboundCall 
     add("webhook-signature", &signature);
     add("authorization", "Bearer canary-in-a-header");
     add("cookie", "session=canary-in-a-header");
-    InboundCall { headers, body: Bytes::from(body.to_owned()), client: Some("192.0.2.1".parse().unwrap()) }
+    InboundCall {
+        headers,
+        body: Bytes::from(body.to_owned()),
+        client: Some("192.0.2.1".parse().unwrap()),
+        certificate: None,
+    }
 }
 
 fn event(id: &str, kind: &str, sequence: u64, data: &str) -> String {
@@ -364,5 +369,31 @@ async fn what_cannot_be_read_at_all_is_authentic_still() {
     }
     let nothing = app.post(MANY, "[]").await.unwrap();
     assert_eq!((nothing.events.len(), nothing.quarantined, nothing.position()), (0, 0, None));
+    assert!(app.records().await.is_empty());
+}
+
+/// The revocation that was captured, sent again within its five minutes as the newest grant there can be.
+#[tokio::test]
+async fn a_captured_revocation_cannot_be_made_a_grant_by_its_headers() {
+    let app = app().await;
+    let mut call = signed(SECRET, START, "application/json", r#"{"person":"u-17","permission":"download"}"#);
+    let mut add = |name: &'static str, value: &'static str| call.headers.insert(name, value.parse().unwrap());
+    add("ce-specversion", "1.0");
+    add("ce-id", "forged");
+    add("ce-source", "/acme");
+    add("ce-type", "rollcall.permission.granted.v1");
+    add("ce-sequence", "18446744073709551615");
+    let answer = app.receiver.receive("flexnet", call).await.unwrap();
+    assert_eq!((answer.events.len(), answer.quarantined), (0, 1));
+    assert!(app.records().await.is_empty());
+    let shown = app.shown(&answer.delivery).await;
+    assert_eq!((shown.summary.verdict, problems(&shown)), (Verdict::Quarantined, vec![Some(("binary-mode", ""))]));
+    let part = &shown.parts[0];
+    assert!(part.id.is_none() && part.kind.is_none() && part.subject.is_none(), "a header was believed: {part:?}");
+    // Nor later, when tokens are what the source is known by: this delivery came without one.
+    let tokens = Tokens::parse("licensing-token-of-0123456789-abcdef").unwrap();
+    let by_token = app.restarted(Order::Version, CloudEvents::new(Authentication::Bearer(tokens)));
+    let again = by_token.replay(&answer.delivery).await.unwrap();
+    assert_eq!((again.events.len(), again.quarantined), (0, 1));
     assert!(app.records().await.is_empty());
 }

@@ -1,17 +1,24 @@
 //! The canonical form, from bytes to events: captured requests, signatures, and whole deliveries through real stores.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Order;
 use rollcall_ingest::{
     DeliveryId,
-    connector::{Headers, Hook, MappedEvent, MappingError, Problem, Rejection, TimestampCheck},
+    connector::{
+        ClientCertificate, Found, Headers, Hook, MappedEvent, MappingError, Occasion, Problem, Rejection, Sender,
+    },
     validate,
 };
 use serde::Serialize;
 
-use crate::{CloudEvents, SecretError, Secrets};
+use crate::{Authentication, CloudEvents, SecretError, Secrets, TokenError, Tokens};
 
 const SECRET: &str = "whsec_cm9sbGNhbGwtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
 const OTHER: &str = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC0wMTIzNDU2Nzg5";
@@ -19,7 +26,20 @@ const BODY: &[u8] = br#"{"type":"rollcall.entitlement.upserted.v1"}"#;
 const SIGNATURE: &str = "v1,tV05vTAOj4Auj0ulBQyiY5GmqSn5pJ3KwwDkjmPkw8g=";
 
 fn hook(secrets: &str) -> CloudEvents {
-    CloudEvents::new(Secrets::parse(secrets).unwrap())
+    CloudEvents::new(Authentication::Signature(Secrets::parse(secrets).unwrap()))
+}
+
+const TOKEN: &str = "licensing-token-of-0123456789-abcdef";
+
+/// A hook whose authentication covers the whole call.
+fn by_token() -> CloudEvents {
+    CloudEvents::new(Authentication::Bearer(Tokens::parse(TOKEN).unwrap()))
+}
+
+/// It arrives at this instant and shows nothing else.
+fn arrives<'a>(now: DateTime<Utc>) -> Occasion<'a> {
+    static NONE: LazyLock<http::HeaderMap> = LazyLock::new(http::HeaderMap::new);
+    Occasion::Arrival { now, sender: Sender { headers: &NONE, certificate: None } }
 }
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -90,7 +110,9 @@ fn captured_requests_give_what_stands_beside_them() {
         let request = fs::read_to_string(&path).unwrap();
         let (head, body) = request.split_once("\n\n").unwrap();
         let headers: Headers = head.lines().map(|line| line.split_once(": ").unwrap()).collect();
-        let gives: Vec<_> = hook(SECRET).map(&headers, body.as_bytes()).into_iter().map(expected).collect();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let hook = if name.starts_with("binary") { by_token() } else { hook(SECRET) };
+        let gives: Vec<_> = hook.map(&headers, body.as_bytes()).into_iter().map(expected).collect();
         let gives = serde_json::to_string_pretty(&gives).unwrap() + "\n";
         let beside = path.with_extension("json");
         if std::env::var_os("UPDATE").is_some() {
@@ -116,7 +138,7 @@ const NOW: &str = "1767225600";
 /// The vector of `reference/entitlement-systems.md`, section 4.
 #[test]
 fn the_published_vector_is_accepted_and_made() {
-    let verdict = hook(SECRET).verify(&headers("msg_1", NOW, SIGNATURE), BODY, TimestampCheck::Against(at(0)));
+    let verdict = hook(SECRET).verify(&headers("msg_1", NOW, SIGNATURE), BODY, arrives(at(0)));
     assert_eq!(verdict, Ok(()));
     assert_eq!(Secrets::parse(SECRET).unwrap().sign("msg_1", 1_767_225_600, BODY), SIGNATURE);
 }
@@ -151,14 +173,14 @@ fn whatever_is_not_a_fitting_signature_is_refused_with_its_reason() {
         ("msg_1", NOW, &format!("v1a,abc garbage v1,AAAA {SIGNATURE}"), "ok"),
     ];
     for (id, timestamp, signature, word) in verdicts {
-        let verdict = hook(SECRET).verify(&headers(id, timestamp, signature), BODY, TimestampCheck::Against(at(0)));
+        let verdict = hook(SECRET).verify(&headers(id, timestamp, signature), BODY, arrives(at(0)));
         assert_eq!(reason(verdict), word, "{id} {timestamp} {signature}");
     }
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         let once = headers("msg_1", NOW, SIGNATURE);
         let value = once.one(name).unwrap().unwrap();
         let twice: Headers = once.iter().chain([(name, value)]).collect();
-        let word = reason(hook(SECRET).verify(&twice, BODY, TimestampCheck::Against(at(0))));
+        let word = reason(hook(SECRET).verify(&twice, BODY, arrives(at(0))));
         assert!(["id-malformed", "timestamp-malformed", "signature-repeated"].contains(&word), "{name}: {word}");
     }
 }
@@ -169,17 +191,13 @@ fn the_raw_bytes_are_what_is_signed() {
     let signed = |body: &[u8]| headers("m", NOW, &Secrets::parse(SECRET).unwrap().sign("m", 1_767_225_600, body));
     let (one, other) = (br#"{"a":1,"b":2}"#, br#"{ "b":2, "a":1 }"#);
     for body in [&one[..], &other[..]] {
-        assert_eq!(hook.verify(&signed(body), body, TimestampCheck::Against(at(0))), Ok(()));
+        assert_eq!(hook.verify(&signed(body), body, arrives(at(0))), Ok(()));
     }
-    assert_eq!(reason(hook.verify(&signed(one), other, TimestampCheck::Against(at(0)))), "signature-mismatch");
+    assert_eq!(reason(hook.verify(&signed(one), other, arrives(at(0)))), "signature-mismatch");
     for bit in 0..one.len() * 8 {
         let mut flipped = *one;
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(
-            reason(hook.verify(&signed(one), &flipped, TimestampCheck::Against(at(0)))),
-            "signature-mismatch",
-            "{bit}"
-        );
+        assert_eq!(reason(hook.verify(&signed(one), &flipped, arrives(at(0)))), "signature-mismatch", "{bit}");
     }
 }
 
@@ -187,16 +205,16 @@ fn the_raw_bytes_are_what_is_signed() {
 #[test]
 fn a_signed_time_is_good_for_five_minutes_either_way_and_a_replay_does_not_ask() {
     let headers = headers("msg_1", NOW, SIGNATURE);
-    let at = |seconds| reason(hook(SECRET).verify(&headers, BODY, TimestampCheck::Against(at(seconds))));
+    let at = |seconds| reason(hook(SECRET).verify(&headers, BODY, arrives(at(seconds))));
     assert_eq!([at(-300), at(-200), at(0), at(200), at(300)], ["ok"; 5]);
     assert_eq!([at(301), at(-301), at(1 << 40)], ["timestamp-stale"; 3]);
-    assert_eq!(hook(SECRET).verify(&headers, BODY, TimestampCheck::Skip), Ok(()));
+    assert_eq!(hook(SECRET).verify(&headers, BODY, Occasion::Replay(Found::Authentic)), Ok(()));
 }
 
 #[test]
 fn two_secrets_overlap_while_one_is_rotated_out() {
     let sign = |secret| headers("m", NOW, &Secrets::parse(secret).unwrap().sign("m", 1_767_225_600, BODY));
-    let verify = |secrets: &str, by| reason(hook(secrets).verify(&sign(by), BODY, TimestampCheck::Against(at(0))));
+    let verify = |secrets: &str, by| reason(hook(secrets).verify(&sign(by), BODY, arrives(at(0))));
     let both = format!("# rotated in January\n{OTHER}\r\n\n{SECRET}\n");
     assert_eq!([verify(SECRET, SECRET), verify(&both, SECRET), verify(&both, OTHER)], ["ok"; 3]);
     assert_eq!([verify(SECRET, OTHER), verify(OTHER, SECRET)], ["signature-mismatch"; 2]);
@@ -217,7 +235,7 @@ fn a_secret_that_is_none_is_refused_and_never_printed() {
         assert_eq!(error, SecretError::Malformed { line: 2 }, "{bad}");
         assert!(!error.to_string().contains(bad) || bad == "whsec_");
     }
-    assert_eq!(format!("{:?}", hook(SECRET)), "CloudEvents { secrets: *** }");
+    assert_eq!(format!("{:?}", hook(SECRET)), "CloudEvents { authentication: Signature(***) }");
 }
 
 #[test]
@@ -240,9 +258,9 @@ fn arbitrary_bytes_never_panic_the_mapping() {
             for byte in [0, b'"', b'{', b']', b'\\', 0x80, 0xff] {
                 let mut bytes = body[..cut].to_vec();
                 bytes.push(byte);
-                let _ = hook(SECRET).map(&headers, &bytes);
+                let _ = by_token().map(&headers, &bytes);
                 bytes.extend_from_slice(&body[cut + 1..]);
-                let _ = hook(SECRET).map(&headers, &bytes);
+                let _ = by_token().map(&headers, &bytes);
             }
         }
     }
@@ -269,7 +287,7 @@ fn the_same_event_is_the_same_whichever_way_it_travels() {
     ]
     .into_iter()
     .collect();
-    let hook = hook(SECRET);
+    let hook = by_token();
     let first = hook.map(&structured, event.as_bytes());
     assert!(first[0].is_ok());
     assert_eq!(first, hook.map(&batch, format!("[{event}]").as_bytes()));
@@ -299,4 +317,155 @@ fn a_leap_second_and_a_nanosecond_come_back_equal() {
     assert!(
         event("2026-01-01T00:00:00.000002Z") - event("2026-01-01T00:00:00.000001999Z") == TimeDelta::microseconds(1)
     );
+}
+
+/// What decides stands in the headers: nothing of it is taken from a delivery whose body alone is signed, also when the
+/// source is authenticated otherwise by the time it is replayed.
+#[test]
+fn binary_mode_is_read_only_where_the_headers_are_covered_too() {
+    let all = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/a"),
+        ("ce-type", "rollcall.permission.granted.v1"),
+        ("ce-sequence", "18446744073709551615"),
+    ];
+    let headers: Headers = all.into_iter().collect();
+    let signed: Headers = all.into_iter().chain([("webhook-signature", "v1,x")]).collect();
+    for (hook, headers) in [(hook(SECRET), &headers), (hook(SECRET), &signed), (by_token(), &signed)] {
+        let parts = hook.map(headers, br#"{"person":"u-1"}"#);
+        let [Err(MappingError { id: None, kind: None, problem })] = &parts[..] else { panic!("{parts:?}") };
+        assert_eq!(problem.kind.as_str(), "binary-mode");
+        assert!(problem.detail.contains("covers only the body") && problem.detail.contains("cloudevents+json"));
+    }
+    assert!(by_token().map(&headers, br#"{"person":"u-1"}"#)[0].is_ok());
+    assert!(!by_token().keeps("webhook-signature") && hook(SECRET).keeps("webhook-signature"));
+    assert!(!by_token().keeps("authorization") && !hook(SECRET).keeps("authorization"));
+}
+
+/// The content type is not signed: whatever it says, one body gives the same facts or none.
+#[test]
+fn another_content_type_makes_no_other_facts_of_a_signed_body() {
+    let event = r#"{"specversion":"1.0","id":"1","source":"/a","type":"rollcall.product.removed.v1","sequence":7,"data":{"product":"DB"}}"#;
+    let types = [
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        "application/json",
+        "application/cloudevents+json; charset=utf-16",
+        "text/plain",
+        "",
+    ];
+    let hook = hook(SECRET);
+    for body in [event.to_owned(), format!("[{event}]")] {
+        let facts = |media: &str| -> Vec<MappedEvent> {
+            let headers = [("content-type", media), ("ce-type", "rollcall.product.upserted.v1"), ("ce-id", "2")];
+            hook.map(&headers.into_iter().collect(), body.as_bytes()).into_iter().filter_map(Result::ok).collect()
+        };
+        let mut all: Vec<_> = types.iter().map(|media| facts(media)).filter(|facts| !facts.is_empty()).collect();
+        all.dedup();
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all[0][0].kind, "rollcall.product.removed.v1");
+    }
+}
+
+fn with_token(value: &[&str]) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::new();
+    for value in value {
+        headers.append("authorization", value.parse().unwrap());
+    }
+    headers
+}
+
+#[test]
+fn a_source_that_sends_a_token_is_known_by_the_current_or_a_previous_one() {
+    let other = "previous-token-of-licensing-0123456789";
+    let hook = CloudEvents::new(Authentication::Bearer(
+        Tokens::parse(&format!("# since January\n{TOKEN}\n\n{other}\n")).unwrap(),
+    ));
+    let arrives = |values: &[&str]| {
+        let headers = with_token(values);
+        let sender = Sender { headers: &headers, certificate: None };
+        reason(hook.verify(&Headers::default(), b"", Occasion::Arrival { now: at(0), sender }))
+    };
+    let bearer = |token: &str| format!("Bearer {token}");
+    assert_eq!([arrives(&[&bearer(TOKEN)]), arrives(&[&format!("bEARER {other}")])], ["ok"; 2]);
+    assert_eq!(arrives(&[]), "token-missing");
+    let malformed =
+        [arrives(&[""]), arrives(&[TOKEN]), arrives(&["Basic x:y"]), arrives(&[&bearer(TOKEN), &bearer(TOKEN)])];
+    assert_eq!(malformed, ["token-malformed"; 4]);
+    for wrong in ["", &TOKEN[1..], &format!("{TOKEN}x"), &TOKEN.to_uppercase(), &format!(" {TOKEN}")] {
+        assert_eq!(arrives(&[&bearer(wrong)]), "token-mismatch", "{wrong}");
+    }
+    let replay = |found| reason(hook.verify(&Headers::default(), b"", Occasion::Replay(found)));
+    assert_eq!([replay(Found::Authentic), replay(Found::Rejected)], ["ok", "not-kept"]);
+    assert_eq!(format!("{hook:?}"), "CloudEvents { authentication: Bearer(***) }");
+}
+
+#[test]
+fn a_token_that_is_none_is_refused() {
+    for nothing in ["", " \n\t\n", "# later\n"] {
+        assert_eq!(Tokens::parse(nothing).unwrap_err(), TokenError::Missing);
+    }
+    for bad in ["changeme", &"x".repeat(31), &"x".repeat(513), "licensing token of 0123456789 abcdef", &"é".repeat(20)]
+    {
+        let error = Tokens::parse(&format!("{TOKEN}\n{bad}")).unwrap_err();
+        assert_eq!(error, TokenError::Malformed { line: 2 }, "{bad}");
+    }
+}
+
+/// A certificate as a test says it is.
+struct Shown(Option<Vec<String>>);
+
+impl ClientCertificate for Shown {
+    fn names(&self, _: DateTime<Utc>) -> Option<Vec<String>> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn a_source_that_shows_a_certificate_is_known_by_a_name_in_it_that_somebody_vouches_for() {
+    let names = vec!["licensing.example".to_owned(), "spiffe://example/licensing".to_owned()];
+    let hook = CloudEvents::new(Authentication::Certificate(names));
+    let none = http::HeaderMap::new();
+    let arrives = |certificate: Option<&dyn ClientCertificate>| {
+        let sender = Sender { headers: &none, certificate };
+        reason(hook.verify(&Headers::default(), b"", Occasion::Arrival { now: at(0), sender }))
+    };
+    let shows = |names: &[&str]| arrives(Some(&Shown(Some(names.iter().map(|&name| name.to_owned()).collect()))));
+    assert_eq!([shows(&["other", "LICENSING.example"]), shows(&["spiffe://example/licensing"])], ["ok"; 2]);
+    assert_eq!([shows(&[]), shows(&["licensing.example.evil"]), shows(&["*.example"])], ["certificate-mismatch"; 3]);
+    assert_eq!(arrives(None), "certificate-missing");
+    assert_eq!(arrives(Some(&Shown(None))), "certificate-untrusted");
+}
+
+/// Of two sources with one secret, a captured delivery of the one would be good at the other.
+#[test]
+fn secrets_that_sign_alike_have_one_mark() {
+    let key = |bytes: &[u8]| format!("whsec_{}", BASE64_STANDARD.encode(bytes));
+    let marks = |text: &str| Authentication::Signature(Secrets::parse(text).unwrap()).marks();
+    let (one, padded) = ([7; 24], [&[7; 24][..], &[0; 8]].concat());
+    assert_eq!(marks(&key(&one)), marks(&key(&padded)));
+    let sign = |text: &str| Secrets::parse(text).unwrap().sign("m", 1, b"x");
+    assert_eq!(sign(&key(&one)), sign(&key(&padded)));
+    assert_ne!(marks(SECRET), marks(OTHER));
+    assert_eq!(marks(&format!("{SECRET}\n{OTHER}")), [marks(SECRET), marks(OTHER)].concat());
+    let token = Authentication::Bearer(Tokens::parse(TOKEN).unwrap());
+    assert_eq!(format!("{:?}", token.marks()), "[***]");
+}
+
+/// The README says of everything that a delivery consists of what it decides and what covers it.
+#[test]
+fn the_table_of_what_decides_names_everything_that_is_kept() {
+    let readme = include_str!("README.md");
+    let table = readme.split("| of the request |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let told = |word: &str| table.lines().any(|row| row.split(" | ").next().is_some_and(|cell| cell.contains(word)));
+    for header in ["content-type", "traceparent", "user-agent", "webhook-id", "webhook-timestamp", "webhook-signature"]
+    {
+        assert!(hook(SECRET).keeps(header) && told(&format!("`{header}`")), "{header}");
+    }
+    for word in ["`ce-*`", "the body", "the source in the path", "`wait`", "`content-encoding`", "`authorization`"] {
+        assert!(told(word), "{word}");
+    }
+    assert!(hook(SECRET).keeps("ce-anything") && !hook(SECRET).keeps("content-encoding"));
 }

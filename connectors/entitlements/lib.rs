@@ -1,45 +1,50 @@
 #![doc = include_str!("README.md")]
 
+mod authentication;
 mod cloudevents;
 mod content;
 #[cfg(test)]
 mod flow_tests;
 #[cfg(test)]
 mod format_tests;
+mod marks;
 mod secrets;
 mod signature;
+mod tokens;
 
-use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Rejection, TimestampCheck};
+use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Rejection};
 
+pub use authentication::Authentication;
+pub use marks::SecretMark;
 pub use secrets::{SecretError, Secrets};
+pub use tokens::{TokenError, Tokens};
 
-/// The canonical form: CloudEvents 1.0 under Standard Webhooks signatures (`format = "cloudevents"`).
+/// The canonical form: CloudEvents 1.0 (`format = "cloudevents"`).
 #[derive(Debug)]
 pub struct CloudEvents {
-    secrets: Secrets,
+    authentication: Authentication,
 }
 
 impl CloudEvents {
-    /// A hook that takes what is signed with one of these secrets.
+    /// A hook that takes what comes from whoever shows this.
     #[must_use]
-    pub fn new(secrets: Secrets) -> Self {
-        Self { secrets }
+    pub fn new(authentication: Authentication) -> Self {
+        Self { authentication }
     }
 }
 
 impl Hook for CloudEvents {
     fn keeps(&self, header: &str) -> bool {
         // The signature is kept too: a replay checks it again, and it is worth nothing after five minutes.
-        const KEPT: [&str; 6] =
-            ["content-type", "traceparent", "user-agent", signature::ID, signature::TIMESTAMP, signature::SIGNATURE];
-        KEPT.contains(&header) || header.starts_with("ce-")
+        const KEPT: [&str; 3] = ["content-type", "traceparent", "user-agent"];
+        KEPT.contains(&header) || header.starts_with("ce-") || self.authentication.keeps(header)
     }
 
-    fn verify(&self, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection> {
-        signature::verify(&self.secrets, headers, body, age)
+    fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
+        self.authentication.verify(headers, body, occasion)
     }
 
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
-        content::map(headers, body)
+        content::map(headers, body, self.authentication.covers_headers(headers))
     }
 }

@@ -5,8 +5,10 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
 
+use crate::SecretMark;
+
 /// The signing secrets of one source, current first.
-pub struct Secrets(Vec<hmac::Key>);
+pub struct Secrets(Vec<(hmac::Key, SecretMark)>);
 
 /// Why a secret file is refused. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,14 +45,19 @@ impl Secrets {
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let timestamp = timestamp.to_string();
-        let tag = self.0.first().map(|key| tag(key, id, &timestamp, body));
+        let tag = self.0.first().map(|(key, _)| tag(key, id, &timestamp, body));
         tag.map(|tag| format!("v1,{}", BASE64_STANDARD.encode(tag))).unwrap_or_default()
+    }
+
+    /// What no other source may have.
+    pub(crate) fn marks(&self) -> Vec<SecretMark> {
+        self.0.iter().map(|(_, mark)| *mark).collect()
     }
 
     /// Whether one of the offered tags is right under one of the secrets. How long it takes tells neither which one
     /// nor how much of it.
     pub(crate) fn fits(&self, id: &str, timestamp: &str, body: &[u8], offered: &[Vec<u8>]) -> bool {
-        self.0.iter().fold(false, |fits, key| {
+        self.0.iter().fold(false, |fits, (key, _)| {
             let right = tag(key, id, timestamp, body);
             offered.iter().fold(fits, |fits, tag| {
                 let same = aws_lc_rs::constant_time::verify_slices_are_equal(tag, right.as_ref()).is_ok();
@@ -60,9 +67,17 @@ impl Secrets {
     }
 }
 
-fn key(line: &str) -> Option<hmac::Key> {
+fn key(line: &str) -> Option<(hmac::Key, SecretMark)> {
     let bytes = BASE64_STANDARD.decode(line.strip_prefix("whsec_")?).ok()?;
-    (24..=64).contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+    (24..=BLOCK).contains(&bytes.len()).then(|| (hmac::Key::new(hmac::HMAC_SHA256, &bytes), mark(bytes)))
+}
+
+/// HMAC fills a key up with zeros to this length, so that keys which differ by zeros at their end are one key.
+const BLOCK: usize = 64;
+
+fn mark(mut bytes: Vec<u8>) -> SecretMark {
+    bytes.resize(BLOCK, 0);
+    SecretMark::of(&bytes)
 }
 
 fn tag(key: &hmac::Key, id: &str, timestamp: &str, body: &[u8]) -> hmac::Tag {

@@ -1,7 +1,7 @@
 //! Standard Webhooks 1.0: who may have sent these bytes, and when. Looks at the raw body only.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rollcall_ingest::connector::{Headers, Rejection, TimestampCheck};
+use rollcall_ingest::connector::{Headers, Occasion, Rejection};
 
 use crate::Secrets;
 
@@ -14,7 +14,12 @@ const MAX_CLOCK_DIFFERENCE: i64 = 300;
 /// How many signatures of one delivery are looked at: enough for every rotation, few enough to be cheap.
 const MAX_SIGNATURES: usize = 16;
 
-pub(crate) fn verify(secrets: &Secrets, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection> {
+pub(crate) fn verify(
+    secrets: &Secrets,
+    headers: &Headers,
+    body: &[u8],
+    occasion: Occasion<'_>,
+) -> Result<(), Rejection> {
     let id = header(headers, ID, ID_MISSING, ID_MALFORMED)?;
     if id.contains('.') || id.len() > 256 {
         return Err(ID_MALFORMED);
@@ -25,7 +30,7 @@ pub(crate) fn verify(secrets: &Secrets, headers: &Headers, body: &[u8], age: Tim
     let signed_at: i64 =
         if digits { timestamp.parse().map_err(|_| TIMESTAMP_MALFORMED)? } else { return Err(TIMESTAMP_MALFORMED) };
     let signatures = header(headers, SIGNATURE, SIGNATURE_MISSING, SIGNATURE_REPEATED)?;
-    if let TimestampCheck::Against(now) = age
+    if let Occasion::Arrival { now, .. } = occasion
         && now.timestamp().abs_diff(signed_at) > MAX_CLOCK_DIFFERENCE.unsigned_abs()
     {
         return Err(TIMESTAMP_STALE);

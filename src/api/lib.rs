@@ -12,7 +12,7 @@ use axum::Router;
 
 pub use crate::http::{
     answer_key::AnswerKey,
-    extractors::Api,
+    extractors::{Api, admit},
     problem::{FieldError, Kind, Problem, ProblemDocument},
 };
 

@@ -16,7 +16,7 @@ pub enum ErrorKind {
     InvalidQuery,
     /// The log does not have that moment: it is in the future, or before anything was recorded.
     UnknownMoment,
-    /// A webhook's signature is missing, wrong or stale.
+    /// A webhook's signature, token or certificate is missing, wrong or stale.
     BadSignature,
     /// The caller sees it, and may not do this with it.
     Forbidden,

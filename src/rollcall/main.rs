@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod server;
 mod sources;
+mod tls;
 mod values;
 
 use std::process::ExitCode;

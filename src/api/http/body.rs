@@ -18,7 +18,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use crate::http::problem::{Kind, Problem, Result};
+use crate::http::{
+    body_budget::BodyShare,
+    problem::{Kind, Problem, Result},
+};
 
 /// The most bytes of an API request's body. Hooks have their own limit per source.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -30,6 +33,27 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A stated length above the limit is refused before anything is read, a stream at the byte that is one too many; no
 /// more than the limit is ever kept (security.md, row 14).
 pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, timeout: Duration) -> Result<Bytes> {
+    read_counted(headers, body, limit, timeout, |_| Ok(())).await
+}
+
+/// As [`read_body`], of a caller whom nobody knows before the body is there: what arrives is taken out of a share.
+pub(crate) async fn read_unknown_body(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    mut share: BodyShare<'_>,
+) -> Result<Bytes> {
+    read_counted(headers, body, limit, timeout, |bytes| share.take(bytes)).await
+}
+
+async fn read_counted(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    mut take: impl FnMut(usize) -> Result<()>,
+) -> Result<Bytes> {
     let too_large = || {
         Kind::TooLarge.because(format!(
             "At most {limit} bytes are taken here. Send less at once, or have the operator raise the limit."
@@ -47,6 +71,7 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize, tim
             if chunk.len() > limit - kept.len() {
                 return Err(too_large());
             }
+            take(chunk.len())?;
             kept.extend_from_slice(&chunk);
         }
         Ok(kept.freeze())

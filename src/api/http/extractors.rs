@@ -16,6 +16,7 @@ use rollcall_store::ops::AnswerRecords;
 
 use crate::http::{
     answer_key::AnswerKey,
+    body_budget::BodyBudget,
     conditions,
     permissions::permission_for,
     problem::{Kind, Problem, Result},
@@ -32,17 +33,21 @@ pub struct Api {
     pub answer_key: AnswerKey,
     /// The address under which clients reach this server, without a slash at its end.
     pub public_url: String,
+    /// How many bytes of hooks' bodies may be in memory before it is known whose they are.
+    pub max_unverified_bodies: usize,
 }
 
 /// [`Api`] as the router's state: opened by the extractors of this module alone.
 #[derive(Clone)]
 pub(crate) struct ApiState {
     api: Arc<Api>,
+    unverified: Arc<BodyBudget>,
 }
 
 impl ApiState {
     pub fn new(api: Api) -> Self {
-        Self { api: Arc::new(api) }
+        let unverified = Arc::new(BodyBudget::new(api.max_unverified_bodies));
+        Self { api: Arc::new(api), unverified }
     }
 
     /// What stored answers are named and sealed with.
@@ -81,25 +86,7 @@ impl ApiState {
 
     /// Whose credentials a request carries.
     pub async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
-        let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-            return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
-        };
-        let credentials = Credentials::from_headers(headers).map_err(|_| {
-            self.api.app.note_malformed(peer.ip());
-            unauthenticated()
-        })?;
-        self.api.app.sign_in(&credentials, peer.ip()).await.map_err(|error| match error {
-            SignInError::WrongCredentials => unauthenticated(),
-            SignInError::Throttled(wait) => {
-                let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
-                Kind::Overloaded
-                    .because(format!("Too many wrong passwords came under this name or from your address. Wait {seconds} seconds, then send the right one."))
-                    .retry_after(seconds)
-            }
-            SignInError::DirectoryUnavailable => Kind::Unavailable
-                .because("The directory that checks passwords cannot be reached. Send a registry secret, or the same again shortly.")
-                .retry_after(5),
-        })
+        authenticate(&self.api.app, headers, extensions).await
     }
 
     /// Who calls, and what the route demands.
@@ -126,6 +113,39 @@ impl ApiState {
         no_parameters(parts)?;
         Ok(admission.commands(traceparent(&parts.headers)))
     }
+}
+
+/// Whose credentials a request carries.
+async fn authenticate(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<SignedIn> {
+    let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
+        return Err(Kind::Internal.because("The server does not know its peers' addresses. Report this."));
+    };
+    let credentials = Credentials::from_headers(headers).map_err(|_| {
+        app.note_malformed(peer.ip());
+        unauthenticated()
+    })?;
+    app.sign_in(&credentials, peer.ip()).await.map_err(|error| match error {
+        SignInError::WrongCredentials => unauthenticated(),
+        SignInError::Throttled(wait) => {
+            let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
+            Kind::Overloaded
+                .because(format!("Too many wrong passwords came under this name or from your address. Wait {seconds} seconds, then send the right one."))
+                .retry_after(seconds)
+        }
+        SignInError::DirectoryUnavailable => Kind::Unavailable
+            .because("The directory that checks passwords cannot be reached. Send a registry secret, or the same again shortly.")
+            .retry_after(5),
+    })
+}
+
+/// Holds whoever sent a request that is no route of the API against a permission.
+///
+/// # Errors
+/// Nobody known sent it, or somebody who may not do this.
+pub async fn admit(app: &Arc<App>, headers: &HeaderMap, extensions: &Extensions, permission: Permission) -> Result<()> {
+    let signed_in = authenticate(app, headers, extensions).await?;
+    app.admit(signed_in, permission, |_| "")?;
+    Ok(())
 }
 
 /// A route that reads: the capability to ask, with the route's query read and the asked position reached.
@@ -230,14 +250,19 @@ impl FromRequestParts<ApiState> for PlannedWrite {
     }
 }
 
-/// A route that takes deliveries: no key, the source's signature is the credential.
-pub(crate) struct TakeDelivery(pub Arc<App>);
+/// A route that takes deliveries: no key, what the source shows is the credential.
+pub(crate) struct TakeDelivery {
+    /// Which takes them.
+    pub app: Arc<App>,
+    /// What their bodies are taken out of until it is known whose they are.
+    pub unverified: Arc<BodyBudget>,
+}
 
 impl FromRequestParts<ApiState> for TakeDelivery {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(_: &mut Parts, state: &ApiState) -> Result<Self, Self::Rejection> {
-        Ok(Self(Arc::clone(&state.api.app)))
+        Ok(Self { app: Arc::clone(&state.api.app), unverified: Arc::clone(&state.unverified) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer_key;
 pub(crate) mod body;
+pub(crate) mod body_budget;
 pub(crate) mod conditions;
 pub(crate) mod csv;
 pub(crate) mod extractors;

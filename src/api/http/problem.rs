@@ -59,8 +59,8 @@ kinds! {
     UnknownMoment = "unknown-moment", BAD_REQUEST, "There is no such moment in the log";
     /// No credential, or not a good one.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "The caller is not known";
-    /// A webhook's signature is missing, wrong or stale.
-    BadSignature = "bad-signature", UNAUTHORIZED, "The signature does not hold";
+    /// A webhook's signature, token or certificate is missing, wrong or stale.
+    BadSignature = "bad-signature", UNAUTHORIZED, "The sender has not shown that it is the source";
     /// The caller sees it, and may not do this with it.
     Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
     /// There is no such route.

@@ -34,7 +34,7 @@ use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
     Consequences, EngineDeps, HookRoute, ProposedFacts, ReadOptions, Receiver, RunnerTasks, Runners,
-    connector::{Headers, Hook, MappedEvent, MappingError, Problem, ProblemType, Pull, Rejection, TimestampCheck},
+    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Pull, Rejection},
     testkit::MemorySource,
 };
 use rollcall_store::{
@@ -241,7 +241,7 @@ impl Hook for TestHook {
     fn keeps(&self, header: &str) -> bool {
         header == "x-signature"
     }
-    fn verify(&self, headers: &Headers, _: &[u8], _: TimestampCheck) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, _: &[u8], _: Occasion<'_>) -> Result<(), Rejection> {
         match headers.one("x-signature") {
             Ok(Some("good")) => Ok(()),
             _ => Err(Rejection { reason: "signature-mismatch", hint: "sign with the source's secret" }),
@@ -406,6 +406,7 @@ impl World {
             answers: ops.clone(),
             answer_key: crate::AnswerKey::new(&[7; 32]),
             public_url: "https://rollcall.test".to_owned(),
+            max_unverified_bodies: 10 * MAX_BODY,
         });
         let document = serde_json::to_value(router::routes().into_openapi()).unwrap();
         let world = Self { router, log, clock, control, ops, live, dir, source, passwords, document, fold, running };

@@ -5,32 +5,63 @@ use chrono::{DateTime, Utc};
 
 use crate::connector::{Headers, Problem};
 
-/// A source that posts, configured: its format and its secrets.
+/// A source that posts, configured: its format, and how whoever posts shows to be it.
 pub trait Hook: Send + Sync + 'static {
     /// Whether a header (lower case) is kept with the delivery. Name what `verify` and `map` read and nothing that is a
     /// credential by itself.
     fn keeps(&self, header: &str) -> bool;
 
-    /// Whether the raw bytes are the source's own.
+    /// Whether the delivery is the source's own.
     ///
     /// # Errors
     /// A reason word and what to do, for the 401.
-    fn verify(&self, headers: &Headers, body: &[u8], age: TimestampCheck) -> Result<(), Rejection>;
+    fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection>;
 
-    /// Takes authentic bytes apart, each part by itself: one that cannot be read does not touch its neighbours.
+    /// Takes an authentic delivery apart, each part by itself: one that cannot be read does not touch its neighbours.
+    /// What decides anything is read only from what `verify` covered.
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>>;
 }
 
-/// Whether the signed time is compared with the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimestampCheck {
-    /// The delivery arrives now, at this instant.
-    Against(DateTime<Utc>),
-    /// A stored delivery is replayed: it was fresh when it arrived.
-    Skip,
+/// When a delivery is looked at.
+#[derive(Clone, Copy)]
+pub enum Occasion<'a> {
+    /// It arrives.
+    Arrival {
+        /// Now.
+        now: DateTime<Utc>,
+        /// What it shows of its sender.
+        sender: Sender<'a>,
+    },
+    /// It was stored and is replayed: it was fresh when it arrived, and what it showed of its sender is gone.
+    Replay(Found),
 }
 
-/// Why bytes are not the source's.
+/// What an arriving call shows of its sender and is never kept with the delivery.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// Every header of the call.
+    pub headers: &'a http::HeaderMap,
+    /// The certificate that the client showed on its connection.
+    pub certificate: Option<&'a dyn ClientCertificate>,
+}
+
+/// What was found when a stored delivery arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It was the source's own.
+    Authentic,
+    /// It was not.
+    Rejected,
+}
+
+/// A certificate that a client showed when it connected. It proved then that it has the key; whether anybody vouches for
+/// it is asked here.
+pub trait ClientCertificate: Send + Sync {
+    /// The names in it, if an authority that the server trusts signed it and it is in force.
+    fn names(&self, now: DateTime<Utc>) -> Option<Vec<String>>;
+}
+
+/// Why a delivery is not the source's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{hint}")]
 pub struct Rejection {

@@ -30,6 +30,8 @@ types! {
     Malformed = "malformed";
     /// The content type is none that the source's format knows.
     UnsupportedContentType = "unsupported-content-type";
+    /// What decides stands in headers, and the sender's signature covers only the body.
+    BinaryMode = "binary-mode";
     /// More events in one delivery than are taken apart.
     BatchTooLarge = "batch-too-large";
     /// A CloudEvents attribute is missing or cannot be.

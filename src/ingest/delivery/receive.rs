@@ -16,7 +16,9 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::{
-    connector::{Headers, Hook, MappingError, Problem, ProblemType, Rejection, TimestampCheck, clipped},
+    connector::{
+        ClientCertificate, Headers, Hook, MappingError, Occasion, Problem, ProblemType, Rejection, Sender, clipped,
+    },
     delivery::{
         inbox::{Durability, Inbox, InboxError, PartOutcomes},
         model::{Delivery, DeliveryId, Part, PartState, Verdict},
@@ -33,7 +35,7 @@ pub struct HookRoute {
     pub source: SourceName,
     /// How its events are ordered.
     pub order: Order,
-    /// Its format and its secrets.
+    /// Its format, and how its sender is known.
     pub hook: Arc<dyn Hook>,
     /// The largest body in bytes. Applied by the HTTP layer, before the body is read.
     pub max_body: usize,
@@ -55,6 +57,8 @@ pub struct InboundCall {
     pub body: Bytes,
     /// Who called.
     pub client: Option<IpAddr>,
+    /// The certificate that the caller showed on its connection.
+    pub certificate: Option<Arc<dyn ClientCertificate>>,
 }
 
 /// The 202: what became of an authentic delivery.
@@ -192,7 +196,8 @@ impl Receiver {
             headers: Headers::kept(&call.headers, |name| hook.keeps(name)),
             body: call.body,
         };
-        if let Err(rejection) = hook.verify(&delivery.headers, &delivery.body, TimestampCheck::Against(now)) {
+        let sender = Sender { headers: &call.headers, certificate: call.certificate.as_deref() };
+        if let Err(rejection) = hook.verify(&delivery.headers, &delivery.body, Occasion::Arrival { now, sender }) {
             telemetry::DeliveryRejected { delivery: &delivery, reason: rejection.reason }.emit();
             let id = delivery.id.clone();
             inner.inbox.reject(delivery, rejection.reason);

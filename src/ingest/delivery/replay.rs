@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rollcall_events::SourceName;
 
 use crate::{
-    connector::{ProblemType, Rejection, TimestampCheck},
+    connector::{Found, Occasion, ProblemType, Rejection},
     delivery::{
         inbox::InboxError,
-        model::{DeliveryId, Replayed},
+        model::{DeliveryId, Replayed, Verdict},
         receive::{DeliveryAnswer, MappedDelivery, ReceiveError, Receiver, ReceiverState},
         telemetry,
     },
@@ -30,7 +30,7 @@ pub enum ReplayError {
     /// 409: its bytes were erased, or were too many to be kept with a rejected delivery.
     #[error("the bytes of this delivery are not kept any more: ask the sender to send it again")]
     Gone,
-    /// 409: the signature fits none of the source's secrets now.
+    /// 409: the source as it is configured now would not take it.
     #[error("{0}")]
     Unauthorised(Rejection),
     /// As when it was received.
@@ -113,11 +113,9 @@ impl ReceiverState {
         if delivery.body.len() as u64 != kept.bytes {
             return Err(ReplayError::Gone);
         }
-        hook_state
-            .route
-            .hook
-            .verify(&delivery.headers, &delivery.body, TimestampCheck::Skip)
-            .map_err(ReplayError::Unauthorised)?;
+        let found = if kept.verdict == Verdict::Rejected { Found::Rejected } else { Found::Authentic };
+        let verified = hook_state.route.hook.verify(&delivery.headers, &delivery.body, Occasion::Replay(found));
+        verified.map_err(ReplayError::Unauthorised)?;
         // What was taken when it came is taken again, also where our clock was set back since.
         let now = self.clock.now().max(delivery.received_at);
         let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery, now);

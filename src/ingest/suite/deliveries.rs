@@ -17,7 +17,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::kit::TestClock;
 use crate::{
-    connector::{Headers, Hook, MappedEvent, MappingError, Problem, ProblemType, Rejection, TimestampCheck},
+    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Rejection},
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
         PartOutcomes, PartState, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict, validate,
@@ -38,7 +38,7 @@ impl Hook for Lines {
     fn keeps(&self, header: &str) -> bool {
         header == "key"
     }
-    fn verify(&self, headers: &Headers, _: &[u8], _: TimestampCheck) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, _: &[u8], _: Occasion<'_>) -> Result<(), Rejection> {
         match headers.one("key") {
             Ok(Some("good")) => Ok(()),
             _ => Err(Rejection { reason: "key-wrong", hint: "send the key" }),
@@ -229,7 +229,7 @@ fn call(body: &str) -> InboundCall {
     let mut headers = http::HeaderMap::new();
     headers.insert("key", "good".parse().unwrap());
     headers.insert("authorization", "Bearer canary".parse().unwrap());
-    InboundCall { headers, body: Bytes::from(body.to_owned()), client: None }
+    InboundCall { headers, body: Bytes::from(body.to_owned()), client: None, certificate: None }
 }
 
 fn one(id: &str) -> String {

@@ -5,7 +5,7 @@ use reqwest::Url;
 
 use crate::{
     cli::args::Global,
-    client::{Client, Failure},
+    client::{Client, Failure, http_client},
     config::{data_dir::DataDir, discover::discover, load::Loaded, merge::FlagValue, origin::Problem},
 };
 
@@ -52,7 +52,7 @@ pub fn data_dir(global: &Global) -> Result<DataDir, Failure> {
 pub fn server_address(global: &Global, loaded: &Loaded, dir: &DataDir) -> anyhow::Result<Url> {
     let server = &loaded.config.server;
     let text = global.server.clone().or_else(|| server.public_url.clone()).or_else(|| dir.server_url());
-    let text = text.unwrap_or_else(|| format!("http://{}", server.listen));
+    let text = text.unwrap_or_else(|| server.url_of(server.listen));
     let url = Url::parse(&text).with_context(|| format!("`{text}` is not the address of a server"))?;
     anyhow::ensure!(
         ["http", "https"].contains(&url.scheme()),
@@ -71,5 +71,5 @@ pub fn client(global: &Global, loaded: &Loaded) -> anyhow::Result<Client> {
     dir.check()?;
     let base = server_address(global, loaded, &dir)?;
     let key = dir.client_key(global.token_file.as_deref(), |name| std::env::var(name).ok())?;
-    Client::new(base, key)
+    Ok(Client::new(http_client(&base, global.ca_file.as_deref())?, base, key))
 }

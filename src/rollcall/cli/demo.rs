@@ -8,7 +8,7 @@ use crate::{
         context::{loaded, server_address},
         output::{OutputFormat, cell},
     },
-    client::{Exit, Failure},
+    client::{Exit, Failure, http_client},
     config::data_dir::DataDir,
     demo,
     server::clock::SystemClock,
@@ -22,11 +22,12 @@ pub async fn run(global: &Global, format: OutputFormat, command: &DemoCommand) -
     let loaded = loaded(global)?;
     let dir = DataDir::new(&loaded.config.server.data_dir);
     let base = server_address(global, &loaded, &dir)?;
+    let http = http_client(&base, global.ca_file.as_deref())?;
     let (entitlement, state, word) = match command {
         DemoCommand::End { entitlement } => (entitlement, EntitlementState::Inactive, "inactive"),
         DemoCommand::Renew { entitlement } => (entitlement, EntitlementState::Active, "active"),
     };
-    let answer = demo::change(&dir, &base, entitlement, state, SystemClock.now()).await?;
+    let answer = demo::change(&dir, (&http, &base), entitlement, state, SystemClock.now()).await?;
     format.print(&answer.json, |paint| {
         let event = answer.value.events.first();
         let remark =

@@ -1,9 +1,15 @@
 //! `doctor`: looks at an installation from the outside, as an operator would, and says what is wrong and what to do.
 //! Asks and compares; mends nothing.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use reqwest::Url;
 use rollcall_access::{
     Verb,
@@ -24,10 +30,11 @@ use crate::{
         context::{self, load_config, server_address},
         output::{OutputFormat, escape_controls, group_digits},
     },
-    client::{Client, Exit, Failure, http_client, url_below},
-    config::{data_dir::DataDir, load::Loaded},
-    server::clock::SystemClock,
+    client::{Client, Exit, Failure, http_client, unreachable, url_below},
+    config::{TlsFiles, data_dir::DataDir, load::Loaded},
+    server::{clock::SystemClock, reachable},
     sources::{Finding, Grade},
+    tls::Identity,
 };
 
 #[derive(Default)]
@@ -52,6 +59,7 @@ pub async fn run(global: &Global, format: OutputFormat) -> Result<Exit, Failure>
             let dir = DataDir::new(&loaded.config.server.data_dir);
             check_files(&mut found, &loaded, &dir);
             check_roles(&mut found, &loaded);
+            check_certificate(&mut found, &loaded);
             inspect_sources(&mut found, &loaded).await;
             match server_address(global, &loaded, &dir) {
                 Err(error) => found.add("server", Grade::Bad, format!("{error:#}")),
@@ -86,12 +94,14 @@ fn check_files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
         return;
     }
     let key = dir.file("admin.key");
+    let tls_key = loaded.config.server.tls.key_file.as_ref();
+    let tls_key = tls_key.map(|path| loaded.origins.of("server.tls.key_file").resolve(path));
     let secrets = loaded.config.source.iter().flat_map(|(name, source)| {
         let files = source.private_files().into_iter();
         files.map(move |(key, path)| loaded.origins.of(&format!("source.{name}.{key}")).resolve(path))
     });
     let mut exposed = false;
-    for path in [dir.path().to_owned(), key].into_iter().chain(secrets) {
+    for path in [dir.path().to_owned(), key].into_iter().chain(tls_key).chain(secrets) {
         if let Some(mode) = mode(&path).filter(|mode| mode & 0o077 != 0) {
             exposed = true;
             let wanted = if path.is_dir() { "700" } else { "600" };
@@ -105,6 +115,26 @@ fn check_files(found: &mut Findings, loaded: &Loaded, dir: &DataDir) {
     if !exposed {
         found.add("data directory", Grade::Good, format!("{}, readable by its owner only", dir.path().display()));
     }
+}
+
+/// How long the server's certificate is good, as its file has it.
+fn check_certificate(found: &mut Findings, loaded: &Loaded) {
+    let TlsFiles { cert_file, key_file, .. } = &loaded.config.server.tls;
+    let text =
+        |key: &str, path: &Option<PathBuf>| fs::read_to_string(loaded.origins.of(key).resolve(path.as_ref()?)).ok();
+    let (Some(certificate), Some(key)) =
+        (text("server.tls.cert_file", cert_file), text("server.tls.key_file", key_file))
+    else {
+        return;
+    };
+    let Ok(Identity { names, ends, .. }) = Identity::read(&certificate, &key, None) else { return };
+    let left = ends - SystemClock.now();
+    let (grade, verb) = match left.num_days() {
+        _ if left <= TimeDelta::zero() => (Grade::Bad, "ended"),
+        ..14 => (Grade::Odd, "ends soon,"),
+        _ => (Grade::Good, "ends"),
+    };
+    found.add("certificate", grade, format!("of {}, {verb} {ends}", names.join(", ")));
 }
 
 fn mode(path: &Path) -> Option<u32> {
@@ -157,9 +187,13 @@ fn check_roles(found: &mut Findings, loaded: &Loaded) {
 }
 
 async fn check_server(found: &mut Findings, global: &Global, loaded: &Loaded, base: &Url) -> Result<(), Failure> {
-    let plain = http_client(base)?;
-    let shown = base.as_str().trim_end_matches('/');
-    let alive = match plain.get(url_below(base, &["livez"], &[])).send().await {
+    let plain = http_client(base, global.ca_file.as_deref())?;
+    // Where operations are answered apart, they are not on the first listener.
+    let apart = loaded.config.server.ops_listen.filter(|_| global.server.is_none());
+    let apart = apart.and_then(|ops| Url::parse(&format!("http://{}", reachable(ops))).ok());
+    let operations = apart.as_ref().unwrap_or(base);
+    let shown = operations.as_str().trim_end_matches('/');
+    let alive = match plain.get(url_below(operations, &["livez"], &[])).send().await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => {
             found.add(
@@ -169,14 +203,20 @@ async fn check_server(found: &mut Findings, global: &Global, loaded: &Loaded, ba
             );
             return Ok(());
         }
-        Err(_) => {
-            found.add("server", Grade::Bad, format!("{shown} does not answer; start it with `rollcall serve`"));
+        Err(error) => {
+            found.add("server", Grade::Bad, unreachable(shown, &error).to_string());
             return Ok(());
         }
     };
     found.add("server", Grade::Good, format!("{shown} answers"));
     check_clock(found, loaded, &alive);
-    if let Ok(ready) = plain.get(url_below(base, &["readyz"], &[("verbose", String::new())])).send().await {
+    let client = context::client(global, loaded);
+    let details = url_below(operations, &["readyz"], &[("verbose", String::new())]);
+    let mut details = plain.get(details);
+    if let (None, Ok(client)) = (&apart, &client) {
+        details = client.authorise(details);
+    }
+    if let Ok(ready) = details.send().await {
         let text = ready.text().await.unwrap_or_default();
         for line in text.lines().filter_map(|line| line.strip_prefix('[')) {
             let (state, rest) = line.split_once("] ").unwrap_or((" ", line));
@@ -184,7 +224,7 @@ async fn check_server(found: &mut Findings, global: &Global, loaded: &Loaded, ba
         }
     }
     check_tokens(found, loaded, base, &plain).await;
-    match context::client(global, loaded) {
+    match client {
         Err(error) => found.add("admin key", Grade::Bad, format!("{error:#}")),
         Ok(client) => check_records(found, &client).await,
     }

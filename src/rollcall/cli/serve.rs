@@ -13,7 +13,7 @@ use crate::{
         output::{ColorMode, print, shell_quote},
         welcome::{Welcome, program_name},
     },
-    client::{Client, Exit, Failure},
+    client::{Client, Exit, Failure, http_client},
     config::{
         data_dir::{AdminKey, DataDir},
         load::Loaded,
@@ -58,8 +58,12 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
     let (health, waiting) = (server.health.clone(), server.waiting().len());
     health.set_filling_demo(matches!(sample_data, Some(SampleData::Missing(_))));
     let listening = server.listen(&loaded.config, &args.roles).await?;
-    let url =
-        loaded.config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(listening.address)));
+    let url = loaded
+        .config
+        .server
+        .public_url
+        .clone()
+        .unwrap_or_else(|| loaded.config.server.url_of(reachable(listening.address)));
     dir.write_server_url(url.trim_end_matches('/'))?;
     Started {
         listen: &listening.address.to_string(),
@@ -124,10 +128,13 @@ async fn greet(
     };
     let mut secret = None;
     if let SampleData::Missing(made_at) = sample_data {
-        let own = format!("http://{}", reachable(address));
-        let base = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
-        demo::fill(dir, &base, made_at, SystemClock.now()).await?;
-        let client = Client::new(base, admin_key.secret().clone())?;
+        // The machine itself, but where a certificate is made out to another name.
+        let tls = loaded.config.server.tls.cert_file.is_some();
+        let own = if tls { url.to_owned() } else { format!("http://{}", reachable(address)) };
+        let base: reqwest::Url = own.parse().map_err(|_| Failure::Usage(format!("`{own}` is not an address")))?;
+        let http = http_client(&base, global.ca_file.as_deref())?;
+        demo::fill(dir, (&http, &base), made_at, SystemClock.now()).await?;
+        let client = Client::new(http, base, admin_key.secret().clone());
         let new = NewSecret { label: Some("demo".to_owned()), expires: None };
         let issued = client.post::<SecretIssued>(&["api", "v1", "users", demo::sample::ADA, "secrets"], &new).await?;
         secret = Some(issued.value.secret);

@@ -1,8 +1,9 @@
 //! Asks a running server over HTTP, as any program would. Knows addresses, the key and what answers mean for an exit
 //! code; knows no command.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use anyhow::Context;
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use rollcall_app::{List, Page, operations::events::Event};
 use rollcall_events::visible::visible;
@@ -58,17 +59,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server there.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub fn new(base: Url, key: SecretString) -> anyhow::Result<Self> {
-        Ok(Self { http: http_client(&base)?, base, key })
+    /// A client of the server there, which is asked by `http`.
+    pub fn new(http: reqwest::Client, base: Url, key: SecretString) -> Self {
+        Self { http, base, key }
     }
 
     /// The server's address, without a slash at its end.
     pub fn base(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+
+    /// A request with the key in it.
+    pub fn authorise(&self, request: RequestBuilder) -> RequestBuilder {
+        request.bearer_auth(self.key.expose_secret())
     }
 
     /// # Errors
@@ -278,14 +281,23 @@ fn position(headers: &reqwest::header::HeaderMap) -> Option<u64> {
     headers.get("rollcall-position")?.to_str().ok()?.parse().ok()
 }
 
-/// A plain client; never through a proxy to the machine itself.
+/// A plain client; never through a proxy to the machine itself. With a file of authorities it trusts no others.
 ///
 /// # Errors
 /// When TLS cannot be set up.
-pub fn http_client(base: &Url) -> anyhow::Result<reqwest::Client> {
+pub fn http_client(base: &Url, authorities: Option<&Path>) -> anyhow::Result<reqwest::Client> {
     let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(600));
     let local = matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let builder = if local { builder.no_proxy() } else { builder };
+    let builder = match authorities {
+        None => builder,
+        Some(path) => {
+            let pem = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let roots = reqwest::Certificate::from_pem_bundle(&pem);
+            let roots = roots.ok().filter(|roots| !roots.is_empty());
+            builder.tls_certs_only(roots.with_context(|| format!("{} holds no certificate (PEM)", path.display()))?)
+        }
+    };
     Ok(builder.user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION"))).build()?)
 }
 
@@ -308,7 +320,13 @@ pub fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
     while let Some(cause) = deepest.source() {
         deepest = cause;
     }
-    Failure::Unreachable(format!("{base} does not answer: {deepest}. Is `rollcall serve` running there?"))
+    let text = deepest.to_string();
+    let what_to_do = if text.contains("certificate") {
+        "Name the authority that signed its certificate with --ca-file, and the server as the certificate does"
+    } else {
+        "Is `rollcall serve` running there?"
+    };
+    Failure::Unreachable(format!("{base} does not answer: {text}. {what_to_do}"))
 }
 
 async fn read_reply<T: DeserializeOwned>(response: Response) -> Result<Reply<T>, Failure> {
@@ -370,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_can_be_no_name_is_no_path_either() {
-        let client = Client::new(Url::parse("http://127.0.0.1:8080").unwrap(), "rk_x".into()).unwrap();
+        let client = Client::new(reqwest::Client::new(), Url::parse("http://127.0.0.1:8080").unwrap(), "rk_x".into());
         for name in ["", ".", ".."] {
             let refused = client.url(&["api", "v1", "users", name, "secrets"], &[]).unwrap_err();
             assert_eq!((refused.code(), refused.to_string()), (1, format!("Nothing has the name or id `{name}`.")));

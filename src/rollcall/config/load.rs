@@ -65,6 +65,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
         resolve_switches(&mut config.access, profile, &mut origins, &mut problems);
     }
     validate::check(&config, profile.as_ref(), &origins, &mut problems);
+    validate::check_tls(&config, &origins, inputs.read, &mut problems);
     let secrets = sources::secrets(&config, &origins, &inline_secrets, inputs.read, &mut problems);
     let sources = sources::build(&config, &origins, &secrets, inputs.read, &mut problems);
     let secrets = secrets.into_iter().filter_map(|(name, secret)| Some((name, secret?))).collect();

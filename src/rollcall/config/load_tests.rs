@@ -470,8 +470,12 @@ fn a_variable_that_misses_by_its_underscores_or_a_source_by_a_letter_is_not_pass
         stray[0].contains("the nearest is `corp-flex`") && stray[0].contains("ROLLCALL__SOURCE__CROP_FLEX__KIND"),
         "{stray:?}"
     );
-    let meant =
-        [("ROLLCALL__SOURCE__CROP_FLEX__SECRET", SECRET), ("ROLLCALL__SOURCE__CROP_FLEX__KIND", "entitlements")];
+    // Each source has a secret of its own.
+    let other = format!("whsec_{}", "QUJD".repeat(12));
+    let meant = [
+        ("ROLLCALL__SOURCE__CROP_FLEX__SECRET", other.as_str()),
+        ("ROLLCALL__SOURCE__CROP_FLEX__KIND", "entitlements"),
+    ];
     assert!(with(file, &meant, &[]).is_ok());
 }
 

@@ -59,12 +59,15 @@ pub struct Server {
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// The address under which clients reach this server; tokens' realm and links are made of it. When absent,
-    /// `http://` and the address listened on.
+    /// `http://`, or `https://` with `server.tls`, and the address listened on.
     pub public_url: Option<String>,
     /// Where the log and everything beside it is kept. Made (mode 0700) when it does not exist.
     pub data_dir: PathBuf,
     /// The largest request body, read before anything is checked.
     pub max_body: ByteSize,
+    /// How many bytes of notifications may be in memory before it is known who sent them, of all senders together; one
+    /// address has a quarter. Whoever comes then is told to come again.
+    pub max_unverified_bodies: ByteSize,
     /// How many connections may be open at once; the next ones wait to be accepted.
     pub max_connections: u32,
     /// The reverse proxies before this server, by address or network, as in `10.0.0.0/8`: what they say of the client is
@@ -76,12 +79,45 @@ pub struct Server {
     /// Whether trusted proxies begin each connection with a PROXY protocol header, version 1 or 2. A connection of theirs
     /// without one is closed; of nobody else one is taken.
     pub proxy_protocol: bool,
+    /// How many of them one address may have (of IPv6 one network of 64 bits). What it opens beyond is answered 503.
+    pub max_connections_per_address: u32,
     /// How long the head of a request may take to arrive.
     pub header_timeout: HumanDuration,
     /// How long a whole request may take, its body included.
     pub request_timeout: HumanDuration,
+    /// How long a client may take nothing of an answer. Slow is not cut, standing still is.
+    pub write_timeout: HumanDuration,
     /// How long requests that are under way may take after the signal to stop.
     pub shutdown_grace: HumanDuration,
+    /// A second address, plain HTTP, for `/livez`, `/readyz` and `/metrics` alone, which are then not on the first. For
+    /// probes and collectors inside; nobody signs in there. When absent they are on the first, where `/metrics` and
+    /// `/readyz?verbose` want an auditor's key.
+    #[schemars(with = "Option<String>")]
+    pub ops_listen: Option<SocketAddr>,
+    /// TLS of our own.
+    pub tls: TlsFiles,
+}
+
+/// TLS of our own: 1.2 and 1.3. The files are read again when they change; a pair that does not fit leaves the old one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsFiles {
+    /// A file with the server's certificate and its chain, PEM. Relative to the configuration file. When absent, the
+    /// listener speaks plain HTTP.
+    pub cert_file: Option<PathBuf>,
+    /// A file with its key, PEM.
+    pub key_file: Option<PathBuf>,
+    /// A file with the authorities that sign the client certificates of sources, PEM. Clients are asked for one and need
+    /// none, but for sources with `authentication = "certificate"`.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// The address that the listener is reached at where nobody says another.
+    pub fn url_of(&self, address: impl std::fmt::Display) -> String {
+        let scheme = if self.tls.cert_file.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
 }
 
 impl Default for Server {
@@ -91,13 +127,18 @@ impl Default for Server {
             public_url: None,
             data_dir: "rollcall-data".into(),
             max_body: ByteSize(8 << 20),
+            max_unverified_bodies: ByteSize(64 << 20),
             max_connections: 1024,
             trusted_proxies: StringList::default(),
             client_header: None,
             proxy_protocol: false,
+            max_connections_per_address: 256,
             header_timeout: HumanDuration::seconds(10),
             request_timeout: HumanDuration::seconds(60),
+            write_timeout: HumanDuration::seconds(30),
             shutdown_grace: HumanDuration::seconds(10),
+            ops_listen: None,
+            tls: TlsFiles::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         merge::Merged,
         origin::{Origin, Origins, Problem},
     },
-    sources::{BuildContext, ConfiguredSource, KINDS, Place, SECRET_FILE, Source},
+    sources::{BuildContext, Certificates, ConfiguredSource, KINDS, Place, SECRET_FILE, Source},
 };
 
 /// Takes the sources out of the tree, each typed by its kind.
@@ -148,7 +148,46 @@ pub fn build(
             Problem { origin: origins.near(&key, &table), what: format!("`{key}`: {}", error.text) }
         }));
     }
+    check_together(config, origins, &built, problems);
     built
+}
+
+/// What no source can know of itself: whether another has its secret, and whether the listener gives it what it needs.
+fn check_together(
+    config: &Config,
+    origins: &Origins,
+    built: &BTreeMap<SourceName, Source>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut holders = BTreeMap::new();
+    for (name, hook) in built.iter().filter_map(|(name, source)| Some((name, source.hook.as_ref()?))) {
+        let table = format!("source.{name}");
+        let mut wrong = |key: &str, what: String| {
+            problems.push(Problem { origin: origins.near(key, &table), what: format!("`{key}`: {what}") });
+        };
+        let shared = hook.marks.iter().find_map(|mark| holders.insert(*mark, name).filter(|other| *other != name));
+        if let Some(other) = shared {
+            let inline = format!("{table}.secret");
+            let key = if origins.holds(&inline) { inline } else { format!("{table}.{SECRET_FILE}") };
+            wrong(
+                &key,
+                format!(
+                    "the source `{other}` has this secret too, so that a delivery of the one would be good at the other; give each its own"
+                ),
+            );
+        }
+        if hook.certificates == Certificates::Demanded && config.server.tls.client_ca_file.is_none() {
+            let what = "needs `server.tls.client_ca_file`, the authorities that sign client certificates";
+            wrong(&format!("{table}.authentication"), what.to_owned());
+        }
+        if let Some(max_body) = hook.max_body.filter(|max_body| *max_body > config.server.max_unverified_bodies) {
+            let what = format!(
+                "{max_body} is more than `server.max_unverified_bodies`, {}",
+                config.server.max_unverified_bodies
+            );
+            wrong(&format!("{table}.max_body"), what);
+        }
+    }
 }
 
 /// Reads a file that a key names.

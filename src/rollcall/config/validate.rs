@@ -1,15 +1,21 @@
 //! Whether the values of a configuration fit together. Says every problem with the place that a person would edit; changes
 //! nothing. What is a source's own its kind says when it is built.
 
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
 use rollcall_access::Profile;
 
 use crate::{
     config::{
-        Config,
+        Config, TlsFiles,
         log_filter::log_filter,
         origin::{Origins, Problem},
         profile::check_roles,
     },
+    tls::{Identity, TlsError},
     values::HumanDuration,
 };
 
@@ -43,17 +49,30 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
         ("token.max_clock_skew", config.token.max_clock_skew),
         ("server.header_timeout", config.server.header_timeout),
         ("server.request_timeout", config.server.request_timeout),
+        ("server.write_timeout", config.server.write_timeout),
     ];
     for (key, span) in positive {
         if span.0.is_zero() {
             wrong(key, "must be longer than nothing".into());
         }
     }
-    if config.server.max_connections == 0 {
-        wrong("server.max_connections", "at least 1".into());
+    for (key, count) in [
+        ("server.max_connections", config.server.max_connections),
+        ("server.max_connections_per_address", config.server.max_connections_per_address),
+    ] {
+        if count == 0 {
+            wrong(key, "at least 1".into());
+        }
     }
     for (key, what) in config.server.proxies().err().unwrap_or_default() {
         wrong(key, what);
+    }
+    if config.server.max_unverified_bodies < config.server.max_body {
+        let what = format!("not one body of `server.max_body`, {}, would fit", config.server.max_body);
+        wrong("server.max_unverified_bodies", what);
+    }
+    if config.server.ops_listen.is_some_and(|ops| ops == config.server.listen && ops.port() != 0) {
+        wrong("server.ops_listen", "is `server.listen` too; choose another address or port".into());
     }
     if let Err(what) = config.server.max_body.as_body_limit() {
         wrong("server.max_body", what);
@@ -76,5 +95,44 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
     }
     if let Some(profile) = profile {
         check_roles(config, profile, &mut wrong);
+    }
+}
+
+/// Adds what is wrong with the files of `server.tls`, read as the listener would take them.
+pub fn check_tls(
+    config: &Config,
+    origins: &Origins,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut wrong =
+        |key: &str, what: String| problems.push(Problem { origin: origins.of(key), what: format!("`{key}`: {what}") });
+    let TlsFiles { cert_file, key_file, client_ca_file } = &config.server.tls;
+    let mut text = |key: &str, path: &Option<PathBuf>| {
+        let path = origins.of(key).resolve(path.as_ref()?);
+        match read(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                wrong(key, format!("`{}` cannot be read: {error}", path.display()));
+                None
+            }
+        }
+    };
+    let certificate = text("server.tls.cert_file", cert_file);
+    let key = text("server.tls.key_file", key_file);
+    let client_ca = text("server.tls.client_ca_file", client_ca_file);
+    match (cert_file, key_file, client_ca_file) {
+        (Some(_), None, _) => wrong("server.tls.key_file", "is missing: the certificate alone is of no use".into()),
+        (None, Some(_), _) => wrong("server.tls.cert_file", "is missing: the key alone is of no use".into()),
+        (None, None, Some(_)) => {
+            wrong("server.tls.client_ca_file", "needs `server.tls.cert_file` and `server.tls.key_file`".into());
+        }
+        _ => {}
+    }
+    if let (Some(certificate), Some(key)) = (certificate, key)
+        && (client_ca_file.is_none() || client_ca.is_some())
+        && let Err(TlsError { of, what }) = Identity::read(&certificate, &key, client_ca.as_deref())
+    {
+        wrong(of.key(), what);
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::sample::SampleFact;
 use crate::{
-    client::{Failure, Reply, http_client, unreachable, url_below},
+    client::{Failure, Reply, unreachable, url_below},
     config::{
         data_dir::{DataDir, webhook_secret, write_private},
         merge::FlagValue,
@@ -109,11 +109,16 @@ fn write_state(dir: &DataDir, state: DemoState) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the server does not take it.
-pub async fn fill(dir: &DataDir, base: &Url, made_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Failure> {
+pub async fn fill(
+    dir: &DataDir,
+    (http, base): (&reqwest::Client, &Url),
+    made_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
     let secrets = secrets(dir)?;
     let facts = sample::sample_facts(made_at);
     for (number, batch) in facts.chunks(BATCH).enumerate() {
-        post(base, &secrets, &format!("demo-{number:03}"), batch, now).await?;
+        post((http, base), &secrets, &format!("demo-{number:03}"), batch, now).await?;
     }
     write_state(dir, DemoState { made_at, filled: true })?;
     Ok(())
@@ -125,19 +130,19 @@ pub async fn fill(dir: &DataDir, base: &Url, made_at: DateTime<Utc>, now: DateTi
 /// When there is no such entitlement, or the server does not take it.
 pub async fn change(
     dir: &DataDir,
-    base: &Url,
+    (http, base): (&reqwest::Client, &Url),
     entitlement: &str,
     state: EntitlementState,
     now: DateTime<Utc>,
 ) -> Result<Reply<HookAnswer>, Failure> {
     let fact = sample::entitlement_change(entitlement, state, now).map_err(Failure::Refused)?;
     let secrets = secrets(dir)?;
-    post(base, &secrets, &format!("demo-{}", now.timestamp_micros()), &[fact], now).await
+    post((http, base), &secrets, &format!("demo-{}", now.timestamp_micros()), &[fact], now).await
 }
 
 /// Posts facts in one signed delivery and waits for their effect.
 async fn post(
-    base: &Url,
+    (http, base): (&reqwest::Client, &Url),
     secrets: &Secrets,
     id: &str,
     facts: &[SampleFact],
@@ -146,7 +151,7 @@ async fn post(
     let events: Vec<Value> = facts.iter().map(|fact| fact.cloud_event(ORIGIN)).collect();
     let body = Value::Array(events).to_string();
     let url = url_below(base, &["hooks", SOURCE], &[("wait", "10s".into())]);
-    let mut request = http_client(base)?.post(url.clone()).header("content-type", "application/cloudevents-batch+json");
+    let mut request = http.post(url.clone()).header("content-type", "application/cloudevents-batch+json");
     let timestamp = now.timestamp();
     let signature = secrets.sign(id, timestamp, body.as_bytes());
     let timestamp = timestamp.to_string();

@@ -1,5 +1,6 @@
 //! Whether the process may answer: how old its facts are, whether its clock can be trusted, and the operations routes.
-//! Looks and says; mends nothing.
+//! Looks and says; mends nothing. Anybody is told whether the process is alive and ready; details are for whoever may see
+//! them.
 
 use std::{
     sync::{
@@ -12,16 +13,20 @@ use std::{
 use axum::{
     Router,
     extract::{RawQuery, State},
-    http::{StatusCode, header},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rollcall_api::Problem;
+use rollcall_app::{App, At, Permission};
 use rollcall_eventlog::Log;
 use rollcall_events::Clock;
 use rollcall_projector::{Handle, State as Fold};
 use rollcall_registry::{Freshness, Keys};
+
+use crate::tls::Tls;
 
 /// How the process is.
 #[derive(Clone)]
@@ -34,6 +39,7 @@ pub struct Health {
     newest: Arc<AtomicI64>,
     filling: Arc<AtomicBool>,
     metrics: PrometheusHandle,
+    tls: Option<Arc<Tls>>,
 }
 
 /// What is still good enough.
@@ -54,6 +60,7 @@ struct Check {
 
 impl Health {
     /// `newest` is the time of the log's newest record: no present is before it.
+    #[expect(clippy::too_many_arguments, reason = "called once, with all that it looks at")]
     pub fn new(
         log: Log,
         projector: Handle,
@@ -62,9 +69,10 @@ impl Health {
         limits: Limits,
         newest: DateTime<Utc>,
         metrics: PrometheusHandle,
+        tls: Option<Arc<Tls>>,
     ) -> Self {
         let newest = Arc::new(AtomicI64::new(newest.timestamp_micros()));
-        Self { log, projector, keys, clock, limits, newest, filling: Arc::default(), metrics }
+        Self { log, projector, keys, clock, limits, newest, filling: Arc::default(), metrics, tls }
     }
 
     /// Says whether the demo's data is still being posted. Who waits until the process is ready finds it whole.
@@ -120,6 +128,9 @@ impl Health {
                     .map_or_else(|| "none signs".into(), |ends| format!("one signs, its certificate ends {ends}")),
             },
         ];
+        if let Some(tls) = &self.tls {
+            checks.push(Check { name: "tls", good: true, text: tls.report(now) });
+        }
         if self.filling.load(Ordering::Relaxed) {
             checks.push(Check { name: "demo", good: false, text: "its data is being posted".to_owned() });
         }
@@ -134,6 +145,11 @@ impl Health {
         } else {
             0.0
         });
+        if let Some(tls) = &self.tls {
+            let ends = tls.identity().ends.timestamp();
+            #[expect(clippy::cast_precision_loss, reason = "seconds of this millennium are exact in a double")]
+            metrics::gauge!("rollcall_tls_certificate_ends_seconds").set(ends as f64);
+        }
         self.metrics.run_upkeep();
     }
 }
@@ -146,32 +162,78 @@ impl Freshness for Health {
     }
 }
 
+/// What the operations routes are called. Their listener answers them while every connection is in use.
+pub const ROUTES: &[&str] = &["/livez", "/readyz", "/healthz", "/metrics"];
+
+/// Who is told how the process is, in detail.
+#[derive(Clone)]
+pub enum Audience {
+    /// Whoever reaches the listener: one of its own, for probes and collectors inside.
+    Anybody,
+    /// Whoever holds an auditor's key.
+    Auditors(Arc<App>),
+}
+
+/// What an auditor may, and others may not.
+const MAY_LOOK: Permission = Permission { action: "projection.list", at: At::Root };
+
+impl Audience {
+    /// Whether whoever sent a request is among them.
+    async fn admit(&self, request: &Parts) -> Result<(), Problem> {
+        match self {
+            Self::Anybody => Ok(()),
+            Self::Auditors(app) => rollcall_api::admit(app, &request.headers, &request.extensions, MAY_LOOK).await,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Operations {
+    health: Health,
+    audience: Audience,
+}
+
 /// `/livez`, `/readyz` (also `/healthz`) and `/metrics`.
-pub fn router(health: Health) -> Router {
+pub fn router(health: Health, audience: Audience) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(ready))
         .route("/metrics", get(render))
-        .with_state(health)
+        .with_state(Operations { health, audience })
 }
 
-async fn ready(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {
-    let checks = health.checks(health.clock.now());
-    let good = checks.iter().all(|check| check.good);
+async fn ready(
+    State(Operations { health, audience }): State<Operations>,
+    RawQuery(query): RawQuery,
+    request: Parts,
+) -> Result<Response, Problem> {
     let verbose =
         query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
+    if verbose {
+        audience.admit(&request).await?;
+    }
+    let checks = health.checks(health.clock.now());
+    let good = checks.iter().all(|check| check.good);
     let mut text = String::new();
-    for check in &checks {
-        if verbose || !check.good {
-            text.push_str(&format!("[{}] {}: {}\n", if check.good { '+' } else { '-' }, check.name, check.text));
+    for Check { name, good, text: detail } in &checks {
+        let mark = if *good { '+' } else { '-' };
+        if verbose {
+            text.push_str(&format!("[{mark}] {name}: {detail}\n"));
+        } else if !good {
+            text.push_str(&format!("[{mark}] {name}\n"));
         }
     }
     text.push_str(if good { "ready\n" } else { "not ready\n" });
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+    Ok((status, [(header::CACHE_CONTROL, "no-store")], text).into_response())
 }
 
-async fn render(State(health): State<Health>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.render()).into_response()
+async fn render(
+    State(Operations { health, audience }): State<Operations>,
+    request: Parts,
+) -> Result<Response, Problem> {
+    audience.admit(&request).await?;
+    let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    Ok(([kind], health.metrics.render()).into_response())
 }

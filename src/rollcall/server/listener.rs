@@ -2,39 +2,74 @@
 //! every request who its client is, in the one place that everything behind it asks.
 //! Knows nothing of what is served. HTTP/1.1 only: a proxy in front speaks it, and its limits are the ones that bite.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    body::Body,
     extract::{ConnectInfo, Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use rollcall_authn::{Proxies, true_client};
+use rollcall_ingest::connector::ClientCertificate;
 use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
-use crate::server::proxy_protocol;
+use crate::{
+    server::{
+        proxy_protocol,
+        sockets::{Progress, Shares, Unread, answer},
+        telemetry::ConnectionRefused,
+    },
+    tls::{ShownCertificate, Tls},
+};
 
 /// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Open at once; the next ones wait to be accepted.
     pub connections: usize,
-    /// How long the head of a request may take, and how long a connection may be idle.
+    /// Of these, for one address.
+    pub per_address: usize,
+    /// Beyond them, for whoever asks only for `urgent`.
+    pub spare: usize,
+    /// What is answered also while every connection is in use.
+    pub urgent: &'static [&'static str],
+    /// How long the head of a request may take, and a handshake, and how long a connection may be idle.
     pub head: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write: Duration,
     /// How long requests under way may take after the signal to stop.
     pub grace: Duration,
+}
+
+/// What a request on a spare connection waits for a connection of its own, and how long one may be idle.
+const SPARE_TIME: Duration = Duration::from_secs(2);
+/// How many who have their share are told so at once; the next ones are just closed.
+const MOST_TOLD: usize = 64;
+
+/// What stands between a client's bytes and its requests.
+#[derive(Default)]
+pub struct Front {
+    /// Who is believed about whose connection it is.
+    pub proxies: Proxies,
+    /// TLS of our own.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Serves until `stop`, then lets what is under way end. Returns how many connections had to be cut.
@@ -42,33 +77,36 @@ pub async fn serve(
     listener: TcpListener,
     app: Router,
     limits: Limits,
-    proxies: Proxies,
+    Front { proxies, tls }: Front,
     stop: CancellationToken,
 ) -> usize {
     let proxies = Arc::new(proxies);
     let room = Arc::new(Semaphore::new(limits.connections));
+    let spare = Arc::new(Semaphore::new(limits.spare));
+    let told = Arc::new(Semaphore::new(MOST_TOLD));
+    let shares = Shares::new(limits.per_address);
     let graceful = GracefulShutdown::new();
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.head).half_close(false);
-    while let Some((mut stream, peer, permit)) = accept(&listener, &room, &stop).await {
-        let (app, proxies, builder, watcher) = (app.clone(), Arc::clone(&proxies), builder.clone(), graceful.watcher());
+    while let Some((stream, peer)) = accept(&listener, &stop).await {
+        // A trusted proxy speaks for many clients, and has as many connections as they need.
+        let share = if proxies.trusts(peer.ip()) { None } else { shares.take(peer.ip()) };
+        if share.is_none() && !proxies.trusts(peer.ip()) {
+            refuse(stream, peer.ip(), tls.is_some(), &told);
+            continue;
+        }
+        let Some(place) = place(&room, &spare, &stop).await else { break };
+        let place = Arc::new(Mutex::new(place));
+        let connection = Connection {
+            app: app.clone(),
+            limits,
+            peer,
+            proxies: Arc::clone(&proxies),
+            room: Arc::clone(&room),
+            place,
+        };
+        let (watcher, tls, stop, shares) = (graceful.watcher(), tls.clone(), stop.clone(), shares.clone());
         tokio::spawn(async move {
-            let peer = match connected_peer(&mut stream, peer, &proxies, limits.head).await {
-                Ok(peer) => peer,
-                Err(error) => {
-                    return tracing::warn!(%error, proxy = %peer.ip(), "a connection of a trusted proxy is closed");
-                }
-            };
-            let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                let mut request = request.map(Body::new);
-                let client = true_client(peer.ip(), request.headers(), &proxies);
-                request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
-                app.clone().oneshot(request)
-            });
-            if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
-                tracing::debug!(%error, "connection ended early");
-            }
-            drop(permit);
+            connection.run(stream, &shares, tls, watcher, stop).await;
+            drop(share);
         });
     }
     drop(listener);
@@ -76,6 +114,147 @@ pub async fn serve(
         () = graceful.shutdown() => 0,
         () = tokio::time::sleep(limits.grace) => limits.connections.saturating_sub(room.available_permits()),
     }
+}
+
+/// Where a connection is counted.
+enum Place {
+    /// Among those that may ask for anything.
+    Room { _permit: OwnedSemaphorePermit },
+    /// Among those that came when all of these were in use.
+    Spare { _permit: OwnedSemaphorePermit },
+}
+
+/// One connection and what it may cost.
+struct Connection {
+    app: Router,
+    limits: Limits,
+    /// Who connected, or for whom a trusted proxy did.
+    peer: SocketAddr,
+    proxies: Arc<Proxies>,
+    room: Arc<Semaphore>,
+    place: Arc<Mutex<Place>>,
+}
+
+impl Connection {
+    /// From the first byte to the last.
+    async fn run(
+        mut self,
+        mut stream: TcpStream,
+        shares: &Shares,
+        tls: Option<Arc<Tls>>,
+        watcher: Watcher,
+        stop: CancellationToken,
+    ) {
+        let Limits { head, write, .. } = self.limits;
+        let opened = tokio::select! {
+            () = stop.cancelled() => return,
+            opened = connected_peer(&mut stream, self.peer, &self.proxies, head) => opened,
+        };
+        let proxy = self.peer.ip();
+        self.peer = match opened {
+            Ok(peer) => peer,
+            Err(error) => return tracing::warn!(%error, %proxy, "a connection of a trusted proxy is closed"),
+        };
+        let named = self.peer.ip();
+        let share = if named == proxy { None } else { shares.take(named) };
+        if named != proxy && share.is_none() {
+            return ConnectionRefused { client: named }.emit();
+        }
+        let unread = Unread::default();
+        let stream = Progress::new(stream, write, unread.clone());
+        let Some(tls) = tls else { return self.serve(stream, None, unread, watcher).await };
+        let shaken = tokio::select! {
+            () = stop.cancelled() => return,
+            shaken = tokio::time::timeout(head, tls.acceptor().accept(stream)) => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => {
+                let certificate = ShownCertificate::of(&tls, stream.get_ref().1);
+                self.serve(stream, certificate, unread, watcher).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+        drop(share);
+    }
+
+    /// Answers its requests until it ends.
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        certificate: Option<Arc<dyn ClientCertificate>>,
+        unread: Unread,
+        watcher: Watcher,
+    ) {
+        let spare = matches!(*self.place.lock().unwrap_or_else(PoisonError::into_inner), Place::Spare { .. });
+        let Limits { head, .. } = self.limits;
+        let mut builder = http1::Builder::new();
+        let idle = if spare { head.min(SPARE_TIME) } else { head };
+        builder.timer(TokioTimer::new()).header_read_timeout(idle).half_close(false);
+        let connection = Arc::new(self);
+        let held = Arc::clone(&connection);
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+            let (connection, unread) = (Arc::clone(&connection), unread.clone());
+            let client = true_client(connection.peer.ip(), request.headers(), &connection.proxies);
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, connection.peer.port())));
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(Arc::clone(certificate));
+            }
+            async move {
+                if spare && !connection.may_ask(request.uri().path()).await {
+                    unread.set();
+                    return Ok(busy_response());
+                }
+                answer(connection.app.clone(), request, unread).await
+            }
+        });
+        if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
+            tracing::debug!(%error, "connection ended early");
+        }
+        drop(held);
+    }
+
+    /// Whether a connection that came too late may ask this: what is urgent, or anything once another one has ended.
+    async fn may_ask(&self, path: &str) -> bool {
+        let is_spare = || matches!(*self.place.lock().unwrap_or_else(PoisonError::into_inner), Place::Spare { .. });
+        if self.limits.urgent.contains(&path) || !is_spare() {
+            return true;
+        }
+        match tokio::time::timeout(SPARE_TIME, Arc::clone(&self.room).acquire_owned()).await {
+            Ok(Ok(permit)) => {
+                *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::Room { _permit: permit };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+const BUSY: &str = "every connection is in use: come again in a moment\n";
+
+fn busy_response() -> Response {
+    let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, BUSY).into_response()
+}
+
+/// Closes a connection of an address that has its share. Says so where that costs no handshake.
+fn refuse(stream: TcpStream, client: IpAddr, encrypted: bool, told: &Arc<Semaphore>) {
+    ConnectionRefused { client }.emit();
+    let (false, Ok(permit)) = (encrypted, Arc::clone(told).try_acquire_owned()) else { return };
+    tokio::spawn(async move {
+        const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+            content-type: text/plain\r\ncontent-length: 63\r\n\r\n\
+            too many connections from this address: come again in a moment\n";
+        let unread = Unread::default();
+        unread.set();
+        let mut stream = Progress::new(stream, SPARE_TIME, unread);
+        let tell = async {
+            stream.write_all(ANSWER).await?;
+            stream.shutdown().await
+        };
+        drop(tokio::time::timeout(SPARE_TIME, tell).await);
+        drop(permit);
+    });
 }
 
 /// Whose connection it is: the peer's, or that of whom a trusted proxy passes on.
@@ -94,25 +273,28 @@ async fn connected_peer(
     }
 }
 
-/// The next connection, once there is room for it; nothing when it is time to stop.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-    stop: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+/// Room for a connection, as soon as there is some; nothing when it is time to stop.
+async fn place(room: &Arc<Semaphore>, spare: &Arc<Semaphore>, stop: &CancellationToken) -> Option<Place> {
+    tokio::select! {
+        biased;
+        permit = Arc::clone(room).acquire_owned() => Some(Place::Room { _permit: permit.ok()? }),
+        permit = Arc::clone(spare).acquire_owned() => Some(Place::Spare { _permit: permit.ok()? }),
+        () = stop.cancelled() => None,
+    }
+}
+
+/// The next connection; nothing when it is time to stop.
+async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return None,
-            accepted = async {
-                let permit = room.clone().acquire_owned().await.ok()?;
-                Some(listener.accept().await.map(|(stream, client)| (stream, client, permit)))
-            } => accepted?,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, client, permit)) => {
+            Ok((stream, client)) => {
                 // Small answers are not to wait for a full packet.
                 drop(stream.set_nodelay(true));
-                return Some((stream, client, permit));
+                return Some((stream, client));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: connections that end will free some.
@@ -148,137 +330,4 @@ fn timeout_response(oci: bool) -> Response {
         )
     };
     (StatusCode::REQUEST_TIMEOUT, [(header::CONTENT_TYPE, kind), (header::CONNECTION, "close")], body).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::{
-        middleware,
-        routing::{get, post},
-    };
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    const LIMITS: Limits = Limits { connections: 2, head: Duration::from_millis(200), grace: Duration::from_secs(5) };
-
-    async fn start(limits: Limits) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<usize>) {
-        start_behind(limits, Proxies::default()).await
-    }
-
-    async fn start_behind(
-        limits: Limits,
-        proxies: Proxies,
-    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<usize>) {
-        let app = Router::new()
-            .route("/", get(|ConnectInfo(client): ConnectInfo<SocketAddr>| async move { client.ip().to_string() }))
-            .route("/echo", post(|body: String| async move { body }))
-            .route("/hang", get(|| async { std::future::pending::<()>().await }))
-            .layer(middleware::from_fn_with_state(Duration::from_millis(300), with_timeout));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, app, limits, proxies, stop.clone()));
-        (address, stop, served)
-    }
-
-    async fn say(stream: &mut TcpStream, text: &str) -> String {
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    #[tokio::test]
-    async fn a_request_is_answered_and_knows_its_client() {
-        let (address, ..) = start(LIMITS).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let answer = say(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn a_trusted_proxy_names_the_client_by_a_header_or_for_the_whole_connection_and_nobody_else_does() {
-        const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
-        let trusted = vec![Proxies::parse_trusted("127.0.0.1").unwrap()];
-        let by_header = Proxies { trusted, header: Some("X-Forwarded-For".parse().unwrap()), proxy_protocol: false };
-        let by_connection = Proxies { header: None, proxy_protocol: true, ..by_header.clone() };
-        let other = vec![Proxies::parse_trusted("192.0.2.1").unwrap()];
-        let foreign = Proxies { trusted: other, proxy_protocol: true, ..by_header.clone() };
-        let (xff, proxy) = ("x-forwarded-for: 203.0.113.9\r\n", "PROXY TCP4 198.51.100.7 192.0.2.1 4711 80\r\n");
-        for (proxies, request, expected) in [
-            (&by_header, format!("{GET}{xff}\r\n"), Some("203.0.113.9")),
-            (&by_header, format!("{proxy}{GET}\r\n"), None),
-            (&by_connection, format!("{proxy}{GET}{xff}\r\n"), Some("198.51.100.7")),
-            (&by_connection, format!("{GET}\r\n"), None),
-            (&foreign, format!("{GET}{xff}\r\n"), Some("127.0.0.1")),
-            (&foreign, format!("{proxy}{GET}\r\n"), None),
-        ] {
-            let (address, ..) = start_behind(LIMITS, proxies.clone()).await;
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            // What is closed unread is cut off.
-            let _ = stream.read_to_end(&mut answer).await;
-            let answer = String::from_utf8(answer).unwrap();
-            match expected {
-                Some(client) => assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(client), "{answer}"),
-                None => assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{request} {answer}"),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_head_or_a_body_that_never_ends_is_cut() {
-        let (address, ..) = start(LIMITS).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let answer = say(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-        let mut silent = TcpStream::connect(address).await.unwrap();
-        assert_eq!(say(&mut silent, "").await, "", "a connection that says nothing is closed");
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let answer = say(&mut stream, "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nab").await;
-        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("took too long"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn connections_beyond_the_limit_wait_for_room() {
-        let (address, ..) = start(Limits { connections: 1, ..LIMITS }).await;
-        let _held = TcpStream::connect(address).await.unwrap();
-        let mut second = TcpStream::connect(address).await.unwrap();
-        // The first is silent and is closed after its time; then the second is served.
-        let answer = say(&mut second, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn stopping_lets_an_answer_finish_and_cuts_what_outlives_the_grace() {
-        let (address, stop, served) = start(LIMITS).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n")
-            .await
-            .unwrap();
-        let mut seen = [0_u8; 12];
-        stream.read_exact(&mut seen).await.unwrap();
-        assert_eq!(&seen, b"HTTP/1.1 100");
-        stop.cancel();
-        stream.write_all(b"done").await.unwrap();
-        let mut rest = String::new();
-        stream.read_to_string(&mut rest).await.unwrap();
-        assert!(rest.contains("HTTP/1.1 200") && rest.ends_with("done"), "{rest}");
-        assert_eq!(served.await.unwrap(), 0);
-
-        let (address, stop, served) = start(Limits { grace: Duration::ZERO, ..LIMITS }).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n").await.unwrap();
-        let answer = {
-            // Served once the first bytes are in: ask on a second connection to know that the first was accepted.
-            let mut other = TcpStream::connect(address).await.unwrap();
-            say(&mut other, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
-        };
-        assert!(answer.starts_with("HTTP/1.1 200"));
-        stop.cancel();
-        assert_eq!(served.await.unwrap(), 1);
-    }
 }

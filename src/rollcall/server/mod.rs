@@ -8,17 +8,20 @@ mod control;
 mod decision_queue;
 mod health;
 mod listener;
+#[cfg(test)]
+mod listener_tests;
 mod proxy_protocol;
 pub mod random;
 mod refusals;
 pub mod roles;
+mod sockets;
 mod source_runners;
 pub mod telemetry;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::middleware;
+use axum::{Router, middleware};
 use chrono::{DateTime, Utc};
 use rollcall_access::{Configuration, Effect, SettingDifference, configuration_differences, configuration_to_record};
 use rollcall_api::{AnswerKey, Api};
@@ -45,7 +48,8 @@ use self::{
     configuration_events::{configuration_of, local_event},
     consequences::RosterConsequences,
     control::ServerControl,
-    health::Health,
+    health::{Audience, Health},
+    listener::Front,
     random::random_bytes,
     refusals::Refusals,
     roles::Role,
@@ -59,6 +63,7 @@ use crate::{
         load::Loaded,
     },
     sources::{ConfiguredSource, Notifications},
+    tls::{self, Tls, TlsPaths},
 };
 
 /// How long the fold of a command at start may take.
@@ -69,6 +74,12 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
 const PROBLEMS_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the numbers are brought up to date while nobody asks.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections beyond `server.max_connections` for whoever only asks whether the server is ready.
+const SPARE_CONNECTIONS: usize = 16;
+/// The listener of its own for that: probes and collectors, no clients.
+const OPS_CONNECTIONS: usize = 64;
+const OPS_CONNECTIONS_PER_ADDRESS: usize = 16;
 
 /// Where the machine itself reaches a listener.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
@@ -88,6 +99,7 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     /// How it is.
     pub health: Health,
+    tls: Option<Arc<Tls>>,
     hook_routes: Vec<HookRoute>,
     read_sources: Vec<ReadSource>,
     authenticator: Arc<Authenticator>,
@@ -112,6 +124,7 @@ impl Server {
         let Config { token, .. } = &loaded.config;
         let hook_routes = hook_routes(loaded);
         let read_sources = read_sources(&loaded.sources);
+        let tls = open_tls(loaded)?;
         let metrics = telemetry::start_metrics()?;
         let log = Log::open(&dir.log(), Arc::clone(&clock)).await?;
         let newest = newest(&log).await?;
@@ -132,6 +145,7 @@ impl Server {
             limits,
             newest.unwrap_or_default(),
             metrics,
+            tls.clone(),
         );
         let refusals = Refusals::default();
         let authenticator = Arc::new(Authenticator::new(AuthenticatorParts {
@@ -151,6 +165,7 @@ impl Server {
             keys,
             clock,
             health,
+            tls,
             hook_routes,
             read_sources,
             authenticator,
@@ -248,6 +263,7 @@ impl Server {
             keys,
             clock,
             health,
+            tls,
             hook_routes,
             read_sources,
             authenticator,
@@ -262,6 +278,10 @@ impl Server {
         let listener =
             listener.with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?;
         let address = listener.local_addr()?;
+        let ops_listener = match config.server.ops_listen {
+            None => None,
+            Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("server.ops_listen: {at}"))?),
+        };
         let append: Arc<dyn Append> = Arc::new(log.clone());
         let receiver = Receiver::new(hook_routes, ops.clone(), Arc::clone(&append), Arc::clone(&clock));
         // Before the first delivery is taken, so that nothing newer is overtaken.
@@ -294,7 +314,7 @@ impl Server {
         let consequences = RosterConsequences { handle: handle.clone(), clock: Arc::clone(&clock) };
         let (runners, runner_tasks) =
             source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), ops.clone(), consequences);
-        let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
+        let public_url = config.server.public_url.clone().unwrap_or_else(|| config.server.url_of(reachable(address)));
         let app = App::new(AppParts {
             live: handle.live(),
             append,
@@ -308,17 +328,26 @@ impl Server {
             authenticator,
             configuration,
         });
+        let operations = match ops_listener {
+            Some(_) => Router::new(),
+            None => health::router(health.clone(), Audience::Auditors(Arc::clone(&app))),
+        };
         let api = Api {
             app: Arc::clone(&app),
             answers: ops.clone(),
             answer_key: AnswerKey::new(&dir.answer_key(random_bytes()?)?),
             public_url: public_url.trim_end_matches('/').to_owned(),
+            max_unverified_bodies: config.server.max_unverified_bodies.bytes(),
         };
         let routes = roles::router(roles, api, tokens)
-            .merge(health::router(health.clone()))
+            .merge(operations)
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::with_timeout));
         let limits = listener::Limits {
             connections: usize::try_from(config.server.max_connections)?,
+            per_address: usize::try_from(config.server.max_connections_per_address)?,
+            spare: if ops_listener.is_some() { 0 } else { SPARE_CONNECTIONS },
+            urgent: health::ROUTES,
+            write: config.server.write_timeout.0,
             head: config.server.header_timeout.0,
             grace: config.server.shutdown_grace.0,
         };
@@ -326,7 +355,22 @@ impl Server {
         // Before anybody is answered: whoever was answered may send a signal.
         let mut signals = StopSignals::listen().context("signals cannot be received")?;
         let stop_on_signal = stop.clone();
-        let listener_task = tokio::spawn(listener::serve(listener, routes, limits, proxies, stop.clone()));
+        if let Some(ops_listener) = ops_listener {
+            let apart = listener::Limits {
+                connections: OPS_CONNECTIONS,
+                per_address: OPS_CONNECTIONS_PER_ADDRESS,
+                spare: 0,
+                ..limits
+            };
+            let routes = health::router(health.clone(), Audience::Anybody);
+            tracing::info!(listen = %ops_listener.local_addr()?, "operations are answered apart");
+            tokio::spawn(listener::serve(ops_listener, routes, apart, Front::default(), stop.clone()));
+        }
+        if let Some(tls) = &tls {
+            tokio::spawn(tls::watch(Arc::clone(tls), stop.clone()));
+        }
+        let listener_task =
+            tokio::spawn(listener::serve(listener, routes, limits, Front { proxies, tls }, stop.clone()));
         let maintenance = maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone());
         let counting = count_problems(app, stop.clone());
         let maintenance_task = tokio::spawn(async move {
@@ -352,6 +396,19 @@ impl Server {
             ops,
         })
     }
+}
+
+/// TLS of our own, where the configuration names a certificate.
+fn open_tls(loaded: &Loaded) -> anyhow::Result<Option<Arc<Tls>>> {
+    let config::TlsFiles { cert_file, key_file, client_ca_file } = &loaded.config.server.tls;
+    let (Some(certificate), Some(key)) = (cert_file, key_file) else { return Ok(None) };
+    let path = |name: &str, path: &std::path::Path| loaded.origins.of(&format!("server.tls.{name}")).resolve(path);
+    let paths = TlsPaths {
+        certificate: path("cert_file", certificate),
+        key: path("key_file", key),
+        client_authorities: client_ca_file.as_ref().map(|file| path("client_ca_file", file)),
+    };
+    Ok(Some(Arc::new(Tls::open(paths)?)))
 }
 
 /// How the keys of registry tokens are made.
@@ -484,7 +541,7 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
 fn hook_routes(loaded: &Loaded) -> Vec<HookRoute> {
     let server_max_body = loaded.config.server.max_body;
     let route = |(name, source): (&SourceName, &ConfiguredSource)| {
-        let Notifications { hook, max_body } = loaded.sources.get(name)?.hook.as_ref()?;
+        let Notifications { hook, max_body, .. } = loaded.sources.get(name)?.hook.as_ref()?;
         Some(HookRoute {
             source: name.clone(),
             order: source.order(),

@@ -135,6 +135,20 @@ impl Stopped {
     }
 }
 
+/// A connection was closed because its address has its share of them.
+pub struct ConnectionRefused {
+    /// Whose.
+    pub client: std::net::IpAddr,
+}
+
+impl ConnectionRefused {
+    /// Says it.
+    pub fn emit(self) {
+        tracing::debug!(client = %self.client, "connection refused: this address has its share");
+        metrics::counter!("rollcall_connections_refused_total").increment(1);
+    }
+}
+
 /// Decisions were lost because they came faster than they could be kept.
 pub struct DecisionDropped;
 

@@ -11,6 +11,7 @@ use std::{fmt, ops::Deref, path::Path, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_authn::PasswordCheck;
+use rollcall_entitlements::SecretMark;
 use rollcall_events::{Order, SourceName};
 use rollcall_ingest::{
     ReadOptions,
@@ -112,10 +113,23 @@ pub struct Source {
 
 /// The hook of a source that posts.
 pub struct Notifications {
-    /// Its format and its secrets.
+    /// Its format, and how its sender is known.
     pub hook: Arc<dyn Hook>,
+    /// What no other source may have: under one secret each could speak for the other.
+    pub marks: Vec<SecretMark>,
+    /// Whether its sender is known by a certificate that TLS asks for.
+    pub certificates: Certificates,
     /// The largest notification, where it is not the server's.
     pub max_body: Option<ByteSize>,
+}
+
+/// Whether a sender is known by its client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificates {
+    /// It is, so the listener must ask for one.
+    Demanded,
+    /// It is not.
+    Ignored,
 }
 
 /// Looks at a source as an operator would, and says what is wrong. Changes nothing.

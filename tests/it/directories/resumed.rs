@@ -125,7 +125,7 @@ fn a_restart_goes_on_from_the_cookie_and_hears_what_changed_meanwhile() {
     }
     let said = server.cli(&["sources", "show", "corp-ldap"]).ok();
     assert!(said.contains("read as a whole") && said.contains(": first start"), "{said}");
-    let metrics = server.http.send(server.http.get(&server.url("/metrics"))).text;
+    let metrics = server.get("/metrics").text;
     let starts: Vec<&str> = metrics.lines().filter(|line| line.starts_with("rollcall_source_follows_total")).collect();
     assert!(starts.len() == 1 && starts[0].contains("from=\"cursor\""), "{starts:?}");
 }

@@ -53,15 +53,30 @@ impl Answer {
 
 impl Default for Http {
     fn default() -> Self {
+        Self::built_by(|client| client)
+    }
+}
+
+impl Http {
+    /// Trusts this authority and no other, and shows a certificate with its key where there is one. All in PEM.
+    pub fn trusting(authority: &str, shows: Option<&str>) -> Self {
+        let root = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
+        let shows = shows.map(|pem| reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
+        Self::built_by(|client| {
+            let client = client.tls_certs_only([root]);
+            shows.into_iter().fold(client, reqwest::ClientBuilder::identity)
+        })
+    }
+
+    fn built_by(more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder()
             .no_proxy()
             // The server closes a connection that lies idle; one that is used in that moment fails for no fault of either.
             .pool_idle_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(40))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+            .redirect(reqwest::redirect::Policy::none());
+        let client = more(client).build().unwrap();
         Self { runtime, client }
     }
 }

@@ -86,6 +86,13 @@ impl Server {
         self.dir.write("rollcall.toml", config);
     }
 
+    /// Adds lines to its section `[server]`.
+    pub fn set(&self, lines: &str) {
+        let path = self.dir.join("rollcall.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen("[server]\n", &format!("[server]\n{lines}\n"), 1)).unwrap();
+    }
+
     /// The command that serves; a fault test puts something around it.
     pub fn command(&self) -> Command {
         let mut command = Command::new(BINARY);

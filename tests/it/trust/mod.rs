@@ -15,3 +15,6 @@ mod names;
 mod output;
 mod problems;
 mod settings;
+mod signed;
+mod sockets;
+mod tls;

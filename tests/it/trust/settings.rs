@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::server::{Server, WORLD};
+use crate::support::{
+    api::Secret,
+    server::{Server, WORLD},
+};
 
 const PORTUS: &str = "\n[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";
 
@@ -69,7 +72,7 @@ fn a_configuration_that_changes_nobody_is_in_effect_at_once() {
     let mut server = Server::start();
     server.say(WORLD);
     let before = server.memberships();
-    server.dir.write("portal.secret", server.secret.text() + "\n");
+    server.dir.write("portal.secret", Secret::new(2).text() + "\n");
     server.configure(
         "\n[source.portal]\nkind = \"entitlements\"\nsecret_file = \"portal.secret\"\norder = \"time\"\n\n[access]\nreserved_names = [\"acme-*\"]\n",
     );

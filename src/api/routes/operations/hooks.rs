@@ -1,7 +1,11 @@
 //! `POST /hooks/{source}`: one webhook delivery in, what became of each event out (DESIGN 10).
 //! Cuts the body; signature, keeping and appending are ingest's.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension,
@@ -11,10 +15,10 @@ use axum::{
     response::Response,
 };
 use rollcall_app::operations::deliveries::{self, HookAnswer};
-use rollcall_ingest::InboundCall;
+use rollcall_ingest::{InboundCall, connector::ClientCertificate};
 
 use crate::http::{
-    body::{BODY_TIMEOUT, read_body},
+    body::{BODY_TIMEOUT, read_unknown_body},
     extractors::TakeDelivery,
     problem::{Kind, ProblemDocument, Result},
     query::{Pairs, Wait},
@@ -23,8 +27,8 @@ use crate::http::{
 
 /// Takes one delivery of a source.
 ///
-/// The body is signed as the source's format says; the canonical form takes CloudEvents 1.0 under the Standard Webhooks
-/// headers. 202 means that everything in it is durable. Sending the same again is always safe.
+/// The body is signed under the Standard Webhooks headers, or the source shows a bearer token or a client certificate, as it
+/// is configured. The canonical form takes CloudEvents 1.0. 202 means that everything in it is durable. Sending the same again is always safe.
 #[utoipa::path(
     post, path = "/hooks/{source}", tag = "hooks", operation_id = "receive",
     params(
@@ -40,24 +44,29 @@ use crate::http::{
     security(("signature" = []))
 )]
 pub(crate) async fn receive(
-    TakeDelivery(app): TakeDelivery,
+    TakeDelivery { app, unverified }: TakeDelivery,
     Path(source): Path<String>,
     RawQuery(query): RawQuery,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    certificate: Option<Extension<Arc<dyn ClientCertificate>>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
     let limit = deliveries::max_body(&app, &source)?;
     let wait = requested_wait(query.as_deref())?;
-    let body = read_body(&headers, body, limit, BODY_TIMEOUT).await.map_err(|problem| match problem.kind() {
+    let client = peer.map(|Extension(ConnectInfo(address))| address.ip());
+    let share = unverified.share(client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), limit);
+    // Given back with the last byte: nothing is waited for between that and the check.
+    let body = read_unknown_body(&headers, body, limit, BODY_TIMEOUT, share).await;
+    let body = body.map_err(|problem| match problem.kind() {
         Kind::TooLarge => Kind::TooLarge.because(format!(
             "At most {limit} bytes are taken in one delivery. Send less at once, or have the operator raise `max_body` of \
              the source, or `server.max_body`."
         )),
         _ => problem,
     })?;
-    let client = peer.map(|Extension(ConnectInfo(address))| address.ip());
-    let answer = deliveries::receive(&app, &source, InboundCall { headers, body, client }, wait).await?;
+    let certificate = certificate.map(|Extension(certificate)| certificate);
+    let answer = deliveries::receive(&app, &source, InboundCall { headers, body, client, certificate }, wait).await?;
     response::json(StatusCode::ACCEPTED, answer.position(), &answer)
 }
 

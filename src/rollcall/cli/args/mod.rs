@@ -38,6 +38,9 @@ pub struct Global {
     /// File with the key to ask with [default: admin.key in the data directory]
     #[arg(long, global = true, env = "ROLLCALL_TOKEN_FILE", value_name = "FILE", hide_env = true)]
     pub token_file: Option<PathBuf>,
+    /// File with the authorities that may sign the server's certificate, PEM [default: the system's]
+    #[arg(long, global = true, env = "ROLLCALL_CA_FILE", value_name = "FILE", hide_env = true)]
+    pub ca_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -459,7 +462,7 @@ mod tests {
             let mut shown = command.clone().term_width(100);
             let help = shown.render_long_help();
             out.push_str(&format!("$ {} --help\n{help}\n", shown.get_bin_name().unwrap_or("rollcall")));
-            let globals = ["config", "data_dir", "server", "token_file", "json", "help", "version"];
+            let globals = ["config", "data_dir", "server", "token_file", "ca_file", "json", "help", "version"];
             for inner in command.get_subcommands_mut().filter(|c| c.get_name() != "help") {
                 let hidden = globals.iter().fold(inner.clone(), |c, id| {
                     if c.get_arguments().any(|arg| arg.get_id() == id) {

@@ -1,0 +1,62 @@
+//! The tokens that a source sends: the current one and those before it. Never printed, compared in constant time.
+
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use crate::SecretMark;
+
+/// The bearer tokens of one source, current first, as their hashes.
+pub struct Tokens(Vec<SecretMark>);
+
+/// Why a file of tokens is refused. Never quotes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Nothing in it.
+    #[error("there is no token: write one of 32 to 512 characters of A-Z, a-z, 0-9 and -._~+/=")]
+    Missing,
+    /// A line that is not a token.
+    #[error(
+        "line {line} is not a token: 32 to 512 characters of A-Z, a-z, 0-9 and -._~+/=, one token a line, the current one first"
+    )]
+    Malformed {
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
+impl Tokens {
+    /// Reads tokens, one a line, the current one first. Blank lines and lines that begin with `#` do not count.
+    ///
+    /// # Errors
+    /// When there is none, or a line is not one.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let lines = text.lines().map(str::trim).enumerate();
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let marks = lines.map(|(at, line)| mark(line).ok_or(TokenError::Malformed { line: at + 1 }));
+        let marks: Vec<_> = marks.collect::<Result<_, _>>()?;
+        if marks.is_empty() { Err(TokenError::Missing) } else { Ok(Self(marks)) }
+    }
+
+    /// Whether it is one of them. How long it takes tells neither which one nor how much of it.
+    pub(crate) fn fits(&self, offered: &[u8]) -> bool {
+        let SecretMark(offered) = SecretMark::of(offered);
+        self.0.iter().fold(false, |fits, SecretMark(mark)| fits | verify_slices_are_equal(&offered, mark).is_ok())
+    }
+
+    /// What no other source may have.
+    pub(crate) fn marks(&self) -> Vec<SecretMark> {
+        self.0.clone()
+    }
+}
+
+fn mark(line: &str) -> Option<SecretMark> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    ((32..=512).contains(&line.len()) && line.bytes().all(allowed)).then(|| SecretMark::of(line.as_bytes()))
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
