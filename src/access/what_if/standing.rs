@@ -138,7 +138,11 @@ fn each_row(
     mut visit: impl FnMut(Option<Principal>, AccessRow) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let (mut words, now) = (Words::default(), now.timestamp_micros());
-    let (mut had, mut has) = (Meaning::of(states.before(), &mut words), Meaning::of(states.after(), &mut words));
+    // What either access profile gives of the API: whoever has it by a role of the API keeps it.
+    let mut given = states.before().given_by_api_section();
+    given.extend(states.after().given_by_api_section());
+    let mut had = Meaning::of(states.before(), &given, &mut words);
+    let mut has = Meaning::of(states.after(), &given, &mut words);
     (had.words, has.words) = (words.names.len(), words.names.len());
     let admitted = |roster: &Roster| roster.users().map(|user| (user, roster.shut_out(user))).collect::<Vec<_>>();
     let former = admitted(states.before());
@@ -289,20 +293,33 @@ struct Meaning {
     roles: Vec<usize>,
     api_roles: Vec<usize>,
     actions: Vec<(ActionSet, usize)>,
-    api: Vec<(ActionSet, usize)>,
+    api: Vec<ApiAction>,
     sign_in: usize,
     see_members: usize,
 }
 
+/// An action of Rollcall's own API.
+struct ApiAction {
+    /// In the API's profile.
+    own: Option<ActionSet>,
+    /// What gives it in the access profile.
+    given: Option<ActionSet>,
+    word: usize,
+}
+
 impl Meaning {
-    fn of(roster: &Roster, words: &mut Words) -> Self {
+    fn of(roster: &Roster, given: &BTreeSet<String>, words: &mut Words) -> Self {
         let profile = roster.profile();
         let mut role = |name: String| words.number(true, &name);
         let roles = profile.roles().map(|ix| role(profile.role_name(ix).to_owned())).collect();
         let api_roles = roster.api.roles().map(|ix| role(roster.bindable_role(ProfileKind::Api, ix))).collect();
         let actions = profile.actions().map(|(name, set)| (set, words.number(false, name))).collect();
-        let given = profile.document().api.keys().filter_map(|name| Some((name, profile.gives_api(name)?)));
-        let api = given.map(|(name, set)| (set, words.number(false, &format!("api:{name}")))).collect();
+        let mut api_action = |name: &String| ApiAction {
+            own: roster.api.operation(name),
+            given: profile.gives_api(name),
+            word: words.number(false, &format!("api:{name}")),
+        };
+        let api = given.iter().map(&mut api_action).collect();
         let (sign_in, see_members) = (words.number(false, SIGN_IN), words.number(false, SEE_MEMBERS));
         Self { words: 0, roles, api_roles, actions, api, sign_in, see_members }
     }
@@ -311,7 +328,9 @@ impl Meaning {
     fn of_crowd(&self, roster: &Roster, crowd: PseudoPrincipal, place: Place) -> Held {
         let mut held = Held::none(self.words);
         let actions = roster.baseline_at(crowd, place);
-        self.actions.iter().chain(&self.api).filter(|(set, _)| actions.contains(*set)).for_each(|(_, w)| held.add(*w));
+        self.actions.iter().filter(|(set, _)| actions.contains(*set)).for_each(|(_, word)| held.add(*word));
+        let given = self.api.iter().filter(|api| api.given.is_some_and(|set| actions.contains(set)));
+        given.for_each(|api| held.add(api.word));
         held
     }
 
@@ -324,6 +343,9 @@ impl Meaning {
         }
         for live in roster.live_roles(ProfileKind::Api, caller, place, at) {
             self.api_roles.get(usize::from(live.held.role.0)).into_iter().for_each(|word| held.add(*word));
+            let gives = roster.api.gives(live.held);
+            let own = self.api.iter().filter(|api| api.own.is_some_and(|set| gives.contains(set)));
+            own.for_each(|api| held.add(api.word));
         }
         let resource = roster.resource(ProfileKind::Access, place, caller);
         let Some(resource) = resource.filter(|_| roster.is_open(place)) else { return held };
@@ -337,11 +359,11 @@ impl Meaning {
         self.actions.iter().filter(|(set, _)| actions.contains(*set)).for_each(|(_, word)| held.add(*word));
         // What everybody who signed in has is for people: a service does here what it was given.
         let given = roles.iter().fold(ActionSet::EMPTY, |all, role| all.union(roster.profile.gives(*role)));
-        let may = |set: &ActionSet| {
-            actions.contains(*set)
-                && (!matches!(caller, Principal::Service(_) | Principal::Limited(..)) || given.contains(*set))
+        let may = |set: ActionSet| {
+            actions.contains(set)
+                && (!matches!(caller, Principal::Service(_) | Principal::Limited(..)) || given.contains(set))
         };
-        self.api.iter().filter(|(set, _)| may(set)).for_each(|(_, word)| held.add(*word));
+        self.api.iter().filter(|api| api.given.is_some_and(may)).for_each(|api| held.add(api.word));
         if let ([None, Some(_)], true) = (derived, bound.is_empty())
             && roster.settings().customers_see_each_other
         {
@@ -352,6 +374,11 @@ impl Meaning {
 }
 
 impl Roster {
+    /// The actions of the API that the access profile in force gives to somebody.
+    fn given_by_api_section(&self) -> BTreeSet<String> {
+        self.profile.document().api.keys().cloned().collect()
+    }
+
     /// Everybody who could hold a role on a scope.
     fn callers_at(&self, place: Place) -> BTreeSet<Principal> {
         match place {
