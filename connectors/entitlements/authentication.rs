@@ -1,7 +1,7 @@
 //! How a sender shows that it is the source, and what of a delivery that covers. Everything that decides anything must be
 //! covered: a signature covers the body alone, a token or a certificate the whole call.
 
-use rollcall_ingest::connector::{Found, Headers, Occasion, Rejection, Sender};
+use rollcall_ingest::connector::{Found, Headers, Occasion, Rejection, SecretUse, Sender};
 
 use crate::{SecretMark, Secrets, Tokens, signature};
 
@@ -23,7 +23,7 @@ impl Authentication {
     pub(crate) fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
         match (self, occasion) {
             (Self::Signature(secrets), _) => signature::verify(secrets, headers, body, occasion),
-            (Self::Bearer(tokens), Occasion::Arrival { sender, .. }) => verify_token(tokens, sender),
+            (Self::Bearer(tokens), Occasion::Arrival { sender, .. }) => verify_token(tokens, sender, occasion),
             (Self::Certificate(names), Occasion::Arrival { now, sender }) => {
                 let certificate = sender.certificate.ok_or(CERTIFICATE_MISSING)?;
                 let shown = certificate.names(now).ok_or(CERTIFICATE_UNTRUSTED)?;
@@ -55,15 +55,33 @@ impl Authentication {
     #[must_use]
     pub fn marks(&self) -> Vec<SecretMark> {
         match self {
-            Self::Signature(secrets) => secrets.marks(),
-            Self::Bearer(tokens) => tokens.marks(),
+            Self::Signature(secrets) => secrets.rotation().marks(),
+            Self::Bearer(tokens) => tokens.rotation().marks(),
             Self::Certificate(_) => Vec::new(),
+        }
+    }
+
+    /// Each secret without its value, and when it was last used. A certificate is none.
+    pub(crate) fn uses(&self) -> Vec<SecretUse> {
+        match self {
+            Self::Signature(secrets) => secrets.rotation().uses(),
+            Self::Bearer(tokens) => tokens.rotation().uses(),
+            Self::Certificate(_) => Vec::new(),
+        }
+    }
+
+    /// Takes over when secrets that are here too were last used.
+    pub(crate) fn recall(&self, uses: &[SecretUse]) {
+        match self {
+            Self::Signature(secrets) => secrets.rotation().recall(uses),
+            Self::Bearer(tokens) => tokens.rotation().recall(uses),
+            Self::Certificate(_) => {}
         }
     }
 }
 
 /// One `Authorization`, of the scheme Bearer, with a token of the source.
-fn verify_token(tokens: &Tokens, sender: Sender<'_>) -> Result<(), Rejection> {
+fn verify_token(tokens: &Tokens, sender: Sender<'_>, occasion: Occasion<'_>) -> Result<(), Rejection> {
     let mut all = sender.headers.get_all("authorization").iter();
     let offered = match (all.next(), all.next()) {
         (None, _) => return Err(TOKEN_MISSING),
@@ -74,7 +92,7 @@ fn verify_token(tokens: &Tokens, sender: Sender<'_>) -> Result<(), Rejection> {
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return Err(TOKEN_MALFORMED);
     }
-    if tokens.fits(token) { Ok(()) } else { Err(TOKEN_MISMATCH) }
+    if tokens.fits(token, occasion) { Ok(()) } else { Err(TOKEN_MISMATCH) }
 }
 
 const TOKEN_MISSING: Rejection =

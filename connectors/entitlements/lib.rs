@@ -8,11 +8,12 @@ mod flow_tests;
 #[cfg(test)]
 mod format_tests;
 mod marks;
+mod rotation;
 mod secrets;
 mod signature;
 mod tokens;
 
-use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Rejection};
+use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse};
 
 pub use authentication::Authentication;
 pub use marks::SecretMark;
@@ -42,6 +43,14 @@ impl Hook for CloudEvents {
 
     fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
         self.authentication.verify(headers, body, occasion)
+    }
+
+    fn secrets(&self) -> Vec<SecretUse> {
+        self.authentication.uses()
+    }
+
+    fn recall(&self, uses: &[SecretUse]) {
+        self.authentication.recall(uses);
     }
 
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {

@@ -4,11 +4,12 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rollcall_ingest::connector::Occasion;
 
-use crate::SecretMark;
+use crate::{SecretMark, rotation::Rotation};
 
 /// The signing secrets of one source, current first.
-pub struct Secrets(Vec<(hmac::Key, SecretMark)>);
+pub struct Secrets(Rotation<hmac::Key>);
 
 /// Why a secret file is refused. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,28 +39,35 @@ impl Secrets {
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let keys = lines.map(|(at, line)| key(line).ok_or(SecretError::Malformed { line: at + 1 }));
         let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(SecretError::Missing) } else { Ok(Self(keys)) }
+        if keys.is_empty() { Err(SecretError::Missing) } else { Ok(Self(Rotation::of(keys))) }
     }
 
     /// The value of `webhook-signature` for a body, under the current secret. What a sender does.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let timestamp = timestamp.to_string();
-        let tag = self.0.first().map(|(key, _)| tag(key, id, &timestamp, body));
+        let tag = self.0.current().map(|key| tag(key, id, &timestamp, body));
         tag.map(|tag| format!("v1,{}", BASE64_STANDARD.encode(tag))).unwrap_or_default()
     }
 
-    /// What no other source may have.
-    pub(crate) fn marks(&self) -> Vec<SecretMark> {
-        self.0.iter().map(|(_, mark)| *mark).collect()
+    /// The secrets as such.
+    pub(crate) fn rotation(&self) -> &Rotation<hmac::Key> {
+        &self.0
     }
 
     /// Whether one of the offered tags is right under one of the secrets. How long it takes tells neither which one
     /// nor how much of it.
-    pub(crate) fn fits(&self, id: &str, timestamp: &str, body: &[u8], offered: &[Vec<u8>]) -> bool {
-        self.0.iter().fold(false, |fits, (key, _)| {
+    pub(crate) fn fits(
+        &self,
+        id: &str,
+        timestamp: &str,
+        body: &[u8],
+        offered: &[Vec<u8>],
+        occasion: Occasion<'_>,
+    ) -> bool {
+        self.0.fits(occasion, |key, _| {
             let right = tag(key, id, timestamp, body);
-            offered.iter().fold(fits, |fits, tag| {
+            offered.iter().fold(false, |fits, tag| {
                 let same = aws_lc_rs::constant_time::verify_slices_are_equal(tag, right.as_ref()).is_ok();
                 fits | same
             })

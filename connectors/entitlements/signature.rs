@@ -38,7 +38,7 @@ pub(crate) fn verify(
     // Other versions are other schemes' and no reason to refuse.
     let offered = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,")).take(MAX_SIGNATURES);
     let offered: Vec<Vec<u8>> = offered.filter_map(|base64| BASE64_STANDARD.decode(base64).ok()).collect();
-    if secrets.fits(id, timestamp, body, &offered) { Ok(()) } else { Err(SIGNATURE_MISMATCH) }
+    if secrets.fits(id, timestamp, body, &offered, occasion) { Ok(()) } else { Err(SIGNATURE_MISMATCH) }
 }
 
 /// A header that must be there once and not be empty.

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use rollcall_ingest::connector::Occasion;
 
-use crate::SecretMark;
+use crate::{SecretMark, rotation::Rotation};
 
 /// The bearer tokens of one source, current first, as their hashes.
-pub struct Tokens(Vec<SecretMark>);
+pub struct Tokens(Rotation<()>);
 
 /// Why a file of tokens is refused. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,22 +32,25 @@ impl Tokens {
     /// # Errors
     /// When there is none, or a line is not one.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
+        // A byte order mark is what an editor wrote, not a part of the token.
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let marks = lines.map(|(at, line)| mark(line).ok_or(TokenError::Malformed { line: at + 1 }));
+        let marks =
+            lines.map(|(at, line)| mark(line).map(|mark| ((), mark)).ok_or(TokenError::Malformed { line: at + 1 }));
         let marks: Vec<_> = marks.collect::<Result<_, _>>()?;
-        if marks.is_empty() { Err(TokenError::Missing) } else { Ok(Self(marks)) }
+        if marks.is_empty() { Err(TokenError::Missing) } else { Ok(Self(Rotation::of(marks))) }
     }
 
     /// Whether it is one of them. How long it takes tells neither which one nor how much of it.
-    pub(crate) fn fits(&self, offered: &[u8]) -> bool {
+    pub(crate) fn fits(&self, offered: &[u8], occasion: Occasion<'_>) -> bool {
         let SecretMark(offered) = SecretMark::of(offered);
-        self.0.iter().fold(false, |fits, SecretMark(mark)| fits | verify_slices_are_equal(&offered, mark).is_ok())
+        self.0.fits(occasion, |(), SecretMark(mark)| verify_slices_are_equal(&offered, mark).is_ok())
     }
 
-    /// What no other source may have.
-    pub(crate) fn marks(&self) -> Vec<SecretMark> {
-        self.0.clone()
+    /// The tokens as such.
+    pub(crate) fn rotation(&self) -> &Rotation<()> {
+        &self.0
     }
 }
 

@@ -25,7 +25,9 @@ use crate::{
             authzen, bindings, decisions, explain, folders, groups, people, previews, projects, reports, secrets,
             services, sign_ins, users,
         },
-        operations::{configuration, deliveries, events, hooks, keys, log, plans, problems, projections, sources},
+        operations::{
+            configuration, deliveries, events, hooks, keys, log, plans, problems, projections, reload, sources,
+        },
     },
     telemetry::RequestAnswered,
 };
@@ -57,7 +59,8 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(decisions::routes())
         .merge(sign_ins::routes())
         .merge(projections::routes())
-        .merge(keys::routes());
+        .merge(keys::routes())
+        .merge(reload::routes());
     add_permissions(all.get_openapi_mut());
     all
 }

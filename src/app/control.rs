@@ -60,6 +60,12 @@ pub trait Control: Send + Sync + 'static {
     /// The keys cannot be read now.
     async fn keys(&self) -> Result<Vec<SigningKey>, ControlError>;
 
+    /// Reads secrets and certificates anew, each by itself: where one cannot be used the one before stays.
+    ///
+    /// # Errors
+    /// It cannot be done now.
+    async fn reload(&self) -> Result<Reloaded, ControlError>;
+
     /// Makes a new signing key and signs with it from now on; the former stays published while its tokens live.
     ///
     /// # Errors
@@ -88,6 +94,18 @@ pub trait Control: Send + Sync + 'static {
         after: Position,
         rows: u32,
     ) -> Result<(Vec<SupersededRow>, Option<Position>), ControlError>;
+
+    /// The authorities of that bundle, the one that certifies first.
+    ///
+    /// # Errors
+    /// They cannot be read now.
+    async fn authorities(&self) -> Result<Vec<SigningAuthority>, ControlError>;
+
+    /// A step of their renewal.
+    ///
+    /// # Errors
+    /// It cannot be done now; nothing changed.
+    async fn renew_authority(&self, step: RenewalStep) -> Result<Vec<SigningAuthority>, ControlError>;
 
     /// The certificates that a registry's `rootcertbundle` wants, PEM.
     ///
@@ -175,6 +193,50 @@ pub struct Checked {
     pub swapped: bool,
 }
 
+/// What became of reading secrets and certificates anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reloaded {
+    /// What was read, each with what became of it.
+    pub items: Vec<ReloadedItem>,
+    /// Keys of the configuration that have another value now, which counts after a restart.
+    pub restart: Vec<String>,
+}
+
+/// One thing that was read anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReloadedItem {
+    /// Which: `source NAME`, `admin key`, `signing keys`, `tls`, `configuration`.
+    pub what: String,
+    /// What became of it.
+    pub outcome: ReloadOutcome,
+    /// The same for people; of one that could not be used, why.
+    pub detail: String,
+}
+
+/// What became of one thing that was read anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadOutcome {
+    /// The new one is in use.
+    Reloaded,
+    /// It is the same as before.
+    Unchanged,
+    /// The new one cannot be used; the one before stays.
+    Kept,
+}
+
+impl ReloadOutcome {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reloaded => "reloaded",
+            Self::Unchanged => "unchanged",
+            Self::Kept => "kept",
+        }
+    }
+}
+
 /// A log whose chain was read and found whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verified {
@@ -185,6 +247,29 @@ pub struct Verified {
     pub position: Position,
     /// The chain's hash there, hexadecimal.
     pub hash: String,
+}
+
+/// An authority that certifies signing keys, whose certificate registries hold; never its private half.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SigningAuthority {
+    /// Its name in certificates.
+    pub name: String,
+    /// `certifies`, `next` (it stands in the bundle and will certify) or `former`.
+    pub role: String,
+    /// When it ends; of a former one, when it leaves the bundle.
+    pub not_after: DateTime<Utc>,
+    /// When the next one takes over by itself at the latest: by then every registry needs the bundle with both.
+    pub takeover: DateTime<Utc>,
+}
+
+/// A step of the renewal of the authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RenewalStep {
+    /// Make the next one, and put it into the bundle.
+    Make,
+    /// Certify with it from now on.
+    Use,
 }
 
 /// A key that signs registry tokens; never its private half.

@@ -24,7 +24,10 @@ pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List, Page, PageRe
 pub use app::{App, AppParts};
 pub use caller::{Caller, SignedIn};
 pub use commands::{Commands, Precondition};
-pub use control::{Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified};
+pub use control::{
+    Checked, Control, ControlError, Decisions, Projection, ProjectionState, ReloadOutcome, Reloaded, ReloadedItem,
+    RenewalStep, SigningAuthority, SigningKey, Verified,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use past::{PastQuery, parse_log_id};
 pub use permissions::{Admission, At, Permission};

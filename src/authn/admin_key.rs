@@ -16,6 +16,11 @@ impl AdminKey {
         Self(Digest::of(key.as_bytes()))
     }
 
+    /// Whether both are of the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0.0, &other.0.0).is_ok()
+    }
+
     /// Whether this is the key, in a time that tells nothing about it.
     pub(crate) fn matches(&self, presented: &str) -> bool {
         let Self(presented) = Self::of(presented);

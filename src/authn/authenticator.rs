@@ -1,7 +1,10 @@
 //! Signing in: whose credentials these are, as of one reading of the roster, and one count of wrong guesses for every
 //! interface. Decides nothing about rights and knows no request.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Credential, Principal, Roster, SharedRoster};
@@ -95,7 +98,7 @@ pub struct AuthenticatorParts {
 /// Signs in users, services and the operator. One for the whole process: it counts wrong guesses and remembers answers.
 pub struct Authenticator {
     live: Arc<SharedRoster>,
-    admin_key: AdminKey,
+    admin_key: RwLock<AdminKey>,
     refresh_key: RefreshKey,
     service: String,
     passwords: Option<Passwords>,
@@ -119,7 +122,7 @@ impl Authenticator {
         };
         Ok(Self {
             live,
-            admin_key,
+            admin_key: RwLock::new(admin_key),
             refresh_key,
             service,
             passwords,
@@ -127,6 +130,18 @@ impl Authenticator {
             password_throttle: Throttle::default(),
             secret_throttle: Throttle::default(),
         })
+    }
+
+    fn admin_key(&self) -> AdminKey {
+        *self.admin_key.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another key in place of the operator's; the former one is over. Says whether it is another one.
+    pub fn set_admin_key(&self, key: AdminKey) -> bool {
+        let mut current = self.admin_key.write().unwrap_or_else(PoisonError::into_inner);
+        let other = !current.is(&key);
+        *current = key;
+        other
     }
 
     /// Finds out who signs in and hands it to `then` together with the roster that says so, so that what `then` derives
@@ -212,7 +227,7 @@ impl Authenticator {
     fn is_own_credential(&self, password: &SecretString, now: DateTime<Utc>) -> bool {
         let text = password.expose_secret();
         OWN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
-            || self.admin_key.matches(text)
+            || self.admin_key().matches(text)
             || self.live.read().credential(&Digest::of(text.as_bytes()).0, now).is_some()
     }
 
@@ -220,7 +235,7 @@ impl Authenticator {
     fn identify(&self, roster: &Roster, sign_in: &SignIn<'_>, directory: Option<PasswordAnswered>) -> Option<Identity> {
         match (sign_in.realm, sign_in.credentials) {
             (Realm::Registry, Credentials::Anonymous) => Some(Identity::Anonymous),
-            (Realm::Api, Credentials::Bearer(key)) if self.admin_key.matches(key.expose_secret()) => {
+            (Realm::Api, Credentials::Bearer(key)) if self.admin_key().matches(key.expose_secret()) => {
                 Some(Identity::Operator)
             }
             (Realm::Api, Credentials::Bearer(secret)) => Self::by_secret(roster, sign_in, None, secret),

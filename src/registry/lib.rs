@@ -12,7 +12,7 @@ pub use authorize::{Authorization, ContentDigest, Reference, RepositoryName, Res
 pub use client::ClientFamily;
 pub use decision::{Decision, DecisionSink, NoDecisions, Outcome, Tie};
 pub use keys::{
-    KeyError, KeyInfo, KeyOptions, KeySet, Keys,
+    AuthorityInfo, AuthorityRole, KeyError, KeyInfo, KeyOptions, KeySet, Keys,
     jwt::{Access, Algorithm, Claims, SignError, VerifyError},
 };
 pub use token::{DenialMode, Freshness, InvalidTtl, TokenParts, TokenServer, Ttl, router};

@@ -114,7 +114,10 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     POST "/api/v1/projections/{name}/rebuild" "projection.rebuild" Root;
     GET "/api/v1/keys" "key.list" Root;
     GET "/api/v1/keys/bundle" "key.list" Root;
+    GET "/api/v1/keys/authorities" "key.list" Root;
+    POST "/api/v1/keys/authorities" "key.rotate" Root;
     POST "/api/v1/keys/rotate" "key.rotate" Root;
+    POST "/api/v1/reload" "key.rotate" Root;
 };
 
 /// What a route demands; nothing for one that is open or has no row.

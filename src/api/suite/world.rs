@@ -130,6 +130,18 @@ impl Control for TestControl {
         let (kid, algorithm) = ("AAAA:BBBB".to_owned(), "ES256".to_owned());
         Ok(vec![SigningKey { kid, algorithm, current: true, not_before, not_after }])
     }
+    async fn authorities(&self) -> Result<Vec<rollcall_app::SigningAuthority>, ControlError> {
+        Ok(Vec::new())
+    }
+    async fn renew_authority(
+        &self,
+        _: rollcall_app::RenewalStep,
+    ) -> Result<Vec<rollcall_app::SigningAuthority>, ControlError> {
+        Err(ControlError::Unavailable("the disk is full".to_owned()))
+    }
+    async fn reload(&self) -> Result<rollcall_app::Reloaded, ControlError> {
+        Ok(rollcall_app::Reloaded { items: Vec::new(), restart: Vec::new() })
+    }
     async fn rotate_keys(&self) -> Result<SigningKey, ControlError> {
         Err(ControlError::Unavailable("the disk is full".to_owned()))
     }

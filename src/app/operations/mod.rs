@@ -9,4 +9,5 @@ pub mod log;
 pub mod plans;
 pub mod problems;
 pub mod projections;
+pub mod reload;
 pub mod sources;

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use chrono::{DateTime, Utc};
 use rollcall_access::ParkedView;
 use rollcall_events::{LOCAL, Order, Position};
+use rollcall_ingest::connector::SecretUse;
 use rollcall_store::ops::OpsError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -31,12 +32,27 @@ pub struct Source {
     pub hook: Option<String>,
     /// The largest body that it may post, in bytes.
     pub max_body: Option<usize>,
+    /// The secrets under which it may sign, the current one first.
+    #[serde(default)]
+    pub secrets: Vec<SourceSecret>,
+    /// Since when the use of secrets is known: since this server runs.
+    #[serde(default)]
+    pub secrets_since: Option<DateTime<Utc>>,
     /// Whether it ever recorded an event.
     pub seen: bool,
     /// Its subjects whose newest event cannot be judged: they keep their last state until a later one can.
     pub parked: Sample,
     /// How it is; `null` for a source that only posts.
     pub reading: Option<Reading>,
+}
+
+/// A secret of a source, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceSecret {
+    /// Tells it from others: part of a hash under the secret itself.
+    pub fingerprint: String,
+    /// When a notification was last good under it; `null` for not since `secrets_since`.
+    pub last_used: Option<DateTime<Utc>>,
 }
 
 /// How a source is that Rollcall reads.
@@ -158,6 +174,9 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
         let known = roster.settings().sources.iter().filter(|(name, _)| name.as_str() != LOCAL);
         let items = known.map(|(name, said)| {
             let max_body = reads.receiver().max_body(name.as_str());
+            let secrets = reads.receiver().secrets(name.as_str()).into_iter();
+            let shown = |SecretUse { fingerprint, last_used }| SourceSecret { fingerprint, last_used };
+            let secrets: Vec<SourceSecret> = secrets.map(shown).collect();
             Source {
                 name: name.to_string(),
                 order: match said.order {
@@ -168,6 +187,8 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
                 authoritative: said.authoritative,
                 hook: max_body.map(|_| format!("/hooks/{name}")),
                 max_body,
+                secrets_since: (!secrets.is_empty()).then(|| reads.receiver().since()),
+                secrets,
                 seen: roster.sources().any(|seen| seen == name.as_str()),
                 reading: match readings.remove(name.as_str()) {
                     None if reads.runners().reads(name.as_str()) => Some(Reading::unread()),

@@ -17,9 +17,28 @@ pub trait Hook: Send + Sync + 'static {
     /// A reason word and what to do, for the 401.
     fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection>;
 
+    /// The secrets that it takes, the current one first, and when each was last used. None where it has no secrets.
+    fn secrets(&self) -> Vec<SecretUse> {
+        Vec::new()
+    }
+
+    /// Takes over when secrets that it has too were last used, from the hook in whose place it comes.
+    fn recall(&self, uses: &[SecretUse]) {
+        let _ = uses;
+    }
+
     /// Takes an authentic delivery apart, each part by itself: one that cannot be read does not touch its neighbours.
     /// What decides anything is read only from what `verify` covered.
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>>;
+}
+
+/// A secret of a rotation, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretUse {
+    /// Tells it from others: a hash under the secret itself, of which nothing can be found out.
+    pub fingerprint: String,
+    /// When a delivery was last good under it.
+    pub last_used: Option<DateTime<Utc>>,
 }
 
 /// When a delivery is looked at.

@@ -21,7 +21,7 @@ pub use change_sink::{ChangeSink, Cursor, ResumePoint, SaveOutcome, SinkError, S
 pub use fact::{Fact, FactSelector};
 pub use failure::{Failure, FullReadReason};
 pub use headers::{Headers, RepeatedHeader};
-pub use hook::{ClientCertificate, Found, Hook, MappedEvent, MappingError, Occasion, Rejection, Sender};
+pub use hook::{ClientCertificate, Found, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse, Sender};
 pub(crate) use problem::clipped;
 pub use problem::{Problem, ProblemType};
 pub use pull::{LookupAnswer, Pull, Scope};

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     connector::{
-        ClientCertificate, Headers, Hook, MappingError, Occasion, Problem, ProblemType, Rejection, Sender, clipped,
+        ClientCertificate, Headers, Hook, MappingError, Occasion, Problem, ProblemType, Rejection, SecretUse, Sender,
+        clipped,
     },
     delivery::{
         inbox::{Durability, Inbox, InboxError, PartOutcomes},
@@ -154,6 +155,7 @@ pub(crate) struct ReceiverState {
     pub(crate) inbox: Arc<dyn Inbox>,
     log: Arc<dyn Append>,
     pub(crate) clock: Arc<dyn Clock>,
+    since: DateTime<Utc>,
 }
 
 pub(crate) struct HookState {
@@ -170,13 +172,26 @@ impl Receiver {
             (route.source.clone(), HookState { route, in_flight })
         };
         let hooks = routes.into_iter().map(hook_state).collect();
-        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, clock }) }
+        let since = clock.now();
+        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, clock, since }) }
     }
 
     /// The largest body that a source may send; nothing for a source that has no hook.
     #[must_use]
     pub fn max_body(&self, source: &str) -> Option<usize> {
         Some(self.inner.hook_state(source)?.route.max_body)
+    }
+
+    /// The secrets of a source that posts, the current one first, and when each was last used.
+    #[must_use]
+    pub fn secrets(&self, source: &str) -> Vec<SecretUse> {
+        self.inner.hook_state(source).map(|state| state.route.hook.secrets()).unwrap_or_default()
+    }
+
+    /// Since when it takes deliveries, and so knows of the use of secrets.
+    #[must_use]
+    pub fn since(&self) -> DateTime<Utc> {
+        self.inner.since
     }
 
     /// Takes one delivery. Goes on to its end when the caller goes away, so that no delivery is left half way.

@@ -27,6 +27,10 @@ pub struct KeyOptions {
     pub certificate_life: TimeDelta,
     /// How long the authority is good, whose certificate the registry holds.
     pub authority_life: TimeDelta,
+    /// How long before its end the next authority stands in the bundle.
+    pub authority_overlap: TimeDelta,
+    /// How long before its end the next authority certifies in its place.
+    pub authority_takeover: TimeDelta,
     /// For how long after its last token a key is still published: the longest token and the registry's leeway.
     pub retire_after: TimeDelta,
 }
@@ -37,6 +41,8 @@ impl Default for KeyOptions {
             algorithm: Algorithm::default(),
             certificate_life: TimeDelta::days(30),
             authority_life: TimeDelta::days(3650),
+            authority_overlap: TimeDelta::days(365),
+            authority_takeover: TimeDelta::days(90),
             retire_after: TimeDelta::seconds(300 + 60),
         }
     }

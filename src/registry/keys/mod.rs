@@ -1,6 +1,9 @@
 //! The signing keys on disk and how they change: a local authority, one short-lived certificate per signing key, and
 //! the key of the refresh tokens. Never reads the clock, and never hands out a private key.
 
+mod authority;
+#[cfg(test)]
+mod authority_tests;
 mod certificates;
 mod error;
 mod files;
@@ -20,14 +23,20 @@ use chrono::{DateTime, Utc};
 use rollcall_authn::RefreshKey;
 use serde::Serialize;
 
-pub use self::{certificates::KeyOptions, error::KeyError, files::KeyInfo};
 use self::{
-    certificates::{make_key, new_authority, pem, random},
+    authority::Upkeep,
+    certificates::{make_key, new_authority, random},
     files::{
         AUTHORITY, Authority, REFRESH, StoredKey, decode_base64, read_json, read_private, stored_keys, write_json,
         write_private,
     },
     jwt::{Claims, SignError, Signer, Verifier, VerifyError},
+};
+pub use self::{
+    authority::{AuthorityInfo, AuthorityRole},
+    certificates::KeyOptions,
+    error::KeyError,
+    files::KeyInfo,
 };
 
 /// The keys of one moment: tokens are signed and checked without a lock held.
@@ -37,6 +46,8 @@ pub struct KeySet {
     verifiers: Vec<Verifier>,
     jwks: Arc<str>,
     list: Vec<KeyInfo>,
+    bundle: Arc<str>,
+    authorities: Vec<AuthorityInfo>,
 }
 
 impl KeySet {
@@ -71,7 +82,6 @@ impl KeySet {
 pub struct Keys {
     dir: PathBuf,
     options: KeyOptions,
-    bundle: String,
     refresh_key: RefreshKey,
     set: RwLock<Arc<KeySet>>,
     /// One rotation at a time.
@@ -102,13 +112,11 @@ impl Keys {
             write_json(&authority_file, &new_authority(&options, now)?)?;
         }
         let authority: Authority = read_json(&authority_file)?;
-        let certificate = decode_base64(&authority_file, &authority.certificate)?;
         if stored_keys(dir)?.iter().all(|(_, key)| key.private.is_none()) {
             make_key(dir, &authority, &options, now)?;
         }
         let keys = Self {
             dir: dir.to_owned(),
-            bundle: pem(&certificate),
             refresh_key,
             set: RwLock::new(Arc::new(load(dir, &options, now)?)),
             rotating: Mutex::new(()),
@@ -124,10 +132,39 @@ impl Keys {
         self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What a registry's `rootcertbundle` wants: the authority's certificate as PEM. It stays the same in rotations.
+    /// What a registry's `rootcertbundle` wants: the certificates of the authorities as PEM. It stays the same in
+    /// rotations of signing keys, and has the next authority long before that certifies anything.
     #[must_use]
-    pub fn bundle(&self) -> &str {
-        &self.bundle
+    pub fn bundle(&self) -> String {
+        self.current().bundle.to_string()
+    }
+
+    /// The authorities of the bundle, the one that certifies first.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<AuthorityInfo> {
+        self.current().authorities.clone()
+    }
+
+    /// Makes the authority that will certify after this one, and puts it into the bundle. Where there is one already it
+    /// stays.
+    ///
+    /// # Errors
+    /// When a file cannot be written or a key cannot be made.
+    pub fn make_next_authority(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
+        let _one = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        authority::make_next(&self.dir, &self.options, now)?;
+        self.load_set(now).map(drop)
+    }
+
+    /// The next authority certifies from now on: a new signing key is made with it. A registry that does not have the
+    /// bundle with both refuses every token from then on.
+    ///
+    /// # Errors
+    /// There is no next authority, a file cannot be written or a key cannot be made.
+    pub fn use_next_authority(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
+        let _one = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        authority::promote_next(&self.dir, &self.options, now)?;
+        self.load_set(now).map(drop)
     }
 
     /// The bundle of the keys in `dir`, read without touching anything there: a server may be using them.
@@ -135,9 +172,7 @@ impl Keys {
     /// # Errors
     /// When the authority's file is unreadable, damaged or open to others.
     pub fn bundle_in(dir: &Path) -> Result<String, KeyError> {
-        let path = dir.join(AUTHORITY);
-        let authority: Authority = read_json(&path)?;
-        Ok(pem(&decode_base64(&path, &authority.certificate)?))
+        Ok(authority::published(dir, &KeyOptions::default())?.0)
     }
 
     /// The key of the refresh tokens.
@@ -155,7 +190,7 @@ impl Keys {
         let _one = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         let authority: Authority = read_json(&self.dir.join(AUTHORITY))?;
         make_key(&self.dir, &authority, &self.options, now)?;
-        self.reload(now)
+        self.load_set(now)
     }
 
     /// To be called now and then: replaces a signing key whose certificate nears its end, or whose algorithm is no longer
@@ -164,6 +199,14 @@ impl Keys {
     /// # Errors
     /// As [`Keys::rotate`].
     pub fn maintain(&self, now: DateTime<Utc>) -> Result<Option<KeyInfo>, KeyError> {
+        {
+            let _one = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+            match authority::maintain(&self.dir, &self.options, now)? {
+                Upkeep::Nothing => {}
+                Upkeep::Bundle => drop(self.load_set(now)?),
+                Upkeep::Certifies => return self.load_set(now).map(Some),
+            }
+        }
         let set = self.current();
         let due = set.list.first().is_none_or(|signing| {
             signing.certificate_ends - now < self.options.certificate_life / 3
@@ -174,12 +217,21 @@ impl Keys {
         }
         if set.list.iter().any(|key| key.published_until.is_some_and(|until| until <= now)) {
             let _one = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
-            self.reload(now)?;
+            self.load_set(now)?;
         }
         Ok(None)
     }
 
-    fn reload(&self, now: DateTime<Utc>) -> Result<KeyInfo, KeyError> {
+    /// Reads the keys of the directory anew, where somebody else changed them. Where they cannot be used, those before stay.
+    ///
+    /// # Errors
+    /// When a file is unreadable, damaged or open to others.
+    pub fn reload(&self, now: DateTime<Utc>) -> Result<KeyInfo, KeyError> {
+        let _one = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        self.load_set(now)
+    }
+
+    fn load_set(&self, now: DateTime<Utc>) -> Result<KeyInfo, KeyError> {
         let set = load(&self.dir, &self.options, now)?;
         let signing = set.list.first().cloned();
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
@@ -221,5 +273,6 @@ fn load(dir: &Path, options: &KeyOptions, now: DateTime<Utc>) -> Result<KeySet, 
         list.push(key.info);
     }
     let jwks = serde_json::json!({ "keys": jwks }).to_string().into();
-    Ok(KeySet { signer, verifiers, jwks, list })
+    let (bundle, authorities) = authority::published(dir, options)?;
+    Ok(KeySet { signer, verifiers, jwks, list, bundle: bundle.into(), authorities })
 }

@@ -15,11 +15,14 @@ use rollcall_access::{
     Verb,
     profile::{Own, PseudoPrincipal, Resource},
 };
-use rollcall_app::operations::{
-    configuration::SettingShown,
-    deliveries::DeliveryShown,
-    log::SignedHead,
-    problems::{ProblemKind, ProblemShown},
+use rollcall_app::{
+    SigningAuthority,
+    operations::{
+        configuration::SettingShown,
+        deliveries::DeliveryShown,
+        log::SignedHead,
+        problems::{ProblemKind, ProblemShown},
+    },
 };
 use rollcall_events::Clock;
 use serde_json::{Value, json};
@@ -291,6 +294,19 @@ async fn check_records(found: &mut Findings, client: &Client) {
     }
     check_configuration(found, client).await;
     check_problems(found, client).await;
+    let authorities = client.items::<SigningAuthority>(&["api", "v1", "keys", "authorities"]).await;
+    for authority in authorities.map(|authorities| authorities.value).unwrap_or_default() {
+        let SigningAuthority { name, role, not_after, takeover } = authority;
+        match role.as_str() {
+            "certifies" => found.add("authority", Grade::Good, format!("{name} certifies, until {not_after}")),
+            "next" => {
+                let what =
+                    "is in the bundle and certifies from then on: by then every registry needs `rollcall keys bundle`";
+                found.add("authority", Grade::Odd, format!("{takeover}: {name} {what}"));
+            }
+            _ => {}
+        }
+    }
     let query = [("verdict", "failed".to_owned())];
     let failed = client.all_pages::<DeliveryShown>(&["api", "v1", "deliveries"], &query, 100).await;
     let failed = failed.map_or(0, |failed| failed.value.len());

@@ -14,6 +14,7 @@ mod serve;
 mod verify;
 mod welcome;
 
+use rollcall_app::RenewalStep;
 use tokio::runtime::Builder;
 
 use self::{
@@ -105,7 +106,11 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
             keys::bundle(context::client(global, &loaded), &dir, format).await
         }
         Command::Keys(KeysCommand::List) => keys::list(&client()?, format).await,
+        Command::Keys(KeysCommand::Authorities) => keys::authorities(&client()?, format).await,
+        Command::Keys(KeysCommand::RenewAuthority) => keys::renew(&client()?, format, RenewalStep::Make).await,
+        Command::Keys(KeysCommand::UseAuthority) => keys::renew(&client()?, format, RenewalStep::Use).await,
         Command::Keys(KeysCommand::Rotate) => keys::rotate(&client()?, format).await,
+        Command::Reload => keys::reload(&client()?, format).await,
         Command::Projection(command) => projections::run(&client()?, format, &command).await,
     }
 }

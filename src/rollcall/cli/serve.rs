@@ -5,6 +5,7 @@ use std::{io::IsTerminal, net::SocketAddr, sync::Arc};
 use rollcall_app::access::secrets::{NewSecret, SecretIssued};
 use rollcall_events::Clock;
 use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{
@@ -25,6 +26,7 @@ use crate::{
         clock::SystemClock,
         random::random_bytes,
         reachable,
+        reload::{LiveSources, LoadAgain},
         telemetry::{self, Started},
     },
 };
@@ -41,6 +43,8 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
     }
     let configured =
         |flags: &[FlagValue]| load_config(global, flags).map_err(|problems| problems_as_failure(&problems));
+    // From the first moment on: a signal to read anew never ends the process.
+    let mut hangups = signal(SignalKind::hangup()).map_err(anyhow::Error::from)?;
     let mut loaded = configured(&flags)?;
     let dir = DataDir::new(&loaded.config.server.data_dir);
     dir.create()?;
@@ -54,8 +58,15 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
     }
     telemetry::start_logging(&loaded.config.log);
     let admin_key = dir.admin_key(|name| std::env::var(name).ok(), random_bytes()?)?;
-    let server = Server::open(&loaded, &dir, clock, &admin_key).await?;
+    let live = LiveSources::of(&mut loaded);
+    let loaded = Arc::new(loaded);
+    let load_again: LoadAgain = {
+        let (global, flags) = (global.clone(), flags.clone());
+        Box::new(move || load_config(&global, &flags))
+    };
+    let server = Server::open(&loaded, (live, load_again), &dir, clock, &admin_key).await?;
     let (health, waiting) = (server.health.clone(), server.waiting().len());
+    let reloader = Arc::clone(&server.reloader);
     health.set_filling_demo(matches!(sample_data, Some(SampleData::Missing(_))));
     let listening = server.listen(&loaded.config, &args.roles).await?;
     let url = loaded
@@ -64,6 +75,12 @@ pub async fn run(global: &Global, args: &Serve, paint: ColorMode) -> Result<Exit
         .public_url
         .clone()
         .unwrap_or_else(|| loaded.config.server.url_of(reachable(listening.address)));
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let reloader = Arc::clone(&reloader);
+            let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        }
+    });
     dir.write_server_url(url.trim_end_matches('/'))?;
     Started {
         listen: &listening.address.to_string(),

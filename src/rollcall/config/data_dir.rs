@@ -171,6 +171,20 @@ impl DataDir {
         }
     }
 
+    /// The administrator's key that is there: the environment's or the one in `admin.key`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    pub fn existing_admin_key(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<SecretString> {
+        if let Some(key) = key_from_environment(env)? {
+            return Ok(key);
+        }
+        let path = self.file("admin.key");
+        let text = read_own(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        require_private(&path)?;
+        parse_admin_key(&text, &path.display().to_string())
+    }
+
     /// The key to ask a server with: a file, the environment, or `admin.key`.
     ///
     /// # Errors

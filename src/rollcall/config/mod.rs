@@ -17,7 +17,7 @@ pub mod profile;
 #[cfg(test)]
 mod reference;
 mod schema;
-mod sources;
+pub mod sources;
 mod validate;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};

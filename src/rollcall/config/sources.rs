@@ -1,15 +1,17 @@
 //! The sources of a configuration: their tables typed by their kinds, their secrets found, and each built. Asks no upstream.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 
 use rollcall_access::profile::nearest;
-use rollcall_events::SourceName;
-use secrecy::SecretString;
+use rollcall_events::{Digest, SourceName};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{
     config::{
         Config,
+        files::read_trusted,
+        load::Loaded,
         merge::Merged,
         origin::{Origin, Origins, Problem},
     },
@@ -187,6 +189,46 @@ fn check_together(
             );
             wrong(&format!("{table}.max_body"), what);
         }
+    }
+}
+
+/// A source that was built again, and what of.
+pub struct BuiltSource {
+    /// The source.
+    pub source: Source,
+    /// A digest of all texts that it was made of.
+    pub made_of: Digest,
+    /// How many files were read for it.
+    pub files: usize,
+}
+
+/// Builds a source of a configuration once more, with the files as they are now.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn rebuild(loaded: &Loaded, name: &SourceName) -> Result<BuiltSource, Vec<Problem>> {
+    let texts = RefCell::new(Vec::new());
+    let read = |path: &Path| -> io::Result<String> {
+        let text = read_trusted(path)?;
+        texts.borrow_mut().push(text.clone());
+        Ok(text)
+    };
+    let configured = loaded.config.source.get(name).map(|configured| (name.clone(), configured.clone()));
+    let only =
+        Config { server: loaded.config.server.clone(), source: configured.into_iter().collect(), ..Config::default() };
+    // What a variable says stays while the process runs.
+    let by_variable = loaded.secrets.get(name).filter(|_| loaded.origins.holds(&format!("source.{name}.secret")));
+    let inline = by_variable.map(|secret| (name.to_string(), secret.expose_secret().to_owned())).into_iter().collect();
+    let mut problems = Vec::new();
+    let secrets = secrets(&only, &loaded.origins, &inline, &read, &mut problems);
+    let mut built = build(&only, &loaded.origins, &secrets, &read, &mut problems);
+    let texts = texts.take();
+    let whole: String = texts.iter().map(|text| format!("{}:{text}", text.len())).collect();
+    match built.remove(name) {
+        Some(source) if problems.is_empty() => {
+            Ok(BuiltSource { source, made_of: Digest::of(whole.as_bytes()), files: texts.len() })
+        }
+        _ => Err(problems),
     }
 }
 

@@ -5,13 +5,18 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Subject};
-use rollcall_app::{Checked, Control, ControlError, Projection, ProjectionState, SigningKey, Verified};
+use rollcall_app::{
+    Checked, Control, ControlError, Projection, ProjectionState, Reloaded, RenewalStep, SigningAuthority, SigningKey,
+    Verified,
+};
 use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions};
 use rollcall_events::{Clock, Position};
 use rollcall_projector::{Handle, RebuildError, State, Task};
-use rollcall_registry::{KeyInfo, Keys};
+use rollcall_registry::{AuthorityInfo, AuthorityRole, KeyInfo, Keys};
 use rollcall_store::read::SupersededRow;
 use tokio::sync::watch;
+
+use crate::server::reload::Reloader;
 
 /// The projections by name, the memory one first.
 const ROSTER: &str = "roster";
@@ -29,6 +34,8 @@ pub struct ServerControl {
     pub keys: Arc<Keys>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Reads secrets and certificates anew.
+    pub reloader: Arc<Reloader>,
 }
 
 impl ServerControl {
@@ -73,6 +80,15 @@ fn signing_key(info: &KeyInfo) -> SigningKey {
         not_before: info.created,
         not_after: info.published_until.unwrap_or(info.certificate_ends),
     }
+}
+
+fn signing_authority(info: &AuthorityInfo) -> SigningAuthority {
+    let role = match info.role {
+        AuthorityRole::Certifies => "certifies",
+        AuthorityRole::Next => "next",
+        AuthorityRole::Former => "former",
+    };
+    SigningAuthority { name: info.name.clone(), role: role.to_owned(), not_after: info.ends, takeover: info.replaced }
 }
 
 #[async_trait]
@@ -132,6 +148,31 @@ impl Control for ServerControl {
         Ok(self.keys.current().list().iter().map(signing_key).collect())
     }
 
+    async fn authorities(&self) -> Result<Vec<SigningAuthority>, ControlError> {
+        Ok(self.keys.authorities().iter().map(signing_authority).collect())
+    }
+
+    async fn renew_authority(&self, step: RenewalStep) -> Result<Vec<SigningAuthority>, ControlError> {
+        let (keys, now) = (Arc::clone(&self.keys), self.clock.now());
+        if step == RenewalStep::Use && !keys.authorities().iter().any(|one| one.role == AuthorityRole::Next) {
+            let what = "There is no next authority: make it first, and give every registry the bundle with both";
+            return Err(ControlError::Busy(what.to_owned()));
+        }
+        let done = tokio::task::spawn_blocking(move || match step {
+            RenewalStep::Make => keys.make_next_authority(now),
+            RenewalStep::Use => keys.use_next_authority(now),
+        });
+        let done = done.await.map_err(|error| ControlError::Unavailable(error.to_string()))?;
+        done.map_err(|error| ControlError::Unavailable(error.to_string()))?;
+        self.authorities().await
+    }
+
+    async fn reload(&self) -> Result<Reloaded, ControlError> {
+        let reloader = Arc::clone(&self.reloader);
+        let reloaded = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        reloaded.map_err(|error| ControlError::Unavailable(error.to_string()))
+    }
+
     async fn rotate_keys(&self) -> Result<SigningKey, ControlError> {
         let (keys, now) = (Arc::clone(&self.keys), self.clock.now());
         let made = tokio::task::spawn_blocking(move || keys.rotate(now)).await;
@@ -159,6 +200,6 @@ impl Control for ServerControl {
     }
 
     async fn key_bundle(&self) -> Result<String, ControlError> {
-        Ok(self.keys.bundle().to_owned())
+        Ok(self.keys.bundle())
     }
 }

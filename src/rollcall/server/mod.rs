@@ -13,6 +13,7 @@ mod listener_tests;
 mod proxy_protocol;
 pub mod random;
 mod refusals;
+pub mod reload;
 pub mod roles;
 mod sockets;
 mod source_runners;
@@ -52,6 +53,7 @@ use self::{
     listener::Front,
     random::random_bytes,
     refusals::Refusals,
+    reload::{LiveSources, LoadAgain, Reloader, ReloaderParts},
     roles::Role,
     source_runners::{ReadSource, read_sources},
     telemetry::Stopped,
@@ -100,6 +102,8 @@ pub struct Server {
     /// How it is.
     pub health: Health,
     tls: Option<Arc<Tls>>,
+    /// Reads secrets and certificates anew.
+    pub reloader: Arc<Reloader>,
     hook_routes: Vec<HookRoute>,
     read_sources: Vec<ReadSource>,
     authenticator: Arc<Authenticator>,
@@ -116,7 +120,8 @@ impl Server {
     /// # Errors
     /// Everything that keeps the server from starting, with what to do.
     pub async fn open(
-        loaded: &Loaded,
+        loaded: &Arc<Loaded>,
+        (sources, load_again): (LiveSources, LoadAgain),
         dir: &DataDir,
         clock: Arc<dyn Clock>,
         admin_key: &AdminKey,
@@ -158,7 +163,18 @@ impl Server {
             refusals: Arc::new(refusals.clone()),
         })?);
         let dir = dir.clone();
+        let reloader = Arc::new(Reloader::new(ReloaderParts {
+            loaded: Arc::clone(loaded),
+            load_again,
+            sources,
+            dir: dir.clone(),
+            authenticator: Arc::clone(&authenticator),
+            keys: Arc::clone(&keys),
+            tls: tls.clone(),
+            clock: Arc::clone(&clock),
+        }));
         let mut server = Self {
+            reloader,
             log,
             ops,
             handle,
@@ -264,6 +280,7 @@ impl Server {
             clock,
             health,
             tls,
+            reloader,
             hook_routes,
             read_sources,
             authenticator,
@@ -291,6 +308,7 @@ impl Server {
             projector: handle.clone(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
+            reloader,
         };
         let control: Arc<dyn Control> = Arc::new(control);
         let (sink, decision_task) = decision_queue::start(ops.clone());

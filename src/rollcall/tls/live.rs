@@ -82,6 +82,11 @@ impl Tls {
         }
     }
 
+    /// Why what stands in the files is not what is in use.
+    pub fn refused(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
+    }
+
     /// What is in use.
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))

@@ -169,3 +169,24 @@ fn every_task_that_is_written_down_names_files_and_tests_that_exist() {
         }
     }
 }
+
+/// SECURITY.md says of each promise which test holds it.
+#[test]
+fn every_promise_of_security_md_names_files_and_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    assert!(page.lines().count() <= 150, "it is read by people in a hurry");
+    let code: Vec<_> = texts(&[".rs"]);
+    let mut tests = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        for word in line.split('`').skip(1).step_by(2) {
+            if word.contains('/') && !word.contains(' ') && word.contains('.') {
+                assert!(root().join(word).exists(), "{word} is not there");
+            } else if word.matches('_').count() > 2 {
+                tests += 1;
+                let there = code.iter().any(|(_, text)| text.contains(&format!("fn {word}(")));
+                assert!(there, "no test is called {word}");
+            }
+        }
+    }
+    assert!(tests > 20, "only {tests} tests are named");
+}

@@ -1,6 +1,7 @@
 //! Nobody in who does not belong: attacks on the whole server, one file for each kind of fault.
 
 mod at_rest;
+mod authority;
 mod batches;
 mod bounds;
 mod causes;
@@ -14,6 +15,7 @@ mod inputs;
 mod names;
 mod output;
 mod problems;
+mod reload;
 mod settings;
 mod signed;
 mod sockets;

@@ -4,7 +4,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use rollcall_app::{List, SigningKey, operations::keys};
+use rollcall_app::{
+    List, SigningAuthority, SigningKey,
+    operations::keys::{self, Renewal},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
@@ -16,7 +19,11 @@ use crate::http::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(bundle)).routes(routes!(rotate))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(bundle))
+        .routes(routes!(rotate))
+        .routes(routes!(authorities, renew))
 }
 
 /// The keys that sign registry tokens, the current one first.
@@ -46,4 +53,23 @@ async fn bundle(read: Read) -> Result<Response> {
 )]
 async fn rotate(Write(commands): Write, JsonBody(EmptyBody {}): JsonBody<EmptyBody>) -> Result<Response> {
     response::json(StatusCode::CREATED, None, &keys::rotate(commands).await?)
+}
+
+/// The authorities whose certificates are in the bundle, the one that certifies first.
+#[utoipa::path(
+    get, path = "/api/v1/keys/authorities", tag = "keys", operation_id = "key_authorities", params(FreshnessParams),
+    responses((status = 200, body = List<SigningAuthority>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn authorities(read: Read) -> Result<Response> {
+    read.respond(&keys::authorities(&read.reads).await?)
+}
+
+/// A step of the renewal of the authority: `make` the next one, give every registry the bundle with both, `use` it. A
+/// registry without that bundle refuses every token from then on.
+#[utoipa::path(
+    post, path = "/api/v1/keys/authorities", tag = "keys", operation_id = "key_authority_renew", request_body = Renewal,
+    responses((status = 200, body = List<SigningAuthority>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn renew(Write(commands): Write, JsonBody(renewal): JsonBody<Renewal>) -> Result<Response> {
+    response::json(StatusCode::OK, None, &keys::renew(commands, renewal).await?)
 }

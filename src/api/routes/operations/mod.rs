@@ -9,4 +9,5 @@ pub(crate) mod log;
 pub(crate) mod plans;
 pub(crate) mod problems;
 pub(crate) mod projections;
+pub(crate) mod reload;
 pub(crate) mod sources;

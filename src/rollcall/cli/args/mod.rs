@@ -198,6 +198,8 @@ pub enum Command {
         /// Where to; made, and refused if it is not empty
         dir: PathBuf,
     },
+    /// Have the server read secrets and certificates anew, as SIGHUP does
+    Reload,
     /// Look for what is wrong with an installation
     Doctor,
     /// Look at the configuration
@@ -384,6 +386,12 @@ pub enum KeysCommand {
     Rotate,
     /// Print the certificates for a registry's `rootcertbundle`
     Bundle,
+    /// List the authorities whose certificates are in the bundle
+    Authorities,
+    /// Make the next authority and put it into the bundle, which every registry then needs
+    RenewAuthority,
+    /// Certify with the next authority from now on; registries without the bundle refuse every token then
+    UseAuthority,
 }
 
 /// `projection`.
@@ -521,6 +529,8 @@ mod tests {
             "secrets issue ada --format k8s --registry r.test:5000",
             "secrets revoke ada sec_1",
             "keys bundle",
+            "reload",
+            "keys renew-authority",
             "projection rebuild",
             "verify --against head.json --from 7",
             "backup there",

@@ -103,6 +103,15 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
                 }
             }
         }
+        // Of a single secret there is nothing to tell apart.
+        for (nth, secret) in source.secrets.iter().enumerate().filter(|_| source.secrets.len() > 1) {
+            let which = if nth == 0 { "current secret".to_owned() } else { format!("previous secret {nth}") };
+            let used = match (secret.last_used, source.secrets_since) {
+                (Some(at), _) => format!("last used {}", cell(&at)),
+                (None, since) => format!("not used since {}", cell(&since)),
+            };
+            out.push_str(&format!("  {which} {}: {used}\n", cell(&secret.fingerprint)));
+        }
         for what in &source.parked.first {
             out.push_str(&format!("  parked: {}\n", cell(what)));
         }
