@@ -47,14 +47,32 @@ impl fmt::Display for Unusable {
         match self {
             Self::Empty => f.write_str("it is empty"),
             Self::TooLong => write!(f, "it has more than {MAX_NAME} bytes"),
-            Self::Colon => f.write_str("it has a `:`, at which a name ends where somebody signs in"),
-            Self::Slash => f.write_str("it has a `/`, as ids have"),
+            Self::Colon => {
+                f.write_str("it has a `:` or what looks like one, at which a name ends where somebody signs in")
+            }
+            Self::Slash => f.write_str("it has a `/` or what looks like one, as ids have"),
             Self::OfAnId => f.write_str("it has the form of an id"),
             Self::Dots => f.write_str("it is only dots, which paths take for themselves"),
             Self::Hidden(c) => write!(f, "it has a character that is not seen, U+{:04X}", u32::from(*c)),
         }
     }
 }
+
+/// What nobody tells from a slash and a colon, beside what is one in its canonical form. Letters are none.
+const SLASHES: [char; 10] = [
+    '\u{1735}',
+    '\u{2041}',
+    '\u{2044}',
+    '\u{2215}',
+    '\u{2571}',
+    '\u{27CB}',
+    '\u{29F8}',
+    '\u{3033}',
+    '\u{31D3}',
+    '\u{1D23A}',
+];
+const COLONS: [char; 9] =
+    ['\u{2F8}', '\u{589}', '\u{5C3}', '\u{16EC}', '\u{1803}', '\u{1809}', '\u{205A}', '\u{2236}', '\u{A789}'];
 
 /// The form in which names are kept and compared: NFKC, lower case, no space around it. Of any text, usable or not.
 #[must_use]
@@ -85,8 +103,8 @@ pub fn user_name(text: &str) -> Result<String, Unusable> {
     let unusable = match name.as_str() {
         "" => Some(Unusable::Empty),
         name if name.len() > MAX_NAME => Some(Unusable::TooLong),
-        name if name.contains(':') => Some(Unusable::Colon),
-        name if name.contains('/') => Some(Unusable::Slash),
+        name if name.contains(':') || name.contains(COLONS) => Some(Unusable::Colon),
+        name if name.contains('/') || name.contains(SLASHES) => Some(Unusable::Slash),
         "." | ".." => Some(Unusable::Dots),
         name if has_form_of_id(name) => Some(Unusable::OfAnId),
         name => hidden(name).map(Unusable::Hidden),
@@ -206,10 +224,26 @@ mod tests {
             }
         }
         assert_eq!(user_name("bnd_YmluZGluZy91c2Vy"), Err(Unusable::OfAnId));
-        for id in ["flexnet/bob", "local/crew", "personal/corp/4711", "a\u{FF0F}b", "/"] {
+        for id in [
+            "flexnet/bob",
+            "local/crew",
+            "personal/corp/4711",
+            "a\u{FF0F}b",
+            "/",
+            "flexnet\u{2215}bob",
+            "flexnet\u{29F8}bob",
+        ] {
             assert_eq!(user_name(id), Err(Unusable::Slash), "{id}");
         }
-        for id in ["service:ci", "user:flexnet/bob", "group:corp/g", "a\u{FF1A}b", "sys:admin"] {
+        for id in [
+            "service:ci",
+            "user:flexnet/bob",
+            "group:corp/g",
+            "a\u{FF1A}b",
+            "sys:admin",
+            "service\u{A789}ci",
+            "user\u{2236}bob",
+        ] {
             assert_eq!(user_name(id), Err(Unusable::Colon), "{id}");
         }
     }
