@@ -4,7 +4,7 @@
 use std::{net::IpAddr, str::FromStr};
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// What stands before this server. By default nothing: whoever connects is the client.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl Proxies {
         let shown = || text.escape_debug().to_string();
         let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
         let net = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| InvalidProxy::Form(shown()))?;
+        let net = unmapped(net);
         if net.prefix_len() == 0 { Err(InvalidProxy::Everybody(shown())) } else { Ok(net.trunc()) }
     }
 
@@ -71,6 +72,18 @@ impl FromStr for ClientHeader {
             () if name == FORWARDED => Self::Forwarded,
             () => Self::Single(name),
         })
+    }
+}
+
+/// Peers are looked at as IPv4 where they are that, and so is a network that is written in IPv6.
+fn unmapped(net: IpNet) -> IpNet {
+    let v4 = |net: Ipv6Net| {
+        let length = net.prefix_len().checked_sub(96)?;
+        Ipv4Net::new(net.addr().to_ipv4_mapped()?, length).ok()
+    };
+    match net {
+        IpNet::V6(net) => v4(net).map_or(IpNet::V6(net), IpNet::V4),
+        IpNet::V4(_) => net,
     }
 }
 
@@ -251,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_ipv4_that_is_written_in_ipv6_is_the_same_network() {
+        for text in ["10.0.0.0/8", "::ffff:10.0.0.0/104", "::ffff:10.1.2.3"] {
+            let proxies = Proxies { trusted: vec![Proxies::parse_trusted(text).unwrap()], ..Proxies::default() };
+            assert!(proxies.trusts("10.1.2.3".parse().unwrap()), "{text}");
+            assert!(!proxies.trusts("11.1.2.3".parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
     fn nobody_trusts_everybody() {
         for (text, good) in [
             ("10.0.0.0/8", true),
@@ -259,6 +281,7 @@ mod tests {
             ("2001:db8::/32", true),
             ("0.0.0.0/0", false),
             ("::/0", false),
+            ("::ffff:0.0.0.0/96", false),
             ("10.0.0.0/33", false),
             ("proxy.example.com", false),
             ("", false),
