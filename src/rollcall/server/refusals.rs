@@ -37,7 +37,7 @@ impl RefusalSink for Refusals {
         let (id, name) = principal.unzip();
         // Of names that nobody has there is no end, nor of the clients that invent them.
         let network = network_of(client);
-        let from = if id.is_some() { client.to_canonical() } else { network.addr() };
+        let from = if id.is_some() { one_client(client) } else { network.addr() };
         let key = (id.clone().unwrap_or_default(), from, cause, at.timestamp().div_euclid(3600));
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let full = counted.len() >= CAPACITY;
@@ -55,6 +55,15 @@ impl RefusalSink for Refusals {
                 self.some.notify_one();
             }
         }
+    }
+}
+
+/// One client as guesses are counted: of IPv6 the /64 that one customer has, so that whoever changes the rest of the
+/// address pushes nobody else's rows out.
+fn one_client(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
     }
 }
 
@@ -114,6 +123,11 @@ mod tests {
         let shown: Vec<_> = rows.iter().map(|row| (row.name.as_deref(), row.client.as_str(), row.count)).collect();
         let expected = [(None, "192.0.2.0/24", 200), (Some("ada"), "192.0.2.0", 100), (Some("ada"), "192.0.2.1", 100)];
         assert_eq!(shown, expected);
+        for n in 0..10_000_u128 {
+            let client = IpAddr::V6(((0x2001_0db8_u128 << 96) | n).into());
+            sink.offer(RefusedSignIn { client, ..refused(Some("ada"), 0) });
+        }
+        assert_eq!(sink.counted.lock().unwrap().len(), expected.len() + 1, "one customer of IPv6 is one client");
         for n in 0..10_000 {
             sink.offer(refused(Some("ada"), n));
         }

@@ -472,6 +472,13 @@ async fn refused_sign_ins_are_counted_by_hour_and_bounded_for_each_name() {
     let flood: Vec<_> = (0..300).map(|n| row(Some("bob"), format!("10.0.0.{n}"), 7200 + n)).collect();
     assert_eq!(ops.record_refused(&flood).await.unwrap(), 100);
     assert_eq!((shown(Some("corp/bob")).await.len(), shown(Some("corp/ada")).await.len()), (200, 2));
+    let guess = RefusedSignInRow { client: "203.0.113.9".to_owned(), ..row(Some("cyd"), home(), 0) };
+    let waits =
+        |n: i64| RefusedSignInRow { cause: "waiting".to_owned(), ..row(Some("cyd"), format!("10.0.0.{n}"), 7200 + n) };
+    ops.record_refused(&[guess]).await.unwrap();
+    ops.record_refused(&(0..300).map(waits).collect::<Vec<_>>()).await.unwrap();
+    let kept = ops.refused_sign_ins(Some("corp/cyd"), 500).await.unwrap();
+    assert_eq!((kept.len(), kept.last().unwrap().client.as_str()), (200, "203.0.113.9"), "what was guessed stays");
     ops.prune(at(31 * 24 * 3600), &Retention::default()).await.unwrap();
     assert_eq!(shown(None).await, []);
 }

@@ -138,10 +138,12 @@ SELECT value ->> 'principal', value ->> 'hour', value ->> 'client', value ->> 'c
 FROM json_each($1) WHERE true
 ON CONFLICT (principal, hour, client, cause) DO UPDATE
 SET count = refused_sign_in.count + excluded.count, last_at = excluded.last_at, name = excluded.name";
-/// All but the newest $2 of a principal.
+/// All but the newest $2 of a principal. Those of which nothing was checked go first: there is no end of them, and they
+/// are to push no guess out.
 pub(super) const TRIM_REFUSED: &str = "
-DELETE FROM refused_sign_in WHERE principal = $1 AND last_at <= (
-  SELECT last_at FROM refused_sign_in WHERE principal = $1 ORDER BY last_at DESC LIMIT 1 OFFSET $2)";
+DELETE FROM refused_sign_in WHERE principal = $1 AND (hour, client, cause) NOT IN (
+  SELECT hour, client, cause FROM refused_sign_in WHERE principal = $1
+  ORDER BY cause = 'waiting', last_at DESC LIMIT $2)";
 pub(super) const REFUSED_SIGN_INS: &str = "
 SELECT principal, client, cause, name, count, first_at, last_at FROM refused_sign_in
 WHERE $1 IS NULL OR principal = $1 ORDER BY last_at DESC, principal, client, cause LIMIT $2";
