@@ -23,6 +23,14 @@ pub(crate) struct Question<'a> {
     pub action: &'a str,
 }
 
+/// How long a name can be of anything that there is, and so how much is kept of one that is asked about.
+const LONGEST_NAME: usize = 256;
+
+/// The beginning of a name that is too long to be one.
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(LONGEST_NAME)).unwrap_or(name)
+}
+
 impl<'a> Question<'a> {
     /// The same with the project by its name, where it was asked by its id: only so it is read back as it was meant.
     pub fn by_name(&self, roster: &'a Roster) -> Self {
@@ -39,12 +47,12 @@ impl<'a> Question<'a> {
     /// As it is kept with a decision: of an image as a registry's scope says it, else `project:name:action`,
     /// `folder:id:action`, `root::action`.
     pub fn text(&self) -> String {
-        let Self { scope, action } = self;
-        match scope {
+        let action = cut(self.action);
+        match self.scope {
             Scope::Root => format!("root::{action}"),
-            Scope::Folder(id) => format!("folder:{id}:{action}"),
-            Scope::Project(name, None) => format!("project:{name}:{action}"),
-            Scope::Project(name, Some(rest)) => format!("repository:{name}/{rest}:{action}"),
+            Scope::Folder(id) => format!("folder:{}:{action}", cut(id)),
+            Scope::Project(name, None) => format!("project:{}:{action}", cut(name)),
+            Scope::Project(name, Some(rest)) => format!("repository:{}/{}:{action}", cut(name), cut(rest)),
         }
     }
 
@@ -76,8 +84,8 @@ impl<'a> Question<'a> {
     /// The image that it is about, in full, for finding a decision by it.
     pub fn images(&self) -> Vec<String> {
         match self.scope {
-            Scope::Project(name, Some(rest)) if !rest.is_empty() => vec![format!("{name}/{rest}")],
-            Scope::Project(name, _) => vec![name.to_owned()],
+            Scope::Project(name, Some(rest)) if !rest.is_empty() => vec![format!("{}/{}", cut(name), cut(rest))],
+            Scope::Project(name, _) => vec![cut(name).to_owned()],
             Scope::Root | Scope::Folder(_) => Vec::new(),
         }
     }
@@ -131,6 +139,11 @@ mod tests {
             if !one.action.contains(' ') {
                 assert_eq!(Question::of_scopes(&text).collect::<Vec<_>>(), [one]);
             }
+        }
+        let long = "ä".repeat(10_000);
+        for scope in [Scope::Folder(&long), Scope::Project(&long, None), Scope::Project(&long, Some(&long))] {
+            let asked = Question { scope, action: &long };
+            assert!(asked.text().len() < 1000 && asked.images().iter().all(|image| image.len() < 600));
         }
         let scopes = "repository:acme/db/x:pull,push registry:catalog:* repository:lib:pull";
         let asked: Vec<_> = Question::of_scopes(scopes).map(|asked| (asked.scope, asked.action)).collect();

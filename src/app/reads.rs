@@ -77,7 +77,13 @@ impl Reads {
         allowed: bool,
     ) -> Result<String> {
         let now = self.now();
+        let images = match question.scope.find(roster) {
+            Some(_) => question.images(),
+            // Of names that are invented there is no end.
+            None => Vec::new(),
+        };
         let question = question.by_name(roster);
+        let asked = question.text();
         let id = random_id("dec", now)?;
         let (user_id, user_name) = match principal {
             Principal::Anyone => (None, None),
@@ -98,11 +104,11 @@ impl Reads {
             caller: self.signed_in.caller.author().as_str().to_owned(),
             together: None,
             family: "api".to_owned(),
-            asked: question.text(),
-            granted: if allowed { question.text() } else { String::new() },
+            granted: if allowed { asked.clone() } else { String::new() },
+            asked,
             message: None,
             position: roster.position(),
-            images: question.images(),
+            images,
         });
         Ok(id)
     }

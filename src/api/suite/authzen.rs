@@ -146,3 +146,31 @@ async fn why_is_asked_of_services_folders_and_the_root_too_and_each_answer_has_a
         assert_eq!(world.post("/api/v1/explain", bad.clone()).await.problem(), problem, "{bad}");
     }
 }
+
+/// What a customer asks about costs as many bytes as a name that there is, however long the one that is asked about.
+#[tokio::test]
+async fn a_question_about_invented_names_is_kept_in_few_bytes_and_counted_for_no_project() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    let long = "y".repeat(3000);
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let asked = pull("ada", &format!("inv{n}/{long}"));
+        let answer = world.by(&ada, "POST", "/access/v1/evaluation", Some(asked)).await;
+        assert_eq!(answer.body["decision"], false, "{}", answer.text);
+        ids.push(answer.body["context"]["id"].as_str().unwrap().to_owned());
+    }
+    for id in ids {
+        let kept = loop {
+            let kept = world.get(&format!("/api/v1/decisions/{id}")).await;
+            if kept.status == 200 {
+                break kept;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(kept.body["asked"].as_str().unwrap().len() < 1000, "{}", kept.text);
+    }
+    let (year, now) = (chrono::Duration::days(366), super::world::at(0));
+    let counts = world.ops.decision_counts(now - year, now + year, None).await.unwrap();
+    assert!(counts.is_empty(), "{counts:?}");
+}
