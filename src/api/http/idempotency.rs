@@ -141,20 +141,15 @@ struct ClaimedKey {
 impl ClaimedKey {
     async fn store(self, response: Response) -> Response {
         let status = response.status();
-        let is_transient = matches!(
-            status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::FORBIDDEN
-                | StatusCode::REQUEST_TIMEOUT
-                | StatusCode::TOO_MANY_REQUESTS
-        );
         let (parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, MAX_STORED_BYTES).await else {
             self.release().await;
             return Kind::Internal.because("The answer is too large for `Idempotency-Key`.").into_response();
         };
         let position = parts.headers.get(POSITION).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-        let sealed = (!is_transient && !status.is_server_error())
+        // What recorded nothing is asked anew, and fills no store.
+        let recorded = status.is_success() || (status.is_client_error() && position.is_some());
+        let sealed = recorded
             .then(|| self.seal(&StoredBody { position, body: String::from_utf8_lossy(&bytes).into_owned() }))
             .flatten();
         let stored = match sealed {

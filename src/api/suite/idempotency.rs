@@ -59,12 +59,13 @@ async fn the_same_request_while_it_runs_is_409() {
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_good_for_a_day_and_a_refusal_is_stored_too() {
+async fn a_stored_answer_is_good_for_a_day_and_what_recorded_nothing_is_asked_anew() {
     let world = World::licensing().await;
     let refused = post(&world, "k", "/api/v1/users/bob/secrets", &json!({})).await;
     assert_eq!(refused.status, 404);
     let again = post(&world, "k", "/api/v1/users/bob/secrets", &json!({})).await;
     assert_eq!((again.status, &again.text), (refused.status, &refused.text));
+    assert_eq!(post(&world, "k", SECRETS, &json!({})).await.status, 201, "a refusal took no key");
     let first = post(&world, "day", SECRETS, &json!({})).await;
     world.clock.pass(chrono::Duration::hours(25));
     let later = post(&world, "day", SECRETS, &json!({})).await;
