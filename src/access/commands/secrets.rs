@@ -22,6 +22,9 @@ use crate::{
 
 /// How many secrets and open invitations of one user each maker but the operator can have in force.
 pub(crate) const MAX_SECRETS: usize = 50;
+/// How many of them there are at most where the user makes one with a secret of that maker: whatever a user does, the maker
+/// has room for more.
+pub(crate) const MAX_SECRETS_BY_OWNER: usize = 25;
 
 /// In whose name something is made or ended that signs a user or service in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,9 +117,14 @@ impl Roster {
         let (false, Hand::Own(maker) | Hand::Other { maker, .. }) = (self.mode.trusts_commands(), hand) else {
             return Ok(());
         };
+        let with_limited = given_by.1.and_then(|id| self.secret_by_id(id.as_str()));
+        let most = match with_limited {
+            Some((_, row)) if row.reach != Reach::Owner => MAX_SECRETS_BY_OWNER,
+            _ => MAX_SECRETS,
+        };
         let mut known: Vec<(u32, &Secret)> =
             self.open_secrets_of(owner, now.timestamp_micros()).filter(|(_, row)| row.author == Some(maker)).collect();
-        if known.len() < MAX_SECRETS {
+        if known.len() < most {
             return Ok(());
         }
         known.sort_by_key(|(_, row)| row.issued);
@@ -125,8 +133,9 @@ impl Roster {
             format!("; the oldest is {}{label}", self.facts.secrets.id(*ix))
         });
         Err(RefusalKind::TooMany.because(format!(
-            "{} has {MAX_SECRETS} secrets and invitations of this maker in force, which is the most: revoke one first{}",
+            "{} has {} secrets and invitations of this maker in force and may have {most}: revoke one first{}",
             self.caller_names(owner).1,
+            known.len(),
             oldest.unwrap_or_default()
         )))
     }

@@ -13,7 +13,7 @@ use super::{
     worlds::World,
 };
 use crate::{
-    commands::secrets::MAX_SECRETS,
+    commands::secrets::{MAX_SECRETS, MAX_SECRETS_BY_OWNER},
     decide::decide,
     profile::Verb,
     questions::explain::explain,
@@ -445,5 +445,21 @@ fn a_user_has_so_many_secrets_of_each_maker_and_what_is_over_makes_room() {
     // Nor do the two stand in each other's way, nor in the operator's, whose are not counted.
     for _ in 0..=MAX_SECRETS {
         book.done("secret.issued", &next(ADMIN));
+    }
+}
+
+#[test]
+fn a_user_who_holds_a_secret_of_a_portal_leaves_that_portal_room_for_more() {
+    let mut book = Installation::of("harbor");
+    portal_for(&mut book, "portal", &[]);
+    book.done("secret.issued", &secret("s0", "hub/ada", 0, PORTAL));
+    let with_it = |n: u8| with(secret(&format!("s{n}"), "hub/ada", n, "user:hub/ada"), "made_with", "s0");
+    let [by_owner, most] = [MAX_SECRETS_BY_OWNER, MAX_SECRETS].map(|n| u8::try_from(n).unwrap());
+    for n in 1..by_owner {
+        book.done("secret.issued", &with_it(n));
+    }
+    book.refused("secret.issued", &with_it(by_owner), "revoke one first; the oldest is s0");
+    for n in by_owner..most {
+        book.done("secret.issued", &secret(&format!("s{n}"), "hub/ada", n, PORTAL));
     }
 }
