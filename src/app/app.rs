@@ -14,6 +14,7 @@ use tokio::sync::RwLock;
 
 use crate::{
     Control, Decisions, SignedIn,
+    command_budget::CommandBudget,
     concurrency::ConcurrencyLimits,
     error::{ErrorKind, Result},
 };
@@ -63,6 +64,7 @@ pub struct App {
     /// Commands share it; one that rests on what it saw before takes it alone.
     pub(crate) command_order: Arc<RwLock<()>>,
     pub(crate) limits: ConcurrencyLimits,
+    pub(crate) command_budget: CommandBudget,
 }
 
 impl App {
@@ -96,6 +98,7 @@ impl App {
             configuration,
             command_order: Arc::default(),
             limits: ConcurrencyLimits::default(),
+            command_budget: CommandBudget::default(),
         })
     }
 

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use rollcall_access::{Configuration, Effect, Refusal, RefusalKind, Roster, SharedRoster};
 use rollcall_eventlog::{AppendError, Filter, Outcome};
-use rollcall_events::{Body, Command, Id, NewEvent, Position, SourceName, body::Author};
+use rollcall_events::{
+    Body, Command, Id, NewEvent, Position, SourceName,
+    body::{self, Author},
+};
 use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::Ops;
 use tokio::sync::OwnedRwLockWriteGuard;
@@ -147,9 +150,46 @@ impl Commands {
         ConditionalCommands { commands: self, precondition }
     }
 
+    /// Takes the room that commands need in what one person may add to the log.
+    fn take_room(&self, bodies: &[Body], view: &CallerView<'_>) -> Result<()> {
+        let person = match &self.signed_in.caller {
+            Caller::Operator | Caller::Known(body::Principal::Service(_) | body::Principal::Group(_)) => false,
+            Caller::Known(body::Principal::User(_)) | Caller::Limited(..) => {
+                !["secret.issue", "binding.set"].into_iter().any(|action| view.may_everywhere(action))
+            }
+        };
+        if !person {
+            return Ok(());
+        }
+        let ends = bodies.iter().all(|body| {
+            body.as_command().is_some_and(|command| {
+                matches!(
+                    command,
+                    Command::SecretRevoked(_)
+                        | Command::CredentialsReset(_)
+                        | Command::BindingRemoved(_)
+                        | Command::GroupMemberRemoved(_)
+                )
+            })
+        });
+        let room = self.app.command_budget.take(self.author().as_str(), bodies.len(), ends, self.now());
+        room.map_err(|wait| {
+            let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
+            ErrorKind::Overloaded
+                .because(format!(
+                    "You changed so much lately that the next change has to wait {seconds} seconds. Nothing was recorded."
+                ))
+                .retry_after(seconds)
+        })
+    }
+
     /// Appends commands together, all or none, and answers by what the fold said of each. Whether they may be given the
     /// caller has asked.
     pub(crate) async fn append_all(&self, bodies: &[Body]) -> Result<Vec<CommandOutcome>> {
+        {
+            let roster = self.live().read();
+            self.take_room(bodies, &self.view(&roster))?;
+        }
         append_all(&self.app, bodies, self.traceparent.as_ref()).await
     }
 
@@ -188,6 +228,7 @@ impl Commands {
             let roster = self.live().read();
             let view = self.view(&roster);
             roster.check_command(body, self.now()).map_err(|refusal| refused_command(body, &refusal, &view))?;
+            self.take_room(std::slice::from_ref(body), &view)?;
         }
         append(&self.app, body, self.traceparent.as_ref()).await
     }

@@ -5,6 +5,7 @@ mod answer;
 mod app;
 mod binding_id;
 mod caller;
+mod command_budget;
 mod commands;
 mod concurrency;
 mod control;
