@@ -36,7 +36,7 @@ pub use decide::{Verdict, decide};
 pub use questions::{
     difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
-    members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of},
+    members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of, roles_of_member},
     problems::{Flaw, RosterProblem, Walked},
     report::{PermittedRow, WhoMay, who_may},
 };

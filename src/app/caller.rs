@@ -158,6 +158,25 @@ impl CallerView<'_> {
         }
     }
 
+    /// As whom somebody is asked about: whoever signed in with a secret that somebody else made is told of the own user no
+    /// more than that reaches.
+    pub fn within_reach(&self, who: Principal) -> Principal {
+        match self.who {
+            Some(limited @ Principal::Limited(own, _)) if who == Principal::User(own) => limited,
+            _ => who,
+        }
+    }
+
+    /// What a secret reached that somebody else made, nobody knows of the past.
+    pub fn may_ask_of_the_past(&self) -> Result<()> {
+        match self.who {
+            Some(Principal::Limited(..)) => Err(ErrorKind::Forbidden.because(
+                "The secret that you sign in with was made by somebody else and tells of now only. Leave `as_of` away, or sign in with a secret of your own.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The secrets of a user that the caller sees: all for the user and for who may see everybody's, else those that the
     /// caller made.
     pub fn secrets(&self, user: UserIx) -> Vec<SecretView<'_>> {

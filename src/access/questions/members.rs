@@ -51,15 +51,18 @@ fn by_role(reasons: Vec<Reason>) -> BTreeMap<String, Vec<Reason>> {
 /// Everybody who has a role in the project at `now`, by user name and role. One row per role.
 #[must_use]
 pub fn members(roster: &Roster, project: ProjectIx, now: DateTime<Utc>) -> Vec<Member> {
-    let mut rows = Vec::new();
-    for who in roster.candidates(project) {
-        let (user, name) = roster.caller_names(who);
-        for (role, reasons) in by_role(roster.reasons(who, project.into(), now)) {
-            rows.push(Member { user: user.clone(), name: name.clone(), role, reasons });
-        }
-    }
+    let all = roster.candidates(project).into_iter().flat_map(|who| roles_of_member(roster, who, project, now));
+    let mut rows: Vec<Member> = all.collect();
     rows.sort_by(|a, b| (&a.name, &a.user, &a.role).cmp(&(&b.name, &b.user, &b.role)));
     rows
+}
+
+/// The rows of one caller among [`members`]: with a secret that somebody else made, as far as that reaches.
+#[must_use]
+pub fn roles_of_member(roster: &Roster, who: Principal, project: ProjectIx, now: DateTime<Utc>) -> Vec<Member> {
+    let (user, name) = roster.caller_names(who);
+    let rows = by_role(roster.reasons(who, project.into(), now)).into_iter();
+    rows.map(|(role, reasons)| Member { user: user.clone(), name: name.clone(), role, reasons }).collect()
 }
 
 /// Every recorded project in which a caller has a role at `now`, by project name and role. One row per role.

@@ -111,6 +111,16 @@ impl Roster {
         }
     }
 
+    /// Whether what a source says of somebody is within a caller's reach.
+    #[must_use]
+    pub fn reaches_source(&self, caller: Principal, source: &str) -> bool {
+        let Principal::Limited(_, secret) = caller else { return true };
+        self.reach_of(secret).is_some_and(|reach| match reach {
+            Reach::Owner => true,
+            Reach::Sources(sources) => sources.is_empty() || sources.iter().any(|one| self.source_text(*one) == source),
+        })
+    }
+
     /// Whether the sources that a secret reaches know somebody live of the user.
     pub(crate) fn reaches_somebody(&self, user: UserIx, secret: SecretIx) -> bool {
         let live = |person: &u32| self.facts.persons.get(*person).is_some_and(Person::is_live);

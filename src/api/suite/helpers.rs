@@ -42,6 +42,37 @@ async fn a_portal_keeps_the_secrets_that_it_made_and_no_others() {
     assert!(listed(world.by(&portal, "GET", path, None).await).is_empty());
 }
 
+/// Whoever holds a secret that a portal made is told of its owner what the portal answers for, and nothing that others gave.
+#[tokio::test]
+async fn a_secret_that_a_portal_made_tells_no_more_than_it_reaches() {
+    let world = World::under("harbor").await;
+    let portal = world.service("portal", "api:sender", body::Scope::Root).await;
+    let ada = world.secret("ada").await;
+    assert_eq!(world.post("/api/v1/projects", json!({"name": "hers"})).await.status, 201);
+    let given = json!({"principal": {"user": "ada"}, "role": "developer", "scope": {"project": "hers"}});
+    assert_eq!(world.post("/api/v1/bindings", given).await.status, 200);
+    let made = world.by(&portal, "POST", "/api/v1/users/ada/secrets", Some(json!({}))).await.body;
+    let made = made["secret"].as_str().unwrap();
+    let asked = json!({"user": "ada", "action": "push", "project": "hers"});
+    let resource = json!({"type": "repository", "id": "hers/x"});
+    let authzen = json!({"subject": {"type": "user", "id": "ada"}, "action": {"name": "push"}, "resource": resource});
+    for (secret, reached) in [(ada.as_str(), true), (made, false)] {
+        let why = world.by(secret, "POST", "/api/v1/explain", Some(asked.clone())).await;
+        assert_eq!(why.body["allowed"], json!(reached), "{}", why.text);
+        assert_eq!(why.body["reasons"].as_array().is_some_and(|all| !all.is_empty()), reached, "{}", why.text);
+        let decided = world.by(secret, "POST", "/access/v1/evaluation", Some(authzen.clone())).await;
+        assert_eq!(decided.body["decision"], json!(reached), "{}", decided.text);
+        let path = "/api/v1/users/ada/access";
+        let told = world.by(secret, "GET", path, None).await;
+        assert_eq!(told.status, 200, "{path} {}", told.text);
+        assert_eq!(told.text.contains("developer"), reached, "{path} {}", told.text);
+        let then = world.by(secret, "GET", &format!("{path}?as_of=1"), None).await;
+        assert_eq!(then.status == 403, !reached, "{path} {}", then.text);
+        let refused = world.by(secret, "GET", "/api/v1/refused-sign-ins", None).await;
+        assert_eq!(refused.status == 200, reached, "{}", refused.text);
+    }
+}
+
 /// Who revokes a key is told what it made, and chooses. Nothing ends unasked.
 #[tokio::test]
 async fn a_key_that_is_revoked_leaves_what_it_made_unless_its_end_is_asked_for() {
@@ -131,4 +162,31 @@ async fn a_user_makes_so_many_secrets_and_no_more() {
     };
     assert_eq!((made, full.status.as_u16()), (50, 409), "{}", full.text);
     assert!(full.text.contains("revoke one first; the oldest is sec_"), "{}", full.text);
+}
+
+/// What somebody writes into the log by making and ending things for ever is bounded too, and ending goes on.
+#[tokio::test]
+async fn a_user_fills_no_log_by_making_and_ending_things() {
+    let world = World::licensing().await;
+    let ada = world.secret("ada").await;
+    let path = "/api/v1/users/ada/secrets";
+    let kept = world.by(&ada, "POST", path, Some(json!({}))).await.body;
+    let mut rounds = 0;
+    let full = loop {
+        let made = world.by(&ada, "POST", path, Some(json!({}))).await;
+        if made.status != 201 {
+            break made;
+        }
+        let ended = format!("{path}/{}", made.body["id"].as_str().unwrap());
+        assert_eq!(world.by(&ada, "DELETE", &ended, None).await.status, 200);
+        rounds += 1;
+        assert!(rounds < 400);
+    };
+    assert_eq!((full.status.as_u16(), full.header("retry-after")), (429, "10"), "{}", full.text);
+    let kept = format!("{path}/{}", kept["id"].as_str().unwrap());
+    let gone = world.by(&ada, "DELETE", &kept, None).await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    assert_eq!(world.post(path, json!({})).await.status, 201, "the operator is not in it");
+    world.clock.pass(chrono::Duration::seconds(15));
+    assert_eq!(world.by(&ada, "POST", path, Some(json!({}))).await.status, 201);
 }

@@ -73,8 +73,8 @@ pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<
     let everybody = view.may_everywhere(ACTION);
     // Somebody whom the caller has no business to know is asked about like somebody who is not there.
     let known = |who: &Principal| everybody || view.knows(*who, place.unwrap_or(Place::Root));
-    let principal = subject.find(&roster).filter(known);
-    let own = principal.is_some_and(|principal| view.is(principal));
+    let principal = subject.find(&roster).filter(known).map(|principal| view.within_reach(principal));
+    let own = principal.is_some_and(|principal| view.itself() == Some(principal));
     let may = own || everybody || place.is_some_and(|place| view.may(ACTION, place));
     if !may {
         return Err(forbidden(ACTION));

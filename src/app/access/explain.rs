@@ -190,6 +190,7 @@ async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> R
         let roster = reads.live().read();
         let view = reads.view(&roster);
         // Whoever may ask about everybody may also use names that are nobody's any more.
+        view.may_ask_of_the_past()?;
         if !view.may_everywhere(ACTION) {
             may_ask(&roster, &view, user, &asked.scope, reads.now())?;
         }
@@ -252,7 +253,7 @@ fn may_ask(
     let place = found.filter(|place| sees(*place) || own.is_some_and(|own| tied(own, *place))).ok_or_else(unknown)?;
     match who {
         Some(Principal::Anyone) => Ok((Principal::Anyone, place)),
-        Some(who) if own.is_some() => Ok((who, place)),
+        Some(who) if own.is_some() => Ok((view.within_reach(who), place)),
         _ if !view.may(ACTION, place) => Err(forbidden(ACTION)),
         // Who has nothing to do with the scope is not the business of those who run it.
         who => who.filter(|who| view.knows(*who, place)).map(|who| (who, place)).ok_or_else(find::no_such_user),

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Basis, PastQuestion, Place, ProjectIx, ProjectView, Reason, Roster, members};
+use rollcall_access::{
+    Basis, PastQuestion, Place, Principal, ProjectIx, ProjectView, Reason, Roster, members, roles_of_member,
+};
 use rollcall_events::{Body, Id, LOCAL, Position, SchemaError, body};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -372,7 +374,10 @@ pub async fn members_of(
     page: &PageRequest,
 ) -> Result<Answer<Page<Member>>> {
     let past = match parse_moment("as_of", as_of)? {
-        Some(as_of) => Some(reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(name)).await?),
+        Some(as_of) => {
+            reads.view(&reads.live().read()).may_ask_of_the_past()?;
+            Some(reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(name)).await?)
+        }
         None => None,
     };
     let key = |member: &Member| format!("{}\n{}", member.user, member.role);
@@ -382,13 +387,18 @@ pub async fn members_of(
     let others = view.sees_members(project);
     let own =
         |member: &rollcall_access::Member| roster.caller_by_id(&member.user).is_some_and(|member| view.is(member));
-    let (position, all) = match &past {
+    let (position, mut all) = match &past {
         None => (roster.position(), members(&roster, project, reads.now())),
         Some(past) => {
             let then = past.project(name, Some(&roster.project(project).id))?;
             (past.moment.position, members(&past.roster, then, past.at))
         }
     };
+    if let Some(limited @ Principal::Limited(..)) = view.itself() {
+        all.retain(|member| !own(member));
+        all.extend(roles_of_member(&roster, limited, project, reads.now()));
+        all.sort_by(|a, b| (&a.name, &a.user, &a.role).cmp(&(&b.name, &b.user, &b.role)));
+    }
     let all = all.into_iter().filter(|member| others || own(member)).map(|member| Member {
         user: member.name,
         user_id: member.user,

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, List, Reads,
+    caller::forbidden,
     error::{Error, Result},
     find,
 };
@@ -63,6 +64,10 @@ pub async fn list(reads: &Reads, query: &RefusedSignInsQuery) -> Result<Answer<L
         let view = reads.view(&roster);
         let everybody = view.may_everywhere(ACTION);
         let own = view.itself().map(|itself| roster.caller_names(itself).0);
+        if let Some(Principal::Limited(..)) = view.itself() {
+            // From where somebody signs in is nothing that a secret of somebody else reaches.
+            return Err(forbidden(ACTION));
+        }
         let of = match &query.user {
             None if everybody => None,
             None => Some(own.unwrap_or_default()),

@@ -82,13 +82,15 @@ impl Person {
 impl User {
     fn of(roster: &Roster, user: UserIx, caller: &CallerView<'_>) -> Self {
         let view = roster.user(user);
+        let who = caller.within_reach(user.into());
+        let reached = |person: &&PersonView<'_>| roster.reaches_source(who, person.source);
         Self {
             name: view.name.to_owned(),
             id: view.id,
             shut_out: view.shut_out,
             credential_epoch: view.credential_epoch,
             looks_like: looks_like(roster, user, caller),
-            persons: view.persons.iter().map(Person::of).collect(),
+            persons: view.persons.iter().filter(reached).map(Person::of).collect(),
         }
     }
 }
@@ -143,9 +145,11 @@ pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<An
     let (position, all) = match parse_moment("as_of", as_of)? {
         None => {
             let roster = reads.live().read();
-            (roster.position(), memberships_of(&roster, find::user(&roster, name)?, reads.now()))
+            let who = reads.view(&roster).within_reach(find::user(&roster, name)?.into());
+            (roster.position(), memberships_of(&roster, who, reads.now()))
         }
         Some(as_of) => {
+            reads.view(&reads.live().read()).may_ask_of_the_past()?;
             let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::User(name)).await?;
             let id = find::user_id(&reads.live().read(), name);
             let user = past.user(name, id.as_deref())?;
