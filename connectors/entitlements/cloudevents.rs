@@ -174,8 +174,9 @@ impl Draft {
     }
 
     fn time(&self) -> Result<Option<DateTime<Utc>>, Problem> {
-        let Some(text) = self.text("time")? else { return Ok(None) };
-        parse_instant(&text).map(Some).map_err(|error| invalid("time", format!("`time` is {error}")))
+        // One that is not in quotes is none: what it seems to be is told just so.
+        let Some(Attribute { text, .. }) = self.find("time") else { return Ok(None) };
+        parse_instant(text).map(Some).map_err(|error| invalid("time", format!("`time` is {error}")))
     }
 
     /// A published extension, a text there; bare numbers are common.
@@ -184,7 +185,7 @@ impl Draft {
         let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
             Ok(sequence) if digits => Ok(Some(sequence)),
-            _ => Err(invalid("sequence", "`sequence` is a whole number, such as \"42\" or 42")),
+            _ => Err(invalid("sequence", format!("`sequence` is a whole number from 0 to {}, such as \"42\" or 42", u64::MAX))),
         }
     }
 }

@@ -144,6 +144,9 @@ fn structured(event: &[u8]) -> Result<MappedEvent, MappingError> {
 }
 
 fn malformed(bytes: &[u8]) -> Problem {
+    if bytes.is_empty() {
+        return Problem::at(ProblemType::Malformed, "", "no event is there: a `,` too many stands before or behind it");
+    }
     let detail = match json::syntax_error(bytes) {
         Some(error) => format!("{error} ({} of the event)", json::place(bytes, error.at)),
         None => "it is no JSON".to_owned(),

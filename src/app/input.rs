@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 pub(crate) fn id(pointer: &str, text: &str) -> Result<Id> {
     text.parse().map_err(|_| {
         let error = SchemaError::at(pointer, "an id: not empty, at most 256 bytes, no control characters");
-        ErrorKind::InvalidBody.because("This is not an id. Nothing was changed.").with_field(error)
+        ErrorKind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error)
     })
 }
 

@@ -73,8 +73,8 @@ pub fn parse_day(text: &str) -> Option<NaiveDate> {
 }
 
 /// What a text that is no instant seems to be.
-fn guess(text: &str) -> InvalidTime {
-    let text = text.trim();
+fn guess(stated: &str) -> InvalidTime {
+    let text = stated.trim();
     let unsigned = text.trim_start_matches(['+', '-']);
     let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
     let is_number = !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -85,18 +85,31 @@ fn guess(text: &str) -> InvalidTime {
         _ if parse_day(text).is_some() => InvalidTime::Day,
         _ if text.get(10..13).is_some_and(|hour| hour.eq_ignore_ascii_case("T24")) => InvalidTime::Hour24,
         _ if text.replacen(' ', "T", 1).parse::<NaiveDateTime>().is_ok() => InvalidTime::NoZone,
-        _ if has_form(text) => InvalidTime::NoSuchTime,
+        _ if has_form(stated) => InvalidTime::NoSuchTime,
         _ => InvalidTime::Other,
     }
 }
 
-/// Whether digits stand where an instant has them.
+/// Whether digits stand where an instant has them, and a zone behind them.
 fn has_form(text: &str) -> bool {
-    let form = "dddd-dd-ddTdd:dd:dd";
-    text.len() > form.len()
+    const SECONDS: &str = "dddd-dd-ddTdd:dd:dd";
+    let Some((seconds, rest)) = text.split_at_checked(SECONDS.len()) else { return false };
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) if fraction.starts_with(|c: char| c.is_ascii_digit()) => {
+            fraction.trim_start_matches(|c: char| c.is_ascii_digit())
+        }
+        _ => rest,
+    };
+    fits(SECONDS, seconds) && (fits("Z", zone) || fits("+dd:dd", zone))
+}
+
+fn fits(form: &str, text: &str) -> bool {
+    form.len() == text.len()
         && form.bytes().zip(text.bytes()).all(|(form, b)| match form {
             b'd' => b.is_ascii_digit(),
             b'T' => b.eq_ignore_ascii_case(&b'T') || b == b' ',
+            b'Z' => b.eq_ignore_ascii_case(&b'Z'),
+            b'+' => b == b'+' || b == b'-',
             other => b == other,
         })
 }
@@ -167,6 +180,14 @@ mod tests {
             ("+2026-01-01T00:00:00Z", Year),
             ("2027-02-29T00:00:00Z", NoSuchTime),
             ("2027-06-26T23:61:00Z", NoSuchTime),
+            ("2027-06-26T23:00:61.5+01:00", NoSuchTime),
+            ("2027-06-26T23:00:00+24:00", NoSuchTime),
+            (" 2027-06-26T23:00:00Z", Other),
+            ("2027-06-26T23:00:00 Z", Other),
+            ("2027-06-26T23:00:00,5Z", Other),
+            ("2027-06-26T23:00:00.Z", Other),
+            ("2027-06-26T23:00:00+1:00", Other),
+            ("2027-06-26T23:00:00+0100", Other),
             ("Sat, 26 Jun 2027 00:00:00 GMT", Other),
             ("tomorrow", Other),
             ("２０２６-01-31T12:00:00Z", Other),

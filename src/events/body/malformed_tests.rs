@@ -189,7 +189,7 @@ fn what_is_expected_is_told_with_an_example_and_with_the_slip_that_is_seen() {
     }
     assert_eq!(
         line(json!(null), json!("10")),
-        "/data/quantity a whole number without quotes, such as 10 or null; a number in quotes is there, which is a text"
+        "/data/quantity a whole number without quotes, such as 10, or null; a number in quotes is there, which is a text"
     );
     let state = |state: Value| {
         let data = json!({"entitlement": "E", "account": "A", "state": state});

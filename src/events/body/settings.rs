@@ -65,3 +65,15 @@ pub enum Order {
     /// By the log position: each event is the result of a read.
     Observed,
 }
+
+impl Order {
+    /// The word for it, here and in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Time => "time",
+            Self::Observed => "observed",
+        }
+    }
+}

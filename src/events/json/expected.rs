@@ -151,12 +151,14 @@ impl<'a> Walk<'a> {
             return format!("one of {}", all.iter().map(Value::to_string).collect::<Vec<_>>().join(", "));
         }
         let all = types(resolved);
-        let mut words: Vec<String> =
+        let words: Vec<String> =
             all.iter().filter(|one| **one != "null").map(|one| self.describe_type(one, resolved)).collect();
-        if all.contains(&"null") {
-            words.push("null".to_owned());
+        match (words.as_slice(), all.contains(&"null")) {
+            ([], true) => "null".to_owned(),
+            ([], false) => "another value".to_owned(),
+            (words, true) => format!("{}, or null", words.join(" or ")),
+            (words, false) => words.join(" or "),
         }
-        if words.is_empty() { "another value".to_owned() } else { words.join(" or ") }
     }
 
     fn describe_type(&self, kind: &str, schema: &'a Value) -> String {
@@ -182,7 +184,7 @@ impl<'a> Walk<'a> {
     fn describe_choices(&self, choices: &'a [Value]) -> String {
         let (null, others): (Vec<&'a Value>, Vec<&'a Value>) = choices.iter().partition(|one| types(one) == ["null"]);
         let tags: Vec<&str> = others.iter().filter_map(|one| self.tag(one)).collect();
-        let null = if null.is_empty() { "" } else { " or null" };
+        let null = if null.is_empty() { "" } else { ", or null" };
         if let ([first, _, ..], true) = (tags.as_slice(), tags.len() == others.len()) {
             return format!("exactly one of {}, as in {{\"{first}\": ..}}{null}", tags.join(", "));
         }

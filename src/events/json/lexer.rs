@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use crate::json::syntax::no_text;
+
 /// One token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
@@ -127,9 +129,19 @@ pub fn split_list(bytes: &[u8], most: usize) -> Result<Elements<'_>, SyntaxError
     let mut lexer = Lexer::new(bytes);
     let not_a_list =
         |at, found: &str| SyntaxError { at, what: format!("a JSON list `[..]` was expected, and {found}") };
+    if let Some(what) = no_text(bytes) {
+        return Err(SyntaxError { at: 0, what: what.to_owned() });
+    }
     let mut start = match lexer.next() {
         Some(Ok(Lexed { token: Token::Open(b'['), end, .. })) => end,
-        Some(Ok(Lexed { start, .. })) => return Err(not_a_list(start, "it begins with something else")),
+        Some(Ok(Lexed { token, start, .. })) => {
+            let found = match token {
+                Token::Open(_) => "an object is there",
+                Token::Text => "a text is there: send the list itself, encoded once",
+                _ => "something else is there",
+            };
+            return Err(not_a_list(start, found));
+        }
         Some(Err(error)) => return Err(not_a_list(error.at, &error.what)),
         None => return Err(not_a_list(0, "nothing is there")),
     };
@@ -284,9 +296,19 @@ mod tests {
             let found = split_list(body.as_bytes(), 100).unwrap();
             assert_eq!((found.whole.len(), found.stopped.map(|error| error.at)), (whole, Some(at)), "{body}");
         }
-        for body in ["", "{}", "  ", "x", "\"[\"", "\u{FEFF}[]"] {
-            assert!(split_list(body.as_bytes(), 100).is_err(), "{body}");
+        for (body, words) in [
+            ("", "nothing is there"),
+            ("{}", "an object is there"),
+            ("  ", "nothing is there"),
+            ("x", "something else"),
+            ("\"[\"", "encoded once"),
+            ("\u{FEFF}[]", "byte order mark"),
+            ("\u{1F}\u{8B}", "outside of a text"),
+        ] {
+            let error = split_list(body.as_bytes(), 100).unwrap_err();
+            assert!(error.what.contains(words), "{body}: {error}");
         }
+        assert!(split_list(b"\x1F\x8B\x08", 100).unwrap_err().what.contains("gzip"));
         assert_eq!(split("[]"), (vec![], None));
         let many = split_list(b"[1,,3,]", 2).unwrap();
         assert_eq!((many.whole, many.count, many.stopped), (vec![&b"1"[..], b""], 4, None));

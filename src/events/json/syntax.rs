@@ -27,11 +27,16 @@ enum Awaited {
     CommaOrEnd,
 }
 
+/// Why these bytes are no text at all, by how they begin.
+pub(crate) fn no_text(bytes: &[u8]) -> Option<&'static str> {
+    NOT_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin)).map(|(_, what)| *what)
+}
+
 /// Why these bytes are no JSON; nothing where they seem to be.
 #[must_use]
 pub fn syntax_error(bytes: &[u8]) -> Option<SyntaxError> {
-    if let Some((_, what)) = NOT_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin)) {
-        return Some(SyntaxError { at: 0, what: (*what).to_owned() });
+    if let Some(what) = no_text(bytes) {
+        return Some(SyntaxError { at: 0, what: what.to_owned() });
     }
     let mut lexer = Lexer::new(bytes);
     let mut open: Vec<u8> = Vec::new();
@@ -103,8 +108,8 @@ fn expected(awaited: Awaited, open: &[u8]) -> &'static str {
     match (awaited, open.last()) {
         (Awaited::Value, _) => "a value",
         (Awaited::ValueOrEnd, _) => "a value or `]`",
-        (Awaited::Key, _) => "the name of a member, in quotes",
-        (Awaited::KeyOrEnd, _) => "the name of a member, in quotes, or `}`",
+        (Awaited::Key, _) => "a member's name in quotes",
+        (Awaited::KeyOrEnd, _) => "a member's name in quotes or `}`",
         (Awaited::Colon, _) => "`:`",
         (Awaited::CommaOrEnd, Some(b'{')) => "`,` or `}`",
         (Awaited::CommaOrEnd, _) => "`,` or `]`",
@@ -217,7 +222,7 @@ mod tests {
             (b"{\"a\":\"\\q\"}", 6, "itself is written"),
             (b"{\"a\":\"\\ud800\"}", 5, "half a character"),
             (b"{\"a\":\"\\u12\"}", 6, "four hexadecimal"),
-            (b"{\"a\":1,}", 7, "name of a member"),
+            (b"{\"a\":1,}", 7, "a member's name in quotes was expected, and `}` is there"),
             (b"{\"a\" 1}", 5, "`:` was expected"),
             (b"{\"a\":1", 6, "ends too early"),
             (b"{\"a\":\"x", 5, "no end"),

@@ -33,9 +33,9 @@ struct PersonalMember {
     name: Option<String>,
 }
 
-/// The highest version that counts: the highest number that databases and senders keep with a sign. One above it is an
-/// overflow, and nothing could come after it.
-const MAX_SEQUENCE: u64 = u64::MAX >> 1;
+/// The highest version that counts. The next number is the highest that databases and senders keep with a sign: what is
+/// sent for no version at all, and nothing could come after it.
+const MAX_SEQUENCE: u64 = (u64::MAX >> 1) - 1;
 
 const PERSON: &str = "rollcall.person.upserted.v1";
 

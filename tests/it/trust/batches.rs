@@ -50,7 +50,7 @@ fn a_bad_event_never_takes_its_batch_along() {
         (named(b"a\tb"), "U+0009"),
         (named(b"a\x00b\n"), "U+0000"),
         (named(b"C:\\dir"), "is followed by `d`"),
-        (quantity("1,").into(), "the name of a member"),
+        (quantity("1,").into(), "a member's name in quotes"),
     ];
     for (n, (bad, says)) in bad.iter().enumerate() {
         let (a, b) = (format!("a{n}"), format!("b{n}"));

@@ -96,19 +96,29 @@ fn what_a_source_writes_wrong_is_told_in_our_words_with_an_example() {
         refused(&server, state(value), "invalid-data", "/data/state", "\"on_hold\"");
     }
     let mut timed = event("1", "product.upserted", &json!("1"), &json!({"product": "DB"}));
-    timed["time"] = json!("2027-06-26");
-    refused(&server, timed.to_string(), "invalid-envelope", "/time", "such as 2026-01-31T12:00:00Z");
+    for (time, words) in [
+        (json!("2027-06-26"), "a day is there"),
+        (json!(1_798_675_200), "such as 2026-01-31T12:00:00Z; a number is there"),
+        (json!(""), "such as 2026-01-31T12:00:00Z; an empty text is there"),
+        (json!("2027-06-26T10:00:00+0100"), "it has another form"),
+    ] {
+        timed["time"] = time;
+        refused(&server, timed.to_string(), "invalid-envelope", "/time", words);
+    }
     refused(&server, vec![0x1F, 0x8B, 8, 0, 0], "malformed", "", "gzip");
     refused(&server, vec![0xFF, 0xFE, b'{', 0], "malformed", "", "UTF-16");
     refused(&server, "{\"specversion\":", "malformed", "", "ends too early");
     refused(&server, "[]", "invalid-envelope", "", "an object");
-    refused(
-        &server,
-        event("1", "product.upserted", &json!(u64::MAX), &json!({"product": "DB"})).to_string(),
-        "implausible-order-key",
-        "/sequence",
-        "nothing could come after it",
-    );
+    // What stands for no version in many languages would be the last thing that is heard of its subject.
+    for sequence in [u64::MAX, u64::MAX >> 1] {
+        refused(
+            &server,
+            event("1", "product.upserted", &json!(sequence), &json!({"product": "DB"})).to_string(),
+            "implausible-order-key",
+            "/sequence",
+            "nothing could come after it",
+        );
+    }
 }
 
 #[test]
