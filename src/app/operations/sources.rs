@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::ParkedView;
-use rollcall_events::{LOCAL, Order, Position};
+use rollcall_events::{LOCAL, Position};
 use rollcall_ingest::connector::SecretUse;
 use rollcall_store::ops::OpsError;
 use serde::{Deserialize, Serialize};
@@ -179,11 +179,7 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
             let secrets: Vec<SourceSecret> = secrets.map(shown).collect();
             Source {
                 name: name.to_string(),
-                order: match said.order {
-                    Order::Version => "version".into(),
-                    Order::Time => "time".into(),
-                    Order::Observed => "observed".into(),
-                },
+                order: said.order.as_str().into(),
                 authoritative: said.authoritative,
                 hook: max_body.map(|_| format!("/hooks/{name}")),
                 max_body,

@@ -16,7 +16,7 @@ use crate::{
         profile::{load_profile, resolve_switches},
         sources, validate,
     },
-    sources::Source,
+    sources::{Source, in_our_words},
 };
 
 /// What the configuration is made of.
@@ -83,7 +83,7 @@ fn typed(merged: &mut Merged) -> Config {
             Ok(config) => return config,
             Err(error) => {
                 let path = error.path().to_string();
-                let what = format!("`{path}`: {}", error.inner());
+                let what = format!("`{path}`: {}", in_our_words(&error.inner().to_string()));
                 merged.problems.push(Problem { origin: merged.origins.of(&path), what });
                 let pointer = format!("/{}", path.replace('.', "/"));
                 let Some((parent, name)) = pointer.rsplit_once('/') else { break };

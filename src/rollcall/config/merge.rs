@@ -121,6 +121,20 @@ impl ChosenNames {
     }
 }
 
+/// What a variable would be called that seems to be meant for a switch or a source, whose names are free.
+fn of_free_name(variable: &str) -> Option<String> {
+    let name = variable.to_uppercase();
+    let below = |words: &[&str]| {
+        let rest = words.iter().try_fold(name.strip_prefix("ROLLCALL")?, |rest, word| {
+            rest.strip_prefix('_')?.trim_start_matches('_').strip_prefix(word)
+        })?;
+        let rest = rest.strip_prefix('_')?.trim_start_matches('_');
+        (!rest.is_empty()).then(|| format!("{VARIABLES}{}__{rest}", words.join("__")))
+    };
+    // Of an orchestrator's own no part has two underscores.
+    below(&["ACCESS", "SWITCHES"]).or_else(|| below(&["SOURCE"]).filter(|_| name.contains("__")))
+}
+
 /// What stands in `source.NAME.kind` when all layers are merged, by name.
 fn written_kinds(
     file: Option<&DeTable<'_>>,
@@ -193,8 +207,8 @@ impl Merge {
         let plain = |text: &str| text.replace('_', "").to_uppercase();
         let wanted = plain(name);
         let found = self.0.keys.general().find(|key| plain(&format!("{VARIABLES}{}", key.path.concat())) == wanted);
-        if let Some(key) = found {
-            let right = format!("{VARIABLES}{}", key.path.join("__").to_uppercase());
+        let of_key = found.map(|key| format!("{VARIABLES}{}", key.path.join("__").to_uppercase()));
+        if let Some(right) = of_key.or_else(|| of_free_name(name)) {
             self.report(Origin::Env(name.to_owned()), format!("says nothing as it is written; did you mean {right}?"));
         }
     }

@@ -41,8 +41,8 @@ pub fn configuration_of(
             let key = format!("source.{name}.order");
             let origin = loaded.origins.near(&key, &format!("source.{name}"));
             anyhow::bail!(
-                "{origin}: `{key}`: the log has facts of {name} that are ordered by {:?}; the order of a source never changes. Give the source another name.",
-                said.unwrap_or_else(|| configured.order())
+                "{origin}: `{key}`: the log has facts of {name} that are ordered by {}; the order of a source never changes. Give the source another name.",
+                said.unwrap_or_else(|| configured.order()).as_str()
             );
         }
         sources.insert(
@@ -126,7 +126,7 @@ mod tests {
         let product = Body::parse("rollcall.product.upserted.v1", r#"{"product":"DB"}"#).unwrap();
         assert_eq!(tell(&live, &"flexnet".parse().unwrap(), &product), Effect::Applied);
         let error = configuration_events(&by_time, &profile, &live).unwrap_err().to_string();
-        assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("another name"), "{error}");
+        assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("ordered by version;"), "{error}");
         assert!(configuration_events(&by_version, &profile, &live).unwrap().is_empty());
     }
 

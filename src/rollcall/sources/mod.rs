@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_authn::PasswordCheck;
 use rollcall_entitlements::SecretMark;
-use rollcall_events::{Order, SourceName};
+use rollcall_events::{Order, SourceName, json::plain_words};
 use rollcall_ingest::{
     ReadOptions,
     connector::{Hook, Pull},
@@ -230,6 +230,17 @@ impl Kind {
     }
 }
 
+/// What a reader of a value says, in words that somebody who writes files knows.
+pub fn in_our_words(message: &str) -> String {
+    match message.strip_prefix("unknown variant ") {
+        Some(rest) => format!("unknown value {rest}"),
+        None if message == "invalid socket address syntax" => {
+            "an address with its port, as in \"127.0.0.1:8080\"".to_owned()
+        }
+        None => plain_words(message),
+    }
+}
+
 fn parse<T>(keys: &Map<String, Value>) -> Parsed
 where
     T: SourceConfig + Default + Serialize + DeserializeOwned + 'static,
@@ -242,7 +253,7 @@ where
         let alone = Map::from_iter([(key.clone(), value.clone())]);
         match typed(alone) {
             Ok(_) => drop(fitting.insert(key.clone(), value.clone())),
-            Err(error) => wrong.push((key.clone(), error.to_string())),
+            Err(error) => wrong.push((key.clone(), in_our_words(&error.to_string()))),
         }
     }
     let config = typed(fitting).unwrap_or_default();
