@@ -119,6 +119,20 @@ fn what_a_start_records_of_a_configuration_changes_nobodys_access_now_or_later()
 }
 
 #[test]
+fn a_profile_that_was_changed_since_its_plan_was_looked_at_is_another_plan() {
+    let before = World::new(1).history.fold();
+    let named = |source: &str| {
+        let (mut profile, settings) = configuration(&mut Random::new(7));
+        (profile["name"], profile["source"]) = ("ours".into(), source.into());
+        let profile = Profile::from_json(&profile.to_string()).unwrap();
+        let configuration = Configuration { profile, settings: serde_json::from_value(settings).unwrap() };
+        plan_configuration(before.clone(), &configuration, &Author::operator(), noon()).name
+    };
+    assert_eq!(named("one"), named("one"));
+    assert_ne!(named("one"), named("another"));
+}
+
+#[test]
 fn what_a_configuration_plan_says_is_what_applying_it_does() {
     let mut told = 0;
     for seed in 0..40 {

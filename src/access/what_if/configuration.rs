@@ -262,7 +262,9 @@ pub fn plan_configuration(
     let mut roster = trial.back();
     let local = SourceName::local();
     let effects = events.iter().map(|event| roster.fold_unrecorded(&local, event, now)).collect();
-    let text = serde_json::to_string(&settings).unwrap_or_default();
+    // The profile whole: a file that was changed since somebody looked is another plan, though it has the same name and
+    // gives the same today.
+    let text = serde_json::to_string(&(&settings, wanted.profile.document())).unwrap_or_default();
     let name = format!("cfg_{:016x}", Digest::of(format!("{text}\n{}", access.digest).as_bytes()).prefix());
     ConfigurationPlan { settings, access, events, effects, name }
 }
