@@ -185,7 +185,10 @@ impl Draft {
         let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
             Ok(sequence) if digits => Ok(Some(sequence)),
-            _ => Err(invalid("sequence", format!("`sequence` is a whole number from 0 to {}, such as \"42\" or 42", u64::MAX))),
+            _ => Err(invalid(
+                "sequence",
+                format!("`sequence` is a whole number from 0 to {}, such as \"42\" or 42", u64::MAX),
+            )),
         }
     }
 }

@@ -134,7 +134,11 @@ async fn read_json<T: DeserializeOwned + ToSchema>(request: Request, limit: usiz
 
 fn read_shape<T: DeserializeOwned + ToSchema>(text: &str) -> Result<T> {
     // serde would read a list as a shape's members in order, and an empty one as a shape without members.
-    let object = if text.trim_start().starts_with('{') { Ok(()) } else { Err(SchemaError::at("", "an object, `{..}`, encoded once")) };
+    let object = if text.trim_start().starts_with('{') {
+        Ok(())
+    } else {
+        Err(SchemaError::at("", "an object, `{..}`, encoded once"))
+    };
     object
         .and_then(|()| json::read_as(text, schema::<T>))
         .map_err(|error| Kind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error))

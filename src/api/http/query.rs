@@ -87,7 +87,7 @@ fn query_words(message: &str) -> String {
         _ if message.contains("invalid digit") || message.contains("integer") || message.contains("number too") => {
             "a whole number, such as 10".to_owned()
         }
-        _ => json::plain_words(message).replace("member", "parameter"),
+        _ => json::plain_words(message).replace("no member", "no parameter").replace("the member", "the parameter"),
     }
 }
 

@@ -185,7 +185,7 @@ fn check_roles(found: &mut Findings, loaded: &Loaded) {
             format!("customers have the role {name}, which lists members: one customer sees the names of the others"),
         );
     } else {
-        found.add("access", Grade::Good, format!("profile {}, customers are {name}", profile.name()));
+        found.add("access", Grade::Good, format!("profile {}, customers are {name}, as configured", profile.name()));
     }
 }
 
@@ -274,7 +274,9 @@ async fn check_configuration(found: &mut Findings, client: &Client) {
     let waiting = client.items::<SettingShown>(&["api", "v1", "configuration"]).await;
     let waiting = waiting.map(|waiting| waiting.value).unwrap_or_default();
     for SettingShown { setting, in_force, configured } in &waiting {
-        found.add("configuration", Grade::Bad, format!("{setting} is {configured} and {in_force} is in effect"));
+        let said = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+        let what = format!("{setting}: {} is configured, and {} is in effect", said(configured), said(in_force));
+        found.add("configuration", Grade::Bad, what);
     }
     if !waiting.is_empty() {
         let what =
@@ -332,7 +334,8 @@ async fn check_problems(found: &mut Findings, client: &Client) {
     if problems.is_empty() {
         return found.add("problems", Grade::Good, "none: everything that was said is in effect");
     }
-    for kind in ProblemKind::ALL {
+    // What is configured and waits was told with what is configured.
+    for kind in ProblemKind::ALL.iter().filter(|kind| **kind != ProblemKind::Configuration) {
         let of_kind: Vec<&ProblemShown> = problems.iter().filter(|problem| problem.kind == *kind).collect();
         for ProblemShown { source, subject, why, remedy, .. } in of_kind.iter().take(MAX_SHOWN) {
             found.add("problems", Grade::Odd, format!("{}: {source} {subject}: {why}; to do: {remedy}", kind.as_str()));

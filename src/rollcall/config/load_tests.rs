@@ -91,7 +91,11 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ("[server]\nlisten = \"localhost:80\"\n", "etc/rollcall.toml:2:1", "an address with its port, as in"),
         ("[token]\nalgorithm = \"HS256\"\n", "etc/rollcall.toml:2:1", "unknown value `HS256`, expected `ES256`"),
         ("[server]\nmax_connections = -1\n", "etc/rollcall.toml:2:1", "a whole number without quotes"),
-        ("[access]\ncustomer_sub_accounts = \"yes\"\n", "etc/rollcall.toml:2:1", "true or false, without quotes; a text is there"),
+        (
+            "[access]\ncustomer_sub_accounts = \"yes\"\n",
+            "etc/rollcall.toml:2:1",
+            "true or false, without quotes; a text is there",
+        ),
         ("[access]\nswitches = \"x\"\n", "etc/rollcall.toml:2:1", "`access.switches` is a section"),
         ("[log]\nlevel = \"loud\"\n", "etc/rollcall.toml:2:1", "one of error, warn, info"),
         ("token = 1\n", "etc/rollcall.toml:1:1", "`token` is a section, not a value: write `[token]`"),

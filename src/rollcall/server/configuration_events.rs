@@ -126,7 +126,10 @@ mod tests {
         let product = Body::parse("rollcall.product.upserted.v1", r#"{"product":"DB"}"#).unwrap();
         assert_eq!(tell(&live, &"flexnet".parse().unwrap(), &product), Effect::Applied);
         let error = configuration_events(&by_time, &profile, &live).unwrap_err().to_string();
-        assert!(error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("ordered by version;"), "{error}");
+        assert!(
+            error.starts_with("r.toml:3:1: `source.flexnet.order`") && error.contains("ordered by version;"),
+            "{error}"
+        );
         assert!(configuration_events(&by_version, &profile, &live).unwrap().is_empty());
     }
 

@@ -51,7 +51,7 @@ fn an_empty_list_is_good_news_and_what_is_not_in_effect_is_told_everywhere() {
     assert_eq!(json[0]["kind"], "dangling_reference", "{json}");
     assert_eq!(server.cli(&["problems", "--kind", "parked"]).code, 0);
     let refused = server.cli(&["problems", "--kind", "nonsense"]);
-    assert!(refused.code == 2 && refused.err.contains("superseded"), "{}{}", refused.out, refused.err);
+    assert!(refused.code == 2 && refused.err.contains("`outside_member`"), "{}{}", refused.out, refused.err);
     let doctor = server.cli(&["doctor"]);
     assert!(doctor.out.contains("dangling_reference: flexnet line/L"), "{}", doctor.out);
 

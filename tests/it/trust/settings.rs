@@ -30,6 +30,12 @@ fn a_start_with_another_profile_moves_nobody_and_waits_as_a_plan() {
     assert_eq!(doctor.code, 1, "{}", doctor.out);
     assert!(doctor.out.contains("access.profile") && doctor.out.contains("rollcall config plan"), "{}", doctor.out);
 
+    let problems = server.cli(&["problems", "--kind", "configuration"]);
+    assert_eq!(problems.code, 1, "{}{}", problems.out, problems.err);
+    for text in ["access.profile: \"portus\" is configured", "\"revenera\" is in effect", "rollcall config plan"] {
+        assert!(problems.out.contains(text), "`{text}` is not in\n{}", problems.out);
+    }
+
     let shown = server.cli(&["config", "plan"]);
     assert_eq!(shown.code, 1, "{}{}", shown.out, shown.err);
     for text in [
@@ -62,6 +68,7 @@ fn a_start_with_another_profile_moves_nobody_and_waits_as_a_plan() {
         assert_eq!(last["data"]["author"], "admin key", "{last:#}");
     }
     assert_eq!(server.cli(&["config", "plan"]).code, 0);
+    assert_eq!(server.cli(&["problems", "--kind", "configuration"]).code, 0);
     assert!(!server.cli(&["doctor"]).out.contains("config plan"));
     server.restart();
     assert_eq!(server.memberships(), after);

@@ -28,7 +28,7 @@ pub struct ProblemShown {
     pub position: Option<Position>,
     /// Whose news it is; `local` for what was commanded here.
     pub source: String,
-    /// What it is about: a subject of the log, a delivery, a plan, or as the source calls it.
+    /// What it is about: a subject of the log, a delivery, a plan, a setting, or as the source calls it.
     pub subject: String,
     /// What was said.
     pub said: String,
@@ -78,6 +78,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::AbsentMember => places::of_sources(app, kind, after, places::absent).await,
         K::Unresolved => places::of_sources(app, kind, after, places::unresolved).await,
         K::SourceNotConfigured => places::not_configured(app, after),
+        K::Configuration => Ok(places::waiting_settings(app, after)),
     }
 }
 

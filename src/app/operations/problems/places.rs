@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rollcall_access::{Cause, Flaw, RosterProblem};
-use rollcall_events::{Order, Position, Recorded, SourceName};
+use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, configuration_differences};
+use rollcall_events::{LOCAL, Order, Position, Recorded, SourceName};
 use rollcall_ingest::{DeliveryId, SourceState, SourceStatus, Verdict};
 use rollcall_store::{
     ops::{DeliveryFilter, OpsError},
     read::SupersededRow,
 };
+
+use serde_json::Value;
 
 use super::{Part, ProblemKind, ProblemShown};
 use crate::{
@@ -161,12 +163,24 @@ pub(super) async fn in_deliveries(
     let found = found.into_iter().map(|delivery| {
         let id = delivery.id.to_string();
         let reason = delivery.problem.or(delivery.reason);
-        let (count, why) = match kind {
-            ProblemKind::Conflict => {
-                (delivery.events, "ids of it were used before, with another content; the first stands".to_owned())
-            }
-            ProblemKind::Unrecorded => (delivery.events, "the log could not take it".to_owned()),
-            _ => (delivery.quarantined, reason.map_or("it does not fit".to_owned(), |reason| format!("first: {reason}"))),
+        let show = format!("`rollcall deliveries show {id}` says which");
+        let replay = format!("`rollcall deliveries replay {id}`");
+        let (count, why, remedy) = match kind {
+            ProblemKind::Conflict => (
+                delivery.events,
+                "ids of it were used before, with another content; the first stands".to_owned(),
+                format!("have the sender send what is meant under ids that are new; {show}"),
+            ),
+            ProblemKind::Unrecorded => (
+                delivery.events,
+                "the log could not take it".to_owned(),
+                format!("{replay} when the log is well, or wait until the sender sends it again"),
+            ),
+            _ => (
+                delivery.quarantined,
+                reason.map_or("it does not fit".to_owned(), |reason| format!("first: {reason}")),
+                format!("{show}, and what is wrong; have the sender send them as they should be, or where it is mended here, {replay}"),
+            ),
         };
         let problem = ProblemShown {
             id: String::new(),
@@ -177,7 +191,7 @@ pub(super) async fn in_deliveries(
             subject: id.clone(),
             said: format!("{count} of {} events in this delivery", delivery.events),
             why,
-            remedy: format!("`rollcall deliveries show {id}` says what is wrong; when that is mended, `rollcall deliveries replay {id}`"),
+            remedy,
         };
         (id, problem)
     });
@@ -330,6 +344,28 @@ pub(super) fn not_configured(app: &App, after: Option<&str>) -> Result<Part> {
         (name.to_owned(), problem)
     });
     Ok(Part { found: found.collect(), next: None })
+}
+
+/// Settings that are configured and not in effect.
+pub(super) fn waiting_settings(app: &App, after: Option<&str>) -> Part {
+    let waiting = configuration_differences(&app.live.read(), &app.configuration);
+    let waiting = waiting.into_iter().filter(|waiting| after.is_none_or(|after| waiting.setting.as_str() > after));
+    let found = waiting.map(|SettingDifference { setting, in_force, configured }| {
+        let said = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+        let problem = ProblemShown {
+            id: String::new(),
+            kind: ProblemKind::Configuration,
+            since: None,
+            position: None,
+            source: LOCAL.to_owned(),
+            subject: setting.clone(),
+            said: format!("{} is configured", said(&configured)),
+            why: format!("{} is in effect, and the other would change somebody's access", said(&in_force)),
+            remedy: "look at it with `rollcall config plan`, then apply it or take it back".to_owned(),
+        };
+        (setting, problem)
+    });
+    Part { found: found.collect(), next: None }
 }
 
 /// Says of each when its event was recorded.
