@@ -50,7 +50,7 @@ pub struct Explanation {
     pub ceilings: Vec<CeilingNote>,
     /// Each alone would make it a yes.
     pub would_allow: Vec<Remedy>,
-    /// The events that said the profile and the settings by which it is answered.
+    /// The events that said the profile and the settings by which it is answered, and what the place is.
     #[serde(default)]
     pub rules: Vec<Cause>,
 }
@@ -163,7 +163,7 @@ pub fn explain(
         near_misses,
         ceilings,
         would_allow,
-        rules: roster.rules_in_force(),
+        rules: roster.rules_in_force().into_iter().chain(roster.place_in_force(place, now)).collect(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     roster::{
         Roster,
         facts::Origin,
-        handles::{Place, Principal, ProfileKind, ServiceIx},
+        handles::{Place, Principal, ProfileKind, ProjectIx, ServiceIx},
     },
 };
 
@@ -117,21 +117,36 @@ impl PathSearch<'_> {
         found
     }
 
+    /// What says that the place is there.
+    pub(crate) fn place_causes(&self) -> Vec<Cause> {
+        let roster = self.roster;
+        let mut found: Vec<Cause> = self.visibility_register().map(|(cause, _)| cause).into_iter().collect();
+        match self.place {
+            Place::Folder(folder) => {
+                let view = roster.folder(folder);
+                let subject = format!("folder/{}", view.id);
+                found.push(Cause { position: view.changed, source: LOCAL.to_owned(), subject });
+            }
+            Place::Project(ProjectIx::Personal(owner)) => {
+                found.extend(roster.persons_of(owner).iter().map(|person| self.person_cause(*person)));
+                found.extend(roster.link_causes(owner));
+            }
+            Place::Root | Place::Project(_) => {}
+        }
+        found.retain(|cause| cause.position != Position(0));
+        found
+    }
+
     /// What says that the place and the caller are there.
     fn baseline_causes(&self, caller: Principal) -> Vec<Cause> {
         let roster = self.roster;
-        let mut found: Vec<Cause> = self.visibility_register().map(|(cause, _)| cause).into_iter().collect();
-        if let Place::Folder(folder) = self.place {
-            let view = roster.folder(folder);
-            let subject = format!("folder/{}", view.id);
-            found.push(Cause { position: view.changed, source: LOCAL.to_owned(), subject });
-        }
+        let mut found = self.place_causes();
         match caller {
             Principal::Anyone => {}
             Principal::User(user) | Principal::Limited(user, _) => {
-                found.extend(roster.persons_of(user).iter().map(|person| self.person_cause(*person)));
+                let persons = roster.persons_of(user).iter().map(|person| self.person_cause(*person));
                 let more: Vec<Cause> =
-                    roster.link_causes(user).into_iter().filter(|cause| !found.contains(cause)).collect();
+                    persons.chain(roster.link_causes(user)).filter(|cause| !found.contains(cause)).collect();
                 found.extend(more);
             }
             Principal::Service(ServiceIx(ix)) => found.extend(self.service_cause(ix)),

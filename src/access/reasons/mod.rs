@@ -227,6 +227,11 @@ impl Roster {
             .collect()
     }
 
+    /// The events that say that a place is there, and where: every answer about it rests on them.
+    pub(crate) fn place_in_force(&self, place: Place, now: DateTime<Utc>) -> Vec<Cause> {
+        PathSearch::new(self, place, now).place_causes()
+    }
+
     pub(crate) fn cause(&self, space: u16, subject: String, register: &Register) -> Cause {
         Cause { position: register.cause, source: self.source_text(space).to_owned(), subject }
     }

@@ -28,7 +28,10 @@ use crate::{
 /// Every position that an explanation names.
 fn named(why: &Explanation) -> BTreeSet<Position> {
     let of_reasons = why.reasons.iter().flat_map(|reason| &reason.facts).map(|cause| cause.position);
-    let of_misses = why.near_misses.iter().flat_map(|miss| &miss.obstacles).filter_map(|o| o.cause.as_ref());
+    let of_misses = why.near_misses.iter().flat_map(|miss| {
+        let obstacles = miss.obstacles.iter().filter_map(|obstacle| obstacle.cause.as_ref());
+        obstacles.chain(&miss.reason.facts)
+    });
     let of_ceilings = why.ceilings.iter().filter_map(|ceiling| ceiling.cause.as_ref());
     let rest = of_misses.chain(of_ceilings).chain(&why.rules).map(|cause| cause.position);
     of_reasons.chain(rest).collect()
@@ -123,6 +126,14 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// Found by the property above: whose personal project a place is decides what others may there.
+#[test]
+fn what_others_may_on_a_personal_project_names_what_its_owner_became() {
+    for seed in [14_625_529_702_289_812_582, 15_120_906_274_258_345_063, 7_225_516_304_799_880_238] {
+        explanations_name_the_event(seed).unwrap();
     }
 }
 
