@@ -2,6 +2,7 @@
 
 mod commands;
 mod decide;
+mod effort;
 mod fold;
 mod past;
 pub mod profile;
@@ -31,12 +32,16 @@ pub use roster::{
 // What events do to it, and whether a command may be given.
 pub use commands::refusal::{Refusal, RefusalKind};
 pub use fold::change::{Change, Effect, Folded};
+// What a question may cost.
+pub use effort::{Effort, GivenUp};
 // Yes or no; why; who.
 pub use decide::{Verdict, decide};
 pub use questions::{
     difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
-    members::{Member, Membership, is_only_customer, members, membership_digest, memberships_of, roles_of_member},
+    members::{
+        Member, MembersPage, Membership, is_only_customer, members, membership_digest, memberships_of, next_members,
+    },
     problems::{Flaw, RosterProblem, Walked},
     report::{PermittedRow, WhoMay, who_may},
 };

@@ -1,24 +1,27 @@
 //! The routes together: the router, and the OpenAPI document made of the very same list.
 //! A route that is not in the document cannot be registered here.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{Method, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
+use rollcall_events::Digest;
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     http::{
+        conditions,
         extractors::ApiState,
         idempotency::answer_once,
         openapi::{Document, add_permissions},
-        problem::{Kind, Problem, add_instance},
+        problem::{Kind, Problem, Result, add_instance},
     },
     routes::{
         access::{
@@ -90,9 +93,29 @@ pub(crate) fn document() -> String {
     get, path = "/api/v1/openapi.json", tag = "openapi", operation_id = "openapi", security(()),
     responses((status = 200, body = Object))
 )]
-async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
+async fn openapi(headers: HeaderMap) -> Result<Response> {
+    let known = conditions::if_none_match(&headers)?;
+    let (document, tag) = &*SERVED;
+    let known = known.is_some_and(|known| known.split(',').any(|k| k == "*" || k.trim_start_matches("W/") == tag));
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/json")], document.clone()).into_response()
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    Ok(response)
 }
+
+/// The document as it is served, and its entity tag: made once, as it is the same for everybody.
+static SERVED: LazyLock<(Bytes, String)> = LazyLock::new(|| {
+    let text = document();
+    let tag = format!("\"{:016x}\"", Digest::of(text.as_bytes()).prefix());
+    (text.into(), tag)
+});
 
 async fn unknown_route() -> Problem {
     Kind::UnknownRoute.because("The routes are listed in /api/v1/openapi.json.")

@@ -15,8 +15,9 @@ use tokio::sync::RwLock;
 use crate::{
     Control, Decisions, SignedIn,
     command_budget::CommandBudget,
-    concurrency::ConcurrencyLimits,
     error::{ErrorKind, Result},
+    share::Party,
+    turn::Shares,
 };
 
 /// How long a read waits for a position where it does not say.
@@ -46,6 +47,8 @@ pub struct AppParts {
     pub authenticator: Arc<Authenticator>,
     /// What the configuration says of access, in effect or not.
     pub configuration: Arc<Configuration>,
+    /// How many connections the server has at most: those that wait are a part of them.
+    pub connections: usize,
 }
 
 /// Questions and commands.
@@ -63,7 +66,7 @@ pub struct App {
     pub(crate) configuration: Arc<Configuration>,
     /// Commands share it; one that rests on what it saw before takes it alone.
     pub(crate) command_order: Arc<RwLock<()>>,
-    pub(crate) limits: ConcurrencyLimits,
+    pub(crate) shares: Shares,
     pub(crate) command_budget: CommandBudget,
 }
 
@@ -83,6 +86,7 @@ impl App {
             clock,
             authenticator,
             configuration,
+            connections,
         } = parts;
         Arc::new(Self {
             live,
@@ -97,7 +101,7 @@ impl App {
             authenticator,
             configuration,
             command_order: Arc::default(),
-            limits: ConcurrencyLimits::default(),
+            shares: Shares::new(connections),
             command_budget: CommandBudget::default(),
         })
     }
@@ -108,7 +112,7 @@ impl App {
     /// When nobody can be signed in with these credentials now.
     pub async fn sign_in(&self, credentials: &Credentials, client: IpAddr) -> Result<SignedIn, SignInError> {
         let sign_in = SignIn { realm: Realm::Api, credentials, client, now: self.now() };
-        let found = self.authenticator.authenticate(&sign_in, SignedIn::of).await?;
+        let found = self.authenticator.authenticate(&sign_in, |roster, who| SignedIn::of(roster, who, client)).await?;
         found.ok_or(SignInError::WrongCredentials)
     }
 
@@ -135,19 +139,26 @@ impl App {
         *self.control.applied().borrow()
     }
 
-    /// Waits until a position is applied, so that no older answer gets through. `log`: the log that it is of, where the
-    /// caller says so.
+    /// Waits in the caller's share until a position is applied, so that no older answer gets through. `log`: the log that
+    /// it is of, where the caller says so.
     ///
     /// # Errors
-    /// [`ErrorKind::OtherLog`], or [`ErrorKind::Behind`] when the time is over.
-    pub async fn wait_for(&self, log: Option<LogId>, position: Position, wait: Option<Duration>) -> Result<()> {
+    /// [`ErrorKind::OtherLog`], [`ErrorKind::Overloaded`] where the caller waits often already, or [`ErrorKind::Behind`]
+    /// when the time is over.
+    pub async fn wait_for(
+        &self,
+        signed_in: &SignedIn,
+        log: Option<LogId>,
+        position: Position,
+        wait: Option<Duration>,
+    ) -> Result<()> {
         let own = self.log_id();
         if log.is_some_and(|log| log != own) {
             return Err(ErrorKind::OtherLog.because(format!(
                 "This is log {own}. It was restored or recreated since that position was given; read again without `min_position`."
             )));
         }
-        if self.is_applied_within(position, wait.unwrap_or(DEFAULT_WAIT)).await {
+        if self.is_applied_in_share(&signed_in.party(), position, wait.unwrap_or(DEFAULT_WAIT)).await? {
             return Ok(());
         }
         let reached = self.applied();
@@ -155,6 +166,18 @@ impl App {
             .because(format!("Position {position} is not applied yet, {reached} is. Send the same request again, or with a longer `wait`."))
             .at(reached)
             .retry_after(1))
+    }
+
+    /// As [`Self::is_applied_within`], in the share of whoever asks for the wait; what is applied already takes none of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`]: as many wait as may.
+    pub(crate) async fn is_applied_in_share(&self, party: &Party, position: Position, wait: Duration) -> Result<bool> {
+        if self.applied() >= position {
+            return Ok(true);
+        }
+        let _slot = self.shares.wait(party).await?;
+        Ok(self.is_applied_within(position, wait).await)
     }
 
     /// Waits for a position to be applied, `wait` at most; says whether it was.

@@ -1,6 +1,8 @@
 //! Who calls, and what that caller sees and may do in one reading of the roster. Unknown things and things that the caller
 //! does not see get the same answer (access-models, decision 15). Appends nothing and reads no request.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use rollcall_access::{
     BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, SecretView, ServiceIx, UserIx, Verb, decide,
@@ -15,6 +17,7 @@ use rollcall_events::{
 use crate::{
     error::{Error, ErrorKind, Result},
     find,
+    share::Party,
 };
 
 /// Whose credential a request carries. Kept by the ids of events: a roster's own indices are valid for that roster only.
@@ -64,21 +67,23 @@ impl Caller {
     }
 }
 
-/// A caller, and the secret that they signed in with; the admin key and a password in a directory are none.
+/// A caller, from where, and the secret that they signed in with; the admin key and a password in a directory are none.
 #[derive(Clone)]
 pub struct SignedIn {
     /// Who.
     pub caller: Caller,
     /// By which secret.
     pub secret: Option<SecretUsed>,
+    /// The client's address.
+    pub client: IpAddr,
 }
 
 impl SignedIn {
     /// In words that outlive the roster they were read from.
-    pub(crate) fn of(roster: &Roster, identity: Identity) -> Option<Self> {
+    pub(crate) fn of(roster: &Roster, identity: Identity, client: IpAddr) -> Option<Self> {
         match identity {
             Identity::Anonymous => None,
-            Identity::Operator => Some(Self { caller: Caller::Operator, secret: None }),
+            Identity::Operator => Some(Self { caller: Caller::Operator, secret: None, client }),
             Identity::Principal { principal, secret } => {
                 let caller = match (principal, roster.event_principal(principal)?) {
                     (Principal::Limited(..), body::Principal::User(user)) => {
@@ -86,9 +91,14 @@ impl SignedIn {
                     }
                     (_, word) => Caller::Known(word),
                 };
-                Some(Self { caller, secret })
+                Some(Self { caller, secret, client })
             }
         }
+    }
+
+    /// Whom what is asked counts for.
+    pub(crate) fn party(&self) -> Party {
+        Party::new(self.caller.author().as_str(), Some(self.client))
     }
 }
 
@@ -147,6 +157,12 @@ impl CallerView<'_> {
     /// The caller as somebody; nothing for the operator.
     pub fn itself(&self) -> Option<Principal> {
         self.who
+    }
+
+    /// The id of the caller that is a user or service; of anybody else what is nobody's.
+    pub fn own_id(&self) -> String {
+        let known = self.who.filter(|who| *who != Principal::Anyone);
+        known.map(|who| self.roster.caller_names(who).0).unwrap_or_default()
     }
 
     /// Whether the caller is this user or service.

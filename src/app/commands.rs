@@ -18,10 +18,11 @@ use crate::{
     App, Caller, Control, SignedIn,
     answer::CommandOutcome,
     caller::{CallerView, Giver},
-    concurrency::Permit,
     error::{Error, ErrorKind, Result},
     random::random_id,
+    share::Party,
     telemetry::CommandAnswered,
+    turn::Turn,
 };
 
 /// How long a command waits for the fold, which is milliseconds behind the log when all is well.
@@ -130,9 +131,14 @@ impl Commands {
         &self.app.configuration
     }
 
-    /// Waits until no preview runs.
-    pub(crate) async fn preview_permit(&self) -> Result<Permit> {
-        self.app.limits.preview().await
+    /// Whom what is asked counts for.
+    pub(crate) fn party(&self) -> Party {
+        self.signed_in.party()
+    }
+
+    /// The caller's turn to try something on a copy of the roster. Rights are judged before it.
+    pub(crate) async fn copy_turn(&self) -> Result<Turn> {
+        self.app.shares.copy(&self.party()).await
     }
 
     /// Keeps every other command out until this one is answered. What is held must not wait for a caller.

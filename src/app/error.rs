@@ -78,6 +78,8 @@ pub enum ErrorKind {
     UnknownAction,
     /// Too much at once.
     Overloaded,
+    /// The answer depends on more than one question may.
+    TooMuch,
     /// The source did not give a whole answer.
     SourceFailed,
     /// Something went wrong that the caller cannot mend.

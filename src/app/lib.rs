@@ -7,7 +7,6 @@ mod binding_id;
 mod caller;
 mod command_budget;
 mod commands;
-mod concurrency;
 mod control;
 mod error;
 mod find;
@@ -19,7 +18,9 @@ mod permissions;
 mod question;
 mod random;
 mod reads;
+mod share;
 mod telemetry;
+mod turn;
 
 pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List, Page, PageRequest};
 pub use app::{App, AppParts};

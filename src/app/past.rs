@@ -1,11 +1,13 @@
 //! Questions about the past: which moment is meant, and a roster of what a question depended on then.
 //! Rights are judged on the roster of now; only what is answered is of then.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use futures_util::StreamExt as _;
-use rollcall_access::{Basis, PastQuestion, Place, Principal, ProjectIx, Roster, UserIx, effective_by};
+use rollcall_access::{
+    Basis, Effort, PastQuestion, Place, Principal, ProjectIx, Roster, ScopeName, UserIx, effective_by,
+};
 use rollcall_eventlog::{Moment, When};
 use rollcall_events::{
     LogId, Position, Recorded,
@@ -17,15 +19,24 @@ use utoipa::IntoParams;
 
 use crate::{
     Reads,
-    concurrency::run_blocking,
     error::{Error, ErrorKind, Result},
     question::Scope,
+    telemetry::PastEventsFolded,
+    turn::{Turn, too_much},
 };
 
 /// How many records are read from the log at a time.
 const CHUNK: usize = 4096;
-/// Up to so many records are folded without a permit.
-const MAX_WITHOUT_PERMIT: usize = 256;
+/// How many records are folded between two looks at whether somebody waits for the answer.
+const BETWEEN_LOOKS: usize = 256;
+/// The most rows that are looked at to find what a question depends on.
+const MAX_ROWS: u64 = 1_000_000;
+/// The most events that one question folds: some seconds' worth.
+const MAX_EVENTS: u64 = 2_000_000;
+/// The most bytes of events that one question folds or holds. A roster of them is of the same order.
+const MAX_BYTES: usize = 512 * 1024 * 1024;
+/// What a record holds beside its data and subject.
+const RECORD_BYTES: usize = 192;
 /// How long a question waits for the roster to reach a moment that the log has.
 const FOLD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -162,33 +173,37 @@ impl Reads {
             .retry_after(1)
     }
 
-    /// What a question depended on at a moment.
-    pub(crate) async fn past_roster(&self, as_of: AsOf, basis: Basis, about: PastQuestion<'_>) -> Result<PastRoster> {
+    /// What a question depended on at a moment, worked out in the caller's turn. Whether the caller may ask was judged
+    /// before: nothing here is about what the caller may see.
+    pub(crate) async fn past_roster(
+        &self,
+        turn: &Turn,
+        as_of: AsOf,
+        basis: Basis,
+        about: &About,
+    ) -> Result<PastRoster> {
         let (moment, at) = self.moment(as_of).await?;
-        let (subjects, mut roster, known) = {
-            let live = self.live().read();
-            (live.relevant_subjects(about), live.empty_slice(basis), live.position())
-        };
-        let (to, lost) = match basis {
-            Basis::Recorded => (moment.position, false),
-            Basis::Effective => (known, true),
-        };
-        let positions = self.control().events_of(&subjects, to, lost).await?;
-        let positions = positions.ok_or_else(|| self.behind(moment))?;
-        let _permit = if positions.len() > MAX_WITHOUT_PERMIT { Some(self.past_permit().await?) } else { None };
+        let (positions, mut roster, to) = self.depends_on(turn, moment, basis, about).await?;
+        let mut budget = Budget::default();
+        budget.admit(positions.len() as u64)?;
         if basis == Basis::Recorded && positions.len() as u64 > to.0.div_ceil(2) {
             // Most of the log matters: reading all of it in order is quicker than record by record.
-            return Ok(PastRoster { roster: self.fold_all(to).await?, moment, at });
+            return Ok(PastRoster { roster: self.fold_all(turn, to, budget).await?, moment, at });
         }
         let mut records = Vec::new();
         for some in positions.chunks(CHUNK) {
             let some = self.tail().records(some).await?;
             match basis {
-                Basis::Recorded => roster = fold(roster, move || some).await?,
-                Basis::Effective => records.extend(some),
+                Basis::Recorded => (roster, budget) = fold(turn, roster, budget, move || some).await?,
+                Basis::Effective => {
+                    budget.hold(&some)?;
+                    records.extend(some);
+                }
             }
         }
-        let mut roster = fold(roster, move || effective_by(records, at)).await?;
+        if basis == Basis::Effective {
+            (roster, _) = fold(turn, roster, Budget::default(), move || effective_by(records, at)).await?;
+        }
         roster.advance_to(to);
         Ok(PastRoster { roster, moment, at })
     }
@@ -196,9 +211,10 @@ impl Reads {
     /// What a question depended on at two moments, and every event between them. No later moment: now.
     pub(crate) async fn past_span(
         &self,
+        turn: &Turn,
         from: AsOf,
         to: Option<AsOf>,
-        about: PastQuestion<'_>,
+        about: &About,
     ) -> Result<(PastRoster, PastRoster, Vec<Recorded>)> {
         let (first, from) = self.moment(from).await?;
         let (last, to) = match to {
@@ -208,30 +224,28 @@ impl Reads {
         if first.position > last.position || from > to {
             return Err(ErrorKind::InvalidQuery.because("`from` is later than `to`; exchange them."));
         }
-        let (subjects, roster) = {
-            let live = self.live().read();
-            (live.relevant_subjects(about), live.empty_slice(Basis::Recorded))
-        };
-        let positions = self.control().events_of(&subjects, last.position, false).await?;
-        let positions = positions.ok_or_else(|| self.behind(last))?;
-        let _permit = if positions.len() > MAX_WITHOUT_PERMIT { Some(self.past_permit().await?) } else { None };
+        let (positions, roster, _) = self.depends_on(turn, last, Basis::Recorded, about).await?;
+        let mut budget = Budget::default();
+        budget.admit(positions.len() as u64)?;
         let (sooner, later) = positions.split_at(positions.partition_point(|position| *position <= first.position));
         let mut before = roster;
         if sooner.len() as u64 > first.position.0.div_ceil(2) {
-            before = self.fold_all(first.position).await?;
+            before = self.fold_all(turn, first.position, budget).await?;
         } else {
             for some in sooner.chunks(CHUNK) {
                 let some = self.tail().records(some).await?;
-                before = fold(before, move || some).await?;
+                (before, budget) = fold(turn, before, budget, move || some).await?;
             }
             before.advance_to(first.position);
         }
         let mut events = Vec::with_capacity(later.len());
         for some in later.chunks(CHUNK) {
-            events.extend(self.tail().records(some).await?);
+            let some = self.tail().records(some).await?;
+            budget.hold(&some)?;
+            events.extend(some);
         }
         let (copy, tail) = (before.clone(), events.clone());
-        let mut after = fold(copy, move || tail).await?;
+        let (mut after, _) = fold(turn, copy, Budget::default(), move || tail).await?;
         after.advance_to(last.position);
         let (before, after) = (
             PastRoster { roster: before, moment: first, at: from },
@@ -240,15 +254,40 @@ impl Reads {
         Ok((before, after, events))
     }
 
+    /// The positions of the events that a question depends on up to a moment, an empty roster to fold them into, and up to
+    /// where they were looked for.
+    async fn depends_on(
+        &self,
+        turn: &Turn,
+        moment: Moment,
+        basis: Basis,
+        about: &About,
+    ) -> Result<(Vec<Position>, Roster, Position)> {
+        let (live, asked) = (Arc::clone(self.live()), about.clone());
+        let found = turn.run(move |awaited| {
+            let go_on = || awaited.is_awaited();
+            let live = live.read();
+            let subjects = live.relevant_subjects(asked.question(), basis, &Effort::of(MAX_ROWS, &go_on))?;
+            Ok((subjects, live.empty_slice(basis), live.position()))
+        });
+        let (subjects, roster, known) = found.await?;
+        let (to, lost) = match basis {
+            Basis::Recorded => (moment.position, false),
+            Basis::Effective => (known, true),
+        };
+        let positions = self.control().events_of(&subjects, to, lost).await?;
+        Ok((positions.ok_or_else(|| self.behind(moment))?, roster, to))
+    }
+
     /// The whole log up to a position, folded.
-    async fn fold_all(&self, to: Position) -> Result<Roster> {
+    async fn fold_all(&self, turn: &Turn, to: Position, mut budget: Budget) -> Result<Roster> {
         let mut roster = Roster::new(self.tail().log_id());
         let mut pages = self.tail().read(Position(0), CHUNK);
         while roster.position() < to {
             let Some(page) = pages.next().await else { break };
             let page = page?;
             let part = move || page.iter().filter(|record| record.position <= to).cloned().collect();
-            roster = fold(roster, part).await?;
+            (roster, budget) = fold(turn, roster, budget, part).await?;
         }
         Ok(roster)
     }
@@ -263,11 +302,102 @@ impl Reads {
     }
 }
 
-/// Folds records, away from the threads that answer.
-async fn fold(mut roster: Roster, records: impl FnOnce() -> Vec<Recorded> + Send + 'static) -> Result<Roster> {
-    run_blocking(move || {
-        records().iter().for_each(|record| drop(roster.apply(record)));
-        roster
+/// What a question about the past is about, in words that outlive the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum About {
+    /// One caller, or somebody who did not sign in, on one scope.
+    Access { user: Option<String>, scope: AboutScope },
+    /// Everybody in a project.
+    Members(String),
+    /// Everything that a caller is in.
+    User(String),
+}
+
+/// Where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AboutScope {
+    Root,
+    Folder(String),
+    Project(String),
+}
+
+impl From<&Scope<'_>> for AboutScope {
+    fn from(scope: &Scope<'_>) -> Self {
+        match scope {
+            Scope::Root => Self::Root,
+            Scope::Folder(id) => Self::Folder((*id).to_owned()),
+            Scope::Project(name, _) => Self::Project((*name).to_owned()),
+        }
+    }
+}
+
+impl About {
+    fn question(&self) -> PastQuestion<'_> {
+        match self {
+            Self::Access { user, scope } => PastQuestion::Access {
+                user: user.as_deref(),
+                scope: match scope {
+                    AboutScope::Root => ScopeName::Root,
+                    AboutScope::Folder(id) => ScopeName::Folder(id),
+                    AboutScope::Project(name) => ScopeName::Project(name),
+                },
+            },
+            Self::Members(project) => PastQuestion::Members(project),
+            Self::User(user) => PastQuestion::User(user),
+        }
+    }
+}
+
+/// What one question may still fold and hold.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    events: u64,
+    bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { events: MAX_EVENTS, bytes: MAX_BYTES }
+    }
+}
+
+impl Budget {
+    /// Refuses so many events before any of them is read.
+    fn admit(&self, events: u64) -> Result<()> {
+        if events > self.events { Err(too_much(MAX_EVENTS, "events")) } else { Ok(()) }
+    }
+
+    fn spend(&mut self, record: &Recorded) -> Result<()> {
+        let bytes = record.event.data.len() + record.event.subject.len() + RECORD_BYTES;
+        self.events = self.events.checked_sub(1).ok_or_else(|| too_much(MAX_EVENTS, "events"))?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| too_much(MAX_BYTES as u64, "bytes"))?;
+        Ok(())
+    }
+
+    /// Counts records that are held until all of them are there.
+    fn hold(&mut self, records: &[Recorded]) -> Result<()> {
+        records.iter().try_for_each(|record| self.spend(record))
+    }
+}
+
+/// Folds records off the threads that answer, for as long as somebody waits for it and the budget lasts.
+async fn fold(
+    turn: &Turn,
+    mut roster: Roster,
+    mut budget: Budget,
+    records: impl FnOnce() -> Vec<Recorded> + Send + 'static,
+) -> Result<(Roster, Budget)> {
+    turn.run(move |awaited| {
+        let records = records();
+        for some in records.chunks(BETWEEN_LOOKS) {
+            awaited.check()?;
+            for record in some {
+                budget.spend(record)?;
+                drop(roster.apply(record));
+            }
+            PastEventsFolded { events: some.len() }.emit();
+        }
+        Ok((roster, budget))
     })
     .await
 }

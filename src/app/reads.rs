@@ -12,10 +12,10 @@ use rollcall_store::ops::{DecisionKind, DecisionOutcome, DecisionRow, Ops};
 use crate::{
     App, Caller, Control, SignedIn,
     caller::{CallerView, Giver},
-    concurrency::Permit,
     error::Result,
     question::Question,
     random::random_id,
+    turn::Turn,
 };
 
 /// The capability to ask. Got by [`App::admit`].
@@ -146,13 +146,27 @@ impl Reads {
         &self.app.configuration
     }
 
-    /// Waits until no preview runs.
-    pub(crate) async fn preview_permit(&self) -> Result<Permit> {
-        self.app.limits.preview().await
+    /// The caller's turn to try something on a copy of the roster. Rights are judged before it.
+    pub(crate) async fn copy_turn(&self) -> Result<Turn> {
+        self.app.shares.copy(&self.signed_in.party()).await
     }
 
-    /// Waits until few questions about the past are worked out.
-    pub(crate) async fn past_permit(&self) -> Result<Permit> {
-        self.app.limits.past().await
+    /// The caller's turn to ask about the past. Rights are judged before it.
+    pub(crate) async fn past_turn(&self) -> Result<Turn> {
+        self.app.shares.past(&self.signed_in.party()).await
+    }
+
+    /// Goes through a part of the roster in the caller's turn, off the threads that answer.
+    pub(crate) async fn list<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Roster, &CallerView<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.app.shares.list(&self.signed_in.party()).await?;
+        let (live, caller, now) = (Arc::clone(&self.app.live), self.caller(), self.now());
+        turn.run(move |_| {
+            let roster = live.read();
+            work(&roster, &caller.view(&roster, now))
+        })
+        .await
     }
 }

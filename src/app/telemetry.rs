@@ -36,3 +36,64 @@ impl CommandAnswered {
         metrics::counter!("rollcall_commands_total", "type" => self.kind, "effect" => self.effect).increment(1);
     }
 }
+
+/// How much of something that is shared among callers is taken.
+pub(crate) struct ShareUse {
+    /// Which.
+    pub share: &'static str,
+    /// By how many requests.
+    pub held: usize,
+    /// How many wait for it.
+    pub waiting: usize,
+}
+
+impl ShareUse {
+    /// Shows it.
+    pub fn emit(self) {
+        let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        metrics::gauge!("rollcall_share_held", "share" => self.share).set(count(self.held));
+        metrics::gauge!("rollcall_share_waiting", "share" => self.share).set(count(self.waiting));
+    }
+}
+
+/// A request got its part of something that is shared among callers.
+pub(crate) struct ShareTaken {
+    /// Of what.
+    pub share: &'static str,
+}
+
+impl ShareTaken {
+    /// Counts.
+    pub fn emit(self) {
+        metrics::counter!("rollcall_share_uses_total", "share" => self.share).increment(1);
+    }
+}
+
+/// A request was refused because as much of its kind is under way as may be.
+pub(crate) struct ShareRefused {
+    /// Of what.
+    pub share: &'static str,
+    /// Whose: `caller`, `address` or `everybody`.
+    pub bound: &'static str,
+}
+
+impl ShareRefused {
+    /// Writes the line and counts.
+    pub fn emit(self) {
+        tracing::debug!(share = self.share, bound = self.bound, "too much at once");
+        metrics::counter!("rollcall_share_refused_total", "share" => self.share, "bound" => self.bound).increment(1);
+    }
+}
+
+/// Events were folded for a question about the past.
+pub(crate) struct PastEventsFolded {
+    /// How many.
+    pub events: usize,
+}
+
+impl PastEventsFolded {
+    /// Counts.
+    pub fn emit(self) {
+        metrics::counter!("rollcall_past_events_folded_total").increment(self.events as u64);
+    }
+}

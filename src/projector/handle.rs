@@ -143,10 +143,15 @@ impl Handle {
             read: *shared.written.borrow(),
             read_follows: shared.attached.load(Ordering::Relaxed),
             age: shared.age(now),
-            parked: shared.live.read().counts().parked,
             rebuild: *shared.progress.borrow(),
             rebuilt: *lock(&shared.rebuilt),
         }
+    }
+
+    /// How many subjects are parked. Apart from the status, which waits for nobody who reads the roster.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.shared.live.read().counts().parked
     }
 
     /// Folds the whole log beside the live roster and compares the two, and the SQL view, at one position and instant.

@@ -34,8 +34,6 @@ pub struct Status {
     pub read_follows: bool,
     /// How long ago the roster was last known to hold everything that was durable.
     pub age: Duration,
-    /// How many subjects are parked.
-    pub parked: usize,
     /// How far a check, a rebuild or a catching up is; absent while there is none.
     pub rebuild: Option<Progress>,
     /// What the last rebuild of this process found.

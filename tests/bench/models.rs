@@ -18,7 +18,7 @@ mod support;
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Place, Principal, Profile, ProjectIx, Roster, UserIx, Verb, decide, preview};
+use rollcall_access::{Effect, Effort, Place, Principal, Profile, ProjectIx, Roster, UserIx, Verb, decide, preview};
 use rollcall_events::{Body, LogId, NewEvent, Position, Recorded, Settings};
 use serde_json::json;
 use support::{About, Bench, ROUNDS, Random, Round, pick, spent, world::World};
@@ -225,7 +225,7 @@ fn what_if(bench: &Bench, memberships: u32) {
                     .count()
             });
             assert_eq!(yes, 2 * pairs.len());
-            let (value, told) = spent(|| preview(&roster, commands, now()));
+            let (value, told) = spent(|| preview(&roster, commands, now(), &Effort::unbounded()).unwrap());
             assert_eq!(told.effects, [Effect::Applied]);
             rows = told.memberships.len();
             assert!(rows > 0, "nothing would change");

@@ -16,13 +16,23 @@
 
 mod support;
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use rollcall_events::NewEvent;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use support::{
-    About, Bench, ROUNDS, Random, Round, http::Connection, median, percentile, pick, server::Server, short,
+    About, Bench, ROUNDS, Random, Round,
+    http::Connection,
+    median, percentile, pick,
+    server::{Server, ask_token},
+    short,
     world::World,
 };
 
@@ -33,6 +43,7 @@ fn main() {
         let past = Past::start(&bench).await;
         past.explained(&bench).await;
         past.listed(&bench).await;
+        past.beside_a_crowd(&bench).await;
     });
 }
 
@@ -156,6 +167,103 @@ impl Past {
             parts: json!({"events": self.end, "p50_ms": short(median(&p50)), "rows": short(median(&rows))}),
         };
         bench.report(about, &rounds);
+    }
+
+    /// An explanation as of a random position, in milliseconds.
+    async fn ask_once(&self, connection: &mut Connection, random: &mut Random) -> f64 {
+        let person = random.below(self.world.people());
+        let project = self.world.project_of(person, random.below(5), random.below(2));
+        let body = json!({
+            "user": World::user_name(person), "action": "pull", "project": World::project_name(project),
+            "as_of": self.position(random).to_string(),
+        });
+        let request = self.request("POST", "/api/v1/explain", &body.to_string());
+        let asked = Instant::now();
+        connection.expect(&request, 200).await;
+        asked.elapsed().as_secs_f64() * 1e3
+    }
+
+    /// The operator's questions, and everybody's tokens, while one customer asks about the past on sixty connections.
+    async fn beside_a_crowd(&self, bench: &Bench) {
+        const CROWD: usize = 60;
+        let customer = World::user_name(0);
+        let secret = self.server.secret(&customer).await;
+        let project = World::project_name(self.world.project_of(0, 0, 0));
+        let own = Arc::new(format!(
+            "GET /api/v1/projects/{project}/members?as_of={} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {secret}\r\n\r\n",
+            self.end
+        ));
+        let token = ask_token(&customer, &secret, &project);
+        let mut random = Random::new(13);
+        let mut connection = Connection::open(self.server.port).await;
+        let count = pick(10, 200);
+        let (mut questions, mut tokens) = (Vec::new(), Vec::new());
+        let (mut answered, mut refused, mut most) = (0, 0, 0);
+        let before = support::memory(self.server.pid(), "VmRSS");
+        for _ in 0..pick(2, ROUNDS) {
+            let (mut alone, mut quiet) = (Vec::new(), Vec::new());
+            for _ in 0..count {
+                alone.push(self.ask_once(&mut connection, &mut random).await);
+                let asked = Instant::now();
+                connection.expect(&token, 200).await;
+                quiet.push(asked.elapsed().as_secs_f64() * 1e3);
+            }
+            let stop = Arc::new(AtomicBool::new(false));
+            let mut crowd = Vec::new();
+            for _ in 0..CROWD {
+                let (own, stop, port) = (Arc::clone(&own), Arc::clone(&stop), self.server.port);
+                crowd.push(tokio::spawn(async move {
+                    let mut connection = Connection::open(port).await;
+                    let (mut answered, mut refused) = (0_u64, 0_u64);
+                    while !stop.load(Ordering::Relaxed) {
+                        match connection.ask(own.as_bytes()).await.0 {
+                            200 => answered += 1,
+                            429 => refused += 1,
+                            other => panic!("a customer's question was answered {other}"),
+                        }
+                    }
+                    (answered, refused)
+                }));
+            }
+            let (mut beside, mut busy) = (Vec::new(), Vec::new());
+            for _ in 0..count {
+                beside.push(self.ask_once(&mut connection, &mut random).await);
+                let asked = Instant::now();
+                connection.expect(&token, 200).await;
+                busy.push(asked.elapsed().as_secs_f64() * 1e3);
+            }
+            most = most.max(support::memory(self.server.pid(), "VmRSS"));
+            stop.store(true, Ordering::Relaxed);
+            for one in crowd {
+                let (good, bad) = one.await.unwrap();
+                (answered, refused) = (answered + good, refused + bad);
+            }
+            let p50 = |times: &[f64]| percentile(times, 50.0);
+            questions.push(Round { value: p50(&beside), limit: p50(&alone) });
+            tokens.push(Round { value: p50(&busy), limit: p50(&quiet) });
+        }
+        let parts = json!({
+            "crowd_answered": answered, "crowd_refused": refused, "rss_before": before, "rss_most": most,
+            "rss_most_bytes_more": most.saturating_sub(before),
+        });
+        let about = About {
+            goal: "as-of",
+            what: "p50 of an explanation as of a random position, beside 60 connections of one customer asking as_of",
+            limit: "the same alone",
+            unit: "ms",
+            target: "<= 2 x",
+            parts: parts.clone(),
+        };
+        bench.report(about, &questions);
+        let about = About {
+            goal: "as-of",
+            what: "p50 of a token, beside 60 connections of one customer asking as_of",
+            limit: "the same alone",
+            unit: "ms",
+            target: "<= 2 x",
+            parts,
+        };
+        bench.report(about, &tokens);
     }
 
     /// The least that a question about the past could take: the history of one random subject.

@@ -8,6 +8,7 @@ use rollcall_events::Digest;
 use serde::Serialize;
 
 use crate::{
+    effort::{Effort, GivenUp},
     reasons::{Reason, Rule},
     roster::{
         Roster,
@@ -57,12 +58,65 @@ pub fn members(roster: &Roster, project: ProjectIx, now: DateTime<Utc>) -> Vec<M
     rows
 }
 
-/// The rows of one caller among [`members`]: with a secret that somebody else made, as far as that reaches.
-#[must_use]
-pub fn roles_of_member(roster: &Roster, who: Principal, project: ProjectIx, now: DateTime<Utc>) -> Vec<Member> {
+/// The rows of one caller: with a secret that somebody else made, as far as that reaches.
+fn roles_of_member(roster: &Roster, who: Principal, project: ProjectIx, now: DateTime<Utc>) -> Vec<Member> {
     let (user, name) = roster.caller_names(who);
     let rows = by_role(roster.reasons(who, project.into(), now)).into_iter();
     rows.map(|(role, reasons)| Member { user: user.clone(), name: name.clone(), role, reasons }).collect()
+}
+
+/// Which members are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MembersPage<'a> {
+    /// Only this one's rows.
+    pub only: Option<Principal>,
+    /// Who asks: with a secret that somebody else made, the own rows are shown as far as that reaches.
+    pub viewer: Option<Principal>,
+    /// Name and role of the last row before.
+    pub after: Option<(&'a str, &'a str)>,
+    /// How many rows.
+    pub limit: usize,
+}
+
+/// Some of [`members`], in the same order. Reasons are looked for of these alone.
+///
+/// # Errors
+/// It was given up half way.
+pub fn next_members(
+    roster: &Roster,
+    project: ProjectIx,
+    now: DateTime<Utc>,
+    page: MembersPage<'_>,
+    effort: &Effort<'_>,
+) -> Result<Vec<Member>, GivenUp> {
+    let all = match page.only {
+        Some(only) => [only].into(),
+        None => roster.candidates(project),
+    };
+    let from = page.after.map_or("", |(name, _)| name);
+    let mut names: Vec<(String, Principal)> = Vec::new();
+    for who in all {
+        let who = match page.viewer {
+            Some(limited @ Principal::Limited(own, _)) if who == Principal::User(own) => limited,
+            _ => who,
+        };
+        let (_, name) = roster.caller_names(who);
+        if name.as_str() >= from {
+            names.push((name, who));
+        }
+    }
+    names.sort_unstable();
+    let mut rows = Vec::new();
+    for (name, who) in names {
+        if rows.len() >= page.limit {
+            break;
+        }
+        effort.step()?;
+        let of_one = roles_of_member(roster, who, project, now).into_iter();
+        rows.extend(of_one.filter(|row| page.after.is_none_or(|after| (name.as_str(), row.role.as_str()) > after)));
+    }
+    rows.truncate(page.limit);
+    Ok(rows)
 }
 
 /// Every recorded project in which a caller has a role at `now`, by project name and role. One row per role.

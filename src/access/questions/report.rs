@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     decide::decide,
+    effort::{Effort, GivenUp},
     profile::{ActionSet, PseudoPrincipal, RoleIx},
     reasons::{Reason, RolePath},
     roster::{
@@ -40,8 +41,16 @@ pub struct PermittedRow {
 }
 
 /// Everybody who holds every one of `actions` in the project at `now`, with the roles that give some of them.
-#[must_use]
-pub fn who_may(roster: &Roster, project: ProjectIx, actions: ActionSet, now: DateTime<Utc>) -> WhoMay {
+///
+/// # Errors
+/// It was given up half way.
+pub fn who_may(
+    roster: &Roster,
+    project: ProjectIx,
+    actions: ActionSet,
+    now: DateTime<Utc>,
+    effort: &Effort<'_>,
+) -> Result<WhoMay, GivenUp> {
     let open = |principal| decide(roster, principal, actions, project, now).is_allowed();
     let open_to = if open(Principal::Anyone) {
         Some("anyone")
@@ -49,7 +58,11 @@ pub fn who_may(roster: &Roster, project: ProjectIx, actions: ActionSet, now: Dat
         roster.open_to_authenticated(project, actions).then_some("authenticated")
     };
     let mut rows = Vec::new();
-    for who in roster.candidates(project).into_iter().filter(|who| open(*who)) {
+    for who in roster.candidates(project) {
+        effort.step()?;
+        if !open(who) {
+            continue;
+        }
         let (user, name) = roster.caller_names(who);
         let mut roles: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
         let exempt = roster.exempting_roles(who, project, actions);
@@ -80,7 +93,7 @@ pub fn who_may(roster: &Roster, project: ProjectIx, actions: ActionSet, now: Dat
         }
     }
     rows.sort_by(|a, b| (&a.name, &a.user, &a.role).cmp(&(&b.name, &b.user, &b.role)));
-    WhoMay { open_to, rows }
+    Ok(WhoMay { open_to, rows })
 }
 
 impl Roster {

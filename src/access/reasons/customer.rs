@@ -250,12 +250,11 @@ impl PathSearch<'_> {
         Some(role_path)
     }
 
-    /// The event that narrowed an entitlement to named people.
+    /// The newest event about whoever was the first that an entitlement was narrowed to.
     fn narrowing(&self, entitlement: u32) -> Option<Cause> {
         let facts = &self.roster.facts;
-        let all = self.roster.index.entitlement_assignments.get(&entitlement)?;
-        let pair =
-            all.iter().filter_map(|ix| facts.assignments.get(*ix as usize)).min_by_key(|pair| pair.register.cause)?;
+        let first = self.roster.index.entitlement_assignments.get(&entitlement)?.first()?;
+        let pair = facts.assignments.get(*first as usize)?;
         let subject =
             pair_subject("entitlement_person", facts.entitlements.id(entitlement), facts.persons.id(pair.right));
         Some(self.roster.cause(facts.entitlements.names.space(entitlement), subject, &pair.register))

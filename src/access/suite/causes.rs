@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     decide::decide,
+    effort::Effort,
     profile::Verb,
     questions::{
         difference::{AccessChange, Between, Difference, RosterAt},
@@ -111,7 +112,7 @@ proptest! {
         for (_, place) in places(&roster) {
             let Place::Project(project) = place else { continue };
             for (action, set) in roster.profile().actions().map(|(name, set)| (name.to_owned(), set)).collect::<Vec<_>>() {
-                let told = who_may(&roster, project, set, noon());
+                let told = who_may(&roster, project, set, noon(), &Effort::unbounded()).unwrap();
                 for (_, who) in callers(&roster) {
                     let may = decide(&roster, who, set, place, noon()).is_allowed();
                     let id = if who == Principal::Anyone { String::new() } else { roster.caller_names(who).0 };

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use rollcall_events::Body;
 
 use crate::{
+    effort::Effort,
     questions::members::members,
     roster::Roster,
     suite::histories::{History, fact, noon},
@@ -60,7 +61,7 @@ proptest! {
             roster.projects().flat_map(of).collect()
         };
         let (had, has) = (rows(&before), rows(&after));
-        let changes = dry_run(&before, &source, &facts, noon());
+        let changes = dry_run(&before, &source, &facts, noon(), &Effort::unbounded()).unwrap();
         let told = |appears| -> BTreeSet<(String, String, String)> {
             changes.iter().filter(|change| change.appears == appears).map(|change| match &change.scope {
                 NamedScope::Project(name) => (name.clone(), change.user.clone(), change.role.clone()),

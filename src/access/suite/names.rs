@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use rollcall_events::names::{CallerReference, user_name};
 
 use crate::{
-    past::slice::PastQuestion,
+    effort::Effort,
+    past::slice::{Basis, PastQuestion},
     roster::{Roster, users::NameProblem},
     suite::histories::History,
 };
@@ -39,7 +40,8 @@ fn a_user_whose_name_is_the_id_of_another_is_not_found_under_that_id() {
         assert_eq!(roster.user_by_name("flexnet/bob"), None);
         assert_eq!(named(&roster, "corp", "q").0, "q");
         // Nor do questions about the past take one for the other.
-        let subjects = roster.relevant_subjects(PastQuestion::User("flexnet/bob"));
+        let subjects =
+            roster.relevant_subjects(PastQuestion::User("flexnet/bob"), Basis::Recorded, &Effort::unbounded()).unwrap();
         let named = |subject: &str| subjects.iter().any(|known| format!("{known:?}").contains(subject));
         assert!(named("person/bob") && !named("person/q"), "{subjects:?}");
     }

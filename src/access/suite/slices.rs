@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use rollcall_events::{Body, LogId, Position, Recorded, Settings};
 
 use crate::{
+    effort::Effort,
     fold::change::{Change, Effect, Folded},
     past::slice::{Basis, PastQuestion, ScopeName, Subject, effective_by},
     profile::Verb,
     questions::{
         explain::{Explanation, explain},
-        members::{members, memberships_of},
+        members::{Member, MembersPage, members, memberships_of, next_members},
         report::who_may,
     },
     reasons::Rule,
@@ -268,8 +269,8 @@ impl Past {
         Self { records, live, found }
     }
 
-    fn events(&self, about: PastQuestion<'_>) -> Vec<Recorded> {
-        let relevant = self.live.relevant_subjects(about);
+    fn events(&self, about: PastQuestion<'_>, basis: Basis) -> Vec<Recorded> {
+        let relevant = self.live.relevant_subjects(about, basis, &Effort::unbounded()).unwrap();
         let positions: BTreeSet<Position> =
             relevant.iter().filter_map(|subject| self.found.0.get(subject)).flatten().copied().collect();
         self.records.iter().filter(|record| positions.contains(&record.position)).cloned().collect()
@@ -278,7 +279,7 @@ impl Past {
     /// As of a position, as it was recorded.
     fn recorded(&self, about: PastQuestion<'_>, to: Position) -> Roster {
         let mut slice = self.live.empty_slice(Basis::Recorded);
-        for record in self.events(about).iter().filter(|record| record.position <= to) {
+        for record in self.events(about, Basis::Recorded).iter().filter(|record| record.position <= to) {
             slice.apply(record);
         }
         slice.advance_to(to);
@@ -375,10 +376,23 @@ proptest! {
             let there = there.unwrap();
             prop_assert_eq!(cut.project(there).id, whole.project(ix).id);
             prop_assert_eq!(cut.project_name(there), whole.project_name(ix));
-            prop_assert_eq!(members(&cut, there, now), members(&whole, ix, now), "members of {}", project);
+            let all = members(&whole, ix, now);
+            prop_assert_eq!(&members(&cut, there, now), &all, "members of {}", project);
+            let mut page_by_page: Vec<Member> = Vec::new();
+            loop {
+                let after = page_by_page.last().map(|last| (last.name.clone(), last.role.clone()));
+                let after = after.as_ref().map(|(name, role)| (name.as_str(), role.as_str()));
+                let page = MembersPage { only: None, viewer: None, after, limit: 2 };
+                let next = next_members(&cut, there, now, page, &Effort::unbounded()).unwrap();
+                if next.is_empty() {
+                    break;
+                }
+                page_by_page.extend(next);
+            }
+            prop_assert_eq!(page_by_page, all, "pages of the members of {}", project);
             for verb in verbs() {
                 if let (Some(a), Some(b)) = (cut.profile().registry_action(verb), whole.profile().registry_action(verb)) {
-                    prop_assert_eq!(who_may(&cut, there, a, now), who_may(&whole, ix, b, now), "who may {:?} {}", verb, project);
+                    prop_assert_eq!(who_may(&cut, there, a, now, &Effort::unbounded()).unwrap(), who_may(&whole, ix, b, now, &Effort::unbounded()).unwrap(), "who may {:?} {}", verb, project);
                 }
             }
         }
@@ -387,6 +401,19 @@ proptest! {
             for user in callers(&whole) {
                 let cut = slice(PastQuestion::Access { user: Some(&user), scope });
                 prop_assert_eq!(answer(&cut, &user, scope, now), answer(&whole, &user, scope, now), "{} on {:?}", user, scope);
+                if let ScopeName::Project(name) = scope {
+                    // Whoever sees only the own rows is answered from this slice alone.
+                    let rows = |roster: &Roster| {
+                        let (project, only) = (roster.project_by_name(name), roster.caller_by_id(&user));
+                        let page = MembersPage { only, viewer: None, after: None, limit: usize::MAX };
+                        next_members(roster, project.unwrap(), now, page, &Effort::unbounded()).unwrap()
+                    };
+                    prop_assert!(cut.caller_by_id(&user).is_some(), "{}", user);
+                    prop_assert_eq!(rows(&cut), rows(&whole), "{} in {}", user, name);
+                    let all = members(&whole, whole.project_by_name(name).unwrap(), now);
+                    let own: Vec<_> = all.into_iter().filter(|member| member.user == user).collect();
+                    prop_assert_eq!(rows(&cut), own, "{} in {}", user, name);
+                }
             }
         }
         for user in callers(&whole) {
@@ -427,7 +454,7 @@ proptest! {
         for scope in scopes(&whole) {
             let scope = scope.name();
             for user in callers(&whole) {
-                let slice = past.effective(past.events(PastQuestion::Access { user: Some(&user), scope }), then);
+                let slice = past.effective(past.events(PastQuestion::Access { user: Some(&user), scope }, Basis::Effective), then);
                 prop_assert_eq!(answer(&slice, &user, scope, then), answer(&whole, &user, scope, then), "{} on {:?}", user, scope);
             }
         }
@@ -453,10 +480,11 @@ fn a_project_that_only_came_too_late_is_found_by_what_is_known_now() {
     let past = Past::of(&history, true);
     assert!(past.live.project_by_name("k").is_none(), "it was over before it began");
     let (then, scope) = (noon() - Duration::days(1), ScopeName::Project("k"));
-    let slice = past.effective(past.events(PastQuestion::Access { user: Some("flexnet/p"), scope }), then);
+    let slice =
+        past.effective(past.events(PastQuestion::Access { user: Some("flexnet/p"), scope }, Basis::Effective), then);
     let answers = answer(&slice, "flexnet/p", scope, then).expect("it was there then");
     assert!(answers.iter().all(|answer| answer.allowed), "{answers:?}");
-    let slice = past.effective(past.events(PastQuestion::Members("k")), then);
+    let slice = past.effective(past.events(PastQuestion::Members("k"), Basis::Effective), then);
     assert_eq!(members(&slice, slice.project_by_name("k").unwrap(), then).len(), 1);
 }
 

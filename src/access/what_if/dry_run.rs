@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Body, NewEvent, Position, Recorded, SourceName, body};
 
 use crate::{
+    effort::{Effort, GivenUp},
     fold::change::Effect,
     questions::members::memberships_of,
     roster::{
@@ -17,12 +18,21 @@ use crate::{
 };
 
 /// The roles in projects that would appear and disappear if a source said this now, by project, user and role.
-#[must_use]
-pub fn dry_run(before: &Roster, source: &SourceName, facts: &[Body], now: DateTime<Utc>) -> Vec<MembershipChange> {
+///
+/// # Errors
+/// It was given up half way.
+pub fn dry_run(
+    before: &Roster,
+    source: &SourceName,
+    facts: &[Body],
+    now: DateTime<Utc>,
+    effort: &Effort<'_>,
+) -> Result<Vec<MembershipChange>, GivenUp> {
+    effort.step()?;
     let after = before.with_facts(source, facts, now);
     let concerned = Concerned::by(facts);
-    let (had, has) =
-        (before.roles_of_concerned(source, &concerned, now), after.roles_of_concerned(source, &concerned, now));
+    let had = before.roles_of_concerned(source, &concerned, now, effort)?;
+    let has = after.roles_of_concerned(source, &concerned, now, effort)?;
     let mut changes = Vec::new();
     for (side, other, appears) in [(&has, &had, true), (&had, &has, false)] {
         for (row, name) in side.iter().filter(|(row, _)| !other.contains_key(*row)) {
@@ -32,7 +42,7 @@ pub fn dry_run(before: &Roster, source: &SourceName, facts: &[Body], now: DateTi
         }
     }
     changes.sort();
-    changes
+    Ok(changes)
 }
 
 /// Whether these facts could take the last of `crowd` members or more out of a project. Looks at nothing but the facts:
@@ -141,7 +151,8 @@ impl Roster {
         source: &SourceName,
         concerned: &Concerned,
         now: DateTime<Utc>,
-    ) -> BTreeMap<(String, String, String), String> {
+        effort: &Effort<'_>,
+    ) -> Result<BTreeMap<(String, String, String), String>, GivenUp> {
         let users: BTreeSet<UserIx> = match concerned {
             Concerned::Everybody => self.users().collect(),
             Concerned::Persons(ids) => {
@@ -151,12 +162,13 @@ impl Roster {
         };
         let mut found = BTreeMap::new();
         for user in users {
+            effort.step()?;
             let (id, name) = (self.user_id(user), self.user_name(user).to_owned());
             for row in memberships_of(self, user, now) {
                 found.insert((id.clone(), row.project, row.role), name.clone());
             }
         }
-        found
+        Ok(found)
     }
 
     /// Whether somebody has a role in a project now.

@@ -8,6 +8,7 @@ use rollcall_events::{Body, Position, SourceName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    effort::{Effort, GivenUp},
     fold::change::Effect,
     profile::{ActionSet, PseudoPrincipal},
     roster::{
@@ -72,12 +73,20 @@ pub struct ActionChange {
 
 /// Tries commands on a copy of the roster, all as of `now`. Changes nothing. Costs a copy of the roster, and for
 /// settings and profiles a look at every membership.
-#[must_use]
-pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Preview {
+///
+/// # Errors
+/// It was given up half way.
+pub fn preview(
+    roster: &Roster,
+    commands: &[Body],
+    now: DateTime<Utc>,
+    effort: &Effort<'_>,
+) -> Result<Preview, GivenUp> {
     let mut after = roster.clone();
     let mut affected = Affected::default();
     let mut effects = Vec::with_capacity(commands.len());
     for command in commands {
+        effort.step()?;
         affected.add_command(&after, command);
         effects.push(after.fold_unrecorded(&SourceName::local(), command, now));
         // Once more: whom it concerns may only be found now.
@@ -88,6 +97,7 @@ pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Previe
         let scope = after.named_scope(place);
         actions.extend(baseline_changes(roster, &after, place, &scope));
         for caller in callers {
+            effort.step()?;
             let (had, has) = (roster.roles_at(*caller, place, now), after.roles_at(*caller, place, now));
             if had.is_empty() && has.is_empty() {
                 continue;
@@ -105,7 +115,7 @@ pub fn preview(roster: &Roster, commands: &[Body], now: DateTime<Utc>) -> Previe
     }
     memberships.sort();
     actions.sort();
-    Preview { position: roster.position(), effects, memberships, actions }
+    Ok(Preview { position: roster.position(), effects, memberships, actions })
 }
 
 /// What everybody can do without any role.

@@ -8,6 +8,7 @@ use rollcall_events::{Body, LogId, NewEvent, Settings};
 
 use crate::{
     decide::decide,
+    effort::Effort,
     fold::change::Effect,
     profile::Profile,
     questions::members::members,
@@ -139,7 +140,7 @@ proptest! {
             say(&mut roster, source, &body);
         }
         let commands: Vec<Body> = next.into_iter().map(|numbers| event(level, &roles, numbers).1).collect();
-        let told = preview(&roster, &commands, noon());
+        let told = preview(&roster, &commands, noon(), &Effort::unbounded()).unwrap();
         let before_digest = roster.to_snapshot();
         let mut after = roster.clone();
         let effects: Vec<Effect> = commands.iter().map(|command| say(&mut after, "local", command)).collect();

@@ -170,7 +170,7 @@ impl<Q: FromQuery> FromRequestParts<ApiState> for Read<Q> {
         let scope = CursorScope { log: app.log_id(), caller: &caller, path: parts.uri.path() };
         let query = Q::from_pairs(pairs, &scope)?;
         if let Some((log, position)) = fresh.at_least {
-            app.wait_for(log, position, fresh.wait).await?;
+            app.wait_for(&signed_in, log, position, fresh.wait).await?;
         }
         // After the wait: what is asked for may be what gives the permission.
         let reads = state.admit(parts, signed_in, permission).await?.reads();

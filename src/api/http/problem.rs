@@ -133,6 +133,8 @@ kinds! {
     UnknownAction = "unknown-action", UNPROCESSABLE_ENTITY, "The access profile has no such action";
     /// The idempotency key was used for another request.
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
+    /// The answer depends on more than one question may.
+    TooMuch = "too-much", UNPROCESSABLE_ENTITY, "The question is about too much";
     /// Too much at once.
     Overloaded = "overloaded", TOO_MANY_REQUESTS, "Too much at once";
     /// The source did not give a whole answer.
@@ -183,6 +185,7 @@ impl From<ErrorKind> for Kind {
             ErrorKind::InvalidBody => Self::InvalidBody,
             ErrorKind::UnknownRole => Self::UnknownRole,
             ErrorKind::UnknownAction => Self::UnknownAction,
+            ErrorKind::TooMuch => Self::TooMuch,
             ErrorKind::Overloaded => Self::Overloaded,
             ErrorKind::SourceFailed => Self::SourceFailed,
             ErrorKind::Internal => Self::Internal,

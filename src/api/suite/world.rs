@@ -49,9 +49,12 @@ use tower::ServiceExt as _;
 
 use crate::{Api, router};
 
+pub(super) use super::facts::{at, ended, event, licensing_facts};
+
 pub(super) const KEY: &str = "rk_test";
 pub(super) const LOG: LogId = LogId([1; 8]);
 pub(super) const MAX_BODY: usize = 20_000;
+pub(super) const CONNECTIONS: usize = 1024;
 
 /// A clock that stands until it is set.
 pub(super) struct TestClock(pub Mutex<DateTime<Utc>>);
@@ -74,6 +77,8 @@ pub(super) struct TestControl {
     effects: Mutex<BTreeMap<Position, Effect>>,
     /// The events about a subject, and whether each applied.
     events: Mutex<BTreeMap<Subject, Vec<(Position, bool)>>>,
+    /// How many events questions about the past depended on.
+    pub looked_up: AtomicUsize,
     /// Whoever holds it stops the fold.
     pub gate: Arc<tokio::sync::Mutex<()>>,
 }
@@ -161,6 +166,7 @@ impl Control for TestControl {
             .collect();
         found.sort_unstable();
         found.dedup();
+        self.looked_up.fetch_add(found.len(), Ordering::Relaxed);
         Ok(Some(found))
     }
     async fn superseded(
@@ -240,10 +246,6 @@ impl Decisions for OpsDecisions {
         let ops = self.0.clone();
         tokio::spawn(async move { ops.record_decisions(&[decision]).await.unwrap() });
     }
-}
-
-pub(super) fn at(hours: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_767_225_600, 0).unwrap() + Duration::hours(hours)
 }
 
 /// Takes a JSON array of events; signed is what says so.
@@ -344,6 +346,7 @@ impl World {
             applied: watch::Sender::new(Position(0)),
             effects: Mutex::default(),
             events: Mutex::default(),
+            looked_up: AtomicUsize::default(),
             gate: Arc::default(),
         });
         let ops = ops::open(&EngineConfig::Embedded { dir: dir.clone() }).await.unwrap();
@@ -412,6 +415,7 @@ impl World {
             clock: clock.clone(),
             authenticator,
             configuration: Arc::new(Configuration { profile, settings: settings.clone() }),
+            connections: CONNECTIONS,
         });
         let router = router(Api {
             app,
@@ -580,45 +584,4 @@ async fn fold(log: Log, live: Arc<SharedRoster>, control: Arc<TestControl>) {
             control.applied.send_replace(folded.position);
         }
     }
-}
-
-/// An event of `flexnet`.
-pub(super) fn event(id: &str, name: &str, sequence: u64, data: Value) -> Value {
-    json!({"id": id, "type": format!("rollcall.{name}.v1"), "sequence": sequence, "data": data})
-}
-
-pub(super) fn licensing_facts() -> Vec<Value> {
-    let person = |id: &str, account: &str| {
-        let personal = json!({"email": format!("{id}@example.test"), "name": format!("The {id}")});
-        json!({"person": id, "username": id, "account": account, "active": true, "personal": personal})
-    };
-    let permission = json!({"person": "pat", "permission": "view_and_manage_download_packages"});
-    vec![
-        event("1", "account.upserted", 1, json!({"account": "vendor", "kind": "producer"})),
-        event("2", "account.upserted", 1, json!({"account": "globex", "kind": "customer"})),
-        event("3", "person.upserted", 1, person("pat", "vendor")),
-        event("4", "person.upserted", 1, person("ada", "globex")),
-        event("5", "permission.granted", 1, permission),
-        event("6", "product.upserted", 1, json!({"product": "DB"})),
-        event(
-            "7",
-            "package.upserted",
-            1,
-            json!({"package": "db-suite", "project_name": "acme", "producer": "vendor", "container_delivery": true}),
-        ),
-        event("8", "package.product.mapped", 1, json!({"package": "db-suite", "product": "DB"})),
-        event("9", "entitlement.upserted", 1, json!({"entitlement": "ENT-7", "account": "globex", "state": "active"})),
-        event(
-            "10",
-            "entitlement.line.upserted",
-            1,
-            json!({"line": "ENT-7/1", "entitlement": "ENT-7", "product": "DB", "starts": null, "ends": at(48)}),
-        ),
-    ]
-}
-
-/// ENT-7 is over.
-pub(super) fn ended(sequence: u64) -> Value {
-    let data = json!({"entitlement": "ENT-7", "account": "globex", "state": "inactive"});
-    event(&format!("end-{sequence}"), "entitlement.upserted", sequence, data)
 }

@@ -164,18 +164,22 @@ impl BindingsQuery {
 ///
 /// # Errors
 /// The query names what is not there.
-pub fn list(reads: &Reads, query: &BindingsQuery, page: &PageRequest) -> Result<Answer<Page<BindingShown>>> {
-    let roster = reads.live().read();
-    let view = reads.view(&roster);
-    if view.may_everywhere("binding.list") {
-        query.refuse_unknown(&roster)?;
-    }
-    let matches = |binding: &BindingView<'_>| query.matches(&roster, binding) && view.sees_binding(binding);
-    let all: BTreeMap<String, BindingView<'_>> =
-        roster.bindings().filter(matches).map(|binding| (binding_id::of_subject(binding.subject), binding)).collect();
-    let next = next_rows(all.keys().map(|id| (id.as_str(), ())), page.after(), page.limit);
-    let rows = next.iter().filter_map(|(id, ())| all.get(*id)).map(|binding| BindingShown::of(&roster, binding));
-    Ok(Answer::of_more(roster.position(), page.page(rows.collect(), |row| row.id.clone())))
+pub async fn list(reads: &Reads, query: BindingsQuery, page: PageRequest) -> Result<Answer<Page<BindingShown>>> {
+    let list = reads.list(move |roster, view| {
+        if view.may_everywhere("binding.list") {
+            query.refuse_unknown(roster)?;
+        }
+        let matches = |binding: &BindingView<'_>| query.matches(roster, binding) && view.sees_binding(binding);
+        let all: BTreeMap<String, BindingView<'_>> = roster
+            .bindings()
+            .filter(matches)
+            .map(|binding| (binding_id::of_subject(binding.subject), binding))
+            .collect();
+        let next = next_rows(all.keys().map(|id| (id.as_str(), ())), page.after(), page.limit);
+        let rows = next.iter().filter_map(|(id, ())| all.get(*id)).map(|binding| BindingShown::of(roster, binding));
+        Ok(Answer::of_more(roster.position(), page.page(rows.collect(), |row| row.id.clone())))
+    });
+    list.await
 }
 
 /// One role given by hand.

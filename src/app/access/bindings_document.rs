@@ -1,9 +1,9 @@
 //! Bindings as one document: what of it is not so yet, and making it so, row for row as it was planned.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{NamedScope, Place, Roster, preview};
+use rollcall_access::{Effort, NamedScope, Place, Roster, SharedRoster, preview};
 use rollcall_events::{
     Body, Digest, Position, SchemaError,
     body::{self, Binding, BindingRef, EventData as _},
@@ -19,8 +19,9 @@ use crate::{
         preview::Previewed,
     },
     binding_id,
-    caller::{Giver, forbidden},
+    caller::{CallerView, Giver, forbidden},
     error::{Error, ErrorKind, Result},
+    turn::Turn,
 };
 
 /// Which roles there are to be on some scopes. A scope that is named here has these and no others; what is not named here
@@ -128,6 +129,40 @@ fn name_of(roster: &Roster, principal: &body::Principal) -> String {
     }
 }
 
+/// Whether the caller may plan for these scopes. Looked at on the live roster, before anything is copied for it.
+fn check_rights(view: &CallerView<'_>, document: &BindingsDocument) -> Result<()> {
+    for (nth, scope) in document.scope.iter().enumerate() {
+        // What is wrong with the document itself is said when it is planned.
+        let Some(word) = scope.word() else { continue };
+        planned_place(view, &word, nth)?;
+    }
+    Ok(())
+}
+
+/// The scope that a document means, if the caller may plan for it. `nth`: in the document, from 0.
+fn planned_place(view: &CallerView<'_>, word: &bindings::Scope, nth: usize) -> Result<Place> {
+    let (here, pointer) = (format!("scope {} ({})", nth + 1, word.text()), format!("/scope/{nth}"));
+    let place = match word {
+        bindings::Scope::Root => Ok(Place::Root),
+        bindings::Scope::Project(name) => view.project(name).map(Place::Project),
+        bindings::Scope::Folder(id) => view.folder(id).map(Place::Folder),
+    };
+    let place = place.map_err(|error| error.within(&here, &format!("{pointer}/{}", word.kind())))?;
+    if view.may("binding.list", place) { Ok(place) } else { Err(forbidden("binding.list").within(&here, &pointer)) }
+}
+
+impl DeclaredScope {
+    /// Which scope; nothing where it is not one.
+    fn word(&self) -> Option<bindings::Scope> {
+        match (&self.project, &self.folder, self.root) {
+            (Some(name), None, false) => Some(bindings::Scope::Project(name.clone())),
+            (None, Some(id), false) => Some(bindings::Scope::Folder(id.clone())),
+            (None, None, true) => Some(bindings::Scope::Root),
+            _ => None,
+        }
+    }
+}
+
 /// Works out the commands that make a document so, additions first, so that no scope is without an owner in between.
 fn plan_commands(
     roster: &Roster,
@@ -135,6 +170,7 @@ fn plan_commands(
     giver: &Giver,
     document: BindingsDocument,
     now: DateTime<Utc>,
+    effort: &Effort<'_>,
 ) -> Result<PlannedCommands> {
     let view = &caller.view(roster, now);
     if document.scope.is_empty() {
@@ -147,36 +183,24 @@ fn plan_commands(
     let mut remove: Vec<(BindingsPlanRow, Body)> = Vec::new();
     let mut named: Vec<Place> = Vec::new();
     for (nth, scope) in document.scope.into_iter().enumerate() {
-        let DeclaredScope { project, folder, root, binding } = scope;
-        let (pointer, nth) = (format!("/scope/{nth}"), nth + 1);
-        let word = match (project, folder, root) {
-            (Some(name), None, false) => bindings::Scope::Project(name),
-            (None, Some(id), false) => bindings::Scope::Folder(id),
-            (None, None, true) => bindings::Scope::Root,
-            _ => {
-                return Err(ErrorKind::InvalidBody
-                    .because("A scope is one of `project = \"name\"`, `folder = \"id\"` and `root = true`. Nothing was changed.")
-                    .within(&format!("scope {nth}"), &pointer));
-            }
-        };
-        let here = format!("scope {nth} ({})", word.text());
-        let place = match &word {
-            bindings::Scope::Root => Ok(Place::Root),
-            bindings::Scope::Project(name) => view.project(name).map(Place::Project),
-            bindings::Scope::Folder(id) => view.folder(id).map(Place::Folder),
-        };
-        let place = place.map_err(|error| error.within(&here, &format!("{pointer}/{}", word.kind())))?;
+        let pointer = format!("/scope/{nth}");
+        let word = scope.word().ok_or_else(|| {
+            ErrorKind::InvalidBody
+                .because(
+                    "A scope is one of `project = \"name\"`, `folder = \"id\"` and `root = true`. Nothing was changed.",
+                )
+                .within(&format!("scope {}", nth + 1), &pointer)
+        })?;
+        let here = format!("scope {} ({})", nth + 1, word.text());
+        let place = planned_place(view, &word, nth)?;
         if named.contains(&place) {
             let text = "A scope is named twice; put its bindings together. Nothing was changed.";
             return Err(ErrorKind::InvalidBody.because(text).within(&here, &pointer));
         }
         named.push(place);
-        if !view.may("binding.list", place) {
-            return Err(forbidden("binding.list").within(&here, &pointer));
-        }
         let at = roster.named_scope(place);
         let mut wanted: BTreeMap<String, (Binding, String)> = BTreeMap::new();
-        for (mth, one) in binding.into_iter().enumerate() {
+        for (mth, one) in scope.binding.into_iter().enumerate() {
             let pointer = format!("{pointer}/binding/{mth}");
             let here = format!("{here}, binding {}{}", mth + 1, one.description());
             let new = one.at_scope(word.clone()).map_err(|error| error.within(&here, &pointer))?;
@@ -254,7 +278,7 @@ fn plan_commands(
     };
     remove.sort_by_key(own);
     let (mut rows, commands): (Vec<BindingsPlanRow>, Vec<Body>) = add.into_iter().chain(remove).unzip();
-    let previewed = preview(roster, &commands, now);
+    let previewed = preview(roster, &commands, now, effort)?;
     for (row, effect) in rows.iter_mut().zip(&previewed.effects) {
         row.refused = effect.reason().map(str::to_owned);
     }
@@ -296,10 +320,25 @@ impl DeclaredBinding {
 /// A part of the document does not fit or is not allowed.
 pub async fn plan(reads: &Reads, document: BindingsDocument) -> Result<Answer<BindingsPlan>> {
     let (now, caller, giver) = (reads.now(), reads.caller(), reads.giver());
-    let permit = reads.preview_permit().await?;
-    let planned =
-        permit.run_on_copy(reads.live(), move |roster| plan_commands(roster, &caller, &giver, document, now)).await?;
+    check_rights(&caller.view(&reads.live().read(), now), &document)?;
+    let turn = reads.copy_turn().await?;
+    let planned = plan_on_copy(&turn, reads.live(), (caller, giver), document, now).await?;
     Ok(Answer::of_more(planned.plan.previewed.position, planned.plan))
+}
+
+/// Plans on a copy of the roster, in the caller's turn.
+async fn plan_on_copy(
+    turn: &Turn,
+    live: &Arc<SharedRoster>,
+    (caller, giver): (Caller, Giver),
+    document: BindingsDocument,
+    now: DateTime<Utc>,
+) -> Result<PlannedCommands> {
+    turn.run_on_copy(live, move |roster, awaited| {
+        let go_on = || awaited.is_awaited();
+        plan_commands(roster, &caller, &giver, document, now, &Effort::of(u64::MAX, &go_on))
+    })
+    .await
 }
 
 /// A document of bindings that is so now.
@@ -322,13 +361,12 @@ pub async fn apply(
     document: BindingsDocument,
     expected_plan: Option<&str>,
 ) -> Result<BindingsApplied> {
-    // The permit first: while these commands are alone nobody should wait for somebody else's preview.
-    let permit = commands.preview_permit().await?;
+    check_rights(&commands.view(&commands.live().read()), &document)?;
+    // The turn first: while these commands are alone nobody should wait for somebody else's preview.
+    let turn = commands.copy_turn().await?;
     commands.take_exclusive().await;
     let (now, caller, giver) = (commands.now(), commands.caller(), commands.giver());
-    let planned = permit
-        .run_on_copy(commands.live(), move |roster| plan_commands(roster, &caller, &giver, document, now))
-        .await?;
+    let planned = plan_on_copy(&turn, commands.live(), (caller, giver), document, now).await?;
     if expected_plan.is_some_and(|plan| plan != planned.plan.plan) {
         return Err(ErrorKind::Changed.because(
             "What would be done is no longer what was planned. Plan again, look at it, and apply that. Nothing was changed.",

@@ -1,7 +1,7 @@
 //! May this user do this here, and why, or why not and what would change it: now, or as of a moment.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{ActionSet, Basis, Explanation, PastQuestion, Place, Principal, Roster, explain, had_tie};
+use rollcall_access::{ActionSet, Basis, Explanation, Place, Principal, Roster, explain, had_tie};
 use rollcall_events::SchemaError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use crate::{
     error::{ErrorKind, Result},
     find,
     openapi_schemas::ExplanationShape,
-    past::AsOf,
+    past::{About, AsOf},
     question::{Question, Scope, needed_actions},
 };
 
@@ -186,31 +186,42 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
 async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> Result<Answer<Explained>> {
     let (word, user) = (question.basis.unwrap_or(BasisName::Recorded), question.user.as_deref());
     let asked = Question { scope: question.scope()?, action: &question.action };
-    let (user_now, project_now) = {
+    let (user, user_now, project_now) = {
         let roster = reads.live().read();
         let view = reads.view(&roster);
         // Whoever may ask about everybody may also use names that are nobody's any more.
         view.may_ask_of_the_past()?;
-        if !view.may_everywhere(ACTION) {
+        let everywhere = view.may_everywhere(ACTION);
+        if !everywhere {
             may_ask(&roster, &view, user, &asked.scope, reads.now())?;
         }
         let project = match asked.scope {
             Scope::Project(name, _) => find::project_id(&roster, name),
             Scope::Root | Scope::Folder(_) => None,
         };
-        (user.and_then(|user| find::user_id(&roster, user)), project)
+        let now = user.and_then(|user| find::user_id(&roster, user));
+        // Others ask about somebody of now: who had the name then is another question.
+        let user = now.as_deref().filter(|_| !everywhere).or(user).map(str::to_owned);
+        (user, now, project)
     };
     let basis = match word {
         BasisName::Recorded => Basis::Recorded,
         BasisName::Effective => Basis::Effective,
     };
-    let past = reads.past_roster(as_of, basis, PastQuestion::Access { user, scope: asked.scope.name() }).await?;
-    let roster = &past.roster;
-    let actions = required_actions(roster, &question.action)?;
-    let principal = user.map_or(Ok(Principal::Anyone), |user| past.principal(user, user_now.as_deref()))?;
-    let found = (principal, past.place(&asked.scope, project_now.as_deref())?);
-    let explanation = explain(roster, found.0, actions, found.1, past.at);
-    let explained = Explained { basis: Some(word), ..Explained::of(roster, &asked, found, explanation) };
+    let turn = reads.past_turn().await?;
+    let about = About::Access { user: user.clone(), scope: (&asked.scope).into() };
+    let past = reads.past_roster(&turn, as_of, basis, &about).await?;
+    let question = question.clone();
+    let explained = turn.run(move |_| {
+        let roster = &past.roster;
+        let asked = Question { scope: question.scope()?, action: &question.action };
+        let actions = required_actions(roster, &question.action)?;
+        let principal = user.map_or(Ok(Principal::Anyone), |user| past.principal(&user, user_now.as_deref()))?;
+        let found = (principal, past.place(&asked.scope, project_now.as_deref())?);
+        let explanation = explain(roster, found.0, actions, found.1, past.at);
+        Ok(Explained { basis: Some(word), ..Explained::of(roster, &asked, found, explanation) })
+    });
+    let explained = explained.await?;
     Ok(Answer::of_more(explained.explanation.position, explained))
 }
 

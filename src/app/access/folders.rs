@@ -49,15 +49,19 @@ impl FolderShown {
 }
 
 /// Folders that the caller sees, by id.
-pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<FolderShown>> {
+///
+/// # Errors
+/// The caller asks for much at once.
+pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<FolderShown>>> {
     let now = reads.now();
-    let roster = reads.live().read();
-    let view = reads.view(&roster);
-    let seen = roster.folders().filter(|folder| view.sees_folder(*folder));
-    let ids = seen.map(|folder| (roster.folder(folder).id, folder));
-    let next = next_rows(ids, page.after(), page.limit);
-    let rows = next.into_iter().map(|(_, folder)| FolderShown::of(&roster, folder, now)).collect();
-    Answer::of_more(roster.position(), page.page(rows, |row: &FolderShown| row.id.clone()))
+    let list = reads.list(move |roster, view| {
+        let seen = roster.folders().filter(|folder| view.sees_folder(*folder));
+        let ids = seen.map(|folder| (roster.folder(folder).id, folder));
+        let next = next_rows(ids, page.after(), page.limit);
+        let rows = next.into_iter().map(|(_, folder)| FolderShown::of(roster, folder, now)).collect();
+        Ok(Answer::of_more(roster.position(), page.page(rows, |row: &FolderShown| row.id.clone())))
+    });
+    list.await
 }
 
 /// One folder.

@@ -58,15 +58,21 @@ fn find_group(roster: &Roster, source: &str, group: &str) -> Result<GroupIx> {
 }
 
 /// Groups by id.
-pub fn list(reads: &Reads, query: &GroupsQuery, page: &PageRequest) -> Answer<Page<GroupShown>> {
-    let roster = reads.live().read();
-    let wanted = query.source.as_deref();
-    let all = roster.groups().map(|group| (roster.group(group), group));
-    let ids =
-        all.filter(|(view, _)| wanted.is_none_or(|source| view.source == source)).map(|(view, group)| (view.id, group));
-    let next = next_rows(ids, page.after.clone(), page.limit);
-    let rows = next.into_iter().map(|(_, group)| GroupShown::of(&roster, group)).collect();
-    Answer::of_log(roster.position(), page.page(rows, |row: &GroupShown| row.id.clone()))
+///
+/// # Errors
+/// The caller asks for much at once.
+pub async fn list(reads: &Reads, query: GroupsQuery, page: PageRequest) -> Result<Answer<Page<GroupShown>>> {
+    let list = reads.list(move |roster, _| {
+        let wanted = query.source.as_deref();
+        let all = roster.groups().map(|group| (roster.group(group), group));
+        let ids = all
+            .filter(|(view, _)| wanted.is_none_or(|source| view.source == source))
+            .map(|(view, group)| (view.id, group));
+        let next = next_rows(ids, page.after.clone(), page.limit);
+        let rows = next.into_iter().map(|(_, group)| GroupShown::of(roster, group)).collect();
+        Ok(Answer::of_log(roster.position(), page.page(rows, |row: &GroupShown| row.id.clone())))
+    });
+    list.await
 }
 
 /// One group.

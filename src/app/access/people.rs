@@ -64,20 +64,21 @@ pub struct Erased {
 ///
 /// # Errors
 /// What is kept beside the log cannot be read.
-pub async fn list(reads: &Reads, query: &PeopleQuery, page: &PageRequest) -> Result<Answer<Page<PersonShown>>> {
-    let (position, mut rows) = {
-        let roster = reads.live().read();
+pub async fn list(reads: &Reads, query: PeopleQuery, page: PageRequest) -> Result<Answer<Page<PersonShown>>> {
+    let asked = page.clone();
+    let list = reads.list(move |roster, _| {
         let wanted = query.source.as_deref();
         let keys = roster
             .persons()
             .filter(|(person, _)| wanted.is_none_or(|source| person.source == source))
             .map(|(person, _)| ((person.source, person.person), ()));
-        let after = page.after().and_then(|after| after.split_once('/'));
-        let next = next_rows(keys, after, page.limit);
+        let after = asked.after().and_then(|after| after.split_once('/'));
+        let next = next_rows(keys, after, asked.limit);
         let rows: Vec<PersonShown> =
-            next.iter().filter_map(|((source, id), ())| find_person(&roster, source, id)).collect();
-        (roster.position(), rows)
-    };
+            next.iter().filter_map(|((source, id), ())| find_person(roster, source, id)).collect();
+        Ok((roster.position(), rows))
+    });
+    let (position, mut rows) = list.await?;
     add_personal_data(reads, &mut rows).await?;
     Ok(Answer::of_more(position, page.page(rows, |row| key(&row.person.source, &row.person.person))))
 }

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{ActionChange, Effect, MembershipChange, Preview, Profile, Roster, preview};
+use rollcall_access::{ActionChange, Effect, Effort, MembershipChange, Preview, Profile, Roster, preview};
 use rollcall_events::{
     Body, Position, Settings,
     body::{self, BindingRef, ProfileDocument},
@@ -158,13 +158,15 @@ impl Previewed {
 /// A change cannot be read or names what is not there, or others ask such questions.
 pub async fn try_changes(reads: &Reads, asked: PreviewChanges) -> Result<Answer<Previewed>> {
     let (now, caller, giver) = (reads.now(), reads.caller(), reads.giver());
-    let previewed = reads.preview_permit().await?.run_on_copy(reads.live(), move |roster| {
+    let turn = reads.copy_turn().await?;
+    let previewed = turn.run_on_copy(reads.live(), move |roster, awaited| {
         let view = caller.view(roster, now);
         // Of settings it matters under which profile they would be: one that is tried before them counts.
         let mut profile = Cow::Borrowed(roster.profile());
         let one = |change| command(roster, &view, &mut profile, change, giver.clone(), now);
         let commands: Vec<Body> = asked.changes.into_iter().map(one).collect::<Result<_>>()?;
-        Ok(Previewed::of(preview(roster, &commands, now), &view))
+        let go_on = || awaited.is_awaited();
+        Ok(Previewed::of(preview(roster, &commands, now, &Effort::of(u64::MAX, &go_on))?, &view))
     });
     let previewed = previewed.await?;
     Ok(Answer::of_more(previewed.position, previewed))

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    Basis, PastQuestion, Place, Principal, ProjectIx, ProjectView, Reason, Roster, members, roles_of_member,
+    Basis, Effort, MembersPage, Place, Principal, ProjectIx, ProjectView, Reason, Roster, next_members,
 };
 use rollcall_events::{Body, Id, LOCAL, Position, SchemaError, body};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::{
     find,
     input::{self, null_or_value},
     openapi_schemas::ReasonShape,
-    past::parse_moment,
+    past::{About, AboutScope, parse_moment},
 };
 
 /// How many folders a refusal names.
@@ -141,16 +141,19 @@ pub struct Member {
 }
 
 /// Projects that the caller sees, by name.
-pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<Project>> {
+///
+/// # Errors
+/// The caller asks for much at once.
+pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<Project>>> {
     let now = reads.now();
-    let roster = reads.live().read();
-    let view = reads.view(&roster);
-    let names =
-        roster.projects().filter(|project| view.sees(*project)).map(|project| (roster.project_name(project), project));
-    let next = next_rows(names, page.after(), page.limit);
-    let claims = claims(&roster, &view);
-    let rows = next.into_iter().map(|(_, project)| Project::of(&roster, &view, project, &claims, now)).collect();
-    Answer::of_more(roster.position(), page.page(rows, |project: &Project| project.name.clone()))
+    let list = reads.list(move |roster, view| {
+        let seen = roster.projects().filter(|project| view.sees(*project));
+        let next = next_rows(seen.map(|project| (roster.project_name(project), project)), page.after(), page.limit);
+        let claims = claims(roster, view);
+        let rows = next.into_iter().map(|(_, project)| Project::of(roster, view, project, &claims, now)).collect();
+        Ok(Answer::of_more(roster.position(), page.page(rows, |project: &Project| project.name.clone())))
+    });
+    list.await
 }
 
 /// One project, by its name or an earlier one.
@@ -373,38 +376,79 @@ pub async fn members_of(
     as_of: Option<&str>,
     page: &PageRequest,
 ) -> Result<Answer<Page<Member>>> {
-    let past = match parse_moment("as_of", as_of)? {
-        Some(as_of) => {
-            reads.view(&reads.live().read()).may_ask_of_the_past()?;
-            Some(reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(name)).await?)
+    let as_of = parse_moment("as_of", as_of)?;
+    let (id, only) = {
+        let roster = reads.live().read();
+        let view = reads.view(&roster);
+        if as_of.is_some() {
+            view.may_ask_of_the_past()?;
         }
+        let project = find::project(&roster, name)?;
+        // What the caller may not see is not gone through either.
+        let only = (!view.sees_members(project)).then(|| view.own_id());
+        (roster.project(project).id, only)
+    };
+    let now = reads.now();
+    let (position, rows) = match as_of {
+        None => {
+            let page = page.clone();
+            let rows = reads.list(move |roster, view| {
+                let project = roster.project_by_id(&id).ok_or_else(find::no_such_project)?;
+                let who = Viewer { only: only.as_deref(), itself: view.itself() };
+                Ok((roster.position(), rows_of(roster, project, now, who, &page, &Effort::unbounded())?))
+            });
+            rows.await?
+        }
+        Some(as_of) => {
+            let turn = reads.past_turn().await?;
+            let about = match &only {
+                None => About::Members(name.to_owned()),
+                Some(own) => About::Access { user: Some(own.clone()), scope: AboutScope::Project(name.to_owned()) },
+            };
+            let past = reads.past_roster(&turn, as_of, Basis::Recorded, &about).await?;
+            let (name, page) = (name.to_owned(), page.clone());
+            let rows = turn.run(move |awaited| {
+                let go_on = || awaited.is_awaited();
+                let effort = Effort::of(u64::MAX, &go_on);
+                let then = past.project(&name, Some(&id))?;
+                let who = Viewer { only: only.as_deref(), itself: None };
+                Ok((past.moment.position, rows_of(&past.roster, then, past.at, who, &page, &effort)?))
+            });
+            rows.await?
+        }
+    };
+    Ok(Answer::of_more(position, page.page(rows, |member: &Member| format!("{}\n{}", member.user, member.role))))
+}
+
+/// Whose rows are shown, and as what.
+struct Viewer<'a> {
+    /// The id of the one whose rows alone they are.
+    only: Option<&'a str>,
+    /// As whom the caller signed in now.
+    itself: Option<Principal>,
+}
+
+/// The rows of a page and the one after it.
+fn rows_of(
+    roster: &Roster,
+    project: ProjectIx,
+    now: DateTime<Utc>,
+    viewer: Viewer<'_>,
+    page: &PageRequest,
+    effort: &Effort<'_>,
+) -> Result<Vec<Member>> {
+    let only = match viewer.only.map(|id| roster.caller_by_id(id)) {
+        Some(None) => return Ok(Vec::new()),
+        Some(known) => known,
         None => None,
     };
-    let key = |member: &Member| format!("{}\n{}", member.user, member.role);
-    let roster = reads.live().read();
-    let project = find::project(&roster, name)?;
-    let view = reads.view(&roster);
-    let others = view.sees_members(project);
-    let own =
-        |member: &rollcall_access::Member| roster.caller_by_id(&member.user).is_some_and(|member| view.is(member));
-    let (position, mut all) = match &past {
-        None => (roster.position(), members(&roster, project, reads.now())),
-        Some(past) => {
-            let then = past.project(name, Some(&roster.project(project).id))?;
-            (past.moment.position, members(&past.roster, then, past.at))
-        }
-    };
-    if let Some(limited @ Principal::Limited(..)) = view.itself() {
-        all.retain(|member| !own(member));
-        all.extend(roles_of_member(&roster, limited, project, reads.now()));
-        all.sort_by(|a, b| (&a.name, &a.user, &a.role).cmp(&(&b.name, &b.user, &b.role)));
-    }
-    let all = all.into_iter().filter(|member| others || own(member)).map(|member| Member {
+    let after = page.after().and_then(|after| after.split_once('\n'));
+    let asked = MembersPage { only, viewer: viewer.itself, after, limit: page.limit + 1 };
+    let rows = next_members(roster, project, now, asked, effort)?.into_iter().map(|member| Member {
         user: member.name,
         user_id: member.user,
         role: member.role,
         reasons: member.reasons,
     });
-    let rest = all.filter(|member| page.after().is_none_or(|after| key(member).as_str() > after));
-    Ok(Answer::of_more(position, page.page(rest.take(page.limit + 1).collect(), key)))
+    Ok(rows.collect())
 }

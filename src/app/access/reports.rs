@@ -5,11 +5,11 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    AccessChange, Basis, Between, Difference, PastQuestion, PermittedRow, ProjectIx, Reason, Roster, RosterAt,
-    ScopeName, WhoMay, had_own_tie, who_may,
+    AccessChange, Basis, Between, Difference, Effort, PermittedRow, ProjectIx, Reason, Roster, RosterAt, WhoMay,
+    had_own_tie, who_may,
 };
 use rollcall_eventlog::Moment;
-use rollcall_events::Position;
+use rollcall_events::{Position, Recorded};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,11 +17,11 @@ use crate::{
     Answer, Reads,
     access::explain::required_actions,
     caller::forbidden,
-    concurrency::run_blocking,
     error::{ErrorKind, Result},
     find,
     openapi_schemas::{AccessChangeShape, ReasonShape},
-    past::{AsOf, PastRoster, parse_moment},
+    past::{About, AboutScope, AsOf, PastRoster, parse_moment},
+    turn::Turn,
 };
 
 /// The action of the API's profile that reports demand.
@@ -99,22 +99,20 @@ pub async fn who_could(
     as_of: Option<&str>,
 ) -> Result<Answer<WhoCould>> {
     let project_now = readable(reads, project)?;
-    let action = action.unwrap_or("pull");
-    let report = match parse_moment("as_of", as_of)? {
-        Some(as_of) => {
-            let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(project)).await?;
-            let project = past.project(project, project_now.as_deref())?;
-            report(&past.roster, past.moment, past.at, project, action)?
-        }
-        None => {
-            let (moment, at) = reads.current_moment().await?;
-            // The roster may be further by now: what is told is of the moment that is named.
-            let as_of = AsOf::at(moment.position);
-            let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::Members(project)).await?;
-            let project = past.project(project, project_now.as_deref())?;
-            report(&past.roster, moment, at, project, action)?
-        }
+    let as_of = parse_moment("as_of", as_of)?;
+    let turn = reads.past_turn().await?;
+    let about = About::Members(project.to_owned());
+    let past = match as_of {
+        Some(as_of) => reads.past_roster(&turn, as_of, Basis::Recorded, &about).await?,
+        None => past_of_now(reads, &turn, &about).await?,
     };
+    let (project, action) = (project.to_owned(), action.unwrap_or("pull").to_owned());
+    let report = turn.run(move |awaited| {
+        let go_on = || awaited.is_awaited();
+        let project = past.project(&project, project_now.as_deref())?;
+        report(&past, project, &action, &Effort::of(u64::MAX, &go_on))
+    });
+    let report = report.await?;
     Ok(Answer::of_more(report.as_of.position, report))
 }
 
@@ -131,15 +129,23 @@ fn readable(reads: &Reads, project: &str) -> Result<Option<String>> {
     Ok(find::project_id(&roster, project))
 }
 
-fn report(roster: &Roster, moment: Moment, at: DateTime<Utc>, project: ProjectIx, action: &str) -> Result<WhoCould> {
-    let WhoMay { open_to, rows } = who_may(roster, project, required_actions(roster, action)?, at);
+/// As of now. The roster may be further by then: what is told is of the moment that is named.
+async fn past_of_now(reads: &Reads, turn: &Turn, about: &About) -> Result<PastRoster> {
+    let (moment, at) = reads.current_moment().await?;
+    let past = reads.past_roster(turn, AsOf::at(moment.position), Basis::Recorded, about).await?;
+    Ok(PastRoster { at, ..past })
+}
+
+fn report(past: &PastRoster, project: ProjectIx, action: &str, effort: &Effort<'_>) -> Result<WhoCould> {
+    let PastRoster { roster, moment, at } = past;
+    let WhoMay { open_to, rows } = who_may(roster, project, required_actions(roster, action)?, *at, effort)?;
     let view = roster.project(project);
     Ok(WhoCould {
         project: view.name.to_owned(),
         project_id: view.id,
         action: action.to_owned(),
         basis: "recorded".into(),
-        as_of: MomentShown::of(moment, at),
+        as_of: MomentShown::of(*moment, *at),
         open_to: open_to.map(Into::into),
         rows: rows.into_iter().map(WhoRow::of).collect(),
     })
@@ -191,9 +197,11 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
                 ErrorKind::InvalidQuery.because("Name a `project`, a `user`, or both: a difference is of something.")
             );
         }
-        (Some(project), None) => PastQuestion::Members(project),
-        (Some(project), Some(user)) => PastQuestion::Access { user: Some(user), scope: ScopeName::Project(project) },
-        (None, Some(user)) => PastQuestion::User(user),
+        (Some(project), None) => About::Members(project.clone()),
+        (Some(project), Some(user)) => {
+            About::Access { user: Some(user.clone()), scope: AboutScope::Project(project.clone()) }
+        }
+        (None, Some(user)) => About::User(user.clone()),
     };
     let project_now = match &query.project {
         Some(project) => readable(reads, project)?,
@@ -205,56 +213,87 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
         if query.project.is_none() && !everywhere {
             return Err(forbidden(ACTION));
         }
+        if let (Some(user), Some(project), false) = (&query.user, &query.project, everywhere) {
+            may_ask_about(&roster, user, project, reads.now())?;
+        }
         (everywhere, query.user.as_deref().and_then(|user| find::user_id(&roster, user)))
     };
     let from = parse_moment("from", Some(&query.from))?;
     let to = parse_moment("to", query.to.as_deref())?;
     let Some(from) = from else { return Err(ErrorKind::InvalidQuery.because("State `from`.")) };
-    let (before, after, events) = reads.past_span(from, to, about).await?;
-    let caller = match &query.user {
-        Some(user) => {
-            let caller = |past: &PastRoster| past.principal(user, user_now.as_deref());
-            let find = |past: &PastRoster| caller(past).map(|who| past.roster.caller_names(who).0);
-            let found = find(&after).or_else(|_| find(&before));
-            // Who has nothing to do with the project is not the business of those who run it: to them somebody without a
-            // tie and nobody at all are the same, as in an explanation.
-            let project = query.project.as_deref().unwrap_or_default();
-            let tied = |past: &PastRoster| {
-                let project = past.project(project, project_now.as_deref()).ok();
-                let who = caller(past).ok();
-                who.zip(project).is_some_and(|(who, project)| had_own_tie(&past.roster, who, project, past.at))
-            };
-            if !everywhere && !tied(&after) && !tied(&before) {
-                return Err(find::no_such_user());
-            }
-            Some(found?)
-        }
-        None => None,
-    };
-    let projects: BTreeSet<String> = match &query.project {
-        Some(project) => {
-            let find =
-                |past: &PastRoster| past.project(project, project_now.as_deref()).map(|ix| past.roster.project(ix).id);
-            [find(&after).or_else(|_| find(&before))?].into()
-        }
-        None => [&before, &after]
-            .into_iter()
-            .flat_map(|past| past.roster.projects().map(|project| past.roster.project(project).id).collect::<Vec<_>>())
-            .collect(),
-    };
-    let (from, to) = (MomentShown::of(before.moment, before.at), MomentShown::of(after.moment, after.at));
-    let difference = run_blocking(move || {
-        let before = RosterAt { roster: &before.roster, at: before.at };
-        let after = RosterAt { roster: &after.roster, at: after.at };
-        Difference::of(&Between { before, after, events: &events }, &projects, caller.as_deref())
-    })
-    .await?;
-    let differences = Differences {
-        from,
-        to,
-        same: difference.is_empty(),
-        memberships: difference.memberships,
-        actions: difference.actions,
-    };
+    let turn = reads.past_turn().await?;
+    let (before, after, events) = reads.past_span(&turn, from, to, &about).await?;
+    let compared = Compared { before, after, events, user_now, project_now, everywhere, query: query.clone() };
+    let differences = turn.run(move |_| compared.difference()).await?;
     Ok(Answer::of_more(differences.to.position, differences))
+}
+
+/// Who has nothing to do with the project is not the business of those who run it: to them somebody without a tie, of
+/// now or former, and nobody at all are the same, as in an explanation.
+fn may_ask_about(roster: &Roster, user: &str, project: &str, now: DateTime<Utc>) -> Result<()> {
+    let tied = find::principal(roster, user)
+        .ok()
+        .zip(find::project(roster, project).ok())
+        .is_some_and(|(who, project)| had_own_tie(roster, who, project, now));
+    if tied { Ok(()) } else { Err(find::no_such_user()) }
+}
+
+/// Two moments, and what is asked of them.
+struct Compared {
+    before: PastRoster,
+    after: PastRoster,
+    events: Vec<Recorded>,
+    user_now: Option<String>,
+    project_now: Option<String>,
+    everywhere: bool,
+    query: DiffQuery,
+}
+
+impl Compared {
+    fn difference(&self) -> Result<Differences> {
+        let Self { before, after, events, user_now, project_now, everywhere, query } = self;
+        let caller = match &query.user {
+            Some(user) => {
+                let caller = |past: &PastRoster| past.principal(user, user_now.as_deref());
+                let find = |past: &PastRoster| caller(past).map(|who| past.roster.caller_names(who).0);
+                let found = find(after).or_else(|_| find(before));
+                let project = query.project.as_deref().unwrap_or_default();
+                let tied = |past: &PastRoster| {
+                    let project = past.project(project, project_now.as_deref()).ok();
+                    let who = caller(past).ok();
+                    who.zip(project).is_some_and(|(who, project)| had_own_tie(&past.roster, who, project, past.at))
+                };
+                if !everywhere && !tied(after) && !tied(before) {
+                    return Err(find::no_such_user());
+                }
+                Some(found?)
+            }
+            None => None,
+        };
+        let projects: BTreeSet<String> = match &query.project {
+            Some(project) => {
+                let find = |past: &PastRoster| {
+                    past.project(project, project_now.as_deref()).map(|ix| past.roster.project(ix).id)
+                };
+                [find(after).or_else(|_| find(before))?].into()
+            }
+            None => [before, after]
+                .into_iter()
+                .flat_map(|past| {
+                    past.roster.projects().map(|project| past.roster.project(project).id).collect::<Vec<_>>()
+                })
+                .collect(),
+        };
+        let sides =
+            (RosterAt { roster: &before.roster, at: before.at }, RosterAt { roster: &after.roster, at: after.at });
+        let between = Between { before: sides.0, after: sides.1, events };
+        let difference = Difference::of(&between, &projects, caller.as_deref());
+        Ok(Differences {
+            from: MomentShown::of(before.moment, before.at),
+            to: MomentShown::of(after.moment, after.at),
+            same: difference.is_empty(),
+            memberships: difference.memberships,
+            actions: difference.actions,
+        })
+    }
 }

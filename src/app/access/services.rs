@@ -51,16 +51,20 @@ impl ServiceShown {
 }
 
 /// Services by id; whoever may not list them sees only the own row.
-pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<ServiceShown>> {
-    let roster = reads.live().read();
-    let view = reads.view(&roster);
-    let all = view.may_everywhere("service.list");
-    let ids = roster.services().filter(|service| all || view.is(*service));
-    let ids = ids.map(|service| (roster.service(service).id, service));
-    let next = next_rows(ids, page.after(), page.limit);
-    let rows = next.into_iter().map(|(_, service)| ServiceShown::of(&roster, service)).collect();
-    // Which the caller sees follows from roles that begin and end without an event.
-    Answer::of_more(roster.position(), page.page(rows, |row: &ServiceShown| row.id.clone()))
+///
+/// # Errors
+/// The caller asks for much at once.
+pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<ServiceShown>>> {
+    let list = reads.list(move |roster, view| {
+        let all = view.may_everywhere("service.list");
+        let ids = roster.services().filter(|service| all || view.is(*service));
+        let ids = ids.map(|service| (roster.service(service).id, service));
+        let next = next_rows(ids, page.after(), page.limit);
+        let rows = next.into_iter().map(|(_, service)| ServiceShown::of(roster, service)).collect();
+        // Which the caller sees follows from roles that begin and end without an event.
+        Ok(Answer::of_more(roster.position(), page.page(rows, |row: &ServiceShown| row.id.clone())))
+    });
+    list.await
 }
 
 /// One service.

@@ -1,15 +1,23 @@
 //! Users: who can log in, what they may do and why, and the end of everything they sign in with.
 //! Derived, all of it: a user is never made or deleted here.
 
-use rollcall_access::{Basis, PastQuestion, PersonView, Reason, Roster, UserIx, memberships_of};
+use rollcall_access::{Basis, PersonView, Principal, Reason, Roster, UserIx, memberships_of};
 use rollcall_events::{Body, Id, Position, body::UserRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads, answer::next_rows, caller::CallerView,
-    error::Result, find, openapi_schemas::ReasonShape, past::parse_moment,
+    Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads,
+    answer::next_rows,
+    caller::CallerView,
+    error::Result,
+    find,
+    openapi_schemas::ReasonShape,
+    past::{About, parse_moment},
 };
+
+/// The action of the API's profile that asking about others demands.
+const ACTION: &str = "access.explain";
 
 /// A user: a set of linked persons.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -104,15 +112,26 @@ pub(crate) fn looks_like(roster: &Roster, user: UserIx, caller: &CallerView<'_>)
 }
 
 /// Users by name; whoever may not list them sees only the own row.
-pub fn list(reads: &Reads, page: &PageRequest) -> Answer<Page<User>> {
-    let roster = reads.live().read();
-    let view = reads.view(&roster);
-    let all = view.may_everywhere("user.list");
-    let names = roster.users().filter(|user| all || view.is(*user)).map(|user| (roster.user_name(user), user));
-    let next = next_rows(names, page.after(), page.limit);
-    let rows = next.into_iter().map(|(_, user)| User::of(&roster, user, &view)).collect();
-    // Whom the caller sees follows from roles that begin and end without an event.
-    Answer::of_more(roster.position(), page.page(rows, |user: &User| user.name.clone()))
+///
+/// # Errors
+/// The caller asks for much at once.
+pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<User>>> {
+    let list = reads.list(move |roster, view| {
+        let own = view.itself().and_then(|who| match who {
+            Principal::User(user) | Principal::Limited(user, _) => Some(user),
+            Principal::Service(_) | Principal::Anyone => None,
+        });
+        let named = |user: UserIx| (roster.user_name(user), user);
+        let next = if view.may_everywhere("user.list") {
+            next_rows(roster.users().map(named), page.after(), page.limit)
+        } else {
+            next_rows(own.into_iter().map(named), page.after(), page.limit)
+        };
+        let rows = next.into_iter().map(|(_, user)| User::of(roster, user, view)).collect();
+        // Whom the caller sees follows from roles that begin and end without an event.
+        Ok(Answer::of_more(roster.position(), page.page(rows, |user: &User| user.name.clone())))
+    });
+    list.await
 }
 
 /// One user, by name or by id.
@@ -144,16 +163,31 @@ pub struct Access {
 pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<Answer<List<Access>>> {
     let (position, all) = match parse_moment("as_of", as_of)? {
         None => {
-            let roster = reads.live().read();
-            let who = reads.view(&roster).within_reach(find::user(&roster, name)?.into());
-            (roster.position(), memberships_of(&roster, who, reads.now()))
+            let (name, now) = (name.to_owned(), reads.now());
+            reads
+                .list(move |roster, view| {
+                    let who = view.within_reach(find::user(roster, &name)?.into());
+                    Ok((roster.position(), memberships_of(roster, who, now)))
+                })
+                .await?
         }
         Some(as_of) => {
-            reads.view(&reads.live().read()).may_ask_of_the_past()?;
-            let past = reads.past_roster(as_of, Basis::Recorded, PastQuestion::User(name)).await?;
-            let id = find::user_id(&reads.live().read(), name);
-            let user = past.user(name, id.as_deref())?;
-            (past.moment.position, memberships_of(&past.roster, user, past.at))
+            let (name, id) = {
+                let roster = reads.live().read();
+                let view = reads.view(&roster);
+                view.may_ask_of_the_past()?;
+                let id = find::user_id(&roster, name);
+                // Others ask about themselves: who had the name then is another question.
+                let own = id.clone().filter(|_| !view.may_everywhere(ACTION));
+                (own.unwrap_or_else(|| name.to_owned()), id)
+            };
+            let turn = reads.past_turn().await?;
+            let past = reads.past_roster(&turn, as_of, Basis::Recorded, &About::User(name.clone())).await?;
+            turn.run(move |_| {
+                let user = past.user(&name, id.as_deref())?;
+                Ok((past.moment.position, memberships_of(&past.roster, user, past.at)))
+            })
+            .await?
         }
     };
     let items = all.into_iter().map(|m| Access { project: m.project, role: m.role, reasons: m.reasons }).collect();

@@ -131,7 +131,7 @@ pub fn differences(reads: &Reads) -> Answer<List<SettingShown>> {
 pub async fn plan(reads: &Reads) -> Result<Answer<ConfigurationPlanShown>> {
     let (now, author, configuration) = (reads.now(), reads.caller().author(), reads.configuration().clone());
     let (position, plan) = reads
-        .preview_permit()
+        .copy_turn()
         .await?
         .run_with_copy(reads.live(), move |copy| {
             (copy.position(), plan_configuration(copy, &configuration, &author, now))
@@ -148,7 +148,7 @@ pub async fn rows(reads: &Reads, page: &PageRequest) -> Result<Answer<Page<Acces
     let (now, configuration, limit) = (reads.now(), reads.configuration().clone(), page.limit + 1);
     let after: Option<AccessRowKey> = page.after().and_then(|after| serde_json::from_str(after).ok());
     let (position, rows) = reads
-        .preview_permit()
+        .copy_turn()
         .await?
         .run_with_copy(reads.live(), move |copy| {
             (copy.position(), configuration_rows(copy, &configuration, now, after.as_ref(), limit))
@@ -164,13 +164,12 @@ pub async fn rows(reads: &Reads, page: &PageRequest) -> Result<Answer<Page<Acces
 /// # Errors
 /// It would change something else by now, there is nothing to apply, or a command would be refused.
 pub async fn apply(mut commands: Commands, confirmation: ConfigurationConfirmation) -> Result<ConfigurationApplied> {
-    // The permit first: while these commands are alone nobody should wait for somebody else's preview.
-    let permit = commands.preview_permit().await?;
+    // The turn first: while these commands are alone nobody should wait for somebody else's preview.
+    let turn = commands.copy_turn().await?;
     commands.take_exclusive().await;
     let (now, author, configuration) = (commands.now(), commands.author(), commands.configuration().clone());
-    let plan = permit
-        .run_with_copy(commands.live(), move |copy| plan_configuration(copy, &configuration, &author, now))
-        .await?;
+    let plan =
+        turn.run_with_copy(commands.live(), move |copy| plan_configuration(copy, &configuration, &author, now)).await?;
     if plan.name != confirmation.confirm {
         let text = if plan.settings.is_empty() {
             "Everything that is configured is in effect already. Nothing was changed.".to_owned()

@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, App, Commands, Page, PageRequest, Reads,
     error::{Error, ErrorKind, Result},
+    share::Party,
 };
 
 /// How long a replay waits for the effects, which are milliseconds behind when all is well.
@@ -289,13 +290,14 @@ pub fn max_body(app: &App, source: &str) -> Result<usize> {
 }
 
 /// Takes one delivery of a source: the source's signature is the credential, so nobody is admitted for it. With `wait`,
-/// answers with the effects too if they are there in time.
+/// answers with the effects too if they are there in time, and if not too many of the source or its address wait.
 ///
 /// # Errors
 /// Nothing was acknowledged: the signature does not hold, or it cannot be taken now.
 pub async fn receive(app: &App, source: &str, call: InboundCall, wait: Option<Duration>) -> Result<HookAnswer> {
+    let party = Party::new(&format!("source:{source}"), call.client);
     let answer = app.receiver.receive(source, call).await.map_err(refusal)?;
-    Ok(with_effects(app, &answer, wait).await)
+    Ok(with_effects(app, &party, &answer, wait).await)
 }
 
 /// Deliveries, newest first; rejected ones too.
@@ -363,7 +365,7 @@ pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
 pub async fn replay(commands: Commands, id: &str) -> Result<HookAnswer> {
     let id: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
     let answer = commands.receiver().replay(&id).await.map_err(not_replayed)?;
-    Ok(with_effects(commands.app(), &answer, Some(REPLAY_EFFECTS_TIMEOUT)).await)
+    Ok(with_effects(commands.app(), &commands.party(), &answer, Some(REPLAY_EFFECTS_TIMEOUT)).await)
 }
 
 /// Goes over every delivery again that has a part in quarantine with a problem, after its cause was mended.
@@ -380,11 +382,12 @@ pub async fn replay_all(commands: Commands, which: ReplayAll) -> Result<Replayed
     Ok(ReplayedAll { deliveries: all.deliveries, recorded: all.recorded, quarantined: all.quarantined, failed })
 }
 
-/// What became of a delivery, with the effects if they are there within `wait`.
-async fn with_effects(app: &App, answer: &DeliveryAnswer, wait: Option<Duration>) -> HookAnswer {
+/// What became of a delivery, with the effects if they are there within `wait`. It is durable: where nobody may wait any
+/// more the plain answer stands, as when the time is over.
+async fn with_effects(app: &App, party: &Party, answer: &DeliveryAnswer, wait: Option<Duration>) -> HookAnswer {
     let mut events: Vec<HookEvent> = answer.events.iter().map(HookEvent::of).collect();
     if let (Some(wait), Some(position)) = (wait, answer.position())
-        && app.is_applied_within(position, wait).await
+        && matches!(app.is_applied_in_share(party, position, wait).await, Ok(true))
     {
         add_effects(app, answer, &mut events).await;
     }

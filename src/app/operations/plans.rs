@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{MembershipChange, NamedScope, dry_run};
+use rollcall_access::{Effort, MembershipChange, NamedScope, dry_run};
 use rollcall_events::{Body, Position, SourceName};
 use rollcall_ingest::{ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError};
 use rollcall_store::ops::OpsError;
@@ -219,14 +219,16 @@ pub async fn rows(reads: &Reads, id: &str, page: &PageRequest<u64>) -> Result<An
 pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMemberships>> {
     let id = parse_id(id)?;
     let source = find(reads, &id).await?.source;
+    let turn = reads.copy_turn().await?;
     let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
     let facts: Vec<Body> = rows.iter().filter_map(|(_, row)| Body::parse(&row.kind, &row.data).ok()).collect();
     let now = reads.now();
-    // Copied under the lock, tried off the thread: whoever folds or decides does not wait.
-    let before = reads.live().read().clone();
-    let position = before.position();
-    let changes = tokio::task::spawn_blocking(move || dry_run(&before, &source, &facts, now)).await;
-    let changes = changes.map_err(|_| ErrorKind::Internal.because("The plan could not be tried. Report this."))?;
+    let tried = turn.run_on_copy(reads.live(), move |before, awaited| {
+        let go_on = || awaited.is_awaited();
+        let changes = dry_run(before, &source, &facts, now, &Effort::of(u64::MAX, &go_on))?;
+        Ok((before.position(), changes))
+    });
+    let (position, changes) = tried.await?;
     let mut items: Vec<PlannedMembership> = changes.into_iter().filter_map(PlannedMembership::of).collect();
     items.sort();
     let total = items.len();

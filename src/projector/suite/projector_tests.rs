@@ -150,11 +150,11 @@ async fn parked_marks_appear_and_vanish() {
     running.settled().await;
     let parked = running.handle.read().parked(("", ""), 10).await.unwrap();
     assert_eq!((parked[0].subject.as_str(), parked[0].position), ("package/K", Position(2)));
-    assert_eq!(running.handle.status(TestClock::new().now()).parked, 1);
+    assert_eq!(running.handle.parked(), 1);
     log.append(vec![package(2, "x-y")]).await.unwrap();
     running.settled().await;
     assert_eq!(running.handle.read().parked_count().await.unwrap(), 0);
-    assert_eq!(running.handle.status(TestClock::new().now()).parked, 0);
+    assert_eq!(running.handle.parked(), 0);
     running.stop().await;
 }
 

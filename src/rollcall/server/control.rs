@@ -114,13 +114,14 @@ impl Control for ServerControl {
             (State::Following, _) if follows => ProjectionState::Live,
             (State::CatchingUp | State::Following, _) => ProjectionState::CatchingUp,
         };
+        let parked = self.projector.parked();
         let one = |name: &str, position: Position, follows: bool| Projection {
             name: name.to_owned(),
             state: state(follows),
             position,
             head: status.head,
             lag_seconds: if position < status.head { status.age.as_secs_f64() } else { 0.0 },
-            parked: u64::try_from(status.parked).unwrap_or(u64::MAX),
+            parked: u64::try_from(parked).unwrap_or(u64::MAX),
         };
         Ok(vec![one(ROSTER, status.roster, true), one(READ, status.read, status.read_follows)])
     }

@@ -345,6 +345,7 @@ impl Server {
             clock: Arc::clone(&clock),
             authenticator,
             configuration,
+            connections: usize::try_from(config.server.max_connections)?,
         });
         let operations = match ops_listener {
             Some(_) => Router::new(),

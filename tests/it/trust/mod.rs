@@ -14,6 +14,7 @@ mod helpers_and_helped;
 mod inputs;
 mod names;
 mod output;
+mod price;
 mod problems;
 mod reload;
 mod settings;

@@ -37,7 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Page<BindingShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn list(read: Read<Paged<BindingsQuery>>) -> Result<Response> {
-    read.respond_page(bindings::list(&read.reads, &read.query.filter, &read.query.page()?)?)
+    read.respond_page(bindings::list(&read.reads, read.query.filter.clone(), read.query.page()?).await?)
 }
 
 /// One role given by hand.

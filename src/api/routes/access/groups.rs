@@ -29,7 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Page<GroupShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn list(read: Read<Paged<GroupsQuery>>) -> Result<Response> {
-    read.respond_page(groups::list(&read.reads, &read.query.filter, &read.query.page()?))
+    read.respond_page(groups::list(&read.reads, read.query.filter.clone(), read.query.page()?).await?)
 }
 
 /// One group.

@@ -24,7 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Page<PersonShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn list(read: Read<Paged<PeopleQuery>>) -> Result<Response> {
-    read.respond_page(people::list(&read.reads, &read.query.filter, &read.query.page()?).await?)
+    read.respond_page(people::list(&read.reads, read.query.filter.clone(), read.query.page()?).await?)
 }
 
 /// One person, with e-mail and display name while they are kept.

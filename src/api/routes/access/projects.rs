@@ -28,7 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Page<Project>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn list(read: Read<Paged<NoFilter>>) -> Result<Response> {
-    read.respond_page(projects::list(&read.reads, &read.query.page()?))
+    read.respond_page(projects::list(&read.reads, read.query.page()?).await?)
 }
 
 /// One project, by its name or an earlier one.

@@ -33,7 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Page<ServiceShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn list(read: Read<Paged<NoFilter>>) -> Result<Response> {
-    read.respond_page(services::list(&read.reads, &read.query.page()?))
+    read.respond_page(services::list(&read.reads, read.query.page()?).await?)
 }
 
 /// One service.

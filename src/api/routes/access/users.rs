@@ -29,7 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Page<User>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn list(read: Read<Paged<NoFilter>>) -> Result<Response> {
-    read.respond_page(users::list(&read.reads, &read.query.page()?))
+    read.respond_page(users::list(&read.reads, read.query.page()?).await?)
 }
 
 /// One user, by name or by id.

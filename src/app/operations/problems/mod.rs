@@ -87,7 +87,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
 /// # Errors
 /// The records cannot be read now.
 pub async fn list(reads: &Reads, query: &ProblemsQuery, page: &PageRequest) -> Result<Answer<Page<ProblemShown>>> {
-    let _permit = reads.past_permit().await?;
+    let _turn = reads.past_turn().await?;
     let position = reads.applied();
     let (from, mut after) = match page.after().and_then(|after| after.split_once(':')) {
         Some((kind, key)) => (ProblemKind::ALL.iter().position(|known| known.as_str() == kind), Some(key.to_owned())),

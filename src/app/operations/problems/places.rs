@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::{Part, ProblemKind, ProblemShown};
 use crate::{
     App,
-    concurrency::run_blocking,
     error::{Error, ErrorKind, Result},
+    turn::run_blocking,
 };
 
 /// How many rows of the roster, or of lost events, are looked at in one go. The fold waits as long at most.
