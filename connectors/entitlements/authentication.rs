@@ -27,7 +27,7 @@ impl Authentication {
             (Self::Certificate(names), Occasion::Arrival { now, sender }) => {
                 let certificate = sender.certificate.ok_or(CERTIFICATE_MISSING)?;
                 let shown = certificate.names(now).ok_or(CERTIFICATE_UNTRUSTED)?;
-                let known = shown.iter().any(|shown| names.iter().any(|name| name.eq_ignore_ascii_case(shown)));
+                let known = shown.iter().any(|shown| names.iter().any(|name| is_same_name(name, shown)));
                 if known { Ok(()) } else { Err(CERTIFICATE_MISMATCH) }
             }
             (Self::Bearer(_) | Self::Certificate(_), Occasion::Replay(Found::Authentic)) => Ok(()),
@@ -55,7 +55,7 @@ impl Authentication {
     #[must_use]
     pub fn marks(&self) -> Vec<SecretMark> {
         match self {
-            Self::Signature(secrets) => secrets.rotation().marks(),
+            Self::Signature(secrets) => secrets.marks(),
             Self::Bearer(tokens) => tokens.rotation().marks(),
             Self::Certificate(_) => Vec::new(),
         }
@@ -78,6 +78,22 @@ impl Authentication {
             Self::Certificate(_) => {}
         }
     }
+}
+
+/// Whether a name in a certificate is a configured one. DNS names are alike in any case, and so are scheme and host of a URI.
+fn is_same_name(known: &str, shown: &str) -> bool {
+    let ((known, known_path), (shown, shown_path)) = (split_path(known), split_path(shown));
+    known.eq_ignore_ascii_case(shown) && known_path == shown_path
+}
+
+/// A URI up to its host, and what follows; all of a DNS name.
+fn split_path(name: &str) -> (&str, &str) {
+    let end = match (name.split_once("://"), name.find(':')) {
+        (Some((scheme, rest)), _) => scheme.len() + 3 + rest.find(['/', '?', '#']).unwrap_or(rest.len()),
+        (None, Some(colon)) => colon,
+        (None, None) => name.len(),
+    };
+    name.split_at_checked(end).unwrap_or((name, ""))
 }
 
 /// One `Authorization`, of the scheme Bearer, with a token of the source.

@@ -84,6 +84,10 @@ fn fill_binary(draft: &mut Draft, headers: &Headers) -> Result<(), Problem> {
 
 /// The text of a header (CloudEvents HTTP binding, 3.1.3.2): quotes off if it has them, then percent-decoding.
 fn header_text(value: &str) -> Option<String> {
+    // It stands for bytes that were no UTF-8: others would become the same text.
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
     let unquoted = match value.strip_prefix('"') {
         None => value.to_owned(),
         Some(rest) => {

@@ -9,7 +9,11 @@ use rollcall_ingest::connector::Occasion;
 use crate::{SecretMark, rotation::Rotation};
 
 /// The signing secrets of one source, current first.
-pub struct Secrets(Rotation<hmac::Key>);
+pub struct Secrets {
+    keys: Rotation<hmac::Key>,
+    /// Of each as it is written: a source that sends it as a token would tell it to whoever looks on.
+    written: Vec<SecretMark>,
+}
 
 /// Why a secret file is refused. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,23 +40,29 @@ impl Secrets {
         // A byte order mark is what an editor wrote, not a part of the secret.
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let lines = text.lines().map(str::trim).enumerate();
-        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let keys = lines.map(|(at, line)| key(line).ok_or(SecretError::Malformed { line: at + 1 }));
+        let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
+        let keys = lines.iter().map(|(at, line)| key(line).ok_or(SecretError::Malformed { line: at + 1 }));
         let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(SecretError::Missing) } else { Ok(Self(Rotation::of(keys))) }
+        let written = lines.iter().map(|(_, line)| SecretMark::of(line.as_bytes())).collect();
+        if keys.is_empty() { Err(SecretError::Missing) } else { Ok(Self { keys: Rotation::of(keys), written }) }
     }
 
     /// The value of `webhook-signature` for a body, under the current secret. What a sender does.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let timestamp = timestamp.to_string();
-        let tag = self.0.current().map(|key| tag(key, id, &timestamp, body));
+        let tag = self.keys.current().map(|key| tag(key, id, &timestamp, body));
         tag.map(|tag| format!("v1,{}", BASE64_STANDARD.encode(tag))).unwrap_or_default()
     }
 
     /// The secrets as such.
     pub(crate) fn rotation(&self) -> &Rotation<hmac::Key> {
-        &self.0
+        &self.keys
+    }
+
+    /// What no other source may have: neither as a key nor as a text.
+    pub(crate) fn marks(&self) -> Vec<SecretMark> {
+        self.keys.marks().into_iter().chain(self.written.iter().copied()).collect()
     }
 
     /// Whether one of the offered tags is right under one of the secrets. How long it takes tells neither which one
@@ -65,7 +75,7 @@ impl Secrets {
         offered: &[Vec<u8>],
         occasion: Occasion<'_>,
     ) -> bool {
-        self.0.fits(occasion, |key, _| {
+        self.keys.fits(occasion, |key, _| {
             let right = tag(key, id, timestamp, body);
             offered.iter().fold(false, |fits, tag| {
                 let same = aws_lc_rs::constant_time::verify_slices_are_equal(tag, right.as_ref()).is_ok();
