@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rollcall_authn::host_of;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -26,15 +27,7 @@ pub(crate) struct Party {
 impl Party {
     /// `caller`: the author of its commands, or a source. `address`: the client's, where it is known.
     pub fn new(caller: &str, address: Option<IpAddr>) -> Self {
-        Self { caller: caller.into(), address: address.map(network) }
-    }
-}
-
-/// One host has a whole /64 of IPv6 to choose its address from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
+        Self { caller: caller.into(), address: address.map(host_of) }
     }
 }
 
@@ -351,13 +344,5 @@ mod tests {
         let share = Share::new(Limits { timeout: Duration::ZERO, ..LIMITS });
         let _held = share.acquire(&party("ada", 1)).await.unwrap();
         assert_eq!(share.acquire(&party("ada", 1)).await.err().unwrap().kind, ErrorKind::Overloaded);
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_are_one() {
-        let of = |text: &str| Party::new("ada", Some(text.parse().unwrap())).address;
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     }
 }

@@ -1,7 +1,10 @@
 //! Who the client is behind what stands before this server. Only what the operator called trusted is believed, and of
 //! that only one header; whoever else says something is not listened to. Pure: no lookup, no clock.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -34,10 +37,18 @@ pub enum InvalidProxy {
     /// Neither an address nor a network.
     #[error("`{0}` is no address or network, as in \"10.0.0.7\" or \"10.0.0.0/8\"")]
     Form(String),
-    /// It would let everybody name any client.
-    #[error("`{0}` is every address: whoever connects could name any client")]
-    Everybody(String),
+    /// It would let too many name any client.
+    #[error(
+        "`{0}` is too much to trust, as whoever connects from there could name any client: name the proxies' own addresses, or networks of at least /8, of IPv6 /16 or within fc00::/7"
+    )]
+    TooLarge(String),
 }
+
+/// The largest networks that are trusted. No site's own is larger, and a list of larger ones is soon everybody.
+const SHORTEST_V4: u8 = 8;
+const SHORTEST_V6: u8 = 16;
+/// Addresses that only a site itself has (RFC 4193).
+const UNIQUE_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7));
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -45,13 +56,15 @@ impl Proxies {
     /// One entry of a list of trusted proxies: an address or a network.
     ///
     /// # Errors
-    /// It is neither, or all of them.
+    /// It is neither, or too large.
     pub fn parse_trusted(text: &str) -> Result<IpNet, InvalidProxy> {
         let shown = || text.escape_debug().to_string();
         let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
         let net = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| InvalidProxy::Form(shown()))?;
-        let net = unmapped(net);
-        if net.prefix_len() == 0 { Err(InvalidProxy::Everybody(shown())) } else { Ok(net.trunc()) }
+        let net = unmapped(net).trunc();
+        let shortest = if matches!(net, IpNet::V4(_)) { SHORTEST_V4 } else { SHORTEST_V6 };
+        let small = net.prefix_len() >= shortest || UNIQUE_LOCAL.contains(&net);
+        if small { Ok(net) } else { Err(InvalidProxy::TooLarge(shown())) }
     }
 
     /// Whether an address is that of a trusted proxy.
@@ -102,6 +115,15 @@ pub fn true_client(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAd
         }
     }
     client
+}
+
+/// Whom an address stands for where something is shared out: of IPv6 everybody has a network of 64 bits to choose from.
+#[must_use]
+pub fn host_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 /// The network of a client, as far as it is one neighbourhood: an IPv4 /24, an IPv6 /48.
@@ -273,9 +295,29 @@ mod tests {
     }
 
     #[test]
-    fn nobody_trusts_everybody() {
+    fn addresses_of_one_ipv6_network_are_one_host() {
+        let of = |text: &str| host_of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn nobody_trusts_everybody_nor_half_of_them() {
         for (text, good) in [
             ("10.0.0.0/8", true),
+            ("0.0.0.0/1", false),
+            ("128.0.0.0/1", false),
+            ("10.0.0.0/7", false),
+            ("::ffff:0.0.0.0/97", false),
+            ("::ffff:10.0.0.0/104", true),
+            ("2000::/3", false),
+            ("2001::/15", false),
+            ("2001:db8::/16", true),
+            ("fc00::/7", true),
+            ("fd00::/8", true),
+            ("fc00::/6", false),
             ("10.0.0.7", true),
             ("::1", true),
             ("2001:db8::/32", true),

@@ -7,6 +7,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use rollcall_authn::host_of;
+
 use crate::http::problem::{Kind, Result};
 
 /// One client gets this part of the whole, and never less than one whole body.
@@ -40,7 +42,7 @@ impl BodyBudget {
     /// A share for a body of this client, which may be so long.
     pub fn share(&self, client: IpAddr, longest: usize) -> BodyShare<'_> {
         let most = longest.max(self.total / PART_OF_ONE_CLIENT);
-        BodyShare { budget: self, client, most, bytes: 0 }
+        BodyShare { budget: self, client: host_of(client), most, bytes: 0 }
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -103,6 +105,12 @@ mod tests {
         whole.take(900).unwrap();
         assert!(budget.share(b, 900).take(101).is_err(), "there are 1 000 for all together");
         drop(whole);
+        // Whoever has one address of an IPv6 network has all of them.
+        let [six, next] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().unwrap());
+        let mut one = budget.share(six, 100);
+        one.take(200).unwrap();
+        assert!(budget.share(next, 100).take(100).is_err());
+        drop(one);
         assert!(budget.held().by_client.is_empty() && budget.held().all == 0);
     }
 }

@@ -74,9 +74,9 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ),
         ("[server]\nproxy_protocol = true\n", "etc/rollcall.toml:2:1", "nobody is believed without `trusted_proxies`"),
         (
-            "[server]\nclient_header = \"Forwarded\"\ntrusted_proxies = [\"0.0.0.0/0\"]\n",
+            "[server]\nclient_header = \"Forwarded\"\ntrusted_proxies = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\n",
             "etc/rollcall.toml:3:1",
-            "`0.0.0.0/0` is every address",
+            "`128.0.0.0/1` is too much to trust",
         ),
         (
             "[server]\nclient_header = \"Forwarded\"\ntrusted_proxies = \"proxy\"\n",

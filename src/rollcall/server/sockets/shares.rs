@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
+
+use rollcall_authn::host_of;
 
 /// The connections that are open, by address.
 #[derive(Clone)]
@@ -19,14 +21,6 @@ pub struct Share {
     of: IpAddr,
 }
 
-/// Whom an address stands for. Of IPv6 everybody has a network of 64 bits to choose from.
-fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 impl Shares {
     /// At most so many for each.
     pub fn new(most: usize) -> Self {
@@ -35,7 +29,7 @@ impl Shares {
 
     /// One more connection of an address, if it may have one.
     pub fn take(&self, address: IpAddr) -> Option<Share> {
-        let of = counted(address);
+        let of = host_of(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(of).or_default();
         if *count >= self.most {
