@@ -3,6 +3,7 @@
 //! Knows nothing of what is served. HTTP/1.1 only: a proxy in front speaks it, and its limits are the ones that bite.
 
 use std::{
+    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +13,7 @@ use std::{
 use axum::{
     Router,
     extract::{ConnectInfo, Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -58,7 +59,7 @@ pub struct Limits {
     pub grace: Duration,
 }
 
-/// What a request on a spare connection waits for a connection of its own, and how long one may be idle.
+/// What a request on a spare connection waits for a connection of its own, and how long one may take to say something.
 const SPARE_TIME: Duration = Duration::from_secs(2);
 /// How many who have their share are told so at once; the next ones are just closed.
 const MOST_TOLD: usize = 64;
@@ -101,6 +102,7 @@ pub async fn serve(
             peer,
             proxies: Arc::clone(&proxies),
             room: Arc::clone(&room),
+            told: Arc::clone(&told),
             place,
         };
         let (watcher, tls, stop, shares) = (graceful.watcher(), tls.clone(), stop.clone(), shares.clone());
@@ -132,6 +134,7 @@ struct Connection {
     peer: SocketAddr,
     proxies: Arc<Proxies>,
     room: Arc<Semaphore>,
+    told: Arc<Semaphore>,
     place: Arc<Mutex<Place>>,
 }
 
@@ -145,27 +148,34 @@ impl Connection {
         watcher: Watcher,
         stop: CancellationToken,
     ) {
-        let Limits { head, write, .. } = self.limits;
+        let (patience, proxy) = (self.patience(), self.peer.ip());
         let opened = tokio::select! {
             () = stop.cancelled() => return,
-            opened = connected_peer(&mut stream, self.peer, &self.proxies, head) => opened,
+            opened = connected_peer(&mut stream, self.peer, &self.proxies, patience) => opened,
         };
-        let proxy = self.peer.ip();
-        self.peer = match opened {
-            Ok(peer) => peer,
+        match opened {
+            Ok(Opened::Direct) => {}
+            Ok(Opened::For(named)) => self.peer = named,
+            // It speaks for itself, and nobody knows for whom else: no header on it is believed.
+            Ok(Opened::ForNobody) => self.proxies = Arc::default(),
+            // Somebody only looked whether anybody listens.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return tracing::debug!(%error, %proxy, "a connection of a trusted proxy ended early");
+            }
             Err(error) => return tracing::warn!(%error, %proxy, "a connection of a trusted proxy is closed"),
-        };
+        }
         let named = self.peer.ip();
-        let share = if named == proxy { None } else { shares.take(named) };
-        if named != proxy && share.is_none() {
-            return ConnectionRefused { client: named }.emit();
+        let counts = named != proxy && !self.proxies.trusts(named);
+        let share = if counts { shares.take(named) } else { None };
+        if counts && share.is_none() {
+            return refuse(stream, named, tls.is_some(), &self.told);
         }
         let unread = Unread::default();
-        let stream = Progress::new(stream, write, unread.clone());
+        let stream = Progress::new(stream, self.limits.write, unread.clone());
         let Some(tls) = tls else { return self.serve(stream, None, unread, watcher).await };
         let shaken = tokio::select! {
             () = stop.cancelled() => return,
-            shaken = tokio::time::timeout(head, tls.acceptor().accept(stream)) => shaken,
+            shaken = tokio::time::timeout(patience, tls.acceptor().accept(stream)) => shaken,
         };
         match shaken {
             Ok(Ok(stream)) => {
@@ -186,11 +196,8 @@ impl Connection {
         unread: Unread,
         watcher: Watcher,
     ) {
-        let spare = matches!(*self.place.lock().unwrap_or_else(PoisonError::into_inner), Place::Spare { .. });
-        let Limits { head, .. } = self.limits;
         let mut builder = http1::Builder::new();
-        let idle = if spare { head.min(SPARE_TIME) } else { head };
-        builder.timer(TokioTimer::new()).header_read_timeout(idle).half_close(false);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.patience()).half_close(false);
         let connection = Arc::new(self);
         let held = Arc::clone(&connection);
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -200,13 +207,7 @@ impl Connection {
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(Arc::clone(certificate));
             }
-            async move {
-                if spare && !connection.may_ask(request.uri().path()).await {
-                    unread.set();
-                    return Ok(busy_response());
-                }
-                answer(connection.app.clone(), request, unread).await
-            }
+            async move { connection.answer(request, unread).await }
         });
         if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
             tracing::debug!(%error, "connection ended early");
@@ -214,10 +215,32 @@ impl Connection {
         drop(held);
     }
 
-    /// Whether a connection that came too late may ask this: what is urgent, or anything once another one has ended.
+    /// Answers one request.
+    async fn answer(&self, request: hyper::Request<Incoming>, unread: Unread) -> Result<Response, Infallible> {
+        if !self.may_ask(request.uri().path()).await {
+            unread.set();
+            return Ok(busy_response());
+        }
+        let mut response = answer(self.app.clone(), request, unread).await?;
+        // Others who look are waiting for its place.
+        if self.is_spare() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    fn is_spare(&self) -> bool {
+        matches!(*self.place.lock().unwrap_or_else(PoisonError::into_inner), Place::Spare { .. })
+    }
+
+    /// How long it may take to say whose it is, to shake hands, and to ask.
+    fn patience(&self) -> Duration {
+        if self.is_spare() { self.limits.head.min(SPARE_TIME) } else { self.limits.head }
+    }
+
+    /// Whether it may ask this: one that came too late only what is urgent, or anything once another one has ended.
     async fn may_ask(&self, path: &str) -> bool {
-        let is_spare = || matches!(*self.place.lock().unwrap_or_else(PoisonError::into_inner), Place::Spare { .. });
-        if self.limits.urgent.contains(&path) || !is_spare() {
+        if self.limits.urgent.contains(&path) || !self.is_spare() {
             return true;
         }
         match tokio::time::timeout(SPARE_TIME, Arc::clone(&self.room).acquire_owned()).await {
@@ -257,18 +280,28 @@ fn refuse(stream: TcpStream, client: IpAddr, encrypted: bool, told: &Arc<Semapho
     });
 }
 
+/// How a connection begins.
+enum Opened {
+    /// The peer's own.
+    Direct,
+    /// A trusted proxy's, for somebody.
+    For(SocketAddr),
+    /// A trusted proxy's that names nobody.
+    ForNobody,
+}
+
 /// Whose connection it is: the peer's, or that of whom a trusted proxy passes on.
 async fn connected_peer(
     stream: &mut TcpStream,
     peer: SocketAddr,
     proxies: &Proxies,
     limit: Duration,
-) -> io::Result<SocketAddr> {
+) -> io::Result<Opened> {
     if !proxies.proxy_protocol || !proxies.trusts(peer.ip()) {
-        return Ok(peer);
+        return Ok(Opened::Direct);
     }
     match tokio::time::timeout(limit, proxy_protocol::read(stream)).await {
-        Ok(named) => Ok(named?.unwrap_or(peer)),
+        Ok(named) => Ok(named?.map_or(Opened::ForNobody, Opened::For)),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

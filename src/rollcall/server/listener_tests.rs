@@ -79,6 +79,7 @@ async fn a_trusted_proxy_names_the_client_by_a_header_or_for_the_whole_connectio
     let trusted = vec![Proxies::parse_trusted("127.0.0.1").unwrap()];
     let by_header = Proxies { trusted, header: Some("X-Forwarded-For".parse().unwrap()), proxy_protocol: false };
     let by_connection = Proxies { header: None, proxy_protocol: true, ..by_header.clone() };
+    let both = Proxies { proxy_protocol: true, ..by_header.clone() };
     let other = vec![Proxies::parse_trusted("192.0.2.1").unwrap()];
     let foreign = Proxies { trusted: other, proxy_protocol: true, ..by_header.clone() };
     let (xff, proxy) = ("x-forwarded-for: 203.0.113.9\r\n", "PROXY TCP4 198.51.100.7 192.0.2.1 4711 80\r\n");
@@ -87,6 +88,10 @@ async fn a_trusted_proxy_names_the_client_by_a_header_or_for_the_whole_connectio
         (&by_header, format!("{proxy}{GET}\r\n"), None),
         (&by_connection, format!("{proxy}{GET}{xff}\r\n"), Some("198.51.100.7")),
         (&by_connection, format!("{GET}\r\n"), None),
+        // Passed on for another proxy that is trusted, for a client, and for nobody knows whom.
+        (&both, format!("PROXY TCP4 127.0.0.1 192.0.2.1 4711 80\r\n{GET}{xff}\r\n"), Some("203.0.113.9")),
+        (&both, format!("{proxy}{GET}{xff}\r\n"), Some("198.51.100.7")),
+        (&both, format!("PROXY UNKNOWN\r\n{GET}{xff}\r\n"), Some("127.0.0.1")),
         (&foreign, format!("{GET}{xff}\r\n"), Some("127.0.0.1")),
         (&foreign, format!("{proxy}{GET}\r\n"), None),
     ] {
@@ -204,6 +209,43 @@ async fn one_address_has_its_share_and_is_told_so() {
             break;
         }
     }
+}
+
+fn balancer() -> Proxies {
+    let trusted = ["127.0.0.1", "192.0.2.7"].map(|proxy| Proxies::parse_trusted(proxy).unwrap());
+    Proxies { trusted: trusted.to_vec(), header: None, proxy_protocol: true }
+}
+
+#[tokio::test]
+async fn whom_a_balancer_names_has_a_share_but_for_another_trusted_proxy() {
+    for (from, served) in [("203.0.113.9", false), ("192.0.2.7", true)] {
+        let limits = Limits { per_address: 1, head: Duration::from_secs(600), ..LIMITS };
+        let (address, ..) = start_behind(limits, balancer()).await;
+        let mut held = connect(address).await;
+        let ask = format!("PROXY TCP4 {from} 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n");
+        held.write_all(ask.as_bytes()).await.unwrap();
+        let mut seen = [0; 12];
+        held.read_exact(&mut seen).await.unwrap();
+        let mut second = connect(address).await;
+        let answer = say(&mut second, &format!("PROXY TCP4 {from} 192.0.2.1 4711 80\r\n{ASK}")).await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200"), served, "{from} {answer}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_holds_no_place_that_is_kept_for_what_is_urgent() {
+    let limits = Limits { connections: 1, spare: 1, head: Duration::from_secs(600), ..LIMITS };
+    let (address, ..) = start_behind(limits, balancer()).await;
+    let silent = [connect(address).await, connect(address).await];
+    let probe = async {
+        let mut probe = connect(address).await;
+        let ask = "PROXY TCP4 203.0.113.9 192.0.2.1 4711 80\r\nGET /readyz HTTP/1.1\r\nhost: x\r\n\r\n";
+        say(&mut probe, ask).await
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(60), probe).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close"), "the place is for the next who asks: {answer}");
+    drop(silent);
 }
 
 #[tokio::test]
