@@ -427,7 +427,7 @@ fn open_tls(loaded: &Loaded) -> anyhow::Result<Option<Arc<Tls>>> {
         key: path("key_file", key),
         client_authorities: client_ca_file.as_ref().map(|file| path("client_ca_file", file)),
     };
-    Ok(Some(Arc::new(Tls::open(paths)?)))
+    Ok(Some(Arc::new(Tls::open(paths, config::files::read_trusted)?)))
 }
 
 /// How the keys of registry tokens are made.

@@ -2,8 +2,8 @@
 //! said. New connections get the new one; those that are open keep theirs.
 
 use std::{
-    fs,
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -31,9 +31,13 @@ pub struct TlsPaths {
     pub client_authorities: Option<PathBuf>,
 }
 
+/// Reads a file, if nobody else may write it.
+pub type ReadTrusted = fn(&Path) -> io::Result<String>;
+
 /// TLS of a running server.
 pub struct Tls {
     paths: TlsPaths,
+    read: ReadTrusted,
     current: RwLock<Arc<Identity>>,
     last: Mutex<Looked>,
 }
@@ -51,17 +55,17 @@ impl Tls {
     ///
     /// # Errors
     /// One is missing, or they do not fit.
-    pub fn open(paths: TlsPaths) -> anyhow::Result<Self> {
-        let files = read(&paths).map_err(anyhow::Error::msg)?;
+    pub fn open(paths: TlsPaths, read: ReadTrusted) -> anyhow::Result<Self> {
+        let files = read_all(&paths, read).map_err(anyhow::Error::msg)?;
         let identity = files.identity().map_err(anyhow::Error::msg)?;
         let last = Mutex::new(Looked { content: files.hash(), refused: None });
-        Ok(Self { paths, current: RwLock::new(Arc::new(identity)), last })
+        Ok(Self { paths, read, current: RwLock::new(Arc::new(identity)), last })
     }
 
     /// Looks at the files again, and takes them if they changed and fit. What does not fit leaves what was there.
     pub fn reload(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (content, identity) = match read(&self.paths) {
+        let (content, identity) = match read_all(&self.paths, self.read) {
             Ok(files) => (files.hash(), files.identity()),
             Err(what) => (what.clone().into_bytes(), Err(what)),
         };
@@ -129,10 +133,8 @@ struct Files {
     client_authorities: Option<String>,
 }
 
-fn read(paths: &TlsPaths) -> Result<Files, String> {
-    let text = |path: &PathBuf| {
-        fs::read_to_string(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
-    };
+fn read_all(paths: &TlsPaths, read: ReadTrusted) -> Result<Files, String> {
+    let text = |path: &PathBuf| read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()));
     Ok(Files {
         certificate: text(&paths.certificate)?,
         key: text(&paths.key)?,

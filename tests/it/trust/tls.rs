@@ -1,7 +1,7 @@
 //! TLS of our own: the command line by https, certificates that change under a running server, client certificates where a
 //! source demands one and nowhere else.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use serde_json::json;
@@ -117,8 +117,13 @@ fn a_pair_that_does_not_fit_leaves_the_old_one_and_a_good_one_is_taken_without_a
     fresh.send(fresh.get(&url(&server, "/readyz"))).expect(200);
     fs::remove_file(server.dir.join("tls.key")).unwrap();
     wait_for("the other refusal", || details().contains("cannot be read").then_some(()));
-    // The whole of it.
-    lay(&server, &renewed);
+    // The whole of it, but that anybody could have written it: what starts no server is not taken later either.
+    server.dir.write("tls.crt", &renewed.0);
+    let open = server.dir.write("open.key", &renewed.1);
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::rename(&open, server.dir.join("tls.key")).unwrap();
+    wait_for("the third refusal", || details().contains("others may write").then_some(()));
+    fs::set_permissions(server.dir.join("tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let by_second = || {
         let http = Http::trusting(&second.pem(), None);
         http.try_send(http.get(&url(&server, "/readyz"))).ok().filter(|answer| answer.status == 200)
