@@ -36,3 +36,4 @@ pub use permissions::{Admission, At, Permission};
 pub use question::Scope;
 pub use random::random;
 pub use reads::Reads;
+pub use turn::Awaited;

@@ -15,10 +15,11 @@ use crate::{
     error::Result,
     question::Question,
     random::random_id,
-    turn::Turn,
+    turn::{Awaited, Turn},
 };
 
 /// The capability to ask. Got by [`App::admit`].
+#[derive(Clone)]
 pub struct Reads {
     app: Arc<App>,
     signed_in: SignedIn,
@@ -156,12 +157,31 @@ impl Reads {
         self.app.shares.past(&self.signed_in.party()).await
     }
 
+    /// Has many questions answered in the caller's turn, off the threads that answer. What asks them looks between two of
+    /// them whether somebody still waits.
+    ///
+    /// # Errors
+    /// The caller asks for much at once, or nobody waits any more.
+    pub async fn answer_batch<T: Send + 'static>(
+        &self,
+        batch: impl FnOnce(&Self, &Awaited) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.app.shares.batch(&self.signed_in.party()).await?;
+        let reads = self.clone();
+        turn.run(move |awaited| batch(&reads, awaited)).await
+    }
+
+    /// The caller's turn to have a list read from what is kept.
+    pub(crate) async fn list_turn(&self) -> Result<Turn> {
+        self.app.shares.list(&self.signed_in.party()).await
+    }
+
     /// Goes through a part of the roster in the caller's turn, off the threads that answer.
     pub(crate) async fn list<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Roster, &CallerView<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = self.app.shares.list(&self.signed_in.party()).await?;
+        let turn = self.list_turn().await?;
         let (live, caller, now) = (Arc::clone(&self.app.live), self.caller(), self.now());
         turn.run(move |_| {
             let roster = live.read();

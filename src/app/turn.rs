@@ -53,6 +53,17 @@ const LISTS: Limits = Limits {
     turn: TURN_TIME,
 };
 
+/// Up to a thousand questions each, of programs that ask for many people: one that asks for several at once is answered
+/// them one after the other, and has a queue that is as long as its connections are many.
+const BATCHES: Limits = Limits {
+    name: "batches",
+    what: "batches of questions",
+    held: Bounds { everybody: 4, address: 3, caller: 2 },
+    waiting: Bounds { everybody: 256, address: 128, caller: 64 },
+    timeout: QUEUE_TIMEOUT,
+    turn: TURN_TIME,
+};
+
 /// Who waits for a position holds a connection and nothing else. All of them together leave most connections to others,
 /// and none queues: that would be waiting too.
 const WAITS: Limits = Limits {
@@ -72,6 +83,7 @@ pub(crate) struct Shares {
     past: Arc<Share>,
     copies: Arc<Share>,
     lists: Arc<Share>,
+    batches: Arc<Share>,
     waits: Arc<Share>,
 }
 
@@ -85,6 +97,7 @@ impl Shares {
             past: Share::new(PAST),
             copies: Share::new(COPIES),
             lists: Share::new(LISTS),
+            batches: Share::new(BATCHES),
             waits: Share::new(Limits { held, ..WAITS }),
         }
     }
@@ -104,6 +117,11 @@ impl Shares {
         Turn::of(&self.lists, party).await
     }
 
+    /// The turn to have many questions answered together.
+    pub async fn batch(&self, party: &Party) -> Result<Turn> {
+        Turn::of(&self.batches, party).await
+    }
+
     /// The right to wait for a position, until it is dropped.
     pub async fn wait(&self, party: &Party) -> Result<Slot> {
         self.waits.acquire(party).await
@@ -118,15 +136,19 @@ pub(crate) struct Turn {
 }
 
 /// Whether somebody still waits for a piece of work.
-pub(crate) struct Awaited(Weak<()>);
+pub struct Awaited(Weak<()>);
 
 impl Awaited {
     /// Whether to go on.
+    #[must_use]
     pub fn is_awaited(&self) -> bool {
         self.0.strong_count() > 0
     }
 
     /// Ends work that nobody waits for.
+    ///
+    /// # Errors
+    /// Nobody waits for it.
     pub fn check(&self) -> Result<()> {
         if self.is_awaited() { Ok(()) } else { Err(GivenUp::Abandoned.into()) }
     }

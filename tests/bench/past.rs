@@ -47,6 +47,46 @@ fn main() {
     });
 }
 
+/// How many connections one customer has.
+const CROWD: usize = 60;
+
+/// One customer's connections, each of which asks again as soon as it is answered.
+struct Crowd {
+    stop: Arc<AtomicBool>,
+    asking: Vec<tokio::task::JoinHandle<(u64, u64)>>,
+}
+
+impl Crowd {
+    fn start(port: u16, asked: &[u8]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ask = |asked: Vec<u8>, stop: Arc<AtomicBool>| async move {
+            let mut connection = Connection::open(port).await;
+            let (mut answered, mut refused) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                match connection.ask(&asked).await.0 {
+                    200 => answered += 1,
+                    429 => refused += 1,
+                    other => panic!("a customer's question was answered {other}"),
+                }
+            }
+            (answered, refused)
+        };
+        let asking = (0..CROWD).map(|_| tokio::spawn(ask(asked.to_owned(), Arc::clone(&stop)))).collect();
+        Self { stop, asking }
+    }
+
+    /// How many were answered, and how many refused.
+    async fn end(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut sum = (0, 0);
+        for one in self.asking {
+            let (answered, refused) = one.await.unwrap();
+            sum = (sum.0 + answered, sum.1 + refused);
+        }
+        sum
+    }
+}
+
 /// A server whose customers' entitlements ended and began again and again.
 struct Past {
     server: Server,
@@ -183,87 +223,66 @@ impl Past {
         asked.elapsed().as_secs_f64() * 1e3
     }
 
-    /// The operator's questions, and everybody's tokens, while one customer asks about the past on sixty connections.
+    /// The operator's questions, and everybody's tokens, while one customer asks about the past on sixty connections; and
+    /// while the same connections ask what costs nothing, which is what the load itself takes of the machine.
     async fn beside_a_crowd(&self, bench: &Bench) {
-        const CROWD: usize = 60;
         let customer = World::user_name(0);
         let secret = self.server.secret(&customer).await;
         let project = World::project_name(self.world.project_of(0, 0, 0));
-        let own = Arc::new(format!(
-            "GET /api/v1/projects/{project}/members?as_of={} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {secret}\r\n\r\n",
-            self.end
-        ));
-        let token = ask_token(&customer, &secret, &project);
+        let get = |path: &str| {
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {secret}\r\n\r\n").into_bytes()
+        };
+        let past = get(&format!("/api/v1/projects/{project}/members?as_of={}", self.end));
+        for (crowd, asked) in [("asking as_of", past), ("asking /livez", get("/livez"))] {
+            self.beside(bench, crowd, asked, &ask_token(&customer, &secret, &project)).await;
+        }
+    }
+
+    async fn beside(&self, bench: &Bench, what: &str, asked: Vec<u8>, token: &[u8]) {
         let mut random = Random::new(13);
         let mut connection = Connection::open(self.server.port).await;
-        let count = pick(10, 200);
-        let (mut questions, mut tokens) = (Vec::new(), Vec::new());
+        let (mut questions, mut tokens, mut worst) = (Vec::new(), Vec::new(), Vec::new());
         let (mut answered, mut refused, mut most) = (0, 0, 0);
         let before = support::memory(self.server.pid(), "VmRSS");
         for _ in 0..pick(2, ROUNDS) {
-            let (mut alone, mut quiet) = (Vec::new(), Vec::new());
-            for _ in 0..count {
-                alone.push(self.ask_once(&mut connection, &mut random).await);
-                let asked = Instant::now();
-                connection.expect(&token, 200).await;
-                quiet.push(asked.elapsed().as_secs_f64() * 1e3);
-            }
-            let stop = Arc::new(AtomicBool::new(false));
-            let mut crowd = Vec::new();
-            for _ in 0..CROWD {
-                let (own, stop, port) = (Arc::clone(&own), Arc::clone(&stop), self.server.port);
-                crowd.push(tokio::spawn(async move {
-                    let mut connection = Connection::open(port).await;
-                    let (mut answered, mut refused) = (0_u64, 0_u64);
-                    while !stop.load(Ordering::Relaxed) {
-                        match connection.ask(own.as_bytes()).await.0 {
-                            200 => answered += 1,
-                            429 => refused += 1,
-                            other => panic!("a customer's question was answered {other}"),
-                        }
-                    }
-                    (answered, refused)
-                }));
-            }
-            let (mut beside, mut busy) = (Vec::new(), Vec::new());
-            for _ in 0..count {
-                beside.push(self.ask_once(&mut connection, &mut random).await);
-                let asked = Instant::now();
-                connection.expect(&token, 200).await;
-                busy.push(asked.elapsed().as_secs_f64() * 1e3);
-            }
+            let alone = self.ask_both(&mut connection, &mut random, token).await;
+            let crowd = Crowd::start(self.server.port, &asked);
+            let beside = self.ask_both(&mut connection, &mut random, token).await;
             most = most.max(support::memory(self.server.pid(), "VmRSS"));
-            stop.store(true, Ordering::Relaxed);
-            for one in crowd {
-                let (good, bad) = one.await.unwrap();
-                (answered, refused) = (answered + good, refused + bad);
-            }
+            let (good, bad) = crowd.end().await;
+            (answered, refused) = (answered + good, refused + bad);
             let p50 = |times: &[f64]| percentile(times, 50.0);
-            questions.push(Round { value: p50(&beside), limit: p50(&alone) });
-            tokens.push(Round { value: p50(&busy), limit: p50(&quiet) });
+            questions.push(Round { value: p50(&beside.0), limit: p50(&alone.0) });
+            tokens.push(Round { value: p50(&beside.1), limit: p50(&alone.1) });
+            worst.push(percentile(&beside.1, 99.0));
         }
         let parts = json!({
             "crowd_answered": answered, "crowd_refused": refused, "rss_before": before, "rss_most": most,
-            "rss_most_bytes_more": most.saturating_sub(before),
+            "rss_most_bytes_more": most.saturating_sub(before), "token_p99_ms": short(median(&worst)),
         });
-        let about = About {
-            goal: "as-of",
-            what: "p50 of an explanation as of a random position, beside 60 connections of one customer asking as_of",
-            limit: "the same alone",
-            unit: "ms",
-            target: "<= 2 x",
-            parts: parts.clone(),
-        };
-        bench.report(about, &questions);
-        let about = About {
-            goal: "as-of",
-            what: "p50 of a token, beside 60 connections of one customer asking as_of",
-            limit: "the same alone",
-            unit: "ms",
-            target: "<= 2 x",
-            parts,
-        };
-        bench.report(about, &tokens);
+        for (of, rounds) in [("an explanation as of a random position", questions), ("a token", tokens)] {
+            let about = About {
+                goal: "as-of",
+                what: &format!("p50 of {of}, beside {CROWD} connections of one customer {what}"),
+                limit: "the same alone",
+                unit: "ms",
+                target: "<= 2 x",
+                parts: parts.clone(),
+            };
+            bench.report(about, &rounds);
+        }
+    }
+
+    /// Explanations and tokens in turn, in milliseconds.
+    async fn ask_both(&self, connection: &mut Connection, random: &mut Random, token: &[u8]) -> (Vec<f64>, Vec<f64>) {
+        let (mut questions, mut tokens) = (Vec::new(), Vec::new());
+        for _ in 0..pick(10, 200) {
+            questions.push(self.ask_once(connection, random).await);
+            let asked = Instant::now();
+            connection.expect(token, 200).await;
+            tokens.push(asked.elapsed().as_secs_f64() * 1e3);
+        }
+        (questions, tokens)
     }
 
     /// The least that a question about the past could take: the history of one random subject.

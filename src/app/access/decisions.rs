@@ -138,6 +138,7 @@ pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> 
         from: *from,
         until: *until,
     };
+    let _turn = reads.list_turn().await?;
     let position = reads.applied();
     let rows = reads.ops().decisions(&filter, page.after(), page.rows()).await.map_err(unreadable)?;
     let rows = rows.into_iter().map(Decision::from).collect();

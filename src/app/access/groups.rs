@@ -123,31 +123,34 @@ impl GroupMemberShown {
 /// Who is in a group, by kind and id.
 ///
 /// # Errors
-/// There is no such group.
-pub fn members_of(
+/// There is no such group, or the caller asks for much at once.
+pub async fn members_of(
     reads: &Reads,
     source: &str,
     group: &str,
-    query: &MembersQuery,
-    page: &PageRequest,
+    query: MembersQuery,
+    page: PageRequest,
 ) -> Result<Answer<Page<GroupMemberShown>>> {
+    let (source, group) = (source.to_owned(), group.to_owned());
     let key = |member: &GroupMemberShown| format!("{}\n{}", member.kind, member.id);
-    let roster = reads.live().read();
-    let group = find_group(&roster, source, group)?;
-    // Who is in it itself is what a condition on a change of it is about.
-    let cache_basis = match query.transitive {
-        true => CacheBasis::Log,
-        false => CacheBasis::Event(roster.group_changed(group)),
-    };
-    let members: Vec<body::Principal> = match query.transitive {
-        true => roster.everybody_in(group).into_iter().filter_map(|who| roster.event_principal(who)).collect(),
-        false => roster.group_members(group).collect(),
-    };
-    let mut rows: Vec<_> = members.into_iter().map(|member| GroupMemberShown::of(&roster, member)).collect();
-    rows.sort_by_key(key);
-    rows.retain(|row| page.after().is_none_or(|after| key(row).as_str() > after));
-    rows.truncate(page.limit + 1);
-    Ok(Answer { position: roster.position(), cache_basis, value: page.page(rows, key) })
+    let list = reads.list(move |roster, _| {
+        let group = find_group(roster, &source, &group)?;
+        // Who is in it itself is what a condition on a change of it is about.
+        let cache_basis = match query.transitive {
+            true => CacheBasis::Log,
+            false => CacheBasis::Event(roster.group_changed(group)),
+        };
+        let members: Vec<body::Principal> = match query.transitive {
+            true => roster.everybody_in(group).into_iter().filter_map(|who| roster.event_principal(who)).collect(),
+            false => roster.group_members(group).collect(),
+        };
+        let mut rows: Vec<_> = members.into_iter().map(|member| GroupMemberShown::of(roster, member)).collect();
+        rows.sort_by_key(key);
+        rows.retain(|row| page.after().is_none_or(|after| key(row).as_str() > after));
+        rows.truncate(page.limit + 1);
+        Ok(Answer { position: roster.position(), cache_basis, value: page.page(rows, key) })
+    });
+    list.await
 }
 
 /// A group to keep here.

@@ -79,6 +79,7 @@ pub async fn list(reads: &Reads, query: &RefusedSignInsQuery) -> Result<Answer<L
         };
         (roster.position(), of)
     };
+    let _turn = reads.list_turn().await?;
     let rows = reads.ops().refused_sign_ins(of.as_deref(), SHOWN).await;
     let rows = rows.map_err(|error| Error::unavailable("Refused sign-ins cannot be read", &error))?;
     Ok(Answer::of_more(position, List { items: rows.into_iter().map(RefusedSignIns::from).collect() }))

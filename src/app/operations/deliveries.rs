@@ -320,6 +320,7 @@ pub async fn list(
         }
     };
     let filter = DeliveryFilter { source: source.clone(), verdicts };
+    let _turn = reads.list_turn().await?;
     let position = reads.applied();
     reads.ops().caught_up().await.map_err(unreadable)?;
     let rows = reads.ops().deliveries(&filter, page.after.as_ref(), page.rows()).await.map_err(unreadable)?;

@@ -95,7 +95,7 @@ impl Event {
 /// Events in the order of the log. A page may be short or empty and still have a next one.
 ///
 /// # Errors
-/// The log cannot be read.
+/// The caller asks for much at once, or the log cannot be read.
 pub async fn list(reads: &Reads, query: &EventsQuery, page: &PageRequest<u64>) -> Result<Answer<Page<Event>>> {
     let EventsQuery { source, kind, subject, correlation, after } = query;
     let filter = Filter {
@@ -104,6 +104,7 @@ pub async fn list(reads: &Reads, query: &EventsQuery, page: &PageRequest<u64>) -
         subject: subject.clone(),
         correlation: correlation.clone(),
     };
+    let _turn = reads.list_turn().await?;
     let start = Position(page.after.or(*after).unwrap_or_default());
     let applied = reads.applied();
     let head = reads.tail().head().borrow().position;

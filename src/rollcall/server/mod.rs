@@ -12,6 +12,7 @@ mod listener;
 mod listener_tests;
 mod proxy_protocol;
 pub mod random;
+mod refusal_pace;
 mod refusals;
 pub mod reload;
 pub mod roles;
@@ -52,6 +53,7 @@ use self::{
     health::{Audience, Health},
     listener::Front,
     random::random_bytes,
+    refusal_pace::{RefusalPace, with_pace},
     refusals::Refusals,
     reload::{LiveSources, LoadAgain, Reloader, ReloaderParts},
     roles::Role,
@@ -333,6 +335,7 @@ impl Server {
         let (runners, runner_tasks) =
             source_runners::start(read_sources, Arc::clone(&append), Arc::new(log.clone()), ops.clone(), consequences);
         let public_url = config.server.public_url.clone().unwrap_or_else(|| config.server.url_of(reachable(address)));
+        let connections = usize::try_from(config.server.max_connections)?;
         let app = App::new(AppParts {
             live: handle.live(),
             append,
@@ -345,7 +348,7 @@ impl Server {
             clock: Arc::clone(&clock),
             authenticator,
             configuration,
-            connections: usize::try_from(config.server.max_connections)?,
+            connections,
         });
         let operations = match ops_listener {
             Some(_) => Router::new(),
@@ -360,9 +363,10 @@ impl Server {
         };
         let routes = roles::router(roles, api, tokens)
             .merge(operations)
+            .layer(middleware::from_fn_with_state(RefusalPace::new(connections), with_pace))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::with_timeout));
         let limits = listener::Limits {
-            connections: usize::try_from(config.server.max_connections)?,
+            connections,
             per_address: usize::try_from(config.server.max_connections_per_address)?,
             spare: if ops_listener.is_some() { 0 } else { SPARE_CONNECTIONS },
             urgent: health::ROUTES,

@@ -1,7 +1,13 @@
 //! What callers can cause: one customer's questions and waits delay that customer, and nobody else's token, delivery or
 //! readiness. Work is counted, never time.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use serde_json::json;
 
@@ -123,4 +129,80 @@ fn sixty_questions_of_one_customer_about_the_past_are_answered_in_turn_or_told_w
         }
     }
     assert_eq!(metric(&server, "rollcall_share_held{share=\"past\"}"), 0, "nothing is held afterwards");
+}
+
+#[test]
+fn whatever_lists_or_answers_in_numbers_takes_a_turn_of_its_caller() {
+    let server = crowded(2);
+    let uses = |share: &str| metric(&server, &format!("rollcall_share_uses_total{{share=\"{share}\"}}"));
+    server.post("/api/v1/groups", &json!({"id": "team"})).expect(201);
+    for path in [
+        "users",
+        "people",
+        "projects",
+        "projects/acme/members",
+        "groups",
+        "groups/local/team/members?transitive=true",
+        "folders",
+        "services",
+        "bindings",
+        "events",
+        "decisions",
+        "deliveries",
+        "refused-sign-ins",
+    ] {
+        let before = uses("lists");
+        server.get(&format!("/api/v1/{path}")).expect(200);
+        assert_eq!(uses("lists"), before + 1, "{path}");
+    }
+    let one = |user: &str| json!({"subject": {"type": "user", "id": user}, "action": {"name": "pull"}, "resource": {"type": "project", "id": "acme"}});
+    server.post("/access/v1/evaluation", &one("ada")).expect(200);
+    assert_eq!(uses("batches"), 0, "one question is no batch");
+    let decided =
+        server.post("/access/v1/evaluations", &json!({"evaluations": [one("ada"), one("nobody")]})).expect(200).json();
+    let decided: Vec<_> =
+        decided["evaluations"].as_array().unwrap().iter().map(|one| one["decision"].clone()).collect();
+    assert_eq!((decided, uses("batches")), (vec![json!(true), json!(false)], 1));
+}
+
+/// Who takes no notice of a refusal is refused once a second, and not as often as the server can.
+#[test]
+fn who_asks_again_at_once_is_refused_in_the_time_in_which_others_get_hundreds_of_answers() {
+    let server = Arc::new(crowded(3));
+    let ada = server.secret_for("ada");
+    let next = server.get("/api/v1/log/head").expect(200).json()["position"].as_u64().unwrap() + 1;
+    let path = format!("/api/v1/projects/acme/members?min_position={next}&wait=30s");
+    let ask = |server: &Server, ada: &str, path: &str| {
+        server.http.send(server.http.get(&server.url(path)).bearer_auth(ada)).status
+    };
+    let spawn = |work: Box<dyn FnOnce(&Server) + Send>| {
+        let server = Arc::clone(&server);
+        thread::spawn(move || work(&server))
+    };
+    let waiting: Vec<_> = (0..32)
+        .map(|_| {
+            let (ada, path) = (ada.clone(), path.clone());
+            spawn(Box::new(move |server| assert_eq!(ask(server, &ada, &path), 200)))
+        })
+        .collect();
+    wait_for("her share to be taken", || (metric(&server, "rollcall_share_held{share=\"waits\"}") == 32).then_some(()));
+    let done = Arc::new(AtomicBool::new(false));
+    let (ended, key, asked) = (Arc::clone(&done), ada.clone(), path.clone());
+    let again = spawn(Box::new(move |server| {
+        while !ended.load(Ordering::Relaxed) {
+            assert_eq!(ask(server, &key, &asked), 429);
+        }
+    }));
+    let refused = || metric(&server, "rollcall_share_refused_total{share=\"waits\",bound=\"caller\"}");
+    wait_for("her to be refused", || (refused() > 0).then_some(()));
+    let (before, answers) = (refused(), 300);
+    for _ in 0..answers {
+        assert_eq!(server.granted("ada", &ada, "acme/db"), ["pull"]);
+    }
+    let refused = refused() - before;
+    done.store(true, Ordering::Relaxed);
+    server.say("flexnet account.upserted late");
+    again.join().unwrap();
+    waiting.into_iter().for_each(|one| one.join().unwrap());
+    assert!(4 * refused < answers, "{refused} refusals beside {answers} answers");
 }

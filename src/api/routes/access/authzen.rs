@@ -238,20 +238,29 @@ async fn evaluations(read: Read, JsonBody(batch): JsonBody<Evaluations>) -> Resu
         let error = SchemaError::at("/evaluations", format!("at most {MAX_QUESTIONS} questions"));
         return Err(Kind::MalformedEvaluation.because(format!("{error}.")).with_field(error));
     }
-    let mut decided = Vec::with_capacity(evaluations.len());
-    for (n, one) in evaluations.iter().enumerate() {
-        let at = format!("/evaluations/{n}");
-        let decision = one.parts(&all, &at)?.decide(&read.reads, &at)?;
-        let last = match options.evaluations_semantic {
-            Semantic::ExecuteAll => false,
-            Semantic::DenyOnFirstDeny => !decision.decision,
-            Semantic::PermitOnFirstPermit => decision.decision,
-        };
-        decided.push(decision);
-        if last {
-            break;
+    let semantic = options.evaluations_semantic;
+    let decided = read.reads.answer_batch(move |reads, awaited| {
+        let mut decided = Vec::with_capacity(evaluations.len());
+        for (n, one) in evaluations.iter().enumerate() {
+            awaited.check()?;
+            let at = format!("/evaluations/{n}");
+            let decision = match one.parts(&all, &at).and_then(|question| question.decide(reads, &at)) {
+                Ok(decision) => decision,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            let last = match semantic {
+                Semantic::ExecuteAll => false,
+                Semantic::DenyOnFirstDeny => !decision.decision,
+                Semantic::PermitOnFirstPermit => decision.decision,
+            };
+            decided.push(decision);
+            if last {
+                break;
+            }
         }
-    }
+        Ok(Ok(decided))
+    });
+    let decided = decided.await??;
     respond(&read, Answered::Many(Decisions { evaluations: decided }))
 }
 

@@ -56,7 +56,7 @@ async fn list_members(
     Path((source, group)): Path<(String, String)>,
 ) -> Result<Response> {
     let page = read.query.page()?;
-    read.respond_page(groups::members_of(&read.reads, &source, &group, &read.query.filter, &page)?)
+    read.respond_page(groups::members_of(&read.reads, &source, &group, read.query.filter.clone(), page).await?)
 }
 
 /// Makes a group that is kept here, `local/id`.
