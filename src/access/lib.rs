@@ -17,7 +17,7 @@ mod what_if;
 pub use profile::{ActionSet, Profile, ProfileError, Verb};
 // The roster: what is in it, how it is found and shown.
 pub use roster::{
-    Counts, ParkedView, Roster, SharedRoster,
+    Counts, ParkedView, Roster,
     bindings::{API_ROLE_PREFIX, BindingView},
     credentials::{Credential, SecretView},
     groups::GroupView,
@@ -26,6 +26,7 @@ pub use roster::{
     projects::ProjectView,
     scopes::FolderView,
     services::ServiceView,
+    shared::{Fold, LongRead, SharedRoster},
     snapshot::{FOLD_VERSION, SnapshotError},
     users::{AskedName, NameProblem, PersonView, UserView},
 };
@@ -40,7 +41,8 @@ pub use questions::{
     difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
     members::{
-        Member, MembersPage, Membership, is_only_customer, members, membership_digest, memberships_of, next_members,
+        Member, MembersPage, MembersWalk, Membership, is_only_customer, members, membership_digest, memberships_of,
+        next_members,
     },
     problems::{Flaw, RosterProblem, Walked},
     report::{PermittedRow, WhoMay, who_may},

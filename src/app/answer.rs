@@ -1,6 +1,6 @@
 //! What questions and commands come to, and pages of what is too much for one answer. Asks nobody.
 
-use std::{borrow::Cow, collections::BinaryHeap};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use rollcall_access::Effect;
 use rollcall_events::Position;
@@ -131,20 +131,60 @@ impl Created {
     }
 }
 
-/// Of many keyed things those that come next after `after`, one more than `limit` if there are as many.
-pub(crate) fn next_rows<K: Ord, T: Ord>(
-    all: impl Iterator<Item = (K, T)>,
+/// Of many keys those that come next after one, however they are offered.
+pub(crate) struct NextKeys<K> {
     after: Option<K>,
     limit: usize,
-) -> Vec<(K, T)> {
-    let mut heap = BinaryHeap::with_capacity(limit + 2);
-    for row in all.filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)) {
-        if heap.len() <= limit {
-            heap.push(row);
-        } else if heap.peek().is_some_and(|largest| row < *largest) {
-            heap.pop();
-            heap.push(row);
+    /// One more than the limit tells whether there is a next page.
+    found: BTreeSet<K>,
+}
+
+impl<K: Ord> NextKeys<K> {
+    pub fn new(after: Option<K>, limit: usize) -> Self {
+        Self { after, limit, found: BTreeSet::new() }
+    }
+
+    pub fn offer(&mut self, key: K) {
+        if self.after.as_ref().is_some_and(|after| key <= *after) {
+            return;
+        }
+        let is_full = self.found.len() > self.limit;
+        if is_full && self.found.last().is_some_and(|last| key >= *last) {
+            return;
+        }
+        self.found.insert(key);
+        if self.found.len() > self.limit + 1 {
+            self.found.pop_last();
         }
     }
-    heap.into_sorted_vec()
+
+    /// The keys of the page, and whether there is a next one.
+    pub fn page(self) -> (Vec<K>, bool) {
+        let mut keys: Vec<K> = self.found.into_iter().collect();
+        let more = keys.len() > self.limit;
+        keys.truncate(self.limit);
+        (keys, more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_page_come_next_in_whatever_order_they_are_offered() {
+        let offered = [7, 3, 9, 1, 5, 3, 8, 2];
+        for (after, limit, page) in [
+            (None, 3, (vec![1, 2, 3], true)),
+            (Some(3), 2, (vec![5, 7], true)),
+            (Some(3), 4, (vec![5, 7, 8, 9], false)),
+            (Some(9), 4, (Vec::new(), false)),
+        ] {
+            for order in [offered.to_vec(), offered.iter().rev().copied().collect()] {
+                let mut keys = NextKeys::new(after, limit);
+                order.into_iter().for_each(|key| keys.offer(key));
+                assert_eq!(keys.page(), page, "after {after:?}, {limit} of them");
+            }
+        }
+    }
 }

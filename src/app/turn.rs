@@ -203,7 +203,7 @@ impl Turn {
     ) -> Result<T> {
         let live = Arc::clone(live);
         self.run(move |awaited| {
-            let copy = live.read().clone();
+            let copy = live.read_long().clone();
             awaited.check()?;
             Ok(work(copy))
         })
@@ -218,7 +218,7 @@ impl Turn {
     ) -> Result<T> {
         let live = Arc::clone(live);
         self.run(move |awaited| {
-            let copy = live.read().clone();
+            let copy = live.read_long().clone();
             awaited.check()?;
             work(&copy, awaited)
         })

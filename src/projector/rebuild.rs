@@ -33,7 +33,7 @@ impl Drop for ClearProgress<'_> {
 /// The digest of the live roster, computed off the runtime: it takes a while, and readers go on meanwhile.
 async fn live_digest(shared: &Shared, now: DateTime<Utc>) -> Result<Digest, RebuildError> {
     let live = Arc::clone(&shared.live);
-    let digest = tokio::task::spawn_blocking(move || membership_digest(&live.read(), now)).await;
+    let digest = tokio::task::spawn_blocking(move || membership_digest(&live.read_long(), now)).await;
     digest.map_err(|_| RebuildError::Stopping)
 }
 

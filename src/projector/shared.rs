@@ -260,7 +260,7 @@ impl Shared {
             metrics::gauge!("rollcall_projection_position", "projection" => projection).set(position.borrow().0 as f64);
         }
         metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(lag);
-        let counts = self.live.read().counts();
+        let counts = self.live.read_long().counts();
         metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(counts.parked as f64);
         metrics::gauge!("rollcall_project_names_taken").set(counts.name_taken as f64);
     }

@@ -78,7 +78,71 @@ pub struct MembersPage<'a> {
     pub limit: usize,
 }
 
-/// Some of [`members`], in the same order. Reasons are looked for of these alone.
+/// How many people are named, and of how many reasons are looked for, in one step.
+const NAMED: usize = 1024;
+const EXPLAINED: usize = 64;
+
+/// Some of [`members`], in the same order, found step by step: whoever holds the roster may let it go between two. Reasons
+/// are looked for of the page's rows alone.
+#[derive(Debug, Default)]
+pub struct MembersWalk {
+    /// Who could have a role, once that is known.
+    candidates: Option<Vec<Principal>>,
+    names: BTreeSet<(String, Principal)>,
+    rows: Vec<Member>,
+}
+
+impl MembersWalk {
+    /// A step further; the rows once they are found. Project, time and page are the same for every step.
+    ///
+    /// # Errors
+    /// It was given up half way.
+    pub fn step(
+        &mut self,
+        roster: &Roster,
+        project: ProjectIx,
+        now: DateTime<Utc>,
+        page: MembersPage<'_>,
+        effort: &Effort<'_>,
+    ) -> Result<Option<Vec<Member>>, GivenUp> {
+        let Some(candidates) = &mut self.candidates else {
+            let all = match page.only {
+                Some(only) => vec![only],
+                None => roster.candidates(project).into_iter().collect(),
+            };
+            self.candidates = Some(all);
+            return Ok(None);
+        };
+        if !candidates.is_empty() {
+            let from = page.after.map_or("", |(name, _)| name);
+            for who in candidates.drain(candidates.len().saturating_sub(NAMED)..) {
+                let who = match page.viewer {
+                    Some(limited @ Principal::Limited(own, _)) if who == Principal::User(own) => limited,
+                    _ => who,
+                };
+                let (_, name) = roster.caller_names(who);
+                if name.as_str() >= from {
+                    self.names.insert((name, who));
+                }
+            }
+            return Ok(None);
+        }
+        for _ in 0..EXPLAINED {
+            let next = if self.rows.len() < page.limit { self.names.pop_first() } else { None };
+            let Some((name, who)) = next else {
+                self.rows.truncate(page.limit);
+                return Ok(Some(std::mem::take(&mut self.rows)));
+            };
+            effort.step()?;
+            let of_one = roles_of_member(roster, who, project, now).into_iter();
+            let is_next = |row: &Member| page.after.is_none_or(|after| (name.as_str(), row.role.as_str()) > after);
+            self.rows.extend(of_one.filter(is_next));
+        }
+        Ok(None)
+    }
+}
+
+/// Some of [`members`], in the same order, of a roster that nobody else waits for.
 ///
 /// # Errors
 /// It was given up half way.
@@ -89,34 +153,12 @@ pub fn next_members(
     page: MembersPage<'_>,
     effort: &Effort<'_>,
 ) -> Result<Vec<Member>, GivenUp> {
-    let all = match page.only {
-        Some(only) => [only].into(),
-        None => roster.candidates(project),
-    };
-    let from = page.after.map_or("", |(name, _)| name);
-    let mut names: Vec<(String, Principal)> = Vec::new();
-    for who in all {
-        let who = match page.viewer {
-            Some(limited @ Principal::Limited(own, _)) if who == Principal::User(own) => limited,
-            _ => who,
-        };
-        let (_, name) = roster.caller_names(who);
-        if name.as_str() >= from {
-            names.push((name, who));
+    let mut walk = MembersWalk::default();
+    loop {
+        if let Some(rows) = walk.step(roster, project, now, page, effort)? {
+            return Ok(rows);
         }
     }
-    names.sort_unstable();
-    let mut rows = Vec::new();
-    for (name, who) in names {
-        if rows.len() >= page.limit {
-            break;
-        }
-        effort.step()?;
-        let of_one = roles_of_member(roster, who, project, now).into_iter();
-        rows.extend(of_one.filter(|row| page.after.is_none_or(|after| (name.as_str(), row.role.as_str()) > after)));
-    }
-    rows.truncate(page.limit);
-    Ok(rows)
 }
 
 /// Every recorded project in which a caller has a role at `now`, by project name and role. One row per role.

@@ -9,6 +9,7 @@ use crate::{
         Roster,
         facts::{Binding, Holder, NONE, instant},
         handles::{GroupIx, Place, Principal, ProfileKind, ProjectIx, ServiceIx, UserIx},
+        part,
     },
 };
 
@@ -84,7 +85,13 @@ impl Roster {
 
     /// Every binding that was not taken away.
     pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
-        (0..self.facts.bindings.len()).filter_map(|ix| self.binding_view(ix))
+        self.bindings_from(0, u32::MAX).0
+    }
+
+    /// The bindings among so many rows from one on, and from where to go on.
+    pub fn bindings_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = BindingView<'_>>, Option<u32>) {
+        let (part, next) = part(self.facts.bindings.len(), from, rows);
+        (part.filter_map(|ix| self.binding_view(ix)), next)
     }
 
     /// The binding of a subject, if it was not taken away.

@@ -13,6 +13,7 @@ use crate::roster::{
     Roster,
     facts::{Binding, Holder, Member, Person},
     handles::{GroupIx, Principal, ServiceIx, UserIx},
+    part,
 };
 
 /// A group as others see it.
@@ -45,7 +46,14 @@ impl Roster {
 
     /// Every group that was not removed.
     pub fn groups(&self) -> impl Iterator<Item = GroupIx> {
-        (0_u32..).zip(&self.facts.groups.rows).filter(|(_, row)| row.register.stands()).map(|(ix, _)| GroupIx(ix))
+        self.groups_from(0, u32::MAX).0
+    }
+
+    /// The groups among so many rows from one on, and from where to go on.
+    pub fn groups_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = GroupIx>, Option<u32>) {
+        let (part, next) = part(self.facts.groups.len(), from, rows);
+        let stands = |ix: &u32| self.facts.groups.get(*ix).is_some_and(|row| row.register.stands());
+        (part.filter(stands).map(GroupIx), next)
     }
 
     /// Every group whose name has a character that is not seen, and which.

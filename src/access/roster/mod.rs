@@ -17,12 +17,14 @@ pub(crate) mod projects;
 pub(crate) mod register;
 pub(crate) mod scopes;
 pub(crate) mod services;
+pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod users;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    ops::Range,
+    sync::{Arc, LazyLock},
 };
 
 use rollcall_events::{
@@ -76,33 +78,10 @@ impl FoldMode {
     }
 }
 
-/// One roster that is read by many and folded into by one. A guard is held for a look-up, never across a wait.
-#[derive(Debug)]
-pub struct SharedRoster(RwLock<Roster>);
-
-impl SharedRoster {
-    /// Shares a roster.
-    #[must_use]
-    pub fn new(roster: Roster) -> Self {
-        Self(RwLock::new(roster))
-    }
-
-    /// To look something up.
-    pub fn read(&self) -> RwLockReadGuard<'_, Roster> {
-        // A panic while folding leaves an event half applied; the projector that panicked is gone and the process is
-        // not ready. What readers see until then is the state at the last whole event plus part of one.
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// To fold into it.
-    pub fn write(&self) -> RwLockWriteGuard<'_, Roster> {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Puts another roster in its place (a rebuilt one) and hands the old one back.
-    pub fn replace(&self, roster: Roster) -> Roster {
-        std::mem::replace(&mut self.write(), roster)
-    }
+/// The rows of a table of `len` from one on, at most so many, and from where to go on; nothing after the last.
+pub(crate) fn part(len: u32, from: u32, rows: u32) -> (Range<u32>, Option<u32>) {
+    let end = from.saturating_add(rows).min(len);
+    (from.min(end)..end, (end < len).then_some(end))
 }
 
 /// A subject whose newest event could not be applied.
@@ -133,16 +112,22 @@ pub struct Counts {
     pub name_taken: usize,
 }
 
+/// The profiles that every roster begins with. Each question about the past begins one, and reading them takes longer than
+/// folding some events.
+#[expect(clippy::expect_used, reason = "the bundled profiles are constants that a test compiles")]
+static FIRST_PROFILES: LazyLock<(Profile, Arc<Profile>)> = LazyLock::new(|| {
+    let profile = Profile::bundled("revenera").expect("the bundled profile compiles");
+    (profile, Arc::new(Profile::api().expect("the profile of the API compiles")))
+});
+
 impl Roster {
     /// The roster of an empty log: nobody, nothing, the Revenera profile.
     ///
     /// # Panics
     /// Never: the bundled profiles compile, which a test of them shows.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the bundled profiles are constants that a test compiles")]
     pub fn new(log: LogId) -> Self {
-        let profile = Profile::bundled("revenera").expect("the bundled profile compiles");
-        let api = Arc::new(Profile::api().expect("the profile of the API compiles"));
+        let (profile, api) = FIRST_PROFILES.clone();
         let mut roster = Self {
             facts: Facts::new(log),
             index: Index::default(),

@@ -9,6 +9,7 @@ use crate::roster::{
     FoldMode, Roster,
     facts::{LocalProject, NONE, Origin, Project},
     handles::{FolderIx, ProjectIx, RecordedIx},
+    part,
 };
 
 /// A project as others see it.
@@ -85,7 +86,14 @@ impl Roster {
 
     /// Every recorded project, in the order in which they came to be.
     pub fn projects(&self) -> impl Iterator<Item = ProjectIx> {
-        (0_u32..).zip(&self.facts.projects).map(|(ix, _)| ProjectIx::recorded(ix))
+        self.projects_from(0, u32::MAX).0
+    }
+
+    /// So many recorded projects from one on, and from where to go on.
+    pub fn projects_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = ProjectIx>, Option<u32>) {
+        let len = u32::try_from(self.facts.projects.len()).unwrap_or(u32::MAX);
+        let (part, next) = part(len, from, rows);
+        (part.map(ProjectIx::recorded), next)
     }
 
     pub(crate) fn project_row(&self, project: ProjectIx) -> Option<&Project> {

@@ -9,6 +9,7 @@ use crate::roster::{
     Roster,
     facts::{NONE, NameNotInEffect},
     handles::{Principal, UserIx},
+    part,
 };
 
 /// A user as others see it.
@@ -200,12 +201,13 @@ impl Roster {
         self.person_view(self.person_of(&format!("{source}/{id}"))?)
     }
 
-    /// Everything that any source ever called a person, in the order in which they were first named.
-    pub fn persons(&self) -> impl Iterator<Item = (PersonView<'_>, UserIx)> {
-        (0..self.facts.persons.len()).filter_map(|ix| {
-            let row = self.facts.persons.get(ix)?;
-            if row.user == NONE { None } else { Some((self.person_view(ix)?, UserIx(row.user))) }
-        })
+    /// Source and id of everything that any source ever called a person, in the order in which they were first named: of so
+    /// many rows from one on, and from where to go on.
+    pub fn persons_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = (&str, &str)>, Option<u32>) {
+        let (part, next) = part(self.facts.persons.len(), from, rows);
+        let names = &self.facts.persons.names;
+        let named = part.filter(|ix| self.facts.persons.get(*ix).is_some_and(|row| row.user != NONE));
+        (named.map(|ix| (self.source_text(names.space(ix)), names.text(ix))), next)
     }
 
     /// Whether the user can do nothing at all.
@@ -228,6 +230,13 @@ impl Roster {
 
     /// Every user, in the order in which they came to be.
     pub fn users(&self) -> impl Iterator<Item = UserIx> {
-        (0_u32..).zip(&self.facts.persons.rows).filter(|(ix, row)| row.user == *ix).map(|(ix, _)| UserIx(ix))
+        self.users_from(0, u32::MAX).0
+    }
+
+    /// The users among so many rows from one on, and from where to go on.
+    pub fn users_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = UserIx>, Option<u32>) {
+        let (part, next) = part(self.facts.persons.len(), from, rows);
+        let is_user = |ix: &u32| self.facts.persons.get(*ix).is_some_and(|row| row.user == *ix);
+        (part.filter(is_user).map(UserIx), next)
     }
 }

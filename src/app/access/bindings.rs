@@ -1,7 +1,7 @@
 //! Roles given by hand. Asks the roster first, so that the caller is told which part is wrong; the judgement that counts is
 //! the fold's.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, Roster};
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
-    answer::next_rows,
+    answer::NextKeys,
     binding_id,
     caller::{CallerView, Giver, forbidden},
     commands,
@@ -165,21 +165,28 @@ impl BindingsQuery {
 /// # Errors
 /// The query names what is not there.
 pub async fn list(reads: &Reads, query: BindingsQuery, page: PageRequest) -> Result<Answer<Page<BindingShown>>> {
-    let list = reads.list(move |roster, view| {
-        if view.may_everywhere("binding.list") {
-            query.refuse_unknown(roster)?;
-        }
-        let matches = |binding: &BindingView<'_>| query.matches(roster, binding) && view.sees_binding(binding);
-        let all: BTreeMap<String, BindingView<'_>> = roster
-            .bindings()
-            .filter(matches)
-            .map(|binding| (binding_id::of_subject(binding.subject), binding))
-            .collect();
-        let next = next_rows(all.keys().map(|id| (id.as_str(), ())), page.after(), page.limit);
-        let rows = next.iter().filter_map(|(id, ())| all.get(*id)).map(|binding| BindingShown::of(roster, binding));
-        Ok(Answer::of_more(roster.position(), page.page(rows.collect(), |row| row.id.clone())))
-    });
-    list.await
+    let list = reads.list_in_parts(
+        NextKeys::new(page.after, page.limit),
+        move |roster, view, part, keys| {
+            if view.may_everywhere("binding.list") {
+                query.refuse_unknown(roster)?;
+            }
+            let (bindings, next) = roster.bindings_from(part.from, part.rows);
+            let matches = |binding: &BindingView<'_>| query.matches(roster, binding) && view.sees_binding(binding);
+            bindings.filter(matches).for_each(|binding| keys.offer(binding_id::of_subject(binding.subject)));
+            Ok(next)
+        },
+        |roster, _, ids| {
+            let subjects =
+                ids.iter().filter_map(|id| binding_id::parse(id)).map(|id| Body::BindingRemoved(id).subject());
+            let views = subjects.collect::<Vec<_>>();
+            let views = views.iter().filter_map(|subject| roster.binding_of(subject));
+            views.map(|binding| BindingShown::of(roster, &binding)).collect()
+        },
+        String::clone,
+    );
+    let (position, page) = list.await?;
+    Ok(Answer::of_more(position, page))
 }
 
 /// One role given by hand.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
-    answer::next_rows,
+    answer::NextKeys,
     error::{ErrorKind, Result},
     find, input,
 };
@@ -54,14 +54,22 @@ impl FolderShown {
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<FolderShown>>> {
     let now = reads.now();
-    let list = reads.list(move |roster, view| {
-        let seen = roster.folders().filter(|folder| view.sees_folder(*folder));
-        let ids = seen.map(|folder| (roster.folder(folder).id, folder));
-        let next = next_rows(ids, page.after(), page.limit);
-        let rows = next.into_iter().map(|(_, folder)| FolderShown::of(roster, folder, now)).collect();
-        Ok(Answer::of_more(roster.position(), page.page(rows, |row: &FolderShown| row.id.clone())))
-    });
-    list.await
+    let list = reads.list_in_parts(
+        NextKeys::new(page.after, page.limit),
+        |roster, view, part, keys| {
+            let (folders, next) = roster.folders_from(part.from, part.rows);
+            let seen = folders.filter(|folder| view.sees_folder(*folder));
+            seen.for_each(|folder| keys.offer(roster.folder(folder).id.to_owned()));
+            Ok(next)
+        },
+        move |roster, _, ids| {
+            let folders = ids.iter().filter_map(|id| roster.folder_by_id(id));
+            folders.map(|folder| FolderShown::of(roster, folder, now)).collect()
+        },
+        String::clone,
+    );
+    let (position, page) = list.await?;
+    Ok(Answer::of_more(position, page))
 }
 
 /// One folder.

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, CommandOutcome, Commands, Created, Page, PageRequest, Precondition, Reads,
-    answer::{CacheBasis, next_rows},
+    answer::{CacheBasis, NextKeys},
     commands::ConditionalCommands,
     error::{ErrorKind, Result},
     find, input,
@@ -62,17 +62,23 @@ fn find_group(roster: &Roster, source: &str, group: &str) -> Result<GroupIx> {
 /// # Errors
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, query: GroupsQuery, page: PageRequest) -> Result<Answer<Page<GroupShown>>> {
-    let list = reads.list(move |roster, _| {
-        let wanted = query.source.as_deref();
-        let all = roster.groups().map(|group| (roster.group(group), group));
-        let ids = all
-            .filter(|(view, _)| wanted.is_none_or(|source| view.source == source))
-            .map(|(view, group)| (view.id, group));
-        let next = next_rows(ids, page.after.clone(), page.limit);
-        let rows = next.into_iter().map(|(_, group)| GroupShown::of(roster, group)).collect();
-        Ok(Answer::of_log(roster.position(), page.page(rows, |row: &GroupShown| row.id.clone())))
-    });
-    list.await
+    let list = reads.list_in_parts(
+        NextKeys::new(page.after, page.limit),
+        move |roster, _, part, keys| {
+            let wanted = query.source.as_deref();
+            let (groups, next) = roster.groups_from(part.from, part.rows);
+            let views = groups.map(|group| roster.group(group));
+            views.filter(|view| wanted.is_none_or(|source| view.source == source)).for_each(|view| keys.offer(view.id));
+            Ok(next)
+        },
+        |roster, _, ids| {
+            let groups = ids.iter().filter_map(|id| roster.group_by_id(id));
+            groups.map(|group| GroupShown::of(roster, group)).collect()
+        },
+        String::clone,
+    );
+    let (position, page) = list.await?;
+    Ok(Answer::of_log(position, page))
 }
 
 /// One group.

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, Commands, Page, PageRequest, Reads,
     access::users::Person,
-    answer::next_rows,
+    answer::NextKeys,
     error::{Error, ErrorKind, Result},
     telemetry::PersonErased,
 };
@@ -65,22 +65,23 @@ pub struct Erased {
 /// # Errors
 /// What is kept beside the log cannot be read.
 pub async fn list(reads: &Reads, query: PeopleQuery, page: PageRequest) -> Result<Answer<Page<PersonShown>>> {
-    let asked = page.clone();
-    let list = reads.list(move |roster, _| {
-        let wanted = query.source.as_deref();
-        let keys = roster
-            .persons()
-            .filter(|(person, _)| wanted.is_none_or(|source| person.source == source))
-            .map(|(person, _)| ((person.source, person.person), ()));
-        let after = asked.after().and_then(|after| after.split_once('/'));
-        let next = next_rows(keys, after, asked.limit);
-        let rows: Vec<PersonShown> =
-            next.iter().filter_map(|((source, id), ())| find_person(roster, source, id)).collect();
-        Ok((roster.position(), rows))
-    });
-    let (position, mut rows) = list.await?;
-    add_personal_data(reads, &mut rows).await?;
-    Ok(Answer::of_more(position, page.page(rows, |row| key(&row.person.source, &row.person.person))))
+    let owned = |(source, id): (&str, &str)| (source.to_owned(), id.to_owned());
+    let after = page.after().and_then(|after| after.split_once('/')).map(owned);
+    let list = reads.list_in_parts(
+        NextKeys::new(after, page.limit),
+        move |roster, _, part, keys| {
+            let wanted = query.source.as_deref();
+            let (persons, next) = roster.persons_from(part.from, part.rows);
+            let persons = persons.filter(|(source, _)| wanted.is_none_or(|wanted| *source == wanted));
+            persons.for_each(|person| keys.offer(owned(person)));
+            Ok(next)
+        },
+        |roster, _, persons| persons.iter().filter_map(|(source, id)| find_person(roster, source, id)).collect(),
+        |(source, id)| key(source, id),
+    );
+    let (position, mut page) = list.await?;
+    add_personal_data(reads, &mut page.items).await?;
+    Ok(Answer::of_more(position, page))
 }
 
 /// One person, with e-mail and display name while they are kept.

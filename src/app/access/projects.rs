@@ -4,7 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    Basis, Effort, MembersPage, Place, Principal, ProjectIx, ProjectView, Reason, Roster, next_members,
+    self as access, Basis, Effort, MembersPage, MembersWalk, Place, Principal, ProjectIx, ProjectView, Reason, Roster,
+    next_members,
 };
 use rollcall_events::{Body, Id, LOCAL, Position, SchemaError, body};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
-    answer::next_rows,
+    answer::NextKeys,
     caller::{CallerView, forbidden},
     error::{Error, ErrorKind, Result},
     find,
@@ -146,14 +147,23 @@ pub struct Member {
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<Project>>> {
     let now = reads.now();
-    let list = reads.list(move |roster, view| {
-        let seen = roster.projects().filter(|project| view.sees(*project));
-        let next = next_rows(seen.map(|project| (roster.project_name(project), project)), page.after(), page.limit);
-        let claims = claims(roster, view);
-        let rows = next.into_iter().map(|(_, project)| Project::of(roster, view, project, &claims, now)).collect();
-        Ok(Answer::of_more(roster.position(), page.page(rows, |project: &Project| project.name.clone())))
-    });
-    list.await
+    let list = reads.list_in_parts(
+        NextKeys::new(page.after, page.limit),
+        |roster, view, part, keys| {
+            let (projects, next) = roster.projects_from(part.from, part.rows);
+            let seen = projects.filter(|project| view.sees(*project));
+            seen.for_each(|project| keys.offer(roster.project_name(project).to_owned()));
+            Ok(next)
+        },
+        move |roster, view, names| {
+            let claims = claims(roster, view);
+            let projects = names.iter().filter_map(|name| roster.project_by_name(name));
+            projects.map(|project| Project::of(roster, view, project, &claims, now)).collect()
+        },
+        String::clone,
+    );
+    let (position, page) = list.await?;
+    Ok(Answer::of_more(position, page))
 }
 
 /// One project, by its name or an earlier one.
@@ -391,11 +401,13 @@ pub async fn members_of(
     let now = reads.now();
     let (position, rows) = match as_of {
         None => {
-            let page = page.clone();
-            let rows = reads.list(move |roster, view| {
+            let (page, mut walk) = (page.clone(), MembersWalk::default());
+            let rows = reads.list_in_steps(move |roster, view| {
                 let project = roster.project_by_id(&id).ok_or_else(find::no_such_project)?;
                 let who = Viewer { only: only.as_deref(), itself: view.itself() };
-                Ok((roster.position(), rows_of(roster, project, now, who, &page, &Effort::unbounded())?))
+                let Some(asked) = who.page(roster, &page) else { return Ok(Some(Vec::new())) };
+                let found = walk.step(roster, project, now, asked, &Effort::unbounded())?;
+                Ok(found.map(|found| found.into_iter().map(Member::of).collect()))
             });
             rows.await?
         }
@@ -412,7 +424,11 @@ pub async fn members_of(
                 let effort = Effort::of(u64::MAX, &go_on);
                 let then = past.project(&name, Some(&id))?;
                 let who = Viewer { only: only.as_deref(), itself: None };
-                Ok((past.moment.position, rows_of(&past.roster, then, past.at, who, &page, &effort)?))
+                let rows = match who.page(&past.roster, &page) {
+                    Some(asked) => next_members(&past.roster, then, past.at, asked, &effort)?,
+                    None => Vec::new(),
+                };
+                Ok((past.moment.position, rows.into_iter().map(Member::of).collect()))
             });
             rows.await?
         }
@@ -428,27 +444,21 @@ struct Viewer<'a> {
     itself: Option<Principal>,
 }
 
-/// The rows of a page and the one after it.
-fn rows_of(
-    roster: &Roster,
-    project: ProjectIx,
-    now: DateTime<Utc>,
-    viewer: Viewer<'_>,
-    page: &PageRequest,
-    effort: &Effort<'_>,
-) -> Result<Vec<Member>> {
-    let only = match viewer.only.map(|id| roster.caller_by_id(id)) {
-        Some(None) => return Ok(Vec::new()),
-        Some(known) => known,
-        None => None,
-    };
-    let after = page.after().and_then(|after| after.split_once('\n'));
-    let asked = MembersPage { only, viewer: viewer.itself, after, limit: page.limit + 1 };
-    let rows = next_members(roster, project, now, asked, effort)?.into_iter().map(|member| Member {
-        user: member.name,
-        user_id: member.user,
-        role: member.role,
-        reasons: member.reasons,
-    });
-    Ok(rows.collect())
+impl Viewer<'_> {
+    /// What to look for: the rows of a page and the one after it. Nothing where the own rows are all that is shown, and there
+    /// is nobody whose they are.
+    fn page<'a>(&self, roster: &Roster, page: &'a PageRequest) -> Option<MembersPage<'a>> {
+        let only = match self.only {
+            Some(id) => Some(roster.caller_by_id(id)?),
+            None => None,
+        };
+        let after = page.after().and_then(|after| after.split_once('\n'));
+        Some(MembersPage { only, viewer: self.itself, after, limit: page.limit + 1 })
+    }
+}
+
+impl Member {
+    fn of(member: access::Member) -> Self {
+        Self { user: member.name, user_id: member.user, role: member.role, reasons: member.reasons }
+    }
 }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     Answer, CommandOutcome, Commands, Created, List, Page, PageRequest, Precondition, Reads,
     access::secrets::{self, MadeShown, NewSecret, SecretIssued, SecretRevoked, SecretShown, WhatItMade},
-    answer::next_rows,
+    answer::NextKeys,
     error::{Error, ErrorKind, Result},
     find, input,
 };
@@ -55,16 +55,24 @@ impl ServiceShown {
 /// # Errors
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<ServiceShown>>> {
-    let list = reads.list(move |roster, view| {
-        let all = view.may_everywhere("service.list");
-        let ids = roster.services().filter(|service| all || view.is(*service));
-        let ids = ids.map(|service| (roster.service(service).id, service));
-        let next = next_rows(ids, page.after(), page.limit);
-        let rows = next.into_iter().map(|(_, service)| ServiceShown::of(roster, service)).collect();
-        // Which the caller sees follows from roles that begin and end without an event.
-        Ok(Answer::of_more(roster.position(), page.page(rows, |row: &ServiceShown| row.id.clone())))
-    });
-    list.await
+    let list = reads.list_in_parts(
+        NextKeys::new(page.after, page.limit),
+        |roster, view, part, keys| {
+            let all = view.may_everywhere("service.list");
+            let (services, next) = roster.services_from(part.from, part.rows);
+            let seen = services.filter(|service| all || view.is(*service));
+            seen.for_each(|service| keys.offer(roster.service(service).id.to_owned()));
+            Ok(next)
+        },
+        |roster, _, ids| {
+            let services = ids.iter().filter_map(|id| roster.service_by_id(id));
+            services.map(|service| ServiceShown::of(roster, service)).collect()
+        },
+        String::clone,
+    );
+    let (position, page) = list.await?;
+    // Which the caller sees follows from roles that begin and end without an event.
+    Ok(Answer::of_more(position, page))
 }
 
 /// One service.

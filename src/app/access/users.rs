@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads,
-    answer::next_rows,
+    answer::NextKeys,
     caller::CallerView,
     error::Result,
     find,
@@ -116,22 +116,30 @@ pub(crate) fn looks_like(roster: &Roster, user: UserIx, caller: &CallerView<'_>)
 /// # Errors
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<User>>> {
-    let list = reads.list(move |roster, view| {
-        let own = view.itself().and_then(|who| match who {
-            Principal::User(user) | Principal::Limited(user, _) => Some(user),
-            Principal::Service(_) | Principal::Anyone => None,
-        });
-        let named = |user: UserIx| (roster.user_name(user), user);
-        let next = if view.may_everywhere("user.list") {
-            next_rows(roster.users().map(named), page.after(), page.limit)
-        } else {
-            next_rows(own.into_iter().map(named), page.after(), page.limit)
-        };
-        let rows = next.into_iter().map(|(_, user)| User::of(roster, user, view)).collect();
-        // Whom the caller sees follows from roles that begin and end without an event.
-        Ok(Answer::of_more(roster.position(), page.page(rows, |user: &User| user.name.clone())))
-    });
-    list.await
+    let list = reads.list_in_parts(
+        NextKeys::new(page.after, page.limit),
+        |roster, view, part, keys| {
+            let own = view.itself().and_then(|who| match who {
+                Principal::User(user) | Principal::Limited(user, _) => Some(user),
+                Principal::Service(_) | Principal::Anyone => None,
+            });
+            if view.may_everywhere("user.list") {
+                let (users, next) = roster.users_from(part.from, part.rows);
+                users.for_each(|user| keys.offer(roster.user_name(user).to_owned()));
+                return Ok(next);
+            }
+            own.into_iter().for_each(|user| keys.offer(roster.user_name(user).to_owned()));
+            Ok(None)
+        },
+        |roster, view, names| {
+            let users = names.iter().filter_map(|name| roster.user_by_name(name));
+            users.map(|user| User::of(roster, user, view)).collect()
+        },
+        String::clone,
+    );
+    let (position, page) = list.await?;
+    // Whom the caller sees follows from roles that begin and end without an event.
+    Ok(Answer::of_more(position, page))
 }
 
 /// One user, by name or by id.

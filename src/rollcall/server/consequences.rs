@@ -29,7 +29,7 @@ impl Consequences for RosterConsequences {
         }
         // A roster that stands still is said elsewhere; what it has is still worth asking.
         self.handle.wait_for(seen, ROSTER_TIMEOUT).await;
-        let (before, now) = (self.handle.live().read().clone(), self.clock.now());
+        let (before, now) = (self.handle.live().read_long().clone(), self.clock.now());
         let tried = tokio::task::spawn_blocking(move || emptied_projects(&before, &source, &facts, crowd, now)).await;
         tried.unwrap_or_else(|error| {
             tracing::error!(%error, "what a read would come to could not be tried");

@@ -53,7 +53,7 @@ pub(super) async fn in_roster(
         let mut part = Part::default();
         loop {
             // The guard is held for one slice.
-            let walked = live.read().problems(what, from, ROWS);
+            let walked = live.read_long().problems(what, from, ROWS);
             part.found.extend(walked.found.into_iter().map(|(at, flaw)| (key(at), of_flaw(kind, flaw))));
             match walked.next {
                 Some(next) if part.found.len() < limit => from = next,
