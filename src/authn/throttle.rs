@@ -14,6 +14,8 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::true_client::host_of;
+
 /// How many different wrong credentials strangers may send to one account before they have to wait.
 const FREE_PER_ACCOUNT: u32 = 10;
 /// The same for a client, behind which there may be a whole company.
@@ -272,12 +274,9 @@ impl Throttle {
         self.hasher.hash_one((kind, name, tried.credential)).max(1)
     }
 
-    /// An IPv4 address, or the /64 that one customer has of IPv6; a mapped IPv4 address is one. Neighbours are others.
+    /// Neighbours are others.
     fn client(&self, client: IpAddr) -> u64 {
-        match client.to_canonical() {
-            IpAddr::V4(v4) => self.hasher.hash_one(("v4", v4.to_bits())).max(1),
-            IpAddr::V6(v6) => self.hasher.hash_one(("v6", v6.to_bits() >> 64)).max(1),
-        }
+        self.hasher.hash_one(host_of(client)).max(1)
     }
 }
 

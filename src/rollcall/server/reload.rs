@@ -227,6 +227,31 @@ fn item(what: impl Into<String>, outcome: ReloadOutcome, detail: impl Into<Strin
     ReloadedItem { what: what.into(), outcome, detail: detail.into() }
 }
 
+/// What a source is to be.
+enum Next {
+    /// As it is.
+    Same,
+    /// This.
+    Other(Box<BuiltSource>),
+    /// As it is, as the new one cannot be used.
+    Refused(String),
+}
+
+/// A source that would be another, and one that would have a secret of it then.
+fn shared(next: &BTreeMap<SourceName, Next>, sources: &LiveSources) -> Option<(SourceName, SourceName)> {
+    let marks = |name: &SourceName| match (next.get(name), sources.0.get(name)) {
+        (Some(Next::Other(built)), _) => marks_of(&built.source),
+        (_, Some(live)) => live.marks.clone(),
+        (_, None) => Vec::new(),
+    };
+    let others = next.iter().filter(|(_, next)| matches!(next, Next::Other(_))).map(|(name, _)| name);
+    others.into_iter().find_map(|name| {
+        let own = marks(name);
+        let other = sources.0.keys().find(|other| *other != name && marks(other).iter().any(|mark| own.contains(mark)));
+        Some((name.clone(), other?.clone()))
+    })
+}
+
 impl Reloader {
     /// Of its parts.
     pub fn new(parts: ReloaderParts) -> Self {
@@ -237,9 +262,7 @@ impl Reloader {
     /// Reads everything anew, says of each what became of it, and logs it. Blocks: it reads files.
     pub fn reload(&self) -> Reloaded {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let names: Vec<SourceName> = sources.0.keys().cloned().collect();
-        let mut items: Vec<ReloadedItem> =
-            names.iter().filter_map(|name| self.reload_source(name, &mut sources)).collect();
+        let mut items = self.reload_sources(&mut sources);
         items.extend(self.reload_tls());
         items.extend(self.reload_admin_key());
         items.push(self.reload_keys());
@@ -261,34 +284,40 @@ impl Reloader {
         Reloaded { items, restart }
     }
 
-    /// A source of which no file is read has nothing to read anew.
-    fn reload_source(&self, name: &SourceName, sources: &mut LiveSources) -> Option<ReloadedItem> {
-        let what = format!("source {name}");
-        let shared = |built: &BuiltSource| {
-            let marks = marks_of(&built.source);
-            let others = sources.0.iter().filter(|(other, _)| *other != name);
-            others.filter(|(_, live)| live.marks.iter().any(|mark| marks.contains(mark))).map(|(other, _)| other).next()
-        };
-        let built = rebuild(&self.loaded, name);
-        if let Some(other) = built.as_ref().ok().and_then(shared) {
+    /// All sources are built before one is replaced: two may take each other's secret, and never have one together.
+    fn reload_sources(&self, sources: &mut LiveSources) -> Vec<ReloadedItem> {
+        let mut next: BTreeMap<SourceName, Next> = BTreeMap::new();
+        for (name, live) in &sources.0 {
+            let of = match rebuild(&self.loaded, name) {
+                // A source of which no file is read has nothing to read anew.
+                Ok(built) if built.files == 0 => continue,
+                Ok(built) if built.made_of == live.made_of => Next::Same,
+                Ok(built) => Next::Other(Box::new(built)),
+                Err(problems) => {
+                    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                    Next::Refused(lines.join("; "))
+                }
+            };
+            next.insert(name.clone(), of);
+        }
+        while let Some((name, other)) = shared(&next, sources) {
             let detail = format!("the source `{other}` has this secret too; give each its own");
-            return Some(item(what, ReloadOutcome::Kept, detail));
+            next.insert(name, Next::Refused(detail));
         }
-        let live = sources.0.get_mut(name)?;
-        match built {
-            Ok(built) if built.files == 0 => None,
-            Ok(built) if built.made_of == live.made_of => {
-                Some(item(what, ReloadOutcome::Unchanged, "its secrets and certificates are the same"))
+        let replaced = next.into_iter().map(|(name, next)| {
+            let what = format!("source {name}");
+            match next {
+                Next::Same => item(what, ReloadOutcome::Unchanged, "its secrets and certificates are the same"),
+                Next::Refused(why) => item(what, ReloadOutcome::Kept, why),
+                Next::Other(built) => {
+                    if let Some(live) = sources.0.get_mut(&name) {
+                        live.replace(*built);
+                    }
+                    item(what, ReloadOutcome::Reloaded, "its secrets and certificates are in use")
+                }
             }
-            Ok(built) => {
-                live.replace(built);
-                Some(item(what, ReloadOutcome::Reloaded, "its secrets and certificates are in use"))
-            }
-            Err(problems) => {
-                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                Some(item(what, ReloadOutcome::Kept, lines.join("; ")))
-            }
-        }
+        });
+        replaced.collect()
     }
 
     /// Its files are looked at by themselves too; this says at once what became of them.

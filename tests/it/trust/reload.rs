@@ -87,6 +87,28 @@ fn a_secret_that_cannot_be_used_leaves_the_old_one_and_every_other_is_read_all_t
 }
 
 #[test]
+fn two_sources_may_take_each_others_secret_at_once_and_never_have_one_together() {
+    let mut server = Server::prepared("[source.second]\nsecret_file = \"second.secret\"\n");
+    let (one, two, three) = (server.secret.clone(), Secret::new(3), Secret::new(4));
+    server.dir.write("second.secret", two.text());
+    server.go();
+    let reload = |first: &Secret, second: &Secret| {
+        server.dir.write("flexnet.secret", first.text());
+        server.dir.write("second.secret", second.text());
+        let answer = server.post("/api/v1/reload", &json!({})).expect(200).json();
+        ["source flexnet", "source second"].map(|what| item(&answer, what)["outcome"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(reload(&two, &one), ["reloaded", "reloaded"]);
+    assert_eq!((post_with(&server, &two), post_with(&server, &one)), (202, 401));
+    // One secret for both: the first by name keeps its own, which the other then cannot have either.
+    assert_eq!(reload(&three, &three), ["kept", "reloaded"]);
+    assert_eq!((post_with(&server, &two), post_with(&server, &three)), (202, 401));
+    assert_eq!(reload(&three, &two), ["reloaded", "reloaded"]);
+    assert_eq!(reload(&three, &three), ["unchanged", "kept"]);
+    assert_eq!(post_with(&server, &three), 202);
+}
+
+#[test]
 fn the_key_of_the_administrator_is_read_anew_and_the_former_one_is_over() {
     let server = Server::start();
     let former = server.admin_key();
