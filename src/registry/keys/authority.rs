@@ -72,8 +72,11 @@ pub(super) fn published(dir: &Path, options: &KeyOptions) -> Result<(String, Vec
 
 /// Makes the next authority where there is none.
 pub(super) fn make_next(dir: &Path, options: &KeyOptions, now: DateTime<Utc>) -> Result<(), KeyError> {
-    let path = dir.join(NEXT);
-    if path.exists() { Ok(()) } else { write_json(&path, &new_authority(options, now)?) }
+    if dir.join(NEXT).exists() { Ok(()) } else { write_next(dir, options, now) }
+}
+
+fn write_next(dir: &Path, options: &KeyOptions, now: DateTime<Utc>) -> Result<(), KeyError> {
+    write_json(&dir.join(NEXT), &new_authority(options, now)?)
 }
 
 /// The next authority certifies from now on, a new signing key first. The former one stays in the bundle while a token of it may live.
@@ -114,14 +117,17 @@ pub(super) fn maintain(dir: &Path, options: &KeyOptions, now: DateTime<Utc>) -> 
             _ => upkeep = Upkeep::Bundle,
         }
     }
-    let left = all.first().map(|(_, authority)| authority.ends - now).unwrap_or_default();
-    let next = all.iter().any(|(role, _)| *role == AuthorityRole::Next);
-    if next && left <= options.authority_takeover {
+    let ends = all.first().map(|(_, authority)| authority.ends).unwrap_or_default();
+    let next = all.iter().find(|(role, _)| *role == AuthorityRole::Next).map(|(_, authority)| authority.ends);
+    if next.is_some() && ends - now <= options.authority_takeover {
         promote_next(dir, options, now)?;
         return Ok(Upkeep::Certifies);
     }
-    if !next && left <= options.authority_overlap {
-        make_next(dir, options, now)?;
+    // One that was made by hand long ago would soon need one after it, which no registry could have by then.
+    let takeover = ends - options.authority_takeover;
+    let lasts = next.is_some_and(|next| next - takeover > options.authority_overlap);
+    if !lasts && ends - now <= options.authority_overlap {
+        write_next(dir, options, now)?;
         return Ok(Upkeep::Bundle);
     }
     Ok(upkeep)

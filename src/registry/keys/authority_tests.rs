@@ -77,6 +77,27 @@ fn an_authority_is_renewed_when_somebody_wants_it_in_two_steps() {
 }
 
 #[test]
+fn a_next_authority_that_was_made_long_ago_is_made_anew_while_registries_have_time() {
+    let dir = Dir::new();
+    let options = KeyOptions::default();
+    let keys = Keys::open(&dir.keys(), options.clone(), now()).unwrap();
+    keys.make_next_authority(now() + TimeDelta::days(100)).unwrap();
+    let (ends, early) = (keys.authorities()[0].ends, keys.authorities()[1].name.clone());
+    keys.maintain(ends - options.authority_overlap - TimeDelta::seconds(1)).unwrap();
+    assert_eq!(keys.authorities()[1].name, early);
+    keys.maintain(ends - options.authority_overlap).unwrap();
+    let (second, bundle) = (keys.authorities()[1].name.clone(), keys.bundle());
+    assert!(roles(&keys) == [AuthorityRole::Certifies, AuthorityRole::Next] && second != early);
+    keys.maintain(ends - options.authority_overlap + TimeDelta::minutes(10)).unwrap();
+    assert_eq!(keys.bundle(), bundle, "once");
+
+    let takeover = ends - options.authority_takeover;
+    keys.maintain(takeover).unwrap();
+    keys.maintain(takeover + TimeDelta::days(1)).unwrap();
+    assert_eq!((certified_by(&keys), roles(&keys)), (second, vec![AuthorityRole::Certifies]));
+}
+
+#[test]
 fn a_server_that_slept_through_every_date_makes_what_it_needs() {
     let dir = Dir::new();
     let ends = Keys::open(&dir.keys(), KeyOptions::default(), now()).unwrap().authorities()[0].ends;
