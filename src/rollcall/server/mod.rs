@@ -390,7 +390,7 @@ impl Server {
             tokio::spawn(listener::serve(ops_listener, routes, apart, Front::default(), stop.clone()));
         }
         if let Some(tls) = &tls {
-            tokio::spawn(tls::watch(Arc::clone(tls), stop.clone()));
+            tokio::spawn(tls::watch(Arc::clone(tls), Arc::clone(&clock), stop.clone()));
         }
         let listener_task =
             tokio::spawn(listener::serve(listener, routes, limits, Front { proxies, tls }, stop.clone()));

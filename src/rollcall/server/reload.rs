@@ -324,7 +324,7 @@ impl Reloader {
     fn reload_tls(&self) -> Option<ReloadedItem> {
         let tls = self.tls.as_ref()?;
         let before = tls.identity();
-        tls.reload();
+        tls.reload(self.clock.now());
         let what = "TLS certificate";
         Some(match tls.refused() {
             Some(why) => item(what, ReloadOutcome::Kept, why),

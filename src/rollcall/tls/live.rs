@@ -10,12 +10,13 @@ use std::{
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
+use rollcall_events::Clock;
 use rollcall_ingest::connector::ClientCertificate;
 use rustls::pki_types::CertificateDer;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::identity::{Identity, TlsError};
+use super::identity::{Identity, TlsError, TlsFile};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -62,11 +63,12 @@ impl Tls {
         Ok(Self { paths, read, current: RwLock::new(Arc::new(identity)), last })
     }
 
-    /// Looks at the files again, and takes them if they changed and fit. What does not fit leaves what was there.
-    pub fn reload(&self) {
+    /// Looks at the files again, and takes them if they changed and fit. What does not fit leaves what was there, and so does
+    /// what has ended while that has not.
+    pub fn reload(&self, now: DateTime<Utc>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (content, identity) = match read_all(&self.paths, self.read) {
-            Ok(files) => (files.hash(), files.identity()),
+            Ok(files) => (files.hash(), files.identity().and_then(|next| self.unless_over(next, now))),
             Err(what) => (what.clone().into_bytes(), Err(what)),
         };
         if content == last.content {
@@ -84,6 +86,13 @@ impl Tls {
                 last.refused = Some(what);
             }
         }
+    }
+
+    fn unless_over(&self, next: Identity, now: DateTime<Utc>) -> Result<Identity, String> {
+        if next.ends <= now && self.identity().ends > now {
+            return Err(format!("`{}`: the certificate ended {}", TlsFile::Certificate.key(), next.ends));
+        }
+        Ok(next)
     }
 
     /// Why what stands in the files is not what is in use.
@@ -112,15 +121,15 @@ impl Tls {
 }
 
 /// Looks at the files until it is told to stop.
-pub async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
+pub async fn watch(tls: Arc<Tls>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = look.tick() => {
-                let tls = Arc::clone(&tls);
-                let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+                let (tls, now) = (Arc::clone(&tls), clock.now());
+                let _ = tokio::task::spawn_blocking(move || tls.reload(now)).await;
             }
         }
     }

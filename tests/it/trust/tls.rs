@@ -33,8 +33,13 @@ impl Authority {
 
     /// A certificate for these names, and its key.
     fn certify(&self, names: &[&str]) -> (String, String) {
+        self.certify_until(names, 4096)
+    }
+
+    fn certify_until(&self, names: &[&str], year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+        let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 }
@@ -117,6 +122,10 @@ fn a_pair_that_does_not_fit_leaves_the_old_one_and_a_good_one_is_taken_without_a
     fresh.send(fresh.get(&url(&server, "/readyz"))).expect(200);
     fs::remove_file(server.dir.join("tls.key")).unwrap();
     wait_for("the other refusal", || details().contains("cannot be read").then_some(()));
+    // A whole pair that is over.
+    lay(&server, &second.certify_until(OWN, 2020));
+    wait_for("the refusal of what is over", || details().contains("the certificate ended 2020").then_some(()));
+    fs::remove_file(server.dir.join("tls.key")).unwrap();
     // The whole of it, but that anybody could have written it: what starts no server is not taken later either.
     server.dir.write("tls.crt", &renewed.0);
     let open = server.dir.write("open.key", &renewed.1);
