@@ -233,7 +233,8 @@ impl ReceiverState {
         let hook_state = self.hooks.get(source).ok_or(ReceiveError::UnknownSource)?;
         let limit = hook_state.route.max_in_flight;
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
-        let MappedDelivery { parts, events, personal } = hook_state.route.map_delivery(&delivery, delivery.received_at);
+        let mapped = hook_state.route.map_apart(&delivery, delivery.received_at).await?;
+        let MappedDelivery { parts, events, personal } = mapped;
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
         let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
         let durability = if only_here { Durability::Synced } else { Durability::Written };
@@ -296,7 +297,24 @@ pub(crate) struct MappedDelivery {
     pub(crate) personal: Vec<Personal>,
 }
 
+/// From so many bytes on mapping takes milliseconds, which whoever else is on the thread would wait.
+const LARGE: usize = 64 << 10;
+
 impl HookRoute {
+    /// As [`Self::map_delivery`], of a large one off the threads that answer.
+    pub(crate) async fn map_apart(
+        &self,
+        delivery: &Delivery,
+        now: DateTime<Utc>,
+    ) -> Result<MappedDelivery, ReceiveError> {
+        if delivery.body.len() < LARGE {
+            return Ok(self.map_delivery(delivery, now));
+        }
+        let (route, delivery) = (self.clone(), delivery.clone());
+        let mapped = tokio::task::spawn_blocking(move || route.map_delivery(&delivery, now)).await;
+        mapped.map_err(|error| ReceiveError::Unavailable(error.to_string()))
+    }
+
     /// `now` bounds the times that order events; a replay is judged by its own clock.
     pub(crate) fn map_delivery(&self, delivery: &Delivery, now: DateTime<Utc>) -> MappedDelivery {
         let mut result = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, ThreadId},
 };
 
 use async_trait::async_trait;
@@ -32,6 +33,8 @@ const PRODUCT: &str = "rollcall.product.upserted.v1";
 struct Lines {
     /// `boom` makes the mapping panic until it is fixed.
     fixed: AtomicBool,
+    /// Where it was last mapped.
+    mapped_on: Mutex<Option<ThreadId>>,
 }
 
 impl Hook for Lines {
@@ -46,6 +49,7 @@ impl Hook for Lines {
     }
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         assert_eq!(headers.one("key"), Ok(Some("good")), "mapped before it was verified");
+        *self.mapped_on.lock().unwrap() = Some(thread::current().id());
         let line = |line: &str| {
             let mut words = line.splitn(4, ' ').map(str::to_owned);
             let mut word = || words.next().unwrap();
@@ -246,6 +250,19 @@ impl Setup {
     }
     fn head(&self) -> u64 {
         self.log.log.head().borrow().position.0
+    }
+}
+
+#[tokio::test]
+async fn a_large_delivery_is_mapped_off_the_threads_that_answer() {
+    let s = setup();
+    let mut posted = 0;
+    for (events, apart) in [(1, false), (1500, true)] {
+        let body: Vec<String> = (posted..posted + events).map(|n| one(&format!("p{n:04}"))).collect();
+        posted += events;
+        let answer = s.post(&body.join("\n")).await.unwrap();
+        assert_eq!((answer.events.len(), answer.quarantined), (events, 0));
+        assert_eq!(*s.hook.mapped_on.lock().unwrap() != Some(thread::current().id()), apart, "{events}");
     }
 }
 
