@@ -14,7 +14,7 @@ use crate::{
     reasons::{
         Cause, Fix, Obstacle, Reason, Remedy, RolePath, Rule, Standing, Step,
         baseline::{BaselinePath, visibility_name},
-        steps,
+        steps, stood_until,
     },
     roster::{
         Roster,
@@ -108,24 +108,31 @@ pub fn explain(
     let paths = roster.role_paths(principal, place, now);
     let level = roster.resource(ProfileKind::Access, place, principal).map_or(0, |resource| resource.level);
     let resource = roster.resource(ProfileKind::Access, place, principal);
-    let exempts = |path: &RolePath| {
+    let exempts = |held: HeldRole| {
         resource.as_ref().is_some_and(|resource| {
             let mut acting = profile.ceilings_on(resource, roster.switches());
-            acting.any(|ceiling| ceiling.mask.intersects(actions) && ceiling.exempts(path.held.role))
+            acting.any(|ceiling| ceiling.mask.intersects(actions) && ceiling.exempts(held.role))
         })
     };
-    let suffices = |path: &RolePath| profile.gives(path.held).intersects(actions) || exempts(path);
+    // What a role gave that the profile has no more, nothing knows.
+    let suffices =
+        |path: &RolePath| path.held.is_none_or(|held| profile.gives(held).intersects(actions) || exempts(held));
     let mut missed: Vec<&RolePath> = paths.iter().filter(|path| !path.stands() && suffices(path)).collect();
     missed.sort_by_cached_key(|path| nearness(&path.obstacles, &path.name));
     let (have, lack): (Vec<BaselinePath>, Vec<BaselinePath>) =
         roster.baseline_paths(principal, place, actions, now).into_iter().partition(|path| path.obstacles.is_empty());
     let mut near_misses: Vec<NearMiss> = missed
         .iter()
-        .take(MAX_NEAR_MISSES)
         .map(|path| NearMiss { reason: roster.reason(path), obstacles: path.obstacles.clone() })
         .chain(lack.into_iter().map(|path| NearMiss { reason: path.reason, obstacles: path.obstacles }))
         .collect();
     near_misses.sort_by_cached_key(|miss| nearness(&miss.obstacles, &miss.reason.name));
+    // However many are nearer, what stood the longest is told: what ended it is what turned the answer.
+    let latest = near_misses.iter().enumerate().rev().max_by_key(|(_, miss)| stood_until(&miss.obstacles));
+    if let Some(latest) = latest.map(|(ix, _)| ix).filter(|latest| *latest >= MAX_NEAR_MISSES) {
+        near_misses.swap(MAX_NEAR_MISSES - 1, latest);
+    }
+    near_misses.truncate(MAX_NEAR_MISSES);
     let mut reasons: Vec<Reason> = paths.iter().filter(|path| path.stands()).map(|path| roster.reason(path)).collect();
     let question = Question { roster, principal, actions, place, now };
     let (mut ceilings, mut would_allow) = (Vec::new(), Vec::new());
@@ -191,10 +198,10 @@ impl<'a> Question<'a> {
     /// A role that is held, and does not give here what it gives where it may be given higher.
     fn limited_near_miss(&self, path: &RolePath) -> Option<NearMiss> {
         let profile = &self.roster.profile;
-        let lacking =
-            profile.role_actions(path.held.role).difference(profile.gives(path.held)).intersection(self.actions);
+        let held = path.held?;
+        let lacking = profile.role_actions(held.role).difference(profile.gives(held)).intersection(self.actions);
         let levels = profile.levels_for(lacking)?;
-        let role = profile.role_name(path.held.role);
+        let role = profile.role_name(held.role);
         let what = self.names(lacking);
         let text = format!("role {role} gives {what} only where it is granted at level {levels}");
         let remedy = format!("role {role} is granted at level {levels}");
@@ -291,7 +298,7 @@ impl<'a> Question<'a> {
         }
         // What else the caller holds stays only where the remedy moves nobody and nothing.
         let mut held = if matches!(path.rule, Rule::Binding | Rule::Group) { self.roles_at(at) } else { Vec::new() };
-        held.push(path.held);
+        held.push(path.held?);
         let remedies: Vec<&str> = path.obstacles.iter().map(|o| o.remedy.as_str()).collect();
         let mut text = format!("{}, for {}", remedies.join(", and "), path.text);
         if !self.would_allow(&held, resource, self.roster.switches()) {

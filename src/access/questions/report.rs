@@ -67,7 +67,8 @@ pub fn who_may(
         let mut roles: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
         let exempt = roster.exempting_roles(who, project, actions);
         let tells = |path: &&RolePath| {
-            roster.profile().gives(path.held).intersects(actions) || exempt.contains(&path.held.role)
+            path.held
+                .is_some_and(|held| roster.profile().gives(held).intersects(actions) || exempt.contains(&held.role))
         };
         let paths = roster.role_paths(who, project.into(), now);
         for path in paths.iter().filter(|path| path.stands()).filter(tells) {
@@ -76,7 +77,7 @@ pub fn who_may(
         }
         // What nobody has without being this very caller: the project is its own, or its role lifts a ceiling.
         if open_to.is_none() {
-            let held: BTreeSet<_> = paths.iter().filter(|path| path.stands()).map(|path| path.held).collect();
+            let held: BTreeSet<_> = paths.iter().filter(|path| path.stands()).filter_map(|path| path.held).collect();
             let given = held.iter().fold(ActionSet::EMPTY, |set, held| set.union(roster.profile().gives(*held)));
             for path in roster.baseline_paths(who, project.into(), actions.difference(given), now) {
                 if path.obstacles.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Cause, Obstacle, PathSearch, Standing, obstacle};
+use super::{Cause, Hindrance, Obstacle, PathSearch, Standing, obstacle};
 use crate::roster::facts::{Account, Cycle, Field};
 
 /// How far a walk goes.
@@ -32,13 +32,13 @@ pub(super) struct AncestorStep {
     from: Option<usize>,
     /// What stands in the way from there to here.
     between: Option<Obstacle>,
-    /// How much stands in the whole way.
-    pub(super) weight: usize,
+    /// What stands in the whole way.
+    pub(super) hindrance: Hindrance,
 }
 
 impl PathSearch<'_> {
-    /// From every account that the person is or was in. Along every present and former parent, the way with the fewest
-    /// obstacles first: a clean way up is found even where a former parent was a short cut.
+    /// From every account that the person is or was in, along every present and former parent, the wanted way first: a
+    /// clean way up is found even where a former parent was a short cut.
     pub(super) fn ancestor_paths(&self, person: u32, reach: Reach) -> Vec<AncestorPaths> {
         let facts = &self.roster.facts;
         let Some(row) = facts.persons.get(person) else { return Vec::new() };
@@ -53,9 +53,9 @@ impl PathSearch<'_> {
                 left.with_fix(self.fix_person(person, json!({"account": name})))
             });
             let mut paths = AncestorPaths { start, steps: Vec::new() };
-            let weight = usize::from(between.is_some());
-            let mut queue =
-                BTreeMap::from([((weight, 0), AncestorStep { account: start, from: None, between, weight })]);
+            let hindrance = Hindrance::NONE.and(&between);
+            let first = AncestorStep { account: start, from: None, between, hindrance };
+            let mut queue = BTreeMap::from([((self.wanted.order(hindrance), 0), first)]);
             let (mut seen, mut order) = (BTreeSet::new(), 0);
             while let Some((_, mut step)) = queue.pop_first() {
                 if !seen.insert(step.account) {
@@ -67,15 +67,16 @@ impl PathSearch<'_> {
                 left -= 1;
                 let account = step.account;
                 let row = facts.accounts.get(account);
-                step.weight += usize::from(row.is_none_or(|row| !row.register.stands()));
-                let (here, so_far) = (paths.steps.len(), step.weight);
+                step.hindrance = step.hindrance.and(&self.account_gone(account));
+                let (here, so_far) = (paths.steps.len(), step.hindrance);
                 paths.steps.push(step);
                 let Some(row) = row.filter(|_| reach == Reach::Up) else { continue };
                 for parent in facts.current_and_former(Field::AccountParent, account, row.parent) {
                     let between = self.above(account, parent, row);
-                    let weight = so_far + usize::from(between.is_some());
+                    let hindrance = so_far.and(&between);
                     order += 1;
-                    queue.insert((weight, order), AncestorStep { account: parent, from: Some(here), between, weight });
+                    let next = AncestorStep { account: parent, from: Some(here), between, hindrance };
+                    queue.insert((self.wanted.order(hindrance), order), next);
                 }
             }
             all_paths.push(paths);

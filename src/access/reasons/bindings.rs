@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::{LOCAL, Position, body::member_subject};
 
-use super::{Cause, Fix, Obstacle, PathSearch, RolePath, Rule, Standing, obstacle};
+use super::{Cause, Fix, Hindrance, Obstacle, PathSearch, RolePath, Rule, Standing, obstacle};
 use crate::roster::{
+    bindings::API_ROLE_PREFIX,
     facts::{Holder, Member, Origin, RecordedScope},
     handles::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx, UserIx},
     register::Register,
@@ -126,7 +127,8 @@ impl PathSearch<'_> {
         let Some(held) = self.roster.personal_role() else { return };
         let role_path = RolePath {
             rule: Rule::Personal,
-            held,
+            held: Some(held),
+            role: self.roster.profile.role_name(held.role).to_owned(),
             name: self.roster.user_id(user),
             text: "the user's own personal project".to_owned(),
             facts: self.roster.persons_of(user).iter().map(|person| self.person_cause(*person)).collect(),
@@ -148,34 +150,45 @@ impl PathSearch<'_> {
         for GroupPath { groups, obstacles, causes } in self.group_paths(holder) {
             let Some(group) = groups.first().copied() else { continue };
             let all: Vec<Obstacle> = own.iter().cloned().chain(obstacles).collect();
+            let causes: Vec<Cause> = causes.into_iter().chain(self.holder_cause(holder)).collect();
             self.push_bindings(Holder::Group(group), &all, &groups, &causes);
         }
     }
 
-    /// Every group above a holder with what stands in the way to it, by the path with the fewest obstacles.
+    /// What is said of who holds something itself.
+    fn holder_cause(&self, holder: Holder) -> Option<Cause> {
+        match holder {
+            Holder::Person(ix) => Some(self.person_cause(ix)),
+            Holder::Service(ix) => self.service_cause(ix),
+            Holder::Group(_) => None,
+        }
+    }
+
+    /// Every group above a holder with what stands in the way to it, by the wanted way.
     fn group_paths(&self, holder: Holder) -> Vec<GroupPath> {
         let roster = self.roster;
         let mut steps: Vec<GroupStep> = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut queue: BTreeMap<(usize, usize), (GroupStep, usize)> = BTreeMap::new();
+        let mut queue: BTreeMap<((u64, u64), usize), (GroupStep, Hindrance)> = BTreeMap::new();
         let mut order = 0;
-        let mut enter = |queue: &mut BTreeMap<_, _>, holder: Holder, from: Option<usize>, weight: usize| {
+        let mut enter = |queue: &mut BTreeMap<_, _>, holder: Holder, from: Option<usize>, so_far: Hindrance| {
             for ix in roster.index.member_of.get(&holder).into_iter().flatten() {
                 let Some(row) = roster.facts.members.get(*ix as usize) else { continue };
                 let (between, causes) = self.membership(row);
                 order += 1;
-                let weight = weight + between.len();
-                queue.insert((weight, order), (GroupStep { group: row.group, from, causes, between }, weight));
+                let hindrance = so_far.and(&between);
+                let step = GroupStep { group: row.group, from, causes, between };
+                queue.insert((self.wanted.order(hindrance), order), (step, hindrance));
             }
         };
-        enter(&mut queue, holder, None, 0);
-        while let Some((_, (step, weight))) = queue.pop_first() {
+        enter(&mut queue, holder, None, Hindrance::NONE);
+        while let Some((_, (step, hindrance))) = queue.pop_first() {
             if steps.len() >= MAX_GROUPS || !seen.insert(step.group) {
                 continue;
             }
             let (here, group) = (steps.len(), step.group);
             steps.push(step);
-            enter(&mut queue, Holder::Group(group), Some(here), weight);
+            enter(&mut queue, Holder::Group(group), Some(here), hindrance);
         }
         let along = |ix: usize| {
             let (mut path, mut next) = (GroupPath::default(), Some(ix));
@@ -223,6 +236,25 @@ impl PathSearch<'_> {
         (obstacles, vec![cause, of_group])
     }
 
+    /// What is said of a folder, which is where a role is given: its kind decides what a role gives there.
+    fn scope_cause(&self, on: RecordedScope) -> Option<Cause> {
+        let RecordedScope::Folder(ix) = on else { return None };
+        let subject = format!("folder/{}", self.roster.facts.folders.id(ix));
+        let position = self.roster.folder_row(FolderIx(ix))?.register.cause;
+        Some(Cause { position, source: LOCAL.to_owned(), subject })
+    }
+
+    /// That the profile in force does not let a role be given where it was.
+    fn not_given(&self, role: &str, on: RecordedScope) -> Obstacle {
+        if self.roster.resolve_role(role).is_none() {
+            return self.no_such_role(Standing::Ended, role);
+        }
+        let text = format!("role {role} cannot be given on {}", self.roster.scope_name(on));
+        let profile = self.roster.rules_in_force().into_iter().filter(|rule| rule.subject == "profile");
+        let cause = profile.chain(self.scope_cause(on)).max_by_key(|cause| cause.position);
+        obstacle(Standing::Ended, text, format!("the profile lets role {role} be given there"), cause)
+    }
+
     /// The bindings of one holder that are for this place. `groups`: the path from a group that has it down to who is
     /// asked about.
     fn push_bindings(&mut self, holder: Holder, own: &[Obstacle], groups: &[u32], via: &[Cause]) {
@@ -230,14 +262,19 @@ impl PathSearch<'_> {
         for ix in roster.index.holder_bindings.get(&holder).into_iter().flatten() {
             let Some(row) = roster.facts.bindings.get(*ix).and_then(Option::as_ref) else { continue };
             let Some(way) = self.above.get(&row.on) else { continue };
-            let Some((ProfileKind::Access, held)) = roster.roles.get(*ix as usize).copied().flatten() else { continue };
+            let held = match roster.roles.get(*ix as usize).copied().flatten() {
+                Some((ProfileKind::Access, held)) => Some(held),
+                None if !row.role.starts_with(API_ROLE_PREFIX) => None,
+                Some(_) | None => continue,
+            };
             let subject = roster.facts.bindings.id(*ix).to_owned();
             let cause = Cause { position: row.register.cause, source: LOCAL.to_owned(), subject: subject.clone() };
             let mut obstacles = self.common.clone();
             obstacles.extend_from_slice(own);
             obstacles.extend(way.obstacles.iter().cloned());
-            let role = roster.profile.role_name(held.role);
+            let role = held.map_or(row.role.as_str(), |held| roster.profile.role_name(held.role));
             let what = format!("the binding of role {role}");
+            obstacles.extend(held.is_none().then(|| self.not_given(&row.role, row.on)));
             if row.register.stands() {
                 self.window(&mut obstacles, &what, (row.starts, row.ends), &cause, || self.fix_binding(row));
             } else {
@@ -265,15 +302,13 @@ impl PathSearch<'_> {
             let mut facts = vec![cause];
             facts.extend_from_slice(via);
             facts.extend(way.causes.iter().cloned());
-            match holder {
-                Holder::Person(ix) => facts.push(self.person_cause(ix)),
-                Holder::Service(ix) => facts.extend(self.service_cause(ix)),
-                Holder::Group(_) => {}
-            }
+            facts.extend(self.scope_cause(row.on));
+            facts.extend(self.holder_cause(holder));
             facts.retain(|cause| cause.position != Position(0));
             let role_path = RolePath {
                 rule: if groups.is_empty() { Rule::Binding } else { Rule::Group },
                 held,
+                role: role.to_owned(),
                 name: subject,
                 text,
                 facts,

@@ -7,10 +7,7 @@ use rollcall_events::{Position, body::pair_subject};
 use serde_json::json;
 
 use super::{AskedPackage, Cause, Obstacle, PathSearch, RolePath, Rule, Standing, ancestors::Reach, obstacle};
-use crate::{
-    profile::{HeldRole, RoleIx},
-    roster::facts::{Field, NONE, State},
-};
+use crate::roster::facts::{Field, NONE, State};
 
 /// A line as it is or once was: for which product, of which entitlement, bought by which account.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +21,7 @@ struct Purchase {
 impl PathSearch<'_> {
     /// Rule 3: every line of a product that is or was in the package, of an account that the person is or was in, or of
     /// an entitlement that the person is or was assigned to.
-    pub(super) fn find_customer(&mut self, at: AskedPackage<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
+    pub(super) fn find_customer(&mut self, at: AskedPackage<'_>, person: u32, own: &[Obstacle]) {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut lines = BTreeSet::new();
@@ -33,12 +30,18 @@ impl PathSearch<'_> {
             Some(roster.setting_cause("customer_sub_accounts")).filter(|_| !roster.settings.customer_sub_accounts);
         let reach = if matches!(narrowed, Some(None)) { Reach::Own } else { Reach::Up };
         let all_paths = self.ancestor_paths(person, reach);
-        // The way with the fewest obstacles to each account.
-        let mut accounts: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
+        let not_beyond = narrowed.flatten().map(|cause| {
+            let text = "an entitlement no longer reaches sub-accounts (customer_sub_accounts)".to_owned();
+            obstacle(Standing::Ended, text, "entitlements reach sub-accounts again".to_owned(), Some(cause))
+        });
+        // The wanted way to each account.
+        let mut accounts: BTreeMap<u32, ((u64, u64), usize, usize)> = BTreeMap::new();
         for (n, paths) in all_paths.iter().enumerate() {
             for (ix, step) in paths.steps.iter().enumerate() {
-                let best = accounts.entry(step.account).or_insert((step.weight, n, ix));
-                *best = (*best).min((step.weight, n, ix));
+                let hindrance = step.hindrance.and(not_beyond.iter().filter(|_| ix > 0));
+                let this = (self.wanted.order(hindrance), n, ix);
+                let best = accounts.entry(step.account).or_insert(this);
+                *best = (*best).min(this);
             }
         }
         for mapping in roster.index.package_mappings.of(at.ix) {
@@ -62,11 +65,7 @@ impl PathSearch<'_> {
             let (_, n, ix) = accounts.get(&account)?;
             let paths = all_paths.get(*n)?;
             let (mut obstacles, causes) = self.along(paths, *ix);
-            if let Some(cause) = narrowed.clone().flatten().filter(|_| *ix > 0) {
-                let text = "an entitlement no longer reaches sub-accounts (customer_sub_accounts)".to_owned();
-                let remedy = "entitlements reach sub-accounts again".to_owned();
-                obstacles.push(obstacle(Standing::Ended, text, remedy, Some(cause)));
-            }
+            obstacles.extend(not_beyond.clone().filter(|_| *ix > 0));
             Some((obstacles, causes))
         };
         let mut found = Vec::new();
@@ -91,7 +90,7 @@ impl PathSearch<'_> {
                 if !assigned && way.is_none() {
                     continue;
                 }
-                let path = self.customer_path(at, person, role, own, &purchase, way);
+                let path = self.customer_path(at, person, own, &purchase, way);
                 let stands = path.as_ref().is_some_and(RolePath::stands);
                 found.extend(path);
                 if stands {
@@ -110,7 +109,6 @@ impl PathSearch<'_> {
         &self,
         at: AskedPackage<'_>,
         person: u32,
-        role: RoleIx,
         own: &[Obstacle],
         purchase: &Purchase,
         way: Option<(Vec<Obstacle>, Vec<Cause>)>,
@@ -133,6 +131,7 @@ impl PathSearch<'_> {
         let assigned_subject = pair_subject("entitlement_person", entitlement_id, facts.persons.id(person));
         let assignment_cause = assigned.map(|pair| roster.cause(space, assigned_subject, &pair.register));
         let (between, way_causes) = way.unwrap_or_default();
+        let what = format!("entitlement {entitlement_id}");
         if buyer.narrowed {
             if !assigned.is_some_and(|pair| pair.register.stands()) {
                 let remedy = format!("the person is assigned to entitlement {entitlement_id}");
@@ -149,7 +148,19 @@ impl PathSearch<'_> {
                 };
                 obstacles.push(missing.with_fix(self.fix_assignment(entitlement, person)));
             }
-            obstacles.extend(self.account_gone(buyer.account).filter(|_| buyer.account != NONE));
+            match self.account_gone(buyer.account).filter(|_| buyer.account != NONE) {
+                // What it went away from is there: going to one that is not is what ended it.
+                Some(_) if account != buyer.account && self.account_gone(account).is_none() => {
+                    let (now, name) = (facts.accounts.id(buyer.account), facts.accounts.id(account));
+                    let text = format!("{what} went to account {now}, which is not there");
+                    let cause =
+                        self.left_by(entitlement_cause.clone(), Field::EntitlementAccount, entitlement, account);
+                    let remedy = format!("{what} is of account {name} again");
+                    let elsewhere = obstacle(Standing::Ended, text, remedy, Some(cause));
+                    obstacles.push(elsewhere.with_fix(self.fix_entitlement(entitlement, json!({"account": name}))));
+                }
+                gone => obstacles.extend(gone),
+            }
         } else {
             obstacles.extend(between);
             if account != buyer.account {
@@ -180,9 +191,8 @@ impl PathSearch<'_> {
         }
 
         // The entitlement and its line.
-        let what = format!("entitlement {entitlement_id}");
         match self.removed_obstacle(&what, space, format!("entitlement/{entitlement_id}"), &buyer.register) {
-            Some(gone) => obstacles.push(gone.with_fix(self.fix_entitlement(entitlement))),
+            Some(gone) => obstacles.push(gone.with_fix(self.fix_entitlement(entitlement, json!({})))),
             None if buyer.state != State::Active => {
                 let (standing, word) = match buyer.state {
                     State::Draft => (Standing::NotYet, "a draft"),
@@ -192,7 +202,7 @@ impl PathSearch<'_> {
                 };
                 let text = format!("{what} is {word}");
                 let off = obstacle(standing, text, format!("{what} is active"), Some(entitlement_cause.clone()));
-                obstacles.push(off.with_fix(self.fix_entitlement(entitlement)));
+                obstacles.push(off.with_fix(self.fix_entitlement(entitlement, json!({}))));
             }
             None => {}
         }
@@ -235,9 +245,11 @@ impl PathSearch<'_> {
         causes.extend(mapping_cause);
         causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
+        let (role, held) = self.role_of_rule(Rule::Customer);
         let role_path = RolePath {
             rule: Rule::Customer,
-            held: HeldRole { role, level: roster.profile.project_level() },
+            held,
+            role,
             name: line_id.to_owned(),
             text: format!(
                 "entitlement {entitlement_id} (account {}, product {product_id})",

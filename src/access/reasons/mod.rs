@@ -131,10 +131,12 @@ pub struct Obstacle {
 }
 
 /// One path to a role: a rule and the facts by which it gives the role, with what stands in its way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RolePath {
     pub(crate) rule: Rule,
-    pub(crate) held: HeldRole,
+    /// Absent where the profile has no such role any more, or none that is given there: an obstacle says so.
+    pub(crate) held: Option<HeldRole>,
+    pub(crate) role: String,
     pub(crate) name: String,
     pub(crate) text: String,
     pub(crate) facts: Vec<Cause>,
@@ -148,6 +150,51 @@ impl RolePath {
     }
 }
 
+/// Until which event something stood: the oldest of what ended it. What never stood comes first.
+pub(crate) fn stood_until<'o>(obstacles: impl IntoIterator<Item = &'o Obstacle>) -> Position {
+    let causes =
+        obstacles.into_iter().map(|obstacle| obstacle.cause.as_ref().map_or(Position(0), |cause| cause.position));
+    causes.min().unwrap_or(Position(u64::MAX))
+}
+
+/// Which of several ways to the same thing is found. One that stands is the same for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// That in which the fewest things stand: what is mended soonest.
+    Fewest,
+    /// That which stood the longest: what ended it is what turned the answer.
+    Latest,
+}
+
+/// What stands in a way so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hindrance {
+    obstacles: u64,
+    stood_until: u64,
+}
+
+impl Hindrance {
+    const NONE: Self = Self { obstacles: 0, stood_until: u64::MAX };
+
+    fn and<'o>(self, more: impl IntoIterator<Item = &'o Obstacle>) -> Self {
+        more.into_iter().fold(self, |so_far, obstacle| Self {
+            obstacles: so_far.obstacles + 1,
+            stood_until: so_far.stood_until.min(stood_until([obstacle]).0),
+        })
+    }
+}
+
+impl Wanted {
+    /// The way with the least of it is taken.
+    fn order(self, way: Hindrance) -> (u64, u64) {
+        let ended = u64::MAX - way.stood_until;
+        match self {
+            Self::Fewest => (way.obstacles, ended),
+            Self::Latest => (ended, way.obstacles),
+        }
+    }
+}
+
 /// How many paths an explanation looks at. A user with more is told about these; the decision looks at all.
 const MAX_ROLE_PATHS: usize = 1_000;
 
@@ -155,6 +202,7 @@ struct PathSearch<'a> {
     roster: &'a Roster,
     now: i64,
     place: Place,
+    wanted: Wanted,
     /// The package that delivers the project.
     package: Option<AskedPackage<'a>>,
     /// What stands in the way of every path: the place itself.
@@ -174,9 +222,21 @@ struct AskedPackage<'a> {
 }
 
 impl Roster {
-    /// Every path, standing or not, by which a caller has, had or could have a role on a scope.
+    /// Every path, standing or not, by which a caller has, had or could have a role on a scope. Where several ways lead to
+    /// the same, that with the fewest obstacles and that which stood the longest.
     pub(crate) fn role_paths(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<RolePath> {
-        let mut search = PathSearch::new(self, place, now);
+        let mut paths = self.role_paths_by(Wanted::Fewest, caller, place, now);
+        if !paths.iter().all(RolePath::stands) {
+            let latest = self.role_paths_by(Wanted::Latest, caller, place, now);
+            let others: Vec<RolePath> =
+                latest.into_iter().filter(|path| !path.stands() && !paths.contains(path)).collect();
+            paths.extend(others);
+        }
+        paths
+    }
+
+    fn role_paths_by(&self, wanted: Wanted, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<RolePath> {
+        let mut search = PathSearch { wanted, ..PathSearch::new(self, place, now) };
         match caller {
             Principal::Anyone => {}
             Principal::User(user) => {
@@ -239,7 +299,7 @@ impl Roster {
     /// The reasons for which a caller has a role on a scope now.
     pub(crate) fn reasons(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> Vec<Reason> {
         let mut reasons: Vec<Reason> = self
-            .role_paths(caller, place, now)
+            .role_paths_by(Wanted::Fewest, caller, place, now)
             .iter()
             .filter(|path| path.stands())
             .map(|path| self.reason(path))
@@ -252,7 +312,7 @@ impl Roster {
     pub(crate) fn reason(&self, path: &RolePath) -> Reason {
         Reason {
             rule: path.rule,
-            role: self.profile.role_name(path.held.role).to_owned(),
+            role: path.role.clone(),
             name: path.name.clone(),
             text: path.text.clone(),
             facts: path.facts.clone(),
@@ -279,7 +339,8 @@ impl<'a> PathSearch<'a> {
         };
         let package = package.and_then(|ix| Some(AskedPackage { ix, row: roster.facts.packages.get(ix)? }));
         let (common, around, above, paths) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
-        let mut search = Self { roster, now: now.timestamp_micros(), place, package, common, around, above, paths };
+        let (now, wanted) = (now.timestamp_micros(), Wanted::Fewest);
+        let mut search = Self { roster, now, place, wanted, package, common, around, above, paths };
         search.common = match package {
             Some(at) => search.package_obstacles(at),
             None => search.place_obstacles(),
@@ -296,15 +357,39 @@ impl<'a> PathSearch<'a> {
     /// Rules 2 and 3.
     fn find_by_licence(&mut self, person: u32, own: &[Obstacle]) {
         let Some(at) = self.package else { return };
-        if let Some(role) = self.roster.producer_role {
-            self.find_producer(at, person, role, own);
-        }
-        if let Some(role) = self.roster.consumer_role {
-            self.find_customer(at, person, role, own);
+        self.find_producer(at, person, own);
+        self.find_customer(at, person, own);
+    }
+
+    /// The role that rule 2 or 3 gives here: its name, and what it is in the profile in force.
+    fn role_of_rule(&self, rule: Rule) -> (String, Option<HeldRole>) {
+        let (role, name) = match rule {
+            Rule::Producer => (self.roster.producer_role, self.roster.rule_role_names().0),
+            _ => (self.roster.consumer_role, self.roster.rule_role_names().1),
+        };
+        let level = self.roster.profile.project_level();
+        match role {
+            Some(role) => (self.roster.profile.role_name(role).to_owned(), Some(HeldRole { role, level })),
+            None => (name.to_owned(), None),
         }
     }
 
+    /// That the profile in force has no such role.
+    fn no_such_role(&self, standing: Standing, role: &str) -> Obstacle {
+        let profile = &self.roster.profile.document().name;
+        let text = format!("profile {profile} has no role {role}");
+        let cause = self.roster.rules_in_force().into_iter().find(|rule| rule.subject == "profile");
+        obstacle(standing, text, format!("the profile has a role {role}"), cause)
+    }
+
     fn push(&mut self, mut path: RolePath) {
+        // A role of a rule that the profile never had is worth a word only where nothing else is missing.
+        if path.held.is_none() && matches!(path.rule, Rule::Producer | Rule::Customer) {
+            if !path.stands() {
+                return;
+            }
+            path.obstacles.push(self.no_such_role(Standing::Never, &path.role));
+        }
         path.facts.extend(self.around.iter().filter(|cause| !path.facts.contains(cause)).cloned().collect::<Vec<_>>());
         if self.paths.len() < MAX_ROLE_PATHS || path.stands() {
             self.paths.push(path);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_events::LOCAL;
 
-use super::{Cause, Fix, Obstacle, PathSearch, Standing, obstacle};
+use super::{Cause, Fix, Hindrance, Obstacle, PathSearch, Standing, obstacle};
 use crate::roster::{
     facts::{Field, NONE, Origin, RecordedScope},
     handles::{FolderIx, ProjectIx},
@@ -23,11 +23,12 @@ pub(super) struct ScopePath {
 }
 
 impl PathSearch<'_> {
-    /// Every scope at or above the place, now or formerly, by the way with the fewest obstacles.
+    /// Every scope at or above the place, now or formerly, by the wanted way.
     pub(super) fn scopes_above(&self) -> BTreeMap<RecordedScope, ScopePath> {
         let mut found = BTreeMap::from([(RecordedScope::Root, ScopePath::default())]);
         let Some(first) = self.roster.path(self.place).next() else { return found };
-        let mut queue = BTreeMap::from([((0, 0), (first, ScopePath::default()))]);
+        let order_of = |way: &ScopePath| self.wanted.order(Hindrance::NONE.and(&way.obstacles));
+        let mut queue = BTreeMap::from([((order_of(&ScopePath::default()), 0), (first, ScopePath::default()))]);
         let (mut seen, mut order) = (BTreeSet::new(), 0);
         while let Some((_, (on, way))) = queue.pop_first() {
             if seen.len() >= MAX_SCOPES || !seen.insert(on) {
@@ -38,7 +39,7 @@ impl PathSearch<'_> {
                 let mut way = way.clone();
                 way.obstacles.extend(between);
                 way.causes.extend(cause);
-                queue.insert((way.obstacles.len(), order), (above, way));
+                queue.insert((order_of(&way), order), (above, way));
             }
             if on != RecordedScope::Root {
                 found.insert(on, way);

@@ -4,21 +4,18 @@ use rollcall_events::{Position, body::pair_subject};
 use serde_json::json;
 
 use super::{AskedPackage, Cause, Obstacle, PathSearch, RolePath, Rule, Standing, ancestors::Reach, obstacle};
-use crate::{
-    profile::{HeldRole, RoleIx},
-    roster::{facts::Field, register::Register},
-};
+use crate::roster::{facts::Field, register::Register};
 
 impl PathSearch<'_> {
     /// Rule 2: up from every account that the person is or was in, along present and former parents.
-    pub(super) fn find_producer(&mut self, at: AskedPackage<'_>, person: u32, role: RoleIx, own: &[Obstacle]) {
+    pub(super) fn find_producer(&mut self, at: AskedPackage<'_>, person: u32, own: &[Obstacle]) {
         let facts = &self.roster.facts;
         let permission = facts.permissions.get(&person).copied().unwrap_or_default();
         let producers: Vec<u32> = facts.current_and_former(Field::PackageProducer, at.ix, at.row.producer).collect();
         for paths in self.ancestor_paths(person, Reach::Up) {
             for (ix, step) in paths.steps.iter().enumerate().filter(|(_, step)| producers.contains(&step.account)) {
                 let (obstacles, steps) = self.along(&paths, ix);
-                self.push_producer(at, person, role, own, (paths.start, step.account), &permission, &obstacles, &steps);
+                self.push_producer(at, person, own, (paths.start, step.account), &permission, &obstacles, &steps);
             }
         }
     }
@@ -28,7 +25,6 @@ impl PathSearch<'_> {
         &mut self,
         at: AskedPackage<'_>,
         person: u32,
-        role: RoleIx,
         own: &[Obstacle],
         (account, producer): (u32, u32),
         permission: &Register,
@@ -73,9 +69,11 @@ impl PathSearch<'_> {
         causes.extend_from_slice(steps);
         causes.push(self.package_cause(at));
         causes.retain(|cause| cause.position != Position(0));
+        let (role, held) = self.role_of_rule(Rule::Producer);
         let role_path = RolePath {
             rule: Rule::Producer,
-            held: HeldRole { role, level: self.roster.profile.project_level() },
+            held,
+            role,
             name: facts.accounts.id(account).to_owned(),
             text: format!("producer account {name} of package {package}{via}"),
             facts: causes,

@@ -161,11 +161,11 @@ impl PathSearch<'_> {
         self.restate(facts.packages.names.space(package), "package.product.mapped", row, json!({}))
     }
 
-    pub(super) fn fix_entitlement(&self, ix: u32) -> Fix {
+    pub(super) fn fix_entitlement(&self, ix: u32, change: Value) -> Fix {
         let facts = &self.roster.facts;
         let Some(row) = facts.entitlements.get(ix).filter(|row| row.account != NONE) else { return Fix::None };
         let said = json!({"entitlement": facts.entitlements.id(ix), "account": facts.accounts.id(row.account), "state": "active"});
-        self.restate(facts.entitlements.names.space(ix), "entitlement.upserted", said, json!({}))
+        self.restate(facts.entitlements.names.space(ix), "entitlement.upserted", said, change)
     }
 
     pub(super) fn fix_line(&self, ix: u32, change: Value) -> Fix {

@@ -147,12 +147,8 @@ impl Roster {
 
     /// Works out what follows from settings and profile.
     pub(crate) fn derive_from_settings(&mut self) {
-        let rules = &self.profile.document().rules;
-        let role = |set: &Option<String>, rule: &Option<String>, fallback| {
-            self.profile.role(set.as_deref().or(rule.as_deref()).unwrap_or(fallback))
-        };
-        let producer_role = role(&self.settings.producer_role, &rules.producer_role, "Developer");
-        let consumer_role = role(&self.settings.consumer_role, &rules.consumer_role, "Guest");
+        let (producer, consumer) = self.rule_role_names();
+        let (producer_role, consumer_role) = (self.profile.role(producer), self.profile.role(consumer));
         (self.producer_role, self.consumer_role) = (producer_role, consumer_role);
         self.roles = self.facts.bindings.rows.iter().map(|row| self.binding_role(row.as_ref()?)).collect();
         let packaged = Resource {
@@ -172,6 +168,14 @@ impl Roster {
                 self.settings.sources.iter().any(|(source, said)| source.as_str() == name && said.authoritative)
             })
             .collect();
+    }
+
+    /// What the roles of rules 2 and 3 are called.
+    pub(crate) fn rule_role_names(&self) -> (&str, &str) {
+        let (rules, settings) = (&self.profile.document().rules, &self.settings);
+        let producer = settings.producer_role.as_deref().or(rules.producer_role.as_deref());
+        let consumer = settings.consumer_role.as_deref().or(rules.consumer_role.as_deref());
+        (producer.unwrap_or("Developer"), consumer.unwrap_or("Guest"))
     }
 
     /// Derives the fast path anew.

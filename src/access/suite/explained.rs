@@ -184,7 +184,7 @@ proptest! {
             prop_assert_eq!(why.allowed, roster.actions_of(question.principal, question.place, question.now).contains(question.actions));
             prop_assert!(!why.allowed || (why.ceilings.is_empty() && why.would_allow.is_empty()));
             // Every way that stands is a live role, and the other way round.
-            let mut paths: Vec<_> = roster.role_paths(question.principal, question.place, question.now).into_iter().filter(|path| path.obstacles.is_empty()).map(|path| (path.held.role, path.held.level)).collect();
+            let mut paths: Vec<_> = roster.role_paths(question.principal, question.place, question.now).into_iter().filter(|path| path.obstacles.is_empty()).filter_map(|path| path.held).map(|held| (held.role, held.level)).collect();
             let open = roster.is_open(question.place) && roster.admitted(question.principal, question.now.timestamp_micros()).is_some();
             let mut live: Vec<_> = roster.live_roles(ProfileKind::Access, question.principal, question.place, question.now.timestamp_micros()).filter(|_| open).map(|live| (live.held.role, live.held.level)).collect();
             paths.sort();
