@@ -159,7 +159,7 @@ impl Follower<'_> {
                     if !told.is_empty() {
                         self.sink.send(told).await?;
                     }
-                    self.tell_outsiders(state).await?;
+                    self.tell_unread_members(state).await?;
                 }
                 FeedAnswer::FullRead(why) => return Ok(why),
             }
@@ -173,15 +173,15 @@ impl Follower<'_> {
         if !told.is_empty() {
             self.sink.send(told).await?;
         }
-        self.tell_outsiders(state).await
+        self.tell_unread_members(state).await
     }
 
-    /// Says who is listed, there, and not ours, where that is new. Only after all that is listed was looked up.
-    async fn tell_outsiders(&self, state: &mut SyncState) -> Result<(), SyncError> {
-        let outside = state.index.outsiders();
-        if state.index.unknown().is_empty() && state.outside_told.as_ref() != Some(&outside) {
-            self.sink.note_outside(outside.clone()).await?;
-            state.outside_told = Some(outside);
+    /// Says who is listed and is not there, or not ours, where that is new. Only after all that is listed was looked up.
+    async fn tell_unread_members(&self, state: &mut SyncState) -> Result<(), SyncError> {
+        let unread = state.index.unread_members();
+        if state.index.unknown().is_empty() && state.unread_told.as_ref() != Some(&unread) {
+            self.sink.note_unread_members(unread.clone()).await?;
+            state.unread_told = Some(unread);
         }
         Ok(())
     }

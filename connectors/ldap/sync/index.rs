@@ -1,13 +1,16 @@
 //! What was read of a directory, by id and by name, and who is in which group. Pure: looking up what is not here is
 //! somebody else's, and so is the log.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt::Display,
+};
 
 use rollcall_events::{
     Body, Id,
     body::{self, GroupMember, Member},
 };
-use rollcall_ingest::connector::{Fact, FactSelector, SnapshotBuilder};
+use rollcall_ingest::connector::{Fact, FactSelector, SnapshotBuilder, UnreadMembers};
 
 use crate::{
     schema::model::{Group, Listed, Person},
@@ -77,6 +80,8 @@ pub struct DirectoryIndex {
     names: Vec<NameEntry>,
     numbers: HashMap<Dn, usize>,
     uids: HashMap<Box<str>, UidEntry>,
+    /// User names that groups list and nobody has.
+    uids_of_nobody: BTreeSet<Box<str>>,
     primaries: HashMap<Vec<u8>, BTreeSet<Id>>,
     named_by_people: HashMap<Dn, BTreeSet<Id>>,
     /// Groups by their own SID.
@@ -117,6 +122,7 @@ impl DirectoryIndex {
         self.resolve_name(&person.dn, Resolved::Person(person.id.clone()));
         for uid in &person.uids {
             self.uids.entry(uid.as_str().into()).or_default().people.insert(person.id.clone());
+            self.update_uid_of_nobody(uid);
         }
         if let Some(sid) = &person.primary {
             self.primaries.entry(sid.clone()).or_default().insert(person.id.clone());
@@ -173,6 +179,7 @@ impl DirectoryIndex {
                 }
                 IndexedMember::Uid(uid) => {
                     self.uids.entry(uid.clone()).or_default().listed_in.push(group.id.clone());
+                    self.update_uid_of_nobody(uid);
                 }
                 IndexedMember::Garbage(_) => {}
             }
@@ -215,11 +222,23 @@ impl DirectoryIndex {
         }
     }
 
+    fn update_uid_of_nobody(&mut self, uid: &str) {
+        match self.uids.get(uid) {
+            Some(user) if user.people.is_empty() && !user.listed_in.is_empty() => {
+                self.uids_of_nobody.insert(uid.into());
+            }
+            _ => {
+                self.uids_of_nobody.remove(uid);
+            }
+        }
+    }
+
     /// Forgets whoever has this id, and says what it was.
     pub fn remove(&mut self, id: &Id) -> Option<Resolved> {
         let (dn, named) = if let Some(person) = self.people.remove(id) {
             for uid in &person.uids {
                 let _ = self.uids.get_mut(uid.as_str()).is_some_and(|user| user.people.remove(id));
+                self.update_uid_of_nobody(uid);
             }
             if let Some(sid) = &person.primary {
                 let _ = self.primaries.get_mut(sid).is_some_and(|set| set.remove(id));
@@ -246,6 +265,7 @@ impl DirectoryIndex {
                             user.listed_in.retain(|group| group != id);
                             true
                         });
+                        self.update_uid_of_nobody(uid);
                     }
                     IndexedMember::Garbage(_) => {}
                 }
@@ -352,13 +372,23 @@ impl DirectoryIndex {
         groups.into_iter().cloned().collect()
     }
 
-    /// Everybody who is there and not ours, and in which group.
-    pub fn outsiders(&self) -> Vec<String> {
+    /// Whom groups list and nobody reads, each with the group.
+    pub fn unread_members(&self) -> UnreadMembers {
+        let shown = |who: &dyn Display, groups: &[Id]| -> Vec<String> {
+            groups.iter().filter_map(|group| Some(listed_in(&who.to_string(), &self.group(group)?.text))).collect()
+        };
         let names = self.looked_up.iter().filter_map(|number| self.names.get(*number));
-        let outside = names.filter(|name| name.named.is_none() && name.lookup == Some(LookupResult::Outside));
-        let listed = outside.flat_map(|name| name.listed_in.iter().map(|group| (&name.dn, group)));
-        let texts = listed.filter_map(|(dn, group)| Some(listed_in(dn, &self.group(group)?.text)));
-        texts.collect::<BTreeSet<_>>().into_iter().collect()
+        let names: Vec<&NameEntry> = names.filter(|name| name.named.is_none()).collect();
+        let found = |wanted: LookupResult| {
+            let found = names.iter().filter(move |name| name.lookup.as_ref() == Some(&wanted));
+            found.flat_map(|name| shown(&name.dn, &name.listed_in))
+        };
+        let uids = self.uids_of_nobody.iter().filter_map(|uid| Some((uid, self.uids.get(uid)?)));
+        let absent = found(LookupResult::Absent).chain(uids.flat_map(|(uid, user)| shown(uid, &user.listed_in)));
+        UnreadMembers {
+            absent: absent.collect::<BTreeSet<_>>().into_iter().collect(),
+            outside: found(LookupResult::Outside).collect::<BTreeSet<_>>().into_iter().collect(),
+        }
     }
 
     /// Who is in a group directly. Nesting is closed by whoever asks for access.

@@ -111,3 +111,23 @@ fn l07_a_person_who_moves_is_the_same_and_the_old_name_is_free() {
     assert_eq!(index.remove(&id("ada-a")), Some(Resolved::Person(id("ada-a"))));
     assert_eq!(members(&index, "g").members, [Member::Person(id("new"))]);
 }
+
+#[test]
+fn who_is_listed_and_not_read_is_known_at_any_time() {
+    let mut index = DirectoryIndex::default();
+    let names = ["uid=gone,dc=x", "uid=far,dc=y"].map(dn);
+    let listed: Vec<Listed> = names.iter().cloned().map(Listed::Dn).chain([Listed::Uid("kim".into())]).collect();
+    index.put_group(group("g", listed));
+    for (name, lookup) in names.iter().zip([LookupResult::Absent, LookupResult::Outside]) {
+        index.set_lookup(name, lookup);
+    }
+    let in_g = |name: &str| format!("{name} (listed in cn=g,dc=x)");
+    let unread = index.unread_members();
+    assert_eq!((unread.absent, unread.outside), (vec![in_g("kim"), in_g("uid=gone,dc=x")], vec![in_g("uid=far,dc=y")]));
+    index.put_person(person("kim", "a"));
+    assert_eq!(index.unread_members().absent, [in_g("uid=gone,dc=x")]);
+    index.remove(&id("kim-a"));
+    assert_eq!(index.unread_members().absent, [in_g("kim"), in_g("uid=gone,dc=x")]);
+    index.put_group(group("g", Vec::new()));
+    assert_eq!(index.unread_members(), UnreadMembers::default());
+}

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use rollcall_events::{Body, Id};
-use rollcall_ingest::connector::{Cursor, ResumePoint, StateUpdate};
+use rollcall_ingest::connector::{Cursor, ResumePoint, StateUpdate, UnreadMembers};
 
 use crate::{
     config::Part,
@@ -36,8 +36,8 @@ pub struct SyncState {
     /// Groups that list a name which means somebody else now, or of which something was recorded that is not here; they are
     /// read again.
     pub doubtful: HashSet<Id>,
-    /// Who was said last to be listed, there, and not ours.
-    pub outside_told: Option<Vec<String>>,
+    /// Who was said last to be listed and not read.
+    pub unread_told: Option<UnreadMembers>,
     /// As it was kept last; None: nothing was.
     kept: Option<HashSet<Id>>,
 }

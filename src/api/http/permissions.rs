@@ -46,6 +46,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/deliveries/{id}" "delivery.list" Root;
     POST "/api/v1/deliveries/{id}/replay" "delivery.replay" Root;
     POST "/api/v1/deliveries/replay" "delivery.replay" Root;
+    POST "/api/v1/deliveries/{id}/dismiss" "delivery.dismiss" Root;
     GET "/api/v1/sources" "source.list" Root;
     POST "/api/v1/sources/{name}/plan" "plan.apply" Root;
     GET "/api/v1/problems" "problem.list" Root;

@@ -11,7 +11,7 @@ use rollcall_events::{Position, SchemaError, SourceName, names::hidden};
 use rollcall_ingest::{
     AnsweredEvent, DeliveryAnswer, DeliveryId, InboundCall, ReceiveError, ReplayError, Verdict, connector::ProblemType,
 };
-use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, DeliverySummary, OpsError, PartRow};
+use rollcall_store::ops::{DeliveryDetail, DeliveryFilter, DeliverySummary, Dismissal, OpsError, PartRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,6 +23,9 @@ use crate::{
 
 /// How long a replay waits for the effects, which are milliseconds behind when all is well.
 const REPLAY_EFFECTS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the reason of a dismissal may be, in characters.
+const MAX_BECAUSE: usize = 500;
 
 /// Which deliveries.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
@@ -64,6 +67,27 @@ pub struct DeliveryShown {
     pub quarantined: u64,
     /// A problem type of one of them.
     pub problem: Option<String>,
+    /// Who said that nothing more is to be done about what was not recorded.
+    pub dismissed: Option<DismissalShown>,
+}
+
+/// That nothing more is to be done about a delivery.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DismissalShown {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who: `admin key`, `user:` or `service:` and an id.
+    pub by: String,
+    /// Why, in the words of who did it.
+    pub because: String,
+}
+
+/// To let be what was not recorded of a delivery.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DismissDelivery {
+    /// Why nothing more is to be done: 1 to 500 characters, for whoever looks at it later.
+    pub because: String,
 }
 
 /// A delivery with everything that is kept of it.
@@ -121,6 +145,8 @@ pub struct PartShown {
     pub reason: Option<String>,
     /// Why it is in quarantine.
     pub problem: Option<PartProblem>,
+    /// The delivery in which an event of this id was recorded after all; `null` while it is open.
+    pub recorded_in: Option<String>,
 }
 
 /// Why a part is in quarantine.
@@ -192,13 +218,14 @@ impl From<DeliverySummary> for DeliveryShown {
             events: row.events,
             quarantined: row.quarantined,
             problem: row.problem,
+            dismissed: row.dismissed.map(|Dismissal { at, by, because }| DismissalShown { at, by, because }),
         }
     }
 }
 
 impl PartShown {
     fn of(roster: &Roster, source: &str, part: PartRow, effect: Option<Effect>) -> Self {
-        let PartRow { id, kind, subject, outcome, position, problem } = part;
+        let PartRow { id, kind, subject, outcome, position, problem, recorded_in } = part;
         // What stands at a conflict's position is another event: this part had no effect.
         let effect = effect.filter(|_| outcome != "conflict");
         Self {
@@ -210,6 +237,7 @@ impl PartShown {
             reason: effect.as_ref().and_then(|effect| reason(roster, source, position, subject.as_deref(), effect)),
             subject,
             problem: problem.map(|p| PartProblem { kind: p.kind, pointer: p.pointer, detail: p.detail }),
+            recorded_in,
         }
     }
 }
@@ -333,14 +361,17 @@ pub async fn list(
 /// # Errors
 /// There is none of this id, or it cannot be read now.
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
-    let id: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
-    let position = reads.applied();
-    reads.ops().caught_up().await.map_err(unreadable)?;
-    let found = reads.ops().delivery(&id).await.map_err(unreadable)?.ok_or_else(no_such_delivery)?;
+    in_full(reads.app(), &id.parse().map_err(|_| no_such_delivery())?).await
+}
+
+async fn in_full(app: &App, id: &DeliveryId) -> Result<Answer<DeliveryInFull>> {
+    let position = app.applied();
+    app.ops.caught_up().await.map_err(unreadable)?;
+    let found = app.ops.delivery(id).await.map_err(unreadable)?.ok_or_else(no_such_delivery)?;
     let DeliveryDetail { summary, headers, body, parts, replays } = found;
     let known: Vec<Position> = parts.iter().filter_map(|part| part.position).collect();
-    let mut effects = reads.control().effects(&known).await?.into_iter();
-    let roster = reads.live().read();
+    let mut effects = app.control.effects(&known).await?.into_iter();
+    let roster = app.live.read();
     let source = summary.source.to_string();
     let parts = parts.into_iter().map(|part| {
         let effect = part.position.and_then(|_| effects.next().flatten());
@@ -381,6 +412,48 @@ pub async fn replay_all(commands: Commands, which: ReplayAll) -> Result<Replayed
     let all = commands.receiver().replay_all(source.as_ref(), problem).await.map_err(not_replayed)?;
     let failed = all.failed.into_iter().map(|(id, why)| ReplayFailed { delivery: id.to_string(), why }).collect();
     Ok(ReplayedAll { deliveries: all.deliveries, recorded: all.recorded, quarantined: all.quarantined, failed })
+}
+
+/// Notes that nothing more is to be done about what was not recorded of a delivery: it is no problem any more. A replay
+/// takes the note away.
+///
+/// # Errors
+/// There is none of this id, nothing of it is open, or it was dismissed before.
+pub async fn dismiss(commands: Commands, id: &str, how: DismissDelivery) -> Result<Answer<DeliveryInFull>> {
+    let DismissDelivery { because } = how;
+    let length = because.trim().chars().count();
+    if !(1..=MAX_BECAUSE).contains(&length) {
+        let expected = format!("say why in 1 to {MAX_BECAUSE} characters, not {length}");
+        return Err(ErrorKind::InvalidBody
+            .because("A delivery is dismissed with a reason.")
+            .with_field(SchemaError::at("/because", expected)));
+    }
+    if let Some(character) = hidden(&because) {
+        let expected = format!("U+{:04X} is a character that is not seen; leave it out", u32::from(character));
+        return Err(ErrorKind::InvalidBody
+            .because("The reason has a character that is not seen.")
+            .with_field(SchemaError::at("/because", expected)));
+    }
+    let delivery: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
+    let dismissal =
+        Dismissal { at: commands.now(), by: commands.author().as_str().to_owned(), because: because.trim().to_owned() };
+    commands.ops().caught_up().await.map_err(unreadable)?;
+    let dismissed = commands.ops().dismiss(&delivery, dismissal).await;
+    if !dismissed.map_err(|error| Error::unavailable("Nothing was dismissed", &error))? {
+        return Err(match commands.ops().delivery(&delivery).await.map_err(unreadable)? {
+            None => no_such_delivery(),
+            Some(DeliveryDetail {
+                summary: DeliverySummary { dismissed: Some(Dismissal { at, by, because }), .. },
+                ..
+            }) => {
+                let at = at.format("%Y-%m-%d %H:%M");
+                ErrorKind::Refused.because(format!("It was dismissed on {at} by {by}: {because}. That stands."))
+            }
+            Some(_) => ErrorKind::Refused
+                .because("Nothing of this delivery is open: there is nothing to dismiss. Nothing was changed."),
+        });
+    }
+    in_full(commands.app(), &delivery).await
 }
 
 /// What became of a delivery, with the effects if they are there within `wait`. It is durable: where nobody may wait any

@@ -81,6 +81,15 @@ impl From<SinkError> for super::Failure {
     }
 }
 
+/// Members that groups list and that are not read, each by the name under which the source lists it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnreadMembers {
+    /// Proven not to be there.
+    pub absent: Vec<String>,
+    /// There, and outside what is read.
+    pub outside: Vec<String>,
+}
+
 /// The engine behind a change sink.
 #[async_trait]
 pub(crate) trait SinkBackend: Send + Sync {
@@ -92,7 +101,7 @@ pub(crate) trait SinkBackend: Send + Sync {
     async fn can_save(&self) -> Result<SaveOutcome, SinkError>;
     async fn save(&self, cursor: Cursor, update: StateUpdate) -> Result<SaveOutcome, SinkError>;
     async fn heartbeat(&self) -> Result<(), SinkError>;
-    async fn note_outside(&self, members: Vec<String>) -> Result<(), SinkError>;
+    async fn note_unread_members(&self, members: UnreadMembers) -> Result<(), SinkError>;
 }
 
 /// Where a follower sends what it hears. Cheap to clone.
@@ -154,12 +163,13 @@ impl ChangeSink {
         }
     }
 
-    /// Notes all members that are listed now, and exist, and are not read, as [`SnapshotBuilder::add_outside`] does.
+    /// Notes all members that are listed now and not read, as [`SnapshotBuilder::add_absent`] and
+    /// [`SnapshotBuilder::add_outside`] do.
     ///
     /// # Errors
     /// Return it.
-    pub async fn note_outside(&self, members: Vec<String>) -> Result<(), SinkError> {
-        self.0.note_outside(members).await
+    pub async fn note_unread_members(&self, members: UnreadMembers) -> Result<(), SinkError> {
+        self.0.note_unread_members(members).await
     }
 
     /// Says that the source is reachable and has nothing new. Call it now and then.

@@ -17,7 +17,9 @@ mod pull;
 mod snapshot;
 
 pub(crate) use change_sink::SinkBackend;
-pub use change_sink::{ChangeSink, Cursor, ResumePoint, SaveOutcome, SinkError, SourceChange, StateEntry, StateUpdate};
+pub use change_sink::{
+    ChangeSink, Cursor, ResumePoint, SaveOutcome, SinkError, SourceChange, StateEntry, StateUpdate, UnreadMembers,
+};
 pub use fact::{Fact, FactSelector};
 pub use failure::{Failure, FullReadReason};
 pub use headers::{Headers, RepeatedHeader};

@@ -51,6 +51,60 @@ pub struct DeliverySummary {
     pub quarantined: u64,
     /// A problem of one of them.
     pub problem: Option<String>,
+    /// Who let what of it was not recorded be.
+    pub dismissed: Option<Dismissal>,
+}
+
+/// That what was not recorded of a delivery needs nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dismissal {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The user or service.
+    pub by: String,
+    /// Why, in the words of who did it.
+    pub because: String,
+}
+
+/// What became of parts that the log does not have. Such a part is open until the log takes an event of its source and
+/// id, which one in conflict cannot come to, or until its delivery is dismissed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenOutcome {
+    /// It does not fit.
+    Quarantined,
+    /// Its id was used before, with other bytes.
+    Conflict,
+    /// The log could not take it.
+    Unrecorded,
+}
+
+impl OpenOutcome {
+    /// The word for it, as of a part.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantined => "quarantined",
+            Self::Conflict => "conflict",
+            Self::Unrecorded => "unrecorded",
+        }
+    }
+}
+
+/// A delivery of which something is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenDelivery {
+    /// `dlv_..`; also the cursor.
+    pub id: DeliveryId,
+    /// Whose hook was called.
+    pub source: SourceName,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+    /// How many parts it has.
+    pub events: u64,
+    /// How many of them are open with the outcome that was asked for.
+    pub open: u64,
+    /// A problem of one of those.
+    pub problem: Option<String>,
 }
 
 /// A delivery with everything that is kept of it.
@@ -84,6 +138,8 @@ pub struct PartRow {
     pub position: Option<Position>,
     /// Why it is in quarantine.
     pub problem: Option<PartProblem>,
+    /// The delivery in which the log took an event of this id after all.
+    pub recorded_in: Option<String>,
 }
 
 /// Why a part is in quarantine.
@@ -107,9 +163,9 @@ pub struct ReplayRow {
     pub was: String,
 }
 
-/// What is asked of the kept deliveries; `rollcall_ingest::Inbox` keeps them.
+/// What is asked of the kept deliveries, and what a person says of them; `rollcall_ingest::Inbox` keeps them.
 #[async_trait]
-pub trait DeliveryQueries: Send + Sync + 'static {
+pub trait DeliveryRecords: Send + Sync + 'static {
     /// Up to `limit` deliveries, newest first, older than `before`.
     ///
     /// # Errors
@@ -126,4 +182,23 @@ pub trait DeliveryQueries: Send + Sync + 'static {
     /// # Errors
     /// As [`OpsError`].
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryDetail>, OpsError>;
+
+    /// Up to `limit` deliveries of which a part is open with this outcome, newest first, older than `before`.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    async fn open_deliveries(
+        &self,
+        outcome: OpenOutcome,
+        source: Option<&SourceName>,
+        before: Option<&DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<OpenDelivery>, OpsError>;
+
+    /// Notes that nothing more is to be done about a delivery. Returns whether there was something open, which nobody
+    /// dismissed before. A replay takes the note away.
+    ///
+    /// # Errors
+    /// As [`OpsError`]; dismiss it again, it is safe.
+    async fn dismiss(&self, id: &DeliveryId, dismissal: Dismissal) -> Result<bool, OpsError>;
 }

@@ -18,7 +18,8 @@ pub(crate) use answers::ANSWERS_KEPT;
 pub use answers::{AnswerRecords, Claim, StoredAnswer};
 pub use decisions::{DecisionCount, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRecords, DecisionRow};
 pub use deliveries::{
-    DeliveryDetail, DeliveryFilter, DeliveryQueries, DeliverySummary, PartProblem, PartRow, ReplayRow,
+    DeliveryDetail, DeliveryFilter, DeliveryRecords, DeliverySummary, Dismissal, OpenDelivery, OpenOutcome,
+    PartProblem, PartRow, ReplayRow,
 };
 pub use error::{OpenError, OpsError};
 pub use open::{backup, open};

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use rollcall_ingest::{Inbox, SourceStore};
 
 use super::{
-    AnswerRecords, DecisionRecords, DeliveryQueries, OpsError, PersonRecords, RefusedSignIns, Retention, SourceQueries,
+    AnswerRecords, DecisionRecords, DeliveryRecords, OpsError, PersonRecords, RefusedSignIns, Retention, SourceQueries,
 };
 
 /// The ops store, whichever engine keeps it: what ingest needs of it, and what is asked of it besides. Who needs one
 /// concern holds that trait alone.
 #[async_trait]
 pub trait Ops:
-    Inbox + SourceStore + DeliveryQueries + DecisionRecords + AnswerRecords + PersonRecords + RefusedSignIns + SourceQueries
+    Inbox + SourceStore + DeliveryRecords + DecisionRecords + AnswerRecords + PersonRecords + RefusedSignIns + SourceQueries
 {
     /// Waits until all that was handed in before can be read: what became of a delivery is noted behind its answer.
     ///

@@ -94,7 +94,7 @@ fn a_package_whose_project_name_is_taken_is_told_until_it_has_another() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_until_it_is_mended() {
+fn what_does_not_fit_is_told_until_it_is_said_right_or_dismissed() {
     let server = Server::start();
     say(&server, "1", "product.upserted", 1, json!({"product": "DB"}));
     say(&server, "1", "product.upserted", 1, json!({"product": "APP"}));
@@ -102,9 +102,27 @@ fn what_does_not_fit_is_told_until_it_is_mended() {
     let told = problems(&server, "");
     let kinds: Vec<&str> = told.iter().map(|row| row["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["quarantined", "conflict"], "{told:#?}");
-    for row in told {
+    for row in &told {
         assert!(row["remedy"].as_str().unwrap().contains("rollcall deliveries show dlv_"), "{row}");
     }
+    let [wrong, used] = [0, 1].map(|n: usize| told[n]["subject"].as_str().unwrap().to_owned());
+    // The sender says it right under the same id.
+    say(&server, "2", "product.upserted", 1, json!({"product": "7"}));
+    let told = problems(&server, "");
+    assert_eq!((told.len(), &told[0]["kind"]), (1, &json!("conflict")), "{told:#?}");
+    let shown = server.cli(&["deliveries", "show", &wrong]).out;
+    assert!(shown.contains("RECORDED IN") && shown.matches("dlv_").count() == 2, "{shown}");
+    // An id that was used stays used: a person says that nothing is to be done.
+    assert_eq!(server.cli(&["deliveries", "dismiss", &used]).code, 2, "without a reason");
+    let done = server.cli(&["deliveries", "dismiss", &used, "--because", "the sender repaired its counter"]);
+    assert_eq!((done.code, done.out.trim()), (0, &*format!("{used} is dismissed")), "{}", done.err);
+    assert_eq!(problems(&server, ""), [] as [Value; 0]);
+    let shown = server.cli(&["deliveries", "show", &used]).out;
+    assert!(shown.contains("by admin key: the sender repaired its counter"), "{shown}");
+    let again = server.cli(&["deliveries", "dismiss", &used, "--because", "me too"]);
+    assert!(again.code != 0 && again.err.contains("by admin key: the sender repaired its counter"), "{}", again.err);
+    let nothing = server.cli(&["deliveries", "dismiss", &wrong, "--because", "me too"]);
+    assert!(nothing.code != 0 && nothing.err.contains("there is nothing to dismiss"), "{}", nothing.err);
 }
 
 #[test]
@@ -151,6 +169,50 @@ fn members_who_exist_outside_the_bases_are_shown_per_group_until_they_are_gone()
     wait_for("the member outside again", || (problems(&server, "?kind=outside_member").len() == 1).then_some(()));
     add(&slapd, "outsiders", "sync");
     take(&slapd, "outsiders", "sync");
+}
+
+#[test]
+fn what_a_directory_does_not_say_is_told_until_it_does() {
+    let mut ldif = trunk();
+    (0..60).for_each(|i| ldif += &person(&format!("u{i}"), "people", "x"));
+    ldif += &group("ops", (0..60).map(|i| dn(&format!("u{i}"))));
+    let Some(mut slapd) = Slapd::start(Kind { refint: false, ..Kind::default() }, &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    let of = |kind: &str| problems(&server, &format!("?kind={kind}"));
+    let one = |kind: &'static str| wait_for(kind, || of(kind).pop());
+    let none = |kind: &'static str| wait_for("it to be mended", || of(kind).is_empty().then_some(()));
+    wait_for("the first read", || server.cli(&["sources"]).out.contains("healthy").then_some(()));
+    assert_eq!(problems(&server, ""), [] as [Value; 0]);
+
+    let member = |how: &str| {
+        format!("dn: cn=ops,ou=groups,{BASE}\nchangetype: modify\n{how}: member\nmember: {}\n", dn("nobody"))
+    };
+    slapd.change(&member("add"));
+    let told = one("absent_member");
+    assert!(
+        told["subject"].as_str().unwrap().contains("uid=nobody") && told["why"] == "no such entry exists",
+        "{told}"
+    );
+    slapd.change(&member("delete"));
+    none("absent_member");
+
+    let mut gone = format!("dn: cn=ops,ou=groups,{BASE}\nchangetype: modify\ndelete: member\n");
+    (0..40).for_each(|i| gone += &format!("member: {}\n", dn(&format!("u{i}"))));
+    slapd.change(&gone);
+    let told = one("held_removals");
+    let plan = told["subject"].as_str().unwrap().to_owned();
+    assert_eq!((&told["said"], &told["source"]), (&json!("40 removals"), &json!("corp-ldap")), "{told}");
+    let apply = format!("rollcall apply {plan} --confirm-removals 40");
+    assert!(told["remedy"].as_str().unwrap().contains(&apply), "{told}");
+    server.cli(&["apply", &plan, "--confirm-removals", "40"]).ok();
+    none("held_removals");
+
+    slapd.stop();
+    let told = one("source_unread");
+    assert!(told["why"].as_str().unwrap().starts_with("it does not answer; what it said last stands"), "{told}");
+    assert!(told["remedy"].as_str().unwrap().contains("rollcall sources show corp-ldap"), "{told}");
+    slapd.restart();
+    none("source_unread");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
     Page,
     operations::deliveries::{
-        self, DeliveriesQuery, DeliveryInFull, DeliveryShown, HookAnswer, ReplayAll, ReplayedAll,
+        self, DeliveriesQuery, DeliveryInFull, DeliveryShown, DismissDelivery, HookAnswer, ReplayAll, ReplayedAll,
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -18,7 +18,12 @@ use crate::http::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(replay)).routes(routes!(replay_all))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(replay))
+        .routes(routes!(replay_all))
+        .routes(routes!(dismiss))
 }
 
 /// Deliveries, newest first; rejected ones too.
@@ -64,4 +69,21 @@ async fn replay(
 )]
 async fn replay_all(Write(commands): Write, JsonBody(which): JsonBody<ReplayAll>) -> Result<Response> {
     response::json(StatusCode::OK, None, &deliveries::replay_all(commands, which).await?)
+}
+
+/// Notes that nothing more is to be done about what was not recorded of a delivery: it is no problem any more.
+///
+/// Who did it, when and why is kept with the delivery. A replay takes the note away.
+#[utoipa::path(
+    post, path = "/api/v1/deliveries/{id}/dismiss", tag = "deliveries", operation_id = "delivery_dismiss", request_body = DismissDelivery,
+    params(("id" = String, Path, description = "The delivery's id")),
+    responses((status = 200, body = DeliveryInFull), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn dismiss(
+    Write(commands): Write,
+    Path(id): Path<String>,
+    JsonBody(how): JsonBody<DismissDelivery>,
+) -> Result<Response> {
+    let dismissed = deliveries::dismiss(commands, &id, how).await?;
+    response::json(StatusCode::OK, None, &dismissed.value)
 }

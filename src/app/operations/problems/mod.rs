@@ -7,7 +7,7 @@ mod places;
 use chrono::{DateTime, Utc};
 use rollcall_access::RosterProblem;
 use rollcall_events::Position;
-use rollcall_ingest::Verdict;
+use rollcall_store::ops::OpenOutcome;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -69,9 +69,9 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::ProjectName => places::in_roster(app, kind, RosterProblem::ProjectName, after, limit).await,
         K::UserName => places::in_roster(app, kind, RosterProblem::UserName, after, limit).await,
         K::Superseded => places::superseded(app, after).await,
-        K::Quarantined => places::in_deliveries(app, kind, Verdict::Quarantined, source, after, limit).await,
-        K::Conflict => places::in_deliveries(app, kind, Verdict::Conflict, source, after, limit).await,
-        K::Unrecorded => places::in_deliveries(app, kind, Verdict::Unrecorded, source, after, limit).await,
+        K::Quarantined => places::in_deliveries(app, kind, OpenOutcome::Quarantined, source, after, limit).await,
+        K::Conflict => places::in_deliveries(app, kind, OpenOutcome::Conflict, source, after, limit).await,
+        K::Unrecorded => places::in_deliveries(app, kind, OpenOutcome::Unrecorded, source, after, limit).await,
         K::HeldRemovals => places::held_removals(app, after).await,
         K::SourceUnread => places::of_sources(app, kind, after, places::unread).await,
         K::OutsideMember => places::of_sources(app, kind, after, places::outside).await,

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, configuration_differences};
 use rollcall_events::{LOCAL, Order, Position, Recorded, SourceName};
-use rollcall_ingest::{DeliveryId, SourceState, SourceStatus, Verdict};
+use rollcall_ingest::{DeliveryId, SourceState, SourceStatus};
 use rollcall_store::{
-    ops::{DeliveryFilter, OpsError},
+    ops::{OpenDelivery, OpenOutcome, OpsError},
     read::SupersededRow,
 };
 
@@ -141,11 +141,11 @@ fn lost_news(row: &SupersededRow, order: Order, lost: Option<&Recorded>, by: Opt
     }
 }
 
-/// Deliveries with a verdict, the newest first.
+/// Deliveries of which something is not recorded and open still, the newest first.
 pub(super) async fn in_deliveries(
     app: &App,
     kind: ProblemKind,
-    verdict: Verdict,
+    outcome: OpenOutcome,
     source: Option<&str>,
     after: Option<&str>,
     limit: usize,
@@ -156,44 +156,41 @@ pub(super) async fn in_deliveries(
         Some(Ok(source)) => Some(source),
         None => None,
     };
-    let filter = DeliveryFilter { source, verdicts: vec![verdict] };
     let limit = u32::try_from(limit.min(1_000)).unwrap_or(1_000);
-    let found = app.ops.deliveries(&filter, before.as_ref(), limit).await.map_err(|error| unreadable(&error))?;
+    let found = app.ops.open_deliveries(outcome, source.as_ref(), before.as_ref(), limit).await;
+    let found = found.map_err(|error| unreadable(&error))?;
     let next = found.last().filter(|_| found.len() >= limit as usize).map(|last| last.id.to_string());
     let found = found.into_iter().map(|delivery| {
-        let id = delivery.id.to_string();
-        let reason = delivery.problem.or(delivery.reason);
+        let OpenDelivery { id, source, received_at, events, open, problem } = delivery;
         let show = format!("`rollcall deliveries show {id}` says which");
         let replay = format!("`rollcall deliveries replay {id}`");
-        let (count, why, remedy) = match kind {
-            ProblemKind::Conflict => (
-                delivery.events,
+        let dismiss = format!("`rollcall deliveries dismiss {id}` where nothing is to be done");
+        let (why, remedy) = match outcome {
+            OpenOutcome::Conflict => (
                 "ids of it were used before, with another content; the first stands".to_owned(),
-                format!("have the sender send what is meant under ids that are new; {show}"),
+                format!("have the sender send what is meant under ids that are new; {show}; then, or where the first is right, {dismiss}"),
             ),
-            ProblemKind::Unrecorded => (
-                delivery.events,
+            OpenOutcome::Unrecorded => (
                 "the log could not take it".to_owned(),
-                format!("{replay} when the log is well, or wait until the sender sends it again"),
+                format!("{replay} when the log is well, or wait until the sender sends it again; {dismiss}"),
             ),
-            _ => (
-                delivery.quarantined,
-                reason.map_or("it does not fit".to_owned(), |reason| format!("first: {reason}")),
-                format!("{show}, and what is wrong; have the sender send them as they should be, or where it is mended here, {replay}"),
+            OpenOutcome::Quarantined => (
+                problem.map_or("it does not fit".to_owned(), |problem| format!("first: {problem}")),
+                format!("{show}, and what is wrong; have the sender send them as they should be under the same ids, or where it is mended here, {replay}; {dismiss}"),
             ),
         };
         let problem = ProblemShown {
             id: String::new(),
             kind,
-            since: Some(delivery.received_at),
+            since: Some(received_at),
             position: None,
-            source: delivery.source.to_string(),
-            subject: id.clone(),
-            said: format!("{count} of {} events in this delivery", delivery.events),
+            source: source.to_string(),
+            subject: id.to_string(),
+            said: format!("{open} of {events} events in this delivery"),
             why,
             remedy,
         };
-        (id, problem)
+        (id.to_string(), problem)
     });
     Ok(Part { found: found.collect(), next })
 }

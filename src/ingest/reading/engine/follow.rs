@@ -18,7 +18,7 @@ use crate::{
     baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, RecordedFacts, beginning_with},
     connector::{
         ChangeSink, Cursor, FactSelector, Failure, FullReadReason, PersonalData, ResumePoint, SaveOutcome, SinkBackend,
-        SinkError, Snapshot, SnapshotBuilder, SourceChange, StateUpdate,
+        SinkError, Snapshot, SnapshotBuilder, SourceChange, StateUpdate, UnreadMembers,
     },
     reading::{
         change::{Change, ChangeKind, in_order},
@@ -255,10 +255,11 @@ impl SinkBackend for EngineSink {
         Ok(self.0.save(cursor, update).await?)
     }
 
-    async fn note_outside(&self, members: Vec<String>) -> Result<(), SinkError> {
+    async fn note_unread_members(&self, members: UnreadMembers) -> Result<(), SinkError> {
         let _writing = self.0.writing.lock().await;
         let status = self.0.status().await?;
-        Ok(self.0.save_status(SourceStatus { outside: AbsentMembers::of(&members), ..status }).await?)
+        let [absent, outside] = [&members.absent, &members.outside].map(|members| AbsentMembers::of(members));
+        Ok(self.0.save_status(SourceStatus { absent, outside, ..status }).await?)
     }
 
     async fn heartbeat(&self) -> Result<(), SinkError> {

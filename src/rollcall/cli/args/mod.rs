@@ -290,6 +290,15 @@ pub enum DeliveriesCommand {
         /// Its id, dlv_...
         id: String,
     },
+    /// Note that nothing more is to be done about what was not recorded
+    Dismiss {
+        /// Their ids, dlv_...
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Why, for whoever looks at it later
+        #[arg(long)]
+        because: String,
+    },
 }
 
 /// `secrets`.
@@ -510,6 +519,7 @@ mod tests {
             "events tail --type rollcall.entitlement.* --source flexnet --follow --after 12",
             "deliveries list --source flexnet --failed",
             "deliveries replay dlv_1",
+            "deliveries dismiss dlv_1 dlv_2 --because test",
             "sources --token-file k",
             "sources show corp-ldap",
             "plan corp-ldap",

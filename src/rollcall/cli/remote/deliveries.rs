@@ -1,7 +1,7 @@
 //! `deliveries`: what came in by webhook, and what became of it.
 
 use rollcall_app::operations::deliveries::{
-    BodyShown, DeliveryInFull, DeliveryShown, HookAnswer, HookEvent, PartShown,
+    BodyShown, DeliveryInFull, DeliveryShown, DismissalShown, HookAnswer, HookEvent, PartShown,
 };
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::{
         output::{ColorMode, Column, OutputFormat, cell, table_of},
         remote::request::{api_path, print_list},
     },
-    client::{Client, Exit, Failure},
+    client::{Client, Exit, Failure, Reply},
 };
 
 /// `deliveries`.
@@ -46,6 +46,13 @@ pub async fn run(client: &Client, format: OutputFormat, command: &DeliveriesComm
             let replayed = client.post(&api_path(&["deliveries", id, "replay"]), &json!({})).await?;
             format.print(&replayed.json, |paint| replay_text(paint, &replayed.value));
         }
+        DeliveriesCommand::Dismiss { ids, because } => {
+            for id in ids {
+                let path = api_path(&["deliveries", id, "dismiss"]);
+                let dismissed: Reply<DeliveryInFull> = client.post(&path, &json!({"because": because})).await?;
+                format.print(&dismissed.json, |_| format!("{} is dismissed\n", cell(&dismissed.value.delivery.id)));
+            }
+        }
     }
     Ok(Exit::Yes)
 }
@@ -75,7 +82,7 @@ fn delivery_text(paint: ColorMode, delivery: &DeliveryInFull) -> String {
         cell(&delivery.bytes),
         cell(&delivery.client),
     );
-    let columns: [Column<PartShown>; 8] = [
+    let columns: [Column<PartShown>; 9] = [
         ("PART", |row| cell(&row.id)),
         ("OUTCOME", |row| cell(&row.outcome)),
         ("POSITION", |row| cell(&row.position)),
@@ -84,9 +91,13 @@ fn delivery_text(paint: ColorMode, delivery: &DeliveryInFull) -> String {
         ("PROBLEM", |row| cell(&row.problem.as_ref().map(|problem| &problem.kind))),
         ("AT", |row| cell(&row.problem.as_ref().map(|problem| &problem.pointer))),
         ("DETAIL", |row| cell(&row.problem.as_ref().map(|problem| &problem.detail))),
+        ("RECORDED IN", |row| cell(&row.recorded_in)),
     ];
     if !parts.is_empty() {
         out.push_str(&format!("\n{}", table_of(paint, &columns, parts)));
+    }
+    if let Some(DismissalShown { at, by, because }) = &delivery.dismissed {
+        out.push_str(&format!("dismissed {} by {}: {}\n", cell(at), cell(by), cell(because)));
     }
     for replay in replays {
         out.push_str(&format!("replayed {}, was {} before\n", cell(&replay.at), cell(&replay.was)));

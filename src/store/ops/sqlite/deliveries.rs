@@ -15,14 +15,15 @@ use super::{
     columns::{damaged, json, time},
     sql,
     store::SqliteOps,
-    writes::{Rows, Write},
+    writes::{Reply, Rows, Write},
 };
 use crate::ops::{
-    DeliveryDetail, DeliveryFilter, DeliveryQueries, DeliverySummary, OpsError, PartProblem, PartRow, ReplayRow,
+    DeliveryDetail, DeliveryFilter, DeliveryRecords, DeliverySummary, Dismissal, OpenDelivery, OpenOutcome, OpsError,
+    PartProblem, PartRow, ReplayRow,
 };
 
 #[async_trait]
-impl DeliveryQueries for SqliteOps {
+impl DeliveryRecords for SqliteOps {
     async fn deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -63,6 +64,28 @@ impl DeliveryQueries for SqliteOps {
             parts,
             replays: replays.iter().map(replay).collect::<Result<_, OpsError>>()?,
         }))
+    }
+
+    async fn open_deliveries(
+        &self,
+        outcome: OpenOutcome,
+        source: Option<&SourceName>,
+        before: Option<&DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<OpenDelivery>, OpsError> {
+        let query = sqlx::query(sql::OPEN_DELIVERIES)
+            .bind(before.map_or("~", DeliveryId::as_str))
+            .bind(limit)
+            .bind(outcome.as_str())
+            .bind(source.map(SourceName::as_str));
+        query.fetch_all(&self.readers).await?.iter().map(open_delivery).collect()
+    }
+
+    async fn dismiss(&self, id: &DeliveryId, dismissal: Dismissal) -> Result<bool, OpsError> {
+        match self.writer.write(Write::Dismiss { delivery: id.to_string(), dismissal }, Durability::Synced).await? {
+            Reply::Count(dismissed) => Ok(dismissed > 0),
+            Reply::Done | Reply::Claimed(_) => Ok(false),
+        }
     }
 }
 
@@ -188,6 +211,24 @@ fn delivery_columns(row: &SqliteRow) -> Result<DeliverySummary, OpsError> {
         events: 0,
         quarantined: 0,
         problem: None,
+        dismissed: dismissal(row)?,
+    })
+}
+
+fn dismissal(row: &SqliteRow) -> Result<Option<Dismissal>, OpsError> {
+    let Some(at) = row.try_get::<Option<i64>, _>("dismissed_at")? else { return Ok(None) };
+    Ok(Some(Dismissal { at: time(at)?, by: row.try_get("dismissed_by")?, because: row.try_get("dismissed_because")? }))
+}
+
+fn open_delivery(row: &SqliteRow) -> Result<OpenDelivery, OpsError> {
+    let count = |column| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+    Ok(OpenDelivery {
+        id: row.try_get::<&str, _>("id")?.parse().map_err(damaged)?,
+        source: row.try_get::<&str, _>("source")?.parse().map_err(damaged)?,
+        received_at: time(row.try_get("received_at")?)?,
+        events: count("events")?,
+        open: count("open")?,
+        problem: row.try_get("problem")?,
     })
 }
 
@@ -204,6 +245,7 @@ fn part(row: &SqliteRow) -> Result<PartRow, OpsError> {
         outcome: row.try_get("outcome")?,
         position: row.try_get::<Option<i64>, _>("position")?.map(|at| Position(at.unsigned_abs())),
         problem,
+        recorded_in: row.try_get("recorded_in")?,
     })
 }
 

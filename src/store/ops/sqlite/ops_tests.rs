@@ -85,7 +85,7 @@ async fn every_statement_can_be_prepared() {
         sql::EXPIRE_ANSWER, sql::STORE_ANSWER, sql::DROP_ANSWER, sql::DROP_RUNNING_ANSWERS, sql::PRUNE_DELIVERIES,
         sql::PRUNE_QUARANTINE, sql::PRUNE_DECISIONS, sql::PRUNE_COUNTS, sql::PRUNE_ANSWERS,
         sql::TRIM_DECISIONS, sql::TRIM_KIND, sql::COUNT_LET_GO, sql::LET_GO, sql::ADD_REFUSED, sql::TRIM_REFUSED,
-        sql::REFUSED_SIGN_INS, sql::PRUNE_REFUSED,
+        sql::REFUSED_SIGN_INS, sql::PRUNE_REFUSED, sql::CLOSE_PARTS, sql::DISMISS_DELIVERY, sql::OPEN_DELIVERIES,
     ];
     for statement in all {
         if let Err(error) = db.prepare(sqlx::SqlStr::from_static(statement)).await {
@@ -113,6 +113,9 @@ async fn the_hot_statements_find_their_rows_by_index() {
         sql::DECISIONS_OF_PROJECT,
         sql::PRUNE_DELIVERIES,
         sql::PRUNE_DECISIONS,
+        sql::CLOSE_PARTS,
+        sql::DISMISS_DELIVERY,
+        sql::OPEN_DELIVERIES,
     ];
     for statement in hot {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));

@@ -42,6 +42,16 @@ FROM (SELECT value ->> 'delivery' AS delivery, value ->> 'idx' AS idx, value ->>
              value ->> 'position' AS position FROM json_each($1)) AS new
 WHERE part.delivery = new.delivery AND part.idx = new.idx";
 
+/// What was not recorded is said right where the log takes an event of the same source and id.
+pub(super) const CLOSE_PARTS: &str = "
+UPDATE part SET recorded_in = taken.delivery
+FROM (SELECT said.delivery, said.event_id, delivery.source
+      FROM json_each($1) CROSS JOIN part AS said ON said.delivery = value ->> 'delivery' AND said.idx = value ->> 'idx'
+      CROSS JOIN delivery ON delivery.id = said.delivery
+      WHERE value ->> 'outcome' IN ('recorded', 'duplicate')) AS taken
+WHERE part.event_id = taken.event_id AND part.outcome IN ('quarantined', 'unrecorded') AND part.recorded_in IS NULL
+  AND (SELECT source FROM delivery WHERE delivery.id = part.delivery) = taken.source";
+
 /// The oldest rejected ones of a source beyond $2 in number or $3 in bytes, and of one client of it beyond $4 and $5: a
 /// client pushes its own out first.
 pub(super) const TRIM_REJECTED: &str = "
@@ -56,12 +66,31 @@ DELETE FROM delivery WHERE id IN (
 pub(super) const NOTE_REPLAY: &str = "
 INSERT INTO replay (delivery, at, was) SELECT id, $2, verdict FROM delivery WHERE id = $1";
 pub(super) const DROP_PARTS: &str = "DELETE FROM part WHERE delivery = $1";
-pub(super) const REOPEN_DELIVERY: &str = "UPDATE delivery SET verdict = $2, reason = NULL WHERE id = $1";
+pub(super) const REOPEN_DELIVERY: &str = "
+UPDATE delivery SET verdict = $2, reason = NULL, dismissed_at = NULL, dismissed_by = NULL, dismissed_because = NULL
+WHERE id = $1";
+
+/// The first who dismissed it stands. Nothing of a delivery that has nothing open can be dismissed.
+pub(super) const DISMISS_DELIVERY: &str = "
+UPDATE delivery SET dismissed_at = $2, dismissed_by = $3, dismissed_because = $4
+WHERE id = $1 AND dismissed_at IS NULL AND EXISTS (
+  SELECT 1 FROM part WHERE part.delivery = delivery.id
+  AND part.outcome IN ('quarantined', 'conflict', 'unrecorded') AND recorded_in IS NULL)";
+
+/// $1 before (id), $2 limit, $3 outcome, $4 source or null.
+pub(super) const OPEN_DELIVERIES: &str = "
+SELECT id, source, received_at, count(*) AS open, min(part.problem) AS problem,
+       (SELECT count(*) FROM part WHERE part.delivery = delivery.id) AS events
+FROM part CROSS JOIN delivery ON delivery.id = part.delivery
+WHERE part.outcome IN ('quarantined', 'conflict', 'unrecorded') AND part.outcome = $3 AND part.delivery < $1
+  AND part.recorded_in IS NULL AND delivery.dismissed_at IS NULL AND ($4 IS NULL OR delivery.source = $4)
+GROUP BY part.delivery ORDER BY part.delivery DESC LIMIT $2";
 
 pub(super) const FIND_DELIVERY: &str = "
-SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at FROM delivery WHERE id = $1";
+SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at,
+       dismissed_at, dismissed_by, dismissed_because FROM delivery WHERE id = $1";
 pub(super) const PARTS_OF: &str = "
-SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail
+SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail, recorded_in
 FROM part WHERE delivery = $1 ORDER BY idx";
 pub(super) const REPLAYS_OF: &str = "SELECT at, was FROM replay WHERE delivery = $1 ORDER BY at";
 
@@ -79,6 +108,7 @@ macro_rules! list {
     ($where:literal) => {
         concat!(
             "SELECT id, source, received_at, client, bytes, verdict, reason, erased_at,
+                    dismissed_at, dismissed_by, dismissed_because,
                     (SELECT count(*) FROM part WHERE part.delivery = delivery.id) AS events,
                     (SELECT count(*) FROM part WHERE part.delivery = delivery.id AND problem IS NOT NULL) AS quarantined,
                     (SELECT min(problem) FROM part WHERE part.delivery = delivery.id) AS problem

@@ -12,7 +12,7 @@ mod sources;
 use sqlx::SqliteConnection;
 
 use super::sql;
-use crate::ops::{Claim, OpsError};
+use crate::ops::{Claim, Dismissal, OpsError};
 
 pub(crate) use decisions::DecisionRows;
 pub(crate) use prune::PruneStep;
@@ -31,6 +31,11 @@ pub(crate) enum Write {
         at: i64,
         verdict: &'static str,
         rows: Rows,
+    },
+    /// That nothing more is to be done about a delivery.
+    Dismiss {
+        delivery: String,
+        dismissal: Dismissal,
     },
     /// An idempotency key.
     Claim {
@@ -116,6 +121,10 @@ async fn apply_alone(connection: &mut SqliteConnection, write: Write) -> Result<
         Write::Abandon { key } => {
             sqlx::query(sql::DROP_ANSWER).bind(key).execute(connection).await?;
             Ok(Reply::Done)
+        }
+        Write::Dismiss { delivery, dismissal: Dismissal { at, by, because } } => {
+            let dismiss = sqlx::query(sql::DISMISS_DELIVERY).bind(delivery).bind(at.timestamp_micros());
+            Ok(Reply::Count(dismiss.bind(by).bind(because).execute(connection).await?.rows_affected()))
         }
         Write::Erase { source, person, at } => people::erase(connection, &source, &person, at).await.map(Reply::Count),
         Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),

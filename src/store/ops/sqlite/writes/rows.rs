@@ -226,6 +226,7 @@ impl Batch {
         execute_set(connection, sql::UPSERT_PERSONAL, &self.personal).await?;
         execute_set(connection, sql::SETTLE_DELIVERIES, &self.settled).await?;
         execute_set(connection, sql::SETTLE_PARTS, &self.outcomes).await?;
+        execute_set(connection, sql::CLOSE_PARTS, &self.outcomes).await?;
         let mut gone = 0;
         for source in self.rejected {
             let trim = sqlx::query(sql::TRIM_REJECTED).bind(source).bind(REJECTED_KEPT).bind(REJECTED_BYTES);
