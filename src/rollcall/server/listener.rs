@@ -103,11 +103,12 @@ pub async fn serve(
             proxies: Arc::clone(&proxies),
             room: Arc::clone(&room),
             told: Arc::clone(&told),
+            shares: shares.clone(),
             place,
         };
-        let (watcher, tls, stop, shares) = (graceful.watcher(), tls.clone(), stop.clone(), shares.clone());
+        let (watcher, tls, stop) = (graceful.watcher(), tls.clone(), stop.clone());
         tokio::spawn(async move {
-            connection.run(stream, &shares, tls, watcher, stop).await;
+            connection.run(stream, tls, watcher, stop).await;
             drop(share);
         });
     }
@@ -135,19 +136,13 @@ struct Connection {
     proxies: Arc<Proxies>,
     room: Arc<Semaphore>,
     told: Arc<Semaphore>,
+    shares: Shares,
     place: Arc<Mutex<Place>>,
 }
 
 impl Connection {
     /// From the first byte to the last.
-    async fn run(
-        mut self,
-        mut stream: TcpStream,
-        shares: &Shares,
-        tls: Option<Arc<Tls>>,
-        watcher: Watcher,
-        stop: CancellationToken,
-    ) {
+    async fn run(mut self, mut stream: TcpStream, tls: Option<Arc<Tls>>, watcher: Watcher, stop: CancellationToken) {
         let (patience, proxy) = (self.patience(), self.peer.ip());
         let opened = tokio::select! {
             () = stop.cancelled() => return,
@@ -166,7 +161,7 @@ impl Connection {
         }
         let named = self.peer.ip();
         let counts = named != proxy && !self.proxies.trusts(named);
-        let share = if counts { shares.take(named) } else { None };
+        let share = if counts { self.shares.take(named) } else { None };
         if counts && share.is_none() {
             return refuse(stream, named, tls.is_some(), &self.told);
         }
@@ -207,7 +202,7 @@ impl Connection {
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(Arc::clone(certificate));
             }
-            async move { connection.answer(request, unread).await }
+            async move { connection.answer(request, client, unread).await }
         });
         if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
             tracing::debug!(%error, "connection ended early");
@@ -216,16 +211,30 @@ impl Connection {
     }
 
     /// Answers one request.
-    async fn answer(&self, request: hyper::Request<Incoming>, unread: Unread) -> Result<Response, Infallible> {
+    async fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+        client: IpAddr,
+        unread: Unread,
+    ) -> Result<Response, Infallible> {
         if !self.may_ask(request.uri().path()).await {
             unread.set();
-            return Ok(busy_response());
+            return Ok(busy_response(BUSY));
+        }
+        // A proxy's connections are everybody's: whom its header names has a share of what is under way on them.
+        let named = client != self.peer.ip().to_canonical() && !self.proxies.trusts(client);
+        let share = if named { self.shares.take(client) } else { None };
+        if named && share.is_none() {
+            ConnectionRefused { client }.emit();
+            unread.set();
+            return Ok(busy_response(BUSY_CLIENT));
         }
         let mut response = answer(self.app.clone(), request, unread).await?;
         // Others who look are waiting for its place.
         if self.is_spare() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        drop(share);
         Ok(response)
     }
 
@@ -254,10 +263,11 @@ impl Connection {
 }
 
 const BUSY: &str = "every connection is in use: come again in a moment\n";
+const BUSY_CLIENT: &str = "too many requests from this address: come again in a moment\n";
 
-fn busy_response() -> Response {
+fn busy_response(why: &'static str) -> Response {
     let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, BUSY).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, headers, why).into_response()
 }
 
 /// Closes a connection of an address that has its share. Says so where that costs no handshake.

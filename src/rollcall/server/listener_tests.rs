@@ -233,6 +233,36 @@ async fn whom_a_balancer_names_has_a_share_but_for_another_trusted_proxy() {
 }
 
 #[tokio::test]
+async fn whom_a_proxy_names_by_a_header_has_a_share_of_what_is_under_way() {
+    let (begun, mut begins) = tokio::sync::mpsc::channel(8);
+    let work = get(move || async move {
+        begun.send(()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let trusted = vec![Proxies::parse_trusted("127.0.0.1").unwrap()];
+    let proxies = Proxies { trusted, header: Some("X-Forwarded-For".parse().unwrap()), proxy_protocol: false };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/work", work).route("/", get(|| async { "done" }));
+    let limits = Limits { connections: 8, per_address: 1, ..LIMITS };
+    tokio::spawn(serve(listener, app, limits, Front { proxies, tls: None }, CancellationToken::new()));
+    let ask = |path: &str, client: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-forwarded-for: {client}\r\n\r\n")
+    };
+    let mut held = connect(address).await;
+    held.write_all(ask("/work", "203.0.113.9").as_bytes()).await.unwrap();
+    begins.recv().await.unwrap();
+    let told = say(&mut connect(address).await, &ask("/", "203.0.113.9")).await;
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 1"), "{told}");
+    let other = say(&mut connect(address).await, &ask("/", "203.0.113.8")).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    // The proxy itself, as in a check of its own, has as many as it needs.
+    assert!(say(&mut connect(address).await, ASK).await.starts_with("HTTP/1.1 200"));
+    drop(held);
+    while !say(&mut connect(address).await, &ask("/", "203.0.113.9")).await.starts_with("HTTP/1.1 200") {}
+}
+
+#[tokio::test]
 async fn whoever_says_nothing_holds_no_place_that_is_kept_for_what_is_urgent() {
     let limits = Limits { connections: 1, spare: 1, head: Duration::from_secs(600), ..LIMITS };
     let (address, ..) = start_behind(limits, balancer()).await;
