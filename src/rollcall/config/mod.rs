@@ -79,7 +79,8 @@ pub struct Server {
     /// Whether trusted proxies begin each connection with a PROXY protocol header, version 1 or 2. A connection of theirs
     /// without one is closed; of nobody else one is taken.
     pub proxy_protocol: bool,
-    /// How many of them one address may have (of IPv6 one network of 64 bits). What it opens beyond is answered 503.
+    /// How many of them one address may have (of IPv6 one network of 64 bits), and how many requests under way a client that
+    /// a trusted proxy names. What it opens or asks beyond is answered 503.
     pub max_connections_per_address: u32,
     /// How long the head of a request may take to arrive.
     pub header_timeout: HumanDuration,

@@ -61,6 +61,8 @@ pub struct Limits {
 
 /// What a request on a spare connection waits for a connection of its own, and how long one may take to say something.
 const SPARE_TIME: Duration = Duration::from_secs(2);
+/// The longest head of a request. Every connection may have one in memory before anybody knows who asks.
+const MOST_HEAD: usize = 64 << 10;
 /// How many who have their share are told so at once; the next ones are just closed.
 const MOST_TOLD: usize = 64;
 
@@ -192,7 +194,7 @@ impl Connection {
         watcher: Watcher,
     ) {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.patience()).half_close(false);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.patience()).half_close(false).max_buf_size(MOST_HEAD);
         let connection = Arc::new(self);
         let held = Arc::clone(&connection);
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {

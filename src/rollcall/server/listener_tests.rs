@@ -123,6 +123,17 @@ async fn a_head_or_a_body_that_never_ends_is_cut() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_long_is_refused_before_it_ends() {
+    let (address, ..) = start(LIMITS).await;
+    let ask =
+        |length: usize| format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}", "x".repeat(length));
+    let answer = say(&mut connect(address).await, &(ask(32 << 10) + "\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = say(&mut connect(address).await, &ask(96 << 10)).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_room() {
     let (address, ..) = start(Limits { connections: 1, ..LIMITS }).await;
     let _held = TcpStream::connect(address).await.unwrap();
