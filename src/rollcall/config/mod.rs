@@ -65,8 +65,8 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// The largest request body, read before anything is checked.
     pub max_body: ByteSize,
-    /// How many bytes of notifications may be in memory before it is known who sent them, of all senders together; one
-    /// address has a quarter. Whoever comes then is told to come again.
+    /// How many bytes of notifications, beyond the first 16 KiB of each, may be in memory before it is known who sent them,
+    /// of all senders together; one address has a quarter. Whoever comes then with a longer one is told to come again.
     pub max_unverified_bodies: ByteSize,
     /// How many connections may be open at once; the next ones wait to be accepted.
     pub max_connections: u32,
