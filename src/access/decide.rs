@@ -234,7 +234,7 @@ impl Roster {
     fn is_producer(&self, user: UserIx, reach: &Reach, package: &Package) -> bool {
         self.persons_of(user).iter().any(|ix| {
             let Some(person) = self.facts.persons.get(*ix) else { return false };
-            person.is_live()
+            self.facts.is_live(*ix)
                 && self.is_within(reach, *ix)
                 && self.facts.permissions.get(ix).is_some_and(|permission| permission.stands())
                 && self.is_below(person.account, package.producer)
@@ -248,8 +248,8 @@ impl Roster {
         }
         let mut best: Option<i64> = None;
         for person_ix in self.persons_of(user) {
-            let Some(person) = self.facts.persons.get(*person_ix).filter(|person| person.is_live()) else { continue };
-            if !self.is_within(reach, *person_ix) {
+            let Some(person) = self.facts.persons.get(*person_ix) else { continue };
+            if !(self.facts.is_live(*person_ix) && self.is_within(reach, *person_ix)) {
                 continue;
             }
             let mut take = |until: i64| best = best.max(Some(until.min(package.until)));

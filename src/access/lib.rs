@@ -28,6 +28,7 @@ pub use roster::{
     services::ServiceView,
     shared::{Fold, LongRead, SharedRoster},
     snapshot::{FOLD_VERSION, SnapshotError},
+    sources::SuspensionView,
     users::{AskedName, NameProblem, PersonView, UserView},
 };
 // What events do to it, and whether a command may be given.
@@ -57,5 +58,6 @@ pub use what_if::{
     },
     dry_run::{could_empty_project, dry_run, emptied_projects},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
+    sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},
 };

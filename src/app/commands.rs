@@ -352,6 +352,8 @@ fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Err
         Command::GroupUpserted(_)
         | Command::GroupMemberAdded(_)
         | Command::SourceRetired(_)
+        | Command::SourceSuspended(_)
+        | Command::SourceResumed(_)
         | Command::IdentityLinked(_)
         | Command::IdentityUnlinked(_)
         | Command::FolderUpserted(_)

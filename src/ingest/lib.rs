@@ -21,5 +21,5 @@ pub use reading::{
     AbsentMembers, ApplyOutcome, BaselineState, BaselineStore, ChangeCounts, ChangeKind, Consequences, Cron,
     EngineDeps, ExcludedFacts, InvalidCron, LastFullRead, Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState,
     ProposedFacts, Random, ReadOptions, RunError, RunOutcome, RunnerError, RunnerTasks, Runners, SavedCursor,
-    SourceRecords, SourceState, SourceStatus, SourceStore, StoreError, Visitor,
+    SourceRecords, SourceState, SourceStatus, SourceStore, StoreError, Visitor, guard,
 };

@@ -265,7 +265,18 @@ WITH RECURSIVE
     )
 SELECT source, account, above FROM up;
 
--- Users that an authoritative source shuts out.
+-- Sources whose facts are kept and do not count, and where the facts of each that was suspended before counted again.
+CREATE VIEW suspended_source AS
+SELECT data ->> 'source' AS source, data ->> 'author' AS author, from_position AS since
+FROM fact WHERE noun = 'source' AND to_position IS NULL;
+
+CREATE VIEW resumed_source AS
+SELECT data ->> 'source' AS source, max(to_position) AS since
+FROM fact
+WHERE noun = 'source' AND source = 'local' AND subject > 'source/' AND subject < 'source0' AND to_position IS NOT NULL
+GROUP BY data ->> 'source';
+
+-- Users that an authoritative source shuts out, suspended or not.
 CREATE VIEW shut_out AS
 SELECT DISTINCT person_user.user_id
 FROM fact AS settings, json_each(settings.data, '$.sources') AS configured
@@ -278,13 +289,16 @@ WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured
 -- materialised: each is small beside their join, and the planner orders what is left well.
 CREATE VIEW standing AS
 WITH
+    resumed AS MATERIALIZED (SELECT source, since FROM resumed_source),
     member AS MATERIALIZED (
-        SELECT person.source, person.person, person.account, person.since, person_user.user_id, user_name.name AS user_name
+        SELECT person.source, person.person, person.account, person_user.user_id, user_name.name AS user_name,
+            max(person.since, coalesce((SELECT since FROM resumed WHERE resumed.source = person.source), 0)) AS since
         FROM person
         JOIN person_user ON person_user.source = person.source AND person_user.person = person.person
             AND person_user.to_position IS NULL
         JOIN user_name ON user_name.user_id = person_user.user_id AND user_name.to_position IS NULL
         WHERE person.active AND person_user.user_id NOT IN (SELECT user_id FROM shut_out)
+            AND person.source NOT IN (SELECT source FROM suspended_source)
     ),
     manager AS MATERIALIZED (
         SELECT member.source, member.person, member.account, member.user_id, member.user_name,
@@ -301,7 +315,8 @@ WITH
         WHERE account.source = account_above.source AND account.subject = 'account/' || account_above.account
     ),
     delivered AS MATERIALIZED (
-        SELECT package.source, package.package, package.producer, package.starts, package.ends, package.since,
+        SELECT package.source, package.package, package.producer, package.starts, package.ends,
+            max(package.since, coalesce((SELECT since FROM resumed WHERE resumed.source = package.source), 0)) AS since,
             project.name AS project
         FROM package
         JOIN project ON project.source = package.source AND project.package = package.package
@@ -376,13 +391,16 @@ WITH
         FROM seat
         CROSS JOIN people_group
         WHERE seat.inner_id IS NOT NULL AND people_group.group_id = seat.inner_id
+            AND people_group.source NOT IN (SELECT source FROM suspended_source)
     ),
-    -- Each group that has a role with every group inside it. A group that was removed holds nobody and leads nowhere.
+    -- Each group that has a role with every group inside it. A group that was removed, or whose source is suspended,
+    -- holds nobody and leads nowhere.
     inside (group_id, inner_id) AS (
         SELECT bound.group_id, bound.group_id
         FROM bound
         CROSS JOIN people_group
         WHERE people_group.group_id = bound.group_id
+            AND people_group.source NOT IN (SELECT source FROM suspended_source)
         UNION
         SELECT inside.group_id, nested.inner_id
         FROM inside

@@ -118,11 +118,10 @@ impl Roster {
             row.runs(now)
                 && !matches!(gone, Removal::Binding(gone) if gone == ix)
                 && match row.holder {
-                    Holder::Person(person) => self
-                        .facts
-                        .persons
-                        .get(person)
-                        .is_some_and(|row| row.is_live() && !self.shut_out(UserIx(row.user))),
+                    Holder::Person(person) => {
+                        let user = self.facts.persons.get(person).map(|row| UserIx(row.user));
+                        self.facts.is_live(person) && user.is_some_and(|user| !self.shut_out(user))
+                    }
                     Holder::Service(service) => {
                         !matches!(gone, Removal::Service(gone) if gone == service)
                             && self.service_runs(ServiceIx(service), now)

@@ -11,6 +11,7 @@ mod projects;
 pub(crate) mod refusal;
 pub(crate) mod secrets;
 mod services;
+mod sources;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -82,8 +83,9 @@ impl Roster {
             Command::ProfileSet(data) => {
                 self.authorize(data.author().as_ref(), "settings.set", Place::Root, now).map(|_| ())
             }
-            // By the operator's own command line: nobody else has a way to say it.
-            Command::SourceRetired(_) => Ok(()),
+            Command::SourceRetired(data) | Command::SourceSuspended(data) | Command::SourceResumed(data) => {
+                self.check_source(data, now)
+            }
         }
     }
 }

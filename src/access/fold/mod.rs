@@ -18,6 +18,7 @@ mod retire;
 mod secrets;
 mod services;
 mod settings;
+mod suspend;
 
 use std::sync::Arc;
 
@@ -194,6 +195,8 @@ impl Roster {
             Body::IdentityLinked(data) => self.set_link(cx, &data, Rank::Full),
             Body::IdentityUnlinked(data) => self.set_link(cx, &data, Rank::Removed),
             Body::SourceRetired(data) => self.retire_source(cx, data.source.as_str()),
+            Body::SourceSuspended(data) => self.set_suspended(cx, &data, true),
+            Body::SourceResumed(data) => self.set_suspended(cx, &data, false),
             Body::BindingSet(data) => self.set_binding(cx, &data),
             Body::BindingRemoved(data) => self.remove_binding(cx, &data),
             Body::SecretInvited(data) => self.invite_secret(cx, &data),

@@ -93,11 +93,8 @@ impl Roster {
         for ((_, subject), _) in facts.parked.extract_if((space, String::new()).., |(of, _), _| *of == space) {
             cx.changes.push(Change::Parked { source: name.clone(), subject: subject.into(), reason: None });
         }
-        for package in 0..self.facts.packages.len() {
-            if self.facts.packages.names.space(package) == space {
-                self.emit_package(cx, package);
-            }
-        }
+        self.end_suspension(cx, space);
+        self.emit_packages(cx, space);
         self.rebuild_fast_path();
         Effect::Applied
     }

@@ -178,7 +178,8 @@ impl SubjectCollector<'_> {
     fn add_always_relevant(&mut self) -> Result<(), GivenUp> {
         self.add_local("settings".to_owned())?;
         self.add_local("profile".to_owned())?;
-        for space in &self.roster.facts.retired {
+        let facts = &self.roster.facts;
+        for space in facts.retired.iter().chain(facts.suspensions.keys()) {
             self.add_local(format!("source/{}", self.roster.source_text(*space)))?;
         }
         Ok(())

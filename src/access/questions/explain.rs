@@ -18,7 +18,7 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Holder, Person, RecordedScope},
+        facts::{Holder, RecordedScope},
         handles::{Place, Principal, ProfileKind, ProjectIx},
     },
 };
@@ -327,7 +327,7 @@ impl<'a> Question<'a> {
         // A role rests on the person that it names: one who is there.
         let principal = match self.principal {
             Principal::User(user) => {
-                let live = |ix: &&u32| roster.facts.persons.get(**ix).is_some_and(Person::is_live);
+                let live = |ix: &&u32| roster.facts.is_live(**ix);
                 roster.persons_of(user).iter().find(live).and_then(|ix| roster.event_holder(Holder::Person(*ix)))
             }
             // It would not be reached.

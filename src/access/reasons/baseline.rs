@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use rollcall_events::{LOCAL, Position, body::Visibility};
 
-use super::{Cause, Obstacle, PathSearch, Reason, Rule, Standing, obstacle};
+use super::{Cause, Obstacle, PathSearch, Reason, Rule, Standing, each_once, obstacle};
 use crate::{
     profile::{ActionSet, BaselineDocument, PseudoPrincipal},
     roster::{
@@ -114,7 +114,7 @@ impl PathSearch<'_> {
             Principal::User(_) | Principal::Limited(..) => {}
             Principal::Service(ServiceIx(ix)) => found.extend(self.service_obstacles(ix)),
         }
-        found
+        each_once(found)
     }
 
     /// What says that the place is there.
@@ -134,6 +134,7 @@ impl PathSearch<'_> {
             Place::Root | Place::Project(_) => {}
         }
         found.retain(|cause| cause.position != Position(0));
+        roster.add_suspensions(&mut found);
         found
     }
 
@@ -152,6 +153,7 @@ impl PathSearch<'_> {
             Principal::Service(ServiceIx(ix)) => found.extend(self.service_cause(ix)),
         }
         found.retain(|cause| cause.position != Position(0));
+        roster.add_suspensions(&mut found);
         found
     }
 

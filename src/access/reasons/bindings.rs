@@ -222,7 +222,7 @@ impl PathSearch<'_> {
             Holder::Group(ix) => ("group", roster.source_own_id(space, names.space(ix), names.text(ix))),
         };
         let cause = roster.cause(space, member_subject(group, kind, &id), &row.register);
-        let mut obstacles = Vec::new();
+        let mut obstacles: Vec<Obstacle> = self.suspended(space).into_iter().collect();
         if !row.register.stands() {
             let (text, remedy) =
                 (format!("{kind} {id} left group {group}"), format!("{kind} {id} is in group {group} again"));

@@ -292,6 +292,23 @@ impl Roster {
         PathSearch::new(self, place, now).place_causes()
     }
 
+    /// The event by which a source's facts count, or do not, where one ever said so.
+    fn suspension_cause(&self, space: u16) -> Option<Cause> {
+        let said = self.facts.suspensions.get(&space)?;
+        let subject = format!("source/{}", self.source_text(space));
+        Some(Cause { position: said.said, source: LOCAL.to_owned(), subject })
+    }
+
+    /// Adds what said that the facts of these sources count, or do not: whatever rests on one of them rests on that.
+    fn add_suspensions(&self, causes: &mut Vec<Cause>) {
+        for space in self.facts.suspensions.keys() {
+            let source = self.source_text(*space);
+            if causes.iter().any(|cause| cause.source == source) {
+                causes.extend(self.suspension_cause(*space).filter(|said| !causes.contains(said)));
+            }
+        }
+    }
+
     pub(crate) fn cause(&self, space: u16, subject: String, register: &Register) -> Cause {
         Cause { position: register.cause, source: self.source_text(space).to_owned(), subject }
     }
@@ -323,6 +340,17 @@ impl Roster {
 
 fn obstacle(standing: Standing, text: String, remedy: String, cause: Option<Cause>) -> Obstacle {
     Obstacle { standing, text, remedy, cause, at: None, fix: Fix::None }
+}
+
+/// A suspended source stands in the way of several things at once, and is one obstacle.
+fn each_once(obstacles: Vec<Obstacle>) -> Vec<Obstacle> {
+    let mut kept: Vec<Obstacle> = Vec::with_capacity(obstacles.len());
+    for obstacle in obstacles {
+        if !kept.contains(&obstacle) {
+            kept.push(obstacle);
+        }
+    }
+    kept
 }
 
 impl Obstacle {
@@ -391,9 +419,19 @@ impl<'a> PathSearch<'a> {
             path.obstacles.push(self.no_such_role(Standing::Never, &path.role));
         }
         path.facts.extend(self.around.iter().filter(|cause| !path.facts.contains(cause)).cloned().collect::<Vec<_>>());
+        self.roster.add_suspensions(&mut path.facts);
+        path.obstacles = each_once(path.obstacles);
         if self.paths.len() < MAX_ROLE_PATHS || path.stands() {
             self.paths.push(path);
         }
+    }
+
+    /// A source whose facts do not count.
+    fn suspended(&self, space: u16) -> Option<Obstacle> {
+        let cause = self.roster.suspension_cause(space).filter(|_| self.roster.facts.is_suspended(space))?;
+        let source = self.roster.source_text(space);
+        let (text, remedy) = (format!("source {source} is suspended"), format!("source {source} is resumed"));
+        Some(obstacle(Standing::Ended, text, remedy, Some(cause)).with_fix(self.fix_suspended(space)))
     }
 
     /// What is missing of a thing that has to be stated and not removed.
@@ -452,18 +490,17 @@ impl<'a> PathSearch<'a> {
         let id = self.roster.facts.packages.id(at.ix);
         let space = self.roster.facts.packages.names.space(at.ix);
         let what = format!("package {id}");
+        let mut found: Vec<Obstacle> = self.suspended(space).into_iter().collect();
         if let Some(gone) = self.removed_obstacle(&what, space, format!("package/{id}"), &at.row.register) {
-            return vec![
-                gone.with_fix(self.fix_package(at.ix, json!({"effective_from": null, "effective_until": null}))),
-            ];
-        }
-        if !at.row.delivery {
+            let change = json!({"effective_from": null, "effective_until": null});
+            found.push(gone.with_fix(self.fix_package(at.ix, change)));
+        } else if !at.row.delivery {
             let text = format!("{what} delivers no containers any more");
             let remedy = format!("{what} delivers containers");
             let gone = obstacle(Standing::Ended, text, remedy, Some(self.package_cause(at)));
-            return vec![gone.with_fix(self.fix_package(at.ix, json!({})))];
+            found.push(gone.with_fix(self.fix_package(at.ix, json!({}))));
         }
-        Vec::new()
+        found
     }
 
     /// What keeps this person from anything at all.
@@ -472,7 +509,7 @@ impl<'a> PathSearch<'a> {
         let Some(row) = roster.facts.persons.get(person) else { return Vec::new() };
         let name = roster.user_name(user);
         let space = roster.facts.persons.names.space(person);
-        let mut found = Vec::new();
+        let mut found: Vec<Obstacle> = self.suspended(space).into_iter().collect();
         if !row.register.stands() {
             let source = roster.source_text(space);
             let text = format!("{name} was removed at source {source}");

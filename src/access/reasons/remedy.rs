@@ -116,6 +116,11 @@ impl PathSearch<'_> {
         }
     }
 
+    /// A source that is suspended is resumed.
+    pub(super) fn fix_suspended(&self, space: u16) -> Fix {
+        self.command("source.resumed", json!({"source": self.roster.source_text(space)}), json!({}))
+    }
+
     pub(super) fn fix_account(&self, ix: u32, change: Value) -> Fix {
         let accounts = &self.roster.facts.accounts;
         let parent = accounts.get(ix).map(|row| row.parent).filter(|parent| *parent != NONE).map(|ix| accounts.id(ix));

@@ -6,7 +6,7 @@ use rollcall_events::Position;
 
 use crate::roster::{
     Roster,
-    facts::{Owner, Person, Reach, Secret, SecretUse, instant},
+    facts::{Owner, Reach, Secret, SecretUse, instant},
     handles::{Principal, SecretIx, ServiceIx, UserIx},
 };
 
@@ -123,7 +123,7 @@ impl Roster {
 
     /// Whether the sources that a secret reaches know somebody live of the user.
     pub(crate) fn reaches_somebody(&self, user: UserIx, secret: SecretIx) -> bool {
-        let live = |person: &u32| self.facts.persons.get(*person).is_some_and(Person::is_live);
+        let live = |person: &u32| self.facts.is_live(*person);
         self.reach_of(secret).is_some_and(|reach| {
             self.persons_of(user).iter().any(|person| live(person) && self.is_within(reach, *person))
         })

@@ -124,13 +124,6 @@ impl Default for Person {
     }
 }
 
-impl Person {
-    /// Stated, not removed, not suspended.
-    pub(crate) fn is_live(&self) -> bool {
-        self.register.stands() && self.active
-    }
-}
-
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Product {
     pub(crate) register: Register,
@@ -378,6 +371,18 @@ pub(crate) enum RecordedScope {
     Project(u32),
 }
 
+/// Whether a source's facts count, and who said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Suspension {
+    /// They are kept and go on being updated, and nobody has anything through them.
+    pub(crate) suspended: bool,
+    /// The event that says so.
+    pub(crate) said: Position,
+    /// When it was recorded.
+    pub(crate) at: i64,
+    pub(crate) author: Option<String>,
+}
+
 /// A subject whose newest event cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParkedEvent {
@@ -426,6 +431,8 @@ pub(crate) struct Facts {
     pub(crate) sources: Table<()>,
     /// Sources that are no more: nothing that they say takes effect.
     pub(crate) retired: BTreeSet<u16>,
+    /// What was said last of the sources that were ever suspended.
+    pub(crate) suspensions: BTreeMap<u16, Suspension>,
     /// JSON of the settings and of the profile in force; empty while nothing was said.
     pub(crate) settings: String,
     pub(crate) profile: String,
@@ -480,6 +487,7 @@ impl Facts {
             position: Position(0),
             sources: Table::default(),
             retired: BTreeSet::new(),
+            suspensions: BTreeMap::new(),
             settings: String::new(),
             profile: String::new(),
             settings_said: Position(0),
@@ -514,6 +522,23 @@ impl Facts {
             epochs: BTreeMap::new(),
             parked: BTreeMap::new(),
         }
+    }
+
+    /// Whether the facts of a source are kept and do not count.
+    pub(crate) fn is_suspended(&self, space: u16) -> bool {
+        !self.suspensions.is_empty() && self.suspensions.get(&space).is_some_and(|said| said.suspended)
+    }
+
+    /// Whether a person can do anything: stated, not removed, not inactive, and of a source whose facts count.
+    pub(crate) fn is_live(&self, person: u32) -> bool {
+        self.persons.get(person).is_some_and(|row| row.register.stands() && row.active)
+            && !self.is_suspended(self.persons.names.space(person))
+    }
+
+    /// Whether a group is there, and of a source whose facts count.
+    pub(crate) fn group_counts(&self, group: u32) -> bool {
+        self.groups.get(group).is_some_and(|row| row.register.stands())
+            && !self.is_suspended(self.groups.names.space(group))
     }
 
     /// Every value that a row's reference has and had, the present one first.

@@ -72,7 +72,7 @@ impl FastPath {
     pub(crate) fn update_person(&mut self, facts: &Facts, index: &Index, person: u32) {
         let holder = Holder::Person(person);
         let plain = facts.persons.get(person).filter(|row| {
-            row.is_live()
+            facts.is_live(person)
                 && row.user == person
                 && !index.linked.contains_key(&person)
                 && !facts.permissions.contains_key(&person)
@@ -86,7 +86,8 @@ impl FastPath {
     /// A package, or what it delivers, is another.
     pub(crate) fn update_package(&mut self, facts: &Facts, index: &Index, package: u32) {
         let Some(row) = facts.packages.get(package).filter(|row| row.project != NONE) else { return };
-        let always = row.register.stands() && row.delivery && (row.from, row.until) == (i64::MIN, i64::MAX);
+        let counts = row.register.stands() && !facts.is_suspended(facts.packages.names.space(package));
+        let always = counts && row.delivery && (row.from, row.until) == (i64::MIN, i64::MAX);
         let own = facts.projects.get(row.project as usize).is_some_and(|project| match project.origin {
             Origin::Package(ix) => ix == package,
             Origin::Local(_) => false,

@@ -11,7 +11,7 @@ use rollcall_events::{
 
 use crate::roster::{
     Roster,
-    facts::{Binding, Holder, Member, Person},
+    facts::{Binding, Holder, Member},
     handles::{GroupIx, Principal, ServiceIx, UserIx},
     part,
 };
@@ -116,7 +116,7 @@ impl Roster {
                 let Some(row) = self.facts.members.get(*ix as usize).filter(|row| row.register.stands()) else {
                     continue;
                 };
-                if self.facts.groups.get(row.group).is_some_and(|group| group.register.stands()) {
+                if self.facts.group_counts(row.group) {
                     groups.add(row.group);
                 }
             }
@@ -135,7 +135,7 @@ impl Roster {
             Principal::User(user) => self
                 .persons_of(user)
                 .iter()
-                .filter(|person| self.facts.persons.get(**person).is_some_and(Person::is_live))
+                .filter(|person| self.facts.is_live(**person))
                 .for_each(|person| begin(Holder::Person(*person))),
             Principal::Service(ServiceIx(ix)) => begin(Holder::Service(ix)),
         }
@@ -195,7 +195,7 @@ impl Roster {
         let mut seen: HashSet<u32> = HashSet::new();
         seen.insert(group);
         while let Some(group) = queue.pop() {
-            if self.facts.groups.get(group).is_none_or(|row| !row.register.stands()) {
+            if !self.facts.group_counts(group) {
                 continue;
             }
             for ix in self.index.group_members.get(&group).into_iter().flatten().filter(|ix| !skip(**ix)) {
@@ -210,7 +210,7 @@ impl Roster {
                             self.facts
                                 .persons
                                 .get(ix)
-                                .filter(|row| row.is_live())
+                                .filter(|_| self.facts.is_live(ix))
                                 .map(|row| Principal::User(UserIx(row.user))),
                         );
                     }

@@ -19,6 +19,7 @@ pub(crate) mod scopes;
 pub(crate) mod services;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
+pub(crate) mod sources;
 pub(crate) mod users;
 
 use std::{

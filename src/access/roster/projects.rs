@@ -195,6 +195,7 @@ impl Roster {
             (_, Some(Origin::Package(package))) => {
                 let row = self.facts.packages.get(*package);
                 row.is_none_or(|row| !(row.register.stands() && row.delivery))
+                    || self.facts.is_suspended(self.facts.packages.names.space(*package))
             }
             (_, Some(Origin::Local(local))) => !local.register.stands(),
             (_, None) => true,

@@ -20,7 +20,7 @@ pub struct UserView<'a> {
     /// The name to sign in with.
     pub name: &'a str,
     /// Whether the user can neither sign in nor do anything: an authoritative source calls a person of it inactive, or
-    /// no source knows a live person of it any more.
+    /// no source whose facts count knows a live person of it any more.
     pub shut_out: bool,
     /// What a refresh token must carry to be good.
     pub credential_epoch: u64,
@@ -41,10 +41,12 @@ pub struct PersonView<'a> {
     pub asked_name: Option<AskedName<'a>>,
     /// The account that the person is in.
     pub account: Option<&'a str>,
-    /// Not suspended.
+    /// Not made inactive by the source.
     pub active: bool,
     /// Removed at the source.
     pub removed: bool,
+    /// Of a source whose facts do not count now.
+    pub suspended: bool,
     /// The position of the event that says so.
     pub position: Position,
 }
@@ -174,6 +176,7 @@ impl Roster {
             account: (row.account != NONE).then(|| self.facts.accounts.id(row.account)),
             active: row.active,
             removed: !row.register.stands(),
+            suspended: self.facts.is_suspended(self.facts.persons.names.space(ix)),
             position: row.register.cause,
         })
     }
@@ -215,10 +218,11 @@ impl Roster {
         let mut live = false;
         for ix in self.persons_of(user) {
             let Some(row) = self.facts.persons.get(*ix) else { continue };
-            if row.is_live() {
-                live = true;
+            if row.register.stands() && row.active {
+                // Suspending a source only takes away: whoever it calls inactive stays shut out.
+                live |= self.facts.is_live(*ix);
             } else if row.register.stands() {
-                // Suspended. Only now is it worth finding out whose person it is.
+                // Inactive. Only now is it worth finding out whose person it is.
                 let space = usize::from(self.facts.persons.names.space(*ix));
                 if self.authoritative.get(space).copied().unwrap_or(false) {
                     return true;

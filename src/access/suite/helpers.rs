@@ -45,7 +45,7 @@ fn with(mut data: Value, key: &str, value: impl Into<Value>) -> Value {
 fn with_portal(events: &[NewEvent], sources: &[&str]) -> Roster {
     let mut told = History(events.to_vec());
     let stranger = json!({"person": "stranger", "account": null, "active": true});
-    told.say("flexnet", "person.upserted", None, &stranger.to_string());
+    told.say("elsewhere", "person.upserted", None, &stranger.to_string());
     told.say("local", "service.created", None, &json!({"service": "portal", "sources": sources}).to_string());
     let sender = bind(&json!({"service": "portal"}), "api:sender", &json!("root"), ADMIN);
     told.say("local", "binding.set", None, &sender.to_string());
@@ -103,13 +103,13 @@ fn a_secret_that_a_portal_made_never_allows_what_its_sources_alone_would_not() {
     let (mut allowed, mut beyond) = (0, 0);
     for seed in 0..60 {
         let events = World::new(seed).history.0;
-        let about = ["settings.", "profile.", "identity.", "source.retired"];
+        let about = ["settings.", "profile.", "identity.", "source."];
         let alone = only(&events, |event| {
             event.key.source.as_str() == "flexnet" || about.iter().any(|noun| event.kind.contains(noun))
         });
         for sources in [&["flexnet"][..], &[]] {
             let (mut whole, alone) = (with_portal(&events, sources), with_portal(&alone, sources));
-            let stranger = Principal::User(whole.user_by_id("flexnet/stranger").unwrap());
+            let stranger = Principal::User(whole.user_by_id("elsewhere/stranger").unwrap());
             for (n, (_, who)) in callers(&whole).into_iter().enumerate() {
                 let Principal::User(ix) = who else { continue };
                 let id = whole.user_id(ix);

@@ -46,6 +46,7 @@ pub(super) struct Reference {
     /// Persons in the order in which they were first stated.
     stated: Vec<String>,
     retired: BTreeSet<String>,
+    suspended: BTreeSet<String>,
     narrowed: BTreeSet<(String, String)>,
     /// Project names that were ever taken.
     names: BTreeSet<String>,
@@ -61,6 +62,7 @@ impl Reference {
             ever: BTreeMap::new(),
             stated: Vec::new(),
             retired: BTreeSet::new(),
+            suspended: BTreeSet::new(),
             narrowed: BTreeSet::new(),
             names: BTreeSet::new(),
         }
@@ -99,6 +101,8 @@ impl Reference {
                 self.last.iter_mut().filter(|((of, _), _)| *of == gone).for_each(|(_, state)| *state = None);
                 self.retired.insert(gone);
             }
+            "source.suspended" => drop(self.suspended.insert(text(&data, "source").unwrap().to_owned())),
+            "source.resumed" => drop(self.suspended.remove(text(&data, "source").unwrap())),
             "binding.set" => self.bind(data, now),
             _ => {
                 match kind {
@@ -308,7 +312,12 @@ impl Reference {
     }
 
     fn live(&self, key: &str) -> bool {
-        self.person(key).is_some_and(|person| person["active"] == true)
+        self.person(key).is_some_and(|person| person["active"] == true) && !self.is_suspended(key)
+    }
+
+    /// Whether the source of a `source/id` is suspended.
+    fn is_suspended(&self, key: &str) -> bool {
+        self.suspended.contains(key.split('/').next().unwrap())
     }
 
     fn shut_out(&self, persons: &[String]) -> bool {
@@ -343,7 +352,8 @@ impl Reference {
         if source == "local" {
             return self.get("local", &format!("project/{id}"));
         }
-        self.get(source, &format!("package/{id}")).filter(|package| package["container_delivery"] == true)
+        let package = self.get(source, &format!("package/{id}")).filter(|_| !self.is_suspended(key));
+        package.filter(|package| package["container_delivery"] == true)
     }
 
     /// The place itself and everything above it.
@@ -398,7 +408,8 @@ impl Reference {
                 (_, _) => format!("group:{source}/{id}"),
             };
             let group = format!("{source}/{}", text(row, "group").unwrap());
-            let stands = self.get(source, &format!("group/{}", text(row, "group").unwrap())).is_some();
+            let stands = self.get(source, &format!("group/{}", text(row, "group").unwrap())).is_some()
+                && !self.is_suspended(&group);
             if member == holder && stands && seen.insert(format!("group:{group}")) {
                 self.groups(&format!("group:{group}"), seen);
             }

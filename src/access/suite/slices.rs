@@ -171,6 +171,10 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
             ("local", "settings.set", serde_json::to_string(&settings).unwrap())
         }),
         1 => prop::bool::ANY.prop_map(|personal| ("local", "profile.set", profile(personal))),
+        2 => (prop::bool::ANY, prop::bool::ANY).prop_map(|(corp, on)| {
+            let kind = if on { "source.suspended" } else { "source.resumed" };
+            ("local", kind, format!(r#"{{"source":"{}"}}"#, if corp { "corp" } else { "flexnet" }))
+        }),
         1 => prop::bool::weighted(0.1).prop_map(|corp| {
             ("local", "source.retired", format!(r#"{{"source":"{}"}}"#, if corp { "corp" } else { "nobody" }))
         }),

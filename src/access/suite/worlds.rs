@@ -395,10 +395,19 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
             ("local", or("binding.set", "binding.removed"), data)
         }
         42 => ("local", "settings.set", settings(random, profile)),
-        _ => match random.below(12) {
-            0 => ("local", "source.retired", json!({"source": "hub"})),
-            _ => ("local", "group.upserted", json!({"group": random.id("t", 3)})),
-        },
+        _ => {
+            let (which, group) = (random.below(12), random.id("t", 3));
+            let (kind, source) = match which {
+                0 => ("source.retired", "hub"),
+                1 => ("source.suspended", "hub"),
+                2 | 3 => ("source.suspended", "corp"),
+                4 => ("source.suspended", "flexnet"),
+                5 | 6 => ("source.resumed", "corp"),
+                7 | 8 => ("source.resumed", "flexnet"),
+                _ => return ("local", "group.upserted", json!({"group": group})),
+            };
+            ("local", kind, json!({"source": source}))
+        }
     }
 }
 

@@ -54,6 +54,8 @@ impl Affected {
             Command::SettingsSet(_)
             | Command::ProfileSet(_)
             | Command::SourceRetired(_)
+            | Command::SourceSuspended(_)
+            | Command::SourceResumed(_)
             | Command::IdentityLinked(_)
             | Command::IdentityUnlinked(_) => self.add_everything(roster),
             // These sign somebody in or out; what anybody may do stays.

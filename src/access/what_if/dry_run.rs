@@ -79,7 +79,11 @@ pub fn emptied_projects(
     if !could_empty_project(facts, crowd) {
         return Vec::new();
     }
-    let after = before.with_facts(source, facts, now);
+    emptied(before, &before.with_facts(source, facts, now), crowd, now)
+}
+
+/// The projects, by name, that have `crowd` members or more before and none afterwards.
+pub(super) fn emptied(before: &Roster, after: &Roster, crowd: usize, now: DateTime<Utc>) -> Vec<String> {
     // Whoever is left in one project is often left in the next: asked first, so that few are gone through.
     let mut left: Option<Principal> = None;
     let mut names = Vec::new();

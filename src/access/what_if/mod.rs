@@ -4,4 +4,5 @@ mod affected;
 pub(crate) mod configuration;
 pub(crate) mod dry_run;
 pub(crate) mod preview;
+pub(crate) mod sources;
 pub(crate) mod standing;

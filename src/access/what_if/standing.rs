@@ -87,6 +87,8 @@ pub struct AccessTotals {
     pub gains: u64,
     /// Rows in which something disappears.
     pub losses: u64,
+    /// Different users and services who lose something.
+    pub losers: u64,
     /// Of every row: two that are the same change the same.
     pub digest: Digest,
 }
@@ -94,17 +96,18 @@ pub struct AccessTotals {
 /// Counts what would change.
 pub(crate) fn totals(states: &mut impl TwoStates, now: DateTime<Utc>) -> AccessTotals {
     let (mut rows, mut gains, mut losses, mut digest) = (0, 0, 0, Digest::of(b""));
-    let mut people = BTreeSet::new();
+    let (mut people, mut losers) = (BTreeSet::new(), BTreeSet::new());
     let _ = each_row(states, now, None, |who, row| {
         rows += 1;
         gains += u64::from(row.gains());
         losses += u64::from(row.loses());
         people.extend(who);
+        losers.extend(who.filter(|_| row.loses()));
         let text = serde_json::to_string(&row).unwrap_or_default();
         digest = Digest::of(format!("{digest}{text}").as_bytes());
         ControlFlow::Continue(())
     });
-    AccessTotals { rows, people: people.len() as u64, gains, losses, digest }
+    AccessTotals { rows, people: people.len() as u64, gains, losses, losers: losers.len() as u64, digest }
 }
 
 /// The next rows after one, at most so many.
@@ -166,14 +169,19 @@ fn each_row(
         if place == Place::Root {
             callers.extend(&turned);
         }
-        let before: Vec<(Principal, Vec<i64>, Vec<Held>)> = {
+        // A window bears on whoever holds something by it, and that may be so in one of the two only.
+        let later: Vec<(Principal, BTreeSet<i64>)> = {
+            let roster = states.after();
+            callers.into_iter().map(|caller| (caller, roster.instants(caller, place, now))).collect()
+        };
+        let before: Vec<(Principal, BTreeSet<i64>, Vec<Held>)> = {
             let roster = states.before();
-            let one = |caller: Principal| {
-                let times = roster.instants(caller, place, now);
+            let one = |(caller, mut times): (Principal, BTreeSet<i64>)| {
+                times.extend(roster.instants(caller, place, now));
                 let held = times.iter().map(|at| had.held_by(roster, caller, place, *at)).collect();
                 (caller, times, held)
             };
-            callers.into_iter().map(one).collect()
+            later.into_iter().map(one).collect()
         };
         let roster = states.after();
         for (caller, times, was) in before {
@@ -388,7 +396,7 @@ impl Roster {
     }
 
     /// Now, and every later instant at which a window that bears on this caller here begins or ends: a superset.
-    fn instants(&self, caller: Principal, place: Place, now: i64) -> Vec<i64> {
+    fn instants(&self, caller: Principal, place: Place, now: i64) -> BTreeSet<i64> {
         let mut at = BTreeSet::from([now]);
         let mut note = |starts: i64, ends: i64| {
             at.extend([starts, ends].into_iter().filter(|time| *time > now && *time < i64::MAX));
@@ -423,6 +431,6 @@ impl Roster {
                 }
             }
         }
-        at.into_iter().collect()
+        at
     }
 }

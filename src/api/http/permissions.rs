@@ -49,6 +49,10 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     POST "/api/v1/deliveries/{id}/dismiss" "delivery.dismiss" Root;
     GET "/api/v1/sources" "source.list" Root;
     POST "/api/v1/sources/{name}/plan" "plan.apply" Root;
+    GET "/api/v1/sources/{name}/{change}/plan" "plan.list" Root;
+    GET "/api/v1/sources/{name}/{change}/plan/rows" "plan.list" Root;
+    POST "/api/v1/sources/{name}/suspend" "source.set" Root;
+    POST "/api/v1/sources/{name}/resume" "source.set" Root;
     GET "/api/v1/problems" "problem.list" Root;
     GET "/api/v1/plans" "plan.list" Root;
     GET "/api/v1/plans/{id}" "plan.list" Root;

@@ -256,6 +256,7 @@ fn request_case(route: &GuardedRoute, ownership: Ownership, me: &str) -> Option<
                 pick(&binding("mia", "own-team"), &binding("canary-user", "canary-team"), "bnd_absent")
             }
             ("{id}", "people") => pick("mia", "canary-user", "absent-name"),
+            ("{change}", _) => "suspend".to_owned(),
             ("{source}", _) => pick("flexnet", "flexnet", "absent-source"),
             ("{group}", _) => pick("own-group", "canary-group", "absent-name"),
             ("{kind}", _) => "user".to_owned(),

@@ -10,4 +10,5 @@ pub mod plans;
 pub mod problems;
 pub mod projections;
 pub mod reload;
+pub mod source_changes;
 pub mod sources;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::ParkedView;
+use rollcall_access::{ParkedView, SuspensionView};
 use rollcall_events::{LOCAL, Position};
 use rollcall_ingest::connector::SecretUse;
 use rollcall_store::ops::OpsError;
@@ -42,6 +42,9 @@ pub struct Source {
     pub seen: bool,
     /// Its subjects whose newest event cannot be judged: they keep their last state until a later one can.
     pub parked: Sample,
+    /// Since when its facts do not count, and who said so; `null` while they do.
+    #[serde(default)]
+    pub suspended: Option<SourceSuspended>,
     /// How it is; `null` for a source that only posts.
     pub reading: Option<Reading>,
 }
@@ -53,6 +56,25 @@ pub struct SourceSecret {
     pub fingerprint: String,
     /// When a notification was last good under it; `null` for not since `secrets_since`.
     pub last_used: Option<DateTime<Utc>>,
+}
+
+/// A source whose facts are kept, go on being updated, and do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceSuspended {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Who said so: `user:source/id`, `service:id` or `admin key`.
+    pub by: Option<String>,
+    /// The event that says so.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+impl SourceSuspended {
+    fn of(said: SuspensionView<'_>) -> Option<Self> {
+        let SuspensionView { suspended, author, position, at, .. } = said;
+        suspended.then(|| Self { since: at, by: author.map(str::to_owned), position })
+    }
 }
 
 /// How a source is that Rollcall reads.
@@ -185,6 +207,7 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
                 max_body,
                 secrets_since: (!secrets.is_empty()).then(|| reads.receiver().since()),
                 secrets,
+                suspended: roster.suspension(name.as_str()).and_then(SourceSuspended::of),
                 seen: roster.sources().any(|seen| seen == name.as_str()),
                 reading: match readings.remove(name.as_str()) {
                     None if reads.runners().reads(name.as_str()) => Some(Reading::unread()),

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rollcall_access::SharedRoster;
-use rollcall_events::{Clock, Id};
+use rollcall_events::{Clock, Id, Position};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -159,14 +159,16 @@ impl Passwords {
         checked
     }
 
-    /// The user's active persons in the directories, and the version of the user that answers are good for.
+    /// The user's active persons in the directories whose word counts, and the version of the user that answers are good for.
     fn persons(&self, user: &str) -> (Vec<(&Directory, Id)>, Version) {
         let roster = self.live.read();
         let Some(ix) = roster.user_by_id(user) else { return (Vec::new(), Version::default()) };
         let view = roster.user(ix);
-        let newest_event = view.persons.iter().map(|person| person.position.0).max().unwrap_or_default();
+        let said = |source| roster.suspension(source).map_or(Position(0), |said| said.position);
+        let events = view.persons.iter().flat_map(|person| [person.position, said(person.source)]);
+        let newest_event = events.map(|position| position.0).max().unwrap_or_default();
         let of = |source: &str| self.directories.iter().find(|directory| directory.check.source().as_str() == source);
-        let active = view.persons.iter().filter(|person| person.active && !person.removed);
+        let active = view.persons.iter().filter(|person| person.active && !person.removed && !person.suspended);
         let persons = active.filter_map(|person| Some((of(person.source)?, person.person.parse().ok()?)));
         (persons.collect(), Version { newest_event, credential_epoch: view.credential_epoch })
     }

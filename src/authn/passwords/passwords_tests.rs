@@ -162,3 +162,26 @@ async fn a_refusal_is_told_at_the_end_of_a_span_and_a_yes_at_once() {
         assert_eq!(start.elapsed(), REFUSAL_SPAN, "remembered or not");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_directory_lets_nobody_in_also_whom_another_source_knows_and_does_when_it_is_resumed() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    world.person("hub", "countess", true);
+    let link = r#"{"persons":[{"source":"corp","person":"u-ada"},{"source":"hub","person":"u-countess"}]}"#;
+    world.record("local", "identity.linked", link);
+    world.issue("ada", "rcs_ada");
+    let ask = async |password| world.password(Realm::Registry, "ada", password).await.is_ok();
+    assert!(ask("love:lace").await, "and the answer is remembered");
+    world.record("local", "source.suspended", r#"{"source":"corp"}"#);
+    assert!(!ask("love:lace").await);
+    let shown = directory.asked.lock().unwrap().last().cloned().unwrap();
+    assert_ne!(shown.1, "love:lace", "it is shown no password of somebody for whom its word does not count");
+    assert!(ask("rcs_ada").await, "who is known by another source signs in with what is no directory's");
+    world.record("local", "source.resumed", r#"{"source":"corp"}"#);
+    assert!(ask("love:lace").await);
+    world.record("local", "source.suspended", r#"{"source":"hub"}"#);
+    world.record("local", "source.suspended", r#"{"source":"corp"}"#);
+    assert!(!ask("rcs_ada").await && !ask("love:lace").await, "nobody counts who she is");
+}

@@ -126,6 +126,12 @@ impl super::Body {
 pub struct SourceRef {
     /// The configured name.
     pub source: SourceName,
+    /// Who said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
 }
 impl EventData for SourceRef {
     fn subject(&self) -> String {

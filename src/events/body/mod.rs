@@ -126,6 +126,10 @@ macro_rules! event_types {
             Command {
                 /// A source is no more; all its facts end.
                 SourceRetired(SourceRef) = "source.retired";
+                /// A source's facts do not count until it is resumed.
+                SourceSuspended(SourceRef) = "source.suspended";
+                /// The facts of a source that was suspended count again.
+                SourceResumed(SourceRef) = "source.resumed";
                 /// Two persons are one user.
                 IdentityLinked(Link) = "identity.linked";
                 /// Two persons are no longer one user.
@@ -289,7 +293,10 @@ impl Command<'_> {
             Self::SecretIssued(data) => (data.author.as_ref(), data.made_with.as_ref()),
             Self::SecretRevoked(data) => (data.author.as_ref(), data.made_with.as_ref()),
             Self::CredentialsReset(data) => (data.author.as_ref(), data.made_with.as_ref()),
-            Self::SourceRetired(_) | Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
+            Self::SourceRetired(data) | Self::SourceSuspended(data) | Self::SourceResumed(data) => {
+                (data.author.as_ref(), data.made_with.as_ref())
+            }
+            Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
         }
     }
 }

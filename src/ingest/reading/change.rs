@@ -146,6 +146,8 @@ fn is_effective(body: &Body) -> bool {
         | Body::SnapshotApplied(_)
         | Body::SnapshotDiscarded(_)
         | Body::SourceRetired(_)
+        | Body::SourceSuspended(_)
+        | Body::SourceResumed(_)
         | Body::IdentityLinked(_)
         | Body::IdentityUnlinked(_)
         | Body::FolderUpserted(_)

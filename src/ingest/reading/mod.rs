@@ -4,7 +4,7 @@
 pub(crate) mod change;
 pub(crate) mod consequences;
 pub(crate) mod engine;
-mod guard;
+pub mod guard;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod runner;

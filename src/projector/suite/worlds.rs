@@ -307,6 +307,12 @@ pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
             }
             for (n, ((source, kind, data), late)) in (1_u64..).zip(steps) {
                 all.push(event(source, &format!("e{n}"), kind, &data, 30 + n - late));
+                // Now and then a source is suspended, and some are resumed again.
+                if (u64::from(retired) + n).is_multiple_of(9) {
+                    let source = if n.is_multiple_of(2) { "a" } else { "b" };
+                    let kind = if n.is_multiple_of(3) { "source.suspended" } else { "source.resumed" };
+                    all.push(event("local", &format!("s{n}"), kind, &format!(r#"{{"source":"{source}"}}"#), 0));
+                }
                 if u64::from(retired) == n {
                     let source = if n.is_multiple_of(4) { "a" } else { "b" };
                     all.push(event("local", "retired", "source.retired", &format!(r#"{{"source":"{source}"}}"#), 0));

@@ -14,7 +14,7 @@ mod serve;
 mod verify;
 mod welcome;
 
-use rollcall_app::RenewalStep;
+use rollcall_app::{RenewalStep, operations::source_changes::SourceChange};
 use tokio::runtime::Builder;
 
 use self::{
@@ -85,6 +85,12 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Sources { more: Some(SourcesCommand::Show { name }) } => {
             let (loaded, client) = connect()?;
             sources::show(&client, format, &loaded, &name).await
+        }
+        Command::Sources { more: Some(SourcesCommand::Suspend { name, confirm }) } => {
+            sources::change(&client()?, format, &name, SourceChange::Suspend, confirm).await
+        }
+        Command::Sources { more: Some(SourcesCommand::Resume { name, confirm }) } => {
+            sources::change(&client()?, format, &name, SourceChange::Resume, confirm).await
         }
         Command::Problems { kind, source } => {
             problems::list(&client()?, format, kind.as_deref(), source.as_deref()).await

@@ -185,7 +185,7 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
         "folder.upserted" | "folder.removed" => &["folder"],
         "project.created" | "project.updated" | "project.deleted" => &["project"],
         "service.created" | "service.removed" => &["service"],
-        "source.retired" => &["source"],
+        "source.retired" | "source.suspended" | "source.resumed" => &["source"],
         "snapshot.started" | "snapshot.sealed" => &["run"],
         "identity.linked" | "identity.unlinked" => &["persons", "persons"],
         "binding.set" | "binding.removed" => &["principal", "role", "scope"],

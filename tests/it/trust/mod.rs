@@ -20,4 +20,5 @@ mod reload;
 mod settings;
 mod signed;
 mod sockets;
+mod sources;
 mod tls;

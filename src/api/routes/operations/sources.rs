@@ -1,20 +1,31 @@
-//! `/api/v1/sources`: what is configured, and what the log knows of it.
+//! `/api/v1/sources`: what is configured, what the log knows of it, and whether its facts count.
 
-use axum::response::Response;
+use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
-    List,
-    operations::sources::{self, Source},
+    Commands, List, Page,
+    operations::{
+        configuration::AccessRowShown,
+        source_changes::{self, SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown},
+        sources::{self, Source},
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
-    extractors::{ApiState, Read},
-    problem::{ProblemDocument, Result},
-    query::FreshnessParams,
+    body::JsonBody,
+    extractors::{ApiState, Read, Write},
+    problem::{Kind, ProblemDocument, Result},
+    query::{FreshnessParams, NoFilter, Paged, PagingParams},
+    response,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(plan))
+        .routes(routes!(rows))
+        .routes(routes!(suspend))
+        .routes(routes!(resume))
 }
 
 /// Every source that was ever configured.
@@ -24,4 +35,74 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 )]
 async fn list(read: Read) -> Result<Response> {
     read.respond(&sources::list(&read.reads).await?)
+}
+
+/// Whom suspending or resuming a source would give or take something: how many, and the plan's name. Changes nothing.
+#[utoipa::path(
+    get, path = "/api/v1/sources/{name}/{change}/plan", tag = "sources", operation_id = "source_change_plan",
+    params(
+        ("name" = String, Path, description = "The source's name"),
+        ("change" = SourceChange, Path, description = "What would be done with it"), FreshnessParams,
+    ),
+    responses((status = 200, body = SourcePlanShown), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn plan(read: Read, Path((name, change)): Path<(String, String)>) -> Result<Response> {
+    read.respond(&source_changes::plan(&read.reads, &name, parse(&change)?).await?)
+}
+
+/// The same by scope and name.
+#[utoipa::path(
+    get, path = "/api/v1/sources/{name}/{change}/plan/rows", tag = "sources", operation_id = "source_change_plan_rows",
+    params(
+        ("name" = String, Path, description = "The source's name"),
+        ("change" = SourceChange, Path, description = "What would be done with it"), PagingParams, FreshnessParams,
+    ),
+    responses((status = 200, body = Page<AccessRowShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn rows(read: Read<Paged<NoFilter>>, Path((name, change)): Path<(String, String)>) -> Result<Response> {
+    read.respond_page(source_changes::rows(&read.reads, &name, parse(&change)?, &read.query.page()?).await?)
+}
+
+/// Suspends a source: its facts are kept and go on being updated, and nobody has anything through them. What takes
+/// something from many is done only where `confirm` names the plan that shows it; else the answer is 409 and names it.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/suspend", tag = "sources", operation_id = "source_suspend",
+    params(("name" = String, Path, description = "The source's name")), request_body = SourceConfirmation,
+    responses((status = 200, body = SourceChanged), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn suspend(
+    Write(commands): Write,
+    Path(name): Path<String>,
+    JsonBody(confirmation): JsonBody<SourceConfirmation>,
+) -> Result<Response> {
+    apply(commands, &name, SourceChange::Suspend, confirmation).await
+}
+
+/// Resumes a source that was suspended: its facts count again, as they are by now.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/resume", tag = "sources", operation_id = "source_resume",
+    params(("name" = String, Path, description = "The source's name")), request_body = SourceConfirmation,
+    responses((status = 200, body = SourceChanged), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn resume(
+    Write(commands): Write,
+    Path(name): Path<String>,
+    JsonBody(confirmation): JsonBody<SourceConfirmation>,
+) -> Result<Response> {
+    apply(commands, &name, SourceChange::Resume, confirmation).await
+}
+
+fn parse(word: &str) -> Result<SourceChange> {
+    SourceChange::parse(word)
+        .ok_or_else(|| Kind::UnknownRoute.because("A source can be suspended and resumed: `suspend`, `resume`."))
+}
+
+async fn apply(
+    commands: Commands,
+    name: &str,
+    change: SourceChange,
+    confirmation: SourceConfirmation,
+) -> Result<Response> {
+    let changed = source_changes::apply(commands, name, change, confirmation).await?;
+    response::json(StatusCode::OK, Some(changed.position), &changed)
 }

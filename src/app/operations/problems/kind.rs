@@ -34,6 +34,8 @@ kinds! {
     SourceUnread = "source_unread";
     /// A source with facts in the log that the configuration does not name.
     SourceNotConfigured = "source_not_configured";
+    /// A source whose facts are kept and do not count, until somebody resumes it.
+    SourceSuspended = "source_suspended";
     /// Removals of a source wait for a person.
     HeldRemovals = "held_removals";
     /// Parts of a delivery that were not recorded, as they do not fit.

@@ -343,6 +343,30 @@ pub(super) fn not_configured(app: &App, after: Option<&str>) -> Result<Part> {
     Ok(Part { found: found.collect(), next: None })
 }
 
+/// Sources whose facts do not count.
+pub(super) fn suspended(app: &App, after: Option<&str>) -> Part {
+    let roster = app.live.read();
+    let mut all: Vec<_> =
+        roster.suspended_sources().filter(|said| after.is_none_or(|after| said.source > after)).collect();
+    all.sort_unstable_by_key(|said| said.source);
+    let found = all.into_iter().map(|said| {
+        let name = said.source;
+        let problem = ProblemShown {
+            id: String::new(),
+            kind: ProblemKind::SourceSuspended,
+            since: Some(said.at),
+            position: Some(said.position),
+            source: name.to_owned(),
+            subject: format!("source/{name}"),
+            said: "its facts are kept and go on being updated".to_owned(),
+            why: format!("{} suspended it: nobody has anything through them", said.author.unwrap_or("the operator")),
+            remedy: format!("`rollcall sources resume {name}` shows whom that gives what, and does it"),
+        };
+        (name.to_owned(), problem)
+    });
+    Part { found: found.collect(), next: None }
+}
+
 /// Settings that are configured and not in effect.
 pub(super) fn waiting_settings(app: &App, after: Option<&str>) -> Part {
     let waiting = configuration_differences(&app.live.read(), &app.configuration);

@@ -237,6 +237,27 @@ pub enum SourcesCommand {
         /// The source.
         name: String,
     },
+    /// Suspend a source: its facts are kept and go on being updated, and nobody has anything through them
+    ///
+    /// Shows whom that takes what, and asks. Without a terminal it is done at once where it takes nothing from many;
+    /// else the plan has to be named.
+    Suspend {
+        /// The source.
+        name: String,
+        /// The plan that was looked at, src_...
+        #[arg(long, value_name = "PLAN")]
+        confirm: Option<String>,
+    },
+    /// Resume a source that was suspended: its facts count again, as they are by now
+    ///
+    /// Shows whom that gives what, and asks. Without a terminal it is done at once where it takes nothing from many.
+    Resume {
+        /// The source.
+        name: String,
+        /// The plan that was looked at, src_...
+        #[arg(long, value_name = "PLAN")]
+        confirm: Option<String>,
+    },
 }
 
 /// `events`.
@@ -522,6 +543,8 @@ mod tests {
             "deliveries dismiss dlv_1 dlv_2 --because test",
             "sources --token-file k",
             "sources show corp-ldap",
+            "sources suspend corp-ldap --confirm src_1",
+            "sources resume corp-ldap",
             "plan corp-ldap",
             "plans --source corp-ldap",
             "apply pln_1 --confirm-removals 7",

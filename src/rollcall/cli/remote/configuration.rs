@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many rows are printed for people.
-const MAX_PRINTED_ROWS: usize = 200;
+pub(super) const MAX_PRINTED_ROWS: usize = 200;
 
 /// A plan, and whom it would change.
 struct Planned {
@@ -87,10 +87,7 @@ fn confirmed(plan: &str) -> Result<bool, Failure> {
             "say --confirm {plan} to apply this without being asked; nothing was changed"
         )));
     }
-    print("Apply this? [y/N] ");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+    says_yes("Apply this? [y/N] ")
 }
 
 fn plan_text(paint: ColorMode, planned: &Planned) -> String {
@@ -105,26 +102,37 @@ fn plan_text(paint: ColorMode, planned: &Planned) -> String {
         out.push_str(&format!("{}  {was} -> {is}\n", paint.bold(&escape_controls(&row.setting))));
     }
     out.push('\n');
-    for row in rows {
-        out.push_str(&format!("  {}  {}{}\n", scope_text(&row.scope), cell(&row.name), changes_text(paint, row)));
-    }
-    let hidden = plan.rows.saturating_sub(rows.len() as u64);
-    if hidden > 0 {
-        out.push_str(&format!("  and {} more; --json has them\n", group_digits(hidden)));
-    }
-    out.push_str(&format!(
-        "\n{}  {} users and services, {} rows: {} gain, {} lose\n",
-        paint.bold(&cell(&plan.plan)),
-        group_digits(plan.people),
-        group_digits(plan.rows),
-        group_digits(plan.gains),
-        group_digits(plan.losses),
-    ));
+    let totals = [plan.people, plan.rows, plan.gains, plan.losses];
+    out.push_str(&rows_text(paint, &plan.plan, totals, rows));
     match &plan.refused {
         Some(why) => out.push_str(&format!("{} {}\n", paint.bad("It would be refused:"), cell(why))),
         None => out.push_str(&format!("To apply it: rollcall config apply --confirm {}\n", cell(&plan.plan))),
     }
     out
+}
+
+/// Whom a plan would change, and how many: people, rows, those that gain and those that lose.
+pub(super) fn rows_text(paint: ColorMode, plan: &str, totals: [u64; 4], rows: &[AccessRowShown]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        out.push_str(&format!("  {}  {}{}\n", scope_text(&row.scope), cell(&row.name), changes_text(paint, row)));
+    }
+    let hidden = totals[1].saturating_sub(rows.len() as u64);
+    if hidden > 0 {
+        out.push_str(&format!("  and {} more; --json has them\n", group_digits(hidden)));
+    }
+    let [people, rows, gains, losses] = totals.map(group_digits);
+    let plan = paint.bold(&cell(&plan));
+    out.push_str(&format!("\n{plan}  {people} users and services, {rows} rows: {gains} gain, {losses} lose\n"));
+    out
+}
+
+/// Asks on the terminal for a yes.
+pub(super) fn says_yes(question: &str) -> Result<bool, Failure> {
+    print(question);
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// ` +Developer -Guest +image.push from 2026-12-01T00:00:00Z`.

@@ -1,15 +1,24 @@
-//! `sources`: how each source is, as the server sees it and as it looks from this machine.
+//! `sources`: how each source is, as the server sees it and as it looks from this machine; suspending and resuming one.
 
-use rollcall_app::operations::sources::Source;
+use std::io::IsTerminal as _;
+
+use rollcall_app::operations::{
+    configuration::AccessRowShown,
+    source_changes::{SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown},
+    sources::Source,
+};
 use rollcall_events::Clock;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{ColorMode, OutputFormat, cell, escape_controls, table},
-        remote::request::api_path,
+        output::{ColorMode, OutputFormat, cell, escape_controls, print, table},
+        remote::{
+            configuration::{MAX_PRINTED_ROWS, rows_text, says_yes},
+            request::api_path,
+        },
     },
-    client::{Client, Exit, Failure},
+    client::{Client, Exit, Failure, Reply},
     config::load::Loaded,
     server::clock::SystemClock,
     sources::Grade,
@@ -60,11 +69,75 @@ pub async fn show(client: &Client, format: OutputFormat, loaded: &Loaded, name: 
     Ok(if good { Exit::Yes } else { Exit::No })
 }
 
+/// `sources suspend` and `sources resume`: what it does is what it showed, or nothing.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn change(
+    client: &Client,
+    format: OutputFormat,
+    name: &str,
+    change: SourceChange,
+    confirm: Option<String>,
+) -> Result<Exit, Failure> {
+    let word = change.as_str();
+    let plan: Reply<SourcePlanShown> = client.get(&api_path(&["sources", name, word, "plan"]), &[]).await?;
+    let SourcePlanShown { plan: id, held, rows: count, .. } = &plan.value;
+    if let OutputFormat::Text(paint) = format {
+        let rows: Vec<AccessRowShown> = if *count > 0 {
+            let path = api_path(&["sources", name, word, "plan", "rows"]);
+            client.all_pages(&path, &[], MAX_PRINTED_ROWS).await?.value
+        } else {
+            Vec::new()
+        };
+        print(&change_text(paint, &plan.value, &rows));
+    }
+    let terminal = std::io::stdin().is_terminal() && format != OutputFormat::Json;
+    let confirm = match (confirm, held) {
+        (Some(confirm), _) => Some(confirm),
+        (None, _) if terminal => {
+            if !says_yes(&format!("{word} {}? [y/N] ", cell(&name)))? {
+                return Err(Failure::Refused("nothing was changed".to_owned()));
+            }
+            Some(id.clone())
+        }
+        (None, Some(why)) => {
+            let text = format!("{why}; say --confirm {id} if you mean it; nothing was changed");
+            return Err(Failure::Refused(escape_controls(&text)));
+        }
+        // What is done is what was shown, or nothing.
+        (None, None) => Some(id.clone()),
+    };
+    let done =
+        client.post::<SourceChanged>(&api_path(&["sources", name, word]), &SourceConfirmation { confirm }).await?;
+    let done_text = match (change, &*done.value.effect) {
+        (SourceChange::Suspend, "applied") => "is suspended: its facts do not count until it is resumed",
+        (SourceChange::Suspend, _) => "was suspended already",
+        (SourceChange::Resume, "applied") => "is resumed: its facts count again",
+        (SourceChange::Resume, _) => "was not suspended",
+    };
+    let text = format!("source {} {done_text}, position {}\n", cell(&name), done.value.position);
+    format.print(&done.json, |_| text);
+    Ok(Exit::Yes)
+}
+
+fn change_text(paint: ColorMode, plan: &SourcePlanShown, rows: &[AccessRowShown]) -> String {
+    if plan.effect != "applied" {
+        return "no difference: it is so already\n".to_owned();
+    }
+    let mut out = rows_text(paint, &plan.plan, [plan.people, plan.rows, plan.gains, plan.losses], rows);
+    if let Some(why) = &plan.held {
+        out.push_str(&format!("{} {}\n", paint.bad("Held:"), cell(why)));
+    }
+    out
+}
+
 fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
     let heading = ["SOURCE", "STATE", "FACTS", "CHECKED", "APPLIED", "HELD", "PARKED", "HOOK"];
     let row = |source: &Source| {
         let reading = source.reading.as_ref();
         let state = match reading {
+            _ if source.suspended.is_some() => "suspended".to_owned(),
             None => "posts".to_owned(),
             Some(reading) => reading.state.as_ref().map_or_else(|| "not read yet".to_owned(), cell),
         };
@@ -82,6 +155,14 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
     };
     let mut out = table(paint, &heading, &sources.iter().map(row).collect::<Vec<_>>());
     for source in sources {
+        if let Some(said) = &source.suspended {
+            let by = said.by.as_ref().map_or_else(|| "the operator".to_owned(), cell);
+            let (name, since) = (paint.bold(&cell(&source.name)), cell(&said.since));
+            out.push_str(&format!(
+                "\n{name}: suspended by {by} {since} (event {}): its facts do not count\n",
+                said.position
+            ));
+        }
         if let Some(reading) = &source.reading {
             if let Some(reason) = &reading.reason {
                 out.push_str(&format!("\n{}: {}\n", paint.bold(&cell(&source.name)), cell(reason)));

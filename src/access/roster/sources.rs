@@ -1,0 +1,52 @@
+//! Sources: which of them were suspended, by whom and since when.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::Position;
+
+use crate::roster::{
+    Roster,
+    facts::{Suspension, instant},
+};
+
+/// What was said last of whether a source's facts count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SuspensionView<'a> {
+    /// The source.
+    pub source: &'a str,
+    /// They are kept and go on being updated, and nobody has anything through them.
+    pub suspended: bool,
+    /// Who said so; the operator where nobody is named.
+    pub author: Option<&'a str>,
+    /// The event that says so.
+    pub position: Position,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+}
+
+impl Roster {
+    fn suspension_view(&self, space: u16) -> Option<SuspensionView<'_>> {
+        let Suspension { suspended, said, at, author } = self.facts.suspensions.get(&space)?;
+        Some(SuspensionView {
+            source: self.source_text(space),
+            suspended: *suspended,
+            author: author.as_deref(),
+            position: *said,
+            at: instant(*at).unwrap_or_default(),
+        })
+    }
+
+    /// What was said last of whether a source's facts count; nothing where it never was suspended.
+    #[must_use]
+    pub fn suspension(&self, source: &str) -> Option<SuspensionView<'_>> {
+        if self.facts.suspensions.is_empty() {
+            return None;
+        }
+        self.suspension_view(u16::try_from(self.facts.sources.find(0, source)?).ok()?)
+    }
+
+    /// The sources that are suspended.
+    pub fn suspended_sources(&self) -> impl Iterator<Item = SuspensionView<'_>> {
+        let all = self.facts.suspensions.keys().filter_map(|space| self.suspension_view(*space));
+        all.filter(|said| said.suspended)
+    }
+}

@@ -1,0 +1,3 @@
+//! What becomes of a source as a whole, on the whole server.
+
+mod suspended;
