@@ -225,8 +225,9 @@ impl Connection {
         }
         // A proxy's connections are everybody's: whom its header names has a share of what is under way on them.
         let named = client != self.peer.ip().to_canonical() && !self.proxies.trusts(client);
-        let share = if named { self.shares.take(client) } else { None };
-        if named && share.is_none() {
+        let counts = named && !self.limits.urgent.contains(&request.uri().path());
+        let share = if counts { self.shares.take(client) } else { None };
+        if counts && share.is_none() {
             ConnectionRefused { client }.emit();
             unread.set();
             return Ok(busy_response(BUSY_CLIENT));

@@ -254,7 +254,8 @@ async fn whom_a_proxy_names_by_a_header_has_a_share_of_what_is_under_way() {
     let proxies = Proxies { trusted, header: Some("X-Forwarded-For".parse().unwrap()), proxy_protocol: false };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = Router::new().route("/work", work).route("/", get(|| async { "done" }));
+    let done = || async { "done" };
+    let app = Router::new().route("/work", work).route("/", get(done)).route("/readyz", get(done));
     let limits = Limits { connections: 8, per_address: 1, ..LIMITS };
     tokio::spawn(serve(listener, app, limits, Front { proxies, tls: None }, CancellationToken::new()));
     let ask = |path: &str, client: &str| {
@@ -265,8 +266,10 @@ async fn whom_a_proxy_names_by_a_header_has_a_share_of_what_is_under_way() {
     begins.recv().await.unwrap();
     let told = say(&mut connect(address).await, &ask("/", "203.0.113.9")).await;
     assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 1"), "{told}");
-    let other = say(&mut connect(address).await, &ask("/", "203.0.113.8")).await;
-    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    for (path, client) in [("/", "203.0.113.8"), ("/readyz", "203.0.113.9")] {
+        let answer = say(&mut connect(address).await, &ask(path, client)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path} {client} {answer}");
+    }
     // The proxy itself, as in a check of its own, has as many as it needs.
     assert!(say(&mut connect(address).await, ASK).await.starts_with("HTTP/1.1 200"));
     drop(held);
