@@ -35,9 +35,10 @@ fn named(why: &Explanation) -> BTreeSet<Position> {
     of_reasons.chain(rest).collect()
 }
 
-/// `PROPTEST_CASES` of the environment counts, as everywhere.
+/// What `PROPTEST_CASES` says counts, as everywhere; the default of the library knows it.
 fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+    let said = ProptestConfig::default().cases;
+    if said == 256 { usual } else { said }
 }
 
 fn records(history: &History) -> Vec<Recorded> {
