@@ -53,8 +53,8 @@ const LISTS: Limits = Limits {
     turn: TURN_TIME,
 };
 
-/// Up to a thousand questions each, of programs that ask for many people: one that asks for several at once is answered
-/// them one after the other, and has a queue that is as long as its connections are many.
+/// Up to a thousand questions each, of programs that ask for many people: a program has two at a time, and a queue for as
+/// many connections as it may have in use.
 const BATCHES: Limits = Limits {
     name: "batches",
     what: "batches of questions",

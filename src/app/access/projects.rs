@@ -171,7 +171,8 @@ pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<Projec
 /// # Errors
 /// There is no such project.
 pub fn show(reads: &Reads, name: &str) -> Result<Answer<Project>> {
-    let roster = reads.live().read();
+    // All that is parked is gone through.
+    let roster = reads.live().read_long();
     let view = reads.view(&roster);
     let project = find::project(&roster, name)?;
     let project = Project::of(&roster, &view, project, &claims(&roster, &view), reads.now());

@@ -190,9 +190,11 @@ impl Reading {
 /// # Errors
 /// How they are cannot be read now.
 pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
+    let _turn = reads.list_turn().await?;
     let mut readings = load_readings(reads).await?;
     let (position, items) = {
-        let roster = reads.live().read();
+        // All that is parked is gone through.
+        let roster = reads.live().read_long();
         let known = roster.settings().sources.iter().filter(|(name, _)| name.as_str() != LOCAL);
         let items = known.map(|(name, said)| {
             let max_body = reads.receiver().max_body(name.as_str());

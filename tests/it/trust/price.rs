@@ -150,6 +150,7 @@ fn whatever_lists_or_answers_in_numbers_takes_a_turn_of_its_caller() {
         "decisions",
         "deliveries",
         "refused-sign-ins",
+        "sources",
     ] {
         let before = uses("lists");
         server.get(&format!("/api/v1/{path}")).expect(200);
