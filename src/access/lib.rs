@@ -28,7 +28,7 @@ pub use roster::{
     services::ServiceView,
     shared::{Fold, LongRead, SharedRoster},
     snapshot::{FOLD_VERSION, SnapshotError},
-    sources::SuspensionView,
+    sources::{SourceSaidView, SuspensionView},
     users::{AskedName, NameProblem, PersonView, UserView},
 };
 // What events do to it, and whether a command may be given.

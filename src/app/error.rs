@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Forbidden,
     /// There is no such source.
     UnknownSource,
+    /// The source is retired, for ever.
+    SourceRetired,
     /// There is no such event.
     UnknownEvent,
     /// There is no such delivery.

@@ -18,7 +18,7 @@ impl Roster {
         }
         let space = self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok());
         let Some(space) = space else { return Err(missing("source", name)) };
-        if self.facts.retired.contains(&space) {
+        if self.facts.retired.contains_key(&space) {
             return Err(RefusalKind::Invalid.because(format!("source {name} is retired, for ever")));
         }
         Ok(())

@@ -75,7 +75,9 @@ impl Roster {
         }
         let effect = match (Body::parse(&event.kind, &event.data), key) {
             // Also of subjects that it never named before, which have no tombstone.
-            _ if self.facts.retired.contains(&cx.space) => Effect::Superseded,
+            _ if self.facts.retired.contains_key(&cx.space) => {
+                Effect::Refused(format!("source {source} is retired, for ever: nothing that it says counts"))
+            }
             (Err(error), _) => self.park(&mut cx, format!("it does not fit its schema: {error}")),
             (_, Err(lacking)) => self.park(&mut cx, lacking.to_owned()),
             (Ok(body), Ok(_)) => self.apply_body(&mut cx, body),
@@ -194,7 +196,7 @@ impl Roster {
             | Body::SnapshotDiscarded(_) => self.record_run(cx),
             Body::IdentityLinked(data) => self.set_link(cx, &data, Rank::Full),
             Body::IdentityUnlinked(data) => self.set_link(cx, &data, Rank::Removed),
-            Body::SourceRetired(data) => self.retire_source(cx, data.source.as_str()),
+            Body::SourceRetired(data) => self.retire_source(cx, &data),
             Body::SourceSuspended(data) => self.set_suspended(cx, &data, true),
             Body::SourceResumed(data) => self.set_suspended(cx, &data, false),
             Body::BindingSet(data) => self.set_binding(cx, &data),

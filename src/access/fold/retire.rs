@@ -1,14 +1,12 @@
 //! The end of a source: every fact that it ever said ends, and nothing that it says later takes effect.
 
-use rollcall_events::{
-    SourceName,
-    body::{member_subject, pair_subject},
-};
+use rollcall_events::body::{SourceRef, member_subject, pair_subject};
 
 use crate::{
     fold::{
         change::{Change, Effect},
         context::FoldContext,
+        suspend::said_of,
     },
     roster::{
         Roster,
@@ -19,17 +17,19 @@ use crate::{
 
 impl Roster {
     /// Ends every fact of a source, for ever.
-    pub(crate) fn retire_source(&mut self, cx: &mut FoldContext<'_>, source: &str) -> Effect {
+    pub(crate) fn retire_source(&mut self, cx: &mut FoldContext<'_>, data: &SourceRef) -> Effect {
+        let source = data.source.as_str();
         let Some(space) = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok()) else {
             return Effect::Refused(format!("no source `{source}` has recorded anything"));
         };
         if cx.record.event.key.source.as_str() == source {
             return Effect::Refused("`local` cannot be retired".into());
         }
-        let Ok(name) = source.parse::<SourceName>() else { return Effect::NoChange };
-        if !self.facts.retired.insert(space) {
+        let name = data.source.clone();
+        if self.facts.retired.contains_key(&space) {
             return Effect::NoChange;
         }
+        self.facts.retired.insert(space, said_of(cx, data));
         let position = cx.position();
         let mut ended = |register: &mut Register, subject: String| {
             if register.stands() {

@@ -4,8 +4,17 @@ use rollcall_events::body::SourceRef;
 
 use crate::{
     fold::{change::Effect, context::FoldContext},
-    roster::{Roster, facts::Suspension},
+    roster::{
+        Roster,
+        facts::{SourceSaid, Suspension},
+    },
 };
+
+/// Who says this of a source.
+pub(super) fn said_of(cx: &FoldContext<'_>, data: &SourceRef) -> SourceSaid {
+    let author = data.author.as_ref().map(|author| author.as_str().to_owned());
+    SourceSaid { said: cx.position(), at: cx.now().timestamp_micros(), author }
+}
 
 impl Roster {
     /// From here on the facts of a source count, or do not.
@@ -19,13 +28,7 @@ impl Roster {
         if self.facts.is_suspended(space) == suspended {
             return Effect::NoChange;
         }
-        let said = Suspension {
-            suspended,
-            said: cx.position(),
-            at: cx.now().timestamp_micros(),
-            author: data.author.as_ref().map(|author| author.as_str().to_owned()),
-        };
-        self.facts.suspensions.insert(space, said);
+        self.facts.suspensions.insert(space, Suspension { suspended, by: said_of(cx, data) });
         if suspended {
             cx.fact_began("source");
         } else {

@@ -179,7 +179,7 @@ impl SubjectCollector<'_> {
         self.add_local("settings".to_owned())?;
         self.add_local("profile".to_owned())?;
         let facts = &self.roster.facts;
-        for space in facts.retired.iter().chain(facts.suspensions.keys()) {
+        for space in facts.retired.keys().chain(facts.suspensions.keys()) {
             self.add_local(format!("source/{}", self.roster.source_text(*space)))?;
         }
         Ok(())

@@ -114,7 +114,7 @@ impl Roster {
         (0..self.facts.sources.len()).filter_map(|ix| {
             let space = u16::try_from(ix).ok()?;
             let name = self.facts.sources.id(ix);
-            (name != LOCAL && !self.facts.retired.contains(&space)).then_some(name)
+            (name != LOCAL && !self.facts.retired.contains_key(&space)).then_some(name)
         })
     }
 

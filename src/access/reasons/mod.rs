@@ -296,7 +296,7 @@ impl Roster {
     fn suspension_cause(&self, space: u16) -> Option<Cause> {
         let said = self.facts.suspensions.get(&space)?;
         let subject = format!("source/{}", self.source_text(space));
-        Some(Cause { position: said.said, source: LOCAL.to_owned(), subject })
+        Some(Cause { position: said.by.said, source: LOCAL.to_owned(), subject })
     }
 
     /// Adds what said that the facts of these sources count, or do not: whatever rests on one of them rests on that.

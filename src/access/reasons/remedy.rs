@@ -105,7 +105,7 @@ pub(crate) fn steps(fixes: &[Fix]) -> Option<Vec<Step>> {
 impl PathSearch<'_> {
     /// A row of a source's table, restated with a change. A source that is no more says nothing.
     fn restate(&self, space: u16, kind: &'static str, row: Value, change: Value) -> Fix {
-        if self.roster.facts.retired.contains(&space) {
+        if self.roster.facts.retired.contains_key(&space) {
             return Fix::None;
         }
         Fix::State {

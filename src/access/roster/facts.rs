@@ -1,7 +1,7 @@
 //! The facts themselves: one row per thing that a source stated, and one per relation between two.
 //! Plain data, written whole into a snapshot; who may do what is worked out elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -371,16 +371,22 @@ pub(crate) enum RecordedScope {
     Project(u32),
 }
 
-/// Whether a source's facts count, and who said so.
+/// Who said something of a source as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Suspension {
-    /// They are kept and go on being updated, and nobody has anything through them.
-    pub(crate) suspended: bool,
+pub(crate) struct SourceSaid {
     /// The event that says so.
     pub(crate) said: Position,
     /// When it was recorded.
     pub(crate) at: i64,
     pub(crate) author: Option<String>,
+}
+
+/// Whether a source's facts count, and who said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Suspension {
+    /// They are kept and go on being updated, and nobody has anything through them.
+    pub(crate) suspended: bool,
+    pub(crate) by: SourceSaid,
 }
 
 /// A subject whose newest event cannot be applied.
@@ -430,7 +436,7 @@ pub(crate) struct Facts {
     pub(crate) position: Position,
     pub(crate) sources: Table<()>,
     /// Sources that are no more: nothing that they say takes effect.
-    pub(crate) retired: BTreeSet<u16>,
+    pub(crate) retired: BTreeMap<u16, SourceSaid>,
     /// What was said last of the sources that were ever suspended.
     pub(crate) suspensions: BTreeMap<u16, Suspension>,
     /// JSON of the settings and of the profile in force; empty while nothing was said.
@@ -486,7 +492,7 @@ impl Facts {
             log,
             position: Position(0),
             sources: Table::default(),
-            retired: BTreeSet::new(),
+            retired: BTreeMap::new(),
             suspensions: BTreeMap::new(),
             settings: String::new(),
             profile: String::new(),

@@ -1,20 +1,27 @@
-//! Sources: which of them were suspended, by whom and since when.
+//! Sources: which of them were suspended or retired, by whom and since when.
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Position;
 
 use crate::roster::{
     Roster,
-    facts::{Suspension, instant},
+    facts::{SourceSaid, Suspension, instant},
 };
 
 /// What was said last of whether a source's facts count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuspensionView<'a> {
-    /// The source.
-    pub source: &'a str,
     /// They are kept and go on being updated, and nobody has anything through them.
     pub suspended: bool,
+    /// Who said so.
+    pub by: SourceSaidView<'a>,
+}
+
+/// Who said something of a source as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceSaidView<'a> {
+    /// The source.
+    pub source: &'a str,
     /// Who said so; the operator where nobody is named.
     pub author: Option<&'a str>,
     /// The event that says so.
@@ -25,14 +32,31 @@ pub struct SuspensionView<'a> {
 
 impl Roster {
     fn suspension_view(&self, space: u16) -> Option<SuspensionView<'_>> {
-        let Suspension { suspended, said, at, author } = self.facts.suspensions.get(&space)?;
-        Some(SuspensionView {
+        let Suspension { suspended, by } = self.facts.suspensions.get(&space)?;
+        Some(SuspensionView { suspended: *suspended, by: self.said_view(space, by) })
+    }
+
+    fn said_view<'a>(&'a self, space: u16, SourceSaid { said, at, author }: &'a SourceSaid) -> SourceSaidView<'a> {
+        SourceSaidView {
             source: self.source_text(space),
-            suspended: *suspended,
             author: author.as_deref(),
             position: *said,
             at: instant(*at).unwrap_or_default(),
-        })
+        }
+    }
+
+    /// The sources that are retired, for ever: nothing that they say counts.
+    pub fn retired_sources(&self) -> impl Iterator<Item = SourceSaidView<'_>> {
+        self.facts.retired.iter().map(|(space, said)| self.said_view(*space, said))
+    }
+
+    /// Who retired a source, where somebody did.
+    #[must_use]
+    pub fn retirement(&self, source: &str) -> Option<SourceSaidView<'_>> {
+        if self.facts.retired.is_empty() {
+            return None;
+        }
+        self.retired_sources().find(|said| said.source == source)
     }
 
     /// What was said last of whether a source's facts count; nothing where it never was suspended.

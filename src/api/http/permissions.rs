@@ -53,6 +53,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/sources/{name}/{change}/plan/rows" "plan.list" Root;
     POST "/api/v1/sources/{name}/suspend" "source.set" Root;
     POST "/api/v1/sources/{name}/resume" "source.set" Root;
+    POST "/api/v1/sources/{name}/retire" "source.set" Root;
     GET "/api/v1/problems" "problem.list" Root;
     GET "/api/v1/plans" "plan.list" Root;
     GET "/api/v1/plans/{id}" "plan.list" Root;

@@ -95,6 +95,8 @@ kinds! {
     UnknownPlan = "unknown-plan", NOT_FOUND, "No such plan";
     /// There is no such projection.
     UnknownProjection = "unknown-projection", NOT_FOUND, "No such projection";
+    /// The source is retired, for ever.
+    SourceRetired = "source-retired", GONE, "The source is retired";
     /// The route has no such method.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The route has no such method";
     /// The body did not arrive in time.
@@ -158,6 +160,7 @@ impl From<ErrorKind> for Kind {
             ErrorKind::BadSignature => Self::BadSignature,
             ErrorKind::Forbidden => Self::Forbidden,
             ErrorKind::UnknownSource => Self::UnknownSource,
+            ErrorKind::SourceRetired => Self::SourceRetired,
             ErrorKind::UnknownEvent => Self::UnknownEvent,
             ErrorKind::UnknownDelivery => Self::UnknownDelivery,
             ErrorKind::UnknownProject => Self::UnknownProject,

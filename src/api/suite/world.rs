@@ -236,6 +236,10 @@ impl Consequences for RosterConsequences {
     async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         emptied_projects(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
     }
+
+    fn is_retired(&self, source: &SourceName) -> bool {
+        self.0.read().retirement(source.as_str()).is_some()
+    }
 }
 
 /// Records each decision at once.
@@ -357,6 +361,10 @@ impl World {
             hook: Arc::new(TestHook),
             max_body: MAX_BODY,
             max_in_flight: 8,
+            is_retired: {
+                let live = Arc::clone(&live);
+                Arc::new(move |source| live.read().retirement(source.as_str()).is_some())
+            },
         };
         let receiver = Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone());
         let deps = EngineDeps {

@@ -504,6 +504,9 @@ fn refusal(error: ReceiveError) -> Error {
         ReceiveError::Unauthorised { rejection, .. } => {
             ErrorKind::BadSignature.because(format!("{rejection} ({}). Nothing was read.", rejection.reason))
         }
+        ReceiveError::Retired { .. } => {
+            ErrorKind::SourceRetired.because(format!("{text}. Nothing was recorded; send it nothing any more."))
+        }
         ReceiveError::Busy { .. } => {
             ErrorKind::Overloaded.because(format!("{text}. Send it again in a moment.")).retry_after(1)
         }

@@ -309,6 +309,7 @@ fn refusal(error: RunnerError) -> Error {
         RunnerError::WrongNumber { removals, .. } => ErrorKind::PlanDiffers.because(format!(
             "{text}. Nothing was recorded. Look at its rows, then send {{\"confirm_removals\":{removals}}} if you mean them."
         )),
+        RunnerError::Retired(_) => ErrorKind::SourceRetired.because(format!("{text}. Nothing was read.")),
         RunnerError::Source(_) => ErrorKind::SourceFailed.because(format!("{text}. Nothing was recorded and nobody removed.")),
         RunnerError::Unavailable(_) => Error::unavailable("It was not done", &error).retry_after(5),
     }

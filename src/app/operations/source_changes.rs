@@ -1,8 +1,8 @@
-//! Suspending and resuming a source: whom it would change before it is done, and doing exactly that. What would
+//! Suspending, resuming and retiring a source: whom it would change before it is done, and doing exactly that. What would
 //! take something from many is held until somebody names the plan.
 
 use rollcall_access::{AccessRow, AccessRowKey, AccessTotals, Effect, Roster, SourcePlan, plan_source, source_rows};
-use rollcall_events::{Body, Position, SourceName, body::SourceRef};
+use rollcall_events::{Body, Position, SchemaError, SourceName, body::SourceRef};
 use rollcall_ingest::guard::{MIN_PROTECTED, MIN_REMOVALS};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,6 +23,8 @@ pub enum SourceChange {
     Suspend,
     /// They count again.
     Resume,
+    /// All of them end, for ever, and nothing that it says later counts.
+    Retire,
 }
 
 impl SourceChange {
@@ -32,13 +34,14 @@ impl SourceChange {
         match self {
             Self::Suspend => "suspend",
             Self::Resume => "resume",
+            Self::Retire => "retire",
         }
     }
 
     /// The change that a word means.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Suspend, Self::Resume].into_iter().find(|change| change.as_str() == word)
+        [Self::Suspend, Self::Resume, Self::Retire].into_iter().find(|change| change.as_str() == word)
     }
 
     fn command(self, source: SourceName, giver: Giver) -> Body {
@@ -46,6 +49,7 @@ impl SourceChange {
         match self {
             Self::Suspend => Body::SourceSuspended(data),
             Self::Resume => Body::SourceResumed(data),
+            Self::Retire => Body::SourceRetired(data),
         }
     }
 }
@@ -78,6 +82,17 @@ pub struct SourcePlanShown {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfirmation {
+    /// The plan's name, `src_..`. Left out, it is done only where it takes nothing from many.
+    #[serde(default)]
+    pub confirm: Option<String>,
+}
+
+/// The source and the plan that somebody means.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRetirement {
+    /// The source's name, once more: retiring it cannot be undone.
+    pub source: String,
     /// The plan's name, `src_..`. Left out, it is done only where it takes nothing from many.
     #[serde(default)]
     pub confirm: Option<String>,
@@ -132,6 +147,21 @@ fn shown(source: &SourceName, change: SourceChange, plan: &SourcePlan) -> Source
         losses: plan.access.losses,
         held: held_reason(&plan.access, &plan.emptied),
     }
+}
+
+/// Ends every fact of a source, for ever, as [`apply`] does it.
+///
+/// # Errors
+/// The body names another source than the path, or as [`apply`].
+pub async fn retire(commands: Commands, name: &str, retirement: SourceRetirement) -> Result<SourceChanged> {
+    let SourceRetirement { source, confirm } = retirement;
+    if source != name {
+        let text =
+            "A source is retired for ever; `source` is its name once more, and this is another. Nothing was changed.";
+        let field = SchemaError::at("/source", "the name that is in the path");
+        return Err(ErrorKind::InvalidBody.because(text).with_field(field));
+    }
+    apply(commands, name, SourceChange::Retire, SourceConfirmation { confirm }).await
 }
 
 fn no_such_source() -> Error {
@@ -224,6 +254,10 @@ pub async fn apply(
         ))),
         (Some(_), _) | (None, None) => {
             let outcome = commands.append(&command).await?;
+            // Whoever reads it finds out now rather than at the next read.
+            if change == SourceChange::Retire {
+                commands.runners().hint(&source);
+            }
             let (source, plan) = (source.to_string(), plan.name);
             Ok(SourceChanged { source, plan, position: outcome.position, effect: outcome.effect })
         }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{ParkedView, SuspensionView};
+use rollcall_access::{ParkedView, SourceSaidView};
 use rollcall_events::{LOCAL, Position};
 use rollcall_ingest::connector::SecretUse;
 use rollcall_store::ops::OpsError;
@@ -44,7 +44,10 @@ pub struct Source {
     pub parked: Sample,
     /// Since when its facts do not count, and who said so; `null` while they do.
     #[serde(default)]
-    pub suspended: Option<SourceSuspended>,
+    pub suspended: Option<SourceSaid>,
+    /// Since when it is retired, for ever, and who said so; `null` while it is not.
+    #[serde(default)]
+    pub retired: Option<SourceSaid>,
     /// How it is; `null` for a source that only posts.
     pub reading: Option<Reading>,
 }
@@ -58,9 +61,9 @@ pub struct SourceSecret {
     pub last_used: Option<DateTime<Utc>>,
 }
 
-/// A source whose facts are kept, go on being updated, and do not count.
+/// Who said something of a source as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SourceSuspended {
+pub struct SourceSaid {
     /// Since when.
     pub since: DateTime<Utc>,
     /// Who said so: `user:source/id`, `service:id` or `admin key`.
@@ -70,10 +73,9 @@ pub struct SourceSuspended {
     pub position: Position,
 }
 
-impl SourceSuspended {
-    fn of(said: SuspensionView<'_>) -> Option<Self> {
-        let SuspensionView { suspended, author, position, at, .. } = said;
-        suspended.then(|| Self { since: at, by: author.map(str::to_owned), position })
+impl From<SourceSaidView<'_>> for SourceSaid {
+    fn from(SourceSaidView { author, position, at, .. }: SourceSaidView<'_>) -> Self {
+        Self { since: at, by: author.map(str::to_owned), position }
     }
 }
 
@@ -209,7 +211,11 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
                 max_body,
                 secrets_since: (!secrets.is_empty()).then(|| reads.receiver().since()),
                 secrets,
-                suspended: roster.suspension(name.as_str()).and_then(SourceSuspended::of),
+                suspended: roster
+                    .suspension(name.as_str())
+                    .filter(|said| said.suspended)
+                    .map(|said| SourceSaid::from(said.by)),
+                retired: roster.retirement(name.as_str()).map(SourceSaid::from),
                 seen: roster.sources().any(|seen| seen == name.as_str()),
                 reading: match readings.remove(name.as_str()) {
                     None if reads.runners().reads(name.as_str()) => Some(Reading::unread()),

@@ -164,7 +164,7 @@ impl Passwords {
         let roster = self.live.read();
         let Some(ix) = roster.user_by_id(user) else { return (Vec::new(), Version::default()) };
         let view = roster.user(ix);
-        let said = |source| roster.suspension(source).map_or(Position(0), |said| said.position);
+        let said = |source| roster.suspension(source).map_or(Position(0), |said| said.by.position);
         let events = view.persons.iter().flat_map(|person| [person.position, said(person.source)]);
         let newest_event = events.map(|position| position.0).max().unwrap_or_default();
         let of = |source: &str| self.directories.iter().find(|directory| directory.check.source().as_str() == source);

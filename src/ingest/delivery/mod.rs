@@ -10,6 +10,6 @@ pub(crate) mod validate;
 
 pub use inbox::{Durability, Inbox, InboxError, PartOutcomes, StoredDelivery};
 pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Verdict};
-pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, ReceiveError, Receiver};
+pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, IsRetired, ReceiveError, Receiver};
 pub use replay::ReplayError;
 pub use validate::{ValidEvent, validate};

@@ -42,7 +42,12 @@ pub struct HookRoute {
     pub max_body: usize,
     /// How many authentic deliveries may be on their way at once; more are told to come again.
     pub max_in_flight: usize,
+    /// Whether the source is retired, for ever: then nothing more is taken of it.
+    pub is_retired: IsRetired,
 }
+
+/// Asks whoever knows the roster whether a source is retired.
+pub type IsRetired = Arc<dyn Fn(&SourceName) -> bool + Send + Sync>;
 
 impl HookRoute {
     /// The default of `max_in_flight`.
@@ -111,6 +116,12 @@ pub enum ReceiveError {
         delivery: DeliveryId,
         /// Why.
         rejection: Rejection,
+    },
+    /// 410: the source is retired, for ever. Kept as rejected, while there is room.
+    #[error("source {source_name} is retired, for ever: nothing that it says counts")]
+    Retired {
+        /// Which.
+        source_name: SourceName,
     },
     /// 429 with `Retry-After`: this source has too many deliveries on their way. Nothing was kept.
     #[error("{limit} deliveries of this source are on their way already")]
@@ -219,6 +230,12 @@ impl Receiver {
             return Err(ReceiveError::Unauthorised { delivery: id, rejection });
         }
         let source = delivery.source.clone();
+        if (hook_state.route.is_retired)(&source) {
+            let reason = "source-retired";
+            telemetry::DeliveryRejected { delivery: &delivery, reason }.emit();
+            inner.inbox.reject(delivery, reason);
+            return Err(ReceiveError::Retired { source_name: source });
+        }
         let work = tokio::spawn(async move { inner.clone().process(&source, delivery).await });
         work.await.unwrap_or_else(|error| Err(ReceiveError::Unavailable(error.to_string())))
     }

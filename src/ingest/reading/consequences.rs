@@ -21,4 +21,7 @@ pub trait Consequences: Send + Sync + 'static {
     /// The projects, by name, that have `min_members` members or more now and would have none once this was recorded. Asked only
     /// where something would be taken away. Bounds its own time: where it cannot tell, it names none.
     async fn emptied(&self, proposed: ProposedFacts, min_members: u64) -> Vec<String>;
+
+    /// Whether a source is retired, for ever: it is not read any more.
+    fn is_retired(&self, source: &SourceName) -> bool;
 }

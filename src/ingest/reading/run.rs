@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rollcall_eventlog::{Append, AppendError, Tail, TailError};
-use rollcall_events::{Clock, Position, body::Author};
+use rollcall_events::{Clock, Position, SourceName, body::Author};
 
 use crate::{
     connector::Failure,
@@ -116,6 +116,9 @@ pub enum RunError {
     /// Nothing can be concluded about the source; its state says so.
     #[error(transparent)]
     Source(#[from] Failure),
+    /// The source is retired, for ever: it was not read.
+    #[error("source {0} is retired, for ever: it is not read any more")]
+    Retired(SourceName),
     /// The log or the store does not answer. Nothing is concluded about the source.
     #[error("{0}")]
     Storage(String),

@@ -61,6 +61,9 @@ pub enum RunnerError {
     /// The source could not be read. Nothing was recorded.
     #[error("the source could not be read: {0}")]
     Source(Failure),
+    /// The source is retired, for ever. It was not read.
+    #[error("source {0} is retired, for ever: it is not read any more")]
+    Retired(SourceName),
     /// The log or the store does not answer, or the process stops.
     #[error("{0}")]
     Unavailable(String),
@@ -70,6 +73,7 @@ impl From<RunError> for RunnerError {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Source(failure) => Self::Source(failure),
+            RunError::Retired(source) => Self::Retired(source),
             RunError::Storage(why) => Self::Unavailable(why),
         }
     }
@@ -288,6 +292,8 @@ async fn read(engine: Arc<Engine>, mut requests: mpsc::Receiver<Request>) {
             // Whoever asks often would else put the next read off for ever.
             Attempt::NotCounted => continue,
             Attempt::Succeeded => failures = 0,
+            // Its state says so; there is nothing to try again.
+            Attempt::Failed(RunError::Retired(_)) => failures = 0,
             Attempt::Failed(error) => {
                 telemetry::run_failed(&engine.source, &error);
                 failures += 1;
@@ -326,8 +332,15 @@ fn next(
 async fn follow(engine: Arc<Engine>) {
     let mut failures: u32 = 0;
     loop {
+        if let Err(RunError::Retired(_)) = engine.check_retired().await {
+            return;
+        }
         let before = engine.deps.clock.now();
         let failure = follow_once(&engine).await;
+        // It ended because the source is no more.
+        if let Err(RunError::Retired(_)) = engine.check_retired().await {
+            return;
+        }
         if let Err(error) = engine.record_failure(&failure, None).await {
             telemetry::run_failed(&engine.source, &error);
         }

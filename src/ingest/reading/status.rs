@@ -1,4 +1,4 @@
-//! How a source that is read is: one of six states that never share a word, and what the last read found.
+//! How a source that is read is: one of seven states that never share a word, and what the last read found.
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
@@ -21,6 +21,8 @@ string_enum! {
         Unauthorised = "unauthorised",
         /// It lets us in and does not let us see: throttled, suspended, an answer that is not whole.
         Blind = "blind",
+        /// It is retired, for ever, and not read any more.
+        Retired = "retired",
     }
 }
 

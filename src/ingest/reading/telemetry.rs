@@ -63,6 +63,7 @@ pub(crate) fn source_read_anew(source: &SourceName, why: &FullReadReason) {
 pub(crate) fn run_failed(source: &SourceName, error: &RunError) {
     let word = match error {
         RunError::Source(failure) => SourceState::from(failure).as_str(),
+        RunError::Retired(_) => SourceState::Retired.as_str(),
         RunError::Storage(_) => "storage",
     };
     metrics::counter!("rollcall_source_failures_total", "source" => source.to_string(), "reason" => word).increment(1);

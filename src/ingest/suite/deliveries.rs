@@ -207,6 +207,7 @@ struct Setup {
     log: Arc<Gate>,
     hook: Arc<Lines>,
     receiver: Receiver,
+    retired: Arc<AtomicBool>,
 }
 
 fn setup() -> Setup {
@@ -217,16 +218,20 @@ fn setup() -> Setup {
         open: Semaphore::new(100),
         reached: Notify::new(),
     });
-    let hook = Arc::new(Lines::default());
+    let (hook, retired) = (Arc::new(Lines::default()), Arc::new(AtomicBool::new(false)));
     let route = HookRoute {
         source: "flexnet".parse().unwrap(),
         order: Order::Version,
         hook: hook.clone(),
         max_body: 1000,
         max_in_flight: 1,
+        is_retired: {
+            let retired = Arc::clone(&retired);
+            Arc::new(move |_| retired.load(Ordering::SeqCst))
+        },
     };
     let receiver = Receiver::new(vec![route], inbox.clone(), log.clone(), Arc::new(TestClock::default()));
-    Setup { inbox, log, hook, receiver }
+    Setup { inbox, log, hook, receiver, retired }
 }
 
 fn call(body: &str) -> InboundCall {
@@ -264,6 +269,20 @@ async fn a_large_delivery_is_mapped_off_the_threads_that_answer() {
         assert_eq!((answer.events.len(), answer.quarantined), (events, 0));
         assert_eq!(*s.hook.mapped_on.lock().unwrap() != Some(thread::current().id()), apart, "{events}");
     }
+}
+
+#[tokio::test]
+async fn what_a_retired_source_posts_is_refused_with_that_reason_and_a_stranger_is_told_nothing_of_it() {
+    let s = setup();
+    s.retired.store(true, Ordering::SeqCst);
+    let told = s.post(&one("a")).await.unwrap_err();
+    assert!(matches!(&told, ReceiveError::Retired { source_name } if source_name.as_str() == "flexnet"), "{told:?}");
+    assert!(told.to_string().contains("retired, for ever"), "{told}");
+    assert_eq!(s.head(), 0, "nothing of it is in the log");
+    let mut stranger = call(&one("a"));
+    stranger.headers.insert("key", "bad".parse().unwrap());
+    let told = s.receiver.receive("flexnet", stranger).await.unwrap_err();
+    assert!(matches!(told, ReceiveError::Unauthorised { .. }), "{told:?}");
 }
 
 #[tokio::test]

@@ -36,12 +36,21 @@ fn kim() -> Author {
 }
 
 fn start(pull: Arc<dyn Pull>, log: &Log, store: &MemorySourceStore) -> (Runners, RunnerTasks) {
+    start_with(pull, log, store, MemoryProjects::default())
+}
+
+fn start_with(
+    pull: Arc<dyn Pull>,
+    log: &Log,
+    store: &MemorySourceStore,
+    projects: MemoryProjects,
+) -> (Runners, RunnerTasks) {
     let random = AtomicU64::new(1);
     let deps = EngineDeps {
         append: Arc::new(log.clone()),
         tail: Arc::new(log.clone()),
         store: Arc::new(store.clone()),
-        consequences: Arc::new(MemoryProjects::default()),
+        consequences: Arc::new(projects),
         clock: Arc::new(TestClock::default()),
         random: Arc::new(move || random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)),
     };
@@ -67,6 +76,24 @@ async fn recorded(log: &Log, kind: &str) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("no {kind}"));
+}
+
+#[tokio::test]
+async fn a_retired_source_is_read_no_more_and_its_state_says_why() {
+    let (source, log, store) = world();
+    source.put(person("ada", true).unwrap());
+    let projects = MemoryProjects::default();
+    let (runners, _running) = start_with(Arc::new(source.clone()), &log, &store, projects.clone());
+    recorded(&log, "snapshot.applied").await;
+    projects.retire();
+    source.put(person("late", true).unwrap());
+    let before = log.newest().position;
+    let told = runners.plan(&corp()).await.unwrap_err();
+    assert!(matches!(told, RunnerError::Retired(_)) && told.to_string().contains("retired, for ever"), "{told}");
+    let status = store.status(&corp()).await.unwrap().unwrap();
+    assert_eq!((status.state, status.failures), (SourceState::Retired, 0));
+    assert!(status.reason.unwrap().contains("not read any more"));
+    assert_eq!(log.newest().position, before, "nothing of it is in the log");
 }
 
 #[tokio::test]

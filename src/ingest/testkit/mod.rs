@@ -5,13 +5,16 @@ mod store;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Id,
+    Body, Id, SourceName,
     body::{Group, GroupMember, Member, Person},
 };
 
@@ -152,13 +155,18 @@ impl Pull for MemorySource {
 
 /// Who knows of projects what a test says: each with its members, by subjects whose end takes the member out.
 #[derive(Clone, Default)]
-pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>, Arc<AtomicBool>);
 
 impl MemoryProjects {
     /// A project and what its members rest on.
     pub fn put(&self, project: &str, rests_on: impl IntoIterator<Item = String>) {
         let mut projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         projects.insert(project.to_owned(), rests_on.into_iter().collect());
+    }
+
+    /// From here on every source is retired.
+    pub fn retire(&self) {
+        self.1.store(true, Ordering::SeqCst);
     }
 }
 
@@ -171,6 +179,10 @@ impl Consequences for MemoryProjects {
             .iter()
             .filter(|(_, on)| on.len() as u64 >= min_members && on.iter().all(|one| ended.contains(one)));
         emptied.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn is_retired(&self, _: &SourceName) -> bool {
+        self.1.load(Ordering::SeqCst)
     }
 }
 

@@ -92,6 +92,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Sources { more: Some(SourcesCommand::Resume { name, confirm }) } => {
             sources::change(&client()?, format, &name, SourceChange::Resume, confirm).await
         }
+        Command::Sources { more: Some(SourcesCommand::Retire { name, for_ever, confirm }) } => {
+            sources::retire(&client()?, format, &name, for_ever, confirm).await
+        }
         Command::Problems { kind, source } => {
             problems::list(&client()?, format, kind.as_deref(), source.as_deref()).await
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rollcall_access::{could_empty_project, emptied_projects};
-use rollcall_events::Clock;
+use rollcall_events::{Clock, SourceName};
 use rollcall_ingest::{Consequences, ProposedFacts};
 use rollcall_projector::Handle;
 
@@ -35,5 +35,9 @@ impl Consequences for RosterConsequences {
             tracing::error!(%error, "what a read would come to could not be tried");
             Vec::new()
         })
+    }
+
+    fn is_retired(&self, source: &SourceName) -> bool {
+        self.handle.live().read().retirement(source.as_str()).is_some()
     }
 }

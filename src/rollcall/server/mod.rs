@@ -7,6 +7,7 @@ mod consequences;
 mod control;
 mod decision_queue;
 mod health;
+mod hooks;
 mod listener;
 #[cfg(test)]
 mod listener_tests;
@@ -30,7 +31,7 @@ use rollcall_api::{AnswerKey, Api};
 use rollcall_app::{App, AppParts, Control, operations::configuration::missing_global_project};
 use rollcall_authn::{Authenticator, AuthenticatorParts};
 use rollcall_eventlog::{Append, Filter, Log, Outcome, Tail};
-use rollcall_events::{Body, Clock, NewEvent, Position, Settings, SourceName};
+use rollcall_events::{Body, Clock, NewEvent, Position, Settings};
 use rollcall_ingest::{HookRoute, Receiver, RunnerTasks};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
@@ -66,7 +67,6 @@ use crate::{
         data_dir::{AdminKey, DataDir},
         load::Loaded,
     },
-    sources::{ConfiguredSource, Notifications},
     tls::{self, Tls, TlsPaths},
 };
 
@@ -129,7 +129,6 @@ impl Server {
         admin_key: &AdminKey,
     ) -> anyhow::Result<Self> {
         let Config { token, .. } = &loaded.config;
-        let hook_routes = hook_routes(loaded);
         let read_sources = read_sources(&loaded.sources);
         let tls = open_tls(loaded)?;
         let metrics = telemetry::start_metrics()?;
@@ -175,6 +174,7 @@ impl Server {
             tls: tls.clone(),
             clock: Arc::clone(&clock),
         }));
+        let hook_routes = hooks::hook_routes(loaded, &handle.live());
         let mut server = Self {
             reloader,
             log,
@@ -558,22 +558,6 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
             }
         }
     }
-}
-
-/// The hooks of the sources that post.
-fn hook_routes(loaded: &Loaded) -> Vec<HookRoute> {
-    let server_max_body = loaded.config.server.max_body;
-    let route = |(name, source): (&SourceName, &ConfiguredSource)| {
-        let Notifications { hook, max_body, .. } = loaded.sources.get(name)?.hook.as_ref()?;
-        Some(HookRoute {
-            source: name.clone(),
-            order: source.order(),
-            hook: Arc::clone(hook),
-            max_body: max_body.unwrap_or(server_max_body).bytes(),
-            max_in_flight: HookRoute::MAX_IN_FLIGHT,
-        })
-    };
-    loaded.config.source.iter().filter_map(route).collect()
 }
 
 /// When the newest record was taken: no present is before it.

@@ -5,7 +5,7 @@ use rollcall_app::{
     Commands, List, Page,
     operations::{
         configuration::AccessRowShown,
-        source_changes::{self, SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown},
+        source_changes::{self, SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown, SourceRetirement},
         sources::{self, Source},
     },
 };
@@ -26,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(rows))
         .routes(routes!(suspend))
         .routes(routes!(resume))
+        .routes(routes!(retire))
 }
 
 /// Every source that was ever configured.
@@ -37,7 +38,7 @@ async fn list(read: Read) -> Result<Response> {
     read.respond(&sources::list(&read.reads).await?)
 }
 
-/// Whom suspending or resuming a source would give or take something: how many, and the plan's name. Changes nothing.
+/// Whom suspending, resuming or retiring a source would give or take something: how many, and the plan's name. Changes nothing.
 #[utoipa::path(
     get, path = "/api/v1/sources/{name}/{change}/plan", tag = "sources", operation_id = "source_change_plan",
     params(
@@ -93,8 +94,25 @@ async fn resume(
 }
 
 fn parse(word: &str) -> Result<SourceChange> {
-    SourceChange::parse(word)
-        .ok_or_else(|| Kind::UnknownRoute.because("A source can be suspended and resumed: `suspend`, `resume`."))
+    SourceChange::parse(word).ok_or_else(|| {
+        Kind::UnknownRoute.because("A source can be suspended, resumed and retired: `suspend`, `resume`, `retire`.")
+    })
+}
+
+/// Retires a source, for ever: all its facts end, it is not read any more, and what it posts is answered 410. `source` is its
+/// name once more; `confirm` as of `suspend`.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/retire", tag = "sources", operation_id = "source_retire",
+    params(("name" = String, Path, description = "The source's name")), request_body = SourceRetirement,
+    responses((status = 200, body = SourceChanged), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn retire(
+    Write(commands): Write,
+    Path(name): Path<String>,
+    JsonBody(retirement): JsonBody<SourceRetirement>,
+) -> Result<Response> {
+    let changed = source_changes::retire(commands, &name, retirement).await?;
+    response::json(StatusCode::OK, Some(changed.position), &changed)
 }
 
 async fn apply(

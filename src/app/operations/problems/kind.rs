@@ -36,6 +36,8 @@ kinds! {
     SourceNotConfigured = "source_not_configured";
     /// A source whose facts are kept and do not count, until somebody resumes it.
     SourceSuspended = "source_suspended";
+    /// A source that is retired, for ever, and that the configuration names still.
+    SourceRetired = "source_retired";
     /// Removals of a source wait for a person.
     HeldRemovals = "held_removals";
     /// Parts of a delivery that were not recorded, as they do not fit.

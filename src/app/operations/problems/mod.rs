@@ -78,6 +78,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::AbsentMember => places::of_sources(app, kind, after, places::absent).await,
         K::Unresolved => places::of_sources(app, kind, after, places::unresolved).await,
         K::SourceNotConfigured => places::not_configured(app, after),
+        K::SourceRetired => Ok(places::retired(app, after)),
         K::SourceSuspended => Ok(places::suspended(app, after)),
         K::Configuration => Ok(places::waiting_settings(app, after)),
     }

@@ -261,7 +261,7 @@ pub(super) async fn of_sources(
 /// A source of which nothing can be concluded.
 pub(super) fn unread(status: &SourceStatus) -> Vec<OfSource> {
     let what = match status.state {
-        SourceState::Healthy | SourceState::Held => return Vec::new(),
+        SourceState::Healthy | SourceState::Held | SourceState::Retired => return Vec::new(),
         SourceState::Empty => "it answers with nothing, though it said something before; nothing is taken away",
         SourceState::Unreachable => "it does not answer; what it said last stands",
         SourceState::Unauthorised => "it does not let Rollcall in; what it said last stands",
@@ -336,7 +336,9 @@ pub(super) fn not_configured(app: &App, after: Option<&str>) -> Result<Part> {
             subject: format!("source/{name}"),
             said: "its facts are in the log and count".to_owned(),
             why: "the configuration names no such source: nothing new is heard of it".to_owned(),
-            remedy: format!("add [source.{name}] to the configuration, or retire the source"),
+            remedy: format!(
+                "add [source.{name}] to the configuration, or end its facts with `rollcall sources retire {name}`"
+            ),
         };
         (name.to_owned(), problem)
     });
@@ -346,8 +348,8 @@ pub(super) fn not_configured(app: &App, after: Option<&str>) -> Result<Part> {
 /// Sources whose facts do not count.
 pub(super) fn suspended(app: &App, after: Option<&str>) -> Part {
     let roster = app.live.read();
-    let mut all: Vec<_> =
-        roster.suspended_sources().filter(|said| after.is_none_or(|after| said.source > after)).collect();
+    let all = roster.suspended_sources().map(|said| said.by);
+    let mut all: Vec<_> = all.filter(|said| after.is_none_or(|after| said.source > after)).collect();
     all.sort_unstable_by_key(|said| said.source);
     let found = all.into_iter().map(|said| {
         let name = said.source;
@@ -361,6 +363,36 @@ pub(super) fn suspended(app: &App, after: Option<&str>) -> Part {
             said: "its facts are kept and go on being updated".to_owned(),
             why: format!("{} suspended it: nobody has anything through them", said.author.unwrap_or("the operator")),
             remedy: format!("`rollcall sources resume {name}` shows whom that gives what, and does it"),
+        };
+        (name.to_owned(), problem)
+    });
+    Part { found: found.collect(), next: None }
+}
+
+/// Sources that are retired and configured still.
+pub(super) fn retired(app: &App, after: Option<&str>) -> Part {
+    let roster = app.live.read();
+    let configured = |name: &str| app.receiver.max_body(name).is_some() || app.runners.reads(name);
+    let all = roster.retired_sources().filter(|said| configured(said.source));
+    let mut all: Vec<_> = all.filter(|said| after.is_none_or(|after| said.source > after)).collect();
+    all.sort_unstable_by_key(|said| said.source);
+    let found = all.into_iter().map(|said| {
+        let name = said.source;
+        let problem = ProblemShown {
+            id: String::new(),
+            kind: ProblemKind::SourceRetired,
+            since: Some(said.at),
+            position: Some(said.position),
+            source: name.to_owned(),
+            subject: format!("source/{name}"),
+            said: "the configuration names it".to_owned(),
+            why: format!(
+                "{} retired it, for ever: it is not read, and what it posts is refused",
+                said.author.unwrap_or("the operator")
+            ),
+            remedy: format!(
+                "take [source.{name}] out of the configuration; a source that takes its place has another name"
+            ),
         };
         (name.to_owned(), problem)
     });

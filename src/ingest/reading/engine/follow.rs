@@ -223,6 +223,7 @@ impl SinkBackend for EngineSink {
     }
 
     async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError> {
+        self.0.check_retired().await?;
         Ok(self.0.record_changes(facts).await?)
     }
 
@@ -235,6 +236,7 @@ impl SinkBackend for EngineSink {
     }
 
     async fn begin_snapshot(&self, why: FullReadReason) -> Result<SnapshotBuilder, SinkError> {
+        self.0.check_retired().await?;
         telemetry::source_read_anew(&self.0.source, &why);
         let mut builder = self.0.begin(true).await?;
         if let Some(run_context) = &mut builder.run_context {
@@ -263,6 +265,7 @@ impl SinkBackend for EngineSink {
     }
 
     async fn heartbeat(&self) -> Result<(), SinkError> {
+        self.0.check_retired().await?;
         let _writing = self.0.writing.lock().await;
         Ok(self.0.note_reachable().await?)
     }

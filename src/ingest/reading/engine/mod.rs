@@ -137,8 +137,26 @@ impl Engine {
         Ok(builder)
     }
 
+    /// Refuses to go on where the source is retired, and notes that.
+    pub async fn check_retired(&self) -> Result<(), RunError> {
+        if !self.deps.consequences.is_retired(&self.source) {
+            return Ok(());
+        }
+        let retired = RunError::Retired(self.source.clone());
+        let _writing = self.writing.lock().await;
+        let mut status = self.status().await?;
+        if status.state != SourceState::Retired {
+            status.state = SourceState::Retired;
+            status.reason = Some(retired.to_string());
+            status.failures = 0;
+            self.save_status(status).await?;
+        }
+        Err(retired)
+    }
+
     /// A full read from its beginning to what came of it.
     pub async fn run(&self, intent: Intent) -> Result<RunOutcome, RunError> {
+        self.check_retired().await?;
         let builder = self.begin(!matches!(intent, Intent::Plan)).await?;
         let run = builder
             .run_context

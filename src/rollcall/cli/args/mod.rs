@@ -1,6 +1,7 @@
 //! The command line: every command, argument and help text. Parses; does nothing.
 
 mod managed;
+mod sources;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::server::roles::Role;
 
-pub use self::managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility};
+pub use self::{
+    managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility},
+    sources::SourcesCommand,
+};
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
 #[derive(Debug, Parser)]
@@ -227,37 +231,6 @@ pub struct Serve {
     /// Serve only these parts
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_enum)]
     pub roles: Vec<Role>,
-}
-
-/// `sources`, one of them.
-#[derive(Debug, Subcommand)]
-pub enum SourcesCommand {
-    /// Show the status of one source; a directory is asked from here, with this configuration
-    Show {
-        /// The source.
-        name: String,
-    },
-    /// Suspend a source: its facts are kept and go on being updated, and nobody has anything through them
-    ///
-    /// Shows whom that takes what, and asks. Without a terminal it is done at once where it takes nothing from many;
-    /// else the plan has to be named.
-    Suspend {
-        /// The source.
-        name: String,
-        /// The plan that was looked at, src_...
-        #[arg(long, value_name = "PLAN")]
-        confirm: Option<String>,
-    },
-    /// Resume a source that was suspended: its facts count again, as they are by now
-    ///
-    /// Shows whom that gives what, and asks. Without a terminal it is done at once where it takes nothing from many.
-    Resume {
-        /// The source.
-        name: String,
-        /// The plan that was looked at, src_...
-        #[arg(long, value_name = "PLAN")]
-        confirm: Option<String>,
-    },
 }
 
 /// `events`.
@@ -545,6 +518,7 @@ mod tests {
             "sources show corp-ldap",
             "sources suspend corp-ldap --confirm src_1",
             "sources resume corp-ldap",
+            "sources retire corp-ldap --for-ever corp-ldap --confirm src_1",
             "plan corp-ldap",
             "plans --source corp-ldap",
             "apply pln_1 --confirm-removals 7",

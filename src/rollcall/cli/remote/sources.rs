@@ -1,10 +1,11 @@
-//! `sources`: how each source is, as the server sees it and as it looks from this machine; suspending and resuming one.
+//! `sources`: how each source is, as the server sees it and as it looks from this machine; suspending, resuming and
+//! retiring one.
 
 use std::io::IsTerminal as _;
 
 use rollcall_app::operations::{
     configuration::AccessRowShown,
-    source_changes::{SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown},
+    source_changes::{SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown, SourceRetirement},
     sources::Source,
 };
 use rollcall_events::Clock;
@@ -81,17 +82,7 @@ pub async fn change(
     confirm: Option<String>,
 ) -> Result<Exit, Failure> {
     let word = change.as_str();
-    let plan: Reply<SourcePlanShown> = client.get(&api_path(&["sources", name, word, "plan"]), &[]).await?;
-    let SourcePlanShown { plan: id, held, rows: count, .. } = &plan.value;
-    if let OutputFormat::Text(paint) = format {
-        let rows: Vec<AccessRowShown> = if *count > 0 {
-            let path = api_path(&["sources", name, word, "plan", "rows"]);
-            client.all_pages(&path, &[], MAX_PRINTED_ROWS).await?.value
-        } else {
-            Vec::new()
-        };
-        print(&change_text(paint, &plan.value, &rows));
-    }
+    let SourcePlanShown { plan: id, held, .. } = &show_plan(client, format, name, change).await?;
     let terminal = std::io::stdin().is_terminal() && format != OutputFormat::Json;
     let confirm = match (confirm, held) {
         (Some(confirm), _) => Some(confirm),
@@ -115,8 +106,74 @@ pub async fn change(
         (SourceChange::Suspend, _) => "was suspended already",
         (SourceChange::Resume, "applied") => "is resumed: its facts count again",
         (SourceChange::Resume, _) => "was not suspended",
+        (SourceChange::Retire, _) => "is retired, for ever",
     };
     let text = format!("source {} {done_text}, position {}\n", cell(&name), done.value.position);
+    format.print(&done.json, |_| text);
+    Ok(Exit::Yes)
+}
+
+/// Shows whom it would change.
+async fn show_plan(
+    client: &Client,
+    format: OutputFormat,
+    name: &str,
+    change: SourceChange,
+) -> Result<SourcePlanShown, Failure> {
+    let path = ["sources", name, change.as_str(), "plan"];
+    let plan: Reply<SourcePlanShown> = client.get(&api_path(&path), &[]).await?;
+    if let OutputFormat::Text(paint) = format {
+        let rows: Vec<AccessRowShown> = if plan.value.rows > 0 {
+            let path = [&path[..], &["rows"]].concat();
+            client.all_pages(&api_path(&path), &[], MAX_PRINTED_ROWS).await?.value
+        } else {
+            Vec::new()
+        };
+        print(&change_text(paint, &plan.value, &rows));
+    }
+    Ok(plan.value)
+}
+
+/// `sources retire`: the name is typed once more, and what it does is what it showed, or nothing.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn retire(
+    client: &Client,
+    format: OutputFormat,
+    name: &str,
+    for_ever: Option<String>,
+    confirm: Option<String>,
+) -> Result<Exit, Failure> {
+    let plan = show_plan(client, format, name, SourceChange::Retire).await?;
+    let terminal = std::io::stdin().is_terminal() && format != OutputFormat::Json;
+    let source = match for_ever {
+        Some(typed) => typed,
+        None if terminal => {
+            print("This cannot be undone. Type the name of the source to retire it, for ever: ");
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
+            line.trim().to_owned()
+        }
+        None => {
+            let text = format!("say --for-ever {name} to retire it, which cannot be undone; nothing was changed");
+            return Err(Failure::Usage(escape_controls(&text)));
+        }
+    };
+    if source != name {
+        return Err(Failure::Refused("that is another name; nothing was changed".to_owned()));
+    }
+    let confirm = match (confirm, plan.held) {
+        (Some(confirm), _) => confirm,
+        (None, Some(why)) if !terminal => {
+            let text = format!("{why}; say --confirm {} if you mean it; nothing was changed", plan.plan);
+            return Err(Failure::Refused(escape_controls(&text)));
+        }
+        (None, _) => plan.plan,
+    };
+    let body = SourceRetirement { source, confirm: Some(confirm) };
+    let done = client.post::<SourceChanged>(&api_path(&["sources", name, "retire"]), &body).await?;
+    let text = format!("source {} is retired, for ever, position {}\n", cell(&name), done.value.position);
     format.print(&done.json, |_| text);
     Ok(Exit::Yes)
 }
@@ -137,6 +194,7 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
     let row = |source: &Source| {
         let reading = source.reading.as_ref();
         let state = match reading {
+            _ if source.retired.is_some() => "retired".to_owned(),
             _ if source.suspended.is_some() => "suspended".to_owned(),
             None => "posts".to_owned(),
             Some(reading) => reading.state.as_ref().map_or_else(|| "not read yet".to_owned(), cell),
@@ -155,6 +213,11 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
     };
     let mut out = table(paint, &heading, &sources.iter().map(row).collect::<Vec<_>>());
     for source in sources {
+        if let Some(said) = &source.retired {
+            let by = said.by.as_ref().map_or_else(|| "the operator".to_owned(), cell);
+            let (name, since) = (paint.bold(&cell(&source.name)), cell(&said.since));
+            out.push_str(&format!("\n{name}: retired by {by} {since} (event {}), for ever\n", said.position));
+        }
         if let Some(said) = &source.suspended {
             let by = said.by.as_ref().map_or_else(|| "the operator".to_owned(), cell);
             let (name, since) = (paint.bold(&cell(&source.name)), cell(&said.since));

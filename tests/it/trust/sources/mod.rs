@@ -1,3 +1,4 @@
 //! What becomes of a source as a whole, on the whole server.
 
+mod retired;
 mod suspended;

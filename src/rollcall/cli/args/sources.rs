@@ -1,0 +1,48 @@
+//! The commands about one source as a whole. Parses; does nothing.
+
+use clap::Subcommand;
+
+/// `sources`, one of them.
+#[derive(Debug, Subcommand)]
+pub enum SourcesCommand {
+    /// Show the status of one source; a directory is asked from here, with this configuration
+    Show {
+        /// The source.
+        name: String,
+    },
+    /// Suspend a source: its facts are kept and go on being updated, and nobody has anything through them
+    ///
+    /// Shows whom that takes what, and asks. Without a terminal it is done at once where it takes nothing from many;
+    /// else the plan has to be named.
+    Suspend {
+        /// The source.
+        name: String,
+        /// The plan that was looked at, src_...
+        #[arg(long, value_name = "PLAN")]
+        confirm: Option<String>,
+    },
+    /// Resume a source that was suspended: its facts count again, as they are by now
+    ///
+    /// Shows whom that gives what, and asks. Without a terminal it is done at once where it takes nothing from many.
+    Resume {
+        /// The source.
+        name: String,
+        /// The plan that was looked at, src_...
+        #[arg(long, value_name = "PLAN")]
+        confirm: Option<String>,
+    },
+    /// Retire a source, for ever: all its facts end, and nothing that it says later counts
+    ///
+    /// Shows whom that takes and gives what, and asks for the source's name. This cannot be undone: a source that takes its
+    /// place has another name.
+    Retire {
+        /// The source.
+        name: String,
+        /// The source's name once more, instead of typing it at the terminal
+        #[arg(long, value_name = "NAME")]
+        for_ever: Option<String>,
+        /// The plan that was looked at, src_...
+        #[arg(long, value_name = "PLAN")]
+        confirm: Option<String>,
+    },
+}
