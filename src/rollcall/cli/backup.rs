@@ -1,4 +1,4 @@
-//! `backup`: copies a data directory, beside a running server. Records nothing.
+//! `backup`: copies a data directory, beside a running server, and the configuration without its secrets. Records nothing.
 
 use std::{fs, path::Path};
 
@@ -9,8 +9,15 @@ use serde_json::json;
 use crate::{
     cli::output::{OutputFormat, group_digits, shell_quote},
     client::{Exit, Failure},
-    config::data_dir::DataDir,
+    config::{
+        carried::{Carried, PROFILE_FILE, carried},
+        data_dir::{DataDir, write_private},
+        load::Loaded,
+    },
 };
+
+/// The configuration's file in a backup.
+const CONFIGURATION_FILE: &str = "rollcall.toml";
 
 /// Whether a file beside the databases is copied: what cannot be made again, and changes only by being replaced.
 fn is_copied(name: &str) -> bool {
@@ -21,7 +28,9 @@ fn is_copied(name: &str) -> bool {
 ///
 /// # Errors
 /// When the target is not empty, or something cannot be copied.
-pub async fn run(dir: &DataDir, format: OutputFormat, target: &Path) -> Result<Exit, Failure> {
+pub async fn run(loaded: &Loaded, format: OutputFormat, target: &Path) -> Result<Exit, Failure> {
+    let dir = DataDir::new(&loaded.config.server.data_dir);
+    dir.check()?;
     let copy_dir = DataDir::new(target);
     if target.exists() && fs::read_dir(target).map_err(anyhow::Error::from)?.next().is_some() {
         return Err(Failure::Usage(format!("{} is not empty; choose an empty directory", target.display())));
@@ -43,14 +52,29 @@ pub async fn run(dir: &DataDir, format: OutputFormat, target: &Path) -> Result<E
             copy_file(&keys.join(&name), &copy_dir.file("keys").join(&name))?;
         }
     }
+    let Carried { text, profile, without_secret } = carried(loaded, target)?;
+    write_private(&copy_dir.file(CONFIGURATION_FILE), &text)?;
+    if let Some(profile) = profile {
+        write_private(&copy_dir.file(PROFILE_FILE), &profile)?;
+    }
     let shown = target.display().to_string();
-    format.print(&json!({"target": shown, "position": verified.head.position, "events": verified.events}), |paint| {
-        format!(
-            "{}  {shown} holds the log up to position {}, the records beside it and the keys: keep it as you keep the data directory\n    start it with: rollcall serve --data-dir {}\n",
+    let configuration = copy_dir.file(CONFIGURATION_FILE).display().to_string();
+    let json = json!({
+        "target": shown, "position": verified.head.position, "events": verified.events, "configuration": configuration,
+        "without_secret": without_secret,
+    });
+    format.print(&json, |paint| {
+        let mut out = format!(
+            "{}  {shown} holds the log up to position {}, the records beside it, the keys and the configuration: keep it as you keep the data directory\n    start it with: rollcall serve --config {} --data-dir {}\n",
             paint.good("OK"),
             group_digits(verified.head.position.0),
+            shell_quote(&configuration),
             shell_quote(&shown)
-        )
+        );
+        for name in &without_secret {
+            out.push_str(&format!("    the secret of source {name} stands in no file and is not in the backup: say it again there\n"));
+        }
+        out
     });
     Ok(Exit::Yes)
 }

@@ -66,7 +66,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Verify { against, from } => {
             verify::run(&context::data_dir(global)?, format, against.as_deref(), from).await
         }
-        Command::Backup { dir } => backup::run(&context::data_dir(global)?, format, &dir).await,
+        Command::Backup { dir } => backup::run(&context::loaded(global)?, format, &dir).await,
         Command::Why { user, action, scope, as_of, effective, secret } => {
             let asked = (user.as_str(), action.as_str(), scope.as_str());
             why::run(&client()?, format, asked, as_of.as_deref(), effective, secret.as_deref()).await

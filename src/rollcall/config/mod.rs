@@ -2,6 +2,7 @@
 //! Holds values only; `merge` and `load` say where they come from, `validate` whether they fit together. What a source is
 //! its kind says, in `crate::sources`.
 
+pub mod carried;
 pub mod data_dir;
 pub mod discover;
 pub mod effective;

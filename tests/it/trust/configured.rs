@@ -1,10 +1,13 @@
-//! What is configured is what is meant: a word that nothing knows starts no server, wherever it stands.
+//! What is configured is what is meant: a word that nothing knows starts no server, wherever it stands, and a backup takes its
+//! configuration along.
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::{
     Said, run,
-    server::{BINARY, Server},
+    server::{BINARY, Server, WORLD},
 };
 
 const PORTUS: &str = "[access]\nprofile = \"portus\"\nproducer_role = \"contributor\"\nconsumer_role = \"viewer\"\n";
@@ -74,10 +77,72 @@ fn a_preview_refuses_a_switch_or_a_role_that_the_profile_does_not_have() {
         (r#"{"switches": {"push_policy": "never"}}"#, "admin-only"),
         (r#"{"producer_role": "contributer"}"#, "contributor"),
     ] {
-        let body = serde_json::json!({"changes": [{"settings": serde_json::from_str::<serde_json::Value>(settings).unwrap()}]});
+        let body = json!({"changes": [{"settings": serde_json::from_str::<serde_json::Value>(settings).unwrap()}]});
         let answer = server.post("/api/v1/preview", &body).expect(422);
         assert!(answer.text.contains(wanted), "{settings}: {}", answer.text);
     }
     let changed = server.cli(&["preview", "--set", "Push-Policy=ADMIN_ONLY"]);
     assert!(changed.code <= 1, "{}", changed.err);
+}
+
+/// The access profile of a file of its own, and everything else that a backup has to carry.
+fn backed_up() -> (Server, Vec<String>) {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../access/profiles/portus.toml");
+    let own = std::fs::read_to_string(own).unwrap();
+    let mut server = Server::prepared(&PORTUS.replace("\"portus\"", "\"mine.toml\""));
+    server.dir.write("mine.toml", own);
+    server.go();
+    server.say(WORLD);
+    let before = server.memberships();
+    assert!(before.iter().any(|row| row.contains("viewer")), "{before:?}");
+    let said = server.cli(&["backup", "copy"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("rollcall serve --config copy/rollcall.toml --data-dir copy"), "{}", said.out);
+    server.stop();
+    std::fs::remove_file(server.dir.join("mine.toml")).unwrap();
+    (server, before)
+}
+
+fn serve_copy(server: &mut Server, config: &str) {
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--config", config, "--data-dir", "copy"]).current_dir(server.dir.path());
+    server.go_as(command);
+}
+
+#[test]
+fn a_backup_carries_the_configuration_without_its_secrets_and_starts_with_it_as_it_was() {
+    let (mut server, before) = backed_up();
+    let carried = std::fs::read_to_string(server.dir.join("copy/rollcall.toml")).unwrap();
+    let secret = std::fs::read_to_string(server.dir.join("flexnet.secret")).unwrap();
+    assert!(!carried.contains(secret.trim()), "a secret is in a backup");
+    let named = format!("secret_file = \"{}\"", server.dir.join("flexnet.secret").display());
+    for part in ["profile = \"profile.toml\"", "producer_role = \"contributor\"", &named] {
+        assert!(carried.contains(part), "`{part}` is not in\n{carried}");
+    }
+    let mut check = Command::new(BINARY);
+    check.args(["--config", "copy/rollcall.toml", "config", "check"]).current_dir(server.dir.path());
+    let checked = run(&mut check, &server.dir);
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+    serve_copy(&mut server, "copy/rollcall.toml");
+    assert_eq!(server.memberships(), before);
+    let plan = server.get("/api/v1/configuration").expect(200).json();
+    assert_eq!(plan["items"], json!([]), "nothing waits: it is the configuration that it was made with");
+}
+
+#[test]
+fn a_restored_backup_that_is_started_with_another_configuration_moves_nobody_and_says_what_differs() {
+    let (mut server, before) = backed_up();
+    server.configure("");
+    serve_copy(&mut server, "rollcall.toml");
+    assert_eq!(server.memberships(), before, "a restored backup moved somebody");
+    let problems = server.cli(&["--data-dir", "copy", "problems", "--kind", "configuration"]);
+    for told in ["access.profile", "rollcall config plan"] {
+        assert!(problems.out.contains(told), "{told}: {}{}", problems.out, problems.err);
+    }
+    let doctor = server.cli(&["--data-dir", "copy", "doctor"]);
+    assert_eq!(doctor.code, 1, "{}", doctor.out);
+    assert!(doctor.out.contains("access.profile"), "{}", doctor.out);
+    server.stop();
+    serve_copy(&mut server, "rollcall.toml");
+    assert_eq!(server.memberships(), before, "nor does the next start");
 }

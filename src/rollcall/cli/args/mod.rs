@@ -197,7 +197,10 @@ pub enum Command {
         #[arg(long, value_name = "POSITION", default_value_t = 1)]
         from: u64,
     },
-    /// Copy the data directory, also while the server runs
+    /// Copy the data directory and the configuration without its secrets, also while the server runs
+    ///
+    /// Start it with `rollcall serve --config DIR/rollcall.toml --data-dir DIR`: the files with the secrets of sources
+    /// have to be where the configuration names them.
     Backup {
         /// Where to; made, and refused if it is not empty
         dir: PathBuf,
