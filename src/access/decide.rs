@@ -7,7 +7,8 @@ use crate::{
     profile::{ActionSet, HeldRole, PseudoPrincipal, RoleIx},
     roster::{
         Roster,
-        facts::{Package, Reach, State, instant},
+        credentials::ReachNow,
+        facts::{Package, State, instant},
         handles::{Place, Principal, ProfileKind, ProjectIx, UserIx},
     },
 };
@@ -172,7 +173,7 @@ impl Roster {
     pub(crate) fn derived_roles(&self, principal: Principal, place: Place, now: i64) -> [Option<LiveRole>; 2] {
         let Place::Project(project) = place else { return [None; 2] };
         let (user, reach) = match principal {
-            Principal::User(user) => (user, &Reach::Owner),
+            Principal::User(user) => (user, ReachNow::OWNER),
             Principal::Limited(user, secret) => match self.reach_of(secret) {
                 Some(reach) => (user, reach),
                 None => return [None; 2],
@@ -180,7 +181,7 @@ impl Roster {
             Principal::Anyone | Principal::Service(_) => return [None; 2],
         };
         if let ProjectIx::Personal(owner) = project {
-            let held = self.personal_role().filter(|_| owner == user && *reach == Reach::Owner);
+            let held = self.personal_role().filter(|_| owner == user && reach.is_owner());
             return [held.map(|held| LiveRole { held, until: i64::MAX }), None];
         }
         let Some(ix) = self.package_of(project) else { return [None; 2] };
@@ -231,7 +232,7 @@ impl Roster {
     }
 
     /// Rule 2: an active person of the producer account or below it, with the permission.
-    fn is_producer(&self, user: UserIx, reach: &Reach, package: &Package) -> bool {
+    fn is_producer(&self, user: UserIx, reach: ReachNow<'_>, package: &Package) -> bool {
         self.persons_of(user).iter().any(|ix| {
             let Some(person) = self.facts.persons.get(*ix) else { return false };
             self.facts.is_live(*ix)
@@ -242,7 +243,14 @@ impl Roster {
     }
 
     /// Rule 3: until when somebody of this user is an entitled customer of the package; absent = not now.
-    fn customer_until(&self, user: UserIx, reach: &Reach, package_ix: u32, package: &Package, now: i64) -> Option<i64> {
+    fn customer_until(
+        &self,
+        user: UserIx,
+        reach: ReachNow<'_>,
+        package_ix: u32,
+        package: &Package,
+        now: i64,
+    ) -> Option<i64> {
         if !(package.from <= now && now < package.until) {
             return None;
         }

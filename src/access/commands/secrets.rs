@@ -16,7 +16,7 @@ use crate::{
     roster::{
         Roster,
         facts::{MadeThing, Owner, Reach, Secret, SecretUse, instant, micros},
-        handles::{Place, Principal, SecretIx, ServiceIx, UserIx},
+        handles::{FolderIx, Place, Principal, SecretIx, ServiceIx, UserIx},
     },
 };
 
@@ -50,13 +50,18 @@ impl Roster {
         if self.mode.trusts_commands() {
             return Ok(Hand::Operator);
         }
-        if let Some(row) = made_with.and_then(|id| self.secret_by_id(id.as_str())).map(|(_, row)| row)
+        if let Some((secret, row)) = made_with.and_then(|id| self.secret_by_id(id.as_str()))
             && let (Reach::Sources(_), Some(maker)) = (&row.reach, row.author)
         {
-            return if self.owner_principal(row.owner) == Some(about) {
-                Ok(Hand::Other { maker, reach: row.reach.clone() })
-            } else {
-                Err(RefusalKind::Forbidden.because("a secret that somebody else made is good for its owner only"))
+            if self.owner_principal(row.owner) != Some(about) {
+                return Err(
+                    RefusalKind::Forbidden.because("a secret that somebody else made is good for its owner only")
+                );
+            }
+            // What it makes reaches as far as it does by now.
+            return match self.reach_now(&row.reach, row.author).narrowed() {
+                Some(reach) => Ok(Hand::Other { maker, reach }),
+                None => Err(RefusalKind::Forbidden.because(self.reach_text(secret))),
             };
         }
         let caller = author.map(|author| self.resolve_author(author)).transpose()?.flatten();
@@ -79,6 +84,7 @@ impl Roster {
     /// The person of a user whom something that signs in is made for: of a portal's sources, one that they know.
     pub(crate) fn secret_person(&self, person: u32, hand: &Hand) -> Result<u32, Refusal> {
         let Hand::Other { maker, reach } = hand else { return Ok(person) };
+        let reach = self.reach_now(reach, Some(*maker));
         if self.is_within(reach, person) {
             return Ok(person);
         }
@@ -196,19 +202,50 @@ impl Roster {
             Command::SecretInvited(data) => data.expires.timestamp_micros(),
             Command::BindingSet(data) if !self.gives_nothing_more(data) => micros(data.ends, i64::MAX),
             Command::ServiceCreated(data) => micros(data.ends, i64::MAX),
-            Command::GroupMemberAdded(_) | Command::IdentityLinked(_) if end != i64::MAX => {
+            _ if end == i64::MAX => return Ok(()),
+            _ => {
+                let Some(what) = self.endless(command) else { return Ok(()) };
                 return Err(RefusalKind::Invalid.because(format!(
-                    "it has no end of its own, and the secret that it was given with ends at {}: give it with one without an end",
+                    "{what} has no end of its own, and the secret that it was given with ends at {}: give it with one without an end",
                     until()
                 )));
             }
-            _ => return Ok(()),
         };
         if ends > end {
             return Err(RefusalKind::Invalid
                 .because(format!("it would outlive the secret that it was made with, which ends at {}", until())));
         }
         Ok(())
+    }
+
+    /// What a command gives somebody that cannot end by itself. A place is given to nobody when it is made; who can see it,
+    /// and what it is in, is.
+    fn endless(&self, command: &Command<'_>) -> Option<&'static str> {
+        match command {
+            Command::GroupMemberAdded(_) => Some("who is in a group"),
+            Command::IdentityLinked(_) => Some("a link"),
+            // Also of a project that is made again: its content is there still.
+            Command::ProjectCreated(data) | Command::ProjectUpdated(data) => {
+                let local = self.local_project(data.project.as_str()).1?;
+                let there = Some(local).filter(|local| local.register.stands());
+                let seen = there.map_or(body::Visibility::Private, |local| local.visibility);
+                let folder = data.folder.as_ref().and_then(|id| self.facts.folders.find(0, id.as_str()));
+                if seen_by_more(data.visibility, seen) {
+                    Some("who can see a project")
+                } else {
+                    folder
+                        .filter(|folder| there.is_none_or(|there| *folder != there.folder))
+                        .map(|_| "a project's folder")
+                }
+            }
+            Command::FolderUpserted(data) => {
+                let row = self.facts.folders.find(0, data.folder.as_str()).map(FolderIx);
+                let row = row.and_then(|ix| self.folder_row(ix)).filter(|row| row.register.stated())?;
+                let parent = data.parent.as_ref().and_then(|id| self.facts.folders.find(0, id.as_str()));
+                parent.filter(|parent| *parent != row.parent).map(|_| "a folder's place")
+            }
+            _ => None,
+        }
     }
 
     /// Whether a binding is there already for at least this window.
@@ -232,6 +269,16 @@ impl Roster {
             None => self.facts.made_with.remove(&thing),
         };
     }
+}
+
+/// Whether one visibility opens a project to more people than another.
+fn seen_by_more(one: body::Visibility, other: body::Visibility) -> bool {
+    let breadth = |visibility| match visibility {
+        body::Visibility::Private => 0,
+        body::Visibility::Protected => 1,
+        body::Visibility::Public => 2,
+    };
+    breadth(one) > breadth(other)
 }
 
 /// What is kept of who made something.

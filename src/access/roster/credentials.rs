@@ -41,6 +41,43 @@ pub struct SecretView<'a> {
     pub maker: Option<Principal>,
     /// The sources whose facts it reaches, every source when the list is empty; absent where it reaches as far as its owner.
     pub reach: Option<Vec<&'a str>>,
+    /// Its maker serves none of the sources any more that it was made for.
+    pub reaches_nothing: bool,
+}
+
+/// How far a secret reaches now: as far as when it was made, and no further than its maker serves sources by now. Every
+/// source where a list is empty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReachNow<'a> {
+    /// Absent where it reaches as far as its owner.
+    made: Option<&'a [u16]>,
+    maker: &'a [u16],
+}
+
+impl ReachNow<'_> {
+    pub(crate) const OWNER: ReachNow<'static> = ReachNow { made: None, maker: &[] };
+
+    pub(crate) fn is_owner(self) -> bool {
+        self.made.is_none()
+    }
+
+    pub(crate) fn covers(self, source: u16) -> bool {
+        let serves = |sources: &[u16]| sources.is_empty() || sources.contains(&source);
+        self.made.is_none_or(|made| serves(made) && serves(self.maker))
+    }
+
+    /// As a reach of its own; nothing where no source is left.
+    pub(crate) fn narrowed(self) -> Option<Reach> {
+        Some(match (self.made, self.maker) {
+            (None, _) => Reach::Owner,
+            (Some(made), []) => Reach::Sources(made.to_vec()),
+            (Some([]), maker) => Reach::Sources(maker.to_vec()),
+            (Some(made), maker) => {
+                let left: Vec<u16> = made.iter().copied().filter(|source| maker.contains(source)).collect();
+                return (!left.is_empty()).then_some(Reach::Sources(left));
+            }
+        })
+    }
 }
 
 impl Roster {
@@ -99,25 +136,33 @@ impl Roster {
     }
 
     /// How far a secret reaches that somebody else made.
-    pub(crate) fn reach_of(&self, SecretIx(ix): SecretIx) -> Option<&Reach> {
-        self.secret_row(ix).map(|row| &row.reach)
+    pub(crate) fn reach_of(&self, SecretIx(ix): SecretIx) -> Option<ReachNow<'_>> {
+        self.secret_row(ix).map(|row| self.reach_now(&row.reach, row.author))
+    }
+
+    /// How far what was made with this reach by somebody reaches now.
+    pub(crate) fn reach_now<'a>(&'a self, reach: &'a Reach, maker: Option<Owner>) -> ReachNow<'a> {
+        let Reach::Sources(made) = reach else { return ReachNow::OWNER };
+        let maker = match maker {
+            Some(Owner::Service(ix)) => self.service_row(ServiceIx(ix)).map_or(&[][..], |row| &row.sources),
+            Some(Owner::Person(_)) | None => &[],
+        };
+        ReachNow { made: Some(made), maker }
     }
 
     /// Whether what a person has is within reach.
-    pub(crate) fn is_within(&self, reach: &Reach, person: u32) -> bool {
-        match reach {
-            Reach::Owner => true,
-            Reach::Sources(_) => reach.covers(self.facts.persons.names.space(person)),
-        }
+    pub(crate) fn is_within(&self, reach: ReachNow<'_>, person: u32) -> bool {
+        reach.is_owner() || reach.covers(self.facts.persons.names.space(person))
     }
 
     /// Whether what a source says of somebody is within a caller's reach.
     #[must_use]
     pub fn reaches_source(&self, caller: Principal, source: &str) -> bool {
         let Principal::Limited(_, secret) = caller else { return true };
-        self.reach_of(secret).is_some_and(|reach| match reach {
-            Reach::Owner => true,
-            Reach::Sources(sources) => sources.is_empty() || sources.iter().any(|one| self.source_text(*one) == source),
+        let known = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok());
+        self.reach_of(secret).is_some_and(|reach| match known {
+            Some(source) => reach.covers(source),
+            None => reach.is_owner(),
         })
     }
 
@@ -134,7 +179,7 @@ impl Roster {
         match principal {
             Principal::User(user) => Some(user),
             Principal::Limited(user, secret) => {
-                self.reach_of(secret).filter(|reach| self.is_within(reach, user.0)).map(|_| user)
+                self.reach_of(secret).filter(|reach| self.is_within(*reach, user.0)).map(|_| user)
             }
             Principal::Anyone | Principal::Service(_) => None,
         }
@@ -144,11 +189,17 @@ impl Roster {
     pub(crate) fn reach_text(&self, SecretIx(ix): SecretIx) -> String {
         let row = self.secret_row(ix);
         let maker = row.and_then(|row| self.owner_principal(row.author?)).map(|maker| self.caller_names(maker).1);
-        let sources = match row.map(|row| &row.reach) {
-            Some(Reach::Sources(sources)) => sources.as_slice(),
-            Some(Reach::Owner) | None => &[],
+        let maker = maker.unwrap_or_else(|| "somebody else".to_owned());
+        let sources = match self.reach_of(SecretIx(ix)).map(ReachNow::narrowed) {
+            Some(Some(Reach::Sources(sources))) => sources,
+            Some(Some(Reach::Owner)) | None => Vec::new(),
+            Some(None) => {
+                return format!(
+                    "this secret was made by {maker}, which serves none of the sources any more that it was made for; sign in with a secret of your own"
+                );
+            }
         };
-        let given = match sources {
+        let given = match sources.as_slice() {
             [] => "licensing sources give".to_owned(),
             [one] => format!("source {} gives", self.source_text(*one)),
             many => {
@@ -156,7 +207,6 @@ impl Roster {
                 format!("sources {} give", names.join(" and "))
             }
         };
-        let maker = maker.unwrap_or_else(|| "somebody else".to_owned());
         format!("this secret was made by {maker} and reaches only what {given}; sign in with a secret of your own")
     }
 
@@ -244,7 +294,8 @@ impl Roster {
         let mut found: Vec<SecretView<'_>> = self
             .open_secrets_of(principal, now.timestamp_micros())
             .filter(|(_, row)| maker.is_none_or(|maker| row.author == maker))
-            .map(|(ix, row)| SecretView {
+            .map(|(ix, row)| (ix, row, self.reach_now(&row.reach, row.author).narrowed()))
+            .map(|(ix, row, reach)| SecretView {
                 id: self.facts.secrets.id(ix),
                 label: row.label.as_deref(),
                 issued: row.issued,
@@ -252,9 +303,11 @@ impl Roster {
                 expires: instant(row.expires),
                 invitation: row.usage == SecretUse::Invitation,
                 maker: row.author.and_then(|author| self.owner_principal(author)),
-                reach: match &row.reach {
-                    Reach::Owner => None,
-                    Reach::Sources(sources) => Some(sources.iter().map(|one| self.source_text(*one)).collect()),
+                reaches_nothing: reach.is_none(),
+                reach: match reach {
+                    Some(Reach::Owner) => None,
+                    Some(Reach::Sources(sources)) => Some(sources.iter().map(|one| self.source_text(*one)).collect()),
+                    None => Some(Vec::new()),
                 },
             })
             .collect();

@@ -315,15 +315,6 @@ pub(crate) enum Reach {
     Sources(Vec<u16>),
 }
 
-impl Reach {
-    pub(crate) fn covers(&self, source: u16) -> bool {
-        match self {
-            Self::Owner => true,
-            Self::Sources(sources) => sources.is_empty() || sources.contains(&source),
-        }
-    }
-}
-
 /// Whom a secret signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Owner {

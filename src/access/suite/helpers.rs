@@ -326,7 +326,7 @@ fn whatever_a_secret_that_ends_makes_ends_no_later() {
     book.refused("secret.issued", &by(secret("s", "hub/ada", 2, "")), over);
     book.refused("secret.invited", &with(by(invitation("i", "hub/ada", 3, "")), "expires", late), over);
     let member = by(json!({"group": "crew", "member": {"person": "hub/ada"}}));
-    book.refused("group.member.added", &member, "it has no end of its own");
+    book.refused("group.member.added", &member, "who is in a group has no end of its own");
     // What stands longer may be said again, and stays what it was.
     let lasting = bind(&user("bob"), "guest", &on("one"), ADMIN);
     book.done("binding.set", &lasting);
@@ -341,6 +341,108 @@ fn whatever_a_secret_that_ends_makes_ends_no_later() {
     assert!(!over_at(end, book.user("bob")));
     assert!(book.roster.admitted(ci, noon().timestamp_micros()).is_some());
     assert!(book.roster.admitted(ci, end.timestamp_micros()).is_none());
+}
+
+#[test]
+fn with_a_secret_that_ends_no_project_is_opened_or_moved_for_good() {
+    let mut book = Installation::of("ibm");
+    let end = noon() + Duration::hours(2);
+    book.done("service.created", &json!({"service": "boss"}));
+    book.done("binding.set", &bind(&json!({"service": "boss"}), "api:administrator", &json!("root"), ADMIN));
+    for (id, n, expires) in [("key", 1, Value::from(end.to_rfc3339())), ("lasting", 2, Value::Null)] {
+        let sha256 = format!("{n:02x}").repeat(32);
+        book.done(
+            "secret.issued",
+            &json!({"secret": id, "owner": {"service": "boss"}, "sha256": sha256, "expires": expires}),
+        );
+    }
+    let by = |key: &str, data: Value| with(with(data, "author", "service:boss"), "made_with", key);
+    let folder = |id: &str, kind: &str, parent: Value| json!({"folder": id, "kind": kind, "parent": parent});
+    for id in ["a", "b"] {
+        book.done("folder.upserted", &by("key", folder(id, "region", Value::Null)));
+    }
+    let of_a = |id: &str, visibility: &str, place: Value| {
+        with(with(project(id, None), "visibility", visibility), "folder", place)
+    };
+    book.done("project.created", &by("key", of_a("one", "private", json!("a"))));
+    let endless = "has no end of its own, and the secret that it was given with ends at";
+    book.refused(
+        "project.updated",
+        &by("key", of_a("one", "private", json!("b"))),
+        &format!("a project's folder {endless}"),
+    );
+    book.done("project.updated", &by("lasting", of_a("one", "private", json!("b"))));
+    // What takes away is done with any, and so is what changes nothing.
+    book.done("project.updated", &by("key", of_a("one", "private", Value::Null)));
+    book.done("project.deleted", &by("key", json!({"project": "one"})));
+    book.refused("project.created", &by("key", of_a("one", "private", json!("a"))), "a project's folder");
+    book.done("folder.upserted", &by("key", folder("in", "resource_group", json!("a"))));
+    book.refused(
+        "folder.upserted",
+        &by("key", folder("in", "resource_group", json!("b"))),
+        &format!("a folder's place {endless}"),
+    );
+    book.done("folder.upserted", &by("key", folder("in", "resource_group", Value::Null)));
+}
+
+#[test]
+fn with_a_secret_that_ends_no_project_is_made_public() {
+    let mut book = Installation::of("harbor");
+    book.done("service.created", &json!({"service": "boss"}));
+    book.done("binding.set", &bind(&json!({"service": "boss"}), "api:administrator", &json!("root"), ADMIN));
+    let end = noon() + Duration::hours(2);
+    let key = json!({"secret": "key", "owner": {"service": "boss"}, "sha256": "01".repeat(32), "expires": end});
+    book.done("secret.issued", &key);
+    let by = |data: Value| with(with(data, "author", "service:boss"), "made_with", "key");
+    let public = with(project("one", None), "visibility", "public");
+    book.done("project.created", &by(project("one", None)));
+    let refused = "who can see a project has no end of its own";
+    book.refused("project.updated", &by(public.clone()), refused);
+    book.done("project.updated", &public);
+    book.done("project.updated", &by(with(public.clone(), "name", "uno")));
+    book.done("project.updated", &by(project("one", None)));
+    // Its content would be there again.
+    book.done("project.deleted", &by(json!({"project": "one"})));
+    book.refused("project.created", &by(public.clone()), refused);
+    // What is new has no content yet, and is listed as made with the secret.
+    book.done("project.created", &by(with(with(public, "project", "two"), "name", "two")));
+}
+
+#[test]
+fn a_portal_that_serves_fewer_sources_narrows_what_it_made() {
+    let mut book = Installation::of("harbor");
+    let link = json!({"persons": [{"source": "corp", "person": "kim"}, {"source": "hub", "person": "ada"}]});
+    book.done("identity.linked", &link);
+    portal_for(&mut book, "portal", &["corp", "hub"]);
+    portal_for(&mut book, "any", &[]);
+    book.done("secret.issued", &secret("s1", "hub/ada", 1, PORTAL));
+    book.done("secret.issued", &secret("s2", "hub/ada", 2, "service:any"));
+    let reaches = |book: &Installation, n: u8| {
+        let who = book.roster.credential(&[n; 32], book.now).unwrap().principal;
+        ["corp", "hub"].map(|source| book.roster.reaches_source(who, source))
+    };
+    let serve = |book: &mut Installation, id: &str, sources: &[&str]| {
+        book.done("service.created", &json!({"service": id, "sources": sources}));
+    };
+    assert_eq!([reaches(&book, 1), reaches(&book, 2)], [[true, true], [true, true]]);
+    serve(&mut book, "portal", &["hub"]);
+    serve(&mut book, "any", &["corp"]);
+    assert_eq!([reaches(&book, 1), reaches(&book, 2)], [[false, true], [true, false]]);
+    // What is made with it meanwhile is as narrow for ever.
+    let by = |data: Value| with(with(data, "author", "user:hub/ada"), "made_with", "s1");
+    book.done("secret.issued", &by(secret("s3", "hub/ada", 3, "")));
+    serve(&mut book, "portal", &["corp", "hub"]);
+    assert_eq!([reaches(&book, 1), reaches(&book, 3)], [[true, true], [false, true]]);
+    // A portal that serves more makes no secret of it wider, and one of none of its sources is good for nothing.
+    serve(&mut book, "portal", &[]);
+    assert_eq!([reaches(&book, 1), reaches(&book, 3)], [[true, true], [false, true]]);
+    serve(&mut book, "portal", &["corp"]);
+    assert_eq!([reaches(&book, 1), reaches(&book, 3)], [[true, false], [false, false]]);
+    let none = "serves none of the sources any more that it was made for";
+    book.refused("secret.issued", &with(by(secret("s4", "hub/ada", 4, "")), "made_with", "s3"), none);
+    let listed = book.roster.secrets_of(book.user("ada"), book.now);
+    let nothing: Vec<&str> = listed.iter().filter(|one| one.reaches_nothing).map(|one| one.id).collect();
+    assert_eq!(nothing, ["s3"]);
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub struct SecretShown {
     /// as far as its owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Vec<String>>,
+    /// Its maker serves none of the sources any more that it was made for: it signs in and reaches nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reaches_nothing: bool,
 }
 
 impl SecretShown {
@@ -62,6 +65,7 @@ impl SecretShown {
             invitation: view.invitation,
             maker: view.maker.map(|maker| roster.caller_names(maker).0),
             reach: view.reach.as_ref().map(|sources| sources.iter().map(|&source| source.to_owned()).collect()),
+            reaches_nothing: view.reaches_nothing,
         }
     }
 }
