@@ -100,6 +100,7 @@ fn receiver(ops: &Arc<dyn Ops>, log: &Log, clock: &Arc<TestClock>, order: Order,
         max_body: 1 << 20,
         max_in_flight: HookRoute::MAX_IN_FLIGHT,
         is_retired: Arc::new(|_| false),
+        max_quarantine: HookRoute::MAX_QUARANTINE,
     };
     Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone())
 }

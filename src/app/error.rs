@@ -80,6 +80,8 @@ pub enum ErrorKind {
     UnknownAction,
     /// Too much at once.
     Overloaded,
+    /// No more of a source is kept that cannot be read.
+    QuarantineFull,
     /// The answer depends on more than one question may.
     TooMuch,
     /// The source did not give a whole answer.

@@ -1,15 +1,16 @@
-//! What ends with what is removed, and what a suspended source takes along until it is resumed, one sentence each.
+//! What ends with what is removed, what a suspended source takes along until it is resumed, and how
+//! much of a thing there may be, one sentence each.
 
 use chrono::Duration;
 use proptest::prelude::*;
 use rollcall_events::{Body, NewEvent, SourceName};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     agreement::{callers, places},
     histories::{History, asks, history, noon, small, table},
     installation::{ADMIN, Installation, bind, on, project, user},
-    worlds::{World, both},
+    worlds::{World, both, bundled},
 };
 use crate::{
     fold::change::Effect,
@@ -233,4 +234,62 @@ fn only_who_keeps_sources_suspends_one_and_nobody_suspends_what_is_not_there_or_
         let effect = said(&mut roster, kind, "flexnet", "admin key");
         assert!(effect.reason().is_some_and(|text| text.contains("retired, for ever")), "{kind}: {effect:?}");
     }
+}
+
+#[test]
+fn whoever_is_no_administrator_makes_a_hundred_services_and_room_for_more_by_removing_one() {
+    let mut profile = bundled("harbor");
+    profile["api"]["service.set"] = "create_project".into();
+    let mut book = Installation::with(&profile);
+    let made = |n: usize, who: &str| json!({"service": format!("s{n}"), "author": who});
+    for n in 0..100 {
+        book.done("service.created", &made(n, "user:hub/ada"));
+    }
+    book.refused(
+        "service.created",
+        &made(100, "user:hub/ada"),
+        "has made 100 services that are there, which is the most",
+    );
+    book.done("service.created", &made(100, "user:hub/bob"));
+    book.done("service.created", &made(101, ADMIN));
+    book.done("service.removed", &made(7, "user:hub/ada"));
+    book.done("service.created", &made(7, "user:hub/ada"));
+    book.refused("service.created", &made(102, "user:hub/ada"), "remove one first");
+}
+
+#[test]
+fn those_who_run_a_project_give_a_thousand_roles_on_it_and_room_for_more_by_taking_one_away() {
+    let mut book = Installation::of("harbor");
+    for id in ["one", "two"] {
+        book.done("project.created", &project(id, Some("ada")));
+    }
+    let roles = ["guest", "limited_guest", "developer", "maintainer", "project_admin"];
+    for n in 0..=200 {
+        book.done("group.upserted", &json!({"group": format!("g{n}")}));
+    }
+    let role = |n: usize, role: &str, place: &str, who: &str| {
+        bind(&json!({"group": format!("local/g{n}")}), role, &on(place), who)
+    };
+    // Her own, as who made it, is one of them.
+    let own = book.roster.bindings_on(book.project("one")).count();
+    for n in own..1_000 {
+        book.done("binding.set", &role(n / roles.len(), roles[n % roles.len()], "one", "user:hub/ada"));
+    }
+    assert_eq!(book.roster.bindings_on(book.project("one")).count(), 1_000);
+    let most = "1000 roles are given here, which is the most";
+    book.refused("binding.set", &role(200, "guest", "one", "user:hub/ada"), most);
+    // What stands may be said again; another scope has room of its own; whoever administers has no bound.
+    book.done("binding.set", &with_end(role(199, "guest", "one", "user:hub/ada")));
+    book.done("binding.set", &role(200, "guest", "two", "user:hub/ada"));
+    book.done("binding.set", &role(200, "developer", "one", ADMIN));
+    for taken in ["guest", "developer"] {
+        book.refused("binding.set", &role(200, "guest", "one", "user:hub/ada"), most);
+        book.done("binding.removed", &role(150, taken, "one", "user:hub/ada"));
+    }
+    book.done("binding.set", &role(200, "guest", "one", "user:hub/ada"));
+}
+
+fn with_end(mut data: Value) -> Value {
+    data["ends"] = "2030-01-01T00:00:00Z".into();
+    data
 }

@@ -139,6 +139,8 @@ kinds! {
     TooMuch = "too-much", UNPROCESSABLE_ENTITY, "The question is about too much";
     /// Too much at once.
     Overloaded = "overloaded", TOO_MANY_REQUESTS, "Too much at once";
+    /// No more of a source is kept that cannot be read.
+    QuarantineFull = "quarantine-full", INSUFFICIENT_STORAGE, "The quarantine of the source is full";
     /// The source did not give a whole answer.
     SourceFailed = "source-failed", BAD_GATEWAY, "The source could not be read";
     /// Something went wrong that the caller cannot mend.
@@ -190,6 +192,7 @@ impl From<ErrorKind> for Kind {
             ErrorKind::UnknownAction => Self::UnknownAction,
             ErrorKind::TooMuch => Self::TooMuch,
             ErrorKind::Overloaded => Self::Overloaded,
+            ErrorKind::QuarantineFull => Self::QuarantineFull,
             ErrorKind::SourceFailed => Self::SourceFailed,
             ErrorKind::Internal => Self::Internal,
             ErrorKind::Damaged => Self::Damaged,

@@ -71,6 +71,28 @@ async fn parts_of_deliveries_that_were_not_recorded_are_listed() {
 }
 
 #[tokio::test]
+async fn a_source_of_which_too_much_cannot_be_read_is_told_so_before_it_is_acknowledged() {
+    let world = World::licensing().await;
+    for n in 0..20 {
+        assert_eq!(world.hook("flexnet", &format!("nothing {n}")).await.status, 202);
+    }
+    assert_eq!(problems(&world, "?kind=quarantine_full").await, [] as [Value; 0]);
+    let refused = world.hook("flexnet", "one more").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.body["type"].as_str()),
+        (507, Some("urn:rollcall:problem:quarantine-full"))
+    );
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("20 deliveries of this source") && detail.contains("rollcall deliveries list --failed"));
+    assert!(refused.headers.contains_key("retry-after"));
+    // What can be read is taken still.
+    world.facts(&[event("p", "product.upserted", 1, json!({"product": "X"}))]).await;
+    let told = problems(&world, "?kind=quarantine_full").await;
+    assert_eq!((told.len(), told[0]["source"].as_str()), (1, Some("flexnet")), "{told:#?}");
+    assert!(told[0]["why"].as_str().unwrap().starts_with("20 deliveries"), "{told:#?}");
+}
+
+#[tokio::test]
 async fn many_problems_come_in_pages_and_none_is_missing_or_twice() {
     let world = World::licensing().await;
     let lines: Vec<Value> = (0..23)

@@ -33,7 +33,7 @@ use rollcall_authn::{
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
-    Consequences, EngineDeps, HookRoute, ProposedFacts, ReadOptions, Receiver, RunnerTasks, Runners,
+    Consequences, EngineDeps, HookRoute, ProposedFacts, Quarantine, ReadOptions, Receiver, RunnerTasks, Runners,
     connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Pull, Rejection},
     testkit::MemorySource,
 };
@@ -365,6 +365,7 @@ impl World {
                 let live = Arc::clone(&live);
                 Arc::new(move |source| live.read().retirement(source.as_str()).is_some())
             },
+            max_quarantine: Quarantine { deliveries: 20, bytes: 1 << 20 },
         };
         let receiver = Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone());
         let deps = EngineDeps {

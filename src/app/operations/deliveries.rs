@@ -510,6 +510,12 @@ fn refusal(error: ReceiveError) -> Error {
         ReceiveError::Busy { .. } => {
             ErrorKind::Overloaded.because(format!("{text}. Send it again in a moment.")).retry_after(1)
         }
+        ReceiveError::QuarantineFull { .. } => ErrorKind::QuarantineFull
+            .because(format!(
+                "{text}. Nothing of it was recorded. Send only what can be read, or have the operator look at what is \
+                 there: `rollcall deliveries list --failed`."
+            ))
+            .retry_after(60),
         ReceiveError::Overloaded => {
             ErrorKind::Unavailable.because(format!("{text}. Send it again in a moment.")).retry_after(1)
         }

@@ -7,7 +7,10 @@ use rollcall_events::{Position, SourceName};
 
 use crate::{
     connector::ProblemType,
-    delivery::model::{Delivery, DeliveryId, Part, Verdict},
+    delivery::{
+        model::{Delivery, DeliveryId, Part, Verdict},
+        quarantine::Quarantine,
+    },
     personal::Personal,
 };
 
@@ -99,6 +102,12 @@ pub trait Inbox: Send + Sync + 'static {
         after: Option<&DeliveryId>,
         limit: usize,
     ) -> Result<Vec<DeliveryId>, InboxError>;
+
+    /// How much of a source is kept in quarantine.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn quarantine_of(&self, source: &SourceName) -> Result<Quarantine, InboxError>;
 
     /// Up to `limit` deliveries after `after` that a crash left on their way to the log, oldest first.
     ///

@@ -3,6 +3,7 @@
 
 pub(crate) mod inbox;
 pub(crate) mod model;
+mod quarantine;
 pub(crate) mod receive;
 pub(crate) mod replay;
 mod telemetry;
@@ -10,6 +11,7 @@ pub(crate) mod validate;
 
 pub use inbox::{Durability, Inbox, InboxError, PartOutcomes, StoredDelivery};
 pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Verdict};
+pub use quarantine::Quarantine;
 pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, IsRetired, ReceiveError, Receiver};
 pub use replay::ReplayError;
 pub use validate::{ValidEvent, validate};

@@ -23,6 +23,7 @@ use crate::{
     delivery::{
         inbox::{Durability, Inbox, InboxError, PartOutcomes},
         model::{Delivery, DeliveryId, Part, PartState, Verdict},
+        quarantine::{Quarantine, QuarantineBudget},
         telemetry,
         validate::validate,
     },
@@ -44,6 +45,8 @@ pub struct HookRoute {
     pub max_in_flight: usize,
     /// Whether the source is retired, for ever: then nothing more is taken of it.
     pub is_retired: IsRetired,
+    /// How much of it may be in quarantine; what cannot be read and has no room there is not taken.
+    pub max_quarantine: Quarantine,
 }
 
 /// Asks whoever knows the roster whether a source is retired.
@@ -52,6 +55,9 @@ pub type IsRetired = Arc<dyn Fn(&SourceName) -> bool + Send + Sync>;
 impl HookRoute {
     /// The default of `max_in_flight`.
     pub const MAX_IN_FLIGHT: usize = 256;
+
+    /// The default of `max_quarantine`.
+    pub const MAX_QUARANTINE: Quarantine = Quarantine { deliveries: 10_000, bytes: 256 << 20 };
 }
 
 /// One inbound call.
@@ -129,6 +135,18 @@ pub enum ReceiveError {
         /// How many may be.
         limit: usize,
     },
+    /// 507 with `Retry-After`: something in it cannot be read, and no more of this source is kept in quarantine. Nothing was
+    /// kept.
+    #[error(
+        "something in this delivery cannot be read, and {} deliveries of this source, {} bytes, are in quarantine already; \
+         {} deliveries and {} bytes may be", kept.deliveries, kept.bytes, max.deliveries, max.bytes
+    )]
+    QuarantineFull {
+        /// What is kept.
+        kept: Quarantine,
+        /// What may be.
+        max: Quarantine,
+    },
     /// 503 with `Retry-After`: too much is waiting to be written.
     #[error("too much is waiting to be written")]
     Overloaded,
@@ -172,6 +190,7 @@ pub(crate) struct ReceiverState {
 pub(crate) struct HookState {
     pub(crate) route: HookRoute,
     in_flight: Semaphore,
+    quarantine: QuarantineBudget,
 }
 
 impl Receiver {
@@ -180,7 +199,7 @@ impl Receiver {
     pub fn new(routes: Vec<HookRoute>, inbox: Arc<dyn Inbox>, log: Arc<dyn Append>, clock: Arc<dyn Clock>) -> Self {
         let hook_state = |route: HookRoute| {
             let in_flight = Semaphore::new(route.max_in_flight);
-            (route.source.clone(), HookState { route, in_flight })
+            (route.source.clone(), HookState { route, in_flight, quarantine: QuarantineBudget::default() })
         };
         let hooks = routes.into_iter().map(hook_state).collect();
         let since = clock.now();
@@ -197,6 +216,20 @@ impl Receiver {
     #[must_use]
     pub fn secrets(&self, source: &str) -> Vec<SecretUse> {
         self.inner.hook_state(source).map(|state| state.route.hook.secrets()).unwrap_or_default()
+    }
+
+    /// The sources of which nothing more is taken that cannot be read, with what is in quarantine of each and what may be.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn full_quarantines(&self) -> Result<Vec<(SourceName, Quarantine, Quarantine)>, InboxError> {
+        let mut found = Vec::new();
+        for (source, state) in &self.inner.hooks {
+            let max = state.route.max_quarantine;
+            let kept = state.quarantine.full((self.inner.inbox.as_ref(), source), max).await?;
+            found.extend(kept.map(|kept| (source.clone(), kept, max)));
+        }
+        Ok(found)
     }
 
     /// Since when it takes deliveries, and so knows of the use of secrets.
@@ -252,6 +285,11 @@ impl ReceiverState {
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
         let mapped = hook_state.route.map_apart(&delivery, delivery.received_at).await?;
         let MappedDelivery { parts, events, personal } = mapped;
+        if parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_))) {
+            let (max, bytes) = (hook_state.route.max_quarantine, delivery.body.len() as u64);
+            let now = delivery.received_at;
+            hook_state.quarantine.take((self.inbox.as_ref(), source), max, bytes, now).await?;
+        }
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
         let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
         let durability = if only_here { Durability::Synced } else { Durability::Written };

@@ -21,7 +21,7 @@ use crate::{
     connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Rejection},
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
-        PartOutcomes, PartState, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict, validate,
+        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict, validate,
     },
     personal::Personal,
 };
@@ -83,6 +83,11 @@ struct Fake {
 }
 
 impl Fake {
+    fn forget_one_in_quarantine(&self) {
+        let mut rows = self.rows.lock().unwrap();
+        let one = rows.iter().find(|(_, (_, verdict, _))| *verdict == Verdict::Quarantined).map(|(id, _)| id.clone());
+        rows.remove(&one.unwrap()).unwrap();
+    }
     fn words(&self, id: &DeliveryId) -> (Verdict, Vec<&'static str>) {
         let rows = self.rows.lock().unwrap();
         let (_, verdict, parts) = &rows[id];
@@ -172,6 +177,12 @@ impl Inbox for Fake {
         let ids = rows.iter().filter(|(id, (.., parts))| Some(*id) > after && has(parts));
         Ok(ids.map(|(id, _)| id.clone()).take(limit).collect())
     }
+    async fn quarantine_of(&self, _: &SourceName) -> Result<Quarantine, InboxError> {
+        let rows = self.rows.lock().unwrap();
+        let kept = rows.values().filter(|(_, verdict, _)| *verdict == Verdict::Quarantined);
+        let bytes: Vec<u64> = kept.map(|(delivery, ..)| delivery.body.len() as u64).collect();
+        Ok(Quarantine { deliveries: bytes.len() as u64, bytes: bytes.iter().sum() })
+    }
     async fn pending(&self, after: Option<&DeliveryId>, limit: usize) -> Result<Vec<DeliveryId>, InboxError> {
         let rows = self.rows.lock().unwrap();
         let ids = rows.iter().filter(|(id, (_, verdict, _))| Some(*id) > after && *verdict == Verdict::Pending);
@@ -229,6 +240,7 @@ fn setup() -> Setup {
             let retired = Arc::clone(&retired);
             Arc::new(move |_| retired.load(Ordering::SeqCst))
         },
+        max_quarantine: Quarantine { deliveries: 2, bytes: 100 },
     };
     let receiver = Receiver::new(vec![route], inbox.clone(), log.clone(), Arc::new(TestClock::default()));
     Setup { inbox, log, hook, receiver, retired }
@@ -429,6 +441,32 @@ async fn too_many_at_once_are_told_to_come_again_and_forged_ones_take_no_place()
     drop(held);
     assert_eq!(outcomes(&first.await.unwrap().unwrap()), [("recorded", 1)]);
     assert_eq!(outcomes(&s.post(&one("b")).await.unwrap()), [("recorded", 2)]);
+}
+
+#[tokio::test]
+async fn so_much_that_cannot_be_read_is_kept_of_a_source_and_what_can_be_read_is_taken_still() {
+    let s = setup();
+    assert!(s.receiver.full_quarantines().await.unwrap().is_empty());
+    for _ in 0..2 {
+        assert_eq!(s.post("not an event").await.unwrap().quarantined, 1);
+    }
+    let full = Quarantine { deliveries: 2, bytes: 24 };
+    for body in ["not an event", &format!("{}\nnot an event", one("c"))] {
+        let refused = s.post(body).await;
+        assert!(matches!(&refused, Err(ReceiveError::QuarantineFull { kept, .. }) if *kept == full), "{refused:?}");
+    }
+    assert_eq!(s.inbox.rows.lock().unwrap().len(), 2, "nothing of it was kept");
+    assert_eq!(outcomes(&s.post(&one("a")).await.unwrap()), [("recorded", 1)]);
+    let told = s.receiver.full_quarantines().await.unwrap();
+    assert_eq!(told, [("flexnet".parse().unwrap(), full, Quarantine { deliveries: 2, bytes: 100 })]);
+    // Where there is room again, that is found out by itself.
+    s.inbox.forget_one_in_quarantine();
+    assert!(s.receiver.full_quarantines().await.unwrap().is_empty());
+    assert_eq!(s.post("not an event").await.unwrap().quarantined, 1);
+    // Bytes count too.
+    s.inbox.forget_one_in_quarantine();
+    assert!(s.receiver.full_quarantines().await.unwrap().is_empty());
+    assert!(matches!(s.post(&"x".repeat(101)).await, Err(ReceiveError::QuarantineFull { .. })));
 }
 
 #[tokio::test]

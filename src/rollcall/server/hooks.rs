@@ -24,6 +24,7 @@ pub fn hook_routes(loaded: &Loaded, live: &Arc<SharedRoster>) -> Vec<HookRoute> 
             hook: Arc::clone(hook),
             max_body: max_body.unwrap_or(server_max_body).bytes(),
             max_in_flight: HookRoute::MAX_IN_FLIGHT,
+            max_quarantine: HookRoute::MAX_QUARANTINE,
             is_retired: Arc::clone(&is_retired),
         })
     };

@@ -40,6 +40,8 @@ kinds! {
     SourceRetired = "source_retired";
     /// Removals of a source wait for a person.
     HeldRemovals = "held_removals";
+    /// Deliveries of a source that cannot be read are not taken any more: its quarantine is full.
+    QuarantineFull = "quarantine_full";
     /// Parts of a delivery that were not recorded, as they do not fit.
     Quarantined = "quarantined";
     /// Parts of a delivery whose ids were used with another content before.

@@ -141,6 +141,34 @@ fn lost_news(row: &SupersededRow, order: Order, lost: Option<&Recorded>, by: Opt
     }
 }
 
+/// Sources of which nothing more is taken that cannot be read.
+pub(super) async fn full_quarantines(app: &App, after: Option<&str>) -> Result<Part> {
+    let full = app.receiver.full_quarantines().await;
+    let full = full.map_err(|error| Error::unavailable("The problems cannot be read", &error))?;
+    let found = full.into_iter().filter(|(source, ..)| after.is_none_or(|after| source.as_str() > after));
+    let found = found.map(|(source, kept, max)| {
+        let problem = ProblemShown {
+            id: String::new(),
+            kind: ProblemKind::QuarantineFull,
+            since: None,
+            position: None,
+            source: source.to_string(),
+            subject: format!("source/{source}"),
+            said: "deliveries in which something cannot be read; they are answered 507 and nothing of them is recorded".to_owned(),
+            why: format!(
+                "{} deliveries, {} bytes, are in quarantine; {} deliveries and {} bytes may be",
+                kept.deliveries, kept.bytes, max.deliveries, max.bytes
+            ),
+            remedy: format!(
+                "have source {source} send what can be read; `rollcall deliveries list --failed` shows what is there, and what \
+                 is mended here is replayed, what never will be is dismissed: `rollcall deliveries replay`, `rollcall deliveries dismiss`"
+            ),
+        };
+        (source.to_string(), problem)
+    });
+    Ok(Part { found: found.collect(), next: None })
+}
+
 /// Deliveries of which something is not recorded and open still, the newest first.
 pub(super) async fn in_deliveries(
     app: &App,

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, StoredDelivery,
-    Verdict,
+    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine,
+    StoredDelivery, Verdict,
     connector::{Headers, ProblemType},
 };
 use sqlx::{Row, sqlite::SqliteRow};
@@ -160,6 +160,13 @@ impl Inbox for SqliteOps {
             .bind(after.map_or("", DeliveryId::as_str))
             .bind(limit as i64);
         Ok(ids(&query.fetch_all(&self.readers).await.map_err(OpsError::from)?)?)
+    }
+
+    async fn quarantine_of(&self, source: &SourceName) -> Result<Quarantine, InboxError> {
+        let row = sqlx::query(sql::QUARANTINE_OF).bind(source.as_str()).fetch_one(&self.readers).await;
+        let row = row.map_err(OpsError::from)?;
+        let count = |column| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(OpsError::from);
+        Ok(Quarantine { deliveries: count("deliveries")?, bytes: count("bytes")? })
     }
 
     async fn pending(&self, after: Option<&DeliveryId>, limit: usize) -> Result<Vec<DeliveryId>, InboxError> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, InboxError, Part, PartOutcomes, PartState, Personal, Verdict,
+    Delivery, DeliveryId, Durability, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine, Verdict,
     connector::{Problem, ProblemType},
 };
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -86,6 +86,7 @@ async fn every_statement_can_be_prepared() {
         sql::PRUNE_QUARANTINE, sql::PRUNE_DECISIONS, sql::PRUNE_COUNTS, sql::PRUNE_ANSWERS,
         sql::TRIM_DECISIONS, sql::TRIM_KIND, sql::COUNT_LET_GO, sql::LET_GO, sql::ADD_REFUSED, sql::TRIM_REFUSED,
         sql::REFUSED_SIGN_INS, sql::PRUNE_REFUSED, sql::CLOSE_PARTS, sql::DISMISS_DELIVERY, sql::OPEN_DELIVERIES,
+        sql::QUARANTINE_OF,
     ];
     for statement in all {
         if let Err(error) = db.prepare(sqlx::SqlStr::from_static(statement)).await {
@@ -105,6 +106,7 @@ async fn the_hot_statements_find_their_rows_by_index() {
         sql::FIND_DELIVERY,
         sql::PARTS_OF,
         sql::QUARANTINED,
+        sql::QUARANTINE_OF,
         sql::PENDING,
         sql::LIST_ALL,
         sql::LIST_SOURCE,
@@ -124,6 +126,31 @@ async fn the_hot_statements_find_their_rows_by_index() {
         let scans = ["delivery", "part", "decision", "decision_image"].map(|table| format!("SCAN {table}"));
         assert!(!plan.iter().any(|step| scans.contains(step)), "{statement}\n{plan:#?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_in_quarantine_is_counted_for_each_source_without_reading_bodies() {
+    let dir = Dir::new();
+    let ops = dir.ops().await;
+    let of = |name: &'static str| {
+        let ops = Arc::clone(&ops);
+        async move { ops.quarantine_of(&source(name)).await.unwrap() }
+    };
+    assert_eq!(of("flexnet").await, Quarantine::default());
+    for (n, state) in [(1, unknown_type()), (2, PartState::Pending), (3, unknown_type())] {
+        store(&*ops, n, state).await;
+    }
+    assert_eq!(of("flexnet").await, Quarantine { deliveries: 2, bytes: 8 });
+    assert_eq!(of("other").await, Quarantine::default());
+    // What is replayed and recorded is in quarantine no more.
+    let again = vec![part("product/DB", PartState::Pending)];
+    ops.store_replay(&delivery(1, "body"), at(9), again, vec![]).await.unwrap();
+    assert_eq!(of("flexnet").await, Quarantine { deliveries: 1, bytes: 4 });
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    MIGRATIONS.run(&mut db).await.unwrap();
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql::QUARANTINE_OF));
+    let plan: String = sqlx::Row::get(&sqlx::query(explain).fetch_one(&mut db).await.unwrap(), "detail");
+    assert!(plan.contains("COVERING INDEX delivery_quarantine"), "{plan}");
 }
 
 #[tokio::test]
