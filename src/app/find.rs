@@ -69,6 +69,17 @@ pub(crate) fn parse_roster_id(text: String) -> Result<Id> {
     text.parse().map_err(|_| ErrorKind::Internal.because("The roster holds an id that is none. Report this."))
 }
 
+/// What else is said where there is nothing of an id that we make: that one of its letters only looks like one.
+pub(crate) fn only_looks_like(id: &str) -> String {
+    id.chars().find(|c| !c.is_ascii()).map_or_else(String::new, |c| {
+        format!(
+            " An id has only letters of ASCII and digits, and this one has `{}`, U+{:04X}: copy it anew.",
+            c.escape_debug(),
+            u32::from(c)
+        )
+    })
+}
+
 pub(crate) fn no_such_project() -> Error {
     ErrorKind::UnknownProject
         .because("No project that you can see has or had this name. /api/v1/projects lists those that you can see.")

@@ -40,6 +40,18 @@ impl Profile {
         }
     }
 
+    /// The bundled profile that has a switch of this name, or of one that is mistyped so, and what the switch is called.
+    #[must_use]
+    pub fn bundled_switch(name: &str) -> Option<(&'static str, String)> {
+        BUNDLED.iter().find_map(|(known, _)| {
+            let profile = Self::bundled(known)?;
+            let own = &profile.document().settings;
+            let typo = || own.keys().find(|own| is_typo(&plain_switch(name), &plain_switch(own)));
+            let found = profile.switch(name).map(|(found, _)| found.to_owned());
+            Some((*known, found.or_else(|| typo().cloned())?))
+        })
+    }
+
     fn no_switch(&self, name: &str) -> String {
         let own = &self.document().settings;
         let list: Vec<String> = own.iter().map(|(name, it)| format!("{name} ({})", it.values.join(", "))).collect();

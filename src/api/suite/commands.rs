@@ -63,6 +63,18 @@ async fn a09_a_secret_of_somebody_else_is_not_found() {
 }
 
 #[tokio::test]
+async fn an_id_with_a_letter_that_only_looks_like_one_of_it_is_told_as_such() {
+    let world = World::licensing().await;
+    let made = world.post("/api/v1/users/pat/secrets", json!({})).await;
+    let pasted = made.body["id"].as_str().unwrap().replacen('e', "%D0%B5", 1);
+    let reply = world.delete(&format!("/api/v1/users/pat/secrets/{pasted}")).await;
+    let detail = reply.body["detail"].as_str().unwrap();
+    assert!(reply.status == 404 && detail.contains("this one has `\u{435}`, U+0435: copy it anew"), "{detail}");
+    let other = world.delete("/api/v1/users/pat/secrets/sec_0190").await;
+    assert!(!other.body["detail"].as_str().unwrap().contains("ASCII"), "{}", other.text);
+}
+
+#[tokio::test]
 async fn an_invitation_fetches_one_secret_once_within_a_day() {
     let world = World::licensing().await;
     let invited = world.post("/api/v1/users/ada/invitations", json!({})).await;

@@ -234,7 +234,7 @@ pub fn made(reads: &Reads, user: &str, id: &str) -> Result<Answer<List<MadeShown
     let roster = reads.live().read();
     let user = find::user(&roster, user)?;
     let seen = reads.view(&roster).sees_secret(user.into(), id);
-    seen.then(|| made_with(reads, &roster, id)).ok_or_else(unknown_secret)
+    seen.then(|| made_with(reads, &roster, id)).ok_or_else(|| unknown_secret(id))
 }
 
 pub(crate) fn made_with(reads: &Reads, roster: &Roster, id: &str) -> Answer<List<MadeShown>> {
@@ -257,9 +257,11 @@ impl MadeShown {
     }
 }
 
-fn unknown_secret() -> Error {
-    ErrorKind::UnknownSecret
-        .because("This user has no such secret in force. Its path without the last part lists them.")
+fn unknown_secret(id: &str) -> Error {
+    ErrorKind::UnknownSecret.because(format!(
+        "This user has no such secret in force. Its path without the last part lists them.{}",
+        find::only_looks_like(id)
+    ))
 }
 
 /// Ends a secret or an open invitation of a user; it signs nobody in from that position on. What it made stays unless the
@@ -275,7 +277,7 @@ pub async fn revoke(commands: Commands, user: &str, id: &str, what_it_made: What
         // What it made can also be ended afterwards.
         let own = view.secrets(user).iter().any(|secret| secret.id == id)
             || (what_it_made == WhatItMade::End && view.sees_secret(user.into(), id));
-        id.parse().ok().filter(|_| own).ok_or_else(unknown_secret)?
+        id.parse().ok().filter(|_| own).ok_or_else(|| unknown_secret(id))?
     };
     end(commands, secret, what_it_made).await
 }

@@ -190,12 +190,14 @@ pub fn made(reads: &Reads, id: &str, secret: &str) -> Result<Answer<List<MadeSho
     let roster = reads.live().read();
     let service = find::service(&roster, id)?;
     let seen = reads.view(&roster).sees_secret(service.into(), secret);
-    seen.then(|| secrets::made_with(reads, &roster, secret)).ok_or_else(unknown_secret)
+    seen.then(|| secrets::made_with(reads, &roster, secret)).ok_or_else(|| unknown_secret(secret))
 }
 
-fn unknown_secret() -> Error {
-    ErrorKind::UnknownSecret
-        .because("This service has no such secret in force. Its path without the last part lists them.")
+fn unknown_secret(id: &str) -> Error {
+    ErrorKind::UnknownSecret.because(format!(
+        "This service has no such secret in force. Its path without the last part lists them.{}",
+        find::only_looks_like(id)
+    ))
 }
 
 /// Ends a secret of a service, everywhere. What it made stays unless the caller says otherwise, and is listed.
@@ -214,7 +216,7 @@ pub async fn revoke_secret(
         let service = find::service(&roster, id)?;
         let own = roster.secrets_of(service, now).iter().any(|one| one.id == secret)
             || (what_it_made == WhatItMade::End && commands.view(&roster).sees_secret(service.into(), secret));
-        secret.parse().ok().filter(|_| own).ok_or_else(unknown_secret)?
+        secret.parse().ok().filter(|_| own).ok_or_else(|| unknown_secret(secret))?
     };
     secrets::end(commands, secret, what_it_made).await
 }

@@ -97,6 +97,16 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             "true or false, without quotes; a text is there",
         ),
         ("[access]\nswitches = \"x\"\n", "etc/rollcall.toml:2:1", "`access.switches` is a section"),
+        (
+            "[access]\nproject_creation_restrictions = \"adminonly\"\n",
+            "etc/rollcall.toml:2:1",
+            "`project_creation_restriction` is a switch of the profile `harbor`; write it in `[access.switches]`",
+        ),
+        (
+            "[access.project_creation_restrictions]\nvalue = \"adminonly\"\n",
+            "etc/rollcall.toml:",
+            "`project_creation_restriction` is a switch of the profile `harbor`; write it in `[access.switches]`",
+        ),
         ("[log]\nlevel = \"loud\"\n", "etc/rollcall.toml:2:1", "one of error, warn, info"),
         ("token = 1\n", "etc/rollcall.toml:1:1", "`token` is a section, not a value: write `[token]`"),
         ("[token\nttl = \"5m\"\n", "etc/rollcall.toml:1", "this is not TOML"),

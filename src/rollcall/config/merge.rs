@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rollcall_access::profile::{line_and_column, plain_switch};
+use rollcall_access::profile::{Profile, line_and_column, plain_switch};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
@@ -269,9 +269,22 @@ impl Merge {
             None if self.0.keys.is_section(path) => {
                 format!("`{key}` is a section, not a value: write `[{key}]` and its keys below it")
             }
-            None => format!("unknown key `{key}`; the nearest is `{}`", self.0.keys.nearest(path).escape_debug()),
+            None => match misplaced_switch(path) {
+                Some((profile, switch)) => format!(
+                    "unknown key `{key}`: `{switch}` is a switch of the profile `{profile}`; write it in `[access.switches]`"
+                ),
+                None => format!("unknown key `{key}`; the nearest is `{}`", self.0.keys.nearest(path).escape_debug()),
+            },
         };
         self.report(origin, what);
+    }
+}
+
+/// The switch of a bundled profile that a key of the section `access` means.
+fn misplaced_switch(path: &[String]) -> Option<(&'static str, String)> {
+    match path {
+        [section, name, ..] if section == "access" => Profile::bundled_switch(name),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod text_file;
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -20,6 +20,14 @@ pub struct ByteSize(pub u64);
 
 const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// An address and a port.
+///
+/// # Errors
+/// What is expected instead.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
 
 fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
@@ -196,5 +204,13 @@ mod tests {
             assert!(text.parse::<HumanDuration>().unwrap_err().contains("as in \"5m\""), "{text}");
         }
         assert!("1MB".parse::<ByteSize>().is_err());
+    }
+
+    #[test]
+    fn an_address_to_listen_on_that_is_none_is_told_with_one_that_is() {
+        assert_eq!(listen_address("[::1]:0").unwrap().port(), 0);
+        for wrong in ["x", "8080", "localhost:8080", "127.0.0.1"] {
+            assert!(listen_address(wrong).unwrap_err().contains("such as 127.0.0.1:8080"), "{wrong}");
+        }
     }
 }

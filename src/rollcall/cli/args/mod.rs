@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::server::roles::Role;
+use crate::{server::roles::Role, values::listen_address};
 
 pub use self::{
     managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility},
@@ -229,7 +229,7 @@ pub struct Serve {
     #[arg(long)]
     pub demo: bool,
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
     /// Serve only these parts
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_enum)]
