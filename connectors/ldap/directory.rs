@@ -23,7 +23,7 @@ use rollcall_ingest::connector::{
 use crate::{
     client::{Client, Session},
     config::{Config, Mode},
-    schema::{model::Listed, server::Kind},
+    schema::{model::Group, server::Kind},
     sync::{
         active_directory::{self, ActiveDirectoryFeed},
         error::SyncError,
@@ -35,6 +35,7 @@ use crate::{
         syncrepl_feed::SyncReplFeed,
     },
     wire::{
+        dn::Dn,
         fault::Fault,
         filter::Filter,
         message::{Entry, UNAVAILABLE_EXTENSION},
@@ -210,16 +211,14 @@ impl Directory {
                         let Some(entry) = self.find(session, id, true).await? else { return Ok(hidden()) };
                         let person = schema.person(&entry, now)?;
                         let primary = group.sid.is_some() && group.sid == person.primary;
-                        let listed = |member: &Listed| match member {
-                            Listed::Dn(dn) => *dn == person.dn,
-                            Listed::Uid(uid) => person.uids.contains(uid),
-                            Listed::Garbage(_) => false,
-                        };
-                        primary || person.member_of.contains(&group.dn) || group.members.iter().any(listed)
+                        let uids = person.uids.iter().map(|uid| ("memberUid", uid.clone())).collect();
+                        primary
+                            || person.member_of.contains(&group.dn)
+                            || lists(session, &group, &person.dn, uids).await?
                     }
                     Member::Group(id) => {
                         let Some(entry) = self.find(session, id, false).await? else { return Ok(hidden()) };
-                        group.members.contains(&Listed::Dn(schema.group(&entry)?.dn))
+                        lists(session, &group, &schema.group(&entry)?.dn, Vec::new()).await?
                     }
                     Member::Service(_) => return Ok(LookupAnswer::Unknown("a directory has no services".to_owned())),
                 };
@@ -253,6 +252,15 @@ impl Directory {
         }
         Ok(None)
     }
+}
+
+/// Whether the server says that a group lists somebody: it alone knows which values it takes for one.
+async fn lists(session: &mut Session, group: &Group, dn: &Dn, mut values: Vec<(&str, String)>) -> Result<bool, Fault> {
+    values.extend(["member", "uniqueMember"].map(|list| (list, dn.to_string())));
+    let equal = |(list, value): (&str, String)| Filter::Equal(list.to_owned(), value.into_bytes());
+    let filter = Filter::any(values.into_iter().map(equal).collect());
+    let found = search::read_entry(&mut session.connection, &group.text, Some(filter), vec!["1.1".to_owned()]).await?;
+    Ok(found.is_some())
 }
 
 #[async_trait]

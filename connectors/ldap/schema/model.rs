@@ -22,7 +22,7 @@ pub struct Person {
     pub active: bool,
     /// What is kept beside the log; None where it is not known here.
     pub names: Option<PersonalData>,
-    /// Every value of the user name's attribute, folded: what a posixGroup may call them.
+    /// Every value of the user name's attribute: what a posixGroup may call them.
     pub uids: Vec<String>,
     /// The SID of the primary group (Active Directory).
     pub primary: Option<Vec<u8>>,
@@ -170,7 +170,7 @@ impl Schema {
                 email: entry.text(&self.email).map(str::to_owned),
                 name: name.map(str::to_owned),
             }),
-            uids: entry.texts(&self.username).map(str::to_lowercase).collect(),
+            uids: entry.texts(&self.username).map(|uid| uid.trim().to_owned()).collect(),
             primary: domain.zip(rid).map(|(domain, rid)| [domain, rid.to_le_bytes().to_vec()].concat()),
             member_of: member_of.filter_map(|text| text.parse().ok()).collect(),
         })
@@ -193,7 +193,7 @@ impl Schema {
                 continue;
             }
             members.push(match list {
-                "memberUid" => Listed::Uid(text.trim().to_lowercase()),
+                "memberUid" => Listed::Uid(text.trim().to_owned()),
                 _ => {
                     let name = if list == "uniqueMember" { without_bits(&text) } else { &text };
                     name.parse().map_or_else(|_| Listed::Garbage(text.escape_debug().to_string()), Listed::Dn)

@@ -130,7 +130,7 @@ impl RootDse {
     /// The naming context that holds this name.
     #[must_use]
     pub fn context_of(&self, name: &Dn) -> Option<&str> {
-        let holds = |text: &&String| text.parse::<Dn>().is_ok_and(|context| name.is_within(&context));
+        let holds = |text: &&String| text.parse::<Dn>().is_ok_and(|context| name.seems_within(&context));
         // The longest is the nearest.
         self.contexts.iter().filter(holds).max_by_key(|text| text.len()).map(String::as_str)
     }

@@ -179,7 +179,10 @@ impl Follower<'_> {
     /// Says who is listed and is not there, or not ours, where that is new. Only after all that is listed was looked up.
     async fn tell_unread_members(&self, state: &mut SyncState) -> Result<(), SyncError> {
         let unread = state.index.unread_members();
-        if state.index.unknown().is_empty() && state.unread_told.as_ref() != Some(&unread) {
+        if state.index.unknown().is_empty()
+            && state.index.unknown_uids().is_empty()
+            && state.unread_told.as_ref() != Some(&unread)
+        {
             self.sink.note_unread_members(unread.clone()).await?;
             state.unread_told = Some(unread);
         }
@@ -223,7 +226,7 @@ impl Follower<'_> {
 
     /// Looks up what groups list and nobody read.
     async fn look_up(&self, index: &mut DirectoryIndex, report: &mut ReadReport) -> Result<(), SyncError> {
-        if !index.unknown().is_empty() {
+        if !(index.unknown().is_empty() && index.unknown_uids().is_empty()) {
             let mut session = self.client.session().await?;
             read::resolve(&mut session, self.config(), index, report, self.sink.now()).await?;
             session.connection.close().await;
@@ -256,6 +259,7 @@ impl Follower<'_> {
         for id in gone {
             let index = &mut state.index;
             affected.add_entry(index, &id);
+            affected.renamed |= index.name_of(&id).is_some();
             match index.remove(&id) {
                 Some(Resolved::Person(person)) => {
                     told.push(SourceChange::Removed(Body::PersonRemoved(PersonRef { person })))
@@ -322,6 +326,7 @@ impl Follower<'_> {
         });
         let id = person.id.clone();
         affected.newcomer |= index.name_of(&id).is_none();
+        affected.renamed |= index.person(&id).is_none_or(|old| (&old.dn, &old.uids) != (&person.dn, &person.uids));
         if !same {
             affected.add_entry(index, &id);
         }
@@ -351,6 +356,7 @@ impl Follower<'_> {
         let same = index.group(&group.id).is_some_and(|old| old.dn == group.dn);
         let id = group.id.clone();
         affected.newcomer |= index.name_of(&id).is_none();
+        affected.renamed |= !same;
         if !same {
             affected.add_entry(index, &id);
         }
@@ -378,7 +384,12 @@ impl Follower<'_> {
         let others = index.groups_listing(&HashSet::new(), &affected.uids).into_iter();
         let others = others.chain(index.groups_claimed(&affected.sids, &affected.claimed));
         affected.groups.extend(others.filter(|id| !doubtful.contains(id)));
+        let doubted = affected.renamed.then(|| index.clear_doubtful_lookups());
         self.look_up(index, &mut ReadReport::default()).await?;
+        if let Some(doubted) = doubted {
+            let others = index.groups_of_changed_lookups(&doubted).into_iter();
+            affected.groups.extend(others.filter(|id| !doubtful.contains(id)));
+        }
         let mut told = Vec::new();
         for id in &affected.groups {
             let Some(group) = index.group(id) else { continue };
@@ -406,11 +417,14 @@ struct Affected {
     claimed: HashSet<Dn>,
     /// Whether somebody came whom we did not know: a list may have him under the name that he had elsewhere.
     newcomer: bool,
+    /// Whether anybody came, went or is called otherwise: a list may have them in a spelling that only the server knows.
+    renamed: bool,
 }
 
 impl Affected {
     /// Whoever has this id comes, goes or has another name.
     fn add_entry(&mut self, index: &DirectoryIndex, id: &Id) {
+        self.dns.extend(index.spellings(id));
         if let Some(person) = index.person(id) {
             self.dns.insert(person.dn.clone());
             self.uids.extend(person.uids.iter().cloned());

@@ -1,7 +1,7 @@
 //! A full read: people, groups, whoever groups list, each to the end, into an index. Concludes nothing from what did not
 //! come: any fault ends the read.
 
-use std::iter;
+use std::{collections::BTreeSet, iter};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::Id;
@@ -143,7 +143,8 @@ pub fn keep_group(
     Ok(())
 }
 
-/// Looks every name up that a group lists and nobody read, until nothing is unknown.
+/// Asks the server whom every name means that a group lists and under which nobody was read, until nothing is unknown. It
+/// alone knows which names it takes for one.
 pub async fn resolve(
     session: &mut Session,
     config: &Config,
@@ -152,17 +153,50 @@ pub async fn resolve(
     now: DateTime<Utc>,
 ) -> Result<(), ReadError> {
     loop {
-        let unknown = index.unknown();
-        if unknown.is_empty() {
+        let (unknown, unknown_uids) = (index.unknown(), index.unknown_uids());
+        if unknown.is_empty() && unknown_uids.is_empty() {
             return Ok(());
         }
         for dn in unknown {
             look_up(session, config, index, report, &dn, now).await?;
         }
+        for uid in unknown_uids {
+            look_up_uid(session, config, index, &uid, now).await?;
+        }
     }
 }
 
-/// Looks one name up: a person or group that came while we read, somebody outside, nobody, or no answer.
+/// Asks who has a user name that nobody has exactly so.
+async fn look_up_uid(
+    session: &mut Session,
+    config: &Config,
+    index: &mut DirectoryIndex,
+    uid: &str,
+    now: DateTime<Utc>,
+) -> Result<(), ReadError> {
+    let schema = session.schema.clone();
+    let named = Filter::Equal(schema.username.clone(), uid.as_bytes().to_vec());
+    let mut people = BTreeSet::new();
+    for base in &config.people {
+        let filter = Filter::And(vec![schema.people.clone(), named.clone()]);
+        let search = search_below(base, filter, schema.person_attributes());
+        let pages = session.root.pages().then_some(config.page);
+        let found = search::search_all(&mut session.connection, &search, pages, &mut |entry| entry).await?;
+        for entry in found.items {
+            let person = schema.person(&entry, now)?;
+            people.insert(person.id.clone());
+            // One who came while we read.
+            if index.named(&person.dn).is_none() {
+                index.put_person(person);
+            }
+        }
+    }
+    index.set_uid_lookup(uid, people);
+    Ok(())
+}
+
+/// Looks one name up: another spelling of one that was read, a person or group that came while we read, somebody outside,
+/// nobody, or no answer.
 async fn look_up(
     session: &mut Session,
     config: &Config,
@@ -171,11 +205,9 @@ async fn look_up(
     dn: &Dn,
     now: DateTime<Utc>,
 ) -> Result<(), ReadError> {
-    let text = dn.to_string();
-    let within = |bases: &[Base]| bases.iter().any(|base| dn.is_within(&base.dn));
     let schema = session.schema.clone();
-    let connection = &mut session.connection;
-    let found = match search::read_entry(connection, &text, None, vec!["1.1".to_owned()]).await {
+    let found = match search::read_entry(&mut session.connection, &dn.to_string(), None, vec![schema.id.clone()]).await
+    {
         Ok(found) => found,
         // The server answered, and not to this: that one member is unresolved. Anything else is the end of the read.
         Err(fault @ Fault::Refused { .. }) => {
@@ -184,25 +216,34 @@ async fn look_up(
         }
         Err(fault) => return Err(fault.into()),
     };
-    if found.is_none() {
+    let Some(found) = found else {
         index.set_lookup(dn, LookupResult::Absent);
         return Ok(());
-    }
-    if within(&config.people) {
-        let filter = Some(schema.people.clone());
-        if let Some(entry) = search::read_entry(connection, &text, filter, schema.person_attributes()).await? {
-            index.put_person(schema.person(&entry, now)?);
-        }
-    }
-    if within(&config.groups) {
-        let filter = Some(schema.groups.clone());
-        if let Some(mut entry) = search::read_entry(connection, &text, filter, schema.group_attributes()).await? {
-            search::complete_ranges(connection, &mut entry).await?;
-            keep_group(index, report, schema.group(&entry), &entry)?;
-        }
-    }
-    if index.named(dn).is_none() {
+    };
+    // What we may not read the id of was not read below the bases either.
+    let (Ok(id), Ok(own)) = (schema.id_of(&found), found.dn.parse::<Dn>()) else {
         index.set_lookup(dn, LookupResult::Outside);
+        return Ok(());
+    };
+    // By the name under which it was read, or where people are kept, by its id: it may have another name by now, which the
+    // feed will say.
+    let known = |index: &DirectoryIndex| {
+        index.named(&own).filter(|named| *named.id() == id).cloned().or_else(|| index.resolved(&id))
+    };
+    if known(index).is_none() {
+        for (part, mut entry) in entries(session, config, Some(std::slice::from_ref(&id))).await? {
+            if part < config.people.len() {
+                index.put_person(schema.person(&entry, now)?);
+            } else {
+                search::complete_ranges(&mut session.connection, &mut entry).await?;
+                keep_group(index, report, schema.group(&entry), &entry)?;
+            }
+        }
+    }
+    match known(index) {
+        Some(_) if index.named(dn).is_some() => {}
+        Some(named) => index.set_lookup(dn, LookupResult::Means(named)),
+        None => index.set_lookup(dn, LookupResult::Outside),
     }
     Ok(())
 }

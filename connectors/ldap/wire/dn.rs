@@ -1,5 +1,6 @@
-//! Distinguished names as structures (RFC 4514): parsed, attribute types case-folded, values unescaped, compared as
-//! what they mean and never as text. Knows no directory.
+//! Distinguished names as structures (RFC 4514): parsed, attribute types case-folded, values unescaped. Two that are equal
+//! here name one entry on every server; whether two others do is the server's to say: an attribute may be case-exact, and
+//! another take several spellings for one. Knows no directory.
 
 use std::{
     cmp::Ordering,
@@ -15,8 +16,9 @@ const AND: char = '\u{1}';
 /// Before what would be one of these three, and before a value that is no text.
 const ESCAPE: char = '\u{2}';
 
-/// A parsed name. Two of them are equal when they name the same entry, however they were written. Cheap to clone: a
-/// large directory names everybody many times.
+/// A parsed name. Two of them are equal when they are the same but for how RFC 4514 lets it be written: escapes, spaces
+/// around separators, names of attribute types, the order of several values. Cheap to clone: a large directory names
+/// everybody many times.
 #[derive(Clone)]
 pub struct Dn {
     /// What it means, as one text in one spelling (from the entry up to the root, each part ended), and behind that how
@@ -61,7 +63,7 @@ impl fmt::Debug for Dn {
 /// An attribute value in a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Value {
-    /// Text, folded: lower case, outer spaces gone, inner runs of spaces one.
+    /// Text.
     Text(String),
     /// What is no UTF-8, or was written as `#` and hexadecimal BER.
     Bytes(Vec<u8>),
@@ -119,11 +121,15 @@ impl Dn {
         self.text.get(..self.meaning).unwrap_or_default()
     }
 
-    /// Whether this is `base` or below it.
+    /// Whether this seems to be `base` or below it, without care for case and spaces: good to choose where to ask first.
     #[must_use]
-    pub fn is_within(&self, base: &Self) -> bool {
-        let above = self.meaning().strip_suffix(base.meaning());
-        above.is_some_and(|above| above.is_empty() || above.ends_with(END))
+    pub fn seems_within(&self, base: &Self) -> bool {
+        let folded = |name: &Self| {
+            let words: Vec<&str> = name.meaning().split(' ').filter(|word| !word.is_empty()).collect();
+            words.join(" ").to_lowercase()
+        };
+        let (name, base) = (folded(self), folded(base));
+        name.strip_suffix(&*base).is_some_and(|above| above.is_empty() || above.ends_with(END))
     }
 }
 
@@ -152,7 +158,7 @@ impl std::str::FromStr for Dn {
             out.push('=');
             let (end, after) = match plain(after) {
                 Some((value, end, after)) => {
-                    out.extend(value.chars().map(|c| c.to_ascii_lowercase()));
+                    out.push_str(value);
                     (end, after)
                 }
                 None => {
@@ -214,12 +220,12 @@ fn attribute_type(text: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// A value as nearly all are: ASCII without anything that must be looked at twice. What ended it, and what comes after.
+/// A value as nearly all are: ASCII without anything that is written in several ways. What ended it, and what comes after.
 fn plain(text: &str) -> Option<(&str, Option<char>, &str)> {
     let end = text.bytes().position(|b| matches!(b, b',' | b'+' | b';')).unwrap_or(text.len());
     let (value, after) = text.split_at(end);
     let odd = |b: u8| !b.is_ascii() || b < b' ' || matches!(b, b'\\' | b'"' | b'#' | b'<' | b'>');
-    let spaced = value.starts_with(' ') || value.ends_with(' ') || value.contains("  ");
+    let spaced = value.starts_with(' ') || value.ends_with(' ');
     if spaced || value.bytes().any(odd) {
         return None;
     }
@@ -249,7 +255,7 @@ fn value(text: &str) -> Result<(Value, Option<char>, &str), &'static str> {
             ',' | ';' | '+' => {
                 bytes.truncate(kept);
                 let (separator, after) = separator(text.get(at..).unwrap_or_default());
-                return Ok((folded(bytes), separator, after));
+                return Ok((unescaped(bytes), separator, after));
             }
             '\\' => {
                 unescape(&mut chars, &mut bytes)?;
@@ -265,7 +271,7 @@ fn value(text: &str) -> Result<(Value, Option<char>, &str), &'static str> {
         }
     }
     bytes.truncate(kept);
-    Ok((folded(bytes), None, ""))
+    Ok((unescaped(bytes), None, ""))
 }
 
 /// The old form of RFC 1779, which some servers still write.
@@ -280,7 +286,7 @@ fn quoted_value(text: &str) -> Result<(Value, Option<char>, &str), &'static str>
                 if separator.is_none() && !after.is_empty() {
                     return Err("something follows a quoted value");
                 }
-                return Ok((folded(bytes), separator, after));
+                return Ok((unescaped(bytes), separator, after));
             }
             '\\' => unescape(&mut chars, &mut bytes)?,
             c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -322,20 +328,13 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 /// `#0403414243` is the octet string ABC, and so is `ABC`; any other BER stays what it is.
 fn ber_text(bytes: &[u8]) -> Value {
     match crate::wire::ber::Reader::new(bytes).any() {
-        Ok(Some((0x04 | 0x0c | 0x13 | 0x16, content))) => folded(content.to_vec()),
+        Ok(Some((0x04 | 0x0c | 0x13 | 0x16, content))) => unescaped(content.to_vec()),
         _ => Value::Bytes(bytes.to_vec()),
     }
 }
 
-/// Names are compared without case and without care for spaces, as nearly every attribute in a name is defined.
-fn folded(bytes: Vec<u8>) -> Value {
-    match String::from_utf8(bytes) {
-        Ok(text) => {
-            let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-            Value::Text(words.join(" ").to_lowercase())
-        }
-        Err(error) => Value::Bytes(error.into_bytes()),
-    }
+fn unescaped(bytes: Vec<u8>) -> Value {
+    String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text)
 }
 
 #[cfg(test)]
@@ -393,25 +392,39 @@ mod tests {
     fn one_name_in_many_spellings() {
         let one = dn("uid=Ada Lovelace,ou=People,dc=ex,dc=test");
         for other in [
-            "UID=ada lovelace,OU=people,DC=EX,DC=TEST",
-            "uid=ada  lovelace , ou = People , dc=ex;dc=test",
-            "userid=Ada\\20Lovelace,2.5.4.11=people,dc=ex,dc=test",
+            "UID=Ada Lovelace,OU=People,DC=ex,DC=test",
+            "uid=Ada Lovelace , ou = People , dc=ex;dc=test",
+            "userid=Ada\\20Lovelace,2.5.4.11=People,dc=ex,dc=test",
             "uid=\"Ada Lovelace\",OID.2.5.4.11=People,dc=ex,dc=test",
             "uid=\\41da Lovelace,ou=#040650656f706c65,dc=ex,dc=test",
         ] {
             assert_eq!(one, dn(other), "{other}");
         }
-        assert_eq!(dn("cn=a+sn=b,dc=x"), dn("SN=B+CN=A,DC=X"));
-        assert_eq!(dn("cn=M\u{fc}ller,dc=x"), dn("cn=m\\C3\\BCLLER,dc=x"));
+        assert_eq!(dn("cn=a+sn=b,dc=x"), dn("SN=b+CN=a,DC=x"));
+        assert_eq!(dn("cn=M\u{fc}ller,dc=x"), dn("cn=M\\C3\\BCller,dc=x"));
+    }
+
+    #[test]
+    fn what_only_a_server_knows_to_be_one_name_is_two_here() {
+        let one = dn("uid=Ada Lovelace,dc=ex");
+        for other in [
+            "uid=ada lovelace,dc=ex",
+            "uid=Ada  Lovelace,dc=ex",
+            "uid=Ada Lovelace\\20,dc=ex",
+            "uid=Ada Lovelace,dc=EX",
+        ] {
+            assert_ne!(one, dn(other), "{other}");
+        }
+        assert_ne!(dn("cn=Jos\u{e9},dc=x"), dn("cn=Jose\u{301},dc=x"));
     }
 
     #[test]
     fn a32_an_escaped_comma_is_no_comma() {
         assert_ne!(dn("cn=admins\\,dc=x"), dn("cn=admins,dc=x"));
         assert_eq!(dn("cn=admins\\,dc=x"), dn("cn=admins\\2cdc\\3dx"));
-        assert!(!dn("cn=a\\,dc=x").is_within(&dn("dc=x")));
-        assert!(dn("cn=a,ou=b,dc=x").is_within(&dn("OU=B, DC=X")));
-        assert!(!dn("cn=a,ou=bb,dc=x").is_within(&dn("ou=b,dc=x")));
+        assert!(!dn("cn=a\\,dc=x").seems_within(&dn("dc=x")));
+        assert!(dn("cn=a,ou=b,dc=x").seems_within(&dn("OU=B, DC=X")));
+        assert!(!dn("cn=a,ou=bb,dc=x").seems_within(&dn("ou=b,dc=x")));
     }
 
     #[test]
@@ -429,7 +442,7 @@ mod tests {
             assert_eq!(dn(&canonical(&dn(a))), dn(a));
         }
         assert_ne!(dn("cn=\\ff"), dn("cn=\\02\\23ff"));
-        assert!(!dn("cn=a\\00dc=x").is_within(&dn("dc=x")));
+        assert!(!dn("cn=a\\00dc=x").seems_within(&dn("dc=x")));
     }
 
     #[test]
@@ -479,7 +492,7 @@ mod tests {
             written.push_str(",dc=x");
             let read = written.parse::<Dn>().expect(&written);
             let mut expected = String::from("cn=");
-            folded(text.into_bytes()).write(&mut expected);
+            unescaped(text.into_bytes()).write(&mut expected);
             expected.push_str("\u{0}dc=x\u{0}");
             prop_assert_eq!(read.meaning(), expected);
         }

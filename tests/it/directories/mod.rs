@@ -10,3 +10,4 @@ mod plans;
 mod read;
 mod resumed;
 pub mod served;
+mod spellings;

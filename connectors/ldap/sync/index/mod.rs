@@ -1,17 +1,18 @@
 //! What was read of a directory, by id and by name, and who is in which group. Pure: looking up what is not here is
 //! somebody else's, and so is the log.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    fmt::Display,
-};
+mod lookups;
+mod statements;
 
-use rollcall_events::{
-    Body, Id,
-    body::{self, GroupMember, Member},
-};
-use rollcall_ingest::connector::{Fact, FactSelector, SnapshotBuilder, UnreadMembers};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use rollcall_events::Id;
+use rollcall_ingest::connector::SnapshotBuilder;
+
+pub use self::{
+    lookups::LookupResult,
+    statements::{ReadReport, group_fact, member_fact, person_fact},
+};
 use crate::{
     schema::model::{Group, Listed, Person},
     wire::dn::Dn,
@@ -24,15 +25,12 @@ pub enum Resolved {
     Group(Id),
 }
 
-/// What became of a listed name that is neither a person nor a group that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookupResult {
-    /// The directory has no such entry.
-    Absent,
-    /// It is there and not ours: outside the bases, or not what the filters take.
-    Outside,
-    /// The directory did not say.
-    Unresolved(String),
+impl Resolved {
+    pub fn id(&self) -> &Id {
+        match self {
+            Self::Person(id) | Self::Group(id) => id,
+        }
+    }
 }
 
 /// A name that somebody has or that a group lists.
@@ -43,13 +41,35 @@ struct NameEntry {
     /// What became of it when it was looked up.
     lookup: Option<LookupResult>,
     listed_in: Vec<Id>,
+    /// Whether somebody's own entry names it as a group of theirs.
+    claimed: bool,
+}
+
+impl NameEntry {
+    /// Whom it stands for: who was read under it, or as the server says.
+    fn means(&self) -> Option<&Resolved> {
+        match (&self.named, &self.lookup) {
+            (Some(named), _) | (None, Some(LookupResult::Means(named))) => Some(named),
+            _ => None,
+        }
+    }
 }
 
 /// A user name.
 #[derive(Debug, Default)]
 struct UidEntry {
+    /// Who has exactly this one.
     people: BTreeSet<Id>,
+    /// Whom the server finds by it, where nobody has exactly this one and it was looked up.
+    lookup: Option<BTreeSet<Id>>,
     listed_in: Vec<Id>,
+}
+
+impl UidEntry {
+    /// Whom it stands for; None where that was not looked up.
+    fn means(&self) -> Option<&BTreeSet<Id>> {
+        if self.people.is_empty() { self.lookup.as_ref() } else { Some(&self.people) }
+    }
 }
 
 /// A group that is kept, with its members by number.
@@ -89,29 +109,20 @@ pub struct DirectoryIndex {
     /// Names that groups list and of which nothing is known yet.
     unknown: BTreeSet<usize>,
     /// Names that were looked up.
-    looked_up: Vec<usize>,
+    looked_up: BTreeSet<usize>,
+    /// Other spellings of the names of people and groups that were read, by the server's word.
+    spellings: HashMap<Id, BTreeSet<usize>>,
     /// Who came, went or is otherwise since somebody cleared this.
     pub changed: HashSet<Id>,
-}
-
-/// A group's members, and what could not be one.
-#[derive(Debug, Default, PartialEq)]
-pub struct Members {
-    pub members: Vec<Member>,
-    /// Listed, and proven not to exist.
-    pub absent: Vec<String>,
-    /// Listed, there, and not ours.
-    pub outside: Vec<String>,
-    /// Listed, and nothing is known; nothing of this group may be concluded.
-    pub unresolved: Vec<String>,
-    /// A user name that several people have: left as it is for each of them.
-    pub conflicts: Vec<(String, Vec<Id>)>,
 }
 
 impl DirectoryIndex {
     /// Takes a person in, or as they are now.
     pub fn put_person(&mut self, person: Person) {
+        let kept = self.person(&person.id).filter(|old| old.dn == person.dn);
+        let kept = kept.is_some().then(|| self.spellings.remove(&person.id)).flatten();
         self.remove(&person.id);
+        self.spellings.extend(kept.map(|spellings| (person.id.clone(), spellings)));
         self.changed.insert(person.id.clone());
         self.add_names(&person);
         self.people.insert(person.id.clone(), person);
@@ -129,12 +140,20 @@ impl DirectoryIndex {
         }
         for group in &person.member_of {
             self.named_by_people.entry(group.clone()).or_default().insert(person.id.clone());
+            let number = self.number(group);
+            if let Some(name) = self.names.get_mut(number) {
+                name.claimed = true;
+            }
+            self.update_unknown(number);
         }
     }
 
     /// Takes a group in, or as it is now.
     pub fn put_group(&mut self, group: Group) {
+        let kept = self.group(&group.id).filter(|old| old.dn == group.dn);
+        let kept = kept.is_some().then(|| self.spellings.remove(&group.id)).flatten();
         self.remove(&group.id);
+        self.spellings.extend(kept.map(|spellings| (group.id.clone(), spellings)));
         self.changed.insert(group.id.clone());
         let group = self.index_group(group);
         self.insert_group(group);
@@ -195,7 +214,7 @@ impl DirectoryIndex {
             return *number;
         }
         let number = self.names.len();
-        self.names.push(NameEntry { dn: dn.clone(), named: None, lookup: None, listed_in: Vec::new() });
+        self.names.push(NameEntry { dn: dn.clone(), named: None, lookup: None, listed_in: Vec::new(), claimed: false });
         self.numbers.insert(dn.clone(), number);
         number
     }
@@ -214,7 +233,8 @@ impl DirectoryIndex {
 
     /// Whether a name is one of which nothing is known may have changed.
     fn update_unknown(&mut self, number: usize) {
-        let open = |name: &NameEntry| name.named.is_none() && name.lookup.is_none() && !name.listed_in.is_empty();
+        let asked = |name: &NameEntry| name.claimed || !name.listed_in.is_empty();
+        let open = |name: &NameEntry| name.named.is_none() && name.lookup.is_none() && asked(name);
         if self.names.get(number).is_some_and(open) {
             self.unknown.insert(number);
         } else {
@@ -229,6 +249,7 @@ impl DirectoryIndex {
             }
             _ => {
                 self.uids_of_nobody.remove(uid);
+                let _ = self.uids.get_mut(uid).is_some_and(|user| user.lookup.take().is_some());
             }
         }
     }
@@ -279,37 +300,21 @@ impl DirectoryIndex {
             name.named = None;
         }
         self.update_unknown(number);
+        for number in self.spellings.remove(id).unwrap_or_default() {
+            self.forget_lookup(number);
+        }
         Some(named)
     }
 
-    /// Notes what became of a name that was looked up.
-    pub fn set_lookup(&mut self, dn: &Dn, lookup: LookupResult) {
-        let number = self.number(dn);
-        if let Some(name) = self.names.get_mut(number) {
-            name.lookup = Some(lookup);
-        }
-        self.looked_up.push(number);
-        self.update_unknown(number);
-    }
-
-    /// Forgets what was looked up of names: they are looked up again.
-    pub fn clear_lookups(&mut self) {
-        for number in std::mem::take(&mut self.looked_up) {
-            if let Some(name) = self.names.get_mut(number) {
-                name.lookup = None;
-            }
-            self.update_unknown(number);
-        }
-    }
-
-    /// The names that groups list and of which nothing is known yet.
-    pub fn unknown(&self) -> Vec<Dn> {
-        self.unknown.iter().filter_map(|number| self.names.get(*number)).map(|name| name.dn.clone()).collect()
-    }
-
-    /// What a name stands for, where that was read.
+    /// Who was read under exactly this name.
     pub fn named(&self, dn: &Dn) -> Option<&Resolved> {
         self.name(dn)?.named.as_ref()
+    }
+
+    /// Whether an id is a person or a group that is kept.
+    pub fn resolved(&self, id: &Id) -> Option<Resolved> {
+        let person = self.people.get(id).map(|person| Resolved::Person(person.id.clone()));
+        person.or_else(|| self.groups.get(id).map(|group| Resolved::Group(group.id.clone())))
     }
 
     /// Under which name somebody was read.
@@ -356,7 +361,7 @@ impl DirectoryIndex {
     /// The groups that people's own entries name: by SID as their primary group, or by name.
     pub fn groups_claimed(&self, sids: &HashSet<Vec<u8>>, names: &HashSet<Dn>) -> Vec<Id> {
         let by_sid = sids.iter().filter_map(|sid| self.sids.get(sid)).flatten();
-        let by_name = names.iter().filter_map(|dn| match self.named(dn) {
+        let by_name = names.iter().filter_map(|dn| match self.name(dn)?.means() {
             Some(Resolved::Group(id)) => Some(id),
             _ => None,
         });
@@ -371,177 +376,7 @@ impl DirectoryIndex {
         let groups: BTreeSet<&Id> = outside.collect();
         groups.into_iter().cloned().collect()
     }
-
-    /// Whom groups list and nobody reads, each with the group.
-    pub fn unread_members(&self) -> UnreadMembers {
-        let shown = |who: &dyn Display, groups: &[Id]| -> Vec<String> {
-            groups.iter().filter_map(|group| Some(listed_in(&who.to_string(), &self.group(group)?.text))).collect()
-        };
-        let names = self.looked_up.iter().filter_map(|number| self.names.get(*number));
-        let names: Vec<&NameEntry> = names.filter(|name| name.named.is_none()).collect();
-        let found = |wanted: LookupResult| {
-            let found = names.iter().filter(move |name| name.lookup.as_ref() == Some(&wanted));
-            found.flat_map(|name| shown(&name.dn, &name.listed_in))
-        };
-        let uids = self.uids_of_nobody.iter().filter_map(|uid| Some((uid, self.uids.get(uid)?)));
-        let absent = found(LookupResult::Absent).chain(uids.flat_map(|(uid, user)| shown(uid, &user.listed_in)));
-        UnreadMembers {
-            absent: absent.collect::<BTreeSet<_>>().into_iter().collect(),
-            outside: found(LookupResult::Outside).collect::<BTreeSet<_>>().into_iter().collect(),
-        }
-    }
-
-    /// Who is in a group directly. Nesting is closed by whoever asks for access.
-    pub fn members(&self, group: &IndexedGroup) -> Members {
-        let mut found = Members::default();
-        let mut members: Vec<(bool, &Id)> = Vec::with_capacity(group.members.len());
-        for entered in &group.members {
-            match entered {
-                IndexedMember::Name(number) => {
-                    let Some(NameEntry { dn, named, lookup, .. }) = self.names.get(*number) else { continue };
-                    match (named, lookup) {
-                        (Some(Resolved::Person(id)), _) => members.push((false, id)),
-                        (Some(Resolved::Group(id)), _) => members.push((true, id)),
-                        (None, Some(LookupResult::Absent)) => found.absent.push(dn.to_string()),
-                        (None, Some(LookupResult::Outside)) => found.outside.push(dn.to_string()),
-                        (None, Some(LookupResult::Unresolved(why))) => found.unresolved.push(format!("{dn}: {why}")),
-                        (None, None) => found.unresolved.push(format!("{dn} was not looked up")),
-                    }
-                }
-                IndexedMember::Uid(uid) => {
-                    let mut people = self.uids.get(uid).into_iter().flat_map(|user| &user.people);
-                    match (people.next(), people.next()) {
-                        (None, _) => found.absent.push(uid.to_string()),
-                        (Some(one), None) => members.push((false, one)),
-                        (Some(_), Some(_)) => {
-                            let several = self.uids.get(uid).into_iter().flat_map(|user| &user.people);
-                            found.conflicts.push((uid.to_string(), several.cloned().collect()));
-                        }
-                    }
-                }
-                IndexedMember::Garbage(text) => found.unresolved.push(format!("`{text}` is not a name")),
-            }
-        }
-        let primary = group.sid.as_ref().and_then(|sid| self.primaries.get(sid));
-        let naming = self.named_by_people.get(&group.dn);
-        members.extend(primary.into_iter().chain(naming).flatten().map(|id| (false, id)));
-        members.sort_unstable();
-        members.dedup();
-        let member = |(is_group, id): (bool, &Id)| match is_group {
-            true => Member::Group(id.clone()),
-            false => Member::Person(id.clone()),
-        };
-        found.members = members.into_iter().map(member).collect();
-        found
-    }
-
-    /// Adds everything that is kept to a snapshot.
-    pub fn state(&self, builder: &mut SnapshotBuilder) -> ReadReport {
-        let mut report = ReadReport::default();
-        self.people.values().for_each(|person| builder.add(person_fact(person)));
-        self.groups.values().for_each(|group| self.state_group(group, builder, &mut report));
-        report
-    }
-
-    fn state_group(&self, group: &IndexedGroup, builder: &mut SnapshotBuilder, report: &mut ReadReport) {
-        builder.add(kept_fact(group));
-        let found = self.members(group);
-        report.outside += found.outside.len();
-        for who in found.outside {
-            builder.add_outside(listed_in(&who, &group.text));
-        }
-        for member in found.members {
-            builder.add(member_fact(&group.id, member));
-        }
-        for who in found.absent {
-            report.absent += 1;
-            builder.add_absent(listed_in(&who, &group.text));
-        }
-        for (uid, people) in found.conflicts {
-            report.conflicts.push(format!(
-                "{} lists {uid}, and {} people have that user name",
-                group.text,
-                people.len()
-            ));
-            for person in people {
-                let subject = member_fact(&group.id, Member::Person(person)).subject();
-                let reason = format!("{} lists {uid}, and several people have that user name", group.text);
-                builder.exclude(FactSelector::Subject(subject), reason);
-            }
-        }
-        if let Some(first) = found.unresolved.first() {
-            let reason = format!("{}: {first} ({} in all)", group.text, found.unresolved.len());
-            report.unresolved += found.unresolved.len();
-            builder.exclude(FactSelector::MembersOf(group.id.clone()), reason);
-        }
-    }
-}
-
-fn listed_in(who: &dyn std::fmt::Display, group: &str) -> String {
-    format!("{who} (listed in {group})")
-}
-
-/// What a read met that is no fact.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReadReport {
-    /// Members that exist and are not ours.
-    pub outside: usize,
-    /// Members that do not exist.
-    pub absent: usize,
-    /// Members of which nothing is known.
-    pub unresolved: usize,
-    /// User names that several people have.
-    pub conflicts: Vec<String>,
-    /// References to other servers, which are not followed.
-    pub references: usize,
-    /// Entries that were left out, and why.
-    pub left_out: Vec<String>,
-}
-
-impl ReadReport {
-    /// Takes in what something else met.
-    pub fn add(&mut self, more: Self) {
-        self.outside += more.outside;
-        self.absent += more.absent;
-        self.unresolved += more.unresolved;
-        self.references += more.references;
-        self.conflicts.extend(more.conflicts);
-        self.left_out.extend(more.left_out);
-    }
-}
-
-pub fn person_fact(person: &Person) -> Fact {
-    let body = Body::PersonUpserted(body::Person {
-        person: person.id.clone(),
-        username: person.username.clone(),
-        account: None,
-        active: person.active,
-    });
-    Fact { body, personal: person.names.clone() }
-}
-
-pub fn group_fact(group: &Group) -> Body {
-    named_fact(&group.id, group.name.as_deref(), &group.text)
-}
-
-fn kept_fact(group: &IndexedGroup) -> Body {
-    named_fact(&group.id, group.name.as_deref(), &group.text)
-}
-
-fn named_fact(id: &Id, name: Option<&str>, text: &str) -> Body {
-    Body::GroupUpserted(body::Group {
-        group: id.clone(),
-        name: name.map(str::to_owned),
-        external_id: Some(text.to_owned()),
-        author: None,
-        made_with: None,
-    })
-}
-
-pub fn member_fact(group: &Id, member: Member) -> Body {
-    Body::GroupMemberAdded(GroupMember { group: group.clone(), member, author: None, made_with: None })
 }
 
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

@@ -2,6 +2,8 @@
 //! Worlds of a few entries; no server.
 
 use chrono::DateTime;
+use rollcall_events::body::Member;
+use rollcall_ingest::connector::{FactSelector, UnreadMembers};
 
 use super::*;
 
@@ -37,7 +39,7 @@ fn group(name: &str, members: Vec<Listed>) -> Group {
     }
 }
 
-fn members(index: &DirectoryIndex, name: &str) -> Members {
+fn members(index: &DirectoryIndex, name: &str) -> super::statements::Members {
     index.members(index.group(&id(name)).unwrap())
 }
 
@@ -46,11 +48,11 @@ fn every_kind_of_list_leads_to_its_people_and_groups() {
     let mut index = DirectoryIndex::default();
     let mut kim = person("kim", "a");
     kim.primary = Some(b"S-513".to_vec());
-    kim.member_of = vec![dn("CN=Named, DC=X")];
+    kim.member_of = vec![dn("CN=named, DC=x")];
     index.put_person(person("ada", "a"));
     index.put_person(kim);
     index.put_group(group("inner", vec![Listed::Uid("ada".into())]));
-    index.put_group(group("outer", vec![Listed::Dn(dn("CN=INNER,DC=X")), Listed::Dn(dn("uid=Ada,ou=A,dc=x"))]));
+    index.put_group(group("outer", vec![Listed::Dn(dn("CN=inner,DC=x")), Listed::Dn(dn("uid=ada,ou=a,dc=x"))]));
     index.put_group(Group { sid: Some(b"S-513".to_vec()), ..group("users", Vec::new()) });
     index.put_group(group("named", Vec::new()));
     let of = |name| members(&index, name).members;
@@ -121,6 +123,7 @@ fn who_is_listed_and_not_read_is_known_at_any_time() {
     for (name, lookup) in names.iter().zip([LookupResult::Absent, LookupResult::Outside]) {
         index.set_lookup(name, lookup);
     }
+    index.set_uid_lookup("kim", BTreeSet::new());
     let in_g = |name: &str| format!("{name} (listed in cn=g,dc=x)");
     let unread = index.unread_members();
     assert_eq!((unread.absent, unread.outside), (vec![in_g("kim"), in_g("uid=gone,dc=x")], vec![in_g("uid=far,dc=y")]));
@@ -130,4 +133,56 @@ fn who_is_listed_and_not_read_is_known_at_any_time() {
     assert_eq!(index.unread_members().absent, [in_g("kim"), in_g("uid=gone,dc=x")]);
     index.put_group(group("g", Vec::new()));
     assert_eq!(index.unread_members(), UnreadMembers::default());
+}
+
+#[test]
+fn another_spelling_means_whom_the_server_says_until_that_one_is_called_otherwise() {
+    let mut index = DirectoryIndex::default();
+    index.put_person(person("ada", "a"));
+    let other = dn("uid=ADA,ou=a,dc=x");
+    index.put_group(group("g", vec![Listed::Dn(other.clone())]));
+    assert_eq!(index.unknown(), std::slice::from_ref(&other), "ours to ask, not to fold");
+    index.set_lookup(&other, LookupResult::Means(Resolved::Person(id("ada-a"))));
+    assert_eq!(members(&index, "g").members, [Member::Person(id("ada-a"))]);
+    // Another name of hers is in force, and the list is as it was.
+    index.put_person(Person { active: false, ..person("ada", "a") });
+    assert_eq!((index.unknown(), index.spellings(&id("ada-a"))), (vec![], vec![other.clone()]));
+    index.put_person(Person { dn: dn("uid=eve,ou=a,dc=x"), ..person("ada", "a") });
+    assert_eq!(index.unknown(), std::slice::from_ref(&other), "she is called otherwise: asked again");
+    index.set_lookup(&other, LookupResult::Absent);
+    assert_eq!(members(&index, "g").members, []);
+    // Somebody comes, and the server may take that name for this one.
+    let doubted = index.clear_doubtful_lookups();
+    assert_eq!(index.unknown(), std::slice::from_ref(&other));
+    index.put_person(person("ada", "b"));
+    index.set_lookup(&other, LookupResult::Means(Resolved::Person(id("ada-b"))));
+    assert_eq!(index.groups_of_changed_lookups(&doubted), [id("g")]);
+    index.remove(&id("ada-b"));
+    assert_eq!(index.unknown(), [other]);
+}
+
+#[test]
+fn a_user_name_that_nobody_has_exactly_so_is_whose_the_server_says() {
+    let mut index = DirectoryIndex::default();
+    index.put_person(person("ada", "a"));
+    index.put_group(group("g", vec![Listed::Uid("Ada".into())]));
+    assert_eq!(index.unknown_uids(), ["Ada"]);
+    assert_eq!(members(&index, "g").unresolved.len(), 1, "nothing is concluded before the server is asked");
+    index.set_uid_lookup("Ada", BTreeSet::from([id("ada-a")]));
+    assert_eq!(members(&index, "g").members, [Member::Person(id("ada-a"))]);
+    let doubted = index.clear_doubtful_lookups();
+    index.set_uid_lookup("Ada", BTreeSet::from([id("ada-a"), id("ada-b")]));
+    assert_eq!(index.groups_of_changed_lookups(&doubted), [id("g")]);
+    assert_eq!(members(&index, "g").conflicts.len(), 1);
+}
+
+#[test]
+fn a_group_that_people_claim_in_another_spelling_has_them() {
+    let mut index = DirectoryIndex::default();
+    let claimed = dn("CN=Named,dc=x");
+    index.put_person(Person { member_of: vec![claimed.clone()], ..person("kim", "a") });
+    index.put_group(group("named", Vec::new()));
+    assert_eq!(index.unknown(), std::slice::from_ref(&claimed));
+    index.set_lookup(&claimed, LookupResult::Means(Resolved::Group(id("named"))));
+    assert_eq!(members(&index, "named").members, [Member::Person(id("kim-a"))]);
 }
