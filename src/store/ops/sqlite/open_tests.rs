@@ -83,6 +83,23 @@ async fn what_is_said_right_under_the_same_id_is_open_no_more() {
 }
 
 #[tokio::test]
+async fn what_is_said_right_takes_no_room_in_quarantine() {
+    let dir = Dir::new();
+    let ops = dir.ops().await;
+    let kept = || async { ops.quarantine_of(&"flexnet".parse().unwrap()).await.unwrap().deliveries };
+    for (n, parts) in [(1, vec!["a"]), (2, vec!["a", "b"])] {
+        let parts = parts.into_iter().map(|id| part(Some(id), wrong())).collect();
+        deliver(&*ops, n, "flexnet", parts, wrong()).await;
+    }
+    assert_eq!(kept().await, 2);
+    for (n, id, left) in [(3, "a", 1), (4, "b", 0)] {
+        let parts = vec![part(Some(id), PartState::Pending)];
+        deliver(&*ops, n, "flexnet", parts, PartState::Recorded(Position(1))).await;
+        assert_eq!(kept().await, left, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_delivery_is_dismissed_once_and_only_where_something_is_open() {
     let dir = Dir::new();
     let ops = dir.ops().await;

@@ -63,9 +63,12 @@ DELETE FROM delivery WHERE id IN (
     WINDOW newest AS (ORDER BY id DESC), own AS (PARTITION BY client ORDER BY id DESC))
   WHERE nth > $2 OR total > $3 OR own_nth > $4 OR own_total > $5)";
 
+/// What is open: a delivery of which all was said right since waits for nobody, and nobody can dismiss it.
 pub(super) const QUARANTINE_OF: &str = "
 SELECT count(*) AS deliveries, coalesce(sum(bytes), 0) AS bytes FROM delivery
-WHERE source = $1 AND verdict = 'quarantined' AND dismissed_at IS NULL";
+WHERE source = $1 AND verdict = 'quarantined' AND dismissed_at IS NULL AND EXISTS (
+  SELECT 1 FROM part WHERE part.delivery = delivery.id
+  AND part.outcome IN ('quarantined', 'conflict', 'unrecorded') AND part.outcome = 'quarantined' AND recorded_in IS NULL)";
 
 pub(super) const NOTE_REPLAY: &str = "
 INSERT INTO replay (delivery, at, was) SELECT id, $2, verdict FROM delivery WHERE id = $1";
