@@ -110,6 +110,10 @@ impl ReceiverState {
         let delivery = kept.delivery;
         let hook_state =
             self.hooks.get(&delivery.source).ok_or_else(|| ReplayError::UnknownSource(delivery.source.clone()))?;
+        // What was acknowledged before it was retired goes its way; the log is the judge of it.
+        if kept.verdict != Verdict::Pending && (hook_state.route.is_retired)(&delivery.source) {
+            return Err(ReceiveError::Retired { source_name: delivery.source }.into());
+        }
         if delivery.body.len() as u64 != kept.bytes {
             return Err(ReplayError::Gone);
         }

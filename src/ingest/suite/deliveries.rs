@@ -298,6 +298,17 @@ async fn what_a_retired_source_posts_is_refused_with_that_reason_and_a_stranger_
 }
 
 #[tokio::test]
+async fn nothing_that_is_kept_of_a_retired_source_is_gone_over_again() {
+    let s = setup();
+    let kept = s.post(&one("a")).await.unwrap().delivery;
+    s.retired.store(true, Ordering::SeqCst);
+    let was = s.inbox.words(&kept);
+    let told = s.receiver.replay(&kept).await.unwrap_err();
+    assert!(matches!(told, ReplayError::Receive(ReceiveError::Retired { .. })), "{told:?}");
+    assert_eq!((s.head(), s.inbox.words(&kept)), (1, was), "nothing was changed");
+}
+
+#[tokio::test]
 async fn an_answer_says_what_the_log_did_and_only_named_headers_are_kept() {
     let s = setup();
     let answer = s.post(&one("a")).await.unwrap();
