@@ -128,7 +128,7 @@ fn only_takes_and_gives_back(seed: u64) -> Result<(), TestCaseError> {
         let mut after = before.clone();
         let effect = after.fold_unrecorded(&SourceName::local(), &suspend, now);
         prop_assert_eq!(&plan.effect, &effect);
-        prop_assert_eq!(plan.access.gains, 0, "{}: {:?}", source, source_rows(&before, &suspend, now, None, 99));
+        prop_assert_eq!(plan.access.gains, 0, "{}: {:?}", source, source_rows(&before, &suspend, now, None, 99).1);
         for (_, who) in callers(&before) {
             for (at, place) in places(&before) {
                 let (had, has) = (before.actions_of(who, place, now), after.actions_of(who, place, now));

@@ -37,7 +37,7 @@ pub fn plan_source(before: &Roster, command: &Body, crowd: usize, now: DateTime<
     SourcePlan { effect, access, emptied, name }
 }
 
-/// Whom a command about a source would change, after one row and at most so many.
+/// What the fold would say of a command about a source, and whom it would change, after one row and at most so many.
 #[must_use]
 pub fn source_rows(
     before: &Roster,
@@ -45,8 +45,9 @@ pub fn source_rows(
     now: DateTime<Utc>,
     after: Option<&AccessRowKey>,
     limit: usize,
-) -> Vec<AccessRow> {
-    next_rows(&mut Tried::of(before, command, now).0, now, after, limit)
+) -> (Effect, Vec<AccessRow>) {
+    let (mut tried, effect) = Tried::of(before, command, now);
+    (effect, next_rows(&mut tried, now, after, limit))
 }
 
 struct Tried<'a> {

@@ -45,7 +45,15 @@ impl SourceChange {
     }
 
     fn command(self, source: SourceName, giver: Giver) -> Body {
-        let data = SourceRef { source, author: Some(giver.author), made_with: giver.made_with };
+        self.body(SourceRef { source, author: Some(giver.author), made_with: giver.made_with })
+    }
+
+    /// To be tried, by whomever: whoever may look at plans need not be able to do what they plan.
+    fn tried(self, source: SourceName) -> Body {
+        self.body(SourceRef { source, author: None, made_with: None })
+    }
+
+    fn body(self, data: SourceRef) -> Body {
         match self {
             Self::Suspend => Body::SourceSuspended(data),
             Self::Resume => Body::SourceResumed(data),
@@ -187,7 +195,7 @@ fn refused_by(effect: &Effect) -> Result<()> {
 /// There is no such source, it is retired, or others ask such questions.
 pub async fn plan(reads: &Reads, name: &str, change: SourceChange) -> Result<Answer<SourcePlanShown>> {
     let source = find(&reads.live().read(), name)?;
-    let (now, command) = (reads.now(), change.command(source.clone(), reads.giver()));
+    let (now, command) = (reads.now(), change.tried(source.clone()));
     let turn = reads.copy_turn().await?;
     let tried = turn.run_on_copy(reads.live(), move |copy, _| Ok((copy.position(), planned(copy, &command, now))));
     let (position, plan) = tried.await?;
@@ -206,13 +214,14 @@ pub async fn rows(
     page: &PageRequest,
 ) -> Result<Answer<Page<AccessRowShown>>> {
     let source = find(&reads.live().read(), name)?;
-    let (now, command, limit) = (reads.now(), change.command(source, reads.giver()), page.limit + 1);
+    let (now, command, limit) = (reads.now(), change.tried(source), page.limit + 1);
     let after: Option<AccessRowKey> = page.after().and_then(|after| serde_json::from_str(after).ok());
     let turn = reads.copy_turn().await?;
     let tried = turn.run_on_copy(reads.live(), move |copy, _| {
         Ok((copy.position(), source_rows(copy, &command, now, after.as_ref(), limit)))
     });
-    let (position, rows) = tried.await?;
+    let (position, (effect, rows)) = tried.await?;
+    refused_by(&effect)?;
     let key = |row: &AccessRow| serde_json::to_string(&row.key()).unwrap_or_default();
     let Page { items, next } = page.page(rows, key);
     Ok(Answer::of_more(position, Page { items: items.into_iter().map(AccessRowShown::from).collect(), next }))

@@ -61,6 +61,8 @@ fn retiring_wants_the_name_typed_and_later_news_is_refused_with_that_reason() {
         {
             let again = server.post(&format!("/api/v1/sources/flexnet/{change}"), &body);
             assert!(again.status != 200 && again.text.contains("retired, for ever"), "{change}: {}", again.text);
+            let rows = server.get(&format!("/api/v1/sources/flexnet/{change}/plan/rows")).expect(409);
+            assert!(rows.text.contains("retired, for ever"), "{change}: {}", rows.text);
         }
         server.restart();
     }

@@ -101,3 +101,23 @@ fn what_takes_from_many_waits_for_whoever_names_the_plan_and_nobody_confirms_ano
     server.get("/api/v1/sources/flexnet/forget/plan").expect(404);
     server.post("/api/v1/sources/local/suspend", &json!({})).expect(422);
 }
+
+#[test]
+fn whoever_may_look_at_plans_sees_whom_it_would_change_and_does_not_do_it() {
+    let server = Server::start();
+    server.say(WORLD);
+    server.post("/api/v1/services", &json!({"id": "watch"})).expect(201);
+    let auditor = json!({"principal": {"service": "watch"}, "role": "api:auditor", "scope": "root"});
+    server.post("/api/v1/bindings", &auditor).expect(200);
+    let key = server.post("/api/v1/services/watch/secrets", &json!({})).expect(201).json();
+    let key = key["secret"].as_str().unwrap();
+    let path = |what: &str| server.url(&format!("/api/v1/sources/flexnet/suspend{what}"));
+    let look = |what: &str| server.http.send(server.http.get(&path(what)).bearer_auth(key)).expect(200).json();
+    let told = plan(&server, "suspend");
+    assert_eq!(look("/plan"), told);
+    let rows = look("/plan/rows")["items"].as_array().unwrap().len();
+    assert_eq!(rows as u64, told["rows"].as_u64().unwrap());
+    let act = server.http.post(&path("")).bearer_auth(key).header("content-type", "application/json").body("{}");
+    server.http.send(act).expect(403);
+    assert_eq!(plan(&server, "suspend"), told, "nothing was changed");
+}
