@@ -88,6 +88,10 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
                     url.escape_debug()
                 ),
             );
+        } else if host.and_then(|host| host.split('/').next()).is_some_and(|authority| authority.contains('@')) {
+            // Whoever asks for a token is told the address. Not repeated: it may be a password.
+            let what = "has a user or a password before its host, which everybody would be told; leave it out";
+            wrong("server.public_url", what.into());
         }
     }
     if let Err(what) = log_filter(&config.log.level) {
