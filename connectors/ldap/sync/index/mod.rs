@@ -119,11 +119,7 @@ pub struct DirectoryIndex {
 impl DirectoryIndex {
     /// Takes a person in, or as they are now.
     pub fn put_person(&mut self, person: Person) {
-        let kept = self.person(&person.id).filter(|old| old.dn == person.dn);
-        let kept = kept.is_some().then(|| self.spellings.remove(&person.id)).flatten();
-        self.remove(&person.id);
-        self.spellings.extend(kept.map(|spellings| (person.id.clone(), spellings)));
-        self.changed.insert(person.id.clone());
+        self.replace(&person.id, &person.dn);
         self.add_names(&person);
         self.people.insert(person.id.clone(), person);
     }
@@ -150,11 +146,7 @@ impl DirectoryIndex {
 
     /// Takes a group in, or as it is now.
     pub fn put_group(&mut self, group: Group) {
-        let kept = self.group(&group.id).filter(|old| old.dn == group.dn);
-        let kept = kept.is_some().then(|| self.spellings.remove(&group.id)).flatten();
-        self.remove(&group.id);
-        self.spellings.extend(kept.map(|spellings| (group.id.clone(), spellings)));
-        self.changed.insert(group.id.clone());
+        self.replace(&group.id, &group.dn);
         let group = self.index_group(group);
         self.insert_group(group);
     }
@@ -252,6 +244,15 @@ impl DirectoryIndex {
                 let _ = self.uids.get_mut(uid).is_some_and(|user| user.lookup.take().is_some());
             }
         }
+    }
+
+    /// Forgets whoever has this id, for whom comes in their place; under the same name, whose other spellings stay known.
+    fn replace(&mut self, id: &Id, dn: &Dn) {
+        let same = self.name_of(id) == Some(dn);
+        let kept = same.then(|| self.spellings.remove(id)).flatten();
+        self.remove(id);
+        self.spellings.extend(kept.map(|spellings| (id.clone(), spellings)));
+        self.changed.insert(id.clone());
     }
 
     /// Forgets whoever has this id, and says what it was.
