@@ -27,7 +27,7 @@ pub struct User {
     /// `source/person` of the oldest person.
     pub id: String,
     /// Whether the user can neither sign in nor do anything: an authoritative source calls a person of it inactive, or
-    /// no source knows a live person of it any more.
+    /// no source that counts knows a live person of it.
     pub shut_out: bool,
     /// The position of the newest reset of the credentials; what was issued before it is over.
     pub credential_epoch: u64,
@@ -52,10 +52,13 @@ pub struct Person {
     pub asked_name: Option<AskedName>,
     /// The account that the person is in.
     pub account: Option<String>,
-    /// Not suspended.
+    /// The source calls the person active.
     pub active: bool,
     /// Removed at the source.
     pub removed: bool,
+    /// The source is suspended: what it says of the person is kept and does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// The event that says so.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -82,6 +85,7 @@ impl Person {
             account: view.account.map(str::to_owned),
             active: view.active,
             removed: view.removed,
+            suspended: view.suspended,
             position: view.position,
         }
     }

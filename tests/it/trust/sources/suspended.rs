@@ -43,6 +43,8 @@ fn a_suspended_source_gives_nobody_anything_until_it_is_resumed_and_everything_s
     let doctor = server.cli(&["doctor"]);
     assert!(doctor.out.contains("source_suspended"), "{}", doctor.out);
     assert_eq!(server.token("ada", &ada, "&scope=repository:acme/db:pull").status, 401, "nobody counts who she is");
+    let who = || server.get("/api/v1/users/ada").expect(200).json();
+    assert_eq!((&who()["shut_out"], &who()["persons"][0]["suspended"]), (&json!(true), &json!(true)), "{}", who());
     let why = server.cli(&["why", "ada", "pull", "acme"]);
     assert!(why.code == 1 && why.out.contains("source flexnet is suspended"), "{}{}", why.out, why.err);
     let then = server.cli(&["why", "ada", "pull", "acme", "--as-of", &counted.to_string()]);
