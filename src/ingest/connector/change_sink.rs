@@ -58,7 +58,8 @@ pub enum SourceChange {
     /// The source states this. Recorded if it is not what was stated last.
     Fact(Fact),
     /// The source says explicitly that this is no more; given as the end of a fact (`Body::PersonRemoved` and the like).
-    /// Recorded if it was there, never held back. Of a group its members go with it.
+    /// Recorded if it was there, at once; removals that come in numbers wait for a full read and its guard. Of a group its
+    /// members go with it.
     Removed(Body),
     /// A group as it is now, with all its members: members that are not among them have left. The removal
     /// guard checks that, like every conclusion from silence.

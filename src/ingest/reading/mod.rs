@@ -6,6 +6,7 @@ pub(crate) mod consequences;
 pub(crate) mod engine;
 pub mod guard;
 pub(crate) mod plan;
+pub(crate) mod removal_window;
 pub(crate) mod run;
 pub(crate) mod runner;
 pub(crate) mod schedule;

@@ -309,23 +309,6 @@ async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
 }
 
 #[tokio::test]
-async fn a_follower_cannot_empty_a_group_by_silence_but_by_saying_so() {
-    let members = ["a", "b", "c", "d", "e"];
-    let mut world = World::with([group("ops")].into_iter().chain(members.map(|p| member("ops", p))));
-    world.read().await.unwrap();
-    world.new_records().await;
-    let sink = world.engine.change_sink();
-    sink.send(vec![SourceChange::GroupMembers { group: "ops".parse().unwrap(), members: Vec::new() }]).await.unwrap();
-    assert_eq!(world.new_records().await, Vec::<String>::new());
-    tokio::time::timeout(Duration::from_secs(5), world.engine.read_requested.notified())
-        .await
-        .expect("a full read is wanted");
-    let gone = members.map(|p| SourceChange::Removed(member("ops", p).unwrap().removal().unwrap()));
-    sink.send(gone.into()).await.unwrap();
-    assert_eq!(world.new_records().await.len(), 5, "explicit facts are never held");
-}
-
-#[tokio::test]
 async fn a_refresh_of_a_follower_is_a_snapshot_and_its_cursor_waits_while_removals_are_held() {
     let mut world = World::with(people(0, 40));
     let sink = world.engine.change_sink();

@@ -2,6 +2,7 @@
 
 mod active_directory;
 mod active_directory_served;
+mod deletions;
 mod faults;
 mod groups;
 mod histories;

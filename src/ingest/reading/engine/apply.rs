@@ -153,10 +153,23 @@ impl Engine {
             return Hold::Removals(PlanReason::FirstRun, reason);
         }
         match self.guard_reason(difference.impact.clone(), &difference.changes, &difference.baseline).await {
-            None => Hold::Nothing,
+            // The rest of many: those before it have ended already.
+            None => match self.rest_of_many(&difference.changes) {
+                0 => Hold::Nothing,
+                rest => Hold::Removals(
+                    PlanReason::Guard,
+                    format!("{rest} of these were deleted together with too many others of their kind or group"),
+                ),
+            },
             Some(hold_reason @ HoldReason::Empty { .. }) => Hold::Removals(PlanReason::Empty, hold_reason.to_string()),
             Some(hold_reason) => Hold::Removals(PlanReason::Guard, hold_reason.to_string()),
         }
+    }
+
+    /// How many of these removals came to a follower in numbers, a moment ago.
+    fn rest_of_many(&self, changes: &[Change]) -> usize {
+        let (now, window) = (self.deps.clock.now(), self.removal_window());
+        changes.iter().filter(|change| change.body.is_removal() && window.counts(&change.subject, now)).count()
     }
 
     /// Whether what would be recorded is too much to believe. Projects are asked about last, and only where something

@@ -1,5 +1,5 @@
-//! What becomes of the changes that a follower sends: explicit facts are recorded at once, conclusions from silence pass the
-//! removal guard first. Its sync state is saved after the facts it stands for, and given back only while it is true.
+//! What becomes of the changes that a follower sends: they are recorded at once; conclusions from silence, and removals that
+//! come in numbers, pass the removal guard first. Its sync state is saved after the facts it stands for, and given back only while it is true.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,8 +21,7 @@ use crate::{
         SinkError, Snapshot, SnapshotBuilder, SourceChange, StateUpdate, UnreadMembers,
     },
     reading::{
-        change::{Change, ChangeKind, in_order},
-        guard::{Impact, MIN_REMOVALS},
+        change::{Change, in_order},
         plan::PlanReason,
         status::{AbsentMembers, SourceState, SourceStatus},
         stores::{BaselineState, SavedCursor},
@@ -52,7 +51,7 @@ impl WithheldRemovals {
         self.covered.fetch_max(count, Ordering::Relaxed);
     }
 
-    fn is_pending(&self) -> bool {
+    pub fn is_pending(&self) -> bool {
         self.covered.load(Ordering::Relaxed) < self.count()
     }
 }
@@ -139,20 +138,23 @@ impl Engine {
         let (subjects, prefixes) = affected_entries(&facts);
         let known = self.deps.store.entries(&self.source, &subjects, &prefixes).await?;
         let DesiredState { mut facts, inferred, names } = desired_state(facts, &known);
+        self.note_stated_again(facts.iter().filter(|(_, body)| body.is_some()).map(|(subject, _)| subject.as_str()));
         facts.retain(|subject, body| may_differ(subject, body.as_ref(), known.get(subject.as_str())));
         let places: Vec<_> = facts.keys().filter_map(|subject| known.get(subject.as_str())).collect();
         let before = self.facts_at(&places.into_iter().map(|entry| entry.position).collect::<Vec<_>>()).await?;
         let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
         let mut changes = in_order(changes);
-        if self.exceeds_guard(&changes, &inferred, &known, &baseline).await? {
+        let withheld = self.withheld_removals(&changes, &inferred, &baseline).await?;
+        if !withheld.is_empty() {
             // A full read finds the whole of it and makes the plan.
-            changes.retain(|change| !inferred.contains(&change.subject));
+            changes.retain(|change| !withheld.contains(&change.subject));
             self.withheld.add();
             self.read_requested.notify_one();
         }
         let doubted: Vec<Change> = changes.iter().filter(|c| inferred.contains(&c.subject)).cloned().collect();
         let still_present = self.find_still_present(&doubted).await?;
         changes.retain(|change| !still_present.contains_key(&FactSelector::Subject(change.subject.clone())));
+        self.note_changes(&changes, &withheld);
         let Lease { epoch, following } = self.lease(&baseline);
         let facts: Vec<_> = changes.iter().map(|change| change.event(&self.source, following)).collect();
         if !facts.is_empty() {
@@ -175,29 +177,27 @@ impl Engine {
         events
     }
 
-    async fn exceeds_guard(
-        &self,
-        changes: &[Change],
-        inferred: &BTreeSet<String>,
-        known: &BaselineEntries,
-        baseline: &BaselineState,
-    ) -> Result<bool, RunError> {
-        if inferred.is_empty() {
-            return Ok(false);
+    /// What waited and is stated again does not wait, also where it is as it was.
+    fn note_stated_again<'a>(&self, stated: impl Iterator<Item = &'a str>) {
+        let (now, mut window) = (self.deps.clock.now(), self.removal_window());
+        for subject in stated {
+            if window.is_waiting(subject) {
+                window.note_stated(subject, false, now);
+            }
         }
-        // The first two parts of `member/{group}/{kind}/{member}` name the group.
-        let group = |subject: &str| subject.match_indices('/').nth(1).map(|(at, _)| at + 1);
-        let prefixes: BTreeSet<&str> = inferred.iter().filter_map(|subject| subject.get(..group(subject)?)).collect();
-        let groups = prefixes.into_iter().map(|prefix| {
-            let now = beginning_with(known, prefix).filter(|(_, entry)| entry.present).count();
-            let of = |verb| changes.iter().filter(|c| c.verb() == verb && c.subject.starts_with(prefix)).count();
-            (prefix.to_owned(), now as u64, (now + of(ChangeKind::Add)).saturating_sub(of(ChangeKind::Remove)) as u64)
-        });
-        let (groups, removals) = (groups.collect(), inferred.len() as u64);
-        // Few removals are never too many by their share, however many facts there are.
-        let facts = if removals < MIN_REMOVALS { 0 } else { self.index(baseline).await?.lock().fact_count() };
-        let impact = Impact { facts, removals, stated: 1, groups, projects: Vec::new() };
-        Ok(self.guard_reason(impact, changes, baseline).await.is_some())
+    }
+
+    /// Counts what is recorded now and what waits.
+    fn note_changes(&self, changes: &[Change], withheld: &BTreeSet<String>) {
+        let (now, mut window) = (self.deps.clock.now(), self.removal_window());
+        for change in changes {
+            if change.body.is_removal() {
+                window.note_removed(&change.subject, false, now);
+            } else {
+                window.note_stated(&change.subject, change.was.is_none(), now);
+            }
+        }
+        withheld.iter().for_each(|subject| window.note_removed(subject, true, now));
     }
 
     /// Notes that the source is there. Only while `writing` is held.

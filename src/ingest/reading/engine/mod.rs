@@ -8,6 +8,7 @@ mod log;
 mod lookup;
 mod plans;
 mod revoke;
+mod withhold;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,6 +20,7 @@ use crate::{
     connector::{Failure, Pull, RunContext, SnapshotBuilder},
     reading::{
         plan::PlanId,
+        removal_window::RemovalWindow,
         run::{EngineDeps, Intent, ReadOptions, RunError, RunOutcome},
         status::{SourceState, SourceStatus},
         stores::BaselineState,
@@ -53,6 +55,8 @@ pub(crate) struct Engine {
     pub read_requested: Notify,
     /// What a follower told and what waits for that read.
     withheld: follow::WithheldRemovals,
+    /// What it told to be gone of late.
+    removal_window: std::sync::Mutex<RemovalWindow>,
 }
 
 /// One engine's right to a source (DESIGN 13).
@@ -75,6 +79,7 @@ impl Engine {
             running: Arc::default(),
             read_requested: Notify::new(),
             withheld: follow::WithheldRemovals::default(),
+            removal_window: std::sync::Mutex::default(),
         }
     }
 

@@ -1,0 +1,125 @@
+//! Which removals that a follower told wait for a full read: those that come in numbers, and what hangs on them. Decides
+//! by numbers; what waits is found again by that read, and the guard holds it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{MutexGuard, PoisonError},
+};
+
+use super::{Engine, RunError};
+use crate::{
+    baseline::{BaselineEntries, beginning_with},
+    reading::{
+        change::{Change, ChangeKind},
+        guard::{HoldReason, Impact, MIN_PROTECTED, MIN_REMOVALS},
+        removal_window::{RemovalWindow, class_of},
+        stores::BaselineState,
+    },
+};
+
+impl Engine {
+    pub(super) fn removal_window(&self) -> MutexGuard<'_, RemovalWindow> {
+        self.removal_window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The subjects whose removal is not recorded now. Suspensions are none and never wait.
+    pub(super) async fn withheld_removals(
+        &self,
+        changes: &[Change],
+        inferred: &BTreeSet<String>,
+        baseline: &BaselineState,
+    ) -> Result<BTreeSet<String>, RunError> {
+        let now = self.deps.clock.now();
+        self.removal_window().advance(now);
+        let removals: Vec<&Change> = changes.iter().filter(|change| change.body.is_removal()).collect();
+        if !self.options.guard || removals.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.forget_ended().await?;
+        let mut classes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for change in &removals {
+            classes.entry(class_of(&change.subject)).or_default().push(&change.subject);
+        }
+        let mut held = BTreeSet::new();
+        for (class, subjects) in classes {
+            let crowd = class.starts_with("member/") && subjects.len() as u64 >= MIN_PROTECTED;
+            let needs_count = self.removal_window().needs_count(class, &subjects);
+            let members = if crowd || needs_count { self.present(class).await? } else { 0 };
+            if needs_count {
+                self.removal_window().count(class, members);
+            }
+            let window = self.removal_window();
+            held.extend(window.must_wait(class, &subjects, self.withheld.is_pending()).into_iter().map(str::to_owned));
+            let added = changes.iter().filter(|c| c.verb() == ChangeKind::Add && class_of(&c.subject) == class).count();
+            let emptied = (members + added as u64).saturating_sub(subjects.len() as u64) == 0;
+            if crowd && emptied && members.saturating_sub(window.newcomers(class)) >= MIN_PROTECTED {
+                held.extend(subjects.into_iter().map(str::to_owned));
+            }
+        }
+        self.withhold_by_their_whole(changes, &removals, inferred, baseline, &mut held).await?;
+        self.withhold_what_hangs_on_it(&removals, &mut held);
+        Ok(held)
+    }
+
+    /// A batch as a small read: what it only did not name is too large a part of the source, or it empties a project.
+    async fn withhold_by_their_whole(
+        &self,
+        changes: &[Change],
+        removals: &[&Change],
+        inferred: &BTreeSet<String>,
+        baseline: &BaselineState,
+        held: &mut BTreeSet<String>,
+    ) -> Result<(), RunError> {
+        let (unsaid, all) = (inferred.len() as u64, removals.len() as u64);
+        if unsaid == 0 && all < MIN_PROTECTED {
+            return Ok(());
+        }
+        // Few removals are never too many by their share, however many facts there are.
+        let facts = if unsaid < MIN_REMOVALS { 0 } else { self.index(baseline).await?.lock().fact_count() };
+        // Of what is said explicitly only the projects are asked about.
+        let impact = Impact { facts, removals: unsaid.max(1), stated: 1, groups: Vec::new(), projects: Vec::new() };
+        let changes: Vec<Change> = changes.iter().filter(|change| !held.contains(&change.subject)).cloned().collect();
+        match self.guard_reason(impact, &changes, baseline).await {
+            None => {}
+            Some(HoldReason::Share { .. } | HoldReason::Empty { .. }) => held.extend(inferred.iter().cloned()),
+            Some(HoldReason::Emptied(_)) => held.extend(removals.iter().map(|change| change.subject.clone())),
+        }
+        Ok(())
+    }
+
+    /// Whoever waits keeps its memberships, and a group waits with its members.
+    fn withhold_what_hangs_on_it(&self, removals: &[&Change], held: &mut BTreeSet<String>) {
+        let window = self.removal_window();
+        for change in removals {
+            if let Some(id) = change.subject.strip_prefix("group/")
+                && held.range(format!("member/{id}/")..).next().is_some_and(|s| s.starts_with(&format!("member/{id}/")))
+            {
+                held.insert(change.subject.clone());
+            }
+        }
+        let waits = |subject: &str| held.contains(subject) || window.is_waiting(subject);
+        let hanging = removals.iter().map(|change| &change.subject).filter(|subject| {
+            let Some(membership) = subject.strip_prefix("member/") else { return false };
+            membership.split_once('/').is_some_and(|(group, member)| waits(member) || waits(&format!("group/{group}")))
+        });
+        let hanging: Vec<String> = hanging.cloned().collect();
+        held.extend(hanging);
+    }
+
+    /// How many facts whose subject begins so are there.
+    async fn present(&self, class: &str) -> Result<u64, RunError> {
+        let entries = self.deps.store.entries(&self.source, &[], &[class.to_owned()]).await?;
+        Ok(beginning_with(&entries, class).filter(|(_, entry)| entry.present).count() as u64)
+    }
+
+    /// What waited and has ended by a confirmed plan, or by another read, waits no longer.
+    async fn forget_ended(&self) -> Result<(), RunError> {
+        let waiting: Vec<String> = self.removal_window().waiting().map(str::to_owned).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let known: BaselineEntries = self.deps.store.entries(&self.source, &waiting, &[]).await?;
+        self.removal_window().retain_waiting(|subject| known.get(subject).is_some_and(|entry| entry.present));
+        Ok(())
+    }
+}
