@@ -301,12 +301,15 @@ impl Roster {
 
     /// Adds what said that the facts of these sources count, or do not: whatever rests on one of them rests on that.
     fn add_suspensions(&self, causes: &mut Vec<Cause>) {
-        for space in self.facts.suspensions.keys() {
-            let source = self.source_text(*space);
-            if causes.iter().any(|cause| cause.source == source) {
-                causes.extend(self.suspension_cause(*space).filter(|said| !causes.contains(said)));
-            }
-        }
+        let rested_on = |space: &&u16| {
+            let source = self.source_text(**space);
+            causes.iter().any(|cause| cause.source == source)
+        };
+        let said = self.facts.suspensions.keys().filter(rested_on).filter_map(|space| self.suspension_cause(*space));
+        let mut said: Vec<Cause> = said.filter(|said| !causes.contains(said)).collect();
+        // In the order of the log: that in which sources became known is another in a slice.
+        said.sort_by_key(|said| said.position);
+        causes.extend(said);
     }
 
     pub(crate) fn cause(&self, space: u16, subject: String, register: &Register) -> Cause {
