@@ -222,6 +222,27 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
+        fn whatever_ends_of_groups_and_memberships_fewer_than_twenty_people_go_at_once(
+            noise in proptest::collection::vec((0..4_u64, 0..60_u64, any::<bool>()), 0..300), people in 1..20_u64
+        ) {
+            let mut window = RemovalWindow::default();
+            for (group, n, comes) in noise {
+                let subject = if group == 0 { format!("group/g{n}") } else { format!("member/g{group}/person/p{n}") };
+                let class = class_of(&subject);
+                if comes {
+                    window.note_stated(&subject, true, at(0));
+                    continue;
+                }
+                if window.needs_count(class, &[&subject]) {
+                    window.count(class, 0);
+                }
+                let waits = !window.must_wait(class, &[&subject], true).is_empty();
+                window.note_removed(&subject, waits, at(0));
+            }
+            prop_assert_eq!(leave(&mut window, 0..people, people, true, 1), 0);
+        }
+
+        #[test]
         fn however_it_is_cut_into_batches_no_more_than_the_measure_goes_unasked(
             stood in 0..400_u64, batches in proptest::collection::vec(1..60_u64, 1..40)
         ) {
