@@ -130,6 +130,7 @@ impl Follower<'_> {
         }
         let report = state.index.state(&mut builder);
         (self.report)(&ReadReport { left_out: left_out.left_out, ..report });
+        state.unread_told = state.index.unread_members();
         self.sink.apply_snapshot(builder.seal()?).await?;
         Ok(())
     }
@@ -179,12 +180,9 @@ impl Follower<'_> {
     /// Says who is listed and is not there, or not ours, where that is new. Only after all that is listed was looked up.
     async fn tell_unread_members(&self, state: &mut SyncState) -> Result<(), SyncError> {
         let unread = state.index.unread_members();
-        if state.index.unknown().is_empty()
-            && state.index.unknown_uids().is_empty()
-            && state.unread_told.as_ref() != Some(&unread)
-        {
+        if state.index.unknown().is_empty() && state.index.unknown_uids().is_empty() && state.unread_told != unread {
             self.sink.note_unread_members(unread.clone()).await?;
-            state.unread_told = Some(unread);
+            state.unread_told = unread;
         }
         Ok(())
     }
