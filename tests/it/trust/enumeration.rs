@@ -63,10 +63,9 @@ fn guesses_behind_a_proxy_keep_nobody_else_out_and_its_owner_sees_who_tried_a_na
         };
         // Without the setting: whoever signed in lately from this address is not kept out either.
         assert_eq!(sign_in("u5", "his-right-password", "198.51.100.7"), 200);
-        for n in 0..100 {
-            sign_in(&format!("x{n}"), &format!("guess{n}"), "203.0.113.9");
-        }
-        assert_eq!(sign_in("u6", "hers", "203.0.113.9"), 429, "the guesser waits");
+        // The hundredth has to wait a second, whoever is not kept waiting by that two, then four: one is met on any machine.
+        let waits = (0..120).find(|n| sign_in(&format!("x{n}"), &format!("guess{n}"), "203.0.113.9") == 429);
+        assert!(waits.is_some_and(|n| n >= 99), "the guesser waits: {waits:?}");
         assert_eq!(sign_in("u5", "his-right-password", "198.51.100.7"), 200, "named: {named}");
         if named {
             assert_eq!(sign_in("u6", "hers", "198.51.100.8"), 200, "somebody new from elsewhere");
