@@ -92,6 +92,7 @@ impl Follower<'_> {
         let mut told = self.apply_changes(said, state).await?;
         told.extend(self.read_again(state).await?);
         self.sink.send(told).await?;
+        self.tell_unread_members(state).await?;
         Ok(None)
     }
 
@@ -130,7 +131,7 @@ impl Follower<'_> {
         }
         let report = state.index.state(&mut builder);
         (self.report)(&ReadReport { left_out: left_out.left_out, ..report });
-        state.unread_told = state.index.unread_members();
+        state.unread_told = Some(state.index.unread_members());
         self.sink.apply_snapshot(builder.seal()?).await?;
         Ok(())
     }
@@ -180,9 +181,12 @@ impl Follower<'_> {
     /// Says who is listed and is not there, or not ours, where that is new. Only after all that is listed was looked up.
     async fn tell_unread_members(&self, state: &mut SyncState) -> Result<(), SyncError> {
         let unread = state.index.unread_members();
-        if state.index.unknown().is_empty() && state.index.unknown_uids().is_empty() && state.unread_told != unread {
+        if state.index.unknown().is_empty()
+            && state.index.unknown_uids().is_empty()
+            && state.unread_told.as_ref() != Some(&unread)
+        {
             self.sink.note_unread_members(unread.clone()).await?;
-            state.unread_told = unread;
+            state.unread_told = Some(unread);
         }
         Ok(())
     }

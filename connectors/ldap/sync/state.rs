@@ -36,9 +36,9 @@ pub struct SyncState {
     /// Groups that list a name which means somebody else now, or of which something was recorded that is not here; they are
     /// read again.
     pub doubtful: HashSet<Id>,
-    /// Who was said last to be listed and not read. What a full read finds is not ours to take back: one that sees less
-    /// than we know says more.
-    pub unread_told: UnreadMembers,
+    /// Who was said last to be listed and not read; None: by a predecessor, and we do not know what. What a full read finds
+    /// is not ours to take back: one that sees less than we know says more.
+    pub unread_told: Option<UnreadMembers>,
     /// As it was kept last; None: nothing was.
     kept: Option<HashSet<Id>>,
 }

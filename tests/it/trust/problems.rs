@@ -177,10 +177,13 @@ fn what_a_directory_does_not_say_is_told_until_it_does() {
     (0..60).for_each(|i| ldif += &person(&format!("u{i}"), "people", "x"));
     ldif += &group("ops", (0..60).map(|i| dn(&format!("u{i}"))));
     let Some(mut slapd) = Slapd::start(Kind { refint: false, ..Kind::default() }, &ldif) else { return };
-    let server = served(&slapd.url(), "");
-    let of = |kind: &str| problems(&server, &format!("?kind={kind}"));
-    let one = |kind: &'static str| wait_for(kind, || of(kind).pop());
-    let none = |kind: &'static str| wait_for("it to be mended", || of(kind).is_empty().then_some(()));
+    let mut server = served(&slapd.url(), "");
+    fn of(server: &Server, kind: &str) -> Vec<Value> {
+        problems(server, &format!("?kind={kind}"))
+    }
+    let one = |server: &Server, kind: &'static str| wait_for(kind, || of(server, kind).pop());
+    let none =
+        |server: &Server, kind: &'static str| wait_for("it to be mended", || of(server, kind).is_empty().then_some(()));
     wait_for("the first read", || server.cli(&["sources"]).out.contains("healthy").then_some(()));
     assert_eq!(problems(&server, ""), [] as [Value; 0]);
 
@@ -188,31 +191,38 @@ fn what_a_directory_does_not_say_is_told_until_it_does() {
         format!("dn: cn=ops,ou=groups,{BASE}\nchangetype: modify\n{how}: member\nmember: {}\n", dn("nobody"))
     };
     slapd.change(&member("add"));
-    let told = one("absent_member");
+    let told = one(&server, "absent_member");
     assert!(
         told["subject"].as_str().unwrap().contains("uid=nobody") && told["why"] == "no such entry exists",
         "{told}"
     );
     slapd.change(&member("delete"));
-    none("absent_member");
+    none(&server, "absent_member");
+    // Also where it was mended while nobody listened.
+    slapd.change(&member("add"));
+    one(&server, "absent_member");
+    server.stop();
+    slapd.change(&member("delete"));
+    server.go();
+    none(&server, "absent_member");
 
     let mut gone = format!("dn: cn=ops,ou=groups,{BASE}\nchangetype: modify\ndelete: member\n");
     (0..40).for_each(|i| gone += &format!("member: {}\n", dn(&format!("u{i}"))));
     slapd.change(&gone);
-    let told = one("held_removals");
+    let told = one(&server, "held_removals");
     let plan = told["subject"].as_str().unwrap().to_owned();
     assert_eq!((&told["said"], &told["source"]), (&json!("40 removals"), &json!("corp-ldap")), "{told}");
     let apply = format!("rollcall apply {plan} --confirm-removals 40");
     assert!(told["remedy"].as_str().unwrap().contains(&apply), "{told}");
     server.cli(&["apply", &plan, "--confirm-removals", "40"]).ok();
-    none("held_removals");
+    none(&server, "held_removals");
 
     slapd.stop();
-    let told = one("source_unread");
+    let told = one(&server, "source_unread");
     assert!(told["why"].as_str().unwrap().starts_with("it does not answer; what it said last stands"), "{told}");
     assert!(told["remedy"].as_str().unwrap().contains("rollcall sources show corp-ldap"), "{told}");
     slapd.restart();
-    none("source_unread");
+    none(&server, "source_unread");
 }
 
 #[test]
