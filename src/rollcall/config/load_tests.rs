@@ -69,6 +69,11 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             "etc/rollcall.toml:2:1",
             "has a user or a password before its host",
         ),
+        (
+            "[server]\npublic_url = \"bob:hunter2@rollcall.test\"\n",
+            "etc/rollcall.toml:2:1",
+            "has a user or a password before its host",
+        ),
         ("[server]\nmax_body = \"1GiB\"\n", "etc/rollcall.toml:2:1", "1GiB is not between 1B and 64MiB"),
         ("[server]\nmax_connections = 0\n", "etc/rollcall.toml:2:1", "at least 1"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n", "etc/rollcall.toml:2:1", "say how they name the client"),

@@ -80,7 +80,12 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
     if let Some(url) = &config.server.public_url {
         let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let bad = |c: char| c.is_whitespace() || c.is_control() || "?#\"\\".contains(c);
-        if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(bad)) {
+        let authority = host.unwrap_or(url).split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            // Whoever asks for a token is told the address. Not repeated: it may be a password.
+            let what = "has a user or a password before its host, which everybody would be told; leave it out";
+            wrong("server.public_url", what.into());
+        } else if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(bad)) {
             wrong(
                 "server.public_url",
                 format!(
@@ -88,10 +93,6 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
                     url.escape_debug()
                 ),
             );
-        } else if host.and_then(|host| host.split('/').next()).is_some_and(|authority| authority.contains('@')) {
-            // Whoever asks for a token is told the address. Not repeated: it may be a password.
-            let what = "has a user or a password before its host, which everybody would be told; leave it out";
-            wrong("server.public_url", what.into());
         }
     }
     if let Err(what) = log_filter(&config.log.level) {
