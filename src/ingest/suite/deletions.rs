@@ -127,6 +127,76 @@ async fn nobody_holds_back_their_own_end_by_deleting_groups_and_memberships() {
 }
 
 #[tokio::test]
+async fn nobody_holds_back_their_own_end_by_emptying_projects_of_their_own() {
+    let own = || (0..5).map(|n| format!("own{n}"));
+    let all = people(0..10).chain([group("ops")]).chain((0..10).map(|n| member("ops", &p(n))));
+    let all = all.chain(own().map(|id| group(&id)));
+    let mut world = World::with(all);
+    world.projects.put("theirs", own().map(|id| format!("group/{id}")).chain(["person/p0".to_owned()]));
+    world.read().await.unwrap();
+    world.new_records().await;
+    let mut told: Vec<SourceChange> = own().map(|id| gone(group(&id))).collect();
+    told.extend([gone(person("p0", true)), gone(member("ops", "p0")), gone(member("ops", "p1"))]);
+    world.engine.change_sink().send(told).await.unwrap();
+    let ended = world.new_records().await;
+    let expected = ["group.member.removed member/ops/person/p0", "group.member.removed member/ops/person/p1"];
+    assert_eq!(ended, [&expected[..], &["person.removed person/p0"]].concat());
+    world.asks_for_a_read().await;
+    // Where it is the end of people that empties a project, they wait, and with them what hangs on them alone.
+    world.projects.put("ours", (1..6).map(|n| format!("person/{}", p(n))));
+    let mut told: Vec<SourceChange> = (1..6).map(|n| gone(person(&p(n), true))).collect();
+    told.extend([gone(member("ops", "p2")), gone(member("ops", "p9"))]);
+    world.engine.change_sink().send(told).await.unwrap();
+    assert_eq!(world.new_records().await, ["group.member.removed member/ops/person/p9"]);
+}
+
+#[tokio::test]
+async fn of_several_that_would_empty_a_project_alone_none_goes() {
+    let mut world = World::with(people(0..6).chain([group("g"), group("h")]).chain((0..6).map(|n| member("h", &p(n)))));
+    world.projects.put("acme", (0..5).map(|n| format!("group/g or {}", member("h", &p(n)).unwrap().subject())));
+    world.read().await.unwrap();
+    world.new_records().await;
+    let mut told = vec![gone(group("g")), gone(person("p5", true))];
+    told.extend((0..5).map(|n| gone(member("h", &p(n)))));
+    world.engine.change_sink().send(told).await.unwrap();
+    assert_eq!(world.new_records().await, ["person.removed person/p5"]);
+}
+
+#[tokio::test]
+async fn nobody_holds_back_their_own_end_by_taking_others_out_of_a_group_of_their_own() {
+    let all = people(0..30).chain([group("ops"), group("own")]).chain((0..30).map(|n| member("ops", &p(n))));
+    let mut world = World::with(all.chain((0..30).map(|n| member("own", &p(n)))));
+    world.read().await.unwrap();
+    world.new_records().await;
+    let has = |group: &str, who: Range<usize>| SourceChange::GroupMembers {
+        group: group.parse().unwrap(),
+        members: who.map(|n| member(group, &p(n)).unwrap().into()).collect(),
+    };
+    world.source.take(&member("ops", "p0").unwrap().subject());
+    world.engine.change_sink().send(vec![has("own", 29..30), has("ops", 1..30)]).await.unwrap();
+    assert_eq!(world.new_records().await, ["group.member.removed member/ops/person/p0"]);
+}
+
+#[tokio::test]
+async fn a_large_rest_waits_for_a_person_and_not_for_time() {
+    let mut world = World::with(people(0..300).chain((0..2000).map(|n| group(&format!("g{n}")))));
+    world.read().await.unwrap();
+    world.delete(0..200).await;
+    world.read().await.unwrap();
+    let plan = world.held().await;
+    assert_eq!(plan.removals, 200);
+    world.new_records().await;
+    for day in 1..3 {
+        world.clock.0.store(day * 24 * 3600, Ordering::Relaxed);
+        world.read().await.unwrap();
+        assert_eq!((world.held().await.removals, world.recorded("person.removed").await), (200, 0), "day {day}");
+    }
+    let plan = world.held().await;
+    world.apply(&plan).await.unwrap();
+    assert_eq!(world.present_facts().await, world.states());
+}
+
+#[tokio::test]
 async fn whoever_waits_keeps_the_memberships_however_small_the_groups_are() {
     let name = |n: usize| format!("team{}", n / 6);
     let all = people(0..300).chain((0..50).map(|n| group(&name(n * 6))));

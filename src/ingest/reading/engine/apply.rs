@@ -19,7 +19,7 @@ use crate::{
     reading::{
         change::{Change, ChangeKind, in_order},
         consequences::ProposedFacts,
-        guard::{HoldReason, Impact, MIN_PROTECTED, hold_reason},
+        guard::{HoldReason, Impact, MIN_PROTECTED, MIN_REMOVALS, hold_reason},
         plan::{PlanReason, PlanState},
         run::{ChangeCounts, RunOutcome},
         status::{AbsentMembers, ExcludedFacts, LastFullRead, MAX_SHOWN, SourceState, SourceStatus},
@@ -166,15 +166,18 @@ impl Engine {
         }
     }
 
-    /// How many of these removals came to a follower in numbers, a moment ago.
-    fn rest_of_many(&self, changes: &[Change]) -> usize {
+    /// How many of these removals came to a follower in numbers: a moment ago, or so many that they wait for a person
+    /// however long that takes.
+    fn rest_of_many(&self, changes: &[Change]) -> u64 {
         let (now, window) = (self.deps.clock.now(), self.removal_window());
-        changes.iter().filter(|change| change.body.is_removal() && window.counts(&change.subject, now)).count()
+        let ended = || changes.iter().filter(|change| change.body.is_removal()).map(|change| &*change.subject);
+        let rest = ended().filter(|subject| window.is_waiting(subject)).count() as u64;
+        if rest >= MIN_REMOVALS { rest } else { ended().filter(|subject| window.counts(subject, now)).count() as u64 }
     }
 
     /// Whether what would be recorded is too much to believe. Projects are asked about last, and only where something
     /// would be taken away: that costs a copy of the roster.
-    pub(super) async fn guard_reason(
+    async fn guard_reason(
         &self,
         mut impact: Impact,
         changes: &[Change],

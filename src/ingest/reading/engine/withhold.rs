@@ -6,12 +6,15 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
+use rollcall_events::Body;
+
 use super::{Engine, RunError};
 use crate::{
     baseline::{BaselineEntries, beginning_with},
     reading::{
         change::{Change, ChangeKind},
-        guard::{HoldReason, Impact, MIN_PROTECTED, MIN_REMOVALS},
+        consequences::ProposedFacts,
+        guard::{Impact, MIN_PROTECTED, MIN_REMOVALS, hold_reason},
         removal_window::{RemovalWindow, class_of},
         stores::BaselineState,
     },
@@ -56,35 +59,76 @@ impl Engine {
                 held.extend(subjects.into_iter().map(str::to_owned));
             }
         }
-        self.withhold_by_their_whole(changes, &removals, inferred, baseline, &mut held).await?;
+        self.withhold_by_share(inferred, baseline, &mut held).await?;
+        self.withhold_what_empties(changes, baseline, &mut held).await;
         self.withhold_what_hangs_on_it(&removals, &mut held);
         Ok(held)
     }
 
-    /// A batch as a small read: what it only did not name is too large a part of the source, or it empties a project.
-    async fn withhold_by_their_whole(
+    /// A batch as a small read: what it only did not name, and does not wait already, is too large a part of the source.
+    async fn withhold_by_share(
         &self,
-        changes: &[Change],
-        removals: &[&Change],
         inferred: &BTreeSet<String>,
         baseline: &BaselineState,
         held: &mut BTreeSet<String>,
     ) -> Result<(), RunError> {
-        let (unsaid, all) = (inferred.len() as u64, removals.len() as u64);
-        if unsaid == 0 && all < MIN_PROTECTED {
-            return Ok(());
-        }
+        let removals = inferred.difference(held).count() as u64;
         // Few removals are never too many by their share, however many facts there are.
-        let facts = if unsaid < MIN_REMOVALS { 0 } else { self.index(baseline).await?.lock().fact_count() };
-        // Of what is said explicitly only the projects are asked about.
-        let impact = Impact { facts, removals: unsaid.max(1), stated: 1, groups: Vec::new(), projects: Vec::new() };
-        let changes: Vec<Change> = changes.iter().filter(|change| !held.contains(&change.subject)).cloned().collect();
-        match self.guard_reason(impact, &changes, baseline).await {
-            None => {}
-            Some(HoldReason::Share { .. } | HoldReason::Empty { .. }) => held.extend(inferred.iter().cloned()),
-            Some(HoldReason::Emptied(_)) => held.extend(removals.iter().map(|change| change.subject.clone())),
+        if removals >= MIN_REMOVALS {
+            let facts = self.index(baseline).await?.lock().fact_count();
+            if hold_reason(&Impact { facts, removals, stated: 1, ..Impact::default() }).is_some() {
+                held.extend(inferred.iter().cloned());
+            }
         }
         Ok(())
+    }
+
+    /// What would empty a project. People are judged by themselves: nobody waits as one of a project that memberships
+    /// empty. Of these, by kind and by group, all wait that take part, and nothing that only came beside them.
+    async fn withhold_what_empties(&self, changes: &[Change], baseline: &BaselineState, held: &mut BTreeSet<String>) {
+        let (ended, mut goes): (Vec<&Change>, Vec<&Change>) =
+            changes.iter().filter(|c| !held.contains(&c.subject)).partition(|change| change.body.is_removal());
+        if self.emptied([&goes, &ended], baseline).await.is_empty() {
+            return;
+        }
+        let (people, rest): (Vec<&Change>, Vec<&Change>) =
+            ended.into_iter().partition(|change| matches!(change.body, Body::PersonRemoved(_)));
+        let subject = |change: &&Change| change.subject.clone();
+        // Suspensions never wait, whatever they empty.
+        let anyway = self.emptied([&goes], baseline).await;
+        if self.emptied([&goes, &people], baseline).await.is_subset(&anyway) {
+            goes.extend(people);
+        } else {
+            held.extend(people.iter().map(subject));
+        }
+        let emptied = self.emptied([&goes, &rest], baseline).await;
+        let mut classes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+        rest.iter().for_each(|change| classes.entry(class_of(&change.subject)).or_default().push(change));
+        // Halved, as each question costs a copy of the roster.
+        let mut parts = vec![classes.into_keys().collect::<Vec<_>>()];
+        let (mut free, mut taking_part) = (Vec::new(), Vec::new());
+        while let Some(mut part) = parts.pop() {
+            let of_part = |change: &&Change| part.contains(&class_of(&change.subject));
+            let (of_part, others): (Vec<&Change>, Vec<&Change>) = rest.iter().copied().partition(of_part);
+            if emptied.is_subset(&self.emptied([&goes, &others], baseline).await) {
+                free.extend(of_part);
+            } else if part.len() == 1 {
+                taking_part.extend(of_part);
+            } else {
+                parts.push(part.split_off(part.len() / 2));
+                parts.push(part);
+            }
+        }
+        // Where each of several alone would do it, none of them could be missed.
+        let several = !self.emptied([&goes, &free], baseline).await.is_subset(&anyway);
+        held.extend(if several { rest } else { taking_part }.iter().map(subject));
+    }
+
+    /// Which projects these would empty.
+    async fn emptied<const N: usize>(&self, changes: [&Vec<&Change>; N], baseline: &BaselineState) -> BTreeSet<String> {
+        let facts = changes.into_iter().flatten().map(|change| change.body.clone()).collect();
+        let proposed = ProposedFacts { source: self.source.clone(), seen: baseline.position, facts };
+        self.deps.consequences.emptied(proposed, MIN_PROTECTED).await.into_iter().collect()
     }
 
     /// Whoever waits keeps its memberships, and a group waits with its members.
