@@ -429,7 +429,7 @@ impl Affected {
         self.dns.extend(index.spellings(id));
         if let Some(person) = index.person(id) {
             self.dns.insert(person.dn.clone());
-            self.uids.extend(person.uids.iter().cloned());
+            self.uids.extend(person.uids.iter().flat_map(|uid| index.seem_same(uid)));
             self.sids.extend(person.primary.clone());
             self.claimed.extend(person.member_of.iter().cloned());
         }

@@ -166,7 +166,7 @@ pub async fn resolve(
     }
 }
 
-/// Asks who has a user name that nobody has exactly so.
+/// Asks whom a user name means.
 async fn look_up_uid(
     session: &mut Session,
     config: &Config,

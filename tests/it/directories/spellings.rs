@@ -91,6 +91,20 @@ fn a_posix_group_has_whom_the_server_finds_by_the_name_it_lists() {
 }
 
 #[test]
+fn a_user_name_that_the_server_takes_for_that_of_two_people_is_a_conflict_and_grants_neither() {
+    let posix = format!(
+        "dn: cn=p,ou=groups,{BASE}\nobjectClass: posixGroup\ncn: p\ngidNumber: 1\nmemberUid: ada\nmemberUid: kim\n\n"
+    );
+    // Whoever comes with the very spelling of the list is not whom it meant.
+    let people = named("cn=Ada Lovelace", "Ada") + &named("cn=somebody", "ada") + &person("kim", "people", "k");
+    let Some(slapd) = Slapd::start(Kind::default(), &(trunk() + &people + &posix)) else { return };
+    let snapshot = read(config(&slapd.url())).unwrap();
+    let picture = picture(&snapshot);
+    assert!(picture.contains("[p] has kim") && !picture.iter().any(|one| one.to_lowercase() == "[p] has ada"));
+    assert_eq!(snapshot.excluded().filter(|(_, why)| why.contains("several people")).count(), 2, "{picture:#?}");
+}
+
+#[test]
 fn a_member_written_again_in_another_spelling_stays_and_is_nobody_elses_when_the_name_moves_on() {
     let ldif =
         trunk() + &everybody() + &group("devs", [format!("cn=Jos\u{e9} N\u{fa}\u{f1}ez,ou=people,{BASE}"), dn("sync")]);

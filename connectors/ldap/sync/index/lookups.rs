@@ -49,7 +49,7 @@ impl DirectoryIndex {
         self.update_unknown(number);
     }
 
-    /// Notes whom the server finds by a user name that nobody has exactly so.
+    /// Notes whom the server finds by a user name.
     pub fn set_uid_lookup(&mut self, uid: &str, people: BTreeSet<Id>) {
         if let Some(user) = self.uids.get_mut(uid) {
             user.lookup = Some(people);
@@ -66,7 +66,7 @@ impl DirectoryIndex {
     }
 
     fn clear_uid_lookups(&mut self) {
-        for uid in &self.uids_of_nobody {
+        for uid in &self.asked_uids {
             let _ = self.uids.get_mut(uid).is_some_and(|user| user.lookup.take().is_some());
         }
     }
@@ -77,7 +77,7 @@ impl DirectoryIndex {
         let unread = |number: &usize| self.names.get(*number).is_some_and(|name| name.means().is_none());
         let names: Vec<usize> = self.looked_up.iter().copied().filter(unread).collect();
         names.iter().for_each(|number| self.forget_lookup(*number));
-        let uids = self.uids_of_nobody.iter().filter_map(|uid| Some((uid.clone(), self.uids.get(uid)?.lookup.clone())));
+        let uids = self.asked_uids.iter().filter_map(|uid| Some((uid.clone(), self.uids.get(uid)?.lookup.clone())));
         let uids = uids.collect();
         self.clear_uid_lookups();
         DoubtfulLookups { names, uids }
@@ -97,10 +97,10 @@ impl DirectoryIndex {
         self.unknown.iter().filter_map(|number| self.names.get(*number)).map(|name| name.dn.clone()).collect()
     }
 
-    /// The user names that groups list, nobody has exactly so, and the server was not asked about.
+    /// The user names of which the server has to say whom they mean, and was not asked.
     pub fn unknown_uids(&self) -> Vec<String> {
         let unknown = |uid: &&str| self.uids.get(*uid).is_some_and(|user| user.means().is_none());
-        self.uids_of_nobody.iter().map(|uid| &**uid).filter(unknown).map(str::to_owned).collect()
+        self.asked_uids.iter().map(|uid| &**uid).filter(unknown).map(str::to_owned).collect()
     }
 
     /// The other spellings of somebody's name.

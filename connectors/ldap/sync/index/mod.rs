@@ -4,9 +4,12 @@
 mod lookups;
 mod statements;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    iter,
+};
 
-use rollcall_events::Id;
+use rollcall_events::{Id, names::canonical_name};
 use rollcall_ingest::connector::SnapshotBuilder;
 
 pub use self::{
@@ -60,7 +63,9 @@ impl NameEntry {
 struct UidEntry {
     /// Who has exactly this one.
     people: BTreeSet<Id>,
-    /// Whom the server finds by it, where nobody has exactly this one and it was looked up.
+    /// Whether the server has to say whom it means.
+    asks: bool,
+    /// What the server said.
     lookup: Option<BTreeSet<Id>>,
     listed_in: Vec<Id>,
 }
@@ -68,7 +73,7 @@ struct UidEntry {
 impl UidEntry {
     /// Whom it stands for; None where that was not looked up.
     fn means(&self) -> Option<&BTreeSet<Id>> {
-        if self.people.is_empty() { self.lookup.as_ref() } else { Some(&self.people) }
+        if self.asks { self.lookup.as_ref() } else { Some(&self.people) }
     }
 }
 
@@ -100,8 +105,11 @@ pub struct DirectoryIndex {
     names: Vec<NameEntry>,
     numbers: HashMap<Dn, usize>,
     uids: HashMap<Box<str>, UidEntry>,
-    /// User names that groups list and nobody has.
-    uids_of_nobody: BTreeSet<Box<str>>,
+    /// User names that groups list and of which the server has to say whom they mean: nobody has exactly this one, or somebody
+    /// has another one that seems the same.
+    asked_uids: BTreeSet<Box<str>>,
+    /// User names that are written otherwise than in the one form of all that seem the same, by that.
+    other_uids: HashMap<Box<str>, BTreeSet<Box<str>>>,
     primaries: HashMap<Vec<u8>, BTreeSet<Id>>,
     named_by_people: HashMap<Dn, BTreeSet<Id>>,
     /// Groups by their own SID.
@@ -128,8 +136,8 @@ impl DirectoryIndex {
     pub fn add_names(&mut self, person: &Person) {
         self.resolve_name(&person.dn, Resolved::Person(person.id.clone()));
         for uid in &person.uids {
-            self.uids.entry(uid.as_str().into()).or_default().people.insert(person.id.clone());
-            self.update_uid_of_nobody(uid);
+            self.uid(uid).people.insert(person.id.clone());
+            self.update_asked_uids(uid);
         }
         if let Some(sid) = &person.primary {
             self.primaries.entry(sid.clone()).or_default().insert(person.id.clone());
@@ -189,8 +197,8 @@ impl DirectoryIndex {
                     self.update_unknown(*number);
                 }
                 IndexedMember::Uid(uid) => {
-                    self.uids.entry(uid.clone()).or_default().listed_in.push(group.id.clone());
-                    self.update_uid_of_nobody(uid);
+                    self.uid(uid).listed_in.push(group.id.clone());
+                    self.update_asked_uids(uid);
                 }
                 IndexedMember::Garbage(_) => {}
             }
@@ -234,14 +242,36 @@ impl DirectoryIndex {
         }
     }
 
-    fn update_uid_of_nobody(&mut self, uid: &str) {
-        match self.uids.get(uid) {
-            Some(user) if user.people.is_empty() && !user.listed_in.is_empty() => {
-                self.uids_of_nobody.insert(uid.into());
+    fn uid(&mut self, uid: &str) -> &mut UidEntry {
+        if !self.uids.contains_key(uid) {
+            let canonical = canonical_name(uid);
+            if canonical != uid {
+                self.other_uids.entry(canonical.into()).or_default().insert(uid.into());
             }
-            _ => {
-                self.uids_of_nobody.remove(uid);
-                let _ = self.uids.get_mut(uid).is_some_and(|user| user.lookup.take().is_some());
+        }
+        self.uids.entry(uid.into()).or_default()
+    }
+
+    /// The user names that seem to be this one, itself among them. Whether they are is the server's to say.
+    pub fn seem_same(&self, uid: &str) -> Vec<String> {
+        let canonical = canonical_name(uid);
+        let others = self.other_uids.get(&*canonical).into_iter().flatten().map(|other| other.to_string());
+        others.chain(iter::once(canonical.clone())).filter(|other| self.uids.contains_key(other.as_str())).collect()
+    }
+
+    /// Of which user names the server is asked may have changed.
+    fn update_asked_uids(&mut self, uid: &str) {
+        let same = self.seem_same(uid);
+        let held = same.iter().filter(|uid| self.uids.get(uid.as_str()).is_some_and(|user| !user.people.is_empty()));
+        let several = held.count() > 1;
+        for uid in same {
+            let Some(user) = self.uids.get_mut(uid.as_str()) else { continue };
+            user.asks = !user.listed_in.is_empty() && (user.people.is_empty() || several);
+            if user.asks {
+                self.asked_uids.insert(uid.into());
+            } else {
+                user.lookup = None;
+                self.asked_uids.remove(uid.as_str());
             }
         }
     }
@@ -260,7 +290,7 @@ impl DirectoryIndex {
         let (dn, named) = if let Some(person) = self.people.remove(id) {
             for uid in &person.uids {
                 let _ = self.uids.get_mut(uid.as_str()).is_some_and(|user| user.people.remove(id));
-                self.update_uid_of_nobody(uid);
+                self.update_asked_uids(uid);
             }
             if let Some(sid) = &person.primary {
                 let _ = self.primaries.get_mut(sid).is_some_and(|set| set.remove(id));
@@ -287,7 +317,7 @@ impl DirectoryIndex {
                             user.listed_in.retain(|group| group != id);
                             true
                         });
-                        self.update_uid_of_nobody(uid);
+                        self.update_asked_uids(uid);
                     }
                     IndexedMember::Garbage(_) => {}
                 }

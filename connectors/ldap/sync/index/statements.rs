@@ -37,8 +37,8 @@ impl DirectoryIndex {
             let found = names.iter().filter(move |name| name.lookup.as_ref() == Some(&wanted));
             found.flat_map(|name| shown(&name.dn, &name.listed_in))
         };
-        let uids = self.uids_of_nobody.iter().filter_map(|uid| Some((uid, self.uids.get(uid)?)));
-        let uids = uids.filter(|(_, user)| user.lookup.as_ref().is_none_or(BTreeSet::is_empty));
+        let uids = self.asked_uids.iter().filter_map(|uid| Some((uid, self.uids.get(uid)?)));
+        let uids = uids.filter(|(_, user)| user.lookup.as_ref().unwrap_or(&user.people).is_empty());
         let absent = found(LookupResult::Absent).chain(uids.flat_map(|(uid, user)| shown(uid, &user.listed_in)));
         UnreadMembers {
             absent: absent.collect::<BTreeSet<_>>().into_iter().collect(),

@@ -177,6 +177,30 @@ fn a_user_name_that_nobody_has_exactly_so_is_whose_the_server_says() {
 }
 
 #[test]
+fn a_user_name_that_seems_to_be_that_of_another_too_is_whose_the_server_says() {
+    let mut index = DirectoryIndex::default();
+    index.put_group(group("g", vec![Listed::Uid("ada".into())]));
+    let upper = Person { uids: vec!["Ada".to_owned()], ..person("upper", "a") };
+    index.put_person(upper.clone());
+    index.set_uid_lookup("ada", BTreeSet::from([id("upper-a")]));
+    assert_eq!(members(&index, "g").members, [Member::Person(id("upper-a"))]);
+    // Whoever comes with the spelling of the list is not at once whom it means.
+    index.put_person(person("ada", "a"));
+    let doubted = index.clear_doubtful_lookups();
+    assert_eq!(index.unknown_uids(), ["ada"]);
+    assert_eq!(index.unread_members().absent, [] as [String; 0]);
+    index.set_uid_lookup("ada", BTreeSet::from([id("upper-a"), id("ada-a")]));
+    assert_eq!(index.groups_of_changed_lookups(&doubted), [id("g")]);
+    assert_eq!(members(&index, "g").conflicts, [("ada".to_owned(), vec![id("ada-a"), id("upper-a")])]);
+    // A server on which case counts says another thing.
+    index.set_uid_lookup("ada", BTreeSet::from([id("ada-a")]));
+    assert_eq!(members(&index, "g").members, [Member::Person(id("ada-a"))]);
+    assert!(index.seem_same("Ada").contains(&"ada".to_owned()), "the group is told again when Ada goes");
+    index.remove(&id("upper-a"));
+    assert_eq!((index.unknown_uids(), members(&index, "g").members), (vec![], vec![Member::Person(id("ada-a"))]));
+}
+
+#[test]
 fn a_group_that_people_claim_in_another_spelling_has_them() {
     let mut index = DirectoryIndex::default();
     let claimed = dn("CN=Named,dc=x");
