@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, configuration_differences};
+use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, SourceSaidView, configuration_differences};
 use rollcall_events::{LOCAL, Order, Position, Recorded, SourceName};
 use rollcall_ingest::{DeliveryId, SourceState, SourceStatus};
 use rollcall_store::{
@@ -188,6 +188,8 @@ pub(super) async fn in_deliveries(
     let found = app.ops.open_deliveries(outcome, source.as_ref(), before.as_ref(), limit).await;
     let found = found.map_err(|error| unreadable(&error))?;
     let next = found.last().filter(|_| found.len() >= limit as usize).map(|last| last.id.to_string());
+    let roster = app.live.read();
+    let retired = |source: &SourceName| roster.retirement(source.as_str()).is_some();
     let found = found.into_iter().map(|delivery| {
         let OpenDelivery { id, source, received_at, events, open, problem } = delivery;
         let show = format!("`rollcall deliveries show {id}` says which");
@@ -206,6 +208,11 @@ pub(super) async fn in_deliveries(
                 problem.map_or("it does not fit".to_owned(), |problem| format!("first: {problem}")),
                 format!("{show}, and what is wrong; have the sender send them as they should be under the same ids, or where it is mended here, {replay}; {dismiss}"),
             ),
+        };
+        let remedy = if retired(&source) {
+            format!("source {source} is retired: it is neither replayed nor sent again. {show}; what of it is still meant, have another source say; {dismiss}")
+        } else {
+            remedy
         };
         let problem = ProblemShown {
             id: String::new(),
@@ -373,58 +380,62 @@ pub(super) fn not_configured(app: &App, after: Option<&str>) -> Result<Part> {
     Ok(Part { found: found.collect(), next: None })
 }
 
+/// Sources of which somebody said something that holds still; `told` is what of that: what stands, why, what to do.
+fn said_of_sources<'a>(
+    kind: ProblemKind,
+    all: impl Iterator<Item = SourceSaidView<'a>>,
+    after: Option<&str>,
+    told: impl Fn(&str, &str) -> (&'static str, String, String),
+) -> Part {
+    let mut all: Vec<_> = all.filter(|said| after.is_none_or(|after| said.source > after)).collect();
+    all.sort_unstable_by_key(|said| said.source);
+    let found = all.into_iter().map(|SourceSaidView { source, at, position, author, .. }| {
+        let (said, why, remedy) = told(source, author.unwrap_or("the operator"));
+        let problem = ProblemShown {
+            id: String::new(),
+            kind,
+            since: Some(at),
+            position: Some(position),
+            source: source.to_owned(),
+            subject: format!("source/{source}"),
+            said: said.to_owned(),
+            why,
+            remedy,
+        };
+        (source.to_owned(), problem)
+    });
+    Part { found: found.collect(), next: None }
+}
+
 /// Sources whose facts do not count.
 pub(super) fn suspended(app: &App, after: Option<&str>) -> Part {
     let roster = app.live.read();
-    let all = roster.suspended_sources().map(|said| said.by);
-    let mut all: Vec<_> = all.filter(|said| after.is_none_or(|after| said.source > after)).collect();
-    all.sort_unstable_by_key(|said| said.source);
-    let found = all.into_iter().map(|said| {
-        let name = said.source;
-        let problem = ProblemShown {
-            id: String::new(),
-            kind: ProblemKind::SourceSuspended,
-            since: Some(said.at),
-            position: Some(said.position),
-            source: name.to_owned(),
-            subject: format!("source/{name}"),
-            said: "its facts are kept and go on being updated".to_owned(),
-            why: format!("{} suspended it: nobody has anything through them", said.author.unwrap_or("the operator")),
-            remedy: format!("`rollcall sources resume {name}` shows whom that gives what, and does it"),
-        };
-        (name.to_owned(), problem)
-    });
-    Part { found: found.collect(), next: None }
+    said_of_sources(
+        ProblemKind::SourceSuspended,
+        roster.suspended_sources().map(|said| said.by),
+        after,
+        |name, author| {
+            (
+                "its facts are kept and go on being updated",
+                format!("{author} suspended it: nobody has anything through them"),
+                format!("`rollcall sources resume {name}` shows whom that gives what, and does it"),
+            )
+        },
+    )
 }
 
 /// Sources that are retired and configured still.
 pub(super) fn retired(app: &App, after: Option<&str>) -> Part {
     let roster = app.live.read();
     let configured = |name: &str| app.receiver.max_body(name).is_some() || app.runners.reads(name);
-    let all = roster.retired_sources().filter(|said| configured(said.source));
-    let mut all: Vec<_> = all.filter(|said| after.is_none_or(|after| said.source > after)).collect();
-    all.sort_unstable_by_key(|said| said.source);
-    let found = all.into_iter().map(|said| {
-        let name = said.source;
-        let problem = ProblemShown {
-            id: String::new(),
-            kind: ProblemKind::SourceRetired,
-            since: Some(said.at),
-            position: Some(said.position),
-            source: name.to_owned(),
-            subject: format!("source/{name}"),
-            said: "the configuration names it".to_owned(),
-            why: format!(
-                "{} retired it, for ever: it is not read, and what it posts is refused",
-                said.author.unwrap_or("the operator")
-            ),
-            remedy: format!(
-                "take [source.{name}] out of the configuration; a source that takes its place has another name"
-            ),
-        };
-        (name.to_owned(), problem)
-    });
-    Part { found: found.collect(), next: None }
+    let retired = roster.retired_sources().filter(|said| configured(said.source));
+    said_of_sources(ProblemKind::SourceRetired, retired, after, |name, author| {
+        (
+            "the configuration names it",
+            format!("{author} retired it, for ever: it is not read, and what it posts is refused"),
+            format!("take [source.{name}] out of the configuration; a source that takes its place has another name"),
+        )
+    })
 }
 
 /// Settings that are configured and not in effect.

@@ -83,3 +83,23 @@ fn retiring_what_many_rest_on_waits_for_whoever_names_the_plan() {
     server.cli(&["sources", "retire", "flexnet", "--for-ever", "flexnet", "--confirm", &name]).ok();
     assert_eq!(server.memberships(), Vec::<String>::new());
 }
+
+#[test]
+fn what_is_in_quarantine_of_a_retired_source_is_not_said_to_be_replayed_and_can_be_dismissed() {
+    let server = Server::start();
+    server.say(WORLD);
+    let unknown = String::from_utf8(event()).unwrap().replace("person.upserted", "person.upsetted");
+    server.post_raw("application/cloudevents+json", unknown.into_bytes()).expect(202);
+    let told = || server.pages("/api/v1/problems?kind=quarantined");
+    let remedy = |told: &[Value]| told[0]["remedy"].as_str().unwrap().to_owned();
+    let before = told();
+    assert!(remedy(&before).contains("rollcall deliveries replay"), "{before:#?}");
+    server.cli(&["sources", "retire", "flexnet", "--for-ever", "flexnet"]).ok();
+    let after = told();
+    let (delivery, remedy) = (after[0]["subject"].as_str().unwrap(), remedy(&after));
+    assert!(remedy.starts_with("source flexnet is retired") && !remedy.contains("deliveries replay"), "{remedy}");
+    server.post(&format!("/api/v1/deliveries/{delivery}/replay"), &json!({})).expect(410);
+    assert!(remedy.contains(&format!("rollcall deliveries dismiss {delivery}")), "{remedy}");
+    server.cli(&["deliveries", "dismiss", delivery, "--because", "it is retired"]).ok();
+    assert_eq!(told(), [] as [Value; 0]);
+}
