@@ -86,8 +86,13 @@ impl Client {
         let mut connection = self.connect(url).await?;
         connection.bind(&self.config.bind).await?;
         let root = RootDse::read(&mut connection).await?;
-        let schema = Schema::of(&self.config, root.kind);
-        Ok(Session { connection, root, schema })
+        Ok(self.session_of(connection, root))
+    }
+
+    /// A session on a bound connection whose server said what it is.
+    pub fn session_of(&self, mut connection: Connection, root: RootDse) -> Session {
+        connection.set_advice(root.kind.limit_advice(self.config.bind.account()));
+        Session { connection, schema: Schema::of(&self.config, root.kind), root }
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     client::{Client, Session},
     directory::Directory,
-    schema::{model::Schema, server::RootDse},
+    schema::server::RootDse,
     sync::{active_directory, method::SyncMethod, read::search_below},
     wire::{connection::Url, fault::Fault, message::Entry, search, tls::fingerprint},
 };
@@ -66,8 +66,7 @@ async fn open_session(client: &Client, url: &Url, found: &mut Vec<Finding>) -> R
     connection.bind(&client.config.bind).await.map_err(|fault| ("bind", fault))?;
     let root = RootDse::read(&mut connection).await.map_err(|fault| ("bind", fault))?;
     found.push(good("bind", format!("{url} lets us in")));
-    let schema = Schema::of(&client.config, root.kind);
-    Ok(Session { connection, root, schema })
+    Ok(client.session_of(connection, root))
 }
 
 async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found: &mut Vec<Finding>) {

@@ -22,6 +22,10 @@ pub enum Kind {
     ActiveDirectory,
     /// 389 Directory Server, FreeIPA among them.
     Ds389,
+    /// OpenDJ and its kin.
+    OpenDj,
+    /// eDirectory.
+    EDirectory,
     /// Anything else.
     Other,
 }
@@ -34,6 +38,8 @@ impl Kind {
             Self::OpenLdap => "OpenLDAP",
             Self::ActiveDirectory => "Active Directory",
             Self::Ds389 => "389 Directory Server",
+            Self::OpenDj => "OpenDJ",
+            Self::EDirectory => "eDirectory",
             Self::Other => "an LDAP server of another kind",
         }
     }
@@ -42,9 +48,71 @@ impl Kind {
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
-            Self::OpenLdap | Self::Other => "entryUUID",
+            Self::OpenLdap | Self::OpenDj | Self::Other => "entryUUID",
             Self::ActiveDirectory => "objectGUID",
             Self::Ds389 => "nsUniqueId",
+            Self::EDirectory => "GUID",
+        }
+    }
+
+    /// What to set, and where, when a limit of such a server ends a read by this account: by result code.
+    pub(crate) fn limit_advice(self, account: &str) -> Vec<(u32, String)> {
+        let of = |time: String, size: String, looked_at: String| vec![(3, time), (4, size), (11, looked_at)];
+        match self {
+            Self::OpenLdap => {
+                let limits = |what: &str| {
+                    format!("raise it for the account alone: `limits dn.exact=\"{account}\" {what}` (slapd.conf), or the same in `olcLimits` of the database")
+                };
+                of(
+                    limits("time=unlimited"),
+                    limits("size.prtotal=unlimited"),
+                    format!("{}; or index what `people_filter` and `group_filter` look at", limits("size.unchecked=unlimited")),
+                )
+            }
+            Self::ActiveDirectory => {
+                let policy = |what: &str| {
+                    format!("raise {what} in the query policy (`ntdsutil`, \"ldap policies\"; it is `lDAPAdminLimits` of CN=Default Query Policy in the configuration partition)")
+                };
+                of(
+                    policy("MaxQueryDuration"),
+                    format!("lower `page_size` below MaxPageSize (1000 by default), or {}", policy("MaxPageSize")),
+                    policy("MaxTempTableSize and MaxResultSetSize"),
+                )
+            }
+            Self::Ds389 => {
+                let entry = |what: &str, everywhere: &str| {
+                    format!("give {account} {what}, each -1 (no limit), in its own entry, or raise {everywhere} for everybody")
+                };
+                let backend = "in cn=config,cn=ldbm database,cn=plugins,cn=config";
+                of(
+                    entry("nsTimeLimit", "nsslapd-timelimit in cn=config"),
+                    entry("nsSizeLimit and nsPagedSizeLimit", "nsslapd-sizelimit and nsslapd-pagedsizelimit in cn=config"),
+                    entry(
+                        "nsLookThroughLimit, nsPagedLookThroughLimit, nsIDListScanLimit and nsPagedIDListScanLimit",
+                        &format!("nsslapd-lookthroughlimit and nsslapd-pagedlookthroughlimit {backend}"),
+                    ),
+                )
+            }
+            Self::OpenDj => {
+                let entry = |own: &str, all: &str| {
+                    format!("give {account} {own}: 0 (no limit) in its own entry, or raise {all} with `dsconfig set-global-configuration-prop`")
+                };
+                of(
+                    entry("ds-rlim-time-limit", "time-limit"),
+                    entry("ds-rlim-size-limit", "size-limit"),
+                    entry("ds-rlim-lookthrough-limit", "lookthrough-limit"),
+                )
+            }
+            Self::EDirectory => {
+                let group = |what: &str| {
+                    format!("raise the {what} of the LDAP server object that answers (iManager, \"LDAP Options\"; 0 is no limit)")
+                };
+                of(group("search time limit"), group("search entry limit"), group("search entry limit"))
+            }
+            Self::Other => {
+                let raise = |what: &str| format!("raise the server's limit of {what} for {account}");
+                of(raise("time"), raise("entries"), raise("entries looked at"))
+            }
         }
     }
 }
@@ -101,6 +169,10 @@ impl RootDse {
             Kind::OpenLdap
         } else if vendor.iter().any(|text| text.contains("389")) {
             Kind::Ds389
+        } else if ["OpenDJ", "ForgeRock", "PingDS"].iter().any(|name| vendor.iter().any(|text| text.contains(name))) {
+            Kind::OpenDj
+        } else if vendor.iter().any(|text| text.contains("eDirectory")) {
+            Kind::EDirectory
         } else {
             Kind::Other
         };
@@ -158,7 +230,28 @@ mod tests {
         assert_eq!(kind(&[("objectClass", &["top", "OpenLDAProotDSE"])]), Kind::OpenLdap);
         assert_eq!(kind(&[("supportedCapabilities", &["1.2.840.113556.1.4.800"])]), Kind::ActiveDirectory);
         assert_eq!(kind(&[("vendorVersion", &["389-Directory/2.4.5 B2024.017"])]), Kind::Ds389);
+        assert_eq!(kind(&[("vendorVersion", &["OpenDJ Server 4.5.2"])]), Kind::OpenDj);
+        assert_eq!(kind(&[("vendorVersion", &["LDAP Agent for NetIQ eDirectory 9.2.4"])]), Kind::EDirectory);
         assert_eq!(kind(&[]), Kind::Other);
+    }
+
+    #[test]
+    fn a_limit_is_answered_with_what_to_set_where_for_which_account() {
+        for (kind, code, parts) in [
+            (Kind::Ds389, 11, &["uid=sync,dc=x", "nsLookThroughLimit", "nsslapd-pagedlookthroughlimit in cn=config"][..]),
+            (Kind::Ds389, 4, &["nsPagedSizeLimit", "nsslapd-pagedsizelimit in cn=config"]),
+            (Kind::Ds389, 3, &["nsTimeLimit"]),
+            (Kind::OpenLdap, 4, &["limits dn.exact=\"uid=sync,dc=x\" size.prtotal=unlimited", "olcLimits"]),
+            (Kind::OpenLdap, 11, &["size.unchecked=unlimited", "index"]),
+            (Kind::ActiveDirectory, 4, &["page_size", "MaxPageSize", "lDAPAdminLimits"]),
+            (Kind::OpenDj, 11, &["ds-rlim-lookthrough-limit"]),
+            (Kind::EDirectory, 4, &["LDAP Options"]),
+            (Kind::Other, 3, &["uid=sync,dc=x"]),
+        ] {
+            let advice = kind.limit_advice("uid=sync,dc=x");
+            let (_, text) = advice.iter().find(|(known, _)| *known == code).unwrap();
+            assert!(parts.iter().all(|part| text.contains(part)), "{kind:?} {code}: {text}");
+        }
     }
 
     #[test]

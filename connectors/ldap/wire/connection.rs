@@ -116,6 +116,17 @@ pub enum Bind {
     Anonymous,
 }
 
+impl Bind {
+    /// The account, as an operator knows it.
+    pub fn account(&self) -> &str {
+        match self {
+            Self::Simple(dn, _) => dn,
+            Self::External => "the client certificate's account",
+            Self::Anonymous => "anonymous",
+        }
+    }
+}
+
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for T {}
 
@@ -133,6 +144,8 @@ pub struct Connection {
     ours: Option<Arc<ClientIdentity>>,
     /// How many bytes of messages came.
     bytes_received: u64,
+    /// What to do about a limit of this server, by the result code that names it.
+    advice: Vec<(u32, String)>,
 }
 
 impl fmt::Debug for Connection {
@@ -173,6 +186,7 @@ impl Connection {
             certificate: None,
             ours: None,
             bytes_received: 0,
+            advice: Vec::new(),
         };
         match (protection, url.tls) {
             (Protection::Clear, false) => Ok(Self { stream: Box::new(stream), ..plain }),
@@ -332,9 +346,17 @@ impl Connection {
         let _ = timeout(Duration::from_secs(1), self.send(&Request::Unbind, &[])).await;
     }
 
+    /// What a search that ends with one of these codes is to be answered with, for the operator.
+    pub fn set_advice(&mut self, advice: Vec<(u32, String)>) {
+        self.advice = advice;
+    }
+
     /// A result that is no success, as a fault.
     pub fn refused(&self, what: &str, outcome: &Outcome) -> Fault {
-        Fault::Refused { what: format!("{} at {}", what, self.url), code: outcome.code, said: said(outcome) }
+        let advice = self.advice.iter().find(|(code, _)| *code == outcome.code);
+        let advice = advice.map_or_else(String::new, |(_, advice)| format!("; {advice}"));
+        let said = format!("{}{advice}", said(outcome));
+        Fault::Refused { what: format!("{} at {}", what, self.url), code: outcome.code, said }
     }
 
     async fn send(&mut self, request: &Request<'_>, controls: &[Control]) -> Result<i64, Fault> {
@@ -460,6 +482,7 @@ mod tests {
             certificate: None,
             ours: None,
             bytes_received: 0,
+            advice: Vec::new(),
         };
         let read = connection.read(1).now_or_never().unwrap();
         (read, connection.buffer.len())

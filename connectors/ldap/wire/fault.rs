@@ -30,7 +30,7 @@ pub enum Fault {
         what: String,
         /// The LDAP result code.
         code: u32,
-        /// What the server says to it, with a colon before, or nothing.
+        /// What the server says to it, with a colon before, or nothing; and what to do about it, where that is known.
         said: String,
     },
     /// Bytes that are no LDAP, or too many of them. The connection is gone.

@@ -91,15 +91,18 @@ fn l04_a_server_that_stops_by_itself_at_a_limit_concludes_nothing_and_is_named()
     corp.start();
     corp.read();
     let before = corp.head();
-    for (limit, says) in [
+    for (limit, says, advice) in [
         // So many entries over all pages; so many candidates.
-        ("size.prtotal=30", "4 (sizeLimitExceeded)"),
-        ("size.prtotal=unlimited size.unchecked=10", "11 (adminLimitExceeded)"),
+        ("size.prtotal=30", "4 (sizeLimitExceeded)", "size.prtotal=unlimited"),
+        ("size.prtotal=unlimited size.unchecked=10", "11 (adminLimitExceeded)", "size.unchecked=unlimited"),
     ] {
         slapd.reconfigure(|conf| conf.replacen("size.prtotal=unlimited\naccess", &format!("{limit}\naccess"), 1));
         corp.hint();
         let why = failed(&corp, SourceState::Blind);
         assert!(why.contains(says), "{why}");
+        let what_to_set = format!("limits dn.exact=\"{SYNC}\" {advice}");
+        assert!(why.contains(&what_to_set), "no `{what_to_set}` in: {why}");
+        // What it says to set is what helps.
         slapd.reconfigure(|conf| conf.replacen(&format!("{limit}\naccess"), "size.prtotal=unlimited\naccess", 1));
         corp.read();
         healthy(&corp);
