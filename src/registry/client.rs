@@ -50,10 +50,21 @@ impl ClientFamily {
         found.map_or(Self::Other, |(_, family)| *family)
     }
 
-    /// Whether it shows the text of a 403 of the token endpoint.
+    /// Whether it shows the text of a 403 of the token endpoint. The library is what asks for it, as its `client_id` says:
+    /// helm up to 3.17 pulls a named version through containerd's, which keeps the status and drops the text.
     #[must_use]
-    pub fn shows_reasons(self) -> bool {
-        matches!(self, Self::Docker | Self::Helm)
+    pub fn shows_reasons(self, library: Option<&str>) -> bool {
+        match self {
+            Self::Docker => true,
+            Self::Helm => library != Some("containerd-client"),
+            Self::Skopeo
+            | Self::Podman
+            | Self::Buildah
+            | Self::Containerd
+            | Self::Crane
+            | Self::Oras
+            | Self::Other => false,
+        }
     }
 
     /// Its name in records and labels.

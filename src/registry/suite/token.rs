@@ -376,6 +376,29 @@ async fn c28_denial_modes() {
     }
 }
 
+/// helm 3.17 asks for the tags by GET, and shows the message of a 403; it pulls a named version through containerd's library,
+/// by POST, and shows nothing but "failed to fetch oauth token: unexpected status from POST request".
+#[tokio::test]
+async fn c28_helm_is_told_why_where_it_shows_it_and_otherwise_as_any_client() {
+    let world = World::new();
+    world.entitle("inactive");
+    let (scope, agent) = ("repository:acme/db:pull", "Helm/3.17");
+    let form = |client_id| {
+        let who = [("grant_type", "password"), ("username", "ada"), ("password", ADA)];
+        [&who[..], &[("client_id", client_id), ("service", "registry"), ("scope", scope)]].concat()
+    };
+    let tags = world.get(&format!("scope={scope}")).basic("ada", ADA).agent(agent).send().await;
+    let newer = world.post(&form("oras-go")).agent(agent).send().await;
+    for told in [tags, newer] {
+        assert_eq!(told.status, StatusCode::FORBIDDEN);
+        assert!(told.error().1.contains("ENT-7"), "{:?}", told.error());
+    }
+    let pull = world.post(&form("containerd-client")).agent(agent).send().await;
+    assert_eq!(pull.status, StatusCode::OK, "the registry's own refusal is one that it shows");
+    assert!(pull.claims.unwrap().access.is_empty());
+    assert_eq!(world.decisions().len(), 3, "each is on record");
+}
+
 #[tokio::test]
 async fn c28_the_text_names_what_ended_in_one_sentence() {
     type Change = fn(&World);

@@ -19,11 +19,11 @@ pub enum DenialMode {
 }
 
 impl DenialMode {
-    /// Whether this client gets a reason.
+    /// Whether this client, which may name the library that asks for it, gets a reason.
     #[must_use]
-    pub fn explains_to(self, client: ClientFamily) -> bool {
+    pub fn explains_to(self, client: ClientFamily, library: Option<&str>) -> bool {
         match self {
-            Self::Auto => client.shows_reasons(),
+            Self::Auto => client.shows_reasons(library),
             Self::Explain => true,
             Self::Standard => false,
         }

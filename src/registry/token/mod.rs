@@ -202,7 +202,8 @@ impl TokenServer {
             return Err((RequestResult::NoCredential, Refusal::Credentials));
         }
         let sign_in = SignIn { realm: Realm::Registry, credentials: &credentials, client: call.address, now };
-        let explaining = if self.parts.denial.explains_to(client) { Explaining::Yes } else { Explaining::No };
+        let explains = self.parts.denial.explains_to(client, form.client_id.as_deref());
+        let explaining = if explains { Explaining::Yes } else { Explaining::No };
         let grant = self
             .parts
             .authenticator
