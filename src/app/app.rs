@@ -47,6 +47,8 @@ pub struct AppParts {
     pub authenticator: Arc<Authenticator>,
     /// What the configuration says of access, in effect or not.
     pub configuration: Arc<Configuration>,
+    /// The registry that tokens are for, as its clients name it, where the configuration says so.
+    pub registry: Option<String>,
     /// How many connections the server has at most: those that wait are a part of them.
     pub connections: usize,
 }
@@ -64,6 +66,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     authenticator: Arc<Authenticator>,
     pub(crate) configuration: Arc<Configuration>,
+    pub(crate) registry: Option<String>,
     /// Commands share it; one that rests on what it saw before takes it alone.
     pub(crate) command_order: Arc<RwLock<()>>,
     pub(crate) shares: Shares,
@@ -86,6 +89,7 @@ impl App {
             clock,
             authenticator,
             configuration,
+            registry,
             connections,
         } = parts;
         Arc::new(Self {
@@ -100,6 +104,7 @@ impl App {
             clock,
             authenticator,
             configuration,
+            registry,
             command_order: Arc::default(),
             shares: Shares::new(connections),
             command_budget: CommandBudget::default(),

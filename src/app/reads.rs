@@ -63,6 +63,11 @@ impl Reads {
         self.app.log_id()
     }
 
+    /// The registry that tokens are for, as its clients name it, where the configuration says so.
+    pub(crate) fn registry(&self) -> Option<&str> {
+        self.app.registry.as_deref()
+    }
+
     /// The time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

@@ -57,13 +57,9 @@ impl ClientFamily {
         match self {
             Self::Docker => true,
             Self::Helm => library != Some("containerd-client"),
-            Self::Skopeo
-            | Self::Podman
-            | Self::Buildah
-            | Self::Containerd
-            | Self::Crane
-            | Self::Oras
-            | Self::Other => false,
+            Self::Skopeo | Self::Podman | Self::Buildah | Self::Containerd | Self::Crane | Self::Oras | Self::Other => {
+                false
+            }
         }
     }
 

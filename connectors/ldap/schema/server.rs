@@ -61,17 +61,24 @@ impl Kind {
         match self {
             Self::OpenLdap => {
                 let limits = |what: &str| {
-                    format!("raise it for the account alone: `limits dn.exact=\"{account}\" {what}` (slapd.conf), or the same in `olcLimits` of the database")
+                    format!(
+                        "raise it for the account alone: `limits dn.exact=\"{account}\" {what}` (slapd.conf), or the same in `olcLimits` of the database"
+                    )
                 };
                 of(
                     limits("time=unlimited"),
                     limits("size.prtotal=unlimited"),
-                    format!("{}; or index what `people_filter` and `group_filter` look at", limits("size.unchecked=unlimited")),
+                    format!(
+                        "{}; or index what `people_filter` and `group_filter` look at",
+                        limits("size.unchecked=unlimited")
+                    ),
                 )
             }
             Self::ActiveDirectory => {
                 let policy = |what: &str| {
-                    format!("raise {what} in the query policy (`ntdsutil`, \"ldap policies\"; it is `lDAPAdminLimits` of CN=Default Query Policy in the configuration partition)")
+                    format!(
+                        "raise {what} in the query policy (`ntdsutil`, \"ldap policies\"; it is `lDAPAdminLimits` of CN=Default Query Policy in the configuration partition)"
+                    )
                 };
                 of(
                     policy("MaxQueryDuration"),
@@ -81,12 +88,17 @@ impl Kind {
             }
             Self::Ds389 => {
                 let entry = |what: &str, everywhere: &str| {
-                    format!("give {account} {what}, each -1 (no limit), in its own entry, or raise {everywhere} for everybody")
+                    format!(
+                        "give {account} {what}, each -1 (no limit), in its own entry, or raise {everywhere} for everybody"
+                    )
                 };
                 let backend = "in cn=config,cn=ldbm database,cn=plugins,cn=config";
                 of(
                     entry("nsTimeLimit", "nsslapd-timelimit in cn=config"),
-                    entry("nsSizeLimit and nsPagedSizeLimit", "nsslapd-sizelimit and nsslapd-pagedsizelimit in cn=config"),
+                    entry(
+                        "nsSizeLimit and nsPagedSizeLimit",
+                        "nsslapd-sizelimit and nsslapd-pagedsizelimit in cn=config",
+                    ),
                     entry(
                         "nsLookThroughLimit, nsPagedLookThroughLimit, nsIDListScanLimit and nsPagedIDListScanLimit",
                         &format!("nsslapd-lookthroughlimit and nsslapd-pagedlookthroughlimit {backend}"),
@@ -95,7 +107,9 @@ impl Kind {
             }
             Self::OpenDj => {
                 let entry = |own: &str, all: &str| {
-                    format!("give {account} {own}: 0 (no limit) in its own entry, or raise {all} with `dsconfig set-global-configuration-prop`")
+                    format!(
+                        "give {account} {own}: 0 (no limit) in its own entry, or raise {all} with `dsconfig set-global-configuration-prop`"
+                    )
                 };
                 of(
                     entry("ds-rlim-time-limit", "time-limit"),
@@ -105,7 +119,9 @@ impl Kind {
             }
             Self::EDirectory => {
                 let group = |what: &str| {
-                    format!("raise the {what} of the LDAP server object that answers (iManager, \"LDAP Options\"; 0 is no limit)")
+                    format!(
+                        "raise the {what} of the LDAP server object that answers (iManager, \"LDAP Options\"; 0 is no limit)"
+                    )
                 };
                 of(group("search time limit"), group("search entry limit"), group("search entry limit"))
             }
@@ -238,7 +254,11 @@ mod tests {
     #[test]
     fn a_limit_is_answered_with_what_to_set_where_for_which_account() {
         for (kind, code, parts) in [
-            (Kind::Ds389, 11, &["uid=sync,dc=x", "nsLookThroughLimit", "nsslapd-pagedlookthroughlimit in cn=config"][..]),
+            (
+                Kind::Ds389,
+                11,
+                &["uid=sync,dc=x", "nsLookThroughLimit", "nsslapd-pagedlookthroughlimit in cn=config"][..],
+            ),
             (Kind::Ds389, 4, &["nsPagedSizeLimit", "nsslapd-pagedsizelimit in cn=config"]),
             (Kind::Ds389, 3, &["nsTimeLimit"]),
             (Kind::OpenLdap, 4, &["limits dn.exact=\"uid=sync,dc=x\" size.prtotal=unlimited", "olcLimits"]),

@@ -44,7 +44,9 @@ impl SyncMethod {
             }
             Kind::OpenLdap if !id.eq_ignore_ascii_case("entryUUID") => whole("`id_attribute` is not entryUUID"),
             Kind::OpenLdap => (Self::SyncRepl, "OpenLDAP with RFC 4533".to_owned()),
-            Kind::Ds389 | Kind::OpenDj | Kind::EDirectory | Kind::Other => whole("only OpenLDAP and Active Directory are followed"),
+            Kind::Ds389 | Kind::OpenDj | Kind::EDirectory | Kind::Other => {
+                whole("only OpenLDAP and Active Directory are followed")
+            }
         }
     }
 

@@ -115,6 +115,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/decisions" "decision.list" Root;
     GET "/api/v1/decisions/{id}" "decision.list" Root;
     GET "/api/v1/refused-sign-ins" "decision.list" Rows;
+    GET "/api/v1/registry" "user.list" Rows;
     GET "/api/v1/projections" "projection.list" Root;
     POST "/api/v1/projections/{name}/check" "projection.rebuild" Root;
     POST "/api/v1/projections/{name}/rebuild" "projection.rebuild" Root;

@@ -424,6 +424,7 @@ impl World {
             clock: clock.clone(),
             authenticator,
             configuration: Arc::new(Configuration { profile, settings: settings.clone() }),
+            registry: Some("registry.test".to_owned()),
             connections: CONNECTIONS,
         });
         let router = router(Api {

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use rollcall_access::{MadeView, Principal, Roster, SecretView};
+use rollcall_access::{MadeView, PersonView, Principal, Roster, SecretView, UserIx};
 use rollcall_events::{
     Body, Digest, Id, Position, SchemaError, Sha256Hex,
     body::{self, Author, Invitation, Secret, SecretOwner, SecretRef},
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     Answer, App, CommandOutcome, Commands, List, Reads,
     access::users::command_id,
+    caller::CallerView,
     commands,
     error::{Error, ErrorKind, Result},
     find, input,
@@ -92,6 +93,13 @@ pub struct Redemption {
     pub label: Option<String>,
 }
 
+/// The registry that secrets are good for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RegistryShown {
+    /// As its clients name it: what to give `docker login`. `null` where `token.registry` is not set.
+    pub host: Option<String>,
+}
+
 /// A new secret; shown this once, and by no `Debug`.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct SecretIssued {
@@ -105,6 +113,9 @@ pub struct SecretIssued {
     pub label: Option<String>,
     /// Until when (exclusive) it is good.
     pub expires: Option<DateTime<Utc>>,
+    /// Why it signs nobody in now, where its owner is shut out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shut_out: Option<String>,
     /// The event that made it.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -127,6 +138,9 @@ pub struct InvitationIssued {
     pub path: String,
     /// Until when (exclusive) it can be redeemed.
     pub expires: DateTime<Utc>,
+    /// Why a secret that it fetches signs nobody in now, where the user is shut out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shut_out: Option<String>,
     /// The event that made it.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -193,8 +207,33 @@ pub struct SecretRevoked {
 impl SecretIssued {
     pub(crate) fn of(issued: Secret, text: String, user: String, position: Position) -> Self {
         let Secret { secret: id, label, expires, .. } = issued;
-        Self { id: id.to_string(), secret: text, user, label, expires, position }
+        Self { id: id.to_string(), secret: text, user, label, expires, shut_out: None, position }
     }
+}
+
+/// The registry that secrets are good for, as its clients name it.
+#[must_use]
+pub fn registry(reads: &Reads) -> Answer<RegistryShown> {
+    Answer::of_more(reads.applied(), RegistryShown { host: reads.registry().map(str::to_owned) })
+}
+
+/// Why a user signs in nowhere now, as far as the caller sees the persons that it is.
+fn why_shut_out(roster: &Roster, user: UserIx, caller: &CallerView<'_>) -> Option<String> {
+    let view = roster.user(user);
+    let who = caller.within_reach(user.into());
+    let reason = |person: &PersonView<'_>| {
+        let PersonView { source, person: id, .. } = person;
+        Some(match person {
+            PersonView { removed: true, .. } => format!("{source} has no {id} any more"),
+            PersonView { suspended: true, .. } => format!("the source {source} is suspended"),
+            PersonView { active: false, .. } => format!("{source} calls {id} inactive"),
+            _ => return None,
+        })
+    };
+    let seen = view.persons.iter().filter(|person| roster.reaches_source(who, person.source));
+    let reasons: Vec<String> = seen.filter_map(reason).collect();
+    let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+    view.shut_out.then(|| format!("{} is shut out and signs in nowhere{because}", view.name))
 }
 
 /// The secrets and open invitations of a user that are in force; never their text. Whoever serves the user without being
@@ -218,12 +257,15 @@ pub async fn issue(commands: Commands, user: &str, new: NewSecret) -> Result<Sec
     let owner = command_id(&commands, user)?;
     let (text, secret) = generate(&commands, SecretOwner::User(owner.clone()), new)?;
     let outcome = commands.append(&Body::SecretIssued(secret.clone())).await?;
-    let name = {
+    let (name, shut_out) = {
         // One guard: a second one, asked for while a fold waits for the first, would wait for the fold for ever.
         let roster = commands.live().read();
-        roster.user_by_id(owner.as_str()).map(|user| roster.user_name(user).to_owned())
+        let owner = roster.user_by_id(owner.as_str());
+        let name = owner.map(|user| roster.user_name(user).to_owned());
+        (name, owner.and_then(|user| why_shut_out(&roster, user, &commands.view(&roster))))
     };
-    Ok(SecretIssued::of(secret, text, name.unwrap_or_else(|| user.to_owned()), outcome.position))
+    let issued = SecretIssued::of(secret, text, name.unwrap_or_else(|| user.to_owned()), outcome.position);
+    Ok(SecretIssued { shut_out, ..issued })
 }
 
 /// What a secret of a user made, and what that made in turn, as far as it is there still: what can end with it.
@@ -319,9 +361,10 @@ pub(crate) async fn end(commands: Commands, secret: Id, what_it_made: WhatItMade
 pub async fn invite(commands: Commands, user: &str) -> Result<InvitationIssued> {
     let code = secret_text("rci")?;
     let soon = commands.now() + INVITATION_LIFETIME;
+    let owner = command_id(&commands, user)?;
     let invitation = Invitation {
         secret: new_id("inv", commands.now())?,
-        user: command_id(&commands, user)?,
+        user: owner.clone(),
         sha256: hash(&code),
         expires: commands.credentials_end().map_or(soon, |end| end.min(soon)),
         author: Some(commands.author()),
@@ -330,7 +373,12 @@ pub async fn invite(commands: Commands, user: &str) -> Result<InvitationIssued> 
     let (id, expires) = (invitation.secret.to_string(), invitation.expires);
     let outcome = commands.append(&Body::SecretInvited(invitation)).await?;
     let path = format!("/api/v1/invitations/{code}");
-    Ok(InvitationIssued { id, code, path, expires, position: outcome.position })
+    let shut_out = {
+        let roster = commands.live().read();
+        let user = roster.user_by_id(owner.as_str());
+        user.and_then(|user| why_shut_out(&roster, user, &commands.view(&roster)))
+    };
+    Ok(InvitationIssued { id, code, path, expires, shut_out, position: outcome.position })
 }
 
 /// Redeems an invitation: makes one secret, shown this once. The code is the credential, so nobody is admitted for it.
@@ -438,9 +486,16 @@ mod tests {
         let (at, position) = (DateTime::UNIX_EPOCH, Position(1));
         let (id, text) = ("sec_1".to_owned(), "canary".to_owned());
         let (label, expires) = (None, None);
-        let secret =
-            SecretIssued { id: id.clone(), secret: text.clone(), user: "ada".into(), label, expires, position };
-        let invitation = InvitationIssued { id, code: text.clone(), path: text, expires: at, position };
+        let secret = SecretIssued {
+            id: id.clone(),
+            secret: text.clone(),
+            user: "ada".into(),
+            label,
+            expires,
+            shut_out: None,
+            position,
+        };
+        let invitation = InvitationIssued { id, code: text.clone(), path: text, expires: at, shut_out: None, position };
         assert!(!format!("{secret:?} {invitation:?}").contains("canary"));
     }
 }

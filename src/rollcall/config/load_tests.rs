@@ -62,6 +62,8 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ("[token]\nalgorithm = \"HS256\"\n", "etc/rollcall.toml:2:1", "expected `ES256` or `RS256`"),
         ("[token]\nissuer = \"\"\n", "etc/rollcall.toml:2:1", "1 to 256 characters"),
         ("[token]\ndenial = \"loud\"\n", "etc/rollcall.toml:2:1", "expected one of `auto`, `explain`, `standard`"),
+        ("[token]\nregistry = \"https://r.test\"\n", "etc/rollcall.toml:2:1", "is no registry as clients name one"),
+        ("[token]\nregistry = \"r.test/acme\"\n", "etc/rollcall.toml:2:1", "is no registry as clients name one"),
         ("[server]\nlisten = \"8080\"\n", "etc/rollcall.toml:2:1", "an address with its port"),
         ("[server]\npublic_url = \"rollcall.test\"\n", "etc/rollcall.toml:2:1", "is not an address"),
         (

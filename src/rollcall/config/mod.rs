@@ -21,6 +21,8 @@ mod schema;
 pub mod sources;
 mod validate;
 
+pub use validate::names_a_registry;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use rollcall_authn::{ClientHeader, Proxies};
@@ -186,6 +188,9 @@ pub struct Token {
     pub issuer: String,
     /// The `aud` of every token; the registry's `auth.token.service`. No token is made for another one.
     pub service: String,
+    /// The registry that these tokens are for, as its clients name it: `registry.example.com`, or with a port
+    /// `registry.example.com:5000`. It stands in what is printed for clients; when absent, those who need it must name it.
+    pub registry: Option<String>,
     /// How tokens are signed.
     pub algorithm: Algorithm,
     /// How long a token lives, 60s to 300s; shorter where the reason it rests on ends sooner.
@@ -203,6 +208,7 @@ impl Default for Token {
         Self {
             issuer: "rollcall".into(),
             service: "rollcall".into(),
+            registry: None,
             algorithm: Algorithm::Es256,
             ttl: HumanDuration::seconds(300),
             denial: Denial::Auto,

@@ -39,6 +39,11 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
             wrong(key, "1 to 256 characters, none of them a control character".into());
         }
     }
+    if let Some(host) = config.token.registry.as_deref().filter(|host| !names_a_registry(host)) {
+        let what =
+            "is no registry as clients name one: a host, perhaps with a port, as in \"registry.example.com:5000\"";
+        wrong("token.registry", format!("`{}` {what}", host.escape_debug()));
+    }
     let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_*".contains(c);
     if let Some(bad) = config.access.reserved_names.0.iter().find(|one| one.is_empty() || !one.chars().all(name)) {
         let what = "is no pattern of a project's name: a-z, 0-9, `.`, `-`, `_`, and `*` for any of them";
@@ -101,6 +106,14 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
     if let Some(profile) = profile {
         check_roles(config, profile, &mut wrong);
     }
+}
+
+/// Whether clients could take this for a registry: no scheme, no path.
+pub fn names_a_registry(host: &str) -> bool {
+    reqwest::Url::parse(&format!("https://{host}/")).is_ok_and(|url| {
+        let rest = (url.path(), url.query(), url.fragment(), url.username(), url.password());
+        url.host_str().is_some() && rest == ("/", None, None, "", None) && !host.ends_with(['/', ':'])
+    })
 }
 
 /// Adds what is wrong with the files of `server.tls`, read as the listener would take them.

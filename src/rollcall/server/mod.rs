@@ -348,6 +348,7 @@ impl Server {
             clock: Arc::clone(&clock),
             authenticator,
             configuration,
+            registry: config.token.registry.clone(),
             connections,
         });
         let operations = match ops_listener {

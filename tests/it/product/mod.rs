@@ -7,4 +7,5 @@ mod crash;
 mod file_modes;
 mod pull;
 mod readme;
+mod secrets;
 mod what_if;

@@ -4,7 +4,8 @@ use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
     List,
     access::secrets::{
-        self, InvitationIssued, MadeShown, NewSecret, Redemption, SecretIssued, SecretRevoked, SecretShown,
+        self, InvitationIssued, MadeShown, NewSecret, Redemption, RegistryShown, SecretIssued, SecretRevoked,
+        SecretShown,
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(made))
         .routes(routes!(invite))
         .routes(routes!(redeem))
+        .routes(routes!(registry))
 }
 
 /// The secrets and open invitations of a user that are in force; never their text.
@@ -34,6 +36,15 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 )]
 async fn list(read: Read, Path(name): Path<String>) -> Result<Response> {
     read.respond(&secrets::list(&read.reads, &name)?)
+}
+
+/// The registry that secrets are good for, as its clients name it: `docker login` wants it.
+#[utoipa::path(
+    get, path = "/api/v1/registry", tag = "users", operation_id = "registry", params(FreshnessParams),
+    responses((status = 200, body = RegistryShown), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn registry(read: Read) -> Result<Response> {
+    read.respond(&secrets::registry(&read.reads))
 }
 
 /// Makes a registry secret for a user and shows it, this once. It never outlives the secret that the caller signs in with.

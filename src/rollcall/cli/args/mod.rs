@@ -314,7 +314,7 @@ pub enum SecretsCommand {
         /// How to print it
         #[arg(long, value_enum, default_value_t = SecretFormat::Plain)]
         format: SecretFormat,
-        /// The registry to sign in to, for every format but plain [default: the host of the server]
+        /// The registry to sign in to, for every format but plain [default: `token.registry` of the server]
         #[arg(long, value_name = "HOST[:PORT]")]
         registry: Option<String>,
     },

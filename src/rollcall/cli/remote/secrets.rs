@@ -1,7 +1,9 @@
 //! `secrets`: what people sign in to the registry with, in the format that each client takes.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rollcall_app::access::secrets::{InvitationIssued, MadeShown, NewSecret, SecretIssued, SecretRevoked, SecretShown};
+use rollcall_app::access::secrets::{
+    InvitationIssued, MadeShown, NewSecret, RegistryShown, SecretIssued, SecretRevoked, SecretShown,
+};
 use serde_json::json;
 
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
         remote::request::{api_path, parse_time, print_list},
     },
     client::{Client, Exit, Failure, Reply},
+    config::names_a_registry,
 };
 
 /// `secrets`.
@@ -21,11 +24,12 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
     match command {
         SecretsCommand::Issue { user, label, expires, format: secret_format, registry } => {
             let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
+            // Before a secret is made that nobody would see.
+            let registry = registry_host(client, *secret_format, registry.as_deref()).await?;
             let issued = client.post::<SecretIssued>(&api_path(&["users", user, "secrets"]), &new).await?;
-            let host = client.base().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-            let registry = registry.as_deref().unwrap_or(host);
-            let SecretIssued { user, secret, .. } = &issued.value;
-            format.print(&issued.json, |_| secret_text(*secret_format, registry, &cell(user), &cell(secret)));
+            let SecretIssued { user, secret, shut_out, .. } = &issued.value;
+            format.print(&issued.json, |_| secret_text(*secret_format, &registry, &cell(user), &cell(secret)));
+            warn_shut_out(shut_out.as_deref(), "the secret is good when that ends");
         }
         SecretsCommand::List { user } => {
             let rows = client.items(&api_path(&["users", user, "secrets"])).await?;
@@ -50,7 +54,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
         }
         SecretsCommand::Invite { user } => {
             let made = client.post::<InvitationIssued>(&api_path(&["users", user, "invitations"]), &json!({})).await?;
-            let InvitationIssued { code, path, expires, .. } = &made.value;
+            let InvitationIssued { code, path, expires, shut_out, .. } = &made.value;
             let address = format!("{}{}", client.base(), cell(path));
             format.print(&made.json, |_| {
                 format!(
@@ -60,9 +64,36 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
                     shell_quote(&address)
                 )
             });
+            warn_shut_out(shut_out.as_deref(), "a secret that it fetches is good when that ends");
         }
     }
     Ok(Exit::Yes)
+}
+
+/// The registry that a secret is printed for: as the command line names it, else as the server's configuration does.
+async fn registry_host(client: &Client, format: SecretFormat, named: Option<&str>) -> Result<String, Failure> {
+    if let Some(named) = named {
+        if !names_a_registry(named) {
+            let named = named.escape_debug();
+            return Err(Failure::Usage(format!("`--registry {named}` is no registry: a host, perhaps with a port")));
+        }
+        return Ok(named.to_owned());
+    }
+    if format == SecretFormat::Plain {
+        return Ok(String::new());
+    }
+    let answer = client.get::<RegistryShown>(&api_path(&["registry"]), &[]).await?;
+    answer.value.host.ok_or_else(|| {
+        let what = "which registry is it for? Name it with `--registry HOST`, or once for all with `token.registry` in the server's configuration. No secret was made.";
+        Failure::Usage(what.to_owned())
+    })
+}
+
+/// On standard error, so that what is printed can still be pasted.
+fn warn_shut_out(why: Option<&str>, later: &str) {
+    if let Some(why) = why {
+        eprintln!("rollcall: {}; {later}", escape_controls(why));
+    }
 }
 
 /// What a secret made, as a table.
