@@ -1,14 +1,28 @@
-//! The ids of bindings, as paths name them: `bnd_` and the subject. Knows no roster.
+//! The ids of bindings, as paths name them: `bnd_` and the subject, or, for people, `bnd_` and the beginning of the subject's
+//! digest. Knows no roster.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rollcall_events::{
-    Body,
+    Body, Digest,
     body::{self, Author, BindingRef},
 };
+
+use crate::prefix;
 
 /// The id of the binding with this subject: who, which role, where.
 pub(crate) fn of_subject(subject: &str) -> String {
     format!("bnd_{}", URL_SAFE_NO_PAD.encode(subject))
+}
+
+/// The id of the binding with this subject as people write it. At least six digits of it will do.
+pub(crate) fn short_of_subject(subject: &str) -> String {
+    format!("bnd_{:012x}", Digest::of(subject.as_bytes()).prefix() >> 16)
+}
+
+/// The digits of a short id, or of its beginning.
+pub(crate) fn digits(id: &str) -> Option<String> {
+    let begins = prefix::of_kind("bnd", id)?;
+    begins.strip_prefix("bnd_").filter(|digits| digits.len() <= 16).map(str::to_owned)
 }
 
 /// The binding of an id. Whether there is such a one, the roster knows.

@@ -15,8 +15,9 @@ use rollcall_events::{
 };
 
 use crate::{
+    binding_id,
     error::{Error, ErrorKind, Result},
-    find,
+    find, prefix,
     share::Party,
 };
 
@@ -339,11 +340,12 @@ impl CallerView<'_> {
         self.holds(binding) || self.may("binding.list", binding.place)
     }
 
-    /// The binding of an id, if the caller may do an action with it. Whoever holds it sees it and may leave.
+    /// The binding of an id, whole or short, if the caller may do an action with it. Whoever holds it sees it and may leave.
     pub fn binding_for(&self, id: &str, action: &str) -> Result<BindingView<'_>> {
-        let found = find::binding(self.roster, id);
-        let found = found.filter(|binding| self.sees_binding(binding) || self.may(action, binding.place));
-        let found = found.ok_or_else(find::no_such_binding)?;
+        let told = |binding: &BindingView<'_>| self.sees_binding(binding) || self.may(action, binding.place);
+        let found = find::bindings(self.roster, id).into_iter().filter(told);
+        let found = found.map(|binding| (binding_id::short_of_subject(binding.subject), binding));
+        let found = prefix::the_one(id, found, find::no_such_binding)?;
         if action == "binding.list" || self.holds(&found) || self.may(action, found.place) {
             Ok(found)
         } else {

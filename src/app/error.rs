@@ -52,6 +52,8 @@ pub enum ErrorKind {
     UnknownPlan,
     /// There is no such projection.
     UnknownProjection,
+    /// What is written could mean several things that the caller sees.
+    Ambiguous,
     /// The position is one of another log.
     OtherLog,
     /// The fold refused the command, or the roster shows that it would.

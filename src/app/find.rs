@@ -42,7 +42,16 @@ pub(crate) fn principal(roster: &Roster, text: &str) -> Result<Principal> {
     roster.caller_by_reference(CallerReference::of(text)).ok_or_else(no_such_user)
 }
 
-/// The binding of an id.
+/// The bindings that are meant by an id: that of a whole one, those whose short id begins so.
+pub(crate) fn bindings<'a>(roster: &'a Roster, id: &str) -> Vec<BindingView<'a>> {
+    match (binding(roster, id), binding_id::digits(id)) {
+        (Some(binding), _) => vec![binding],
+        (None, Some(digits)) => roster.bindings_by_digest(&digits).collect(),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// The binding of a whole id.
 pub(crate) fn binding<'a>(roster: &'a Roster, id: &str) -> Option<BindingView<'a>> {
     let binding = binding_id::parse(id)?;
     let subject = Body::BindingRemoved(binding.clone()).subject();

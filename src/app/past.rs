@@ -1,9 +1,9 @@
 //! Questions about the past: which moment is meant, and a roster of what a question depended on then.
 //! Rights are judged on the roster of now; only what is answered is of then.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
-use chrono::{DateTime, Days, NaiveTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{
     Basis, Effort, PastQuestion, Place, Principal, ProjectIx, Roster, ScopeName, UserIx, effective_by,
@@ -12,7 +12,8 @@ use rollcall_eventlog::{Moment, When};
 use rollcall_events::{
     LogId, Position, Recorded,
     names::{CallerReference, ProjectReference},
-    time::{for_people, parse_day, parse_instant},
+    spoken::{self, Direction, Said},
+    time::for_people,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -40,8 +41,8 @@ const RECORD_BYTES: usize = 192;
 /// How long a question waits for the roster to reach a moment that the log has.
 const FOLD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A moment as it is asked for: a position (`12`, `position:12`, or of a certain log `logid:12`), an instant, or a day,
-/// which means its end.
+/// A moment as it is asked for: a position (`12`, `position:12`, or of a certain log `logid:12`), an instant, how long ago,
+/// or a day, which means its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AsOf {
     log: Option<LogId>,
@@ -49,35 +50,35 @@ pub(crate) struct AsOf {
 }
 
 impl AsOf {
-    /// What it looks like, for the refusal of one that does not.
-    pub const FORM: &'static str =
-        "a position (`12`, or `logid:12`), an instant (`2026-03-01T12:00:00Z`) or a day (`2026-03-01`, its end, UTC)";
-
     /// A position of this log.
     pub fn at(position: Position) -> Self {
         Self { log: None, when: When::Position(position) }
     }
 }
 
-impl FromStr for AsOf {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let position = |text: &str| text.parse().map(|position| When::Position(Position(position))).map_err(|_| ());
-        if let Ok(when) = position(text) {
+impl AsOf {
+    /// Reads what somebody wrote at an instant.
+    ///
+    /// # Errors
+    /// It is no moment: what it is instead, and what one looks like.
+    pub fn read(text: &str, now: DateTime<Utc>) -> Result<Self, String> {
+        let position = |text: &str| text.parse().ok().map(|position| When::Position(Position(position)));
+        if let Some(when) = position(text) {
             return Ok(Self { log: None, when });
         }
         if let Some((log, rest)) = text.split_once(':')
-            && let Ok(when) = position(rest)
+            && let Some(when) = position(rest)
             && (log == "position" || parse_log_id(log).is_some())
         {
             return Ok(Self { log: parse_log_id(log), when });
         }
-        if let Some(day) = parse_day(text) {
-            let next = day.checked_add_days(Days::new(1)).ok_or(())?.and_time(NaiveTime::MIN).and_utc();
-            return Ok(Self { log: None, when: When::Instant(next - chrono::TimeDelta::microseconds(1)) });
-        }
-        let instant = parse_instant(text).map_err(|_| ())?;
+        let instant = match spoken::read(text, now, Direction::Ago) {
+            Ok(Said::Instant(instant)) => instant,
+            // Of a day that is not over what there is of it.
+            Ok(day @ Said::Day(_)) if day.begins() <= now => now.min(day.ends() - TimeDelta::microseconds(1)),
+            Ok(day) => day.ends() - TimeDelta::microseconds(1),
+            Err(unclear) => return Err(format!("a position (`12`, or `logid:12`), {unclear}")),
+        };
         Ok(Self { log: None, when: When::Instant(instant) })
     }
 }
@@ -87,16 +88,17 @@ impl FromStr for AsOf {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PastQuery {
-    /// As Rollcall knew it then: a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
+    /// As Rollcall knew it then: a position (`12`, or `logid:12`), an instant, a day (its end, UTC; `yesterday`), or how long
+    /// ago (`2h`). Now when absent.
     pub as_of: Option<String>,
 }
 
 /// Reads a moment that a caller wrote.
-pub(crate) fn parse_moment(name: &str, text: Option<&str>) -> Result<Option<AsOf>> {
+pub(crate) fn parse_moment(name: &str, text: Option<&str>, now: DateTime<Utc>) -> Result<Option<AsOf>> {
     let Some(text) = text else { return Ok(None) };
     let refused =
-        || ErrorKind::InvalidQuery.because(format!("`{name}={}` is not {}.", text.escape_debug(), AsOf::FORM));
-    text.parse().map(Some).map_err(|()| refused())
+        |form: String| ErrorKind::InvalidQuery.because(format!("`{name}={}` is not {form}.", text.escape_debug()));
+    AsOf::read(text, now).map(Some).map_err(refused)
 }
 
 /// Reads a log's id.
@@ -449,7 +451,8 @@ mod tests {
 
     #[test]
     fn a_moment_is_a_position_an_instant_or_the_end_of_a_day() {
-        let read = |text: &str| text.parse::<AsOf>();
+        let now = "2026-03-05T12:00:00Z".parse().unwrap();
+        let read = |text: &str| AsOf::read(text, now);
         let position = |log, n| Ok(AsOf { log, when: When::Position(Position(n)) });
         let instant = |text: &str| Ok(AsOf { log: None, when: When::Instant(text.parse().unwrap()) });
         assert_eq!(read("12"), position(None, 12));
@@ -458,6 +461,10 @@ mod tests {
         assert_eq!(read("2026-03-01T12:00:00Z"), instant("2026-03-01T12:00:00Z"));
         assert_eq!(read("2026-03-01T12:00:00+01:00"), instant("2026-03-01T11:00:00Z"));
         assert_eq!(read("2026-03-01"), instant("2026-03-01T23:59:59.999999Z"));
+        assert_eq!(read("yesterday"), instant("2026-03-04T23:59:59.999999Z"));
+        assert_eq!(read("today"), instant("2026-03-05T12:00:00Z"), "what there is of it");
+        assert_eq!(read("2h ago"), instant("2026-03-05T10:00:00Z"));
+        assert_eq!(read("90m"), instant("2026-03-05T10:30:00Z"));
         for bad in [
             "",
             "x",
@@ -465,12 +472,12 @@ mod tests {
             "other:12",
             "2026-03-41",
             "2026-03-01T12:00:00",
-            "yesterday",
+            "soon",
             "2026-3-1",
             "+10000-01-01",
             "+262142-12-31T23:59:59Z",
         ] {
-            assert_eq!(read(bad), Err(()), "{bad}");
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 }

@@ -152,6 +152,10 @@ impl Tail for Log {
         self.0.records(positions).await
     }
 
+    async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
+        self.0.by_id(source, begins, limit).await
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         self.0.moment(when).await
     }

@@ -41,6 +41,13 @@ pub trait Tail: Send + Sync + 'static {
     /// As [`TailError`]; `Damaged` also for a record that is not there.
     async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError>;
 
+    /// The positions of up to `limit` events of a source whose id begins with a text, in the order of their ids: the id that
+    /// is the text comes first.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError>;
+
     /// The newest record at or before a position or an instant; `None` before the first.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod ids;
 pub mod json;
 pub mod names;
 mod schema;
+pub mod spoken;
 pub mod time;
 pub mod visible;
 

@@ -73,7 +73,7 @@ pub fn parse_day(text: &str) -> Option<NaiveDate> {
 }
 
 /// What a text that is no instant seems to be.
-fn guess(stated: &str) -> InvalidTime {
+pub(crate) fn guess(stated: &str) -> InvalidTime {
     let text = stated.trim();
     let unsigned = text.trim_start_matches(['+', '-']);
     let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();

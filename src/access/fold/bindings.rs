@@ -109,7 +109,7 @@ impl Roster {
         *slot = Some(row.clone());
         let role = self.binding_role(&row);
         if new {
-            self.index.add_binding(ix, holder, on);
+            self.index.add_binding(ix, self.facts.bindings.id(ix), holder, on);
             if let Holder::Person(person) = holder {
                 self.fast_path.update_person(&self.facts, &self.index, person);
             }

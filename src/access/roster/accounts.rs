@@ -2,9 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use crate::roster::Roster;
+use crate::roster::{Roster, part};
 
 impl Roster {
+    /// The accounts among so many rows from one on, as source and id, and from where to go on.
+    pub fn accounts_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = (&str, &str)>, Option<u32>) {
+        let (part, next) = part(self.facts.accounts.len(), from, rows);
+        let names = &self.facts.accounts.names;
+        (part.map(|ix| (self.source_text(names.space(ix)), names.text(ix))), next)
+    }
+
+    /// Whether any source ever named an account so.
+    #[must_use]
+    pub fn is_account(&self, id: &str) -> bool {
+        let spaces = 0..self.facts.sources.len();
+        spaces.filter_map(|space| u16::try_from(space).ok()).any(|space| self.facts.accounts.find(space, id).is_some())
+    }
+
     /// Accounts whose chain of parents comes back to themselves, as `source/account`. They are nobody's sub-accounts.
     #[must_use]
     pub fn accounts_in_cycles(&self) -> Vec<String> {

@@ -100,6 +100,16 @@ impl Roster {
         self.binding_view(self.facts.bindings.find(0, subject)?)
     }
 
+    /// The bindings whose subject's digest begins with these hexadecimal digits, at most 16 of them, and that were not taken
+    /// away.
+    pub fn bindings_by_digest(&self, digits: &str) -> impl Iterator<Item = BindingView<'_>> {
+        let known = 4 * u32::try_from(digits.len()).unwrap_or(u32::MAX);
+        let first = u64::from_str_radix(digits, 16).ok().and_then(|head| head.checked_shl(64_u32.checked_sub(known)?));
+        let range = first.map(|first| (first, 0)..=(first | u64::MAX.checked_shr(known).unwrap_or(0), u32::MAX));
+        let found = range.into_iter().flat_map(|range| self.index.binding_digests.range(range));
+        found.filter_map(|(_, ix)| self.binding_view(*ix))
+    }
+
     /// The bindings that were given on this very scope, and not taken away.
     pub fn bindings_on(&self, place: Place) -> impl Iterator<Item = BindingView<'_>> {
         let on = self.path(place).next().filter(|_| !matches!(place, Place::Project(ProjectIx::Personal(_))));

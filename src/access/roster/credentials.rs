@@ -8,6 +8,7 @@ use crate::roster::{
     Roster,
     facts::{Owner, Reach, Secret, SecretUse, instant},
     handles::{Principal, SecretIx, ServiceIx, UserIx},
+    part,
 };
 
 /// A secret that signs somebody in.
@@ -294,24 +295,53 @@ impl Roster {
         let mut found: Vec<SecretView<'_>> = self
             .open_secrets_of(principal, now.timestamp_micros())
             .filter(|(_, row)| maker.is_none_or(|maker| row.author == maker))
-            .map(|(ix, row)| (ix, row, self.reach_now(&row.reach, row.author).narrowed()))
-            .map(|(ix, row, reach)| SecretView {
-                id: self.facts.secrets.id(ix),
-                label: row.label.as_deref(),
-                issued: row.issued,
-                issued_at: instant(row.issued_at).unwrap_or_default(),
-                expires: instant(row.expires),
-                invitation: row.usage == SecretUse::Invitation,
-                maker: row.author.and_then(|author| self.owner_principal(author)),
-                reaches_nothing: reach.is_none(),
-                reach: match reach {
-                    Some(Reach::Owner) => None,
-                    Some(Reach::Sources(sources)) => Some(sources.iter().map(|one| self.source_text(*one)).collect()),
-                    None => Some(Vec::new()),
-                },
-            })
+            .map(|(ix, row)| self.secret_view(ix, row))
             .collect();
         found.sort_by_key(|secret| secret.issued);
         found
+    }
+
+    fn secret_view<'a>(&'a self, ix: u32, row: &'a Secret) -> SecretView<'a> {
+        let reach = self.reach_now(&row.reach, row.author).narrowed();
+        SecretView {
+            id: self.facts.secrets.id(ix),
+            label: row.label.as_deref(),
+            issued: row.issued,
+            issued_at: instant(row.issued_at).unwrap_or_default(),
+            expires: instant(row.expires),
+            invitation: row.usage == SecretUse::Invitation,
+            maker: row.author.and_then(|author| self.owner_principal(author)),
+            reaches_nothing: reach.is_none(),
+            reach: match reach {
+                Some(Reach::Owner) => None,
+                Some(Reach::Sources(sources)) => Some(sources.iter().map(|one| self.source_text(*one)).collect()),
+                None => Some(Vec::new()),
+            },
+        }
+    }
+
+    /// The secrets and open invitations in force among so many rows from one on, each with whose it is, and from where to go
+    /// on.
+    pub fn secrets_from(
+        &self,
+        from: u32,
+        rows: u32,
+        now: DateTime<Utc>,
+    ) -> (impl Iterator<Item = (Principal, SecretView<'_>)>, Option<u32>) {
+        let (part, next) = part(self.facts.secrets.len(), from, rows);
+        let micros = now.timestamp_micros();
+        let open = part.filter_map(move |ix| {
+            let row = self.secret_row(ix).filter(|row| self.is_open_secret(row, micros))?;
+            Some((self.owner_principal(row.owner)?, self.secret_view(ix, row)))
+        });
+        (open, next)
+    }
+
+    /// A secret or open invitation in force by its id, with whose it is.
+    #[must_use]
+    pub fn open_secret(&self, id: &str, now: DateTime<Utc>) -> Option<(Principal, SecretView<'_>)> {
+        let (SecretIx(ix), row) = self.secret_by_id(id)?;
+        let row = Some(row).filter(|row| self.is_open_secret(row, now.timestamp_micros()))?;
+        Some((self.owner_principal(row.owner)?, self.secret_view(ix, row)))
     }
 }

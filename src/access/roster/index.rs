@@ -2,7 +2,10 @@
 //! An entry may be stale (a person is still listed under an account that he or she left), so that an explanation finds
 //! what was; whoever follows an entry checks it against the row.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
+use rollcall_events::Digest;
 
 use crate::roster::{
     facts::{Facts, Field, Holder, NONE, Origin, Owner, RecordedScope},
@@ -35,6 +38,8 @@ pub(crate) struct Index {
     pub(crate) scope_bindings: HashMap<RecordedScope, Vec<u32>>,
     /// The bindings of one holder on one scope: what a decision looks for.
     pub(crate) holder_scope_bindings: HashMap<(Holder, RecordedScope), Vec<u32>>,
+    /// Bindings by the digest of their subject: what their short ids are the beginning of.
+    pub(crate) binding_digests: BTreeSet<(u64, u32)>,
     pub(crate) member: HashMap<(u32, Holder), u32>,
     /// The memberships of a person, service or group in groups.
     pub(crate) member_of: HashMap<Holder, Vec<u32>>,
@@ -184,7 +189,7 @@ impl Index {
         }
         for (ix, binding) in (0_u32..).zip(&facts.bindings.rows) {
             if let Some(binding) = binding {
-                index.add_binding(ix, binding.holder, binding.on);
+                index.add_binding(ix, facts.bindings.id(ix), binding.holder, binding.on);
             }
         }
         for (ix, member) in (0_u32..).zip(&facts.members) {
@@ -262,7 +267,8 @@ impl Index {
         self.owner_secrets.entry(owner).or_default().push(ix);
     }
 
-    pub(crate) fn add_binding(&mut self, ix: u32, holder: Holder, on: RecordedScope) {
+    pub(crate) fn add_binding(&mut self, ix: u32, subject: &str, holder: Holder, on: RecordedScope) {
+        self.binding_digests.insert((Digest::of(subject.as_bytes()).prefix(), ix));
         self.holder_bindings.entry(holder).or_default().push(ix);
         self.scope_bindings.entry(on).or_default().push(ix);
         self.holder_scope_bindings.entry((holder, on)).or_default().push(ix);

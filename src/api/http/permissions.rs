@@ -96,6 +96,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/users" "user.list" Rows;
     GET "/api/v1/users/{name}" "user.list" User;
     GET "/api/v1/users/{name}/access" "access.explain" User;
+    GET "/api/v1/secrets" "secret.list" Rows;
     GET "/api/v1/users/{name}/secrets" "secret.list" User;
     POST "/api/v1/users/{name}/secrets" "secret.issue" User;
     GET "/api/v1/users/{name}/secrets/{id}/made" "secret.list" User;

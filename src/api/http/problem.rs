@@ -129,6 +129,8 @@ kinds! {
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body has another content type";
     /// The body is JSON of another shape.
     InvalidBody = "invalid-body", UNPROCESSABLE_ENTITY, "The body does not have the right shape";
+    /// What is written could mean several things; the detail names them.
+    Ambiguous = "ambiguous", UNPROCESSABLE_ENTITY, "It could mean several things";
     /// The profile has no such role.
     UnknownRole = "unknown-role", UNPROCESSABLE_ENTITY, "The access profile has no such role";
     /// The profile has no such action.
@@ -177,6 +179,7 @@ impl From<ErrorKind> for Kind {
             ErrorKind::UnknownService => Self::UnknownService,
             ErrorKind::UnknownPlan => Self::UnknownPlan,
             ErrorKind::UnknownProjection => Self::UnknownProjection,
+            ErrorKind::Ambiguous => Self::Ambiguous,
             ErrorKind::OtherLog => Self::OtherLog,
             ErrorKind::Refused => Self::Refused,
             ErrorKind::ManagedProject => Self::ManagedProject,

@@ -67,7 +67,7 @@ async fn parts_of_deliveries_that_were_not_recorded_are_listed() {
     for row in &told {
         assert!(row["remedy"].as_str().unwrap().contains("rollcall deliveries show dlv_"), "{row}");
     }
-    assert_eq!(problems(&world, "?source=other").await, [] as [Value; 0]);
+    assert_eq!(problems(&world, "?source=local").await, [] as [Value; 0]);
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ use crate::{
 pub struct BindingShown {
     /// Its id, to remove it by.
     pub id: String,
+    /// The same for people: as good as `id` wherever an id is asked for, and at least six digits of it will do.
+    pub short: String,
     /// The user's name; `null` where it is no user's.
     pub user: Option<String>,
     /// The user's id; `null` where it is no user's.
@@ -72,6 +74,7 @@ impl BindingShown {
         };
         Self {
             id: binding_id::of_subject(view.subject),
+            short: binding_id::short_of_subject(view.subject),
             user: user.map(|user| roster.user_name(user).to_owned()),
             user_id: user.map(|user| roster.user_id(user)),
             service,
@@ -195,7 +198,8 @@ pub async fn list(reads: &Reads, query: BindingsQuery, page: PageRequest) -> Res
 /// There is none of this id.
 pub fn show(reads: &Reads, id: &str) -> Result<Answer<BindingShown>> {
     let roster = reads.live().read();
-    let binding = find::binding(&roster, id).ok_or_else(find::no_such_binding)?;
+    let view = reads.view(&roster);
+    let binding = view.binding_for(id, "binding.list")?;
     Ok(Answer::of_event(roster.position(), binding.position, BindingShown::of(&roster, &binding)))
 }
 
@@ -317,8 +321,10 @@ pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Resu
     let commands = commands.with_precondition(only_if).await;
     let binding = {
         let roster = commands.live().read();
-        commands.check(Some(find::binding(&roster, id).ok_or_else(find::no_such_binding)?.position))?;
-        binding_id::parse(id).ok_or_else(find::no_such_binding)?
+        let view = commands.view(&roster);
+        let binding = view.binding_for(id, "binding.remove")?;
+        commands.check(Some(binding.position))?;
+        binding_id::parse_subject(binding.subject).ok_or_else(find::no_such_binding)?
     };
     let binding = BindingRef { author: commands.author(), made_with: commands.made_with(), ..binding };
     commands.append(&Body::BindingRemoved(binding)).await

@@ -17,7 +17,7 @@ use crate::{
     Answer, Page, PageRequest, Reads,
     access::explain::Explained,
     error::{Error, ErrorKind, Result},
-    find,
+    filters, find, prefix,
     question::{Question, needed_actions},
 };
 
@@ -35,12 +35,24 @@ pub struct DecisionsQuery {
     pub project: Option<String>,
     /// Only about this image, e.g. `acme/db`.
     pub image: Option<String>,
+    /// Only of this outcome: `denied`, or `reduced`.
+    pub outcome: Option<OutcomeName>,
     /// From when.
     #[serde(default, deserialize_with = "time::nullable")]
     pub from: Option<DateTime<Utc>>,
     /// Until when, exclusive.
     #[serde(default, deserialize_with = "time::nullable")]
     pub until: Option<DateTime<Utc>>,
+}
+
+/// What came out, of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutcomeName {
+    /// Nothing of what was asked.
+    Denied,
+    /// Less than what was asked.
+    Reduced,
 }
 
 /// One answer of the token server.
@@ -116,9 +128,9 @@ impl From<DecisionRow> for Decision {
 /// Decisions that were not granted in full, newest first.
 ///
 /// # Errors
-/// They cannot be read now.
+/// The query names a user or a project of whom nothing is kept and who is not there, or they cannot be read now.
 pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> Result<Answer<Page<Decision>>> {
-    let DecisionsQuery { user, project, image, from, until } = query;
+    let DecisionsQuery { user, project, image, outcome, from, until } = query;
     let filter = DecisionFilter {
         user: user.as_deref().map(|user| match CallerReference::of(user) {
             CallerReference::Name(name) => canonical_name(name),
@@ -135,14 +147,38 @@ pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> 
                 .to_owned()
         }),
         image: image.clone(),
+        outcome: outcome.map(|outcome| match outcome {
+            OutcomeName::Denied => DecisionOutcome::Denied,
+            OutcomeName::Reduced => DecisionOutcome::Reduced,
+        }),
         from: *from,
         until: *until,
     };
     let _turn = reads.list_turn().await?;
     let position = reads.applied();
     let rows = reads.ops().decisions(&filter, page.after(), page.rows()).await.map_err(unreadable)?;
+    if rows.is_empty() {
+        // Names of then find what is kept; what finds nothing has to be somebody's.
+        let in_image = image.as_deref().map(|image| image.split('/').next().unwrap_or(image));
+        filters::known_project(reads, project.as_deref().or(in_image))?;
+        let roster = reads.live().read();
+        user.as_deref().map_or(Ok(()), |user| find::principal(&roster, user).map(|_| ()))?;
+    }
     let rows = rows.into_iter().map(Decision::from).collect();
     Ok(Answer::of_more(position, page.page(rows, |row: &Decision| row.id.clone())))
+}
+
+/// The decision that is meant by the beginning of its id.
+async fn by_beginning(reads: &Reads, text: &str) -> Result<DecisionRow> {
+    let unknown = || {
+        ErrorKind::UnknownDecision
+            .because("No such decision is kept: granted ones are only counted, others are kept for 30 days.")
+    };
+    let begins = prefix::of_kind("dec", text).ok_or_else(unknown)?;
+    let filter = DecisionFilter::default();
+    let rows = reads.ops().decisions(&filter, Some(&format!("{begins}~")), prefix::TOLD).await.map_err(unreadable)?;
+    let found = rows.into_iter().map(|row| (row.id.clone(), row)).filter(|(id, _)| id.starts_with(&begins));
+    prefix::the_one(&begins, found, unknown)
 }
 
 /// One decision, with what the answer would be now and why.
@@ -150,10 +186,10 @@ pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> 
 /// # Errors
 /// There is none of this id, or it cannot be read now.
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DecisionInFull>> {
-    let row = reads.ops().decision(id).await.map_err(unreadable)?.ok_or_else(|| {
-        ErrorKind::UnknownDecision
-            .because("No such decision is kept: granted ones are only counted, others are kept for 30 days.")
-    })?;
+    let row = match reads.ops().decision(id).await.map_err(unreadable)? {
+        Some(row) => row,
+        None => by_beginning(reads, id).await?,
+    };
     let now = reads.now();
     let (position, explained) = {
         let roster = reads.live().read();

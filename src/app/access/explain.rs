@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, Reads,
-    access::users::looks_like,
+    access::{secrets::whole_id, users::looks_like},
     caller::{CallerView, forbidden},
     error::{ErrorKind, Result},
     find,
@@ -41,7 +41,8 @@ pub struct AccessQuestion {
     /// The id of a secret of the user, about now: the answer to somebody who signs in with it, which may reach less.
     #[serde(default)]
     pub secret: Option<String>,
-    /// As of a position (`12`, or `logid:12`), an instant or a day (its end, UTC). Now when absent.
+    /// As of a position (`12`, or `logid:12`), an instant, a day (its end, UTC; `yesterday`), or how long ago (`2h`). Now when
+    /// absent.
     #[serde(default)]
     pub as_of: Option<String>,
     /// `recorded`, the default: what Rollcall would have answered then. `effective`: what is now known to have been so.
@@ -139,8 +140,8 @@ impl Explained {
 pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Explained>> {
     let now = reads.now();
     if let Some(as_of) = &question.as_of {
-        let as_of = as_of.parse().map_err(|()| {
-            let error = SchemaError::at("/as_of", AsOf::FORM);
+        let as_of = AsOf::read(as_of, now).map_err(|form| {
+            let error = SchemaError::at("/as_of", form);
             ErrorKind::InvalidBody.because(format!("`{}` is not a moment.", as_of.escape_debug())).with_field(error)
         })?;
         if question.secret.is_some() {
@@ -162,9 +163,15 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
     let who = match &question.secret {
         None => found.0,
         Some(secret) => {
-            let seen = reads.view(&roster).sees_secret(found.0, secret);
+            let view = reads.view(&roster);
+            let secrets = match found.0 {
+                Principal::User(user) | Principal::Limited(user, _) => view.secrets(user),
+                Principal::Anyone | Principal::Service(_) => Vec::new(),
+            };
+            let secret = whole_id(&secrets, secret)?;
+            let seen = view.sees_secret(found.0, &secret);
             let caller =
-                seen.then(|| roster.caller_with_secret(&roster.caller_names(found.0).0, secret, now)).flatten();
+                seen.then(|| roster.caller_with_secret(&roster.caller_names(found.0).0, &secret, now)).flatten();
             caller.ok_or_else(|| {
                 let error = SchemaError::at("/secret", "the id of a secret of this user that is in force");
                 ErrorKind::InvalidBody.because("This user has no such secret in force.").with_field(error)

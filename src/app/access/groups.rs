@@ -15,7 +15,7 @@ use crate::{
     answer::{CacheBasis, NextKeys},
     commands::ConditionalCommands,
     error::{ErrorKind, Result},
-    find, input,
+    filters, find, input,
 };
 
 /// Whose groups.
@@ -60,8 +60,9 @@ fn find_group(roster: &Roster, source: &str, group: &str) -> Result<GroupIx> {
 /// Groups by id.
 ///
 /// # Errors
-/// The caller asks for much at once.
+/// The query names a source that there is not, or the caller asks for much at once.
 pub async fn list(reads: &Reads, query: GroupsQuery, page: PageRequest) -> Result<Answer<Page<GroupShown>>> {
+    filters::known_source(reads, query.source.as_deref())?;
     let list = reads.list_in_parts(
         NextKeys::new(page.after, page.limit),
         move |roster, _, part, keys| {

@@ -12,6 +12,7 @@ pub mod people;
 pub mod preview;
 pub mod projects;
 pub mod reports;
+pub mod secret_list;
 pub mod secrets;
 pub mod services;
 pub mod sign_ins;

@@ -14,6 +14,7 @@ use crate::{
     access::users::Person,
     answer::NextKeys,
     error::{Error, ErrorKind, Result},
+    filters, find,
     telemetry::PersonErased,
 };
 
@@ -24,6 +25,10 @@ use crate::{
 pub struct PeopleQuery {
     /// Only this source's.
     pub source: Option<String>,
+    /// Only in this account.
+    pub account: Option<String>,
+    /// Only those that this user is, by name or id.
+    pub user: Option<String>,
 }
 
 /// A person with what is kept beside the log.
@@ -63,17 +68,26 @@ pub struct Erased {
 /// People by source and id.
 ///
 /// # Errors
-/// What is kept beside the log cannot be read.
+/// The query names what is not there, or what is kept beside the log cannot be read.
 pub async fn list(reads: &Reads, query: PeopleQuery, page: PageRequest) -> Result<Answer<Page<PersonShown>>> {
+    filters::known_source(reads, query.source.as_deref())?;
+    filters::known_account(reads, query.account.as_deref())?;
     let owned = |(source, id): (&str, &str)| (source.to_owned(), id.to_owned());
     let after = page.after().and_then(|after| after.split_once('/')).map(owned);
     let list = reads.list_in_parts(
         NextKeys::new(after, page.limit),
         move |roster, _, part, keys| {
-            let wanted = query.source.as_deref();
+            let PeopleQuery { source: wanted, account, user } = &query;
+            let user = user.as_deref().map(|user| find::user(roster, user)).transpose()?;
+            let wanted = wanted.as_deref();
+            let belongs = |source: &str, id: &str| {
+                (account.is_none()
+                    || roster.person(source, id).is_some_and(|person| person.account == account.as_deref()))
+                    && (user.is_none() || roster.user_by_id(&key(source, id)) == user)
+            };
             let (persons, next) = roster.persons_from(part.from, part.rows);
             let persons = persons.filter(|(source, _)| wanted.is_none_or(|wanted| *source == wanted));
-            persons.for_each(|person| keys.offer(owned(person)));
+            persons.filter(|(source, id)| belongs(source, id)).for_each(|person| keys.offer(owned(person)));
             Ok(next)
         },
         |roster, _, persons| persons.iter().filter_map(|(source, id)| find_person(roster, source, id)).collect(),

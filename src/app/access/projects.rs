@@ -387,7 +387,7 @@ pub async fn members_of(
     as_of: Option<&str>,
     page: &PageRequest,
 ) -> Result<Answer<Page<Member>>> {
-    let as_of = parse_moment("as_of", as_of)?;
+    let as_of = parse_moment("as_of", as_of, reads.now())?;
     let (id, only) = {
         let roster = reads.live().read();
         let view = reads.view(&roster);

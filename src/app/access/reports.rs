@@ -99,7 +99,7 @@ pub async fn who_could(
     as_of: Option<&str>,
 ) -> Result<Answer<WhoCould>> {
     let project_now = readable(reads, project)?;
-    let as_of = parse_moment("as_of", as_of)?;
+    let as_of = parse_moment("as_of", as_of, reads.now())?;
     let turn = reads.past_turn().await?;
     let about = About::Members(project.to_owned());
     let past = match as_of {
@@ -156,7 +156,7 @@ fn report(past: &PastRoster, project: ProjectIx, action: &str, effort: &Effort<'
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DiffQuery {
-    /// The earlier moment: a position, an instant or a day (its end, UTC).
+    /// The earlier moment: a position, an instant, a day (its end, UTC; `yesterday`), or how long ago (`2h`).
     pub from: String,
     /// The later one. Now when absent.
     #[serde(default)]
@@ -218,8 +218,8 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
         }
         (everywhere, query.user.as_deref().and_then(|user| find::user_id(&roster, user)))
     };
-    let from = parse_moment("from", Some(&query.from))?;
-    let to = parse_moment("to", query.to.as_deref())?;
+    let from = parse_moment("from", Some(&query.from), reads.now())?;
+    let to = parse_moment("to", query.to.as_deref(), reads.now())?;
     let Some(from) = from else { return Err(ErrorKind::InvalidQuery.because("State `from`.")) };
     let turn = reads.past_turn().await?;
     let (before, after, events) = reads.past_span(&turn, from, to, &about).await?;

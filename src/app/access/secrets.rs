@@ -20,7 +20,7 @@ use crate::{
     caller::CallerView,
     commands,
     error::{Error, ErrorKind, Result},
-    find, input,
+    find, input, prefix,
     random::{random, random_id},
 };
 
@@ -275,8 +275,23 @@ pub async fn issue(commands: Commands, user: &str, new: NewSecret) -> Result<Sec
 pub fn made(reads: &Reads, user: &str, id: &str) -> Result<Answer<List<MadeShown>>> {
     let roster = reads.live().read();
     let user = find::user(&roster, user)?;
-    let seen = reads.view(&roster).sees_secret(user.into(), id);
-    seen.then(|| made_with(reads, &roster, id)).ok_or_else(|| unknown_secret(id))
+    let view = reads.view(&roster);
+    let id = whole_id(&view.secrets(user), id)?;
+    let seen = view.sees_secret(user.into(), &id);
+    seen.then(|| made_with(reads, &roster, &id)).ok_or_else(|| unknown_secret(&id))
+}
+
+/// The id of one of these secrets that is meant by its beginning; of any other text that itself.
+pub(crate) fn whole_id(secrets: &[SecretView<'_>], text: &str) -> Result<String> {
+    let begins: Vec<String> = ["sec", "inv"].into_iter().filter_map(|kind| prefix::of_kind(kind, text)).collect();
+    let is_meant = |id: &str| id == text || begins.iter().any(|begins| id.starts_with(begins));
+    let found = secrets.iter().filter(|secret| is_meant(secret.id)).map(|secret| (secret.id.to_owned(), secret.id));
+    let unknown = || unknown_secret(text);
+    match prefix::the_one(text, found, unknown) {
+        Ok(id) => Ok(id.to_owned()),
+        Err(error) if error.kind == ErrorKind::UnknownSecret => Ok(text.to_owned()),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn made_with(reads: &Reads, roster: &Roster, id: &str) -> Answer<List<MadeShown>> {
@@ -317,9 +332,11 @@ pub async fn revoke(commands: Commands, user: &str, id: &str, what_it_made: What
         let user = find::user(&roster, user)?;
         let view = commands.view(&roster);
         // What it made can also be ended afterwards.
-        let own = view.secrets(user).iter().any(|secret| secret.id == id)
-            || (what_it_made == WhatItMade::End && view.sees_secret(user.into(), id));
-        id.parse().ok().filter(|_| own).ok_or_else(|| unknown_secret(id))?
+        let secrets = view.secrets(user);
+        let id = whole_id(&secrets, id)?;
+        let own = secrets.iter().any(|secret| secret.id == id)
+            || (what_it_made == WhatItMade::End && view.sees_secret(user.into(), &id));
+        id.parse().ok().filter(|_| own).ok_or_else(|| unknown_secret(&id))?
     };
     end(commands, secret, what_it_made).await
 }

@@ -189,8 +189,9 @@ pub async fn issue_secret(commands: Commands, id: &str, new: NewSecret) -> Resul
 pub fn made(reads: &Reads, id: &str, secret: &str) -> Result<Answer<List<MadeShown>>> {
     let roster = reads.live().read();
     let service = find::service(&roster, id)?;
-    let seen = reads.view(&roster).sees_secret(service.into(), secret);
-    seen.then(|| secrets::made_with(reads, &roster, secret)).ok_or_else(|| unknown_secret(secret))
+    let secret = secrets::whole_id(&roster.secrets_of(service, reads.now()), secret)?;
+    let seen = reads.view(&roster).sees_secret(service.into(), &secret);
+    seen.then(|| secrets::made_with(reads, &roster, &secret)).ok_or_else(|| unknown_secret(&secret))
 }
 
 fn unknown_secret(id: &str) -> Error {
@@ -214,9 +215,11 @@ pub async fn revoke_secret(
     let secret = {
         let roster = commands.live().read();
         let service = find::service(&roster, id)?;
-        let own = roster.secrets_of(service, now).iter().any(|one| one.id == secret)
-            || (what_it_made == WhatItMade::End && commands.view(&roster).sees_secret(service.into(), secret));
-        secret.parse().ok().filter(|_| own).ok_or_else(|| unknown_secret(secret))?
+        let secrets = roster.secrets_of(service, now);
+        let secret = secrets::whole_id(&secrets, secret)?;
+        let own = secrets.iter().any(|one| one.id == secret)
+            || (what_it_made == WhatItMade::End && commands.view(&roster).sees_secret(service.into(), &secret));
+        secret.parse().ok().filter(|_| own).ok_or_else(|| unknown_secret(&secret))?
     };
     secrets::end(commands, secret, what_it_made).await
 }

@@ -2,16 +2,16 @@
 //! Derived, all of it: a user is never made or deleted here.
 
 use rollcall_access::{Basis, PersonView, Principal, Reason, Roster, UserIx, memberships_of};
-use rollcall_events::{Body, Id, Position, body::UserRef};
+use rollcall_events::{Body, Id, Position, body::UserRef, names::canonical_name};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads,
     answer::NextKeys,
     caller::CallerView,
     error::Result,
-    find,
+    filters, find,
     openapi_schemas::ReasonShape,
     past::{About, parse_moment},
 };
@@ -115,24 +115,64 @@ pub(crate) fn looks_like(roster: &Roster, user: UserIx, caller: &CallerView<'_>)
     roster.look_alikes(user).into_iter().map(str::to_owned).collect()
 }
 
+/// Which users.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// Only with this name; may end in `*`.
+    pub name: Option<String>,
+    /// Only with a person of this source.
+    pub source: Option<String>,
+    /// Only with a person in this account.
+    pub account: Option<String>,
+    /// Only those who are shut out (`true`), or who are not (`false`).
+    pub shut_out: Option<bool>,
+}
+
+impl UsersQuery {
+    fn matches(&self, roster: &Roster, user: UserIx) -> bool {
+        let named = self.name.as_deref().is_none_or(|asked| match asked.strip_suffix('*') {
+            Some(begins) => roster.user_name(user).starts_with(&canonical_name(begins)),
+            None => roster.user_name(user) == canonical_name(asked),
+        });
+        if !named || (self.source.is_none() && self.account.is_none() && self.shut_out.is_none()) {
+            return named;
+        }
+        let view = roster.user(user);
+        let person = |person: &PersonView<'_>| {
+            self.source.as_deref().is_none_or(|source| person.source == source)
+                && self.account.as_deref().is_none_or(|account| person.account == Some(account))
+        };
+        self.shut_out.is_none_or(|asked| view.shut_out == asked) && view.persons.iter().any(person)
+    }
+}
+
 /// Users by name; whoever may not list them sees only the own row.
 ///
 /// # Errors
-/// The caller asks for much at once.
-pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<User>>> {
+/// The query names a source or an account that there is not, or the caller asks for much at once.
+pub async fn list(reads: &Reads, query: UsersQuery, page: PageRequest) -> Result<Answer<Page<User>>> {
+    filters::known_source(reads, query.source.as_deref())?;
+    filters::known_account(reads, query.account.as_deref())?;
     let list = reads.list_in_parts(
         NextKeys::new(page.after, page.limit),
-        |roster, view, part, keys| {
+        move |roster, view, part, keys| {
+            let mut offer = |user: UserIx| {
+                if query.matches(roster, user) {
+                    keys.offer(roster.user_name(user).to_owned());
+                }
+            };
             let own = view.itself().and_then(|who| match who {
                 Principal::User(user) | Principal::Limited(user, _) => Some(user),
                 Principal::Service(_) | Principal::Anyone => None,
             });
             if view.may_everywhere("user.list") {
                 let (users, next) = roster.users_from(part.from, part.rows);
-                users.for_each(|user| keys.offer(roster.user_name(user).to_owned()));
+                users.for_each(&mut offer);
                 return Ok(next);
             }
-            own.into_iter().for_each(|user| keys.offer(roster.user_name(user).to_owned()));
+            own.into_iter().for_each(&mut offer);
             Ok(None)
         },
         |roster, view, names| {
@@ -173,7 +213,7 @@ pub struct Access {
 /// # Errors
 /// There is or was no such user, or there is no such moment.
 pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<Answer<List<Access>>> {
-    let (position, all) = match parse_moment("as_of", as_of)? {
+    let (position, all) = match parse_moment("as_of", as_of, reads.now())? {
         None => {
             let (name, now) = (name.to_owned(), reads.now());
             reads

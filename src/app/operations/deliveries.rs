@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, App, Commands, Page, PageRequest, Reads,
     error::{Error, ErrorKind, Result},
+    filters, prefix,
     share::Party,
 };
 
@@ -333,13 +334,14 @@ pub async fn receive(app: &App, source: &str, call: InboundCall, wait: Option<Du
 /// What became of a delivery is noted behind its answer; who asks right after it is made to wait for the note.
 ///
 /// # Errors
-/// They cannot be read now, or there is no such verdict.
+/// They cannot be read now, or there is no such verdict or source.
 pub async fn list(
     reads: &Reads,
     query: &DeliveriesQuery,
     page: &PageRequest<DeliveryId>,
 ) -> Result<Answer<Page<DeliveryShown>>> {
     let DeliveriesQuery { source, verdict } = query;
+    filters::known_source(reads, source.as_ref().map(SourceName::as_str))?;
     let verdicts = match verdict.as_deref() {
         None => Vec::new(),
         Some("failed") => DeliveryFilter::FAILED.to_vec(),
@@ -361,7 +363,20 @@ pub async fn list(
 /// # Errors
 /// There is none of this id, or it cannot be read now.
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
-    in_full(reads.app(), &id.parse().map_err(|_| no_such_delivery())?).await
+    in_full(reads.app(), &find_id(reads.app(), id).await?).await
+}
+
+/// The delivery that is meant by an id or its beginning.
+async fn find_id(app: &App, text: &str) -> Result<DeliveryId> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let begins = prefix::of_kind("dlv", text).ok_or_else(no_such_delivery)?;
+    let last = format!("{begins:f<36}").parse().map_err(|_| no_such_delivery())?;
+    app.ops.caught_up().await.map_err(unreadable)?;
+    let rows = app.ops.deliveries(&DeliveryFilter::default(), Some(&last), prefix::TOLD).await.map_err(unreadable)?;
+    let found = rows.into_iter().map(|row| (row.id.to_string(), row.id)).filter(|(id, _)| id.starts_with(&begins));
+    prefix::the_one(&begins, found, no_such_delivery)
 }
 
 async fn in_full(app: &App, id: &DeliveryId) -> Result<Answer<DeliveryInFull>> {
@@ -395,7 +410,7 @@ async fn in_full(app: &App, id: &DeliveryId) -> Result<Answer<DeliveryInFull>> {
 /// # Errors
 /// There is none of this id, its source is gone, or nothing was acknowledged.
 pub async fn replay(commands: Commands, id: &str) -> Result<HookAnswer> {
-    let id: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
+    let id = find_id(commands.app(), id).await?;
     let answer = commands.receiver().replay(&id).await.map_err(not_replayed)?;
     Ok(with_effects(commands.app(), &commands.party(), &answer, Some(REPLAY_EFFECTS_TIMEOUT)).await)
 }
@@ -434,7 +449,7 @@ pub async fn dismiss(commands: Commands, id: &str, how: DismissDelivery) -> Resu
             .because("The reason has a character that is not seen.")
             .with_field(SchemaError::at("/because", expected)));
     }
-    let delivery: DeliveryId = id.parse().map_err(|_| no_such_delivery())?;
+    let delivery = find_id(commands.app(), id).await?;
     let dismissal =
         Dismissal { at: commands.now(), by: commands.author().as_str().to_owned(), because: because.trim().to_owned() };
     commands.ops().caught_up().await.map_err(unreadable)?;

@@ -12,7 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, Page, PageRequest, Reads,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
+    filters, prefix,
 };
 
 /// Which events. `type` and `subject` may end in `*`.
@@ -95,12 +96,13 @@ impl Event {
 /// Events in the order of the log. A page may be short or empty and still have a next one.
 ///
 /// # Errors
-/// The caller asks for much at once, or the log cannot be read.
+/// The query names a source or a type that there is not, the caller asks for much at once, or the log cannot be read.
 pub async fn list(reads: &Reads, query: &EventsQuery, page: &PageRequest<u64>) -> Result<Answer<Page<Event>>> {
     let EventsQuery { source, kind, subject, correlation, after } = query;
+    filters::known_source(reads, source.as_deref())?;
     let filter = Filter {
         source: source.clone(),
-        kind: kind.clone(),
+        kind: kind.as_deref().map(filters::event_type).transpose()?,
         subject: subject.clone(),
         correlation: correlation.clone(),
     };
@@ -114,21 +116,53 @@ pub async fn list(reads: &Reads, query: &EventsQuery, page: &PageRequest<u64>) -
     Ok(Answer::of_more(applied, Page { items, next }))
 }
 
-/// One event.
+/// One event, by its position, by its sender's id or the beginning of it, or by `source/id`.
 ///
 /// # Errors
-/// Nothing stands there, or the log cannot be read.
-pub async fn show(reads: &Reads, position: &str) -> Result<Answer<Event>> {
+/// There is none, the text could mean several, or the log cannot be read.
+pub async fn show(reads: &Reads, text: &str) -> Result<Answer<Event>> {
+    let head = reads.tail().head().borrow().position;
     let unknown = || {
-        let head = reads.tail().head().borrow().position;
-        ErrorKind::UnknownEvent.because(format!("Nothing stands at this position; positions go from 1 to {head}."))
+        ErrorKind::UnknownEvent.because(format!(
+            "No event has this position or id; positions go from 1 to {head}, an id is its sender's, whole or at least {} characters of it.",
+            prefix::LEAST
+        ))
     };
-    let wanted = position.parse::<u64>().ok().filter(|p| *p > 0).ok_or_else(unknown)?;
     let applied = reads.applied();
-    let (records, _) = reads.tail().page(Position(wanted - 1), 1, &Filter::default()).await?;
-    let records = records.into_iter().filter(|r| r.position == Position(wanted)).collect();
+    let wanted = match text.parse::<u64>() {
+        Ok(position) if (1..=head.0).contains(&position) => Position(position),
+        _ => position_of(reads, text, unknown).await?,
+    };
+    let records = reads.tail().records(&[wanted]).await?;
     let event = with_effects(reads, records).await?.into_iter().next().ok_or_else(unknown)?;
     Ok(Answer::of_more(applied, event))
+}
+
+/// The position of the event with an id, among those of every source.
+async fn position_of(reads: &Reads, text: &str, unknown: impl FnOnce() -> Error) -> Result<Position> {
+    let sources: Vec<String> = reads.live().read().sources().map(str::to_owned).collect();
+    let (only, id) = match text.split_once('/') {
+        Some((source, id)) if sources.iter().any(|known| known == source) => (Some(source), id),
+        _ => (None, text),
+    };
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|known| only.is_none_or(|only| only == *known)) {
+        let positions = reads.tail().by_id(source, id, prefix::TOLD).await?;
+        for record in reads.tail().records(&positions).await? {
+            let own = record.event.key.id.to_string();
+            // Less of an id says too little.
+            if own == id || id.len() >= prefix::LEAST {
+                found.push((own, (source, record.position)));
+            }
+        }
+    }
+    let named = found.iter().filter(|(own, _)| own == id).count();
+    let told = found.into_iter().map(|(own, (source, position))| {
+        // Senders do not know each other's ids.
+        let shown = if named > 1 && own == id { format!("{source}/{own} (event {position})") } else { own };
+        (shown, position)
+    });
+    prefix::the_one(id, told, unknown)
 }
 
 async fn with_effects(reads: &Reads, records: Vec<Recorded>) -> Result<Vec<Event>> {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Effort, MembershipChange, NamedScope, dry_run};
 use rollcall_events::{Body, Position, SourceName};
 use rollcall_ingest::{ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError};
-use rollcall_store::ops::OpsError;
+use rollcall_store::ops::{Ops, OpsError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, Commands, Page, PageRequest, Reads,
     error::{Error, ErrorKind, Result},
+    filters, prefix,
 };
 
 /// The most memberships of one answer.
@@ -181,8 +182,9 @@ pub struct PlannedMemberships {
 /// Plans, newest first.
 ///
 /// # Errors
-/// They cannot be read now.
+/// The query names a source that there is not, or they cannot be read now.
 pub async fn list(reads: &Reads, query: &PlansQuery, page: &PageRequest<PlanId>) -> Result<Answer<Page<PlanShown>>> {
+    filters::known_source(reads, query.source.as_ref().map(SourceName::as_str))?;
     let position = reads.applied();
     let plans = reads.ops().plans(query.source.as_ref(), page.after.as_ref(), page.rows()).await;
     let plans = plans.map_err(unreadable)?.into_iter().map(PlanShown::from).collect();
@@ -194,7 +196,7 @@ pub async fn list(reads: &Reads, query: &PlansQuery, page: &PageRequest<PlanId>)
 /// # Errors
 /// There is none of this id, or it cannot be read now.
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<PlanShown>> {
-    let id = parse_id(id)?;
+    let id = find_id(reads.ops(), id).await?;
     let position = reads.applied();
     Ok(Answer::of_more(position, find(reads, &id).await?.into()))
 }
@@ -204,7 +206,7 @@ pub async fn show(reads: &Reads, id: &str) -> Result<Answer<PlanShown>> {
 /// # Errors
 /// As [`show`].
 pub async fn rows(reads: &Reads, id: &str, page: &PageRequest<u64>) -> Result<Answer<Page<PlanRow>>> {
-    let id = parse_id(id)?;
+    let id = find_id(reads.ops(), id).await?;
     let position = reads.applied();
     find(reads, &id).await?;
     let rows = reads.ops().plan_rows(&id, page.after, page.rows()).await.map_err(unreadable)?;
@@ -217,7 +219,7 @@ pub async fn rows(reads: &Reads, id: &str, page: &PageRequest<u64>) -> Result<An
 /// # Errors
 /// As [`show`].
 pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMemberships>> {
-    let id = parse_id(id)?;
+    let id = find_id(reads.ops(), id).await?;
     let source = find(reads, &id).await?.source;
     let turn = reads.copy_turn().await?;
     let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
@@ -254,7 +256,7 @@ pub async fn create(commands: Commands, source: &str) -> Result<PlanShown> {
 /// # Errors
 /// The plan is not there or not open, the removals differ, or the source did not give a whole answer.
 pub async fn apply(commands: Commands, id: &str, confirmation: Confirmation) -> Result<PlanApplied> {
-    let id = parse_id(id)?;
+    let id = find_id(commands.ops(), id).await?;
     let outcome = commands.runners().apply(&id, confirmation.confirm_removals, commands.author()).await;
     match outcome.map_err(refusal)? {
         ApplyOutcome::Done(RunOutcome::UpToDate {
@@ -276,12 +278,20 @@ pub async fn apply(commands: Commands, id: &str, confirmation: Confirmation) -> 
 /// # Errors
 /// The plan is not there or not open.
 pub async fn discard(commands: Commands, id: &str) -> Result<PlanShown> {
-    let id = parse_id(id)?;
+    let id = find_id(commands.ops(), id).await?;
     Ok(commands.runners().discard(&id, commands.author()).await.map_err(refusal)?.into())
 }
 
-fn parse_id(id: &str) -> Result<PlanId> {
-    id.parse().map_err(|_| no_such_plan())
+/// The plan that is meant by an id or its beginning.
+async fn find_id(ops: &dyn Ops, text: &str) -> Result<PlanId> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let begins = prefix::of_kind("pln", text).ok_or_else(no_such_plan)?;
+    let last = format!("{begins:f<36}").parse().map_err(|_| no_such_plan())?;
+    let plans = ops.plans(None, Some(&last), prefix::TOLD).await.map_err(unreadable)?;
+    let found = plans.into_iter().map(|plan| (plan.id.to_string(), plan.id)).filter(|(id, _)| id.starts_with(&begins));
+    prefix::the_one(&begins, found, no_such_plan)
 }
 
 async fn find(reads: &Reads, id: &PlanId) -> Result<Plan> {

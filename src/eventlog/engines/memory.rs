@@ -123,6 +123,16 @@ impl Tail for MemoryLog {
         positions.into_iter().map(|position| record(position).ok_or_else(|| TailError::missing(position))).collect()
     }
 
+    async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let is_asked = |key: &EventKey| key.source.as_str() == source && key.id.starts_with(begins);
+        let mut found: Vec<(&EventKey, usize)> =
+            state.index.iter().filter(|(key, _)| is_asked(key)).map(|(key, at)| (key, *at)).collect();
+        found.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found.into_iter().filter_map(|(_, at)| Some(state.records.get(at)?.position)).collect())
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let until = state.records.partition_point(|record| match when {

@@ -30,6 +30,7 @@ macro_rules! conformance {
             a_page_is_filtered_and_says_where_it_ended
             a_reader_beyond_the_end_is_refused
             records_are_found_by_position_and_one_that_is_not_there_is_damage
+            an_event_is_found_by_the_beginning_of_its_id
             a_moment_is_the_last_record_of_then
             the_signed_head_fits_the_chain_and_the_key
         }
@@ -357,6 +358,25 @@ pub(crate) async fn records_are_found_by_position_and_one_that_is_not_there_is_d
     let beyond = Position(whole.last().unwrap().position.0 + 1);
     let gone = log.records(&[asked[0], beyond]).await.unwrap_err();
     assert!(matches!(gone, TailError::Damaged { position, .. } if position == beyond), "{gone}");
+}
+
+pub(crate) async fn an_event_is_found_by_the_beginning_of_its_id(log: Log, _: Arc<TestClock>) {
+    for id in ["abc%", "abc", "abd", "ab_", "x"] {
+        log.append(vec![event(id, "1")]).await.unwrap();
+    }
+    let source = event("x", "1").key.source;
+    for (begins, limit, found) in [
+        ("abc", 9, vec![2, 1]),
+        ("ab", 9, vec![4, 2, 1, 3]),
+        ("ab", 2, vec![4, 2]),
+        ("ab_", 9, vec![4]),
+        ("abc%", 9, vec![1]),
+        ("zz", 9, vec![]),
+    ] {
+        let positions = log.by_id(source.as_str(), begins, limit).await.unwrap();
+        assert_eq!(positions.iter().map(|position| position.0).collect::<Vec<_>>(), found, "{begins}");
+    }
+    assert_eq!(log.by_id("other", "ab", 9).await.unwrap(), []);
 }
 
 pub(crate) async fn a_moment_is_the_last_record_of_then(log: Log, clock: Arc<TestClock>) {

@@ -21,8 +21,9 @@ use self::{
     args::{Cli, Command, ConfigCommand, Global, KeysCommand, SourcesCommand},
     output::{ColorMode, OutputFormat},
     remote::{
-        bindings, configuration, deliveries, events, folders, groups, keys, plans, preview, problems, projections,
-        projects, reports, secrets, services, sign_ins, sources, why,
+        bindings, configuration, folders, groups, keys, people, plans, preview, problems, projections, projects,
+        records::{decisions, deliveries, events, sign_ins},
+        reports, secrets, services, sources, users, why,
     },
 };
 use crate::{
@@ -106,6 +107,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Projects(command) => projects::run(&client()?, format, &command).await,
         Command::Services(command) => services::run(&client()?, format, &command).await,
         Command::Groups(command) => groups::run(&client()?, format, &command).await,
+        Command::Users(command) => users::run(&client()?, format, &command).await,
+        Command::People(command) => people::run(&client()?, format, &command).await,
+        Command::Decisions(command) => decisions::run(&client()?, format, &command).await,
         Command::SignIns { user } => sign_ins::list(&client()?, format, user.as_deref()).await,
         Command::Bindings(command) => bindings::run(&client()?, format, &command).await,
         Command::Secrets(command) => secrets::run(&client()?, format, &command).await,

@@ -114,6 +114,8 @@ pub struct DecisionFilter {
     pub project: Option<String>,
     /// About this image, in full.
     pub image: Option<String>,
+    /// Of this outcome.
+    pub outcome: Option<DecisionOutcome>,
     /// From when.
     pub from: Option<DateTime<Utc>>,
     /// Until when, exclusive.

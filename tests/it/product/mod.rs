@@ -9,3 +9,4 @@ mod pull;
 mod readme;
 mod secrets;
 mod what_if;
+mod words;

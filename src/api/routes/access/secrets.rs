@@ -2,7 +2,8 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
-    List,
+    List, Page,
+    access::secret_list::{self, SecretListed, SecretsQuery},
     access::secrets::{
         self, InvitationIssued, MadeShown, NewSecret, Redemption, RegistryShown, SecretIssued, SecretRevoked,
         SecretShown,
@@ -14,18 +15,29 @@ use crate::http::{
     body::{EmptyBody, JsonBody},
     extractors::{ApiState, EndSecret, Read, RedeemInvitation, Write},
     problem::{ProblemDocument, Result},
-    query::FreshnessParams,
+    query::{FreshnessParams, Paged, PagingParams},
     response,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
+        .routes(routes!(list_all))
         .routes(routes!(list, issue))
         .routes(routes!(revoke))
         .routes(routes!(made))
         .routes(routes!(invite))
         .routes(routes!(redeem))
         .routes(routes!(registry))
+}
+
+/// Every secret and open invitation in force that the caller sees, in the order in which they were made: of everybody for who
+/// may list them, else the own ones. Never their text.
+#[utoipa::path(
+    get, path = "/api/v1/secrets", tag = "users", operation_id = "secrets_all", params(SecretsQuery, PagingParams, FreshnessParams),
+    responses((status = 200, body = Page<SecretListed>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+)]
+async fn list_all(read: Read<Paged<SecretsQuery>>) -> Result<Response> {
+    read.respond_page(secret_list::list(&read.reads, read.query.filter.clone(), read.query.page()?).await?)
 }
 
 /// The secrets and open invitations of a user that are in force; never their text.

@@ -3,7 +3,7 @@
 use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
     CommandOutcome, List, Page, PastQuery,
-    access::users::{self, Access, User},
+    access::users::{self, Access, User, UsersQuery},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -11,7 +11,7 @@ use crate::http::{
     body::{EmptyBody, JsonBody},
     extractors::{ApiState, Read, Write},
     problem::{ProblemDocument, Result},
-    query::{FreshnessParams, NoFilter, Paged, PagingParams, Query},
+    query::{FreshnessParams, Paged, PagingParams, Query},
     response,
 };
 
@@ -25,11 +25,11 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// Users by name; whoever may not list them sees only the own row.
 #[utoipa::path(
-    get, path = "/api/v1/users", tag = "users", operation_id = "users", params(PagingParams, FreshnessParams),
+    get, path = "/api/v1/users", tag = "users", operation_id = "users", params(UsersQuery, PagingParams, FreshnessParams),
     responses((status = 200, body = Page<User>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn list(read: Read<Paged<NoFilter>>) -> Result<Response> {
-    read.respond_page(users::list(&read.reads, read.query.page()?).await?)
+async fn list(read: Read<Paged<UsersQuery>>) -> Result<Response> {
+    read.respond_page(users::list(&read.reads, read.query.filter.clone(), read.query.page()?).await?)
 }
 
 /// One user, by name or by id.

@@ -26,10 +26,10 @@ async fn list(read: Read<Paged<EventsQuery>>) -> Result<Response> {
     read.respond_page(events::list(&read.reads, &read.query.filter, &read.query.page()?).await?)
 }
 
-/// One event.
+/// One event, by its position, or by its sender's id, whole or the beginning of it, also as `source/id`.
 #[utoipa::path(
     get, path = "/api/v1/events/{position}", tag = "events", operation_id = "event",
-    params(("position" = u64, Path, description = "Its place in the log"), FreshnessParams),
+    params(("position" = String, Path, description = "Its place in the log, or its id"), FreshnessParams),
     responses((status = 200, body = Event), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn show(read: Read, Path(position): Path<String>) -> Result<Response> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::kind::ProblemKind;
-use crate::{Answer, App, Page, PageRequest, Reads, error::Result};
+use crate::{Answer, App, Page, PageRequest, Reads, error::Result, filters};
 
 /// Something that was said and is not in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -88,8 +88,9 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
 /// Everything that was said and is not in effect, by kind.
 ///
 /// # Errors
-/// The records cannot be read now.
+/// The query names a source that there is not, or the records cannot be read now.
 pub async fn list(reads: &Reads, query: &ProblemsQuery, page: &PageRequest) -> Result<Answer<Page<ProblemShown>>> {
+    filters::known_source(reads, query.source.as_deref())?;
     let _turn = reads.past_turn().await?;
     let position = reads.applied();
     let (from, mut after) = match page.after().and_then(|after| after.split_once(':')) {

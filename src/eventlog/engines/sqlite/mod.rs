@@ -172,6 +172,10 @@ impl Tail for SqliteLog {
         reader::records(&self.shared, positions).await
     }
 
+    async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
+        reader::by_id(&self.shared, source, begins, limit).await
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         reader::moment(&self.shared, when).await
     }

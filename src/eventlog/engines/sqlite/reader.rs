@@ -118,6 +118,14 @@ pub(crate) async fn records(shared: &Shared, positions: &[Position]) -> Result<V
     absent.map_or(Ok(found), |position| Err(TailError::missing(position)))
 }
 
+/// The positions of a source's events whose id begins with a text, as far as they are durable.
+pub(crate) async fn by_id(shared: &Shared, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
+    let newest = shared.head.borrow().position;
+    let mut sql = shared.reader().await?;
+    let found = record::find_by_id(&mut sql, source, begins, limit).await.map_err(|e| read_error(Position(0), &e))?;
+    Ok(found.into_iter().filter(|position| *position <= newest).collect())
+}
+
 /// The newest record at or before a place.
 pub(crate) async fn moment(shared: &Shared, when: When) -> Result<Option<Moment>, TailError> {
     let newest = shared.head.borrow().position;

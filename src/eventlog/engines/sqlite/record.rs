@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use rollcall_events::{Digest, EventKey, LogId, NewEvent, Position, Recorded, SourceName, chain_start, chain_step};
 use serde::Serialize;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::TailError;
 
@@ -45,11 +45,15 @@ const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind
      value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, unhex(value ->> 12) \
      FROM jsonb_each($1)";
 
+/// Of a text and what begins with it nothing sorts behind the text and the last character that there is.
+const BY_ID: &str =
+    "SELECT position FROM event WHERE source = $1 AND id >= $2 AND id < $2 || char(1114111) ORDER BY id LIMIT $3";
+
 const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 5] = [RANGE, BY_KEY, AT, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 6] = [RANGE, BY_KEY, AT, BY_ID, INSERT, HASH_AT];
 
 /// The records of `(after, to]` as bytes; empty if there are none.
 pub(crate) async fn read_range(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<Vec<u8>> {
@@ -91,6 +95,18 @@ pub(crate) async fn find_by_key(
         })
         .collect::<sqlx::Result<Vec<_>>>()
         .map_err(|e| e.to_string())
+}
+
+/// The positions of a source's events whose id begins with a text, in the order of their ids.
+pub(crate) async fn find_by_id(
+    sql: &mut SqliteConnection,
+    source: &str,
+    begins: &str,
+    limit: u32,
+) -> sqlx::Result<Vec<Position>> {
+    let rows = sqlx::query(BY_ID).bind(source).bind(begins).bind(limit).fetch_all(sql).await?;
+    let position = |row: &SqliteRow| Ok(Position(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default()));
+    rows.iter().map(position).collect()
 }
 
 /// A record with the chain's hash there, or what is wrong with it.

@@ -114,7 +114,8 @@ pub enum ServicesCommand {
         /// A label
         #[arg(long)]
         name: Option<String>,
-        /// Until when, exclusive, as in 2027-01-01T00:00:00Z [default: without end]
+        /// Until when: how long from now, as in 90d or 2w, a day (to its end, UTC), or an instant with its zone [default:
+        /// without end]
         #[arg(long, value_name = "TIME")]
         ends: Option<String>,
         /// Of a licensing portal: a source whose people it serves; can be given more than once [default: every source]
@@ -133,7 +134,8 @@ pub enum ServicesCommand {
         /// What it is for
         #[arg(long)]
         label: Option<String>,
-        /// Until when, exclusive, as in 2027-01-01T00:00:00Z [default: without end]
+        /// Until when: how long from now, as in 90d or 2w, a day (to its end, UTC), or an instant with its zone [default:
+        /// without end]
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
     },
@@ -260,10 +262,11 @@ pub enum BindingsCommand {
         role: String,
         /// root, folder:ID or project:NAME
         scope: String,
-        /// From when, as in 2026-03-01T00:00:00Z [default: at once]
+        /// From when: in how long, as in 2d, a day (from its beginning, UTC), or an instant with its zone [default: at once]
         #[arg(long, value_name = "TIME")]
         starts: Option<String>,
-        /// Until when, exclusive [default: without end]
+        /// Until when: how long from now, as in 90d or 2w, a day (to its end, UTC), or an instant with its zone [default:
+        /// without end]
         #[arg(long, value_name = "TIME")]
         ends: Option<String>,
     },

@@ -1,7 +1,9 @@
 //! The command line: every command, argument and help text. Parses; does nothing.
 
 mod managed;
+mod records;
 mod sources;
+mod users;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,7 +13,9 @@ use crate::{server::roles::Role, values::listen_address};
 
 pub use self::{
     managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility},
+    records::{DecisionsCommand, DeliveriesCommand, EventsCommand},
     sources::SourcesCommand,
+    users::{PeopleCommand, UsersCommand},
 };
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.
@@ -64,7 +68,8 @@ pub enum Command {
         /// Project, or an image: PROJECT/REPOSITORY; what is above projects is root or folder:ID
         #[arg(value_name = "PROJECT[/REPO]")]
         scope: String,
-        /// As Rollcall knew it then: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
+        /// As Rollcall knew it then: a position, a day (its end, UTC), as in 2026-03-01, today or yesterday, an instant
+        /// (2026-03-01T12:00Z), or how long ago ("2h ago")
         #[arg(long, value_name = "MOMENT")]
         as_of: Option<String>,
         /// With what is known now about then, corrections that came later included
@@ -78,7 +83,8 @@ pub enum Command {
     Who {
         /// Project
         project: String,
-        /// As Rollcall knew it then: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
+        /// As Rollcall knew it then: a position, a day (its end, UTC), as in 2026-03-01, today or yesterday, an instant
+        /// (2026-03-01T12:00Z), or how long ago ("2h ago")
         #[arg(long, value_name = "MOMENT")]
         as_of: Option<String>,
         /// Print who could pull, as CSV that names position, instant and chain head
@@ -89,7 +95,7 @@ pub enum Command {
     Diff {
         /// Project, or with --user a user or service:ID
         of: String,
-        /// The earlier moment: a position, an instant (2026-03-01T12:00:00Z) or a day (its end, UTC)
+        /// The earlier moment, as for `--as-of` of `who`: a position, a day, an instant, how long ago
         from: String,
         /// The later one [default: now]
         to: Option<String>,
@@ -159,6 +165,15 @@ pub enum Command {
     /// Manage local groups; list those of every source
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Look at users: who can sign in, and what they may do
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Look at people as their sources know them
+    #[command(subcommand)]
+    People(PeopleCommand),
+    /// Look at answers that were no, or less than what was asked
+    #[command(subcommand)]
+    Decisions(DecisionsCommand),
     /// Show sign-ins that were refused: whose name, from where, why
     SignIns {
         /// Only of this user, by name or id
@@ -236,68 +251,6 @@ pub struct Serve {
     pub roles: Vec<Role>,
 }
 
-/// `events`.
-#[derive(Debug, Subcommand)]
-pub enum EventsCommand {
-    /// Print events, oldest first
-    Tail {
-        /// Only of this type; may end in `*`
-        #[arg(long = "type", value_name = "TYPE")]
-        kind: Option<String>,
-        /// Only of this source
-        #[arg(long)]
-        source: Option<String>,
-        /// Only about this subject; may end in `*`
-        #[arg(long)]
-        subject: Option<String>,
-        /// Only this correlation: the events of one delivery or one read
-        #[arg(long, value_name = "ID")]
-        correlation: Option<String>,
-        /// Go on as new ones come
-        #[arg(long)]
-        follow: bool,
-        /// Only after this position [default: the last 20]
-        #[arg(long, value_name = "POSITION")]
-        after: Option<u64>,
-    },
-}
-
-/// `deliveries`.
-#[derive(Debug, Subcommand)]
-pub enum DeliveriesCommand {
-    /// List deliveries, newest first
-    List {
-        /// Only of this source
-        #[arg(long)]
-        source: Option<String>,
-        /// Only those that were rejected or had a part quarantined
-        #[arg(long)]
-        failed: bool,
-        /// How many
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-    },
-    /// Show one, with what became of each event
-    Show {
-        /// Its id, dlv_...
-        id: String,
-    },
-    /// Map and append it again
-    Replay {
-        /// Its id, dlv_...
-        id: String,
-    },
-    /// Note that nothing more is to be done about what was not recorded
-    Dismiss {
-        /// Their ids, dlv_...
-        #[arg(required = true)]
-        ids: Vec<String>,
-        /// Why, for whoever looks at it later
-        #[arg(long)]
-        because: String,
-    },
-}
-
 /// `secrets`.
 #[derive(Debug, Subcommand)]
 pub enum SecretsCommand {
@@ -308,7 +261,8 @@ pub enum SecretsCommand {
         /// What it is for
         #[arg(long)]
         label: Option<String>,
-        /// Until when, exclusive, as in 2027-01-01T00:00:00Z [default: without end]
+        /// Until when: how long from now, as in 90d or 2w, a day (to its end, UTC), or an instant with its zone [default:
+        /// without end]
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
         /// How to print it
@@ -318,10 +272,19 @@ pub enum SecretsCommand {
         #[arg(long, value_name = "HOST[:PORT]")]
         registry: Option<String>,
     },
-    /// List the secrets of a user
+    /// List secrets that are in force: of one user, or all that you may see
     List {
-        /// User name
-        user: String,
+        /// Only of this user
+        user: Option<String>,
+        /// Only of this service
+        #[arg(long, conflicts_with = "user")]
+        service: Option<String>,
+        /// Only those that this user (its name), `service:ID` or `admin` made
+        #[arg(long, value_name = "WHO")]
+        made_by: Option<String>,
+        /// Only with this label
+        #[arg(long)]
+        label: Option<String>,
     },
     /// End a secret
     Revoke {

@@ -13,8 +13,8 @@ use crate::{
         remote::{
             binding_plans,
             request::{
-                api_path, parse_principal, parse_scope, parse_time, print_change, print_list, print_object,
-                split_principal,
+                api_path, parse_end, parse_principal, parse_scope, parse_start, print_change, print_list, print_object,
+                query_of, split_principal,
             },
         },
     },
@@ -37,9 +37,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &BindingsComman
                 ("folder", folder),
                 ("scope", &kind),
             ];
-            let query: Vec<(&str, String)> =
-                filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
-            let rows = client.all_pages(&api_path(&["bindings"]), &query, usize::MAX).await?;
+            let rows = client.all_pages(&api_path(&["bindings"]), &query_of(filters), usize::MAX).await?;
             let columns: [Column<BindingShown>; 9] = [
                 ("USER", |row| cell(&row.user)),
                 ("SERVICE", |row| cell(&row.service)),
@@ -49,7 +47,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &BindingsComman
                 ("FOLDER", |row| cell(&row.folder)),
                 ("FROM", |row| cell(&row.starts)),
                 ("UNTIL", |row| cell(&row.ends)),
-                ("BINDING", |row| cell(&row.id)),
+                ("BINDING", |row| cell(&row.short)),
             ];
             print_list(format, &columns, &rows);
         }
@@ -61,8 +59,8 @@ pub async fn run(client: &Client, format: OutputFormat, command: &BindingsComman
                 principal: parse_principal(who),
                 role: role.clone(),
                 scope: parse_scope(scope)?,
-                starts: parse_time(starts)?,
-                ends: parse_time(ends)?,
+                starts: parse_start(starts)?,
+                ends: parse_end(ends)?,
             };
             let answer = client.post::<BindingSet>(&api_path(&["bindings"]), &new).await?;
             let (kind, id) = split_principal(who);

@@ -8,6 +8,18 @@ use rollcall_events::time::for_people;
 
 use crate::cli::output::{ColorMode, cell, escape_controls, group_digits};
 
+/// What was asked about, in the words of `why`.
+pub fn asked(explained: &Explained) -> String {
+    match (&explained.project, &explained.folder) {
+        (Some(project), _) => match explained.repository.as_deref() {
+            Some(rest) if !rest.is_empty() => format!("{project}/{rest}"),
+            _ => project.clone(),
+        },
+        (None, Some(folder)) => format!("folder:{folder}"),
+        (None, None) => "root".to_owned(),
+    }
+}
+
 /// The tree of an explanation for an image or a project.
 pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
     let explanation = &explained.explanation;

@@ -46,7 +46,7 @@ pub async fn who(
 }
 
 /// The first reason, and how many more there are.
-fn reasons_text(reasons: &[Reason]) -> String {
+pub fn reasons_text(reasons: &[Reason]) -> String {
     let first = reasons.first().map(|reason| cell(&reason.text)).unwrap_or_default();
     let rest = if reasons.len() > 1 { format!(" and {} more", reasons.len() - 1) } else { String::new() };
     first + &rest

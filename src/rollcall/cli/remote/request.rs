@@ -9,12 +9,16 @@ use rollcall_app::{
         projects::ProjectMade,
     },
 };
-use rollcall_events::{Position, time::parse_instant};
+use rollcall_events::{
+    Clock as _, Position,
+    spoken::{self, Direction, Said},
+};
 use serde_json::Value;
 
 use crate::{
     cli::output::{Column, OutputFormat, escape_controls, field_text, table_of},
     client::{Failure, Reply},
+    server::clock::SystemClock,
 };
 
 const API: [&str; 2] = ["api", "v1"];
@@ -22,6 +26,11 @@ const API: [&str; 2] = ["api", "v1"];
 /// The path of a route of the API.
 pub fn api_path<'a>(rest: &[&'a str]) -> Vec<&'a str> {
     API.iter().chain(rest).copied().collect()
+}
+
+/// The filters that were given, as the query of a list.
+pub fn query_of<const N: usize>(filters: [(&'static str, &Option<String>); N]) -> Vec<(&'static str, String)> {
+    filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
 }
 
 /// Prints a list as a table.
@@ -64,16 +73,49 @@ pub fn print_change(format: OutputFormat, answer: &Reply<impl Outcome>, text: &s
     });
 }
 
-/// A time that somebody typed.
+/// Until when something is good, as somebody typed it: how long from now (`90d`), an instant, or a day, to its end.
 ///
 /// # Errors
 /// When it is none.
-pub fn parse_time(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
+pub fn parse_end(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
+    parse_said(text, Direction::Ahead, Said::ends)
+}
+
+/// From when something is good, as somebody typed it: in how long (`2d`), an instant, or a day, from its beginning.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_start(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
+    parse_said(text, Direction::Ahead, Said::begins)
+}
+
+/// Since when something is looked at that was: how long ago (`2h`), an instant, or a day, from its beginning.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_since(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
+    parse_said(text, Direction::Ago, Said::begins)
+}
+
+/// Until when something is looked at that was: how long ago, an instant, or a day, to its end.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_until(text: &Option<String>) -> Result<Option<DateTime<Utc>>, Failure> {
+    parse_said(text, Direction::Ago, Said::ends)
+}
+
+fn parse_said(
+    text: &Option<String>,
+    direction: Direction,
+    edge: fn(Said) -> DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, Failure> {
     let parse = |text: &String| {
-        parse_instant(text).map_err(|error| {
+        let said = spoken::read(text, SystemClock.now(), direction).map_err(|unclear| {
             let text = escape_controls(text);
-            Failure::Usage(format!("`{text}` is not {error}"))
-        })
+            Failure::Usage(format!("`{text}` is not {unclear}"))
+        })?;
+        Ok(edge(said))
     };
     text.as_ref().map(parse).transpose()
 }
@@ -132,8 +174,12 @@ mod tests {
         assert_eq!(sent("folder:emea").ok(), Some(json!({"folder": "emea"})));
         assert_eq!(sent("root").ok(), Some(json!("root")));
         assert_eq!(parse_scope("acme").unwrap_err().code(), 2);
-        assert_eq!(parse_time(&None).unwrap(), None);
-        assert!(parse_time(&Some("2027-01-01T00:00:00Z".into())).unwrap().is_some());
-        assert_eq!(parse_time(&Some("tomorrow".into())).unwrap_err().code(), 2);
+        assert_eq!(parse_end(&None).unwrap(), None);
+        let typed = |text: &str| Some(text.to_owned());
+        let day = |text: &str| text.parse().ok();
+        assert_eq!(parse_end(&typed("2027-01-01")).unwrap(), day("2027-01-02T00:00:00Z"), "a day is good to its end");
+        assert_eq!(parse_start(&typed("2027-01-01")).unwrap(), day("2027-01-01T00:00:00Z"), "and from its beginning");
+        assert!(parse_end(&typed("90d")).unwrap() > parse_since(&typed("90d")).unwrap());
+        assert_eq!(parse_end(&typed("soon")).unwrap_err().code(), 2);
     }
 }

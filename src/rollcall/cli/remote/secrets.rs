@@ -1,8 +1,9 @@
 //! `secrets`: what people sign in to the registry with, in the format that each client takes.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rollcall_app::access::secret_list::SecretListed;
 use rollcall_app::access::secrets::{
-    InvitationIssued, MadeShown, NewSecret, RegistryShown, SecretIssued, SecretRevoked, SecretShown,
+    InvitationIssued, MadeShown, NewSecret, RegistryShown, SecretIssued, SecretRevoked,
 };
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::{
     cli::{
         args::{SecretFormat, SecretsCommand},
         output::{Column, OutputFormat, cell, escape_controls, shell_quote, table_of},
-        remote::request::{api_path, parse_time, print_list},
+        remote::request::{api_path, parse_end, print_list, query_of},
     },
     client::{Client, Exit, Failure, Reply},
     config::names_a_registry,
@@ -23,7 +24,7 @@ use crate::{
 pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand) -> Result<Exit, Failure> {
     match command {
         SecretsCommand::Issue { user, label, expires, format: secret_format, registry } => {
-            let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
+            let new = NewSecret { label: label.clone(), expires: parse_end(expires)? };
             // Before a secret is made that nobody would see.
             let registry = registry_host(client, *secret_format, registry.as_deref()).await?;
             let issued = client.post::<SecretIssued>(&api_path(&["users", user, "secrets"]), &new).await?;
@@ -31,14 +32,17 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
             format.print(&issued.json, |_| secret_text(*secret_format, &registry, &cell(user), &cell(secret)));
             warn_shut_out(shut_out.as_deref(), "the secret is good when that ends");
         }
-        SecretsCommand::List { user } => {
-            let rows = client.items(&api_path(&["users", user, "secrets"])).await?;
-            let columns: [Column<SecretShown>; 5] = [
-                ("SECRET", |row| cell(&row.id)),
-                ("LABEL", |row| cell(&row.label)),
-                ("ISSUED", |row| cell(&row.issued_at)),
-                ("EXPIRES", |row| cell(&row.expires)),
-                ("INVITATION", |row| cell(&row.invitation)),
+        SecretsCommand::List { user, service, made_by, label } => {
+            let filters = [("user", user), ("service", service), ("made_by", made_by), ("label", label)];
+            let rows = client.all_pages(&api_path(&["secrets"]), &query_of(filters), usize::MAX).await?;
+            let columns: [Column<SecretListed>; 7] = [
+                ("USER", |row| cell(&row.user)),
+                ("SERVICE", |row| cell(&row.service)),
+                ("SECRET", |row| cell(&row.secret.id)),
+                ("LABEL", |row| cell(&row.secret.label)),
+                ("ISSUED", |row| cell(&row.secret.issued_at)),
+                ("EXPIRES", |row| cell(&row.secret.expires)),
+                ("INVITATION", |row| cell(&row.secret.invitation)),
             ];
             print_list(format, &columns, &rows);
         }

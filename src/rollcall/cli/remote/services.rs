@@ -13,7 +13,7 @@ use crate::{
     cli::{
         args::ServicesCommand,
         output::{Column, OutputFormat, cell, shell_quote},
-        remote::request::{api_path, parse_time, print_change, print_list, print_object},
+        remote::request::{api_path, parse_end, print_change, print_list, print_object},
         remote::secrets::{MADE, print_revoked},
     },
     client::{Client, Exit, Failure},
@@ -50,7 +50,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &ServicesComman
         }
         ServicesCommand::Create { id, name, ends, sources } => {
             let new =
-                NewService { id: id.clone(), name: name.clone(), ends: parse_time(ends)?, sources: sources.clone() };
+                NewService { id: id.clone(), name: name.clone(), ends: parse_end(ends)?, sources: sources.clone() };
             let answer = client.post::<Created>(&api_path(&["services"]), &new).await?;
             let text = format!("service {id} is made; it may do nothing until `bindings set` says so");
             print_change(format, &answer, &text);
@@ -60,7 +60,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &ServicesComman
             print_change(format, &answer, &format!("service {id} is removed; it signs in no more"));
         }
         ServicesCommand::Secret { id, label, expires } => {
-            let new = NewSecret { label: label.clone(), expires: parse_time(expires)? };
+            let new = NewSecret { label: label.clone(), expires: parse_end(expires)? };
             let issued = client.post::<SecretIssued>(&api_path(&["services", id, "secrets"]), &new).await?;
             format.print(&issued.json, |_| format!("{}\n", cell(&issued.value.secret)));
         }

@@ -47,6 +47,7 @@ impl DecisionRecords for SqliteOps {
             .bind(filter.user.as_deref())
             .bind(filter.image.as_deref())
             .bind(project)
+            .bind(filter.outcome.map(DecisionOutcome::as_str))
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(decision).collect()

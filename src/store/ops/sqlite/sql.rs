@@ -195,7 +195,8 @@ SELECT value ->> 'hour', value ->> 'project', value ->> 'outcome', value ->> 'co
 FROM json_each($1) WHERE true
 ON CONFLICT (hour, project, outcome) DO UPDATE SET count = decision_count.count + excluded.count";
 
-/// $1 before (id), $2 limit, $3 from, $4 until, $5 user name, or id as the `/` in it says, $6 image; each null for any.
+/// $1 before (id), $2 limit, $3 from, $4 until, $5 user name, or id as the `/` in it says, $6 image, $8 outcome; each null
+/// for any.
 macro_rules! decisions {
     ($from:literal) => {
         concat!(
@@ -204,6 +205,7 @@ macro_rules! decisions {
             " AND id < $1 AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4)
               AND ($5 IS NULL OR iif(instr($5, '/') > 0, user_id, user_name) = $5)
               AND ($6 IS NULL OR EXISTS (SELECT 1 FROM decision_image AS i WHERE i.decision = id AND i.image = $6))
+              AND ($8 IS NULL OR outcome = $8)
              ORDER BY id DESC LIMIT $2"
         )
     };

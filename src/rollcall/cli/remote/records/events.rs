@@ -8,8 +8,8 @@ use rollcall_events::visible::visible_json;
 use crate::{
     cli::{
         args::EventsCommand,
-        output::{OutputFormat, cell, group_digits, print},
-        remote::request::api_path,
+        output::{ColorMode, OutputFormat, cell, escape_controls, group_digits, print},
+        remote::request::{api_path, query_of},
     },
     client::{Client, Exit, Failure, Reply},
 };
@@ -23,10 +23,17 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(5);
 /// As [`Failure`].
 pub async fn run(client: &Client, format: OutputFormat, command: &EventsCommand) -> Result<Exit, Failure> {
     const DEFAULT_TAIL: usize = 20;
-    let EventsCommand::Tail { kind, source, subject, correlation, follow, after } = command;
-    let filters = [("type", kind), ("source", source), ("subject", subject), ("correlation", correlation)];
-    let query: Vec<(&str, String)> =
-        filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
+    let (kind, source, subject, correlation, follow, after) = match command {
+        EventsCommand::Tail { kind, source, subject, correlation, follow, after } => {
+            (kind, source, subject, correlation, follow, after)
+        }
+        EventsCommand::Show { event } => {
+            let event = client.get::<Event>(&api_path(&["events", event]), &[]).await?;
+            format.print(&event.json, |paint| in_full(paint, &event.value));
+            return Ok(Exit::Yes);
+        }
+    };
+    let query = query_of([("type", kind), ("source", source), ("subject", subject), ("correlation", correlation)]);
     let head = client.get::<SignedHead>(&api_path(&["log", "head"]), &[]).await?.value.position;
     // Without a filter the last ones are near the head; with one they may be anywhere.
     let start = after.unwrap_or(if query.is_empty() { head.saturating_sub(DEFAULT_TAIL as u64) } else { 0 });
@@ -70,4 +77,32 @@ fn print_event(format: OutputFormat, event: &Reply<Event>) {
             ));
         }
     }
+}
+
+/// An event with everything that is recorded of it, and what it did.
+fn in_full(paint: ColorMode, event: &Event) -> String {
+    let data = event.data.as_ref().and_then(|data| serde_json::from_str::<serde_json::Value>(data.get()).ok());
+    let lines = [
+        ("type", cell(&event.kind)),
+        ("subject", cell(&event.subject)),
+        ("source", cell(&event.source)),
+        ("id", cell(&event.id)),
+        ("recorded", cell(&event.recorded_at)),
+        ("time", cell(&event.time)),
+        ("sequence", cell(&event.sequence)),
+        ("came with", cell(&event.correlationid)),
+        ("origin", cell(&event.origin)),
+        ("trace", cell(&event.traceparent)),
+        ("effect", cell(&event.effect)),
+        ("why", cell(&event.reason)),
+    ];
+    let mut out = format!("{}\n", paint.bold(&format!("event {}", group_digits(event.position.0))));
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        out.push_str(&format!("{}  {value}\n", paint.dim(&format!("{name:<9}"))));
+    }
+    let data = data.map(|data| format!("{data:#}")).unwrap_or_default();
+    for line in visible_json(&data).lines() {
+        out.push_str(&format!("  {}\n", escape_controls(line)));
+    }
+    out
 }
