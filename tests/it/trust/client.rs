@@ -63,6 +63,14 @@ fn decisions_and_deliveries_are_from_whom_a_trusted_proxy_names() {
     server.http.send(hook.header("content-type", "application/json").body("{}")).expect(401);
     let rejected = wait_for("the delivery", || server.pages("/api/v1/deliveries?verdict=rejected").first().cloned());
     assert_eq!(rejected["client"], "203.0.113.9", "{rejected}");
+    // Whoever is no proxy says so in vain.
+    let ada = BASE64_STANDARD.encode(format!("ada:{ada}"));
+    let get = format!(
+        "GET /token?service=rollcall&scope=repository:acme/db:push HTTP/1.1\r\nhost: rollcall\r\n\
+         connection: close\r\nauthorization: Basic {ada}\r\nx-forwarded-for: 203.0.113.9\r\n\r\n"
+    );
+    assert!(raw(&server, "127.0.0.3", &get).starts_with("HTTP/1.1 200"));
+    assert_eq!(newest_client(&server, 7), "127.0.0.3");
 }
 
 #[test]
