@@ -181,10 +181,7 @@ impl Follower<'_> {
     /// Says who is listed and is not there, or not ours, where that is new. Only after all that is listed was looked up.
     async fn tell_unread_members(&self, state: &mut SyncState) -> Result<(), SyncError> {
         let unread = state.index.unread_members();
-        if state.index.unknown().is_empty()
-            && state.index.unknown_uids().is_empty()
-            && state.unread_told.as_ref() != Some(&unread)
-        {
+        if !state.index.has_unknown() && state.unread_told.as_ref() != Some(&unread) {
             self.sink.note_unread_members(unread.clone()).await?;
             state.unread_told = Some(unread);
         }
@@ -216,8 +213,7 @@ impl Follower<'_> {
         }
         // Answered now; what follows from the answers may raise new doubts.
         state.doubtful.clear();
-        told.extend(self.group_changes(affected, state).await?);
-        Ok(told)
+        self.group_changes(told, affected, state).await
     }
 
     /// A server that says nothing may have nothing to say, or be gone.
@@ -228,7 +224,7 @@ impl Follower<'_> {
 
     /// Looks up what groups list and nobody read.
     async fn look_up(&self, index: &mut DirectoryIndex, report: &mut ReadReport) -> Result<(), SyncError> {
-        if !(index.unknown().is_empty() && index.unknown_uids().is_empty()) {
+        if index.has_unknown() {
             let mut session = self.client.session().await?;
             read::resolve(&mut session, self.config(), index, report, self.sink.now()).await?;
             session.connection.close().await;
@@ -282,8 +278,7 @@ impl Follower<'_> {
                 }
             }
         }
-        told.extend(self.group_changes(affected, state).await?);
-        Ok(told)
+        self.group_changes(told, affected, state).await
     }
 
     /// Who of these is below another base: what is said of that one may be late.
@@ -370,9 +365,10 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// What follows for groups: who is in them now, or that they are doubtful.
+    /// What follows for groups, behind what is to be told: who is in them now, or that they are doubtful.
     async fn group_changes(
         &self,
+        mut told: Vec<SourceChange>,
         mut affected: Affected,
         state: &mut SyncState,
     ) -> Result<Vec<SourceChange>, SyncError> {
@@ -387,12 +383,15 @@ impl Follower<'_> {
         let others = others.chain(index.groups_claimed(&affected.sids, &affected.claimed));
         affected.groups.extend(others.filter(|id| !doubtful.contains(id)));
         let doubted = affected.renamed.then(|| index.clear_doubtful_lookups());
+        if !told.is_empty() && index.has_unknown() {
+            // Whoever went waits for no question about lists: anybody can list a great many who do not exist.
+            self.sink.send(std::mem::take(&mut told)).await?;
+        }
         self.look_up(index, &mut ReadReport::default()).await?;
         if let Some(doubted) = doubted {
             let others = index.groups_of_changed_lookups(&doubted).into_iter();
             affected.groups.extend(others.filter(|id| !doubtful.contains(id)));
         }
-        let mut told = Vec::new();
         for id in &affected.groups {
             let Some(group) = index.group(id) else { continue };
             let found = index.members(group);

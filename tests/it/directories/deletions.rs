@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::served::{count, events, members, served};
+use super::served::{add, count, events, members, served};
 use crate::support::{
     server::Server,
     slapd::{BASE, Kind, Proxy, Slapd, Then, dn, group, person, trunk},
     wait_for,
+    wire::{Act, Wire},
 };
 
 fn u(n: usize) -> String {
@@ -123,6 +124,27 @@ fn of_200_who_were_deleted_while_nobody_listened_nobody_goes_unasked_also_after_
 fn followed_again(slapd: &Slapd, server: &Server) {
     slapd.change(&person("again", "people", "a"));
     wait_for("the change after the start", || (server.get("/api/v1/users/again").status == 200).then_some(()));
+}
+
+#[test]
+fn who_leaves_waits_for_no_name_in_a_list_that_stands_for_nobody() {
+    let ldif = trunk()
+        + &person("ada", "people", "a")
+        + &person("kim", "people", "k")
+        + &group("own", [dn("ada"), dn("nobody")]);
+    let Some(slapd) = directory(&ldif) else { return };
+    let wire = Wire::to(slapd.port);
+    let server = served(&wire.url(), "");
+    wait_for("ada", || members(&server, "own").contains("ada").then_some(()));
+    followed(&slapd, &server);
+    add(&slapd, "own", "sync");
+    wait_for("sync", || members(&server, "own").contains("sync").then_some(()));
+    // Whatever is asked from here on is not answered; what is followed goes on.
+    let known = wire.connections();
+    wire.look(move |connection, _, _| if connection < known { Act::Pass } else { Act::Hold });
+    delete(&slapd, [dn("kim")]);
+    wait_for("the end of kim", || gone(&server).contains("kim").then_some(()));
+    wire.pass();
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl DirectoryIndex {
         self.asked_uids.iter().map(|uid| &**uid).filter(unknown).map(str::to_owned).collect()
     }
 
+    /// Whether the server has to be asked about anything that groups list or people claim.
+    pub fn has_unknown(&self) -> bool {
+        !(self.unknown.is_empty() && self.unknown_uids().is_empty())
+    }
+
     /// The other spellings of somebody's name.
     pub fn spellings(&self, id: &Id) -> Vec<Dn> {
         let numbers = self.spellings.get(id).into_iter().flatten();
