@@ -163,6 +163,21 @@ async fn of_several_that_would_empty_a_project_alone_none_goes() {
 }
 
 #[tokio::test]
+async fn suspensions_that_empty_a_project_hold_back_nothing_that_came_beside_them() {
+    let mut world = World::with(people(0..8).chain([group("ops"), member("ops", "p6")]));
+    world.projects.put("acme", (0..5).map(|n| format!("person/{}", p(n))));
+    world.read().await.unwrap();
+    world.new_records().await;
+    let mut told: Vec<SourceChange> =
+        (0..5).map(|n| SourceChange::Fact(person(&p(n), false).unwrap().into())).collect();
+    told.extend([gone(person("p7", true)), gone(member("ops", "p6"))]);
+    world.engine.change_sink().send(told).await.unwrap();
+    let recorded = world.new_records().await;
+    assert_eq!(recorded.iter().filter(|one| one.contains("removed")).count(), 2, "{recorded:?}");
+    assert_eq!(recorded.len(), 7, "{recorded:?}");
+}
+
+#[tokio::test]
 async fn nobody_holds_back_their_own_end_by_taking_others_out_of_a_group_of_their_own() {
     let all = people(0..30).chain([group("ops"), group("own")]).chain((0..30).map(|n| member("ops", &p(n))));
     let mut world = World::with(all.chain((0..30).map(|n| member("own", &p(n)))));

@@ -158,7 +158,8 @@ impl Pull for MemorySource {
 pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>, Arc<AtomicBool>);
 
 impl MemoryProjects {
-    /// A project and what its members rest on; `a or b` where the end of either takes the member out.
+    /// A project and what its members rest on; `a or b` where the end of either takes the member out. A person who is
+    /// suspended is out.
     pub fn put(&self, project: &str, rests_on: impl IntoIterator<Item = String>) {
         let mut projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         projects.insert(project.to_owned(), rests_on.into_iter().collect());
@@ -173,7 +174,8 @@ impl MemoryProjects {
 #[async_trait]
 impl Consequences for MemoryProjects {
     async fn emptied(&self, proposed: ProposedFacts, min_members: u64) -> Vec<String> {
-        let ended: Vec<String> = proposed.facts.iter().filter(|fact| fact.is_removal()).map(Body::subject).collect();
+        let over = |fact: &&Body| fact.is_removal() || matches!(fact, Body::PersonUpserted(person) if !person.active);
+        let ended: Vec<String> = proposed.facts.iter().filter(over).map(Body::subject).collect();
         let out = |member: &String| member.split(" or ").any(|one| ended.iter().any(|subject| subject == one));
         let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let emptied = projects.iter().filter(|(_, on)| on.len() as u64 >= min_members && on.iter().all(out));
