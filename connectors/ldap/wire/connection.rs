@@ -46,6 +46,13 @@ impl std::str::FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // Not repeated: it may be a password.
+        if text.contains('@') {
+            return Err(
+                "a directory's address has no user and no password in it: `bind_dn` and `secret_file` say them"
+                    .to_owned(),
+            );
+        }
         let wrong = || {
             format!(
                 "`{}` is not a directory's address: ldaps://host or ldap://host, perhaps with :port",

@@ -76,6 +76,11 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             "etc/rollcall.toml:2:1",
             "has a user or a password before its host",
         ),
+        (
+            "[source.corp]\nkind = \"ldap\"\npeople = \"dc=x\"\nurl = \"ldaps://bob:hunter2@dc1.test\"\n",
+            "etc/rollcall.toml:4:1",
+            "has no user and no password in it",
+        ),
         ("[server]\nmax_body = \"1GiB\"\n", "etc/rollcall.toml:2:1", "1GiB is not between 1B and 64MiB"),
         ("[server]\nmax_connections = 0\n", "etc/rollcall.toml:2:1", "at least 1"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n", "etc/rollcall.toml:2:1", "say how they name the client"),
@@ -211,6 +216,7 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             problems.iter().any(|problem| problem.starts_with(place) && problem.contains(what)),
             "{file}\nshould say {place} ... {what}, says\n{problems:#?}"
         );
+        assert!(!problems.concat().contains("hunter2"), "a password is repeated: {problems:#?}");
     }
     assert!(with(FLEXNET, &[], &[]).is_ok());
 }
