@@ -348,7 +348,8 @@ fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Err
         | Command::FolderRemoved(_)
         | Command::ProjectDeleted(_)
         | Command::BindingRemoved(_)
-        | Command::ServiceRemoved(_) => true,
+        | Command::ServiceRemoved(_)
+        | Command::UserNameFreed(_) => true,
         Command::GroupUpserted(_)
         | Command::GroupMemberAdded(_)
         | Command::SourceRetired(_)
@@ -356,6 +357,7 @@ fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Err
         | Command::SourceResumed(_)
         | Command::IdentityLinked(_)
         | Command::IdentityUnlinked(_)
+        | Command::UserNameGiven(_)
         | Command::FolderUpserted(_)
         | Command::ProjectCreated(_)
         | Command::ProjectUpdated(_)

@@ -7,6 +7,7 @@ mod bindings;
 mod folders;
 mod groups;
 pub(crate) mod last_holder;
+pub(crate) mod names;
 mod projects;
 pub(crate) mod refusal;
 pub(crate) mod secrets;
@@ -77,6 +78,8 @@ impl Roster {
             Command::IdentityLinked(data) | Command::IdentityUnlinked(data) => {
                 self.authorize(data.author.as_ref(), "person.link", Place::Root, now).map(|_| ())
             }
+            Command::UserNameGiven(data) => self.check_name_given(data, now),
+            Command::UserNameFreed(data) => self.check_name_freed(data, now),
             Command::SettingsSet(data) => {
                 self.authorize(data.author.as_ref(), "settings.set", Place::Root, now).map(|_| ())
             }

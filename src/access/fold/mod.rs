@@ -9,6 +9,7 @@ pub(crate) mod context;
 mod folders;
 mod groups;
 mod licensing;
+mod names;
 mod packages;
 mod parking;
 mod people;
@@ -196,6 +197,8 @@ impl Roster {
             | Body::SnapshotDiscarded(_) => self.record_run(cx),
             Body::IdentityLinked(data) => self.set_link(cx, &data, Rank::Full),
             Body::IdentityUnlinked(data) => self.set_link(cx, &data, Rank::Removed),
+            Body::UserNameGiven(data) => self.give_name(cx, &data),
+            Body::UserNameFreed(data) => self.free_name(cx, &data),
             Body::SourceRetired(data) => self.retire_source(cx, &data),
             Body::SourceSuspended(data) => self.set_suspended(cx, &data, true),
             Body::SourceResumed(data) => self.set_suspended(cx, &data, false),

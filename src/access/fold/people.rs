@@ -1,9 +1,8 @@
-//! People: which persons are one user, and what the user is called. A user never goes away; a name is never reassigned.
+//! People: which persons are one user. A user never goes away.
 
 use rollcall_events::{
     Position,
     body::{self, SourcePerson},
-    names::{MAX_NAME, user_name, user_name_of_id},
 };
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Field, NONE, NameNotInEffect, push_pair},
+        facts::{Field, NONE, push_pair},
         handles::UserIx,
         register::Rank,
     },
@@ -52,54 +51,7 @@ impl Roster {
         effect
     }
 
-    /// Gives a person the user name that it asks for, or the nearest that is free; where it asks for one that nobody can
-    /// have, the person's id. What is not in effect is kept with its reason. The old name stays reserved.
-    pub(crate) fn name_person(&mut self, cx: &mut FoldContext<'_>, person: u32, asked: Option<&str>) {
-        let id = user_name_of_id(self.facts.persons.id(person));
-        let (wanted, unusable) = match asked.map(|asked| (asked, user_name(asked))) {
-            None => (id.clone(), None),
-            Some((_, Ok(name))) => (name, None),
-            Some((asked, Err(why))) => {
-                let shown = asked.get(..asked.floor_char_boundary(MAX_NAME)).unwrap_or_default().to_owned();
-                (id.clone(), Some(NameNotInEffect::Unusable(shown, why)))
-            }
-        };
-        let source = self.source_text(cx.space);
-        // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a
-        // number.
-        let candidate = |n: u64| match n {
-            0 => wanted.clone(),
-            1 => format!("{wanted}~{source}"),
-            2 => format!("{wanted}~{source}~{id}"),
-            n => format!("{wanted}~{source}~{id}~{n}"),
-        };
-        let free = |name: &String| {
-            let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
-            owner.is_none_or(|owner| *owner == person)
-        };
-        let Some(name) = (0..).map(candidate).find(free) else { return };
-        let taken = || (name != wanted).then(|| self.facts.user_names.find(0, &wanted)).flatten();
-        match unusable.or_else(|| taken().map(NameNotInEffect::Taken)) {
-            Some(why) => self.facts.names_not_in_effect.insert(person, why),
-            None => self.facts.names_not_in_effect.remove(&person),
-        };
-        let ix = self.facts.user_names.intern(0, &name);
-        self.index.look_alikes.add(ix, &name);
-        if let Some(owner) = self.facts.user_names.get_mut(ix) {
-            *owner = person;
-        }
-        let Some(row) = self.facts.persons.get_mut(person) else { return };
-        let (before, user) = (std::mem::replace(&mut row.name, ix), row.user);
-        if before == ix {
-            return;
-        }
-        self.facts.note_former(Field::PersonName, person, before, cx.position());
-        if user == person {
-            self.emit_user(cx, person);
-        }
-    }
-
-    fn emit_user(&self, cx: &mut FoldContext<'_>, user: u32) {
+    pub(super) fn emit_user(&self, cx: &mut FoldContext<'_>, user: u32) {
         let name = self.user_name(UserIx(user)).into();
         cx.changes.push(Change::UserNamed { user: self.person_key(user).into(), name });
     }

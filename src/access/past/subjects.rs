@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rollcall_events::{
     LOCAL,
-    body::{EventData as _, Link, SourcePerson, pair_subject},
+    body::{EventData as _, Link, SourcePerson, pair_subject, username_subject},
     names::{CallerReference, ProjectReference, canonical_name},
 };
 
@@ -221,8 +221,8 @@ impl SubjectCollector<'_> {
         })
     }
 
-    /// A person's own events, and those of whoever held the names that it might have had: `x~source` is somebody who
-    /// asked for `x` when `x` was taken.
+    /// A person's own events, and those of whoever had the names that it might have had: `x~source` is somebody who asked
+    /// for `x` when `x` was taken, and a name may have been given to another.
     fn visit_name_rivals(&mut self, first: u32) -> Result<(), GivenUp> {
         let facts = &self.roster.facts;
         let mut queue = vec![first];
@@ -233,10 +233,13 @@ impl SubjectCollector<'_> {
             let Some(row) = facts.persons.get(person) else { continue };
             self.add(facts.persons.names.space(person), format!("person/{}", facts.persons.id(person)))?;
             for name in facts.ever_named(Field::PersonName, person, row.name) {
-                let name = facts.user_names.id(name);
-                for (end, _) in name.match_indices('~') {
-                    let rival = name.get(..end).and_then(|name| facts.user_names.find(0, name));
-                    queue.extend(rival.and_then(|ix| facts.user_names.get(ix)));
+                let text = facts.user_names.id(name);
+                let shorter = text.match_indices('~').filter_map(|(end, _)| facts.user_names.find(0, text.get(..end)?));
+                for name in std::iter::once(name).chain(shorter) {
+                    if facts.name_holders.contains_key(&name) {
+                        self.add_local(username_subject(facts.user_names.id(name)))?;
+                    }
+                    queue.extend(facts.ever_had_name(name));
                 }
             }
         }
@@ -392,21 +395,21 @@ impl SubjectCollector<'_> {
         let roster = self.roster;
         let facts = &roster.facts;
         let mut places = Places { scopes: [RecordedScope::Root].into(), ..Places::default() };
-        let (found, owner) = match (ProjectReference::of(name), name.strip_prefix("personal/")) {
+        let (found, owners) = match (ProjectReference::of(name), name.strip_prefix("personal/")) {
             (ProjectReference::Name(name), _) => {
                 let named = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
-                (named, self.owner_of_name(name))
+                (named, self.ever_called(name))
             }
-            (ProjectReference::Id(_), Some(user)) => (None, roster.person_of(user)),
+            (ProjectReference::Id(_), Some(user)) => (None, roster.person_of(user).into_iter().collect()),
             (ProjectReference::Id(id), None) => match roster.project_by_id(id) {
-                Some(ProjectIx::Recorded(RecordedIx(ix))) => (Some(ix), None),
-                _ => (None, None),
+                Some(ProjectIx::Recorded(RecordedIx(ix))) => (Some(ix), Vec::new()),
+                _ => (None, Vec::new()),
             },
         };
         if let Some(project) = found {
             self.visit_project(project, &mut places)?;
         }
-        if let Some(owner) = owner {
+        for owner in owners {
             self.visit_person(owner)?;
         }
         if places.projects.is_empty() {
@@ -421,10 +424,11 @@ impl SubjectCollector<'_> {
         Ok(places)
     }
 
-    fn owner_of_name(&self, name: &str) -> Option<u32> {
-        let names = &self.roster.facts.user_names;
-        let find = |name: &str| names.find(0, name).and_then(|ix| names.get(ix)).copied();
-        find(name).or_else(|| find(&canonical_name(name)))
+    /// Whoever ever had a name.
+    fn ever_called(&self, name: &str) -> Vec<u32> {
+        let facts = &self.roster.facts;
+        let name = facts.user_names.find(0, name).or_else(|| facts.user_names.find(0, &canonical_name(name)));
+        name.into_iter().flat_map(|name| facts.ever_had_name(name)).collect()
     }
 
     /// Whoever a name or id ever meant, with every group that each was ever in, to any depth.
@@ -432,14 +436,15 @@ impl SubjectCollector<'_> {
         let roster = self.roster;
         let facts = &roster.facts;
         let row = |source: &str| u16::try_from(facts.sources.find(0, source)?).ok();
-        let (person, service) = match CallerReference::of(text) {
-            CallerReference::Name(name) => (self.owner_of_name(name), None),
+        let (persons, service) = match CallerReference::of(text) {
+            CallerReference::Name(name) => (self.ever_called(name), None),
             CallerReference::Id(id) => {
-                (id.split_once('/').and_then(|(source, id)| facts.persons.find(row(source)?, id)), None)
+                let person = id.split_once('/').and_then(|(source, id)| facts.persons.find(row(source)?, id));
+                (person.into_iter().collect(), None)
             }
-            CallerReference::Service(id) => (None, row(LOCAL).and_then(|local| facts.services.find(local, id))),
+            CallerReference::Service(id) => (Vec::new(), row(LOCAL).and_then(|local| facts.services.find(local, id))),
         };
-        if let Some(person) = person {
+        for person in persons {
             self.visit_person(person)?;
         }
         let persons = self.visited.persons.iter().map(|person| Holder::Person(*person));

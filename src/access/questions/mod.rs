@@ -3,5 +3,6 @@
 pub(crate) mod difference;
 pub(crate) mod explain;
 pub(crate) mod members;
+pub(crate) mod names;
 pub(crate) mod problems;
 pub(crate) mod report;

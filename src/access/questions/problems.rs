@@ -359,15 +359,15 @@ impl Roster {
         let (id, space) = (self.facts.persons.id(ix), self.facts.persons.names.space(ix));
         let (source, called) = (self.source_text(space), self.facts.user_names.id(row.name));
         let remedy = match why {
-            NameProblem::Taken(..) => format!(
-                "link the two persons if they are one, or have source {source} state another user name; until then the person signs in as {called}"
-            ),
-            NameProblem::Unusable(_) => {
-                format!(
-                    "have source {source} state a user name that can be used; until then the person signs in as {called}"
-                )
+            // Somebody decided it.
+            NameProblem::Overruled => return None,
+            NameProblem::Taken(holder_source, holder) => {
+                self.name_remedy(ix, source, &format!("{holder_source}/{holder}"))
             }
+            NameProblem::Freed => self.name_remedy(ix, source, ""),
+            NameProblem::Unusable(_) => format!("have source {source} state a user name that can be used"),
         };
+        let remedy = format!("{remedy}; until then the person signs in as {called}");
         Some(Flaw {
             said_by: self.cause(space, format!("person/{id}"), &row.register),
             said: format!("person {id} is called {name}"),

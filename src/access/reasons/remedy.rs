@@ -132,7 +132,7 @@ impl PathSearch<'_> {
         let facts = &self.roster.facts;
         let Some(row) = facts.persons.get(ix) else { return Fix::None };
         let account = (row.account != NONE).then(|| facts.accounts.id(row.account));
-        let username = (row.name != NONE).then(|| facts.user_names.id(row.name));
+        let username = (row.name != NONE).then(|| self.roster.wanted_name(ix)).flatten();
         let row = json!({"person": facts.persons.id(ix), "username": username, "account": account, "active": true});
         self.restate(facts.persons.names.space(ix), "person.upserted", row, change)
     }

@@ -411,6 +411,8 @@ pub(crate) enum NameNotInEffect {
     Unusable(String, Unusable),
     /// Somebody else has it or had it: its row among the user names.
     Taken(u32),
+    /// The user was given another one.
+    Overruled(String),
 }
 
 /// A reference that a row had, and the event that ended it.
@@ -453,7 +455,12 @@ pub(crate) struct Facts {
     pub(crate) mentions: BTreeMap<(Field, u32), Vec<u32>>,
     /// Two persons.
     pub(crate) links: Vec<Pair>,
+    /// By name: the person who has it or had it last, [`NONE`] where it was freed.
     pub(crate) user_names: Table<u32>,
+    /// Of names that a command was about: the persons who had them before.
+    pub(crate) name_holders: BTreeMap<u32, Vec<u32>>,
+    /// Names that persons were given and their sources do not ask for.
+    pub(crate) given_names: BTreeMap<u32, u32>,
     /// Of persons whose name is not the one that their source asks for: which that is, and why.
     pub(crate) names_not_in_effect: BTreeMap<u32, NameNotInEffect>,
     pub(crate) projects: Vec<Project>,
@@ -503,6 +510,8 @@ impl Facts {
             mentions: BTreeMap::new(),
             links: Vec::new(),
             user_names: Table::default(),
+            name_holders: BTreeMap::new(),
+            given_names: BTreeMap::new(),
             names_not_in_effect: BTreeMap::new(),
             projects: Vec::new(),
             project_names: Table::default(),
@@ -536,6 +545,12 @@ impl Facts {
     pub(crate) fn group_counts(&self, group: u32) -> bool {
         self.groups.get(group).is_some_and(|row| row.register.stands())
             && !self.is_suspended(self.groups.names.space(group))
+    }
+
+    /// Whoever has a user name and had it.
+    pub(crate) fn ever_had_name(&self, name: u32) -> impl Iterator<Item = u32> + '_ {
+        let now = self.user_names.get(name).copied().filter(|person| *person != NONE);
+        now.into_iter().chain(self.name_holders.get(&name).into_iter().flatten().copied())
     }
 
     /// Every value that a row's reference has and had, the present one first.

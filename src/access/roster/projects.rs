@@ -220,7 +220,11 @@ impl Roster {
                 })
             }
             None if self.profile.document().rules.personal_project.is_some()
-                && facts.user_names.find(0, name).is_some() =>
+                && facts
+                    .user_names
+                    .find(0, name)
+                    .and_then(|ix| facts.user_names.get(ix))
+                    .is_some_and(|of| *of != NONE) =>
             {
                 Err(format!("user {name}, whose personal project it is"))
             }

@@ -65,8 +65,12 @@ pub struct AskedName<'a> {
 pub enum NameProblem<'a> {
     /// Nobody can have it.
     Unusable(Unusable),
-    /// It is this person's, `source` and id, or was: names are never given to another.
+    /// It is this person's, `source` and id, or was: no name passes to another by itself.
     Taken(&'a str, &'a str),
+    /// It was freed since; who asks for it next has it.
+    Freed,
+    /// The user was given another one.
+    Overruled,
 }
 
 impl std::fmt::Display for NameProblem<'_> {
@@ -74,6 +78,8 @@ impl std::fmt::Display for NameProblem<'_> {
         match self {
             Self::Unusable(why) => write!(f, "no user can have this name: {why}"),
             Self::Taken(source, person) => write!(f, "the name is or was that of {source}/{person}"),
+            Self::Freed => f.write_str("the name was another's when it was asked for"),
+            Self::Overruled => f.write_str("the user was given another name"),
         }
     }
 }
@@ -121,6 +127,11 @@ impl Roster {
     pub fn user_by_id(&self, id: &str) -> Option<UserIx> {
         let person = self.facts.persons.get(self.person_of(id)?)?;
         (person.user != NONE).then_some(UserIx(person.user))
+    }
+
+    /// The user that a person is, its oldest person; [`NONE`] for one that was only mentioned.
+    pub(crate) fn user_of(&self, person: u32) -> u32 {
+        self.facts.persons.get(person).map_or(NONE, |row| row.user)
     }
 
     /// Whether this is a user still: one that was linked to an older one is nobody any more.
@@ -185,17 +196,25 @@ impl Roster {
         Some(match self.facts.names_not_in_effect.get(&person)? {
             NameNotInEffect::Unusable(name, why) => AskedName { name, why: NameProblem::Unusable(*why) },
             NameNotInEffect::Taken(ix) => {
-                let holder = *self.facts.user_names.get(*ix)?;
-                let names = &self.facts.persons.names;
-                let why = NameProblem::Taken(self.source_text(names.space(holder)), names.text(holder));
+                let why = match *self.facts.user_names.get(*ix)? {
+                    NONE => NameProblem::Freed,
+                    // One user may be called by any name of its persons.
+                    holder if self.user_of(holder) == self.user_of(person) => return None,
+                    holder => {
+                        let names = &self.facts.persons.names;
+                        NameProblem::Taken(self.source_text(names.space(holder)), names.text(holder))
+                    }
+                };
                 AskedName { name: self.facts.user_names.id(*ix), why }
             }
+            NameNotInEffect::Overruled(name) => AskedName { name, why: NameProblem::Overruled },
         })
     }
 
     /// Every person that is there and whose user name is not the one that its source asks for; why is in its view.
     pub fn names_not_in_effect(&self) -> impl Iterator<Item = PersonView<'_>> {
-        self.facts.names_not_in_effect.keys().filter_map(|ix| self.person_view(*ix)).filter(|view| !view.removed)
+        let all = self.facts.names_not_in_effect.keys().filter_map(|ix| self.person_view(*ix));
+        all.filter(|view| !view.removed && view.asked_name.is_some())
     }
 
     /// A person as its source knows it.

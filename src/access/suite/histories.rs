@@ -138,6 +138,210 @@ pub(crate) fn fact() -> impl Strategy<Value = (&'static str, &'static str, Strin
     ]
 }
 
+const ADA: &str = r#"{"persons":[{"source":"flexnet","person":"p0"},{"source":"corp","person":"q0"}]}"#;
+
+/// A world in which every rule gives somebody something; what follows turns it about.
+pub(crate) const BEFORE: &[(&str, &str, &str)] = &[
+    ("flexnet", "account.upserted", r#"{"account":"a0","kind":"producer"}"#),
+    ("flexnet", "account.upserted", r#"{"account":"a1","kind":"producer","parent":"a0"}"#),
+    ("flexnet", "account.upserted", r#"{"account":"a2","kind":"customer"}"#),
+    ("flexnet", "person.upserted", r#"{"person":"p0","username":"ada","account":"a1","active":true}"#),
+    ("flexnet", "person.upserted", r#"{"person":"p1","username":"ada","account":"a2","active":true}"#),
+    ("corp", "person.upserted", r#"{"person":"q0","username":"ada","account":null,"active":true}"#),
+    ("flexnet", "permission.granted", r#"{"person":"p0","permission":"view_and_manage_download_packages"}"#),
+    ("flexnet", "product.upserted", r#"{"product":"d0"}"#),
+    ("flexnet", "package.upserted", r#"{"package":"k0","producer":"a0","container_delivery":true}"#),
+    ("flexnet", "package.product.mapped", r#"{"package":"k0","product":"d0"}"#),
+    ("flexnet", "entitlement.upserted", r#"{"entitlement":"e0","account":"a2","state":"active"}"#),
+    (
+        "flexnet",
+        "entitlement.line.upserted",
+        r#"{"line":"l0","entitlement":"e0","product":"d0","starts":null,"ends":null}"#,
+    ),
+    ("corp", "group.upserted", r#"{"group":"g0"}"#),
+    ("corp", "group.upserted", r#"{"group":"g1"}"#),
+    ("corp", "group.member.added", r#"{"group":"g0","member":{"person":"q0"}}"#),
+    ("corp", "group.member.added", r#"{"group":"g1","member":{"group":"g0"}}"#),
+    ("local", "folder.upserted", r#"{"folder":"c0","kind":"account","parent":null}"#),
+    ("local", "folder.upserted", r#"{"folder":"c1","kind":"region","parent":"c0"}"#),
+    (
+        "local",
+        "project.created",
+        r#"{"project":"x0","name":"nova","kind":"standard","visibility":"private","folder":"c1","creator":"flexnet/p1"}"#,
+    ),
+    (
+        "local",
+        "binding.set",
+        r#"{"principal":{"group":"corp/g1"},"role":"Viewer","scope":{"folder":"c0"},"author":"test"}"#,
+    ),
+    ("local", "service.created", r#"{"service":"s0"}"#),
+    ("local", "group.upserted", r#"{"group":"l0"}"#),
+    ("local", "group.member.added", r#"{"group":"l0","member":{"service":"s0"}}"#),
+    (
+        "local",
+        "binding.set",
+        r#"{"principal":{"group":"local/l0"},"role":"Viewer","scope":{"project":"local/x0"},"author":"test"}"#,
+    ),
+    ("local", "group.upserted", r#"{"group":"l1"}"#),
+    ("local", "group.member.added", r#"{"group":"l1","member":{"group":"local/l0"}}"#),
+    (
+        "local",
+        "binding.set",
+        r#"{"principal":{"group":"local/l1"},"role":"Maintainer","scope":{"folder":"c1"},"author":"test"}"#,
+    ),
+];
+
+/// One random event about a small world in which everything meets: names that collide, groups in groups, projects of
+/// people in folders, services, roles given everywhere, settings and profiles that change, sources that end.
+fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let id = |prefix: &'static str, n: u8| (0..n).prop_map(move |i| format!("{prefix}{i}"));
+    let local = |kind: &'static str| move |data: String| ("local", kind, data);
+    let named = || {
+        (
+            id("p", 3),
+            prop::sample::select(vec!["ada", "bob", "ada~flexnet", "acme"]),
+            0..3_u8,
+            prop::bool::weighted(0.8),
+        )
+            .prop_map(|(p, name, a, active)| {
+                format!(r#"{{"person":"{p}","username":"{name}","account":"a{a}","active":{active}}}"#)
+            })
+    };
+    let folder = || prop_oneof![1 => Just("null".to_owned()), 2 => (0..3_u8).prop_map(|c| format!("\"c{c}\""))];
+    let principal = || {
+        prop_oneof![
+            3 => (0..3_u8).prop_map(|p| format!(r#"{{"user":"flexnet/p{p}"}}"#)),
+            1 => Just(r#"{"user":"corp/q0"}"#.to_owned()),
+            2 => (0..3_u8).prop_map(|g| format!(r#"{{"group":"corp/g{g}"}}"#)),
+            2 => (0..2_u8).prop_map(|g| format!(r#"{{"group":"local/l{g}"}}"#)),
+            2 => (0..2_u8).prop_map(|s| format!(r#"{{"service":"s{s}"}}"#)),
+        ]
+    };
+    let local_member = || {
+        prop_oneof![
+            2 => (0..3_u8).prop_map(|p| format!(r#"{{"person":"flexnet/p{p}"}}"#)),
+            1 => (0..2_u8).prop_map(|s| format!(r#"{{"service":"s{s}"}}"#)),
+            1 => (0..2_u8).prop_map(|g| format!(r#"{{"group":"local/l{g}"}}"#)),
+            1 => (0..3_u8).prop_map(|g| format!(r#"{{"group":"corp/g{g}"}}"#)),
+        ]
+    };
+    let scope = || {
+        prop_oneof![
+            1 => Just(r#""root""#.to_owned()),
+            2 => (0..3_u8).prop_map(|c| format!(r#"{{"folder":"c{c}"}}"#)),
+            3 => (0..2_u8).prop_map(|p| format!(r#"{{"project":"local/x{p}"}}"#)),
+            1 => Just(r#"{"project":"flexnet/k0"}"#.to_owned()),
+        ]
+    };
+    let role = || prop::sample::select(vec!["Maintainer", "Viewer", "Admin"]);
+    let member = |g: u8, kind: &str, m: String| format!(r#"{{"group":"g{g}","member":{{"{kind}":"{m}"}}}}"#);
+    prop_oneof![
+        8 => fact(),
+        4 => named().prop_map(|data| ("flexnet", "person.upserted", data)),
+        2 => (id("q", 3), prop::sample::select(vec!["ada", "eve"]), prop::bool::weighted(0.8)).prop_map(|(q, name, active)| {
+            ("corp", "person.upserted", format!(r#"{{"person":"{q}","username":"{name}","account":null,"active":{active}}}"#))
+        }),
+        1 => prop::bool::ANY.prop_map(|on| ("local", if on { "identity.linked" } else { "identity.unlinked" }, ADA.to_owned())),
+        2 => (0..6_u8, prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve", "p1"])).prop_map(|(who, name)| {
+            let user = ["flexnet/p0", "flexnet/p1", "flexnet/p2", "corp/q0", "corp/q1", "corp/q2"][usize::from(who)];
+            ("local", "user.name.given", format!(r#"{{"username":"{name}","user":"{user}"}}"#))
+        }),
+        1 => prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve"]).prop_map(|name| {
+            ("local", "user.name.freed", format!(r#"{{"username":"{name}"}}"#))
+        }),
+        2 => (0..3_u8, prop::bool::weighted(0.8)).prop_map(|(g, on)| {
+            ("corp", if on { "group.upserted" } else { "group.removed" }, format!(r#"{{"group":"g{g}"}}"#))
+        }),
+        3 => (0..3_u8, id("q", 3), prop::bool::weighted(0.7)).prop_map(move |(g, q, on)| {
+            ("corp", if on { "group.member.added" } else { "group.member.removed" }, member(g, "person", q))
+        }),
+        2 => (0..3_u8, 0..3_u8, prop::bool::weighted(0.7)).prop_map(move |(g, m, on)| {
+            ("corp", if on { "group.member.added" } else { "group.member.removed" }, member(g, "group", format!("g{m}")))
+        }),
+        2 => (0..2_u8, prop::bool::weighted(0.7)).prop_map(|(g, on)| {
+            ("local", if on { "group.upserted" } else { "group.removed" }, format!(r#"{{"group":"l{g}"}}"#))
+        }),
+        3 => (0..2_u8, local_member(), prop::bool::weighted(0.7)).prop_map(|(g, member, on)| {
+            let kind = if on { "group.member.added" } else { "group.member.removed" };
+            ("local", kind, format!(r#"{{"group":"l{g}","member":{member}}}"#))
+        }),
+        2 => (0..2_u8, prop::bool::weighted(0.7)).prop_map(|(s, on)| {
+            ("local", if on { "service.created" } else { "service.removed" }, format!(r#"{{"service":"s{s}"}}"#))
+        }),
+        2 => (0..3_u8, folder()).prop_map(|(c, parent)| {
+            format!(r#"{{"folder":"c{c}","kind":"{}","parent":{parent}}}"#, ["account", "region", "region"][usize::from(c)])
+        }).prop_map(local("folder.upserted")),
+        1 => (0..3_u8).prop_map(|c| format!(r#"{{"folder":"c{c}"}}"#)).prop_map(local("folder.removed")),
+        3 => (0..2_u8, 0..3_u8, folder(), prop::bool::weighted(0.5), id("p", 3)).prop_map(|(p, n, c, new, creator)| {
+            let kind = if new { "project.created" } else { "project.updated" };
+            let creator = if new { format!(r#""flexnet/{creator}""#) } else { "null".to_owned() };
+            ("local", kind, format!(
+                r#"{{"project":"x{p}","name":"{}","kind":"standard","visibility":"{}","folder":{c},"creator":{creator}}}"#,
+                ["acme", "nova", "zeta"][usize::from(n)],
+                ["private", "private", "public"][usize::from(n)]
+            ))
+        }),
+        1 => (0..2_u8).prop_map(|p| format!(r#"{{"project":"x{p}"}}"#)).prop_map(local("project.deleted")),
+        8 => (principal(), role(), scope(), prop::bool::weighted(0.8)).prop_map(|(who, role, scope, on)| {
+            let kind = if on { "binding.set" } else { "binding.removed" };
+            ("local", kind, format!(r#"{{"principal":{who},"role":"{role}","scope":{scope},"author":"test"}}"#))
+        }),
+        1 => (prop::bool::ANY, prop::bool::ANY).prop_map(|(sub_accounts, managed)| {
+            let mut settings = base_settings(sub_accounts);
+            settings.bindings_on_managed = managed;
+            ("local", "settings.set", serde_json::to_string(&settings).unwrap())
+        }),
+        1 => prop::bool::ANY.prop_map(|personal| ("local", "profile.set", past_profile(personal))),
+        2 => (prop::bool::ANY, prop::bool::ANY).prop_map(|(corp, on)| {
+            let kind = if on { "source.suspended" } else { "source.resumed" };
+            ("local", kind, format!(r#"{{"source":"{}"}}"#, if corp { "corp" } else { "flexnet" }))
+        }),
+        1 => prop::bool::weighted(0.1).prop_map(|corp| {
+            ("local", "source.retired", format!(r#"{{"source":"{}"}}"#, if corp { "corp" } else { "nobody" }))
+        }),
+    ]
+}
+
+fn base_settings(customer_sub_accounts: bool) -> Settings {
+    serde_json::from_str(&History::settings(customer_sub_accounts).0[0].data).unwrap()
+}
+
+/// A profile with folders, a raise for administrators and, or not, personal projects.
+pub(crate) fn past_profile(personal: bool) -> String {
+    let own = if personal { r#","personal_project":"always","personal_role":"Admin""# } else { "" };
+    format!(
+        r#"{{"schema":1,"name":"test","levels":["global","account","region","project"],
+            "kinds":{{"standard":{{"visibility":["private","public"],"default":"private"}}}},
+            "baseline":[{{"principal":"anyone","visibility":"public","actions":["image.pull"]}}],
+            "roles":{{
+                "Admin":{{"actions":["image.pull","image.push","image.delete"],"at":["global","account","region","project"]}},
+                "Maintainer":{{"actions":["image.pull","image.push"],"at":["global","account","region","project"]}},
+                "Viewer":{{"actions":["image.pull"],"at":["global","account","region","project"]}}
+            }},
+            "rules":{{"producer_role":"Maintainer","consumer_role":"Viewer","creator_role":"Admin",
+                "admin_at_least":"Maintainer"{own}}},
+            "operations":{{"pull":["image.pull"],"push":["image.push"],"delete":["image.delete"]}},
+            "registry":{{"pull":"pull","push":"push","delete":"delete"}}}}"#
+    )
+}
+
+/// A random past of that world.
+pub(crate) fn past() -> impl Strategy<Value = History> {
+    (any::<bool>(), any::<bool>(), prop::collection::vec((anything(), 1..8_u64), 1..100)).prop_map(
+        |(sub_accounts, personal, facts)| {
+            let mut history = History::settings(sub_accounts);
+            history.say("local", "profile.set", None, &past_profile(personal));
+            for (source, kind, data) in BEFORE {
+                history.say(source, kind, (*source != "local").then_some(0), data);
+            }
+            for ((source, kind, data), sequence) in facts {
+                history.say(source, kind, (source != "local").then_some(sequence), &data);
+            }
+            history
+        },
+    )
+}
+
 pub(crate) fn history() -> impl Strategy<Value = History> {
     (any::<bool>(), prop::collection::vec((fact(), 0..6_u64), 1..120)).prop_map(|(sub_accounts, facts)| {
         let mut history = History::settings(sub_accounts);

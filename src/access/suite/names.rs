@@ -1,11 +1,15 @@
 use proptest::prelude::*;
-use rollcall_events::names::{CallerReference, user_name};
+use rollcall_events::{
+    Body,
+    names::{CallerReference, user_name},
+};
 
 use crate::{
     effort::Effort,
     past::slice::{Basis, PastQuestion},
+    questions::problems::RosterProblem,
     roster::{Roster, users::NameProblem},
-    suite::histories::History,
+    suite::histories::{History, noon, past_profile},
 };
 
 fn person(h: &mut History, source: &str, id: &str, username: Option<&str>) {
@@ -109,6 +113,226 @@ fn nothing_is_said_of_a_person_for_whom_no_name_was_asked_or_who_is_gone() {
     let roster = h.fold();
     assert_eq!(named(&roster, "flexnet", "a/b"), ("a-b".into(), None));
     assert_eq!(roster.names_not_in_effect().count(), 0);
+}
+
+fn hash(n: u8) -> String {
+    format!("{n:02x}").repeat(32)
+}
+
+fn give(h: &mut History, user: &str, name: &str) {
+    h.say("local", "user.name.given", None, &format!(r#"{{"username":"{name}","user":"{user}"}}"#));
+}
+
+/// A contact called bob, then the employee bob.
+fn two_bobs() -> History {
+    let mut h = History::settings(false);
+    person(&mut h, "flexnet", "C-77", Some("bob"));
+    person(&mut h, "corp", "u-1", Some("bob"));
+    h
+}
+
+/// What passes by a rule now: the name and to whom.
+fn due(roster: &Roster) -> Vec<String> {
+    let (due, next) = roster.due_names(0, 100, noon());
+    assert_eq!(next, None);
+    due.iter()
+        .map(|body| match body {
+            Body::UserNameGiven(given) => {
+                format!("{} to {}, {}", given.username, given.user, given.rule.as_deref().unwrap())
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+/// Records what passes by a rule, until nothing does.
+fn settle(h: &mut History) -> Roster {
+    for _ in 0..10 {
+        let (due, _) = h.fold().due_names(0, 100, noon());
+        if due.is_empty() {
+            return h.fold();
+        }
+        for body in due {
+            h.say("local", body.kind().trim_start_matches("rollcall.").trim_end_matches(".v1"), None, &body.data());
+        }
+    }
+    panic!("names pass for ever");
+}
+
+fn names(roster: &Roster) -> Vec<String> {
+    let one = |user| format!("{} {}", roster.user_id(user), roster.user_name(user));
+    let mut all: Vec<String> = roster.users().map(one).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn an_authoritative_source_has_the_first_claim_to_a_name_and_whoever_had_it_is_called_by_its_source_too() {
+    let mut h = two_bobs();
+    assert_eq!(names(&h.fold()), ["corp/u-1 bob~corp", "flexnet/C-77 bob"]);
+    assert_eq!(due(&h.fold()), ["bob to corp/u-1, authoritative"]);
+    let roster = settle(&mut h);
+    assert_eq!(names(&roster), ["corp/u-1 bob", "flexnet/C-77 bob~flexnet"]);
+    assert_eq!(roster.user_by_name("bob"), roster.user_by_id("corp/u-1"));
+    assert_eq!(named(&roster, "corp", "u-1").1, None);
+    assert_eq!(named(&roster, "flexnet", "C-77").1, Some(("bob".into(), "the name is or was that of corp/u-1".into())));
+    // It stays so: the contact's source has no claim to it.
+    h.say("flexnet", "person.upserted", Some(9), r#"{"person":"C-77","username":"bob","account":null,"active":true}"#);
+    assert_eq!(names(&settle(&mut h)), ["corp/u-1 bob", "flexnet/C-77 bob~flexnet"]);
+    let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
+    assert_eq!(names(&again), names(&roster));
+}
+
+#[test]
+fn a_name_stays_while_its_holder_has_a_secret_a_role_given_by_name_or_a_personal_project() {
+    let invite = r#"{"secret":"s","user":"flexnet/C-77","sha256":"HASH","expires":"2027-01-01T00:00:00Z"}"#;
+    let bind = r#"{"principal":{"user":"flexnet/C-77"},"role":"system_of_record","scope":"root","author":"admin key"}"#;
+    let personal = past_profile(true);
+    for (kind, data, end, ends, what) in [
+        (
+            "secret.issued",
+            format!(r#"{{"secret":"s","owner":{{"user":"flexnet/C-77"}},"sha256":"{}"}}"#, hash(1)),
+            "secret.revoked",
+            r#"{"secret":"s"}"#.to_owned(),
+            "1 secret or invitation in force",
+        ),
+        (
+            "secret.invited",
+            invite.replace("HASH", &hash(2)),
+            "credentials.reset",
+            r#"{"user":"flexnet/C-77"}"#.to_owned(),
+            "1 secret or invitation in force",
+        ),
+        ("binding.set", bind.to_owned(), "binding.removed", bind.to_owned(), "1 role given by name"),
+        ("profile.set", personal, "profile.set", past_profile(false), "a personal project of this name"),
+    ] {
+        let mut h = two_bobs();
+        h.say("local", kind, None, &data);
+        assert!(due(&h.fold()).is_empty(), "{kind}");
+        give(&mut h, "corp/u-1", "bob");
+        let event = h.0.last().unwrap().clone();
+        let body = Body::parse(&event.kind, &event.data).unwrap();
+        let why = h.fold().check_command(&body, noon()).unwrap_err().to_string();
+        assert_eq!(why, format!("`bob` is or was the name of flexnet/C-77, who still has {what}; end that first"));
+        assert_eq!(names(&h.fold()), ["corp/u-1 bob~corp", "flexnet/C-77 bob"], "{kind}");
+        h.say("local", end, None, &ends);
+        assert_eq!(names(&settle(&mut h)), ["corp/u-1 bob", "flexnet/C-77 bob~flexnet"], "{end}");
+    }
+}
+
+#[test]
+fn who_may_not_sign_in_and_whose_source_is_suspended_takes_no_name_from_anybody() {
+    let mut h = two_bobs();
+    h.say("local", "source.suspended", None, r#"{"source":"corp"}"#);
+    assert!(due(&h.fold()).is_empty());
+    h.say("local", "source.resumed", None, r#"{"source":"corp"}"#);
+    h.say("corp", "person.upserted", Some(2), r#"{"person":"u-1","username":"bob","account":null,"active":false}"#);
+    assert!(due(&h.fold()).is_empty());
+    h.say("corp", "person.upserted", Some(3), r#"{"person":"u-1","username":"bob","account":null,"active":true}"#);
+    assert_eq!(due(&h.fold()).len(), 1);
+    // Linked, the employee is the contact.
+    h.say("local", "identity.linked", None, &link("corp/u-1", "flexnet/C-77"));
+    let roster = h.fold();
+    assert!(due(&roster).is_empty());
+    assert_eq!(roster.user_by_name("bob"), roster.user_by_id("corp/u-1"));
+    assert_eq!(named(&roster, "corp", "u-1").1, None, "it is called by the name of its user");
+}
+
+fn link(a: &str, b: &str) -> String {
+    let one = |id: &str| {
+        let (source, person) = id.split_once('/').unwrap();
+        format!(r#"{{"source":"{source}","person":"{person}"}}"#)
+    };
+    format!(r#"{{"persons":[{},{}]}}"#, one(a), one(b))
+}
+
+#[test]
+fn two_who_exchange_their_names_at_their_source_are_called_as_it_says_in_one_step_and_in_three() {
+    for steps in [&[("x", "y1"), ("y", "x1")][..], &[("x", "tmp"), ("y", "x1"), ("x", "y1")]] {
+        let mut h = History::settings(false);
+        person(&mut h, "corp", "x", Some("x1"));
+        person(&mut h, "corp", "y", Some("y1"));
+        for (n, (id, name)) in (2..).zip(steps) {
+            let data = format!(r#"{{"person":"{id}","username":"{name}","account":null,"active":true}}"#);
+            h.say("corp", "person.upserted", Some(n), &data);
+        }
+        let roster = settle(&mut h);
+        assert_eq!(names(&roster), ["corp/x y1", "corp/y x1"], "{steps:?}");
+        assert_eq!(roster.names_not_in_effect().count(), 0);
+    }
+}
+
+#[test]
+fn an_entry_that_is_made_again_waits_for_somebody_to_say_whether_it_is_the_same_person() {
+    let mut h = History::settings(false);
+    person(&mut h, "corp", "old", Some("ada"));
+    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
+    person(&mut h, "corp", "new", Some("ada"));
+    let roster = settle(&mut h);
+    assert_eq!(names(&roster), ["corp/new ada~corp", "corp/old ada"]);
+    let flaw = roster.problems(RosterProblem::UserName, 0, 100).found.remove(0).1;
+    for way in ["rollcall users link corp/old corp/new", "rollcall users rename corp/new ada", "signs in as ada~corp"] {
+        assert!(flaw.remedy.contains(way), "{}", flaw.remedy);
+    }
+    // Another person: the name, and nothing else.
+    let mut other = h.clone();
+    give(&mut other, "corp/new", "ada");
+    assert_eq!(names(&other.fold()), ["corp/new ada", "corp/old ada~corp~old"]);
+    assert_eq!(other.fold().problems(RosterProblem::UserName, 0, 100).found.len(), 0);
+    // The same one: the user goes on, by its old name.
+    h.say("local", "identity.linked", None, &link("corp/old", "corp/new"));
+    let roster = h.fold();
+    assert_eq!(names(&roster), ["corp/old ada"]);
+    assert!(!roster.user(roster.user_by_name("ada").unwrap()).shut_out);
+    assert_eq!(roster.problems(RosterProblem::UserName, 0, 100).found.len(), 0);
+}
+
+#[test]
+fn a_name_that_was_given_stays_whatever_the_source_asks_for_until_it_asks_for_that() {
+    let mut h = History::settings(false);
+    person(&mut h, "corp", "q", Some("ada"));
+    give(&mut h, "corp/q", "countess");
+    for (sequence, name) in [(2, "ada"), (3, "augusta")] {
+        let data = format!(r#"{{"person":"q","username":"{name}","account":null,"active":true}}"#);
+        h.say("corp", "person.upserted", Some(sequence), &data);
+        let roster = h.fold();
+        assert_eq!(
+            named(&roster, "corp", "q"),
+            ("countess".into(), Some((name.into(), "the user was given another name".into())))
+        );
+        assert_eq!(roster.problems(RosterProblem::UserName, 0, 100).found.len(), 0, "it was somebody's decision");
+    }
+    assert_eq!(h.fold().user_by_name("ada"), None, "the old name stays reserved");
+    let mut back = h.clone();
+    give(&mut back, "corp/q", "augusta");
+    assert_eq!(named(&back.fold(), "corp", "q"), ("augusta".into(), None));
+    let data = r#"{"person":"q","username":"Countess","account":null,"active":true}"#;
+    h.say("corp", "person.upserted", Some(4), data);
+    h.say("corp", "person.upserted", Some(5), &data.replace("Countess", "ada"));
+    assert_eq!(named(&h.fold(), "corp", "q"), ("ada".into(), None), "from there on it is the source's to say");
+}
+
+#[test]
+fn a_freed_name_goes_to_whoever_waits_for_it_first_of_an_authoritative_source() {
+    let mut h = History::settings(false);
+    let free = |h: &mut History| h.say("local", "user.name.freed", None, r#"{"username":"ada"}"#);
+    person(&mut h, "flexnet", "1", Some("ada"));
+    free(&mut h);
+    assert_eq!(names(&h.fold()), ["flexnet/1 ada"], "a name that somebody has is not freed");
+    h.say("flexnet", "person.removed", Some(2), r#"{"person":"1"}"#);
+    h.say("local", "user.name.given", None, r#"{"username":"gone","user":"flexnet/1"}"#);
+    free(&mut h);
+    let mut nobody = h.clone();
+    person(&mut nobody, "flexnet", "2", Some("ada"));
+    assert_eq!(names(&nobody.fold()), ["flexnet/1 gone", "flexnet/2 ada"]);
+    let mut h = History::settings(false);
+    person(&mut h, "flexnet", "1", Some("ada"));
+    person(&mut h, "flexnet", "2", Some("ada"));
+    person(&mut h, "flexnet", "3", Some("ada"));
+    h.say("flexnet", "person.upserted", Some(2), r#"{"person":"1","username":"eve","account":null,"active":true}"#);
+    free(&mut h);
+    assert_eq!(due(&h.fold()), ["ada to flexnet/2, freed"]);
+    assert_eq!(names(&settle(&mut h)), ["flexnet/1 eve", "flexnet/2 ada", "flexnet/3 ada~flexnet~3"]);
 }
 
 proptest! {

@@ -239,7 +239,7 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
         _ => Value::from("admin key"),
     };
     let folder = |r: &mut Random| if r.one_in(3) { Value::Null } else { r.id("c", 5).into() };
-    match random.below(44) {
+    match random.below(47) {
         0 | 1 => {
             let mut data = json!({"account": random.id("a", 4)});
             if on {
@@ -395,6 +395,15 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
             ("local", or("binding.set", "binding.removed"), data)
         }
         42 => ("local", "settings.set", settings(random, profile)),
+        43..=45 => {
+            let name = random.id("n", 2);
+            if random.one_in(2) {
+                return ("local", "user.name.freed", json!({"username": name, "author": author(random)}));
+            }
+            let (source, id) = person(random);
+            let data = json!({"username": name, "user": format!("{source}/{id}"), "author": author(random)});
+            ("local", "user.name.given", data)
+        }
         _ => {
             let (which, group) = (random.below(12), random.id("t", 3));
             let (kind, source) = match which {

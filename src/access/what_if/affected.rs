@@ -62,7 +62,10 @@ impl Affected {
             Command::SecretInvited(_)
             | Command::SecretIssued(_)
             | Command::SecretRevoked(_)
-            | Command::CredentialsReset(_) => {}
+            | Command::CredentialsReset(_)
+            // What somebody is called gives nothing.
+            | Command::UserNameGiven(_)
+            | Command::UserNameFreed(_) => {}
         }
     }
 

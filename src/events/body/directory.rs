@@ -1,10 +1,10 @@
-//! What a directory says, and what a full read of any source was: groups, their members, runs, links between persons.
+//! What a directory says, and what a full read of any source was: groups, their members, runs.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Author, EventData, part};
-use crate::{Id, SchemaError, SourceName};
+use crate::{Id, SourceName};
 
 /// A set of people, services and groups of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -136,44 +136,5 @@ pub struct SourceRef {
 impl EventData for SourceRef {
     fn subject(&self) -> String {
         format!("source/{}", self.source)
-    }
-}
-
-/// A person of a source.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SourcePerson {
-    /// Whose id it is.
-    pub source: SourceName,
-    /// The id.
-    pub person: Id,
-}
-
-/// Two persons and one user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Link {
-    /// The two persons, in either order.
-    pub persons: [SourcePerson; 2],
-    /// The rule that linked them.
-    #[serde(default)]
-    pub rule: Option<String>,
-    /// Who linked them.
-    #[serde(default)]
-    pub author: Option<Author>,
-    /// The secret that the author signed in with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_with: Option<Id>,
-}
-impl EventData for Link {
-    fn subject(&self) -> String {
-        let [a, b] = &self.persons;
-        let (a, b) = if a <= b { (a, b) } else { (b, a) };
-        let one = |p: &SourcePerson| part(&format!("{}/{}", p.source, p.person)).into_owned();
-        format!("link/{}/{}", one(a), one(b))
-    }
-    fn check(&self) -> Result<(), SchemaError> {
-        let [a, b] = &self.persons;
-        if a == b { Err(SchemaError::at("/persons/1", "two different persons")) } else { Ok(()) }
     }
 }

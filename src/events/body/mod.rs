@@ -4,6 +4,7 @@
 
 mod commands;
 mod directory;
+mod identity;
 mod licensing;
 #[cfg(test)]
 mod malformed_tests;
@@ -20,6 +21,7 @@ use crate::{Id, SchemaError, Settings, json, time::for_people};
 
 pub use commands::*;
 pub use directory::*;
+pub use identity::*;
 pub use licensing::*;
 pub use removals::group_member_subject_prefix;
 
@@ -134,6 +136,10 @@ macro_rules! event_types {
                 IdentityLinked(Link) = "identity.linked";
                 /// Two persons are no longer one user.
                 IdentityUnlinked(Link) = "identity.unlinked";
+                /// A user is called so from now on.
+                UserNameGiven(UserName) = "user.name.given";
+                /// A name is kept for nobody any more.
+                UserNameFreed(UserNameRef) = "user.name.freed";
                 /// A scope above projects exists.
                 FolderUpserted(Folder) = "folder.upserted";
                 /// A scope above projects is gone.
@@ -281,6 +287,8 @@ impl Command<'_> {
             Self::IdentityLinked(data) | Self::IdentityUnlinked(data) => {
                 (data.author.as_ref(), data.made_with.as_ref())
             }
+            Self::UserNameGiven(data) => (data.author.as_ref(), data.made_with.as_ref()),
+            Self::UserNameFreed(data) => (data.author.as_ref(), data.made_with.as_ref()),
             Self::FolderUpserted(data) => (data.author.as_ref(), data.made_with.as_ref()),
             Self::FolderRemoved(data) => (data.author.as_ref(), data.made_with.as_ref()),
             Self::ProjectCreated(data) | Self::ProjectUpdated(data) => (data.author.as_ref(), data.made_with.as_ref()),

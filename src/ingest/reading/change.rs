@@ -149,6 +149,8 @@ fn is_effective(body: &Body) -> bool {
         | Body::SourceSuspended(_)
         | Body::SourceResumed(_)
         | Body::IdentityLinked(_)
+        | Body::UserNameGiven(_)
+        | Body::UserNameFreed(_)
         | Body::IdentityUnlinked(_)
         | Body::FolderUpserted(_)
         | Body::FolderRemoved(_)

@@ -120,6 +120,15 @@ fn random_step() -> impl Strategy<Value = (&'static str, &'static str, String)> 
             let kind = if on { "identity.linked" } else { "identity.unlinked" };
             (kind, format!(r#"{{"persons":[{{"source":"a","person":"{one}"}},{{"source":"b","person":"{two}"}}]}}"#))
         }),
+        1 => (any::<bool>(), any::<bool>(), id(), prop_oneof![Just("ada"), Just("bob"), Just("ada~b")]).prop_map(
+            |(given, a, id, name)| {
+                let user = format!("{}/{id}", if a { "a" } else { "b" });
+                match given {
+                    true => ("user.name.given", format!(r#"{{"username":"{name}","user":"{user}"}}"#)),
+                    false => ("user.name.freed", format!(r#"{{"username":"{name}"}}"#)),
+                }
+            }
+        ),
         1 => (any::<bool>(), id(), any::<bool>(), window()).prop_map(|(on, id, role, (starts, ends))| {
             let role = if role { "guest" } else { "Developer" };
             let base = format!(

@@ -1,0 +1,121 @@
+//! Whether a user may be given a name, or a name be freed: not while whoever has or had it still means something by it.
+//! Rights never pass with a name, as they rest on ids; what is asked here keeps people from being taken for others.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::body::{Author, UserName, UserNameRef};
+
+use crate::{
+    commands::refusal::{Refusal, RefusalKind},
+    roster::{
+        Roster,
+        facts::{Holder, NONE},
+        handles::{Place, Principal, UserIx},
+    },
+};
+
+/// What somebody still does under a name, and what keeps the name from passing to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NameUse {
+    /// Secrets and invitations in force.
+    pub secrets: usize,
+    /// Roles that were given to the user by name.
+    pub bindings: usize,
+    /// Projects of its name: where the profile gives everybody one.
+    pub personal_project: bool,
+}
+
+impl NameUse {
+    /// The name may pass to another.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::fmt::Display for NameUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |n: usize, one: &str, many: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            n => Some(format!("{n} {many}")),
+        };
+        let all: Vec<String> = [
+            count(self.secrets, "secret or invitation in force", "secrets or invitations in force"),
+            count(self.bindings, "role given by name", "roles given by name"),
+            self.personal_project.then(|| "a personal project of this name".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
+impl Roster {
+    /// What the user of a person still does under its names.
+    pub(crate) fn name_use(&self, person: u32, now: DateTime<Utc>) -> NameUse {
+        let user = UserIx(self.user_of(person));
+        let now = now.timestamp_micros();
+        let persons = self.persons_of(user).iter();
+        let bindings = persons.filter_map(|person| self.index.holder_bindings.get(&Holder::Person(*person))).flatten();
+        let in_force = bindings.filter_map(|ix| self.facts.bindings.get(*ix)?.as_ref());
+        NameUse {
+            secrets: self.open_secrets_of(Principal::User(user), now).count(),
+            bindings: in_force.filter(|row| row.register.stands() && now < row.ends).count(),
+            personal_project: self.profile.document().rules.personal_project.is_some(),
+        }
+    }
+
+    fn check_passes(&self, name: u32, to: Option<u32>, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let holder = self.facts.user_names.get(name).copied().unwrap_or(NONE);
+        if holder == NONE || to.is_some_and(|to| self.user_of(to) == self.user_of(holder)) {
+            return Ok(());
+        }
+        let kept = self.name_use(holder, now);
+        if kept.is_none() {
+            return Ok(());
+        }
+        Err(RefusalKind::Taken.because(format!(
+            "`{}` is or was the name of {}, who still has {kept}; end that first",
+            self.facts.user_names.id(name),
+            self.person_key(holder),
+        )))
+    }
+
+    fn check_namer(&self, author: Option<&Author>, now: DateTime<Utc>) -> Result<(), Refusal> {
+        self.authorize(author, "person.name", Place::Root, now).map(|_| ())
+    }
+
+    pub(super) fn check_name_given(&self, data: &UserName, now: DateTime<Utc>) -> Result<(), Refusal> {
+        self.check_namer(data.author.as_ref(), now)?;
+        let Some(person) = self.person_of(data.user.as_str()) else {
+            return Err(RefusalKind::Unknown.because(format!("there is no user `{}`", data.user)));
+        };
+        let user = self.user_of(person);
+        if user != person {
+            return Err(RefusalKind::Invalid.because(format!(
+                "{} was linked and is user {} now; give the name to that one",
+                data.user,
+                self.person_key(user)
+            )));
+        }
+        let name = self.facts.user_names.find(0, &data.username);
+        name.map_or(Ok(()), |name| self.check_passes(name, Some(person), now))
+    }
+
+    pub(super) fn check_name_freed(&self, data: &UserNameRef, now: DateTime<Utc>) -> Result<(), Refusal> {
+        self.check_namer(data.author.as_ref(), now)?;
+        let Some(name) = self.facts.user_names.find(0, &data.username) else {
+            return Err(RefusalKind::Unknown.because(format!("nobody is or was called `{}`", data.username)));
+        };
+        let holder = self.facts.user_names.get(name).copied().unwrap_or(NONE);
+        if self.facts.persons.get(holder).is_some_and(|row| row.name == name) {
+            return Err(RefusalKind::Taken.because(format!(
+                "`{}` is the name of {} now; give it to another user instead, or rename this one first",
+                data.username,
+                self.person_key(holder)
+            )));
+        }
+        self.check_passes(name, None, now)
+    }
+}

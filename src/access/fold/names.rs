@@ -1,0 +1,172 @@
+//! What users are called. A name stays with whoever had it first; it passes to somebody else by a command alone, and whoever
+//! had it then is called otherwise.
+
+use rollcall_events::{
+    body,
+    names::{MAX_NAME, user_name, user_name_of_id},
+};
+
+use crate::{
+    fold::{change::Effect, context::FoldContext},
+    roster::{
+        Roster,
+        facts::{Field, NONE, NameNotInEffect},
+    },
+};
+
+impl Roster {
+    /// Gives a person the user name that it asks for, or the nearest that is free; where it asks for one that nobody can
+    /// have, the person's id. What is not in effect is kept with its reason. The old name stays reserved.
+    pub(super) fn name_person(&mut self, cx: &mut FoldContext<'_>, person: u32, asked: Option<&str>) {
+        let (wanted, unusable) = match asked.map(|asked| (asked, user_name(asked))) {
+            None => (user_name_of_id(self.facts.persons.id(person)), None),
+            Some((_, Ok(name))) => (name, None),
+            Some((asked, Err(why))) => {
+                let shown = asked.get(..asked.floor_char_boundary(MAX_NAME)).unwrap_or_default().to_owned();
+                let id = user_name_of_id(self.facts.persons.id(person));
+                (id, Some(NameNotInEffect::Unusable(shown, why)))
+            }
+        };
+        match self.facts.given_names.get(&person).copied() {
+            Some(given) if unusable.is_none() && self.facts.user_names.id(given) == wanted => {
+                self.facts.given_names.remove(&person);
+                self.facts.names_not_in_effect.remove(&person);
+            }
+            Some(_) => {
+                self.facts.names_not_in_effect.insert(person, unusable.unwrap_or(NameNotInEffect::Overruled(wanted)));
+            }
+            None => self.take_name(cx, person, &wanted, unusable),
+        }
+    }
+
+    /// Takes a name, or the nearest that is free.
+    fn take_name(&mut self, cx: &mut FoldContext<'_>, person: u32, wanted: &str, unusable: Option<NameNotInEffect>) {
+        let id = user_name_of_id(self.facts.persons.id(person));
+        let source = self.source_text(self.facts.persons.names.space(person));
+        // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a
+        // number.
+        let candidate = |n: u64| match n {
+            0 => wanted.to_owned(),
+            1 => format!("{wanted}~{source}"),
+            2 => format!("{wanted}~{source}~{id}"),
+            n => format!("{wanted}~{source}~{id}~{n}"),
+        };
+        let free = |name: &String| {
+            let owner = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix));
+            owner.is_none_or(|owner| *owner == person || *owner == NONE)
+        };
+        let Some(name) = (0..).map(candidate).find(free) else { return };
+        let taken = || (name != wanted).then(|| self.facts.user_names.find(0, wanted)).flatten();
+        match unusable.or_else(|| taken().map(NameNotInEffect::Taken)) {
+            Some(why) => self.facts.names_not_in_effect.insert(person, why),
+            None => self.facts.names_not_in_effect.remove(&person),
+        };
+        let ix = self.intern_user_name(&name);
+        if let Some(owner) = self.facts.user_names.get_mut(ix) {
+            *owner = person;
+        }
+        self.call(cx, person, ix);
+    }
+
+    /// The row of a name. A new one is nobody's.
+    fn intern_user_name(&mut self, name: &str) -> u32 {
+        let known = self.facts.user_names.len();
+        let ix = self.facts.user_names.intern(0, name);
+        if ix >= known {
+            self.index.look_alikes.add(ix, name);
+            if let Some(owner) = self.facts.user_names.get_mut(ix) {
+                *owner = NONE;
+            }
+        }
+        ix
+    }
+
+    /// A person is called by a name that is its own.
+    fn call(&mut self, cx: &mut FoldContext<'_>, person: u32, name: u32) {
+        let Some(row) = self.facts.persons.get_mut(person) else { return };
+        let (before, user) = (std::mem::replace(&mut row.name, name), row.user);
+        if before == name {
+            return;
+        }
+        self.facts.note_former(Field::PersonName, person, before, cx.position());
+        if user == person {
+            self.emit_user(cx, person);
+        }
+    }
+
+    /// Who had a name until now, noted as one who had it.
+    fn take_from_holder(&mut self, name: u32, next: u32) -> Option<u32> {
+        let owner = std::mem::replace(self.facts.user_names.get_mut(name)?, next);
+        let holders = self.facts.name_holders.entry(name).or_default();
+        if owner == NONE {
+            return None;
+        }
+        if !holders.contains(&owner) {
+            holders.push(owner);
+        }
+        Some(owner)
+    }
+
+    /// The name that a person's source asks for, whether it is in effect or not; none where nobody can have it.
+    pub(crate) fn wanted_name(&self, person: u32) -> Option<&str> {
+        let called = || self.facts.persons.get(person).map(|row| self.facts.user_names.id(row.name));
+        match self.facts.names_not_in_effect.get(&person) {
+            Some(NameNotInEffect::Taken(asked)) => Some(self.facts.user_names.id(*asked)),
+            Some(NameNotInEffect::Overruled(asked)) => Some(asked),
+            Some(NameNotInEffect::Unusable(..)) => None,
+            None => called(),
+        }
+    }
+
+    /// A user is called so from now on; whoever was called so takes the name that its source asks for, or the nearest.
+    pub(super) fn give_name(&mut self, cx: &mut FoldContext<'_>, data: &body::UserName) -> Effect {
+        let Some(person) = self.person_of(data.user.as_str()) else {
+            return Effect::Refused(format!("there is no user `{}`", data.user));
+        };
+        let name = self.intern_user_name(&data.username);
+        let called = self.facts.persons.get(person).map_or(NONE, |row| row.name);
+        if called == name && self.facts.user_names.get(name) == Some(&person) {
+            return Effect::NoChange;
+        }
+        let asked = self.wanted_name(person).map(str::to_owned);
+        let holder = self.take_from_holder(name, person).filter(|holder| *holder != person);
+        // Whoever has to leave it is told first, so that no two are ever called the same.
+        if let Some(holder) =
+            holder.filter(|holder| self.facts.persons.get(*holder).is_some_and(|row| row.name == name))
+        {
+            let unusable = self.facts.names_not_in_effect.get(&holder);
+            let unusable = unusable.filter(|why| matches!(why, NameNotInEffect::Unusable(..))).cloned();
+            let id = || user_name_of_id(self.facts.persons.id(holder));
+            let wanted = self.wanted_name(holder).map_or_else(id, str::to_owned);
+            self.facts.given_names.remove(&holder);
+            self.take_name(cx, holder, &wanted, unusable);
+        }
+        match asked {
+            Some(asked) if asked == data.username => {
+                self.facts.given_names.remove(&person);
+                self.facts.names_not_in_effect.remove(&person);
+            }
+            asked => {
+                self.facts.given_names.insert(person, name);
+                if let Some(asked) = asked {
+                    self.facts.names_not_in_effect.insert(person, NameNotInEffect::Overruled(asked));
+                }
+            }
+        }
+        self.call(cx, person, name);
+        cx.applied("username")
+    }
+
+    /// A name is kept for nobody any more.
+    pub(super) fn free_name(&mut self, cx: &mut FoldContext<'_>, data: &body::UserNameRef) -> Effect {
+        let Some(name) = self.facts.user_names.find(0, &data.username) else {
+            return Effect::Refused(format!("nobody is or was called `{}`", data.username));
+        };
+        let owner = self.facts.user_names.get(name).copied().unwrap_or(NONE);
+        if owner == NONE || self.facts.persons.get(owner).is_some_and(|row| row.name == name) {
+            return Effect::NoChange;
+        }
+        self.take_from_holder(name, NONE);
+        cx.applied("username")
+    }
+}

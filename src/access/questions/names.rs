@@ -1,0 +1,123 @@
+//! Who has a claim to a user name that somebody else has or had, and what would settle it.
+
+use chrono::{DateTime, Utc};
+use rollcall_events::{Body, body::UserName};
+
+use crate::roster::{
+    Roster,
+    facts::{NONE, NameNotInEffect},
+    handles::UserIx,
+};
+
+/// By what right somebody asks for a name that was another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameClaim {
+    /// An authoritative source asks for it, and none knows whoever has or had it.
+    Authoritative,
+    /// The source that gave it gave it to another: both are there, and it does not ask for it any more for the first.
+    Moved,
+    /// It was freed.
+    Freed,
+    /// Whoever had it was removed at the same source, or at another authoritative one: perhaps one entry, made again. Somebody
+    /// has to say so.
+    MadeAgain,
+    /// None: it stays whose it is.
+    None,
+}
+
+impl NameClaim {
+    /// The rule by which a name passes, where one does.
+    #[must_use]
+    pub fn rule(self) -> Option<&'static str> {
+        match self {
+            Self::Authoritative => Some("authoritative"),
+            Self::Moved => Some("moved"),
+            Self::Freed => Some("freed"),
+            Self::MadeAgain | Self::None => None,
+        }
+    }
+}
+
+impl Roster {
+    /// The names that pass to somebody by a rule now, as commands: of those who wait for one, at most so many looked at from
+    /// one on, and from where to go on.
+    #[must_use]
+    pub fn due_names(&self, from: u32, rows: u32, now: DateTime<Utc>) -> (Vec<Body>, Option<u32>) {
+        let mut waiting = self.facts.names_not_in_effect.range(from..).map(|(person, _)| *person);
+        let due = waiting.by_ref().take(rows as usize).filter_map(|person| self.due_name(person, now)).collect();
+        (due, waiting.next())
+    }
+
+    fn due_name(&self, person: u32, now: DateTime<Utc>) -> Option<Body> {
+        let (claim, name) = self.name_claim(person)?;
+        let rule = claim.rule()?;
+        let given = Body::UserNameGiven(UserName {
+            username: self.facts.user_names.id(name).to_owned(),
+            user: self.person_key(person).parse().ok()?,
+            rule: Some(rule.to_owned()),
+            author: None,
+            made_with: None,
+        });
+        self.check_command(&given, now).is_ok().then_some(given)
+    }
+
+    /// By what right a person asks for a name that it does not have, and which. Nothing where it does not ask for another's,
+    /// or cannot use it: it is inactive, or one of the younger persons of a user.
+    pub(crate) fn name_claim(&self, person: u32) -> Option<(NameClaim, u32)> {
+        let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
+        if !self.facts.is_live(person) || self.user_of(person) != person {
+            return None;
+        }
+        let holder = *self.facts.user_names.get(name)?;
+        if holder == NONE {
+            let first = self.facts.names_not_in_effect.iter().filter_map(|(other, why)| {
+                let asks = *why == NameNotInEffect::Taken(name) && self.facts.is_live(*other);
+                asks.then(|| {
+                    (!self.is_authoritative(*other), self.facts.persons.get(*other).map(|row| row.first), *other)
+                })
+            });
+            let is_first = first.min().is_some_and(|(.., first)| first == person);
+            return Some((if is_first { NameClaim::Freed } else { NameClaim::None }, name));
+        }
+        let theirs = self.persons_of(UserIx(self.user_of(holder)));
+        if theirs.contains(&person) {
+            return None;
+        }
+        let names = &self.facts.persons.names;
+        let same_source = names.space(holder) == names.space(person);
+        let (mine, theirs) = (self.is_authoritative(person), theirs.iter().any(|of| self.is_authoritative(*of)));
+        let gone = self.facts.persons.get(holder).is_none_or(|row| !row.register.stands());
+        let given_up = self.wanted_name(holder) != Some(self.facts.user_names.id(name));
+        let claim = match (same_source, mine, theirs) {
+            (true, ..) | (_, true, true) if gone => NameClaim::MadeAgain,
+            (true, ..) if given_up => NameClaim::Moved,
+            (false, true, false) => NameClaim::Authoritative,
+            _ => NameClaim::None,
+        };
+        Some((claim, name))
+    }
+
+    /// Whether a person's source shuts out whomever it calls inactive.
+    fn is_authoritative(&self, person: u32) -> bool {
+        let space = usize::from(self.facts.persons.names.space(person));
+        self.authoritative.get(space).copied().unwrap_or(false)
+    }
+
+    /// What whoever runs this can do about a name that is another's.
+    pub(crate) fn name_remedy(&self, person: u32, source: &str, holder: &str) -> String {
+        let (claim, name) = self.name_claim(person).unwrap_or((NameClaim::None, NONE));
+        let (me, name) = (self.person_key(person), self.facts.user_names.id(name));
+        match claim {
+            NameClaim::Authoritative | NameClaim::Moved => format!(
+                "it passes by itself as soon as {holder} has no secret in force, no role given by name and no personal project; `rollcall users show {holder}` lists them"
+            ),
+            NameClaim::Freed => "it is given in a moment".to_owned(),
+            NameClaim::MadeAgain => format!(
+                "if it is the same person, made again: `rollcall users link {holder} {me}`; if it is another one: `rollcall users rename {me} {name}`"
+            ),
+            NameClaim::None => format!(
+                "link the two if they are one (`rollcall users link {holder} {me}`), or have source {source} state another user name"
+            ),
+        }
+    }
+}
