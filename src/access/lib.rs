@@ -29,7 +29,7 @@ pub use roster::{
     shared::{Fold, LongRead, SharedRoster},
     snapshot::{FOLD_VERSION, SnapshotError},
     sources::{SourceSaidView, SuspensionView},
-    users::{AskedName, NameProblem, PersonView, UserView},
+    users::{AskedName, LinkView, NameProblem, PersonView, UserView},
 };
 // What events do to it, and whether a command may be given.
 pub use commands::refusal::{Refusal, RefusalKind};
@@ -57,6 +57,7 @@ pub use what_if::{
         configuration_to_record, plan_configuration,
     },
     dry_run::{could_empty_project, dry_run, emptied_projects},
+    links::{LinkGiver, LinkPlan, LinkRule, PersonChange, plan_links},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
     sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},

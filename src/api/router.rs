@@ -25,8 +25,8 @@ use crate::{
     },
     routes::{
         access::{
-            authzen, bindings, decisions, explain, folders, groups, people, previews, projects, reports, secrets,
-            services, sign_ins, users,
+            authzen, bindings, decisions, explain, folders, groups, identity, people, previews, projects, reports,
+            secrets, services, sign_ins, users,
         },
         operations::{
             configuration, deliveries, events, hooks, keys, log, plans, problems, projections, reload, sources,
@@ -50,6 +50,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(projects::routes())
         .merge(people::routes())
         .merge(users::routes())
+        .merge(identity::routes())
         .merge(secrets::routes())
         .merge(bindings::routes())
         .merge(folders::routes())

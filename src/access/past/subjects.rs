@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rollcall_events::{
     LOCAL,
-    body::{EventData as _, Link, SourcePerson, pair_subject, username_subject},
+    body::{EventData as _, Link, pair_subject, username_subject},
     names::{CallerReference, ProjectReference, canonical_name},
 };
 
@@ -204,21 +204,15 @@ impl SubjectCollector<'_> {
             }
             for link in self.roster.index.person_links.get(&person).into_iter().flatten() {
                 let Some(pair) = facts.links.get(*link as usize) else { continue };
-                if let (Some(a), Some(b)) = (self.source_person(pair.left), self.source_person(pair.right)) {
+                if let (Some(a), Some(b)) =
+                    (self.roster.source_person(pair.left), self.roster.source_person(pair.right))
+                {
                     self.add_local(Link { persons: [a, b], rule: None, author: None, made_with: None }.subject())?;
                 }
                 queue.extend([pair.left, pair.right]);
             }
         }
         Ok(())
-    }
-
-    fn source_person(&self, person: u32) -> Option<SourcePerson> {
-        let names = &self.roster.facts.persons.names;
-        Some(SourcePerson {
-            source: self.roster.source_text(names.space(person)).parse().ok()?,
-            person: names.text(person).parse().ok()?,
-        })
     }
 
     /// A person's own events, and those of whoever had the names that it might have had: `x~source` is somebody who asked

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use rollcall_events::{
     LOCAL, Position,
-    body::{EventData as _, Link, SourcePerson},
+    body::{EventData as _, Link},
 };
 
 use super::{Cause, PathSearch, Standing, obstacle};
@@ -42,14 +42,13 @@ impl Roster {
     }
 
     fn link_cause(&self, pair: &Pair) -> Option<Cause> {
-        let person = |ix: u32| {
-            let names = &self.facts.persons.names;
-            let (source, person) = (self.source_text(names.space(ix)).parse().ok()?, names.text(ix).parse().ok()?);
-            Some(SourcePerson { source, person })
-        };
-        let subject =
-            Link { persons: [person(pair.left)?, person(pair.right)?], rule: None, author: None, made_with: None }
-                .subject();
+        let subject = Link {
+            persons: [self.source_person(pair.left)?, self.source_person(pair.right)?],
+            rule: None,
+            author: None,
+            made_with: None,
+        }
+        .subject();
         Some(Cause { position: pair.register.cause, source: LOCAL.to_owned(), subject })
     }
 

@@ -84,7 +84,27 @@ impl std::fmt::Display for NameProblem<'_> {
     }
 }
 
+/// Two persons that are one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkView {
+    /// `source/id` of each.
+    pub persons: [String; 2],
+    /// The user that they are.
+    pub user: UserIx,
+    /// The event that linked them.
+    pub position: Position,
+}
+
 impl Roster {
+    /// The links that stand, in the order in which they were first made.
+    pub fn links(&self) -> impl Iterator<Item = LinkView> {
+        self.facts.links.iter().filter(|pair| pair.register.stands()).map(|pair| LinkView {
+            persons: [self.person_key(pair.left), self.person_key(pair.right)],
+            user: UserIx(self.user_of(pair.left)),
+            position: pair.register.cause,
+        })
+    }
+
     /// `source/id` of a person.
     pub(crate) fn person_key(&self, person: u32) -> String {
         let names = &self.facts.persons.names;

@@ -174,7 +174,7 @@ impl Roster {
     }
 
     /// The roles that a caller holds on a scope now.
-    fn roles_at(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> BTreeSet<String> {
+    pub(crate) fn roles_at(&self, caller: Principal, place: Place, now: DateTime<Utc>) -> BTreeSet<String> {
         if !self.is_open(place) || self.admitted(caller, now.timestamp_micros()).is_none() || !self.is_there(caller) {
             return BTreeSet::new();
         }

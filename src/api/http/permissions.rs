@@ -103,6 +103,11 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     DELETE "/api/v1/users/{name}/secrets/{id}" "secret.revoke" User;
     POST "/api/v1/users/{name}/invitations" "secret.issue" User;
     POST "/api/v1/users/{name}/credentials-reset" "secret.revoke" User;
+    PUT "/api/v1/users/{name}/username" "person.name" Root;
+    DELETE "/api/v1/usernames/{username}" "person.name" Root;
+    GET "/api/v1/links" "user.list" Root;
+    POST "/api/v1/links/plan" "plan.list" Root;
+    POST "/api/v1/links" "person.link" Root;
     GET "/api/v1/bindings" "binding.list" Rows;
     POST "/api/v1/bindings" "binding.set" Body;
     POST "/api/v1/bindings/plan" "binding.list" Body;

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod folders;
 pub mod groups;
+pub mod identity;
 pub mod people;
 pub mod preview;
 pub mod projects;

@@ -20,6 +20,7 @@ pub mod roles;
 mod sockets;
 mod source_runners;
 pub mod telemetry;
+mod upkeep;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,7 +37,7 @@ use rollcall_ingest::{HookRoute, Receiver, RunnerTasks};
 use rollcall_projector::{Handle, Projector};
 use rollcall_registry::{Algorithm, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl};
 use rollcall_store::{
-    ops::{self, Ops, Retention},
+    ops::{self, Ops},
     read::{self, Origin},
 };
 use secrecy::ExposeSecret;
@@ -60,6 +61,7 @@ use self::{
     roles::Role,
     source_runners::{ReadSource, read_sources},
     telemetry::Stopped,
+    upkeep::Upkeep,
 };
 use crate::{
     config::{
@@ -72,12 +74,6 @@ use crate::{
 
 /// How long the fold of a command at start may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often keys and records are looked after.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
-/// How often problems are counted.
-const PROBLEMS_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the numbers are brought up to date while nobody asks.
-const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Connections beyond `server.max_connections` for whoever only asks whether the server is ready.
 const SPARE_CONNECTIONS: usize = 16;
@@ -395,11 +391,8 @@ impl Server {
         }
         let listener_task =
             tokio::spawn(listener::serve(listener, routes, limits, Front { proxies, tls }, stop.clone()));
-        let maintenance = maintain(keys, ops.clone(), health, Arc::clone(&clock), stop.clone());
-        let counting = count_problems(app, stop.clone());
-        let maintenance_task = tokio::spawn(async move {
-            tokio::join!(maintenance, counting);
-        });
+        let upkeep = Upkeep { app, handle, keys, ops: ops.clone(), health, clock, stop: stop.clone() };
+        let upkeep_task = tokio::spawn(upkeep.run());
         tokio::spawn(async move {
             signals.received().await;
             tracing::info!("stopping");
@@ -411,7 +404,7 @@ impl Server {
             position,
             stop,
             listener_task,
-            maintenance_task,
+            upkeep_task,
             decision_task,
             refusal_task,
             projector_task,
@@ -453,7 +446,7 @@ pub struct RunningServer {
     /// Cancelled when it is to stop.
     pub stop: CancellationToken,
     listener_task: JoinHandle<usize>,
-    maintenance_task: JoinHandle<()>,
+    upkeep_task: JoinHandle<()>,
     decision_task: JoinHandle<()>,
     refusal_task: JoinHandle<()>,
     projector_task: JoinHandle<()>,
@@ -468,7 +461,7 @@ impl RunningServer {
         let Self {
             stop,
             listener_task,
-            maintenance_task,
+            upkeep_task,
             decision_task,
             refusal_task,
             projector_task,
@@ -481,7 +474,7 @@ impl RunningServer {
         // What they were at is begun anew at the next start.
         drop(runner_tasks);
         let cut = listener_task.await.unwrap_or_default();
-        let _ = maintenance_task.await;
+        let _ = upkeep_task.await;
         // A connection that was cut may still hold the queue's other end.
         let _ = tokio::time::timeout(Duration::from_secs(2), decision_task).await;
         let _ = refusal_task.await;
@@ -508,55 +501,6 @@ impl StopSignals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Keeps the numbers of what was said and is not in effect.
-async fn count_problems(app: Arc<App>, stop: CancellationToken) {
-    let mut interval = tokio::time::interval(PROBLEMS_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        let counted = tokio::select! {
-            () = stop.cancelled() => return,
-            counted = app.count_problems() => counted,
-        };
-        match counted {
-            Ok(counts) => {
-                for (kind, count) in counts {
-                    let count = u32::try_from(count).unwrap_or(u32::MAX);
-                    metrics::gauge!("rollcall_problems", "kind" => kind.as_str()).set(f64::from(count));
-                }
-            }
-            Err(error) => tracing::warn!(%error, "problems not counted"),
-        }
-    }
-}
-
-/// Looks after keys, records and numbers.
-async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let (mut metrics, mut maintenance) =
-        (tokio::time::interval(METRICS_INTERVAL), tokio::time::interval(MAINTENANCE_INTERVAL));
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = metrics.tick() => health.update_metrics(),
-            _ = maintenance.tick() => {
-                let (keys, now) = (Arc::clone(&keys), clock.now());
-                match tokio::task::spawn_blocking(move || keys.maintain(now)).await {
-                    Ok(Ok(Some(key))) => tracing::info!(kid = key.kid, "signing key renewed"),
-                    Ok(Ok(None)) => {}
-                    Ok(Err(error)) => tracing::error!(%error, "signing key not renewed"),
-                    Err(error) => tracing::error!(%error, "signing key not renewed"),
-                }
-                if let Err(error) = ops.prune(now, &Retention::default()).await {
-                    tracing::warn!(%error, "old records not deleted");
-                }
-            }
         }
     }
 }

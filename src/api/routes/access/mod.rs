@@ -6,6 +6,7 @@ pub(crate) mod decisions;
 pub(crate) mod explain;
 pub(crate) mod folders;
 pub(crate) mod groups;
+pub(crate) mod identity;
 pub(crate) mod people;
 pub(crate) mod previews;
 pub(crate) mod projects;

@@ -1,0 +1,130 @@
+//! What a running server does by itself: renews keys, forgets old records, counts, and gives user names to those whose
+//! they are by a rule.
+
+use std::{sync::Arc, time::Duration};
+
+use rollcall_app::{
+    App,
+    access::identity::{self, NamePassed},
+};
+use rollcall_events::{Clock, Position};
+use rollcall_projector::Handle;
+use rollcall_registry::Keys;
+use rollcall_store::ops::{Ops, Retention};
+use tokio_util::sync::CancellationToken;
+
+use super::health::Health;
+
+/// How often keys and records are looked after.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
+/// How often problems are counted.
+const PROBLEMS_INTERVAL: Duration = Duration::from_secs(30);
+/// How often user names that wait are looked at while nothing is recorded, and for how long at least they are not.
+const NAMES_INTERVAL: Duration = Duration::from_secs(60);
+const NAMES_PAUSE: Duration = Duration::from_millis(250);
+/// How often the numbers are brought up to date while nobody asks.
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What has to be looked after.
+pub struct Upkeep {
+    /// Counts, and names users.
+    pub app: Arc<App>,
+    /// Says when something was folded.
+    pub handle: Handle,
+    /// Renewed.
+    pub keys: Arc<Keys>,
+    /// Where old records are.
+    pub ops: Arc<dyn Ops>,
+    /// The numbers.
+    pub health: Health,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// When to end.
+    pub stop: CancellationToken,
+}
+
+impl Upkeep {
+    /// Until the server stops.
+    pub async fn run(self) {
+        let Self { app, handle, keys, ops, health, clock, stop } = self;
+        tokio::join!(
+            maintain(keys, ops, health, clock, stop.clone()),
+            count_problems(Arc::clone(&app), stop.clone()),
+            pass_names(app, handle, stop),
+        );
+    }
+}
+
+/// Gives those who wait for a user name what is theirs by a rule: whenever something was recorded, and now and then, as what
+/// keeps a name may end by itself.
+async fn pass_names(app: Arc<App>, handle: Handle, stop: CancellationToken) {
+    let mut seen = Position(0);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = handle.wait_for(Position(seen.0 + 1), NAMES_INTERVAL) => {}
+        }
+        seen = handle.live().read().position();
+        match identity::pass_names(&app).await {
+            Ok(passed) => {
+                for NamePassed { username, user, rule } in passed {
+                    tracing::info!(username, user, rule, "a user name passed to another user");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "user names that wait were not given"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(NAMES_PAUSE) => {}
+        }
+    }
+}
+
+/// Keeps the numbers of what was said and is not in effect.
+async fn count_problems(app: Arc<App>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(PROBLEMS_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        let counted = tokio::select! {
+            () = stop.cancelled() => return,
+            counted = app.count_problems() => counted,
+        };
+        match counted {
+            Ok(counts) => {
+                for (kind, count) in counts {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    metrics::gauge!("rollcall_problems", "kind" => kind.as_str()).set(f64::from(count));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "problems not counted"),
+        }
+    }
+}
+
+/// Looks after keys, records and numbers.
+async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let (mut metrics, mut maintenance) =
+        (tokio::time::interval(METRICS_INTERVAL), tokio::time::interval(MAINTENANCE_INTERVAL));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = metrics.tick() => health.update_metrics(),
+            _ = maintenance.tick() => {
+                let (keys, now) = (Arc::clone(&keys), clock.now());
+                match tokio::task::spawn_blocking(move || keys.maintain(now)).await {
+                    Ok(Ok(Some(key))) => tracing::info!(kid = key.kid, "signing key renewed"),
+                    Ok(Ok(None)) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "signing key not renewed"),
+                    Err(error) => tracing::error!(%error, "signing key not renewed"),
+                }
+                if let Err(error) = ops.prune(now, &Retention::default()).await {
+                    tracing::warn!(%error, "old records not deleted");
+                }
+            }
+        }
+    }
+}
