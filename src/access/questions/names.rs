@@ -21,6 +21,9 @@ pub enum NameClaim {
     /// Whoever had it was removed at the same source, or at another authoritative one: perhaps one entry, made again. Somebody
     /// has to say so.
     MadeAgain,
+    /// Another source knows whoever has it by the same id: perhaps one directory that two sources read. Somebody has to say
+    /// so.
+    SameId,
     /// None: it stays whose it is.
     None,
 }
@@ -33,7 +36,7 @@ impl NameClaim {
             Self::Authoritative => Some("authoritative"),
             Self::Moved => Some("moved"),
             Self::Freed => Some("freed"),
-            Self::MadeAgain | Self::None => None,
+            Self::MadeAgain | Self::SameId | Self::None => None,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Roster {
         let claim = match (same_source, mine, theirs) {
             (true, ..) | (_, true, true) if gone => NameClaim::MadeAgain,
             (true, ..) if given_up => NameClaim::Moved,
+            (false, ..) if !gone && names.text(holder) == names.text(person) => NameClaim::SameId,
             (false, true, false) => NameClaim::Authoritative,
             _ => NameClaim::None,
         };
@@ -115,6 +119,12 @@ impl Roster {
             NameClaim::MadeAgain => format!(
                 "if it is the same person, made again: `rollcall users link {holder} {me}`; if it is another one: `rollcall users rename {me} {name}`"
             ),
+            NameClaim::SameId => {
+                let other = holder.split_once('/').map_or(holder, |(source, _)| source);
+                format!(
+                    "if the two sources read one directory: `rollcall users link --rule same_id --source {other} --with {source}`"
+                )
+            }
             NameClaim::None => format!(
                 "link the two if they are one (`rollcall users link {holder} {me}`), or have source {source} state another user name"
             ),

@@ -7,6 +7,7 @@ mod faults;
 mod groups;
 mod histories;
 mod malformed;
+mod names;
 mod plans;
 mod read;
 mod resumed;

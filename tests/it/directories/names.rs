@@ -1,0 +1,249 @@
+//! People keep their names: whoever a directory calls so has a name before a customer has it, whoever is made again gets it
+//! back as somebody decides, and where a name is another's it is told where it hurts. No right ever passes with a name.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    directories::served::{count, served},
+    support::{
+        server::{Server, WORLD, claims},
+        slapd::{BASE, Kind, SYNC, Slapd, dn, group, person, trunk},
+        wait_for,
+    },
+};
+
+/// What users are called, by id without the source's own part.
+fn called(server: &Server) -> BTreeMap<String, String> {
+    let users = server.pages("/api/v1/users?limit=500");
+    users.iter().map(|user| (text(user, "id"), text(user, "name"))).collect()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_else(|| panic!("{key} of {value}")).to_owned()
+}
+
+/// The problems with user names, in words.
+fn told(server: &Server) -> Vec<Value> {
+    server.pages("/api/v1/problems?kind=user_name")
+}
+
+/// Who a password signs in, by the token.
+fn signed_in(server: &Server, name: &str, password: &str) -> Option<String> {
+    let answer = server.token(name, password, "");
+    (answer.status == 200).then(|| text(&claims(&text(&answer.json(), "token")), "sub"))
+}
+
+fn entry_id(slapd: &Slapd, uid: &str) -> String {
+    let all = slapd.dump(&["entryUUID"]);
+    let at = all.split("dn: ").find(|entry| entry.starts_with(&format!("uid={uid},"))).unwrap();
+    let line = at.lines().find_map(|line| line.strip_prefix("entryUUID: ")).unwrap();
+    line.to_owned()
+}
+
+fn contact(server: &Server, id: &str, name: &str, sequence: u64) {
+    let event = json!({
+        "specversion": "1.0", "id": format!("{id}-{sequence}"), "source": "/fn", "type": "rollcall.person.upserted.v1",
+        "sequence": sequence.to_string(), "data": {"person": id, "username": name, "account": "globex", "active": true},
+    });
+    let answer = server.post_json("application/cloudevents+json", &event).expect(202).json();
+    server.reached(answer["events"][0]["position"].as_u64().unwrap());
+}
+
+/// A link or parting, as whoever looked at the plan confirms it.
+fn linked(server: &Server, request: &Value) -> (Value, Value) {
+    let plan = server.post("/api/v1/links/plan", request).expect(200).json();
+    let mut request = request.clone();
+    request["confirm"] = plan["plan"].clone();
+    let done = server.post("/api/v1/links", &request).expect(200).json();
+    (plan, done)
+}
+
+#[test]
+fn a_customer_who_is_called_as_an_employee_locks_nobody_out() {
+    let ldif = trunk() + &person("bob", "people", "b") + &person("kim", "people", "k");
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let url = slapd.url();
+    slapd.stop();
+    let server = served(&url, "");
+    server.say(WORLD);
+    contact(&server, "C-77", "bob", 1);
+    contact(&server, "C-78", "kim", 1);
+    let secret = server.secret_for("kim");
+    slapd.restart();
+    wait_for("the people", || (count(&server, "person.upserted") >= 3).then_some(()));
+    wait_for("bob to be bob's", || (signed_in(&server, "bob", "b").as_deref() == Some("bob")).then_some(()));
+    let names = called(&server);
+    assert_eq!(names["flexnet/C-77"], "bob~flexnet");
+    // Kim the customer pulls under her name: it stays hers, and somebody is told what to do.
+    assert_eq!(called(&server)["flexnet/C-78"], "kim");
+    server.token("kim", &secret, "").expect(200);
+    let all = told(&server);
+    let kim = all.iter().find(|row| text(row, "said").contains("kim")).unwrap_or_else(|| panic!("{all:?}"));
+    assert!(text(kim, "remedy").contains("as soon as flexnet/C-78 has no secret in force"), "{kim}");
+    let id = text(&server.get("/api/v1/users/kim/secrets").json()["items"][0], "id");
+    server.delete(&format!("/api/v1/users/kim/secrets/{id}")).expect(200);
+    wait_for("kim to be kim's", || (signed_in(&server, "kim", "k").as_deref() == Some("kim")).then_some(()));
+    assert_eq!(called(&server)["flexnet/C-78"], "kim~flexnet");
+    // Each time the log says by which rule.
+    let given = server.pages("/api/v1/events?type=rollcall.user.name.given.v1&limit=500");
+    assert!(given.len() == 2 && given.iter().all(|event| event["data"]["rule"] == "authoritative"), "{given:?}");
+}
+
+#[test]
+fn two_people_who_exchange_their_user_names_sign_in_under_the_new_ones() {
+    let ldif = trunk() + &person("x1", "people", "x") + &person("y1", "people", "y");
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("the people", || (count(&server, "person.upserted") >= 3).then_some(()));
+    let before = called(&server);
+    for (from, to) in [("x1", "tmp"), ("y1", "x1"), ("tmp", "y1")] {
+        slapd.change(&format!("dn: {}\nchangetype: modrdn\nnewrdn: uid={to}\ndeleteoldrdn: 1\n", dn(from)));
+    }
+    wait_for("y1 to be x", || (signed_in(&server, "y1", "x").as_deref() == Some("y1")).then_some(()));
+    wait_for("x1 to be y", || (signed_in(&server, "x1", "y").as_deref() == Some("x1")).then_some(()));
+    let swapped = |name: &str| match name {
+        "x1" => "y1".to_owned(),
+        "y1" => "x1".to_owned(),
+        other => other.to_owned(),
+    };
+    let wanted: BTreeMap<_, _> = before.into_iter().map(|(id, name)| (id, swapped(&name))).collect();
+    assert_eq!(called(&server), wanted);
+    assert_eq!(told(&server), Vec::<Value>::new());
+}
+
+/// One entry that is deleted and made again has another id: nothing of the old one's passes by itself.
+#[test]
+fn who_is_made_again_waits_for_somebody_to_say_who_it_is_and_is_the_same_or_another_as_was_said() {
+    let ldif = trunk() + &person("ada", "people", "a") + &person("eve", "people", "e");
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("the people", || (count(&server, "person.upserted") >= 3).then_some(()));
+    let ids: Vec<String> = ["ada", "eve"].iter().map(|uid| format!("corp-ldap/{}", entry_id(&slapd, uid))).collect();
+    for id in &ids {
+        server
+            .post("/api/v1/bindings", &json!({"principal": {"user": id}, "role": "api:auditor", "scope": "root"}))
+            .expect(200);
+    }
+    for uid in ["ada", "eve"] {
+        slapd.delete(&dn(uid));
+        slapd.change(&person(uid, "people", &uid[..1]));
+    }
+    wait_for("both anew", || (count(&server, "person.upserted") >= 5).then_some(()));
+    let again: Vec<String> = ["ada", "eve"].iter().map(|uid| format!("corp-ldap/{}", entry_id(&slapd, uid))).collect();
+    let names = called(&server);
+    assert_eq!((&*names[&again[0]], &*names[&ids[0]]), ("ada~corp-ldap", "ada"), "{names:?}");
+    let all = told(&server);
+    assert_eq!(all.len(), 2, "{all:?}");
+    for (old, new) in ids.iter().zip(&again) {
+        let way = format!("rollcall users link {old} {new}");
+        assert!(all.iter().any(|row| text(row, "remedy").contains(&way)), "{way}: {all:?}");
+    }
+    // The same person: what it had it has, and nothing changes before somebody confirmed exactly that.
+    let request = json!({"persons": [ids[0], again[0]]});
+    server.post("/api/v1/links", &request).expect(422);
+    server
+        .post("/api/v1/links", &json!({"persons": [ids[0], again[0]], "confirm": "lnk_0000000000000000"}))
+        .expect(412);
+    let (plan, _) = linked(&server, &request);
+    let gained: Vec<String> =
+        plan["changes"].as_array().unwrap().iter().map(|row| format!("{} {}", row["person"], row["appears"])).collect();
+    assert!(gained.iter().all(|row| row.ends_with("true")), "{plan}");
+    assert_eq!(signed_in(&server, "ada", "a").as_deref(), Some("ada"));
+    let ada = server.get("/api/v1/users/ada").expect(200).json();
+    assert_eq!((text(&ada, "id"), ada["persons"].as_array().unwrap().len()), (ids[0].clone(), 2));
+    server.post("/api/v1/links/plan", &request).expect(409);
+    // Another person: the name alone. Its holder still has a role by name, which ends first.
+    let rename = |server: &Server| {
+        server.put(&format!("/api/v1/users/{}/username", again[1].replace('/', "%2F")), &json!({"username": "Eve"}))
+    };
+    let refused = rename(&server).expect(409);
+    assert!(refused.text.contains("1 role given by name"), "{}", refused.text);
+    let bound = server.pages("/api/v1/bindings?limit=100");
+    let binding = bound.iter().find(|row| row.to_string().contains(&ids[1])).unwrap_or_else(|| panic!("{bound:?}"));
+    server.delete(&format!("/api/v1/bindings/{}", text(binding, "id"))).expect(200);
+    rename(&server).expect(200);
+    assert_eq!(signed_in(&server, "eve", "e").as_deref(), Some("eve"));
+    let eve = server.get("/api/v1/users/eve").expect(200).json();
+    assert_eq!((text(&eve, "id"), eve["persons"].as_array().unwrap().len()), (again[1].clone(), 1));
+    assert_eq!(told(&server), Vec::<Value>::new());
+}
+
+/// As when a directory is restored from LDIF without its operational attributes: everybody has another id.
+#[test]
+fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan() {
+    let people = 40;
+    let mut ldif = trunk();
+    (0..people).for_each(|n| ldif += &person(&format!("u{n}"), "people", &format!("pw{n}")));
+    ldif += &group("ops", (0..people).map(|n| dn(&format!("u{n}"))));
+    let Some(slapd) = Slapd::start(Kind { refint: false, ..Kind::default() }, &ldif) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("the people", || (count(&server, "person.upserted") > people).then_some(()));
+    let u7 = format!("corp-ldap/{}", entry_id(&slapd, "u7"));
+    server
+        .post("/api/v1/bindings", &json!({"principal": {"user": "u7"}, "role": "api:auditor", "scope": "root"}))
+        .expect(200);
+    let secret = server.secret_for("u7");
+    let mut gone = String::new();
+    (0..people).for_each(|n| gone += &format!("dn: {}\nchangetype: delete\n\n", dn(&format!("u{n}"))));
+    let mut again = String::new();
+    (0..people).for_each(|n| again += &person(&format!("u{n}"), "people", &format!("pw{n}")));
+    slapd.change(&gone);
+    slapd.change(&again);
+    wait_for("everybody anew", || (count(&server, "person.upserted") > 2 * people).then_some(()));
+    // The old ones are held: so many do not go without somebody who says so.
+    let held = |server: &Server| -> Option<String> {
+        let plans = server.get("/api/v1/plans").json();
+        let plan = plans["items"].as_array()?.iter().find(|plan| plan["state"] == "held")?.clone();
+        plan["plan"].as_str().or(plan["id"].as_str()).map(str::to_owned)
+    };
+    if count(&server, "person.removed") < people {
+        let plan = wait_for("the plan", || held(&server));
+        let shown = server.get(&format!("/api/v1/plans/{plan}")).expect(200).json();
+        let removals = shown["removals"].as_u64().unwrap().to_string();
+        server.cli(&["apply", &plan, "--confirm-removals", &removals]).ok();
+    }
+    wait_for("the old ones to go", || (count(&server, "person.removed") >= people).then_some(()));
+    assert_eq!(told(&server).len(), people);
+    let request = json!({"rule": "made_again", "source": "corp-ldap"});
+    let (plan, done) = linked(&server, &request);
+    assert_eq!((plan["links"].as_array().unwrap().len(), &done["links"]), (people, &json!(people)), "{plan}");
+    for n in 0..people {
+        let name = format!("u{n}");
+        assert_eq!(signed_in(&server, &name, &format!("pw{n}")).as_deref(), Some(&*name));
+    }
+    assert_eq!(called(&server).get(&u7).map(String::as_str), Some("u7"));
+    server.token("u7", &secret, "").expect(200);
+    assert_eq!(told(&server), Vec::<Value>::new());
+    let again = server.post("/api/v1/links/plan", &request).expect(200).json();
+    assert_eq!(again["links"], json!([]), "once");
+    let events = server.pages("/api/v1/events?type=rollcall.identity.linked.v1&limit=500");
+    assert!(events.iter().all(|event| event["data"]["rule"] == "made_again" && event["data"]["author"] == "admin key"));
+}
+
+#[test]
+fn one_directory_that_two_sources_read_is_told_and_made_one_by_a_plan() {
+    let ldif = trunk() + &person("ada", "people", "a") + &person("bob", "people", "b");
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let again = format!(
+        "[source.lab-ldap]\nkind = \"ldap\"\nurl = \"{}\"\nclear_text = true\nbind_dn = \"{SYNC}\"\n\
+         secret_file = \"ldap.secret\"\npeople = \"ou=people,{BASE}\"\ngroups = [\"ou=groups,{BASE}\"]\n",
+        slapd.url()
+    );
+    let server = served(&slapd.url(), &again);
+    wait_for("everybody twice", || (server.pages("/api/v1/people?limit=100").len() == 6).then_some(()));
+    let all = wait_for("what is told", || Some(told(&server)).filter(|all| all.len() == 3));
+    let both: Vec<String> = all.iter().map(|row| text(row, "remedy")).collect();
+    assert!(both.iter().all(|row| row.contains("--rule same_id")), "{both:?}");
+    linked(&server, &json!({"rule": "same_id", "source": "corp-ldap", "with": "lab-ldap"}));
+    assert_eq!(called(&server).len(), 3);
+    assert_eq!(signed_in(&server, "bob", "b").as_deref(), Some("bob"));
+    assert_eq!(told(&server), Vec::<Value>::new());
+    // Parted, each is somebody again, and it is told again.
+    let links = server.get("/api/v1/links").expect(200).json();
+    let persons = links["items"][0]["persons"].clone();
+    linked(&server, &json!({"change": "unlink", "persons": persons}));
+    assert_eq!(called(&server).len(), 4);
+    assert_eq!(told(&server).len(), 1);
+}
