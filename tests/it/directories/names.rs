@@ -155,15 +155,13 @@ fn who_is_made_again_waits_for_somebody_to_say_who_it_is_and_is_the_same_or_anot
     assert_eq!((text(&ada, "id"), ada["persons"].as_array().unwrap().len()), (ids[0].clone(), 2));
     server.post("/api/v1/links/plan", &request).expect(409);
     // Another person: the name alone. Its holder still has a role by name, which ends first.
-    let rename = |server: &Server| {
-        server.put(&format!("/api/v1/users/{}/username", again[1].replace('/', "%2F")), &json!({"username": "Eve"}))
-    };
-    let refused = rename(&server).expect(409);
-    assert!(refused.text.contains("1 role given by name"), "{}", refused.text);
+    let rename = ["users", "rename", &again[1], "Eve"];
+    let refused = server.cli(&rename);
+    assert!(refused.code == 1 && refused.err.contains("1 role given by name"), "{} {}", refused.out, refused.err);
     let bound = server.pages("/api/v1/bindings?limit=100");
     let binding = bound.iter().find(|row| row.to_string().contains(&ids[1])).unwrap_or_else(|| panic!("{bound:?}"));
     server.delete(&format!("/api/v1/bindings/{}", text(binding, "id"))).expect(200);
-    rename(&server).expect(200);
+    server.cli(&rename).ok();
     assert_eq!(signed_in(&server, "eve", "e").as_deref(), Some("eve"));
     let eve = server.get("/api/v1/users/eve").expect(200).json();
     assert_eq!((text(&eve, "id"), eve["persons"].as_array().unwrap().len()), (again[1].clone(), 1));
@@ -193,22 +191,25 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
     slapd.change(&again);
     wait_for("everybody anew", || (count(&server, "person.upserted") > 2 * people).then_some(()));
     // The old ones are held: so many do not go without somebody who says so.
-    let held = |server: &Server| -> Option<String> {
+    let removed = 2 * people;
+    let held = wait_for("the held plan", || {
         let plans = server.get("/api/v1/plans").json();
-        let plan = plans["items"].as_array()?.iter().find(|plan| plan["state"] == "held")?.clone();
-        plan["plan"].as_str().or(plan["id"].as_str()).map(str::to_owned)
-    };
-    if count(&server, "person.removed") < people {
-        let plan = wait_for("the plan", || held(&server));
-        let shown = server.get(&format!("/api/v1/plans/{plan}")).expect(200).json();
-        let removals = shown["removals"].as_u64().unwrap().to_string();
-        server.cli(&["apply", &plan, "--confirm-removals", &removals]).ok();
-    }
+        let open = |plan: &&Value| plan["state"] == "open" && plan["removals"] == removed;
+        plans["items"].as_array().unwrap().iter().find(open).map(|plan| text(plan, "id"))
+    });
+    assert_eq!((count(&server, "person.removed"), called(&server).len()), (0, 2 * people + 1));
+    server.cli(&["apply", &held, "--confirm-removals", &removed.to_string()]).ok();
     wait_for("the old ones to go", || (count(&server, "person.removed") >= people).then_some(()));
     assert_eq!(told(&server).len(), people);
-    let request = json!({"rule": "made_again", "source": "corp-ldap"});
-    let (plan, done) = linked(&server, &request);
-    assert_eq!((plan["links"].as_array().unwrap().len(), &done["links"]), (people, &json!(people)), "{plan}");
+    let rule = ["users", "link", "--rule", "made_again", "--source", "corp-ldap"];
+    let shown = server.cli(&rule);
+    assert_eq!(shown.code, 1, "{} {}", shown.out, shown.err);
+    assert_eq!(shown.out.matches("are one user\n").count(), people, "{}", shown.out);
+    assert!(shown.err.contains("nothing was changed"), "{}", shown.err);
+    assert_eq!(told(&server).len(), people, "it was only shown");
+    let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
+    let done = server.cli(&[&rule[..], &["--confirm", &plan]].concat()).ok();
+    assert!(done.contains(&format!("{people} times two people linked")), "{done}");
     for n in 0..people {
         let name = format!("u{n}");
         assert_eq!(signed_in(&server, &name, &format!("pw{n}")).as_deref(), Some(&*name));
@@ -216,8 +217,8 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
     assert_eq!(called(&server).get(&u7).map(String::as_str), Some("u7"));
     server.token("u7", &secret, "").expect(200);
     assert_eq!(told(&server), Vec::<Value>::new());
-    let again = server.post("/api/v1/links/plan", &request).expect(200).json();
-    assert_eq!(again["links"], json!([]), "once");
+    assert_eq!(server.cli(&rule).ok(), "nobody is to be linked\n", "once");
+    assert_eq!(server.cli(&["users", "links"]).ok().lines().count(), people + 1);
     let events = server.pages("/api/v1/events?type=rollcall.identity.linked.v1&limit=500");
     assert!(events.iter().all(|event| event["data"]["rule"] == "made_again" && event["data"]["author"] == "admin key"));
 }

@@ -15,7 +15,7 @@ pub use self::{
     managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility},
     records::{DecisionsCommand, DeliveriesCommand, EventsCommand},
     sources::SourcesCommand,
-    users::{PeopleCommand, UsersCommand},
+    users::{LinkArgs, PeopleCommand, UnlinkArgs, UsersCommand},
 };
 
 /// Keeps a registry's membership equal to what the systems of record say, and can always say why.

@@ -1,6 +1,6 @@
 //! The commands for users and the people that they are. Parses; does nothing.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `users`.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,86 @@ pub enum UsersCommand {
         /// Its name or id
         user: String,
     },
+    /// Make two people one user, or all that a rule takes for one; shows what it would change first
+    ///
+    /// The user has the id of the person who was there first, and all that either had.
+    Link(LinkArgs),
+    /// Part two people that were linked; shows what it would change first
+    Unlink(UnlinkArgs),
+    /// List the links: which people are one user
+    Links,
+    /// Give a user another name, whatever its source asks for
+    ///
+    /// Whoever had it is called otherwise. Refused while whoever has or had it still has a secret, a role given by name or a
+    /// personal project.
+    Rename {
+        /// Its name or id
+        user: String,
+        /// The new name
+        name: String,
+    },
+    /// Free a name that is kept for whoever had it: who asks for it first has it then
+    Free {
+        /// The name
+        name: String,
+    },
+}
+
+/// Whom to link.
+#[derive(Debug, Clone, Args)]
+pub struct LinkArgs {
+    /// SOURCE/PERSON, or a user's name
+    #[arg(required_unless_present = "rule", requires = "other", conflicts_with_all = ["rule", "source", "with", "except"])]
+    pub one: Option<String>,
+    /// SOURCE/PERSON, or a user's name
+    pub other: Option<String>,
+    /// All that this rule takes for one
+    #[arg(long, value_enum, requires = "source")]
+    pub rule: Option<LinkRule>,
+    /// The source that the rule is about
+    #[arg(long, requires = "rule")]
+    pub source: Option<String>,
+    /// The other source, of same_id
+    #[arg(long, requires = "rule")]
+    pub with: Option<String>,
+    /// SOURCE/PERSON, whom the rule is not to link; can be given more than once
+    #[arg(long, requires = "rule", value_name = "PERSON")]
+    pub except: Vec<String>,
+    /// The plan that was shown, lnk_..; asked for on a terminal
+    #[arg(long, value_name = "PLAN")]
+    pub confirm: Option<String>,
+}
+
+/// By what people are taken for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum LinkRule {
+    /// Who was removed at the source, and who came since and asks for the same user name
+    MadeAgain,
+    /// Who has one immutable id in two sources: one directory that both read
+    SameId,
+}
+
+impl LinkRule {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MadeAgain => "made_again",
+            Self::SameId => "same_id",
+        }
+    }
+}
+
+/// Whom to part.
+#[derive(Debug, Clone, Args)]
+pub struct UnlinkArgs {
+    /// SOURCE/PERSON
+    pub one: String,
+    /// SOURCE/PERSON
+    pub other: String,
+    /// The plan that was shown, lnk_..; asked for on a terminal
+    #[arg(long, value_name = "PLAN")]
+    pub confirm: Option<String>,
 }
 
 /// `people`.

@@ -7,6 +7,7 @@ pub mod configuration;
 pub mod explanation;
 pub mod folders;
 pub mod groups;
+pub mod identity;
 pub mod keys;
 pub mod people;
 pub mod plans;

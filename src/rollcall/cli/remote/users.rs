@@ -1,4 +1,4 @@
-//! `users`: who can sign in, the people that each is, and what each may do.
+//! `users`: who can sign in, the people that each is, and what each may do; what makes people one user is in `identity`.
 
 use rollcall_app::{
     List,
@@ -11,6 +11,7 @@ use crate::{
         args::UsersCommand,
         output::{ColorMode, Column, OutputFormat, cell, table_of},
         remote::{
+            identity,
             reports::reasons_text,
             request::{api_path, print_list, query_of},
         },
@@ -45,6 +46,11 @@ pub async fn run(client: &Client, format: OutputFormat, command: &UsersCommand) 
             }
             format.print(&json, |paint| text(paint, &shown.value, &access.value.items));
         }
+        UsersCommand::Link(args) => return identity::link(client, format, args).await,
+        UsersCommand::Unlink(args) => return identity::unlink(client, format, args).await,
+        UsersCommand::Links => return identity::links(client, format).await,
+        UsersCommand::Rename { user, name } => return identity::rename(client, format, user, name).await,
+        UsersCommand::Free { name } => return identity::free(client, format, name).await,
     }
     Ok(Exit::Yes)
 }

@@ -1,0 +1,168 @@
+//! `users link`, `unlink`, `links`, `rename` and `free`: which persons are one user, and what users are called. What a link
+//! would change is shown before it is made.
+
+use std::io::IsTerminal as _;
+
+use rollcall_app::{
+    CommandOutcome,
+    access::identity::{
+        LinkChange, LinkPlanShown, LinkRequest, LinkShown, LinksApplied, NewUserName, PersonChangeShown,
+    },
+};
+
+use crate::{
+    cli::{
+        args::{LinkArgs, UnlinkArgs},
+        output::{ColorMode, Column, OutputFormat, cell, escape_controls, print, table_of},
+        remote::{configuration::says_yes, preview::scope_text, request::api_path},
+    },
+    client::{Client, Exit, Failure},
+};
+
+/// How many rows are printed for people.
+const MAX_PRINTED: usize = 200;
+
+/// `users links`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn links(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
+    let rows = client.items::<LinkShown>(&api_path(&["links"])).await?;
+    let columns: [Column<LinkShown>; 4] = [
+        ("USER", |row| cell(&row.name)),
+        ("PERSON", |row| cell(&row.persons[0])),
+        ("AND", |row| cell(&row.persons[1])),
+        ("EVENT", |row| cell(&row.position)),
+    ];
+    format.print(&rows.json, |paint| table_of(paint, &columns, &rows.value));
+    Ok(Exit::Yes)
+}
+
+/// `users link`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn link(client: &Client, format: OutputFormat, args: &LinkArgs) -> Result<Exit, Failure> {
+    let LinkArgs { one, other, rule, source, with, except, confirm } = args;
+    let request = LinkRequest {
+        change: LinkChange::Link,
+        persons: one.clone().zip(other.clone()).map(Into::into),
+        rule: rule.map(|rule| rule.as_str().to_owned()),
+        source: source.clone(),
+        with: with.clone(),
+        except: except.clone(),
+        confirm: confirm.clone(),
+    };
+    change(client, format, request).await
+}
+
+/// `users unlink`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn unlink(client: &Client, format: OutputFormat, args: &UnlinkArgs) -> Result<Exit, Failure> {
+    let UnlinkArgs { one, other, confirm } = args.clone();
+    let request = LinkRequest {
+        change: LinkChange::Unlink,
+        persons: Some([one, other]),
+        rule: None,
+        source: None,
+        with: None,
+        except: Vec::new(),
+        confirm,
+    };
+    change(client, format, request).await
+}
+
+/// What is done is what was shown, or nothing.
+async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest) -> Result<Exit, Failure> {
+    let plan = client.post::<LinkPlanShown>(&api_path(&["links", "plan"]), &request).await?;
+    if plan.value.links.is_empty() {
+        format.print(&plan.json, |_| "nobody is to be linked\n".to_owned());
+        return Ok(Exit::Yes);
+    }
+    if let OutputFormat::Text(paint) = format {
+        print(&plan_text(paint, request.change, &plan.value));
+    }
+    let id = &plan.value.plan;
+    if request.confirm.is_none() {
+        if format == OutputFormat::Json {
+            format.print(&plan.json, |_| String::new());
+            return Ok(Exit::No);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::Refused(format!("say --confirm {id} if you mean it; nothing was changed")));
+        }
+        if !says_yes(&format!("{}? [y/N] ", if request.change == LinkChange::Link { "link" } else { "unlink" }))? {
+            return Err(Failure::Refused("nothing was changed".to_owned()));
+        }
+        request.confirm = Some(id.clone());
+    }
+    let done = client.post::<LinksApplied>(&api_path(&["links"]), &request).await?;
+    let LinksApplied { links, position, .. } = &done.value;
+    let word = if request.change == LinkChange::Link { "linked" } else { "parted" };
+    let text = match links {
+        1 => format!("two people {word}, position {position}\n"),
+        links => format!("{links} times two people {word}, position {position}\n"),
+    };
+    format.print(&done.json, |_| text);
+    Ok(Exit::Yes)
+}
+
+fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> String {
+    let mut out = String::new();
+    let sign = if change == LinkChange::Link { paint.good("+") } else { paint.bad("-") };
+    for pair in plan.links.iter().take(MAX_PRINTED) {
+        let one = |n: usize| -> String {
+            let (person, name) = (pair.persons.get(n), pair.names.get(n));
+            let [person, name] = [person, name].map(|text| escape_controls(text.map_or("", String::as_str)));
+            format!("{person} ({name})")
+        };
+        out.push_str(&format!("  {sign} {} and {} are one user\n", one(0), one(1)));
+    }
+    if plan.links.len() > MAX_PRINTED {
+        out.push_str(&format!("  and {} more; --json has them\n", plan.links.len() - MAX_PRINTED));
+    }
+    if plan.changes.is_empty() {
+        out.push_str("no role changes\n");
+    }
+    for PersonChangeShown { person, scope, role, appears } in plan.changes.iter().take(MAX_PRINTED) {
+        let sign = if *appears { paint.good("+") } else { paint.bad("-") };
+        out.push_str(&format!("  {sign} {}  {}  {}\n", scope_text(scope), cell(person), cell(role)));
+    }
+    let more = plan.total.saturating_sub(plan.changes.len().min(MAX_PRINTED) as u64);
+    if more > 0 {
+        out.push_str(&format!("  and {more} more\n"));
+    }
+    out.push_str(&format!("plan {}\n", escape_controls(&plan.plan)));
+    out
+}
+
+/// `users rename`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn rename(client: &Client, format: OutputFormat, user: &str, name: &str) -> Result<Exit, Failure> {
+    let new = NewUserName { username: name.to_owned() };
+    let done = client.put::<CommandOutcome>(&api_path(&["users", user, "username"]), &new).await?;
+    let text = match &*done.value.effect {
+        "applied" => format!("{} is called {} now, position {}\n", cell(&user), cell(&name), done.value.position),
+        _ => format!("{} was called so already\n", cell(&user)),
+    };
+    format.print(&done.json, |_| text);
+    Ok(Exit::Yes)
+}
+
+/// `users free`.
+///
+/// # Errors
+/// As [`Failure`].
+pub async fn free(client: &Client, format: OutputFormat, name: &str) -> Result<Exit, Failure> {
+    let done = client.delete::<CommandOutcome>(&api_path(&["usernames", name])).await?;
+    let text = match &*done.value.effect {
+        "applied" => format!("{} is kept for nobody any more, position {}\n", cell(&name), done.value.position),
+        _ => format!("{} was kept for nobody\n", cell(&name)),
+    };
+    format.print(&done.json, |_| text);
+    Ok(Exit::Yes)
+}
