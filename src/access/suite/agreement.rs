@@ -20,7 +20,7 @@ use crate::{
         Roster,
         handles::{FolderIx, Place, Principal, ProfileKind, ProjectIx, ServiceIx},
     },
-    suite::histories::{noon, recorded},
+    suite::histories::{KINDS_OF_LINKS, links_met, noon, recorded},
 };
 
 /// Everybody who can ask, in both.
@@ -184,9 +184,10 @@ fn a_million_decisions_are_what_the_reference_implementation_says() {
 #[test]
 fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_a_yes() {
     let mut applied = BTreeSet::new();
-    let mut rules = BTreeSet::new();
+    let (mut rules, mut links) = (BTreeSet::new(), BTreeSet::new());
     for seed in 0..40 {
         let world = World::new(seed);
+        links.extend(links_met(&world.history.0));
         let mut roster = Roster::new(rollcall_events::LogId([7; 8]));
         for (position, event) in (1..).zip(&world.history.0) {
             if roster.apply(&recorded(position, event)).effect == Effect::Applied {
@@ -206,4 +207,5 @@ fn in_the_random_worlds_every_kind_of_event_takes_effect_and_every_way_leads_to_
     let never: Vec<_> = rollcall_events::Body::TYPES.iter().filter(|kind| !applied.contains(**kind)).collect();
     let elsewhere = |kind: &str| ["snapshot.", "secret.", "credentials."].iter().any(|noun| kind.contains(noun));
     assert!(never.iter().all(|kind| elsewhere(kind)), "{never:?}");
+    assert_eq!(links.len(), KINDS_OF_LINKS, "{links:?}");
 }

@@ -105,7 +105,7 @@ fn the_fast_path_is_what_the_facts_say() {
             }
         }
     };
-    for seed in 0..40 {
+    for seed in 0..50 {
         let random = &mut Random::new(seed ^ 0x9_1a1);
         follow(&World::new(seed).history, random, 8);
         let mut licences = History::default();

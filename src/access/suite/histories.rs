@@ -1,8 +1,12 @@
 //! The kit of the suite and of every other test here: an instant, histories in the making, random facts, single events.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
-use rollcall_events::{Body, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings};
+use rollcall_events::{
+    Body, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings, body::SourcePerson,
+};
 
 use crate::{
     decide::{Verdict, decide},
@@ -56,6 +60,20 @@ impl History {
         let mut history = Self::default();
         history.say("local", "settings.set", None, &serde_json::to_string(&settings).unwrap());
         history
+    }
+
+    /// Every person and package is there: which of two rivals gets a name, and whose user it is, depends on arrival.
+    pub(crate) fn state_everybody(&mut self) {
+        for (source, prefix, n) in [("flexnet", 'p', 5), ("corp", 'q', 3)] {
+            for id in (0..n).map(|ix| format!("{prefix}{ix}")) {
+                let data = format!(r#"{{"person":"{id}","account":null,"active":true}}"#);
+                self.say(source, "person.upserted", Some(0), &data);
+            }
+        }
+        for k in 0..3 {
+            let data = format!(r#"{{"package":"k{k}","producer":"a0","container_delivery":true}}"#);
+            self.say("flexnet", "package.upserted", Some(0), &data);
+        }
     }
 
     pub(crate) fn fold(&self) -> Roster {
@@ -125,17 +143,26 @@ pub(crate) fn fact() -> impl Strategy<Value = (&'static str, &'static str, Strin
             let kind = if on { "entitlement.person.assigned" } else { "entitlement.person.unassigned" };
             ("flexnet", kind, format!(r#"{{"entitlement":"{e}","person":"{p}"}}"#))
         }),
-        1 => (id("p", 5), id("q", 3), prop::bool::weighted(0.7)).prop_map(|(p, q, on)| {
-            let kind = if on { "identity.linked" } else { "identity.unlinked" };
-            ("local", kind, format!(
-                r#"{{"persons":[{{"source":"flexnet","person":"{p}"}},{{"source":"corp","person":"{q}"}}]}}"#
-            ))
-        }),
+        1 => id("q", 3).prop_map(|q| ("corp", "person.removed", format!(r#"{{"person":"{q}"}}"#))),
+        3 => link(),
         1 => (id("p", 5), any::<bool>()).prop_map(|(p, on)| {
             let (kind, scope) = (if on { "binding.set" } else { "binding.removed" }, r#""scope":"root""#);
             ("local", kind, format!(r#"{{"principal":{{"user":"flexnet/{p}"}},"role":"system_of_record",{scope},"author":"test"}}"#))
         }),
     ]
+}
+
+/// Two of eight people of two sources, whether or not they were stated, linked or parted.
+pub(crate) fn link() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let person = |n: usize| match n {
+        0..5 => format!(r#"{{"source":"flexnet","person":"p{n}"}}"#),
+        n => format!(r#"{{"source":"corp","person":"q{}"}}"#, n - 5),
+    };
+    (0..8_usize, 1..8_usize, prop::bool::weighted(0.75)).prop_map(move |(one, on_from_there, on)| {
+        let kind = if on { "identity.linked" } else { "identity.unlinked" };
+        let other = (one + on_from_there) % 8;
+        ("local", kind, format!(r#"{{"persons":[{},{}]}}"#, person(one), person(other)))
+    })
 }
 
 const ADA: &str = r#"{"persons":[{"source":"flexnet","person":"p0"},{"source":"corp","person":"q0"}]}"#;
@@ -242,6 +269,7 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
             ("corp", "person.upserted", format!(r#"{{"person":"{q}","username":"{name}","account":null,"active":{active}}}"#))
         }),
         1 => prop::bool::ANY.prop_map(|on| ("local", if on { "identity.linked" } else { "identity.unlinked" }, ADA.to_owned())),
+        2 => link(),
         2 => (0..6_u8, prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve", "p1"])).prop_map(|(who, name)| {
             let user = ["flexnet/p0", "flexnet/p1", "flexnet/p2", "corp/q0", "corp/q1", "corp/q2"][usize::from(who)];
             ("local", "user.name.given", format!(r#"{{"username":"{name}","user":"{user}"}}"#))
@@ -355,24 +383,8 @@ pub(crate) fn history() -> impl Strategy<Value = History> {
 /// A history of sources' facts alone, which carry an order key; and an order in which to deliver them.
 pub(crate) fn shuffled() -> impl Strategy<Value = (History, Vec<NewEvent>)> {
     history().prop_flat_map(|mut history| {
-        // Every person is there from the start: which of two rivals gets a user name depends on arrival, and is let be.
         let mut first = History(history.0.drain(..1).collect());
-        for p in 0..5 {
-            first.say(
-                "flexnet",
-                "person.upserted",
-                Some(0),
-                &format!(r#"{{"person":"p{p}","account":null,"active":true}}"#),
-            );
-        }
-        for k in 0..3 {
-            first.say(
-                "flexnet",
-                "package.upserted",
-                Some(0),
-                &format!(r#"{{"package":"k{k}","producer":"a0","container_delivery":true}}"#),
-            );
-        }
+        first.state_everybody();
         let rest: Vec<NewEvent> = history.0.into_iter().filter(|event| !event.key.source.is_local()).collect();
         (Just(first), Just(rest.clone()), Just(rest).prop_shuffle()).prop_map(|(first, rest, order)| {
             let mut straight = first.clone();
@@ -431,6 +443,51 @@ pub(crate) fn asks(roster: &Roster, user: &str, verb: Verb, now: DateTime<Utc>) 
     let user = roster.user_by_name(user).unwrap();
     let project = roster.project_by_name("acme").unwrap();
     decide(roster, Principal::User(user), roster.profile().registry_action(verb).unwrap(), project, now)
+}
+
+/// How many [`links_met`] tells apart.
+pub(crate) const KINDS_OF_LINKS: usize = 7;
+
+/// What there was of links: an agreement about events without any would prove nothing.
+pub(crate) fn links_met(events: &[NewEvent]) -> BTreeSet<&'static str> {
+    let mut roster = Roster::new(LogId([7; 8]));
+    let mut met = BTreeSet::new();
+    for (position, event) in (1..).zip(events) {
+        let applied = roster.apply(&recorded(position, event)).effect == Effect::Applied;
+        let Ok(body) = Body::parse(&event.kind, &event.data) else { continue };
+        let of = |person: &SourcePerson| roster.person_of(&format!("{}/{}", person.source, person.person));
+        let gone = |ix: &u32| roster.facts.persons.get(*ix).is_some_and(|row| !row.register.stands());
+        let several = |ix: &u32| roster.persons_of(UserIx(roster.user_of(*ix))).len();
+        match &body {
+            _ if !applied => {}
+            Body::IdentityLinked(link) => {
+                let persons: Vec<Option<u32>> = link.persons.iter().map(of).collect();
+                let stated: Vec<u32> = persons.iter().flatten().copied().collect();
+                let kinds = [
+                    ("of a person who is not stated yet", stated.len() < 2),
+                    ("of a removed person", stated.iter().any(gone)),
+                    ("of two persons of one source", link.persons[0].source == link.persons[1].source),
+                    ("a chain of three", stated.iter().any(|ix| several(ix) > 2)),
+                ];
+                met.extend(kinds.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind));
+            }
+            Body::IdentityUnlinked(link) => {
+                let left = link.persons.iter().filter_map(of).any(|ix| several(&ix) > 1);
+                met.extend(left.then_some("parted from a chain"));
+            }
+            Body::PersonUpserted(person) => {
+                let key = format!("{}/{}", event.key.source, person.person);
+                let linked = roster.person_of(&key).is_some_and(|ix| several(&ix) > 1);
+                met.extend(linked.then_some("stated while it is linked"));
+            }
+            Body::UserNameGiven(given) => {
+                let linked = roster.person_of(given.user.as_str()).is_some_and(|ix| several(&ix) > 1);
+                met.extend(linked.then_some("a name given to a user of several persons"));
+            }
+            _ => {}
+        }
+    }
+    met
 }
 
 /// What a type and its data mean.

@@ -1,11 +1,11 @@
 //! Laws of the fold and the decision on random histories, and the rules one by one on the smallest world. Scenario
 //! files in `tests/scenarios` tell them from outside.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
-use rollcall_events::{NewEvent, Position, Recorded};
+use rollcall_events::{EventKey, NewEvent, Position, Recorded};
 
 use crate::{
     decide::{Verdict, decide},
@@ -16,7 +16,7 @@ use crate::{
         members::{members, membership_digest, memberships_of},
     },
     roster::{Roster, handles::Principal},
-    suite::histories::{History, asks, history, noon, shuffled, small, table, world},
+    suite::histories::{History, asks, history, link, noon, shuffled, small, table, world},
 };
 
 proptest! {
@@ -73,6 +73,20 @@ proptest! {
         prop_assert_eq!(membership_digest(&History(again).fold(), noon()), expected);
     }
 
+    /// Which persons are one user is a matter of which links stand, whenever each was said and however often; and of no name.
+    #[test]
+    fn who_is_one_user_hangs_on_no_order_of_links_and_persons((before, said, order) in linked()) {
+        let mut straight = before.clone();
+        straight.0.extend(said);
+        let mut twisted = before;
+        twisted.0.extend(order.iter().chain(&order).cloned());
+        let (straight, twisted) = (straight.fold(), twisted.fold());
+        prop_assert_eq!(one_users(&straight), one_users(&twisted));
+        prop_assert_eq!(membership_digest(&straight, noon()), membership_digest(&twisted, noon()));
+        let again = Roster::from_snapshot(&twisted.to_snapshot()).unwrap();
+        prop_assert_eq!(one_users(&again), one_users(&straight));
+    }
+
     /// A snapshot and the tail give what the whole gives, fact by fact.
     #[test]
     fn a_snapshot_and_the_tail_are_the_whole(history in history(), cut in 0..120_usize) {
@@ -102,6 +116,35 @@ proptest! {
         prop_assert!(matches!(folded.effect, Effect::Parked(_) | Effect::Refused(_)));
         prop_assert_eq!(membership_digest(&roster, noon()), before);
     }
+}
+
+/// Which persons each user is.
+fn one_users(roster: &Roster) -> Vec<(String, Vec<String>)> {
+    let persons = |user| roster.persons_of(user).iter().map(|ix| roster.person_key(*ix)).collect();
+    roster.users().map(|user| (roster.user_id(user), persons(user))).collect()
+}
+
+/// A world of persons; then links of them and what becomes of them, in two orders.
+fn linked() -> impl Strategy<Value = (History, Vec<NewEvent>, Vec<NewEvent>)> {
+    (history(), prop::collection::vec(link(), 1..8)).prop_flat_map(|(rest, links)| {
+        let mut before = History(rest.0.iter().take(1).cloned().collect());
+        before.state_everybody();
+        let mut said = History(before.0.clone());
+        let mut pairs = BTreeSet::new();
+        for (source, kind, data) in links {
+            said.say(source, kind, None, &data);
+            // What is said twice of one pair has its order by when it came.
+            let subject = said.0.last().unwrap().subject.clone();
+            if !pairs.insert(subject) {
+                said.0.pop();
+            }
+        }
+        let mut said = said.0.split_off(before.0.len());
+        for (n, event) in rest.0.into_iter().enumerate().filter(|(_, event)| !event.key.source.is_local()) {
+            said.push(NewEvent { key: EventKey { id: format!("r{n}").into(), ..event.key.clone() }, ..event });
+        }
+        (Just(before), Just(said.clone()), Just(said).prop_shuffle())
+    })
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rollcall_events::{Body, LogId, NewEvent, Order, Recorded, Settings};
 
 use super::{
     agreement::{callers, places},
-    worlds::{Random, World},
+    worlds::{PEOPLE, Random, World},
 };
 use crate::{
     decide::decide,
@@ -150,8 +150,21 @@ fn facts_with_an_order_key_give_the_same_in_any_order_and_however_often_beside_e
     for seed in 0..120 {
         let random = &mut Random::new(seed ^ 0x0d);
         let events = (1..).zip(World::new(seed).history.0).map(|(n, event)| versioned(&event, n));
+        // Every person is there from the start: which of those who are linked came first is a matter of arrival.
+        let mut events: Vec<NewEvent> = events.collect();
+        let mut people = History::default();
+        for (source, prefix, n) in PEOPLE {
+            for id in (0..n).map(|ix| format!("{prefix}{ix}")) {
+                let data = format!(r#"{{"person":"{id}","account":null,"active":true}}"#);
+                people.say(source, "person.upserted", Some(0), &data);
+            }
+        }
+        events.extend(people.0.into_iter().map(|mut event| {
+            event.key.id = format!("there-{}", event.key.id).into();
+            event
+        }));
         let mut before = empty();
-        fold_into(&mut before, &records(&events.collect::<Vec<_>>()));
+        fold_into(&mut before, &records(&events));
         let later = World::new(seed + 100_000).history.0;
         let facts: Vec<NewEvent> = later
             .iter()

@@ -21,7 +21,7 @@ use crate::{
         Roster,
         handles::{Place, Principal, ProjectIx},
     },
-    suite::histories::{BEFORE, History, noon, past, past_profile},
+    suite::histories::{BEFORE, History, KINDS_OF_LINKS, links_met, noon, past, past_profile},
 };
 
 fn records(history: &History) -> Vec<Recorded> {
@@ -323,10 +323,12 @@ fn the_random_pasts_reach_every_kind_of_reason() {
     // What was removed with everything that it held, and made again.
     let mut again: BTreeMap<&str, u32> = BTreeMap::new();
     let mut kinds: BTreeSet<String> = BTreeSet::new();
+    let mut links: BTreeSet<&str> = BTreeSet::new();
     for _ in 0..300 {
         let history = past().new_tree(&mut runner).unwrap().current();
         let past = Past::of(&history, false);
         kinds.extend(past.records.iter().map(|record| record.event.kind.to_string()));
+        links.extend(links_met(&history.0));
         for (made, removed) in [("service.created", "service.removed"), ("group.upserted", "group.removed")] {
             let applied = |record: &&Recorded, kind: &str| {
                 let subject = (record.event.key.source.to_string(), record.event.subject.to_string());
@@ -357,6 +359,7 @@ fn the_random_pasts_reach_every_kind_of_reason() {
     let elsewhere = |kind: &str| ["snapshot.", "secret.", "credentials."].iter().any(|noun| kind.contains(noun));
     let never: Vec<_> = Body::TYPES.iter().filter(|kind| !kinds.contains(**kind) && !elsewhere(kind)).collect();
     assert!(never.is_empty(), "{never:?}");
+    assert_eq!(links.len(), KINDS_OF_LINKS, "{links:?}");
 }
 
 /// A case that the property found: two sources are suspended in another order than they became known in.

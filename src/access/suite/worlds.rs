@@ -511,7 +511,54 @@ impl World {
             say(source, kind, &data);
             earlier.push((kind, data));
         }
+        add_links(&mut history, &mut Random::new(seed ^ 0x11_4b));
         Self { history }
+    }
+}
+
+/// Links of any persons in between, and names for those who are linked: chains, of persons who are stated later, or never,
+/// or who are gone. Every second world has none but those that came by themselves.
+fn add_links(history: &mut History, random: &mut Random) {
+    if random.one_in(2) {
+        return;
+    }
+    if random.one_in(2) {
+        let late = |event: &NewEvent| {
+            PEOPLE.iter().any(|(_, prefix, n)| *event.subject == format!("person/{prefix}{}", n - 1))
+        };
+        let mut left_out = PEOPLE.len();
+        history.0.retain(|event| {
+            let leaves = left_out > 0 && late(event);
+            left_out -= usize::from(leaves);
+            !leaves
+        });
+    }
+    let key = |(source, person): &(&str, String)| json!({"source": source, "person": person});
+    let mut pairs = vec![[person(random), person(random)]];
+    for n in 0..4 + random.below(12) {
+        let [one, other] = random.pick(&pairs).clone();
+        let name = random.id("n", 2);
+        let (kind, mut data) = match random.below(8) {
+            0 => ("identity.unlinked", json!({"persons": [key(&one), key(&other)]})),
+            1 | 2 => ("user.name.given", json!({"username": name, "user": format!("{}/{}", one.0, one.1)})),
+            3 => ("user.name.freed", json!({"username": name})),
+            _ => {
+                pairs.push([other.clone(), person(random)]);
+                ("identity.linked", json!({"persons": pairs.last().map(|pair| pair.each_ref().map(key))}))
+            }
+        };
+        if data["persons"][0] == data["persons"][1] && data["persons"] != Value::Null {
+            continue;
+        }
+        data["author"] = "admin key".into();
+        let mut told = History::default();
+        told.say("local", kind, None, &data.to_string());
+        // Behind profile and settings.
+        let at = 2 + random.below(history.0.len() - 1);
+        for mut event in told.0 {
+            event.key.id = format!("link{n}").into();
+            history.0.insert(at, event);
+        }
     }
 }
 
