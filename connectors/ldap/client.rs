@@ -56,6 +56,21 @@ impl Client {
         Connection::open(url, &self.protection, self.config.limits).await
     }
 
+    /// The server that answered last.
+    pub fn preferred_url(&self) -> String {
+        let url = self.config.urls.get(self.preferred.load(Ordering::Relaxed));
+        url.or(self.config.urls.first()).map_or_else(String::new, Url::to_string)
+    }
+
+    /// A secured connection to the server that answered last, not yet bound.
+    pub async fn connect_preferred(&self) -> Result<Connection, Fault> {
+        let url = self.config.urls.get(self.preferred.load(Ordering::Relaxed)).or(self.config.urls.first());
+        match url {
+            Some(url) => self.connect(url).await,
+            None => Err(Fault::Unreachable("no server is configured".to_owned())),
+        }
+    }
+
     /// A session with the first server that answers.
     pub async fn session(&self) -> Result<Session, Fault> {
         let urls = &self.config.urls;

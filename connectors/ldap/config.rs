@@ -42,6 +42,8 @@ pub struct Config {
     pub page: u32,
     /// How many members of a group are asked for at once; as many as the server gives when absent.
     pub members: Option<u32>,
+    /// An entry that is known to be disabled: as long as it does not look so, nothing is concluded.
+    pub disabled_probe: Option<Base>,
     /// How long things may take.
     pub limits: Limits,
 }
@@ -65,6 +67,7 @@ impl Config {
             poll: Duration::from_secs(2),
             page: 200,
             members: None,
+            disabled_probe: None,
             limits: Limits::default(),
         }
     }
@@ -79,11 +82,15 @@ impl Config {
     /// What is read, as far as it changes the answer.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        let Attributes { id, username, email, name, group_name } = &self.attributes;
+        // How people sign in changes nothing that is read.
+        let Attributes { id, username, email, name, group_name, disabled, disabled_values, sign_in: _, netbios: _ } =
+            &self.attributes;
         let mut parts = vec![format!("{id:?} {username:?} {email} {name} {group_name} {}", self.member_of)];
         parts.extend(self.people.iter().map(|base| format!("people {}", base.dn)));
         parts.extend(self.groups.iter().map(|base| format!("groups {}", base.dn)));
         parts.push(format!("{:?} {:?}", self.people_filter, self.group_filter));
+        // Only where it is set, so that a scope of before stays the same.
+        parts.extend(disabled.iter().map(|disabled| format!("disabled {disabled} {disabled_values:?}")));
         Scope::of(parts)
     }
 }
@@ -110,8 +117,16 @@ impl std::str::FromStr for Base {
 pub struct Attributes {
     /// The immutable id: entryUUID, objectGUID, nsUniqueId.
     pub id: Option<String>,
-    /// The name to sign in with: uid, sAMAccountName.
+    /// The user name: uid, sAMAccountName.
     pub username: Option<String>,
+    /// What people may type instead of it: mail, userPrincipalName. Looked up when they sign in, and kept nowhere.
+    pub sign_in: Option<Vec<String>>,
+    /// The NetBIOS name of the domain, for `DOMAIN\\user`; Active Directory's own when absent.
+    pub netbios: Option<String>,
+    /// What says that an account is disabled, beside the usual attributes.
+    pub disabled: Option<String>,
+    /// The values of it that mean so; any where there are none.
+    pub disabled_values: Vec<String>,
     /// The e-mail address.
     pub email: String,
     /// The display name.
@@ -125,6 +140,10 @@ impl Default for Attributes {
         Self {
             id: None,
             username: None,
+            sign_in: None,
+            netbios: None,
+            disabled: None,
+            disabled_values: Vec::new(),
             email: "mail".to_owned(),
             name: "displayName".to_owned(),
             group_name: "cn".to_owned(),

@@ -141,6 +141,7 @@ impl Directory {
         let bases = || config.people.iter().chain(&config.groups);
         let parts: Vec<_> = bases().map(|base| builder.open_section(base.text.clone())).collect();
         let (mut session, _) = self.session().await?;
+        read::prove_accounts(&mut session, config, builder.now()).await?;
         let report = read::read_everything(&mut session, config, &mut builder).await?;
         session.connection.close().await;
         // Every page of every base came with a good result, or we would not be here.
@@ -151,6 +152,7 @@ impl Directory {
 
     async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, SyncError> {
         let (mut session, _) = self.session().await?;
+        read::prove_accounts(&mut session, &self.client().config, now).await?;
         let mut answers = Vec::with_capacity(subjects.len());
         for subject in subjects {
             answers.push(self.look_up_one(&mut session, subject, now).await?);
@@ -193,7 +195,10 @@ impl Directory {
         Ok(match subject {
             Body::PersonUpserted(body::Person { person: id, .. }) | Body::PersonRemoved(PersonRef { person: id }) => {
                 match self.find(session, id, true).await? {
-                    Some(entry) => LookupAnswer::Found(index::person_fact(&schema.person(&entry, now)?)),
+                    Some(entry) => {
+                        let person = index::read_person(&schema, &entry, now, |fact| fact == subject)?;
+                        LookupAnswer::Found(index::person_fact(&person))
+                    }
                     None => hidden(),
                 }
             }
@@ -285,6 +290,7 @@ impl Pull for Directory {
         let followed = async {
             *self.method_found() = None;
             let (mut session, mut method) = self.session().await?;
+            read::prove_accounts(&mut session, &self.client().config, sink.now()).await?;
             if method == SyncMethod::DirSync {
                 let found = active_directory::method(self.client(), &mut session).await?;
                 method = found.0;

@@ -1,13 +1,16 @@
 //! Looks at a directory as an operator would: does every server answer, who is it, does it let us in, what may we read, how
 //! will it be read and why. Changes nothing and states no fact.
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::{DateTime, Utc};
+use rollcall_events::Id;
 
 use crate::{
     client::{Client, Session},
     directory::Directory,
     schema::server::RootDse,
-    sync::{active_directory, method::SyncMethod, read::search_below},
+    sync::{accounts, active_directory, method::SyncMethod, read::search_below},
     wire::{connection::Url, fault::Fault, message::Entry, search, tls::fingerprint},
 };
 
@@ -25,7 +28,8 @@ pub enum Grade {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// A word: `connect`, `bind`, `server`, `method`, `search`, `entries`, `clock`.
+    /// A word: `connect`, `bind`, `server`, `method`, `search`, `entries`, `clock`, `accounts`,
+    /// `names`.
     pub what: &'static str,
     /// How much it matters.
     pub grade: Grade,
@@ -79,7 +83,7 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
             Err(fault) => add("method", Grade::Bad, fault.to_string()),
         }
     }
-    let Session { connection, root, .. } = session;
+    let root = &session.root;
     let vendor = root.vendor.as_deref().map_or_else(String::new, |vendor| format!(" ({vendor})"));
     let paging = if root.pages() { "pages" } else { "no pages: a size limit of it would end every read" };
     let grade = if root.pages() { Grade::Good } else { Grade::Odd };
@@ -90,17 +94,33 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
         let grade = if off <= 300 { Grade::Good } else { Grade::Odd };
         add("clock", grade, format!("the directory's differs from ours by {off} s"));
     }
+    look_at_accounts(client, session, now, found).await;
+    let mut add = |what, grade, text| found.push(Finding { what, grade, text });
+    let Session { connection, root, .. } = session;
     let pages = root.pages().then_some(config.page);
+    let mut called: HashMap<Vec<u8>, (BTreeSet<Id>, String)> = HashMap::new();
     let kinds = [
         ("people", &config.people, schema.people.clone(), schema.person_attributes()),
         ("groups", &config.groups, schema.groups.clone(), schema.group_attributes()),
     ];
     for (noun, bases, filter, attributes) in kinds {
         for base in bases {
-            let search = search_below(base, filter.clone(), attributes.clone());
+            let attributes = attributes.iter().chain(&schema.sign_in).cloned().collect();
+            let search = search_below(base, filter.clone(), attributes);
             let (mut count, mut wrong) = (0_usize, None);
             let mut take = |entry: Entry| {
                 count += 1;
+                if noun == "people"
+                    && let Ok(id) = schema.id_of(&entry)
+                {
+                    for name in &schema.sign_in {
+                        for value in entry.values(name) {
+                            let (people, first) = called.entry(value.to_ascii_lowercase()).or_default();
+                            people.insert(id.clone());
+                            first.clone_from(&entry.dn);
+                        }
+                    }
+                }
                 let read = if noun == "people" {
                     schema.person(&entry, now).map(|person| person.username.is_some())
                 } else {
@@ -127,5 +147,42 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
                 add("entries", grade, text);
             }
         }
+    }
+    let mut shared: Vec<&String> = called.values().filter(|(people, _)| people.len() > 1).map(|(_, dn)| dn).collect();
+    shared.sort_unstable();
+    if let Some(first) = shared.first() {
+        let (count, what) = (shared.len(), schema.sign_in.join(" or "));
+        let text =
+            format!("{count} values of {what} belong to several people, and so sign nobody in; one is of {first}");
+        add("names", Grade::Odd, text);
+    }
+}
+
+/// Whether what says that an account is disabled can be read, and of how many.
+async fn look_at_accounts(client: &Client, session: &mut Session, now: DateTime<Utc>, found: &mut Vec<Finding>) {
+    let config = &client.config;
+    let mut add = |grade, text| found.push(Finding { what: "accounts", grade, text });
+    let hidden = match accounts::hidden(session, config, now).await {
+        Ok(None) => accounts::hidden_by_example(session, config).await,
+        found => found,
+    };
+    match hidden {
+        Ok(Some(hidden)) => return add(Grade::Bad, hidden.text(session, config)),
+        Err(why) => return add(Grade::Bad, why.to_string()),
+        Ok(None) => {}
+    }
+    let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
+    for name in names {
+        match accounts::count(session, config, &name).await {
+            Ok((all, defined)) if defined < all => {
+                let of = format!("{} of {all} people", all - defined);
+                add(Grade::Bad, format!("{name}, which says that an account is disabled, may not be read of {of}"));
+            }
+            Ok((all, _)) => add(Grade::Good, format!("{name} can be read of all {all} people")),
+            Err(fault) => add(Grade::Bad, fault.to_string()),
+        }
+    }
+    if let Some(probe) = &config.disabled_probe {
+        add(Grade::Good, format!("{} looks disabled, as it should", probe.text));
     }
 }

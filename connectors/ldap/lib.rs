@@ -7,6 +7,7 @@ mod config;
 mod directory;
 mod inspect;
 mod password;
+mod password_answer;
 mod schema;
 mod sync;
 mod wire;
@@ -14,7 +15,8 @@ mod wire;
 pub use config::{Attributes, Base, Config, Mode};
 pub use directory::{Directory, DirectoryStatus};
 pub use inspect::{Finding, Grade};
-pub use password::PasswordOwner;
+pub use password::{AccountFound, Wanted};
+pub use password_answer::{PasswordAnswer, PasswordRefusal};
 pub use schema::server::{Kind, RootDse};
 pub use sync::{index::ReadReport, method::SyncMethod};
 pub use wire::{

@@ -3,7 +3,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use crate::{
     admin_key::AdminKey,
     credentials::Credentials,
     error::{NoRandomness, SignInError},
-    passwords::{Checked, Heard, Login, Passwords, check::PasswordCheck},
+    passwords::{Checked, Heard, Login, Passwords, Refused, check::PasswordCheck},
     refresh::{REFRESH_PREFIX, RefreshClaims, RefreshKey},
     refusal::{RefusalCause, RefusalSink, RefusedSignIn},
     throttle::{Target, Throttle, Try},
@@ -23,6 +23,9 @@ use crate::{
 
 /// What the registry secrets, invitation codes, refresh tokens and admin keys that we make begin with. None is ever sent to a directory.
 const OWN_PREFIXES: [&str; 4] = ["rcs_", "rci_", REFRESH_PREFIX, "rk_"];
+
+/// Of how many users it is noted at most that one name was tried which all of them have.
+const MOST_NOTED: usize = 8;
 
 /// What somebody signs in to. What is good in one realm may be wrong in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,11 +160,11 @@ impl Authenticator {
         let directory = self.ask_directory(sign_in).await?;
         {
             let roster = self.live.read();
-            if let Some(identity) = self.identify(&roster, sign_in, directory) {
+            if let Some(identity) = self.identify(&roster, sign_in, directory.as_ref()) {
                 return Ok(then(&roster, identity));
             }
         }
-        Err(self.refuse(sign_in, directory))
+        Err(self.refuse(sign_in, directory.as_ref()))
     }
 
     /// Notes that what a request presents cannot be credentials.
@@ -207,15 +210,25 @@ impl Authenticator {
             self.note(sign_in, RefusalCause::Waiting);
             return Err(SignInError::Throttled(wait));
         }
-        match passwords.check(&Login { name, normalized, user, password }).await {
-            Checked::Good => {
-                self.password_throttle.accept(&tried);
-                Ok(Some(PasswordAnswered::Good))
+        // Under another name the account is as much guessed at as under its own.
+        let behind = Mutex::new(None);
+        let may_try = |user: &str| {
+            let may = self.password_throttle.charge_behind(&Try { target: Target::User(user), ..tried });
+            *behind.lock().unwrap_or_else(PoisonError::into_inner) = may.then(|| user.to_owned());
+            may
+        };
+        let checked = passwords.check(&Login { name, normalized, user, password }, &may_try).await;
+        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let behind = behind.as_deref().map(|user| Try { target: Target::User(user), ..tried });
+        match checked {
+            Checked::Good(user) => {
+                [Some(tried), behind].iter().flatten().for_each(|tried| self.password_throttle.accept(tried));
+                Ok(Some(PasswordAnswered::Good(user)))
             }
-            Checked::Bad => Ok(Some(PasswordAnswered::Bad)),
+            Checked::Refused(why, users) => Ok(Some(PasswordAnswered::Refused(why, users))),
             Checked::Open(heard) => {
                 if heard == Heard::None {
-                    self.password_throttle.refund(&tried);
+                    [Some(tried), behind].iter().flatten().for_each(|tried| self.password_throttle.refund(tried));
                 }
                 self.note(sign_in, RefusalCause::NoDirectory);
                 Err(SignInError::DirectoryUnavailable)
@@ -232,7 +245,12 @@ impl Authenticator {
     }
 
     /// Whose credentials they are. Nothing for wrong, ended and foreign ones, which nobody outside can tell apart.
-    fn identify(&self, roster: &Roster, sign_in: &SignIn<'_>, directory: Option<PasswordAnswered>) -> Option<Identity> {
+    fn identify(
+        &self,
+        roster: &Roster,
+        sign_in: &SignIn<'_>,
+        directory: Option<&PasswordAnswered>,
+    ) -> Option<Identity> {
         match (sign_in.realm, sign_in.credentials) {
             (Realm::Registry, Credentials::Anonymous) => Some(Identity::Anonymous),
             (Realm::Api, Credentials::Bearer(key)) if self.admin_key().matches(key.expose_secret()) => {
@@ -241,8 +259,8 @@ impl Authenticator {
             (Realm::Api, Credentials::Bearer(secret)) => Self::by_secret(roster, sign_in, None, secret),
             (_, Credentials::Password { name, password }) => match directory {
                 None => Self::by_secret(roster, sign_in, Some(name), password),
-                Some(PasswordAnswered::Good) => Self::by_name(roster, name),
-                Some(PasswordAnswered::Bad) => None,
+                Some(PasswordAnswered::Good(user)) => Self::by_password(roster, user),
+                Some(PasswordAnswered::Refused(..)) => None,
             },
             (Realm::Registry, Credentials::Refresh(token)) => self.by_refresh_token(roster, sign_in, token),
             (Realm::Api, Credentials::Anonymous | Credentials::Refresh(_))
@@ -268,8 +286,8 @@ impl Authenticator {
     }
 
     /// The user whom a good password signs in. A directory may still know the password of one who is shut out.
-    fn by_name(roster: &Roster, name: &str) -> Option<Identity> {
-        let user = roster.user_by_name(name).filter(|user| !roster.user(*user).shut_out)?;
+    fn by_password(roster: &Roster, user: &str) -> Option<Identity> {
+        let user = roster.user_by_id(user).filter(|user| !roster.user(*user).shut_out)?;
         Some(Identity::Principal { principal: Principal::User(user), secret: None })
     }
 
@@ -284,7 +302,7 @@ impl Authenticator {
     }
 
     /// Notes that nobody is signed in, and counts what is no guess at a directory's password: that was counted before.
-    fn refuse(&self, sign_in: &SignIn<'_>, directory: Option<PasswordAnswered>) -> SignInError {
+    fn refuse(&self, sign_in: &SignIn<'_>, directory: Option<&PasswordAnswered>) -> SignInError {
         let SignIn { realm, credentials, client, now } = *sign_in;
         let secret = |name: Option<&str>, text: &SecretString| {
             let target = name.map_or(Target::Nobody, Target::Stranger);
@@ -292,8 +310,18 @@ impl Authenticator {
         };
         let (cause, counted) = match (credentials, directory) {
             (Credentials::Anonymous, _) => return SignInError::WrongCredentials,
-            (_, Some(PasswordAnswered::Bad)) => (RefusalCause::WrongPassword, Ok(())),
-            (_, Some(PasswordAnswered::Good)) => (RefusalCause::ShutOut, Ok(())),
+            (_, Some(PasswordAnswered::Refused(why, users))) => {
+                self.note_users(sign_in, (*why).into(), users);
+                return match why {
+                    // Only whoever knows the password is told that it is right.
+                    Refused::ByDirectory(why) if why.is_right_but_over() => SignInError::PasswordOver,
+                    _ => SignInError::WrongCredentials,
+                };
+            }
+            (_, Some(PasswordAnswered::Good(user))) => {
+                self.note_users(sign_in, RefusalCause::ShutOut, std::slice::from_ref(user));
+                return SignInError::WrongCredentials;
+            }
             // 256 random bits cannot be guessed.
             (Credentials::Bearer(_), None) => (RefusalCause::WrongSecret, Ok(())),
             (Credentials::Password { name, password }, None) => {
@@ -339,11 +367,27 @@ impl Authenticator {
         };
         self.refusals.offer(RefusedSignIn { at: now, principal, client, cause });
     }
+
+    /// The same of these users, by id; of nobody where there are none.
+    fn note_users(&self, sign_in: &SignIn<'_>, cause: RefusalCause, users: &[String]) {
+        let SignIn { client, now, .. } = *sign_in;
+        let principals: Vec<_> = {
+            let roster = self.live.read();
+            let found = users.iter().take(MOST_NOTED).filter_map(|id| roster.user_by_id(id));
+            found.map(|user| Some(roster.caller_names(Principal::User(user)))).collect()
+        };
+        let nobody = principals.is_empty().then_some(None);
+        for principal in principals.into_iter().chain(nobody) {
+            self.refusals.offer(RefusedSignIn { at: now, principal, client, cause });
+        }
+    }
 }
 
 /// What the directories say of a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum PasswordAnswered {
-    Good,
-    Bad,
+    /// It is this user's, an id.
+    Good(String),
+    /// It signs nobody in, and whose name it was.
+    Refused(Refused, Vec<String>),
 }

@@ -201,11 +201,11 @@ async fn what_is_refused_is_told_with_its_cause_and_no_name_that_nobody_has() {
         told.iter().map(|one| (one.principal.as_ref().map_or("-", |who| who.1.as_str()), one.cause.as_str())).collect();
     let expected = [
         ("ada", "wrong_password"),
-        ("-", "wrong_password"),
+        ("-", "no_such_name"),
         ("bob", "wrong_secret"),
         ("-", "wrong_secret"),
         ("bob", "no_directory"),
-        ("ada", "wrong_password"),
+        ("ada", "disabled"),
     ];
     assert_eq!(told, expected);
 }

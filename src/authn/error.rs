@@ -8,6 +8,9 @@ pub enum SignInError {
     /// They are nobody's. Which part is wrong is not said.
     #[error("the credentials are wrong")]
     WrongCredentials,
+    /// The directory says that the password is right and has to be changed before it is good for anything.
+    #[error("the password is right and has to be changed first")]
+    PasswordOver,
     /// After too many wrong guesses nothing is checked for this long.
     #[error("too many wrong credentials; wait {0}")]
     Throttled(TimeDelta),

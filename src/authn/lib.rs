@@ -18,7 +18,7 @@ pub use admin_key::AdminKey;
 pub use authenticator::{Authenticator, AuthenticatorParts, Identity, Realm, SecretUsed, SignIn};
 pub use credentials::{Credentials, MalformedCredentials};
 pub use error::{NoRandomness, SignInError};
-pub use passwords::check::{Account, PasswordAnswer, PasswordCheck};
+pub use passwords::check::{Account, AccountFound, FoundAccount, PasswordAnswer, PasswordCheck, PasswordRefusal};
 pub use refresh::RefreshKey;
 pub use refusal::{NoRefusals, RefusalCause, RefusalSink, RefusedSignIn};
 pub use true_client::{ClientHeader, InvalidProxy, Proxies, host_of, network_of, true_client};

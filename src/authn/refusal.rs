@@ -5,11 +5,31 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
+use crate::passwords::{Refused, check::PasswordRefusal};
+
 /// Why nobody was signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalCause {
-    /// A directory said no.
+    /// A directory said no, and no more.
     WrongPassword,
+    /// The account is locked in its directory.
+    Locked,
+    /// The password is right, and has to be changed first.
+    MustChange,
+    /// The password is right, and too old.
+    PasswordExpired,
+    /// The account is disabled, in its directory or as its source says.
+    Disabled,
+    /// The account is over in its directory.
+    AccountExpired,
+    /// The account may not be used at this hour or from here.
+    NotNow,
+    /// Neither a user nor a directory knows the name.
+    NoSuchName,
+    /// Several accounts have the name, so it is nobody's.
+    AmbiguousName,
+    /// It is another user's name than of the one whom the directory means by it.
+    NameTaken,
     /// A secret, a key or a refresh token that is none, or none any more.
     WrongSecret,
     /// Too many wrong ones came before, and nothing was checked.
@@ -24,19 +44,63 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every one.
-    pub const ALL: [Self; 6] =
-        [Self::WrongPassword, Self::WrongSecret, Self::Waiting, Self::NoDirectory, Self::ShutOut, Self::Malformed];
+    pub const ALL: [Self; 15] = [
+        Self::WrongPassword,
+        Self::Locked,
+        Self::MustChange,
+        Self::PasswordExpired,
+        Self::Disabled,
+        Self::AccountExpired,
+        Self::NotNow,
+        Self::NoSuchName,
+        Self::AmbiguousName,
+        Self::NameTaken,
+        Self::WrongSecret,
+        Self::Waiting,
+        Self::NoDirectory,
+        Self::ShutOut,
+        Self::Malformed,
+    ];
 
     /// The word for it in records and labels.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::WrongPassword => "wrong_password",
+            Self::Locked => "locked",
+            Self::MustChange => "must_change",
+            Self::PasswordExpired => "password_expired",
+            Self::Disabled => "disabled",
+            Self::AccountExpired => "account_expired",
+            Self::NotNow => "not_now",
+            Self::NoSuchName => "no_such_name",
+            Self::AmbiguousName => "ambiguous_name",
+            Self::NameTaken => "name_taken",
             Self::WrongSecret => "wrong_secret",
             Self::Waiting => "waiting",
             Self::NoDirectory => "no_directory",
             Self::ShutOut => "shut_out",
             Self::Malformed => "malformed",
+        }
+    }
+}
+
+impl From<Refused> for RefusalCause {
+    fn from(why: Refused) -> Self {
+        match why {
+            Refused::ByDirectory(why) => match why {
+                PasswordRefusal::Wrong => Self::WrongPassword,
+                PasswordRefusal::Locked => Self::Locked,
+                PasswordRefusal::NotNow => Self::NotNow,
+                PasswordRefusal::Disabled => Self::Disabled,
+                PasswordRefusal::AccountExpired => Self::AccountExpired,
+                PasswordRefusal::PasswordExpired => Self::PasswordExpired,
+                PasswordRefusal::MustChange => Self::MustChange,
+            },
+            Refused::Waiting => Self::Waiting,
+            Refused::NoSuchName => Self::NoSuchName,
+            Refused::AmbiguousName => Self::AmbiguousName,
+            Refused::NameTaken => Self::NameTaken,
         }
     }
 }

@@ -17,8 +17,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
 use crate::{
-    Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, PasswordAnswer, PasswordCheck, Realm,
-    RefreshKey, RefusalSink, RefusedSignIn, SignIn, SignInError,
+    Account, AccountFound, AdminKey, Authenticator, AuthenticatorParts, Credentials, FoundAccount, Identity,
+    PasswordAnswer, PasswordCheck, PasswordRefusal, Realm, RefreshKey, RefusalSink, RefusedSignIn, SignIn, SignInError,
 };
 
 pub(crate) const ADMIN_KEY: &str = "a key of the operator's own";
@@ -37,6 +37,13 @@ pub(crate) struct TestDirectory {
     source: SourceName,
     passwords: Mutex<HashMap<&'static str, &'static str>>,
     down: AtomicBool,
+    /// Why accounts are of no use though the password is right.
+    over: Mutex<HashMap<&'static str, PasswordRefusal>>,
+    /// What else people are called, and whose that is.
+    called: Mutex<HashMap<&'static str, Vec<&'static str>>>,
+    /// Whom it was asked to find.
+    pub(crate) looked_for: Mutex<Vec<String>>,
+    /// Whose password it was shown, and which.
     pub(crate) asked: Mutex<Vec<(String, String)>>,
     pub(crate) permits: Semaphore,
 }
@@ -47,6 +54,9 @@ impl TestDirectory {
             source: source.parse().unwrap(),
             passwords: Mutex::default(),
             down: AtomicBool::new(false),
+            over: Mutex::default(),
+            called: Mutex::default(),
+            looked_for: Mutex::default(),
             asked: Mutex::default(),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
         })
@@ -56,8 +66,21 @@ impl TestDirectory {
         self.passwords.lock().unwrap().insert(person, password);
     }
 
+    pub(crate) fn call(&self, name: &'static str, people: &[&'static str]) {
+        self.called.lock().unwrap().insert(name, people.to_vec());
+    }
+
+    pub(crate) fn set_over(&self, person: &'static str, why: PasswordRefusal) {
+        self.over.lock().unwrap().insert(person, why);
+    }
+
     pub(crate) fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// What it had to do so far.
+    pub(crate) fn effort(&self) -> usize {
+        self.looked_for.lock().unwrap().len() + self.count()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -74,18 +97,38 @@ impl PasswordCheck for Shared {
         &self.0.source
     }
 
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
-        let password = password.expose_secret();
-        let (name, right) = match account {
-            Account::Person(id) => (id.as_str(), self.0.passwords.lock().unwrap().get(id.as_str()).copied()),
-            Account::Unknown(name) => (name, None),
+    async fn find(&self, account: Account<'_>) -> AccountFound {
+        let name = match account {
+            Account::Person(id) => id.as_str(),
+            Account::Named(name) => name,
         };
-        self.0.asked.lock().unwrap().push((name.to_owned(), password.to_owned()));
+        self.0.looked_for.lock().unwrap().push(name.to_owned());
+        if self.0.down.load(Ordering::SeqCst) {
+            return AccountFound::Unavailable;
+        }
+        let one = |person: &str| FoundAccount { person: person.parse().unwrap(), entry: person.to_owned() };
+        let called = self.0.called.lock().unwrap();
+        match (account, called.get(name).map(Vec::as_slice)) {
+            (Account::Person(id), _) => AccountFound::One(one(id.as_str())),
+            (Account::Named(_), Some([person])) => AccountFound::One(one(person)),
+            (Account::Named(_), Some(several)) => {
+                AccountFound::Several(several.iter().map(|person| person.parse().unwrap()).collect())
+            }
+            (Account::Named(_), None) => AccountFound::Nobody,
+        }
+    }
+
+    async fn check(&self, entry: Option<&str>, password: &SecretString) -> PasswordAnswer {
+        let password = password.expose_secret();
+        let right = entry.and_then(|id| self.0.passwords.lock().unwrap().get(id).copied());
+        let over = entry.and_then(|id| self.0.over.lock().unwrap().get(id).copied());
+        self.0.asked.lock().unwrap().push((entry.unwrap_or("nobody").to_owned(), password.to_owned()));
         let _permit = self.0.permits.acquire().await.unwrap();
-        match () {
-            () if self.0.down.load(Ordering::SeqCst) => PasswordAnswer::Unavailable,
-            () if right == Some(password) => PasswordAnswer::Good,
-            () => PasswordAnswer::Bad,
+        match over {
+            _ if self.0.down.load(Ordering::SeqCst) => PasswordAnswer::Unavailable,
+            _ if right != Some(password) => PasswordAnswer::Refused(PasswordRefusal::Wrong),
+            Some(why) => PasswordAnswer::Refused(why),
+            None => PasswordAnswer::Good,
         }
     }
 }

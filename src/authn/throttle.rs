@@ -145,6 +145,16 @@ impl AccountRecord {
         self.known.iter_mut().find(|known| known.client == client && now - known.at < KNOWN_FOR.num_seconds())
     }
 
+    /// Counts a credential of a client that is known, if it has a try of its own left.
+    fn takes_from_known(&mut self, client: u64, credential: u64, now: i64) -> bool {
+        let Some(KnownClient { failures, .. }) = self.known(client, now) else { return false };
+        let takes = failures.knows(credential) || failures.count(KNOWN_DECAY, now) < FREE_PER_KNOWN_CLIENT;
+        if takes {
+            failures.add(credential, KNOWN_DECAY, now);
+        }
+        takes
+    }
+
     /// The client is known from now on, in the place of the one that was seen longest ago.
     fn remember(&mut self, client: u64, now: i64) {
         let place = match self.known.iter().position(|known| known.client == client) {
@@ -179,6 +189,12 @@ impl<T: Default> Generations<T> {
         let known = self.old.remove(&key);
         self.young.entry(key).or_insert_with(|| known.unwrap_or_default())
     }
+
+    /// One that is kept.
+    fn known_mut(&mut self, key: u64) -> Option<&mut T> {
+        let kept = self.young.contains_key(&key) || self.old.contains_key(&key);
+        kept.then(|| self.get_mut(key))
+    }
 }
 
 /// What is counted. Names that nobody has stand apart, so that inventing them pushes no account out.
@@ -211,15 +227,19 @@ impl Throttle {
         let account = match tried.target {
             Target::User(id) => {
                 let account = accounts.get_mut(self.hasher.hash_one(id));
-                if let Some(KnownClient { failures, .. }) = account.known(client, now)
-                    && (failures.knows(credential) || failures.count(KNOWN_DECAY, now) < FREE_PER_KNOWN_CLIENT)
-                {
-                    failures.add(credential, KNOWN_DECAY, now);
+                if account.takes_from_known(client, credential, now) {
                     return Ok(());
                 }
                 Some(&mut account.strangers)
             }
-            Target::Stranger(name) => Some(strangers.get_mut(self.hasher.hash_one(name))),
+            Target::Stranger(name) => {
+                // A name that somebody signed in with, though it is not the user's own.
+                let known = accounts.known_mut(self.alias(name));
+                if known.is_some_and(|account| account.takes_from_known(client, credential, now)) {
+                    return Ok(());
+                }
+                Some(strangers.get_mut(self.hasher.hash_one(name)))
+            }
             Target::Nobody => None,
         };
         let client = clients.get_mut(client);
@@ -234,14 +254,33 @@ impl Throttle {
         Ok(())
     }
 
-    /// The credential is right: it does not count, and its client is known for the account from now on.
+    /// The same for the account behind a name that is not its own, whose client was counted under that name already: that
+    /// there is one shows in no answer. Says whether the credential may be tried.
+    pub(crate) fn charge_behind(&self, tried: &Try<'_>) -> bool {
+        let Target::User(id) = tried.target else { return false };
+        let (credential, client, now) = (self.fingerprint(tried), self.client(tried.client), tried.now.timestamp());
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = counts.accounts.get_mut(self.hasher.hash_one(id));
+        if account.takes_from_known(client, credential, now) {
+            return true;
+        }
+        let may = account.strangers.blocked_until <= now;
+        if may {
+            account.strangers.fail(credential, FREE_PER_ACCOUNT, now);
+        }
+        may
+    }
+
+    /// The credential is right: it does not count, and its client is known for the account, or by the name, from now on.
     pub(crate) fn accept(&self, tried: &Try<'_>) {
         self.refund(tried);
-        if let Target::User(id) = tried.target {
-            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            let account = counts.accounts.get_mut(self.hasher.hash_one(id));
-            account.remember(self.client(tried.client), tried.now.timestamp());
-        }
+        let key = match tried.target {
+            Target::User(id) => self.hasher.hash_one(id),
+            Target::Stranger(name) => self.alias(name),
+            Target::Nobody => return,
+        };
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.accounts.get_mut(key).remember(self.client(tried.client), tried.now.timestamp());
     }
 
     /// Nobody could say whether the credential is right: it does not count.
@@ -258,6 +297,11 @@ impl Throttle {
             }
             Target::Stranger(name) => {
                 counts.strangers.get_mut(self.hasher.hash_one(name)).failures.forgive(credential);
+                if let Some(account) = counts.accounts.known_mut(self.alias(name))
+                    && let Some(known) = account.known(client, tried.now.timestamp())
+                {
+                    known.failures.forgive(credential);
+                }
             }
             Target::Nobody => {}
         }
@@ -272,6 +316,11 @@ impl Throttle {
             Target::Nobody => (3, ""),
         };
         self.hasher.hash_one((kind, name, tried.credential)).max(1)
+    }
+
+    /// Under which key it is kept who signed in by a name that is no user's own.
+    fn alias(&self, name: &str) -> u64 {
+        self.hasher.hash_one(("alias", name))
     }
 
     /// Neighbours are others.

@@ -1,5 +1,6 @@
 //! What a server is, and what its entries mean. Pure, but for reading the root entry.
 
+pub mod account;
 pub mod model;
 #[cfg(test)]
 mod model_tests;

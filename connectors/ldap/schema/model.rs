@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rollcall_events::Id;
 use rollcall_ingest::connector::PersonalData;
 
 use crate::{
     config::{Attributes, Config},
-    schema::server::Kind,
+    schema::{account::AccountRules, server::Kind},
     wire::{dn::Dn, filter::Filter, message::Entry},
 };
 
@@ -28,6 +28,22 @@ pub struct Person {
     pub primary: Option<Vec<u8>>,
     /// The groups that the entry itself names, where the operator wants that.
     pub member_of: Vec<Dn>,
+}
+
+impl Person {
+    /// Keeps the user name that was said last, where the entry is not named by any: a second value renames nobody.
+    pub fn keep_name(&mut self, schema: &Schema, said: impl Fn(&str) -> bool) {
+        let named = self
+            .username
+            .as_deref()
+            .is_some_and(|name| self.dn.names(&schema.username).any(|value| value.trim() == name));
+        if !named
+            && self.uids.len() > 1
+            && let Some(kept) = self.uids.iter().find(|uid| said(uid))
+        {
+            self.username = Some(kept.clone());
+        }
+    }
 }
 
 /// A group as the directory has it.
@@ -75,6 +91,10 @@ pub struct Schema {
     pub member_of: bool,
     /// How many members are asked for at once.
     pub members: Option<u32>,
+    /// What says whether an account is in force.
+    pub accounts: AccountRules,
+    /// What people may also type as their name, beside the user name.
+    pub sign_in: Vec<String>,
 }
 
 /// What group entries name their members with.
@@ -82,7 +102,7 @@ pub const MEMBER_LISTS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
 
 impl Schema {
     pub fn of(config: &Config, kind: Kind) -> Self {
-        let Attributes { id, username, email, name, group_name } = config.attributes.clone();
+        let Attributes { id, username, email, name, group_name, sign_in, .. } = config.attributes.clone();
         let class = |name: &str| Filter::Equal("objectClass".to_owned(), name.as_bytes().to_vec());
         let usual_people = match kind {
             Kind::ActiveDirectory => {
@@ -98,6 +118,10 @@ impl Schema {
                     .to_vec(),
             ),
         };
+        let usual_sign_in: &[&str] = match kind {
+            Kind::ActiveDirectory => &["userPrincipalName", "mail"],
+            _ => &["mail"],
+        };
         let usual_name = if kind == Kind::ActiveDirectory { "sAMAccountName" } else { "uid" };
         Self {
             kind,
@@ -110,17 +134,17 @@ impl Schema {
             groups: config.group_filter.clone().unwrap_or(usual_groups),
             member_of: config.member_of,
             members: config.members,
+            accounts: AccountRules::of(config, kind),
+            sign_in: sign_in.unwrap_or_else(|| usual_sign_in.iter().map(|&name| name.to_owned()).collect()),
         }
     }
 
     /// What is asked of a person.
     pub fn person_attributes(&self) -> Vec<String> {
         let mut names = vec![self.id.as_str(), "objectClass", &self.username, &self.email, &self.name, "cn"];
-        match self.kind {
-            Kind::ActiveDirectory => {
-                names.extend(["userAccountControl", "accountExpires", "primaryGroupID", "objectSid"]);
-            }
-            _ => names.extend(["nsAccountLock", "pwdAccountLockedTime", "shadowExpire"]),
+        names.extend(self.accounts.attributes());
+        if self.kind == Kind::ActiveDirectory {
+            names.extend(["primaryGroupID", "objectSid"]);
         }
         if self.member_of {
             names.push("memberOf");
@@ -154,25 +178,27 @@ impl Schema {
     /// Reads a person.
     pub fn person(&self, entry: &Entry, now: DateTime<Utc>) -> Result<Person, Unreadable> {
         let (id, dn) = self.identity(entry)?;
-        // Of several values any may come first; the least is always the same.
-        let username = entry.texts(&self.username).map(str::trim).filter(|text| !text.is_empty()).min();
+        let usernames = || entry.texts(&self.username).map(str::trim).filter(|text| !text.is_empty());
+        let named = |name: &&str| dn.names(&self.username).any(|value| value.trim() == *name);
+        // The one that the entry is named by comes before others; of these any may come first, and the least is always the same.
+        let username = usernames().filter(named).min().or_else(|| usernames().min());
         let name = entry.text(&self.name).or_else(|| entry.text("cn"));
         let domain =
             entry.values("objectSid").first().and_then(|sid| Some(sid.get(..sid.len().checked_sub(4)?)?.to_vec()));
         let rid = entry.text("primaryGroupID").and_then(|text| text.parse::<u32>().ok());
         let member_of = if self.member_of { entry.texts("memberOf") } else { entry.texts("") };
         Ok(Person {
-            id,
-            dn,
             username: username.map(str::to_owned),
-            active: is_active(self.kind, entry, now),
+            active: self.accounts.in_force(entry, now),
             names: Some(PersonalData {
                 email: entry.text(&self.email).map(str::to_owned),
                 name: name.map(str::to_owned),
             }),
-            uids: entry.texts(&self.username).map(|uid| uid.trim().to_owned()).collect(),
+            uids: usernames().map(str::to_owned).collect(),
             primary: domain.zip(rid).map(|(domain, rid)| [domain, rid.to_le_bytes().to_vec()].concat()),
             member_of: member_of.filter_map(|text| text.parse().ok()).collect(),
+            id,
+            dn,
         })
     }
 
@@ -216,7 +242,8 @@ impl Schema {
     /// An id as the directory has it in a filter.
     pub fn id_value(&self, id: &Id) -> Vec<u8> {
         let text = id.as_str();
-        if !self.id.eq_ignore_ascii_case("objectGUID") {
+        let guid = self.id.eq_ignore_ascii_case("GUID");
+        if !guid && !self.id.eq_ignore_ascii_case("objectGUID") {
             return text.as_bytes().to_vec();
         }
         let digits: Vec<u8> =
@@ -224,6 +251,8 @@ impl Schema {
         let bytes: Vec<u8> =
             digits.chunks_exact(2).filter_map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect();
         match <[u8; 16]>::try_from(bytes) {
+            // eDirectory's is in the order in which it is written.
+            Ok(bytes) if guid => bytes.to_vec(),
             Ok([d, c, b, a, f, e, h, g, rest @ ..]) => [[a, b, c, d, e, f, g, h], rest].concat(),
             Err(_) => text.as_bytes().to_vec(),
         }
@@ -254,6 +283,9 @@ fn id_of(attribute: &str, value: &[u8]) -> Option<Id> {
         let [a, b, c, d, e, f, g, h, rest @ ..] = <[u8; 16]>::try_from(value).ok()?;
         return uuid_text(&[[d, c, b, a, f, e, h, g], rest].concat()).parse().ok();
     }
+    if attribute.eq_ignore_ascii_case("GUID") {
+        return uuid_text(&<[u8; 16]>::try_from(value).ok()?).parse().ok();
+    }
     let text = std::str::from_utf8(value).ok()?.trim();
     let uuid = ["entryuuid", "nsuniqueid", "ipauniqueid"].contains(&attribute.to_ascii_lowercase().as_str());
     if uuid { text.to_ascii_lowercase().parse().ok() } else { text.parse().ok() }
@@ -277,23 +309,4 @@ fn without_bits(text: &str) -> &str {
         Some((name, bits)) if bits.starts_with('\'') && bits.ends_with("'B") => name,
         _ => text,
     }
-}
-
-/// Whether an account may be used: neither disabled nor expired. A lock after wrong passwords is no reason: anybody
-/// could cause it. Where Active Directory does not show whether an account is disabled, it counts as disabled: that is a
-/// removal, which the removal guard checks.
-fn is_active(kind: Kind, entry: &Entry, now: DateTime<Utc>) -> bool {
-    let number = |name: &str| entry.text(name).and_then(|text| text.trim().parse::<i64>().ok());
-    let disabled = number("userAccountControl").map_or(kind == Kind::ActiveDirectory, |flags| flags & 2 != 0)
-        || entry.text("nsAccountLock").is_some_and(|text| text.eq_ignore_ascii_case("true"))
-        || entry.text("pwdAccountLockedTime").is_some_and(|text| text.starts_with("000001010000"));
-    let expired_ad = number("accountExpires").filter(|ticks| ![0, i64::MAX].contains(ticks)).is_some_and(|ticks| {
-        // Ticks of 100 ns since 1601.
-        DateTime::from_timestamp(ticks / 10_000_000 - 11_644_473_600, 0).is_some_and(|end| end <= now)
-    });
-    let expired_shadow = number("shadowExpire").filter(|days| *days >= 0).is_some_and(|days| {
-        let end = TimeDelta::try_days(days).and_then(|days| DateTime::UNIX_EPOCH.checked_add_signed(days));
-        end.is_some_and(|end| end <= now)
-    });
-    !(disabled || expired_ad || expired_shadow)
 }

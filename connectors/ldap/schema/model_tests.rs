@@ -75,13 +75,26 @@ fn an_account_is_in_force_unless_it_is_disabled_or_expired() {
         (Kind::OpenLdap, "pwdAccountLockedTime", "000001010000Z", false),
         // After wrong passwords: anybody could do that to anybody.
         (Kind::OpenLdap, "pwdAccountLockedTime", "20260228120000Z", true),
+        (Kind::OpenLdap, "pwdEndTime", "20260228120000Z", false),
+        (Kind::OpenLdap, "pwdEndTime", "20260302120000Z", true),
+        (Kind::Ds389, "krbPrincipalExpiration", "20260228120000Z", false),
+        (Kind::Ds389, "krbPrincipalExpiration", "20380101000000Z", true),
+        (Kind::OpenDj, "ds-pwp-account-disabled", "true", false),
+        (Kind::OpenDj, "ds-pwp-account-disabled", "false", true),
+        (Kind::OpenDj, "ds-pwp-account-expiration-time", "20260228120000.000Z", false),
+        (Kind::EDirectory, "loginDisabled", "TRUE", false),
+        (Kind::EDirectory, "loginDisabled", "FALSE", true),
+        (Kind::EDirectory, "loginExpirationTime", "20260302000000Z", true),
+        // What says when it ends and is no time.
+        (Kind::EDirectory, "loginExpirationTime", "some day", false),
         (Kind::OpenLdap, "shadowExpire", "-1", true),
         (Kind::OpenLdap, "shadowExpire", "20512", false),
         (Kind::OpenLdap, "shadowExpire", "20514", true),
     ];
     for (kind, name, value, active) in table {
         let schema = schema(*kind);
-        let id: &[u8] = if *kind == Kind::ActiveDirectory { GUID } else { b"326d895c-7a8c-1041-941c-e39067ca22d1" };
+        let binary = matches!(kind, Kind::ActiveDirectory | Kind::EDirectory);
+        let id: &[u8] = if binary { GUID } else { b"326d895c-7a8c-1041-941c-e39067ca22d1" };
         let mut attributes = vec![(kind.id(), id), (*name, value.as_bytes())];
         if *kind == Kind::ActiveDirectory && *name != "userAccountControl" {
             attributes.push(("userAccountControl", b"512"));
@@ -89,6 +102,54 @@ fn an_account_is_in_force_unless_it_is_disabled_or_expired() {
         let person = schema.person(&entry("cn=x", &attributes), now()).unwrap();
         assert_eq!(person.active, *active, "{name}: {value}");
     }
+}
+
+#[test]
+fn an_attribute_of_the_operators_own_says_who_is_disabled() {
+    let active = |values: &[&str], value: Option<&str>| {
+        let mut config = Config::new(vec!["ldaps://x".parse().unwrap()], "dc=ex,dc=test".parse::<Base>().unwrap());
+        config.attributes.disabled = Some("employeeType".to_owned());
+        config.attributes.disabled_values = values.iter().map(|&value| value.to_owned()).collect();
+        let schema = Schema::of(&config, Kind::Other);
+        assert!(schema.person_attributes().contains(&"employeeType".to_owned()));
+        let mut attributes: Vec<(&str, &[u8])> = vec![("entryUUID", b"326d895c-7a8c-1041-941c-e39067ca22d1")];
+        attributes.extend(value.map(|value| ("employeetype", value.as_bytes())));
+        schema.person(&entry("cn=x", &attributes), now()).unwrap().active
+    };
+    let gone = ["terminated", "on leave"];
+    assert!(active(&gone, None) && active(&gone, Some("staff")));
+    assert!(!active(&gone, Some("Terminated ")) && !active(&gone, Some("on leave")));
+    assert!(active(&[], None) && !active(&[], Some("anything")));
+}
+
+#[test]
+fn the_user_name_is_the_value_that_names_the_entry_and_a_second_value_renames_nobody() {
+    let openldap = schema(Kind::OpenLdap);
+    let id = ("entryUUID", b"326d895c-7a8c-1041-941c-e39067ca22d1".to_vec());
+    let person = |dn: &str, uids: &[&str]| {
+        let uids = uids.iter().map(|uid| uid.as_bytes().to_vec()).collect();
+        let attributes = vec![(id.0.to_lowercase(), vec![id.1.clone()]), ("uid".to_owned(), uids)];
+        openldap.person(&Entry { dn: dn.to_owned(), attributes }, now()).unwrap()
+    };
+    let name = |dn: &str, uids: &[&str]| person(dn, uids).username;
+    for dn in [
+        "uid=zoe,ou=people,dc=ex",
+        "UID = zoe+cn=a,dc=ex",
+        "cn=a+userid=zoe,dc=ex",
+        "0.9.2342.19200300.100.1.1=zoe,dc=ex",
+    ] {
+        assert_eq!(name(dn, &["ada", "zoe", "bob"]).as_deref(), Some("zoe"), "{dn}");
+    }
+    assert_eq!(name("uid=a\\,b,dc=ex", &["a", "a,b"]).as_deref(), Some("a,b"));
+    assert_eq!(name("cn=zoe,dc=ex", &["zoe", "ada"]).as_deref(), Some("ada"), "that is no user name");
+    let kept = |dn: &str, uids: &[&str], said: &str| {
+        let mut person = person(dn, uids);
+        person.keep_name(&openldap, |name| name == said);
+        person.username
+    };
+    assert_eq!(kept("cn=x,dc=ex", &["zoe", "ada"], "zoe").as_deref(), Some("zoe"), "said before");
+    assert_eq!(kept("cn=x,dc=ex", &["zoe", "ada"], "gone").as_deref(), Some("ada"));
+    assert_eq!(kept("uid=ada,dc=ex", &["zoe", "ada"], "zoe").as_deref(), Some("ada"), "the name of the entry first");
 }
 
 #[test]

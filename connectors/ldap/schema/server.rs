@@ -1,7 +1,7 @@
 //! What a server says about itself (its root entry): what it is, what it can do, what it holds. Reading only; what
 //! follows from it is decided by who asks.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use crate::wire::{
     connection::Connection,
@@ -148,6 +148,10 @@ pub struct RootDse {
     pub service: Option<String>,
     /// Its clock.
     pub time: Option<DateTime<Utc>>,
+    /// The domain's own context (Active Directory).
+    pub default_context: Option<String>,
+    /// The context of its configuration (Active Directory).
+    pub configuration: Option<String>,
     /// The highest change number (Active Directory).
     pub highest_usn: Option<u64>,
 }
@@ -166,6 +170,8 @@ impl RootDse {
             "dsServiceName",
             "currentTime",
             "highestCommittedUSN",
+            "defaultNamingContext",
+            "configurationNamingContext",
             "objectClass",
         ];
         let found = search::read_entry(connection, "", None, names.map(str::to_owned).to_vec()).await?;
@@ -199,6 +205,8 @@ impl RootDse {
             contexts: list("namingContexts"),
             service: entry.text("dsServiceName").map(str::to_owned),
             time: entry.text("currentTime").and_then(time),
+            default_context: entry.text("defaultNamingContext").map(str::to_owned),
+            configuration: entry.text("configurationNamingContext").map(str::to_owned),
             highest_usn: entry.text("highestCommittedUSN").and_then(|text| text.parse().ok()),
         }
     }
@@ -207,6 +215,18 @@ impl RootDse {
     #[must_use]
     pub fn knows(&self, control: &str) -> bool {
         self.controls.iter().any(|known| known == control)
+    }
+
+    /// The domain as DNS names it (Active Directory): `DC=ex,DC=test` is `ex.test`.
+    #[must_use]
+    pub fn dns_domain(&self) -> Option<String> {
+        let context = self.default_context.as_deref().filter(|_| self.kind == Kind::ActiveDirectory)?;
+        let label = |part: &str| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("dc").then(|| value.trim().to_owned())
+        };
+        let labels: Option<Vec<String>> = context.split(',').map(label).collect();
+        labels.map(|labels| labels.join("."))
     }
 
     /// Whether it can answer in pages.
@@ -224,10 +244,24 @@ impl RootDse {
     }
 }
 
-/// A GeneralizedTime in UTC, as in `20260301120000.0Z`.
+/// A GeneralizedTime (RFC 4517), as in `20260301120000.0Z`: to the second, with minutes and seconds or without, in UTC or
+/// with its distance from it.
 pub(crate) fn time(text: &str) -> Option<DateTime<Utc>> {
-    let digits = text.strip_suffix('Z')?.split(['.', ',']).next()?;
-    NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok().map(|time| time.and_utc())
+    let end = text.find(['Z', '+', '-'])?;
+    let (digits, zone) = text.split_at_checked(end)?;
+    let digits = digits.split(['.', ',']).next()?;
+    let (hours, minutes) = match zone.split_at_checked(1)? {
+        ("Z", "") => (0, 0),
+        (sign, distance) if matches!(distance.len(), 2 | 4) => {
+            let sign = if sign == "-" { -1 } else { 1 };
+            let number = |text: Option<&str>| text.map_or(Some(0), |text| text.parse::<i64>().ok());
+            (sign * number(distance.get(..2))?, sign * number(distance.get(2..).filter(|rest| !rest.is_empty()))?)
+        }
+        _ => return None,
+    };
+    let digits = format!("{digits:0<14}");
+    let local = NaiveDateTime::parse_from_str(&digits, "%Y%m%d%H%M%S").ok()?;
+    local.and_utc().checked_sub_signed(TimeDelta::try_hours(hours)? + TimeDelta::try_minutes(minutes)?)
 }
 
 #[cfg(test)]
@@ -282,6 +316,20 @@ mod tests {
         assert_eq!(context("cn=a,dc=ex,dc=test").as_deref(), Some("dc=ex,dc=test"));
         assert_eq!(context("dc=other"), None);
         assert_eq!(time("20260301120000.0Z").map(|t| t.timestamp()), Some(1_772_366_400));
-        assert_eq!(time("2026"), None);
+        for (text, seconds) in [
+            ("2026030112Z", Some(1_772_366_400)),
+            ("202603011200Z", Some(1_772_366_400)),
+            ("20260301140000+0200", Some(1_772_366_400)),
+            ("20260301083000,5-0330", Some(1_772_366_400)),
+            ("20260301", None),
+            ("2026", None),
+            ("", None),
+            ("Z", None),
+            ("20269901120000Z", None),
+            ("20260301120000Zz", None),
+            ("20260301120000+2", None),
+        ] {
+            assert_eq!(time(text).map(|time| time.timestamp()), seconds, "{text}");
+        }
     }
 }

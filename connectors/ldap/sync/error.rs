@@ -26,6 +26,7 @@ impl From<ReadError> for SyncError {
         match error {
             ReadError::Fault(fault) => Self::Fault(fault),
             ReadError::Unreadable(why) => Self::Unreadable(why),
+            ReadError::Hidden(why) => Self::Failure(Failure::Unauthorised(why)),
         }
     }
 }

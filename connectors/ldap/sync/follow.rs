@@ -105,6 +105,9 @@ impl Follower<'_> {
     ) -> Result<(), SyncError> {
         // The run begins before the first question.
         let mut builder = self.sink.begin_snapshot(why).await?;
+        let mut session = self.client.session().await?;
+        read::prove_by_example(&mut session, self.config()).await?;
+        session.connection.close().await;
         let said = match changes.begin(None, state).await? {
             FeedAnswer::Idle => Vec::new(),
             FeedAnswer::Changes(said) => said,
@@ -117,7 +120,8 @@ impl Follower<'_> {
                 state.add(part, self.schema.id_of(&entry)?);
                 let index = &mut state.index;
                 if self.is_of_people(part) {
-                    index.put_person(self.schema.person(&entry, self.sink.now())?);
+                    let said = |fact: &Body| builder.said(fact);
+                    index.put_person(index::read_person(&self.schema, &entry, self.sink.now(), said)?);
                 } else {
                     read::keep_group(index, &mut left_out, self.schema.group(&entry), &entry)?;
                 }
@@ -218,7 +222,9 @@ impl Follower<'_> {
 
     /// A server that says nothing may have nothing to say, or be gone.
     async fn heartbeat(&self) -> Result<(), SyncError> {
-        self.client.session().await?.connection.close().await;
+        let mut session = self.client.session().await?;
+        read::prove_accounts(&mut session, self.config(), self.sink.now()).await?;
+        session.connection.close().await;
         Ok(self.sink.heartbeat().await?)
     }
 
@@ -315,7 +321,13 @@ impl Follower<'_> {
         told: &mut Vec<SourceChange>,
         affected: &mut Affected,
     ) -> Result<(), SyncError> {
-        let person = self.schema.person(entry, self.sink.now())?;
+        let known =
+            self.schema.id_of(entry).ok().and_then(|id| index.person(&id)).map(|old| index::person_fact(old).body);
+        let said = |fact: &Body| match (fact, &known) {
+            (Body::PersonUpserted(fact), Some(Body::PersonUpserted(known))) => fact.username == known.username,
+            _ => false,
+        };
+        let person = index::read_person(&self.schema, entry, self.sink.now(), said)?;
         told.push(SourceChange::Fact(index::person_fact(&person)));
         let same = index.person(&person.id).is_some_and(|old| {
             (&old.dn, &old.uids, &old.primary, &old.member_of)

@@ -1,6 +1,7 @@
 //! How a directory's people and groups come to ingest: read as a whole, or followed change by change. Data flows from a
 //! feed or a read into the index, and from there into a snapshot or the change sink.
 
+pub mod accounts;
 pub mod active_directory;
 pub mod error;
 pub mod feed;

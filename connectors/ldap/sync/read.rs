@@ -11,7 +11,10 @@ use crate::{
     client::Session,
     config::{Base, Config, Part},
     schema::model::{Group, Schema, Unreadable},
-    sync::index::{self, DirectoryIndex, LookupResult, ReadReport},
+    sync::{
+        accounts,
+        index::{self, DirectoryIndex, LookupResult, ReadReport},
+    },
     wire::{
         dn::Dn,
         fault::Fault,
@@ -32,6 +35,25 @@ pub enum ReadError {
     /// An entry without a readable id: whose it is cannot be said, so nothing can be said to be gone.
     #[error("{0}")]
     Unreadable(#[from] Unreadable),
+    /// What says that accounts are disabled cannot be read, so that everybody would look in force.
+    #[error("{0}")]
+    Hidden(String),
+}
+
+/// Makes sure that whoever is disabled would look so. Without this nothing that is read says that somebody is in force.
+pub async fn prove_accounts(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<(), ReadError> {
+    match accounts::hidden(session, config, now).await? {
+        Some(hidden) => Err(ReadError::Hidden(hidden.text(session, config))),
+        None => Ok(()),
+    }
+}
+
+/// The same by whoever is disabled now, before a whole read: it may have to look through everybody.
+pub async fn prove_by_example(session: &mut Session, config: &Config) -> Result<(), ReadError> {
+    match accounts::hidden_by_example(session, config).await? {
+        Some(hidden) => Err(ReadError::Hidden(hidden.text(session, config))),
+        None => Ok(()),
+    }
 }
 
 /// Reads everything into a snapshot, as it comes: while a server looks for the next page, this one is taken in.
@@ -41,13 +63,14 @@ pub async fn read_everything(
     builder: &mut SnapshotBuilder,
 ) -> Result<ReadReport, ReadError> {
     let now = builder.now();
+    prove_by_example(session, config).await?;
     let (mut index, mut report) = (DirectoryIndex::default(), ReadReport::default());
     let pages = session.root.pages().then_some(config.page);
     let schema = session.schema.clone();
     for base in &config.people {
         let search = search_below(base, schema.people.clone(), schema.person_attributes());
         let mut read = Ok(());
-        let mut take = |entry: Entry| match schema.person(&entry, now) {
+        let mut take = |entry: Entry| match index::read_person(&schema, &entry, now, |fact| builder.said(fact)) {
             Ok(person) => {
                 index.add_names(&person);
                 builder.add(index::person_fact(&person));

@@ -333,6 +333,22 @@ impl Connection {
         }
     }
 
+    /// Binds with somebody's password, and gives whatever the server answers to it. Never called with an empty one.
+    pub async fn try_password(
+        &mut self,
+        dn: &str,
+        password: &SecretString,
+        controls: &[Control],
+    ) -> Result<(Outcome, Vec<Control>), Fault> {
+        let request = Request::Bind { dn, password: password.expose_secret().as_bytes() };
+        let id = self.send(&request, controls).await?;
+        let message = self.receive(id).await?;
+        match message.reply {
+            Reply::Bound(outcome) => Ok((outcome, message.controls)),
+            _ => Err(Fault::Malformed(format!("{}: a bind is answered with something else", self.url))),
+        }
+    }
+
     /// Starts a search; `next` gives what comes.
     pub async fn search(&mut self, search: &Search, controls: &[Control]) -> Result<i64, Fault> {
         self.send(&Request::Search(search), controls).await

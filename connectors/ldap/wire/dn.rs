@@ -121,6 +121,33 @@ impl Dn {
         self.text.get(..self.meaning).unwrap_or_default()
     }
 
+    /// The values of an attribute that the entry itself is named by, as far as they are text.
+    pub fn names(&self, attribute: &str) -> impl Iterator<Item = String> {
+        let mut kind = String::new();
+        let known = attribute_type(attribute, &mut kind).is_some();
+        let part = self.meaning().split(END).next().unwrap_or_default();
+        part.split(AND).filter_map(move |pair| {
+            let (name, value) = pair.split_once('=')?;
+            if !known || name != kind {
+                return None;
+            }
+            let mut text = String::with_capacity(value.len());
+            let mut chars = value.chars();
+            while let Some(c) = chars.next() {
+                text.push(match c {
+                    ESCAPE => match chars.next()? {
+                        '0' => END,
+                        '1' => AND,
+                        '2' => ESCAPE,
+                        _ => return None,
+                    },
+                    c => c,
+                });
+            }
+            Some(text)
+        })
+    }
+
     /// Whether this seems to be `base` or below it, without care for case and spaces: good to choose where to ask first.
     #[must_use]
     pub fn seems_within(&self, base: &Self) -> bool {

@@ -12,6 +12,8 @@ use crate::wire::{
 
 /// adminLimitExceeded: also how a server says that a page is larger than it gives.
 const ADMIN_LIMIT: u32 = 11;
+/// sizeLimitExceeded, by our limit or by the server's.
+const SIZE_LIMIT: u32 = 4;
 /// So many pages in a row without an entry are no answer.
 const MAX_EMPTY_PAGES: u32 = 1000;
 
@@ -103,6 +105,29 @@ async fn search_page<T>(
             return Err(Fault::Malformed(what));
         }
     }
+}
+
+/// The first entry that a server gives, as a page of one where it knows pages, so that the limits of a whole read hold and
+/// no others: that there are more is no fault.
+pub async fn first(connection: &mut Connection, search: Search, has_pages: bool) -> Result<Option<Entry>, Fault> {
+    let mut found = Found { items: Vec::new(), references: 0 };
+    let until = connection.bytes_received().saturating_add(connection.limits().search);
+    let search = Search { limit: u32::from(!has_pages), ..search };
+    let mut cookie = Vec::new();
+    for _ in 0..MAX_EMPTY_PAGES {
+        let controls: Vec<Control> = has_pages.then(|| paged(1, &cookie)).into_iter().collect();
+        let (outcome, answered) = search_page(connection, &search, &controls, until, &mut found, &mut |e| e).await?;
+        let is_cut = outcome.code == SIZE_LIMIT && !has_pages && !found.items.is_empty();
+        if outcome.code != 0 && !is_cut {
+            return Err(connection.refused(&format!("searching below {}", search.base), &outcome));
+        }
+        let page = answered.iter().find(|control| control.oid == PAGED).and_then(|control| control.value.as_deref());
+        cookie = page.map(page_cookie).transpose()?.unwrap_or_default();
+        if !found.items.is_empty() || cookie.is_empty() {
+            break;
+        }
+    }
+    Ok(found.items.pop())
 }
 
 /// One entry by its name: `None` where the directory says that there is none, or that it is not what the filter takes.

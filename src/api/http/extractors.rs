@@ -126,6 +126,9 @@ async fn authenticate(app: &App, headers: &HeaderMap, extensions: &Extensions) -
     })?;
     app.sign_in(&credentials, peer.ip()).await.map_err(|error| match error {
         SignInError::WrongCredentials => unauthenticated(),
+        SignInError::PasswordOver => Kind::Unauthenticated.because(
+            "Your password in the directory has expired or has to be changed. Change it there, then send the new one.",
+        ),
         SignInError::Throttled(wait) => {
             let seconds = u32::try_from(wait.num_seconds().max(1)).unwrap_or(u32::MAX);
             Kind::Overloaded

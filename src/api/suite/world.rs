@@ -28,7 +28,8 @@ use rollcall_app::{
     App, AppParts, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
 };
 use rollcall_authn::{
-    Account, AdminKey, Authenticator, AuthenticatorParts, NoRefusals, PasswordAnswer, PasswordCheck, RefreshKey,
+    Account, AccountFound, AdminKey, Authenticator, AuthenticatorParts, FoundAccount, NoRefusals, PasswordAnswer,
+    PasswordCheck, PasswordRefusal, RefreshKey,
 };
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
@@ -192,7 +193,7 @@ impl Control for TestControl {
 pub(super) struct TestPasswords {
     source: SourceName,
     pub says: Mutex<PasswordAnswer>,
-    /// Whom, as a person's id or an unknown name, and with which password.
+    /// Whom, as a person's id or nobody, and with which password.
     pub asked: Mutex<Vec<(String, String)>>,
 }
 
@@ -214,11 +215,15 @@ impl PasswordCheck for Shared {
         &self.0.source
     }
 
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
-        let whom = match account {
-            Account::Person(id) => id.as_str(),
-            Account::Unknown(name) => name,
-        };
+    async fn find(&self, account: Account<'_>) -> AccountFound {
+        match account {
+            Account::Person(id) => AccountFound::One(FoundAccount { person: id.clone(), entry: id.to_string() }),
+            Account::Named(_) => AccountFound::Nobody,
+        }
+    }
+
+    async fn check(&self, entry: Option<&str>, password: &SecretString) -> PasswordAnswer {
+        let whom = entry.unwrap_or_default();
         self.0.asked.lock().unwrap().push((whom.to_owned(), password.expose_secret().to_owned()));
         *self.0.says.lock().unwrap()
     }
@@ -394,7 +399,7 @@ impl World {
         let decisions = Arc::new(OpsDecisions(ops.clone()));
         let passwords = Arc::new(TestPasswords {
             source: flexnet.clone(),
-            says: Mutex::new(PasswordAnswer::Bad),
+            says: Mutex::new(PasswordAnswer::Refused(PasswordRefusal::Wrong)),
             asked: Mutex::default(),
         });
         let authenticator = AuthenticatorParts {

@@ -29,9 +29,9 @@ pub(super) struct Version {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct AnswerKey([u8; 32]);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Answer {
-    good: bool,
+    said: Checked,
     until: DateTime<Utc>,
     version: Version,
 }
@@ -52,13 +52,22 @@ impl AnswerCache {
         AnswerKey(tag.as_ref().try_into().unwrap_or_default())
     }
 
-    pub(super) fn get(&self, key: &AnswerKey, version: Version, now: DateTime<Utc>) -> Option<Checked> {
-        let answer = *self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(key)?;
-        let fresh = answer.version == version && now < answer.until;
-        fresh.then_some(if answer.good { Checked::Good } else { Checked::Bad })
+    /// `version`: of whom an answer is about, as they are now.
+    pub(super) fn get(
+        &self,
+        key: &AnswerKey,
+        version: impl Fn(&Checked) -> Version,
+        now: DateTime<Utc>,
+    ) -> Option<Checked> {
+        let (said, until, of) = {
+            let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = answers.get(key)?;
+            (answer.said.clone(), answer.until, answer.version)
+        };
+        (now < until && version(&said) == of).then_some(said)
     }
 
-    pub(super) fn put(&self, key: AnswerKey, good: bool, version: Version, now: DateTime<Utc>) {
+    pub(super) fn put(&self, key: AnswerKey, said: Checked, version: Version, now: DateTime<Utc>) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= CAPACITY {
             answers.retain(|_, answer| now < answer.until);
@@ -66,6 +75,6 @@ impl AnswerCache {
                 answers.clear();
             }
         }
-        answers.insert(key, Answer { good, until: now + LIFETIME, version });
+        answers.insert(key, Answer { said, until: now + LIFETIME, version });
     }
 }

@@ -4,25 +4,72 @@ use async_trait::async_trait;
 use rollcall_events::{Id, SourceName};
 use secrecy::SecretString;
 
-/// Whose password a directory is asked about.
+/// Whose account a directory is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account<'a> {
-    /// The person with this id, which is the directory's own.
+    /// Of the person with this id, which is the directory's own.
     Person(&'a Id),
-    /// Nobody whom this directory is known to have, under the name that was typed: to be looked for all the same, with a
-    /// password that is random, so that it takes as long as a known name. Never right.
-    Unknown(&'a str),
+    /// Of whom people call so: by the user name, by another value of it, by whatever else the directory lets people type.
+    Named(&'a str),
+}
+
+/// What a directory finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountFound {
+    /// One account.
+    One(FoundAccount),
+    /// None.
+    Nobody,
+    /// Several, so that the name is nobody's.
+    Several(Vec<Id>),
+    /// The directory could not be asked.
+    Unavailable,
+}
+
+/// An account that a directory has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundAccount {
+    /// The person's id, which is the directory's own.
+    pub person: Id,
+    /// Where the directory has it. A word for it alone.
+    pub entry: String,
 }
 
 /// What a directory says of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordAnswer {
-    /// It is this account's.
+    /// It is this account's, and the account may be used.
     Good,
-    /// It is not.
-    Bad,
+    /// It signs nobody in, and why.
+    Refused(PasswordRefusal),
     /// The directory could not be asked.
     Unavailable,
+}
+
+/// Why a directory lets nobody in, the more telling last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PasswordRefusal {
+    /// The password is wrong, or the directory says no more.
+    Wrong,
+    /// The account is locked, after too many wrong passwords mostly.
+    Locked,
+    /// The account may not be used at this hour or from here.
+    NotNow,
+    /// The account is disabled.
+    Disabled,
+    /// The account is over.
+    AccountExpired,
+    /// The password is right, and too old.
+    PasswordExpired,
+    /// The password is right, and somebody else set it: it has to be changed first.
+    MustChange,
+}
+
+impl PasswordRefusal {
+    /// Whether the password was right, which only whoever knows it is told.
+    pub(crate) fn is_right_but_over(self) -> bool {
+        matches!(self, Self::PasswordExpired | Self::MustChange)
+    }
 }
 
 /// One directory that checks passwords.
@@ -31,6 +78,10 @@ pub trait PasswordCheck: Send + Sync + 'static {
     /// The source whose people the directory knows.
     fn source(&self) -> &SourceName;
 
-    /// Whether it is this account's password. It is never empty, blank or a credential that we made.
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer;
+    /// Looks for an account. It takes as long for nobody as for somebody.
+    async fn find(&self, account: Account<'_>) -> AccountFound;
+
+    /// Whether it is this entry's password, as [`PasswordCheck::find`] gave it. Nobody's is checked all the same, so that
+    /// it takes as long, and never right. The password is never empty, blank or a credential that we made.
+    async fn check(&self, entry: Option<&str>, password: &SecretString) -> PasswordAnswer;
 }

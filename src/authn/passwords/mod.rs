@@ -5,6 +5,8 @@
 mod cache;
 pub(crate) mod check;
 #[cfg(test)]
+mod names_tests;
+#[cfg(test)]
 mod passwords_tests;
 
 use std::{
@@ -21,7 +23,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use self::{
     cache::{AnswerCache, Version},
-    check::{Account, PasswordAnswer, PasswordCheck},
+    check::{Account, AccountFound, PasswordAnswer, PasswordCheck, PasswordRefusal},
 };
 use crate::error::NoRandomness;
 
@@ -48,14 +50,29 @@ pub(crate) struct Login<'a> {
 }
 
 /// What came out of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// It is this user's password.
-    Good,
-    /// It is not.
-    Bad,
+    /// It is the password of this user, an id.
+    Good(String),
+    /// It signs nobody in, and whose name it was: ids of users.
+    Refused(Refused, Vec<String>),
     /// Not every directory could be asked, and none said yes.
     Open(Heard),
+}
+
+/// Why nobody is signed in by a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A directory says so.
+    ByDirectory(PasswordRefusal),
+    /// The account of this name has had too many wrong ones; nothing was checked.
+    Waiting,
+    /// Nobody has the name.
+    NoSuchName,
+    /// Several have it.
+    AmbiguousName,
+    /// It is the name of a user who is not the one whom the directory means by it.
+    NameTaken,
 }
 
 /// Whether any directory was heard at all: a guess that one answered is a guess.
@@ -72,12 +89,43 @@ struct Directory {
 }
 
 impl Directory {
-    async fn check(&self, account: Account<'_>, password: &SecretString, deadline: Instant) -> PasswordAnswer {
+    async fn find(&self, account: Account<'_>, deadline: Instant) -> AccountFound {
+        let asked = async {
+            let Ok(_permit) = self.permits.acquire().await else { return AccountFound::Unavailable };
+            self.check.find(account).await
+        };
+        tokio::time::timeout_at(deadline, asked).await.unwrap_or(AccountFound::Unavailable)
+    }
+
+    async fn check(&self, entry: Option<&str>, password: &SecretString, deadline: Instant) -> PasswordAnswer {
         let asked = async {
             let Ok(_permit) = self.permits.acquire().await else { return PasswordAnswer::Unavailable };
-            self.check.check(account, password).await
+            self.check.check(entry, password).await
         };
         tokio::time::timeout_at(deadline, asked).await.unwrap_or(PasswordAnswer::Unavailable)
+    }
+
+    /// The answer about an account, found and asked. With the decoy where there is no account to ask about.
+    async fn ask(
+        &self,
+        found: &AccountFound,
+        is_meant: impl Fn(&Id) -> bool,
+        (password, decoy): (&SecretString, &SecretString),
+        deadline: Instant,
+    ) -> PasswordAnswer {
+        match found {
+            AccountFound::Unavailable => PasswordAnswer::Unavailable,
+            AccountFound::One(account) if is_meant(&account.person) => {
+                self.check(Some(&account.entry), password, deadline).await
+            }
+            AccountFound::One(_) | AccountFound::Nobody | AccountFound::Several(_) => {
+                // Whoever is asked about for show signs nobody in.
+                match self.check(None, decoy, deadline).await {
+                    PasswordAnswer::Good => PasswordAnswer::Refused(PasswordRefusal::Wrong),
+                    answer => answer,
+                }
+            }
+        }
     }
 }
 
@@ -106,57 +154,203 @@ impl Passwords {
         Ok(Self { directories, live, clock, answers: AnswerCache::new()?, locks: Mutex::default() })
     }
 
-    /// Whether it is this user's password.
-    pub(crate) async fn check(&self, login: &Login<'_>) -> Checked {
+    /// Whose password it is. `may_try`: whether somebody's account takes another guess now, asked where the name is not the
+    /// user's own; it counts one.
+    pub(crate) async fn check(&self, login: &Login<'_>, may_try: &(dyn Fn(&str) -> bool + Sync)) -> Checked {
         let start = Instant::now();
-        let checked = self.ask(login, start + CHECK_TIMEOUT).await;
-        if checked != Checked::Good {
+        let checked = self.ask(login, may_try, start + CHECK_TIMEOUT).await;
+        if !matches!(checked, Checked::Good(_)) {
             let spans = start.elapsed().as_millis() / REFUSAL_SPAN.as_millis() + 1;
             tokio::time::sleep_until(start + REFUSAL_SPAN * u32::try_from(spans).unwrap_or(1)).await;
         }
         checked
     }
 
-    async fn ask(&self, login: &Login<'_>, deadline: Instant) -> Checked {
-        let (persons, version) = self.persons(login.user.unwrap_or_default());
+    async fn ask(&self, login: &Login<'_>, may_try: &(dyn Fn(&str) -> bool + Sync), deadline: Instant) -> Checked {
         // No id of a user begins with a space.
         let stranger = || format!(" {}", login.normalized.unwrap_or(login.name));
         let whose = login.user.map_or_else(stranger, str::to_owned);
         let key = self.answers.key(&whose, login.password.expose_secret());
-        if let Some(answer) = self.answers.get(&key, version, self.clock.now()) {
+        let remembered = || self.answers.get(&key, |said| self.version(said), self.clock.now());
+        if let Some(answer) = remembered() {
             return answer;
         }
         let lock = self.name_lock(&whose);
         let Ok(_guard) = tokio::time::timeout_at(deadline, lock.lock()).await else {
             return Checked::Open(Heard::None);
         };
-        if let Some(answer) = self.answers.get(&key, version, self.clock.now()) {
+        if let Some(answer) = remembered() {
             return answer;
         }
         // No directory is shown a password of somebody whom it does not know.
         let Some(decoy) = decoy(login.password.expose_secret().len()) else { return Checked::Open(Heard::None) };
-        let asked = self.directories.iter().flat_map(|directory| {
-            let mut own: Vec<_> = persons.iter().filter(|(of, _)| std::ptr::eq(*of, directory)).collect();
-            let known = own.pop().map(|(_, person)| (Account::Person(person), login.password));
-            let rest = own.into_iter().map(|(_, person)| (Account::Person(person), login.password));
-            let first = known.unwrap_or((Account::Unknown(login.name), &decoy));
-            std::iter::once(first).chain(rest).map(move |asked| (directory, asked)).collect::<Vec<_>>()
-        });
-        let all = asked.map(|(directory, (account, password))| async move {
-            match (directory.check(account, password, deadline).await, account) {
-                // Whoever is asked about for show signs nobody in.
-                (PasswordAnswer::Good, Account::Unknown(_)) => PasswordAnswer::Bad,
-                (answer, _) => answer,
+        let passwords = (login.password, &decoy);
+        // What came in between makes the answer an old one.
+        let (checked, version) = match login.user {
+            Some(user) => {
+                let (persons, version) = self.persons(user);
+                (self.ask_about(user, &persons, login.name, passwords, deadline).await, version)
             }
-        });
-        let checked = first_good(all).await;
-        match checked {
-            Checked::Good => self.answers.put(key, true, version, self.clock.now()),
-            // Also remembered: a robot with an old password does not lock its account in the directory.
-            Checked::Bad => self.answers.put(key, false, version, self.clock.now()),
-            Checked::Open(_) => {}
+            None => self.ask_whose(login.name, may_try, passwords, deadline).await,
+        };
+        // Wrong ones too: a robot with an old password does not lock its account in the directory.
+        if !matches!(checked, Checked::Open(_)) {
+            self.answers.put(key, checked.clone(), version, self.clock.now());
         }
         checked
+    }
+
+    /// Asks about a user whose own name it is, each directory by itself: one that hangs holds up no good answer.
+    async fn ask_about(
+        &self,
+        user: &str,
+        persons: &[(&Directory, Id)],
+        name: &str,
+        passwords: (&SecretString, &SecretString),
+        deadline: Instant,
+    ) -> Checked {
+        let mut asked: Vec<(&Directory, Account<'_>)> = Vec::new();
+        for directory in &self.directories {
+            let before = asked.len();
+            let own = persons.iter().filter(|(of, _)| std::ptr::eq(*of, directory));
+            asked.extend(own.map(|(_, person)| (directory, Account::Person(person))));
+            if asked.len() == before {
+                asked.push((directory, Account::Named(name)));
+            }
+        }
+        let other = Mutex::new(None);
+        let all = asked.into_iter().map(async |(directory, account)| {
+            let found = directory.find(account, deadline).await;
+            let known = matches!(account, Account::Person(_));
+            if let (AccountFound::One(account), false) = (&found, known) {
+                *other.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(format!("{}/{}", directory.check.source(), account.person));
+            }
+            directory.ask(&found, |_| known, passwords, deadline).await
+        });
+        match first_good(all).await {
+            Ok(()) => Checked::Good(user.to_owned()),
+            Err(Unsaid::Open(heard)) => Checked::Open(heard),
+            Err(Unsaid::Refused(why)) if !persons.is_empty() => {
+                Checked::Refused(Refused::ByDirectory(why), vec![user.to_owned()])
+            }
+            Err(Unsaid::Refused(why)) => match other.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                // The directory means somebody by this name who is not its user.
+                Some(other) => self.name_taken(user, &other),
+                None => Checked::Refused(self.unasked(user, why), vec![user.to_owned()]),
+            },
+        }
+    }
+
+    /// Asks whose a name is that is no user's own, and then that one account. It is somebody's where all directories
+    /// together have one account of that name.
+    async fn ask_whose(
+        &self,
+        name: &str,
+        may_try: &(dyn Fn(&str) -> bool + Sync),
+        passwords: (&SecretString, &SecretString),
+        deadline: Instant,
+    ) -> (Checked, Version) {
+        let finding =
+            self.directories.iter().map(async |directory| directory.find(Account::Named(name), deadline).await);
+        let found = futures_util::future::join_all(finding).await;
+        let named = self.whose(&found);
+        let (persons, version) = match &named {
+            Named::By(user) => self.persons(user),
+            Named::Nobody | Named::Several(_) => (Vec::new(), Version::default()),
+        };
+        // Of the persons that count, those whom the directories mean by this name.
+        let is_known = |directory: &Directory, found: &AccountFound| match found {
+            AccountFound::One(account) => {
+                persons.iter().any(|(of, person)| std::ptr::eq(*of, directory) && *person == account.person)
+            }
+            AccountFound::Nobody | AccountFound::Several(_) | AccountFound::Unavailable => false,
+        };
+        let known = self.directories.iter().zip(&found).any(|(directory, found)| is_known(directory, found));
+        let meant = match &named {
+            Named::By(user) if known && may_try(user) => Some(user),
+            Named::By(_) | Named::Nobody | Named::Several(_) => None,
+        };
+        let asking = self.directories.iter().zip(&found).map(async |(directory, found)| {
+            let is_meant = meant.is_some() && is_known(directory, found);
+            directory.ask(found, |_| is_meant, passwords, deadline).await
+        });
+        let checked = match (first_good(asking).await, meant) {
+            (Ok(()), Some(user)) => Checked::Good(user.clone()),
+            (Err(Unsaid::Open(heard)), _) => Checked::Open(heard),
+            (Err(Unsaid::Refused(why)), Some(user)) => Checked::Refused(Refused::ByDirectory(why), vec![user.clone()]),
+            (Ok(()) | Err(Unsaid::Refused(_)), _) => match named {
+                Named::Nobody => Checked::Refused(Refused::NoSuchName, Vec::new()),
+                Named::Several(users) => Checked::Refused(Refused::AmbiguousName, users),
+                Named::By(user) if known => Checked::Refused(Refused::Waiting, vec![user]),
+                // Inactive, or of a source whose word does not count.
+                Named::By(user) => Checked::Refused(Refused::ByDirectory(PasswordRefusal::Disabled), vec![user]),
+            },
+        };
+        (checked, version)
+    }
+
+    /// Which user all directories together mean by a name.
+    fn whose(&self, found: &[AccountFound]) -> Named {
+        let mut ids = Vec::new();
+        let mut several = false;
+        for (directory, found) in self.directories.iter().zip(found) {
+            let mut add = |person: &Id| ids.push(format!("{}/{person}", directory.check.source()));
+            match found {
+                AccountFound::One(account) => add(&account.person),
+                AccountFound::Several(them) => {
+                    several = true;
+                    them.iter().for_each(&mut add);
+                }
+                AccountFound::Nobody => {}
+                // Somebody else may be meant.
+                AccountFound::Unavailable => return Named::Nobody,
+            }
+        }
+        let (count, mut users) = {
+            let roster = self.live.read();
+            let users = ids.iter().filter_map(|id| Some(roster.user_id(roster.user_by_id(id)?)));
+            (ids.len(), users.collect::<Vec<_>>())
+        };
+        // An account that was not read is nobody's yet, and makes the name two people's.
+        let all_known = users.len() == count;
+        users.sort();
+        users.dedup();
+        match (users.len(), all_known && !several) {
+            (1, true) => users.pop().map_or(Named::Nobody, Named::By),
+            (0, _) if count < 2 && !several => Named::Nobody,
+            _ => Named::Several(users),
+        }
+    }
+
+    /// A directory has an account of a name that is another user's: nobody signs in with it until somebody decides.
+    fn name_taken(&self, user: &str, other: &str) -> Checked {
+        let roster = self.live.read();
+        let other = roster.user_by_id(other).map(|ix| roster.user_id(ix)).filter(|other| other != user);
+        match other {
+            Some(other) => Checked::Refused(Refused::NameTaken, vec![user.to_owned(), other]),
+            // The user's own account, which is inactive or of a source whose word does not count.
+            None => Checked::Refused(Refused::ByDirectory(PasswordRefusal::Disabled), vec![user.to_owned()]),
+        }
+    }
+
+    /// Why nobody is signed in of whom no directory was asked.
+    fn unasked(&self, user: &str, why: PasswordRefusal) -> Refused {
+        let roster = self.live.read();
+        let shut_out = roster.user_by_id(user).is_some_and(|ix| roster.user(ix).shut_out);
+        Refused::ByDirectory(if shut_out { PasswordRefusal::Disabled } else { why })
+    }
+
+    /// What an answer about these is good for.
+    fn version(&self, said: &Checked) -> Version {
+        match said {
+            Checked::Good(user) => self.persons(user).1,
+            Checked::Refused(_, users) => match users.as_slice() {
+                [user] => self.persons(user).1,
+                _ => Version::default(),
+            },
+            Checked::Open(_) => Version::default(),
+        }
     }
 
     /// The user's active persons in the directories whose word counts, and the version of the user that answers are good for.
@@ -182,18 +376,41 @@ impl Passwords {
     }
 }
 
+/// Whom a name means that is no user's own.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    Nobody,
+    /// A user, by id.
+    By(String),
+    /// More than one account, of these users as far as they are known.
+    Several(Vec<String>),
+}
+
+/// What a check came to, where nobody said yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsaid {
+    /// All said no; the most telling reason.
+    Refused(PasswordRefusal),
+    /// One is missing.
+    Open(Heard),
+}
+
 /// Asks all at the same time. One good answer is enough; without one, one that is missing leaves it open.
-async fn first_good(all: impl Iterator<Item = impl Future<Output = PasswordAnswer>>) -> Checked {
+async fn first_good(all: impl Iterator<Item = impl Future<Output = PasswordAnswer>>) -> Result<(), Unsaid> {
     let mut pending: FuturesUnordered<_> = all.collect();
-    let (mut missing, mut heard) = (false, Heard::None);
+    let (mut missing, mut refused) = (false, None);
     while let Some(next) = pending.next().await {
         match next {
-            PasswordAnswer::Good => return Checked::Good,
+            PasswordAnswer::Good => return Ok(()),
             PasswordAnswer::Unavailable => missing = true,
-            PasswordAnswer::Bad => heard = Heard::Some,
+            PasswordAnswer::Refused(why) => refused = refused.max(Some(why)),
         }
     }
-    if missing { Checked::Open(heard) } else { Checked::Bad }
+    Err(match (missing, refused) {
+        (false, refused) => Unsaid::Refused(refused.unwrap_or(PasswordRefusal::Wrong)),
+        (true, None) => Unsaid::Open(Heard::None),
+        (true, Some(_)) => Unsaid::Open(Heard::Some),
+    })
 }
 
 /// Random text as long as a password.

@@ -12,20 +12,22 @@ use crate::{
 
 #[tokio::test(start_paused = true)]
 async fn one_good_answer_is_enough_and_one_that_is_missing_leaves_it_open() {
-    use PasswordAnswer::{Bad, Good, Unavailable};
+    use PasswordAnswer::{Good, Refused, Unavailable};
+    use PasswordRefusal::{Locked, PasswordExpired, Wrong};
     for (answers, expected) in [
-        (&[][..], Checked::Bad),
-        (&[Bad, Bad], Checked::Bad),
-        (&[Bad, Unavailable], Checked::Open(Heard::Some)),
-        (&[Unavailable, Unavailable], Checked::Open(Heard::None)),
-        (&[Unavailable, Good], Checked::Good),
-        (&[Good, Unavailable], Checked::Good),
+        (&[][..], Err(Unsaid::Refused(Wrong))),
+        (&[Refused(Wrong), Refused(Wrong)], Err(Unsaid::Refused(Wrong))),
+        (&[Refused(PasswordExpired), Refused(Locked), Refused(Wrong)], Err(Unsaid::Refused(PasswordExpired))),
+        (&[Refused(Wrong), Unavailable], Err(Unsaid::Open(Heard::Some))),
+        (&[Unavailable, Unavailable], Err(Unsaid::Open(Heard::None))),
+        (&[Unavailable, Good], Ok(())),
+        (&[Good, Unavailable], Ok(())),
     ] {
         assert_eq!(first_good(answers.iter().map(|answer| async { *answer })).await, expected, "{answers:?}");
     }
     let hangs: [std::pin::Pin<Box<dyn Future<Output = PasswordAnswer>>>; 2] =
         [Box::pin(std::future::pending()), Box::pin(async { Good })];
-    assert_eq!(first_good(hangs.into_iter()).await, Checked::Good, "one that hangs holds up no good answer of another");
+    assert_eq!(first_good(hangs.into_iter()).await, Ok(()), "one that hangs holds up no good answer of another");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +103,10 @@ async fn every_directory_is_asked_about_everybody_and_shown_no_password_but_of_i
     let named = |asked: &[(String, String)]| asked.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(named(&asked(&corp)), ["u-ada", "u-ada", "nobody"]);
     // Where the right one says yes at once nobody else need be asked.
-    assert_eq!(named(&asked(&other)), ["ada", "nobody"]);
+    assert_eq!(named(&asked(&other)), ["nobody", "nobody"]);
+    let looked_for = |directory: &TestDirectory| directory.looked_for.lock().unwrap().clone();
+    assert_eq!(looked_for(&corp), ["u-ada", "u-ada", "nobody"]);
+    assert_eq!(looked_for(&other)[looked_for(&other).len() - 2..], ["ada", "nobody"]);
     let shown: Vec<String> = asked(&other).into_iter().map(|(_, password)| password).collect();
     assert_eq!(shown.iter().map(String::len).collect::<Vec<_>>(), [5, 9], "as long as what was typed");
     assert!(!shown.iter().any(|password| ["love:lace", "wrong"].contains(&password.as_str())), "{shown:?}");
@@ -115,6 +120,10 @@ type Trace = Vec<(String, Duration, usize, usize)>;
 async fn trace(name: &str, other_name: &str) -> Trace {
     let (corp, other) = (TestDirectory::new("corp"), TestDirectory::new("other"));
     corp.set("u-ada", "a");
+    corp.call("ada@ex.test", &["u-ada"]);
+    corp.call("both@ex.test", &["u-ada", "u-bob"]);
+    corp.call("twice@ex.test", &["u-ada"]);
+    other.call("twice@ex.test", &["u-cyd"]);
     let world = World::with(&[&corp, &other]);
     world.person("other", "cyd", true);
     world.person("flexnet", "lea", true);
@@ -128,9 +137,9 @@ async fn trace(name: &str, other_name: &str) -> Trace {
                 5 => (other_name, format!("guess {n}")),
                 _ => (name, format!("guess {n} {corp_down} {other_down}")),
             };
-            let (before, start) = ((corp.count(), other.count()), Instant::now());
+            let (before, start) = ((corp.effort(), other.effort()), Instant::now());
             let answer = world.password_from(n % 2, name, &guess).await.unwrap_err();
-            let asked = (corp.count() - before.0, other.count() - before.1);
+            let asked = (corp.effort() - before.0, other.effort() - before.1);
             trace.push((answer.to_string(), start.elapsed(), asked.0, asked.1));
             world.pass(TimeDelta::seconds(7));
         }
@@ -143,7 +152,10 @@ async fn nobody_learns_from_a_refusal_whether_a_name_is_somebodys_by_answer_by_t
     let expected = trace("nobody", "no one").await;
     let answers: std::collections::BTreeSet<&str> = expected.iter().map(|(answer, ..)| &answer[..14]).collect();
     assert_eq!(answers.len(), 3, "wrong, wait and cannot be reached all come: {answers:?}");
-    for (name, other) in [("ada", "no one"), ("cyd", "no one"), ("lea", "ada"), ("ADA", "cyd"), ("nobody", "ada")] {
+    for (name, other) in [("ada", "no one"), ("cyd", "no one"), ("lea", "ada"), ("ADA", "cyd"), ("nobody", "ada")]
+        .into_iter()
+        .chain([("ada@ex.test", "no one"), ("both@ex.test", "ada@ex.test"), ("twice@ex.test", "cyd")])
+    {
         assert_eq!(trace(name, other).await, expected, "{name}");
     }
 }

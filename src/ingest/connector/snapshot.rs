@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Fact, FactSelector, Failure, PersonalData};
 use crate::baseline::{
-    RecordedFact, digest,
+    Fingerprint, RecordedFact, digest,
     index::{BaselineIndex, Comparison, SharedIndex},
 };
 
@@ -103,6 +103,14 @@ impl SnapshotBuilder {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.now
+    }
+
+    /// Whether this very fact is what the source said last of its subject.
+    #[must_use]
+    pub fn said(&self, body: &Body) -> bool {
+        let (subject, data) = (body.subject(), body.data());
+        let entry = self.index.lock().entry(&subject);
+        entry.is_some_and(|entry| entry.present && entry.fingerprint == Fingerprint::of(&subject, body.kind(), &data))
     }
 
     /// Opens a section. `name` is shown if it is never closed.

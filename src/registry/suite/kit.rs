@@ -22,8 +22,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode, header};
 use rollcall_access::{Effect, Profile, Roster, SharedRoster};
 use rollcall_authn::{
-    Account, AdminKey, Authenticator, AuthenticatorParts, Credentials, Identity, NoRefusals, PasswordAnswer,
-    PasswordCheck, Realm, SignIn, SignInError,
+    Account, AccountFound, AdminKey, Authenticator, AuthenticatorParts, Credentials, FoundAccount, Identity,
+    NoRefusals, PasswordAnswer, PasswordCheck, PasswordRefusal, Realm, SignIn, SignInError,
 };
 use rollcall_events::{Body as Fact, Clock, Digest, LogId, NewEvent, Position, Recorded, SourceName, body::Principal};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -120,19 +120,23 @@ impl PasswordCheck for FlexnetPasswords {
         &self.source
     }
 
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
+    async fn find(&self, account: Account<'_>) -> AccountFound {
+        match account {
+            Account::Person(id) => AccountFound::One(FoundAccount { person: id.clone(), entry: id.to_string() }),
+            Account::Named(_) => AccountFound::Nobody,
+        }
+    }
+
+    async fn check(&self, entry: Option<&str>, password: &SecretString) -> PasswordAnswer {
         let password = password.expose_secret();
         self.directory.asked.lock().unwrap().push(password.to_owned());
-        let right = match account {
-            Account::Person(id) => self.directory.passwords.get(id.as_str().trim_start_matches("u-")),
-            Account::Unknown(_) => None,
-        };
+        let right = entry.and_then(|id| self.directory.passwords.get(id.trim_start_matches("u-")));
         if self.directory.down {
             PasswordAnswer::Unavailable
         } else if right == Some(&password) {
             PasswordAnswer::Good
         } else {
-            PasswordAnswer::Bad
+            PasswordAnswer::Refused(PasswordRefusal::Wrong)
         }
     }
 }

@@ -344,6 +344,7 @@ impl TokenServer {
 fn refused(error: SignInError) -> (RequestResult, Refusal) {
     match error {
         SignInError::WrongCredentials => (RequestResult::WrongCredential, Refusal::Credentials),
+        SignInError::PasswordOver => (RequestResult::WrongCredential, Refusal::PasswordOver),
         SignInError::Throttled(wait) => (RequestResult::Throttled, Refusal::Throttled(wait)),
         SignInError::DirectoryUnavailable => {
             let text = "the directory that checks passwords cannot be reached; try again shortly";

@@ -54,6 +54,8 @@ pub(crate) enum Refusal {
     Method,
     /// Whatever is wrong with a credential, the answer is the same.
     Credentials,
+    /// The directory's password is right and has to be changed first; only whoever knows it gets here.
+    PasswordOver,
     /// Too many wrong credentials.
     Throttled(TimeDelta),
     /// Every asked repository is refused, and this is why.
@@ -79,6 +81,10 @@ struct OneError<'a> {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let retry = |wait: i64| (header::RETRY_AFTER, HeaderValue::from(wait));
+        let challenge = || {
+            let basic = HeaderValue::from_static("Basic realm=\"rollcall\", charset=\"UTF-8\"");
+            Some((header::WWW_AUTHENTICATE, basic))
+        };
         let (status, code, message, header) = match &self {
             Self::Request(text) => (StatusCode::BAD_REQUEST, "BAD_REQUEST", text.as_str(), None),
             Self::Method => (
@@ -91,10 +97,13 @@ impl IntoResponse for Refusal {
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "authentication required: the user name or the secret is wrong",
-                Some((
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Basic realm=\"rollcall\", charset=\"UTF-8\""),
-                )),
+                challenge(),
+            ),
+            Self::PasswordOver => (
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "your password in the directory has expired or has to be changed; change it there, then sign in",
+                challenge(),
             ),
             Self::Throttled(wait) => (
                 StatusCode::TOO_MANY_REQUESTS,

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use rollcall_app::{ReloadOutcome, Reloaded, ReloadedItem};
-use rollcall_authn::{Account, Authenticator, PasswordAnswer, PasswordCheck};
+use rollcall_authn::{Account, AccountFound, Authenticator, PasswordAnswer, PasswordCheck};
 use rollcall_entitlements::SecretMark;
 use rollcall_events::{Body, Clock, SourceName};
 use rollcall_ingest::connector::{
@@ -112,8 +112,12 @@ impl PasswordCheck for LivePasswords {
         &self.source
     }
 
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
-        self.check.now().check(account, password).await
+    async fn find(&self, account: Account<'_>) -> AccountFound {
+        self.check.now().find(account).await
+    }
+
+    async fn check(&self, entry: Option<&str>, password: &SecretString) -> PasswordAnswer {
+        self.check.now().check(entry, password).await
     }
 }
 

@@ -8,9 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_authn::{Account, PasswordAnswer, PasswordCheck};
+use rollcall_authn::{Account, AccountFound, FoundAccount, PasswordAnswer, PasswordCheck, PasswordRefusal};
 use rollcall_events::{Order, SourceName};
-use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Limits, PasswordOwner, Trust, pin};
+use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Fault, Limits, Trust, Wanted, pin};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,18 @@ pub struct Ldap {
     id_attribute: Option<String>,
     /// The attribute with the name to sign in with. When absent, `uid` or `sAMAccountName`.
     username_attribute: Option<String>,
+    /// The attributes with what else people may type as their name, looked up when they sign in. A name that several
+    /// entries have is nobody's. When absent, `mail`, and in Active Directory `userPrincipalName` too.
+    sign_in_attributes: Option<StringList>,
+    /// The NetBIOS name of the domain, for people who type `DOMAIN\\name`. When absent, Active Directory's own.
+    netbios_domain: Option<String>,
+    /// An attribute that says that an account is disabled, beside those that every kind of server has.
+    disabled_attribute: Option<String>,
+    /// The values of it that mean so, in any case; any value where there are none.
+    disabled_values: StringList,
+    /// An entry that is known to be disabled. As long as it does not look so, what says so cannot be read, and nothing is
+    /// concluded from what is read.
+    disabled_probe: Option<String>,
     /// The attribute with the e-mail address.
     email_attribute: String,
     /// The attribute with the display name.
@@ -113,6 +125,11 @@ impl Default for Ldap {
             group_filter: None,
             id_attribute: None,
             username_attribute: None,
+            sign_in_attributes: None,
+            netbios_domain: None,
+            disabled_attribute: None,
+            disabled_values: StringList::default(),
+            disabled_probe: None,
             email_attribute: "mail".into(),
             name_attribute: "displayName".into(),
             group_name_attribute: "cn".into(),
@@ -204,6 +221,10 @@ impl Ldap {
             attributes: Attributes {
                 id: self.id_attribute.clone(),
                 username: self.username_attribute.clone(),
+                sign_in: self.sign_in_attributes.as_ref().map(|list| list.0.clone()),
+                netbios: self.netbios_domain.clone(),
+                disabled: self.disabled_attribute.clone(),
+                disabled_values: self.disabled_values.0.clone(),
                 email: self.email_attribute.clone(),
                 name: self.name_attribute.clone(),
                 group_name: self.group_name_attribute.clone(),
@@ -216,6 +237,7 @@ impl Ldap {
             poll: self.poll.0,
             page: self.page_size,
             members: None,
+            disabled_probe: self.disabled_probe.as_deref().map(str::parse).transpose().map_err(at("disabled_probe"))?,
             limits: Limits { connect: self.connect_timeout.0, answer: self.answer_timeout.0, ..Limits::default() },
         };
         Directory::new(config).map_err(|what| KeyError::of("url", what))
@@ -296,19 +318,49 @@ impl PasswordCheck for Passwords {
         &self.source
     }
 
-    async fn check(&self, account: Account<'_>, password: &SecretString) -> PasswordAnswer {
-        let owner = match account {
-            Account::Person(id) => PasswordOwner::Id(id),
-            Account::Unknown(name) => PasswordOwner::Name(name),
+    async fn find(&self, account: Account<'_>) -> AccountFound {
+        let wanted = match account {
+            Account::Person(id) => Wanted::Id(id),
+            Account::Named(name) => Wanted::Name(name),
         };
-        match self.directory.check(owner, password).await {
-            Ok(true) => PasswordAnswer::Good,
-            Ok(false) => PasswordAnswer::Bad,
+        match self.directory.find_account(wanted).await {
+            Ok(rollcall_ldap::AccountFound::One(person, entry)) => AccountFound::One(FoundAccount { person, entry }),
+            Ok(rollcall_ldap::AccountFound::Nobody) => AccountFound::Nobody,
+            Ok(rollcall_ldap::AccountFound::Several(people)) => AccountFound::Several(people),
             Err(fault) => {
-                tracing::warn!(source = self.source.as_str(), %fault, "a directory could not check a password");
+                self.warn(&fault);
+                AccountFound::Unavailable
+            }
+        }
+    }
+
+    async fn check(&self, entry: Option<&str>, password: &SecretString) -> PasswordAnswer {
+        match self.directory.check(entry, password).await {
+            Ok(rollcall_ldap::PasswordAnswer::Good) => PasswordAnswer::Good,
+            Ok(rollcall_ldap::PasswordAnswer::Refused(why)) => PasswordAnswer::Refused(refusal(why)),
+            Err(fault) => {
+                self.warn(&fault);
                 PasswordAnswer::Unavailable
             }
         }
+    }
+}
+
+impl Passwords {
+    fn warn(&self, fault: &Fault) {
+        tracing::warn!(source = self.source.as_str(), %fault, "a directory could not check a password");
+    }
+}
+
+fn refusal(why: rollcall_ldap::PasswordRefusal) -> PasswordRefusal {
+    match why {
+        rollcall_ldap::PasswordRefusal::Wrong => PasswordRefusal::Wrong,
+        rollcall_ldap::PasswordRefusal::Locked => PasswordRefusal::Locked,
+        rollcall_ldap::PasswordRefusal::NotNow => PasswordRefusal::NotNow,
+        rollcall_ldap::PasswordRefusal::Disabled => PasswordRefusal::Disabled,
+        rollcall_ldap::PasswordRefusal::AccountExpired => PasswordRefusal::AccountExpired,
+        rollcall_ldap::PasswordRefusal::PasswordExpired => PasswordRefusal::PasswordExpired,
+        rollcall_ldap::PasswordRefusal::MustChange => PasswordRefusal::MustChange,
     }
 }
 

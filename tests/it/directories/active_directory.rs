@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use rollcall_ingest::connector::{Pull, Snapshot, SnapshotBuilder};
-use rollcall_ldap::{Base, Bind, Config, Directory, Limits, PasswordOwner};
+use rollcall_ldap::{AccountFound, Base, Bind, Config, Directory, Limits, PasswordAnswer, PasswordRefusal, Wanted};
 
 use crate::{
     directories::read::{block, now, picture, set},
@@ -151,17 +151,34 @@ fn l07_l08_who_is_renamed_and_moved_is_the_same_and_whoever_gets_the_name_is_not
 fn a_password_is_checked_by_a_bind_and_a_disabled_account_has_none() {
     let Some(samba) = Samba::start(&(person("ada", "people") + &person("off", "people"))) else { return };
     let (directory, snapshot) = read(config(&samba));
-    let right = |name: &str, password: &str| {
-        let id = id(&snapshot, name);
-        block(directory.check(PasswordOwner::Id(&id), &password.to_owned().into())).unwrap()
+    let asked = |directory: &Directory, id: &rollcall_events::Id, password: &str| {
+        block(async {
+            let entry = match directory.find_account(Wanted::Id(id)).await.unwrap() {
+                AccountFound::One(found, entry) if found == *id => Some(entry),
+                AccountFound::Nobody => None,
+                other => panic!("{other:?}"),
+            };
+            directory.check(entry.as_deref(), &password.to_owned().into()).await.unwrap()
+        })
     };
-    assert!(right("ada", PASSWORD) && right("off", PASSWORD));
-    assert!(!right("ada", "wrong") && !right("ada", "") && !right("ada", PLAIN));
+    let answer = |name: &str, password: &str| asked(&directory, &id(&snapshot, name), password);
+    let refused = PasswordAnswer::Refused;
+    for name in ["ada", "off"] {
+        assert_eq!(answer(name, PASSWORD), PasswordAnswer::Good, "{name}");
+    }
+    for wrong in ["wrong", "", PLAIN] {
+        assert_eq!(answer("ada", wrong), refused(PasswordRefusal::Wrong), "{wrong}");
+    }
     samba.modify(&dn("off"), "replace", "userAccountControl", "514");
-    assert!(!right("off", PASSWORD), "a disabled account");
+    assert_eq!(answer("off", PASSWORD), refused(PasswordRefusal::Disabled));
+    assert_eq!(answer("off", "wrong"), refused(PasswordRefusal::Wrong), "only whoever knows the password is told");
+    samba.modify(&dn("off"), "replace", "userAccountControl", "512");
+    samba.modify(&dn("off"), "replace", "accountExpires", "132000000000000000");
+    assert_eq!(answer("off", PASSWORD), refused(PasswordRefusal::AccountExpired));
+    samba.modify(&dn("off"), "replace", "userAccountControl", "514");
     // Whoever has been moved away is no longer one of ours.
     samba.rename(&dn("ada"), "CN=ada", Some(&format!("OU=staff,{BASE}")));
-    assert!(!right("ada", PASSWORD), "somebody outside");
+    assert_eq!(answer("ada", PASSWORD), refused(PasswordRefusal::Wrong), "somebody outside");
 
     // By user principal name, where the operator says so.
     samba.rename(&format!("CN=ada,OU=staff,{BASE}"), "CN=ada", Some(&format!("OU=people,{BASE}")));
@@ -169,11 +186,7 @@ fn a_password_is_checked_by_a_bind_and_a_disabled_account_has_none() {
         rollcall_ldap::Attributes { username: Some("userPrincipalName".to_owned()), ..config(&samba).attributes };
     let (directory, snapshot) = read(Config { attributes, ..config(&samba) });
     let id = id(&snapshot, "ada@ex.test");
-    assert!(block(directory.check(PasswordOwner::Id(&id), &PASSWORD.into())).unwrap());
-    assert!(
-        !block(directory.check(PasswordOwner::Name("ada@ex.test"), &PASSWORD.into())).unwrap(),
-        "nobody whom we know"
-    );
+    assert_eq!(asked(&directory, &id, PASSWORD), PasswordAnswer::Good);
     let users: BTreeSet<String> = picture(&snapshot);
     assert!(users.contains("off@ex.test inactive"), "{users:?}");
 }

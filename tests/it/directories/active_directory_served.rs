@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-fn served(samba: &Samba, account: &str) -> Server {
+pub fn served(samba: &Samba, account: &str) -> Server {
     let mut server = Server::prepared(&format!(
         "[source.corp-ldap]\nkind = \"ldap\"\nurl = \"{}\"\nclear_text = true\nbind_dn = \"{account}\"\n\
          secret_file = \"ldap.secret\"\npeople = \"OU=people,{BASE}\"\ngroups = [\"OU=groups,{BASE}\"]\n\
@@ -30,7 +30,7 @@ fn served(samba: &Samba, account: &str) -> Server {
 }
 
 /// What the directory said since it was read first, without what brackets a read: `person.upserted ada`.
-fn said(server: &Server) -> Vec<String> {
+pub fn said(server: &Server) -> Vec<String> {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     let mut lines = Vec::new();
     for event in events(server) {

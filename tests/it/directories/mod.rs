@@ -1,7 +1,8 @@
 //! Directories, real ones as child processes: what is read and followed becomes facts, and no fault removes anybody.
 
+mod accounts;
 mod active_directory;
-mod active_directory_served;
+pub mod active_directory_served;
 mod deletions;
 mod faults;
 mod groups;
@@ -12,4 +13,5 @@ mod plans;
 mod read;
 mod resumed;
 pub mod served;
+mod sign_in_names;
 mod spellings;

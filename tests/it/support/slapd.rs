@@ -182,6 +182,47 @@ impl Slapd {
         self.restart();
     }
 
+    /// Password policies (overlay ppolicy): accounts lock after three wrong passwords, and `old`, for whom it is set, has
+    /// passwords that last a second.
+    pub fn with_policies(&mut self) {
+        self.reconfigure(|conf| {
+            let loaded = conf.replacen("moduleload refint\n", "moduleload refint\nmoduleload ppolicy\n", 1);
+            loaded + &format!("overlay ppolicy\nppolicy_default \"cn=usual,{BASE}\"\nppolicy_use_lockout\n")
+        });
+        let usual = "pwdMustChange: TRUE\npwdLockout: TRUE\npwdMaxFailure: 3\npwdLockoutDuration: 0\n";
+        for (name, more) in [("usual", usual), ("old", "pwdMaxAge: 1\n")] {
+            self.change(&format!(
+                "dn: cn={name},{BASE}\nobjectClass: organizationalRole\nobjectClass: pwdPolicy\ncn: {name}\n\
+                 pwdAttribute: userPassword\n{more}\n"
+            ));
+        }
+    }
+
+    /// Whether the server itself takes a password.
+    pub fn takes(&self, uid: &str, password: &str) -> bool {
+        let mut command = Command::new("ldapsearch");
+        command.env("PATH", path()).args([
+            "-x",
+            "-H",
+            &self.url(),
+            "-D",
+            &dn(uid),
+            "-w",
+            password,
+            "-s",
+            "base",
+            "-b",
+            "",
+        ]);
+        run(&mut command, &self.dir).code == 0
+    }
+
+    /// One change of one attribute of a person: `add`, `delete` or `replace`.
+    pub fn modify(&self, uid: &str, how: &str, attribute: &str, value: &str) {
+        let dn = dn(uid);
+        self.change(&format!("dn: {dn}\nchangetype: modify\n{how}: {attribute}\n{attribute}: {value}\n"));
+    }
+
     /// Nobody but the administrator sees what this part of an ACL names, from now on; nothing is hidden by an empty one.
     pub fn hide(&mut self, what: &str) {
         const ALL: &str = "access to * by users";

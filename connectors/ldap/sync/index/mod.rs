@@ -14,7 +14,7 @@ use rollcall_ingest::connector::SnapshotBuilder;
 
 pub use self::{
     lookups::LookupResult,
-    statements::{ReadReport, group_fact, member_fact, person_fact},
+    statements::{ReadReport, group_fact, member_fact, person_fact, read_person},
 };
 use crate::{
     schema::model::{Group, Listed, Person},

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
+use chrono::{DateTime, Utc};
 use rollcall_events::{
     Body, Id,
     body::{self, GroupMember, Member},
@@ -9,7 +10,10 @@ use rollcall_events::{
 use rollcall_ingest::connector::{Fact, FactSelector, SnapshotBuilder, UnreadMembers};
 
 use super::{DirectoryIndex, IndexedGroup, IndexedMember, LookupResult, NameEntry, Resolved, UidEntry};
-use crate::schema::model::{Group, Person};
+use crate::{
+    schema::model::{Group, Person, Schema, Unreadable},
+    wire::message::Entry,
+};
 
 /// A group's members, and what could not be one.
 #[derive(Debug, Default, PartialEq)]
@@ -170,13 +174,32 @@ impl ReadReport {
 }
 
 pub fn person_fact(person: &Person) -> Fact {
-    let body = Body::PersonUpserted(body::Person {
-        person: person.id.clone(),
-        username: person.username.clone(),
-        account: None,
-        active: person.active,
-    });
+    let body = person_body(&person.id, person.username.as_deref(), person.active);
     Fact { body, personal: person.names.clone() }
+}
+
+fn person_body(id: &Id, username: Option<&str>, active: bool) -> Body {
+    Body::PersonUpserted(body::Person {
+        person: id.clone(),
+        username: username.map(str::to_owned),
+        account: None,
+        active,
+    })
+}
+
+/// Reads a person, who keeps the user name that was said last where several are as good. `said`: whether a fact is what
+/// was said last.
+pub fn read_person(
+    schema: &Schema,
+    entry: &Entry,
+    now: DateTime<Utc>,
+    said: impl Fn(&Body) -> bool,
+) -> Result<Person, Unreadable> {
+    let mut person = schema.person(entry, now)?;
+    let id = person.id.clone();
+    person
+        .keep_name(schema, |name| [true, false].into_iter().any(|active| said(&person_body(&id, Some(name), active))));
+    Ok(person)
 }
 
 pub fn group_fact(group: &Group) -> Body {

@@ -1,0 +1,102 @@
+//! Whether an account is in force: which attributes say so on which kind of server, what their values mean, and which of
+//! them can be hidden without a trace. Pure; the time is a parameter.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    config::{Attributes, Config},
+    schema::server::{Kind, RootDse, time},
+    wire::message::Entry,
+};
+
+/// The control of draft-behera-ldap-password-policy: whose database has such a policy, has it loaded.
+pub const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
+
+/// The attributes of servers that are no Active Directory. Most are operational: they come when they are named.
+const USUAL: [&str; 9] = [
+    "nsAccountLock",
+    "pwdAccountLockedTime",
+    "pwdEndTime",
+    "shadowExpire",
+    "loginDisabled",
+    "loginExpirationTime",
+    "ds-pwp-account-disabled",
+    "ds-pwp-account-expiration-time",
+    "krbPrincipalExpiration",
+];
+
+/// What says whether an account is in force.
+#[derive(Debug, Clone)]
+pub struct AccountRules {
+    kind: Kind,
+    /// An attribute of the operator's own.
+    own: Option<String>,
+    /// The values of it that mean disabled; any where there are none.
+    own_values: Vec<String>,
+}
+
+impl AccountRules {
+    pub fn of(config: &Config, kind: Kind) -> Self {
+        let Attributes { disabled, disabled_values, .. } = &config.attributes;
+        Self { kind, own: disabled.clone(), own_values: disabled_values.clone() }
+    }
+
+    /// What is asked of a person.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let usual: &[&str] = match self.kind {
+            Kind::ActiveDirectory => &["userAccountControl", "accountExpires"],
+            _ => &USUAL,
+        };
+        usual.iter().copied().chain(self.own.as_deref())
+    }
+
+    /// What only shows on accounts that are disabled, so that hiding it makes them look in force.
+    pub fn hideable(&self, root: &RootDse) -> Vec<&str> {
+        let usual = match self.kind {
+            // There everybody has a userAccountControl, and whoever shows none counts as disabled.
+            Kind::ActiveDirectory | Kind::Other => None,
+            Kind::OpenLdap => root.knows(PASSWORD_POLICY).then_some("pwdAccountLockedTime"),
+            Kind::Ds389 => Some("nsAccountLock"),
+            Kind::OpenDj => Some("ds-pwp-account-disabled"),
+            Kind::EDirectory => Some("loginDisabled"),
+        };
+        usual.into_iter().chain(self.own.as_deref()).collect()
+    }
+
+    /// Whether an account may be used: neither disabled nor expired. A lock after wrong passwords is no reason: anybody
+    /// could cause it. What says when an account ends and is no time ends it, and where Active Directory does not show
+    /// whether an account is disabled, it counts as disabled: both are removals, which the removal guard checks.
+    pub fn in_force(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
+        let number = |name: &str| entry.text(name).and_then(|text| text.trim().parse::<i64>().ok());
+        let is_true = |name: &str| entry.text(name).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"));
+        let over = |name: &str| entry.text(name).is_some_and(|text| time(text.trim()).is_none_or(|end| end <= now));
+        let disabled = match self.kind {
+            Kind::ActiveDirectory => number("userAccountControl").is_none_or(|flags| flags & 2 != 0),
+            _ => ["nsAccountLock", "loginDisabled", "ds-pwp-account-disabled"].into_iter().any(is_true),
+        };
+        let disabled = disabled || self.is_disabled_by_own(entry);
+        // 000001010000Z: locked for good. Another time is a lock after wrong passwords.
+        let locked = entry.text("pwdAccountLockedTime").is_some_and(|text| text.starts_with("000001010000"));
+        let ended = number("accountExpires").filter(|ticks| ![0, i64::MAX].contains(ticks)).is_some_and(|ticks| {
+            // Ticks of 100 ns since 1601.
+            DateTime::from_timestamp(ticks / 10_000_000 - 11_644_473_600, 0).is_some_and(|end| end <= now)
+        });
+        let ended = ended
+            || number("shadowExpire").filter(|days| *days >= 0).is_some_and(|days| {
+                let end = TimeDelta::try_days(days).and_then(|days| DateTime::UNIX_EPOCH.checked_add_signed(days));
+                end.is_some_and(|end| end <= now)
+            });
+        let ends = ["pwdEndTime", "loginExpirationTime", "ds-pwp-account-expiration-time", "krbPrincipalExpiration"];
+        !(disabled || locked || ended || ends.into_iter().any(over))
+    }
+
+    fn is_disabled_by_own(&self, entry: &Entry) -> bool {
+        let Some(own) = &self.own else { return false };
+        let means = |text: &str| self.own_values.iter().any(|value| value.trim().eq_ignore_ascii_case(text.trim()));
+        let values = entry.values(own);
+        if self.own_values.is_empty() {
+            return !values.is_empty();
+        }
+        values.iter().any(|value| std::str::from_utf8(value).is_ok_and(means))
+    }
+}
