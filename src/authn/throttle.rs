@@ -406,6 +406,30 @@ mod tests {
     }
 
     #[test]
+    fn an_account_takes_no_more_guesses_under_other_names_than_under_its_own() {
+        let throttle = Throttle::default();
+        throttle.sign_in(ADA, nth(0), 0).unwrap();
+        let names = ["ada", "ada@ex.test", "EX\\ada"];
+        let mut taken = Vec::new();
+        for second in 0..3 * 3600 {
+            for (n, name) in names.iter().enumerate() {
+                let (client, credential) = (nth(1000 + usize::try_from(second).unwrap()), format!("{n} {second}"));
+                let tried = Try { target: Target::Stranger(name), client, credential: &credential, now: at(second) };
+                let may = match n {
+                    0 => throttle.guess(ADA, client, &credential, second).is_ok(),
+                    _ => throttle.charge(&tried).is_ok() && throttle.charge_behind(&Try { target: ADA, ..tried }),
+                };
+                if may {
+                    taken.push(second);
+                }
+            }
+        }
+        let of_hour = |from: &i64| taken.iter().filter(|at| (*from..from + 3600).contains(*at)).count();
+        let most = taken.iter().map(of_hour).max().unwrap();
+        assert!((60..=MOST_PER_HOUR).contains(&most), "{most}");
+    }
+
+    #[test]
     fn an_owner_is_not_locked_out_by_strangers_and_waits_only_where_nobody_knows_it() {
         let throttle = Throttle::default();
         throttle.sign_in(ADA, nth(1), 0).unwrap();

@@ -63,6 +63,11 @@ impl AccountRules {
         usual.into_iter().chain(self.own.as_deref()).collect()
     }
 
+    /// What everybody has, so that who shows it not is hidden from us.
+    pub fn of_everybody(&self) -> Option<&'static str> {
+        (self.kind == Kind::ActiveDirectory).then_some("userAccountControl")
+    }
+
     /// Whether an account may be used: neither disabled nor expired. A lock after wrong passwords is no reason: anybody
     /// could cause it. What says when an account ends and is no time ends it, and where Active Directory does not show
     /// whether an account is disabled, it counts as disabled: both are removals, which the removal guard checks.

@@ -44,7 +44,8 @@ impl Hidden {
                     Kind::OpenLdap => format!(
                         "write `access to attrs={name} by dn.exact=\"{account}\" read by * break` before the other rules (slapd.conf), or the same in `olcAccess`"
                     ),
-                    Kind::ActiveDirectory | Kind::EDirectory | Kind::Other => {
+                    Kind::ActiveDirectory => format!("give {account} \"Read Account Restrictions\" below the bases"),
+                    Kind::EDirectory | Kind::Other => {
                         format!("let {account} read it, or name another one with `disabled_attribute`")
                     }
                 };
@@ -63,13 +64,18 @@ impl Hidden {
 pub async fn hidden(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<Option<Hidden>, ReadError> {
     let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
     for base in &config.people {
-        if names.is_empty() {
+        let of_everybody = session.schema.accounts.of_everybody();
+        if names.is_empty() && of_everybody.is_none() {
             break;
         }
-        let search = search_below(base, session.schema.people.clone(), vec!["1.1".to_owned()]);
+        let asked = of_everybody.unwrap_or("1.1").to_owned();
+        let search = search_below(base, session.schema.people.clone(), vec![asked]);
         let Some(somebody) = search::first(&mut session.connection, search, session.root.pages()).await? else {
             continue;
         };
+        if let Some(name) = of_everybody.filter(|name| somebody.values(name).is_empty()) {
+            return Ok(Some(Hidden::Attribute(name.to_owned(), somebody.dn)));
+        }
         for name in &names {
             let defined =
                 search::read_entry(&mut session.connection, &somebody.dn, Some(is_defined(name)), none()).await?;

@@ -327,6 +327,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_last_is_known_to_the_letter_and_what_was_taken_back_is_not_said() {
+        let gone = person("eve", true).and_then(|body| body.removal());
+        let builder = builder(&[person("ada", true), gone].map(Option::unwrap));
+        let said = |name, active| builder.said(&person(name, active).unwrap());
+        assert!(said("ada", true));
+        assert!(!said("ada", false) && !said("eve", true) && !said("kim", true));
+    }
+
+    #[test]
     fn a_read_with_an_open_section_a_defect_or_no_section_at_all_cannot_be_sealed() {
         let mut open = builder(&[]);
         let _base = open.open_section("ou=people");

@@ -173,6 +173,9 @@ impl SourceConfig for Ldap {
                 wrong.push(KeyError::of(key, format!("{time} is not between 1ms and 10m")));
             }
         }
+        if self.disabled_attribute.is_none() && !self.disabled_values.0.is_empty() {
+            wrong.push(KeyError::of("disabled_values", "of which attribute? Name it with `disabled_attribute`"));
+        }
         if self.poll.0.as_millis() < 100 || self.poll.0.as_secs() > 3600 {
             wrong.push(KeyError::of("poll", format!("{} is not between 100ms and 1h", self.poll)));
         }

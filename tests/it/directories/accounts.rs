@@ -18,6 +18,7 @@ use crate::{
         server::Server,
         slapd::{BASE, Kind, SYNC, Slapd, dn, group, person, trunk},
         wait_for,
+        wire::{Act, Wire},
     },
 };
 
@@ -127,6 +128,31 @@ fn an_account_is_inactive_by_an_attribute_of_the_operators_own() {
     assert!(is_active(&server, "ada") && !is_active(&server, "bob"));
     slapd.modify("ada", "replace", "employeeType", "on leave");
     wait_for("ada on leave", || (!is_active(&server, "ada")).then_some(()));
+}
+
+/// Active Directory shows no value of what we may not read. So does a proxy that calls it otherwise.
+#[test]
+fn where_active_directory_hides_what_everybody_has_nobody_is_taken_for_anything() {
+    let Some(samba) = Samba::start(&samba::person("ada", "people")) else { return };
+    let wire = Wire::to(samba.port);
+    let base = |ou: &str| format!("OU={ou},{}", samba::BASE).parse::<rollcall_ldap::Base>().unwrap();
+    let config = || Config {
+        clear_text: true,
+        bind: rollcall_ldap::Bind::Simple(samba::PLAIN.to_owned(), PASSWORD.into()),
+        people: vec![base("people")],
+        groups: vec![base("groups")],
+        ..Config::new(vec![wire.url().parse().unwrap()], base("people"))
+    };
+    read(config()).unwrap();
+    wire.look(|_, _, message| {
+        let (name, other) = (b"userAccountControl", b"userAccountXXXXXXX");
+        while let Some(at) = message.0.windows(name.len()).position(|part| part.eq_ignore_ascii_case(name)) {
+            message.0[at..at + name.len()].copy_from_slice(other);
+        }
+        Act::Pass
+    });
+    let why = unauthorised(config());
+    assert!(why.contains("userAccountControl") && why.contains("Read Account Restrictions"), "{why}");
 }
 
 /// Hides an attribute from everybody but the administrator, or shows it again.

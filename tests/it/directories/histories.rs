@@ -37,6 +37,8 @@ struct Entry {
     dn: String,
     /// Of a group, the names that it lists.
     members: BTreeSet<String>,
+    /// Of a person, whether there is a second value of the user name.
+    second: bool,
 }
 
 /// What the directory has.
@@ -231,7 +233,16 @@ impl World {
     /// does a moment later.
     fn one(&mut self, touched: &mut BTreeSet<Tag>) -> Option<String> {
         let kind = if self.random.below(3) == 0 { "g" } else { "p" };
-        match self.random.below(10) {
+        match self.random.below(12) {
+            // A second value of the user name, before the first in the alphabet.
+            10 | 11 => {
+                let tag = self.some("p", touched)?;
+                touched.insert(tag.clone());
+                let entry = self.tree.entries.get_mut(&tag)?;
+                entry.second = !entry.second;
+                let verb = if entry.second { "add" } else { "delete" };
+                Some(format!("dn: {}\nchangetype: modify\n{verb}: uid\nuid: aa-{tag}\n", entry.dn))
+            }
             0..=2 => {
                 let dn = self.free(kind == "g")?;
                 self.made += 1;
@@ -246,7 +257,7 @@ impl World {
                     (BTreeSet::new(), format!("objectClass: inetOrgPerson\nuid: {rdn}\ncn: {rdn}\nsn: {rdn}\n"))
                 };
                 let ldif = format!("dn: {dn}\nchangetype: add\ndescription: {tag}\n{text}");
-                self.tree.entries.insert(tag, Entry { dn, members });
+                self.tree.entries.insert(tag, Entry { dn, members, second: false });
                 Some(ldif)
             }
             3 => {
@@ -335,7 +346,7 @@ impl World {
                 (values("dn").pop(), values("description").pop(), values("entryUUID").pop())
             {
                 let members = values("member").into_iter().collect();
-                tree.entries.insert(tag.clone(), Entry { dn, members });
+                tree.entries.insert(tag.clone(), Entry { dn, members, second: false });
                 ids.insert(id, tag);
             }
         }
@@ -352,6 +363,11 @@ impl World {
             self.looked = position;
             let tag = |id: &rollcall_events::Id| self.tags.get(id.as_str()).cloned();
             let gone = match &body {
+                Body::PersonUpserted(person) => {
+                    let second = person.username.as_ref().is_some_and(|name| name.starts_with("aa-"));
+                    assert!(!second, "{position} {body:?}: a second value renamed somebody");
+                    continue;
+                }
                 Body::PersonRemoved(gone) => tag(&gone.person).map(|tag| (tag.clone(), tag)),
                 Body::GroupRemoved(gone) => tag(&gone.group).map(|tag| (tag.clone(), tag)),
                 Body::GroupMemberRemoved(gone) => {

@@ -32,6 +32,12 @@ fn a_directory_is_asked_as_much_about_nobody_as_about_somebody_however_often() {
     let known = tries(&server, &proxy, "ada");
     let unknown = tries(&server, &proxy, "nobody");
     assert_eq!(known, unknown);
+    // And by an address: of somebody, of two people, of nobody.
+    slapd.modify("bob", "add", "mail", "two@ex.test");
+    slapd.modify("sync", "add", "mail", "two@ex.test");
+    for name in ["bob@ex.test", "two@ex.test", "nobody@ex.test"] {
+        assert_eq!(tries(&server, &proxy, name), unknown, "{name}");
+    }
     assert_eq!((known[0].0, known[1]), (401, (401, 0)), "an answer is remembered: {known:?}");
     assert!(known[0].1 >= 1, "{known:?}");
     // And with the directory away.
