@@ -25,8 +25,8 @@ use crate::{
     },
     routes::{
         access::{
-            authzen, bindings, decisions, explain, folders, groups, identity, people, previews, projects, reports,
-            secrets, services, sign_ins, users,
+            authzen, bindings, decisions, explain, folders, groups, identity, nearest, people, previews, projects,
+            reports, secrets, services, sign_ins, users,
         },
         operations::{
             configuration, deliveries, events, hooks, keys, log, plans, problems, projections, reload, sources,
@@ -55,6 +55,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(bindings::routes())
         .merge(folders::routes())
         .merge(groups::routes())
+        .merge(nearest::routes())
         .merge(services::routes())
         .merge(explain::routes())
         .merge(authzen::routes())

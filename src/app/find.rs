@@ -10,6 +10,7 @@ use rollcall_events::{
 use crate::{
     binding_id,
     error::{Error, ErrorKind, Result},
+    prefix,
 };
 
 /// A project by name or by id, as the form says; earlier names count.
@@ -32,9 +33,33 @@ pub(crate) fn service(roster: &Roster, id: &str) -> Result<ServiceIx> {
     roster.service_by_id(id).ok_or_else(no_such_service)
 }
 
-/// A group by id, `source/group`.
-pub(crate) fn group(roster: &Roster, id: &str) -> Result<GroupIx> {
-    roster.group_by_id(id).ok_or_else(no_such_group)
+/// A group by id, `source/group`, or by what people call it: its name, its DN, a path down to it, with or without its source
+/// before it. `known`: whether the caller may be told of one.
+pub(crate) fn group(roster: &Roster, word: &str, known: impl Fn(GroupIx) -> bool) -> Result<GroupIx> {
+    let called = roster.groups_called(word).into_iter().filter(|group| known(*group));
+    let named = called.map(|group| (group_text(roster, group), group));
+    // An id means one group; whatever else means several is refused with them.
+    prefix::the_one("", named, no_such_group).map_err(|error| match error.kind {
+        ErrorKind::Ambiguous => {
+            let all = roster.groups_called(word).into_iter().filter(|group| known(*group));
+            let all: Vec<String> = all.map(|group| group_text(roster, group)).collect();
+            prefix::ambiguous(word, all.iter().map(String::as_str))
+        }
+        _ => error,
+    })
+}
+
+/// What people call a group of an id.
+pub(crate) fn group_name(roster: &Roster, id: &str) -> Option<String> {
+    roster.group(roster.group_by_id(id)?).name.map(str::to_owned)
+}
+
+/// A group by its id with its name, and its DN where that says more: what people tell several apart by.
+fn group_text(roster: &Roster, group: GroupIx) -> String {
+    let view = roster.group(group);
+    let names: Vec<String> =
+        [view.name, view.external_id].into_iter().flatten().map(|name| name.escape_debug().to_string()).collect();
+    if names.is_empty() { view.id } else { format!("{} ({})", view.id, names.join(", ")) }
 }
 
 /// A user by name or id, or a service as `service:id`.
@@ -111,7 +136,9 @@ pub(crate) fn no_such_service() -> Error {
 
 pub(crate) fn no_such_group() -> Error {
     ErrorKind::UnknownGroup
-        .because("No group that you can see has this id, `source/group`. /api/v1/groups lists those that you can see.")
+        .because(
+        "No group that you can see has this id (`source/group`), name, DN or path. /api/v1/groups lists those that you can see.",
+    )
 }
 
 pub(crate) fn no_such_binding() -> Error {

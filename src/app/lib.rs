@@ -3,13 +3,13 @@
 pub mod access;
 mod answer;
 mod app;
+mod authors;
 mod binding_id;
 mod caller;
 mod command_budget;
 mod commands;
 mod control;
 mod error;
-mod filters;
 mod find;
 mod input;
 mod openapi_schemas;
@@ -23,9 +23,13 @@ mod reads;
 mod share;
 mod telemetry;
 mod turn;
+pub mod words;
+
+use words::filters;
 
 pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List, Page, PageRequest};
 pub use app::{App, AppParts};
+pub use authors::{CausedBy, CausedByKind, EventCause};
 pub use caller::{Caller, SignedIn};
 pub use commands::{Commands, Precondition};
 pub use control::{

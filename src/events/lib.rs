@@ -3,6 +3,7 @@
 pub mod body;
 mod clock;
 mod digest;
+pub mod dn;
 mod envelope;
 mod epoch;
 mod ids;

@@ -13,12 +13,20 @@ use crate::{
 
 impl Roster {
     /// A source's group, or one that is kept locally.
-    pub(crate) fn set_group(&mut self, cx: &mut FoldContext<'_>, id: &str, name: Option<&str>, rank: Rank) -> Effect {
+    pub(crate) fn set_group(
+        &mut self,
+        cx: &mut FoldContext<'_>,
+        id: &str,
+        said: Option<&body::Group>,
+        rank: Rank,
+    ) -> Effect {
         let ix = self.facts.groups.intern(cx.space, id);
         let Some(row) = self.facts.groups.get_mut(ix) else { return Effect::NoChange };
         let effect = cx.update(&mut row.register, rank, "group");
         if effect == Effect::Applied && rank == Rank::Full {
-            row.name = name.map(str::to_owned);
+            row.name = said.and_then(|said| said.name.clone());
+            row.external_id = said.and_then(|said| said.external_id.clone());
+            self.index.group_names.add(ix, row);
         }
         effect
     }

@@ -168,7 +168,7 @@ impl Roster {
             Body::GroupUpserted(data) => {
                 let ix = self.facts.groups.find(cx.space, data.group.as_str());
                 let stood = ix.and_then(|ix| self.facts.groups.get(ix)).is_some_and(|row| row.register.stands());
-                let effect = self.set_group(cx, data.group.as_str(), data.name.as_deref(), Rank::Full);
+                let effect = self.set_group(cx, data.group.as_str(), Some(&data), Rank::Full);
                 if effect == Effect::Applied
                     && cx.is_local()
                     && let Some(ix) = self.facts.groups.find(cx.space, data.group.as_str())

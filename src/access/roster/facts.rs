@@ -270,6 +270,8 @@ pub(crate) struct Service {
 pub(crate) struct Group {
     pub(crate) register: Register,
     pub(crate) name: Option<String>,
+    /// How the source's people know it, e.g. a DN.
+    pub(crate) external_id: Option<String>,
 }
 
 /// What can be in a group and hold a binding.

@@ -2,16 +2,17 @@
 //! in; cycles and diamonds are walked once.
 
 use chrono::{DateTime, Utc};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use rollcall_events::{
-    Position,
+    LOCAL, Position,
     body::{self, member_subject},
-    names::hidden,
+    dn,
+    names::{canonical_name, hidden},
 };
 
 use crate::roster::{
     Roster,
-    facts::{Binding, Holder, Member},
+    facts::{Binding, Group, Holder, Member},
     handles::{GroupIx, Principal, ServiceIx, UserIx},
     part,
 };
@@ -25,11 +26,81 @@ pub struct GroupView<'a> {
     pub source: &'a str,
     /// A label.
     pub name: Option<&'a str>,
+    /// How the source's people know it, e.g. a DN.
+    pub external_id: Option<&'a str>,
     /// The newest event about it.
     pub changed: Position,
 }
 
+/// Groups by what people call them: the label, and the last part of how the source's people know them. Entries of names that
+/// were given up stay; whoever follows one holds the group against the word.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GroupNames(HashMap<String, Vec<u32>>);
+
+impl GroupNames {
+    pub(crate) fn add(&mut self, ix: u32, group: &Group) {
+        let own = group.external_id.as_deref().map(last_part);
+        for name in group.name.as_deref().map(canonical_name).into_iter().chain(own) {
+            let rows = self.0.entry(name).or_default();
+            if !rows.contains(&ix) {
+                rows.push(ix);
+            }
+        }
+    }
+}
+
+/// The last part of how a group is known: of a DN the value of the entry's own part, of a path what is behind the last `/`.
+fn last_part(known: &str) -> String {
+    match dn::parts(known).and_then(|parts| parts.into_iter().next()) {
+        Some((_, value)) => value,
+        None => canonical_name(known.rsplit('/').next().unwrap_or(known)),
+    }
+}
+
+/// Whether a group is called so: by its label, by its DN in any spelling, or by a path down to it, as in `eng/devs` of
+/// `cn=devs,ou=eng,..`.
+fn is_called(group: &Group, word: &str) -> bool {
+    let name = canonical_name(word);
+    let known = group.external_id.as_deref();
+    if group.name.as_deref().map(canonical_name).as_ref() == Some(&name) || known.map(canonical_name) == Some(name) {
+        return true;
+    }
+    let Some(known) = known else { return false };
+    let up: Vec<String> = match dn::parts(known) {
+        Some(parts) if dn::parts(word).as_ref() == Some(&parts) => return true,
+        Some(parts) => parts.into_iter().map(|(_, value)| value).collect(),
+        None => known.rsplit('/').map(canonical_name).collect(),
+    };
+    let path: Vec<String> = word.rsplit('/').map(canonical_name).collect();
+    up.starts_with(&path)
+}
+
 impl Roster {
+    /// Every group that a word of people can mean, in the order of their ids: `source/id` means that one and no other; else by
+    /// label, DN or path, of any source or, behind `source/`, of that one; and by its id alone what is kept here.
+    #[must_use]
+    pub fn groups_called(&self, word: &str) -> Vec<GroupIx> {
+        if let Some(group) = self.group_by_id(word) {
+            return vec![group];
+        }
+        let of_source = word.split_once('/').filter(|(source, _)| self.facts.sources.find(0, source).is_some());
+        let words = std::iter::once((None, word)).chain(of_source.map(|(source, rest)| (Some(source), rest)));
+        let mut found: Vec<GroupIx> = self.group_by_id(&format!("{LOCAL}/{word}")).into_iter().collect();
+        for (source, word) in words {
+            for key in [canonical_name(word), last_part(word)] {
+                let rows = self.index.group_names.0.get(&key).into_iter().flatten().copied();
+                found.extend(rows.filter_map(|ix| {
+                    let row = self.facts.groups.get(ix).filter(|row| row.register.stands())?;
+                    let from = self.source_text(self.facts.groups.names.space(ix));
+                    (source.is_none_or(|source| source == from) && is_called(row, word)).then_some(GroupIx(ix))
+                }));
+            }
+        }
+        found.sort_by_cached_key(|GroupIx(ix)| self.group_key(*ix));
+        found.dedup();
+        found
+    }
+
     /// The group with an id, `source/group`; one that was removed is not found.
     #[must_use]
     pub fn group_by_id(&self, id: &str) -> Option<GroupIx> {
@@ -72,6 +143,7 @@ impl Roster {
             id: self.group_key(ix),
             source: self.source_text(self.facts.groups.names.space(ix)),
             name: row.and_then(|row| row.name.as_deref()),
+            external_id: row.and_then(|row| row.external_id.as_deref()),
             changed: row.map(|row| row.register.cause).unwrap_or_default(),
         }
     }

@@ -9,6 +9,7 @@ use rollcall_events::Digest;
 
 use crate::roster::{
     facts::{Facts, Field, Holder, NONE, Origin, Owner, RecordedScope},
+    groups::GroupNames,
     look_alikes::LookAlikes,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Index {
     /// The memberships of a person, service or group in groups.
     pub(crate) member_of: HashMap<Holder, Vec<u32>>,
     pub(crate) group_members: HashMap<u32, Vec<u32>>,
+    pub(crate) group_names: GroupNames,
     pub(crate) folder_children: HashMap<u32, Vec<u32>>,
     /// Local projects by the folder that they are or were in.
     pub(crate) folder_projects: HashMap<u32, Vec<u32>>,
@@ -191,6 +193,9 @@ impl Index {
             if let Some(binding) = binding {
                 index.add_binding(ix, facts.bindings.id(ix), binding.holder, binding.on);
             }
+        }
+        for (ix, group) in (0_u32..).zip(&facts.groups.rows) {
+            index.group_names.add(ix, group);
         }
         for (ix, member) in (0_u32..).zip(&facts.members) {
             index.add_member(ix, member.group, member.holder);

@@ -75,6 +75,7 @@ pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     GET "/api/v1/folders/{id}" "folder.list" Folder;
     PUT "/api/v1/folders/{id}" "folder.set" Root;
     DELETE "/api/v1/folders/{id}" "folder.set" Root;
+    GET "/api/v1/nearest" "project.list" Rows;
     GET "/api/v1/groups" "group.list" Root;
     POST "/api/v1/groups" "group.set" Root;
     GET "/api/v1/groups/{source}/{group}" "group.list" Root;

@@ -160,7 +160,7 @@ async fn a_report_names_its_position_and_the_hash_of_the_log_there() {
     assert_eq!(csv.text, world.get(&format!("{path}&format=csv")).await.text);
     let lines: Vec<&str> = csv.text.lines().collect();
     assert!(lines[0].starts_with(
-        "user,user_id,role,rule,reason,source,event,events,until,project,action,basis,position,at,chain_head"
+        "user,user_id,role,rule,reason,source,event,events,by,until,project,action,basis,position,at,chain_head"
     ));
     assert!(
         lines[1]

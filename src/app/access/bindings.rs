@@ -21,6 +21,7 @@ use crate::{
     commands,
     error::{Error, ErrorKind, Result},
     find,
+    words::nearest::did_you_mean,
 };
 
 /// A role given by hand.
@@ -40,6 +41,9 @@ pub struct BindingShown {
     /// The group's id, `source/group`, of a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_name: Option<String>,
     /// The role.
     pub role: String,
     /// The project; `null` for what is above projects.
@@ -78,6 +82,7 @@ impl BindingShown {
             user: user.map(|user| roster.user_name(user).to_owned()),
             user_id: user.map(|user| roster.user_id(user)),
             service,
+            group_name: group.as_deref().and_then(|id| find::group_name(roster, id)),
             group,
             role: view.role.to_owned(),
             project,
@@ -98,7 +103,7 @@ pub struct BindingsQuery {
     pub user: Option<String>,
     /// Only of this service.
     pub service: Option<String>,
-    /// Only of this group, `source/group`.
+    /// Only of this group: `source/group`, or its name, DN or path.
     pub group: Option<String>,
     /// Only on this project, by name.
     pub project: Option<String>,
@@ -122,14 +127,18 @@ pub enum ScopeKind {
 
 impl BindingsQuery {
     /// Refuses what is not there: whoever lists all bindings would take an empty list for an answer.
-    fn refuse_unknown(&self, roster: &Roster) -> Result<()> {
+    fn refuse_unknown(&self, roster: &Roster, view: &CallerView<'_>) -> Result<()> {
         let there = |asked: &Option<String>, find: &dyn Fn(&str) -> bool, error: fn() -> Error| match asked {
             Some(name) if !find(name) => Err(error()),
             _ => Ok(()),
         };
         there(&self.user, &|name| find::user(roster, name).is_ok(), find::no_such_user)?;
         there(&self.service, &|id| find::service(roster, id).is_ok(), find::no_such_service)?;
-        there(&self.group, &|id| roster.group_by_id(id).is_some(), find::no_such_group)?;
+        match &self.group {
+            Some(word) if view.may_everywhere("group.list") => drop(find::group(roster, word, |_| true)?),
+            Some(word) if roster.groups_called(word).is_empty() => return Err(find::no_such_group()),
+            _ => {}
+        }
         there(&self.project, &|name| find::project(roster, name).is_ok(), find::no_such_project)?;
         there(&self.folder, &|id| roster.folder_by_id(id).is_some(), find::no_such_folder)
     }
@@ -149,7 +158,10 @@ impl BindingsQuery {
         };
         self.scope.is_none_or(|asked| asked == kind)
             && is(&self.service, service)
-            && is(&self.group, group)
+            && self.group.as_deref().is_none_or(|word| {
+                let called = group.and_then(|id| roster.group_by_id(id));
+                called.is_some_and(|group| roster.groups_called(word).contains(&group))
+            })
             && is(&self.folder, folder.map(|folder| roster.folder(folder).id))
             && self
                 .project
@@ -172,7 +184,7 @@ pub async fn list(reads: &Reads, query: BindingsQuery, page: PageRequest) -> Res
         NextKeys::new(page.after, page.limit),
         move |roster, view, part, keys| {
             if view.may_everywhere("binding.list") {
-                query.refuse_unknown(roster)?;
+                query.refuse_unknown(roster, view)?;
             }
             let (bindings, next) = roster.bindings_from(part.from, part.rows);
             let matches = |binding: &BindingView<'_>| query.matches(roster, binding) && view.sees_binding(binding);
@@ -229,7 +241,7 @@ pub enum Principal {
     User(String),
     /// A service, by id.
     Service(String),
-    /// A group, `source/group`: everybody in it, to any depth.
+    /// A group: everybody in it, to any depth. `source/group`, or its name, DN or path, with or without the source before it.
     Group(String),
 }
 
@@ -272,6 +284,12 @@ impl Scope {
 pub struct BindingSet {
     /// Its id, to read and remove it by. Where the profile raised the role, that of the role that was given.
     pub id: String,
+    /// The group's id, of a group, however it was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_name: Option<String>,
     /// Until when (exclusive) it stands by itself. What a caller gives whose secret ends, ends with that at the latest.
     #[serde(default)]
     pub ends: Option<DateTime<Utc>>,
@@ -289,18 +307,24 @@ pub struct BindingSet {
 /// A part of it is not there or not allowed, or it was refused.
 pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> Result<BindingSet> {
     let commands = commands.with_precondition(only_if).await;
-    let (body, id, ends) = {
+    let (body, id, ends, group) = {
         let roster = commands.live().read();
         let view = commands.view(&roster);
         let binding = resolve(&roster, &view, new, commands.giver(), commands.now())?;
         let ends = binding.ends;
+        let group = match &binding.principal {
+            body::Principal::Group(id) => Some((id.to_string(), find::group_name(&roster, id.as_str()))),
+            _ => None,
+        };
         let body = Body::BindingSet(binding);
         let id = binding_id::of_subject(&body.subject());
         commands.check(find::binding(&roster, &id).map(|binding| binding.position))?;
-        (body, id, ends)
+        (body, id, ends, group)
     };
     let CommandOutcome { position, effect } = commands.append(&body).await?;
-    Ok(BindingSet { id: given_id(&commands.live().read(), &body).unwrap_or(id), ends, position, effect })
+    let id = given_id(&commands.live().read(), &body).unwrap_or(id);
+    let (group, group_name) = group.map_or((None, None), |(id, name)| (Some(id), name));
+    Ok(BindingSet { id, group, group_name, ends, position, effect })
 }
 
 /// The id under which a role that was given stands: that of the least role of an administrator, where the profile
@@ -358,9 +382,10 @@ pub(crate) fn resolve(
         let expected = format!("one of {}", roster.bindable_roles().join(", "));
         return Err(ErrorKind::UnknownRole
             .because(format!(
-                "Profile {} has no role `{}`; take {expected}. Nothing was recorded.",
+                "Profile {} has no role `{}`; take {expected}.{} Nothing was recorded.",
                 roster.profile().name(),
-                role.escape_debug()
+                role.escape_debug(),
+                did_you_mean(&role, roster.bindable_roles().iter().map(String::as_str)),
             ))
             .with_field(SchemaError::at("/role", expected)));
     };
@@ -415,7 +440,7 @@ pub(crate) fn resolve(
                     |view: BindingView<'_>| matches!(view.principal, body::Principal::Group(id) if id.as_str() == word);
                 view.may_everywhere("group.list") || view.is_in(*group) || roster.bindings_on(place).any(bound)
             };
-            let group = roster.group_by_id(&name).filter(known).ok_or_else(find::no_such_group)?;
+            let group = find::group(roster, &name, |group| known(&group))?;
             body::Principal::Group(find::parse_roster_id(roster.group(group).id)?)
         }
     };

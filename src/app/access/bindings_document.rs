@@ -21,6 +21,7 @@ use crate::{
     binding_id,
     caller::{CallerView, Giver, forbidden},
     error::{Error, ErrorKind, Result},
+    find,
     turn::Turn,
 };
 
@@ -60,7 +61,7 @@ pub struct DeclaredBinding {
     /// A service's id.
     #[serde(default)]
     pub service: Option<String>,
-    /// A group, `source/group`.
+    /// A group: `source/group`, or its name, DN or path.
     #[serde(default)]
     pub group: Option<String>,
     /// Which role.
@@ -84,7 +85,7 @@ pub struct BindingsPlanRow {
     pub scope: NamedScope,
     /// Who: `user:source/id`, `service:id`, `group:source/id`.
     pub principal: String,
-    /// Who, in words: the user's name, the service's or the group's id.
+    /// Who, in words: the user's name, the service's id, the group's id with its name.
     pub name: String,
     /// Which role.
     pub role: String,
@@ -125,7 +126,11 @@ fn name_of(roster: &Roster, principal: &body::Principal) -> String {
             let user = roster.user_by_id(id.as_str());
             user.map_or_else(|| id.to_string(), |user| roster.user_name(user).to_owned())
         }
-        body::Principal::Service(id) | body::Principal::Group(id) => id.to_string(),
+        body::Principal::Service(id) => id.to_string(),
+        body::Principal::Group(id) => match find::group_name(roster, id.as_str()) {
+            Some(name) if !id.as_str().ends_with(&format!("/{name}")) => format!("{id} ({name})"),
+            _ => id.to_string(),
+        },
     }
 }
 
@@ -208,7 +213,7 @@ fn plan_commands(
                 let member = match error.kind {
                     ErrorKind::UnknownUser => "/user",
                     ErrorKind::UnknownService => "/service",
-                    ErrorKind::UnknownGroup => "/group",
+                    ErrorKind::UnknownGroup | ErrorKind::Ambiguous => "/group",
                     _ => "",
                 };
                 error.within(&here, &format!("{pointer}{member}"))

@@ -25,6 +25,8 @@ use crate::{
 pub struct GroupsQuery {
     /// Only this source's; `local` for those that are kept here.
     pub source: Option<String>,
+    /// Only those that are called so: by name, DN or path, with or without the source before it, or by id.
+    pub name: Option<String>,
 }
 
 /// A group.
@@ -36,6 +38,8 @@ pub struct GroupShown {
     pub source: String,
     /// A label.
     pub name: Option<String>,
+    /// How the source's people know it, e.g. a DN.
+    pub external_id: Option<String>,
     /// The newest event about it or about who is in it itself.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -47,6 +51,7 @@ impl GroupShown {
         Self {
             source: view.source.to_owned(),
             name: view.name.map(str::to_owned),
+            external_id: view.external_id.map(str::to_owned),
             position: roster.group_changed(group),
             id: view.id,
         }
@@ -54,7 +59,8 @@ impl GroupShown {
 }
 
 fn find_group(roster: &Roster, source: &str, group: &str) -> Result<GroupIx> {
-    find::group(roster, &format!("{source}/{group}"))
+    let id = format!("{source}/{group}");
+    roster.group_by_id(&id).ok_or_else(find::no_such_group)
 }
 
 /// Groups by id.
@@ -67,6 +73,16 @@ pub async fn list(reads: &Reads, query: GroupsQuery, page: PageRequest) -> Resul
         NextKeys::new(page.after, page.limit),
         move |roster, _, part, keys| {
             let wanted = query.source.as_deref();
+            if let Some(word) = query.name.as_deref() {
+                let called = roster.groups_called(word);
+                if called.is_empty() {
+                    return Err(find::no_such_group());
+                }
+                let views = called.into_iter().map(|group| roster.group(group));
+                let views = views.filter(|view| wanted.is_none_or(|source| view.source == source));
+                views.for_each(|view| keys.offer(view.id));
+                return Ok(None);
+            }
             let (groups, next) = roster.groups_from(part.from, part.rows);
             let views = groups.map(|group| roster.group(group));
             views.filter(|view| wanted.is_none_or(|source| view.source == source)).for_each(|view| keys.offer(view.id));
@@ -112,6 +128,9 @@ pub struct GroupMemberShown {
     pub id: String,
     /// The user's name.
     pub user: Option<String>,
+    /// The group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl GroupMemberShown {
@@ -119,10 +138,13 @@ impl GroupMemberShown {
         match member {
             body::Principal::User(id) => {
                 let user = roster.user_by_id(id.as_str()).map(|user| roster.user_name(user).to_owned());
-                Self { kind: "user".into(), id: id.to_string(), user }
+                Self { kind: "user".into(), id: id.to_string(), user, name: None }
             }
-            body::Principal::Service(id) => Self { kind: "service".into(), id: id.to_string(), user: None },
-            body::Principal::Group(id) => Self { kind: "group".into(), id: id.to_string(), user: None },
+            body::Principal::Service(id) => Self { kind: "service".into(), id: id.to_string(), user: None, name: None },
+            body::Principal::Group(id) => {
+                let name = find::group_name(roster, id.as_str());
+                Self { kind: "group".into(), id: id.to_string(), user: None, name }
+            }
         }
     }
 }
@@ -215,7 +237,7 @@ pub struct MembershipRef<'a> {
     pub group: &'a str,
     /// `user`, `service` or `group`.
     pub kind: &'a str,
-    /// The user's name or id, the service's id, or `source/group`.
+    /// The user's name or id, the service's id, or the group's id, name, DN or path.
     pub member: &'a str,
 }
 
@@ -266,7 +288,7 @@ fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>)
         "user" => Principal::User(find::user(&roster, member)?),
         "service" => Principal::Service(find::service(&roster, member)?),
         "group" => {
-            let inner = roster.group(find::group(&roster, member)?).id;
+            let inner = roster.group(find::group(&roster, member, |_| true)?).id;
             let member = Member::Group(find::parse_roster_id(inner)?);
             return Ok(GroupMember {
                 group: input::id("/id", group)?,

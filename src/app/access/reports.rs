@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Answer, Reads,
+    Answer, EventCause, Reads,
     access::explain::required_actions,
     caller::forbidden,
     error::{ErrorKind, Result},
@@ -64,6 +64,9 @@ pub struct WhoCould {
     pub open_to: Option<Cow<'static, str>>,
     /// Who could by a role, one row per role.
     pub rows: Vec<WhoRow>,
+    /// Who caused each event that is named above.
+    #[serde(default)]
+    pub causes: Vec<EventCause>,
 }
 
 /// Somebody who could, by one role.
@@ -112,7 +115,9 @@ pub async fn who_could(
         let project = past.project(&project, project_now.as_deref())?;
         report(&past, project, &action, &Effort::of(u64::MAX, &go_on))
     });
-    let report = report.await?;
+    let mut report = report.await?;
+    let facts = report.rows.iter().flat_map(|row| &row.reasons).flat_map(|reason| &reason.facts);
+    report.causes = reads.causes(facts.map(|fact| fact.position).collect()).await?;
     Ok(Answer::of_more(report.as_of.position, report))
 }
 
@@ -148,6 +153,7 @@ fn report(past: &PastRoster, project: ProjectIx, action: &str, effort: &Effort<'
         as_of: MomentShown::of(*moment, *at),
         open_to: open_to.map(Into::into),
         rows: rows.into_iter().map(WhoRow::of).collect(),
+        causes: Vec::new(),
     })
 }
 
@@ -184,6 +190,9 @@ pub struct Differences {
     /// Actions that appeared and disappeared, ceilings and visibility counted.
     #[schema(value_type = Vec<AccessChangeShape>)]
     pub actions: Vec<AccessChange>,
+    /// Who caused each event that is named above.
+    #[serde(default)]
+    pub causes: Vec<EventCause>,
 }
 
 /// What of a project's members, or of a user's access, is different at two moments, and which events did it.
@@ -224,7 +233,10 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
     let turn = reads.past_turn().await?;
     let (before, after, events) = reads.past_span(&turn, from, to, &about).await?;
     let compared = Compared { before, after, events, user_now, project_now, everywhere, query: query.clone() };
-    let differences = turn.run(move |_| compared.difference()).await?;
+    let mut differences = turn.run(move |_| compared.difference()).await?;
+    let changes = differences.memberships.iter().chain(&differences.actions);
+    let named = changes.flat_map(|change| &change.because).map(|cause| cause.position);
+    differences.causes = reads.causes(named.collect()).await?;
     Ok(Answer::of_more(differences.to.position, differences))
 }
 
@@ -294,6 +306,7 @@ impl Compared {
             same: difference.is_empty(),
             memberships: difference.memberships,
             actions: difference.actions,
+            causes: Vec::new(),
         })
     }
 }

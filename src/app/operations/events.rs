@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rollcall_access::Effect;
+use rollcall_access::{Effect, Roster};
 use rollcall_eventlog::Filter;
 use rollcall_events::{Position, Recorded};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Answer, Page, PageRequest, Reads,
+    Answer, CausedBy, Page, PageRequest, Reads,
     error::{Error, ErrorKind, Result},
     filters, prefix,
 };
@@ -61,6 +61,8 @@ pub struct Event {
     pub correlationid: Option<String>,
     /// W3C trace context of the request that brought it.
     pub traceparent: Option<String>,
+    /// Who caused it: the caller of a command, the source, a rule, or the configuration.
+    pub caused_by: CausedBy,
     /// `applied`, `superseded`, `no_change`, `refused` or `parked`; `null` while it is not folded yet.
     #[schema(value_type = Option<String>)]
     pub effect: Option<Cow<'static, str>>,
@@ -72,7 +74,8 @@ pub struct Event {
 }
 
 impl Event {
-    fn of(record: Recorded, effect: Option<Effect>) -> Self {
+    fn of(roster: &Roster, record: Recorded, effect: Option<Effect>) -> Self {
+        let caused_by = CausedBy::of(roster, &record);
         let Recorded { position, recorded_at, event } = record;
         Self {
             position,
@@ -86,6 +89,7 @@ impl Event {
             origin: event.origin.map(|o| o.to_string()),
             correlationid: event.correlation.map(|c| c.to_string()),
             traceparent: event.traceparent.map(|t| t.to_string()),
+            caused_by,
             effect: effect.as_ref().map(|effect| effect.as_str().into()),
             reason: effect.as_ref().and_then(Effect::reason).map(str::to_owned),
             data: RawValue::from_string(event.data.to_string()).ok(),
@@ -168,5 +172,6 @@ async fn position_of(reads: &Reads, text: &str, unknown: impl FnOnce() -> Error)
 async fn with_effects(reads: &Reads, records: Vec<Recorded>) -> Result<Vec<Event>> {
     let positions: Vec<Position> = records.iter().map(|r| r.position).collect();
     let effects = reads.control().effects(&positions).await?;
-    Ok(records.into_iter().zip(effects).map(|(record, effect)| Event::of(record, effect)).collect())
+    let roster = reads.live().read();
+    Ok(records.into_iter().zip(effects).map(|(record, effect)| Event::of(&roster, record, effect)).collect())
 }

@@ -22,8 +22,9 @@ use self::{
     output::{ColorMode, OutputFormat},
     remote::{
         bindings, configuration, folders, groups, keys, people, plans, preview, problems, projections, projects,
+        questions::why,
         records::{decisions, deliveries, events, sign_ins},
-        reports, secrets, services, sources, users, why,
+        reports, secrets, services, sources, users,
     },
 };
 use crate::{
@@ -68,11 +69,13 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
             verify::run(&context::data_dir(global)?, format, against.as_deref(), from).await
         }
         Command::Backup { dir } => backup::run(&context::loaded(global)?, format, &dir).await,
-        Command::Why { user, action, scope, as_of, effective, secret } => {
-            let asked = (user.as_str(), action.as_str(), scope.as_str());
-            why::run(&client()?, format, asked, as_of.as_deref(), effective, secret.as_deref()).await
+        Command::Why { words, as_of, effective, secret } => {
+            let asking = why::Asking { as_of: as_of.as_deref(), effective, secret: secret.as_deref() };
+            why::run(&client()?, format, &words, &asking).await
         }
-        Command::Who { project, as_of, csv } => reports::who(&client()?, format, &project, as_of.as_deref(), csv).await,
+        Command::Who { words, as_of, csv } => {
+            reports::who(&client()?, format, &words.join(" "), as_of.as_deref(), csv).await
+        }
         Command::Diff { of, from, to, user } => {
             reports::diff(&client()?, format, &of, user, &from, to.as_deref()).await
         }

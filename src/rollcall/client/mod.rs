@@ -45,6 +45,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same with more to say.
+    pub fn with(self, more: &str) -> Self {
+        match self {
+            Self::Usage(text) => Self::Usage(text + more),
+            Self::Unreachable(text) => Self::Unreachable(text + more),
+            Self::Refused(text) => Self::Refused(text + more),
+        }
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Usage(format!("{error:#}"))
@@ -83,10 +94,34 @@ impl Client {
         }
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+    /// Sends what was asked. Where a name of it is nobody's, what is told names those that are near.
+    async fn send(&self, request: RequestBuilder, asked: &Asked<'_>) -> Result<Response, Failure> {
         let request = request.bearer_auth(self.key.expose_secret());
         let response = request.send().await.map_err(|error| unreachable(self.base(), &error))?;
-        if response.status().is_success() { Ok(response) } else { Err(failure_from(response, &|_| None).await) }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (problem, status, url) = read_problem(response).await;
+        let failure = failure_of(&problem, status, &url, &|_| None);
+        let slug = problem.get("type").and_then(Value::as_str).and_then(|kind| kind.rsplit(':').next());
+        let Some((kind, name)) = slug.and_then(|slug| asked.unknown(slug)) else { return Err(failure) };
+        let near: Vec<String> =
+            self.nearest(kind, &name).await.iter().map(|name| format!("`{}`", visible(name))).collect();
+        let near = near.join(" or ");
+        Err(if near.is_empty() { failure } else { failure.with(&format!(" Did you mean {near}?")) })
+    }
+
+    /// The names that are nearly this one; none where they cannot be told.
+    async fn nearest(&self, kind: &str, name: &str) -> Vec<String> {
+        let query = [("kind", kind.to_owned()), ("name", name.to_owned())];
+        let Ok(url) = self.url(&["api", "v1", "nearest"], &query) else { return Vec::new() };
+        let answer = self.http.get(url).bearer_auth(self.key.expose_secret()).send().await;
+        match answer {
+            Ok(answer) if answer.status().is_success() => {
+                read_reply::<List<String>>(answer).await.map(|reply| reply.value.items).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Reads one thing.
@@ -94,7 +129,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.get(self.url(path, query)?)).await?).await
+        read_reply(self.send(self.http.get(self.url(path, query)?), &Asked::of(path, query)).await?).await
     }
 
     /// Reads text.
@@ -102,7 +137,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Failure> {
-        let response = self.send(self.http.get(self.url(path, query)?)).await?;
+        let response = self.send(self.http.get(self.url(path, query)?), &Asked::of(path, query)).await?;
         response.text().await.map_err(|error| unreachable(self.base(), &error))
     }
 
@@ -111,7 +146,8 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.post(self.url(path, &[])?).json(body)).await?).await
+        let asked = Asked { body: serde_json::to_value(body).unwrap_or_default(), ..Asked::of(path, &[]) };
+        read_reply(self.send(self.http.post(self.url(path, &[])?).json(body), &asked).await?).await
     }
 
     /// As [`Self::post`] of a document that somebody wrote: `place` says where in it a mistake stands. With an entity tag,
@@ -141,7 +177,8 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.put(self.url(path, &[])?).json(body)).await?).await
+        let asked = Asked { body: serde_json::to_value(body).unwrap_or_default(), ..Asked::of(path, &[]) };
+        read_reply(self.send(self.http.put(self.url(path, &[])?).json(body), &asked).await?).await
     }
 
     /// Changes parts of something.
@@ -149,7 +186,8 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.patch(self.url(path, &[])?).json(body)).await?).await
+        let asked = Asked { body: serde_json::to_value(body).unwrap_or_default(), ..Asked::of(path, &[]) };
+        read_reply(self.send(self.http.patch(self.url(path, &[])?).json(body), &asked).await?).await
     }
 
     /// Ends something.
@@ -157,7 +195,7 @@ impl Client {
     /// # Errors
     /// As [`Failure`].
     pub async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.delete(self.url(path, &[])?)).await?).await
+        read_reply(self.send(self.http.delete(self.url(path, &[])?), &Asked::of(path, &[])).await?).await
     }
 
     /// As [`Self::delete`], with a query.
@@ -169,7 +207,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<Reply<T>, Failure> {
-        read_reply(self.send(self.http.delete(self.url(path, query)?)).await?).await
+        read_reply(self.send(self.http.delete(self.url(path, query)?), &Asked::of(path, query)).await?).await
     }
 
     /// The items of a list that is always whole.
@@ -195,7 +233,7 @@ impl Client {
         let mut url = self.url(path, query)?;
         url.query_pairs_mut().append_pair("limit", &most.clamp(1, 500).to_string());
         loop {
-            let response = self.send(self.http.get(url)).await?;
+            let response = self.send(self.http.get(url), &Asked::of(path, query)).await?;
             let next = next_page(&self.base, response.headers());
             let mut page: Reply<Page<T>> = read_reply(response).await?;
             json.extend(take_items(&mut page.json));
@@ -343,10 +381,67 @@ async fn read_reply<T: DeserializeOwned>(response: Response) -> Result<Reply<T>,
     Ok(Reply { json, value })
 }
 
+/// What was asked, to find in it the name that is nobody's.
+struct Asked<'a> {
+    path: &'a [&'a str],
+    query: &'a [(&'a str, String)],
+    body: Value,
+}
+
+impl<'a> Asked<'a> {
+    fn of(path: &'a [&'a str], query: &'a [(&'a str, String)]) -> Self {
+        Self { path, query, body: Value::Null }
+    }
+
+    /// The kind of thing that a problem says is not there, and what was written for its name.
+    fn unknown(&self, problem: &str) -> Option<(&'static str, String)> {
+        let (kind, list) = match problem {
+            "unknown-user" => ("user", "users"),
+            "unknown-project" => ("project", "projects"),
+            "unknown-group" => ("group", "groups"),
+            "unknown-service" => ("service", "services"),
+            "unknown-folder" => ("folder", "folders"),
+            "unknown-source" => ("source", "sources"),
+            "invalid-query" if self.query.iter().any(|(key, _)| *key == "account") => ("account", "accounts"),
+            _ => return None,
+        };
+        let in_path = || {
+            let named = |part: &&str| *part == list || *part == kind;
+            let at = self.path.iter().rposition(named)?;
+            self.path.get(at + 1..)?.first().map(|name| (*name).to_owned())
+        };
+        let in_query = || {
+            let is_name = |key: &str| key == kind || (kind == "group" && key == "name");
+            self.query.iter().find(|(key, _)| is_name(key)).map(|(_, value)| value.clone())
+        };
+        Some((kind, in_query().or_else(|| member(&self.body, kind)).or_else(in_path)?))
+    }
+}
+
+/// The text of a member, at any depth.
+fn member(value: &Value, key: &str) -> Option<String> {
+    let members = value.as_object()?;
+    let own = members.get(key).and_then(Value::as_str).map(str::to_owned);
+    own.or_else(|| members.values().find_map(|inner| member(inner, key)))
+}
+
 /// What a problem says, for people. `place` knows where something stands in what they wrote.
 async fn failure_from(response: Response, place: &(dyn Fn(&str) -> Option<String> + Sync)) -> Failure {
+    let (problem, status, url) = read_problem(response).await;
+    failure_of(&problem, status, &url, place)
+}
+
+async fn read_problem(response: Response) -> (Value, StatusCode, Url) {
     let (status, url) = (response.status(), response.url().clone());
-    let problem: Value = response.json().await.unwrap_or_default();
+    (response.json().await.unwrap_or_default(), status, url)
+}
+
+fn failure_of(
+    problem: &Value,
+    status: StatusCode,
+    url: &Url,
+    place: &(dyn Fn(&str) -> Option<String> + Sync),
+) -> Failure {
     let word = |key: &str| visible(problem.get(key).and_then(Value::as_str).unwrap_or_default()).into_owned();
     let detail = [word("detail"), word("title")].into_iter().find(|text| !text.is_empty());
     let mut text = detail.unwrap_or_else(|| format!("{url} answers {status}"));

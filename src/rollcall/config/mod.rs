@@ -85,6 +85,9 @@ pub struct Server {
     /// How many of them one address may have (of IPv6 one network of 64 bits), and how many requests under way a client that
     /// a trusted proxy names. What it opens or asks beyond is answered 503.
     pub max_connections_per_address: u32,
+    /// The origins whose web pages may sign in at `/token` in a browser, each exactly as browsers write it, as in
+    /// `https://console.example.com`. Nobody's by default.
+    pub cors_origins: StringList,
     /// How long the head of a request may take to arrive.
     pub header_timeout: HumanDuration,
     /// How long a whole request may take, its body included.
@@ -136,6 +139,7 @@ impl Default for Server {
             trusted_proxies: StringList::default(),
             client_header: None,
             proxy_protocol: false,
+            cors_origins: StringList::default(),
             max_connections_per_address: 256,
             header_timeout: HumanDuration::seconds(10),
             request_timeout: HumanDuration::seconds(60),

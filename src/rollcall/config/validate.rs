@@ -72,6 +72,10 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
     for (key, what) in config.server.proxies().err().unwrap_or_default() {
         wrong(key, what);
     }
+    if let Some(bad) = config.server.cors_origins.0.iter().find(|origin| !is_origin(origin)) {
+        let what = "is no origin as browsers write it: http:// or https://, a host in lower case, a port unless it is the scheme's own, and nothing behind";
+        wrong("server.cors_origins", format!("`{}` {what}", bad.escape_debug()));
+    }
     if config.server.max_unverified_bodies < config.server.max_body {
         let what = format!("not one body of `server.max_body`, {}, would fit", config.server.max_body);
         wrong("server.max_unverified_bodies", what);
@@ -116,6 +120,13 @@ pub fn names_a_registry(host: &str) -> bool {
     })
 }
 
+/// Whether this is written as browsers write the origin of a page: scheme, host, and a port that is not the scheme's own.
+fn is_origin(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        ["http", "https"].contains(&url.scheme()) && !text.contains('*') && url.origin().ascii_serialization() == text
+    })
+}
+
 /// Adds what is wrong with the files of `server.tls`, read as the listener would take them.
 pub fn check_tls(
     config: &Config,
@@ -152,5 +163,32 @@ pub fn check_tls(
         && let Err(TlsError { of, what }) = Identity::read(&certificate, &key, client_ca.as_deref())
     {
         wrong(of.key(), what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for good in ["https://console.example.com", "http://127.0.0.1:3000", "https://console.example.com:8443"] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "console.example.com",
+            "https://console.example.com/",
+            "https://console.example.com:443",
+            "https://Console.example.com",
+            "https://*.example.com",
+            "https://a@console.example.com",
+            "ftp://console.example.com",
+            "https://console.example.com/page",
+        ] {
+            assert!(!is_origin(bad), "{bad}");
+        }
     }
 }

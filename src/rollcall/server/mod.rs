@@ -5,6 +5,7 @@ pub mod clock;
 mod configuration_events;
 mod consequences;
 mod control;
+mod cors;
 mod decision_queue;
 mod health;
 mod hooks;
@@ -358,7 +359,7 @@ impl Server {
             public_url: public_url.trim_end_matches('/').to_owned(),
             max_unverified_bodies: config.server.max_unverified_bodies.bytes(),
         };
-        let routes = roles::router(roles, api, tokens)
+        let routes = roles::router(roles, api, tokens, cors::origins(&config.server.cors_origins.0))
             .merge(operations)
             .layer(middleware::from_fn_with_state(RefusalPace::new(connections), with_pace))
             .layer(middleware::from_fn_with_state(config.server.request_timeout.0, listener::with_timeout));

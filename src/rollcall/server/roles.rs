@@ -11,6 +11,8 @@ use clap::ValueEnum;
 use rollcall_api::Api;
 use rollcall_registry::TokenServer;
 
+use super::cors::{self, Origins};
+
 /// A part of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
@@ -22,12 +24,16 @@ pub enum Role {
     Api,
 }
 
-/// The routes of these parts; of all when none is named.
-pub fn router(roles: &[Role], api: Api, tokens: TokenServer) -> Router {
+/// The routes of these parts; of all when none is named. Pages of `origins` may ask for tokens.
+pub fn router(roles: &[Role], api: Api, tokens: TokenServer, origins: Origins) -> Router {
     let wanted = |role: Role| roles.is_empty() || roles.contains(&role);
     let mut app = Router::new();
     if wanted(Role::Registry) {
-        app = app.merge(rollcall_registry::router(tokens));
+        let mut routes = rollcall_registry::router(tokens);
+        if !origins.is_empty() {
+            routes = routes.layer(middleware::from_fn_with_state(origins, cors::allow));
+        }
+        app = app.merge(routes);
     }
     if wanted(Role::Hooks) || wanted(Role::Api) {
         let closed = match (wanted(Role::Hooks), wanted(Role::Api)) {

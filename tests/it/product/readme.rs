@@ -1,4 +1,4 @@
-//! The README is true: every console block is run, in one directory, one after the other, and says what it shows; every
+//! The README and the page for support are true: every console block is run, in one directory, one after the other, and says what it shows; every
 //! TOML block is a configuration that is accepted. `...` stands for lines that differ, `[..]` for a part of one.
 
 use std::{
@@ -68,9 +68,25 @@ fn what_is_shown_is_compared_with_its_gaps() {
 
 #[test]
 fn every_console_block_of_the_readme_runs_and_says_what_it_shows() {
-    let text = readme();
-    let blocks = blocks(&text, "console");
-    assert!(blocks.len() >= 3, "the README shows {} console blocks", blocks.len());
+    let seen = run_as_shown(&readme());
+    for wanted in ["cargo run --release -- serve --demo", "tests/run"] {
+        assert!(seen.iter().any(|command| command == wanted), "the README lost `{wanted}`");
+    }
+}
+
+#[test]
+fn every_console_block_of_the_page_for_support_runs_and_says_what_it_shows() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/support.md");
+    let seen = run_as_shown(&fs::read_to_string(page).unwrap());
+    for wanted in ["rollcall why", "rollcall users", "rollcall decisions", "rollcall events show"] {
+        assert!(seen.iter().any(|command| command.contains(wanted)), "the page lost `{wanted}`");
+    }
+}
+
+/// Runs every console block of a page, in one directory, and gives the commands.
+fn run_as_shown(text: &str) -> Vec<String> {
+    let blocks = blocks(text, "console");
+    assert!(blocks.len() >= 3, "the page shows {} console blocks", blocks.len());
     let (dir, port) = (Dir::new(), free_port());
     let bin = dir.join("bin");
     fs::create_dir_all(&bin).unwrap();
@@ -98,7 +114,7 @@ fn every_console_block_of_the_readme_runs_and_says_what_it_shows() {
             let log = dir.join("serve.log");
             let script = format!("exec {}", command.replace("cargo run --release -- ", "rollcall "));
             let mut process = Process::start(&mut shell(&script), log.clone());
-            process.ready("what the README shows of it", || {
+            process.ready("what the page shows of it", || {
                 let said = fs::read_to_string(&log).unwrap().replace(&format!(":{port}"), ":8080");
                 let said: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
                 like(lines, &said).then_some(())
@@ -126,9 +142,7 @@ fn every_console_block_of_the_readme_runs_and_says_what_it_shows() {
             rest = after;
         }
     }
-    for wanted in ["cargo run --release -- serve --demo", "tests/run"] {
-        assert!(seen.iter().any(|command| command == wanted), "the README lost `{wanted}`");
-    }
+    seen
 }
 
 #[test]

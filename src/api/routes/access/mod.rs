@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod folders;
 pub(crate) mod groups;
 pub(crate) mod identity;
+pub(crate) mod nearest;
 pub(crate) mod people;
 pub(crate) mod previews;
 pub(crate) mod projects;

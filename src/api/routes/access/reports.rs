@@ -1,7 +1,7 @@
 //! `/api/v1/reports`: who could do something in a project at a moment, for people who have to show it to others; and what
 //! was different at two moments. As JSON and, of the first, as CSV.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::{
     body::Body,
@@ -11,7 +11,10 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream;
-use rollcall_app::access::reports::{self, DiffQuery, Differences, WhoCould};
+use rollcall_app::{
+    EventCause,
+    access::reports::{self, DiffQuery, Differences, WhoCould},
+};
 use rollcall_events::Position;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -89,7 +92,7 @@ async fn who_could(read: Read<Query<WhoQuery>>, AcceptsCsv(csv): AcceptsCsv) -> 
     }
 }
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "user",
     "user_id",
     "role",
@@ -98,6 +101,7 @@ const COLUMNS: [&str; 15] = [
     "source",
     "event",
     "events",
+    "by",
     "until",
     "project",
     "action",
@@ -109,10 +113,12 @@ const COLUMNS: [&str; 15] = [
 
 /// One row per reason. What everybody could do is a row too, and so is that nobody could.
 fn as_csv(report: WhoCould) -> Response {
-    let WhoCould { project, action, basis, as_of, open_to, rows, .. } = report;
+    let WhoCould { project, action, basis, as_of, open_to, rows, causes, .. } = report;
+    let causes: HashMap<Position, String> =
+        causes.into_iter().map(|EventCause { position, caused_by }| (position, caused_by.text())).collect();
     let instant = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let (position, at) = (as_of.position.to_string(), instant(as_of.at));
-    let tail = move |cells: [&str; 9]| {
+    let tail = move |cells: [&str; 10]| {
         let rest = [project.as_str(), &action, &basis, &position, &at, &as_of.hash];
         csv::line(&[&cells[..], &rest[..]].concat())
     };
@@ -125,7 +131,7 @@ fn as_csv(report: WhoCould) -> Response {
     let mut first = csv::line(&COLUMNS);
     if !everybody.is_empty() {
         let reason = if open_to.is_some() { "the project's visibility" } else { "" };
-        first.push_str(&tail([everybody, "", "", "", reason, "", "", "", ""]));
+        first.push_str(&tail([everybody, "", "", "", reason, "", "", "", "", ""]));
     }
     let lines = rows.into_iter().map(move |row| {
         let mut text = String::new();
@@ -134,6 +140,7 @@ fn as_csv(report: WhoCould) -> Response {
                 reason.facts.first().map(|f| (f.source.clone(), f.position.to_string())).unwrap_or_default();
             let events: BTreeSet<Position> = reason.facts.iter().map(|fact| fact.position).collect();
             let events: Vec<String> = events.iter().map(Position::to_string).collect();
+            let by = reason.facts.first().and_then(|fact| causes.get(&fact.position)).map_or("", String::as_str);
             let until = reason.until.map(instant).unwrap_or_default();
             text.push_str(&tail([
                 &row.user,
@@ -144,6 +151,7 @@ fn as_csv(report: WhoCould) -> Response {
                 &source,
                 &event,
                 &events.join(" "),
+                by,
                 &until,
             ]));
         }

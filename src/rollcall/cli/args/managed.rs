@@ -165,10 +165,13 @@ pub enum GroupsCommand {
         /// Only groups of this source; local groups have the source local
         #[arg(long)]
         source: Option<String>,
+        /// Only those that are called so: by name, DN or path
+        #[arg(long)]
+        name: Option<String>,
     },
     /// List who is in a group
     Show {
-        /// SOURCE/GROUP, or the id of a local group
+        /// Its name, DN or path, with or without SOURCE/ before it, or its id
         group: String,
         /// To any depth
         #[arg(long)]
@@ -191,14 +194,14 @@ pub enum GroupsCommand {
     Add {
         /// Its id
         group: String,
-        /// user:NAME, service:ID or group:SOURCE/GROUP
+        /// user:NAME, service:ID or group:GROUP, by its name, DN, path or id
         member: String,
     },
     /// Remove a member from a local group
     Take {
         /// Its id
         group: String,
-        /// user:NAME, service:ID or group:SOURCE/GROUP
+        /// user:NAME, service:ID or group:GROUP, by its name, DN, path or id
         member: String,
     },
 }
@@ -236,7 +239,7 @@ pub enum BindingsCommand {
         /// Only of this service
         #[arg(long)]
         service: Option<String>,
-        /// Only of this group, SOURCE/GROUP
+        /// Only of this group, by its name, DN, path or id
         #[arg(long)]
         group: Option<String>,
         /// Only on this project
@@ -256,7 +259,7 @@ pub enum BindingsCommand {
     },
     /// Give a role
     Set {
-        /// user:NAME, service:ID or group:SOURCE/GROUP
+        /// user:NAME, service:ID or group:GROUP, by its name, DN, path or id
         who: String,
         /// A role of the access profile, or of the API's own, as in api:auditor
         role: String,

@@ -61,13 +61,12 @@ pub enum Command {
     Serve(Serve),
     /// Say whether a user may do something, and why
     Why {
-        /// User name, or service:ID
-        user: String,
-        /// What: pull, push or delete, or an action of the profile
-        action: String,
-        /// Project, or an image: PROJECT/REPOSITORY; what is above projects is root or folder:ID
-        #[arg(value_name = "PROJECT[/REPO]")]
-        scope: String,
+        /// USER ACTION PROJECT[/REPO]: who (a user's name, or service:ID), what (pull, push, delete, or an action of the
+        /// profile), where (a project, an image as clients write it, root or folder:ID). Or USER and what a client said or
+        /// was told to do; or that alone, where it names the user, a decision (dec_...) or a delivery (dlv_...); `-` reads
+        /// it from standard input
+        #[arg(required = true, value_name = "WORDS")]
+        words: Vec<String>,
         /// As Rollcall knew it then: a position, a day (its end, UTC), as in 2026-03-01, today or yesterday, an instant
         /// (2026-03-01T12:00Z), or how long ago ("2h ago")
         #[arg(long, value_name = "MOMENT")]
@@ -81,8 +80,10 @@ pub enum Command {
     },
     /// List the members of a project, each with the reason
     Who {
-        /// Project
-        project: String,
+        /// Project, an image as clients write it, what a client said, a decision (dec_...), or group:GROUP for who is in a
+        /// group
+        #[arg(required = true, value_name = "PROJECT")]
+        words: Vec<String>,
         /// As Rollcall knew it then: a position, a day (its end, UTC), as in 2026-03-01, today or yesterday, an instant
         /// (2026-03-01T12:00Z), or how long ago ("2h ago")
         #[arg(long, value_name = "MOMENT")]
@@ -473,6 +474,8 @@ mod tests {
             "--server http://127.0.0.1:8080 who acme --csv",
             "why ada pull acme --as-of 2026-03-01 --effective",
             "why service:ci project.create folder:emea",
+            "why ada docker pull r.test/acme/db:1",
+            "why dec_0190a7f0c0de",
             "who acme --as-of 1951 --csv",
             "diff acme 2026-03-01 2026-04-01",
             "diff --user ada 12",
@@ -517,7 +520,7 @@ mod tests {
         }
         for line in [
             "",
-            "why ada",
+            "why",
             "apply pln_1",
             "apply pln_1 --confirm-removals many",
             "serve --role writer",

@@ -77,7 +77,11 @@ fn confirm() -> Result<bool, Failure> {
 
 /// A user by name; a group and a service with their kind.
 fn principal_name(row: &BindingsPlanRow) -> String {
-    if row.principal.starts_with("user:") { cell(&row.name) } else { cell(&row.principal) }
+    match row.principal.split_once(':') {
+        Some(("user", _)) => cell(&row.name),
+        Some(("group", _)) => format!("group:{}", cell(&row.name)),
+        _ => cell(&row.principal),
+    }
 }
 
 /// The rows of a plan, by scope, and what they would change.

@@ -14,7 +14,7 @@ use crate::{
             binding_plans,
             request::{
                 api_path, parse_end, parse_principal, parse_scope, parse_start, print_change, print_list, print_object,
-                query_of, split_principal,
+                query_of, split_principal, with_name,
             },
         },
     },
@@ -41,7 +41,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &BindingsComman
             let columns: [Column<BindingShown>; 9] = [
                 ("USER", |row| cell(&row.user)),
                 ("SERVICE", |row| cell(&row.service)),
-                ("GROUP", |row| cell(&row.group)),
+                ("GROUP", |row| with_name(row.group.as_deref(), row.group_name.as_deref())),
                 ("ROLE", |row| cell(&row.role)),
                 ("PROJECT", |row| cell(&row.project)),
                 ("FOLDER", |row| cell(&row.folder)),
@@ -64,6 +64,12 @@ pub async fn run(client: &Client, format: OutputFormat, command: &BindingsComman
             };
             let answer = client.post::<BindingSet>(&api_path(&["bindings"]), &new).await?;
             let (kind, id) = split_principal(who);
+            let BindingSet { group, group_name, .. } = &answer.value;
+            // However a group was named, what is told is which one it is.
+            let id = match group {
+                Some(group) => with_name(Some(group), group_name.as_deref()),
+                None => id.to_owned(),
+            };
             print_change(format, &answer, &format!("{kind} {id} has role {role} on {scope}: {}", answer.value.id));
         }
         BindingsCommand::Plan { file } => return binding_plans::plan(client, format, file).await,

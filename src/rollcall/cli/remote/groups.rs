@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::{
     cli::{
         args::GroupsCommand,
-        output::{Column, OutputFormat, cell},
-        remote::request::{api_path, print_change, print_list, split_principal},
+        output::{Column, OutputFormat, cell, escape_controls},
+        remote::request::{api_path, print_change, print_list, query_of, split_principal},
     },
     client::{Client, Exit, Failure},
 };
@@ -21,21 +21,18 @@ use crate::{
 /// As [`Failure`].
 pub async fn run(client: &Client, format: OutputFormat, command: &GroupsCommand) -> Result<Exit, Failure> {
     match command {
-        GroupsCommand::List { source } => {
-            let query: Vec<(&str, String)> = source.iter().map(|source| ("source", source.clone())).collect();
+        GroupsCommand::List { source, name } => {
+            let query = query_of([("source", source), ("name", name)]);
             let rows = client.all_pages(&api_path(&["groups"]), &query, usize::MAX).await?;
-            let columns: [Column<GroupShown>; 3] =
-                [("GROUP", |row| cell(&row.id)), ("NAME", |row| cell(&row.name)), ("EVENT", |row| cell(&row.position))];
+            let columns: [Column<GroupShown>; 4] = [
+                ("GROUP", |row| cell(&row.id)),
+                ("NAME", |row| cell(&row.name)),
+                ("KNOWN THERE AS", |row| cell(&row.external_id)),
+                ("EVENT", |row| cell(&row.position)),
+            ];
             print_list(format, &columns, &rows);
         }
-        GroupsCommand::Show { group, all } => {
-            let (source, id) = split_group(group);
-            let query = if *all { vec![("transitive", "true".to_owned())] } else { Vec::new() };
-            let rows = client.all_pages(&api_path(&["groups", source, id, "members"]), &query, usize::MAX).await?;
-            let columns: [Column<GroupMemberShown>; 3] =
-                [("KIND", |row| cell(&row.kind)), ("ID", |row| cell(&row.id)), ("USER", |row| cell(&row.user))];
-            print_list(format, &columns, &rows);
-        }
+        GroupsCommand::Show { group, all } => print_members(client, format, group, *all).await?,
         GroupsCommand::Create { id, name } => {
             let new = NewGroup { id: id.clone(), name: name.clone() };
             let answer = client.post::<Created>(&api_path(&["groups"]), &new).await?;
@@ -60,6 +57,40 @@ pub async fn run(client: &Client, format: OutputFormat, command: &GroupsCommand)
         }
     }
     Ok(Exit::Yes)
+}
+
+/// Prints who is in a group that is called so: in it itself, or to any depth.
+///
+/// # Errors
+/// As [`Failure`]: there is none that is called so, or there are several.
+pub async fn print_members(client: &Client, format: OutputFormat, group: &str, all: bool) -> Result<(), Failure> {
+    let called =
+        client.all_pages::<GroupShown>(&api_path(&["groups"]), &[("name", group.to_owned())], 500).await?.value;
+    let text = |group: &GroupShown| {
+        let names: Vec<String> = [&group.name, &group.external_id].into_iter().flatten().map(cell).collect();
+        format!("{} ({})", cell(&group.id), names.join(", "))
+    };
+    let one = match called.as_slice() {
+        [one] => one,
+        several => {
+            let several: Vec<String> = several.iter().take(6).map(text).collect();
+            let group = escape_controls(group);
+            return Err(Failure::Usage(format!(
+                "`{group}` could be {}. Write the id of the one that is meant.",
+                several.join(", ")
+            )));
+        }
+    };
+    let query = if all { vec![("transitive", "true".to_owned())] } else { Vec::new() };
+    let id = one.id.split_once('/').map_or(one.id.as_str(), |(_, id)| id);
+    let rows = client.all_pages(&api_path(&["groups", &one.source, id, "members"]), &query, usize::MAX).await?;
+    let columns: [Column<GroupMemberShown>; 3] = [
+        ("KIND", |row| cell(&row.kind)),
+        ("ID", |row| cell(&row.id)),
+        ("NAME", |row| cell(&row.user.as_ref().or(row.name.as_ref()))),
+    ];
+    print_list(format, &columns, &rows);
+    Ok(())
 }
 
 /// A group that names no source is one that is kept here.

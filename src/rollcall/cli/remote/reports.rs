@@ -2,20 +2,64 @@
 
 use rollcall_access::{AccessChange, Reason};
 use rollcall_app::access::{
+    decisions::DecisionInFull,
     projects::Member,
     reports::{Differences, MomentShown},
 };
+use rollcall_app::words::pasted::{Image, Pasted};
+use rollcall_events::Position;
 
 use crate::{
     cli::{
-        output::{ColorMode, Column, OutputFormat, cell, group_digits, print, table},
-        remote::request::{api_path, print_list},
+        output::{ColorMode, Column, OutputFormat, cell, escape_controls, group_digits, print, table},
+        remote::{
+            groups,
+            questions::{image, why},
+            request::{api_path, print_list},
+        },
     },
     client::{Client, Exit, Failure},
 };
 
 fn as_of_query(moment: Option<&str>) -> Vec<(&'static str, String)> {
     moment.map(|moment| ("as_of", moment.to_owned())).into_iter().collect()
+}
+
+/// The project that is meant by a name, an image, a decision, or what a client said.
+async fn project_of(client: &Client, format: OutputFormat, asked: &str) -> Result<String, Failure> {
+    let read = Pasted::read(asked);
+    // What is no image may be an id, or a name that clients would not take.
+    let plain = Image::read(asked).is_none_or(|image| image.name == asked && !asked.contains('/'));
+    if plain && !asked.contains(char::is_whitespace) && read.decision.is_none() && read.delivery.is_none() {
+        return Ok(asked.to_owned());
+    }
+    if let Some(id) = &read.delivery {
+        return Err(Failure::Usage(format!(
+            "a delivery is about no one project: rollcall why {id} says what became of it"
+        )));
+    }
+    let image = match (&read.decision, read.image) {
+        (Some(id), image) => {
+            let found = client.get::<DecisionInFull>(&api_path(&["decisions", id]), &[]).await;
+            let of_decision = found.map(|found| Pasted::read(&found.value.decision.asked).image);
+            match (of_decision, image) {
+                (Ok(Some(image)), _) | (Err(Failure::Refused(_)), Some(image)) => image,
+                (Ok(None), _) => return Err(Failure::Refused(format!("decision {id} is about no project"))),
+                (Err(failure), _) => return Err(failure),
+            }
+        }
+        (None, Some(image)) => image,
+        (None, None) => {
+            return Err(Failure::Usage(
+                "nothing in that names a project or an image: write rollcall who PROJECT".to_owned(),
+            ));
+        }
+    };
+    let read = image::without_registry(client, &image).await;
+    let (project, _) = image::split(&read.name);
+    why::print_read_as(format, &format!("read as: who is in {project}?"));
+    read.notes.iter().for_each(|note| why::print_read_as(format, note));
+    Ok(project.to_owned())
 }
 
 /// `who`.
@@ -25,10 +69,18 @@ fn as_of_query(moment: Option<&str>) -> Vec<(&'static str, String)> {
 pub async fn who(
     client: &Client,
     format: OutputFormat,
-    project: &str,
+    asked: &str,
     moment: Option<&str>,
     csv: bool,
 ) -> Result<Exit, Failure> {
+    if let Some(group) = asked.strip_prefix("group:") {
+        if moment.is_some() || csv {
+            return Err(Failure::Usage("who is in a group is told of now, as a table or as JSON".to_owned()));
+        }
+        groups::print_members(client, format, group, true).await?;
+        return Ok(Exit::Yes);
+    }
+    let project = &project_of(client, format, asked).await?;
     let mut query = as_of_query(moment);
     if csv {
         query.extend([("project", project.to_owned()), ("format", "csv".to_owned())]);
@@ -72,7 +124,11 @@ pub async fn diff(
 }
 
 fn diff_text(paint: ColorMode, differences: &Differences) -> String {
-    let Differences { from, to, memberships, actions, .. } = differences;
+    let Differences { from, to, memberships, actions, causes, .. } = differences;
+    let by = |position: Position| {
+        let cause = causes.iter().find(|cause| cause.position == position);
+        cause.map(|cause| format!(" by {}", escape_controls(&cause.caused_by.text()))).unwrap_or_default()
+    };
     let moment = |moment: &MomentShown| format!("position {} ({})", group_digits(moment.position.0), cell(&moment.at));
     let appeared = memberships.iter().filter(|change| change.appeared).count();
     let mut out = format!(
@@ -84,7 +140,9 @@ fn diff_text(paint: ColorMode, differences: &Differences) -> String {
     );
     let row = |change: &AccessChange| {
         let events = change.because.iter();
-        let events = events.map(|cause| format!("event {} {}", group_digits(cause.position.0), cell(&cause.subject)));
+        let events = events.map(|cause| {
+            format!("event {} {}{}", group_digits(cause.position.0), cell(&cause.subject), by(cause.position))
+        });
         let why: Vec<String> = events.chain(change.times.iter().map(cell)).collect();
         let sign = if change.appeared { "+" } else { "-" };
         vec![sign.to_owned(), cell(&change.name), cell(&change.project), cell(&change.what), why.join(", ")]
@@ -121,11 +179,12 @@ mod tests {
         let answer = json!({
             "from": {"position": 12, "at": "2026-03-01T23:59:59Z", "hash": "x"}, "to": {"position": 2041, "at": "2026-04-01T00:00:00Z", "hash": "y"},
             "same": false, "memberships": [change("Guest")], "actions": [change("image.pull")],
+            "causes": [{"position": 1988, "caused_by": {"kind": "source", "by": "flexnet"}}],
         });
         assert_eq!(
             diff_text(ColorMode::Plain, &serde_json::from_value(answer).unwrap()),
             "0 roles appeared, 1 disappeared, 1 actions differ, from position 12 (2026-03-01T23:59:59Z) to position 2 041 \
-             (2026-04-01T00:00:00Z)\n   USER  PROJECT  ROLE   BECAUSE OF\n-  ada   acme     Guest  event 1 988 entitlement/ENT-7\n"
+             (2026-04-01T00:00:00Z)\n   USER  PROJECT  ROLE   BECAUSE OF\n-  ada   acme     Guest  event 1 988 entitlement/ENT-7 by source flexnet\n"
         );
     }
 }

@@ -33,6 +33,14 @@ pub fn query_of<const N: usize>(filters: [(&'static str, &Option<String>); N]) -
     filters.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
 }
 
+/// An id with what people call the thing beside it.
+pub fn with_name(id: Option<&str>, name: Option<&str>) -> String {
+    match (id.map(escape_controls), name.map(escape_controls)) {
+        (Some(id), Some(name)) if !id.ends_with(&format!("/{name}")) => format!("{id} ({name})"),
+        (id, _) => id.unwrap_or_default(),
+    }
+}
+
 /// Prints a list as a table.
 pub fn print_list<T>(format: OutputFormat, columns: &[Column<T>], rows: &Reply<Vec<T>>) {
     format.print(&rows.json, |paint| table_of(paint, columns, &rows.value));

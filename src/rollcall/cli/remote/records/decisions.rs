@@ -7,7 +7,7 @@ use crate::{
         args::DecisionsCommand,
         output::{ColorMode, Column, OutputFormat, cell},
         remote::{
-            explanation,
+            questions::explanation,
             request::{api_path, parse_since, parse_until, print_list, query_of},
         },
     },

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     cli::{
         args::DeliveriesCommand,
-        output::{ColorMode, Column, OutputFormat, cell, table_of},
+        output::{ColorMode, Column, OutputFormat, cell, group_digits, table_of},
         remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure, Reply},
@@ -67,6 +67,39 @@ fn replay_text(paint: ColorMode, replayed: &HookAnswer) -> String {
         ("REASON", |row| cell(&row.reason)),
     ];
     format!("{}quarantined: {}\n", table_of(paint, &columns, &replayed.events), replayed.quarantined)
+}
+
+/// Whether everything of a delivery is recorded and in effect.
+pub fn is_in_effect(delivery: &DeliveryInFull) -> bool {
+    let good = |part: &PartShown| match part.effect.as_deref() {
+        Some("applied" | "no_change") => part.reason.is_none(),
+        Some(_) => false,
+        None => part.outcome == "duplicate",
+    };
+    delivery.delivery.verdict != "rejected" && !delivery.parts.is_empty() && delivery.parts.iter().all(good)
+}
+
+/// What became of each part of a delivery, and why.
+pub fn outcome_text(paint: ColorMode, delivery: &DeliveryInFull) -> String {
+    let DeliveryInFull { delivery, parts, .. } = delivery;
+    let verdict = match delivery.verdict.as_ref() {
+        good @ ("recorded" | "duplicate") => paint.good(good),
+        bad => paint.bad(bad),
+    };
+    let mut out = format!("{}  {verdict}  {}\n", paint.bold(&cell(&delivery.id)), cell(&delivery.reason));
+    out.push_str(&format!("source {}, received {}\n", cell(&delivery.source), cell(&delivery.received_at)));
+    for part in parts {
+        let event = part.position.map(|position| format!("  event {}", group_digits(position.0))).unwrap_or_default();
+        let what = part.subject.as_ref().or(part.id.as_ref()).map_or_else(|| "(a part without an id)".to_owned(), cell);
+        let became = part.effect.as_ref().map_or_else(|| cell(&part.outcome), cell);
+        out.push_str(&format!("├─ {what}  {became}{}\n", paint.dim(&event)));
+        let problem =
+            part.problem.as_ref().map(|problem| format!("{} at {}: {}", problem.kind, problem.pointer, problem.detail));
+        for why in part.reason.iter().chain(problem.as_ref()) {
+            out.push_str(&format!("│     {}\n", cell(why)));
+        }
+    }
+    out
 }
 
 /// A delivery in full.

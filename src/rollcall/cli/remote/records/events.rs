@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rollcall_app::operations::{events::Event, log::SignedHead};
+use rollcall_app::{
+    CausedByKind,
+    operations::{events::Event, log::SignedHead},
+};
 use rollcall_events::visible::visible_json;
 
 use crate::{
@@ -68,14 +71,23 @@ fn print_event(format: OutputFormat, event: &Reply<Event>) {
             let kind = cell(&value.kind);
             let kind = kind.trim_start_matches("rollcall.").trim_end_matches(".v1");
             print(&format!(
-                "{:>8}  {}  {:<12}  {:<28}  {:<36}  {effect}\n",
+                "{:>8}  {}  {:<12}  {:<28}  {:<36}  {effect}{}\n",
                 group_digits(value.position.0),
                 paint.dim(&cell(&value.recorded_at)),
                 cell(&value.source),
                 kind,
                 cell(&value.subject),
+                given_by(paint, value),
             ));
         }
+    }
+}
+
+/// Who gave a command; a source stands in a column of its own.
+fn given_by(paint: ColorMode, event: &Event) -> String {
+    match event.caused_by.kind {
+        CausedByKind::Source => String::new(),
+        _ => format!("  {}", paint.dim(&format!("by {}", escape_controls(&event.caused_by.text())))),
     }
 }
 
@@ -93,6 +105,8 @@ fn in_full(paint: ColorMode, event: &Event) -> String {
         ("came with", cell(&event.correlationid)),
         ("origin", cell(&event.origin)),
         ("trace", cell(&event.traceparent)),
+        ("caused by", escape_controls(&event.caused_by.text())),
+        ("with", cell(&event.caused_by.secret)),
         ("effect", cell(&event.effect)),
         ("why", cell(&event.reason)),
     ];

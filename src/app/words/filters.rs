@@ -9,6 +9,7 @@ use crate::{
     Reads,
     error::{ErrorKind, Result},
     find,
+    words::nearest::did_you_mean,
 };
 
 /// Refuses a source that is neither configured nor in the log.
@@ -22,7 +23,7 @@ pub(crate) fn known_source(reads: &Reads, asked: Option<&str>) -> Result<()> {
     }
     let there = if reads.view(&roster).may_everywhere("source.list") {
         let known: Vec<&str> = known.into_iter().collect();
-        format!(" There are {}.", known.join(", "))
+        format!(" There are {}.{}", known.join(", "), did_you_mean(asked, known.iter().copied()))
     } else {
         String::new()
     };
@@ -52,11 +53,10 @@ pub(crate) fn event_type(asked: &str) -> Result<String> {
     forms.into_iter().find(|text| is_known(text)).ok_or_else(|| {
         let short = |known: &&str| known.trim_start_matches("rollcall.").trim_end_matches(".v1").to_owned();
         let known: Vec<String> = Body::TYPES.iter().map(short).collect();
-        ErrorKind::InvalidQuery.because(format!(
-            "`type={}` is no type of event. There are {}.",
-            asked.escape_debug(),
-            known.join(", ")
-        ))
+        let nearest = did_you_mean(asked, known.iter().map(String::as_str));
+        let known = known.join(", ");
+        ErrorKind::InvalidQuery
+            .because(format!("`type={}` is no type of event.{nearest} There are {known}.", asked.escape_debug()))
     })
 }
 
