@@ -41,6 +41,7 @@ pub use decide::{Verdict, decide};
 pub use questions::{
     difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
+    links::{LinkGiver, LinkRule},
     members::{
         Member, MembersPage, MembersWalk, Membership, is_only_customer, members, membership_digest, memberships_of,
         next_members,
@@ -57,7 +58,7 @@ pub use what_if::{
         configuration_to_record, plan_configuration,
     },
     dry_run::{could_empty_project, dry_run, emptied_projects},
-    links::{LinkGiver, LinkPlan, LinkRule, PersonChange, plan_links},
+    links::{LinkPlan, PersonChange, plan_links},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
     sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},

@@ -12,7 +12,7 @@ mod licensing;
 mod names;
 mod packages;
 mod parking;
-mod people;
+pub(crate) mod people;
 mod projects;
 mod references;
 mod retire;

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// The rule by which a source's word links its persons with those of another.
+pub(crate) const LINK_STATED: &str = "stated";
+
 impl Roster {
     pub(super) fn upsert_person(&mut self, cx: &mut FoldContext<'_>, data: &body::Person) -> Effect {
         let ix = self.facts.persons.intern(cx.space, data.person.as_str());
@@ -34,6 +37,7 @@ impl Roster {
             }
             self.set_reference(Field::PersonAccount, ix, account);
             self.name_person(cx, ix, data.username.as_deref());
+            self.set_same_as(ix, &data.same_as);
             if new {
                 self.emit_person(cx, ix);
                 self.relink(cx, ix);
@@ -68,15 +72,35 @@ impl Roster {
         }
     }
 
-    pub(crate) fn set_link(&mut self, cx: &mut FoldContext<'_>, data: &body::Link, rank: Rank) -> Effect {
-        let mut row = |person: &SourcePerson| {
-            let space = self.facts.sources.intern(0, person.source.as_str());
-            self.facts.persons.intern(u16::try_from(space).unwrap_or(u16::MAX), person.person.as_str())
+    /// The row of a person of any source, made where it is new.
+    fn intern_source_person(&mut self, person: &SourcePerson) -> u32 {
+        let known = self.facts.sources.len();
+        let space = self.facts.sources.intern(0, person.source.as_str());
+        if space >= known {
+            self.derive_from_settings();
+        }
+        self.facts.persons.intern(u16::try_from(space).unwrap_or(u16::MAX), person.person.as_str())
+    }
+
+    /// Whom a person is by what its source says: told, and in effect where somebody confirmed that its source may say so.
+    fn set_same_as(&mut self, person: u32, same_as: &[SourcePerson]) {
+        let others: Vec<u32> = same_as.iter().map(|other| self.intern_source_person(other)).collect();
+        for other in &others {
+            let said = self.index.said_to_be.entry(*other).or_default();
+            if !said.contains(&person) {
+                said.push(person);
+            }
+        }
+        if others.is_empty() {
+            self.facts.same_as.remove(&person)
+        } else {
+            self.facts.same_as.insert(person, others)
         };
-        let [a, b] = &data.persons;
-        let (a, b) = (row(a), row(b));
-        let (a, b) = (a.min(b), a.max(b));
-        self.derive_from_settings();
+    }
+
+    pub(crate) fn set_link(&mut self, cx: &mut FoldContext<'_>, data: &body::Link, rank: Rank) -> Effect {
+        let [first, second] = data.persons.each_ref().map(|person| self.intern_source_person(person));
+        let (a, b) = (first.min(second), first.max(second));
         let ix = match self.index.link.get(&(a, b)) {
             Some(ix) => *ix,
             None => {
@@ -88,6 +112,13 @@ impl Roster {
         let Some(pair) = self.facts.links.get_mut(ix as usize) else { return Effect::NoChange };
         let effect = cx.update(&mut pair.register, rank, "link");
         if effect == Effect::Applied {
+            if data.rule.as_deref() == Some(LINK_STATED) {
+                let names = &self.facts.persons.names;
+                self.facts.confirmed_links.insert((names.space(first), names.space(second)));
+                self.facts.rule_links.insert(ix, first);
+            } else {
+                self.facts.rule_links.remove(&ix);
+            }
             self.relink(cx, a);
             self.relink(cx, b);
         }

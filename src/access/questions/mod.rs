@@ -2,6 +2,7 @@
 
 pub(crate) mod difference;
 pub(crate) mod explain;
+pub(crate) mod links;
 pub(crate) mod members;
 pub(crate) mod names;
 pub(crate) mod problems;

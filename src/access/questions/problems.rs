@@ -5,6 +5,7 @@
 use rollcall_events::{LOCAL, body::pair_subject};
 
 use crate::{
+    questions::links::LinkStatement,
     reasons::Cause,
     roster::{
         Roster,
@@ -30,6 +31,8 @@ pub enum RosterProblem {
     ProjectName,
     /// A person has another user name than its source asks for.
     UserName,
+    /// A source says that its person is one of another source, and they are two users.
+    Link,
 }
 
 /// Something that was said and is not in effect.
@@ -106,6 +109,7 @@ impl Roster {
             RosterProblem::UserName => {
                 self.walk(self.facts.persons.len(), from, rows, |ix| self.name_not_in_effect(ix))
             }
+            RosterProblem::Link => self.walk(self.facts.persons.len(), from, rows, |ix| self.link_not_made(ix)),
         }
     }
 
@@ -372,6 +376,33 @@ impl Roster {
             said_by: self.cause(space, format!("person/{id}"), &row.register),
             said: format!("person {id} is called {name}"),
             why: why.to_string(),
+            remedy,
+        })
+    }
+
+    fn link_not_made(&self, ix: u32) -> Option<Flaw> {
+        let others = self.facts.same_as.get(&ix)?;
+        let space = self.facts.persons.names.space(ix);
+        let source = self.source_text(space);
+        let (other, why, remedy) = others.iter().find_map(|other| match self.link_statement(ix, *other) {
+            LinkStatement::Done | LinkStatement::Parted => None,
+            LinkStatement::Open if self.is_confirmed(ix, *other) => None,
+            LinkStatement::Open => Some((
+                *other,
+                format!("nobody confirmed yet that source {source} may say so"),
+                format!("look at what it would link with `rollcall users link --rule stated --source {source}`, and confirm it once"),
+            )),
+            LinkStatement::Contradicted => Some((
+                *other,
+                format!("source {source} says so of several people"),
+                format!("have source {source} say it of one, or link the right one: `rollcall users link {} {}`", self.person_key(ix), self.person_key(*other)),
+            )),
+        })?;
+        let row = self.facts.persons.get(ix)?;
+        Some(Flaw {
+            said_by: self.cause(space, format!("person/{}", self.facts.persons.id(ix)), &row.register),
+            said: format!("person {} is {}", self.facts.persons.id(ix), self.person_key(other)),
+            why,
             remedy,
         })
     }

@@ -1,7 +1,8 @@
 //! The facts themselves: one row per thing that a source stated, and one per relation between two.
 //! Plain data, written whole into a snapshot; who may do what is worked out elsewhere.
+//! Long because it is one list of everything that is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -457,6 +458,12 @@ pub(crate) struct Facts {
     pub(crate) mentions: BTreeMap<(Field, u32), Vec<u32>>,
     /// Two persons.
     pub(crate) links: Vec<Pair>,
+    /// Of links that a rule made or ended last: the person whose source said so.
+    pub(crate) rule_links: BTreeMap<u32, u32>,
+    /// Sources whose word that their persons are those of another was confirmed: one, and the other.
+    pub(crate) confirmed_links: BTreeSet<(u16, u16)>,
+    /// Persons of other sources that a person is by what its own source says.
+    pub(crate) same_as: BTreeMap<u32, Vec<u32>>,
     /// By name: the person who has it or had it last, [`NONE`] where it was freed.
     pub(crate) user_names: Table<u32>,
     /// Of names that a command was about: the persons who had them before.
@@ -511,6 +518,9 @@ impl Facts {
             formers: BTreeMap::new(),
             mentions: BTreeMap::new(),
             links: Vec::new(),
+            rule_links: BTreeMap::new(),
+            confirmed_links: BTreeSet::new(),
+            same_as: BTreeMap::new(),
             user_names: Table::default(),
             name_holders: BTreeMap::new(),
             given_names: BTreeMap::new(),

@@ -268,6 +268,10 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         2 => (id("q", 3), prop::sample::select(vec!["ada", "eve"]), prop::bool::weighted(0.8)).prop_map(|(q, name, active)| {
             ("corp", "person.upserted", format!(r#"{{"person":"{q}","username":"{name}","account":null,"active":{active}}}"#))
         }),
+        1 => (0..3_u8, 0..3_u8).prop_map(|(q, p)| {
+            let same = format!(r#"[{{"source":"flexnet","person":"p{p}"}}]"#);
+            ("corp", "person.upserted", format!(r#"{{"person":"q{q}","username":"eve","account":null,"active":true,"same_as":{same}}}"#))
+        }),
         1 => prop::bool::ANY.prop_map(|on| ("local", if on { "identity.linked" } else { "identity.unlinked" }, ADA.to_owned())),
         2 => link(),
         2 => (0..6_u8, prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve", "p1"])).prop_map(|(who, name)| {

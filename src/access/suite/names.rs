@@ -7,7 +7,10 @@ use rollcall_events::{
 use crate::{
     effort::Effort,
     past::slice::{Basis, PastQuestion},
-    questions::problems::RosterProblem,
+    questions::{
+        links::{LinkGiver, LinkRule},
+        problems::RosterProblem,
+    },
     roster::{Roster, users::NameProblem},
     suite::histories::{History, noon, past_profile},
 };
@@ -333,6 +336,94 @@ fn a_freed_name_goes_to_whoever_waits_for_it_first_of_an_authoritative_source() 
     free(&mut h);
     assert_eq!(due(&h.fold()), ["ada to flexnet/2, freed"]);
     assert_eq!(names(&settle(&mut h)), ["flexnet/1 eve", "flexnet/2 ada", "flexnet/3 ada~flexnet~3"]);
+}
+
+/// An employee whose directory knows him in the licensing system, and the contact there.
+fn stated(h: &mut History, id: &str, sequence: u64, contact: Option<&str>) {
+    let same: Vec<String> =
+        contact.iter().map(|person| format!(r#"{{"source":"flexnet","person":"{person}"}}"#)).collect();
+    let data = format!(r#"{{"person":"{id}","account":null,"active":true,"same_as":[{}]}}"#, same.join(","));
+    h.say("corp", "person.upserted", Some(sequence), &data);
+}
+
+/// What is due of links: made and ended.
+fn due_links(roster: &Roster) -> (Vec<String>, Vec<String>) {
+    let subjects = |bodies: Vec<Body>| bodies.iter().map(Body::subject).collect();
+    (subjects(roster.due_links(0, 100).0), subjects(roster.links_over(0, 100).0))
+}
+
+fn link_flaws(roster: &Roster) -> Vec<String> {
+    let found = roster.problems(RosterProblem::Link, 0, 100).found;
+    found.into_iter().map(|(_, flaw)| format!("{}: {}; {}", flaw.said, flaw.why, flaw.remedy)).collect()
+}
+
+#[test]
+fn what_a_source_says_of_who_is_who_waits_to_be_confirmed_once_and_goes_on_by_itself_from_there() {
+    let mut h = History::settings(false);
+    for contact in ["C-1", "C-2", "C-3"] {
+        person(&mut h, "flexnet", contact, None);
+    }
+    stated(&mut h, "u-1", 1, Some("C-1"));
+    let roster = h.fold();
+    assert_eq!(due_links(&roster), (vec![], vec![]));
+    let flaws = link_flaws(&roster);
+    assert!(flaws.len() == 1 && flaws[0].starts_with("person u-1 is flexnet/C-1: nobody confirmed"), "{flaws:?}");
+    let pairs = roster.linkable(LinkRule::Stated, "corp", "");
+    assert_eq!(pairs.len(), 1);
+    let commands = roster.link_commands(pairs[0].clone(), Some(LinkRule::Stated), &LinkGiver::default());
+    for body in &commands {
+        h.say("local", "identity.linked", None, &body.data());
+    }
+    // From here on whoever comes is linked, and the other way round nothing is.
+    stated(&mut h, "u-2", 1, Some("C-2"));
+    let said = r#"{"person":"C-3","account":null,"active":true,"same_as":[{"source":"corp","person":"u-2"}]}"#;
+    h.say("flexnet", "person.upserted", Some(2), said);
+    let roster = h.fold();
+    assert_eq!(roster.user_by_id("corp/u-1"), roster.user_by_id("flexnet/C-1"));
+    assert_eq!(due_links(&roster), (vec!["link/corp%2Fu-2/flexnet%2FC-2".to_owned()], vec![]));
+    assert_eq!(link_flaws(&roster).len(), 1, "of the licensing system nobody confirmed that it may say so");
+    // What is not said any more ends, and what was parted by hand stays so.
+    stated(&mut h, "u-1", 2, None);
+    assert_eq!(due_links(&h.fold()).1, ["link/corp%2Fu-1/flexnet%2FC-1"]);
+    stated(&mut h, "u-1", 3, Some("C-1"));
+    assert_eq!(due_links(&h.fold()).1, Vec::<String>::new());
+    h.say("local", "identity.unlinked", None, &link("corp/u-1", "flexnet/C-1"));
+    assert_eq!(due_links(&h.fold()).0, ["link/corp%2Fu-2/flexnet%2FC-2"]);
+    // Two who are said to be one: neither is.
+    stated(&mut h, "u-9", 1, Some("C-2"));
+    let roster = h.fold();
+    assert_eq!(due_links(&roster).0, Vec::<String>::new());
+    assert!(
+        link_flaws(&roster).iter().any(|flaw| flaw.contains("says so of several people")),
+        "{:?}",
+        link_flaws(&roster)
+    );
+    let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
+    assert_eq!(
+        (due_links(&again), link_flaws(&again)),
+        (due_links(&roster), link_flaws(&roster)),
+        "a restart forgets it"
+    );
+}
+
+#[test]
+fn a_suspended_source_and_an_inactive_person_link_nobody() {
+    let mut h = History::settings(false);
+    person(&mut h, "flexnet", "C-1", None);
+    person(&mut h, "flexnet", "C-2", None);
+    let linked =
+        r#"{"persons":[{"source":"corp","person":"u-0"},{"source":"flexnet","person":"C-2"}],"rule":"stated"}"#;
+    h.say("local", "identity.linked", None, linked);
+    stated(&mut h, "u-1", 1, Some("C-1"));
+    assert_eq!(due_links(&h.fold()).0.len(), 1);
+    h.say("local", "source.suspended", None, r#"{"source":"corp"}"#);
+    assert_eq!(due_links(&h.fold()).0.len(), 0);
+    h.say("local", "source.resumed", None, r#"{"source":"corp"}"#);
+    let away = r#"{"person":"u-1","account":null,"active":false,"same_as":[{"source":"flexnet","person":"C-1"}]}"#;
+    h.say("corp", "person.upserted", Some(2), away);
+    assert_eq!(due_links(&h.fold()).0.len(), 0);
+    h.say("local", "source.retired", None, r#"{"source":"corp"}"#);
+    assert_eq!(due_links(&h.fold()), (vec![], vec![]));
 }
 
 proptest! {

@@ -1,52 +1,20 @@
-//! Links between persons: which would be made by a rule, what the commands for them are, and what each person would gain
-//! and lose. Records nothing.
+//! What each person would gain and lose by being linked or parted. Records nothing.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{
-    Body, Digest, Id, SourceName,
-    body::{Author, Link, SourcePerson, UserName},
-};
+use rollcall_events::{Body, Digest, SourceName};
 
 use crate::{
     effort::{Effort, GivenUp},
     fold::change::Effect,
-    questions::{members::memberships_of, names::NameClaim},
+    questions::members::memberships_of,
     roster::{
         Roster,
-        facts::NONE,
         handles::{Place, Principal, UserIx},
     },
     what_if::preview::NamedScope,
 };
-
-/// By what two persons are taken for one. Somebody confirms what comes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkRule {
-    /// A person of a source that was removed, and one that came since and asks for its user name: an entry made again, as
-    /// when a directory is restored or migrated.
-    MadeAgain,
-    /// Persons of two sources with one immutable id: one directory that two sources read.
-    SameId,
-}
-
-impl LinkRule {
-    /// As it is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MadeAgain => "made_again",
-            Self::SameId => "same_id",
-        }
-    }
-
-    /// The rule that a word means.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::MadeAgain, Self::SameId].into_iter().find(|rule| rule.as_str() == word)
-    }
-}
 
 /// A role that a person has on a scope, or has no more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,98 +42,7 @@ pub struct LinkPlan {
     pub name: String,
 }
 
-/// Who links, and with what.
-#[derive(Debug, Clone, Default)]
-pub struct LinkGiver {
-    /// Who.
-    pub author: Option<Author>,
-    /// The secret that the author signed in with.
-    pub made_with: Option<Id>,
-}
-
 impl Roster {
-    /// The pairs of persons that a rule takes for one, the older first. `with`: the other source, where a rule is about two.
-    #[must_use]
-    pub fn linkable(&self, rule: LinkRule, source: &str, with: &str) -> Vec<[SourcePerson; 2]> {
-        let space = |name: &str| self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok());
-        let Some(space_of_one) = space(source) else { return Vec::new() };
-        let names = &self.facts.persons.names;
-        let pairs: Vec<(u32, u32)> = match rule {
-            LinkRule::MadeAgain => {
-                let waiting = self.facts.names_not_in_effect.keys().copied();
-                let again = waiting.filter(|person| names.space(*person) == space_of_one).filter_map(|person| {
-                    let (NameClaim::MadeAgain, name) = self.name_claim(person)? else { return None };
-                    Some((*self.facts.user_names.get(name)?, person))
-                });
-                again.filter(|(holder, _)| names.space(*holder) == space_of_one).collect()
-            }
-            LinkRule::SameId => {
-                let Some(other) = space(with).filter(|other| *other != space_of_one) else { return Vec::new() };
-                let mine = (0..self.facts.persons.len()).filter(|person| names.space(*person) == space_of_one);
-                let both =
-                    mine.filter_map(|person| Some((person, self.facts.persons.find(other, names.text(person))?)));
-                let stands = |person: u32| self.facts.persons.get(person).is_some_and(|row| row.register.stands());
-                both.filter(|(one, two)| stands(*one) && stands(*two) && self.user_of(*one) != self.user_of(*two))
-                    .collect()
-            }
-        };
-        pairs.into_iter().filter_map(|(one, two)| Some([self.source_person(one)?, self.source_person(two)?])).collect()
-    }
-
-    /// A person as events name it.
-    pub(crate) fn source_person(&self, person: u32) -> Option<SourcePerson> {
-        let names = &self.facts.persons.names;
-        Some(SourcePerson {
-            source: self.source_text(names.space(person)).parse().ok()?,
-            person: names.text(person).parse().ok()?,
-        })
-    }
-
-    /// The commands that make two persons one user: the link and, where the older user cannot sign in any more, the name that
-    /// the younger one's source asks for.
-    #[must_use]
-    pub fn link_commands(&self, persons: [SourcePerson; 2], rule: Option<LinkRule>, giver: &LinkGiver) -> Vec<Body> {
-        let LinkGiver { author, made_with } = giver.clone();
-        let users = persons.clone().map(|one| self.user_by_id(&format!("{}/{}", one.source, one.person)));
-        let link = Body::IdentityLinked(Link {
-            persons,
-            rule: rule.map(|rule| rule.as_str().to_owned()),
-            author: author.clone(),
-            made_with: made_with.clone(),
-        });
-        let name = match users {
-            [Some(one), Some(two)] => self.name_when_linked(one, two),
-            _ => None,
-        };
-        let given = name.and_then(|(user, username)| {
-            let rule = Some("linked".to_owned());
-            Some(Body::UserNameGiven(UserName { username, user: user.parse().ok()?, rule, author, made_with }))
-        });
-        std::iter::once(link).chain(given).collect()
-    }
-
-    /// The user that two would be, and the name that it has to be given.
-    fn name_when_linked(&self, one: UserIx, two: UserIx) -> Option<(String, String)> {
-        let first = |user: UserIx| self.facts.persons.get(user.0).map(|row| row.first);
-        let (older, younger) = if first(one) <= first(two) { (one, two) } else { (two, one) };
-        if older == younger || !self.shut_out(older) || self.shut_out(younger) {
-            return None;
-        }
-        let name = self.wanted_name(younger.0)?;
-        let holder = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix)).copied();
-        let theirs = holder.is_none_or(|of| of == NONE || [older.0, younger.0].contains(&self.user_of(of)));
-        (theirs && self.user_name(older) != name).then(|| (self.user_id(older), name.to_owned()))
-    }
-
-    /// The link between two persons that stands.
-    #[must_use]
-    pub fn is_linked(&self, persons: &[SourcePerson; 2]) -> bool {
-        let [a, b] = persons.clone().map(|one| self.person_of(&format!("{}/{}", one.source, one.person)));
-        let (Some(a), Some(b)) = (a, b) else { return false };
-        let pair = self.index.link.get(&(a.min(b), a.max(b)));
-        pair.and_then(|ix| self.facts.links.get(*ix as usize)).is_some_and(|pair| pair.register.stands())
-    }
-
     /// The roles of a user, by scope.
     fn roles_by_scope(&self, user: UserIx, now: DateTime<Utc>) -> BTreeSet<(NamedScope, String)> {
         let projects = memberships_of(self, user, now).into_iter();

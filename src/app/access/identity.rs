@@ -23,8 +23,8 @@ use crate::{
 const MAX_LINKS: usize = 20_000;
 /// How many rows of what would change an answer shows; the total counts all.
 const MAX_ROWS: usize = 1_000;
-/// How many of those who wait for a name are looked at in one reading of the roster.
-const WAITING_AT_ONCE: u32 = 256;
+/// How many of those of whom a rule may have something to say are looked at in one reading of the roster.
+const DUE_AT_ONCE: u32 = 256;
 
 /// What is to be linked, or parted: two persons, or all that a rule takes for one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -37,7 +37,8 @@ pub struct LinkRequest {
     #[serde(default)]
     pub persons: Option<[String; 2]>,
     /// `made_again`: persons of a source that were removed, with those that came since and ask for their names. `same_id`:
-    /// persons of two sources with one immutable id.
+    /// persons of two sources with one immutable id. `stated`: persons of a source with those of another that it says they
+    /// are; confirmed once, it goes on by itself.
     #[serde(default)]
     pub rule: Option<String>,
     /// The source that the rule is about.
@@ -215,7 +216,7 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver) -> Resul
             if request.change == LinkChange::Unlink {
                 return Err(invalid("/change", "`link`: a rule parts nobody"));
             }
-            let rule = LinkRule::parse(word).ok_or_else(|| invalid("/rule", "`made_again` or `same_id`"))?;
+            let rule = LinkRule::parse(word).ok_or_else(|| invalid("/rule", "`made_again`, `same_id` or `stated`"))?;
             let known = |pointer: &str, name: &Option<String>| match name.as_deref() {
                 Some(name) if roster.sources().any(|source| source == name) => Ok(name.to_owned()),
                 Some(name) => Err(invalid(
@@ -227,8 +228,8 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver) -> Resul
             let source = known("/source", &request.source)?;
             let with = match (rule, &request.with) {
                 (LinkRule::SameId, with) => known("/with", with)?,
-                (LinkRule::MadeAgain, None) => String::new(),
-                (LinkRule::MadeAgain, Some(_)) => {
+                (LinkRule::MadeAgain | LinkRule::Stated, None) => String::new(),
+                (LinkRule::MadeAgain | LinkRule::Stated, Some(_)) => {
                     return Err(invalid("/with", "nothing: this rule is about one source"));
                 }
             };
@@ -361,37 +362,50 @@ pub async fn free(commands: Commands, name: &str) -> Result<CommandOutcome> {
     commands.append(&Body::UserNameFreed(UserNameRef { username, author, made_with })).await
 }
 
-/// A name that passed to somebody by a rule.
+/// Something that a rule said of a user.
 #[derive(Debug, Clone)]
-pub struct NamePassed {
-    /// The name.
-    pub username: String,
-    /// To whom, `source/person`.
-    pub user: String,
+pub struct RuleApplied {
+    /// What was recorded, e.g. `rollcall.user.name.given.v1`.
+    pub kind: &'static str,
+    /// About what.
+    pub subject: String,
     /// By which rule.
     pub rule: String,
 }
 
-/// Gives those who wait for a name the one that is theirs by a rule now. Says which.
+/// Does what rules say of users now: names go to those whose they are, and persons are linked whom a source that was
+/// confirmed says to be one. Says what it recorded.
 ///
 /// # Errors
 /// The log does not take it.
-pub async fn pass_names(app: &App) -> Result<Vec<NamePassed>> {
-    let (mut passed, mut from) = (Vec::new(), Some(0));
+pub async fn apply_rules(app: &App) -> Result<Vec<RuleApplied>> {
+    let now = app.now();
+    let mut applied = apply_due(app, |roster, from| roster.due_names(from, DUE_AT_ONCE, now)).await?;
+    applied.extend(apply_due(app, |roster, from| roster.links_over(from, DUE_AT_ONCE)).await?);
+    applied.extend(apply_due(app, |roster, from| roster.due_links(from, DUE_AT_ONCE)).await?);
+    Ok(applied)
+}
+
+/// Records what is due, some at a time: the roster is read for as long as some take.
+async fn apply_due(app: &App, due: impl Fn(&Roster, u32) -> (Vec<Body>, Option<u32>)) -> Result<Vec<RuleApplied>> {
+    let (mut applied, mut from) = (Vec::new(), Some(0));
     while let Some(start) = from {
-        let (due, next) = app.live.read().due_names(start, WAITING_AT_ONCE, app.now());
+        let (bodies, next) = due(&app.live.read(), start);
         from = next;
-        for body in due {
+        for body in bodies {
             let _shared = app.command_order.read().await;
             // Another command may have been first.
             if app.live.read().check_command(&body, app.now()).is_err() {
                 continue;
             }
             commands::append(app, &body, None).await?;
-            if let Body::UserNameGiven(UserName { username, user, rule, .. }) = body {
-                passed.push(NamePassed { username, user: user.to_string(), rule: rule.unwrap_or_default() });
-            }
+            let rule = match &body {
+                Body::UserNameGiven(name) => name.rule.clone(),
+                Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => link.rule.clone(),
+                _ => None,
+            };
+            applied.push(RuleApplied { kind: body.kind(), subject: body.subject(), rule: rule.unwrap_or_default() });
         }
     }
-    Ok(passed)
+    Ok(applied)
 }

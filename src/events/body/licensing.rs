@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EventData, pair_subject, window};
+use super::{EventData, SourcePerson, pair_subject, window};
 use crate::{Id, SchemaError, json::nullable, time};
 
 /// An organisation in the licensing system. Accounts form a tree.
@@ -53,10 +53,24 @@ pub struct Person {
     pub account: Option<Id>,
     /// `false` while suspended.
     pub active: bool,
+    /// The persons of other sources that this one is, by what this source keeps of them: at most one of each. Whether they are
+    /// linked is an operator's to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_as: Vec<SourcePerson>,
 }
 impl EventData for Person {
     fn subject(&self) -> String {
         format!("person/{}", self.person)
+    }
+    fn check(&self) -> Result<(), SchemaError> {
+        let twice = |(n, one): (usize, &SourcePerson)| {
+            let before = self.same_as.get(..n).unwrap_or_default();
+            before.iter().any(|other| other.source == one.source).then_some(n)
+        };
+        match self.same_as.iter().enumerate().find_map(twice) {
+            Some(n) => Err(SchemaError::at(format!("/same_as/{n}/source"), "one person of each source at most")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -191,7 +191,13 @@ impl Consequences for MemoryProjects {
 #[must_use]
 pub fn person(id: &str, active: bool) -> Option<Body> {
     let username = Some(id.to_owned());
-    Some(Body::PersonUpserted(Person { person: id.parse().ok()?, username, account: None, active }))
+    Some(Body::PersonUpserted(Person {
+        person: id.parse().ok()?,
+        username,
+        account: None,
+        active,
+        same_as: Vec::new(),
+    }))
 }
 
 /// A group; None for an id that is none.

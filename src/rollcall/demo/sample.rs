@@ -246,7 +246,13 @@ fn people(list: &mut FactList) {
         let display = first.chars().take(1).flat_map(char::to_uppercase).chain(first.chars().skip(1)).collect();
         // Somebody is suspended now and then; never ada.
         let active = at % 37 != 36;
-        let body = Person { person: person.clone(), username: Some(username.clone()), account: id(account), active };
+        let body = Person {
+            person: person.clone(),
+            username: Some(username.clone()),
+            account: id(account),
+            active,
+            same_as: Vec::new(),
+        };
         let time = list.ago(400);
         let personal = Some((username, display));
         list.facts.push(SampleFact { body: Body::PersonUpserted(body), sequence: 1, time, personal });

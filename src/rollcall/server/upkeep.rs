@@ -1,11 +1,11 @@
-//! What a running server does by itself: renews keys, forgets old records, counts, and gives user names to those whose
-//! they are by a rule.
+//! What a running server does by itself: renews keys, forgets old records, counts, and does what rules say of
+//! users.
 
 use std::{sync::Arc, time::Duration};
 
 use rollcall_app::{
     App,
-    access::identity::{self, NamePassed},
+    access::identity::{self, RuleApplied},
 };
 use rollcall_events::{Clock, Position};
 use rollcall_projector::Handle;
@@ -19,9 +19,9 @@ use super::health::Health;
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
 /// How often problems are counted.
 const PROBLEMS_INTERVAL: Duration = Duration::from_secs(30);
-/// How often user names that wait are looked at while nothing is recorded, and for how long at least they are not.
-const NAMES_INTERVAL: Duration = Duration::from_secs(60);
-const NAMES_PAUSE: Duration = Duration::from_millis(250);
+/// How often it is looked whether a rule has something to say while nothing is recorded, and for how long at least it is not.
+const RULES_INTERVAL: Duration = Duration::from_secs(60);
+const RULES_PAUSE: Duration = Duration::from_millis(500);
 /// How often the numbers are brought up to date while nobody asks.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -50,32 +50,35 @@ impl Upkeep {
         tokio::join!(
             maintain(keys, ops, health, clock, stop.clone()),
             count_problems(Arc::clone(&app), stop.clone()),
-            pass_names(app, handle, stop),
+            apply_rules(app, handle, stop),
         );
     }
 }
 
-/// Gives those who wait for a user name what is theirs by a rule: whenever something was recorded, and now and then, as what
-/// keeps a name may end by itself.
-async fn pass_names(app: Arc<App>, handle: Handle, stop: CancellationToken) {
+/// Does what rules say of users: whenever something was recorded, and now and then, as what keeps a name may end by itself.
+async fn apply_rules(app: Arc<App>, handle: Handle, stop: CancellationToken) {
     let mut seen = Position(0);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = handle.wait_for(Position(seen.0 + 1), NAMES_INTERVAL) => {}
+            _ = handle.wait_for(Position(seen.0 + 1), RULES_INTERVAL) => {}
         }
         seen = handle.live().read().position();
-        match identity::pass_names(&app).await {
-            Ok(passed) => {
-                for NamePassed { username, user, rule } in passed {
-                    tracing::info!(username, user, rule, "a user name passed to another user");
+        let applied = tokio::select! {
+            () = stop.cancelled() => return,
+            applied = identity::apply_rules(&app) => applied,
+        };
+        match applied {
+            Ok(applied) => {
+                for RuleApplied { kind, subject, rule } in applied {
+                    tracing::info!(kind, subject, rule, "recorded by a rule");
                 }
             }
-            Err(error) => tracing::warn!(%error, "user names that wait were not given"),
+            Err(error) => tracing::warn!(%error, "what rules say of users was not recorded"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(NAMES_PAUSE) => {}
+            () = tokio::time::sleep(RULES_PAUSE) => {}
         }
     }
 }

@@ -54,6 +54,8 @@ kinds! {
     ProjectName = "project_name";
     /// A person has another user name than its source asks for.
     UserName = "user_name";
+    /// A source says that its person is one of another source, and they are two users.
+    Link = "link";
     /// The newest event of a subject lost to one that is newer by its source's order.
     Superseded = "superseded";
     /// A fact names what nobody stated, or what was removed.

@@ -68,6 +68,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::Parked => places::in_roster(app, kind, RosterProblem::Parked, after, limit).await,
         K::ProjectName => places::in_roster(app, kind, RosterProblem::ProjectName, after, limit).await,
         K::UserName => places::in_roster(app, kind, RosterProblem::UserName, after, limit).await,
+        K::Link => places::in_roster(app, kind, RosterProblem::Link, after, limit).await,
         K::Superseded => places::superseded(app, after).await,
         K::QuarantineFull => places::full_quarantines(app, after).await,
         K::Quarantined => places::in_deliveries(app, kind, OpenOutcome::Quarantined, source, after, limit).await,

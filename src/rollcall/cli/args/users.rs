@@ -83,6 +83,8 @@ pub enum LinkRule {
     MadeAgain,
     /// Who has one immutable id in two sources: one directory that both read
     SameId,
+    /// Whom the source says to be somebody of another source; confirmed once, it goes on by itself
+    Stated,
 }
 
 impl LinkRule {
@@ -91,6 +93,7 @@ impl LinkRule {
         match self {
             Self::MadeAgain => "made_again",
             Self::SameId => "same_id",
+            Self::Stated => "stated",
         }
     }
 }
