@@ -1,7 +1,8 @@
 //! One directory as the operator configures it, parsed. What is not here cannot be set. No file is read here.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use rollcall_events::SourceName;
 use rollcall_ingest::connector::Scope;
 
 use crate::wire::{
@@ -83,14 +84,25 @@ impl Config {
     #[must_use]
     pub fn scope(&self) -> Scope {
         // How people sign in changes nothing that is read.
-        let Attributes { id, username, email, name, group_name, disabled, disabled_values, sign_in: _, netbios: _ } =
-            &self.attributes;
+        let Attributes {
+            id,
+            username,
+            email,
+            name,
+            group_name,
+            disabled,
+            disabled_values,
+            links,
+            sign_in: _,
+            netbios: _,
+        } = &self.attributes;
         let mut parts = vec![format!("{id:?} {username:?} {email} {name} {group_name} {}", self.member_of)];
         parts.extend(self.people.iter().map(|base| format!("people {}", base.dn)));
         parts.extend(self.groups.iter().map(|base| format!("groups {}", base.dn)));
         parts.push(format!("{:?} {:?}", self.people_filter, self.group_filter));
         // Only where it is set, so that a scope of before stays the same.
         parts.extend(disabled.iter().map(|disabled| format!("disabled {disabled} {disabled_values:?}")));
+        parts.extend(links.iter().map(|(source, attribute)| format!("link {source} {attribute}")));
         Scope::of(parts)
     }
 }
@@ -129,6 +141,8 @@ pub struct Attributes {
     pub disabled_values: Vec<String>,
     /// The e-mail address.
     pub email: String,
+    /// What holds the id that another source has for the same person, by that source.
+    pub links: BTreeMap<SourceName, String>,
     /// The display name.
     pub name: String,
     /// The label of a group.
@@ -144,6 +158,7 @@ impl Default for Attributes {
             netbios: None,
             disabled: None,
             disabled_values: Vec::new(),
+            links: BTreeMap::new(),
             email: "mail".to_owned(),
             name: "displayName".to_owned(),
             group_name: "cn".to_owned(),

@@ -1,10 +1,10 @@
 //! What entries mean: a person, a group and whom it lists, whether an account is in force. Pure; the time is a parameter.
 //! Values are bytes until somebody knows better, so an id that happens to be text is read like any other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::Id;
+use rollcall_events::{Id, SourceName, body::SourcePerson};
 use rollcall_ingest::connector::PersonalData;
 
 use crate::{
@@ -28,6 +28,8 @@ pub struct Person {
     pub primary: Option<Vec<u8>>,
     /// The groups that the entry itself names, where the operator wants that.
     pub member_of: Vec<Dn>,
+    /// The same person in other sources, by the ids that the entry keeps of them.
+    pub same_as: Vec<SourcePerson>,
 }
 
 impl Person {
@@ -95,6 +97,8 @@ pub struct Schema {
     pub accounts: AccountRules,
     /// What people may also type as their name, beside the user name.
     pub sign_in: Vec<String>,
+    /// What holds the id that another source has for the same person.
+    pub links: BTreeMap<SourceName, String>,
 }
 
 /// What group entries name their members with.
@@ -102,7 +106,7 @@ pub const MEMBER_LISTS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
 
 impl Schema {
     pub fn of(config: &Config, kind: Kind) -> Self {
-        let Attributes { id, username, email, name, group_name, sign_in, .. } = config.attributes.clone();
+        let Attributes { id, username, email, name, group_name, sign_in, links, .. } = config.attributes.clone();
         let class = |name: &str| Filter::Equal("objectClass".to_owned(), name.as_bytes().to_vec());
         let usual_people = match kind {
             Kind::ActiveDirectory => {
@@ -135,6 +139,7 @@ impl Schema {
             member_of: config.member_of,
             members: config.members,
             accounts: AccountRules::of(config, kind),
+            links,
             sign_in: sign_in.unwrap_or_else(|| usual_sign_in.iter().map(|&name| name.to_owned()).collect()),
         }
     }
@@ -143,6 +148,7 @@ impl Schema {
     pub fn person_attributes(&self) -> Vec<String> {
         let mut names = vec![self.id.as_str(), "objectClass", &self.username, &self.email, &self.name, "cn"];
         names.extend(self.accounts.attributes());
+        names.extend(self.links.values().map(String::as_str));
         if self.kind == Kind::ActiveDirectory {
             names.extend(["primaryGroupID", "objectSid"]);
         }
@@ -197,6 +203,7 @@ impl Schema {
             uids: usernames().map(str::to_owned).collect(),
             primary: domain.zip(rid).map(|(domain, rid)| [domain, rid.to_le_bytes().to_vec()].concat()),
             member_of: member_of.filter_map(|text| text.parse().ok()).collect(),
+            same_as: self.links.iter().filter_map(|(source, attribute)| same_as(entry, source, attribute)).collect(),
             id,
             dn,
         })
@@ -275,6 +282,13 @@ impl Schema {
         let fail = |error: crate::wire::dn::InvalidDn| Unreadable { dn: entry.dn.clone(), what: error.to_string() };
         Ok((self.id_of(entry)?, entry.dn.parse().map_err(fail)?))
     }
+}
+
+/// The person of another source that an entry names by an attribute: by its one value, as two name nobody.
+fn same_as(entry: &Entry, source: &SourceName, attribute: &str) -> Option<SourcePerson> {
+    let mut values = entry.texts(attribute).map(str::trim).filter(|text| !text.is_empty());
+    let person = values.next().filter(|_| values.next().is_none())?.parse().ok()?;
+    Some(SourcePerson { source: source.clone(), person })
 }
 
 /// An id as text: 16 bytes of a GUID as Microsoft writes them, anything else as it is, in lower case.

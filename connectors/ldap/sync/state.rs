@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use rollcall_events::{Body, Id};
+use rollcall_events::{Body, Id, body::SourcePerson};
 use rollcall_ingest::connector::{Cursor, ResumePoint, StateUpdate, UnreadMembers};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How entries are written down. What another version wrote is not read.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The key of the entry about doubtful groups, and what the others begin with.
 const DOUBTFUL: &str = "doubtful";
 const ENTRY: &str = "entry/";
@@ -180,6 +180,11 @@ fn write_person(person: &Person, w: &mut Writer) {
     w.nested(SEQUENCE, |w| {
         person.member_of.iter().for_each(|group| _ = w.octets(OCTETS, group.to_string().as_bytes()));
     });
+    w.nested(SEQUENCE, |w| {
+        for SourcePerson { source, person } in &person.same_as {
+            w.octets(OCTETS, format!("{source}/{person}").as_bytes());
+        }
+    });
 }
 
 fn read_person(id: Id, mut entry: Reader<'_>) -> Result<Person, Malformed> {
@@ -192,7 +197,15 @@ fn read_person(id: Id, mut entry: Reader<'_>) -> Result<Person, Malformed> {
         primary: entry.optional(SID)?.map(<[u8]>::to_vec),
         uids: list(entry.expect(SEQUENCE, "a person without user names")?, |_, uid| Ok(text(uid)?.to_owned()))?,
         member_of: list(entry.expect(SEQUENCE, "a person without groups")?, |_, group| name(group))?,
+        same_as: list(entry.expect(SEQUENCE, "a person without others that it is")?, |_, other| source_person(other))?,
     })
+}
+
+fn source_person(bytes: &[u8]) -> Result<SourcePerson, Malformed> {
+    let parsed = text(bytes)?
+        .split_once('/')
+        .and_then(|(source, person)| Some(SourcePerson { source: source.parse().ok()?, person: person.parse().ok()? }));
+    parsed.ok_or(Malformed("a person of another source that is none"))
 }
 
 fn write_group(group: &Group, w: &mut Writer) {
@@ -269,6 +282,7 @@ mod tests {
             uids: vec![uid.to_owned(), "other".to_owned()],
             primary: (uid == "ada").then(|| vec![0, 255, 1]),
             member_of: vec![dn("cn=Named,dc=x")],
+            same_as: vec![SourcePerson { source: "flexnet".parse().unwrap(), person: id("C/7") }],
         }
     }
 
@@ -369,8 +383,8 @@ mod tests {
                 }
             }
             let mut entries = entries.clone();
-            entries[at].1[2] = 2;
-            assert!(SyncState::restore(kept(entries), "a method").is_err(), "{key} of version 2");
+            entries[at].1[2] = u8::try_from(VERSION + 1).unwrap();
+            assert!(SyncState::restore(kept(entries), "a method").is_err(), "{key} of another version");
         }
     }
 

@@ -108,26 +108,37 @@ impl Roster {
     }
 
     /// What whoever runs this can do about a name that is another's.
-    pub(crate) fn name_remedy(&self, person: u32, source: &str, holder: &str) -> String {
-        let (claim, name) = self.name_claim(person).unwrap_or((NameClaim::None, NONE));
-        let (me, name) = (self.person_key(person), self.facts.user_names.id(name));
-        match claim {
+    pub(crate) fn name_remedy(&self, person: u32) -> Option<String> {
+        let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
+        let holder = *self.facts.user_names.get(name)?;
+        let claim = self.name_claim(person).map_or(NameClaim::None, |(claim, _)| claim);
+        let (me, theirs, name) = (self.as_typed(person), self.as_typed(holder), self.facts.user_names.id(name));
+        let source = |person: u32| self.source_text(self.facts.persons.names.space(person));
+        Some(match claim {
             NameClaim::Authoritative | NameClaim::Moved => format!(
-                "it passes by itself as soon as {holder} has no secret in force, no role given by name and no personal project; `rollcall users show {holder}` lists them"
+                "it passes by itself as soon as {theirs} has no secret in force, no role given by name and no personal project"
             ),
             NameClaim::Freed => "it is given in a moment".to_owned(),
             NameClaim::MadeAgain => format!(
-                "if it is the same person, made again: `rollcall users link {holder} {me}`; if it is another one: `rollcall users rename {me} {name}`"
+                "if it is the same person, made again: `rollcall users link {theirs} {me}`; if it is another one: `rollcall users rename {me} {name}`"
             ),
-            NameClaim::SameId => {
-                let other = holder.split_once('/').map_or(holder, |(source, _)| source);
-                format!(
-                    "if the two sources read one directory: `rollcall users link --rule same_id --source {other} --with {source}`"
-                )
-            }
+            NameClaim::SameId => format!(
+                "if the two sources read one directory: `rollcall users link --rule same_id --source {} --with {}`",
+                source(holder),
+                source(person)
+            ),
             NameClaim::None => format!(
-                "link the two if they are one (`rollcall users link {holder} {me}`), or have source {source} state another user name"
+                "link the two if they are one (`rollcall users link {theirs} {me}`), or have source {} state another user name",
+                source(person)
             ),
-        }
+        })
+    }
+
+    /// A person's user as somebody types it: by its name, or by its id where a shell would take the name for something else.
+    fn as_typed(&self, person: u32) -> String {
+        let user = UserIx(self.user_of(person));
+        let name = self.user_name(user);
+        let plain = name.chars().all(|c| c.is_alphanumeric() || "._@~+-".contains(c)) && !name.starts_with(['-', '~']);
+        if plain { name.to_owned() } else { self.user_id(user) }
     }
 }

@@ -365,16 +365,14 @@ impl Roster {
         let remedy = match why {
             // Somebody decided it.
             NameProblem::Overruled => return None,
-            NameProblem::Taken(holder_source, holder) => {
-                self.name_remedy(ix, source, &format!("{holder_source}/{holder}"))
-            }
-            NameProblem::Freed => self.name_remedy(ix, source, ""),
+            NameProblem::Taken(..) => self.name_remedy(ix)?,
+            NameProblem::Freed => "it is given in a moment".to_owned(),
             NameProblem::Unusable(_) => format!("have source {source} state a user name that can be used"),
         };
         let remedy = format!("{remedy}; until then the person signs in as {called}");
         Some(Flaw {
             said_by: self.cause(space, format!("person/{id}"), &row.register),
-            said: format!("person {id} is called {name}"),
+            said: format!("person {id} asks for the user name {name}"),
             why: why.to_string(),
             remedy,
         })

@@ -1,6 +1,7 @@
 //! LDAP directories: the keys of such a source, made into a directory that is read, checks passwords and can be inspected.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -74,6 +75,9 @@ pub struct Ldap {
     /// An entry that is known to be disabled. As long as it does not look so, what says so cannot be read, and nothing is
     /// concluded from what is read.
     disabled_probe: Option<String>,
+    /// Attributes that hold the id of the same person in another source, by that source's name, as in
+    /// `flexnet = "employeeNumber"`. Whom it says to be one waits until it is confirmed once with `rollcall users link`.
+    links: BTreeMap<SourceName, String>,
     /// The attribute with the e-mail address.
     email_attribute: String,
     /// The attribute with the display name.
@@ -130,6 +134,7 @@ impl Default for Ldap {
             disabled_attribute: None,
             disabled_values: StringList::default(),
             disabled_probe: None,
+            links: BTreeMap::new(),
             email_attribute: "mail".into(),
             name_attribute: "displayName".into(),
             group_name_attribute: "cn".into(),
@@ -175,6 +180,13 @@ impl SourceConfig for Ldap {
         }
         if self.disabled_attribute.is_none() && !self.disabled_values.0.is_empty() {
             wrong.push(KeyError::of("disabled_values", "of which attribute? Name it with `disabled_attribute`"));
+        }
+        for (source, attribute) in &self.links {
+            let (mails, given) = (["mail", "proxyAddresses", &self.email_attribute], attribute.as_str());
+            if given.is_empty() || mails.iter().any(|mail| mail.eq_ignore_ascii_case(given)) {
+                let text = "name an attribute with an id that nobody chooses: a mail address never gets into the log";
+                wrong.push(KeyError::of("links", format!("{source}: {text}")));
+            }
         }
         if self.poll.0.as_millis() < 100 || self.poll.0.as_secs() > 3600 {
             wrong.push(KeyError::of("poll", format!("{} is not between 100ms and 1h", self.poll)));
@@ -228,6 +240,7 @@ impl Ldap {
                 netbios: self.netbios_domain.clone(),
                 disabled: self.disabled_attribute.clone(),
                 disabled_values: self.disabled_values.0.clone(),
+                links: self.links.clone(),
                 email: self.email_attribute.clone(),
                 name: self.name_attribute.clone(),
                 group_name: self.group_name_attribute.clone(),

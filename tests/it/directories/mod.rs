@@ -9,6 +9,7 @@ mod groups;
 mod histories;
 mod malformed;
 mod names;
+mod page;
 mod plans;
 mod read;
 mod resumed;

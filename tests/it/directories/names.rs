@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     directories::served::{count, served},
     support::{
-        server::{Server, WORLD, claims},
+        server::{Server, WORLD, access, claims},
         slapd::{BASE, Kind, SYNC, Slapd, dn, group, person, trunk},
         wait_for,
     },
@@ -33,6 +33,12 @@ fn told(server: &Server) -> Vec<Value> {
 fn signed_in(server: &Server, name: &str, password: &str) -> Option<String> {
     let answer = server.token(name, password, "");
     (answer.status == 200).then(|| text(&claims(&text(&answer.json(), "token")), "sub"))
+}
+
+/// Whether somebody signs in with the user name as password and pulls what the contacts of `WORLD` are entitled to.
+fn pulls(server: &Server, name: &str) -> bool {
+    let answer = server.token(name, name, "&scope=repository:acme/db:pull");
+    answer.status == 200 && access(&text(&answer.json(), "token")).iter().any(|(_, actions)| *actions == ["pull"])
 }
 
 fn entry_id(slapd: &Slapd, uid: &str) -> String {
@@ -81,7 +87,7 @@ fn a_customer_who_is_called_as_an_employee_locks_nobody_out() {
     server.token("kim", &secret, "").expect(200);
     let all = told(&server);
     let kim = all.iter().find(|row| text(row, "said").contains("kim")).unwrap_or_else(|| panic!("{all:?}"));
-    assert!(text(kim, "remedy").contains("as soon as flexnet/C-78 has no secret in force"), "{kim}");
+    assert!(text(kim, "remedy").contains("as soon as kim has no secret in force"), "{kim}");
     let id = text(&server.get("/api/v1/users/kim/secrets").json()["items"][0], "id");
     server.delete(&format!("/api/v1/users/kim/secrets/{id}")).expect(200);
     wait_for("kim to be kim's", || (signed_in(&server, "kim", "k").as_deref() == Some("kim")).then_some(()));
@@ -136,8 +142,8 @@ fn who_is_made_again_waits_for_somebody_to_say_who_it_is_and_is_the_same_or_anot
     assert_eq!((&*names[&again[0]], &*names[&ids[0]]), ("ada~corp-ldap", "ada"), "{names:?}");
     let all = told(&server);
     assert_eq!(all.len(), 2, "{all:?}");
-    for (old, new) in ids.iter().zip(&again) {
-        let way = format!("rollcall users link {old} {new}");
+    for name in ["ada", "eve"] {
+        let way = format!("rollcall users link {name} {name}~corp-ldap`");
         assert!(all.iter().any(|row| text(row, "remedy").contains(&way)), "{way}: {all:?}");
     }
     // The same person: what it had it has, and nothing changes before somebody confirmed exactly that.
@@ -247,4 +253,47 @@ fn one_directory_that_two_sources_read_is_told_and_made_one_by_a_plan() {
     linked(&server, &json!({"change": "unlink", "persons": persons}));
     assert_eq!(called(&server).len(), 4);
     assert_eq!(told(&server).len(), 1);
+}
+
+/// The directory keeps the licensing system's id of whoever is a contact there.
+#[test]
+fn who_a_directory_says_is_a_contact_is_that_contact_once_somebody_confirmed_it() {
+    let numbered = |uid: &str, number: &str| {
+        person(uid, "people", uid).trim_end().to_owned() + &format!("\nemployeeNumber: {number}\n\n")
+    };
+    let ldif = trunk() + &numbered("bob", "C-77") + &person("eve", "people", "eve");
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "links = { flexnet = \"employeeNumber\" }\n");
+    server.say(WORLD);
+    contact(&server, "C-77", "robert", 1);
+    contact(&server, "C-78", "kimberly", 1);
+    wait_for("the people", || (count(&server, "person.upserted") >= 3).then_some(()));
+    let flaws =
+        wait_for("what is told", || Some(server.pages("/api/v1/problems?kind=link")).filter(|all| !all.is_empty()));
+    assert!(text(&flaws[0], "remedy").contains("rollcall users link --rule stated --source corp-ldap"), "{flaws:?}");
+    assert!(!pulls(&server, "bob"));
+    let rule = ["users", "link", "--rule", "stated", "--source", "corp-ldap"];
+    let shown = server.cli(&rule);
+    assert!(shown.code == 1 && shown.out.contains("flexnet/C-77 (robert)"), "{} {}", shown.out, shown.err);
+    let bob = format!("corp-ldap/{}", entry_id(&slapd, "bob"));
+    assert!(shown.out.contains(&format!("project acme  {bob}  Guest")), "{}", shown.out);
+    let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
+    server.cli(&[&rule[..], &["--confirm", &plan]].concat()).ok();
+    assert!(pulls(&server, "bob"));
+    // Whoever comes later is linked without being asked for, and parted when the directory does not say so any more.
+    slapd.change(&numbered("kim", "C-78"));
+    wait_for("kim to be the contact", || pulls(&server, "kim").then_some(()));
+    slapd.change(&format!("dn: {}\nchangetype: modify\ndelete: employeeNumber\n", dn("kim")));
+    wait_for("kim to be none", || (!pulls(&server, "kim")).then_some(()));
+    // What two say of one contact holds of neither, and is told.
+    slapd.change(&format!("dn: {}\nchangetype: modify\nadd: employeeNumber\nemployeeNumber: C-78\n", dn("kim")));
+    wait_for("kim to be it again", || pulls(&server, "kim").then_some(()));
+    slapd.change(&format!("dn: {}\nchangetype: modify\nadd: employeeNumber\nemployeeNumber: C-78\n", dn("eve")));
+    wait_for("both to be told", || {
+        let all = server.pages("/api/v1/problems?kind=link");
+        all.iter().any(|row| text(row, "why").contains("of several people")).then_some(())
+    });
+    assert!(!pulls(&server, "eve"));
+    let by_rule = server.pages("/api/v1/events?type=rollcall.identity.unlinked.v1&limit=100");
+    assert!(by_rule.len() == 1 && by_rule[0]["data"]["rule"] == "stated", "{by_rule:?}");
 }

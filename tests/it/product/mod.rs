@@ -6,7 +6,7 @@ mod clients;
 mod crash;
 mod file_modes;
 mod pull;
-mod readme;
+pub mod readme;
 mod secrets;
 mod what_if;
 mod words;

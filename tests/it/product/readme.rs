@@ -14,18 +14,18 @@ fn readme() -> String {
 }
 
 /// The fenced blocks of one language.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
 /// A command and the lines that it is shown to print.
-struct Shown {
-    command: String,
-    lines: Vec<String>,
+pub struct Shown {
+    pub command: String,
+    pub lines: Vec<String>,
 }
 
-fn shown(block: &str) -> Vec<Shown> {
+pub fn shown(block: &str) -> Vec<Shown> {
     let mut all: Vec<Shown> = Vec::new();
     for line in block.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
@@ -43,7 +43,7 @@ fn shown(block: &str) -> Vec<Shown> {
 }
 
 /// Whether the lines are what is shown, where `...` is any number of lines and `[..]` any text within one.
-fn like(shown: &[String], said: &[&str]) -> bool {
+pub fn like(shown: &[String], said: &[&str]) -> bool {
     fn line(shown: &str, said: &str) -> bool {
         match shown.split_once("[..]") {
             None => shown.trim_end() == said.trim_end(),

@@ -174,16 +174,17 @@ impl ReadReport {
 }
 
 pub fn person_fact(person: &Person) -> Fact {
-    let body = person_body(&person.id, person.username.as_deref(), person.active);
+    let body = person_body(person, person.username.as_deref(), person.active);
     Fact { body, personal: person.names.clone() }
 }
 
-fn person_body(id: &Id, username: Option<&str>, active: bool) -> Body {
+fn person_body(person: &Person, username: Option<&str>, active: bool) -> Body {
     Body::PersonUpserted(body::Person {
-        person: id.clone(),
+        person: person.id.clone(),
         username: username.map(str::to_owned),
         account: None,
         active,
+        same_as: person.same_as.clone(),
     })
 }
 
@@ -196,9 +197,10 @@ pub fn read_person(
     said: impl Fn(&Body) -> bool,
 ) -> Result<Person, Unreadable> {
     let mut person = schema.person(entry, now)?;
-    let id = person.id.clone();
-    person
-        .keep_name(schema, |name| [true, false].into_iter().any(|active| said(&person_body(&id, Some(name), active))));
+    let read = person.clone();
+    person.keep_name(schema, |name| {
+        [true, false].into_iter().any(|active| said(&person_body(&read, Some(name), active)))
+    });
     Ok(person)
 }
 

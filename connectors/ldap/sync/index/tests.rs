@@ -25,6 +25,7 @@ fn person(name: &str, base: &str) -> Person {
         uids: vec![name.to_owned()],
         primary: None,
         member_of: Vec::new(),
+        same_as: Vec::new(),
     }
 }
 
