@@ -36,8 +36,8 @@ fn made_again(slapd: &Slapd, uid: &str) {
 
 /// The last word of a text that begins so.
 fn last_word<'a>(text: &'a str, begin: &str) -> Option<&'a str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with(begin) && word.len() > begin.len()).next_back()
+    let mut words = text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.find(|word| word.starts_with(begin) && word.len() > begin.len())
 }
 
 #[test]
