@@ -9,6 +9,7 @@ use rollcall_events::Id;
 use crate::{
     client::{Client, Session},
     directory::Directory,
+    password::Wanted,
     schema::server::RootDse,
     sync::{accounts, active_directory, method::SyncMethod, read::search_below},
     wire::{connection::Url, fault::Fault, message::Entry, search, tls::fingerprint},
@@ -52,6 +53,11 @@ impl Directory {
         if let Some(mut session) = good {
             look(client, &mut session, now, &mut found).await;
             session.connection.close().await;
+            if let Err(fault) = self.find_account(Wanted::Name("rollcall-nobody")).await {
+                let what = "whose a name is cannot be looked up when somebody signs in";
+                let to_do = "index what people may type (`sign_in_attributes`, the user name), or let them type less";
+                found.push(Finding { what: "names", grade: Grade::Bad, text: format!("{what}: {fault}; {to_do}") });
+            }
         }
         found
     }

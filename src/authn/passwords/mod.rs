@@ -193,9 +193,16 @@ impl Passwords {
             }
             None => self.ask_whose(login.name, may_try, passwords, deadline).await,
         };
-        // Wrong ones too: a robot with an old password does not lock its account in the directory.
-        if !matches!(checked, Checked::Open(_)) {
-            self.answers.put(key, checked.clone(), version, self.clock.now());
+        match &checked {
+            Checked::Open(_) => {}
+            // About several, or nobody: good for its time.
+            Checked::Refused(_, users) if users.len() != 1 => {
+                self.answers.put(key, checked.clone(), Version::default(), self.clock.now());
+            }
+            // Wrong ones too: a robot with an old password does not lock its account in the directory.
+            Checked::Good(_) | Checked::Refused(..) => {
+                self.answers.put(key, checked.clone(), version, self.clock.now());
+            }
         }
         checked
     }

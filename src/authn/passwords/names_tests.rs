@@ -112,6 +112,10 @@ async fn a_name_that_belongs_to_another_user_than_the_directory_means_is_refused
     let world = World::with(&[&corp]);
     world.person("flexnet", "lea", true);
     assert_eq!(who(&world, "lea", "b").await, WRONG);
+    let before = corp.effort();
+    assert_eq!(who(&world, "lea", "b").await, WRONG);
+    assert_eq!(corp.effort(), before, "remembered, as for any name");
+    world.refusals.0.lock().unwrap().truncate(2);
     let expected = [("lea", "name_taken"), ("bob", "name_taken")].map(|(who, why)| (who.to_owned(), why));
     assert_eq!(told(&world), expected);
 }

@@ -273,7 +273,8 @@ impl TokenServer {
         let result = grant.result(&form.scopes);
         if !form.scopes.repositories.is_empty() || form.scopes.catalog {
             let token_ends = if message.is_none() { DateTime::from_timestamp(exp, 0) } else { None };
-            self.record(grant, Answered { id, result, message, granted: scope, token_ends }, form, call);
+            let answered = Answered { id, result, message, granted: scope, token_ends };
+            self.record(grant, answered, credentials, form, call);
         }
         Ok((result, response))
     }
@@ -295,13 +296,19 @@ impl TokenServer {
         Some(self.parts.authenticator.issue_refresh_token(&subject.id, secret, subject.credential_epoch, now))
     }
 
-    fn record(&self, grant: Grant, answered: Answered, form: &Form<'_>, call: &Call) {
+    fn record(&self, grant: Grant, answered: Answered, credentials: &Credentials, form: &Form<'_>, call: &Call) {
         let short = |text: &str| text.chars().take(MAX_LABEL_CHARS).collect::<String>();
         let (user, user_name, secret) = match grant.subject {
             Some(subject) => (Some(subject.id), Some(subject.name), subject.secret),
             None => (None, None, None),
         };
-        let account = form.account.as_deref().filter(|account| Some(*account) != user_name.as_deref());
+        // What people type in place of their name is an address mostly, and kept nowhere.
+        let typed = match credentials {
+            Credentials::Password { name, .. } => Some(name.as_str()),
+            Credentials::Anonymous | Credentials::Bearer(_) | Credentials::Refresh(_) => None,
+        };
+        let known = |account: &str| Some(account) == user_name.as_deref() || Some(account) == typed;
+        let account = form.account.as_deref().filter(|account| !known(account));
         self.parts.decisions.offer(Decision {
             id: answered.id,
             at: call.now,

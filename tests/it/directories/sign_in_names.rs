@@ -131,8 +131,14 @@ fn an_address_signs_in_whom_it_belongs_to_alone_and_is_in_no_log() {
         assert_eq!(who(&server, invented, "a"), None, "{invented}");
     }
     has_cause(&server, "-", "no_such_name");
+    // As clients do, with the name that was typed beside the credentials.
+    server.token("ada@ex.test", "a", "&account=ada@ex.test&scope=repository:acme/db:pull").expect(200);
+    let decisions = wait_for("the decision", || {
+        Some(server.get("/api/v1/decisions").expect(200).text).filter(|text| text.contains("acme/db"))
+    });
     let log = server.pages("/api/v1/events?limit=500");
-    let kept = format!("{log:?} {} {}", server.get("/api/v1/refused-sign-ins").text, server.log());
+    let refused = server.get("/api/v1/refused-sign-ins").text;
+    let kept = format!("{log:?} {refused} {decisions} {}", server.log());
     for address in ["ada@ex.test", "bob@ex.test", "nobody@ex.test"] {
         assert!(!kept.contains(address), "{address} is kept");
     }
@@ -159,6 +165,21 @@ fn which_attributes_people_may_type_is_a_setting() {
     wait_for("ada", || (members(&server, "ops") == names(&["ada"])).then_some(()));
     assert_eq!(who(&server, "corp\\ada", "a").as_deref(), Some("ada"));
     assert_eq!(who(&server, "other\\ada", "a"), None);
+}
+
+#[test]
+fn doctor_says_where_a_name_cannot_be_looked_up() {
+    let mut ldif = trunk();
+    (0..40).for_each(|n| ldif += &person(&format!("u{n}"), "people", "x"));
+    let Some(mut slapd) = Slapd::start(Kind { syncprov: false, ..Kind::default() }, &ldif) else { return };
+    // What has no index, as `mail` here, has to be looked for in everybody.
+    slapd.reconfigure(|conf| {
+        conf.replacen("size.prtotal=unlimited\naccess", "size.prtotal=unlimited size.unchecked=10\naccess", 1)
+    });
+    let server = served(&slapd.url(), "");
+    let said = server.cli(&["doctor"]);
+    assert!(said.code == 1 && said.out.contains("whose a name is cannot be looked up"), "{said:?}");
+    assert!(said.out.contains("sign_in_attributes") && said.out.contains("size.unchecked"), "{said:?}");
 }
 
 #[test]
