@@ -63,8 +63,8 @@ impl AccountRules {
         usual.into_iter().chain(self.own.as_deref()).collect()
     }
 
-    /// What everybody has, so that who shows it not is hidden from us.
-    pub fn of_everybody(&self) -> Option<&'static str> {
+    /// What every user has, so that it is hidden from us where one does not show it.
+    pub fn of_every_user(&self) -> Option<&'static str> {
         (self.kind == Kind::ActiveDirectory).then_some("userAccountControl")
     }
 

@@ -64,18 +64,23 @@ impl Hidden {
 pub async fn hidden(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<Option<Hidden>, ReadError> {
     let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
     for base in &config.people {
-        let of_everybody = session.schema.accounts.of_everybody();
-        if names.is_empty() && of_everybody.is_none() {
-            break;
+        if let Some(name) = session.schema.accounts.of_every_user() {
+            // Contacts and the like have none.
+            let user = Filter::Equal("objectClass".to_owned(), b"user".to_vec());
+            let filter = Filter::And(vec![session.schema.people.clone(), user]);
+            let search = search_below(base, filter, vec![name.to_owned()]);
+            let found = search::first(&mut session.connection, search, session.root.pages()).await?;
+            if let Some(user) = found.filter(|user| user.values(name).is_empty()) {
+                return Ok(Some(Hidden::Attribute(name.to_owned(), user.dn)));
+            }
         }
-        let asked = of_everybody.unwrap_or("1.1").to_owned();
-        let search = search_below(base, session.schema.people.clone(), vec![asked]);
+        if names.is_empty() {
+            continue;
+        }
+        let search = search_below(base, session.schema.people.clone(), none());
         let Some(somebody) = search::first(&mut session.connection, search, session.root.pages()).await? else {
             continue;
         };
-        if let Some(name) = of_everybody.filter(|name| somebody.values(name).is_empty()) {
-            return Ok(Some(Hidden::Attribute(name.to_owned(), somebody.dn)));
-        }
         for name in &names {
             let defined =
                 search::read_entry(&mut session.connection, &somebody.dn, Some(is_defined(name)), none()).await?;
