@@ -126,3 +126,33 @@ impl Reads {
         Ok(causes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use rollcall_events::{
+        Body, LogId, NewEvent,
+        body::{Author, ServiceRef},
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_caused_by_a_caller_a_source_a_rule_or_the_configuration() {
+        let removed = ServiceRef { service: "ci".parse().unwrap(), author: Some(Author::operator()), made_with: None };
+        let body = Body::ServiceRemoved(removed);
+        let roster = Roster::new(LogId([1; 8]));
+        for (source, data, kind, text) in [
+            (LOCAL, body.data().as_str(), CausedByKind::Caller, "admin key"),
+            (LOCAL, r#"{"author":"service:ci","made_with":"sec_1","rule":"x"}"#, CausedByKind::Caller, "service:ci"),
+            (LOCAL, r#"{"rule":"mail domain","persons":[]}"#, CausedByKind::Rule, "rule mail domain"),
+            (LOCAL, r#"{"switches":{}}"#, CausedByKind::Configuration, "the configuration"),
+            ("corp", r#"{"author":"admin key"}"#, CausedByKind::Source, "source corp"),
+        ] {
+            let event = NewEvent { data: data.into(), ..NewEvent::of(source.parse().unwrap(), "x", &body) };
+            let record = Recorded { position: Position(1), recorded_at: DateTime::default(), event };
+            let cause = CausedBy::of(&roster, &record);
+            assert_eq!((cause.kind, cause.text().as_str()), (kind, text), "{data}");
+        }
+    }
+}

@@ -104,6 +104,7 @@ impl Event {
 pub async fn list(reads: &Reads, query: &EventsQuery, page: &PageRequest<u64>) -> Result<Answer<Page<Event>>> {
     let EventsQuery { source, kind, subject, correlation, after } = query;
     filters::known_source(reads, source.as_deref())?;
+    filters::correlation(correlation.as_deref())?;
     let filter = Filter {
         source: source.clone(),
         kind: kind.as_deref().map(filters::event_type).transpose()?,

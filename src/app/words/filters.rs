@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_events::{Body, LOCAL};
+use rollcall_events::{Body, LOCAL, names::has_form_of_id};
 
 use crate::{
     Reads,
@@ -35,6 +35,18 @@ pub(crate) fn known_account(reads: &Reads, asked: Option<&str>) -> Result<()> {
     match asked {
         Some(asked) if !reads.live().read().is_account(asked) => Err(ErrorKind::InvalidQuery
             .because(format!("`account={}` is no account that a source named.", asked.escape_debug()))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what no delivery and no read of a source is called.
+pub(crate) fn correlation(asked: Option<&str>) -> Result<()> {
+    let is_id = |text: &str| ["dlv_", "run_"].iter().any(|kind| text.starts_with(kind)) && has_form_of_id(text);
+    match asked {
+        Some(asked) if !is_id(asked) => Err(ErrorKind::InvalidQuery.because(format!(
+            "`correlation={}` is no id of a delivery (dlv_..) or of a read of a source (run_..).",
+            asked.escape_debug()
+        ))),
         _ => Ok(()),
     }
 }

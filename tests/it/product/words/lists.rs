@@ -223,6 +223,7 @@ fn an_unknown_filter_value_is_an_error_that_names_the_known_ones() {
         ("events?type=rollcall.entitlments.*", "entitlement.upserted"),
         ("deliveries?verdict=rejekted", "rejected"),
         ("problems?kind=parkt", "parked"),
+        ("events?correlation=msg-1", "dlv_"),
         ("bindings?scope=galaxy", "folder"),
         ("decisions?outcome=no", "denied"),
         ("people?account=globx", "account"),
@@ -235,6 +236,8 @@ fn an_unknown_filter_value_is_an_error_that_names_the_known_ones() {
     for path in ["decisions?user=adda", "decisions?project=acmee", "decisions?image=acmee/db", "people?user=adda"] {
         server.get(&format!("/api/v1/{path}")).expect(404);
     }
+    let said = server.cli(&["events", "tail", "--subject", "entitlement/ENT-77"]);
+    assert!(said.code == 1 && said.err.contains("is about `entitlement/ENT-77`"), "{}", said.err);
     for list in ["events?type=entitlement.*", "events?type=entitlement.upserted", "events?type=rollcall.entitlement.*"]
     {
         let found = server.get(&format!("/api/v1/{list}")).expect(200).json();

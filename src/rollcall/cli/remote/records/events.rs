@@ -47,6 +47,11 @@ pub async fn run(client: &Client, format: OutputFormat, command: &EventsCommand)
     found.iter().skip(skipped).for_each(|event| print_event(format, event));
     let mut seen = found.last().map_or(0, |event| event.value.position.0).max(head);
     if !*follow {
+        // Silence would be taken for an answer about something that is misspelled.
+        if let (Some(subject), true) = (subject, found.is_empty()) {
+            let subject = escape_controls(subject);
+            return Err(Failure::Refused(format!("No event of that kind is about `{subject}`.")));
+        }
         return Ok(Exit::Yes);
     }
     loop {
