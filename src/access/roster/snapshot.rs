@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 21;
+pub const FOLD_VERSION: u32 = 22;
 
 const MAGIC: &[u8; 8] = b"rollcall";
 

@@ -237,6 +237,15 @@ impl Roster {
         all.filter(|view| !view.removed && view.asked_name.is_some())
     }
 
+    /// The users of whom a person asks for this name, in its canonical form, and has it not.
+    pub fn askers_of(&self, name: &str) -> impl Iterator<Item = UserIx> {
+        let asked = self.facts.user_names.find(0, name);
+        let waiting = self.facts.names_not_in_effect.iter();
+        let of = waiting.filter(move |(_, why)| asked.is_some_and(|name| **why == NameNotInEffect::Taken(name)));
+        of.filter(|(person, _)| self.asked_name(**person).is_some() && self.facts.is_live(**person))
+            .map(|(person, _)| UserIx(self.user_of(*person)))
+    }
+
     /// A person as its source knows it.
     #[must_use]
     pub fn person(&self, source: &str, id: &str) -> Option<PersonView<'_>> {

@@ -8,7 +8,10 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, Reads,
-    access::{secrets::whole_id, users::looks_like},
+    access::{
+        secrets::whole_id,
+        users::{looks_like, name_asked_by},
+    },
     caller::{CallerView, forbidden},
     error::{ErrorKind, Result},
     find,
@@ -71,6 +74,9 @@ pub struct Explained {
     /// Names of other users that look like this one; for callers who may list users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub looks_like: Vec<String>,
+    /// Other users whose sources ask for this one's name; for callers who may list users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub name_asked_by: Vec<String>,
     /// What was to be done.
     pub action: String,
     /// The project's present name; `null` for what is above projects.
@@ -120,6 +126,7 @@ impl Explained {
             decision: None,
             user: (who != Principal::Anyone).then(|| roster.caller_names(who).1),
             looks_like: Vec::new(),
+            name_asked_by: Vec::new(),
             action: question.action.to_owned(),
             project: match place {
                 Place::Project(project) => Some(roster.project_name(project).to_owned()),
@@ -180,12 +187,15 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
     };
     let explanation = explain(&roster, who, needed, found.1, now);
     let decision = reads.record_decision(&roster, found.0, &asked, explanation.allowed)?;
-    let looks_like = match found.0 {
-        Principal::User(user) | Principal::Limited(user, _) => looks_like(&roster, user, &reads.view(&roster)),
-        Principal::Anyone | Principal::Service(_) => Vec::new(),
+    let (looks_like, name_asked_by) = match found.0 {
+        Principal::User(user) | Principal::Limited(user, _) => {
+            let view = reads.view(&roster);
+            (looks_like(&roster, user, &view), name_asked_by(&roster, user, &view))
+        }
+        Principal::Anyone | Principal::Service(_) => (Vec::new(), Vec::new()),
     };
-    let explained =
-        Explained { decision: Some(decision), looks_like, ..Explained::of(&roster, &asked, found, explanation) };
+    let of = Explained::of(&roster, &asked, found, explanation);
+    let explained = Explained { decision: Some(decision), looks_like, name_asked_by, ..of };
     Ok(Answer::of_more(explained.explanation.position, explained))
 }
 

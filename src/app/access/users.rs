@@ -34,6 +34,9 @@ pub struct User {
     /// Names of other users that look like this one; for callers who may list users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub looks_like: Vec<String>,
+    /// Other users whose sources ask for this user's name; for callers who may list users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub name_asked_by: Vec<String>,
     /// The persons, oldest first.
     pub persons: Vec<Person>,
 }
@@ -102,6 +105,7 @@ impl User {
             shut_out: view.shut_out,
             credential_epoch: view.credential_epoch,
             looks_like: looks_like(roster, user, caller),
+            name_asked_by: name_asked_by(roster, user, caller),
             persons: view.persons.iter().filter(reached).map(Person::of).collect(),
         }
     }
@@ -113,6 +117,14 @@ pub(crate) fn looks_like(roster: &Roster, user: UserIx, caller: &CallerView<'_>)
         return Vec::new();
     }
     roster.look_alikes(user).into_iter().map(str::to_owned).collect()
+}
+
+/// The users whose sources ask for a user's name, for whoever may know of all users.
+pub(crate) fn name_asked_by(roster: &Roster, user: UserIx, caller: &CallerView<'_>) -> Vec<String> {
+    if !caller.may_everywhere("user.list") {
+        return Vec::new();
+    }
+    roster.askers_of(roster.user_name(user)).map(|other| roster.user_name(other).to_owned()).collect()
 }
 
 /// Which users.

@@ -64,12 +64,12 @@ impl Nearest {
         Self { wanted: canonical_name(text), found: Vec::new() }
     }
 
-    /// How far a name is from what was written; nothing where it is too far. What stands before an `@` or behind a `/` counts
-    /// by itself: people leave the rest away.
+    /// How far a name is from what was written; nothing where it is too far. What stands before an `@` or a `~`, or behind a `/`,
+    /// counts by itself: people leave the rest away, or never knew it.
     fn distance(&self, name: &str) -> Option<usize> {
         let most = (self.wanted.chars().count() / 3).clamp(1, 4);
         let name = canonical_name(name);
-        let short = name.split('@').next().unwrap_or_default();
+        let short = name.split(['@', '~']).next().unwrap_or_default();
         let last = name.rsplit('/').next().unwrap_or_default();
         let forms = [name.as_str(), short, last].into_iter();
         let near = forms.filter(|form| form.len().abs_diff(self.wanted.len()) <= 4 * most);

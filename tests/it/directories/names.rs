@@ -88,6 +88,19 @@ fn a_customer_who_is_called_as_an_employee_locks_nobody_out() {
     let all = told(&server);
     let kim = all.iter().find(|row| text(row, "said").contains("kim")).unwrap_or_else(|| panic!("{all:?}"));
     assert!(text(kim, "remedy").contains("as soon as kim has no secret in force"), "{kim}");
+    assert_eq!(signed_in(&server, "kim", "k"), None, "whose name it is comes first");
+    let refused = wait_for("the refusal", || {
+        let all = server.get("/api/v1/refused-sign-ins").json();
+        let taken = |row: &&Value| row["cause"] == "name_taken";
+        let names = all["items"].as_array()?.iter().filter(taken).map(|row| text(row, "name"));
+        Some(names.filter(|name| name.starts_with("kim")).collect::<Vec<_>>()).filter(|names| names.len() == 2)
+    });
+    assert_eq!(refused, ["kim~corp-ldap", "kim"]);
+    for command in [&["why", "kim", "pull", "acme/db"][..], &["users", "show", "kim"]] {
+        let said = server.cli(command).out;
+        assert!(said.contains("is asked for by another user too, who is called"), "{said}");
+        assert!(said.contains("kim~corp-ldap"), "{said}");
+    }
     let id = text(&server.get("/api/v1/users/kim/secrets").json()["items"][0], "id");
     server.delete(&format!("/api/v1/users/kim/secrets/{id}")).expect(200);
     wait_for("kim to be kim's", || (signed_in(&server, "kim", "k").as_deref() == Some("kim")).then_some(()));

@@ -86,6 +86,9 @@ fn text(paint: ColorMode, user: &User, access: &[Access]) -> String {
     for name in &user.looks_like {
         out.push_str(&format!("looks like {}, which is another user\n", cell(name)));
     }
+    for name in &user.name_asked_by {
+        out.push_str(&format!("the name is asked for by another user too, who is called {}\n", cell(name)));
+    }
     let people: [Column<Person>; 5] = [
         ("PERSON", person_key),
         ("NAME", |row| cell(&row.username)),

@@ -60,6 +60,15 @@ pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
             others.join(" and ")
         ));
     }
+    if let (Some(user), [_, ..]) = (&explained.user, explained.name_asked_by.as_slice()) {
+        let others: Vec<String> =
+            explained.name_asked_by.iter().map(|name| format!("`{}`", escape_controls(name))).collect();
+        out.push_str(&format!(
+            "   the name `{}` is asked for by another user too, who is called {}: `rollcall problems --kind user_name`\n",
+            escape_controls(user),
+            others.join(" and ")
+        ));
+    }
     let last = branches.len() - 1;
     for (at, branch) in branches.iter().enumerate() {
         let (fork, below) = if at == last { ("└─", "  ") } else { ("├─", "│ ") };
