@@ -49,6 +49,10 @@ pub struct Search {
     pub limit: u32,
 }
 
+/// RFC 4511, 4.5.1.3: whether aliases are followed.
+const DEREF_NEVER: i64 = 0;
+const DEREF_BASE: i64 = 2;
+
 /// One request.
 #[derive(Debug)]
 pub enum Request<'a> {
@@ -96,8 +100,8 @@ impl Request<'_> {
                 w.nested(0x63, |w| {
                     w.octets(OCTETS, search.base.as_bytes());
                     w.integer(ENUMERATED, search.scope as i64);
-                    // Aliases are never followed.
-                    w.integer(ENUMERATED, 0);
+                    // An alias is a name of the entry that is asked for, and none of those that are found below one.
+                    w.integer(ENUMERATED, if matches!(search.scope, Scope::Base) { DEREF_BASE } else { DEREF_NEVER });
                     w.integer(INTEGER, i64::from(search.limit)).integer(INTEGER, 0).boolean(BOOLEAN, false);
                     search.filter.write(w);
                     w.nested(SEQUENCE, |w| {

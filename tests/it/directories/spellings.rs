@@ -142,3 +142,31 @@ fn a_group_that_lists_itself_in_another_spelling_has_nobody_for_it() {
     let snapshot = read(config(&slapd.url())).unwrap();
     assert_eq!(picture(&snapshot), set(&["ada", "sync", "[ops]", "[ops] has ada"]));
 }
+
+/// An alias is another name of an entry: the server says of which.
+fn alias(uid: &str, of: &str) -> String {
+    format!(
+        "dn: uid={uid},ou=staff,{BASE}\nobjectClass: alias\nobjectClass: extensibleObject\nuid: {uid}\naliasedObjectName: {}\n\n",
+        dn(of)
+    )
+}
+
+#[test]
+fn a_group_that_lists_an_alias_has_whom_it_is_an_alias_of_and_one_of_nobody_grants_nothing() {
+    let listed = |uid: &str| format!("uid={uid},ou=staff,{BASE}");
+    let ldif = trunk()
+        + &person("ada", "people", "a")
+        + &person("kim", "people", "k")
+        + &alias("countess", "ada")
+        + &alias("ghost", "nobody")
+        + &group("ops", [listed("countess"), dn("kim")])
+        + &group("dev", [listed("ghost"), dn("kim")]);
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let snapshot = read(config(&slapd.url())).unwrap();
+    assert!(has(&snapshot, "ops", "ada") && has(&snapshot, "ops", "kim"), "{:#?}", picture(&snapshot));
+    let server = served(&slapd.url(), "");
+    wait_for("ops", || (members(&server, "ops") == names(&["ada", "kim"])).then_some(()));
+    assert!(!members(&server, "dev").contains("ada"));
+    let told = server.pages("/api/v1/problems?source=corp-ldap");
+    assert!(told.iter().any(|row| row.to_string().contains("ghost")), "{told:?}");
+}
