@@ -223,3 +223,44 @@ fn l13_where_active_directory_does_not_go_on_everything_is_read_and_nobody_flaps
     let shown = server.cli(&["sources", "show", "corp-ldap"]).ok();
     assert!(shown.contains("stays until the next whole read"), "{shown}");
 }
+
+/// Deleted in numbers, whatever the way to hear of it: one who leaves goes at once, most of many wait for a person, and who is
+/// disabled meanwhile is out at once.
+fn many_who_are_deleted_wait(account: &str) {
+    let people: Vec<String> = (0..60).map(|n| format!("u{n:02}")).collect();
+    let mut ldif: String = people.iter().map(|name| person(name, "people")).collect();
+    ldif += &group("ops", people.iter().map(|name| dn(name)));
+    let Some(samba) = Samba::start(&ldif) else { return };
+    let server = served(&samba, account);
+    wait_for("everybody in ops", || (members(&server, "ops").len() == 60).then_some(()));
+    samba.delete(&dn("u00"));
+    wait_for("one who leaves", || (members(&server, "ops").len() == 59).then_some(()));
+    let gone: String = people[1..50].iter().map(|name| format!("dn: {}\nchangetype: delete\n\n", dn(name))).collect();
+    samba.change(&gone);
+    let held = wait_for("the held plan", || {
+        let held = server.get("/api/v1/sources").json()["items"][0]["reading"]["held"].clone();
+        (!held.is_null()).then_some(held)
+    });
+    assert!(members(&server, "ops").len() >= 30, "{held}");
+    server.token("u55", PASSWORD, "").expect(200);
+    samba.modify(&dn("u55"), "replace", "userAccountControl", "514");
+    wait_for("who is disabled to be out", || (server.token("u55", PASSWORD, "").status == 401).then_some(()));
+    // What was held is read again, and by now it may be more: then it is looked at anew.
+    wait_for("what was looked at to be applied", || {
+        let plans = server.get("/api/v1/plans").json();
+        let open = plans["items"].as_array()?.iter().find(|plan| plan["state"] == "open")?.clone();
+        let (plan, removals) = (open["id"].as_str()?.to_owned(), open["removals"].to_string());
+        (server.cli(&["apply", &plan, "--confirm-removals", &removals]).code == 0).then_some(())
+    });
+    wait_for("all of them to be gone", || (members(&server, "ops").len() == 10).then_some(()));
+}
+
+#[test]
+fn many_who_are_deleted_in_active_directory_wait_by_dirsync() {
+    many_who_are_deleted_wait(SYNC);
+}
+
+#[test]
+fn many_who_are_deleted_in_active_directory_wait_by_change_numbers() {
+    many_who_are_deleted_wait(SEER);
+}
