@@ -12,10 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::{
-    Body, Id,
-    body::{self, GroupRef, Member, PersonRef},
-};
+use rollcall_events::Body;
 use rollcall_ingest::connector::{
     ChangeSink, Failure, FullReadReason, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder,
 };
@@ -23,24 +20,18 @@ use rollcall_ingest::connector::{
 use crate::{
     client::{Client, Session},
     config::{Config, Mode},
-    schema::{model::Group, server::Kind},
+    schema::server::Kind,
     sync::{
         active_directory::{self, ActiveDirectoryFeed},
         error::SyncError,
         feed::ChangeFeed,
         follow::Follower,
-        index::{self, ReadReport},
+        index::ReadReport,
         method::SyncMethod,
-        read,
+        read, subjects,
         syncrepl_feed::SyncReplFeed,
     },
-    wire::{
-        dn::Dn,
-        fault::Fault,
-        filter::Filter,
-        message::{Entry, UNAVAILABLE_EXTENSION},
-        search,
-    },
+    wire::{fault::Fault, message::UNAVAILABLE_EXTENSION},
 };
 
 /// How long a server may take to fix the lists of groups after a rename.
@@ -153,119 +144,23 @@ impl Directory {
     async fn look_up_each(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, SyncError> {
         let (mut session, _) = self.session().await?;
         read::prove_accounts(&mut session, &self.client().config, now).await?;
-        let mut answers = Vec::with_capacity(subjects.len());
-        for subject in subjects {
-            answers.push(self.look_up_one(&mut session, subject, now).await?);
-        }
+        let config = &self.client().config;
+        let mut answers = subjects::look_up(&mut session, config, subjects, now).await?;
         // Who was renamed may be listed under the old name for a moment: servers fix that by themselves, a little later.
-        if answers.contains(&LookupAnswer::Gone) {
+        let gone: Vec<usize> = (0..answers.len()).filter(|at| answers.get(*at) == Some(&LookupAnswer::Gone)).collect();
+        if !gone.is_empty() {
             tokio::time::sleep(REFINT_DELAY).await;
-            for (subject, answer) in
-                subjects.iter().zip(&mut answers).filter(|(_, answer)| **answer == LookupAnswer::Gone)
-            {
-                *answer = self.look_up_one(&mut session, subject, now).await?;
+            let again: Vec<Body> = gone.iter().filter_map(|at| subjects.get(*at).cloned()).collect();
+            let again = subjects::look_up(&mut session, config, &again, now).await?;
+            for (at, answer) in gone.into_iter().zip(again) {
+                if let Some(place) = answers.get_mut(at) {
+                    *place = answer;
+                }
             }
         }
         session.connection.close().await;
         Ok(answers)
     }
-
-    async fn look_up_one(
-        &self,
-        session: &mut Session,
-        subject: &Body,
-        now: DateTime<Utc>,
-    ) -> Result<LookupAnswer, SyncError> {
-        match self.answer(session, subject, now).await {
-            Err(SyncError::Fault(fault @ Fault::Refused { .. })) => Ok(LookupAnswer::Unanswered(fault.to_string())),
-            Err(SyncError::Unreadable(why)) => Ok(LookupAnswer::Unanswered(why.to_string())),
-            answered => answered,
-        }
-    }
-
-    async fn answer(
-        &self,
-        session: &mut Session,
-        subject: &Body,
-        now: DateTime<Utc>,
-    ) -> Result<LookupAnswer, SyncError> {
-        // That an entry is not found may also mean that it is hidden; only a whole read concludes from that.
-        let hidden = || LookupAnswer::Unknown("it is not found any more; the next whole read decides".to_owned());
-        let schema = session.schema.clone();
-        Ok(match subject {
-            Body::PersonUpserted(body::Person { person: id, .. }) | Body::PersonRemoved(PersonRef { person: id }) => {
-                match self.find(session, id, true).await? {
-                    Some(entry) => {
-                        let person = index::read_person(&schema, &entry, now, |fact| fact == subject)?;
-                        LookupAnswer::Found(index::person_fact(&person))
-                    }
-                    None => hidden(),
-                }
-            }
-            Body::GroupUpserted(body::Group { group: id, .. }) | Body::GroupRemoved(GroupRef { group: id, .. }) => {
-                match self.find(session, id, false).await? {
-                    Some(entry) => LookupAnswer::Found(index::group_fact(&schema.group(&entry)?).into()),
-                    None => hidden(),
-                }
-            }
-            Body::GroupMemberAdded(fact) | Body::GroupMemberRemoved(fact) => {
-                let Some(entry) = self.find(session, &fact.group, false).await? else { return Ok(hidden()) };
-                let group = schema.group(&entry)?;
-                let listed = match &fact.member {
-                    Member::Person(id) => {
-                        let Some(entry) = self.find(session, id, true).await? else { return Ok(hidden()) };
-                        let person = schema.person(&entry, now)?;
-                        let primary = group.sid.is_some() && group.sid == person.primary;
-                        let uids = person.uids.iter().map(|uid| ("memberUid", uid.clone())).collect();
-                        primary
-                            || person.member_of.contains(&group.dn)
-                            || lists(session, &group, &person.dn, uids).await?
-                    }
-                    Member::Group(id) => {
-                        let Some(entry) = self.find(session, id, false).await? else { return Ok(hidden()) };
-                        lists(session, &group, &schema.group(&entry)?.dn, Vec::new()).await?
-                    }
-                    Member::Service(_) => return Ok(LookupAnswer::Unknown("a directory has no services".to_owned())),
-                };
-                if listed {
-                    LookupAnswer::Found(Body::GroupMemberAdded(fact.clone()).into())
-                } else {
-                    LookupAnswer::Gone
-                }
-            }
-            _ => LookupAnswer::Unknown("a directory says nothing of it".to_owned()),
-        })
-    }
-
-    /// One entry by its id.
-    async fn find(&self, session: &mut Session, id: &Id, person: bool) -> Result<Option<Entry>, Fault> {
-        let config = &self.client().config;
-        let schema = session.schema.clone();
-        let (bases, kind, attributes) = if person {
-            (&config.people, schema.people.clone(), schema.person_attributes())
-        } else {
-            (&config.groups, schema.groups.clone(), schema.group_attributes())
-        };
-        let wanted = Filter::And(vec![kind, Filter::Equal(schema.id.clone(), schema.id_value(id))]);
-        for base in bases {
-            let search = read::search_below(base, wanted.clone(), attributes.clone());
-            let mut found = search::search_all(&mut session.connection, &search, None, &mut |entry| entry).await?.items;
-            if let Some(mut entry) = found.pop() {
-                search::complete_ranges(&mut session.connection, &mut entry).await?;
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Whether the server says that a group lists somebody: it alone knows which values it takes for one.
-async fn lists(session: &mut Session, group: &Group, dn: &Dn, mut values: Vec<(&str, String)>) -> Result<bool, Fault> {
-    values.extend(["member", "uniqueMember"].map(|list| (list, dn.to_string())));
-    let equal = |(list, value): (&str, String)| Filter::Equal(list.to_owned(), value.into_bytes());
-    let filter = Filter::any(values.into_iter().map(equal).collect());
-    let found = search::read_entry(&mut session.connection, &group.text, Some(filter), vec!["1.1".to_owned()]).await?;
-    Ok(found.is_some())
 }
 
 #[async_trait]

@@ -91,7 +91,7 @@ impl Follower<'_> {
         state.index.clear_lookups();
         let mut told = self.apply_changes(said, state).await?;
         told.extend(self.read_again(state).await?);
-        self.sink.send(told).await?;
+        self.send(told, state).await?;
         self.tell_unread_members(state).await?;
         Ok(None)
     }
@@ -162,9 +162,7 @@ impl Follower<'_> {
                 FeedAnswer::Changes(said) => {
                     busy += 1;
                     let told = self.apply_changes(said, state).await?;
-                    if !told.is_empty() {
-                        self.sink.send(told).await?;
-                    }
+                    self.send(told, state).await?;
                     self.tell_unread_members(state).await?;
                 }
                 FeedAnswer::FullRead(why) => return Ok(why),
@@ -172,12 +170,21 @@ impl Follower<'_> {
         }
     }
 
+    /// Sends changes. Groups whose members the server has otherwise than we are doubtful: one of the streams is late.
+    async fn send(&self, told: Vec<SourceChange>, state: &mut SyncState) -> Result<(), SyncError> {
+        if !told.is_empty() {
+            state.doubtful.extend(self.sink.send(told).await?);
+        }
+        Ok(())
+    }
+
     /// Reads the groups again that list a name which means somebody else now: what a server mends by itself (the overlay
     /// refint) it does a moment later, and tells nobody.
     async fn reread_doubtful(&self, state: &mut SyncState) -> Result<(), SyncError> {
         let told = self.read_again(state).await?;
         if !told.is_empty() {
-            self.sink.send(told).await?;
+            // What is otherwise once more is so by somebody's change that we have yet to hear of.
+            let _ = self.sink.send(told).await?;
         }
         self.tell_unread_members(state).await
     }
@@ -385,12 +392,15 @@ impl Follower<'_> {
         state: &mut SyncState,
     ) -> Result<Vec<SourceChange>, SyncError> {
         let SyncState { index, doubtful, .. } = state;
-        // Their lists may be fixed in this moment. Who is told by user name has no such trouble.
-        doubtful.extend(index.groups_listing(&affected.dns, &HashSet::new()));
         if affected.newcomer {
             doubtful.extend(index.groups_listing_outsiders());
         }
         doubtful.retain(|id| !affected.groups.contains(id));
+        // Their lists may be fixed in this moment, also those that came just now. Who is told by user name has no such
+        // trouble.
+        let renamed = index.groups_listing(&affected.dns, &HashSet::new());
+        renamed.iter().for_each(|id| _ = affected.groups.remove(id));
+        doubtful.extend(renamed);
         let others = index.groups_listing(&HashSet::new(), &affected.uids).into_iter();
         let others = others.chain(index.groups_claimed(&affected.sids, &affected.claimed));
         affected.groups.extend(others.filter(|id| !doubtful.contains(id)));

@@ -10,4 +10,5 @@ pub mod index;
 pub mod method;
 pub mod read;
 pub mod state;
+pub mod subjects;
 pub mod syncrepl_feed;

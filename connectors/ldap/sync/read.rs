@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How many ids are asked for in one search.
-const IDS_PER_SEARCH: usize = 100;
+pub const IDS_PER_SEARCH: usize = 100;
 
 /// Why nothing can be concluded from a read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

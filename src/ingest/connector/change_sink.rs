@@ -48,14 +48,15 @@ pub struct ResumePoint {
 pub enum SaveOutcome {
     /// It was.
     Saved,
-    /// Removals of this source are held and must be sent again: bring the update again next time.
+    /// Changes of this source wait for a full read or are held, and must be sent again: bring the update again next time.
     Deferred,
 }
 
 /// One change that a follower heard of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceChange {
-    /// The source states this. Recorded if it is not what was stated last.
+    /// The source states this. Recorded if it is not what was stated last; a membership, and who or what was known before,
+    /// once the source says so when it is asked.
     Fact(Fact),
     /// The source says explicitly that this is no more; given as the end of a fact (`Body::PersonRemoved` and the like).
     /// Recorded if it was there, at once; removals that come in numbers wait for a full read and its guard. Of a group its
@@ -96,7 +97,7 @@ pub struct UnreadMembers {
 pub(crate) trait SinkBackend: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
     async fn resume_point(&self) -> Result<Result<ResumePoint, FullReadReason>, SinkError>;
-    async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError>;
+    async fn send(&self, facts: Vec<SourceChange>) -> Result<Vec<Id>, SinkError>;
     async fn begin_snapshot(&self, why: FullReadReason) -> Result<SnapshotBuilder, SinkError>;
     async fn apply_snapshot(&self, snapshot: Snapshot) -> Result<(), SinkError>;
     async fn can_save(&self) -> Result<SaveOutcome, SinkError>;
@@ -124,11 +125,13 @@ impl ChangeSink {
         self.0.resume_point().await
     }
 
-    /// Records changes. Returns when they are durable.
+    /// Records changes. Returns when they are durable. What gives somebody something is looked up first
+    /// ([`super::Pull::look_up`]) and left out where the source says otherwise by then; returned are the groups of which a
+    /// membership was left out, to be read again in a moment.
     ///
     /// # Errors
     /// Return it; the cursor has not moved.
-    pub async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError> {
+    pub async fn send(&self, facts: Vec<SourceChange>) -> Result<Vec<Id>, SinkError> {
         self.0.send(facts).await
     }
 
@@ -149,7 +152,7 @@ impl ChangeSink {
     }
 
     /// Saves the cursor and the update of the sync state, both or neither, after everything before it was sent. While
-    /// removals of this source are held nothing is saved, and `update` is not called.
+    /// changes of this source wait for a full read or are held nothing is saved, and `update` is not called.
     ///
     /// # Errors
     /// Return it; the cursor has not moved.

@@ -24,13 +24,14 @@ pub trait Pull: Send + Sync + 'static {
     async fn read(&self, builder: SnapshotBuilder) -> Result<Snapshot, Failure>;
 
     /// Looks single subjects up, one answer for each, in order. Asked for subjects about which something was recorded
-    /// while a full read ran, and after a hint. Each is given as the fact that was stated last (or its end).
+    /// while a full read ran, for what is to end because it was not named, and for what is given, but by the first read.
+    /// Each is given as the fact that was stated last (or its end), or that is to be recorded.
     ///
     /// # Errors
     /// Nothing is known of any of them; they are left as they are.
     async fn look_up(&self, subjects: &[Body], now: DateTime<Utc>) -> Result<Vec<LookupAnswer>, Failure> {
         let _ = now;
-        Ok(subjects.iter().map(|_| LookupAnswer::Unknown("this source is only read as a whole".to_owned())).collect())
+        Ok(vec![LookupAnswer::Unsupported; subjects.len()])
     }
 
     /// Whether [`Pull::follow`] does something.
@@ -81,4 +82,6 @@ pub enum LookupAnswer {
     Unknown(String),
     /// The source did not answer the question, for this reason. Nothing is concluded, by nobody.
     Unanswered(String),
+    /// The source is only read as a whole: what such a read says is all that there is.
+    Unsupported,
 }

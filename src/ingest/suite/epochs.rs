@@ -198,7 +198,9 @@ async fn a_project_of_five_is_not_emptied_unasked_by_a_read_nor_by_a_follower() 
     // A follower that names nobody any more; no group of its own has five.
     world.projects.put("acme", rests.clone());
     let again = |n: usize| SourceChange::Fact(member(of(n), &people[n]).unwrap().into());
+    (0..6).for_each(|n| world.source.put(member(of(n), &people[n]).unwrap()));
     world.engine.change_sink().send((0..6).map(again).collect()).await.unwrap();
+    rests.iter().for_each(|subject| world.source.take(subject));
     let none = groups.map(|g| SourceChange::GroupMembers { group: g.parse().unwrap(), members: Vec::new() });
     world.engine.change_sink().send(none.into()).await.unwrap();
     assert_eq!(world.present_facts().await.iter().filter(|fact| fact.contains("member")).count(), 6);

@@ -288,6 +288,7 @@ async fn a_follower_is_heard_at_once_and_its_cursor_follows_the_facts() {
     let (ada, bob) = (member("ops", "ada").unwrap(), member("ops", "bob").unwrap());
     let ops = "ops".parse().unwrap();
     world.source.take("member/ops/person/ada");
+    world.source.put(bob.clone());
     sink.send(vec![SourceChange::GroupMembers { group: ops, members: vec![bob.clone().into()] }]).await.unwrap();
     assert_eq!(
         world.new_records().await,
@@ -336,7 +337,7 @@ async fn a_log_that_takes_nothing_stops_a_follower_before_its_cursor() {
     let world = World::new();
     let sink = world.engine.change_sink();
     world.log.left.store(0, Ordering::Relaxed);
-    let stopped: Result<(), SinkError> = sink.send(vec![SourceChange::Fact(person("ada", true).unwrap().into())]).await;
+    let stopped: Result<_, SinkError> = sink.send(vec![SourceChange::Fact(person("ada", true).unwrap().into())]).await;
     assert!(stopped.unwrap_err().0.contains("the process is gone"));
 }
 

@@ -7,6 +7,7 @@ mod deletions;
 mod faults;
 mod groups;
 mod histories;
+mod late;
 mod malformed;
 mod names;
 mod page;

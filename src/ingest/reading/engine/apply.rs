@@ -11,7 +11,7 @@ use rollcall_events::{Body, Id, NewEvent, Position};
 use super::{
     Engine, Intent, RunError,
     compare::{Difference, removals},
-    lookup::{LOOKED_UP, unconfirmed},
+    lookup::{LOOKED_UP, Unconfirmed, not_asked},
 };
 use crate::{
     connector::{FactSelector, Failure, PersonalData, RunContext, Snapshot},
@@ -46,9 +46,17 @@ impl Engine {
         let rescoped = difference.baseline.scope.as_deref() != Some(self.pull.scope().digest());
         let hold = self.hold(&difference).await;
         let nothing_counts = matches!((&intent, &hold), (Intent::Record, Hold::All(..)));
+        // The first read has nothing to be behind, and keeps its speed.
+        if !nothing_counts && !matches!(intent, Intent::Plan) && difference.baseline.scope.is_some() {
+            let given = self.find_unconfirmed(&difference.changes).await;
+            let given = given.unwrap_or_else(|failure| Unconfirmed::failed(&difference.changes, &failure));
+            given.take_from(&mut difference.changes);
+            let left_out = given.refused.into_iter().chain(given.unanswered);
+            difference.excluded.extend(left_out.map(|(subject, why)| (FactSelector::Subject(subject), why)));
+        }
         if matches!((&intent, &hold), (Intent::Record, Hold::Nothing)) {
             let there = self.find_still_present(&difference.changes).await;
-            let there = there.unwrap_or_else(|failure| unconfirmed(&difference.changes, &failure));
+            let there = there.unwrap_or_else(|failure| not_asked(&difference.changes, &failure));
             if !there.is_empty() {
                 difference.changes.retain(|change| !there.contains_key(&FactSelector::Subject(change.subject.clone())));
             }

@@ -1,5 +1,6 @@
-//! What becomes of the changes that a follower sends: they are recorded at once; conclusions from silence, and removals that
-//! come in numbers, pass the removal guard first. Its sync state is saved after the facts it stands for, and given back only while it is true.
+//! What becomes of the changes that a follower sends: they are recorded at once, what they give once the source says so too;
+//! conclusions from silence, and removals that come in numbers, pass the removal guard first. Its sync state is saved after
+//! the facts it stands for, and given back only while it is true.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,9 +12,12 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, NewEvent, Position, body::group_member_subject_prefix};
+use rollcall_events::{Body, Id, NewEvent, Position, body::group_member_subject_prefix};
 
-use super::{Engine, Intent, Lease, RunError};
+use super::{
+    Engine, Intent, Lease, RunError,
+    lookup::{Unconfirmed, not_asked},
+};
 use crate::{
     baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, RecordedFacts, beginning_with},
     connector::{
@@ -29,15 +33,15 @@ use crate::{
     },
 };
 
-/// Removals that a follower told and that wait for a full read. Before one that began later is concluded, nothing that
-/// the follower knows is kept: it would not tell them again.
+/// Whether changes that a follower told wait for a full read. Before one that began later is concluded, nothing that the
+/// follower knows is kept: it would not tell them again.
 #[derive(Debug, Default)]
-pub(super) struct WithheldRemovals {
+pub(super) struct WithheldChanges {
     withheld: AtomicU64,
     covered: AtomicU64,
 }
 
-impl WithheldRemovals {
+impl WithheldChanges {
     fn add(&self) {
         self.withheld.fetch_add(1, Ordering::Relaxed);
     }
@@ -127,13 +131,20 @@ impl Engine {
         Ok(SaveOutcome::Saved)
     }
 
-    /// Records the changes that a follower heard of.
-    async fn record_changes(&self, facts: Vec<SourceChange>) -> Result<(), RunError> {
+    /// What a follower told waits for a full read.
+    fn withhold(&self) {
+        self.withheld.add();
+        self.read_requested.notify_one();
+    }
+
+    /// Records the changes that a follower heard of. Gives the groups whose members the source, asked, says otherwise.
+    async fn record_changes(&self, facts: Vec<SourceChange>) -> Result<Vec<Id>, RunError> {
         let _writing = self.writing.lock().await;
         let baseline = self.catch_up().await?;
         if self.needs_review(&baseline).is_some() {
             // Somebody has yet to say that what is read now may count. Whoever does has all of it read again.
-            return self.note_reachable().await;
+            self.note_reachable().await?;
+            return Ok(Vec::new());
         }
         let (subjects, prefixes) = affected_entries(&facts);
         let known = self.deps.store.entries(&self.source, &subjects, &prefixes).await?;
@@ -144,15 +155,31 @@ impl Engine {
         let before = self.facts_at(&places.into_iter().map(|entry| entry.position).collect::<Vec<_>>()).await?;
         let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
         let mut changes = in_order(changes);
+        // Where nothing can be asked, whoever goes goes all the same; the rest is told again.
+        let (unconfirmed, failed) = match self.find_unconfirmed(&changes).await {
+            Ok(unconfirmed) => (unconfirmed, None),
+            Err(failure) => (Unconfirmed::failed(&changes, &failure), Some(failure)),
+        };
+        if failed.is_none() && !unconfirmed.unanswered.is_empty() {
+            self.withhold();
+        }
+        let doubtful = groups_of(changes.iter().filter(|change| unconfirmed.refused.contains_key(&change.subject)));
+        unconfirmed.take_from(&mut changes);
         let withheld = self.withheld_removals(&changes, &inferred, &baseline).await?;
         if !withheld.is_empty() {
             // A full read finds the whole of it and makes the plan.
             changes.retain(|change| !withheld.contains(&change.subject));
-            self.withheld.add();
-            self.read_requested.notify_one();
+            self.withhold();
         }
         let doubted: Vec<Change> = changes.iter().filter(|c| inferred.contains(&c.subject)).cloned().collect();
-        let still_present = self.find_still_present(&doubted).await?;
+        let still_present = match failed {
+            None => self.find_still_present(&doubted).await,
+            Some(failure) => Err(failure),
+        };
+        let (still_present, failed) = match still_present {
+            Ok(there) => (there, None),
+            Err(failure) => (not_asked(&doubted, &failure), Some(failure)),
+        };
         changes.retain(|change| !still_present.contains_key(&FactSelector::Subject(change.subject.clone())));
         self.note_changes(&changes, &withheld);
         let Lease { epoch, following } = self.lease(&baseline);
@@ -165,7 +192,11 @@ impl Engine {
             self.catch_up().await?;
         }
         self.save_personal(names).await?;
-        self.note_reachable().await
+        if let Some(failure) = failed {
+            return Err(failure.into());
+        }
+        self.note_reachable().await?;
+        Ok(doubtful)
     }
 
     /// Begins the epoch of an engine that goes on from a cursor: nothing was read as a whole that would have begun it.
@@ -222,7 +253,7 @@ impl SinkBackend for EngineSink {
         self.0.deps.clock.now()
     }
 
-    async fn send(&self, facts: Vec<SourceChange>) -> Result<(), SinkError> {
+    async fn send(&self, facts: Vec<SourceChange>) -> Result<Vec<Id>, SinkError> {
         self.0.check_retired().await?;
         Ok(self.0.record_changes(facts).await?)
     }
@@ -271,6 +302,15 @@ impl SinkBackend for EngineSink {
     }
 }
 
+/// The groups whose members change.
+fn groups_of<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<Id> {
+    let group = |change: &'a Change| match &change.body {
+        Body::GroupMemberAdded(fact) => Some(&fact.group),
+        _ => None,
+    };
+    changes.filter_map(group).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
 /// Which baseline entries the changes are compared with: subjects, and prefixes of subjects.
 fn affected_entries(facts: &[SourceChange]) -> (Vec<String>, Vec<String>) {
     let (mut subjects, mut prefixes) = (Vec::new(), Vec::new());
@@ -295,7 +335,7 @@ struct DesiredState {
     facts: BTreeMap<String, Option<Body>>,
     /// What nobody said to be gone: it was only not named any more.
     inferred: BTreeSet<String>,
-    names: Vec<(rollcall_events::Id, PersonalData)>,
+    names: Vec<(Id, PersonalData)>,
 }
 
 fn desired_state(changes: Vec<SourceChange>, known: &BaselineEntries) -> DesiredState {

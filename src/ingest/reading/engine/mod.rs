@@ -54,7 +54,7 @@ pub(crate) struct Engine {
     /// Somebody wants a full read soon.
     pub read_requested: Notify,
     /// What a follower told and what waits for that read.
-    withheld: follow::WithheldRemovals,
+    withheld: follow::WithheldChanges,
     /// What it told to be gone of late.
     removal_window: std::sync::Mutex<RemovalWindow>,
 }
@@ -78,7 +78,7 @@ impl Engine {
             writing: Mutex::default(),
             running: Arc::default(),
             read_requested: Notify::new(),
-            withheld: follow::WithheldRemovals::default(),
+            withheld: follow::WithheldChanges::default(),
             removal_window: std::sync::Mutex::default(),
         }
     }
