@@ -177,6 +177,26 @@ async fn suspending_too_many_at_once_is_held_like_removing_them() {
 }
 
 #[tokio::test]
+async fn a_suspension_waits_for_nobody_who_is_gone_and_is_no_part_of_their_plan() {
+    let mut world = World::with(people(0, 40));
+    world.read().await.unwrap();
+    (0..20).for_each(|n| world.source.take(&format!("person/p{n}")));
+    world.source.put(person("p39", false).unwrap());
+    world.new_records().await;
+    assert_eq!(removed(&world.read().await.unwrap()), 1);
+    let news = world.new_records().await;
+    assert_eq!(
+        news,
+        ["snapshot.started", "snapshot.sealed", "person.upserted person/p39", "snapshot.held"],
+        "suspended though the others wait"
+    );
+    let plan = world.held().await;
+    assert_eq!(plan.removals, 20);
+    assert!(matches!(world.apply(&plan).await.unwrap(), RunOutcome::UpToDate { .. }), "by the number that was shown");
+    assert_eq!(world.present_facts().await, world.states());
+}
+
+#[tokio::test]
 async fn a_plan_that_is_asked_for_appends_nothing_and_can_be_applied() {
     let mut world = World::with(people(0, 3));
     world.read().await.unwrap();

@@ -17,7 +17,7 @@ use crate::{
     connector::{FactSelector, Failure, PersonalData, RunContext, Snapshot},
     personal::{Personal, micros},
     reading::{
-        change::{Change, ChangeKind, in_order},
+        change::{Change, in_order},
         consequences::ProposedFacts,
         guard::{HoldReason, Impact, MIN_PROTECTED, MIN_REMOVALS, hold_reason},
         plan::{PlanReason, PlanState},
@@ -83,7 +83,7 @@ impl Engine {
                 RunOutcome::Held { recorded: ChangeCounts::default(), plan }
             }
             (Intent::Record, Hold::Removals(why, reason)) => {
-                let now = |change: &&Change| change.verb() != ChangeKind::Remove;
+                let now = |change: &&Change| !difference.can_wait(change);
                 let facts = difference.changes.iter().filter(now);
                 let facts = facts.map(|change| change.event(&self.source, &run_context.run));
                 self.record(&snapshot, &difference, &run_context, facts).await?;

@@ -11,7 +11,7 @@ use crate::{
     connector::{FactSelector, RunContext, Snapshot},
     reading::{
         change::{Change, ChangeKind, digest, in_order},
-        guard::Impact,
+        guard::{Impact, hold_reason},
         run::ChangeCounts,
         stores::BaselineState,
     },
@@ -23,7 +23,16 @@ pub(super) struct Difference {
     pub changes: Vec<Change>,
     pub excluded: BTreeMap<FactSelector, String>,
     pub impact: Impact,
+    /// Whether the suspensions alone are too many for the guard.
+    pub many_suspensions: bool,
     pub baseline: BaselineState,
+}
+
+impl Difference {
+    /// Whether a change can be held. Whoever is suspended waits for no others who are gone.
+    pub fn can_wait(&self, change: &Change) -> bool {
+        change.verb() == ChangeKind::Remove && (change.body.is_removal() || self.many_suspensions)
+    }
 }
 
 impl Engine {
@@ -49,7 +58,12 @@ impl Engine {
         let groups = self.shrinking_groups(&changes).await?;
         let facts = snapshot.index.lock().fact_count();
         let impact = Impact { facts, removals, stated: snapshot.stated_count(), groups, projects: Vec::new() };
-        Ok(Difference { changes, excluded, impact, baseline })
+        let suspended =
+            changes.iter().filter(|change| change.verb() == ChangeKind::Remove && !change.body.is_removal());
+        let suspensions =
+            Impact { facts, removals: suspended.count() as u64, stated: impact.stated, ..Impact::default() };
+        let many_suspensions = hold_reason(&suspensions).is_some();
+        Ok(Difference { changes, excluded, impact, many_suspensions, baseline })
     }
 
     /// What was recorded of the source behind a place, the last of each subject. As the baseline has it: what came too late
@@ -178,9 +192,9 @@ impl Engine {
     }
 }
 
-/// The digest over what a read would end.
+/// The digest over what a read would end and what can be held.
 pub(super) fn removals(difference: &Difference) -> String {
-    digest(difference.changes.iter().filter(|change| change.verb() == ChangeKind::Remove)).to_string()
+    digest(difference.changes.iter().filter(|change| difference.can_wait(change))).to_string()
 }
 
 /// The first two parts of `member/{group}/{kind}/{member}`, which name the group.

@@ -12,7 +12,7 @@ use crate::{
     baseline::RecordedFact,
     connector::{RunContext, Snapshot},
     reading::{
-        change::{Change, ChangeKind, digest},
+        change::{Change, digest},
         plan::{Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState},
         run::ChangeCounts,
     },
@@ -38,7 +38,7 @@ impl Engine {
         all: bool,
     ) -> Result<Plan, RunError> {
         let rows: Vec<&Change> =
-            difference.changes.iter().filter(|change| all || change.verb() == ChangeKind::Remove).collect();
+            difference.changes.iter().filter(|change| all || difference.can_wait(change)).collect();
         let numbers = ChangeCounts::of(rows.iter().copied());
         let plan = Plan {
             id: self.plan_id(),
