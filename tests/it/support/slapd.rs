@@ -244,6 +244,25 @@ impl Slapd {
         run(&mut command, &self.dir).ok()
     }
 
+    /// Which entries list each of these names as a member, as the server compares names.
+    pub fn listing(&self, names: &[&str]) -> Vec<Vec<String>> {
+        let escaped =
+            |name: &&str| name.replace('\\', "\\5c").replace('(', "\\28").replace(')', "\\29").replace('*', "\\2a");
+        let file = self.dir.write("names", names.iter().map(escaped).map(|name| name + "\n").collect::<String>());
+        let admin = format!("cn=admin,{BASE}");
+        let mut command = Command::new("ldapsearch");
+        command.env("PATH", path()).args(["-L", "-o", "ldif-wrap=no", "-x", "-H", &self.url(), "-D", &admin]);
+        command.args(["-w", "secret", "-b", BASE, "-f"]).arg(file).args(["(member=%s)", "1.1"]);
+        let out = run(&mut command, &self.dir).ok();
+        // Each answer is told with the filter that was asked for.
+        let answers = out.split("\n# filter: ").skip(1);
+        let found: Vec<Vec<String>> = answers
+            .map(|answer| answer.lines().filter_map(|line| line.strip_prefix("dn: ")).map(str::to_owned).collect())
+            .collect();
+        assert_eq!(found.len(), names.len(), "{out}");
+        found
+    }
+
     /// Keeps a copy of its data as they are, or goes back to that copy. Its memory of changes is gone each time.
     pub fn backup(&mut self, way: Backup) {
         self.process.terminate();
