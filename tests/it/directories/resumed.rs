@@ -77,7 +77,7 @@ fn cursor(cookies: &[&[u8]]) -> String {
         all.extend(u32::try_from(cookie.len()).unwrap().to_be_bytes());
         all.extend_from_slice(cookie);
     }
-    let mut bytes = vec![2, 1, 1, 4, 8];
+    let mut bytes = vec![2, 1, 2, 4, 8];
     bytes.extend(b"RFC 4533");
     bytes.extend([4, u8::try_from(all.len()).unwrap()]);
     bytes.extend(all);
