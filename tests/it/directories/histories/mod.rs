@@ -158,28 +158,31 @@ impl World {
         if let Op::Add(tag, Entry { dn, .. }) | Op::Rename(tag, dn) = op {
             self.called.entry(tag.clone()).or_default().insert(rdn_value(dn).to_owned());
         }
-        let (was, there) = (self.tree.memberships(), self.tree.read());
+        let (was, there, listed) = (self.tree.memberships(), self.tree.read(), self.tree.listed());
         if let Some(mend) = self.tree.apply(op).filter(|_| self.refint) {
             self.tree.mend(&mend);
         }
         let (now, here) = (self.tree.memberships(), self.tree.read());
         let entries = there.difference(&here).map(|tag| (tag.clone(), tag.clone()));
-        for what in was.difference(&now).cloned().chain(entries) {
+        // Who is listed where nobody is read may be known still, until it is told that they left.
+        let all = self.tree.listed();
+        let left = all.difference(&now).filter(|listing| !listed.contains(*listing)).cloned();
+        for what in was.difference(&now).cloned().chain(entries).chain(left) {
             *self.taken.entry(what).or_default() += 1;
         }
-        self.given.extend(now);
+        self.given.extend(all);
     }
 
     /// While refint lags behind, a list means whoever has come by a name that it has: for that moment they are in it, and
     /// those whom it meant are not.
     fn lag(&mut self, start: &Tree, changes: &[Change]) {
         let ops: Vec<Op> = changes.iter().map(|(_, op)| op.clone()).collect();
-        let (mut tree, mut usual) = (start.clone(), start.memberships());
+        let (mut tree, mut usual) = (start.clone(), start.listed());
         for op in &ops {
             if let Some(mend) = tree.apply(op) {
                 tree.mend(&mend);
             }
-            usual.extend(tree.memberships());
+            usual.extend(tree.listed());
         }
         let lagging: BTreeSet<Membership> = start.lagging(&ops).into_iter().flatten().collect();
         let groups: BTreeSet<Tag> = lagging.difference(&usual).map(|(group, _)| group.clone()).collect();

@@ -57,17 +57,22 @@ pub fn rdn_value(dn: &str) -> &str {
 }
 
 impl Tree {
-    /// Who is in what: a group lists the name of an entry that is there and read.
-    pub fn memberships(&self) -> BTreeSet<Membership> {
+    /// Whom groups list, read or not.
+    pub fn listed(&self) -> BTreeSet<Membership> {
         let names: BTreeMap<&str, &Tag> = self.entries.iter().map(|(tag, entry)| (entry.dn.as_str(), tag)).collect();
         let mut all = BTreeSet::new();
         for (tag, entry) in &self.entries {
-            for member in entry.members.iter().filter(|dn| is_read(dn)) {
-                all.extend(
-                    names.get(member.as_str()).filter(|other| **other != tag).map(|m| (tag.clone(), (*m).clone())),
-                );
-            }
+            let others =
+                entry.members.iter().filter_map(|member| names.get(member.as_str())).filter(|other| **other != tag);
+            all.extend(others.map(|other| (tag.clone(), (*other).clone())));
         }
+        all
+    }
+
+    /// Who is in what: a group lists the name of an entry that is there and read.
+    pub fn memberships(&self) -> BTreeSet<Membership> {
+        let mut all = self.listed();
+        all.retain(|(_, member)| is_read(&self.entries[member].dn));
         all
     }
 
@@ -119,10 +124,10 @@ impl Tree {
         for op in ops {
             mends.extend(tree.apply(op));
             let mut mended = tree.clone();
-            states.push(mended.memberships());
+            states.push(mended.listed());
             for mend in &mends {
                 mended.mend(mend);
-                states.push(mended.memberships());
+                states.push(mended.listed());
             }
         }
         states
