@@ -20,7 +20,13 @@ use crate::{
         index,
         read::{IDS_PER_SEARCH, search_below},
     },
-    wire::{dn::Dn, fault::Fault, filter::Filter, message::Entry, search},
+    wire::{
+        dn::Dn,
+        fault::Fault,
+        filter::Filter,
+        message::{Entry, Scope, Search},
+        search,
+    },
 };
 
 /// Looks subjects up, one answer for each.
@@ -253,10 +259,46 @@ impl Asking<'_> {
             }
             Member::Service(_) => return Ok(None),
         };
-        // The server alone knows which names it takes for one.
+        if names.is_empty() {
+            return Ok(Some(Answer::No));
+        }
+        // The server alone knows which names it takes for one, and which are aliases.
+        if self.lists_name(group, &dn).await? {
+            return Ok(Some(Answer::Yes));
+        }
+        for alias in self.aliases(&dn).await? {
+            if names.contains(&alias) || self.lists_name(group, &alias).await? {
+                return Ok(Some(Answer::Yes));
+            }
+        }
+        Ok(Some(Answer::No))
+    }
+
+    async fn lists_name(&mut self, group: &Group, dn: &Dn) -> Result<bool, Fault> {
         let equal = |list: &str| Filter::Equal(list.to_owned(), dn.to_string().into_bytes());
-        let listed = self.is(&group.text, Filter::any(["member", "uniqueMember"].map(equal).to_vec())).await?;
-        Ok(Some(if listed { Answer::Yes } else { Answer::No }))
+        self.is(&group.text, Filter::any(["member", "uniqueMember"].map(equal).to_vec())).await
+    }
+
+    /// The aliases of an entry, as far as the server lets us search for them.
+    async fn aliases(&mut self, of: &Dn) -> Result<Vec<Dn>, Fault> {
+        let equal = |name: &str, value: String| Filter::Equal(name.to_owned(), value.into_bytes());
+        let filter =
+            Filter::And(vec![equal("objectClass", "alias".to_owned()), equal("aliasedObjectName", of.to_string())]);
+        let bases = self.config.people.iter().chain(&self.config.groups);
+        let contexts = bases.filter_map(|base| self.session.root.context_of(&base.dn)).map(str::to_owned);
+        let mut aliases = Vec::new();
+        for context in contexts.collect::<BTreeSet<_>>() {
+            let (filter, attributes) = (filter.clone(), vec!["1.1".to_owned()]);
+            let search =
+                Search { base: context, scope: Scope::Subtree, filter, attributes, controls: Vec::new(), limit: 0 };
+            let connection = &mut self.session.connection;
+            match search::search_all(connection, &search, None, &mut |entry| entry.dn.parse::<Dn>()).await {
+                Ok(found) => aliases.extend(found.items.into_iter().flatten()),
+                Err(Fault::Refused { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(aliases)
     }
 
     /// Whether an entry is as a filter wants it.

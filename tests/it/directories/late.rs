@@ -171,3 +171,19 @@ fn sixty_who_come_and_are_listed_in_ten_groups_cost_few_questions() {
     let searches = searches.load(Ordering::Relaxed);
     assert!(searches < 200, "{searches} searches for 600 memberships");
 }
+
+#[test]
+fn whoever_a_group_lists_by_an_alias_enters_it_as_others_do() {
+    let Some(world) = Followed::new() else { return };
+    let alias = format!("uid=countess,ou=staff,{BASE}");
+    let entry = format!(
+        "dn: {alias}\nobjectClass: alias\nobjectClass: extensibleObject\nuid: countess\naliasedObjectName: {}\n\n",
+        dn("kim")
+    );
+    world.slapd.change(&entry);
+    world.slapd.change(&format!("dn: cn=ops,ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {alias}\n\n"));
+    wait_for("kim in ops", || (world.count(true, "kim") == 1).then_some(()));
+    world.slapd.change(&Followed::ops("delete", "ada"));
+    wait_for("the end of ada in ops", || (world.count(false, "ada") == 1).then_some(()));
+    assert_eq!(world.count(false, "kim"), 0);
+}
