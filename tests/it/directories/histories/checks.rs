@@ -115,6 +115,21 @@ impl World {
         stands.into_iter().filter(|(_, stands)| *stands).map(|(subject, _)| subject).collect()
     }
 
+    /// What came after the first read: the guard holds nothing of what came a moment ago.
+    pub fn newcomers(&self) -> BTreeSet<String> {
+        let (mut stands, mut new, mut first_read) = (BTreeSet::new(), BTreeSet::new(), true);
+        for (_, body) in self.mirror.said(Position(0)) {
+            if matches!(body, Body::SnapshotApplied(_)) {
+                first_read = false;
+            } else if body.emitter().is_for_connectors() && body.is_removal() {
+                stands.remove(&body.subject());
+            } else if body.emitter().is_for_connectors() && stands.insert(body.subject()) && !first_read {
+                new.insert(body.subject());
+            }
+        }
+        new
+    }
+
     /// The mirrored memberships and entries, by tag.
     fn mirrored(&self) -> (BTreeSet<Membership>, BTreeSet<Tag>) {
         let (mut members, mut entries) = (BTreeSet::new(), BTreeSet::new());

@@ -267,7 +267,8 @@ impl World {
             _ => {}
         }
         let before = self.looked;
-        let most = if unheard > 0 || self.mode == Mode::Full { 0 } else { at_once };
+        let most = self.newcomers().intersection(&subjects).count()
+            + if unheard > 0 || self.mode == Mode::Full { 0 } else { at_once };
         let gone = |world: &Self| {
             let ended = world
                 .mirror
