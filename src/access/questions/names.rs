@@ -1,5 +1,7 @@
 //! Who has a claim to a user name that somebody else has or had, and what would settle it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, body::UserName};
 
@@ -47,7 +49,10 @@ impl Roster {
     #[must_use]
     pub fn due_names(&self, from: u32, rows: u32, now: DateTime<Utc>) -> (Vec<Body>, Option<u32>) {
         let mut waiting = self.facts.names_not_in_effect.range(from..).map(|(person, _)| *person);
-        let due = waiting.by_ref().take(rows as usize).filter_map(|person| self.due_name(person, now)).collect();
+        let due = waiting.by_ref().take(rows as usize).filter_map(|person| self.due_name(person, now));
+        // Whoever else waits for one of these has no claim to it when it has passed.
+        let mut names = BTreeSet::new();
+        let due = due.filter(|given| names.insert(given.subject())).collect();
         (due, waiting.next())
     }
 

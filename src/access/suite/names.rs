@@ -266,6 +266,17 @@ fn two_who_exchange_their_names_at_their_source_are_called_as_it_says_in_one_ste
 }
 
 #[test]
+fn a_name_that_two_wait_for_passes_once_to_whoever_waits_first() {
+    let mut h = History::settings(false);
+    for (id, name) in [("x", "ada"), ("y", "ada"), ("z", "ada")] {
+        person(&mut h, "corp", id, Some(name));
+    }
+    h.say("corp", "person.upserted", Some(2), r#"{"person":"x","username":"eve","account":null,"active":true}"#);
+    assert_eq!(due(&h.fold()), ["ada to corp/y, moved"]);
+    assert_eq!(names(&settle(&mut h)), ["corp/x eve", "corp/y ada", "corp/z ada~corp~z"]);
+}
+
+#[test]
 fn an_entry_that_is_made_again_waits_for_somebody_to_say_whether_it_is_the_same_person() {
     let mut h = History::settings(false);
     person(&mut h, "corp", "old", Some("ada"));
