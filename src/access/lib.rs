@@ -26,7 +26,7 @@ pub use roster::{
     projects::ProjectView,
     scopes::FolderView,
     services::ServiceView,
-    shared::{Fold, LongRead, SharedRoster},
+    shared::{Fold, Freshness, LongRead, SharedRoster, Stale},
     snapshot::{FOLD_VERSION, SnapshotError},
     sources::{SourceSaidView, SuspensionView},
     users::{AskedName, LinkView, NameProblem, PersonView, UserView},

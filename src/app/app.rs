@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Configuration, SharedRoster};
+use rollcall_access::{Configuration, Freshness, SharedRoster};
 use rollcall_authn::{Authenticator, Credentials, Realm, SignIn, SignInError};
 use rollcall_eventlog::{Append, Tail};
 use rollcall_events::{Clock, LogId, Position};
@@ -43,6 +43,8 @@ pub struct AppParts {
     pub control: Arc<dyn Control>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the roster can be decided by.
+    pub freshness: Arc<dyn Freshness>,
     /// Says who calls.
     pub authenticator: Arc<Authenticator>,
     /// What the configuration says of access, in effect or not.
@@ -64,6 +66,7 @@ pub struct App {
     pub(crate) runners: Runners,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) freshness: Arc<dyn Freshness>,
     authenticator: Arc<Authenticator>,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) registry: Option<String>,
@@ -87,6 +90,7 @@ impl App {
             runners,
             control,
             clock,
+            freshness,
             authenticator,
             configuration,
             registry,
@@ -102,6 +106,7 @@ impl App {
             runners,
             control,
             clock,
+            freshness,
             authenticator,
             configuration,
             registry,

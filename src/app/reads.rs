@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Configuration, Principal, Roster, SharedRoster};
+use rollcall_access::{Configuration, Principal, Roster, SharedRoster, Stale};
 use rollcall_eventlog::Tail;
 use rollcall_events::{LogId, Position};
 use rollcall_ingest::{Receiver, Runners};
@@ -13,7 +13,7 @@ use crate::{
     App, Caller, Control, Page, SignedIn,
     answer::NextKeys,
     caller::{CallerView, Giver},
-    error::Result,
+    error::{ErrorKind, Result},
     question::Question,
     random::random_id,
     turn::{Awaited, Turn},
@@ -89,7 +89,14 @@ impl Reads {
         self.signed_in.giver()
     }
 
-    /// Hands a decision over to be kept, and gives its id.
+    /// Why nothing is decided by the roster now.
+    #[must_use]
+    pub fn stale(&self) -> Option<Stale> {
+        self.app.freshness.may_decide(self.now()).err()
+    }
+
+    /// Hands a decision over to be kept, and gives its id. There is none while nobody knows whether the roster is what the log
+    /// says, nor at a time that is over: no interface answers then what another one refuses to.
     pub(crate) fn record_decision(
         &self,
         roster: &Roster,
@@ -98,6 +105,10 @@ impl Reads {
         allowed: bool,
     ) -> Result<String> {
         let now = self.now();
+        self.app.freshness.may_decide(now).map_err(|stale| {
+            let text = format!("Nothing can be decided now: {stale}. `/readyz?verbose` says more. Try again shortly.");
+            ErrorKind::Unavailable.because(text).retry_after(1)
+        })?;
         let images = match question.scope.find(roster) {
             Some(_) => question.images(),
             // Of names that are invented there is no end.

@@ -15,4 +15,4 @@ pub use keys::{
     AuthorityInfo, AuthorityRole, KeyError, KeyInfo, KeyOptions, KeySet, Keys,
     jwt::{Access, Algorithm, Claims, SignError, VerifyError},
 };
-pub use token::{DenialMode, Freshness, InvalidTtl, TokenParts, TokenServer, Ttl, router};
+pub use token::{DenialMode, InvalidTtl, TokenParts, TokenServer, Ttl, router};

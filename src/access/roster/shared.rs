@@ -4,7 +4,10 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
+
+use chrono::{DateTime, Utc};
 
 use crate::roster::Roster;
 
@@ -15,6 +18,26 @@ pub struct SharedRoster {
     /// Read by those who look for long, for as long as they do. A lock lets nobody in while somebody waits to write; so whoever
     /// folds waits for them here, where those who look something up do not come by. Taken before the roster.
     long: RwLock<()>,
+}
+
+/// Why nothing is decided by a roster now: nobody knows whether it is what the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// It was last confirmed to hold all of the log so long ago.
+    #[error("the access data were last confirmed up to date {} s ago", .0.as_secs())]
+    Old(Duration),
+    /// The clock is so far behind the newest time that was seen: windows would be judged for a time that is over.
+    #[error("the clock is {} s behind the newest time that was seen", .0.as_secs())]
+    Clock(Duration),
+}
+
+/// Whether what is decided by the roster can be relied on. Every decision asks it, of whatever interface (DESIGN 9).
+pub trait Freshness: Send + Sync + 'static {
+    /// Why nothing is to be decided now.
+    ///
+    /// # Errors
+    /// The roster is too old, or the clock cannot be trusted.
+    fn may_decide(&self, now: DateTime<Utc>) -> Result<(), Stale>;
 }
 
 /// A look that may take longer than a look-up: through a table, of the whole.

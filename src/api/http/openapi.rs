@@ -14,7 +14,7 @@ use crate::http::permissions::{PERMISSIONS, RoutePermission};
 #[openapi(
     info(
         title = "Rollcall",
-        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`; every refusal is `application/problem+json`. `x-rollcall` has the action of the API's profile that an operation demands and where it is asked; what a caller does not see answers as what is not there.",
+        description = "Signed facts in, membership and its reasons out. Every read carries `Rollcall-Position`, `Rollcall-Log` and `Rollcall-Lag-Seconds`, and `Rollcall-Stale` where the roster is too old or the clock is behind to decide by it: no decision is answered then; every refusal is `application/problem+json`. `x-rollcall` has the action of the API's profile that an operation demands and where it is asked; what a caller does not see answers as what is not there.",
         license(name = "MIT OR Apache-2.0"),
     ),
     modifiers(&Schemes),

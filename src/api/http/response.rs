@@ -17,6 +17,8 @@ use crate::http::{
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 pub(crate) const LOG: HeaderName = HeaderName::from_static("rollcall-log");
 pub(crate) const LAG: HeaderName = HeaderName::from_static("rollcall-lag-seconds");
+/// Why nothing would be decided by what is answered.
+pub(crate) const STALE: HeaderName = HeaderName::from_static("rollcall-stale");
 
 impl<Q> Read<Q> {
     /// An answer that is no JSON, with the headers that every read carries; `position` is how much of the log it holds.
@@ -57,6 +59,9 @@ impl<Q> Read<Q> {
         headers.insert(LOG, log.unwrap_or_else(|_| HeaderValue::from_static("unknown")));
         if let Ok(lag) = HeaderValue::from_str(&format!("{:.3}", self.reads.lag().as_secs_f64())) {
             headers.insert(LAG, lag);
+        }
+        if let Some(stale) = self.reads.stale().and_then(|stale| HeaderValue::from_str(&stale.to_string()).ok()) {
+            headers.insert(STALE, stale);
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }

@@ -53,6 +53,38 @@ async fn every_read_says_how_much_of_which_log_it_holds_and_how_late_it_is() {
     }
 }
 
+/// As a token is refused: what one interface does not answer no other does.
+#[tokio::test]
+async fn nothing_is_decided_by_a_clock_that_went_back_and_everything_else_says_so() {
+    let world = World::licensing().await;
+    let evaluation = json!({
+        "subject": {"type": "user", "id": "ada"}, "action": {"name": "image.pull"},
+        "resource": {"type": "project", "id": "acme"},
+    });
+    let evaluations = json!({"evaluations": [evaluation]});
+    let why = json!({"user": "ada", "action": "image.pull", "project": "acme"});
+    let asked =
+        [("/access/v1/evaluation", &evaluation), ("/access/v1/evaluations", &evaluations), ("/api/v1/explain", &why)];
+    for (path, question) in asked {
+        assert_eq!(world.post(path, question.clone()).await.status, 200, "{path}");
+    }
+    world.control.behind.store(3600, std::sync::atomic::Ordering::Relaxed);
+    for (path, question) in asked {
+        let reply = world.post(path, question.clone()).await;
+        assert_eq!((reply.status.as_u16(), reply.problem()), (503, "unavailable"), "{path}: {}", reply.text);
+        assert_eq!(reply.header("retry-after"), "1");
+        assert!(reply.text.contains("the clock is 3600 s behind"), "{}", reply.text);
+    }
+    for path in LISTS.iter().chain(&["/api/v1/users/ada", "/api/v1/users/ada/access"]) {
+        let reply = world.get(path).await;
+        assert_eq!(reply.status, 200, "{path}: an operator has to be able to look");
+        assert!(reply.header("rollcall-stale").starts_with("the clock is 3600 s behind"), "{path}");
+    }
+    world.control.behind.store(0, std::sync::atomic::Ordering::Relaxed);
+    let fresh = world.get("/api/v1/users/ada").await;
+    assert!(fresh.headers.get("rollcall-stale").is_none());
+}
+
 #[tokio::test]
 async fn a_read_waits_for_the_position_that_it_must_hold() {
     let world = World::licensing().await;

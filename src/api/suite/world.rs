@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -22,7 +22,7 @@ use axum::{
 use chrono::{DateTime, Duration, Utc};
 use futures_util::StreamExt as _;
 use rollcall_access::{
-    Change, Configuration, Effect, Folded, Profile, Roster, SharedRoster, Subject, emptied_projects,
+    Change, Configuration, Effect, Folded, Freshness, Profile, Roster, SharedRoster, Stale, Subject, emptied_projects,
 };
 use rollcall_app::{
     App, AppParts, Checked, Control, ControlError, Decisions, Projection, ProjectionState, SigningKey, Verified,
@@ -80,8 +80,19 @@ pub(super) struct TestControl {
     events: Mutex<BTreeMap<Subject, Vec<(Position, bool)>>>,
     /// How many events questions about the past depended on.
     pub looked_up: AtomicUsize,
+    /// How far the clock is behind what was seen, in seconds.
+    pub behind: AtomicU64,
     /// Whoever holds it stops the fold.
     pub gate: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Freshness for TestControl {
+    fn may_decide(&self, _: DateTime<Utc>) -> Result<(), Stale> {
+        match self.behind.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            seconds => Err(Stale::Clock(std::time::Duration::from_secs(seconds))),
+        }
+    }
 }
 
 impl TestControl {
@@ -356,6 +367,7 @@ impl World {
             effects: Mutex::default(),
             events: Mutex::default(),
             looked_up: AtomicUsize::default(),
+            behind: AtomicU64::default(),
             gate: Arc::default(),
         });
         let ops = ops::open(&EngineConfig::Embedded { dir: dir.clone() }).await.unwrap();
@@ -427,6 +439,7 @@ impl World {
             runners,
             control: control.clone(),
             clock: clock.clone(),
+            freshness: control.clone(),
             authenticator,
             configuration: Arc::new(Configuration { profile, settings: settings.clone() }),
             registry: Some("registry.test".to_owned()),

@@ -20,7 +20,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode, header};
-use rollcall_access::{Effect, Profile, Roster, SharedRoster};
+use rollcall_access::{Effect, Freshness, Profile, Roster, SharedRoster, Stale};
 use rollcall_authn::{
     Account, AccountFound, AdminKey, Authenticator, AuthenticatorParts, Credentials, FoundAccount, Identity,
     NoRefusals, PasswordAnswer, PasswordCheck, PasswordRefusal, Realm, SignIn, SignInError,
@@ -31,8 +31,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::{
-    Algorithm, Claims, Decision, DecisionSink, DenialMode, Freshness, KeyOptions, Keys, TokenParts, TokenServer, Ttl,
-    router,
+    Algorithm, Claims, Decision, DecisionSink, DenialMode, KeyOptions, Keys, TokenParts, TokenServer, Ttl, router,
 };
 
 pub(crate) const ADA: &str = "rcs_YWRhLWFkYS1hZGEtYWRhLWFkYS1hZGEtYWRhLWFkYS0";
@@ -95,8 +94,11 @@ impl DecisionSink for RecordedDecisions {
 pub(crate) struct TestFreshness(AtomicU64);
 
 impl Freshness for TestFreshness {
-    fn stale(&self, _: DateTime<Utc>) -> Option<Duration> {
-        Some(Duration::from_secs(self.0.load(Ordering::SeqCst))).filter(|age| !age.is_zero())
+    fn may_decide(&self, _: DateTime<Utc>) -> Result<(), Stale> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            age => Err(Stale::Old(Duration::from_secs(age))),
+        }
     }
 }
 

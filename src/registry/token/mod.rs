@@ -22,6 +22,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, header};
+use rollcall_access::Freshness;
 use rollcall_authn::{Authenticator, Credentials, Realm, SignIn, SignInError};
 use rollcall_events::{Clock, prefixed_id};
 use secrecy::ExposeSecret as _;
@@ -64,13 +65,6 @@ impl TryFrom<Duration> for Ttl {
     fn try_from(life: Duration) -> Result<Self, InvalidTtl> {
         if (60..=300).contains(&life.as_secs()) { Ok(Self(life)) } else { Err(InvalidTtl(life.as_secs())) }
     }
-}
-
-/// Whether the roster is recent enough to answer (DESIGN 9).
-pub trait Freshness: Send + Sync + 'static {
-    /// How long ago the roster was last confirmed up to date, if that is too long or the clock cannot be trusted; the
-    /// answer is then 503.
-    fn stale(&self, now: DateTime<Utc>) -> Option<Duration>;
 }
 
 /// What a token server is put together from.
@@ -159,7 +153,7 @@ impl TokenServer {
         client: ClientFamily,
         now: DateTime<Utc>,
     ) -> Answer<(RequestResult, Response)> {
-        if self.parts.freshness.stale(now).is_some() {
+        if self.parts.freshness.may_decide(now).is_err() {
             return Err((
                 RequestResult::Stale,
                 Refusal::Unavailable("the access data is too old to answer; try again shortly"),

@@ -1,12 +1,12 @@
 //! Asks a running server over HTTP, as any program would. Knows addresses, the key and what answers mean for an exit
 //! code; knows no command.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Once, time::Duration};
 
 use anyhow::Context;
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use rollcall_app::{List, Page, operations::events::Event};
-use rollcall_events::visible::visible;
+use rollcall_events::visible::{visible, visible_lines};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -369,6 +369,10 @@ pub fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
 
 async fn read_reply<T: DeserializeOwned>(response: Response) -> Result<Reply<T>, Failure> {
     let url = response.url().clone();
+    if let Some(why) = response.headers().get("rollcall-stale").and_then(|why| why.to_str().ok()) {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| eprintln!("rollcall: what the server knows may be old: {}", visible_lines(why)));
+    }
     let bytes = response.bytes().await.map_err(|error| unreachable(url.as_str(), &error))?;
     let bytes = if bytes.is_empty() { &b"null"[..] } else { &bytes };
     let json = serde_json::from_slice(bytes)

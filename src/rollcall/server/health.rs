@@ -19,12 +19,13 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rollcall_access::{Freshness, Stale};
 use rollcall_api::Problem;
 use rollcall_app::{App, At, Permission};
 use rollcall_eventlog::Log;
 use rollcall_events::Clock;
 use rollcall_projector::{Handle, State as Fold};
-use rollcall_registry::{Freshness, Keys};
+use rollcall_registry::Keys;
 
 use crate::tls::Tls;
 
@@ -155,10 +156,15 @@ impl Health {
 }
 
 impl Freshness for Health {
-    fn stale(&self, now: DateTime<Utc>) -> Option<Duration> {
-        let age = self.projector.age(now);
-        let trusted = self.behind(now) <= self.limits.skew;
-        (age > self.limits.staleness || !trusted).then_some(age)
+    fn may_decide(&self, now: DateTime<Utc>) -> Result<(), Stale> {
+        let (age, behind) = (self.projector.age(now), self.behind(now));
+        if behind > self.limits.skew {
+            Err(Stale::Clock(behind))
+        } else if age > self.limits.staleness {
+            Err(Stale::Old(age))
+        } else {
+            Ok(())
+        }
     }
 }
 

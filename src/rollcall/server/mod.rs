@@ -343,6 +343,7 @@ impl Server {
             runners,
             control,
             clock: Arc::clone(&clock),
+            freshness: Arc::new(health.clone()),
             authenticator,
             configuration,
             registry: config.token.registry.clone(),
