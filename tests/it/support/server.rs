@@ -18,7 +18,7 @@ use super::{
     Dir, Process, Said,
     api::{Answer, Http, Secret, signed, unix_now},
     facts::{Clerk, cloud_event},
-    free_port, run,
+    free_port, run, wait_for,
 };
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_rollcall");
@@ -178,6 +178,22 @@ impl Server {
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(self.dir.join("rollcall.toml")).args(args).current_dir(self.dir.path());
         run(command.env("NO_COLOR", "1"), &self.dir)
+    }
+
+    /// What it says where it does not start. One that starts all the same is ended, and a failure.
+    #[track_caller]
+    pub fn refuses_to_start(&self) -> Said {
+        let log = self.dir.join("refused.log");
+        let _ = std::fs::remove_file(&log);
+        let mut command = Command::new(BINARY);
+        command.arg("--config").arg(self.dir.join("rollcall.toml")).arg("serve").current_dir(self.dir.path());
+        let mut process = Process::start(command.env("NO_COLOR", "1"), log);
+        let status = wait_for("the server to refuse", || {
+            let log = process.log();
+            assert!(!log.contains("server started"), "it started:\n{log}");
+            process.ended()
+        });
+        Said { code: status.code().unwrap_or(-1), out: String::new(), err: process.log() }
     }
 
     // --- facts

@@ -26,7 +26,7 @@ fn a_switch_that_nobody_knows_starts_no_server_whether_a_file_or_a_variable_says
     for told in ["rollcall.toml:15:1:", "no switch `push_polcy`", "did you mean `push_policy`?", "allow-personal"] {
         assert!(check.out.contains(told), "{told}: {}", check.out);
     }
-    let serve = server.cli(&["serve"]);
+    let serve = server.refuses_to_start();
     assert_eq!(serve.code, 2);
     assert!(serve.err.contains("no switch `push_polcy`"), "{}", serve.err);
     assert!(!server.data("log.db").exists(), "nothing was opened");

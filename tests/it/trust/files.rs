@@ -26,8 +26,11 @@ fn a_data_directory_or_a_secret_that_others_may_write_starts_no_server_and_sends
     ] {
         mode(&path, bits);
         for command in ["serve", "projects", "verify"] {
-            let args: &[&str] = if command == "projects" { &["projects", "list"] } else { &[command] };
-            let said = server.cli(args);
+            let said = match command {
+                "serve" => server.refuses_to_start(),
+                "projects" => server.cli(&["projects", "list"]),
+                _ => server.cli(&[command]),
+            };
             assert_eq!(said.code, 2, "{command} with {told}: {}", said.err);
             assert!(said.err.contains(told) && said.err.contains("chmod go-w"), "{command} with {told}: {}", said.err);
         }
@@ -49,8 +52,11 @@ fn a_link_that_was_planted_in_the_data_directory_is_not_followed() {
         let there = path.exists() && fs::rename(&path, &kept).is_ok();
         symlink(&elsewhere, &path).unwrap();
         for command in ["serve", "verify", "backup"] {
-            let args: &[&str] = if command == "backup" { &["backup", "copy"] } else { &[command] };
-            let said = server.cli(args);
+            let said = match command {
+                "serve" => server.refuses_to_start(),
+                "backup" => server.cli(&["backup", "copy"]),
+                _ => server.cli(&[command]),
+            };
             assert_eq!(said.code, 2, "{command} with {name}: {}", said.err);
             assert!(said.err.contains(name) && said.err.contains("is a link"), "{command} with {name}: {}", said.err);
         }

@@ -121,13 +121,28 @@ fn sixty_questions_of_one_customer_about_the_past_are_answered_in_turn_or_told_w
         .collect();
     let report = server.get(&format!("/api/v1/reports/who?project=acme&as_of={position}")).expect(200).json();
     assert_eq!(report["rows"].as_array().unwrap().len(), 23, "{report}");
+    // Never more than hers and that of the report.
+    while asked.iter().any(|asked| !asked.is_finished()) {
+        assert!(metric(&server, "rollcall_share_held{share=\"past\"}") <= 2);
+    }
+    let (mut answered, mut refused) = (0, 0);
     for answer in asked.into_iter().map(|asked| asked.join().unwrap()) {
         match answer.status {
-            200 => assert_eq!(answer.json()["items"][0]["project"], "acme"),
-            429 => assert_eq!((answer.header("retry-after"), answer.problem().as_str()), (Some("2"), "overloaded")),
+            200 => {
+                answered += 1;
+                assert_eq!(answer.json()["items"][0]["project"], "acme");
+            }
+            429 => {
+                refused += 1;
+                assert_eq!((answer.header("retry-after"), answer.problem().as_str()), (Some("2"), "overloaded"));
+            }
             other => panic!("{other}: {answer:?}"),
         }
     }
+    // Each was answered in a turn of the share, or refused by it: all sixty, and the report.
+    let counted = |begins| metric(&server, begins);
+    assert_eq!(counted("rollcall_share_uses_total{share=\"past\"}"), answered + 1);
+    assert_eq!(counted("rollcall_share_refused_total{share=\"past\",bound=\"caller\"}"), refused);
     assert_eq!(metric(&server, "rollcall_share_held{share=\"past\"}"), 0, "nothing is held afterwards");
 }
 
