@@ -96,9 +96,18 @@ pub struct LinkView {
 }
 
 impl Roster {
-    /// The links that stand, in the order in which they were first made.
-    pub fn links(&self) -> impl Iterator<Item = LinkView> {
-        self.facts.links.iter().filter(|pair| pair.register.stands()).map(|pair| LinkView {
+    /// The links that stand, in the order in which they were first made, with the row of each: of so many rows from one on,
+    /// and from where to go on.
+    pub fn links_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = (u32, LinkView)>, Option<u32>) {
+        let (part, next) = part(u32::try_from(self.facts.links.len()).unwrap_or(u32::MAX), from, rows);
+        (part.filter_map(|ix| Some((ix, self.link(ix)?))), next)
+    }
+
+    /// The link of a row, while it stands.
+    #[must_use]
+    pub fn link(&self, ix: u32) -> Option<LinkView> {
+        let pair = self.facts.links.get(ix as usize).filter(|pair| pair.register.stands())?;
+        Some(LinkView {
             persons: [self.person_key(pair.left), self.person_key(pair.right)],
             user: UserIx(self.user_of(pair.left)),
             position: pair.register.cause,

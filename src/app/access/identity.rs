@@ -2,7 +2,9 @@
 //! link would change is looked at before it is made.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Effort, LinkGiver, LinkPlan, LinkRule, NamedScope, PersonChange, Roster, plan_links};
+use rollcall_access::{
+    Effect, Effort, LinkGiver, LinkPlan, LinkRule, LinkView, NamedScope, PersonChange, Roster, plan_links,
+};
 use rollcall_events::{
     Body, Position, SchemaError,
     body::{Link, SourcePerson, UserName, UserNameRef},
@@ -12,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Answer, App, CommandOutcome, Commands, List, Reads,
+    Answer, App, CommandOutcome, Commands, Page, PageRequest, Reads,
+    answer::NextKeys,
     commands::{self, refused},
     error::{Error, ErrorKind, Result},
     find,
@@ -136,20 +139,33 @@ pub struct NewUserName {
     pub username: String,
 }
 
-/// The links that stand.
-#[must_use]
-pub fn list(reads: &Reads) -> Answer<List<LinkShown>> {
-    let roster = reads.live().read();
-    let items = roster
-        .links()
-        .map(|link| LinkShown {
-            persons: link.persons,
-            user: roster.user_id(link.user),
-            name: roster.user_name(link.user).to_owned(),
-            position: link.position,
-        })
-        .collect();
-    Answer::of_log(roster.position(), List { items })
+/// The links that stand, in the order in which they were first made.
+///
+/// # Errors
+/// The caller asks for much at once.
+pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<LinkShown>>> {
+    let after = page.after().and_then(|after| after.parse::<u32>().ok());
+    let list = reads.list_in_parts(
+        NextKeys::new(after, page.limit),
+        |roster, _, part, keys| {
+            let (links, next) = roster.links_from(part.from, part.rows);
+            links.for_each(|(ix, _)| keys.offer(ix));
+            Ok(next)
+        },
+        |roster, _, links| links.iter().filter_map(|ix| Some(link_shown(roster, roster.link(*ix)?))).collect(),
+        u32::to_string,
+    );
+    let (position, page) = list.await?;
+    Ok(Answer::of_log(position, page))
+}
+
+fn link_shown(roster: &Roster, link: LinkView) -> LinkShown {
+    LinkShown {
+        persons: link.persons,
+        user: roster.user_id(link.user),
+        name: roster.user_name(link.user).to_owned(),
+        position: link.position,
+    }
 }
 
 fn no_such_person(text: &str) -> Error {

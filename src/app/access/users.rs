@@ -105,7 +105,8 @@ impl User {
             shut_out: view.shut_out,
             credential_epoch: view.credential_epoch,
             looks_like: looks_like(roster, user, caller),
-            name_asked_by: name_asked_by(roster, user, caller),
+            // Of one user it is told, as it takes a look at everybody who waits for a name.
+            name_asked_by: Vec::new(),
             persons: view.persons.iter().filter(reached).map(Person::of).collect(),
         }
     }
@@ -205,7 +206,9 @@ pub async fn list(reads: &Reads, query: UsersQuery, page: PageRequest) -> Result
 pub fn show(reads: &Reads, name: &str) -> Result<Answer<User>> {
     let roster = reads.live().read();
     let user = find::user(&roster, name)?;
-    Ok(Answer::of_log(roster.position(), User::of(&roster, user, &reads.view(&roster))))
+    let view = reads.view(&roster);
+    let shown = User { name_asked_by: name_asked_by(&roster, user, &view), ..User::of(&roster, user, &view) };
+    Ok(Answer::of_log(roster.position(), shown))
 }
 
 /// A role that a user has on a project now.

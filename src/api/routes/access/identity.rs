@@ -2,7 +2,7 @@
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use rollcall_app::{
-    CommandOutcome, List,
+    CommandOutcome, Page,
     access::identity::{self, LinkPlanShown, LinkRequest, LinkShown, LinksApplied, NewUserName},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -11,7 +11,7 @@ use crate::http::{
     body::JsonBody,
     extractors::{ApiState, Read, Write},
     problem::{ProblemDocument, Result},
-    query::FreshnessParams,
+    query::{FreshnessParams, NoFilter, Paged, PagingParams},
     response,
 };
 
@@ -25,11 +25,11 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// The links that stand: persons of sources that are one user.
 #[utoipa::path(
-    get, path = "/api/v1/links", tag = "users", operation_id = "links", params(FreshnessParams),
-    responses((status = 200, body = List<LinkShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
+    get, path = "/api/v1/links", tag = "users", operation_id = "links", params(PagingParams, FreshnessParams),
+    responses((status = 200, body = Page<LinkShown>), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn list(read: Read) -> Result<Response> {
-    read.respond(&identity::list(&read.reads))
+async fn list(read: Read<Paged<NoFilter>>) -> Result<Response> {
+    read.respond_page(identity::list(&read.reads, read.query.page()?).await?)
 }
 
 /// What linking or parting persons would do, of two or of all that a rule takes for one. Records nothing.

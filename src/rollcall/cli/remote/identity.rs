@@ -27,7 +27,7 @@ const MAX_PRINTED: usize = 200;
 /// # Errors
 /// As [`Failure`].
 pub async fn links(client: &Client, format: OutputFormat) -> Result<Exit, Failure> {
-    let rows = client.items::<LinkShown>(&api_path(&["links"])).await?;
+    let rows = client.all_pages::<LinkShown>(&api_path(&["links"]), &[], usize::MAX).await?;
     let columns: [Column<LinkShown>; 4] = [
         ("USER", |row| cell(&row.name)),
         ("PERSON", |row| cell(&row.persons[0])),
