@@ -24,7 +24,7 @@ pub enum RefusalCause {
     AccountExpired,
     /// The account may not be used at this hour or from here.
     NotNow,
-    /// Neither a user nor a directory knows the name.
+    /// Neither a user nor a directory knows the name; or no directory has the user's entry any more.
     NoSuchName,
     /// Several accounts have the name, so it is nobody's.
     AmbiguousName,

@@ -37,6 +37,8 @@ pub(crate) struct TestDirectory {
     source: SourceName,
     passwords: Mutex<HashMap<&'static str, &'static str>>,
     down: AtomicBool,
+    /// Who has no entry any more.
+    lost: Mutex<Vec<&'static str>>,
     /// Why accounts are of no use though the password is right.
     over: Mutex<HashMap<&'static str, PasswordRefusal>>,
     /// What else people are called, and whose that is.
@@ -58,6 +60,7 @@ impl TestDirectory {
             called: Mutex::default(),
             looked_for: Mutex::default(),
             asked: Mutex::default(),
+            lost: Mutex::default(),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
         })
     }
@@ -68,6 +71,11 @@ impl TestDirectory {
 
     pub(crate) fn call(&self, name: &'static str, people: &[&'static str]) {
         self.called.lock().unwrap().insert(name, people.to_vec());
+    }
+
+    /// It has no entry of this person any more.
+    pub(crate) fn lose(&self, person: &'static str) {
+        self.lost.lock().unwrap().push(person);
     }
 
     pub(crate) fn set_over(&self, person: &'static str, why: PasswordRefusal) {
@@ -109,6 +117,7 @@ impl PasswordCheck for Shared {
         let one = |person: &str| FoundAccount { person: person.parse().unwrap(), entry: person.to_owned() };
         let called = self.0.called.lock().unwrap();
         match (account, called.get(name).map(Vec::as_slice)) {
+            (Account::Person(id), _) if self.0.lost.lock().unwrap().contains(&id.as_str()) => AccountFound::Nobody,
             (Account::Person(id), _) => AccountFound::One(one(id.as_str())),
             (Account::Named(_), Some([person])) => AccountFound::One(one(person)),
             (Account::Named(_), Some(several)) => {

@@ -114,6 +114,14 @@ impl Roster {
         })
     }
 
+    /// The newest event that linked a person of a user with another, or parted them.
+    #[must_use]
+    pub fn newest_link(&self, user: UserIx) -> Position {
+        let touching = self.persons_of(user).iter().filter_map(|person| self.index.person_links.get(person)).flatten();
+        let pairs = touching.filter_map(|ix| self.facts.links.get(*ix as usize));
+        pairs.map(|pair| pair.register.cause).max().unwrap_or_default()
+    }
+
     /// `source/id` of a person.
     pub(crate) fn person_key(&self, person: u32) -> String {
         let names = &self.facts.persons.names;
@@ -179,6 +187,17 @@ impl Roster {
     /// A slice of one without an allocation: the row's own index is in the row.
     fn only_person(&self, person: u32) -> &[u32] {
         self.facts.persons.get(person).map_or(&[], |row| std::slice::from_ref(&row.user))
+    }
+
+    /// The person of a user on whom rests what is given by hand from now on, `source/person`: the oldest who is there.
+    #[must_use]
+    pub fn gifted_person(&self, user: UserIx) -> String {
+        self.person_key(self.live_person(user).unwrap_or(user.0))
+    }
+
+    /// The oldest person of a user that is there.
+    pub(crate) fn live_person(&self, user: UserIx) -> Option<u32> {
+        self.persons_of(user).iter().copied().find(|person| self.facts.is_live(*person))
     }
 
     /// A user's name and state.

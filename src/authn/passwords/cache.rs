@@ -19,7 +19,7 @@ const CAPACITY: usize = 10_000;
 /// What makes an older answer worthless.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
-    /// The position of the newest event for any of the user's persons.
+    /// The position of the newest event for any of the user's persons, or that linked or parted one of them.
     pub(super) newest_event: u64,
     /// Changes with each reset of the user's credentials.
     pub(super) credential_epoch: u64,

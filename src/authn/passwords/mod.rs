@@ -11,7 +11,10 @@ mod passwords_tests;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -195,9 +198,9 @@ impl Passwords {
         };
         match &checked {
             Checked::Open(_) => {}
-            // About several, or nobody: good for its time.
+            // About several, or nobody: whom it would be about was not known before.
             Checked::Refused(_, users) if users.len() != 1 => {
-                self.answers.put(key, checked.clone(), Version::default(), self.clock.now());
+                self.answers.put(key, checked.clone(), self.version(&checked), self.clock.now());
             }
             // Wrong ones too: a robot with an old password does not lock its account in the directory.
             Checked::Good(_) | Checked::Refused(..) => {
@@ -226,9 +229,13 @@ impl Passwords {
             }
         }
         let other = Mutex::new(None);
+        let is_there = AtomicBool::new(false);
         let all = asked.into_iter().map(async |(directory, account)| {
             let found = directory.find(account, deadline).await;
             let known = matches!(account, Account::Person(_));
+            if known && !matches!(found, AccountFound::Nobody) {
+                is_there.store(true, Ordering::Relaxed);
+            }
             if let (AccountFound::One(account), false) = (&found, known) {
                 *other.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(format!("{}/{}", directory.check.source(), account.person));
@@ -238,6 +245,10 @@ impl Passwords {
         match first_good(all).await {
             Ok(()) => Checked::Good(user.to_owned()),
             Err(Unsaid::Open(heard)) => Checked::Open(heard),
+            // Its entries are gone, which is not recorded yet.
+            Err(Unsaid::Refused(_)) if !persons.is_empty() && !is_there.into_inner() => {
+                Checked::Refused(Refused::NoSuchName, vec![user.to_owned()])
+            }
             Err(Unsaid::Refused(why)) if !persons.is_empty() => {
                 Checked::Refused(Refused::ByDirectory(why), vec![user.to_owned()])
             }
@@ -350,14 +361,15 @@ impl Passwords {
 
     /// What an answer about these is good for.
     fn version(&self, said: &Checked) -> Version {
-        match said {
-            Checked::Good(user) => self.persons(user).1,
-            Checked::Refused(_, users) => match users.as_slice() {
-                [user] => self.persons(user).1,
-                _ => Version::default(),
-            },
-            Checked::Open(_) => Version::default(),
-        }
+        let users = match said {
+            Checked::Good(user) => std::slice::from_ref(user),
+            Checked::Refused(_, users) => users,
+            Checked::Open(_) => &[],
+        };
+        users.iter().map(|user| self.persons(user).1).fold(Version::default(), |all, one| Version {
+            newest_event: all.newest_event.max(one.newest_event),
+            credential_epoch: all.credential_epoch.wrapping_add(one.credential_epoch),
+        })
     }
 
     /// The user's active persons in the directories whose word counts, and the version of the user that answers are good for.
@@ -367,7 +379,7 @@ impl Passwords {
         let view = roster.user(ix);
         let said = |source| roster.suspension(source).map_or(Position(0), |said| said.by.position);
         let events = view.persons.iter().flat_map(|person| [person.position, said(person.source)]);
-        let newest_event = events.map(|position| position.0).max().unwrap_or_default();
+        let newest_event = events.chain([roster.newest_link(ix)]).map(|position| position.0).max().unwrap_or_default();
         let of = |source: &str| self.directories.iter().find(|directory| directory.check.source().as_str() == source);
         let active = view.persons.iter().filter(|person| person.active && !person.removed && !person.suspended);
         let persons = active.filter_map(|person| Some((of(person.source)?, person.person.parse().ok()?)));

@@ -120,6 +120,35 @@ async fn a_name_that_belongs_to_another_user_than_the_directory_means_is_refused
     assert_eq!(told(&world), expected);
 }
 
+/// As while the removals of a directory that was restored are held.
+#[tokio::test(start_paused = true)]
+async fn whose_entry_is_gone_from_the_directory_is_refused_and_that_is_told_and_no_wrong_password() {
+    let corp = TestDirectory::new("corp");
+    corp.set("u-ada", "a");
+    let world = World::with(&[&corp]);
+    corp.lose("u-ada");
+    assert_eq!(who(&world, "ada", "a").await, WRONG);
+    assert_eq!(told(&world), one("ada", "no_such_name"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_a_password_ends_when_two_are_linked_and_when_they_part() {
+    let corp = TestDirectory::new("corp");
+    corp.set("u-zoe", "z");
+    corp.call("lea", &["u-zoe"]);
+    let world = World::with(&[&corp]);
+    world.person("flexnet", "lea", true);
+    world.person("corp", "zoe", true);
+    world.record("flexnet", "person.upserted", r#"{"person":"u-lea","username":"lea","account":"a","active":true}"#);
+    let link = r#"{"persons":[{"source":"flexnet","person":"u-lea"},{"source":"corp","person":"u-zoe"}]}"#;
+    for _ in 0..2 {
+        assert_eq!(who(&world, "lea", "z").await, WRONG);
+        world.record("local", "identity.linked", link);
+        assert_eq!(who(&world, "lea", "z").await.as_deref(), Ok("flexnet/u-lea"));
+        world.record("local", "identity.unlinked", link);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_whoever_knows_the_password_is_told_that_it_is_over() {
     let corp = TestDirectory::new("corp");
