@@ -10,7 +10,7 @@ use crate::{
     roster::{
         Roster,
         facts::{Holder, NONE, RecordedScope},
-        handles::{FolderIx, ProjectIx, ServiceIx},
+        handles::{FolderIx, GroupIx, ProjectIx, ServiceIx},
         register::Register,
         users::{AskedName, NameProblem},
     },
@@ -331,7 +331,8 @@ impl Roster {
             }
             Holder::Group(ix) => {
                 let stands = self.facts.groups.get(ix).is_some_and(|row| row.register.stands());
-                (format!("group {}", self.group_key(ix)), stands)
+                let name = self.group(GroupIx(ix)).name.map_or_else(String::new, |name| format!(" ({name})"));
+                (format!("group {}{name}", self.group_key(ix)), stands)
             }
         };
         let on = self.scope_name(row.on);
@@ -348,13 +349,39 @@ impl Roster {
             (.., false) => format!("profile {} does not let role {role} be given there", self.profile.name()),
             _ => return None,
         };
+        let again = match row.holder {
+            Holder::Group(gone) if !there => self.group_made_again(gone),
+            Holder::Group(_) | Holder::Person(_) | Holder::Service(_) => None,
+        };
+        let remedy = match again {
+            Some(id) => format!(
+                "if it was made again as {id}: `rollcall bindings set {} {} {}`; take this one away (`rollcall bindings remove`)",
+                quoted(&format!("group:{id}")),
+                quoted(role),
+                quoted(&match row.on {
+                    RecordedScope::Root => "root".to_owned(),
+                    RecordedScope::Folder(_) | RecordedScope::Project(_) => on.replacen(' ', ":", 1),
+                }),
+            ),
+            None => "take the role away (`rollcall bindings remove`), or bring back what is missing".to_owned(),
+        };
         let subject = self.facts.bindings.id(ix).to_owned();
         Some(Flaw {
             said_by: Cause { position: row.register.cause, source: LOCAL.to_owned(), subject },
             said: format!("{who} has role {role} on {on}"),
             why,
-            remedy: "take the role away (`rollcall bindings remove`), or bring back what is missing".to_owned(),
+            remedy,
         })
+    }
+
+    /// The one group of a source that is there and is called as one was that is not.
+    fn group_made_again(&self, gone: u32) -> Option<String> {
+        let view = self.group(GroupIx(gone));
+        let called = |word: &str| match self.groups_called(word).as_slice() {
+            [one] => Some(self.group(*one)).filter(|one| one.source != LOCAL).map(|one| one.id),
+            _ => None,
+        };
+        view.external_id.and_then(called).or_else(|| view.name.and_then(called))
     }
 
     fn name_not_in_effect(&self, ix: u32) -> Option<Flaw> {
@@ -444,4 +471,10 @@ impl Roster {
         });
         Walked { found: found.collect(), next }
     }
+}
+
+/// A word of a command as a shell takes it whole.
+fn quoted(word: &str) -> String {
+    let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || ":._/-".contains(c));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

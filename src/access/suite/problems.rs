@@ -147,6 +147,25 @@ fn a_role_that_gives_nothing_is_a_problem_until_it_does() {
 }
 
 #[test]
+fn a_role_of_a_group_that_was_removed_names_the_one_group_that_is_called_so_now() {
+    let mut history = History::settings(false);
+    let group = |id: &str, name: &str| {
+        format!(r#"{{"group":"{id}","name":"{name}","external_id":"cn={name},ou=groups,dc=ex"}}"#)
+    };
+    history.say("corp", "group.upserted", Some(1), &group("old", "devs"));
+    let role = r#"{"principal":{"group":"corp/old"},"role":"System of record","scope":"root","author":"admin key"}"#;
+    history.say("local", "binding.set", None, role);
+    history.say("corp", "group.removed", Some(2), r#"{"group":"old"}"#);
+    let told = |history: &History| found(&history.fold(), RosterProblem::Binding, 10).remove(0);
+    assert_eq!(told(&history).why, "group corp/old (devs) is not there");
+    history.say("corp", "group.upserted", Some(1), &group("other", "ops"));
+    assert!(!told(&history).remedy.contains("made again"), "{:?}", told(&history));
+    history.say("corp", "group.upserted", Some(1), &group("new", "devs"));
+    let way = "`rollcall bindings set group:corp/new 'System of record' root`";
+    assert!(told(&history).remedy.contains(way), "{:?}", told(&history));
+}
+
+#[test]
 fn a_user_name_that_is_taken_or_unusable_is_a_problem_until_the_source_asks_for_another() {
     let person = |source: &'static str, name: &str| {
         (source, "person.upserted", format!(r#"{{"person":"C-77","username":"{name}","account":null,"active":true}}"#))
