@@ -327,8 +327,7 @@ impl<'a> Question<'a> {
         // A role rests on the person that it names: one who is there.
         let principal = match self.principal {
             Principal::User(user) => {
-                let live = |ix: &&u32| roster.facts.is_live(**ix);
-                roster.persons_of(user).iter().find(live).and_then(|ix| roster.event_holder(Holder::Person(*ix)))
+                roster.live_person(user).and_then(|person| roster.event_holder(Holder::Person(person)))
             }
             // It would not be reached.
             Principal::Limited(..) => None,

@@ -1,21 +1,28 @@
 //! Which persons are to be one user by a rule, and the commands that make them so.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Id,
-    body::{Author, Link, SourcePerson, UserName},
+    Body, Id, LOCAL,
+    body::{self, Author, Link, SourcePerson, UserName},
 };
 
 use crate::{
     fold::people::LINK_STATED,
     questions::names::NameClaim,
-    roster::{Roster, facts::NONE, handles::UserIx},
+    roster::{
+        Roster,
+        facts::{Holder, NONE, instant},
+        handles::UserIx,
+    },
 };
 
 /// By what two persons are taken for one. Somebody confirms what comes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkRule {
-    /// A person of a source that was removed, and one that came since and asks for its user name: an entry made again, as
-    /// when a directory is restored or migrated.
+    /// A person of a source that was removed, and one that came since, there or in another source, and asks for its user
+    /// name: an entry made again, as when a directory is restored or migrated.
     MadeAgain,
     /// Persons of two sources with one immutable id: one directory that two sources read.
     SameId,
@@ -125,7 +132,8 @@ impl Roster {
         (over.collect(), made.next().map(|(ix, _)| *ix))
     }
 
-    /// The pairs of persons that a rule takes for one, the older first. `with`: the other source, where a rule is about two.
+    /// The pairs of persons that a rule takes for one, the older first. `with`: the other source, where a rule is about two;
+    /// the same one where who was made again is to be found there.
     #[must_use]
     pub fn linkable(&self, rule: LinkRule, source: &str, with: &str) -> Vec<[SourcePerson; 2]> {
         let space = |name: &str| self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok());
@@ -133,12 +141,18 @@ impl Roster {
         let names = &self.facts.persons.names;
         let pairs: Vec<(u32, u32)> = match rule {
             LinkRule::MadeAgain => {
+                let Some(place) = space(with) else { return Vec::new() };
                 let waiting = self.facts.names_not_in_effect.keys().copied();
-                let again = waiting.filter(|person| names.space(*person) == space_of_one).filter_map(|person| {
+                let again = waiting.filter_map(|person| {
                     let (NameClaim::MadeAgain, name) = self.name_claim(person)? else { return None };
                     Some((*self.facts.user_names.get(name)?, person))
                 });
-                again.filter(|(holder, _)| names.space(*holder) == space_of_one).collect()
+                let again: Vec<(u32, u32)> = again.filter(|(holder, _)| names.space(*holder) == space_of_one).collect();
+                let mut asked: HashMap<u32, usize> = HashMap::new();
+                again.iter().for_each(|(holder, _)| *asked.entry(*holder).or_default() += 1);
+                // Of two who could be the same one neither is.
+                let alone = |holder: &u32| asked.get(holder) == Some(&1);
+                again.into_iter().filter(|(holder, person)| alone(holder) && names.space(*person) == place).collect()
             }
             LinkRule::SameId => {
                 let Some(other) = space(with).filter(|other| *other != space_of_one) else { return Vec::new() };
@@ -189,6 +203,76 @@ impl Roster {
             Some(Body::UserNameGiven(UserName { username, user: user.parse().ok()?, rule, author, made_with }))
         });
         std::iter::once(link).chain(given).collect()
+    }
+
+    /// What was given by hand to persons of two users who were removed, as commands that give it to whom they are once they
+    /// are linked: such a thing rests on the person that it names. What that person has already, and what cannot be given any
+    /// more, stays where it is.
+    #[must_use]
+    pub fn moved_when_linked(&self, persons: &[SourcePerson; 2], giver: &LinkGiver, now: DateTime<Utc>) -> Vec<Body> {
+        let users = persons.each_ref().map(|one| self.user_by_id(&format!("{}/{}", one.source, one.person)));
+        let [Some(one), Some(two)] = users else { return Vec::new() };
+        let mut all = [self.persons_of(one), self.persons_of(two)].concat();
+        all.sort_by_key(|ix| self.facts.persons.get(*ix).map(|row| row.first));
+        let Some(to) = all.iter().copied().find(|person| self.facts.is_live(*person)) else { return Vec::new() };
+        let gone = |person: &u32| self.facts.persons.get(*person).is_none_or(|row| !row.register.stands());
+        let (mut given, mut taken) = (Vec::new(), Vec::new());
+        for from in all.into_iter().filter(gone) {
+            let roles = self.index.holder_bindings.get(&Holder::Person(from)).into_iter().flatten();
+            let places = self.index.member_of.get(&Holder::Person(from)).into_iter().flatten();
+            let moves = roles.filter_map(|ix| self.moved_role(*ix, to, giver, now));
+            for (set, removed) in moves.chain(places.filter_map(|ix| self.moved_place(*ix, to, giver))) {
+                if !given.contains(&set) && self.check_command(&set, now).is_ok() {
+                    given.push(set);
+                    taken.push(removed);
+                }
+            }
+        }
+        given.into_iter().chain(taken).collect()
+    }
+
+    fn moved_role(&self, ix: u32, to: u32, giver: &LinkGiver, now: DateTime<Utc>) -> Option<(Body, Body)> {
+        let row = self.facts.bindings.get(ix)?.as_ref()?;
+        let in_force = row.register.stands() && now.timestamp_micros() < row.ends;
+        let author = giver.author.clone().unwrap_or_else(Author::operator);
+        let set = body::Binding {
+            principal: self.event_holder(Holder::Person(to)).filter(|_| in_force)?,
+            role: row.role.clone(),
+            scope: self.event_scope(row.on)?,
+            author: author.clone(),
+            starts: instant(row.starts),
+            ends: instant(row.ends),
+            made_with: giver.made_with.clone(),
+        };
+        let set = Body::BindingSet(set);
+        if self.binding_of(&set.subject()).is_some() {
+            return None;
+        }
+        let removed = body::BindingRef {
+            principal: self.event_holder(row.holder)?,
+            role: row.role.clone(),
+            scope: self.event_scope(row.on)?,
+            author,
+            made_with: giver.made_with.clone(),
+        };
+        Some((set, Body::BindingRemoved(removed)))
+    }
+
+    fn moved_place(&self, ix: u32, to: u32, giver: &LinkGiver) -> Option<(Body, Body)> {
+        let row = self.facts.members.get(ix as usize).filter(|row| row.register.stands())?;
+        let groups = &self.facts.groups.names;
+        let kept_here = self.source_text(groups.space(row.group)) == LOCAL;
+        let place = |holder: Holder| {
+            let body::Principal::User(person) = self.event_holder(holder)? else { return None };
+            Some(body::GroupMember {
+                group: groups.text(row.group).parse().ok()?,
+                member: body::Member::Person(person),
+                author: Some(giver.author.clone().unwrap_or_else(Author::operator)),
+                made_with: giver.made_with.clone(),
+            })
+        };
+        let (added, removed) = (place(Holder::Person(to)).filter(|_| kept_here)?, place(row.holder)?);
+        Some((Body::GroupMemberAdded(added), Body::GroupMemberRemoved(removed)))
     }
 
     /// The user that two would be, and the name that it has to be given.

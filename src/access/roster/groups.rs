@@ -170,6 +170,17 @@ impl Roster {
         })
     }
 
+    /// The person of a user that is in a group itself, `source/person`.
+    #[must_use]
+    pub fn member_of_user(&self, GroupIx(group): GroupIx, user: UserIx) -> Option<String> {
+        let is_in = |person: &&u32| {
+            let places = self.index.member_of.get(&Holder::Person(**person)).into_iter().flatten();
+            let rows = places.filter_map(|ix| self.facts.members.get(*ix as usize));
+            rows.filter(|row| row.register.stands()).any(|row| row.group == group)
+        };
+        self.persons_of(user).iter().find(is_in).map(|person| self.person_key(*person))
+    }
+
     /// Every user and service that is in a group, to any depth.
     #[must_use]
     pub fn everybody_in(&self, GroupIx(ix): GroupIx) -> Vec<Principal> {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use rollcall_events::{
     Body,
+    body::SourcePerson,
     names::{CallerReference, user_name},
 };
 
@@ -299,6 +300,69 @@ fn an_entry_that_is_made_again_waits_for_somebody_to_say_whether_it_is_the_same_
     assert_eq!(names(&roster), ["corp/old ada"]);
     assert!(!roster.user(roster.user_by_name("ada").unwrap()).shut_out);
     assert_eq!(roster.problems(RosterProblem::UserName, 0, 100).found.len(), 0);
+}
+
+#[test]
+fn the_rule_for_who_was_made_again_looks_where_it_is_told_to_and_links_neither_of_two_who_could_be_the_one() {
+    let mut h = History::settings(true);
+    h.say("local", "settings.set", None, r#"{"sources":{"corp":{"order":"version","authoritative":true},"corp2":{"order":"version","authoritative":true}},"author":"test"}"#);
+    let linkable = |h: &History, with: &str| {
+        let pairs = h.fold().linkable(LinkRule::MadeAgain, "corp", with);
+        pairs.iter().map(|pair| pair.each_ref().map(|one| format!("{}/{}", one.source, one.person))).collect::<Vec<_>>()
+    };
+    person(&mut h, "corp", "old", Some("ada"));
+    person(&mut h, "corp2", "new", Some("ada"));
+    assert!(linkable(&h, "corp2").is_empty(), "who is there still was not made again");
+    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
+    assert_eq!(linkable(&h, "corp2"), [["corp/old", "corp2/new"]]);
+    assert!(linkable(&h, "corp").is_empty());
+    person(&mut h, "corp", "again", Some("ada"));
+    assert!(linkable(&h, "corp2").is_empty() && linkable(&h, "corp").is_empty());
+    h.say("corp2", "person.removed", Some(2), r#"{"person":"new"}"#);
+    assert_eq!(linkable(&h, "corp"), [["corp/old", "corp/again"]]);
+}
+
+#[test]
+fn what_was_given_by_hand_to_who_was_removed_goes_with_the_link_to_who_came_since() {
+    let mut h = History::settings(false);
+    person(&mut h, "corp", "old", Some("ada"));
+    h.say(
+        "local",
+        "project.created",
+        None,
+        r#"{"project":"p","name":"tools","kind":"standard","visibility":"private","folder":null,"creator":null}"#,
+    );
+    h.say("local", "group.upserted", None, r#"{"group":"crew","name":null,"author":"test"}"#);
+    h.say("local", "group.member.added", None, r#"{"group":"crew","member":{"person":"corp/old"},"author":"test"}"#);
+    let give = |h: &mut History, who: &str, role: &str, ends: &str| {
+        let data = format!(
+            r#"{{"principal":{{"user":"corp/{who}"}},"role":"{role}","scope":{{"project":"local/p"}},"author":"test","starts":null,"ends":{ends}}}"#
+        );
+        h.say("local", "binding.set", None, &data);
+    };
+    give(&mut h, "old", "Developer", "null");
+    give(&mut h, "old", "Guest", "null");
+    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
+    person(&mut h, "corp", "new", Some("ada"));
+    give(&mut h, "new", "Guest", r#""2100-01-01T00:00:00Z""#);
+    let (roster, giver) = (h.fold(), LinkGiver::default());
+    let pair = roster.linkable(LinkRule::MadeAgain, "corp", "corp").remove(0);
+    let moved = roster.moved_when_linked(&pair, &giver, noon());
+    let all: Vec<String> = moved.iter().map(|body| format!("{} {}", body.kind(), body.data())).collect();
+    let says = |kind: &str, words: &[&str]| {
+        all.iter().any(|one| one.contains(kind) && words.iter().all(|word| one.contains(word)))
+    };
+    assert!(
+        says("binding.set", &["corp/new", "Developer"]) && says("binding.removed", &["corp/old", "Developer"]),
+        "{all:?}"
+    );
+    assert!(says("group.member.added", &["corp/new"]) && says("group.member.removed", &["corp/old"]), "{all:?}");
+    assert_eq!(all.len(), 4, "what the new one has already stays as it is: {all:?}");
+    // Who is there gives nothing away.
+    person(&mut h, "corp", "other", Some("bob"));
+    let roster = h.fold();
+    let both = ["new", "other"].map(|id| SourcePerson { source: "corp".parse().unwrap(), person: id.parse().unwrap() });
+    assert!(roster.moved_when_linked(&both, &giver, noon()).is_empty());
 }
 
 #[test]

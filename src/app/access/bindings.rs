@@ -426,7 +426,8 @@ pub(crate) fn resolve(
     let principal = match principal {
         Principal::User(name) => {
             let user = find::user(roster, &name).ok().filter(|user| view.knows((*user).into(), place));
-            body::Principal::User(find::parse_roster_id(roster.user_id(user.ok_or_else(find::no_such_user)?))?)
+            let user = user.ok_or_else(find::no_such_user)?;
+            body::Principal::User(find::parse_roster_id(roster.gifted_person(user))?)
         }
         Principal::Service(name) => {
             let service = find::service(roster, &name).ok().filter(|service| view.knows((*service).into(), place));

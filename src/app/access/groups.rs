@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rollcall_access::{GroupIx, Principal, Roster};
+use rollcall_access::{GroupIx, Principal, Roster, UserIx};
 use rollcall_events::{
     Body, LOCAL, Position,
     body::{self, Group, GroupMember, GroupRef, Member},
@@ -251,7 +251,7 @@ pub async fn add_member(
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
     let commands = commands.with_precondition(only_if).await;
-    let member = resolve_member(&commands, membership)?;
+    let member = resolve_member(&commands, membership, |roster, _, user| roster.gifted_person(user))?;
     commands.append(&Body::GroupMemberAdded(member)).await
 }
 
@@ -265,7 +265,9 @@ pub async fn remove_member(
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
     let commands = commands.with_precondition(only_if).await;
-    let member = resolve_member(&commands, membership)?;
+    let member = resolve_member(&commands, membership, |roster, group, user| {
+        roster.member_of_user(group, user).unwrap_or_else(|| roster.gifted_person(user))
+    })?;
     commands.append(&Body::GroupMemberRemoved(member)).await
 }
 
@@ -278,12 +280,17 @@ fn refuse_managed(source: &str) -> Result<()> {
         .of_source(source))
 }
 
-fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>) -> Result<GroupMember> {
+/// `person`: the one of a user's that is meant.
+fn resolve_member(
+    commands: &ConditionalCommands,
+    membership: MembershipRef<'_>,
+    person: impl Fn(&Roster, GroupIx, UserIx) -> String,
+) -> Result<GroupMember> {
     let MembershipRef { source, group, kind, member } = membership;
     let roster = commands.live().read();
-    let changed = roster.group_changed(find_group(&roster, source, group)?);
+    let of = find_group(&roster, source, group)?;
     refuse_managed(source)?;
-    commands.check(Some(changed))?;
+    commands.check(Some(roster.group_changed(of)))?;
     let found = match kind {
         "user" => Principal::User(find::user(&roster, member)?),
         "service" => Principal::Service(find::service(&roster, member)?),
@@ -299,10 +306,10 @@ fn resolve_member(commands: &ConditionalCommands, membership: MembershipRef<'_>)
         }
         _ => return Err(ErrorKind::InvalidQuery.because("A member is a `user`, a `service` or a `group`.")),
     };
-    let member = match roster.event_principal(found) {
-        Some(body::Principal::User(id)) => Member::Person(id),
-        Some(body::Principal::Service(id)) => Member::Service(id),
-        _ => return Err(find::no_such_user()),
+    let member = match found {
+        Principal::User(user) => Member::Person(find::parse_roster_id(person(&roster, of, user))?),
+        Principal::Service(service) => Member::Service(find::parse_roster_id(roster.service(service).id.to_owned())?),
+        Principal::Anyone | Principal::Limited(..) => return Err(find::no_such_user()),
     };
     Ok(GroupMember {
         group: input::id("/id", group)?,

@@ -39,7 +39,8 @@ pub struct LinkRequest {
     /// Two persons, `source/person`; a user's name stands for its oldest person.
     #[serde(default)]
     pub persons: Option<[String; 2]>,
-    /// `made_again`: persons of a source that were removed, with those that came since and ask for their names. `same_id`:
+    /// `made_again`: persons of a source that were removed, with those that came since, there or in another source that
+    /// took its place, and ask for their names. `same_id`:
     /// persons of two sources with one immutable id. `stated`: persons of a source with those of another that it says they
     /// are; confirmed once, it goes on by itself.
     #[serde(default)]
@@ -47,7 +48,7 @@ pub struct LinkRequest {
     /// The source that the rule is about.
     #[serde(default)]
     pub source: Option<String>,
-    /// The other source, of `same_id`.
+    /// The other source, of `same_id`; of `made_again` the one in which they came since, where it is another.
     #[serde(default)]
     pub with: Option<String>,
     /// Persons, `source/person`, whom the rule is not to link.
@@ -201,7 +202,11 @@ fn invalid(pointer: &str, what: &str) -> Error {
 }
 
 /// The commands that a request comes to, as somebody would give them.
-fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver) -> Result<Vec<Body>> {
+fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver, now: DateTime<Utc>) -> Result<Vec<Body>> {
+    let linked = |pair: [SourcePerson; 2], rule| {
+        let moved = roster.moved_when_linked(&pair, giver, now);
+        roster.link_commands(pair, rule, giver).into_iter().chain(moved)
+    };
     match (&request.persons, &request.rule) {
         (Some([one, other]), None) => {
             let persons = [person(roster, one)?, person(roster, other)?];
@@ -214,7 +219,7 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver) -> Resul
                     key(a),
                     key(b)
                 ))),
-                LinkChange::Link => Ok(roster.link_commands(persons, None, giver)),
+                LinkChange::Link => Ok(linked(persons, None).collect()),
                 LinkChange::Unlink if !roster.is_linked(&persons) => Err(ErrorKind::Refused.because(format!(
                     "{} and {} are not linked with each other; /api/v1/links lists the links. Nothing was changed.",
                     key(a),
@@ -243,9 +248,9 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver) -> Resul
             };
             let source = known("/source", &request.source)?;
             let with = match (rule, &request.with) {
-                (LinkRule::SameId, with) => known("/with", with)?,
-                (LinkRule::MadeAgain | LinkRule::Stated, None) => String::new(),
-                (LinkRule::MadeAgain | LinkRule::Stated, Some(_)) => {
+                (LinkRule::SameId, with) | (LinkRule::MadeAgain, with @ Some(_)) => known("/with", with)?,
+                (LinkRule::MadeAgain | LinkRule::Stated, None) => source.clone(),
+                (LinkRule::Stated, Some(_)) => {
                     return Err(invalid("/with", "nothing: this rule is about one source"));
                 }
             };
@@ -255,7 +260,7 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver) -> Resul
             if pairs.len() > MAX_LINKS {
                 pairs.truncate(MAX_LINKS);
             }
-            Ok(pairs.into_iter().flat_map(|pair| roster.link_commands(pair, Some(rule), giver)).collect())
+            Ok(pairs.into_iter().flat_map(|pair| linked(pair, Some(rule))).collect())
         }
         _ => Err(invalid("", "either `persons` or `rule`")),
     }
@@ -268,7 +273,7 @@ fn planned(
     now: DateTime<Utc>,
     awaited: &Awaited,
 ) -> Result<LinkPlan> {
-    let commands = requested(roster, request, giver)?;
+    let commands = requested(roster, request, giver, now)?;
     let go_on = || awaited.is_awaited();
     let plan = plan_links(roster, commands, now, &Effort::of(u64::MAX, &go_on))?;
     match plan.effects.iter().find_map(Effect::reason) {
@@ -346,8 +351,12 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
     for outcome in commands.append_all(&plan.commands).await? {
         position = outcome.position;
     }
-    let links = plan.commands.iter().filter(|body| !matches!(body, Body::UserNameGiven(_))).count() as u64;
+    let links = plan.commands.iter().filter(|body| is_link(body)).count() as u64;
     Ok(LinksApplied { plan: plan.name, links, position })
+}
+
+fn is_link(body: &Body) -> bool {
+    matches!(body, Body::IdentityLinked(_) | Body::IdentityUnlinked(_))
 }
 
 fn canonical(pointer: &str, name: &str) -> Result<String> {

@@ -274,10 +274,15 @@ pub async fn create(commands: Commands, new: NewProject) -> Result<ProjectMade> 
             kind,
             visibility: visibility.map_or(usual, Into::into),
             folder: folder.map(|id| input::id("/folder", &id)).transpose()?,
-            creator: commands.author().principal().and_then(|principal| match principal {
-                body::Principal::User(id) => Some(id),
-                body::Principal::Service(_) | body::Principal::Group(_) => None,
-            }),
+            creator: commands
+                .author()
+                .principal()
+                .and_then(|principal| match principal {
+                    body::Principal::User(id) => roster.user_by_id(id.as_str()),
+                    body::Principal::Service(_) | body::Principal::Group(_) => None,
+                })
+                .map(|user| find::parse_roster_id(roster.gifted_person(user)))
+                .transpose()?,
             author: Some(commands.author()),
             made_with: commands.made_with(),
         }

@@ -41,6 +41,17 @@ fn pulls(server: &Server, name: &str) -> bool {
     answer.status == 200 && access(&text(&answer.json(), "token")).iter().any(|(_, actions)| *actions == ["pull"])
 }
 
+/// What a password lets somebody do with a project's images.
+fn actions(server: &Server, name: &str, password: &str, project: &str) -> Vec<String> {
+    let answer = server.token(name, password, &format!("&scope=repository:{project}/x:pull,push"));
+    let all = if answer.status == 200 { access(&text(&answer.json(), "token")) } else { Vec::new() };
+    all.into_iter().flat_map(|(_, actions)| actions).collect()
+}
+
+fn strings(all: &[&str]) -> Vec<String> {
+    all.iter().map(|one| (*one).to_owned()).collect()
+}
+
 fn entry_id(slapd: &Slapd, uid: &str) -> String {
     let all = slapd.dump(&["entryUUID"]);
     let at = all.split("dn: ").find(|entry| entry.starts_with(&format!("uid={uid},"))).unwrap();
@@ -202,6 +213,15 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
         .post("/api/v1/bindings", &json!({"principal": {"user": "u7"}, "role": "api:auditor", "scope": "root"}))
         .expect(200);
     let secret = server.secret_for("u7");
+    for command in [
+        "projects create tools",
+        "bindings set user:u7 Developer project:tools",
+        "groups create crew",
+        "groups add crew user:u5",
+        "bindings set group:local/crew Guest project:tools",
+    ] {
+        server.cli(&command.split(' ').collect::<Vec<_>>()).ok();
+    }
     let mut gone = String::new();
     (0..people).for_each(|n| gone += &format!("dn: {}\nchangetype: delete\n\n", dn(&format!("u{n}"))));
     let mut again = String::new();
@@ -220,10 +240,13 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
     server.cli(&["apply", &held, "--confirm-removals", &removed.to_string()]).ok();
     wait_for("the old ones to go", || (count(&server, "person.removed") >= people).then_some(()));
     assert_eq!(told(&server).len(), people);
+    assert_eq!(signed_in(&server, "u7", "pw7"), None, "of whom the directory means another user than has the name");
     let rule = ["users", "link", "--rule", "made_again", "--source", "corp-ldap"];
     let shown = server.cli(&rule);
     assert_eq!(shown.code, 1, "{} {}", shown.out, shown.err);
     assert_eq!(shown.out.matches("are one user\n").count(), people, "{}", shown.out);
+    let again = format!("corp-ldap/{}", entry_id(&slapd, "u7"));
+    assert!(shown.out.contains(&format!("project tools  {again}  Developer")), "{}", shown.out);
     assert!(shown.err.contains("nothing was changed"), "{}", shown.err);
     assert_eq!(told(&server).len(), people, "it was only shown");
     let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
@@ -235,7 +258,13 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
     }
     assert_eq!(called(&server).get(&u7).map(String::as_str), Some("u7"));
     server.token("u7", &secret, "").expect(200);
-    assert_eq!(told(&server), Vec::<Value>::new());
+    // What was given to them by hand is theirs still, and what is given to them from now on.
+    server.cli(&["bindings", "set", "user:u9", "Guest", "project:tools"]).ok();
+    let may = |n: usize| actions(&server, &format!("u{n}"), &format!("pw{n}"), "tools");
+    assert_eq!((may(7), may(5), may(9)), (strings(&["pull", "push"]), strings(&["pull"]), strings(&["pull"])));
+    assert_eq!(server.pages("/api/v1/problems?limit=500"), Vec::<Value>::new());
+    server.cli(&["groups", "take", "crew", "user:u5"]).ok();
+    assert_eq!((may(5), may(6)), (strings(&[]), strings(&[])));
     assert_eq!(server.cli(&rule).ok(), "nobody is to be linked\n", "once");
     assert_eq!(server.cli(&["users", "links"]).ok().lines().count(), people + 1);
     let events = server.pages("/api/v1/events?type=rollcall.identity.linked.v1&limit=500");

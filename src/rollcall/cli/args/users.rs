@@ -64,7 +64,7 @@ pub struct LinkArgs {
     /// The source that the rule is about
     #[arg(long, requires = "rule")]
     pub source: Option<String>,
-    /// The other source, of same_id
+    /// The other source, of same_id; of made_again the one that took the source's place
     #[arg(long, requires = "rule")]
     pub with: Option<String>,
     /// SOURCE/PERSON, whom the rule is not to link; can be given more than once
@@ -79,7 +79,8 @@ pub struct LinkArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum LinkRule {
-    /// Who was removed at the source, and who came since and asks for the same user name
+    /// Who was removed at the source, and who came since and asks for the same user name; what was given to the one by
+    /// hand goes to the other
     MadeAgain,
     /// Who has one immutable id in two sources: one directory that both read
     SameId,
