@@ -36,8 +36,8 @@ pub struct SyncState {
     /// Groups that list a name which means somebody else now, or of which something was recorded that is not here; they are
     /// read again.
     pub doubtful: HashSet<Id>,
-    /// Who was said last to be listed and not read; None: by a predecessor, and we do not know what. What a full read finds
-    /// is not ours to take back: one that sees less than we know says more.
+    /// Who was said last to be listed and not read; None: by a predecessor, whose lists have somebody who may be, and we do not
+    /// know what. What a full read finds is not ours to take back: one that sees less than we know says more.
     pub unread_told: Option<UnreadMembers>,
     /// As it was kept last; None: nothing was.
     kept: Option<HashSet<Id>>,
@@ -130,6 +130,7 @@ impl SyncState {
             }
         }
         state.mark_saved();
+        state.unread_told = (!state.index.lists_unknown()).then(UnreadMembers::default);
         // Told and not kept, or found by a full read: the state does not know what these groups were said to be.
         state.doubtful.extend(kept.later.into_iter().filter_map(|body| match body {
             Body::GroupMemberAdded(fact) | Body::GroupMemberRemoved(fact) => Some(fact.group),

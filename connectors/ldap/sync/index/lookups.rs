@@ -108,6 +108,12 @@ impl DirectoryIndex {
         !(self.unknown.is_empty() && self.unknown_uids().is_empty())
     }
 
+    /// The same of what groups list.
+    pub fn lists_unknown(&self) -> bool {
+        let mut names = self.unknown.iter().filter_map(|number| self.names.get(*number));
+        names.any(|name| !name.listed_in.is_empty()) || !self.unknown_uids().is_empty()
+    }
+
     /// The other spellings of somebody's name.
     pub fn spellings(&self, id: &Id) -> Vec<Dn> {
         let numbers = self.spellings.get(id).into_iter().flatten();
