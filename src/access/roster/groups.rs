@@ -77,16 +77,18 @@ fn is_called(group: &Group, word: &str) -> bool {
 
 impl Roster {
     /// Every group that a word of people can mean, in the order of their ids: `source/id` means that one and no other; else by
-    /// label, DN or path, of any source or, behind `source/`, of that one; and by its id alone what is kept here.
+    /// label, DN or path, of any source or, behind `source/`, of that one alone, whatever paths others have; and by its id
+    /// alone what is kept here.
     #[must_use]
     pub fn groups_called(&self, word: &str) -> Vec<GroupIx> {
         if let Some(group) = self.group_by_id(word) {
             return vec![group];
         }
         let of_source = word.split_once('/').filter(|(source, _)| self.facts.sources.find(0, source).is_some());
-        let words = std::iter::once((None, word)).chain(of_source.map(|(source, rest)| (Some(source), rest)));
+        let source = of_source.map(|(source, _)| source);
+        let words = std::iter::once(word).chain(of_source.map(|(_, rest)| rest));
         let mut found: Vec<GroupIx> = self.group_by_id(&format!("{LOCAL}/{word}")).into_iter().collect();
-        for (source, word) in words {
+        for word in words {
             for key in [canonical_name(word), last_part(word)] {
                 let rows = self.index.group_names.0.get(&key).into_iter().flatten().copied();
                 found.extend(rows.filter_map(|ix| {

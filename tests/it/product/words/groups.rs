@@ -113,6 +113,12 @@ fn a_name_that_several_groups_have_is_refused_with_them_and_nothing_is_recorded(
         assert!(said.code == 1 && said.err.contains("Did you mean `devs`?"), "{word}: {}", said.err);
     }
     assert_eq!(server.get("/api/v1/log/head").expect(200).json()["position"], head);
+    // Who names a group of another source by the name of this one and by what is not in it gets nothing by that.
+    server.say("flexnet group.upserted G-1 name=auditors external_id=corp-ldap/auditors");
+    let posing = server.cli(&["groups", "list", "--source", "flexnet"]).ok();
+    assert!(posing.contains("corp-ldap/auditors"), "{posing}");
+    let said = server.cli(&["bindings", "set", "group:corp-ldap/auditors", "Guest", "project:kit"]);
+    assert!(said.code == 1 && said.err.contains("No group that you can see"), "{}", said.err);
     // Whoever may give roles on the project and is told of no groups is told of none by a guess either.
     server.cli(&["services", "create", "team"]).ok();
     server.cli(&["bindings", "set", "service:team", "api:project_admin", "project:kit"]).ok();
