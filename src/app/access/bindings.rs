@@ -143,7 +143,8 @@ impl BindingsQuery {
         there(&self.folder, &|id| roster.folder_by_id(id).is_some(), find::no_such_folder)
     }
 
-    fn matches(&self, roster: &Roster, view: &BindingView<'_>) -> bool {
+    /// `groups`: those that the query's word means.
+    fn matches(&self, roster: &Roster, view: &BindingView<'_>, groups: Option<&[GroupIx]>) -> bool {
         let is =
             |asked: &Option<String>, found: Option<&str>| asked.as_deref().is_none_or(|asked| Some(asked) == found);
         let (service, group) = match &view.principal {
@@ -158,9 +159,8 @@ impl BindingsQuery {
         };
         self.scope.is_none_or(|asked| asked == kind)
             && is(&self.service, service)
-            && self.group.as_deref().is_none_or(|word| {
-                let called = group.and_then(|id| roster.group_by_id(id));
-                called.is_some_and(|group| roster.groups_called(word).contains(&group))
+            && groups.is_none_or(|asked| {
+                group.and_then(|id| roster.group_by_id(id)).is_some_and(|group| asked.contains(&group))
             })
             && is(&self.folder, folder.map(|folder| roster.folder(folder).id))
             && self
@@ -187,7 +187,10 @@ pub async fn list(reads: &Reads, query: BindingsQuery, page: PageRequest) -> Res
                 query.refuse_unknown(roster, view)?;
             }
             let (bindings, next) = roster.bindings_from(part.from, part.rows);
-            let matches = |binding: &BindingView<'_>| query.matches(roster, binding) && view.sees_binding(binding);
+            let groups = query.group.as_deref().map(|word| roster.groups_called(word));
+            let matches = |binding: &BindingView<'_>| {
+                query.matches(roster, binding, groups.as_deref()) && view.sees_binding(binding)
+            };
             bindings.filter(matches).for_each(|binding| keys.offer(binding_id::of_subject(binding.subject)));
             Ok(next)
         },
