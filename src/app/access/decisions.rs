@@ -131,6 +131,9 @@ impl From<DecisionRow> for Decision {
 /// The query names a user or a project of whom nothing is kept and who is not there, or they cannot be read now.
 pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> Result<Answer<Page<Decision>>> {
     let DecisionsQuery { user, project, image, outcome, from, until } = query;
+    if from.zip(*until).is_some_and(|(from, until)| until <= from) {
+        return Err(ErrorKind::InvalidQuery.because("`until` is not after `from`: nothing is between them."));
+    }
     let filter = DecisionFilter {
         user: user.as_deref().map(|user| match CallerReference::of(user) {
             CallerReference::Name(name) => canonical_name(name),

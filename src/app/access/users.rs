@@ -144,6 +144,14 @@ pub struct UsersQuery {
 }
 
 impl UsersQuery {
+    /// Refuses a name that is nobody's, or that of one whom the caller does not see: an empty list would be taken for an answer.
+    fn refuse_unknown(&self, roster: &Roster, sees: impl Fn(UserIx) -> bool) -> Result<()> {
+        match self.name.as_deref().filter(|name| !name.ends_with('*')) {
+            Some(name) => roster.user_by_name(name).filter(|user| sees(*user)).map(drop).ok_or_else(find::no_such_user),
+            None => Ok(()),
+        }
+    }
+
     fn matches(&self, roster: &Roster, user: UserIx) -> bool {
         let named = self.name.as_deref().is_none_or(|asked| match asked.strip_suffix('*') {
             Some(begins) => roster.user_name(user).starts_with(&canonical_name(begins)),
@@ -164,7 +172,7 @@ impl UsersQuery {
 /// Users by name; whoever may not list them sees only the own row.
 ///
 /// # Errors
-/// The query names a source or an account that there is not, or the caller asks for much at once.
+/// The query names a user, a source or an account that there is not, or the caller asks for much at once.
 pub async fn list(reads: &Reads, query: UsersQuery, page: PageRequest) -> Result<Answer<Page<User>>> {
     filters::known_source(reads, query.source.as_deref())?;
     filters::known_account(reads, query.account.as_deref())?;
@@ -180,7 +188,9 @@ pub async fn list(reads: &Reads, query: UsersQuery, page: PageRequest) -> Result
                 Principal::User(user) | Principal::Limited(user, _) => Some(user),
                 Principal::Service(_) | Principal::Anyone => None,
             });
-            if view.may_everywhere("user.list") {
+            let all = view.may_everywhere("user.list");
+            query.refuse_unknown(roster, |user| all || own == Some(user))?;
+            if all {
                 let (users, next) = roster.users_from(part.from, part.rows);
                 users.for_each(&mut offer);
                 return Ok(next);

@@ -226,6 +226,7 @@ fn an_unknown_filter_value_is_an_error_that_names_the_known_ones() {
         ("events?correlation=msg-1", "dlv_"),
         ("bindings?scope=galaxy", "folder"),
         ("decisions?outcome=no", "denied"),
+        ("decisions?from=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z", "`until` is not after `from`"),
         ("people?account=globx", "account"),
         ("users?account=globx", "account"),
         ("users?shut_out=maybe", "true or false"),
@@ -233,7 +234,13 @@ fn an_unknown_filter_value_is_an_error_that_names_the_known_ones() {
         let refused = server.get(&format!("/api/v1/{path}")).expect(400);
         assert!(refused.json()["detail"].as_str().unwrap().contains(named), "{path}: {refused:?}");
     }
-    for path in ["decisions?user=adda", "decisions?project=acmee", "decisions?image=acmee/db", "people?user=adda"] {
+    for path in [
+        "decisions?user=adda",
+        "decisions?project=acmee",
+        "decisions?image=acmee/db",
+        "people?user=adda",
+        "users?name=adda",
+    ] {
         server.get(&format!("/api/v1/{path}")).expect(404);
     }
     let said = server.cli(&["events", "tail", "--subject", "entitlement/ENT-77"]);
