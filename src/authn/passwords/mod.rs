@@ -197,7 +197,8 @@ impl Passwords {
             None => self.ask_whose(login.name, may_try, passwords, deadline).await,
         };
         match &checked {
-            Checked::Open(_) => {}
+            // Nothing was checked, and the next moment it may be.
+            Checked::Open(_) | Checked::Refused(Refused::Waiting, _) => {}
             // About several, or nobody: whom it would be about was not known before.
             Checked::Refused(_, users) if users.len() != 1 => {
                 self.answers.put(key, checked.clone(), self.version(&checked), self.clock.now());

@@ -197,6 +197,9 @@ async fn guesses_under_any_name_count_for_the_account_and_lock_no_owner_out() {
     let after: Vec<_> = corp.asked.lock().unwrap()[shown..].to_vec();
     assert!(after.iter().all(|(whom, password)| whom == "nobody" && password != "a"), "{after:?}");
     assert_eq!(told(&world).last().unwrap(), &("ada".to_owned(), "waiting"));
+    // And no longer than under her own.
+    world.pass(TimeDelta::seconds(2));
+    assert!(world.password_from(elsewhere, "a.lovelace", "a").await.is_ok());
     // The owner is known where the right one came from, by both names.
     world.pass(TimeDelta::seconds(61));
     for n in 0..200 {
