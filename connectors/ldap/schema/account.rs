@@ -25,6 +25,9 @@ const USUAL: [&str; 9] = [
     "krbPrincipalExpiration",
 ];
 
+/// Those of Active Directory, which gives every user both.
+const ACTIVE_DIRECTORY: [&str; 2] = ["userAccountControl", "accountExpires"];
+
 /// What says whether an account is in force.
 #[derive(Debug, Clone)]
 pub struct AccountRules {
@@ -44,7 +47,7 @@ impl AccountRules {
     /// What is asked of a person.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
         let usual: &[&str] = match self.kind {
-            Kind::ActiveDirectory => &["userAccountControl", "accountExpires"],
+            Kind::ActiveDirectory => &ACTIVE_DIRECTORY,
             _ => &USUAL,
         };
         usual.iter().copied().chain(self.own.as_deref())
@@ -53,7 +56,7 @@ impl AccountRules {
     /// What only shows on accounts that are disabled, so that hiding it makes them look in force.
     pub fn hideable(&self, root: &RootDse) -> Vec<&str> {
         let usual = match self.kind {
-            // There everybody has a userAccountControl, and whoever shows none counts as disabled.
+            // There every user has what says so.
             Kind::ActiveDirectory | Kind::Other => None,
             Kind::OpenLdap => root.knows(PASSWORD_POLICY).then_some("pwdAccountLockedTime"),
             Kind::Ds389 => Some("nsAccountLock"),
@@ -64,8 +67,11 @@ impl AccountRules {
     }
 
     /// What every user has, so that it is hidden from us where one does not show it.
-    pub fn of_every_user(&self) -> Option<&'static str> {
-        (self.kind == Kind::ActiveDirectory).then_some("userAccountControl")
+    pub fn of_every_user(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::ActiveDirectory => &ACTIVE_DIRECTORY,
+            _ => &[],
+        }
     }
 
     /// Whether an account may be used: neither disabled nor expired. A lock after wrong passwords is no reason: anybody

@@ -64,14 +64,17 @@ impl Hidden {
 pub async fn hidden(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<Option<Hidden>, ReadError> {
     let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
     for base in &config.people {
-        if let Some(name) = session.schema.accounts.of_every_user() {
+        let shown = session.schema.accounts.of_every_user();
+        if !shown.is_empty() {
             // Contacts and the like have none.
             let user = Filter::Equal("objectClass".to_owned(), b"user".to_vec());
             let filter = Filter::And(vec![session.schema.people.clone(), user]);
-            let search = search_below(base, filter, vec![name.to_owned()]);
+            let search = search_below(base, filter, shown.iter().map(|&name| name.to_owned()).collect());
             let found = search::first(&mut session.connection, search, session.root.pages()).await?;
-            if let Some(user) = found.filter(|user| user.values(name).is_empty()) {
-                return Ok(Some(Hidden::Attribute(name.to_owned(), user.dn)));
+            if let Some(user) = found
+                && let Some(name) = shown.iter().find(|name| user.values(name).is_empty())
+            {
+                return Ok(Some(Hidden::Attribute((*name).to_owned(), user.dn)));
             }
         }
         if names.is_empty() {

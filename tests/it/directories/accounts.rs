@@ -144,15 +144,17 @@ fn where_active_directory_hides_what_everybody_has_nobody_is_taken_for_anything(
         ..Config::new(vec![wire.url().parse().unwrap()], base("people"))
     };
     read(config()).unwrap();
-    wire.look(|_, _, message| {
-        let (name, other) = (b"userAccountControl", b"userAccountXXXXXXX");
-        while let Some(at) = message.0.windows(name.len()).position(|part| part.eq_ignore_ascii_case(name)) {
-            message.0[at..at + name.len()].copy_from_slice(other);
-        }
-        Act::Pass
-    });
-    let why = unauthorised(config());
-    assert!(why.contains("userAccountControl") && why.contains("Read Account Restrictions"), "{why}");
+    for (name, other) in [("userAccountControl", "userAccountXXXXXXX"), ("accountExpires", "accountXXXXXXX")] {
+        wire.look(move |_, _, message| {
+            let hidden = |part: &[u8]| part.eq_ignore_ascii_case(name.as_bytes());
+            while let Some(at) = message.0.windows(name.len()).position(hidden) {
+                message.0[at..at + name.len()].copy_from_slice(other.as_bytes());
+            }
+            Act::Pass
+        });
+        let why = unauthorised(config());
+        assert!(why.contains(name) && why.contains("Read Account Restrictions"), "{why}");
+    }
 }
 
 /// Hides an attribute from everybody but the administrator, or shows it again.
