@@ -229,10 +229,26 @@ impl Follower<'_> {
 
     /// A server that says nothing may have nothing to say, or be gone.
     async fn heartbeat(&self) -> Result<(), SyncError> {
+        self.prove_accounts().await?;
+        Ok(self.sink.heartbeat().await?)
+    }
+
+    async fn prove_accounts(&self) -> Result<(), SyncError> {
         let mut session = self.client.session().await?;
         read::prove_accounts(&mut session, self.config(), self.sink.now()).await?;
         session.connection.close().await;
-        Ok(self.sink.heartbeat().await?)
+        Ok(())
+    }
+
+    /// Whether somebody is in force by these who was not, as far as we know: what says otherwise may be hidden since.
+    fn brings_into_force(&self, said: &[EntryChange], index: &DirectoryIndex) -> bool {
+        said.iter().any(|said| match said {
+            EntryChange::Present(part, entry) if self.is_of_people(*part) => {
+                let known = self.schema.id_of(entry).ok().and_then(|id| index.person(&id));
+                !known.is_some_and(|person| person.active) && self.schema.accounts.in_force(entry, self.sink.now())
+            }
+            _ => false,
+        })
     }
 
     /// Looks up what groups list and nobody read.
@@ -251,6 +267,9 @@ impl Follower<'_> {
         said: Vec<EntryChange>,
         state: &mut SyncState,
     ) -> Result<Vec<SourceChange>, SyncError> {
+        if self.brings_into_force(&said, &state.index) {
+            self.prove_accounts().await?;
+        }
         let (mut told, mut affected, mut gone) = (Vec::new(), Affected::default(), Vec::new());
         for said in said {
             match said {

@@ -246,6 +246,44 @@ fn an_attribute_that_is_hidden_later_changes_nobody_and_is_shown_until_it_can_be
 }
 
 #[test]
+fn a_follower_takes_nobody_for_in_force_by_an_entry_that_hides_what_says_otherwise() {
+    let ldif = trunk() + &person("ada", "people", "a") + &person("bob", "people", "b") + &group("ops", [dn("ada")]);
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    slapd.with_policies();
+    slapd.modify("bob", "add", "pwdAccountLockedTime", "000001010000Z");
+    let wire = Wire::to(slapd.port);
+    let probe = Some(dn("bob").parse().unwrap());
+    let mut corp = Corp::new(Config { disabled_probe: probe, ..config(&wire.url()) });
+    corp.start();
+    let state = |state| move |corp: &Corp| corp.status().filter(|status| status.state == state).map(drop);
+    let (healthy, unauthorised) = (state(SourceState::Healthy), state(SourceState::Unauthorised));
+    slapd.change(&person("first", "people", "x"));
+    let said = |corp: &Corp| corp.stands().iter().filter(|subject| subject.starts_with("person/")).count();
+    wait_for("the first change", || (said(&corp) == 4).then_some(()));
+    let before = corp.head();
+    let people = |corp: &Corp| {
+        let people = corp.bodies(before).into_iter().filter(|body| matches!(body, Body::PersonUpserted(_)));
+        people.count()
+    };
+    let (name, other) = (b"pwdAccountLockedTime", b"pwdAccountXXXXXXXXXX");
+    wire.look(move |_, _, message| {
+        while let Some(at) = message.0.windows(name.len()).position(|part| part.eq_ignore_ascii_case(name)) {
+            message.0[at..at + name.len()].copy_from_slice(other);
+        }
+        Act::Pass
+    });
+    slapd.modify("bob", "replace", "sn", "B");
+    wait_for("an answer", || unauthorised(&corp).or((people(&corp) > 0).then_some(())));
+    assert_eq!(people(&corp), 0, "somebody who is locked was taken for in force");
+    wire.pass();
+    wire.cut();
+    wait_for("a healthy source", || healthy(&corp));
+    slapd.change(&person("last", "people", "x"));
+    wait_for("the last change", || (said(&corp) == 5).then_some(()));
+    assert_eq!(people(&corp), 1, "the last one");
+}
+
+#[test]
 fn doctor_says_whether_what_decides_can_be_read() {
     let ldif = trunk() + &person("ada", "people", "a") + &person("bob", "people", "b") + &group("ops", [dn("ada")]);
     let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
