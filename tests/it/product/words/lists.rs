@@ -251,3 +251,28 @@ fn an_unknown_filter_value_is_an_error_that_names_the_known_ones() {
         assert!(!found["items"].as_array().unwrap().is_empty(), "{list}");
     }
 }
+
+#[test]
+fn every_filter_of_every_list_is_refused_where_it_names_nothing() {
+    let server = Server::start();
+    server.say(WORLD);
+    // Any text may be a subject, of which pages of events may have none, and a label.
+    let free = [("/api/v1/events", "subject"), ("/api/v1/secrets", "label")];
+    let paging = ["cursor", "limit", "min_position", "wait"];
+    let told = server.get("/api/v1/openapi.json").expect(200).json();
+    let (mut asked, mut empty) = (0, Vec::new());
+    for (path, of) in told["paths"].as_object().unwrap().iter().filter(|(path, _)| !path.contains('{')) {
+        let parameters = of["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        for name in parameters.iter().filter(|one| one["in"] == "query").map(|one| one["name"].as_str().unwrap()) {
+            if paging.contains(&name) || free.contains(&(path, name)) {
+                continue;
+            }
+            asked += 1;
+            let answer = server.get(&format!("{path}?{name}=zzz-nobody"));
+            if ![400, 404].contains(&answer.status) {
+                empty.push(format!("{path}?{name}: {}", answer.status));
+            }
+        }
+    }
+    assert!(asked > 30 && empty.is_empty(), "{asked}, {empty:?}");
+}
