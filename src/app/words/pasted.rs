@@ -1,6 +1,8 @@
 //! What a customer pasted, read for the image, the action, the user and the ids that are in it: a reference with host, tag and
 //! digest, a command line, the error of a client. Pure; asks nobody, and never gives out what could be a password.
 
+use std::collections::BTreeSet;
+
 use crate::prefix;
 
 /// An image as clients write it.
@@ -27,6 +29,8 @@ pub struct Pasted {
     pub action: Option<&'static str>,
     /// What it was about.
     pub image: Option<Image>,
+    /// The names of the other images that stand there with their registry.
+    pub others: Vec<String>,
     /// The client says that it was not known who asked.
     pub unauthorized: bool,
 }
@@ -34,6 +38,10 @@ pub struct Pasted {
 /// Programs that pull and push.
 pub const CLIENTS: [&str; 12] =
     ["docker", "podman", "nerdctl", "skopeo", "buildah", "crane", "regctl", "helm", "oras", "ctr", "crictl", "kubectl"];
+
+/// Behind which options a user's name or a password stands.
+const SECRETIVE: [&str; 8] =
+    ["--username", "--user", "-u", "--creds", "--src-creds", "--dest-creds", "--password", "-p"];
 
 /// What stands before a reference that a program takes.
 const SCHEMES: [&str; 6] = ["docker://", "oci://", "docker-daemon:", "containers-storage:", "https://", "http://"];
@@ -89,7 +97,10 @@ fn is_digest(text: &str) -> bool {
 /// Whether what stands before the first slash is a registry's host, as clients tell it.
 fn is_host(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-    (text == "localhost" || text.contains(['.', ':'])) && text.chars().all(fits)
+    let is_port = |port: &str| port.ends_with(']') || port.bytes().all(|b| b.is_ascii_digit());
+    (text == "localhost" || text.contains(['.', ':']))
+        && text.chars().all(fits)
+        && text.rsplit_once(':').is_none_or(|(_, port)| is_port(port))
 }
 
 impl Pasted {
@@ -113,12 +124,19 @@ impl Pasted {
             "pull" | "run" | "create" | "inspect" => Some("pull"),
             _ => None,
         });
+        let action = scope_action.or(by_path.as_ref().and(method)).or(command);
+        let named_words = trimmed(&words);
+        let image = scoped.or(by_path).or_else(|| named(&named_words));
+        let images = words.iter().filter_map(|word| of_v2(word)).chain(with_registry(&named_words));
+        let others: BTreeSet<String> = images.map(|image| image.name).collect();
+        let others = others.into_iter().filter(|name| image.as_ref().is_some_and(|image| image.name != *name));
         Self {
+            others: others.collect(),
             decision: id(&text, "dec_"),
             delivery: id(&text, "dlv_"),
             user: user(&text, &words),
-            action: scope_action.or(by_path.as_ref().and(method)).or(command),
-            image: scoped.or(by_path).or_else(|| named(&words)),
+            action,
+            image,
             unauthorized: ["unauthorized", "authentication required", "invalid username/password", "401"]
                 .iter()
                 .any(|said| lower.contains(said)),
@@ -180,25 +198,42 @@ fn of_v2(word: &str) -> Option<Image> {
     Image::read(rest.get(..ends)?).map(|image| Image { host, ..image })
 }
 
-/// The reference among the words of a command line or of an error.
-fn named(words: &[&str]) -> Option<Image> {
+/// The words without what sentences put around them; neither ids nor what could be a password.
+fn trimmed(words: &[&str]) -> Vec<String> {
     let trimmed = |word: &str| word.trim_matches(|c| "[]{}.;!?".contains(c)).trim_end_matches(':').to_owned();
     let is_id = |word: &str| id(word, "dec_").or_else(|| id(word, "dlv_")).is_some();
-    let words: Vec<String> = words.iter().filter(|word| !is_id(word)).map(|word| trimmed(word)).collect();
+    let before = std::iter::once(&"").chain(words);
+    let open = words.iter().zip(before).filter(|(word, before)| !SECRETIVE.contains(before) && !is_id(word));
+    open.map(|(word, _)| trimmed(word)).collect()
+}
+
+/// What could be a reference, addresses apart.
+fn plain(words: &[String]) -> impl Iterator<Item = &String> {
+    words.iter().filter(|word| !word.contains("://"))
+}
+
+fn read(word: &str) -> Option<Image> {
+    Image::read(word).filter(|image| image.name.len() < word.len() || word.contains('/'))
+}
+
+/// What names a registry, or says that it is in one.
+fn with_registry(words: &[String]) -> impl Iterator<Item = Image> {
     let is_scheme = |word: &&String| ["docker://", "oci://"].iter().any(|scheme| word.starts_with(scheme));
-    let with_scheme = words.iter().filter(is_scheme).find_map(|word| Image::read(word));
-    let plain = || words.iter().filter(|word| !word.contains("://"));
-    let read = |word: &String| Image::read(word).filter(|image| image.name.len() < word.len() || word.contains('/'));
+    let with_scheme = words.iter().filter(is_scheme).filter_map(|word| Image::read(word));
+    with_scheme.chain(plain(words).filter_map(|word| read(word)).filter(|image| image.host.is_some()))
+}
+
+/// The reference among the words of a command line or of an error.
+fn named(words: &[String]) -> Option<Image> {
     // What names a registry is surely meant; then what a command or a sentence is about; then whatever has a slash.
-    let with_host = || plain().filter_map(read).find(|image| image.host.is_some());
     let after = || {
         let leads = ["for", "repository", "image", "reference", "pull", "push", "run", "in", "from"];
         let pairs = words.windows(2).filter(|pair| pair.first().is_some_and(|word| leads.contains(&word.as_str())));
-        pairs.filter_map(|pair| pair.get(1)).filter(|word| word.contains('/')).find_map(read)
+        pairs.filter_map(|pair| pair.get(1)).filter(|word| word.contains('/')).find_map(|word| read(word))
     };
-    let any = || plain().filter(|word| word.contains('/')).find_map(read);
+    let any = || plain(words).filter(|word| word.contains('/')).find_map(|word| read(word));
     // The message of our own refusal begins with the image: `acme/db: you cannot pull`.
-    with_scheme.or_else(with_host).or_else(after).or_else(any).or_else(|| match words.as_slice() {
+    with_registry(words).next().or_else(after).or_else(any).or_else(|| match words {
         [only] => Image::read(only),
         _ => None,
     })
@@ -309,6 +344,19 @@ mod tests {
                 (image, action, decision),
                 "{text}"
             );
+            assert_eq!(read.others, [] as [String; 0], "{text}");
+        }
+        let read =
+            Pasted::read("docker pull r.test/acme/db && docker push r.test/zeta/db && docker pull r.test/acme/db");
+        assert_eq!((read.image, read.others), (image("r.test", "acme/db", ""), vec!["zeta/db".to_owned()]));
+        for text in [
+            "docker login -u ada -p pa/ss r.test",
+            "docker login --username ada --password r.test/ss r.test",
+            "skopeo inspect --src-creds ada:pa/ss",
+            "ada:pa/ss",
+        ] {
+            let read = Pasted::read(text);
+            assert_eq!((read.image, read.others), (None, Vec::new()), "{text}: a password is no image");
         }
         let read = Pasted::read(
             "GET https://rollcall.test/token?account=ada%40globex.test&scope=repository%3Aacme%2Fdb%3Apull",

@@ -79,6 +79,8 @@ fn why_takes_what_a_client_said_and_a_decision_and_a_delivery() {
         assert!(said.out.starts_with("read as: may ada pull acme/db?\nNO"), "{text}: {}", said.out);
         assert!(said.out.contains("ENT-7"), "{}", said.out);
     }
+    let said = server.cli(&["why", "ada", &format!("docker pull {host}/acme/db; docker pull {host}/zeta/db")]);
+    assert!(said.out.contains("note: zeta/db stands there too, and was not asked about"), "{}", said.out);
     let said = server.cli(&["why", "ada", "docker", "push", &format!("{host}/acme/db")]);
     assert!(said.out.starts_with("read as: may ada push acme/db?\nNO"), "{} {}", said.out, said.err);
     // Our own refusal carries its decision, which says who and what.

@@ -201,6 +201,9 @@ async fn pasted(
     match (read.image, user) {
         (Some(image), Some(user)) => {
             let exit = about(client, format, (user, action), image, asking).await?;
+            for other in &read.others {
+                print_read_as(format, &format!("note: {other} stands there too, and was not asked about"));
+            }
             if read.unauthorized {
                 let user = shell_quote(user);
                 print_read_as(format, &format!("note: the registry did not know who asked; see also `rollcall sign-ins {user}`"));
