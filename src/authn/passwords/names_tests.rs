@@ -105,6 +105,28 @@ async fn a_users_own_name_comes_first_and_a_name_of_several_is_nobodys() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_ends_with_a_link_that_is_made_or_ended() {
+    let (corp, other) = (TestDirectory::new("corp"), TestDirectory::new("other"));
+    corp.set("u-ada", "a");
+    other.set("u-cyd", "d");
+    let world = World::with(&[&corp, &other]);
+    world.person("other", "cyd", true);
+    let link = r#"{"persons":[{"source":"corp","person":"u-ada"},{"source":"other","person":"u-cyd"}]}"#;
+    // Another event for the person that stays is the newer one.
+    for newest in ["other", "corp"] {
+        if newest == "corp" {
+            let moved = r#"{"person":"u-ada","username":"ada","account":"acme","active":true}"#;
+            world.record("corp", "person.upserted", moved);
+        }
+        assert_eq!(who(&world, "ada", "d").await, WRONG, "{newest}");
+        world.record("local", "identity.linked", link);
+        assert_eq!(who(&world, "ada", "d").await.as_deref(), Ok("corp/u-ada"), "{newest}");
+        world.record("local", "identity.unlinked", link);
+        assert_eq!(who(&world, "ada", "d").await, WRONG, "{newest}: the password of who is another user now");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_that_belongs_to_another_user_than_the_directory_means_is_refused_and_told_so() {
     let corp = TestDirectory::new("corp");
     corp.set("u-bob", "b");
