@@ -50,6 +50,8 @@ pub(super) struct Reference {
     narrowed: BTreeSet<(String, String)>,
     /// Project names that were ever taken.
     names: BTreeSet<String>,
+    /// Persons that were given another user name than their id, which is what these worlds ask for.
+    called: BTreeMap<String, String>,
 }
 
 impl Reference {
@@ -65,6 +67,7 @@ impl Reference {
             suspended: BTreeSet::new(),
             narrowed: BTreeSet::new(),
             names: BTreeSet::new(),
+            called: BTreeMap::new(),
         }
     }
 
@@ -118,6 +121,11 @@ impl Reference {
                     }
                     "entitlement.person.assigned" => {
                         self.narrowed.insert((source.clone(), text(&data, "entitlement").unwrap().to_owned()));
+                    }
+                    "user.name.given" => {
+                        let (name, user) = (text(&data, "username").unwrap(), text(&data, "user").unwrap());
+                        self.called.retain(|_, called| called != name);
+                        self.called.insert(user.to_owned(), name.to_owned());
                     }
                     "project.created" | "project.updated" => {
                         self.names.insert(text(&data, "name").unwrap().to_owned());
@@ -337,8 +345,8 @@ impl Reference {
             Where::Folder(id) => self.get("local", &format!("folder/{id}")).is_some(),
             Where::Project(key) => self.project(key).is_some(),
             Where::Personal(person) => {
-                let name = self.oldest(person);
-                let name = name.split_once('/').unwrap().1;
+                let oldest = self.oldest(person);
+                let name = self.called.get(&oldest).map_or(oldest.split_once('/').unwrap().1, String::as_str);
                 self.access.rule("personal_project").is_some()
                     && !self.shut_out(&self.user(person))
                     && !self.names.contains(name)
