@@ -83,19 +83,26 @@ impl Roster {
     }
 
     /// Whom a person is by what its source says: told, and in effect where somebody confirmed that its source may say so.
+    /// A source that is neither configured nor ever said anything is none for being named.
     fn set_same_as(&mut self, person: u32, same_as: &[SourcePerson]) {
-        let others: Vec<u32> = same_as.iter().map(|other| self.intern_source_person(other)).collect();
-        for other in &others {
-            let said = self.index.said_to_be.entry(*other).or_default();
-            if !said.contains(&person) {
-                said.push(person);
+        let known = same_as.iter().filter(|other| {
+            self.settings.sources.contains_key(&other.source)
+                || self.facts.sources.find(0, other.source.as_str()).is_some()
+        });
+        let known: Vec<&SourcePerson> = known.collect();
+        let others: Vec<u32> = known.into_iter().map(|other| self.intern_source_person(other)).collect();
+        let before = match others.is_empty() {
+            true => self.facts.same_as.remove(&person),
+            false => self.facts.same_as.insert(person, others.clone()),
+        };
+        for other in before.into_iter().flatten() {
+            if let Some(said) = self.index.said_to_be.get_mut(&other) {
+                said.remove(&person);
             }
         }
-        if others.is_empty() {
-            self.facts.same_as.remove(&person)
-        } else {
-            self.facts.same_as.insert(person, others)
-        };
+        for other in others {
+            self.index.said_to_be.entry(other).or_default().insert(person);
+        }
     }
 
     pub(crate) fn set_link(&mut self, cx: &mut FoldContext<'_>, data: &body::Link, rank: Rank) -> Effect {

@@ -32,7 +32,7 @@ pub(crate) struct Index {
     pub(crate) link: HashMap<(u32, u32), u32>,
     pub(crate) person_links: HashMap<u32, Vec<u32>>,
     /// Persons by whom a source said that they are.
-    pub(crate) said_to_be: HashMap<u32, Vec<u32>>,
+    pub(crate) said_to_be: HashMap<u32, BTreeSet<u32>>,
     /// The persons of a user who is more than one.
     pub(crate) linked: HashMap<u32, Vec<u32>>,
     pub(crate) secret_hash: HashMap<[u8; 32], u32>,
@@ -220,7 +220,7 @@ impl Index {
         }
         for (person, others) in &facts.same_as {
             for other in others {
-                index.said_to_be.entry(*other).or_default().push(*person);
+                index.said_to_be.entry(*other).or_default().insert(*person);
             }
         }
         for (name, project) in (0_u32..).zip(&facts.project_names.rows) {

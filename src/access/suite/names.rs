@@ -365,6 +365,24 @@ fn what_was_given_by_hand_to_who_was_removed_goes_with_the_link_to_who_came_sinc
     assert!(roster.moved_when_linked(&both, &giver, noon()).is_empty());
 }
 
+/// Whoever may post persons could else fill the table of sources, and be taken for one that comes later.
+#[test]
+fn whom_a_source_says_its_person_to_be_makes_no_source() {
+    let mut h = History::settings(false);
+    let same: Vec<String> =
+        ["corp", "nowhere", "local"].map(|source| format!(r#"{{"source":"{source}","person":"u-1"}}"#)).into();
+    let data = format!(r#"{{"person":"C-1","account":null,"active":true,"same_as":[{}]}}"#, same.join(","));
+    h.say("flexnet", "person.upserted", Some(1), &data);
+    let roster = h.fold();
+    assert!(!roster.sources().any(|source| source == "nowhere"), "{:?}", roster.sources().collect::<Vec<_>>());
+    person(&mut h, "corp", "u-1", None);
+    assert_eq!(link_flaws(&h.fold()).len(), 1, "of one that is configured it is told, also before it said anything");
+    let many: Vec<String> = (0..17).map(|n| format!(r#"{{"source":"s{n}","person":"u-1"}}"#)).collect();
+    let data = format!(r#"{{"person":"C-1","account":null,"active":true,"same_as":[{}]}}"#, many.join(","));
+    let refused = Body::parse("rollcall.person.upserted.v1", &data).unwrap_err();
+    assert!(refused.to_string().contains("/same_as"), "{refused}");
+}
+
 #[test]
 fn a_name_that_was_given_stays_whatever_the_source_asks_for_until_it_asks_for_that() {
     let mut h = History::settings(false);

@@ -53,16 +53,22 @@ pub struct Person {
     pub account: Option<Id>,
     /// `false` while suspended.
     pub active: bool,
-    /// The persons of other sources that this one is, by what this source keeps of them: at most one of each. Whether they are
-    /// linked is an operator's to say.
+    /// The persons of other sources that this one is, by what this source keeps of them: at most one of each, and 16. Whether
+    /// they are linked is an operator's to say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_as: Vec<SourcePerson>,
 }
+/// Of how many other sources a source may know its person.
+const MAX_SAME_AS: usize = 16;
+
 impl EventData for Person {
     fn subject(&self) -> String {
         format!("person/{}", self.person)
     }
     fn check(&self) -> Result<(), SchemaError> {
+        if self.same_as.len() > MAX_SAME_AS {
+            return Err(SchemaError::at("/same_as", format!("at most {MAX_SAME_AS} persons")));
+        }
         let twice = |(n, one): (usize, &SourcePerson)| {
             let before = self.same_as.get(..n).unwrap_or_default();
             before.iter().any(|other| other.source == one.source).then_some(n)
