@@ -360,7 +360,12 @@ fn is_link(body: &Body) -> bool {
 }
 
 fn canonical(pointer: &str, name: &str) -> Result<String> {
-    user_name(name).map_err(|why| invalid(pointer, &format!("a name that a user can have: {why}")))
+    user_name(name).map_err(|why| {
+        let field = SchemaError::at(pointer, "a name that a user can have");
+        ErrorKind::InvalidBody
+            .because(format!("No user can have this name: {why}. Nothing was changed."))
+            .with_field(field)
+    })
 }
 
 /// Gives a user another name, whatever its sources ask for. Whoever had it is called otherwise.
