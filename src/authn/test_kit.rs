@@ -48,6 +48,8 @@ pub(crate) struct TestDirectory {
     /// Whose password it was shown, and which.
     pub(crate) asked: Mutex<Vec<(String, String)>>,
     pub(crate) permits: Semaphore,
+    /// How many milliseconds it takes for somebody's password, and not for nobody's.
+    pub(crate) slow: AtomicI64,
 }
 
 impl TestDirectory {
@@ -62,6 +64,7 @@ impl TestDirectory {
             asked: Mutex::default(),
             lost: Mutex::default(),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
+            slow: AtomicI64::new(0),
         })
     }
 
@@ -133,6 +136,8 @@ impl PasswordCheck for Shared {
         let over = entry.and_then(|id| self.0.over.lock().unwrap().get(id).copied());
         self.0.asked.lock().unwrap().push((entry.unwrap_or("nobody").to_owned(), password.to_owned()));
         let _permit = self.0.permits.acquire().await.unwrap();
+        let slow = entry.map_or(0, |_| self.0.slow.load(Ordering::SeqCst));
+        tokio::time::sleep(std::time::Duration::from_millis(slow.unsigned_abs())).await;
         match over {
             _ if self.0.down.load(Ordering::SeqCst) => PasswordAnswer::Unavailable,
             _ if right != Some(password) => PasswordAnswer::Refused(PasswordRefusal::Wrong),

@@ -40,6 +40,10 @@ const MAX_LOCKS: usize = 10_000;
 /// A refusal is told at the end of such a span, so that it does not say how long whoever was asked took to find nobody, or
 /// somebody with another password, nor whether anybody was asked.
 const REFUSAL_SPAN: Duration = Duration::from_millis(100);
+/// No refusal waits for others that took longer than so many spans.
+const MOST_SPANS: u32 = 20;
+/// How long the slowest refusal counts.
+const SLOWEST_COUNTS: Duration = Duration::from_secs(3600);
 
 /// A name and a password to check.
 pub(crate) struct Login<'a> {
@@ -132,6 +136,25 @@ impl Directory {
     }
 }
 
+/// How many spans the slowest refusal of late took, and when. A directory whose hashes are slow takes longer for somebody than
+/// for nobody, and one without an index the other way round: whoever is refused waits as long as the slowest.
+#[derive(Default)]
+struct Slowest(Mutex<Option<(u32, Instant)>>);
+
+impl Slowest {
+    /// How many spans one waits that took so many.
+    fn spans(&self, took: u32, now: Instant) -> u32 {
+        let mut slowest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *slowest {
+            Some((spans, at)) if spans > took && now - at < SLOWEST_COUNTS => spans,
+            _ => {
+                *slowest = Some((took.min(MOST_SPANS), now));
+                took
+            }
+        }
+    }
+}
+
 /// All directories that check passwords, with one memory of their answers.
 ///
 /// A name that nobody has is treated as one that somebody has, step for step: every directory is asked about each, a wrong
@@ -142,6 +165,7 @@ pub(crate) struct Passwords {
     live: Arc<SharedRoster>,
     clock: Arc<dyn Clock>,
     answers: AnswerCache,
+    slowest: Slowest,
     /// One check at a time for each name: of many who ask the same at once, one asks the directories.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -154,7 +178,14 @@ impl Passwords {
     ) -> Result<Self, NoRandomness> {
         let bounded = |check| Directory { check, permits: Semaphore::new(MAX_CONCURRENT_CHECKS) };
         let directories = directories.into_iter().map(bounded).collect();
-        Ok(Self { directories, live, clock, answers: AnswerCache::new()?, locks: Mutex::default() })
+        Ok(Self {
+            directories,
+            live,
+            clock,
+            answers: AnswerCache::new()?,
+            slowest: Slowest::default(),
+            locks: Mutex::default(),
+        })
     }
 
     /// Whose password it is. `may_try`: whether somebody's account takes another guess now, asked where the name is not the
@@ -163,8 +194,13 @@ impl Passwords {
         let start = Instant::now();
         let checked = self.ask(login, may_try, start + CHECK_TIMEOUT).await;
         if !matches!(checked, Checked::Good(_)) {
-            let spans = start.elapsed().as_millis() / REFUSAL_SPAN.as_millis() + 1;
-            tokio::time::sleep_until(start + REFUSAL_SPAN * u32::try_from(spans).unwrap_or(1)).await;
+            let took = u32::try_from(start.elapsed().as_millis() / REFUSAL_SPAN.as_millis() + 1).unwrap_or(1);
+            let spans = match checked {
+                Checked::Refused(..) => self.slowest.spans(took, Instant::now()),
+                // Whoever could not be asked took the time that a directory has.
+                Checked::Open(_) | Checked::Good(_) => took,
+            };
+            tokio::time::sleep_until(start + REFUSAL_SPAN * spans).await;
         }
         checked
     }

@@ -178,6 +178,30 @@ async fn a_refusal_is_told_at_the_end_of_a_span_and_a_yes_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_for_nobody_takes_as_long_as_one_for_somebody_whose_password_is_slow_to_check() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    directory.slow.store(450, Ordering::SeqCst);
+    let world = World::with(&[&directory]);
+    let took = async |name: &str, password: &str| {
+        let start = Instant::now();
+        assert!(world.password(Realm::Api, name, password).await.is_err());
+        start.elapsed()
+    };
+    assert_eq!(took("ada", "wrong").await, REFUSAL_SPAN * 5);
+    for (name, password) in [("nobody", "wrong"), ("nobody", "another"), ("ada@ex.test", "wrong"), ("ada", "wrong")] {
+        assert_eq!(took(name, password).await, REFUSAL_SPAN * 5, "{name}");
+    }
+    // A directory that was slow for once is forgotten, and one that hangs is nobody's measure.
+    directory.slow.store(0, Ordering::SeqCst);
+    tokio::time::advance(SLOWEST_COUNTS).await;
+    assert_eq!(took("nobody", "third").await, REFUSAL_SPAN);
+    directory.slow.store(7000, Ordering::SeqCst);
+    assert_eq!(took("ada", "third").await, REFUSAL_SPAN * 71);
+    assert_eq!(took("nobody", "fourth").await, REFUSAL_SPAN * MOST_SPANS);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_suspended_directory_lets_nobody_in_also_whom_another_source_knows_and_does_when_it_is_resumed() {
     let directory = TestDirectory::new("corp");
     directory.set("u-ada", "love:lace");

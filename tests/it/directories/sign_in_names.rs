@@ -146,6 +146,26 @@ fn an_address_signs_in_whom_it_belongs_to_alone_and_is_in_no_log() {
 }
 
 #[test]
+fn a_directory_whose_hashes_are_slow_tells_nobody_who_there_is() {
+    // A quarter of a second for each password of hers, and nothing for nobody's.
+    let ada = person("ada", "people", "a").replace("userPassword: a\n", &format!("userPassword: {{CRYPT}}{SLOW}\n"));
+    let Some(slapd) = Slapd::start(Kind::default(), &(trunk() + &ada + &group("ops", [dn("ada")]))) else { return };
+    let server = served(&slapd.url(), "");
+    wait_for("ada", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    assert_eq!(who(&server, "ada", "a").as_deref(), Some("ada"));
+    assert_eq!(who(&server, "ada", "wrong"), None);
+    for invented in ["nobody", "nobody@ex.test", "EX\\nobody"] {
+        let start = std::time::Instant::now();
+        assert_eq!(who(&server, invented, "wrong"), None);
+        assert!(start.elapsed() > std::time::Duration::from_millis(200), "{invented}: {:?}", start.elapsed());
+    }
+}
+
+/// `a`, hashed 800000 times.
+const SLOW: &str =
+    "$6$rounds=800000$saltsalt$wbxHU6VjZNlp8Ka1jSo6hbiPtFW4.IqlyLKnj9lU/dSAQiI5ZE.TPQq1XovMs.LAySx72Ce8IQEO0wXHQ1E/K1";
+
+#[test]
 fn which_attributes_people_may_type_is_a_setting() {
     let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada")]);
     let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
