@@ -371,12 +371,21 @@ fn canonical(pointer: &str, name: &str) -> Result<String> {
 /// Gives a user another name, whatever its sources ask for. Whoever had it is called otherwise.
 ///
 /// # Errors
-/// There is no such user, nobody can have the name, or whoever has or had it still means something by it.
+/// There is no such user, nobody can have the name, or whoever has or had it may sign in or still means something by it.
 pub async fn rename(commands: Commands, user: &str, new: &NewUserName) -> Result<CommandOutcome> {
     let username = canonical("/username", &new.username)?;
     let user = {
         let roster = commands.live().read();
-        find::parse_roster_id(roster.user_id(find::user(&roster, user)?))?
+        let user = find::user(&roster, user)?;
+        // A rule may call somebody otherwise who signs in; a person's word that could be a slip does it in two steps.
+        let holder = roster.user_by_name(&username).filter(|holder| *holder != user);
+        if let Some(holder) = holder.map(|holder| roster.user(holder)).filter(|holder| !holder.shut_out) {
+            return Err(ErrorKind::Refused.because(format!(
+                "`{username}` is the name of {}, who may sign in; give that one another name first. Nothing was recorded.",
+                holder.id
+            )));
+        }
+        find::parse_roster_id(roster.user_id(user))?
     };
     let (author, made_with) = (Some(commands.author()), commands.made_with());
     commands.append(&Body::UserNameGiven(UserName { username, user, rule: None, author, made_with })).await

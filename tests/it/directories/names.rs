@@ -184,6 +184,9 @@ fn who_is_made_again_waits_for_somebody_to_say_who_it_is_and_is_the_same_or_anot
     let ada = server.get("/api/v1/users/ada").expect(200).json();
     assert_eq!((text(&ada, "id"), ada["persons"].as_array().unwrap().len()), (ids[0].clone(), 2));
     server.post("/api/v1/links/plan", &request).expect(409);
+    // Whoever signs in under a name is not called otherwise by a slip.
+    let slip = server.cli(&["users", "rename", &again[1], "sync"]);
+    assert!(slip.code == 1 && slip.err.contains("may sign in"), "{} {}", slip.out, slip.err);
     // Another person: the name alone. Its holder still has a role by name, which ends first.
     let rename = ["users", "rename", &again[1], "Eve"];
     let refused = server.cli(&rename);

@@ -52,7 +52,7 @@ async fn apply(Write(commands): Write, JsonBody(request): JsonBody<LinkRequest>)
 }
 
 /// Gives a user another name, whatever its sources ask for; whoever had it is called otherwise. Refused while whoever has
-/// or had it still has a secret, a role given by name, or a personal project.
+/// it may sign in, and while whoever has or had it still has a secret, a role given by name, or a personal project.
 #[utoipa::path(
     put, path = "/api/v1/users/{name}/username", tag = "users", operation_id = "user_rename", request_body = NewUserName,
     params(("name" = String, Path, description = "The user's name or id")),

@@ -35,8 +35,8 @@ pub enum UsersCommand {
     Links,
     /// Give a user another name, whatever its source asks for
     ///
-    /// Whoever had it is called otherwise. Refused while whoever has or had it still has a secret, a role given by name or a
-    /// personal project.
+    /// Whoever had it is called otherwise. Refused while whoever has it may sign in, and while whoever has or had it still has a
+    /// secret, a role given by name or a personal project.
     Rename {
         /// Its name or id
         user: String,
