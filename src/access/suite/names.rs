@@ -14,6 +14,7 @@ use crate::{
     },
     roster::{Roster, users::NameProblem},
     suite::histories::{History, noon, past_profile},
+    what_if::links::{PersonChange, plan_links},
 };
 
 fn person(h: &mut History, source: &str, id: &str, username: Option<&str>) {
@@ -381,6 +382,24 @@ fn whom_a_source_says_its_person_to_be_makes_no_source() {
     let data = format!(r#"{{"person":"C-1","account":null,"active":true,"same_as":[{}]}}"#, many.join(","));
     let refused = Body::parse("rollcall.person.upserted.v1", &data).unwrap_err();
     assert!(refused.to_string().contains("/same_as"), "{refused}");
+}
+
+#[test]
+fn what_a_link_would_change_names_roles_of_the_api_and_who_could_not_sign_in_any_more() {
+    let mut h = History::settings(false);
+    person(&mut h, "flexnet", "C-1", Some("carl"));
+    let role = r#"{"principal":{"user":"flexnet/C-1"},"role":"api:auditor","scope":"root","author":"test"}"#;
+    h.say("local", "binding.set", None, role);
+    person(&mut h, "corp", "u-1", Some("max"));
+    let changes = |h: &History| {
+        let body = Body::parse("rollcall.identity.linked.v1", &link("corp/u-1", "flexnet/C-1")).unwrap();
+        let plan = plan_links(&h.fold(), vec![body], noon(), &Effort::unbounded()).unwrap();
+        let row = |row: &PersonChange| format!("{}{} {}", if row.appears { '+' } else { '-' }, row.person, row.role);
+        plan.changes.iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(changes(&h), ["+corp/u-1 api:auditor"]);
+    h.say("corp", "person.upserted", Some(2), r#"{"person":"u-1","username":"max","account":null,"active":false}"#);
+    assert_eq!(changes(&h), ["-flexnet/C-1 api:auditor", "-flexnet/C-1 sign in"]);
 }
 
 #[test]

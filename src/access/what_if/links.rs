@@ -11,12 +11,12 @@ use crate::{
     questions::members::memberships_of,
     roster::{
         Roster,
-        handles::{Place, Principal, UserIx},
+        handles::{Place, Principal, ProfileKind, UserIx},
     },
-    what_if::preview::NamedScope,
+    what_if::{preview::NamedScope, standing::SIGN_IN},
 };
 
-/// A role that a person has on a scope, or has no more.
+/// A role that a person has on a scope, or has no more; or that it can sign in no more, told of the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PersonChange {
     /// Whose, `source/id`.
@@ -52,6 +52,26 @@ impl Roster {
             let roles = self.roles_at(Principal::User(user), place, now).into_iter();
             all.extend(roles.map(|role| (self.named_scope(place), role)));
         }
+        all.extend(self.api_roles_by_scope(user, now));
+        all
+    }
+
+    /// Those of Rollcall's own API, where they were given.
+    fn api_roles_by_scope(&self, user: UserIx, now: DateTime<Utc>) -> Vec<(NamedScope, String)> {
+        let (mut all, now) = (Vec::new(), now.timestamp_micros());
+        if self.shut_out(user) {
+            return all;
+        }
+        self.each_holder(Principal::User(user), |holder| {
+            for ix in self.index.holder_bindings.get(&holder).into_iter().flatten() {
+                let row = self.facts.bindings.get(*ix).and_then(Option::as_ref).filter(|row| row.runs(now));
+                let role = self.roles.get(*ix as usize).copied().flatten();
+                if let (Some(row), Some((ProfileKind::Api, held))) = (row, role) {
+                    let scope = self.named_scope(self.place_on(row.on));
+                    all.push((scope, self.bindable_role(ProfileKind::Api, held.role)));
+                }
+            }
+        });
         all
     }
 }
@@ -81,6 +101,11 @@ pub fn plan_links(
                 user.map(|user| roster.roles_by_scope(user, now)).unwrap_or_default()
             };
             let (had, has) = (roles(before), roles(&after));
+            let signs_in = |roster: &Roster| roster.user_by_id(&person).is_some_and(|user| !roster.shut_out(user));
+            if signs_in(before) && !signs_in(&after) {
+                let (scope, role) = (NamedScope::Root, SIGN_IN.to_owned());
+                changes.insert(PersonChange { person: person.clone(), scope, role, appears: false });
+            }
             for (side, other, appears) in [(&has, &had, true), (&had, &has, false)] {
                 changes.extend(side.difference(other).map(|(scope, role)| PersonChange {
                     person: person.clone(),

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Signing in at all: what somebody who is shut out has not.
-const SIGN_IN: &str = "sign in";
+pub(crate) const SIGN_IN: &str = "sign in";
 /// What people whose only reasons are entitlements see of a project where the settings let them.
 const SEE_MEMBERS: &str = "see other members";
 

@@ -79,7 +79,7 @@ pub struct LinkPlanned {
     pub names: [String; 2],
 }
 
-/// A role that a person would have, or have no more.
+/// A role that a person would have, or have no more; `sign in`, of the root, of whoever could sign in no more.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PersonChangeShown {
     /// Whose, `source/person`.
