@@ -130,6 +130,11 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ("[token]\nttl = \"5m\"\nttl = \"4m\"\n", "etc/rollcall.toml:3:1", "this is not TOML: duplicate key"),
         ("[source.flexnet]\nkind = \"entitlements\"\n", "etc/rollcall.toml:1:9", "the source has no secret"),
         (
+            "[source.corp]\nkind = \"ldap\"\npeople = \"dc=x\"\nurl = \"ldaps://dc1.test\"\nlinks = { flexnt = \"employeeNumber\" }\n",
+            "etc/rollcall.toml:5:1",
+            "there is no source `flexnt`",
+        ),
+        (
             "[source.flexnet]\nsecret = \"whsec_x\"\n",
             "etc/rollcall.toml:2:1",
             "a secret does not stand in the configuration",

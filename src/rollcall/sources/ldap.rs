@@ -159,6 +159,10 @@ impl SourceConfig for Ldap {
         self.authoritative
     }
 
+    fn names_sources(&self) -> Vec<(&'static str, &SourceName)> {
+        self.links.keys().map(|source| ("links", source)).collect()
+    }
+
     fn secret_file(&self) -> Option<&Path> {
         self.secret_file.as_deref()
     }

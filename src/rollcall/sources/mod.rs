@@ -41,6 +41,11 @@ pub trait SourceConfig: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The other sources that it says its people to be of, and the key that names them.
+    fn names_sources(&self) -> Vec<(&'static str, &SourceName)> {
+        Vec::new()
+    }
+
     /// The file with its secret.
     fn secret_file(&self) -> Option<&Path>;
 
