@@ -22,7 +22,7 @@ use crate::{
     turn::Awaited,
 };
 
-/// How many pairs of persons are linked at once at most.
+/// How many pairs of persons are linked at once at most; an answer says how many are left.
 const MAX_LINKS: usize = 20_000;
 /// How many rows of what would change an answer shows; the total counts all.
 const MAX_ROWS: usize = 1_000;
@@ -104,6 +104,9 @@ pub struct LinkPlanShown {
     pub changes: Vec<PersonChangeShown>,
     /// How many there are.
     pub total: u64,
+    /// How many more pairs the rule takes for one than are linked at once: once these are linked, ask again.
+    #[serde(default)]
+    pub left: u64,
 }
 
 /// What was done.
@@ -113,6 +116,9 @@ pub struct LinksApplied {
     pub plan: String,
     /// How many pairs were linked or parted.
     pub links: u64,
+    /// How many more pairs the rule takes for one: ask again.
+    #[serde(default)]
+    pub left: u64,
     /// The log's position that holds all of it.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -201,8 +207,28 @@ fn invalid(pointer: &str, what: &str) -> Error {
     ErrorKind::InvalidBody.because(format!("{field}. Nothing was changed.")).with_field(field)
 }
 
-/// The commands that a request comes to, as somebody would give them.
-fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver, now: DateTime<Utc>) -> Result<Vec<Body>> {
+/// What a request comes to.
+struct Requested {
+    /// As somebody would give them.
+    commands: Vec<Body>,
+    /// How many pairs of the rule are left for another time.
+    left: u64,
+}
+
+impl Requested {
+    fn all(commands: Vec<Body>) -> Self {
+        Self { commands, left: 0 }
+    }
+}
+
+/// The commands that a request comes to, for `most` pairs at most.
+fn requested(
+    roster: &Roster,
+    request: &LinkRequest,
+    giver: &LinkGiver,
+    now: DateTime<Utc>,
+    most: usize,
+) -> Result<Requested> {
     let linked = |pair: [SourcePerson; 2], rule| {
         let moved = roster.moved_when_linked(&pair, giver, now);
         roster.link_commands(pair, rule, giver).into_iter().chain(moved)
@@ -219,18 +245,18 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver, now: Dat
                     key(a),
                     key(b)
                 ))),
-                LinkChange::Link => Ok(linked(persons, None).collect()),
+                LinkChange::Link => Ok(Requested::all(linked(persons, None).collect())),
                 LinkChange::Unlink if !roster.is_linked(&persons) => Err(ErrorKind::Refused.because(format!(
                     "{} and {} are not linked with each other; /api/v1/links lists the links. Nothing was changed.",
                     key(a),
                     key(b)
                 ))),
-                LinkChange::Unlink => Ok(vec![Body::IdentityUnlinked(Link {
+                LinkChange::Unlink => Ok(Requested::all(vec![Body::IdentityUnlinked(Link {
                     persons,
                     rule: None,
                     author: giver.author.clone(),
                     made_with: giver.made_with.clone(),
-                })]),
+                })])),
             }
         }
         (None, Some(word)) => {
@@ -257,10 +283,10 @@ fn requested(roster: &Roster, request: &LinkRequest, giver: &LinkGiver, now: Dat
             let left_out = |pair: &[SourcePerson; 2]| pair.iter().any(|one| request.except.contains(&key(one)));
             let mut pairs = roster.linkable(rule, &source, &with);
             pairs.retain(|pair| !left_out(pair));
-            if pairs.len() > MAX_LINKS {
-                pairs.truncate(MAX_LINKS);
-            }
-            Ok(pairs.into_iter().flat_map(|pair| linked(pair, Some(rule))).collect())
+            let left = pairs.len().saturating_sub(most) as u64;
+            pairs.truncate(most);
+            let commands = pairs.into_iter().flat_map(|pair| linked(pair, Some(rule))).collect();
+            Ok(Requested { commands, left })
         }
         _ => Err(invalid("", "either `persons` or `rule`")),
     }
@@ -272,17 +298,17 @@ fn planned(
     giver: &LinkGiver,
     now: DateTime<Utc>,
     awaited: &Awaited,
-) -> Result<LinkPlan> {
-    let commands = requested(roster, request, giver, now)?;
+) -> Result<(LinkPlan, u64)> {
+    let Requested { commands, left } = requested(roster, request, giver, now, MAX_LINKS)?;
     let go_on = || awaited.is_awaited();
     let plan = plan_links(roster, commands, now, &Effort::of(u64::MAX, &go_on))?;
     match plan.effects.iter().find_map(Effect::reason) {
         Some(why) => Err(ErrorKind::Refused.because(format!("{why}. Nothing was changed."))),
-        None => Ok(plan),
+        None => Ok((plan, left)),
     }
 }
 
-fn shown(roster: &Roster, plan: &LinkPlan) -> LinkPlanShown {
+fn shown(roster: &Roster, plan: &LinkPlan, left: u64) -> LinkPlanShown {
     let called = |id: &String| roster.user_by_id(id).map_or_else(String::new, |user| roster.user_name(user).to_owned());
     let links = plan.commands.iter().filter_map(|body| match body {
         Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => {
@@ -302,6 +328,7 @@ fn shown(roster: &Roster, plan: &LinkPlan) -> LinkPlanShown {
         links: links.collect(),
         changes: plan.changes.iter().take(MAX_ROWS).map(row).collect(),
         total: plan.changes.len() as u64,
+        left,
     }
 }
 
@@ -314,8 +341,8 @@ pub async fn plan(reads: &Reads, request: LinkRequest) -> Result<Answer<LinkPlan
     let turn = reads.copy_turn().await?;
     let tried = turn.run_on_copy(reads.live(), move |copy, awaited| {
         // To be tried, by whomever: whoever may look at plans need not be able to do what they plan.
-        let plan = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
-        Ok((copy.position(), shown(copy, &plan)))
+        let (plan, left) = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
+        Ok((copy.position(), shown(copy, &plan, left)))
     });
     let (position, shown) = tried.await?;
     Ok(Answer::of_more(position, shown))
@@ -334,7 +361,7 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
     let (now, giver) = (commands.now(), commands.giver());
     let giver = LinkGiver { author: Some(giver.author), made_with: giver.made_with };
     let tried = turn.run_on_copy(commands.live(), move |copy, awaited| planned(copy, &request, &giver, now, awaited));
-    let plan = tried.await?;
+    let (plan, left) = tried.await?;
     if plan.name != confirmed {
         return Err(ErrorKind::Changed.because(format!(
             "It would change something else than what was confirmed. Look at it again: it is {} now. Nothing was changed.",
@@ -352,7 +379,7 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
         position = outcome.position;
     }
     let links = plan.commands.iter().filter(|body| is_link(body)).count() as u64;
-    Ok(LinksApplied { plan: plan.name, links, position })
+    Ok(LinksApplied { plan: plan.name, links, left, position })
 }
 
 fn is_link(body: &Body) -> bool {
@@ -447,4 +474,49 @@ async fn apply_due(app: &App, due: impl Fn(&Roster, u32) -> (Vec<Body>, Option<u
         }
     }
     Ok(applied)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_events::{LogId, NewEvent, Recorded, body::Person};
+
+    use super::*;
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_767_225_600, 0).unwrap()
+    }
+
+    #[test]
+    fn a_rule_that_takes_more_for_one_than_are_linked_at_once_says_how_many_are_left() {
+        let mut roster = Roster::new(LogId([7; 8]));
+        let people = ["old", "new"].into_iter().flat_map(|source| (0..5).map(move |n| (source, n)));
+        for (at, (source, n)) in (1..).zip(people) {
+            let person = Person {
+                person: format!("u-{n}").parse().unwrap(),
+                username: None,
+                account: None,
+                active: true,
+                same_as: Vec::new(),
+            };
+            let event = NewEvent::of(source.parse().unwrap(), format!("e-{at}"), &Body::PersonUpserted(person));
+            let event = NewEvent { time: Some(noon()), ..event };
+            roster.apply(&Recorded { position: Position(at), recorded_at: noon(), event });
+        }
+        let request = |except: &[&str]| LinkRequest {
+            change: LinkChange::Link,
+            persons: None,
+            rule: Some("same_id".to_owned()),
+            source: Some("old".to_owned()),
+            with: Some("new".to_owned()),
+            except: except.iter().map(|one| (*one).to_owned()).collect(),
+            confirm: None,
+        };
+        for (most, except, links, left) in
+            [(2, &[][..], 2, 3), (5, &[], 5, 0), (9, &[], 5, 0), (2, &["old/u-0", "new/u-4"], 2, 1)]
+        {
+            let found = requested(&roster, &request(except), &LinkGiver::default(), noon(), most).unwrap();
+            let linked = found.commands.iter().filter(|body| is_link(body)).count();
+            assert_eq!((linked, found.left), (links, left), "{most} at once, without {except:?}");
+        }
+    }
 }

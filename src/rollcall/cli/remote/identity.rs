@@ -99,11 +99,15 @@ async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest)
         request.confirm = Some(id.clone());
     }
     let done = client.post::<LinksApplied>(&api_path(&["links"]), &request).await?;
-    let LinksApplied { links, position, .. } = &done.value;
+    let LinksApplied { links, left, position, .. } = &done.value;
     let word = if request.change == LinkChange::Link { "linked" } else { "parted" };
     let text = match links {
         1 => format!("two people {word}, position {position}\n"),
         links => format!("{links} times two people {word}, position {position}\n"),
+    };
+    let text = match left {
+        0 => text,
+        left => format!("{text}{left} more pairs are left: give the command again\n"),
     };
     format.print(&done.json, |_| text);
     Ok(Exit::Yes)
@@ -122,6 +126,11 @@ fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> Stri
     }
     if plan.links.len() > MAX_PRINTED {
         out.push_str(&format!("  and {} more; --json has them\n", plan.links.len() - MAX_PRINTED));
+    }
+    if plan.left > 0 {
+        let at_once = plan.links.len();
+        let left = paint.bad(&format!("{} more pairs are left", plan.left));
+        out.push_str(&format!("  {left}: at most {at_once} are linked at once; ask again once these are\n"));
     }
     if plan.changes.is_empty() {
         out.push_str("no role changes\n");
@@ -165,4 +174,18 @@ pub async fn free(client: &Client, format: OutputFormat, name: &str) -> Result<E
     };
     format.print(&done.json, |_| text);
     Ok(Exit::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_is_not_the_whole_says_how_many_are_left() {
+        let plan =
+            |left| LinkPlanShown { plan: "lnk_1".to_owned(), links: Vec::new(), changes: Vec::new(), total: 0, left };
+        let text = |left| plan_text(ColorMode::Plain, LinkChange::Link, &plan(left));
+        assert!(text(41).contains("41 more pairs are left"), "{}", text(41));
+        assert!(!text(0).contains("left"), "{}", text(0));
+    }
 }
