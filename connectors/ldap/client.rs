@@ -1,16 +1,32 @@
 //! The servers of a directory as one: which of them answers, bound and asked what it is. Tries the next where one does
 //! not answer, and remembers which did; when to come again is for whoever asked.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     config::Config,
-    schema::{model::Schema, server::RootDse},
+    schema::{
+        definitions::{self, Definitions},
+        model::Schema,
+        server::RootDse,
+    },
     wire::{
         connection::{Connection, Protection, Url},
         fault::Fault,
+        search,
     },
 };
+
+/// How long a server's schema is taken for what it was: it is large, and changes by an administrator's hand.
+const KNOWN_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// The servers' schema as it was read last, and when.
+type KnownDefinitions = Arc<Mutex<Option<(DateTime<Utc>, Arc<Definitions>)>>>;
 
 /// A directory's servers.
 #[derive(Debug)]
@@ -19,6 +35,7 @@ pub struct Client {
     protection: Protection,
     /// Which server answered last.
     preferred: AtomicUsize,
+    definitions: KnownDefinitions,
 }
 
 impl std::fmt::Debug for Protection {
@@ -33,6 +50,31 @@ pub struct Session {
     pub connection: Connection,
     pub root: RootDse,
     pub schema: Schema,
+    definitions: KnownDefinitions,
+}
+
+impl Session {
+    /// What the server's schema defines; `None` where it does not show it to us.
+    pub async fn definitions(&mut self, now: DateTime<Utc>) -> Result<Option<Arc<Definitions>>, Fault> {
+        if let Some((at, known)) = &*self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
+            && (now - *at).abs() < KNOWN_FOR
+        {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(subschema) = self.root.subschema.clone() else { return Ok(None) };
+        let names = definitions::ATTRIBUTES.map(str::to_owned).to_vec();
+        let shown = match search::read_entry(&mut self.connection, &subschema, None, names).await {
+            Ok(shown) => shown,
+            Err(Fault::Refused { .. }) => None,
+            Err(fault) => return Err(fault),
+        };
+        let found = shown.as_ref().and_then(Definitions::of).map(Arc::new);
+        if let Some(found) = &found {
+            let known = (now, Arc::clone(found));
+            *self.definitions.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        }
+        Ok(found)
+    }
 }
 
 impl Client {
@@ -48,7 +90,7 @@ impl Client {
         if let Some(url) = config.urls.iter().find(|url| config.clear_text && url.tls) {
             return Err(format!("{url} speaks TLS, and `clear_text` says not to"));
         }
-        Ok(Self { config, protection, preferred: AtomicUsize::new(0) })
+        Ok(Self { config, protection, preferred: AtomicUsize::new(0), definitions: KnownDefinitions::default() })
     }
 
     /// A secured connection to one server, not yet bound.
@@ -107,7 +149,8 @@ impl Client {
     /// A session on a bound connection whose server said what it is.
     pub fn session_of(&self, mut connection: Connection, root: RootDse) -> Session {
         connection.set_advice(root.kind.limit_advice(self.config.bind.account()));
-        Session { connection, schema: Schema::of(&self.config, root.kind), root }
+        let definitions = Arc::clone(&self.definitions);
+        Session { connection, schema: Schema::of(&self.config, root.kind), root, definitions }
     }
 }
 

@@ -92,6 +92,7 @@ impl Config {
             group_name,
             disabled,
             disabled_values,
+            unused,
             links,
             sign_in: _,
             netbios: _,
@@ -102,6 +103,7 @@ impl Config {
         parts.push(format!("{:?} {:?}", self.people_filter, self.group_filter));
         // Only where it is set, so that a scope of before stays the same.
         parts.extend(disabled.iter().map(|disabled| format!("disabled {disabled} {disabled_values:?}")));
+        parts.extend(unused.iter().map(|name| format!("unused {name}")));
         parts.extend(links.iter().map(|(source, attribute)| format!("link {source} {attribute}")));
         Scope::of(parts)
     }
@@ -139,6 +141,8 @@ pub struct Attributes {
     pub disabled: Option<String>,
     /// The values of it that mean so; any where there are none.
     pub disabled_values: Vec<String>,
+    /// Which of the usual attributes that say whether an account is in force nobody has, though the server knows them.
+    pub unused: Vec<String>,
     /// The e-mail address.
     pub email: String,
     /// What holds the id that another source has for the same person, by that source.
@@ -158,6 +162,7 @@ impl Default for Attributes {
             netbios: None,
             disabled: None,
             disabled_values: Vec::new(),
+            unused: Vec::new(),
             links: BTreeMap::new(),
             email: "mail".to_owned(),
             name: "displayName".to_owned(),

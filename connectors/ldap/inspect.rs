@@ -164,12 +164,12 @@ async fn look(client: &Client, session: &mut Session, now: DateTime<Utc>, found:
     }
 }
 
-/// Whether what says that an account is disabled can be read, and of how many.
+/// Whether what says that an account is disabled or over can be read, and of how many.
 async fn look_at_accounts(client: &Client, session: &mut Session, now: DateTime<Utc>, found: &mut Vec<Finding>) {
     let config = &client.config;
     let mut add = |grade, text| found.push(Finding { what: "accounts", grade, text });
     let hidden = match accounts::hidden(session, config, now).await {
-        Ok(None) => accounts::hidden_by_example(session, config).await,
+        Ok(None) => accounts::hidden_by_example(session, config, now).await,
         found => found,
     };
     match hidden {
@@ -177,16 +177,27 @@ async fn look_at_accounts(client: &Client, session: &mut Session, now: DateTime<
         Err(why) => return add(Grade::Bad, why.to_string()),
         Ok(None) => {}
     }
-    let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
-    for name in names {
-        match accounts::count(session, config, &name).await {
+    let provable = match accounts::provable(session, now).await {
+        Ok(provable) => provable,
+        Err(fault) => return add(Grade::Bad, fault.to_string()),
+    };
+    for (what, who) in provable {
+        match accounts::count(session, config, &what.name, &who).await {
+            Ok((0, _)) => {}
             Ok((all, defined)) if defined < all => {
                 let of = format!("{} of {all} people", all - defined);
-                add(Grade::Bad, format!("{name}, which says that an account is disabled, may not be read of {of}"));
+                add(Grade::Bad, format!("{}, may not be read of {of}", accounts::meaning(&what)));
             }
-            Ok((all, _)) => add(Grade::Good, format!("{name} can be read of all {all} people")),
+            Ok((all, _)) => add(Grade::Good, format!("{} can be read of all {all} people who may have it", what.name)),
             Err(fault) => add(Grade::Bad, fault.to_string()),
         }
+    }
+    let usual = session.schema.accounts.hideable().into_iter().filter(|what| !what.is_own).map(|what| what.name);
+    let usual = usual.collect::<Vec<_>>().join(", ");
+    if !usual.is_empty() && session.definitions(now).await.is_ok_and(|found| found.is_none()) {
+        let text =
+            format!("the server shows no schema, so whether {usual} can be read is not proven; set `disabled_probe`");
+        add(Grade::Odd, text);
     }
     if let Some(probe) = &config.disabled_probe {
         add(Grade::Good, format!("{} looks disabled, as it should", probe.text));

@@ -17,7 +17,10 @@ pub use directory::{Directory, DirectoryStatus};
 pub use inspect::{Finding, Grade};
 pub use password::{AccountFound, Wanted};
 pub use password_answer::{PasswordAnswer, PasswordRefusal};
-pub use schema::server::{Kind, RootDse};
+pub use schema::{
+    account::usual_attributes,
+    server::{Kind, RootDse},
+};
 pub use sync::{index::ReadReport, method::SyncMethod};
 pub use wire::{
     connection::{Bind, Limits, Url},

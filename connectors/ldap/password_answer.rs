@@ -2,14 +2,13 @@
 //! control of draft-behera-ldap-password-policy, by an older one of Netscape's, by a number in its diagnostic text, or not at
 //! all. Pure.
 
-use crate::{
-    schema::account::PASSWORD_POLICY,
-    wire::{
-        ber::{Reader, SEQUENCE},
-        message::{Control, Outcome},
-    },
+use crate::wire::{
+    ber::{Reader, SEQUENCE},
+    message::{Control, Outcome},
 };
 
+/// The control of draft-behera-ldap-password-policy.
+const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
 /// Netscape's control for a password that is over (389 Directory Server).
 const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
 

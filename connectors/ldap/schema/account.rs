@@ -5,25 +5,36 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     config::{Attributes, Config},
-    schema::server::{Kind, RootDse, time},
+    schema::server::{Kind, time},
     wire::message::Entry,
 };
 
-/// The control of draft-behera-ldap-password-policy: whose database has such a policy, has it loaded.
-pub const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
+/// What it says of an account that it has such an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// That it is disabled.
+    Disabled,
+    /// When it is over.
+    End,
+}
 
 /// The attributes of servers that are no Active Directory. Most are operational: they come when they are named.
-const USUAL: [&str; 9] = [
-    "nsAccountLock",
-    "pwdAccountLockedTime",
-    "pwdEndTime",
-    "shadowExpire",
-    "loginDisabled",
-    "loginExpirationTime",
-    "ds-pwp-account-disabled",
-    "ds-pwp-account-expiration-time",
-    "krbPrincipalExpiration",
+const USUAL: [(&str, Says); 9] = [
+    ("nsAccountLock", Says::Disabled),
+    ("pwdAccountLockedTime", Says::Disabled),
+    ("pwdEndTime", Says::End),
+    ("shadowExpire", Says::End),
+    ("loginDisabled", Says::Disabled),
+    ("loginExpirationTime", Says::End),
+    ("ds-pwp-account-disabled", Says::Disabled),
+    ("ds-pwp-account-expiration-time", Says::End),
+    ("krbPrincipalExpiration", Says::End),
 ];
+
+/// What they are called.
+pub fn usual_attributes() -> impl Iterator<Item = &'static str> {
+    USUAL.into_iter().map(|(name, _)| name)
+}
 
 /// Those of Active Directory, which gives every user both.
 const ACTIVE_DIRECTORY: [&str; 2] = ["userAccountControl", "accountExpires"];
@@ -36,34 +47,43 @@ pub struct AccountRules {
     own: Option<String>,
     /// The values of it that mean disabled; any where there are none.
     own_values: Vec<String>,
+    /// Those of the usual that nobody has, as the operator says.
+    unused: Vec<String>,
+}
+
+/// What only shows on accounts that are disabled or have an end, so that hiding it makes them look in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hideable {
+    pub name: String,
+    pub says: Says,
+    /// Whether the operator named it: it is to be there, whatever the server is.
+    pub is_own: bool,
 }
 
 impl AccountRules {
     pub fn of(config: &Config, kind: Kind) -> Self {
-        let Attributes { disabled, disabled_values, .. } = &config.attributes;
-        Self { kind, own: disabled.clone(), own_values: disabled_values.clone() }
+        let Attributes { disabled, disabled_values, unused, .. } = &config.attributes;
+        Self { kind, own: disabled.clone(), own_values: disabled_values.clone(), unused: unused.clone() }
     }
 
     /// What is asked of a person.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
-        let usual: &[&str] = match self.kind {
-            Kind::ActiveDirectory => &ACTIVE_DIRECTORY,
-            _ => &USUAL,
-        };
-        usual.iter().copied().chain(self.own.as_deref())
+        let of_all = self.of_every_user().iter().copied();
+        of_all.chain(self.usual().map(|(name, _)| name)).chain(self.own.as_deref())
     }
 
-    /// What only shows on accounts that are disabled, so that hiding it makes them look in force.
-    pub fn hideable(&self, root: &RootDse) -> Vec<&str> {
-        let usual = match self.kind {
-            // There every user has what says so.
-            Kind::ActiveDirectory | Kind::Other => None,
-            Kind::OpenLdap => root.knows(PASSWORD_POLICY).then_some("pwdAccountLockedTime"),
-            Kind::Ds389 => Some("nsAccountLock"),
-            Kind::OpenDj => Some("ds-pwp-account-disabled"),
-            Kind::EDirectory => Some("loginDisabled"),
-        };
-        usual.into_iter().chain(self.own.as_deref()).collect()
+    /// What may be there and hidden. Which of the usual a server has at all its schema says.
+    pub fn hideable(&self) -> Vec<Hideable> {
+        let usual = self.usual().map(|(name, says)| Hideable { name: name.to_owned(), says, is_own: false });
+        let own = self.own.iter().map(|name| Hideable { name: name.clone(), says: Says::Disabled, is_own: true });
+        usual.chain(own).collect()
+    }
+
+    /// In Active Directory every user has what says so, and nothing else does.
+    fn usual(&self) -> impl Iterator<Item = (&'static str, Says)> {
+        let usual: &[(&str, Says)] = if self.kind == Kind::ActiveDirectory { &[] } else { &USUAL };
+        let is_used = |name: &str| !self.unused.iter().any(|unused| unused.eq_ignore_ascii_case(name));
+        usual.iter().copied().filter(move |(name, _)| is_used(name))
     }
 
     /// What every user has, so that it is hidden from us where one does not show it.

@@ -144,6 +144,8 @@ pub struct RootDse {
     pub controls: Vec<String>,
     /// The bases of what it holds.
     pub contexts: Vec<String>,
+    /// Where its schema is shown.
+    pub subschema: Option<String>,
     /// Which domain controller it is, for what is counted per controller.
     pub service: Option<String>,
     /// Its clock.
@@ -172,6 +174,7 @@ impl RootDse {
             "highestCommittedUSN",
             "defaultNamingContext",
             "configurationNamingContext",
+            "subschemaSubentry",
             "objectClass",
         ];
         let found = search::read_entry(connection, "", None, names.map(str::to_owned).to_vec()).await?;
@@ -203,6 +206,7 @@ impl RootDse {
             vendor: (!vendor.is_empty()).then(|| vendor.join(" ")),
             controls: list("supportedControl"),
             contexts: list("namingContexts"),
+            subschema: entry.text("subschemaSubentry").map(str::to_owned),
             service: entry.text("dsServiceName").map(str::to_owned),
             time: entry.text("currentTime").and_then(time),
             default_context: entry.text("defaultNamingContext").map(str::to_owned),

@@ -1,13 +1,20 @@
-//! Proves that what says that an account is disabled can be read: where it is hidden, everybody looks in force. As far as a
-//! server lets one prove it: by somebody who has it, by a filter that is undefined for what may not be searched, by the
-//! rights that the server says, and by an entry that the operator knows to be disabled.
+//! Proves that what says that an account is disabled, or when it is over, can be read: where it is hidden, everybody looks in
+//! force. Whether there is such a thing, and who may have it, the server's schema says. The rest as far as a server lets one
+//! prove it: by somebody who has it, by a filter that is undefined for what may not be searched, by the rights that the
+//! server says, and by an entry that the operator knows to be disabled.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     client::Session,
-    config::Config,
-    schema::server::Kind,
+    config::{Base, Config},
+    schema::{
+        account::{Hideable, Says},
+        definitions::{Definitions, Holders},
+        server::Kind,
+    },
     sync::read::{ReadError, search_below},
     wire::{
         fault::Fault,
@@ -24,17 +31,25 @@ const EFFECTIVE_RIGHTS: &str = "1.3.6.1.4.1.42.2.27.9.5.2";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hidden {
     /// The attribute may not be read of this entry.
-    Attribute(String, String),
+    Attribute(Hideable, String),
+    /// Whether there is such an attribute cannot be said, as the server's schema may not be read.
+    Schema(Hideable),
     /// The entry that is known to be disabled does not look so.
     Probe(String, &'static str),
 }
 
 impl Hidden {
+    fn everybodys(name: &str, of: String) -> Self {
+        let says = if name == "accountExpires" { Says::End } else { Says::Disabled };
+        Self::Attribute(Hideable { name: name.to_owned(), says, is_own: false }, of)
+    }
+
     /// For the operator: what is wrong, and what to do.
     pub fn text(&self, session: &Session, config: &Config) -> String {
         let account = config.bind.account();
         match self {
-            Self::Attribute(name, of) => {
+            Self::Attribute(what, of) => {
+                let name = &what.name;
                 let aci = format!(
                     "add to {} `aci: (targetattr=\"{name}\")(version 3.0; acl \"rollcall\"; allow (read, search, compare) userdn=\"ldap:///{account}\";)`",
                     config.people.first().map_or("", |base| base.text.as_str())
@@ -45,14 +60,25 @@ impl Hidden {
                         "write `access to attrs={name} by dn.exact=\"{account}\" read by * break` before the other rules (slapd.conf), or the same in `olcAccess`"
                     ),
                     Kind::ActiveDirectory => format!("give {account} \"Read Account Restrictions\" below the bases"),
-                    Kind::EDirectory | Kind::Other => {
-                        format!("let {account} read it, or name another one with `disabled_attribute`")
-                    }
+                    Kind::EDirectory | Kind::Other => format!("let {account} read it"),
+                };
+                let (may_lack, or_else) = match (what.is_own, session.root.kind) {
+                    (true, _) => (" or does not exist", "; or name another one with `disabled_attribute`"),
+                    (false, Kind::ActiveDirectory) => ("", ""),
+                    (false, _) => ("", "; or, if nobody has one, name it in `unused_attributes`"),
                 };
                 format!(
-                    "{name}, which says that an account is disabled, may not be read or does not exist (of {of}), so disabled accounts would look in force: {what_to_do}"
+                    "{}, may not be read{may_lack} (of {of}), {}: {what_to_do}{or_else}",
+                    meaning(what),
+                    danger(what)
                 )
             }
+            Self::Schema(what) => format!(
+                "whether there is {}, cannot be said, as the server's schema ({}) may not be read, {}: let {account} read it; or, if nobody has one, name it in `unused_attributes`",
+                meaning(what),
+                session.root.subschema.as_deref().unwrap_or("which it does not name"),
+                danger(what)
+            ),
             Self::Probe(dn, what) => format!(
                 "`disabled_probe` {dn} {what}, so disabled accounts would look in force: let {account} read what says that it is disabled, or name another entry"
             ),
@@ -60,9 +86,26 @@ impl Hidden {
     }
 }
 
+/// An attribute and what it is for.
+pub fn meaning(of: &Hideable) -> String {
+    let says = match of.says {
+        Says::Disabled => "which says that an account is disabled",
+        Says::End => "which says when an account is over",
+    };
+    format!("{}, {says}", of.name)
+}
+
+fn danger(of: &Hideable) -> &'static str {
+    match of.says {
+        Says::Disabled => "so disabled accounts would look in force",
+        Says::End => "so accounts that are over would look in force",
+    }
+}
+
 /// What would have to be readable and is not. `Ok(None)`: nothing speaks against it.
 pub async fn hidden(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<Option<Hidden>, ReadError> {
-    let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
+    let hideable = session.schema.accounts.hideable();
+    let definitions = definitions(session, now).await?;
     for base in &config.people {
         let shown = session.schema.accounts.of_every_user();
         if !shown.is_empty() {
@@ -74,21 +117,28 @@ pub async fn hidden(session: &mut Session, config: &Config, now: DateTime<Utc>) 
             if let Some(user) = found
                 && let Some(name) = shown.iter().find(|name| user.values(name).is_empty())
             {
-                return Ok(Some(Hidden::Attribute((*name).to_owned(), user.dn)));
+                return Ok(Some(Hidden::everybodys(name, user.dn)));
             }
         }
-        if names.is_empty() {
+        if hideable.is_empty() {
             continue;
         }
-        let search = search_below(base, session.schema.people.clone(), none());
-        let Some(somebody) = search::first(&mut session.connection, search, session.root.pages()).await? else {
-            continue;
-        };
-        for name in &names {
-            let defined =
-                search::read_entry(&mut session.connection, &somebody.dn, Some(is_defined(name)), none()).await?;
-            if defined.is_none() || !may_read(session, config, &somebody.dn, name).await? {
-                return Ok(Some(Hidden::Attribute(name.clone(), somebody.dn)));
+        let people = session.schema.people.clone();
+        let Some(somebody) = first(session, base, people).await? else { continue };
+        for what in &hideable {
+            let example = match holders(definitions.as_deref(), what) {
+                Some(holders) => example(session, base, &holders, &somebody).await?,
+                None => Some(somebody.clone()),
+            };
+            let Some(of) = example else { continue };
+            if is_searchable(session, &of, &what.name).await? && may_read(session, config, &of, &what.name).await? {
+                continue;
+            }
+            match (what.is_own || definitions.is_some(), session.root.kind) {
+                (true, _) => return Ok(Some(Hidden::Attribute(what.clone(), of))),
+                // It may have no schema, and no such attribute.
+                (false, Kind::Other) => {}
+                (false, _) => return Ok(Some(Hidden::Schema(what.clone()))),
             }
         }
     }
@@ -104,31 +154,85 @@ pub async fn hidden(session: &mut Session, config: &Config, now: DateTime<Utc>) 
     })
 }
 
+/// The server's schema, where something is looked up in it: Active Directory's is large, and not needed.
+async fn definitions(session: &mut Session, now: DateTime<Utc>) -> Result<Option<Arc<Definitions>>, Fault> {
+    let is_needed = session.schema.accounts.hideable().iter().any(|what| !what.is_own);
+    if is_needed { session.definitions(now).await } else { Ok(None) }
+}
+
+/// Who may have this, by the server's schema. Everybody where it is the operator's own: it is to be there. `None`: the server
+/// does not show its schema.
+fn holders(definitions: Option<&Definitions>, what: &Hideable) -> Option<Holders> {
+    if what.is_own { Some(Holders::Everybody) } else { Some(definitions?.holders(&what.name)) }
+}
+
+/// Somebody of a base who may have what these hold; none where nobody may.
+async fn example(
+    session: &mut Session,
+    base: &Base,
+    holders: &Holders,
+    somebody: &str,
+) -> Result<Option<String>, Fault> {
+    if *holders == Holders::Everybody {
+        return Ok(Some(somebody.to_owned()));
+    }
+    let Some(classes) = holders.filter() else { return Ok(None) };
+    let filter = Filter::And(vec![session.schema.people.clone(), classes]);
+    if let Some(found) = first(session, base, filter).await? {
+        return Ok(Some(found));
+    }
+    // Of whom not even the class may be searched nobody can say what they may have.
+    let shows_class = is_searchable(session, somebody, "objectClass").await?;
+    Ok((!shows_class).then(|| somebody.to_owned()))
+}
+
+/// The first entry of a base that is found so, by its name.
+async fn first(session: &mut Session, base: &Base, filter: Filter) -> Result<Option<String>, Fault> {
+    let search = search_below(base, filter, none());
+    Ok(search::first(&mut session.connection, search, session.root.pages()).await?.map(|entry| entry.dn))
+}
+
+async fn is_searchable(session: &mut Session, dn: &str, name: &str) -> Result<bool, Fault> {
+    Ok(search::read_entry(&mut session.connection, dn, Some(is_defined(name)), none()).await?.is_some())
+}
+
 /// The same by example: of whoever has it, it must be shown. Looks through everybody where nobody has it.
-pub async fn hidden_by_example(session: &mut Session, config: &Config) -> Result<Option<Hidden>, ReadError> {
-    let names: Vec<String> = session.schema.accounts.hideable(&session.root).into_iter().map(str::to_owned).collect();
-    for base in &config.people {
-        for name in &names {
-            let filter = Filter::And(vec![session.schema.people.clone(), Filter::Present(name.clone())]);
-            let search = search_below(base, filter, vec![name.clone()]);
+pub async fn hidden_by_example(
+    session: &mut Session,
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Result<Option<Hidden>, ReadError> {
+    for (what, _) in provable(session, now).await? {
+        for base in &config.people {
+            let filter = Filter::And(vec![session.schema.people.clone(), Filter::Present(what.name.clone())]);
+            let search = search_below(base, filter, vec![what.name.clone()]);
             let found = search::first(&mut session.connection, search, session.root.pages()).await?;
-            if let Some(entry) = found.filter(|entry| entry.values(name).is_empty()) {
-                return Ok(Some(Hidden::Attribute(name.clone(), entry.dn)));
+            if let Some(entry) = found.filter(|entry| entry.values(&what.name).is_empty()) {
+                return Ok(Some(Hidden::Attribute(what, entry.dn)));
             }
         }
     }
     Ok(None)
 }
 
-/// How many people there are below the bases, and of how many it can be said whether they have this.
-pub async fn count(session: &mut Session, config: &Config, name: &str) -> Result<(usize, usize), Fault> {
+/// What there is on this server and may be hidden, each with what whoever may have it is found by.
+pub async fn provable(session: &mut Session, now: DateTime<Utc>) -> Result<Vec<(Hideable, Filter)>, Fault> {
+    let definitions = definitions(session, now).await?;
+    let known = session.schema.accounts.hideable().into_iter();
+    let known = known.map(|what| (holders(definitions.as_deref(), &what).and_then(|holders| holders.filter()), what));
+    Ok(known.filter_map(|(who, what)| Some((what, who?))).collect())
+}
+
+/// How many people there are below the bases who may have this, and of how many it can be said whether they have it.
+pub async fn count(session: &mut Session, config: &Config, name: &str, who: &Filter) -> Result<(usize, usize), Fault> {
     let pages = session.root.pages().then_some(config.page);
     let (mut all, mut defined) = (0, 0);
     for base in &config.people {
-        let people = session.schema.people.clone();
-        let search = search_below(base, people.clone(), none());
+        let people = vec![session.schema.people.clone(), who.clone()];
+        let search = search_below(base, Filter::And(people.clone()), none());
         all += search::search_all(&mut session.connection, &search, pages, &mut |_| ()).await?.items.len();
-        let search = search_below(base, Filter::And(vec![people, is_defined(name)]), none());
+        let filter = Filter::And(people.into_iter().chain([is_defined(name)]).collect());
+        let search = search_below(base, filter, none());
         defined += search::search_all(&mut session.connection, &search, pages, &mut |_| ()).await?.items.len();
     }
     Ok((all, defined))

@@ -106,7 +106,7 @@ impl Follower<'_> {
         // The run begins before the first question.
         let mut builder = self.sink.begin_snapshot(why).await?;
         let mut session = self.client.session().await?;
-        read::prove_by_example(&mut session, self.config()).await?;
+        read::prove_by_example(&mut session, self.config(), self.sink.now()).await?;
         session.connection.close().await;
         let said = match changes.begin(None, state).await? {
             FeedAnswer::Idle => Vec::new(),

@@ -35,12 +35,12 @@ pub enum ReadError {
     /// An entry without a readable id: whose it is cannot be said, so nothing can be said to be gone.
     #[error("{0}")]
     Unreadable(#[from] Unreadable),
-    /// What says that accounts are disabled cannot be read, so that everybody would look in force.
+    /// What says that accounts are disabled or over cannot be read, so that everybody would look in force.
     #[error("{0}")]
     Hidden(String),
 }
 
-/// Makes sure that whoever is disabled would look so. Without this nothing that is read says that somebody is in force.
+/// Makes sure that whoever is disabled or over would look so. Without this nothing that is read says that somebody is in force.
 pub async fn prove_accounts(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<(), ReadError> {
     match accounts::hidden(session, config, now).await? {
         Some(hidden) => Err(ReadError::Hidden(hidden.text(session, config))),
@@ -49,8 +49,8 @@ pub async fn prove_accounts(session: &mut Session, config: &Config, now: DateTim
 }
 
 /// The same by whoever is disabled now, before a whole read: it may have to look through everybody.
-pub async fn prove_by_example(session: &mut Session, config: &Config) -> Result<(), ReadError> {
-    match accounts::hidden_by_example(session, config).await? {
+pub async fn prove_by_example(session: &mut Session, config: &Config, now: DateTime<Utc>) -> Result<(), ReadError> {
+    match accounts::hidden_by_example(session, config, now).await? {
         Some(hidden) => Err(ReadError::Hidden(hidden.text(session, config))),
         None => Ok(()),
     }
@@ -63,7 +63,7 @@ pub async fn read_everything(
     builder: &mut SnapshotBuilder,
 ) -> Result<ReadReport, ReadError> {
     let now = builder.now();
-    prove_by_example(session, config).await?;
+    prove_by_example(session, config, now).await?;
     let (mut index, mut report) = (DirectoryIndex::default(), ReadReport::default());
     let pages = session.root.pages().then_some(config.page);
     let schema = session.schema.clone();

@@ -238,19 +238,21 @@ fn every_problem_is_told_not_only_the_first() {
 fn a_secret_that_cannot_be_read_hides_no_other_mistake_of_its_source() {
     let file = "[source.corp]\nkind = \"ldap\"\nschedule = \"often\"\nrevoke_after = \"5m\"\npage_size = 0\n\
                 url = \"ldaps://dc1.test\"\npeople = \"ou=people,dc=test\"\nbind_dn = \"cn=x\"\n\
+                unused_attributes = [\"SHADOWexpire\", \"mail\"]\n\
                 secret_file = \"gone.secret\"\n[source.flexnet]\nsecret_file = \"gone.secret\"\nmax_body = \"65MiB\"\n";
     let problems = with(file, &[], &[]).err().unwrap();
     for key in [
         "corp.schedule",
         "corp.revoke_after",
         "corp.page_size",
+        "corp.unused_attributes",
         "corp.secret_file",
         "flexnet.secret_file",
         "flexnet.max_body",
     ] {
         assert!(problems.iter().any(|problem| problem.contains(&format!("`source.{key}`"))), "{key}: {problems:#?}");
     }
-    assert_eq!(problems.len(), 6, "{problems:#?}");
+    assert_eq!(problems.len(), 7, "{problems:#?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_authn::{Account, AccountFound, FoundAccount, PasswordAnswer, PasswordCheck, PasswordRefusal};
 use rollcall_events::{Order, SourceName};
-use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Fault, Limits, Trust, Wanted, pin};
+use rollcall_ldap::{Attributes, Base, Bind, Config, Directory, Fault, Limits, Trust, Wanted, pin, usual_attributes};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,9 @@ pub struct Ldap {
     /// An entry that is known to be disabled. As long as it does not look so, what says so cannot be read, and nothing is
     /// concluded from what is read.
     disabled_probe: Option<String>,
+    /// Attributes that say whether an account is in force and that nobody has, though the server's schema knows them, as in
+    /// `"shadowExpire"`: they are not read, and need not be readable.
+    unused_attributes: StringList,
     /// Attributes that hold the id of the same person in another source, by that source's name, as in
     /// `flexnet = "employeeNumber"`. Whom it says to be one waits until it is confirmed once with `rollcall users link`.
     links: BTreeMap<SourceName, String>,
@@ -134,6 +137,7 @@ impl Default for Ldap {
             disabled_attribute: None,
             disabled_values: StringList::default(),
             disabled_probe: None,
+            unused_attributes: StringList::default(),
             links: BTreeMap::new(),
             email_attribute: "mail".into(),
             name_attribute: "displayName".into(),
@@ -184,6 +188,12 @@ impl SourceConfig for Ldap {
         }
         if self.disabled_attribute.is_none() && !self.disabled_values.0.is_empty() {
             wrong.push(KeyError::of("disabled_values", "of which attribute? Name it with `disabled_attribute`"));
+        }
+        let is_usual = |name: &&String| usual_attributes().any(|usual| usual.eq_ignore_ascii_case(name));
+        for name in self.unused_attributes.0.iter().filter(|name| !is_usual(name)) {
+            let known = usual_attributes().collect::<Vec<_>>().join(", ");
+            let text = format!("`{}` is none that is looked at: {known}", name.escape_debug());
+            wrong.push(KeyError::of("unused_attributes", text));
         }
         for (source, attribute) in &self.links {
             let (mails, given) = (["mail", "proxyAddresses", &self.email_attribute], attribute.as_str());
@@ -244,6 +254,7 @@ impl Ldap {
                 netbios: self.netbios_domain.clone(),
                 disabled: self.disabled_attribute.clone(),
                 disabled_values: self.disabled_values.0.clone(),
+                unused: self.unused_attributes.0.clone(),
                 links: self.links.clone(),
                 email: self.email_attribute.clone(),
                 name: self.name_attribute.clone(),

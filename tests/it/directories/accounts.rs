@@ -8,7 +8,7 @@ use rollcall_ldap::{Config, Mode};
 use crate::{
     directories::{
         active_directory_served as ad,
-        read::{config, read},
+        read::{config, picture, read},
         served::{count, events, members, names, served},
         sign_in_names::has_cause,
     },
@@ -216,13 +216,106 @@ fn what_decides_and_cannot_be_read_is_never_taken_for_in_force_and_says_what_to_
     }
 }
 
+/// What says elsewhere when an account is over: the class and attribute that slapd is taught, and a value long ago.
+const ENDS: [(&str, &str, &str); 5] = [
+    ("shadowAccount", "shadowExpire", "1"),
+    ("pwdPolicy", "pwdEndTime", "20200101000000Z"),
+    ("krbPrincipalAux", "krbPrincipalExpiration", "20200101000000Z"),
+    ("ndsLoginProperties", "loginExpirationTime", "20200101000000Z"),
+    ("dsAccount", "ds-pwp-account-expiration-time", "20200101000000Z"),
+];
+
+/// Teaches slapd what it does not know of these.
+fn with_ends(slapd: &mut Slapd) {
+    slapd.with_policies();
+    slapd.reconfigure(|conf| {
+        let mut taught = String::new();
+        for (n, (class, attribute, _)) in ENDS.iter().enumerate().skip(2) {
+            taught += &format!(
+                "attributetype ( 1.3.6.1.4.1.99999.1.{n} NAME '{attribute}' EQUALITY generalizedTimeMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.24 SINGLE-VALUE )\n\
+                 objectclass ( 1.3.6.1.4.1.99999.2.{n} NAME '{class}' SUP top AUXILIARY MAY {attribute} )\n"
+            );
+        }
+        conf.replacen("modulepath", &format!("{taught}modulepath"), 1)
+    });
+}
+
+/// Gives bob this end.
+fn end(slapd: &Slapd, (class, attribute, value): (&str, &str, &str)) {
+    if attribute != "pwdEndTime" {
+        slapd.modify("bob", "add", "objectClass", class);
+    }
+    slapd.modify("bob", "add", attribute, value);
+}
+
+#[test]
+fn what_says_when_an_account_is_over_and_cannot_be_read_is_never_taken_for_in_force_and_says_what_to_do() {
+    let ldif = trunk() + &person("ada", "people", "a") + &person("bob", "people", "b") + &group("ops", [dn("ada")]);
+    for ended in ENDS {
+        let (class, name, _) = ended;
+        let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+        with_ends(&mut slapd);
+        let inactive = |slapd: &Slapd| picture(&read(config(&slapd.url())).unwrap()).contains("bob inactive");
+        hide_attribute(&mut slapd, name, Some("none"));
+        if class == "pwdPolicy" {
+            // The server keeps it itself, of anybody.
+            unauthorised(config(&slapd.url()));
+        } else {
+            // Nobody is of a class that could have it, so nothing is hidden.
+            read(config(&slapd.url())).unwrap();
+        }
+        end(&slapd, ended);
+        let why = unauthorised(config(&slapd.url()));
+        let what_to_do = format!("access to attrs={name} by dn.exact=\"{SYNC}\" read");
+        assert!(why.contains(&what_to_do) && why.contains("uid=") && why.contains("is over"), "{name}: {why}");
+        // What it says to do is what helps.
+        slapd.reconfigure(|conf| {
+            let rule = format!("access to attrs={name} ");
+            conf.replacen(&rule, &format!("{what_to_do} by * break\n{rule}"), 1)
+        });
+        assert!(inactive(&slapd), "{name}");
+        // May be searched for and not be read: bob, who has it, shows that.
+        hide_attribute(&mut slapd, name, Some("search"));
+        let why = unauthorised(config(&slapd.url()));
+        assert!(why.contains("uid=bob"), "{name}: {why}");
+        // Or nobody means anything by it, as the operator says.
+        hide_attribute(&mut slapd, name, Some("none"));
+        let mut unused = config(&slapd.url());
+        unused.attributes.unused = vec![name.to_ascii_uppercase()];
+        assert!(!picture(&read(unused).unwrap()).contains("bob inactive"), "{name}");
+    }
+}
+
+#[test]
+fn what_a_server_has_no_schema_for_nobody_is_asked_to_show_and_a_schema_that_is_hidden_says_nothing() {
+    let ldif = trunk() + &person("ada", "people", "a") + &group("ops", [dn("ada")]);
+    let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    // No attribute but nis's is known here, and it is nobody's.
+    read(config(&slapd.url())).unwrap();
+    slapd.reconfigure(|conf| {
+        let rules = "access to dn.base=\"cn=Subschema\" by * none\naccess to * by * read\n";
+        conf.replacen("database mdb", &format!("{rules}database mdb"), 1)
+    });
+    let why = unauthorised(config(&slapd.url()));
+    assert!(why.contains("schema (cn=Subschema) may not be read") && why.contains("unused_attributes"), "{why}");
+    let mut unused = config(&slapd.url());
+    unused.attributes.unused = rollcall_ldap::usual_attributes().map(str::to_owned).collect();
+    read(unused).unwrap();
+}
+
 #[test]
 fn an_attribute_that_is_hidden_later_changes_nobody_and_is_shown_until_it_can_be_read_again() {
     let ldif = trunk() + &person("ada", "people", "a") + &person("bob", "people", "b") + &group("ops", [dn("ada")]);
-    for mode in [Mode::Full, Mode::Auto] {
+    let disabled = ("pwdPolicy", "pwdAccountLockedTime", "000001010000Z");
+    for (mode, hidden) in [Mode::Full, Mode::Auto].into_iter().flat_map(|mode| [(mode, disabled), (mode, ENDS[0])]) {
         let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
         slapd.with_policies();
-        slapd.modify("bob", "add", "pwdAccountLockedTime", "000001010000Z");
+        let (class, name, value) = hidden;
+        if class == "pwdPolicy" {
+            slapd.modify("bob", "add", name, value);
+        } else {
+            end(&slapd, hidden);
+        }
         let mut corp = Corp::new(Config { mode, ..config(&slapd.url()) });
         corp.start();
         corp.read();
@@ -231,17 +324,17 @@ fn an_attribute_that_is_hidden_later_changes_nobody_and_is_shown_until_it_can_be
         };
         healthy(&corp);
         let before = corp.head();
-        hide_attribute(&mut slapd, "pwdAccountLockedTime", Some("none"));
+        hide_attribute(&mut slapd, name, Some("none"));
         corp.hint();
         let failed = wait_for("an unauthorised source", || {
             corp.status().filter(|status| status.state == SourceState::Unauthorised)
         });
-        assert!(failed.reason.unwrap().contains("pwdAccountLockedTime"));
-        hide_attribute(&mut slapd, "pwdAccountLockedTime", None);
+        assert!(failed.reason.unwrap().contains(name));
+        hide_attribute(&mut slapd, name, None);
         corp.read();
         healthy(&corp);
         let people = corp.bodies(before).into_iter().filter(|body| matches!(body, Body::PersonUpserted(_)));
-        assert_eq!(people.count(), 0, "{mode:?}: somebody who is locked was taken for in force");
+        assert_eq!(people.count(), 0, "{mode:?}: somebody who is disabled or over was taken for in force");
     }
 }
 
@@ -289,11 +382,21 @@ fn doctor_says_whether_what_decides_can_be_read() {
     let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
     slapd.with_policies();
     slapd.modify("bob", "add", "pwdAccountLockedTime", "000001010000Z");
+    slapd.modify("ada", "add", "objectClass", "shadowAccount");
     let server = served(&slapd.url(), &format!("disabled_probe = \"{}\"\n", dn("bob")));
     wait_for("ada in ops", || (members(&server, "ops") == names(&["ada"])).then_some(()));
     let said = server.cli(&["sources", "show", "corp-ldap"]).ok();
-    for part in ["pwdAccountLockedTime can be read of all 3 people", "uid=bob", "looks disabled, as it should"] {
+    for part in [
+        "pwdAccountLockedTime can be read of all 3 people",
+        "pwdEndTime can be read of all 3 people",
+        "shadowExpire can be read of all 1 people",
+        "uid=bob",
+        "looks disabled, as it should",
+    ] {
         assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    for absent in ["nsAccountLock", "loginExpirationTime", "krbPrincipalExpiration"] {
+        assert!(!said.contains(absent), "{said}");
     }
     // Of one alone it is hidden.
     slapd.reconfigure(|conf| {
@@ -302,7 +405,10 @@ fn doctor_says_whether_what_decides_can_be_read() {
     });
     let said = server.cli(&["doctor"]);
     assert!(said.code == 1 && said.out.contains("may not be read of 1 of 3 people"), "{said:?}");
-    hide_attribute(&mut slapd, "pwdAccountLockedTime", Some("none"));
-    let said = server.cli(&["doctor"]);
-    assert!(said.code == 1 && said.out.contains("access to attrs=pwdAccountLockedTime by dn.exact"), "{said:?}");
+    for name in ["pwdAccountLockedTime", "pwdEndTime", "shadowExpire"] {
+        hide_attribute(&mut slapd, name, Some("none"));
+        let said = server.cli(&["doctor"]);
+        assert!(said.code == 1 && said.out.contains(&format!("access to attrs={name} by dn.exact")), "{said:?}");
+        hide_attribute(&mut slapd, name, None);
+    }
 }
