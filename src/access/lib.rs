@@ -62,4 +62,5 @@ pub use what_if::{
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
     sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},
+    trial::Trial,
 };

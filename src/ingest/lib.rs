@@ -19,7 +19,7 @@ pub use delivery::{
 pub use personal::Personal;
 pub use reading::{
     AbsentMembers, ApplyOutcome, BaselineState, BaselineStore, ChangeCounts, ChangeKind, Consequences, Cron,
-    EngineDeps, ExcludedFacts, InvalidCron, LastFullRead, Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState,
-    ProposedFacts, Random, ReadOptions, RunError, RunOutcome, RunnerError, RunnerTasks, Runners, SavedCursor,
-    SourceRecords, SourceState, SourceStatus, SourceStore, StoreError, Visitor, guard,
+    EngineDeps, ExcludedFacts, Inquiry, InvalidCron, LastFullRead, Plan, PlanClosure, PlanId, PlanReason, PlanRow,
+    PlanState, ProposedFacts, Random, ReadOptions, RunError, RunOutcome, RunnerError, RunnerTasks, Runners,
+    SavedCursor, SourceRecords, SourceState, SourceStatus, SourceStore, StoreError, Trial, Visitor, guard,
 };

@@ -1,6 +1,6 @@
 //! What a dry run says is what the fold says afterwards.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use rollcall_events::Body;
@@ -9,10 +9,11 @@ use crate::{
     effort::Effort,
     questions::members::members,
     roster::Roster,
-    suite::histories::{History, fact, noon},
+    suite::histories::{History, fact, noon, past},
     what_if::{
         dry_run::{could_empty_project, dry_run, emptied_projects},
         preview::NamedScope,
+        trial::Trial,
     },
 };
 
@@ -25,6 +26,28 @@ fn proposed() -> impl Strategy<Value = (History, Vec<Body>)> {
         let body = |(_, kind, data): (&str, &str, String)| Body::parse(&format!("rollcall.{kind}.v1"), &data).unwrap();
         (history, next.into_iter().map(body).collect())
     })
+}
+
+/// A world of groups in groups and folders, whose sources are ordered as observed.
+fn observed() -> impl Strategy<Value = History> {
+    past().prop_map(|mut history| {
+        // The settings, by which sources are ordered otherwise.
+        history.0.remove(0);
+        history.0.iter_mut().for_each(|event| event.sequence = None);
+        history
+    })
+}
+
+/// What stands of the groups of a source and who is in them, by subject.
+fn groups_of(history: &History, source: &str) -> Vec<Body> {
+    let mut last = BTreeMap::new();
+    for event in history.0.iter().filter(|event| event.key.source.as_str() == source) {
+        let body = Body::parse(&event.kind, &event.data).unwrap();
+        if body.subject().starts_with("group/") || body.subject().starts_with("member/") {
+            last.insert(body.subject(), body);
+        }
+    }
+    last.into_values().filter(|body| !body.is_removal()).collect()
 }
 
 fn users(roster: &Roster, project: &str) -> BTreeSet<String> {
@@ -70,6 +93,41 @@ proptest! {
         };
         prop_assert_eq!(told(true), has.difference(&had).cloned().collect());
         prop_assert_eq!(told(false), had.difference(&has).cloned().collect());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_taken_back_in_a_trial_is_as_if_it_had_never_been_tried(
+        history in observed(),
+        kept in prop::collection::vec(prop::bool::ANY, 40),
+        crowd in 1..3_usize,
+    ) {
+        let (before, source) = (history.fold(), "corp".parse().unwrap());
+        let stands = groups_of(&history, "corp");
+        let removals = |bodies: &[&Body]| bodies.iter().filter_map(|body| body.removal()).collect::<Vec<_>>();
+        let all: Vec<&Body> = stands.iter().collect();
+        let mut trial = Trial::of(before.clone(), source, crowd, noon());
+        for turn in 0..4 {
+            let keeps = |at: usize| kept.get((at + turn * 7) % kept.len()).is_some_and(|keeps| *keeps);
+            let (stay, go): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(at, _)| keeps(*at));
+            let [stay, go] = [stay, go].map(|part| part.into_iter().map(|(_, body)| *body).collect::<Vec<_>>());
+            trial.record(&removals(&all));
+            trial.record(&stay.into_iter().rev().cloned().collect::<Vec<_>>());
+            let source = "corp".parse().unwrap();
+            let expected: BTreeSet<String> =
+                emptied_projects(&before, &source, &removals(&go), crowd, noon()).into_iter().collect();
+            prop_assert_eq!(&trial.emptied(), &expected);
+            prop_assert!(trial.are_empty(&expected));
+            let others = before.projects().map(|project| before.project_name(project).to_owned());
+            for other in others.filter(|name| !expected.contains(name) && users(&before, name).len() >= crowd) {
+                prop_assert!(!trial.are_empty(&[other].into()));
+            }
+        }
+        trial.begin_anew();
+        prop_assert!(trial.emptied().is_empty());
     }
 }
 

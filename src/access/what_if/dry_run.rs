@@ -175,6 +175,11 @@ impl Roster {
         Ok(found)
     }
 
+    /// Whether anybody has a role in a project now.
+    pub(super) fn has_member(&self, project: ProjectIx, now: DateTime<Utc>) -> bool {
+        self.candidates(project).into_iter().any(|who| self.is_member(who, project, now))
+    }
+
     /// Whether somebody has a role in a project now.
     fn is_member(&self, who: Principal, project: ProjectIx, now: DateTime<Utc>) -> bool {
         let place = Place::Project(project);

@@ -7,3 +7,4 @@ pub(crate) mod links;
 pub(crate) mod preview;
 pub(crate) mod sources;
 pub(crate) mod standing;
+pub(crate) mod trial;

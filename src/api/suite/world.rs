@@ -34,7 +34,8 @@ use rollcall_authn::{
 use rollcall_eventlog::{Append as _, Log, Tail as _};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
-    Consequences, EngineDeps, HookRoute, ProposedFacts, Quarantine, ReadOptions, Receiver, RunnerTasks, Runners,
+    Consequences, EngineDeps, HookRoute, Inquiry, ProposedFacts, Quarantine, ReadOptions, Receiver, RunnerTasks,
+    Runners,
     connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Pull, Rejection},
     testkit::MemorySource,
 };
@@ -251,6 +252,10 @@ struct RosterConsequences(Arc<SharedRoster>);
 impl Consequences for RosterConsequences {
     async fn emptied(&self, proposed: ProposedFacts, crowd: u64) -> Vec<String> {
         emptied_projects(&self.0.read(), &proposed.source, &proposed.facts, crowd as usize, at(0))
+    }
+
+    async fn inquire(&self, _: SourceName, _: Position, _: u64, _: Inquiry) -> BTreeSet<String> {
+        unreachable!("only what a follower tells is inquired into")
     }
 
     fn is_retired(&self, source: &SourceName) -> bool {

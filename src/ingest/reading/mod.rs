@@ -16,7 +16,7 @@ mod supervised;
 mod telemetry;
 
 pub use change::ChangeKind;
-pub use consequences::{Consequences, ProposedFacts};
+pub use consequences::{Consequences, Inquiry, ProposedFacts, Trial};
 pub use plan::{Plan, PlanClosure, PlanId, PlanReason, PlanRow, PlanState};
 pub use run::{ChangeCounts, EngineDeps, Random, ReadOptions, RunError, RunOutcome};
 pub use runner::{ApplyOutcome, RunnerError, RunnerTasks, Runners};

@@ -151,6 +151,28 @@ async fn nobody_holds_back_their_own_end_by_emptying_projects_of_their_own() {
 }
 
 #[tokio::test]
+async fn however_many_groups_take_part_in_emptying_a_project_few_copies_are_made_and_no_change_is_tried_often() {
+    const GROUPS: usize = 64;
+    let groups = || (0..GROUPS).map(|n| format!("g{n}"));
+    let all = people(0..GROUPS).chain(groups().map(|id| group(&id)));
+    let mut world = World::with(all.chain((0..GROUPS).map(|n| member(&format!("g{n}"), &p(n)))));
+    // Each holds the last but for all others.
+    let rests_on = (0..GROUPS).map(|n| member(&format!("g{n}"), &p(n)).unwrap().subject());
+    world.projects.put("acme", rests_on);
+    world.read().await.unwrap();
+    world.new_records().await;
+    let told = (0..GROUPS).map(|n| gone(member(&format!("g{n}"), &p(n)))).collect();
+    world.engine.change_sink().send(told).await.unwrap();
+    assert!(world.new_records().await.is_empty(), "all of them wait");
+    let work = world.projects.work();
+    let (copies, facts) = (work.copies.load(Ordering::Relaxed), work.facts.load(Ordering::Relaxed));
+    assert!(copies <= 3, "{copies} copies");
+    let halvings = GROUPS.ilog2() as usize + 1;
+    let most = GROUPS * (2 * halvings + 3);
+    assert!(facts as usize <= most, "{facts} facts tried of {most}");
+}
+
+#[tokio::test]
 async fn of_several_that_would_empty_a_project_alone_none_goes() {
     let mut world = World::with(people(0..6).chain([group("g"), group("h")]).chain((0..6).map(|n| member("h", &p(n)))));
     world.projects.put("acme", (0..5).map(|n| format!("group/g or {}", member("h", &p(n)).unwrap().subject())));

@@ -4,17 +4,17 @@
 mod store;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Id, SourceName,
+    Body, Id, Position, SourceName,
     body::{Group, GroupMember, Member, Person},
 };
 
@@ -22,7 +22,7 @@ pub use store::MemorySourceStore;
 
 use crate::{
     connector::{Fact, FactSelector, Failure, LookupAnswer, Pull, Scope, Snapshot, SnapshotBuilder},
-    reading::consequences::{Consequences, ProposedFacts},
+    reading::consequences::{Consequences, Inquiry, ProposedFacts, Trial},
 };
 
 /// A source in memory. Cheap to clone; clones are the same source.
@@ -155,7 +155,16 @@ impl Pull for MemorySource {
 
 /// Who knows of projects what a test says: each with its members, by subjects whose end takes the member out.
 #[derive(Clone, Default)]
-pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>, Arc<AtomicBool>);
+pub struct MemoryProjects(Arc<Mutex<BTreeMap<String, Vec<String>>>>, Arc<AtomicBool>, Arc<TrialWork>);
+
+/// What was done to find out what facts come to.
+#[derive(Debug, Default)]
+pub struct TrialWork {
+    /// How often what is known was copied.
+    pub copies: AtomicU64,
+    /// How many facts were recorded into copies.
+    pub facts: AtomicU64,
+}
 
 impl MemoryProjects {
     /// A project and what its members rest on; `a or b` where the end of either takes the member out. A person who is
@@ -163,6 +172,12 @@ impl MemoryProjects {
     pub fn put(&self, project: &str, rests_on: impl IntoIterator<Item = String>) {
         let mut projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         projects.insert(project.to_owned(), rests_on.into_iter().collect());
+    }
+
+    /// What was done until now.
+    #[must_use]
+    pub fn work(&self) -> &TrialWork {
+        &self.2
     }
 
     /// From here on every source is retired.
@@ -174,16 +189,66 @@ impl MemoryProjects {
 #[async_trait]
 impl Consequences for MemoryProjects {
     async fn emptied(&self, proposed: ProposedFacts, min_members: u64) -> Vec<String> {
-        let over = |fact: &&Body| fact.is_removal() || matches!(fact, Body::PersonUpserted(person) if !person.active);
-        let ended: Vec<String> = proposed.facts.iter().filter(over).map(Body::subject).collect();
-        let out = |member: &String| member.split(" or ").any(|one| ended.iter().any(|subject| subject == one));
-        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let emptied = projects.iter().filter(|(_, on)| on.len() as u64 >= min_members && on.iter().all(out));
-        emptied.map(|(name, _)| name.clone()).collect()
+        let mut trial = self.trial(min_members);
+        trial.record(&proposed.facts);
+        trial.emptied().into_iter().collect()
+    }
+
+    async fn inquire(&self, _: SourceName, _: Position, min_members: u64, inquiry: Inquiry) -> BTreeSet<String> {
+        inquiry(&mut self.trial(min_members))
     }
 
     fn is_retired(&self, _: &SourceName) -> bool {
         self.1.load(Ordering::SeqCst)
+    }
+}
+
+impl MemoryProjects {
+    fn trial(&self, min_members: u64) -> MemoryTrial {
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut trial = MemoryTrial { projects, ended: BTreeSet::new(), min_members, work: Arc::clone(&self.2) };
+        trial.begin_anew();
+        trial
+    }
+}
+
+struct MemoryTrial {
+    projects: BTreeMap<String, Vec<String>>,
+    ended: BTreeSet<String>,
+    min_members: u64,
+    work: Arc<TrialWork>,
+}
+
+impl MemoryTrial {
+    fn is_empty(&self, members: &[String]) -> bool {
+        members.iter().all(|member| member.split(" or ").any(|one| self.ended.contains(one)))
+    }
+}
+
+impl Trial for MemoryTrial {
+    fn record(&mut self, facts: &[Body]) {
+        self.work.facts.fetch_add(facts.len() as u64, Ordering::Relaxed);
+        for fact in facts {
+            if fact.is_removal() || matches!(fact, Body::PersonUpserted(person) if !person.active) {
+                self.ended.insert(fact.subject());
+            } else {
+                self.ended.remove(&fact.subject());
+            }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.work.copies.fetch_add(1, Ordering::Relaxed);
+        self.ended.clear();
+    }
+
+    fn emptied(&self) -> BTreeSet<String> {
+        let crowded = self.projects.iter().filter(|(_, members)| members.len() as u64 >= self.min_members);
+        crowded.filter(|(_, members)| self.is_empty(members)).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn are_empty(&self, projects: &BTreeSet<String>) -> bool {
+        projects.iter().filter_map(|name| self.projects.get(name)).all(|members| self.is_empty(members))
     }
 }
 

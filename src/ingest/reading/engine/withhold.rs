@@ -13,7 +13,7 @@ use crate::{
     baseline::{BaselineEntries, beginning_with},
     reading::{
         change::{Change, ChangeKind},
-        consequences::ProposedFacts,
+        consequences::{ProposedFacts, Trial},
         guard::{Impact, MIN_PROTECTED, MIN_REMOVALS, hold_reason},
         removal_window::{RemovalWindow, class_of},
         stores::BaselineState,
@@ -83,52 +83,17 @@ impl Engine {
         Ok(())
     }
 
-    /// What would empty a project. People are judged by themselves: nobody waits as one of a project that memberships
-    /// empty. Of these, by kind and by group, all wait that take part, and nothing that only came beside them.
+    /// What would empty a project. Looked into only where all together would, on a trial of its own.
     async fn withhold_what_empties(&self, changes: &[Change], baseline: &BaselineState, held: &mut BTreeSet<String>) {
-        let (ended, mut goes): (Vec<&Change>, Vec<&Change>) =
-            changes.iter().filter(|c| !held.contains(&c.subject)).partition(|change| change.body.is_removal());
-        if self.emptied([&goes, &ended], baseline).await.is_empty() {
+        let goes_on: Vec<Change> = changes.iter().filter(|change| !held.contains(&change.subject)).cloned().collect();
+        let facts = bodies(&goes_on);
+        let proposed = ProposedFacts { source: self.source.clone(), seen: baseline.position, facts };
+        if self.deps.consequences.emptied(proposed, MIN_PROTECTED).await.is_empty() {
             return;
         }
-        let (people, rest): (Vec<&Change>, Vec<&Change>) =
-            ended.into_iter().partition(|change| matches!(change.body, Body::PersonRemoved(_)));
-        let subject = |change: &&Change| change.subject.clone();
-        // Suspensions never wait, whatever they empty.
-        let anyway = self.emptied([&goes], baseline).await;
-        if self.emptied([&goes, &people], baseline).await.is_subset(&anyway) {
-            goes.extend(people);
-        } else {
-            held.extend(people.iter().map(subject));
-        }
-        let emptied = self.emptied([&goes, &rest], baseline).await;
-        let mut classes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
-        rest.iter().for_each(|change| classes.entry(class_of(&change.subject)).or_default().push(change));
-        // Halved, as each question costs a copy of the roster.
-        let mut parts = vec![classes.into_keys().collect::<Vec<_>>()];
-        let (mut free, mut taking_part) = (Vec::new(), Vec::new());
-        while let Some(mut part) = parts.pop() {
-            let of_part = |change: &&Change| part.contains(&class_of(&change.subject));
-            let (of_part, others): (Vec<&Change>, Vec<&Change>) = rest.iter().copied().partition(of_part);
-            if emptied.is_subset(&self.emptied([&goes, &others], baseline).await) {
-                free.extend(of_part);
-            } else if part.len() == 1 {
-                taking_part.extend(of_part);
-            } else {
-                parts.push(part.split_off(part.len() / 2));
-                parts.push(part);
-            }
-        }
-        // Where each of several alone would do it, none of them could be missed.
-        let several = !self.emptied([&goes, &free], baseline).await.is_subset(&anyway);
-        held.extend(if several { rest } else { taking_part }.iter().map(subject));
-    }
-
-    /// Which projects these would empty.
-    async fn emptied<const N: usize>(&self, changes: [&Vec<&Change>; N], baseline: &BaselineState) -> BTreeSet<String> {
-        let facts = changes.into_iter().flatten().map(|change| change.body.clone()).collect();
-        let proposed = ProposedFacts { source: self.source.clone(), seen: baseline.position, facts };
-        self.deps.consequences.emptied(proposed, MIN_PROTECTED).await.into_iter().collect()
+        let inquiry = Box::new(move |trial: &mut dyn Trial| what_empties(trial, goes_on));
+        let consequences = &self.deps.consequences;
+        held.extend(consequences.inquire(self.source.clone(), baseline.position, MIN_PROTECTED, inquiry).await);
     }
 
     /// Whoever waits keeps its memberships, and a group waits with its members.
@@ -166,4 +131,61 @@ impl Engine {
         self.removal_window().retain_waiting(|subject| known.get(subject).is_some_and(|entry| entry.present));
         Ok(())
     }
+}
+
+/// The subjects whose removal empties projects. People are judged by themselves: nobody waits as one of a project that
+/// memberships empty. Of these, by kind and by group, all wait that take part, and nothing that only came beside them.
+fn what_empties(trial: &mut dyn Trial, changes: Vec<Change>) -> BTreeSet<String> {
+    let (ended, goes): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(|change| change.body.is_removal());
+    let (people, rest): (Vec<Change>, Vec<Change>) =
+        ended.into_iter().partition(|change| matches!(change.body, Body::PersonRemoved(_)));
+    let mut held = BTreeSet::new();
+    // Suspensions never wait, whatever they empty.
+    trial.record(&bodies(&goes));
+    let anyway = trial.emptied();
+    trial.record(&bodies(&people));
+    if !trial.emptied().is_subset(&anyway) {
+        held.extend(subjects(&people));
+        trial.begin_anew();
+        trial.record(&bodies(&goes));
+    }
+    trial.record(&bodies(&rest));
+    let emptied = trial.emptied();
+    let mut classes: BTreeMap<&str, Vec<Change>> = BTreeMap::new();
+    rest.iter().for_each(|change| classes.entry(class_of(&change.subject)).or_default().push(change.clone()));
+    // Halved, so that each change is tried a few times and not once for each class.
+    let mut parts = vec![classes.into_values().collect::<Vec<_>>()];
+    let mut taking_part = Vec::new();
+    while let Some(mut part) = parts.pop() {
+        let all = part.concat();
+        take_back(trial, &all);
+        let without = trial.are_empty(&emptied);
+        trial.record(&bodies(&all));
+        match part.len() {
+            _ if without => {}
+            1 => taking_part.extend(all),
+            several => {
+                parts.push(part.split_off(several / 2));
+                parts.push(part);
+            }
+        }
+    }
+    // Where each of several alone would do it, none of them could be missed.
+    take_back(trial, &taking_part);
+    let several = !trial.emptied().is_subset(&anyway);
+    held.extend(subjects(if several { &rest } else { &taking_part }));
+    held
+}
+
+fn bodies(changes: &[Change]) -> Vec<Body> {
+    changes.iter().map(|change| change.body.clone()).collect()
+}
+
+fn subjects(changes: &[Change]) -> impl Iterator<Item = String> {
+    changes.iter().map(|change| change.subject.clone())
+}
+
+/// As if these had not been recorded, the last one first.
+fn take_back(trial: &mut dyn Trial, changes: &[Change]) {
+    trial.record(&changes.iter().rev().filter_map(|change| change.was.clone()).collect::<Vec<_>>());
 }
