@@ -58,6 +58,8 @@ pub fn answer(outcome: &Outcome, controls: &[Control]) -> Option<PasswordAnswer>
         // invalidCredentials, insufficientAccessRights, unwillingToPerform: it is about whose password it is.
         (7 | 19 | 32 | 34 | 48 | 49 | 50 | 53, policy) => PasswordAnswer::Refused(match policy {
             Some(0) => PasswordRefusal::PasswordExpired,
+            // 389 Directory Server calls an account so too that somebody disabled, and its text tells.
+            Some(1) if by_text(outcome) == PasswordRefusal::Disabled => PasswordRefusal::Disabled,
             Some(1) => PasswordRefusal::Locked,
             Some(2) => PasswordRefusal::MustChange,
             _ if expired => PasswordRefusal::PasswordExpired,
@@ -170,6 +172,10 @@ mod tests {
         assert_eq!(said(0, "", &[(PASSWORD_EXPIRED, b"0")]), Some(Refused(MustChange)));
         assert_eq!(said(49, "", &[(PASSWORD_EXPIRED, b"0")]), Some(Refused(PasswordExpired)));
         assert_eq!(said(53, "Account inactivated. Contact system administrator.", &[]), Some(Refused(Disabled)));
+        // And to whoever does: with what it says of a lock too.
+        let (inactivated, lock) = ("Account inactivated. Contact system administrator.", b"\x30\x03\x81\x01\x01");
+        assert_eq!(said(53, inactivated, &policy(lock)), Some(Refused(Disabled)));
+        assert_eq!(said(19, "Exceed password retry limit. Please try later.", &policy(lock)), Some(Refused(Locked)));
         assert_eq!(said(19, "Exceed password retry limit. Please try later.", &[]), Some(Refused(Locked)));
         for (text, why) in [
             ("NDS error: log account expired (-220)", Disabled),
