@@ -4,6 +4,7 @@ mod accounts;
 mod active_directory;
 pub mod active_directory_served;
 mod deletions;
+mod ds389;
 mod faults;
 mod groups;
 mod histories;

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod corp;
 pub mod csv;
+pub mod ds389;
 pub mod facts;
 pub mod faults;
 pub mod image;
@@ -166,6 +167,20 @@ pub fn found(program: &str) -> bool {
         return true;
     }
     skip(program, "was not found");
+    false
+}
+
+/// Whether the large parts are asked for (`tests/run --all`). When not, the test has nothing to do, and says so.
+pub fn asked_for() -> bool {
+    if std::env::var_os("ROLLCALL_ALL").is_some() {
+        return true;
+    }
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("{test} is one of the large parts, which ROLLCALL_ALL=1 asks for");
+    if let Some(file) = std::env::var_os("ROLLCALL_NOT_ASKED_FOR") {
+        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+        writeln!(file, "{test}").unwrap();
+    }
     false
 }
 
