@@ -17,7 +17,7 @@ const AND: char = '\u{1}';
 const ESCAPE: char = '\u{2}';
 
 /// A parsed name. Two of them are equal when they are the same but for how RFC 4514 lets it be written: escapes, spaces
-/// around separators, names of attribute types, the order of several values. Cheap to clone: a large directory names
+/// around separators, the case of attribute types, the order of several values. Cheap to clone: a large directory names
 /// everybody many times.
 #[derive(Clone)]
 pub struct Dn {
@@ -103,7 +103,8 @@ pub struct InvalidDn {
     what: &'static str,
 }
 
-/// Attribute types that have a short and a long name, and their object identifiers (RFC 4514 section 3).
+/// Attribute types that have a short and a long name, and their object identifiers (RFC 4514 section 3). For reading what
+/// stands in a name; whether another name of a type makes another entry is the server's to say (389 Directory Server: yes).
 const TYPES: [(&str, &[&str]); 9] = [
     ("cn", &["commonname", "2.5.4.3"]),
     ("l", &["localityname", "2.5.4.7"]),
@@ -128,7 +129,7 @@ impl Dn {
         let part = self.meaning().split(END).next().unwrap_or_default();
         part.split(AND).filter_map(move |pair| {
             let (name, value) = pair.split_once('=')?;
-            if !known || name != kind {
+            if !known || short(name) != short(&kind) {
                 return None;
             }
             let mut text = String::with_capacity(value.len());
@@ -222,7 +223,12 @@ impl std::str::FromStr for Dn {
     }
 }
 
-/// A type by its one name in lower case: `OU`, `ou` and `2.5.4.11` are one.
+/// The short name of a type in lower case.
+fn short(name: &str) -> &str {
+    TYPES.iter().find(|(_, others)| others.contains(&name)).map_or(name, |(short, _)| short)
+}
+
+/// A type as it is written, in lower case: `OU` and `ou` are one.
 fn attribute_type(text: &str, out: &mut String) -> Option<()> {
     let begin = out.len();
     out.extend(text.trim_matches(' ').chars().map(|c| c.to_ascii_lowercase()));
@@ -238,9 +244,8 @@ fn attribute_type(text: &str, out: &mut String) -> Option<()> {
     if !fits {
         return None;
     }
-    let known = TYPES.iter().find(|(_, others)| others.contains(&text)).map(|(name, _)| *name);
-    if known.is_some() || text.len() < written.len() {
-        let name = known.unwrap_or(text).to_owned();
+    if text.len() < written.len() {
+        let name = text.to_owned();
         out.truncate(begin);
         out.push_str(&name);
     }
@@ -421,12 +426,13 @@ mod tests {
         for other in [
             "UID=Ada Lovelace,OU=People,DC=ex,DC=test",
             "uid=Ada Lovelace , ou = People , dc=ex;dc=test",
-            "userid=Ada\\20Lovelace,2.5.4.11=People,dc=ex,dc=test",
-            "uid=\"Ada Lovelace\",OID.2.5.4.11=People,dc=ex,dc=test",
+            "uid=Ada\\20Lovelace,ou=People,dc=ex,dc=test",
+            "uid=\"Ada Lovelace\",ou=People,dc=ex,dc=test",
             "uid=\\41da Lovelace,ou=#040650656f706c65,dc=ex,dc=test",
         ] {
             assert_eq!(one, dn(other), "{other}");
         }
+        assert_eq!(dn("2.5.4.11=a,dc=x"), dn("OID.2.5.4.11=a,dc=x"));
         assert_eq!(dn("cn=a+sn=b,dc=x"), dn("SN=b+CN=a,DC=x"));
         assert_eq!(dn("cn=M\u{fc}ller,dc=x"), dn("cn=M\\C3\\BCller,dc=x"));
     }
@@ -439,6 +445,8 @@ mod tests {
             "uid=Ada  Lovelace,dc=ex",
             "uid=Ada Lovelace\\20,dc=ex",
             "uid=Ada Lovelace,dc=EX",
+            "userid=Ada Lovelace,dc=ex",
+            "0.9.2342.19200300.100.1.1=Ada Lovelace,dc=ex",
         ] {
             assert_ne!(one, dn(other), "{other}");
         }
