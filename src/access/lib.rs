@@ -43,8 +43,8 @@ pub use questions::{
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
     links::{LinkGiver, LinkRule},
     members::{
-        Member, MembersPage, MembersWalk, Membership, is_only_customer, members, membership_digest, memberships_of,
-        next_members,
+        Member, MembersPage, MembersWalk, Membership, SetDigest, is_only_customer, members, membership_digest,
+        memberships_of, next_members,
     },
     problems::{Flaw, RosterProblem, Walked},
     report::{PermittedRow, WhoMay, who_may},

@@ -185,9 +185,9 @@ pub struct Checked {
     pub position: Position,
     /// Whether they are the same.
     pub same: bool,
-    /// Digest of the live one, hexadecimal.
+    /// Digest of the live one, hexadecimal: of `roster` over its facts, of `read` over its memberships.
     pub live: String,
-    /// Digest of the one folded anew, hexadecimal.
+    /// The same of the one folded anew.
     pub replayed: String,
     /// Whether the new one took the live one's place.
     pub swapped: bool,

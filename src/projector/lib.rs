@@ -17,4 +17,4 @@ pub use handle::Handle;
 pub use options::Options;
 pub use projector::{Projector, StartError};
 pub use replay::RebuildError;
-pub use status::{Compared, Progress, State, Status, Task};
+pub use status::{Compared, ComparedSql, Progress, State, Status, Task};

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use rollcall_access::Folded;
+use rollcall_access::{Folded, Roster};
 use rollcall_events::Position;
 use rollcall_store::read::ReadError;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<W
                 }
                 write(&shared, &folded, from, to).await;
             }
-            Some(Work::Snapshot { bytes, at }) => write_snapshot(shared.dir.clone(), bytes, at).await,
+            Some(Work::Snapshot(roster)) => write_snapshot(shared.dir.clone(), roster).await,
             Some(Work::Detached) => catch_up(&shared).await,
         }
     }
@@ -85,11 +85,14 @@ async fn write(shared: &Shared, folded: &[Folded], from: Position, to: Position)
     }
 }
 
-async fn write_snapshot(dir: PathBuf, bytes: Vec<u8>, at: Position) {
-    let size = bytes.len();
-    let written = tokio::task::spawn_blocking(move || snapshot::write(&dir, &bytes)).await;
-    match written.map_err(std::io::Error::other).flatten() {
-        Ok(()) => tracing::info!(position = %at, bytes = size, "roster snapshot written"),
+async fn write_snapshot(dir: PathBuf, roster: Arc<Roster>) {
+    let at = roster.position();
+    let written = tokio::task::spawn_blocking(move || {
+        let bytes = roster.to_snapshot();
+        snapshot::write(&dir, &bytes).map(|()| bytes.len())
+    });
+    match written.await.map_err(std::io::Error::other).flatten() {
+        Ok(size) => tracing::info!(position = %at, bytes = size, "roster snapshot written"),
         Err(error) => tracing::warn!(%error, "roster snapshot not written, the next start takes longer"),
     }
 }

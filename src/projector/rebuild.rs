@@ -1,24 +1,20 @@
-//! A check, a rebuild, a read side that fell behind: each a second fold (`replay`) that ends under the gate, where two
-//! rosters can be compared at one position and the new one put in place.
+//! A check, a rebuild, a read side that fell behind: each a second fold (`replay`) beside the live one. Whoever folds
+//! waits for none of them longer than it takes to fold some hundred events: what is compared is compared on views.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 use rollcall_access::{Roster, membership_digest};
 use rollcall_events::{Digest, Position};
-use tokio::sync::MutexGuard;
 
 use crate::{
-    Compared, RebuildError, Task,
+    Compared, ComparedSql, RebuildError, Task,
     replay::{Replay, Target},
-    shared::{ReadQueue, Shared, lock},
+    shared::{Shared, lock},
     snapshot,
 };
 
-/// How long a check makes the live roster wait for the SQL side.
+/// How long a check waits for the SQL side.
 const READ_SIDE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Clears the progress at the end, however it came.
@@ -30,47 +26,30 @@ impl Drop for ClearProgress<'_> {
     }
 }
 
-/// The digest of the live roster, computed off the runtime: it takes a while, and readers go on meanwhile.
-async fn live_digest(shared: &Shared, now: DateTime<Utc>) -> Result<Digest, RebuildError> {
-    let live = Arc::clone(&shared.live);
-    let digest = tokio::task::spawn_blocking(move || membership_digest(&live.read_long(), now)).await;
-    digest.map_err(|_| RebuildError::Stopping)
+/// Works off the runtime: it takes a while.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RebuildError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| RebuildError::Stopping)
 }
 
-async fn digest(roster: Roster, now: DateTime<Utc>) -> Result<(Roster, Digest), RebuildError> {
-    let digest = tokio::task::spawn_blocking(move || {
-        let digest = membership_digest(&roster, now);
-        (roster, digest)
-    })
-    .await;
-    digest.map_err(|_| RebuildError::Stopping)
+/// The digest of all facts: two folds of one log have the same bytes.
+fn facts_digest(roster: &Roster) -> Digest {
+    Digest::of(&roster.to_snapshot())
 }
 
-/// Folds the whole log into a second roster and compares it, and the SQL view, with the live one.
+/// Folds the whole log into a second roster and compares it with the live one, and with the SQL view.
 pub(crate) async fn check(shared: &Shared) -> Result<Compared, RebuildError> {
     let _only = shared.rebuilding.try_lock().map_err(|_| RebuildError::Busy)?;
     let _done = ClearProgress(shared);
     let mut replay = start(shared, Task::Check, Target::Nowhere)?;
     replay.fold_until_near().await?;
     let gate = replay.finish_under_gate().await?;
-    let (position, now) = (replay.roster.position(), shared.clock.now());
-    let live = live_digest(shared, now).await?;
-    // The SQL side is held where the rosters were compared; then the roster goes on.
-    let sql = if shared.attached.load(Ordering::Relaxed) {
-        let mut written = shared.written.subscribe();
-        let there = tokio::time::timeout(READ_SIDE_TIMEOUT, written.wait_for(|written| *written >= position)).await;
-        let there = there.is_ok_and(|reached| reached.is_ok());
-        if there { Some(shared.read_position.lock().await) } else { None }
-    } else {
-        None
-    };
+    let live = shared.view();
     drop(gate);
-    let (_, replayed) = digest(replay.roster, now).await?;
-    let sql = match sql {
-        Some(_held) => Some(shared.read.membership_digest(now).await?),
-        None => None,
-    };
-    let compared = Compared { position, at: now, live, replayed, sql, swapped: false };
+    let position = live.position();
+    let again = replay.roster.clone();
+    let (live, replayed) = blocking(move || (facts_digest(&live), facts_digest(&again))).await?;
+    let sql = compare_sql(shared, replay).await?;
+    let compared = Compared { position, live, replayed, sql, swapped: false };
     log_comparison(&compared, Task::Check);
     Ok(compared)
 }
@@ -82,18 +61,43 @@ pub(crate) async fn rebuild(shared: &Shared) -> Result<Compared, RebuildError> {
     let next = Target::Next(shared.read.start_rebuild().await?);
     let mut replay = start(shared, Task::Rebuild, next)?;
     replay.fold_until_near_and_index().await?;
-    let gate = replay.finish_under_gate().await?;
-    let Replay { roster, target, .. } = replay;
-    let (position, now) = (roster.position(), shared.clock.now());
-    let live = live_digest(shared, now).await?;
-    let (roster, replayed) = digest(roster, now).await?;
-    let old = shared.live.replace(roster);
-    let sql = attach(shared, gate, target, position, Some(now)).await?;
-    drop(old);
-    let compared = Compared { position, at: now, live, replayed, sql, swapped: true };
+    let sql = compare_next(shared, &mut replay).await?;
+    let exchange = |roster| (shared.live.replace(roster), shared.view());
+    let ((old, new), position) = attach(shared, replay, exchange).await?;
+    let (live, replayed) = blocking(move || (facts_digest(&old), facts_digest(&new))).await?;
+    let compared = Compared { position, live, replayed, sql, swapped: true };
     log_comparison(&compared, Task::Rebuild);
     *lock(&shared.rebuilt) = Some(compared);
     Ok(compared)
+}
+
+/// Holds the SQL view against the log, at the position that it has once it is where the roster was. `None` where it does
+/// not come there in time.
+async fn compare_sql(shared: &Shared, mut replay: Replay<'_>) -> Result<Option<ComparedSql>, RebuildError> {
+    let reached = replay.roster.position();
+    let mut written = shared.written.subscribe();
+    let arrival = tokio::time::timeout(READ_SIDE_TIMEOUT, written.wait_for(|written| *written >= reached));
+    if !shared.attached.load(Ordering::Relaxed) || !matches!(arrival.await, Ok(Ok(_))) {
+        return Ok(None);
+    }
+    let frozen = shared.read.freeze().await?;
+    let (position, at) = (frozen.position(), shared.clock.now());
+    replay.fold_to(position).await?;
+    let roster = replay.roster;
+    let view = async { Ok(frozen.membership_digest(at).await?) };
+    let (replayed, view) = try_join(blocking(move || membership_digest(&roster, at)), view).await?;
+    Ok(Some(ComparedSql { position, at, view, replayed }))
+}
+
+/// Holds a second file against the roster that it was filled from. Nobody else has either yet.
+async fn compare_next(shared: &Shared, replay: &mut Replay<'_>) -> Result<Option<ComparedSql>, RebuildError> {
+    replay.sink.flush().await?;
+    let Target::Next(next) = &replay.sink.target else { return Ok(None) };
+    let (position, at) = (replay.roster.position(), shared.clock.now());
+    let roster = replay.roster.clone();
+    let view = async { Ok(next.membership_digest(at).await?) };
+    let (replayed, view) = try_join(blocking(move || membership_digest(&roster, at)), view).await?;
+    Ok(Some(ComparedSql { position, at, view, replayed }))
 }
 
 /// Brings the read side to where the live roster is, and attaches it.
@@ -118,48 +122,50 @@ pub(crate) async fn catch_up(shared: &Shared) -> Result<(), RebuildError> {
     };
     let mut replay = Replay::new(shared, Task::CatchUp, roster.unwrap_or_else(|| Roster::new(log)), target, written);
     replay.fold_until_near_and_index().await?;
-    let gate = replay.finish_under_gate().await?;
-    let position = replay.roster.position();
-    attach(shared, gate, replay.target, position, None).await?;
+    // Handed out, so that nobody waits at the gate until it is gone.
+    let (roster, position) = attach(shared, replay, |roster| roster).await?;
+    blocking(move || drop(roster)).await?;
     tracing::info!(%position, "read side caught up");
     Ok(())
 }
 
-/// Lets the SQL side follow from `position` on, where the gate holds the live roster, with what was folded replay. The
-/// gate is let go first: the exchange waits for readers, and the roster must not. Gives the digest of the SQL view
-/// where an instant is given.
-async fn attach(
+/// Lets the SQL side follow from where a replay meets the live roster. Whoever folds waits there for the last events and
+/// for `exchange`, which gets the roster that was folded; all that writes or waits for readers comes before or after.
+async fn attach<T>(
     shared: &Shared,
-    gate: MutexGuard<'_, ReadQueue>,
-    target: Target,
-    position: Position,
-    at: Option<DateTime<Utc>>,
-) -> Result<Option<Digest>, RebuildError> {
+    mut replay: Replay<'_>,
+    exchange: impl FnOnce(Roster) -> T,
+) -> Result<(T, Position), RebuildError> {
+    replay.fold_until_near().await?;
+    // Before the gate: a batch may be on its way. What is handed on from here on waits.
     let mut sql = shared.read_position.lock().await;
+    replay.fold_until_near().await?;
+    replay.sink.flush().await?;
+    let gate = replay.finish_under_gate().await?;
+    let Replay { roster, mut sink, .. } = replay;
+    let position = roster.position();
+    let exchanged = exchange(roster);
     let was_attached = shared.attached.swap(true, Ordering::Relaxed);
     drop(gate);
-    let exchange = async {
-        let mut digest = None;
-        if let Target::Next(next) = target {
-            if let Some(at) = at {
-                digest = Some(next.membership_digest(at).await?);
-            }
-            next.swap().await?;
+    let follow = async {
+        sink.flush().await?;
+        match sink.target {
+            Target::Next(next) => next.swap().await,
+            Target::InUse(_) | Target::Nowhere => Ok(()),
         }
-        Ok(digest)
     };
-    match exchange.await {
-        Ok(digest) => {
+    match follow.await {
+        Ok(()) => {
             *sql = position;
             shared.written.send_replace(position);
-            Ok(digest)
+            Ok((exchanged, position))
         }
         Err(error) => {
             // The file in use stays: what is handed on since `position` fits it only if it was attached all along.
             drop(sql);
             let _gate = shared.gate.lock().await;
             shared.attached.store(was_attached, Ordering::Relaxed);
-            Err(error)
+            Err(error.into())
         }
     }
 }
@@ -174,9 +180,9 @@ fn start<'a>(shared: &'a Shared, task: Task, target: Target) -> Result<Replay<'a
 /// Logs what a comparison found. The log is the truth: a live roster that differs from it is a fault to report.
 fn log_comparison(compared: &Compared, task: Task) {
     let what = task.as_str();
-    let Compared { position, live, replayed, sql, swapped, .. } = compared;
+    let Compared { position, live, replayed, sql, swapped } = compared;
     if compared.same() {
-        tracing::info!(what, %position, digest = %live, swapped, "compared, no difference");
+        tracing::info!(what, %position, facts = %live, swapped, "compared, no difference");
     } else {
         tracing::error!(what, %position, %live, %replayed, ?sql, swapped, "compared, different");
     }

@@ -8,16 +8,16 @@ use rollcall_access::{Folded, Roster};
 use rollcall_eventlog::TailError;
 use rollcall_events::{Position, Recorded};
 use rollcall_store::read::{Projection, ReadError, Rebuild};
-use tokio::sync::MutexGuard;
 
 use crate::{
     Progress, Task,
     options::{PAGE_RECORDS, READ_BATCH},
-    shared::{ReadQueue, Shared, is_known, unknown_type},
+    shared::{Gate, Shared, is_known, unknown_type},
 };
 
 /// How near, in positions, a fold has to be before the live one is made to wait for it.
 const GATE_DISTANCE: u64 = 100;
+
 /// Why a check, a rebuild or a catching up did not happen. The live roster and the read side are as they were.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
@@ -45,81 +45,23 @@ pub(crate) enum Target {
     Next(Box<dyn Rebuild>),
 }
 
-/// A second fold of the log.
-pub(crate) struct Replay<'a> {
+/// What was folded and is not written yet, and where it goes.
+pub(crate) struct Sink<'a> {
     shared: &'a Shared,
-    task: Task,
-    pub(crate) roster: Roster,
     pub(crate) target: Target,
     written: Position,
     waiting: Vec<Folded>,
 }
 
-impl<'a> Replay<'a> {
-    pub(crate) fn new(shared: &'a Shared, task: Task, roster: Roster, target: Target, written: Position) -> Self {
-        Self { shared, task, roster, target, written, waiting: Vec::new() }
+impl Sink<'_> {
+    fn add(&mut self, folded: Folded) {
+        if folded.position > self.written && !matches!(self.target, Target::Nowhere) {
+            self.waiting.push(folded);
+        }
     }
 
-    /// Folds until it is near the live roster.
-    pub(crate) async fn fold_until_near(&mut self) -> Result<(), RebuildError> {
-        let shared = self.shared;
-        let applied = shared.applied.subscribe();
-        let mut pages = shared.tail.read(self.roster.position(), PAGE_RECORDS);
-        while applied.borrow().0 > self.roster.position().0 + GATE_DISTANCE {
-            let page = pages.next().await.ok_or(RebuildError::Stopping)??;
-            self.fold(page.iter(), Position(u64::MAX)).await?;
-        }
-        Ok(())
-    }
-
-    /// As `fold_until_near`, and makes the indexes of a second file as soon as nearly everything is in it.
-    pub(crate) async fn fold_until_near_and_index(&mut self) -> Result<(), RebuildError> {
-        self.fold_until_near().await?;
-        self.flush().await?;
-        if let Target::Next(next) = &self.target {
-            next.index().await?;
-            self.fold_until_near().await?;
-        }
-        Ok(())
-    }
-
-    /// Takes the gate and folds what is left: the live roster stands still at this one's position as long as the guard
-    /// that is returned is held.
-    pub(crate) async fn finish_under_gate(&mut self) -> Result<MutexGuard<'a, ReadQueue>, RebuildError> {
-        let gate = self.shared.gate.lock().await;
-        let to = *self.shared.applied.borrow();
-        let mut pages = self.shared.tail.read(self.roster.position(), PAGE_RECORDS);
-        while self.roster.position() < to {
-            let page = pages.next().await.ok_or(RebuildError::Stopping)??;
-            self.fold(page.iter().take_while(|record| record.position <= to), to).await?;
-        }
-        self.flush().await?;
-        Ok(gate)
-    }
-
-    async fn fold(&mut self, page: impl Iterator<Item = &Recorded>, to: Position) -> Result<(), RebuildError> {
-        for record in page {
-            if !is_known(record) {
-                return Err(RebuildError::Unknown(unknown_type(record)));
-            }
-            let folded = self.roster.apply(record);
-            if folded.position > self.written && !matches!(self.target, Target::Nowhere) {
-                self.waiting.push(folded);
-            }
-        }
-        if self.waiting.len() >= READ_BATCH || self.roster.position() >= to {
-            self.flush().await?;
-        }
-        if self.shared.has_stopped() {
-            return Err(RebuildError::Stopping);
-        }
-        let head = self.shared.tail.head().borrow().position;
-        let progress = Progress { task: self.task, position: self.roster.position(), head };
-        self.shared.progress.send_replace(Some(progress));
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), RebuildError> {
+    /// Writes what waits.
+    pub(crate) async fn flush(&mut self) -> Result<(), ReadError> {
         if let Some(Folded { position: to, .. }) = self.waiting.last() {
             let to = *to;
             match &self.target {
@@ -133,6 +75,81 @@ impl<'a> Replay<'a> {
             self.written = to;
             self.waiting.clear();
         }
+        Ok(())
+    }
+}
+
+/// A second fold of the log.
+pub(crate) struct Replay<'a> {
+    shared: &'a Shared,
+    task: Task,
+    pub(crate) roster: Roster,
+    pub(crate) sink: Sink<'a>,
+}
+
+impl<'a> Replay<'a> {
+    pub(crate) fn new(shared: &'a Shared, task: Task, roster: Roster, target: Target, written: Position) -> Self {
+        Self { shared, task, roster, sink: Sink { shared, target, written, waiting: Vec::new() } }
+    }
+
+    /// Folds until it is near the live roster.
+    pub(crate) async fn fold_until_near(&mut self) -> Result<(), RebuildError> {
+        let shared = self.shared;
+        let applied = shared.applied.subscribe();
+        let mut pages = shared.tail.read(self.roster.position(), PAGE_RECORDS);
+        while applied.borrow().0 > self.roster.position().0 + GATE_DISTANCE {
+            let page = pages.next().await.ok_or(RebuildError::Stopping)??;
+            self.fold(page.iter()).await?;
+        }
+        Ok(())
+    }
+
+    /// As `fold_until_near`, and makes the indexes of a second file as soon as nearly everything is in it.
+    pub(crate) async fn fold_until_near_and_index(&mut self) -> Result<(), RebuildError> {
+        self.fold_until_near().await?;
+        self.sink.flush().await?;
+        if let Target::Next(next) = &self.sink.target {
+            next.index().await?;
+            self.fold_until_near().await?;
+        }
+        Ok(())
+    }
+
+    /// Folds on up to a position that the log has.
+    pub(crate) async fn fold_to(&mut self, to: Position) -> Result<(), RebuildError> {
+        let mut pages = self.shared.tail.read(self.roster.position(), PAGE_RECORDS);
+        while self.roster.position() < to {
+            let page = pages.next().await.ok_or(RebuildError::Stopping)??;
+            self.fold(page.iter().take_while(|record| record.position <= to)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the gate and folds what is left: the live roster stands still at this one's position as long as the guard
+    /// that is returned is held.
+    pub(crate) async fn finish_under_gate(&mut self) -> Result<Gate<'a>, RebuildError> {
+        let gate = Gate::take(self.shared, self.task).await;
+        let to = *self.shared.applied.borrow();
+        self.fold_to(to).await?;
+        Ok(gate)
+    }
+
+    async fn fold(&mut self, page: impl Iterator<Item = &Recorded>) -> Result<(), RebuildError> {
+        for record in page {
+            if !is_known(record) {
+                return Err(RebuildError::Unknown(unknown_type(record)));
+            }
+            self.sink.add(self.roster.apply(record));
+        }
+        if self.sink.waiting.len() >= READ_BATCH {
+            self.sink.flush().await?;
+        }
+        if self.shared.has_stopped() {
+            return Err(RebuildError::Stopping);
+        }
+        let head = self.shared.tail.head().borrow().position;
+        let progress = Progress { task: self.task, position: self.roster.position(), head };
+        self.shared.progress.send_replace(Some(progress));
         Ok(())
     }
 }

@@ -5,19 +5,22 @@ use std::{
     collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
     sync::{
-        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Folded, SharedRoster};
+use rollcall_access::{Effect, Folded, ParkedView, Roster, SharedRoster};
 use rollcall_eventlog::Tail;
 use rollcall_events::{Body, Clock, Position, Recorded};
 use rollcall_store::read::Read;
-use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::{
+    sync::{Mutex as AsyncMutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::Instant,
+};
 
-use crate::{Compared, Options, Progress, State};
+use crate::{Compared, Options, Progress, State, Task};
 
 /// How many events are folded under one lock of the roster.
 const FOLD_CHUNK: usize = 256;
@@ -28,8 +31,8 @@ static KNOWN_TYPES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| Body::TYP
 pub(crate) enum Work {
     /// What was folded after one position up to another, and its room in the queue.
     Batch { folded: Vec<Folded>, from: Position, to: Position, room: OwnedSemaphorePermit },
-    /// The roster, to be kept as soon as everything before it is written.
-    Snapshot { bytes: Vec<u8>, at: Position },
+    /// The roster as it was, to be kept as soon as everything before it is written.
+    Snapshot(Arc<Roster>),
     /// The SQL side was detached: it must fold for itself.
     Detached,
 }
@@ -40,6 +43,26 @@ pub(crate) struct ReadQueue {
     room: Arc<Semaphore>,
     /// Where the newest snapshot was taken.
     snapshot: Position,
+}
+
+/// The gate of the fold, held by somebody else: nothing is folded meanwhile. Nobody writes, waits or looks through much
+/// under it; how long it took is measured.
+pub(crate) struct Gate<'a> {
+    _queue: MutexGuard<'a, ReadQueue>,
+    task: Task,
+    since: Instant,
+}
+
+impl<'a> Gate<'a> {
+    pub(crate) async fn take(shared: &'a Shared, task: Task) -> Self {
+        Self { _queue: shared.gate.lock().await, task, since: Instant::now() }
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        metrics::histogram!("rollcall_fold_held_seconds", "by" => self.task.as_str()).record(self.since.elapsed());
+    }
 }
 
 /// The effects of the newest events.
@@ -75,7 +98,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: watch::Sender<bool>,
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -202,14 +225,19 @@ impl Shared {
         }
     }
 
+    /// Only a view is taken here: it is made into bytes while the fold goes on.
     fn snapshot(&self, queue: &mut ReadQueue) {
         let Some(work) = &queue.work else { return };
-        let roster = self.live.read();
-        let at = roster.position();
-        if at != queue.snapshot {
-            queue.snapshot = at;
-            drop(work.send(Work::Snapshot { bytes: roster.to_snapshot(), at }));
+        let view = self.view();
+        if view.position() != queue.snapshot {
+            queue.snapshot = view.position();
+            drop(work.send(Work::Snapshot(view)));
         }
+    }
+
+    /// The roster as it is now, for as long as somebody looks at it; the fold goes on.
+    pub(crate) fn view(&self) -> Arc<Roster> {
+        Arc::new(self.live.read_long().clone())
     }
 
     /// Hands the SQL side a snapshot and closes its queue.
@@ -260,9 +288,11 @@ impl Shared {
             metrics::gauge!("rollcall_projection_position", "projection" => projection).set(position.borrow().0 as f64);
         }
         metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(lag);
-        let counts = self.live.read_long().counts();
-        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(counts.parked as f64);
-        metrics::gauge!("rollcall_project_names_taken").set(counts.name_taken as f64);
+        let count =
+            |(parked, taken): (u64, u64), mark: ParkedView<'_>| (parked + 1, taken + u64::from(mark.wants.is_some()));
+        let (parked, taken) = self.live.read().parked().fold((0, 0), count);
+        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(parked as f64);
+        metrics::gauge!("rollcall_project_names_taken").set(taken as f64);
     }
 
     /// How long ago the roster was last known to hold everything that was durable.

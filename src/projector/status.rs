@@ -40,28 +40,48 @@ pub struct Status {
     pub rebuilt: Option<Compared>,
 }
 
-/// Two folds of one log, and the SQL view, held against each other at one position and instant.
+/// What is derived from the log, held against the log folded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Compared {
-    /// The position that all had.
+    /// The position at which the rosters were compared.
     pub position: Position,
-    /// The instant at which windows were judged.
-    pub at: DateTime<Utc>,
-    /// The membership digest of the live roster.
+    /// The digest of the facts of the live roster.
     pub live: Digest,
     /// The one of the roster folded anew.
     pub replayed: Digest,
-    /// The one of the SQL view; absent where the SQL side was not at that position.
-    pub sql: Option<Digest>,
+    /// The SQL view; absent where the SQL side did not come to that position in time.
+    pub sql: Option<ComparedSql>,
     /// Whether the new roster and read side took the place of the live ones.
     pub swapped: bool,
+}
+
+/// The memberships of the SQL view, held against those of the log folded anew. It is written behind the roster, so this is
+/// at a position of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ComparedSql {
+    /// The position that both had.
+    pub position: Position,
+    /// The instant at which windows were judged.
+    pub at: DateTime<Utc>,
+    /// The membership digest of the view.
+    pub view: Digest,
+    /// The one of the roster folded anew.
+    pub replayed: Digest,
 }
 
 impl Compared {
     /// Whether all that were compared are the same.
     #[must_use]
     pub fn same(&self) -> bool {
-        self.live == self.replayed && self.sql.is_none_or(|sql| sql == self.replayed)
+        self.live == self.replayed && self.sql.is_none_or(|sql| sql.same())
+    }
+}
+
+impl ComparedSql {
+    /// Whether both are the same.
+    #[must_use]
+    pub fn same(&self) -> bool {
+        self.view == self.replayed
     }
 }
 

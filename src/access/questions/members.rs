@@ -182,26 +182,47 @@ pub fn is_only_customer(roster: &Roster, caller: Principal, project: ProjectIx, 
     !reasons.is_empty() && reasons.iter().all(|reason| reason.rule == Rule::Customer)
 }
 
-/// SHA-256 over every membership at `now`: user, project, role and named reasons, one per line, sorted. Positions are
-/// not in it, so that two logs that say the same in another order have the same digest (DESIGN 11, promise 2).
+/// The digest of a set, whatever the order in which its members come: the sum of the SHA-256 of each. Holds none of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SetDigest {
+    sums: [u64; 4],
+    members: u64,
+}
+
+impl SetDigest {
+    /// Adds a member that was not added yet.
+    pub fn add(&mut self, member: &[u8]) {
+        let sha256 = Digest::of(member).0;
+        for (sum, word) in self.sums.iter_mut().zip(sha256.as_chunks::<8>().0) {
+            *sum = sum.wrapping_add(u64::from_be_bytes(*word));
+        }
+        self.members += 1;
+    }
+
+    /// The digest of what was added.
+    #[must_use]
+    pub fn digest(self) -> Digest {
+        let words: Vec<u8> = self.sums.iter().chain([&self.members]).flat_map(|word| word.to_be_bytes()).collect();
+        Digest::of(&words)
+    }
+}
+
+/// The [`SetDigest`] of every membership at `now`: user, project, role and a named reason, one a line. Positions are not
+/// in it, so that two logs that say the same in another order have the same digest (DESIGN 11, promise 2).
 #[must_use]
 pub fn membership_digest(roster: &Roster, now: DateTime<Utc>) -> Digest {
-    let mut lines = BTreeSet::new();
+    let mut all = SetDigest::default();
     for project in roster.projects() {
-        for member in members(roster, project, now) {
-            for reason in &member.reasons {
-                lines.insert(format!(
-                    "{}\t{}\t{}\t{}:{}\n",
-                    member.user,
-                    roster.project_name(project),
-                    member.role,
-                    reason.rule,
-                    reason.name
-                ));
-            }
-        }
+        let name = roster.project_name(project);
+        let line = |member: &Member, reason: &Reason| {
+            format!("{}\t{name}\t{}\t{}:{}\n", member.user, member.role, reason.rule, reason.name)
+        };
+        let members = members(roster, project, now);
+        let lines: BTreeSet<String> =
+            members.iter().flat_map(|member| member.reasons.iter().map(move |reason| line(member, reason))).collect();
+        lines.iter().for_each(|line| all.add(line.as_bytes()));
     }
-    Digest::of(lines.into_iter().collect::<String>().as_bytes())
+    all.digest()
 }
 
 impl Roster {
@@ -336,5 +357,23 @@ impl Roster {
                 packages.extend(facts.mappings.get(*mapping as usize).map(|pair| pair.left));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_a_set_knows_its_members_and_not_their_order() {
+        let of = |members: &[&str]| {
+            let mut all = SetDigest::default();
+            members.iter().for_each(|member| all.add(member.as_bytes()));
+            all.digest()
+        };
+        assert_eq!(of(&["a", "b", "c"]), of(&["c", "a", "b"]));
+        let sets: [&[&str]; 6] = [&[], &["a"], &["b"], &["a", "b"], &["ab"], &["a", "b", ""]];
+        let digests: BTreeSet<_> = sets.iter().map(|members| of(members).0).collect();
+        assert_eq!(digests.len(), sets.len());
     }
 }

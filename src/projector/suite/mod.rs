@@ -1,5 +1,6 @@
 //! The loop on a log in memory and a read side on disk, in random worlds too.
 
+mod held;
 mod kit;
 mod projector_tests;
 mod worlds;

@@ -53,16 +53,18 @@ impl ServerControl {
             RebuildError::Busy => ControlError::Busy(error.to_string()),
             other => ControlError::Unavailable(other.to_string()),
         })?;
-        // The SQL side is held against the roster folded anew, like the live roster.
-        let live = if projection == READ { compared.sql } else { Some(compared.live) };
-        Ok(Checked {
-            name: projection.to_owned(),
-            position: compared.position,
-            same: live.is_some_and(|live| live == compared.replayed),
-            live: live.map(|digest| digest.to_string()).unwrap_or_default(),
-            replayed: compared.replayed.to_string(),
-            swapped: compared.swapped,
-        })
+        // The SQL side is held against the log folded anew, like the live roster.
+        let (position, live, replayed) = match compared.sql {
+            _ if projection == ROSTER => (compared.position, compared.live, compared.replayed),
+            Some(sql) => (sql.position, sql.view, sql.replayed),
+            None => {
+                let why = "the SQL side did not come to where the roster is in time: see `rollcall projection status`";
+                return Err(ControlError::Unavailable(why.to_owned()));
+            }
+        };
+        let same = live == replayed;
+        let (live, replayed) = (live.to_string(), replayed.to_string());
+        Ok(Checked { name: projection.to_owned(), position, same, live, replayed, swapped: compared.swapped })
     }
 }
 

@@ -13,4 +13,4 @@ pub use error::ReadError;
 pub use open::open;
 pub use origin::Origin;
 pub use rows::{FactRow, Membership, ParkedRow, ProjectRow, SupersededRow};
-pub use traits::{Lists, Projection, Read, Rebuild};
+pub use traits::{Frozen, Lists, Projection, Read, Rebuild};

@@ -58,11 +58,24 @@ pub trait Projection: Send + Sync + 'static {
         ineffective: bool,
     ) -> Result<Vec<Position>, ReadError>;
 
+    /// The read side as it is now, which is not before [`Self::position`], however much is written meanwhile.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, ReadError>;
+}
+
+/// The read side at one position. To be let go soon: what is written meanwhile is kept beside it.
+#[async_trait]
+pub trait Frozen: Send + 'static {
+    /// Up to where the log is in it.
+    fn position(&self) -> Position;
+
     /// The digest of all memberships at an instant, as the roster's `membership_digest` makes it.
     ///
     /// # Errors
     /// As [`ReadError`].
-    async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError>;
+    async fn membership_digest(self: Box<Self>, at: DateTime<Utc>) -> Result<Digest, ReadError>;
 }
 
 /// A read side that is filled beside the one in use. Dropped, it is discarded.
@@ -74,13 +87,13 @@ pub trait Rebuild: Send + Sync + 'static {
     /// As [`Projection::apply`].
     async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError>;
 
-    /// Makes the indexes that only reading needs. To be called when nearly everything is in.
+    /// Makes what only reading needs, and has it on the disk. To be called when nearly everything is in.
     ///
     /// # Errors
     /// As [`ReadError`].
     async fn index(&self) -> Result<(), ReadError>;
 
-    /// As [`Projection::membership_digest`].
+    /// As [`Frozen::membership_digest`].
     ///
     /// # Errors
     /// As [`ReadError`].

@@ -1,11 +1,15 @@
 //! The file: opening, whether it may be used, writing one batch, closing and replacing it.
 //! Knows the checkpoint and the pragmas; knows no row but the checkpoint's.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use rollcall_events::{Digest, Position};
 use sqlx::{
-    Row, SqlitePool,
+    ConnectOptions, Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -17,11 +21,23 @@ const INDEXES: &str = include_str!("../../../../migrations/sqlite/read/2_indexes
 /// Readers at a time; SQLite reads of one file hardly gain from more on small machines.
 const READERS: u32 = 4;
 
+/// A file of so few events needs no figures.
+const FEW: u64 = 1_000;
+
 /// One file with its connections: one that writes, some that read.
 #[derive(Debug)]
 pub(super) struct Database {
+    path: PathBuf,
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    /// Where the planner's figures were taken last.
+    analyzed: AtomicU64,
+}
+
+/// A connection that sees the file as it was at one position.
+pub(super) struct FrozenFile {
+    pub(super) connection: SqliteConnection,
+    pub(super) position: Position,
 }
 
 /// Why a file is not used.
@@ -88,6 +104,10 @@ impl Database {
             Ok(())
         }
         .await;
+        let checked = match checked {
+            Ok(()) => db.analyze().await.map_err(|error| Unusable::Damaged(error.to_string())),
+            Err(why) => Err(why),
+        };
         match checked {
             Ok(()) => Ok(db),
             Err(why) => {
@@ -102,12 +122,16 @@ impl Database {
     pub(super) async fn create(path: &Path, origin: Origin) -> Result<Self, ReadError> {
         let writer = pool(in_use(path).create_if_missing(true), 1).await?;
         Self::tables(&writer, origin).await?;
-        let db = Self { writer, readers: readers(path).await? };
+        let db = Self::of(path, writer, readers(path).await?);
         db.index().await?;
         Ok(db)
     }
 
-    /// A new file that nobody reads yet: no journal, no syncs, no reading indexes until `finish`.
+    fn of(path: &Path, writer: SqlitePool, readers: SqlitePool) -> Self {
+        Self { path: path.to_owned(), writer, readers, analyzed: AtomicU64::new(0) }
+    }
+
+    /// A new file that nobody reads yet: no journal, no syncs, no indexes for reading until `index`.
     pub(super) async fn create_bulk(path: &Path, origin: Origin) -> Result<Self, ReadError> {
         let bulk = options(path)
             .create_if_missing(true)
@@ -116,12 +140,12 @@ impl Database {
             .pragma("cache_size", "-65536");
         let writer = pool(bulk, 1).await?;
         Self::tables(&writer, origin).await?;
-        Ok(Self { readers: writer.clone(), writer })
+        Ok(Self::of(path, writer.clone(), writer))
     }
 
     /// A file that is known to be good.
     pub(super) async fn attach(path: &Path) -> Result<Self, ReadError> {
-        Ok(Self { writer: pool(in_use(path), 1).await?, readers: readers(path).await? })
+        Ok(Self::of(path, pool(in_use(path), 1).await?, readers(path).await?))
     }
 
     async fn tables(writer: &SqlitePool, origin: Origin) -> Result<(), ReadError> {
@@ -144,7 +168,25 @@ impl Database {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        self.analyze().await
+    }
+
+    /// Takes the planner's figures. Without them, or with those of a much smaller file, it joins the large views in an
+    /// order that takes hours.
+    async fn analyze(&self) -> Result<(), ReadError> {
+        let position = self.position().await?;
+        sqlx::raw_sql(sql::ANALYZE).execute(&self.writer).await?;
+        self.analyzed.store(position.0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The file as it is now, however much is written meanwhile. By a connection of its own: it takes long, and knows the
+    /// planner's newest figures.
+    pub(super) async fn freeze(&self) -> Result<FrozenFile, ReadError> {
+        let mut connection = in_use(&self.path).pragma("query_only", "ON").connect().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+        let row = sqlx::query(sql::CHECKPOINT).fetch_one(&mut connection).await?;
+        Ok(FrozenFile { position: position(row.try_get("position")?), connection })
     }
 
     pub(super) async fn position(&self) -> Result<Position, ReadError> {
@@ -167,20 +209,32 @@ impl Database {
         Ok(())
     }
 
+    /// Takes the planner's figures where the file may have doubled since they were taken.
+    pub(super) async fn analyze_if_grown(&self, to: Position) -> Result<(), ReadError> {
+        if to.0 / 2 >= self.analyzed.load(Ordering::Relaxed).max(FEW) { self.analyze().await } else { Ok(()) }
+    }
+
+    /// Has all that was written on the disk.
+    pub(super) async fn sync(&self) -> Result<(), ReadError> {
+        let path = self.path.clone();
+        let synced = tokio::task::spawn_blocking(move || std::fs::File::open(path)?.sync_all()).await;
+        let synced = synced.map_err(io::Error::other).flatten();
+        synced.map_err(|source| ReadError::Directory { path: self.path.clone(), source })
+    }
+
     /// Writes all to the disk and lets go of the file.
-    pub(super) async fn finish(self, path: &Path) -> Result<(), ReadError> {
-        sqlx::raw_sql(sql::ANALYZE).execute(&self.writer).await?;
+    pub(super) async fn finish(self) -> Result<(), ReadError> {
         self.writer.close().await;
-        let sync = || std::fs::File::open(path)?.sync_all();
-        sync().map_err(|source| ReadError::Directory { path: path.to_owned(), source })
+        self.sync().await
     }
 
     /// Lets go of the file in use. A write-ahead log that stays behind would be taken for the next file's, so then the
     /// file must not be replaced.
-    pub(super) async fn close(&mut self, path: &Path) -> Result<(), ReadError> {
+    pub(super) async fn close(&self) -> Result<(), ReadError> {
+        let path = &self.path;
         self.readers.close().await;
         self.writer.close().await;
-        if sibling(path, "-wal").exists() { Err(ReadError::InUse(path.to_owned())) } else { Ok(()) }
+        if sibling(path, "-wal").exists() { Err(ReadError::InUse(path.clone())) } else { Ok(()) }
     }
 }
 

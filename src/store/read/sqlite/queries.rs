@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use rollcall_access::{Effect, Subject};
+use rollcall_access::{Effect, SetDigest, Subject};
 use rollcall_events::{Digest, Position};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{
+    FromRow, Row,
+    sqlite::{SqliteExecutor, SqliteRow},
+};
 
 use super::{
     file::{Database, number, position},
@@ -80,13 +83,13 @@ impl FromRow<'_, SqliteRow> for Membership {
     }
 }
 
-pub(super) async fn membership_digest(db: &Database, at: DateTime<Utc>) -> Result<Digest, ReadError> {
-    let mut lines = sqlx::query_scalar::<_, String>(sql::LINES).bind(at.timestamp_micros()).fetch(&db.readers);
-    let mut all = String::new();
+pub(super) async fn membership_digest(file: impl SqliteExecutor<'_>, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+    let mut lines = sqlx::query_scalar::<_, String>(sql::LINES).bind(at.timestamp_micros()).fetch(file);
+    let mut all = SetDigest::default();
     while let Some(line) = lines.try_next().await? {
-        all.push_str(&line);
+        all.add(line.as_bytes());
     }
-    Ok(Digest::of(all.as_bytes()))
+    Ok(all.digest())
 }
 
 pub(super) async fn effects(db: &Database, positions: &[Position]) -> Result<Vec<Option<Effect>>, ReadError> {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Change, Effect, Folded};
+use rollcall_access::{Change, Effect, Folded, SetDigest};
 use rollcall_events::{LogId, Position};
 
 use tokio::sync::RwLock;
 
 use super::{
+    batch::Batch,
     file::Database,
     statements,
     store::{Shared, SqliteRead},
@@ -106,6 +107,50 @@ async fn a_fact_keeps_its_history_whether_it_changes_within_a_batch_or_across() 
     assert_eq!(caused, [(5, Some(Position(6))), (6, Some(Position(8)))]);
 }
 
+/// How many facts the planner believes that there are.
+async fn planned(db: &Database) -> u64 {
+    let figures = "SELECT coalesce(max(CAST(stat AS INTEGER)), 0) FROM sqlite_stat1 WHERE tbl = 'fact'";
+    let rows: i64 = sqlx::query_scalar(figures).fetch_one(&db.writer).await.unwrap();
+    rows.cast_unsigned()
+}
+
+#[tokio::test]
+async fn the_planners_figures_are_never_of_less_than_half_of_what_the_file_holds() {
+    let dir = Dir::new();
+    let product = |at: u64| folded(at, [began(&format!("product/{at}"), &format!(r#"{{"product":"{at}"}}"#))]);
+    let batch = |from: u64, to: u64| (from + 1..=to).map(product).collect::<Vec<_>>();
+    let ends = [0, 2_000, 3_000, 5_000, 9_000];
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
+    for end in ends.windows(2) {
+        read.apply(&batch(end[0], end[1]), Position(end[0]), Position(end[1])).await.unwrap();
+        assert!(planned(&*read.shared.db.read().await).await >= end[1] / 2, "up to {}", end[1]);
+    }
+    // As a version wrote it that took none.
+    sqlx::raw_sql("DELETE FROM sqlite_stat1").execute(&read.shared.db.read().await.writer).await.unwrap();
+    read.shared.db.write().await.close().await.unwrap();
+    let again = SqliteRead::open(&dir, ORIGIN).await.unwrap();
+    assert!(planned(&*again.shared.db.read().await).await >= 4_500, "opened");
+    let next = Database::create_bulk(&dir.join("read.db.next"), ORIGIN).await.unwrap();
+    next.apply(&Batch::of(&batch(0, 5_000)), Position(0), Position(5_000)).await.unwrap();
+    next.index().await.unwrap();
+    assert!(planned(&next).await >= 2_500, "a second file, before it is held against the roster");
+}
+
+#[tokio::test]
+async fn a_frozen_file_stands_still_while_batches_are_written() {
+    let dir = Dir::new();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
+    let now = instant("2026-03-01T12:00:00Z");
+    let account = |at: u64| folded(at, [began(&format!("account/{at}"), &format!(r#"{{"account":"{at}"}}"#))]);
+    read.apply(&[account(1)], Position(0), Position(1)).await.unwrap();
+    let frozen = read.freeze().await.unwrap();
+    read.apply(&[account(2)], Position(1), Position(2)).await.unwrap();
+    assert_eq!((frozen.position(), read.position().await.unwrap()), (Position(1), Position(2)));
+    assert_eq!(frozen.membership_digest(now).await.unwrap(), SetDigest::default().digest());
+    // It is gone with its answer: the file can be replaced.
+    read.shared.db.write().await.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_second_projector_is_fenced_and_leaves_nothing() {
     let dir = Dir::new();
@@ -190,7 +235,7 @@ async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded()
         if at == Position(0) {
             read.apply(&fact, Position(0), Position(1)).await.unwrap();
         }
-        read.shared.db.write().await.close(&path).await.unwrap();
+        read.shared.db.write().await.close().await.unwrap();
         at
     };
     assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "kept");
@@ -198,12 +243,12 @@ async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded()
         let read = SqliteRead::open(&dir, other).await.unwrap();
         assert_eq!(read.position().await.unwrap(), Position(0), "{other:?}");
         assert_eq!(read.history("flexnet", "product/A").await.unwrap(), []);
-        read.shared.db.write().await.close(&path).await.unwrap();
+        read.shared.db.write().await.close().await.unwrap();
         assert_eq!((fill().await, fill().await), (Position(0), Position(1)));
     }
-    let mut db = Database::attach(&path).await.unwrap();
+    let db = Database::attach(&path).await.unwrap();
     sqlx::raw_sql("PRAGMA user_version = 3").execute(&db.writer).await.unwrap();
-    db.close(&path).await.unwrap();
+    db.close().await.unwrap();
     assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "the schema's number");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[..64].fill(0xff);
@@ -236,7 +281,7 @@ async fn a_rebuilt_file_takes_the_place_of_the_one_in_use_while_it_is_read() {
     assert_eq!(reader.await.unwrap().len(), 1);
     // The swapped file is a full one: it takes batches, survives a new start, and the earlier one is kept.
     read.apply(&[product(2, "next")], Position(1), Position(2)).await.unwrap();
-    read.shared.db.write().await.close(&dir.join("read.db")).await.unwrap();
+    read.shared.db.write().await.close().await.unwrap();
     assert_eq!(SqliteRead::open(&dir, ORIGIN).await.unwrap().position().await.unwrap(), Position(2));
     assert!(dir.join("read.db.old").exists() && !dir.join("read.db.next").exists());
 }

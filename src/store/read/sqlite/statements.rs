@@ -158,13 +158,12 @@ WHERE coalesce(starts <= $1, TRUE) AND coalesce(ends > $1, TRUE) AND ($2 IS NULL
 ORDER BY user_name, project, role, rule, name, source, person, package";
 
 /// `$1` instant, microseconds; one line per user, project, role and named reason, as `membership_digest` of the roster
-/// writes and sorts them (text is compared byte for byte).
+/// writes them.
 pub(super) const LINES: &str = "
 SELECT DISTINCT
     user_id || char(9) || project || char(9) || role || char(9) || rule || ':' || name || char(10) AS line
 FROM standing
-WHERE coalesce(starts <= $1, TRUE) AND coalesce(ends > $1, TRUE)
-ORDER BY line";
+WHERE coalesce(starts <= $1, TRUE) AND coalesce(ends > $1, TRUE)";
 
 #[cfg(test)]
 pub(super) const ALL: &[&str] = &[

@@ -10,15 +10,16 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Subject};
 use rollcall_events::{Digest, Position};
+use sqlx::Connection;
 use tokio::sync::RwLock;
 
 use super::{
     batch::Batch,
-    file::{self, Database},
+    file::{self, Database, FrozenFile},
     queries,
 };
 use crate::read::{
-    FactRow, Lists, Membership, Origin, ParkedRow, ProjectRow, Projection, ReadError, Rebuild, SupersededRow,
+    FactRow, Frozen, Lists, Membership, Origin, ParkedRow, ProjectRow, Projection, ReadError, Rebuild, SupersededRow,
 };
 
 /// The read side in use. Cheap to clone; a rebuild swaps the file under all clones.
@@ -72,7 +73,13 @@ impl Projection for SqliteRead {
     }
 
     async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError> {
-        self.shared.db.read().await.apply(&Batch::of(batch), from, to).await
+        let db = self.shared.db.read().await;
+        db.apply(&Batch::of(batch), from, to).await?;
+        // The batch is written; whoever asks by old figures only waits longer.
+        if let Err(error) = db.analyze_if_grown(to).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the planner's figures of read.db stay old");
+        }
+        Ok(())
     }
 
     async fn start_rebuild(&self) -> Result<Box<dyn Rebuild>, ReadError> {
@@ -95,8 +102,21 @@ impl Projection for SqliteRead {
         queries::events_of(&*self.shared.db.read().await, subjects, to, ineffective).await
     }
 
-    async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
-        queries::membership_digest(&*self.shared.db.read().await, at).await
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, ReadError> {
+        Ok(Box::new(self.shared.db.read().await.freeze().await?))
+    }
+}
+
+#[async_trait]
+impl Frozen for FrozenFile {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    async fn membership_digest(mut self: Box<Self>, at: DateTime<Utc>) -> Result<Digest, ReadError> {
+        let digest = queries::membership_digest(&mut self.connection, at).await;
+        self.connection.close().await?;
+        digest
     }
 }
 
@@ -107,20 +127,21 @@ impl Rebuild for SecondFile {
     }
 
     async fn index(&self) -> Result<(), ReadError> {
-        self.db.index().await
+        self.db.index().await?;
+        self.db.sync().await
     }
 
     async fn membership_digest(&self, at: DateTime<Utc>) -> Result<Digest, ReadError> {
-        queries::membership_digest(&self.db, at).await
+        queries::membership_digest(&self.db.readers, at).await
     }
 
     /// The earlier file stays as `read.db.old` until the next swap.
     async fn swap(self: Box<Self>) -> Result<(), ReadError> {
         let Self { path: next_path, db: next, shared } = *self;
-        next.finish(&next_path).await?;
+        next.finish().await?;
         let path = shared.dir.join("read.db");
         let mut db = shared.db.write().await;
-        let replaced = match db.close(&path).await {
+        let replaced = match db.close().await {
             Ok(()) => file::replace(&path, &next_path),
             Err(error) => Err(error),
         };
