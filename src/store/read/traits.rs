@@ -116,12 +116,6 @@ pub trait Lists: Send + Sync + 'static {
     /// As [`ReadError`].
     async fn history(&self, source: &str, subject: &str) -> Result<Vec<FactRow>, ReadError>;
 
-    /// The facts that the event at `position` began or ended.
-    ///
-    /// # Errors
-    /// As [`ReadError`].
-    async fn caused_by(&self, position: Position) -> Result<Vec<FactRow>, ReadError>;
-
     /// The facts of a noun that stand now, by source and subject: those after (source, subject), at most `limit`.
     ///
     /// # Errors

@@ -127,10 +127,6 @@ pub(super) async fn history(db: &Database, source: &str, subject: &str) -> Resul
     Ok(sqlx::query_as(sql::HISTORY).bind(source).bind(subject).fetch_all(&db.readers).await?)
 }
 
-pub(super) async fn caused_by(db: &Database, position: Position) -> Result<Vec<FactRow>, ReadError> {
-    Ok(sqlx::query_as(sql::CAUSED).bind(number(position)).fetch_all(&db.readers).await?)
-}
-
 pub(super) async fn facts(
     db: &Database,
     noun: &str,

@@ -76,14 +76,20 @@ WHERE (source, subject) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))"
 /// `$1` a JSON array of positions; those that did not simply apply.
 pub(super) const EFFECTS_AT: &str = "
 SELECT position, effect, reason FROM effect WHERE position IN (SELECT value FROM json_each($1))";
-/// `$1` `[source, subject]`, `$2` the last position, `$3` whether those count that competed and lost
+/// `$1` `[source, subject]`, `$2` the last position, `$3` whether those count that competed and lost. What stands is found
+/// by its noun, the first word of its subject; what is over by its subject.
 pub(super) const EVENTS_OF: &str = "
 SELECT fact.from_position FROM json_each($1) AS row
-CROSS JOIN fact ON fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1
+CROSS JOIN fact ON fact.noun = substr(row.value ->> 1, 1, instr((row.value ->> 1) || '/', '/') - 1)
+    AND fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1 AND fact.to_position IS NULL
+WHERE fact.from_position <= $2
+UNION
+SELECT fact.from_position FROM json_each($1) AS row
+CROSS JOIN fact ON fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1 AND fact.to_position IS NOT NULL
 WHERE fact.from_position <= $2
 UNION
 SELECT fact.to_position FROM json_each($1) AS row
-CROSS JOIN fact ON fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1
+CROSS JOIN fact ON fact.source = row.value ->> 0 AND fact.subject = row.value ->> 1 AND fact.to_position IS NOT NULL
 WHERE fact.to_position <= $2
 UNION
 SELECT effect.position FROM json_each($1) AS row
@@ -94,16 +100,11 @@ ORDER BY 1";
 /// `$1` source, `$2` subject
 pub(super) const HISTORY: &str = "
 SELECT source, noun, subject, from_position, to_position, starts, ends, data FROM fact
-WHERE source = $1 AND subject = $2
-ORDER BY from_position";
-/// `$1` position
-pub(super) const CAUSED: &str = "
-SELECT source, noun, subject, from_position, to_position, starts, ends, data FROM fact
-WHERE from_position = $1
+WHERE source = $1 AND subject = $2 AND to_position IS NOT NULL
 UNION ALL
 SELECT source, noun, subject, from_position, to_position, starts, ends, data FROM fact
-WHERE to_position = $1
-ORDER BY source, subject, from_position";
+WHERE noun = substr($2, 1, instr($2 || '/', '/') - 1) AND source = $1 AND subject = $2 AND to_position IS NULL
+ORDER BY from_position";
 /// `$1` noun, `$2` and `$3` source and subject of the last row of the page before, `$4` limit
 pub(super) const STANDING_FACTS: &str = "
 SELECT source, noun, subject, from_position, to_position, starts, ends, data FROM fact
@@ -124,10 +125,16 @@ pub(super) const SUPERSEDED: &str = "
 SELECT lost.position, lost.source, lost.subject,
     (SELECT max(at) FROM (
         SELECT max(from_position) AS at FROM fact
-        WHERE source = lost.source AND subject = lost.subject AND from_position < lost.position
+        WHERE noun = substr(lost.subject, 1, instr(lost.subject || '/', '/') - 1) AND source = lost.source
+            AND subject = lost.subject AND to_position IS NULL AND from_position < lost.position
+        UNION ALL
+        SELECT max(from_position) FROM fact
+        WHERE source = lost.source AND subject = lost.subject AND to_position IS NOT NULL
+            AND from_position < lost.position
         UNION ALL
         SELECT max(to_position) FROM fact
-        WHERE source = lost.source AND subject = lost.subject AND to_position < lost.position
+        WHERE source = lost.source AND subject = lost.subject AND to_position IS NOT NULL
+            AND to_position < lost.position
         UNION ALL
         SELECT max(position) FROM effect AS won
         WHERE won.source = lost.source AND won.subject = lost.subject AND won.position < lost.position
@@ -140,8 +147,12 @@ WHERE lost.effect = 'superseded' AND lost.position > $1 AND lost.position <= $2
         WHERE later.source = lost.source AND later.subject = lost.subject AND later.position > lost.position)
     AND NOT EXISTS (
         SELECT 1 FROM fact AS later
-        WHERE later.source = lost.source AND later.subject = lost.subject
-            AND (later.from_position > lost.position OR later.to_position > lost.position))
+        WHERE later.noun = substr(lost.subject, 1, instr(lost.subject || '/', '/') - 1) AND later.source = lost.source
+            AND later.subject = lost.subject AND later.to_position IS NULL AND later.from_position > lost.position)
+    AND NOT EXISTS (
+        SELECT 1 FROM fact AS later
+        WHERE later.source = lost.source AND later.subject = lost.subject AND later.to_position IS NOT NULL
+            AND later.to_position > lost.position)
 ORDER BY lost.position";
 pub(super) const PARKED_COUNT: &str = "SELECT count(*) FROM parked";
 /// `$1` source, `$2` package
@@ -185,7 +196,6 @@ pub(super) const ALL: &[&str] = &[
     EFFECTS_AT,
     EVENTS_OF,
     HISTORY,
-    CAUSED,
     STANDING_FACTS,
     PARKED,
     SUPERSEDED_SLICE,

@@ -157,10 +157,6 @@ impl Lists for SqliteRead {
         queries::history(&*self.shared.db.read().await, source, subject).await
     }
 
-    async fn caused_by(&self, position: Position) -> Result<Vec<FactRow>, ReadError> {
-        queries::caused_by(&*self.shared.db.read().await, position).await
-    }
-
     async fn facts(&self, noun: &str, after: (&str, &str), limit: u32) -> Result<Vec<FactRow>, ReadError> {
         queries::facts(&*self.shared.db.read().await, noun, after, limit).await
     }
