@@ -27,7 +27,7 @@ pub use roster::{
     scopes::FolderView,
     services::ServiceView,
     shared::{Fold, Freshness, LongRead, SharedRoster, Stale},
-    snapshot::{FOLD_VERSION, SnapshotError},
+    snapshot::{FOLD_VERSION, FoldVersions, SnapshotError},
     sources::{SourceSaidView, SuspensionView},
     users::{AskedName, LinkView, NameProblem, PersonView, UserView},
 };

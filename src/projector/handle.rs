@@ -141,6 +141,7 @@ impl Handle {
             head: shared.tail.head().borrow().position,
             roster: *shared.applied.borrow(),
             read: *shared.written.borrow(),
+            older_fold: shared.older_fold(),
             read_follows: shared.attached.load(Ordering::Relaxed),
             age: shared.age(now),
             rebuild: *shared.progress.borrow(),

@@ -61,7 +61,9 @@ impl Projector {
     ) -> Result<(Self, Handle), StartError> {
         let log = tail.log_id();
         let head = tail.head().borrow().position;
-        let roster = snapshot::load(dir, log).unwrap_or_else(|| Roster::new(log));
+        let current = options.folds.current;
+        let kept = snapshot::load(dir, log, options.folds);
+        let (roster, version) = kept.unwrap_or_else(|| (Roster::new(log), current));
         let written = read.position().await?;
         for (file, at) in [(snapshot::FILE, roster.position()), (read.name(), written)] {
             if at > head {
@@ -69,8 +71,14 @@ impl Projector {
             }
         }
         tracing::info!(log = %log, head = %head, roster = %roster.position(), read = %written, "projector opened");
-        let attached = written >= roster.position() && head.0 - written.0 <= u64::from(options.waiting);
-        let (shared, work) = Shared::new(dir, tail, clock, options, SharedRoster::new(roster), read, written, attached);
+        if version != current {
+            let at = roster.position();
+            tracing::warn!(version, current, position = %at, "answers by the facts of an earlier fold until the log is folded anew");
+        }
+        let attached =
+            version == current && written >= roster.position() && head.0 - written.0 <= u64::from(options.waiting);
+        let live = (SharedRoster::new(roster), version);
+        let (shared, work) = Shared::new(dir, tail, clock, options, live, read, written, attached);
         let shared = Arc::new(shared);
         Ok((Self { shared: Arc::clone(&shared), work }, Handle { shared }))
     }

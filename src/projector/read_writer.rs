@@ -1,7 +1,10 @@
 //! Writes the read side behind the roster, batch by batch, and the snapshot file. Never folds the live roster; where it
 //! fell behind, the log is folded a second time (`rebuild`).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use rollcall_access::{Folded, Roster};
 use rollcall_events::Position;
@@ -47,7 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<W
                 }
                 write(&shared, &folded, from, to).await;
             }
-            Some(Work::Snapshot(roster)) => write_snapshot(shared.dir.clone(), roster).await,
+            Some(Work::Snapshot(roster, version)) => write_snapshot(&shared, roster, version).await,
             Some(Work::Detached) => catch_up(&shared).await,
         }
     }
@@ -85,10 +88,14 @@ async fn write(shared: &Shared, folded: &[Folded], from: Position, to: Position)
     }
 }
 
-async fn write_snapshot(dir: PathBuf, roster: Arc<Roster>) {
-    let at = roster.position();
+/// Keeps a roster whose facts a fold made, unless one of a later fold is kept.
+pub(crate) async fn write_snapshot(shared: &Shared, roster: Arc<Roster>, version: u32) {
+    if shared.kept_of.fetch_max(version, Ordering::Relaxed) > version {
+        return;
+    }
+    let (dir, at) = (shared.dir.clone(), roster.position());
     let written = tokio::task::spawn_blocking(move || {
-        let bytes = roster.to_snapshot();
+        let bytes = roster.to_snapshot_of(version);
         snapshot::write(&dir, &bytes).map(|()| bytes.len())
     });
     match written.await.map_err(std::io::Error::other).flatten() {
@@ -107,7 +114,11 @@ async fn catch_up(shared: &Shared) {
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
     while !shared.has_stopped() {
-        match rebuild::catch_up(shared).await {
+        let caught_up = match shared.older_fold() {
+            Some(_) => rebuild::refold(shared).await,
+            None => rebuild::catch_up(shared).await,
+        };
+        match caught_up {
             Ok(()) => return,
             Err(RebuildError::Stopping) => return,
             Err(RebuildError::Read(error @ ReadError::Fenced { .. })) => {

@@ -1,14 +1,18 @@
 //! A check, a rebuild, a read side that fell behind: each a second fold (`replay`) beside the live one. Whoever folds
 //! waits for none of them longer than it takes to fold some hundred events: what is compared is compared on views.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::try_join;
-use rollcall_access::{Roster, membership_digest};
+use rollcall_access::{FoldVersions, Roster, membership_digest};
 use rollcall_events::{Digest, Position};
 
 use crate::{
     Compared, ComparedSql, RebuildError, Task,
+    read_writer::write_snapshot,
     replay::{Replay, Target},
     shared::{Shared, lock},
     snapshot,
@@ -57,18 +61,36 @@ pub(crate) async fn check(shared: &Shared) -> Result<Compared, RebuildError> {
 /// Folds the whole log into a second roster and a second read side and puts both in the place of the live ones.
 pub(crate) async fn rebuild(shared: &Shared) -> Result<Compared, RebuildError> {
     let _only = shared.rebuilding.try_lock().map_err(|_| RebuildError::Busy)?;
-    let _done = ClearProgress(shared);
-    let next = Target::Next(shared.read.start_rebuild().await?);
-    let mut replay = start(shared, Task::Rebuild, next)?;
-    replay.fold_until_near_and_index().await?;
-    let sql = compare_next(shared, &mut replay).await?;
-    let exchange = |roster| (shared.live.replace(roster), shared.view());
-    let ((old, new), position) = attach(shared, replay, exchange).await?;
-    let (live, replayed) = blocking(move || (facts_digest(&old), facts_digest(&new))).await?;
-    let compared = Compared { position, live, replayed, sql, swapped: true };
+    let compared = replace(shared, Task::Rebuild).await?;
     log_comparison(&compared, Task::Rebuild);
     *lock(&shared.rebuilt) = Some(compared);
     Ok(compared)
+}
+
+/// As a rebuild, of a roster whose facts an earlier fold made: that they differ is no fault.
+pub(crate) async fn refold(shared: &Shared) -> Result<(), RebuildError> {
+    let _only = shared.rebuilding.lock().await;
+    let Some(version) = shared.older_fold() else { return Ok(()) };
+    let compared = replace(shared, Task::Refold).await?;
+    let Compared { position, live, replayed, .. } = compared;
+    tracing::info!(from = version, %position, same = live == replayed, "facts folded anew, as this version understands the log");
+    Ok(())
+}
+
+async fn replace(shared: &Shared, task: Task) -> Result<Compared, RebuildError> {
+    let _done = ClearProgress(shared);
+    let next = Target::Next(shared.read.start_rebuild().await?);
+    let mut replay = start(shared, task, next)?;
+    replay.fold_until_near_and_index().await?;
+    let sql = compare_next(shared, &mut replay).await?;
+    if shared.older_fold().is_some() {
+        // Kept before it answers: a start in between must not begin all over.
+        let roster = Arc::new(replay.roster.clone());
+        write_snapshot(shared, roster, shared.options.folds.current).await;
+    }
+    let ((old, new), position) = attach(shared, replay, |roster| shared.exchange(roster)).await?;
+    let (live, replayed) = blocking(move || (facts_digest(&old), facts_digest(&new))).await?;
+    Ok(Compared { position, live, replayed, sql, swapped: true })
 }
 
 /// Holds the SQL view against the log, at the position that it has once it is where the roster was. `None` where it does
@@ -117,7 +139,9 @@ pub(crate) async fn catch_up(shared: &Shared) -> Result<(), RebuildError> {
         (None, Target::Next(shared.read.start_rebuild().await?))
     } else {
         // What is folded again only has to lead up to where the file stands.
-        let start = snapshot::load(&shared.dir, log).filter(|roster| roster.position() <= written);
+        let folds = shared.options.folds;
+        let kept = snapshot::load(&shared.dir, log, FoldVersions { readable_since: folds.current, ..folds });
+        let start = kept.map(|(roster, _)| roster).filter(|roster| roster.position() <= written);
         (start, Target::InUse(shared.read.clone()))
     };
     let mut replay = Replay::new(shared, Task::CatchUp, roster.unwrap_or_else(|| Roster::new(log)), target, written);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -31,8 +31,8 @@ static KNOWN_TYPES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| Body::TYP
 pub(crate) enum Work {
     /// What was folded after one position up to another, and its room in the queue.
     Batch { folded: Vec<Folded>, from: Position, to: Position, room: OwnedSemaphorePermit },
-    /// The roster as it was, to be kept as soon as everything before it is written.
-    Snapshot(Arc<Roster>),
+    /// The roster as it was, and which fold made its facts; to be kept as soon as everything before it is written.
+    Snapshot(Arc<Roster>, u32),
     /// The SQL side was detached: it must fold for itself.
     Detached,
 }
@@ -76,8 +76,12 @@ pub(crate) struct Shared {
     pub(crate) tail: Arc<dyn Tail>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live: Arc<SharedRoster>,
+    /// The fold that made the oldest facts of the live roster; changes only under the gate.
+    facts_of: AtomicU32,
+    /// The fold that made the facts of the snapshot.
+    pub(crate) kept_of: AtomicU32,
     pub(crate) read: Arc<dyn Read>,
-    options: Options,
+    pub(crate) options: Options,
     /// Held while anything is folded into the live roster: who has it sees one position.
     pub(crate) gate: AsyncMutex<ReadQueue>,
     /// Whether the SQL side is handed what is folded; changes only under the gate.
@@ -109,7 +113,7 @@ impl Shared {
         tail: Arc<dyn Tail>,
         clock: Arc<dyn Clock>,
         options: Options,
-        live: SharedRoster,
+        (live, facts_of): (SharedRoster, u32),
         read: Arc<dyn Read>,
         written: Position,
         attached: bool,
@@ -124,6 +128,8 @@ impl Shared {
         let shared = Self {
             dir: dir.to_owned(),
             live: Arc::new(live),
+            facts_of: AtomicU32::new(facts_of),
+            kept_of: AtomicU32::new(facts_of),
             read,
             options,
             gate: AsyncMutex::new(ReadQueue {
@@ -231,8 +237,21 @@ impl Shared {
         let view = self.view();
         if view.position() != queue.snapshot {
             queue.snapshot = view.position();
-            drop(work.send(Work::Snapshot(view)));
+            drop(work.send(Work::Snapshot(view, self.facts_of.load(Ordering::Relaxed))));
         }
+    }
+
+    /// The fold that made the oldest facts of the live roster, where that is an earlier one than this.
+    pub(crate) fn older_fold(&self) -> Option<u32> {
+        let version = self.facts_of.load(Ordering::Relaxed);
+        (version != self.options.folds.current).then_some(version)
+    }
+
+    /// Puts a roster in the place of the live one that this fold made from the beginning, and hands that back with a view
+    /// of the new one. To be called under the gate.
+    pub(crate) fn exchange(&self, roster: Roster) -> (Roster, Arc<Roster>) {
+        self.facts_of.store(self.options.folds.current, Ordering::Relaxed);
+        (self.live.replace(roster), self.view())
     }
 
     /// The roster as it is now, for as long as somebody looks at it; the fold goes on.
@@ -292,6 +311,7 @@ impl Shared {
             |(parked, taken): (u64, u64), mark: ParkedView<'_>| (parked + 1, taken + u64::from(mark.wants.is_some()));
         let (parked, taken) = self.live.read().parked().fold((0, 0), count);
         metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(parked as f64);
+        metrics::gauge!("rollcall_roster_of_an_earlier_fold").set(if self.older_fold().is_some() { 1.0 } else { 0.0 });
         metrics::gauge!("rollcall_project_names_taken").set(taken as f64);
     }
 

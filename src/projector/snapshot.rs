@@ -7,13 +7,14 @@ use std::{
     path::Path,
 };
 
-use rollcall_access::Roster;
+use rollcall_access::{FoldVersions, Roster};
 use rollcall_events::LogId;
 
 pub(crate) const FILE: &str = "roster.snap";
 
-/// The roster of the file. One that cannot be used is named and left: the roster is folded from the beginning then.
-pub(crate) fn load(dir: &Path, log: LogId) -> Option<Roster> {
+/// The roster of the file, and which fold made its facts. One that cannot be used is named and left: the roster is folded
+/// from the beginning then.
+pub(crate) fn load(dir: &Path, log: LogId, reads: FoldVersions) -> Option<(Roster, u32)> {
     let path = dir.join(FILE);
     let ignored = |why: String| {
         tracing::warn!(path = %path.display(), %why, "roster snapshot ignored, the roster is folded anew");
@@ -24,9 +25,9 @@ pub(crate) fn load(dir: &Path, log: LogId) -> Option<Roster> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => return ignored(error.to_string()),
     };
-    match Roster::from_snapshot(&bytes) {
-        Ok(roster) if roster.log_id() == log => Some(roster),
-        Ok(roster) => ignored(format!("it is of log {}, this is log {log}", roster.log_id())),
+    match Roster::from_snapshot_of(&bytes, reads) {
+        Ok((roster, version)) if roster.log_id() == log => Some((roster, version)),
+        Ok((roster, _)) => ignored(format!("it is of log {}, this is log {log}", roster.log_id())),
         Err(error) => ignored(error.to_string()),
     }
 }

@@ -32,6 +32,9 @@ pub struct Status {
     pub read: Position,
     /// Whether the SQL side follows the roster; `false` while it folds for itself.
     pub read_follows: bool,
+    /// The fold that made the roster's facts, where that is an earlier one: it has every event, and what came before the
+    /// new start as that fold understood it, until the log is folded anew.
+    pub older_fold: Option<u32>,
     /// How long ago the roster was last known to hold everything that was durable.
     pub age: Duration,
     /// How far a check, a rebuild or a catching up is; absent while there is none.
@@ -95,6 +98,8 @@ pub enum Task {
     Rebuild,
     /// A read side that fell behind.
     CatchUp,
+    /// A new roster and read side in the place of what an earlier fold made.
+    Refold,
 }
 
 impl Task {
@@ -103,6 +108,7 @@ impl Task {
             Self::Check => "check",
             Self::Rebuild => "rebuild",
             Self::CatchUp => "catch up",
+            Self::Refold => "refold",
         }
     }
 }

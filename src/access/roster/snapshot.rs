@@ -11,6 +11,21 @@ use crate::{
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
 pub const FOLD_VERSION: u32 = 22;
 
+/// Which fold this is, and from which on snapshots of earlier ones answer until the log is folded anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoldVersions {
+    /// The one that folds.
+    pub current: u32,
+    /// The first whose facts are written as they are now and mean what they mean now. It becomes `current` with a change
+    /// of what a fact is, and with one after which somebody has less: what was wrongly given must not be answered on.
+    pub readable_since: u32,
+}
+
+impl FoldVersions {
+    /// This version's.
+    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 22 };
+}
+
 const MAGIC: &[u8; 8] = b"rollcall";
 
 /// Why a snapshot cannot be used. The log can: fold it from the start.
@@ -20,10 +35,12 @@ pub enum SnapshotError {
     #[error("the roster snapshot is damaged: {0}")]
     Damaged(String),
     /// Another version wrote it.
-    #[error("the roster snapshot is of fold version {found}, this is version {FOLD_VERSION}")]
+    #[error("the roster snapshot is of fold version {found}, this version reads {} to {}", .reads.readable_since, .reads.current)]
     Version {
         /// The version that wrote it.
         found: u32,
+        /// What can be read.
+        reads: FoldVersions,
     },
 }
 
@@ -31,11 +48,17 @@ impl Roster {
     /// The roster as bytes: magic, fold version, SHA-256 of the rest, facts.
     #[must_use]
     pub fn to_snapshot(&self) -> Vec<u8> {
+        self.to_snapshot_of(FOLD_VERSION)
+    }
+
+    /// As [`Roster::to_snapshot`], of a roster whose oldest facts an earlier fold made.
+    #[must_use]
+    pub fn to_snapshot_of(&self, version: u32) -> Vec<u8> {
         let facts = postcard::to_stdvec(&self.facts).unwrap_or_default();
         let mut bytes = Vec::with_capacity(facts.len() + 44);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FOLD_VERSION.to_be_bytes());
-        bytes.extend_from_slice(&checksum(FOLD_VERSION, &facts).0);
+        bytes.extend_from_slice(&version.to_be_bytes());
+        bytes.extend_from_slice(&checksum(version, &facts).0);
         bytes.extend_from_slice(&facts);
         bytes
     }
@@ -45,6 +68,16 @@ impl Roster {
     /// # Errors
     /// When any byte differs from what was written, or another version wrote it.
     pub fn from_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let this = FoldVersions { current: FOLD_VERSION, readable_since: FOLD_VERSION };
+        Self::from_snapshot_of(bytes, this).map(|(roster, _)| roster)
+    }
+
+    /// As [`Roster::from_snapshot`], also of an earlier fold whose facts can be read, and which fold made them. What comes is
+    /// folded into them as into any.
+    ///
+    /// # Errors
+    /// As [`Roster::from_snapshot`].
+    pub fn from_snapshot_of(bytes: &[u8], reads: FoldVersions) -> Result<(Self, u32), SnapshotError> {
         let damaged = |what: &str| SnapshotError::Damaged(what.to_owned());
         let (magic, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged("it is too short"))?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("it is too short"))?;
@@ -56,8 +89,8 @@ impl Roster {
         if checksum(version, facts).0 != *sum {
             return Err(damaged("its checksum is another"));
         }
-        if version != FOLD_VERSION {
-            return Err(SnapshotError::Version { found: version });
+        if !(reads.readable_since..=reads.current).contains(&version) {
+            return Err(SnapshotError::Version { found: version, reads });
         }
         let mut facts: Facts = postcard::from_bytes(facts).map_err(|error| damaged(&error.to_string()))?;
         facts.reindex();
@@ -76,7 +109,7 @@ impl Roster {
         roster.facts = facts;
         roster.derive_from_settings();
         roster.rebuild_fast_path();
-        Ok(roster)
+        Ok((roster, version))
     }
 }
 

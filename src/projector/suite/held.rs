@@ -17,12 +17,12 @@ use super::{
 use crate::{Compared, Handle, RebuildError};
 
 /// Runs with one thread for whatever takes long.
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     Builder::new_multi_thread().worker_threads(2).max_blocking_threads(1).enable_all().build().unwrap().block_on(test);
 }
 
 /// Keeps that thread busy until the sender is dropped: whatever takes long has begun and does not end.
-fn hold_up() -> Sender<()> {
+pub(crate) fn hold_up() -> Sender<()> {
     let (sender, receiver) = channel();
     tokio::task::spawn_blocking(move || receiver.recv().is_err());
     sender

@@ -2,5 +2,6 @@
 
 mod held;
 mod kit;
+mod older_fold;
 mod projector_tests;
 mod worlds;

@@ -112,7 +112,7 @@ impl Control for ServerControl {
         let status = self.projector.status(self.clock.now());
         let state = |follows: bool| match (&status.state, status.rebuild) {
             (State::Stopped(_), _) => ProjectionState::Stopped,
-            (_, Some(progress)) if progress.task == Task::Rebuild => ProjectionState::Rebuilding,
+            (_, Some(progress)) if matches!(progress.task, Task::Rebuild | Task::Refold) => ProjectionState::Rebuilding,
             (State::Following, _) if follows => ProjectionState::Live,
             (State::CatchingUp | State::Following, _) => ProjectionState::CatchingUp,
         };

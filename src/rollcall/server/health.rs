@@ -92,8 +92,16 @@ impl Health {
         let status = self.projector.status(now);
         let behind = self.behind(now);
         let waiting = status.head.0.saturating_sub(status.roster.0);
+        let older = status.older_fold.map(|version| {
+            let folded = status.rebuild.map_or(0, |progress| progress.position.0);
+            format!(
+                "; older facts are as fold version {version} took them, until all is folded anew: {folded} of {}",
+                status.head
+            )
+        });
+        let older = older.unwrap_or_default();
         let (folding, text) = match &status.state {
-            Fold::Following => (true, format!("follows, {waiting} positions behind")),
+            Fold::Following => (true, format!("follows, {waiting} positions behind{older}")),
             Fold::CatchingUp => (false, format!("reads the log, {waiting} positions behind")),
             Fold::Stopped(why) => (false, why.clone()),
         };
