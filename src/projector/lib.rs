@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod handle;
+mod history;
 mod options;
 mod projector;
 mod read_writer;

@@ -1,5 +1,7 @@
 //! What may be set, and the sizes that are not.
 
+use std::time::Duration;
+
 use rollcall_access::FoldVersions;
 
 /// What may be set; the defaults are right for every installation that was measured.
@@ -9,13 +11,15 @@ pub struct Options {
     pub snapshot_every: u64,
     /// How many folded events may wait for the SQL side before it is detached.
     pub waiting: u32,
+    /// For how long the SQL side keeps what facts said that are over; for ever where absent.
+    pub history: Option<Duration>,
     /// Which fold this is.
     pub folds: FoldVersions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { snapshot_every: 1_000_000, waiting: 65_536, folds: FoldVersions::CURRENT }
+        Self { snapshot_every: 1_000_000, waiting: 65_536, history: None, folds: FoldVersions::CURRENT }
     }
 }
 

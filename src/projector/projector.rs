@@ -10,7 +10,7 @@ use rollcall_store::read::{Read, ReadError};
 use tokio::sync::mpsc;
 
 use crate::{
-    Handle, Options,
+    Handle, Options, history,
     options::PAGE_RECORDS,
     read_writer,
     shared::{Shared, Work},
@@ -92,6 +92,7 @@ impl Projector {
             () = stop => {}
             () = fold(&shared) => {}
             () = refresh_ages(&shared) => {}
+            () = history::run(&shared) => {}
         }
         shared.close().await;
         if let Err(error) = writing.await {

@@ -13,7 +13,8 @@ CREATE TABLE checkpoint (
     position INTEGER NOT NULL
 );
 
--- Every fact that ever stood. `data` is the event's data, verbatim.
+-- Every fact that ever stood. `data` is the event's data, verbatim; `{}` where the fact is over for longer than the
+-- operator has it kept (`server.history`).
 CREATE TABLE fact (
     source TEXT NOT NULL,
     noun TEXT NOT NULL,

@@ -2,6 +2,8 @@
 
 -- Of what stands `fact_now` knows. An index costs as much as a tenth of a fact, so there is none that nothing asks by.
 CREATE UNIQUE INDEX fact_past ON fact (source, subject, from_position) WHERE to_position IS NOT NULL;
+-- What is forgotten when it is over for long (`server.history`).
+CREATE INDEX fact_said ON fact (to_position) WHERE to_position IS NOT NULL AND data <> '{}';
 CREATE INDEX effect_subject ON effect (source, subject, position);
 CREATE INDEX person_user_user ON person_user (user_id) WHERE to_position IS NULL;
 CREATE INDEX project_history ON project (source, package, from_position);

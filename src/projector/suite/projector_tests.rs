@@ -17,7 +17,7 @@ use super::{
     kit::{Dir, TestClock},
     worlds::{self, event, settings},
 };
-use crate::{Handle, Options, Projector, StartError, State, snapshot};
+use crate::{Handle, Options, Projector, StartError, State, history, snapshot};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -397,6 +397,33 @@ async fn a_roster_that_differs_from_the_log_is_found_by_a_check_and_mended_by_a_
     assert!(!rebuilt.same() && rebuilt.swapped, "{rebuilt:?}");
     assert!(running.handle.check().await.unwrap().same());
     running.assert_views_agree().await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_over_for_longer_than_the_operator_keeps_it_is_forgotten_by_the_sql_side_alone() {
+    let (dir, clock) = (Dir::new(), TestClock::new());
+    let log = Log::in_memory(LogId([7; 8]), Arc::clone(&clock) as Arc<dyn Clock>);
+    let line = |n: u64, ends: &str| {
+        let data = format!(r#"{{"line":"E/1","entitlement":"E","product":"DB","starts":null,"ends":"{ends}"}}"#);
+        event("a", &format!("line {n}"), "entitlement.line.upserted", &data, 100 + n)
+    };
+    log.append(small_world()).await.unwrap();
+    log.append(vec![line(1, "2027-01-01T00:00:00Z")]).await.unwrap();
+    clock.set("2026-03-20T12:00:00Z");
+    log.append(vec![line(2, "2028-01-01T00:00:00Z")]).await.unwrap();
+    let running = Running::start(&dir, &log, options()).await;
+    running.settled().await;
+    let month = Duration::from_secs(30 * 86_400);
+    let shared = &running.handle.shared;
+    assert_eq!(history::forget(shared, month).await.unwrap(), 0, "nothing is that old");
+    // The clock of the projector stands at the first of the month.
+    assert_eq!(history::forget(shared, Duration::ZERO).await.unwrap(), 1);
+    let rows = running.handle.read().history("a", "line/E/1").await.unwrap();
+    let said: Vec<_> = rows.iter().map(|row| (row.from.0, row.to.map(|to| to.0), row.data == "{}")).collect();
+    assert_eq!(said, [(11, Some(12), true), (12, Some(13), false), (13, None, false)]);
+    running.assert_views_agree().await;
+    assert!(running.handle.check().await.unwrap().same());
     running.stop().await;
 }
 

@@ -66,6 +66,9 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Where the log and everything beside it is kept. Made (mode 0700) when it does not exist.
     pub data_dir: PathBuf,
+    /// For how long `read.db` keeps what facts said that are over, for ever when absent. Where they stood is always kept: a
+    /// question about the past is answered from the log, whatever its age.
+    pub history: Option<HumanDuration>,
     /// The largest request body, read before anything is checked.
     pub max_body: ByteSize,
     /// How many bytes of notifications, beyond the first 16 KiB of each, may be in memory before it is known who sent them,
@@ -133,6 +136,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
             data_dir: "rollcall-data".into(),
+            history: None,
             max_body: ByteSize(8 << 20),
             max_unverified_bodies: ByteSize(64 << 20),
             max_connections: 1024,

@@ -56,7 +56,8 @@ pub fn check(config: &Config, profile: Option<&Profile>, origins: &Origins, prob
         ("server.request_timeout", config.server.request_timeout),
         ("server.write_timeout", config.server.write_timeout),
     ];
-    for (key, span) in positive {
+    let history = config.server.history.map(|span| ("server.history", span));
+    for (key, span) in positive.into_iter().chain(history) {
         if span.0.is_zero() {
             wrong(key, "must be longer than nothing".into());
         }

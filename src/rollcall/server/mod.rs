@@ -125,7 +125,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         admin_key: &AdminKey,
     ) -> anyhow::Result<Self> {
-        let Config { token, .. } = &loaded.config;
+        let Config { token, server, .. } = &loaded.config;
         let read_sources = read_sources(&loaded.sources);
         let tls = open_tls(loaded)?;
         let metrics = telemetry::start_metrics()?;
@@ -135,8 +135,11 @@ impl Server {
         let keys = Arc::new(Keys::open(&dir.file("keys"), key_options(token), clock.now())?);
         let tail: Arc<dyn Tail> = Arc::new(log.clone());
         let read = read::open(&dir.sql(), Origin::of(tail.log_id())).await?;
-        let (projector, handle) =
-            Projector::open(dir.path(), tail, read, Arc::clone(&clock), rollcall_projector::Options::default()).await?;
+        let options = rollcall_projector::Options {
+            history: server.history.map(|span| span.0),
+            ..rollcall_projector::Options::default()
+        };
+        let (projector, handle) = Projector::open(dir.path(), tail, read, Arc::clone(&clock), options).await?;
         let stop = CancellationToken::new();
         let projector_task = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };

@@ -58,6 +58,13 @@ pub trait Projection: Send + Sync + 'static {
         ineffective: bool,
     ) -> Result<Vec<Position>, ReadError>;
 
+    /// Lets go of what facts said that were over by a position, of at most so many: how many it were. That they stood, and
+    /// from where to where, stays, so that the past is found in the log.
+    ///
+    /// # Errors
+    /// As [`ReadError`].
+    async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError>;
+
     /// The read side as it is now, which is not before [`Self::position`], however much is written meanwhile.
     ///
     /// # Errors

@@ -209,6 +209,12 @@ impl Database {
         Ok(())
     }
 
+    /// Empties so many facts at most that were over by a position. How many it were.
+    pub(super) async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError> {
+        let done = sqlx::query(sql::FORGET).bind(number(to)).bind(rows).execute(&self.writer).await?;
+        Ok(done.rows_affected())
+    }
+
     /// Takes the planner's figures where the file may have doubled since they were taken.
     pub(super) async fn analyze_if_grown(&self, to: Position) -> Result<(), ReadError> {
         if to.0 / 2 >= self.analyzed.load(Ordering::Relaxed).max(FEW) { self.analyze().await } else { Ok(()) }

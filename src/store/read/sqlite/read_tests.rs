@@ -150,6 +150,26 @@ async fn a_frozen_file_stands_still_while_batches_are_written() {
 }
 
 #[tokio::test]
+async fn what_a_fact_said_that_is_over_is_forgotten_and_where_it_stood_is_not() {
+    let dir = Dir::new();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
+    let account = |name: &str| began("account/A", &format!(r#"{{"account":"A","name":"{name}"}}"#));
+    let batch: Vec<_> = (1..=6).map(|at| folded(at, [account(&format!("name {at}"))])).collect();
+    read.apply(&batch, Position(0), Position(6)).await.unwrap();
+    let subjects = [("flexnet".to_owned(), "account/A".to_owned())].into();
+    let before = read.events_of(&subjects, Position(6), true).await.unwrap();
+    let forgotten = [read.forget(Position(4), 2).await.unwrap(), read.forget(Position(4), 2).await.unwrap()];
+    assert_eq!((forgotten, read.forget(Position(4), 2).await.unwrap()), ([2, 1], 0), "in parts, each once");
+    let rows = read.history("flexnet", "account/A").await.unwrap();
+    let said: Vec<_> = rows.iter().map(|row| (row.from.0, row.to.map(|to| to.0), row.data == "{}")).collect();
+    let expected =
+        [(1, Some(2), true), (2, Some(3), true), (3, Some(4), true), (4, Some(5), false), (5, Some(6), false)];
+    assert_eq!((&said[..5], said[5]), (&expected[..], (6, None, false)));
+    assert_eq!(read.events_of(&subjects, Position(6), true).await.unwrap(), before);
+    assert_eq!(before.len(), 6);
+}
+
+#[tokio::test]
 async fn a_second_projector_is_fenced_and_leaves_nothing() {
     let dir = Dir::new();
     let one = SqliteRead::open(&dir, ORIGIN).await.unwrap();

@@ -20,6 +20,11 @@ pub(super) const FACTS_BEGIN: &str = "
 INSERT INTO fact (noun, source, subject, from_position, to_position, starts, ends, data)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
 FROM json_each($1)";
+/// `$1` last position, `$2` rows
+pub(super) const FORGET: &str = "
+UPDATE fact SET data = '{}' WHERE rowid IN (
+    SELECT rowid FROM fact WHERE to_position <= $1 AND to_position IS NOT NULL AND data <> '{}' LIMIT $2
+)";
 /// `[source, entitlement, position]`
 pub(super) const NARROW: &str = "
 INSERT INTO narrowed (source, entitlement, position)
@@ -183,6 +188,7 @@ pub(super) const ALL: &[&str] = &[
     CHECKPOINT_MOVE,
     FACTS_END,
     FACTS_BEGIN,
+    FORGET,
     NARROW,
     PERSONS_END,
     PERSONS_BEGIN,

@@ -102,6 +102,10 @@ impl Projection for SqliteRead {
         queries::events_of(&*self.shared.db.read().await, subjects, to, ineffective).await
     }
 
+    async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError> {
+        self.shared.db.read().await.forget(to, rows).await
+    }
+
     async fn freeze(&self) -> Result<Box<dyn Frozen>, ReadError> {
         Ok(Box::new(self.shared.db.read().await.freeze().await?))
     }
