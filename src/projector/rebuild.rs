@@ -21,6 +21,9 @@ use crate::{
 /// How long a check waits for the SQL side.
 const READ_SIDE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many of what was found wrong are named.
+const FLAWS_NAMED: usize = 16;
+
 /// Clears the progress at the end, however it came.
 struct ClearProgress<'a>(&'a Shared);
 
@@ -40,6 +43,17 @@ fn facts_digest(roster: &Roster) -> Digest {
     Digest::of(&roster.to_snapshot())
 }
 
+/// The digests of the facts of the live roster and of the one folded anew, and about how many things the live one kept ready
+/// what does not follow from its facts.
+fn compare(live: &Roster, again: &Roster) -> (Digest, Digest, usize) {
+    let flaws = live.fast_path_flaws();
+    if !flaws.is_empty() {
+        let some: Vec<_> = flaws.iter().take(FLAWS_NAMED).collect();
+        tracing::error!(flaws = flaws.len(), ?some, "what is kept ready for decisions does not follow from the facts");
+    }
+    (facts_digest(live), facts_digest(again), flaws.len())
+}
+
 /// Folds the whole log into a second roster and compares it with the live one, and with the SQL view.
 pub(crate) async fn check(shared: &Shared) -> Result<Compared, RebuildError> {
     let _only = shared.rebuilding.try_lock().map_err(|_| RebuildError::Busy)?;
@@ -51,9 +65,9 @@ pub(crate) async fn check(shared: &Shared) -> Result<Compared, RebuildError> {
     drop(gate);
     let position = live.position();
     let again = replay.roster.clone();
-    let (live, replayed) = blocking(move || (facts_digest(&live), facts_digest(&again))).await?;
+    let (live, replayed, flaws) = blocking(move || compare(&live, &again)).await?;
     let sql = compare_sql(shared, replay).await?;
-    let compared = Compared { position, live, replayed, sql, swapped: false };
+    let compared = Compared { position, live, replayed, flaws, sql, swapped: false };
     log_comparison(&compared, Task::Check);
     Ok(compared)
 }
@@ -89,8 +103,8 @@ async fn replace(shared: &Shared, task: Task) -> Result<Compared, RebuildError> 
         write_snapshot(shared, roster, shared.options.folds.current).await;
     }
     let ((old, new), position) = attach(shared, replay, |roster| shared.exchange(roster)).await?;
-    let (live, replayed) = blocking(move || (facts_digest(&old), facts_digest(&new))).await?;
-    Ok(Compared { position, live, replayed, sql, swapped: true })
+    let (live, replayed, flaws) = blocking(move || compare(&old, &new)).await?;
+    Ok(Compared { position, live, replayed, flaws, sql, swapped: true })
 }
 
 /// Holds the SQL view against the log, at the position that it has once it is where the roster was. `None` where it does
@@ -204,10 +218,10 @@ fn start<'a>(shared: &'a Shared, task: Task, target: Target) -> Result<Replay<'a
 /// Logs what a comparison found. The log is the truth: a live roster that differs from it is a fault to report.
 fn log_comparison(compared: &Compared, task: Task) {
     let what = task.as_str();
-    let Compared { position, live, replayed, sql, swapped } = compared;
+    let Compared { position, live, replayed, flaws, sql, swapped } = compared;
     if compared.same() {
         tracing::info!(what, %position, facts = %live, swapped, "compared, no difference");
     } else {
-        tracing::error!(what, %position, %live, %replayed, ?sql, swapped, "compared, different");
+        tracing::error!(what, %position, %live, %replayed, flaws, ?sql, swapped, "compared, different");
     }
 }

@@ -52,6 +52,8 @@ pub struct Compared {
     pub live: Digest,
     /// The one of the roster folded anew.
     pub replayed: Digest,
+    /// About how many people, projects and accounts the live roster kept ready what does not follow from its facts.
+    pub flaws: usize,
     /// The SQL view; absent where the SQL side did not come to that position in time.
     pub sql: Option<ComparedSql>,
     /// Whether the new roster and read side took the place of the live ones.
@@ -76,7 +78,7 @@ impl Compared {
     /// Whether all that were compared are the same.
     #[must_use]
     pub fn same(&self) -> bool {
-        self.live == self.replayed && self.sql.is_none_or(|sql| sql.same())
+        self.live == self.replayed && self.flaws == 0 && self.sql.is_none_or(|sql| sql.same())
     }
 }
 

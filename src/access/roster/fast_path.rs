@@ -6,9 +6,11 @@
 use crate::{
     profile::ActionSet,
     roster::{
+        Roster,
         facts::{Facts, Field, Holder, Line, NONE, Origin, State},
         handles::{ProjectIx, RecordedIx, UserIx},
         index::Index,
+        names::Names,
     },
 };
 
@@ -180,4 +182,81 @@ fn update_row<T: Clone>(column: &mut Vec<T>, row: u32, new: T, change: impl FnOn
         column.resize(row + 1, new);
     }
     column.get_mut(row).map(change);
+}
+
+/// What is kept ready, held against what it is derived from.
+impl Roster {
+    /// The people, projects and accounts about whom something is kept ready that does not follow from the facts: what a check
+    /// looks for, as nearly every decision is made by it.
+    #[must_use]
+    pub fn fast_path_flaws(&self) -> Vec<String> {
+        let (facts, kept) = (&self.facts, &self.fast_path);
+        let mut anew = FastPath::default();
+        anew.build(facts, &self.index, self.settings.customer_sub_accounts);
+        let name = |what: &str, names: &Names, ix: u32| {
+            format!("{what} {}/{}", self.source_text(names.space(ix)), names.text(ix))
+        };
+        let person = |ix: &u32| of_row(&kept.people, *ix) != of_row(&anew.people, *ix);
+        let project = |ix: &u32| of_row(&kept.projects, *ix) != of_row(&anew.projects, *ix);
+        let none = Account::default();
+        let account = |ix: &u32| {
+            let of = |path: &'_ FastPath| path.accounts.get(*ix as usize).cloned().unwrap_or_default();
+            let (kept, anew) = (of(kept), of(&anew));
+            // Of one that bought too much at some time nothing is kept ready.
+            !kept.overflowed
+                && (anew.overflowed || kept.buys_alone != anew.buys_alone || kept.sorted() != anew.sorted())
+        };
+        let people = (0..facts.persons.len()).filter(person).map(|ix| name("person", &facts.persons.names, ix));
+        let projects = (0_u32..).zip(&facts.projects).map(|(ix, _)| ix).filter(project);
+        let projects = projects.map(|ix| format!("project {}", self.project_name(ProjectIx::recorded(ix))));
+        let accounts = (0..facts.accounts.len()).filter(account).map(|ix| name("account", &facts.accounts.names, ix));
+        people.chain(projects).chain(accounts).collect()
+    }
+}
+
+impl Account {
+    /// What was bought, in an order that is the same however it came about.
+    fn sorted(&self) -> Vec<(u32, u32, i64, i64)> {
+        let mut all: Vec<_> = self
+            .bought
+            .iter()
+            .map(|Window { product, line, starts, ends }| (*product, *line, *starts, *ends))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+fn of_row(column: &[u32], row: u32) -> u32 {
+    column.get(row as usize).copied().unwrap_or(NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::histories::small;
+
+    fn buyer(path: &mut FastPath) -> &mut Account {
+        path.accounts.iter_mut().find(|account| !account.bought.is_empty()).unwrap()
+    }
+
+    #[test]
+    fn whatever_is_kept_ready_and_does_not_follow_from_the_facts_is_named() {
+        let sound = small().fold();
+        assert_eq!(sound.fast_path_flaws(), Vec::<String>::new());
+        let spoilt: [(&str, fn(&mut FastPath)); 6] = [
+            ("person", |path| path.people[0] ^= 1),
+            ("person", |path| path.people.truncate(1)),
+            ("project", |path| path.projects[0] ^= 1),
+            ("account", |path| buyer(path).bought[0].ends ^= 1),
+            ("account", |path| buyer(path).bought.clear()),
+            ("account", |path| buyer(path).buys_alone ^= true),
+        ];
+        for (what, spoil) in spoilt {
+            let mut roster = sound.clone();
+            spoil(&mut roster.fast_path);
+            let flaws = roster.fast_path_flaws();
+            assert!(!flaws.is_empty() && flaws.iter().all(|flaw| flaw.starts_with(what)), "{what}: {flaws:?}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
         members::{members, membership_digest, memberships_of},
     },
     roster::{Roster, handles::Principal},
-    suite::histories::{History, asks, history, link, noon, shuffled, small, table, world},
+    suite::histories::{History, asks, fold_next, history, link, noon, shuffled, small, table, world},
 };
 
 proptest! {
@@ -103,6 +103,19 @@ proptest! {
                 explain(&roster, Principal::User(user), actions, project, noon()).reasons,
                 explain(&whole, Principal::User(user), actions, project, noon()).reasons
             );
+        }
+    }
+
+    /// What is kept ready for quick decisions follows from the facts after every event, also after a start.
+    #[test]
+    fn what_is_kept_ready_follows_from_the_facts(history in history(), cut in 0..120_usize) {
+        let mut roster = History(Vec::new()).fold();
+        for (n, event) in history.0.iter().enumerate() {
+            fold_next(&mut roster, event.clone(), noon());
+            if n == cut {
+                roster = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
+            }
+            prop_assert_eq!(roster.fast_path_flaws(), Vec::<String>::new(), "after event {}", n);
         }
     }
 

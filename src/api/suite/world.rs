@@ -134,7 +134,7 @@ impl Control for TestControl {
         }
         let (live, replayed) = ("ab".to_owned(), "ab".to_owned());
         let position = *self.applied.borrow();
-        Ok(Checked { name: name.to_owned(), position, same: true, live, replayed, swapped: false })
+        Ok(Checked { name: name.to_owned(), position, same: true, live, replayed, flaws: 0, swapped: false })
     }
     async fn rebuild(&self, name: &str) -> Result<Checked, ControlError> {
         self.check(name).await.map(|checked| Checked { swapped: true, ..checked })

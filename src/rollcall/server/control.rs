@@ -54,17 +54,17 @@ impl ServerControl {
             other => ControlError::Unavailable(other.to_string()),
         })?;
         // The SQL side is held against the log folded anew, like the live roster.
-        let (position, live, replayed) = match compared.sql {
-            _ if projection == ROSTER => (compared.position, compared.live, compared.replayed),
-            Some(sql) => (sql.position, sql.view, sql.replayed),
+        let (position, live, replayed, flaws) = match compared.sql {
+            _ if projection == ROSTER => (compared.position, compared.live, compared.replayed, compared.flaws),
+            Some(sql) => (sql.position, sql.view, sql.replayed, 0),
             None => {
                 let why = "the SQL side did not come to where the roster is in time: see `rollcall projection status`";
                 return Err(ControlError::Unavailable(why.to_owned()));
             }
         };
-        let same = live == replayed;
+        let (same, flaws) = (live == replayed && flaws == 0, u64::try_from(flaws).unwrap_or(u64::MAX));
         let (live, replayed) = (live.to_string(), replayed.to_string());
-        Ok(Checked { name: projection.to_owned(), position, same, live, replayed, swapped: compared.swapped })
+        Ok(Checked { name: projection.to_owned(), position, same, live, replayed, flaws, swapped: compared.swapped })
     }
 }
 

@@ -38,7 +38,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &ProjectionComm
     let mut results = Vec::new();
     for name in rows.value.iter().map(|row| cell(&row.name)) {
         let checked = client.post::<Checked>(&api_path(&["projections", &name, verb]), &json!({})).await?;
-        let Checked { same, position, live, replayed, .. } = &checked.value;
+        let Checked { same, position, live, replayed, flaws, .. } = &checked.value;
         if !same {
             exit = Exit::No;
         }
@@ -51,6 +51,12 @@ pub async fn run(client: &Client, format: OutputFormat, command: &ProjectionComm
                 cell(live),
                 cell(replayed)
             ));
+            if *flaws > 0 {
+                print(&format!(
+                    "  of {} people, projects or accounts what is kept ready for decisions does not follow from the facts\n",
+                    group_digits(*flaws)
+                ));
+            }
         }
         results.push(checked.json);
     }
