@@ -189,7 +189,7 @@ pub struct Checked {
     pub live: String,
     /// The same of the one folded anew.
     pub replayed: String,
-    /// About how many people, projects and accounts the live roster kept ready what does not follow from its facts. A
+    /// About how many people, projects, accounts and bindings the live roster kept ready what does not follow from its facts. A
     /// rebuild makes them anew.
     pub flaws: u64,
     /// Whether the new one took the live one's place.

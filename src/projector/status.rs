@@ -52,7 +52,7 @@ pub struct Compared {
     pub live: Digest,
     /// The one of the roster folded anew.
     pub replayed: Digest,
-    /// About how many people, projects and accounts the live roster kept ready what does not follow from its facts.
+    /// About how many people, projects, accounts and bindings the live roster kept ready what does not follow from its facts.
     pub flaws: usize,
     /// The SQL view; absent where the SQL side did not come to that position in time.
     pub sql: Option<ComparedSql>,

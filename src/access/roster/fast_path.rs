@@ -186,22 +186,22 @@ fn update_row<T: Clone>(column: &mut Vec<T>, row: u32, new: T, change: impl FnOn
 
 /// What is kept ready, held against what it is derived from.
 impl Roster {
-    /// The people, projects and accounts about whom something is kept ready that does not follow from the facts: what a check
-    /// looks for, as nearly every decision is made by it.
+    /// The people, projects, accounts and bindings about which something is kept ready that does not follow from the facts:
+    /// what a check looks for, as nearly every decision is made by it.
     #[must_use]
     pub fn fast_path_flaws(&self) -> Vec<String> {
-        let (facts, kept) = (&self.facts, &self.fast_path);
-        let mut anew = FastPath::default();
-        anew.build(facts, &self.index, self.settings.customer_sub_accounts);
+        let mut again = self.clone();
+        again.derive_from_settings();
+        again.rebuild_fast_path();
+        let (facts, kept, anew) = (&self.facts, &self.fast_path, &again.fast_path);
         let name = |what: &str, names: &Names, ix: u32| {
             format!("{what} {}/{}", self.source_text(names.space(ix)), names.text(ix))
         };
         let person = |ix: &u32| of_row(&kept.people, *ix) != of_row(&anew.people, *ix);
         let project = |ix: &u32| of_row(&kept.projects, *ix) != of_row(&anew.projects, *ix);
-        let none = Account::default();
         let account = |ix: &u32| {
-            let of = |path: &'_ FastPath| path.accounts.get(*ix as usize).cloned().unwrap_or_default();
-            let (kept, anew) = (of(kept), of(&anew));
+            let of = |path: &FastPath| path.accounts.get(*ix as usize).cloned().unwrap_or_default();
+            let (kept, anew) = (of(kept), of(anew));
             // Of one that bought too much at some time nothing is kept ready.
             !kept.overflowed
                 && (anew.overflowed || kept.buys_alone != anew.buys_alone || kept.sorted() != anew.sorted())
@@ -210,7 +210,15 @@ impl Roster {
         let projects = (0_u32..).zip(&facts.projects).map(|(ix, _)| ix).filter(project);
         let projects = projects.map(|ix| format!("project {}", self.project_name(ProjectIx::recorded(ix))));
         let accounts = (0..facts.accounts.len()).filter(account).map(|ix| name("account", &facts.accounts.names, ix));
-        people.chain(projects).chain(accounts).collect()
+        let role = |roster: &Self, ix: u32| roster.roles.get(ix as usize).copied().flatten();
+        let bindings = (0..facts.bindings.len()).filter(|ix| role(self, *ix) != role(&again, *ix));
+        let bindings = bindings.map(|ix| name("binding", &facts.bindings.names, ix));
+        let rules = |roster: &Self| {
+            let ready = (roster.fast_path.authenticated, roster.fast_path.customer);
+            (ready, roster.producer_role, roster.consumer_role, roster.authoritative.clone())
+        };
+        let rules = (rules(self) != rules(&again)).then(|| "the rules of profile and settings".to_owned());
+        people.chain(projects).chain(accounts).chain(bindings).chain(rules).collect()
     }
 }
 
@@ -244,9 +252,10 @@ mod tests {
     fn whatever_is_kept_ready_and_does_not_follow_from_the_facts_is_named() {
         let sound = small().fold();
         assert_eq!(sound.fast_path_flaws(), Vec::<String>::new());
-        let spoilt: [(&str, fn(&mut FastPath)); 6] = [
+        let spoilt: [(&str, fn(&mut FastPath)); 7] = [
+            ("the rules", |path| path.customer = path.authenticated),
             ("person", |path| path.people[0] ^= 1),
-            ("person", |path| path.people.truncate(1)),
+            ("person", |path| path.people.clear()),
             ("project", |path| path.projects[0] ^= 1),
             ("account", |path| buyer(path).bought[0].ends ^= 1),
             ("account", |path| buyer(path).bought.clear()),
