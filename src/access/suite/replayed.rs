@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::Duration;
-use rollcall_events::{Body, LogId, NewEvent, Order, Recorded, Settings};
+use rollcall_events::{Body, Digest, LogId, NewEvent, Order, Recorded, Settings};
 
 use super::{
     agreement::{callers, places},
@@ -15,7 +15,7 @@ use crate::{
     fold::change::{Effect, Folded},
     profile::Verb,
     questions::members::membership_digest,
-    roster::Roster,
+    roster::{Roster, snapshot::FOLD_VERSION},
     suite::histories::{History, noon, recorded},
 };
 
@@ -195,4 +195,38 @@ fn facts_with_an_order_key_give_the_same_in_any_order_and_however_often_beside_e
         assert_eq!(answers(&one), answers(&other), "seed {seed}");
     }
     assert!(changed > 100 && mirrored > 100, "{changed} {mirrored}");
+}
+
+/// What the facts of a log are is known by its fold version, so that no snapshot is taken for what it is not. Each line: a
+/// log, and what was made of it.
+#[test]
+fn another_fold_of_the_same_log_has_another_version() {
+    const FORGOTTEN: &str = "the same log gives other facts: raise `FOLD_VERSION`, and `readable_since` too where facts are \
+        written otherwise, mean something else, or somebody was wrongly given something";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/facts.txt");
+    let line = |seed: u64| {
+        let events = with_secrets(seed);
+        let mut roster = Roster::new(LogId([7; 8]));
+        records(&events).iter().for_each(|record| drop(roster.apply(record)));
+        let said: String = events
+            .iter()
+            .map(|event| format!("{} {} {:?} {}\n", event.key.source, event.kind, event.sequence, event.data))
+            .collect();
+        // The version is not in what is compared.
+        format!("{seed} {} {}", Digest::of(said.as_bytes()), Digest::of(&roster.to_snapshot_of(0)))
+    };
+    let now = std::iter::once(FOLD_VERSION.to_string()).chain((0..16).map(line)).collect::<Vec<_>>();
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let kept: Vec<&str> = kept.lines().collect();
+    let log = |line: &str| line.rsplit_once(' ').map(|(log, _)| log.to_owned());
+    if kept.first() == Some(&now[0].as_str()) {
+        for (kept, now) in kept.iter().zip(&now).skip(1) {
+            assert!(log(kept) != log(now) || kept == now, "{FORGOTTEN}\n{kept}\n{now}");
+        }
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, now.join("\n") + "\n").unwrap();
+    } else {
+        assert!(kept == now, "tests/golden/facts.txt is of other logs or another fold: UPDATE=1 rewrites it");
+    }
 }
