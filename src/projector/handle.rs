@@ -170,7 +170,10 @@ impl Handle {
     /// # Errors
     /// As [`RebuildError`]; nothing was swapped.
     pub async fn rebuild(&self) -> Result<Compared, RebuildError> {
-        rebuild::rebuild(&self.shared).await
+        let shared = Arc::clone(&self.shared);
+        // Whoever asked may be gone before it is done, and half a swap is none.
+        let rebuilt = tokio::spawn(async move { rebuild::rebuild(&shared).await });
+        rebuilt.await.unwrap_or(Err(RebuildError::Stopping))
     }
 }
 

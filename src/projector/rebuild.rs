@@ -75,6 +75,7 @@ pub(crate) async fn check(shared: &Shared) -> Result<Compared, RebuildError> {
 /// Folds the whole log into a second roster and a second read side and puts both in the place of the live ones.
 pub(crate) async fn rebuild(shared: &Shared) -> Result<Compared, RebuildError> {
     let _only = shared.rebuilding.try_lock().map_err(|_| RebuildError::Busy)?;
+    let _done = ClearProgress(shared);
     let compared = replace(shared, Task::Rebuild).await?;
     log_comparison(&compared, Task::Rebuild);
     *lock(&shared.rebuilt) = Some(compared);
@@ -84,15 +85,18 @@ pub(crate) async fn rebuild(shared: &Shared) -> Result<Compared, RebuildError> {
 /// As a rebuild, of a roster whose facts an earlier fold made: that they differ is no fault.
 pub(crate) async fn refold(shared: &Shared) -> Result<(), RebuildError> {
     let _only = shared.rebuilding.lock().await;
+    let _done = ClearProgress(shared);
     let Some(version) = shared.older_fold() else { return Ok(()) };
     let compared = replace(shared, Task::Refold).await?;
-    let Compared { position, live, replayed, .. } = compared;
+    let Compared { position, live, replayed, sql, .. } = compared;
+    if let Some(sql) = sql.filter(|sql| !sql.same()) {
+        tracing::error!(?sql, "the read side that was made anew differs from the roster that was made anew");
+    }
     tracing::info!(from = version, %position, same = live == replayed, "facts folded anew, as this version understands the log");
     Ok(())
 }
 
 async fn replace(shared: &Shared, task: Task) -> Result<Compared, RebuildError> {
-    let _done = ClearProgress(shared);
     let next = Target::Next(shared.read.start_rebuild().await?);
     let mut replay = start(shared, task, next)?;
     replay.fold_until_near_and_index().await?;

@@ -226,7 +226,9 @@ impl Shared {
     fn snapshot_if_due(&self, queue: &mut ReadQueue, position: Position) {
         // Positions are not dense in every log, so this is "at most every".
         let due = position.0 - queue.snapshot.0 >= self.options.snapshot_every;
-        if due && *self.state.borrow() == State::Following {
+        // While the SQL side is detached it would wait, and what a view holds with it.
+        let taken = self.attached.load(Ordering::Relaxed) && *self.state.borrow() == State::Following;
+        if due && taken {
             self.snapshot(queue);
         }
     }

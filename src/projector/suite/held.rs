@@ -7,11 +7,11 @@ use std::{
 };
 
 use rollcall_eventlog::{Append, Log};
-use rollcall_events::Position;
+use rollcall_events::{Clock, Position};
 use tokio::{runtime::Builder, task::JoinHandle};
 
 use super::{
-    kit::Dir,
+    kit::{Dir, TestClock},
     projector_tests::{Running, TIMEOUT, log, options, product, small_world},
 };
 use crate::{Compared, Handle, RebuildError};
@@ -109,4 +109,24 @@ fn a_check_that_waits_for_the_sql_side_holds_nobody_up() {
 #[test]
 fn a_rebuild_that_waits_for_the_sql_side_holds_nobody_up() {
     run(wait_for_a_batch(rebuild));
+}
+
+#[test]
+fn a_rebuild_comes_to_its_end_when_whoever_asked_is_gone() {
+    run(async {
+        let (dir, log) = (Dir::new(), log());
+        let (running, head) = start(&dir, &log).await;
+        let busy = hold_up();
+        let mut progress = running.handle.progress();
+        let work = rebuild(&running.handle);
+        progress.wait_for(|now| now.is_some_and(|now| now.position >= head)).await.unwrap();
+        work.abort();
+        assert!(work.await.unwrap_err().is_cancelled());
+        drop(busy);
+        progress.wait_for(Option::is_none).await.unwrap();
+        running.assert_views_agree().await;
+        let rebuilt = running.handle.status(TestClock::new().now()).rebuilt;
+        assert!(rebuilt.is_some_and(|rebuilt| rebuilt.same() && rebuilt.swapped), "{rebuilt:?}");
+        running.stop().await;
+    });
 }
