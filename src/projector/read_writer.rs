@@ -1,12 +1,9 @@
-//! Writes the read side behind the roster, batch by batch, and the snapshot file. Never folds the live roster; where it
+//! Writes the read side behind the roster, batch by batch, and has the snapshot kept. Never folds the live roster; where it
 //! fell behind, the log is folded a second time (`rebuild`).
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use rollcall_access::{Folded, Roster};
+use rollcall_access::Folded;
 use rollcall_events::Position;
 use rollcall_store::read::ReadError;
 use tokio::sync::mpsc;
@@ -50,7 +47,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<W
                 }
                 write(&shared, &folded, from, to).await;
             }
-            Some(Work::Snapshot(roster, version)) => write_snapshot(&shared, roster, version).await,
+            Some(Work::Snapshot(roster, version)) => snapshot::keep(&shared, roster, version).await,
             Some(Work::Detached) => catch_up(&shared).await,
         }
     }
@@ -85,22 +82,6 @@ async fn write(shared: &Shared, folded: &[Folded], from: Position, to: Position)
                 tokio::time::sleep(RETRY_DELAY).await;
             }
         }
-    }
-}
-
-/// Keeps a roster whose facts a fold made, unless one of a later fold is kept.
-pub(crate) async fn write_snapshot(shared: &Shared, roster: Arc<Roster>, version: u32) {
-    if shared.kept_of.fetch_max(version, Ordering::Relaxed) > version {
-        return;
-    }
-    let (dir, at) = (shared.dir.clone(), roster.position());
-    let written = tokio::task::spawn_blocking(move || {
-        let bytes = roster.to_snapshot_of(version);
-        snapshot::write(&dir, &bytes).map(|()| bytes.len())
-    });
-    match written.await.map_err(std::io::Error::other).flatten() {
-        Ok(size) => tracing::info!(position = %at, bytes = size, "roster snapshot written"),
-        Err(error) => tracing::warn!(%error, "roster snapshot not written, the next start takes longer"),
     }
 }
 

@@ -12,7 +12,6 @@ use rollcall_events::{Digest, Position};
 
 use crate::{
     Compared, ComparedSql, RebuildError, Task,
-    read_writer::write_snapshot,
     replay::{Replay, Target},
     shared::{Shared, lock},
     snapshot,
@@ -104,7 +103,7 @@ async fn replace(shared: &Shared, task: Task) -> Result<Compared, RebuildError> 
     if shared.older_fold().is_some() {
         // Kept before it answers: a start in between must not begin all over.
         let roster = Arc::new(replay.roster.clone());
-        write_snapshot(shared, roster, shared.options.folds.current).await;
+        snapshot::keep(shared, roster, shared.options.folds.current).await;
     }
     let ((old, new), position) = attach(shared, replay, |roster| shared.exchange(roster)).await?;
     let (live, replayed, flaws) = blocking(move || compare(&old, &new)).await?;

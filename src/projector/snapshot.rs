@@ -5,10 +5,13 @@ use std::{
     fs::File,
     io::{self, Write},
     path::Path,
+    sync::{Arc, atomic::Ordering},
 };
 
 use rollcall_access::{FoldVersions, Roster};
 use rollcall_events::LogId;
+
+use crate::shared::Shared;
 
 pub(crate) const FILE: &str = "roster.snap";
 
@@ -33,7 +36,7 @@ pub(crate) fn load(dir: &Path, log: LogId, reads: FoldVersions) -> Option<(Roste
 }
 
 /// Puts the file in place in one step, durable.
-pub(crate) fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = dir.join(FILE);
     let next = dir.join("roster.snap.next");
     let mut file = File::create(&next)?;
@@ -41,4 +44,20 @@ pub(crate) fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&next, &path)?;
     File::open(dir)?.sync_all()
+}
+
+/// Keeps a roster whose facts a fold made, unless one of a later fold is kept.
+pub(crate) async fn keep(shared: &Shared, roster: Arc<Roster>, version: u32) {
+    if shared.kept_of.fetch_max(version, Ordering::Relaxed) > version {
+        return;
+    }
+    let (dir, at) = (shared.dir.clone(), roster.position());
+    let written = tokio::task::spawn_blocking(move || {
+        let bytes = roster.to_snapshot_of(version);
+        write(&dir, &bytes).map(|()| bytes.len())
+    });
+    match written.await.map_err(std::io::Error::other).flatten() {
+        Ok(size) => tracing::info!(position = %at, bytes = size, "roster snapshot written"),
+        Err(error) => tracing::warn!(%error, "roster snapshot not written, the next start takes longer"),
+    }
 }

@@ -32,7 +32,7 @@ use support::{About, Bench, Round, Wall, memory, percentile, pick, short, world:
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// How long an event may take to be where it is waited for.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(3600);
 
 fn main() {
     let bench = Bench::start("rebuild");
@@ -59,7 +59,7 @@ impl Running {
             let _ = stopped.await;
         }));
         let head = log.head().borrow().position;
-        assert!(handle.wait_for(head, PATIENCE).await && handle.wait_for_read(head, PATIENCE).await);
+        assert!(handle.wait_for(head, TIMEOUT).await && handle.wait_for_read(head, TIMEOUT).await);
         Self { handle, stop, task }
     }
 
@@ -77,12 +77,13 @@ async fn waits<T>(log: &Log, handle: &Handle, round: &str, work: impl Future<Out
     for n in 0.. {
         let id = format!("bench-{round}-{n}");
         let body = Body::parse("rollcall.product.upserted.v1", &format!(r#"{{"product":"{id}"}}"#)).unwrap();
-        let event = NewEvent { sequence: Some(1), ..NewEvent::of(support::world::SOURCE.parse().unwrap(), &id, &body) };
+        let event =
+            NewEvent { sequence: Some(1), ..NewEvent::of(support::world::SOURCE.parse().unwrap(), id.as_str(), &body) };
         let probe = async {
             let outcome = log.append(vec![event]).await.unwrap();
             let [Outcome::Recorded(position)] = outcome[..] else { panic!("{outcome:?}") };
             let since = Instant::now();
-            assert!(handle.wait_for(position, PATIENCE).await);
+            assert!(handle.wait_for(position, TIMEOUT).await);
             let waited = since.elapsed();
             tokio::time::sleep(Duration::from_millis(3)).await;
             waited.as_secs_f64() * 1e3
@@ -107,7 +108,10 @@ async fn stalls(bench: &Bench, world: World) {
     let total = log.head().borrow().position.0;
     let running = Running::start(&dir, &log, Options::default()).await;
     let handle = &running.handle;
-    let size = |name: &str| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
+    let size = |name: &str| -> u64 {
+        let files = [name.to_owned(), format!("{name}-wal")];
+        files.iter().map(|file| fs::metadata(dir.join(file)).map_or(0, |file| file.len())).sum()
+    };
     let (quiet, ()) =
         waits(&log, handle, "quiet", tokio::time::sleep(pick(Duration::from_millis(300), Duration::from_secs(10))))
             .await;

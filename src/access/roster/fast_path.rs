@@ -244,6 +244,8 @@ mod tests {
     use super::*;
     use crate::suite::histories::small;
 
+    type Spoil = fn(&mut FastPath);
+
     fn buyer(path: &mut FastPath) -> &mut Account {
         path.accounts.iter_mut().find(|account| !account.bought.is_empty()).unwrap()
     }
@@ -252,7 +254,7 @@ mod tests {
     fn whatever_is_kept_ready_and_does_not_follow_from_the_facts_is_named() {
         let sound = small().fold();
         assert_eq!(sound.fast_path_flaws(), Vec::<String>::new());
-        let spoilt: [(&str, fn(&mut FastPath)); 7] = [
+        let spoilt: [(&str, Spoil); 7] = [
             ("the rules", |path| path.customer = path.authenticated),
             ("person", |path| path.people[0] ^= 1),
             ("person", |path| path.people.clear()),
