@@ -1,6 +1,6 @@
 //! Which persons are to be one user by a rule, and the commands that make them so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -205,8 +205,9 @@ impl Roster {
     }
 
     /// What was given by hand to persons of two users who were removed, as commands that give it to whom they are once they
-    /// are linked: such a thing rests on the person that it names. What that person has already, and what cannot be given any
-    /// more, stays where it is.
+    /// are linked: such a thing rests on the person that it names. That is of whoever is linked, or is made again at the same
+    /// source; what somebody had who left, and is beside them by an older link, does not come back. What that person has
+    /// already, and what cannot be given any more, stays where it is.
     #[must_use]
     pub fn moved_when_linked(&self, persons: &[SourcePerson; 2], giver: &LinkGiver, now: DateTime<Utc>) -> Vec<Body> {
         let users = persons.each_ref().map(|one| self.user_by_id(&format!("{}/{}", one.source, one.person)));
@@ -214,14 +215,23 @@ impl Roster {
         let mut all = [self.persons_of(one), self.persons_of(two)].concat();
         all.sort_by_key(|ix| self.facts.persons.get(*ix).map(|row| row.first));
         let Some(to) = all.iter().copied().find(|person| self.facts.is_live(*person)) else { return Vec::new() };
-        let gone = |person: &u32| self.facts.persons.get(*person).is_none_or(|row| !row.register.stands());
-        let (mut given, mut taken) = (Vec::new(), Vec::new());
+        let pair = persons.each_ref().map(|one| self.person_of(&format!("{}/{}", one.source, one.person)));
+        let space = |person: u32| self.facts.persons.names.space(person);
+        let made_again = |from: u32| {
+            let other = if self.user_of(from) == one.0 { two } else { one };
+            self.persons_of(other).iter().any(|person| self.facts.is_live(*person) && space(*person) == space(from))
+        };
+        let gone = |from: &u32| {
+            self.facts.persons.get(*from).is_none_or(|row| !row.register.stands())
+                && (pair.contains(&Some(*from)) || made_again(*from))
+        };
+        let (mut given, mut taken, mut subjects) = (Vec::new(), Vec::new(), BTreeSet::new());
         for from in all.into_iter().filter(gone) {
             let roles = self.index.holder_bindings.get(&Holder::Person(from)).into_iter().flatten();
             let places = self.index.member_of.get(&Holder::Person(from)).into_iter().flatten();
             let moves = roles.filter_map(|ix| self.moved_role(*ix, to, giver, now));
             for (set, removed) in moves.chain(places.filter_map(|ix| self.moved_place(*ix, to, giver))) {
-                if !given.contains(&set) && self.check_command(&set, now).is_ok() {
+                if self.check_command(&set, now).is_ok() && subjects.insert(set.subject()) {
                     given.push(set);
                     taken.push(removed);
                 }
@@ -244,7 +254,8 @@ impl Roster {
             made_with: giver.made_with.clone(),
         };
         let set = Body::BindingSet(set);
-        if self.binding_of(&set.subject()).is_some() {
+        let over = |ends: Option<DateTime<Utc>>| ends.is_some_and(|ends| ends <= now);
+        if self.binding_of(&set.subject()).is_some_and(|has| !over(has.ends)) {
             return None;
         }
         let removed = body::BindingRef {

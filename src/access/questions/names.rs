@@ -49,10 +49,13 @@ impl Roster {
     #[must_use]
     pub fn due_names(&self, from: u32, rows: u32, now: DateTime<Utc>) -> (Vec<Body>, Option<u32>) {
         let mut waiting = self.facts.names_not_in_effect.range(from..).map(|(person, _)| *person);
-        let due = waiting.by_ref().take(rows as usize).filter_map(|person| self.due_name(person, now));
-        // Whoever else waits for one of these has no claim to it when it has passed.
+        let due = waiting.by_ref().take(rows as usize);
+        let due = due.filter_map(|person| Some((!self.is_authoritative(person), self.due_name(person, now)?)));
+        // Whoever else waits for one of these has no claim to it when it has passed: so an authoritative source comes first.
+        let mut due: Vec<(bool, Body)> = due.collect();
+        due.sort_by_key(|(later, _)| *later);
         let mut names = BTreeSet::new();
-        let due = due.filter(|given| names.insert(given.subject())).collect();
+        let due = due.into_iter().map(|(_, given)| given).filter(|given| names.insert(given.subject())).collect();
         (due, waiting.next())
     }
 

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 use rollcall_events::{
     Body,
-    body::SourcePerson,
     names::{CallerReference, user_name},
 };
 
@@ -14,10 +13,9 @@ use crate::{
     },
     roster::{Roster, users::NameProblem},
     suite::histories::{History, noon, past_profile},
-    what_if::links::{PersonChange, plan_links},
 };
 
-fn person(h: &mut History, source: &str, id: &str, username: Option<&str>) {
+pub(super) fn person(h: &mut History, source: &str, id: &str, username: Option<&str>) {
     let username = serde_json::to_string(&username).unwrap();
     let id = serde_json::to_string(id).unwrap();
     h.say(
@@ -243,7 +241,7 @@ fn who_may_not_sign_in_and_whose_source_is_suspended_takes_no_name_from_anybody(
     assert_eq!(named(&roster, "corp", "u-1").1, None, "it is called by the name of its user");
 }
 
-fn link(a: &str, b: &str) -> String {
+pub(super) fn link(a: &str, b: &str) -> String {
     let one = |id: &str| {
         let (source, person) = id.split_once('/').unwrap();
         format!(r#"{{"source":"{source}","person":"{person}"}}"#)
@@ -276,6 +274,13 @@ fn a_name_that_two_wait_for_passes_once_to_whoever_waits_first() {
     h.say("corp", "person.upserted", Some(2), r#"{"person":"x","username":"eve","account":null,"active":true}"#);
     assert_eq!(due(&h.fold()), ["ada to corp/y, moved"]);
     assert_eq!(names(&settle(&mut h)), ["corp/x eve", "corp/y ada", "corp/z ada~corp~z"]);
+    // Nor to one to whom it does not stay.
+    let mut h = History::settings(false);
+    for (source, id, name) in [("flexnet", "x", "ada"), ("flexnet", "y", "ada"), ("corp", "z", "ada")] {
+        person(&mut h, source, id, Some(name));
+    }
+    h.say("flexnet", "person.upserted", Some(2), r#"{"person":"x","username":"eve","account":null,"active":true}"#);
+    assert_eq!(due(&h.fold()), ["ada to corp/z, authoritative"]);
 }
 
 #[test]
@@ -323,49 +328,6 @@ fn the_rule_for_who_was_made_again_looks_where_it_is_told_to_and_links_neither_o
     assert_eq!(linkable(&h, "corp"), [["corp/old", "corp/again"]]);
 }
 
-#[test]
-fn what_was_given_by_hand_to_who_was_removed_goes_with_the_link_to_who_came_since() {
-    let mut h = History::settings(false);
-    person(&mut h, "corp", "old", Some("ada"));
-    h.say(
-        "local",
-        "project.created",
-        None,
-        r#"{"project":"p","name":"tools","kind":"standard","visibility":"private","folder":null,"creator":null}"#,
-    );
-    h.say("local", "group.upserted", None, r#"{"group":"crew","name":null,"author":"test"}"#);
-    h.say("local", "group.member.added", None, r#"{"group":"crew","member":{"person":"corp/old"},"author":"test"}"#);
-    let give = |h: &mut History, who: &str, role: &str, ends: &str| {
-        let data = format!(
-            r#"{{"principal":{{"user":"corp/{who}"}},"role":"{role}","scope":{{"project":"local/p"}},"author":"test","starts":null,"ends":{ends}}}"#
-        );
-        h.say("local", "binding.set", None, &data);
-    };
-    give(&mut h, "old", "Developer", "null");
-    give(&mut h, "old", "Guest", "null");
-    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
-    person(&mut h, "corp", "new", Some("ada"));
-    give(&mut h, "new", "Guest", r#""2100-01-01T00:00:00Z""#);
-    let (roster, giver) = (h.fold(), LinkGiver::default());
-    let pair = roster.linkable(LinkRule::MadeAgain, "corp", "corp").remove(0);
-    let moved = roster.moved_when_linked(&pair, &giver, noon());
-    let all: Vec<String> = moved.iter().map(|body| format!("{} {}", body.kind(), body.data())).collect();
-    let says = |kind: &str, words: &[&str]| {
-        all.iter().any(|one| one.contains(kind) && words.iter().all(|word| one.contains(word)))
-    };
-    assert!(
-        says("binding.set", &["corp/new", "Developer"]) && says("binding.removed", &["corp/old", "Developer"]),
-        "{all:?}"
-    );
-    assert!(says("group.member.added", &["corp/new"]) && says("group.member.removed", &["corp/old"]), "{all:?}");
-    assert_eq!(all.len(), 4, "what the new one has already stays as it is: {all:?}");
-    // Who is there gives nothing away.
-    person(&mut h, "corp", "other", Some("bob"));
-    let roster = h.fold();
-    let both = ["new", "other"].map(|id| SourcePerson { source: "corp".parse().unwrap(), person: id.parse().unwrap() });
-    assert!(roster.moved_when_linked(&both, &giver, noon()).is_empty());
-}
-
 /// Whoever may post persons could else fill the table of sources, and be taken for one that comes later.
 #[test]
 fn whom_a_source_says_its_person_to_be_makes_no_source() {
@@ -382,24 +344,6 @@ fn whom_a_source_says_its_person_to_be_makes_no_source() {
     let data = format!(r#"{{"person":"C-1","account":null,"active":true,"same_as":[{}]}}"#, many.join(","));
     let refused = Body::parse("rollcall.person.upserted.v1", &data).unwrap_err();
     assert!(refused.to_string().contains("/same_as"), "{refused}");
-}
-
-#[test]
-fn what_a_link_would_change_names_roles_of_the_api_and_who_could_not_sign_in_any_more() {
-    let mut h = History::settings(false);
-    person(&mut h, "flexnet", "C-1", Some("carl"));
-    let role = r#"{"principal":{"user":"flexnet/C-1"},"role":"api:auditor","scope":"root","author":"test"}"#;
-    h.say("local", "binding.set", None, role);
-    person(&mut h, "corp", "u-1", Some("max"));
-    let changes = |h: &History| {
-        let body = Body::parse("rollcall.identity.linked.v1", &link("corp/u-1", "flexnet/C-1")).unwrap();
-        let plan = plan_links(&h.fold(), vec![body], noon(), &Effort::unbounded()).unwrap();
-        let row = |row: &PersonChange| format!("{}{} {}", if row.appears { '+' } else { '-' }, row.person, row.role);
-        plan.changes.iter().map(row).collect::<Vec<_>>()
-    };
-    assert_eq!(changes(&h), ["+corp/u-1 api:auditor"]);
-    h.say("corp", "person.upserted", Some(2), r#"{"person":"u-1","username":"max","account":null,"active":false}"#);
-    assert_eq!(changes(&h), ["-flexnet/C-1 api:auditor", "-flexnet/C-1 sign in"]);
 }
 
 #[test]
