@@ -197,6 +197,20 @@ async fn a_suspension_waits_for_nobody_who_is_gone_and_is_no_part_of_their_plan(
 }
 
 #[tokio::test]
+async fn suspensions_that_empty_a_project_leave_no_plan_in_which_nothing_is() {
+    let mut world = World::with(people(0, 40));
+    world.projects.put("acme", (0..5).map(|n| format!("person/p{n}")));
+    world.read().await.unwrap();
+    (0..5).for_each(|n| world.source.put(person(&format!("p{n}"), false).unwrap()));
+    world.new_records().await;
+    let outcome = world.read().await.unwrap();
+    assert!(matches!(outcome, RunOutcome::UpToDate { .. }), "{outcome:?}");
+    assert_eq!(world.new_records().await.len(), 8, "started, sealed, five and applied");
+    assert_eq!(world.store.held_plan(&corp()).await.unwrap(), None);
+    assert_eq!(world.state().await, SourceState::Healthy);
+}
+
+#[tokio::test]
 async fn a_plan_that_is_asked_for_appends_nothing_and_can_be_applied() {
     let mut world = World::with(people(0, 3));
     world.read().await.unwrap();

@@ -154,6 +154,10 @@ impl Engine {
         if let Some((why, reason)) = self.needs_review(&difference.baseline) {
             return Hold::All(why, reason.to_owned());
         }
+        // Suspensions that alone are not too many never wait, whatever they empty.
+        if !difference.changes.iter().any(|change| difference.can_wait(change)) {
+            return Hold::Nothing;
+        }
         // They came by another way under the same name: nobody has said yet that this way speaks for them too.
         if difference.baseline.scope.is_none() && difference.impact.removals > 0 {
             let reason =
