@@ -39,9 +39,9 @@ pub struct Pasted {
 pub const CLIENTS: [&str; 12] =
     ["docker", "podman", "nerdctl", "skopeo", "buildah", "crane", "regctl", "helm", "oras", "ctr", "crictl", "kubectl"];
 
-/// Behind which options a user's name or a password stands.
-const SECRETIVE: [&str; 8] =
-    ["--username", "--user", "-u", "--creds", "--src-creds", "--dest-creds", "--password", "-p"];
+/// Behind which options a user's name or a password stands; and what gives one to a command that reads it.
+const SECRETIVE: [&str; 10] =
+    ["--username", "--user", "-u", "--creds", "--src-creds", "--dest-creds", "--password", "-p", "echo", "printf"];
 
 /// What stands before a reference that a program takes.
 const SCHEMES: [&str; 6] = ["docker://", "oci://", "docker-daemon:", "containers-storage:", "https://", "http://"];
@@ -198,12 +198,15 @@ fn of_v2(word: &str) -> Option<Image> {
     Image::read(rest.get(..ends)?).map(|image| Image { host, ..image })
 }
 
-/// The words without what sentences put around them; neither ids nor what could be a password.
+/// The words without what sentences put around them; neither ids, nor options, nor what could be a password.
 fn trimmed(words: &[&str]) -> Vec<String> {
     let trimmed = |word: &str| word.trim_matches(|c| "[]{}.;!?".contains(c)).trim_end_matches(':').to_owned();
     let is_id = |word: &str| id(word, "dec_").or_else(|| id(word, "dlv_")).is_some();
     let before = std::iter::once(&"").chain(words);
-    let open = words.iter().zip(before).filter(|(word, before)| !SECRETIVE.contains(before) && !is_id(word));
+    let open = words
+        .iter()
+        .zip(before)
+        .filter(|(word, before)| !SECRETIVE.contains(before) && !is_id(word) && !word.starts_with('-'));
     open.map(|(word, _)| trimmed(word)).collect()
 }
 
@@ -352,6 +355,8 @@ mod tests {
         for text in [
             "docker login -u ada -p pa/ss r.test",
             "docker login --username ada --password r.test/ss r.test",
+            "docker login -u ada -pr.test/ss r.test",
+            "echo r.test/ss | docker login -u ada --password-stdin r.test",
             "skopeo inspect --src-creds ada:pa/ss",
             "ada:pa/ss",
         ] {
