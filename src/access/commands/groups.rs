@@ -42,7 +42,7 @@ impl Roster {
         now: DateTime<Utc>,
     ) -> Result<(), Refusal> {
         let group = self.local_group(data.group.as_str())?;
-        let holder = self.local_member(&data.member).map_err(|why| RefusalKind::Unknown.because(why))?;
+        let holder = self.local_member(&data.member, leaves).map_err(|why| RefusalKind::Unknown.because(why))?;
         let authority = self.authorize(data.author.as_ref(), "group.set", Place::Root, now)?;
         self.check_giver_has_all_of_group(authority, data.author.as_ref(), group, now)?;
         match self.index.member.get(&(group, holder)) {
@@ -74,7 +74,8 @@ impl Roster {
         found.map(|GroupIx(ix)| ix).ok_or_else(|| missing("local group", id))
     }
 
-    pub(crate) fn local_member(&self, member: &MemberOf) -> Result<Holder, String> {
+    /// Whom a command about a group that is kept here means. What its source has removed can leave.
+    pub(crate) fn local_member(&self, member: &MemberOf, leaves: bool) -> Result<Holder, String> {
         match member {
             MemberOf::Person(id) => {
                 self.person_of(id.as_str()).map(Holder::Person).ok_or(format!("there is no user `{id}`"))
@@ -85,7 +86,9 @@ impl Roster {
                 .ok_or(format!("there is no service `{id}`")),
             MemberOf::Group(id) => self
                 .group_by_id(id.as_str())
-                .map(|GroupIx(ix)| Holder::Group(ix))
+                .map(|GroupIx(ix)| ix)
+                .or_else(|| self.group_row_of(id.as_str()).filter(|_| leaves))
+                .map(Holder::Group)
                 .ok_or(format!("there is no group `{id}`")),
         }
     }

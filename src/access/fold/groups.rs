@@ -36,7 +36,7 @@ impl Roster {
         let group = self.facts.groups.intern(cx.space, data.group.as_str());
         let holder = match &data.member {
             // What is kept here names people and groups of any source; what a source says is about its own.
-            member if cx.is_local() => match self.local_member(member) {
+            member if cx.is_local() => match self.local_member(member, rank == Rank::Removed) {
                 Ok(holder) => holder,
                 Err(why) => return Effect::Refused(why),
             },

@@ -85,11 +85,7 @@ impl Roster {
     /// Whom a person is by what its source says: told, and in effect where somebody confirmed that its source may say so.
     /// A source that is neither configured nor ever said anything is none for being named.
     fn set_same_as(&mut self, person: u32, same_as: &[SourcePerson]) {
-        let known = same_as.iter().filter(|other| {
-            self.settings.sources.contains_key(&other.source)
-                || self.facts.sources.find(0, other.source.as_str()).is_some()
-        });
-        let known: Vec<&SourcePerson> = known.collect();
+        let known: Vec<&SourcePerson> = same_as.iter().filter(|other| self.is_source(other.source.as_str())).collect();
         let others: Vec<u32> = known.into_iter().map(|other| self.intern_source_person(other)).collect();
         let before = match others.is_empty() {
             true => self.facts.same_as.remove(&person),

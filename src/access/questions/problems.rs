@@ -144,8 +144,14 @@ impl Roster {
                     found.extend(flaw.map(|flaw| (place(table, *person), flaw)));
                 }
             } else {
-                let flaws =
-                    (row..end).filter_map(|ix| Some((place(table, ix), self.flaw_of(&self.referring(*kind, ix)?)?)));
+                let flaws = (row..end).filter_map(|ix| {
+                    let flaw = self.flaw_of(&self.referring(*kind, ix)?)?;
+                    let remedy = match kind {
+                        Table::Members => self.place_remedy(ix),
+                        _ => None,
+                    };
+                    Some((place(table, ix), Flaw { remedy: remedy.unwrap_or(flaw.remedy), ..flaw }))
+                });
                 found.extend(flaws);
             }
             left -= end.saturating_sub(row);
@@ -318,6 +324,25 @@ impl Roster {
         })
     }
 
+    /// What to do about a group that is in one that is kept here and is not there any more.
+    fn place_remedy(&self, ix: u32) -> Option<String> {
+        let row = self.facts.members.get(ix as usize)?;
+        let groups = &self.facts.groups;
+        let kept_here = self.source_text(groups.names.space(row.group)) == LOCAL;
+        let Holder::Group(gone) = row.holder else { return None };
+        if !kept_here || groups.get(gone).is_some_and(|row| row.register.stands()) {
+            return None;
+        }
+        let (own, word) = (quoted(groups.names.text(row.group)), |id: String| quoted(&format!("group:{id}")));
+        let take = format!("take it out: `rollcall groups take {own} {}`", word(self.group_key(gone)));
+        Some(match self.group_made_again(gone) {
+            Some(id) => {
+                format!("if it was made again as {id}: `rollcall groups add {own} {}`; {take}", word(id.clone()))
+            }
+            None => take,
+        })
+    }
+
     /// A role that is given and gives nothing: to nobody, of no role, on nothing.
     fn vain_binding(&self, ix: u32) -> Option<Flaw> {
         let row = self.facts.bindings.get(ix)?.as_ref().filter(|row| row.register.stands())?;
@@ -374,12 +399,19 @@ impl Roster {
         })
     }
 
-    /// The one group of a source that is there and is called as one was that is not.
+    /// The one group that is there and is called as one was that is not: of its source, or of another authoritative one. Any
+    /// other could call its groups so to be taken for it.
     fn group_made_again(&self, gone: u32) -> Option<String> {
         let view = self.group(GroupIx(gone));
-        let called = |word: &str| match self.groups_called(word).as_slice() {
-            [one] => Some(self.group(*one)).filter(|one| one.source != LOCAL).map(|one| one.id),
-            _ => None,
+        let space = |group: u32| self.facts.groups.names.space(group);
+        let counts = |group: u32| {
+            self.group(GroupIx(group)).source != LOCAL
+                && (space(group) == space(gone)
+                    || self.authoritative.get(usize::from(space(group))).copied().unwrap_or(false))
+        };
+        let called = |word: &str| {
+            let mut called = self.groups_called(word).into_iter().filter(|GroupIx(group)| counts(*group));
+            called.next().filter(|_| called.next().is_none()).map(|one| self.group(one).id)
         };
         view.external_id.and_then(called).or_else(|| view.name.and_then(called))
     }

@@ -84,7 +84,7 @@ impl Roster {
         if let Some(group) = self.group_by_id(word) {
             return vec![group];
         }
-        let of_source = word.split_once('/').filter(|(source, _)| self.facts.sources.find(0, source).is_some());
+        let of_source = word.split_once('/').filter(|(source, _)| self.is_source(source));
         let source = of_source.map(|(source, _)| source);
         let words = std::iter::once(word).chain(of_source.map(|(_, rest)| rest));
         let mut found: Vec<GroupIx> = self.group_by_id(&format!("{LOCAL}/{word}")).into_iter().collect();
@@ -172,15 +172,15 @@ impl Roster {
         })
     }
 
-    /// The person of a user that is in a group itself, `source/person`.
+    /// The persons of a user that are in a group themselves, `source/person`.
     #[must_use]
-    pub fn member_of_user(&self, GroupIx(group): GroupIx, user: UserIx) -> Option<String> {
+    pub fn members_of_user(&self, GroupIx(group): GroupIx, user: UserIx) -> Vec<String> {
         let is_in = |person: &&u32| {
             let places = self.index.member_of.get(&Holder::Person(**person)).into_iter().flatten();
             let rows = places.filter_map(|ix| self.facts.members.get(*ix as usize));
             rows.filter(|row| row.register.stands()).any(|row| row.group == group)
         };
-        self.persons_of(user).iter().find(is_in).map(|person| self.person_key(*person))
+        self.persons_of(user).iter().filter(is_in).map(|person| self.person_key(*person)).collect()
     }
 
     /// Every user and service that is in a group, to any depth.

@@ -219,6 +219,11 @@ impl Roster {
         (0..self.facts.sources.len()).map(|ix| self.facts.sources.id(ix))
     }
 
+    /// Whether there is a source of this name: one that is configured, or that ever said anything.
+    pub(crate) fn is_source(&self, name: &str) -> bool {
+        self.facts.sources.find(0, name).is_some() || self.settings.sources.keys().any(|known| known.as_str() == name)
+    }
+
     /// How a source's events are ordered. `local` and unknown sources: as observed.
     #[must_use]
     pub fn order(&self, source: &SourceName) -> Order {

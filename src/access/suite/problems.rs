@@ -1,9 +1,11 @@
 //! Each kind of problem that the roster knows: it is found with its reason and what to do, and no more once it is mended.
 
+use rollcall_events::Body;
+
 use crate::{
     questions::problems::{Flaw, RosterProblem},
     roster::Roster,
-    suite::histories::History,
+    suite::histories::{History, noon},
 };
 
 /// Source, kind and data of an event.
@@ -160,6 +162,9 @@ fn a_role_of_a_group_that_was_removed_names_the_one_group_that_is_called_so_now(
     assert_eq!(told(&history).why, "group corp/old (devs) is not there");
     history.say("corp", "group.upserted", Some(1), &group("other", "ops"));
     assert!(!told(&history).remedy.contains("made again"), "{:?}", told(&history));
+    // Whoever says groups by webhook calls one so.
+    history.say("flexnet", "group.upserted", Some(1), &group("posing", "devs"));
+    assert!(!told(&history).remedy.contains("made again"), "{:?}", told(&history));
     history.say("corp", "group.upserted", Some(1), &group("new", "devs"));
     let way = "`rollcall bindings set group:corp/new 'System of record' root`";
     assert!(told(&history).remedy.contains(way), "{:?}", told(&history));
@@ -176,4 +181,34 @@ fn a_user_name_that_is_taken_or_unusable_is_a_problem_until_the_source_asks_for_
     appears_and_ends(RosterProblem::UserName, &said, ("flexnet", "signs in as"), mended);
     let bad = person("corp", "sys:admin");
     appears_and_ends(RosterProblem::UserName, &[(bad.0, bad.1, &*bad.2)], ("", "a user name that can be used"), mended);
+}
+
+/// Else whoever says groups by webhook is meant by the name of a directory that was not read yet.
+#[test]
+fn a_configured_source_is_one_before_a_groups_name_also_while_it_said_nothing_yet() {
+    let mut history = History::settings(false);
+    history.say("flexnet", "group.upserted", Some(1), r#"{"group":"posing","name":null,"external_id":"corp/devs"}"#);
+    assert_eq!(history.fold().groups_called("corp/devs"), []);
+    assert_eq!(history.fold().groups_called("flexnet/corp/devs").len(), 1);
+}
+
+/// Else it would be in it again, with all that it gives, as soon as its source has it again.
+#[test]
+fn a_group_that_was_removed_can_be_taken_out_of_one_that_is_kept_here() {
+    let mut history = History::settings(false);
+    history.say("corp", "group.upserted", Some(1), r#"{"group":"old","name":"devs"}"#);
+    history.say("local", "group.upserted", None, r#"{"group":"crew","name":null,"author":"test"}"#);
+    let member = r#"{"group":"crew","member":{"group":"corp/old"},"author":"admin key"}"#;
+    history.say("local", "group.member.added", None, member);
+    history.say("corp", "group.removed", Some(2), r#"{"group":"old"}"#);
+    let told = |history: &History| found(&history.fold(), RosterProblem::Dangling, 10);
+    assert_eq!(told(&history).remove(0).remedy, "take it out: `rollcall groups take crew group:corp/old`");
+    history.say("corp", "group.upserted", Some(1), r#"{"group":"new","name":"devs"}"#);
+    assert!(told(&history).remove(0).remedy.contains("`rollcall groups add crew group:corp/new`"));
+    let command = |kind: &str| Body::parse(&format!("rollcall.group.member.{kind}.v1"), member).unwrap();
+    let roster = history.fold();
+    assert!(roster.check_command(&command("removed"), noon()).is_ok());
+    assert!(roster.check_command(&command("added"), noon()).is_err(), "it comes to none");
+    history.say("local", "group.member.removed", None, member);
+    assert_eq!(told(&history), []);
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rollcall_access::{GroupIx, Principal, Roster, UserIx};
+use rollcall_access::{GroupIx, Roster, UserIx};
 use rollcall_events::{
     Body, LOCAL, Position,
     body::{self, Group, GroupMember, GroupRef, Member},
@@ -251,11 +251,12 @@ pub async fn add_member(
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
     let commands = commands.with_precondition(only_if).await;
-    let member = resolve_member(&commands, membership, |roster, _, user| roster.gifted_person(user))?;
-    commands.append(&Body::GroupMemberAdded(member)).await
+    let found = resolve_members(&commands, membership, |roster, _, user| vec![roster.gifted_person(user)])?;
+    append_each(&commands, found.into_iter().map(Body::GroupMemberAdded)).await
 }
 
-/// Takes somebody out of a group that is kept here.
+/// Takes somebody out of a group that is kept here: a user with every person of it that is in it, and also a group that its
+/// source has removed.
 ///
 /// # Errors
 /// As [`add_member`].
@@ -265,10 +266,43 @@ pub async fn remove_member(
     only_if: Precondition,
 ) -> Result<CommandOutcome> {
     let commands = commands.with_precondition(only_if).await;
-    let member = resolve_member(&commands, membership, |roster, group, user| {
-        roster.member_of_user(group, user).unwrap_or_else(|| roster.gifted_person(user))
-    })?;
-    commands.append(&Body::GroupMemberRemoved(member)).await
+    let found = match removed_member(&commands, membership)? {
+        Some(member) => vec![member],
+        None => resolve_members(&commands, membership, |roster, group, user| {
+            let persons = roster.members_of_user(group, user);
+            if persons.is_empty() { vec![roster.gifted_person(user)] } else { persons }
+        })?,
+    };
+    append_each(&commands, found.into_iter().map(Body::GroupMemberRemoved)).await
+}
+
+/// The commands one after the other. What came last is told.
+async fn append_each(commands: &ConditionalCommands, bodies: impl Iterator<Item = Body>) -> Result<CommandOutcome> {
+    let mut last = None;
+    for body in bodies {
+        last = Some(commands.append(&body).await?);
+    }
+    last.ok_or_else(find::no_such_user)
+}
+
+/// A group that is in another one and is not there any more: nobody finds it by anything but its id.
+fn removed_member(commands: &ConditionalCommands, membership: MembershipRef<'_>) -> Result<Option<GroupMember>> {
+    let MembershipRef { source, group, kind, member } = membership;
+    let roster = commands.live().read();
+    let of = find_group(&roster, source, group)?;
+    let listed = roster.group_members(of).find_map(|inner| match inner {
+        body::Principal::Group(id) if kind == "group" && id.as_str() == member => Some(id),
+        _ => None,
+    });
+    let Some(id) = listed.filter(|id| roster.group_by_id(id.as_str()).is_none()) else { return Ok(None) };
+    refuse_managed(source)?;
+    commands.check(Some(roster.group_changed(of)))?;
+    Ok(Some(GroupMember {
+        group: input::id("/id", group)?,
+        member: Member::Group(id),
+        author: Some(commands.author()),
+        made_with: commands.made_with(),
+    }))
 }
 
 fn refuse_managed(source: &str) -> Result<()> {
@@ -280,41 +314,38 @@ fn refuse_managed(source: &str) -> Result<()> {
         .of_source(source))
 }
 
-/// `person`: the one of a user's that is meant.
-fn resolve_member(
+/// `persons`: those of a user that are meant.
+fn resolve_members(
     commands: &ConditionalCommands,
     membership: MembershipRef<'_>,
-    person: impl Fn(&Roster, GroupIx, UserIx) -> String,
-) -> Result<GroupMember> {
+    persons: impl Fn(&Roster, GroupIx, UserIx) -> Vec<String>,
+) -> Result<Vec<GroupMember>> {
     let MembershipRef { source, group, kind, member } = membership;
     let roster = commands.live().read();
     let of = find_group(&roster, source, group)?;
     refuse_managed(source)?;
     commands.check(Some(roster.group_changed(of)))?;
-    let found = match kind {
-        "user" => Principal::User(find::user(&roster, member)?),
-        "service" => Principal::Service(find::service(&roster, member)?),
+    let members = match kind {
+        "user" => {
+            let persons = persons(&roster, of, find::user(&roster, member)?).into_iter();
+            persons.map(|id| find::parse_roster_id(id).map(Member::Person)).collect::<Result<Vec<_>>>()?
+        }
+        "service" => {
+            let service = roster.service(find::service(&roster, member)?).id.to_owned();
+            vec![Member::Service(find::parse_roster_id(service)?)]
+        }
         "group" => {
             let inner = roster.group(find::group(&roster, member, |_| true)?).id;
-            let member = Member::Group(find::parse_roster_id(inner)?);
-            return Ok(GroupMember {
-                group: input::id("/id", group)?,
-                member,
-                author: Some(commands.author()),
-                made_with: commands.made_with(),
-            });
+            vec![Member::Group(find::parse_roster_id(inner)?)]
         }
         _ => return Err(ErrorKind::InvalidQuery.because("A member is a `user`, a `service` or a `group`.")),
     };
-    let member = match found {
-        Principal::User(user) => Member::Person(find::parse_roster_id(person(&roster, of, user))?),
-        Principal::Service(service) => Member::Service(find::parse_roster_id(roster.service(service).id.to_owned())?),
-        Principal::Anyone | Principal::Limited(..) => return Err(find::no_such_user()),
-    };
-    Ok(GroupMember {
-        group: input::id("/id", group)?,
+    let group = input::id("/id", group)?;
+    let fact = |member| GroupMember {
+        group: group.clone(),
         member,
         author: Some(commands.author()),
         made_with: commands.made_with(),
-    })
+    };
+    Ok(members.into_iter().map(fact).collect())
 }

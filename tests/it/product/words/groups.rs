@@ -1,11 +1,11 @@
 //! Groups of a directory are named by name, DN or path; what is recorded is the id, and several of one name are told apart.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     directories::served::{count, served},
     support::{
-        server::Server,
+        server::{Server, WORLD},
         slapd::{BASE, Kind, Slapd, dn, person, trunk},
         wait_for,
     },
@@ -132,4 +132,27 @@ fn a_name_that_several_groups_have_is_refused_with_them_and_nothing_is_recorded(
         assert!(said.code == 1 && said.err.contains("No group that you can see"), "{word}: {}", said.err);
         assert!(!said.err.contains("cn=") && !said.err.contains("mean"), "{word}: {}", said.err);
     }
+}
+
+#[test]
+fn whoever_is_in_a_group_twice_and_a_group_that_was_removed_are_taken_out_of_it() {
+    let server = Server::start();
+    server.say(WORLD);
+    server.say("flexnet group.upserted G-1 name=ops");
+    server.cli(&["groups", "create", "crew"]).ok();
+    for member in ["user:ada", "user:max", "group:flexnet/G-1"] {
+        server.cli(&["groups", "add", "crew", member]).ok();
+    }
+    let both = json!({ "persons": ["ada", "max"] });
+    let plan = server.post("/api/v1/links/plan", &both).expect(200).json()["plan"].clone();
+    server.post("/api/v1/links", &json!({ "persons": ["ada", "max"], "confirm": plan })).expect(200);
+    server.say("flexnet group.removed G-1");
+    let problems = server.cli(&["problems"]).out;
+    assert!(problems.contains("take it out: `rollcall groups take crew group:flexnet/G-1`"), "{problems}");
+    let there = || server.get("/api/v1/groups/local/crew/members").expect(200).json()["items"].clone();
+    assert_eq!(there().as_array().unwrap().len(), 3);
+    server.cli(&["groups", "take", "crew", "user:ada"]).ok();
+    server.cli(&["groups", "take", "crew", "group:flexnet/G-1"]).ok();
+    assert_eq!(there(), json!([]));
+    assert!(!server.cli(&["problems"]).out.contains("crew"));
 }
