@@ -167,6 +167,12 @@ impl Authenticator {
         Err(self.refuse(sign_in, directory.as_ref()))
     }
 
+    /// Whether an e-mail address of somebody of this source is a name to sign in with, as far as directories check passwords.
+    #[must_use]
+    pub fn takes_address(&self, source: &str, address: &str) -> bool {
+        self.passwords.as_ref().is_some_and(|passwords| passwords.takes_address(source, address))
+    }
+
     /// Notes that what a request presents cannot be credentials.
     pub fn note_malformed(&self, client: IpAddr, now: DateTime<Utc>) {
         self.refusals.offer(RefusedSignIn { at: now, principal: None, client, cause: RefusalCause::Malformed });
@@ -311,7 +317,11 @@ impl Authenticator {
         let (cause, counted) = match (credentials, directory) {
             (Credentials::Anonymous, _) => return SignInError::WrongCredentials,
             (_, Some(PasswordAnswered::Refused(why, users))) => {
-                self.note_users(sign_in, (*why).into(), users);
+                match users.is_empty() {
+                    // Whoever was called so, if anybody was.
+                    true => self.note(sign_in, (*why).into()),
+                    false => self.note_users(sign_in, (*why).into(), users),
+                }
                 return match why {
                     // Only whoever knows the password is told that it is right.
                     Refused::ByDirectory(why) if why.is_right_but_over() => SignInError::PasswordOver,
@@ -350,12 +360,18 @@ impl Authenticator {
     /// Tells whoever keeps it that a sign-in was refused, and whose name it was.
     fn note(&self, sign_in: &SignIn<'_>, cause: RefusalCause) {
         let SignIn { credentials, client, now, .. } = *sign_in;
+        let mut former = false;
         let principal = {
             let roster = self.live.read();
+            let mut formerly = |name: &str| {
+                let (user, _) = roster.formerly_called(name)?;
+                former = true;
+                Some(Principal::User(user))
+            };
             let found = match credentials {
                 Credentials::Password { name, .. } => {
                     let user = roster.user_by_name(name).map(Principal::User);
-                    user.or_else(|| roster.service_by_id(name).map(Principal::Service))
+                    user.or_else(|| roster.service_by_id(name).map(Principal::Service)).or_else(|| formerly(name))
                 }
                 Credentials::Refresh(token) => {
                     let claims = self.refresh_key.verify(token.expose_secret());
@@ -365,10 +381,14 @@ impl Authenticator {
             };
             found.map(|principal| roster.caller_names(principal))
         };
+        let cause = match cause {
+            RefusalCause::NoSuchName | RefusalCause::WrongSecret if former => RefusalCause::FormerName,
+            cause => cause,
+        };
         self.refusals.offer(RefusedSignIn { at: now, principal, client, cause });
     }
 
-    /// The same of these users, by id; of nobody where there are none.
+    /// The same of these users, by id.
     fn note_users(&self, sign_in: &SignIn<'_>, cause: RefusalCause, users: &[String]) {
         let SignIn { client, now, .. } = *sign_in;
         let principals: Vec<_> = {
@@ -376,8 +396,7 @@ impl Authenticator {
             let found = users.iter().take(MOST_NOTED).filter_map(|id| roster.user_by_id(id));
             found.map(|user| Some(roster.caller_names(Principal::User(user)))).collect()
         };
-        let nobody = principals.is_empty().then_some(None);
-        for principal in principals.into_iter().chain(nobody) {
+        for principal in principals {
             self.refusals.offer(RefusedSignIn { at: now, principal, client, cause });
         }
     }

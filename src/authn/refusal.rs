@@ -30,6 +30,8 @@ pub enum RefusalCause {
     AmbiguousName,
     /// It is another user's name than of the one whom the directory means by it.
     NameTaken,
+    /// The user was called so, and is called otherwise now: it signs nobody in.
+    FormerName,
     /// A secret, a key or a refresh token that is none, or none any more.
     WrongSecret,
     /// Too many wrong ones came before, and nothing was checked.
@@ -44,7 +46,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WrongPassword,
         Self::Locked,
         Self::MustChange,
@@ -55,6 +57,7 @@ impl RefusalCause {
         Self::NoSuchName,
         Self::AmbiguousName,
         Self::NameTaken,
+        Self::FormerName,
         Self::WrongSecret,
         Self::Waiting,
         Self::NoDirectory,
@@ -76,6 +79,7 @@ impl RefusalCause {
             Self::NoSuchName => "no_such_name",
             Self::AmbiguousName => "ambiguous_name",
             Self::NameTaken => "name_taken",
+            Self::FormerName => "former_name",
             Self::WrongSecret => "wrong_secret",
             Self::Waiting => "waiting",
             Self::NoDirectory => "no_directory",

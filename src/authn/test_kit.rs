@@ -37,6 +37,8 @@ pub(crate) struct TestDirectory {
     source: SourceName,
     passwords: Mutex<HashMap<&'static str, &'static str>>,
     down: AtomicBool,
+    /// The domain that is its own.
+    owned: Mutex<Option<&'static str>>,
     /// Who has no entry any more.
     lost: Mutex<Vec<&'static str>>,
     /// Why accounts are of no use though the password is right.
@@ -58,6 +60,7 @@ impl TestDirectory {
             source: source.parse().unwrap(),
             passwords: Mutex::default(),
             down: AtomicBool::new(false),
+            owned: Mutex::default(),
             over: Mutex::default(),
             called: Mutex::default(),
             looked_for: Mutex::default(),
@@ -85,6 +88,10 @@ impl TestDirectory {
         self.over.lock().unwrap().insert(person, why);
     }
 
+    pub(crate) fn own(&self, domain: &'static str) {
+        *self.owned.lock().unwrap() = Some(domain);
+    }
+
     pub(crate) fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
     }
@@ -106,6 +113,10 @@ struct Shared(Arc<TestDirectory>);
 impl PasswordCheck for Shared {
     fn source(&self) -> &SourceName {
         &self.0.source
+    }
+
+    fn owns(&self, name: &str) -> bool {
+        self.0.owned.lock().unwrap().is_some_and(|domain| name.ends_with(domain))
     }
 
     async fn find(&self, account: Account<'_>) -> AccountFound {

@@ -7,7 +7,7 @@ use rollcall_events::{
 
 use crate::roster::{
     Roster,
-    facts::{NONE, NameNotInEffect},
+    facts::{Field, NONE, NameNotInEffect},
     handles::{Principal, UserIx},
     part,
 };
@@ -155,6 +155,23 @@ impl Roster {
             let person = self.facts.persons.get(owner)?;
             // A name that its owner gave up stays reserved and finds nobody.
             (person.name == ix && person.user != NONE).then_some(UserIx(person.user))
+        };
+        find(name).or_else(|| find(&canonical_name(name)))
+    }
+
+    /// The user who was called so, in whatever spelling, where nobody is; and the event by which that ended.
+    #[must_use]
+    pub fn formerly_called(&self, name: &str) -> Option<(UserIx, Option<Position>)> {
+        let find = |name: &str| {
+            let ix = self.facts.user_names.find(0, name)?;
+            let owner = match *self.facts.user_names.get(ix)? {
+                // It was freed.
+                NONE => *self.facts.name_holders.get(&ix)?.last()?,
+                owner => owner,
+            };
+            let person = self.facts.persons.get(owner)?;
+            let until = self.facts.left(Field::PersonName, owner, ix);
+            (person.name != ix && person.user != NONE).then_some((UserIx(person.user), until))
         };
         find(name).or_else(|| find(&canonical_name(name)))
     }

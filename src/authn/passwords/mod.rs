@@ -157,9 +157,9 @@ impl Slowest {
 
 /// All directories that check passwords, with one memory of their answers.
 ///
-/// A name that nobody has is treated as one that somebody has, step for step: every directory is asked about each, a wrong
-/// answer is remembered for each, and one that cannot be asked leaves the answer open for each. So a refusal says nothing
-/// of who there is.
+/// A name that nobody has is treated as one that somebody has, step for step: every directory that may have it is asked
+/// about each, a wrong answer is remembered for each, and one that cannot be asked leaves the answer open for each. So a
+/// refusal says nothing of who there is.
 pub(crate) struct Passwords {
     directories: Vec<Directory>,
     live: Arc<SharedRoster>,
@@ -257,7 +257,7 @@ impl Passwords {
         deadline: Instant,
     ) -> Checked {
         let mut asked: Vec<(&Directory, Account<'_>)> = Vec::new();
-        for directory in &self.directories {
+        for directory in self.counting() {
             let before = asked.len();
             let own = persons.iter().filter(|(of, _)| std::ptr::eq(*of, directory));
             asked.extend(own.map(|(_, person)| (directory, Account::Person(person))));
@@ -306,10 +306,10 @@ impl Passwords {
         passwords: (&SecretString, &SecretString),
         deadline: Instant,
     ) -> (Checked, Version) {
-        let finding =
-            self.directories.iter().map(async |directory| directory.find(Account::Named(name), deadline).await);
+        let directories = self.that_may_have(name);
+        let finding = directories.iter().map(async |directory| directory.find(Account::Named(name), deadline).await);
         let found = futures_util::future::join_all(finding).await;
-        let named = self.whose(&found);
+        let named = self.whose(&directories, &found);
         let (persons, version) = match &named {
             Named::By(user) => self.persons(user),
             Named::Nobody | Named::Several(_) => (Vec::new(), Version::default()),
@@ -321,12 +321,12 @@ impl Passwords {
             }
             AccountFound::Nobody | AccountFound::Several(_) | AccountFound::Unavailable => false,
         };
-        let known = self.directories.iter().zip(&found).any(|(directory, found)| is_known(directory, found));
+        let known = directories.iter().zip(&found).any(|(directory, found)| is_known(directory, found));
         let meant = match &named {
             Named::By(user) if known && may_try(user) => Some(user),
             Named::By(_) | Named::Nobody | Named::Several(_) => None,
         };
-        let asking = self.directories.iter().zip(&found).map(async |(directory, found)| {
+        let asking = directories.iter().zip(&found).map(async |(directory, found)| {
             let is_meant = meant.is_some() && is_known(directory, found);
             directory.ask(found, |_| is_meant, passwords, deadline).await
         });
@@ -345,11 +345,36 @@ impl Passwords {
         (checked, version)
     }
 
-    /// Which user all directories together mean by a name.
-    fn whose(&self, found: &[AccountFound]) -> Named {
+    /// The directories whose word counts: of a source that is suspended or retired nothing is asked, and nobody waits for it.
+    fn counting(&self) -> impl Iterator<Item = &Directory> {
+        let counts: Vec<bool> = {
+            let roster = self.live.read();
+            let counts = |source: &str| {
+                !roster.suspension(source).is_some_and(|said| said.suspended) && roster.retirement(source).is_none()
+            };
+            self.directories.iter().map(|directory| counts(directory.check.source().as_str())).collect()
+        };
+        self.directories.iter().zip(counts).filter_map(|(directory, counts)| counts.then_some(directory))
+    }
+
+    /// The directories that may have a name that is no user's own: those that the operator gave its domain to, if there are
+    /// any, else all. Whoever fills another one cannot claim such a name, and nobody waits for it.
+    fn that_may_have(&self, name: &str) -> Vec<&Directory> {
+        let owned = self.directories.iter().any(|directory| directory.check.owns(name));
+        self.counting().filter(|directory| !owned || directory.check.owns(name)).collect()
+    }
+
+    /// Whether an e-mail address of somebody of this source is a name to sign in with.
+    pub(crate) fn takes_address(&self, source: &str, address: &str) -> bool {
+        let mut all = self.that_may_have(address).into_iter();
+        all.any(|directory| directory.check.source().as_str() == source && directory.check.takes_addresses())
+    }
+
+    /// Which user these directories together mean by a name.
+    fn whose(&self, directories: &[&Directory], found: &[AccountFound]) -> Named {
         let mut ids = Vec::new();
         let mut several = false;
-        for (directory, found) in self.directories.iter().zip(found) {
+        for (directory, found) in directories.iter().zip(found) {
             let mut add = |person: &Id| ids.push(format!("{}/{person}", directory.check.source()));
             match found {
                 AccountFound::One(account) => add(&account.person),

@@ -234,3 +234,67 @@ async fn guesses_under_any_name_count_for_the_account_and_lock_no_owner_out() {
     }
     assert!(world.password_from(elsewhere, "ada@ex.test", "a").await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_a_domain_that_one_directory_owns_is_asked_of_no_other_and_waits_for_none() {
+    let (corp, other) = (TestDirectory::new("corp"), TestDirectory::new("other"));
+    corp.set("u-ada", "a");
+    other.set("u-cyd", "d");
+    let world = World::with(&[&corp, &other]);
+    world.person("other", "cyd", true);
+    corp.own("@corp.test");
+    corp.call("ada@corp.test", &["u-ada"]);
+    // Whoever fills the other one claims the address: neither is the name two people's, nor is the other shown anything.
+    other.call("ada@corp.test", &["u-cyd"]);
+    assert_eq!(who(&world, "ada@corp.test", "a").await.as_deref(), Ok("corp/u-ada"));
+    other.set_down(true);
+    world.pass(TimeDelta::seconds(61));
+    assert_eq!(who(&world, "ada@corp.test", "a").await.as_deref(), Ok("corp/u-ada"));
+    assert_eq!(other.effort(), 0, "the other directory was asked");
+    // A name of no domain that somebody owns may be anybody's.
+    corp.call("ada@ex.test", &["u-ada"]);
+    assert_eq!(who(&world, "ada@ex.test", "a").await, Err(SignInError::DirectoryUnavailable));
+    // Nor does another one answer for the owner.
+    other.set_down(false);
+    corp.set_down(true);
+    world.pass(TimeDelta::seconds(61));
+    assert_eq!(who(&world, "ada@corp.test", "d").await, Err(SignInError::DirectoryUnavailable));
+    world.record("local", "source.suspended", r#"{"source":"corp"}"#);
+    assert_eq!(who(&world, "ada@corp.test", "d").await, WRONG, "a suspended one keeps what is its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_suspended_or_retired_is_neither_asked_about_a_name_nor_waited_for() {
+    for said in ["source.suspended", "source.retired"] {
+        let (corp, other) = (TestDirectory::new("corp"), TestDirectory::new("other"));
+        other.set("u-cyd", "d");
+        other.call("cyd@ex.test", &["u-cyd"]);
+        let world = World::with(&[&corp, &other]);
+        world.person("other", "cyd", true);
+        corp.set_down(true);
+        assert_eq!(who(&world, "cyd@ex.test", "d").await, Err(SignInError::DirectoryUnavailable));
+        let before = corp.effort();
+        world.record("local", said, r#"{"source":"corp"}"#);
+        assert_eq!(who(&world, "cyd@ex.test", "d").await.as_deref(), Ok("other/u-cyd"), "{said}");
+        assert_eq!(who(&world, "cyd@ex.test", "wrong").await, WRONG, "{said}");
+        assert_eq!(who(&world, "cyd", "wrong").await, WRONG, "{said}");
+        assert_eq!(who(&world, "nobody@ex.test", "d").await, WRONG, "{said}");
+        assert_eq!(corp.effort(), before, "{said}: it was asked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_somebody_had_before_signs_nobody_in_and_the_record_says_whose_it_was() {
+    let corp = TestDirectory::new("corp");
+    corp.set("u-ada", "a");
+    let world = World::with(&[&corp]);
+    world.issue("ada", "rc_secret");
+    world.record("local", "user.name.given", r#"{"username":"lace","user":"corp/u-ada"}"#);
+    for credential in ["a", "rc_secret"] {
+        assert_eq!(who(&world, "ada", credential).await, WRONG);
+        assert_eq!(told(&world), one("lace", "former_name"), "{credential}");
+    }
+    assert_eq!(who(&world, "lace", "a").await.as_deref(), Ok("corp/u-ada"));
+    assert_eq!(who(&world, "nobody", "a").await, WRONG);
+    assert_eq!(told(&world), one("-", "no_such_name"));
+}

@@ -68,6 +68,9 @@ pub struct Ldap {
     sign_in_attributes: Option<StringList>,
     /// The NetBIOS name of the domain, for people who type `DOMAIN\\name`. When absent, Active Directory's own.
     netbios_domain: Option<String>,
+    /// The domains of names that people type, `name@domain`, which this directory has or nobody: no other one is asked for
+    /// them, nor can claim them, nor keeps anybody out by not answering.
+    sign_in_domains: StringList,
     /// An attribute that says that an account is disabled, beside those that every kind of server has.
     disabled_attribute: Option<String>,
     /// The values of it that mean so, in any case; any value where there are none.
@@ -134,6 +137,7 @@ impl Default for Ldap {
             username_attribute: None,
             sign_in_attributes: None,
             netbios_domain: None,
+            sign_in_domains: StringList::default(),
             disabled_attribute: None,
             disabled_values: StringList::default(),
             disabled_probe: None,
@@ -195,6 +199,10 @@ impl SourceConfig for Ldap {
             let text = format!("`{}` is none that is looked at: {known}", name.escape_debug());
             wrong.push(KeyError::of("unused_attributes", text));
         }
+        for domain in self.sign_in_domains.0.iter().filter(|domain| domain.is_empty() || domain.contains(['@', ' '])) {
+            let text = format!("`{}` is no domain, as in \"example.com\"", domain.escape_debug());
+            wrong.push(KeyError::of("sign_in_domains", text));
+        }
         for (source, attribute) in &self.links {
             let (mails, given) = (["mail", "proxyAddresses", &self.email_attribute], attribute.as_str());
             if given.is_empty() || mails.iter().any(|mail| mail.eq_ignore_ascii_case(given)) {
@@ -214,7 +222,11 @@ impl SourceConfig for Ldap {
                 hook: None,
                 pull: Some((Arc::new(directory.clone()), options)),
                 passwords: self.login.then(|| -> Arc<dyn PasswordCheck> {
-                    Arc::new(Passwords { source: context.name.clone(), directory: directory.clone() })
+                    let (source, domains) = (context.name.clone(), self.sign_in_domains.0.clone());
+                    let takes_addresses = self.sign_in_attributes.as_ref().is_none_or(|list| {
+                        list.0.iter().any(|attribute| attribute.eq_ignore_ascii_case(&self.email_attribute))
+                    });
+                    Arc::new(Passwords { source, directory: directory.clone(), domains, takes_addresses })
                 }),
                 inspect: Some(Arc::new(Inspection(directory))),
             }),
@@ -341,12 +353,24 @@ fn at<E: ToString>(key: &'static str) -> impl Fn(E) -> KeyError {
 struct Passwords {
     source: SourceName,
     directory: Directory,
+    /// The domains that are its own.
+    domains: Vec<String>,
+    takes_addresses: bool,
 }
 
 #[async_trait]
 impl PasswordCheck for Passwords {
     fn source(&self) -> &SourceName {
         &self.source
+    }
+
+    fn takes_addresses(&self) -> bool {
+        self.takes_addresses
+    }
+
+    fn owns(&self, name: &str) -> bool {
+        let domain = name.trim().rsplit_once('@').map(|(_, domain)| domain);
+        domain.is_some_and(|domain| self.domains.iter().any(|own| own.eq_ignore_ascii_case(domain)))
     }
 
     async fn find(&self, account: Account<'_>) -> AccountFound {
