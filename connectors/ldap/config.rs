@@ -97,15 +97,17 @@ impl Config {
             sign_in: _,
             netbios: _,
         } = &self.attributes;
-        let mut parts = vec![format!("{id:?} {username:?} {email} {name} {group_name} {}", self.member_of)];
+        // As it always was: labels were part of it, so the usual ones stand here still.
+        let mut parts = vec![format!("{id:?} {username:?} mail displayName cn {}", self.member_of)];
         parts.extend(self.people.iter().map(|base| format!("people {}", base.dn)));
         parts.extend(self.groups.iter().map(|base| format!("groups {}", base.dn)));
         parts.push(format!("{:?} {:?}", self.people_filter, self.group_filter));
         // Only where it is set, so that a scope of before stays the same.
         parts.extend(disabled.iter().map(|disabled| format!("disabled {disabled} {disabled_values:?}")));
         parts.extend(unused.iter().map(|name| format!("unused {name}")));
-        parts.extend(links.iter().map(|(source, attribute)| format!("link {source} {attribute}")));
         Scope::of(parts)
+            .with_links(links.iter().map(|(source, attribute)| format!("link {source} {attribute}")))
+            .with_labels([email, name, group_name])
     }
 }
 
@@ -183,3 +185,48 @@ pub enum Mode {
 /// The bases are numbered, those of people first: an entry is heard of in the part of its base. One that leaves a part
 /// while another still has it has only moved.
 pub(crate) type Part = usize;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Setting = fn(&mut Config);
+
+    #[test]
+    fn only_what_can_make_somebody_of_nobody_is_in_the_first_part_of_the_scope() {
+        let usual = || Config::new(vec!["ldap://dc1.test".parse().unwrap()], "dc=ex".parse().unwrap());
+        let first = |config: &Config| config.scope().digest().split('+').next().unwrap().to_owned();
+        let who: &[Setting] = &[
+            |config| config.people.push("ou=more,dc=ex".parse().unwrap()),
+            |config| config.groups.clear(),
+            |config| config.people_filter = Some("(a=b)".parse().unwrap()),
+            |config| config.group_filter = Some("(a=b)".parse().unwrap()),
+            |config| config.attributes.id = Some("uidNumber".to_owned()),
+            |config| config.attributes.username = Some("cn".to_owned()),
+            |config| config.attributes.disabled = Some("employeeType".to_owned()),
+            |config| config.member_of = true,
+        ];
+        for (n, set) in who.iter().enumerate() {
+            let mut config = usual();
+            set(&mut config);
+            assert_ne!(first(&config), first(&usual()), "{n}");
+        }
+        let others: &[Setting] = &[
+            |config| config.attributes.email = "rfc822Mailbox".to_owned(),
+            |config| config.attributes.name = "gecos".to_owned(),
+            |config| config.attributes.group_name = "description".to_owned(),
+            |config| config.attributes.sign_in = Some(Vec::new()),
+            |config| config.attributes.netbios = Some("CORP".to_owned()),
+            |config| config.page = 7,
+        ];
+        for (n, set) in others.iter().enumerate() {
+            let mut config = usual();
+            set(&mut config);
+            assert_eq!(config.scope().digest(), usual().scope().digest(), "{n}");
+        }
+        let mut linked = usual();
+        linked.attributes.links.insert("flexnet".parse().unwrap(), "employeeNumber".to_owned());
+        assert_eq!(first(&linked), first(&usual()));
+        assert_ne!(linked.scope().digest(), usual().scope().digest());
+    }
+}

@@ -13,8 +13,9 @@ use super::{ChangeSink, Fact, Failure, Snapshot, SnapshotBuilder};
 /// added counts before the snapshot is sealed. Timeouts of connections and of single answers are its own.
 #[async_trait]
 pub trait Pull: Send + Sync + 'static {
-    /// What is read, as far as it changes the answer: bases, filters, attributes, the organisation; no secrets, no
-    /// addresses of replicas. Where it differs from that of the last applied run, the next run is only a plan.
+    /// What is read, as far as it changes the answer; no secrets, no addresses of replicas. Where who is there and in which
+    /// group is read otherwise than in the last applied run, the next run is only a plan; where only links are, what they
+    /// say is.
     fn scope(&self) -> Scope;
 
     /// Reads everything into the builder and seals it.
@@ -47,27 +48,62 @@ pub trait Pull: Send + Sync + 'static {
     }
 }
 
-/// What is read, as one text and its digest.
+/// What is read, as digests of its parts: who is there and in which group, whom links say people to be, and labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope(String);
+pub struct Scope {
+    who: String,
+    links: String,
+    labels: String,
+}
 
 impl Scope {
-    /// Of these parts, in this order; each keeps its own bounds.
+    /// What decides who is there and in which group: bases, filters, the attributes of ids and user names. Parts in this
+    /// order; each keeps its own bounds.
     #[must_use]
     pub fn of<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> Self {
-        let mut all = String::new();
-        for part in parts {
-            let part = part.as_ref();
-            all.push_str(&format!("{}:{part}\n", part.len()));
-        }
-        Self(Digest::of(all.as_bytes()).to_string())
+        Self { who: digest(parts), links: String::new(), labels: String::new() }
     }
 
-    /// SHA-256 of the parts, hexadecimal.
+    /// What says whom its people are in other sources. Without parts nothing does.
     #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.0
+    pub fn with_links<S: AsRef<str>>(self, parts: impl IntoIterator<Item = S>) -> Self {
+        let links = parts.into_iter().collect::<Vec<_>>();
+        if links.is_empty() { self } else { Self { links: format!("+{}", digest(links)), ..self } }
     }
+
+    /// What says how people and groups are called beside their names. It changes nobody's access, so nobody looks at it.
+    #[must_use]
+    pub fn with_labels<S: AsRef<str>>(self, parts: impl IntoIterator<Item = S>) -> Self {
+        Self { labels: format!("-{}", digest(parts)), ..self }
+    }
+
+    /// What a run records that was applied: SHA-256, hexadecimal, and behind `+` that of the links, where there are any.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        format!("{}{}", self.who, self.links)
+    }
+
+    /// What a follower's cursor is good for: all of it.
+    #[must_use]
+    pub(crate) fn cursor_digest(&self) -> String {
+        format!("{}{}{}", self.who, self.links, self.labels)
+    }
+
+    /// Whether who is there is read as in a run of this digest.
+    #[must_use]
+    pub(crate) fn reads_the_same_people(&self, applied: &str) -> bool {
+        applied.split('+').next() == Some(&self.who)
+    }
+}
+
+/// SHA-256 of parts, hexadecimal.
+fn digest<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> String {
+    let mut all = String::new();
+    for part in parts {
+        let part = part.as_ref();
+        all.push_str(&format!("{}:{part}\n", part.len()));
+    }
+    Digest::of(all.as_bytes()).to_string()
 }
 
 /// What a look-up of one subject came to.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use rollcall_events::{
     Body, Digest, Epoch, NewEvent, Position, SourceName,
-    body::{EntitlementState, Member},
+    body::{EntitlementState, Member, Person, SourcePerson},
 };
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::string_enum::string_enum;
@@ -18,7 +19,8 @@ string_enum! {
         Add = "add",
         /// It is otherwise than it was, and gives no less.
         Change = "change",
-        /// It is gone, or gives less: a suspended person counts as removed.
+        /// It is gone, or gives less: a suspended person counts as removed, and so does whoever is said to be somebody no
+        /// more.
         Remove = "remove",
     }
 }
@@ -41,8 +43,28 @@ impl Change {
             _ if self.body.is_removal() => ChangeKind::Remove,
             None => ChangeKind::Add,
             Some(was) if is_effective(was) && !is_effective(&self.body) => ChangeKind::Remove,
+            Some(_) if self.loses_links() => ChangeKind::Remove,
             Some(_) => ChangeKind::Change,
         }
+    }
+
+    /// Whether its person is no longer said to be somebody of another source.
+    pub fn loses_links(&self) -> bool {
+        let was = self.was.as_ref().map(links_of).unwrap_or_default();
+        was.iter().any(|one| !links_of(&self.body).contains(one))
+    }
+
+    /// The change in two: what it is without what links say otherwise than before, and that.
+    pub fn without_links(self) -> (Option<Self>, Option<Self>) {
+        let Body::PersonUpserted(person) = &self.body else { return (Some(self), None) };
+        let said = self.was.as_ref().map(links_of).unwrap_or_default();
+        if person.same_as == said {
+            return (Some(self), None);
+        }
+        let before = Body::PersonUpserted(Person { same_as: said.to_vec(), ..person.clone() });
+        let differs = self.was.as_ref() != Some(&before);
+        let kept = differs.then(|| Self { body: before.clone(), ..self.clone() });
+        (kept, Some(Self { was: Some(before), ..self }))
     }
 
     /// As an event of a run. The same difference found again has the same id; going back to an old state has a new one.
@@ -81,23 +103,48 @@ impl Change {
                 let was = self.was.as_ref();
                 let noun = self.subject.split('/').next().unwrap_or_default().replace('_', " ");
                 let id = self.subject.split_once('/').map_or("", |(_, id)| id);
-                let (new, old) = (label(body), was.and_then(label));
-                let name = old.clone().or_else(|| new.clone()).unwrap_or(id.to_owned());
+                let name = was.and_then(label).or_else(|| label(body)).unwrap_or(id.to_owned());
                 match verb {
                     ChangeKind::Add => format!("the {noun} {name} appears"),
                     ChangeKind::Remove if body.is_removal() => format!("the {noun} {name} is gone"),
-                    ChangeKind::Remove => format!("the {noun} {name} is no longer active"),
-                    ChangeKind::Change if new.is_some() && new != old => {
-                        format!("the {noun} {name} is now {}", new.unwrap_or_default())
+                    ChangeKind::Change | ChangeKind::Remove => {
+                        format!("the {noun} {name} {}", was.map_or(String::new(), |was| differences(was, body)))
                     }
-                    ChangeKind::Change if was.is_some_and(|was| !is_effective(was)) && is_effective(body) => {
-                        format!("the {noun} {name} is active again")
-                    }
-                    ChangeKind::Change => format!("the {noun} {name} changes"),
                 }
             }
         }
     }
+}
+
+/// What a fact says otherwise than before, member by member.
+fn differences(was: &Body, now: &Body) -> String {
+    let mut all = Vec::new();
+    match (is_effective(was), is_effective(now)) {
+        (true, false) => all.push("is no longer active".to_owned()),
+        (false, true) => all.push("is active again".to_owned()),
+        _ => {}
+    }
+    let (old, new) = (label(was), label(now));
+    if let Some(new) = new.filter(|new| old.as_ref() != Some(new)) {
+        all.push(format!("is now {new}"));
+    }
+    for (word, from, to) in [("said to be", now, was), ("no longer said to be", was, now)] {
+        let only = links_of(from).iter().filter(|one| !links_of(to).contains(one));
+        all.extend(only.map(|one| format!("is {word} {} of {}", one.person, one.source)));
+    }
+    // Told above.
+    let told = ["active", "state", "container_delivery", "username", "name", "same_as"];
+    let members =
+        |body: &Body| serde_json::from_str::<serde_json::Map<String, Value>>(&body.data()).unwrap_or_default();
+    let (old, new) = (members(was), members(now));
+    let nothing = Value::Null;
+    for member in old.keys().chain(new.keys().filter(|member| !old.contains_key(*member))) {
+        let [before, after] = [&old, &new].map(|of| of.get(member).unwrap_or(&nothing));
+        if before != after && !told.contains(&member.as_str()) {
+            all.push(format!("has {member} {after}, not {before}"));
+        }
+    }
+    if all.is_empty() { "changes".to_owned() } else { all.join(" and ") }
 }
 
 /// The idempotency id of a fact that was found by comparing or by looking up (DESIGN 4). The epoch is in it, so that no
@@ -114,7 +161,7 @@ pub(crate) fn fact_id(source: &SourceName, subject: &str, epoch: Epoch, previous
 
 /// Whether a fact that stands can give anybody anything: one that no longer does is a removal for the guard. Every type
 /// is listed, so that a new one is decided here.
-fn is_effective(body: &Body) -> bool {
+pub(crate) fn is_effective(body: &Body) -> bool {
     match body {
         Body::PersonUpserted(person) => person.active,
         Body::EntitlementUpserted(entitlement) => entitlement.state == EntitlementState::Active,
@@ -170,6 +217,22 @@ fn is_effective(body: &Body) -> bool {
     }
 }
 
+/// Whom a person is said to be in other sources.
+pub(crate) fn links_of(body: &Body) -> &[SourcePerson] {
+    match body {
+        Body::PersonUpserted(person) => &person.same_as,
+        _ => &[],
+    }
+}
+
+/// A fact without them.
+pub(crate) fn without_links(body: &Body) -> Body {
+    match body {
+        Body::PersonUpserted(person) => Body::PersonUpserted(Person { same_as: Vec::new(), ..person.clone() }),
+        other => other.clone(),
+    }
+}
+
 /// How people know it.
 fn label(body: &Body) -> Option<String> {
     match body {
@@ -211,7 +274,7 @@ pub(crate) fn digest<'a>(changes: impl Iterator<Item = &'a Change>) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{group, member, person};
+    use crate::testkit::{group, member, person, said_to_be};
 
     fn change(was: Option<Body>, now: Body) -> Change {
         Change { subject: now.subject(), body: now, previous: Position(3), was }
@@ -232,6 +295,8 @@ mod tests {
         let leaves = enters.removal().unwrap();
         let unnamed = member("x", "8").unwrap();
         let (on, off) = (person("bob", true).unwrap(), person("bob", false).unwrap());
+        let moved = r#"{"group":"ops","name":"the ops","external_id":"cn=ops"}"#;
+        let moved = Body::parse("rollcall.group.upserted.v1", moved).unwrap();
         for (change, verb, text) in [
             (change(None, enters.clone()), ChangeKind::Add, "ada enters the group the ops"),
             (change(Some(enters), leaves), ChangeKind::Remove, "ada leaves the group the ops"),
@@ -240,6 +305,16 @@ mod tests {
             (change(Some(on.clone()), off.clone()), ChangeKind::Remove, "the person bob is no longer active"),
             (change(Some(off.clone()), on.clone()), ChangeKind::Change, "the person bob is active again"),
             (change(Some(on.clone()), on.removal().unwrap()), ChangeKind::Remove, "the person bob is gone"),
+            (
+                change(Some(said_to_be("bob", true, "7").unwrap()), said_to_be("bob", true, "8").unwrap()),
+                ChangeKind::Remove,
+                "the person bob is said to be 8 of flexnet and is no longer said to be 7 of flexnet",
+            ),
+            (
+                change(Some(group("ops").unwrap()), moved),
+                ChangeKind::Change,
+                "the group the ops has external_id \"cn=ops\", not null",
+            ),
         ] {
             assert_eq!((change.verb(), change.text(&known).as_str()), (verb, text));
         }

@@ -56,6 +56,8 @@ string_enum! {
         FirstRun = "first_run",
         /// Something else was read than before: another base, filter or attribute.
         Scope = "scope",
+        /// Other attributes than before say whom people are in other sources.
+        Links = "links",
         /// The removal guard holds the removals.
         Guard = "guard",
         /// The source answered with nothing.

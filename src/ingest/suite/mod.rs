@@ -6,6 +6,7 @@ mod deliveries;
 mod epochs;
 mod histories;
 mod kit;
+mod links;
 mod lookups;
 mod races;
 mod runners;

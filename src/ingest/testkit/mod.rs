@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{
     Body, Id, Position, SourceName,
-    body::{Group, GroupMember, Member, Person},
+    body::{Group, GroupMember, Member, Person, SourcePerson},
 };
 
 pub use store::MemorySourceStore;
@@ -36,6 +36,8 @@ struct State {
     absent: Vec<String>,
     fault: Option<Fault>,
     scope: String,
+    links: Option<String>,
+    labels: Option<String>,
 }
 
 /// How the next reads go wrong.
@@ -102,12 +104,24 @@ impl MemorySource {
     pub fn rescope(&self, scope: &str) {
         self.with(|state| scope.clone_into(&mut state.scope));
     }
+
+    /// Takes labels from another attribute from now on.
+    pub fn relabel(&self, attribute: &str) {
+        self.with(|state| state.labels = Some(attribute.to_owned()));
+    }
+
+    /// Takes whom its people are in other sources from another attribute from now on, or from none.
+    pub fn relink(&self, attribute: Option<&str>) {
+        self.with(|state| state.links = attribute.map(str::to_owned));
+    }
 }
 
 #[async_trait]
 impl Pull for MemorySource {
     fn scope(&self) -> Scope {
-        Scope::of([self.with(|state| state.scope.clone())])
+        self.with(|state| {
+            Scope::of([state.scope.clone()]).with_links(state.links.clone()).with_labels(state.labels.clone())
+        })
     }
 
     async fn read(&self, mut builder: SnapshotBuilder) -> Result<Snapshot, Failure> {
@@ -263,6 +277,16 @@ pub fn person(id: &str, active: bool) -> Option<Body> {
         active,
         same_as: Vec::new(),
     }))
+}
+
+/// A person whom the source says to be another of `flexnet`; None for ids that are none.
+#[must_use]
+pub fn said_to_be(id: &str, active: bool, other: &str) -> Option<Body> {
+    let same_as = vec![SourcePerson { source: "flexnet".parse().ok()?, person: other.parse().ok()? }];
+    match person(id, active)? {
+        Body::PersonUpserted(person) => Some(Body::PersonUpserted(Person { same_as, ..person })),
+        other => Some(other),
+    }
 }
 
 /// A group; None for an id that is none.

@@ -10,7 +10,7 @@ use rollcall_events::{Body, Id, NewEvent, Position};
 
 use super::{
     Engine, Intent, RunError,
-    compare::{Difference, removals},
+    compare::{Difference, removals, split_links},
     lookup::{LOOKED_UP, Unconfirmed, not_asked},
 };
 use crate::{
@@ -26,6 +26,10 @@ use crate::{
         stores::BaselineState,
     },
 };
+
+/// Why a plan of links waits.
+const LINKS_WAIT: &str =
+    "`links` is configured otherwise: whom the source says to be one waits; everything else that it says counts";
 
 /// What is not recorded now.
 enum Hold {
@@ -43,12 +47,16 @@ impl Engine {
         };
         let _writing = self.writing.lock().await;
         let mut difference = self.compare(&mut snapshot, &run_context).await?;
-        let rescoped = difference.baseline.scope.as_deref() != Some(self.pull.scope().digest());
+        if !matches!(intent, Intent::Record) {
+            difference = difference.with_links();
+        }
+        let rescoped = difference.baseline.scope.as_deref() != Some(self.pull.scope().digest().as_str());
         let hold = self.hold(&difference).await;
         let nothing_counts = matches!((&intent, &hold), (Intent::Record, Hold::All(..)));
         // The first read has nothing to be behind, and keeps its speed.
         if !nothing_counts && !matches!(intent, Intent::Plan) && difference.baseline.scope.is_some() {
-            let given = self.find_unconfirmed(&difference.changes).await;
+            let links_wait = difference.links_wait && matches!(intent, Intent::Record);
+            let given = self.find_unconfirmed(&difference.changes, links_wait).await;
             let given = given.unwrap_or_else(|failure| Unconfirmed::failed(&difference.changes, &failure));
             given.take_from(&mut difference.changes);
             let left_out = given.refused.into_iter().chain(given.unanswered);
@@ -93,6 +101,15 @@ impl Engine {
                     plan: self.hold_back(&difference, &run_context, why, reason, false).await?,
                 }
             }
+            (Intent::Record, Hold::Nothing) if !difference.links.is_empty() => {
+                let facts = difference.changes.iter().map(|change| change.event(&self.source, &run_context.run));
+                self.record(&snapshot, &difference, &run_context, facts).await?;
+                let recorded = ChangeCounts::of(difference.changes.iter());
+                difference.changes.clear();
+                let reason = LINKS_WAIT.to_owned();
+                let plan = self.hold_back(&difference, &run_context, PlanReason::Links, reason, false).await?;
+                RunOutcome::Held { recorded, plan }
+            }
             (Intent::Record | Intent::Apply(..), _) => {
                 let facts = difference.changes.iter().map(|change| change.event(&self.source, &run_context.run));
                 let empty = difference.baseline.scope.is_none() && snapshot.stated_count() == 0;
@@ -117,7 +134,9 @@ impl Engine {
             }
         };
         if run_context.recorded {
-            if !nothing_counts && !matches!(outcome, RunOutcome::Differs(_)) {
+            // Of a first read too: whose address somebody else has is part of its plan.
+            let first = difference.baseline.scope.is_none();
+            if (!nothing_counts || first) && !matches!(outcome, RunOutcome::Differs(_)) {
                 self.save_personal(std::mem::take(&mut snapshot.found.personal)).await?;
             }
             let mut status = self.status_after(&snapshot, &difference, &outcome).await?;
@@ -139,11 +158,18 @@ impl Engine {
             None if self.options.first_run_waits => {
                 Some((PlanReason::FirstRun, "it is the first read; a person looks at it first"))
             }
-            Some(applied) if applied != self.pull.scope().digest() => {
-                Some((PlanReason::Scope, "the scope is another one (bases, filters or attributes changed)"))
+            Some(applied) if !self.pull.scope().reads_the_same_people(applied) => {
+                Some((PlanReason::Scope, "who is read is configured otherwise (bases, filters or attributes)"))
             }
             _ => None,
         }
+    }
+
+    /// Whether what links say waits for a person, while all else counts: other attributes than before say it.
+    pub(super) fn links_wait(&self, baseline: &BaselineState) -> bool {
+        let scope = self.pull.scope();
+        let same_people = |applied: &str| scope.reads_the_same_people(applied) && applied != scope.digest();
+        baseline.scope.as_deref().is_some_and(same_people)
     }
 
     /// What must wait for a person.
@@ -237,7 +263,10 @@ impl Engine {
             return Ok(());
         }
         let known = self.last_facts(&raced.into_iter().collect::<Vec<_>>()).await?;
-        let changes = in_order(self.look_up(known.into_iter().collect(), &mut BTreeMap::new()).await);
+        let mut changes = in_order(self.look_up(known.into_iter().collect(), &mut BTreeMap::new()).await);
+        if self.links_wait(&self.catch_up().await?) {
+            changes = split_links(changes).0;
+        }
         self.append(changes.iter().map(|change| change.event(&self.source, run)).collect()).await?;
         self.catch_up().await.map(drop)
     }

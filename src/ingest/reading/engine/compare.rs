@@ -1,7 +1,7 @@
 //! What a complete read says otherwise than the baseline: new, changed and gone facts, in the order in which they would be
 //! appended. Decides nothing about them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use rollcall_events::{Body, Id, NewEvent, Position, body::Run};
 
@@ -21,6 +21,10 @@ use crate::{
 pub(super) struct Difference {
     /// In the order in which they are appended.
     pub changes: Vec<Change>,
+    /// What links say otherwise, beside the changes, as long as nobody has looked at it.
+    pub links: Vec<Change>,
+    /// Whether they wait, if there are any.
+    pub links_wait: bool,
     pub excluded: BTreeMap<FactSelector, String>,
     pub impact: Impact,
     /// Whether the suspensions alone are too many for the guard.
@@ -31,7 +35,26 @@ pub(super) struct Difference {
 impl Difference {
     /// Whether a change can be held. Whoever is suspended waits for no others who are gone.
     pub fn can_wait(&self, change: &Change) -> bool {
-        change.verb() == ChangeKind::Remove && (change.body.is_removal() || self.many_suspensions)
+        let links = || self.links_wait && change.loses_links();
+        change.verb() == ChangeKind::Remove && (change.body.is_removal() || self.many_suspensions || links())
+    }
+
+    /// What is held while the rest is recorded.
+    pub fn held(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| self.can_wait(change)).chain(&self.links)
+    }
+
+    /// Makes of both what a person confirms: each subject as the source says it now.
+    pub fn with_links(mut self) -> Self {
+        let mut all: BTreeMap<String, Change> =
+            self.changes.into_iter().map(|change| (change.subject.clone(), change)).collect();
+        for link in std::mem::take(&mut self.links) {
+            match all.entry(link.subject.clone()) {
+                Entry::Occupied(mut change) => change.get_mut().body = link.body,
+                Entry::Vacant(place) => drop(place.insert(link)),
+            }
+        }
+        Self { changes: in_order(all.into_values().collect()), ..self }
     }
 }
 
@@ -53,7 +76,9 @@ impl Engine {
         changes.extend(self.removed_facts(snapshot, &touched).await?);
         let mut excluded = snapshot.found.excluded.clone();
         changes.extend(self.look_up(otherwise, &mut excluded).await);
-        let changes = in_order(changes);
+        let links_wait = self.links_wait(&baseline);
+        let (changes, links) = if links_wait { split_links(changes) } else { (changes, Vec::new()) };
+        let (changes, links) = (in_order(changes), in_order(links));
         let removals = ChangeCounts::of(changes.iter()).removals;
         let groups = self.shrinking_groups(&changes).await?;
         let facts = snapshot.index.lock().fact_count();
@@ -63,7 +88,7 @@ impl Engine {
         let suspensions =
             Impact { facts, removals: suspended.count() as u64, stated: impact.stated, ..Impact::default() };
         let many_suspensions = hold_reason(&suspensions).is_some();
-        Ok(Difference { changes, excluded, impact, many_suspensions, baseline })
+        Ok(Difference { changes, links, links_wait, excluded, impact, many_suspensions, baseline })
     }
 
     /// What was recorded of the source behind a place, the last of each subject. As the baseline has it: what came too late
@@ -194,7 +219,14 @@ impl Engine {
 
 /// The digest over what a read would end and what can be held.
 pub(super) fn removals(difference: &Difference) -> String {
-    digest(difference.changes.iter().filter(|change| difference.can_wait(change))).to_string()
+    let all = difference.changes.iter().chain(&difference.links);
+    digest(all.filter(|change| difference.can_wait(change))).to_string()
+}
+
+/// Changes in two: without what links say otherwise, and that.
+pub(super) fn split_links(changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
+    let (changes, links): (Vec<_>, Vec<_>) = changes.into_iter().map(Change::without_links).unzip();
+    (changes.into_iter().flatten().collect(), links.into_iter().flatten().collect())
 }
 
 /// The first two parts of `member/{group}/{kind}/{member}`, which name the group.

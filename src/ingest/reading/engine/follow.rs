@@ -16,6 +16,7 @@ use rollcall_events::{Body, Id, NewEvent, Position, body::group_member_subject_p
 
 use super::{
     Engine, Intent, Lease, RunError,
+    compare::split_links,
     lookup::{Unconfirmed, not_asked},
 };
 use crate::{
@@ -83,16 +84,17 @@ impl Engine {
             self.catch_up().await?
         };
         let scope = self.pull.scope();
+        let (digest, cursor_digest) = (scope.digest(), scope.cursor_digest());
         let saved = match store.saved_cursor(&self.source).await? {
             Some(kept) if kept.log != self.deps.append.log_id().to_string() => {
                 return Ok(Err(FullReadReason::OtherLog));
             }
-            Some(kept) if kept.scope != scope.digest() => return Ok(Err(FullReadReason::OtherScope)),
+            Some(kept) if kept.scope != cursor_digest => return Ok(Err(FullReadReason::OtherScope)),
             kept => kept,
         };
         match (baseline.scope, saved) {
             (None, _) => Ok(Err(FullReadReason::FirstStart)),
-            (Some(applied), _) if applied != scope.digest() => Ok(Err(FullReadReason::OtherScope)),
+            (Some(applied), _) if applied != digest => Ok(Err(FullReadReason::OtherScope)),
             (Some(_), None) => Ok(Err(FullReadReason::NothingSaved)),
             (Some(_), Some(saved)) => {
                 let later = self.recorded_since(saved.position).await?;
@@ -116,7 +118,7 @@ impl Engine {
         if self.can_save().await? == SaveOutcome::Deferred {
             return Ok(SaveOutcome::Deferred);
         }
-        let (scope, log) = (self.pull.scope().digest().to_owned(), log.to_string());
+        let (scope, log) = (self.pull.scope().cursor_digest(), log.to_string());
         if matches!(update, StateUpdate::Merge(_)) {
             let kept = store.saved_cursor(&self.source).await?;
             if kept.is_none_or(|kept| kept.log != log || kept.scope != scope) {
@@ -143,7 +145,7 @@ impl Engine {
         let baseline = self.catch_up().await?;
         if self.needs_review(&baseline).is_some() {
             // Somebody has yet to say that what is read now may count. Whoever does has all of it read again.
-            self.note_reachable().await?;
+            self.note_reachable(0).await?;
             return Ok(Vec::new());
         }
         let (subjects, prefixes) = affected_entries(&facts);
@@ -155,8 +157,12 @@ impl Engine {
         let before = self.facts_at(&places.into_iter().map(|entry| entry.position).collect::<Vec<_>>()).await?;
         let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
         let mut changes = in_order(changes);
+        let links_wait = self.links_wait(&baseline);
+        if links_wait {
+            changes = split_links(changes).0;
+        }
         // Where nothing can be asked, whoever goes goes all the same; the rest is told again.
-        let (unconfirmed, failed) = match self.find_unconfirmed(&changes).await {
+        let (unconfirmed, failed) = match self.find_unconfirmed(&changes, links_wait).await {
             Ok(unconfirmed) => (unconfirmed, None),
             Err(failure) => (Unconfirmed::failed(&changes, &failure), Some(failure)),
         };
@@ -183,6 +189,12 @@ impl Engine {
         changes.retain(|change| !still_present.contains_key(&FactSelector::Subject(change.subject.clone())));
         self.note_changes(&changes, &withheld);
         let Lease { epoch, following } = self.lease(&baseline);
+        let more = changes.iter().map(|change| match (&change.was, change.body.is_removal()) {
+            (None, false) => 1,
+            (Some(_), true) => -1,
+            _ => 0,
+        });
+        let more = more.sum();
         let facts: Vec<_> = changes.iter().map(|change| change.event(&self.source, following)).collect();
         if !facts.is_empty() {
             let mut events =
@@ -195,7 +207,7 @@ impl Engine {
         if let Some(failure) = failed {
             return Err(failure.into());
         }
-        self.note_reachable().await?;
+        self.note_reachable(more).await?;
         Ok(doubtful)
     }
 
@@ -231,9 +243,10 @@ impl Engine {
         withheld.iter().for_each(|subject| window.note_removed(subject, true, now));
     }
 
-    /// Notes that the source is there. Only while `writing` is held.
-    async fn note_reachable(&self) -> Result<(), RunError> {
+    /// Notes that the source is there, and how many facts of it more stand. Only while `writing` is held.
+    async fn note_reachable(&self, more: i64) -> Result<(), RunError> {
         let mut status = self.status().await?;
+        status.facts = status.facts.saturating_add_signed(more);
         status.sealed_at = Some(self.deps.clock.now());
         status.failures = 0;
         if status.state.is_failure() {
@@ -298,7 +311,7 @@ impl SinkBackend for EngineSink {
     async fn heartbeat(&self) -> Result<(), SinkError> {
         self.0.check_retired().await?;
         let _writing = self.0.writing.lock().await;
-        Ok(self.0.note_reachable().await?)
+        Ok(self.0.note_reachable(0).await?)
     }
 }
 

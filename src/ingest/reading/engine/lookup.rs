@@ -9,7 +9,7 @@ use super::{Engine, Supervised};
 use crate::{
     baseline::RecordedFact,
     connector::{FactSelector, Failure, LookupAnswer},
-    reading::change::{Change, ChangeKind},
+    reading::change::{Change, ChangeKind, is_effective, without_links},
 };
 
 /// How many subjects are looked up singly at most; the rest is left to the next full read.
@@ -42,7 +42,7 @@ impl Unconfirmed {
 /// What gives somebody something. Whoever comes for the first time is nobody else and has nothing.
 fn given(changes: &[Change]) -> impl Iterator<Item = &Change> {
     let is_member = |change: &Change| matches!(change.body, Body::GroupMemberAdded(_));
-    let given = changes.iter().filter(|change| change.verb() != ChangeKind::Remove);
+    let given = changes.iter().filter(|change| change.verb() != ChangeKind::Remove || is_effective(&change.body));
     given.filter(move |change| is_member(change) || change.previous > Position(0))
 }
 
@@ -135,7 +135,8 @@ impl Engine {
     ///
     /// # Errors
     /// The source does not answer, so nothing is known.
-    pub(super) async fn find_unconfirmed(&self, changes: &[Change]) -> Result<Unconfirmed, Failure> {
+    /// Where `links_wait`, whatever the source says of them is none of it.
+    pub(super) async fn find_unconfirmed(&self, changes: &[Change], links_wait: bool) -> Result<Unconfirmed, Failure> {
         let mut unconfirmed = Unconfirmed::default();
         let given: Vec<&Change> = given(changes).collect();
         if given.is_empty() {
@@ -145,6 +146,11 @@ impl Engine {
         for (change, answer) in given.into_iter().zip(answers) {
             let (into, reason) = match answer {
                 LookupAnswer::Found(stated) if stated.body == change.body => continue,
+                LookupAnswer::Found(stated)
+                    if links_wait && without_links(&stated.body) == without_links(&change.body) =>
+                {
+                    continue;
+                }
                 LookupAnswer::Unsupported => continue,
                 LookupAnswer::Found(_) | LookupAnswer::Gone | LookupAnswer::Unknown(_) => {
                     (&mut unconfirmed.refused, "it is otherwise when asked for by itself".to_owned())

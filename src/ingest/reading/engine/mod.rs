@@ -110,7 +110,7 @@ impl Engine {
     /// The data of a run's event.
     fn run_of(&self, run: &str, reason: Option<String>) -> Option<Run> {
         let epoch = self.lease.get().map_or(0, |lease| lease.epoch.0);
-        let scope = Some(self.pull.scope().digest().to_owned());
+        let scope = Some(self.pull.scope().digest());
         Some(Run { run: run.parse().ok()?, scope, epoch, counts: BTreeMap::new(), digest: None, reason })
     }
 

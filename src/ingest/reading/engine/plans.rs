@@ -37,8 +37,7 @@ impl Engine {
         reason: String,
         all: bool,
     ) -> Result<Plan, RunError> {
-        let rows: Vec<&Change> =
-            difference.changes.iter().filter(|change| all || difference.can_wait(change)).collect();
+        let rows: Vec<&Change> = if all { difference.changes.iter().collect() } else { difference.held().collect() };
         let numbers = ChangeCounts::of(rows.iter().copied());
         let plan = Plan {
             id: self.plan_id(),
