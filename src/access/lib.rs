@@ -57,10 +57,11 @@ pub use what_if::{
         Configuration, ConfigurationPlan, SettingDifference, configuration_differences, configuration_rows,
         configuration_to_record, plan_configuration,
     },
-    dry_run::{could_empty_project, dry_run, emptied_projects},
+    dry_run::{DryRun, could_empty_project, dry_run, emptied_projects},
     links::{LinkPlan, PersonChange, plan_links},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
     sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},
     trial::Trial,
+    users::{UserChange, UserChangeKind},
 };

@@ -67,7 +67,7 @@ pub struct App {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) freshness: Arc<dyn Freshness>,
-    authenticator: Arc<Authenticator>,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) registry: Option<String>,
     /// Commands share it; one that rests on what it saw before takes it alone.

@@ -333,7 +333,7 @@ fn outcome(position: Position, effect: Option<Effect>) -> Result<CommandOutcome>
             .at(position)),
         None => Err(ErrorKind::Unavailable
             .because(format!(
-                "The command is recorded at position {position}, but its effect is not known yet. Look at /api/v1/events/{position} before you send it again."
+                "The command is recorded at position {position}, but its effect is not known yet. Look at it (`rollcall events show {position}`) before you send it again."
             ))
             .at(position)
             .retry_after(1)),

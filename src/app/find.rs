@@ -115,33 +115,35 @@ pub(crate) fn only_looks_like(id: &str) -> String {
 }
 
 pub(crate) fn no_such_project() -> Error {
-    ErrorKind::UnknownProject
-        .because("No project that you can see has or had this name. /api/v1/projects lists those that you can see.")
+    ErrorKind::UnknownProject.because(
+        "No project that you can see has or had this name. `rollcall projects list` shows those that you can see.",
+    )
 }
 
 pub(crate) fn no_such_user() -> Error {
-    ErrorKind::UnknownUser
-        .because("No user that you can see has this name or id now. /api/v1/users lists those that you can see.")
+    ErrorKind::UnknownUser.because(
+        "No user that you can see has this name or id now. `rollcall users list` shows those that you can see.",
+    )
 }
 
 pub(crate) fn no_such_folder() -> Error {
     ErrorKind::UnknownFolder
-        .because("No folder that you can see has this id. /api/v1/folders lists those that you can see.")
+        .because("No folder that you can see has this id. `rollcall folders list` shows those that you can see.")
 }
 
 pub(crate) fn no_such_service() -> Error {
     ErrorKind::UnknownService
-        .because("No service that you can see has this id. /api/v1/services lists those that you can see.")
+        .because("No service that you can see has this id. `rollcall services list` shows those that you can see.")
 }
 
 pub(crate) fn no_such_group() -> Error {
     ErrorKind::UnknownGroup
         .because(
-        "No group that you can see has this id (`source/group`), name, DN or path. /api/v1/groups lists those that you can see.",
+        "No group that you can see has this id (`source/group`), name, DN or path. `rollcall groups list` shows those that you can see.",
     )
 }
 
 pub(crate) fn no_such_binding() -> Error {
     ErrorKind::UnknownBinding
-        .because("No binding that you can see has this id. /api/v1/bindings lists those that you can see.")
+        .because("No binding that you can see has this id. `rollcall bindings list` shows those that you can see.")
 }

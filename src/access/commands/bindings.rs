@@ -65,10 +65,18 @@ impl Roster {
         let level = self.level(profile_kind, on);
         if !level.is_some_and(|level| profile.grantable(role, level)) {
             let levels: Vec<&str> = profile.levels_of(role).collect();
+            let target = |name: &&str| match profile.level(name) {
+                Some(0) => "the root (`root`)".to_owned(),
+                Some(level) if level == profile.project_level() => "a project (`project:NAME`)".to_owned(),
+                _ if profile_kind == ProfileKind::Access => format!("a folder of kind {name} (`folder:ID`)"),
+                _ => "a folder (`folder:ID`)".to_owned(),
+            };
+            let targets: Vec<String> = levels.iter().map(target).collect();
             return Err(RefusalKind::Invalid.because(format!(
-                "role {} cannot be granted here; it is granted at level {}",
+                "role {} cannot be granted here; it is granted at level {}: name {}",
                 data.role,
-                levels.join(" or ")
+                levels.join(" or "),
+                targets.join(" or ")
             )));
         }
         if let Place::Project(project) = place

@@ -273,7 +273,7 @@ impl Roster {
                 let group =
                     |ix: u32| (format!("group {}", self.group_key(ix)), facts.groups.get(ix).map(|row| row.register));
                 let holder = match row.holder {
-                    Holder::Person(ix) => person(ix),
+                    Holder::Person(ix) => (format!("person {}", self.person_key(ix)), person(ix).1),
                     Holder::Group(ix) => group(ix),
                     Holder::Service(ix) => {
                         let register = self.service_row(ServiceIx(ix)).map(|row| row.register);
@@ -315,12 +315,17 @@ impl Roster {
             said_by: self.cause(fact.space, fact.subject.clone(), &fact.register),
             said: format!("{} names {}", fact.subject, named.join(" and ")),
             why: why.join(", and "),
-            remedy: format!(
-                "have source {} state {}, or take {} back",
-                self.source_text(fact.space),
-                gone.join(" and "),
-                fact.subject
-            ),
+            remedy: match (self.source_text(fact.space), named.as_slice()) {
+                // Nobody but a person says it here.
+                (LOCAL, [group, member]) => format!(
+                    "take it out: `rollcall groups take {} {}`",
+                    quoted(group.trim_start_matches("group ").trim_start_matches("local/")),
+                    quoted(&member.replacen("person ", "user:", 1).replacen(' ', ":", 1)),
+                ),
+                (source, _) => {
+                    format!("have source {source} state {}, or take {} back", gone.join(" and "), fact.subject)
+                }
+            },
         })
     }
 
@@ -442,6 +447,14 @@ impl Roster {
         let space = self.facts.persons.names.space(ix);
         let source = self.source_text(space);
         let (other, why, remedy) = others.iter().find_map(|other| match self.link_statement(ix, *other) {
+            LinkStatement::Done if self.facts.is_live(ix) && self.is_missing(*other) => {
+                let of = self.source_text(self.facts.persons.names.space(*other));
+                Some((
+                    *other,
+                    format!("source {of} states no such person"),
+                    format!("have source {source} state the right id of {of}, or none; it follows by itself once {of} states that person"),
+                ))
+            }
             LinkStatement::Done | LinkStatement::Parted => None,
             LinkStatement::Open if self.is_confirmed(ix, *other) => None,
             LinkStatement::Open => Some((
@@ -462,6 +475,12 @@ impl Roster {
             why,
             remedy,
         })
+    }
+
+    /// Whether a person is not there, of a source that could still state it.
+    fn is_missing(&self, person: u32) -> bool {
+        let stands = self.facts.persons.get(person).is_some_and(|row| row.register.stands());
+        !stands && !self.facts.retired.contains_key(&self.facts.persons.names.space(person))
     }
 
     fn account_in_cycle(&self, ix: u32) -> Option<Flaw> {

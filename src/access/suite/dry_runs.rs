@@ -88,8 +88,10 @@ proptest! {
             };
             roster.projects().flat_map(of).collect()
         };
-        let (had, has) = (rows(&before), rows(&after));
-        let changes = dry_run(&before, &source, &facts, noon(), &Effort::unbounded()).unwrap();
+        let mut ruled = after.clone();
+        ruled.fold_due_rules(noon());
+        let (had, has) = (rows(&before), rows(&ruled));
+        let changes = dry_run(&before, &source, &facts, noon(), &Effort::unbounded()).unwrap().memberships;
         let told = |appears| -> BTreeSet<(String, String, String)> {
             changes.iter().filter(|change| change.appears == appears).map(|change| match &change.scope {
                 NamedScope::Project(name) => (name.clone(), change.user.clone(), change.role.clone()),
@@ -254,4 +256,31 @@ fn what_a_link_would_change_names_roles_of_the_api_and_who_could_not_sign_in_any
     assert_eq!(changes(&h), ["+corp/u-1 api:auditor"]);
     h.say("corp", "person.upserted", Some(2), r#"{"person":"u-1","username":"max","account":null,"active":false}"#);
     assert_eq!(changes(&h), ["-flexnet/C-1 api:auditor", "-flexnet/C-1 sign in"]);
+}
+
+#[test]
+fn a_dry_run_says_who_is_parted_by_a_rule_who_is_shut_out_then_and_which_names_are_taken() {
+    let mut history = History::default();
+    let entry = |id: &str, name: &str, same_as: &str| {
+        format!(r#"{{"person":"{id}","username":"{name}","account":null,"active":true,"same_as":[{same_as}]}}"#)
+    };
+    let same = r#"{"source":"flexnet","person":"C-1"}"#;
+    history.say("flexnet", "person.upserted", None, &entry("C-1", "bob", ""));
+    history.say("corp", "person.upserted", None, &entry("e1", "bob.c", same));
+    let link = format!(r#"{{"persons":[{{"source":"corp","person":"e1"}},{same}],"rule":"stated"}}"#);
+    history.say("local", "identity.linked", None, &link);
+    history.say("flexnet", "person.removed", None, r#"{"person":"C-1"}"#);
+    let before = history.fold();
+    let parse = |data: String| Body::parse("rollcall.person.upserted.v1", &data).unwrap();
+    let facts = [parse(entry("e1", "bob.c", "")), parse(entry("e2", "bob", "")), parse(entry("e3", "eve", ""))];
+    let tried = dry_run(&before, &"corp".parse().unwrap(), &facts, noon(), &Effort::unbounded()).unwrap();
+    let told: Vec<String> = tried.users.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "corp/e2 asks for the user name bob, which is that of flexnet/C-1: it would be called bob~corp",
+            "bob and bob.c are parted",
+            "bob (flexnet/C-1) cannot sign in any more",
+        ]
+    );
 }

@@ -288,7 +288,11 @@ fn a_role_that_is_not_there_or_not_for_this_level_is_refused_and_the_roles_are_n
     let mut book = Installation::of("harbor");
     book.done("project.created", &project("one", None));
     book.refused("binding.set", &bind(&user("ada"), "chief", &on("one"), ADMIN), "the roles are developer, guest");
-    book.refused("binding.set", &bind(&user("ada"), "guest", &json!("root"), ADMIN), "granted at level project");
+    book.refused(
+        "binding.set",
+        &bind(&user("ada"), "guest", &json!("root"), ADMIN),
+        "granted at level project: name a project (`project:NAME`)",
+    );
     book.refused("binding.set", &bind(&user("ada"), "api:administrator", &on("one"), ADMIN), "level installation");
     book.refused("binding.set", &bind(&user("zoe"), "guest", &on("one"), ADMIN), "there is no user `hub/zoe`");
 }

@@ -93,7 +93,7 @@ fn a_fact_that_names_what_nobody_stated_is_a_problem_until_it_is_stated() {
             person,
         ),
         (&[account, ("flexnet", "permission.granted", permission)], "person ada was never stated", person),
-        (&[group, member], "person bo was never stated", ("corp", "group.removed", r#"{"group":"none"}"#)),
+        (&[group, member], "person corp/bo was never stated", ("corp", "group.removed", r#"{"group":"none"}"#)),
         (
             &[("corp", "person.upserted", r#"{"person":"bo","account":null,"active":true}"#), member],
             "group corp/devs was never stated",
@@ -103,7 +103,7 @@ fn a_fact_that_names_what_nobody_stated_is_a_problem_until_it_is_stated() {
     for (said, why, mended) in cases {
         // A member is mended by who it is.
         let bo = ("corp", "person.upserted", r#"{"person":"bo","account":null,"active":true}"#);
-        let mended = if why.contains("person bo") { bo } else { *mended };
+        let mended = if why.contains("corp/bo") { bo } else { *mended };
         appears_and_ends(dangling, said, (why, "have source "), mended);
     }
 }
@@ -211,4 +211,43 @@ fn a_group_that_was_removed_can_be_taken_out_of_one_that_is_kept_here() {
     assert!(roster.check_command(&command("added"), noon()).is_err(), "it comes to none");
     history.say("local", "group.member.removed", None, member);
     assert_eq!(told(&history), []);
+}
+
+#[test]
+fn a_member_of_a_group_kept_here_who_is_gone_is_taken_out_by_the_command_that_is_named() {
+    let mut history = History::settings(false);
+    let said = [
+        ("corp", "person.upserted", r#"{"person":"bo","account":null,"active":true}"#),
+        ("local", "group.upserted", r#"{"group":"g2","author":"admin key"}"#),
+        ("local", "group.member.added", r#"{"group":"g2","member":{"person":"corp/bo"},"author":"admin key"}"#),
+        ("corp", "person.removed", r#"{"person":"bo"}"#),
+    ];
+    for (n, (source, kind, data)) in said.into_iter().enumerate() {
+        history.say(source, kind, (source != "local").then_some(n as u64 + 1), data);
+    }
+    let flaws = found(&history.fold(), RosterProblem::Dangling, 10);
+    let [flaw] = flaws.as_slice() else { panic!("{flaws:?}") };
+    assert_eq!(flaw.remedy, "take it out: `rollcall groups take g2 user:corp/bo`");
+}
+
+#[test]
+fn an_id_of_another_source_that_is_nobodys_there_is_a_problem_until_somebody_has_it() {
+    let entry = r#"{"person":"e1","username":"bob","account":null,"active":true,"same_as":[{"source":"flexnet","person":"C-1"}]}"#;
+    let contact = r#"{"person":"C-1","username":"robert","account":null,"active":true}"#;
+    let mut history = History::settings(false);
+    history.say("flexnet", "person.upserted", Some(1), r#"{"person":"C-9","account":null,"active":true}"#);
+    history.say("corp", "person.upserted", Some(1), entry);
+    let flaws = found(&history.fold(), RosterProblem::Link, 10);
+    let [flaw] = flaws.as_slice() else { panic!("{flaws:?}") };
+    assert_eq!(
+        (flaw.said.as_str(), flaw.why.as_str()),
+        ("person e1 is flexnet/C-1", "source flexnet states no such person")
+    );
+    history.say("flexnet", "person.upserted", Some(1), contact);
+    let flaws = found(&history.fold(), RosterProblem::Link, 10);
+    assert!(flaws.len() == 1 && flaws[0].why.starts_with("nobody confirmed yet"), "{flaws:?}");
+    history.say("flexnet", "person.removed", Some(2), r#"{"person":"C-1"}"#);
+    assert_eq!(found(&history.fold(), RosterProblem::Link, 10).len(), 1);
+    history.say("local", "source.retired", None, r#"{"source":"flexnet"}"#);
+    assert_eq!(found(&history.fold(), RosterProblem::Link, 10), [], "nobody of it will ever come");
 }

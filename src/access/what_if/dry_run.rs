@@ -14,10 +14,22 @@ use crate::{
         Roster,
         handles::{Place, Principal, ProfileKind, ProjectIx, UserIx},
     },
-    what_if::preview::{MembershipChange, NamedScope},
+    what_if::{
+        preview::{MembershipChange, NamedScope},
+        users::{UserChange, user_changes},
+    },
 };
 
-/// The roles in projects that would appear and disappear if a source said this now, by project, user and role.
+/// What facts would come to, with what rules say of them at once.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    /// The roles in projects that appear and disappear, by project, user and role.
+    pub memberships: Vec<MembershipChange>,
+    /// What becomes of users themselves.
+    pub users: Vec<UserChange>,
+}
+
+/// What it would come to if a source said this now.
 ///
 /// # Errors
 /// It was given up half way.
@@ -27,10 +39,12 @@ pub fn dry_run(
     facts: &[Body],
     now: DateTime<Utc>,
     effort: &Effort<'_>,
-) -> Result<Vec<MembershipChange>, GivenUp> {
+) -> Result<DryRun, GivenUp> {
     effort.step()?;
-    let after = before.with_facts(source, facts, now);
-    let concerned = Concerned::by(facts);
+    let mut after = before.with_facts(source, facts, now);
+    let ruled = after.fold_due_rules(now);
+    // Whom a rule is about may be of any source.
+    let concerned = if ruled.is_empty() { Concerned::by(facts) } else { Concerned::Everybody };
     let had = before.roles_of_concerned(source, &concerned, now, effort)?;
     let has = after.roles_of_concerned(source, &concerned, now, effort)?;
     let mut changes = Vec::new();
@@ -42,7 +56,20 @@ pub fn dry_run(
         }
     }
     changes.sort();
-    Ok(changes)
+    let of_facts = facts.iter().filter_map(|fact| match fact {
+        Body::PersonUpserted(person) => Some(format!("{source}/{}", person.person)),
+        Body::PersonRemoved(person) => Some(format!("{source}/{}", person.person)),
+        _ => None,
+    });
+    let of_rules = ruled.iter().flat_map(|body| match body {
+        Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => {
+            link.persons.iter().map(|one| format!("{}/{}", one.source, one.person)).collect()
+        }
+        Body::UserNameGiven(name) => vec![name.user.to_string()],
+        _ => Vec::new(),
+    });
+    let persons = of_facts.chain(of_rules).collect();
+    Ok(DryRun { memberships: changes, users: user_changes(before, &after, &persons) })
 }
 
 /// Whether these facts could take the last of `crowd` members or more out of a project. Looks at nothing but the facts:
@@ -105,6 +132,9 @@ pub(super) fn emptied(before: &Roster, after: &Roster, crowd: usize, now: DateTi
     names
 }
 
+/// What a rule says of a roster at a moment, as commands.
+type DueCommands = fn(&Roster, DateTime<Utc>) -> Vec<Body>;
+
 /// Whom facts may concern.
 enum Concerned {
     /// These persons of their source.
@@ -140,6 +170,25 @@ impl Roster {
             after.fold_unrecorded(source, fact, now);
         }
         after
+    }
+
+    /// Folds what rules say of it now, as commands, and gives them.
+    pub(crate) fn fold_due_rules(&mut self, now: DateTime<Utc>) -> Vec<Body> {
+        let due: [DueCommands; 3] = [
+            |roster, now| roster.due_names(0, u32::MAX, now).0,
+            |roster, _| roster.links_over(0, u32::MAX).0,
+            |roster, _| roster.due_links(0, u32::MAX).0,
+        ];
+        let mut done = Vec::new();
+        for due in due {
+            for body in due(self, now) {
+                if self.check_command(&body, now).is_ok() {
+                    self.fold_unrecorded(&SourceName::local(), &body, now);
+                    done.push(body);
+                }
+            }
+        }
+        done
     }
 
     /// Folds what was not recorded, as the next record of the log.

@@ -8,3 +8,4 @@ pub(crate) mod preview;
 pub(crate) mod sources;
 pub(crate) mod standing;
 pub(crate) mod trial;
+pub(crate) mod users;

@@ -177,7 +177,7 @@ fn link_shown(roster: &Roster, link: LinkView) -> LinkShown {
 
 fn no_such_person(text: &str) -> Error {
     ErrorKind::UnknownPerson.because(format!(
-        "No source ever stated a person `{}`. /api/v1/people lists them, /api/v1/users the users.",
+        "No source ever stated a person `{}`. `rollcall people list` shows them, `rollcall users list` the users.",
         text.escape_debug()
     ))
 }
@@ -247,7 +247,7 @@ fn requested(
                 ))),
                 LinkChange::Link => Ok(Requested::all(linked(persons, None).collect())),
                 LinkChange::Unlink if !roster.is_linked(&persons) => Err(ErrorKind::Refused.because(format!(
-                    "{} and {} are not linked with each other; /api/v1/links lists the links. Nothing was changed.",
+                    "{} and {} are not linked with each other; `rollcall users links` shows the links. Nothing was changed.",
                     key(a),
                     key(b)
                 ))),
@@ -354,7 +354,7 @@ pub async fn plan(reads: &Reads, request: LinkRequest) -> Result<Answer<LinkPlan
 /// As [`plan`]; the caller may not; or it would change something else than what was confirmed.
 pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<LinksApplied> {
     let Some(confirmed) = request.confirm.clone() else {
-        return Err(invalid("/confirm", "the name of the plan, which /api/v1/links/plan answers"));
+        return Err(invalid("/confirm", "the name of the plan, as whoever looks at it first is told"));
     };
     let turn = commands.copy_turn().await?;
     commands.take_exclusive().await;

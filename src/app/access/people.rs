@@ -155,5 +155,5 @@ async fn add_personal_data(reads: &Reads, rows: &mut [PersonShown]) -> Result<()
 
 fn no_such_person() -> Error {
     ErrorKind::UnknownPerson
-        .because("This source never named such a person. /api/v1/people lists those that are known.")
+        .because("This source never named such a person. `rollcall people list` shows those that are known.")
 }

@@ -540,7 +540,7 @@ fn refusal(error: ReceiveError) -> Error {
 
 fn no_such_delivery() -> Error {
     ErrorKind::UnknownDelivery
-        .because("No such delivery is kept. /api/v1/deliveries lists them; old ones are deleted in time.")
+        .because("No such delivery is kept. `rollcall deliveries list` shows them; old ones are deleted in time.")
 }
 
 fn unreadable(error: OpsError) -> Error {

@@ -1,12 +1,14 @@
 //! Plans: what a source that Rollcall reads says otherwise than before, row for row, before it is recorded.
 //! Reads no source itself: a runner does, and this shows what it kept.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effort, MembershipChange, NamedScope, dry_run};
+use rollcall_access::{Effort, MembershipChange, NamedScope, UserChange, dry_run};
 use rollcall_events::{Body, Position, SourceName};
-use rollcall_ingest::{ApplyOutcome, ChangeCounts, Plan, PlanId, PlanRow as IngestRow, RunOutcome, RunnerError};
+use rollcall_ingest::{
+    ApplyOutcome, ChangeCounts, Plan, PlanId, PlanReason, PlanRow as IngestRow, PlanState, RunOutcome, RunnerError,
+};
 use rollcall_store::ops::{Ops, OpsError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,11 +17,15 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, Commands, Page, PageRequest, Reads,
     error::{Error, ErrorKind, Result},
-    filters, prefix,
+    filters,
+    operations::addresses,
+    prefix,
 };
 
 /// The most memberships of one answer.
 const MAX_MEMBERSHIPS: usize = 10_000;
+/// The most addresses that several people have, of which one plan is held against.
+const MAX_ADDRESSES: u32 = 10_000;
 
 /// Which plans.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
@@ -43,7 +49,7 @@ pub struct PlanShown {
     /// The log's position that it was held against.
     #[schema(value_type = u64)]
     pub position: Position,
-    /// `asked`, `first_run`, `scope`, `guard` or `empty`.
+    /// `asked`, `first_run`, `scope`, `links`, `guard` or `empty`.
     #[schema(value_type = String)]
     pub why: Cow<'static, str>,
     /// The same for people, with numbers and names.
@@ -83,6 +89,48 @@ impl From<Plan> for PlanShown {
             removals: plan.removals,
         }
     }
+}
+
+/// What a held plan keeps waiting, in words, and how somebody lets it take effect.
+pub(crate) fn what_waits(plan: &Plan) -> String {
+    let count = |n: u64, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let Plan { additions, changes, removals, .. } = plan;
+    match plan.why {
+        PlanReason::FirstRun if *removals == 0 => format!("first read: {} wait", count(*additions, "addition")),
+        PlanReason::FirstRun => format!("first read: {} wait", count(*removals, "removal")),
+        PlanReason::Scope => format!(
+            "all its news: {}, {}, {}",
+            count(*additions, "addition"),
+            count(*changes, "change"),
+            count(*removals, "removal")
+        ),
+        PlanReason::Links => {
+            format!("whom it says to be one: {}, {}", count(*changes, "change"), count(*removals, "removal"))
+        }
+        PlanReason::Guard | PlanReason::Empty | PlanReason::Asked => count(*removals, "removal"),
+    }
+}
+
+/// The command that applies a plan.
+pub(crate) fn apply_command(plan: &Plan) -> String {
+    match plan.removals {
+        0 => format!("rollcall apply {}", plan.id),
+        removals => format!("rollcall apply {} --confirm-removals {removals}", plan.id),
+    }
+}
+
+/// Whether nothing at all that the source says counts until the plan is applied.
+pub(crate) fn stops_all_news(plan: &Plan) -> bool {
+    plan.why == PlanReason::Scope || (plan.why == PlanReason::FirstRun && plan.removals == 0)
+}
+
+/// Since when a source waits for that reason: when the first plan was made of those that followed on each other.
+pub(crate) async fn waits_since(ops: &dyn Ops, plan: &Plan) -> Result<DateTime<Utc>> {
+    let plans = ops.plans(Some(&plan.source), None, 100).await.map_err(unreadable)?;
+    let asked = |before: &&Plan| before.why != PlanReason::Asked;
+    let same =
+        |before: &&Plan| before.why == plan.why && matches!(before.state, PlanState::Open | PlanState::Superseded);
+    Ok(plans.iter().filter(asked).take_while(same).map(|plan| plan.made_at).last().unwrap_or(plan.made_at))
 }
 
 /// One event that applying a plan would append.
@@ -170,13 +218,33 @@ impl PlannedMembership {
     }
 }
 
-/// Roles that would appear and disappear: at most ten thousand, and how many there are.
+/// What would become of the user that a person is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedUser {
+    /// Whose, `source/id`.
+    pub person: String,
+    /// `name_taken`: a new one is called otherwise than its source asks; `address_shared`: its e-mail address is another
+    /// user's too, and signs in neither; `renamed`, `parted`, `linked`, `shut_out`, `signs_in`.
+    #[schema(value_type = String)]
+    pub effect: Cow<'static, str>,
+    /// The same for people.
+    pub text: String,
+}
+
+/// Roles that would appear and disappear, and what would become of users: at most ten thousand of each, and how many there
+/// are.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PlannedMemberships {
-    /// How many.
+    /// How many roles.
     pub total: usize,
     /// The first of them.
     pub items: Vec<PlannedMembership>,
+    /// How many users.
+    #[serde(default)]
+    pub users_total: usize,
+    /// The first of them.
+    #[serde(default)]
+    pub users: Vec<PlannedUser>,
 }
 
 /// Plans, newest first.
@@ -224,18 +292,47 @@ pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMember
     let turn = reads.copy_turn().await?;
     let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
     let facts: Vec<Body> = rows.iter().filter_map(|(_, row)| Body::parse(&row.kind, &row.data).ok()).collect();
+    let coming = facts.iter().filter_map(|fact| match fact {
+        Body::PersonUpserted(person) if person.active => Some(format!("{source}/{}", person.person)),
+        _ => None,
+    });
+    let coming: BTreeSet<String> = coming.collect();
     let now = reads.now();
     let tried = turn.run_on_copy(reads.live(), move |before, awaited| {
         let go_on = || awaited.is_awaited();
         let changes = dry_run(before, &source, &facts, now, &Effort::of(u64::MAX, &go_on))?;
         Ok((before.position(), changes))
     });
-    let (position, changes) = tried.await?;
-    let mut items: Vec<PlannedMembership> = changes.into_iter().filter_map(PlannedMembership::of).collect();
+    let (position, tried) = tried.await?;
+    let mut items: Vec<PlannedMembership> = tried.memberships.into_iter().filter_map(PlannedMembership::of).collect();
     items.sort();
     let total = items.len();
     items.truncate(MAX_MEMBERSHIPS);
-    Ok(Answer::of_more(position, PlannedMemberships { total, items }))
+    let effect = |change: &UserChange| change.what.as_str().into();
+    let changed = tried.users.into_iter();
+    let mut users: Vec<PlannedUser> = changed
+        .map(|change| PlannedUser { effect: effect(&change), text: change.to_string(), person: change.person })
+        .collect();
+    users.extend(shared_addresses(reads, coming).await?);
+    let users_total = users.len();
+    users.truncate(MAX_MEMBERSHIPS);
+    Ok(Answer::of_more(position, PlannedMemberships { total, items, users_total, users }))
+}
+
+/// Of those who are there then, whoever has an e-mail address that another user has.
+async fn shared_addresses(reads: &Reads, coming: BTreeSet<String>) -> Result<Vec<PlannedUser>> {
+    if coming.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = addresses::rows(reads.ops(), "", MAX_ADDRESSES).await?;
+    let roster = reads.live().read();
+    let shared = rows.iter().filter_map(|rows| {
+        let sharing = addresses::sharing(&roster, &reads.app().authenticator, rows, &coming);
+        let person = sharing.keys().find(|key| coming.contains(*key))?.clone();
+        let text = format!("{} have one e-mail address: it signs none of them in", addresses::who(&sharing));
+        Some(PlannedUser { person, effect: "address_shared".into(), text })
+    });
+    Ok(shared.collect())
 }
 
 /// Reads a source and keeps a plan of what recording its answer would append. Appends nothing.
@@ -300,7 +397,7 @@ async fn find(reads: &Reads, id: &PlanId) -> Result<Plan> {
 }
 
 fn no_such_plan() -> Error {
-    ErrorKind::UnknownPlan.because("No such plan is kept. /api/v1/plans lists them; old ones are deleted in time.")
+    ErrorKind::UnknownPlan.because("No such plan is kept. `rollcall plans` shows them; old ones are deleted in time.")
 }
 
 fn unreadable(error: OpsError) -> Error {
@@ -310,17 +407,18 @@ fn unreadable(error: OpsError) -> Error {
 fn refusal(error: RunnerError) -> Error {
     let text = error.to_string();
     match error {
-        RunnerError::UnknownSource => {
-            ErrorKind::UnknownSource.because("No source of this name is read by Rollcall. /api/v1/sources lists them.")
-        }
+        RunnerError::UnknownSource => ErrorKind::UnknownSource
+            .because("No source of this name is read by Rollcall. `rollcall sources` shows them."),
         RunnerError::UnknownPlan => no_such_plan(),
         RunnerError::NotOpen(_) => ErrorKind::PlanClosed
-            .because(format!("{text}, so nothing was done. POST /api/v1/sources/{{name}}/plan makes a new one.")),
+            .because(format!("{text}, so nothing was done. `rollcall plan SOURCE` makes a new one.")),
         RunnerError::WrongNumber { removals, .. } => ErrorKind::PlanDiffers.because(format!(
-            "{text}. Nothing was recorded. Look at its rows, then send {{\"confirm_removals\":{removals}}} if you mean them."
+            "{text}. Nothing was recorded. Look at its rows, and confirm {removals} removals if you mean them."
         )),
         RunnerError::Retired(_) => ErrorKind::SourceRetired.because(format!("{text}. Nothing was read.")),
-        RunnerError::Source(_) => ErrorKind::SourceFailed.because(format!("{text}. Nothing was recorded and nobody removed.")),
+        RunnerError::Source(_) => {
+            ErrorKind::SourceFailed.because(format!("{text}. Nothing was recorded and nobody removed."))
+        }
         RunnerError::Unavailable(_) => Error::unavailable("It was not done", &error).retry_after(5),
     }
 }

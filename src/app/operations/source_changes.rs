@@ -173,7 +173,7 @@ pub async fn retire(commands: Commands, name: &str, retirement: SourceRetirement
 }
 
 fn no_such_source() -> Error {
-    ErrorKind::UnknownSource.because("No source of this name has recorded anything. /api/v1/sources lists them.")
+    ErrorKind::UnknownSource.because("No source of this name has recorded anything. `rollcall sources` shows them.")
 }
 
 /// A source that has recorded something, or `local`, of which the fold says what there is to say.

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     Answer, List, Reads,
     error::{Error, Result},
+    operations::plans::{stops_all_news, waits_since, what_waits},
 };
 
 /// How many parked subjects of a source are told.
@@ -127,6 +128,12 @@ pub struct HeldPlan {
     pub plan: String,
     /// How many removals are held.
     pub removals: u64,
+    /// What waits, for people: `first read: 93 additions wait`.
+    #[serde(default)]
+    pub said: String,
+    /// Since when, where nothing that the source says counts until somebody applies it.
+    #[serde(default)]
+    pub no_news_since: Option<DateTime<Utc>>,
     /// Why.
     pub reason: String,
 }
@@ -147,6 +154,19 @@ async fn load_readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
     for status in reads.ops().source_statuses().await.map_err(unreadable)? {
         let held = reads.ops().held_plan(&status.source).await;
         let held = held.map_err(|error| Error::unavailable("How the sources are cannot be read", &error))?;
+        let held = match held {
+            None => None,
+            Some(plan) => Some(HeldPlan {
+                no_news_since: match stops_all_news(&plan) {
+                    true => Some(waits_since(reads.ops(), &plan).await?),
+                    false => None,
+                },
+                plan: plan.id.to_string(),
+                removals: plan.removals,
+                said: what_waits(&plan),
+                reason: plan.reason,
+            }),
+        };
         let excluded = status.excluded.first.into_iter().map(|(which, why)| format!("{which}: {why}"));
         let reading = Reading {
             state: Some(status.state.as_str().into()),
@@ -156,7 +176,7 @@ async fn load_readings(reads: &Reads) -> Result<BTreeMap<String, Reading>> {
             applied: status.applied,
             facts: status.facts,
             failures: status.failures,
-            held: held.map(|plan| HeldPlan { plan: plan.id.to_string(), removals: plan.removals, reason: plan.reason }),
+            held,
             absent: Sample { count: status.absent.count, first: status.absent.first },
             outside: Sample { count: status.outside.count, first: status.outside.first },
             excluded: Sample { count: status.excluded.count, first: excluded.collect() },

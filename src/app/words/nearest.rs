@@ -1,13 +1,14 @@
 //! Names that are nearly what somebody wrote, told to whoever may list the things that have them and to nobody else: to a
 //! caller who may not, there are none.
 
+use chrono::{DateTime, Utc};
 use rollcall_access::Roster;
-use rollcall_events::names::canonical_name;
+use rollcall_events::{Position, names::canonical_name};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Answer, List, Reads,
+    Answer, Reads,
     caller::CallerView,
     error::{ErrorKind, Result},
 };
@@ -50,6 +51,30 @@ pub struct NearestQuery {
     pub kind: NamedKind,
     /// What was written.
     pub name: String,
+}
+
+/// The names nearest to what was written.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NearestNames {
+    /// The names, the nearest first.
+    pub items: Vec<String>,
+    /// The user who was called so, where nobody is; for callers who may list users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<FormerName>,
+}
+
+/// A user who had another name.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FormerName {
+    /// What the user is called now.
+    pub name: String,
+    /// `source/person` of its oldest person.
+    pub id: String,
+    /// The event by which it ceased to have the former name.
+    #[schema(value_type = Option<u64>)]
+    pub position: Option<Position>,
+    /// When that was recorded.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// The nearest of the names that were offered.
@@ -106,7 +131,7 @@ pub(crate) fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a s
 ///
 /// # Errors
 /// What was written is too long for a name, or the caller asks for much at once.
-pub async fn list(reads: &Reads, query: NearestQuery) -> Result<Answer<List<String>>> {
+pub async fn list(reads: &Reads, query: NearestQuery) -> Result<Answer<NearestNames>> {
     let NearestQuery { kind, name } = query;
     if name.len() > LONGEST {
         return Err(ErrorKind::InvalidQuery.because(format!("A name that is looked for has at most {LONGEST} bytes.")));
@@ -116,6 +141,7 @@ pub async fn list(reads: &Reads, query: NearestQuery) -> Result<Answer<List<Stri
         NamedKind::Group => name.rsplit('/').next().unwrap_or_default(),
         _ => name.as_str(),
     };
+    let former = if kind == NamedKind::User { former(reads, &name).await? } else { None };
     let (mut nearest, mut from) = (Nearest::of(wanted), 0);
     let found = reads.list_in_steps(move |roster, view| {
         let next = look(roster, view, kind, from, &mut nearest);
@@ -123,7 +149,23 @@ pub async fn list(reads: &Reads, query: NearestQuery) -> Result<Answer<List<Stri
         Ok(next.is_none().then(|| std::mem::take(&mut nearest).names()))
     });
     let (position, items) = found.await?;
-    Ok(Answer::of_more(position, List { items }))
+    Ok(Answer::of_more(position, NearestNames { items, former }))
+}
+
+/// Who was called so, for whoever may list users.
+async fn former(reads: &Reads, name: &str) -> Result<Option<FormerName>> {
+    let found = {
+        let roster = reads.live().read();
+        let may = reads.view(&roster).may_everywhere("user.list");
+        let found = roster.formerly_called(name).filter(|_| may);
+        found.map(|(user, position)| (roster.user_name(user).to_owned(), roster.user_id(user), position))
+    };
+    let Some((name, id, position)) = found else { return Ok(None) };
+    let records = match position {
+        Some(position) => reads.app().tail.records(&[position]).await?,
+        None => Vec::new(),
+    };
+    Ok(Some(FormerName { name, id, position, until: records.first().map(|record| record.recorded_at) }))
 }
 
 /// Offers a part of the names of a kind, and says from where to go on.

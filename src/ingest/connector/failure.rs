@@ -39,7 +39,7 @@ pub enum FullReadReason {
     #[error("the sync state was saved with another log")]
     OtherLog,
     /// The scope is another one.
-    #[error("another scope is configured (bases, filters or attributes)")]
+    #[error("the scope is another one (bases, filters or attributes changed)")]
     OtherScope,
     /// What was saved cannot be read.
     #[error("the saved sync state cannot be read: {0}")]

@@ -1,5 +1,6 @@
 //! `config check` and `config show`: every problem of the configuration, and every value of it.
 
+use rollcall_events::SourceName;
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,8 +20,13 @@ use crate::{
 pub fn check(global: &Global, format: OutputFormat) -> Exit {
     match load_config(global, &[]) {
         Err(problems) => print_problems(format, &problems),
-        Ok(_) => {
-            format.print(&json!([]), |_| "no problem\n".into());
+        Ok(loaded) => {
+            format.print(&json!([]), |_| {
+                let note = |(other, problem): &(SourceName, Problem)| {
+                    format!("{problem}: a mistake, unless {other} was retired\n")
+                };
+                loaded.named_only.iter().map(note).chain(["no problem\n".to_owned()]).collect()
+            });
             Exit::Yes
         }
     }

@@ -5,7 +5,11 @@ use std::{path::Path, sync::Once, time::Duration};
 
 use anyhow::Context;
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
-use rollcall_app::{List, Page, operations::events::Event};
+use rollcall_app::{
+    List, Page,
+    operations::events::Event,
+    words::nearest::{FormerName, NearestNames},
+};
 use rollcall_events::visible::{visible, visible_lines};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
@@ -105,22 +109,28 @@ impl Client {
         let failure = failure_of(&problem, status, &url, &|_| None);
         let slug = problem.get("type").and_then(Value::as_str).and_then(|kind| kind.rsplit(':').next());
         let Some((kind, name)) = slug.and_then(|slug| asked.unknown(slug)) else { return Err(failure) };
-        let near: Vec<String> =
-            self.nearest(kind, &name).await.iter().map(|name| format!("`{}`", visible(name))).collect();
-        let near = near.join(" or ");
+        let NearestNames { items, former } = self.nearest(kind, &name).await;
+        if let Some(FormerName { name: now, id, position, until }) = former {
+            let until = until.map(|until| format!(" until {}", until.format("%Y-%m-%d %H:%M"))).unwrap_or_default();
+            let event = position.map(|position| format!(" (event {position})")).unwrap_or_default();
+            let (was, now) = (visible(&name), visible(&now));
+            return Err(failure.with(&format!(" `{was}` was {}{until}{event}, who is `{now}` now.", visible(&id))));
+        }
+        let near = items.iter().map(|name| format!("`{}`", visible(name))).collect::<Vec<_>>().join(" or ");
         Err(if near.is_empty() { failure } else { failure.with(&format!(" Did you mean {near}?")) })
     }
 
     /// The names that are nearly this one; none where they cannot be told.
-    async fn nearest(&self, kind: &str, name: &str) -> Vec<String> {
+    async fn nearest(&self, kind: &str, name: &str) -> NearestNames {
+        let none = NearestNames { items: Vec::new(), former: None };
         let query = [("kind", kind.to_owned()), ("name", name.to_owned())];
-        let Ok(url) = self.url(&["api", "v1", "nearest"], &query) else { return Vec::new() };
+        let Ok(url) = self.url(&["api", "v1", "nearest"], &query) else { return none };
         let answer = self.http.get(url).bearer_auth(self.key.expose_secret()).send().await;
         match answer {
             Ok(answer) if answer.status().is_success() => {
-                read_reply::<List<String>>(answer).await.map(|reply| reply.value.items).unwrap_or_default()
+                read_reply::<NearestNames>(answer).await.map_or(none, |reply| reply.value)
             }
-            _ => Vec::new(),
+            _ => none,
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Loaded {
     pub secrets: BTreeMap<SourceName, SecretString>,
     /// The sources, built of their keys. Nothing was asked of them yet.
     pub sources: BTreeMap<SourceName, Source>,
+    /// The sources that they name and that are not configured: a mistake, unless the log knows them.
+    pub named_only: Vec<(SourceName, Problem)>,
 }
 
 /// Reads a whole configuration.
@@ -70,7 +72,10 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     let sources = sources::build(&config, &origins, &secrets, inputs.read, &mut problems);
     let secrets = secrets.into_iter().filter_map(|(name, secret)| Some((name, secret?))).collect();
     match profile {
-        Some(profile) if problems.is_empty() => Ok(Loaded { config, profile, origins, secrets, sources }),
+        Some(profile) if problems.is_empty() => {
+            let named_only = sources::named_only(&config, &origins);
+            Ok(Loaded { config, profile, origins, secrets, sources, named_only })
+        }
         _ => Err(problems),
     }
 }

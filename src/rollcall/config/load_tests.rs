@@ -130,9 +130,9 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         ("[token]\nttl = \"5m\"\nttl = \"4m\"\n", "etc/rollcall.toml:3:1", "this is not TOML: duplicate key"),
         ("[source.flexnet]\nkind = \"entitlements\"\n", "etc/rollcall.toml:1:9", "the source has no secret"),
         (
-            "[source.corp]\nkind = \"ldap\"\npeople = \"dc=x\"\nurl = \"ldaps://dc1.test\"\nlinks = { flexnt = \"employeeNumber\" }\n",
+            "[source.corp]\nkind = \"ldap\"\npeople = \"dc=x\"\nurl = \"ldaps://dc1.test\"\nsign_in_domains = \"@ex.test\"\n",
             "etc/rollcall.toml:5:1",
-            "there is no source `flexnt`",
+            "`@ex.test` is no domain",
         ),
         (
             "[source.flexnet]\nsecret = \"whsec_x\"\n",
@@ -224,6 +224,18 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         assert!(!problems.concat().contains("hunter2"), "a password is repeated: {problems:#?}");
     }
     assert!(with(FLEXNET, &[], &[]).is_ok());
+}
+
+#[test]
+fn a_source_that_is_only_named_is_a_mistake_unless_the_log_knows_it() {
+    let file = "[source.corp]\nkind = \"ldap\"\npeople = \"dc=x\"\nurl = \"ldaps://dc1.test\"\nlinks = { flexnt = \"employeeNumber\" }\n";
+    let Ok(loaded) = with(file, &[], &[]) else { panic!("only the log knows") };
+    let [(name, problem)] = loaded.named_only.as_slice() else { panic!("{:?}", loaded.named_only) };
+    assert_eq!(name.as_str(), "flexnt");
+    assert!(
+        problem.to_string().contains("etc/rollcall.toml:5:1: `source.corp.links`: there is no source `flexnt`"),
+        "{problem}"
+    );
 }
 
 #[test]

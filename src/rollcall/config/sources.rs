@@ -154,23 +154,28 @@ pub fn build(
     built
 }
 
-/// What no source can know of itself: whether another has its secret, whether there is one that it names, and whether the
-/// listener gives it what it needs.
+/// The sources that others name and that are not configured, each with where. What is said of their people is in effect
+/// only where the log knows them, as of one that was retired: that is known at start.
+pub fn named_only(config: &Config, origins: &Origins) -> Vec<(SourceName, Problem)> {
+    let mut named = Vec::new();
+    for (name, source) in &config.source {
+        for (key, other) in source.names_sources().into_iter().filter(|(_, other)| !config.source.contains_key(*other))
+        {
+            let (table, key) = (format!("source.{name}"), format!("source.{name}.{key}"));
+            let what = format!("`{key}`: there is no source `{other}`");
+            named.push((other.clone(), Problem { origin: origins.near(&key, &table), what }));
+        }
+    }
+    named
+}
+
+/// What no source can know of itself: whether another has its secret, and whether the listener gives it what it needs.
 fn check_together(
     config: &Config,
     origins: &Origins,
     built: &BTreeMap<SourceName, Source>,
     problems: &mut Vec<Problem>,
 ) {
-    for (name, source) in &config.source {
-        // What it said of people of a source that is none would be in effect nowhere, and told nowhere.
-        for (key, other) in source.names_sources().into_iter().filter(|(_, other)| !config.source.contains_key(*other))
-        {
-            let (table, key) = (format!("source.{name}"), format!("source.{name}.{key}"));
-            let what = format!("`{key}`: there is no source `{other}`");
-            problems.push(Problem { origin: origins.near(&key, &table), what });
-        }
-    }
     let mut holders = BTreeMap::new();
     for (name, hook) in built.iter().filter_map(|(name, source)| Some((name, source.hook.as_ref()?))) {
         let table = format!("source.{name}");

@@ -217,6 +217,14 @@ impl Server {
             }
             _ = self.handle.wait_for(head, Duration::MAX) => {}
         }
+        let unknown: Vec<String> = {
+            let (live, named) = (self.handle.live(), loaded.named_only.iter());
+            let roster = live.read();
+            let unknown = named.filter(|(other, _)| !roster.sources().any(|source| source == other.as_str()));
+            unknown.map(|(_, problem)| problem.to_string()).collect()
+        };
+        // What is said of people of a source that is none would be in effect nowhere, and told nowhere.
+        anyhow::ensure!(unknown.is_empty(), "{}", unknown.join("\n"));
         self.configuration = Arc::new(configuration_of(loaded, &loaded.profile, &self.handle.live())?);
         let (configuration, live, now) = (Arc::clone(&self.configuration), self.handle.live(), self.clock.now());
         // Nobody is answered yet: whoever would wait for the roster is not there.

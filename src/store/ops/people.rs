@@ -36,6 +36,13 @@ pub trait PersonRecords: Send + Sync + 'static {
     /// As [`OpsError`].
     async fn personal_data(&self, persons: &[(SourceName, Id)]) -> Result<Vec<PersonalRow>, OpsError>;
 
+    /// The people who have one e-mail address with others, those of one address together: of so many addresses at most, those
+    /// whose first person, `source/person`, comes after one.
+    ///
+    /// # Errors
+    /// As [`OpsError`].
+    async fn shared_addresses(&self, after: &str, limit: u32) -> Result<Vec<Vec<PersonalRow>>, OpsError>;
+
     /// Erases the personal data of a person, and with it the bytes of every kept delivery of the source that is about
     /// the person or holds the id or the e-mail. Those can no longer be replayed. Returns how many they were.
     /// What the source sends later is kept again.

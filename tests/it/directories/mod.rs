@@ -10,6 +10,7 @@ mod groups;
 mod histories;
 mod late;
 mod malformed;
+mod merge;
 mod names;
 mod page;
 mod plans;

@@ -190,6 +190,19 @@ fn tests_do_not_sleep_and_none_is_ignored() {
     }
 }
 
+/// What an answer says the command line prints: it names commands, which whoever sends requests understands too.
+#[test]
+fn no_message_sends_people_to_a_path_of_the_api() {
+    let crates = ["src/access/", "src/app/", "src/authn/", "src/ingest/", "src/registry/"];
+    for (name, text) in texts(&[".rs"]) {
+        let said = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        // The address of an invitation is sent to whoever is invited.
+        let mut paths = said.filter(|line| line.contains("/api/v1/") && !line.contains("/api/v1/invitations"));
+        let found = paths.next().filter(|_| crates.iter().any(|of| name.starts_with(of)));
+        assert!(found.is_none(), "{name}: {found:?}");
+    }
+}
+
 #[test]
 fn a_migration_keeps_its_number_in_every_engine() {
     let names = |engine: &str, database: &str| -> Option<Vec<String>> {

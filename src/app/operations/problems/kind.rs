@@ -38,6 +38,8 @@ kinds! {
     SourceSuspended = "source_suspended";
     /// A source that is retired, for ever, and that the configuration names still.
     SourceRetired = "source_retired";
+    /// What a source says waits for a person: it is its first read, or it is read otherwise than before.
+    WaitingNews = "waiting_news";
     /// Removals of a source wait for a person.
     HeldRemovals = "held_removals";
     /// Deliveries of a source that cannot be read are not taken any more: its quarantine is full.
@@ -54,6 +56,8 @@ kinds! {
     ProjectName = "project_name";
     /// A person has another user name than its source asks for.
     UserName = "user_name";
+    /// Several users have one e-mail address, so that it signs none of them in.
+    SignInName = "sign_in_name";
     /// A source says that its person is one of another source, and they are two users.
     Link = "link";
     /// The newest event of a subject lost to one that is newer by its source's order.

@@ -1,6 +1,7 @@
 //! What was said and is not in effect: one list, each entry with its reason and what to do. Empty is good news.
 //! Looks in the roster, in the records and at the sources; keeps nothing of its own.
 
+mod addresses;
 mod kind;
 mod places;
 
@@ -69,12 +70,13 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::ProjectName => places::in_roster(app, kind, RosterProblem::ProjectName, after, limit).await,
         K::UserName => places::in_roster(app, kind, RosterProblem::UserName, after, limit).await,
         K::Link => places::in_roster(app, kind, RosterProblem::Link, after, limit).await,
+        K::SignInName => addresses::shared(app, after, limit).await,
         K::Superseded => places::superseded(app, after).await,
         K::QuarantineFull => places::full_quarantines(app, after).await,
         K::Quarantined => places::in_deliveries(app, kind, OpenOutcome::Quarantined, source, after, limit).await,
         K::Conflict => places::in_deliveries(app, kind, OpenOutcome::Conflict, source, after, limit).await,
         K::Unrecorded => places::in_deliveries(app, kind, OpenOutcome::Unrecorded, source, after, limit).await,
-        K::HeldRemovals => places::held_removals(app, after).await,
+        K::HeldRemovals | K::WaitingNews => places::held(app, kind, after).await,
         K::SourceUnread => places::of_sources(app, kind, after, places::unread).await,
         K::OutsideMember => places::of_sources(app, kind, after, places::outside).await,
         K::AbsentMember => places::of_sources(app, kind, after, places::absent).await,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, SourceSaidView, configuration_differences};
 use rollcall_events::{LOCAL, Order, Position, Recorded, SourceName};
-use rollcall_ingest::{DeliveryId, SourceState, SourceStatus};
+use rollcall_ingest::{DeliveryId, PlanReason, SourceState, SourceStatus};
 use rollcall_store::{
     ops::{OpenDelivery, OpenOutcome, OpsError},
     read::SupersededRow,
@@ -16,6 +16,7 @@ use super::{Part, ProblemKind, ProblemShown};
 use crate::{
     App,
     error::{Error, ErrorKind, Result},
+    operations::plans::{apply_command, stops_all_news, waits_since, what_waits},
     turn::run_blocking,
 };
 
@@ -236,8 +237,8 @@ async fn statuses(app: &App) -> Result<Vec<SourceStatus>> {
     Ok(all.into_iter().filter(|status| app.runners.reads(status.source.as_str())).collect())
 }
 
-/// Removals that wait for a person.
-pub(super) async fn held_removals(app: &App, after: Option<&str>) -> Result<Part> {
+/// What waits for a person: removals; or, as another kind, what else a source says.
+pub(super) async fn held(app: &App, kind: ProblemKind, after: Option<&str>) -> Result<Part> {
     let mut part = Part::default();
     for SourceStatus { source, .. } in statuses(app).await? {
         if after.is_some_and(|after| source.as_str() <= after) {
@@ -245,23 +246,38 @@ pub(super) async fn held_removals(app: &App, after: Option<&str>) -> Result<Part
         }
         let held = app.ops.held_plan(&source).await;
         let held = held.map_err(|error| Error::unavailable("The problems cannot be read", &error))?;
-        part.found.extend(held.map(|plan| {
-            let problem = ProblemShown {
-                id: String::new(),
-                kind: ProblemKind::HeldRemovals,
-                since: Some(plan.made_at),
-                position: None,
-                source: source.to_string(),
-                subject: plan.id.to_string(),
-                said: format!("{} removals", plan.removals),
-                why: plan.reason,
-                remedy: format!(
-                    "`rollcall plan {source}` shows each; `rollcall apply {} --confirm-removals {}` lets them take effect",
-                    plan.id, plan.removals
+        let Some(plan) = held else { continue };
+        let of_kind = match stops_all_news(&plan) || plan.why == PlanReason::Links {
+            true => ProblemKind::WaitingNews,
+            false => ProblemKind::HeldRemovals,
+        };
+        if of_kind != kind {
+            continue;
+        }
+        let since = waits_since(&*app.ops, &plan).await?;
+        let (why, lets) = match stops_all_news(&plan) {
+            true => (
+                format!(
+                    "since {}, news of this source does not count: {}",
+                    since.format("%Y-%m-%d %H:%M"),
+                    plan.reason
                 ),
-            };
-            (source.to_string(), problem)
-        }));
+                "lets it count",
+            ),
+            false => (plan.reason.clone(), "lets it take effect"),
+        };
+        let problem = ProblemShown {
+            id: String::new(),
+            kind,
+            since: Some(since),
+            position: None,
+            source: source.to_string(),
+            subject: plan.id.to_string(),
+            said: what_waits(&plan),
+            why,
+            remedy: format!("read `rollcall plan {source}`, which shows each; then `{}` {lets}", apply_command(&plan)),
+        };
+        part.found.push((source.to_string(), problem));
     }
     Ok(part)
 }
@@ -433,7 +449,10 @@ pub(super) fn retired(app: &App, after: Option<&str>) -> Part {
         (
             "the configuration names it",
             format!("{author} retired it, for ever: it is not read, and what it posts is refused"),
-            format!("take [source.{name}] out of the configuration; a source that takes its place has another name"),
+            format!(
+                "take [source.{name}] out of the configuration, and leave `links` of other sources that name it: whom they made \
+                 one user stays so; a source that takes its place has another name"
+            ),
         )
     })
 }

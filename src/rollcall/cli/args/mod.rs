@@ -145,8 +145,8 @@ pub enum Command {
     Apply {
         /// Its id, pln_...
         plan: String,
-        /// How many removals the plan shows
-        #[arg(long, value_name = "N")]
+        /// How many removals the plan shows, where it shows any
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
         confirm_removals: u64,
     },
     /// Discard a plan; what it would have removed is kept
@@ -512,6 +512,7 @@ mod tests {
             "backup there",
             "doctor",
             "config show",
+            "apply pln_1",
             "completions fish",
             "demo end ENT-7",
         ];
@@ -521,7 +522,7 @@ mod tests {
         for line in [
             "",
             "why",
-            "apply pln_1",
+            "apply",
             "apply pln_1 --confirm-removals many",
             "serve --role writer",
             "secrets issue ada --format xml",

@@ -1,7 +1,7 @@
 //! `plan`, `plans`, `apply`, `discard`: what a source that is read would change, confirmed or put aside.
 
 use rollcall_app::operations::plans::{
-    Confirmation, PlanApplied, PlanRow, PlanShown, PlannedMembership, PlannedMemberships,
+    Confirmation, PlanApplied, PlanRow, PlanShown, PlannedMembership, PlannedMemberships, PlannedUser,
 };
 use serde_json::json;
 
@@ -28,12 +28,13 @@ pub async fn plan(client: &Client, format: OutputFormat, of: &str) -> Result<Exi
     if let Some(plan) = plan.json.as_object_mut() {
         plan.insert("rows".to_owned(), rows.json);
         plan.insert("memberships".to_owned(), memberships.json.get("items").cloned().unwrap_or_default());
+        plan.insert("users".to_owned(), memberships.json.get("users").cloned().unwrap_or_default());
     }
-    format.print(&plan.json, |paint| plan_text(paint, &plan.value, &rows.value, &memberships.value.items));
+    format.print(&plan.json, |paint| plan_text(paint, &plan.value, &rows.value, &memberships.value));
     Ok(if rows.value.is_empty() { Exit::Yes } else { Exit::No })
 }
 
-fn plan_text(paint: ColorMode, plan: &PlanShown, rows: &[PlanRow], memberships: &[PlannedMembership]) -> String {
+fn plan_text(paint: ColorMode, plan: &PlanShown, rows: &[PlanRow], follows: &PlannedMemberships) -> String {
     if rows.is_empty() {
         return format!("no difference: the log says what {} says\n", cell(&plan.source));
     }
@@ -46,15 +47,30 @@ fn plan_text(paint: ColorMode, plan: &PlanShown, rows: &[PlanRow], memberships: 
             _ => format!("~ {text}\n"),
         });
     }
-    if !memberships.is_empty() {
+    if !follows.items.is_empty() {
         out.push('\n');
     }
-    for PlannedMembership { user, project, role, appears } in memberships {
+    for PlannedMembership { user, project, role, appears } in &follows.items {
         let (user, role, project) = (cell(user), cell(role), cell(project));
         out.push_str(&match appears {
             true => format!("{} {user} becomes {role} of {project}\n", paint.good("+")),
             false => format!("{} {user} is no longer {role} of {project}\n", paint.bad("-")),
         });
+    }
+    if !follows.users.is_empty() {
+        out.push('\n');
+    }
+    for PlannedUser { effect, text, .. } in &follows.users {
+        let mark = match &**effect {
+            "parted" | "shut_out" => paint.bad("-"),
+            "linked" | "signs_in" => paint.good("+"),
+            _ => "!".to_owned(),
+        };
+        out.push_str(&format!("{mark} {}\n", cell(text)));
+    }
+    let left = follows.users_total.saturating_sub(follows.users.len());
+    if left > 0 {
+        out.push_str(&format!("and {} more users\n", group_digits(left as u64)));
     }
     let state = match &plan.closed_by {
         Some(by) => format!("{} by {} at {}", cell(&plan.state), cell(by), cell(&plan.closed_at)),
@@ -71,7 +87,8 @@ fn plan_text(paint: ColorMode, plan: &PlanShown, rows: &[PlanRow], memberships: 
         cell(&plan.reason),
     ));
     if plan.state == "open" {
-        out.push_str(&format!("To apply it: rollcall apply {} --confirm-removals {}\n", cell(&plan.id), plan.removals));
+        let confirm = if plan.removals == 0 { String::new() } else { format!(" --confirm-removals {}", plan.removals) };
+        out.push_str(&format!("To apply it: rollcall apply {}{confirm}\n", cell(&plan.id)));
     }
     out
 }
@@ -136,12 +153,19 @@ mod tests {
             "why": "guard", "reason": "", "state": "open", "closed_by": null, "closed_at": null, "facts": 0,
             "additions": 0, "changes": 0, "removals": 0});
         let members = plan.as_object_mut().unwrap();
-        members.extend(said.as_object().unwrap().clone().into_iter().filter(|(name, _)| name != "memberships"));
+        members.extend(
+            said.as_object()
+                .unwrap()
+                .clone()
+                .into_iter()
+                .filter(|(name, _)| !["memberships", "users"].contains(&name.as_str())),
+        );
         serde_json::from_value(plan).unwrap()
     }
 
-    fn memberships_of(said: &Value) -> Vec<PlannedMembership> {
-        serde_json::from_value(said["memberships"].clone()).unwrap()
+    fn memberships_of(said: &Value) -> PlannedMemberships {
+        let users = said.get("users").cloned().unwrap_or(json!([]));
+        serde_json::from_value(json!({"total": 0, "items": said["memberships"], "users": users})).unwrap()
     }
 
     fn row(verb: &str, text: &str) -> PlanRow {
@@ -162,7 +186,24 @@ mod tests {
             text,
             "+ ada enters the group Platform\n- eve leaves the group Platform\n\n+ ada becomes Developer of acme\n- eve is no longer Developer of acme\n\npln_1  open  1 added, 0 changed, 2 removed, of 3 facts\n2 of its 3 facts would end\nTo apply it: rollcall apply pln_1 --confirm-removals 2\n"
         );
-        assert!(plan_text(ColorMode::Plain, &plan_of(plan.clone()), &[], &[]).starts_with("no difference"));
+        assert!(
+            plan_text(ColorMode::Plain, &plan_of(plan.clone()), &[], &memberships_of(&plan))
+                .starts_with("no difference")
+        );
+    }
+
+    #[test]
+    fn a_plan_says_what_becomes_of_users_and_without_removals_nothing_is_counted_to_apply_it() {
+        let plan = json!({"id": "pln_1", "source": "lab", "state": "open", "reason": "it is the first read", "additions": 2,
+            "changes": 0, "removals": 0, "facts": 0, "memberships": [], "users": [
+                {"person": "lab/7", "effect": "name_taken", "text": "lab/7 would be called bob~lab"},
+                {"person": "lab/8", "effect": "parted", "text": "bob and bob.nw are parted"}]});
+        let rows = [row("add", "the person bob appears")];
+        let text = plan_text(ColorMode::Plain, &plan_of(plan.clone()), &rows, &memberships_of(&plan));
+        assert_eq!(
+            text,
+            "+ the person bob appears\n\n! lab/7 would be called bob~lab\n- bob and bob.nw are parted\n\npln_1  open  2 added, 0 changed, 0 removed, of 0 facts\nit is the first read\nTo apply it: rollcall apply pln_1\n"
+        );
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
             cell(&reading.map(|reading| reading.facts)),
             cell(&reading.map(|reading| reading.checked_at)),
             cell(&reading.map(|reading| reading.applied)),
-            held.map(|held| format!("{} removals ({})", held.removals, cell(&held.plan))).unwrap_or_default(),
+            held.map(|held| format!("{} ({})", cell(&held.said), cell(&held.plan))).unwrap_or_default(),
             cell(&source.parked.count),
             cell(&source.hook),
         ]
@@ -232,6 +232,15 @@ fn sources_text(paint: ColorMode, sources: &[Source]) -> String {
                 if let Some(since) = reading.sealed_at.filter(|_| reading.failures != 0) {
                     out.push_str(&format!("  last read whole {}; what it said then stays\n", cell(&since)));
                 }
+            }
+            if let Some((plan, since)) = reading.held.as_ref().and_then(|held| Some((&held.plan, held.no_news_since?)))
+            {
+                out.push_str(&format!(
+                    "  since {}, news of this source does not count: read `rollcall plan {name}`, then `rollcall apply {}`\n",
+                    cell(&since),
+                    cell(plan),
+                    name = cell(&source.name),
+                ));
             }
             if let Some(whole) = &reading.whole {
                 out.push_str(&format!("  read as a whole {}: {}\n", cell(&whole.at), cell(&whole.why)));
@@ -287,7 +296,7 @@ mod tests {
             json!({"name": "corp", "hook": null, "parked": {"count": 0, "first": []}, "reading": {
                 "state": "unauthorised", "reason": "ou=people: rc 49", "facts": 61, "failures": 2, "applied": 70,
                 "checked_at": "2026-11-22T07:00:00Z", "sealed_at": "2026-11-22T06:00:00Z",
-                "held": {"plan": "pln_1", "removals": 7, "reason": "x"},
+                "held": {"plan": "pln_1", "removals": 7, "said": "7 removals", "no_news_since": "2026-11-21T06:00:00Z", "reason": "x"},
                 "absent": {"count": 1, "first": ["cn=gone"]}, "outside": {"count": 1, "first": ["cn=out"]}, "excluded": {"count": 0, "first": []}}}),
         ];
         let text = sources_text(ColorMode::Plain, &rows.map(source));
@@ -296,6 +305,7 @@ mod tests {
             "corp     unauthorised  61     2026-11-22T07:00:00Z  70       7 removals (pln_1)",
             "corp: ou=people: rc 49",
             "last read whole 2026-11-22T06:00:00Z",
+            "since 2026-11-21T06:00:00Z, news of this source does not count: read `rollcall plan corp`, then `rollcall apply pln_1`",
             "listed and not there: cn=gone",
             "listed and outside what is read: cn=out",
         ] {

@@ -186,6 +186,28 @@ async fn conformance(store: &dyn SourceStore) {
 }
 
 #[tokio::test]
+async fn people_who_have_one_address_are_found_together_some_at_a_time() {
+    let dir = Dir::new();
+    let ops = dir.ops().await;
+    let all = [("ada", "A@x"), ("bob", "b@x"), ("cyd", "a@X"), ("dan", "c@x"), ("eve", "C@x"), ("fay", "")];
+    let rows = all.map(|(person, email)| Personal {
+        person: person.parse().unwrap(),
+        email: Some(email.into()),
+        name: None,
+        order_key: "1".into(),
+    });
+    ops.save_personal(&source("corp"), rows.to_vec()).await.unwrap();
+    let names = async |after: &str, limit| -> Vec<Vec<String>> {
+        let found = ops.shared_addresses(after, limit).await.unwrap();
+        found.into_iter().map(|of| of.into_iter().map(|row| row.person).collect()).collect()
+    };
+    let all = [vec!["ada", "cyd"], vec!["dan", "eve"]];
+    assert_eq!(names("", 9).await, all);
+    assert_eq!(names("", 1).await, all[..1]);
+    assert_eq!(names("corp/ada", 9).await, all[1..]);
+}
+
+#[tokio::test]
 async fn a_file_and_memory_keep_the_same_of_a_source() {
     conformance(&MemorySourceStore::default()).await;
     let dir = Dir::new();

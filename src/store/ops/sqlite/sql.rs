@@ -133,6 +133,13 @@ pub(super) const LIST_SOURCE_VERDICTS: &str = list!("source = $3 AND verdict IN 
 pub(super) const PERSONAL: &str = "
 SELECT personal.source, personal.person, email, name FROM json_each($1) JOIN personal
 ON personal.source = value ->> 'source' AND personal.person = value ->> 'person'";
+pub(super) const SHARED_ADDRESSES: &str = "
+WITH shared AS (
+  SELECT lower(email) AS address, min(source || '/' || person) AS first FROM personal WHERE email <> ''
+  GROUP BY address HAVING count(*) > 1 AND first > $1 ORDER BY first LIMIT $2
+)
+SELECT personal.source, personal.person, email, name FROM personal JOIN shared ON lower(email) = address
+ORDER BY first, personal.source || '/' || personal.person";
 pub(super) const FORGET_PERSON: &str = "DELETE FROM personal WHERE source = $1 AND person = $2 RETURNING email";
 /// $3 is the subject, $4 and $5 are texts that a body may hold (null for none).
 pub(super) const ERASE_DELIVERIES: &str = "
