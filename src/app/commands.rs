@@ -289,9 +289,6 @@ pub(crate) async fn append_all(
     let now = app.now();
     let mut events = Vec::with_capacity(bodies.len());
     for body in bodies {
-        body.check_size().map_err(|error| {
-            ErrorKind::InvalidBody.because(format!("{error}. Nothing was recorded.")).with_field(error)
-        })?;
         events.push(NewEvent {
             time: Some(now),
             traceparent: traceparent.cloned(),

@@ -14,8 +14,8 @@ mod verify;
 mod suite;
 
 pub use append::{Append, AppendError, Outcome};
-pub use engine::{Health, Held, OpenError, WriteAhead};
+pub use engine::{Health, OpenError};
 pub use head::{Head, HeadError, SignedHead};
 pub use log::{EngineConfig, Log};
-pub use tail::{Filter, Moment, PAGE_BYTES, Tail, TailError, When};
+pub use tail::{Filter, Moment, Tail, TailError, When};
 pub use verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport};

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{
     Append, AppendError, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError, VerifyError,
-    VerifyOptions, VerifyProgress, VerifyReport, When, WriteAhead,
+    VerifyOptions, VerifyProgress, VerifyReport, When,
     engine::Engine,
     engines::{memory::MemoryLog, sqlite},
 };
@@ -108,12 +108,6 @@ impl Log {
         self.0.health()
     }
 
-    /// What is written ahead of its place in the storage, and who keeps it there.
-    #[must_use]
-    pub fn write_ahead(&self) -> WriteAhead {
-        self.0.write_ahead()
-    }
-
     /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
     pub async fn close(&self) {
         self.0.close().await;
@@ -154,8 +148,8 @@ impl Tail for Log {
         self.0.page(after, limit, filter).await
     }
 
-    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>> {
-        self.0.records(positions)
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+        self.0.records(positions).await
     }
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {

@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use rollcall_events::{Digest, LogId, Position, Recorded};
 use tokio::sync::watch;
 
 use crate::{Head, SignedHead};
 
-/// How many bytes of records are read at once. A single record that has more is read by itself.
-pub const PAGE_BYTES: usize = 4 << 20;
-
-/// The half of the log that is read. Whatever is read comes in pages of at most [`PAGE_BYTES`], so that what a reader holds
-/// does not follow from how large records are.
+/// The half of the log that is read.
 #[async_trait]
 pub trait Tail: Send + Sync + 'static {
     /// Which log this is.
@@ -28,7 +24,7 @@ pub trait Tail: Send + Sync + 'static {
     fn head(&self) -> watch::Receiver<Head>;
 
     /// Up to `limit` records after `after` that match, in position order, and where the look-up ended
-    /// (resume there; it may have seen records that do not match). Fewer, or none, say nothing about what comes after.
+    /// (resume there; it may have seen records that do not match).
     ///
     /// # Errors
     /// As [`TailError`].
@@ -39,18 +35,11 @@ pub trait Tail: Send + Sync + 'static {
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError>;
 
-    /// The records at these positions, in position order, each held against the chain. All of them must be there: it ends in
-    /// `Damaged` for a record that is not.
-    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>>;
-
-    /// The record at a position, which must be there.
+    /// The records at these positions, in position order, each held against the chain. All of them must be there.
     ///
     /// # Errors
     /// As [`TailError`]; `Damaged` also for a record that is not there.
-    async fn record(&self, position: Position) -> Result<Recorded, TailError> {
-        let page = self.records(vec![position]).next().await.transpose()?;
-        page.and_then(|page| page.into_iter().next()).ok_or_else(|| TailError::missing(position))
-    }
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError>;
 
     /// The positions of up to `limit` events of a source whose id begins with a text, in the order of their ids: the id that
     /// is the text comes first.

@@ -10,7 +10,6 @@ mod ids;
 pub mod json;
 pub mod names;
 mod schema;
-pub mod size;
 pub mod spoken;
 pub mod time;
 pub mod visible;

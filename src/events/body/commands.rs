@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{EventData, part, window};
-use crate::{Id, SchemaError, Settings, Sha256Hex, SourceName, size, time};
+use crate::{Id, SchemaError, Settings, Sha256Hex, SourceName, time};
 
 /// A scope above projects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +21,6 @@ pub struct Folder {
     pub parent: Option<Id>,
     /// A label.
     #[serde(default)]
-    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
     /// Who set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +42,6 @@ pub struct Project {
     /// The id.
     pub project: Id,
     /// The first path segment of its image names.
-    #[schemars(length(max = size::NAME))]
     pub name: String,
     /// What it is.
     pub kind: ProjectKind,
@@ -95,7 +93,6 @@ pub enum Visibility {
 /// Who gave a command: a principal as `user:source/id` or `service:id`, or else the operator in words of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(extend("maxLength" = 512))]
 pub struct Author(String);
 
 impl Author {
@@ -165,7 +162,6 @@ pub struct Binding {
     /// Who.
     pub principal: Principal,
     /// Which role of the profile.
-    #[schemars(length(max = size::WORD))]
     pub role: String,
     /// Where: the root, a folder or a project.
     pub scope: Scope,
@@ -197,7 +193,6 @@ pub struct BindingRef {
     /// Who.
     pub principal: Principal,
     /// Which role.
-    #[schemars(length(max = size::WORD))]
     pub role: String,
     /// Where.
     pub scope: Scope,
@@ -243,7 +238,6 @@ pub struct Service {
     pub service: Id,
     /// A label.
     #[serde(default)]
-    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -254,7 +248,6 @@ pub struct Service {
     /// Of a licensing portal: the sources whose people it serves. Secrets that it makes for people reach only what these
     /// sources give. Every source when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = size::LIST))]
     pub sources: Vec<SourceName>,
     /// The secret that the author signed in with; this is good for no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -304,7 +297,6 @@ pub struct Secret {
     pub sha256: Sha256Hex,
     /// A label.
     #[serde(default)]
-    #[schemars(length(max = size::NAME))]
     pub label: Option<String>,
     /// Until when (exclusive) it is good.
     #[serde(default, deserialize_with = "time::nullable")]
@@ -344,13 +336,7 @@ impl EventData for Settings {
 /// A whole access profile. Its grammar is the access crate's; the words only carry it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct ProfileDocument(
-    #[schemars(
-        with = "serde_json::Map<String, serde_json::Value>",
-        extend("maxProperties" = 256, "propertyNames" = {"type": "string", "maxLength": 256})
-    )]
-    pub Box<RawValue>,
-);
+pub struct ProfileDocument(#[schemars(with = "serde_json::Map<String, serde_json::Value>")] pub Box<RawValue>);
 
 impl ProfileDocument {
     /// Who applied it; absent where a start recorded it.

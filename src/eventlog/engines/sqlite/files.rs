@@ -9,7 +9,6 @@ use std::{
 
 use rollcall_events::{LogId, Position};
 
-use super::locks::locks_on;
 use crate::{
     Head, OpenError, SignedHead,
     head::{SigningKey, parse_digest},
@@ -61,12 +60,6 @@ impl Lock {
         self.0.seek(SeekFrom::Start(0))?;
         self.0.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
     }
-}
-
-/// Whether a process writes the log, as far as the system tells. Takes no lock, not even for a moment: a server that starts
-/// just then would be refused.
-pub(crate) fn is_in_use(dir: &Path) -> bool {
-    !locks_on(&dir.join(LOCK)).is_empty()
 }
 
 /// The head that was acknowledged last; `None` where nothing ever was. Readable without the lock.

@@ -6,14 +6,12 @@ mod backup;
 mod chain;
 mod error;
 mod files;
-mod locks;
 mod open;
 mod reader;
 mod recent;
 mod record;
 mod shared;
 mod verify;
-mod write_ahead;
 mod writer;
 
 #[cfg(test)]
@@ -37,9 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Append, AppendError, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError, When,
-    WriteAhead,
-    engine::Engine,
-    stream::{stream_pages, stream_records},
+    engine::Engine, stream::stream_pages,
 };
 use files::Lock;
 use reader::Cursor;
@@ -109,7 +105,6 @@ impl SqliteLog {
             waiting: AtomicUsize::new(0),
             signed: tokio::sync::Mutex::new(signed),
             health: Mutex::new(Health::Writable),
-            write_ahead: Mutex::default(),
         });
         let (queue, messages) = mpsc::unbounded_channel();
         let (finished, done) = watch::channel(());
@@ -135,7 +130,7 @@ impl Append for SqliteLog {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let weight = batch.iter().map(|event| 1 + event.bytes() / 4096).sum();
+        let weight = batch.iter().map(|event| 1 + event.data.len() / 4096).sum();
         let limit = self.shared.options.queue;
         // One batch larger than the limit is taken when nothing else waits: refusing it would be refusing it for ever.
         let room = |waiting: usize| (waiting == 0 || waiting + weight <= limit).then(|| waiting + weight);
@@ -173,8 +168,8 @@ impl Tail for SqliteLog {
         reader::page(&self.shared, after, limit, filter).await
     }
 
-    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>> {
-        stream_records(positions, move |left| reader::records(&self.shared, left)).boxed()
+    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
+        reader::records(&self.shared, positions).await
     }
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
@@ -198,10 +193,6 @@ impl Tail for SqliteLog {
 impl Engine for SqliteLog {
     fn health(&self) -> Health {
         self.shared.health()
-    }
-
-    fn write_ahead(&self) -> WriteAhead {
-        self.shared.write_ahead()
     }
 
     async fn close(&self) {

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Position;
+use rollcall_ingest::Durability;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     columns::{damaged, time, unsigned},
     sql,
     store::SqliteOps,
-    writes::{DecisionRows, Write},
+    writes::{DecisionRows, Reply, Write},
 };
 use crate::ops::{
     DecisionCount, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRecords, DecisionRow, OpsError,
@@ -18,7 +19,10 @@ use crate::ops::{
 #[async_trait]
 impl DecisionRecords for SqliteOps {
     async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<u64, OpsError> {
-        Ok(self.writer.write_record(Write::Decisions(DecisionRows::of(rows))).await?.count())
+        match self.writer.write(Write::Decisions(DecisionRows::of(rows)), Durability::Written).await? {
+            Reply::Count(gone) => Ok(gone),
+            Reply::Done | Reply::Claimed(_) => Ok(0),
+        }
     }
 
     async fn decisions(

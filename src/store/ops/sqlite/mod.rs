@@ -15,8 +15,6 @@ mod writer;
 mod writes;
 
 #[cfg(test)]
-mod decisions_tests;
-#[cfg(test)]
 mod open_tests;
 #[cfg(test)]
 mod ops_tests;
