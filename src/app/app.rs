@@ -14,7 +14,7 @@ use tokio::sync::RwLock;
 
 use crate::{
     Control, Decisions, SignedIn,
-    command_budget::CommandBudget,
+    commands::budget::CommandBudget,
     error::{ErrorKind, Result},
     share::Party,
     turn::Shares,

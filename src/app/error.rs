@@ -66,6 +66,8 @@ pub enum ErrorKind {
     LastHolder,
     /// The name or id belongs to something else.
     Taken,
+    /// What it made is shown once, with an answer that was given before.
+    ShownOnce,
     /// The plan was applied, discarded or superseded.
     PlanClosed,
     /// What was confirmed is not what the source says.
@@ -108,6 +110,7 @@ impl ErrorKind {
             fields: Vec::new(),
             position: None,
             source_name: None,
+            id: None,
             retry_after: None,
         }
     }
@@ -127,6 +130,8 @@ pub struct Error {
     pub position: Option<Position>,
     /// The source that it is about.
     pub source_name: Option<String>,
+    /// The id of the thing that it is about, where the caller does not know it.
+    pub id: Option<String>,
     /// After how many seconds trying again makes sense.
     pub retry_after: Option<u32>,
 }
@@ -143,6 +148,13 @@ impl Error {
     #[must_use]
     pub fn of_source(mut self, source: &str) -> Self {
         self.source_name = Some(source.to_owned());
+        self
+    }
+
+    /// The id of the thing that it is about.
+    #[must_use]
+    pub fn about(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
         self
     }
 

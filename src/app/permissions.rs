@@ -4,7 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::{App, Caller, SignedIn, caller::forbidden, commands::Commands, error::Result, reads::Reads};
+use crate::{
+    App, Caller, SignedIn,
+    caller::forbidden,
+    commands::{Commands, Origin},
+    error::Result,
+    reads::Reads,
+};
 
 /// Where an action is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,9 +116,9 @@ impl Admission {
         Reads::new(self.app, self.signed_in)
     }
 
-    /// To command. `traceparent`: the W3C trace context of the request, where it has one.
+    /// To command. `origin`: what the commands come with.
     #[must_use]
-    pub fn commands(self, traceparent: Option<Arc<str>>) -> Commands {
-        Commands::new(self.app, self.signed_in, traceparent)
+    pub fn commands(self, origin: Origin) -> Commands {
+        Commands::new(self.app, self.signed_in, origin)
     }
 }

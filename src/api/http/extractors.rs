@@ -9,7 +9,10 @@ use axum::{
     http::{Extensions, HeaderMap, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
-use rollcall_app::{Admission, App, Commands, Permission, Precondition, Reads, SignedIn, access::secrets::WhatItMade};
+use rollcall_app::{
+    Admission, App, Commands, CommandsRecorded, Given, OneRequest, Origin, Permission, Precondition, Reads, SignedIn,
+    Told, access::secrets::WhatItMade,
+};
 use rollcall_authn::{Credentials, SignInError};
 use rollcall_events::Position;
 use rollcall_store::ops::AnswerRecords;
@@ -66,7 +69,27 @@ impl ApiState {
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let Some(permission) = permission_for(&parts.method, path) else { return Ok(()) };
         let admission = self.admit(parts, signed_in, permission).await?;
-        Ok(admission.commands(None).may_be_given_again(positions).await?)
+        Ok(admission.commands(Origin::default()).may_be_given_again(positions).await?)
+    }
+
+    /// What the log has of a request already; nothing where its commands may be given.
+    pub async fn recorded(
+        &self,
+        parts: &mut Parts,
+        signed_in: SignedIn,
+        request: &OneRequest,
+    ) -> Result<Option<CommandsRecorded>, Problem> {
+        match self.api.app.given(request).await? {
+            Given::Nothing => Ok(None),
+            Given::Other => Err(key_reused()),
+            Given::At(positions) => {
+                // Whoever may not ask any more is told nothing of what was answered then.
+                self.may_command_again(parts, signed_in, &positions).await?;
+                let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+                let told = if path == "/api/v1/bindings/apply" { Told::Document } else { Told::Thing };
+                Ok(Some(self.api.app.recorded(positions, told).await?))
+            }
+        }
     }
 
     /// Where answers are stored for `Idempotency-Key`.
@@ -111,7 +134,7 @@ impl ApiState {
         let (signed_in, permission) = self.sign_in(parts).await?;
         let admission = self.admit(parts, signed_in, permission).await?;
         no_parameters(parts)?;
-        Ok(admission.commands(traceparent(&parts.headers)))
+        Ok(admission.commands(origin(parts)))
     }
 }
 
@@ -213,7 +236,7 @@ impl FromRequestParts<ApiState> for EndSecret {
         let what_it_made = pairs.take("made", "`keep` or `end`: what becomes of what the secret made")?;
         pairs.refuse_unknown("`made`")?;
         conditions::refuse(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH])?;
-        let commands = admission.commands(traceparent(&parts.headers));
+        let commands = admission.commands(origin(parts));
         Ok(Self { commands, what_it_made: what_it_made.unwrap_or_default() })
     }
 }
@@ -273,8 +296,8 @@ impl FromRequestParts<ApiState> for TakeDelivery {
 pub(crate) struct RedeemInvitation {
     /// Which takes the code.
     pub app: Arc<App>,
-    /// W3C trace context of the request, where it is well-formed.
-    pub traceparent: Option<Arc<str>>,
+    /// What the request came with.
+    pub origin: Origin,
 }
 
 impl FromRequestParts<ApiState> for RedeemInvitation {
@@ -282,8 +305,14 @@ impl FromRequestParts<ApiState> for RedeemInvitation {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         no_parameters(parts)?;
-        Ok(Self { app: Arc::clone(&state.api.app), traceparent: traceparent(&parts.headers) })
+        Ok(Self { app: Arc::clone(&state.api.app), origin: origin(parts) })
     }
+}
+
+/// The key of this request was another's.
+pub(crate) fn key_reused() -> Problem {
+    Kind::IdempotencyKeyReused
+        .because("This `Idempotency-Key` was used for another path or body; take a new one for a new request.")
 }
 
 fn unauthenticated() -> Problem {
@@ -297,6 +326,12 @@ fn no_parameters(parts: &Parts) -> Result<()> {
         None | Some("") => Ok(()),
         Some(_) => Err(Kind::InvalidQuery.because("This route takes no query parameters.")),
     }
+}
+
+/// What the commands of a request come with.
+fn origin(parts: &Parts) -> Origin {
+    let request = parts.extensions.get::<Arc<OneRequest>>().cloned();
+    Origin { traceparent: traceparent(&parts.headers), request }
 }
 
 /// `traceparent`, if it has the form of W3C trace context version 00.

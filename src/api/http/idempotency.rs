@@ -1,5 +1,6 @@
 //! `Idempotency-Key` on commands by POST: the same request again gets the stored answer, for a day, as long as its caller
-//! may still give the command.
+//! may still give the command. Where none is stored, after a crash, a 5xx or a day, the log is asked: the events of the
+//! request have ids that follow from who calls and the key.
 //! What is stored rests on no credential, so that nobody can find one by trying: a row is named by who calls and by the
 //! request's own key, keyed with a key that lies neither in `ops.db` nor in a backup. The answer may hold what is shown
 //! once (a registry secret) and is sealed under the same.
@@ -14,17 +15,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use rollcall_app::{Error, SignedIn, random};
+use rollcall_app::{Error, OneRequest, SignedIn, random};
 use rollcall_events::{Digest, Position};
 use rollcall_store::ops::{AnswerRecords, Claim, StoredAnswer};
 use serde::{Deserialize, Serialize};
 
 use crate::http::{
     body::{BODY_TIMEOUT, MAX_DOCUMENT_BYTES, read_body},
-    extractors::ApiState,
+    extractors::{ApiState, key_reused},
     permissions::permission_for,
     problem::{Kind, Result},
-    response::POSITION,
+    response::{POSITION, json},
 };
 
 const HEADER: &str = "idempotency-key";
@@ -39,7 +40,7 @@ struct StoredBody {
 }
 
 /// What only asks changes nothing, and is asked anew.
-const QUESTIONS: [&str; 3] = ["access.explain", "binding.list", "preview.run"];
+pub(crate) const QUESTIONS: [&str; 3] = ["access.explain", "binding.list", "preview.run"];
 
 /// Middleware for the routes of `/api/v1`. Does nothing for a caller without a good credential: such a one is refused
 /// further in, and must not be able to fill the store. An invitation is single-use by itself.
@@ -58,7 +59,10 @@ pub(crate) async fn answer_once(State(state): State<ApiState>, request: Request,
     match claim(&state, &caller, request).await {
         Ok(Claimed::First(request, claimed)) => {
             // Goes on when the caller goes away: the answer must be there when it comes back.
-            let task = tokio::spawn(async move { claimed.store(next.run(request).await).await });
+            let task = tokio::spawn(async move {
+                let response = claimed.give(&state, caller, request, next).await;
+                claimed.store(response).await
+            });
             task.await.unwrap_or_else(|_| Kind::Internal.because("The request failed half way.").into_response())
         }
         Ok(Claimed::Answered(response)) => response,
@@ -77,13 +81,14 @@ async fn claim(state: &ApiState, caller: &SignedIn, request: Request) -> Result<
     // The route has its own limit, further in.
     let body = read_body(&parts.headers, body, MAX_DOCUMENT_BYTES, BODY_TIMEOUT).await?;
     let (key, who) = (state.answer_key(), caller.identity());
+    let asked = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    let request_digest = key.digest(&[b"request", asked.as_bytes(), &body]);
     let claimed = ClaimedKey {
         answers: state.stored_answers().clone(),
         key: key.digest(&[b"row", who.as_bytes(), named.as_bytes()]).to_string(),
         sealing: key.digest(&[b"seal", who.as_bytes(), named.as_bytes()]),
+        request: Arc::new(OneRequest::new(key.digest(&[b"event", who.as_bytes(), named.as_bytes()]), request_digest)),
     };
-    let asked = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let request_digest = key.digest(&[b"request", asked.as_bytes(), &body]);
     let claim = claimed.answers.claim_answer(&claimed.key, request_digest, state.now()).await;
     match claim.map_err(|e| Error::unavailable("Nothing was done", &e))? {
         Claim::First => Ok(Claimed::First(Request::from_parts(parts, Body::from(body)), claimed)),
@@ -96,8 +101,7 @@ async fn claim(state: &ApiState, caller: &SignedIn, request: Request) -> Result<
         Claim::Running => Err(Kind::RequestRunning
             .because("The request with this `Idempotency-Key` is still running; send it again in a moment.")
             .retry_after(1)),
-        Claim::Other => Err(Kind::IdempotencyKeyReused
-            .because("This `Idempotency-Key` was used for another path or body; take a new one for a new request.")),
+        Claim::Other => Err(key_reused()),
     }
 }
 
@@ -136,9 +140,26 @@ struct ClaimedKey {
     answers: Arc<dyn AnswerRecords>,
     key: String,
     sealing: Digest,
+    request: Arc<OneRequest>,
 }
 
 impl ClaimedKey {
+    /// The request's commands, given once: where the log has them, what it says of them.
+    async fn give(&self, state: &ApiState, caller: SignedIn, request: Request, next: Next) -> Response {
+        let (mut parts, body) = request.into_parts();
+        match state.recorded(&mut parts, caller, &self.request).await {
+            Ok(None) => {
+                parts.extensions.insert(Arc::clone(&self.request));
+                next.run(Request::from_parts(parts, body)).await
+            }
+            Ok(Some(recorded)) => {
+                let status = if recorded.is_new() { StatusCode::CREATED } else { StatusCode::OK };
+                json(status, recorded.position(), &recorded).into_response()
+            }
+            Err(problem) => problem.into_response(),
+        }
+    }
+
     async fn store(self, response: Response) -> Response {
         let status = response.status();
         let (parts, body) = response.into_parts();

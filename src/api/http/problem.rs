@@ -113,6 +113,8 @@ kinds! {
     LastHolder = "last-holder", CONFLICT, "Somebody has to stay in that role";
     /// The name or id belongs to something else.
     Taken = "taken", CONFLICT, "The name or id is in use";
+    /// What it made is shown once, with an answer that was given before.
+    ShownOnce = "shown-once", CONFLICT, "It was made already and is shown once";
     /// The plan was applied, discarded or superseded.
     PlanClosed = "plan-closed", CONFLICT, "The plan is not open any more";
     /// What was confirmed is not what the source says.
@@ -186,6 +188,7 @@ impl From<ErrorKind> for Kind {
             ErrorKind::ManagedGroup => Self::ManagedGroup,
             ErrorKind::LastHolder => Self::LastHolder,
             ErrorKind::Taken => Self::Taken,
+            ErrorKind::ShownOnce => Self::ShownOnce,
             ErrorKind::PlanClosed => Self::PlanClosed,
             ErrorKind::PlanDiffers => Self::PlanDiffers,
             ErrorKind::Busy => Self::Busy,
@@ -215,6 +218,7 @@ impl Kind {
             fields: Vec::new(),
             position: None,
             source: None,
+            id: None,
             retry_after: None,
         }
     }
@@ -228,6 +232,7 @@ pub struct Problem {
     fields: Vec<SchemaError>,
     position: Option<Position>,
     source: Option<String>,
+    id: Option<String>,
     retry_after: Option<u32>,
 }
 
@@ -236,8 +241,8 @@ pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let Error { kind, detail, fields, position, source_name: source, retry_after } = error;
-        Self { kind: kind.into(), detail, fields, position, source, retry_after }
+        let Error { kind, detail, fields, position, source_name: source, id, retry_after } = error;
+        Self { kind: kind.into(), detail, fields, position, source, id, retry_after }
     }
 }
 
@@ -277,6 +282,7 @@ impl Problem {
             instance: instance.map(str::to_owned),
             position: self.position.map(|p| p.0),
             source: self.source.clone(),
+            id: self.id.clone(),
             errors: self.fields.iter().map(field).collect(),
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
@@ -343,6 +349,9 @@ pub struct ProblemDocument {
     /// The source that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The id of the thing that it is about, where the caller does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Which members of the body do not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,

@@ -1,9 +1,12 @@
 //! `Idempotency-Key`.
 
+use std::sync::atomic::Ordering;
+
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
 use super::world::{KEY, Reply, World};
+use crate::http::{idempotency::QUESTIONS, permissions::PERMISSIONS};
 
 async fn post(world: &World, key: &str, path: &str, body: &Value) -> Reply {
     let request = Request::post(path)
@@ -59,7 +62,7 @@ async fn the_same_request_while_it_runs_is_409() {
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_good_for_a_day_and_what_recorded_nothing_is_asked_anew() {
+async fn a_stored_answer_is_kept_and_what_recorded_nothing_is_asked_anew() {
     let world = World::licensing().await;
     let refused = post(&world, "k", "/api/v1/users/bob/secrets", &json!({})).await;
     assert_eq!(refused.status, 404);
@@ -67,9 +70,147 @@ async fn a_stored_answer_is_good_for_a_day_and_what_recorded_nothing_is_asked_an
     assert_eq!((again.status, &again.text), (refused.status, &refused.text));
     assert_eq!(post(&world, "k", SECRETS, &json!({})).await.status, 201, "a refusal took no key");
     let first = post(&world, "day", SECRETS, &json!({})).await;
+    world.clock.pass(chrono::Duration::hours(23));
+    assert_eq!(post(&world, "day", SECRETS, &json!({})).await.text, first.text);
+}
+
+/// The commands that a POST can give, each by a request that does something, and one that says something else under the
+/// same key.
+async fn every_command(world: &World) -> Vec<(&'static str, Value, Value)> {
+    let own = json!({"principal": {"user": "ada"}, "role": "project_admin", "scope": {"project": "own"}});
+    assert_eq!(world.post("/api/v1/projects", json!({"name": "own"})).await.status, 201);
+    assert_eq!(world.post("/api/v1/services", json!({"id": "ci"})).await.status, 201);
+    let document = json!({"scope": [{"project": "own", "binding": [
+        {"user": "ada", "role": "project_admin"}, {"user": "pat", "role": "guest"}
+    ]}]});
+    let pair = json!({"persons": ["flexnet/ada", "flexnet/pat"]});
+    let link = world.post("/api/v1/links/plan", pair.clone()).await.body["plan"].clone();
+    let configuration = world.ok("/api/v1/configuration/plan").await["plan"].clone();
+    let source = |change: &str| format!("/api/v1/sources/flexnet/{change}/plan");
+    let retire = world.ok(&source("retire")).await["plan"].clone();
+    let suspend = world.ok(&source("suspend")).await["plan"].clone();
+    vec![
+        ("/api/v1/bindings", own, json!({"principal": {"user": "pat"}, "role": "guest", "scope": {"project": "own"}})),
+        ("/api/v1/bindings/apply", document, json!({"scope": []})),
+        ("/api/v1/projects", json!({"name": "one"}), json!({"name": "two"})),
+        ("/api/v1/groups", json!({"id": "one", "name": "One"}), json!({"id": "two", "name": "Two"})),
+        ("/api/v1/services", json!({"id": "one"}), json!({"id": "two"})),
+        ("/api/v1/services/ci/secrets", json!({"label": "one"}), json!({"label": "two"})),
+        (SECRETS, json!({"label": "one"}), json!({"label": "two"})),
+        ("/api/v1/users/ada/invitations", json!({}), json!({"x": 1})),
+        ("/api/v1/users/ada/credentials-reset", json!({}), json!({"x": 1})),
+        ("/api/v1/links", json!({"persons": pair["persons"], "confirm": link}), json!({"persons": pair["persons"]})),
+        ("/api/v1/configuration/apply", json!({"confirm": configuration}), json!({"confirm": "cfg_0"})),
+        ("/api/v1/sources/flexnet/suspend", json!({"confirm": suspend}), json!({})),
+        ("/api/v1/sources/flexnet/resume", json!({}), json!({"confirm": "src_0"})),
+        (
+            "/api/v1/sources/flexnet/retire",
+            json!({"source": "flexnet", "confirm": retire}),
+            json!({"source": "flexnet"}),
+        ),
+    ]
+}
+
+/// What is posted and gives no command: an order to the process, or deliveries whose events have ids of their own.
+const NO_COMMANDS: [&str; 14] = [
+    "/access/v1/evaluation",
+    "/access/v1/evaluations",
+    "/api/v1/deliveries/replay",
+    "/api/v1/deliveries/{id}/dismiss",
+    "/api/v1/deliveries/{id}/replay",
+    "/api/v1/keys/authorities",
+    "/api/v1/keys/rotate",
+    "/api/v1/log/verify",
+    "/api/v1/plans/{id}/apply",
+    "/api/v1/plans/{id}/discard",
+    "/api/v1/projections/{name}/check",
+    "/api/v1/projections/{name}/rebuild",
+    "/api/v1/reload",
+    "/api/v1/sources/{name}/plan",
+];
+
+/// The log itself says that it was given, for as long as it is there: no answer need be left, of a day ago or of a request
+/// that was cut off.
+#[tokio::test]
+async fn a_command_that_stands_in_the_log_is_given_once_whatever_became_of_its_answer() {
+    let world = World::under("harbor").await;
+    let mut held = Vec::new();
+    for (path, body, other) in every_command(&world).await {
+        held.push(path);
+        // What was looked at may be another plan by now.
+        let mut body = body;
+        if body["confirm"].is_string() {
+            let plan = match path.rsplit_once('/').unwrap() {
+                ("/api/v1", "links") => {
+                    world.post("/api/v1/links/plan", json!({"persons": body["persons"]})).await.body["plan"].clone()
+                }
+                ("/api/v1/configuration", _) => world.ok("/api/v1/configuration/plan").await["plan"].clone(),
+                _ => world.ok(&format!("{path}/plan")).await["plan"].clone(),
+            };
+            body["confirm"] = plan;
+        }
+        let first = post(&world, path, path, &body).await;
+        assert!(first.status.is_success(), "{path} {}", first.text);
+        let head = world.head();
+        world.clock.pass(chrono::Duration::hours(25));
+        let again = post(&world, path, path, &body).await;
+        if first.body["secret"].is_string() || first.body["code"].is_string() {
+            assert_eq!((again.status.as_u16(), again.problem()), (409, "shown-once"), "{path} {}", again.text);
+            assert!(again.body["id"] == first.body["id"] && again.body["position"] == first.body["position"]);
+        } else {
+            let mut told = first.body.clone();
+            if told.get("plan").is_some() {
+                told["plan"] = Value::Null;
+            }
+            assert_eq!((again.status, &again.body), (first.status, &told), "{path}");
+            assert_eq!(again.header("rollcall-position"), first.header("rollcall-position"), "{path}");
+        }
+        world.clock.pass(chrono::Duration::hours(25));
+        let reused = post(&world, path, path, &other).await;
+        assert_eq!((reused.status.as_u16(), reused.problem()), (422, "idempotency-key-reused"), "{path}");
+        assert_eq!(world.head(), head, "{path}");
+    }
+    let routes = PERMISSIONS.iter().filter(|route| route.method == "POST" && route.demands.is_some());
+    for route in routes.filter(|route| !QUESTIONS.contains(&route.demands.unwrap().action)) {
+        let fits = |path: &&&str| {
+            let (a, b): (Vec<_>, Vec<_>) = (route.path.split('/').collect(), path.split('/').collect());
+            a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.starts_with('{') || a == b)
+        };
+        let known = NO_COMMANDS.contains(&route.path) || held.iter().find(fits).is_some();
+        assert!(known || route.path.ends_with("/plan"), "{} is in no list here", route.path);
+    }
+}
+
+/// A 5xx after a command was recorded: the same request again is told what became of it, and gives nothing twice.
+#[tokio::test]
+async fn a_command_whose_effect_was_not_known_in_time_is_not_given_again() {
+    let world = World::licensing().await;
+    world.control.forgets.store(true, Ordering::Relaxed);
+    let first = post(&world, "k", "/api/v1/services", &json!({"id": "ci"})).await;
+    assert_eq!((first.status.as_u16(), first.problem()), (503, "unavailable"), "{}", first.text);
+    let head = world.head();
+    assert_eq!(post(&world, "k", "/api/v1/services", &json!({"id": "ci"})).await.status, 503);
+    world.control.forgets.store(false, Ordering::Relaxed);
+    let again = post(&world, "k", "/api/v1/services", &json!({"id": "ci"})).await;
+    assert_eq!((again.status.as_u16(), &again.body["id"]), (201, &json!("ci")), "{}", again.text);
+    assert_eq!((&again.body["position"], world.head()), (&first.body["position"], head));
+}
+
+#[tokio::test]
+async fn what_the_log_keeps_of_a_request_is_told_to_nobody_who_may_not_ask_any_more() {
+    use rollcall_events::body::Scope;
+    let world = World::under("harbor").await;
+    let portal = world.service("portal", "api:sender", Scope::Root).await;
+    assert_eq!(post_as(&world, &portal, "k", SECRETS, &json!({})).await.status, 201);
+    let bindings = world.ok("/api/v1/bindings").await;
+    for row in bindings["items"].as_array().unwrap().iter().filter(|row| row["role"] == "api:sender") {
+        assert_eq!(world.delete(&format!("/api/v1/bindings/{}", row["id"].as_str().unwrap())).await.status, 200);
+    }
     world.clock.pass(chrono::Duration::hours(25));
-    let later = post(&world, "day", SECRETS, &json!({})).await;
-    assert_ne!(later.body["id"], first.body["id"]);
+    let head = world.head();
+    let reply = post_as(&world, &portal, "k", SECRETS, &json!({})).await;
+    assert!(matches!(reply.status.as_u16(), 403 | 404), "{}", reply.text);
+    assert_eq!(world.head(), head);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -85,6 +85,8 @@ pub(super) struct TestControl {
     pub behind: AtomicU64,
     /// Whoever holds it stops the fold.
     pub gate: Arc<tokio::sync::Mutex<()>>,
+    /// Whether effects cannot be told at present.
+    pub forgets: AtomicBool,
 }
 
 impl Freshness for TestControl {
@@ -120,6 +122,9 @@ impl Control for TestControl {
         std::time::Duration::from_millis(1_500)
     }
     async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ControlError> {
+        if self.forgets.load(Ordering::Relaxed) {
+            return Ok(vec![None; positions.len()]);
+        }
         let effects = self.effects.lock().unwrap();
         Ok(positions.iter().map(|position| effects.get(position).cloned()).collect())
     }
@@ -374,6 +379,7 @@ impl World {
             looked_up: AtomicUsize::default(),
             behind: AtomicU64::default(),
             gate: Arc::default(),
+            forgets: AtomicBool::default(),
         });
         let ops = ops::open(&EngineConfig::Embedded { dir: dir.clone() }).await.unwrap();
         let flexnet: SourceName = "flexnet".parse().unwrap();

@@ -315,19 +315,43 @@ pub async fn set(commands: Commands, new: NewBinding, only_if: Precondition) -> 
         let view = commands.view(&roster);
         let binding = resolve(&roster, &view, new, commands.giver(), commands.now())?;
         let ends = binding.ends;
-        let group = match &binding.principal {
-            body::Principal::Group(id) => Some((id.to_string(), find::group_name(&roster, id.as_str()))),
-            _ => None,
-        };
+        let group = named_group(&roster, &binding.principal);
         let body = Body::BindingSet(binding);
         let id = binding_id::of_subject(&body.subject());
         commands.check(find::binding(&roster, &id).map(|binding| binding.position))?;
         (body, id, ends, group)
     };
-    let CommandOutcome { position, effect } = commands.append(&body).await?;
+    let outcome = commands.append(&body).await?;
     let id = given_id(&commands.live().read(), &body).unwrap_or(id);
-    let (group, group_name) = group.map_or((None, None), |(id, name)| (Some(id), name));
-    Ok(BindingSet { id, group, group_name, ends, position, effect })
+    Ok(BindingSet::of(id, group, ends, outcome))
+}
+
+impl BindingSet {
+    fn of(
+        id: String,
+        group: Option<(String, Option<String>)>,
+        ends: Option<DateTime<Utc>>,
+        did: CommandOutcome,
+    ) -> Self {
+        let CommandOutcome { position, effect } = did;
+        let (group, group_name) = group.map_or((None, None), |(id, name)| (Some(id), name));
+        Self { id, group, group_name, ends, position, effect }
+    }
+
+    /// Of a binding that was recorded before.
+    pub(crate) fn recorded(roster: &Roster, binding: &Binding, outcome: CommandOutcome) -> Self {
+        let body = Body::BindingSet(binding.clone());
+        let id = given_id(roster, &body).unwrap_or_else(|| binding_id::of_subject(&body.subject()));
+        Self::of(id, named_group(roster, &binding.principal), binding.ends, outcome)
+    }
+}
+
+/// The id and the name of a group that is given a role.
+fn named_group(roster: &Roster, principal: &body::Principal) -> Option<(String, Option<String>)> {
+    match principal {
+        body::Principal::Group(id) => Some((id.to_string(), find::group_name(roster, id.as_str()))),
+        body::Principal::User(_) | body::Principal::Service(_) => None,
+    }
 }
 
 /// The id under which a role that was given stands: that of the least role of an administrator, where the profile

@@ -349,8 +349,8 @@ async fn plan_on_copy(
 /// A document of bindings that is so now.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BindingsApplied {
-    /// The plan that was applied.
-    pub plan: String,
+    /// The plan that was applied; `null` where it was done before and is told from the log, which does not know it.
+    pub plan: Option<String>,
     /// Where its commands stand, in the order of its rows.
     #[schema(value_type = Vec<u64>)]
     pub positions: Vec<Position>,
@@ -385,5 +385,5 @@ pub async fn apply(
     }
     let outcomes = commands.append_all(&planned.commands).await?;
     let positions = outcomes.iter().map(|outcome| outcome.position).collect();
-    Ok(BindingsApplied { plan: planned.plan.plan, positions })
+    Ok(BindingsApplied { plan: Some(planned.plan.plan), positions })
 }

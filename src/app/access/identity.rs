@@ -112,11 +112,11 @@ pub struct LinkPlanShown {
 /// What was done.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinksApplied {
-    /// The plan that this was.
-    pub plan: String,
+    /// The plan that this was; `null` where it was done before and is told from the log, which does not know it.
+    pub plan: Option<String>,
     /// How many pairs were linked or parted.
     pub links: u64,
-    /// How many more pairs the rule takes for one: ask again.
+    /// How many more pairs the rule takes for one: ask again. 0 where this is told from the log, which does not know it.
     #[serde(default)]
     pub left: u64,
     /// The log's position that holds all of it.
@@ -379,10 +379,10 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
         position = outcome.position;
     }
     let links = plan.commands.iter().filter(|body| is_link(body)).count() as u64;
-    Ok(LinksApplied { plan: plan.name, links, left, position })
+    Ok(LinksApplied { plan: Some(plan.name), links, left, position })
 }
 
-fn is_link(body: &Body) -> bool {
+pub(crate) fn is_link(body: &Body) -> bool {
     matches!(body, Body::IdentityLinked(_) | Body::IdentityUnlinked(_))
 }
 
@@ -464,7 +464,7 @@ async fn apply_due(app: &App, due: impl Fn(&Roster, u32) -> (Vec<Body>, Option<u
             if app.live.read().check_command(&body, app.now()).is_err() {
                 continue;
             }
-            commands::append(app, &body, None).await?;
+            commands::append(app, &body, &commands::Origin::default()).await?;
             let rule = match &body {
                 Body::UserNameGiven(name) => name.rule.clone(),
                 Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => link.rule.clone(),

@@ -1,7 +1,7 @@
 //! Registry secrets and the invitations that fetch one (DESIGN 9, "Credentials").
 //! A secret is shown once: what is recorded is its SHA-256, and nothing here keeps the text.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
@@ -18,7 +18,7 @@ use crate::{
     Answer, App, CommandOutcome, Commands, List, Reads,
     access::users::command_id,
     caller::CallerView,
-    commands,
+    commands::{self, Origin},
     error::{Error, ErrorKind, Result},
     find, input, prefix,
     random::{random, random_id},
@@ -402,12 +402,7 @@ pub async fn invite(commands: Commands, user: &str) -> Result<InvitationIssued> 
 ///
 /// # Errors
 /// The code is unknown, redeemed or too old; or the label does not fit.
-pub async fn redeem(
-    app: &App,
-    code: &str,
-    redemption: Redemption,
-    traceparent: Option<&Arc<str>>,
-) -> Result<SecretIssued> {
+pub async fn redeem(app: &App, code: &str, redemption: Redemption, origin: &Origin) -> Result<SecretIssued> {
     let now = app.now();
     let over = || {
         ErrorKind::UnknownInvitation
@@ -431,7 +426,7 @@ pub async fn redeem(
         author: Some(Author::of(&body::Principal::User(owner))),
         made_with: None,
     };
-    let outcome = commands::append(app, &Body::SecretIssued(secret.clone()), traceparent).await;
+    let outcome = commands::append(app, &Body::SecretIssued(secret.clone()), origin).await;
     let outcome = outcome.map_err(|error| match error.kind {
         // Somebody was quicker with the same code: the fold refused the second.
         ErrorKind::Refused => over(),

@@ -97,8 +97,8 @@ pub struct ConfigurationConfirmation {
 /// A configuration that is in effect now.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ConfigurationApplied {
-    /// The plan that was applied.
-    pub plan: String,
+    /// The plan that was applied; `null` where it was done before and is told from the log, which does not know it.
+    pub plan: Option<String>,
     /// The log's position that holds all of it.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -195,7 +195,7 @@ pub async fn apply(mut commands: Commands, confirmation: ConfigurationConfirmati
             position = outcome.position;
         }
     }
-    Ok(ConfigurationApplied { plan: plan.name, position })
+    Ok(ConfigurationApplied { plan: Some(plan.name), position })
 }
 
 /// The project that everybody shares, where the profile in force has one and nobody has made it yet.

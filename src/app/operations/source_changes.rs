@@ -111,8 +111,8 @@ pub struct SourceRetirement {
 pub struct SourceChanged {
     /// The source.
     pub source: String,
-    /// The plan that this was.
-    pub plan: String,
+    /// The plan that this was; `null` where it was done before and is told from the log, which does not know it.
+    pub plan: Option<String>,
     /// The log's position that holds it.
     #[schema(value_type = u64)]
     pub position: Position,
@@ -267,7 +267,7 @@ pub async fn apply(
             if change == SourceChange::Retire {
                 commands.runners().hint(&source);
             }
-            let (source, plan) = (source.to_string(), plan.name);
+            let (source, plan) = (source.to_string(), Some(plan.name));
             Ok(SourceChanged { source, plan, position: outcome.position, effect: outcome.effect })
         }
     }

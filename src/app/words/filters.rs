@@ -39,12 +39,15 @@ pub(crate) fn known_account(reads: &Reads, asked: Option<&str>) -> Result<()> {
     }
 }
 
-/// Refuses what no delivery and no read of a source is called.
+/// Refuses what no delivery, no read of a source and no request is called.
 pub(crate) fn correlation(asked: Option<&str>) -> Result<()> {
-    let is_id = |text: &str| ["dlv_", "run_"].iter().any(|kind| text.starts_with(kind)) && has_form_of_id(text);
+    let is_request = |text: &str| text.strip_prefix("req_").is_some_and(|id| id.len() == 32);
+    let is_id = |text: &str| {
+        is_request(text) || (["dlv_", "run_"].iter().any(|kind| text.starts_with(kind)) && has_form_of_id(text))
+    };
     match asked {
         Some(asked) if !is_id(asked) => Err(ErrorKind::InvalidQuery.because(format!(
-            "`correlation={}` is no id of a delivery (dlv_..) or of a read of a source (run_..).",
+            "`correlation={}` is no id of a delivery (dlv_..), of a read of a source (run_..) or of a request with an `Idempotency-Key` (req_..).",
             asked.escape_debug()
         ))),
         _ => Ok(()),

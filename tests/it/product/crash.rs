@@ -3,7 +3,7 @@
 //! `ROLLCALL_KILLS` and `ROLLCALL_FAULTS` (a number, or `all`) say how long to go on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     DEADLINE, Dir,
-    api::{Http, Secret, signed, unix_now},
+    api::{Answer, Http, Secret, signed, unix_now},
     faults::{Fault, Shim},
     random::Random,
     server::{Server, WORLD},
@@ -255,5 +255,110 @@ fn a_server_that_stops_ends_what_it_began() {
     load.stop();
     server.go();
     check(&server, &mut told.lock().unwrap());
+    verified(&server);
+}
+
+/// A request with an `Idempotency-Key`, and what was answered.
+struct Asked {
+    kind: Kind,
+    path: String,
+    key: String,
+    body: Value,
+    told: Option<Answer>,
+}
+
+/// What such a request makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Secret,
+    Invitation,
+    Service,
+    ServiceSecret,
+}
+
+const KINDS: [Kind; 4] = [Kind::Secret, Kind::Invitation, Kind::Service, Kind::ServiceSecret];
+
+impl Asked {
+    fn new(round: usize, n: usize) -> Self {
+        let (kind, key) = (KINDS[n % KINDS.len()], format!("k{round}-{n}"));
+        let user = ["ada", "pia", "max"][round % 3];
+        let (path, body) = match kind {
+            Kind::Secret => (format!("/api/v1/users/{user}/secrets"), json!({"label": key})),
+            Kind::Invitation => (format!("/api/v1/users/{user}/invitations"), json!({})),
+            Kind::Service => ("/api/v1/services".to_owned(), json!({"id": format!("s{round}-{n}")})),
+            Kind::ServiceSecret => ("/api/v1/services/ci/secrets".to_owned(), json!({"label": key})),
+        };
+        Self { kind, path, key, body, told: None }
+    }
+
+    fn ask(&self, http: &Http, base: &str, admin: &str) -> Option<Answer> {
+        let request = http.post(&format!("{base}{}", self.path)).bearer_auth(admin);
+        let request = request.header("idempotency-key", &self.key).header("content-type", "application/json");
+        http.try_send(request.body(self.body.to_string())).ok()
+    }
+}
+
+/// Promise 12: a command that is repeated with its key after a crash is the same command.
+#[test]
+fn a_command_with_its_key_is_given_once_when_the_server_is_killed_before_its_answer() {
+    let mut random = Random(11);
+    let mut server = Server::start();
+    server.say(WORLD);
+    server.post("/api/v1/services", &json!({"id": "ci"})).expect(201);
+    let admin = server.admin_key();
+    let mut made: BTreeSet<(Kind, String)> = [(Kind::Service, "ci".to_owned())].into();
+    // Those that stood in the log and were not answered.
+    let mut cut_off = BTreeMap::<Kind, u32>::new();
+    for round in 0..16 {
+        let answered = Arc::new(AtomicU64::new(0));
+        let workers: Vec<_> = (0..16)
+            .map(|n| {
+                let (answered, base, admin) = (answered.clone(), server.url(""), admin.clone());
+                thread::spawn(move || {
+                    let mut asked = Asked::new(round, n);
+                    asked.told = asked.ask(&Http::default(), &base, &admin);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    asked
+                })
+            })
+            .collect();
+        let some = 1 + random.next() % 4;
+        while answered.load(Ordering::Relaxed) < some {
+            std::hint::spin_loop();
+        }
+        server.kill();
+        let asked: Vec<Asked> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+        server.go();
+        for asked in asked {
+            let head = || server.get("/api/v1/log/head").expect(200).json()["position"].as_u64().unwrap();
+            let before = head();
+            let again = asked.ask(&server.http, &server.url(""), &admin).unwrap();
+            let recorded = head() - before;
+            match &asked.told {
+                Some(told) => {
+                    assert_eq!(told.status, 201, "{told:?}");
+                    assert_eq!((again.status, &again.text, recorded), (201, &told.text, 0));
+                }
+                None if again.status == 201 => {
+                    *cut_off.entry(asked.kind).or_default() += u32::from(asked.kind == Kind::Service && recorded == 0);
+                }
+                None => {
+                    assert_eq!((again.status, again.problem().as_str(), recorded), (409, "shown-once", 0), "{again:?}");
+                    *cut_off.entry(asked.kind).or_default() += 1;
+                }
+            }
+            let id = again.json()["id"].as_str().unwrap().to_owned();
+            assert!(made.insert((asked.kind, id)), "two requests made one: {again:?}");
+        }
+        if KINDS.iter().all(|kind| cut_off.get(kind).is_some_and(|n| *n > 1)) {
+            break;
+        }
+    }
+    assert!(KINDS.iter().all(|kind| cut_off.get(kind).is_some_and(|n| *n > 0)), "only {cut_off:?} were cut off");
+    let ids = |path: &str| server.pages(path).into_iter().map(|row| row["id"].as_str().unwrap().to_owned());
+    let secrets = ["ada", "pia", "max"].into_iter().flat_map(|user| ids(&format!("/api/v1/users/{user}/secrets")));
+    let there: BTreeSet<String> =
+        secrets.chain(ids("/api/v1/services")).chain(ids("/api/v1/services/ci/secrets")).collect();
+    assert_eq!(there, made.into_iter().map(|(_, id)| id).collect(), "one for each request, and no more");
     verified(&server);
 }

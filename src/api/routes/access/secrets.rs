@@ -123,6 +123,6 @@ async fn redeem(
     Path(code): Path<String>,
     JsonBody(redemption): JsonBody<Redemption>,
 ) -> Result<Response> {
-    let issued = secrets::redeem(&redeem.app, &code, redemption, redeem.traceparent.as_ref()).await?;
+    let issued = secrets::redeem(&redeem.app, &code, redemption, &redeem.origin).await?;
     response::json(StatusCode::CREATED, Some(issued.position), &issued)
 }

@@ -1,6 +1,9 @@
 //! The capability to command: an event under the source `local`, then the fold's judgement of it (DESIGN 5, "The fold is
 //! the judge"), or an order to the process. Decides nothing itself.
 
+pub(crate) mod budget;
+mod once;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -24,6 +27,8 @@ use crate::{
     telemetry::CommandAnswered,
     turn::Turn,
 };
+
+pub use once::{CommandsRecorded, Given, OneRequest, Told};
 
 /// How long a command waits for the fold, which is milliseconds behind the log when all is well.
 const FOLD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,18 +58,27 @@ impl Precondition {
     }
 }
 
+/// What commands come with.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The W3C trace context of the request, where it has one.
+    pub traceparent: Option<Arc<str>>,
+    /// The request, where its commands are given once.
+    pub request: Option<Arc<OneRequest>>,
+}
+
 /// The capability to command. Got by [`App::admit`].
 pub struct Commands {
     app: Arc<App>,
     signed_in: SignedIn,
-    traceparent: Option<Arc<str>>,
+    origin: Origin,
     /// Held while these commands alone are judged.
     exclusive: Option<OwnedRwLockWriteGuard<()>>,
 }
 
 impl Commands {
-    pub(crate) fn new(app: Arc<App>, signed_in: SignedIn, traceparent: Option<Arc<str>>) -> Self {
-        Self { app, signed_in, traceparent, exclusive: None }
+    pub(crate) fn new(app: Arc<App>, signed_in: SignedIn, origin: Origin) -> Self {
+        Self { app, signed_in, origin, exclusive: None }
     }
 
     /// The time.
@@ -196,7 +210,7 @@ impl Commands {
             let roster = self.live().read();
             self.take_room(bodies, &self.view(&roster))?;
         }
-        append_all(&self.app, bodies, self.traceparent.as_ref()).await
+        append_all(&self.app, bodies, &self.origin).await
     }
 
     /// Whether the caller may still give the commands of its own that stand at these positions. Whether they would do
@@ -236,7 +250,7 @@ impl Commands {
             roster.check_command(body, self.now()).map_err(|refusal| refused_command(body, &refusal, &view))?;
             self.take_room(std::slice::from_ref(body), &view)?;
         }
-        append(&self.app, body, self.traceparent.as_ref()).await
+        append(&self.app, body, &self.origin).await
     }
 }
 
@@ -271,8 +285,8 @@ impl std::ops::Deref for ConditionalCommands {
 }
 
 /// Appends `body` and waits for its effect.
-pub(crate) async fn append(app: &App, body: &Body, traceparent: Option<&Arc<str>>) -> Result<CommandOutcome> {
-    let outcomes = append_all(app, std::slice::from_ref(body), traceparent).await?;
+pub(crate) async fn append(app: &App, body: &Body, origin: &Origin) -> Result<CommandOutcome> {
+    let outcomes = append_all(app, std::slice::from_ref(body), origin).await?;
     outcomes
         .into_iter()
         .next()
@@ -281,18 +295,21 @@ pub(crate) async fn append(app: &App, body: &Body, traceparent: Option<&Arc<str>
 
 /// Appends commands together, all of them or none, and waits for the effect of each. The first that lost is told; the
 /// others stand.
-pub(crate) async fn append_all(
-    app: &App,
-    bodies: &[Body],
-    traceparent: Option<&Arc<str>>,
-) -> Result<Vec<CommandOutcome>> {
+pub(crate) async fn append_all(app: &App, bodies: &[Body], origin: &Origin) -> Result<Vec<CommandOutcome>> {
     let now = app.now();
+    let mut given = origin.request.as_ref().map(|request| request.next(bodies.len()));
     let mut events = Vec::with_capacity(bodies.len());
     for body in bodies {
+        let (id, correlation) = match &mut given {
+            Some((ids, asked)) => (ids.next(), Some(Arc::clone(asked))),
+            None => (None, None),
+        };
+        let id = id.map_or_else(|| random_id("evt", now), Ok)?;
         events.push(NewEvent {
             time: Some(now),
-            traceparent: traceparent.cloned(),
-            ..NewEvent::of(SourceName::local(), random_id("evt", now)?, body)
+            correlation,
+            traceparent: origin.traceparent.clone(),
+            ..NewEvent::of(SourceName::local(), id, body)
         });
     }
     let outcomes =
@@ -305,20 +322,27 @@ pub(crate) async fn append_all(
         })
         .collect();
     if positions.len() != bodies.len() {
-        return Err(ErrorKind::Internal.because("The log had the command's random id already. Send the command again."));
+        return Err(ErrorKind::Internal.because("The log had the command's id already. Send the command again."));
     }
-    let effects = match positions.last() {
-        Some(last) if app.is_applied_within(*last, FOLD_TIMEOUT).await => app.control.effects(&positions).await.ok(),
-        _ => None,
-    };
-    let mut effects = effects.unwrap_or_default().into_iter();
+    let effects = judged(app, &positions).await;
     let answered: Vec<(&Body, Position, Option<Effect>)> =
-        bodies.iter().zip(positions).map(|(body, position)| (body, position, effects.next().flatten())).collect();
+        bodies.iter().zip(positions).zip(effects).map(|((body, position), effect)| (body, position, effect)).collect();
     for (body, position, effect) in &answered {
         let effect = effect.as_ref().map_or("unknown", Effect::as_str);
         CommandAnswered { kind: body.kind(), position: *position, effect }.emit();
     }
     answered.into_iter().map(|(_, position, effect)| outcome(position, effect)).collect()
+}
+
+/// What the fold said of each of these commands, as soon as it has; nothing of one where it is not known in time.
+async fn judged(app: &App, positions: &[Position]) -> Vec<Option<Effect>> {
+    let effects = match positions.last() {
+        Some(last) if app.is_applied_within(*last, FOLD_TIMEOUT).await => app.control.effects(positions).await.ok(),
+        _ => None,
+    };
+    let mut effects = effects.unwrap_or_default();
+    effects.resize(positions.len(), None);
+    effects
 }
 
 /// What a caller is told of what the fold said of a command.
