@@ -20,17 +20,22 @@ impl Roster {
         let ix = self.facts.packages.intern(cx.space, data.package.as_str());
         let rank = if data.container_delivery { Rank::Full } else { Rank::Lesser };
         let Some(row) = self.facts.packages.get(ix) else { return Effect::NoChange };
-        let takes = row.register.compare(cx.claim, rank) == Precedence::Wins;
+        let (takes, mine) = (row.register.compare(cx.claim, rank) == Precedence::Wins, row.project);
+        let project_name = || match &data.project_name {
+            Some(name) => name.parse(),
+            None => project_name_of(data.name.as_deref().unwrap_or(data.package.as_str())),
+        };
+        if !takes
+            && data.container_delivery
+            && let Ok(name) = project_name()
+        {
+            self.keep_name(ix, name.as_str());
+        }
         if takes && data.container_delivery {
-            let name = match &data.project_name {
-                Some(name) => name.parse(),
-                None => project_name_of(data.name.as_deref().unwrap_or(data.package.as_str())),
-            };
-            let name: rollcall_events::ProjectName = match name {
+            let name: rollcall_events::ProjectName = match project_name() {
                 Ok(name) => name,
                 Err(error) => return self.park(cx, error.to_string()),
             };
-            let mine = row.project;
             if let Err(holder) = self.name_is_free(mine, name.as_str()) {
                 let (package, taken) = (&data.package, format!("name taken: project {name} belongs to {holder}"));
                 let what = format!("{taken}; package {package} needs another project_name");
@@ -39,6 +44,9 @@ impl Roster {
             let project = self.claim_name(cx.position(), mine, name.as_str(), || Origin::Package(ix));
             if let Some(row) = self.facts.packages.get_mut(ix) {
                 row.project = project;
+            }
+            for name in self.facts.earlier_names.remove(&ix).into_iter().flatten() {
+                self.keep_name(ix, &name);
             }
         }
         let producer = self.facts.accounts.intern(cx.space, data.producer.as_str());
@@ -56,6 +64,29 @@ impl Roster {
         effect
     }
 
+    /// A name that a package had before it had the present one: it finds the project whenever it was said, unless somebody
+    /// else has it. Of a package without a project it waits for that.
+    fn keep_name(&mut self, package: u32, name: &str) {
+        let Some(project) = self.facts.packages.get(package).map(|row| row.project) else { return };
+        if project == NONE {
+            self.facts.earlier_names.entry(package).or_default().insert(name.to_owned());
+        } else if self.name_is_free(project, name).is_ok() {
+            self.own_name(project, name);
+        }
+    }
+
+    /// A name finds a project from here on. The name's row.
+    fn own_name(&mut self, project: u32, name: &str) -> u32 {
+        let facts = &mut self.facts;
+        let known = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
+        let name = facts.project_names.intern(0, name);
+        if let Some(owner) = facts.project_names.get_mut(name).filter(|_| known != Some(project)) {
+            *owner = project;
+            self.index.project_names.push(project, name);
+        }
+        name
+    }
+
     /// Gives a project a name that is free, and makes the project where there is none yet. The project's row.
     pub(crate) fn claim_name(
         &mut self,
@@ -64,18 +95,12 @@ impl Roster {
         name: &str,
         origin: impl FnOnce() -> Origin,
     ) -> u32 {
-        let facts = &mut self.facts;
-        let known = facts.project_names.find(0, name).and_then(|ix| facts.project_names.get(ix)).copied();
-        let name = facts.project_names.intern(0, name);
-        let project = if mine == NONE { u32::try_from(facts.projects.len()).unwrap_or(NONE) } else { mine };
+        let project = if mine == NONE { u32::try_from(self.facts.projects.len()).unwrap_or(NONE) } else { mine };
+        let name = self.own_name(project, name);
         if mine == NONE {
-            facts.projects.push(Project { origin: origin(), name, since: position });
-        } else if let Some(row) = facts.projects.get_mut(project as usize) {
+            self.facts.projects.push(Project { origin: origin(), name, since: position });
+        } else if let Some(row) = self.facts.projects.get_mut(project as usize) {
             row.name = name;
-        }
-        if let Some(owner) = facts.project_names.get_mut(name).filter(|_| known != Some(project)) {
-            *owner = project;
-            self.index.project_names.push(project, name);
         }
         project
     }

@@ -474,6 +474,8 @@ pub(crate) struct Facts {
     pub(crate) names_not_in_effect: BTreeMap<u32, NameNotInEffect>,
     pub(crate) projects: Vec<Project>,
     pub(crate) project_names: Table<u32>,
+    /// Of packages without a project: names that they had before, which find it once it is there.
+    pub(crate) earlier_names: BTreeMap<u32, BTreeSet<String>>,
     /// Projects that people made, by id: their rows among `projects`.
     pub(crate) local_projects: Table<u32>,
     pub(crate) folders: Table<Option<Folder>>,
@@ -527,6 +529,7 @@ impl Facts {
             names_not_in_effect: BTreeMap::new(),
             projects: Vec::new(),
             project_names: Table::default(),
+            earlier_names: BTreeMap::new(),
             local_projects: Table::default(),
             folders: Table::default(),
             services: Table::default(),

@@ -154,6 +154,7 @@ impl Roster {
             mine.sort_unstable();
             mine.dedup();
             view.aliases = mine.into_iter().map(|name| names.id(name)).collect();
+            view.aliases.sort_unstable();
         }
         view
     }

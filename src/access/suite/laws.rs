@@ -73,6 +73,18 @@ proptest! {
         prop_assert_eq!(membership_digest(&History(again).fold(), noon()), expected);
     }
 
+    /// What is called how, by which earlier names it is found, who asks for which name and what waits: of things that do not ask
+    /// for each other's names none of it depends on when what was said came.
+    #[test]
+    fn names_and_earlier_names_and_claims_hang_on_no_order_of_arrival((straight, twisted) in shuffled()) {
+        let named = |events: &[NewEvent]| History(events.iter().map(with_own_name).collect()).fold();
+        let (one, other) = (named(&straight.0), named(&twisted));
+        prop_assert_eq!(names(&one), names(&other));
+        prop_assert_eq!(membership_digest(&one, noon()), membership_digest(&other, noon()));
+        let again = Roster::from_snapshot(&other.to_snapshot()).unwrap();
+        prop_assert_eq!(names(&again), names(&one));
+    }
+
     /// Which persons are one user is a matter of which links stand, whenever each was said and however often; and of no name.
     #[test]
     fn who_is_one_user_hangs_on_no_order_of_links_and_persons((before, said, order) in linked()) {
@@ -129,6 +141,33 @@ proptest! {
         prop_assert!(matches!(folded.effect, Effect::Parked(_) | Effect::Refused(_)));
         prop_assert_eq!(membership_digest(&roster, noon()), before);
     }
+}
+
+/// The event with a name that its package or person asks for at times, and nobody else.
+fn with_own_name(event: &NewEvent) -> NewEvent {
+    let (key, id) = match &*event.kind {
+        "rollcall.package.upserted.v1" => ("project_name", "package"),
+        "rollcall.person.upserted.v1" => ("username", "person"),
+        _ => return event.clone(),
+    };
+    let mut data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+    let which = (event.sequence.unwrap() + event.data.len() as u64) % 4;
+    data[key] = format!("{}-{which}", data[id].as_str().unwrap()).into();
+    NewEvent { data: data.to_string().into(), ..event.clone() }
+}
+
+/// What every project and user that is there is called, by which earlier names projects are found, what is asked for and
+/// what waits.
+fn names(roster: &Roster) -> Vec<String> {
+    let projects = roster.projects().map(|ix| roster.project(ix)).filter(|project| !project.archived);
+    let mut all: Vec<String> =
+        projects.map(|project| format!("{} {} {:?}", project.id, project.name, project.aliases)).collect();
+    let there = roster.users().filter(|user| roster.user(*user).persons.iter().any(|person| !person.removed));
+    all.extend(there.map(|user| format!("{} {}", roster.user_id(user), roster.user_name(user))));
+    all.extend(roster.parked().map(|parked| format!("{} {} {}", parked.source, parked.subject, parked.reason)));
+    all.extend(roster.claims().into_iter().map(|(project, who)| format!("{} {who:?}", roster.project_name(project))));
+    all.sort();
+    all
 }
 
 /// Which persons each user is.
@@ -279,6 +318,33 @@ fn a_name_is_kept_by_the_first_and_the_second_is_parked_until_it_asks_for_anothe
     assert_eq!((roster.parked().count(), roster.claims().len()), (0, 0));
     let project = roster.project(roster.project_by_name("acme").unwrap());
     assert_eq!((project.name, project.aliases), ("db", vec!["acme"]));
+}
+
+/// A package that was renamed is found by the name that it had, also where that came last, and also where the package was not
+/// delivered meanwhile; which of two rivals has a name is a matter of arrival.
+#[test]
+fn an_earlier_name_finds_its_project_whenever_it_came() {
+    let package = |name: &str, delivered: bool| {
+        format!(r#"{{"package":"p","project_name":"{name}","producer":"initech","container_delivery":{delivered}}}"#)
+    };
+    let said = [(1, package("a", true)), (2, package("b", true)), (3, package("c", false)), (4, package("d", true))];
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [2, 1, 0, 3], [1, 3, 0, 2]] {
+        let mut h = small();
+        for n in order {
+            h.say("flexnet", "package.upserted", Some(said[n].0), &said[n].1);
+        }
+        let roster = h.fold();
+        let found = roster.project(roster.project_by_name("a").unwrap());
+        assert_eq!((found.name, found.aliases), ("d", vec!["a", "b"]), "{order:?}");
+        let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
+        assert_eq!(again.project_by_name("b"), roster.project_by_name("d"));
+    }
+    let mut h = small();
+    h.say("flexnet", "package.upserted", Some(2), &package("d", true));
+    h.say("flexnet", "package.upserted", Some(1), &package("acme", true));
+    let roster = h.fold();
+    assert_eq!(roster.project(roster.project_by_name("acme").unwrap()).package, Some("db-suite"));
+    assert!(roster.claims().is_empty(), "an old name claims nothing");
 }
 
 #[test]
