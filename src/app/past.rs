@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use rollcall_access::{
     Basis, Effort, PastQuestion, Place, Principal, ProjectIx, Roster, ScopeName, UserIx, effective_by,
 };
-use rollcall_eventlog::{Moment, When};
+use rollcall_eventlog::{ClockMend, Moment, When};
 use rollcall_events::{
     LogId, Position, Recorded,
     names::{CallerReference, ProjectReference},
@@ -204,7 +204,9 @@ impl Reads {
             }
         }
         if basis == Basis::Effective {
-            (roster, _) = fold(turn, roster, Budget::default(), move || effective_by(records, at)).await?;
+            let mends = self.tail().clock_mends().await?;
+            let told = move |record: &Recorded| ClockMend::told(&mends, record.position, record.recorded_at).0;
+            (roster, _) = fold(turn, roster, Budget::default(), move || effective_by(records, at, told)).await?;
         }
         roster.advance_to(to);
         Ok(PastRoster { roster, moment, at })

@@ -115,6 +115,12 @@ struct Record {
 }
 
 impl Record {
+    /// For how many seconds the answer is "wait". A longer wait than there is was begun by a clock that was set back since.
+    fn wait(&self, now: i64) -> i64 {
+        let wait = self.blocked_until - now;
+        if (0..=DECAY.num_seconds()).contains(&wait) { wait } else { 0 }
+    }
+
     fn fail(&mut self, credential: u64, free: u32, now: i64) {
         let Some(count) = self.failures.add(credential, DECAY, now) else { return };
         if let Some(over) = count.checked_sub(free) {
@@ -243,9 +249,9 @@ impl Throttle {
             Target::Nobody => None,
         };
         let client = clients.get_mut(client);
-        let until = account.as_ref().map_or(0, |account| account.blocked_until).max(client.blocked_until);
-        if until > now {
-            return Err(TimeDelta::seconds(until - now));
+        let wait = account.as_ref().map_or(0, |account| account.wait(now)).max(client.wait(now));
+        if wait > 0 {
+            return Err(TimeDelta::seconds(wait));
         }
         if let Some(account) = account {
             account.fail(credential, FREE_PER_ACCOUNT, now);
@@ -264,7 +270,7 @@ impl Throttle {
         if account.takes_from_known(client, credential, now) {
             return true;
         }
-        let may = account.strangers.blocked_until <= now;
+        let may = account.strangers.wait(now) == 0;
         if may {
             account.strangers.fail(credential, FREE_PER_ACCOUNT, now);
         }
@@ -368,6 +374,17 @@ mod tests {
         for second in 0..1000 {
             assert_eq!(throttle.guess(ADA, nth(1), "wrong", second), Ok(()));
         }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_there_is_a_wait_after_a_clock_that_was_set_back() {
+        let (throttle, year) = (Throttle::default(), 365 * 86_400);
+        let wrong = |from: i64| {
+            (0..40).filter(|n| throttle.guess(ADA, nth(1), &format!("wrong-{from}-{n}"), from).is_err()).count()
+        };
+        assert!(wrong(year) > 20, "who guesses waits");
+        assert_eq!(throttle.sign_in(ADA, nth(2), 0), Ok(()), "the clock is right again");
+        assert!(wrong(1) > 20, "and who guesses then waits too");
     }
 
     #[test]

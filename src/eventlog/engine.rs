@@ -2,13 +2,16 @@
 
 use async_trait::async_trait;
 
-use crate::{Append, Tail};
+use crate::{Append, ClockAhead, Tail};
 
 /// An open log, as an engine keeps it.
 #[async_trait]
 pub(crate) trait Engine: Append + Tail {
     /// Whether it takes events. Reading goes on while it does not.
     fn health(&self) -> Health;
+
+    /// How far the machine's clock is ahead of what it can say; nothing where it can be right.
+    fn clock_ahead(&self) -> Option<ClockAhead>;
 
     /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
     async fn close(&self);
@@ -56,6 +59,9 @@ pub enum OpenError {
         /// What was seen.
         what: String,
     },
+    /// The machine's clock cannot be right. Nothing was touched.
+    #[error("{0}")]
+    Clock(#[from] ClockAhead),
     /// The storage said no.
     #[error("{place}: {what}")]
     Storage {

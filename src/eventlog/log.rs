@@ -7,15 +7,21 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use rollcall_events::{Clock, LogId, NewEvent, Position, Recorded};
+use rollcall_events::{
+    Body, Clock, LogId, NewEvent, Position, Recorded, SourceName,
+    body::{Author, ClockMended},
+    prefixed_id,
+};
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError, VerifyError,
-    VerifyOptions, VerifyProgress, VerifyReport, When,
+    Append, AppendError, ClockAhead, ClockMend, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail,
+    TailError, VerifyError, VerifyOptions, VerifyProgress, VerifyReport, When,
     engine::Engine,
     engines::{memory::MemoryLog, sqlite},
+    tail::CLOCK_MENDED,
 };
 
 /// Which engine keeps a log, and where.
@@ -55,6 +61,42 @@ impl Log {
                 Ok(Self(Arc::new(log)))
             }
         }
+    }
+
+    /// Opens a log that is there whatever the clock says: for whoever looks at both and then says which is right.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and not for the clock.
+    pub async fn open_to_mend(config: &EngineConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        match config {
+            EngineConfig::Embedded { dir } => {
+                let options = sqlite::Options { clock: sqlite::ClockBound::None, ..sqlite::Options::default() };
+                Ok(Self(Arc::new(sqlite::SqliteLog::open(dir, clock, options).await?)))
+            }
+        }
+    }
+
+    /// Records that the machine's clock is right: from here on time is counted by it, even if that goes back.
+    ///
+    /// # Errors
+    /// Nothing was recorded.
+    pub async fn mend_clock(&self, now: DateTime<Utc>) -> Result<Position, AppendError> {
+        let mut random = [0; 10];
+        let filled = aws_lc_rs::rand::fill(&mut random);
+        filled.map_err(|_| AppendError::Unavailable("no randomness is to be had".into()))?;
+        let body = ClockMended { from: now, author: Some(Author::operator()), made_with: None };
+        let id = prefixed_id(CLOCK_MENDED, now, random);
+        let event = NewEvent { time: Some(now), ..NewEvent::of(SourceName::local(), id, &Body::LogClockMended(body)) };
+        match self.0.append(vec![event]).await?.first() {
+            Some(Outcome::Recorded(position)) => Ok(*position),
+            _ => Err(AppendError::Unavailable("it was not recorded; do it again".into())),
+        }
+    }
+
+    /// How far the machine's clock is ahead of what it can say; nothing where it can be right.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<ClockAhead> {
+        self.0.clock_ahead()
     }
 
     /// An empty log in memory, for tests: nothing of it survives the process.
@@ -154,6 +196,10 @@ impl Tail for Log {
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
         self.0.by_id(source, begins, limit).await
+    }
+
+    async fn clock_mends(&self) -> Result<Vec<ClockMend>, TailError> {
+        self.0.clock_mends().await
     }
 
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {

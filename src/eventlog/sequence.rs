@@ -28,7 +28,8 @@ pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// `find` gives the record that already stands under a key.
-/// `now` may lie before `last_time` (a clock that was set back): what is recorded never does.
+/// `now` may lie before `last_time` (a clock that was set back): what is recorded never does, but from an event on that
+/// mends the clock.
 pub(crate) fn sequence<'k>(
     batches: Vec<Vec<NewEvent>>,
     find: impl Fn(&EventKey) -> Option<&'k Recorded>,
@@ -36,7 +37,8 @@ pub(crate) fn sequence<'k>(
     last_time: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Sequenced {
-    let recorded_at = to_micros(now).max(last_time);
+    let now = to_micros(now);
+    let mut recorded_at = now.max(last_time);
     let count = batches.iter().map(Vec::len).sum();
     let mut sequenced = Sequenced {
         outcomes: Vec::with_capacity(batches.len()),
@@ -59,6 +61,9 @@ pub(crate) fn sequence<'k>(
                     Outcome::Conflict(earlier.position)
                 });
                 continue;
+            }
+            if event.mends_clock() {
+                recorded_at = now;
             }
             let position = Position(sequenced.head.position.0 + 1);
             fresh.insert(event.key.clone(), sequenced.new.len());

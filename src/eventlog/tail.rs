@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use rollcall_events::{Digest, LogId, Position, Recorded};
+use rollcall_events::{Digest, LOCAL, LogId, Position, Recorded};
 use tokio::sync::watch;
 
 use crate::{Head, SignedHead};
@@ -48,7 +48,20 @@ pub trait Tail: Send + Sync + 'static {
     /// As [`TailError`].
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError>;
 
-    /// The newest record at or before a position or an instant; `None` before the first.
+    /// Where the machine's clock was mended, in position order.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn clock_mends(&self) -> Result<Vec<ClockMend>, TailError> {
+        let mut positions = self.by_id(LOCAL, CLOCK_MENDED, u32::MAX).await?;
+        positions.sort_unstable();
+        let records = self.records(&positions).await?;
+        let mends = records.iter().filter(|record| record.event.mends_clock());
+        Ok(mends.map(|record| ClockMend { position: record.position, from: record.recorded_at }).collect())
+    }
+
+    /// The newest record at or before a position or an instant; `None` before the first. A record was made no later than a
+    /// clock was mended behind it, whatever time it carries.
     ///
     /// # Errors
     /// As [`TailError`].
@@ -73,13 +86,37 @@ pub enum When {
     Instant(DateTime<Utc>),
 }
 
+/// What the ids of events begin with that mend the clock: they are found by it.
+pub(crate) const CLOCK_MENDED: &str = "clock";
+
+/// A place from which on time is counted by the machine's clock again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockMend {
+    /// Where it stands.
+    pub position: Position,
+    /// The time from there on: what stands before it was recorded no later.
+    pub from: DateTime<Utc>,
+}
+
+impl ClockMend {
+    /// When a record was made as far as that is known now: what it says, or when the clock was mended behind it that had
+    /// said so; and where.
+    #[must_use]
+    pub fn told(mends: &[Self], position: Position, recorded_at: DateTime<Utc>) -> (DateTime<Utc>, Option<Position>) {
+        let later = mends.iter().filter(|mend| mend.position > position && mend.from < recorded_at);
+        later.min_by_key(|mend| mend.from).map_or((recorded_at, None), |mend| (mend.from, Some(mend.position)))
+    }
+}
+
 /// A record's place: what was recorded up to there is one text with one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// The record's position.
     pub position: Position,
-    /// When it was recorded.
+    /// When it was recorded, as far as that is known now.
     pub recorded_at: DateTime<Utc>,
+    /// Where a clock was mended that had said something later.
+    pub mended: Option<Position>,
     /// The chain's hash there.
     pub hash: Digest,
 }

@@ -57,6 +57,12 @@ impl NewEvent {
         }
     }
 
+    /// Whether from this event on time is counted by the machine's clock again, even if that goes back.
+    #[must_use]
+    pub fn mends_clock(&self) -> bool {
+        self.key.source.is_local() && &*self.kind == "rollcall.log.clock.mended.v1"
+    }
+
     /// Whether two events that share a key say the same. What brought them (origin, correlation, trace) may differ.
     #[must_use]
     pub fn has_same_content(&self, other: &Self) -> bool {
@@ -73,7 +79,7 @@ impl NewEvent {
 pub struct Recorded {
     /// Where it stands.
     pub position: Position,
-    /// When the log took it; never decreases.
+    /// When the log took it; never decreases but at an event that mends the clock.
     pub recorded_at: DateTime<Utc>,
     /// What was recorded.
     pub event: NewEvent,

@@ -80,6 +80,9 @@ impl Roster {
             }
             Command::UserNameGiven(data) => self.check_name_given(data, now),
             Command::UserNameFreed(data) => self.check_name_freed(data, now),
+            Command::LogClockMended(data) => {
+                self.authorize(data.author.as_ref(), "settings.set", Place::Root, now).map(|_| ())
+            }
             Command::SettingsSet(data) => {
                 self.authorize(data.author.as_ref(), "settings.set", Place::Root, now).map(|_| ())
             }

@@ -194,7 +194,7 @@ impl Roster {
             | Body::SnapshotAborted(_)
             | Body::SnapshotHeld(_)
             | Body::SnapshotApplied(_)
-            | Body::SnapshotDiscarded(_) => self.record_run(cx),
+            | Body::SnapshotDiscarded(_) => self.record_only(cx, "run"),
             Body::IdentityLinked(data) => self.set_link(cx, &data, Rank::Full),
             Body::IdentityUnlinked(data) => self.set_link(cx, &data, Rank::Removed),
             Body::UserNameGiven(data) => self.give_name(cx, &data),
@@ -208,6 +208,7 @@ impl Roster {
             Body::SecretIssued(data) => self.issue_secret(cx, &data),
             Body::SecretRevoked(data) => self.revoke_secret(cx, data.secret.as_str()),
             Body::CredentialsReset(data) => self.reset_credentials(cx, &data),
+            Body::LogClockMended(_) => self.record_only(cx, "clock"),
             Body::SettingsSet(data) => self.set_settings(cx, data),
             Body::ProfileSet(data) => self.set_profile(cx, data.0.get()),
             Body::FolderUpserted(data) => self.set_folder(cx, &data),
@@ -232,9 +233,9 @@ impl Roster {
         register(self, ix).map_or(Effect::NoChange, |register| cx.update(register, rank, noun))
     }
 
-    /// A run of a source: recorded, and nothing to a membership.
-    fn record_run(&mut self, cx: &mut FoldContext<'_>) -> Effect {
+    /// A run of a source, a clock that was mended: recorded, and nothing to a membership.
+    fn record_only(&mut self, cx: &mut FoldContext<'_>, noun: &'static str) -> Effect {
         let ix = self.facts.others.intern(cx.space, &cx.record.event.subject);
-        self.update_row(cx, ix, Rank::Full, "run", |roster, ix| roster.facts.others.get_mut(ix))
+        self.update_row(cx, ix, Rank::Full, noun, |roster, ix| roster.facts.others.get_mut(ix))
     }
 }

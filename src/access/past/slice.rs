@@ -47,9 +47,14 @@ pub enum Basis {
 pub type Subject = (String, String);
 
 /// Of events that are known to have applied or to have lost, those that were so by then: by their own time where a
-/// source states one, else when they were recorded. What a source said after it was retired counts for nothing.
+/// source states one, else when they were recorded, which `recorded_at` tells. What a source said after it was retired counts
+/// for nothing.
 #[must_use]
-pub fn effective_by(mut records: Vec<Recorded>, then: DateTime<Utc>) -> Vec<Recorded> {
+pub fn effective_by(
+    mut records: Vec<Recorded>,
+    then: DateTime<Utc>,
+    recorded_at: impl Fn(&Recorded) -> DateTime<Utc>,
+) -> Vec<Recorded> {
     let retired: Vec<(String, Position)> = records
         .iter()
         .filter_map(|record| match Body::parse(&record.event.kind, &record.event.data) {
@@ -59,7 +64,7 @@ pub fn effective_by(mut records: Vec<Recorded>, then: DateTime<Utc>) -> Vec<Reco
         .collect();
     records.retain(|record| {
         let source = &record.event.key.source;
-        let time = record.event.time.filter(|_| !source.is_local()).unwrap_or(record.recorded_at);
+        let time = record.event.time.filter(|_| !source.is_local()).unwrap_or_else(|| recorded_at(record));
         time <= then && !retired.iter().any(|(name, at)| name == source.as_str() && record.position > *at)
     });
     records

@@ -29,6 +29,9 @@ pub enum Stale {
     /// The clock is so far behind the newest time that was seen: windows would be judged for a time that is over.
     #[error("the clock is {} s behind the newest time that was seen", .0.as_secs())]
     Clock(Duration),
+    /// The clock is so far ahead of what it can say: windows would be judged for a time that is to come.
+    #[error("the clock is {} s ahead of what it can say", .0.as_secs())]
+    ClockAhead(Duration),
 }
 
 /// Whether what is decided by the roster can be relied on. Every decision asks it, of whatever interface (DESIGN 9).

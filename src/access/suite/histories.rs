@@ -323,6 +323,7 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
             settings.bindings_on_managed = managed;
             ("local", "settings.set", serde_json::to_string(&settings).unwrap())
         }),
+        1 => Just(("local", "log.clock.mended", r#"{"from":"2026-03-01T11:00:00Z"}"#.to_owned())),
         1 => prop::bool::ANY.prop_map(|personal| ("local", "profile.set", past_profile(personal))),
         2 => (prop::bool::ANY, prop::bool::ANY).prop_map(|(corp, on)| {
             let kind = if on { "source.suspended" } else { "source.resumed" };

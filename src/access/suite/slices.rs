@@ -97,7 +97,7 @@ impl Past {
     /// As of an instant, as it is known now.
     fn effective(&self, events: Vec<Recorded>, then: DateTime<Utc>) -> Roster {
         let mut slice = self.live.empty_slice(Basis::Effective);
-        for record in effective_by(events, then) {
+        for record in effective_by(events, then, |record| record.recorded_at) {
             slice.apply(&record);
         }
         slice.advance_to(self.live.position());

@@ -394,6 +394,9 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
             }
             ("local", or("binding.set", "binding.removed"), data)
         }
+        42 if random.one_in(6) => {
+            ("local", "log.clock.mended", json!({"from": noon().to_rfc3339(), "author": author(random)}))
+        }
         42 => ("local", "settings.set", settings(random, profile)),
         43..=45 => {
             let name = random.id("n", 2);

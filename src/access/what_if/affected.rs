@@ -63,6 +63,8 @@ impl Affected {
             | Command::SecretIssued(_)
             | Command::SecretRevoked(_)
             | Command::CredentialsReset(_)
+            // What time it is gives nothing that windows do not say.
+            | Command::LogClockMended(_)
             // What somebody is called gives nothing.
             | Command::UserNameGiven(_)
             | Command::UserNameFreed(_) => {}

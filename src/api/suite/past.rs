@@ -55,6 +55,42 @@ async fn an_explanation_of_then_is_the_one_that_was_given_then() {
 }
 
 #[tokio::test]
+async fn the_past_is_found_across_a_clock_that_lied_and_was_mended() {
+    let world = World::licensing().await;
+    let before = world.head();
+    *world.clock.0.lock().unwrap() = at(365 * 24);
+    let data = json!({"entitlement": "ENT-7", "account": "globex", "state": "inactive"});
+    world.facts(&[event("lied", "entitlement.upserted", 2, data)]).await;
+    let lied = world.head();
+    *world.clock.0.lock().unwrap() = at(2);
+    let mended = world.log.mend_clock(at(2)).await.unwrap();
+    *world.clock.0.lock().unwrap() = at(4);
+    for (as_of, allowed, told) in [
+        (at(1).to_rfc3339(), true, None),
+        (before.to_string(), true, None),
+        (at(2).to_rfc3339(), false, None),
+        (at(3).to_rfc3339(), false, None),
+        (lied.to_string(), false, Some(at(2))),
+        (mended.to_string(), false, None),
+    ] {
+        let then = explain(&world, &as_of).await;
+        assert_eq!(then["allowed"], json!(allowed), "{as_of} {then}");
+        let mended = told.map_or(Value::Null, |_| json!(mended));
+        assert_eq!(then.get("clock_mended").unwrap_or(&Value::Null), &mended, "{as_of}");
+        assert!(told.is_none_or(|told| then["at"] == json!(told)), "{as_of} {then}");
+    }
+    // Also of what is known now, as the source stated no time of its own.
+    for (hour, allowed) in [(1, true), (3, false)] {
+        let body = json!({"user": "ada", "action": "pull", "project": "acme", "as_of": at(hour), "basis": "effective"});
+        let then = world.post("/api/v1/explain", body).await;
+        assert_eq!(then.body["allowed"], json!(allowed), "{hour} {}", then.text);
+    }
+    let changed = world.ok(&format!("/api/v1/reports/diff?from={lied}&user=ada")).await;
+    assert_eq!((&changed["from"]["clock_mended"], &changed["from"]["at"]), (&json!(mended), &json!(at(2))));
+    world.ok(&format!("/api/v1/reports/diff?from={before}&to={lied}&project=acme")).await;
+}
+
+#[tokio::test]
 async fn a_correction_changes_what_was_effective_and_not_what_was_recorded() {
     let (world, before) = two_days().await;
     // Said on the second day of the first: the entitlement had been over at noon.

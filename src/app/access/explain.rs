@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{ActionSet, Basis, Explanation, Place, Principal, Roster, explain, had_tie};
-use rollcall_events::SchemaError;
+use rollcall_events::{Position, SchemaError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -88,6 +88,11 @@ pub struct Explained {
     pub repository: Option<String>,
     /// What an answer about the past rests on; `null` for now.
     pub basis: Option<BasisName>,
+    /// Where the clock was mended, of a moment at which it had said something later: windows are judged at the latest instant
+    /// that it can have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub clock_mended: Option<Position>,
     /// Yes or no, and why.
     #[serde(flatten)]
     #[schema(value_type = ExplanationShape)]
@@ -135,6 +140,7 @@ impl Explained {
             folder,
             repository,
             basis: None,
+            clock_mended: None,
             explanation,
         }
     }
@@ -236,7 +242,11 @@ async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> R
         let principal = user.map_or(Ok(Principal::Anyone), |user| past.principal(&user, user_now.as_deref()))?;
         let found = (principal, past.place(&asked.scope, project_now.as_deref())?);
         let explanation = explain(roster, found.0, actions, found.1, past.at);
-        Ok(Explained { basis: Some(word), ..Explained::of(roster, &asked, found, explanation) })
+        Ok(Explained {
+            basis: Some(word),
+            clock_mended: past.moment.mended,
+            ..Explained::of(roster, &asked, found, explanation)
+        })
     });
     let explained = explained.await?;
     Ok(Answer::of_more(explained.explanation.position, explained))

@@ -37,11 +37,15 @@ pub struct MomentShown {
     pub at: DateTime<Utc>,
     /// The chain's hash at that position, hexadecimal: of exactly what was recorded up to there.
     pub hash: String,
+    /// Where the clock was mended, where that had said something later: `at` is the latest that it can have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub clock_mended: Option<Position>,
 }
 
 impl MomentShown {
     fn of(moment: Moment, at: DateTime<Utc>) -> Self {
-        Self { position: moment.position, at, hash: moment.hash.to_string() }
+        Self { position: moment.position, at, hash: moment.hash.to_string(), clock_mended: moment.mended }
     }
 }
 

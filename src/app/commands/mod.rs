@@ -7,7 +7,7 @@ mod once;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Configuration, Effect, Refusal, RefusalKind, Roster, SharedRoster};
+use rollcall_access::{Configuration, Effect, Refusal, RefusalKind, Roster, SharedRoster, Stale};
 use rollcall_eventlog::{AppendError, Filter, Outcome};
 use rollcall_events::{
     Body, Command, Id, NewEvent, Position, SourceName,
@@ -170,8 +170,12 @@ impl Commands {
         ConditionalCommands { commands: self, precondition }
     }
 
-    /// Takes the room that commands need in what one person may add to the log.
+    /// Takes the room that commands need in what one person may add to the log. By a clock that cannot be right nothing is
+    /// judged, and nobody's room is counted.
     fn take_room(&self, bodies: &[Body], view: &CallerView<'_>) -> Result<()> {
+        if let Err(stale @ Stale::ClockAhead(_)) = self.app.freshness.may_decide(self.now()) {
+            return Err(ErrorKind::Unavailable.because(format!("Nothing was recorded: {stale}.")).retry_after(5));
+        }
         let person = match &self.signed_in.caller {
             Caller::Operator | Caller::Known(body::Principal::Service(_) | body::Principal::Group(_)) => false,
             Caller::Known(body::Principal::User(_)) | Caller::Limited(..) => {
@@ -391,6 +395,7 @@ fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Err
         | Command::SecretIssued(_)
         | Command::SecretRevoked(_)
         | Command::CredentialsReset(_)
+        | Command::LogClockMended(_)
         | Command::SettingsSet(_)
         | Command::ProfileSet(_) => false,
     });

@@ -13,8 +13,8 @@ use rollcall_events::{Clock, Digest, EventKey, LogId, NewEvent, Position, Record
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Filter, Head, Health, Moment, Outcome, SignedHead, Tail, TailError, When, engine::Engine,
-    head::SigningKey, sequence::sequence, stream::stream_pages,
+    Append, AppendError, ClockAhead, ClockMend, Filter, Head, Health, Moment, Outcome, SignedHead, Tail, TailError,
+    When, engine::Engine, head::SigningKey, sequence::sequence, stream::stream_pages,
 };
 
 /// A log in memory.
@@ -134,16 +134,17 @@ impl Tail for MemoryLog {
     }
 
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
+        let mends = self.clock_mends().await?;
+        let told = |record: &Recorded| ClockMend::told(&mends, record.position, record.recorded_at);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let until = state.records.partition_point(|record| match when {
             When::Position(position) => record.position <= position,
-            When::Instant(instant) => record.recorded_at <= instant,
+            When::Instant(instant) => told(record).0 <= instant,
         });
         let found = until.checked_sub(1).and_then(|ix| Some((state.records.get(ix)?, state.hashes.get(ix)?)));
-        let moment = |(record, hash): (&Recorded, &Digest)| Moment {
-            position: record.position,
-            recorded_at: record.recorded_at,
-            hash: *hash,
+        let moment = |(record, hash): (&Recorded, &Digest)| {
+            let (recorded_at, mended) = told(record);
+            Moment { position: record.position, recorded_at, mended, hash: *hash }
         };
         Ok(found.map(moment))
     }
@@ -163,6 +164,10 @@ impl Tail for MemoryLog {
 impl Engine for MemoryLog {
     fn health(&self) -> Health {
         Health::Writable
+    }
+
+    fn clock_ahead(&self) -> Option<ClockAhead> {
+        None
     }
 
     async fn close(&self) {}

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use rollcall_events::{Clock, NewEvent, Position};
 
 use super::kit::{TestClock, event, events, read_all};
-use crate::{Append, Filter, Log, Outcome, Tail, TailError, When};
+use crate::{Append, Filter, Log, Outcome, Tail, TailError, When, sequence::to_micros};
 
 /// Makes one test of each rule. `$open` takes the clock and gives `(log, something to keep alive)`.
 macro_rules! conformance {
@@ -32,6 +32,7 @@ macro_rules! conformance {
             records_are_found_by_position_and_one_that_is_not_there_is_damage
             an_event_is_found_by_the_beginning_of_its_id
             a_moment_is_the_last_record_of_then
+            time_goes_back_where_the_clock_was_mended_and_moments_are_found_across_it
             the_signed_head_fits_the_chain_and_the_key
         }
     };
@@ -399,6 +400,54 @@ pub(crate) async fn a_moment_is_the_last_record_of_then(log: Log, clock: Arc<Tes
         assert_eq!((moment.position, moment.hash), (head.position, head.hash));
         assert_eq!(moment.recorded_at.timestamp(), at.timestamp());
     }
+}
+
+pub(crate) async fn time_goes_back_where_the_clock_was_mended_and_moments_are_found_across_it(
+    log: Log,
+    clock: Arc<TestClock>,
+) {
+    let (start, hour, year) = (clock.now(), Duration::hours(1), Duration::days(365));
+    let append = async |n: usize| positions(&log.append(events(n..n + 1)).await.unwrap())[0];
+    let good = append(0).await;
+    clock.step(year);
+    let lied = append(1).await;
+    clock.step(hour - year);
+    let after = append(2).await;
+    assert_eq!(read_all(&log, 3, 10).await[2].recorded_at, read_all(&log, 3, 10).await[1].recorded_at);
+    clock.step(hour);
+    let mended = log.mend_clock(clock.now()).await.unwrap();
+    clock.step(hour);
+    let last = append(3).await;
+    let read = read_all(&log, 5, 10).await;
+    let micros = |hours: i32| to_micros(start + hour * hours);
+    assert_eq!([read[3].recorded_at, read[4].recorded_at], [micros(2), micros(3)], "time is counted again");
+    assert!(read[3].event.mends_clock() && read[3].position == mended && last > mended.0);
+
+    // What was recorded by a clock that lied was recorded no later than it was mended.
+    let at = async |when| log.moment(when).await.unwrap().map(|m| (m.position.0, m.recorded_at, m.mended));
+    for (instant, position, told) in [
+        (micros(0) - hour, None, None),
+        (micros(0), Some(good), Some(0)),
+        (micros(1), Some(good), Some(0)),
+        (micros(2), Some(mended.0), Some(2)),
+        (micros(3) + year, Some(last), Some(3)),
+    ] {
+        let found = at(When::Instant(instant)).await;
+        assert_eq!(found.map(|m| (m.0, m.1)), position.zip(told.map(micros)), "{instant}");
+    }
+    for position in [lied, after] {
+        let found = at(When::Position(Position(position))).await;
+        assert_eq!(found, Some((position, micros(2), Some(mended))), "the latest that it can have been");
+    }
+    assert_eq!(at(When::Position(Position(good))).await, Some((good, micros(0), None)));
+    // Mended once more, later: what was recorded before the first time stays told by the first.
+    clock.step(year);
+    append(4).await;
+    clock.step(-year);
+    let again = log.mend_clock(clock.now()).await.unwrap();
+    assert_eq!(at(When::Position(Position(lied))).await, Some((lied, micros(2), Some(mended))));
+    assert_eq!(at(When::Position(Position(again.0 - 1))).await, Some((again.0 - 1, micros(3), Some(again))));
+    assert_eq!(log.clock_mends().await.unwrap().iter().map(|m| m.position).collect::<Vec<_>>(), [mended, again]);
 }
 
 pub(crate) async fn the_signed_head_fits_the_chain_and_the_key(log: Log, clock: Arc<TestClock>) {

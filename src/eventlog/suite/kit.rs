@@ -11,22 +11,29 @@ use rollcall_events::{Clock, EventKey, LogId, NewEvent, Position, Recorded};
 
 use crate::Tail;
 
-/// A clock that a test sets.
+/// A clock that a test sets, and for how long the machine has run.
 #[derive(Debug)]
-pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
+pub(crate) struct TestClock(Mutex<DateTime<Utc>>, Mutex<Option<std::time::Duration>>);
 
 impl TestClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(DateTime::from_timestamp(1_767_225_600, 123_456_789).unwrap())))
+        Arc::new(Self(Mutex::new(DateTime::from_timestamp(1_767_225_600, 123_456_789).unwrap()), Mutex::default()))
     }
     pub(crate) fn step(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
+    }
+    /// The machine has run for so many seconds.
+    pub(crate) fn run_for(&self, seconds: u64) {
+        *self.1.lock().unwrap() = Some(std::time::Duration::from_secs(seconds));
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
         *self.0.lock().unwrap()
+    }
+    fn uptime(&self) -> Option<std::time::Duration> {
+        *self.1.lock().unwrap()
     }
 }
 

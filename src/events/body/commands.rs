@@ -35,6 +35,27 @@ impl EventData for Folder {
     }
 }
 
+/// From here on time is counted by the machine's clock again: what was recorded before carries times of a clock that lied.
+/// The one record whose time may lie before that of its predecessor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClockMended {
+    /// From when on time is counted again.
+    #[serde(deserialize_with = "time::required")]
+    pub from: DateTime<Utc>,
+    /// Who said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
+    /// The secret that the author signed in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Id>,
+}
+impl EventData for ClockMended {
+    fn subject(&self) -> String {
+        "log".to_owned()
+    }
+}
+
 /// A project that a person made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

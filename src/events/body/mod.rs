@@ -166,6 +166,8 @@ macro_rules! event_types {
                 SecretRevoked(SecretRef) = "secret.revoked";
                 /// Everything that a user could sign in with ended.
                 CredentialsReset(UserRef) = "credentials.reset";
+                /// Time is counted by the machine's clock again, which the log was ahead of.
+                LogClockMended(ClockMended) = "log.clock.mended";
                 /// The settings in force.
                 SettingsSet(Settings) = "settings.set";
                 /// The access profile in force.
@@ -304,6 +306,7 @@ impl Command<'_> {
             Self::SourceRetired(data) | Self::SourceSuspended(data) | Self::SourceResumed(data) => {
                 (data.author.as_ref(), data.made_with.as_ref())
             }
+            Self::LogClockMended(data) => (data.author.as_ref(), data.made_with.as_ref()),
             Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
         }
     }

@@ -212,6 +212,7 @@ pub(crate) fn is_effective(body: &Body) -> bool {
         | Body::SecretIssued(_)
         | Body::SecretRevoked(_)
         | Body::CredentialsReset(_)
+        | Body::LogClockMended(_)
         | Body::SettingsSet(_)
         | Body::ProfileSet(_) => true,
     }

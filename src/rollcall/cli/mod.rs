@@ -8,6 +8,7 @@ mod context;
 mod demo;
 mod doctor;
 mod document;
+mod log;
 mod output;
 mod remote;
 mod serve;
@@ -18,7 +19,7 @@ use rollcall_app::{RenewalStep, operations::source_changes::SourceChange};
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Cli, Command, ConfigCommand, Global, KeysCommand, SourcesCommand},
+    args::{Cli, Command, ConfigCommand, Global, KeysCommand, LogCommand, SourcesCommand},
     output::{ColorMode, OutputFormat},
     remote::{
         bindings, configuration, folders, groups, keys, people, plans, preview, problems, projections, projects,
@@ -67,6 +68,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Demo(command) => demo::run(global, format, &command).await,
         Command::Verify { against, from } => {
             verify::run(&context::data_dir(global)?, format, against.as_deref(), from).await
+        }
+        Command::Log(LogCommand::MendClock { confirm }) => {
+            log::mend_clock(&context::data_dir(global)?, format, confirm).await
         }
         Command::Backup { dir } => backup::run(&context::loaded(global)?, format, &dir).await,
         Command::Why { words, as_of, effective, secret } => {

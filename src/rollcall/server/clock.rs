@@ -1,5 +1,7 @@
 //! The one place that reads the clock. Everything else is handed an instant, or a `Clock`.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SubsecRound as _, Utc};
 use rollcall_events::Clock;
 
@@ -11,5 +13,10 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(6)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn uptime(&self) -> Option<Duration> {
+        Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).ok()
     }
 }

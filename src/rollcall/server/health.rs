@@ -81,7 +81,17 @@ impl Health {
         self.filling.store(filling, Ordering::Relaxed);
     }
 
-    /// How far the clock is behind the newest time that the log or this process has seen.
+    /// Whether the clock can be trusted: it is not behind the newest time that the log or this process has seen, nor ahead of
+    /// what it can say.
+    pub fn trusts_clock(&self, now: DateTime<Utc>) -> Result<(), Stale> {
+        if let Some(ahead) = self.log.clock_ahead() {
+            return Err(Stale::ClockAhead(ahead.ahead.to_std().unwrap_or_default()));
+        }
+        let behind = self.behind(now);
+        if behind > self.limits.skew { Err(Stale::Clock(behind)) } else { Ok(()) }
+    }
+
+    /// How far the clock is behind the newest time that the log or this process has seen. What cannot be right was not seen.
     fn behind(&self, now: DateTime<Utc>) -> Duration {
         let now = now.timestamp_micros();
         let newest = self.newest.fetch_max(now, Ordering::Relaxed);
@@ -90,7 +100,7 @@ impl Health {
 
     fn checks(&self, now: DateTime<Utc>) -> Vec<Check> {
         let status = self.projector.status(now);
-        let behind = self.behind(now);
+        let clock = self.trusts_clock(now);
         let waiting = status.head.0.saturating_sub(status.roster.0);
         let older = status.older_fold.map(|version| {
             let folded = status.rebuild.map_or(0, |progress| progress.position.0);
@@ -123,12 +133,19 @@ impl Health {
             },
             Check {
                 name: "clock",
-                good: behind <= self.limits.skew,
-                text: format!(
-                    "{:.1} s behind the newest time that was seen, at most {} s (token.max_clock_skew)",
-                    behind.as_secs_f64(),
-                    self.limits.skew.as_secs()
-                ),
+                good: clock.is_ok(),
+                text: match (&clock, self.log.clock_ahead()) {
+                    (_, Some(ahead)) => ahead.to_string(),
+                    (Err(stale), None) => format!(
+                        "{stale}, and may be {} s (token.max_clock_skew). Set the clock. If it is right and the log is ahead, \
+                         say so while the server is stopped: rollcall log mend-clock",
+                        self.limits.skew.as_secs()
+                    ),
+                    (Ok(()), None) => format!(
+                        "not behind the newest time that was seen by more than {} s (token.max_clock_skew)",
+                        self.limits.skew.as_secs()
+                    ),
+                },
             },
             Check {
                 name: "keys",
@@ -148,7 +165,7 @@ impl Health {
 
     /// Notes the time, and keeps the numbers from growing while nobody reads them.
     pub fn update_metrics(&self) {
-        self.behind(self.clock.now());
+        let _ = self.trusts_clock(self.clock.now());
         metrics::gauge!("rollcall_log_takes_events").set(if self.log.health() == rollcall_eventlog::Health::Writable {
             1.0
         } else {
@@ -165,14 +182,9 @@ impl Health {
 
 impl Freshness for Health {
     fn may_decide(&self, now: DateTime<Utc>) -> Result<(), Stale> {
-        let (age, behind) = (self.projector.age(now), self.behind(now));
-        if behind > self.limits.skew {
-            Err(Stale::Clock(behind))
-        } else if age > self.limits.staleness {
-            Err(Stale::Old(age))
-        } else {
-            Ok(())
-        }
+        let age = self.projector.age(now);
+        self.trusts_clock(now)?;
+        if age > self.limits.staleness { Err(Stale::Old(age)) } else { Ok(()) }
     }
 }
 

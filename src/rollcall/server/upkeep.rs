@@ -118,6 +118,11 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
             _ = metrics.tick() => health.update_metrics(),
             _ = maintenance.tick() => {
                 let (keys, now) = (Arc::clone(&keys), clock.now());
+                // By a clock that lies records would be forgotten too soon, and keys made that are not good yet.
+                if let Err(stale) = health.trusts_clock(now) {
+                    tracing::error!(%stale, "keys are not renewed and old records are kept");
+                    continue;
+                }
                 match tokio::task::spawn_blocking(move || keys.maintain(now)).await {
                     Ok(Ok(Some(key))) => tracing::info!(kid = key.kid, "signing key renewed"),
                     Ok(Ok(None)) => {}

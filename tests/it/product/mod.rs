@@ -3,6 +3,7 @@
 mod advisories;
 mod bad_input;
 mod clients;
+mod clocks;
 mod crash;
 mod file_modes;
 mod pull;

@@ -74,6 +74,63 @@ async fn recorded_at_does_not_fall_behind_what_an_earlier_process_wrote() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_ahead_records_nothing_until_it_is_set_right() {
+    let (dir, clock) = (Dir::new(), TestClock::new());
+    clock.run_for(1_000);
+    let log = SqliteLog::open(&dir.0, clock.clone(), quick()).await.unwrap();
+    log.append(events(0..1)).await.unwrap();
+    clock.step(chrono::Duration::days(365));
+    clock.run_for(1_001);
+    for _ in 0..2 {
+        let refused = log.append(events(1..3)).await.unwrap_err().to_string();
+        assert!(refused.contains("364 days ahead") && refused.contains("log mend-clock"), "{refused}");
+    }
+    assert_eq!(log.health().error().map(|why| why.contains("364 days ahead")), Some(true));
+    assert_eq!(newest(&log).position, Position(1));
+    clock.step(chrono::Duration::days(-365) + chrono::Duration::seconds(2));
+    assert_eq!(log.health(), Health::Writable);
+    assert_eq!(log.append(events(1..3)).await.unwrap().len(), 2);
+    let read = read_all(&log, 3, 3).await;
+    assert_eq!(read[1].recorded_at - read[0].recorded_at, chrono::Duration::seconds(2));
+    // However long the machine runs and nothing is recorded.
+    clock.step(chrono::Duration::days(400));
+    clock.run_for(1_001 + 400 * 86_400);
+    log.append(events(3..4)).await.unwrap();
+    assert_eq!(read_all(&log, 4, 4).await[3].recorded_at - read[2].recorded_at, chrono::Duration::days(400));
+}
+
+#[tokio::test]
+async fn a_log_is_not_opened_with_a_clock_that_is_far_ahead_of_it_until_somebody_says_that_it_is_right() {
+    let (dir, clock) = (Dir::new(), TestClock::new());
+    let log = SqliteLog::open(&dir.0, clock.clone(), quick()).await.unwrap();
+    log.append(events(0..2)).await.unwrap();
+    log.close().await;
+    // The file's own time is the machine's.
+    clock.step(chrono::Duration::days(30_000));
+    for _ in 0..2 {
+        let Err(error) = SqliteLog::open(&dir.0, clock.clone(), quick()).await else { panic!("it was opened") };
+        assert!(matches!(error, OpenError::Clock(_)) && error.to_string().contains("log mend-clock"), "{error}");
+    }
+    // Nor is a copy into which nothing was noted yet.
+    let copy = Dir::new();
+    for file in ["log.db", "log.key", "head.json"] {
+        std::fs::copy(dir.0.join(file), copy.0.join(file)).unwrap();
+    }
+    for _ in 0..2 {
+        assert!(matches!(SqliteLog::open(&copy.0, clock.clone(), quick()).await, Err(OpenError::Clock(_))));
+    }
+    let config = crate::EngineConfig::Embedded { dir: dir.0.clone() };
+    let log = crate::Log::open_to_mend(&config, clock.clone()).await.unwrap();
+    log.mend_clock(rollcall_events::Clock::now(&*clock)).await.unwrap();
+    log.close().await;
+    let log = SqliteLog::open(&dir.0, clock, quick()).await.unwrap();
+    log.append(events(2..3)).await.unwrap();
+    assert_eq!(newest(&log).position, Position(4));
+    log.close().await;
+    verify(&dir.0, VerifyOptions::default(), |_| {}).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_writer_is_refused_and_told_which_directory() {
     let dir = Dir::new();
     let log = open(&dir).await.unwrap();

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::{DateTime, Utc};
 use rollcall_events::{LogId, Position};
 
 use crate::{
@@ -60,6 +61,20 @@ impl Lock {
         self.0.seek(SeekFrom::Start(0))?;
         self.0.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
     }
+}
+
+/// When the log was last known to be there: its head is noted at each commit, at the opening, and now and then; of a copy
+/// into which nothing was noted yet, when it was made. Nothing where there is none.
+pub(crate) fn last_noted(dir: &Path) -> Result<Option<DateTime<Utc>>, OpenError> {
+    for path in [dir.join(LOCK), database(dir)] {
+        match fs::metadata(&path) {
+            Ok(file) if file.len() > 0 => return file.modified().map(|t| Some(t.into())).map_err(storage(&path)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(storage(&path)(error)),
+        }
+    }
+    Ok(None)
 }
 
 /// The head that was acknowledged last; `None` where nothing ever was. Readable without the lock.

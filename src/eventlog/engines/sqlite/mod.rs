@@ -34,8 +34,11 @@ use sqlx::sqlite::SqlitePoolOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Append, AppendError, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError, When,
-    engine::Engine, stream::stream_pages,
+    Append, AppendError, ClockAhead, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError,
+    When,
+    engine::Engine,
+    plausible::{LastKnown, Reading},
+    stream::stream_pages,
 };
 use files::Lock;
 use reader::Cursor;
@@ -43,7 +46,7 @@ use shared::{Shared, sign_periodically};
 use writer::{Message, Writer};
 
 pub(crate) use backup::backup;
-pub(crate) use open::Options;
+pub(crate) use open::{ClockBound, Options};
 pub(crate) use verify::verify;
 
 /// Whether there is a log in `dir`.
@@ -67,6 +70,7 @@ impl SqliteLog {
     /// was signed, or when the storage says no.
     pub(crate) async fn open(dir: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Self, OpenError> {
         let file = files::database(dir);
+        let open_until = files::last_noted(dir)?;
         let mut lock = Lock::take(dir)?;
         let heads = [files::acknowledged_head(dir)?, files::checked_signed_head(dir, None)?];
         if !file.exists() && heads.iter().flatten().any(|head| head.position > Position(0)) {
@@ -85,6 +89,13 @@ impl SqliteLog {
         }
         let trusted = heads.into_iter().flatten().max_by_key(|head| head.position);
         let (head, last_time) = open::read_end(&mut sql, &file, id, trusted).await?;
+        let reading = Reading::of(&*clock);
+        // Before anything is noted: a start that is refused must not make the next one look plausible.
+        let rested = match options.clock {
+            ClockBound::Plausible if head.position > Position(0) => Some(open_until.unwrap_or_default().max(last_time)),
+            ClockBound::Plausible | ClockBound::None => None,
+        };
+        let last_known = LastKnown::at_opening(rested, reading)?;
         lock.write_head(head).and_then(|()| lock.sync()).map_err(files::storage(dir))?;
 
         let readers = SqlitePoolOptions::new()
@@ -105,6 +116,7 @@ impl SqliteLog {
             waiting: AtomicUsize::new(0),
             signed: tokio::sync::Mutex::new(signed),
             health: Mutex::new(Health::Writable),
+            last_known: Mutex::new(last_known),
         });
         let (queue, messages) = mpsc::unbounded_channel();
         let (finished, done) = watch::channel(());
@@ -177,7 +189,8 @@ impl Tail for SqliteLog {
     }
 
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
-        reader::moment(&self.shared, when).await
+        let mends = self.clock_mends().await?;
+        reader::moment(&self.shared, &mends, when).await
     }
 
     async fn signed_head(&self) -> Result<SignedHead, TailError> {
@@ -192,7 +205,14 @@ impl Tail for SqliteLog {
 #[async_trait]
 impl Engine for SqliteLog {
     fn health(&self) -> Health {
-        self.shared.health()
+        match (self.shared.health(), self.clock_ahead()) {
+            (Health::Writable, Some(ahead)) => Health::Resting { why: ahead.to_string() },
+            (health, _) => health,
+        }
+    }
+
+    fn clock_ahead(&self) -> Option<ClockAhead> {
+        self.shared.judge_clock().err()
     }
 
     async fn close(&self) {

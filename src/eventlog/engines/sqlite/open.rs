@@ -32,6 +32,17 @@ pub(crate) struct Options {
     pub busy_timeout: Duration,
     /// How many bytes may gather in the write-ahead log before they are moved into the database.
     pub checkpoint_bytes: usize,
+    /// What the clock is held against when the log is opened.
+    pub clock: ClockBound,
+}
+
+/// What the clock is held against when a log is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClockBound {
+    /// How long a log may have rested.
+    Plausible,
+    /// Nothing: somebody looks at both.
+    None,
 }
 
 impl Default for Options {
@@ -41,6 +52,7 @@ impl Default for Options {
             back_off: Duration::from_secs(1),
             busy_timeout: Duration::from_secs(5),
             checkpoint_bytes: 16 << 20,
+            clock: ClockBound::Plausible,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     record::{self, Decoder},
     shared::Shared,
 };
-use crate::{Filter, Head, Moment, TailError, When, stream::Step};
+use crate::{ClockMend, Filter, Head, Moment, TailError, When, stream::Step};
 
 /// How far a filtered look-up goes before it says where it is.
 const WINDOW: u64 = 16 * CHUNK;
@@ -127,7 +127,7 @@ pub(crate) async fn by_id(shared: &Shared, source: &str, begins: &str, limit: u3
 }
 
 /// The newest record at or before a place.
-pub(crate) async fn moment(shared: &Shared, when: When) -> Result<Option<Moment>, TailError> {
+pub(crate) async fn moment(shared: &Shared, mends: &[ClockMend], when: When) -> Result<Option<Moment>, TailError> {
     let newest = shared.head.borrow().position;
     let mut sql = shared.reader().await?;
     let mut decoder = Decoder::default();
@@ -136,18 +136,19 @@ pub(crate) async fn moment(shared: &Shared, when: When) -> Result<Option<Moment>
     if let When::Position(position) = when {
         (low, high) = (position.min(newest), position.min(newest));
     }
-    // Positions are dense here, and times never decrease: halving finds the last one that is not after the instant.
+    // Positions are dense here, and times as they are known now never decrease: halving finds the last one that is not after the instant.
     while high > Position(0) {
         let middle = Position(low.0 + (high.0 - low.0).div_ceil(2));
         let found =
             record::find_at(&mut sql, &mut decoder, shared.id, &[middle]).await.map_err(|e| read_error(middle, &e))?;
         let (record, hash) = found.into_iter().next().ok_or_else(|| TailError::missing(middle))??;
+        let (recorded_at, mended) = ClockMend::told(mends, record.position, record.recorded_at);
         let fits = match when {
             When::Position(position) => record.position <= position,
-            When::Instant(instant) => record.recorded_at <= instant,
+            When::Instant(instant) => recorded_at <= instant,
         };
         if fits {
-            best = Some(Moment { position: record.position, recorded_at: record.recorded_at, hash });
+            best = Some(Moment { position: record.position, recorded_at, mended, hash });
             low = middle;
         } else {
             high = Position(middle.0 - 1);

@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use rollcall_events::{Clock, LogId, Position};
 use sqlx::{Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::watch;
 
 use super::{chain::read_error, files, open::Options, recent::Recent};
-use crate::{Head, Health, SignedHead, TailError, head::SigningKey};
+use crate::{
+    ClockAhead, Head, Health, SignedHead, TailError,
+    head::SigningKey,
+    plausible::{LastKnown, Reading},
+};
 
 /// What writer and readers share.
 pub(crate) struct Shared {
@@ -28,6 +33,8 @@ pub(crate) struct Shared {
     /// The last signed head, as in `head.json`.
     pub(crate) signed: tokio::sync::Mutex<Option<SignedHead>>,
     pub(crate) health: Mutex<Health>,
+    /// The last time that was known to be right.
+    pub(crate) last_known: Mutex<LastKnown>,
 }
 
 impl Shared {
@@ -54,6 +61,13 @@ impl Shared {
 
     pub(crate) fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What time it is, where the clock can be right.
+    pub(crate) fn judge_clock(&self) -> Result<DateTime<Utc>, ClockAhead> {
+        let mut known = self.last_known.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = Reading::of(&*self.clock);
+        known.judge(reading).map(|()| reading.now)
     }
 
     pub(crate) fn set_health(&self, health: Health) {

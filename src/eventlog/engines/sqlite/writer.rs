@@ -1,7 +1,7 @@
 //! The one writer: all that waits becomes one transaction with one fsync, then everybody is answered.
 //! After any error it acknowledges nothing until it has opened the file anew and held its tail against the chain.
 
-use std::{collections::HashMap, sync::Arc, sync::atomic::Ordering};
+use std::{collections::HashMap, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{EventKey, NewEvent, Recorded};
@@ -20,6 +20,9 @@ use crate::{
     AppendError, Head, Health, OpenError, Outcome,
     sequence::{Sequenced, sequence},
 };
+
+/// How often the time is noted of a log into which nothing is written.
+const NOTE_INTERVAL: Duration = Duration::from_hours(6);
 
 /// Who waits for what became of a batch.
 type Reply = oneshot::Sender<Result<Vec<Outcome>, AppendError>>;
@@ -71,7 +74,11 @@ impl Writer {
     pub(crate) async fn run(mut self) -> Lock {
         let mut state = State::Open;
         while state == State::Open {
-            let Some(first) = self.queue.recv().await else { break };
+            let Ok(first) = tokio::time::timeout(NOTE_INTERVAL, self.queue.recv()).await else {
+                self.note_time();
+                continue;
+            };
+            let Some(first) = first else { break };
             let mut group = Group::default();
             state = group.add(first);
             // Those who were just answered get the chance to be in this group already: no timer, only their turn.
@@ -104,14 +111,37 @@ impl Writer {
         self.lock
     }
 
+    /// Notes that the log is open at this time, so that a start knows how long it rested.
+    fn note_time(&mut self) {
+        let head = *self.publish.borrow();
+        if self.shared.judge_clock().is_ok()
+            && let Err(error) = self.lock.write_head(head)
+        {
+            tracing::warn!(%error, "the time is not noted");
+        }
+    }
+
     /// One transaction for a whole group; everybody is answered, whatever comes of it.
     async fn write(&mut self, mut group: Group) -> Result<(), String> {
         if group.batches.is_empty() {
             return Ok(());
         }
         let weight = group.weight;
+        let now = match self.shared.judge_clock() {
+            // Who mends the clock says that it is right.
+            Err(ahead) if group.batches.iter().flatten().all(NewEvent::mends_clock) => ahead.now,
+            Err(ahead) => {
+                tracing::error!(error = %ahead, "nothing is recorded");
+                self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+                for reply in group.replies {
+                    let _ = reply.send(Err(AppendError::Unavailable(ahead.to_string())));
+                }
+                return Ok(());
+            }
+            Ok(now) => now,
+        };
         let written = match self.find_recorded(&mut group).await {
-            Ok(known) => self.insert(std::mem::take(&mut group.batches), &known).await,
+            Ok(known) => self.insert(std::mem::take(&mut group.batches), &known, now).await,
             Err(why) => Err(why),
         };
         // Before the answers: who reads one may append at once.
@@ -168,10 +198,10 @@ impl Writer {
         &mut self,
         batches: Vec<Vec<NewEvent>>,
         known: &HashMap<EventKey, Recorded>,
+        now: DateTime<Utc>,
     ) -> Result<Vec<Vec<Outcome>>, String> {
         let sql = self.sql.as_mut().ok_or("the log is not open")?;
         let head = *self.publish.borrow();
-        let now = self.shared.clock.now();
         let Sequenced { outcomes, new, hashes, head, last_time } =
             sequence(batches, |key| known.get(key), head, self.last_time, now);
         if !new.is_empty() {

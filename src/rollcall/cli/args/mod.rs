@@ -213,6 +213,9 @@ pub enum Command {
         #[arg(long, value_name = "POSITION", default_value_t = 1)]
         from: u64,
     },
+    /// Mend what the log has of a clock that lied
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Copy the data directory and the configuration without its secrets, also while the server runs
     ///
     /// Start it with `rollcall serve --config DIR/rollcall.toml --data-dir DIR`: the files with the secrets of sources
@@ -345,6 +348,20 @@ pub enum SecretFormat {
     K8s,
     /// A `helm registry login` command
     Helm,
+}
+
+/// `log`.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Count time by this machine's clock again, though the log has later times, or rested for very long
+    ///
+    /// For a server that is stopped. Without --confirm it shows both times and records nothing; exits with 1 where there is
+    /// something to mend.
+    MendClock {
+        /// The newest position, as it was shown: this machine's clock is right
+        #[arg(long, value_name = "POSITION")]
+        confirm: Option<u64>,
+    },
 }
 
 /// `keys`.

@@ -29,6 +29,12 @@ pub fn tree(paint: ColorMode, explained: &Explained, asked: &str) -> String {
     if let Some(decision) = &explained.decision {
         out.push_str(&format!("   {}", paint.dim(&cell(decision))));
     }
+    if let Some(mended) = explained.clock_mended {
+        let mended = group_digits(mended.0);
+        out.push_str(&format!(
+            "\n   the clock then lied: it was mended at position {mended}, and this is the latest it can have been"
+        ));
+    }
     let (asked, needs) = (paint.bold(&escape_controls(asked)), cell(&explanation.needs));
     out.push_str(&format!("\n└─ {asked}  needs {needs}{}\n", roles_remark(&explanation.roles)));
 
