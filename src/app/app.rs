@@ -14,7 +14,7 @@ use tokio::sync::RwLock;
 
 use crate::{
     Control, Decisions, SignedIn,
-    commands::budget::CommandBudget,
+    command_budget::CommandBudget,
     error::{ErrorKind, Result},
     share::Party,
     turn::Shares,

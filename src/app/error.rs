@@ -131,7 +131,7 @@ pub struct Error {
     /// The source that it is about.
     pub source_name: Option<String>,
     /// The id of the thing that it is about, where the caller does not know it.
-    pub id: Option<String>,
+    pub id: Option<Box<str>>,
     /// After how many seconds trying again makes sense.
     pub retry_after: Option<u32>,
 }
@@ -154,7 +154,7 @@ impl Error {
     /// The id of the thing that it is about.
     #[must_use]
     pub fn about(mut self, id: &str) -> Self {
-        self.id = Some(id.to_owned());
+        self.id = Some(id.into());
         self
     }
 

@@ -6,6 +6,7 @@ mod app;
 mod authors;
 mod binding_id;
 mod caller;
+mod command_budget;
 mod commands;
 mod control;
 mod error;
@@ -30,7 +31,7 @@ pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List, Page, PageRe
 pub use app::{App, AppParts};
 pub use authors::{CausedBy, CausedByKind, EventCause};
 pub use caller::{Caller, SignedIn};
-pub use commands::{Commands, CommandsRecorded, Given, OneRequest, Origin, Precondition, Told};
+pub use commands::{Commands, Given, OneRequest, Origin, Precondition};
 pub use control::{
     Checked, Control, ControlError, Decisions, Projection, ProjectionState, ReloadOutcome, Reloaded, ReloadedItem,
     RenewalStep, SigningAuthority, SigningKey, Verified,

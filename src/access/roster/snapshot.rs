@@ -23,7 +23,7 @@ pub struct FoldVersions {
 
 impl FoldVersions {
     /// This version's.
-    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 23 };
+    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 24 };
 }
 
 const MAGIC: &[u8; 8] = b"rollcall";

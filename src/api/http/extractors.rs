@@ -10,8 +10,9 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use rollcall_app::{
-    Admission, App, Commands, CommandsRecorded, Given, OneRequest, Origin, Permission, Precondition, Reads, SignedIn,
-    Told, access::secrets::WhatItMade,
+    Admission, App, Commands, Given, OneRequest, Origin, Permission, Precondition, Reads, SignedIn,
+    access::secrets::WhatItMade,
+    operations::recorded::{CommandsRecorded, Told},
 };
 use rollcall_authn::{Credentials, SignInError};
 use rollcall_events::Position;

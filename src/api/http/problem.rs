@@ -232,7 +232,7 @@ pub struct Problem {
     fields: Vec<SchemaError>,
     position: Option<Position>,
     source: Option<String>,
-    id: Option<String>,
+    id: Option<Box<str>>,
     retry_after: Option<u32>,
 }
 
@@ -282,7 +282,7 @@ impl Problem {
             instance: instance.map(str::to_owned),
             position: self.position.map(|p| p.0),
             source: self.source.clone(),
-            id: self.id.clone(),
+            id: self.id.as_deref().map(str::to_owned),
             errors: self.fields.iter().map(field).collect(),
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();

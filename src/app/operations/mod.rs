@@ -10,6 +10,7 @@ pub mod log;
 pub mod plans;
 pub mod problems;
 pub mod projections;
+pub mod recorded;
 pub mod reload;
 pub mod source_changes;
 pub mod sources;

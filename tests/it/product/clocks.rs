@@ -88,7 +88,7 @@ fn a_clock_that_jumps_decides_and_records_nothing_until_it_is_set_right() {
     let refused = server.post("/api/v1/services", &json!({"id": "ci"}));
     assert!(refused.status == 503 && refused.text.contains("ahead of what it can say"), "{refused:?}");
     assert_eq!(server.token("ada", &secret, "&scope=repository:acme/x:pull").status, 503);
-    assert_eq!(why_not_ready(&server).as_deref(), Some("[-] clock\nnot ready\n"));
+    assert!(why_not_ready(&server).is_some_and(|said| said.contains("[-] clock\n")));
     assert_eq!(head(), before);
     clock.set(0);
     assert!(server.is_ready());

@@ -1,16 +1,21 @@
 //! The capability to command: an event under the source `local`, then the fold's judgement of it (DESIGN 5, "The fold is
-//! the judge"), or an order to the process. Decides nothing itself.
+//! the judge"), or an order to the process. Given once, also across a crash: the events of a request with an
+//! `Idempotency-Key` have ids that follow from who calls and the key, so that the log itself says whether it was given.
+//! Decides nothing itself.
 
-pub(crate) mod budget;
-mod once;
-
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{Configuration, Effect, Refusal, RefusalKind, Roster, SharedRoster, Stale};
 use rollcall_eventlog::{AppendError, Filter, Outcome};
 use rollcall_events::{
-    Body, Command, Id, NewEvent, Position, SourceName,
+    Body, Command, Digest, Id, LOCAL, NewEvent, Position, SourceName,
     body::{self, Author},
 };
 use rollcall_ingest::{Receiver, Runners};
@@ -27,8 +32,6 @@ use crate::{
     telemetry::CommandAnswered,
     turn::Turn,
 };
-
-pub use once::{CommandsRecorded, Given, OneRequest, Told};
 
 /// How long a command waits for the fold, which is milliseconds behind the log when all is well.
 const FOLD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +58,62 @@ impl Precondition {
             (Self::NewestAt(known), Some(newest)) => known.contains(&newest),
             _ => false,
         }
+    }
+}
+
+/// A request whose commands are given once.
+#[derive(Debug)]
+pub struct OneRequest {
+    /// What the ids of its events begin with.
+    begins: String,
+    /// What is asked for; their `correlationid`.
+    asked: Arc<str>,
+    given: AtomicU32,
+}
+
+/// What the log has of a request.
+#[derive(Debug)]
+pub enum Given {
+    /// Nothing: its commands may be given.
+    Nothing,
+    /// Another request has the same key.
+    Other,
+    /// Its commands stand at these positions.
+    At(Vec<Position>),
+}
+
+impl OneRequest {
+    /// `named`: of who calls and the key. `asked`: of all that is asked for. Both stand in the log, so that they must be
+    /// keyed: nobody who has a copy of it may try out what they were made of.
+    #[must_use]
+    pub fn new(named: Digest, asked: Digest) -> Self {
+        let half = |digest: Digest| digest.to_string().chars().take(32).collect::<String>();
+        Self {
+            begins: format!("evt_{}", half(named)),
+            asked: format!("req_{}", half(asked)).into(),
+            given: AtomicU32::new(0),
+        }
+    }
+
+    /// The ids of the next `n` events of the request, and their correlation.
+    fn next(&self, n: usize) -> (impl Iterator<Item = String>, &Arc<str>) {
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let from = self.given.fetch_add(n, Ordering::Relaxed);
+        ((from..from.saturating_add(n)).map(|n| format!("{}{n:08x}", self.begins)), &self.asked)
+    }
+}
+
+impl App {
+    /// What the log has of a request. Its commands are recorded together, so that none is missing where one is there.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn given(&self, request: &OneRequest) -> Result<Given> {
+        let positions = self.tail.by_id(LOCAL, &request.begins, u32::MAX).await?;
+        let Some(first) = positions.first() else { return Ok(Given::Nothing) };
+        let first = self.tail.records(&[*first]).await?;
+        let same = first.iter().all(|record| record.event.correlation.as_ref() == Some(&request.asked));
+        Ok(if same { Given::At(positions) } else { Given::Other })
     }
 }
 
@@ -339,7 +398,7 @@ pub(crate) async fn append_all(app: &App, bodies: &[Body], origin: &Origin) -> R
 }
 
 /// What the fold said of each of these commands, as soon as it has; nothing of one where it is not known in time.
-async fn judged(app: &App, positions: &[Position]) -> Vec<Option<Effect>> {
+pub(crate) async fn judged(app: &App, positions: &[Position]) -> Vec<Option<Effect>> {
     let effects = match positions.last() {
         Some(last) if app.is_applied_within(*last, FOLD_TIMEOUT).await => app.control.effects(positions).await.ok(),
         _ => None,
@@ -350,7 +409,7 @@ async fn judged(app: &App, positions: &[Position]) -> Vec<Option<Effect>> {
 }
 
 /// What a caller is told of what the fold said of a command.
-fn outcome(position: Position, effect: Option<Effect>) -> Result<CommandOutcome> {
+pub(crate) fn outcome(position: Position, effect: Option<Effect>) -> Result<CommandOutcome> {
     match effect {
         Some(effect @ (Effect::Applied | Effect::NoChange)) => Ok(CommandOutcome::of(position, &effect)),
         Some(Effect::Refused(reason) | Effect::Parked(reason)) => {

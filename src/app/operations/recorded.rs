@@ -1,16 +1,9 @@
-//! Exactly once, also across a crash: the commands of a request with an `Idempotency-Key` are events whose ids follow from
-//! who calls and the key, so that the log itself says whether they were given, for as long as it is there. Knows no HTTP
-//! and no key: whoever holds one makes the digests.
+//! The answer to commands that were recorded before, of the same shape as the one that was given then: their request is sent
+//! again and its answer is lost. Told from the log alone.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
-
-use rollcall_events::{Body, Digest, LOCAL, Position, Recorded};
+use rollcall_events::{Body, LOCAL, Position, Recorded};
 use serde::Serialize;
 
-use super::{judged, outcome};
 use crate::{
     App, CommandOutcome, Created,
     access::{
@@ -19,30 +12,10 @@ use crate::{
         identity::{LinksApplied, is_link},
         projects::ProjectMade,
     },
+    commands::{judged, outcome},
     error::{ErrorKind, Result},
     operations::{configuration::ConfigurationApplied, source_changes::SourceChanged},
 };
-
-/// A request whose commands are given once.
-#[derive(Debug)]
-pub struct OneRequest {
-    /// What the ids of its events begin with.
-    begins: String,
-    /// What is asked for; their `correlationid`.
-    asked: Arc<str>,
-    given: AtomicU32,
-}
-
-/// What the log has of a request.
-#[derive(Debug)]
-pub enum Given {
-    /// Nothing: its commands may be given.
-    Nothing,
-    /// Another request has the same key.
-    Other,
-    /// Its commands stand at these positions.
-    At(Vec<Position>),
-}
 
 /// How the answer to a request is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,40 +71,7 @@ impl CommandsRecorded {
     }
 }
 
-impl OneRequest {
-    /// `named`: of who calls and the key. `asked`: of all that is asked for. Both stand in the log, so that they must be
-    /// keyed: nobody who has a copy of it may try out what they were made of.
-    #[must_use]
-    pub fn new(named: Digest, asked: Digest) -> Self {
-        let half = |digest: Digest| digest.to_string().chars().take(32).collect::<String>();
-        Self {
-            begins: format!("evt_{}", half(named)),
-            asked: format!("req_{}", half(asked)).into(),
-            given: AtomicU32::new(0),
-        }
-    }
-
-    /// The ids of the next `n` events of the request, and their correlation.
-    pub(super) fn next(&self, n: usize) -> (impl Iterator<Item = String>, &Arc<str>) {
-        let n = u32::try_from(n).unwrap_or(u32::MAX);
-        let from = self.given.fetch_add(n, Ordering::Relaxed);
-        ((from..from.saturating_add(n)).map(|n| format!("{}{n:08x}", self.begins)), &self.asked)
-    }
-}
-
 impl App {
-    /// What the log has of a request. Its commands are recorded together, so that none is missing where one is there.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub async fn given(&self, request: &OneRequest) -> Result<Given> {
-        let positions = self.tail.by_id(LOCAL, &request.begins, u32::MAX).await?;
-        let Some(first) = positions.first() else { return Ok(Given::Nothing) };
-        let first = self.tail.records(&[*first]).await?;
-        let same = first.iter().all(|record| record.event.correlation.as_ref() == Some(&request.asked));
-        Ok(if same { Given::At(positions) } else { Given::Other })
-    }
-
     /// The answer to commands that were recorded before.
     ///
     /// # Errors
