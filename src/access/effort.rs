@@ -52,11 +52,19 @@ impl<'a> Effort<'a> {
         if spent >= self.most {
             return Err(GivenUp::TooMuch(self.most));
         }
-        if spent.is_multiple_of(BETWEEN_LOOKS) && !(self.go_on)() {
-            return Err(GivenUp::Abandoned);
+        if spent.is_multiple_of(BETWEEN_LOOKS) {
+            self.check()?;
         }
         self.spent.set(spent + 1);
         Ok(())
+    }
+
+    /// Whether the question still stands.
+    ///
+    /// # Errors
+    /// Nobody waits for the answer.
+    pub fn check(&self) -> Result<(), GivenUp> {
+        if (self.go_on)() { Ok(()) } else { Err(GivenUp::Abandoned) }
     }
 }
 

@@ -1,12 +1,15 @@
 //! What questions cost, counted in rows that are looked at: they grow with the answer, and end at their bound.
 
+use std::ops::Bound;
+
 use rollcall_events::LogId;
 
 use crate::{
     effort::{Effort, GivenUp},
     past::slice::{Basis, PastQuestion, ScopeName},
+    persistent::work,
     questions::{
-        members::{MembersPage, next_members},
+        members::{MembersPage, candidates_by_name, next_members},
         report::who_may,
     },
     roster::Roster,
@@ -61,8 +64,27 @@ fn a_page_of_members_costs_what_it_shows() {
     let project = roster.project_by_name("k").unwrap();
     let effort = Effort::unbounded();
     let page = MembersPage { only: None, viewer: None, after: Some(("user100", "")), limit: 10 };
-    assert_eq!(next_members(&roster, project, noon(), page, &effort).unwrap().len(), 10);
+    let all = candidates_by_name(&roster, project, &effort).unwrap();
+    assert_eq!(next_members(&roster, project, noon(), page, &all, &effort).unwrap().len(), 10);
     assert_eq!(effort.spent(), 10);
+}
+
+#[test]
+fn a_page_of_a_list_looks_at_what_it_shows_wherever_it_begins_and_however_many_there_are() {
+    let rows = |others: usize, after: &str| {
+        let roster = world(others);
+        let page = |after| roster.users_by_name(Bound::Excluded(after)).take(3).count();
+        // Whoever lists first has the names put in order.
+        assert_eq!(page("user0"), 3);
+        let before = work::so_far();
+        assert_eq!(page(after), 3);
+        work::so_far() - before
+    };
+    let first = rows(8, "user1");
+    for (others, after) in [(300, "user1"), (300, "user150"), (300, "user95")] {
+        let rows = rows(others, after);
+        assert!(rows <= first + 64, "{rows} rows for a page after {after} of {others}, {first} of 8");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod decide;
 mod effort;
 mod fold;
 mod past;
+mod persistent;
 pub mod profile;
 mod questions;
 mod reasons;
@@ -26,7 +27,7 @@ pub use roster::{
     projects::ProjectView,
     scopes::FolderView,
     services::ServiceView,
-    shared::{Fold, Freshness, LongRead, SharedRoster, Stale},
+    shared::{Fold, Freshness, Hold, HoldMeter, Look, SharedRoster, Stale},
     snapshot::{FOLD_VERSION, FoldVersions, SnapshotError},
     sources::{SourceSaidView, SuspensionView},
     users::{AskedName, LinkView, NameProblem, PersonView, UserView},
@@ -43,7 +44,7 @@ pub use questions::{
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
     links::{LinkGiver, LinkRule},
     members::{
-        Member, MembersPage, MembersWalk, Membership, SetDigest, is_only_customer, members, membership_digest,
+        Member, MembersPage, Membership, SetDigest, candidates_by_name, is_only_customer, members, membership_digest,
         memberships_of, next_members,
     },
     problems::{Flaw, RosterProblem, Walked},

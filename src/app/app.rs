@@ -16,6 +16,7 @@ use crate::{
     Control, Decisions, SignedIn,
     command_budget::CommandBudget,
     error::{ErrorKind, Result},
+    lists::kept::KeptLists,
     share::Party,
     turn::Shares,
 };
@@ -73,6 +74,7 @@ pub struct App {
     /// Commands share it; one that rests on what it saw before takes it alone.
     pub(crate) command_order: Arc<RwLock<()>>,
     pub(crate) shares: Shares,
+    pub(crate) kept_lists: Arc<KeptLists>,
     pub(crate) command_budget: CommandBudget,
 }
 
@@ -112,6 +114,7 @@ impl App {
             registry,
             command_order: Arc::default(),
             shares: Shares::new(connections),
+            kept_lists: Arc::default(),
             command_budget: CommandBudget::default(),
         })
     }

@@ -12,6 +12,7 @@ mod control;
 mod error;
 mod find;
 mod input;
+mod lists;
 mod openapi_schemas;
 pub mod operations;
 mod past;
@@ -27,7 +28,7 @@ pub mod words;
 
 use words::filters;
 
-pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List, Page, PageRequest};
+pub use answer::{Answer, CacheBasis, CommandOutcome, Created, List};
 pub use app::{App, AppParts};
 pub use authors::{CausedBy, CausedByKind, EventCause};
 pub use caller::{Caller, SignedIn};
@@ -37,6 +38,7 @@ pub use control::{
     RenewalStep, SigningAuthority, SigningKey, Verified,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use lists::page::{Page, PageRequest};
 pub use past::{PastQuery, parse_log_id};
 pub use permissions::{Admission, At, Permission};
 pub use question::Scope;

@@ -270,7 +270,7 @@ impl Reads {
         let (live, asked) = (Arc::clone(self.live()), about.clone());
         let found = turn.run(move |awaited| {
             let go_on = || awaited.is_awaited();
-            let live = live.read_long();
+            let live = live.view();
             let subjects = live.relevant_subjects(asked.question(), basis, &Effort::of(MAX_ROWS, &go_on))?;
             Ok((subjects, live.empty_slice(basis), live.position()))
         });

@@ -10,28 +10,13 @@ use rollcall_ingest::{Receiver, Runners};
 use rollcall_store::ops::{DecisionKind, DecisionOutcome, DecisionRow, Ops};
 
 use crate::{
-    App, Caller, Control, Page, SignedIn,
-    answer::NextKeys,
+    App, Caller, Control, SignedIn,
     caller::{CallerView, Giver},
     error::{ErrorKind, Result},
     question::Question,
     random::random_id,
     turn::{Awaited, Turn},
 };
-
-/// How many rows of the roster a list looks at before whoever folds may go on.
-const PART: u32 = 1024;
-/// How many rows of an answer are put together at a time.
-const ROWS: usize = 64;
-
-/// Which rows of a table are looked at.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Part {
-    /// The first.
-    pub from: u32,
-    /// How many.
-    pub rows: u32,
-}
 
 /// The capability to ask. Got by [`App::admit`].
 #[derive(Clone)]
@@ -188,18 +173,18 @@ impl Reads {
         self.app.shares.past(&self.signed_in.party()).await
     }
 
-    /// Has many questions answered in the caller's turn, off the threads that answer. What asks them looks between two of
+    /// Has questions answered in the caller's turn, off the threads that answer, all by one view. What asks them looks between two of
     /// them whether somebody still waits.
     ///
     /// # Errors
     /// The caller asks for much at once, or nobody waits any more.
     pub async fn answer_batch<T: Send + 'static>(
         &self,
-        batch: impl FnOnce(&Self, &Awaited) -> Result<T> + Send + 'static,
+        batch: impl FnOnce(&Self, &Roster, &Awaited) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let turn = self.app.shares.batch(&self.signed_in.party()).await?;
         let reads = self.clone();
-        turn.run(move |awaited| batch(&reads, awaited)).await
+        turn.run(move |awaited| batch(&reads, &reads.app.live.view(), awaited)).await
     }
 
     /// The caller's turn to have a list read from what is kept.
@@ -207,108 +192,18 @@ impl Reads {
         self.app.shares.list(&self.signed_in.party()).await
     }
 
-    /// Puts a page of a list together in the caller's turn, off the threads that answer. The roster is gone through in parts:
-    /// whoever folds goes on between two of them, so that a page holds everything up to the position that it has, and may
-    /// hold some of what came while it was put together. `walk` offers the keys of so many rows from one on and says from where
-    /// to go on; `rows` makes rows of keys and leaves out what is no more.
-    pub(crate) async fn list_in_parts<K: Ord + Clone + Send + 'static, T: Send + 'static>(
+    /// Goes through the roster in the caller's turn, off the threads that answer and on a view of it: nobody waits for it. Gives
+    /// the position that it is of.
+    pub(crate) async fn list<T: Send + 'static>(
         &self,
-        mut keys: NextKeys<K>,
-        walk: impl Fn(&Roster, &CallerView<'_>, Part, &mut NextKeys<K>) -> Result<Option<u32>> + Send + 'static,
-        rows: impl Fn(&Roster, &CallerView<'_>, &[K]) -> Vec<T> + Send + 'static,
-        cursor: impl Fn(&K) -> String + Send + 'static,
-    ) -> Result<(Position, Page<T>)> {
-        let turn = self.list_turn().await?;
-        let (live, caller, now) = (Arc::clone(&self.app.live), self.caller(), self.now());
-        turn.run(move |awaited| {
-            let mut from = 0;
-            let (position, ()) = in_steps(&live, |roster| {
-                awaited.check()?;
-                let next = walk(roster, &caller.view(roster, now), Part { from, rows: PART }, &mut keys)?;
-                from = next.unwrap_or(from);
-                Ok(next.is_none().then_some(()))
-            })?;
-            let (keys, more) = keys.page();
-            let mut items = Vec::with_capacity(keys.len());
-            for some in keys.chunks(ROWS) {
-                awaited.check()?;
-                let roster = live.read_long();
-                items.extend(rows(&roster, &caller.view(&roster, now), some));
-            }
-            let next = keys.last().filter(|_| more).map(cursor);
-            Ok((position, Page { items, next }))
-        })
-        .await
-    }
-
-    /// Goes through a part of the roster in the caller's turn, off the threads that answer, step by step until there is an
-    /// answer; whoever folds goes on between two steps. Gives the position at which it began.
-    pub(crate) async fn list_in_steps<T: Send + 'static>(
-        &self,
-        mut step: impl FnMut(&Roster, &CallerView<'_>) -> Result<Option<T>> + Send + 'static,
+        work: impl FnOnce(&Arc<Roster>, &CallerView<'_>, &Awaited) -> Result<T> + Send + 'static,
     ) -> Result<(Position, T)> {
         let turn = self.list_turn().await?;
         let (live, caller, now) = (Arc::clone(&self.app.live), self.caller(), self.now());
         turn.run(move |awaited| {
-            in_steps(&live, |roster| {
-                awaited.check()?;
-                step(roster, &caller.view(roster, now))
-            })
+            let roster = live.view();
+            Ok((roster.position(), work(&roster, &caller.view(&roster, now), awaited)?))
         })
         .await
-    }
-
-    /// Goes through a part of the roster in the caller's turn, off the threads that answer.
-    pub(crate) async fn list<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Roster, &CallerView<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let turn = self.list_turn().await?;
-        let (live, caller, now) = (Arc::clone(&self.app.live), self.caller(), self.now());
-        turn.run(move |_| {
-            let roster = live.read_long();
-            work(&roster, &caller.view(&roster, now))
-        })
-        .await
-    }
-}
-
-/// Looks at the roster step by step, until there is an answer, and lets it go between two. Gives the position at which it
-/// began.
-fn in_steps<T>(live: &SharedRoster, mut step: impl FnMut(&Roster) -> Result<Option<T>>) -> Result<(Position, T)> {
-    let mut began = None;
-    loop {
-        let roster = live.read_long();
-        let began = *began.get_or_insert(roster.position());
-        if let Some(answer) = step(&roster)? {
-            return Ok((began, answer));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_folds_goes_on_while_a_list_of_all_is_gone_through() {
-        let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
-        let fold = Arc::clone(&live);
-        let (begin, begun) = std::sync::mpsc::channel();
-        let folds = std::thread::spawn(move || {
-            begun.recv().unwrap();
-            fold.write().advance_to(Position(7));
-        });
-        let mut steps = 0_u32;
-        let listed = in_steps(&live, |roster| {
-            begin.send(()).unwrap_or_default();
-            std::thread::yield_now();
-            steps += 1;
-            let seen = roster.position();
-            // It ends when the event is in.
-            Ok((seen > Position(0) || steps == 10_000_000).then_some(seen))
-        });
-        folds.join().unwrap();
-        assert_eq!(listed.unwrap(), (Position(0), Position(7)), "nothing was folded until the list ended");
     }
 }

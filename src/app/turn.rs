@@ -78,6 +78,9 @@ const WAITS: Limits = Limits {
 /// The share of all of it that connections that wait may be.
 const WAITING_CONNECTIONS: usize = 4;
 
+/// How many rows are looked at between two looks at whether somebody waits for them.
+const BETWEEN_LOOKS: usize = 64;
+
 /// What is shared among callers.
 pub(crate) struct Shares {
     past: Arc<Share>,
@@ -152,6 +155,16 @@ impl Awaited {
     pub fn check(&self) -> Result<()> {
         if self.is_awaited() { Ok(()) } else { Err(GivenUp::Abandoned.into()) }
     }
+
+    /// Goes through rows, for as long as somebody waits: it looks now and then.
+    pub(crate) fn while_awaited<T>(&self, rows: impl Iterator<Item = T>) -> impl Iterator<Item = Result<T>> {
+        rows.enumerate().map(|(looked_at, row)| {
+            if looked_at.is_multiple_of(BETWEEN_LOOKS) {
+                self.check()?;
+            }
+            Ok(row)
+        })
+    }
 }
 
 impl From<GivenUp> for Error {
@@ -195,7 +208,7 @@ impl Turn {
         }
     }
 
-    /// As [`Self::run_on_copy`], for work that uses the copy up.
+    /// As [`Self::run_on_view`], for work that tries something: on a copy of its own, which shares what it does not change.
     pub async fn run_with_copy<T: Send + 'static>(
         &self,
         live: &Arc<SharedRoster>,
@@ -203,32 +216,38 @@ impl Turn {
     ) -> Result<T> {
         let live = Arc::clone(live);
         self.run(move |awaited| {
-            let copy = live.read_long().clone();
+            let copy = Roster::clone(&live.view());
             awaited.check()?;
             Ok(work(copy))
         })
         .await
     }
 
-    /// Does work on a copy of the roster; whoever waits for the roster waits no longer than the copy takes.
-    pub async fn run_on_copy<T: Send + 'static>(
+    /// Does work on a view of the roster.
+    pub async fn run_on_view<T: Send + 'static>(
         &self,
         live: &Arc<SharedRoster>,
         work: impl FnOnce(&Roster, &Awaited) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let live = Arc::clone(live);
         self.run(move |awaited| {
-            let copy = live.read_long().clone();
+            let view = live.view();
             awaited.check()?;
-            work(&copy, awaited)
+            work(&view, awaited)
         })
         .await
     }
 }
 
-/// Work of the process itself, in nobody's turn.
-pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| broken_off())
+/// Work of the process itself, in nobody's turn; as in a turn it ends when nobody waits for it.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce(&Awaited) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let asked = Arc::new(());
+    let awaited = Awaited(Arc::downgrade(&asked));
+    let done = tokio::task::spawn_blocking(move || work(&awaited)).await.map_err(|_| broken_off());
+    drop(asked);
+    done?
 }
 
 fn broken_off() -> Error {

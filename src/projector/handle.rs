@@ -152,7 +152,7 @@ impl Handle {
     /// How many subjects are parked. Apart from the status, which waits for nobody who reads the roster.
     #[must_use]
     pub fn parked(&self) -> usize {
-        self.shared.live.read().parked().count()
+        self.shared.live.read().counts().parked
     }
 
     /// Folds the whole log beside the live roster and compares the two, and the SQL view, at one position and instant.

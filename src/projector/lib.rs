@@ -2,6 +2,7 @@
 
 mod handle;
 mod history;
+mod hold_meter;
 mod options;
 mod projector;
 mod read_writer;

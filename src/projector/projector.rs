@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Handle, Options, history,
+    hold_meter::HeldSeconds,
     options::PAGE_RECORDS,
     read_writer,
     shared::{Shared, Work},
@@ -77,7 +78,7 @@ impl Projector {
         }
         let attached =
             version == current && written >= roster.position() && head.0 - written.0 <= u64::from(options.waiting);
-        let live = (SharedRoster::new(roster), version);
+        let live = (SharedRoster::new(roster).measured_by(Arc::new(HeldSeconds::new())), version);
         let (shared, work) = Shared::new(dir, tail, clock, options, live, read, written, attached);
         let shared = Arc::new(shared);
         Ok((Self { shared: Arc::clone(&shared), work }, Handle { shared }))

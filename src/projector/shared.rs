@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effect, Folded, ParkedView, Roster, SharedRoster};
+use rollcall_access::{Effect, Folded, Roster, SharedRoster};
 use rollcall_eventlog::Tail;
 use rollcall_events::{Body, Clock, Position, Recorded};
 use rollcall_store::read::Read;
@@ -22,8 +22,11 @@ use tokio::{
 
 use crate::{Compared, Options, Progress, State, Task};
 
-/// How many events are folded under one lock of the roster.
+/// How many events are folded and then published together.
 const FOLD_CHUNK: usize = 256;
+/// How many events are folded under one lock of the roster: right after a view was taken each copies some pages, and whoever looks
+/// something up waits.
+const FOLD_HOLD: usize = 16;
 
 static KNOWN_TYPES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| Body::TYPES.iter().copied().collect());
 
@@ -179,10 +182,11 @@ impl Shared {
             let strange = chunk.iter().position(|record| !is_known(record)).unwrap_or(chunk.len());
             let (chunk, strange) = chunk.split_at(strange);
             let mut queue = self.gate.lock().await;
-            let folded: Vec<Folded> = {
+            let mut folded: Vec<Folded> = Vec::with_capacity(chunk.len());
+            for some in chunk.chunks(FOLD_HOLD) {
                 let mut roster = self.live.write();
-                chunk.iter().map(|record| roster.apply(record)).collect()
-            };
+                folded.extend(some.iter().map(|record| roster.apply(record)));
+            }
             if let Some(Folded { position, .. }) = folded.last() {
                 let (before, position) = (*self.applied.borrow(), *position);
                 self.publish(&folded, position);
@@ -258,7 +262,7 @@ impl Shared {
 
     /// The roster as it is now, for as long as somebody looks at it; the fold goes on.
     pub(crate) fn view(&self) -> Arc<Roster> {
-        Arc::new(self.live.read_long().clone())
+        self.live.view()
     }
 
     /// Hands the SQL side a snapshot and closes its queue.
@@ -309,12 +313,10 @@ impl Shared {
             metrics::gauge!("rollcall_projection_position", "projection" => projection).set(position.borrow().0 as f64);
         }
         metrics::gauge!("rollcall_projection_lag_seconds", "projection" => "roster").set(lag);
-        let count =
-            |(parked, taken): (u64, u64), mark: ParkedView<'_>| (parked + 1, taken + u64::from(mark.wants.is_some()));
-        let (parked, taken) = self.live.read().parked().fold((0, 0), count);
-        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(parked as f64);
+        let counts = self.live.read().counts();
+        metrics::gauge!("rollcall_parked_events", "projection" => "roster").set(counts.parked as f64);
         metrics::gauge!("rollcall_roster_of_an_earlier_fold").set(if self.older_fold().is_some() { 1.0 } else { 0.0 });
-        metrics::gauge!("rollcall_project_names_taken").set(taken as f64);
+        metrics::gauge!("rollcall_project_names_taken").set(counts.name_taken as f64);
     }
 
     /// How long ago the roster was last known to hold everything that was durable.

@@ -37,7 +37,7 @@ fn main() {
         let folded = child("fold", memberships, &file);
         memory_of(&bench, world, memberships, &file, &folded);
         let roster = Roster::from_snapshot(&fs::read(&file).unwrap()).unwrap();
-        assert_eq!(roster.counts().projects, world.projects() as usize, "projects are missing");
+        assert_eq!(roster.projects().count(), world.projects() as usize, "projects are missing");
         decisions(&bench, world, &roster);
         if memberships <= 1_000_000 {
             explanations(&bench, world, &roster);

@@ -113,9 +113,8 @@ impl Roster {
             if let Holder::Person(person) = holder {
                 self.fast_path.update_person(&self.facts, &self.index, person);
             }
-            self.roles.resize(ix as usize + 1, None);
         }
-        if let Some(slot) = self.roles.get_mut(ix as usize) {
+        if let Some(slot) = self.roles.get_or_grow(ix as usize, &None) {
             *slot = role;
         }
         self.note_made_with(MadeThing::Binding(ix), data.made_with.as_ref(), stood);

@@ -97,14 +97,15 @@ impl Roster {
     /// Who had a name until now, noted as one who had it.
     fn take_from_holder(&mut self, name: u32, next: u32) -> Option<u32> {
         let owner = std::mem::replace(self.facts.user_names.get_mut(name)?, next);
-        let holders = self.facts.name_holders.entry(name).or_default();
-        if owner == NONE {
-            return None;
-        }
-        if !holders.contains(&owner) {
-            holders.push(owner);
-        }
-        Some(owner)
+        self.facts.name_holders.update(name, |holders| {
+            if owner == NONE {
+                return None;
+            }
+            if !holders.contains(&owner) {
+                holders.push(owner);
+            }
+            Some(owner)
+        })
     }
 
     /// The name that a person's source asks for, whether it is in effect or not; none where nobody can have it.

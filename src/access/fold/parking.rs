@@ -32,9 +32,20 @@ impl Roster {
                 reason: Some(reason.clone()),
             });
             let (key, position, wants) = (cx.claim.key, cx.position(), wants.map(str::to_owned));
-            self.facts.parked.insert(subject, ParkedEvent { key, position, reason: reason.clone(), wants });
+            self.set_parked(subject, Some(ParkedEvent { key, position, reason: reason.clone(), wants }));
         }
         Effect::Parked(reason)
+    }
+
+    /// Files what waits of a subject, and counts those that wait for a name.
+    pub(super) fn set_parked(&mut self, subject: (u16, String), mark: Option<ParkedEvent>) {
+        let waits = |mark: &Option<ParkedEvent>| mark.as_ref().is_some_and(|mark| mark.wants.is_some());
+        self.index.wanted_names += usize::from(waits(&mark));
+        let before = match mark {
+            Some(mark) => self.facts.parked.insert(subject, mark),
+            None => self.facts.parked.remove(&subject),
+        };
+        self.index.wanted_names -= usize::from(waits(&before));
     }
 
     pub(super) fn unpark(&mut self, cx: &mut FoldContext<'_>) {
@@ -43,7 +54,7 @@ impl Roster {
         }
         let subject = (cx.space, cx.record.event.subject.to_string());
         if self.facts.parked.get(&subject).is_some_and(|mark| mark.key <= cx.claim.key) {
-            self.facts.parked.remove(&subject);
+            self.set_parked(subject, None);
             cx.changes.push(Change::Parked {
                 source: cx.source(),
                 subject: Arc::clone(&cx.record.event.subject),

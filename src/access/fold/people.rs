@@ -50,7 +50,7 @@ impl Roster {
 
     pub(super) fn set_permission(&mut self, cx: &mut FoldContext<'_>, person: &str, rank: Rank) -> Effect {
         let ix = self.facts.persons.intern(cx.space, person);
-        let effect = cx.update(self.facts.permissions.entry(ix).or_default(), rank, "permission");
+        let effect = self.facts.permissions.update(ix, |register| cx.update(register, rank, "permission"));
         self.fast_path.update_person(&self.facts, &self.index, ix);
         effect
     }
@@ -97,7 +97,7 @@ impl Roster {
             }
         }
         for other in others {
-            self.index.said_to_be.entry(other).or_default().insert(person);
+            self.index.said_to_be.update(other, |said| said.insert(person));
         }
     }
 

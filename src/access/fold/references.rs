@@ -57,7 +57,7 @@ impl Roster {
     /// Notes what a superseded event referred to.
     pub(crate) fn note_mention(&mut self, effect: &Effect, field: Field, row: u32, to: u32) {
         if *effect == Effect::Superseded && self.facts.note_mention(field, row, to) {
-            self.index.mentioned.entry((field, to)).or_default().push(row);
+            self.index.mentioned.update((field, to), |rows| rows.push(row));
         }
     }
 }

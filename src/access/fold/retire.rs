@@ -40,8 +40,8 @@ impl Roster {
         let facts = &mut self.facts;
         macro_rules! rows {
             ($($noun:literal in $table:ident),*) => {$(
-                for (ix, row) in (0_u32..).zip(&mut facts.$table.rows) {
-                    if facts.$table.names.space(ix) == space {
+                for ix in (0..facts.$table.len()).filter(|ix| facts.$table.names.space(*ix) == space) {
+                    if let Some(row) = facts.$table.rows.get_mut(ix as usize) {
                         ended(&mut row.register, format!(concat!($noun, "/{}"), facts.$table.names.text(ix)));
                     }
                 }
@@ -56,21 +56,22 @@ impl Roster {
             "line" in lines,
             "group" in groups
         );
-        for (ix, register) in (0_u32..).zip(&mut facts.others.rows) {
-            if facts.others.names.space(ix) == space {
+        for ix in (0..facts.others.len()).filter(|ix| facts.others.names.space(*ix) == space) {
+            if let Some(register) = facts.others.rows.get_mut(ix as usize) {
                 ended(register, facts.others.names.text(ix).to_owned());
             }
         }
-        for pair in facts.mappings.iter_mut().filter(|pair| facts.packages.names.space(pair.left) == space) {
+        // Only what is of the source is taken to be changed: what is shared with a view is copied.
+        for pair in facts.mappings.change_those(|pair| facts.packages.names.space(pair.left) == space) {
             let (package, product) = (facts.packages.names.text(pair.left), facts.products.names.text(pair.right));
             ended(&mut pair.register, pair_subject("package_product", package, product));
         }
-        for pair in facts.assignments.iter_mut().filter(|pair| facts.entitlements.names.space(pair.left) == space) {
+        for pair in facts.assignments.change_those(|pair| facts.entitlements.names.space(pair.left) == space) {
             let (entitlement, person) =
                 (facts.entitlements.names.text(pair.left), facts.persons.names.text(pair.right));
             ended(&mut pair.register, pair_subject("entitlement_person", entitlement, person));
         }
-        for member in facts.members.iter_mut().filter(|member| facts.groups.names.space(member.group) == space) {
+        for member in facts.members.change_those(|member| facts.groups.names.space(member.group) == space) {
             let (kind, id) = match member.holder {
                 Holder::Person(ix) => ("person", facts.persons.names.text(ix)),
                 Holder::Service(ix) => ("service", facts.services.names.text(ix)),
@@ -78,19 +79,23 @@ impl Roster {
             };
             ended(&mut member.register, member_subject(facts.groups.names.text(member.group), kind, id));
         }
-        for (person, register) in
-            facts.permissions.iter_mut().filter(|(ix, _)| facts.persons.names.space(**ix) == space)
-        {
+        let permitted = facts.permissions.keys().copied();
+        for person in permitted.filter(|ix| facts.persons.names.space(*ix) == space).collect::<Vec<_>>() {
             let subject =
-                pair_subject("permission", facts.persons.names.text(*person), "view_and_manage_download_packages");
-            ended(register, subject);
+                pair_subject("permission", facts.persons.names.text(person), "view_and_manage_download_packages");
+            facts.permissions.update(person, |register| ended(register, subject));
         }
-        for (ix, row) in (0_u32..).zip(&mut facts.accounts.rows) {
-            if row.in_cycle() && !row.register.stands() {
+        for ix in 0..facts.accounts.len() {
+            if facts.accounts.get(ix).is_some_and(|row| row.in_cycle() && !row.register.stands())
+                && let Some(row) = facts.accounts.get_mut(ix)
+            {
                 row.cycle = Some(Cycle { at: position, by: ix, closed: false });
             }
         }
-        for ((_, subject), _) in facts.parked.extract_if((space, String::new()).., |(of, _), _| *of == space) {
+        let parked = facts.parked.range((space, String::new())..).map(|(key, _)| key);
+        let parked: Vec<_> = parked.take_while(|(of, _)| *of == space).cloned().collect();
+        for (of, subject) in parked {
+            self.set_parked((of, subject.clone()), None);
             cx.changes.push(Change::Parked { source: name.clone(), subject: subject.into(), reason: None });
         }
         self.end_suspension(cx, space);

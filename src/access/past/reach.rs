@@ -141,7 +141,7 @@ impl SubjectCollector<'_> {
         let mut projects: BTreeSet<u32> = packages.into_iter().filter_map(project).collect();
         for on in self.add_bindings(holders, |_| true)? {
             match on {
-                RecordedScope::Root => projects.extend((0_u32..).zip(&facts.projects).map(|(ix, _)| ix)),
+                RecordedScope::Root => projects.extend(0..u32::try_from(facts.projects.len()).unwrap_or(NONE)),
                 RecordedScope::Project(project) => {
                     projects.insert(project);
                 }

@@ -78,71 +78,27 @@ pub struct MembersPage<'a> {
     pub limit: usize,
 }
 
-/// How many people are named, and of how many reasons are looked for, in one step.
-const NAMED: usize = 1024;
-const EXPLAINED: usize = 64;
+/// How many people are named between two looks at whether somebody still waits.
+const BETWEEN_CHECKS: usize = 256;
 
-/// Some of [`members`], in the same order, found step by step: whoever holds the roster may let it go between two. Reasons
-/// are looked for of the page's rows alone.
-#[derive(Debug, Default)]
-pub struct MembersWalk {
-    /// Who could have a role, once that is known.
-    candidates: Option<Vec<Principal>>,
-    names: BTreeSet<(String, Principal)>,
-    rows: Vec<Member>,
-}
-
-impl MembersWalk {
-    /// A step further; the rows once they are found. Project, time and page are the same for every step.
-    ///
-    /// # Errors
-    /// It was given up half way.
-    pub fn step(
-        &mut self,
-        roster: &Roster,
-        project: ProjectIx,
-        now: DateTime<Utc>,
-        page: MembersPage<'_>,
-        effort: &Effort<'_>,
-    ) -> Result<Option<Vec<Member>>, GivenUp> {
-        let Some(candidates) = &mut self.candidates else {
-            let all = match page.only {
-                Some(only) => vec![only],
-                None => roster.candidates(project).into_iter().collect(),
-            };
-            self.candidates = Some(all);
-            return Ok(None);
-        };
-        if !candidates.is_empty() {
-            let from = page.after.map_or("", |(name, _)| name);
-            for who in candidates.drain(candidates.len().saturating_sub(NAMED)..) {
-                let who = match page.viewer {
-                    Some(limited @ Principal::Limited(own, _)) if who == Principal::User(own) => limited,
-                    _ => who,
-                };
-                let (_, name) = roster.caller_names(who);
-                if name.as_str() >= from {
-                    self.names.insert((name, who));
-                }
-            }
-            return Ok(None);
+/// Everybody who could have a role in a project at any time, by name and id.
+///
+/// # Errors
+/// It was given up half way.
+pub fn candidates_by_name(roster: &Roster, project: ProjectIx, effort: &Effort<'_>) -> Result<Vec<Principal>, GivenUp> {
+    let mut named = Vec::new();
+    for (n, who) in roster.candidates(project).into_iter().enumerate() {
+        if n.is_multiple_of(BETWEEN_CHECKS) {
+            effort.check()?;
         }
-        for _ in 0..EXPLAINED {
-            let next = if self.rows.len() < page.limit { self.names.pop_first() } else { None };
-            let Some((name, who)) = next else {
-                self.rows.truncate(page.limit);
-                return Ok(Some(std::mem::take(&mut self.rows)));
-            };
-            effort.step()?;
-            let of_one = roles_of_member(roster, who, project, now).into_iter();
-            let is_next = |row: &Member| page.after.is_none_or(|after| (name.as_str(), row.role.as_str()) > after);
-            self.rows.extend(of_one.filter(is_next));
-        }
-        Ok(None)
+        named.push((roster.caller_name(who), who));
     }
+    named.sort();
+    Ok(named.into_iter().map(|(_, who)| who).collect())
 }
 
-/// Some of [`members`], in the same order, of a roster that nobody else waits for.
+/// Some of [`members`], in the same order. Reasons are looked for of the page's rows alone. `candidates`: those of this roster, by
+/// name.
 ///
 /// # Errors
 /// It was given up half way.
@@ -151,14 +107,30 @@ pub fn next_members(
     project: ProjectIx,
     now: DateTime<Utc>,
     page: MembersPage<'_>,
+    candidates: &[Principal],
     effort: &Effort<'_>,
 ) -> Result<Vec<Member>, GivenUp> {
-    let mut walk = MembersWalk::default();
-    loop {
-        if let Some(rows) = walk.step(roster, project, now, page, effort)? {
-            return Ok(rows);
+    let from = page.after.map_or("", |(name, _)| name);
+    let only = page.only.as_ref().map(std::slice::from_ref);
+    let candidates = only.unwrap_or(candidates);
+    let first = candidates.partition_point(|who| *roster.caller_name(*who) < *from);
+    let mut rows = Vec::new();
+    for who in candidates.iter().skip(first).copied() {
+        if rows.len() >= page.limit {
+            break;
         }
+        effort.step()?;
+        let who = match page.viewer {
+            Some(limited @ Principal::Limited(own, _)) if who == Principal::User(own) => limited,
+            _ => who,
+        };
+        let name = roster.caller_name(who);
+        let of_one = roles_of_member(roster, who, project, now).into_iter();
+        let is_next = |row: &Member| page.after.is_none_or(|after| (&*name, row.role.as_str()) > after);
+        rows.extend(of_one.filter(is_next));
     }
+    rows.truncate(page.limit);
+    Ok(rows)
 }
 
 /// Every recorded project in which a caller has a role at `now`, by project name and role. One row per role.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::roster::{Roster, part};
+use crate::roster::Roster;
 
 impl Roster {
-    /// The accounts among so many rows from one on, as source and id, and from where to go on.
-    pub fn accounts_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = (&str, &str)>, Option<u32>) {
-        let (part, next) = part(self.facts.accounts.len(), from, rows);
+    /// Every account that a source ever named, as source and id.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, &str)> {
         let names = &self.facts.accounts.names;
-        (part.map(|ix| (self.source_text(names.space(ix)), names.text(ix))), next)
+        (0..self.facts.accounts.len()).map(|ix| (self.source_text(names.space(ix)), names.text(ix)))
     }
 
     /// Whether any source ever named an account so.
@@ -23,7 +22,7 @@ impl Roster {
     #[must_use]
     pub fn accounts_in_cycles(&self) -> Vec<String> {
         (0_u32..)
-            .zip(&self.facts.accounts.rows)
+            .zip(self.facts.accounts.rows.iter())
             .filter(|(_, row)| row.in_cycle())
             .map(|(ix, _)| {
                 let names = &self.facts.accounts.names;

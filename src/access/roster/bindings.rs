@@ -9,7 +9,6 @@ use crate::{
         Roster,
         facts::{Binding, Holder, NONE, instant},
         handles::{GroupIx, Place, Principal, ProfileKind, ProjectIx, ServiceIx, UserIx},
-        part,
     },
 };
 
@@ -85,13 +84,7 @@ impl Roster {
 
     /// Every binding that was not taken away.
     pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
-        self.bindings_from(0, u32::MAX).0
-    }
-
-    /// The bindings among so many rows from one on, and from where to go on.
-    pub fn bindings_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = BindingView<'_>>, Option<u32>) {
-        let (part, next) = part(self.facts.bindings.len(), from, rows);
-        (part.filter_map(|ix| self.binding_view(ix)), next)
+        (0..self.facts.bindings.len()).filter_map(|ix| self.binding_view(ix))
     }
 
     /// The binding of a subject, if it was not taken away.
@@ -107,7 +100,7 @@ impl Roster {
         let first = u64::from_str_radix(digits, 16).ok().and_then(|head| head.checked_shl(64_u32.checked_sub(known)?));
         let range = first.map(|first| (first, 0)..=(first | u64::MAX.checked_shr(known).unwrap_or(0), u32::MAX));
         let found = range.into_iter().flat_map(|range| self.index.binding_digests.range(range));
-        found.filter_map(|(_, ix)| self.binding_view(*ix))
+        found.filter_map(|((_, ix), ())| self.binding_view(*ix))
     }
 
     /// The bindings that were given on this very scope, and not taken away.
@@ -117,7 +110,7 @@ impl Roster {
         here.into_iter().flatten().filter_map(|ix| self.binding_view(*ix))
     }
 
-    fn binding_view(&self, ix: u32) -> Option<BindingView<'_>> {
+    pub(crate) fn binding_view(&self, ix: u32) -> Option<BindingView<'_>> {
         let row = self.facts.bindings.get(ix)?.as_ref().filter(|row| row.register.stands())?;
         let (holder, group) = match row.holder {
             Holder::Person(person) => (Some(Principal::User(UserIx(self.facts.persons.get(person)?.user))), None),
@@ -135,6 +128,28 @@ impl Roster {
             ends: instant(row.ends),
             position: row.register.cause,
         })
+    }
+
+    /// The bindings of a user or service itself, not taken away.
+    pub fn bindings_of(&self, who: Principal) -> impl Iterator<Item = BindingView<'_>> {
+        let holders: Vec<Holder> = match who {
+            Principal::Anyone => Vec::new(),
+            Principal::User(user) | Principal::Limited(user, _) => {
+                self.persons_of(user).iter().map(|person| Holder::Person(*person)).collect()
+            }
+            Principal::Service(ServiceIx(ix)) => vec![Holder::Service(ix)],
+        };
+        holders.into_iter().flat_map(|holder| self.bindings_held_by(holder))
+    }
+
+    /// The bindings of a group, not taken away.
+    pub fn bindings_of_group(&self, GroupIx(group): GroupIx) -> impl Iterator<Item = BindingView<'_>> {
+        self.bindings_held_by(Holder::Group(group))
+    }
+
+    fn bindings_held_by(&self, holder: Holder) -> impl Iterator<Item = BindingView<'_>> {
+        let held = self.index.holder_bindings.get(&holder);
+        held.into_iter().flatten().filter_map(|ix| self.binding_view(*ix))
     }
 
     pub(crate) fn bindings_of_user(&self, person: u32) -> Vec<u32> {

@@ -8,7 +8,6 @@ use crate::roster::{
     Roster,
     facts::{Owner, Reach, Secret, SecretUse, instant},
     handles::{Principal, SecretIx, ServiceIx, UserIx},
-    part,
 };
 
 /// A secret that signs somebody in.
@@ -301,7 +300,7 @@ impl Roster {
         found
     }
 
-    fn secret_view<'a>(&'a self, ix: u32, row: &'a Secret) -> SecretView<'a> {
+    pub(crate) fn secret_view<'a>(&'a self, ix: u32, row: &'a Secret) -> SecretView<'a> {
         let reach = self.reach_now(&row.reach, row.author).narrowed();
         SecretView {
             id: self.facts.secrets.id(ix),
@@ -318,23 +317,6 @@ impl Roster {
                 None => Some(Vec::new()),
             },
         }
-    }
-
-    /// The secrets and open invitations in force among so many rows from one on, each with whose it is, and from where to go
-    /// on.
-    pub fn secrets_from(
-        &self,
-        from: u32,
-        rows: u32,
-        now: DateTime<Utc>,
-    ) -> (impl Iterator<Item = (Principal, SecretView<'_>)>, Option<u32>) {
-        let (part, next) = part(self.facts.secrets.len(), from, rows);
-        let micros = now.timestamp_micros();
-        let open = part.filter_map(move |ix| {
-            let row = self.secret_row(ix).filter(|row| self.is_open_secret(row, micros))?;
-            Some((self.owner_principal(row.owner)?, self.secret_view(ix, row)))
-        });
-        (open, next)
     }
 
     /// A secret or open invitation in force by its id, with whose it is.

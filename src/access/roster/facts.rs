@@ -12,7 +12,10 @@ use rollcall_events::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::roster::{names::Names, register::Register};
+use crate::{
+    persistent::{Pages, SortedMap},
+    roster::{names::Names, register::Register},
+};
 
 /// No row: an open reference.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -31,16 +34,16 @@ pub(crate) fn instant(micros: i64) -> Option<DateTime<Utc>> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Table<T> {
     pub(crate) names: Names,
-    pub(crate) rows: Vec<T>,
+    pub(crate) rows: Pages<T>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { names: Names::default(), rows: Vec::new() }
+        Self { names: Names::default(), rows: Pages::default() }
     }
 }
 
-impl<T: Default> Table<T> {
+impl<T: Default + Clone> Table<T> {
     /// The row of an id, made where it is new: facts arrive in any order, and a name can come before what it names.
     pub(crate) fn intern(&mut self, space: u16, id: &str) -> u32 {
         let (ix, new) = self.names.intern(space, id);
@@ -71,7 +74,7 @@ impl<T: Default> Table<T> {
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.names.is_sound() && self.names.len() as usize == self.rows.len()
+        self.names.len() as usize == self.rows.len()
     }
 }
 
@@ -202,7 +205,7 @@ pub(crate) struct Pair {
 }
 
 /// Adds a pair that nothing was said of yet.
-pub(crate) fn push_pair(pairs: &mut Vec<Pair>, left: u32, right: u32) -> u32 {
+pub(crate) fn push_pair(pairs: &mut Pages<Pair>, left: u32, right: u32) -> u32 {
     let ix = u32::try_from(pairs.len()).unwrap_or(NONE);
     pairs.push(Pair { left, right, register: Register::default() });
     ix
@@ -449,30 +452,30 @@ pub(crate) struct Facts {
     pub(crate) entitlements: Table<Entitlement>,
     pub(crate) lines: Table<Line>,
     /// Package and product.
-    pub(crate) mappings: Vec<Pair>,
+    pub(crate) mappings: Pages<Pair>,
     /// Entitlement and person.
-    pub(crate) assignments: Vec<Pair>,
-    pub(crate) permissions: BTreeMap<u32, Register>,
-    pub(crate) formers: BTreeMap<(Field, u32), Vec<Former>>,
+    pub(crate) assignments: Pages<Pair>,
+    pub(crate) permissions: SortedMap<u32, Register>,
+    pub(crate) formers: SortedMap<(Field, u32), Vec<Former>>,
     /// References of events that were superseded when they came: they never held, and may have been so all the same.
-    pub(crate) mentions: BTreeMap<(Field, u32), Vec<u32>>,
+    pub(crate) mentions: SortedMap<(Field, u32), Vec<u32>>,
     /// Two persons.
-    pub(crate) links: Vec<Pair>,
+    pub(crate) links: Pages<Pair>,
     /// Of links that a rule made or ended last: the person whose source said so.
-    pub(crate) rule_links: BTreeMap<u32, u32>,
+    pub(crate) rule_links: SortedMap<u32, u32>,
     /// Sources whose word that their persons are those of another was confirmed: one, and the other.
     pub(crate) confirmed_links: BTreeSet<(u16, u16)>,
     /// Persons of other sources that a person is by what its own source says.
-    pub(crate) same_as: BTreeMap<u32, Vec<u32>>,
+    pub(crate) same_as: SortedMap<u32, Vec<u32>>,
     /// By name: the person who has it or had it last, [`NONE`] where it was freed.
     pub(crate) user_names: Table<u32>,
     /// Of names that a command was about: the persons who had them before.
-    pub(crate) name_holders: BTreeMap<u32, Vec<u32>>,
+    pub(crate) name_holders: SortedMap<u32, Vec<u32>>,
     /// Names that persons were given and their sources do not ask for.
-    pub(crate) given_names: BTreeMap<u32, u32>,
+    pub(crate) given_names: SortedMap<u32, u32>,
     /// Of persons whose name is not the one that their source asks for: which that is, and why.
-    pub(crate) names_not_in_effect: BTreeMap<u32, NameNotInEffect>,
-    pub(crate) projects: Vec<Project>,
+    pub(crate) names_not_in_effect: SortedMap<u32, NameNotInEffect>,
+    pub(crate) projects: Pages<Project>,
     pub(crate) project_names: Table<u32>,
     /// Of packages without a project: names that they had before, which find it once it is there.
     pub(crate) earlier_names: BTreeMap<u32, BTreeSet<String>>,
@@ -481,18 +484,18 @@ pub(crate) struct Facts {
     pub(crate) folders: Table<Option<Folder>>,
     pub(crate) services: Table<Option<Service>>,
     pub(crate) groups: Table<Group>,
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Pages<Member>,
     pub(crate) secrets: Table<Option<Secret>>,
     /// Position of the newest `credentials.reset` of a person.
-    pub(crate) resets: BTreeMap<u32, Position>,
+    pub(crate) resets: SortedMap<u32, Position>,
     pub(crate) bindings: Table<Option<Binding>>,
     /// The secret that something was made with, where that was one. What is no more may stand here still.
-    pub(crate) made_with: BTreeMap<MadeThing, u32>,
+    pub(crate) made_with: SortedMap<MadeThing, u32>,
     /// Subjects that are recorded and mean nothing to a membership: runs.
     pub(crate) others: Table<Register>,
     /// The newest epoch of each source that is read.
     pub(crate) epochs: BTreeMap<u16, Epoch>,
-    pub(crate) parked: BTreeMap<(u16, String), ParkedEvent>,
+    pub(crate) parked: SortedMap<(u16, String), ParkedEvent>,
 }
 
 impl Facts {
@@ -514,34 +517,34 @@ impl Facts {
             packages: Table::default(),
             entitlements: Table::default(),
             lines: Table::default(),
-            mappings: Vec::new(),
-            assignments: Vec::new(),
-            permissions: BTreeMap::new(),
-            formers: BTreeMap::new(),
-            mentions: BTreeMap::new(),
-            links: Vec::new(),
-            rule_links: BTreeMap::new(),
+            mappings: Pages::default(),
+            assignments: Pages::default(),
+            permissions: SortedMap::default(),
+            formers: SortedMap::default(),
+            mentions: SortedMap::default(),
+            links: Pages::default(),
+            rule_links: SortedMap::default(),
             confirmed_links: BTreeSet::new(),
-            same_as: BTreeMap::new(),
+            same_as: SortedMap::default(),
             user_names: Table::default(),
-            name_holders: BTreeMap::new(),
-            given_names: BTreeMap::new(),
-            names_not_in_effect: BTreeMap::new(),
-            projects: Vec::new(),
+            name_holders: SortedMap::default(),
+            given_names: SortedMap::default(),
+            names_not_in_effect: SortedMap::default(),
+            projects: Pages::default(),
             project_names: Table::default(),
             earlier_names: BTreeMap::new(),
             local_projects: Table::default(),
             folders: Table::default(),
             services: Table::default(),
             groups: Table::default(),
-            members: Vec::new(),
+            members: Pages::default(),
             secrets: Table::default(),
-            resets: BTreeMap::new(),
+            resets: SortedMap::default(),
             bindings: Table::default(),
-            made_with: BTreeMap::new(),
+            made_with: SortedMap::default(),
             others: Table::default(),
             epochs: BTreeMap::new(),
-            parked: BTreeMap::new(),
+            parked: SortedMap::default(),
         }
     }
 
@@ -583,22 +586,22 @@ impl Facts {
 
     /// Notes a reference of a superseded event.
     pub(crate) fn note_mention(&mut self, field: Field, row: u32, to: u32) -> bool {
-        let past = self.mentions.entry((field, row)).or_default();
-        let new = to != NONE && !past.contains(&to);
-        if new {
-            past.push(to);
-        }
-        new
+        self.mentions.update((field, row), |past| {
+            let new = to != NONE && !past.contains(&to);
+            if new {
+                past.push(to);
+            }
+            new
+        })
     }
 
     /// Notes that a reference moved away from `old`.
     pub(crate) fn note_former(&mut self, field: Field, row: u32, old: u32, left: Position) {
         if old != NONE {
-            let past = self.formers.entry((field, row)).or_default();
-            match past.iter_mut().find(|former| former.to == old) {
+            self.formers.update((field, row), |past| match past.iter_mut().find(|former| former.to == old) {
                 Some(former) => former.left = left,
                 None => past.push(Former { to: old, left }),
-            }
+            });
         }
     }
 

@@ -4,6 +4,7 @@
 //! that `decide` does not have, and whatever is not plain is decided there.
 
 use crate::{
+    persistent::Pages,
     profile::ActionSet,
     roster::{
         Roster,
@@ -24,10 +25,10 @@ pub(crate) struct FastPath {
     pub(crate) authenticated: ActionSet,
     pub(crate) customer: ActionSet,
     /// By person: the account. [`NONE`]: not plain.
-    people: Vec<u32>,
+    people: Pages<u32>,
     /// By project: the product. [`NONE`]: not plain.
-    projects: Vec<u32>,
-    accounts: Vec<Account>,
+    projects: Pages<u32>,
+    accounts: Pages<Account>,
 }
 
 /// What an account bought for all its people.
@@ -82,7 +83,7 @@ impl FastPath {
                 && !index.member_of.contains_key(&holder)
                 && !index.holder_bindings.contains_key(&holder)
         });
-        update_row(&mut self.people, person, NONE, |account| *account = plain.map_or(NONE, |row| row.account));
+        update_row(&mut self.people, person, &NONE, |account| *account = plain.map_or(NONE, |row| row.account));
     }
 
     /// A package, or what it delivers, is another.
@@ -99,7 +100,7 @@ impl FastPath {
             (Some(product), None) if always && own => product,
             _ => NONE,
         };
-        update_row(&mut self.projects, row.project, NONE, |delivered| *delivered = product);
+        update_row(&mut self.projects, row.project, &NONE, |delivered| *delivered = product);
     }
 
     /// An account is another.
@@ -108,7 +109,7 @@ impl FastPath {
             .accounts
             .get(account)
             .is_some_and(|row| row.register.stands() && (row.parent == NONE || !sub_accounts));
-        update_row(&mut self.accounts, account, Account::default(), |row| row.buys_alone = buys_alone);
+        update_row(&mut self.accounts, account, &Account::default(), |row| row.buys_alone = buys_alone);
     }
 
     /// An entitlement is another.
@@ -135,7 +136,7 @@ impl FastPath {
             return;
         }
         let Line { product, starts, ends, .. } = *row;
-        update_row(&mut self.accounts, buyer.account, Account::default(), |account| {
+        update_row(&mut self.accounts, buyer.account, &Account::default(), |account| {
             account.overflowed |= account.bought.len() >= MAX_PURCHASES;
             if account.overflowed {
                 account.bought = Vec::new();
@@ -176,12 +177,8 @@ impl FastPath {
 }
 
 /// Changes a row of a column, made where it is new.
-fn update_row<T: Clone>(column: &mut Vec<T>, row: u32, new: T, change: impl FnOnce(&mut T)) {
-    let row = row as usize;
-    if row >= column.len() {
-        column.resize(row + 1, new);
-    }
-    column.get_mut(row).map(change);
+fn update_row<T: Clone>(column: &mut Pages<T>, row: u32, new: &T, change: impl FnOnce(&mut T)) {
+    column.get_or_grow(row as usize, new).map(change);
 }
 
 /// What is kept ready, held against what it is derived from.
@@ -207,7 +204,7 @@ impl Roster {
                 && (anew.overflowed || kept.buys_alone != anew.buys_alone || kept.sorted() != anew.sorted())
         };
         let people = (0..facts.persons.len()).filter(person).map(|ix| name("person", &facts.persons.names, ix));
-        let projects = (0_u32..).zip(&facts.projects).map(|(ix, _)| ix).filter(project);
+        let projects = (0..u32::try_from(facts.projects.len()).unwrap_or(NONE)).filter(project);
         let projects = projects.map(|ix| format!("project {}", self.project_name(ProjectIx::recorded(ix))));
         let accounts = (0..facts.accounts.len()).filter(account).map(|ix| name("account", &facts.accounts.names, ix));
         let role = |roster: &Self, ix: u32| roster.roles.get(ix as usize).copied().flatten();
@@ -235,7 +232,7 @@ impl Account {
     }
 }
 
-fn of_row(column: &[u32], row: u32) -> u32 {
+fn of_row(column: &Pages<u32>, row: u32) -> u32 {
     column.get(row as usize).copied().unwrap_or(NONE)
 }
 
@@ -247,7 +244,7 @@ mod tests {
     type Spoil = fn(&mut FastPath);
 
     fn buyer(path: &mut FastPath) -> &mut Account {
-        path.accounts.iter_mut().find(|account| !account.bought.is_empty()).unwrap()
+        path.accounts.change_those(|account| !account.bought.is_empty()).next().unwrap()
     }
 
     #[test]
@@ -256,9 +253,9 @@ mod tests {
         assert_eq!(sound.fast_path_flaws(), Vec::<String>::new());
         let spoilt: [(&str, Spoil); 7] = [
             ("the rules", |path| path.customer = path.authenticated),
-            ("person", |path| path.people[0] ^= 1),
+            ("person", |path| *path.people.get_mut(0).unwrap() ^= 1),
             ("person", |path| path.people.clear()),
-            ("project", |path| path.projects[0] ^= 1),
+            ("project", |path| *path.projects.get_mut(0).unwrap() ^= 1),
             ("account", |path| buyer(path).bought[0].ends ^= 1),
             ("account", |path| buyer(path).bought.clear()),
             ("account", |path| buyer(path).buys_alone ^= true),

@@ -2,7 +2,7 @@
 //! in; cycles and diamonds are walked once.
 
 use chrono::{DateTime, Utc};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use rollcall_events::{
     LOCAL, Position,
     body::{self, member_subject},
@@ -10,11 +10,13 @@ use rollcall_events::{
     names::{canonical_name, hidden},
 };
 
-use crate::roster::{
-    Roster,
-    facts::{Binding, Group, Holder, Member},
-    handles::{GroupIx, Principal, ServiceIx, UserIx},
-    part,
+use crate::{
+    persistent::HashMap,
+    roster::{
+        Roster,
+        facts::{Binding, Group, Holder, Member},
+        handles::{GroupIx, Principal, ServiceIx, UserIx},
+    },
 };
 
 /// A group as others see it.
@@ -41,10 +43,11 @@ impl GroupNames {
     pub(crate) fn add(&mut self, ix: u32, group: &Group) {
         let own = group.external_id.as_deref().map(last_part);
         for name in group.name.as_deref().map(canonical_name).into_iter().chain(own) {
-            let rows = self.0.entry(name).or_default();
-            if !rows.contains(&ix) {
-                rows.push(ix);
-            }
+            self.0.update(name, |rows| {
+                if !rows.contains(&ix) {
+                    rows.push(ix);
+                }
+            });
         }
     }
 }
@@ -119,14 +122,8 @@ impl Roster {
 
     /// Every group that was not removed.
     pub fn groups(&self) -> impl Iterator<Item = GroupIx> {
-        self.groups_from(0, u32::MAX).0
-    }
-
-    /// The groups among so many rows from one on, and from where to go on.
-    pub fn groups_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = GroupIx>, Option<u32>) {
-        let (part, next) = part(self.facts.groups.len(), from, rows);
         let stands = |ix: &u32| self.facts.groups.get(*ix).is_some_and(|row| row.register.stands());
-        (part.filter(stands).map(GroupIx), next)
+        (0..self.facts.groups.len()).filter(stands).map(GroupIx)
     }
 
     /// Every group whose name has a character that is not seen, and which.

@@ -2,15 +2,17 @@
 //! An entry may be stale (a person is still listed under an account that he or she left), so that an explanation finds
 //! what was; whoever follows an entry checks it against the row.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashMap;
 use rollcall_events::Digest;
 
-use crate::roster::{
-    facts::{Facts, Field, Holder, NONE, Origin, Owner, RecordedScope},
-    groups::GroupNames,
-    look_alikes::LookAlikes,
+use crate::{
+    persistent::{HashMap, Pages, SortedMap},
+    roster::{
+        facts::{Facts, Field, Holder, NONE, Origin, Owner, RecordedScope},
+        groups::GroupNames,
+        look_alikes::LookAlikes,
+    },
 };
 
 #[derive(Debug, Clone, Default)]
@@ -42,7 +44,7 @@ pub(crate) struct Index {
     /// The bindings of one holder on one scope: what a decision looks for.
     pub(crate) holder_scope_bindings: HashMap<(Holder, RecordedScope), Vec<u32>>,
     /// Bindings by the digest of their subject: what their short ids are the beginning of.
-    pub(crate) binding_digests: BTreeSet<(u64, u32)>,
+    pub(crate) binding_digests: SortedMap<(u64, u32), ()>,
     pub(crate) member: HashMap<(u32, Holder), u32>,
     /// The memberships of a person, service or group in groups.
     pub(crate) member_of: HashMap<Holder, Vec<u32>>,
@@ -56,11 +58,13 @@ pub(crate) struct Index {
     /// Rows by a reference that only a superseded event of them made.
     pub(crate) mentioned: HashMap<(Field, u32), Vec<u32>>,
     pub(crate) look_alikes: LookAlikes,
+    /// How many subjects are parked as they wait for a project's name.
+    pub(crate) wanted_names: usize,
 }
 
 /// For each row, the rows that refer to it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Lists(Vec<List>);
+pub(crate) struct Lists(Pages<List>);
 
 /// Most lists hold one row: it stands here, without an allocation and one miss of the cache nearer.
 #[derive(Debug, Clone, Default)]
@@ -77,11 +81,7 @@ impl Lists {
         if of == NONE {
             return;
         }
-        let at = of as usize;
-        if at >= self.0.len() {
-            self.0.resize_with(at + 1, List::default);
-        }
-        match self.0.get_mut(at) {
+        match self.0.get_or_grow(of as usize, &List::Empty) {
             Some(List::Many(rows)) => rows.push(row),
             Some(list @ List::Empty) => *list = List::One(row),
             Some(list) => {
@@ -124,11 +124,12 @@ impl Pairs {
             return;
         }
         *first |= MORE;
-        let more = self.more.entry(pair).or_default();
-        // Sorted, so that a line of an account with very many is filed without a walk past all of them.
-        if let Err(at) = more.binary_search(&row) {
-            more.insert(at, row);
-        }
+        self.more.update(pair, |more| {
+            // Sorted, so that a line of an account with very many is filed without a walk past all of them.
+            if let Err(at) = more.binary_search(&row) {
+                more.insert(at, row);
+            }
+        });
     }
 
     pub(crate) fn of(&self, pair: (u32, u32)) -> impl Iterator<Item = u32> + '_ {
@@ -140,35 +141,37 @@ impl Pairs {
 
 impl Index {
     pub(crate) fn build(facts: &Facts) -> Self {
-        let mut index = Self { look_alikes: LookAlikes::build(facts), ..Self::default() };
-        for (ix, account) in (0_u32..).zip(&facts.accounts.rows) {
+        let wanted_names = facts.parked.values().filter(|mark| mark.wants.is_some()).count();
+        let mut index = Self { look_alikes: LookAlikes::build(facts), wanted_names, ..Self::default() };
+        for (ix, account) in (0_u32..).zip(facts.accounts.rows.iter()) {
             for parent in facts.current_and_former(Field::AccountParent, ix, account.parent) {
                 index.account_children.push(parent, ix);
             }
         }
-        for (ix, person) in (0_u32..).zip(&facts.persons.rows) {
+        let mut linked: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (ix, person) in (0_u32..).zip(facts.persons.rows.iter()) {
             for account in facts.current_and_former(Field::PersonAccount, ix, person.account) {
                 index.account_people.push(account, ix);
             }
             if person.user != NONE && person.user != ix {
-                let set = index.linked.entry(person.user).or_insert_with(|| vec![person.user]);
-                set.push(ix);
+                linked.entry(person.user).or_insert_with(|| vec![person.user]).push(ix);
             }
         }
-        for set in index.linked.values_mut() {
+        for (user, mut set) in linked {
             set.sort_by_key(|ix| facts.persons.get(*ix).map(|row| row.first));
+            index.linked.insert(user, set);
         }
-        for (ix, package) in (0_u32..).zip(&facts.packages.rows) {
+        for (ix, package) in (0_u32..).zip(facts.packages.rows.iter()) {
             for producer in facts.current_and_former(Field::PackageProducer, ix, package.producer) {
                 index.account_packages.push(producer, ix);
             }
         }
-        for (ix, entitlement) in (0_u32..).zip(&facts.entitlements.rows) {
+        for (ix, entitlement) in (0_u32..).zip(facts.entitlements.rows.iter()) {
             for account in facts.current_and_former(Field::EntitlementAccount, ix, entitlement.account) {
                 index.account_entitlements.push(account, ix);
             }
         }
-        for (ix, line) in (0_u32..).zip(&facts.lines.rows) {
+        for (ix, line) in (0_u32..).zip(facts.lines.rows.iter()) {
             for entitlement in facts.current_and_former(Field::LineEntitlement, ix, line.entitlement) {
                 index.entitlement_lines.push(entitlement, ix);
             }
@@ -177,32 +180,32 @@ impl Index {
             }
             index.add_purchase(facts, ix);
         }
-        for (ix, pair) in (0_u32..).zip(&facts.mappings) {
+        for (ix, pair) in (0_u32..).zip(facts.mappings.iter()) {
             index.add_mapping(ix, pair.left, pair.right);
         }
-        for (ix, pair) in (0_u32..).zip(&facts.assignments) {
+        for (ix, pair) in (0_u32..).zip(facts.assignments.iter()) {
             index.add_assignment(ix, pair.left, pair.right);
         }
-        for (ix, pair) in (0_u32..).zip(&facts.links) {
+        for (ix, pair) in (0_u32..).zip(facts.links.iter()) {
             index.add_link(ix, pair.left, pair.right);
         }
-        for (ix, secret) in (0_u32..).zip(&facts.secrets.rows) {
+        for (ix, secret) in (0_u32..).zip(facts.secrets.rows.iter()) {
             if let Some(secret) = secret {
                 index.add_secret(ix, secret.sha256, secret.owner);
             }
         }
-        for (ix, binding) in (0_u32..).zip(&facts.bindings.rows) {
+        for (ix, binding) in (0_u32..).zip(facts.bindings.rows.iter()) {
             if let Some(binding) = binding {
                 index.add_binding(ix, facts.bindings.id(ix), binding.holder, binding.on);
             }
         }
-        for (ix, group) in (0_u32..).zip(&facts.groups.rows) {
+        for (ix, group) in (0_u32..).zip(facts.groups.rows.iter()) {
             index.group_names.add(ix, group);
         }
-        for (ix, member) in (0_u32..).zip(&facts.members) {
+        for (ix, member) in (0_u32..).zip(facts.members.iter()) {
             index.add_member(ix, member.group, member.holder);
         }
-        for (ix, folder) in (0_u32..).zip(&facts.folders.rows) {
+        for (ix, folder) in (0_u32..).zip(facts.folders.rows.iter()) {
             if let Some(folder) = folder {
                 index.add_child_folder(ix, folder.parent);
                 for parent in facts.current_and_former(Field::FolderParent, ix, folder.parent) {
@@ -210,7 +213,7 @@ impl Index {
                 }
             }
         }
-        for (ix, project) in (0_u32..).zip(&facts.projects) {
+        for (ix, project) in (0_u32..).zip(facts.projects.iter()) {
             if let Origin::Local(local) = &project.origin {
                 index.add_folder_project(ix, local.folder);
                 for folder in facts.current_and_former(Field::ProjectFolder, ix, local.folder) {
@@ -218,17 +221,17 @@ impl Index {
                 }
             }
         }
-        for (person, others) in &facts.same_as {
+        for (person, others) in facts.same_as.iter() {
             for other in others {
-                index.said_to_be.entry(*other).or_default().insert(*person);
+                index.said_to_be.update(*other, |all| all.insert(*person));
             }
         }
-        for (name, project) in (0_u32..).zip(&facts.project_names.rows) {
+        for (name, project) in (0_u32..).zip(facts.project_names.rows.iter()) {
             index.project_names.push(*project, name);
         }
-        for ((field, row), mentions) in &facts.mentions {
+        for ((field, row), mentions) in facts.mentions.iter() {
             for to in mentions {
-                index.mentioned.entry((*field, *to)).or_default().push(*row);
+                index.mentioned.update((*field, *to), |all| all.push(*row));
             }
         }
         index
@@ -264,32 +267,32 @@ impl Index {
 
     pub(crate) fn add_assignment(&mut self, ix: u32, entitlement: u32, person: u32) {
         self.assignment.insert((entitlement, person), ix);
-        self.person_assignments.entry(person).or_default().push(ix);
-        self.entitlement_assignments.entry(entitlement).or_default().push(ix);
+        self.person_assignments.update(person, |all| all.push(ix));
+        self.entitlement_assignments.update(entitlement, |all| all.push(ix));
     }
 
     pub(crate) fn add_link(&mut self, ix: u32, a: u32, b: u32) {
         self.link.insert((a, b), ix);
-        self.person_links.entry(a).or_default().push(ix);
-        self.person_links.entry(b).or_default().push(ix);
+        self.person_links.update(a, |all| all.push(ix));
+        self.person_links.update(b, |all| all.push(ix));
     }
 
     pub(crate) fn add_secret(&mut self, ix: u32, sha256: [u8; 32], owner: Owner) {
         self.secret_hash.insert(sha256, ix);
-        self.owner_secrets.entry(owner).or_default().push(ix);
+        self.owner_secrets.update(owner, |all| all.push(ix));
     }
 
     pub(crate) fn add_binding(&mut self, ix: u32, subject: &str, holder: Holder, on: RecordedScope) {
-        self.binding_digests.insert((Digest::of(subject.as_bytes()).prefix(), ix));
-        self.holder_bindings.entry(holder).or_default().push(ix);
-        self.scope_bindings.entry(on).or_default().push(ix);
-        self.holder_scope_bindings.entry((holder, on)).or_default().push(ix);
+        self.binding_digests.insert((Digest::of(subject.as_bytes()).prefix(), ix), ());
+        self.holder_bindings.update(holder, |all| all.push(ix));
+        self.scope_bindings.update(on, |all| all.push(ix));
+        self.holder_scope_bindings.update((holder, on), |all| all.push(ix));
     }
 
     pub(crate) fn add_member(&mut self, ix: u32, group: u32, holder: Holder) {
         self.member.insert((group, holder), ix);
-        self.member_of.entry(holder).or_default().push(ix);
-        self.group_members.entry(group).or_default().push(ix);
+        self.member_of.update(holder, |all| all.push(ix));
+        self.group_members.update(group, |all| all.push(ix));
     }
 
     /// Files a folder under the one above it.
@@ -308,8 +311,9 @@ fn insert_sorted(lists: &mut HashMap<u32, Vec<u32>>, under: u32, ix: u32) {
     if under == NONE {
         return;
     }
-    let list = lists.entry(under).or_default();
-    if let Err(at) = list.binary_search(&ix) {
-        list.insert(at, ix);
-    }
+    lists.update(under, |list| {
+        if let Err(at) = list.binary_search(&ix) {
+            list.insert(at, ix);
+        }
+    });
 }

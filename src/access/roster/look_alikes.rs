@@ -1,9 +1,10 @@
 //! Names that only look alike (UTS 39): told, never refused. People have such names, and which of two was there first says
 //! nothing of who means well.
 
-use hashbrown::HashMap;
-
-use crate::roster::{Roster, facts::Facts, handles::UserIx};
+use crate::{
+    persistent::HashMap,
+    roster::{Roster, facts::Facts, handles::UserIx},
+};
 
 /// How many spellings in ASCII are looked up for one name. A name of more `l`, `o` and `rn` than that is itself the sight.
 const MAX_SPELLINGS: usize = 64;
@@ -27,10 +28,11 @@ impl LookAlikes {
     /// Adds a name, a row among the user names.
     pub(crate) fn add(&mut self, ix: u32, name: &str) {
         if !name.is_ascii() {
-            let rows = self.0.entry(skeleton(name)).or_default();
-            if !rows.contains(&ix) {
-                rows.push(ix);
-            }
+            self.0.update(skeleton(name), |rows| {
+                if !rows.contains(&ix) {
+                    rows.push(ix);
+                }
+            });
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod index;
 pub(crate) mod look_alikes;
 pub(crate) mod made;
 pub(crate) mod names;
+pub(crate) mod order;
 mod principals;
 pub(crate) mod projects;
 pub(crate) mod register;
@@ -24,7 +25,6 @@ pub(crate) mod users;
 
 use std::{
     collections::BTreeMap,
-    ops::Range,
     sync::{Arc, LazyLock},
 };
 
@@ -34,8 +34,15 @@ use rollcall_events::{
 };
 
 use crate::{
+    persistent::Pages,
     profile::{HeldRole, Own, Profile, PseudoPrincipal, Resource, RoleIx},
-    roster::{facts::Facts, fast_path::FastPath, handles::ProfileKind, index::Index},
+    roster::{
+        facts::{Facts, ParkedEvent},
+        fast_path::FastPath,
+        handles::ProfileKind,
+        index::Index,
+        order::Orders,
+    },
 };
 
 /// The in-memory index of facts that answers access questions.
@@ -50,12 +57,14 @@ pub struct Roster {
     pub(crate) api: Arc<Profile>,
     /// The role of each binding where it was given, under the profile that it belongs to; absent where that profile has
     /// no such role or does not let it be given there.
-    pub(crate) roles: Vec<Option<(ProfileKind, HeldRole)>>,
+    pub(crate) roles: Pages<Option<(ProfileKind, HeldRole)>>,
     /// The roles of rules 2 and 3; absent where the profile has no such role.
     pub(crate) producer_role: Option<RoleIx>,
     pub(crate) consumer_role: Option<RoleIx>,
     /// By source: whether an inactive person of it shuts the user out.
     pub(crate) authoritative: Vec<bool>,
+    /// Names in the order of lists.
+    pub(crate) orders: Orders,
     /// How events are taken; a roster that follows the log checks each anew.
     pub(crate) mode: FoldMode,
 }
@@ -79,12 +88,6 @@ impl FoldMode {
     }
 }
 
-/// The rows of a table of `len` from one on, at most so many, and from where to go on; nothing after the last.
-pub(crate) fn part(len: u32, from: u32, rows: u32) -> (Range<u32>, Option<u32>) {
-    let end = from.saturating_add(rows).min(len);
-    (from.min(end)..end, (end < len).then_some(end))
-}
-
 /// A subject whose newest event could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedView<'a> {
@@ -100,13 +103,9 @@ pub struct ParkedView<'a> {
     pub wants: Option<&'a str>,
 }
 
-/// What a roster can count.
+/// How much waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Users that exist.
-    pub users: usize,
-    /// Projects that exist, archived ones included.
-    pub projects: usize,
     /// Subjects that are parked.
     pub parked: usize,
     /// Those of them that wait for the name of a project.
@@ -136,10 +135,11 @@ impl Roster {
             settings: Settings::default(),
             profile,
             api,
-            roles: Vec::new(),
+            roles: Pages::default(),
             producer_role: None,
             consumer_role: None,
             authoritative: Vec::new(),
+            orders: Orders::default(),
             mode: FoldMode::Live,
         };
         roster.derive_from_settings();
@@ -242,24 +242,32 @@ impl Roster {
 
     /// Subjects whose newest event could not be applied.
     pub fn parked(&self) -> impl Iterator<Item = ParkedView<'_>> + Clone {
-        self.facts.parked.iter().map(|((space, subject), mark)| ParkedView {
+        self.facts.parked.iter().map(|(subject, mark)| self.parked_view(subject, mark))
+    }
+
+    fn parked_view<'a>(&'a self, (space, subject): &'a (u16, String), mark: &'a ParkedEvent) -> ParkedView<'a> {
+        ParkedView {
             source: self.source_text(*space),
             subject,
             position: mark.position,
             reason: &mark.reason,
             wants: mark.wants.as_deref(),
-        })
+        }
     }
 
-    /// How much there is.
+    /// Subjects of a source whose newest event could not be applied.
+    pub fn parked_of(&self, source: &str) -> impl Iterator<Item = ParkedView<'_>> + Clone {
+        let space = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok());
+        let all = space.map(|space| {
+            self.facts.parked.range((space, String::new())..).take_while(move |((of, _), _)| *of == space)
+        });
+        all.into_iter().flatten().map(|(subject, mark)| self.parked_view(subject, mark))
+    }
+
+    /// How much waits.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts {
-            users: self.users().count(),
-            projects: self.facts.projects.len(),
-            parked: self.facts.parked.len(),
-            name_taken: self.facts.parked.values().filter(|mark| mark.wants.is_some()).count(),
-        }
+        Counts { parked: self.facts.parked.len(), name_taken: self.index.wanted_names }
     }
 
     /// The profile's switches as they are set.

@@ -1,5 +1,7 @@
 //! Callers by id, in the words of events and the other way round.
 
+use std::borrow::Cow;
+
 use rollcall_events::{
     body::{self, Scope},
     names::CallerReference,
@@ -27,6 +29,14 @@ impl Roster {
                 let id = format!("{SERVICE}{}", self.service(service).id);
                 (id.clone(), id)
             }
+        }
+    }
+
+    /// The name alone, as [`Self::caller_names`] gives it.
+    pub(crate) fn caller_name(&self, who: Principal) -> Cow<'_, str> {
+        match who {
+            Principal::User(user) | Principal::Limited(user, _) => self.user_name(user).into(),
+            Principal::Service(_) | Principal::Anyone => self.caller_names(who).1.into(),
         }
     }
 

@@ -9,7 +9,6 @@ use crate::roster::{
     FoldMode, Roster,
     facts::{LocalProject, NONE, Origin, Project},
     handles::{FolderIx, ProjectIx, RecordedIx},
-    part,
 };
 
 /// A project as others see it.
@@ -86,14 +85,7 @@ impl Roster {
 
     /// Every recorded project, in the order in which they came to be.
     pub fn projects(&self) -> impl Iterator<Item = ProjectIx> {
-        self.projects_from(0, u32::MAX).0
-    }
-
-    /// So many recorded projects from one on, and from where to go on.
-    pub fn projects_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = ProjectIx>, Option<u32>) {
-        let len = u32::try_from(self.facts.projects.len()).unwrap_or(u32::MAX);
-        let (part, next) = part(len, from, rows);
-        (part.map(ProjectIx::recorded), next)
+        (0..u32::try_from(self.facts.projects.len()).unwrap_or(NONE)).map(ProjectIx::recorded)
     }
 
     pub(crate) fn project_row(&self, project: ProjectIx) -> Option<&Project> {

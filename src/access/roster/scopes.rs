@@ -12,7 +12,6 @@ use crate::{
         Roster,
         facts::{Folder, NONE, Origin, RecordedScope},
         handles::{FolderIx, Place, Principal, ProfileKind, ProjectIx, RecordedIx},
-        part,
     },
 };
 
@@ -165,13 +164,7 @@ impl Roster {
 
     /// Every folder that was not removed.
     pub fn folders(&self) -> impl Iterator<Item = FolderIx> {
-        self.folders_from(0, u32::MAX).0
-    }
-
-    /// The folders among so many rows from one on, and from where to go on.
-    pub fn folders_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = FolderIx>, Option<u32>) {
-        let (part, next) = part(self.facts.folders.len(), from, rows);
-        (part.map(FolderIx).filter(|ix| self.is_open(Place::Folder(*ix))), next)
+        (0..self.facts.folders.len()).map(FolderIx).filter(|ix| self.is_open(Place::Folder(*ix)))
     }
 
     /// A folder's kind and place.

@@ -7,7 +7,6 @@ use crate::roster::{
     Roster,
     facts::{Service, instant},
     handles::ServiceIx,
-    part,
 };
 
 /// A service as others see it.
@@ -36,13 +35,7 @@ impl Roster {
 
     /// Every service that was not removed.
     pub fn services(&self) -> impl Iterator<Item = ServiceIx> {
-        self.services_from(0, u32::MAX).0
-    }
-
-    /// The services among so many rows from one on, and from where to go on.
-    pub fn services_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = ServiceIx>, Option<u32>) {
-        let (part, next) = part(self.facts.services.len(), from, rows);
-        (part.map(ServiceIx).filter(|ix| self.service_stands(*ix)), next)
+        (0..self.facts.services.len()).map(ServiceIx).filter(|ix| self.service_stands(*ix))
     }
 
     /// A service's id and label.

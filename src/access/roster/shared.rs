@@ -1,23 +1,46 @@
-//! One roster that is read by many and folded into by one. Looking something up never waits for somebody who looks for long:
-//! whoever folds waits for those first, and only then keeps others out. Knows no row.
+//! One roster that is looked into by many and folded into by one. Looking something up takes it for a moment; whoever goes
+//! through much of it takes a view, which holds nobody up. Knows no row.
 
 use std::{
+    collections::BTreeMap,
     ops::{Deref, DerefMut},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 
-use crate::roster::Roster;
+use crate::{persistent::work, roster::Roster};
 
-/// One roster that is read by many and folded into by one. A guard is held for a look-up, never across a wait.
-#[derive(Debug)]
+/// One roster that is looked into by many and folded into by one. A look is for a few rows, never across a wait.
 pub struct SharedRoster {
     roster: RwLock<Roster>,
-    /// Read by those who look for long, for as long as they do. A lock lets nobody in while somebody waits to write; so whoever
-    /// folds waits for them here, where those who look something up do not come by. Taken before the roster.
-    long: RwLock<()>,
+    /// The view of now, until something is folded. Whoever folds waits here for whoever takes a view: a lock lets nobody in
+    /// while somebody waits to write, and those who look something up do not come by. Taken before the roster.
+    view: Mutex<Option<Arc<Roster>>>,
+    meter: Option<Arc<dyn HoldMeter>>,
+    /// The most rows of one look, by where it was taken; only where assertions are on.
+    looks: Mutex<BTreeMap<String, u64>>,
+}
+
+/// What the roster is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Something is looked up.
+    Look,
+    /// A view is taken.
+    View,
+    /// Events are folded.
+    Fold,
+}
+
+/// Measures for how long the roster is held. Nothing here knows the time.
+pub trait HoldMeter: Send + Sync + 'static {
+    /// Begins: what [`Self::end`] is given.
+    fn begin(&self) -> u64;
+    /// Ends what began then.
+    fn end(&self, hold: Hold, begun: u64);
 }
 
 /// Why nothing is decided by a roster now: nobody knows whether it is what the log says.
@@ -43,51 +66,118 @@ pub trait Freshness: Send + Sync + 'static {
     fn may_decide(&self, now: DateTime<Utc>) -> Result<(), Stale>;
 }
 
-/// A look that may take longer than a look-up: through a table, of the whole.
-pub struct LongRead<'a> {
+/// A look into the roster, which whoever folds waits for.
+pub struct Look<'a> {
     roster: RwLockReadGuard<'a, Roster>,
-    _long: RwLockReadGuard<'a, ()>,
+    _held: Held<'a>,
 }
 
 /// A fold under way.
 pub struct Fold<'a> {
     roster: RwLockWriteGuard<'a, Roster>,
-    _long: RwLockWriteGuard<'a, ()>,
+    _held: Held<'a>,
+    _views: MutexGuard<'a, Option<Arc<Roster>>>,
+}
+
+/// For how long, and for how much work.
+struct Held<'a> {
+    shared: &'a SharedRoster,
+    hold: Hold,
+    begun: u64,
+    rows: u64,
+    by: &'static Location<'static>,
+}
+
+impl std::fmt::Debug for SharedRoster {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("SharedRoster").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SharedRoster {
     /// Shares a roster.
     #[must_use]
     pub fn new(roster: Roster) -> Self {
-        Self { roster: RwLock::new(roster), long: RwLock::default() }
+        Self { roster: RwLock::new(roster), view: Mutex::default(), meter: None, looks: Mutex::default() }
     }
 
-    /// To look something up.
-    pub fn read(&self) -> RwLockReadGuard<'_, Roster> {
+    /// Has it measured for how long it is held.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn HoldMeter>) -> Self {
+        Self { meter: Some(meter), ..self }
+    }
+
+    /// To look something up: a few rows, whatever there is in the roster.
+    #[track_caller]
+    pub fn read(&self) -> Look<'_> {
         // A panic while folding leaves an event half applied; the projector that panicked is gone and the process is
         // not ready. What readers see until then is the state at the last whole event plus part of one.
-        self.roster.read().unwrap_or_else(PoisonError::into_inner)
+        let roster = self.roster.read().unwrap_or_else(PoisonError::into_inner);
+        Look { roster, _held: self.held(Hold::Look) }
     }
 
-    /// To go through much of it. Folding waits for it, looking something up does not.
-    pub fn read_long(&self) -> LongRead<'_> {
-        let long = self.long.read().unwrap_or_else(PoisonError::into_inner);
-        LongRead { roster: self.read(), _long: long }
+    /// All of it as it is now, to go through as much as one likes: it shares what it holds with the roster and stays as it is
+    /// while others fold. Never taken by somebody who looks into it.
+    #[track_caller]
+    pub fn view(&self) -> Arc<Roster> {
+        let mut kept = lock(&self.view);
+        let make = || {
+            let _held = self.held(Hold::View);
+            let roster = self.roster.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::new(Roster { orders: roster.orders.of_view(), ..Roster::clone(&roster) })
+        };
+        Arc::clone(kept.get_or_insert_with(make))
     }
 
     /// To fold into it.
+    #[track_caller]
     pub fn write(&self) -> Fold<'_> {
-        let long = self.long.write().unwrap_or_else(PoisonError::into_inner);
-        Fold { roster: self.roster.write().unwrap_or_else(PoisonError::into_inner), _long: long }
+        let mut views = lock(&self.view);
+        // What nobody else has is let go of before anything is changed, so that nothing is copied for it.
+        *views = None;
+        let roster = self.roster.write().unwrap_or_else(PoisonError::into_inner);
+        Fold { roster, _held: self.held(Hold::Fold), _views: views }
     }
 
     /// Puts another roster in its place (a rebuilt one) and hands the old one back.
+    #[track_caller]
     pub fn replace(&self, roster: Roster) -> Roster {
         std::mem::replace(&mut self.write(), roster)
     }
+
+    /// The most rows that were looked at in one look since this was asked last, by where it was taken; nothing where assertions
+    /// are off.
+    #[must_use]
+    pub fn take_rows_looked_at(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut lock(&self.looks))
+    }
+
+    #[track_caller]
+    fn held(&self, hold: Hold) -> Held<'_> {
+        let begun = self.meter.as_ref().map_or(0, |meter| meter.begin());
+        Held { shared: self, hold, begun, rows: work::so_far(), by: Location::caller() }
+    }
 }
 
-impl Deref for LongRead<'_> {
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.shared.meter {
+            meter.end(self.hold, self.begun);
+        }
+        if cfg!(debug_assertions) && self.hold == Hold::Look {
+            let rows = work::so_far().saturating_sub(self.rows);
+            let mut looks = lock(&self.shared.looks);
+            let most = looks.entry(format!("{}:{}", self.by.file(), self.by.line())).or_default();
+            *most = rows.max(*most);
+        }
+    }
+}
+
+impl Deref for Look<'_> {
     type Target = Roster;
     fn deref(&self) -> &Roster {
         &self.roster
@@ -109,26 +199,32 @@ impl DerefMut for Fold<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, thread};
-
     use rollcall_events::{LogId, Position};
 
     use super::*;
 
     #[test]
-    fn while_whoever_folds_waits_for_a_long_look_others_look_things_up() {
-        let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
-        let long = live.read_long();
-        let fold = Arc::clone(&live);
-        let folds = thread::spawn(move || fold.write().advance_to(Position(7)));
-        while live.long.try_read().is_ok() {
-            assert!(!folds.is_finished(), "it was folded under somebody's look");
-            thread::yield_now();
-        }
-        let look = live.roster.try_read().map(|roster| roster.position());
-        assert_eq!(look.ok(), Some(Position(0)), "a look-up waits behind whoever folds");
-        drop(long);
-        folds.join().unwrap();
-        assert_eq!((live.read().position(), live.read_long().position()), (Position(7), Position(7)));
+    fn a_view_stays_as_it_is_while_others_fold_and_is_the_same_until_they_do() {
+        let live = SharedRoster::new(Roster::new(LogId([1; 8])));
+        let (first, same) = (live.view(), live.view());
+        assert!(Arc::ptr_eq(&first, &same));
+        live.write().advance_to(Position(7));
+        assert_eq!(
+            (first.position(), live.view().position(), live.read().position()),
+            (Position(0), Position(7), Position(7))
+        );
+        let kept = Arc::downgrade(&live.view());
+        live.write().advance_to(Position(8));
+        assert!(kept.upgrade().is_none(), "what nobody has any more is let go of");
+        live.replace(Roster::new(LogId([1; 8])));
+        assert_eq!(live.view().position(), Position(0));
+    }
+
+    #[test]
+    fn whoever_has_a_view_keeps_nobody_from_folding_or_looking() {
+        let live = SharedRoster::new(Roster::new(LogId([1; 8])));
+        let view = live.view();
+        assert!(live.roster.try_write().is_ok() && live.view.try_lock().is_ok());
+        drop(view);
     }
 }

@@ -9,7 +9,6 @@ use crate::roster::{
     Roster,
     facts::{Field, NONE, NameNotInEffect},
     handles::{Principal, UserIx},
-    part,
 };
 
 /// A user as others see it.
@@ -96,11 +95,10 @@ pub struct LinkView {
 }
 
 impl Roster {
-    /// The links that stand, in the order in which they were first made, with the row of each: of so many rows from one on,
-    /// and from where to go on.
-    pub fn links_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = (u32, LinkView)>, Option<u32>) {
-        let (part, next) = part(u32::try_from(self.facts.links.len()).unwrap_or(u32::MAX), from, rows);
-        (part.filter_map(|ix| Some((ix, self.link(ix)?))), next)
+    /// The links that stand, from a row on, in the order in which they were first made.
+    pub fn links_from(&self, from: u32) -> impl Iterator<Item = (u32, LinkView)> {
+        let rows = from..u32::try_from(self.facts.links.len()).unwrap_or(NONE);
+        rows.filter_map(|ix| Some((ix, self.link(ix)?)))
     }
 
     /// The link of a row, while it stands.
@@ -297,15 +295,6 @@ impl Roster {
         self.person_view(self.person_of(&format!("{source}/{id}"))?)
     }
 
-    /// Source and id of everything that any source ever called a person, in the order in which they were first named: of so
-    /// many rows from one on, and from where to go on.
-    pub fn persons_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = (&str, &str)>, Option<u32>) {
-        let (part, next) = part(self.facts.persons.len(), from, rows);
-        let names = &self.facts.persons.names;
-        let named = part.filter(|ix| self.facts.persons.get(*ix).is_some_and(|row| row.user != NONE));
-        (named.map(|ix| (self.source_text(names.space(ix)), names.text(ix))), next)
-    }
-
     /// Whether the user can do nothing at all.
     pub(crate) fn shut_out(&self, user: UserIx) -> bool {
         let mut live = false;
@@ -325,15 +314,22 @@ impl Roster {
         !live
     }
 
-    /// Every user, in the order in which they came to be.
-    pub fn users(&self) -> impl Iterator<Item = UserIx> {
-        self.users_from(0, u32::MAX).0
+    /// The users of whom a person is or was in an account of this id, of any source; by name.
+    #[must_use]
+    pub fn users_ever_in(&self, account: &str) -> Vec<UserIx> {
+        let spaces = (0..self.facts.sources.len()).filter_map(|space| u16::try_from(space).ok());
+        let accounts = spaces.filter_map(|space| self.facts.accounts.find(space, account));
+        let people = accounts.flat_map(|account| self.index.account_people.of(account)).copied();
+        let users = people.map(|person| UserIx(self.user_of(person))).filter(|user| self.is_user(*user));
+        let mut users: Vec<UserIx> = users.collect();
+        users.sort_by_key(|user| (self.user_name(*user), *user));
+        users.dedup();
+        users
     }
 
-    /// The users among so many rows from one on, and from where to go on.
-    pub fn users_from(&self, from: u32, rows: u32) -> (impl Iterator<Item = UserIx>, Option<u32>) {
-        let (part, next) = part(self.facts.persons.len(), from, rows);
+    /// Every user, in the order in which they came to be.
+    pub fn users(&self) -> impl Iterator<Item = UserIx> {
         let is_user = |ix: &u32| self.facts.persons.get(*ix).is_some_and(|row| row.user == *ix);
-        (part.filter(is_user).map(UserIx), next)
+        (0..self.facts.persons.len()).filter(is_user).map(UserIx)
     }
 }

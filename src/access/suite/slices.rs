@@ -13,7 +13,7 @@ use crate::{
     profile::Verb,
     questions::{
         explain::{Explanation, explain},
-        members::{Member, MembersPage, members, memberships_of, next_members},
+        members::{Member, MembersPage, candidates_by_name, members, memberships_of, next_members},
         report::who_may,
     },
     reasons::Rule,
@@ -181,12 +181,13 @@ fn answers_as_cut(past: &Past, cut: usize) -> Result<(), TestCaseError> {
         prop_assert_eq!(cut.project_name(there), whole.project_name(ix));
         let all = members(&whole, ix, now);
         prop_assert_eq!(&members(&cut, there, now), &all, "members of {}", project);
+        let candidates = candidates_by_name(&cut, there, &Effort::unbounded()).unwrap();
         let mut page_by_page: Vec<Member> = Vec::new();
         loop {
             let after = page_by_page.last().map(|last| (last.name.clone(), last.role.clone()));
             let after = after.as_ref().map(|(name, role)| (name.as_str(), role.as_str()));
             let page = MembersPage { only: None, viewer: None, after, limit: 2 };
-            let next = next_members(&cut, there, now, page, &Effort::unbounded()).unwrap();
+            let next = next_members(&cut, there, now, page, &candidates, &Effort::unbounded()).unwrap();
             if next.is_empty() {
                 break;
             }
@@ -221,7 +222,7 @@ fn answers_as_cut(past: &Past, cut: usize) -> Result<(), TestCaseError> {
                 let rows = |roster: &Roster| {
                     let (project, only) = (roster.project_by_name(name), roster.caller_by_id(&user));
                     let page = MembersPage { only, viewer: None, after: None, limit: usize::MAX };
-                    next_members(roster, project.unwrap(), now, page, &Effort::unbounded()).unwrap()
+                    next_members(roster, project.unwrap(), now, page, &[], &Effort::unbounded()).unwrap()
                 };
                 prop_assert!(cut.caller_by_id(&user).is_some(), "{}", user);
                 prop_assert_eq!(rows(&cut), rows(&whole), "{} in {}", user, name);

@@ -16,6 +16,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     fold::change::Effect,
+    persistent::Pages,
     profile::{ActionSet, Document, HeldRole, Profile, RoleIx},
     roster::{Roster, handles::ProfileKind},
     what_if::standing::{AccessRow, AccessRowKey, AccessTotals, TwoStates, changes_nobody, next_rows, totals},
@@ -294,7 +295,7 @@ struct Trial {
 struct Derived {
     settings: Settings,
     profile: Profile,
-    roles: Vec<Option<(ProfileKind, HeldRole)>>,
+    roles: Pages<Option<(ProfileKind, HeldRole)>>,
     producer_role: Option<RoleIx>,
     consumer_role: Option<RoleIx>,
     authoritative: Vec<bool>,

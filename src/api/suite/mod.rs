@@ -12,6 +12,7 @@ mod hooks;
 mod idempotency;
 mod leaks;
 mod local_objects;
+mod looks;
 mod names;
 mod past;
 mod plans;

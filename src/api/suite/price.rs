@@ -122,3 +122,23 @@ async fn the_document_is_not_sent_again_to_who_has_it() {
     assert_eq!(ask(Some("\"other\"")).await.status, StatusCode::OK);
     assert_eq!(ask(Some("broken")).await.problem(), "invalid-query");
 }
+
+#[tokio::test]
+async fn a_list_of_the_past_is_worked_out_once_for_all_its_pages() {
+    let world = World::licensing().await;
+    crowd(&world, 8).await;
+    let whole = format!("/api/v1/projects/acme/members?as_of={}", world.head());
+    let all = world.ok(&whole).await["items"].clone();
+    // Somebody else's fact is no reason to begin anew.
+    world.facts(&[event("other", "product.upserted", 1, json!({"product": "other"}))]).await;
+    let before = world.control.looked_up.load(Ordering::Relaxed);
+    let (mut rows, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = world.ok(&format!("{whole}&limit=2{next}")).await;
+        rows.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next"].as_str() else { break };
+        next = format!("&cursor={cursor}");
+    }
+    assert!(rows.len() > 8 && json!(rows) == all, "{rows:?}");
+    assert_eq!(world.control.looked_up.load(Ordering::Relaxed), before, "it was folded for a page");
+}

@@ -483,8 +483,15 @@ impl World {
     }
 
     async fn local(&self, body: &rollcall_events::Body) {
-        let event = NewEvent::of(SourceName::local(), format!("{} {}", body.subject(), self.head()), body);
-        self.log.append(vec![event]).await.unwrap();
+        self.state_all(std::slice::from_ref(body)).await;
+    }
+
+    /// As [`Self::say`], of many at once.
+    pub async fn state_all(&self, bodies: &[rollcall_events::Body]) {
+        let event = |body: &rollcall_events::Body| {
+            NewEvent::of(SourceName::local(), format!("{} {}", body.subject(), self.head()), body)
+        };
+        self.log.append(bodies.iter().map(event).collect()).await.unwrap();
         let head = self.head();
         self.control.applied().wait_for(|applied| *applied >= head).await.unwrap();
     }

@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
-    answer::NextKeys,
-    binding_id,
+    Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads, binding_id,
     caller::{CallerView, Giver, forbidden},
     commands,
     error::{Error, ErrorKind, Result},
@@ -143,6 +141,25 @@ impl BindingsQuery {
         there(&self.folder, &|id| roster.folder_by_id(id).is_some(), find::no_such_folder)
     }
 
+    /// Those that could be meant, where the query says of whom or of what place they are.
+    fn narrow<'r>(&self, roster: &'r Roster, groups: Option<&[GroupIx]>) -> Option<Vec<BindingView<'r>>> {
+        let on = |place: Option<Place>| place.into_iter().flat_map(|place| roster.bindings_on(place)).collect();
+        let of = |who: Option<access::Principal>| who.into_iter().flat_map(|who| roster.bindings_of(who)).collect();
+        if let Some(project) = &self.project {
+            return Some(on(find::project(roster, project).ok().map(Place::Project)));
+        }
+        if let Some(folder) = &self.folder {
+            return Some(on(roster.folder_by_id(folder).map(Place::Folder)));
+        }
+        if let Some(user) = &self.user {
+            return Some(of(find::user(roster, user).ok().map(access::Principal::User)));
+        }
+        if let Some(service) = &self.service {
+            return Some(of(find::service(roster, service).ok().map(access::Principal::Service)));
+        }
+        groups.map(|groups| groups.iter().flat_map(|group| roster.bindings_of_group(*group)).collect())
+    }
+
     /// `groups`: those that the query's word means.
     fn matches(&self, roster: &Roster, view: &BindingView<'_>, groups: Option<&[GroupIx]>) -> bool {
         let is =
@@ -174,35 +191,29 @@ impl BindingsQuery {
     }
 }
 
-/// Roles given by hand and not taken away, by id; those whose window is over too. The own ones, and those on scopes where
+/// Roles given by hand and not taken away, by who has them; those whose window is over too. The own ones, and those on scopes where
 /// the caller may list them. Who lists all of them is told where the query names what is not there.
 ///
 /// # Errors
 /// The query names what is not there.
 pub async fn list(reads: &Reads, query: BindingsQuery, page: PageRequest) -> Result<Answer<Page<BindingShown>>> {
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        move |roster, view, part, keys| {
-            if view.may_everywhere("binding.list") {
-                query.refuse_unknown(roster, view)?;
-            }
-            let (bindings, next) = roster.bindings_from(part.from, part.rows);
-            let groups = query.group.as_deref().map(|word| roster.groups_called(word));
-            let matches = |binding: &BindingView<'_>| {
-                query.matches(roster, binding, groups.as_deref()) && view.sees_binding(binding)
-            };
-            bindings.filter(matches).for_each(|binding| keys.offer(binding_id::of_subject(binding.subject)));
-            Ok(next)
-        },
-        |roster, _, ids| {
-            let subjects =
-                ids.iter().filter_map(|id| binding_id::parse(id)).map(|id| Body::BindingRemoved(id).subject());
-            let views = subjects.collect::<Vec<_>>();
-            let views = views.iter().filter_map(|subject| roster.binding_of(subject));
-            views.map(|binding| BindingShown::of(roster, &binding)).collect()
-        },
-        String::clone,
-    );
+    let list = reads.list(move |roster, view, awaited| {
+        if view.may_everywhere("binding.list") {
+            query.refuse_unknown(roster, view)?;
+        }
+        let groups = query.group.as_deref().map(|word| roster.groups_called(word));
+        let row = |binding: BindingView<'_>| {
+            let shown = query.matches(roster, &binding, groups.as_deref()) && view.sees_binding(&binding);
+            shown.then(|| (binding.subject.to_owned(), BindingShown::of(roster, &binding)))
+        };
+        let key = |(subject, _): &(String, BindingShown)| subject.clone();
+        let page = match query.narrow(roster, groups.as_deref()) {
+            Some(few) => page.sorted_page(few.into_iter().filter_map(row).collect(), key),
+            None => page.gather(awaited, roster.bindings_by_subject(page.from()).map(row), key)?,
+        };
+        let items = page.items.into_iter().map(|(_, binding)| binding).collect();
+        Ok(Page { items, next: page.next })
+    });
     let (position, page) = list.await?;
     Ok(Answer::of_more(position, page))
 }

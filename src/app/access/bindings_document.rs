@@ -339,7 +339,7 @@ async fn plan_on_copy(
     document: BindingsDocument,
     now: DateTime<Utc>,
 ) -> Result<PlannedCommands> {
-    turn.run_on_copy(live, move |roster, awaited| {
+    turn.run_on_view(live, move |roster, awaited| {
         let go_on = || awaited.is_awaited();
         plan_commands(roster, &caller, &giver, document, now, &Effort::of(u64::MAX, &go_on))
     })

@@ -64,26 +64,31 @@ fn sufficient_reasons(why: &Explanation) -> Vec<String> {
 ///
 /// # Errors
 /// The caller may not ask this.
-pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<'_>) -> Result<Evaluation> {
+pub fn evaluate(
+    reads: &Reads,
+    roster: &Roster,
+    subject: Subject<'_>,
+    action: &str,
+    scope: Scope<'_>,
+) -> Result<Evaluation> {
     let now = reads.now();
-    let roster = reads.live().read();
-    let view = reads.view(&roster);
+    let view = reads.view(roster);
     let question = Question { scope, action };
-    let place = question.scope.find(&roster);
+    let place = question.scope.find(roster);
     let everybody = view.may_everywhere(ACTION);
     // Somebody whom the caller has no business to know is asked about like somebody who is not there.
     let known = |who: &Principal| everybody || view.knows(*who, place.unwrap_or(Place::Root));
-    let principal = subject.find(&roster).filter(known).map(|principal| view.within_reach(principal));
+    let principal = subject.find(roster).filter(known).map(|principal| view.within_reach(principal));
     let own = principal.is_some_and(|principal| view.itself() == Some(principal));
     let may = own || everybody || place.is_some_and(|place| view.may(ACTION, place));
     if !may {
         return Err(forbidden(ACTION));
     }
-    let needed = needed_actions(&roster, action);
+    let needed = needed_actions(roster, action);
     // To whoever may not know everybody, nobody in particular is asked about instead: what all may do is no secret.
     let asked = principal.or((!everybody).then_some(Principal::Anyone));
     let explained: Option<Explanation> = match (asked, place, needed) {
-        (Some(principal), Some(place), Some(needed)) => Some(explain(&roster, principal, needed, place, now)),
+        (Some(principal), Some(place), Some(needed)) => Some(explain(roster, principal, needed, place, now)),
         _ => None,
     };
     let allowed = explained.as_ref().is_some_and(|why| why.allowed);
@@ -94,7 +99,7 @@ pub fn evaluate(reads: &Reads, subject: Subject<'_>, action: &str, scope: Scope<
         _ => Vec::new(),
     };
     // Somebody who is not there is kept as nobody.
-    let id = reads.record_decision(&roster, principal.unwrap_or(Principal::Anyone), &question, allowed)?;
+    let id = reads.record_decision(roster, principal.unwrap_or(Principal::Anyone), &question, allowed)?;
     let until = explained.as_ref().and_then(|why| why.until);
     Ok(Evaluation { id, allowed, position: roster.position(), until, reasons })
 }

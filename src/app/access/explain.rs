@@ -169,14 +169,19 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
             .because("`basis` needs `as_of`.")
             .with_field(SchemaError::at("/basis", expected)));
     }
-    let roster = reads.live().read();
-    let needed = required_actions(&roster, &question.action)?;
+    reads.answer_batch(move |reads, roster, _| answer_now(reads, roster, &question)).await
+}
+
+/// The same about now.
+fn answer_now(reads: &Reads, roster: &Roster, question: &AccessQuestion) -> Result<Answer<Explained>> {
+    let now = reads.now();
+    let needed = required_actions(roster, &question.action)?;
     let asked = Question { scope: question.scope()?, action: &question.action };
-    let found = may_ask(&roster, &reads.view(&roster), question.user.as_deref(), &asked.scope, now)?;
+    let found = may_ask(roster, &reads.view(roster), question.user.as_deref(), &asked.scope, now)?;
     let who = match &question.secret {
         None => found.0,
         Some(secret) => {
-            let view = reads.view(&roster);
+            let view = reads.view(roster);
             let secrets = match found.0 {
                 Principal::User(user) | Principal::Limited(user, _) => view.secrets(user),
                 Principal::Anyone | Principal::Service(_) => Vec::new(),
@@ -191,16 +196,16 @@ pub async fn answer(reads: &Reads, question: AccessQuestion) -> Result<Answer<Ex
             })?
         }
     };
-    let explanation = explain(&roster, who, needed, found.1, now);
-    let decision = reads.record_decision(&roster, found.0, &asked, explanation.allowed)?;
+    let explanation = explain(roster, who, needed, found.1, now);
+    let decision = reads.record_decision(roster, found.0, &asked, explanation.allowed)?;
     let (looks_like, name_asked_by) = match found.0 {
         Principal::User(user) | Principal::Limited(user, _) => {
-            let view = reads.view(&roster);
-            (looks_like(&roster, user, &view), name_asked_by(&roster, user, &view))
+            let view = reads.view(roster);
+            (looks_like(roster, user, &view), name_asked_by(roster, user, &view))
         }
         Principal::Anyone | Principal::Service(_) => (Vec::new(), Vec::new()),
     };
-    let of = Explained::of(&roster, &asked, found, explanation);
+    let of = Explained::of(roster, &asked, found, explanation);
     let explained = Explained { decision: Some(decision), looks_like, name_asked_by, ..of };
     Ok(Answer::of_more(explained.explanation.position, explained))
 }
@@ -210,7 +215,8 @@ async fn answer_as_of(reads: &Reads, as_of: AsOf, question: AccessQuestion) -> R
     let (word, user) = (question.basis.unwrap_or(BasisName::Recorded), question.user.as_deref());
     let asked = Question { scope: question.scope()?, action: &question.action };
     let (user, user_now, project_now) = {
-        let roster = reads.live().read();
+        // Whether somebody has or had to do with something is not told by a few rows.
+        let roster = reads.live().view();
         let view = reads.view(&roster);
         // Whoever may ask about everybody may also use names that are nobody's any more.
         view.may_ask_of_the_past()?;

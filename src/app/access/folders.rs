@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
-    answer::NextKeys,
     error::{ErrorKind, Result},
     find, input,
 };
@@ -54,20 +53,11 @@ impl FolderShown {
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<FolderShown>>> {
     let now = reads.now();
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        |roster, view, part, keys| {
-            let (folders, next) = roster.folders_from(part.from, part.rows);
-            let seen = folders.filter(|folder| view.sees_folder(*folder));
-            seen.for_each(|folder| keys.offer(roster.folder(folder).id.to_owned()));
-            Ok(next)
-        },
-        move |roster, _, ids| {
-            let folders = ids.iter().filter_map(|id| roster.folder_by_id(id));
-            folders.map(|folder| FolderShown::of(roster, folder, now)).collect()
-        },
-        String::clone,
-    );
+    let list = reads.list(move |roster, view, awaited| {
+        let folders = roster.folders_by_id(page.from());
+        let rows = folders.map(|folder| view.sees_folder(folder).then(|| FolderShown::of(roster, folder, now)));
+        page.gather(awaited, rows, |row| row.id.clone())
+    });
     let (position, page) = list.await?;
     Ok(Answer::of_more(position, page))
 }

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, CommandOutcome, Commands, Created, Page, PageRequest, Precondition, Reads,
-    answer::{CacheBasis, NextKeys},
+    answer::CacheBasis,
     commands::ConditionalCommands,
     error::{ErrorKind, Result},
     filters, find, input,
@@ -69,31 +69,19 @@ fn find_group(roster: &Roster, source: &str, group: &str) -> Result<GroupIx> {
 /// The query names a source that there is not, or the caller asks for much at once.
 pub async fn list(reads: &Reads, query: GroupsQuery, page: PageRequest) -> Result<Answer<Page<GroupShown>>> {
     filters::known_source(reads, query.source.as_deref())?;
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        move |roster, _, part, keys| {
-            let wanted = query.source.as_deref();
-            if let Some(word) = query.name.as_deref() {
-                let called = roster.groups_called(word);
-                if called.is_empty() {
-                    return Err(find::no_such_group());
-                }
-                let views = called.into_iter().map(|group| roster.group(group));
-                let views = views.filter(|view| wanted.is_none_or(|source| view.source == source));
-                views.for_each(|view| keys.offer(view.id));
-                return Ok(None);
+    let list = reads.list(move |roster, _, awaited| {
+        let wanted = |group: GroupIx| query.source.as_deref().is_none_or(|source| roster.group(group).source == source);
+        let row = |group: GroupIx| wanted(group).then(|| GroupShown::of(roster, group));
+        let key = |row: &GroupShown| row.id.clone();
+        if let Some(word) = query.name.as_deref() {
+            let called = roster.groups_called(word);
+            if called.is_empty() {
+                return Err(find::no_such_group());
             }
-            let (groups, next) = roster.groups_from(part.from, part.rows);
-            let views = groups.map(|group| roster.group(group));
-            views.filter(|view| wanted.is_none_or(|source| view.source == source)).for_each(|view| keys.offer(view.id));
-            Ok(next)
-        },
-        |roster, _, ids| {
-            let groups = ids.iter().filter_map(|id| roster.group_by_id(id));
-            groups.map(|group| GroupShown::of(roster, group)).collect()
-        },
-        String::clone,
-    );
+            return Ok(page.sorted_page(called.into_iter().filter_map(row).collect(), key));
+        }
+        page.gather(awaited, roster.groups_by_id(page.start_pair()).map(row), key)
+    });
     let (position, page) = list.await?;
     Ok(Answer::of_log(position, page))
 }
@@ -103,7 +91,7 @@ pub async fn list(reads: &Reads, query: GroupsQuery, page: PageRequest) -> Resul
 /// # Errors
 /// There is none of this id.
 pub fn show(reads: &Reads, source: &str, group: &str) -> Result<Answer<GroupShown>> {
-    let roster = reads.live().read();
+    let roster = reads.live().view();
     let group = GroupShown::of(&roster, find_group(&roster, source, group)?);
     Ok(Answer::of_event(roster.position(), group.position, group))
 }
@@ -149,6 +137,15 @@ impl GroupMemberShown {
     }
 }
 
+/// By kind and id.
+fn member_key(member: &body::Principal) -> String {
+    match member {
+        body::Principal::User(id) => format!("user\n{id}"),
+        body::Principal::Service(id) => format!("service\n{id}"),
+        body::Principal::Group(id) => format!("group\n{id}"),
+    }
+}
+
 /// Who is in a group, by kind and id.
 ///
 /// # Errors
@@ -161,8 +158,7 @@ pub async fn members_of(
     page: PageRequest,
 ) -> Result<Answer<Page<GroupMemberShown>>> {
     let (source, group) = (source.to_owned(), group.to_owned());
-    let key = |member: &GroupMemberShown| format!("{}\n{}", member.kind, member.id);
-    let list = reads.list(move |roster, _| {
+    let list = reads.list(move |roster, _, _| {
         let group = find_group(roster, &source, &group)?;
         // Who is in it itself is what a condition on a change of it is about.
         let cache_basis = match query.transitive {
@@ -173,13 +169,11 @@ pub async fn members_of(
             true => roster.everybody_in(group).into_iter().filter_map(|who| roster.event_principal(who)).collect(),
             false => roster.group_members(group).collect(),
         };
-        let mut rows: Vec<_> = members.into_iter().map(|member| GroupMemberShown::of(roster, member)).collect();
-        rows.sort_by_key(key);
-        rows.retain(|row| page.after().is_none_or(|after| key(row).as_str() > after));
-        rows.truncate(page.limit + 1);
-        Ok(Answer { position: roster.position(), cache_basis, value: page.page(rows, key) })
+        let page = page.sorted_page(members, member_key);
+        let items = page.items.into_iter().map(|member| GroupMemberShown::of(roster, member)).collect();
+        Ok(Answer { position: roster.position(), cache_basis, value: Page { items, next: page.next } })
     });
-    list.await
+    Ok(list.await?.1)
 }
 
 /// A group to keep here.

@@ -15,7 +15,6 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, App, CommandOutcome, Commands, Page, PageRequest, Reads,
-    answer::NextKeys,
     commands::{self, refused},
     error::{Error, ErrorKind, Result},
     find,
@@ -151,17 +150,13 @@ pub struct NewUserName {
 /// # Errors
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<LinkShown>>> {
-    let after = page.after().and_then(|after| after.parse::<u32>().ok());
-    let list = reads.list_in_parts(
-        NextKeys::new(after, page.limit),
-        |roster, _, part, keys| {
-            let (links, next) = roster.links_from(part.from, part.rows);
-            links.for_each(|(ix, _)| keys.offer(ix));
-            Ok(next)
-        },
-        |roster, _, links| links.iter().filter_map(|ix| Some(link_shown(roster, roster.link(*ix)?))).collect(),
-        u32::to_string,
-    );
+    let list = reads.list(move |roster, _, awaited| {
+        let after = page.after().and_then(|after| after.parse::<u32>().ok());
+        let links = roster.links_from(after.map_or(0, |after| after.saturating_add(1)));
+        let rows = links.map(|(ix, link)| Some((ix, link_shown(roster, link))));
+        let Page { items, next } = page.gather(awaited, rows, |(ix, _)| ix.to_string())?;
+        Ok(Page { items: items.into_iter().map(|(_, link)| link).collect(), next })
+    });
     let (position, page) = list.await?;
     Ok(Answer::of_log(position, page))
 }
@@ -339,7 +334,7 @@ fn shown(roster: &Roster, plan: &LinkPlan, left: u64) -> LinkPlanShown {
 pub async fn plan(reads: &Reads, request: LinkRequest) -> Result<Answer<LinkPlanShown>> {
     let now = reads.now();
     let turn = reads.copy_turn().await?;
-    let tried = turn.run_on_copy(reads.live(), move |copy, awaited| {
+    let tried = turn.run_on_view(reads.live(), move |copy, awaited| {
         // To be tried, by whomever: whoever may look at plans need not be able to do what they plan.
         let (plan, left) = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
         Ok((copy.position(), shown(copy, &plan, left)))
@@ -360,7 +355,7 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
     commands.take_exclusive().await;
     let (now, giver) = (commands.now(), commands.giver());
     let giver = LinkGiver { author: Some(giver.author), made_with: giver.made_with };
-    let tried = turn.run_on_copy(commands.live(), move |copy, awaited| planned(copy, &request, &giver, now, awaited));
+    let tried = turn.run_on_view(commands.live(), move |copy, awaited| planned(copy, &request, &giver, now, awaited));
     let (plan, left) = tried.await?;
     if plan.name != confirmed {
         return Err(ErrorKind::Changed.because(format!(

@@ -12,7 +12,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, Commands, Page, PageRequest, Reads,
     access::users::Person,
-    answer::NextKeys,
     error::{Error, ErrorKind, Result},
     filters, find,
     telemetry::PersonErased,
@@ -72,27 +71,22 @@ pub struct Erased {
 pub async fn list(reads: &Reads, query: PeopleQuery, page: PageRequest) -> Result<Answer<Page<PersonShown>>> {
     filters::known_source(reads, query.source.as_deref())?;
     filters::known_account(reads, query.account.as_deref())?;
-    let owned = |(source, id): (&str, &str)| (source.to_owned(), id.to_owned());
-    let after = page.after().and_then(|after| after.split_once('/')).map(owned);
-    let list = reads.list_in_parts(
-        NextKeys::new(after, page.limit),
-        move |roster, _, part, keys| {
-            let PeopleQuery { source: wanted, account, user } = &query;
-            let user = user.as_deref().map(|user| find::user(roster, user)).transpose()?;
-            let wanted = wanted.as_deref();
-            let belongs = |source: &str, id: &str| {
-                (account.is_none()
-                    || roster.person(source, id).is_some_and(|person| person.account == account.as_deref()))
-                    && (user.is_none() || roster.user_by_id(&key(source, id)) == user)
-            };
-            let (persons, next) = roster.persons_from(part.from, part.rows);
-            let persons = persons.filter(|(source, _)| wanted.is_none_or(|wanted| *source == wanted));
-            persons.filter(|(source, id)| belongs(source, id)).for_each(|person| keys.offer(owned(person)));
-            Ok(next)
-        },
-        |roster, _, persons| persons.iter().filter_map(|(source, id)| find_person(roster, source, id)).collect(),
-        |(source, id)| key(source, id),
-    );
+    let list = reads.list(move |roster, _, awaited| {
+        let PeopleQuery { source: wanted, account, user } = &query;
+        let user = user.as_deref().map(|user| find::user(roster, user)).transpose()?;
+        let belongs = |row: &PersonShown| {
+            wanted.as_deref().is_none_or(|source| row.person.source == source)
+                && (account.is_none() || row.person.account == *account)
+        };
+        let row = |(source, id): (&str, &str)| find_person(roster, source, id).filter(&belongs);
+        let key = |row: &PersonShown| key(&row.person.source, &row.person.person);
+        if let Some(user) = user {
+            let persons = roster.user(user).persons;
+            let rows = persons.iter().filter_map(|person| row((person.source, person.person)));
+            return Ok(page.sorted_page(rows.collect(), key));
+        }
+        page.gather(awaited, roster.persons_by_id(page.start_pair()).map(row), key)
+    });
     let (position, mut page) = list.await?;
     add_personal_data(reads, &mut page.items).await?;
     Ok(Answer::of_more(position, page))

@@ -159,7 +159,7 @@ impl Previewed {
 pub async fn try_changes(reads: &Reads, asked: PreviewChanges) -> Result<Answer<Previewed>> {
     let (now, caller, giver) = (reads.now(), reads.caller(), reads.giver());
     let turn = reads.copy_turn().await?;
-    let previewed = turn.run_on_copy(reads.live(), move |roster, awaited| {
+    let previewed = turn.run_on_view(reads.live(), move |roster, awaited| {
         let view = caller.view(roster, now);
         // Of settings it matters under which profile they would be: one that is tried before them counts.
         let mut profile = Cow::Borrowed(roster.profile());

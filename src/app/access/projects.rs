@@ -1,11 +1,10 @@
 //! Projects: the namespaces that packages own and that people make, and who is in them now or was then, with every reason.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    self as access, Basis, Effort, MembersPage, MembersWalk, Place, Principal, ProjectIx, ProjectView, Reason, Roster,
-    next_members,
+    self as access, Basis, Effort, MembersPage, Place, Principal, ProjectIx, ProjectView, Reason, Roster, next_members,
 };
 use rollcall_events::{Body, Id, LOCAL, Position, SchemaError, body};
 use serde::{Deserialize, Serialize};
@@ -13,13 +12,14 @@ use utoipa::ToSchema;
 
 use crate::{
     Answer, CommandOutcome, Commands, Page, PageRequest, Precondition, Reads,
-    answer::NextKeys,
     caller::{CallerView, forbidden},
     error::{Error, ErrorKind, Result},
     find,
     input::{self, null_or_value},
+    lists::kept::{ListOf, MembersList},
     openapi_schemas::ReasonShape,
     past::{About, AboutScope, parse_moment},
+    turn::Awaited,
 };
 
 /// How many folders a refusal names.
@@ -147,21 +147,12 @@ pub struct Member {
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<Project>>> {
     let now = reads.now();
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        |roster, view, part, keys| {
-            let (projects, next) = roster.projects_from(part.from, part.rows);
-            let seen = projects.filter(|project| view.sees(*project));
-            seen.for_each(|project| keys.offer(roster.project_name(project).to_owned()));
-            Ok(next)
-        },
-        move |roster, view, names| {
-            let claims = claims(roster, view);
-            let projects = names.iter().filter_map(|name| roster.project_by_name(name));
-            projects.map(|project| Project::of(roster, view, project, &claims, now)).collect()
-        },
-        String::clone,
-    );
+    let list = reads.list(move |roster, view, awaited| {
+        let claims = claims(roster, view);
+        let projects = roster.projects_by_name(page.from());
+        let row = |project| view.sees(project).then(|| Project::of(roster, view, project, &claims, now));
+        page.gather(awaited, projects.map(row), |project| project.name.clone())
+    });
     let (position, page) = list.await?;
     Ok(Answer::of_more(position, page))
 }
@@ -170,13 +161,14 @@ pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<Projec
 ///
 /// # Errors
 /// There is no such project.
-pub fn show(reads: &Reads, name: &str) -> Result<Answer<Project>> {
-    // All that is parked is gone through.
-    let roster = reads.live().read_long();
-    let view = reads.view(&roster);
-    let project = find::project(&roster, name)?;
-    let project = Project::of(&roster, &view, project, &claims(&roster, &view), reads.now());
-    Ok(Answer::of_event(roster.position(), project.position, project))
+pub async fn show(reads: &Reads, name: &str) -> Result<Answer<Project>> {
+    let (name, now) = (name.to_owned(), reads.now());
+    let shown = reads.list(move |roster, view, _| {
+        // All that is parked is gone through.
+        Ok(Project::of(roster, view, find::project(roster, &name)?, &claims(roster, view), now))
+    });
+    let (position, project) = shown.await?;
+    Ok(Answer::of_event(position, project.position, project))
 }
 
 /// A project that a person makes.
@@ -404,42 +396,77 @@ pub async fn members_of(
         let only = (!view.sees_members(project)).then(|| view.own_id());
         (roster.project(project).id, only)
     };
-    let now = reads.now();
+    let kept = Arc::clone(&reads.app().kept_lists);
+    let (asked, now) = (page.clone(), reads.now());
     let (position, rows) = match as_of {
         None => {
-            let (page, mut walk) = (page.clone(), MembersWalk::default());
-            let rows = reads.list_in_steps(move |roster, view| {
+            let rows = reads.list(move |roster, view, awaited| {
                 let project = roster.project_by_id(&id).ok_or_else(find::no_such_project)?;
+                let go_on = || awaited.is_awaited();
+                let effort = Effort::of(u64::MAX, &go_on);
                 let who = Viewer { only: only.as_deref(), itself: view.itself() };
-                let Some(asked) = who.page(roster, &page) else { return Ok(Some(Vec::new())) };
-                let found = walk.step(roster, project, now, asked, &Effort::unbounded())?;
-                Ok(found.map(|found| found.into_iter().map(Member::of).collect()))
+                let Some(asked) = who.page(roster, &asked) else { return Ok(Vec::new()) };
+                if only.is_some() {
+                    return Ok(next_members(roster, project, now, asked, &[], &effort)?);
+                }
+                let of = ListOf { project: id, position: roster.position(), past: false };
+                let list = match kept.get(&of) {
+                    Some(list) => list,
+                    None => kept.keep(of, MembersList::of(Arc::clone(roster), project, &effort)?),
+                };
+                Ok(next_members(&list.roster, list.project, now, asked, &list.candidates, &effort)?)
             });
             rows.await?
         }
         Some(as_of) => {
             let turn = reads.past_turn().await?;
-            let about = match &only {
-                None => About::Members(name.to_owned()),
-                Some(own) => About::Access { user: Some(own.clone()), scope: AboutScope::Project(name.to_owned()) },
+            let (moment, at) = reads.moment(as_of).await?;
+            let of = ListOf { project: id.clone(), position: moment.position, past: true };
+            let rows = match kept.get(&of).filter(|_| only.is_none()) {
+                Some(list) => turn.run(move |awaited| then(&list, None, at, &asked, awaited)).await?,
+                None => {
+                    let about = match &only {
+                        None => About::Members(name.to_owned()),
+                        Some(own) => {
+                            About::Access { user: Some(own.clone()), scope: AboutScope::Project(name.to_owned()) }
+                        }
+                    };
+                    let past = reads.past_roster(&turn, as_of, Basis::Recorded, &about).await?;
+                    let name = name.to_owned();
+                    let read = turn.run(move |awaited| {
+                        let project = past.project(&name, Some(&id))?;
+                        let go_on = || awaited.is_awaited();
+                        let list = MembersList::of(Arc::new(past.roster), project, &Effort::of(u64::MAX, &go_on))?;
+                        let list = if only.is_none() { kept.keep(of, list) } else { Arc::new(list) };
+                        then(&list, only.as_deref(), at, &asked, awaited)
+                    });
+                    read.await?
+                }
             };
-            let past = reads.past_roster(&turn, as_of, Basis::Recorded, &about).await?;
-            let (name, page) = (name.to_owned(), page.clone());
-            let rows = turn.run(move |awaited| {
-                let go_on = || awaited.is_awaited();
-                let effort = Effort::of(u64::MAX, &go_on);
-                let then = past.project(&name, Some(&id))?;
-                let who = Viewer { only: only.as_deref(), itself: None };
-                let rows = match who.page(&past.roster, &page) {
-                    Some(asked) => next_members(&past.roster, then, past.at, asked, &effort)?,
-                    None => Vec::new(),
-                };
-                Ok((past.moment.position, rows.into_iter().map(Member::of).collect()))
-            });
-            rows.await?
+            (moment.position, rows)
         }
     };
+    let rows = rows.into_iter().map(Member::of).collect();
     Ok(Answer::of_more(position, page.page(rows, |member: &Member| format!("{}\n{}", member.user, member.role))))
+}
+
+/// A page of a list of the past.
+fn then(
+    list: &MembersList,
+    only: Option<&str>,
+    at: DateTime<Utc>,
+    page: &PageRequest,
+    awaited: &Awaited,
+) -> Result<Vec<access::Member>> {
+    let go_on = || awaited.is_awaited();
+    let who = Viewer { only, itself: None };
+    match who.page(&list.roster, page) {
+        Some(asked) => {
+            let effort = Effort::of(u64::MAX, &go_on);
+            Ok(next_members(&list.roster, list.project, at, asked, &list.candidates, &effort)?)
+        }
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Whose rows are shown, and as what.

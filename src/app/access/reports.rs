@@ -221,7 +221,7 @@ pub async fn diff(reads: &Reads, query: &DiffQuery) -> Result<Answer<Differences
         None => None,
     };
     let (everywhere, user_now) = {
-        let roster = reads.live().read();
+        let roster = reads.live().view();
         let everywhere = reads.view(&roster).may_everywhere(ACTION);
         if query.project.is_none() && !everywhere {
             return Err(forbidden(ACTION));

@@ -7,7 +7,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     Answer, Page, PageRequest, Reads,
     access::secrets::SecretShown,
-    answer::NextKeys,
     caller::CallerView,
     error::{ErrorKind, Result},
     find,
@@ -111,36 +110,28 @@ fn is_listed(view: &CallerView<'_>, owner: Principal, id: &str) -> bool {
 /// The query names what is not there, or the caller asks for much at once.
 pub async fn list(reads: &Reads, query: SecretsQuery, page: PageRequest) -> Result<Answer<Page<SecretListed>>> {
     let now = reads.now();
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        move |roster, view, part, keys| {
-            let wanted = Wanted::of(roster, view, &query)?;
-            let all = view.may_everywhere("secret.list");
-            if let Some(owner) = wanted.owner.or(view.itself().filter(|_| !all)) {
-                let owner = match owner {
-                    Principal::Limited(user, _) => Principal::User(user),
-                    owner => owner,
-                };
-                let mut secrets = match owner {
-                    Principal::User(user) => view.secrets(user),
-                    owner => roster.secrets_of(owner, now),
-                };
-                secrets.retain(|secret| wanted.matches(owner, secret) && is_listed(view, owner, secret.id));
-                secrets.iter().for_each(|secret| keys.offer(secret.id.to_owned()));
-                return Ok(None);
-            }
-            let (secrets, next) = roster.secrets_from(part.from, part.rows, now);
-            secrets
-                .filter(|(owner, secret)| wanted.matches(*owner, secret) && is_listed(view, *owner, secret.id))
-                .for_each(|(_, secret)| keys.offer(secret.id.to_owned()));
-            Ok(next)
-        },
-        move |roster, _, ids| {
-            let open = ids.iter().filter_map(|id| roster.open_secret(id, now));
-            open.map(|(owner, secret)| SecretListed::of(roster, owner, &secret)).collect()
-        },
-        String::clone,
-    );
+    let list = reads.list(move |roster, view, awaited| {
+        let wanted = Wanted::of(roster, view, &query)?;
+        let row = |(owner, secret): (Principal, SecretView<'_>)| {
+            let shown = wanted.matches(owner, &secret) && is_listed(view, owner, secret.id);
+            shown.then(|| SecretListed::of(roster, owner, &secret))
+        };
+        let key = |row: &SecretListed| row.secret.id.clone();
+        let all = view.may_everywhere("secret.list");
+        if let Some(owner) = wanted.owner.or(view.itself().filter(|_| !all)) {
+            let owner = match owner {
+                Principal::Limited(user, _) => Principal::User(user),
+                owner => owner,
+            };
+            let secrets = match owner {
+                Principal::User(user) => view.secrets(user),
+                owner => roster.secrets_of(owner, now),
+            };
+            let rows = secrets.into_iter().filter_map(|secret| row((owner, secret)));
+            return Ok(page.sorted_page(rows.collect(), key));
+        }
+        page.gather(awaited, roster.secrets_by_id(page.from(), now).map(row), key)
+    });
     let (position, page) = list.await?;
     Ok(Answer::of_more(position, page))
 }

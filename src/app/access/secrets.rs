@@ -242,7 +242,7 @@ fn why_shut_out(roster: &Roster, user: UserIx, caller: &CallerView<'_>) -> Optio
 /// # Errors
 /// There is no such user.
 pub fn list(reads: &Reads, user: &str) -> Result<Answer<List<SecretShown>>> {
-    let roster = reads.live().read();
+    let roster = reads.live().view();
     let view = reads.view(&roster);
     let secrets = view.secrets(find::user(&roster, user)?);
     let items = secrets.iter().map(|secret| SecretShown::of(&roster, secret)).collect();
@@ -273,7 +273,7 @@ pub async fn issue(commands: Commands, user: &str, new: NewSecret) -> Result<Sec
 /// # Errors
 /// There is no such secret that the caller sees.
 pub fn made(reads: &Reads, user: &str, id: &str) -> Result<Answer<List<MadeShown>>> {
-    let roster = reads.live().read();
+    let roster = reads.live().view();
     let user = find::user(&roster, user)?;
     let view = reads.view(&roster);
     let id = whole_id(&view.secrets(user), id)?;
@@ -328,7 +328,7 @@ fn unknown_secret(id: &str) -> Error {
 /// There is no such secret in force, or the command was refused.
 pub async fn revoke(commands: Commands, user: &str, id: &str, what_it_made: WhatItMade) -> Result<SecretRevoked> {
     let secret: Id = {
-        let roster = commands.live().read();
+        let roster = commands.live().view();
         let user = find::user(&roster, user)?;
         let view = commands.view(&roster);
         // What it made can also be ended afterwards.
@@ -347,7 +347,7 @@ pub(crate) async fn end(commands: Commands, secret: Id, what_it_made: WhatItMade
     let body = SecretRef { secret: secret.clone(), author: Some(author.clone()), made_with: with.clone() };
     let body = Body::SecretRevoked(body);
     let made = |commands: &Commands| {
-        commands.live().read().made_with(secret.as_str(), (&author, with.as_ref()), commands.now())
+        commands.live().view().made_with(secret.as_str(), (&author, with.as_ref()), commands.now())
     };
     // With the very secret that ends nothing can be done afterwards.
     let before = with.as_ref() == Some(&secret);

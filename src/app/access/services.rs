@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 use crate::{
     Answer, CommandOutcome, Commands, Created, List, Page, PageRequest, Precondition, Reads,
     access::secrets::{self, MadeShown, NewSecret, SecretIssued, SecretRevoked, SecretShown, WhatItMade},
-    answer::NextKeys,
     error::{Error, ErrorKind, Result},
     find, input,
 };
@@ -55,21 +54,12 @@ impl ServiceShown {
 /// # Errors
 /// The caller asks for much at once.
 pub async fn list(reads: &Reads, page: PageRequest) -> Result<Answer<Page<ServiceShown>>> {
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        |roster, view, part, keys| {
-            let all = view.may_everywhere("service.list");
-            let (services, next) = roster.services_from(part.from, part.rows);
-            let seen = services.filter(|service| all || view.is(*service));
-            seen.for_each(|service| keys.offer(roster.service(service).id.to_owned()));
-            Ok(next)
-        },
-        |roster, _, ids| {
-            let services = ids.iter().filter_map(|id| roster.service_by_id(id));
-            services.map(|service| ServiceShown::of(roster, service)).collect()
-        },
-        String::clone,
-    );
+    let list = reads.list(move |roster, view, awaited| {
+        let all = view.may_everywhere("service.list");
+        let services = roster.services_by_id(page.from());
+        let rows = services.map(|service| (all || view.is(service)).then(|| ServiceShown::of(roster, service)));
+        page.gather(awaited, rows, |row| row.id.clone())
+    });
     let (position, page) = list.await?;
     // Which the caller sees follows from roles that begin and end without an event.
     Ok(Answer::of_more(position, page))
@@ -162,7 +152,7 @@ pub async fn remove(commands: Commands, id: &str, only_if: Precondition) -> Resu
 /// There is no such service.
 pub fn list_secrets(reads: &Reads, id: &str) -> Result<Answer<List<SecretShown>>> {
     let now = reads.now();
-    let roster = reads.live().read();
+    let roster = reads.live().view();
     let secrets = roster.secrets_of(find::service(&roster, id)?, now);
     Ok(Answer::of_more(
         roster.position(),
@@ -187,7 +177,7 @@ pub async fn issue_secret(commands: Commands, id: &str, new: NewSecret) -> Resul
 /// # Errors
 /// There is no such secret.
 pub fn made(reads: &Reads, id: &str, secret: &str) -> Result<Answer<List<MadeShown>>> {
-    let roster = reads.live().read();
+    let roster = reads.live().view();
     let service = find::service(&roster, id)?;
     let secret = secrets::whole_id(&roster.secrets_of(service, reads.now()), secret)?;
     let seen = reads.view(&roster).sees_secret(service.into(), &secret);
@@ -213,7 +203,7 @@ pub async fn revoke_secret(
 ) -> Result<SecretRevoked> {
     let now = commands.now();
     let secret = {
-        let roster = commands.live().read();
+        let roster = commands.live().view();
         let service = find::service(&roster, id)?;
         let secrets = roster.secrets_of(service, now);
         let secret = secrets::whole_id(&secrets, secret)?;

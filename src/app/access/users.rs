@@ -1,6 +1,8 @@
 //! Users: who can log in, what they may do and why, and the end of everything they sign in with.
 //! Derived, all of it: a user is never made or deleted here.
 
+use std::ops::Bound;
+
 use rollcall_access::{Basis, PersonView, Principal, Reason, Roster, UserIx, memberships_of};
 use rollcall_events::{Body, Id, Position, body::UserRef, names::canonical_name};
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, CommandOutcome, Commands, List, Page, PageRequest, Reads,
-    answer::NextKeys,
     caller::CallerView,
     error::Result,
     filters, find,
@@ -176,34 +177,31 @@ impl UsersQuery {
 pub async fn list(reads: &Reads, query: UsersQuery, page: PageRequest) -> Result<Answer<Page<User>>> {
     filters::known_source(reads, query.source.as_deref())?;
     filters::known_account(reads, query.account.as_deref())?;
-    let list = reads.list_in_parts(
-        NextKeys::new(page.after, page.limit),
-        move |roster, view, part, keys| {
-            let mut offer = |user: UserIx| {
-                if query.matches(roster, user) {
-                    keys.offer(roster.user_name(user).to_owned());
-                }
-            };
-            let own = view.itself().and_then(|who| match who {
-                Principal::User(user) | Principal::Limited(user, _) => Some(user),
-                Principal::Service(_) | Principal::Anyone => None,
-            });
-            let all = view.may_everywhere("user.list");
-            query.refuse_unknown(roster, |user| all || own == Some(user))?;
-            if all {
-                let (users, next) = roster.users_from(part.from, part.rows);
-                users.for_each(&mut offer);
-                return Ok(next);
-            }
-            own.into_iter().for_each(&mut offer);
-            Ok(None)
-        },
-        |roster, view, names| {
-            let users = names.iter().filter_map(|name| roster.user_by_name(name));
-            users.map(|user| User::of(roster, user, view)).collect()
-        },
-        String::clone,
-    );
+    let list = reads.list(move |roster, view, awaited| {
+        let own = view.itself().and_then(|who| match who {
+            Principal::User(user) | Principal::Limited(user, _) => Some(user),
+            Principal::Service(_) | Principal::Anyone => None,
+        });
+        let all = view.may_everywhere("user.list");
+        query.refuse_unknown(roster, |user| all || own == Some(user))?;
+        let row = |user: UserIx| query.matches(roster, user).then(|| User::of(roster, user, view));
+        let key = |user: &User| user.name.clone();
+        if !all {
+            return Ok(page.sorted_page(own.into_iter().filter_map(row).collect(), key));
+        }
+        if let Some(account) = &query.account {
+            let rows = roster.users_ever_in(account).into_iter().filter(|user| page.is_after(roster.user_name(*user)));
+            return page.gather(awaited, rows.map(row), key);
+        }
+        // Names that begin alike stand together.
+        let begins = query.name.as_deref().map(|name| canonical_name(name.trim_end_matches('*')));
+        let from = match (&begins, page.after()) {
+            (Some(begins), after) if after.is_none_or(|after| after < begins.as_str()) => Bound::Included(&**begins),
+            _ => page.from(),
+        };
+        let alike = |user: &UserIx| begins.as_ref().is_none_or(|begins| roster.user_name(*user).starts_with(&**begins));
+        page.gather(awaited, roster.users_by_name(from).take_while(alike).map(row), key)
+    });
     let (position, page) = list.await?;
     // Whom the caller sees follows from roles that begin and end without an event.
     Ok(Answer::of_more(position, page))
@@ -214,7 +212,7 @@ pub async fn list(reads: &Reads, query: UsersQuery, page: PageRequest) -> Result
 /// # Errors
 /// There is no such user.
 pub fn show(reads: &Reads, name: &str) -> Result<Answer<User>> {
-    let roster = reads.live().read();
+    let roster = reads.live().view();
     let user = find::user(&roster, name)?;
     let view = reads.view(&roster);
     let shown = User { name_asked_by: name_asked_by(&roster, user, &view), ..User::of(&roster, user, &view) };
@@ -241,12 +239,11 @@ pub async fn access(reads: &Reads, name: &str, as_of: Option<&str>) -> Result<An
     let (position, all) = match parse_moment("as_of", as_of, reads.now())? {
         None => {
             let (name, now) = (name.to_owned(), reads.now());
-            reads
-                .list(move |roster, view| {
-                    let who = view.within_reach(find::user(roster, &name)?.into());
-                    Ok((roster.position(), memberships_of(roster, who, now)))
-                })
-                .await?
+            let list = reads.list(move |roster, view, _| {
+                let who = view.within_reach(find::user(roster, &name)?.into());
+                Ok(memberships_of(roster, who, now))
+            });
+            list.await?
         }
         Some(as_of) => {
             let (name, id) = {

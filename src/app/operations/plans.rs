@@ -298,7 +298,7 @@ pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMember
     });
     let coming: BTreeSet<String> = coming.collect();
     let now = reads.now();
-    let tried = turn.run_on_copy(reads.live(), move |before, awaited| {
+    let tried = turn.run_on_view(reads.live(), move |before, awaited| {
         let go_on = || awaited.is_awaited();
         let changes = dry_run(before, &source, &facts, now, &Effort::of(u64::MAX, &go_on))?;
         Ok((before.position(), changes))

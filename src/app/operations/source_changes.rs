@@ -197,7 +197,7 @@ pub async fn plan(reads: &Reads, name: &str, change: SourceChange) -> Result<Ans
     let source = find(&reads.live().read(), name)?;
     let (now, command) = (reads.now(), change.tried(source.clone()));
     let turn = reads.copy_turn().await?;
-    let tried = turn.run_on_copy(reads.live(), move |copy, _| Ok((copy.position(), planned(copy, &command, now))));
+    let tried = turn.run_on_view(reads.live(), move |copy, _| Ok((copy.position(), planned(copy, &command, now))));
     let (position, plan) = tried.await?;
     refused_by(&plan.effect)?;
     Ok(Answer::of_more(position, shown(&source, change, &plan)))
@@ -217,7 +217,7 @@ pub async fn rows(
     let (now, command, limit) = (reads.now(), change.tried(source), page.limit + 1);
     let after: Option<AccessRowKey> = page.after().and_then(|after| serde_json::from_str(after).ok());
     let turn = reads.copy_turn().await?;
-    let tried = turn.run_on_copy(reads.live(), move |copy, _| {
+    let tried = turn.run_on_view(reads.live(), move |copy, _| {
         Ok((copy.position(), source_rows(copy, &command, now, after.as_ref(), limit)))
     });
     let (position, (effect, rows)) = tried.await?;
@@ -249,7 +249,7 @@ pub async fn apply(
     let turn = commands.copy_turn().await?;
     commands.take_exclusive().await;
     let (now, tried) = (commands.now(), command.clone());
-    let plan = turn.run_on_copy(commands.live(), move |copy, _| Ok(planned(copy, &tried, now))).await?;
+    let plan = turn.run_on_view(commands.live(), move |copy, _| Ok(planned(copy, &tried, now))).await?;
     refused_by(&plan.effect)?;
     let held = held_reason(&plan.access, &plan.emptied);
     match (&confirmation.confirm, held) {

@@ -212,11 +212,9 @@ impl Reading {
 /// # Errors
 /// How they are cannot be read now.
 pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
-    let _turn = reads.list_turn().await?;
-    let mut readings = load_readings(reads).await?;
-    let (position, items) = {
-        // All that is parked is gone through.
-        let roster = reads.live().read_long();
+    let (mut readings, asked) = (load_readings(reads).await?, reads.clone());
+    let list = reads.list(move |roster, _, _| {
+        let reads = asked;
         let known = roster.settings().sources.iter().filter(|(name, _)| name.as_str() != LOCAL);
         let items = known.map(|(name, said)| {
             let max_body = reads.receiver().max_body(name.as_str());
@@ -242,14 +240,15 @@ pub async fn list(reads: &Reads) -> Result<Answer<List<Source>>> {
                     known => known.filter(|_| reads.runners().reads(name.as_str())),
                 },
                 parked: {
-                    let all = roster.parked().filter(|parked| parked.source == name.as_str());
+                    let all = roster.parked_of(name.as_str());
                     let told = all.clone().take(MAX_PARKED_SHOWN);
                     let text = |p: ParkedView<'_>| format!("{} (event {}): {}", p.subject, p.position, p.reason);
                     Sample { count: all.count() as u64, first: told.map(text).collect() }
                 },
             }
         });
-        (roster.position(), items.collect())
-    };
+        Ok(items.collect())
+    });
+    let (position, items) = list.await?;
     Ok(Answer::of_more(position, List { items }))
 }

@@ -11,12 +11,11 @@ use crate::{
     Answer, Reads,
     caller::CallerView,
     error::{ErrorKind, Result},
+    turn::Awaited,
 };
 
 /// How many are told.
 const TOLD: usize = 3;
-/// How many rows are looked at between two looks at whether somebody waits.
-const PART: u32 = 4096;
 /// How long a name may be that something near is looked for.
 const LONGEST: usize = 128;
 
@@ -142,13 +141,8 @@ pub async fn list(reads: &Reads, query: NearestQuery) -> Result<Answer<NearestNa
         _ => name.as_str(),
     };
     let former = if kind == NamedKind::User { former(reads, &name).await? } else { None };
-    let (mut nearest, mut from) = (Nearest::of(wanted), 0);
-    let found = reads.list_in_steps(move |roster, view| {
-        let next = look(roster, view, kind, from, &mut nearest);
-        from = next.unwrap_or(from);
-        Ok(next.is_none().then(|| std::mem::take(&mut nearest).names()))
-    });
-    let (position, items) = found.await?;
+    let nearest = Nearest::of(wanted);
+    let (position, items) = reads.list(move |roster, view, awaited| look(roster, view, kind, awaited, nearest)).await?;
     Ok(Answer::of_more(position, NearestNames { items, former }))
 }
 
@@ -168,25 +162,30 @@ async fn former(reads: &Reads, name: &str) -> Result<Option<FormerName>> {
     Ok(Some(FormerName { name, id, position, until: records.first().map(|record| record.recorded_at) }))
 }
 
-/// Offers a part of the names of a kind, and says from where to go on.
-fn look(roster: &Roster, view: &CallerView<'_>, kind: NamedKind, from: u32, nearest: &mut Nearest) -> Option<u32> {
+/// The names of a kind that are nearest.
+fn look(
+    roster: &Roster,
+    view: &CallerView<'_>,
+    kind: NamedKind,
+    awaited: &Awaited,
+    mut nearest: Nearest,
+) -> Result<Vec<String>> {
     let may = |action| view.may_everywhere(action);
     match kind {
         NamedKind::User if may("user.list") => {
-            let (users, next) = roster.users_from(from, PART);
-            users.for_each(|user| nearest.offer(roster.user_name(user), || true));
-            next
+            for user in awaited.while_awaited(roster.users()) {
+                nearest.offer(roster.user_name(user?), || true);
+            }
         }
         NamedKind::Group if may("group.list") => {
-            let (groups, next) = roster.groups_from(from, PART);
-            for view in groups.map(|group| roster.group(group)) {
-                nearest.offer(view.name.unwrap_or(&view.id), || true);
+            for group in awaited.while_awaited(roster.groups()) {
+                let group = roster.group(group?);
+                nearest.offer(group.name.unwrap_or(&group.id), || true);
             }
-            next
         }
         NamedKind::Project => {
-            let (projects, next) = roster.projects_from(from, PART);
-            for project in projects {
+            for project in awaited.while_awaited(roster.projects()) {
+                let project = project?;
                 let visible = || view.sees(project);
                 nearest.offer(roster.project_name(project), visible);
                 let shown = roster.project(project);
@@ -194,35 +193,32 @@ fn look(roster: &Roster, view: &CallerView<'_>, kind: NamedKind, from: u32, near
                     nearest.offer(&shown.id, visible);
                 }
             }
-            next
         }
         NamedKind::Service if may("service.list") => {
-            let (services, next) = roster.services_from(from, PART);
-            services.for_each(|service| nearest.offer(roster.service(service).id, || true));
-            next
+            for service in awaited.while_awaited(roster.services()) {
+                nearest.offer(roster.service(service?).id, || true);
+            }
         }
         NamedKind::Folder => {
-            let (folders, next) = roster.folders_from(from, PART);
-            folders.for_each(|folder| nearest.offer(roster.folder(folder).id, || view.sees_folder(folder)));
-            next
+            for folder in awaited.while_awaited(roster.folders()) {
+                let folder = folder?;
+                nearest.offer(roster.folder(folder).id, || view.sees_folder(folder));
+            }
         }
         NamedKind::Account if may("person.list") => {
-            let (accounts, next) = roster.accounts_from(from, PART);
-            accounts.for_each(|(_, account)| nearest.offer(account, || true));
-            next
+            for account in awaited.while_awaited(roster.accounts()) {
+                nearest.offer(account?.1, || true);
+            }
         }
         NamedKind::Source if may("source.list") => {
             roster.sources().for_each(|source| nearest.offer(source, || true));
             roster.settings().sources.keys().for_each(|source| nearest.offer(source.as_str(), || true));
-            None
         }
         // What roles there are stands in the profile, for everybody who signs in.
-        NamedKind::Role => {
-            roster.bindable_roles().iter().for_each(|role| nearest.offer(role, || true));
-            None
-        }
-        NamedKind::User | NamedKind::Group | NamedKind::Service | NamedKind::Account | NamedKind::Source => None,
+        NamedKind::Role => roster.bindable_roles().iter().for_each(|role| nearest.offer(role, || true)),
+        NamedKind::User | NamedKind::Group | NamedKind::Service | NamedKind::Account | NamedKind::Source => {}
     }
+    Ok(nearest.names())
 }
 
 #[cfg(test)]

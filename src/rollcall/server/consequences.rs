@@ -31,7 +31,7 @@ impl RosterConsequences {
         self.handle.wait_for(seen, ROSTER_TIMEOUT).await;
         let handle = self.handle.clone();
         let tried = tokio::task::spawn_blocking(move || {
-            let copy = handle.live().read_long().clone();
+            let copy = Roster::clone(&handle.live().view());
             work(copy)
         });
         tried.await.unwrap_or_else(|error| {

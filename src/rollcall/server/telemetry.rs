@@ -96,7 +96,11 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
 
 fn recorder() -> Result<PrometheusBuilder, BuildError> {
     const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
+    // What is to take microseconds.
+    const HELD: &[f64] = &[0.000_001, 0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.25, 1.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("rollcall_roster_held_seconds".into()), HELD)
 }
 
 /// The server takes requests.

@@ -6,6 +6,7 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
+use rollcall_access::Roster;
 use rollcall_app::{
     Answer, CacheBasis, Reads, Scope,
     access::evaluate::{Evaluation as Evaluated, Subject, evaluate},
@@ -197,9 +198,9 @@ impl QuestionParts<'_> {
         }
     }
 
-    fn decide(&self, reads: &Reads, at: &str) -> Result<Decision> {
+    fn decide(&self, reads: &Reads, roster: &Roster, at: &str) -> Result<Decision> {
         let (scope, subject) = (self.scope(at)?, self.subject(at)?);
-        let Evaluated { id, allowed, position, until, reasons } = evaluate(reads, subject, self.action, scope)?;
+        let Evaluated { id, allowed, position, until, reasons } = evaluate(reads, roster, subject, self.action, scope)?;
         Ok(Decision { decision: allowed, context: Context { id, position: position.0, until, reason_admin: reasons } })
     }
 }
@@ -207,6 +208,13 @@ impl QuestionParts<'_> {
 fn unknown_type(at: &str, what: &str, known: &str) -> Problem {
     let error = SchemaError::at(format!("{at}/{what}/type"), known.to_owned());
     Kind::MalformedEvaluation.because(format!("A {what} is of type {known}.")).with_field(error)
+}
+
+async fn decide_one(read: &Read, question: Evaluation) -> Result<Decision> {
+    let decided = read.reads.answer_batch(move |reads, roster, _| {
+        Ok(question.parts(&Evaluation::default(), "").and_then(|question| question.decide(reads, roster, "")))
+    });
+    decided.await?
 }
 
 fn respond<T: Serialize>(read: &Read, value: T) -> Result<Response> {
@@ -219,7 +227,7 @@ fn respond<T: Serialize>(read: &Read, value: T) -> Result<Response> {
     responses((status = 200, body = Decision), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn evaluation(read: Read, JsonBody(question): JsonBody<Evaluation>) -> Result<Response> {
-    let decision = question.parts(&Evaluation::default(), "")?.decide(&read.reads, "")?;
+    let decision = decide_one(&read, question).await?;
     respond(&read, decision)
 }
 
@@ -231,7 +239,7 @@ async fn evaluation(read: Read, JsonBody(question): JsonBody<Evaluation>) -> Res
 async fn evaluations(read: Read, JsonBody(batch): JsonBody<Evaluations>) -> Result<Response> {
     let Evaluations { all, evaluations, options } = batch;
     if evaluations.is_empty() {
-        let decision = all.parts(&Evaluation::default(), "")?.decide(&read.reads, "")?;
+        let decision = decide_one(&read, all).await?;
         return respond(&read, Answered::One(decision));
     }
     if evaluations.len() > MAX_QUESTIONS {
@@ -239,12 +247,12 @@ async fn evaluations(read: Read, JsonBody(batch): JsonBody<Evaluations>) -> Resu
         return Err(Kind::MalformedEvaluation.because(format!("{error}.")).with_field(error));
     }
     let semantic = options.evaluations_semantic;
-    let decided = read.reads.answer_batch(move |reads, awaited| {
+    let decided = read.reads.answer_batch(move |reads, roster, awaited| {
         let mut decided = Vec::with_capacity(evaluations.len());
         for (n, one) in evaluations.iter().enumerate() {
             awaited.check()?;
             let at = format!("/evaluations/{n}");
-            let decision = match one.parts(&all, &at).and_then(|question| question.decide(reads, &at)) {
+            let decision = match one.parts(&all, &at).and_then(|question| question.decide(reads, roster, &at)) {
                 Ok(decision) => decision,
                 Err(problem) => return Ok(Err(problem)),
             };

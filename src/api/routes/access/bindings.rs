@@ -30,7 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(apply))
 }
 
-/// Roles given by hand and not taken away, by id; those whose window is over too. The own ones, and those on scopes where
+/// Roles given by hand and not taken away, by who has them; those whose window is over too. The own ones, and those on scopes where
 /// the caller may list them. Who lists all of them is told where a filter names what is not there.
 #[utoipa::path(
     get, path = "/api/v1/bindings", tag = "bindings", operation_id = "bindings", params(BindingsQuery, PagingParams, FreshnessParams),

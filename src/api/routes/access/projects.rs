@@ -38,7 +38,7 @@ async fn list(read: Read<Paged<NoFilter>>) -> Result<Response> {
     responses((status = 200, body = Project), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn show(read: Read, Path(name): Path<String>) -> Result<Response> {
-    read.respond(&projects::show(&read.reads, &name)?)
+    read.respond(&projects::show(&read.reads, &name).await?)
 }
 
 /// Makes a project. A user who makes one is its creator, with the role that the access profile gives to creators.

@@ -20,7 +20,7 @@ use crate::{
     turn::run_blocking,
 };
 
-/// How many rows of the roster, or of lost events, are looked at in one go. The fold waits as long at most.
+/// How many rows of the roster, or of lost events, are looked at in one go.
 const ROWS: u32 = 10_000;
 
 fn unreadable(error: &OpsError) -> Error {
@@ -50,17 +50,17 @@ pub(super) async fn in_roster(
         None => 0,
     };
     let live = Arc::clone(&app.live);
-    run_blocking(move || {
-        let mut part = Part::default();
+    run_blocking(move |awaited| {
+        let (roster, mut part) = (live.view(), Part::default());
         loop {
-            // The guard is held for one slice.
-            let walked = live.read_long().problems(what, from, ROWS);
+            awaited.check()?;
+            let walked = roster.problems(what, from, ROWS);
             part.found.extend(walked.found.into_iter().map(|(at, flaw)| (key(at), of_flaw(kind, flaw))));
             match walked.next {
                 Some(next) if part.found.len() < limit => from = next,
                 next => {
                     part.next = next.and_then(|next| next.checked_sub(1)).map(key);
-                    return part;
+                    return Ok(part);
                 }
             }
         }

@@ -1,0 +1,4 @@
+//! Lists that are read page by page.
+
+pub(crate) mod kept;
+pub(crate) mod page;
