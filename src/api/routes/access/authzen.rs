@@ -210,11 +210,8 @@ fn unknown_type(at: &str, what: &str, known: &str) -> Problem {
     Kind::MalformedEvaluation.because(format!("A {what} is of type {known}.")).with_field(error)
 }
 
-async fn decide_one(read: &Read, question: Evaluation) -> Result<Decision> {
-    let decided = read.reads.answer_batch(move |reads, roster, _| {
-        Ok(question.parts(&Evaluation::default(), "").and_then(|question| question.decide(reads, roster, "")))
-    });
-    decided.await?
+fn decide_one(read: &Read, question: &Evaluation) -> Result<Decision> {
+    read.reads.answer_one(|reads, roster| question.parts(&Evaluation::default(), "")?.decide(reads, roster, ""))
 }
 
 fn respond<T: Serialize>(read: &Read, value: T) -> Result<Response> {
@@ -227,7 +224,7 @@ fn respond<T: Serialize>(read: &Read, value: T) -> Result<Response> {
     responses((status = 200, body = Decision), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
 async fn evaluation(read: Read, JsonBody(question): JsonBody<Evaluation>) -> Result<Response> {
-    let decision = decide_one(&read, question).await?;
+    let decision = decide_one(&read, &question)?;
     respond(&read, decision)
 }
 
@@ -239,7 +236,7 @@ async fn evaluation(read: Read, JsonBody(question): JsonBody<Evaluation>) -> Res
 async fn evaluations(read: Read, JsonBody(batch): JsonBody<Evaluations>) -> Result<Response> {
     let Evaluations { all, evaluations, options } = batch;
     if evaluations.is_empty() {
-        let decision = decide_one(&read, all).await?;
+        let decision = decide_one(&read, &all)?;
         return respond(&read, Answered::One(decision));
     }
     if evaluations.len() > MAX_QUESTIONS {
