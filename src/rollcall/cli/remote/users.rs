@@ -2,10 +2,7 @@
 
 use rollcall_app::{
     List,
-    access::{
-        identity::NewUserName,
-        users::{Access, Person, User},
-    },
+    access::users::{Access, Person, User},
 };
 use serde_json::Value;
 
@@ -52,13 +49,8 @@ pub async fn run(client: &Client, format: OutputFormat, command: &UsersCommand) 
         UsersCommand::Link(args) => return identity::link(client, format, args).await,
         UsersCommand::Unlink(args) => return identity::unlink(client, format, args).await,
         UsersCommand::Links => return identity::links(client, format).await,
-        UsersCommand::Rename { user, name, with_personal_project } => {
-            let new = NewUserName { username: name.clone(), with_personal_project: *with_personal_project };
-            return identity::rename(client, format, user, &new).await;
-        }
-        UsersCommand::Free { name, with_personal_project } => {
-            return identity::free(client, format, name, *with_personal_project).await;
-        }
+        UsersCommand::Rename { user, name } => return identity::rename(client, format, user, name).await,
+        UsersCommand::Free { name } => return identity::free(client, format, name).await,
     }
     Ok(Exit::Yes)
 }
