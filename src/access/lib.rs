@@ -42,7 +42,7 @@ pub use decide::{Verdict, decide};
 pub use questions::{
     difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
-    links::{LinkGiver, LinkRule},
+    links::{LinkGiver, LinkRule, StatementCounts},
     members::{
         Member, MembersPage, Membership, SetDigest, candidates_by_name, is_only_customer, members, membership_digest,
         memberships_of, next_members,
@@ -59,7 +59,7 @@ pub use what_if::{
         configuration_to_record, plan_configuration,
     },
     dry_run::{DryRun, could_empty_project, dry_run, emptied_projects},
-    links::{LinkPlan, PersonChange, plan_links},
+    links::{LinkNote, LinkNoteKind, LinkPlan, PersonChange, plan_links},
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
     sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},

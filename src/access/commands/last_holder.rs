@@ -120,7 +120,7 @@ impl Roster {
                 && match row.holder {
                     Holder::Person(person) => {
                         let user = self.facts.persons.get(person).map(|row| UserIx(row.user));
-                        self.facts.is_live(person) && user.is_some_and(|user| !self.shut_out(user))
+                        self.holds_what_is_given(person) && user.is_some_and(|user| !self.shut_out(user))
                     }
                     Holder::Service(service) => {
                         !matches!(gone, Removal::Service(gone) if gone == service)

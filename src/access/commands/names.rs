@@ -20,8 +20,6 @@ pub struct NameUse {
     pub secrets: usize,
     /// Roles that were given to the user by name.
     pub bindings: usize,
-    /// Projects of its name: where the profile gives everybody one.
-    pub personal_project: bool,
 }
 
 impl NameUse {
@@ -42,7 +40,6 @@ impl std::fmt::Display for NameUse {
         let all: Vec<String> = [
             count(self.secrets, "secret or invitation in force", "secrets or invitations in force"),
             count(self.bindings, "role given by name", "roles given by name"),
-            self.personal_project.then(|| "a personal project of this name".to_owned()),
         ]
         .into_iter()
         .flatten()
@@ -52,6 +49,12 @@ impl std::fmt::Display for NameUse {
 }
 
 impl Roster {
+    /// Whether the profile gives everybody a project of the own name. What was pushed there is in the registry still, so none of
+    /// them ever ends.
+    pub(crate) fn has_personal_projects(&self) -> bool {
+        self.profile.document().rules.personal_project.is_some()
+    }
+
     /// What the user of a person still does under its names.
     pub(crate) fn name_use(&self, person: u32, now: DateTime<Utc>) -> NameUse {
         let user = UserIx(self.user_of(person));
@@ -62,23 +65,26 @@ impl Roster {
         NameUse {
             secrets: self.open_secrets_of(Principal::User(user), now).count(),
             bindings: in_force.filter(|row| row.register.stands() && now < row.ends).count(),
-            personal_project: self.profile.document().rules.personal_project.is_some(),
         }
     }
 
-    fn check_passes(&self, name: u32, to: Option<u32>, now: DateTime<Utc>) -> Result<(), Refusal> {
+    /// `with_project`: somebody said that the personal project of the name passes with it.
+    fn check_passes(&self, name: u32, to: Option<u32>, with_project: bool, now: DateTime<Utc>) -> Result<(), Refusal> {
         let holder = self.facts.user_names.get(name).copied().unwrap_or(NONE);
         if holder == NONE || to.is_some_and(|to| self.user_of(to) == self.user_of(holder)) {
             return Ok(());
         }
         let kept = self.name_use(holder, now);
-        if kept.is_none() {
+        let (name, holder) = (self.facts.user_names.id(name), self.person_key(holder));
+        if !kept.is_none() {
+            return Err(RefusalKind::Taken
+                .because(format!("`{name}` is or was the name of {holder}, who still has {kept}; end that first")));
+        }
+        if with_project || !self.has_personal_projects() {
             return Ok(());
         }
         Err(RefusalKind::Taken.because(format!(
-            "`{}` is or was the name of {}, who still has {kept}; end that first",
-            self.facts.user_names.id(name),
-            self.person_key(holder),
+            "`{name}` is or was the name of {holder}, whose personal project is `{name}/..`: whoever has the name next has what was pushed there; say so (--with-personal-project)",
         )))
     }
 
@@ -100,7 +106,7 @@ impl Roster {
             )));
         }
         let name = self.facts.user_names.find(0, &data.username);
-        name.map_or(Ok(()), |name| self.check_passes(name, Some(person), now))
+        name.map_or(Ok(()), |name| self.check_passes(name, Some(person), data.with_personal_project, now))
     }
 
     pub(super) fn check_name_freed(&self, data: &UserNameRef, now: DateTime<Utc>) -> Result<(), Refusal> {
@@ -116,6 +122,6 @@ impl Roster {
                 self.person_key(holder)
             )));
         }
-        self.check_passes(name, None, now)
+        self.check_passes(name, None, data.with_personal_project, now)
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     roster::{
         Roster,
         facts::{Field, NONE, NameNotInEffect},
+        handles::UserIx,
     },
 };
 
@@ -84,13 +85,34 @@ impl Roster {
     /// A person is called by a name that is its own.
     fn call(&mut self, cx: &mut FoldContext<'_>, person: u32, name: u32) {
         let Some(row) = self.facts.persons.get_mut(person) else { return };
-        let (before, user) = (std::mem::replace(&mut row.name, name), row.user);
-        if before == name {
-            return;
+        let before = std::mem::replace(&mut row.name, name);
+        if before != name {
+            self.facts.note_former(Field::PersonName, person, before, cx.position());
         }
-        self.facts.note_former(Field::PersonName, person, before, cx.position());
-        if user == person {
-            self.emit_user(cx, person);
+    }
+
+    /// What the user of a person is called.
+    pub(super) fn called(&self, person: u32) -> String {
+        self.user_name(UserIx(self.user_of(person))).to_owned()
+    }
+
+    /// Says what the user of a person is called, where that is something else than `before`. Of several persons' names it has the
+    /// one that somebody gave it; else that of a person who is called as its source asks, of an authoritative source before
+    /// others, of the oldest of these. Whatever ends later changes nothing of that.
+    pub(super) fn name_user(&mut self, cx: &mut FoldContext<'_>, person: u32, before: &str) {
+        let user = self.user_of(person);
+        let facts = &self.facts;
+        let rank = |person: &&u32| {
+            let (is_given, is_other) =
+                (facts.given_names.contains_key(*person), facts.names_not_in_effect.contains_key(*person));
+            (!is_given, is_other, !self.is_authoritative(**person))
+        };
+        match self.index.linked.get(&user).and_then(|set| set.iter().min_by_key(rank)).copied() {
+            Some(first) if first != user => self.facts.called_as.insert(user, first),
+            Some(_) | None => self.facts.called_as.remove(&user),
+        };
+        if self.user_name(UserIx(user)) != before {
+            self.emit_user(cx, user);
         }
     }
 
@@ -130,6 +152,7 @@ impl Roster {
             return Effect::NoChange;
         }
         let asked = self.wanted_name(person).map(str::to_owned);
+        let before = self.called(person);
         let holder = self.take_from_holder(name, person).filter(|holder| *holder != person);
         // Whoever has to leave it is told first, so that no two are ever called the same.
         if let Some(holder) =
@@ -139,8 +162,10 @@ impl Roster {
             let unusable = unusable.filter(|why| matches!(why, NameNotInEffect::Unusable(..))).cloned();
             let id = || user_name_of_id(self.facts.persons.id(holder));
             let wanted = self.wanted_name(holder).map_or_else(id, str::to_owned);
+            let before = self.called(holder);
             self.facts.given_names.remove(&holder);
             self.take_name(cx, holder, &wanted, unusable);
+            self.name_user(cx, holder, &before);
         }
         match asked {
             Some(asked) if asked == data.username => {
@@ -155,6 +180,7 @@ impl Roster {
             }
         }
         self.call(cx, person, name);
+        self.name_user(cx, person, &before);
         cx.applied("username")
     }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Field, NONE, push_pair},
+        facts::{Field, NONE, Owner, push_pair},
         handles::UserIx,
         register::Rank,
     },
@@ -36,7 +36,9 @@ impl Roster {
                 row.user = ix;
             }
             self.set_reference(Field::PersonAccount, ix, account);
+            let before = self.called(ix);
             self.name_person(cx, ix, data.username.as_deref());
+            self.name_user(cx, ix, &before);
             self.set_same_as(ix, &data.same_as);
             if new {
                 self.emit_person(cx, ix);
@@ -113,8 +115,14 @@ impl Roster {
             }
         };
         let Some(pair) = self.facts.links.get_mut(ix as usize) else { return Effect::NoChange };
+        let is_first = !pair.register.stated();
         let effect = cx.update(&mut pair.register, rank, "link");
         if effect == Effect::Applied {
+            if rank == Rank::Full {
+                self.facts.excepted_links.remove(&ix);
+            } else if is_first {
+                self.facts.excepted_links.insert(ix, ());
+            }
             if data.rule.as_deref() == Some(LINK_STATED) {
                 let names = &self.facts.persons.names;
                 self.facts.confirmed_links.insert((names.space(first), names.space(second)));
@@ -124,20 +132,34 @@ impl Roster {
             }
             self.relink(cx, a);
             self.relink(cx, b);
+            if let Some(whose) = data.given_since.as_ref().filter(|_| rank != Rank::Full) {
+                let whose = self.intern_source_person(whose);
+                self.keep_secrets(whose);
+            }
         }
         effect
     }
 
-    /// Works out anew which persons are one user with this one: all that links reach, of those that were ever stated.
-    pub(crate) fn relink(&mut self, cx: &mut FoldContext<'_>, person: u32) {
-        if self.facts.persons.get(person).is_none_or(|row| row.user == NONE) {
-            return;
+    /// What was made for a person's user while it was several persons is that person's.
+    fn keep_secrets(&mut self, person: u32) {
+        for one in self.persons_of(UserIx(self.user_of(person))).to_vec() {
+            let secrets = self.index.owner_secrets.get(&Owner::Person(one)).cloned().unwrap_or_default();
+            for ix in secrets {
+                if let Some(row) = self.facts.secrets.get_mut(ix).and_then(Option::as_mut) {
+                    row.made_for = Box::default();
+                }
+            }
         }
+    }
+
+    /// The persons that links reach from one, of those that were ever stated; `without` one of the links.
+    pub(crate) fn reached_from(&self, person: u32, without: Option<u32>) -> Vec<u32> {
         let mut set = vec![person];
         let mut seen = 0;
         while let Some(next) = set.get(seen).copied() {
             seen += 1;
-            for ix in self.index.person_links.get(&next).into_iter().flatten() {
+            let links = self.index.person_links.get(&next).into_iter().flatten();
+            for ix in links.filter(|ix| Some(**ix) != without) {
                 let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands()) else {
                     continue;
                 };
@@ -149,8 +171,19 @@ impl Roster {
             }
         }
         set.sort_by_key(|ix| self.facts.persons.get(*ix).map(|row| row.first));
+        set
+    }
+
+    /// Works out anew which persons are one user with this one.
+    pub(crate) fn relink(&mut self, cx: &mut FoldContext<'_>, person: u32) {
+        if self.facts.persons.get(person).is_none_or(|row| row.user == NONE) {
+            return;
+        }
+        let set = self.reached_from(person, None);
         let Some(oldest) = set.first().copied() else { return };
+        let (called, mut is_new) = (self.called(oldest), false);
         for member in &set {
+            self.facts.called_as.remove(member);
             let Some(row) = self.facts.persons.get_mut(*member) else { continue };
             let before = std::mem::replace(&mut row.user, oldest);
             // The set that it was in is over; a set that was just made of those who stayed behind is not.
@@ -160,13 +193,12 @@ impl Roster {
             if before != oldest {
                 self.emit_person(cx, *member);
             }
-            if before != oldest && *member == oldest {
-                self.emit_user(cx, oldest);
-            }
+            is_new |= before != oldest && *member == oldest;
         }
         if set.len() > 1 {
             self.index.linked.insert(oldest, set.clone());
         }
+        self.name_user(cx, oldest, if is_new { "" } else { &called });
         for member in set {
             self.fast_path.update_person(&self.facts, &self.index, member);
         }

@@ -41,7 +41,7 @@ impl Roster {
     /// What is over is looked through no more, so that making and ending secrets for ever costs nothing.
     fn forget_over(&mut self, owner: Owner, now: i64) {
         let Some(mut rows) = self.index.owner_secrets.remove(&owner) else { return };
-        rows.retain(|ix| self.secret_row(*ix).is_some_and(|row| self.is_open_secret(row, now)));
+        rows.retain(|ix| self.secret_row(*ix).is_some_and(|row| !self.is_over(row, now)));
         self.index.owner_secrets.insert(owner, rows);
     }
 
@@ -62,6 +62,7 @@ impl Roster {
             Err(effect) => return effect,
         };
         let (author, reach) = maker_and_reach(hand);
+        let made_for = self.whom_it_could_be(Owner::Person(person), &reach, author);
         self.add_secret(
             cx,
             data.secret.as_str(),
@@ -76,6 +77,7 @@ impl Roster {
                 reach,
                 made_with: self.signed_in_with(data.made_with.as_ref()),
                 usage: SecretUse::Invitation,
+                made_for,
             },
         )
     }
@@ -124,6 +126,11 @@ impl Roster {
             // Only an administrator makes those.
             (None, Owner::Service(_)) => (owner, self.signed_in_with(data.made_with.as_ref()), None, Reach::Owner),
         };
+        // For whom the invitation was made, its secret is.
+        let made_for = match invited {
+            Some(invited) => invited.made_for.clone(),
+            None => self.whom_it_could_be(owner, &reach, author),
+        };
         let effect = self.add_secret(
             cx,
             data.secret.as_str(),
@@ -138,6 +145,7 @@ impl Roster {
                 reach,
                 made_with,
                 usage: SecretUse::Live,
+                made_for,
             },
         );
         if effect == Effect::Applied
@@ -148,12 +156,22 @@ impl Roster {
         effect
     }
 
+    /// The persons of a user whose a secret could be that reaches so far, where these are several.
+    fn whom_it_could_be(&self, owner: Owner, reach: &Reach, maker: Option<Owner>) -> Box<[u32]> {
+        let Owner::Person(person) = owner else { return Box::default() };
+        let reach = self.reach_now(reach, maker);
+        let persons = self.persons_of(UserIx(self.user_of(person))).iter().copied();
+        let within: Vec<u32> = persons.filter(|one| self.is_within(reach, *one)).collect();
+        if within.len() > 1 { within.into() } else { Box::default() }
+    }
+
     fn redeemable(&self, cx: &FoldContext<'_>, id: &str, owner: Owner) -> Option<u32> {
         let ix = self.facts.secrets.find(0, id)?;
         let row = self.facts.secrets.get(ix)?.as_ref()?;
         let (Owner::Person(theirs), Owner::Person(mine)) = (row.owner, owner) else { return None };
         let user = |person: u32| self.facts.persons.get(person).map(|row| row.user);
         let good = row.usage == SecretUse::Invitation
+            && self.is_of_one_user(row)
             && user(theirs) == user(mine)
             && cx.record.recorded_at.timestamp_micros() < row.expires
             && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)));

@@ -207,7 +207,10 @@ impl SubjectCollector<'_> {
                 if let (Some(a), Some(b)) =
                     (self.roster.source_person(pair.left), self.roster.source_person(pair.right))
                 {
-                    self.add_local(Link { persons: [a, b], rule: None, author: None, made_with: None }.subject())?;
+                    self.add_local(
+                        Link { persons: [a, b], rule: None, author: None, made_with: None, given_since: None }
+                            .subject(),
+                    )?;
                 }
                 queue.extend([pair.left, pair.right]);
             }

@@ -161,8 +161,10 @@ pub fn explain(
         needs: profile.names(actions).into_iter().map(str::to_owned).collect(),
         roles: profile
             .roles()
+            // Also those that are given above: a personal project's, or one on a folder.
             .filter(|role| {
-                profile.grantable(*role, level) && profile.gives(HeldRole { role: *role, level }).contains(actions)
+                let gives = |level| profile.gives(HeldRole { role: *role, level }).contains(actions);
+                (0..=level).any(|level| profile.grantable(*role, level) && gives(level))
             })
             .map(|role| profile.role_name(role).to_owned())
             .collect(),

@@ -4,16 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Id, LOCAL,
-    body::{self, Author, Link, SourcePerson, UserName},
+    Body, Id, Position,
+    body::{self, Author, Link, SourcePerson},
 };
 
 use crate::{
     fold::people::LINK_STATED,
-    questions::names::NameClaim,
     roster::{
         Roster,
-        facts::{Holder, NONE, instant},
+        facts::{Holder, instant},
         handles::UserIx,
     },
 };
@@ -58,6 +57,21 @@ pub struct LinkGiver {
     pub made_with: Option<Id>,
 }
 
+/// How often a source says whom its persons are elsewhere, by what becomes of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StatementCounts {
+    /// They are to be linked.
+    pub open: usize,
+    /// They are one user already.
+    pub linked: usize,
+    /// One of them is not there, is inactive, or is of a source that is suspended.
+    pub not_there: usize,
+    /// Several persons are said to be one, or one of its persons is that user already.
+    pub contradicted: usize,
+    /// Somebody said that they are two.
+    pub parted: usize,
+}
+
 /// What becomes of a source's word that its person is one of another source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkStatement {
@@ -65,29 +79,56 @@ pub(crate) enum LinkStatement {
     Done,
     /// They are to be linked.
     Open,
-    /// Several persons of the source are said to be the one.
+    /// Several persons of the source are said to be that user.
     Contradicted,
-    /// Somebody parted them by hand.
+    /// This other person of the source is that user already.
+    Occupied(u32),
+    /// Somebody said that they are two.
     Parted,
 }
 
 impl Roster {
+    fn stands(&self, person: u32) -> bool {
+        self.facts.persons.get(person).is_some_and(|row| row.register.stands())
+    }
+
     /// What becomes of a person's being said to be another.
     pub(crate) fn link_statement(&self, person: u32, other: u32) -> LinkStatement {
-        let there = |person: u32| self.facts.persons.get(person).is_some_and(|row| row.register.stands());
-        if !self.facts.is_live(person) || !there(other) || self.user_of(person) == self.user_of(other) {
+        if !self.facts.is_live(person) || !self.stands(other) || self.user_of(person) == self.user_of(other) {
             return LinkStatement::Done;
         }
+        if self.is_parted(person, other) {
+            return LinkStatement::Parted;
+        }
         let space = |person: u32| self.facts.persons.names.space(person);
-        let said = self.index.said_to_be.get(&other).into_iter().flatten();
-        if said.filter(|one| space(**one) == space(person) && there(**one)).nth(1).is_some() {
+        let theirs = self.persons_of(UserIx(self.user_of(other)));
+        let mine = |one: u32| space(one) == space(person) && self.stands(one);
+        let said = theirs.iter().filter_map(|one| self.index.said_to_be.get(one)).flatten().copied();
+        if said.filter(|one| mine(*one)).any(|one| one != person) {
             return LinkStatement::Contradicted;
         }
-        let pair = self.index.link.get(&(person.min(other), person.max(other)));
-        match pair {
-            Some(ix) if !self.facts.rule_links.contains_key(ix) => LinkStatement::Parted,
-            _ => LinkStatement::Open,
-        }
+        theirs.iter().copied().find(|one| mine(*one)).map_or(LinkStatement::Open, LinkStatement::Occupied)
+    }
+
+    /// Whether somebody said of two persons that they are two: by parting them, or by excepting them from a rule.
+    pub(crate) fn is_parted(&self, one: u32, two: u32) -> bool {
+        let Some(ix) = self.index.link.get(&(one.min(two), one.max(two))) else { return false };
+        let pair = self.facts.links.get(*ix as usize);
+        let is_parted = pair.is_some_and(|pair| pair.register.stated() && !pair.register.stands());
+        is_parted && !self.facts.rule_links.contains_key(ix)
+    }
+
+    /// Whether a person could be one who was removed, made again: that one's user is nobody else by now, nobody said that they
+    /// are two, and, unless `overlapping`, the person came after that one was gone. A source's own removals may be held
+    /// back while what it has anew comes, and it has none twice.
+    pub(crate) fn may_be_made_again(&self, gone: u32, person: u32, overlapping: bool) -> bool {
+        let names = &self.facts.persons.names;
+        let theirs = self.persons_of(UserIx(self.user_of(gone)));
+        let removed = self.facts.persons.get(gone).map(|row| row.register.cause);
+        let came = self.facts.persons.get(person).map(|row| row.first);
+        !theirs.iter().any(|one| self.stands(*one))
+            && !self.is_parted(gone, person)
+            && (overlapping || names.space(gone) == names.space(person) || removed < came)
     }
 
     /// Whether it was confirmed that a person's source says whom it is in another's.
@@ -107,7 +148,7 @@ impl Roster {
                 self.is_confirmed(*person, **other) && self.link_statement(*person, **other) == LinkStatement::Open
             });
             let pairs = open.filter_map(|other| Some([self.source_person(*person)?, self.source_person(*other)?]));
-            pairs.flat_map(|pair| self.link_commands(pair, Some(LinkRule::Stated), &giver)).collect::<Vec<_>>()
+            pairs.map(|pair| self.link_command(pair, Some(LinkRule::Stated), &giver)).collect::<Vec<_>>()
         });
         (due.collect(), said.next().map(|(person, _)| *person))
     }
@@ -126,27 +167,32 @@ impl Roster {
             }
             let persons = [self.source_person(*person)?, self.source_person(other)?];
             let rule = Some(LinkRule::Stated.as_str().to_owned());
-            Some(Body::IdentityUnlinked(Link { persons, rule, author: None, made_with: None }))
+            Some(Body::IdentityUnlinked(Link { persons, rule, author: None, made_with: None, given_since: None }))
         });
         (over.collect(), made.next().map(|(ix, _)| *ix))
     }
 
-    /// The pairs of persons that a rule takes for one, the older first. `with`: the other source, where a rule is about two;
-    /// the same one where who was made again is to be found there.
+    /// The pairs of persons that a rule takes for one, the older first; and those of them that somebody said are two. `with`:
+    /// the other source, where a rule is about two; the same one where who was made again is to be found there.
     #[must_use]
-    pub fn linkable(&self, rule: LinkRule, source: &str, with: &str) -> Vec<[SourcePerson; 2]> {
+    pub fn linkable(&self, rule: LinkRule, source: &str, with: &str, overlapping: bool) -> Vec<[SourcePerson; 2]> {
         let space = |name: &str| self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok());
         let Some(space_of_one) = space(source) else { return Vec::new() };
         let names = &self.facts.persons.names;
         let pairs: Vec<(u32, u32)> = match rule {
             LinkRule::MadeAgain => {
                 let Some(place) = space(with) else { return Vec::new() };
-                let waiting = self.facts.names_not_in_effect.keys().copied();
-                let again = waiting.filter_map(|person| {
-                    let (NameClaim::MadeAgain, name) = self.name_claim(person)? else { return None };
-                    Some((*self.facts.user_names.get(name)?, person))
-                });
-                let again: Vec<(u32, u32)> = again.filter(|(holder, _)| names.space(*holder) == space_of_one).collect();
+                let again: Vec<(u32, u32)> = self
+                    .facts
+                    .names_not_in_effect
+                    .keys()
+                    .filter_map(|person| {
+                        let (gone, person) = (self.asked_of(*person)?, *person);
+                        let again =
+                            names.space(gone) == space_of_one && self.may_be_made_again(gone, person, overlapping);
+                        again.then_some((gone, person))
+                    })
+                    .collect();
                 let mut asked: HashMap<u32, usize> = HashMap::new();
                 again.iter().for_each(|(holder, _)| *asked.entry(*holder).or_default() += 1);
                 // Of two who could be the same one neither is.
@@ -158,9 +204,11 @@ impl Roster {
                 let mine = (0..self.facts.persons.len()).filter(|person| names.space(*person) == space_of_one);
                 let both =
                     mine.filter_map(|person| Some((person, self.facts.persons.find(other, names.text(person))?)));
-                let stands = |person: u32| self.facts.persons.get(person).is_some_and(|row| row.register.stands());
-                both.filter(|(one, two)| stands(*one) && stands(*two) && self.user_of(*one) != self.user_of(*two))
-                    .collect()
+                both.filter(|(one, two)| {
+                    let are_there = self.stands(*one) && self.stands(*two);
+                    are_there && self.user_of(*one) != self.user_of(*two) && !self.is_parted(*one, *two)
+                })
+                .collect()
             }
             LinkRule::Stated => {
                 let said = self.facts.same_as.iter().filter(|(person, _)| names.space(**person) == space_of_one);
@@ -172,6 +220,26 @@ impl Roster {
         pairs.into_iter().filter_map(|(one, two)| Some([self.source_person(one)?, self.source_person(two)?])).collect()
     }
 
+    /// What a source says of who its persons are elsewhere, by what becomes of it: how often each.
+    #[must_use]
+    pub fn statements_of(&self, source: &str) -> StatementCounts {
+        let space = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok());
+        let names = &self.facts.persons.names;
+        let said = self.facts.same_as.iter().filter(|(person, _)| Some(names.space(**person)) == space);
+        let mut counts = StatementCounts::default();
+        for (person, other) in said.flat_map(|(person, others)| others.iter().map(|other| (*person, *other))) {
+            let count = match self.link_statement(person, other) {
+                LinkStatement::Done if self.user_of(person) == self.user_of(other) => &mut counts.linked,
+                LinkStatement::Done => &mut counts.not_there,
+                LinkStatement::Open => &mut counts.open,
+                LinkStatement::Contradicted | LinkStatement::Occupied(_) => &mut counts.contradicted,
+                LinkStatement::Parted => &mut counts.parted,
+            };
+            *count += 1;
+        }
+        counts
+    }
+
     /// A person as events name it.
     pub(crate) fn source_person(&self, person: u32) -> Option<SourcePerson> {
         let names = &self.facts.persons.names;
@@ -181,56 +249,32 @@ impl Roster {
         })
     }
 
-    /// The commands that make two persons one user: the link and, where the older user cannot sign in any more, the name that
-    /// the younger one's source asks for.
+    /// The command that makes two persons one user.
     #[must_use]
-    pub fn link_commands(&self, persons: [SourcePerson; 2], rule: Option<LinkRule>, giver: &LinkGiver) -> Vec<Body> {
+    pub fn link_command(&self, persons: [SourcePerson; 2], rule: Option<LinkRule>, giver: &LinkGiver) -> Body {
         let LinkGiver { author, made_with } = giver.clone();
-        let users = persons.clone().map(|one| self.user_by_id(&format!("{}/{}", one.source, one.person)));
-        let link = Body::IdentityLinked(Link {
-            persons,
-            rule: rule.map(|rule| rule.as_str().to_owned()),
-            author: author.clone(),
-            made_with: made_with.clone(),
-        });
-        let name = match users {
-            [Some(one), Some(two)] => self.name_when_linked(one, two),
-            _ => None,
-        };
-        let given = name.and_then(|(user, username)| {
-            let rule = Some("linked".to_owned());
-            Some(Body::UserNameGiven(UserName { username, user: user.parse().ok()?, rule, author, made_with }))
-        });
-        std::iter::once(link).chain(given).collect()
+        let rule = rule.map(|rule| rule.as_str().to_owned());
+        Body::IdentityLinked(Link { persons, rule, author, made_with, given_since: None })
     }
 
-    /// What was given by hand to persons of two users who were removed, as commands that give it to whom they are once they
-    /// are linked: such a thing rests on the person that it names. That is of whoever is linked, or is made again at the same
-    /// source; what somebody had who left, and is beside them by an older link, does not come back. What that person has
-    /// already, and what cannot be given any more, stays where it is.
+    /// What two persons were given by hand since they were linked that would not stay with one of them when they part, as
+    /// commands that give it to that one. What it has already, and what cannot be given any more, stays where it is.
     #[must_use]
-    pub fn moved_when_linked(&self, persons: &[SourcePerson; 2], giver: &LinkGiver, now: DateTime<Utc>) -> Vec<Body> {
-        let users = persons.each_ref().map(|one| self.user_by_id(&format!("{}/{}", one.source, one.person)));
-        let [Some(one), Some(two)] = users else { return Vec::new() };
-        let mut all = [self.persons_of(one), self.persons_of(two)].concat();
-        all.sort_by_key(|ix| self.facts.persons.get(*ix).map(|row| row.first));
-        let Some(to) = all.iter().copied().find(|person| self.facts.is_live(*person)) else { return Vec::new() };
-        let pair = persons.each_ref().map(|one| self.person_of(&format!("{}/{}", one.source, one.person)));
-        let space = |person: u32| self.facts.persons.names.space(person);
-        let made_again = |from: u32| {
-            let other = if self.user_of(from) == one.0 { two } else { one };
-            self.persons_of(other).iter().any(|person| self.facts.is_live(*person) && space(*person) == space(from))
-        };
-        let gone = |from: &u32| {
-            self.facts.persons.get(*from).is_none_or(|row| !row.register.stands())
-                && (pair.contains(&Some(*from)) || made_again(*from))
-        };
+    pub fn moved_when_parted(
+        &self,
+        persons: &[SourcePerson; 2],
+        to: &SourcePerson,
+        giver: &LinkGiver,
+        now: DateTime<Utc>,
+    ) -> Vec<Body> {
+        let Some((since, sides)) = self.parting(persons) else { return Vec::new() };
+        let Some(to) = self.person_of(&format!("{}/{}", to.source, to.person)) else { return Vec::new() };
+        let others = sides.iter().filter(|side| !side.contains(&to)).flatten();
         let (mut given, mut taken, mut subjects) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for from in all.into_iter().filter(gone) {
-            let roles = self.index.holder_bindings.get(&Holder::Person(from)).into_iter().flatten();
-            let places = self.index.member_of.get(&Holder::Person(from)).into_iter().flatten();
-            let moves = roles.filter_map(|ix| self.moved_role(*ix, to, giver, now));
-            for (set, removed) in moves.chain(places.filter_map(|ix| self.moved_place(*ix, to, giver))) {
+        for from in others {
+            let (roles, places) = self.given_since(*from, since, now);
+            let moves = roles.into_iter().filter_map(|ix| self.moved_role(ix, to, giver, now));
+            for (set, removed) in moves.chain(places.into_iter().filter_map(|ix| self.moved_place(ix, to, giver))) {
                 if self.check_command(&set, now).is_ok() && subjects.insert(set.subject()) {
                     given.push(set);
                     taken.push(removed);
@@ -238,6 +282,34 @@ impl Roster {
             }
         }
         given.into_iter().chain(taken).collect()
+    }
+
+    /// What ending a link would part: where the two were linked, and the persons of each side; nothing where they stay one by
+    /// other links.
+    pub(crate) fn parting(&self, persons: &[SourcePerson; 2]) -> Option<(Position, [Vec<u32>; 2])> {
+        let [a, b] = persons.each_ref().map(|one| self.person_of(&format!("{}/{}", one.source, one.person)));
+        let (a, b) = (a?, b?);
+        let ix = *self.index.link.get(&(a.min(b), a.max(b)))?;
+        let pair = self.facts.links.get(ix as usize).filter(|pair| pair.register.stands())?;
+        let sides = [a, b].map(|person| self.reached_from(person, Some(ix)));
+        (!sides[0].contains(&b)).then_some((pair.register.cause, sides))
+    }
+
+    /// The roles in force that a person was given by hand since then, and its places in groups that are kept here.
+    pub(crate) fn given_since(&self, person: u32, since: Position, now: DateTime<Utc>) -> (Vec<u32>, Vec<u32>) {
+        let roles = self.index.holder_bindings.get(&Holder::Person(person)).into_iter().flatten().copied();
+        let is_newer = |ix: &u32| {
+            let row = self.facts.bindings.get(*ix).and_then(Option::as_ref);
+            row.is_some_and(|row| {
+                row.register.stands() && now.timestamp_micros() < row.ends && row.register.cause > since
+            })
+        };
+        let places = self.index.member_of.get(&Holder::Person(person)).into_iter().flatten().copied();
+        let is_newer_place = |ix: &u32| {
+            let row = self.facts.members.get(*ix as usize);
+            row.is_some_and(|row| row.register.stands() && row.register.cause > since && self.is_kept_here(row.group))
+        };
+        (roles.filter(is_newer).collect(), places.filter(is_newer_place).collect())
     }
 
     fn moved_role(&self, ix: u32, to: u32, giver: &LinkGiver, now: DateTime<Utc>) -> Option<(Body, Body)> {
@@ -271,7 +343,7 @@ impl Roster {
     fn moved_place(&self, ix: u32, to: u32, giver: &LinkGiver) -> Option<(Body, Body)> {
         let row = self.facts.members.get(ix as usize).filter(|row| row.register.stands())?;
         let groups = &self.facts.groups.names;
-        let kept_here = self.source_text(groups.space(row.group)) == LOCAL;
+        let kept_here = self.is_kept_here(row.group);
         let place = |holder: Holder| {
             let body::Principal::User(person) = self.event_holder(holder)? else { return None };
             Some(body::GroupMember {
@@ -285,17 +357,13 @@ impl Roster {
         Some((Body::GroupMemberAdded(added), Body::GroupMemberRemoved(removed)))
     }
 
-    /// The user that two would be, and the name that it has to be given.
-    fn name_when_linked(&self, one: UserIx, two: UserIx) -> Option<(String, String)> {
-        let first = |user: UserIx| self.facts.persons.get(user.0).map(|row| row.first);
-        let (older, younger) = if first(one) <= first(two) { (one, two) } else { (two, one) };
-        if older == younger || !self.shut_out(older) || self.shut_out(younger) {
-            return None;
-        }
-        let name = self.wanted_name(younger.0)?;
-        let holder = self.facts.user_names.find(0, name).and_then(|ix| self.facts.user_names.get(ix)).copied();
-        let theirs = holder.is_none_or(|of| of == NONE || [older.0, younger.0].contains(&self.user_of(of)));
-        (theirs && self.user_name(older) != name).then(|| (self.user_id(older), name.to_owned()))
+    /// Whether somebody said of a person and another that they are two people.
+    #[must_use]
+    pub fn is_excepted(&self, person: &SourcePerson) -> bool {
+        let Some(person) = self.person_of(&format!("{}/{}", person.source, person.person)) else { return false };
+        let links = self.index.person_links.get(&person).into_iter().flatten();
+        let pairs = links.filter_map(|ix| self.facts.links.get(*ix as usize));
+        pairs.into_iter().any(|pair| self.is_parted(pair.left, pair.right))
     }
 
     /// The link between two persons that stands.

@@ -65,11 +65,20 @@ impl Roster {
         let given = Body::UserNameGiven(UserName {
             username: self.facts.user_names.id(name).to_owned(),
             user: self.person_key(person).parse().ok()?,
+            with_personal_project: false,
             rule: Some(rule.to_owned()),
             author: None,
             made_with: None,
         });
         self.check_command(&given, now).is_ok().then_some(given)
+    }
+
+    /// Whose name a person asks for and has not: of another user.
+    pub(crate) fn asked_of(&self, person: u32) -> Option<u32> {
+        let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
+        let holder = *self.facts.user_names.get(name)?;
+        let asks = self.facts.is_live(person) && self.user_of(person) == person && holder != NONE;
+        (asks && self.user_of(holder) != person).then_some(holder)
     }
 
     /// By what right a person asks for a name that it does not have, and which. Nothing where it does not ask for another's,
@@ -100,9 +109,13 @@ impl Roster {
         let gone = self.facts.persons.get(holder).is_none_or(|row| !row.register.stands());
         let given_up = self.wanted_name(holder) != Some(self.facts.user_names.id(name));
         let claim = match (same_source, mine, theirs) {
-            (true, ..) | (_, true, true) if gone => NameClaim::MadeAgain,
+            (true, ..) | (_, true, true) if gone && self.may_be_made_again(holder, person, false) => {
+                NameClaim::MadeAgain
+            }
             (true, ..) if given_up => NameClaim::Moved,
-            (false, ..) if !gone && names.text(holder) == names.text(person) => NameClaim::SameId,
+            (false, ..) if !gone && names.text(holder) == names.text(person) && !self.is_parted(holder, person) => {
+                NameClaim::SameId
+            }
             (false, true, false) => NameClaim::Authoritative,
             _ => NameClaim::None,
         };
@@ -110,7 +123,7 @@ impl Roster {
     }
 
     /// Whether a person's source shuts out whomever it calls inactive.
-    fn is_authoritative(&self, person: u32) -> bool {
+    pub(crate) fn is_authoritative(&self, person: u32) -> bool {
         let space = usize::from(self.facts.persons.names.space(person));
         self.authoritative.get(space).copied().unwrap_or(false)
     }
@@ -122,13 +135,24 @@ impl Roster {
         let claim = self.name_claim(person).map_or(NameClaim::None, |(claim, _)| claim);
         let (me, theirs, name) = (self.as_typed(person), self.as_typed(holder), self.facts.user_names.id(name));
         let source = |person: u32| self.source_text(self.facts.persons.names.space(person));
+        // Who has it now is called otherwise first, where somebody could take the one for the other.
+        let is_called = self.facts.persons.get(holder).is_some_and(|row| self.facts.user_names.id(row.name) == name);
+        let first = if is_called && !self.shut_out(UserIx(self.user_of(holder))) {
+            format!("`rollcall users rename {theirs} NEW`, then ")
+        } else {
+            String::new()
+        };
+        let with_project = if self.has_personal_projects() { " --with-personal-project" } else { "" };
+        let rename = format!("{first}`rollcall users rename {me} {name}{with_project}`");
+        let ends = format!("{theirs} has no secret in force and no role given by name");
         Some(match claim {
-            NameClaim::Authoritative | NameClaim::Moved => format!(
-                "it passes by itself as soon as {theirs} has no secret in force, no role given by name and no personal project"
-            ),
+            NameClaim::Authoritative | NameClaim::Moved if self.has_personal_projects() => {
+                format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")
+            }
+            NameClaim::Authoritative | NameClaim::Moved => format!("it passes by itself as soon as {ends}"),
             NameClaim::Freed => "it is given in a moment".to_owned(),
             NameClaim::MadeAgain => format!(
-                "if it is the same person, made again: `rollcall users link {theirs} {me}`; if it is another one: `rollcall users rename {me} {name}`"
+                "if it is the same person, made again: `rollcall users link {theirs} {me}`; if it is another one: {rename}"
             ),
             NameClaim::SameId => format!(
                 "if the two sources read one directory: `rollcall users link --rule same_id --source {} --with {}`",
@@ -136,7 +160,7 @@ impl Roster {
                 source(person)
             ),
             NameClaim::None => format!(
-                "link the two if they are one (`rollcall users link {theirs} {me}`), or have source {} state another user name",
+                "link the two if they are one (`rollcall users link {theirs} {me}`), give the name to this one ({rename}, as soon as {ends}), or have source {} state another user name",
                 source(person)
             ),
         })

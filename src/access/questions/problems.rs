@@ -10,7 +10,7 @@ use crate::{
     roster::{
         Roster,
         facts::{Holder, NONE, RecordedScope},
-        handles::{FolderIx, GroupIx, ProjectIx, ServiceIx},
+        handles::{FolderIx, GroupIx, ProjectIx, ServiceIx, UserIx},
         register::Register,
         users::{AskedName, NameProblem},
     },
@@ -273,6 +273,11 @@ impl Roster {
                 let group =
                     |ix: u32| (format!("group {}", self.group_key(ix)), facts.groups.get(ix).map(|row| row.register));
                 let holder = match row.holder {
+                    // What is given by hand is another person's of the user, while that one is there.
+                    Holder::Person(ix) if self.is_kept_here(row.group) && self.holds_what_is_given(ix) => {
+                        let there = self.live_person(UserIx(self.user_of(ix))).unwrap_or(ix);
+                        (format!("person {}", self.person_key(ix)), person(there).1)
+                    }
                     Holder::Person(ix) => (format!("person {}", self.person_key(ix)), person(ix).1),
                     Holder::Group(ix) => group(ix),
                     Holder::Service(ix) => {
@@ -354,7 +359,7 @@ impl Roster {
         let (who, there) = match row.holder {
             Holder::Person(ix) => {
                 let stands = self.facts.persons.get(ix).is_some_and(|row| row.register.stands());
-                (format!("person {}", self.person_key(ix)), stands)
+                (format!("person {}", self.person_key(ix)), stands || self.holds_what_is_given(ix))
             }
             Holder::Service(ix) => {
                 (format!("service {}", self.facts.services.id(ix)), self.service_stands(ServiceIx(ix)))
@@ -466,6 +471,11 @@ impl Roster {
                 *other,
                 format!("source {source} says so of several people"),
                 format!("have source {source} say it of one, or link the right one: `rollcall users link {} {}`", self.person_key(ix), self.person_key(*other)),
+            )),
+            LinkStatement::Occupied(one) => Some((
+                *other,
+                format!("{} of source {source} is that user already", self.person_key(one)),
+                format!("have source {source} say it of one, or link them if all are one: `rollcall users link {} {}`", self.person_key(ix), self.person_key(*other)),
             )),
         })?;
         let row = self.facts.persons.get(ix)?;

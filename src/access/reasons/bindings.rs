@@ -108,8 +108,8 @@ impl PathSearch<'_> {
     /// The newest of what keeps a user from a project of its own: what is said of its persons, or who has the name.
     fn no_personal_project_by(&self, user: UserIx) -> Option<Cause> {
         let roster = self.roster;
-        let taken = roster.facts.project_names.find(0, roster.user_name(user));
-        let taken = taken.and_then(|ix| roster.facts.project_names.get(ix)).map(|ix| ProjectIx::recorded(*ix));
+        let taken = roster.user_names(user).filter_map(|name| roster.facts.project_names.find(0, name));
+        let taken = taken.filter_map(|ix| roster.facts.project_names.get(ix)).map(|ix| ProjectIx::recorded(*ix));
         let taken = taken.map(|project| {
             let view = roster.project(project);
             let id = view.id.split_once('/').map(|(_, id)| id.to_owned()).unwrap_or_default();
@@ -138,18 +138,21 @@ impl PathSearch<'_> {
         self.push(role_path);
     }
 
-    /// Roles of a person or service, and of every group that it is or was in.
-    pub(super) fn find_bindings(&mut self, holder: Holder, own: &[Obstacle]) {
+    /// Roles of a person or service, and of every group that it is or was in. `given`: what stands in the way of what was
+    /// given by hand; `own`: in that of what a source says of it.
+    pub(super) fn find_bindings(&mut self, holder: Holder, own: &[Obstacle], given: &[Obstacle]) {
         if self.roster.index.holder_bindings.is_empty() {
             return;
         }
         if self.above.is_empty() {
             self.above = self.scopes_above();
         }
-        self.push_bindings(holder, own, &[], &[]);
-        for GroupPath { groups, obstacles, causes } in self.group_paths(holder) {
+        self.push_bindings(holder, given, &[], &[]);
+        for GroupPath { groups, obstacles, causes } in self.group_paths(holder, own, given) {
             let Some(group) = groups.first().copied() else { continue };
-            let all: Vec<Obstacle> = own.iter().cloned().chain(obstacles).collect();
+            let kept_here = groups.last().is_some_and(|first| self.roster.is_kept_here(*first));
+            let first = if kept_here { given } else { own };
+            let all: Vec<Obstacle> = first.iter().cloned().chain(obstacles).collect();
             let causes: Vec<Cause> = causes.into_iter().chain(self.holder_cause(holder)).collect();
             self.push_bindings(Holder::Group(group), &all, &groups, &causes);
         }
@@ -165,8 +168,9 @@ impl PathSearch<'_> {
     }
 
     /// Every group above a holder with what stands in the way to it, by the wanted way.
-    fn group_paths(&self, holder: Holder) -> Vec<GroupPath> {
+    fn group_paths(&self, holder: Holder, own: &[Obstacle], given: &[Obstacle]) -> Vec<GroupPath> {
         let roster = self.roster;
+        let first_obstacles = |group| if roster.is_kept_here(group) { given } else { own };
         let mut steps: Vec<GroupStep> = Vec::new();
         let mut seen = BTreeSet::new();
         let mut queue: BTreeMap<((u64, u64), usize), (GroupStep, Hindrance)> = BTreeMap::new();
@@ -175,6 +179,7 @@ impl PathSearch<'_> {
             for ix in roster.index.member_of.get(&holder).into_iter().flatten() {
                 let Some(row) = roster.facts.members.get(*ix as usize) else { continue };
                 let (between, causes) = self.membership(row);
+                let so_far = if from.is_none() { so_far.and(first_obstacles(row.group)) } else { so_far };
                 order += 1;
                 let hindrance = so_far.and(&between);
                 let step = GroupStep { group: row.group, from, causes, between };

@@ -6,7 +6,7 @@ use rollcall_events::{
     body::{EventData as _, Link},
 };
 
-use super::{Cause, PathSearch, Standing, obstacle};
+use super::{Cause, Hindrance, Obstacle, PathSearch, Standing, obstacle};
 use crate::roster::{
     Roster,
     facts::Pair,
@@ -47,6 +47,7 @@ impl Roster {
             rule: None,
             author: None,
             made_with: None,
+            given_since: None,
         }
         .subject();
         Some(Cause { position: pair.register.cause, source: LOCAL.to_owned(), subject })
@@ -58,6 +59,9 @@ impl Roster {
         let mut found: Vec<Parted> = Vec::new();
         for person in mine {
             for ix in self.index.person_links.get(person).into_iter().flatten() {
+                if self.facts.excepted_links.contains_key(ix) {
+                    continue;
+                }
                 let Some(pair) = self.facts.links.get(*ix as usize).filter(|pair| !pair.register.stands()) else {
                     continue;
                 };
@@ -76,6 +80,14 @@ impl Roster {
 }
 
 impl PathSearch<'_> {
+    /// What stands in the way of what a person was given by hand, by the wanted way: it is the user's, while any of its persons
+    /// is there that can stand for this one. `own`: what stands in the way of each of the user's persons.
+    pub(super) fn in_the_way_of_given<'o>(&self, person: u32, own: &'o [(u32, Vec<Obstacle>)]) -> &'o [Obstacle] {
+        let stands_for = |one: u32| one == person || self.roster.stands_for(one, person);
+        let ways = own.iter().filter(|(one, _)| stands_for(*one)).map(|(_, own)| own.as_slice());
+        ways.min_by_key(|own| self.wanted.order(Hindrance::NONE.and(*own))).unwrap_or_default()
+    }
+
     /// What a user had through a person that it was linked with. Only what was so before the two parted: what the other
     /// is given since is nobody else's business.
     pub(super) fn find_formerly(&mut self, parted: &Parted) {
@@ -85,7 +97,7 @@ impl PathSearch<'_> {
         let (text, remedy) = (format!("{other} is not linked any more"), format!("{other} is linked again"));
         let own = [obstacle(Standing::Ended, text, remedy, Some(parted.cause.clone()))];
         let (before, around) = (self.paths.len(), std::mem::take(&mut self.around));
-        self.find_of_person(parted.person, &own);
+        self.find_of_person(parted.person, &own, &own);
         self.around = around;
         let ended = parted.cause.position;
         let mut n = 0;

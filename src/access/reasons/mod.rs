@@ -1,7 +1,6 @@
 //! Reasons: every path by which a user could have a role on a project, each with what stands in its way.
-//! A path with nothing in its way is a reason for the membership; the others are near misses. One search finds both, so
-//! that what is explained is what is decided (`decide` takes a shorter way through the same facts; a property test
-//! holds the two together).
+//! A path with nothing in its way is a reason for the membership; the others are near misses. One search finds both, so that
+//! what is explained is what is decided (`decide` takes a shorter way; a property test holds the two together).
 
 mod ancestors;
 pub(crate) mod baseline;
@@ -241,9 +240,10 @@ impl Roster {
             Principal::Anyone => {}
             Principal::User(user) => {
                 search.around = self.link_causes(user);
-                for person in self.persons_of(user) {
-                    let own = search.person_obstacles(user, *person);
-                    search.find_of_person(*person, &own);
+                let persons = self.persons_of(user).iter();
+                let own: Vec<_> = persons.map(|person| (*person, search.person_obstacles(user, *person))).collect();
+                for (person, own_of_it) in &own {
+                    search.find_of_person(*person, own_of_it, search.in_the_way_of_given(*person, &own));
                 }
                 for parted in self.formerly_linked(user) {
                     search.find_formerly(&parted);
@@ -263,7 +263,7 @@ impl Roster {
             }
             Principal::Service(service @ ServiceIx(ix)) => {
                 let own = search.service_obstacles(ix);
-                search.find_bindings(Holder::Service(ix), &own);
+                search.find_bindings(Holder::Service(ix), &own, &own);
                 let over = self.service_end(service);
                 search.paths.iter_mut().for_each(|path| path.until = path.until.min(over));
             }
@@ -379,10 +379,10 @@ impl<'a> PathSearch<'a> {
         search
     }
 
-    /// Everything that one person has, had or could have here.
-    fn find_of_person(&mut self, person: u32, own: &[Obstacle]) {
+    /// Everything that one person has, had or could have here; what stands in its way, and in that of what it was given.
+    fn find_of_person(&mut self, person: u32, own: &[Obstacle], given: &[Obstacle]) {
         self.find_by_licence(person, own);
-        self.find_bindings(Holder::Person(person), own);
+        self.find_bindings(Holder::Person(person), own, given);
     }
 
     /// Rules 2 and 3.

@@ -213,6 +213,7 @@ impl Roster {
     /// Neither expired nor reset, and its owner is there and not shut out.
     pub(crate) fn in_force(&self, secret: &Secret, now: DateTime<Utc>) -> bool {
         now.timestamp_micros() < secret.expires
+            && self.is_of_one_user(secret)
             && match self.owner_principal(secret.owner) {
                 Some(Principal::User(user)) => {
                     secret.issued.0 >= self.credential_epoch(Principal::User(user)) && !self.shut_out(user)
@@ -227,8 +228,20 @@ impl Roster {
 
     /// Whether a secret or invitation could still be used: neither over nor expired nor reset.
     pub(crate) fn is_open_secret(&self, row: &Secret, now: i64) -> bool {
+        !self.is_over(row, now) && self.is_of_one_user(row)
+    }
+
+    /// Whether a secret or invitation can never be used again.
+    pub(crate) fn is_over(&self, row: &Secret, now: i64) -> bool {
         let epoch = self.owner_principal(row.owner).map_or(u64::MAX, |owner| self.credential_epoch(owner));
-        row.usage != SecretUse::Over && now < row.expires && row.issued.0 >= epoch
+        row.usage == SecretUse::Over || now >= row.expires || row.issued.0 < epoch
+    }
+
+    /// Whether all persons that a secret was made for are its owner's still. Which of them made it, or was given it, is not
+    /// known: it signs in none of them once they are parted, until they are one again.
+    pub(crate) fn is_of_one_user(&self, row: &Secret) -> bool {
+        let Owner::Person(owner) = row.owner else { return true };
+        row.made_for.iter().all(|person| self.user_of(*person) == self.user_of(owner))
     }
 
     /// The secret with this id, while it signs this user or service in.

@@ -310,6 +310,9 @@ pub(crate) struct Secret {
     /// The secret that its author signed in with, or [`NONE`].
     pub(crate) made_with: u32,
     pub(crate) usage: SecretUse,
+    /// The persons of its owner whose it could be, where these were several when it was made: whose it is nobody knows once
+    /// they part.
+    pub(crate) made_for: Box<[u32]>,
 }
 
 /// How far a secret reaches, as it was when it, or its invitation, was made.
@@ -463,6 +466,8 @@ pub(crate) struct Facts {
     pub(crate) links: Pages<Pair>,
     /// Of links that a rule made or ended last: the person whose source said so.
     pub(crate) rule_links: SortedMap<u32, u32>,
+    /// Links that somebody said are none before any was made.
+    pub(crate) excepted_links: SortedMap<u32, ()>,
     /// Sources whose word that their persons are those of another was confirmed: one, and the other.
     pub(crate) confirmed_links: BTreeSet<(u16, u16)>,
     /// Persons of other sources that a person is by what its own source says.
@@ -473,6 +478,8 @@ pub(crate) struct Facts {
     pub(crate) name_holders: SortedMap<u32, Vec<u32>>,
     /// Names that persons were given and their sources do not ask for.
     pub(crate) given_names: SortedMap<u32, u32>,
+    /// Of users of several persons who are not called as the oldest of them: the one that they are called as.
+    pub(crate) called_as: SortedMap<u32, u32>,
     /// Of persons whose name is not the one that their source asks for: which that is, and why.
     pub(crate) names_not_in_effect: SortedMap<u32, NameNotInEffect>,
     pub(crate) projects: Pages<Project>,
@@ -524,11 +531,13 @@ impl Facts {
             mentions: SortedMap::default(),
             links: Pages::default(),
             rule_links: SortedMap::default(),
+            excepted_links: SortedMap::default(),
             confirmed_links: BTreeSet::new(),
             same_as: SortedMap::default(),
             user_names: Table::default(),
             name_holders: SortedMap::default(),
             given_names: SortedMap::default(),
+            called_as: SortedMap::default(),
             names_not_in_effect: SortedMap::default(),
             projects: Pages::default(),
             project_names: Table::default(),

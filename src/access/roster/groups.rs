@@ -189,43 +189,66 @@ impl Roster {
         found
     }
 
-    /// Calls `with` for everything as which a caller holds roles: its live persons, or the service, and every standing
+    /// Whether what is given by hand to a person is in effect: it is the user's, while one of its persons is there for whom
+    /// it can be.
+    pub(crate) fn holds_what_is_given(&self, person: u32) -> bool {
+        self.facts.is_live(person)
+            || self
+                .index
+                .linked
+                .get(&self.user_of(person))
+                .is_some_and(|set| set.iter().any(|one| self.facts.is_live(*one) && self.stands_for(*one, person)))
+    }
+
+    /// Whether a person can stand for another one of the user, who is gone: of the same source, or of an authoritative one. What
+    /// somebody had who left a company is not that of the customer whom she is still.
+    pub(crate) fn stands_for(&self, person: u32, gone: u32) -> bool {
+        let space = |person: u32| self.facts.persons.names.space(person);
+        space(person) == space(gone) || self.is_authoritative(person)
+    }
+
+    /// Whether a group is kept here, and who is in it given by hand.
+    pub(crate) fn is_kept_here(&self, group: u32) -> bool {
+        self.source_text(self.facts.groups.names.space(group)) == LOCAL
+    }
+
+    /// Calls `with` for everything as which a caller holds roles: the user's persons, or the service, and every standing
     /// group that any of them is in.
     pub(crate) fn each_holder(&self, principal: Principal, mut with: impl FnMut(Holder)) {
         let mut groups = Distinct::default();
-        let enter = |groups: &mut Distinct, holder: Holder| {
+        let enter = |groups: &mut Distinct, holder: Holder, there: bool| {
             for ix in self.index.member_of.get(&holder).into_iter().flatten() {
                 let Some(row) = self.facts.members.get(*ix as usize).filter(|row| row.register.stands()) else {
                     continue;
                 };
-                if self.facts.group_counts(row.group) {
+                if self.facts.group_counts(row.group) && (there || self.is_kept_here(row.group)) {
                     groups.add(row.group);
                 }
             }
         };
         let grouped = !self.index.member_of.is_empty();
-        let mut begin = |holder: Holder| {
+        let mut begin = |holder: Holder, there: bool| {
             with(holder);
             if grouped {
-                enter(&mut groups, holder);
+                enter(&mut groups, holder, there);
             }
         };
         match principal {
             // What was given by hand, somebody else gave.
             Principal::Anyone | Principal::Limited(..) => {}
-            // A role rests on the person that it names, as every reason rests on what it names.
-            Principal::User(user) => self
-                .persons_of(user)
-                .iter()
-                .filter(|person| self.facts.is_live(**person))
-                .for_each(|person| begin(Holder::Person(*person))),
-            Principal::Service(ServiceIx(ix)) => begin(Holder::Service(ix)),
+            // What is given by hand is the user's, whichever of its persons it names; what a source says of a group rests on
+            // the person that it names.
+            Principal::User(user) => {
+                let held = self.persons_of(user).iter().filter(|person| self.holds_what_is_given(**person));
+                held.for_each(|person| begin(Holder::Person(*person), self.facts.is_live(*person)));
+            }
+            Principal::Service(ServiceIx(ix)) => begin(Holder::Service(ix), true),
         }
         let mut next = 0;
         while let Some(group) = groups.list.get(next).copied() {
             next += 1;
             with(Holder::Group(group));
-            enter(&mut groups, Holder::Group(group));
+            enter(&mut groups, Holder::Group(group), true);
         }
     }
 
@@ -292,7 +315,9 @@ impl Roster {
                             self.facts
                                 .persons
                                 .get(ix)
-                                .filter(|_| self.facts.is_live(ix))
+                                .filter(|_| {
+                                    self.facts.is_live(ix) || (self.is_kept_here(group) && self.holds_what_is_given(ix))
+                                })
                                 .map(|row| Principal::User(UserIx(row.user))),
                         );
                     }

@@ -8,7 +8,7 @@ use rollcall_events::{Position, body::Visibility, names::ProjectReference};
 use crate::roster::{
     FoldMode, Roster,
     facts::{LocalProject, NONE, Origin, Project},
-    handles::{FolderIx, ProjectIx, RecordedIx},
+    handles::{FolderIx, ProjectIx, RecordedIx, UserIx},
 };
 
 /// A project as others see it.
@@ -56,8 +56,8 @@ impl Roster {
         }
     }
 
-    /// The project with a name; earlier names count. Under a profile that has them, the name of an active user finds
-    /// the user's personal project.
+    /// The project with a name; earlier names count. Under a profile that has them, every name that an active user's persons
+    /// have or had finds the user's personal project, while the name is kept for them.
     #[must_use]
     pub fn project_by_name(&self, name: &str) -> Option<ProjectIx> {
         let recorded = self.facts.project_names.find(0, name).and_then(|ix| self.facts.project_names.get(ix)).copied();
@@ -65,9 +65,8 @@ impl Roster {
             return Some(ProjectIx::recorded(ix));
         }
         self.profile.document().rules.personal_project.as_ref()?;
-        let user = self.user_by_name(name)?;
-        let own = ProjectIx::Personal(user);
-        (self.user_name(user) == name && !self.archived(own)).then_some(own)
+        let own = ProjectIx::Personal(UserIx(self.user_of(self.kept_for(name)?)));
+        (name.parse::<rollcall_events::ProjectName>().is_ok() && !self.archived(own)).then_some(own)
     }
 
     /// The project with an id: `source/package` or `local/id`.
@@ -169,21 +168,25 @@ impl Roster {
     #[must_use]
     pub fn project_name(&self, project: ProjectIx) -> &str {
         match project {
-            ProjectIx::Personal(user) => self.user_name(user),
+            ProjectIx::Personal(user) => self.personal_name(user).unwrap_or_else(|| self.user_name(user)),
             ProjectIx::Recorded(_) => self.project_row(project).map_or("", |row| self.facts.project_names.id(row.name)),
         }
+    }
+
+    /// The name of a user under which it can have a project of its own.
+    fn personal_name(&self, user: UserIx) -> Option<&str> {
+        let taken = |name: &str| self.facts.project_names.find(0, name).is_some();
+        self.user_names(user).find(|name| name.parse::<rollcall_events::ProjectName>().is_ok() && !taken(name))
     }
 
     /// Whether nothing can be done in a project.
     pub(crate) fn archived(&self, project: ProjectIx) -> bool {
         match (project, self.project_row(project).map(|row| &row.origin)) {
             (ProjectIx::Personal(user), _) => {
-                let name = self.user_name(user);
                 self.profile.document().rules.personal_project.is_none()
                     || !self.is_user(user)
                     || self.shut_out(user)
-                    || name.parse::<rollcall_events::ProjectName>().is_err()
-                    || self.facts.project_names.find(0, name).is_some()
+                    || self.personal_name(user).is_none()
             }
             (_, Some(Origin::Package(package))) => {
                 let row = self.facts.packages.get(*package);

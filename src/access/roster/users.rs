@@ -112,6 +112,20 @@ impl Roster {
         })
     }
 
+    /// The links by which a user is several persons.
+    pub fn links_of(&self, user: UserIx) -> impl Iterator<Item = LinkView> {
+        let mut links: Vec<u32> = self
+            .persons_of(user)
+            .iter()
+            .filter_map(|person| self.index.person_links.get(person))
+            .flatten()
+            .copied()
+            .collect();
+        links.sort_unstable();
+        links.dedup();
+        links.into_iter().filter_map(|ix| self.link(ix))
+    }
+
     /// The newest event that linked a person of a user with another, or parted them.
     #[must_use]
     pub fn newest_link(&self, user: UserIx) -> Position {
@@ -231,7 +245,40 @@ impl Roster {
     /// The name to sign in with.
     #[must_use]
     pub fn user_name(&self, user: UserIx) -> &str {
-        self.facts.persons.get(user.0).map_or("", |row| self.facts.user_names.id(row.name))
+        let person = self.facts.called_as.get(&user.0).copied().unwrap_or(user.0);
+        self.facts.persons.get(person).map_or("", |row| self.facts.user_names.id(row.name))
+    }
+
+    /// Every name that finds a user: of each of its persons, the one that it is called by first.
+    pub fn user_names(&self, user: UserIx) -> impl Iterator<Item = &str> {
+        let first = self.user_name(user);
+        let all = self.persons_of(user).iter().filter_map(|person| self.facts.persons.get(*person));
+        let others = all.map(|row| self.facts.user_names.id(row.name)).filter(move |name| *name != first);
+        std::iter::once(first).chain(others)
+    }
+
+    /// The person, `source/id`, that a user name is that of, in whatever spelling.
+    #[must_use]
+    pub fn person_called(&self, name: &str) -> Option<String> {
+        let find = |name: &str| {
+            let person = self.kept_for(name)?;
+            let row = self.facts.persons.get(person)?;
+            (self.facts.user_names.id(row.name) == name).then(|| self.person_key(person))
+        };
+        find(name).or_else(|| find(&canonical_name(name)))
+    }
+
+    /// What a person, `source/id`, is called itself, whatever its user is called.
+    #[must_use]
+    pub fn name_of_person(&self, id: &str) -> &str {
+        let row = self.person_of(id).and_then(|person| self.facts.persons.get(person));
+        row.map_or("", |row| self.facts.user_names.id(row.name))
+    }
+
+    /// The person whose a user name is, or was last: it stays reserved when it is given up.
+    pub(crate) fn kept_for(&self, name: &str) -> Option<u32> {
+        let owner = *self.facts.user_names.get(self.facts.user_names.find(0, name)?)?;
+        self.facts.persons.get(owner).filter(|row| row.user != NONE).map(|_| owner)
     }
 
     /// `source/person` of the user's oldest person.

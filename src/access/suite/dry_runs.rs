@@ -1,22 +1,17 @@
-//! What a dry run says is what the fold says afterwards; what goes with a link, and what it would change.
+//! What a dry run says is what the fold says afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use rollcall_events::{Body, body::SourcePerson};
+use rollcall_events::Body;
 
-use super::names::{link, person};
 use crate::{
     effort::Effort,
-    questions::{
-        links::{LinkGiver, LinkRule},
-        members::members,
-    },
+    questions::members::members,
     roster::Roster,
     suite::histories::{History, fact, noon, past},
     what_if::{
         dry_run::{could_empty_project, dry_run, emptied_projects},
-        links::{PersonChange, plan_links},
         preview::NamedScope,
         trial::Trial,
     },
@@ -153,109 +148,6 @@ fn few_people_cannot_empty_a_project_and_a_group_can() {
     ] {
         assert!(could_empty_project(&[whole], 5));
     }
-}
-
-#[test]
-fn what_was_given_by_hand_to_who_was_removed_goes_with_the_link_to_who_came_since() {
-    let mut h = History::settings(false);
-    person(&mut h, "corp", "old", Some("ada"));
-    h.say(
-        "local",
-        "project.created",
-        None,
-        r#"{"project":"p","name":"tools","kind":"standard","visibility":"private","folder":null,"creator":null}"#,
-    );
-    h.say("local", "group.upserted", None, r#"{"group":"crew","name":null,"author":"test"}"#);
-    h.say("local", "group.member.added", None, r#"{"group":"crew","member":{"person":"corp/old"},"author":"test"}"#);
-    let give = |h: &mut History, who: &str, role: &str, ends: &str| {
-        let data = format!(
-            r#"{{"principal":{{"user":"corp/{who}"}},"role":"{role}","scope":{{"project":"local/p"}},"author":"test","starts":null,"ends":{ends}}}"#
-        );
-        h.say("local", "binding.set", None, &data);
-    };
-    give(&mut h, "old", "Developer", "null");
-    give(&mut h, "old", "Guest", "null");
-    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
-    person(&mut h, "corp", "new", Some("ada"));
-    give(&mut h, "new", "Guest", r#""2100-01-01T00:00:00Z""#);
-    let (roster, giver) = (h.fold(), LinkGiver::default());
-    let pair = roster.linkable(LinkRule::MadeAgain, "corp", "corp").remove(0);
-    let moved = roster.moved_when_linked(&pair, &giver, noon());
-    let all: Vec<String> = moved.iter().map(|body| format!("{} {}", body.kind(), body.data())).collect();
-    let says = |kind: &str, words: &[&str]| {
-        all.iter().any(|one| one.contains(kind) && words.iter().all(|word| one.contains(word)))
-    };
-    assert!(
-        says("binding.set", &["corp/new", "Developer"]) && says("binding.removed", &["corp/old", "Developer"]),
-        "{all:?}"
-    );
-    assert!(says("group.member.added", &["corp/new"]) && says("group.member.removed", &["corp/old"]), "{all:?}");
-    assert_eq!(all.len(), 4, "what the new one has already stays as it is: {all:?}");
-    // Who is there gives nothing away.
-    person(&mut h, "corp", "other", Some("bob"));
-    let roster = h.fold();
-    let both = ["new", "other"].map(|id| SourcePerson { source: "corp".parse().unwrap(), person: id.parse().unwrap() });
-    assert!(roster.moved_when_linked(&both, &giver, noon()).is_empty());
-}
-
-#[test]
-fn what_is_over_for_who_came_since_does_not_keep_back_what_the_one_before_had() {
-    let mut h = History::settings(false);
-    let give = |h: &mut History, who: &str, ends: &str| {
-        let data = format!(
-            r#"{{"principal":{{"user":"corp/{who}"}},"role":"api:auditor","scope":"root","author":"test","starts":null,"ends":{ends}}}"#
-        );
-        h.say("local", "binding.set", None, &data);
-    };
-    person(&mut h, "corp", "old", Some("ada"));
-    give(&mut h, "old", "null");
-    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
-    person(&mut h, "corp", "new", Some("ada"));
-    give(&mut h, "new", r#""2001-01-01T00:00:00Z""#);
-    let roster = h.fold();
-    let pair = roster.linkable(LinkRule::MadeAgain, "corp", "corp").remove(0);
-    assert_eq!(roster.moved_when_linked(&pair, &LinkGiver::default(), noon()).len(), 2);
-}
-
-/// She left the company and is a customer still, whom a third source knows too.
-#[test]
-fn what_somebody_had_who_left_does_not_come_back_with_a_link_of_others() {
-    let mut h = History::settings(false);
-    person(&mut h, "corp", "old", Some("ada"));
-    person(&mut h, "flexnet", "C-1", Some("ada.l"));
-    h.say("local", "identity.linked", None, &link("corp/old", "flexnet/C-1"));
-    let role = r#"{"principal":{"user":"corp/old"},"role":"api:administrator","scope":"root","author":"test"}"#;
-    h.say("local", "binding.set", None, role);
-    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
-    person(&mut h, "lab", "L-1", Some("lovelace"));
-    person(&mut h, "corp", "new", Some("ada"));
-    let roster = h.fold();
-    let moved = |a: &str, b: &str| {
-        let pair = [a, b].map(|id| roster.source_person(roster.person_of(id).unwrap()).unwrap());
-        roster.moved_when_linked(&pair, &LinkGiver::default(), noon()).len()
-    };
-    assert_eq!(moved("flexnet/C-1", "lab/L-1"), 0);
-    for (a, b) in [("corp/old", "corp/new"), ("flexnet/C-1", "corp/new"), ("lab/L-1", "corp/old")] {
-        assert_eq!(moved(a, b), 2, "{a} with {b}");
-    }
-}
-
-#[test]
-fn what_a_link_would_change_names_roles_of_the_api_and_who_could_not_sign_in_any_more() {
-    let mut h = History::settings(false);
-    person(&mut h, "flexnet", "C-1", Some("carl"));
-    let role = r#"{"principal":{"user":"flexnet/C-1"},"role":"api:auditor","scope":"root","author":"test"}"#;
-    h.say("local", "binding.set", None, role);
-    person(&mut h, "corp", "u-1", Some("max"));
-    let changes = |h: &History| {
-        let body = Body::parse("rollcall.identity.linked.v1", &link("corp/u-1", "flexnet/C-1")).unwrap();
-        let plan = plan_links(&h.fold(), vec![body], noon(), &Effort::unbounded()).unwrap();
-        let row = |row: &PersonChange| format!("{}{} {}", if row.appears { '+' } else { '-' }, row.person, row.role);
-        plan.changes.iter().map(row).collect::<Vec<_>>()
-    };
-    assert_eq!(changes(&h), ["+corp/u-1 api:auditor"]);
-    h.say("corp", "person.upserted", Some(2), r#"{"person":"u-1","username":"max","account":null,"active":false}"#);
-    assert_eq!(changes(&h), ["-flexnet/C-1 api:auditor", "-flexnet/C-1 sign in"]);
 }
 
 #[test]

@@ -13,8 +13,14 @@ use crate::{
         members::members,
     },
     reasons::Rule,
-    roster::{Roster, handles::Principal},
-    suite::histories::{History, asks, history, noon, small, table, world},
+    roster::{
+        Roster,
+        handles::{Principal, ProjectIx},
+    },
+    suite::{
+        histories::{History, asks, history, noon, small, table, world},
+        worlds::bundled,
+    },
 };
 
 fn person(h: &mut History, source: &str, id: &str, account: &str, active: bool, v: u64) {
@@ -68,7 +74,7 @@ fn a_reset_ends_the_secrets_of_every_person_of_the_user_also_after_they_part() {
 }
 
 #[test]
-fn a_binding_rests_on_the_person_that_it_names_and_is_explained_as_it_is_decided() {
+fn a_role_given_by_hand_is_the_users_while_one_of_its_persons_is_there_and_is_explained_as_it_is_decided() {
     let mut h = small();
     let mut settings = h.fold().settings().clone();
     settings.bindings_on_managed = true;
@@ -76,19 +82,40 @@ fn a_binding_rests_on_the_person_that_it_names_and_is_explained_as_it_is_decided
     person(&mut h, "corp", "q", "null", true, 1);
     h.say("local", "identity.linked", None, LINK);
     h.say("local", "binding.set", None, r#"{"principal":{"user":"flexnet/ada"},"role":"Developer","scope":{"project":"flexnet/db-suite"},"author":"eve"}"#);
-    // Suspended by a source that is not authoritative: the other person of the user is still there.
-    for active in [true, false] {
-        person(&mut h, "flexnet", "ada", "\"globex\"", active, if active { 2 } else { 3 });
+    // Suspended by a source that is not authoritative: the other person of the user is still there, until that one is gone.
+    for (sequence, active, last) in [(2, true, false), (3, false, false), (4, false, true)] {
+        person(&mut h, "flexnet", "ada", "\"globex\"", active, sequence);
+        if last {
+            h.say("corp", "person.removed", Some(2), r#"{"person":"q"}"#);
+        }
+        let is_held = !last;
         let roster = h.fold();
         let project = roster.project_by_name("acme").unwrap();
         let ada = roster.user_by_id("flexnet/ada").unwrap();
-        assert!(!roster.user(ada).shut_out);
+        assert_eq!(roster.user(ada).shut_out, last);
         let push = roster.profile().registry_action(Verb::Push).unwrap();
         let why = explain(&roster, Principal::User(ada), push, project, noon());
-        assert_eq!(why.allowed, active);
-        assert_eq!(why.reasons.iter().any(|reason| reason.rule == Rule::Binding), active, "{why:#?}");
+        assert_eq!(why.allowed, is_held);
+        assert_eq!(why.reasons.iter().any(|reason| reason.rule == Rule::Binding), is_held, "{why:#?}");
         let here = members(&roster, project, noon());
-        assert_eq!(here.iter().any(|m| m.role == "Developer" && m.user == "flexnet/ada"), active);
+        assert_eq!(here.iter().any(|m| m.role == "Developer" && m.user == "flexnet/ada"), is_held);
+    }
+}
+
+/// A yes by a role of which it is said that it is not enough by itself would contradict itself.
+#[test]
+fn a_role_that_is_given_above_a_project_is_among_those_that_would_do_there() {
+    let mut h = History::settings(false);
+    h.say("local", "profile.set", None, &bundled("portus").to_string());
+    person(&mut h, "corp", "ada", "null", true, 1);
+    let roster = h.fold();
+    let ada = roster.user_by_id("corp/ada").unwrap();
+    for verb in [Verb::Pull, Verb::Push] {
+        let actions = roster.profile().registry_action(verb).unwrap();
+        let why = explain(&roster, Principal::User(ada), actions, ProjectIx::Personal(ada), noon());
+        let personal: Vec<&str> =
+            why.reasons.iter().filter(|one| one.rule == Rule::Personal).map(|one| &*one.role).collect();
+        assert!(why.allowed && personal == ["owner"] && why.roles.contains(&"owner".to_owned()), "{why:#?}");
     }
 }
 

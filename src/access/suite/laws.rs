@@ -16,7 +16,7 @@ use crate::{
         members::{members, membership_digest, memberships_of},
     },
     roster::{Roster, handles::Principal},
-    suite::histories::{History, asks, fold_next, history, link, noon, shuffled, small, table, world},
+    suite::histories::{History, asks, fold_next, history, link, noon, past, shuffled, small, table, world},
 };
 
 proptest! {
@@ -99,6 +99,21 @@ proptest! {
         prop_assert_eq!(one_users(&again), one_users(&straight));
     }
 
+    /// Linked first and gone later is gone first and linked later: nobody loses or keeps anything by the order.
+    #[test]
+    fn linking_before_a_source_or_a_person_ends_comes_to_the_same_as_linking_after((before, links, ends) in merged()) {
+        let of = |first: &[NewEvent], then: &[NewEvent]| {
+            let mut all = before.clone();
+            all.0.extend(first.iter().chain(then).cloned());
+            all.fold()
+        };
+        let (linked_first, gone_first) = (of(&links, &ends), of(&ends, &links));
+        prop_assert_eq!(one_users(&linked_first), one_users(&gone_first));
+        prop_assert_eq!(table(&linked_first), table(&gone_first));
+        let called = |roster: &Roster| roster.users().map(|user| roster.user_name(user).to_owned()).collect::<Vec<_>>();
+        prop_assert_eq!(called(&linked_first), called(&gone_first));
+    }
+
     /// A snapshot and the tail give what the whole gives, fact by fact.
     #[test]
     fn a_snapshot_and_the_tail_are_the_whole(history in history(), cut in 0..120_usize) {
@@ -174,6 +189,28 @@ fn names(roster: &Roster) -> Vec<String> {
 fn one_users(roster: &Roster) -> Vec<(String, Vec<String>)> {
     let persons = |user| roster.persons_of(user).iter().map(|ix| roster.person_key(*ix)).collect();
     roster.users().map(|user| (roster.user_id(user), persons(user))).collect()
+}
+
+/// A world with roles given by hand; links of its persons; and what ends some of them.
+fn merged() -> impl Strategy<Value = (History, Vec<NewEvent>, Vec<NewEvent>)> {
+    let ends = prop_oneof![
+        1 => Just(("local", "source.retired", r#"{"source":"corp"}"#.to_owned())),
+        1 => Just(("local", "source.suspended", r#"{"source":"corp"}"#.to_owned())),
+        2 => (0..5_u8).prop_map(|p| ("flexnet", "person.removed", format!(r#"{{"person":"p{p}"}}"#))),
+        2 => (0..3_u8).prop_map(|q| ("corp", "person.removed", format!(r#"{{"person":"q{q}"}}"#))),
+    ];
+    (past(), prop::collection::vec(link(), 1..5), prop::collection::vec(ends, 1..4)).prop_map(
+        |(before, links, ends)| {
+            let mut all = before.clone();
+            let from = all.0.len();
+            for (source, kind, data) in links.into_iter().chain(ends) {
+                all.say(source, kind, (source != "local").then_some(100), &data);
+            }
+            let said = all.0.split_off(from);
+            let (links, ends) = said.into_iter().partition(|event| event.kind.contains("identity"));
+            (before, links, ends)
+        },
+    )
 }
 
 /// A world of persons; then links of them and what becomes of them, in two orders.
@@ -376,7 +413,7 @@ fn linked_persons_are_one_user_and_part_again() {
     h.say("local", "identity.linked", None, link);
     let roster = h.fold();
     let user = roster.user_by_name("ada.l").unwrap();
-    assert_eq!((roster.user(user).id.as_str(), roster.user(user).name), ("flexnet/ada", "ada@globex.test"));
+    assert_eq!((roster.user(user).id.as_str(), roster.user(user).name), ("flexnet/ada", "ada.l"));
     // The authoritative source suspends its person: the whole user is out. Unlinked, only that person is.
     h.say("corp", "person.upserted", Some(2), r#"{"person":"q","username":"ada.l","account":null,"active":false}"#);
     let roster = h.fold();

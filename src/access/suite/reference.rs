@@ -308,12 +308,6 @@ impl Reference {
         set
     }
 
-    /// The person first stated.
-    pub(super) fn oldest(&self, person: &str) -> String {
-        let set = self.user(person);
-        self.stated.iter().find(|one| set.contains(one)).cloned().unwrap()
-    }
-
     fn person(&self, key: &str) -> Option<&Value> {
         let (source, id) = key.split_once('/')?;
         self.get(source, &format!("person/{id}"))
@@ -345,11 +339,13 @@ impl Reference {
             Where::Folder(id) => self.get("local", &format!("folder/{id}")).is_some(),
             Where::Project(key) => self.project(key).is_some(),
             Where::Personal(person) => {
-                let oldest = self.oldest(person);
-                let name = self.called.get(&oldest).map_or(oldest.split_once('/').unwrap().1, String::as_str);
+                let name = |one: &String| match self.called.get(one) {
+                    Some(given) => given.clone(),
+                    None => one.split_once('/').unwrap().1.to_owned(),
+                };
                 self.access.rule("personal_project").is_some()
                     && !self.shut_out(&self.user(person))
-                    && !self.names.contains(name)
+                    && self.user(person).iter().any(|one| !self.names.contains(&name(one)))
             }
         }
     }
@@ -401,8 +397,8 @@ impl Reference {
         }
     }
 
-    /// Every group that a holder is in, to any depth.
-    fn groups(&self, holder: &str, seen: &mut BTreeSet<String>) {
+    /// Every group that a holder is in, to any depth; of one who is not there those that are kept here.
+    fn groups(&self, holder: &str, there: bool, seen: &mut BTreeSet<String>) {
         for (source, row) in self.all("member") {
             let (kind, id) = row["member"].as_object().unwrap().iter().next().unwrap();
             let id = id.as_str().unwrap();
@@ -418,8 +414,8 @@ impl Reference {
             let group = format!("{source}/{}", text(row, "group").unwrap());
             let stands = self.get(source, &format!("group/{}", text(row, "group").unwrap())).is_some()
                 && !self.is_suspended(&group);
-            if member == holder && stands && seen.insert(format!("group:{group}")) {
-                self.groups(&format!("group:{group}"), seen);
+            if member == holder && (there || source == "local") && stands && seen.insert(format!("group:{group}")) {
+                self.groups(&format!("group:{group}"), true, seen);
             }
         }
     }
@@ -431,15 +427,25 @@ impl Reference {
         match who {
             Who::Anyone => {}
             Who::User(person) => {
-                for person in self.user(person).iter().filter(|one| self.live(one)) {
+                // What is given by hand is the user's; what a directory says of a group is the person's.
+                let persons = self.user(person);
+                let source = |person: &str| person.split('/').next().unwrap().to_owned();
+                let stands_for = |one: &str, gone: &str| {
+                    let of = source(one);
+                    of == source(gone) || self.settings["sources"][&of]["authoritative"] == true
+                };
+                let held = |gone: &String| {
+                    self.live(gone) || persons.iter().any(|one| self.live(one) && stands_for(one, gone))
+                };
+                for person in persons.iter().filter(|person| held(person)) {
                     let holder = format!("user:{person}");
-                    self.groups(&holder, &mut holders);
+                    self.groups(&holder, self.live(person), &mut holders);
                     holders.insert(holder);
                 }
             }
             Who::Service(id) => {
                 let holder = format!("service:{id}");
-                self.groups(&holder, &mut holders);
+                self.groups(&holder, true, &mut holders);
                 holders.insert(holder);
             }
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, SourceName};
+use rollcall_events::{Body, Digest, SourceName, body::SourcePerson};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     effort::{Effort, GivenUp},
@@ -11,6 +12,7 @@ use crate::{
     questions::members::memberships_of,
     roster::{
         Roster,
+        facts::{NONE, Owner, SecretUse},
         handles::{Place, Principal, ProfileKind, UserIx},
     },
     what_if::{preview::NamedScope, standing::SIGN_IN},
@@ -29,6 +31,31 @@ pub struct PersonChange {
     pub appears: bool,
 }
 
+/// What should be known of a link or parting before it is made, beside roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkNoteKind {
+    /// What the user is called that they are from then on.
+    Called,
+    /// Several persons of one source would be one user.
+    SeveralOfOneSource,
+    /// A role or a place in a group was given while they were linked, and stays with one of them.
+    Stays,
+    /// A secret or invitation was made while they were linked: whose it is nobody knows, and it signs nobody in any more.
+    Ends,
+}
+
+/// Something that should be known of a link or parting before it is made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkNote {
+    /// What kind of thing.
+    pub kind: LinkNoteKind,
+    /// Of whom, `source/id`.
+    pub person: String,
+    /// In words.
+    pub text: String,
+}
+
 /// What linking or parting persons would do.
 #[derive(Debug, Clone)]
 pub struct LinkPlan {
@@ -38,6 +65,8 @@ pub struct LinkPlan {
     pub effects: Vec<Effect>,
     /// What each of the persons would gain and lose.
     pub changes: Vec<PersonChange>,
+    /// What else should be known before.
+    pub notes: Vec<LinkNote>,
     /// Names it: what does the same has the same name.
     pub name: String,
 }
@@ -74,6 +103,83 @@ impl Roster {
         });
         all
     }
+
+    /// What should be known of the user that a person would be.
+    fn notes_of_user(&self, before: &Self, user: UserIx) -> Vec<LinkNote> {
+        let person = self.user_id(user);
+        let mut notes = Vec::new();
+        let mut names = self.user_names(user).map(str::to_owned);
+        let first = names.next().unwrap_or_default();
+        let others: Vec<String> = names.collect();
+        if !others.is_empty() {
+            let own = if self.has_personal_projects() { ", and finds the same personal project" } else { "" };
+            let text = format!("called {first}; {} signs in as well{own}", others.join(", "));
+            notes.push(LinkNote { kind: LinkNoteKind::Called, person: person.clone(), text });
+        }
+        let persons = self.persons_of(user);
+        let space = |person: u32| self.facts.persons.names.space(person);
+        let there = |person: &&u32| self.facts.persons.get(**person).is_some_and(|row| row.register.stands());
+        for source in persons.iter().filter(there).map(|person| space(*person)).collect::<BTreeSet<u16>>() {
+            let of: Vec<u32> = persons.iter().filter(there).copied().filter(|one| space(*one) == source).collect();
+            let is_new =
+                of.iter().any(|one| of.first().is_some_and(|first| before.user_of(*one) != before.user_of(*first)));
+            if is_new {
+                let all: Vec<String> = of.iter().map(|one| self.person_key(*one)).collect();
+                let text = format!("{first} would be {} people of source {}", all.len(), self.source_text(source));
+                notes.push(LinkNote {
+                    kind: LinkNoteKind::SeveralOfOneSource,
+                    person: person.clone(),
+                    text: format!("{text}: {}", all.join(", ")),
+                });
+            }
+        }
+        notes
+    }
+
+    /// What two persons were given since they were linked, and with whom it stays when they part.
+    fn notes_of_parting(&self, after: &Self, persons: &[SourcePerson; 2], now: DateTime<Utc>) -> Vec<LinkNote> {
+        let Some((since, sides)) = self.parting(persons) else { return Vec::new() };
+        let mut notes = Vec::new();
+        for side in &sides {
+            for person in side {
+                let (key, name) = (after.person_key(*person), after.user_name(UserIx(after.user_of(*person))));
+                let (roles, places) = self.given_since(*person, since, now);
+                // What is given to the other one with it is not there any more.
+                let roles = roles.into_iter().filter_map(|ix| after.facts.bindings.get(ix)?.as_ref());
+                let roles = roles
+                    .filter(|row| row.register.stands())
+                    .map(|row| format!("role {} on {}", row.role, self.scope_name(row.on)));
+                let places = places.into_iter().filter_map(|ix| after.facts.members.get(ix as usize));
+                let places = places
+                    .filter(|row| row.register.stands())
+                    .map(|row| format!("the place in group {}", self.group_key(row.group)));
+                notes.extend(roles.chain(places).map(|what| LinkNote {
+                    kind: LinkNoteKind::Stays,
+                    person: key.clone(),
+                    text: format!("{what}, given since they were linked, stays with {name}"),
+                }));
+            }
+        }
+        let first = sides.iter().flatten().next().copied().unwrap_or(NONE);
+        let user = UserIx(self.user_of(first));
+        for (ix, row) in self.open_secrets_of(Principal::User(user), now.timestamp_micros()) {
+            let Owner::Person(owner) = row.owner else { continue };
+            let label = row.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
+            let what = if row.usage == SecretUse::Invitation { "invitation" } else { "secret" };
+            let id = self.facts.secrets.id(ix);
+            if after.secret_row(ix).is_some_and(|row| after.is_of_one_user(row)) {
+                if row.issued > since && !row.made_for.is_empty() {
+                    let name = after.user_name(UserIx(after.user_of(owner)));
+                    let text = format!("{what} {id}{label}, made since they were linked, stays with {name}");
+                    notes.push(LinkNote { kind: LinkNoteKind::Stays, person: after.person_key(owner), text });
+                }
+                continue;
+            }
+            let text = format!("{what} {id}{label} was made since they were linked and ends");
+            notes.push(LinkNote { kind: LinkNoteKind::Ends, person: self.person_key(owner), text });
+        }
+        notes
+    }
 }
 
 /// Tries links on a copy of the roster.
@@ -89,10 +195,17 @@ pub fn plan_links(
     let mut after = before.clone();
     let effects = commands.iter().map(|body| after.fold_unrecorded(&SourceName::local(), body, now)).collect();
     let mut changes = BTreeSet::new();
+    let mut notes = BTreeSet::new();
     let mut text = String::new();
     for command in &commands {
         text.push_str(&format!("{} {}\n", command.kind(), command.subject()));
         let (Body::IdentityLinked(link) | Body::IdentityUnlinked(link)) = command else { continue };
+        if let Some(whose) = &link.given_since {
+            text.push_str(&format!("{whose:?}\n"));
+        }
+        if matches!(command, Body::IdentityUnlinked(_)) {
+            notes.extend(before.notes_of_parting(&after, &link.persons, now));
+        }
         for person in &link.persons {
             effort.step()?;
             let person = format!("{}/{}", person.source, person.person);
@@ -101,6 +214,9 @@ pub fn plan_links(
                 user.map(|user| roster.roles_by_scope(user, now)).unwrap_or_default()
             };
             let (had, has) = (roles(before), roles(&after));
+            if let Some(user) = after.user_by_id(&person).filter(|_| matches!(command, Body::IdentityLinked(_))) {
+                notes.extend(after.notes_of_user(before, user));
+            }
             let signs_in = |roster: &Roster| roster.user_by_id(&person).is_some_and(|user| !roster.shut_out(user));
             if signs_in(before) && !signs_in(&after) {
                 let (scope, role) = (NamedScope::Root, SIGN_IN.to_owned());
@@ -119,6 +235,9 @@ pub fn plan_links(
     for change in &changes {
         text.push_str(&format!("{change:?}\n"));
     }
+    for note in &notes {
+        text.push_str(&format!("{note:?}\n"));
+    }
     let name = format!("lnk_{:016x}", Digest::of(text.as_bytes()).prefix());
-    Ok(LinkPlan { commands, effects, changes: changes.into_iter().collect(), name })
+    Ok(LinkPlan { commands, effects, changes: changes.into_iter().collect(), notes: notes.into_iter().collect(), name })
 }

@@ -242,6 +242,30 @@ impl FromRequestParts<ApiState> for EndSecret {
     }
 }
 
+/// A route that frees a name: whether the personal project of that name goes with it stands in the query.
+pub(crate) struct FreeName {
+    /// To command.
+    pub commands: Commands,
+    /// It does.
+    pub with_personal_project: bool,
+}
+
+impl FromRequestParts<ApiState> for FreeName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let (signed_in, permission) = state.sign_in(parts).await?;
+        let admission = state.admit(parts, signed_in, permission).await?;
+        let mut pairs = Pairs::parse(parts.uri.query())?;
+        let with =
+            pairs.take("with_personal_project", "true or false: whether the personal project goes with the name")?;
+        pairs.refuse_unknown("`with_personal_project`")?;
+        conditions::refuse(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH])?;
+        let commands = admission.commands(origin(parts));
+        Ok(Self { commands, with_personal_project: with.unwrap_or_default() })
+    }
+}
+
 /// A route that commands something about one thing that has an entity tag, with `If-Match` and `If-None-Match: *`.
 pub(crate) struct ConditionalWrite {
     /// To command.

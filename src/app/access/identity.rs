@@ -3,18 +3,19 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_access::{
-    Effect, Effort, LinkGiver, LinkPlan, LinkRule, LinkView, NamedScope, PersonChange, Roster, plan_links,
+    Effect, Effort, LinkGiver, LinkNote, LinkNoteKind, LinkPlan, LinkView, NamedScope, PersonChange, Roster, plan_links,
 };
 use rollcall_events::{
     Body, Position, SchemaError,
     body::{Link, SourcePerson, UserName, UserNameRef},
-    names::{CallerReference, user_name},
+    names::user_name,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     Answer, App, CommandOutcome, Commands, Page, PageRequest, Reads,
+    access::link_commands::{Requested, nobody, requested},
     commands::{self, refused},
     error::{Error, ErrorKind, Result},
     find,
@@ -35,7 +36,7 @@ pub struct LinkRequest {
     /// `link`, or `unlink` of two persons.
     #[serde(default)]
     pub change: LinkChange,
-    /// Two persons, `source/person`; a user's name stands for its oldest person.
+    /// Two persons, `source/person`, or names of users: each of a user's names stands for the person whose it is.
     #[serde(default)]
     pub persons: Option<[String; 2]>,
     /// `made_again`: persons of a source that were removed, with those that came since, there or in another source that
@@ -50,9 +51,18 @@ pub struct LinkRequest {
     /// The other source, of `same_id`; of `made_again` the one in which they came since, where it is another.
     #[serde(default)]
     pub with: Option<String>,
-    /// Persons, `source/person`, whom the rule is not to link.
+    /// Persons, `source/person` or by a name, whom the rule is not to link, now or later: that they are two people is recorded,
+    /// until somebody links them.
     #[serde(default)]
     pub except: Vec<String>,
+    /// `made_again`: also those who were there while whoever was removed was there too, as where a directory was moved and both
+    /// servers were read for a while. Two people of two companies look the same.
+    #[serde(default)]
+    pub overlapping: bool,
+    /// Of two that are parted: with whom stays what was given since they were linked, a person or a name. Without it roles and
+    /// places in groups stay where they are, and secrets that were made since then sign in nobody any more.
+    #[serde(default)]
+    pub given_since: Option<String>,
     /// The plan that somebody looked at and means, `lnk_..`: needed to do it, and left out to look.
     #[serde(default)]
     pub confirm: Option<String>,
@@ -83,6 +93,9 @@ pub struct LinkPlanned {
 pub struct PersonChangeShown {
     /// Whose, `source/person`.
     pub person: String,
+    /// What that person is called now.
+    #[serde(default)]
+    pub name: String,
     /// Where.
     #[schema(value_type = serde_json::Value)]
     pub scope: NamedScope,
@@ -92,6 +105,19 @@ pub struct PersonChangeShown {
     pub appears: bool,
 }
 
+/// Something that should be known before.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LinkNoteShown {
+    /// `called`: what the user is called. `several_of_one_source`: several persons of one source would be one user. `stays`:
+    /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends.
+    #[schema(value_type = String)]
+    pub kind: LinkNoteKind,
+    /// Of whom, `source/person`.
+    pub person: String,
+    /// In words.
+    pub text: String,
+}
+
 /// What linking or parting would do.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinkPlanShown {
@@ -99,6 +125,15 @@ pub struct LinkPlanShown {
     pub plan: String,
     /// The persons, two by two.
     pub links: Vec<LinkPlanned>,
+    /// Those of them whom the rule takes for one and is not to link, now or later.
+    #[serde(default)]
+    pub excepted: Vec<LinkPlanned>,
+    /// What else should be known, at most 1000 of it.
+    #[serde(default)]
+    pub notes: Vec<LinkNoteShown>,
+    /// Why nobody is to be linked or excepted, where that is so.
+    #[serde(default)]
+    pub nobody: Option<String>,
     /// The roles that appear and disappear, at most 1000 of them.
     pub changes: Vec<PersonChangeShown>,
     /// How many there are.
@@ -143,6 +178,10 @@ pub struct LinkShown {
 pub struct NewUserName {
     /// The name; spellings of one name are one.
     pub username: String,
+    /// Said with open eyes: where the access profile gives everybody a project of the own name, that of this name passes with
+    /// it, and what was pushed there.
+    #[serde(default)]
+    pub with_personal_project: bool,
 }
 
 /// The links that stand, in the order in which they were first made.
@@ -170,121 +209,13 @@ fn link_shown(roster: &Roster, link: LinkView) -> LinkShown {
     }
 }
 
-fn no_such_person(text: &str) -> Error {
-    ErrorKind::UnknownPerson.because(format!(
-        "No source ever stated a person `{}`. `rollcall people list` shows them, `rollcall users list` the users.",
-        text.escape_debug()
-    ))
-}
-
-/// A person by id, or a user's oldest one by the user's name.
-fn person(roster: &Roster, text: &str) -> Result<SourcePerson> {
-    let id = match CallerReference::of(text) {
-        CallerReference::Id(id) if roster.user_by_id(id).is_some() => id.to_owned(),
-        CallerReference::Name(name) => match roster.user_by_name(name) {
-            Some(user) => roster.user_id(user),
-            None => return Err(no_such_person(text)),
-        },
-        CallerReference::Id(_) | CallerReference::Service(_) => return Err(no_such_person(text)),
-    };
-    let parsed = id
-        .split_once('/')
-        .and_then(|(source, person)| Some(SourcePerson { source: source.parse().ok()?, person: person.parse().ok()? }));
-    parsed.ok_or_else(|| no_such_person(text))
-}
-
-fn key(person: &SourcePerson) -> String {
+pub(super) fn key(person: &SourcePerson) -> String {
     format!("{}/{}", person.source, person.person)
 }
 
-fn invalid(pointer: &str, what: &str) -> Error {
+pub(super) fn invalid(pointer: &str, what: &str) -> Error {
     let field = SchemaError::at(pointer, what);
     ErrorKind::InvalidBody.because(format!("{field}. Nothing was changed.")).with_field(field)
-}
-
-/// What a request comes to.
-struct Requested {
-    /// As somebody would give them.
-    commands: Vec<Body>,
-    /// How many pairs of the rule are left for another time.
-    left: u64,
-}
-
-impl Requested {
-    fn all(commands: Vec<Body>) -> Self {
-        Self { commands, left: 0 }
-    }
-}
-
-/// The commands that a request comes to, for `most` pairs at most.
-fn requested(
-    roster: &Roster,
-    request: &LinkRequest,
-    giver: &LinkGiver,
-    now: DateTime<Utc>,
-    most: usize,
-) -> Result<Requested> {
-    let linked = |pair: [SourcePerson; 2], rule| {
-        let moved = roster.moved_when_linked(&pair, giver, now);
-        roster.link_commands(pair, rule, giver).into_iter().chain(moved)
-    };
-    match (&request.persons, &request.rule) {
-        (Some([one, other]), None) => {
-            let persons = [person(roster, one)?, person(roster, other)?];
-            let same = |a: &SourcePerson, b: &SourcePerson| roster.user_by_id(&key(a)) == roster.user_by_id(&key(b));
-            let [a, b] = &persons;
-            match request.change {
-                LinkChange::Link if a == b => Err(invalid("/persons/1", "two different persons")),
-                LinkChange::Link if same(a, b) => Err(ErrorKind::Refused.because(format!(
-                    "{} and {} are one user already. Nothing was changed.",
-                    key(a),
-                    key(b)
-                ))),
-                LinkChange::Link => Ok(Requested::all(linked(persons, None).collect())),
-                LinkChange::Unlink if !roster.is_linked(&persons) => Err(ErrorKind::Refused.because(format!(
-                    "{} and {} are not linked with each other; `rollcall users links` shows the links. Nothing was changed.",
-                    key(a),
-                    key(b)
-                ))),
-                LinkChange::Unlink => Ok(Requested::all(vec![Body::IdentityUnlinked(Link {
-                    persons,
-                    rule: None,
-                    author: giver.author.clone(),
-                    made_with: giver.made_with.clone(),
-                })])),
-            }
-        }
-        (None, Some(word)) => {
-            if request.change == LinkChange::Unlink {
-                return Err(invalid("/change", "`link`: a rule parts nobody"));
-            }
-            let rule = LinkRule::parse(word).ok_or_else(|| invalid("/rule", "`made_again`, `same_id` or `stated`"))?;
-            let known = |pointer: &str, name: &Option<String>| match name.as_deref() {
-                Some(name) if roster.sources().any(|source| source == name) => Ok(name.to_owned()),
-                Some(name) => Err(invalid(
-                    pointer,
-                    &format!("a source that has said something; `{}` has not", name.escape_debug()),
-                )),
-                None => Err(invalid(pointer, "a source")),
-            };
-            let source = known("/source", &request.source)?;
-            let with = match (rule, &request.with) {
-                (LinkRule::SameId, with) | (LinkRule::MadeAgain, with @ Some(_)) => known("/with", with)?,
-                (LinkRule::MadeAgain | LinkRule::Stated, None) => source.clone(),
-                (LinkRule::Stated, Some(_)) => {
-                    return Err(invalid("/with", "nothing: this rule is about one source"));
-                }
-            };
-            let left_out = |pair: &[SourcePerson; 2]| pair.iter().any(|one| request.except.contains(&key(one)));
-            let mut pairs = roster.linkable(rule, &source, &with);
-            pairs.retain(|pair| !left_out(pair));
-            let left = pairs.len().saturating_sub(most) as u64;
-            pairs.truncate(most);
-            let commands = pairs.into_iter().flat_map(|pair| linked(pair, Some(rule))).collect();
-            Ok(Requested { commands, left })
-        }
-        _ => Err(invalid("", "either `persons` or `rule`")),
-    }
 }
 
 fn planned(
@@ -303,24 +234,36 @@ fn planned(
     }
 }
 
-fn shown(roster: &Roster, plan: &LinkPlan, left: u64) -> LinkPlanShown {
-    let called = |id: &String| roster.user_by_id(id).map_or_else(String::new, |user| roster.user_name(user).to_owned());
-    let links = plan.commands.iter().filter_map(|body| match body {
-        Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => {
-            let persons = link.persons.each_ref().map(key);
-            Some(LinkPlanned { names: persons.each_ref().map(called), persons })
+fn shown(roster: &Roster, request: &LinkRequest, plan: &LinkPlan, left: u64) -> LinkPlanShown {
+    let called = |id: &String| roster.name_of_person(id).to_owned();
+    let pair = |link: &Link| {
+        let persons = link.persons.each_ref().map(key);
+        LinkPlanned { names: persons.each_ref().map(called), persons }
+    };
+    let is_by_rule = request.rule.is_some();
+    let (mut links, mut excepted) = (Vec::new(), Vec::new());
+    for body in &plan.commands {
+        match body {
+            Body::IdentityUnlinked(link) if is_by_rule => excepted.push(pair(link)),
+            Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => links.push(pair(link)),
+            _ => {}
         }
-        _ => None,
-    });
+    }
     let row = |change: &PersonChange| PersonChangeShown {
         person: change.person.clone(),
+        name: called(&change.person),
         scope: change.scope.clone(),
         role: change.role.clone(),
         appears: change.appears,
     };
+    let note =
+        |note: &LinkNote| LinkNoteShown { kind: note.kind, person: note.person.clone(), text: note.text.clone() };
     LinkPlanShown {
         plan: plan.name.clone(),
-        links: links.collect(),
+        nobody: (links.is_empty() && excepted.is_empty()).then(|| nobody(roster, request)),
+        links,
+        excepted,
+        notes: plan.notes.iter().take(MAX_ROWS).map(note).collect(),
         changes: plan.changes.iter().take(MAX_ROWS).map(row).collect(),
         total: plan.changes.len() as u64,
         left,
@@ -337,7 +280,7 @@ pub async fn plan(reads: &Reads, request: LinkRequest) -> Result<Answer<LinkPlan
     let tried = turn.run_on_view(reads.live(), move |copy, awaited| {
         // To be tried, by whomever: whoever may look at plans need not be able to do what they plan.
         let (plan, left) = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
-        Ok((copy.position(), shown(copy, &plan, left)))
+        Ok((copy.position(), shown(copy, &request, &plan, left)))
     });
     let (position, shown) = tried.await?;
     Ok(Answer::of_more(position, shown))
@@ -365,7 +308,7 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
     }
     {
         let roster = commands.live().read();
-        for body in plan.commands.iter().filter(|body| !matches!(body, Body::UserNameGiven(_))) {
+        for body in &plan.commands {
             roster.check_command(body, now).map_err(|refusal| refused(&refusal, &commands.view(&roster)))?;
         }
     }
@@ -373,12 +316,16 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
     for outcome in commands.append_all(&plan.commands).await? {
         position = outcome.position;
     }
-    let links = plan.commands.iter().filter(|body| is_link(body)).count() as u64;
-    Ok(LinksApplied { plan: Some(plan.name), links, left, position })
+    Ok(LinksApplied { links: count_links(&plan.commands), plan: Some(plan.name), left, position })
 }
 
-pub(crate) fn is_link(body: &Body) -> bool {
-    matches!(body, Body::IdentityLinked(_) | Body::IdentityUnlinked(_))
+/// How many pairs these commands link; where they link nobody, how many they part.
+pub(crate) fn count_links(commands: &[Body]) -> u64 {
+    let count = |kind: &str| commands.iter().filter(|body| body.kind() == kind).count() as u64;
+    match count("rollcall.identity.linked.v1") {
+        0 => count("rollcall.identity.unlinked.v1"),
+        links => links,
+    }
 }
 
 fn canonical(pointer: &str, name: &str) -> Result<String> {
@@ -396,6 +343,12 @@ fn canonical(pointer: &str, name: &str) -> Result<String> {
 /// There is no such user, nobody can have the name, or whoever has or had it may sign in or still means something by it.
 pub async fn rename(commands: Commands, user: &str, new: &NewUserName) -> Result<CommandOutcome> {
     let username = canonical("/username", &new.username)?;
+    if username.contains(char::is_whitespace) {
+        return Err(invalid(
+            "/username",
+            "a name without spaces: it is typed into clients, and is part of the names of images",
+        ));
+    }
     let user = {
         let roster = commands.live().read();
         let user = find::user(&roster, user)?;
@@ -410,17 +363,19 @@ pub async fn rename(commands: Commands, user: &str, new: &NewUserName) -> Result
         find::parse_roster_id(roster.user_id(user))?
     };
     let (author, made_with) = (Some(commands.author()), commands.made_with());
-    commands.append(&Body::UserNameGiven(UserName { username, user, rule: None, author, made_with })).await
+    let with_personal_project = new.with_personal_project;
+    let given = UserName { username, user, with_personal_project, rule: None, author, made_with };
+    commands.append(&Body::UserNameGiven(given)).await
 }
 
 /// Frees a name that is kept for whoever had it: who asks for it first has it then.
 ///
 /// # Errors
 /// Nobody had it, somebody has it, or whoever had it still means something by it.
-pub async fn free(commands: Commands, name: &str) -> Result<CommandOutcome> {
+pub async fn free(commands: Commands, name: &str, with_personal_project: bool) -> Result<CommandOutcome> {
     let username = canonical("/username", name)?;
     let (author, made_with) = (Some(commands.author()), commands.made_with());
-    commands.append(&Body::UserNameFreed(UserNameRef { username, author, made_with })).await
+    commands.append(&Body::UserNameFreed(UserNameRef { username, with_personal_project, author, made_with })).await
 }
 
 /// Something that a rule said of a user.
@@ -469,49 +424,4 @@ async fn apply_due(app: &App, due: impl Fn(&Roster, u32) -> (Vec<Body>, Option<u
         }
     }
     Ok(applied)
-}
-
-#[cfg(test)]
-mod tests {
-    use rollcall_events::{LogId, NewEvent, Recorded, body::Person};
-
-    use super::*;
-
-    fn noon() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_767_225_600, 0).unwrap()
-    }
-
-    #[test]
-    fn a_rule_that_takes_more_for_one_than_are_linked_at_once_says_how_many_are_left() {
-        let mut roster = Roster::new(LogId([7; 8]));
-        let people = ["old", "new"].into_iter().flat_map(|source| (0..5).map(move |n| (source, n)));
-        for (at, (source, n)) in (1..).zip(people) {
-            let person = Person {
-                person: format!("u-{n}").parse().unwrap(),
-                username: None,
-                account: None,
-                active: true,
-                same_as: Vec::new(),
-            };
-            let event = NewEvent::of(source.parse().unwrap(), format!("e-{at}"), &Body::PersonUpserted(person));
-            let event = NewEvent { time: Some(noon()), ..event };
-            roster.apply(&Recorded { position: Position(at), recorded_at: noon(), event });
-        }
-        let request = |except: &[&str]| LinkRequest {
-            change: LinkChange::Link,
-            persons: None,
-            rule: Some("same_id".to_owned()),
-            source: Some("old".to_owned()),
-            with: Some("new".to_owned()),
-            except: except.iter().map(|one| (*one).to_owned()).collect(),
-            confirm: None,
-        };
-        for (most, except, links, left) in
-            [(2, &[][..], 2, 3), (5, &[], 5, 0), (9, &[], 5, 0), (2, &["old/u-0", "new/u-4"], 2, 1)]
-        {
-            let found = requested(&roster, &request(except), &LinkGiver::default(), noon(), most).unwrap();
-            let linked = found.commands.iter().filter(|body| is_link(body)).count();
-            assert_eq!((linked, found.left), (links, left), "{most} at once, without {except:?}");
-        }
-    }
 }

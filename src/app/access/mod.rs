@@ -9,6 +9,7 @@ pub mod explain;
 pub mod folders;
 pub mod groups;
 pub mod identity;
+mod link_commands;
 pub mod people;
 pub mod preview;
 pub mod projects;

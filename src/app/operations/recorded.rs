@@ -9,7 +9,7 @@ use crate::{
     access::{
         bindings::BindingSet,
         bindings_document::BindingsApplied,
-        identity::{LinksApplied, is_link},
+        identity::{LinksApplied, count_links},
         projects::ProjectMade,
     },
     commands::{judged, outcome},
@@ -106,7 +106,7 @@ impl App {
                 CommandsRecorded::Source(SourceChanged { source, plan: None, position, effect })
             }
             Body::IdentityLinked(_) | Body::IdentityUnlinked(_) | Body::UserNameGiven(_) => {
-                let links = bodies.iter().filter(|body| is_link(body)).count() as u64;
+                let links = count_links(&bodies);
                 CommandsRecorded::Links(LinksApplied { plan: None, links, left: 0, position })
             }
             Body::SettingsSet(_) | Body::ProfileSet(_) => {

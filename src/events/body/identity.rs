@@ -31,6 +31,10 @@ pub struct Link {
     /// The secret that the author signed in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_with: Option<Id>,
+    /// Where they are parted: of which person the secrets stay in force that were made for it while they were linked. Without
+    /// it none of these signs in any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_since: Option<SourcePerson>,
 }
 impl EventData for Link {
     fn subject(&self) -> String {
@@ -53,6 +57,9 @@ pub struct UserName {
     pub username: String,
     /// The user, `source/id` of its oldest person.
     pub user: Id,
+    /// Said with open eyes: with the name passes the personal project of this name, and all that was pushed there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_personal_project: bool,
     /// The rule that gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -78,6 +85,9 @@ impl EventData for UserName {
 pub struct UserNameRef {
     /// The name, in its canonical form.
     pub username: String,
+    /// Said with open eyes: with the name goes the personal project of this name, to whoever has the name next.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_personal_project: bool,
     /// Who freed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,

@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn a_link_has_one_subject_whichever_way_round_it_is_said() {
         let person = |s: &str, p: &str| SourcePerson { source: s.parse().unwrap(), person: p.parse().unwrap() };
-        let link = |persons| Link { persons, rule: None, author: None, made_with: None };
+        let link = |persons| Link { persons, rule: None, author: None, made_with: None, given_since: None };
         let (a, b) = (person("x", "1"), person("y", "2"));
         assert_eq!(link([a.clone(), b.clone()]).subject(), link([b, a.clone()]).subject());
         assert!(link([a.clone(), a]).check().is_err());

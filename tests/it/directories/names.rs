@@ -249,7 +249,7 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
     assert_eq!(shown.code, 1, "{} {}", shown.out, shown.err);
     assert_eq!(shown.out.matches("are one user\n").count(), people, "{}", shown.out);
     let again = format!("corp-ldap/{}", entry_id(&slapd, "u7"));
-    assert!(shown.out.contains(&format!("project tools  {again}  Developer")), "{}", shown.out);
+    assert!(shown.out.contains(&format!("project tools  u7~corp-ldap ({again})  Developer")), "{}", shown.out);
     assert!(shown.err.contains("nothing was changed"), "{}", shown.err);
     assert_eq!(told(&server).len(), people, "it was only shown");
     let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
@@ -268,7 +268,11 @@ fn a_directory_that_is_restored_gives_everybody_back_what_they_had_by_one_plan()
     assert_eq!(server.pages("/api/v1/problems?limit=500"), Vec::<Value>::new());
     server.cli(&["groups", "take", "crew", "user:u5"]).ok();
     assert_eq!((may(5), may(6)), (strings(&[]), strings(&[])));
-    assert_eq!(server.cli(&rule).ok(), "nobody is to be linked\n", "once");
+    assert_eq!(
+        server.cli(&rule).ok(),
+        "nobody is to be linked: nobody who was removed came since under the same name, or they are linked, parted or excepted\n",
+        "once"
+    );
     assert_eq!(server.cli(&["users", "links"]).ok().lines().count(), people + 1);
     let events = server.pages("/api/v1/events?type=rollcall.identity.linked.v1&limit=500");
     assert!(events.iter().all(|event| event["data"]["rule"] == "made_again" && event["data"]["author"] == "admin key"));
@@ -321,7 +325,7 @@ fn who_a_directory_says_is_a_contact_is_that_contact_once_somebody_confirmed_it(
     let shown = server.cli(&rule);
     assert!(shown.code == 1 && shown.out.contains("flexnet/C-77 (robert)"), "{} {}", shown.out, shown.err);
     let bob = format!("corp-ldap/{}", entry_id(&slapd, "bob"));
-    assert!(shown.out.contains(&format!("project acme  {bob}  Guest")), "{}", shown.out);
+    assert!(shown.out.contains(&format!("project acme  bob ({bob})  Guest")), "{}", shown.out);
     let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
     server.cli(&[&rule[..], &["--confirm", &plan]].concat()).ok();
     assert!(pulls(&server, "bob"));
@@ -341,4 +345,73 @@ fn who_a_directory_says_is_a_contact_is_that_contact_once_somebody_confirmed_it(
     assert!(!pulls(&server, "eve"));
     let by_rule = server.pages("/api/v1/events?type=rollcall.identity.unlinked.v1&limit=100");
     assert!(by_rule.len() == 1 && by_rule[0]["data"]["rule"] == "stated", "{by_rule:?}");
+}
+
+/// What somebody looked at and left out is on record: whoever goes on by the rule honours it.
+#[test]
+fn who_is_excepted_from_a_rule_by_name_stays_two_people_and_whoever_is_parted_keeps_nothing_of_the_other() {
+    let numbered = |uid: &str, number: &str| {
+        person(uid, "people", uid).trim_end().to_owned() + &format!("\nemployeeNumber: {number}\n\n")
+    };
+    let ldif = trunk() + &numbered("bob", "C-77") + &numbered("kim", "C-78");
+    let Some(slapd) = Slapd::start(Kind::default(), &ldif) else { return };
+    let server = served(&slapd.url(), "links = { flexnet = \"employeeNumber\" }\n");
+    server.say(WORLD);
+    let rule = ["users", "link", "--rule", "stated", "--source", "corp-ldap"];
+    let none = server.cli(&rule).ok();
+    assert!(none.contains("nobody is to be linked: "), "{none}");
+    for (id, name) in [("C-77", "robert"), ("C-78", "kimberly"), ("C-79", "maxim")] {
+        contact(&server, id, name, 1);
+    }
+    wait_for("the people", || (count(&server, "person.upserted") >= 3).then_some(()));
+    wait_for("what is told", || (server.pages("/api/v1/problems?kind=link").len() == 2).then_some(()));
+    // Nobody is excepted in vain.
+    for (who, why) in [("kimm", "Did you mean `kim`"), ("maxim", "maxim (flexnet/C-79) is not among them")] {
+        let refused = server.cli(&[&rule[..], &["--except", who]].concat());
+        assert!(refused.code != 0 && refused.err.contains(why), "{} {}", refused.out, refused.err);
+    }
+    let except = [&rule[..], &["--except", "kim"]].concat();
+    let shown = server.cli(&except);
+    assert!(shown.out.contains("(kimberly) stay two people, whatever the rule says later"), "{}", shown.out);
+    assert!(shown.out.contains("called bob; robert signs in as well"), "{}", shown.out);
+    let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
+    let done = server.cli(&[&except[..], &["--confirm", &plan]].concat()).ok();
+    assert!(done.contains("two people linked"), "{done}");
+    // By the time it linked whoever came later it had its chance with kim.
+    slapd.change(&numbered("eve", "C-79"));
+    wait_for("eve to be maxim", || pulls(&server, "eve").then_some(()));
+    assert!(pulls(&server, "bob") && !pulls(&server, "kim"));
+    assert_eq!(server.pages("/api/v1/problems?kind=link"), Vec::<Value>::new());
+    // Each name of the user signs in; a role given now is bob's, and a secret nobody's, once the two are parted.
+    assert_eq!(signed_in(&server, "robert", "bob").as_deref(), Some("bob"));
+    server.cli(&["projects", "create", "tools"]).ok();
+    server.cli(&["bindings", "set", "user:robert", "Developer", "project:tools"]).ok();
+    let secret = server.secret_for("bob");
+    server.token("bob", &secret, "").expect(200);
+    for (command, why) in [
+        (["users", "link", "bob", "bob"], "Two people are needed, and both are bob ("),
+        (["users", "link", "bob", "robert"], "They are one user already: bob ("),
+        (["users", "unlink", "bob", "kim"], "are two users already"),
+        (["users", "rename", "kim", "kim b"], "a name without spaces"),
+    ] {
+        let refused = server.cli(&command);
+        assert!(refused.code != 0 && refused.err.contains(why), "{command:?}: {} {}", refused.out, refused.err);
+    }
+    let unlink = ["users", "unlink", "bob", "robert", "--given-since", "bob"];
+    let shown = server.cli(&unlink[..4]);
+    for told in [
+        "role Developer on project tools, given since they were linked, stays with",
+        "was made since they were linked and ends",
+    ] {
+        assert!(shown.out.contains(told), "{told}: {}", shown.out);
+    }
+    let shown = server.cli(&unlink);
+    let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
+    server.cli(&[&unlink[..], &["--confirm", &plan]].concat()).ok();
+    assert_eq!(actions(&server, "bob", "bob", "tools"), strings(&["pull", "push"]));
+    assert!(!pulls(&server, "bob"));
+    // And it stays so.
+    slapd.change(&person("ned", "people", "ned"));
+    wait_for("ned", || signed_in(&server, "ned", "ned"));
+    assert!(!pulls(&server, "bob") && !pulls(&server, "kim") && pulls(&server, "eve"));
 }

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     body::JsonBody,
-    extractors::{ApiState, Read, Write},
+    extractors::{ApiState, FreeName, Read, Write},
     problem::{ProblemDocument, Result},
     query::{FreshnessParams, NoFilter, Paged, PagingParams},
     response,
@@ -52,7 +52,8 @@ async fn apply(Write(commands): Write, JsonBody(request): JsonBody<LinkRequest>)
 }
 
 /// Gives a user another name, whatever its sources ask for; whoever had it is called otherwise. Refused while whoever has
-/// it may sign in, and while whoever has or had it still has a secret, a role given by name, or a personal project.
+/// it may sign in, while whoever has or had it still has a secret or a role given by name, and where the access profile gives
+/// everybody a project of the own name and `with_personal_project` does not say that it passes too.
 #[utoipa::path(
     put, path = "/api/v1/users/{name}/username", tag = "users", operation_id = "user_rename", request_body = NewUserName,
     params(("name" = String, Path, description = "The user's name or id")),
@@ -69,9 +70,10 @@ async fn rename(
 /// Frees a name that is kept for whoever had it: who asks for it first has it then.
 #[utoipa::path(
     delete, path = "/api/v1/usernames/{username}", tag = "users", operation_id = "username_free",
-    params(("username" = String, Path, description = "The name")),
+    params(("username" = String, Path, description = "The name"),
+        ("with_personal_project" = Option<bool>, Query, description = "Leave the personal project of this name to whoever has the name next")),
     responses((status = 200, body = CommandOutcome), (status = "default", body = ProblemDocument, content_type = "application/problem+json"))
 )]
-async fn free(Write(commands): Write, Path(username): Path<String>) -> Result<Response> {
-    response::outcome(StatusCode::OK, &identity::free(commands, &username).await?)
+async fn free(free: FreeName, Path(username): Path<String>) -> Result<Response> {
+    response::outcome(StatusCode::OK, &identity::free(free.commands, &username, free.with_personal_project).await?)
 }

@@ -36,17 +36,23 @@ pub enum UsersCommand {
     /// Give a user another name, whatever its source asks for
     ///
     /// Whoever had it is called otherwise. Refused while whoever has it may sign in, and while whoever has or had it still has a
-    /// secret, a role given by name or a personal project.
+    /// secret or a role given by name. The user's own personal project is found by the new name and the old one.
     Rename {
         /// Its name or id
         user: String,
         /// The new name
         name: String,
+        /// Take over what was pushed to the personal project of whoever has or had the name
+        #[arg(long)]
+        with_personal_project: bool,
     },
     /// Free a name that is kept for whoever had it: who asks for it first has it then
     Free {
         /// The name
         name: String,
+        /// Leave what was pushed to the personal project of this name to whoever has the name next
+        #[arg(long)]
+        with_personal_project: bool,
     },
 }
 
@@ -67,9 +73,12 @@ pub struct LinkArgs {
     /// The other source, of same_id; of made_again the one that took the source's place
     #[arg(long, requires = "rule")]
     pub with: Option<String>,
-    /// SOURCE/PERSON, whom the rule is not to link; can be given more than once
+    /// SOURCE/PERSON or a user's name, whom the rule is not to link, now or later; can be given more than once
     #[arg(long, requires = "rule", value_name = "PERSON")]
     pub except: Vec<String>,
+    /// Of made_again: also who was there while whoever was removed was there too, as where a directory was moved
+    #[arg(long, requires = "rule")]
+    pub overlapping: bool,
     /// The plan that was shown, lnk_..; asked for on a terminal
     #[arg(long, value_name = "PLAN")]
     pub confirm: Option<String>,
@@ -102,10 +111,13 @@ impl LinkRule {
 /// Whom to part.
 #[derive(Debug, Clone, Args)]
 pub struct UnlinkArgs {
-    /// SOURCE/PERSON
+    /// SOURCE/PERSON, or the person's name
     pub one: String,
-    /// SOURCE/PERSON
+    /// SOURCE/PERSON, or the person's name
     pub other: String,
+    /// With whom stays what was given since they were linked; else roles stay where they are and secrets end
+    #[arg(long, value_name = "PERSON")]
+    pub given_since: Option<String>,
     /// The plan that was shown, lnk_..; asked for on a terminal
     #[arg(long, value_name = "PLAN")]
     pub confirm: Option<String>,

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use rollcall_app::{
     CommandOutcome,
     access::identity::{
-        LinkChange, LinkPlanShown, LinkRequest, LinkShown, LinksApplied, NewUserName, PersonChangeShown,
+        LinkChange, LinkPlanShown, LinkPlanned, LinkRequest, LinkShown, LinksApplied, NewUserName, PersonChangeShown,
     },
 };
 
@@ -43,7 +43,7 @@ pub async fn links(client: &Client, format: OutputFormat) -> Result<Exit, Failur
 /// # Errors
 /// As [`Failure`].
 pub async fn link(client: &Client, format: OutputFormat, args: &LinkArgs) -> Result<Exit, Failure> {
-    let LinkArgs { one, other, rule, source, with, except, confirm } = args;
+    let LinkArgs { one, other, rule, source, with, except, overlapping, confirm } = args;
     let request = LinkRequest {
         change: LinkChange::Link,
         persons: one.clone().zip(other.clone()).map(Into::into),
@@ -51,6 +51,8 @@ pub async fn link(client: &Client, format: OutputFormat, args: &LinkArgs) -> Res
         source: source.clone(),
         with: with.clone(),
         except: except.clone(),
+        overlapping: *overlapping,
+        given_since: None,
         confirm: confirm.clone(),
     };
     change(client, format, request).await
@@ -61,7 +63,7 @@ pub async fn link(client: &Client, format: OutputFormat, args: &LinkArgs) -> Res
 /// # Errors
 /// As [`Failure`].
 pub async fn unlink(client: &Client, format: OutputFormat, args: &UnlinkArgs) -> Result<Exit, Failure> {
-    let UnlinkArgs { one, other, confirm } = args.clone();
+    let UnlinkArgs { one, other, given_since, confirm } = args.clone();
     let request = LinkRequest {
         change: LinkChange::Unlink,
         persons: Some([one, other]),
@@ -69,6 +71,8 @@ pub async fn unlink(client: &Client, format: OutputFormat, args: &UnlinkArgs) ->
         source: None,
         with: None,
         except: Vec::new(),
+        overlapping: false,
+        given_since,
         confirm,
     };
     change(client, format, request).await
@@ -77,8 +81,9 @@ pub async fn unlink(client: &Client, format: OutputFormat, args: &UnlinkArgs) ->
 /// What is done is what was shown, or nothing.
 async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest) -> Result<Exit, Failure> {
     let plan = client.post::<LinkPlanShown>(&api_path(&["links", "plan"]), &request).await?;
-    if plan.value.links.is_empty() {
-        format.print(&plan.json, |_| "nobody is to be linked\n".to_owned());
+    if plan.value.links.is_empty() && plan.value.excepted.is_empty() {
+        let why = plan.value.nobody.as_deref().map_or_else(String::new, |why| format!(": {}", escape_controls(why)));
+        format.print(&plan.json, |_| format!("nobody is to be linked{why}\n"));
         return Ok(Exit::Yes);
     }
     if let OutputFormat::Text(paint) = format {
@@ -102,6 +107,9 @@ async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest)
     let LinksApplied { links, left, position, .. } = &done.value;
     let word = if request.change == LinkChange::Link { "linked" } else { "parted" };
     let text = match links {
+        _ if plan.value.links.is_empty() => {
+            format!("nobody {word}, and who was excepted stays two people, position {position}\n")
+        }
         1 => format!("two people {word}, position {position}\n"),
         links => format!("{links} times two people {word}, position {position}\n"),
     };
@@ -113,16 +121,18 @@ async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest)
     Ok(Exit::Yes)
 }
 
+fn pair_text(pair: &LinkPlanned) -> String {
+    let all = pair.persons.iter().zip(&pair.names);
+    let all: Vec<String> =
+        all.map(|(person, name)| format!("{} ({})", escape_controls(person), escape_controls(name))).collect();
+    all.join(" and ")
+}
+
 fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> String {
     let mut out = String::new();
     let sign = if change == LinkChange::Link { paint.good("+") } else { paint.bad("-") };
     for pair in plan.links.iter().take(MAX_PRINTED) {
-        let one = |n: usize| -> String {
-            let (person, name) = (pair.persons.get(n), pair.names.get(n));
-            let [person, name] = [person, name].map(|text| escape_controls(text.map_or("", String::as_str)));
-            format!("{person} ({name})")
-        };
-        out.push_str(&format!("  {sign} {} and {} are one user\n", one(0), one(1)));
+        out.push_str(&format!("  {sign} {} are one user\n", pair_text(pair)));
     }
     if plan.links.len() > MAX_PRINTED {
         out.push_str(&format!("  and {} more; --json has them\n", plan.links.len() - MAX_PRINTED));
@@ -132,12 +142,19 @@ fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> Stri
         let left = paint.bad(&format!("{} more pairs are left", plan.left));
         out.push_str(&format!("  {left}: at most {at_once} are linked at once; ask again once these are\n"));
     }
+    for pair in plan.excepted.iter().take(MAX_PRINTED) {
+        let text = pair_text(pair);
+        out.push_str(&format!("  {} {text} stay two people, whatever the rule says later\n", paint.dim("=")));
+    }
+    for note in plan.notes.iter().take(MAX_PRINTED) {
+        out.push_str(&format!("  {} {}  {}\n", paint.bad("!"), cell(&note.person), escape_controls(&note.text)));
+    }
     if plan.changes.is_empty() {
         out.push_str("no role changes\n");
     }
-    for PersonChangeShown { person, scope, role, appears } in plan.changes.iter().take(MAX_PRINTED) {
+    for PersonChangeShown { person, name, scope, role, appears } in plan.changes.iter().take(MAX_PRINTED) {
         let sign = if *appears { paint.good("+") } else { paint.bad("-") };
-        out.push_str(&format!("  {sign} {}  {}  {}\n", scope_text(scope), cell(person), cell(role)));
+        out.push_str(&format!("  {sign} {}  {} ({})  {}\n", scope_text(scope), cell(name), cell(person), cell(role)));
     }
     let more = plan.total.saturating_sub(plan.changes.len().min(MAX_PRINTED) as u64);
     if more > 0 {
@@ -151,9 +168,9 @@ fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> Stri
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn rename(client: &Client, format: OutputFormat, user: &str, name: &str) -> Result<Exit, Failure> {
-    let new = NewUserName { username: name.to_owned() };
-    let done = client.put::<CommandOutcome>(&api_path(&["users", user, "username"]), &new).await?;
+pub async fn rename(client: &Client, format: OutputFormat, user: &str, new: &NewUserName) -> Result<Exit, Failure> {
+    let name = &new.username;
+    let done = client.put::<CommandOutcome>(&api_path(&["users", user, "username"]), new).await?;
     let text = match &*done.value.effect {
         "applied" => format!("{} is called {} now, position {}\n", cell(&user), cell(&name), done.value.position),
         _ => format!("{} was called so already\n", cell(&user)),
@@ -166,8 +183,9 @@ pub async fn rename(client: &Client, format: OutputFormat, user: &str, name: &st
 ///
 /// # Errors
 /// As [`Failure`].
-pub async fn free(client: &Client, format: OutputFormat, name: &str) -> Result<Exit, Failure> {
-    let done = client.delete::<CommandOutcome>(&api_path(&["usernames", name])).await?;
+pub async fn free(client: &Client, format: OutputFormat, name: &str, with_project: bool) -> Result<Exit, Failure> {
+    let query = [("with_personal_project", with_project.to_string())];
+    let done = client.delete_with::<CommandOutcome>(&api_path(&["usernames", name]), &query).await?;
     let text = match &*done.value.effect {
         "applied" => format!("{} is kept for nobody any more, position {}\n", cell(&name), done.value.position),
         _ => format!("{} was kept for nobody\n", cell(&name)),
@@ -182,8 +200,16 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_not_the_whole_says_how_many_are_left() {
-        let plan =
-            |left| LinkPlanShown { plan: "lnk_1".to_owned(), links: Vec::new(), changes: Vec::new(), total: 0, left };
+        let plan = |left| LinkPlanShown {
+            plan: "lnk_1".to_owned(),
+            links: Vec::new(),
+            excepted: Vec::new(),
+            notes: Vec::new(),
+            nobody: None,
+            changes: Vec::new(),
+            total: 0,
+            left,
+        };
         let text = |left| plan_text(ColorMode::Plain, LinkChange::Link, &plan(left));
         assert!(text(41).contains("41 more pairs are left"), "{}", text(41));
         assert!(!text(0).contains("left"), "{}", text(0));

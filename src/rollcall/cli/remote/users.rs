@@ -2,7 +2,10 @@
 
 use rollcall_app::{
     List,
-    access::users::{Access, Person, User},
+    access::{
+        identity::NewUserName,
+        users::{Access, Person, User},
+    },
 };
 use serde_json::Value;
 
@@ -49,8 +52,13 @@ pub async fn run(client: &Client, format: OutputFormat, command: &UsersCommand) 
         UsersCommand::Link(args) => return identity::link(client, format, args).await,
         UsersCommand::Unlink(args) => return identity::unlink(client, format, args).await,
         UsersCommand::Links => return identity::links(client, format).await,
-        UsersCommand::Rename { user, name } => return identity::rename(client, format, user, name).await,
-        UsersCommand::Free { name } => return identity::free(client, format, name).await,
+        UsersCommand::Rename { user, name, with_personal_project } => {
+            let new = NewUserName { username: name.clone(), with_personal_project: *with_personal_project };
+            return identity::rename(client, format, user, &new).await;
+        }
+        UsersCommand::Free { name, with_personal_project } => {
+            return identity::free(client, format, name, *with_personal_project).await;
+        }
     }
     Ok(Exit::Yes)
 }

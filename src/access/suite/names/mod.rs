@@ -1,3 +1,7 @@
+//! What users are called, by whom and until when; and, in `links`, which persons are one user.
+
+mod links;
+
 use proptest::prelude::*;
 use rollcall_events::{
     Body,
@@ -7,15 +11,12 @@ use rollcall_events::{
 use crate::{
     effort::Effort,
     past::slice::{Basis, PastQuestion},
-    questions::{
-        links::{LinkGiver, LinkRule},
-        problems::RosterProblem,
-    },
+    questions::problems::RosterProblem,
     roster::{Roster, users::NameProblem},
     suite::histories::{History, noon, past_profile},
 };
 
-pub(super) fn person(h: &mut History, source: &str, id: &str, username: Option<&str>) {
+fn person(h: &mut History, source: &str, id: &str, username: Option<&str>) {
     let username = serde_json::to_string(&username).unwrap();
     let id = serde_json::to_string(id).unwrap();
     h.say(
@@ -187,10 +188,9 @@ fn an_authoritative_source_has_the_first_claim_to_a_name_and_whoever_had_it_is_c
 }
 
 #[test]
-fn a_name_stays_while_its_holder_has_a_secret_a_role_given_by_name_or_a_personal_project() {
+fn a_name_stays_while_its_holder_has_a_secret_or_a_role_given_by_name() {
     let invite = r#"{"secret":"s","user":"flexnet/C-77","sha256":"HASH","expires":"2027-01-01T00:00:00Z"}"#;
     let bind = r#"{"principal":{"user":"flexnet/C-77"},"role":"system_of_record","scope":"root","author":"admin key"}"#;
-    let personal = past_profile(true);
     for (kind, data, end, ends, what) in [
         (
             "secret.issued",
@@ -207,7 +207,6 @@ fn a_name_stays_while_its_holder_has_a_secret_a_role_given_by_name_or_a_personal
             "1 secret or invitation in force",
         ),
         ("binding.set", bind.to_owned(), "binding.removed", bind.to_owned(), "1 role given by name"),
-        ("profile.set", personal, "profile.set", past_profile(false), "a personal project of this name"),
     ] {
         let mut h = two_bobs();
         h.say("local", kind, None, &data);
@@ -241,7 +240,7 @@ fn who_may_not_sign_in_and_whose_source_is_suspended_takes_no_name_from_anybody(
     assert_eq!(named(&roster, "corp", "u-1").1, None, "it is called by the name of its user");
 }
 
-pub(super) fn link(a: &str, b: &str) -> String {
+fn link(a: &str, b: &str) -> String {
     let one = |id: &str| {
         let (source, person) = id.split_once('/').unwrap();
         format!(r#"{{"source":"{source}","person":"{person}"}}"#)
@@ -309,41 +308,42 @@ fn an_entry_that_is_made_again_waits_for_somebody_to_say_whether_it_is_the_same_
 }
 
 #[test]
-fn the_rule_for_who_was_made_again_looks_where_it_is_told_to_and_links_neither_of_two_who_could_be_the_one() {
-    let mut h = History::settings(true);
-    h.say("local", "settings.set", None, r#"{"sources":{"corp":{"order":"version","authoritative":true},"corp2":{"order":"version","authoritative":true}},"author":"test"}"#);
-    let linkable = |h: &History, with: &str| {
-        let pairs = h.fold().linkable(LinkRule::MadeAgain, "corp", with);
-        pairs.iter().map(|pair| pair.each_ref().map(|one| format!("{}/{}", one.source, one.person))).collect::<Vec<_>>()
-    };
-    person(&mut h, "corp", "old", Some("ada"));
-    person(&mut h, "corp2", "new", Some("ada"));
-    assert!(linkable(&h, "corp2").is_empty(), "who is there still was not made again");
-    h.say("corp", "person.removed", Some(2), r#"{"person":"old"}"#);
-    assert_eq!(linkable(&h, "corp2"), [["corp/old", "corp2/new"]]);
-    assert!(linkable(&h, "corp").is_empty());
-    person(&mut h, "corp", "again", Some("ada"));
-    assert!(linkable(&h, "corp2").is_empty() && linkable(&h, "corp").is_empty());
-    h.say("corp2", "person.removed", Some(2), r#"{"person":"new"}"#);
-    assert_eq!(linkable(&h, "corp"), [["corp/old", "corp/again"]]);
-}
-
-/// Whoever may post persons could else fill the table of sources, and be taken for one that comes later.
-#[test]
-fn whom_a_source_says_its_person_to_be_makes_no_source() {
+fn what_was_pushed_below_a_name_is_whose_name_it_is_or_was_until_it_passes_with_open_eyes() {
     let mut h = History::settings(false);
-    let same: Vec<String> =
-        ["corp", "nowhere", "local"].map(|source| format!(r#"{{"source":"{source}","person":"u-1"}}"#)).into();
-    let data = format!(r#"{{"person":"C-1","account":null,"active":true,"same_as":[{}]}}"#, same.join(","));
-    h.say("flexnet", "person.upserted", Some(1), &data);
-    let roster = h.fold();
-    assert!(!roster.sources().any(|source| source == "nowhere"), "{:?}", roster.sources().collect::<Vec<_>>());
-    person(&mut h, "corp", "u-1", None);
-    assert_eq!(link_flaws(&h.fold()).len(), 1, "of one that is configured it is told, also before it said anything");
-    let many: Vec<String> = (0..17).map(|n| format!(r#"{{"source":"s{n}","person":"u-1"}}"#)).collect();
-    let data = format!(r#"{{"person":"C-1","account":null,"active":true,"same_as":[{}]}}"#, many.join(","));
-    let refused = Body::parse("rollcall.person.upserted.v1", &data).unwrap_err();
-    assert!(refused.to_string().contains("/same_as"), "{refused}");
+    h.say("local", "profile.set", None, &past_profile(true));
+    person(&mut h, "corp", "u-1", Some("pgreen"));
+    person(&mut h, "corp", "u-2", Some("paul"));
+    let whose = |h: &History, name: &str| {
+        let roster = h.fold();
+        roster.project_by_name(name).map(|project| roster.project(project).id)
+    };
+    let first = Some("personal/corp/u-1".to_owned());
+    let mut linked = h.clone();
+    linked.say("local", "identity.linked", None, &link("corp/u-1", "corp/u-2"));
+    assert_eq!(["pgreen", "paul"].map(|name| whose(&linked, name)), [first.clone(), first.clone()]);
+    give(&mut h, "corp/u-1", "peter");
+    assert_eq!(
+        ["pgreen", "peter"].map(|name| whose(&h, name)),
+        [first.clone(), first.clone()],
+        "it is not called so any more"
+    );
+    let give_with = |with: &str| {
+        let data = format!(r#"{{"username":"pgreen","user":"corp/u-2"{with}}}"#);
+        h.fold()
+            .check_command(&Body::parse("rollcall.user.name.given.v1", &data).unwrap(), noon())
+            .map_err(|why| why.to_string())
+    };
+    let why = give_with("").unwrap_err();
+    assert!(why.contains("personal project") && why.contains("--with-personal-project"), "{why}");
+    assert_eq!(give_with(r#","with_personal_project":true"#), Ok(()));
+    h.say("local", "user.name.given", None, r#"{"username":"pgreen","user":"corp/u-2","with_personal_project":true}"#);
+    assert_eq!(["pgreen", "peter"].map(|name| whose(&h, name)), [Some("personal/corp/u-2".to_owned()), first]);
+    h.say("local", "user.name.given", None, r#"{"username":"paula","user":"corp/u-2"}"#);
+    let free = |with: &str| {
+        let data = format!(r#"{{"username":"paul"{with}}}"#);
+        h.fold().check_command(&Body::parse("rollcall.user.name.freed.v1", &data).unwrap(), noon()).is_ok()
+    };
+    assert_eq!([free(""), free(r#","with_personal_project":true"#)], [false, true]);
 }
 
 #[test]
@@ -392,94 +392,6 @@ fn a_freed_name_goes_to_whoever_waits_for_it_first_of_an_authoritative_source() 
     free(&mut h);
     assert_eq!(due(&h.fold()), ["ada to flexnet/2, freed"]);
     assert_eq!(names(&settle(&mut h)), ["flexnet/1 eve", "flexnet/2 ada", "flexnet/3 ada~flexnet~3"]);
-}
-
-/// An employee whose directory knows him in the licensing system, and the contact there.
-fn stated(h: &mut History, id: &str, sequence: u64, contact: Option<&str>) {
-    let same: Vec<String> =
-        contact.iter().map(|person| format!(r#"{{"source":"flexnet","person":"{person}"}}"#)).collect();
-    let data = format!(r#"{{"person":"{id}","account":null,"active":true,"same_as":[{}]}}"#, same.join(","));
-    h.say("corp", "person.upserted", Some(sequence), &data);
-}
-
-/// What is due of links: made and ended.
-fn due_links(roster: &Roster) -> (Vec<String>, Vec<String>) {
-    let subjects = |bodies: Vec<Body>| bodies.iter().map(Body::subject).collect();
-    (subjects(roster.due_links(0, 100).0), subjects(roster.links_over(0, 100).0))
-}
-
-fn link_flaws(roster: &Roster) -> Vec<String> {
-    let found = roster.problems(RosterProblem::Link, 0, 100).found;
-    found.into_iter().map(|(_, flaw)| format!("{}: {}; {}", flaw.said, flaw.why, flaw.remedy)).collect()
-}
-
-#[test]
-fn what_a_source_says_of_who_is_who_waits_to_be_confirmed_once_and_goes_on_by_itself_from_there() {
-    let mut h = History::settings(false);
-    for contact in ["C-1", "C-2", "C-3"] {
-        person(&mut h, "flexnet", contact, None);
-    }
-    stated(&mut h, "u-1", 1, Some("C-1"));
-    let roster = h.fold();
-    assert_eq!(due_links(&roster), (vec![], vec![]));
-    let flaws = link_flaws(&roster);
-    assert!(flaws.len() == 1 && flaws[0].starts_with("person u-1 is flexnet/C-1: nobody confirmed"), "{flaws:?}");
-    let pairs = roster.linkable(LinkRule::Stated, "corp", "");
-    assert_eq!(pairs.len(), 1);
-    let commands = roster.link_commands(pairs[0].clone(), Some(LinkRule::Stated), &LinkGiver::default());
-    for body in &commands {
-        h.say("local", "identity.linked", None, &body.data());
-    }
-    // From here on whoever comes is linked, and the other way round nothing is.
-    stated(&mut h, "u-2", 1, Some("C-2"));
-    let said = r#"{"person":"C-3","account":null,"active":true,"same_as":[{"source":"corp","person":"u-2"}]}"#;
-    h.say("flexnet", "person.upserted", Some(2), said);
-    let roster = h.fold();
-    assert_eq!(roster.user_by_id("corp/u-1"), roster.user_by_id("flexnet/C-1"));
-    assert_eq!(due_links(&roster), (vec!["link/corp%2Fu-2/flexnet%2FC-2".to_owned()], vec![]));
-    assert_eq!(link_flaws(&roster).len(), 1, "of the licensing system nobody confirmed that it may say so");
-    // What is not said any more ends, and what was parted by hand stays so.
-    stated(&mut h, "u-1", 2, None);
-    assert_eq!(due_links(&h.fold()).1, ["link/corp%2Fu-1/flexnet%2FC-1"]);
-    stated(&mut h, "u-1", 3, Some("C-1"));
-    assert_eq!(due_links(&h.fold()).1, Vec::<String>::new());
-    h.say("local", "identity.unlinked", None, &link("corp/u-1", "flexnet/C-1"));
-    assert_eq!(due_links(&h.fold()).0, ["link/corp%2Fu-2/flexnet%2FC-2"]);
-    // Two who are said to be one: neither is.
-    stated(&mut h, "u-9", 1, Some("C-2"));
-    let roster = h.fold();
-    assert_eq!(due_links(&roster).0, Vec::<String>::new());
-    assert!(
-        link_flaws(&roster).iter().any(|flaw| flaw.contains("says so of several people")),
-        "{:?}",
-        link_flaws(&roster)
-    );
-    let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
-    assert_eq!(
-        (due_links(&again), link_flaws(&again)),
-        (due_links(&roster), link_flaws(&roster)),
-        "a restart forgets it"
-    );
-}
-
-#[test]
-fn a_suspended_source_and_an_inactive_person_link_nobody() {
-    let mut h = History::settings(false);
-    person(&mut h, "flexnet", "C-1", None);
-    person(&mut h, "flexnet", "C-2", None);
-    let linked =
-        r#"{"persons":[{"source":"corp","person":"u-0"},{"source":"flexnet","person":"C-2"}],"rule":"stated"}"#;
-    h.say("local", "identity.linked", None, linked);
-    stated(&mut h, "u-1", 1, Some("C-1"));
-    assert_eq!(due_links(&h.fold()).0.len(), 1);
-    h.say("local", "source.suspended", None, r#"{"source":"corp"}"#);
-    assert_eq!(due_links(&h.fold()).0.len(), 0);
-    h.say("local", "source.resumed", None, r#"{"source":"corp"}"#);
-    let away = r#"{"person":"u-1","account":null,"active":false,"same_as":[{"source":"flexnet","person":"C-1"}]}"#;
-    h.say("corp", "person.upserted", Some(2), away);
-    assert_eq!(due_links(&h.fold()).0.len(), 0);
-    h.say("local", "source.retired", None, r#"{"source":"corp"}"#);
-    assert_eq!(due_links(&h.fold()), (vec![], vec![]));
 }
 
 proptest! {
