@@ -19,15 +19,7 @@ impl Roster {
     /// Gives a person the user name that it asks for, or the nearest that is free; where it asks for one that nobody can
     /// have, the person's id. What is not in effect is kept with its reason. The old name stays reserved.
     pub(super) fn name_person(&mut self, cx: &mut FoldContext<'_>, person: u32, asked: Option<&str>) {
-        let (wanted, unusable) = match asked.map(|asked| (asked, user_name(asked))) {
-            None => (user_name_of_id(self.facts.persons.id(person)), None),
-            Some((_, Ok(name))) => (name, None),
-            Some((asked, Err(why))) => {
-                let shown = asked.get(..asked.floor_char_boundary(MAX_NAME)).unwrap_or_default().to_owned();
-                let id = user_name_of_id(self.facts.persons.id(person));
-                (id, Some(NameNotInEffect::Unusable(shown, why)))
-            }
-        };
+        let (wanted, unusable) = self.name_asked_for(person, asked);
         match self.facts.given_names.get(&person).copied() {
             Some(given) if unusable.is_none() && self.facts.user_names.id(given) == wanted => {
                 self.facts.given_names.remove(&person);
@@ -37,6 +29,28 @@ impl Roster {
                 self.facts.names_not_in_effect.insert(person, unusable.unwrap_or(NameNotInEffect::Overruled(wanted)));
             }
             None => self.take_name(cx, person, &wanted, unusable),
+        }
+    }
+
+    /// The name that a person would have by what its source says, and why it is not the one that the source gave.
+    fn name_asked_for(&self, person: u32, asked: Option<&str>) -> (String, Option<NameNotInEffect>) {
+        let id = || user_name_of_id(self.facts.persons.id(person));
+        match asked.map(|asked| (asked, user_name(asked))) {
+            None => (id(), None),
+            Some((_, Ok(name))) => (name, None),
+            Some((asked, Err(why))) => {
+                let shown = asked.get(..asked.floor_char_boundary(MAX_NAME)).unwrap_or_default().to_owned();
+                (id(), Some(NameNotInEffect::Unusable(shown, why)))
+            }
+        }
+    }
+
+    /// Notes the name that a superseded event asked for: by what is known now it may have been the person's.
+    pub(super) fn mention_name(&mut self, effect: &Effect, person: u32, asked: Option<&str>) {
+        if *effect == Effect::Superseded {
+            let name = self.name_asked_for(person, asked).0;
+            let name = self.intern_user_name(&name);
+            self.note_mention(effect, Field::PersonName, person, name);
         }
     }
 

@@ -47,6 +47,7 @@ impl Roster {
             self.fast_path.update_person(&self.facts, &self.index, ix);
         }
         self.note_mention(&effect, Field::PersonAccount, ix, account);
+        self.mention_name(&effect, ix, data.username.as_deref());
         effect
     }
 

@@ -236,7 +236,7 @@ impl SubjectCollector<'_> {
                     if facts.name_holders.contains_key(&name) {
                         self.add_local(username_subject(facts.user_names.id(name)))?;
                     }
-                    queue.extend(facts.ever_had_name(name));
+                    queue.extend(self.ever_asked_for(name));
                 }
             }
         }
@@ -421,11 +421,17 @@ impl SubjectCollector<'_> {
         Ok(places)
     }
 
-    /// Whoever ever had a name.
+    /// Whoever ever had a name, or was said to have it by an event that was superseded.
+    fn ever_asked_for(&self, name: u32) -> impl Iterator<Item = u32> + '_ {
+        self.roster.facts.ever_had_name(name).chain(self.rows_referring_to(Field::PersonName, &[], name))
+    }
+
+    /// Whoever ever had a name or may have had it: `x~source` is somebody who asked for `x` when `x` was taken.
     fn ever_called(&self, name: &str) -> Vec<u32> {
-        let facts = &self.roster.facts;
-        let name = facts.user_names.find(0, name).or_else(|| facts.user_names.find(0, &canonical_name(name)));
-        name.into_iter().flat_map(|name| facts.ever_had_name(name)).collect()
+        let find = |name: &str| self.roster.facts.user_names.find(0, name);
+        let typed = if find(name).is_some() { name.to_owned() } else { canonical_name(name) };
+        let shorter = typed.match_indices('~').filter_map(|(end, _)| typed.get(..end));
+        std::iter::once(typed.as_str()).chain(shorter).filter_map(find).flat_map(|ix| self.ever_asked_for(ix)).collect()
     }
 
     /// Whoever a name or id ever meant, with every group that each was ever in, to any depth.

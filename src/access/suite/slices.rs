@@ -315,6 +315,46 @@ fn a_project_that_only_came_too_late_is_found_by_what_is_known_now() {
     assert_eq!(members(&slice, slice.project_by_name("k").unwrap(), then).len(), 1);
 }
 
+/// By what is known now somebody may have had a name, and a project of that name, whom the log has never called so.
+#[test]
+fn the_project_of_somebody_who_came_too_late_is_found_by_the_name_that_an_event_asked_for() {
+    let mut history = History::default();
+    history.say("local", "settings.set", None, r#"{"sources":{"flexnet":{"order":"version"}}}"#);
+    history.say("local", "profile.set", None, &past_profile(true));
+    history.say("flexnet", "person.removed", Some(6), r#"{"person":"p"}"#);
+    history.say(
+        "flexnet",
+        "person.upserted",
+        Some(3),
+        r#"{"person":"p","username":"later","account":null,"active":true}"#,
+    );
+    history.say(
+        "flexnet",
+        "person.upserted",
+        Some(2),
+        r#"{"person":"p","username":"sooner","account":null,"active":true}"#,
+    );
+    history.say("flexnet", "person.upserted", Some(1), r#"{"person":"asks","account":null,"active":true}"#);
+    let at = |kind: &str, sequence: Option<u64>| match (kind.contains("removed"), sequence) {
+        (true, _) => noon(),
+        (false, Some(3)) => noon() - Duration::days(1),
+        (false, _) => noon() - Duration::days(3),
+    };
+    for event in history.0.iter_mut().filter(|event| !event.key.source.is_local()) {
+        event.time = Some(at(&event.kind, event.sequence));
+    }
+    let past = Past::of(&history, true);
+    assert!(past.live.user_by_name("later").is_none(), "it was over before it began");
+    for (hours, name) in [(1, "later"), (36, "sooner")] {
+        let (then, scope) = (noon() - Duration::hours(hours), ScopeName::Project(name));
+        for user in [Some("flexnet/asks"), Some(name)] {
+            let slice = past.effective(past.events(PastQuestion::Access { user, scope }, Basis::Effective), then);
+            assert!(slice.project_by_name(name).is_some(), "{name} for {user:?}");
+            assert_eq!(slice.user_by_name(name).map(|user| slice.user_id(user)).as_deref(), Some("flexnet/p"));
+        }
+    }
+}
+
 /// A law over worlds without roles would prove nothing.
 #[test]
 fn the_random_pasts_reach_every_kind_of_reason() {

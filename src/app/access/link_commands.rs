@@ -94,7 +94,7 @@ fn excepted(roster: &Roster, pairs: &[[SourcePerson; 2]], except: &[String]) -> 
     let mut left_out = Vec::new();
     for (n, text) in except.iter().enumerate() {
         let one = person(roster, text).map_err(|error| {
-            error.with_field(SchemaError::at(&format!("/except/{n}"), "a person, or the name of a user"))
+            error.with_field(SchemaError::at(format!("/except/{n}"), "a person, or the name of a user"))
         })?;
         // A name may be that of another person of the user.
         let same =
