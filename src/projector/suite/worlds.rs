@@ -266,6 +266,7 @@ fn local_facts() -> Vec<NewEvent> {
         ("group.upserted", r#"{"group":"l"}"#),
         ("group.member.added", r#"{"group":"k","member":{"group":"local/l"}}"#),
         ("group.member.added", r#"{"group":"l","member":{"service":"ci"}}"#),
+        ("group.member.added", r#"{"group":"l","member":{"person":"a/2"}}"#),
         (
             "binding.set",
             r#"{"principal":{"group":"local/k"},"role":"developer","scope":{"folder":"acc"},"author":"x"}"#,
