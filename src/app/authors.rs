@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt as _;
 use rollcall_access::Roster;
 use rollcall_events::{
     LOCAL, Position, Recorded,
@@ -12,9 +13,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{Reads, error::Result};
-
-/// How many events are read at a time.
-const CHUNK: usize = 4096;
 
 /// What kind of thing causes events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -116,10 +114,9 @@ impl EventCause {
 impl Reads {
     /// Who caused these events, in the order of the log.
     pub(crate) async fn causes(&self, positions: BTreeSet<Position>) -> Result<Vec<EventCause>> {
-        let positions: Vec<Position> = positions.into_iter().collect();
         let mut causes = Vec::with_capacity(positions.len());
-        for some in positions.chunks(CHUNK) {
-            let records = self.tail().records(some).await?;
+        let mut pages = self.tail().records(positions.into_iter().collect());
+        while let Some(records) = pages.next().await.transpose()? {
             let roster = self.live().read();
             causes.extend(records.iter().map(|record| EventCause::of(&roster, record)));
         }

@@ -111,8 +111,8 @@ impl App {
     pub async fn given(&self, request: &OneRequest) -> Result<Given> {
         let positions = self.tail.by_id(LOCAL, &request.begins, u32::MAX).await?;
         let Some(first) = positions.first() else { return Ok(Given::Nothing) };
-        let first = self.tail.records(&[*first]).await?;
-        let same = first.iter().all(|record| record.event.correlation.as_ref() == Some(&request.asked));
+        let first = self.tail.record(*first).await?;
+        let same = first.event.correlation.as_ref() == Some(&request.asked);
         Ok(if same { Given::At(positions) } else { Given::Other })
     }
 }
@@ -364,6 +364,9 @@ pub(crate) async fn append_all(app: &App, bodies: &[Body], origin: &Origin) -> R
     let mut given = origin.request.as_ref().map(|request| request.next(bodies.len()));
     let mut events = Vec::with_capacity(bodies.len());
     for body in bodies {
+        body.check_size().map_err(|error| {
+            ErrorKind::InvalidBody.because(format!("{error}. Nothing was recorded.")).with_field(error)
+        })?;
         let (id, correlation) = match &mut given {
             Some((ids, asked)) => (ids.next(), Some(Arc::clone(asked))),
             None => (None, None),

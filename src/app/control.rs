@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Subject};
+use rollcall_eventlog::WriteAhead;
 use rollcall_events::Position;
 use rollcall_store::{ops::DecisionRow, read::SupersededRow};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// As [`Control::check`].
     async fn rebuild(&self, projection: &str) -> Result<Checked, ControlError>;
+
+    /// What the log has written ahead of its place, and who keeps it there.
+    fn write_ahead(&self) -> WriteAhead;
 
     /// Reads the whole log and checks its chain.
     ///

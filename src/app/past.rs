@@ -193,8 +193,8 @@ impl Reads {
             return Ok(PastRoster { roster: self.fold_all(turn, to, budget).await?, moment, at });
         }
         let mut records = Vec::new();
-        for some in positions.chunks(CHUNK) {
-            let some = self.tail().records(some).await?;
+        let mut pages = self.tail().records(positions);
+        while let Some(some) = pages.next().await.transpose()? {
             match basis {
                 Basis::Recorded => (roster, budget) = fold(turn, roster, budget, move || some).await?,
                 Basis::Effective => {
@@ -236,15 +236,15 @@ impl Reads {
         if sooner.len() as u64 > first.position.0.div_ceil(2) {
             (before, budget) = self.fold_in_order(turn, before, sooner, budget).await?;
         } else {
-            for some in sooner.chunks(CHUNK) {
-                let some = self.tail().records(some).await?;
+            let mut pages = self.tail().records(sooner.to_vec());
+            while let Some(some) = pages.next().await.transpose()? {
                 (before, budget) = fold(turn, before, budget, move || some).await?;
             }
         }
         before.advance_to(first.position);
         let mut events = Vec::with_capacity(later.len());
-        for some in later.chunks(CHUNK) {
-            let some = self.tail().records(some).await?;
+        let mut pages = self.tail().records(later.to_vec());
+        while let Some(some) = pages.next().await.transpose()? {
             budget.hold(&some)?;
             events.extend(some);
         }

@@ -1,6 +1,7 @@
 //! What every engine offers besides its two halves, and what the facade asks of it. Names no engine.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::{Append, ClockAhead, Tail};
 
@@ -12,6 +13,9 @@ pub(crate) trait Engine: Append + Tail {
 
     /// How far the machine's clock is ahead of what it can say; nothing where it can be right.
     fn clock_ahead(&self) -> Option<ClockAhead>;
+
+    /// What is written ahead of its place in the storage.
+    fn write_ahead(&self) -> WriteAhead;
 
     /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
     async fn close(&self);
@@ -37,6 +41,33 @@ impl Health {
             Self::Writable => None,
             Self::Resting { why } => Some(why),
         }
+    }
+}
+
+/// What is durable and not in its place in the storage yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteAhead {
+    /// How many bytes it has, when they were moved last.
+    pub bytes: u64,
+    /// That a reader keeps them from being moved, where they are more than they should be. Appends go on; it grows with
+    /// them until the reader ends.
+    pub held: Option<Held>,
+}
+
+/// A reader that stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Who reads, for people; empty where the system does not tell.
+    pub by: Vec<String>,
+}
+
+impl Held {
+    /// Who reads, for people.
+    #[must_use]
+    pub fn readers(&self) -> String {
+        if self.by.is_empty() { "somebody".to_owned() } else { self.by.join(", ") }
     }
 }
 

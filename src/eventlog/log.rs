@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     Append, AppendError, ClockAhead, ClockMend, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail,
-    TailError, VerifyError, VerifyOptions, VerifyProgress, VerifyReport, When,
+    TailError, VerifyError, VerifyOptions, VerifyProgress, VerifyReport, When, WriteAhead,
     engine::Engine,
     engines::{memory::MemoryLog, sqlite},
     tail::CLOCK_MENDED,
@@ -150,6 +150,12 @@ impl Log {
         self.0.health()
     }
 
+    /// What is written ahead of its place in the storage, and who keeps it there.
+    #[must_use]
+    pub fn write_ahead(&self) -> WriteAhead {
+        self.0.write_ahead()
+    }
+
     /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
     pub async fn close(&self) {
         self.0.close().await;
@@ -190,8 +196,8 @@ impl Tail for Log {
         self.0.page(after, limit, filter).await
     }
 
-    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
-        self.0.records(positions).await
+    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>> {
+        self.0.records(positions)
     }
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {

@@ -22,17 +22,32 @@ pub(crate) struct Sequenced {
     pub last_time: DateTime<Utc>,
 }
 
+/// What stands under a key already: enough to tell whether the same returns, whatever its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Where it stands.
+    pub position: Position,
+    /// What it says.
+    pub content: Digest,
+}
+
+impl Known {
+    pub(crate) fn of(record: &Recorded) -> Self {
+        Self { position: record.position, content: record.event.content() }
+    }
+}
+
 /// The log keeps microseconds; a finer time is cut before anything is compared, hashed or stored.
 pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
-/// `find` gives the record that already stands under a key.
+/// `find` gives what already stands under a key.
 /// `now` may lie before `last_time` (a clock that was set back): what is recorded never does, but from an event on that
 /// mends the clock.
-pub(crate) fn sequence<'k>(
+pub(crate) fn sequence(
     batches: Vec<Vec<NewEvent>>,
-    find: impl Fn(&EventKey) -> Option<&'k Recorded>,
+    find: impl Fn(&EventKey) -> Option<Known>,
     head: Head,
     last_time: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -53,13 +68,10 @@ pub(crate) fn sequence<'k>(
         let mut outcomes = Vec::with_capacity(batch.len());
         for mut event in batch {
             event.time = event.time.map(to_micros);
-            let earlier = find(&event.key).or_else(|| fresh.get(&event.key).and_then(|at| sequenced.new.get(*at)));
-            if let Some(earlier) = earlier {
-                outcomes.push(if event.has_same_content(&earlier.event) {
-                    Outcome::Duplicate(earlier.position)
-                } else {
-                    Outcome::Conflict(earlier.position)
-                });
+            let fresh_one = || fresh.get(&event.key).and_then(|at| sequenced.new.get(*at)).map(Known::of);
+            if let Some(Known { position, content }) = find(&event.key).or_else(fresh_one) {
+                let same = content == event.content();
+                outcomes.push(if same { Outcome::Duplicate(position) } else { Outcome::Conflict(position) });
                 continue;
             }
             if event.mends_clock() {

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream::BoxStream};
 use rollcall_events::{Digest, LOCAL, LogId, Position, Recorded};
 use tokio::sync::watch;
 
 use crate::{Head, SignedHead};
 
-/// The half of the log that is read.
+/// How many bytes of records are read at once. A single record that has more is read by itself.
+pub const PAGE_BYTES: usize = 4 << 20;
+
+/// The half of the log that is read. Whatever is read comes in pages of at most [`PAGE_BYTES`], so that what a reader holds
+/// does not follow from how large records are.
 #[async_trait]
 pub trait Tail: Send + Sync + 'static {
     /// Which log this is.
@@ -24,7 +28,7 @@ pub trait Tail: Send + Sync + 'static {
     fn head(&self) -> watch::Receiver<Head>;
 
     /// Up to `limit` records after `after` that match, in position order, and where the look-up ended
-    /// (resume there; it may have seen records that do not match).
+    /// (resume there; it may have seen records that do not match). Fewer, or none, say nothing about what comes after.
     ///
     /// # Errors
     /// As [`TailError`].
@@ -35,11 +39,18 @@ pub trait Tail: Send + Sync + 'static {
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError>;
 
-    /// The records at these positions, in position order, each held against the chain. All of them must be there.
+    /// The records at these positions, in position order, each held against the chain. All of them must be there: it ends in
+    /// `Damaged` for a record that is not.
+    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>>;
+
+    /// The record at a position, which must be there.
     ///
     /// # Errors
     /// As [`TailError`]; `Damaged` also for a record that is not there.
-    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError>;
+    async fn record(&self, position: Position) -> Result<Recorded, TailError> {
+        let page = self.records(vec![position]).next().await.transpose()?;
+        page.and_then(|page| page.into_iter().next()).ok_or_else(|| TailError::missing(position))
+    }
 
     /// The positions of up to `limit` events of a source whose id begins with a text, in the order of their ids: the id that
     /// is the text comes first.
@@ -55,9 +66,13 @@ pub trait Tail: Send + Sync + 'static {
     async fn clock_mends(&self) -> Result<Vec<ClockMend>, TailError> {
         let mut positions = self.by_id(LOCAL, CLOCK_MENDED, u32::MAX).await?;
         positions.sort_unstable();
-        let records = self.records(&positions).await?;
-        let mends = records.iter().filter(|record| record.event.mends_clock());
-        Ok(mends.map(|record| ClockMend { position: record.position, from: record.recorded_at }).collect())
+        let mut mends = Vec::new();
+        let mut pages = self.records(positions);
+        while let Some(page) = pages.next().await.transpose()? {
+            let here = page.iter().filter(|record| record.event.mends_clock());
+            mends.extend(here.map(|record| ClockMend { position: record.position, from: record.recorded_at }));
+        }
+        Ok(mends)
     }
 
     /// The newest record at or before a position or an instant; `None` before the first. A record was made no later than a

@@ -76,6 +76,6 @@ impl JsonSchema for Sha256Hex {
         "Sha256".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{64}$"})
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64})
     }
 }

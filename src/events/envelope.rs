@@ -63,14 +63,44 @@ impl NewEvent {
         self.key.source.is_local() && &*self.kind == "rollcall.log.clock.mended.v1"
     }
 
-    /// Whether two events that share a key say the same. What brought them (origin, correlation, trace) may differ.
+    /// What two events that share a key are compared by. What brought them (origin, correlation, trace) may differ.
     #[must_use]
-    pub fn has_same_content(&self, other: &Self) -> bool {
-        self.kind == other.kind
-            && self.subject == other.subject
-            && self.time == other.time
-            && self.sequence == other.sequence
-            && self.data == other.data
+    pub fn content(&self) -> Digest {
+        let mut hash = Sha256::new();
+        let (time, sequence) =
+            (self.time.map(|t| t.timestamp_micros().to_be_bytes()), self.sequence.map(u64::to_be_bytes));
+        let fields = [
+            Some(self.kind.as_bytes()),
+            Some(self.subject.as_bytes()),
+            time.as_ref().map(|t| &t[..]),
+            sequence.as_ref().map(|s| &s[..]),
+            Some(self.data.as_bytes()),
+        ];
+        fields.into_iter().for_each(|field| add(&mut hash, field));
+        Digest(hash.finalize().into())
+    }
+
+    /// How many bytes it is made of: what it costs to hold.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let optional = [&self.origin, &self.correlation, &self.traceparent];
+        self.key.source.as_str().len()
+            + self.key.id.len()
+            + self.kind.len()
+            + self.subject.len()
+            + optional.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+            + self.data.len()
+    }
+}
+
+/// A field with its length, so that no byte can move from one to the next; an absent one differs from an empty one.
+fn add(hash: &mut Sha256, field: Option<&[u8]>) {
+    match field {
+        Some(bytes) => {
+            hash.update((bytes.len() as u64 + 1).to_be_bytes());
+            hash.update(bytes);
+        }
+        None => hash.update(0_u64.to_be_bytes()),
     }
 }
 
@@ -102,13 +132,7 @@ pub fn chain_step(previous: Digest, record: &Recorded) -> Digest {
     hash.update(previous.0);
     hash.update(position.0.to_be_bytes());
     hash.update(recorded_at.timestamp_micros().to_be_bytes());
-    let mut field = |bytes: Option<&[u8]>| match bytes {
-        Some(bytes) => {
-            hash.update((bytes.len() as u64 + 1).to_be_bytes());
-            hash.update(bytes);
-        }
-        None => hash.update(0_u64.to_be_bytes()),
-    };
+    let mut field = |bytes| add(&mut hash, bytes);
     let time = event.time.map(|t| t.timestamp_micros().to_be_bytes());
     let sequence = event.sequence.map(u64::to_be_bytes);
     field(Some(event.key.source.as_str().as_bytes()));

@@ -10,6 +10,7 @@ mod ids;
 pub mod json;
 pub mod names;
 mod schema;
+pub mod size;
 pub mod spoken;
 pub mod time;
 pub mod visible;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::body::data_schemas;
+use crate::{body::data_schemas, size};
 
 /// The schema of one event type's data, by type name.
 #[must_use]
@@ -28,17 +28,17 @@ pub fn schemas() -> Vec<(String, Value)> {
                 "required": ["id", "source", "specversion", "type", "data"],
                 "properties": {
                     "id": {"type": "string", "minLength": 1, "maxLength": 256},
-                    "source": {"type": "string", "minLength": 1},
+                    "source": {"type": "string", "minLength": 1, "maxLength": size::ORIGIN},
                     "specversion": {"const": "1.0"},
                     "type": {"const": kind},
-                    "subject": {"type": "string", "minLength": 1},
+                    "subject": {"type": "string", "minLength": 1, "maxLength": size::SUBJECT},
                     "time": {"type": "string", "format": "date-time"},
                     "sequence": {
                         "description": "The source's version of the subject; the highest wins.",
                         "anyOf": [{"type": "string", "pattern": "^[0-9]{1,20}$"}, {"type": "integer", "minimum": 0}]
                     },
                     "datacontenttype": {"const": "application/json"},
-                    "dataschema": {"type": "string"},
+                    "dataschema": {"type": "string", "maxLength": size::ORIGIN},
                     "data": data,
                 },
             });

@@ -1,7 +1,7 @@
 //! Personal data of people: kept beside the log, where it can be erased, and never in it.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::Id;
+use rollcall_events::{Id, size};
 
 /// Personal data of a person: kept beside the log, never in it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -10,6 +10,17 @@ pub struct PersonalData {
     pub email: Option<String>,
     /// The display name.
     pub name: Option<String>,
+}
+
+impl PersonalData {
+    /// What of it is no longer than may be kept. Of an address a part would be another's; a name is for people to read.
+    #[must_use]
+    pub(crate) fn fitting(self) -> Self {
+        Self {
+            email: self.email.filter(|email| email.chars().count() <= size::EMAIL),
+            name: self.name.map(|name| size::clipped(name, size::DISPLAY_NAME)),
+        }
+    }
 }
 
 /// Not for printing.

@@ -90,6 +90,9 @@ async fn folders_hold_projects_and_roles_on_them_reach_down() {
     let inner = json!({"kind": "resource_group", "parent": "eu"});
     assert_eq!(world.put("/api/v1/folders/shop", inner.clone()).await.status, 201);
     assert_eq!(world.put("/api/v1/folders/shop", inner).await.status, 200, "stated again");
+    let long = world.put("/api/v1/folders/x", json!({"kind": "region", "name": "n".repeat(2000)})).await;
+    assert_eq!((long.status.as_u16(), long.problem()), (422, "invalid-body"), "{}", long.text);
+    assert!(long.text.contains("at most 100 characters"), "{}", long.text);
     let wrong = world.put("/api/v1/folders/x", json!({"kind": "galaxy"})).await;
     assert_eq!(answer(&wrong), (422, "invalid-body"));
     let lost = world.put("/api/v1/folders/x", json!({"kind": "region", "parent": "nowhere"})).await;

@@ -4,7 +4,12 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::{World, event};
+use rollcall_eventlog::Held;
+
+use super::{
+    facts::at,
+    world::{World, event},
+};
 
 async fn problems(world: &World, filter: &str) -> Vec<Value> {
     world.ok(&format!("/api/v1/problems{filter}")).await["items"].as_array().unwrap().clone()
@@ -133,4 +138,18 @@ async fn a_kind_that_there_is_not_is_refused_with_those_that_there_are() {
     let refused = world.get("/api/v1/problems?kind=nonsense").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text);
     assert!(refused.text.contains("superseded"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_stays_is_named_with_what_to_do() {
+    let world = World::licensing().await;
+    let by = vec!["sqlite3 (process 4711)".to_owned()];
+    *world.control.held.lock().unwrap() = Some(Held { since: at(0), by });
+    let told = problems(&world, "?kind=log_held").await;
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let (why, remedy) = (told[0]["why"].as_str().unwrap(), told[0]["remedy"].as_str().unwrap());
+    assert!(why.contains("sqlite3 (process 4711)") && why.contains("812 MB"), "{why}");
+    assert!(remedy.contains("end that reader") && told[0]["since"].is_string(), "{told:?}");
+    *world.control.held.lock().unwrap() = None;
+    assert_eq!(problems(&world, "").await, [] as [Value; 0]);
 }

@@ -31,7 +31,7 @@ use rollcall_authn::{
     Account, AccountFound, AdminKey, Authenticator, AuthenticatorParts, FoundAccount, NoRefusals, PasswordAnswer,
     PasswordCheck, PasswordRefusal, RefreshKey,
 };
-use rollcall_eventlog::{Append as _, Log, Tail as _};
+use rollcall_eventlog::{Append as _, Held, Log, Tail as _, WriteAhead};
 use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
     Consequences, EngineDeps, HookRoute, Inquiry, ProposedFacts, Quarantine, ReadOptions, Receiver, RunnerTasks,
@@ -83,6 +83,8 @@ pub(super) struct TestControl {
     pub looked_up: AtomicUsize,
     /// How far the clock is behind what was seen, in seconds.
     pub behind: AtomicU64,
+    /// Who keeps what is written ahead from being moved.
+    pub held: Mutex<Option<Held>>,
     /// Whoever holds it stops the fold.
     pub gate: Arc<tokio::sync::Mutex<()>>,
     /// Whether effects cannot be told at present.
@@ -143,6 +145,9 @@ impl Control for TestControl {
     }
     async fn rebuild(&self, name: &str) -> Result<Checked, ControlError> {
         self.check(name).await.map(|checked| Checked { swapped: true, ..checked })
+    }
+    fn write_ahead(&self) -> WriteAhead {
+        WriteAhead { bytes: 812_000_000, held: self.held.lock().unwrap().clone() }
     }
     async fn verify(&self) -> Result<Verified, ControlError> {
         let position = *self.applied.borrow();
@@ -378,6 +383,7 @@ impl World {
             events: Mutex::default(),
             looked_up: AtomicUsize::default(),
             behind: AtomicU64::default(),
+            held: Mutex::default(),
             gate: Arc::default(),
             forgets: AtomicBool::default(),
         });

@@ -175,7 +175,7 @@ pub async fn list(reads: &Reads, query: &DecisionsQuery, page: &PageRequest) -> 
 async fn by_beginning(reads: &Reads, text: &str) -> Result<DecisionRow> {
     let unknown = || {
         ErrorKind::UnknownDecision
-            .because("No such decision is kept: granted ones are only counted, others are kept for 30 days.")
+            .because("No such decision is kept: granted ones are only counted, others are kept for 30 days, of each caller the first 256 of an hour.")
     };
     let begins = prefix::of_kind("dec", text).ok_or_else(unknown)?;
     let filter = DecisionFilter::default();

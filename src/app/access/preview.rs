@@ -211,7 +211,7 @@ fn command(
                     format!("What is set as a whole has a change of its own: write `{member}` instead of `command`.");
                 return Err(ErrorKind::InvalidBody.because(format!("{text} Nothing was changed.")));
             }
-            let body = Body::parse(&format!("rollcall.{kind}.v1"), &text).map_err(|error| {
+            let body = Body::parse_new(&format!("rollcall.{kind}.v1"), &text).map_err(|error| {
                 ErrorKind::InvalidBody.because(format!("{error}. Nothing was changed.")).with_field(error)
             })?;
             if !matches!(body.emitter(), body::Emitter::Command | body::Emitter::ConnectorOrCommand) {

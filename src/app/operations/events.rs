@@ -138,8 +138,8 @@ pub async fn show(reads: &Reads, text: &str) -> Result<Answer<Event>> {
         Ok(position) if (1..=head.0).contains(&position) => Position(position),
         _ => position_of(reads, text, unknown).await?,
     };
-    let records = reads.tail().records(&[wanted]).await?;
-    let event = with_effects(reads, records).await?.into_iter().next().ok_or_else(unknown)?;
+    let record = reads.tail().record(wanted).await?;
+    let event = with_effects(reads, vec![record]).await?.into_iter().next().ok_or_else(unknown)?;
     Ok(Answer::of_more(applied, event))
 }
 
@@ -153,7 +153,8 @@ async fn position_of(reads: &Reads, text: &str, unknown: impl FnOnce() -> Error)
     let mut found = Vec::new();
     for source in sources.iter().filter(|known| only.is_none_or(|only| only == *known)) {
         let positions = reads.tail().by_id(source, id, prefix::TOLD).await?;
-        for record in reads.tail().records(&positions).await? {
+        for position in positions {
+            let record = reads.tail().record(position).await?;
             let own = record.event.key.id.to_string();
             // Less of an id says too little.
             if own == id || id.len() >= prefix::LEAST {

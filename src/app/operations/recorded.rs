@@ -1,6 +1,7 @@
 //! The answer to commands that were recorded before, of the same shape as the one that was given then: their request is sent
 //! again and its answer is lost. Told from the log alone.
 
+use futures_util::StreamExt as _;
 use rollcall_events::{Body, LOCAL, Position, Recorded};
 use serde::Serialize;
 
@@ -82,7 +83,11 @@ impl App {
         for (position, effect) in positions.iter().zip(effects) {
             last = Some(outcome(*position, effect)?);
         }
-        let bodies: Vec<Body> = self.tail.records(&positions).await?.iter().filter_map(body_of).collect();
+        let mut bodies: Vec<Body> = Vec::with_capacity(positions.len());
+        let mut pages = self.tail.records(positions.clone());
+        while let Some(page) = pages.next().await.transpose()? {
+            bodies.extend(page.iter().filter_map(body_of));
+        }
         let (Some(first), Some(outcome)) = (bodies.first(), last) else {
             return Err(ErrorKind::Internal.because("What was recorded cannot be read. Look at the log."));
         };

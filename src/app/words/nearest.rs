@@ -155,11 +155,11 @@ async fn former(reads: &Reads, name: &str) -> Result<Option<FormerName>> {
         found.map(|(user, position)| (roster.user_name(user).to_owned(), roster.user_id(user), position))
     };
     let Some((name, id, position)) = found else { return Ok(None) };
-    let records = match position {
-        Some(position) => reads.app().tail.records(&[position]).await?,
-        None => Vec::new(),
+    let until = match position {
+        Some(position) => Some(reads.app().tail.record(position).await?.recorded_at),
+        None => None,
     };
-    Ok(Some(FormerName { name, id, position, until: records.first().map(|record| record.recorded_at) }))
+    Ok(Some(FormerName { name, id, position, until }))
 }
 
 /// The names of a kind that are nearest.

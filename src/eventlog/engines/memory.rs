@@ -14,7 +14,11 @@ use tokio::sync::watch;
 
 use crate::{
     Append, AppendError, ClockAhead, ClockMend, Filter, Head, Health, Moment, Outcome, SignedHead, Tail, TailError,
-    When, engine::Engine, head::SigningKey, sequence::sequence, stream::stream_pages,
+    When, WriteAhead,
+    engine::Engine,
+    head::SigningKey,
+    sequence::{Known, sequence},
+    stream::{fitting, stream_pages, stream_records},
 };
 
 /// A log in memory.
@@ -45,7 +49,7 @@ impl MemoryLog {
     fn slice(&self, after: Position, limit: usize) -> Vec<Recorded> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let from = usize::try_from(after.0).unwrap_or(usize::MAX);
-        state.records.iter().skip(from).take(limit).cloned().collect()
+        fitting(state.records.iter().skip(from).take(limit).cloned())
     }
 }
 
@@ -57,7 +61,7 @@ impl Append for MemoryLog {
 
     async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let find = |key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at));
+        let find = |key: &EventKey| state.index.get(key).and_then(|at| state.records.get(*at)).map(Known::of);
         let sequenced = sequence(vec![batch], find, *self.head.borrow(), state.last_time, self.clock.now());
         for record in &sequenced.new {
             let at = state.index.len();
@@ -105,22 +109,30 @@ impl Tail for MemoryLog {
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError> {
         let end = self.head.borrow().position.max(after);
-        let mut found = self.slice(after, usize::MAX);
-        found.retain(|record| record.position <= end && filter.matches(record));
-        found.truncate(limit);
-        let ended = if found.len() == limit { found.last().map_or(after, |record| record.position) } else { end };
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let from = usize::try_from(after.0).unwrap_or(usize::MAX);
+        let matching = || state.records.iter().skip(from).filter(|record| filter.matches(record));
+        let found = fitting(matching().take(limit).cloned());
+        let whole = found.len() < limit && matching().nth(found.len()).is_none();
+        let ended = if whole { end } else { found.last().map_or(after, |record| record.position) };
         Ok((found, ended))
     }
 
-    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let mut positions = positions.to_vec();
-        positions.sort_unstable();
-        let record = |position: Position| {
-            let ix = usize::try_from(position.0).ok()?.checked_sub(1)?;
-            state.records.get(ix).cloned()
-        };
-        positions.into_iter().map(|position| record(position).ok_or_else(|| TailError::missing(position))).collect()
+    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>> {
+        stream_records(positions, move |mut left| async move {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let record = |position: &Position| {
+                let ix = usize::try_from(position.0).ok()?.checked_sub(1)?;
+                state.records.get(ix).cloned()
+            };
+            let page = fitting(left.iter().map_while(record));
+            let first = left.first().copied().unwrap_or_default();
+            if page.is_empty() {
+                return Err(TailError::missing(first));
+            }
+            Ok((page.clone(), left.split_off(page.len())))
+        })
+        .boxed()
     }
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
@@ -168,6 +180,10 @@ impl Engine for MemoryLog {
 
     fn clock_ahead(&self) -> Option<ClockAhead> {
         None
+    }
+
+    fn write_ahead(&self) -> WriteAhead {
+        WriteAhead::default()
     }
 
     async fn close(&self) {}

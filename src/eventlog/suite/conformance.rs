@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
-use rollcall_events::{Clock, NewEvent, Position};
+use rollcall_events::{Clock, NewEvent, Position, Recorded};
 
 use super::kit::{TestClock, event, events, read_all};
-use crate::{Append, Filter, Log, Outcome, Tail, TailError, When, sequence::to_micros};
+use crate::{Append, Filter, Log, Outcome, PAGE_BYTES, Tail, TailError, When, sequence::to_micros};
 
 /// Makes one test of each rule. `$open` takes the clock and gives `(log, something to keep alive)`.
 macro_rules! conformance {
@@ -24,6 +24,7 @@ macro_rules! conformance {
             the_head_is_never_ahead_of_what_can_be_read
             an_empty_batch_is_nothing
             large_data_comes_back_as_it_is
+            what_is_read_at_once_is_bounded_in_bytes_however_it_is_asked_for
             every_text_comes_back_as_it_is
             the_largest_numbers_come_back_as_they_are
             recorded_at_never_decreases
@@ -222,6 +223,50 @@ pub(crate) async fn large_data_comes_back_as_it_is(log: Log, _: Arc<TestClock>) 
     assert!(matches!(log.append(batch).await.unwrap()[..], [_, Outcome::Duplicate(_), _]));
 }
 
+pub(crate) async fn what_is_read_at_once_is_bounded_in_bytes_however_it_is_asked_for(log: Log, _: Arc<TestClock>) {
+    let name = "n".repeat(900_000);
+    let large: Vec<_> = (0..12).map(|n| event(&format!("large{n}"), &format!(r#"{{"name":"{name}{n}"}}"#))).collect();
+    let huge = event("huge", &"h".repeat(PAGE_BYTES + 1));
+    let all: Vec<NewEvent> = large.into_iter().chain([huge]).chain(events(0..40)).collect();
+    let position = positions(&log.append(all.clone()).await.unwrap());
+    let bytes = |page: &[Recorded]| page.iter().map(|r| r.event.data.len() + r.event.subject.len()).sum::<usize>();
+    let fits = |page: &[Recorded]| assert!(bytes(page) <= PAGE_BYTES || page.len() == 1, "{} at once", bytes(page));
+
+    let mut tail = log.read(Position(0), 1024);
+    let mut read = Vec::new();
+    while read.len() < all.len() {
+        let page = tail.next().await.unwrap().unwrap();
+        fits(&page);
+        read.extend_from_slice(&page);
+    }
+    assert!(read.iter().zip(&all).all(|(r, e)| r.event == *e));
+
+    for filter in [Filter::default(), Filter { source: Some("flexnet".into()), ..Filter::default() }] {
+        let (mut found, mut at) = (Vec::new(), Position(0));
+        while found.len() < all.len() {
+            let (page, ended) = log.page(at, 1024, &filter).await.unwrap();
+            fits(&page);
+            assert!(ended > at);
+            (found, at) = ([found, page].concat(), ended);
+        }
+        assert!(found == read, "{filter:?}");
+    }
+    let mut pages = log.records(position.iter().map(|p| Position(*p)).collect());
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        fits(&page);
+        found.extend(page);
+    }
+    assert!(found == read);
+    // What returns is told apart whatever its size, and in one batch.
+    let mut again = all.clone();
+    again[3].data = "other".into();
+    let outcomes = log.append(again).await.unwrap();
+    assert_eq!(outcomes.iter().filter(|o| matches!(o, Outcome::Duplicate(_))).count(), all.len() - 1);
+    assert_eq!(outcomes[3], Outcome::Conflict(Position(position[3])));
+}
+
 pub(crate) async fn every_text_comes_back_as_it_is(log: Log, _: Arc<TestClock>) {
     let texts = [
         "",
@@ -352,13 +397,16 @@ pub(crate) async fn records_are_found_by_position_and_one_that_is_not_there_is_d
     log.append(events(0..2_500)).await.unwrap();
     let whole = read_all(&log, 2_500, 1_000).await;
     let asked: Vec<Position> = whole.iter().rev().step_by(2).map(|record| record.position).collect();
-    let found = log.records(&asked).await.unwrap();
+    let records = async |asked: &[Position]| log.records(asked.to_vec()).try_concat().await;
+    let found = records(&asked).await.unwrap();
     let expected: Vec<_> = whole.iter().filter(|record| asked.contains(&record.position)).cloned().collect();
     assert_eq!(found, expected);
-    assert_eq!(log.records(&[]).await.unwrap(), []);
+    assert_eq!(records(&[]).await.unwrap(), []);
+    assert_eq!(log.record(asked[1]).await.unwrap(), whole[whole.len() - 3]);
     let beyond = Position(whole.last().unwrap().position.0 + 1);
-    let gone = log.records(&[asked[0], beyond]).await.unwrap_err();
-    assert!(matches!(gone, TailError::Damaged { position, .. } if position == beyond), "{gone}");
+    for gone in [records(&[asked[0], beyond]).await.unwrap_err(), log.record(beyond).await.unwrap_err()] {
+        assert!(matches!(gone, TailError::Damaged { position, .. } if position == beyond), "{gone}");
+    }
 }
 
 pub(crate) async fn an_event_is_found_by_the_beginning_of_its_id(log: Log, _: Arc<TestClock>) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{EventData, part, window};
-use crate::{Id, SchemaError, Settings, Sha256Hex, SourceName, time};
+use crate::{Id, SchemaError, Settings, Sha256Hex, SourceName, size, time};
 
 /// A scope above projects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,7 @@ pub struct Folder {
     pub parent: Option<Id>,
     /// A label.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
     /// Who set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +64,7 @@ pub struct Project {
     /// The id.
     pub project: Id,
     /// The first path segment of its image names.
+    #[schemars(length(max = size::NAME))]
     pub name: String,
     /// What it is.
     pub kind: ProjectKind,
@@ -114,6 +116,7 @@ pub enum Visibility {
 /// Who gave a command: a principal as `user:source/id` or `service:id`, or else the operator in words of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("maxLength" = 512))]
 pub struct Author(String);
 
 impl Author {
@@ -183,6 +186,7 @@ pub struct Binding {
     /// Who.
     pub principal: Principal,
     /// Which role of the profile.
+    #[schemars(length(max = size::WORD))]
     pub role: String,
     /// Where: the root, a folder or a project.
     pub scope: Scope,
@@ -214,6 +218,7 @@ pub struct BindingRef {
     /// Who.
     pub principal: Principal,
     /// Which role.
+    #[schemars(length(max = size::WORD))]
     pub role: String,
     /// Where.
     pub scope: Scope,
@@ -259,6 +264,7 @@ pub struct Service {
     pub service: Id,
     /// A label.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,6 +275,7 @@ pub struct Service {
     /// Of a licensing portal: the sources whose people it serves. Secrets that it makes for people reach only what these
     /// sources give. Every source when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = size::LIST))]
     pub sources: Vec<SourceName>,
     /// The secret that the author signed in with; this is good for no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,6 +325,7 @@ pub struct Secret {
     pub sha256: Sha256Hex,
     /// A label.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub label: Option<String>,
     /// Until when (exclusive) it is good.
     #[serde(default, deserialize_with = "time::nullable")]
@@ -357,7 +365,13 @@ impl EventData for Settings {
 /// A whole access profile. Its grammar is the access crate's; the words only carry it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct ProfileDocument(#[schemars(with = "serde_json::Map<String, serde_json::Value>")] pub Box<RawValue>);
+pub struct ProfileDocument(
+    #[schemars(
+        with = "serde_json::Map<String, serde_json::Value>",
+        extend("maxProperties" = 256, "propertyNames" = {"type": "string", "maxLength": 256})
+    )]
+    pub Box<RawValue>,
+);
 
 impl ProfileDocument {
     /// Who applied it; absent where a start recorded it.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Author, EventData, part};
-use crate::{Id, SourceName};
+use crate::{Id, SourceName, size};
 
 /// A set of people, services and groups of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,9 +14,11 @@ pub struct Group {
     pub group: Id,
     /// A label.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
     /// How the source's people know it, e.g. a DN.
     #[serde(default)]
+    #[schemars(length(max = size::TEXT))]
     pub external_id: Option<String>,
     /// Who set it, of a group kept locally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,18 +86,22 @@ pub struct Run {
     pub run: Id,
     /// What was read.
     #[serde(default)]
+    #[schemars(length(max = size::TEXT))]
     pub scope: Option<String>,
     /// The lease epoch of the runner.
     #[serde(default)]
     pub epoch: u64,
     /// How many entries were read, per noun.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = 256, "propertyNames" = {"type": "string", "maxLength": 256}))]
     pub counts: std::collections::BTreeMap<String, u64>,
     /// SHA-256 over what was read, hexadecimal.
     #[serde(default)]
+    #[schemars(length(max = size::WORD))]
     pub digest: Option<String>,
     /// Why it was aborted, held or discarded.
     #[serde(default)]
+    #[schemars(length(max = size::TEXT))]
     pub reason: Option<String>,
 }
 impl EventData for Run {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Author, EventData, part};
-use crate::{Id, SchemaError, SourceName, names::user_name};
+use crate::{Id, SchemaError, SourceName, names::user_name, size};
 
 /// A person of a source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,7 @@ pub struct Link {
     pub persons: [SourcePerson; 2],
     /// The rule that linked them.
     #[serde(default)]
+    #[schemars(length(max = size::WORD))]
     pub rule: Option<String>,
     /// Who linked them.
     #[serde(default)]
@@ -54,6 +55,7 @@ impl EventData for Link {
 #[serde(deny_unknown_fields)]
 pub struct UserName {
     /// The name, in its canonical form.
+    #[schemars(length(max = size::WORD))]
     pub username: String,
     /// The user, `source/id` of its oldest person.
     pub user: Id,
@@ -62,6 +64,7 @@ pub struct UserName {
     pub with_personal_project: bool,
     /// The rule that gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = size::WORD))]
     pub rule: Option<String>,
     /// Who gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ impl EventData for UserName {
 #[serde(deny_unknown_fields)]
 pub struct UserNameRef {
     /// The name, in its canonical form.
+    #[schemars(length(max = size::WORD))]
     pub username: String,
     /// Said with open eyes: with the name goes the personal project of this name, to whoever has the name next.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EventData, SourcePerson, pair_subject, window};
-use crate::{Id, SchemaError, json::nullable, time};
+use crate::{Id, SchemaError, json::nullable, size, time};
 
 /// An organisation in the licensing system. Accounts form a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,7 @@ pub struct Account {
     pub parent: Option<Id>,
     /// A label.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
 }
 impl EventData for Account {
@@ -46,6 +47,7 @@ pub struct Person {
     pub person: Id,
     /// The name to sign in with. The person's id when absent.
     #[serde(default)]
+    #[schemars(length(max = size::WORD))]
     pub username: Option<String>,
     /// The account that the person belongs to; `null` for none.
     #[serde(deserialize_with = "nullable")]
@@ -56,6 +58,7 @@ pub struct Person {
     /// The persons of other sources that this one is, by what this source keeps of them: at most one of each, and 16. Whether
     /// they are linked is an operator's to say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_SAME_AS))]
     pub same_as: Vec<SourcePerson>,
 }
 /// Of how many other sources a source may know its person.
@@ -121,6 +124,7 @@ pub struct Product {
     pub product: Id,
     /// A label.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
 }
 impl EventData for Product {
@@ -137,9 +141,11 @@ pub struct Package {
     pub package: Id,
     /// A label, and the project's name where `project_name` is absent.
     #[serde(default)]
+    #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
     /// The project's name.
     #[serde(default)]
+    #[schemars(length(max = size::WORD))]
     pub project_name: Option<String>,
     /// The account that publishes it.
     pub producer: Id,

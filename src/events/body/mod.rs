@@ -11,13 +11,13 @@ mod malformed_tests;
 mod removals;
 pub(crate) mod settings;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, SchemaError, Settings, json, time::for_people};
+use crate::{Id, SchemaError, Settings, json, size, time::for_people};
 
 pub use commands::*;
 pub use directory::*;
@@ -202,6 +202,24 @@ macro_rules! vocabulary {
                 body.map_err(|error| error.under("/data"))
             }
 
+            /// As [`Self::parse`], for what is to be recorded: its sizes must be those that the schema allows. What is
+            /// recorded already is read whatever its size.
+            ///
+            /// # Errors
+            /// As [`Self::parse`].
+            pub fn parse_new(kind: &str, data: &str) -> Result<Self, SchemaError> {
+                let body = Self::parse(kind, data)?;
+                check_size(kind, data).map_err(|error| error.under("/data")).map(|()| body)
+            }
+
+            /// Holds it against the sizes that its schema allows. Asked of everything before it is recorded.
+            ///
+            /// # Errors
+            /// At the first member that is too large, relative to the data.
+            pub fn check_size(&self) -> Result<(), SchemaError> {
+                check_size(self.kind(), &self.data())
+            }
+
             /// Who may say events of this type; nothing for a type that does not exist.
             #[must_use]
             pub fn emitter_of(kind: &str) -> Option<Emitter> {
@@ -310,6 +328,14 @@ impl Command<'_> {
             Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
         }
     }
+}
+
+/// The schema of each type's data, by type.
+pub(crate) static SCHEMAS: LazyLock<BTreeMap<&'static str, serde_json::Value>> =
+    LazyLock::new(|| data_schemas().into_iter().map(|(kind, schema)| (kind, schema.into())).collect());
+
+fn check_size(kind: &str, data: &str) -> Result<(), SchemaError> {
+    size::check(|| SCHEMAS.get(kind), data)
 }
 
 fn unknown_type(kind: &str) -> SchemaError {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Author;
-use crate::SourceName;
+use crate::{SourceName, size};
 
 /// The whole effective document of `settings.set`. Appended at a start where it differs from what the log says and changes
 /// nobody's access, else when somebody applies it.
@@ -16,9 +16,11 @@ use crate::SourceName;
 pub struct Settings {
     /// The role of producer people (rule 2). The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = size::WORD))]
     pub producer_role: Option<String>,
     /// The role of entitled customers (rule 3). The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = size::WORD))]
     pub consumer_role: Option<String>,
     /// Whether an entitlement reaches the sub-accounts of its account too.
     #[serde(default)]
@@ -31,12 +33,19 @@ pub struct Settings {
     pub bindings_on_managed: bool,
     /// Names of projects that people may not take, `*` for any characters: they are kept for packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = size::LIST), inner(length(max = size::WORD)))]
     pub reserved_names: Vec<String>,
     /// The profile's switches (push policy and the like) by name.
     #[serde(default)]
+    #[schemars(extend(
+        "maxProperties" = 256,
+        "propertyNames" = {"type": "string", "maxLength": 256},
+        "additionalProperties" = {"type": "string", "maxLength": 256}
+    ))]
     pub switches: BTreeMap<String, String>,
     /// Every source that was ever configured.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = 10_000, "propertyNames" = {"type": "string", "maxLength": 63}))]
     pub sources: BTreeMap<SourceName, SourceSettings>,
     /// Who applied them; absent where a start recorded what changed nobody's access.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use rollcall_events::SchemaError;
+pub(crate) use rollcall_events::size::clipped;
 use serde::{Serialize, Serializer};
 
 macro_rules! types {
@@ -101,12 +102,4 @@ impl Problem {
     pub fn of(kind: ProblemType, error: SchemaError) -> Self {
         Self::at(kind, error.pointer, error.expected)
     }
-}
-
-/// At most `most` characters of a text.
-pub(crate) fn clipped(mut text: String, most: usize) -> String {
-    if let Some((cut, _)) = text.char_indices().nth(most) {
-        text.truncate(cut);
-    }
-    text
 }

@@ -135,6 +135,10 @@ impl SnapshotBuilder {
             self.defect.get_or_insert(format!("a full read stated {subject} as {kind}, which no full read can say"));
             return;
         }
+        if let Err(error) = body.check_size() {
+            self.found.excluded.insert(FactSelector::Subject(subject), format!("what it says is too large: {error}"));
+            return;
+        }
         let digest = digest(&subject, body.kind(), &data);
         let comparison = match self.found.changes.get(&subject) {
             Some(stated) => Comparison::Repeated { same: *stated == body },

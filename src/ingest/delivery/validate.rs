@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json,
+    Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json, size,
     time::{FORM, MAX_AHEAD, for_people},
 };
 use serde::Deserialize;
@@ -70,7 +70,14 @@ pub fn validate(
         }
     }
     let (data, personal) = if event.kind == PERSON { cut_personal(&event.data)? } else { (event.data, None) };
-    let body = Body::parse(&event.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
+    let body = Body::parse_new(&event.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
+    if event.origin.as_ref().is_some_and(|origin| origin.len() > size::ORIGIN) {
+        return Err(Problem::at(
+            InvalidEnvelope,
+            "/source",
+            format!("`source` has at most {} characters", size::ORIGIN),
+        ));
+    }
     let subject = body.subject();
     if event.subject.as_ref().is_some_and(|stated| *stated != subject) {
         let detail = format!("the data is about `{subject}`: state that as the subject, or state none");
@@ -149,6 +156,16 @@ fn cut_personal(data: &str) -> Result<(String, Option<PersonalMember>), Problem>
             )
         })?
         .flatten();
+    for (member, text, most) in [
+        ("email", personal.as_ref().and_then(|personal| personal.email.as_ref()), size::EMAIL),
+        ("name", personal.as_ref().and_then(|personal| personal.name.as_ref()), size::DISPLAY_NAME),
+    ] {
+        let count = text.map_or(0, |text| text.chars().count());
+        if count > most {
+            let detail = format!("at most {most} characters; {count} are there");
+            return Err(Problem::at(ProblemType::InvalidData, format!("/data/personal/{member}"), detail));
+        }
+    }
     let rest =
         serde_json::to_string(&members).map_err(|error| Problem::at(ProblemType::MappingFailed, "/data", error))?;
     Ok((rest, personal))

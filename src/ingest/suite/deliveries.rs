@@ -543,13 +543,33 @@ fn personal_data_is_cut_out_and_its_absence_changes_no_byte() {
     let without = r#"{"person":"p","account":null,"active":true}"#;
     let (with, without) =
         (validated(Order::Version, person(with)).unwrap(), validated(Order::Version, person(without)).unwrap());
-    assert!(with.event.has_same_content(&without.event));
+    assert_eq!(with.event.content(), without.event.content());
     assert!(!format!("{:?}", with).contains("p@x.example"), "not even printed");
     let personal = with.personal.unwrap();
     assert_eq!((personal.email.as_deref(), personal.name.as_deref()), (Some("p@x.example"), Some("Pat")));
     assert_eq!(without.personal, None);
     let twice = r#"{"person":"p","personal":{},"personal":{},"account":null,"active":true}"#;
     assert_eq!(validated(Order::Version, person(twice)).unwrap_err().kind, ProblemType::InvalidData);
+}
+
+#[test]
+fn what_is_larger_than_it_may_be_goes_to_quarantine_with_its_place() {
+    let said = |kind: &str, data: String| MappedEvent { kind: format!("rollcall.{kind}.v1"), data, ..product("p", 3) };
+    let long = "n".repeat(900_000);
+    let person = |personal: String| {
+        said("person.upserted", format!(r#"{{"person":"p","account":null,"active":true,"personal":{personal}}}"#))
+    };
+    for (event, pointer) in [
+        (said("product.upserted", format!(r#"{{"product":"p","name":"{long}"}}"#)), "/data/name"),
+        (person(format!(r#"{{"email":"{long}"}}"#)), "/data/personal/email"),
+        (person(format!(r#"{{"name":"{long}"}}"#)), "/data/personal/name"),
+        (MappedEvent { origin: Some(long.clone()), ..product("p", 3) }, "/source"),
+        (MappedEvent { id: long.clone(), ..product("p", 3) }, "/id"),
+    ] {
+        let problem = validated(Order::Version, event).unwrap_err();
+        assert_eq!(problem.pointer, pointer, "{problem:?}");
+        assert!(problem.detail.len() < 600, "{pointer}");
+    }
 }
 
 #[test]

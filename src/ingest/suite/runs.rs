@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use rollcall_events::{Body, Position};
+use rollcall_events::{Body, Position, body::Group};
 
 use super::kit::{World, corp, recalled, removed, save};
 use crate::{
@@ -306,11 +306,47 @@ async fn names_are_kept_beside_the_log_and_only_when_they_change() {
     world.source.put(ada("ada@b.test"));
     let concluded = world.read().await.unwrap();
     assert!(matches!(concluded, RunOutcome::UpToDate { recorded, .. } if recorded == ChangeCounts::default()));
-    let names = world.store.personal(&corp(), &["ada".parse().unwrap()]).await.unwrap();
-    assert_eq!(names.values().next().unwrap().email.as_deref(), Some("ada@b.test"));
+    let kept = async || {
+        let names = world.store.personal(&corp(), &["ada".parse().unwrap()]).await.unwrap();
+        names.values().next().unwrap().clone()
+    };
+    assert_eq!(kept().await.email.as_deref(), Some("ada@b.test"));
+    let endless = Some("n".repeat(900_000));
+    let personal = Some(PersonalData { email: endless.clone(), name: endless });
+    world.source.put(Fact { body: person("ada", true).unwrap(), personal });
+    world.read().await.unwrap();
+    let kept = kept().await;
+    assert_eq!((kept.email, kept.name.map(|name| name.len())), (None, Some(512)), "it is for people to read");
     for record in world.records(Position(0)).await {
         assert!(!record.event.data.contains("@a.test") && !record.event.data.contains("@b.test"));
     }
+}
+
+#[tokio::test]
+async fn what_a_source_says_too_long_is_left_as_it_was_and_shown() {
+    let mut world = World::with([group("ops"), person("ada", true)]);
+    world.read().await.unwrap();
+    world.new_records().await;
+    let named = |name: &str| match group("ops").unwrap() {
+        Body::GroupUpserted(group) => Body::GroupUpserted(Group { name: Some(name.to_owned()), ..group }),
+        other => other,
+    };
+    world.source.put(named(&"n".repeat(900_000)));
+    world.source.put(person("ada", false).unwrap());
+    world.read().await.unwrap();
+    assert_eq!(world.new_records().await.iter().filter(|kind| kind.starts_with("group")).count(), 0);
+    let status = world.engine.status().await.unwrap();
+    assert_eq!(status.excluded.count, 1);
+    let (which, why) = &status.excluded.first[0];
+    assert!(which.contains("group/ops") && why.contains("/name: at most 512 characters"), "{which}: {why}");
+
+    world.source.put(named("short"));
+    world.read().await.unwrap();
+    assert_eq!(world.new_records().await.iter().filter(|kind| kind.starts_with("group")).count(), 1);
+    // Who follows is told by the next read of everything.
+    let sink = world.engine.change_sink();
+    sink.send(vec![SourceChange::Fact(named(&"n".repeat(900_000)).into())]).await.unwrap();
+    assert_eq!(world.new_records().await.iter().filter(|kind| kind.starts_with("group")).count(), 0);
 }
 
 #[tokio::test]

@@ -226,12 +226,36 @@ async fn check_server(found: &mut Findings, global: &Global, loaded: &Loaded, ba
             found.add("ready", if state == "-" { Grade::Bad } else { Grade::Good }, rest);
         }
     }
+    let mut metrics = plain.get(url_below(operations, &["metrics"], &[]));
+    if let (None, Ok(client)) = (&apart, &client) {
+        metrics = client.authorise(metrics);
+    }
+    if let Ok(response) = metrics.send().await {
+        check_records_let_go(found, &response.text().await.unwrap_or_default());
+    }
     check_tokens(found, loaded, base, &plain).await;
     match client {
         Err(error) => found.add("admin key", Grade::Bad, format!("{error:#}")),
         Ok(client) => check_records(found, &client).await,
     }
     Ok(())
+}
+
+/// Records of what was asked and refused that are not kept, since the server started: too many came, or a budget was full.
+fn check_records_let_go(found: &mut Findings, metrics: &str) {
+    for line in metrics.lines() {
+        let Some((name, count)) = line.rsplit_once(' ') else { continue };
+        let Some(count) = count.parse::<f64>().ok().filter(|count| *count > 0.0) else { continue };
+        let what = match name.split_once('{').unwrap_or((name, "")) {
+            ("rollcall_decisions_dropped_total", _) => "decisions were not kept, as too many came at once".to_owned(),
+            ("rollcall_records_let_go_total", labels) => {
+                let kind = labels.split('"').nth(1).unwrap_or_default().replace('_', " ");
+                format!("older records ({kind}) made room for newer ones, as a budget was full")
+            }
+            _ => continue,
+        };
+        found.add("records", Grade::Odd, format!("{count} {what}"));
+    }
 }
 
 /// The server's clock against this machine's.
@@ -343,5 +367,24 @@ async fn check_problems(found: &mut Findings, client: &Client) {
             let list = format!("{more} more: rollcall problems --kind {}", kind.as_str());
             found.add("problems", Grade::Odd, format!("{}: {list}", kind.as_str()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_are_not_kept_are_told_with_their_number() {
+        let mut found = Findings::default();
+        let metrics = "# TYPE rollcall_decisions_dropped_total counter\nrollcall_decisions_dropped_total 12\n\
+                       rollcall_records_let_go_total{kind=\"refused_sign_in\"} 7\nrollcall_problems{kind=\"parked\"} 3\n\
+                       rollcall_records_let_go_total{kind=\"decision\"} 0\n";
+        check_records_let_go(&mut found, metrics);
+        let told: Vec<_> = found.0.iter().map(|finding| finding.text.as_str()).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].starts_with("12 decisions were not kept") && told[1].contains("7 older records (refused sign in)")
+        );
     }
 }

@@ -15,8 +15,10 @@ use crate::{
 /// A command of Rollcall itself.
 ///
 /// # Errors
-/// When the machine has no random numbers.
+/// When the machine has no random numbers, or it is too large to be recorded.
 pub fn local_event(body: &Body, now: DateTime<Utc>) -> anyhow::Result<NewEvent> {
+    body.check_size()
+        .map_err(|error| anyhow::anyhow!("the configuration cannot be recorded: {}: {error}", body.kind()))?;
     Ok(NewEvent {
         time: Some(now),
         ..NewEvent::of(SourceName::local(), prefixed_id("evt", now, random_bytes()?), body)

@@ -9,7 +9,7 @@ use rollcall_app::{
     Checked, Control, ControlError, Projection, ProjectionState, Reloaded, RenewalStep, SigningAuthority, SigningKey,
     Verified,
 };
-use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions};
+use rollcall_eventlog::{EngineConfig, Log, VerifyError, VerifyOptions, WriteAhead};
 use rollcall_events::{Clock, Position};
 use rollcall_projector::{Handle, RebuildError, State, Task};
 use rollcall_registry::{AuthorityInfo, AuthorityRole, KeyInfo, Keys};
@@ -28,6 +28,8 @@ const READ_SIDE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct ServerControl {
     /// Where the log is.
     pub log: EngineConfig,
+    /// The log itself.
+    pub open_log: Log,
     /// The projector.
     pub projector: Handle,
     /// The keys of registry tokens.
@@ -134,6 +136,10 @@ impl Control for ServerControl {
 
     async fn rebuild(&self, projection: &str) -> Result<Checked, ControlError> {
         self.compare(projection, Rebuild::Yes).await
+    }
+
+    fn write_ahead(&self) -> WriteAhead {
+        self.open_log.write_ahead()
     }
 
     async fn verify(&self) -> Result<Verified, ControlError> {

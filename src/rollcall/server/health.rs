@@ -119,8 +119,12 @@ impl Health {
         // A log that rests takes no events, and every hook says so; who may pull is still answered from the roster.
         let resting = self.log.health();
         let resting = resting.error().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
+        let held = self.log.write_ahead().held.map(|held| {
+            format!("; {} keeps what is written ahead from being moved: `rollcall problems`", held.readers())
+        });
+        let held = held.unwrap_or_default();
         let mut checks = vec![
-            Check { name: "log", good: true, text: format!("durable up to position {}{resting}", status.head) },
+            Check { name: "log", good: true, text: format!("durable up to position {}{resting}{held}", status.head) },
             Check { name: "projection", good: folding, text },
             Check {
                 name: "staleness",
@@ -171,6 +175,11 @@ impl Health {
         } else {
             0.0
         });
+        let (ahead, now) = (self.log.write_ahead(), self.clock.now());
+        let held = ahead.held.map_or(0.0, |held| (now - held.since).as_seconds_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a file that large has no exact size to look at")]
+        metrics::gauge!("rollcall_log_write_ahead_bytes").set(ahead.bytes as f64);
+        metrics::gauge!("rollcall_log_write_ahead_held_seconds").set(held);
         if let Some(tls) = &self.tls {
             let ends = tls.identity().ends.timestamp();
             #[expect(clippy::cast_precision_loss, reason = "seconds of this millennium are exact in a double")]

@@ -315,6 +315,7 @@ impl Server {
         receiver.recover().await?;
         let control = ServerControl {
             log: dir.log(),
+            open_log: log.clone(),
             projector: handle.clone(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),

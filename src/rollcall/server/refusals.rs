@@ -17,6 +17,8 @@ use crate::server::telemetry::{RecordsLetGo, SignInRefused};
 
 /// How many rows gather.
 const CAPACITY: usize = 4096;
+/// How many rows are one write: whatever is no record waits for one write at most.
+const ROWS_AT_ONCE: usize = 128;
 /// How long they gather.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -83,13 +85,12 @@ impl Refusals {
                 }
                 let rows = std::mem::take(&mut *counted.lock().unwrap_or_else(PoisonError::into_inner));
                 let rows: Vec<_> = rows.into_values().collect();
-                if rows.is_empty() {
-                    continue;
-                }
-                match ops.record_refused(&rows).await {
-                    Ok(0) => {}
-                    Ok(gone) => RecordsLetGo { kind: "refused_sign_in", rows: gone }.emit(),
-                    Err(error) => tracing::warn!(%error, lost = rows.len(), "refused sign-ins not kept"),
+                for rows in rows.chunks(ROWS_AT_ONCE) {
+                    match ops.record_refused(rows).await {
+                        Ok(0) => {}
+                        Ok(gone) => RecordsLetGo { kind: "refused_sign_in", rows: gone }.emit(),
+                        Err(error) => tracing::warn!(%error, lost = rows.len(), "refused sign-ins not kept"),
+                    }
                 }
             }
         })

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::OpsError;
 
 /// What came out of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecisionOutcome {
     /// Everything that was asked.
@@ -56,7 +56,7 @@ impl DecisionKind {
     /// How many one caller has, and all callers together have.
     pub(crate) fn budget(self) -> (i64, i64) {
         match self {
-            Self::Tied => (1000, 1_000_000),
+            Self::Tied => (1000, 200_000),
             Self::Stranger => (100, 50_000),
             Self::Anonymous => (10_000, 10_000),
             Self::Asked => (10_000, 100_000),
@@ -97,7 +97,7 @@ pub struct DecisionRow {
     /// Whose budget it is of.
     #[serde(skip)]
     pub caller: String,
-    /// What it has in common with those that it is counted together with.
+    /// What it has in common with those that it is counted together with; its images are then only those of the newest.
     #[serde(skip)]
     pub together: Option<String>,
     /// The images asked for, in full (`acme/db`); the first segment is the project. Empty in what a query returns.
@@ -127,7 +127,7 @@ pub struct DecisionFilter {
 pub struct DecisionCount {
     /// Start of the hour.
     pub hour: DateTime<Utc>,
-    /// The project.
+    /// The project; empty for what was refused to somebody who has nothing to do with it, and what was counted together.
     pub project: String,
     /// What came out.
     pub outcome: String,

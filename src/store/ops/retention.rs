@@ -15,6 +15,8 @@ pub struct Retention {
     pub denials_at_most: u32,
     /// Hourly numbers.
     pub counts: TimeDelta,
+    /// How many rows of those at most.
+    pub counts_at_most: u32,
     /// Plans that wait no longer.
     pub plans: TimeDelta,
 }
@@ -27,6 +29,7 @@ impl Default for Retention {
             denials: TimeDelta::days(30),
             denials_at_most: 1_000_000,
             counts: TimeDelta::days(400),
+            counts_at_most: 1_000_000,
             plans: TimeDelta::days(90),
         }
     }

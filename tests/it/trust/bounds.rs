@@ -91,6 +91,26 @@ fn somebody_without_a_tie_pushes_only_its_own_out_and_what_went_is_counted() {
 }
 
 #[test]
+fn of_a_customer_who_asks_for_much_and_often_every_request_is_counted_and_few_are_rows() {
+    const REQUESTS: u64 = 700;
+    let server = Server::start();
+    server.say(WORLD);
+    let ada = server.secret_for("ada");
+    let scopes: String = (0..90).map(|n| format!("&scope=repository:acme/{}{n}:push", "x".repeat(30))).collect();
+    for _ in 0..REQUESTS {
+        server.token("ada", &ada, &scopes).expect(200);
+    }
+    let rows = wait_for("everything to be counted", || {
+        let rows = server.pages("/api/v1/decisions?user=ada&limit=500");
+        let counted: u64 = rows.iter().map(|row| row["count"].as_u64().unwrap()).sum();
+        (counted == REQUESTS).then_some(rows)
+    });
+    // An hour may begin meanwhile.
+    assert!(rows.len() <= 2 * 257, "{} rows", rows.len());
+    assert!(rows.iter().all(|row| row["asked"].as_str().unwrap().len() <= 2048));
+}
+
+#[test]
 fn rejected_deliveries_of_one_client_are_bounded() {
     let server = Server::start();
     for n in 0..130 {

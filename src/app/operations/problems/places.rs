@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::StreamExt as _;
 use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, SourceSaidView, configuration_differences};
-use rollcall_events::{LOCAL, Order, Position, Recorded, SourceName};
+use rollcall_eventlog::WriteAhead;
+use rollcall_events::{LOCAL, NewEvent, Order, Position, Recorded, SourceName, time::for_people};
 use rollcall_ingest::{DeliveryId, PlanReason, SourceState, SourceStatus};
 use rollcall_store::{
     ops::{OpenDelivery, OpenOutcome, OpsError},
@@ -80,8 +82,16 @@ pub(super) async fn superseded(app: &App, after: Option<&str>) -> Result<Part> {
     let mut positions: Vec<Position> = rows.iter().flat_map(|row| [Some(row.position), row.by]).flatten().collect();
     positions.sort_unstable();
     positions.dedup();
-    let records: BTreeMap<Position, Recorded> =
-        app.tail.records(&positions).await?.into_iter().map(|record| (record.position, record)).collect();
+    let mut records = BTreeMap::new();
+    let mut pages = app.tail.records(positions);
+    while let Some(page) = pages.next().await.transpose()? {
+        // What it said in full is not told, and can be large.
+        let told = page.into_iter().map(|record| {
+            let event = NewEvent { data: "".into(), ..record.event };
+            (record.position, Recorded { event, ..record })
+        });
+        records.extend(told);
+    }
     let order = |source: &str| {
         let roster = app.live.read();
         source.parse::<SourceName>().map_or(Order::Observed, |source| roster.order(&source))
@@ -479,6 +489,31 @@ pub(super) fn waiting_settings(app: &App, after: Option<&str>) -> Part {
     Part { found: found.collect(), next: None }
 }
 
+/// A reader of the log that stays.
+pub(super) fn held_log(app: &App, after: Option<&str>) -> Part {
+    let WriteAhead { bytes, held } = app.control.write_ahead();
+    let Some(held) = held.filter(|_| after.is_none()) else { return Part::default() };
+    let (who, since) = (held.readers(), held.since);
+    let problem = ProblemShown {
+        id: String::new(),
+        kind: ProblemKind::LogHeld,
+        since: Some(since),
+        position: None,
+        source: LOCAL.to_owned(),
+        subject: "log".to_owned(),
+        said: "what is recorded is written ahead, and moved into log.db".to_owned(),
+        why: format!(
+            "{who} has read log.db without a break since {}: {} MB are written ahead, and more with every event",
+            for_people(since),
+            bytes / 1_000_000
+        ),
+        remedy: "end that reader, and the space is given back by itself; events are taken meanwhile, as long as the disk has \
+                 room. `rollcall backup` and `rollcall verify` read page by page and keep nothing from being moved"
+            .to_owned(),
+    };
+    Part { found: vec![("log".to_owned(), problem)], next: None }
+}
+
 /// Says of each when its event was recorded.
 pub(super) async fn date(app: &App, rows: &mut [ProblemShown]) -> Result<()> {
     let mut positions: Vec<Position> =
@@ -488,9 +523,11 @@ pub(super) async fn date(app: &App, rows: &mut [ProblemShown]) -> Result<()> {
     if positions.is_empty() {
         return Ok(());
     }
-    let records = app.tail.records(&positions).await?;
-    let recorded: BTreeMap<Position, _> =
-        records.into_iter().map(|record| (record.position, record.recorded_at)).collect();
+    let mut recorded = BTreeMap::new();
+    let mut pages = app.tail.records(positions);
+    while let Some(page) = pages.next().await.transpose()? {
+        recorded.extend(page.iter().map(|record| (record.position, record.recorded_at)));
+    }
     for row in rows.iter_mut().filter(|row| row.since.is_none()) {
         row.since = row.position.and_then(|position| recorded.get(&position).copied());
     }

@@ -5,39 +5,43 @@ use sqlx::SqliteConnection;
 
 use super::{
     error::{is_damage, with_causes},
-    record::{self, Decoder, Page, position_after},
+    record::{self, CHUNK, Decoder, Page, position_after},
 };
-use crate::{Head, TailError};
-
-/// Records in one statement: enough that the hop to SQLite's thread does not count.
-pub(crate) const CHUNK: u64 = 1024;
+use crate::{Head, PAGE_BYTES, TailError};
 
 /// The end of a range that is read at once: at most `limit` records after `at`, none after `newest`.
 pub(crate) fn range_end(at: Position, limit: usize, newest: Position) -> Position {
-    let limit = u64::try_from(limit).unwrap_or(CHUNK).clamp(1, CHUNK);
-    Position(at.0.saturating_add(limit)).min(newest)
+    Position(at.0.saturating_add(limit.clamp(1, CHUNK) as u64)).min(newest)
 }
 
-/// The sound records of `(at, to]`, at least one; what is wrong with the next one if there is none.
+/// The sound records of `(at, to]` that fit a page, at least one; what is wrong with the next one if there is none.
 pub(crate) async fn read_checked(
     sql: &mut SqliteConnection,
     decoder: &mut Decoder,
     at: Head,
     to: Position,
 ) -> Result<Page, TailError> {
-    let bytes = read_bytes(sql, at.position, to).await?;
+    let (to, bytes) = read_bytes(sql, at.position, to).await?;
     check(decoder, &bytes, at, to)
 }
 
-/// The records of a range as bytes. Where the range as a whole cannot be read (damage, or more than fits one
-/// value), its first record alone.
-pub(crate) async fn read_bytes(sql: &mut SqliteConnection, at: Position, to: Position) -> Result<Vec<u8>, TailError> {
+/// The records of a range as bytes, of so many of the first as fit a page, and where those end. Where that many cannot be
+/// read because of damage, its first record alone.
+pub(crate) async fn read_bytes(
+    sql: &mut SqliteConnection,
+    at: Position,
+    to: Position,
+) -> Result<(Position, Vec<u8>), TailError> {
     let next = position_after(at);
-    match record::read_range(sql, at, to).await {
-        Err(_) if to > next => record::read_range(sql, at, next).await,
-        other => other,
+    let mut to = to;
+    loop {
+        let most = if to > next { PAGE_BYTES } else { usize::MAX };
+        match record::read_range(sql, at, to, most).await {
+            Ok(bytes) if bytes.is_empty() && to > next => to = Position(at.0 + (to.0 - at.0) / 2),
+            Err(_) if to > next => to = next,
+            read => return read.map(|bytes| (to, bytes)).map_err(|error| read_error(next, &error)),
+        }
     }
-    .map_err(|error| read_error(next, &error))
 }
 
 /// The sound records among `bytes`, at least one; what is wrong with the next one if there is none.

@@ -10,6 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use rollcall_events::{LogId, Position};
 
+use super::locks::locks_on;
 use crate::{
     Head, OpenError, SignedHead,
     head::{SigningKey, parse_digest},
@@ -75,6 +76,12 @@ pub(crate) fn last_noted(dir: &Path) -> Result<Option<DateTime<Utc>>, OpenError>
         }
     }
     Ok(None)
+}
+
+/// Whether a process writes the log, as far as the system tells. Takes no lock, not even for a moment: a server that starts
+/// just then would be refused.
+pub(crate) fn is_in_use(dir: &Path) -> bool {
+    !locks_on(&dir.join(LOCK)).is_empty()
 }
 
 /// The head that was acknowledged last; `None` where nothing ever was. Readable without the lock.

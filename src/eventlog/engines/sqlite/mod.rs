@@ -6,12 +6,14 @@ mod backup;
 mod chain;
 mod error;
 mod files;
+mod locks;
 mod open;
 mod reader;
 mod recent;
 mod record;
 mod shared;
 mod verify;
+mod write_ahead;
 mod writer;
 
 #[cfg(test)]
@@ -35,10 +37,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Append, AppendError, ClockAhead, Filter, Head, Health, Moment, OpenError, Outcome, SignedHead, Tail, TailError,
-    When,
+    When, WriteAhead,
     engine::Engine,
     plausible::{LastKnown, Reading},
-    stream::stream_pages,
+    stream::{stream_pages, stream_records},
 };
 use files::Lock;
 use reader::Cursor;
@@ -117,6 +119,7 @@ impl SqliteLog {
             signed: tokio::sync::Mutex::new(signed),
             health: Mutex::new(Health::Writable),
             last_known: Mutex::new(last_known),
+            write_ahead: Mutex::default(),
         });
         let (queue, messages) = mpsc::unbounded_channel();
         let (finished, done) = watch::channel(());
@@ -142,7 +145,7 @@ impl Append for SqliteLog {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let weight = batch.iter().map(|event| 1 + event.data.len() / 4096).sum();
+        let weight = batch.iter().map(|event| 1 + event.bytes() / 4096).sum();
         let limit = self.shared.options.queue;
         // One batch larger than the limit is taken when nothing else waits: refusing it would be refusing it for ever.
         let room = |waiting: usize| (waiting == 0 || waiting + weight <= limit).then(|| waiting + weight);
@@ -180,8 +183,8 @@ impl Tail for SqliteLog {
         reader::page(&self.shared, after, limit, filter).await
     }
 
-    async fn records(&self, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
-        reader::records(&self.shared, positions).await
+    fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>> {
+        stream_records(positions, move |left| reader::records(&self.shared, left)).boxed()
     }
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
@@ -213,6 +216,10 @@ impl Engine for SqliteLog {
 
     fn clock_ahead(&self) -> Option<ClockAhead> {
         self.shared.judge_clock().err()
+    }
+
+    fn write_ahead(&self) -> WriteAhead {
+        self.shared.write_ahead()
     }
 
     async fn close(&self) {

@@ -15,7 +15,7 @@ use super::{
     chain,
     error::{open_error, with_causes},
     files::place,
-    record,
+    record, write_ahead,
 };
 use crate::{Head, OpenError, TailError};
 
@@ -32,6 +32,12 @@ pub(crate) struct Options {
     pub busy_timeout: Duration,
     /// How many bytes may gather in the write-ahead log before they are moved into the database.
     pub checkpoint_bytes: usize,
+    /// How many bytes the write-ahead log has at most, unless a reader stays.
+    pub write_ahead_bytes: u64,
+    /// How long an append may wait for readers so that the write-ahead log keeps to that.
+    pub insist: Duration,
+    /// How long until it is looked again whether a reader that stays is gone.
+    pub look_again: Duration,
     /// What the clock is held against when the log is opened.
     pub clock: ClockBound,
 }
@@ -52,6 +58,9 @@ impl Default for Options {
             back_off: Duration::from_secs(1),
             busy_timeout: Duration::from_secs(5),
             checkpoint_bytes: 16 << 20,
+            write_ahead_bytes: 256 << 20,
+            insist: Duration::from_millis(100),
+            look_again: Duration::from_secs(1),
             clock: ClockBound::Plausible,
         }
     }
@@ -72,7 +81,8 @@ pub(crate) async fn connect(file: &Path, options: &Options) -> Result<SqliteConn
         .pragma("cache_size", "-16384")
         .disable_statement_logging();
     let mut sql = connection.connect().await.map_err(|e| open_error(file, &e))?;
-    empty_wal(&mut sql).await.map_err(|what| OpenError::Storage { place: place(file), what })?;
+    let durable = write_ahead::make_durable(&mut sql, file).await;
+    durable.map_err(|what| OpenError::Storage { place: place(file), what })?;
     Ok(sql)
 }
 
@@ -84,15 +94,6 @@ pub(crate) fn read_only(file: &Path, busy_timeout: Duration) -> SqliteConnectOpt
         .busy_timeout(busy_timeout)
         .pragma("cell_size_check", "ON")
         .disable_statement_logging()
-}
-
-/// Moves the whole write-ahead log into the database and syncs both. Done at every open, because what is in the page
-/// cache after a failed fsync may never have reached the disk although it reads well: writing it again makes it dirty
-/// again, and only then does an fsync mean something.
-pub(crate) async fn empty_wal(sql: &mut SqliteConnection) -> Result<(), String> {
-    let (busy, _, _): (i64, i64, i64) =
-        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(sql).await.map_err(|e| e.to_string())?;
-    if busy == 0 { Ok(()) } else { Err("the write-ahead log is in use by another process".into()) }
 }
 
 /// `run` would make every future that awaits it refuse to be `Send` ("`Acquire` is not general enough"); this is sqlx's

@@ -7,14 +7,15 @@ use rollcall_events::{Digest, Position, Recorded};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    chain::{self, CHUNK, hash_at, range_end, read_error},
-    record::{self, Decoder},
+    chain::{self, hash_at, range_end, read_error},
+    record::{self, CHUNK, Decoder},
     shared::Shared,
 };
-use crate::{ClockMend, Filter, Head, Moment, TailError, When, stream::Step};
+use crate::{ClockMend, Filter, Head, Moment, PAGE_BYTES, TailError, When, stream::Step};
 
-/// How far a filtered look-up goes before it says where it is.
-const WINDOW: u64 = 16 * CHUNK;
+/// How far a filtered look-up goes before it says where it is, in records and in bytes.
+const WINDOW: u64 = 16 * CHUNK as u64;
+const WINDOW_BYTES: usize = 16 * PAGE_BYTES;
 
 /// A place in the log from which somebody reads on.
 pub(crate) struct Cursor {
@@ -31,8 +32,7 @@ pub(crate) struct Cursor {
 /// A range that is read while the one before is worked on.
 struct Prefetch {
     at: Position,
-    to: Position,
-    bytes: JoinHandle<Result<Vec<u8>, TailError>>,
+    read: JoinHandle<Result<(Position, Vec<u8>), TailError>>,
 }
 
 impl Cursor {
@@ -71,10 +71,10 @@ impl Cursor {
         };
         let at = Head { position: self.at, hash };
         let (to, bytes) = match self.prefetch.take().filter(|prefetch| prefetch.at == self.at) {
-            Some(Prefetch { to, bytes, .. }) => (to, bytes.await.map_err(|e| TailError::Unavailable(e.to_string()))??),
+            Some(Prefetch { read, .. }) => read.await.map_err(|e| TailError::Unavailable(e.to_string()))??,
             None => {
                 let to = range_end(self.at, self.page, newest.position);
-                (to, chain::read_bytes(&mut *self.shared.reader().await?, self.at, to).await?)
+                chain::read_bytes(&mut *self.shared.reader().await?, self.at, to).await?
             }
         };
         if to < newest.position {
@@ -91,31 +91,28 @@ impl Cursor {
 
     fn start_prefetch(&mut self, at: Position, to: Position) {
         let shared = Arc::clone(&self.shared);
-        let bytes = tokio::spawn(async move { chain::read_bytes(&mut *shared.reader().await?, at, to).await });
-        self.prefetch = Some(Prefetch { at, to, bytes });
+        let read = tokio::spawn(async move { chain::read_bytes(&mut *shared.reader().await?, at, to).await });
+        self.prefetch = Some(Prefetch { at, read });
     }
 }
 
-/// The records at these positions.
-pub(crate) async fn records(shared: &Shared, positions: &[Position]) -> Result<Vec<Recorded>, TailError> {
-    let mut positions = positions.to_vec();
-    positions.sort_unstable();
-    positions.dedup();
-    let mut found = Vec::with_capacity(positions.len());
+/// As many of the records at these positions as fit a page, and the positions of the others.
+pub(crate) async fn records(
+    shared: &Shared,
+    mut positions: Vec<Position>,
+) -> Result<(Vec<Recorded>, Vec<Position>), TailError> {
+    let first = positions.first().copied().unwrap_or_default();
     let mut sql = shared.reader().await?;
-    let mut decoder = Decoder::default();
-    for some in positions.chunks(usize::try_from(CHUNK).unwrap_or(usize::MAX)) {
-        let first = some.first().copied().unwrap_or_default();
-        let records =
-            record::find_at(&mut sql, &mut decoder, shared.id, some).await.map_err(|e| read_error(first, &e))?;
-        for record in records {
-            let (record, _) = record?;
-            found.push(record);
-        }
+    let found = record::find_at(&mut sql, &mut Decoder::default(), shared.id, &positions).await;
+    let (found, count) = found.map_err(|e| read_error(first, &e))?;
+    let mut records = Vec::with_capacity(found.len());
+    for (_, record) in found {
+        records.push(record?.0);
     }
-    let absent = positions.iter().zip(&found).find(|(position, record)| **position != record.position);
-    let absent = absent.map(|(position, _)| *position).or_else(|| positions.get(found.len()).copied());
-    absent.map_or(Ok(found), |position| Err(TailError::missing(position)))
+    let left = positions.split_off(count);
+    let absent = positions.iter().zip(&records).find(|(position, record)| **position != record.position);
+    let absent = absent.map(|(position, _)| *position).or_else(|| positions.get(records.len()).copied());
+    absent.map_or(Ok((records, left)), |position| Err(TailError::missing(position)))
 }
 
 /// The positions of a source's events whose id begins with a text, as far as they are durable.
@@ -141,7 +138,8 @@ pub(crate) async fn moment(shared: &Shared, mends: &[ClockMend], when: When) -> 
         let middle = Position(low.0 + (high.0 - low.0).div_ceil(2));
         let found =
             record::find_at(&mut sql, &mut decoder, shared.id, &[middle]).await.map_err(|e| read_error(middle, &e))?;
-        let (record, hash) = found.into_iter().next().ok_or_else(|| TailError::missing(middle))??;
+        let (_, found) = found.0.into_iter().next().ok_or_else(|| TailError::missing(middle))?;
+        let (record, hash) = found?;
         let (recorded_at, mended) = ClockMend::told(mends, record.position, record.recorded_at);
         let fits = match when {
             When::Position(position) => record.position <= position,
@@ -178,18 +176,26 @@ pub(crate) async fn page(
     let mut at = Head { position: after, hash: hash_at(&mut sql, shared.id, after).await? };
     // Without a filter everything matches: no need to look further than the page.
     let step = if *filter == Filter::default() { limit } else { usize::MAX };
-    while at.position < end {
+    let (mut looked_at, mut held) = (0, 0);
+    while at.position < end && looked_at < WINDOW_BYTES {
         let to = range_end(at.position, step, end);
         let page = chain::read_checked(&mut sql, &mut decoder, at, to).await?;
+        let mut before = at.position;
         at = Head { position: page.records.last().map_or(to, |record| record.position), hash: page.hash };
         for record in page.records {
+            let (position, bytes) = (record.position, record.event.bytes());
+            looked_at += bytes;
             if filter.matches(&record) {
-                let position = record.position;
+                held += bytes;
+                if held > PAGE_BYTES && !found.is_empty() {
+                    return Ok((found, before));
+                }
                 found.push(record);
                 if found.len() == limit {
                     return Ok((found, position));
                 }
             }
+            before = position;
         }
     }
     Ok((found, at.position))

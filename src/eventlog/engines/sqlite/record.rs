@@ -8,7 +8,10 @@ use rollcall_events::{Digest, EventKey, LogId, NewEvent, Position, Recorded, Sou
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::TailError;
+use crate::{PAGE_BYTES, TailError};
+
+/// Records in one statement: enough that the hop to SQLite's thread does not count.
+pub(crate) const CHUNK: usize = 1024;
 
 /// SQL for one record as bytes: its numbers and the lengths of its texts, then the texts and the hash. Lengths are of
 /// bytes, so that no content (a flipped bit, a zero, bad UTF-8) can move the border between two fields.
@@ -22,23 +25,38 @@ macro_rules! packed {
     };
 }
 
+/// SQL for how much of one record can be large.
+macro_rules! size {
+    () => {
+        "octet_length(e.data) + ifnull(octet_length(e.origin), 0)"
+    };
+}
+
+/// Nothing where the records have more than $3 bytes.
 const RANGE: &str = concat!(
     "SELECT CAST(group_concat(r, '') AS BLOB) FROM (SELECT ",
     packed!(),
-    " AS r FROM event e WHERE e.position > $1 AND e.position <= $2 ORDER BY e.position)"
+    " AS r FROM event e WHERE e.position > $1 AND e.position <= $2 AND (SELECT ifnull(sum(",
+    size!(),
+    "), 0) FROM event e WHERE e.position > $1 AND e.position <= $2) <= $3 ORDER BY e.position)"
 );
 
-const BY_KEY: &str = concat!(
-    "SELECT j.key, (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
-    packed!(),
-    " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1"
-);
+const BY_KEY: &str = "SELECT j.key, e.position FROM jsonb_each($1) j \
+     CROSS JOIN event e ON e.source = j.value ->> 0 AND e.id = j.value ->> 1";
 
+/// Nothing where the records have more than $2 bytes.
 const AT: &str = concat!(
-    "SELECT (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
+    "SELECT j.value, (SELECT p.hash FROM event p WHERE p.position = e.position - 1), CAST(",
     packed!(),
-    " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.position = j.value"
+    " AS BLOB) FROM jsonb_each($1) j CROSS JOIN event e ON e.position = j.value WHERE (SELECT ifnull(sum(",
+    size!(),
+    "), 0) FROM jsonb_each($1) j CROSS JOIN event e ON e.position = j.value) <= $2"
 );
+
+/// How many records of a range are found where they are looked for: by their keys and by their positions.
+const SOUGHT: &str = "SELECT count(*) FROM event e WHERE e.position > $1 AND e.position <= $2 \
+     AND e.position = (SELECT k.position FROM event k WHERE k.source = e.source AND k.id = e.id) \
+     AND EXISTS (SELECT 1 FROM event p WHERE p.position = e.position)";
 
 const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind, subject, time, sequence, origin, \
      correlation, traceparent, data, hash) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
@@ -53,12 +71,24 @@ const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 6] = [RANGE, BY_KEY, AT, BY_ID, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 7] = [RANGE, BY_KEY, AT, SOUGHT, BY_ID, INSERT, HASH_AT];
 
-/// The records of `(after, to]` as bytes; empty if there are none.
-pub(crate) async fn read_range(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<Vec<u8>> {
-    let row = sqlx::query(RANGE).bind(signed(after)).bind(signed(to)).fetch_one(sql).await?;
-    Ok(row.try_get::<Option<Vec<u8>>, _>(0)?.unwrap_or_default())
+/// The records of `(after, to]` as bytes, one after the other; empty where there are none, or more than `most` bytes of
+/// them.
+pub(crate) async fn read_range(
+    sql: &mut SqliteConnection,
+    after: Position,
+    to: Position,
+    most: usize,
+) -> sqlx::Result<Vec<u8>> {
+    let range = sqlx::query(RANGE).bind(signed(after)).bind(signed(to)).bind(bytes(most));
+    Ok(range.fetch_one(sql).await?.try_get::<Option<Vec<u8>>, _>(0)?.unwrap_or_default())
+}
+
+/// How many records of `(after, to]` are found by their keys and by their positions.
+pub(crate) async fn count_sought(sql: &mut SqliteConnection, after: Position, to: Position) -> sqlx::Result<u64> {
+    let row = sqlx::query(SOUGHT).bind(signed(after)).bind(signed(to)).fetch_one(sql).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// The stored hash of the record at `position`; of 0 it is the chain's start. `None` if there is no such record.
@@ -76,22 +106,18 @@ pub(crate) async fn hash_at(
     Ok(Some(bytes.as_slice().try_into().map_or_else(|_| Digest::of(&bytes), Digest)))
 }
 
-/// The records that already stand under the keys of `events`, by the index of the event; a damaged one as an error.
+/// Which of `events` have a key that stands already, by index, and where.
 pub(crate) async fn find_by_key(
     sql: &mut SqliteConnection,
-    log: LogId,
     events: &[&NewEvent],
-) -> Result<Vec<(usize, Result<Recorded, TailError>)>, String> {
+) -> Result<Vec<(usize, Position)>, String> {
     let keys: Vec<_> = events.iter().map(|e| (e.key.source.as_str(), &*e.key.id)).collect();
     let keys = serde_json::to_string(&keys).map_err(|e| e.to_string())?;
     let rows = sqlx::query(BY_KEY).bind(keys).fetch_all(sql).await.map_err(|e| e.to_string())?;
     rows.iter()
         .map(|row| {
             let index = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
-            let before: Option<Vec<u8>> = row.try_get(1)?;
-            let bytes: Vec<u8> = row.try_get(2)?;
-            let found = decode_one(&mut Decoder::default(), log, before.as_deref(), &bytes);
-            Ok((index, found.map(|(record, _)| record)))
+            Ok((index, Position(row.try_get::<i64, _>(1)?.unsigned_abs())))
         })
         .collect::<sqlx::Result<Vec<_>>>()
         .map_err(|e| e.to_string())
@@ -110,24 +136,34 @@ pub(crate) async fn find_by_id(
 }
 
 /// A record with the chain's hash there, or what is wrong with it.
-type Found = Result<(Recorded, Digest), TailError>;
+pub(crate) type Found = Result<(Recorded, Digest), TailError>;
 
-/// The records at these positions that are there, in the order asked for.
+/// As many of the records at the first of these positions as fit a page and are there, in that order, and how many
+/// positions those are.
 pub(crate) async fn find_at(
     sql: &mut SqliteConnection,
     decoder: &mut Decoder,
     log: LogId,
     positions: &[Position],
-) -> sqlx::Result<Vec<Found>> {
-    let asked = serde_json::to_string(positions).unwrap_or_default();
-    let rows = sqlx::query(AT).bind(asked).fetch_all(sql).await?;
-    rows.iter()
-        .map(|row| {
-            let before: Option<Vec<u8>> = row.try_get(0)?;
-            let bytes: Vec<u8> = row.try_get(1)?;
-            Ok(decode_one(decoder, log, before.as_deref(), &bytes))
-        })
-        .collect()
+) -> sqlx::Result<(Vec<(Position, Found)>, usize)> {
+    let mut count = positions.len().min(CHUNK);
+    loop {
+        let some = positions.get(..count).unwrap_or_default();
+        let asked = serde_json::to_string(some).unwrap_or_default();
+        let most = if count > 1 { PAGE_BYTES } else { usize::MAX };
+        let rows = sqlx::query(AT).bind(asked).bind(bytes(most)).fetch_all(&mut *sql).await?;
+        if rows.is_empty() && count > 1 {
+            count /= 2;
+            continue;
+        }
+        let found = rows.iter().map(|row| {
+            let position = Position(row.try_get::<i64, _>(0)?.unsigned_abs());
+            let before: Option<Vec<u8>> = row.try_get(1)?;
+            let bytes: Vec<u8> = row.try_get(2)?;
+            Ok((position, decode_one(decoder, log, before.as_deref(), &bytes)))
+        });
+        return Ok((found.collect::<sqlx::Result<_>>()?, count));
+    }
 }
 
 fn decode_one(decoder: &mut Decoder, log: LogId, before: Option<&[u8]>, bytes: &[u8]) -> Found {
@@ -201,6 +237,10 @@ pub(crate) async fn insert(
 /// SQLite's integers are signed; positions never come near the sign.
 fn signed(position: Position) -> i64 {
     i64::try_from(position.0).unwrap_or(i64::MAX)
+}
+
+fn bytes(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
 }
 
 fn hex(hash: &Digest) -> String {

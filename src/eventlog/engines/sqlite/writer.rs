@@ -1,10 +1,14 @@
 //! The one writer: all that waits becomes one transaction with one fsync, then everybody is answered.
 //! After any error it acknowledges nothing until it has opened the file anew and held its tail against the chain.
 
-use std::{collections::HashMap, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{EventKey, NewEvent, Recorded};
+use rollcall_events::{EventKey, NewEvent, Position, Recorded};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{
     mpsc::{UnboundedReceiver, error::TryRecvError},
@@ -13,12 +17,14 @@ use tokio::sync::{
 
 use super::{
     files::{self, Lock},
-    open, record,
+    open,
+    record::{self, Decoder, Found},
     shared::Shared,
+    write_ahead,
 };
 use crate::{
-    AppendError, Head, Health, OpenError, Outcome,
-    sequence::{Sequenced, sequence},
+    AppendError, Head, Health, OpenError, Outcome, TailError,
+    sequence::{Known, Sequenced, sequence},
 };
 
 /// How often the time is noted of a log into which nothing is written.
@@ -38,6 +44,14 @@ struct Group {
     batches: Vec<Vec<NewEvent>>,
     replies: Vec<Reply>,
     weight: usize,
+}
+
+/// What the writer does next.
+enum Next {
+    Message(Message),
+    /// Nobody has wanted anything for a while: the time is noted, and looked whether a reader that stayed is gone.
+    Idle,
+    End,
 }
 
 /// Whether the writer goes on.
@@ -74,19 +88,21 @@ impl Writer {
     pub(crate) async fn run(mut self) -> Lock {
         let mut state = State::Open;
         while state == State::Open {
-            let Ok(first) = tokio::time::timeout(NOTE_INTERVAL, self.queue.recv()).await else {
-                self.note_time();
-                continue;
-            };
-            let Some(first) = first else { break };
             let mut group = Group::default();
-            state = group.add(first);
+            match self.next().await {
+                Next::Message(first) => state = group.add(first),
+                Next::Idle => {
+                    self.note_time();
+                    self.pending = self.pending.max(self.shared.options.checkpoint_bytes);
+                }
+                Next::End => break,
+            }
             // Those who were just answered get the chance to be in this group already: no timer, only their turn.
             let mut turns = 2;
             while state == State::Open {
                 match self.queue.try_recv() {
                     Ok(message) => state = group.add(message),
-                    Err(TryRecvError::Empty) if turns > 0 => {
+                    Err(TryRecvError::Empty) if turns > 0 && !group.batches.is_empty() => {
                         turns -= 1;
                         tokio::task::yield_now().await;
                     }
@@ -105,10 +121,21 @@ impl Writer {
         self.queue.close();
         self.shared.readers.close().await;
         if let Some(mut sql) = self.sql.take() {
-            let _ = open::empty_wal(&mut sql).await;
+            let _ = write_ahead::empty(&mut sql).await;
             let _ = sql.close().await;
         }
         self.lock
+    }
+
+    /// What is to be done next.
+    async fn next(&mut self) -> Next {
+        let held = self.shared.write_ahead_state().held_since.is_some();
+        let patience = if held { self.shared.options.look_again } else { NOTE_INTERVAL };
+        match tokio::time::timeout(patience, self.queue.recv()).await {
+            Ok(Some(message)) => Next::Message(message),
+            Ok(None) => Next::End,
+            Err(_) => Next::Idle,
+        }
     }
 
     /// Notes that the log is open at this time, so that a start knows how long it rested.
@@ -164,18 +191,33 @@ impl Writer {
 
     /// What stands already under the group's keys. A batch that asks for a damaged record is answered and taken out:
     /// whether it is a duplicate cannot be said.
-    async fn find_recorded(&mut self, group: &mut Group) -> Result<HashMap<EventKey, Recorded>, String> {
+    async fn find_recorded(&mut self, group: &mut Group) -> Result<HashMap<EventKey, Known>, String> {
         let sql = self.sql.as_mut().ok_or("the log is not open")?;
         let events: Vec<_> = group.batches.iter().flatten().collect();
-        let found = record::find_by_key(sql, self.shared.id, &events).await?;
-        let mut known = HashMap::with_capacity(found.len());
+        let found = record::find_by_key(sql, &events).await?;
+        let keys = found.into_iter().filter_map(|(index, position)| Some((position, events.get(index)?.key.clone())));
+        let keys: BTreeMap<Position, EventKey> = keys.collect();
+        let positions: Vec<Position> = keys.keys().copied().collect();
+        let mut known = HashMap::with_capacity(keys.len());
         let mut damaged = HashMap::new();
-        for (index, record) in found {
-            let Some(event) = events.get(index) else { continue };
-            match record {
-                Ok(record) => drop(known.insert(event.key.clone(), record)),
-                Err(error) => drop(damaged.insert(event.key.clone(), error.to_string())),
+        let mut left = positions.as_slice();
+        while !left.is_empty() {
+            let found = record::find_at(sql, &mut Decoder::default(), self.shared.id, left).await;
+            let (found, count) = found.map_err(|e| e.to_string())?;
+            let (here, rest) = left.split_at(count);
+            let mut found: HashMap<Position, Found> = found.into_iter().collect();
+            for position in here {
+                let Some(key) = keys.get(position) else { continue };
+                match found.remove(position).unwrap_or_else(|| Err(TailError::missing(*position))) {
+                    Ok((record, _)) if record.event.key == *key => drop(known.insert(key.clone(), Known::of(&record))),
+                    Ok(_) => {
+                        let why = format!("the index of keys is damaged at position {position}");
+                        drop(damaged.insert(key.clone(), why));
+                    }
+                    Err(error) => drop(damaged.insert(key.clone(), error.to_string())),
+                }
             }
+            left = rest;
         }
         if !damaged.is_empty() {
             let whole = std::mem::take(group);
@@ -197,13 +239,13 @@ impl Writer {
     async fn insert(
         &mut self,
         batches: Vec<Vec<NewEvent>>,
-        known: &HashMap<EventKey, Recorded>,
+        known: &HashMap<EventKey, Known>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Vec<Outcome>>, String> {
         let sql = self.sql.as_mut().ok_or("the log is not open")?;
         let head = *self.publish.borrow();
         let Sequenced { outcomes, new, hashes, head, last_time } =
-            sequence(batches, |key| known.get(key), head, self.last_time, now);
+            sequence(batches, |key| known.get(key).copied(), head, self.last_time, now);
         if !new.is_empty() {
             let bytes = record::insert(sql, &new, &hashes).await?;
             self.pending += bytes + 8192 + new.len() * 1024;
@@ -222,18 +264,16 @@ impl Writer {
     }
 
     /// Moves the write-ahead log into the database now and then, after the answers. It does not wait for readers; only
-    /// when they have kept it from finishing for long does it insist.
+    /// where there is too much in it does it insist for a moment, and then goes on: a reader that stays stops no append.
     async fn checkpoint(&mut self) -> Result<(), String> {
-        let limit = self.shared.options.checkpoint_bytes;
-        let Some(sql) = self.sql.as_mut().filter(|_| self.pending >= limit) else { return Ok(()) };
-        let (_, frames, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
-            .fetch_one(&mut *sql)
-            .await
-            .map_err(|e| format!("the write-ahead log cannot be moved into the database: {e}"))?;
+        let options = self.shared.options;
+        let Some(sql) = self.sql.as_mut().filter(|_| self.pending >= options.checkpoint_bytes) else { return Ok(()) };
+        let mut moved = write_ahead::advance(sql).await?;
         self.pending = 0;
-        if usize::try_from(frames).unwrap_or_default().saturating_mul(4096) > limit.saturating_mul(16) {
-            open::empty_wal(sql).await?;
+        if moved.bytes > options.write_ahead_bytes {
+            moved = write_ahead::empty_within(sql, options.insist, options.busy_timeout).await?;
         }
+        self.shared.note_write_ahead(moved);
         Ok(())
     }
 
@@ -272,8 +312,8 @@ impl Writer {
         }
     }
 
-    /// Opens the file, makes all of it durable again (see [`open::empty_wal`]) and reads what stands behind the last record that
-    /// is known to be durable: a transaction whose commit failed may be there all the same.
+    /// Opens the file, makes all of it durable again (see [`write_ahead::make_durable`]) and reads what stands behind the last
+    /// record that is known to be durable: a transaction whose commit failed may be there all the same.
     async fn reopen(&mut self) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.shared);
         let file = files::database(&shared.dir);

@@ -273,7 +273,8 @@ impl Engine {
 
     /// Keeps the personal data that is not as it was.
     pub(super) async fn save_personal(&self, found: Vec<(Id, PersonalData)>) -> Result<(), RunError> {
-        let mut found: HashMap<Id, PersonalData> = found.into_iter().collect();
+        let mut found: HashMap<Id, PersonalData> =
+            found.into_iter().map(|(person, names)| (person, names.fitting())).collect();
         if found.len() > LOOKED_UP {
             let mut drop_same = |person: &str, names: PersonalData| {
                 if found.get(person) == Some(&names) {

@@ -157,6 +157,11 @@ impl Engine {
         let before = self.facts_at(&places.into_iter().map(|entry| entry.position).collect::<Vec<_>>()).await?;
         let changes = facts.into_iter().filter_map(|(subject, body)| change(subject, body, &before)).collect();
         let mut changes = in_order(changes);
+        if changes.iter().any(|change| change.body.check_size().is_err()) {
+            // A full read leaves it as it was, and shows which it is and why.
+            changes.retain(|change| change.body.check_size().is_ok());
+            self.withhold();
+        }
         let links_wait = self.links_wait(&baseline);
         if links_wait {
             changes = split_links(changes).0;

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use futures_util::StreamExt as _;
 use rollcall_eventlog::{AppendError, Filter, Outcome};
 use rollcall_events::{Body, Emitter, NewEvent, Position, Recorded};
 
@@ -92,8 +93,9 @@ impl Engine {
     /// The facts at these places of the log, by subject.
     pub(super) async fn facts_at(&self, positions: &[Position]) -> Result<RecordedFacts, RunError> {
         let mut facts = RecordedFacts::with_capacity(positions.len());
-        for some in positions.chunks(PAGE) {
-            facts.extend(self.deps.tail.records(some).await?.iter().filter_map(fact));
+        let mut pages = self.deps.tail.records(positions.to_vec());
+        while let Some(some) = pages.next().await.transpose()? {
+            facts.extend(some.iter().filter_map(fact));
         }
         Ok(facts)
     }

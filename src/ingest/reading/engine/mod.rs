@@ -12,7 +12,7 @@ mod withhold;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use rollcall_events::{Body, Epoch, NewEvent, SourceName, body::Run, run_id};
+use rollcall_events::{Body, Epoch, NewEvent, SourceName, body::Run, run_id, size::clipped_reason};
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
@@ -111,6 +111,7 @@ impl Engine {
     fn run_of(&self, run: &str, reason: Option<String>) -> Option<Run> {
         let epoch = self.lease.get().map_or(0, |lease| lease.epoch.0);
         let scope = Some(self.pull.scope().digest());
+        let reason = reason.map(clipped_reason);
         Some(Run { run: run.parse().ok()?, scope, epoch, counts: BTreeMap::new(), digest: None, reason })
     }
 

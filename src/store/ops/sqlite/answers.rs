@@ -23,7 +23,9 @@ impl AnswerRecords for SqliteOps {
         };
         match self.writer.write(write, Durability::Written).await? {
             Reply::Claimed(claim) => Ok(claim),
-            Reply::Done | Reply::Count(_) => Err(damaged("no answer to a claim")),
+            Reply::Done | Reply::Count(_) | Reply::Erased(_) | Reply::NotErased(_) => {
+                Err(damaged("no answer to a claim"))
+            }
         }
     }
 

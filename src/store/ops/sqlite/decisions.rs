@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::Position;
-use rollcall_ingest::Durability;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     columns::{damaged, time, unsigned},
     sql,
     store::SqliteOps,
-    writes::{DecisionRows, Reply, Write},
+    writes::{DecisionRows, Write},
 };
 use crate::ops::{
     DecisionCount, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRecords, DecisionRow, OpsError,
@@ -19,10 +18,7 @@ use crate::ops::{
 #[async_trait]
 impl DecisionRecords for SqliteOps {
     async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<u64, OpsError> {
-        match self.writer.write(Write::Decisions(DecisionRows::of(rows)), Durability::Written).await? {
-            Reply::Count(gone) => Ok(gone),
-            Reply::Done | Reply::Claimed(_) => Ok(0),
-        }
+        Ok(self.writer.write_record(Write::Decisions(DecisionRows::of(rows))).await?.count())
     }
 
     async fn decisions(

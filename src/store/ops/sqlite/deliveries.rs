@@ -15,7 +15,7 @@ use super::{
     columns::{damaged, json, time},
     sql,
     store::SqliteOps,
-    writes::{Reply, Rows, Write},
+    writes::{Rows, Write},
 };
 use crate::ops::{
     DeliveryDetail, DeliveryFilter, DeliveryRecords, DeliverySummary, Dismissal, OpenDelivery, OpenOutcome, OpsError,
@@ -82,10 +82,8 @@ impl DeliveryRecords for SqliteOps {
     }
 
     async fn dismiss(&self, id: &DeliveryId, dismissal: Dismissal) -> Result<bool, OpsError> {
-        match self.writer.write(Write::Dismiss { delivery: id.to_string(), dismissal }, Durability::Synced).await? {
-            Reply::Count(dismissed) => Ok(dismissed > 0),
-            Reply::Done | Reply::Claimed(_) => Ok(false),
-        }
+        let write = Write::Dismiss { delivery: id.to_string(), dismissal };
+        Ok(self.writer.write(write, Durability::Synced).await?.count() > 0)
     }
 }
 

@@ -15,6 +15,8 @@ mod writer;
 mod writes;
 
 #[cfg(test)]
+mod decisions_tests;
+#[cfg(test)]
 mod open_tests;
 #[cfg(test)]
 mod ops_tests;

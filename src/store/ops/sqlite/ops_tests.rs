@@ -11,26 +11,26 @@ use rollcall_ingest::{
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
-use super::{sql, store::MIGRATIONS};
+use super::{decisions_tests::refusal, sql, store::MIGRATIONS};
 use crate::{
     ops::{
-        Claim, DecisionFilter, DecisionKind, DecisionOutcome, DecisionRow, DeliveryFilter, Ops, OpsError, PartRow,
-        RefusedSignInRow, Retention, StoredAnswer,
+        Claim, DecisionFilter, DecisionOutcome, DeliveryFilter, Ops, OpsError, PartRow, RefusedSignInRow, Retention,
+        StoredAnswer,
     },
     suite::kit::Dir,
 };
 
-fn at(seconds: i64) -> DateTime<Utc> {
+pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
 }
 
-fn id(n: i64) -> DeliveryId {
+pub(super) fn id(n: i64) -> DeliveryId {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&n.to_be_bytes());
     DeliveryId::new(at(n), random)
 }
 
-fn source(name: &str) -> SourceName {
+pub(super) fn source(name: &str) -> SourceName {
     name.parse().unwrap()
 }
 
@@ -58,14 +58,14 @@ fn settled(verdict: Verdict, word: &'static str, position: u64) -> PartOutcomes 
     PartOutcomes { verdict, parts: vec![(0, word, Some(Position(position)))] }
 }
 
-async fn store(ops: &dyn Ops, n: i64, state: PartState) {
+pub(super) async fn store(ops: &dyn Ops, n: i64, state: PartState) {
     let parts = vec![part("product/DB", state)];
     ops.store(delivery(n, "body"), parts, vec![], Durability::Written).await.unwrap();
 }
 
 /// Everything in `ops.db` has been written: a write that waits is behind all that was in line.
 async fn flushed(ops: &dyn Ops) {
-    ops.abandon_answer("nothing").await.unwrap();
+    ops.caught_up().await.unwrap();
 }
 
 #[tokio::test]
@@ -312,7 +312,16 @@ async fn a_flood_of_rejected_deliveries_keeps_no_authentic_one_out() {
     }
     ops.store(delivery(20_000, "good"), vec![], vec![], Durability::Written).await.unwrap();
     let rows = ops.deliveries(&DeliveryFilter::default(), None, 20_000).await.unwrap();
-    assert_eq!(rows.len(), 65);
+    assert!(rows.iter().any(|row| row.verdict != Verdict::Rejected) && rows.len() <= 2, "the good one came first");
+    flushed(&*ops).await;
+    assert_eq!(ops.deliveries(&DeliveryFilter::default(), None, 20_000).await.unwrap().len(), 65);
+    ops.reject(delivery(30_000, "x"), "signature-mismatch");
+    flushed(&*ops).await;
+    let gone = ops.let_go().await.unwrap();
+    assert_eq!(
+        gone.iter().map(|one| (one.kind.as_str(), one.rows)).collect::<Vec<_>>(),
+        [("rejected_delivery", 9_936)]
+    );
 }
 
 fn personal(person: &str, email: Option<&str>, order_key: u64) -> Personal {
@@ -378,102 +387,21 @@ async fn what_is_erased_stands_in_no_file_any_more() {
     assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(100)).await.unwrap(), 0);
 }
 
-fn refusal(n: i64, user: &str, images: &[&str], outcome: DecisionOutcome) -> DecisionRow {
-    DecisionRow {
-        id: rollcall_events::prefixed_id("dec", at(n), [0; 10]),
-        at: at(n),
-        outcome,
-        user_id: Some(user.into()),
-        user_name: Some(user.into()),
-        client: "10.0.0.7".into(),
-        family: "docker".into(),
-        asked: format!("repository:{}:pull", images[0]),
-        granted: String::new(),
-        message: None,
-        position: Position(5),
-        count: 1,
-        kind: DecisionKind::Tied,
-        caller: user.into(),
-        together: None,
-        images: images.iter().map(ToString::to_string).collect(),
-    }
-}
-
 #[tokio::test]
-async fn refusals_are_found_by_user_project_image_and_time_and_grants_are_counted() {
+async fn an_erasure_beside_a_reader_that_stays_says_so_and_stops_nothing_else() {
     let dir = Dir::new();
     let ops = dir.ops().await;
-    use DecisionOutcome::{Denied, Granted, Reduced};
-    let rows = [
-        refusal(1, "ada", &["acme/db"], Denied),
-        refusal(2, "ada", &["acme/web", "globex/app"], Reduced),
-        refusal(3, "bob", &["acme/db"], Denied),
-        refusal(4, "bob", &["acme/db"], Granted),
-        refusal(3601, "bob", &["acme/db"], Granted),
-    ];
-    ops.record_decisions(&rows).await.unwrap();
-    ops.record_decisions(&rows[3..4]).await.unwrap();
-    let search = async |filter: DecisionFilter| {
-        let rows = ops.decisions(&filter, None, 50).await.unwrap();
-        rows.iter().map(|row| (row.at - at(0)).num_seconds()).collect::<Vec<_>>()
-    };
-    let any = DecisionFilter::default;
-    let text = |text: &str| Some(text.to_owned());
-    assert_eq!(search(any()).await, [3, 2, 1]);
-    assert_eq!(search(DecisionFilter { user: text("ada"), ..any() }).await, [2, 1]);
-    assert_eq!(search(DecisionFilter { project: text("acme"), ..any() }).await, [3, 2, 1]);
-    assert_eq!(search(DecisionFilter { project: text("globex"), ..any() }).await, [2]);
-    assert_eq!(search(DecisionFilter { image: text("acme/db"), ..any() }).await, [3, 1]);
-    assert_eq!(search(DecisionFilter { image: text("acme/db"), user: text("bob"), ..any() }).await, [3]);
-    assert_eq!(search(DecisionFilter { from: Some(at(2)), until: Some(at(3)), ..any() }).await, [2]);
-    let page = ops.decisions(&any(), Some(&rows[1].id), 1).await.unwrap();
-    assert_eq!(page[0].id, rows[0].id);
-    let found = ops.decision(&rows[2].id).await.unwrap().unwrap();
-    assert_eq!((found.family.as_str(), found.position, found.outcome), ("docker", Position(5), Denied));
-    assert_eq!(ops.decision(&rows[3].id).await.unwrap(), None, "what was granted is only counted");
-    let counts = ops.decision_counts(at(60), at(7200), Some("acme")).await.unwrap();
-    let counts: Vec<_> = counts.iter().map(|c| ((c.hour - at(0)).num_hours(), c.outcome.as_str(), c.count)).collect();
-    assert_eq!(counts, [(0, "denied", 2), (0, "granted", 2), (0, "reduced", 1), (1, "granted", 1)]);
-}
-
-#[tokio::test]
-async fn a_full_budget_lets_the_oldest_of_the_same_kind_and_caller_go_and_counts_it() {
-    let dir = Dir::new();
-    let ops = dir.ops().await;
-    let of = |n: i64, user: &str, kind| DecisionRow { kind, ..refusal(n, user, &["acme/db"], DecisionOutcome::Denied) };
-    let others = [of(1, "bob", DecisionKind::Stranger), of(2, "ada", DecisionKind::Tied)];
-    assert_eq!(ops.record_decisions(&others).await.unwrap(), 0);
-    let many: Vec<_> = (10..270).map(|n| of(n, "ada", DecisionKind::Stranger)).collect();
-    assert_eq!(ops.record_decisions(&many).await.unwrap(), 160);
-    let kept = ops.decisions(&DecisionFilter::default(), None, 500).await.unwrap();
-    let of_user =
-        |user: &str, kind| kept.iter().filter(|row| row.user_name.as_deref() == Some(user) && row.kind == kind).count();
-    assert_eq!(of_user("ada", DecisionKind::Stranger), 100);
-    assert_eq!((of_user("ada", DecisionKind::Tied), of_user("bob", DecisionKind::Stranger)), (1, 1));
-    let gone = ops.let_go().await.unwrap();
-    assert_eq!(gone.iter().map(|one| (one.kind.as_str(), one.rows)).collect::<Vec<_>>(), [("decision_stranger", 160)]);
-}
-
-#[tokio::test]
-async fn requests_that_are_counted_together_are_one_row_and_nobody_in_particular_has_one_budget() {
-    let dir = Dir::new();
-    let ops = dir.ops().await;
-    let of = |n: i64, network: &str| DecisionRow {
-        kind: DecisionKind::Anonymous,
-        user_id: None,
-        user_name: None,
-        caller: String::new(),
-        together: Some(network.to_owned()),
-        count: 3,
-        ..refusal(n, "nobody", &["acme/db"], DecisionOutcome::Denied)
-    };
-    for n in 0..5 {
-        ops.record_decisions(&[of(n, "192.0.2.0/24"), of(10 + n, "198.51.100.0/24")]).await.unwrap();
-    }
-    let kept = ops.decisions(&DecisionFilter::default(), None, 50).await.unwrap();
-    assert_eq!(kept.iter().map(|row| (row.count, row.at)).collect::<Vec<_>>(), [(15, at(14)), (15, at(4))]);
-    let networks: Vec<_> = (0..10_050).map(|n| of(100 + n, &format!("network {n}"))).collect();
-    assert_eq!(ops.record_decisions(&networks).await.unwrap(), 52);
+    store(&*ops, 1, PartState::Recorded(Position(1))).await;
+    let mut reader = SqliteConnection::connect(dir.join("ops.db").to_str().unwrap()).await.unwrap();
+    reader.execute("BEGIN").await.unwrap();
+    reader.execute("SELECT count(*) FROM delivery").await.unwrap();
+    store(&*ops, 2, PartState::Recorded(Position(2))).await;
+    let person = "ada".parse().unwrap();
+    let told = ops.erase(&source("flexnet"), &person, at(5)).await.unwrap_err();
+    assert!(matches!(&told, OpsError::Database(why) if why.contains("in use")), "{told}");
+    store(&*ops, 3, PartState::Recorded(Position(3))).await;
+    reader.close().await.unwrap();
+    ops.erase(&source("flexnet"), &person, at(5)).await.unwrap();
 }
 
 #[tokio::test]

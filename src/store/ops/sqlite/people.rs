@@ -55,8 +55,8 @@ impl PersonRecords for SqliteOps {
     async fn erase(&self, source: &SourceName, person: &Id, now: DateTime<Utc>) -> Result<u64, OpsError> {
         let write = Write::Erase { source: source.to_string(), person: person.to_string(), at: now.timestamp_micros() };
         match self.writer.write(write, Durability::Synced).await? {
-            Reply::Count(erased) => Ok(erased),
-            Reply::Done | Reply::Claimed(_) => Ok(0),
+            Reply::NotErased(error) => Err(error),
+            reply => Ok(reply.count()),
         }
     }
 }

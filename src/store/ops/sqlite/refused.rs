@@ -1,24 +1,20 @@
 //! Sign-ins that were refused, and what went because a budget was full.
 
 use async_trait::async_trait;
-use rollcall_ingest::Durability;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     columns::{time, unsigned},
     sql,
     store::SqliteOps,
-    writes::{RefusedRows, Reply, Write},
+    writes::{RefusedRows, Write},
 };
 use crate::ops::{LetGo, OpsError, RefusedSignInRow, RefusedSignIns};
 
 #[async_trait]
 impl RefusedSignIns for SqliteOps {
     async fn record_refused(&self, rows: &[RefusedSignInRow]) -> Result<u64, OpsError> {
-        match self.writer.write(Write::Refused(RefusedRows::of(rows)), Durability::Written).await? {
-            Reply::Count(gone) => Ok(gone),
-            Reply::Done | Reply::Claimed(_) => Ok(0),
-        }
+        Ok(self.writer.write_record(Write::Refused(RefusedRows::of(rows))).await?.count())
     }
 
     async fn refused_sign_ins(&self, principal: Option<&str>, limit: u32) -> Result<Vec<RefusedSignInRow>, OpsError> {

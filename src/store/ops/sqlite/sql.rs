@@ -250,5 +250,9 @@ pub(super) const PRUNE_DECISIONS: &str = "
 DELETE FROM decision WHERE id IN (
   SELECT id FROM decision
   WHERE id < $1 OR id <= (SELECT id FROM decision ORDER BY id DESC LIMIT 1 OFFSET $2) ORDER BY id LIMIT 1000)";
-pub(super) const PRUNE_COUNTS: &str = "DELETE FROM decision_count WHERE hour < $1";
+/// $2: how many may stay.
+pub(super) const PRUNE_COUNTS: &str = "
+DELETE FROM decision_count WHERE rowid IN (
+  SELECT rowid FROM decision_count
+  WHERE hour < $1 OR hour <= (SELECT hour FROM decision_count ORDER BY hour DESC LIMIT 1 OFFSET $2) ORDER BY hour LIMIT 1000)";
 pub(super) const PRUNE_ANSWERS: &str = "DELETE FROM answer WHERE at < $1";

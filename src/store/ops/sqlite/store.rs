@@ -13,7 +13,7 @@ use sqlx::{
 
 use super::{
     sql, writer,
-    writes::{PruneStep, Reply, Rows, Write},
+    writes::{PruneStep, Rows, Write},
 };
 use crate::ops::{OpenError, Ops, OpsError, Retention};
 
@@ -57,16 +57,17 @@ impl SqliteOps {
 #[async_trait]
 impl Ops for SqliteOps {
     async fn caught_up(&self) -> Result<(), OpsError> {
-        self.writer.write(Write::Rows(Rows::default()), Durability::Written).await.map(drop)
+        self.writer.write(Write::Rows(Rows::default()), Durability::Written).await?;
+        self.writer.write_record(Write::Rows(Rows::default())).await.map(drop)
     }
 
     async fn prune(&self, now: DateTime<Utc>, retention: &Retention) -> Result<u64, OpsError> {
         let mut all = 0;
         loop {
             let step = PruneStep::new(now, retention);
-            match self.writer.write(Write::Prune(step), Durability::Written).await? {
-                Reply::Count(0) | Reply::Done | Reply::Claimed(_) => return Ok(all),
-                Reply::Count(some) => all += some,
+            match self.writer.write_record(Write::Prune(step)).await?.count() {
+                0 => return Ok(all),
+                some => all += some,
             }
         }
     }

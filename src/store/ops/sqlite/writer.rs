@@ -1,9 +1,11 @@
 //! The one task that writes `ops.db`: takes all that waits, one transaction, one commit, then tells all who wait.
-//! A transaction is synced when anything in it demands that. Knows statements; knows nothing of what the rows mean.
+//! A transaction is synced when anything in it demands that. What is only a record of what somebody asked or was refused
+//! has a way in of its own and comes after everything else, a little at a time. Knows statements; knows nothing of what
+//! the rows mean.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use rollcall_ingest::Durability;
@@ -21,8 +23,8 @@ const MAX_WAITING: usize = 4096;
 /// How many writes make one transaction at most, and how many bytes of bodies.
 const TRANSACTION_WRITES: usize = 512;
 const TRANSACTION_BYTES: usize = 8 << 20;
-/// How many rejected deliveries may wait: a flood of them must not keep authentic ones out.
-const MAX_REJECTED_WAITING: usize = 64;
+/// How many records may wait, each of a few rows: who has more waits outside, or drops and counts them.
+const MAX_RECORDS_WAITING: usize = 64;
 
 struct Item {
     write: Write,
@@ -34,7 +36,9 @@ struct Item {
 #[derive(Clone)]
 pub(super) struct Handle {
     queue: mpsc::Sender<Item>,
-    rejected: Arc<AtomicUsize>,
+    records: mpsc::Sender<Item>,
+    /// Rejected deliveries for which there was no room since it was told last.
+    dropped: Arc<AtomicU64>,
 }
 
 impl Handle {
@@ -48,22 +52,30 @@ impl Handle {
         done.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// Writes behind everything that is no record, and waits for the commit.
+    pub(super) async fn write_record(&self, write: Write) -> Result<Reply, OpsError> {
+        let (waiter, done) = oneshot::channel();
+        let item = Item { write, durability: Durability::Written, waiter: Some(waiter) };
+        self.records.send(item).await.map_err(|_| closed())?;
+        done.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// Joins the queue and does not wait for the commit.
     pub(super) async fn enqueue(&self, rows: Rows) -> Result<(), OpsError> {
         let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
         self.queue.send(item).await.map_err(|_| closed())
     }
 
-    /// Joins the queue if few rejected deliveries wait; whether it did.
-    pub(super) fn try_enqueue_rejected(&self, rows: Rows) -> bool {
-        if self.rejected.fetch_add(1, Ordering::Relaxed) < MAX_REJECTED_WAITING {
-            let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
-            if self.queue.try_send(item).is_ok() {
-                return true;
-            }
+    /// Joins the records if few of them wait; whether it did. What does not is counted with the next that does.
+    pub(super) fn try_enqueue_rejected(&self, mut rows: Rows) -> bool {
+        let before = self.dropped.swap(0, Ordering::Relaxed);
+        rows.note_dropped(before);
+        let item = Item { write: Write::Rows(rows), durability: Durability::Written, waiter: None };
+        let joined = self.records.try_send(item).is_ok();
+        if !joined {
+            self.dropped.fetch_add(before + 1, Ordering::Relaxed);
         }
-        self.rejected.fetch_sub(1, Ordering::Relaxed);
-        false
+        joined
     }
 
     pub(super) async fn close(&self) {
@@ -81,23 +93,32 @@ fn closed() -> OpsError {
 
 pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection) -> Handle {
     let (queue, waiting) = mpsc::channel(MAX_WAITING);
-    let rejected = Arc::new(AtomicUsize::new(0));
-    let writer = Writer { options, connection: Some((connection, Durability::Synced)), rejected: rejected.clone() };
-    tokio::spawn(writer.run(waiting));
-    Handle { queue, rejected }
+    let (records, waiting_records) = mpsc::channel(MAX_RECORDS_WAITING);
+    let writer = Writer { options, connection: Some((connection, Durability::Synced)) };
+    tokio::spawn(writer.run(waiting, waiting_records));
+    Handle { queue, records, dropped: Arc::default() }
 }
 
 struct Writer {
     options: SqliteConnectOptions,
     /// The connection and what its commits are now. None after a failure.
     connection: Option<(SqliteConnection, Durability)>,
-    rejected: Arc<AtomicUsize>,
 }
 
 impl Writer {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Item>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Item>, mut records: mpsc::Receiver<Item>) {
         let mut closing = None;
-        while let Some(first) = waiting.recv().await {
+        loop {
+            let first = tokio::select! {
+                biased;
+                Some(item) = waiting.recv() => item,
+                // One at a time: whoever comes meanwhile waits for no more than that.
+                Some(item) = records.recv() => {
+                    self.write(vec![item]).await;
+                    continue;
+                }
+                else => break,
+            };
             let mut items = vec![first];
             let mut bytes = weight(&items);
             while items.len() < TRANSACTION_WRITES && bytes < TRANSACTION_BYTES {
@@ -108,6 +129,7 @@ impl Writer {
             if let Some(at) = items.iter().position(|item| matches!(item.write, Write::Close)) {
                 closing = items.remove(at).waiter;
                 waiting.close();
+                records.close();
             }
             self.write(items).await;
         }
@@ -130,20 +152,20 @@ impl Writer {
             writes.push(item.write);
             waiters.push(item.waiter);
         }
-        let rejected = writes.iter().filter(|w| matches!(w, Write::Rows(rows) if rows.rejected.is_some())).count();
         let erased = writes.iter().any(|write| matches!(write, Write::Erase { .. }));
         let mut outcome = self.transaction(writes, durability).await;
-        // What was erased still stands in the write-ahead log until that is emptied.
-        if let (true, Ok(_), Some((connection, _))) = (erased, &outcome, &mut self.connection)
+        // What was erased still stands in the write-ahead log until that is emptied. Where somebody reads it is not, and
+        // whoever erases is told, and nobody else.
+        if let (true, Ok(replies), Some((connection, _))) = (erased, &mut outcome, &mut self.connection)
             && let Err(error) = checkpoint(connection).await
         {
-            outcome = Err(error);
+            let of_erasures = replies.iter_mut().filter(|reply| matches!(reply, Reply::Erased(_)));
+            of_erasures.for_each(|reply| *reply = Reply::NotErased(error.clone()));
         }
         if outcome.is_err() {
             // After a failed sync the kernel may have dropped what was not synced: this connection takes nothing more.
             self.connection = None;
         }
-        self.rejected.fetch_sub(rejected, Ordering::Relaxed);
         match outcome {
             Ok(replies) => {
                 for (waiter, reply) in waiters.into_iter().zip(replies) {

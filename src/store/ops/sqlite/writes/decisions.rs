@@ -69,6 +69,16 @@ impl DecisionRows {
             let mut projects: Vec<_> = row.images.iter().map(|image| project(image)).collect();
             projects.sort();
             projects.dedup();
+            // Of what somebody can name who has nothing to do with it there is no end, and of many that are counted together
+            // only the newest is known: they are counted, and by no project.
+            let by_project = match row.kind {
+                _ if row.outcome == DecisionOutcome::Granted => true,
+                DecisionKind::Tied | DecisionKind::Asked => row.together.is_none(),
+                DecisionKind::Stranger | DecisionKind::Anonymous => false,
+            };
+            if !by_project {
+                projects = vec![String::new()];
+            }
             for project in projects {
                 *out.counts.entry((at - at.rem_euclid(HOUR), project, row.outcome)).or_default() += signed(row.count);
             }

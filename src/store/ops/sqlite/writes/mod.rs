@@ -73,6 +73,20 @@ pub(crate) enum Reply {
     Done,
     Claimed(Claim),
     Count(u64),
+    /// Of so many deliveries something was erased.
+    Erased(u64),
+    /// It is erased from the tables, and the write-ahead log could not be emptied.
+    NotErased(OpsError),
+}
+
+impl Reply {
+    /// How many rows it was about.
+    pub(crate) fn count(self) -> u64 {
+        match self {
+            Self::Count(rows) | Self::Erased(rows) => rows,
+            Self::Done | Self::Claimed(_) | Self::NotErased(_) => 0,
+        }
+    }
 }
 
 /// Carries out the writes of one transaction: what they have in common goes in as one set per table.
@@ -126,7 +140,7 @@ async fn apply_alone(connection: &mut SqliteConnection, write: Write) -> Result<
             let dismiss = sqlx::query(sql::DISMISS_DELIVERY).bind(delivery).bind(at.timestamp_micros());
             Ok(Reply::Count(dismiss.bind(by).bind(because).execute(connection).await?.rows_affected()))
         }
-        Write::Erase { source, person, at } => people::erase(connection, &source, &person, at).await.map(Reply::Count),
+        Write::Erase { source, person, at } => people::erase(connection, &source, &person, at).await.map(Reply::Erased),
         Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),
         Write::Decisions(rows) => rows.write(connection).await.map(Reply::Count),
         Write::Refused(rows) => rows.write(connection).await.map(Reply::Count),

@@ -31,7 +31,9 @@ const REJECTED_BODY: usize = 64 << 10;
 pub(crate) struct Rows {
     pub(crate) delivery: Option<DeliveryRow>,
     /// The source of a rejected delivery, whose older ones may have to go.
-    pub(crate) rejected: Option<String>,
+    rejected: Option<String>,
+    /// How many rejected ones found no room before it.
+    dropped: u64,
     parts: Vec<PartJson>,
     personal: Vec<PersonalJson>,
     settled: Option<SettledJson>,
@@ -157,6 +159,11 @@ impl Rows {
         Self { delivery: Some(row), rejected: Some(source), ..Self::default() }
     }
 
+    /// Notes that so many rejected deliveries before it found no room.
+    pub(crate) fn note_dropped(&mut self, dropped: u64) {
+        self.dropped += dropped;
+    }
+
     /// What became of the parts of a delivery.
     pub(crate) fn outcomes(delivery: &str, settled: PartOutcomes) -> Self {
         let outcome = |(idx, outcome, position): (usize, _, Option<rollcall_events::Position>)| OutcomeJson {
@@ -197,6 +204,7 @@ pub(crate) struct Batch {
     deliveries: Vec<DeliveryJson>,
     bodies: Vec<u8>,
     rejected: BTreeSet<String>,
+    dropped: u64,
     parts: Vec<PartJson>,
     personal: Vec<PersonalJson>,
     settled: Vec<SettledJson>,
@@ -211,6 +219,7 @@ impl Batch {
             self.deliveries.push(json);
         }
         self.rejected.extend(rows.rejected);
+        self.dropped += rows.dropped;
         self.parts.extend(rows.parts);
         self.personal.extend(rows.personal);
         self.settled.extend(rows.settled);
@@ -227,7 +236,7 @@ impl Batch {
         execute_set(connection, sql::SETTLE_DELIVERIES, &self.settled).await?;
         execute_set(connection, sql::SETTLE_PARTS, &self.outcomes).await?;
         execute_set(connection, sql::CLOSE_PARTS, &self.outcomes).await?;
-        let mut gone = 0;
+        let mut gone = self.dropped;
         for source in self.rejected {
             let trim = sqlx::query(sql::TRIM_REJECTED).bind(source).bind(REJECTED_KEPT).bind(REJECTED_BYTES);
             let trim = trim.bind(REJECTED_KEPT_OF_CLIENT).bind(REJECTED_BYTES_OF_CLIENT);
