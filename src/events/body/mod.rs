@@ -335,7 +335,11 @@ pub(crate) static SCHEMAS: LazyLock<BTreeMap<&'static str, serde_json::Value>> =
     LazyLock::new(|| data_schemas().into_iter().map(|(kind, schema)| (kind, schema.into())).collect());
 
 fn check_size(kind: &str, data: &str) -> Result<(), SchemaError> {
-    size::check(|| SCHEMAS.get(kind), data)
+    let most = match Body::emitter_of(kind) {
+        Some(Emitter::Connector | Emitter::ConnectorOrCommand) => size::SAID,
+        _ => size::DOCUMENT,
+    };
+    size::check(|| SCHEMAS.get(kind), data, most)
 }
 
 fn unknown_type(kind: &str) -> SchemaError {

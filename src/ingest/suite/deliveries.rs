@@ -561,6 +561,7 @@ fn what_is_larger_than_it_may_be_goes_to_quarantine_with_its_place() {
     };
     for (event, pointer) in [
         (said("product.upserted", format!(r#"{{"product":"p","name":"{long}"}}"#)), "/data/name"),
+        (said("product.upserted", format!(r#"{{"product":{}"p"}}"#, " ".repeat(900_000))), "/data"),
         (person(format!(r#"{{"email":"{long}"}}"#)), "/data/personal/email"),
         (person(format!(r#"{{"name":"{long}"}}"#)), "/data/personal/name"),
         (MappedEvent { origin: Some(long.clone()), ..product("p", 3) }, "/source"),
