@@ -37,8 +37,19 @@ use crate::{
 
 /// Every route, with its description.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
-    let mut all = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(hooks::receive))
+    let mut all = OpenApiRouter::with_openapi(Document::openapi()).merge(hook_routes()).merge(api_routes());
+    add_permissions(all.get_openapi_mut());
+    all
+}
+
+/// Where sources post. An event has an id of its own, and a delivery may come as often as it likes.
+fn hook_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(hooks::receive))
+}
+
+/// What people and programs ask and command.
+fn api_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(openapi))
         .merge(log::routes())
         .merge(events::routes())
@@ -65,19 +76,18 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(sign_ins::routes())
         .merge(projections::routes())
         .merge(keys::routes())
-        .merge(reload::routes());
-    add_permissions(all.get_openapi_mut());
-    all
+        .merge(reload::routes())
 }
 
 /// The router, with what holds for all routes.
 pub(crate) fn assemble(state: ApiState) -> Router {
-    let (router, _) = routes().split_for_parts();
-    router
+    let (hooks, _) = hook_routes().split_for_parts();
+    let (api, _) = api_routes().split_for_parts();
+    api.layer(middleware::from_fn(add_instance))
+        .layer(middleware::from_fn_with_state(state.clone(), answer_once))
+        .merge(hooks)
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(add_instance))
-        .layer(middleware::from_fn_with_state(state.clone(), answer_once))
         .layer(middleware::from_fn(add_instance))
         .layer(middleware::from_fn_with_state(state.clone(), record_request))
         .with_state(state)

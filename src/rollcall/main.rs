@@ -18,6 +18,11 @@ use rollcall_events::visible::visible_lines;
 
 use crate::{cli::args::Cli, client::Exit};
 
+/// What a server allocates and frees is a request at a time, on many threads: the system's allocator takes a fifth of the CPU
+/// of a webhook for that (`docs/decisions/house.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // What is made holds keys and personal data: its owner's alone, also in a data directory that others may enter.
