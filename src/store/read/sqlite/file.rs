@@ -236,6 +236,10 @@ impl Database {
 
     /// Lets go of the file in use. A write-ahead log that stays behind would be taken for the next file's, so then the
     /// file must not be replaced.
+    pub(super) fn is_closed(&self) -> bool {
+        self.writer.is_closed() || self.readers.is_closed()
+    }
+
     pub(super) async fn close(&self) -> Result<(), ReadError> {
         let path = &self.path;
         self.readers.close().await;

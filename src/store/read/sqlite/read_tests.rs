@@ -304,6 +304,27 @@ async fn a_rebuilt_file_takes_the_place_of_the_one_in_use_while_it_is_read() {
     assert!(dir.join("read.db.old").exists() && !dir.join("read.db.next").exists());
 }
 
+/// Too many open files, a directory that cannot be read: it passes, and nobody has to start anew.
+#[tokio::test]
+async fn a_swap_that_closed_the_file_and_could_not_open_it_again_leaves_nothing_that_stays_closed() {
+    let dir = Dir::new();
+    let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
+    let product = |at| [folded(at, [began("product/A", r#"{"product":"A"}"#)])];
+    read.apply(&product(1), Position(0), Position(1)).await.unwrap();
+    let next = read.start_rebuild().await.unwrap();
+    next.apply(&product(1), Position(0), Position(1)).await.unwrap();
+    next.index().await.unwrap();
+    // Its file goes, so nothing takes the place of the one that is closed; nor can that be opened.
+    read.shared.db.write().await.close().await.unwrap();
+    std::fs::rename(dir.join("read.db"), dir.join("elsewhere")).unwrap();
+    assert!(next.swap().await.is_err());
+    assert!(read.position().await.is_err(), "it is not there");
+    std::fs::rename(dir.join("elsewhere"), dir.join("read.db")).unwrap();
+    assert_eq!(read.position().await.unwrap(), Position(1));
+    read.apply(&product(2), Position(1), Position(2)).await.unwrap();
+    assert_eq!(read.history("flexnet", "product/A").await.unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn a_file_that_another_process_holds_open_is_not_replaced() {
     let dir = Dir::new();

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Subject};
 use rollcall_events::{Digest, Position};
 use sqlx::Connection;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::{
     batch::Batch,
@@ -33,6 +33,23 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) origin: Origin,
     pub(super) db: RwLock<Database>,
+}
+
+impl Shared {
+    /// The file in use. One that a swap closed and could not open again is opened by whoever asks next.
+    async fn db(&self) -> Result<RwLockReadGuard<'_, Database>, ReadError> {
+        loop {
+            let db = self.db.read().await;
+            if !db.is_closed() {
+                return Ok(db);
+            }
+            drop(db);
+            let mut db = self.db.write().await;
+            if db.is_closed() {
+                *db = Database::attach(&self.dir.join("read.db")).await?;
+            }
+        }
+    }
 }
 
 /// A second file that is filled beside the one in use.
@@ -69,11 +86,11 @@ impl Projection for SqliteRead {
     }
 
     async fn position(&self) -> Result<Position, ReadError> {
-        self.shared.db.read().await.position().await
+        self.shared.db().await?.position().await
     }
 
     async fn apply(&self, batch: &[Folded], from: Position, to: Position) -> Result<(), ReadError> {
-        let db = self.shared.db.read().await;
+        let db = self.shared.db().await?;
         db.apply(&Batch::of(batch), from, to).await?;
         // The batch is written; whoever asks by old figures only waits longer.
         if let Err(error) = db.analyze_if_grown(to).await {
@@ -90,7 +107,7 @@ impl Projection for SqliteRead {
     }
 
     async fn effects(&self, positions: &[Position]) -> Result<Vec<Option<Effect>>, ReadError> {
-        queries::effects(&*self.shared.db.read().await, positions).await
+        queries::effects(&*self.shared.db().await?, positions).await
     }
 
     async fn events_of(
@@ -99,15 +116,15 @@ impl Projection for SqliteRead {
         to: Position,
         ineffective: bool,
     ) -> Result<Vec<Position>, ReadError> {
-        queries::events_of(&*self.shared.db.read().await, subjects, to, ineffective).await
+        queries::events_of(&*self.shared.db().await?, subjects, to, ineffective).await
     }
 
     async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError> {
-        self.shared.db.read().await.forget(to, rows).await
+        self.shared.db().await?.forget(to, rows).await
     }
 
     async fn freeze(&self) -> Result<Box<dyn Frozen>, ReadError> {
-        Ok(Box::new(self.shared.db.read().await.freeze().await?))
+        Ok(Box::new(self.shared.db().await?.freeze().await?))
     }
 }
 
@@ -158,15 +175,15 @@ impl Rebuild for SecondFile {
 #[async_trait]
 impl Lists for SqliteRead {
     async fn history(&self, source: &str, subject: &str) -> Result<Vec<FactRow>, ReadError> {
-        queries::history(&*self.shared.db.read().await, source, subject).await
+        queries::history(&*self.shared.db().await?, source, subject).await
     }
 
     async fn facts(&self, noun: &str, after: (&str, &str), limit: u32) -> Result<Vec<FactRow>, ReadError> {
-        queries::facts(&*self.shared.db.read().await, noun, after, limit).await
+        queries::facts(&*self.shared.db().await?, noun, after, limit).await
     }
 
     async fn parked(&self, after: (&str, &str), limit: u32) -> Result<Vec<ParkedRow>, ReadError> {
-        queries::parked(&*self.shared.db.read().await, after, limit).await
+        queries::parked(&*self.shared.db().await?, after, limit).await
     }
 
     async fn superseded(
@@ -174,18 +191,18 @@ impl Lists for SqliteRead {
         after: Position,
         rows: u32,
     ) -> Result<(Vec<SupersededRow>, Option<Position>), ReadError> {
-        queries::superseded(&*self.shared.db.read().await, after, rows).await
+        queries::superseded(&*self.shared.db().await?, after, rows).await
     }
 
     async fn parked_count(&self) -> Result<u64, ReadError> {
-        queries::parked_count(&*self.shared.db.read().await).await
+        queries::parked_count(&*self.shared.db().await?).await
     }
 
     async fn project_history(&self, source: &str, package: &str) -> Result<Vec<ProjectRow>, ReadError> {
-        queries::project_history(&*self.shared.db.read().await, source, package).await
+        queries::project_history(&*self.shared.db().await?, source, package).await
     }
 
     async fn memberships(&self, project: Option<&str>, at: DateTime<Utc>) -> Result<Vec<Membership>, ReadError> {
-        queries::memberships(&*self.shared.db.read().await, project, at).await
+        queries::memberships(&*self.shared.db().await?, project, at).await
     }
 }
