@@ -105,6 +105,7 @@ pub struct Authenticator {
     refresh_key: RefreshKey,
     service: String,
     passwords: Option<Passwords>,
+    clock: Arc<dyn Clock>,
     refusals: Arc<dyn RefusalSink>,
     /// Guesses at what directories know.
     password_throttle: Throttle,
@@ -121,7 +122,7 @@ impl Authenticator {
         let AuthenticatorParts { live, clock, admin_key, refresh_key, service, directories, refusals } = parts;
         let passwords = match directories.is_empty() {
             true => None,
-            false => Some(Passwords::new(directories, Arc::clone(&live), clock)?),
+            false => Some(Passwords::new(directories, Arc::clone(&live), Arc::clone(&clock))?),
         };
         Ok(Self {
             live,
@@ -129,6 +130,7 @@ impl Authenticator {
             refresh_key,
             service,
             passwords,
+            clock,
             refusals,
             password_throttle: Throttle::default(),
             secret_throttle: Throttle::default(),
@@ -211,7 +213,8 @@ impl Authenticator {
             (None, Some(name)) => Target::Stranger(name),
             (None, None) => Target::Nobody,
         };
-        let tried = Try { target, client, credential: password.expose_secret(), now };
+        // By a clock that nobody sets: one that jumps forgets no guess, and one that is set back keeps nobody out.
+        let tried = Try { target, client, credential: password.expose_secret(), now: self.clock.steady(now) };
         if let Err(wait) = self.password_throttle.charge(&tried) {
             self.note(sign_in, RefusalCause::Waiting);
             return Err(SignInError::Throttled(wait));
@@ -312,7 +315,12 @@ impl Authenticator {
         let SignIn { realm, credentials, client, now } = *sign_in;
         let secret = |name: Option<&str>, text: &SecretString| {
             let target = name.map_or(Target::Nobody, Target::Stranger);
-            self.secret_throttle.charge(&Try { target, client, credential: text.expose_secret(), now })
+            self.secret_throttle.charge(&Try {
+                target,
+                client,
+                credential: text.expose_secret(),
+                now: self.clock.steady(now),
+            })
         };
         let (cause, counted) = match (credentials, directory) {
             (Credentials::Anonymous, _) => return SignInError::WrongCredentials,

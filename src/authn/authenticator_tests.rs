@@ -96,6 +96,35 @@ async fn guesses_are_counted_together_and_a_registry_secret_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_forgets_no_guess_and_one_that_is_set_back_makes_nobody_wait_longer() {
+    let directory = TestDirectory::new("corp");
+    directory.set("u-ada", "love:lace");
+    let world = World::with(&[&directory]);
+    let ran = |seconds: i64| world.clock.1.store(seconds, std::sync::atomic::Ordering::SeqCst);
+    ran(1_000);
+    for guess in 0..10 {
+        assert!(world.password(Realm::Registry, "ada", &format!("guess {guess}")).await.is_err());
+    }
+    let waits =
+        async || matches!(world.password(Realm::Registry, "ada", "love:lace").await, Err(SignInError::Throttled(_)));
+    assert!(waits().await);
+    world.pass(chrono::TimeDelta::days(365));
+    assert!(waits().await, "not a second has passed");
+    world.pass(chrono::TimeDelta::days(-730));
+    assert!(waits().await);
+    ran(1_060);
+    assert!(!waits().await, "a minute has");
+    // And the answer that is remembered is so for a minute of the machine.
+    let asked = directory.count();
+    world.pass(chrono::TimeDelta::days(-1));
+    assert!(!waits().await);
+    assert_eq!(directory.count(), asked);
+    ran(1_130);
+    assert!(!waits().await);
+    assert_eq!(directory.count(), asked + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_registry_secrets_are_counted_at_the_token_endpoint_only() {
     let world = World::with(&[]);
     for guess in 0..200 {

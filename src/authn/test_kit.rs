@@ -24,11 +24,16 @@ use crate::{
 pub(crate) const ADMIN_KEY: &str = "a key of the operator's own";
 pub(crate) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
 
-pub(crate) struct TestClock(AtomicI64);
+/// A clock that a test sets, and for how many seconds the machine has run; none where that is 0.
+pub(crate) struct TestClock(AtomicI64, pub(crate) AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+    fn uptime(&self) -> Option<std::time::Duration> {
+        let seconds = u64::try_from(self.1.load(Ordering::SeqCst)).unwrap();
+        (seconds > 0).then(|| std::time::Duration::from_secs(seconds))
     }
 }
 
@@ -180,7 +185,7 @@ impl World {
     /// Ada and Bob of the directory `corp`, asked of these directories.
     pub(crate) fn with(directories: &[&Arc<TestDirectory>]) -> Self {
         let live = Arc::new(SharedRoster::new(Roster::new(LogId([1; 8]))));
-        let clock = Arc::new(TestClock(AtomicI64::new(1_767_268_800_000_000)));
+        let clock = Arc::new(TestClock(AtomicI64::new(1_767_268_800_000_000), AtomicI64::new(0)));
         let refusals = Arc::new(Refusals::default());
         let shared =
             |directory: &&Arc<TestDirectory>| -> Arc<dyn PasswordCheck> { Arc::new(Shared(Arc::clone(directory))) };

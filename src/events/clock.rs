@@ -14,4 +14,10 @@ pub trait Clock: Send + Sync + 'static {
     fn uptime(&self) -> Option<Duration> {
         None
     }
+
+    /// An instant that only goes on, whatever is done to the clock: to tell how long ago something was, never what day it is.
+    /// `now`, where the machine has no such clock.
+    fn steady(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.uptime().map_or(now, |uptime| DateTime::UNIX_EPOCH + uptime)
+    }
 }

@@ -37,7 +37,10 @@ pub(crate) async fn run(shared: &Shared) {
 
 /// Forgets what facts said that are over for longer than this. How many it were.
 pub(crate) async fn forget(shared: &Shared, history: Duration) -> Result<u64, HistoryError> {
-    let then = shared.clock.now() - history;
+    let head = shared.tail.head().borrow().position;
+    let Some(newest) = shared.tail.moment(When::Position(head)).await? else { return Ok(0) };
+    // By a clock that jumped nothing is recorded, and nothing is forgotten.
+    let then = newest.recorded_at.min(shared.clock.now()) - history;
     let Some(moment) = shared.tail.moment(When::Instant(then)).await? else { return Ok(0) };
     let mut all = 0;
     loop {

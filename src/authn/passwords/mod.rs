@@ -210,7 +210,7 @@ impl Passwords {
         let stranger = || format!(" {}", login.normalized.unwrap_or(login.name));
         let whose = login.user.map_or_else(stranger, str::to_owned);
         let key = self.answers.key(&whose, login.password.expose_secret());
-        let remembered = || self.answers.get(&key, |said| self.version(said), self.clock.now());
+        let remembered = || self.answers.get(&key, |said| self.version(said), self.clock.steady(self.clock.now()));
         if let Some(answer) = remembered() {
             return answer;
         }
@@ -237,11 +237,11 @@ impl Passwords {
             Checked::Open(_) | Checked::Refused(Refused::Waiting, _) => {}
             // About several, or nobody: whom it would be about was not known before.
             Checked::Refused(_, users) if users.len() != 1 => {
-                self.answers.put(key, checked.clone(), self.version(&checked), self.clock.now());
+                self.answers.put(key, checked.clone(), self.version(&checked), self.clock.steady(self.clock.now()));
             }
             // Wrong ones too: a robot with an old password does not lock its account in the directory.
             Checked::Good(_) | Checked::Refused(..) => {
-                self.answers.put(key, checked.clone(), version, self.clock.now());
+                self.answers.put(key, checked.clone(), version, self.clock.steady(self.clock.now()));
             }
         }
         checked
