@@ -6,7 +6,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Field, Folder, MadeThing, NONE},
+        facts::{Field, Folder, MadeThing, NONE, RecordedScope},
         register::{Rank, Register},
     },
 };
@@ -29,7 +29,13 @@ impl Roster {
         }
         self.index.add_child_folder(ix, parent);
         self.note_made_with(MadeThing::Folder(ix), data.made_with.as_ref(), stood);
-        self.derive_from_settings();
+        // What may be given on it hangs on its kind.
+        for binding in self.index.scope_bindings.get(&RecordedScope::Folder(ix)).cloned().unwrap_or_default() {
+            let role = self.facts.bindings.get(binding).and_then(|row| self.binding_role(row.as_ref()?));
+            if let Some(slot) = self.roles.get_or_grow(binding as usize, &None) {
+                *slot = role;
+            }
+        }
         effect
     }
 

@@ -80,7 +80,7 @@ impl Roster {
         let known = self.facts.sources.len();
         let space = self.facts.sources.intern(0, person.source.as_str());
         if space >= known {
-            self.derive_from_settings();
+            self.know_sources();
         }
         self.facts.persons.intern(u16::try_from(space).unwrap_or(u16::MAX), person.person.as_str())
     }

@@ -23,7 +23,7 @@ impl Roster {
             .map(|source| u16::try_from(self.facts.sources.intern(0, source.as_str())).unwrap_or(u16::MAX))
             .collect();
         if !sources.is_empty() {
-            self.derive_from_settings();
+            self.know_sources();
         }
         let ends = micros(data.ends, i64::MAX);
         let author = data.author.as_ref().and_then(|author| self.resolve_author(author).ok().flatten());

@@ -23,7 +23,7 @@ impl Roster {
         let ix = self.facts.sources.intern(0, data.source.as_str());
         let Ok(space) = u16::try_from(ix) else { return Effect::NoChange };
         if ix >= known {
-            self.derive_from_settings();
+            self.know_sources();
         }
         if self.facts.is_suspended(space) == suspended {
             return Effect::NoChange;

@@ -163,6 +163,11 @@ impl Roster {
             self.profile.allowed(PseudoPrincipal::Authenticated, held.into_iter(), &packaged, self.switches())
         };
         (self.fast_path.authenticated, self.fast_path.customer) = (allowed(None), allowed(consumer_role));
+        self.know_sources();
+    }
+
+    /// Works out which sources are authoritative, also one that was named for the first time just now.
+    pub(crate) fn know_sources(&mut self) {
         self.authoritative = (0..self.facts.sources.len())
             .map(|ix| {
                 let name = self.facts.sources.id(ix);
