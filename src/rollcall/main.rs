@@ -1,6 +1,8 @@
 //! Rollcall, the only binary: reads the command line, starts what was asked for, and answers with an exit code.
 //! Wiring only; every rule lives in a crate beside it.
 #![doc = include_str!("README.md")]
+// They panic where nobody can read what they print: `stderr::note` and `cli::output` do not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod cli;
 mod client;
@@ -8,6 +10,7 @@ mod config;
 mod demo;
 mod server;
 mod sources;
+mod stderr;
 mod tls;
 mod values;
 
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
         Ok(Exit::No) => ExitCode::from(1),
         Err(failure) => {
             // What a server or a file said may be in it.
-            eprintln!("rollcall: {}", visible_lines(&failure.to_string()));
+            stderr::note(&format!("rollcall: {}\n", visible_lines(&failure.to_string())));
             ExitCode::from(failure.code())
         }
     }

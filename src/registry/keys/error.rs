@@ -29,6 +29,22 @@ pub enum KeyError {
         /// What is wrong.
         reason: String,
     },
+    /// There are none where there were some: registries trust an authority that is gone.
+    #[error(
+        "the keys in {path} are gone, and registries trust the tokens that were signed with them: put them back from a backup, \
+         or begin with new ones, whose bundle every registry then needs (`rollcall keys begin-anew`)",
+        path = path.display()
+    )]
+    Gone {
+        /// Where they were.
+        path: PathBuf,
+    },
+    /// There are keys where new ones were to be begun.
+    #[error("there are keys in {path}; `rollcall keys renew-authority` makes the next authority", path = path.display())]
+    There {
+        /// Where they are.
+        path: PathBuf,
+    },
     /// A key or certificate could not be made.
     #[error("a key or certificate could not be made: {0}")]
     Make(String),

@@ -77,6 +77,11 @@ impl KeySet {
     }
 }
 
+/// Whether there are no keys of which anybody could know.
+fn has_none(dir: &Path) -> Result<bool, KeyError> {
+    Ok(!dir.join(AUTHORITY).exists() && (!dir.exists() || stored_keys(dir)?.is_empty()))
+}
+
 /// The keys in their directory. Rotation swaps the whole set; what is being signed goes on with the old one.
 #[derive(Debug)]
 pub struct Keys {
@@ -89,6 +94,28 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// As [`Self::open`], of an installation that signed tokens before: what is gone is not made anew in silence.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where there are no keys.
+    pub fn open_again(dir: &Path, options: KeyOptions, now: DateTime<Utc>) -> Result<Self, KeyError> {
+        if has_none(dir)? {
+            return Err(KeyError::Gone { path: dir.to_owned() });
+        }
+        Self::open(dir, options, now)
+    }
+
+    /// Makes new keys where they are gone: said by somebody who gives every registry the new bundle.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where there are keys.
+    pub fn begin_anew(dir: &Path, options: KeyOptions, now: DateTime<Utc>) -> Result<Self, KeyError> {
+        if !has_none(dir)? {
+            return Err(KeyError::There { path: dir.to_owned() });
+        }
+        Self::open(dir, options, now)
+    }
+
     /// Opens the keys in `dir`, and makes whatever is not there yet.
     ///
     /// # Errors
@@ -98,6 +125,9 @@ impl Keys {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
         let refresh_file = dir.join(REFRESH);
         if !refresh_file.exists() {
+            if dir.join(AUTHORITY).exists() {
+                tracing::warn!(path = %refresh_file.display(), "the key of refresh tokens is gone: everybody signs in again");
+            }
             write_private(&refresh_file, STANDARD.encode(random::<32>()?).as_bytes())?;
         }
         let refresh_key = RefreshKey::new(&decode_base64(&refresh_file, read_private(&refresh_file)?.trim())?);

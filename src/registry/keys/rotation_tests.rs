@@ -74,6 +74,31 @@ fn keys_are_made_once_and_only_their_owner_can_read_them() {
 }
 
 #[test]
+fn keys_that_are_gone_are_not_made_anew_before_somebody_says_so() {
+    let dir = Dir::new();
+    let made = Keys::open(&dir.keys(), KeyOptions::default(), now()).unwrap().bundle();
+    assert_eq!(Keys::open_again(&dir.keys(), KeyOptions::default(), now()).unwrap().bundle(), made);
+    let there = Keys::begin_anew(&dir.keys(), KeyOptions::default(), now()).unwrap_err();
+    assert!(matches!(there, KeyError::There { .. }), "{there}");
+    // The directory is gone; it is empty; only the key of the refresh tokens is left.
+    let refresh = fs::read(dir.keys().join(super::REFRESH)).unwrap();
+    for rest in [None, Some(None), Some(Some(&refresh))] {
+        let _ = fs::remove_dir_all(dir.keys());
+        if let Some(rest) = rest {
+            fs::create_dir(dir.keys()).unwrap();
+            rest.map_or(Ok(()), |refresh| fs::write(dir.keys().join(super::REFRESH), refresh)).unwrap();
+        }
+        let gone = Keys::open_again(&dir.keys(), KeyOptions::default(), now()).unwrap_err();
+        assert!(matches!(gone, KeyError::Gone { .. }) && gone.to_string().contains("begin-anew"), "{gone}");
+        assert!(!dir.keys().join(super::AUTHORITY).exists());
+    }
+    fs::remove_dir_all(dir.keys()).unwrap();
+    let anew = Keys::begin_anew(&dir.keys(), KeyOptions::default(), now()).unwrap().bundle();
+    assert_ne!(anew, made);
+    assert_eq!(Keys::open_again(&dir.keys(), KeyOptions::default(), now()).unwrap().bundle(), anew);
+}
+
+#[test]
 fn a_key_file_that_is_open_to_others_or_damaged_is_named_and_not_used() {
     for file in 0..3 {
         let dir = Dir::new();

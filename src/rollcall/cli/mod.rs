@@ -125,6 +125,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
             let dir = DataDir::new(&loaded.config.server.data_dir);
             keys::bundle(context::client(global, &loaded), &dir, format).await
         }
+        Command::Keys(KeysCommand::BeginAnew) => keys::begin_anew(&context::loaded(global)?, format),
         Command::Keys(KeysCommand::List) => keys::list(&client()?, format).await,
         Command::Keys(KeysCommand::Authorities) => keys::authorities(&client()?, format).await,
         Command::Keys(KeysCommand::RenewAuthority) => keys::renew(&client()?, format, RenewalStep::Make).await,

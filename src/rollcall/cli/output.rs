@@ -1,11 +1,13 @@
 //! How answers look on a terminal: colours, tables, numbers, trees. Pure; nothing from outside reaches the terminal raw.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use rollcall_events::time::{for_people, parse_instant};
 use rollcall_events::visible::{visible, visible_json};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::stderr::note;
 
 /// Whether text on the terminal is colored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +75,26 @@ impl OutputFormat {
 /// Prints an answer. A reader that stops (`| head`) has seen enough: the process ends quietly. Whatever it is made of,
 /// nothing hidden leaves but our own colours and the ends of lines.
 pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    match write_out(text) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        // Half an answer is none.
+        Err(error) => {
+            note(&format!("rollcall: the answer could not be written: {error}\n"));
+            std::process::exit(3);
+        }
     }
+}
+
+/// Prints what a server says of itself. It serves also where nobody can read that.
+pub fn greet(text: &str) {
+    drop(write_out(text));
+}
+
+fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(shown(text).as_bytes())?;
+    out.flush()
 }
 
 fn shown(text: &str) -> String {

@@ -11,7 +11,7 @@ use crate::{
     cli::{
         args::{Global, Serve},
         context::{load_config, problems_as_failure},
-        output::{ColorMode, print, shell_quote},
+        output::{ColorMode, greet as print_greeting, shell_quote},
         welcome::{Welcome, program_name},
     },
     client::{Client, Exit, Failure, http_client},
@@ -140,7 +140,7 @@ async fn greet(
         if let Some(key) = made {
             text.push_str(&format!("  admin key  {key}\n"));
         }
-        print(&text);
+        print_greeting(&text);
         return Ok(());
     };
     let mut secret = None;
@@ -164,6 +164,8 @@ async fn greet(
         }
     }
     let (secret, service) = (secret.as_deref(), loaded.config.token.service.as_str());
-    print(&Welcome { url, service, program: &program, data: &data, secret, admin_key: made.as_deref() }.text(paint));
+    print_greeting(
+        &Welcome { url, service, program: &program, data: &data, secret, admin_key: made.as_deref() }.text(paint),
+    );
     Ok(())
 }

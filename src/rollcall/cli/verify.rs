@@ -15,6 +15,7 @@ use crate::{
     cli::output::{OutputFormat, group_digits},
     client::{Exit, Failure},
     config::data_dir::DataDir,
+    stderr::note,
 };
 
 /// A line of progress on the terminal, where there is one.
@@ -28,14 +29,14 @@ impl ProgressLine {
     fn update(&self, progress: VerifyProgress) {
         if self.0 {
             let VerifyProgress { position, end } = progress;
-            eprint!("\r{} of {} ", group_digits(position.0), group_digits(end.0));
+            note(&format!("\r{} of {} ", group_digits(position.0), group_digits(end.0)));
             drop(std::io::stderr().flush());
         }
     }
 
     fn clear(&self) {
         if self.0 {
-            eprint!("\r\u{1b}[K");
+            note("\r\u{1b}[K");
         }
     }
 }

@@ -15,6 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::stderr::note;
+
 /// What a command came to, as the exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -381,7 +383,8 @@ async fn read_reply<T: DeserializeOwned>(response: Response) -> Result<Reply<T>,
     let url = response.url().clone();
     if let Some(why) = response.headers().get("rollcall-stale").and_then(|why| why.to_str().ok()) {
         static TOLD: Once = Once::new();
-        TOLD.call_once(|| eprintln!("rollcall: what the server knows may be old: {}", visible_lines(why)));
+        let told = || note(&format!("rollcall: what the server knows may be old: {}\n", visible_lines(why)));
+        TOLD.call_once(told);
     }
     let bytes = response.bytes().await.map_err(|error| unreachable(url.as_str(), &error))?;
     let bytes = if bytes.is_empty() { &b"null"[..] } else { &bytes };

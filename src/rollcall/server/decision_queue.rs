@@ -16,6 +16,7 @@ use rollcall_events::size::clipped;
 use rollcall_registry::{Decision, DecisionSink, Outcome, Tie};
 use rollcall_store::ops::{DecisionKind, DecisionOutcome, DecisionRecords, DecisionRow};
 use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::server::telemetry::{DecisionDropped, RecordsLetGo};
 
@@ -200,15 +201,21 @@ fn count<K: std::hash::Hash + Eq, T>(
     Some(first)
 }
 
-/// Starts a queue into the records. The task ends, everything written, when every queue handle is gone.
-pub fn start(ops: Arc<dyn DecisionRecords>) -> (DecisionQueue, JoinHandle<()>) {
+/// Starts a queue into the records. The task ends, everything written that was decided until then, once `ended` is
+/// cancelled: whoever still holds a handle of the queue keeps it from nothing.
+pub fn start(ops: Arc<dyn DecisionRecords>, ended: CancellationToken) -> (DecisionQueue, JoinHandle<()>) {
     let (sender, mut waiting) = mpsc::channel(QUEUE_CAPACITY);
     let together = Arc::<Mutex<Together>>::default();
     let counted = Arc::clone(&together);
     let task = tokio::spawn(async move {
         let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, BATCH_SIZE).await > 0 {
-            if batch.len() < BATCH_SIZE {
+        loop {
+            tokio::select! {
+                biased;
+                () = ended.cancelled(), if !waiting.is_closed() => waiting.close(),
+                some = waiting.recv_many(&mut batch, BATCH_SIZE) => if some == 0 { break },
+            }
+            if batch.len() < BATCH_SIZE && !waiting.is_closed() {
                 tokio::time::sleep(BATCH_WINDOW).await;
                 while batch.len() < BATCH_SIZE
                     && let Ok(decision) = waiting.try_recv()
@@ -319,6 +326,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
     use rollcall_events::Position;
     use rollcall_registry::ClientFamily;
+    use rollcall_store::ops::{DecisionCount, DecisionFilter, OpsError};
 
     use super::*;
 
@@ -436,6 +444,54 @@ mod tests {
         let taken = (0..2 * u32::try_from(NETWORKS).unwrap()).filter(|n| sink.count_of_network(from(*n), 0)).count();
         assert_eq!(taken, NETWORKS);
         assert!(sink.count_of_network(from(7), 0));
+    }
+
+    /// Records that take their time: one batch for each permit.
+    struct Slow {
+        permits: tokio::sync::Semaphore,
+        rows: std::sync::atomic::AtomicUsize,
+    }
+
+    #[async_trait::async_trait]
+    impl DecisionRecords for Slow {
+        async fn record_decisions(&self, rows: &[DecisionRow]) -> Result<u64, OpsError> {
+            self.permits.acquire().await.unwrap().forget();
+            self.rows.fetch_add(rows.len(), std::sync::atomic::Ordering::Relaxed);
+            Ok(0)
+        }
+        async fn decisions(&self, _: &DecisionFilter, _: Option<&str>, _: u32) -> Result<Vec<DecisionRow>, OpsError> {
+            Ok(Vec::new())
+        }
+        async fn decision(&self, _: &str) -> Result<Option<DecisionRow>, OpsError> {
+            Ok(None)
+        }
+        async fn decision_counts(
+            &self,
+            _: DateTime<chrono::Utc>,
+            _: DateTime<chrono::Utc>,
+            _: Option<&str>,
+        ) -> Result<Vec<DecisionCount>, OpsError> {
+            Ok(Vec::new())
+        }
+    }
+
+    /// A connection that was cut holds the queue's other end, and the disk is slow.
+    #[tokio::test]
+    async fn what_was_decided_before_the_end_is_written_however_long_it_takes_and_whoever_still_holds_the_queue() {
+        let slow =
+            Arc::new(Slow { permits: tokio::sync::Semaphore::new(0), rows: std::sync::atomic::AtomicUsize::new(0) });
+        let ended = CancellationToken::new();
+        let (queue, task) = start(Arc::clone(&slow) as Arc<dyn DecisionRecords>, ended.clone());
+        for n in 0..3000 {
+            let granted = Decision { outcome: Outcome::Granted, ..decision(Some("flexnet/ada"), n) };
+            DecisionSink::offer(&queue, granted);
+            DecisionSink::offer(&queue, decision(None, n));
+        }
+        ended.cancel();
+        slow.permits.add_permits(100);
+        tokio::time::timeout(Duration::from_secs(60), task).await.expect("it ends").unwrap();
+        assert_eq!(slow.rows.load(std::sync::atomic::Ordering::Relaxed), 3001, "and one for nobody in particular");
+        drop(queue);
     }
 
     #[test]

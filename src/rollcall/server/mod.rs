@@ -1,6 +1,7 @@
 //! `serve`: opens what is kept, records the settings where they changed, wires the crates together and listens; on a
 //! signal closes all of it in reverse order. Holds the order of these steps; every step's work is somebody else's.
 
+mod ballast;
 pub mod clock;
 mod configuration_events;
 mod consequences;
@@ -129,10 +130,13 @@ impl Server {
         let read_sources = read_sources(&loaded.sources);
         let tls = open_tls(loaded)?;
         let metrics = telemetry::start_metrics()?;
+        ballast::make_room(dir.path());
         let log = Log::open(&dir.log(), Arc::clone(&clock)).await?;
         let newest = newest(&log).await?;
         let ops = ops::open(&dir.sql()).await?;
-        let keys = Arc::new(Keys::open(&dir.file("keys"), key_options(token), clock.now())?);
+        // Something was recorded: this is no first start.
+        let open_keys = if newest.is_some() { Keys::open_again } else { Keys::open };
+        let keys = Arc::new(open_keys(&dir.file("keys"), key_options(token), clock.now())?);
         let tail: Arc<dyn Tail> = Arc::new(log.clone());
         let read = read::open(&dir.sql(), Origin::of(tail.log_id())).await?;
         let options = rollcall_projector::Options {
@@ -322,9 +326,10 @@ impl Server {
             reloader,
         };
         let control: Arc<dyn Control> = Arc::new(control);
-        let (sink, decision_task) = decision_queue::start(ops.clone());
+        let decided = CancellationToken::new();
+        let (sink, decision_task) = decision_queue::start(ops.clone(), decided.clone());
         let sink = Arc::new(sink);
-        let refusal_task = refusals.start(ops.clone(), stop.clone());
+        let refusal_task = refusals.start(ops.clone(), decided.clone());
         let tokens = TokenServer::new(TokenParts {
             issuer: config.token.issuer.clone(),
             service: config.token.service.clone(),
@@ -405,7 +410,16 @@ impl Server {
         }
         let listener_task =
             tokio::spawn(listener::serve(listener, routes, limits, Front { proxies, tls }, stop.clone()));
-        let upkeep = Upkeep { app, handle, keys, ops: ops.clone(), health, clock, stop: stop.clone() };
+        let upkeep = Upkeep {
+            app,
+            handle,
+            keys,
+            ops: ops.clone(),
+            health,
+            clock,
+            dir: dir.path().to_owned(),
+            stop: stop.clone(),
+        };
         let upkeep_task = tokio::spawn(upkeep.run());
         tokio::spawn(async move {
             signals.received().await;
@@ -419,6 +433,7 @@ impl Server {
             stop,
             listener_task,
             upkeep_task,
+            decided,
             decision_task,
             refusal_task,
             projector_task,
@@ -443,7 +458,8 @@ fn open_tls(loaded: &Loaded) -> anyhow::Result<Option<Arc<Tls>>> {
 }
 
 /// How the keys of registry tokens are made.
-fn key_options(token: &config::Token) -> KeyOptions {
+/// The keys that are configured.
+pub fn key_options(token: &config::Token) -> KeyOptions {
     let algorithm = match token.algorithm {
         config::Algorithm::Es256 => Algorithm::Es256,
         config::Algorithm::Rs256 => Algorithm::Rs256,
@@ -461,6 +477,8 @@ pub struct RunningServer {
     pub stop: CancellationToken,
     listener_task: JoinHandle<usize>,
     upkeep_task: JoinHandle<()>,
+    /// Cancelled when nothing more is decided.
+    decided: CancellationToken,
     decision_task: JoinHandle<()>,
     refusal_task: JoinHandle<()>,
     projector_task: JoinHandle<()>,
@@ -476,6 +494,7 @@ impl RunningServer {
             stop,
             listener_task,
             upkeep_task,
+            decided,
             decision_task,
             refusal_task,
             projector_task,
@@ -490,7 +509,8 @@ impl RunningServer {
         let cut = listener_task.await.unwrap_or_default();
         let _ = upkeep_task.await;
         // A connection that was cut may still hold the queue's other end.
-        let _ = tokio::time::timeout(Duration::from_secs(2), decision_task).await;
+        decided.cancel();
+        let _ = decision_task.await;
         let _ = refusal_task.await;
         let _ = projector_task.await;
         ops.close().await;

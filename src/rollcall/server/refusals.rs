@@ -70,7 +70,7 @@ fn one_client(client: IpAddr) -> IpAddr {
 }
 
 impl Refusals {
-    /// Writes until `stop`, and then the rest.
+    /// Writes until `stop`, and then the rest: not before the last request was answered.
     pub fn start(&self, ops: Arc<dyn RefusedSignIns>, stop: CancellationToken) -> JoinHandle<()> {
         let Self { counted, some } = self.clone();
         tokio::spawn(async move {

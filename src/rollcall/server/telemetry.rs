@@ -28,7 +28,8 @@ pub fn start_logging(config: &Logging) {
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let registry = tracing_subscriber::registry().with(log_filter(&config.level).unwrap_or_default());
-    let layer = tracing_subscriber::fmt::layer();
+    // It would say so on standard error, and panic where that is full.
+    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let started = if text {
         let writer = if colours { OneLine::Colored } else { OneLine::Text };
         registry.with(layer.with_writer(writer).with_ansi(colours)).try_init()

@@ -1,7 +1,7 @@
 //! What a running server does by itself: renews keys, forgets old records, counts, and does what rules say of
 //! users.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rollcall_app::{
     App,
@@ -13,7 +13,7 @@ use rollcall_registry::Keys;
 use rollcall_store::ops::{Ops, Retention};
 use tokio_util::sync::CancellationToken;
 
-use super::health::Health;
+use super::{ballast, health::Health};
 
 /// How often keys and records are looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(600);
@@ -39,6 +39,8 @@ pub struct Upkeep {
     pub health: Health,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The data directory, where room is kept.
+    pub dir: PathBuf,
     /// When to end.
     pub stop: CancellationToken,
 }
@@ -46,9 +48,9 @@ pub struct Upkeep {
 impl Upkeep {
     /// Until the server stops.
     pub async fn run(self) {
-        let Self { app, handle, keys, ops, health, clock, stop } = self;
+        let Self { app, handle, keys, ops, health, clock, dir, stop } = self;
         tokio::join!(
-            maintain(keys, ops, health, clock, stop.clone()),
+            maintain((keys, dir), ops, health, clock, stop.clone()),
             count_problems(Arc::clone(&app), stop.clone()),
             apply_rules(app, handle, stop),
         );
@@ -109,7 +111,13 @@ async fn count_problems(app: Arc<App>, stop: CancellationToken) {
 }
 
 /// Looks after keys, records and numbers.
-async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc<dyn Clock>, stop: CancellationToken) {
+async fn maintain(
+    (keys, dir): (Arc<Keys>, PathBuf),
+    ops: Arc<dyn Ops>,
+    health: Health,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     let (mut metrics, mut maintenance) =
         (tokio::time::interval(METRICS_INTERVAL), tokio::time::interval(MAINTENANCE_INTERVAL));
     loop {
@@ -117,7 +125,9 @@ async fn maintain(keys: Arc<Keys>, ops: Arc<dyn Ops>, health: Health, clock: Arc
             () = stop.cancelled() => return,
             _ = metrics.tick() => health.update_metrics(),
             _ = maintenance.tick() => {
-                let (keys, now) = (Arc::clone(&keys), clock.now());
+                let (keys, now, dir) = (Arc::clone(&keys), clock.now(), dir.clone());
+                // The answer of a thread that keeps room is of no use.
+                drop(tokio::task::spawn_blocking(move || ballast::keep(&dir)));
                 // By a clock that lies records would be forgotten too soon, and keys made that are not good yet.
                 if let Err(stale) = health.trusts_clock(now) {
                     tracing::error!(%stale, "keys are not renewed and old records are kept");

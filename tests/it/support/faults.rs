@@ -27,6 +27,11 @@ const SHIM: &str = r#"
 #include <sys/types.h>
 #include <unistd.h>
 static int n;
+/* Whether the disk is full: as long as a file is there that would give room. */
+static int full(void) {
+    const char *file = getenv("FAULT_FULL_WHILE");
+    return file && access(file, F_OK) == 0;
+}
 /* Whether this call is the one that fails; leaves a link behind that says on which file. */
 static int fails(const char *call, int fd) {
     const char *which = getenv("FAULT_IN"), *at = getenv("FAULT_AT");
@@ -53,11 +58,11 @@ int fdatasync(int fd) {
     return NEXT(int (*)(int), "fdatasync")(fd);
 }
 ssize_t pwrite64(int fd, const void *b, size_t c, off64_t o) {
-    if (is_file(fd) && fails("write", fd)) { errno = ENOSPC; return -1; }
+    if (is_file(fd) && (full() || fails("write", fd))) { errno = ENOSPC; return -1; }
     return NEXT(ssize_t (*)(int, const void *, size_t, off64_t), "pwrite64")(fd, b, c, o);
 }
 ssize_t write(int fd, const void *b, size_t c) {
-    if (is_file(fd) && fails("write", fd)) { errno = ENOSPC; return -1; }
+    if (is_file(fd) && (full() || fails("write", fd))) { errno = ENOSPC; return -1; }
     return NEXT(ssize_t (*)(int, const void *, size_t), "write")(fd, b, c);
 }
 "#;
@@ -71,6 +76,12 @@ impl Shim {
         let mut cc = Command::new("cc");
         run(cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl"), dir).ok();
         Self(library)
+    }
+
+    /// The command on a disk that is full for as long as a file is there.
+    pub fn full_while(&self, mut command: Command, file: &Path) -> Command {
+        command.env("LD_PRELOAD", &self.0).env("FAULT_FULL_WHILE", file);
+        command
     }
 
     /// The command with its n-th such call failing; `mark` is a link to the file that it happened to.

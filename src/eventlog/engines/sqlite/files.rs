@@ -33,21 +33,33 @@ pub(crate) fn storage(path: &Path) -> impl Fn(io::Error) -> OpenError {
 /// The advisory lock on a data directory. Its file holds the head that was acknowledged last: written after each
 /// commit and not synced, so after a power cut it may lag behind the log, but it never leads. A log that ends before
 /// it has lost acknowledged events.
+///
+/// The directory is locked too: who deletes the file lets nobody else in. Where a directory cannot be locked (some network
+/// file systems) the file alone is.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock {
+    head: File,
+    _dir: File,
+}
 
 impl Lock {
     /// Takes the lock.
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+        let in_use = || OpenError::InUse {
+            place: format!("the data directory {}", dir.display()),
+            remedy: "stop it, or choose another data_dir",
+        };
+        let whole = File::open(dir).map_err(storage(dir))?;
+        match whole.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
         let path = dir.join(LOCK);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = open.map_err(storage(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-                place: format!("the data directory {}", dir.display()),
-                remedy: "stop it, or choose another data_dir",
-            }),
+            Ok(()) => Ok(Self { head: file, _dir: whole }),
+            Err(TryLockError::WouldBlock) => Err(in_use()),
             Err(TryLockError::Error(error)) => Err(storage(&path)(error)),
         }
     }
@@ -55,12 +67,12 @@ impl Lock {
     /// Makes the head in it durable. Done once, at the opening: what is written over it later is less than a sector and at
     /// the same place, so that a power cut leaves one head or another and never half of one.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.head.sync_all()
     }
 
     pub(crate) fn write_head(&mut self, head: Head) -> io::Result<()> {
-        self.0.seek(SeekFrom::Start(0))?;
-        self.0.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
+        self.head.seek(SeekFrom::Start(0))?;
+        self.head.write_all(format!("{:020} {}\n", head.position.0, head.hash).as_bytes())
     }
 }
 

@@ -379,6 +379,8 @@ pub enum KeysCommand {
     RenewAuthority,
     /// Certify with the next authority from now on; registries without the bundle refuse every token then
     UseAuthority,
+    /// Make new keys where they are gone, while the server is stopped; every registry then needs the new bundle
+    BeginAnew,
 }
 
 /// `projection`.

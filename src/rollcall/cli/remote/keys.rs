@@ -4,6 +4,7 @@
 use rollcall_app::{
     List, ReloadOutcome, Reloaded, RenewalStep, SigningAuthority, SigningKey, operations::keys::Renewal,
 };
+use rollcall_events::Clock;
 use rollcall_registry::Keys as KeyFiles;
 use serde_json::json;
 
@@ -13,7 +14,8 @@ use crate::{
         remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure},
-    config::data_dir::DataDir,
+    config::{data_dir::DataDir, load::Loaded},
+    server::{clock::SystemClock, key_options},
 };
 
 /// `keys list`.
@@ -76,6 +78,23 @@ pub async fn renew(client: &Client, format: OutputFormat, step: RenewalStep) -> 
         RenewalStep::Use => "from now on it certifies; registries need the bundle that has it\n",
     };
     format.print(&list.json, |paint| table_of(paint, &AUTHORITIES, &list.value.items) + next);
+    Ok(Exit::Yes)
+}
+
+/// `keys begin-anew`.
+///
+/// # Errors
+/// When there are keys, or they cannot be made.
+pub fn begin_anew(loaded: &Loaded, format: OutputFormat) -> Result<Exit, Failure> {
+    let config = &loaded.config;
+    let dir = DataDir::new(&config.server.data_dir);
+    dir.check_own()?;
+    let keys = KeyFiles::begin_anew(&dir.file("keys"), key_options(&config.token), SystemClock.now());
+    let names: Vec<String> = keys.map_err(anyhow::Error::from)?.authorities().into_iter().map(|one| one.name).collect();
+    format.print(&json!({"authorities": names}), |_| {
+        "new keys were made; start the server and give every registry the new bundle: rollcall keys bundle > bundle.pem\n"
+            .to_owned()
+    });
     Ok(Exit::Yes)
 }
 

@@ -15,6 +15,7 @@ use crate::{
     },
     client::{Client, Exit, Failure, Reply},
     config::names_a_registry,
+    stderr::note,
 };
 
 /// `secrets`.
@@ -96,7 +97,7 @@ async fn registry_host(client: &Client, format: SecretFormat, named: Option<&str
 /// On standard error, so that what is printed can still be pasted.
 fn warn_shut_out(why: Option<&str>, later: &str) {
     if let Some(why) = why {
-        eprintln!("rollcall: {}; {later}", escape_controls(why));
+        note(&format!("rollcall: {}; {later}\n", escape_controls(why)));
     }
 }
 

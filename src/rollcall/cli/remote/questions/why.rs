@@ -21,6 +21,7 @@ use crate::{
         },
     },
     client::{Client, Exit, Failure},
+    stderr::note,
 };
 
 /// What `why` takes beside its words.
@@ -76,7 +77,7 @@ fn from_standard_input() -> Result<String, Failure> {
 pub fn print_read_as(format: OutputFormat, text: &str) {
     let text = escape_controls(text);
     match format {
-        OutputFormat::Json => eprintln!("{text}"),
+        OutputFormat::Json => note(&format!("{text}\n")),
         OutputFormat::Text(paint) => print(&format!("{}\n", paint.dim(&text))),
     }
 }
