@@ -161,9 +161,11 @@ impl Draft {
                 return Err(invalid("datacontenttype", "data is JSON: `application/json`, or leave it out"));
             }
         }
+        let kind = self.required("type")?;
         Ok(MappedEvent {
             id: self.required("id")?,
-            kind: self.required("type")?,
+            minor: self.text("dataschema")?.and_then(|schema| minor(&schema, &kind)).unwrap_or_default(),
+            kind,
             subject: self.text("subject")?,
             time: self.time()?,
             sequence: self.sequence()?,
@@ -195,4 +197,12 @@ impl Draft {
             )),
         }
     }
+}
+
+/// The minor version that `dataschema` names: it ends in the type, a point and a number, with or without `.json`. Whatever
+/// else it says is allowed and means nothing to us.
+fn minor(schema: &str, kind: &str) -> Option<u32> {
+    let named = schema.strip_suffix(".json").unwrap_or(schema);
+    let (before, number) = named.rsplit_once('.')?;
+    before.ends_with(kind).then(|| number.parse().ok())?
 }

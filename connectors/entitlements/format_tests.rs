@@ -295,6 +295,29 @@ fn the_same_event_is_the_same_whichever_way_it_travels() {
 }
 
 #[test]
+fn the_version_of_the_format_is_what_dataschema_ends_in() {
+    let minor = |schema: &str| {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"1","source":"/a","type":"rollcall.product.upserted.v1","dataschema":{schema},"data":{{"product":"DB"}}}}"#
+        );
+        let headers = [("content-type", "application/cloudevents+json")].into_iter().collect();
+        hook(SECRET).map(&headers, event.as_bytes()).remove(0).unwrap().minor
+    };
+    let kind = "rollcall.product.upserted.v1";
+    for (schema, says) in [
+        ("null".to_owned(), 0),
+        (format!(r#""{kind}""#), 0),
+        (format!(r#""{kind}.3""#), 3),
+        (format!(r#""https://rollcall.example/schemas/{kind}.12.json""#), 12),
+        (r#""https://rollcall.example/schemas/other.v1.12.json""#.to_owned(), 0),
+        (format!(r#""{kind}.x""#), 0),
+        (format!(r#""{kind}.-1""#), 0),
+    ] {
+        assert_eq!(minor(&schema), says, "{schema}");
+    }
+}
+
+#[test]
 fn a_leap_second_and_a_nanosecond_come_back_equal() {
     let event = |time: &str| {
         let time = Some(DateTime::parse_from_rfc3339(time).unwrap().to_utc());

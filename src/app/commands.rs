@@ -286,7 +286,7 @@ impl Commands {
         for position in positions.iter().filter(|position| position.0 > 0) {
             let (records, _) = self.app.tail.page(Position(position.0 - 1), 1, &Filter::default()).await?;
             for record in records.iter().filter(|record| record.position == *position) {
-                let Ok(body) = Body::parse(&record.event.kind, &record.event.data) else { continue };
+                let Ok(body) = Body::recorded(&record.event.kind, &record.event.data) else { continue };
                 if body.as_command().and_then(|command| command.given_by().0.cloned()).as_ref() != Some(&author) {
                     continue;
                 }
@@ -459,6 +459,7 @@ fn refused_command(body: &Body, refusal: &Refusal, view: &CallerView<'_>) -> Err
         | Command::SecretRevoked(_)
         | Command::CredentialsReset(_)
         | Command::LogClockMended(_)
+        | Command::LogReaderRaised(_)
         | Command::SettingsSet(_)
         | Command::ProfileSet(_) => false,
     });

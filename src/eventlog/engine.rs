@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use rollcall_events::{Position, Version};
 
 use crate::{Append, ClockAhead, Tail};
 
@@ -89,6 +90,28 @@ pub enum OpenError {
         place: String,
         /// What was seen.
         what: String,
+    },
+    /// A newer version of Rollcall recorded here what this one cannot judge. Nothing was recorded.
+    #[error(
+        "{place}: from position {position} on the log holds what this version, {this}, cannot judge: start Rollcall {version} \
+         or a newer one, or go back to a backup from before (docs/upgrades.md)",
+        this = Version::CURRENT
+    )]
+    Newer {
+        /// Where the log is.
+        place: String,
+        /// From where on.
+        position: Position,
+        /// A version that can.
+        version: String,
+    },
+    /// A newer version of Rollcall gave the storage another form. Nothing was touched.
+    #[error("{place}: {}", .by.newer_form())]
+    NewerForm {
+        /// Which part of the storage: a file, a stream.
+        place: String,
+        /// The version that did, where that is known.
+        by: Version,
     },
     /// The machine's clock cannot be right. Nothing was touched.
     #[error("{0}")]

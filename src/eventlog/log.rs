@@ -3,14 +3,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream::BoxStream};
 use rollcall_events::{
-    Body, Clock, LogId, NewEvent, Position, Recorded, SourceName,
+    Body, Clock, LOCAL, LogId, NewEvent, Position, READER_RAISED, Raised, Reader, Recorded, SourceName,
     body::{Author, ClockMended},
     prefixed_id,
 };
@@ -42,11 +45,22 @@ impl EngineConfig {
             Self::Embedded { .. } => "SQLite",
         }
     }
+
+    /// Where it is, for people.
+    fn place(&self) -> String {
+        match self {
+            Self::Embedded { dir } => dir.display().to_string(),
+        }
+    }
 }
 
 /// An open log. Cheap to clone; clones are the same log.
 #[derive(Clone)]
-pub struct Log(Arc<dyn Engine>);
+pub struct Log {
+    engine: Arc<dyn Engine>,
+    /// The oldest reader that can judge it.
+    reader: Arc<AtomicU32>,
+}
 
 impl Log {
     /// Opens the log, or makes a new one.
@@ -58,7 +72,7 @@ impl Log {
         match config {
             EngineConfig::Embedded { dir } => {
                 let log = sqlite::SqliteLog::open(dir, clock, sqlite::Options::default()).await?;
-                Ok(Self(Arc::new(log)))
+                Self::of_reader(Arc::new(log), config).await
             }
         }
     }
@@ -71,7 +85,29 @@ impl Log {
         match config {
             EngineConfig::Embedded { dir } => {
                 let options = sqlite::Options { clock: sqlite::ClockBound::None, ..sqlite::Options::default() };
-                Ok(Self(Arc::new(sqlite::SqliteLog::open(dir, clock, options).await?)))
+                Self::of_reader(Arc::new(sqlite::SqliteLog::open(dir, clock, options).await?), config).await
+            }
+        }
+    }
+
+    /// An open log, if this version can judge all of it.
+    async fn of_reader(engine: Arc<dyn Engine>, config: &EngineConfig) -> Result<Self, OpenError> {
+        let raised = oldest_reader(&*engine).await.map_err(|error| OpenError::Storage {
+            place: format!("the log in {}", config.place()),
+            what: error.to_string(),
+        });
+        let newer = match raised {
+            Ok(Some((Raised { reader, version }, position))) if reader > Reader::CURRENT => {
+                Err(OpenError::Newer { place: config.place(), position, version })
+            }
+            Ok(raised) => Ok(raised.map_or(Reader::FIRST, |(raised, _)| raised.reader)),
+            Err(error) => Err(error),
+        };
+        match newer {
+            Ok(reader) => Ok(Self { engine, reader: Arc::new(AtomicU32::new(reader.0)) }),
+            Err(error) => {
+                engine.close().await;
+                Err(error)
             }
         }
     }
@@ -87,7 +123,7 @@ impl Log {
         let body = ClockMended { from: now, author: Some(Author::operator()), made_with: None };
         let id = prefixed_id(CLOCK_MENDED, now, random);
         let event = NewEvent { time: Some(now), ..NewEvent::of(SourceName::local(), id, &Body::LogClockMended(body)) };
-        match self.0.append(vec![event]).await?.first() {
+        match self.append(vec![event]).await?.first() {
             Some(Outcome::Recorded(position)) => Ok(*position),
             _ => Err(AppendError::Unavailable("it was not recorded; do it again".into())),
         }
@@ -96,13 +132,13 @@ impl Log {
     /// How far the machine's clock is ahead of what it can say; nothing where it can be right.
     #[must_use]
     pub fn clock_ahead(&self) -> Option<ClockAhead> {
-        self.0.clock_ahead()
+        self.engine.clock_ahead()
     }
 
     /// An empty log in memory, for tests: nothing of it survives the process.
     #[must_use]
     pub fn in_memory(id: LogId, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(MemoryLog::new(id, clock)))
+        Self { engine: Arc::new(MemoryLog::new(id, clock)), reader: Arc::new(AtomicU32::new(Reader::FIRST.0)) }
     }
 
     /// Whether there is a log already.
@@ -141,50 +177,67 @@ impl Log {
     /// The newest durable record.
     #[must_use]
     pub fn newest(&self) -> Head {
-        *self.0.head().borrow()
+        *self.engine.head().borrow()
     }
 
     /// Whether the log takes events.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.0.health()
+        self.engine.health()
     }
 
     /// What is written ahead of its place in the storage, and who keeps it there.
     #[must_use]
     pub fn write_ahead(&self) -> WriteAhead {
-        self.0.write_ahead()
+        self.engine.write_ahead()
     }
 
     /// Writes what waits, signs the head and lets go of the storage. Later appends are refused.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.engine.close().await;
     }
+}
+
+/// What the log says last of who can judge it, and where.
+async fn oldest_reader(tail: &dyn Engine) -> Result<Option<(Raised, Position)>, TailError> {
+    let positions = tail.by_id(LOCAL, READER_RAISED, u32::MAX).await?;
+    let records = tail.records(positions).try_concat().await?;
+    let raised = records.iter().filter_map(|record| Some((Raised::read(&record.event)?, record.position)));
+    Ok(raised.max_by_key(|(raised, _)| raised.reader))
 }
 
 #[async_trait]
 impl Append for Log {
     fn log_id(&self) -> LogId {
-        Append::log_id(&*self.0)
+        Append::log_id(&*self.engine)
     }
 
     async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
-        self.0.append(batch).await
+        let reader = batch.iter().map(Reader::of).max().unwrap_or(Reader::FIRST);
+        let known = Reader(self.reader.load(Ordering::Relaxed));
+        if reader <= known {
+            return self.engine.append(batch).await;
+        }
+        // In one batch with it, and before it: no reader finds the event without what is said of it.
+        let with_reader = std::iter::once(reader.raised()).chain(batch).collect();
+        let mut outcomes = self.engine.append(with_reader).await?;
+        self.reader.fetch_max(reader.0, Ordering::Relaxed);
+        Ok(outcomes.split_off(1))
     }
 }
 
 #[async_trait]
 impl Tail for Log {
     fn log_id(&self) -> LogId {
-        Tail::log_id(&*self.0)
+        Tail::log_id(&*self.engine)
     }
 
     fn read(&self, after: Position, page: usize) -> BoxStream<'_, Result<Arc<[Recorded]>, TailError>> {
-        self.0.read(after, page)
+        self.engine.read(after, page)
     }
 
     fn head(&self) -> watch::Receiver<Head> {
-        self.0.head()
+        self.engine.head()
     }
 
     async fn page(
@@ -193,30 +246,30 @@ impl Tail for Log {
         limit: usize,
         filter: &Filter,
     ) -> Result<(Vec<Recorded>, Position), TailError> {
-        self.0.page(after, limit, filter).await
+        self.engine.page(after, limit, filter).await
     }
 
     fn records(&self, positions: Vec<Position>) -> BoxStream<'_, Result<Vec<Recorded>, TailError>> {
-        self.0.records(positions)
+        self.engine.records(positions)
     }
 
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError> {
-        self.0.by_id(source, begins, limit).await
+        self.engine.by_id(source, begins, limit).await
     }
 
     async fn clock_mends(&self) -> Result<Vec<ClockMend>, TailError> {
-        self.0.clock_mends().await
+        self.engine.clock_mends().await
     }
 
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
-        self.0.moment(when).await
+        self.engine.moment(when).await
     }
 
     async fn signed_head(&self) -> Result<SignedHead, TailError> {
-        self.0.signed_head().await
+        self.engine.signed_head().await
     }
 
     fn public_key_pem(&self) -> String {
-        self.0.public_key_pem()
+        self.engine.public_key_pem()
     }
 }

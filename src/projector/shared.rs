@@ -13,7 +13,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Roster, SharedRoster};
 use rollcall_eventlog::Tail;
-use rollcall_events::{Body, Clock, Position, Recorded};
+use rollcall_events::{Body, Clock, Position, Raised, Reader, Recorded, Version};
 use rollcall_store::read::Read;
 use tokio::{
     sync::{Mutex as AsyncMutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -182,6 +182,9 @@ impl Shared {
             let strange = chunk.iter().position(|record| !is_known(record)).unwrap_or(chunk.len());
             let (chunk, strange) = chunk.split_at(strange);
             let mut queue = self.gate.lock().await;
+            if let State::Stopped(why) = &*self.state.borrow() {
+                return Err(why.clone());
+            }
             let mut folded: Vec<Folded> = Vec::with_capacity(chunk.len());
             for some in chunk.chunks(FOLD_HOLD) {
                 let mut roster = self.live.write();
@@ -239,7 +242,9 @@ impl Shared {
 
     /// Only a view is taken here: it is made into bytes while the fold goes on.
     fn snapshot(&self, queue: &mut ReadQueue) {
-        let Some(work) = &queue.work else { return };
+        // Whoever was fenced leaves the files to whoever writes them now.
+        let stopped = matches!(*self.state.borrow(), State::Stopped(_));
+        let Some(work) = queue.work.as_ref().filter(|_| !stopped) else { return };
         let view = self.view();
         if view.position() != queue.snapshot {
             queue.snapshot = view.position();
@@ -279,9 +284,16 @@ impl Shared {
         std::future::pending().await
     }
 
+    /// The first reason stands.
     pub(crate) fn stop_for_good(&self, why: String) {
-        tracing::error!(%why, "projector stopped, the process is not ready");
-        self.state.send_replace(State::Stopped(why));
+        self.state.send_if_modified(|state| {
+            let goes_on = !matches!(state, State::Stopped(_));
+            if goes_on {
+                tracing::error!(%why, "projector stopped, the process is not ready");
+                *state = State::Stopped(why);
+            }
+            goes_on
+        });
     }
 
     /// Whether folding must end.
@@ -335,15 +347,25 @@ impl Shared {
     }
 }
 
-/// Whether this version knows the type of an event. Ingest lets no unknown type into the log, so a newer version did.
+/// Whether this version can judge an event: one of an unknown type a newer version recorded, as ingest takes none, and so
+/// did one that says that from there on it takes a newer version.
 pub(crate) fn is_known(record: &Recorded) -> bool {
-    KNOWN_TYPES.contains(&*record.event.kind)
+    let kind = &*record.event.kind;
+    KNOWN_TYPES.contains(kind) && Raised::read(&record.event).is_none_or(|raised| raised.reader <= Reader::CURRENT)
 }
 
-/// Why an event of an unknown type stops the fold.
+/// Why an event that this version cannot judge stops the fold.
 pub(crate) fn unknown_type(record: &Recorded) -> String {
-    format!(
-        "the event at {} is a `{}`, which this version does not know: start a newer version of Rollcall",
-        record.position, record.event.kind
-    )
+    match Raised::read(&record.event) {
+        Some(raised) => format!(
+            "from position {} on the log holds what this version, {}, cannot judge: start Rollcall {} or a newer one",
+            record.position,
+            Version::CURRENT,
+            raised.version
+        ),
+        None => format!(
+            "the event at {} is a `{}`, which this version does not know: start a newer version of Rollcall",
+            record.position, record.event.kind
+        ),
+    }
 }

@@ -56,6 +56,7 @@ impl Roster {
             EntitlementState::OnHold => State::OnHold,
             EntitlementState::Inactive => State::Inactive,
             EntitlementState::Obsolete => State::Obsolete,
+            EntitlementState::Unknown => State::Unknown,
         };
         let rank = if state == State::Active { Rank::Full } else { Rank::Lesser };
         let Some(row) = self.facts.entitlements.get_mut(ix) else { return Effect::NoChange };

@@ -57,7 +57,7 @@ impl Roster {
         let known = self.facts.sources.len();
         let space = self.facts.sources.intern(0, event.key.source.as_str());
         if space >= known {
-            self.derive_from_settings();
+            self.know_sources();
         }
         let order = match &self.mode {
             _ if event.key.source.is_local() => Order::Observed,
@@ -74,7 +74,7 @@ impl Roster {
             let effect = Effect::Refused(stale.to_string());
             return Folded { position, source, subject, effect, changes: Vec::new() };
         }
-        let effect = match (Body::parse(&event.kind, &event.data), key) {
+        let effect = match (Body::recorded(&event.kind, &event.data), key) {
             // Also of subjects that it never named before, which have no tombstone.
             _ if self.facts.retired.contains_key(&cx.space) => {
                 Effect::Refused(format!("source {source} is retired, for ever: nothing that it says counts"))
@@ -209,6 +209,7 @@ impl Roster {
             Body::SecretRevoked(data) => self.revoke_secret(cx, data.secret.as_str()),
             Body::CredentialsReset(data) => self.reset_credentials(cx, &data),
             Body::LogClockMended(_) => self.record_only(cx, "clock"),
+            Body::LogReaderRaised(_) => self.record_only(cx, "reader"),
             Body::SettingsSet(data) => self.set_settings(cx, data),
             Body::ProfileSet(data) => self.set_profile(cx, data.0.get()),
             Body::FolderUpserted(data) => self.set_folder(cx, &data),

@@ -57,7 +57,7 @@ pub fn effective_by(
 ) -> Vec<Recorded> {
     let retired: Vec<(String, Position)> = records
         .iter()
-        .filter_map(|record| match Body::parse(&record.event.kind, &record.event.data) {
+        .filter_map(|record| match Body::recorded(&record.event.kind, &record.event.data) {
             Ok(Body::SourceRetired(data)) => Some((data.source.to_string(), record.position)),
             _ => None,
         })

@@ -9,7 +9,7 @@ use crate::{
     reasons::Cause,
     roster::{
         Roster,
-        facts::{Holder, NONE, RecordedScope},
+        facts::{Holder, NONE, RecordedScope, State},
         handles::{FolderIx, GroupIx, ProjectIx, ServiceIx, UserIx},
         register::Register,
         users::{AskedName, NameProblem},
@@ -27,6 +27,8 @@ pub enum RosterProblem {
     Cycle,
     /// The newest event of a subject cannot be applied.
     Parked,
+    /// An entitlement is in a state that only a newer version knows.
+    UnknownState,
     /// A package waits for the name of its project.
     ProjectName,
     /// A person has another user name than its source asks for.
@@ -105,6 +107,9 @@ impl Roster {
             RosterProblem::Binding => self.walk(self.facts.bindings.len(), from, rows, |ix| self.vain_binding(ix)),
             RosterProblem::Cycle => self.walk(self.facts.accounts.len(), from, rows, |ix| self.account_in_cycle(ix)),
             RosterProblem::Parked => self.parked_flaws(from, rows, false),
+            RosterProblem::UnknownState => {
+                self.walk(self.facts.entitlements.len(), from, rows, |ix| self.state_unknown(ix))
+            }
             RosterProblem::ProjectName => self.parked_flaws(from, rows, true),
             RosterProblem::UserName => {
                 self.walk(self.facts.persons.len(), from, rows, |ix| self.name_not_in_effect(ix))
@@ -491,6 +496,20 @@ impl Roster {
     fn is_missing(&self, person: u32) -> bool {
         let stands = self.facts.persons.get(person).is_some_and(|row| row.register.stands());
         !stands && !self.facts.retired.contains_key(&self.facts.persons.names.space(person))
+    }
+
+    fn state_unknown(&self, ix: u32) -> Option<Flaw> {
+        let row = self.facts.entitlements.get(ix)?;
+        if row.state != State::Unknown || !row.register.stands() {
+            return None;
+        }
+        let (id, space) = (self.facts.entitlements.id(ix), self.facts.entitlements.names.space(ix));
+        Some(Flaw {
+            said_by: self.cause(space, format!("entitlement/{id}"), &row.register),
+            said: format!("entitlement {id} is in a state that this version does not know"),
+            why: "only `active` gives access".to_owned(),
+            remedy: format!("start the version of Rollcall that source {} was made for", self.source_text(space)),
+        })
     }
 
     fn account_in_cycle(&self, ix: u32) -> Option<Flaw> {

@@ -198,6 +198,7 @@ impl PathSearch<'_> {
                     State::Draft => (Standing::NotYet, "a draft"),
                     State::OnHold => (Standing::Ended, "on hold"),
                     State::Obsolete => (Standing::Ended, "obsolete"),
+                    State::Unknown => (Standing::Ended, "in a state that only a newer version knows"),
                     State::Inactive | State::Active => (Standing::Ended, "inactive"),
                 };
                 let text = format!("{what} is {word}");

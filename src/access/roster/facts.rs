@@ -179,6 +179,7 @@ pub(crate) enum State {
     OnHold,
     Inactive,
     Obsolete,
+    Unknown,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

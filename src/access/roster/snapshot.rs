@@ -1,7 +1,7 @@
 //! The roster as bytes: facts under a checksum, so that a restart folds only the tail. What is derived is derived
 //! again.
 
-use rollcall_events::{Digest, Settings};
+use rollcall_events::{Digest, Settings, Version};
 
 use crate::{
     profile::Profile,
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 25;
+pub const FOLD_VERSION: u32 = 26;
 
 /// Which fold this is, and from which on snapshots of earlier ones answer until the log is folded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +23,12 @@ pub struct FoldVersions {
 
 impl FoldVersions {
     /// This version's.
-    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 25 };
+    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 26 };
 }
 
-const MAGIC: &[u8; 8] = b"rollcall";
+/// With what every snapshot begins, for ever; behind it its fold, the version of Rollcall that wrote it, and the checksum of
+/// all three and the facts.
+const MAGIC: &[u8; 8] = b"rollcal\x02";
 
 /// Why a snapshot cannot be used. The log can: fold it from the start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,17 +37,23 @@ pub enum SnapshotError {
     #[error("the roster snapshot is damaged: {0}")]
     Damaged(String),
     /// Another version wrote it.
-    #[error("the roster snapshot is of fold version {found}, this version reads {} to {}", .reads.readable_since, .reads.current)]
+    #[error(
+        "the roster snapshot is of fold {found} (Rollcall {by}), this version reads {} to {}",
+        .reads.readable_since,
+        .reads.current
+    )]
     Version {
-        /// The version that wrote it.
+        /// The fold that made it.
         found: u32,
+        /// The version that wrote it.
+        by: Version,
         /// What can be read.
         reads: FoldVersions,
     },
 }
 
 impl Roster {
-    /// The roster as bytes: magic, fold version, SHA-256 of the rest, facts.
+    /// The roster as bytes.
     #[must_use]
     pub fn to_snapshot(&self) -> Vec<u8> {
         self.to_snapshot_of(FOLD_VERSION)
@@ -55,10 +63,11 @@ impl Roster {
     #[must_use]
     pub fn to_snapshot_of(&self, version: u32) -> Vec<u8> {
         let facts = postcard::to_stdvec(&self.facts).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(facts.len() + 44);
+        let mut bytes = Vec::with_capacity(facts.len() + 48);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&version.to_be_bytes());
-        bytes.extend_from_slice(&checksum(version, &facts).0);
+        bytes.extend_from_slice(&Version::CURRENT.0.to_be_bytes());
+        bytes.extend_from_slice(&checksum(version, Version::CURRENT, &facts).0);
         bytes.extend_from_slice(&facts);
         bytes
     }
@@ -81,16 +90,17 @@ impl Roster {
         let damaged = |what: &str| SnapshotError::Damaged(what.to_owned());
         let (magic, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged("it is too short"))?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("it is too short"))?;
+        let (by, rest) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("it is too short"))?;
         let (sum, facts) = rest.split_first_chunk::<32>().ok_or_else(|| damaged("it is too short"))?;
         if magic != MAGIC {
             return Err(damaged("it does not begin like one"));
         }
-        let version = u32::from_be_bytes(*version);
-        if checksum(version, facts).0 != *sum {
+        let (version, by) = (u32::from_be_bytes(*version), Version(u32::from_be_bytes(*by)));
+        if checksum(version, by, facts).0 != *sum {
             return Err(damaged("its checksum is another"));
         }
         if !(reads.readable_since..=reads.current).contains(&version) {
-            return Err(SnapshotError::Version { found: version, reads });
+            return Err(SnapshotError::Version { found: version, by, reads });
         }
         let mut facts: Facts = postcard::from_bytes(facts).map_err(|error| damaged(&error.to_string()))?;
         facts.reindex();
@@ -113,10 +123,11 @@ impl Roster {
     }
 }
 
-/// The version is under the checksum too: a flipped bit in it is damage, not another version.
-fn checksum(version: u32, facts: &[u8]) -> Digest {
+/// The versions are under the checksum too: a flipped bit in one is damage, not another version.
+fn checksum(version: u32, by: Version, facts: &[u8]) -> Digest {
     use sha2::{Digest as _, Sha256};
-    Digest(Sha256::new().chain_update(MAGIC).chain_update(version.to_be_bytes()).chain_update(facts).finalize().into())
+    let head = Sha256::new().chain_update(MAGIC).chain_update(version.to_be_bytes()).chain_update(by.0.to_be_bytes());
+    Digest(head.chain_update(facts).finalize().into())
 }
 
 impl Facts {

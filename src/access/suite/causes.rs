@@ -339,7 +339,7 @@ fn folders(profile: &str, visibility: &str) -> History {
     history
 }
 
-const REGIONS: &str = r#"{"schema":1,"name":"regions","levels":["global","account","region","project"],
+pub(super) const REGIONS: &str = r#"{"schema":1,"name":"regions","levels":["global","account","region","project"],
     "kinds":{"standard":{"visibility":["private","public"],"default":"private"}},
     "baseline":[{"principal":"anyone","visibility":"public","actions":["image.pull"]}],
     "roles":{"Viewer":{"actions":["image.pull"],"at":["global","account","region","project"]}},

@@ -18,7 +18,7 @@ use crate::{
         handles::{Principal, ProjectIx},
     },
     suite::{
-        histories::{History, asks, history, noon, small, table, world},
+        histories::{History, asks, history, noon, recorded, small, table, world},
         worlds::bundled,
     },
 };
@@ -31,6 +31,66 @@ const LINK: &str = r#"{"persons":[{"source":"corp","person":"q"},{"source":"flex
 
 fn hash(n: u8) -> String {
     format!("{n:02x}").repeat(32)
+}
+
+/// What an event costs follows from what it is about, and from nothing else that there is.
+#[test]
+fn no_link_folder_service_or_new_source_goes_through_every_role_that_is_given() {
+    let cost = |bindings: usize, kind: &str, source: &str, data: &str| {
+        let mut history = History::settings(false);
+        history.say("local", "profile.set", None, crate::suite::causes::REGIONS);
+        for n in 0..bindings {
+            let data = format!(
+                r#"{{"principal":{{"group":"corp/g{n}"}},"role":"Viewer","scope":"root","author":"admin key"}}"#
+            );
+            history.say("local", "binding.set", None, &data);
+        }
+        let mut roster = history.fold();
+        history.say(source, kind, (source != "local").then_some(1), data);
+        let event = history.0.last().unwrap().clone();
+        let before = crate::persistent::work::so_far();
+        let effect = roster.apply(&recorded(roster.position().0 + 1, &event)).effect;
+        assert!(matches!(effect, crate::Effect::Applied), "{kind}: {effect:?}");
+        crate::persistent::work::so_far() - before
+    };
+    for (kind, source, data) in [
+        ("identity.linked", "local", LINK),
+        ("identity.linked", "local", &LINK.replace("corp", "later")),
+        ("folder.upserted", "local", r#"{"folder":"f","kind":"account","parent":null}"#),
+        ("service.created", "local", r#"{"service":"ci","sources":["corp"]}"#),
+        ("product.upserted", "later", r#"{"product":"P"}"#),
+    ] {
+        let (few, many) = (cost(3, kind, source, data), cost(300, kind, source, data));
+        assert!(many <= few + 16, "{kind} of {source}: {few} rows among 3 roles, {many} among 300");
+    }
+}
+
+/// What a newer version records of something that this one knows, with a member more: an older one that still starts there
+/// must not go on with what was before.
+#[test]
+fn what_a_newer_version_takes_away_is_taken_away_though_it_says_more_than_is_known() {
+    let mut history = History::settings(false);
+    let person = |active: bool, more: &str| {
+        format!(r#"{{"person":"ada","username":"ada","account":null,"active":{active}{more}}}"#)
+    };
+    history.say("corp", "person.upserted", Some(1), &person(true, ""));
+    let active = |history: &History| {
+        let roster = history.fold();
+        roster.user_by_name("ada").is_some_and(|ada| !roster.user(ada).shut_out)
+    };
+    assert!(active(&history));
+    history.say("corp", "person.upserted", Some(2), &person(false, r#","left_on":"2026-01-01""#));
+    assert!(!active(&history));
+    history.say("corp", "person.upserted", Some(3), &person(true, r#","left_on":null,"badge":{"of":[1]}"#));
+    let roster = history.fold();
+    assert_eq!(roster.parked().count(), 0);
+    assert!(active(&history));
+    // Poison is poison, and stops nothing.
+    history.say("corp", "person.upserted", Some(4), &person(false, ""));
+    history.0.last_mut().unwrap().data = person(false, r#","active":false"#).into();
+    assert_eq!((history.fold().parked().count(), active(&history)), (1, true));
+    history.say("corp", "person.upserted", Some(5), &person(false, ""));
+    assert_eq!((history.fold().parked().count(), active(&history)), (0, false));
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl std::fmt::Debug for History {
 impl History {
     pub(crate) fn say(&mut self, source: &str, kind: &str, sequence: Option<u64>, data: &str) {
         let kind = format!("rollcall.{kind}.v1");
-        let body = Body::parse(&kind, data).unwrap();
+        let body = Body::recorded(&kind, data).unwrap();
         self.0.push(NewEvent {
             sequence,
             data: data.into(),
@@ -323,7 +323,10 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
             settings.bindings_on_managed = managed;
             ("local", "settings.set", serde_json::to_string(&settings).unwrap())
         }),
-        1 => Just(("local", "log.clock.mended", r#"{"from":"2026-03-01T11:00:00Z"}"#.to_owned())),
+        1 => prop::bool::ANY.prop_map(|clock| {
+            let clock = clock.then_some(("local", "log.clock.mended", r#"{"from":"2026-03-01T11:00:00Z"}"#.to_owned()));
+            clock.unwrap_or(("local", "log.reader.raised", r#"{"reader":2,"version":"0.1.0"}"#.to_owned()))
+        }),
         1 => prop::bool::ANY.prop_map(|personal| ("local", "profile.set", past_profile(personal))),
         2 => (prop::bool::ANY, prop::bool::ANY).prop_map(|(corp, on)| {
             let kind = if on { "source.suspended" } else { "source.resumed" };

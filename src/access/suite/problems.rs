@@ -120,6 +120,17 @@ fn a_cycle_of_accounts_is_a_problem_until_it_is_broken() {
 }
 
 #[test]
+fn a_state_that_only_a_newer_version_knows_gives_nothing_and_is_a_problem() {
+    let said = [
+        ("flexnet", "account.upserted", r#"{"account":"globex","kind":"customer"}"#),
+        ("flexnet", "entitlement.upserted", r#"{"entitlement":"E","account":"globex","state":"paused","until":null}"#),
+    ];
+    let active = r#"{"entitlement":"E","account":"globex","state":"active"}"#;
+    let told = ("only `active` gives access", "source flexnet was made for");
+    appears_and_ends(RosterProblem::UnknownState, &said, told, ("flexnet", "entitlement.upserted", active));
+}
+
+#[test]
 fn a_package_whose_projects_name_is_taken_or_none_is_a_problem_until_it_has_another() {
     let package = |id: &str, name: &str| {
         format!(r#"{{"package":"{id}","project_name":"{name}","producer":"a","container_delivery":true}}"#)

@@ -212,8 +212,9 @@ fn another_fold_of_the_same_log_has_another_version() {
             .iter()
             .map(|event| format!("{} {} {:?} {}\n", event.key.source, event.kind, event.sequence, event.data))
             .collect();
-        // The version is not in what is compared.
-        format!("{seed} {} {}", Digest::of(said.as_bytes()), Digest::of(&roster.to_snapshot_of(0)))
+        // The facts alone: no version is in what is compared.
+        let facts = roster.to_snapshot_of(0).split_off(48);
+        format!("{seed} {} {}", Digest::of(said.as_bytes()), Digest::of(&facts))
     };
     let now = std::iter::once(FOLD_VERSION.to_string()).chain((0..16).map(line)).collect::<Vec<_>>();
     let log = |line: &str| line.rsplit_once(' ').map(|(log, _)| log.to_owned());

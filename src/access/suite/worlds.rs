@@ -394,6 +394,7 @@ fn said(random: &mut Random, profile: &Value) -> (&'static str, &'static str, Va
             }
             ("local", or("binding.set", "binding.removed"), data)
         }
+        42 if random.one_in(24) => ("local", "log.reader.raised", json!({"reader": 2, "version": "0.1.0"})),
         42 if random.one_in(6) => {
             ("local", "log.clock.mended", json!({"from": noon().to_rfc3339(), "author": author(random)}))
         }

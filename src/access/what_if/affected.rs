@@ -65,6 +65,8 @@ impl Affected {
             | Command::CredentialsReset(_)
             // What time it is gives nothing that windows do not say.
             | Command::LogClockMended(_)
+            // Who can read the log is nobody's access.
+            | Command::LogReaderRaised(_)
             // What somebody is called gives nothing.
             | Command::UserNameGiven(_)
             | Command::UserNameFreed(_) => {}

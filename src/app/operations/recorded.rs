@@ -123,7 +123,7 @@ impl App {
 }
 
 fn body_of(record: &Recorded) -> Option<Body> {
-    Body::parse(&record.event.kind, &record.event.data).ok()
+    Body::recorded(&record.event.kind, &record.event.data).ok()
 }
 
 fn shown_once(id: &str, what: &str, position: Position) -> crate::Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
-use rollcall_events::{Clock, NewEvent, Position, Recorded};
+use rollcall_events::{Clock, NewEvent, Position, Raised, Reader, Recorded};
 
 use super::kit::{TestClock, event, events, read_all};
 use crate::{Append, Filter, Log, Outcome, PAGE_BYTES, Tail, TailError, When, sequence::to_micros};
@@ -35,6 +35,7 @@ macro_rules! conformance {
             a_moment_is_the_last_record_of_then
             time_goes_back_where_the_clock_was_mended_and_moments_are_found_across_it
             the_signed_head_fits_the_chain_and_the_key
+            what_an_older_version_cannot_judge_comes_behind_a_record_that_says_so
         }
     };
     ($open:expr; $($rule:ident)*) => { $(
@@ -466,10 +467,10 @@ pub(crate) async fn time_goes_back_where_the_clock_was_mended_and_moments_are_fo
     let mended = log.mend_clock(clock.now()).await.unwrap();
     clock.step(hour);
     let last = append(3).await;
-    let read = read_all(&log, 5, 10).await;
+    let read = read_all(&log, 6, 10).await;
     let micros = |hours: i32| to_micros(start + hour * hours);
-    assert_eq!([read[3].recorded_at, read[4].recorded_at], [micros(2), micros(3)], "time is counted again");
-    assert!(read[3].event.mends_clock() && read[3].position == mended && last > mended.0);
+    assert_eq!([read[4].recorded_at, read[5].recorded_at], [micros(2), micros(3)], "time is counted again");
+    assert!(read[4].event.mends_clock() && read[4].position == mended && last > mended.0);
 
     // What was recorded by a clock that lied was recorded no later than it was mended.
     let at = async |when| log.moment(when).await.unwrap().map(|m| (m.position.0, m.recorded_at, m.mended));
@@ -506,4 +507,18 @@ pub(crate) async fn the_signed_head_fits_the_chain_and_the_key(log: Log, clock: 
     let start = rollcall_events::chain_start(Tail::log_id(&log));
     let chained = read_all(&log, 3, 2).await.iter().fold(start, rollcall_events::chain_step);
     assert_eq!(signed.hash, chained.to_string());
+}
+
+pub(crate) async fn what_an_older_version_cannot_judge_comes_behind_a_record_that_says_so(
+    log: Log,
+    clock: Arc<TestClock>,
+) {
+    assert_eq!(positions(&log.append(events(0..2)).await.unwrap()), [1, 2], "every version judges these");
+    let raised = |record: &Recorded| Raised::read(&record.event).map(|raised| raised.reader);
+    let mended = log.mend_clock(clock.now()).await.unwrap();
+    assert_eq!(mended, Position(4));
+    let again = log.mend_clock(clock.now() + Duration::seconds(1)).await.unwrap();
+    assert_eq!(again, Position(5), "it is said once");
+    let read: Vec<_> = read_all(&log, 5, 10).await.iter().map(raised).collect();
+    assert_eq!(read, [None, None, Some(Reader(2)), None, None]);
 }

@@ -57,6 +57,21 @@ impl EventData for ClockMended {
     }
 }
 
+/// From here on only a reader of this number or a later one judges the log rightly: an older version does not start on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReaderRaised {
+    /// The oldest reader that can.
+    pub reader: u32,
+    /// The version of Rollcall that said so: it can, and so can every later one.
+    #[schemars(length(max = size::WORD))]
+    pub version: String,
+}
+impl EventData for ReaderRaised {
+    fn subject(&self) -> String {
+        "log/reader".to_owned()
+    }
+}
+
 /// A project that a person made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

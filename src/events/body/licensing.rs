@@ -213,6 +213,10 @@ pub enum EntitlementState {
     Inactive,
     /// Ended and replaced.
     Obsolete,
+    /// A word of a newer version. Whatever it means, it is not `active`.
+    #[serde(skip_deserializing)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// One dated product line of an entitlement. The window is `[starts, ends)`; `null` is open.

@@ -8,8 +8,11 @@ mod identity;
 mod licensing;
 #[cfg(test)]
 mod malformed_tests;
+mod other_versions;
 mod removals;
 pub(crate) mod settings;
+#[cfg(test)]
+mod shapes_tests;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
@@ -23,6 +26,7 @@ pub use commands::*;
 pub use directory::*;
 pub use identity::*;
 pub use licensing::*;
+pub use other_versions::Newer;
 pub use removals::group_member_subject_prefix;
 
 /// Who may say an event (DESIGN 5, "Who may say what").
@@ -168,6 +172,8 @@ macro_rules! event_types {
                 CredentialsReset(UserRef) = "credentials.reset";
                 /// Time is counted by the machine's clock again, which the log was ahead of.
                 LogClockMended(ClockMended) = "log.clock.mended";
+                /// From here on an older version cannot judge the log.
+                LogReaderRaised(ReaderRaised) = "log.reader.raised";
                 /// The settings in force.
                 SettingsSet(Settings) = "settings.set";
                 /// The access profile in force.
@@ -325,7 +331,7 @@ impl Command<'_> {
                 (data.author.as_ref(), data.made_with.as_ref())
             }
             Self::LogClockMended(data) => (data.author.as_ref(), data.made_with.as_ref()),
-            Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
+            Self::LogReaderRaised(_) | Self::SettingsSet(_) | Self::ProfileSet(_) => (None, None),
         }
     }
 }
@@ -343,6 +349,13 @@ fn check_size(kind: &str, data: &str) -> Result<(), SchemaError> {
 }
 
 fn unknown_type(kind: &str) -> SchemaError {
+    if let Some(known) = other_versions::older_version_of(kind) {
+        let kind = kind.escape_debug();
+        return SchemaError::at(
+            "/type",
+            format!("`{kind}` is of a newer version than this server reads: upgrade Rollcall, or send `{known}`"),
+        );
+    }
     let near = Body::TYPES.iter().min_by_key(|known| distance(known, kind)).copied().unwrap_or_default();
     SchemaError::at("/type", format!("`{}` is not an event type; the nearest is `{near}`", kind.escape_debug()))
 }

@@ -27,7 +27,7 @@ impl RecordedFact {
     /// The fact, parsed. None for data that does not fit its type, which cannot be in the log.
     #[must_use]
     pub fn body(&self) -> Option<Body> {
-        Body::parse(self.kind, &self.data).ok()
+        Body::recorded(self.kind, &self.data).ok()
     }
 
     /// Its entry in the baseline.

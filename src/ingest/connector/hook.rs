@@ -107,6 +107,9 @@ pub struct MappedEvent {
     pub origin: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// The minor version of its type that the sender states to speak, 0 where it states none: what is unknown in a later one
+    /// than ours is passed over, in any other it is a mistake.
+    pub minor: u32,
     /// JSON text, still with `personal` in it.
     pub data: String,
 }

@@ -391,6 +391,9 @@ impl HookRoute {
                     match validate(&self.source, self.order, &delivery.id, delivery.received_at, now, mapped) {
                         Ok(fact) => {
                             let subject = Some(fact.event.subject.to_string());
+                            if !fact.left_out.is_empty() {
+                                telemetry::LeftOut { delivery, fact: &fact }.emit();
+                            }
                             result.events.push(fact.event);
                             result.personal.extend(fact.personal);
                             Part { id, kind, subject, state: PartState::Pending }

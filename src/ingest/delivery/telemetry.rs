@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::delivery::{
     inbox::InboxError,
     model::{Delivery, DeliveryId, Part, PartState, Replayed, Verdict},
+    validate::ValidEvent,
 };
 
 /// An authentic delivery was processed.
@@ -49,6 +50,23 @@ impl DeliveryProcessed<'_> {
                 .increment(1);
             }
         }
+    }
+}
+
+/// Members of an event were left out: its sender speaks a later version of the format.
+pub(crate) struct LeftOut<'a> {
+    pub delivery: &'a Delivery,
+    pub fact: &'a ValidEvent,
+}
+
+impl LeftOut<'_> {
+    pub fn emit(self) {
+        let (source, kind) = (self.delivery.source.as_str(), &*self.fact.event.kind);
+        let members = self.fact.left_out.len();
+        tracing::warn!(source, delivery = %self.delivery.id, kind, members, "its sender is newer: unknown members left out");
+        // The type is one of the vocabulary: a bounded label.
+        metrics::counter!("rollcall_members_left_out_total", "source" => source.to_owned(), "type" => kind.to_owned())
+            .increment(members as u64);
     }
 }
 

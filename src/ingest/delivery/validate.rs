@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Emitter, EventKey, Id, NewEvent, Order, SourceName, json, size,
+    Body, Emitter, EventKey, Id, NewEvent, Newer, Order, SourceName, json, size,
     time::{FORM, MAX_AHEAD, for_people},
 };
 use serde::Deserialize;
@@ -21,6 +21,8 @@ pub struct ValidEvent {
     pub event: NewEvent,
     /// What was cut out of it.
     pub personal: Option<Personal>,
+    /// What only a later version knows and was left out, as JSON pointers.
+    pub left_out: Vec<String>,
 }
 
 /// The member `personal` of a person's data in the canonical form.
@@ -70,7 +72,12 @@ pub fn validate(
         }
     }
     let (data, personal) = if event.kind == PERSON { cut_personal(&event.data)? } else { (event.data, None) };
-    let body = Body::parse_new(&event.kind, &data).map_err(|error| Problem::of(InvalidData, error))?;
+    let read = if event.minor > Body::minor_of(&event.kind) {
+        Body::of_newer(&event.kind, &data)
+    } else {
+        Body::parse_new(&event.kind, &data).map(|body| Newer { body, data, left_out: Vec::new() })
+    };
+    let Newer { body, data, left_out } = read.map_err(|error| Problem::of(InvalidData, error))?;
     if event.origin.as_ref().is_some_and(|origin| origin.len() > size::ORIGIN) {
         return Err(Problem::at(
             InvalidEnvelope,
@@ -133,7 +140,7 @@ pub fn validate(
         traceparent: event.traceparent.filter(|trace| is_traceparent(trace)).map(Into::into),
         data: data.into(),
     };
-    Ok(ValidEvent { event, personal })
+    Ok(ValidEvent { event, personal, left_out })
 }
 
 /// Takes `personal` out of a person's data. The other members keep their bytes. It goes the same way where there is
@@ -178,4 +185,45 @@ fn is_traceparent(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
     matches!(parts[..], [version, trace, parent, flags]
         if hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn validated(said: MappedEvent) -> Result<ValidEvent, Problem> {
+        let now = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+        validate(&"flexnet".parse().unwrap(), Order::Version, &DeliveryId::new(now, [0; 10]), now, now, said)
+    }
+
+    /// A sender that is newer than this server: what it adds is passed over if it says that it speaks a later version, and is a
+    /// mistake if it does not.
+    #[test]
+    fn what_a_newer_sender_adds_is_left_out_and_what_no_version_means_is_a_mistake() {
+        let said = |minor, data: &str| MappedEvent {
+            kind: "rollcall.entitlement.upserted.v1".into(),
+            minor,
+            data: data.into(),
+            id: "e".to_owned(),
+            sequence: Some(3),
+            ..MappedEvent::default()
+        };
+        let paused = r#"{"entitlement":"E","account":"A","state":"paused","contact":"ada@x.example"}"#;
+        let refused = validated(said(0, paused)).unwrap_err();
+        assert_eq!((refused.kind, &*refused.pointer), (ProblemType::InvalidData, "/data/contact"));
+        let taken = validated(said(1, paused)).unwrap();
+        assert_eq!(&*taken.event.data, r#"{"account":"A","entitlement":"E","state":"paused"}"#);
+        assert_eq!(taken.left_out, ["/data/contact"]);
+        assert!(!format!("{:?}", taken.event).contains("ada@x.example"), "nobody knows what it is");
+        // What it states as every version does keeps its bytes, and a slip is a slip.
+        let plain = r#"{"state":"active", "account":"A","entitlement":"E"}"#;
+        assert_eq!(&*validated(said(1, plain)).unwrap().event.data, plain);
+        let slip = validated(said(1, r#"{"entitlement":"E","acount":"A","state":"paused"}"#)).unwrap_err();
+        assert_eq!(slip.pointer, "/data");
+        let person = r#"{"person":"p","account":null,"active":false,"left_on":"x","personal":{"email":"p@x.example"}}"#;
+        let person = MappedEvent { kind: "rollcall.person.upserted.v1".into(), ..said(7, person) };
+        let person = validated(person).unwrap();
+        assert_eq!(&*person.event.data, r#"{"account":null,"active":false,"person":"p"}"#);
+        assert!(person.personal.is_some());
+    }
 }

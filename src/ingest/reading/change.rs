@@ -213,6 +213,7 @@ pub(crate) fn is_effective(body: &Body) -> bool {
         | Body::SecretRevoked(_)
         | Body::CredentialsReset(_)
         | Body::LogClockMended(_)
+        | Body::LogReaderRaised(_)
         | Body::SettingsSet(_)
         | Body::ProfileSet(_) => true,
     }

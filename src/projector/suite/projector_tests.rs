@@ -271,11 +271,17 @@ async fn of_two_projectors_on_one_read_side_one_is_fenced_and_not_ready() {
         let state = state.wait_for(|state| matches!(state, State::Stopped(_))).await.unwrap();
         assert!(matches!(&*state, State::Stopped(why) if why.contains("another projector")), "{state:?}");
     };
-    tokio::time::timeout(TIMEOUT, async {
-        tokio::select! { () = stopped(&one) => {}, () = stopped(&two) => {} }
-    })
-    .await
-    .unwrap();
+    let first = async {
+        tokio::select! { () = stopped(&one) => true, () = stopped(&two) => false }
+    };
+    let first = tokio::time::timeout(TIMEOUT, first).await.unwrap();
+    // It answers no more, so it also folds no more, and leaves the snapshot to the other.
+    let (fenced, other) = if first { (&one, &two) } else { (&two, &one) };
+    let at = *fenced.handle.applied().borrow();
+    log.append((100..140).map(product).collect()).await.unwrap();
+    let head = log.newest().position;
+    assert!(other.handle.wait_for(head, TIMEOUT).await);
+    assert_eq!(*fenced.handle.applied().borrow(), at);
     one.stop().await;
     two.stop().await;
     let after = Running::start(&dir, &log, options()).await;
@@ -297,6 +303,42 @@ async fn an_event_of_an_unknown_type_stops_the_fold_before_it() {
     assert_eq!(*running.handle.applied().borrow(), Position(2));
     assert!(running.handle.check().await.is_err());
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_newer_version_began_to_record_what_only_it_can_judge_the_fold_stops() {
+    let (dir, log) = (Dir::new(), log());
+    let later = rollcall_events::Reader(rollcall_events::Reader::CURRENT.0 + 1).raised();
+    log.append(vec![settings(""), product(1), rollcall_events::Reader::CURRENT.raised(), product(2)]).await.unwrap();
+    let running = Running::start(&dir, &log, options()).await;
+    running.settled().await;
+    log.append(vec![later, product(3)]).await.unwrap();
+    let mut state = running.handle.state();
+    let why = tokio::time::timeout(TIMEOUT, state.wait_for(|state| matches!(state, State::Stopped(_)))).await;
+    let why = format!("{:?}", *why.unwrap().unwrap());
+    assert!(why.contains("position 5") && why.contains("or a newer one"), "{why}");
+    assert_eq!(*running.handle.applied().borrow(), Position(4));
+    running.stop().await;
+}
+
+/// A clock that is ten years ahead is found out by what is recorded; what is forgotten would not come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_a_clock_that_jumped_nothing_is_forgotten() {
+    let (dir, log, clock) = (Dir::new(), log(), TestClock::new());
+    log.append(small_world()).await.unwrap();
+    let again = r#"{"line":"E/1","entitlement":"E","product":"DB","starts":null,"ends":"2027-01-01T00:00:00Z"}"#;
+    log.append(vec![event("a", "again", "entitlement.line.upserted", again, 101)]).await.unwrap();
+    let read = read::open(&EngineConfig::Embedded { dir: dir.to_owned() }, Origin::of(Append::log_id(&log))).await;
+    let opened = Projector::open(&dir, Arc::new(log.clone()), read.unwrap(), clock.clone(), options()).await;
+    let (projector, handle) = opened.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(projector.run(async { drop(stopped.await) }));
+    assert!(handle.wait_for_read(log.newest().position, TIMEOUT).await);
+    clock.set("2036-03-01T12:00:00Z");
+    let month = Duration::from_secs(30 * 86_400);
+    assert_eq!(history::forget(&handle.shared, month).await.unwrap(), 0);
+    stop.send(()).unwrap();
+    task.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! What the ops store can refuse, whichever engine keeps it.
 
+use rollcall_events::Version;
 use rollcall_ingest::{InboxError, StoreError};
 
 /// What the ops store can refuse.
@@ -39,7 +40,15 @@ pub enum OpenError {
         /// What was seen.
         what: String,
     },
-    /// It is of another, perhaps a newer, version.
+    /// A newer version of Rollcall gave it another form. Nothing was touched.
+    #[error("{place}: {}", .by.newer_form())]
+    Newer {
+        /// Where it is.
+        place: String,
+        /// The version that did, where that is known.
+        by: Version,
+    },
+    /// Its form cannot be changed to this version's.
     #[error("{place} cannot be brought up to date: {what}")]
     Migration {
         /// Where it is.

@@ -1,6 +1,7 @@
 //! The whole product as its users meet it: pulls by real clients, the README, bad input, attacks, crashes.
 
 mod advisories;
+mod bad_days;
 mod bad_input;
 mod clients;
 mod clocks;
@@ -9,5 +10,6 @@ mod file_modes;
 mod pull;
 pub mod readme;
 mod secrets;
+mod upgrades;
 mod what_if;
 mod words;

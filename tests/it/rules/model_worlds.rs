@@ -298,6 +298,8 @@ fn serving(world: &World<'_>) -> Server {
         log.append(world.events()).await.unwrap();
         log.close().await;
     });
+    // A log without the keys of a server.
+    assert_eq!(server.cli(&["keys", "begin-anew"]).code, 0);
     server.go();
     server
 }

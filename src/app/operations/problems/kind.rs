@@ -54,6 +54,8 @@ kinds! {
     Unrecorded = "unrecorded";
     /// The newest event of a subject cannot be applied.
     Parked = "parked";
+    /// An entitlement is in a state that only a newer version knows.
+    UnknownState = "unknown_state";
     /// A package waits for the name of its project.
     ProjectName = "project_name";
     /// A person has another user name than its source asks for.

@@ -65,6 +65,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
     match kind {
         K::DanglingReference => places::in_roster(app, kind, RosterProblem::Dangling, after, limit).await,
         K::Binding => places::in_roster(app, kind, RosterProblem::Binding, after, limit).await,
+        K::UnknownState => places::in_roster(app, kind, RosterProblem::UnknownState, after, limit).await,
         K::AccountCycle => places::in_roster(app, kind, RosterProblem::Cycle, after, limit).await,
         K::Parked => places::in_roster(app, kind, RosterProblem::Parked, after, limit).await,
         K::ProjectName => places::in_roster(app, kind, RosterProblem::ProjectName, after, limit).await,

@@ -4,6 +4,7 @@
 use std::{io::BufRead, path::PathBuf, process::Command, time::Duration};
 
 use futures_util::future::join_all;
+use rollcall_events::Reader;
 use sqlx::{ConnectOptions, Connection, Executor, SqlSafeStr, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
@@ -38,6 +39,47 @@ async fn insist(log: &SqliteLog, batch: &[NewEvent]) -> Vec<Outcome> {
             Ok(outcomes) => return outcomes,
             Err(_) => tokio::task::yield_now().await,
         }
+    }
+}
+
+/// Rolled back after a day: the older version says what to start instead, and leaves everything as it is.
+#[tokio::test]
+async fn an_older_version_does_not_start_on_a_log_that_it_cannot_judge() {
+    let dir = Dir::new();
+    let config = crate::EngineConfig::Embedded { dir: dir.0.clone() };
+    let log = crate::Log::open(&config, TestClock::new()).await.unwrap();
+    log.append(events(0..2)).await.unwrap();
+    let mut newer = Reader(Reader::CURRENT.0 + 1).raised();
+    newer.data = r#"{"reader":99,"version":"9.1.0","because":"x"}"#.into();
+    log.append(vec![newer]).await.unwrap();
+    log.close().await;
+    for _ in 0..2 {
+        let error = crate::Log::open(&config, TestClock::new()).await.err().unwrap();
+        let (told, is) = (error.to_string(), matches!(error, OpenError::Newer { position: Position(3), .. }));
+        assert!(is && told.contains("position 3") && told.contains("start Rollcall 9.1.0"), "{told}");
+    }
+    assert!(crate::Log::open_to_mend(&config, TestClock::new()).await.is_err());
+    // Whoever only looks at bytes can.
+    let report = crate::Log::verify(&config, VerifyOptions::default(), |_| ()).await.unwrap();
+    assert_eq!(report.head.position, Position(3));
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_form_names_the_version_that_gave_it() {
+    let dir = Dir::new();
+    open(&dir).await.unwrap().close().await;
+    let mut sql = stray(&dir).await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (1000, 'later', 1, x'00', 0)";
+    sql.execute(newer).await.unwrap();
+    for (number, says) in [(0x0100_0203, "start 1.2.3 or a newer one"), (0, "start that one")] {
+        sql.execute(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {number}")).into_sql_str()).await.unwrap();
+        let error = open(&dir).await.err().unwrap();
+        let told = error.to_string();
+        assert!(
+            matches!(error, OpenError::NewerForm { .. }) && told.contains("log.db") && told.contains(says),
+            "{told}"
+        );
     }
 }
 
@@ -125,7 +167,7 @@ async fn a_log_is_not_opened_with_a_clock_that_is_far_ahead_of_it_until_somebody
     log.close().await;
     let log = SqliteLog::open(&dir.0, clock, quick()).await.unwrap();
     log.append(events(2..3)).await.unwrap();
-    assert_eq!(newest(&log).position, Position(4));
+    assert_eq!(newest(&log).position, Position(5));
     log.close().await;
     verify(&dir.0, VerifyOptions::default(), |_| {}).await.unwrap();
 }
@@ -138,6 +180,13 @@ async fn a_second_writer_is_refused_and_told_which_directory() {
     let named = format!("the data directory {}", dir.0.display());
     assert!(matches!(&error, OpenError::InUse { place, .. } if *place == named), "{error}");
     assert!(error.to_string().contains(&named), "{error}");
+    // The lock is not the file's alone: who cleans up lets nobody in.
+    for file in ["log.lock", "log.lock"] {
+        std::fs::remove_file(dir.0.join(file)).unwrap();
+        assert!(matches!(open(&dir).await, Err(OpenError::InUse { .. })));
+        std::fs::write(dir.0.join(file), "").unwrap();
+        assert!(matches!(open(&dir).await, Err(OpenError::InUse { .. })));
+    }
     log.close().await;
     open(&dir).await.unwrap();
 }

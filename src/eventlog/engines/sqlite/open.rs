@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Digest, LogId, Position};
+use rollcall_events::{Digest, LogId, Position, Version};
 use sqlx::{
     ConnectOptions, SqliteConnection,
     migrate::{MigrateError, Migrator},
@@ -104,10 +104,24 @@ pub(crate) async fn migrate(sql: &mut SqliteConnection) -> Result<(), MigrateErr
 
 /// Brings the schema up to date and gives a new log its id.
 pub(crate) async fn prepare(sql: &mut SqliteConnection, file: &Path) -> Result<LogId, OpenError> {
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+    let form = "SELECT max(version) FROM _sqlx_migrations";
+    // No table of them: a new file.
+    let had: Option<i64> = sqlx::query_scalar(form).fetch_one(&mut *sql).await.unwrap_or_default();
+    if had > newest {
+        let by: u32 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(sql).await.map_err(|e| open_error(file, &e))?;
+        return Err(OpenError::NewerForm { place: place(file), by: Version(by) });
+    }
     migrate(sql).await.map_err(|e| match &e {
         MigrateError::Execute(e) => open_error(file, e),
         _ => OpenError::Damaged { place: place(file), what: with_causes(&e) },
     })?;
+    if had < newest {
+        // For the older version that meets it.
+        let by = format!("PRAGMA user_version = {}", Version::CURRENT.0);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(by)).execute(&mut *sql).await.map_err(|e| open_error(file, &e))?;
+    }
     let mut id = [0; 8];
     let random = aws_lc_rs::rand::fill(&mut id);
     random.map_err(|_| OpenError::Storage { place: place(file), what: "no random log id".into() })?;

@@ -204,7 +204,7 @@ fn fold(entries: &mut BaselineEntries, baseline: &mut BaselineState, at: Positio
         Some(emitter) if emitter.is_for_connectors() => {
             entries.insert((*event.subject).into(), BaselineEntry::of(at, &event.subject, &event.kind, &event.data));
         }
-        Some(Emitter::Ingest) => match Body::parse(&event.kind, &event.data) {
+        Some(Emitter::Ingest) => match Body::recorded(&event.kind, &event.data) {
             Ok(Body::SnapshotStarted(run)) => baseline.open = Some(run.run.to_string()),
             Ok(Body::SnapshotSealed(_) | Body::SnapshotAborted(_)) => baseline.open = None,
             Ok(Body::SnapshotApplied(run)) => baseline.scope = run.scope,

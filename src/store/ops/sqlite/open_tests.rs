@@ -1,4 +1,5 @@
-//! What was not recorded of a delivery stays open until its sender says it right, or a person dismisses it.
+//! What was not recorded of a delivery stays open until its sender says it right, or a person dismisses it. And what is not
+//! opened.
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
@@ -6,9 +7,11 @@ use rollcall_ingest::{
     Delivery, DeliveryId, Durability, Part, PartOutcomes, PartState, Verdict,
     connector::{Problem, ProblemType},
 };
+use sqlx::{Connection, SqliteConnection};
 
 use crate::{
-    ops::{Dismissal, OpenOutcome, Ops},
+    EngineConfig,
+    ops::{self, Dismissal, OpenError, OpenOutcome, Ops},
     suite::kit::Dir,
 };
 
@@ -118,4 +121,19 @@ async fn a_delivery_is_dismissed_once_and_only_where_something_is_open() {
     let again = ops.find(&id(2)).await.unwrap().unwrap().delivery;
     ops.store_replay(&again, at(100), vec![part(None, wrong())], vec![]).await.unwrap();
     assert_eq!(open(ops, OpenOutcome::Quarantined).await, [(id(2), 1)]);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_form_names_the_version_that_gave_it() {
+    let dir = Dir::new();
+    dir.ops().await.close().await;
+    let mut sql = SqliteConnection::connect(&dir.join("ops.db").display().to_string()).await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (1000, 'later', 1, x'00', 0)";
+    sqlx::query(newer).execute(&mut sql).await.unwrap();
+    sqlx::query("PRAGMA user_version = 16777731").execute(&mut sql).await.unwrap();
+    let error = ops::open(&EngineConfig::Embedded { dir: dir.to_path_buf() }).await.err().unwrap();
+    let told = error.to_string();
+    assert!(matches!(error, OpenError::Newer { .. }), "{told}");
+    assert!(told.contains("ops.db") && told.contains("start 1.2.3 or a newer one"), "{told}");
 }

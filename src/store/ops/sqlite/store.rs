@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use rollcall_events::Version;
 use rollcall_ingest::Durability;
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
@@ -42,8 +43,21 @@ impl SqliteOps {
             .pragma("secure_delete", "ON");
         let database = |error: sqlx::Error| OpenError::Database { place: place(), what: error.to_string() };
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(database)?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        let form = "SELECT max(version) FROM _sqlx_migrations";
+        // No table of them: a new file.
+        let had: Option<i64> = sqlx::query_scalar(form).fetch_one(&mut connection).await.unwrap_or_default();
+        if had > newest {
+            let by = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await.map_err(database)?;
+            return Err(OpenError::Newer { place: place(), by: Version(by) });
+        }
         let migrated = MIGRATIONS.run(&mut connection).await;
         migrated.map_err(|error| OpenError::Migration { place: place(), what: error.to_string() })?;
+        if had < newest {
+            // For the older version that meets it.
+            let by = format!("PRAGMA user_version = {}", Version::CURRENT.0);
+            sqlx::raw_sql(sqlx::AssertSqlSafe(by)).execute(&mut connection).await.map_err(database)?;
+        }
         sqlx::query(sql::DROP_RUNNING_ANSWERS).execute(&mut connection).await.map_err(database)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
