@@ -99,13 +99,16 @@ impl Roster {
         let mut register = slot.as_ref().map_or_else(Register::default, |row| row.register);
         let (starts, ends) = (micros(data.starts, i64::MIN), micros(data.ends, i64::MAX));
         let stood = register.stands() && slot.as_ref().is_some_and(|row| (row.starts, row.ends) == (starts, ends));
+        let (now, position) = (cx.now().timestamp_micros(), cx.position());
+        let standing = slot.as_ref().filter(|row| row.register.stands() && now < row.ends);
+        let since = standing.map_or(position, |row| row.since);
         let effect = if implied {
             let text = Body::BindingSet(data.clone()).data();
             cx.update_implied(&mut register, "binding", &subject, &text)
         } else {
             cx.update(&mut register, Rank::Full, "binding")
         };
-        let row = Binding { register, holder, role: data.role.clone(), on, starts, ends };
+        let row = Binding { register, holder, role: data.role.clone(), on, starts, ends, since };
         *slot = Some(row.clone());
         let role = self.binding_role(&row);
         if new {

@@ -45,13 +45,18 @@ impl Roster {
         }
     }
 
-    /// Notes the name that a superseded event asked for: by what is known now it may have been the person's.
+    /// Notes the name that an event asked for and that is not the person's: by what is known now, or by then, it may have been.
     pub(super) fn mention_name(&mut self, effect: &Effect, person: u32, asked: Option<&str>) {
-        if *effect == Effect::Superseded {
-            let name = self.name_asked_for(person, asked).0;
-            let name = self.intern_user_name(&name);
-            self.note_mention(effect, Field::PersonName, person, name);
+        if !matches!(effect, Effect::Applied | Effect::Superseded) {
+            return;
         }
+        let wanted = self.name_asked_for(person, asked).0;
+        let called = self.facts.persons.get(person).map(|row| row.name).filter(|name| *name != NONE);
+        if called.is_some_and(|name| self.facts.user_names.id(name) == wanted) {
+            return;
+        }
+        let name = self.intern_user_name(&wanted);
+        self.mention(Field::PersonName, person, name);
     }
 
     /// Takes a name, or the nearest that is free.

@@ -115,6 +115,11 @@ impl Roster {
                 ix
             }
         };
+        // What is parted is known only while it is linked.
+        let parting = data.given_since.as_ref().filter(|_| rank != Rank::Full).and_then(|whose| {
+            let whose = self.intern_source_person(whose);
+            Some((whose, self.parting(&data.persons)?))
+        });
         let Some(pair) = self.facts.links.get_mut(ix as usize) else { return Effect::NoChange };
         let is_first = !pair.register.stated();
         let effect = cx.update(&mut pair.register, rank, "link");
@@ -133,22 +138,36 @@ impl Roster {
             }
             self.relink(cx, a);
             self.relink(cx, b);
-            if let Some(whose) = data.given_since.as_ref().filter(|_| rank != Rank::Full) {
-                let whose = self.intern_source_person(whose);
-                self.keep_secrets(whose);
+            if let Some((whose, (since, sides))) = parting {
+                self.keep_secrets(whose, since, &sides);
             }
         }
         effect
     }
 
-    /// What was made for a person's user while it was several persons is that person's.
-    fn keep_secrets(&mut self, person: u32) {
-        for one in self.persons_of(UserIx(self.user_of(person))).to_vec() {
-            let secrets = self.index.owner_secrets.get(&Owner::Person(one)).cloned().unwrap_or_default();
-            for ix in secrets {
-                if let Some(row) = self.facts.secrets.get_mut(ix).and_then(Option::as_mut) {
-                    row.made_for = Box::default();
-                }
+    /// What was made since two sides were linked, and could be that of either, is that of the side that a person is on. What
+    /// could be somebody else's besides, whom another link joined to them, stays so.
+    fn keep_secrets(&mut self, whose: u32, since: Position, sides: &[Vec<u32>; 2]) {
+        let (mine, theirs) = match sides {
+            [mine, theirs] if mine.contains(&whose) => (mine, theirs),
+            [theirs, mine] if mine.contains(&whose) => (mine, theirs),
+            _ => return,
+        };
+        let secrets = sides.iter().flatten().filter_map(|one| self.index.owner_secrets.get(&Owner::Person(*one)));
+        for ix in secrets.flatten().copied().collect::<Vec<u32>>() {
+            let Some(row) = self.facts.secrets.get_mut(ix).and_then(Option::as_mut) else { continue };
+            let could_be = |side: &[u32]| row.made_for.iter().copied().find(|one| side.contains(one));
+            let (Some(one), Some(_)) = (could_be(mine), could_be(theirs)) else { continue };
+            if row.issued <= since {
+                continue;
+            }
+            let left: Vec<u32> = row.made_for.iter().copied().filter(|one| !theirs.contains(one)).collect();
+            row.made_for = if left.len() > 1 { left.into() } else { Box::default() };
+            if matches!(row.owner, Owner::Person(owner) if theirs.contains(&owner)) {
+                let keeper = Owner::Person(if row.made_for.contains(&whose) { whose } else { one });
+                let before = std::mem::replace(&mut row.owner, keeper);
+                self.index.owner_secrets.update(before, |all| all.retain(|other| *other != ix));
+                self.index.owner_secrets.update(keeper, |all| all.push(ix));
             }
         }
     }

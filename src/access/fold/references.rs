@@ -56,7 +56,13 @@ impl Roster {
 
     /// Notes what a superseded event referred to.
     pub(crate) fn note_mention(&mut self, effect: &Effect, field: Field, row: u32, to: u32) {
-        if *effect == Effect::Superseded && self.facts.note_mention(field, row, to) {
+        if *effect == Effect::Superseded {
+            self.mention(field, row, to);
+        }
+    }
+
+    pub(super) fn mention(&mut self, field: Field, row: u32, to: u32) {
+        if self.facts.note_mention(field, row, to) {
             self.index.mentioned.update((field, to), |rows| rows.push(row));
         }
     }

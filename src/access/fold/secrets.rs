@@ -62,13 +62,13 @@ impl Roster {
             Err(effect) => return effect,
         };
         let (author, reach) = maker_and_reach(hand);
-        let made_for = self.whom_it_could_be(Owner::Person(person), &reach, author);
+        let (owner, made_for) = self.whose(Owner::Person(person), &reach, author);
         self.add_secret(
             cx,
             data.secret.as_str(),
             Secret {
                 sha256: data.sha256.0,
-                owner: Owner::Person(person),
+                owner,
                 expires: data.expires.timestamp_micros(),
                 issued: cx.position(),
                 issued_at: cx.record.recorded_at.timestamp_micros(),
@@ -127,9 +127,9 @@ impl Roster {
             (None, Owner::Service(_)) => (owner, self.signed_in_with(data.made_with.as_ref()), None, Reach::Owner),
         };
         // For whom the invitation was made, its secret is.
-        let made_for = match invited {
-            Some(invited) => invited.made_for.clone(),
-            None => self.whom_it_could_be(owner, &reach, author),
+        let (owner, made_for) = match invited {
+            Some(invited) => (owner, invited.made_for.clone()),
+            None => self.whose(owner, &reach, author),
         };
         let effect = self.add_secret(
             cx,
@@ -156,13 +156,17 @@ impl Roster {
         effect
     }
 
-    /// The persons of a user whose a secret could be that reaches so far, where these are several.
-    fn whom_it_could_be(&self, owner: Owner, reach: &Reach, maker: Option<Owner>) -> Box<[u32]> {
-        let Owner::Person(person) = owner else { return Box::default() };
+    /// Whose a secret is that reaches so far, and which persons of that user it could be where these are several. Who is not
+    /// there any more is not counted, unless nobody is.
+    fn whose(&self, owner: Owner, reach: &Reach, maker: Option<Owner>) -> (Owner, Box<[u32]>) {
+        let Owner::Person(person) = owner else { return (owner, Box::default()) };
         let reach = self.reach_now(reach, maker);
         let persons = self.persons_of(UserIx(self.user_of(person))).iter().copied();
         let within: Vec<u32> = persons.filter(|one| self.is_within(reach, *one)).collect();
-        if within.len() > 1 { within.into() } else { Box::default() }
+        let there: Vec<u32> = within.iter().copied().filter(|one| self.facts.is_there(*one)).collect();
+        let could_be = if there.is_empty() { within } else { there };
+        let owner = could_be.first().copied().filter(|_| !could_be.contains(&person)).unwrap_or(person);
+        (Owner::Person(owner), if could_be.len() > 1 { could_be.into() } else { Box::default() })
     }
 
     fn redeemable(&self, cx: &FoldContext<'_>, id: &str, owner: Owner) -> Option<u32> {

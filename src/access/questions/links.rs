@@ -300,9 +300,7 @@ impl Roster {
         let roles = self.index.holder_bindings.get(&Holder::Person(person)).into_iter().flatten().copied();
         let is_newer = |ix: &u32| {
             let row = self.facts.bindings.get(*ix).and_then(Option::as_ref);
-            row.is_some_and(|row| {
-                row.register.stands() && now.timestamp_micros() < row.ends && row.register.cause > since
-            })
+            row.is_some_and(|row| row.register.stands() && now.timestamp_micros() < row.ends && row.since > since)
         };
         let places = self.index.member_of.get(&Holder::Person(person)).into_iter().flatten().copied();
         let is_newer_place = |ix: &u32| {

@@ -2,6 +2,7 @@
 //! accounts, parked subjects, roles that are given and give nothing, user names that are not as they were asked for.
 //! Walked in slices, because a roster holds millions of rows and no question may keep the fold waiting.
 
+use chrono::{DateTime, Utc};
 use rollcall_events::{LOCAL, body::pair_subject};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     reasons::Cause,
     roster::{
         Roster,
-        facts::{Holder, NONE, RecordedScope, State},
+        facts::{Holder, NONE, RecordedScope, SecretUse, State},
         handles::{FolderIx, GroupIx, ProjectIx, ServiceIx, UserIx},
         register::Register,
         users::{AskedName, NameProblem},
@@ -35,6 +36,11 @@ pub enum RosterProblem {
     UserName,
     /// A source says that its person is one of another source, and they are two users.
     Link,
+    /// A secret signs nobody in since the persons whose it could be were parted. Those that are over by `now` are none.
+    Secret {
+        /// The instant.
+        now: DateTime<Utc>,
+    },
 }
 
 /// Something that was said and is not in effect.
@@ -113,6 +119,9 @@ impl Roster {
             RosterProblem::ProjectName => self.parked_flaws(from, rows, true),
             RosterProblem::UserName => {
                 self.walk(self.facts.persons.len(), from, rows, |ix| self.name_not_in_effect(ix))
+            }
+            RosterProblem::Secret { now } => {
+                self.walk(self.facts.secrets.len(), from, rows, |ix| self.secret_of_nobody(ix, now))
             }
             RosterProblem::Link => self.walk(self.facts.persons.len(), from, rows, |ix| self.link_not_made(ix)),
         }
@@ -489,6 +498,35 @@ impl Roster {
             said: format!("person {} is {}", self.facts.persons.id(ix), self.person_key(other)),
             why,
             remedy,
+        })
+    }
+
+    fn secret_of_nobody(&self, ix: u32, now: DateTime<Utc>) -> Option<Flaw> {
+        let row = self.secret_row(ix)?;
+        if self.is_over(row, now.timestamp_micros()) || self.is_of_one_user(row) {
+            return None;
+        }
+        let (id, owner) = (self.facts.secrets.id(ix), self.owner_principal(row.owner)?);
+        let ended = row.made_for.iter().filter_map(|one| self.index.person_links.get(one)).flatten();
+        let ended =
+            ended.filter_map(|link| self.facts.links.get(*link as usize)).filter(|pair| !pair.register.stands());
+        let between = ended.filter(|pair| [pair.left, pair.right].iter().all(|one| row.made_for.contains(one)));
+        let parted = between.map(|pair| pair.register.cause).max();
+        let parted = parted.map(|at| format!(" (event {})", at.0)).unwrap_or_default();
+        let could_be: Vec<String> = row.made_for.iter().map(|one| self.person_key(*one)).collect();
+        let label = row.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
+        let what = if row.usage == SecretUse::Invitation { "invitation" } else { "secret" };
+        let name = self.caller_names(owner).1;
+        Some(Flaw {
+            said_by: Cause { position: row.issued, source: LOCAL.to_owned(), subject: format!("secret/{id}") },
+            said: format!("{what} {id}{label} signs {name} in"),
+            why: format!(
+                "it could be that of {}, who were parted since{parted}: it signs nobody in",
+                could_be.join(" or of ")
+            ),
+            remedy: format!(
+                "have whoever used it fetch another, and end this one: `rollcall secrets revoke {name} {id}`; or link them again"
+            ),
         })
     }
 

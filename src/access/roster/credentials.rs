@@ -43,6 +43,8 @@ pub struct SecretView<'a> {
     pub reach: Option<Vec<&'a str>>,
     /// Its maker serves none of the sources any more that it was made for.
     pub reaches_nothing: bool,
+    /// Whether the persons whose it could be are several users by now: it signs nobody in, until they are one again.
+    pub parted: bool,
 }
 
 /// How far a secret reaches now: as far as when it was made, and no further than its maker serves sources by now. Every
@@ -280,6 +282,11 @@ impl Roster {
 
     /// The rows of somebody's secrets and open invitations that could still be used.
     pub(crate) fn open_secrets_of(&self, principal: Principal, now: i64) -> impl Iterator<Item = (u32, &Secret)> {
+        self.kept_secrets_of(principal, now).filter(|(_, row)| self.is_of_one_user(row))
+    }
+
+    /// As [`Self::open_secrets_of`], with those that could be used again if their persons were one user again.
+    fn kept_secrets_of(&self, principal: Principal, now: i64) -> impl Iterator<Item = (u32, &Secret)> {
         let owners: Vec<Owner> = match principal {
             Principal::Anyone => Vec::new(),
             Principal::User(user) | Principal::Limited(user, _) => {
@@ -292,10 +299,10 @@ impl Roster {
             .filter_map(|owner| self.index.owner_secrets.get(&owner))
             .flatten()
             .filter_map(|ix| Some((*ix, self.secret_row(*ix)?)))
-            .filter(move |(_, row)| self.is_open_secret(row, now))
+            .filter(move |(_, row)| !self.is_over(row, now))
     }
 
-    /// Somebody's secrets and open invitations that are in force. Of a caller whose secret somebody else made: those of the
+    /// Somebody's secrets and open invitations that are not over. Of a caller whose secret somebody else made: those of the
     /// same maker.
     #[must_use]
     pub fn secrets_of(&self, principal: impl Into<Principal>, now: DateTime<Utc>) -> Vec<SecretView<'_>> {
@@ -305,7 +312,7 @@ impl Roster {
             Principal::Anyone | Principal::User(_) | Principal::Service(_) => None,
         };
         let mut found: Vec<SecretView<'_>> = self
-            .open_secrets_of(principal, now.timestamp_micros())
+            .kept_secrets_of(principal, now.timestamp_micros())
             .filter(|(_, row)| maker.is_none_or(|maker| row.author == maker))
             .map(|(ix, row)| self.secret_view(ix, row))
             .collect();
@@ -324,6 +331,7 @@ impl Roster {
             invitation: row.usage == SecretUse::Invitation,
             maker: row.author.and_then(|author| self.owner_principal(author)),
             reaches_nothing: reach.is_none(),
+            parted: !self.is_of_one_user(row),
             reach: match reach {
                 Some(Reach::Owner) => None,
                 Some(Reach::Sources(sources)) => Some(sources.iter().map(|one| self.source_text(*one)).collect()),

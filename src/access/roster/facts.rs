@@ -351,6 +351,8 @@ pub(crate) struct Binding {
     pub(crate) on: RecordedScope,
     pub(crate) starts: i64,
     pub(crate) ends: i64,
+    /// The event since which it stands without a break, whatever was said of its window since.
+    pub(crate) since: Position,
 }
 
 /// What a secret can have made, besides other secrets.
@@ -567,6 +569,12 @@ impl Facts {
     pub(crate) fn is_live(&self, person: u32) -> bool {
         self.persons.get(person).is_some_and(|row| row.register.stands() && row.active)
             && !self.is_suspended(self.persons.names.space(person))
+    }
+
+    /// Whether a person was not removed, and is of a source that is not retired.
+    pub(crate) fn is_there(&self, person: u32) -> bool {
+        self.persons.get(person).is_some_and(|row| row.register.stands())
+            && !self.retired.contains_key(&self.persons.names.space(person))
     }
 
     /// Whether a group is there, and of a source whose facts count.

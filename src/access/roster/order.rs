@@ -168,7 +168,7 @@ impl Roster {
     ) -> impl Iterator<Item = (Principal, SecretView<'_>)> {
         let micros = now.timestamp_micros();
         self.rows_in_order(Listed::Secrets, from.map(|id| ("", id))).filter_map(move |ix| {
-            let row = self.secret_row(ix).filter(|row| self.is_open_secret(row, micros))?;
+            let row = self.secret_row(ix).filter(|row| !self.is_over(row, micros))?;
             Some((self.owner_principal(row.owner)?, self.secret_view(ix, row)))
         })
     }

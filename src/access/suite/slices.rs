@@ -355,6 +355,34 @@ fn the_project_of_somebody_who_came_too_late_is_found_by_the_name_that_an_event_
     }
 }
 
+/// A name that was asked for and was another's, or was overruled, may have been in effect by what is known now.
+#[test]
+fn a_name_that_was_asked_for_and_is_not_in_effect_finds_whoever_had_it_by_what_is_known_now() {
+    let mut history = History::default();
+    history.say("local", "settings.set", None, r#"{"sources":{"flexnet":{"order":"version"}}}"#);
+    history.say("local", "profile.set", None, &past_profile(true));
+    let person =
+        |id: &str, name: &str| format!(r#"{{"person":"{id}","username":"{name}","account":null,"active":true}}"#);
+    history.say("flexnet", "person.upserted", Some(1), &person("first", "dup"));
+    history.say("flexnet", "person.upserted", Some(1), &person("second", "dup"));
+    history.say("flexnet", "person.upserted", Some(1), &person("third", "before"));
+    history.say("local", "user.name.given", None, r#"{"username":"zz","user":"flexnet/third"}"#);
+    history.say("flexnet", "person.upserted", Some(2), &person("third", "later"));
+    for event in history.0.iter_mut().filter(|event| !event.key.source.is_local()) {
+        // The first to arrive is the last to have happened.
+        let hours = if event.data.contains("first") { 1 } else { 60 };
+        event.time = Some(noon() - Duration::hours(hours));
+    }
+    let past = Past::of(&history, true);
+    let then = noon() - Duration::hours(44) - Duration::minutes(30);
+    for (name, who) in [("dup", "flexnet/second"), ("later", "flexnet/third")] {
+        let about = PastQuestion::Access { user: Some(name), scope: ScopeName::Project(name) };
+        let slice = past.effective(past.events(about, Basis::Effective), then);
+        assert_eq!(slice.user_by_name(name).map(|user| slice.user_id(user)).as_deref(), Some(who));
+        assert!(slice.project_by_name(name).is_some(), "{name}");
+    }
+}
+
 /// A law over worlds without roles would prove nothing.
 #[test]
 fn the_random_pasts_reach_every_kind_of_reason() {

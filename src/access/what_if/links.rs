@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, SourceName, body::SourcePerson};
+use rollcall_events::{Body, Digest, SourceName, body::Link};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -137,27 +137,34 @@ impl Roster {
     }
 
     /// What two persons were given since they were linked, and with whom it stays when they part.
-    fn notes_of_parting(&self, after: &Self, persons: &[SourcePerson; 2], now: DateTime<Utc>) -> Vec<LinkNote> {
-        let Some((since, sides)) = self.parting(persons) else { return Vec::new() };
+    fn notes_of_parting(&self, after: &Self, link: &Link, now: DateTime<Utc>) -> Vec<LinkNote> {
+        let Some((since, sides)) = self.parting(&link.persons) else { return Vec::new() };
+        let given_since = link.given_since.as_ref().map(|whose| format!("{}/{}", whose.source, whose.person));
+        let given_since = given_since.map(|key| {
+            let called = after.user_by_id(&key).map(|user| after.user_name(user).to_owned()).unwrap_or_default();
+            (key, called)
+        });
         let mut notes = Vec::new();
         for side in &sides {
             for person in side {
                 let (key, name) = (after.person_key(*person), after.user_name(UserIx(after.user_of(*person))));
                 let (roles, places) = self.given_since(*person, since, now);
-                // What is given to the other one with it is not there any more.
                 let roles = roles.into_iter().filter_map(|ix| after.facts.bindings.get(ix)?.as_ref());
                 let roles = roles
-                    .filter(|row| row.register.stands())
-                    .map(|row| format!("role {} on {}", row.role, self.scope_name(row.on)));
+                    .map(|row| (row.register.stands(), format!("role {} on {}", row.role, self.scope_name(row.on))));
                 let places = places.into_iter().filter_map(|ix| after.facts.members.get(ix as usize));
                 let places = places
-                    .filter(|row| row.register.stands())
-                    .map(|row| format!("the place in group {}", self.group_key(row.group)));
-                notes.extend(roles.chain(places).map(|what| LinkNote {
-                    kind: LinkNoteKind::Stays,
-                    person: key.clone(),
-                    text: format!("{what}, given since they were linked, stays with {name}"),
-                }));
+                    .map(|row| (row.register.stands(), format!("the place in group {}", self.group_key(row.group))));
+                for (stands, what) in roles.chain(places) {
+                    // What is given to the other one with it is not there any more.
+                    let (person, name) = match given_since.as_ref().filter(|_| !stands) {
+                        Some((other, called)) => (other.clone(), format!("goes to {called}")),
+                        None if stands => (key.clone(), format!("stays with {name}")),
+                        None => continue,
+                    };
+                    let text = format!("{what}, given since they were linked, {name}");
+                    notes.push(LinkNote { kind: LinkNoteKind::Stays, person, text });
+                }
             }
         }
         let first = sides.iter().flatten().next().copied().unwrap_or(NONE);
@@ -167,8 +174,11 @@ impl Roster {
             let label = row.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
             let what = if row.usage == SecretUse::Invitation { "invitation" } else { "secret" };
             let id = self.facts.secrets.id(ix);
-            if after.secret_row(ix).is_some_and(|row| after.is_of_one_user(row)) {
-                if row.issued > since && !row.made_for.is_empty() {
+            if let Some(kept) = after.secret_row(ix).filter(|row| after.is_of_one_user(row)) {
+                if row.issued > since
+                    && !row.made_for.is_empty()
+                    && let Owner::Person(owner) = kept.owner
+                {
                     let name = after.user_name(UserIx(after.user_of(owner)));
                     let text = format!("{what} {id}{label}, made since they were linked, stays with {name}");
                     notes.push(LinkNote { kind: LinkNoteKind::Stays, person: after.person_key(owner), text });
@@ -204,7 +214,7 @@ pub fn plan_links(
             text.push_str(&format!("{whose:?}\n"));
         }
         if matches!(command, Body::IdentityUnlinked(_)) {
-            notes.extend(before.notes_of_parting(&after, &link.persons, now));
+            notes.extend(before.notes_of_parting(&after, link, now));
         }
         for person in &link.persons {
             effort.step()?;

@@ -53,6 +53,9 @@ pub struct SecretShown {
     /// Its maker serves none of the sources any more that it was made for: it signs in and reaches nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reaches_nothing: bool,
+    /// The persons whose it could be were parted since: it signs nobody in, until they are one user again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parted: bool,
 }
 
 impl SecretShown {
@@ -67,6 +70,7 @@ impl SecretShown {
             maker: view.maker.map(|maker| roster.caller_names(maker).0),
             reach: view.reach.as_ref().map(|sources| sources.iter().map(|&source| source.to_owned()).collect()),
             reaches_nothing: view.reaches_nothing,
+            parted: view.parted,
         }
     }
 }

@@ -64,6 +64,8 @@ kinds! {
     SignInName = "sign_in_name";
     /// A source says that its person is one of another source, and they are two users.
     Link = "link";
+    /// A secret signs nobody in since the persons whose it could be were parted.
+    Secret = "secret";
     /// The newest event of a subject lost to one that is newer by its source's order.
     Superseded = "superseded";
     /// A fact names what nobody stated, or what was removed.

@@ -71,6 +71,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::ProjectName => places::in_roster(app, kind, RosterProblem::ProjectName, after, limit).await,
         K::UserName => places::in_roster(app, kind, RosterProblem::UserName, after, limit).await,
         K::Link => places::in_roster(app, kind, RosterProblem::Link, after, limit).await,
+        K::Secret => places::in_roster(app, kind, RosterProblem::Secret { now: app.now() }, after, limit).await,
         K::SignInName => addresses::shared(app, after, limit).await,
         K::Superseded => places::superseded(app, after).await,
         K::QuarantineFull => places::full_quarantines(app, after).await,

@@ -36,7 +36,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
         SecretsCommand::List { user, service, made_by, label } => {
             let filters = [("user", user), ("service", service), ("made_by", made_by), ("label", label)];
             let rows = client.all_pages(&api_path(&["secrets"]), &query_of(filters), usize::MAX).await?;
-            let columns: [Column<SecretListed>; 7] = [
+            let columns: [Column<SecretListed>; 8] = [
                 ("USER", |row| cell(&row.user)),
                 ("SERVICE", |row| cell(&row.service)),
                 ("SECRET", |row| cell(&row.secret.id)),
@@ -44,6 +44,7 @@ pub async fn run(client: &Client, format: OutputFormat, command: &SecretsCommand
                 ("ISSUED", |row| cell(&row.secret.issued_at)),
                 ("EXPIRES", |row| cell(&row.secret.expires)),
                 ("INVITATION", |row| cell(&row.secret.invitation)),
+                ("PARTED", |row| cell(&row.secret.parted)),
             ];
             print_list(format, &columns, &rows);
         }
