@@ -1,6 +1,7 @@
 //! What users are called, by whom and until when; and, in `links`, which persons are one user.
 
 mod links;
+mod parting;
 
 use proptest::prelude::*;
 use rollcall_events::{
