@@ -1,6 +1,7 @@
 //! How a sender shows that it is the source, and what of a delivery that covers. Everything that decides anything must be
 //! covered: a signature covers the body alone, a token or a certificate the whole call.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rollcall_ingest::connector::{Found, Headers, Occasion, Rejection, SecretUse, Sender};
 
 use crate::{SecretMark, Secrets, Tokens, signature};
@@ -12,8 +13,12 @@ pub enum Authentication {
     Signature(Secrets),
     /// It sends a token as `Authorization: Bearer`.
     Bearer(Tokens),
+    /// It sends a user and a password as `Authorization: Basic`.
+    Basic(Tokens),
     /// It shows a client certificate with one of these names.
     Certificate(Vec<String>),
+    /// It shows nothing: whoever reaches the hook is believed.
+    None,
 }
 
 /// The headers of a delivery came from whoever the body came from. Nothing reads a header that decides without it.
@@ -24,14 +29,20 @@ impl Authentication {
         match (self, occasion) {
             (Self::Signature(secrets), _) => signature::verify(secrets, headers, body, occasion),
             (Self::Bearer(tokens), Occasion::Arrival { sender, .. }) => verify_token(tokens, sender, occasion),
+            (Self::Basic(credentials), Occasion::Arrival { sender, .. }) => {
+                verify_credentials(credentials, sender, occasion)
+            }
+            (Self::None, _) => Ok(()),
             (Self::Certificate(names), Occasion::Arrival { now, sender }) => {
                 let certificate = sender.certificate.ok_or(CERTIFICATE_MISSING)?;
                 let shown = certificate.names(now).ok_or(CERTIFICATE_UNTRUSTED)?;
                 let known = shown.iter().any(|shown| names.iter().any(|name| is_same_name(name, shown)));
                 if known { Ok(()) } else { Err(CERTIFICATE_MISMATCH) }
             }
-            (Self::Bearer(_) | Self::Certificate(_), Occasion::Replay(Found::Authentic)) => Ok(()),
-            (Self::Bearer(_) | Self::Certificate(_), Occasion::Replay(Found::Rejected)) => Err(NOT_KEPT),
+            (Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_), Occasion::Replay(Found::Authentic)) => Ok(()),
+            (Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_), Occasion::Replay(Found::Rejected)) => {
+                Err(NOT_KEPT)
+            }
         }
     }
 
@@ -41,7 +52,10 @@ impl Authentication {
         let signed = kept.iter().any(|(name, _)| name == signature::SIGNATURE);
         match self {
             Self::Signature(_) => None,
-            Self::Bearer(_) | Self::Certificate(_) => (!signed).then_some(HeadersCovered(())),
+            // Where nothing is shown, headers are worth as much as the body.
+            Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_) | Self::None => {
+                (!signed).then_some(HeadersCovered(()))
+            }
         }
     }
 
@@ -56,8 +70,8 @@ impl Authentication {
     pub fn marks(&self) -> Vec<SecretMark> {
         match self {
             Self::Signature(secrets) => secrets.marks(),
-            Self::Bearer(tokens) => tokens.rotation().marks(),
-            Self::Certificate(_) => Vec::new(),
+            Self::Bearer(tokens) | Self::Basic(tokens) => tokens.rotation().marks(),
+            Self::Certificate(_) | Self::None => Vec::new(),
         }
     }
 
@@ -65,8 +79,8 @@ impl Authentication {
     pub(crate) fn uses(&self) -> Vec<SecretUse> {
         match self {
             Self::Signature(secrets) => secrets.rotation().uses(),
-            Self::Bearer(tokens) => tokens.rotation().uses(),
-            Self::Certificate(_) => Vec::new(),
+            Self::Bearer(tokens) | Self::Basic(tokens) => tokens.rotation().uses(),
+            Self::Certificate(_) | Self::None => Vec::new(),
         }
     }
 
@@ -74,8 +88,8 @@ impl Authentication {
     pub(crate) fn recall(&self, uses: &[SecretUse]) {
         match self {
             Self::Signature(secrets) => secrets.rotation().recall(uses),
-            Self::Bearer(tokens) => tokens.rotation().recall(uses),
-            Self::Certificate(_) => {}
+            Self::Bearer(tokens) | Self::Basic(tokens) => tokens.rotation().recall(uses),
+            Self::Certificate(_) | Self::None => {}
         }
     }
 }
@@ -98,17 +112,32 @@ fn split_path(name: &str) -> (&str, &str) {
 
 /// One `Authorization`, of the scheme Bearer, with a token of the source.
 fn verify_token(tokens: &Tokens, sender: Sender<'_>, occasion: Occasion<'_>) -> Result<(), Rejection> {
+    let token = authorization(sender, b"bearer ", TOKEN_MISSING, TOKEN_MALFORMED)?;
+    if tokens.fits(token, occasion) { Ok(()) } else { Err(TOKEN_MISMATCH) }
+}
+
+/// One `Authorization`, of the scheme Basic, with a user of the source and its password (RFC 7617).
+fn verify_credentials(credentials: &Tokens, sender: Sender<'_>, occasion: Occasion<'_>) -> Result<(), Rejection> {
+    let offered = authorization(sender, b"basic ", CREDENTIALS_MISSING, CREDENTIALS_MALFORMED)?;
+    let offered = BASE64_STANDARD.decode(offered).map_err(|_| CREDENTIALS_MALFORMED)?;
+    if credentials.fits(&offered, occasion) { Ok(()) } else { Err(CREDENTIALS_MISMATCH) }
+}
+
+/// What stands behind the scheme in the one `Authorization` of a call.
+fn authorization<'a>(
+    sender: Sender<'a>,
+    scheme: &[u8],
+    missing: Rejection,
+    malformed: Rejection,
+) -> Result<&'a [u8], Rejection> {
     let mut all = sender.headers.get_all("authorization").iter();
     let offered = match (all.next(), all.next()) {
-        (None, _) => return Err(TOKEN_MISSING),
-        (Some(_), Some(_)) => return Err(TOKEN_MALFORMED),
+        (None, _) => return Err(missing),
+        (Some(_), Some(_)) => return Err(malformed),
         (Some(one), None) => one.as_bytes(),
     };
-    let (scheme, token) = offered.split_at_checked(7).ok_or(TOKEN_MALFORMED)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return Err(TOKEN_MALFORMED);
-    }
-    if tokens.fits(token, occasion) { Ok(()) } else { Err(TOKEN_MISMATCH) }
+    let (stated, rest) = offered.split_at_checked(scheme.len()).ok_or(malformed)?;
+    if stated.eq_ignore_ascii_case(scheme) { Ok(rest) } else { Err(malformed) }
 }
 
 const TOKEN_MISSING: Rejection =
@@ -118,6 +147,16 @@ const TOKEN_MALFORMED: Rejection = Rejection {
     hint: "send one `Authorization`, and in it `Bearer`, a space and the token",
 };
 const TOKEN_MISMATCH: Rejection = Rejection { reason: "token-mismatch", hint: "the token is none of the source's" };
+const CREDENTIALS_MISSING: Rejection = Rejection {
+    reason: "credentials-missing",
+    hint: "send the source's user and password as `Authorization: Basic ..`, the base64 of `user:password`",
+};
+const CREDENTIALS_MALFORMED: Rejection = Rejection {
+    reason: "credentials-malformed",
+    hint: "send one `Authorization`, and in it `Basic`, a space and the base64 of `user:password`",
+};
+const CREDENTIALS_MISMATCH: Rejection =
+    Rejection { reason: "credentials-mismatch", hint: "user and password are none of the source's" };
 const CERTIFICATE_MISSING: Rejection = Rejection {
     reason: "certificate-missing",
     hint: "show the source's client certificate when connecting; a proxy in between ends TLS and cannot pass it on",

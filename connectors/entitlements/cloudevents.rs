@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{json, time::parse_instant};
-use rollcall_ingest::connector::{Headers, MappedEvent, MappingError, Problem, ProblemType};
+use rollcall_ingest::connector::{Headers, MappedEvent, MappingError, Problem, ProblemType, SenderId};
 
 use crate::authentication::HeadersCovered;
 
@@ -163,7 +163,7 @@ impl Draft {
         }
         let kind = self.required("type")?;
         Ok(MappedEvent {
-            id: self.required("id")?,
+            id: SenderId::OfEvent(self.required("id")?),
             minor: self.text("dataschema")?.and_then(|schema| minor(&schema, &kind)).unwrap_or_default(),
             kind,
             subject: self.text("subject")?,

@@ -13,6 +13,7 @@ use rollcall_ingest::{
     DeliveryId,
     connector::{
         ClientCertificate, Found, Headers, Hook, MappedEvent, MappingError, Occasion, Problem, Rejection, Sender,
+        SenderId,
     },
     validate,
 };
@@ -77,7 +78,7 @@ fn expected(event: Result<MappedEvent, MappingError>) -> Expected {
     let delivery = DeliveryId::new(at(0), [0; 10]);
     match event {
         Ok(event) => {
-            let id = event.id.clone();
+            let id = event.id.text().map(str::to_owned);
             match validate(&"flexnet".parse().unwrap(), Order::Version, &delivery, at(0), at(0), event) {
                 Ok(fact) => Expected::Event {
                     id: fact.event.key.id,
@@ -90,7 +91,7 @@ fn expected(event: Result<MappedEvent, MappingError>) -> Expected {
                     data: fact.event.data,
                     personal: fact.personal.map(|personal| [personal.email, personal.name]),
                 },
-                Err(problem) => Expected::Quarantined { id: Some(id), problem },
+                Err(problem) => Expected::Quarantined { id, problem },
             }
         }
         Err(MappingError { id, problem, .. }) => Expected::Quarantined { id, problem },
@@ -323,7 +324,7 @@ fn a_leap_second_and_a_nanosecond_come_back_equal() {
         let time = Some(DateTime::parse_from_rfc3339(time).unwrap().to_utc());
         let data = r#"{"product":"DB"}"#.to_owned();
         let event = MappedEvent {
-            id: "1".into(),
+            id: SenderId::OfEvent("1".into()),
             kind: "rollcall.product.upserted.v1".into(),
             time,
             data,

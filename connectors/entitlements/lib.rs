@@ -7,6 +7,8 @@ mod content;
 mod flow_tests;
 #[cfg(test)]
 mod format_tests;
+mod mapped;
+mod mapping;
 mod marks;
 mod rotation;
 mod secrets;
@@ -16,6 +18,8 @@ mod tokens;
 use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse};
 
 pub use authentication::Authentication;
+pub use mapped::Mapped;
+pub use mapping::{Mapping, MappingMistake, MappingText, RuleText};
 pub use marks::SecretMark;
 pub use secrets::{SecretError, Secrets};
 pub use tokens::{TokenError, Tokens};

@@ -10,7 +10,7 @@ use crate::{SecretMark, rotation::Rotation};
 /// The bearer tokens of one source, current first, as their hashes.
 pub struct Tokens(Rotation<()>);
 
-/// Why a file of tokens is refused. Never quotes it.
+/// Why a file of tokens or credentials is refused. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Nothing in it.
@@ -24,6 +24,17 @@ pub enum TokenError {
         /// Counted from 1.
         line: usize,
     },
+    /// Nothing in a file of credentials.
+    #[error("there is no user: write `user:password`, the password of 16 characters or more")]
+    MissingCredentials,
+    /// A line that is no user with a password.
+    #[error(
+        "line {line} is not `user:password`, the password of 16 characters or more; one a line, the current one first"
+    )]
+    MalformedCredentials {
+        /// Counted from 1.
+        line: usize,
+    },
 }
 
 impl Tokens {
@@ -32,14 +43,32 @@ impl Tokens {
     /// # Errors
     /// When there is none, or a line is not one.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
+        Self::parse_lines(text, is_token, |line| TokenError::Malformed { line }, TokenError::Missing)
+    }
+
+    /// Reads users with their passwords, `user:password`, one a line, as [`Self::parse`] reads tokens.
+    ///
+    /// # Errors
+    /// When there is none, or a line is not one.
+    pub fn parse_credentials(text: &str) -> Result<Self, TokenError> {
+        let malformed = |line| TokenError::MalformedCredentials { line };
+        Self::parse_lines(text, is_credentials, malformed, TokenError::MissingCredentials)
+    }
+
+    fn parse_lines(
+        text: &str,
+        fits: impl Fn(&str) -> bool,
+        malformed: impl Fn(usize) -> TokenError,
+        missing: TokenError,
+    ) -> Result<Self, TokenError> {
         // A byte order mark is what an editor wrote, not a part of the token.
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let marks =
-            lines.map(|(at, line)| mark(line).map(|mark| ((), mark)).ok_or(TokenError::Malformed { line: at + 1 }));
-        let marks: Vec<_> = marks.collect::<Result<_, _>>()?;
-        if marks.is_empty() { Err(TokenError::Missing) } else { Ok(Self(Rotation::of(marks))) }
+        let mark = |line: &str| fits(line).then(|| ((), SecretMark::of(line.as_bytes())));
+        let marks: Result<Vec<_>, _> = lines.map(|(at, line)| mark(line).ok_or_else(|| malformed(at + 1))).collect();
+        let marks = marks?;
+        if marks.is_empty() { Err(missing) } else { Ok(Self(Rotation::of(marks))) }
     }
 
     /// Whether it is one of them. How long it takes tells neither which one nor how much of it.
@@ -54,9 +83,17 @@ impl Tokens {
     }
 }
 
-fn mark(line: &str) -> Option<SecretMark> {
+fn is_token(line: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    ((32..=512).contains(&line.len()) && line.bytes().all(allowed)).then(|| SecretMark::of(line.as_bytes()))
+    (32..=512).contains(&line.len()) && line.bytes().all(allowed)
+}
+
+/// RFC 7617: no colon in the user, no control characters.
+fn is_credentials(line: &str) -> bool {
+    line.split_once(':').is_some_and(|(user, password)| {
+        let long_enough = !user.is_empty() && password.chars().count() >= 16 && line.len() <= 512;
+        long_enough && !line.chars().any(char::is_control)
+    })
 }
 
 impl fmt::Debug for Tokens {

@@ -36,7 +36,7 @@ use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceN
 use rollcall_ingest::{
     Consequences, EngineDeps, HookRoute, Inquiry, ProposedFacts, Quarantine, ReadOptions, Receiver, RunnerTasks,
     Runners,
-    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Pull, Rejection},
+    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Pull, Rejection, SenderId},
     testkit::MemorySource,
 };
 use rollcall_store::{
@@ -302,7 +302,7 @@ impl Hook for TestHook {
         };
         let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
         let said = |event: &Value| MappedEvent {
-            id: text(event, "id"),
+            id: SenderId::OfEvent(text(event, "id")),
             kind: text(event, "type"),
             sequence: event["sequence"].as_u64(),
             time: event["time"].as_str().map(|time| time.parse().unwrap()),
@@ -401,7 +401,8 @@ impl World {
             },
             max_quarantine: Quarantine { deliveries: 20, bytes: 1 << 20 },
         };
-        let receiver = Receiver::new(vec![route], ops.clone(), Arc::new(log.clone()), clock.clone());
+        let receiver =
+            Receiver::new(vec![route], ops.clone(), (Arc::new(log.clone()), Arc::new(log.clone())), clock.clone());
         let deps = EngineDeps {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),

@@ -27,6 +27,11 @@ pub trait Hook: Send + Sync + 'static {
         let _ = uses;
     }
 
+    /// Whether mapping may take long whatever the length of a body: then it is done off the threads that answer.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// Takes an authentic delivery apart, each part by itself: one that cannot be read does not touch its neighbours.
     /// What decides anything is read only from what `verify` covered.
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>>;
@@ -90,11 +95,34 @@ pub struct Rejection {
     pub hint: &'static str,
 }
 
+/// What a sender gives to tell what comes again by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SenderId {
+    /// Nothing: an event is known by what it says.
+    #[default]
+    None,
+    /// An id of the event.
+    OfEvent(String),
+    /// An id of the notification, in which there may be several events: each is known by it, its type and its subject.
+    OfNotification(String),
+}
+
+impl SenderId {
+    /// The id as the sender writes it.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::OfEvent(id) | Self::OfNotification(id) => Some(id),
+        }
+    }
+}
+
 /// One event of a source, mapped and not yet validated. All ids are the source's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MappedEvent {
-    /// The sender's id of the event.
-    pub id: String,
+    /// The sender's id.
+    pub id: SenderId,
     /// The event type, e.g. `rollcall.person.upserted.v1`.
     pub kind: String,
     /// The subject, where the format states it.

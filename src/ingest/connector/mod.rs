@@ -23,7 +23,9 @@ pub use change_sink::{
 pub use fact::{Fact, FactSelector};
 pub use failure::{Failure, FullReadReason};
 pub use headers::{Headers, RepeatedHeader};
-pub use hook::{ClientCertificate, Found, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse, Sender};
+pub use hook::{
+    ClientCertificate, Found, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse, Sender, SenderId,
+};
 pub(crate) use problem::clipped;
 pub use problem::{Problem, ProblemType};
 pub use pull::{LookupAnswer, Pull, Scope};

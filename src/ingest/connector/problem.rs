@@ -49,6 +49,14 @@ types! {
     MissingOrderKey = "missing-order-key";
     /// What the source is ordered by is so far ahead that whatever came after it would be taken for older.
     ImplausibleOrderKey = "implausible-order-key";
+    /// No rule of the source's mapping is for the body.
+    Unmapped = "unmapped";
+    /// The body is not one that the source is configured for: another tenant, a test system.
+    RequirementNotMet = "requirement-not-met";
+    /// An expression of the source's mapping cannot be evaluated on the body: a member is missing, or is another thing.
+    ExpressionFailed = "expression-failed";
+    /// Mapping the body takes more steps than it may.
+    MappingTooCostly = "mapping-too-costly";
     /// The mapping itself failed. A defect of Rollcall: report it.
     MappingFailed = "mapping-failed";
 }

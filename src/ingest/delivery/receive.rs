@@ -10,8 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall_eventlog::{Append, AppendError, Outcome};
-use rollcall_events::{Clock, NewEvent, Order, Position, SourceName};
+use futures_util::StreamExt;
+use rollcall_eventlog::{Append, AppendError, Outcome, Tail, TailError};
+use rollcall_events::{Clock, EventKey, NewEvent, Order, Position, Recorded, SourceName};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -25,7 +26,7 @@ use crate::{
         model::{Delivery, DeliveryId, Part, PartState, Verdict},
         quarantine::{Quarantine, QuarantineBudget},
         telemetry,
-        validate::validate,
+        validate::{subject_id, validate},
     },
     personal::Personal,
 };
@@ -164,6 +165,12 @@ impl From<InboxError> for ReceiveError {
     }
 }
 
+impl From<TailError> for ReceiveError {
+    fn from(error: TailError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
 impl From<AppendError> for ReceiveError {
     fn from(error: AppendError) -> Self {
         match error {
@@ -183,6 +190,7 @@ pub(crate) struct ReceiverState {
     pub(crate) hooks: BTreeMap<SourceName, HookState>,
     pub(crate) inbox: Arc<dyn Inbox>,
     log: Arc<dyn Append>,
+    tail: Arc<dyn Tail>,
     pub(crate) clock: Arc<dyn Clock>,
     since: DateTime<Utc>,
 }
@@ -190,20 +198,28 @@ pub(crate) struct ReceiverState {
 pub(crate) struct HookState {
     pub(crate) route: HookRoute,
     in_flight: Semaphore,
+    /// Held while a body is mapped by a hook that may take long: one at a time, as each may take much memory too.
+    slow: Semaphore,
     quarantine: QuarantineBudget,
 }
 
 impl Receiver {
     /// A receiver for these sources.
     #[must_use]
-    pub fn new(routes: Vec<HookRoute>, inbox: Arc<dyn Inbox>, log: Arc<dyn Append>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        routes: Vec<HookRoute>,
+        inbox: Arc<dyn Inbox>,
+        (log, tail): (Arc<dyn Append>, Arc<dyn Tail>),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let hook_state = |route: HookRoute| {
             let in_flight = Semaphore::new(route.max_in_flight);
-            (route.source.clone(), HookState { route, in_flight, quarantine: QuarantineBudget::default() })
+            let (slow, quarantine) = (Semaphore::new(1), QuarantineBudget::default());
+            (route.source.clone(), HookState { route, in_flight, slow, quarantine })
         };
         let hooks = routes.into_iter().map(hook_state).collect();
         let since = clock.now();
-        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, clock, since }) }
+        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, tail, clock, since }) }
     }
 
     /// The largest body that a source may send; nothing for a source that has no hook.
@@ -283,7 +299,7 @@ impl ReceiverState {
         let hook_state = self.hooks.get(source).ok_or(ReceiveError::UnknownSource)?;
         let limit = hook_state.route.max_in_flight;
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
-        let mapped = hook_state.route.map_apart(&delivery, delivery.received_at).await?;
+        let mapped = hook_state.map_apart(&delivery, delivery.received_at).await?;
         let MappedDelivery { parts, events, personal } = mapped;
         if parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_))) {
             let (max, bytes) = (hook_state.route.max_quarantine, delivery.body.len() as u64);
@@ -307,7 +323,7 @@ impl ReceiverState {
         let kinds: Vec<Arc<str>> = events.iter().map(|event| event.kind.clone()).collect();
         let ids: Vec<(Arc<str>, Arc<str>)> =
             events.iter().map(|event| (event.key.id.clone(), event.subject.clone())).collect();
-        let appended = if events.is_empty() { Ok(Vec::new()) } else { self.log.append(events).await };
+        let appended = if events.is_empty() { Ok(Vec::new()) } else { self.record(delivery, &parts, events).await };
         let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
         let mut outcomes = Vec::with_capacity(ids.len());
         for (nth, (index, part)) in pending.enumerate() {
@@ -345,6 +361,54 @@ impl ReceiverState {
     }
 }
 
+impl ReceiverState {
+    /// Appends events, and those again that say what was said before where the source said something else in between.
+    async fn record(
+        &self,
+        delivery: &Delivery,
+        parts: &[Part],
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Outcome>, ReceiveError> {
+        let observed = self.hooks.get(&delivery.source).is_some_and(|state| state.route.order == Order::Observed);
+        let pending = parts.iter().filter(|part| part.state == PartState::Pending);
+        // A version or a time tells news from what comes again, and so does an id of the sender.
+        let unmarked: Vec<Option<NewEvent>> =
+            pending.zip(&events).map(|(part, event)| (observed && part.id.is_none()).then(|| event.clone())).collect();
+        let mut outcomes = self.log.append(events).await?;
+        for (outcome, event) in outcomes.iter_mut().zip(unmarked) {
+            if let (Outcome::Duplicate(_), Some(event)) = (&outcome, event) {
+                *outcome = self.state_again(delivery, event).await?;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// What becomes of an event that the log has word for word: it comes again where it is what the source said last of its
+    /// subject, and is new where the source said something else since.
+    async fn state_again(&self, delivery: &Delivery, event: NewEvent) -> Result<Outcome, ReceiveError> {
+        let source = event.key.source.as_str();
+        let said = self.tail.by_id(source, &event.key.id, u32::MAX).await?;
+        let mut pages = self.tail.records(said.clone());
+        while let Some(page) = pages.next().await.transpose()? {
+            let of = |record: &&Recorded| record.event.correlation.as_deref() == Some(delivery.id.as_str());
+            if let Some(own) = page.iter().find(of) {
+                return Ok(Outcome::Duplicate(own.position));
+            }
+        }
+        let of_subject = self.tail.by_id(source, &subject_id(&event.subject), u32::MAX).await?;
+        match of_subject.into_iter().max() {
+            Some(newest) if !said.contains(&newest) => {
+                let id = format!("{}.{newest}", event.key.id).into();
+                let again = NewEvent { key: EventKey { source: event.key.source.clone(), id }, ..event };
+                let outcome = self.log.append(vec![again]).await?.into_iter().next();
+                Ok(outcome.unwrap_or(Outcome::Duplicate(newest)))
+            }
+            Some(newest) => Ok(Outcome::Duplicate(newest)),
+            None => Err(ReceiveError::Unavailable("the log does not find what it has".to_owned())),
+        }
+    }
+}
+
 /// A delivery mapped and validated: `events` are those of the pending parts, in the same order.
 pub(crate) struct MappedDelivery {
     pub(crate) parts: Vec<Part>,
@@ -355,21 +419,25 @@ pub(crate) struct MappedDelivery {
 /// From so many bytes on mapping takes milliseconds, which whoever else is on the thread would wait.
 const LARGE: usize = 64 << 10;
 
-impl HookRoute {
-    /// As [`Self::map_delivery`], of a large one off the threads that answer.
+impl HookState {
+    /// As [`HookRoute::map_delivery`], of a large one, or by a hook that may take long, off the threads that answer.
     pub(crate) async fn map_apart(
         &self,
         delivery: &Delivery,
         now: DateTime<Utc>,
     ) -> Result<MappedDelivery, ReceiveError> {
-        if delivery.body.len() < LARGE {
-            return Ok(self.map_delivery(delivery, now));
+        let slow = self.route.hook.is_slow();
+        if delivery.body.len() < LARGE && !slow {
+            return Ok(self.route.map_delivery(delivery, now));
         }
-        let (route, delivery) = (self.clone(), delivery.clone());
+        let _turn = if slow { self.slow.acquire().await.ok() } else { None };
+        let (route, delivery) = (self.route.clone(), delivery.clone());
         let mapped = tokio::task::spawn_blocking(move || route.map_delivery(&delivery, now)).await;
         mapped.map_err(|error| ReceiveError::Unavailable(error.to_string()))
     }
+}
 
+impl HookRoute {
     /// `now` bounds the times that order events; a replay is judged by its own clock.
     pub(crate) fn map_delivery(&self, delivery: &Delivery, now: DateTime<Utc>) -> MappedDelivery {
         let mut result = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
@@ -387,13 +455,15 @@ impl HookRoute {
             result.parts.push(match part {
                 Ok(mapped) => {
                     let (id, kind, subject) =
-                        (Some(mapped.id.clone()), Some(mapped.kind.clone()), mapped.subject.clone());
+                        (mapped.id.text().map(str::to_owned), Some(mapped.kind.clone()), mapped.subject.clone());
                     match validate(&self.source, self.order, &delivery.id, delivery.received_at, now, mapped) {
                         Ok(fact) => {
                             let subject = Some(fact.event.subject.to_string());
                             if !fact.left_out.is_empty() {
                                 telemetry::LeftOut { delivery, fact: &fact }.emit();
                             }
+                            // Where the sender gives none there is none to show or to look for.
+                            let id = id.map(|_| fact.event.key.id.to_string());
                             result.events.push(fact.event);
                             result.personal.extend(fact.personal);
                             Part { id, kind, subject, state: PartState::Pending }

@@ -122,7 +122,7 @@ impl ReceiverState {
         verified.map_err(ReplayError::Unauthorised)?;
         // What was taken when it came is taken again, also where our clock was set back since.
         let now = self.clock.now().max(delivery.received_at);
-        let MappedDelivery { parts, events, personal } = hook_state.route.map_apart(&delivery, now).await?;
+        let MappedDelivery { parts, events, personal } = hook_state.map_apart(&delivery, now).await?;
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, events).await?)

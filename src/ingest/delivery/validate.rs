@@ -1,15 +1,17 @@
 //! Whether a source may say this, the same for every format: type, emitter, schema, subject, order key.
 //! Cuts personal data out before anything is compared or stored. Pure; knows no log and no inbox.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Emitter, EventKey, Id, NewEvent, Newer, Order, SourceName, json, size,
+    Body, Digest, Emitter, EventKey, Id, NewEvent, Newer, Order, SourceName, json, size,
     time::{FORM, MAX_AHEAD, for_people},
 };
 use serde::Deserialize;
 
 use crate::{
-    connector::{MappedEvent, Problem, ProblemType, clipped},
+    connector::{MappedEvent, Problem, ProblemType, SenderId, clipped},
     delivery::model::DeliveryId,
     personal::{Personal, micros},
 };
@@ -57,7 +59,8 @@ pub fn validate(
         ImplausibleOrderKey, InvalidData, InvalidEnvelope, MissingOrderKey, NotYours, SubjectMismatch, UnknownType,
     };
 
-    let id: Id = event.id.parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+    let stated = event.id.text().map(str::parse::<Id>).transpose();
+    stated.map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
     match Body::emitter_of(&event.kind) {
         Some(Emitter::Connector | Emitter::ConnectorOrCommand) => {}
         Some(_) => {
@@ -125,12 +128,21 @@ pub fn validate(
     };
     let personal = match (personal, &body) {
         (Some(PersonalMember { email, name }), Body::PersonUpserted(person)) => {
-            Some(Personal { person: person.person.clone(), email, name, order_key })
+            Some(Personal { person: person.person.clone(), email, name, order_key: order_key.clone() })
         }
         _ => None,
     };
+    let id = match event.id {
+        SenderId::OfEvent(id) => id.into(),
+        SenderId::OfNotification(id) => {
+            let of = digits(&[&event.kind, "\n", &subject], 16);
+            let id: Id = format!("{id}~{of}").parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+            id.as_str().into()
+        }
+        SenderId::None => statement_id(&subject, &event.kind, &data, (order != Order::Observed).then_some(&order_key)),
+    };
     let event = NewEvent {
-        key: EventKey { source: source.clone(), id: id.as_str().into() },
+        key: EventKey { source: source.clone(), id },
         kind: event.kind.into(),
         subject: subject.into(),
         time,
@@ -141,6 +153,23 @@ pub fn validate(
         data: data.into(),
     };
     Ok(ValidEvent { event, personal, left_out })
+}
+
+/// The id of an event to which its sender gives none: what it says, of what, and the key that orders it where it has one.
+/// All of a subject's begin alike, with [`subject_id`].
+fn statement_id(subject: &str, kind: &str, data: &str, order_key: Option<&String>) -> Arc<str> {
+    let said = digits(&[kind, "\n", data, "\n", order_key.map_or("", String::as_str)], 32);
+    format!("{}{said}", subject_id(subject)).into()
+}
+
+/// What the ids begin with that are given to the events of a subject.
+pub(crate) fn subject_id(subject: &str) -> String {
+    format!("~{}.", digits(&[subject], 16))
+}
+
+/// So many digits of a hash.
+fn digits(of: &[&str], count: usize) -> String {
+    Digest::of(of.concat().as_bytes()).to_string().chars().take(count).collect()
 }
 
 /// Takes `personal` out of a person's data. The other members keep their bytes. It goes the same way where there is
@@ -204,7 +233,7 @@ mod tests {
             kind: "rollcall.entitlement.upserted.v1".into(),
             minor,
             data: data.into(),
-            id: "e".to_owned(),
+            id: SenderId::OfEvent("e".to_owned()),
             sequence: Some(3),
             ..MappedEvent::default()
         };

@@ -18,10 +18,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::kit::TestClock;
 use crate::{
-    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Rejection},
+    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Rejection, SenderId},
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
-        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict, validate,
+        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict,
     },
     personal::Personal,
 };
@@ -33,6 +33,8 @@ const PRODUCT: &str = "rollcall.product.upserted.v1";
 struct Lines {
     /// `boom` makes the mapping panic until it is fixed.
     fixed: AtomicBool,
+    /// Whether it says of itself that it may take long.
+    slow: AtomicBool,
     /// Where it was last mapped.
     mapped_on: Mutex<Option<ThreadId>>,
 }
@@ -47,6 +49,9 @@ impl Hook for Lines {
             _ => Err(Rejection { reason: "key-wrong", hint: "send the key" }),
         }
     }
+    fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         assert_eq!(headers.one("key"), Ok(Some("good")), "mapped before it was verified");
         *self.mapped_on.lock().unwrap() = Some(thread::current().id());
@@ -58,15 +63,23 @@ impl Hook for Lines {
                 return Ok(product("boom", 9));
             }
             let (id, kind, sequence, data) = (word(), word(), word().parse().ok(), word());
+            // A sender that gives no ids.
+            let id = if id == "-" { SenderId::None } else { SenderId::OfEvent(id) };
             Ok(MappedEvent { id, kind, sequence, data, ..MappedEvent::default() })
         };
         std::str::from_utf8(body).unwrap().lines().map(line).collect()
     }
 }
 
-fn product(id: &str, sequence: u64) -> MappedEvent {
+pub(super) fn product(id: &str, sequence: u64) -> MappedEvent {
     let data = format!(r#"{{"product":"{id}"}}"#);
-    MappedEvent { id: id.into(), kind: PRODUCT.into(), sequence: Some(sequence), data, ..MappedEvent::default() }
+    MappedEvent {
+        id: SenderId::OfEvent(id.into()),
+        kind: PRODUCT.into(),
+        sequence: Some(sequence),
+        data,
+        ..MappedEvent::default()
+    }
 }
 
 type PlanRow = (Delivery, Verdict, Vec<Part>);
@@ -213,15 +226,19 @@ impl Append for Gate {
     }
 }
 
-struct Setup {
+pub(super) struct Setup {
     inbox: Arc<Fake>,
     log: Arc<Gate>,
     hook: Arc<Lines>,
-    receiver: Receiver,
+    pub(super) receiver: Receiver,
     retired: Arc<AtomicBool>,
 }
 
-fn setup() -> Setup {
+pub(super) fn setup() -> Setup {
+    setup_ordered(Order::Version)
+}
+
+pub(super) fn setup_ordered(order: Order) -> Setup {
     let inbox = Arc::new(Fake::default());
     let log = Arc::new(Gate {
         log: Log::in_memory(LogId([1; 8]), Arc::new(TestClock::default())),
@@ -232,7 +249,7 @@ fn setup() -> Setup {
     let (hook, retired) = (Arc::new(Lines::default()), Arc::new(AtomicBool::new(false)));
     let route = HookRoute {
         source: "flexnet".parse().unwrap(),
-        order: Order::Version,
+        order,
         hook: hook.clone(),
         max_body: 1000,
         max_in_flight: 1,
@@ -242,11 +259,16 @@ fn setup() -> Setup {
         },
         max_quarantine: Quarantine { deliveries: 2, bytes: 100 },
     };
-    let receiver = Receiver::new(vec![route], inbox.clone(), log.clone(), Arc::new(TestClock::default()));
+    let receiver = Receiver::new(
+        vec![route],
+        inbox.clone(),
+        (log.clone(), Arc::new(log.log.clone())),
+        Arc::new(TestClock::default()),
+    );
     Setup { inbox, log, hook, receiver, retired }
 }
 
-fn call(body: &str) -> InboundCall {
+pub(super) fn call(body: &str) -> InboundCall {
     let mut headers = http::HeaderMap::new();
     headers.insert("key", "good".parse().unwrap());
     headers.insert("authorization", "Bearer canary".parse().unwrap());
@@ -257,7 +279,7 @@ fn one(id: &str) -> String {
     format!("{id} {PRODUCT} 1 {{\"product\":\"{id}\"}}")
 }
 
-fn outcomes(answer: &DeliveryAnswer) -> Vec<(&str, u64)> {
+pub(super) fn outcomes(answer: &DeliveryAnswer) -> Vec<(&str, u64)> {
     answer.events.iter().map(|event| (event.outcome, event.position.0)).collect()
 }
 
@@ -271,10 +293,11 @@ impl Setup {
 }
 
 #[tokio::test]
-async fn a_large_delivery_is_mapped_off_the_threads_that_answer() {
+async fn a_large_delivery_and_one_that_may_take_long_is_mapped_off_the_threads_that_answer() {
     let s = setup();
     let mut posted = 0;
-    for (events, apart) in [(1, false), (1500, true)] {
+    for (events, slow, apart) in [(1, false, false), (1500, false, true), (1, true, true)] {
+        s.hook.slow.store(slow, Ordering::Relaxed);
         let body: Vec<String> = (posted..posted + events).map(|n| one(&format!("p{n:04}"))).collect();
         posted += events;
         let answer = s.post(&body.join("\n")).await.unwrap();
@@ -504,73 +527,6 @@ async fn a_replay_checks_the_signature_again_and_that_the_bytes_are_whole() {
     assert!(matches!(s.receiver.replay(&id).await, Err(ReplayError::Unauthorised(_))));
     let unknown = DeliveryId::new(TestClock::default().now(), [9; 10]);
     assert!(matches!(s.receiver.replay(&unknown).await, Err(ReplayError::Unknown)));
-}
-
-fn validated(order: Order, said: MappedEvent) -> Result<crate::ValidEvent, Problem> {
-    let now = TestClock::default().now();
-    validate(&"flexnet".parse().unwrap(), order, &DeliveryId::new(now, [0; 10]), now, now, said)
-}
-
-#[test]
-fn an_event_needs_its_source_s_order_key_and_no_other() {
-    let time = DateTime::from_timestamp(1, 1_999).unwrap();
-    let said = |sequence, time| MappedEvent { sequence, time, ..product("a", 0) };
-    let pointer = |order, said| validated(order, said).unwrap_err().pointer;
-    assert!(validated(Order::Version, said(Some(1), None)).is_ok());
-    assert_eq!(pointer(Order::Version, said(None, Some(time))), "/sequence");
-    assert_eq!(pointer(Order::Time, said(Some(1), None)), "/time");
-    assert!(validated(Order::Observed, said(None, None)).is_ok());
-    let event = validated(Order::Time, said(None, Some(time))).unwrap().event;
-    assert_eq!(event.time.unwrap().timestamp_subsec_nanos(), 1_000, "kept to the microsecond");
-}
-
-#[test]
-fn every_type_that_is_not_a_connector_s_is_refused_whatever_its_data() {
-    use rollcall_events::{Body, Emitter};
-    let refused =
-        |kind: &str| validated(Order::Version, MappedEvent { kind: kind.into(), ..product("a", 1) }).unwrap_err().kind;
-    for kind in Body::TYPES.iter().filter(|kind| !Body::emitter_of(kind).is_some_and(Emitter::is_for_connectors)) {
-        assert_eq!(refused(kind), ProblemType::NotYours, "{kind}");
-    }
-    assert_eq!(refused(&"x".repeat(1 << 20)), ProblemType::UnknownType);
-}
-
-#[test]
-fn personal_data_is_cut_out_and_its_absence_changes_no_byte() {
-    let person =
-        |data: &str| MappedEvent { kind: "rollcall.person.upserted.v1".into(), data: data.into(), ..product("p", 3) };
-    let with = r#"{"person":"p","personal":{"email":"p@x.example","name":"Pat"},"account":null, "active":true}"#;
-    let without = r#"{"person":"p","account":null,"active":true}"#;
-    let (with, without) =
-        (validated(Order::Version, person(with)).unwrap(), validated(Order::Version, person(without)).unwrap());
-    assert_eq!(with.event.content(), without.event.content());
-    assert!(!format!("{:?}", with).contains("p@x.example"), "not even printed");
-    let personal = with.personal.unwrap();
-    assert_eq!((personal.email.as_deref(), personal.name.as_deref()), (Some("p@x.example"), Some("Pat")));
-    assert_eq!(without.personal, None);
-    let twice = r#"{"person":"p","personal":{},"personal":{},"account":null,"active":true}"#;
-    assert_eq!(validated(Order::Version, person(twice)).unwrap_err().kind, ProblemType::InvalidData);
-}
-
-#[test]
-fn what_is_larger_than_it_may_be_goes_to_quarantine_with_its_place() {
-    let said = |kind: &str, data: String| MappedEvent { kind: format!("rollcall.{kind}.v1"), data, ..product("p", 3) };
-    let long = "n".repeat(900_000);
-    let person = |personal: String| {
-        said("person.upserted", format!(r#"{{"person":"p","account":null,"active":true,"personal":{personal}}}"#))
-    };
-    for (event, pointer) in [
-        (said("product.upserted", format!(r#"{{"product":"p","name":"{long}"}}"#)), "/data/name"),
-        (said("product.upserted", format!(r#"{{"product":{}"p"}}"#, " ".repeat(900_000))), "/data"),
-        (person(format!(r#"{{"email":"{long}"}}"#)), "/data/personal/email"),
-        (person(format!(r#"{{"name":"{long}"}}"#)), "/data/personal/name"),
-        (MappedEvent { origin: Some(long.clone()), ..product("p", 3) }, "/source"),
-        (MappedEvent { id: long.clone(), ..product("p", 3) }, "/id"),
-    ] {
-        let problem = validated(Order::Version, event).unwrap_err();
-        assert_eq!(problem.pointer, pointer, "{problem:?}");
-        assert!(problem.detail.len() < 600, "{pointer}");
-    }
 }
 
 #[test]

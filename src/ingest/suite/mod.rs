@@ -12,3 +12,5 @@ mod races;
 mod runners;
 mod runs;
 mod sync_state;
+mod validation;
+mod without_ids;

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod document;
 mod log;
+mod map;
 mod output;
 mod remote;
 mod serve;
@@ -19,7 +20,7 @@ use rollcall_app::{RenewalStep, operations::source_changes::SourceChange};
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Cli, Command, ConfigCommand, Global, KeysCommand, LogCommand, SourcesCommand},
+    args::{Cli, Command, ConfigCommand, Global, KeysCommand, LogCommand, MapCommand, SourcesCommand},
     output::{ColorMode, OutputFormat},
     remote::{
         bindings, configuration, folders, groups, keys, people, plans, preview, problems, projections, projects,
@@ -102,6 +103,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         }
         Command::Sources { more: Some(SourcesCommand::Retire { name, for_ever, confirm }) } => {
             sources::retire(&client()?, format, &name, for_ever, confirm).await
+        }
+        Command::Map(MapCommand::Test { source, samples }) => {
+            map::test(&context::loaded(global)?, format, &source, &samples)
         }
         Command::Problems { kind, source } => {
             problems::list(&client()?, format, kind.as_deref(), source.as_deref()).await

@@ -82,6 +82,40 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
             "has no user and no password in it",
         ),
         ("[server]\nmax_body = \"1GiB\"\n", "etc/rollcall.toml:2:1", "1GiB is not between 1B and 64MiB"),
+        (
+            "[source.p]\nkind = \"mapped\"\nauthentication = \"none\"\n[[source.p.map]]\nignore = true\n[[source.p.map]]\n\
+             emit = \"product.upserted\"\nfields.prodct = \"payload.a\"\n",
+            "etc/rollcall.toml:8:8",
+            "`source.p.map.1.fields.prodct`: `product.upserted` has no `prodct`, did you mean `product`?",
+        ),
+        (
+            "[source.p]\nkind = \"mapped\"\nauthentication = \"none\"\nrequire = [\"true\",\n  \"paylod.a\"]\n[[source.p.map]]\n\
+             ignore = true\n",
+            "etc/rollcall.toml:5:3",
+            "`source.p.require.1`: at character 1: there is no variable `paylod`, did you mean `payload`?",
+        ),
+        (
+            "[source.p]\nkind = \"mapped\"\nauthentication = \"none\"\n[[source.p.map]]\nwen = \"true\"\nemit = 1\n",
+            "etc/rollcall.toml:5:1",
+            "`source.p.map.0.wen`: a rule has no such key; the nearest is `when`",
+        ),
+        (
+            "[source.p]\nkind = \"mapped\"\nauthentication = \"none\"\nmap = \"x\"\n",
+            "etc/rollcall.toml:4:1",
+            "rules are tables",
+        ),
+        (
+            "[source.p]\nkind = \"mapped\"\nauthentication = \"none\"\nsecret_file = \"flexnet.secret\"\n[[source.p.map]]\n\
+             ignore = true\n",
+            "etc/rollcall.toml:4:1",
+            "nothing is asked for, this secret neither",
+        ),
+        (
+            "[source.p]\nkind = \"mapped\"\nauthentication = \"basic\"\nsecret_file = \"plain.secret\"\n[[source.p.map]]\n\
+             ignore = true\n",
+            "etc/rollcall.toml:4:1",
+            "line 1 is not `user:password`",
+        ),
         ("[server]\nmax_connections = 0\n", "etc/rollcall.toml:2:1", "at least 1"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n", "etc/rollcall.toml:2:1", "say how they name the client"),
         (
@@ -182,7 +216,7 @@ fn every_mistake_is_refused_at_its_place_with_what_would_be_right() {
         (
             "[source.corp]\nurl = \"ldaps://dc1.test\"\nkind = \"ldpa\"\n",
             "etc/rollcall.toml:3:1",
-            "`source.corp.kind`: unknown kind `ldpa`, expected `entitlements` or `ldap`",
+            "`source.corp.kind`: unknown kind `ldpa`, expected one of `entitlements`, `ldap`, `mapped`",
         ),
         (
             "[source.corp]\nkind = \"ldap\"\nurl = \"ldaps://dc1.test\"\npeople = \"ou=people,dc=test\"\npoll = \"1d\"\n\

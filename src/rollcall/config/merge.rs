@@ -179,9 +179,35 @@ impl Merge {
                     self.add_table(inner, path, at);
                 }
                 DeValue::Table(_) if self.0.keys.at(path).is_none() => self.report_unknown(path, origin),
-                value => self.set(path.clone(), to_json(value), origin),
+                value => {
+                    self.set(path.clone(), to_json(value), origin);
+                    self.note_places(value, path, at);
+                }
             }
             path.pop();
+        }
+    }
+
+    /// Notes where the parts of a list stand, so that what is wrong in one is told there.
+    fn note_places(&mut self, value: &DeValue<'_>, path: &mut Vec<String>, at: &dyn Fn(usize) -> Origin) {
+        let mut note = |merge: &mut Self, name: String, place: usize, inner: &DeValue<'_>| {
+            path.push(name);
+            merge.0.origins.insert(path.join("."), at(place));
+            merge.note_places(inner, path, at);
+            path.pop();
+        };
+        match value {
+            DeValue::Array(list) => {
+                for (n, item) in list.iter().enumerate() {
+                    note(self, n.to_string(), item.span().start, item.get_ref());
+                }
+            }
+            DeValue::Table(table) => {
+                for (name, inner) in table.iter() {
+                    note(self, name.get_ref().to_string(), name.span().start, inner.get_ref());
+                }
+            }
+            _ => {}
         }
     }
 

@@ -101,8 +101,15 @@ impl Origins {
         self.0.get(section).or_else(first).cloned().unwrap_or(Origin::Default)
     }
 
-    /// Where the value of a key came from, else the section in which it is missing.
+    /// Where the value of a key came from, else that of which it is a part, else the section in which it is missing.
     pub fn near(&self, key: &str, section: &str) -> Origin {
-        self.0.get(key).cloned().unwrap_or_else(|| self.of_section(section))
+        let mut known = Some(key);
+        while let Some(key) = known.filter(|key| *key != section) {
+            if let Some(origin) = self.0.get(key) {
+                return origin.clone();
+            }
+            known = key.rsplit_once('.').map(|(parent, _)| parent);
+        }
+        self.of_section(section)
     }
 }

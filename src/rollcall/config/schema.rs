@@ -129,7 +129,9 @@ fn describe_value(schema: &Value) -> (String, Scalar) {
         Some(kind) => kind.as_str(),
         None => None,
     };
+    let of_tables = schema.pointer("/items/type").and_then(Value::as_str) == Some("object");
     match (kind, schema.get("pattern").and_then(Value::as_str)) {
+        (Some("array"), _) if of_tables => ("list of tables".into(), Scalar::Text),
         (Some("array"), _) => ("list of texts".into(), Scalar::Text),
         (Some("boolean"), _) => ("`true`, `false`".into(), Scalar::Flag),
         (Some("integer"), _) => ("number".into(), Scalar::Number),

@@ -66,7 +66,7 @@ pub fn typed(merged: &mut Merged) -> BTreeMap<SourceName, ConfiguredSource> {
             Err(written) => {
                 let written = written.as_str().map_or_else(|| written.to_string(), str::to_owned);
                 let kinds: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
-                let what = format!("unknown kind `{}`, expected {}", written.escape_debug(), kinds.join(" or "));
+                let what = format!("unknown kind `{}`, expected one of {}", written.escape_debug(), kinds.join(", "));
                 let key = format!("{path}.kind");
                 report(merged.origins.of(&key), format!("`{key}`: {what}"));
             }
@@ -144,6 +144,7 @@ pub fn build(
             let key = match error.at {
                 Place::Source => table.clone(),
                 Place::Key(key) => format!("{table}.{key}"),
+                Place::Below(key) => format!("{table}.{key}"),
                 Place::Secret if origins.holds(&inline) => inline,
                 Place::Secret => format!("{table}.{SECRET_FILE}"),
             };

@@ -314,7 +314,8 @@ impl Server {
             Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("server.ops_listen: {at}"))?),
         };
         let append: Arc<dyn Append> = Arc::new(log.clone());
-        let receiver = Receiver::new(hook_routes, ops.clone(), Arc::clone(&append), Arc::clone(&clock));
+        let receiver =
+            Receiver::new(hook_routes, ops.clone(), (Arc::clone(&append), Arc::new(log.clone())), Arc::clone(&clock));
         // Before the first delivery is taken, so that nothing newer is overtaken.
         receiver.recover().await?;
         let control = ServerControl {

@@ -4,7 +4,9 @@
 
 mod entitlements;
 mod ldap;
+mod mapped;
 mod schedule;
+mod senders;
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
@@ -26,7 +28,11 @@ use crate::values::ByteSize;
 
 /// Every kind of source. A new one is its crate, one file in this folder and one line here. A source whose `kind` is not
 /// written is of the first.
-pub static KINDS: [Kind; 2] = [Kind::of::<entitlements::Entitlements>("entitlements"), Kind::of::<ldap::Ldap>("ldap")];
+pub static KINDS: [Kind; 3] = [
+    Kind::of::<entitlements::Entitlements>("entitlements"),
+    Kind::of::<ldap::Ldap>("ldap"),
+    Kind::of::<mapped::Mapped>("mapped"),
+];
 
 /// The keys of one kind of source, and what they mean.
 pub trait SourceConfig: fmt::Debug + Send + Sync {
@@ -87,12 +93,14 @@ pub struct KeyError {
 }
 
 /// The place of a mistake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The source's table.
     Source,
     /// One key.
     Key(&'static str),
+    /// A part of a key's value, as in `map.0.fields.starts`.
+    Below(String),
     /// The secret, given as a file or as a value.
     Secret,
 }

@@ -7,6 +7,7 @@ mod clients;
 mod clocks;
 mod crash;
 mod file_modes;
+mod mapping;
 mod pull;
 pub mod readme;
 mod secrets;

@@ -83,6 +83,15 @@ fn every_console_block_of_the_page_for_support_runs_and_says_what_it_shows() {
     }
 }
 
+#[test]
+fn every_console_block_of_the_page_for_own_licensing_systems_runs_and_says_what_it_shows() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/mapping.md");
+    let seen = run_as_shown(&fs::read_to_string(page).unwrap());
+    for wanted in ["rollcall map test", "rollcall serve", "rollcall why ada pull"] {
+        assert!(seen.iter().any(|command| command.contains(wanted)), "the page lost `{wanted}`");
+    }
+}
+
 /// Runs every console block of a page, in one directory, and gives the commands.
 fn run_as_shown(text: &str) -> Vec<String> {
     let blocks = blocks(text, "console");

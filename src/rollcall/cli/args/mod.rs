@@ -14,7 +14,7 @@ use crate::{server::roles::Role, values::listen_address};
 pub use self::{
     managed::{BindingsCommand, FoldersCommand, GroupsCommand, ProjectsCommand, ServicesCommand, Visibility},
     records::{DecisionsCommand, DeliveriesCommand, EventsCommand},
-    sources::SourcesCommand,
+    sources::{MapCommand, SourcesCommand},
     users::{LinkArgs, PeopleCommand, UnlinkArgs, UsersCommand},
 };
 
@@ -116,6 +116,9 @@ pub enum Command {
         #[command(subcommand)]
         more: Option<SourcesCommand>,
     },
+    /// Try what a source's notifications mean
+    #[command(subcommand)]
+    Map(MapCommand),
     /// List what was said and is not in effect, with the reason and what to do
     ///
     /// Exits with 0 where there is nothing, with 1 where there is something.

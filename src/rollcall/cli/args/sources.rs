@@ -1,5 +1,7 @@
 //! The commands about one source as a whole. Parses; does nothing.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 /// `sources`, one of them.
@@ -44,5 +46,21 @@ pub enum SourcesCommand {
         /// The plan that was looked at, src_...
         #[arg(long, value_name = "PLAN")]
         confirm: Option<String>,
+    },
+}
+
+/// `map`.
+#[derive(Debug, Subcommand)]
+pub enum MapCommand {
+    /// Show what a source would make of a notification: its facts, and what would be quarantined and why
+    ///
+    /// Asks no server and records nothing. Exits with 1 where something would be quarantined.
+    Test {
+        /// The source.
+        #[arg(long, value_name = "NAME")]
+        source: String,
+        /// Files, each with the body of a notification
+        #[arg(long = "sample", value_name = "FILE", required = true, num_args = 1..)]
+        samples: Vec<PathBuf>,
     },
 }
