@@ -20,6 +20,8 @@ mod writer;
 mod damage_tests;
 #[cfg(test)]
 mod engine_tests;
+#[cfg(test)]
+mod reader_tests;
 
 use std::{
     path::Path,
