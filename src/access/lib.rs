@@ -40,9 +40,10 @@ pub use effort::{Effort, GivenUp};
 // Yes or no; why; who.
 pub use decide::{Verdict, decide};
 pub use questions::{
+    apart::LeftOut,
     difference::{AccessChange, Between, Difference, RosterAt},
     explain::{CeilingNote, Explanation, NearMiss, explain, had_own_tie, had_tie},
-    links::{LinkGiver, LinkRule, StatementCounts},
+    links::{LinkGiver, LinkRule, Linkable, StatementCounts, Taken},
     members::{
         Member, MembersPage, Membership, SetDigest, candidates_by_name, is_only_customer, members, membership_digest,
         memberships_of, next_members,

@@ -10,7 +10,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Field, NONE, NameNotInEffect},
+        facts::{Facts, Field, NONE, NameNotInEffect},
         handles::UserIx,
     },
 };
@@ -23,10 +23,11 @@ impl Roster {
         match self.facts.given_names.get(&person).copied() {
             Some(given) if unusable.is_none() && self.facts.user_names.id(given) == wanted => {
                 self.facts.given_names.remove(&person);
-                self.facts.names_not_in_effect.remove(&person);
+                self.set_name_not_in_effect(person, None);
             }
             Some(_) => {
-                self.facts.names_not_in_effect.insert(person, unusable.unwrap_or(NameNotInEffect::Overruled(wanted)));
+                let why = unusable.unwrap_or(NameNotInEffect::Overruled(wanted));
+                self.set_name_not_in_effect(person, Some(why));
             }
             None => self.take_name(cx, person, &wanted, unusable),
         }
@@ -77,15 +78,29 @@ impl Roster {
         };
         let Some(name) = (0..).map(candidate).find(free) else { return };
         let taken = || (name != wanted).then(|| self.facts.user_names.find(0, wanted)).flatten();
-        match unusable.or_else(|| taken().map(NameNotInEffect::Taken)) {
-            Some(why) => self.facts.names_not_in_effect.insert(person, why),
-            None => self.facts.names_not_in_effect.remove(&person),
-        };
+        let why = unusable.or_else(|| taken().map(NameNotInEffect::Taken));
+        self.set_name_not_in_effect(person, why);
         let ix = self.intern_user_name(&name);
         if let Some(owner) = self.facts.user_names.get_mut(ix) {
             *owner = person;
         }
         self.call(cx, person, ix);
+    }
+
+    /// Why the name that a source asks for is not in effect, or that it is.
+    fn set_name_not_in_effect(&mut self, person: u32, why: Option<NameNotInEffect>) {
+        let text = |facts: &Facts, why: &NameNotInEffect| (facts.text_of_asked(why).to_owned(), person);
+        let after = why.as_ref().map(|why| text(&self.facts, why));
+        let before = match why {
+            Some(why) => self.facts.names_not_in_effect.insert(person, why),
+            None => self.facts.names_not_in_effect.remove(&person),
+        };
+        if let Some(before) = before {
+            self.index.asked_names.remove(&text(&self.facts, &before));
+        }
+        if let Some(after) = after {
+            self.index.asked_names.insert(after, ());
+        }
     }
 
     /// The row of a name. A new one is nobody's.
@@ -189,12 +204,12 @@ impl Roster {
         match asked {
             Some(asked) if asked == data.username => {
                 self.facts.given_names.remove(&person);
-                self.facts.names_not_in_effect.remove(&person);
+                self.set_name_not_in_effect(person, None);
             }
             asked => {
                 self.facts.given_names.insert(person, name);
                 if let Some(asked) = asked {
-                    self.facts.names_not_in_effect.insert(person, NameNotInEffect::Overruled(asked));
+                    self.set_name_not_in_effect(person, Some(NameNotInEffect::Overruled(asked)));
                 }
             }
         }

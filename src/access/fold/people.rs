@@ -39,7 +39,7 @@ impl Roster {
             let before = self.called(ix);
             self.name_person(cx, ix, data.username.as_deref());
             self.name_user(cx, ix, &before);
-            self.set_same_as(ix, &data.same_as);
+            self.set_same_as(cx, ix, &data.same_as);
             if new {
                 self.emit_person(cx, ix);
                 self.relink(cx, ix);
@@ -48,6 +48,7 @@ impl Roster {
         }
         self.note_mention(&effect, Field::PersonAccount, ix, account);
         self.mention_name(&effect, ix, data.username.as_deref());
+        self.mention_same_as(&effect, ix, &data.same_as);
         effect
     }
 
@@ -85,22 +86,36 @@ impl Roster {
         self.facts.persons.intern(u16::try_from(space).unwrap_or(u16::MAX), person.person.as_str())
     }
 
-    /// Whom a person is by what its source says: told, and in effect where somebody confirmed that its source may say so.
-    /// A source that is neither configured nor ever said anything is none for being named.
-    fn set_same_as(&mut self, person: u32, same_as: &[SourcePerson]) {
+    /// The persons of other sources that a source names. One that is neither configured nor ever said anything is none for
+    /// being named.
+    fn intern_same_as(&mut self, same_as: &[SourcePerson]) -> Vec<u32> {
         let known: Vec<&SourcePerson> = same_as.iter().filter(|other| self.is_source(other.source.as_str())).collect();
-        let others: Vec<u32> = known.into_iter().map(|other| self.intern_source_person(other)).collect();
+        known.into_iter().map(|other| self.intern_source_person(other)).collect()
+    }
+
+    /// Whom a person is by what its source says: told, and in effect where somebody confirmed that its source may say so. What
+    /// it does not say any more is kept: nobody else becomes that person without being asked for.
+    fn set_same_as(&mut self, cx: &FoldContext<'_>, person: u32, same_as: &[SourcePerson]) {
+        let others = self.intern_same_as(same_as);
         let before = match others.is_empty() {
             true => self.facts.same_as.remove(&person),
             false => self.facts.same_as.insert(person, others.clone()),
         };
-        for other in before.into_iter().flatten() {
-            if let Some(said) = self.index.said_to_be.get_mut(&other) {
-                said.remove(&person);
-            }
+        for other in before.into_iter().flatten().filter(|other| !others.contains(other)) {
+            self.facts.note_former(Field::PersonSameAs, person, other, cx.position());
         }
         for other in others {
             self.index.said_to_be.update(other, |said| said.insert(person));
+        }
+    }
+
+    /// Notes whom a superseded event said a person to be: by another order of arrival it would have been said.
+    fn mention_same_as(&mut self, effect: &Effect, person: u32, same_as: &[SourcePerson]) {
+        if *effect == Effect::Superseded {
+            for other in self.intern_same_as(same_as) {
+                self.facts.note_mention(Field::PersonSameAs, person, other);
+                self.index.said_to_be.update(other, |said| said.insert(person));
+            }
         }
     }
 

@@ -20,7 +20,7 @@ impl Roster {
             Field::EntitlementAccount => facts.entitlements.get_mut(row).map(|row| &mut row.account),
             Field::LineEntitlement => facts.lines.get_mut(row).map(|row| &mut row.entitlement),
             Field::LineProduct => facts.lines.get_mut(row).map(|row| &mut row.product),
-            Field::PersonName | Field::FolderParent | Field::ProjectFolder => None,
+            Field::PersonName | Field::PersonSameAs | Field::FolderParent | Field::ProjectFolder => None,
         };
         let Some(slot) = slot else { return };
         let old = std::mem::replace(slot, to);
@@ -50,7 +50,7 @@ impl Roster {
                 self.index.product_lines.push(to, row);
                 self.index.add_purchase(&self.facts, row);
             }
-            Field::PersonName | Field::FolderParent | Field::ProjectFolder => {}
+            Field::PersonName | Field::PersonSameAs | Field::FolderParent | Field::ProjectFolder => {}
         }
     }
 

@@ -10,9 +10,10 @@ use rollcall_events::{
 
 use crate::{
     fold::people::LINK_STATED,
+    questions::apart::{KeptApart, LeftOut, Parting},
     roster::{
         Roster,
-        facts::{Holder, instant},
+        facts::{Holder, NONE, instant},
         handles::UserIx,
     },
 };
@@ -62,14 +63,34 @@ pub struct LinkGiver {
 pub struct StatementCounts {
     /// They are to be linked.
     pub open: usize,
+    /// The same was said of somebody else before: they are linked when somebody looks at it.
+    pub waiting: usize,
     /// They are one user already.
     pub linked: usize,
     /// One of them is not there, is inactive, or is of a source that is suspended.
     pub not_there: usize,
     /// Several persons are said to be one, or one of its persons is that user already.
     pub contradicted: usize,
-    /// Somebody said that they are two.
+    /// Somebody said that they are two, or others who would be one with them.
     pub parted: usize,
+}
+
+/// The persons that a rule takes for one, two by two, the older first.
+#[derive(Debug, Clone, Default)]
+pub struct Linkable {
+    /// Those to be linked.
+    pub pairs: Vec<[SourcePerson; 2]>,
+    /// Those that would join others whom somebody parted.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a rule takes for one with somebody.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// Those of whom nobody said yet that they are two.
+    pub pairs: Vec<[SourcePerson; 2]>,
+    /// Whether it takes anybody for one with that person, also where somebody said that they are two.
+    pub is_known: bool,
 }
 
 /// What becomes of a source's word that its person is one of another source.
@@ -83,8 +104,11 @@ pub(crate) enum LinkStatement {
     Contradicted,
     /// This other person of the source is that user already.
     Occupied(u32),
-    /// Somebody said that they are two.
-    Parted,
+    /// This other person of the source is or was said to be that user before, and is not any more. They are linked when somebody
+    /// says so.
+    Waits(u32),
+    /// Somebody said that they are two, or others who would be one with them.
+    Parted(Parting),
 }
 
 impl Roster {
@@ -97,37 +121,49 @@ impl Roster {
         if !self.facts.is_live(person) || !self.stands(other) || self.user_of(person) == self.user_of(other) {
             return LinkStatement::Done;
         }
-        if self.is_parted(person, other) {
-            return LinkStatement::Parted;
+        if let Some(parting) = self.kept_apart(person, other) {
+            return LinkStatement::Parted(parting);
         }
-        let space = |person: u32| self.facts.persons.names.space(person);
+        let names = &self.facts.persons.names;
+        let mine = |one: u32| one != person && names.space(one) == names.space(person);
         let theirs = self.persons_of(UserIx(self.user_of(other)));
-        let mine = |one: u32| space(one) == space(person) && self.stands(one);
-        let said = theirs.iter().filter_map(|one| self.index.said_to_be.get(one)).flatten().copied();
-        if said.filter(|one| mine(*one)).any(|one| one != person) {
+        let ever = theirs.iter().flat_map(|of| {
+            let said = self.index.said_to_be.get(of).into_iter().flatten();
+            said.filter(|one| mine(**one)).map(|one| (*one, *of))
+        });
+        // Who was said not to be that one is no rival of whoever is.
+        let rival = |one: u32, of: u32| self.stands(one) && self.says(one, of) && self.parted(one, of).is_none();
+        if ever.clone().any(|(one, of)| rival(one, of)) {
             return LinkStatement::Contradicted;
         }
-        theirs.iter().copied().find(|one| mine(*one)).map_or(LinkStatement::Open, LinkStatement::Occupied)
+        let was = || theirs.iter().copied().filter(|one| mine(*one));
+        if let Some(one) = was().find(|one| self.stands(*one)) {
+            return LinkStatement::Occupied(one);
+        }
+        let namesakes: BTreeSet<u32> = self.namesakes(person).collect();
+        let another = |one: &u32| self.user_of(*one) != self.user_of(person) && !namesakes.contains(one);
+        ever.map(|(one, _)| one).chain(was()).find(another).map_or(LinkStatement::Open, LinkStatement::Waits)
     }
 
-    /// Whether somebody said of two persons that they are two: by parting them, or by excepting them from a rule.
-    pub(crate) fn is_parted(&self, one: u32, two: u32) -> bool {
-        let Some(ix) = self.index.link.get(&(one.min(two), one.max(two))) else { return false };
-        let pair = self.facts.links.get(*ix as usize);
-        let is_parted = pair.is_some_and(|pair| pair.register.stated() && !pair.register.stands());
-        is_parted && !self.facts.rule_links.contains_key(ix)
+    /// Whether a source says now that its person is this one.
+    fn says(&self, person: u32, other: u32) -> bool {
+        self.facts.same_as.get(&person).is_some_and(|others| others.contains(&other))
     }
 
-    /// Whether a person could be one who was removed, made again: that one's user is nobody else by now, nobody said that they
-    /// are two, and, unless `overlapping`, the person came after that one was gone. A source's own removals may be held
-    /// back while what it has anew comes, and it has none twice.
+    /// Whether a person could be one who was removed, made again, and nothing keeps the two apart.
     pub(crate) fn may_be_made_again(&self, gone: u32, person: u32, overlapping: bool) -> bool {
+        self.came_since(gone, person, overlapping) && self.kept_apart(gone, person).is_none()
+    }
+
+    /// Whether a person could be one who was removed, made again: that one's user is nobody else by now, and, unless
+    /// `overlapping`, the person came after that one was gone. A source's own removals may be held back while what it has anew
+    /// comes, and it has none twice.
+    fn came_since(&self, gone: u32, person: u32, overlapping: bool) -> bool {
         let names = &self.facts.persons.names;
         let theirs = self.persons_of(UserIx(self.user_of(gone)));
         let removed = self.facts.persons.get(gone).map(|row| row.register.cause);
         let came = self.facts.persons.get(person).map(|row| row.first);
         !theirs.iter().any(|one| self.stands(*one))
-            && !self.is_parted(gone, person)
             && (overlapping || names.space(gone) == names.space(person) || removed < came)
     }
 
@@ -147,22 +183,31 @@ impl Roster {
             let open = others.iter().filter(|other| {
                 self.is_confirmed(*person, **other) && self.link_statement(*person, **other) == LinkStatement::Open
             });
-            let pairs = open.filter_map(|other| Some([self.source_person(*person)?, self.source_person(*other)?]));
+            let pairs = open.filter_map(|other| self.source_persons(*person, *other));
             pairs.map(|pair| self.link_command(pair, Some(LinkRule::Stated), &giver)).collect::<Vec<_>>()
         });
         (due.collect(), said.next().map(|(person, _)| *person))
     }
 
-    /// The links that a source's word made and that it does not say any more, as commands that end them.
+    /// Whether what a rule says is so still: another command may have been first.
+    #[must_use]
+    pub fn is_due(&self, body: &Body) -> bool {
+        let Body::IdentityLinked(Link { persons, rule: Some(_), .. }) = body else { return true };
+        let [Some(one), Some(two)] = persons.each_ref().map(|one| self.person_named(one)) else { return false };
+        self.link_statement(one, two) == LinkStatement::Open
+    }
+
+    /// The links that a source's word made and that it does not say any more, as commands that end them. Of whoever is gone it
+    /// says nothing any more, so that those stay.
     #[must_use]
     pub fn links_over(&self, from: u32, rows: u32) -> (Vec<Body>, Option<u32>) {
         let mut made = self.facts.rule_links.range(from..);
         let over = made.by_ref().take(rows as usize).filter_map(|(ix, person)| {
             let pair = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands())?;
             let other = if pair.left == *person { pair.right } else { pair.left };
-            let there = self.facts.persons.get(*person).is_some_and(|row| row.register.stands());
-            let said = self.facts.same_as.get(person).is_some_and(|others| others.contains(&other));
-            if !there || said {
+            let there = self.stands(*person);
+            // Of whoever is gone nothing is said any more, and cleaning up must not take what the user was given.
+            if !there || !self.stands(other) || self.says(*person, other) {
                 return None;
             }
             let persons = [self.source_person(*person)?, self.source_person(other)?];
@@ -172,58 +217,144 @@ impl Roster {
         (over.collect(), made.next().map(|(ix, _)| *ix))
     }
 
-    /// The pairs of persons that a rule takes for one, the older first; and those of them that somebody said are two. `with`:
-    /// the other source, where a rule is about two; the same one where who was made again is to be found there.
+    fn source_space(&self, name: &str) -> Option<u16> {
+        self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok())
+    }
+
+    /// The pairs of persons that a rule takes for one, and those of them that it does not link as that would join others whom
+    /// somebody parted. `with`: the other source, where a rule is about two; the same one where who was made again is to be
+    /// found there.
     #[must_use]
-    pub fn linkable(&self, rule: LinkRule, source: &str, with: &str, overlapping: bool) -> Vec<[SourcePerson; 2]> {
-        let space = |name: &str| self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok());
-        let Some(space_of_one) = space(source) else { return Vec::new() };
+    pub fn linkable(&self, rule: LinkRule, source: &str, with: &str, overlapping: bool) -> Linkable {
+        let mut left_out = Vec::new();
+        let pairs = self.taken_for_one(rule, source, with, overlapping, &mut left_out).unwrap_or_default();
+        let pairs = self.joining_nobody_parted(pairs, &mut left_out).into_iter();
+        // What was said of exactly these two was somebody's decision.
+        left_out.retain(|((one, two), parting)| !parting.is_of(*one, *two));
+        Linkable {
+            pairs: pairs.filter_map(|(one, two)| self.source_persons(one, two)).collect(),
+            left_out: left_out.iter().filter_map(|one| self.left_out(one)).collect(),
+        }
+    }
+
+    fn taken_for_one(
+        &self,
+        rule: LinkRule,
+        source: &str,
+        with: &str,
+        overlapping: bool,
+        left_out: &mut Vec<KeptApart>,
+    ) -> Option<Vec<(u32, u32)>> {
+        let space_of_one = self.source_space(source)?;
         let names = &self.facts.persons.names;
-        let pairs: Vec<(u32, u32)> = match rule {
+        let mut unless_apart = |one: u32, two: u32| match self.kept_apart(one, two) {
+            Some(parting) => {
+                left_out.push(((one, two), parting));
+                false
+            }
+            None => true,
+        };
+        let pairs = match rule {
             LinkRule::MadeAgain => {
-                let Some(place) = space(with) else { return Vec::new() };
-                let again: Vec<(u32, u32)> = self
-                    .facts
-                    .names_not_in_effect
-                    .keys()
-                    .filter_map(|person| {
-                        let (gone, person) = (self.asked_of(*person)?, *person);
-                        let again =
-                            names.space(gone) == space_of_one && self.may_be_made_again(gone, person, overlapping);
-                        again.then_some((gone, person))
+                let place = self.source_space(with)?;
+                let waiting = self.facts.names_not_in_effect.keys();
+                let again = waiting.filter_map(|person| Some((self.asked_of(*person)?, *person)));
+                let again: Vec<(u32, u32)> = again
+                    .filter(|(gone, person)| {
+                        let is_again =
+                            names.space(*gone) == space_of_one && self.came_since(*gone, *person, overlapping);
+                        is_again && unless_apart(*gone, *person)
                     })
                     .collect();
                 let mut asked: HashMap<u32, usize> = HashMap::new();
-                again.iter().for_each(|(holder, _)| *asked.entry(*holder).or_default() += 1);
+                again.iter().for_each(|(gone, _)| *asked.entry(self.user_of(*gone)).or_default() += 1);
                 // Of two who could be the same one neither is.
-                let alone = |holder: &u32| asked.get(holder) == Some(&1);
-                again.into_iter().filter(|(holder, person)| alone(holder) && names.space(*person) == place).collect()
+                let alone = |gone: &u32| asked.get(&self.user_of(*gone)) == Some(&1);
+                left_out.retain(|((_, person), _)| names.space(*person) == place);
+                again.into_iter().filter(|(gone, person)| alone(gone) && names.space(*person) == place).collect()
             }
             LinkRule::SameId => {
-                let Some(other) = space(with).filter(|other| *other != space_of_one) else { return Vec::new() };
+                let other = self.source_space(with).filter(|other| *other != space_of_one)?;
                 let mine = (0..self.facts.persons.len()).filter(|person| names.space(*person) == space_of_one);
                 let both =
                     mine.filter_map(|person| Some((person, self.facts.persons.find(other, names.text(person))?)));
                 both.filter(|(one, two)| {
                     let are_there = self.stands(*one) && self.stands(*two);
-                    are_there && self.user_of(*one) != self.user_of(*two) && !self.is_parted(*one, *two)
+                    are_there && self.user_of(*one) != self.user_of(*two) && unless_apart(*one, *two)
                 })
                 .collect()
             }
             LinkRule::Stated => {
                 let said = self.facts.same_as.iter().filter(|(person, _)| names.space(**person) == space_of_one);
-                said.flat_map(|(person, others)| others.iter().map(|other| (*person, *other)))
-                    .filter(|(person, other)| self.link_statement(*person, *other) == LinkStatement::Open)
-                    .collect()
+                let said = said.flat_map(|(person, others)| others.iter().map(|other| (*person, *other)));
+                said.filter(|(person, other)| match self.link_statement(*person, *other) {
+                    LinkStatement::Open | LinkStatement::Waits(_) => true,
+                    LinkStatement::Parted(parting) => {
+                        left_out.push(((*person, *other), parting));
+                        false
+                    }
+                    LinkStatement::Done | LinkStatement::Contradicted | LinkStatement::Occupied(_) => false,
+                })
+                .collect()
             }
         };
-        pairs.into_iter().filter_map(|(one, two)| Some([self.source_person(one)?, self.source_person(two)?])).collect()
+        Some(pairs)
+    }
+
+    /// What a rule takes for one with a person's user, whatever becomes of it now: also what is contradicted, of people who are
+    /// inactive, or of several who could be the same one. And whether somebody said of all of it already that they are two.
+    #[must_use]
+    pub fn taken_for(&self, rule: LinkRule, source: &str, with: &str, person: &SourcePerson) -> Taken {
+        let spaces = self.source_space(source).zip(Some(self.source_space(with)));
+        let (Some((one_space, other_space)), Some(person)) = (spaces, self.person_named(person)) else {
+            return Taken::default();
+        };
+        let names = &self.facts.persons.names;
+        let mut pairs = BTreeSet::new();
+        for mine in self.persons_of(UserIx(self.user_of(person))).iter().copied() {
+            let space = names.space(mine);
+            match rule {
+                LinkRule::Stated => {
+                    let said = self.facts.same_as.get(&mine).filter(|_| space == one_space);
+                    pairs.extend(said.into_iter().flatten().map(|other| (mine, *other)));
+                    let said = self.index.said_to_be.get(&mine).into_iter().flatten().copied();
+                    let said = said.filter(|one| names.space(*one) == one_space && self.says(*one, mine));
+                    pairs.extend(said.map(|one| (one, mine)));
+                }
+                LinkRule::SameId => {
+                    let there = |space: Option<u16>| self.facts.persons.find(space?, names.text(mine));
+                    if space == one_space {
+                        pairs.extend(there(other_space).map(|other| (mine, other)));
+                    } else if Some(space) == other_space {
+                        pairs.extend(there(Some(one_space)).map(|one| (one, mine)));
+                    }
+                }
+                LinkRule::MadeAgain => {
+                    let place = other_space.unwrap_or(one_space);
+                    let all: Vec<u32> = self.who_ask_as(mine).collect();
+                    let gone = |one: u32| names.space(one) == one_space && !self.stands(one);
+                    let came = |one: u32| names.space(one) == place && self.stands(one);
+                    pairs.extend(all.iter().filter(|one| gone(**one) && came(mine)).map(|one| (*one, mine)));
+                    pairs.extend(all.iter().filter(|one| gone(mine) && came(**one)).map(|one| (mine, *one)));
+                }
+            }
+        }
+        let stated = |one: u32| self.user_of(one) != NONE;
+        pairs.retain(|(one, two)| stated(*one) && stated(*two) && self.user_of(*one) != self.user_of(*two));
+        let is_known = !pairs.is_empty();
+        pairs.retain(|(one, two)| self.parted(*one, *two).is_none());
+        let pairs = pairs.into_iter().filter_map(|(one, two)| self.source_persons(one, two));
+        Taken { pairs: pairs.collect(), is_known }
+    }
+
+    fn source_persons(&self, one: u32, two: u32) -> Option<[SourcePerson; 2]> {
+        Some([self.source_person(one)?, self.source_person(two)?])
     }
 
     /// What a source says of who its persons are elsewhere, by what becomes of it: how often each.
     #[must_use]
     pub fn statements_of(&self, source: &str) -> StatementCounts {
-        let space = self.facts.sources.find(0, source).and_then(|ix| u16::try_from(ix).ok());
+        let space = self.source_space(source);
         let names = &self.facts.persons.names;
         let said = self.facts.same_as.iter().filter(|(person, _)| Some(names.space(**person)) == space);
         let mut counts = StatementCounts::default();
@@ -232,12 +363,18 @@ impl Roster {
                 LinkStatement::Done if self.user_of(person) == self.user_of(other) => &mut counts.linked,
                 LinkStatement::Done => &mut counts.not_there,
                 LinkStatement::Open => &mut counts.open,
+                LinkStatement::Waits(_) => &mut counts.waiting,
                 LinkStatement::Contradicted | LinkStatement::Occupied(_) => &mut counts.contradicted,
-                LinkStatement::Parted => &mut counts.parted,
+                LinkStatement::Parted(_) => &mut counts.parted,
             };
             *count += 1;
         }
         counts
+    }
+
+    /// The person that events name so, who was there at some time.
+    pub(crate) fn person_named(&self, one: &SourcePerson) -> Option<u32> {
+        self.person_of(&format!("{}/{}", one.source, one.person))
     }
 
     /// A person as events name it.
@@ -268,7 +405,7 @@ impl Roster {
         now: DateTime<Utc>,
     ) -> Vec<Body> {
         let Some((since, sides)) = self.parting(persons) else { return Vec::new() };
-        let Some(to) = self.person_of(&format!("{}/{}", to.source, to.person)) else { return Vec::new() };
+        let Some(to) = self.person_named(to) else { return Vec::new() };
         let others = sides.iter().filter(|side| !side.contains(&to)).flatten();
         let (mut given, mut taken, mut subjects) = (Vec::new(), Vec::new(), BTreeSet::new());
         for from in others {
@@ -287,7 +424,7 @@ impl Roster {
     /// What ending a link would part: where the two were linked, and the persons of each side; nothing where they stay one by
     /// other links.
     pub(crate) fn parting(&self, persons: &[SourcePerson; 2]) -> Option<(Position, [Vec<u32>; 2])> {
-        let [a, b] = persons.each_ref().map(|one| self.person_of(&format!("{}/{}", one.source, one.person)));
+        let [a, b] = persons.each_ref().map(|one| self.person_named(one));
         let (a, b) = (a?, b?);
         let ix = *self.index.link.get(&(a.min(b), a.max(b)))?;
         let pair = self.facts.links.get(ix as usize).filter(|pair| pair.register.stands())?;
@@ -355,19 +492,17 @@ impl Roster {
         Some((Body::GroupMemberAdded(added), Body::GroupMemberRemoved(removed)))
     }
 
-    /// Whether somebody said of a person and another that they are two people.
+    /// The event by which somebody said of exactly these two that they are two people.
     #[must_use]
-    pub fn is_excepted(&self, person: &SourcePerson) -> bool {
-        let Some(person) = self.person_of(&format!("{}/{}", person.source, person.person)) else { return false };
-        let links = self.index.person_links.get(&person).into_iter().flatten();
-        let pairs = links.filter_map(|ix| self.facts.links.get(*ix as usize));
-        pairs.into_iter().any(|pair| self.is_parted(pair.left, pair.right))
+    pub fn parted_at(&self, persons: &[SourcePerson; 2]) -> Option<Position> {
+        let [a, b] = persons.each_ref().map(|one| self.person_named(one));
+        self.parted(a?, b?).map(|parting| parting.at)
     }
 
     /// The link between two persons that stands.
     #[must_use]
     pub fn is_linked(&self, persons: &[SourcePerson; 2]) -> bool {
-        let [a, b] = persons.clone().map(|one| self.person_of(&format!("{}/{}", one.source, one.person)));
+        let [a, b] = persons.each_ref().map(|one| self.person_named(one));
         let (Some(a), Some(b)) = (a, b) else { return false };
         let pair = self.index.link.get(&(a.min(b), a.max(b)));
         pair.and_then(|ix| self.facts.links.get(*ix as usize)).is_some_and(|pair| pair.register.stands())

@@ -73,12 +73,36 @@ impl Roster {
         self.check_command(&given, now).is_ok().then_some(given)
     }
 
-    /// Whose name a person asks for and has not: of another user.
+    /// Who a person could be that asks for a name and has it not: whoever of its source asked for the same and was removed, where
+    /// there is one; else whoever has or had the name. Of several nobody but a person knows.
     pub(crate) fn asked_of(&self, person: u32) -> Option<u32> {
         let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
+        if !self.facts.is_live(person) || self.user_of(person) != person {
+            return None;
+        }
+        if self.has_namesake(person) {
+            return match *self.predecessors(person) {
+                [one] => Some(one),
+                _ => None,
+            };
+        }
         let holder = *self.facts.user_names.get(name)?;
-        let asks = self.facts.is_live(person) && self.user_of(person) == person && holder != NONE;
-        (asks && self.user_of(holder) != person).then_some(holder)
+        (holder != NONE && self.user_of(holder) != person).then_some(holder)
+    }
+
+    /// Those who may be a person that asks for a name, made again: several where nobody but a person knows which.
+    fn perhaps_made_again(&self, person: u32) -> Vec<u32> {
+        let all = self.predecessors(person);
+        if !all.is_empty() {
+            return all;
+        }
+        let space = |person: u32| self.facts.persons.names.space(person);
+        let one = self.asked_of(person).filter(|one| {
+            let theirs = self.persons_of(UserIx(self.user_of(*one)));
+            let both_count = || self.is_authoritative(person) && theirs.iter().any(|of| self.is_authoritative(*of));
+            (space(*one) == space(person) || both_count()) && self.may_be_made_again(*one, person, false)
+        });
+        one.into_iter().collect()
     }
 
     /// By what right a person asks for a name that it does not have, and which. Nothing where it does not ask for another's,
@@ -108,14 +132,11 @@ impl Roster {
         let (mine, theirs) = (self.is_authoritative(person), theirs.iter().any(|of| self.is_authoritative(*of)));
         let gone = self.facts.persons.get(holder).is_none_or(|row| !row.register.stands());
         let given_up = self.wanted_name(holder) != Some(self.facts.user_names.id(name));
+        let same_id = || names.text(holder) == names.text(person) && self.kept_apart(holder, person).is_none();
         let claim = match (same_source, mine, theirs) {
-            (true, ..) | (_, true, true) if gone && self.may_be_made_again(holder, person, false) => {
-                NameClaim::MadeAgain
-            }
+            _ if !self.perhaps_made_again(person).is_empty() => NameClaim::MadeAgain,
             (true, ..) if given_up => NameClaim::Moved,
-            (false, ..) if !gone && names.text(holder) == names.text(person) && !self.is_parted(holder, person) => {
-                NameClaim::SameId
-            }
+            (false, ..) if !gone && same_id() => NameClaim::SameId,
             (false, true, false) => NameClaim::Authoritative,
             _ => NameClaim::None,
         };
@@ -145,18 +166,28 @@ impl Roster {
         let with_project = if self.has_personal_projects() { " --with-personal-project" } else { "" };
         let rename = format!("{first}`rollcall users rename {me} {name}{with_project}`");
         let ends = format!("{theirs} has no secret in force and no role given by name");
+        let is_of_one_source = source(holder) == source(person);
+        let could_be_holder =
+            self.kept_apart(holder, person).is_none() && (is_of_one_source || !self.has_namesake(person));
         Some(match claim {
             NameClaim::Authoritative | NameClaim::Moved if self.has_personal_projects() => {
                 format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")
             }
             NameClaim::Authoritative | NameClaim::Moved => format!("it passes by itself as soon as {ends}"),
             NameClaim::Freed => "it is given in a moment".to_owned(),
-            NameClaim::MadeAgain => format!(
-                "if it is the same person, made again: `rollcall users link {theirs} {me}`; if it is another one: {rename}"
-            ),
+            NameClaim::MadeAgain => {
+                let gone = self.perhaps_made_again(person);
+                let ways = gone.iter().map(|one| format!("`rollcall users link {} {me}`", self.as_typed(*one)));
+                let ways = ways.collect::<Vec<_>>().join(" or ");
+                format!("if it is the same person, made again: {ways}; if it is another one: {rename}")
+            }
             NameClaim::SameId => format!(
                 "if the two sources read one directory: `rollcall users link --rule same_id --source {} --with {}`",
                 source(holder),
+                source(person)
+            ),
+            NameClaim::None if !could_be_holder => format!(
+                "give the name to this one ({rename}, as soon as {ends}), or have source {} state another user name",
                 source(person)
             ),
             NameClaim::None => format!(

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{LOCAL, body::pair_subject};
 
 use crate::{
-    questions::links::LinkStatement,
     reasons::Cause,
     roster::{
         Roster,
@@ -461,46 +460,6 @@ impl Roster {
         })
     }
 
-    fn link_not_made(&self, ix: u32) -> Option<Flaw> {
-        let others = self.facts.same_as.get(&ix)?;
-        let space = self.facts.persons.names.space(ix);
-        let source = self.source_text(space);
-        let (other, why, remedy) = others.iter().find_map(|other| match self.link_statement(ix, *other) {
-            LinkStatement::Done if self.facts.is_live(ix) && self.is_missing(*other) => {
-                let of = self.source_text(self.facts.persons.names.space(*other));
-                Some((
-                    *other,
-                    format!("source {of} states no such person"),
-                    format!("have source {source} state the right id of {of}, or none; it follows by itself once {of} states that person"),
-                ))
-            }
-            LinkStatement::Done | LinkStatement::Parted => None,
-            LinkStatement::Open if self.is_confirmed(ix, *other) => None,
-            LinkStatement::Open => Some((
-                *other,
-                format!("nobody confirmed yet that source {source} may say so"),
-                format!("look at what it would link with `rollcall users link --rule stated --source {source}`, and confirm it once"),
-            )),
-            LinkStatement::Contradicted => Some((
-                *other,
-                format!("source {source} says so of several people"),
-                format!("have source {source} say it of one, or link the right one: `rollcall users link {} {}`", self.person_key(ix), self.person_key(*other)),
-            )),
-            LinkStatement::Occupied(one) => Some((
-                *other,
-                format!("{} of source {source} is that user already", self.person_key(one)),
-                format!("have source {source} say it of one, or link them if all are one: `rollcall users link {} {}`", self.person_key(ix), self.person_key(*other)),
-            )),
-        })?;
-        let row = self.facts.persons.get(ix)?;
-        Some(Flaw {
-            said_by: self.cause(space, format!("person/{}", self.facts.persons.id(ix)), &row.register),
-            said: format!("person {} is {}", self.facts.persons.id(ix), self.person_key(other)),
-            why,
-            remedy,
-        })
-    }
-
     fn secret_of_nobody(&self, ix: u32, now: DateTime<Utc>) -> Option<Flaw> {
         let row = self.secret_row(ix)?;
         if self.is_over(row, now.timestamp_micros()) || self.is_of_one_user(row) {
@@ -528,12 +487,6 @@ impl Roster {
                 "have whoever used it fetch another, and end this one: `rollcall secrets revoke {name} {id}`; or link them again"
             ),
         })
-    }
-
-    /// Whether a person is not there, of a source that could still state it.
-    fn is_missing(&self, person: u32) -> bool {
-        let stands = self.facts.persons.get(person).is_some_and(|row| row.register.stands());
-        !stands && !self.facts.retired.contains_key(&self.facts.persons.names.space(person))
     }
 
     fn state_unknown(&self, ix: u32) -> Option<Flaw> {

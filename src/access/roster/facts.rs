@@ -414,6 +414,8 @@ pub(crate) enum Field {
     PersonName,
     FolderParent,
     ProjectFolder,
+    /// Whom a person is in another source by what its own says.
+    PersonSameAs,
 }
 
 /// A name that a source asks for and that is not in effect.
@@ -575,6 +577,14 @@ impl Facts {
     pub(crate) fn is_there(&self, person: u32) -> bool {
         self.persons.get(person).is_some_and(|row| row.register.stands())
             && !self.retired.contains_key(&self.persons.names.space(person))
+    }
+
+    /// The name that is asked for and not in effect.
+    pub(crate) fn text_of_asked<'a>(&'a self, why: &'a NameNotInEffect) -> &'a str {
+        match why {
+            NameNotInEffect::Unusable(name, _) | NameNotInEffect::Overruled(name) => name,
+            NameNotInEffect::Taken(name) => self.user_names.id(*name),
+        }
     }
 
     /// Whether a group is there, and of a source whose facts count.

@@ -33,8 +33,10 @@ pub(crate) struct Index {
     pub(crate) entitlement_assignments: HashMap<u32, Vec<u32>>,
     pub(crate) link: HashMap<(u32, u32), u32>,
     pub(crate) person_links: HashMap<u32, Vec<u32>>,
-    /// Persons by whom a source said that they are.
+    /// Persons by whom a source says or said once that they are.
     pub(crate) said_to_be: HashMap<u32, BTreeSet<u32>>,
+    /// Names that are asked for and not in effect, each with the person that asks.
+    pub(crate) asked_names: SortedMap<(String, u32), ()>,
     /// The persons of a user who is more than one.
     pub(crate) linked: HashMap<u32, Vec<u32>>,
     pub(crate) secret_hash: HashMap<[u8; 32], u32>,
@@ -225,6 +227,20 @@ impl Index {
             for other in others {
                 index.said_to_be.update(*other, |all| all.insert(*person));
             }
+        }
+        let said = (Field::PersonSameAs, 0)..=(Field::PersonSameAs, u32::MAX);
+        for ((_, person), past) in facts.formers.range(said.clone()) {
+            for former in past {
+                index.said_to_be.update(former.to, |all| all.insert(*person));
+            }
+        }
+        for ((_, person), mentions) in facts.mentions.range(said) {
+            for other in mentions {
+                index.said_to_be.update(*other, |all| all.insert(*person));
+            }
+        }
+        for (person, why) in facts.names_not_in_effect.iter() {
+            index.asked_names.insert((facts.text_of_asked(why).to_owned(), *person), ());
         }
         for (name, project) in (0_u32..).zip(facts.project_names.rows.iter()) {
             index.project_names.push(*project, name);

@@ -182,7 +182,7 @@ impl Roster {
         let mut done = Vec::new();
         for due in due {
             for body in due(self, now) {
-                if self.check_command(&body, now).is_ok() {
+                if self.check_command(&body, now).is_ok() && self.is_due(&body) {
                     self.fold_unrecorded(&SourceName::local(), &body, now);
                     done.push(body);
                 }

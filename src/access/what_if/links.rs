@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Body, Digest, SourceName, body::Link};
+use rollcall_events::{
+    Body, Digest, Position, SourceName,
+    body::{Link, SourcePerson},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     effort::{Effort, GivenUp},
     fold::change::Effect,
-    questions::members::memberships_of,
+    questions::{apart::LeftOut, members::memberships_of},
     roster::{
         Roster,
         facts::{NONE, Owner, SecretUse},
@@ -43,6 +46,10 @@ pub enum LinkNoteKind {
     Stays,
     /// A secret or invitation was made while they were linked: whose it is nobody knows, and it signs nobody in any more.
     Ends,
+    /// Somebody said before that they are two, or others who would be one with them.
+    Parted,
+    /// A rule takes them for one and does not link them, as that would join others whom somebody parted.
+    LeftOut,
 }
 
 /// Something that should be known of a link or parting before it is made.
@@ -54,6 +61,19 @@ pub struct LinkNote {
     pub person: String,
     /// In words.
     pub text: String,
+    /// The event that it tells of.
+    pub event: Option<Position>,
+}
+
+impl LinkNote {
+    /// Of a pair that a rule left out.
+    #[must_use]
+    pub fn of_left_out(left_out: &LeftOut) -> Self {
+        let LeftOut { persons: [one, two], why, parted_at } = left_out;
+        let person = format!("{}/{}", one.source, one.person);
+        let text = format!("is not linked with {}/{}: {why}", two.source, two.person);
+        Self { kind: LinkNoteKind::LeftOut, person, text, event: Some(*parted_at) }
+    }
 }
 
 /// What linking or parting persons would do.
@@ -114,7 +134,7 @@ impl Roster {
         if !others.is_empty() {
             let own = if self.has_personal_projects() { ", and finds the same personal project" } else { "" };
             let text = format!("called {first}; {} signs in as well{own}", others.join(", "));
-            notes.push(LinkNote { kind: LinkNoteKind::Called, person: person.clone(), text });
+            notes.push(LinkNote { kind: LinkNoteKind::Called, person: person.clone(), text, event: None });
         }
         let persons = self.persons_of(user);
         let space = |person: u32| self.facts.persons.names.space(person);
@@ -130,10 +150,24 @@ impl Roster {
                     kind: LinkNoteKind::SeveralOfOneSource,
                     person: person.clone(),
                     text: format!("{text}: {}", all.join(", ")),
+                    event: None,
                 });
             }
         }
         notes
+    }
+
+    /// That somebody said before of two who are to be linked that they are two.
+    fn note_of_parted(&self, persons: &[SourcePerson; 2]) -> Option<LinkNote> {
+        let [one, two] = persons.each_ref().map(|one| self.person_named(one));
+        let (one, two) = (one?, two?);
+        let parting = self.kept_apart(one, two)?;
+        Some(LinkNote {
+            kind: LinkNoteKind::Parted,
+            person: self.person_key(one),
+            text: self.parting_text(&parting),
+            event: Some(parting.at),
+        })
     }
 
     /// What two persons were given since they were linked, and with whom it stays when they part.
@@ -163,7 +197,7 @@ impl Roster {
                         None => continue,
                     };
                     let text = format!("{what}, given since they were linked, {name}");
-                    notes.push(LinkNote { kind: LinkNoteKind::Stays, person, text });
+                    notes.push(LinkNote { kind: LinkNoteKind::Stays, person, text, event: None });
                 }
             }
         }
@@ -181,12 +215,13 @@ impl Roster {
                 {
                     let name = after.user_name(UserIx(after.user_of(owner)));
                     let text = format!("{what} {id}{label}, made since they were linked, stays with {name}");
-                    notes.push(LinkNote { kind: LinkNoteKind::Stays, person: after.person_key(owner), text });
+                    let person = after.person_key(owner);
+                    notes.push(LinkNote { kind: LinkNoteKind::Stays, person, text, event: None });
                 }
                 continue;
             }
             let text = format!("{what} {id}{label} was made since they were linked and ends");
-            notes.push(LinkNote { kind: LinkNoteKind::Ends, person: self.person_key(owner), text });
+            notes.push(LinkNote { kind: LinkNoteKind::Ends, person: self.person_key(owner), text, event: None });
         }
         notes
     }
@@ -215,6 +250,8 @@ pub fn plan_links(
         }
         if matches!(command, Body::IdentityUnlinked(_)) {
             notes.extend(before.notes_of_parting(&after, link, now));
+        } else {
+            notes.extend(before.note_of_parted(&link.persons));
         }
         for person in &link.persons {
             effort.step()?;

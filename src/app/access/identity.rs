@@ -1,7 +1,10 @@
 //! Which persons are one user, and what users are called: links, by hand and by a rule, and names given and freed. What a
 //! link would change is looked at before it is made.
 
-use chrono::{DateTime, Utc};
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::StreamExt as _;
 use rollcall_access::{
     Effect, Effort, LinkGiver, LinkNote, LinkNoteKind, LinkPlan, LinkView, NamedScope, PersonChange, Roster, plan_links,
 };
@@ -16,6 +19,7 @@ use utoipa::ToSchema;
 use crate::{
     Answer, App, CommandOutcome, Commands, Page, PageRequest, Reads,
     access::link_commands::{Requested, nobody, requested},
+    authors::CausedBy,
     commands::{self, refused},
     error::{Error, ErrorKind, Result},
     find,
@@ -51,8 +55,8 @@ pub struct LinkRequest {
     /// The other source, of `same_id`; of `made_again` the one in which they came since, where it is another.
     #[serde(default)]
     pub with: Option<String>,
-    /// Persons, `source/person` or by a name, whom the rule is not to link, now or later: that they are two people is recorded,
-    /// until somebody links them.
+    /// Persons, `source/person` or by a name, at most 1000, whom the rule is not to link, now or later, also where what is said of
+    /// them is contradicted now: that they are two people is recorded, until somebody links them.
     #[serde(default)]
     pub except: Vec<String>,
     /// `made_again`: also those who were there while whoever was removed was there too, as where a directory was moved and both
@@ -109,13 +113,19 @@ pub struct PersonChangeShown {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinkNoteShown {
     /// `called`: what the user is called. `several_of_one_source`: several persons of one source would be one user. `stays`:
-    /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends.
+    /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends. `parted`:
+    /// somebody said before that they are two. `left_out`: whom a rule takes for one and does not link, as that would join others
+    /// whom somebody parted.
     #[schema(value_type = String)]
     pub kind: LinkNoteKind,
     /// Of whom, `source/person`.
     pub person: String,
     /// In words.
     pub text: String,
+    /// The event that it tells of.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub event: Option<Position>,
 }
 
 /// What linking or parting would do.
@@ -225,9 +235,10 @@ fn planned(
     now: DateTime<Utc>,
     awaited: &Awaited,
 ) -> Result<(LinkPlan, u64)> {
-    let Requested { commands, left } = requested(roster, request, giver, now, MAX_LINKS)?;
+    let Requested { commands, left, left_out } = requested(roster, request, giver, now, MAX_LINKS)?;
     let go_on = || awaited.is_awaited();
-    let plan = plan_links(roster, commands, now, &Effort::of(u64::MAX, &go_on))?;
+    let mut plan = plan_links(roster, commands, now, &Effort::of(u64::MAX, &go_on))?;
+    plan.notes.extend(left_out);
     match plan.effects.iter().find_map(Effect::reason) {
         Some(why) => Err(ErrorKind::Refused.because(format!("{why}. Nothing was changed."))),
         None => Ok((plan, left)),
@@ -256,8 +267,12 @@ fn shown(roster: &Roster, request: &LinkRequest, plan: &LinkPlan, left: u64) -> 
         role: change.role.clone(),
         appears: change.appears,
     };
-    let note =
-        |note: &LinkNote| LinkNoteShown { kind: note.kind, person: note.person.clone(), text: note.text.clone() };
+    let note = |note: &LinkNote| LinkNoteShown {
+        kind: note.kind,
+        person: note.person.clone(),
+        text: note.text.clone(),
+        event: note.event,
+    };
     LinkPlanShown {
         plan: plan.name.clone(),
         nobody: (links.is_empty() && excepted.is_empty()).then(|| nobody(roster, request)),
@@ -282,8 +297,29 @@ pub async fn plan(reads: &Reads, request: LinkRequest) -> Result<Answer<LinkPlan
         let (plan, left) = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
         Ok((copy.position(), shown(copy, &request, &plan, left)))
     });
-    let (position, shown) = tried.await?;
+    let (position, mut shown) = tried.await?;
+    say_when_and_by_whom(reads, &mut shown.notes).await?;
     Ok(Answer::of_more(position, shown))
+}
+
+/// Adds to what notes tell of an event when it was recorded, and who caused it.
+async fn say_when_and_by_whom(reads: &Reads, notes: &mut [LinkNoteShown]) -> Result<()> {
+    let positions: BTreeSet<Position> = notes.iter().filter_map(|note| note.event).collect();
+    let mut told: HashMap<Position, String> = HashMap::new();
+    let mut pages = reads.tail().records(positions.into_iter().collect());
+    while let Some(records) = pages.next().await.transpose()? {
+        let roster = reads.live().read();
+        told.extend(records.iter().map(|record| {
+            let when = record.recorded_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            (record.position, format!("{when} by {}", CausedBy::of(&roster, record).text()))
+        }));
+    }
+    for note in notes {
+        if let Some(told) = note.event.and_then(|event| told.get(&event)) {
+            note.text.push_str(&format!(", {told}"));
+        }
+    }
+    Ok(())
 }
 
 /// Links or parts persons, if that changes exactly what was confirmed.
@@ -411,7 +447,11 @@ async fn apply_due(app: &App, due: impl Fn(&Roster, u32) -> (Vec<Body>, Option<u
         for body in bodies {
             let _shared = app.command_order.read().await;
             // Another command may have been first.
-            if app.live.read().check_command(&body, app.now()).is_err() {
+            let is_due = {
+                let roster = app.live.read();
+                roster.check_command(&body, app.now()).is_ok() && roster.is_due(&body)
+            };
+            if !is_due {
                 continue;
             }
             commands::append(app, &body, &commands::Origin::default()).await?;

@@ -1,7 +1,9 @@
 //! What a request to link or part comes to: the commands, or why there are none.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::{DateTime, Utc};
-use rollcall_access::{LinkGiver, LinkRule, Roster, StatementCounts};
+use rollcall_access::{LinkGiver, LinkNote, LinkRule, Linkable, Roster, StatementCounts, UserIx};
 use rollcall_events::{
     Body, SchemaError,
     body::{Link, SourcePerson},
@@ -45,26 +47,30 @@ fn user_text(roster: &Roster, person: &SourcePerson) -> String {
     format!("{} ({})", view.name.escape_debug(), persons.join(", "))
 }
 
-/// The two persons whom a parting is about. Two names may be those of persons that are one by way of others.
-fn linked_persons(roster: &Roster, persons: [SourcePerson; 2]) -> Result<[SourcePerson; 2]> {
+/// The two persons whom a parting is about: of whom it ends a link, or who are two users and stay so, whatever a rule says. Two
+/// names may be those of persons that are one by way of others.
+fn parted_persons(roster: &Roster, persons: [SourcePerson; 2]) -> Result<[SourcePerson; 2]> {
     if roster.is_linked(&persons) {
         return Ok(persons);
     }
     let [a, b] = &persons;
-    let user = roster.user_by_id(&key(a));
-    let links: Vec<String> = match user {
+    let is = match roster.user_by_id(&key(a)) {
         Some(user) if roster.user_by_id(&key(b)) == Some(user) => {
-            roster.links_of(user).map(|link| link.persons.join(" ")).collect()
+            let links: Vec<String> = roster.links_of(user).map(|link| link.persons.join(" ")).collect();
+            format!(
+                "{} is one user by these links: {}; part one of them by its two persons",
+                user_text(roster, a),
+                links.join(", ")
+            )
         }
-        Some(_) | None => Vec::new(),
-    };
-    let is = match links.as_slice() {
-        [] => format!("{} and {} are two users already", user_text(roster, a), user_text(roster, b)),
-        links => format!(
-            "{} is one user by these links: {}; part one of them by its two persons",
-            user_text(roster, a),
-            links.join(", ")
-        ),
+        _ => match roster.parted_at(&persons) {
+            Some(at) => format!(
+                "{} and {} are two users already, and were parted by hand (event {at}): no rule makes one of them",
+                user_text(roster, a),
+                user_text(roster, b)
+            ),
+            None => return Ok(persons),
+        },
     };
     Err(ErrorKind::Refused.because(format!("{is}. Nothing was changed.")))
 }
@@ -76,8 +82,11 @@ fn parting(
     giver: &LinkGiver,
     now: DateTime<Utc>,
 ) -> Result<Vec<Body>> {
-    let persons = linked_persons(roster, persons)?;
+    let persons = parted_persons(roster, persons)?;
     let given_since = request.given_since.as_deref().map(|text| person(roster, text)).transpose()?;
+    if given_since.is_some() && !roster.is_linked(&persons) {
+        return Err(invalid("/given_since", "nothing: the two are not linked"));
+    }
     if let Some(whose) = &given_since
         && roster.user_by_id(&key(whose)) != persons.first().and_then(|one| roster.user_by_id(&key(one)))
     {
@@ -89,26 +98,51 @@ fn parting(
     Ok(std::iter::once(parted).chain(moved.unwrap_or_default()).collect())
 }
 
-/// Of the pairs that a rule takes for one those with somebody who is excepted; nobody is excepted in vain.
-fn excepted(roster: &Roster, pairs: &[[SourcePerson; 2]], except: &[String]) -> Result<Vec<[SourcePerson; 2]>> {
-    let mut left_out = Vec::new();
+/// How many are excepted at once at most.
+const MAX_EXCEPTIONS: usize = 1_000;
+
+/// What a rule takes for one with somebody who is excepted, now or later; it is taken from the pairs. Nobody is excepted in vain.
+fn excepted(
+    roster: &Roster,
+    (rule, source, with): (LinkRule, &str, &str),
+    pairs: &mut Vec<[SourcePerson; 2]>,
+    except: &[String],
+) -> Result<Vec<[SourcePerson; 2]>> {
+    if except.len() > MAX_EXCEPTIONS {
+        return Err(invalid(
+            "/except",
+            &format!(
+                "at most {MAX_EXCEPTIONS} people at once; these are {}. Except the others first, or afterwards",
+                except.len()
+            ),
+        ));
+    }
+    if except.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A name may be that of another person of the user.
+    let user = |person: &SourcePerson| roster.user_by_id(&key(person));
+    let among: HashSet<UserIx> = pairs.iter().flatten().filter_map(user).collect();
+    let (mut users, mut left_out) = (HashSet::new(), BTreeSet::new());
     for (n, text) in except.iter().enumerate() {
         let one = person(roster, text).map_err(|error| {
             error.with_field(SchemaError::at(format!("/except/{n}"), "a person, or the name of a user"))
         })?;
-        // A name may be that of another person of the user.
-        let same =
-            |other: &SourcePerson| *other == one || roster.user_by_id(&key(other)) == roster.user_by_id(&key(&one));
-        let with: Vec<_> = pairs.iter().filter(|pair| pair.iter().any(same)).cloned().collect();
-        if with.is_empty() && !roster.is_excepted(&one) {
+        let taken = roster.taken_for(rule, source, with, &one);
+        if !taken.is_known && user(&one).is_none_or(|user| !among.contains(&user)) {
             return Err(invalid(
                 &format!("/except/{n}"),
                 &format!("somebody whom the rule would link; {} is not among them", user_text(roster, &one)),
             ));
         }
-        left_out.extend(with);
+        users.extend(user(&one));
+        left_out.extend(taken.pairs);
     }
-    Ok(left_out)
+    let is_excepted = |pair: &[SourcePerson; 2]| pair.iter().filter_map(user).any(|user| users.contains(&user));
+    let (excepted, others) = std::mem::take(pairs).into_iter().partition(is_excepted);
+    *pairs = others;
+    left_out.extend(excepted);
+    Ok(left_out.into_iter().collect())
 }
 
 /// What a request comes to.
@@ -117,11 +151,13 @@ pub(super) struct Requested {
     pub commands: Vec<Body>,
     /// How many pairs of the rule are left for another time.
     pub left: u64,
+    /// Whom the rule takes for one and does not link.
+    pub left_out: Vec<LinkNote>,
 }
 
 impl Requested {
     fn all(commands: Vec<Body>) -> Self {
-        Self { commands, left: 0 }
+        Self { commands, left: 0, left_out: Vec::new() }
     }
 }
 
@@ -172,18 +208,18 @@ pub(super) fn requested(
                     return Err(invalid("/with", "nothing: this rule is about one source"));
                 }
             };
-            let mut pairs = roster.linkable(rule, &source, &with, request.overlapping);
-            let left_out = excepted(roster, &pairs, &request.except)?;
-            pairs.retain(|pair| !left_out.contains(pair));
+            let Linkable { mut pairs, left_out } = roster.linkable(rule, &source, &with, request.overlapping);
+            let apart = excepted(roster, (rule, &source, &with), &mut pairs, &request.except)?;
             let left = pairs.len().saturating_sub(most) as u64;
             pairs.truncate(most);
             // Before the first link, which may be what confirms the rule.
-            let apart = left_out.into_iter().map(|persons| {
+            let apart = apart.into_iter().map(|persons| {
                 let LinkGiver { author, made_with } = giver.clone();
                 Body::IdentityUnlinked(Link { persons, rule: None, author, made_with, given_since: None })
             });
             let links = pairs.into_iter().map(|pair| roster.link_command(pair, Some(rule), giver));
-            Ok(Requested { commands: apart.chain(links).collect(), left })
+            let left_out = left_out.iter().map(LinkNote::of_left_out).collect();
+            Ok(Requested { commands: apart.chain(links).collect(), left, left_out })
         }
         _ => Err(invalid("", "either `persons` or `rule`")),
     }
@@ -202,7 +238,7 @@ pub(super) fn nobody(roster: &Roster, request: &LinkRequest) -> String {
             }
             let why = [
                 (counts.linked, "are linked"),
-                (counts.parted, "were parted or excepted"),
+                (counts.parted, "were parted or excepted, they or others who would be one with them"),
                 (counts.contradicted, "are said of several people (`rollcall problems --kind link`)"),
                 (counts.not_there, "are of somebody who is not there"),
             ];
@@ -211,7 +247,7 @@ pub(super) fn nobody(roster: &Roster, request: &LinkRequest) -> String {
         }
         Some(LinkRule::MadeAgain) if !request.overlapping => {
             let with = request.with.as_deref().unwrap_or(&source);
-            match roster.linkable(LinkRule::MadeAgain, &source, with, true).len() {
+            match roster.linkable(LinkRule::MadeAgain, &source, with, true).pairs.len() {
                 0 => "nobody who was removed came since under the same name, or they are linked, parted or excepted"
                     .to_owned(),
                 n => format!(
@@ -237,39 +273,106 @@ mod tests {
         DateTime::from_timestamp(1_767_225_600, 0).unwrap()
     }
 
-    #[test]
-    fn a_rule_that_takes_more_for_one_than_are_linked_at_once_says_how_many_are_left() {
-        let mut roster = Roster::new(LogId([7; 8]));
-        let people = ["old", "new"].into_iter().flat_map(|source| (0..5).map(move |n| (source, n)));
-        for (at, (source, n)) in (1..).zip(people) {
-            let person = Person {
-                person: format!("u-{n}").parse().unwrap(),
-                username: None,
-                account: None,
-                active: true,
-                same_as: Vec::new(),
-            };
-            let event = NewEvent::of(source.parse().unwrap(), format!("e-{at}"), &Body::PersonUpserted(person));
-            let event = NewEvent { time: Some(noon()), ..event };
-            roster.apply(&Recorded { position: Position(at), recorded_at: noon(), event });
-        }
-        let request = |except: &[&str]| LinkRequest {
+    fn one(id: &str) -> SourcePerson {
+        let (source, person) = id.split_once('/').unwrap();
+        SourcePerson { source: source.parse().unwrap(), person: person.parse().unwrap() }
+    }
+
+    fn say(roster: &mut Roster, source: &str, body: &Body) {
+        let position = Position(roster.position().0 + 1);
+        let event = NewEvent::of(source.parse().unwrap(), format!("e-{position}"), body);
+        let event = NewEvent { time: Some(noon()), ..event };
+        roster.apply(&Recorded { position, recorded_at: noon(), event });
+    }
+
+    /// A person, and whom of source `old` its source says that it is.
+    fn person(roster: &mut Roster, id: &str, same_as: Option<&str>) {
+        let SourcePerson { source, person } = one(id);
+        let same_as = same_as.map(one).into_iter().collect();
+        let person = Person { person, username: None, account: None, active: true, same_as };
+        say(roster, source.as_str(), &Body::PersonUpserted(person));
+    }
+
+    fn request(rule: &str, source: &str, with: Option<&str>, except: Vec<String>) -> LinkRequest {
+        LinkRequest {
             change: LinkChange::Link,
             persons: None,
-            rule: Some("same_id".to_owned()),
-            source: Some("old".to_owned()),
-            with: Some("new".to_owned()),
-            except: except.iter().map(|one| (*one).to_owned()).collect(),
+            rule: Some(rule.to_owned()),
+            source: Some(source.to_owned()),
+            with: with.map(str::to_owned),
+            except,
             overlapping: false,
             given_since: None,
             confirm: None,
-        };
+        }
+    }
+
+    fn commands(roster: &Roster, request: &LinkRequest) -> std::result::Result<Vec<String>, String> {
+        let found = requested(roster, request, &LinkGiver::default(), noon(), 9);
+        let text = |body: &Body| format!("{} {}", body.kind(), body.subject());
+        found.map(|found| found.commands.iter().map(text).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_rule_that_takes_more_for_one_than_are_linked_at_once_says_how_many_are_left() {
+        let mut roster = Roster::new(LogId([7; 8]));
+        for source in ["old", "new"] {
+            (0..5).for_each(|n| person(&mut roster, &format!("{source}/u-{n}"), None));
+        }
         for (most, except, links, left) in
             [(2, &[][..], 2, 3), (5, &[], 5, 0), (9, &[], 5, 0), (2, &["old/u-0", "new/u-4"], 2, 1)]
         {
-            let found = requested(&roster, &request(except), &LinkGiver::default(), noon(), most).unwrap();
+            let except: Vec<String> = except.iter().map(|one| (*one).to_owned()).collect();
+            let request = request("same_id", "old", Some("new"), except);
+            let found = requested(&roster, &request, &LinkGiver::default(), noon(), most).unwrap();
             let linked = found.commands.iter().filter(|body| matches!(body, Body::IdentityLinked(_))).count();
-            assert_eq!((linked, found.left), (links, left), "{most} at once, without {except:?}");
+            assert_eq!((linked, found.left), (links, left), "{most} at once, without {:?}", request.except);
         }
+    }
+
+    #[test]
+    fn somebody_is_excepted_from_a_claim_that_is_contradicted_and_nobody_in_vain() {
+        let mut roster = Roster::new(LogId([7; 8]));
+        for contact in ["old/7", "old/8", "old/9"] {
+            person(&mut roster, contact, None);
+        }
+        for (id, contact) in [("new/alice", "old/7"), ("new/yuri", "old/7"), ("new/zoe", "old/8")] {
+            person(&mut roster, id, Some(contact));
+        }
+        let except = |who: &[&str]| request("stated", "new", None, who.iter().map(|one| (*one).to_owned()).collect());
+        let linked = "rollcall.identity.linked.v1 link/new%2Fzoe/old%2F8".to_owned();
+        let parted = "rollcall.identity.unlinked.v1 link/new%2Fyuri/old%2F7".to_owned();
+        assert_eq!(commands(&roster, &except(&[])), Ok(vec![linked.clone()]));
+        assert_eq!(commands(&roster, &except(&["yuri"])), Ok(vec![parted.clone(), linked.clone()]));
+        let unlink = LinkRequest {
+            change: LinkChange::Unlink,
+            persons: Some(["yuri".to_owned(), "old/7".to_owned()]),
+            rule: None,
+            source: None,
+            ..except(&[])
+        };
+        assert_eq!(commands(&roster, &unlink), Ok(vec![parted]));
+        let body = Link {
+            persons: [one("new/yuri"), one("old/7")],
+            rule: None,
+            author: None,
+            made_with: None,
+            given_since: None,
+        };
+        say(&mut roster, "local", &Body::IdentityUnlinked(body));
+        // Said again it is no mistake, and whoever else was said to be that one is by this plan.
+        let alice = "rollcall.identity.linked.v1 link/new%2Falice/old%2F7".to_owned();
+        assert_eq!(commands(&roster, &except(&["yuri"])), Ok(vec![alice, linked]));
+        assert!(commands(&roster, &unlink).unwrap_err().contains("were parted by hand"));
+        let apart = |two: &str| {
+            let persons = [one("new/alice"), one(two)];
+            Body::IdentityUnlinked(Link { persons, rule: None, author: None, made_with: None, given_since: None })
+        };
+        say(&mut roster, "local", &apart("old/9"));
+        let why = commands(&roster, &except(&["old/9"])).unwrap_err();
+        assert!(why.contains("is not among them"), "who was parted from somebody else is excepted in vain: {why}");
+        let many = (0..=MAX_EXCEPTIONS).map(|_| "yuri".to_owned()).collect();
+        let why = commands(&roster, &request("stated", "new", None, many)).unwrap_err();
+        assert!(why.contains("at most 1000 people"), "{why}");
     }
 }

@@ -391,12 +391,17 @@ fn who_is_excepted_from_a_rule_by_name_stays_two_people_and_whoever_is_parted_ke
     for (command, why) in [
         (["users", "link", "bob", "bob"], "Two people are needed, and both are bob ("),
         (["users", "link", "bob", "robert"], "They are one user already: bob ("),
-        (["users", "unlink", "bob", "kim"], "are two users already"),
+        (["users", "unlink", "kim", "kimberly"], "are two users already, and were parted by hand"),
         (["users", "rename", "kim", "kim b"], "a name without spaces"),
     ] {
         let refused = server.cli(&command);
         assert!(refused.code != 0 && refused.err.contains(why), "{command:?}: {} {}", refused.out, refused.err);
     }
+    // Who links those who are excepted is told who said so, and when; of two users it can be said that they stay two.
+    let shown = server.cli(&["users", "link", "kim", "kimberly"]);
+    assert!(shown.out.contains("were parted by hand (event") && shown.out.contains("by admin key"), "{}", shown.out);
+    let shown = server.cli(&["users", "unlink", "kim", "maxim"]);
+    assert!(shown.out.contains("plan lnk_"), "{} {}", shown.out, shown.err);
     let unlink = ["users", "unlink", "bob", "robert", "--given-since", "bob"];
     let shown = server.cli(&unlink[..4]);
     for told in [

@@ -130,7 +130,7 @@ fn the_rule_for_who_was_made_again_looks_where_it_is_told_to_and_links_neither_o
     let mut h = History::settings(true);
     h.say("local", "settings.set", None, r#"{"sources":{"corp":{"order":"version","authoritative":true},"corp2":{"order":"version","authoritative":true}},"author":"test"}"#);
     let linkable = |h: &History, with: &str, overlapping: bool| {
-        let pairs = h.fold().linkable(LinkRule::MadeAgain, "corp", with, overlapping);
+        let pairs = h.fold().linkable(LinkRule::MadeAgain, "corp", with, overlapping).pairs;
         pairs.iter().map(|pair| pair.each_ref().map(|one| format!("{}/{}", one.source, one.person))).collect::<Vec<_>>()
     };
     let remedy = |h: &History| {
@@ -177,7 +177,7 @@ fn who_has_one_id_in_two_sources_and_was_said_to_be_two_is_not_taken_for_one_aga
     let mut h = History::settings(false);
     person(&mut h, "flexnet", "u-1", Some("ada"));
     person(&mut h, "corp", "u-1", Some("ada"));
-    let linkable = |h: &History| h.fold().linkable(LinkRule::SameId, "flexnet", "corp", false).len();
+    let linkable = |h: &History| h.fold().linkable(LinkRule::SameId, "flexnet", "corp", false).pairs.len();
     assert_eq!(linkable(&h), 1);
     for (kind, after) in [("identity.unlinked", 0), ("identity.linked", 0), ("identity.unlinked", 0)] {
         h.say("local", kind, None, &link("flexnet/u-1", "corp/u-1"));
@@ -200,7 +200,7 @@ fn who_was_excepted_from_what_a_source_says_stays_a_user_of_its_own_until_somebo
     h.say("local", "identity.linked", None, confirm);
     let roster = h.fold();
     assert_eq!(due_links(&roster), (vec![], vec![]));
-    assert_eq!(roster.linkable(LinkRule::Stated, "corp", "", false).len(), 0);
+    assert_eq!(roster.linkable(LinkRule::Stated, "corp", "", false).pairs.len(), 0);
     assert_eq!((link_flaws(&roster).len(), roster.statements_of("corp").parted), (0, 1));
     let again = Roster::from_snapshot(&roster.to_snapshot()).unwrap();
     assert_eq!(due_links(&again), (vec![], vec![]), "a restart forgets it");
@@ -341,12 +341,12 @@ fn stated(h: &mut History, id: &str, sequence: u64, contact: Option<&str>) {
 }
 
 /// What is due of links: made and ended.
-fn due_links(roster: &Roster) -> (Vec<String>, Vec<String>) {
+pub(super) fn due_links(roster: &Roster) -> (Vec<String>, Vec<String>) {
     let subjects = |bodies: Vec<Body>| bodies.iter().map(Body::subject).collect();
     (subjects(roster.due_links(0, 100).0), subjects(roster.links_over(0, 100).0))
 }
 
-fn link_flaws(roster: &Roster) -> Vec<String> {
+pub(super) fn link_flaws(roster: &Roster) -> Vec<String> {
     let found = roster.problems(RosterProblem::Link, 0, 100).found;
     found.into_iter().map(|(_, flaw)| format!("{}: {}; {}", flaw.said, flaw.why, flaw.remedy)).collect()
 }
@@ -362,7 +362,7 @@ fn what_a_source_says_of_who_is_who_waits_to_be_confirmed_once_and_goes_on_by_it
     assert_eq!(due_links(&roster), (vec![], vec![]));
     let flaws = link_flaws(&roster);
     assert!(flaws.len() == 1 && flaws[0].starts_with("person u-1 is flexnet/C-1: nobody confirmed"), "{flaws:?}");
-    let pairs = roster.linkable(LinkRule::Stated, "corp", "", false);
+    let pairs = roster.linkable(LinkRule::Stated, "corp", "", false).pairs;
     assert_eq!(pairs.len(), 1);
     let body = roster.link_command(pairs[0].clone(), Some(LinkRule::Stated), &LinkGiver::default());
     h.say("local", "identity.linked", None, &body.data());

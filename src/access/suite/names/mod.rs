@@ -1,5 +1,7 @@
-//! What users are called, by whom and until when; and, in `links`, which persons are one user.
+//! What users are called, by whom and until when; in `links`, which persons are one user; and, in `apart`, which are
+//! not, as somebody said so.
 
+mod apart;
 mod links;
 mod parting;
 

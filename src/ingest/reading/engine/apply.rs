@@ -47,6 +47,7 @@ impl Engine {
         };
         let _writing = self.writing.lock().await;
         let mut difference = self.compare(&mut snapshot, &run_context).await?;
+        let links_wait = !difference.links.is_empty();
         if !matches!(intent, Intent::Record) {
             difference = difference.with_links();
         }
@@ -73,7 +74,8 @@ impl Engine {
         let outcome = match (&intent, hold) {
             (Intent::Plan, hold) => {
                 let reason = match hold {
-                    Hold::Nothing => "it was asked for; applying needs no confirmation".to_owned(),
+                    Hold::Nothing if links_wait => format!("it was asked for; {LINKS_WAIT}"),
+                    Hold::Nothing => "it was asked for; the next read records it by itself".to_owned(),
                     Hold::Removals(_, why) | Hold::All(_, why) => format!("it was asked for; {why}"),
                 };
                 RunOutcome::Planned(self.plan(&difference, PlanReason::Asked, reason, true).await?)

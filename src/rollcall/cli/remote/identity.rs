@@ -83,7 +83,7 @@ async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest)
     let plan = client.post::<LinkPlanShown>(&api_path(&["links", "plan"]), &request).await?;
     if plan.value.links.is_empty() && plan.value.excepted.is_empty() {
         let why = plan.value.nobody.as_deref().map_or_else(String::new, |why| format!(": {}", escape_controls(why)));
-        format.print(&plan.json, |_| format!("nobody is to be linked{why}\n"));
+        format.print(&plan.json, |paint| format!("nobody is to be linked{why}\n{}", notes_text(paint, &plan.value)));
         return Ok(Exit::Yes);
     }
     if let OutputFormat::Text(paint) = format {
@@ -128,6 +128,13 @@ fn pair_text(pair: &LinkPlanned) -> String {
     all.join(" and ")
 }
 
+fn notes_text(paint: ColorMode, plan: &LinkPlanShown) -> String {
+    let notes = plan.notes.iter().take(MAX_PRINTED);
+    notes
+        .map(|note| format!("  {} {}  {}\n", paint.bad("!"), cell(&note.person), escape_controls(&note.text)))
+        .collect()
+}
+
 fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> String {
     let mut out = String::new();
     let sign = if change == LinkChange::Link { paint.good("+") } else { paint.bad("-") };
@@ -146,9 +153,7 @@ fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> Stri
         let text = pair_text(pair);
         out.push_str(&format!("  {} {text} stay two people, whatever the rule says later\n", paint.dim("=")));
     }
-    for note in plan.notes.iter().take(MAX_PRINTED) {
-        out.push_str(&format!("  {} {}  {}\n", paint.bad("!"), cell(&note.person), escape_controls(&note.text)));
-    }
+    out.push_str(&notes_text(paint, plan));
     if plan.changes.is_empty() {
         out.push_str("no role changes\n");
     }
