@@ -411,6 +411,7 @@ impl Connection {
     /// The next message that answers `id`. All state is in `self`, so it may be dropped and called again.
     async fn read(&mut self, id: i64) -> Result<Message, Fault> {
         loop {
+            let mut missing = 1;
             while let Some((tag, head, length)) = ber::header(self.buffer.get(self.begin..).unwrap_or_default())? {
                 if tag != SEQUENCE {
                     return Err(Fault::Malformed(format!("{}: this is not LDAP", self.url)));
@@ -423,7 +424,10 @@ impl Connection {
                     )));
                 }
                 let end = self.begin + head + length;
-                let Some(content) = self.buffer.get(self.begin + head..end) else { break };
+                let Some(content) = self.buffer.get(self.begin + head..end) else {
+                    missing = end - self.buffer.len();
+                    break;
+                };
                 let message = Message::decode(content);
                 self.begin = end;
                 self.bytes_received += (head + length) as u64;
@@ -443,9 +447,15 @@ impl Connection {
                 }
                 // An answer to something that was given up.
             }
-            self.buffer.drain(..std::mem::take(&mut self.begin));
-            self.buffer.shrink_to(MAX_IDLE_BUFFER);
-            self.buffer.reserve(READ_CHUNK);
+            if self.begin > 0 {
+                self.buffer.drain(..std::mem::take(&mut self.begin));
+                self.buffer.shrink_to(MAX_IDLE_BUFFER);
+            }
+            // Room for a message is made once, when it is announced: growing by doubles would hold it twice. What is only
+            // announced is no memory yet.
+            if self.buffer.capacity() - self.buffer.len() < missing {
+                self.buffer.reserve_exact(missing.max(READ_CHUNK));
+            }
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(0) => return Err(self.lost(&std::io::Error::other("the connection was cut"))),
                 Ok(_) => {}
