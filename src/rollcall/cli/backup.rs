@@ -27,7 +27,7 @@ fn is_copied(name: &str) -> bool {
 /// `backup`.
 ///
 /// # Errors
-/// When the target is not empty, or something cannot be copied.
+/// When the target is not empty or inside of what is copied, or something cannot be copied.
 pub async fn run(loaded: &Loaded, format: OutputFormat, target: &Path) -> Result<Exit, Failure> {
     let dir = DataDir::new(&loaded.config.server.data_dir);
     dir.check()?;
@@ -37,6 +37,12 @@ pub async fn run(loaded: &Loaded, format: OutputFormat, target: &Path) -> Result
     }
     if target.is_symlink() {
         return Err(Failure::Usage(format!("{} is a link; name the directory itself", target.display())));
+    }
+    if is_inside(target, dir.path()) {
+        return Err(Failure::Usage(format!(
+            "{} is inside the data directory, which it would be lost with; choose a place outside",
+            target.display()
+        )));
     }
     copy_dir.create()?;
     copy_dir.check_own()?;
@@ -77,6 +83,12 @@ pub async fn run(loaded: &Loaded, format: OutputFormat, target: &Path) -> Result
         out
     });
     Ok(Exit::Yes)
+}
+
+/// Whether a path that need not exist leads into a directory.
+fn is_inside(path: &Path, dir: &Path) -> bool {
+    let (Ok(path), Ok(dir)) = (std::path::absolute(path), dir.canonicalize()) else { return false };
+    path.ancestors().find_map(|there| there.canonicalize().ok()).is_some_and(|there| there.starts_with(dir))
 }
 
 fn file_names(dir: &Path) -> anyhow::Result<Vec<String>> {

@@ -73,6 +73,21 @@ fn a_link_that_was_planted_in_the_data_directory_is_not_followed() {
 }
 
 #[test]
+fn a_backup_is_not_made_inside_of_what_it_is_a_backup_of() {
+    let server = Server::start();
+    symlink(server.dir.join("data"), server.dir.join("other")).unwrap();
+    for target in ["data/copy", "data/a/b", "other/copy", "data/../data/copy"] {
+        let said = server.cli(&["backup", target]);
+        assert!(said.code == 2 && said.err.contains("inside the data directory"), "{target}: {}{}", said.out, said.err);
+    }
+    let inside = fs::read_dir(server.dir.join("data")).unwrap().filter_map(Result::ok);
+    let names: Vec<_> = inside.map(|entry| entry.file_name()).filter(|name| name == "copy" || name == "a").collect();
+    assert!(names.is_empty(), "{names:?} was made");
+    let beside = server.cli(&["backup", "data-copy"]);
+    assert_eq!(beside.code, 0, "{}", beside.err);
+}
+
+#[test]
 fn secrets_that_an_orchestrator_mounts_by_way_of_links_are_used() {
     let mut server = Server::prepared("");
     let file = server.dir.join("flexnet.secret");
