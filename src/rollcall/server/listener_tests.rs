@@ -32,6 +32,9 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(5),
 };
 
+/// Longer than any test takes.
+const PATIENT: Duration = Duration::from_secs(600);
+
 /// More than the kernel keeps for a client that reads nothing.
 const BIG: usize = 64 << 20;
 
@@ -161,7 +164,7 @@ async fn stopping_lets_an_answer_finish_and_cuts_what_outlives_the_grace() {
     assert!(rest.contains("HTTP/1.1 200") && rest.ends_with("done"), "{rest}");
     assert_eq!(served.await.unwrap(), 0);
 
-    let (address, stop, served) = start(Limits { grace: Duration::ZERO, ..LIMITS }).await;
+    let (address, stop, served) = start(Limits { grace: Duration::ZERO, head: PATIENT, ..LIMITS }).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n").await.unwrap();
     let answer = {
@@ -206,7 +209,7 @@ async fn a_client_that_reads_nothing_holds_no_connection_and_a_slow_one_is_serve
 
 #[tokio::test]
 async fn one_address_has_its_share_and_is_told_so() {
-    let (address, ..) = start(Limits { per_address: 1, ..LIMITS }).await;
+    let (address, ..) = start(Limits { per_address: 1, head: PATIENT, ..LIMITS }).await;
     let held = connect(address).await;
     let mut second = connect(address).await;
     let answer = say(&mut second, ASK).await;
@@ -230,7 +233,7 @@ fn balancer() -> Proxies {
 #[tokio::test]
 async fn whom_a_balancer_names_has_a_share_but_for_another_trusted_proxy() {
     for (from, served) in [("203.0.113.9", false), ("192.0.2.7", true)] {
-        let limits = Limits { per_address: 1, head: Duration::from_secs(600), ..LIMITS };
+        let limits = Limits { per_address: 1, head: PATIENT, ..LIMITS };
         let (address, ..) = start_behind(limits, balancer()).await;
         let mut held = connect(address).await;
         let ask = format!("PROXY TCP4 {from} 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -278,7 +281,7 @@ async fn whom_a_proxy_names_by_a_header_has_a_share_of_what_is_under_way() {
 
 #[tokio::test]
 async fn whoever_says_nothing_holds_no_place_that_is_kept_for_what_is_urgent() {
-    let limits = Limits { connections: 1, spare: 1, head: Duration::from_secs(600), ..LIMITS };
+    let limits = Limits { connections: 1, spare: 1, head: PATIENT, ..LIMITS };
     let (address, ..) = start_behind(limits, balancer()).await;
     let silent = [connect(address).await, connect(address).await];
     let probe = async {

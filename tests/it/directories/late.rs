@@ -158,14 +158,18 @@ fn sixty_who_come_and_are_listed_in_ten_groups_cost_few_questions() {
     let Some(world) = Followed::new() else { return };
     let searches = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&searches);
+    let names: Vec<String> = (0..60).map(|n| format!("u{n}")).collect();
+    let people: String = names.iter().map(|uid| person(uid, "people", "x")).collect();
+    let groups: String = (0..10).map(|n| group(&format!("g{n}"), names.iter().map(|uid| dn(uid)))).collect();
+    // In one go, however slowly they are written: what the follower hears comes when all of it is there.
+    let first = world.wire.connections();
+    world.wire.look(move |connection, _, _| if connection < first { Act::Hold } else { Act::Pass });
+    world.slapd.change(&(people + &groups));
+    wait_for("both streams", || (world.wire.held() == 2).then_some(()));
     world.wire.look(move |_, _, message| {
         counted.fetch_add(usize::from(message.tag() == DONE), Ordering::Relaxed);
         Act::Pass
     });
-    let names: Vec<String> = (0..60).map(|n| format!("u{n}")).collect();
-    let people: String = names.iter().map(|uid| person(uid, "people", "x")).collect();
-    let groups: String = (0..10).map(|n| group(&format!("g{n}"), names.iter().map(|uid| dn(uid)))).collect();
-    world.slapd.change(&(people + &groups));
     let members = || world.corp.stands().iter().filter(|subject| subject.starts_with("member/")).count();
     wait_for("all of them", || (members() == 601).then_some(()));
     let searches = searches.load(Ordering::Relaxed);

@@ -118,8 +118,8 @@ fn l02_l03_a_read_that_is_cut_stalled_or_garbled_at_any_place_concludes_nothing(
     for then in [Then::Cut, Then::Garble, Then::Stall] {
         let proxy = Proxy::new(slapd.port, then);
         let mut config = config(&format!("ldap://127.0.0.1:{}", proxy.port));
-        config.limits.answer = Duration::from_millis(300);
         let whole = read(config.clone()).unwrap().digest();
+        config.limits.answer = Duration::from_millis(300);
         let step = if then == Then::Stall { 15_000 } else { 4096 };
         let mut failed = 0;
         for after in (0..).step_by(step) {

@@ -26,6 +26,10 @@ pub fn served(url: &str, more: &str) -> Server {
 /// What the directory said: `type subject-or-name` of every event, oldest first.
 pub fn events(server: &Server) -> Vec<Value> {
     let all = server.pages("/api/v1/events?limit=500");
+    // What is asked of the roster next is answered by all of these.
+    if let Some(last) = all.last() {
+        server.reached(last["position"].as_u64().unwrap());
+    }
     all.into_iter().filter(|event| event["source"] == "corp-ldap").collect()
 }
 
@@ -220,6 +224,7 @@ fn doctor_and_sources_show_say_what_the_directory_is_and_what_is_wrong() {
     let Some(mut slapd) = Slapd::start(Kind::default(), &ldif) else { return };
     let server = served(&slapd.url(), "");
     wait_for("ada in ops", || (members(&server, "ops") == names(&["ada"])).then_some(()));
+    wait_for("a healthy source", || server.cli(&["sources"]).out.contains("healthy").then_some(()));
     let said = server.cli(&["sources", "show", "corp-ldap"]).ok();
     for part in ["healthy", "OpenLDAP, pages", "followed: OpenLDAP with RFC 4533", "2 people below", "1 groups below"] {
         assert!(said.contains(part), "no `{part}` in\n{said}");

@@ -155,7 +155,7 @@ endings! {
 fn a_line_that_ends_takes_the_pull_with_it_and_no_event_is_needed() {
     let server = Server::start();
     let people = world(&server);
-    let ends = chrono::Utc::now() + chrono::Duration::seconds(4);
+    let ends = chrono::Utc::now() + chrono::Duration::seconds(10);
     let ends = ends.format("%Y-%m-%dT%H:%M:%SZ");
     server.say(&format!("flexnet entitlement.line.upserted ENT-7/1 product=DB ends={ends}"));
     let head = server.get("/api/v1/log/head").expect(200).json();

@@ -76,9 +76,16 @@ impl Drop for Dir {
     }
 }
 
-/// A port that is free now.
+/// A port that is free, and that the kernel gives to nobody who asks for any: those begin at 32768.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let n = std::process::id().wrapping_mul(977).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(n % 22_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A child process with its output in a file. Killed when dropped; its log is printed when the test fails.

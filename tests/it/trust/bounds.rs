@@ -86,8 +86,10 @@ fn somebody_without_a_tie_pushes_only_its_own_out_and_what_went_is_counted() {
     assert_eq!(kept("ada").len(), 100 + 1, "the budget of those without a tie, and the one with");
     assert!(kept("ada").iter().any(|row| row["asked"].as_str().unwrap().contains("acme/db")));
     assert_eq!(kept("pia").len(), 1);
-    let metrics = server.get("/metrics").expect(200).text;
-    assert!(metrics.contains("rollcall_records_let_go_total{kind=\"decision\"} 50"), "{metrics}");
+    wait_for("what was let go to be counted", || {
+        let metrics = server.get("/metrics").expect(200).text;
+        metrics.contains("rollcall_records_let_go_total{kind=\"decision\"} 50").then_some(())
+    });
 }
 
 #[test]

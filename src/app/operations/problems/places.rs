@@ -196,6 +196,7 @@ pub(super) async fn in_deliveries(
         None => None,
     };
     let limit = u32::try_from(limit.min(1_000)).unwrap_or(1_000);
+    app.ops.caught_up().await.map_err(|error| unreadable(&error))?;
     let found = app.ops.open_deliveries(outcome, source.as_ref(), before.as_ref(), limit).await;
     let found = found.map_err(|error| unreadable(&error))?;
     let next = found.last().filter(|_| found.len() >= limit as usize).map(|last| last.id.to_string());

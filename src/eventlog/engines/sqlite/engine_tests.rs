@@ -330,7 +330,7 @@ async fn a_log_whose_tail_does_not_fit_the_chain_acknowledges_nothing_ever_again
 async fn a_write_that_fails_is_never_acknowledged_and_the_log_goes_on_after_it() {
     const CHILD: &str = "ROLLCALL_TEST_LIMITED_LOG";
     if let Some(dir) = std::env::var_os(CHILD) {
-        let options = Options { back_off: Duration::from_millis(300), ..Options::default() };
+        let options = Options { back_off: Duration::from_secs(2), ..Options::default() };
         let log = SqliteLog::open(&PathBuf::from(dir), TestClock::new(), options).await.unwrap();
         let mut told = std::collections::BTreeSet::new();
         let (mut acknowledged, mut failures) = (0, 0);
