@@ -123,8 +123,12 @@ async fn the_hot_statements_find_their_rows_by_index() {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let rows = sqlx::query(explain).fetch_all(&mut db).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
-        let scans = ["delivery", "part", "decision", "decision_image"].map(|table| format!("SCAN {table}"));
-        assert!(!plan.iter().any(|step| scans.contains(step)), "{statement}\n{plan:#?}");
+        let scans = |step: &String| {
+            let wholly = ["decision", "decision_image"].iter().any(|table| *step == format!("SCAN {table}"));
+            wholly
+                || ["delivery", "part", "said", "open"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
+        };
+        assert!(!plan.iter().any(scans), "{statement}\n{plan:#?}");
     }
 }
 

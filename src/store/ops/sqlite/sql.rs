@@ -42,15 +42,19 @@ FROM (SELECT value ->> 'delivery' AS delivery, value ->> 'idx' AS idx, value ->>
              value ->> 'position' AS position FROM json_each($1)) AS new
 WHERE part.delivery = new.delivery AND part.idx = new.idx";
 
-/// What was not recorded is said right where the log takes an event of the same source and id.
+/// What was not recorded is said right where the log takes an event of the same source and id. What is open is found by
+/// the ids that were taken: a cross join keeps this order, which it would not in `UPDATE .. FROM`. So whatever is open costs
+/// nobody who says something else.
 pub(super) const CLOSE_PARTS: &str = "
-UPDATE part SET recorded_in = taken.delivery
-FROM (SELECT said.delivery, said.event_id, delivery.source
-      FROM json_each($1) CROSS JOIN part AS said ON said.delivery = value ->> 'delivery' AND said.idx = value ->> 'idx'
-      CROSS JOIN delivery ON delivery.id = said.delivery
-      WHERE value ->> 'outcome' IN ('recorded', 'duplicate')) AS taken
-WHERE part.event_id = taken.event_id AND part.outcome IN ('quarantined', 'unrecorded') AND part.recorded_in IS NULL
-  AND (SELECT source FROM delivery WHERE delivery.id = part.delivery) = taken.source";
+INSERT INTO part (delivery, idx, outcome, recorded_in)
+SELECT open.delivery, open.idx, open.outcome, said.delivery
+FROM json_each($1) CROSS JOIN part AS said ON said.delivery = value ->> 'delivery' AND said.idx = value ->> 'idx'
+CROSS JOIN part AS open ON open.event_id = said.event_id
+  AND open.outcome IN ('quarantined', 'unrecorded') AND open.recorded_in IS NULL
+WHERE value ->> 'outcome' IN ('recorded', 'duplicate')
+  AND (SELECT source FROM delivery WHERE delivery.id = open.delivery)
+    = (SELECT source FROM delivery WHERE delivery.id = said.delivery)
+ON CONFLICT (delivery, idx) DO UPDATE SET recorded_in = excluded.recorded_in";
 
 /// The oldest rejected ones of a source beyond $2 in number or $3 in bytes, and of one client of it beyond $4 and $5: a
 /// client pushes its own out first.
