@@ -207,6 +207,21 @@ impl CallerView<'_> {
         found
     }
 
+    /// The sources that a portal names as its own: of others' deliveries it is not told and it commands nothing. Every source
+    /// when empty.
+    pub fn served(&self) -> Vec<&str> {
+        match self.who {
+            Some(Principal::Service(service)) => self.roster.service(service).sources,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a source is one of these.
+    pub fn serves(&self, source: &str) -> bool {
+        let served = self.served();
+        served.is_empty() || served.contains(&source)
+    }
+
     /// Whether the caller is in a group, to any depth.
     pub fn is_in(&self, group: GroupIx) -> bool {
         self.who.is_some_and(|who| self.roster.everybody_in(group).contains(&who))

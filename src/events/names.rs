@@ -12,7 +12,10 @@ use crate::Digest;
 pub const MAX_NAME: usize = 256;
 
 /// What ids that we make begin with, `_` after it.
-const ID_PREFIXES: [&str; 8] = ["bnd", "dec", "dlv", "evt", "inv", "pln", "run", "sec"];
+const ID_PREFIXES: [&str; 12] = ["bnd", "cfg", "dec", "dlv", "evt", "inv", "lnk", "pln", "req", "run", "sec", "src"];
+
+/// What credentials begin with, `_` and at least 32 characters of base64url after it.
+const CREDENTIAL_PREFIXES: [&str; 4] = ["rci", "rcr", "rcs", "rk"];
 
 /// What `bnd_` is followed by: the base64 of `binding/`.
 const BINDING: &str = "YmluZGluZy";
@@ -120,13 +123,18 @@ pub fn user_name_of_id(id: &str) -> String {
     user_name(&plain).unwrap_or_else(|_| format!("person-{:016x}", Digest::of(id.as_bytes()).prefix()))
 }
 
-/// Whether a text has the form of an id that we make: `sec_` and hexadecimal digits, `bnd_` and what bindings begin with.
+/// Whether a text has the form of an id that we make, `sec_` and hexadecimal digits, `bnd_` and what bindings begin with,
+/// or of a credential.
 #[must_use]
 pub fn has_form_of_id(text: &str) -> bool {
     let Some((prefix, rest)) = text.split_once('_') else { return false };
     let prefix = prefix.to_ascii_lowercase();
     // A run's id ends with its epoch.
     let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if CREDENTIAL_PREFIXES.contains(&prefix.as_str()) {
+        return rest.len() >= 32 && rest.bytes().all(base64);
+    }
     ID_PREFIXES.contains(&prefix.as_str())
         && ((digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
             || (prefix == "bnd" && rest.get(..BINDING.len()).is_some_and(|head| head.eq_ignore_ascii_case(BINDING))))
@@ -224,6 +232,11 @@ mod tests {
             }
         }
         assert_eq!(user_name("bnd_YmluZGluZy91c2Vy"), Err(Unusable::OfAnId));
+        for prefix in CREDENTIAL_PREFIXES {
+            let random = "aB3_-".repeat(9);
+            assert_eq!(user_name(&format!("{prefix}_{random}")), Err(Unusable::OfAnId));
+            assert!(user_name(&format!("{prefix}_deploy-bot")).is_ok());
+        }
         for id in [
             "flexnet/bob",
             "local/crew",

@@ -18,11 +18,16 @@ use super::world::{Reply, World};
 impl World {
     /// Makes a service with a role of the API on a scope, and a secret of it.
     pub async fn service(&self, id: &str, role: &str, scope: body::Scope) -> String {
+        self.portal(id, role, scope, &[]).await
+    }
+
+    /// The same, which serves some sources alone.
+    pub async fn portal(&self, id: &str, role: &str, scope: body::Scope, sources: &[&str]) -> String {
         let service = body::Service {
             service: id.parse().unwrap(),
             name: None,
             ends: None,
-            sources: Vec::new(),
+            sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
             author: None,
             made_with: None,
         };

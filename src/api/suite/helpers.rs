@@ -3,7 +3,7 @@
 use rollcall_events::body;
 use serde_json::{Value, json};
 
-use super::world::{Reply, World};
+use super::world::{Reply, World, event};
 
 fn answer(reply: &Reply) -> (u16, &str) {
     (reply.status.as_u16(), reply.problem())
@@ -40,6 +40,44 @@ async fn a_portal_keeps_the_secrets_that_it_made_and_no_others() {
     assert_eq!(reset.status, 200, "{}", reset.text);
     assert_eq!(listed(world.by(&ada, "GET", path, None).await).len(), 2, "her own two are there still");
     assert!(listed(world.by(&portal, "GET", path, None).await).is_empty());
+}
+
+/// A portal that names its sources sees and replays the deliveries of these alone, in whatever way they are asked for.
+#[tokio::test]
+async fn a_portal_is_told_of_the_deliveries_of_its_own_sources_alone() {
+    let world = World::under("harbor").await;
+    let delivery = world.hook("flexnet", &json!([event("q", "persn.upserted", 1, json!({}))]).to_string()).await;
+    let delivery = delivery.body["delivery"].as_str().unwrap().to_owned();
+    let portal = async |id: &str, sources: &[&str]| world.portal(id, "api:sender", body::Scope::Root, sources).await;
+    let all = portal("all", &[]).await;
+    let own = portal("own", &["flexnet"]).await;
+    let other = portal("other", &["lab"]).await;
+    let two = portal("two", &["flexnet", "lab"]).await;
+    let replay_all = |source: Option<&str>| json!({"problem": "unknown-type", "source": source});
+    for (portal, is_own) in [(&all, true), (&own, true), (&two, true), (&other, false)] {
+        let listed = world.by(portal, "GET", "/api/v1/deliveries?source=flexnet&verdict=failed", None).await;
+        let shown = world.by(portal, "GET", &format!("/api/v1/deliveries/{delivery}"), None).await;
+        let begun = world.by(portal, "GET", &format!("/api/v1/deliveries/{}", &delivery[..24]), None).await;
+        let replayed =
+            world.by(portal, "POST", &format!("/api/v1/deliveries/{delivery}/replay"), Some(json!({}))).await;
+        let gone_over = world.by(portal, "POST", "/api/v1/deliveries/replay", Some(replay_all(Some("flexnet")))).await;
+        if is_own {
+            assert_eq!(names(&listed, "id"), [&*delivery]);
+            assert_eq!([&shown, &begun, &replayed, &gone_over].map(|reply| reply.status.as_u16()), [200; 4]);
+            assert_eq!(gone_over.body["deliveries"], 1);
+        } else {
+            assert_eq!([&listed, &gone_over].map(answer), [(403, "forbidden"); 2], "{}", listed.text);
+            assert_eq!([&shown, &begun, &replayed].map(answer), [(404, "unknown-delivery"); 3]);
+        }
+    }
+    for (portal, expected) in [(&all, vec![&*delivery]), (&own, vec![&*delivery]), (&other, vec![])] {
+        assert_eq!(names(&world.by(portal, "GET", "/api/v1/deliveries?verdict=failed", None).await, "id"), expected);
+        let gone_over = world.by(portal, "POST", "/api/v1/deliveries/replay", Some(replay_all(None))).await;
+        assert_eq!(gone_over.body["deliveries"], expected.len(), "{}", gone_over.text);
+    }
+    let unsaid = world.by(&two, "GET", "/api/v1/deliveries", None).await;
+    assert_eq!(answer(&unsaid), (400, "invalid-query"));
+    assert!(unsaid.text.contains("flexnet, lab"), "{}", unsaid.text);
 }
 
 /// Whoever holds a secret that a portal made is told of its owner what the portal answers for, and nothing that others gave.

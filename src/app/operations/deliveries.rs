@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Answer, App, Commands, Page, PageRequest, Reads,
+    caller::CallerView,
     error::{Error, ErrorKind, Result},
     filters, prefix,
     share::Party,
@@ -342,6 +343,7 @@ pub async fn list(
 ) -> Result<Answer<Page<DeliveryShown>>> {
     let DeliveriesQuery { source, verdict } = query;
     filters::known_source(reads, source.as_ref().map(SourceName::as_str))?;
+    let source = of_which(&reads.view(&reads.live().read()), source.as_ref())?;
     let verdicts = match verdict.as_deref() {
         None => Vec::new(),
         Some("failed") => DeliveryFilter::FAILED.to_vec(),
@@ -349,7 +351,7 @@ pub async fn list(
             vec![word.parse::<Verdict>().map_err(|e| ErrorKind::InvalidQuery.because(format!("{e}, or failed.")))?]
         }
     };
-    let filter = DeliveryFilter { source: source.clone(), verdicts };
+    let filter = DeliveryFilter { source, verdicts };
     let _turn = reads.list_turn().await?;
     let position = reads.applied();
     reads.ops().caught_up().await.map_err(unreadable)?;
@@ -358,24 +360,45 @@ pub async fn list(
     Ok(Answer::of_more(position, page.page(rows, |row: &DeliveryShown| row.id.clone())))
 }
 
+/// The source whose deliveries are meant: of a caller who serves some sources only, one of them; nothing means every source.
+fn of_which(view: &CallerView<'_>, asked: Option<&SourceName>) -> Result<Option<SourceName>> {
+    match (asked, view.served().as_slice()) {
+        (Some(source), _) if view.serves(source.as_str()) => Ok(Some(source.clone())),
+        (Some(source), _) => {
+            Err(ErrorKind::Forbidden.because(format!("You serve other sources than {source}: ask of one of these.")))
+        }
+        (None, []) => Ok(None),
+        (None, [one]) => Ok(Some(one.parse().map_err(|error| ErrorKind::InvalidQuery.because(format!("{error}")))?)),
+        (None, several) => {
+            let several = several.join(", ");
+            Err(ErrorKind::InvalidQuery.because(format!("Say of which source: `source=` one of {several}.")))
+        }
+    }
+}
+
 /// One delivery: headers, body, and each part with its outcome and effect.
 ///
 /// # Errors
 /// There is none of this id, or it cannot be read now.
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
-    in_full(reads.app(), &find_id(reads.app(), id).await?).await
+    let found = find_id(reads.app(), id, |source| reads.view(&reads.live().read()).serves(source)).await?;
+    in_full(reads.app(), &found).await
 }
 
-/// The delivery that is meant by an id or its beginning.
-async fn find_id(app: &App, text: &str) -> Result<DeliveryId> {
+/// The delivery that is meant by an id or its beginning, of those of a source that the caller serves.
+async fn find_id(app: &App, text: &str, serves: impl Fn(&str) -> bool) -> Result<DeliveryId> {
     if let Ok(id) = text.parse() {
-        return Ok(id);
+        app.ops.caught_up().await.map_err(unreadable)?;
+        let found = app.ops.delivery(&id).await.map_err(unreadable)?;
+        let known = found.is_some_and(|found| serves(found.summary.source.as_str()));
+        return known.then_some(id).ok_or_else(no_such_delivery);
     }
     let begins = prefix::of_kind("dlv", text).ok_or_else(no_such_delivery)?;
     let last = format!("{begins:f<36}").parse().map_err(|_| no_such_delivery())?;
     app.ops.caught_up().await.map_err(unreadable)?;
     let rows = app.ops.deliveries(&DeliveryFilter::default(), Some(&last), prefix::TOLD).await.map_err(unreadable)?;
-    let found = rows.into_iter().map(|row| (row.id.to_string(), row.id)).filter(|(id, _)| id.starts_with(&begins));
+    let rows = rows.into_iter().filter(|row| serves(row.source.as_str()));
+    let found = rows.map(|row| (row.id.to_string(), row.id)).filter(|(id, _)| id.starts_with(&begins));
     prefix::the_one(&begins, found, no_such_delivery)
 }
 
@@ -410,7 +433,7 @@ async fn in_full(app: &App, id: &DeliveryId) -> Result<Answer<DeliveryInFull>> {
 /// # Errors
 /// There is none of this id, its source is gone, or nothing was acknowledged.
 pub async fn replay(commands: Commands, id: &str) -> Result<HookAnswer> {
-    let id = find_id(commands.app(), id).await?;
+    let id = find_id(commands.app(), id, |source| commands.view(&commands.live().read()).serves(source)).await?;
     let answer = commands.receiver().replay(&id).await.map_err(not_replayed)?;
     Ok(with_effects(commands.app(), &commands.party(), &answer, Some(REPLAY_EFFECTS_TIMEOUT)).await)
 }
@@ -424,6 +447,7 @@ pub async fn replay_all(commands: Commands, which: ReplayAll) -> Result<Replayed
     let problem: ProblemType = problem.parse().map_err(|expected: String| {
         ErrorKind::InvalidBody.because("No such problem type.").with_field(SchemaError::at("/problem", expected))
     })?;
+    let source = of_which(&commands.view(&commands.live().read()), source.as_ref())?;
     let all = commands.receiver().replay_all(source.as_ref(), problem).await.map_err(not_replayed)?;
     let failed = all.failed.into_iter().map(|(id, why)| ReplayFailed { delivery: id.to_string(), why }).collect();
     Ok(ReplayedAll { deliveries: all.deliveries, recorded: all.recorded, quarantined: all.quarantined, failed })
@@ -449,7 +473,7 @@ pub async fn dismiss(commands: Commands, id: &str, how: DismissDelivery) -> Resu
             .because("The reason has a character that is not seen.")
             .with_field(SchemaError::at("/because", expected)));
     }
-    let delivery = find_id(commands.app(), id).await?;
+    let delivery = find_id(commands.app(), id, |source| commands.view(&commands.live().read()).serves(source)).await?;
     let dismissal =
         Dismissal { at: commands.now(), by: commands.author().as_str().to_owned(), because: because.trim().to_owned() };
     commands.ops().caught_up().await.map_err(unreadable)?;

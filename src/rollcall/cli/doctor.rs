@@ -36,7 +36,7 @@ use crate::{
     client::{Client, Exit, Failure, http_client, unreachable, url_below},
     config::{TlsFiles, data_dir::DataDir, load::Loaded},
     server::{clock::SystemClock, reachable},
-    sources::{Finding, Grade},
+    sources::{Finding, Grade, Notifications},
     tls::Identity,
 };
 
@@ -147,6 +147,11 @@ fn mode(path: &Path) -> Option<u32> {
 /// Every source that can be looked at from this machine.
 async fn inspect_sources(found: &mut Findings, loaded: &Loaded) {
     for (name, source) in &loaded.sources {
+        if source.hook.as_ref().is_some_and(Notifications::believes_anybody) {
+            let text =
+                format!("{name} authentication: none is asked for; whoever reaches this hook gives and takes rights");
+            found.add("hook", Grade::Odd, text);
+        }
         let Some(inspect) = &source.inspect else { continue };
         for Finding { check, grade, text } in inspect.inspect(SystemClock.now()).await {
             found.add(inspect.subject(), grade, format!("{name} {check}: {text}"));

@@ -136,6 +136,13 @@ pub struct Notifications {
     pub max_body: Option<ByteSize>,
 }
 
+impl Notifications {
+    /// Whether whoever reaches the hook is believed: no secret and no certificate says who posts.
+    pub fn believes_anybody(&self) -> bool {
+        self.marks.is_empty() && self.certificates == Certificates::Ignored
+    }
+}
+
 /// Whether a sender is known by its client certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificates {

@@ -146,3 +146,13 @@ fn a_restored_backup_that_is_started_with_another_configuration_moves_nobody_and
     serve_copy(&mut server, "rollcall.toml");
     assert_eq!(server.memberships(), before, "nor does the next start");
 }
+
+#[test]
+fn doctor_says_which_hook_believes_whoever_reaches_it() {
+    let open = "[source.portal]\nkind = \"entitlements\"\nauthentication = \"none\"\n";
+    let mut server = Server::prepared(open);
+    server.go();
+    let said = server.cli(&["doctor"]);
+    let told: Vec<&str> = said.out.lines().filter(|line| line.contains("authentication")).collect();
+    assert!(matches!(&*told, [line] if line.contains("portal") && line.contains("whoever reaches")), "{}", said.out);
+}
